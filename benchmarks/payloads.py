@@ -1,0 +1,137 @@
+"""Signed webhook requests as Meta sends them, made ahead so that the load client only has to write bytes.
+
+The same seed and `now` give the same bytes. Nobody is named, and nothing leaves this machine.
+"""
+
+import base64
+import hmac
+from collections.abc import Iterator
+from itertools import islice
+from random import Random
+from typing import NamedTuple
+
+FAILED_SHARE = 0.03
+BUSINESS_NUMBERS = (("590238114470021", "13125550199"), ("590238114470038", "13125550184"))
+CAMPAIGNS = tuple(
+    f"campaign={campaign};template={template};seg=14"
+    for campaign in ("autumn26", "renewals")
+    for template in ("promo_coupon_v3", "order_update", "appointment_reminder")
+)
+# Calling code with the start of a mobile number, digits that follow, ISO 3166 country of the BSUID.
+NUMBERING = (
+    ("1202", 7, "US"),
+    ("1312", 7, "US"),
+    ("55119", 8, "BR"),
+    ("9198", 8, "IN"),
+    ("5255", 8, "MX"),
+    ("49171", 7, "DE"),
+    ("447700", 6, "GB"),
+    ("62812", 8, "ID"),
+)
+
+ENVELOPE = (
+    '{"object":"whatsapp_business_account","entry":[{"id":"384610027715590","changes":[{"value":'
+    '{"messaging_product":"whatsapp","metadata":{"display_phone_number":"%s","phone_number_id":"%s"},'
+    '%s"statuses":[%s]},"field":"messages"}]}]}'
+)
+CONTACT = '{"profile":{"name":"Customer %s"},"wa_id":"%s","user_id":"%s"}'
+STATUS = (
+    '{"id":"%s","status":"%s","timestamp":"%d","recipient_id":"%s","recipient_user_id":"%s",'
+    '"biz_opaque_callback_data":"%s"%s}'
+)
+PRICING = ',"pricing":{"billable":true,"pricing_model":"PMP","category":"marketing","type":"regular"}'
+FAILED = (
+    '{"id":"%s","status":"failed","timestamp":"%d","recipient_id":"%s","biz_opaque_callback_data":"%s",'
+    '"errors":[{"code":131026,"title":"Message undeliverable","message":"Message undeliverable",'
+    '"error_data":{"details":"Unable to deliver the message. Reasons can include that the recipient number '
+    'is not a WhatsApp number or uses an old app version."},'
+    r'"href":"\/documentation\/business-messaging\/whatsapp\/support\/error-codes"}]}'
+)
+HEAD = (
+    "POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nUser-Agent: facebookexternalua\r\n"
+    "Content-Type: application/json\r\nContent-Length: %d\r\nX-Hub-Signature-256: sha256=%s\r\n\r\n"
+)
+
+
+class Message(NamedTuple):
+    """One sent message: what its three statuses have in common."""
+
+    wamid: str
+    phone: str
+    user_id: str
+    callback_data: str
+    sent_at: int
+    failed: bool
+
+
+class Item(NamedTuple):
+    """One status with the contact that Meta puts beside it (empty for a failure)."""
+
+    status: str
+    contact: str
+
+
+def posts(count: int, statuses: int, *, secret: bytes, now: int, seed: int) -> Iterator[bytes]:
+    """Give `count` whole HTTP requests of `statuses` statuses each, times within the minute before `now`."""
+    random = Random(seed)
+    # Far enough apart that no two statuses of one message are in flight together on 64 connections.
+    streams = [_items(random, now, lag=50 * statuses) for _ in BUSINESS_NUMBERS]
+    for index in range(count):
+        chosen = index % len(BUSINESS_NUMBERS)
+        yield _request(_body(BUSINESS_NUMBERS[chosen], list(islice(streams[chosen], statuses))), secret)
+
+
+def _items(random: Random, now: int, lag: int) -> Iterator[Item]:
+    """The endless flow of one number: a message is sent, `lag` messages later delivered, then read."""
+    messages: list[Message] = []
+    for index in range(2**62):
+        message = _message(random, now)
+        messages.append(message)
+        yield _failed(message) if message.failed else _reached(message, "sent", 0, PRICING)
+        if index >= lag and not (earlier := messages[index - lag]).failed:
+            yield _reached(earlier, "delivered", 2, PRICING)
+        if index >= 2 * lag and not (earlier := messages[index - 2 * lag]).failed:
+            yield _reached(earlier, "read", 5, "")
+
+
+def _message(random: Random, now: int) -> Message:
+    start, digits, country = random.choice(NUMBERING)
+    phone = f"{start}{random.randrange(10**digits):0{digits}d}"
+    unique = f"{random.getrandbits(72):018X}"
+    inside = b"\x1c\x18%c%b\x15\x02\x00\x11\x18\x12%b\x00" % (len(phone), phone.encode(), unique.encode())
+    return Message(
+        wamid="wamid." + base64.b64encode(inside).decode(),
+        phone=phone,
+        user_id=f"{country}.{random.randrange(10**19, 10**20)}",
+        callback_data=random.choice(CAMPAIGNS),
+        sent_at=now - 60 + random.randrange(55),
+        failed=random.random() < FAILED_SHARE,
+    )
+
+
+def _reached(message: Message, status: str, seconds_later: int, pricing: str) -> Item:
+    wamid, phone, user_id, callback_data, sent_at, _ = message
+    return Item(
+        STATUS % (wamid, status, sent_at + seconds_later, phone, user_id, callback_data, pricing),
+        CONTACT % (phone[-4:], phone, user_id),
+    )
+
+
+def _failed(message: Message) -> Item:
+    return Item(FAILED % (message.wamid, message.sent_at + 1, message.phone, message.callback_data), "")
+
+
+def _body(number: tuple[str, str], items: list[Item]) -> bytes:
+    contacts = ",".join(item.contact for item in items if item.contact)
+    phone_number_id, display = number
+    body = ENVELOPE % (
+        display,
+        phone_number_id,
+        f'"contacts":[{contacts}],' if contacts else "",
+        ",".join(item.status for item in items),
+    )
+    return body.encode()
+
+
+def _request(body: bytes, secret: bytes) -> bytes:
+    return (HEAD % (len(body), hmac.digest(secret, body, "sha256").hex())).encode() + body

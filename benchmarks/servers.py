@@ -1,0 +1,141 @@
+"""Who is measured, how each is started on this machine, and where its rows are. Ends only what it started."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET = b"benchmark-secret"
+WORKERS = 2
+START_SECONDS = 30.0
+
+SERVICE_GUNICORN = ("gunicorn", "--config", "python:webhook_app.serving")
+
+
+@dataclass(frozen=True)
+class Server:
+    """One way to answer Meta. `stored` counts its status rows; a server without it stores nothing."""
+
+    name: str
+    label: str
+    command: tuple[str, ...]
+    """Arguments to `python -m`; {port} is filled in."""
+    prepare: tuple[str, ...] = ()
+    stored: str = ""
+    batches: bool = True
+    """Whether it is also measured with 100 statuses per POST."""
+
+
+SERVICE = Server(
+    name="webhook_app",
+    label=f"webhook_app: Flask, gevent x{WORKERS}, group commit, counts, archive",
+    command=(*SERVICE_GUNICORN, "webhook_app.app:create_app()"),
+    prepare=("webhook_app.cli", "migrate"),
+    stored="SELECT count(*) FROM status_events",
+)
+EMPTY = Server(
+    name="empty",
+    label=f"empty Flask handler, same gunicorn, gevent x{WORKERS} (ceiling)",
+    command=(*SERVICE_GUNICORN, "benchmarks.peers.empty_flask:app"),
+    batches=False,
+)
+FASTAPI = Server(
+    name="fastapi",
+    label=f"FastAPI + asyncpg, uvicorn x{WORKERS}, one INSERT per status, no counts",
+    command=(
+        *("uvicorn", "--workers", str(WORKERS), "--loop", "uvloop", "--http", "httptools"),
+        *("--no-access-log", "--log-level", "warning", "--host", "127.0.0.1", "--port", "{port}"),
+        "benchmarks.peers.fastapi_asyncpg:app",
+    ),
+    prepare=("benchmarks.peers.fastapi_asyncpg",),
+    stored="SELECT count(*) FROM statuses",
+)
+FLASK_ORM = Server(
+    name="flask_orm",
+    label="Flask + SQLAlchemy ORM, 5 sync workers, look, insert, commit",
+    command=(
+        *("gunicorn", "--workers", "5", "--bind", "127.0.0.1:{port}", "--log-level", "warning"),
+        "benchmarks.peers.flask_orm:app",
+    ),
+    prepare=("benchmarks.peers.flask_orm",),
+    stored="SELECT count(*) FROM statuses",
+)
+SERVERS = (EMPTY, FASTAPI, SERVICE, FLASK_ORM)
+
+
+def prepare(server: Server, environment: dict[str, str]) -> None:
+    """Make the server's tables in its fresh database."""
+    if server.prepare:
+        subprocess.run(
+            [sys.executable, "-m", *server.prepare],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def environment(database_url: str, port: int, folder: Path) -> dict[str, str]:
+    """What every server is started with; nothing of the caller's own settings leaks in but PATH and HOME."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+    return kept | {
+        "DATABASE_URL": database_url,
+        "META_APP_SECRET": SECRET.decode(),
+        "META_VERIFY_TOKEN": "benchmark-token",
+        "ADMIN_API_KEY": "benchmark-admin-key",
+        "BIND_HOST": "127.0.0.1",
+        "PORT": str(port),
+        "WEB_CONCURRENCY": str(WORKERS),
+        "DATA_DIR": str(folder),
+    }
+
+
+@contextmanager
+def running(server: Server, environment: dict[str, str], log: Path) -> Iterator[None]:
+    """Start the server in a process group of its own, wait until it answers, stop the group at the end."""
+    port = int(environment["PORT"])
+    command = [sys.executable, "-m", *(part.format(port=port) for part in server.command)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        _wait_until_ready(process, port, log)
+        yield
+    finally:
+        _stop(process)
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    give_up_at = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up_at:
+        if process.poll() is not None:
+            break
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/")
+            connection.getresponse()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+        finally:
+            connection.close()
+    tail = log.read_text(errors="replace")[-4000:]
+    raise RuntimeError(f"the server did not come up ({' '.join(map(str, process.args))}):\n{tail}")  # type: ignore[arg-type]
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,86 @@
+"""Alerts and the outbox of their notifications."""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+_UPGRADE = """
+CREATE TABLE alerts (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    rule TEXT DEFAULT '' NOT NULL,
+    kind TEXT DEFAULT '' NOT NULL,
+    severity TEXT DEFAULT '' NOT NULL,
+    state TEXT DEFAULT '' NOT NULL,
+    group_key TEXT DEFAULT '' NOT NULL,
+    "group" JSONB NOT NULL,
+    codes BIGINT[] NOT NULL,
+    evaluations_above INTEGER DEFAULT '0' NOT NULL,
+    evaluations_below INTEGER DEFAULT '0' NOT NULL,
+    attempts BIGINT DEFAULT '0' NOT NULL,
+    failures BIGINT DEFAULT '0' NOT NULL,
+    rate FLOAT DEFAULT '0' NOT NULL,
+    low FLOAT DEFAULT '0' NOT NULL,
+    high FLOAT DEFAULT '0' NOT NULL,
+    threshold FLOAT DEFAULT '0' NOT NULL,
+    window_minutes INTEGER DEFAULT '0' NOT NULL,
+    explanation JSONB DEFAULT '{}'::jsonb NOT NULL,
+    covers_from TIMESTAMP WITH TIME ZONE NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    fired_at TIMESTAMP WITH TIME ZONE,
+    resolved_at TIMESTAMP WITH TIME ZONE,
+    evaluated_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    notified_at TIMESTAMP WITH TIME ZONE,
+    acknowledged_at TIMESTAMP WITH TIME ZONE,
+    acknowledged_by TEXT DEFAULT '' NOT NULL,
+    snoozed_until TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX alerts_open ON alerts (rule, group_key) WHERE state IN ('pending', 'firing');
+
+CREATE INDEX alerts_time ON alerts (started_at);
+
+CREATE TABLE notifications (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    alert_id BIGINT NOT NULL,
+    channel TEXT DEFAULT '' NOT NULL,
+    reason TEXT DEFAULT '' NOT NULL,
+    sequence INTEGER NOT NULL,
+    payload JSONB NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    next_try_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    leased_until TIMESTAMP WITH TIME ZONE,
+    tries INTEGER DEFAULT '0' NOT NULL,
+    sent_at TIMESTAMP WITH TIME ZONE,
+    failed_at TIMESTAMP WITH TIME ZONE,
+    last_error TEXT DEFAULT '' NOT NULL,
+    PRIMARY KEY (id),
+    CONSTRAINT notifications_once UNIQUE (alert_id, channel, sequence)
+);
+
+CREATE INDEX notifications_due ON notifications (channel, next_try_at) WHERE sent_at IS NULL AND failed_at IS NULL;
+
+CREATE TABLE notification_tries (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    notification_id BIGINT NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    outcome TEXT DEFAULT '' NOT NULL,
+    error TEXT DEFAULT '' NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX notification_tries_notification ON notification_tries (notification_id);
+"""
+
+
+def upgrade() -> None:
+    op.execute(_UPGRADE)
+
+
+def downgrade() -> None:
+    for table in ("notification_tries", "notifications", "alerts",):
+        op.execute(f"DROP TABLE {table}")

@@ -1,0 +1,54 @@
+"""Meta-shaped payloads for tests: statuses, inbound messages and whole bodies, with plain defaults."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+NUMBER = "590238114470021"
+WABA = "384610027715590"
+
+
+def status(
+    message_id: str = "wamid.A",
+    status: str = "sent",
+    at: datetime | int | str = 1_793_000_000,
+    *,
+    recipient: str = "12025550117",
+    code: int | None = None,
+    details: str = "",
+    **more: Any,
+) -> dict[str, Any]:
+    """One element of statuses[]; `code` adds an errors[] with it."""
+    stamp = str(int(at.astimezone(UTC).timestamp())) if isinstance(at, datetime) else str(at)
+    item: dict[str, Any] = {"id": message_id, "status": status, "timestamp": stamp}
+    if recipient:
+        item["recipient_id"] = recipient
+    if code is not None:
+        item["errors"] = [{"code": code, "title": f"Title {code}", "error_data": {"details": details}}]
+    return item | more
+
+
+def message(
+    message_id: str = "wamid.IN", at: datetime | int = 1_793_000_000, *, sender: str = "12025550117", text: str = "hi"
+) -> dict[str, Any]:
+    """One inbound text message."""
+    stamp = str(int(at.astimezone(UTC).timestamp())) if isinstance(at, datetime) else str(at)
+    return {"from": sender, "id": message_id, "timestamp": stamp, "type": "text", "text": {"body": text}}
+
+
+def value(*statuses: dict[str, Any], number: str = NUMBER, **more: Any) -> dict[str, Any]:
+    """A change's value with these statuses."""
+    metadata = {"display_phone_number": "13125550199", "phone_number_id": number}
+    held = {"messaging_product": "whatsapp", "metadata": metadata}
+    return held | ({"statuses": list(statuses)} if statuses else {}) | more
+
+
+def document(*values: dict[str, Any], field: str = "messages", waba: str = WABA) -> dict[str, Any]:
+    """A whole webhook of one entry."""
+    changes = [{"field": field, "value": held} for held in values]
+    return {"object": "whatsapp_business_account", "entry": [{"id": waba, "changes": changes}]}
+
+
+def body(*statuses: dict[str, Any], number: str = NUMBER, waba: str = WABA, **more: Any) -> bytes:
+    """A POST body with these statuses (or, by keyword, messages=[…], errors=[…])."""
+    return json.dumps(document(value(*statuses, number=number, **more), waba=waba)).encode()

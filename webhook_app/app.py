@@ -1,0 +1,35 @@
+"""create_app: settings, connections and blueprints put together. No routes, no queries."""
+
+import os
+from datetime import UTC, datetime
+
+from flask import Flask
+
+from webhook_app import logs
+from webhook_app.pipeline.ingest import GroupCommit
+from webhook_app.settings import Settings, read_settings
+from webhook_app.store.engine import connect, make_engine
+from webhook_app.web import errors
+from webhook_app.web.receive import receive_blueprint
+
+_SLOTS = 64  # more than any host has workers; two workers on one slot only wait for each other's count rows
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application. Opens no connection until the first request needs one."""
+    if settings is None:
+        settings = read_settings()
+        logs.configure(settings.log_format)
+    url = settings.database_url
+    app = Flask("webhook_app.web", static_folder=None)
+    ingest = GroupCommit(
+        lambda: connect(url, application="webhook_app ingest", statement_seconds=15),
+        lambda: datetime.now(UTC),
+        slot=os.getpid() % _SLOTS,
+        max_waiting=settings.ingest_queue,
+    )
+    engine = make_engine(url, application="webhook_app web")
+    app.extensions["engine"] = engine
+    app.register_blueprint(receive_blueprint(ingest, settings.meta_app_secret, settings.meta_verify_token))
+    errors.install(app)
+    return app

@@ -1,0 +1,1 @@
+"""Ways out, one file each. A channel gets a finished notification and never touches the database."""

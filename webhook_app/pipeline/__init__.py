@@ -1,0 +1,1 @@
+"""The steps of the job. Each opens its own transactions; steps meet only in tables."""

@@ -1,0 +1,323 @@
+"""Group commit: concurrent deliveries of one worker share one transaction, and each is answered after it.
+
+How a delivery goes through:
+1. `submit` parses the body in the caller's own time and adds it to the open batch, if the queue has room.
+2. One writer takes the whole open batch and stores it in one transaction; meanwhile the next batch fills.
+3. After the commit everybody waiting for the batch wakes; before it nobody does.
+A delivery the database refuses is found by halving the batch and is quarantined whole, alone.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import structlog
+from prometheus_client import Counter, Histogram
+from psycopg import errors
+
+from webhook_app.store import events as event_store
+from webhook_app.store import inbound as inbound_store
+from webhook_app.store.events import Booking, Series, StatusRow
+from webhook_app.whatsapp.error_codes import explain
+from webhook_app.whatsapp.events import Parsed, StatusEvent, Unreadable
+from webhook_app.whatsapp.payload import parse
+
+log = structlog.get_logger()
+
+_FUTURE_S = 300  # a timestamp further ahead than this is Meta's or somebody's clock gone wrong
+_LINKS_REMEMBERED = 200_000
+_SERIES_REMEMBERED = 100_000
+_ITEMS_PER_BATCH = 3_000
+_BYTES_PER_BATCH = 16 * 2**20
+
+_REFUSED = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, UnicodeError, ValueError)
+_TRY_AGAIN = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+
+BATCHES = Counter("webhook_app_batches", "Committed ingest transactions")
+ITEMS = Counter("webhook_app_items", "Items in committed deliveries")
+COMMIT_SECONDS = Histogram(
+    "webhook_app_commit_seconds",
+    "Time to store one batch, commit included",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
+
+class NotStoredError(Exception):
+    """The delivery was not stored; Meta should send it again after `retry_after` seconds."""
+
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Delivery:
+    """A verified body and what was found in it."""
+
+    __slots__ = ("body", "parsed")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.parsed = parse(body)
+
+
+class _Batch:
+    __slots__ = ("bytes", "deliveries", "done", "fault", "items")
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.items = 0
+        self.bytes = 0
+        self.done = threading.Event()
+        self.fault: NotStoredError | None = None
+
+
+class GroupCommit:
+    """The writer of one process. `connect` makes a driver connection; `clock` tells the time of receipt."""
+
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        clock: Callable[[], datetime],
+        *,
+        slot: int,
+        max_waiting: int = 2_000,
+    ) -> None:
+        self._writer = BatchWriter(connect, slot)
+        self._clock = clock
+        self._max_waiting = max_waiting
+        self._waiting = 0
+        self._open = [_Batch()]
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._rejected: dict[str, int] = {}
+
+    def submit(self, body: bytes) -> None:
+        """Return once the delivery is committed. Raises NotStoredError when it is not."""
+        if self._waiting >= self._max_waiting:
+            raise NotStoredError("the queue is full", retry_after=1)
+        delivery = Delivery(body)
+        with self._lock:
+            batch = self._batch_with_room(delivery)
+            batch.deliveries.append(delivery)
+            batch.items += delivery.parsed.received
+            batch.bytes += len(body)
+            self._waiting += 1
+            if self._thread is None:
+                self._start()
+        self._wake.set()
+        batch.done.wait()
+        if batch.fault is not None:
+            raise batch.fault
+
+    def reject(self, kind: str) -> None:
+        """Count a delivery refused for its signature; the writer stores the counts now and then."""
+        with self._lock:
+            self._rejected[kind] = self._rejected.get(kind, 0) + 1
+            if self._thread is None:
+                self._start()
+
+    def _batch_with_room(self, delivery: Delivery) -> _Batch:
+        """The batch that is filling; a full one waits its turn, so that one commit stays short."""
+        batch = self._open[-1]
+        full = batch.items + delivery.parsed.received > _ITEMS_PER_BATCH or batch.bytes > _BYTES_PER_BATCH
+        if batch.deliveries and full:
+            batch = _Batch()
+            self._open.append(batch)
+        return batch
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._write_forever, name="group-commit", daemon=True)
+        self._thread.start()
+
+    def _write_forever(self) -> None:
+        while True:
+            self._wake.wait(timeout=5)
+            self._wake.clear()
+            self._store_rejections()
+            while batch := self._take():
+                self._write(batch)
+
+    def _take(self) -> _Batch | None:
+        with self._lock:
+            if not self._open[0].deliveries:
+                return None
+            batch = self._open.pop(0)
+            if not self._open:
+                self._open.append(_Batch())
+            return batch
+
+    def _write(self, batch: _Batch) -> None:
+        try:
+            with COMMIT_SECONDS.time():
+                self._writer.store(batch.deliveries, self._clock())
+            BATCHES.inc()
+            ITEMS.inc(batch.items)
+        except psycopg.Error as fault:
+            log.error("deliveries not stored", deliveries=len(batch.deliveries), fault=type(fault).__name__)
+            batch.fault = NotStoredError("the database is away", retry_after=5)
+        except Exception:
+            log.exception("deliveries not stored", deliveries=len(batch.deliveries))
+            batch.fault = NotStoredError("storing failed", retry_after=30)
+        finally:
+            with self._lock:
+                self._waiting -= len(batch.deliveries)
+            batch.done.set()
+
+    def _store_rejections(self) -> None:
+        if not self._rejected:
+            return
+        with self._lock:
+            counts, self._rejected = self._rejected, {}
+        try:
+            self._writer.store_rejections(counts, self._clock())
+        except psycopg.Error:
+            with self._lock:
+                for kind, count in counts.items():
+                    self._rejected[kind] = self._rejected.get(kind, 0) + count
+
+
+class BatchWriter:
+    """Stores batches over one connection of its own, made anew after a fault. Remembers series and links."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], slot: int) -> None:
+        self._connect = connect
+        self._slot = slot
+        self._connection: psycopg.Connection[Any] | None = None
+        self._series: dict[Series, int] = {}
+        self._links: set[tuple[str, str]] = set()
+
+    def store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
+        """Commit all of them. Raises psycopg.Error when the database is away or cannot take them now."""
+        for attempt in (1, 2, 3):
+            try:
+                return self._store_or_halve(deliveries, received_at)
+            except _TRY_AGAIN:
+                if attempt == 3:
+                    raise
+            except psycopg.Error:
+                # A pooled connection may have died while idle: one fresh try, then the caller hears of it.
+                self.close()
+                if attempt > 1:
+                    raise
+        return None
+
+    def store_rejections(self, counts: dict[str, int], now: datetime) -> None:
+        for kind, count in counts.items():
+            inbound_store.add_rejections(self._connected(), kind, count, now)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+        return self._connection
+
+    def _store_or_halve(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
+        try:
+            self._store(deliveries, received_at)
+        except _REFUSED as fault:
+            if len(deliveries) == 1:
+                self._quarantine_whole(deliveries[0], fault, received_at)
+                return
+            middle = len(deliveries) // 2
+            self._store_or_halve(deliveries[:middle], received_at)
+            self._store_or_halve(deliveries[middle:], received_at)
+
+    def _store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
+        connection = self._connected()
+        found = [delivery.parsed for delivery in deliveries]
+        now_s = int(received_at.timestamp())
+        rows = self._rows(connection, [event for p in found for event in p.statuses], now_s, received_at)
+        links = self._new_links(found)
+        ignored = sum(sum(p.ignored.values()) for p in found if p.ignored)
+        booking = Booking(received=ignored, ignored=ignored)
+        bodies = [delivery.body for delivery in deliveries]
+        place = {"received_at": received_at, "slot": self._slot}
+        if any(p.inbound or p.preferences or p.signals or p.unreadable for p in found):
+            with connection.transaction():
+                event_store.insert_statuses(connection, rows, bodies=bodies, links=links, booking=booking, **place)
+                _insert_others(connection, found, now_s, place)
+        else:
+            event_store.insert_statuses(connection, rows, bodies=bodies, links=links, booking=booking, **place)
+        self._remember(links)
+
+    def _rows(
+        self, connection: psycopg.Connection[Any], events: list[StatusEvent], now_s: int, received_at: datetime
+    ) -> list[StatusRow]:
+        odd = [e for e in events if e.timestamp is None or e.timestamp > now_s + _FUTURE_S]
+        if odd:
+            event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
+        odd_keys = set(map(id, odd))
+        wanted = {key for e in events if (key := _series(e)) not in self._series}
+        if wanted:
+            if len(self._series) > _SERIES_REMEMBERED:
+                self._series.clear()
+                wanted = set(map(_series, events))
+            self._series |= event_store.series_ids(connection, list(wanted))
+        known = self._series
+        return [
+            StatusRow(
+                e,
+                now_s if id(e) in odd_keys or e.timestamp is None else e.timestamp,
+                id(e) in odd_keys,
+                known[_series(e)],
+                e.status == "failed" and not e.group and explain(e.error_code).contact_effect != "none",
+            )
+            for e in events
+        ]
+
+    def _new_links(self, found: Sequence[Parsed]) -> list[tuple[str, str]]:
+        known = self._links
+        links = set()
+        for parsed in found:
+            for e in parsed.statuses:
+                if e.user_id and e.contact != e.user_id and (e.user_id, e.contact) not in known:
+                    links.add((e.user_id, e.contact))
+                if e.parent_user_id and e.contact and (e.parent_user_id, e.contact) not in known:
+                    links.add((e.parent_user_id, e.contact))
+        return list(links)
+
+    def _remember(self, links: Sequence[tuple[str, str]]) -> None:
+        if len(self._links) > _LINKS_REMEMBERED:
+            self._links.clear()
+        self._links.update(links)
+
+    def _quarantine_whole(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
+        log.error("a delivery the database refuses was quarantined", fault=type(fault).__name__)
+        text = delivery.body.decode("latin-1").replace("\0", "\\u0000")
+        identity = hashlib.sha256(delivery.body).digest()
+        item = Unreadable(f"refused by the database: {type(fault).__name__}", "", "", text, identity)
+        connection = self._connected()
+        place = {"received_at": received_at, "slot": self._slot}
+        with connection.transaction():
+            event_store.insert_statuses(connection, [], bodies=[delivery.body], links=[], booking=Booking(), **place)
+            inbound_store.insert_unreadable(connection, [item], **place)
+
+
+def _series(event: StatusEvent) -> Series:
+    return event.phone_number_id, event.waba_id, event.template, event.campaign, event.country
+
+
+def _insert_others(
+    connection: psycopg.Connection[Any], found: Sequence[Parsed], now_s: int, place: dict[str, Any]
+) -> None:
+    def timed(items: list[Any]) -> list[tuple[Any, int]]:
+        """Each with its time; receipt where Meta gave none or one too far ahead."""
+        usable = [i.timestamp if i.timestamp and i.timestamp <= now_s + _FUTURE_S else now_s for i in items]
+        return list(zip(items, usable, strict=True))
+
+    if inbound := [m for p in found for m in p.inbound]:
+        inbound_store.insert_inbound(connection, timed(inbound), **place)
+    if preferences := [m for p in found for m in p.preferences]:
+        inbound_store.insert_preferences(connection, timed(preferences), **place)
+    if signals := [m for p in found for m in p.signals]:
+        inbound_store.insert_signals(connection, timed(signals), **place)
+    if unreadable := [m for p in found for m in p.unreadable]:
+        inbound_store.insert_unreadable(connection, unreadable, **place)

@@ -1,0 +1,83 @@
+"""What goes wrong with messages, in Meta's words: the errors[] of a failed status, and how often which code comes.
+
+A table of our own rather than the receiver's catalogue, so that a mistake there cannot confirm itself here;
+a test holds the titles of both against each other.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+_HREF = "/documentation/business-messaging/whatsapp/support/error-codes"
+
+UNDELIVERABLE = 131026
+TEMPLATE_PAUSED = 132015
+USER_STOPPED = 131050
+
+_WORDS: dict[int, tuple[str, str]] = {
+    130472: (
+        "User's number is part of an experiment",
+        "The message was not sent because the number is in an experiment group.",
+    ),
+    131000: ("Something went wrong", "The message failed for an unknown reason."),
+    131016: ("Service unavailable", "A service is temporarily unavailable."),
+    131026: (
+        "Message Undeliverable",
+        "Unable to deliver the message. Reasons can include that the recipient has no WhatsApp or an old version.",
+    ),
+    131047: (
+        "Re-engagement message",
+        "More than 24 hours have passed since this recipient last wrote to the sender number.",
+    ),
+    131049: ("Meta chose not to deliver.", "Not delivered because of per-user marketing limits."),
+    131050: (
+        "User has stopped marketing messages",
+        "The recipient chose to stop marketing messages from this business.",
+    ),
+    131053: ("Media upload error", "The link of the header image answered with 404."),
+    132015: ("Template is Paused", "The template was paused for low quality, held messages are dropped."),
+    135000: ("Generic user error", "The message could not be processed."),
+}
+CODES = frozenset(_WORDS)
+
+
+class Fault(Struct, frozen=True):
+    """One code and the share of messages it befalls; `categories` empty means every kind of message."""
+
+    code: int
+    share: float
+    categories: tuple[str, ...] = ()
+
+
+_MARKETING = ("marketing",)
+BACKGROUND = (  # with the unreachable people of an audience about 1 % of all messages
+    Fault(131049, 0.012, _MARKETING),
+    Fault(130472, 0.002, _MARKETING),
+    Fault(131047, 0.004, ("service",)),
+    Fault(131053, 0.0006),
+    Fault(131000, 0.0014),
+)
+PROVIDER_DOWN = (Fault(131000, 0.40), Fault(131016, 0.25), Fault(131026, 0.20), Fault(135000, 0.15))
+
+
+def error(code: int) -> dict[str, Any]:
+    """One element of errors[] as Meta writes it since 2025."""
+    title, details = _WORDS[code]
+    return {
+        "code": code,
+        "title": title,
+        "message": title,
+        "error_data": {"details": details},
+        "href": _HREF,
+    }
+
+
+def draw(roll: float, faults: tuple[Fault, ...], category: str) -> int | None:
+    """The code that befalls a message of this category for a roll in [0, 1), or None."""
+    for fault in faults:
+        if fault.categories and category not in fault.categories:
+            continue
+        if roll < fault.share:
+            return fault.code
+        roll -= fault.share
+    return None

@@ -1,0 +1,1 @@
+"""Rows in, rows out: functions that take a connection. Never commits, never decides."""

@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out. Decisions and SQL live below."""

@@ -1,0 +1,54 @@
+"""Errors as HTTP: one JSON shape for every caller's fault and for ours. No logic."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, jsonify
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+log = structlog.get_logger()
+
+
+class ApiError(Exception):
+    """A fault of the caller's (or of the moment) with its HTTP status, a code for programs and a message for people."""
+
+    def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.details = status, code, message, details
+
+
+def error_response(status: int, code: str, message: str, details: Any = None) -> Response:
+    response = jsonify({"error": {"code": code, "message": message, "details": details}})
+    response.status_code = status
+    return response
+
+
+def install(app: Flask) -> None:
+    """Answer every error in the documented shape."""
+
+    @app.errorhandler(ApiError)
+    def _api(error: ApiError) -> Response:
+        return error_response(error.status, error.code, error.message, error.details)
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        status = error.code or 500
+        code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+        response = error_response(status, code, error.description or "")
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
+        return response
+
+    @app.errorhandler(OperationalError)
+    def _database(error: OperationalError) -> Response:
+        log.error("the database is away", fault=type(error.orig).__name__)
+        response = error_response(503, "database_away", "The database cannot be reached; try again.")
+        response.headers["Retry-After"] = "5"
+        return response
+
+    @app.errorhandler(Exception)
+    def _ours(error: Exception) -> Response:
+        log.exception("a request failed", exc_info=error)
+        return error_response(500, "internal", "Something went wrong on our side; it has been logged.")

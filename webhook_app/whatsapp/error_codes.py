@@ -1,0 +1,240 @@
+"""The catalogue of Meta's error codes: code → whose fault, what to do, what it says about the contact.
+
+Read once from the two CSV files beside this module and checked row by row. What is done about a failure is
+decided elsewhere; a code that nobody knows is explained too, and never counts against a contact.
+"""
+
+import csv
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from io import StringIO
+from itertools import pairwise
+from textwrap import shorten
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, ValidationError, convert
+
+from webhook_app.whatsapp.events import NO_CODE
+
+CODES_CSV = "error_codes.csv"
+MISREAD_CSV = "error_codes_misread.csv"
+FailureClass = Literal["broken", "withheld", "unreachable"]
+Retry = Literal["no", "once", "backoff", "after_window", "after_fix"]
+Words = Annotated[str, Meta(min_length=1)]
+Domain = Literal[
+    "account",
+    "auth",
+    "calling",
+    "consent",
+    "groups",
+    "media",
+    "other",
+    "platform",
+    "policy",
+    "rate_limit",
+    "recipient",
+    "registration",
+    "sender_config",
+    "template",
+]
+_CLASSES: dict[str, FailureClass] = {"consent": "withheld", "recipient": "unreachable"}
+_CODE_COLUMNS = (
+    "code,subcode,title,http_status,surface,fault_domain,retry,contact_effect,attention,summary,action,confidence,sources"
+).split(",")
+_MISREAD_COLUMNS = ["code", "mistaken_for"]
+_TITLE_LENGTH = 72
+
+
+class ErrorCode(Struct, frozen=True, kw_only=True):
+    """One code, or a range of codes, as people and rules need it."""
+
+    code: int
+    code_to: int
+    """The end of a range; the same as `code` for a single one."""
+    subcode: int | None
+    title: Words
+    official_title: bool
+    """False when the title is ours because Meta gives none."""
+    http_status: Annotated[int, Meta(ge=100, le=599)] | None
+    surface: Literal["sync", "webhook", "both", "unknown"]
+    domain: Domain
+    failure_class: FailureClass
+    retry: Retry
+    contact_effect: Literal["none", "soft", "hard", "marketing_only"]
+    attention: Literal["none", "watch", "page"]
+    summary: Words
+    action: Words
+    confidence: Literal["low", "medium", "high"]
+    sources: tuple[str, ...]
+    mistaken_for: str
+    """What other lists wrongly say about the code, and what is right; empty when nothing is known."""
+
+
+class CatalogueError(ValueError):
+    """A row of the catalogue that breaks its rules; the message names file, line and fault."""
+
+
+def explain(code: int, subcode: int | None = None) -> ErrorCode:
+    """What is known of a code: of code and subcode together, else of the code, else of its range."""
+    single, ranges = _index()
+    found = single.get((code, subcode)) or single.get((code, None))
+    return found or next((r for r in ranges if r.code <= code <= r.code_to), None) or _unknown(code)
+
+
+@cache
+def catalogue() -> tuple[ErrorCode, ...]:
+    """Every known code, in the order of the codes; raises CatalogueError when the package's files are damaged."""
+    package = resources.files(__package__)
+    return read_catalogue(*((package / name).read_text("utf-8") for name in (CODES_CSV, MISREAD_CSV)))
+
+
+def read_catalogue(codes: str, misread: str) -> tuple[ErrorCode, ...]:
+    """The catalogue out of the text of both files; raises CatalogueError at the first row that is wrong."""
+    notes = _read_notes(misread)
+    entries: dict[tuple[int, int, int | None], ErrorCode] = {}
+    for place, row in _rows(codes, CODES_CSV, _CODE_COLUMNS):
+        try:
+            entry = _entry(row, notes)
+        except (ValidationError, ValueError) as fault:
+            raise CatalogueError(f"{place}: code {row['code']!r}: {fault}") from fault
+        key = (entry.code, entry.code_to, entry.subcode)
+        if key in entries:
+            raise CatalogueError(f"{place}: code {row['code']!r}, subcode {row['subcode']!r}: given twice")
+        entries[key] = entry
+    known = tuple(entries.values())
+    _check_ranges(known)
+    if strangers := notes.keys() - {e.code for e in known if e.subcode is None}:
+        raise CatalogueError(f"{MISREAD_CSV}: not in {CODES_CSV}: {sorted(strangers)}")
+    return known
+
+
+@cache
+def _index() -> tuple[dict[tuple[int, int | None], ErrorCode], tuple[ErrorCode, ...]]:
+    single = {(e.code, e.subcode): e for e in catalogue() if e.code == e.code_to}
+    return single, tuple(e for e in catalogue() if e.code != e.code_to)
+
+
+def _rows(text: str, source: str, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    reader = csv.reader(StringIO(text), strict=True)
+    if next(reader, []) != columns:
+        raise CatalogueError(f"{source}:1: the columns must be {', '.join(columns)}")
+    for fields in reader:
+        place = f"{source}:{reader.line_num}"
+        if len(fields) != len(columns):
+            raise CatalogueError(
+                f"{place}: {len(fields)} fields instead of {len(columns)}: {','.join(fields)[:60]}"
+            )
+        yield place, dict(zip(columns, fields, strict=True))
+
+
+def _read_notes(text: str) -> dict[int, str]:
+    notes: dict[int, str] = {}
+    for place, row in _rows(text, MISREAD_CSV, _MISREAD_COLUMNS):
+        code = row["code"]
+        if not code.isdecimal() or not row["mistaken_for"] or int(code) in notes:
+            raise CatalogueError(f"{place}: code {code!r}: needs one code, given once, and words")
+        notes[int(code)] = row["mistaken_for"]
+    return notes
+
+
+def _entry(row: dict[str, str], notes: dict[int, str]) -> ErrorCode:
+    first, _, last = row["code"].partition("-")
+    code, code_to = int(first), int(last or first)
+    if code_to < code or (last and (code_to == code or row["subcode"])):
+        raise ValueError("a range runs upwards and has no subcode")
+    single = not last and not row["subcode"]
+    values = row | {
+        "code": code,
+        "code_to": code_to,
+        "subcode": row["subcode"] or None,
+        "title": row["title"].strip("[]")
+        or shorten(row["summary"].rstrip("."), _TITLE_LENGTH, placeholder=" …"),
+        "official_title": bool(row["title"]) and not row["title"].startswith("["),
+        "http_status": row["http_status"] or None,
+        "domain": row["fault_domain"],
+        "failure_class": _CLASSES.get(row["fault_domain"], "broken"),
+        "sources": [source for source in row["sources"].split("; ") if source],
+        "mistaken_for": notes.get(code, "") if single else "",
+    }
+    return convert(values, ErrorCode, strict=False)
+
+
+def _check_ranges(entries: tuple[ErrorCode, ...]) -> None:
+    ranges = sorted((e.code, e.code_to) for e in entries if e.code != e.code_to)
+    for (_, end), (start, _) in pairwise(ranges):
+        if start <= end:
+            raise CatalogueError(f"{CODES_CSV}: two ranges hold {start}")
+
+
+def _unknown(code: int) -> ErrorCode:
+    given = code != NO_CODE
+    return ErrorCode(
+        code=code,
+        code_to=code,
+        subcode=None,
+        title=f"Unknown code {code}" if given else "No code given",
+        official_title=False,
+        http_status=None,
+        surface="unknown",
+        domain="other",
+        failure_class="broken",
+        retry="no",
+        contact_effect="none",
+        attention="watch",
+        summary="This code is not in the catalogue."
+        if given
+        else "The failure came without a readable error code.",
+        action="Read the title and details that Meta sent with it, and look it up on Meta's error page.",
+        confidence="low",
+        sources=(),
+        mistaken_for="",
+    )
+
+
+class RetryAdvice(Struct, frozen=True):
+    """Whether and when to send the same message again."""
+
+    kind: Retry
+    waits_seconds: tuple[int, ...]
+    """Backoff only: the wait before each try that is left, to which the sender adds jitter."""
+    after_seconds: int | None
+    """After_window only: how long to wait, None when Meta publishes no time."""
+    final: bool
+    """Nothing is left to try with this message: the code forbids it or the tries are used up."""
+    words: str
+
+
+_BACKOFF_SECONDS = (1, 2, 4, 8, 16, 32, 64)
+_WINDOW_SECONDS = {131049: 24 * 3600, 133015: 5 * 60}
+"""131049: Meta's page on per-user marketing limits; 133015: Meta's error page. No other window is published."""
+
+
+def retry_advice(entry: ErrorCode, tries: int = 0) -> RetryAdvice:
+    """Advice after `tries` repetitions of a failed send."""
+    waits = _BACKOFF_SECONDS[max(tries, 0) :] if entry.retry == "backoff" else ()
+    window = _WINDOW_SECONDS.get(entry.code) if entry.retry == "after_window" else None
+    used_up = (entry.retry == "backoff" and not waits) or (entry.retry == "once" and tries > 0)
+    final = used_up or entry.retry == "no"
+    words = "The tries are used up." if used_up else _advice(entry, waits, window)
+    return RetryAdvice(entry.retry, waits, window, final, words)
+
+
+def _advice(entry: ErrorCode, waits: tuple[int, ...], window: int | None) -> str:
+    match entry.retry:
+        case "no":
+            return f"Do not send it again. {entry.action}"
+        case "once":
+            return f"Send it once more after a pause, not oftener. {entry.action}"
+        case "backoff":
+            return f"Send it again after {', '.join(map(str, waits))} s, each with jitter. {entry.action}"
+        case "after_fix":
+            return f"Send it again only when the cause is mended. {entry.action}"
+        case "after_window" if window:
+            return (
+                f"Send it again after {window // 3600} h at the earliest. {entry.action}"
+                if window >= 3600
+                else (f"Send it again after {window // 60} min at the earliest. {entry.action}")
+            )
+        case _:
+            return f"Meta publishes no waiting time. {entry.action}"

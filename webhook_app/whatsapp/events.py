@@ -1,0 +1,128 @@
+"""What one delivery holds, as frozen values: the vocabulary every other floor speaks.
+
+Times are Meta's own Unix seconds (`timestamp`), None when unreadable; the store turns them into aware UTC.
+Text has been cleaned (no NUL, no lone surrogate), so that the database can never refuse it.
+"""
+
+from msgspec import Struct
+
+NO_CODE = -1
+"""Stored as error_code when a status carries no readable code; 0 is a real code (AuthException)."""
+
+DELIVERY_STATUSES = ("sent", "delivered", "read", "played", "failed")
+
+
+class StatusEvent(Struct, frozen=True, gc=False):
+    """One step in the life of one message. Empty strings mean absent."""
+
+    message_id: str
+    phone_number_id: str
+    waba_id: str
+    status: str
+    timestamp: int | None
+    raw_timestamp: str
+    contact: str
+    """The key of the person (contacts.contact_key), empty for a group without participant."""
+    recipient: str
+    """The digits as Meta sent them, before variants are folded."""
+    user_id: str
+    """The business-scoped user id (BSUID)."""
+    parent_user_id: str
+    participant: str
+    """Group messages only: whose copy of the message this is about."""
+    group: bool
+    template: str
+    campaign: str
+    country: str
+    """ISO 3166 alpha-2, from the number or the BSUID's prefix."""
+    category: str
+    callback_data: str
+    error_code: int
+    error_title: str
+    error_details: str
+    errors_json: str
+    """The whole errors[] as received, as JSON text; empty when there was none."""
+
+
+class InboundMessage(Struct, frozen=True, gc=False):
+    """Somebody wrote or called: who and when, never what, except a STOP or START keyword."""
+
+    message_id: str
+    phone_number_id: str
+    waba_id: str
+    timestamp: int | None
+    contact: str
+    user_id: str
+    kind: str
+    keyword: str
+    """'stop', 'start' or ''."""
+    opens_window: bool
+
+
+class Preference(Struct, frozen=True, gc=False):
+    """A person told Meta to stop or resume marketing from this business."""
+
+    phone_number_id: str
+    waba_id: str
+    timestamp: int | None
+    contact: str
+    user_id: str
+    category: str
+    value: str
+
+
+class HealthSignal(Struct, frozen=True, gc=False):
+    """News about an account, number or template, or an error that belongs to no message."""
+
+    field: str
+    event: str
+    waba_id: str
+    phone_number_id: str
+    display_phone_number: str
+    template_id: str
+    template_name: str
+    template_language: str
+    error_code: int
+    timestamp: int | None
+    payload_json: str
+    identity: bytes
+
+
+class Link(Struct, frozen=True, gc=False):
+    """Two keys of one person seen together: a BSUID (or parent BSUID) and a contact key."""
+
+    user_id: str
+    contact: str
+
+
+class Unreadable(Struct, frozen=True, gc=False):
+    """A signed item that was not understood: kept whole as JSON text, with the reason."""
+
+    reason: str
+    field: str
+    waba_id: str
+    item_json: str
+    identity: bytes
+
+
+class Parsed(Struct, gc=False):
+    """Everything found in one delivery. `received` counts items; each is in exactly one list, or ignored."""
+
+    statuses: list[StatusEvent] = []
+    inbound: list[InboundMessage] = []
+    preferences: list[Preference] = []
+    signals: list[HealthSignal] = []
+    links: list[Link] = []
+    unreadable: list[Unreadable] = []
+    ignored: dict[str, int] = {}
+
+    @property
+    def received(self) -> int:
+        return (
+            len(self.statuses)
+            + len(self.inbound)
+            + len(self.preferences)
+            + len(self.signals)
+            + len(self.unreadable)
+            + sum(self.ignored.values())
+        )

@@ -1,0 +1,107 @@
+"""What people do: messages, calls and marketing preferences. Message text is read for keywords and let go."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from webhook_app.whatsapp.contacts import contact_key
+from webhook_app.whatsapp.events import InboundMessage, Preference
+from webhook_app.whatsapp.keywords import keyword_in
+from webhook_app.whatsapp.statuses import digits, plain, read_timestamp
+
+
+def read_message(
+    item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str
+) -> InboundMessage | str:
+    """One element of `messages[]`: who wrote and when, or the reason why it is ignored."""
+    kind = plain(item.get("type"), 40) or "unknown"
+    if kind == "system":
+        return "system message"
+    user_id = plain(item.get("from_user_id"), 160)
+    contact = contact_key(digits(item.get("from")), user_id)
+    return InboundMessage(
+        _id(item),
+        number,
+        waba_id,
+        read_timestamp(item.get("timestamp")),
+        contact,
+        user_id,
+        kind,
+        _keyword(item, kind),
+        opens_window="group_id" not in item,
+    )
+
+
+def read_call(
+    item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str
+) -> InboundMessage | str:
+    """One element of `calls[]`: a call by the person opens the 24-hour window like a message."""
+    if item.get("direction") != "USER_INITIATED":
+        return "call by the business"
+    if item.get("event") == "terminate":
+        return "end of a call"
+    user_id = plain(item.get("from_user_id"), 160)
+    contact = contact_key(digits(item.get("from")), user_id)
+    timestamp = read_timestamp(item.get("timestamp"))
+    return InboundMessage(_id(item), number, waba_id, timestamp, contact, user_id, "call", "", opens_window=True)
+
+
+def read_preference(
+    item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str
+) -> Preference | str:
+    """One element of `user_preferences[]`: marketing stopped or resumed."""
+    wanted = item.get("value")
+    if wanted == "signup":
+        return "preference signup"
+    if wanted not in ("stop", "resume"):
+        raise ValueError(f"unknown preference {str(wanted)[:40]!r}")
+    user_id = plain(item.get("user_id"), 160)
+    contact = contact_key(digits(item.get("wa_id")), user_id)
+    if not contact:
+        raise ValueError("neither wa_id nor user_id")
+    category = plain(item.get("category"), 64)
+    return Preference(number, waba_id, read_timestamp(item.get("timestamp")), contact, user_id, category, wanted)
+
+
+def _id(item: Mapping[str, Any]) -> str:
+    found = item.get("id")
+    if type(found) is not str or not 0 < len(found) <= 512:
+        raise ValueError("the id is missing, no text or too long")
+    return found
+
+
+def _keyword(item: Mapping[str, Any], kind: str) -> str:
+    for text in _texts(item, kind):
+        if found := keyword_in(text):
+            return found
+    return ""
+
+
+def _texts(item: Mapping[str, Any], kind: str) -> list[str]:
+    """Every text by which a person can say STOP: typed, or by a button, list or flow reply."""
+    part = item.get(kind)
+    if type(part) is not dict:
+        return []
+    if kind == "text":
+        return [plain(part.get("body"), 200)]
+    if kind == "button":
+        return [plain(part.get("text"), 200), plain(part.get("payload"), 200)]
+    if kind != "interactive":
+        return []
+    texts: list[str] = []
+    for reply in (part.get("button_reply"), part.get("list_reply")):
+        if type(reply) is dict:
+            texts += [plain(reply.get("id"), 200), plain(reply.get("title"), 200)]
+    form = part.get("nfm_reply")
+    if type(form) is dict:
+        texts += _form_texts(form.get("response_json"))
+    return texts
+
+
+def _form_texts(text: Any) -> list[str]:
+    """A flow's answers come as JSON inside a string."""
+    try:
+        answers = json.loads(text) if type(text) is str else None
+    except (ValueError, RecursionError):
+        return []
+    return [plain(answer, 200) for answer in answers.values()] if type(answers) is dict else []

@@ -1,0 +1,131 @@
+"""What the world's numbering plans say about digits in international form: country, possible lengths, trunk prefixes.
+
+Knows nothing of contacts. `country_of` is called per event, so it reads prefixes; phonenumbers is asked once per
+prefix and never about a whole number that arrived.
+"""
+
+import re
+from functools import cache, lru_cache
+
+import phonenumbers
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as REGIONS
+from phonenumbers import PhoneMetadata, PhoneNumber, ValidationResult
+
+_NO_COUNTRY = "001"  # phonenumbers' region of satellite and freephone codes
+_DECIDING_DIGITS = (
+    6  # national digits that tell countries of one calling code apart; the tests hold it on samples
+)
+_MEXICAN_TRUNK = re.compile(r"52(?:01|044|045)(?=\d{10}$)")
+_LENGTH_FAULTS = {
+    ValidationResult.TOO_SHORT: "too short for a number of +{code}",
+    ValidationResult.TOO_LONG: "too long for a number of +{code}",
+    ValidationResult.INVALID_LENGTH: "no number of +{code} has this many digits",
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "the area code is missing after +{code}",
+}
+
+
+def _by_three_digits(values: dict[int, str]) -> dict[str, str]:
+    """Calling codes are prefix-free and never begin with 0, so three digits always tell them apart."""
+    prefixes = map(str, range(100, 1000))
+    return {p: values[code] for p in prefixes for size in (1, 2, 3) if (code := int(p[:size])) in values}
+
+
+_CALLING_CODES = _by_three_digits({code: str(code) for code in REGIONS})
+_COUNTRIES = _by_three_digits(
+    {code: regions[0].replace(_NO_COUNTRY, "") for code, regions in REGIONS.items() if len(regions) == 1}
+)
+
+
+def country_of(key: str) -> str:
+    """ISO 3166 alpha-2 of a contact key, empty when it cannot be told; a BSUID begins with its country."""
+    country = _COUNTRIES.get(key[:3])
+    if country is not None:
+        return country
+    if key[:1] == "1":
+        return _country_of_area(key[1:4])
+    if key[2:3] == ".":
+        return key[:2] if key[:2].isalpha() else ""
+    code = _CALLING_CODES.get(key[:3])
+    return _country_of_shared(key[: len(code) + _DECIDING_DIGITS], len(key)) if code else ""
+
+
+@lru_cache(maxsize=1024)
+def _country_of_area(area: str) -> str:
+    """Country of a North American area code, found with numbers of our own so that no arrival can sway it."""
+    if len(area) != 3 or not area.isdecimal():
+        return ""
+    probes = (_number(f"1{area}{exchange}345678") for exchange in "23456789")
+    return next(filter(None, map(phonenumbers.region_code_for_number, probes)), "")
+
+
+@lru_cache(maxsize=65536)
+def _country_of_shared(prefix: str, length: int) -> str:
+    """Country where several share a calling code; a number not yet in the plan goes to the largest of them."""
+    if not prefix.isdecimal():
+        return ""
+    number = _number(prefix.ljust(min(length, 20), "0"))
+    return phonenumbers.region_code_for_number(number) or REGIONS[int(_CALLING_CODES[prefix[:3]])][0]
+
+
+def fault_of(digits: str) -> str:
+    """Why no such number can exist, in words; empty when it is possible. Unassigned is not impossible: plans grow."""
+    if len(digits) < 3:
+        return "too short for a phone number"
+    code = _CALLING_CODES.get(digits[:3])
+    if code is None:
+        return "it begins with no country code in use"
+    fault = _LENGTH_FAULTS.get(phonenumbers.is_possible_number_with_reason(_number(digits)))
+    return fault.format(code=code) if fault else ""
+
+
+def is_assigned(digits: str) -> bool:
+    """Whether the plan of its country has such a number."""
+    return digits[:3] in _CALLING_CODES and phonenumbers.is_valid_number(_number(digits))
+
+
+def is_plain(digits: str) -> bool:
+    """Whether the digits need no second reading: a possible length, and no trunk prefix after the country code."""
+    code = _CALLING_CODES.get(digits[:3])
+    if code is None:
+        return False
+    lengths, trunk = _plan(code)
+    national = digits[len(code) :]
+    return len(national) in lengths and (
+        trunk is None or not (match := trunk.match(national)) or not match[0]
+    )
+
+
+@cache
+def _plan(code: str) -> tuple[frozenset[int], re.Pattern[str] | None]:
+    """The lengths a national number can have, and what people dial before it at home."""
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), REGIONS[int(code)][0])
+    if metadata is None:
+        return frozenset(), None
+    trunk = metadata.national_prefix_for_parsing
+    return frozenset(metadata.general_desc.possible_length), re.compile(trunk) if trunk else None
+
+
+def without_trunk(digits: str) -> str:
+    """The digits without what is only dialled at home: +44 (0)…, Argentina's 15, Mexico's 01, 044 and 045."""
+    digits = _MEXICAN_TRUNK.sub("52", digits)
+    if (
+        digits.startswith("549") and len(digits) == 15
+    ):  # Argentina's 9 and 15 at once: phonenumbers reads the 15
+        digits = "54" + digits[3:]
+    try:
+        number = phonenumbers.parse("+" + digits)
+    except phonenumbers.NumberParseException:
+        return digits
+    return f"{number.country_code}{phonenumbers.national_significant_number(number)}"
+
+
+def _number(digits: str) -> PhoneNumber:
+    code = _CALLING_CODES[digits[:3]]
+    national = digits[len(code) :]
+    zeros = len(national) - len(national.lstrip("0"))
+    return PhoneNumber(
+        country_code=int(code),
+        national_number=int(national or 0),
+        italian_leading_zero=True if zeros else None,
+        number_of_leading_zeros=zeros if zeros > 1 else None,
+    )
