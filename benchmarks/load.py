@@ -8,14 +8,17 @@ import re
 import select
 import socket
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from time import perf_counter, process_time
+from time import perf_counter, process_time, sleep
 
 DRAIN_SECONDS = 30.0
 """How long answers are waited for after the last request; later than that counts as 'timeout'."""
+
+CONNECT_GAP_SECONDS = 0.002
+"""Connections made in one burst are often all accepted by one worker, which then works alone."""
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
@@ -54,6 +57,17 @@ class Outcome:
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """Several measurements of one server as if they were one."""
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    return Outcome(
+        answers=sum((outcome.answers for outcome in outcomes), Counter()),
+        latencies=[latency for outcome in outcomes for latency in outcome.latencies],
+        seconds=seconds,
+        client_cpu=sum(outcome.client_cpu * outcome.seconds for outcome in outcomes) / seconds,
+    )
+
+
 class Connection:
     """One keep-alive connection with at most one request on it."""
 
@@ -84,6 +98,7 @@ class Wire:
         self.in_flight = 0
         for _ in range(connections):
             self._register(Connection(port))
+            sleep(CONNECT_GAP_SECONDS)
 
     def close(self) -> None:
         for connection in self.by_fd.values():

@@ -5,8 +5,9 @@ The same seed and `now` give the same bytes. Nobody is named, and nothing leaves
 
 import base64
 import hmac
+from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import cycle, islice
 from random import Random
 from typing import NamedTuple
 
@@ -71,26 +72,25 @@ class Item(NamedTuple):
     contact: str
 
 
-def posts(count: int, statuses: int, *, secret: bytes, now: int, seed: int) -> Iterator[bytes]:
-    """Give `count` whole HTTP requests of `statuses` statuses each, times within the minute before `now`."""
+def posts(statuses: int, *, secret: bytes, now: int, seed: int) -> Iterator[bytes]:
+    """Give whole HTTP requests without end, `statuses` in each, times within the minute before `now`."""
     random = Random(seed)
     # Far enough apart that no two statuses of one message are in flight together on 64 connections.
     streams = [_items(random, now, lag=50 * statuses) for _ in BUSINESS_NUMBERS]
-    for index in range(count):
-        chosen = index % len(BUSINESS_NUMBERS)
-        yield _request(_body(BUSINESS_NUMBERS[chosen], list(islice(streams[chosen], statuses))), secret)
+    for number, stream in cycle(list(zip(BUSINESS_NUMBERS, streams, strict=True))):
+        yield _request(_body(number, list(islice(stream, statuses))), secret)
 
 
 def _items(random: Random, now: int, lag: int) -> Iterator[Item]:
     """The endless flow of one number: a message is sent, `lag` messages later delivered, then read."""
-    messages: list[Message] = []
-    for index in range(2**62):
+    recent: deque[Message] = deque(maxlen=2 * lag + 1)
+    while True:
         message = _message(random, now)
-        messages.append(message)
+        recent.append(message)
         yield _failed(message) if message.failed else _reached(message, "sent", 0, PRICING)
-        if index >= lag and not (earlier := messages[index - lag]).failed:
+        if len(recent) > lag and not (earlier := recent[-1 - lag]).failed:
             yield _reached(earlier, "delivered", 2, PRICING)
-        if index >= 2 * lag and not (earlier := messages[index - 2 * lag]).failed:
+        if len(recent) > 2 * lag and not (earlier := recent[0]).failed:
             yield _reached(earlier, "read", 5, "")
 
 

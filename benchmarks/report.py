@@ -1,21 +1,45 @@
 """What the numbers are held against, and how they are printed. Measures nothing."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from benchmarks.load import Outcome
-from benchmarks.servers import EMPTY, FASTAPI, SERVERS, SERVICE
+from benchmarks.load import Outcome, together
+from benchmarks.servers import EMPTY, FASTAPI, FASTAPI_EACH, SERVERS, SERVICE, Server
 
 SINGLE = 1
 BATCH = 100
 MOST_MEDIAN_MS = 25.0
 MOST_P99_MS = 250.0
-RATIOS = (
+RATIOS: tuple[tuple[str, str, str, int, float | None], ...] = (
     ("webhook_app / empty handler, 1 status per POST", SERVICE.name, EMPTY.name, SINGLE, 0.5),
     ("webhook_app / FastAPI, 1 status per POST", SERVICE.name, FASTAPI.name, SINGLE, 1.0),
     ("webhook_app / FastAPI, 100 statuses per POST", SERVICE.name, FASTAPI.name, BATCH, 4.0),
+    ("the same, FastAPI awaiting each INSERT", SERVICE.name, FASTAPI_EACH.name, BATCH, None),
 )
+
+
+@dataclass
+class Results:
+    """Outcomes by server and batch size, one per round; the machine's pace meanwhile; everything wrong."""
+
+    outcomes: dict[tuple[str, int], list[Outcome]] = field(default_factory=dict)
+    pace: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    offered: Outcome | None = None
+
+    def add(self, server: str, statuses: int, outcome: Outcome) -> None:
+        self.outcomes.setdefault((server, statuses), []).append(outcome)
+
+    def rates(self, server: str, statuses: int) -> list[float]:
+        """Statuses per second, round by round."""
+        return [outcome.rate * statuses for outcome in self.outcomes.get((server, statuses), [])]
+
+    def ratios(self, above: str, below: str, statuses: int) -> list[float]:
+        """Round by round, because two servers of one round met the same machine."""
+        pairs = zip(
+            self.rates(above, statuses), self.rates(below, statuses), strict=False
+        )  # one may be left out
+        return [high / low for high, low in pairs if low]
 
 
 @dataclass(frozen=True)
@@ -29,65 +53,79 @@ class Verdict:
 
     def __str__(self) -> str:
         mark = "ok" if self.met else "MISSED"
-        return f"  {mark:<6}  {self.what:<50} {self.measured:>12}   target {self.target}"
+        return f"  {mark:<6}  {self.what:<50} {self.measured:>22}   target {self.target}"
 
 
-@dataclass
-class Results:
-    """Statuses per second by server and batch size, a value per round, and everything that went wrong."""
-
-    rates: dict[tuple[str, int], list[float]] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    offered: Outcome | None = None
-
-    def add(self, server: str, statuses: int, outcome: Outcome) -> None:
-        self.rates.setdefault((server, statuses), []).append(outcome.rate * statuses)
-
-    def median(self, server: str, statuses: int) -> float | None:
-        rates = self.rates.get((server, statuses))
-        return median(rates) if rates else None
+def round_line(number: int, statuses: int, results: Results) -> str:
+    cells = [
+        f"{server.name} {results.rates(server.name, statuses)[number]:>7,.0f}"
+        for server in SERVERS
+        if results.rates(server.name, statuses)
+    ]
+    return f"  round {number + 1:>2}   {'   '.join(cells)}   pace {results.pace[-1]:.0f} ms"
 
 
-def line(name: str, statuses: int, outcome: Outcome) -> str:
-    """One measurement as it is printed while the run goes on."""
-    return (
-        f"  {name:<12} {statuses:>3} per POST  {outcome.rate:>8,.0f} POST/s"
-        f"  {outcome.rate * statuses:>8,.0f} statuses/s"
-        f"  p50 {outcome.milliseconds(0.5):>6.1f}  p99 {outcome.milliseconds(0.99):>6.1f}"
-        f"  max {outcome.milliseconds(1):>6.1f} ms  client {outcome.client_cpu:>4.0%} of a core"
-        f"{'  ' + str(outcome.errors) if outcome.errors else ''}"
-    )
+def summary(results: Results, offered_rate: float) -> str:
+    """Table, offered load, how steady the machine was, and each target with its verdict."""
+    parts = [_table(results)]
+    if results.offered is not None:
+        parts.append(f"offered load: {_described(results.offered)}")
+    if results.pace:
+        parts.append(f"pace of the machine: {_spread(results.pace)} ms for the same piece of Python")
+    verdicts = [
+        *map(str, _verdicts(results, offered_rate)),
+        *(f"  fault: {fault}" for fault in results.faults),
+    ]
+    return "\n" + "\n\n".join([*parts, "\n".join(verdicts)])
 
 
-def table(results: Results) -> str:
-    heading = "statuses per second, median of the rounds (lowest - highest)"
-    rows = [f"{heading:<76}{'1 per POST':>24}{'100 per POST':>26}"]
+def all_met(results: Results, offered_rate: float) -> bool:
+    return all(verdict.met for verdict in _verdicts(results, offered_rate))
+
+
+def _table(results: Results) -> str:
+    rows = [
+        "statuses per second: median of the rounds (lowest - highest); latency over all rounds; client's CPU"
+    ]
     for server in SERVERS:
-        cells = [_cell(results.rates.get((server.name, statuses))) for statuses in (SINGLE, BATCH)]
-        if any(cells):
-            rows.append(f"{server.label:<76}{cells[0]:>24}{cells[1]:>26}")
+        lines = [_measured(server, statuses, results) for statuses in server.measured]
+        if any(lines):
+            rows += [f"  {server.label}", *filter(None, lines)]
     return "\n".join(rows)
 
 
-def _cell(rates: Sequence[float] | None) -> str:
-    return f"{median(rates):,.0f} ({min(rates):,.0f} - {max(rates):,.0f})" if rates else ""
+def _measured(server: Server, statuses: int, results: Results) -> str:
+    if not (rates := results.rates(server.name, statuses)):
+        return ""
+    outcome = together(results.outcomes[server.name, statuses])
+    return f"    {statuses:>3} per POST  {_spread(rates):<28} {_described(outcome)}"
 
 
-def verdicts(results: Results, rate: float) -> list[Verdict]:
+def _described(outcome: Outcome) -> str:
+    p50, p99, most = (outcome.milliseconds(share) for share in (0.5, 0.99, 1.0))
+    return (
+        f"{outcome.rate:>7,.0f} POST/s  p50 {p50:.1f}  p99 {p99:.1f}  max {most:.1f} ms  "
+        f"client {outcome.client_cpu:.0%} of a core{'  ' + str(outcome.errors) if outcome.errors else ''}"
+    )
+
+
+def _spread(values: list[float]) -> str:
+    decimals = 0 if median(values) >= 10 else 2
+    middle, low, high = (f"{value:,.{decimals}f}" for value in (median(values), min(values), max(values)))
+    return f"{middle} ({low} - {high})"
+
+
+def _verdicts(results: Results, offered_rate: float) -> list[Verdict]:
     """Every target that this run has numbers for."""
     found = []
-    for what, ours, theirs, statuses, target in RATIOS:
-        above, below = results.median(ours, statuses), results.median(theirs, statuses)
-        if above is not None and below:
-            ratio = above / below
-            found.append(Verdict(what, f"{ratio:.2f}", f">= {target:.1f}", ratio >= target))
+    for what, above, below, statuses, target in RATIOS:
+        if ratios := results.ratios(above, below, statuses):
+            wanted = "none, to compare" if target is None else f">= {target:.1f}"
+            found.append(Verdict(what, _spread(ratios), wanted, median(ratios) >= (target or 0.0)))
     if results.offered is not None:
-        found += _offered(results.offered, rate)
-    found.append(
-        Verdict(
-            "answers 200, rows equal to what was acknowledged", _faults(results), "all", not results.faults
-        )
-    )
+        found += _offered(results.offered, offered_rate)
+    correct = "yes" if not results.faults else f"{len(results.faults)} faults"
+    found.append(Verdict("all answers 200, rows = acknowledged statuses", correct, "yes", not results.faults))
     return found
 
 
@@ -100,7 +138,3 @@ def _offered(outcome: Outcome, rate: float) -> list[Verdict]:
         Verdict(f"p99 {at}", f"{high:.1f} ms", f"<= {MOST_P99_MS:.0f} ms", high <= MOST_P99_MS),
         Verdict(f"errors {at}", f"{errors}", "0", errors == 0 and outcome.accepted > 0),
     ]
-
-
-def _faults(results: Results) -> str:
-    return f"{len(results.faults)} faults" if results.faults else "all"

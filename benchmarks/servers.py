@@ -29,8 +29,8 @@ class Server:
     """Arguments to `python -m`; {port} is filled in."""
     prepare: tuple[str, ...] = ()
     stored: str = ""
-    batches: bool = True
-    """Whether it is also measured with 100 statuses per POST."""
+    measured: tuple[int, ...] = (1, 100)
+    """Statuses per POST."""
 
 
 SERVICE = Server(
@@ -44,18 +44,26 @@ EMPTY = Server(
     name="empty",
     label=f"empty Flask handler, same gunicorn, gevent x{WORKERS} (ceiling)",
     command=(*SERVICE_GUNICORN, "benchmarks.peers.empty_flask:app"),
-    batches=False,
+    measured=(1,),
+)
+UVICORN = (
+    *("uvicorn", "--workers", str(WORKERS), "--loop", "uvloop", "--http", "httptools"),
+    *("--no-access-log", "--log-level", "warning", "--host", "127.0.0.1", "--port", "{port}"),
 )
 FASTAPI = Server(
     name="fastapi",
-    label=f"FastAPI + asyncpg, uvicorn x{WORKERS}, one INSERT per status, no counts",
-    command=(
-        *("uvicorn", "--workers", str(WORKERS), "--loop", "uvloop", "--http", "httptools"),
-        *("--no-access-log", "--log-level", "warning", "--host", "127.0.0.1", "--port", "{port}"),
-        "benchmarks.peers.fastapi_asyncpg:app",
-    ),
+    label=f"FastAPI + asyncpg, uvicorn x{WORKERS}, executemany, no counts",
+    command=(*UVICORN, "benchmarks.peers.fastapi_asyncpg:app"),
     prepare=("benchmarks.peers.fastapi_asyncpg",),
     stored="SELECT count(*) FROM statuses",
+)
+FASTAPI_EACH = Server(
+    name="fastapi_each",
+    label=f"FastAPI + asyncpg, uvicorn x{WORKERS}, each INSERT awaited, no counts",
+    command=(*UVICORN, "benchmarks.peers.fastapi_each:app"),
+    prepare=("benchmarks.peers.fastapi_asyncpg",),
+    stored="SELECT count(*) FROM statuses",
+    measured=(100,),
 )
 FLASK_ORM = Server(
     name="flask_orm",
@@ -66,8 +74,9 @@ FLASK_ORM = Server(
     ),
     prepare=("benchmarks.peers.flask_orm",),
     stored="SELECT count(*) FROM statuses",
+    measured=(1,),
 )
-SERVERS = (EMPTY, FASTAPI, SERVICE, FLASK_ORM)
+SERVERS = (EMPTY, SERVICE, FASTAPI, FASTAPI_EACH, FLASK_ORM)
 
 
 def prepare(server: Server, environment: dict[str, str]) -> None:

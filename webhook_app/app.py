@@ -1,24 +1,26 @@
 """create_app: settings, connections and blueprints put together. No routes, no queries."""
 
 import os
+import sys
 from datetime import UTC, datetime
 
 from flask import Flask
 
 from webhook_app import logs
 from webhook_app.pipeline.ingest import GroupCommit
-from webhook_app.settings import Settings, read_settings
+from webhook_app.settings import Settings, SettingsError, read_settings
 from webhook_app.store.engine import connect, make_engine
 from webhook_app.web import errors
 from webhook_app.web.receive import receive_blueprint
 
+_BOOT_ERROR = 3  # gunicorn gives up instead of starting worker after worker
 _SLOTS = 64  # more than any host has workers; two workers on one slot only wait for each other's count rows
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application. Opens no connection until the first request needs one."""
     if settings is None:
-        settings = read_settings()
+        settings = _settings_or_exit()
         logs.configure(settings.log_format)
     url = settings.database_url
     app = Flask("webhook_app.web", static_folder=None)
@@ -33,3 +35,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(receive_blueprint(ingest, settings.meta_app_secret, settings.meta_verify_token))
     errors.install(app)
     return app
+
+
+def _settings_or_exit() -> Settings:
+    try:
+        return read_settings()
+    except SettingsError as fault:
+        print(fault, file=sys.stderr)  # noqa: T201  logs are not configured yet
+        sys.exit(_BOOT_ERROR)

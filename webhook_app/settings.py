@@ -50,13 +50,6 @@ class Settings(BaseSettings):
             return tuple(part.strip().encode() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("admin_api_key")
-    @classmethod
-    def _long_enough(cls, value: str) -> str:
-        if value and len(value) < 20:
-            raise ValueError("must have at least 20 characters")
-        return value
-
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any

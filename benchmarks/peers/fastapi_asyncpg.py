@@ -8,13 +8,15 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 from fastapi import FastAPI, Request, Response
+
+Row = tuple[Any, ...]
 
 SECRET = os.environ["META_APP_SECRET"].encode()
 
@@ -51,26 +53,35 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-app = FastAPI(lifespan=lifespan)
+async def insert_together(connection: Any, rows: list[Row]) -> None:
+    if len(rows) == 1:
+        await connection.execute(INSERT, *rows[0])
+    else:
+        await connection.executemany(INSERT, rows)  # one transaction, pipelined by asyncpg
 
 
-@app.post("/webhook")
-async def receive(request: Request) -> Response:
-    body = await request.body()
-    expected = "sha256=" + hmac.new(SECRET, body, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected, request.headers.get("x-hub-signature-256", "")):
-        return Response(status_code=401)
-    rows = status_rows(json.loads(body))
-    async with request.app.state.pool.acquire() as connection:
-        if len(rows) == 1:
-            await connection.execute(INSERT, *rows[0])
-        else:
-            await connection.executemany(INSERT, rows)  # one transaction, pipelined by asyncpg
-    return Response(status_code=200)
+def create_app(insert: Callable[[Any, list[Row]], Awaitable[None]]) -> FastAPI:
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/webhook")
+    async def receive(request: Request) -> Response:
+        body = await request.body()
+        expected = "sha256=" + hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(expected, request.headers.get("x-hub-signature-256", "")):
+            return Response(status_code=401)
+        rows = status_rows(json.loads(body))
+        async with request.app.state.pool.acquire() as connection:
+            await insert(connection, rows)
+        return Response(status_code=200)
+
+    return app
 
 
-def status_rows(payload: dict[str, Any]) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
+app = create_app(insert_together)
+
+
+def status_rows(payload: dict[str, Any]) -> list[Row]:
+    rows: list[Row] = []
     for entry in payload["entry"]:
         for change in entry["changes"]:
             value = change["value"]
@@ -79,7 +90,7 @@ def status_rows(payload: dict[str, Any]) -> list[tuple[Any, ...]]:
     return rows
 
 
-def status_row(phone_number_id: str, status: dict[str, Any]) -> tuple[Any, ...]:
+def status_row(phone_number_id: str, status: dict[str, Any]) -> Row:
     errors = status.get("errors")
     return (
         status["id"],

@@ -9,16 +9,16 @@ depends_on = None
 
 _UPGRADE = """
 CREATE TABLE status_events (
-    message_id TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    status TEXT DEFAULT '' NOT NULL,
+    message_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    status TEXT COLLATE "C" DEFAULT '' NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    participant TEXT DEFAULT '' NOT NULL,
+    participant TEXT COLLATE "C" DEFAULT '' NOT NULL,
     error_code BIGINT DEFAULT '-1' NOT NULL,
-    contact TEXT DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
     series_id INTEGER NOT NULL,
-    category TEXT DEFAULT '' NOT NULL,
-    callback_data TEXT DEFAULT '' NOT NULL,
+    category TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    callback_data TEXT COLLATE "C" DEFAULT '' NOT NULL,
     clock_replaced BOOLEAN DEFAULT false NOT NULL,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
     PRIMARY KEY (message_id, phone_number_id, status, occurred_at, participant, error_code)
@@ -29,18 +29,19 @@ CREATE INDEX status_events_contact ON status_events (contact, occurred_at);
 CREATE TABLE status_events_default PARTITION OF status_events DEFAULT;
 
 CREATE TABLE failures (
-    message_id TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
+    message_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    participant TEXT DEFAULT '' NOT NULL,
+    participant TEXT COLLATE "C" DEFAULT '' NOT NULL,
     error_code BIGINT NOT NULL,
-    contact TEXT DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
     series_id INTEGER NOT NULL,
-    title TEXT DEFAULT '' NOT NULL,
-    details TEXT DEFAULT '' NOT NULL,
+    title TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    details TEXT COLLATE "C" DEFAULT '' NOT NULL,
     errors JSONB,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
     considered_at TIMESTAMP WITH TIME ZONE,
+    explained_by BIGINT,
     PRIMARY KEY (message_id, phone_number_id, occurred_at, participant, error_code)
 ) PARTITION BY RANGE (occurred_at);
 
@@ -48,17 +49,17 @@ CREATE INDEX failures_contact ON failures (contact, occurred_at);
 
 CREATE INDEX failures_recent ON failures (occurred_at, error_code, series_id);
 
-CREATE INDEX failures_unconsidered ON failures (received_at) WHERE considered_at IS NULL;
+CREATE INDEX failures_unconsidered ON failures (explained_by, received_at) WHERE considered_at IS NULL;
 
 CREATE TABLE failures_default PARTITION OF failures DEFAULT;
 
 CREATE TABLE inbound_messages (
-    message_id TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
+    message_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    contact TEXT DEFAULT '' NOT NULL,
-    kind TEXT DEFAULT '' NOT NULL,
-    keyword TEXT DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    kind TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    keyword TEXT COLLATE "C" DEFAULT '' NOT NULL,
     opens_window BOOLEAN NOT NULL,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
     considered_at TIMESTAMP WITH TIME ZONE,
@@ -72,10 +73,10 @@ CREATE INDEX inbound_unconsidered ON inbound_messages (received_at) WHERE consid
 CREATE TABLE inbound_messages_default PARTITION OF inbound_messages DEFAULT;
 
 CREATE TABLE preferences (
-    contact TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    category TEXT DEFAULT '' NOT NULL,
-    value TEXT DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    category TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    value TEXT COLLATE "C" DEFAULT '' NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
     considered_at TIMESTAMP WITH TIME ZONE,
@@ -87,14 +88,14 @@ CREATE INDEX preferences_unconsidered ON preferences (received_at) WHERE conside
 CREATE TABLE health_signals (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
     identity BYTEA NOT NULL,
-    field TEXT DEFAULT '' NOT NULL,
-    event TEXT DEFAULT '' NOT NULL,
-    waba_id TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    display_phone_number TEXT DEFAULT '' NOT NULL,
-    template_id TEXT DEFAULT '' NOT NULL,
-    template_name TEXT DEFAULT '' NOT NULL,
-    template_language TEXT DEFAULT '' NOT NULL,
+    field TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    event TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    waba_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    display_phone_number TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    template_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    template_name TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    template_language TEXT COLLATE "C" DEFAULT '' NOT NULL,
     error_code BIGINT DEFAULT '-1' NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -112,15 +113,17 @@ CREATE TABLE deliveries (
 
 CREATE INDEX deliveries_time ON deliveries USING brin (received_at);
 
+ALTER TABLE deliveries ALTER COLUMN body SET STORAGE EXTERNAL;
+
 CREATE TABLE deliveries_default PARTITION OF deliveries DEFAULT;
 
 CREATE TABLE quarantine (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
     identity BYTEA NOT NULL,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    reason TEXT DEFAULT '' NOT NULL,
-    field TEXT DEFAULT '' NOT NULL,
-    waba_id TEXT DEFAULT '' NOT NULL,
+    reason TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    field TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    waba_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
     item TEXT,
     body BYTEA,
     replayed_at TIMESTAMP WITH TIME ZONE,
@@ -129,11 +132,11 @@ CREATE TABLE quarantine (
 );
 
 CREATE TABLE clock_repairs (
-    message_id TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    status TEXT DEFAULT '' NOT NULL,
-    raw_timestamp TEXT DEFAULT '' NOT NULL,
-    participant TEXT DEFAULT '' NOT NULL,
+    message_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    status TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    raw_timestamp TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    participant TEXT COLLATE "C" DEFAULT '' NOT NULL,
     error_code BIGINT NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
     PRIMARY KEY (message_id, phone_number_id, status, raw_timestamp, participant, error_code)

@@ -10,19 +10,19 @@ depends_on = None
 _UPGRADE = """
 CREATE TABLE series (
     id INTEGER GENERATED ALWAYS AS IDENTITY,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    waba_id TEXT DEFAULT '' NOT NULL,
-    template TEXT DEFAULT '' NOT NULL,
-    campaign TEXT DEFAULT '' NOT NULL,
-    country TEXT DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    waba_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    template TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    campaign TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    country TEXT COLLATE "C" DEFAULT '' NOT NULL,
     PRIMARY KEY (id),
     CONSTRAINT series_dimensions UNIQUE (phone_number_id, waba_id, template, campaign, country)
 );
 
 CREATE TABLE messages (
-    message_id TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    contact TEXT DEFAULT '' NOT NULL,
+    message_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
     series_id INTEGER NOT NULL,
     sent_at TIMESTAMP WITH TIME ZONE,
     failed_at TIMESTAMP WITH TIME ZONE,
@@ -56,14 +56,14 @@ CREATE TABLE books (
 
 CREATE TABLE rejections (
     minute TIMESTAMP WITH TIME ZONE NOT NULL,
-    kind TEXT DEFAULT '' NOT NULL,
+    kind TEXT COLLATE "C" DEFAULT '' NOT NULL,
     count BIGINT NOT NULL,
     PRIMARY KEY (minute, kind)
 );
 
 CREATE TABLE contact_links (
-    user_id TEXT DEFAULT '' NOT NULL,
-    contact TEXT DEFAULT '' NOT NULL,
+    user_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
     PRIMARY KEY (user_id, contact)
 );
 
@@ -71,10 +71,10 @@ CREATE INDEX contact_links_contact ON contact_links (contact);
 
 CREATE TABLE successes (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
-    contact TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    what TEXT DEFAULT '' NOT NULL,
-    message_id TEXT DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    what TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    message_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
     PRIMARY KEY (id)
 );

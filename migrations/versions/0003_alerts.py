@@ -10,15 +10,16 @@ depends_on = None
 _UPGRADE = """
 CREATE TABLE alerts (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
-    rule TEXT DEFAULT '' NOT NULL,
-    kind TEXT DEFAULT '' NOT NULL,
-    severity TEXT DEFAULT '' NOT NULL,
-    state TEXT DEFAULT '' NOT NULL,
-    group_key TEXT DEFAULT '' NOT NULL,
+    rule TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    kind TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    severity TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    state TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    group_key TEXT COLLATE "C" DEFAULT '' NOT NULL,
     "group" JSONB NOT NULL,
     codes BIGINT[] NOT NULL,
     evaluations_above INTEGER DEFAULT '0' NOT NULL,
     evaluations_below INTEGER DEFAULT '0' NOT NULL,
+    repeats INTEGER DEFAULT '0' NOT NULL,
     attempts BIGINT DEFAULT '0' NOT NULL,
     failures BIGINT DEFAULT '0' NOT NULL,
     rate FLOAT DEFAULT '0' NOT NULL,
@@ -34,7 +35,7 @@ CREATE TABLE alerts (
     evaluated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     notified_at TIMESTAMP WITH TIME ZONE,
     acknowledged_at TIMESTAMP WITH TIME ZONE,
-    acknowledged_by TEXT DEFAULT '' NOT NULL,
+    acknowledged_by TEXT COLLATE "C" DEFAULT '' NOT NULL,
     snoozed_until TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (id)
 );
@@ -43,11 +44,13 @@ CREATE UNIQUE INDEX alerts_open ON alerts (rule, group_key) WHERE state IN ('pen
 
 CREATE INDEX alerts_time ON alerts (started_at);
 
+CREATE INDEX alerts_resolved ON alerts (resolved_at) WHERE resolved_at IS NOT NULL;
+
 CREATE TABLE notifications (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
     alert_id BIGINT NOT NULL,
-    channel TEXT DEFAULT '' NOT NULL,
-    reason TEXT DEFAULT '' NOT NULL,
+    channel TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    reason TEXT COLLATE "C" DEFAULT '' NOT NULL,
     sequence INTEGER NOT NULL,
     payload JSONB NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -56,7 +59,7 @@ CREATE TABLE notifications (
     tries INTEGER DEFAULT '0' NOT NULL,
     sent_at TIMESTAMP WITH TIME ZONE,
     failed_at TIMESTAMP WITH TIME ZONE,
-    last_error TEXT DEFAULT '' NOT NULL,
+    last_error TEXT COLLATE "C" DEFAULT '' NOT NULL,
     PRIMARY KEY (id),
     CONSTRAINT notifications_once UNIQUE (alert_id, channel, sequence)
 );
@@ -68,8 +71,8 @@ CREATE TABLE notification_tries (
     notification_id BIGINT NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE,
-    outcome TEXT DEFAULT '' NOT NULL,
-    error TEXT DEFAULT '' NOT NULL,
+    outcome TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    error TEXT COLLATE "C" DEFAULT '' NOT NULL,
     PRIMARY KEY (id)
 );
 

@@ -9,37 +9,39 @@ depends_on = None
 
 _UPGRADE = """
 CREATE TABLE suppressions (
-    contact TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    scope TEXT DEFAULT '' NOT NULL,
-    reason TEXT DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    scope TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    reason TEXT COLLATE "C" DEFAULT '' NOT NULL,
     code BIGINT DEFAULT '-1' NOT NULL,
     since TIMESTAMP WITH TIME ZONE NOT NULL,
     until TIMESTAMP WITH TIME ZONE,
     times INTEGER DEFAULT '1' NOT NULL,
     evidence JSONB DEFAULT '[]'::jsonb NOT NULL,
-    seen_as TEXT DEFAULT '' NOT NULL,
-    actor TEXT DEFAULT '' NOT NULL,
-    note TEXT DEFAULT '' NOT NULL,
+    seen_as TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    actor TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    note TEXT COLLATE "C" DEFAULT '' NOT NULL,
     review BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (contact, phone_number_id, scope, reason)
 );
 
 CREATE INDEX suppressions_automatic ON suppressions (since) WHERE review;
 
+CREATE INDEX suppressions_until ON suppressions (until) WHERE until IS NOT NULL;
+
 CREATE TABLE suppression_changes (
     seq BIGINT NOT NULL,
     at TIMESTAMP WITH TIME ZONE NOT NULL,
-    action TEXT DEFAULT '' NOT NULL,
-    contact TEXT DEFAULT '' NOT NULL,
-    phone_number_id TEXT DEFAULT '' NOT NULL,
-    scope TEXT DEFAULT '' NOT NULL,
-    reason TEXT DEFAULT '' NOT NULL,
+    action TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    contact TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    phone_number_id TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    scope TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    reason TEXT COLLATE "C" DEFAULT '' NOT NULL,
     code BIGINT DEFAULT '-1' NOT NULL,
     until TIMESTAMP WITH TIME ZONE,
     times INTEGER DEFAULT '1' NOT NULL,
-    actor TEXT DEFAULT '' NOT NULL,
-    note TEXT DEFAULT '' NOT NULL,
+    actor TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    note TEXT COLLATE "C" DEFAULT '' NOT NULL,
     evidence JSONB DEFAULT '[]'::jsonb NOT NULL,
     PRIMARY KEY (seq)
 );

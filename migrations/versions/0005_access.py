@@ -10,10 +10,10 @@ depends_on = None
 _UPGRADE = """
 CREATE TABLE api_keys (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
-    name TEXT DEFAULT '' NOT NULL,
-    role TEXT DEFAULT '' NOT NULL,
+    name TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    role TEXT COLLATE "C" DEFAULT '' NOT NULL,
     key_hash BYTEA NOT NULL,
-    prefix TEXT DEFAULT '' NOT NULL,
+    prefix TEXT COLLATE "C" DEFAULT '' NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     used_at TIMESTAMP WITH TIME ZONE,
     revoked_at TIMESTAMP WITH TIME ZONE,
@@ -22,12 +22,12 @@ CREATE TABLE api_keys (
 );
 
 CREATE TABLE scheduler_state (
-    job TEXT NOT NULL,
+    job TEXT COLLATE "C" NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE,
     seconds FLOAT DEFAULT '0' NOT NULL,
-    error TEXT DEFAULT '' NOT NULL,
-    leader TEXT DEFAULT '' NOT NULL,
+    error TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    leader TEXT COLLATE "C" DEFAULT '' NOT NULL,
     PRIMARY KEY (job)
 );
 """

@@ -22,7 +22,7 @@ from webhook_app.store import events as event_store
 from webhook_app.store import inbound as inbound_store
 from webhook_app.store.events import Booking, Series, StatusRow
 from webhook_app.whatsapp.error_codes import explain
-from webhook_app.whatsapp.events import Parsed, StatusEvent, Unreadable
+from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent, Unreadable
 from webhook_app.whatsapp.payload import parse
 
 log = structlog.get_logger()
@@ -251,27 +251,28 @@ class BatchWriter:
     def _rows(
         self, connection: psycopg.Connection[Any], events: list[StatusEvent], now_s: int, received_at: datetime
     ) -> list[StatusRow]:
-        odd = [e for e in events if e.timestamp is None or e.timestamp > now_s + _FUTURE_S]
-        if odd:
+        latest = now_s + _FUTURE_S
+        if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
             event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
-        odd_keys = set(map(id, odd))
-        wanted = {key for e in events if (key := _series(e)) not in self._series}
-        if wanted:
-            if len(self._series) > _SERIES_REMEMBERED:
-                self._series.clear()
-                wanted = set(map(_series, events))
-            self._series |= event_store.series_ids(connection, list(wanted))
+        self._learn_series(connection, events)
         known = self._series
         return [
             StatusRow(
                 e,
-                now_s if id(e) in odd_keys or e.timestamp is None else e.timestamp,
-                id(e) in odd_keys,
+                now_s if e.timestamp is None or e.timestamp > latest else e.timestamp,
+                e.timestamp is not None and e.timestamp <= latest and e.raw_timestamp == str(e.timestamp),
                 known[_series(e)],
                 e.status == "failed" and not e.group and explain(e.error_code).contact_effect != "none",
             )
             for e in events
         ]
+
+    def _learn_series(self, connection: psycopg.Connection[Any], events: list[StatusEvent]) -> None:
+        if len(self._series) > _SERIES_REMEMBERED:
+            self._series.clear()
+        wanted = set(map(_series, events)).difference(self._series)
+        if wanted:
+            self._series |= event_store.series_ids(connection, list(wanted))
 
     def _new_links(self, found: Sequence[Parsed]) -> list[tuple[str, str]]:
         known = self._links
@@ -305,15 +306,25 @@ def _series(event: StatusEvent) -> Series:
     return event.phone_number_id, event.waba_id, event.template, event.campaign, event.country
 
 
+def _clock_key(e: StatusEvent) -> event_store.ClockKey:
+    return e.message_id, e.phone_number_id, e.status, e.raw_timestamp, e.participant, e.error_code
+
+
 def _insert_others(
     connection: psycopg.Connection[Any], found: Sequence[Parsed], now_s: int, place: dict[str, Any]
 ) -> None:
+    latest = now_s + _FUTURE_S
+
     def timed(items: list[Any]) -> list[tuple[Any, int]]:
         """Each with its time; receipt where Meta gave none or one too far ahead."""
-        usable = [i.timestamp if i.timestamp and i.timestamp <= now_s + _FUTURE_S else now_s for i in items]
+        usable = [i.timestamp if i.timestamp and i.timestamp <= latest else now_s for i in items]
         return list(zip(items, usable, strict=True))
 
     if inbound := [m for p in found for m in p.inbound]:
+        odd = [m for m in inbound if m.timestamp is None or m.timestamp > latest]
+        keys = [(m.message_id, m.phone_number_id, "inbound", "", "", NO_CODE) for m in odd]
+        if keys:
+            event_store.repair_clocks(connection, keys, place["received_at"].replace(microsecond=0))
         inbound_store.insert_inbound(connection, timed(inbound), **place)
     if preferences := [m for p in found for m in p.preferences]:
         inbound_store.insert_preferences(connection, timed(preferences), **place)

@@ -82,14 +82,15 @@ class _Reading(Enum):
 
 
 def selects(rule: Rule, entry: ErrorCode, code: int | None = None) -> bool:
-    """Whether the rule counts this code: by code, class or domain; one of them is enough.
+    """Whether the rule counts these failures: by code, class or domain, and one of them is enough.
 
-    `code` is the failure's own code, for entries of the catalogue that stand for a range.
+    An entry may stand for a range: `code` says which of its codes is meant; without it any of them will do.
     """
     if not (rule.codes or rule.classes or rule.domains):
         return entry.failure_class in DEFAULT_CLASSES
+    first, last = (entry.code, entry.code_to) if code is None else (code, code)
     return (
-        (entry.code if code is None else code) in rule.codes
+        any(first <= wanted <= last for wanted in rule.codes)
         or entry.failure_class in rule.classes
         or entry.domain in rule.domains
     )
@@ -166,8 +167,8 @@ def _decide_firing(rule: Rule, rate: Rate | None, state: AlertState, now: dateti
 def _read(rule: Rule, rate: Rate | None) -> _Reading:
     if rate is None or rate.attempts < rule.min_attempts:
         return _Reading.NO_DATA
-    lower = wilson(rate.failures, rate.attempts, rule.confidence).low
-    if rate.failures >= rule.min_failures and lower > rule.threshold:
+    enough = rate.failures >= rule.min_failures
+    if enough and wilson(rate.failures, rate.attempts, rule.confidence).low > rule.threshold:
         return _Reading.ABOVE
     return _Reading.BELOW if rate.rate < rule.resolve_below else _Reading.BETWEEN
 

@@ -166,8 +166,8 @@ def blocking(
 def lifts(reason: str, scope: str, code: int, what: str) -> bool:
     """Whether a message delivered, read or played, or one that came inbound, ends such a suppression.
 
-    What a person or an operator decided never ends this way. Of the marketing scope only 130472 does, when the
-    person writes: a utility message that arrives says nothing about marketing, so 131049 runs to its end.
+    What a person or an operator decided never ends this way. Of the marketing scope only 130472 does, when
+    the person writes: a utility message that arrives says nothing about marketing, so 131049 runs to its end.
     """
     if what not in _REACHED or reason not in ("hard", "unreachable"):
         return False

@@ -1,4 +1,4 @@
-"""The changes Meta wraps its news in: {"field", "value"} around a status, an inbound message, a preference, a template.
+"""The changes Meta wraps its news in: {"field", "value"} around a status, an inbound message and the like.
 
 Shapes as on Meta's webhook reference pages of September 2026. Values only.
 """
@@ -12,7 +12,7 @@ from webhook_app.simulator.senders import BusinessNumber, Template
 
 
 def status_change(message: Message, status: Json) -> Json:
-    """One status of a message; contacts[] stands beside all of them but failed, a username beside all but sent."""
+    """One status of a message; contacts[] stands beside all but failed, a username not beside sent."""
     value = _value(message.number)
     if status["status"] != "failed":
         value["contacts"] = [_contact(message.person, username=status["status"] != "sent")]
@@ -21,7 +21,13 @@ def status_change(message: Message, status: Json) -> Json:
 
 
 def inbound_change(
-    rng: random.Random, number: BusinessNumber, person: Person, at: datetime, text: str, *, button: bool = False
+    rng: random.Random,
+    number: BusinessNumber,
+    person: Person,
+    at: datetime,
+    text: str,
+    *,
+    button: bool,
 ) -> Json:
     """Somebody wrote `text` to the business, or pressed a template's quick reply that says it."""
     item: Json = {"from": person.phone} if person.phone else {}
@@ -37,7 +43,7 @@ def inbound_change(
 
 
 def preference_change(number: BusinessNumber, person: Person, at: datetime, wish: str) -> Json:
-    """Somebody told WhatsApp to 'stop' or 'resume' this business's marketing; the timestamp is a number here."""
+    """Somebody told WhatsApp to 'stop' or 'resume' marketing; the timestamp is a number here."""
     item: Json = {"wa_id": person.phone} if person.phone else {}
     item |= {
         "user_id": person.user_id,
@@ -53,6 +59,7 @@ def preference_change(number: BusinessNumber, person: Person, at: datetime, wish
 
 def template_paused_change(template: Template) -> Json:
     """Meta paused a template for the first time, for three hours."""
+    paused = {"title": "FIRST_PAUSE", "description": "Paused for 3 hours because of recipient feedback."}
     value: Json = {
         "event": "PAUSED",
         "message_template_id": template.template_id,
@@ -60,7 +67,7 @@ def template_paused_change(template: Template) -> Json:
         "message_template_language": template.language,
         "reason": "NONE",
         "message_template_category": template.category.upper(),
-        "other_info": {"title": "FIRST_PAUSE", "description": "Paused for 3 hours because of recipient feedback."},
+        "other_info": paused,
     }
     return {"value": value, "field": "message_template_status_update"}
 

@@ -1,4 +1,4 @@
-"""What goes wrong with messages, in Meta's words: the errors[] of a failed status, and how often which code comes.
+"""What goes wrong with messages, in Meta's words: the errors[] of a failed status, and how often each comes.
 
 A table of our own rather than the receiver's catalogue, so that a mistake there cannot confirm itself here;
 a test holds the titles of both against each other.
@@ -23,7 +23,7 @@ _WORDS: dict[int, tuple[str, str]] = {
     131016: ("Service unavailable", "A service is temporarily unavailable."),
     131026: (
         "Message Undeliverable",
-        "Unable to deliver the message. Reasons can include that the recipient has no WhatsApp or an old version.",
+        "Unable to deliver the message. The recipient may have no WhatsApp or an old version.",
     ),
     131047: (
         "Re-engagement message",

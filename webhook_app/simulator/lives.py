@@ -1,4 +1,4 @@
-"""Whole message lives as values: what Meta reports about one message, step by step, in the shape of Graph v24 and later.
+"""Whole message lives as values: what Meta reports about a message, step by step, in the shape of Graph v24.
 
 No clock and no chance of its own: the time comes with the message, every choice from the given random.Random.
 """
@@ -68,10 +68,8 @@ def wamid(rng: random.Random, person: Person, *, inbound: bool = False) -> str:
 
 def fate(rng: random.Random, code: int | None) -> tuple[str, ...]:
     """The statuses one message will get, in order; `code` is what befalls it, None for nothing."""
-    if code is None:
-        weights = _HEALTHY
-    else:
-        weights = _MAYBE_OTHER_DEVICE if code in _ONE_DEVICE_OF_SEVERAL else _FAILED
+    failed = _MAYBE_OTHER_DEVICE if code in _ONE_DEVICE_OF_SEVERAL else _FAILED
+    weights = _HEALTHY if code is None else failed
     return FATES[rng.choices(list(weights), list(weights.values()))[0]]
 
 
@@ -96,7 +94,7 @@ def _delay(rng: random.Random, name: str) -> float:
 
 
 def _status(message: Message, name: str, due: datetime) -> Json:
-    """A failed status tells only the address that was used; the others always tell the user id (Meta, April 2026)."""
+    """A failed status tells only the address that was used, the others the user id too (Meta, April 2026)."""
     person = message.person
     status: Json = {"id": message.wamid, "status": name, "timestamp": str(int(due.timestamp()))}
     if person.phone:

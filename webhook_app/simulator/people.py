@@ -1,10 +1,11 @@
 """The people a simulated business writes to. Values only; nobody here exists.
 
-Numbers come from ranges kept free for fiction (555-01xx in the USA, those of Ofcom, ARCEP and the Bundesnetzagentur).
-Brazil and Mexico have none: theirs follow the same pattern at a valid length, for the number variants they bring.
+Numbers come from ranges kept free for fiction (555-01xx in the USA, those of Ofcom, ARCEP and BNetzA).
+Brazil and Mexico have none: theirs follow the same pattern at a valid length, for the variants they bring.
 """
 
 import random
+from collections.abc import Iterator
 from itertools import count
 
 from msgspec import Struct
@@ -15,10 +16,16 @@ AUDIENCE_LIMIT = 4000
 WITHOUT_PHONE_SHARE = 0.08
 """People with a username, whose number Meta withholds (business-scoped user ids, 2026)."""
 
+# fmt: off
 _US_AREAS = (
-    "201 202 203 205 206 207 208 209 210 212 213 214 215 216 217 218 219 224 225 303 "
-    "305 312 313 314 404 412 415 502 503 504 512 602 617 702 713 801 818 904 907 917"
-).split()
+    201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 303,
+    305, 312, 313, 314, 404, 412, 415, 502, 503, 504, 512, 602, 617, 702, 713, 801, 818, 904, 907, 917,
+)
+_MIX = (  # the same twenty over and over
+    "US", "BR", "FR", "US", "GB", "BR", "FR", "US", "MX", "BR",
+    "US", "FR", "BR", "US", "GB", "FR", "DE", "US", "BR", "FR",
+)
+# fmt: on
 # WhatsApp knows Brazilian numbers with the ninth digit in some areas and without it in the others.
 _BR_WITH_NINE = tuple(f"55{area}9955501" for area in (11, 12, 13, 21, 27))
 _BR_WITHOUT_NINE = tuple(f"55{area}955501" for area in (31, 41, 51, 61, 71))
@@ -31,9 +38,6 @@ _BLOCKS: dict[str, tuple[str, ...]] = {  # two more digits follow each prefix
     "DE": ("4917139200", "49176040690"),
     "MX": tuple(f"521{area}555501" for area in (55, 33, 81)),
 }
-_MIX = ("US", "BR", "FR", "US", "GB", "BR", "FR", "US", "MX", "BR") + (
-    ("US", "FR", "BR", "US", "GB", "FR", "DE", "US", "BR", "FR")
-)
 
 
 class Person(Struct, frozen=True):
@@ -50,17 +54,17 @@ class Person(Struct, frozen=True):
 
 
 def audience(rng: random.Random, size: int, unreachable_share: float) -> tuple[Person, ...]:
-    """People of six countries, the same ones for the same `rng`; every country's numbers are used up in order."""
+    """People of six countries in mixed order; the numbers of a country are taken from the lowest upwards."""
     if not 0 < size <= AUDIENCE_LIMIT:
         raise ValueError(f"an audience has 1 to {AUDIENCE_LIMIT} people, not {size}")
-    serials = {country: count() for country in _BLOCKS}
+    serials: dict[str, Iterator[int]] = {country: count() for country in _BLOCKS}
     people = [_person(rng, number, serials, unreachable_share) for number in range(size)]
     rng.shuffle(people)
     return tuple(people)
 
 
 def _person(
-    rng: random.Random, number: int, serials: dict[str, count[int]], unreachable_share: float
+    rng: random.Random, number: int, serials: dict[str, Iterator[int]], unreachable_share: float
 ) -> Person:
     country = _MIX[number % len(_MIX)]
     block, rest = divmod(next(serials[country]), 100)

@@ -20,7 +20,7 @@ def connect(url: str, *, application: str, statement_seconds: int = 30) -> psyco
 
     Raises psycopg.OperationalError when no host of the URL answers within five seconds.
     """
-    options = f"-c timezone=UTC -c statement_timeout={statement_seconds}s -c lock_timeout=10s"
+    options = f"-c timezone=UTC -c jit=off -c statement_timeout={statement_seconds}s -c lock_timeout=10s"
     return psycopg.connect(
         libpq_url(url),
         autocommit=True,

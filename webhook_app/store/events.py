@@ -4,7 +4,7 @@ Rows are sorted by their unique key, so that two batches cannot deadlock. Everyt
 the de-duplicating insert returned. Columns travel as array literals: one text parameter per column.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,8 @@ class StatusRow(Struct, gc=False):
 
     event: StatusEvent
     occurred: int
-    replaced: bool
+    plain_time: bool
+    """Whether Meta's timestamp was usable and written as plain digits, so that `occurred` says it all."""
     series_id: int
     strikes: bool
     """Whether its code can count against the contact: then pipeline/suppress must look at it."""
@@ -39,14 +40,18 @@ class Booking(Struct, frozen=True, gc=False):
 _INSERT = """
 WITH input AS (
   SELECT i.message_id, i.phone_number_id, i.status, coalesce(r.occurred_at, to_timestamp(i.occurred)) AS occurred_at,
-         i.participant, i.error_code, i.contact, i.series_id, i.category, i.callback_data,
-         i.replaced OR r.occurred_at IS NOT NULL AS replaced
+         coalesce(i.participant, '') AS participant, coalesce(i.error_code, -1) AS error_code, i.contact, i.series_id,
+         coalesce(i.category, '') AS category, coalesce(i.callback_data, '') AS callback_data,
+         r.occurred_at IS NOT NULL AS replaced
   FROM unnest(%(message_id)s::text[], %(phone_number_id)s::text[], %(status)s::text[], %(occurred)s::bigint[],
               %(raw_timestamp)s::text[], %(participant)s::text[], %(error_code)s::bigint[], %(contact)s::text[],
-              %(series_id)s::int[], %(category)s::text[], %(callback_data)s::text[], %(replaced)s::bool[])
+              %(series_id)s::int[], %(category)s::text[], %(callback_data)s::text[])
     AS i(message_id, phone_number_id, status, occurred, raw_timestamp, participant, error_code, contact,
-         series_id, category, callback_data, replaced)
-  LEFT JOIN clock_repairs r USING (message_id, phone_number_id, status, raw_timestamp, participant, error_code)
+         series_id, category, callback_data)
+  LEFT JOIN clock_repairs r
+    ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
+     = (i.message_id, i.phone_number_id, i.status, coalesce(i.raw_timestamp, i.occurred::text),
+        coalesce(i.participant, ''), coalesce(i.error_code, -1))
 ), new_events AS (
   INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, participant, error_code, contact,
                              series_id, category, callback_data, clock_replaced, received_at)
@@ -148,19 +153,21 @@ def insert_statuses(
     """Store a batch in one statement; returns how many of the status events were new."""
     rows = sorted(rows, key=_key)
     events = [row.event for row in rows]
+    failed = [row for row in rows if row.event.status == "failed"]
     values: dict[str, Any] = {
         "message_id": text_array([e.message_id for e in events]),
         "phone_number_id": text_array([e.phone_number_id for e in events]),
         "status": text_array([e.status for e in events]),
         "occurred": int_array([row.occurred for row in rows]),
-        "raw_timestamp": text_array([e.raw_timestamp for e in events]),
-        "participant": text_array([e.participant for e in events]),
-        "error_code": int_array([e.error_code for e in events]),
+        "raw_timestamp": _unless(
+            all(row.plain_time for row in rows), lambda: text_array([e.raw_timestamp for e in events])
+        ),
+        "participant": text_array(_some([e.participant for e in events])),
+        "error_code": _unless(not failed, lambda: int_array([e.error_code for e in events])),
         "contact": text_array([e.contact for e in events]),
         "series_id": int_array([row.series_id for row in rows]),
-        "category": text_array([e.category for e in events]),
-        "callback_data": text_array([e.callback_data for e in events]),
-        "replaced": bool_array([row.replaced for row in rows]),
+        "category": text_array(_some([e.category for e in events])),
+        "callback_data": text_array(_some([e.callback_data for e in events])),
         "received_at": received_at,
         "slot": slot,
         "received": booking.received + len(rows),
@@ -170,7 +177,7 @@ def insert_statuses(
     }
     values |= _slices(bodies)
     extra = ""
-    if failed := [row for row in rows if row.event.status == "failed"]:
+    if failed:
         extra += _FAILURES
         values |= _failure_columns(failed)
     if links:
@@ -183,6 +190,15 @@ def insert_statuses(
         values |= reached
     cursor = connection.execute(_INSERT.replace("{extra}", extra), values, prepare=True)
     return int(cursor.fetchone()[0])  # type: ignore[index]  # an aggregate always has a row
+
+
+def _some(values: list[str]) -> list[str]:
+    """The column, or nothing when it is empty throughout: unnest pads with nulls, and the statement reads ''."""
+    return values if any(values) else []
+
+
+def _unless(empty: bool, make: Callable[[], str]) -> str:
+    return "{}" if empty else make()
 
 
 def _key(row: StatusRow) -> tuple[str, ...]:
@@ -266,20 +282,16 @@ def series_ids(connection: Connection, wanted: Sequence[Series]) -> dict[Series,
     return {tuple(row[:5]): row[5] for row in found}
 
 
-def repair_clocks(connection: Connection, events: Sequence[StatusEvent], occurred_at: datetime) -> None:
+ClockKey = tuple[str, str, str, str, str, int]
+"""message_id, phone_number_id, status (or 'inbound'), raw timestamp, participant, error code."""
+
+
+def repair_clocks(connection: Connection, keys: Sequence[ClockKey], occurred_at: datetime) -> None:
     """Give events without a usable time this one, unless an earlier delivery of the same event got another."""
-    events = sorted(events, key=lambda e: (e.message_id, e.phone_number_id, e.status, e.raw_timestamp))
+    *texts, codes = zip(*sorted(keys), strict=True)
     connection.execute(
         "INSERT INTO clock_repairs (message_id, phone_number_id, status, raw_timestamp, participant, error_code,"
         " occurred_at) SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
         " ON CONFLICT DO NOTHING",
-        [
-            occurred_at,
-            text_array([e.message_id for e in events]),
-            text_array([e.phone_number_id for e in events]),
-            text_array([e.status for e in events]),
-            text_array([e.raw_timestamp for e in events]),
-            text_array([e.participant for e in events]),
-            int_array([e.error_code for e in events]),
-        ],
+        [occurred_at, *map(text_array, texts), int_array(codes)],
     )

@@ -25,15 +25,18 @@ _QUARANTINED = _BOOK.format(counts="SELECT 0 AS applied, count(*) AS quarantined
 _INBOUND = (
     """
 WITH input AS (
-  SELECT DISTINCT ON (message_id, phone_number_id, occurred) *
+  SELECT DISTINCT ON (i.message_id, i.phone_number_id, i.occurred)
+         i.*, coalesce(r.occurred_at, to_timestamp(i.occurred)) AS occurred_at
   FROM unnest(%(message_id)s::text[], %(phone_number_id)s::text[], %(occurred)s::bigint[], %(contact)s::text[],
               %(user_id)s::text[], %(kind)s::text[], %(keyword)s::text[], %(opens)s::int[])
     AS i(message_id, phone_number_id, occurred, contact, user_id, kind, keyword, opens)
-  ORDER BY message_id, phone_number_id, occurred
+  LEFT JOIN clock_repairs r
+    ON (r.message_id, r.phone_number_id, r.status) = (i.message_id, i.phone_number_id, 'inbound')
+  ORDER BY i.message_id, i.phone_number_id, i.occurred
 ), new_rows AS (
   INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword, opens_window,
                                 received_at, considered_at)
-  SELECT message_id, phone_number_id, to_timestamp(occurred), contact, kind, keyword, opens = 1, %(received_at)s,
+  SELECT message_id, phone_number_id, occurred_at, contact, kind, keyword, opens = 1, %(received_at)s,
          CASE WHEN keyword = '' THEN %(received_at)s::timestamptz END
   FROM input
   ON CONFLICT DO NOTHING
@@ -45,7 +48,7 @@ WITH input AS (
   ON CONFLICT DO NOTHING
 ), reached AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
-  SELECT DISTINCT s.contact, i.phone_number_id, 'inbound', i.message_id, to_timestamp(i.occurred)
+  SELECT DISTINCT s.contact, i.phone_number_id, 'inbound', i.message_id, i.occurred_at
   FROM input i JOIN suppressions s ON s.contact IN (i.contact, i.user_id)
 )"""
     + _APPLIED

@@ -33,8 +33,11 @@ def _time(name: str, *, null: bool = False) -> Column[object]:
 
 
 def _text(name: str) -> Column[object]:
-    """Text that is never null: an empty string means absent, so that it can take part in unique keys."""
-    return Column(name, Text, nullable=False, server_default="")
+    """Text that is never null: an empty string means absent, so that it can take part in unique keys.
+
+    Compared byte by byte: identifiers have no language, and a locale's order costs several times as much.
+    """
+    return Column(name, Text(collation="C"), nullable=False, server_default="")
 
 
 # ── Facts ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,10 +78,13 @@ failures = Table(  # one row per failed status event, kept longer than the event
     Column("errors", JSONB),  # the whole errors[] as received
     _time("received_at"),
     _time("considered_at", null=True),  # null: pipeline/suppress has not looked at it yet
+    Column("explained_by", BigInteger),  # the alert it is held or excused for; 0: the failure rate of its time
     PrimaryKeyConstraint("message_id", "phone_number_id", "occurred_at", "participant", "error_code"),
     Index("failures_recent", "occurred_at", "error_code", "series_id"),
     Index("failures_contact", "contact", "occurred_at"),
-    Index("failures_unconsidered", "received_at", postgresql_where=text("considered_at IS NULL")),
+    Index(
+        "failures_unconsidered", "explained_by", "received_at", postgresql_where=text("considered_at IS NULL")
+    ),
     postgresql_partition_by="RANGE (occurred_at)",
 )
 
@@ -134,7 +140,7 @@ health_signals = Table(
     Index("health_signals_time", "occurred_at"),
 )
 
-deliveries = Table(  # raw bodies, kept a week for replay; daily partitions on received_at
+deliveries = Table(  # raw bodies as received, kept a week for replay; not compressed: that cost more than the insert
     "deliveries",
     metadata,
     _time("received_at"),
@@ -269,6 +275,7 @@ alerts = Table(
     Column("codes", ARRAY(BigInteger), nullable=False),
     Column("evaluations_above", Integer, nullable=False, server_default="0"),
     Column("evaluations_below", Integer, nullable=False, server_default="0"),
+    Column("repeats", Integer, nullable=False, server_default="0"),  # reminders since it fired
     Column("attempts", BigInteger, nullable=False, server_default="0"),
     Column("failures", BigInteger, nullable=False, server_default="0"),
     Column("rate", Float, nullable=False, server_default="0"),
@@ -294,6 +301,7 @@ alerts = Table(
         postgresql_where=text("state IN ('pending', 'firing')"),
     ),
     Index("alerts_time", "started_at"),
+    Index("alerts_resolved", "resolved_at", postgresql_where=text("resolved_at IS NOT NULL")),
 )
 
 notifications = Table(  # outbox: written with the decision, sent afterwards
@@ -353,6 +361,7 @@ suppressions = Table(
     Column("review", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("contact", "phone_number_id", "scope", "reason"),
     Index("suppressions_automatic", "since", postgresql_where=text("review")),
+    Index("suppressions_until", "until", postgresql_where=text("until IS NOT NULL")),
 )
 
 suppression_changes = Table(  # the audit and the change feed in one: every add, change and removal
@@ -392,7 +401,7 @@ api_keys = Table(
 scheduler_state = Table(  # one row per job: what ran last, for /readyz, /metrics and the pages
     "scheduler_state",
     metadata,
-    Column("job", Text, primary_key=True),
+    Column("job", Text(collation="C"), primary_key=True),
     _time("started_at"),
     _time("ended_at", null=True),
     Column("seconds", Float, nullable=False, server_default="0"),

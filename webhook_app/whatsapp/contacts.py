@@ -80,7 +80,7 @@ def display(key: str) -> str:
 
 
 def parse_address(text: str) -> Address | InvalidAddress:
-    """The contact meant by what a sender typed. Possible numbers pass, even those no plan has assigned yet."""
+    """The contact meant by what a sender typed. Possible numbers pass, even those no plan has assigned."""
     if len(text) > MAX_TEXT:
         return _refuse(text, f"longer than {MAX_TEXT} characters")
     typed = _typed(text)
@@ -147,7 +147,7 @@ def _digits_in(text: str) -> str:
 
 
 def _typed(text: str) -> str:
-    """The text as a plain keyboard types it: ASCII digits and dashes, no invisible marks; empty when too long."""
+    """The text as a plain keyboard types it: ASCII digits and dashes, nothing invisible; empty if long."""
     if len(text) > MAX_TEXT:
         return ""
     if not text.isascii():

@@ -23,27 +23,15 @@ FailureClass = Literal["broken", "withheld", "unreachable"]
 Retry = Literal["no", "once", "backoff", "after_window", "after_fix"]
 Words = Annotated[str, Meta(min_length=1)]
 Domain = Literal[
-    "account",
-    "auth",
-    "calling",
-    "consent",
-    "groups",
-    "media",
-    "other",
-    "platform",
-    "policy",
-    "rate_limit",
-    "recipient",
-    "registration",
-    "sender_config",
-    "template",
-]
+    "account", "auth", "calling", "consent", "groups", "media", "other",
+    "platform", "policy", "rate_limit", "recipient", "registration", "sender_config", "template",
+]  # fmt: skip
 _CLASSES: dict[str, FailureClass] = {"consent": "withheld", "recipient": "unreachable"}
-_CODE_COLUMNS = (
-    "code,subcode,title,http_status,surface,fault_domain,retry,contact_effect,attention,summary,action,confidence,sources"
-).split(",")
+_CODE_COLUMNS = [
+    "code", "subcode", "title", "http_status", "surface", "fault_domain", "retry",
+    "contact_effect", "attention", "summary", "action", "confidence", "sources",
+]  # fmt: skip
 _MISREAD_COLUMNS = ["code", "mistaken_for"]
-_TITLE_LENGTH = 72
 
 
 class ErrorCode(Struct, frozen=True, kw_only=True):
@@ -84,7 +72,7 @@ def explain(code: int, subcode: int | None = None) -> ErrorCode:
 
 @cache
 def catalogue() -> tuple[ErrorCode, ...]:
-    """Every known code, in the order of the codes; raises CatalogueError when the package's files are damaged."""
+    """Every known code, in their order; raises CatalogueError when the package's files are damaged."""
     package = resources.files(__package__)
     return read_catalogue(*((package / name).read_text("utf-8") for name in (CODES_CSV, MISREAD_CSV)))
 
@@ -117,15 +105,16 @@ def _index() -> tuple[dict[tuple[int, int | None], ErrorCode], tuple[ErrorCode, 
 
 def _rows(text: str, source: str, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
     reader = csv.reader(StringIO(text), strict=True)
-    if next(reader, []) != columns:
-        raise CatalogueError(f"{source}:1: the columns must be {', '.join(columns)}")
-    for fields in reader:
-        place = f"{source}:{reader.line_num}"
-        if len(fields) != len(columns):
-            raise CatalogueError(
-                f"{place}: {len(fields)} fields instead of {len(columns)}: {','.join(fields)[:60]}"
-            )
-        yield place, dict(zip(columns, fields, strict=True))
+    try:
+        if next(reader, []) != columns:
+            raise CatalogueError(f"{source}:1: the columns must be {', '.join(columns)}")
+        for fields in reader:
+            place = f"{source}:{reader.line_num}"
+            if len(fields) != len(columns):
+                raise CatalogueError(f"{place}: {len(fields)} fields instead of {len(columns)}: {fields[:2]}")
+            yield place, dict(zip(columns, fields, strict=True))
+    except csv.Error as fault:
+        raise CatalogueError(f"{source}:{reader.line_num}: {fault}") from fault
 
 
 def _read_notes(text: str) -> dict[int, str]:
@@ -148,9 +137,8 @@ def _entry(row: dict[str, str], notes: dict[int, str]) -> ErrorCode:
         "code": code,
         "code_to": code_to,
         "subcode": row["subcode"] or None,
-        "title": row["title"].strip("[]")
-        or shorten(row["summary"].rstrip("."), _TITLE_LENGTH, placeholder=" …"),
-        "official_title": bool(row["title"]) and not row["title"].startswith("["),
+        "title": row["title"].strip("[]") or _short(row["summary"]),
+        "official_title": row["title"] != "" and row["title"][0] != "[",
         "http_status": row["http_status"] or None,
         "domain": row["fault_domain"],
         "failure_class": _CLASSES.get(row["fault_domain"], "broken"),
@@ -158,6 +146,10 @@ def _entry(row: dict[str, str], notes: dict[int, str]) -> ErrorCode:
         "mistaken_for": notes.get(code, "") if single else "",
     }
     return convert(values, ErrorCode, strict=False)
+
+
+def _short(summary: str) -> str:
+    return shorten(summary.rstrip("."), 72, placeholder=" …")
 
 
 def _check_ranges(entries: tuple[ErrorCode, ...]) -> None:
@@ -182,9 +174,7 @@ def _unknown(code: int) -> ErrorCode:
         retry="no",
         contact_effect="none",
         attention="watch",
-        summary="This code is not in the catalogue."
-        if given
-        else "The failure came without a readable error code.",
+        summary="Not in the catalogue." if given else "The failure came without a readable error code.",
         action="Read the title and details that Meta sent with it, and look it up on Meta's error page.",
         confidence="low",
         sources=(),
@@ -207,7 +197,7 @@ class RetryAdvice(Struct, frozen=True):
 
 _BACKOFF_SECONDS = (1, 2, 4, 8, 16, 32, 64)
 _WINDOW_SECONDS = {131049: 24 * 3600, 133015: 5 * 60}
-"""131049: Meta's page on per-user marketing limits; 133015: Meta's error page. No other window is published."""
+"""From Meta's pages on per-user marketing limits and on errors; no other window is published."""
 
 
 def retry_advice(entry: ErrorCode, tries: int = 0) -> RetryAdvice:
@@ -231,10 +221,7 @@ def _advice(entry: ErrorCode, waits: tuple[int, ...], window: int | None) -> str
         case "after_fix":
             return f"Send it again only when the cause is mended. {entry.action}"
         case "after_window" if window:
-            return (
-                f"Send it again after {window // 3600} h at the earliest. {entry.action}"
-                if window >= 3600
-                else (f"Send it again after {window // 60} min at the earliest. {entry.action}")
-            )
+            wait = f"{window // 3600} h" if window >= 3600 else f"{window // 60} min"
+            return f"Send it again after {wait} at the earliest. {entry.action}"
         case _:
             return f"Meta publishes no waiting time. {entry.action}"

@@ -9,6 +9,8 @@ from webhook_app.whatsapp.events import InboundMessage, Preference
 from webhook_app.whatsapp.keywords import keyword_in
 from webhook_app.whatsapp.statuses import digits, plain, read_timestamp
 
+_AFTERTHOUGHTS = frozenset(("reaction", "edit", "revoke"))  # Meta does not say that these open the 24-hour window
+
 
 def read_message(
     item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str
@@ -28,7 +30,7 @@ def read_message(
         user_id,
         kind,
         _keyword(item, kind),
-        opens_window="group_id" not in item,
+        opens_window="group_id" not in item and kind not in _AFTERTHOUGHTS,
     )
 
 

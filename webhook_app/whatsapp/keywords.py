@@ -4,12 +4,21 @@ import unicodedata
 from functools import lru_cache
 
 STOP_WORDS = frozenset(
-    """stop stopall unsubscribe optout opt out cancel end quit baja parar pare sair cancelar salir detener arret arreter stopp
-    abmelden abbestellen stopp disiscriviti basta berhenti dur توقف إيقاف стоп отписаться रोकें बंद 停止 退订 やめる""".split()
-) | {"opt out", "stop all", "darme de baja", "se désabonner", "cancel subscription"}
+    (
+        *("stop", "stop all", "stopall", "unsubscribe", "opt out", "optout", "cancel", "end", "quit"),
+        *("stop promotions", "opt out promo", "cancel subscription"),  # Meta's own opt-out buttons
+        *("baja", "darme de baja", "cancelar", "salir", "parar", "pare", "sair", "detener"),
+        *("arrêt", "arrêter", "se désabonner", "stopp", "abmelden", "abbestellen", "disiscriviti", "basta"),
+        *("berhenti", "dur", "стоп", "отписаться", "توقف", "إيقاف", "रोकें", "बंद", "停止", "退订", "やめる"),
+    )
+)
 START_WORDS = frozenset(
-    "start unstop subscribe optin resume alta comenzar iniciar começar voltar démarrer anmelden iscriviti mulai başlat старт शुरू 开始 再開".split()
-) | {"opt in", "darme de alta"}
+    (
+        *("start", "unstop", "subscribe", "opt in", "optin", "resume", "resume promotions"),
+        *("alta", "darme de alta", "comenzar", "iniciar", "começar", "voltar", "démarrer", "anmelden"),
+        *("iscriviti", "mulai", "başlat", "старт", "ابدأ", "शुरू", "开始", "再開"),
+    )
+)
 
 
 def _fold(text: str) -> str:
@@ -19,7 +28,7 @@ def _fold(text: str) -> str:
     return " ".join(bare.split())
 
 
-_STOP = frozenset(map(_fold, STOP_WORDS - {"opt", "out"}))
+_STOP = frozenset(map(_fold, STOP_WORDS))
 _START = frozenset(map(_fold, START_WORDS))
 
 

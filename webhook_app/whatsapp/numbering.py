@@ -1,7 +1,7 @@
-"""What the world's numbering plans say about digits in international form: country, possible lengths, trunk prefixes.
+"""What numbering plans say about digits in international form: country, possible lengths, trunk prefixes.
 
-Knows nothing of contacts. `country_of` is called per event, so it reads prefixes; phonenumbers is asked once per
-prefix and never about a whole number that arrived.
+Knows nothing of contacts. `country_of` is called per event: it reads prefixes, and asks phonenumbers once for
+each, about a number of its own making.
 """
 
 import re
@@ -12,9 +12,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as REGIONS
 from phonenumbers import PhoneMetadata, PhoneNumber, ValidationResult
 
 _NO_COUNTRY = "001"  # phonenumbers' region of satellite and freephone codes
-_DECIDING_DIGITS = (
-    6  # national digits that tell countries of one calling code apart; the tests hold it on samples
-)
+_DECIDING_DIGITS = 6  # national digits that tell the countries of one calling code apart; held by the tests
 _MEXICAN_TRUNK = re.compile(r"52(?:01|044|045)(?=\d{10}$)")
 _LENGTH_FAULTS = {
     ValidationResult.TOO_SHORT: "too short for a number of +{code}",
@@ -60,7 +58,7 @@ def _country_of_area(area: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _country_of_shared(prefix: str, length: int) -> str:
-    """Country where several share a calling code; a number not yet in the plan goes to the largest of them."""
+    """Country where several share a calling code; a number outside the plan goes to the main one."""
     if not prefix.isdecimal():
         return ""
     number = _number(prefix.ljust(min(length, 20), "0"))
@@ -68,7 +66,7 @@ def _country_of_shared(prefix: str, length: int) -> str:
 
 
 def fault_of(digits: str) -> str:
-    """Why no such number can exist, in words; empty when it is possible. Unassigned is not impossible: plans grow."""
+    """Why no such number can exist, in words; empty when it can, assigned or not: plans grow."""
     if len(digits) < 3:
         return "too short for a phone number"
     code = _CALLING_CODES.get(digits[:3])
@@ -84,33 +82,30 @@ def is_assigned(digits: str) -> bool:
 
 
 def is_plain(digits: str) -> bool:
-    """Whether the digits need no second reading: a possible length, and no trunk prefix after the country code."""
+    """Whether the digits need no second look: a possible length, no trunk prefix after the country code."""
     code = _CALLING_CODES.get(digits[:3])
     if code is None:
         return False
     lengths, trunk = _plan(code)
     national = digits[len(code) :]
-    return len(national) in lengths and (
-        trunk is None or not (match := trunk.match(national)) or not match[0]
-    )
+    dialled_at_home = trunk.match(national)
+    return len(national) in lengths and not (dialled_at_home and dialled_at_home[0])
 
 
 @cache
-def _plan(code: str) -> tuple[frozenset[int], re.Pattern[str] | None]:
+def _plan(code: str) -> tuple[frozenset[int], re.Pattern[str]]:
     """The lengths a national number can have, and what people dial before it at home."""
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), REGIONS[int(code)][0])
-    if metadata is None:
-        return frozenset(), None
-    trunk = metadata.national_prefix_for_parsing
-    return frozenset(metadata.general_desc.possible_length), re.compile(trunk) if trunk else None
+    if metadata is None or metadata.general_desc is None:
+        return frozenset(), re.compile("")
+    trunk = re.compile(metadata.national_prefix_for_parsing or "")
+    return frozenset(metadata.general_desc.possible_length), trunk
 
 
 def without_trunk(digits: str) -> str:
     """The digits without what is only dialled at home: +44 (0)…, Argentina's 15, Mexico's 01, 044 and 045."""
     digits = _MEXICAN_TRUNK.sub("52", digits)
-    if (
-        digits.startswith("549") and len(digits) == 15
-    ):  # Argentina's 9 and 15 at once: phonenumbers reads the 15
+    if digits.startswith("549") and len(digits) == 15:  # 9 and 15 at once: phonenumbers reads the 15 alone
         digits = "54" + digits[3:]
     try:
         number = phonenumbers.parse("+" + digits)
@@ -122,10 +117,11 @@ def without_trunk(digits: str) -> str:
 def _number(digits: str) -> PhoneNumber:
     code = _CALLING_CODES[digits[:3]]
     national = digits[len(code) :]
-    zeros = len(national) - len(national.lstrip("0"))
+    value = int(national or "0")
+    zeros = len(national) - len(str(value))
     return PhoneNumber(
         country_code=int(code),
-        national_number=int(national or 0),
-        italian_leading_zero=True if zeros else None,
+        national_number=value,
+        italian_leading_zero=True if zeros > 0 else None,
         number_of_leading_zeros=zeros if zeros > 1 else None,
     )

@@ -1,0 +1,87 @@
+"""One server in the contest: its database, its traffic, and the books of what it acknowledged."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+from benchmarks.database import Postgres
+from benchmarks.load import Outcome, closed_loop, open_loop
+from benchmarks.payloads import posts
+from benchmarks.servers import SECRET, Server, environment, prepare, running
+
+FIRST_GUESS = {1: 8000, 100: 500}
+"""POST/s that requests are made for before anything is known; afterwards twice the last rate."""
+
+SPARE = 2.0
+
+
+class Contender:
+    """A running server. Every contender is sent the same bytes in the same order, each POST once."""
+
+    def __init__(self, server: Server, port: int) -> None:
+        self.server = server
+        self.port = port
+        self.books: list[tuple[int, Outcome]] = []
+        self._traffic: dict[int, Iterator[bytes]] = {}
+        self._rates = dict(FIRST_GUESS)
+
+    def closed_loop(self, statuses: int, seconds: float, connections: int) -> Outcome:
+        """Full speed with requests made just before, outside the measured time."""
+        count = connections + int(SPARE * self._rates[statuses] * seconds)
+        requests = list(islice(self._flow(statuses), count))
+        outcome = closed_loop(self.port, requests, seconds, connections)
+        self._rates[statuses] = max(int(outcome.rate), 1)
+        self.books.append((statuses, outcome))
+        return outcome
+
+    def open_loop(self, rate: float, seconds: float) -> Outcome:
+        """A steady offered load of single statuses."""
+        requests = list(islice(self._flow(1), int(rate * seconds)))
+        outcome = open_loop(self.port, requests, rate=rate, seconds=seconds)
+        self.books.append((1, outcome))
+        return outcome
+
+    def faults(self, stored: object) -> list[str]:
+        """Wrong answers, and rows that do not match the acknowledged statuses (unanswered POSTs: either)."""
+        name = self.server.name
+        found = [
+            f"{name}, {statuses} per POST: {outcome.errors}"
+            for statuses, outcome in self.books
+            if outcome.errors
+        ]
+        least = sum(statuses * outcome.accepted for statuses, outcome in self.books)
+        most = least + sum(statuses * outcome.unanswered for statuses, outcome in self.books)
+        if stored is not None and not (isinstance(stored, int) and least <= stored <= most):
+            found.append(f"{name}: acknowledged {least} statuses, stored {stored}")
+        return found
+
+    def _flow(self, statuses: int) -> Iterator[bytes]:
+        if statuses not in self._traffic:
+            self._traffic[statuses] = posts(statuses, secret=SECRET, now=int(time.time()), seed=statuses)
+        return self._traffic[statuses]
+
+
+@contextmanager
+def contending(
+    server: Server, postgres: Postgres, report_fault: Callable[[str], None]
+) -> Iterator[Contender]:
+    """Start the server on a fresh database; once it is stopped its rows are held against its books."""
+    port = _free_port()
+    database = f"bench_{server.name}"
+    contender = Contender(server, port)
+    with postgres.fresh(database) as url:
+        surroundings = environment(url, port, postgres.folder)
+        prepare(server, surroundings)
+        with running(server, surroundings, postgres.folder / f"{server.name}.log"):
+            yield contender
+        stored = postgres.value(server.stored, database) if server.stored else None
+    for fault in contender.faults(stored):
+        report_fault(fault)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,113 @@
+"""A receiver on the loopback that keeps what it is sent and answers as told."""
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+SECRET = "5c3f00aa11bb22cc33dd44ee55ff6677"
+TOKEN = "let-me-in"
+
+
+class Receiver(ThreadingHTTPServer):
+    """Answers the n-th POST with the n-th code given, then 200; 0 closes the connection without an answer."""
+
+    daemon_threads = False
+
+    def __init__(self, codes: list[int]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.codes, self.lock = codes, threading.Lock()
+        self.bodies: list[bytes] = []
+        self.acknowledged: list[Any] = []
+        self.badly_signed = 0
+        self.on_post: Callable[[], None] = lambda: None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/webhook"
+
+    def take(self, body: bytes, signature: str | None) -> int:
+        self.on_post()
+        expected = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        with self.lock:
+            self.bodies.append(body)
+            if signature != expected:
+                self.badly_signed += 1
+                return 401
+            code = self.codes.pop(0) if self.codes else 200
+            if code == 200:
+                self.acknowledged.append(json.loads(body))
+            return code
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 5
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        right = query.get("hub.verify_token") == [TOKEN] and query.get("hub.mode") == ["subscribe"]
+        self.answer(200 if right else 403, query["hub.challenge"][0] if right else "no")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        code = self.server.take(body, self.headers.get("X-Hub-Signature-256"))
+        if code:
+            self.answer(code, "")
+        else:
+            self.close_connection = True
+
+    def answer(self, code: int, text: str) -> None:
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@contextmanager
+def _running(server: Receiver) -> Iterator[Receiver]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Callable[..., Receiver]]:
+    with ExitStack() as stack:
+        yield lambda codes=(): stack.enter_context(_running(Receiver(list(codes))))
+
+
+def statuses_in(documents: list[Any]) -> set[tuple[str, str, str, int, int]]:
+    """The identities of all statuses in these bodies, read independently of the simulator."""
+    return {
+        (
+            change["value"]["metadata"]["phone_number_id"],
+            status["id"],
+            status["status"],
+            int(status["timestamp"]),
+            status["errors"][0]["code"] if "errors" in status else -1,
+        )
+        for document in documents
+        for entry in document["entry"]
+        for change in entry["changes"]
+        for status in change["value"].get("statuses", [])
+    }
+
+
+@pytest.fixture(name="statuses_in")
+def _statuses_in() -> Callable[[list[Any]], set[tuple[str, str, str, int, int]]]:
+    return statuses_in

@@ -1,0 +1,246 @@
+"""Scenarios on the virtual clock."""
+
+import functools
+import itertools
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from webhook_app.simulator.plan import plan
+from webhook_app.simulator.scenarios import SCENARIOS
+from webhook_app.simulator.wire import envelope, wire
+from webhook_app.whatsapp.payload import parse
+
+START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DURATION_S = 120.0
+RATE = 50.0
+MESSAGES = int(RATE * DURATION_S)
+
+
+@functools.cache
+def played(name, seed=1, history=0, start=START, rate=RATE):
+    return tuple(plan(SCENARIOS[name], seed, rate, DURATION_S, start, history))
+
+
+def statuses(timed, kind=None):
+    found = [status for one in timed for status in one.change["value"].get("statuses", ())]
+    return [status for status in found if kind in (None, status["status"])]
+
+
+def codes(timed):
+    return Counter(status["errors"][0]["code"] for status in statuses(timed, "failed"))
+
+
+def part(timed, begins, ends=1.0):
+    first, last = (START + timedelta(seconds=DURATION_S * share) for share in (begins, ends))
+    return [one for one in timed if first <= one.at < last]
+
+
+def messages_of(timed):
+    return {status["id"] for status in statuses(timed)}
+
+
+def failed_share(timed, *, code=None, of=None):
+    chosen = [one for one in statuses(timed) if of is None or of in one.get("biz_opaque_callback_data", "")]
+    failed = {
+        one["id"] for one in chosen if one["status"] == "failed" and code in (None, one["errors"][0]["code"])
+    }
+    return len(failed) / len({one["id"] for one in chosen})
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_same_seed_and_start_bring_the_same_plan(name):
+    first, again, other = (tuple(plan(SCENARIOS[name], seed, 5, DURATION_S, START, 2)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_changes_come_in_the_order_of_time_within_the_duration(name):
+    moments = [one.at for one in played(name, history=3, rate=10)]
+    assert moments == sorted(moments)
+    assert moments[0] >= START
+    assert moments[-1] <= START + timedelta(seconds=DURATION_S)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_no_timestamp_is_ahead_of_the_moment_it_is_told(name):
+    for one in played(name, history=3, rate=10):
+        assert all(int(s["timestamp"]) <= one.at.timestamp() for s in one.change["value"].get("statuses", ()))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_change_is_understood_by_the_parser(name):
+    timed = played(name, history=3, rate=10)
+    parsed = parse(wire(envelope(timed)))
+    assert parsed.unreadable == []
+    assert parsed.ignored == {}
+    assert len(parsed.statuses) == len(statuses(timed))
+
+
+def test_the_rate_is_messages_per_second():
+    timed = played("steady")
+    assert len(messages_of(timed)) == pytest.approx(MESSAGES, rel=0.02)
+    assert 0.45 < len(messages_of(part(timed, 0, 0.5))) / MESSAGES < 0.55
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_on_an_ordinary_day_about_one_percent_fails_for_mixed_reasons(seed):
+    timed = played("steady", seed=seed)
+    assert 0.004 < failed_share(timed) < 0.016
+    assert len(codes(timed)) >= 4
+
+
+def test_an_ordinary_day_stays_under_two_percent_for_every_code():
+    counts = codes(played("steady"))
+    assert max(counts.values()) / MESSAGES < 0.015
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_quarter_of_an_old_list_is_unreachable(seed):
+    timed = played("bad-list", seed=seed)
+    assert 0.20 < failed_share(timed, code=131026, of="win-back") < 0.30
+    assert failed_share(timed, code=131026, of="orders") < 0.02
+
+
+def test_an_old_list_is_one_campaign_from_one_number():
+    timed = played("bad-list")
+    numbers = {
+        one.change["value"]["metadata"]["phone_number_id"]
+        for one in timed
+        if any("win-back" in s.get("biz_opaque_callback_data", "") for s in statuses([one]))
+    }
+    assert len(numbers) == 1
+
+
+def test_unreachable_people_are_never_reached():
+    outcomes = defaultdict(set)
+    for status in statuses(played("bad-list", history=3)):
+        outcomes[status.get("recipient_id")].add(
+            (status["status"], "errors" in status and status["errors"][0]["code"])
+        )
+    dead = [seen for phone, seen in outcomes.items() if phone and ("failed", 131026) in seen]
+    assert len(dead) > 100
+    assert not any(("delivered", False) in seen or ("read", False) in seen for seen in dead)
+
+
+def test_only_the_paused_template_fails_and_only_from_the_pause_on():
+    timed = played("template-paused")
+    assert codes(part(timed, 0, 0.25))[132015] == 0
+    paused = [one for one in statuses(timed, "failed") if one["errors"][0]["code"] == 132015]
+    assert all("seasonal_offer" in one["biz_opaque_callback_data"] for one in paused)
+    assert failed_share(part(timed, 0.5), code=132015, of="seasonal_offer") > 0.8
+
+
+def test_meta_tells_of_the_pause_when_it_begins():
+    news = [
+        one for one in played("template-paused") if one.change["field"] == "message_template_status_update"
+    ]
+    assert {one.at for one in news} == {START + timedelta(seconds=DURATION_S * 0.25)}
+    assert all(one.change["value"]["event"] == "PAUSED" for one in news)
+
+
+def test_an_outage_begins_healthy_and_then_every_message_fails():
+    timed = played("outage")
+    assert failed_share(part(timed, 0, 0.25)) < 0.02
+    sent_later = {s["id"] for s in statuses(part(timed, 0.25))} - messages_of(part(timed, 0, 0.25))
+    failed = {s["id"] for s in statuses(timed, "failed")}
+    assert len(sent_later & failed) / len(sent_later) > 0.95
+    assert {131000, 131016, 131026, 135000} <= set(codes(timed))
+
+
+def test_an_outage_strikes_the_same_people_again_and_again():
+    strikes = Counter(
+        s.get("recipient_id")
+        for s in statuses(played("outage"), "failed")
+        if s["errors"][0]["code"] == 131026
+    )
+    assert sum(count >= 3 for count in strikes.values()) > 50
+
+
+def test_people_opt_out_in_every_way_and_some_come_back():
+    timed = played("opt-outs")
+    wishes = Counter(
+        wish["value"] for one in timed for wish in one.change["value"].get("user_preferences", ())
+    )
+    inbound = [item for one in timed for item in one.change["value"].get("messages", ())]
+    typed = Counter(item["text"]["body"] for item in inbound if item["type"] == "text")
+    assert wishes["stop"] > wishes["resume"] > 0
+    assert typed["STOP"] > 0 < typed["START"]
+    assert any(item["type"] == "button" and item["button"]["payload"] == "STOP" for item in inbound)
+
+
+def test_marketing_to_somebody_who_stopped_it_fails_with_131050():
+    timed = played("opt-outs")
+    stopped = {
+        wish.get("wa_id", wish["user_id"])
+        for one in timed
+        for wish in one.change["value"].get("user_preferences", ())
+    }
+    refused = [one for one in statuses(timed, "failed") if one["errors"][0]["code"] == 131050]
+    assert refused
+    assert {one.get("recipient_id", one.get("recipient_user_id")) for one in refused} <= stopped
+
+
+def test_traffic_stops_and_nothing_follows():
+    timed = played("silence")
+    assert part(timed, 0, 0.4)
+    assert not part(timed, 0.4)
+
+
+def test_a_backlog_comes_at_once_after_a_pause_with_old_timestamps():
+    timed = played("backlog")
+    assert not part(timed, 0.3, 0.6)
+    release = START + timedelta(seconds=DURATION_S * 0.6)
+    old = [one for one in timed if one.at == release]
+    ages = [release.timestamp() - int(s["timestamp"]) for s in statuses(old)]
+    assert len(old) > 1000
+    assert sum(age > 3 * 3600 for age in ages) / len(ages) > 0.8
+    assert codes(old)[131000] > 300
+    assert failed_share(part(timed, 0.65)) < 0.03
+
+
+@pytest.mark.parametrize(("name", "days"), [("steady", 3), ("bad-list", 3), ("outage", 2)])
+def test_people_with_a_history_failed_once_on_each_day_before(name, days):
+    timed = played(name, history=4)
+    strikes = defaultdict(set)
+    numbers = defaultdict(set)
+    for one in itertools.takewhile(lambda one: one.at == START, timed):
+        for status in statuses([one], "failed"):
+            age_s = START.timestamp() - int(status["timestamp"])
+            strikes[status["recipient_id"]].add(round(age_s / 86400))
+            numbers[status["recipient_id"]].add(one.change["value"]["metadata"]["phone_number_id"])
+    assert len(strikes) == 4
+    assert all(seen == set(range(1, days + 1)) for seen in strikes.values())
+    assert all(len(seen) == 1 for seen in numbers.values())
+
+
+def test_people_with_a_history_are_written_to_only_once_the_outage_has_begun():
+    timed = played("outage", history=4)
+    known = {s["recipient_id"] for s in statuses([one for one in timed if one.at == START])}
+    healthy = [one for one in part(timed, 0, 0.25) if one.at > START]
+    assert not known & {s.get("recipient_id") for s in statuses(healthy)}
+    assert known & {s.get("recipient_id") for s in statuses(part(timed, 0.25), "failed")}
+
+
+def test_another_start_brings_other_messages_to_the_same_people():
+    first = played("steady", rate=10)
+    second = played("steady", rate=10, start=START + timedelta(hours=1))
+    assert not messages_of(first) & messages_of(second)
+    people = [{s.get("recipient_id") for s in statuses(timed)} for timed in (first, second)]
+    assert len(people[0] & people[1]) > 100
+
+
+def test_marketing_never_goes_to_us_numbers():
+    for name in ("steady", "bad-list"):
+        for one in statuses(played(name), "sent"):
+            marketing = one["pricing"]["category"] == "marketing"
+            assert not (marketing and one["recipient_user_id"].startswith("US."))
+
+
+@pytest.mark.parametrize("figures", [(0, 1, 0), (1, 0, 0), (-1, 1, 0), (1, 1, -1)])
+def test_impossible_figures_are_refused(figures):
+    rate, duration_s, history = figures
+    with pytest.raises(ValueError, match="must be positive"):
+        plan(SCENARIOS["steady"], 1, rate, duration_s, START, history)

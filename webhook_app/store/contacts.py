@@ -1,0 +1,76 @@
+"""Which keys belong to one person, and when that person last wrote. No table of people: only links between keys.
+
+Two keys are linked when one webhook carried both; a person is everything reachable over such links.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+WINDOW = timedelta(hours=24)
+"""How long after somebody wrote to a business number it may answer freely."""
+
+_LINKED = text("""
+WITH RECURSIVE person (root, key) AS (
+  SELECT c, c FROM unnest(CAST(:contacts AS text[])) AS c
+  UNION
+  SELECT p.root, other.key
+  FROM person p CROSS JOIN LATERAL (
+    SELECT user_id AS key FROM contact_links WHERE contact = p.key
+    UNION ALL
+    SELECT contact FROM contact_links WHERE user_id = p.key
+  ) AS other
+)
+SELECT root, key FROM person WHERE root <> key
+""")
+
+_LAST_INBOUND = """
+SELECT contact, max(occurred_at) FROM inbound_messages
+WHERE contact = ANY(:keys) AND opens_window AND occurred_at > :since AND occurred_at <= :latest {chosen}
+GROUP BY contact
+"""
+
+
+def keys_of(connection: Connection, contact: str) -> tuple[str, ...]:
+    """Every key of the person, the given one first, then phone numbers, then user ids."""
+    return links_of_many(connection, [contact])[contact]
+
+
+def preferred(connection: Connection, contact: str) -> str:
+    """The key a person is kept under: a phone number if one is linked, else the key itself."""
+    keys = keys_of(connection, contact)
+    return contact if contact.isdecimal() else main_key(keys)
+
+
+def links_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """For each contact what `keys_of` gives, in one query for thousands; the unknown have only themselves."""
+    wanted = list(dict.fromkeys(contacts))
+    others: dict[str, list[str]] = {contact: [] for contact in wanted}
+    if wanted:
+        for root, key in connection.execute(_LINKED, {"contacts": wanted}):
+            others[root].append(key)
+    return {contact: (contact, *sorted(keys, key=_rank)) for contact, keys in others.items()}
+
+
+def main_key(keys: Iterable[str]) -> str:
+    """The one of a person's keys that is the same whichever of them one came from: a phone number if any."""
+    return min(keys, key=_rank)
+
+
+def last_inbound_many(
+    connection: Connection, keys: Sequence[str], phone_number_id: str | None, now: datetime
+) -> dict[str, datetime]:
+    """When each key last wrote or called within 24 hours, to this business number or (None) to any."""
+    chosen = "" if phone_number_id is None else "AND phone_number_id = :number"
+    # A clock may be ahead of ours by what ingest tolerates.
+    place = {"since": now - WINDOW, "latest": now + timedelta(minutes=5), "number": phone_number_id}
+    statement = text(_LAST_INBOUND.format(chosen=chosen))
+    if phone_number_id is None:
+        del place["number"]
+    rows = connection.execute(statement, place | {"keys": list(keys)})
+    return {contact: at for contact, at in rows}  # noqa: C416 - a row is no tuple to the type checker
+
+
+def _rank(key: str) -> tuple[bool, str]:
+    return not key.isdecimal(), key

@@ -1,0 +1,242 @@
+"""Suppressions: who is not to be written to, since when, by whom and why. Nothing is decided here.
+
+Rows change only in `apply`, together with their line in the change feed.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct, convert, json
+from msgspec.structs import asdict, replace
+from sqlalchemy import Connection, RowMapping, TextClause, text
+
+from webhook_app.store.engine import CHANGES_LOCK
+from webhook_app.store.suppression_changes import SYSTEM, Change, Evidence, changes_since, history, record
+from webhook_app.whatsapp.events import NO_CODE
+
+__all__ = [
+    "Change",
+    "Evidence",
+    "Key",
+    "Removal",
+    "Suppression",
+    "active",
+    "apply",
+    "changes_since",
+    "get",
+    "history",
+    "lift",
+    "list_page",
+    "of_contacts",
+    "put",
+]
+
+Key = tuple[str, str, str, str]
+"""contact, phone_number_id, scope, reason."""
+
+
+class Suppression(Struct, frozen=True, kw_only=True):
+    """One row. `phone_number_id` '': every business number. `review`: made by rule, nobody has confirmed it."""
+
+    contact: str
+    phone_number_id: str = ""
+    scope: str = "all"
+    reason: str = "manual"
+    code: int = NO_CODE
+    since: datetime
+    until: datetime | None = None
+    times: int = 1
+    evidence: tuple[Evidence, ...] = ()
+    seen_as: str = ""
+    actor: str = ""
+    note: str = ""
+    review: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.contact, self.phone_number_id, self.scope, self.reason
+
+
+class Removal(Struct, frozen=True):
+    """A suppression that is to end. `action`: lift or expire."""
+
+    standing: Suppression
+    action: str
+    actor: str
+    note: str = ""
+
+
+_COLUMNS = ", ".join(Suppression.__struct_fields__)
+_KEY = ("contact", "phone_number_id", "scope", "reason")
+_RECORDED = (*_KEY, "code", "until", "times", "evidence")
+_OF_CONTACTS = f"SELECT {_COLUMNS} FROM suppressions WHERE contact = ANY(:contacts)"
+_ORDER = " ORDER BY contact, phone_number_id, scope, reason"
+_DELETE = text(
+    "DELETE FROM suppressions WHERE contact = :contact AND phone_number_id = :phone_number_id"
+    " AND scope = :scope AND reason = :reason"
+)
+_STORE = text(
+    f"INSERT INTO suppressions ({_COLUMNS}) VALUES (:contact, :phone_number_id, :scope, :reason, :code, :since, :until,"
+    " :times, CAST(:evidence AS jsonb), :seen_as, :actor, :note, :review)"
+    " ON CONFLICT (contact, phone_number_id, scope, reason) DO UPDATE SET code = excluded.code,"
+    " since = excluded.since, until = excluded.until, times = excluded.times, evidence = excluded.evidence,"
+    " seen_as = excluded.seen_as, actor = excluded.actor, note = excluded.note, review = excluded.review"
+)
+
+
+def of_contacts(connection: Connection, contacts: Sequence[str]) -> list[Suppression]:
+    """Every row of these keys, in the order of the primary key, run out or not."""
+    rows = connection.execute(text(_OF_CONTACTS + _ORDER), {"contacts": list(contacts)}).mappings()
+    return [_read(row) for row in rows]
+
+
+def active(
+    connection: Connection, contacts: Sequence[str], phone_number_id: str | None, now: datetime
+) -> list[Suppression]:
+    """What is in force for these keys on this business number; None asks about every number."""
+    chosen = "" if phone_number_id is None else " AND phone_number_id IN ('', :number)"
+    values = {"contacts": list(contacts), "now": now}
+    values |= {} if phone_number_id is None else {"number": phone_number_id}
+    statement = f"{_OF_CONTACTS} AND (until IS NULL OR until > :now){chosen}{_ORDER}"
+    return [_read(row) for row in connection.execute(text(statement), values).mappings()]
+
+
+def get(connection: Connection, contact: str) -> list[Suppression]:
+    """Every row of one key, run out or not."""
+    return of_contacts(connection, [contact])
+
+
+def list_page(
+    connection: Connection,
+    limit: int,
+    after: Key | None = None,
+    *,
+    scope: str | None = None,
+    reason: str | None = None,
+    phone_number_id: str | None = None,
+) -> list[Suppression]:
+    """Up to `limit` rows after the key `after`, in the order of the primary key."""
+    values: dict[str, Any] = {"scope": scope, "reason": reason, "phone_number_id": phone_number_id}
+    values = {name: value for name, value in values.items() if value is not None}
+    wanted = [f"{name} = :{name}" for name in values]
+    if after is not None:
+        wanted.append("(contact, phone_number_id, scope, reason) > (:after_0, :after_1, :after_2, :after_3)")
+        values |= {f"after_{place}": value for place, value in enumerate(after)}
+    where = " WHERE " + " AND ".join(wanted) if wanted else ""
+    statement = text(f"SELECT {_COLUMNS} FROM suppressions{where}{_ORDER} LIMIT :limit")
+    return [_read(row) for row in connection.execute(statement, values | {"limit": limit}).mappings()]
+
+
+def put(
+    connection: Connection,
+    contact: str,
+    *,
+    phone_number_id: str = "",
+    scope: str = "all",
+    reason: str = "manual",
+    until: datetime | None = None,
+    seen_as: str = "",
+    actor: str,
+    note: str = "",
+    now: datetime,
+) -> Suppression:
+    """Add what somebody decided, or change or confirm the row that says so already, evidence kept."""
+    wanted = Suppression(
+        contact=contact,
+        phone_number_id=phone_number_id,
+        scope=scope,
+        reason=reason,
+        since=now,
+        until=until,
+        seen_as=seen_as,
+        actor=actor,
+        note=note,
+    )
+    if known := next((row for row in get(connection, contact) if row.key == wanted.key), None):
+        decided = {"until": until, "actor": actor, "note": note, "review": False}
+        wanted = replace(known, **decided, seen_as=seen_as or known.seen_as)
+    apply(connection, [wanted], [], now)
+    return wanted
+
+
+def lift(
+    connection: Connection,
+    contact: str,
+    phone_number_id: str | None,
+    scope: str | None,
+    reason: str | None,
+    *,
+    actor: str,
+    note: str = "",
+    now: datetime,
+) -> list[Suppression]:
+    """End every row of this key that fits, None meaning any; returns the rows that ended."""
+    asked = (phone_number_id, scope, reason)
+    fitting = [
+        row
+        for row in get(connection, contact)
+        if all(want in (None, has) for want, has in zip(asked, row.key[1:], strict=True))
+    ]
+    ended = apply(connection, [], [Removal(row, "lift", actor, note) for row in fitting], now)
+    keys = {(c.contact, c.phone_number_id, c.scope, c.reason) for c in ended}
+    return [row for row in fitting if row.key in keys]
+
+
+def apply(
+    connection: Connection, wanted: Sequence[Suppression], removals: Sequence[Removal], now: datetime
+) -> list[Change]:
+    """Make the rows so, recording each change that is one; returns the changes.
+
+    From here to the commit all other writers wait, so it belongs at the end of a transaction. What a rule
+    wants gives way to what somebody decided since it looked.
+    """
+    if not wanted and not removals:
+        return []
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CHANGES_LOCK})
+    contacts = {row.contact for row in wanted} | {removal.standing.contact for removal in removals}
+    current = {row.key: row for row in of_contacts(connection, list(contacts))}
+    ended = [
+        replace(removal, standing=known)
+        for removal in removals
+        if (known := current.get(removal.standing.key)) and _may_end(removal, known, now)
+    ]
+    gone = {removal.standing.key for removal in ended}
+    changes = [_change(r.standing, r.action, now, actor=r.actor, note=r.note) for r in ended]
+    stored = []
+    for row in wanted:
+        known = None if row.key in gone else current.get(row.key)
+        if row == known or (known and row.review and not known.review):
+            continue
+        stored.append(row)
+        changes.append(_change(row, "extend" if known else "suppress", now))
+    _execute_many(connection, _DELETE, [dict(zip(_KEY, r.standing.key, strict=True)) for r in ended])
+    _execute_many(connection, _STORE, [_values(row) for row in stored])
+    return record(connection, changes)
+
+
+def _may_end(removal: Removal, current: Suppression, now: datetime) -> bool:
+    if removal.action == "expire":
+        return current.until is not None and current.until <= now
+    return removal.actor != SYSTEM or current.review == removal.standing.review
+
+
+def _change(
+    row: Suppression, action: str, now: datetime, *, actor: str | None = None, note: str | None = None
+) -> Change:
+    same = {name: getattr(row, name) for name in _RECORDED}
+    changed_by = {"actor": row.actor if actor is None else actor, "note": row.note if note is None else note}
+    return Change(seq=0, at=now, action=action, **same | changed_by)
+
+
+def _execute_many(connection: Connection, statement: TextClause, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(statement, rows)
+
+
+def _values(row: Suppression) -> dict[str, Any]:
+    return asdict(row) | {"evidence": json.encode(row.evidence).decode()}
+
+
+def _read(row: RowMapping) -> Suppression:
+    return Suppression(**(dict(row) | {"evidence": convert(row["evidence"], tuple[Evidence, ...])}))

@@ -1,0 +1,143 @@
+"""Everything on one machine: Postgres, migrations, web and scheduler, started in order and stopped in reverse.
+
+Without DATABASE_URL the database is embedded and missing secrets are made once and kept in the data folder.
+With it (production) nothing is invented.
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from webhook_app.embedded import EmbeddedPostgres
+from webhook_app.migrating import migrate_database
+from webhook_app.settings import Settings, read_settings
+
+_STOP_SECONDS = 40  # more than gunicorn's own grace period
+_SECRETS = ("META_APP_SECRET", "META_VERIFY_TOKEN", "ADMIN_API_KEY")
+
+Environment = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Running:
+    """The parts that were started, and how to reach them."""
+
+    settings: Settings
+    environment: Environment
+    url: str
+    processes: dict[str, subprocess.Popen[bytes]]
+
+    def wait(self) -> int:
+        """Block until a part ends by itself; returns its exit code (0 after a signal asked for the end)."""
+        while True:
+            for name, process in self.processes.items():
+                if (code := process.poll()) is not None:
+                    print(f"{name} ended with exit code {code}", file=sys.stderr)
+                    return code or 1
+            time.sleep(0.2)
+
+
+class StopRequestedError(Exception):
+    """SIGTERM or Ctrl-C arrived."""
+
+
+@contextmanager
+def everything(environment: Mapping[str, str], *, quiet: bool = False) -> Iterator[Running]:
+    """Start all parts, wait until the web server answers, and stop them at the end, the database last.
+
+    Raises SettingsError before anything is started, RuntimeError when a part does not come up.
+    """
+    complete = dict(environment)
+    production = bool(complete.get("DATABASE_URL") or complete.get("DATABASE_URL_FILE"))
+    with ExitStack() as stack, _signals():
+        if not production:
+            folder = Path(complete.get("DATA_DIR") or ".data")
+            complete |= _kept_secrets(folder / "secrets.json", complete)
+            read_settings(complete | {"DATABASE_URL": "postgresql://"})  # faults first, before anything starts
+            database = EmbeddedPostgres(folder / "postgres")
+            stack.callback(database.stop)
+            complete["DATABASE_URL"] = database.url
+        settings = read_settings(complete)
+        migrate_database(settings.database_url)
+        processes: dict[str, subprocess.Popen[bytes]] = {}
+        stack.callback(_stop, processes)
+        for name, command in _commands().items():
+            output = subprocess.DEVNULL if quiet else None
+            processes[name] = subprocess.Popen(command, env=complete, start_new_session=True, stdout=output)  # noqa: S603
+        running = Running(settings, complete, f"http://127.0.0.1:{settings.port}", processes)
+        _wait_until_ready(running)
+        yield running
+
+
+def _commands() -> dict[str, list[str]]:
+    python = sys.executable
+    web = ["gunicorn", "--config", "python:webhook_app.serving", "webhook_app.app:create_app()"]
+    return {"web": [python, "-m", *web], "scheduler": [python, "-m", "webhook_app.cli", "scheduler"]}
+
+
+def _kept_secrets(path: Path, given: Mapping[str, str]) -> Environment:
+    """The secrets the environment does not give, made on the first run and read on every later one."""
+    kept: Environment = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    made = {name: kept.get(name) or secrets.token_urlsafe(24) for name in _SECRETS}
+    if made != kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    return {name: value for name, value in made.items() if not given.get(name) and not given.get(f"{name}_FILE")}
+
+
+def _wait_until_ready(running: Running, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for name, process in running.processes.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} did not start; its own words stand above")
+        try:
+            if httpx.get(f"{running.url}/healthz", timeout=2).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the web server did not answer on {running.url} within {seconds:.0f} s")
+
+
+def _stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """SIGTERM to all, so that requests and jobs in flight finish; SIGKILL to what is left much later."""
+    for process in processes.values():
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for process in processes.values():
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into StopRequestedError, and let later ones pass: stopping is under way."""
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signal module's signature
+        for each in wanted:
+            signal.signal(each, signal.SIG_IGN)
+        raise StopRequestedError
+
+    before = {each: signal.signal(each, stop) for each in wanted}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

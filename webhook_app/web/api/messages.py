@@ -1,0 +1,152 @@
+"""/v1/messages: the whole life of one message, and what became of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from webhook_app.store import messages
+from webhook_app.store.messages import MessageEvent, MessageFailure
+from webhook_app.web.endpoints import Call, Endpoint
+from webhook_app.web.errors import ApiError
+from webhook_app.web.values import Time
+from webhook_app.whatsapp.contacts import display
+from webhook_app.whatsapp.error_codes import ErrorCode, RetryAdvice, explain, retry_advice
+from webhook_app.whatsapp.events import NO_CODE
+
+_REACHED = ("delivered", "read", "played")
+
+MessageId = Annotated[str, Meta(description="Meta's id of the message, `wamid.…`.")]
+_Code = Annotated[int | None, Meta(description="null: it came without a code.")]
+
+
+class Event(Struct, kw_only=True):
+    """One status. `clock_replaced`: Meta's time could not be used, `occurred_at` is our own."""
+
+    status: str
+    occurred_at: Time
+    received_at: Time
+    phone_number_id: str
+    waba_id: str
+    participant: str
+    code: _Code
+    clock_replaced: bool
+
+
+class Failure(Struct, kw_only=True):
+    """One failure: the error objects as Meta sent them, what the code means and whether to send again."""
+
+    occurred_at: Time
+    received_at: Time
+    phone_number_id: str
+    waba_id: str
+    participant: str
+    code: _Code
+    title: str
+    details: str
+    errors: Any
+    meaning: ErrorCode
+    retry_advice: RetryAdvice
+
+
+class Outcome(Struct, kw_only=True):
+    """What became of it, from all its events: one device can fail while another receives, then both are true."""
+
+    sent_at: Time | None
+    delivered_at: Annotated[Time | None, Meta(description="The first sign that it arrived: delivered, read or played.")]
+    read_at: Time | None
+    failed_at: Time | None
+    reached: bool
+    failed: bool
+
+
+class Message(Struct, kw_only=True):
+    """A message with its events and failures in time order; an empty text means that Meta did not say."""
+
+    message_id: str
+    contact: str
+    template: str
+    campaign: str
+    country: str
+    category: str
+    callback_data: str
+    outcome: Outcome
+    events: list[Event]
+    failures: list[Failure]
+
+
+def get_message(call: Call, message_id: MessageId) -> Message:
+    """The life of one message: every status on every business number, every error, and what became of it."""
+    events = messages.events(call.connection, message_id)
+    failures = messages.failures(call.connection, message_id)
+    if not events and not failures:
+        raise ApiError(404, "not_found", "No webhook about this message has been received, or it was too long ago.")
+    known: Sequence[MessageEvent | MessageFailure] = [*events, *failures]
+    return Message(
+        message_id=message_id,
+        contact=display(_first(known, "contact")),
+        template=_first(known, "template"),
+        campaign=_first(known, "campaign"),
+        country=_first(known, "country"),
+        category=_first(events, "category"),
+        callback_data=_first(events, "callback_data"),
+        outcome=_outcome(events, failures),
+        events=[_event(event) for event in events],
+        failures=[_failure(failure) for failure in failures],
+    )
+
+
+def _first(rows: Sequence[MessageEvent | MessageFailure], name: str) -> str:
+    """Not every webhook of a message carries everything: the first that does."""
+    return next((value for row in rows if (value := getattr(row, name))), "")
+
+
+def _outcome(events: Sequence[MessageEvent], failures: Sequence[MessageFailure]) -> Outcome:
+    def first(*statuses: str) -> datetime | None:
+        return min((event.occurred_at for event in events if event.status in statuses), default=None)
+
+    failed = [first("failed"), *(failure.occurred_at for failure in failures)]
+    failed_at = min((at for at in failed if at is not None), default=None)
+    delivered_at = first(*_REACHED)
+    return Outcome(
+        sent_at=first("sent"),
+        delivered_at=delivered_at,
+        read_at=first("read", "played"),
+        failed_at=failed_at,
+        reached=delivered_at is not None,
+        failed=failed_at is not None,
+    )
+
+
+def _event(event: MessageEvent) -> Event:
+    return Event(
+        status=event.status,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+        phone_number_id=event.phone_number_id,
+        waba_id=event.waba_id,
+        participant=event.participant,
+        code=None if event.error_code == NO_CODE else event.error_code,
+        clock_replaced=event.clock_replaced,
+    )
+
+
+def _failure(failure: MessageFailure) -> Failure:
+    meaning = explain(failure.error_code)
+    return Failure(
+        occurred_at=failure.occurred_at,
+        received_at=failure.received_at,
+        phone_number_id=failure.phone_number_id,
+        waba_id=failure.waba_id,
+        participant=failure.participant,
+        code=None if failure.error_code == NO_CODE else failure.error_code,
+        title=failure.title,
+        details=failure.details,
+        errors=failure.errors,
+        meaning=meaning,
+        retry_advice=retry_advice(meaning),
+    )
+
+
+ENDPOINTS = (Endpoint("GET", "/v1/messages/{message_id}", get_message, "sender"),)

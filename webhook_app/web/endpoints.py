@@ -1,0 +1,180 @@
+"""One declaration per endpoint, from which both its Flask route and its part of the OpenAPI document are made.
+
+The view's signature says what it takes: path parameters by name, `query` and `body` as Structs; its return type is the
+answer, its docstring the description. No endpoint of its own stands here.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from flask import Blueprint, Response, request
+from msgspec import Struct
+from sqlalchemy import Connection, Engine
+
+from webhook_app.settings import Settings
+from webhook_app.store.api_keys import ApiKey
+from webhook_app.web.auth import Keyring, Role
+from webhook_app.web.errors import ApiError
+
+MAX_BODY_BYTES = 4 * 2**20  # 10 000 contacts as long as they may be, with room for escapes
+_BIGINT = 2**63
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+class Call(Struct, frozen=True):
+    """What every view gets beside its own parameters; the connection's transaction ends with the view."""
+
+    connection: Connection
+    now: datetime
+    key: ApiKey
+    settings: Settings
+    headers: dict[str, str]
+    """Headers that the view adds to its answer."""
+
+
+class Endpoint(Struct, frozen=True, dict=True):
+    """One call of the API. `errors`: the statuses it answers beside those that every call can."""
+
+    method: Method
+    path: str
+    """As OpenAPI writes it: /v1/alerts/{id}."""
+    view: Callable[..., Struct]
+    role: Role
+    errors: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.view.__name__
+
+    @property
+    def area(self) -> str:
+        """What it is about: the name of the view's module."""
+        return self.view.__module__.rpartition(".")[2]
+
+    @cached_property
+    def path_parameters(self) -> dict[str, Any]:
+        return {name: self._hints[name] for name in re.findall(r"\{(\w+)\}", self.path)}
+
+    @cached_property
+    def query(self) -> type[Struct] | None:
+        return self._hints.get("query")
+
+    @cached_property
+    def body(self) -> type[Struct] | None:
+        return self._hints.get("body")
+
+    @cached_property
+    def answer(self) -> type[Struct]:
+        found: type[Struct] = self._hints["return"]
+        return found
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.view, include_extras=True)
+
+    @property
+    def rule(self) -> str:
+        """The path as Flask wants it; a text at the end may hold slashes, as message ids do."""
+        rule = self.path
+        for name, kind in self.path_parameters.items():
+            text = "path" if rule.endswith(f"{{{name}}}") else "string"
+            converter = "int(signed=True)" if _plain(kind) is int else text
+            rule = rule.replace(f"{{{name}}}", f"<{converter}:{name}>")
+        return rule
+
+
+class Room(Struct, frozen=True):
+    """What the API works with, made once by create_app."""
+
+    engine: Engine
+    settings: Settings
+    keyring: Keyring
+    clock: Callable[[], datetime]
+
+
+def add_route(blueprint: Blueprint, endpoint: Endpoint, room: Room) -> None:
+    """Serve the endpoint: who is it, what do they ask, then the view in one transaction."""
+    encode = msgspec.json.Encoder().encode
+    decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body else None
+
+    def answer(**path: Any) -> Response:
+        now = room.clock()
+        key = room.keyring.require(endpoint.role, now)
+        arguments = _path_values(path)
+        if endpoint.query:
+            arguments["query"] = _read_query(endpoint.query)
+        else:
+            _refuse_unknown(())
+        if decoder is not None:
+            arguments["body"] = _read_body(decoder)
+        headers: dict[str, str] = {}
+        with room.engine.begin() as connection:
+            found = endpoint.view(Call(connection, now, key, room.settings, headers), **arguments)
+        response = Response(encode(found), content_type="application/json")
+        response.headers.update(headers)
+        return response
+
+    blueprint.add_url_rule(
+        endpoint.rule, endpoint.name, answer, methods=[endpoint.method], merge_slashes=False
+    )
+
+
+def _path_values(path: Mapping[str, Any]) -> dict[str, Any]:
+    """What the database can be asked for; anything else cannot exist."""
+    for value in path.values():
+        if "\0" in value if isinstance(value, str) else not -_BIGINT <= value < _BIGINT:
+            raise ApiError(404, "not_found", "There is no such thing.")
+    return dict(path)
+
+
+def _read_query(kind: type[Struct]) -> Struct:
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    _refuse_unknown(tuple(fields))
+    values = {name: _query_value(name, fields[name]) for name in request.args}
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as fault:
+        raise ApiError(400, "bad_parameter", _place(fault)) from None
+
+
+def _refuse_unknown(known: tuple[str, ...]) -> None:
+    if unknown := sorted(set(request.args) - set(known)):
+        message = f"Unknown query parameter: {', '.join(unknown)}."
+        raise ApiError(400, "unknown_parameter", message, {"unknown": unknown, "known": sorted(known)})
+
+
+def _query_value(name: str, kind: Any) -> str | list[str]:
+    given = request.args.getlist(name)
+    if get_origin(_plain(kind)) is tuple:
+        return [part.strip() for text in given for part in text.split(",") if part.strip()]
+    if len(given) > 1:
+        raise ApiError(400, "bad_parameter", f"{name}: given {len(given)} times.")
+    return given[0]
+
+
+def _read_body(decoder: msgspec.json.Decoder[Struct]) -> Struct:
+    """The body by its bytes, whatever its content type says; an empty one counts as {}."""
+    request.max_content_length = MAX_BODY_BYTES
+    try:
+        return decoder.decode(request.get_data(cache=False) or b"{}")
+    except msgspec.ValidationError as fault:
+        raise ApiError(400, "bad_body", _place(fault)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise ApiError(400, "bad_json", f"The body is not JSON: {fault}.") from None
+
+
+def _place(fault: msgspec.ValidationError) -> str:
+    """msgspec's message, the place first: `limit: Expected …`."""
+    message, _, place = str(fault).partition(" - at `$")
+    place = place.strip("`").removeprefix(".")
+    return f"{place}: {message}." if place else f"{message}."
+
+
+def _plain(kind: Any) -> Any:
+    """The type without its annotations."""
+    return get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
