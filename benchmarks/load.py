@@ -26,7 +26,7 @@ CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 @dataclass
 class Outcome:
-    """What one measurement saw. Answers by status code, or 'closed' and 'timeout'; latencies in seconds."""
+    """What one measurement saw. Answers by status code, or closed, timeout, unsent; latencies in seconds."""
 
     answers: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
@@ -260,6 +260,6 @@ def open_loop(
                 wire.ask(idle.popleft(), next(remaining), begin + due_times.popleft())
             wait = max(0.0, due_times[0] - now) if idle and due_times else 0.1
             idle.extend(wire.answered(timeout=wait))
-        wire.outcome.answers["timeout"] += len(due_times)
+        wire.outcome.answers["unsent"] += len(due_times)
         wire.give_up()
     return wire.outcome

@@ -15,8 +15,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine
 
-from webhook_app.migrating import migrate_database
 from webhook_app.embedded import EmbeddedPostgres
+from webhook_app.migrating import migrate_database
 from webhook_app.store.engine import libpq_url, make_engine
 
 TEMPLATE = "webhook_app_template"

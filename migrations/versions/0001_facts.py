@@ -149,5 +149,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("clock_repairs", "quarantine", "deliveries", "health_signals", "preferences", "inbound_messages", "failures", "status_events",):
+    for table in (
+        "clock_repairs",
+        "quarantine",
+        "deliveries",
+        "health_signals",
+        "preferences",
+        "inbound_messages",
+        "failures",
+        "status_events",
+    ):
         op.execute(f"DROP TABLE {table}")

@@ -86,5 +86,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("successes", "contact_links", "rejections", "books", "minute_counts", "messages", "series",):
+    for table in (
+        "successes",
+        "contact_links",
+        "rejections",
+        "books",
+        "minute_counts",
+        "messages",
+        "series",
+    ):
         op.execute(f"DROP TABLE {table}")

@@ -85,5 +85,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("notification_tries", "notifications", "alerts",):
+    for table in (
+        "notification_tries",
+        "notifications",
+        "alerts",
+    ):
         op.execute(f"DROP TABLE {table}")

@@ -55,5 +55,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("suppression_changes", "suppressions",):
+    for table in (
+        "suppression_changes",
+        "suppressions",
+    ):
         op.execute(f"DROP TABLE {table}")

@@ -38,5 +38,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("scheduler_state", "api_keys",):
+    for table in (
+        "scheduler_state",
+        "api_keys",
+    ):
         op.execute(f"DROP TABLE {table}")

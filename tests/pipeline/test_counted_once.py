@@ -5,7 +5,7 @@ The model knows nothing of the store: it reads the Meta-shaped items themselves.
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,7 +43,9 @@ def items(draw: st.DrawFn) -> Item:
     kind = draw(st.sampled_from(("sent", "sent", "delivered", "read", "failed", "failed")))
     code = draw(st.sampled_from(CODES)) if kind == "failed" else None
     callback = f"template=t{serial % 2}"
-    return number, status(f"wamid.{serial}", kind, at, recipient=recipient, code=code, biz_opaque_callback_data=callback)
+    return number, status(
+        f"wamid.{serial}", kind, at, recipient=recipient, code=code, biz_opaque_callback_data=callback
+    )
 
 
 def post(part: Sequence[Item]) -> bytes:
@@ -63,18 +65,22 @@ def streams(draw: st.DrawFn) -> tuple[list[Item], list[bytes]]:
     while rest:
         size = draw(st.integers(1, 6))
         part, rest = rest[:size], rest[size:]
-        bodies += [post([i for i in part if i[0] == number]) for number in NUMBERS if any(i[0] == number for i in part)]
+        bodies += [
+            post([i for i in part if i[0] == number])
+            for number in NUMBERS
+            if any(i[0] == number for i in part)
+        ]
     return whole, bodies
 
 
 @pytest.fixture
-def clean(engine: Engine) -> Iterator[Any]:
+def clean(engine: Engine) -> Any:
     def wipe() -> None:
         with engine.begin() as connection:
             for table in TABLES:
                 connection.execute(text(f"DELETE FROM {table}"))
 
-    yield wipe
+    return wipe
 
 
 def occurred(item: dict[str, Any]) -> datetime:
@@ -94,7 +100,9 @@ class Model:
             for number, item in whole
             if "status" in item
         }
-        self.inbound = {(item["id"], number, occurred(item)) for number, item in whole if "status" not in item}
+        self.inbound = {
+            (item["id"], number, occurred(item)) for number, item in whole if "status" not in item
+        }
 
     def window(self, start: datetime, end: datetime) -> tuple[int, int, dict[int, int]]:
         sent: dict[tuple[str, str], list[datetime]] = defaultdict(list)
@@ -121,14 +129,18 @@ def check(engine: Engine, whole: Sequence[Item], bodies: Sequence[bytes]) -> Non
             text("SELECT message_id, phone_number_id, status, occurred_at, error_code FROM status_events")
         )
         assert {tuple(row) for row in stored} == set(model.statuses)
-        inbound = connection.execute(text("SELECT message_id, phone_number_id, occurred_at FROM inbound_messages"))
+        inbound = connection.execute(
+            text("SELECT message_id, phone_number_id, occurred_at FROM inbound_messages")
+        )
         assert {tuple(row) for row in inbound} == model.inbound
         failures = connection.execute(
             text("SELECT message_id, phone_number_id, 'failed', occurred_at, error_code FROM failures")
         )
         assert {tuple(row) for row in failures} == {key for key in model.statuses if key[2] == "failed"}
         raw = connection.execute(
-            text("SELECT date_trunc('minute', occurred_at), status, count(*) FROM status_events GROUP BY 1, 2")
+            text(
+                "SELECT date_trunc('minute', occurred_at), status, count(*) FROM status_events GROUP BY 1, 2"
+            )
         )
         counted = {
             (row.minute, kind): getattr(row, kind)
@@ -149,7 +161,9 @@ def check(engine: Engine, whole: Sequence[Item], bodies: Sequence[bytes]) -> Non
             assert (table.attempts, table.failures) == (attempts, failed)
             assert {group["code"]: group["failures"] for group in table.groups} == per_code
         books = connection.execute(
-            text("SELECT sum(received), sum(applied), sum(duplicate), sum(ignored), sum(quarantined) FROM books")
+            text(
+                "SELECT sum(received), sum(applied), sum(duplicate), sum(ignored), sum(quarantined) FROM books"
+            )
         ).one()
     received, applied, duplicate, ignored, quarantined = books
     delivered_items = sum(Delivery(each).parsed.received for each in bodies)
@@ -158,7 +172,9 @@ def check(engine: Engine, whole: Sequence[Item], bodies: Sequence[bytes]) -> Non
 
 
 quiet = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

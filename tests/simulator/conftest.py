@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,18 +12,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-SECRET = "5c3f00aa11bb22cc33dd44ee55ff6677"
-TOKEN = "let-me-in"
-
 
 class Receiver(ThreadingHTTPServer):
     """Answers the n-th POST with the n-th code given, then 200; 0 closes the connection without an answer."""
 
     daemon_threads = False
 
-    def __init__(self, codes: list[int]) -> None:
+    def __init__(self, codes: list[int], secret: str, token: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.codes, self.lock = codes, threading.Lock()
+        self.secret, self.token = secret.encode(), token
         self.bodies: list[bytes] = []
         self.acknowledged: list[Any] = []
         self.badly_signed = 0
@@ -35,7 +33,7 @@ class Receiver(ThreadingHTTPServer):
 
     def take(self, body: bytes, signature: str | None) -> int:
         self.on_post()
-        expected = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        expected = "sha256=" + hmac.new(self.secret, body, hashlib.sha256).hexdigest()
         with self.lock:
             self.bodies.append(body)
             if signature != expected:
@@ -53,7 +51,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
-        right = query.get("hub.verify_token") == [TOKEN] and query.get("hub.mode") == ["subscribe"]
+        right = query.get("hub.verify_token") == [self.server.token] and query.get("hub.mode") == [
+            "subscribe"
+        ]
         self.answer(200 if right else 403, query["hub.challenge"][0] if right else "no")
 
     def do_POST(self) -> None:
@@ -88,7 +88,13 @@ def _running(server: Receiver) -> Iterator[Receiver]:
 @pytest.fixture
 def receiver() -> Iterator[Callable[..., Receiver]]:
     with ExitStack() as stack:
-        yield lambda codes=(): stack.enter_context(_running(Receiver(list(codes))))
+
+        def start(
+            codes: Sequence[int] = (), secret: str = "the app secret", token: str = "let me in"
+        ) -> Receiver:
+            return stack.enter_context(_running(Receiver(list(codes), secret, token)))
+
+        yield start
 
 
 def statuses_in(documents: list[Any]) -> set[tuple[str, str, str, int, int]]:

@@ -7,7 +7,6 @@ How a delivery goes through:
 A delivery the database refuses is found by halving the batch and is quarantined whole, alone.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -22,8 +21,8 @@ from webhook_app.store import events as event_store
 from webhook_app.store import inbound as inbound_store
 from webhook_app.store.events import Booking, Series, StatusRow
 from webhook_app.whatsapp.error_codes import explain
-from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent, Unreadable
-from webhook_app.whatsapp.payload import parse
+from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent
+from webhook_app.whatsapp.payload import parse, whole
 
 log = structlog.get_logger()
 
@@ -157,7 +156,9 @@ class GroupCommit:
             BATCHES.inc()
             ITEMS.inc(batch.items)
         except psycopg.Error as fault:
-            log.error("deliveries not stored", deliveries=len(batch.deliveries), fault=type(fault).__name__)
+            log.error(  # noqa: TRY400  a database that is away is news, not a fault of ours to trace
+                "deliveries not stored", deliveries=len(batch.deliveries), fault=type(fault).__name__
+            )
             batch.fault = NotStoredError("the database is away", retry_after=5)
         except Exception:
             log.exception("deliveries not stored", deliveries=len(batch.deliveries))
@@ -239,17 +240,25 @@ class BatchWriter:
         ignored = sum(sum(p.ignored.values()) for p in found if p.ignored)
         booking = Booking(received=ignored, ignored=ignored)
         bodies = [delivery.body for delivery in deliveries]
-        place = {"received_at": received_at, "slot": self._slot}
+        place: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         if any(p.inbound or p.preferences or p.signals or p.unreadable for p in found):
             with connection.transaction():
-                event_store.insert_statuses(connection, rows, bodies=bodies, links=links, booking=booking, **place)
+                event_store.insert_statuses(
+                    connection, rows, bodies=bodies, links=links, booking=booking, **place
+                )
                 _insert_others(connection, found, now_s, place)
         else:
-            event_store.insert_statuses(connection, rows, bodies=bodies, links=links, booking=booking, **place)
+            event_store.insert_statuses(
+                connection, rows, bodies=bodies, links=links, booking=booking, **place
+            )
         self._remember(links)
 
     def _rows(
-        self, connection: psycopg.Connection[Any], events: list[StatusEvent], now_s: int, received_at: datetime
+        self,
+        connection: psycopg.Connection[Any],
+        events: list[StatusEvent],
+        now_s: int,
+        received_at: datetime,
     ) -> list[StatusRow]:
         latest = now_s + _FUTURE_S
         if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
@@ -292,13 +301,13 @@ class BatchWriter:
 
     def _quarantine_whole(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
         log.error("a delivery the database refuses was quarantined", fault=type(fault).__name__)
-        text = delivery.body.decode("latin-1").replace("\0", "\\u0000")
-        identity = hashlib.sha256(delivery.body).digest()
-        item = Unreadable(f"refused by the database: {type(fault).__name__}", "", "", text, identity)
+        item = whole(delivery.body, f"refused by the database: {type(fault).__name__}")
         connection = self._connected()
-        place = {"received_at": received_at, "slot": self._slot}
+        place: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         with connection.transaction():
-            event_store.insert_statuses(connection, [], bodies=[delivery.body], links=[], booking=Booking(), **place)
+            event_store.insert_statuses(
+                connection, [], bodies=[delivery.body], links=[], booking=Booking(), **place
+            )
             inbound_store.insert_unreadable(connection, [item], **place)
 
 

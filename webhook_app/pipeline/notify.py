@@ -2,10 +2,10 @@
 
 1. One transaction takes the next due notification of a channel for the time of a lease and records the try.
 2. It is sent outside of any transaction.
-3. Another transaction marks it sent, due again later, or given up. A crash in between means that the lease runs
-   out and it is sent again: told twice is better than not at all.
-A run sends one notification per channel, so the interval between runs is the channel's pace (Slack: one a second).
-The scheduler runs each channel by itself, so that a slow one holds up no other.
+3. Another transaction marks it sent, due again later, or given up. After a crash in between the lease ends and
+   it is sent again: told twice is better than not at all.
+A run sends one notification per channel, so the interval between runs is the channel's pace; Slack takes one
+a second. The scheduler runs each channel by itself, so that a slow one holds up no other.
 """
 
 from collections import Counter
@@ -48,7 +48,7 @@ def notify(
     jitter: Random = _JITTER,
     stopwatch: Callable[[], float] = monotonic,
 ) -> Summary:
-    """Send the next due notification of every channel. `stopwatch` measures how long sending takes, in seconds."""
+    """Send the next due notification of every channel; `stopwatch` measures in seconds how long it takes."""
     with engine.begin() as connection:
         if late := notifications.give_up(connection, now - GIVE_UP_AFTER, now, "not delivered in 72 hours"):
             log.error("notifications given up after 72 hours", notifications=late)
@@ -94,6 +94,6 @@ def _mark(engine: Engine, claimed: Claim, fault: SendError | None, at: datetime,
 
 
 def backoff(tries: int, jitter: Random) -> float:
-    """Seconds to wait after this many tries: doubling from one to five minutes at most, a random half of it off."""
+    """Seconds to wait after so many tries: 1, 2, 4 … up to five minutes, less a random half at most."""
     longest = min(2.0 ** min(tries - 1, 16), LONGEST_WAIT_S)
     return longest * jitter.uniform(0.5, 1.0)

@@ -31,7 +31,7 @@ _WORDS: dict[int, tuple[str, str]] = {
     ),
     131049: ("Meta chose not to deliver.", "Not delivered because of per-user marketing limits."),
     131050: (
-        "User has stopped marketing messages",
+        "User stopped marketing messages",
         "The recipient chose to stop marketing messages from this business.",
     ),
     131053: ("Media upload error", "The link of the header image answered with 404."),

@@ -17,7 +17,6 @@ from webhook_app.simulator.delivery import Post, retry_delays
 from webhook_app.simulator.report import Tally
 
 Sign = Callable[[bytes], str]
-_PROGRESS_S = 1.0
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "facebookexternalua"}
 
 
@@ -30,6 +29,7 @@ class Pace(Struct, frozen=True):
     patience_s: float = 60.0
     """How long to go on trying after the last POST of the plan."""
     timeout_s: float = 20.0
+    progress_s: float = 1.0
 
 
 class _Try(Struct, frozen=True):
@@ -111,7 +111,7 @@ class _Dispatch:
             now = time.monotonic()
             self._resend(now)
             self._tell(now)
-            wakes = [moment, self.told + _PROGRESS_S, *(retry[0] for retry in self.retries[:1])]
+            wakes = [moment, self.told + self.pace.progress_s, *(retry[0] for retry in self.retries[:1])]
             try:
                 self._settle(self.done.get(timeout=max(0.0, min(wakes) - now)))
             except Empty:
@@ -141,6 +141,6 @@ class _Dispatch:
         heapq.heappush(self.retries, (again, next(self.serial), _Try(tried.post, tried.number + 1, again)))
 
     def _tell(self, now: float) -> None:
-        if now - self.told >= _PROGRESS_S:
+        if now - self.told >= self.pace.progress_s:
             self.told = now
             self.progress(self.tally.line(now - self.begun))

@@ -5,6 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, select, text, update
 
 from webhook_app.store.schema import api_keys
@@ -50,10 +51,10 @@ def is_plausible(secret: str) -> bool:
 def create(connection: Connection, name: str, role: str, now: datetime) -> NewKey:
     """Make a key and store its hash."""
     secret = PREFIX + secrets.token_urlsafe(_BYTES)
-    values = {"name": name, "role": role, "prefix": secret[:_SHOWN], "created_at": now}
+    key = ApiKey(id=0, name=name, role=role, prefix=secret[:_SHOWN], created_at=now)
+    values = {"name": name, "role": role, "prefix": key.prefix, "created_at": now}
     statement = api_keys.insert().values(key_hash=hash_of(secret), **values).returning(api_keys.c.id)
-    made = ApiKey(id=connection.execute(statement).scalar_one(), **values)
-    return NewKey(made, secret)
+    return NewKey(replace(key, id=connection.execute(statement).scalar_one()), secret)
 
 
 def list_keys(connection: Connection) -> list[ApiKey]:

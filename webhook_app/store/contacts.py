@@ -1,4 +1,4 @@
-"""Which keys belong to one person, and when that person last wrote. No table of people: only links between keys.
+"""Which keys belong to one person, and when that person last wrote. No table of people, only links.
 
 Two keys are linked when one webhook carried both; a person is everything reachable over such links.
 """
@@ -13,7 +13,7 @@ WINDOW = timedelta(hours=24)
 
 _LINKED = text("""
 WITH RECURSIVE person (root, key) AS (
-  SELECT c, c FROM unnest(CAST(:contacts AS text[])) AS c
+  SELECT c COLLATE "C", c COLLATE "C" FROM unnest(CAST(:contacts AS text[])) AS c
   UNION
   SELECT p.root, other.key
   FROM person p CROSS JOIN LATERAL (

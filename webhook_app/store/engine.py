@@ -15,7 +15,9 @@ LEADER_LOCK = 7_410_002
 CHANGES_LOCK = 7_410_003
 
 
-def connect(url: str, *, application: str, statement_seconds: int = 30) -> psycopg.Connection[tuple[object, ...]]:
+def connect(
+    url: str, *, application: str, statement_seconds: int = 30
+) -> psycopg.Connection[tuple[object, ...]]:
     """A driver connection in autocommit mode, in UTC, that gives up on a statement after `statement_seconds`.
 
     Raises psycopg.OperationalError when no host of the URL answers within five seconds.

@@ -113,9 +113,9 @@ _FAILURES = """, failed AS (
   SELECT e.message_id, e.phone_number_id, e.occurred_at, e.participant, e.error_code, e.contact, e.series_id,
          f.title, f.details, nullif(f.errors, '')::jsonb, %(received_at)s,
          CASE WHEN f.strikes AND e.contact <> '' THEN NULL ELSE %(received_at)s::timestamptz END
-  FROM unnest(%(f_message_id)s::text[], %(f_phone_number_id)s::text[], %(f_raw_timestamp)s::text[], %(f_occurred)s::bigint[],
-              %(f_participant)s::text[], %(f_error_code)s::bigint[], %(f_title)s::text[], %(f_details)s::text[],
-              %(f_errors)s::text[], %(f_strikes)s::bool[])
+  FROM unnest(%(f_message_id)s::text[], %(f_phone_number_id)s::text[], %(f_raw_timestamp)s::text[],
+              %(f_occurred)s::bigint[], %(f_participant)s::text[], %(f_error_code)s::bigint[], %(f_title)s::text[],
+              %(f_details)s::text[], %(f_errors)s::text[], %(f_strikes)s::bool[])
     AS f(message_id, phone_number_id, raw_timestamp, occurred, participant, error_code, title, details, errors, strikes)
   LEFT JOIN clock_repairs r ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
     = (f.message_id, f.phone_number_id, 'failed', f.raw_timestamp, f.participant, f.error_code)
@@ -291,7 +291,7 @@ def repair_clocks(connection: Connection, keys: Sequence[ClockKey], occurred_at:
     *texts, codes = zip(*sorted(keys), strict=True)
     connection.execute(
         "INSERT INTO clock_repairs (message_id, phone_number_id, status, raw_timestamp, participant, error_code,"
-        " occurred_at) SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
-        " ON CONFLICT DO NOTHING",
+        " occurred_at) SELECT *, %s FROM"
+        " unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) ON CONFLICT DO NOTHING",
         [occurred_at, *map(text_array, texts), int_array(codes)],
     )

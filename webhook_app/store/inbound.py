@@ -59,7 +59,8 @@ _PREFERENCES = (
 WITH input AS (
   SELECT DISTINCT contact, phone_number_id, category, value, occurred, user_id
   FROM unnest(%(contact)s::text[], %(phone_number_id)s::text[], %(category)s::text[], %(value)s::text[],
-              %(occurred)s::bigint[], %(user_id)s::text[]) AS i(contact, phone_number_id, category, value, occurred, user_id)
+              %(occurred)s::bigint[], %(user_id)s::text[])
+    AS i(contact, phone_number_id, category, value, occurred, user_id)
 ), new_rows AS (
   INSERT INTO preferences (contact, phone_number_id, category, value, occurred_at, received_at)
   SELECT contact, phone_number_id, category, value, to_timestamp(occurred), %(received_at)s
@@ -97,10 +98,11 @@ WITH new_rows AS (
 _UNREADABLE = (
     """
 WITH new_rows AS (
-  INSERT INTO quarantine (identity, received_at, reason, field, waba_id, item)
-  SELECT DISTINCT ON (identity) decode(identity, 'hex'), %(received_at)s, reason, field, waba_id, item
-  FROM unnest(%(identity)s::text[], %(reason)s::text[], %(field)s::text[], %(waba_id)s::text[], %(item)s::text[])
-    AS i(identity, reason, field, waba_id, item)
+  INSERT INTO quarantine (identity, received_at, reason, field, waba_id, item, body)
+  SELECT DISTINCT ON (identity) decode(identity, 'hex'), %(received_at)s, reason, field, waba_id, nullif(item, ''),
+         CASE WHEN item = '' THEN decode(body, 'hex') END
+  FROM unnest(%(identity)s::text[], %(reason)s::text[], %(field)s::text[], %(waba_id)s::text[], %(item)s::text[],
+              %(body)s::text[]) AS i(identity, reason, field, waba_id, item, body)
   ORDER BY identity
   ON CONFLICT DO NOTHING
   RETURNING id
@@ -110,7 +112,11 @@ WITH new_rows AS (
 
 
 def insert_inbound(
-    connection: Connection, messages: Sequence[tuple[InboundMessage, int]], *, received_at: datetime, slot: int
+    connection: Connection,
+    messages: Sequence[tuple[InboundMessage, int]],
+    *,
+    received_at: datetime,
+    slot: int,
 ) -> None:
     """Store inbound messages and calls with their time; a known one is booked as a duplicate."""
     found = [message for message, _ in messages]
@@ -175,6 +181,7 @@ def insert_unreadable(
         "field": text_array([item.field for item in items]),
         "waba_id": text_array([item.waba_id for item in items]),
         "item": text_array([item.item_json for item in items]),
+        "body": text_array([item.body.hex() for item in items]),
     }
     _run(connection, _UNREADABLE, values, len(items), received_at, slot)
 
@@ -189,7 +196,12 @@ def add_rejections(connection: Connection, kind: str, count: int, minute: dateti
 
 
 def _run(
-    connection: Connection, statement: str, values: dict[str, Any], offered: int, received_at: datetime, slot: int
+    connection: Connection,
+    statement: str,
+    values: dict[str, Any],
+    offered: int,
+    received_at: datetime,
+    slot: int,
 ) -> None:
     values |= {"offered": offered, "received_at": received_at, "slot": slot}
     connection.execute(statement, values)

@@ -69,7 +69,10 @@ def _create(connection: Connection, table: str, name: str, start: date, end: dat
     if connection.execute(text(f"SELECT EXISTS (SELECT FROM {table}_default WHERE {stray})")).scalar_one():
         connection.execute(text(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE"))
         connection.execute(
-            text(f'WITH moved AS (DELETE FROM {table}_default WHERE {stray} RETURNING *) INSERT INTO "{name}" SELECT * FROM moved')
+            text(
+                f"WITH moved AS (DELETE FROM {table}_default WHERE {stray} RETURNING *)"
+                f' INSERT INTO "{name}" SELECT * FROM moved'
+            )
         )
     connection.execute(text(f'ALTER TABLE {table} ATTACH PARTITION "{name}" FOR VALUES FROM {bounds}'))
 

@@ -58,7 +58,9 @@ status_events = Table(
     _text("callback_data"),
     Column("clock_replaced", Boolean, nullable=False, server_default=text("false")),
     _time("received_at"),
-    PrimaryKeyConstraint("message_id", "phone_number_id", "status", "occurred_at", "participant", "error_code"),
+    PrimaryKeyConstraint(
+        "message_id", "phone_number_id", "status", "occurred_at", "participant", "error_code"
+    ),
     Index("status_events_contact", "contact", "occurred_at"),
     postgresql_partition_by="RANGE (occurred_at)",
 )
@@ -78,7 +80,9 @@ failures = Table(  # one row per failed status event, kept longer than the event
     Column("errors", JSONB),  # the whole errors[] as received
     _time("received_at"),
     _time("considered_at", null=True),  # null: pipeline/suppress has not looked at it yet
-    Column("explained_by", BigInteger),  # the alert it is held or excused for; 0: the failure rate of its time
+    Column(
+        "explained_by", BigInteger
+    ),  # the alert it is held or excused for; 0: the failure rate of its time
     PrimaryKeyConstraint("message_id", "phone_number_id", "occurred_at", "participant", "error_code"),
     Index("failures_recent", "occurred_at", "error_code", "series_id"),
     Index("failures_contact", "contact", "occurred_at"),
@@ -140,13 +144,15 @@ health_signals = Table(
     Index("health_signals_time", "occurred_at"),
 )
 
-deliveries = Table(  # raw bodies as received, kept a week for replay; not compressed: that cost more than the insert
-    "deliveries",
-    metadata,
-    _time("received_at"),
-    Column("body", LargeBinary, nullable=False),
-    Index("deliveries_time", "received_at", postgresql_using="brin"),
-    postgresql_partition_by="RANGE (received_at)",
+deliveries = (
+    Table(  # raw bodies as received, kept a week for replay; not compressed: that cost more than the insert
+        "deliveries",
+        metadata,
+        _time("received_at"),
+        Column("body", LargeBinary, nullable=False),
+        Index("deliveries_time", "received_at", postgresql_using="brin"),
+        postgresql_partition_by="RANGE (received_at)",
+    )
 )
 
 quarantine = Table(  # signed but not understood; kept whole
@@ -163,17 +169,21 @@ quarantine = Table(  # signed but not understood; kept whole
     _time("replayed_at", null=True),
 )
 
-clock_repairs = Table(  # the time given to an event whose own could not be used, so that a repeat gets the same one
-    "clock_repairs",
-    metadata,
-    _text("message_id"),
-    _text("phone_number_id"),
-    _text("status"),
-    _text("raw_timestamp"),
-    _text("participant"),
-    Column("error_code", BigInteger, nullable=False),
-    _time("occurred_at"),
-    PrimaryKeyConstraint("message_id", "phone_number_id", "status", "raw_timestamp", "participant", "error_code"),
+clock_repairs = (
+    Table(  # the time given to an event whose own could not be used, so that a repeat gets the same one
+        "clock_repairs",
+        metadata,
+        _text("message_id"),
+        _text("phone_number_id"),
+        _text("status"),
+        _text("raw_timestamp"),
+        _text("participant"),
+        Column("error_code", BigInteger, nullable=False),
+        _time("occurred_at"),
+        PrimaryKeyConstraint(
+            "message_id", "phone_number_id", "status", "raw_timestamp", "participant", "error_code"
+        ),
+    )
 )
 
 # ── Derived in the transaction of the de-duplicating insert ──────────────────────────────────────────────
@@ -187,7 +197,9 @@ series = Table(  # the dimensions a message is counted under; a row per combinat
     _text("template"),
     _text("campaign"),
     _text("country"),
-    UniqueConstraint("phone_number_id", "waba_id", "template", "campaign", "country", name="series_dimensions"),
+    UniqueConstraint(
+        "phone_number_id", "waba_id", "template", "campaign", "country", name="series_dimensions"
+    ),
 )
 
 messages = Table(  # one row per attempted message: where its attempt is counted
@@ -283,8 +295,12 @@ alerts = Table(
     Column("high", Float, nullable=False, server_default="0"),
     Column("threshold", Float, nullable=False, server_default="0"),
     Column("window_minutes", Integer, nullable=False, server_default="0"),
-    Column("explanation", JSONB, nullable=False, server_default=text("'{}'::jsonb")),  # slice, samples, contacts
-    _time("covers_from"),  # the start of the first window above the threshold: failures since then are explained
+    Column(
+        "explanation", JSONB, nullable=False, server_default=text("'{}'::jsonb")
+    ),  # slice, samples, contacts
+    _time(
+        "covers_from"
+    ),  # the start of the first window above the threshold: failures since then are explained
     _time("started_at"),  # pending since
     _time("fired_at", null=True),
     _time("resolved_at", null=True),

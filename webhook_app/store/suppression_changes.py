@@ -49,8 +49,8 @@ class Change(Struct, frozen=True, kw_only=True):
 
 _COLUMNS = ", ".join(Change.__struct_fields__)
 _RECORD = text(
-    f"INSERT INTO suppression_changes ({_COLUMNS}) VALUES (:seq, :at, :action, :contact, :phone_number_id, :scope,"
-    " :reason, :code, :until, :times, :actor, :note, CAST(:evidence AS jsonb))"
+    f"INSERT INTO suppression_changes ({_COLUMNS}) VALUES (:seq, :at, :action, :contact, :phone_number_id,"
+    " :scope, :reason, :code, :until, :times, :actor, :note, CAST(:evidence AS jsonb))"
 )
 _HISTORY = text(
     f"SELECT {_COLUMNS} FROM suppression_changes WHERE contact = :contact ORDER BY seq DESC LIMIT :limit"
@@ -59,7 +59,8 @@ _SINCE = text(f"SELECT {_COLUMNS} FROM suppression_changes WHERE seq > :seq ORDE
 # What a rule lifts follows from the facts and is found in them again; what ran out or was decided is not.
 _ENDINGS = text(
     f"SELECT DISTINCT ON (contact, phone_number_id, scope, reason) {_COLUMNS} FROM suppression_changes"
-    " WHERE contact = ANY(:contacts) AND (action = 'expire' OR (action = 'lift' AND actor NOT IN (:system, :person)))"
+    " WHERE contact = ANY(:contacts)"
+    " AND (action = 'expire' OR (action = 'lift' AND actor NOT IN (:system, :person)))"
     " ORDER BY contact, phone_number_id, scope, reason, seq DESC"
 )
 

@@ -3,7 +3,7 @@
 Rows change only in `apply`, together with their line in the change feed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,13 +23,17 @@ __all__ = [
     "Suppression",
     "active",
     "apply",
+    "automatic_since",
     "changes_since",
+    "count_automatic",
+    "ended_by",
     "get",
     "history",
     "lift",
     "list_page",
     "of_contacts",
     "put",
+    "resting_on",
 ]
 
 Key = tuple[str, str, str, str]
@@ -37,7 +41,7 @@ Key = tuple[str, str, str, str]
 
 
 class Suppression(Struct, frozen=True, kw_only=True):
-    """One row. `phone_number_id` '': every business number. `review`: made by rule, nobody has confirmed it."""
+    """One row. `phone_number_id` '': every business number. `review`: made by rule, not confirmed yet."""
 
     contact: str
     phone_number_id: str = ""
@@ -77,8 +81,8 @@ _DELETE = text(
     " AND scope = :scope AND reason = :reason"
 )
 _STORE = text(
-    f"INSERT INTO suppressions ({_COLUMNS}) VALUES (:contact, :phone_number_id, :scope, :reason, :code, :since, :until,"
-    " :times, CAST(:evidence AS jsonb), :seen_as, :actor, :note, :review)"
+    f"INSERT INTO suppressions ({_COLUMNS}) VALUES (:contact, :phone_number_id, :scope, :reason, :code,"
+    " :since, :until, :times, CAST(:evidence AS jsonb), :seen_as, :actor, :note, :review)"
     " ON CONFLICT (contact, phone_number_id, scope, reason) DO UPDATE SET code = excluded.code,"
     " since = excluded.since, until = excluded.until, times = excluded.times, evidence = excluded.evidence,"
     " seen_as = excluded.seen_as, actor = excluded.actor, note = excluded.note, review = excluded.review"
@@ -105,6 +109,40 @@ def active(
 def get(connection: Connection, contact: str) -> list[Suppression]:
     """Every row of one key, run out or not."""
     return of_contacts(connection, [contact])
+
+
+def ended_by(connection: Connection, now: datetime, limit: int) -> list[Suppression]:
+    """Up to `limit` rows that have run out."""
+    statement = text(f"SELECT {_COLUMNS} FROM suppressions WHERE until <= :now ORDER BY until LIMIT :limit")
+    return [_read(row) for row in connection.execute(statement, {"now": now, "limit": limit}).mappings()]
+
+
+def automatic_since(connection: Connection, since: datetime, limit: int) -> list[Suppression]:
+    """The newest rows that a rule made from then on and nobody has confirmed."""
+    statement = text(
+        f"SELECT {_COLUMNS} FROM suppressions WHERE review AND since >= :since ORDER BY since DESC LIMIT :limit"
+    )
+    return [_read(row) for row in connection.execute(statement, {"since": since, "limit": limit}).mappings()]
+
+
+def count_automatic(connection: Connection, since: datetime) -> int:
+    """How many such rows block everything, not marketing alone."""
+    statement = text("SELECT count(*) FROM suppressions WHERE review AND since >= :since AND scope = 'all'")
+    return int(connection.execute(statement, {"since": since}).scalar_one())
+
+
+def resting_on(
+    connection: Connection, codes: Iterable[int], since: datetime, span: tuple[datetime, datetime], limit: int
+) -> list[Suppression]:
+    """Such rows made in `span` with one of the codes and evidence from `since` on, the newest first."""
+    statement = text(
+        f"SELECT {_COLUMNS} FROM suppressions WHERE review AND since BETWEEN :first AND :last AND code = ANY(:codes)"
+        " AND EXISTS (SELECT FROM jsonb_array_elements(evidence) AS e"
+        "             WHERE CAST(e ->> 'occurred_at' AS timestamptz) >= :since)"
+        " ORDER BY suppressions.since DESC LIMIT :limit"
+    )
+    values = {"codes": list(codes), "since": since, "first": span[0], "last": span[1], "limit": limit}
+    return [_read(row) for row in connection.execute(statement, values).mappings()]
 
 
 def list_page(

@@ -50,5 +50,5 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def _ours(error: Exception) -> Response:
-        log.exception("a request failed", exc_info=error)
+        log.error("a request failed", exc_info=error)
         return error_response(500, "internal", "Something went wrong on our side; it has been logged.")

@@ -14,8 +14,9 @@ _ALWAYS = (400, 401, 403, 503)
 _ABOUT = """\
 Failure rates, alerts and the contacts not to write to, from the webhooks of WhatsApp's Cloud API.
 
-Times are UTC in ISO 8601. Contacts are shown as `+` and digits, or as the business-scoped user id. Unknown parameters
-and keys are refused. Lists take `limit` and `cursor`, keep a stable order and give `next_cursor`, null on the last page.
+Times are UTC in ISO 8601. Contacts are shown as `+` and digits, or as the business-scoped user id. Unknown
+parameters and keys are refused. Lists take `limit` and `cursor`, keep a stable order and give `next_cursor`, null on
+the last page.
 
 Send your key as `Authorization: Bearer <key>`. A **sender** may check contacts, follow the change feed and read single
 things; a **viewer** may read everything; an **admin** may do everything.
@@ -104,7 +105,8 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     statuses = sorted({*_ALWAYS, *sized, *missing, *endpoint.errors})
     answered = {"200": {"description": _sentence(endpoint.answer), "content": _json(endpoint.answer)}}
     return answered | {
-        str(status): {"description": HTTPStatus(status).phrase, "content": _json(ErrorAnswer)} for status in statuses
+        str(status): {"description": HTTPStatus(status).phrase, "content": _json(ErrorAnswer)}
+        for status in statuses
     }
 
 

@@ -1,4 +1,4 @@
-"""What every answer of the API and of a page tells a browser. The webhook's own answers carry none: nobody browses them."""
+"""What answers of the API and of pages tell a browser. The webhook's answers carry none: nobody browses them."""
 
 from flask import Blueprint, Response
 

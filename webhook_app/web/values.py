@@ -13,9 +13,13 @@ Word = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")]
 PhoneNumberId = Annotated[Word, Meta(description="Meta's id of a business number.")]
 Contact = Annotated[
     str,
-    Meta(description="A phone number with country code (`+49 171 …`, `0049…`, digits) or a business-scoped user id."),
+    Meta(
+        description="A phone number with country code (`+49 171 …`, `0049…`, digits) or a business-scoped user id."
+    ),
 ]
-Code = Annotated[int, Meta(ge=-1, le=2**63 - 1, description="Meta's error code; -1: failures without a code.")]
+Code = Annotated[
+    int, Meta(ge=-1, le=2**63 - 1, description="Meta's error code; -1: failures without a code.")
+]
 
 Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at most.")]
 Cursor = Annotated[str, Meta(max_length=500, description="next_cursor of the page before.")]

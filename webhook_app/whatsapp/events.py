@@ -96,13 +96,14 @@ class Link(Struct, frozen=True, gc=False):
 
 
 class Unreadable(Struct, frozen=True, gc=False):
-    """A signed item that was not understood: kept whole as JSON text, with the reason."""
+    """A signed item that was not understood, kept whole: as JSON text, or as the body when that is no JSON."""
 
     reason: str
     field: str
     waba_id: str
     item_json: str
     identity: bytes
+    body: bytes = b""
 
 
 class Parsed(Struct, gc=False):

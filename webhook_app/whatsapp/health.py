@@ -48,14 +48,16 @@ def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], 
     )
 
 
-def read_error(item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str) -> HealthSignal:
+def read_error(value: Mapping[str, Any], item: Mapping[str, Any], waba_id: str, number: str) -> HealthSignal:
     """One element of a value's own `errors[]`: about the app, account or system, not about a message."""
     code, title, _, _ = read_errors([item])
     payload = canonical(scrub(item))
     metadata = value.get("metadata")
     display = plain(metadata.get("display_phone_number"), 64) if type(metadata) is dict else ""
     identity = _identity(waba_id, number, "errors", payload)
-    return HealthSignal("errors", title[:200], waba_id, number, display, "", "", "", code, None, payload, identity)
+    return HealthSignal(
+        "errors", title[:200], waba_id, number, display, "", "", "", code, None, payload, identity
+    )
 
 
 def _event(value: Mapping[str, Any]) -> str:

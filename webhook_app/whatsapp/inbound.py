@@ -9,12 +9,12 @@ from webhook_app.whatsapp.events import InboundMessage, Preference
 from webhook_app.whatsapp.keywords import keyword_in
 from webhook_app.whatsapp.statuses import digits, plain, read_timestamp
 
-_AFTERTHOUGHTS = frozenset(("reaction", "edit", "revoke"))  # Meta does not say that these open the 24-hour window
+_AFTERTHOUGHTS = frozenset(
+    ("reaction", "edit", "revoke")
+)  # Meta does not say that these open the 24-hour window
 
 
-def read_message(
-    item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str
-) -> InboundMessage | str:
+def read_message(item: Mapping[str, Any], waba_id: str, number: str) -> InboundMessage | str:
     """One element of `messages[]`: who wrote and when, or the reason why it is ignored."""
     kind = plain(item.get("type"), 40) or "unknown"
     if kind == "system":
@@ -34,9 +34,7 @@ def read_message(
     )
 
 
-def read_call(
-    item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str
-) -> InboundMessage | str:
+def read_call(item: Mapping[str, Any], waba_id: str, number: str) -> InboundMessage | str:
     """One element of `calls[]`: a call by the person opens the 24-hour window like a message."""
     if item.get("direction") != "USER_INITIATED":
         return "call by the business"
@@ -45,12 +43,12 @@ def read_call(
     user_id = plain(item.get("from_user_id"), 160)
     contact = contact_key(digits(item.get("from")), user_id)
     timestamp = read_timestamp(item.get("timestamp"))
-    return InboundMessage(_id(item), number, waba_id, timestamp, contact, user_id, "call", "", opens_window=True)
+    return InboundMessage(
+        _id(item), number, waba_id, timestamp, contact, user_id, "call", "", opens_window=True
+    )
 
 
-def read_preference(
-    item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str
-) -> Preference | str:
+def read_preference(item: Mapping[str, Any], waba_id: str, number: str) -> Preference | str:
     """One element of `user_preferences[]`: marketing stopped or resumed."""
     wanted = item.get("value")
     if wanted == "signup":
@@ -62,7 +60,9 @@ def read_preference(
     if not contact:
         raise ValueError("neither wa_id nor user_id")
     category = plain(item.get("category"), 64)
-    return Preference(number, waba_id, read_timestamp(item.get("timestamp")), contact, user_id, category, wanted)
+    return Preference(
+        number, waba_id, read_timestamp(item.get("timestamp")), contact, user_id, category, wanted
+    )
 
 
 def _id(item: Mapping[str, Any]) -> str:

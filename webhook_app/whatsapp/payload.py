@@ -7,6 +7,7 @@ The shapes and their oddities: Meta's webhook reference, state of September 2026
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,14 +29,17 @@ def parse(body: bytes) -> Parsed:
     try:
         document = decode(body)
     except (ValueError, RecursionError) as fault:
-        _set_aside(parsed, f"not readable as JSON: {type(fault).__name__}", "", "", body.decode("latin-1"))
-        return parsed
+        return Parsed(unreadable=[whole(body, f"not readable as JSON: {type(fault).__name__}")])
     try:
         _document(document, parsed)
     except RecursionError:
-        parsed = Parsed()
-        _set_aside(parsed, "nested too deeply", "", "", body.decode("latin-1"))
+        return Parsed(unreadable=[whole(body, "nested too deeply")])
     return parsed
+
+
+def whole(body: bytes, reason: str) -> Unreadable:
+    """A body of which nothing can be used, to be kept as it is."""
+    return Unreadable(reason, "", "", "", hashlib.sha256(body).digest(), body)
 
 
 def decode(body: bytes) -> Any:
@@ -116,7 +120,7 @@ def _messages(value: Change, waba_id: str, parsed: Parsed) -> None:
     before = parsed.received
     _each(value, "statuses", "messages", waba_id, parsed, statuses.read_status)
     _each(value, "messages", "messages", waba_id, parsed, inbound.read_message)
-    _each(value, "errors", "messages", waba_id, parsed, health.read_error)
+    _each(value, "errors", "messages", waba_id, parsed, partial(health.read_error, value))
     actions = value.get("user_actions")
     if type(actions) is list and actions:
         _ignore(parsed, "user_actions", count=len(actions))
@@ -152,7 +156,7 @@ def _each(
     found = getattr(parsed, _LISTS[key])
     for item in items:
         try:
-            event = read(item, value, waba_id, number)
+            event = read(item, waba_id, number)
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as fault:
             _set_aside(parsed, f"{key}: {fault}"[:200], field, waba_id, item)
             continue

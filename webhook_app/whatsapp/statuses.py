@@ -23,7 +23,7 @@ TEMPLATE_KEYS = ("template", "tpl", "template_name")
 CAMPAIGN_KEYS = ("campaign", "cmp", "campaign_id")
 
 
-def read_status(item: Mapping[str, Any], value: Mapping[str, Any], waba_id: str, number: str) -> StatusEvent | str:
+def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEvent | str:
     """One element of `statuses[]`: an event, or the reason why it is ignored."""
     get = item.get
     status = get("status")
@@ -118,14 +118,18 @@ def digits(value: Any) -> str:
 
 def _recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
     get = item.get
-    parent = get("recipient_parent_user_id") or get("parent_recipient_user_id")  # renamed by Meta on 2026-05-05
+    parent = get("recipient_parent_user_id") or get(
+        "parent_recipient_user_id"
+    )  # renamed by Meta on 2026-05-05
     return digits(get("recipient_id")), plain(get("recipient_user_id"), 160), plain(parent, 160), ""
 
 
 def _group_recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """The person is the participant, if named; `recipient_id` is the group."""
     get = item.get
-    phone = digits(get("recipient_participant_id") or get("participant_recipient_id"))  # both spellings are Meta's
+    phone = digits(
+        get("recipient_participant_id") or get("participant_recipient_id")
+    )  # both spellings are Meta's
     user_id = plain(get("recipient_participant_user_id"), 160)
     parent = plain(get("recipient_participant_parent_user_id"), 160)
     return phone, user_id, parent, phone or user_id

@@ -75,7 +75,7 @@ class AlertList(Struct):
 
 def list_alerts(call: Call, query: AlertsQuery) -> AlertList:
     """Alerts, the newest first."""
-    before = cursor.decode(query.cursor, int) if query.cursor else None
+    before = cursor.decode_id(query.cursor)
     found = alerts.list_alerts(call.connection, query.state, query.limit + 1, before)
     page = found[: query.limit]
     following = cursor.encode(page[-1].id) if len(found) > len(page) else None

@@ -4,6 +4,7 @@ from datetime import date
 from typing import Annotated
 
 from msgspec import Meta, Struct, convert
+from msgspec.structs import asdict
 
 from webhook_app.store import books, quarantine
 from webhook_app.web import cursor
@@ -69,24 +70,21 @@ def get_books(call: Call, query: BooksQuery) -> Books:
     """What became of every item ever received. The books balance at all times."""
     # The days first: a commit between the two reads can then only add to the totals.
     days = books.by_day(call.connection, query.days)
+    totals = books.totals(call.connection)
     return Books(
-        **_sums(books.totals(call.connection)),
-        days=[DayTotals(day=day, **_sums(totals)) for day, totals in days.items()],
+        **asdict(totals),
+        balanced=totals.balanced,
+        days=[DayTotals(day=day, **asdict(each), balanced=each.balanced) for day, each in days.items()],
     )
 
 
 def list_quarantine(call: Call, query: QuarantineQuery) -> QuarantineList:
     """What was signed but not understood, the newest first; it is kept whole and can be replayed after a fix."""
-    before = cursor.decode(query.cursor, int) if query.cursor else None
+    before = cursor.decode_id(query.cursor)
     found = quarantine.list_page(call.connection, query.limit + 1, before_id=before, only_open=query.open)
     page = found[: query.limit]
     following = cursor.encode(page[-1].id) if len(found) > len(page) else None
     return QuarantineList([convert(item, QuarantinedItem, from_attributes=True) for item in page], following)
-
-
-def _sums(totals: books.Totals) -> dict[str, int]:
-    names = (*totals.__struct_fields__, "balanced")
-    return {name: getattr(totals, name) for name in names}
 
 
 ENDPOINTS = (

@@ -16,7 +16,9 @@ _DAY_MINUTES = 24 * 60
 
 _Seen = Annotated[
     int | None,
-    Meta(description="Distinct messages that failed with it in the last 24 hours; null: not counted by subcode."),
+    Meta(
+        description="Distinct messages that failed with it in the last 24 hours; null: not counted by subcode."
+    ),
 ]
 
 

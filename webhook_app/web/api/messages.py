@@ -54,7 +54,9 @@ class Outcome(Struct, kw_only=True):
     """What became of it, from all its events: one device can fail while another receives, then both are true."""
 
     sent_at: Time | None
-    delivered_at: Annotated[Time | None, Meta(description="The first sign that it arrived: delivered, read or played.")]
+    delivered_at: Annotated[
+        Time | None, Meta(description="The first sign that it arrived: delivered, read or played.")
+    ]
     read_at: Time | None
     failed_at: Time | None
     reached: bool
@@ -81,7 +83,9 @@ def get_message(call: Call, message_id: MessageId) -> Message:
     events = messages.events(call.connection, message_id)
     failures = messages.failures(call.connection, message_id)
     if not events and not failures:
-        raise ApiError(404, "not_found", "No webhook about this message has been received, or it was too long ago.")
+        raise ApiError(
+            404, "not_found", "No webhook about this message has been received, or it was too long ago."
+        )
     known: Sequence[MessageEvent | MessageFailure] = [*events, *failures]
     return Message(
         message_id=message_id,

@@ -111,8 +111,8 @@ class Series(Struct, kw_only=True):
 def get_rates(call: Call, query: RatesQuery) -> Rates:
     """Failure rates of the last minutes, in total and by group, the worst group first.
 
-    By itself the failure rate counts broken and unreachable; with a `code` asked for, that code. A code's group counts its
-    own failures, whatever its class.
+    By itself the failure rate counts broken and unreachable; with a `code` asked for, that code. A code's group counts
+    its own failures, whatever its class.
     """
     start, end = _window(call, query.until, query.window_minutes)
     found = counts.rates(call.connection, start, end, query.group_by, query.filters())
@@ -137,7 +137,9 @@ def get_series(call: Call, query: SeriesQuery) -> Series:
         message = f"step_minutes: at most {_MAX_POINTS} points; take a longer step or a shorter window."
         raise ApiError(400, "bad_parameter", message)
     points = counts.series(call.connection, start, end, query.step_minutes, query.filters())
-    return Series(from_=start, to=end, step_minutes=query.step_minutes, points=[_point(**row) for row in points])
+    return Series(
+        from_=start, to=end, step_minutes=query.step_minutes, points=[_point(**row) for row in points]
+    )
 
 
 def _window(call: Call, until: datetime | None, minutes: int) -> tuple[datetime, datetime]:

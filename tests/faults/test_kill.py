@@ -1,0 +1,160 @@
+"""Acknowledged means kept: workers and Postgres are killed at random under load, and every 200 is held to its word."""
+
+import http.client
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from tests.factories import body, status
+from webhook_app.embedded import EmbeddedPostgres
+from webhook_app.migrating import migrate_database
+from webhook_app.whatsapp.signature import sign
+
+SECRET = b"a secret for the fault tests"
+
+
+@pytest.fixture
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A server of this test's own, with everything durable."""
+    with tempfile.TemporaryDirectory(prefix="webhook_app_faults_", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        migrate_database(server.url)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def web(postgres: EmbeddedPostgres) -> Iterator[tuple[int, int]]:
+    """(process id, port) of a gunicorn with two workers."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "DATABASE_URL": postgres.url,
+        "META_APP_SECRET": SECRET.decode(),
+        "META_VERIFY_TOKEN": "token",
+        "PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "WEB_CONCURRENCY": "2",
+    }
+    command = ["gunicorn", "--config", "python:webhook_app.serving", "webhook_app.app:create_app()"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    wait_for(lambda: post(port, b"{}") == 200)
+    yield process.pid, port
+    process.terminate()
+    assert process.wait(30) == 0
+
+
+def wait_for(condition: object, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():  # type: ignore[operator]
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    pytest.fail("the condition did not come true in time")
+
+
+def post(port: int, raw: bytes) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("POST", "/webhook", raw, {"X-Hub-Signature-256": sign(raw, SECRET)})
+        return connection.getresponse().status
+
+
+class Sender:
+    """Sends until told to stop, again whatever was not answered 200, and remembers what was."""
+
+    def __init__(self, port: int, name: str) -> None:
+        self.acknowledged: list[str] = []
+        self.refused = 0
+        self._port, self._name = port, name
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+        self._thread.start()
+
+    def _send(self) -> None:
+        serial = 0
+        while not self._stop.is_set():
+            message_id = f"wamid.{self._name}.{serial}"
+            try:
+                answer = post(self._port, body(status(message_id, "sent", int(time.time()))))
+            except (OSError, http.client.HTTPException):
+                answer = 0
+            if answer == 200:
+                self.acknowledged.append(message_id)
+                serial += 1
+            else:
+                self.refused += 1
+                assert answer in (0, 503)
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def kill_a_worker(master: int, chance: random.Random) -> None:
+    workers = psutil.Process(master).children()
+    if workers:
+        chance.choice(workers).send_signal(signal.SIGKILL)
+
+
+def kill_postgres(server: EmbeddedPostgres) -> None:
+    """Kill the postmaster and every backend at once, as a power cut would, then start again on the same files."""
+    postmaster = psutil.Process(server.pid)
+    family = [postmaster, *postmaster.children(recursive=True)]
+    for process in family:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(family, timeout=10)
+    server.start_again()
+
+
+def test_every_acknowledged_event_is_there_once_after_workers_and_postgres_were_killed(
+    postgres: EmbeddedPostgres, web: tuple[int, int]
+) -> None:
+    master, port = web
+    chance = random.Random(7)
+    senders = [Sender(port, f"s{number}") for number in range(6)]
+    for round_ in range(8):
+        time.sleep(0.25 + chance.random() / 2)
+        if round_ in (2, 5):
+            kill_postgres(postgres)
+        else:
+            kill_a_worker(master, chance)
+    time.sleep(1)
+    before = sum(len(sender.acknowledged) for sender in senders)
+    wait_for(lambda: sum(len(sender.acknowledged) for sender in senders) > before + 20)
+    for sender in senders:
+        sender.stop()
+    acknowledged = [message_id for sender in senders for message_id in sender.acknowledged]
+    with psycopg.connect(postgres.url) as connection:
+        stored = [row[0] for row in connection.execute("SELECT message_id FROM status_events")]
+        (attempts,) = connection.execute("SELECT sum(attempts) FROM minute_counts").fetchone() or (0,)
+        received, sorted_out = connection.execute(
+            "SELECT sum(received), sum(applied + duplicate + ignored + quarantined) FROM books"
+        ).fetchone() or (0, 1)
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored)) == attempts
+    assert received == sorted_out
+    assert len(acknowledged) > 100
+    assert sum(sender.refused for sender in senders) > 0

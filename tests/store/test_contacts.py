@@ -1,0 +1,83 @@
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import NUMBER, body, message, status
+from webhook_app.pipeline.ingest import BatchWriter, Delivery
+from webhook_app.store.contacts import keys_of, last_inbound_many, links_of_many, main_key, preferred
+from webhook_app.store.engine import connect
+
+PHONE, OTHER_PHONE, USER, PARENT = "12025550117", "12025550118", "US.7041abc", "US.ENT.9"
+
+
+@pytest.fixture
+def feed(database_url, now):
+    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+
+    def store(*bodies):
+        writer.store([Delivery(each) for each in bodies], now)
+
+    yield store
+    writer.close()
+
+
+def test_an_unknown_contact_has_only_itself(connection):
+    assert keys_of(connection, PHONE) == (PHONE,)
+    assert preferred(connection, USER) == USER
+    assert links_of_many(connection, []) == {}
+
+
+def test_keys_seen_in_one_webhook_belong_to_one_person(connection, feed, now):
+    feed(body(status(at=now, recipient=PHONE, recipient_user_id=USER, recipient_parent_user_id=PARENT)))
+    assert keys_of(connection, PHONE) == (PHONE, PARENT, USER)
+    assert keys_of(connection, PARENT) == (PARENT, PHONE, USER)
+    assert keys_of(connection, USER) == (USER, PHONE, PARENT)
+
+
+def test_a_person_with_two_phones_is_found_from_each_key(connection, feed, now):
+    feed(
+        body(status("wamid.A", at=now, recipient=PHONE, recipient_user_id=USER)),
+        body(status("wamid.B", at=now, recipient=OTHER_PHONE, recipient_user_id=USER)),
+    )
+    everything = {PHONE, OTHER_PHONE, USER}
+    assert all(set(keys_of(connection, key)) == everything for key in everything)
+    assert {main_key(keys_of(connection, key)) for key in everything} == {PHONE}
+
+
+def test_a_phone_is_preferred_to_a_user_id_but_never_exchanged_for_another_phone(connection, feed, now):
+    feed(
+        body(status("wamid.A", at=now, recipient=PHONE, recipient_user_id=USER)),
+        body(status("wamid.B", at=now, recipient=OTHER_PHONE, recipient_user_id=USER)),
+    )
+    assert preferred(connection, USER) == PHONE
+    assert preferred(connection, OTHER_PHONE) == OTHER_PHONE
+
+
+def test_thousands_of_contacts_are_resolved_together(connection, feed, now):
+    statuses = [
+        status(f"wamid.{i}", at=now, recipient=f"1202555{i:04}", recipient_user_id=f"US.{i}") for i in range(2_000)
+    ]
+    feed(body(*statuses))
+    wanted = [f"US.{i}" for i in range(2_000)] + ["49170000000"]
+    links = links_of_many(connection, wanted)
+    assert list(links) == wanted
+    assert links["US.7"] == ("US.7", "12025550007")
+    assert links["49170000000"] == ("49170000000",)
+
+
+def test_last_inbound_tells_the_newest_message_of_the_last_24_hours(connection, feed, now):
+    feed(
+        body(messages=[message("wamid.1", now - timedelta(hours=30), sender=PHONE)]),
+        body(messages=[message("wamid.2", now - timedelta(hours=5), sender=PHONE)]),
+        body(messages=[message("wamid.3", now - timedelta(hours=3), sender=PHONE)], number="2"),
+        body(messages=[message("wamid.4", now - timedelta(hours=25), sender=OTHER_PHONE)]),
+    )
+    keys = [PHONE, OTHER_PHONE]
+    assert last_inbound_many(connection, keys, NUMBER, now) == {PHONE: now - timedelta(hours=5)}
+    assert last_inbound_many(connection, keys, None, now) == {PHONE: now - timedelta(hours=3)}
+    assert last_inbound_many(connection, keys, "3", now) == {}
+
+
+def test_a_group_message_opens_no_window(connection, feed, now):
+    feed(body(messages=[message("wamid.1", now, sender=PHONE) | {"group_id": "G"}]))
+    assert last_inbound_many(connection, [PHONE], None, now) == {}

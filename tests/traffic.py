@@ -1,0 +1,48 @@
+"""Messages for tests, fed through the real ingest: so many sent, so many failed, at one moment."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from tests.factories import NUMBER, body, status
+from webhook_app.pipeline.ingest import BatchWriter, Delivery
+from webhook_app.store.engine import connect
+
+
+class Traffic:
+    """Feeds one database; every message it makes up has an id and a contact of its own."""
+
+    def __init__(self, database_url: str) -> None:
+        self._writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+        self._ids: Iterator[int] = count(1)
+
+    def store(self, *statuses: dict[str, Any], at: datetime, number: str = NUMBER) -> None:
+        """One delivery with these statuses, received at `at`."""
+        self._writer.store([Delivery(body(*statuses, number=number))], at)
+
+    def sent(self, messages: int, at: datetime, **more: Any) -> list[str]:
+        """So many new messages, sent at `at`; returns their ids."""
+        return self._feed(messages, at, "sent", **more)
+
+    def failed(self, messages: int, at: datetime, code: int, **more: Any) -> list[str]:
+        """So many new messages that failed at `at` without having been sent."""
+        return self._feed(messages, at, "failed", code=code, **more)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _feed(
+        self, messages: int, at: datetime, kind: str, *, number: str = NUMBER, template: str = "", **more: Any
+    ) -> list[str]:
+        numbered = [next(self._ids) for _ in range(messages)]
+        if template:
+            more["biz_opaque_callback_data"] = json.dumps({"template": template})
+        ids = [f"wamid.T{index}" for index in numbered]
+        items = [
+            status(message_id, kind, at, **({"recipient": f"1202555{index:04}"} | more))
+            for message_id, index in zip(ids, numbered, strict=True)
+        ]
+        self.store(*items, at=at, number=number)
+        return ids

@@ -1,0 +1,135 @@
+"""A key must be known, unrevoked and of a sufficient role; what it was refused for is said."""
+
+from datetime import timedelta
+
+import pytest
+from conftest import ADMIN_KEY
+from flask import Flask
+from sqlalchemy import text
+
+from webhook_app.store import api_keys
+from webhook_app.web import auth
+from webhook_app.web.api import ENDPOINTS
+from webhook_app.web.auth import Keyring
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wa_wrong",
+        "Bearer wa_" + "A" * 43,
+        "Bearer nul\0byte",
+        "Bearer \xfc\xff",
+        "Basic YTpi",
+        "Bearer  ",
+    ],
+)
+def test_without_a_known_key_the_answer_is_401_with_the_scheme(client, header):
+    response = client.get("/v1/books", headers={} if header is None else {"Authorization": header})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    assert response.json["error"]["code"] == "unauthorized"
+
+
+def test_the_scheme_of_a_known_key_must_be_bearer(client, keys):
+    assert client.get("/v1/books", headers={"Authorization": f"Basic {keys['admin']}"}).status_code == 401
+    assert client.get("/v1/books", headers={"Authorization": f"bearer {keys['admin']}"}).status_code == 200
+
+
+def test_the_operators_key_is_an_admin_and_an_empty_one_is_none(client, make_app):
+    operator = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    assert client.put("/v1/suppressions/+12025550117", json={}, headers=operator).status_code == 200
+    without = make_app(admin_api_key="").test_client()
+    assert without.get("/v1/books", headers={"Authorization": "Bearer "}).status_code == 401
+    assert without.get("/v1/books", headers=operator).status_code == 401
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: e.name)
+def test_every_endpoint_refuses_who_has_no_key_and_whose_role_is_too_low(api, endpoint):
+    path = endpoint.path.replace("{contact}", "12025550117").replace("{message_id}", "x")
+    path = path.replace("{alert_id}", "1").replace("{code}", "1")
+    assert api.ask(endpoint.method, path, role="").status_code == 401
+    for role in auth.ROLES:
+        refused = api.ask(endpoint.method, path, role=role).status_code == 403
+        assert refused == (auth.ROLES.index(role) < auth.ROLES.index(endpoint.role)), role
+
+
+@pytest.mark.parametrize(
+    ("role", "method", "path", "status"),
+    [
+        ("sender", "POST", "/v1/check", 400),
+        ("sender", "GET", "/v1/check/12025550117", 200),
+        ("sender", "GET", "/v1/changes", 200),
+        ("sender", "GET", "/v1/codes/131026", 200),
+        ("sender", "GET", "/v1/messages/x", 404),
+        ("sender", "GET", "/v1/suppressions", 403),
+        ("sender", "GET", "/v1/rates", 403),
+        ("viewer", "GET", "/v1/suppressions", 200),
+        ("viewer", "GET", "/v1/quarantine", 200),
+        ("viewer", "PUT", "/v1/suppressions/12025550117", 403),
+        ("viewer", "DELETE", "/v1/suppressions/12025550117", 403),
+        ("viewer", "POST", "/v1/alerts/1/acknowledge", 403),
+        ("admin", "DELETE", "/v1/suppressions/12025550117", 200),
+    ],
+)
+def test_senders_check_viewers_read_and_admins_do_everything(api, role, method, path, status):
+    response = api.ask(method, path, role=role)
+    assert response.status_code == status
+    if status == 403:
+        assert response.json["error"]["details"]["role"] == role
+
+
+def test_a_revoked_key_is_remembered_for_at_most_ten_seconds(engine, now):
+    keyring = Keyring(engine)
+    with engine.begin() as connection:
+        made = api_keys.create(connection, "shop", "sender", now)
+    assert keyring.find(made.secret, now).name == "shop"
+    with engine.begin() as connection:
+        assert api_keys.revoke(connection, made.key.id, now)
+    assert keyring.find(made.secret, now + timedelta(seconds=9.9)) is not None
+    assert keyring.find(made.secret, now + timedelta(seconds=10)) is None
+
+
+def test_the_time_of_use_is_written_at_most_once_a_minute(engine, now):
+    with engine.begin() as connection:
+        secret = api_keys.create(connection, "shop", "sender", now).secret
+    seen = []
+    for seconds in (0, 30, 59, 60, 90, 121):
+        Keyring(engine).find(secret, now + timedelta(seconds=seconds))
+        with engine.connect() as connection:
+            seen.append((api_keys.find(connection, secret).used_at - now).total_seconds())
+    assert seen == [0, 0, 0, 60, 60, 121]
+
+
+def test_only_a_hash_of_the_key_is_stored(engine, keys):
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT api_keys::text FROM api_keys")).scalars().all()
+    assert len(rows) == len(keys)
+    for row in rows:
+        assert not any(secret[10:] in row for secret in keys.values())
+
+
+def test_keys_are_long_random_and_can_be_told_apart(engine, now):
+    with engine.begin() as connection:
+        made = [api_keys.create(connection, f"key {n}", "viewer", now) for n in range(3)]
+        listed = api_keys.list_keys(connection)
+    assert listed == [new.key for new in made]
+    assert len({new.secret for new in made}) == 3
+    assert all(api_keys.is_plausible(new.secret) and new.secret.startswith(new.key.prefix) for new in made)
+
+
+def test_a_key_can_be_revoked_once(engine, now):
+    with engine.begin() as connection:
+        key = api_keys.create(connection, "shop", "sender", now).key
+        assert api_keys.revoke(connection, key.id, now)
+        assert not api_keys.revoke(connection, key.id, now)
+        assert not api_keys.revoke(connection, key.id + 1, now)
+
+
+def test_the_webhook_has_neither_keys_nor_hooks(app: Flask):
+    assert not app.before_request_funcs
+    assert set(app.after_request_funcs) <= {"api", "docs", "health"}

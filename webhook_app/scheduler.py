@@ -1,0 +1,178 @@
+"""The table of jobs, run by one leader at a time however many schedulers there are. No job's own work.
+
+1. Leadership is a session advisory lock on a connection of its own; standbys try for it every second.
+2. Jobs run only while the lock is held, and each run asks the lock's connection first.
+3. When that connection is lost, no job starts any more, running ones end, and the lock is tried for again.
+4. SIGTERM and SIGINT: running jobs end, the lock is given back, `run` returns.
+The lock needs sessions: the database must not be reached through a pool that shares connections.
+"""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import-untyped]  # version 3 has none
+from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
+from msgspec import Struct
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from webhook_app.channels import Channel
+from webhook_app.channels.log import LogChannel
+from webhook_app.channels.slack import SlackWebhook
+from webhook_app.pipeline.evaluate import evaluate
+from webhook_app.pipeline.notify import notify
+from webhook_app.pipeline.prune import Retention, prune
+from webhook_app.pipeline.suppress import suppress
+from webhook_app.rules.alerting import Rule
+from webhook_app.rules.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.suppression import Thresholds
+from webhook_app.settings import Settings
+from webhook_app.store import scheduler_state
+from webhook_app.store.engine import make_engine
+from webhook_app.store.leadership import Leadership
+
+log = structlog.get_logger()
+
+NOTIFY_SECONDS = 1.0
+SUPPRESS_SECONDS = 2.0
+PRUNE_SECONDS = 3600.0
+LEADER_SECONDS = 1.0
+_ERROR_LENGTH = 500
+
+
+class Job(Struct, frozen=True):
+    """A step and how often it runs, the first time at once."""
+
+    name: str
+    seconds: float
+    step: Callable[[datetime], object]
+
+
+def load_rules(path: Path | None) -> tuple[Rule, ...]:
+    """The rules of the file, or those that ship with the package. Raises OSError or RulesFileError."""
+    if path is None:
+        return parse_rules(default_rules_text(), "default_rules.toml")
+    return parse_rules(path.read_text(encoding="utf-8"), str(path))
+
+
+def make_channels(settings: Settings) -> dict[str, Channel]:
+    """The ways out that are set up; the log is always one."""
+    channels: dict[str, Channel] = {"log": LogChannel(sys.stdout)}
+    if settings.slack_webhook_url:
+        channels["slack"] = SlackWebhook(settings.slack_webhook_url)
+    return channels
+
+
+def make_jobs(
+    engine: Engine,
+    settings: Settings,
+    rules: Sequence[Rule],
+    channels: Mapping[str, Channel],
+    go_on: Callable[[], bool],
+) -> list[Job]:
+    """The table of jobs. Each channel has its own, so that a slow one holds up nobody."""
+    kept = Retention(
+        events_days=settings.events_keep_days,
+        failures_days=settings.failures_keep_days,
+        raw_days=settings.raw_keep_days,
+        counts_days=settings.counts_keep_days,
+    )
+    thresholds = Thresholds(strikes=settings.soft_failures, days=settings.soft_days)
+    public_url, names = settings.public_url, tuple(channels)
+
+    def notifying(name: str, channel: Channel) -> Job:
+        return Job(f"notify {name}", NOTIFY_SECONDS, lambda now: notify(engine, {name: channel}, now))
+
+    return [
+        Job(
+            "evaluate",
+            settings.evaluate_seconds,
+            lambda now: evaluate(engine, rules, now, public_url=public_url, channels=names),
+        ),
+        *(notifying(name, channel) for name, channel in channels.items()),
+        Job("suppress", SUPPRESS_SECONDS, lambda now: suppress(engine, rules, thresholds, now)),
+        Job("prune", PRUNE_SECONDS, lambda now: prune(engine, now, kept, go_on=go_on)),
+    ]
+
+
+def run(settings: Settings, rules: Sequence[Rule]) -> None:
+    """Stand by, lead, and return after SIGTERM or SIGINT. To be called in the main thread."""
+    _quieten()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    engine = make_engine(settings.database_url, application="webhook_app scheduler")
+    leadership = Leadership(settings.database_url)
+    channels = make_channels(settings)
+    jobs = make_jobs(engine, settings, rules, channels, lambda: leadership.held and not stop.is_set())
+    log.info("scheduler started", leader=leadership.name, rules=len(rules), channels=sorted(channels))
+    try:
+        while not stop.is_set():
+            if leadership.acquire():
+                log.info("leading", leader=leadership.name)
+                _lead(engine, leadership, jobs, stop)
+            stop.wait(LEADER_SECONDS)
+    finally:
+        leadership.release()
+        engine.dispose()
+        log.info("scheduler stopped", leader=leadership.name)
+
+
+def _lead(engine: Engine, leadership: Leadership, jobs: Sequence[Job], stop: threading.Event) -> None:
+    """Run the jobs until the lock is lost or somebody stops us; those that run are waited for."""
+    clock = BackgroundScheduler(
+        timezone=UTC,
+        executors={"default": ThreadPoolExecutor(len(jobs))},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+    )
+    for job in jobs:
+        clock.add_job(
+            partial(_run_job, engine, leadership, job, stop),
+            "interval",
+            seconds=job.seconds,
+            id=job.name,
+            next_run_time=datetime.now(UTC),
+        )
+    clock.start()
+    while not stop.wait(LEADER_SECONDS) and leadership.check():
+        pass
+    ending = threading.Thread(target=clock.shutdown, name="ending")
+    ending.start()
+    while ending.is_alive():  # the lock stays ours for as long as one of our jobs runs
+        ending.join(LEADER_SECONDS)
+        leadership.check()
+
+
+def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.Event) -> None:
+    """One run on record. A failure is logged and recorded, and the next run happens anyway."""
+    if stop.is_set() or not leadership.check():
+        return
+    began, now, error = monotonic(), datetime.now(UTC), ""
+    try:
+        with engine.begin() as connection:
+            scheduler_state.record_start(connection, job.name, leadership.name, now)
+        job.step(now)
+    except Exception as fault:
+        log.exception("job failed", job=job.name)
+        error = f"{type(fault).__name__}: {fault}"[:_ERROR_LENGTH]
+    seconds = monotonic() - began
+    try:
+        with engine.begin() as connection:
+            ended_at = now + timedelta(seconds=seconds)
+            scheduler_state.record_end(connection, job.name, leadership.name, ended_at, seconds, error)
+    except SQLAlchemyError:
+        log.warning("the end of a job was not recorded", job=job.name)
+
+
+def _quieten() -> None:
+    """httpx logs addresses, and Slack's is a secret; APScheduler warns whenever a slow job is due again."""
+    for name, level in (("httpx", logging.WARNING), ("apscheduler", logging.ERROR)):
+        logging.getLogger(name).setLevel(level)

@@ -1,0 +1,77 @@
+"""What people said about being written to: preferences given to Meta, and STOP and START words."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import Connection, TextClause, text
+
+from webhook_app.rules.consent import Wish
+
+
+class Spoken(Struct, frozen=True):
+    """A wish, and under which key it was told to which business number."""
+
+    contact: str
+    phone_number_id: str
+    wish: Wish
+
+
+_TAKE = """
+UPDATE {table} t SET considered_at = :now
+FROM (SELECT {key} FROM {table} WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit
+      FOR UPDATE SKIP LOCKED) w ({key})
+WHERE {same}
+RETURNING t.contact, t.phone_number_id
+"""
+_KEYS = {
+    "preferences": ("contact", "phone_number_id", "category", "value", "occurred_at"),
+    "inbound_messages": ("message_id", "phone_number_id", "occurred_at"),
+}
+_PREFERENCES = text("""
+SELECT DISTINCT ON (contact, phone_number_id, value) contact, phone_number_id, occurred_at, value AS said,
+       '' AS message_id
+FROM preferences WHERE contact = ANY(:contacts)
+ORDER BY contact, phone_number_id, value, occurred_at DESC
+""")
+_KEYWORDS = text("""
+SELECT DISTINCT ON (contact, phone_number_id, keyword) contact, phone_number_id, occurred_at, keyword AS said,
+       message_id
+FROM inbound_messages WHERE contact = ANY(:contacts) AND keyword <> ''
+ORDER BY contact, phone_number_id, keyword, occurred_at DESC, message_id DESC
+""")
+
+
+def take_preferences(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
+    """Mark the oldest new preferences as considered; returns (contact, business number) of each."""
+    return _take(connection, "preferences", limit, now)
+
+
+def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
+    """Mark the oldest new STOP and START messages as considered; returns (contact, business number) of each."""
+    return _take(connection, "inbound_messages", limit, now)
+
+
+def preferences(connection: Connection, contacts: Sequence[str]) -> list[Spoken]:
+    """The newest stop and the newest resume of each key on each business number."""
+    return _spoken(connection, _PREFERENCES, contacts)
+
+
+def keywords(connection: Connection, contacts: Sequence[str]) -> list[Spoken]:
+    """The newest STOP and the newest START of each key on each business number, as far back as stored."""
+    return _spoken(connection, _KEYWORDS, contacts)
+
+
+def _take(connection: Connection, table: str, limit: int, now: datetime) -> list[tuple[str, str]]:
+    same = " AND ".join(f"t.{name} = w.{name}" for name in _KEYS[table])
+    statement = _TAKE.format(table=table, key=", ".join(_KEYS[table]), same=same)
+    rows = connection.execute(text(statement), {"limit": limit, "now": now})
+    return [(row.contact, row.phone_number_id) for row in rows]
+
+
+def _spoken(connection: Connection, statement: TextClause, contacts: Sequence[str]) -> list[Spoken]:
+    rows = connection.execute(statement, {"contacts": list(contacts)})
+    return [
+        Spoken(row.contact, row.phone_number_id, Wish(row.occurred_at, row.said, row.message_id))
+        for row in rows
+    ]

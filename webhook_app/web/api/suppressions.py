@@ -1,0 +1,205 @@
+"""/v1/suppressions: who is not to be written to, and why; adding, changing and lifting by hand."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from webhook_app.store import contacts, suppression_changes, suppressions
+from webhook_app.store.suppression_changes import Evidence
+from webhook_app.web import cursor
+from webhook_app.web.api.changes import Change, change_of
+from webhook_app.web.endpoints import Call, Endpoint
+from webhook_app.web.errors import ApiError
+from webhook_app.web.values import Contact, Cursor, Limit, NextCursor, PhoneNumberId, Time, Word
+from webhook_app.whatsapp.contacts import InvalidAddress, display, parse_address
+from webhook_app.whatsapp.events import NO_CODE
+
+_HISTORY = 100
+
+Scope = Literal["all", "marketing"]
+Reason = Literal["opted_out", "manual", "hard", "unreachable"]
+_Number = Annotated[PhoneNumberId, Meta(description="Empty: what holds for every business number.")]
+_Note = Annotated[Word, Meta(description="Why, for the record.")]
+
+
+class SuppressionsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    scope: Scope | None = None
+    reason: Reason | None = None
+    phone_number_id: _Number | None = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class SuppressBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A suppression made by hand."""
+
+    scope: Scope = "all"
+    phone_number_id: _Number = ""
+    until: Annotated[Time | None, Meta(description="When it ends by itself; absent: when it is lifted.")] = (
+        None
+    )
+    note: _Note = ""
+
+
+class LiftQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    scope: Scope | None = None
+    reason: Reason | None = None
+    phone_number_id: _Number | None = None
+    note: _Note = ""
+
+
+class Suppression(Struct, kw_only=True):
+    """One suppression. `active` is false when it has run out; `review`: made by rule, not yet confirmed by anybody."""
+
+    contact: str
+    phone_number_id: Annotated[str, Meta(description="Empty: for every business number.")]
+    scope: Scope
+    reason: Annotated[str, Meta(description="opted_out, manual, hard or unreachable.")]
+    code: Annotated[int | None, Meta(description="The error code that led to it.")]
+    since: Time
+    until: Annotated[Time | None, Meta(description="null: until something lifts it.")]
+    active: bool
+    times: Annotated[int, Meta(description="How often in a row; the wait doubles.")]
+    review: bool
+    seen_as: Annotated[str, Meta(description="The number as Meta or the caller wrote it.")]
+    actor: str
+    note: str
+    evidence: list[Evidence]
+
+
+class SuppressionList(Struct):
+    """Suppressions in the order of the contacts."""
+
+    suppressions: list[Suppression]
+    next_cursor: NextCursor
+
+
+class ContactSuppressions(Struct):
+    """What stands against one person under any of their contacts, and the latest changes, newest first."""
+
+    contact: str
+    suppressions: list[Suppression]
+    history: list[Change]
+
+
+class Lifted(Struct):
+    """What was lifted; empty when nothing stood."""
+
+    contact: str
+    lifted: list[Suppression]
+
+
+def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
+    """Who is not to be written to, in the order of the contacts."""
+    place = cursor.decode_texts(query.cursor, 4)
+    after = None if place is None else (place[0], place[1], place[2], place[3])
+    found = suppressions.list_page(
+        call.connection,
+        query.limit + 1,
+        after,
+        scope=query.scope,
+        reason=query.reason,
+        phone_number_id=query.phone_number_id,
+    )
+    page = found[: query.limit]
+    following = cursor.encode(page[-1].key) if len(found) > len(page) else None
+    return SuppressionList([_suppression(row, call.now) for row in page], following)
+
+
+def get_suppression(call: Call, contact: Contact) -> ContactSuppressions:
+    """What stands against one contact, with the evidence and the history; nothing known gives empty lists."""
+    return _all_of(call, _key(contact))
+
+
+def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> ContactSuppressions:
+    """Stop writing to a contact by hand, or change what was said by hand before.
+
+    It stands with the reason manual and the name of the key as its actor, beside what rules and people have said.
+    """
+    if body.until is not None and body.until <= call.now:
+        raise ApiError(400, "bad_body", "until: lies in the past.")
+    key = _key(contact)
+    suppressions.put(
+        call.connection,
+        contacts.preferred(call.connection, key),
+        phone_number_id=body.phone_number_id,
+        scope=body.scope,
+        until=body.until,
+        seen_as=_digits(contact) or key,
+        actor=call.key.name,
+        note=body.note,
+        now=call.now,
+    )
+    return _all_of(call, key)
+
+
+def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
+    """Allow writing to a contact again, under every contact of that person.
+
+    Lifts everything that fits scope, reason and phone_number_id. What a person asked for (opted_out) is lifted only
+    with a note that says why; without one the call answers 409 and lifts nothing.
+    """
+    key = _key(contact)
+    asked = query.phone_number_id, query.scope, query.reason
+    lifted = [
+        row
+        for each in contacts.keys_of(call.connection, key)
+        for row in suppressions.lift(
+            call.connection, each, *asked, actor=call.key.name, note=query.note, now=call.now
+        )
+    ]
+    if not query.note.strip() and any(row.reason == "opted_out" for row in lifted):
+        message = "The person asked for this. Say in `note` why it may be lifted, or name another `reason`."
+        raise ApiError(409, "opted_out", message)
+    return Lifted(display(key), [_suppression(row, call.now) for row in lifted])
+
+
+def _key(contact: str) -> str:
+    address = parse_address(contact)
+    if isinstance(address, InvalidAddress):
+        raise ApiError(400, "bad_contact", f"The contact cannot be used: {address.reason}.")
+    return address.key
+
+
+def _digits(contact: str) -> str:
+    """The digits as the caller wrote them; empty for a user id."""
+    return "".join(filter(str.isdecimal, contact)).removeprefix("00") if "." not in contact[:3] else ""
+
+
+def _all_of(call: Call, key: str) -> ContactSuppressions:
+    keys = contacts.keys_of(call.connection, key)
+    rows = suppressions.active(call.connection, keys, None, call.now)
+    changes = [
+        change for each in keys for change in suppression_changes.history(call.connection, each, _HISTORY)
+    ]
+    changes.sort(key=lambda change: -change.seq)
+    history = [change_of(change) for change in changes[:_HISTORY]]
+    return ContactSuppressions(display(key), [_suppression(row, call.now) for row in rows], history)
+
+
+def _suppression(row: suppressions.Suppression, now: datetime) -> Suppression:
+    return Suppression(
+        contact=display(row.contact),
+        phone_number_id=row.phone_number_id,
+        scope="marketing" if row.scope == "marketing" else "all",
+        reason=row.reason,
+        code=None if row.code == NO_CODE else row.code,
+        since=row.since,
+        until=row.until,
+        active=row.until is None or row.until > now,
+        times=row.times,
+        review=row.review,
+        seen_as=display(row.seen_as),
+        actor=row.actor,
+        note=row.note,
+        evidence=list(row.evidence),
+    )
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/suppressions", list_suppressions, "viewer"),
+    Endpoint("GET", "/v1/suppressions/{contact}", get_suppression, "sender"),
+    Endpoint("PUT", "/v1/suppressions/{contact}", put_suppression, "admin"),
+    Endpoint("DELETE", "/v1/suppressions/{contact}", lift_suppression, "admin", (409,)),
+)

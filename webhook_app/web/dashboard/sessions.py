@@ -1,0 +1,106 @@
+"""Who is signed in at a browser: a signed cookie that names a key, and tokens that prove a form is ours.
+
+The cookie holds no secret and no role: the key is looked up on every request, so a revoked one is out at once.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from flask import Request, Response
+from itsdangerous import BadSignature, URLSafeSerializer
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from webhook_app.store import api_keys
+from webhook_app.store.api_keys import ApiKey
+from webhook_app.web.auth import OPERATOR, is_enough
+
+LIFETIME = timedelta(days=7)
+
+_SESSION = "webhook_app_session"
+_VISIT = "webhook_app_visit"
+_LABEL = b"webhook_app dashboard sessions, 1"
+
+
+class Session(Struct, frozen=True):
+    """A signed-in browser."""
+
+    key: ApiKey
+    nonce: str
+
+    @property
+    def is_admin(self) -> bool:
+        return is_enough(self.key.role, "admin")
+
+
+class Sessions:
+    """Makes and reads the cookies. Its secrets come from settings that every process and host has."""
+
+    def __init__(self, app_secrets: Sequence[bytes], admin_api_key: str) -> None:
+        derived = [_derive(secret, admin_api_key) for secret in app_secrets]
+        self._forms = derived[0]
+        # The last one signs, all are accepted: adding an app secret signs nobody out.
+        self._signer = URLSafeSerializer(derived[::-1], signer_kwargs={"digest_method": hashlib.sha256})
+
+    def begin(self, request: Request, response: Response, key: ApiKey, now: datetime) -> None:
+        """Sign this browser in with the key, for a week."""
+        ends = int((now + LIFETIME).timestamp())
+        value = self._signer.dumps([key.id, secrets.token_urlsafe(16), ends])
+        _set_cookie(request, response, _SESSION, str(value), LIFETIME)
+
+    def end(self, request: Request, response: Response) -> None:
+        """Sign this browser out."""
+        _set_cookie(request, response, _SESSION, "", timedelta(0))
+
+    def read(self, request: Request, connection: Connection, now: datetime) -> Session | None:
+        """Who is signed in; None when nobody is, the week is over or the key was revoked."""
+        try:
+            key_id, nonce, ends = self._signer.loads(request.cookies.get(_SESSION, ""))
+        except (BadSignature, ValueError):
+            return None
+        key = OPERATOR if key_id == OPERATOR.id else _key(connection, key_id)
+        if now.timestamp() >= ends or key is None or not is_enough(key.role, "viewer"):
+            return None
+        return Session(key, nonce)
+
+    def visit(self, request: Request, response: Response | None = None) -> str:
+        """What stands in for a session in the sign-in form; with a response the browser is told to keep it."""
+        nonce = request.cookies.get(_VISIT, "") or secrets.token_urlsafe(16)
+        if response is not None:
+            _set_cookie(request, response, _VISIT, nonce, timedelta(hours=12))
+        return nonce
+
+    def form_token(self, nonce: str) -> str:
+        """What a form of ours carries, for this session or visit alone."""
+        return hmac.new(self._forms, f"form {nonce}".encode(), hashlib.sha256).hexdigest()
+
+    def is_our_form(self, nonce: str, token: str) -> bool:
+        """Whether the form was made for this session or visit."""
+        return bool(nonce) and hmac.compare_digest(self.form_token(nonce).encode(), token.encode())
+
+
+def _key(connection: Connection, key_id: int) -> ApiKey | None:
+    held = (key for key in api_keys.list_keys(connection) if key.id == key_id)
+    return next((key for key in held if key.revoked_at is None), None)
+
+
+def _derive(app_secret: bytes, admin_api_key: str) -> bytes:
+    """A key of its own for this purpose; a new admin key ends every session."""
+    admin = hashlib.sha256(admin_api_key.encode()).digest()
+    return hmac.new(app_secret, _LABEL + admin, hashlib.sha256).digest()
+
+
+def _set_cookie(request: Request, response: Response, name: str, value: str, age: timedelta) -> None:
+    # A proxy we do not know may end TLS; believing its word here can only make the cookie stricter.
+    forwarded = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
+    response.set_cookie(
+        name,
+        value,
+        max_age=age,
+        secure=request.is_secure or forwarded == "https",
+        httponly=True,
+        samesite="Strict",
+    )
