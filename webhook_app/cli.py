@@ -256,8 +256,14 @@ webhook_app is running. Ctrl-C stops it; the data stays in {settings.data_dir}/.
   Admin API key   {settings.admin_api_key or "none: ADMIN_API_KEY is not set"}
   API docs        {public}/docs
 
-Try it:  webhook-app simulate --scenario outage   (in another terminal)
+Try it:  {_shown_command()} simulate --scenario outage   (in another terminal)
 """)
+
+
+def _shown_command() -> str:
+    """This command as it can be typed here."""
+    path = Path(sys.argv[0])
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
 
 if __name__ == "__main__":

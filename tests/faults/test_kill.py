@@ -94,7 +94,7 @@ class Sender:
         while not self._stop.is_set():
             message_id = f"wamid.{self._name}.{serial}"
             try:
-                answer = post(self._port, body(status(message_id, "sent", int(time.time()))))
+                answer = post(self._port, body(status(message_id, "sent", 1_793_000_000 + serial)))
             except (OSError, http.client.HTTPException):
                 answer = 0
             if answer == 200:

@@ -72,7 +72,9 @@ def test_an_attempt_is_counted_under_the_template_of_its_sent_whichever_came_fir
     sent = status("wamid.A", "sent", now - timedelta(seconds=5), biz_opaque_callback_data="template=promo")
     writer.store([Delivery(body(failed))], now)
     writer.store([Delivery(body(sent))], now)
-    counted = "SELECT template, sum(attempts)::int FROM minute_counts JOIN series s ON s.id = series_id GROUP BY 1"
+    counted = (
+        "SELECT template, sum(attempts)::int FROM minute_counts JOIN series s ON s.id = series_id GROUP BY 1"
+    )
     assert sorted(rows(engine, counted)) == [("", 0), ("promo", 1)]
 
 

@@ -12,7 +12,10 @@ CONTACT, OTHER, NUMBER = "12025550117", "12025550118", "590238114470021"
 
 @pytest.fixture
 def automatic(now):
-    evidence = (Evidence(now - timedelta(days=1), "wamid.1", 131026, "spring"), Evidence(now, "wamid.2", 131026))
+    evidence = (
+        Evidence(now - timedelta(days=1), "wamid.1", 131026, "spring"),
+        Evidence(now, "wamid.2", 131026),
+    )
     return Suppression(
         contact=CONTACT,
         phone_number_id=NUMBER,
@@ -32,7 +35,9 @@ def put(connection, now, contact=CONTACT, **more):
 
 def test_what_is_put_is_read_back_with_its_change(connection, now):
     until = now + timedelta(days=1)
-    row = put(connection, now, scope="marketing", until=until, note="asked by phone", seen_as="+1 202 555 0117")
+    row = put(
+        connection, now, scope="marketing", until=until, note="asked by phone", seen_as="+1 202 555 0117"
+    )
     assert suppressions.get(connection, CONTACT) == [row]
     [change] = suppressions.history(connection, CONTACT)
     assert (change.seq, change.action, change.actor, change.note) == (1, "suppress", "ops", "asked by phone")
@@ -81,7 +86,11 @@ def test_active_leaves_out_what_ran_out_and_other_numbers(connection, now):
 
     assert found([CONTACT], NUMBER) == [(CONTACT, "manual", ""), (CONTACT, "hard", NUMBER)]
     assert found([CONTACT], "3") == [(CONTACT, "manual", "")]
-    assert found([CONTACT], None) == [(CONTACT, "manual", ""), (CONTACT, "hard", "2"), (CONTACT, "hard", NUMBER)]
+    assert found([CONTACT], None) == [
+        (CONTACT, "manual", ""),
+        (CONTACT, "hard", "2"),
+        (CONTACT, "hard", NUMBER),
+    ]
     assert found([OTHER], NUMBER) == [(OTHER, "manual", "")]
     assert found([OTHER], NUMBER, now + timedelta(minutes=1)) == []
     assert found([], NUMBER) == []
@@ -154,7 +163,9 @@ def test_concurrent_writers_leave_no_gap(engine, now):
             with engine.begin() as connection:
                 put(connection, now, f"{worker}202555{i:04}")
                 if i % 3 == 0:
-                    suppressions.lift(connection, f"{worker}202555{i:04}", None, None, None, actor="ops", now=now)
+                    suppressions.lift(
+                        connection, f"{worker}202555{i:04}", None, None, None, actor="ops", now=now
+                    )
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(write, (1, 2, 3)))

@@ -1,4 +1,7 @@
-"""The application on a database of the test's own, with a key for every role."""
+"""The application on a database of the test's own, with a key for every role.
+
+Every answer under /v1 is held against what /openapi.json says of it.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,7 +9,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 from sqlalchemy import Engine
+from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from webhook_app.app import create_app
@@ -26,10 +31,25 @@ class Api:
     def __init__(self, client: FlaskClient, keys: dict[str, str]) -> None:
         self.client = client
         self.keys = keys
+        self.document = client.get("/openapi.json").json
 
     def ask(self, method: str, path: str, *, role: str = "admin", **more: Any) -> TestResponse:
         headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
-        return self.client.open(path, method=method, headers=headers, **more)
+        response = self.client.open(path, method=method, headers=headers, **more)
+        self._hold_against_document(response)
+        return response
+
+    def _hold_against_document(self, response: TestResponse) -> None:
+        routes = self.client.application.url_map.bind("localhost")
+        try:
+            endpoint, _ = routes.match(response.request.path, response.request.method)
+        except HTTPException:
+            return
+        operations = [held for methods in self.document["paths"].values() for held in methods.values()]
+        (operation,) = (held for held in operations if f"api.{held['operationId']}" == endpoint)
+        described = operation["responses"][str(response.status_code)]
+        schema = described["content"]["application/json"]["schema"]
+        Draft202012Validator(schema | {"components": self.document["components"]}).validate(response.json)
 
     def get(self, path: str, **more: Any) -> TestResponse:
         return self.ask("GET", path, **more)
@@ -75,10 +95,19 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
+def operator() -> dict[str, str]:
+    """The headers of whoever set ADMIN_API_KEY."""
+    return {"Authorization": f"Bearer {ADMIN_KEY}"}
+
+
+@pytest.fixture
 def keys(engine: Engine, now: Any) -> dict[str, str]:
     """A key of each role, named after it."""
     with engine.begin() as connection:
-        return {role: api_keys.create(connection, role, role, now).secret for role in ("sender", "viewer", "admin")}
+        return {
+            role: api_keys.create(connection, role, role, now).secret
+            for role in ("sender", "viewer", "admin")
+        }
 
 
 @pytest.fixture

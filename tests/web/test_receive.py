@@ -42,10 +42,8 @@ def stored(engine: Engine) -> int:
 
 
 def test_the_handshake_echoes_the_challenge_byte_for_byte(client: FlaskClient) -> None:
-    answer = client.get(
-        "/webhook",
-        query_string={"hub.challenge": "<b>1158&x</b>", "hub.verify_token": "tökén", "hub.mode": "subscribe"},
-    )
+    query = {"hub.challenge": "<b>1158&x</b>", "hub.verify_token": "tökén", "hub.mode": "subscribe"}
+    answer = client.get("/webhook", query_string=query)
     assert (answer.status_code, answer.text, answer.mimetype) == (200, "<b>1158&x</b>", "text/plain")
 
 

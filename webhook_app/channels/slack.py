@@ -16,6 +16,7 @@ TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 
 _HEADER_LENGTH = 150  # Slack's limit of a header block
 _FACT_LENGTH = 550  # a section takes 3000 characters, and escaping makes five of one at worst
+_TEXT_LENGTH = 6000
 _LONGEST_PAUSE_S = 3600.0
 
 _PERMANENT = {
@@ -44,6 +45,10 @@ class SlackWebhook:
         except httpx.HTTPError as fault:
             raise SendError(f"Slack cannot be reached ({type(fault).__name__})", permanent=False) from fault
         _judge(answer)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._client.close()
 
 
 def _judge(answer: httpx.Response) -> None:
@@ -74,7 +79,11 @@ def payload(message: AlertText) -> dict[str, Any]:
     footer = {"type": "mrkdwn", "text": _escape(_cut(message.footer, _FACT_LENGTH))}
     blocks.append({"type": "context", "elements": [footer]})
     facts = [f"{label}: {_cut(text, _FACT_LENGTH)}" for label, text in message.facts]
-    return {"text": _escape("\n".join([message.headline, *facts])), "blocks": blocks, "unfurl_links": False}
+    return {
+        "text": _escape(_cut("\n".join([message.headline, *facts]), _TEXT_LENGTH)),
+        "blocks": blocks,
+        "unfurl_links": False,
+    }
 
 
 def _header(headline: str) -> str:

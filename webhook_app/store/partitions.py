@@ -14,7 +14,8 @@ def ensure(connection: Connection, now: datetime, *, days_back: int = 8, days_ah
     """Create what is missing from `days_back` days ago to `days_ahead` days from now; returns the new names."""
     made = []
     for table, step in PARTITIONED.items():
-        first, last = (now + timedelta(days=offset) for offset in (-days_back, days_ahead))
+        back = 1 if table in _TIME_COLUMN else days_back  # raw bodies always come in today's
+        first, last = now - timedelta(days=back), now + timedelta(days=days_ahead)
         existing = {name for name, _ in partitions(connection, table)}
         start = _floor(first.date(), step)
         while start <= last.date():

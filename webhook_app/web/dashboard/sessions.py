@@ -16,12 +16,13 @@ from sqlalchemy import Connection
 
 from webhook_app.store import api_keys
 from webhook_app.store.api_keys import ApiKey
-from webhook_app.web.auth import OPERATOR, is_enough
+from webhook_app.web.auth import Keyring, is_enough
 
 LIFETIME = timedelta(days=7)
 
 _SESSION = "webhook_app_session"
 _VISIT = "webhook_app_visit"
+_OPERATOR_ID = 0  # no row of the table has it: the key in ADMIN_API_KEY
 _LABEL = b"webhook_app dashboard sessions, 1"
 
 
@@ -39,7 +40,9 @@ class Session(Struct, frozen=True):
 class Sessions:
     """Makes and reads the cookies. Its secrets come from settings that every process and host has."""
 
-    def __init__(self, app_secrets: Sequence[bytes], admin_api_key: str) -> None:
+    def __init__(self, app_secrets: Sequence[bytes], admin_api_key: str, keyring: Keyring) -> None:
+        self._admin_api_key = admin_api_key
+        self._keyring = keyring
         derived = [_derive(secret, admin_api_key) for secret in app_secrets]
         self._forms = derived[0]
         # The last one signs, all are accepted: adding an app secret signs nobody out.
@@ -61,17 +64,18 @@ class Sessions:
             key_id, nonce, ends = self._signer.loads(request.cookies.get(_SESSION, ""))
         except (BadSignature, ValueError):
             return None
-        key = OPERATOR if key_id == OPERATOR.id else _key(connection, key_id)
+        key = self._operator(now) if key_id == _OPERATOR_ID else _key(connection, key_id)
         if now.timestamp() >= ends or key is None or not is_enough(key.role, "viewer"):
             return None
         return Session(key, nonce)
 
-    def visit(self, request: Request, response: Response | None = None) -> str:
-        """What stands in for a session in the sign-in form; with a response the browser is told to keep it."""
-        nonce = request.cookies.get(_VISIT, "") or secrets.token_urlsafe(16)
-        if response is not None:
-            _set_cookie(request, response, _VISIT, nonce, timedelta(hours=12))
-        return nonce
+    def visit(self, request: Request) -> str:
+        """What stands in for a session before there is one, in the sign-in form."""
+        return request.cookies.get(_VISIT, "") or secrets.token_urlsafe(16)
+
+    def keep_visit(self, request: Request, response: Response, nonce: str) -> None:
+        """Have the browser send the same `visit` with the form."""
+        _set_cookie(request, response, _VISIT, nonce, timedelta(hours=12))
 
     def form_token(self, nonce: str) -> str:
         """What a form of ours carries, for this session or visit alone."""
@@ -80,6 +84,9 @@ class Sessions:
     def is_our_form(self, nonce: str, token: str) -> bool:
         """Whether the form was made for this session or visit."""
         return bool(nonce) and hmac.compare_digest(self.form_token(nonce).encode(), token.encode())
+
+    def _operator(self, now: datetime) -> ApiKey | None:
+        return self._keyring.find(self._admin_api_key, now)
 
 
 def _key(connection: Connection, key_id: int) -> ApiKey | None:

@@ -1,0 +1,145 @@
+"""The message must answer, without looking anything up: what, for whom, since when, how bad, what to do."""
+
+import io
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from tests.channels.notifications import FIGURES, NOW, NUMBER, SINCE, UNDELIVERABLE, notification
+from webhook_app.channels import SendError
+from webhook_app.channels.alert_text import compose, describe_group, duration, number, percent, plain
+from webhook_app.channels.log import LogChannel
+from webhook_app.channels.notification import Notification
+
+
+def facts(told: Notification) -> dict[str, str]:
+    return dict(compose(told).facts)
+
+
+def test_a_firing_alert_answers_every_question_of_three_in_the_morning() -> None:
+    message = compose(notification())
+    assert message.headline == (
+        f"WARNING: 131026 Message undeliverable, business number {NUMBER}: 3.85 % of messages fail"
+    )
+    assert message.facts == (
+        (
+            "What broke",
+            "131026 Message undeliverable (unreachable). The person cannot be reached on WhatsApp.",
+        ),
+        (
+            "For whom",
+            (
+                f"business number {NUMBER}; 38 contacts; 82.5 % of the failures are template order_update to BR"
+                f" from business number {NUMBER}"
+            ),
+        ),
+        ("Since", "2026-11-20 03:14 UTC (25 min)"),
+        (
+            "How bad",
+            "40 of 1 040 messages failed in 15 min: 3.85 % (95 % interval 2.84 % to 5.2 %); the threshold is 2 %",
+        ),
+        ("What to do", "Do not send it again. Clean the list."),
+        ("Often misread", "It does not mean blocked."),
+        ("Messages to look at", "wamid.A, wamid.B"),
+    )
+    assert message.links == (
+        ("Open the alert", "https://alerts.example/alerts/12"),
+        ("Runbook", "https://wiki.example/131026"),
+    )
+    assert message.footer == "Rule failure-rate-per-code, alert 12. Above the threshold."
+
+
+def test_a_resolved_alert_says_how_long_it_lasted_and_how_it_ended() -> None:
+    calm = replace(FIGURES, failures=3, attempts=1000, rate=0.003, low=0.001, high=0.0088)
+    message = compose(
+        notification(reason="resolved", resolved_at=SINCE + timedelta(minutes=130), figures=calm)
+    )
+    assert message.headline == (
+        f"Resolved: 131026 Message undeliverable, business number {NUMBER}, after 2 h 10 min"
+    )
+    told = dict(message.facts)
+    assert told["Lasted"] == "2 h 10 min, from 2026-11-20 03:14 UTC to 2026-11-20 05:24 UTC"
+    assert told["Now"].startswith("3 of 1 000 messages failed in 15 min: 0.3 %")
+    assert told["At its worst"] == "8 %"
+    assert "What to do" not in told
+
+
+def test_a_reminder_says_that_it_is_one() -> None:
+    assert compose(notification(reason="repeated")).headline.startswith("Still firing (warning): 131026")
+
+
+def test_a_group_without_code_names_the_code_that_carries_most_and_lists_the_others() -> None:
+    other = replace(UNDELIVERABLE, code=131042, title="Payment issue", failures=5)
+    told = notification(group={"phone_number_id": NUMBER}, codes=(UNDELIVERABLE, other))
+    assert f"business number {NUMBER}, mostly 131026 Message undeliverable" in compose(told).headline
+    assert facts(told)["Also"] == "131042 Payment issue: 5"
+
+
+def test_an_empty_window_is_told_as_one() -> None:
+    silent = replace(FIGURES, attempts=0, failures=0, rate=0.0)
+    assert facts(notification(figures=silent))["How bad"] == "no messages in the last 15 min"
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    told = notification(codes=(), slice=None, samples=(), contacts=0, link="", runbook="")
+    assert compose(told).links == ()
+    assert facts(told).keys() == {"For whom", "Since", "How bad"}
+    assert facts(told)["For whom"] == f"business number {NUMBER}"
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ({}, "all messages"),
+        ({"code": 1}, "all messages"),
+        ({"template": ""}, "no template"),
+        ({"country": "DE", "template": "t"}, "template t, country DE"),
+    ],
+    ids=str,
+)
+def test_groups_are_told_in_words(group: dict[str, str | int], words: str) -> None:
+    assert describe_group(group) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "less than a minute"),
+        (59, "less than a minute"),
+        (60, "1 min"),
+        (3660, "1 h 1 min"),
+        (86_400, "1 d"),
+        (97_260, "1 d 3 h"),
+    ],
+)
+def test_durations_are_told_in_their_two_largest_units(seconds: int, words: str) -> None:
+    assert duration(timedelta(seconds=seconds)) == words
+
+
+def test_numbers_are_grouped_and_shares_are_short() -> None:
+    assert number(1_234_567) == "1 234 567"
+    assert (percent(0.03846), percent(1.0), percent(0.0)) == ("3.85 %", "100 %", "0 %")
+
+
+def test_the_log_channel_writes_the_same_message_as_lines() -> None:
+    stream = io.StringIO()
+    LogChannel(stream).send(notification())
+    assert stream.getvalue() == plain(compose(notification())) + "\n\n"
+    assert "\n  What to do: Do not send it again." in stream.getvalue()
+
+
+@dataclass
+class Broken(io.StringIO):
+    fault: Exception
+
+    def write(self, text: str, /) -> int:
+        raise self.fault
+
+
+@pytest.mark.parametrize("fault", [BrokenPipeError("gone"), ValueError("closed")], ids=str)
+def test_a_stream_that_is_gone_is_worth_another_try(fault: Exception) -> None:
+    with pytest.raises(SendError) as raised:
+        LogChannel(Broken(fault)).send(notification(at=NOW))
+    assert not raised.value.permanent

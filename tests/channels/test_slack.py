@@ -1,0 +1,132 @@
+"""What Slack's answers mean, told by a real server on loopback, and what Slack is shown."""
+
+import json
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from tests.channels.fake_slack import Answer, FakeSlack, fake_slack
+from tests.channels.notifications import UNDELIVERABLE, notification
+from webhook_app.channels import SendError
+from webhook_app.channels.alert_text import AlertText, compose
+from webhook_app.channels.slack import SlackWebhook, payload
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    with fake_slack() as server:
+        yield server
+
+
+@pytest.fixture
+def channel(slack: FakeSlack) -> Iterator[SlackWebhook]:
+    made = SlackWebhook(slack.url, httpx.Timeout(0.3))
+    yield made
+    made.close()
+
+
+def refusal(channel: SlackWebhook) -> SendError:
+    with pytest.raises(SendError) as raised:
+        channel.send(notification())
+    return raised.value
+
+
+def test_the_message_is_posted_as_json_once(slack: FakeSlack, channel: SlackWebhook) -> None:
+    channel.send(notification())
+    assert slack.posted == [payload(compose(notification()))]
+
+
+@pytest.mark.parametrize(
+    ("answer", "permanent", "retry_after"),
+    [
+        (Answer(429, "rate_limited", "30"), False, 30.0),
+        (Answer(429, "rate_limited"), False, None),
+        (Answer(429, "rate_limited", "Wed, 21 Oct 2026 07:28:00 GMT"), False, None),
+        (Answer(429, "rate_limited", "999999"), False, 3600.0),
+        (Answer(500, "rollup_error"), False, None),
+        (Answer(503, ""), False, None),
+        (Answer(302, ""), False, None),
+        (Answer(408, ""), False, None),
+        (Answer(200, "missing_text_or_fallback_or_attachments"), False, None),
+        (Answer(200, ""), False, None),
+        (Answer(201, "ok"), False, None),
+        (Answer(400, "invalid_payload"), True, None),
+        (Answer(400, "user_not_found"), True, None),
+        (Answer(403, "action_prohibited"), True, None),
+        (Answer(404, "no_service"), True, None),
+        (Answer(404, "channel_not_found"), True, None),
+        (Answer(410, "channel_is_archived"), True, None),
+    ],
+    ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
+)
+def test_an_answer_that_is_not_ok_says_whether_to_try_again(
+    slack: FakeSlack, channel: SlackWebhook, answer: Answer, permanent: bool, retry_after: float | None
+) -> None:
+    slack.answers.append(answer)
+    fault = refusal(channel)
+    assert (fault.permanent, fault.retry_after) == (permanent, retry_after)
+    assert f"{answer.status} {answer.body!r}" in str(fault)
+
+
+def test_an_answer_that_does_not_come_is_given_up_in_time_and_tried_again(
+    slack: FakeSlack, channel: SlackWebhook
+) -> None:
+    slack.answers.append(Answer(hang=True))
+    fault = refusal(channel)
+    assert (fault.permanent, str(fault)) == (False, "Slack cannot be reached (ReadTimeout)")
+    channel.send(notification())
+
+
+def test_a_server_that_is_not_there_is_tried_again() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        channel = SlackWebhook(f"http://127.0.0.1:{unused.getsockname()[1]}/services/secret")
+        fault = refusal(channel)
+        channel.close()
+    assert not fault.permanent
+    assert "secret" not in str(fault)
+
+
+@pytest.mark.parametrize("url", ["hooks.slack.com/services/secret", "https://host:port/secret"])
+def test_an_address_that_cannot_be_one_is_final_and_not_told(url: str) -> None:
+    channel = SlackWebhook(url)
+    fault = refusal(channel)
+    channel.close()
+    assert fault.permanent
+    assert "secret" not in str(fault)
+
+
+def test_everything_the_text_says_is_shown_and_in_the_fallback() -> None:
+    message = compose(notification())
+    shown = payload(message)
+    assert shown["blocks"][0]["text"]["text"] == message.headline
+    for _, text in message.facts:
+        assert text in json.dumps(shown["blocks"], ensure_ascii=False)
+        assert text in shown["text"]
+    assert "<https://alerts.example/alerts/12|Open the alert>" in json.dumps(shown)
+
+
+def test_no_text_becomes_a_link_or_calls_the_channel() -> None:
+    rude = replace(UNDELIVERABLE, title="<!channel>", meaning="a & b <https://x.example|y>")
+    shown = json.dumps(payload(compose(notification(codes=(rude,)))))
+    assert "<!channel>" not in shown
+    assert "&lt;!channel&gt;" in shown
+    assert "a &amp; b &lt;https://x.example|y&gt;" in shown
+
+
+def test_a_link_cannot_break_out_of_its_brackets() -> None:
+    shown = json.dumps(payload(compose(notification(runbook="https://wiki.example/a|b>c&d"))))
+    assert "<https://wiki.example/a%7Cb%3Ec&amp;d|Runbook>" in shown
+
+
+@pytest.mark.parametrize("text", ["x" * 9000, "&" * 9000, "<>" * 4500], ids=lambda text: text[:2])
+def test_no_text_is_longer_than_slack_takes(text: str) -> None:
+    shown = payload(AlertText(text, (("Label", text),), (), text))
+    header, section, context = shown["blocks"]
+    assert len(header["text"]["text"]) <= 150
+    assert len(section["text"]["text"]) <= 3000
+    assert len(context["elements"][0]["text"]) <= 3000
+    assert len(shown["text"]) <= 40_000

@@ -1,0 +1,73 @@
+"""/static: our style sheet and scripts, and plotly.js from the installed package. Nothing comes from another host.
+
+Addresses carry a version, so browsers may keep every answer for good.
+"""
+
+import hashlib
+import time
+import zlib
+from importlib import resources
+from importlib.metadata import version
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import NotFound
+
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_OWN = ("dashboard.css", "dashboard.js", "charts.js", "sign_in.js", "icon.svg")
+_PLOTLY = "plotly.min.js"
+_STEP = 2**16
+
+_HEADERS = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Vary": "Accept-Encoding",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Assets:
+    """The files by name, packed once per process; the big one only when somebody asks for it."""
+
+    def __init__(self) -> None:
+        static = resources.files("webhook_app.web").joinpath("static")
+        self._files = {name: static.joinpath(name).read_bytes() for name in _OWN}
+        self._packed: dict[str, bytes] = {}
+        self._versions = {name: hashlib.sha256(held).hexdigest()[:12] for name, held in self._files.items()}
+        self._versions[_PLOTLY] = version("plotly")
+
+    def url(self, name: str) -> str:
+        """The address templates link to."""
+        return f"/static/{name}?v={self._versions[name]}"
+
+    def respond(self, name: str) -> Response:
+        """The file, packed for whoever can unpack it."""
+        if name not in self._versions:
+            raise NotFound
+        kind = _TYPES[name.rpartition(".")[2]] + "; charset=utf-8"
+        if "gzip" not in request.accept_encodings:
+            return Response(self._read(name), content_type=kind, headers=_HEADERS)
+        if name not in self._packed:
+            self._packed[name] = _pack(self._read(name))
+        return Response(self._packed[name], content_type=kind, headers=_HEADERS | {"Content-Encoding": "gzip"})
+
+    def _read(self, name: str) -> bytes:
+        if name == _PLOTLY:
+            return resources.files("plotly").joinpath("package_data", _PLOTLY).read_bytes()
+        return self._files[name]
+
+
+def add_assets(blueprint: Blueprint) -> Assets:
+    """Serve them, and let templates ask for their addresses."""
+    assets = Assets()
+    blueprint.add_url_rule("/static/<name>", "asset", assets.respond)
+    blueprint.app_template_global("asset")(assets.url)
+    return assets
+
+
+def _pack(body: bytes) -> bytes:
+    """gzip in small steps: other requests of this worker go on between them."""
+    packer = zlib.compressobj(6, wbits=31)
+    parts = []
+    for start in range(0, len(body), _STEP):
+        parts.append(packer.compress(body[start : start + _STEP]))
+        time.sleep(0)
+    return b"".join([*parts, packer.flush()])

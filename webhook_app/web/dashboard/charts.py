@@ -1,0 +1,146 @@
+"""Failure rates over time as the pages draw them: shares of the last quarter of an hour, so that lines and alerts agree.
+
+Plain values; what they look like is static/charts.js' business.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from webhook_app.store import counts
+from webhook_app.store.alerts import Alert
+from webhook_app.store.counts import EVERYTHING, Filters
+from webhook_app.store.window_counts import CLASSES
+from webhook_app.web.dashboard.wording import CLASSES as CLASS_NAMES
+from webhook_app.web.dashboard.wording import code_name
+
+_MINUTE = timedelta(minutes=1)
+_WINDOW_MINUTES = 15
+_MAX_MINUTES = 3 * 24 * 60
+_AROUND_MINUTES = 60  # shown before an alert began
+
+
+class Line(Struct, frozen=True):
+    """One kind of failure. `kind` chooses the colour; a rate is None where nothing was attempted."""
+
+    name: str
+    kind: str
+    failures: list[int]
+    rates: list[float | None]
+
+
+class Band(Struct, frozen=True):
+    """A stretch of time in which an alert was pending or firing."""
+
+    start: str
+    end: str
+    kind: str
+    label: str
+
+
+class Chart(Struct, frozen=True):
+    """Everything at the moments `at`: UTC, each the last minute of its window."""
+
+    at: list[str]
+    attempts: list[int]
+    lines: list[Line]
+    bands: list[Band]
+    threshold: float | None
+    window_minutes: int
+
+    def rows(self, count: int) -> list[dict[str, Any]]:
+        """About `count` of the moments, the last one first, for reading instead of looking."""
+        step = max(len(self.at) // count, 1)
+        return [
+            {
+                "at": self.at[place],
+                "attempts": self.attempts[place],
+                "lines": [(line.failures[place], line.rates[place]) for line in self.lines],
+            }
+            for place in range(len(self.at) - 1, -1, -step)
+        ]
+
+
+def recent(
+    connection: Connection, hours: int, alerts: Sequence[Alert], threshold: float | None, now: datetime
+) -> Chart:
+    """All messages of the last hours, with the alerts of that time."""
+    _, end = counts.window(now, 0)
+    start = end - timedelta(hours=hours)
+    points, step, window = _points(connection, start, end, _WINDOW_MINUTES, EVERYTHING)
+    bands = [band for alert in alerts for band in _bands(alert, start, end, pending=False)]
+    return _chart(points, step, window, list(CLASSES), bands, threshold)
+
+
+def around(connection: Connection, alert: Alert, now: datetime) -> Chart:
+    """The messages of the alert's group, from an hour before it began until it was over, or its last three days."""
+    _, end = counts.window(min(alert.resolved_at + timedelta(minutes=30), now) if alert.resolved_at else now, 0)
+    start = alert.started_at.replace(second=0, microsecond=0) - timedelta(minutes=_AROUND_MINUTES)
+    start = max(start, end - timedelta(minutes=_MAX_MINUTES))
+    filters = Filters(**alert.group)  # type: ignore[arg-type]  # a code is a number, everything else a text
+    points, step, window = _points(connection, start, end, alert.window_minutes or _WINDOW_MINUTES, filters)
+    kinds = list(CLASSES) if filters.code is None else [code_name(filters.code)]
+    return _chart(points, step, window, kinds, _bands(alert, start, end, pending=True), alert.threshold)
+
+
+def _points(
+    connection: Connection, start: datetime, end: datetime, window: int, filters: Filters
+) -> tuple[list[dict[str, Any]], int, int]:
+    """The series from one window before `start`, its step and its window, both in minutes."""
+    minutes = (end - start) // _MINUTE
+    step = next(step for step in (1, 5, 15) if minutes // step <= 360 or step == 15)
+    window = max(window // step, 1) * step
+    first = end - timedelta(minutes=-(-(minutes + window) // step) * step)
+    return counts.series(connection, first, end, step, filters), step, window
+
+
+def _chart(
+    points: list[dict[str, Any]],
+    step: int,
+    window: int,
+    kinds: list[str],
+    bands: list[Band],
+    threshold: float | None,
+) -> Chart:
+    width = window // step
+    attempts = _trailing([point["attempts"] for point in points], width)
+    lines = []
+    for kind in kinds:
+        own = [point["classes"][kind] if kind in CLASSES else point["failures"] for point in points]
+        failures = _trailing(own, width)
+        lines.append(Line(CLASS_NAMES.get(kind, kind), _colour(kind), failures, _rates(failures, attempts)))
+    last_minute = timedelta(minutes=step - 1)
+    at = [_spell(point["at"] + last_minute) for point in points[width:]]
+    return Chart(at, attempts, lines, bands, threshold, window)
+
+
+def _colour(kind: str) -> str:
+    return kind if kind in CLASSES else "code"
+
+
+def _trailing(values: list[int], width: int) -> list[int]:
+    """For each value but the first `width` the sum of the `width` that end with it."""
+    return [sum(values[end - width : end]) for end in range(width + 1, len(values) + 1)]
+
+
+def _rates(failures: list[int], attempts: list[int]) -> list[float | None]:
+    return [min(f / a, 1.0) if a else None for f, a in zip(failures, attempts, strict=True)]
+
+
+def _bands(alert: Alert, start: datetime, end: datetime, *, pending: bool) -> list[Band]:
+    over = alert.resolved_at or end
+    spans = [(alert.started_at, alert.fired_at or over, "pending")] if pending else []
+    if alert.fired_at is not None:
+        spans.append((alert.fired_at, over, "firing"))
+    return [
+        Band(_spell(max(first, start)), _spell(min(last, end)), kind, f"{kind}: {alert.rule}")
+        for first, last, kind in spans
+        if last > start and first < end
+    ]
+
+
+def _spell(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"

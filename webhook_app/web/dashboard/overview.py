@@ -1,0 +1,169 @@
+"""Everything the first page shows, read once and bounded by its windows. No HTML."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from webhook_app.rules.alerting import Rule
+from webhook_app.rules.failure_rate import Rate, measure
+from webhook_app.store import alerts, books, counts, notifications, overview, quarantine, scheduler_state
+from webhook_app.store.books import Totals
+from webhook_app.store.overview import Statuses
+from webhook_app.store.window_counts import SeriesKey, WindowCounts, is_failure
+from webhook_app.web.dashboard.alert_view import AlertView, view, worst_first
+from webhook_app.web.dashboard.state import Facts, Notice, State, notices_of, state_of
+from webhook_app.whatsapp.error_codes import ErrorCode, explain
+
+WINDOW_MINUTES = 15
+_BEFORE_MINUTES = 60
+_PULSE_MINUTES = 30
+_CODES = 8
+_PLACES = 3
+_SLICED = ("template", "country", "phone_number_id")
+_MINUTE = timedelta(minutes=1)
+
+
+class CodeRow(Struct, frozen=True):
+    """Messages that failed with one code. `mostly`: the slice most of them belong to, and its share."""
+
+    code: int
+    entry: ErrorCode
+    failures: int
+    rate: float
+    mostly: dict[str, str]
+    share: float
+
+
+class PlaceRow(Struct, frozen=True):
+    """One template, country or business number and how it fares."""
+
+    dimension: str
+    value: str
+    rate: Rate
+
+
+class Pulse(Struct, frozen=True):
+    """Whether webhooks come, and whether all of them are accounted for. `minutes`: statuses, the oldest first."""
+
+    minutes: list[int]
+    last_received_at: datetime | None
+    totals: Totals
+    quarantined: int
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """The page."""
+
+    now: datetime
+    is_new: bool
+    state: State
+    notices: list[Notice]
+    alerts: list[AlertView]
+    rate: Rate
+    classes: dict[str, int]
+    statuses: Statuses
+    codes: list[CodeRow]
+    more_codes: int
+    places: list[PlaceRow]
+    pulse: Pulse
+
+
+def read_overview(
+    connection: Connection, rules: Mapping[str, Rule], evaluate_seconds: float, now: datetime
+) -> Overview:
+    """The state of things at this moment."""
+    start, end = counts.window(now, WINDOW_MINUTES)
+    window = counts.read_window(connection, start, end)
+    flow = overview.statuses_by_minute(connection, start - timedelta(minutes=_BEFORE_MINUTES), end)
+    rate = measure(sum(window.attempts.values()), window.failures(is_failure))
+    open_alerts = worst_first(alerts.open_alerts(connection))
+    facts = _facts(connection, rate, flow, [alert.state for alert in open_alerts], evaluate_seconds, now)
+    notices = notices_of(facts)
+    codes = _codes(window, rate.attempts)
+    return Overview(
+        now=now,
+        is_new=facts.is_new,
+        state=state_of(facts, notices),
+        notices=notices,
+        alerts=[view(alert, rules, now) for alert in open_alerts],
+        rate=rate,
+        classes=window.failures_by_class(),
+        statuses=_sum(flow, start),
+        codes=codes[:_CODES],
+        more_codes=len(codes[_CODES:]),
+        places=_places(window),
+        pulse=_pulse(facts, flow, end),
+    )
+
+
+def _facts(
+    connection: Connection,
+    rate: Rate,
+    flow: dict[datetime, Statuses],
+    states: list[str],
+    evaluate_seconds: float,
+    now: datetime,
+) -> Facts:
+    start, _ = counts.window(now, WINDOW_MINUTES)
+    jobs = {job.job: job for job in scheduler_state.job_states(connection)}
+    return Facts(
+        now=now,
+        firing=states.count("firing"),
+        pending=states.count("pending"),
+        attempts=rate.attempts,
+        failures=rate.failures,
+        totals=books.totals(connection),
+        last_received_at=overview.last_received_at(connection, now),
+        last_status_at=max((at for at, statuses in flow.items() if statuses.total), default=None),
+        statuses_before=sum(statuses.total for at, statuses in flow.items() if at < start),
+        evaluated=jobs.get("evaluate"),
+        evaluate_seconds=evaluate_seconds,
+        quarantined=quarantine.count_open(connection),
+        refused=overview.refused_by_kind(connection, now),
+        backlog=notifications.backlog(connection),
+    )
+
+
+def _codes(window: WindowCounts, attempts: int) -> list[CodeRow]:
+    """Every code of the window, the most frequent first."""
+    found = window.failures_by(lambda mark: (mark.code,), lambda _: True).most_common()
+    return [_code_row(window, int(code), failures, attempts) for (code,), failures in found]
+
+
+def _code_row(window: WindowCounts, code: int, failures: int, attempts: int) -> CodeRow:
+    by_slice = window.failures_by(lambda mark: _slice(mark.series), lambda counted: counted == code)
+    leading, of_it = max(by_slice.items(), key=lambda item: (item[1], item[0]))
+    mostly = dict(zip(_SLICED, map(str, leading), strict=True))
+    rate = measure(attempts, failures).rate if attempts else 1.0
+    return CodeRow(code, explain(code), failures, rate, mostly, of_it / failures)
+
+
+def _slice(series: SeriesKey) -> tuple[str, ...]:
+    return tuple(getattr(series, name) for name in _SLICED)
+
+
+def _places(window: WindowCounts) -> list[PlaceRow]:
+    """The worst hit of each dimension, as far as anything failed there."""
+    rows = []
+    for dimension in _SLICED:
+        groups = window.by_group((dimension,), is_failure)
+        hit = [(str(key[0]), count) for key, count in groups.items() if count.failures]
+        hit.sort(key=lambda item: (-item[1].failures, item[0]))
+        rows += [
+            PlaceRow(dimension, value, measure(count.attempts, count.failures))
+            for value, count in hit[:_PLACES]
+        ]
+    return rows
+
+
+def _sum(flow: dict[datetime, Statuses], start: datetime) -> Statuses:
+    held = [statuses for at, statuses in flow.items() if at >= start]
+    return Statuses(*(sum(getattr(each, name) for each in held) for name in Statuses.__struct_fields__))
+
+
+def _pulse(facts: Facts, flow: dict[datetime, Statuses], end: datetime) -> Pulse:
+    moments = [end - _MINUTE * (_PULSE_MINUTES - place) for place in range(_PULSE_MINUTES)]
+    minutes = [flow.get(at, Statuses()).total for at in moments]
+    return Pulse(minutes, facts.last_received_at, facts.totals, facts.quarantined)
