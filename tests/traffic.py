@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from tests.factories import NUMBER, body, status
+from tests.factories import NUMBER, body, message, status
 from webhook_app.pipeline.ingest import BatchWriter, Delivery
 from webhook_app.store.engine import connect
 
@@ -29,6 +29,10 @@ class Traffic:
     def failed(self, messages: int, at: datetime, code: int, **more: Any) -> list[str]:
         """So many new messages that failed at `at` without having been sent."""
         return self._feed(messages, at, "failed", code=code, **more)
+
+    def wrote(self, message_id: str, at: datetime) -> None:
+        """A person wrote to us at `at`."""
+        self._writer.store([Delivery(body(messages=[message(message_id, at)]))], at)
 
     def close(self) -> None:
         self._writer.close()

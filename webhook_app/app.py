@@ -14,6 +14,7 @@ from webhook_app.store.engine import connect, make_engine
 from webhook_app.web import errors, openapi
 from webhook_app.web.api import ENDPOINTS, api_blueprint
 from webhook_app.web.auth import Keyring
+from webhook_app.web.dashboard.pages import dashboard_blueprint
 from webhook_app.web.docs import docs_blueprint
 from webhook_app.web.endpoints import Room
 from webhook_app.web.health import health_blueprint
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(receive_blueprint(ingest, settings.meta_app_secret, settings.meta_verify_token))
     room = Room(engine, settings, Keyring(engine, settings.admin_api_key), _clock)
     app.register_blueprint(api_blueprint(room))
+    app.register_blueprint(dashboard_blueprint(room))
     app.register_blueprint(
         docs_blueprint(openapi.document(ENDPOINTS, version("webhook-app"), settings.public_url))
     )

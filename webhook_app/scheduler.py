@@ -162,7 +162,8 @@ def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.E
         job.step(now)
     except Exception as fault:
         log.exception("job failed", job=job.name)
-        error = f"{type(fault).__name__}: {fault}"[:_ERROR_LENGTH]
+        first_line = str(fault).partition("\n")[0]  # SQLAlchemy's further lines hold the statement's values
+        error = f"{type(fault).__name__}: {first_line}"[:_ERROR_LENGTH]
     seconds = monotonic() - began
     try:
         with engine.begin() as connection:

@@ -12,12 +12,13 @@ from msgspec import Struct
 
 
 class Answer(Struct):
-    """What to say next; with `hang` nothing is said until the server is closed."""
+    """What to say next: with `hang` nothing until the server is closed, with `slow` nothing until `released`."""
 
     status: int = 200
     body: str = "ok"
     retry_after: str = ""
     hang: bool = False
+    slow: bool = False
 
 
 class FakeSlack:
@@ -28,6 +29,7 @@ class FakeSlack:
         self.posted: list[dict[str, Any]] = []
         self.answers: deque[Answer] = deque()
         self.closing = threading.Event()
+        self.released = threading.Event()
 
 
 @contextmanager
@@ -43,6 +45,8 @@ def fake_slack() -> Iterator[FakeSlack]:
                 slack.closing.wait(30)
                 self.close_connection = True
                 return
+            if answer.slow:
+                slack.released.wait(30)
             body = answer.body.encode()
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(body)))
@@ -62,6 +66,7 @@ def fake_slack() -> Iterator[FakeSlack]:
         yield slack
     finally:
         slack.closing.set()
+        slack.released.set()
         server.shutdown()
         thread.join()
         server.server_close()

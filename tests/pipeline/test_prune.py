@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
-from tests.factories import message, status
+from tests.factories import status
 from tests.store.test_alerts import make
 from tests.traffic import Traffic
 from webhook_app.pipeline.prune import Retention, Summary, prune
@@ -49,7 +49,7 @@ def test_every_table_keeps_its_own_time(
     for days in (0, 4, 7, 15, 25, 65):
         at = now - days * DAY
         traffic.store(status(f"wamid.{days}", "failed", at, code=UNREACHABLE), at=at)
-        traffic._writer.store([_inbound(f"wamid.IN{days}", at)], at)
+        traffic.wrote(f"wamid.IN{days}", at)
     summary = prune(engine, now, KEPT)
     ago = [now - days * DAY for days in (65, 25, 15, 7, 4, 0)]
     assert times(engine, "status_events") == ago[2:]
@@ -61,13 +61,6 @@ def test_every_table_keeps_its_own_time(
     assert summary.finished
     assert summary.deleted["messages"] == 2
     assert bool(summary.dropped) is partitioned
-
-
-def _inbound(message_id: str, at: datetime):  # noqa: ANN202
-    from tests.factories import body  # noqa: PLC0415
-    from webhook_app.pipeline.ingest import Delivery  # noqa: PLC0415
-
-    return Delivery(body(messages=[message(message_id, at)]))
 
 
 def test_coming_partitions_are_made_and_a_second_run_finds_nothing_to_do(
@@ -96,28 +89,33 @@ def test_a_message_stays_as_long_as_one_of_its_events(
     assert rows(engine, "messages") == 0
 
 
-def test_deleting_goes_on_over_any_number_of_batches(
-    engine: Engine, traffic: Traffic, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages go three at a time."""
+    small = retention._MESSAGES.replace(f"LIMIT {retention.BATCH}", "LIMIT 3")
+    monkeypatch.setattr(retention, "_MESSAGES", small)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_deleting_goes_on_over_any_number_of_batches(engine: Engine, traffic: Traffic, now: datetime) -> None:
     make_partitions(engine, now, 30)
     traffic.sent(20, now - 25 * DAY)
-    monkeypatch.setattr(
-        retention, "_MESSAGES", retention._MESSAGES.replace(f"LIMIT {retention.BATCH}", "LIMIT 3")
-    )
     summary = prune(engine, now, KEPT)
     assert (summary.deleted["messages"], summary.finished) == (20, True)
 
 
-def test_a_run_ends_with_its_budget_and_the_next_one_goes_on(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+@pytest.mark.usefixtures("small_pages")
+def test_every_run_gets_on_as_far_as_its_budget_goes(engine: Engine, traffic: Traffic, now: datetime) -> None:
     make_partitions(engine, now, 30)
-    traffic.sent(20, now - 25 * DAY)
-    first = prune(engine, now, KEPT, batches=0)
-    assert (dict(first.deleted), first.finished) == ({}, False)
-    assert rows(engine, "status_events") == 20, "events stay until their messages are gone"
-    second = prune(engine, now, KEPT)
-    assert (second.deleted["messages"], second.finished) == (20, True)
+    traffic.sent(10, now - 25 * DAY)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM minute_counts"))
+    left = []
+    for _ in range(3):
+        assert rows(engine, "status_events") == 10, "events stay until their messages are gone"
+        summary = prune(engine, now, KEPT, batches=2)
+        left.append((rows(engine, "messages"), summary.finished))
+    assert left == [(4, False), (0, False), (0, True)]
     assert rows(engine, "status_events") == 0
 
 

@@ -10,7 +10,6 @@ from webhook_app.web import auth
 from webhook_app.web.api import ENDPOINTS
 from webhook_app.web.auth import Keyring
 
-
 NOT_A_KEY = [
     None,
     "",

@@ -173,7 +173,9 @@ def test_number_variants_of_one_person_match_and_the_answer_says_on_what(api):
 
 
 def test_a_user_id_and_the_number_it_was_seen_with_are_one_person(api, deliver, engine, now):
-    deliver(body(status(at=now, user_id="US.13491208655302741918", recipient_user_id="US.13491208655302741918")))
+    deliver(
+        body(status(at=now, user_id="US.13491208655302741918", recipient_user_id="US.13491208655302741918"))
+    )
     hold(engine, now, contact="12025550117", reason="hard", code=131021)
     by_id, by_number, stranger = check(api, "US.13491208655302741918", FREE, "US.1")
     assert by_id["contact"] == "US.13491208655302741918"

@@ -28,6 +28,17 @@ def test_by_hand_a_contact_is_suppressed_with_scope_number_end_note_and_the_keys
     assert [change["action"] for change in answer.json["history"]] == ["suppress"]
 
 
+def test_the_spelling_used_is_kept_if_it_is_one_of_the_persons_own(api):
+    for asked, seen_as in (
+        ("+55 11 8765-4321", "+551187654321"),
+        ("0055 11 98765 4321", "+5511987654321"),
+        ("+44 (0)20 7946 0018", "+442079460018"),
+        ("us.13491208655302741918", "US.13491208655302741918"),
+    ):
+        (row,) = api.put(f"/v1/suppressions/{asked}").json["suppressions"]
+        assert row["seen_as"] == seen_as
+
+
 def test_without_a_body_everything_is_suppressed_until_lifted(api):
     (row,) = api.put(CONTACT).json["suppressions"]
     assert (row["scope"], row["phone_number_id"], row["until"], row["note"]) == ("all", "", None, "")

@@ -29,6 +29,8 @@ def judge(
 ) -> tuple[list[Suppression], list[Removal]]:
     """Who of these (contact, business number) is opted out by their newest word, and who no longer is."""
     asked = {(contact, number) for contact, number in people if contact}
+    if not asked:
+        return [], []
     links = links_of_many(connection, {contact for contact, _ in asked})
     main = {key: main_key(keys) for keys in links.values() for key in keys}
     cases = {(main[contact], number) for contact, number in asked}

@@ -52,8 +52,8 @@ def prune(
 ) -> Summary:
     """Remove what is past its time; at most `batches` batches, and only while `go_on` says so."""
     run = _Run(engine, now, kept, go_on, batches)
-    run.prune_partitions()
     run.prune_rows()
+    run.prune_partitions()
     summary = run.summary
     log.info(
         "pruned",
@@ -167,11 +167,12 @@ class _Run:
     def _count(self, table: str, deleted: int) -> None:
         if deleted:
             self.summary.deleted[table] += deleted
+            self._left -= (
+                1  # looking is cheap: were it counted, walking over what is gone could use up every run
+            )
 
     def _may_go_on(self) -> bool:
-        """Take one batch from the budget, if there is one and nobody wants us to stop."""
-        if self._left <= 0 or not self._go_on():
-            self.summary.finished = False
-            return False
-        self._left -= 1
-        return True
+        """Whether the budget has a batch left and nobody wants us to stop."""
+        may = self._left > 0 and self._go_on()
+        self.summary.finished &= may
+        return may

@@ -87,7 +87,10 @@ def judge(
     3. Each cause is decided on its own.
     """
     verdict = Verdict()
-    files = _open_files(connection, set(people), explanations)
+    people = {(contact, number) for contact, number in people if contact}
+    if not people:
+        return verdict
+    files = _open_files(connection, people, explanations)
     serious = {
         case: file
         for case, file in files.items()
@@ -103,9 +106,9 @@ def judge(
 def _open_files(
     connection: Connection, people: set[tuple[str, str]], explanations: Explanations
 ) -> dict[Case, File]:
-    links = links_of_many(connection, {contact for contact, _ in people if contact})
+    links = links_of_many(connection, {contact for contact, _ in people})
     main = {key: main_key(keys) for keys in links.values() for key in keys}
-    files = {(main[contact], number): File() for contact, number in people if contact}
+    files = {(main[contact], number): File() for contact, number in people}
     keys, since = list(main), explanations.now - LOOKBACK
     for strike in strike_store.of_contacts(connection, keys, explainable_codes(), since):
         if file := files.get((main[strike.contact], strike.phone_number_id)):

@@ -160,6 +160,8 @@ class _Run:
 
     def consider_successes(self, connection: Connection) -> int:
         taken = reached.take_successes(connection, _BATCH)
+        if not taken:
+            return 0
         links = links_of_many(connection, {success.contact for success in taken})
         rows = suppressions.of_contacts(connection, list({key for keys in links.values() for key in keys}))
         by_contact: dict[str, list[Suppression]] = {}
@@ -217,7 +219,9 @@ class _Run:
         verdict = streaks.judge(connection, people, self._explanations, self._thresholds)
         strikes.hold(connection, verdict.held)
         self.summary.held += len(verdict.held)
-        self._apply(connection, [*wanted, *verdict.wanted], [*removals, *verdict.removals])
+        # A capped run leaves their failures for later, but may meet them beside others of the same person.
+        judged = [row for row in verdict.wanted if not (self.summary.capped and self._is_new_block(row))]
+        self._apply(connection, [*wanted, *judged], [*removals, *verdict.removals])
 
     def _apply(
         self, connection: Connection, wanted: Sequence[Suppression], removals: Sequence[Removal]
@@ -229,6 +233,9 @@ class _Run:
 
     def _is_high(self, connection: Connection, strike: Strike) -> bool:
         return self._explanations.present_for(connection, strike) is not None
+
+    def _is_new_block(self, row: Suppression) -> bool:
+        return row.scope == "all" and row.since == self._now
 
     def _is_capped(self, connection: Connection) -> bool:
         made = suppressions.count_automatic(connection, self._now - timedelta(hours=1))

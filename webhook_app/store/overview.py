@@ -1,4 +1,4 @@
-"""What the pages show and nobody else reads: the pulse of the webhook, suppressions by reason, who was told of an alert.
+"""What only the pages show: the pulse of the webhook, suppressions by reason, who was told of an alert.
 
 Every read costs the same however long the history is, but for the count of suppressions. Nothing is written here.
 """
@@ -87,7 +87,7 @@ def told(connection: Connection, alert_id: int) -> list[Told]:
 def _latest_in(connection: Connection, partition: str) -> datetime | None:
     # Rows are only ever appended, and a BRIN index cannot give the last: the last pages of the heap can.
     statement = text(
-        f'SELECT max(received_at) FROM "{partition}" WHERE ctid >= (SELECT format(\'(%s,0)\', greatest('
+        f"SELECT max(received_at) FROM \"{partition}\" WHERE ctid >= (SELECT format('(%s,0)', greatest("
         f"pg_relation_size(CAST(:name AS regclass)) / current_setting('block_size')::int - {_LAST_PAGES}, 0))::tid)"
     )
     latest: datetime | None = connection.execute(statement, {"name": f'"{partition}"'}).scalar_one()

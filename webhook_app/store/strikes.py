@@ -65,13 +65,12 @@ WITH RECURSIVE holder (id) AS (
 )
 SELECT id FROM holder WHERE id IS NOT NULL
 """)
+# Cut by time of receipt, so that one range of the index is read: what one delivery brought stays together.
 _HELD = """
-UPDATE failures f SET {change}
-FROM (SELECT message_id, phone_number_id, occurred_at, participant, error_code FROM failures
-      WHERE considered_at IS NULL AND explained_by = :alert_id
-      ORDER BY explained_by, received_at LIMIT :limit FOR UPDATE SKIP LOCKED) h
-WHERE (f.message_id, f.phone_number_id, f.occurred_at, f.participant, f.error_code)
-    = (h.message_id, h.phone_number_id, h.occurred_at, h.participant, h.error_code)
+UPDATE failures SET {change} WHERE considered_at IS NULL AND explained_by = :alert_id AND received_at <= (
+  SELECT max(received_at) FROM (
+    SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by = :alert_id
+    ORDER BY explained_by, received_at LIMIT :limit) AS oldest)
 """
 _SETTLE = text(_HELD.format(change="considered_at = :now"))
 _LET_GO = text(_HELD.format(change="explained_by = NULL"))
@@ -118,13 +117,13 @@ def holders(connection: Connection) -> list[int]:
 
 
 def settle(connection: Connection, alert_id: int, limit: int, now: datetime) -> int:
-    """The alert is over and did explain them: up to `limit` are considered and never counted. Returns how many."""
+    """The alert is over and did explain them: about `limit` are considered, never counted. Returns how many."""
     values = {"alert_id": alert_id, "limit": limit, "now": now}
     return connection.execute(_SETTLE, values).rowcount
 
 
 def let_go(connection: Connection, alert_id: int, limit: int) -> int:
-    """The alert came to nothing: up to `limit` are to be looked at again. Returns how many."""
+    """The alert came to nothing: about `limit` are to be looked at again. Returns how many."""
     return connection.execute(_LET_GO, {"alert_id": alert_id, "limit": limit}).rowcount
 
 

@@ -18,16 +18,11 @@ class Spoken(Struct, frozen=True):
 
 
 _TAKE = """
-UPDATE {table} t SET considered_at = :now
-FROM (SELECT {key} FROM {table} WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit
-      FOR UPDATE SKIP LOCKED) w ({key})
-WHERE {same}
-RETURNING t.contact, t.phone_number_id
+UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND received_at <= (
+  SELECT max(received_at) FROM (
+    SELECT received_at FROM {table} WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit) AS oldest)
+RETURNING contact, phone_number_id
 """
-_KEYS = {
-    "preferences": ("contact", "phone_number_id", "category", "value", "occurred_at"),
-    "inbound_messages": ("message_id", "phone_number_id", "occurred_at"),
-}
 _PREFERENCES = text("""
 SELECT DISTINCT ON (contact, phone_number_id, value) contact, phone_number_id, occurred_at, value AS said,
        '' AS message_id
@@ -43,12 +38,12 @@ ORDER BY contact, phone_number_id, keyword, occurred_at DESC, message_id DESC
 
 
 def take_preferences(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark the oldest new preferences as considered; returns (contact, business number) of each."""
+    """Mark about `limit` of the oldest new preferences as considered; returns (contact, business number) of each."""
     return _take(connection, "preferences", limit, now)
 
 
 def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark the oldest new STOP and START messages as considered; returns (contact, business number) of each."""
+    """Mark about `limit` of the oldest new STOPs and STARTs as considered; returns (contact, business number) of each."""
     return _take(connection, "inbound_messages", limit, now)
 
 
@@ -63,9 +58,7 @@ def keywords(connection: Connection, contacts: Sequence[str]) -> list[Spoken]:
 
 
 def _take(connection: Connection, table: str, limit: int, now: datetime) -> list[tuple[str, str]]:
-    same = " AND ".join(f"t.{name} = w.{name}" for name in _KEYS[table])
-    statement = _TAKE.format(table=table, key=", ".join(_KEYS[table]), same=same)
-    rows = connection.execute(text(statement), {"limit": limit, "now": now})
+    rows = connection.execute(text(_TAKE.format(table=table)), {"limit": limit, "now": now})
     return [(row.contact, row.phone_number_id) for row in rows]
 
 

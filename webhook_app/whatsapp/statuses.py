@@ -50,7 +50,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
         waba_id,
         status,
         read_timestamp(raw),
-        str(raw)[:64],
+        str(raw)[:64] or "none",
         contact,
         recipient,
         user_id,

@@ -1,5 +1,6 @@
 """/v1/suppressions: who is not to be written to, and why; adding, changing and lifting by hand."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ from webhook_app.web.api.changes import Change, change_of
 from webhook_app.web.endpoints import Call, Endpoint
 from webhook_app.web.errors import ApiError
 from webhook_app.web.values import Contact, Cursor, Limit, NextCursor, PhoneNumberId, Time, Word
-from webhook_app.whatsapp.contacts import InvalidAddress, display, parse_address
+from webhook_app.whatsapp.contacts import Address, InvalidAddress, display, parse_address, variants
 from webhook_app.whatsapp.events import NO_CODE
 
 _HISTORY = 100
@@ -109,7 +110,7 @@ def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
 
 def get_suppression(call: Call, contact: Contact) -> ContactSuppressions:
     """What stands against one contact, with the evidence and the history; nothing known gives empty lists."""
-    return _all_of(call, _key(contact))
+    return _all_of(call, _address(contact).key)
 
 
 def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> ContactSuppressions:
@@ -119,19 +120,19 @@ def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> Contact
     """
     if body.until is not None and body.until <= call.now:
         raise ApiError(400, "bad_body", "until: lies in the past.")
-    key = _key(contact)
+    address = _address(contact)
     suppressions.put(
         call.connection,
-        contacts.preferred(call.connection, key),
+        contacts.preferred(call.connection, address.key),
         phone_number_id=body.phone_number_id,
         scope=body.scope,
         until=body.until,
-        seen_as=_digits(contact) or key,
+        seen_as=_seen_as(address),
         actor=call.key.name,
         note=body.note,
         now=call.now,
     )
-    return _all_of(call, key)
+    return _all_of(call, address.key)
 
 
 def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
@@ -140,7 +141,7 @@ def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
     Lifts everything that fits scope, reason and phone_number_id. What a person asked for (opted_out) is lifted only
     with a note that says why; without one the call answers 409 and lifts nothing.
     """
-    key = _key(contact)
+    key = _address(contact).key
     asked = query.phone_number_id, query.scope, query.reason
     lifted = [
         row
@@ -155,16 +156,17 @@ def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
     return Lifted(display(key), [_suppression(row, call.now) for row in lifted])
 
 
-def _key(contact: str) -> str:
+def _address(contact: str) -> Address:
     address = parse_address(contact)
     if isinstance(address, InvalidAddress):
         raise ApiError(400, "bad_contact", f"The contact cannot be used: {address.reason}.")
-    return address.key
+    return address
 
 
-def _digits(contact: str) -> str:
-    """The digits as the caller wrote them; empty for a user id."""
-    return "".join(filter(str.isdecimal, contact)).removeprefix("00") if "." not in contact[:3] else ""
+def _seen_as(address: Address) -> str:
+    """Which of the person's spellings the caller used."""
+    digits = re.sub("[^0-9]", "", address.as_given).removeprefix("00")
+    return digits if digits in variants(address.key) else address.key
 
 
 def _all_of(call: Call, key: str) -> ContactSuppressions:

@@ -43,11 +43,13 @@ class Assets:
         if name not in self._versions:
             raise NotFound
         kind = _TYPES[name.rpartition(".")[2]] + "; charset=utf-8"
-        if "gzip" not in request.accept_encodings:
+        if not request.accept_encodings["gzip"]:
             return Response(self._read(name), content_type=kind, headers=_HEADERS)
         if name not in self._packed:
             self._packed[name] = _pack(self._read(name))
-        return Response(self._packed[name], content_type=kind, headers=_HEADERS | {"Content-Encoding": "gzip"})
+        return Response(
+            self._packed[name], content_type=kind, headers=_HEADERS | {"Content-Encoding": "gzip"}
+        )
 
     def _read(self, name: str) -> bytes:
         if name == _PLOTLY:

@@ -1,4 +1,4 @@
-"""Failure rates over time as the pages draw them: shares of the last quarter of an hour, so that lines and alerts agree.
+"""Failure rates over time as the pages draw them: shares of an alert's window, so that lines and alerts agree.
 
 Plain values; what they look like is static/charts.js' business.
 """
@@ -20,6 +20,7 @@ from webhook_app.web.dashboard.wording import code_name
 _MINUTE = timedelta(minutes=1)
 _WINDOW_MINUTES = 15
 _MAX_MINUTES = 3 * 24 * 60
+_MAX_POINTS = 360
 _AROUND_MINUTES = 60  # shown before an alert began
 
 
@@ -70,31 +71,42 @@ def recent(
     """All messages of the last hours, with the alerts of that time."""
     _, end = counts.window(now, 0)
     start = end - timedelta(hours=hours)
-    points, step, window = _points(connection, start, end, _WINDOW_MINUTES, EVERYTHING)
+    points, step = _points(connection, start, end, _WINDOW_MINUTES, EVERYTHING)
     bands = [band for alert in alerts for band in _bands(alert, start, end, pending=False)]
-    return _chart(points, step, window, list(CLASSES), bands, threshold)
+    return _chart(points, step, _WINDOW_MINUTES, list(CLASSES), bands, threshold)
 
 
 def around(connection: Connection, alert: Alert, now: datetime) -> Chart:
     """The messages of the alert's group, from an hour before it began until it was over, or its last three days."""
-    _, end = counts.window(min(alert.resolved_at + timedelta(minutes=30), now) if alert.resolved_at else now, 0)
+    _, end = counts.window(
+        min(alert.resolved_at + timedelta(minutes=30), now) if alert.resolved_at else now, 0
+    )
     start = alert.started_at.replace(second=0, microsecond=0) - timedelta(minutes=_AROUND_MINUTES)
     start = max(start, end - timedelta(minutes=_MAX_MINUTES))
     filters = Filters(**alert.group)  # type: ignore[arg-type]  # a code is a number, everything else a text
-    points, step, window = _points(connection, start, end, alert.window_minutes or _WINDOW_MINUTES, filters)
+    window = alert.window_minutes or _WINDOW_MINUTES
+    points, step = _points(connection, start, end, window, filters)
     kinds = list(CLASSES) if filters.code is None else [code_name(filters.code)]
     return _chart(points, step, window, kinds, _bands(alert, start, end, pending=True), alert.threshold)
 
 
 def _points(
     connection: Connection, start: datetime, end: datetime, window: int, filters: Filters
-) -> tuple[list[dict[str, Any]], int, int]:
-    """The series from one window before `start`, its step and its window, both in minutes."""
-    minutes = (end - start) // _MINUTE
-    step = next(step for step in (1, 5, 15) if minutes // step <= 360 or step == 15)
-    window = max(window // step, 1) * step
-    first = end - timedelta(minutes=-(-(minutes + window) // step) * step)
-    return counts.series(connection, first, end, step, filters), step, window
+) -> tuple[list[dict[str, Any]], int]:
+    """The series from one window before `start`, and its step in minutes."""
+    step = _step((end - start) // _MINUTE)
+    steps = -(-((end - start) // _MINUTE) // step) + _width(window, step)
+    return counts.series(connection, end - steps * step * _MINUTE, end, step, filters), step
+
+
+def _step(minutes: int) -> int:
+    """The finest step that gives no more points than a screen has room for."""
+    return next((step for step in (1, 5) if minutes // step <= _MAX_POINTS), 15)
+
+
+def _width(window: int, step: int) -> int:
+    """How many steps a window has: by the minute as many as the window of an alert, the running one included."""
+    return window + 1 if step == 1 else max(window // step, 1)
 
 
 def _chart(
@@ -105,7 +117,7 @@ def _chart(
     bands: list[Band],
     threshold: float | None,
 ) -> Chart:
-    width = window // step
+    width = _width(window, step)
     attempts = _trailing([point["attempts"] for point in points], width)
     lines = []
     for kind in kinds:

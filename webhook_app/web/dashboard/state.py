@@ -77,7 +77,14 @@ def state_of(facts: Facts, notices: list[Notice]) -> State:
 
 def notices_of(facts: Facts) -> list[Notice]:
     """The most urgent first."""
-    found = [_evaluation(facts), _silence(facts), _books(facts), *_refused(facts), _untold(facts), _left(facts)]
+    found = [
+        _evaluation(facts),
+        _silence(facts),
+        _books(facts),
+        *_refused(facts),
+        _untold(facts),
+        _left(facts),
+    ]
     return [notice for notice in found if notice is not None]
 
 
@@ -95,7 +102,9 @@ def _evaluation(facts: Facts) -> Notice | None:
         return Notice("The scheduler has never run", start)
     since = facts.now - job.started_at
     if since > max(_LATE, timedelta(seconds=4 * facts.evaluate_seconds)):
-        return Notice(f"Nobody has looked for failures for {duration(since)}: the scheduler stands still", start)
+        return Notice(
+            f"Nobody has looked for failures for {duration(since)}: the scheduler stands still", start
+        )
     if job.error:
         return Notice("The last look for failures went wrong", job.error)
     return None
@@ -131,7 +140,9 @@ def _untold(facts: Facts) -> Notice | None:
     if not late:
         return None
     channels = ", ".join(f"{name} ({count})" for name, count in sorted(late.items()))
-    return Notice(f"Notifications do not get through: {channels}", "Check the channel's address and its service.")
+    return Notice(
+        f"Notifications do not get through: {channels}", "Check the channel's address and its service."
+    )
 
 
 def _left(facts: Facts) -> Notice | None:

@@ -1,4 +1,4 @@
-"""How the pages spell figures, times and contacts; templates use these as filters. Text in, text out, nothing escaped."""
+"""How the pages spell figures, times and contacts, as filters for templates. Text out, and nothing escaped yet."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

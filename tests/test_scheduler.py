@@ -1,0 +1,257 @@
+"""Real schedulers as processes on one database: one leads, another takes over, a stopped one finishes its job."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from msgspec import to_builtins
+from sqlalchemy import Engine, text
+
+from tests.channels.fake_slack import Answer, fake_slack
+from tests.channels.notifications import notification
+from tests.store.test_leadership import end_leaders_session
+from tests.traffic import Traffic
+from webhook_app.rules.rules_file import RulesFileError
+from webhook_app.scheduler import load_rules, make_channels, make_jobs
+from webhook_app.settings import read_settings
+from webhook_app.store import notifications, scheduler_state
+from webhook_app.store.scheduler_state import JobState
+
+RUN = """
+from webhook_app.scheduler import load_rules, run
+from webhook_app.settings import read_settings
+settings = read_settings()
+run(settings, load_rules(settings.rules_file))
+"""
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def environment(database_url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "META_APP_SECRET": "0123456789abcdef0123456789abcdef",
+        "META_VERIFY_TOKEN": "token",
+        "EVALUATE_SECONDS": "0.3",
+    }
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """Starts schedulers; those still alive at the end are killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(**more: str) -> "subprocess.Popen[bytes]":
+        with (tmp_path / f"scheduler{len(started)}.log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", RUN],
+                env=os.environ | environment | more,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def until(condition: Callable[[], Any], seconds: float) -> Any:
+    """What `condition` answers once it is true; it has so many seconds for that."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.05)
+    return found
+
+
+def always(condition: Callable[[], bool], seconds: float) -> None:
+    """`condition` holds whenever it is looked at, for so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert condition()
+        time.sleep(0.05)
+
+
+def states(engine: Engine) -> dict[str, JobState]:
+    with engine.connect() as connection:
+        return {state.job: state for state in scheduler_state.job_states(connection)}
+
+
+def leader_pid(engine: Engine) -> int:
+    """The process that ran the latest job, 0 before any did."""
+    latest = max(states(engine).values(), key=lambda state: state.started_at, default=None)
+    return int(latest.leader.rpartition(":")[2]) if latest else 0
+
+
+def connected(database_url: str, number: int) -> bool:
+    """Whether so many schedulers try to lead or do."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = 'webhook_app leader' AND datname = current_database()"
+        ).fetchone()
+    return row == (number,)
+
+
+def test_every_job_runs_and_is_recorded(start: Start, engine: Engine) -> None:
+    start()
+    names = {"evaluate", "notify log", "suppress", "prune"}
+    ended = until(
+        lambda: states(engine).keys() == names and all(s.ended_at for s in states(engine).values()), 20
+    )
+    assert ended
+    assert {state.error for state in states(engine).values()} == {""}
+
+
+def test_one_of_two_leads_and_the_other_takes_over_within_five_seconds_of_its_death(
+    start: Start, engine: Engine, database_url: str
+) -> None:
+    pair = {process.pid: process for process in (start(), start())}
+    until(lambda: connected(database_url, 2), 20)
+    leader = until(lambda: leader_pid(engine), 20)
+    [standby] = pair.keys() - {leader}
+    always(lambda: leader_pid(engine) == leader, 2)
+    pair[leader].send_signal(signal.SIGKILL)
+    until(lambda: leader_pid(engine) == standby, 5)
+
+
+def test_a_leader_that_loses_its_lock_stops_until_it_is_had_again(
+    start: Start, engine: Engine, database_url: str
+) -> None:
+    process = start()
+    until(lambda: leader_pid(engine) == process.pid, 20)
+    end_leaders_session(database_url)
+    with psycopg.connect(database_url, autocommit=True) as rival:
+        until(lambda: rival.execute("SELECT pg_try_advisory_lock(7410002)").fetchone() == (True,), 5)
+        until(lambda: connected(database_url, 1), 5)
+        until(lambda: all(state.ended_at for state in states(engine).values()), 5)
+        before = states(engine)
+        always(lambda: states(engine) == before, 2)
+    until(lambda: states(engine)["evaluate"].started_at > before["evaluate"].started_at, 10)
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_running_job_finish(
+    start: Start, engine: Engine, database_url: str, now: datetime, number: signal.Signals
+) -> None:
+    with fake_slack() as slack:
+        slack.answers.append(Answer(slow=True))
+        process = start(SLACK_WEBHOOK_URL=slack.url)
+        _add(engine, now)
+        until(lambda: slack.posted, 20)
+        process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        slack.released.set()
+        assert process.wait(10) == 0
+        assert len(slack.posted) == 1
+    with engine.connect() as connection:
+        assert (
+            connection.execute(text("SELECT count(*) FROM notifications WHERE sent_at IS NOT NULL")).scalar()
+            == 1
+        )
+    assert connected(database_url, 0)
+    assert states(engine)["notify slack"].error == ""
+
+
+def test_a_standby_stops_at_once(start: Start, engine: Engine, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as rival:
+        rival.execute("SELECT pg_advisory_lock(7410002)")
+        process = start()
+        until(lambda: connected(database_url, 1), 20)
+        process.terminate()
+        assert process.wait(5) == 0
+    assert states(engine) == {}
+
+
+def test_a_job_that_fails_is_recorded_and_the_others_and_its_next_run_go_on(
+    start: Start, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE minute_counts RENAME TO hidden"))
+    start()
+    error = until(lambda: (state := states(engine).get("evaluate")) and state.ended_at and state.error, 20)
+    assert "minute_counts" in error
+    until(lambda: (state := states(engine).get("notify log")) and state.ended_at and not state.error, 5)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE hidden RENAME TO minute_counts"))
+    until(lambda: (state := states(engine)["evaluate"]).ended_at and not state.error, 10)
+
+
+def test_a_slow_channel_holds_up_no_other_and_no_evaluation(
+    start: Start, engine: Engine, now: datetime
+) -> None:
+    with fake_slack() as slack:
+        slack.answers.append(Answer(hang=True))
+        _add(engine, now)
+        start(SLACK_WEBHOOK_URL=slack.url)
+        until(lambda: slack.posted, 20)
+        with engine.begin() as connection:
+            notifications.add(connection, 12, "log", "fired", to_builtins(notification()), now)
+        until(lambda: _sent(engine, "log"), 5)
+        before = states(engine)["evaluate"].started_at
+        until(lambda: states(engine)["evaluate"].started_at > before, 5)
+        assert not _sent(engine, "slack")
+
+
+def test_failures_become_an_alert_that_slack_is_told(
+    start: Start, engine: Engine, database_url: str, now: datetime
+) -> None:
+    traffic = Traffic(database_url)
+    traffic.sent(1000, now)
+    traffic.failed(60, now, 131026)
+    traffic.close()
+    with fake_slack() as slack:
+        start(SLACK_WEBHOOK_URL=slack.url, PUBLIC_URL="https://alerts.example")
+        [posted] = until(lambda: slack.posted, 20)
+    assert "60 of 1 060 messages failed" in posted["text"]
+    assert "https://alerts.example/alerts/" in str(posted["blocks"])
+
+
+def _add(engine: Engine, now: datetime) -> None:
+    with engine.begin() as connection:
+        notifications.add(connection, 12, "slack", "fired", to_builtins(notification()), now)
+
+
+def _sent(engine: Engine, channel: str) -> bool:
+    with engine.connect() as connection:
+        statement = text(
+            "SELECT count(*) FROM notifications WHERE channel = :channel AND sent_at IS NOT NULL"
+        )
+        return bool(connection.execute(statement, {"channel": channel}).scalar_one())
+
+
+def test_rules_come_from_the_file_or_from_the_package(tmp_path: Path) -> None:
+    assert {rule.name for rule in load_rules(None)} >= {"failure-rate-per-code"}
+    path = tmp_path / "mine.toml"
+    path.write_text('[[rule]]\nname = "mine"\nkind = "rate"\nthreshold = 0.05\n', encoding="utf-8")
+    assert [rule.name for rule in load_rules(path)] == ["mine"]
+    path.write_text('[[rule]]\nname = "mine"\nkind = "rate"\nthreshold = 5\n', encoding="utf-8")
+    with pytest.raises(RulesFileError, match=r"mine\.toml:4: threshold: "):
+        load_rules(path)
+
+
+def test_the_table_of_jobs_has_one_for_each_channel(environment: dict[str, str], engine: Engine) -> None:
+    settings = read_settings(environment | {"SLACK_WEBHOOK_URL": "http://127.0.0.1:1/x"})
+    channels = make_channels(settings)
+    jobs = make_jobs(engine, settings, (), channels, lambda: True)
+    assert {job.name: job.seconds for job in jobs} == {
+        "evaluate": 0.3,
+        "notify log": 1.0,
+        "notify slack": 1.0,
+        "suppress": 2.0,
+        "prune": 3600.0,
+    }
+    assert list(make_channels(read_settings(environment))) == ["log"]

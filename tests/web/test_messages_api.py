@@ -1,0 +1,105 @@
+"""The life of one message: all its events, what went wrong and what became of it."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import body, status
+
+OTHER_NUMBER = "590238114470099"
+
+
+def stamp(at):
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def test_a_message_has_its_events_in_time_order_whatever_order_they_came_in(api, deliver, now):
+    for offset, name in ((30, "read"), (0, "sent"), (10, "delivered"), (10, "delivered")):
+        deliver(body(status("wamid.A", name, now - timedelta(minutes=5) + timedelta(seconds=offset))))
+    answer = api.get("/v1/messages/wamid.A", role="sender").json
+    assert [event["status"] for event in answer["events"]] == ["sent", "delivered", "read"]
+    assert answer["contact"] == "+12025550117"
+    assert answer["country"] == "US"
+    start = now - timedelta(minutes=5)
+    assert answer["outcome"] == {
+        "sent_at": stamp(start),
+        "delivered_at": stamp(start + timedelta(seconds=10)),
+        "read_at": stamp(start + timedelta(seconds=30)),
+        "failed_at": None,
+        "reached": True,
+        "failed": False,
+    }
+
+
+def test_statuses_of_one_second_keep_the_order_of_a_life(api, deliver, now):
+    for name in ("read", "delivered", "sent"):
+        deliver(body(status("wamid.A", name, now)))
+    events = api.get("/v1/messages/wamid.A").json["events"]
+    assert [event["status"] for event in events] == ["sent", "delivered", "read"]
+
+
+def test_a_failure_comes_with_metas_whole_error_its_meaning_and_advice(api, deliver, now):
+    error = {
+        "code": 131026,
+        "title": "Message undeliverable",
+        "message": "Message undeliverable",
+        "error_data": {"details": "Receiver is incapable"},
+        "href": "https://developers.facebook.com/",
+        "odd": [1, None, {"x": 0.5}],
+    }
+    deliver(body(status("wamid.F", "failed", now, code=131026) | {"errors": [error]}))
+    (failure,) = api.get("/v1/messages/wamid.F").json["failures"]
+    assert failure["errors"] == [error]
+    assert (failure["code"], failure["title"]) == (131026, "Message undeliverable")
+    assert failure["details"] == "Receiver is incapable"
+    assert failure["meaning"]["failure_class"] == "unreachable"
+    assert failure["retry_advice"]["kind"] == failure["meaning"]["retry"]
+
+
+def test_a_failure_without_a_readable_code_is_explained_too(api, deliver, now):
+    deliver(body(status("wamid.F", "failed", now)))
+    answer = api.get("/v1/messages/wamid.F").json
+    assert answer["events"][0]["code"] is None
+    assert answer["failures"][0]["code"] is None
+    assert answer["failures"][0]["meaning"]["title"] == "No code given"
+
+
+def test_a_message_that_failed_on_one_device_and_arrived_on_another_is_both(api, deliver, now):
+    deliver(body(status("wamid.B", "failed", now, code=131026)))
+    deliver(body(status("wamid.B", "delivered", now + timedelta(seconds=5))))
+    outcome = api.get("/v1/messages/wamid.B").json["outcome"]
+    assert (outcome["failed"], outcome["reached"]) == (True, True)
+    assert (outcome["failed_at"], outcome["delivered_at"]) == (stamp(now), stamp(now + timedelta(seconds=5)))
+
+
+@pytest.mark.parametrize("name", ["read", "played"])
+def test_read_implies_delivered(api, deliver, now, name):
+    deliver(body(status("wamid.R", name, now)))
+    outcome = api.get("/v1/messages/wamid.R").json["outcome"]
+    assert (outcome["reached"], outcome["delivered_at"], outcome["read_at"]) == (True, stamp(now), stamp(now))
+
+
+def test_one_id_on_two_numbers_shows_both_lives(api, deliver, now):
+    deliver(body(status("wamid.A", "sent", now)))
+    deliver(body(status("wamid.A", "sent", now), number=OTHER_NUMBER))
+    events = api.get("/v1/messages/wamid.A").json["events"]
+    assert len({event["phone_number_id"] for event in events}) == 2
+
+
+def test_template_and_campaign_come_from_whichever_webhook_carried_them(api, deliver, now):
+    callback = '{"template":"offer","campaign":"autumn"}'
+    deliver(body(status("wamid.A", "sent", now, biz_opaque_callback_data=callback)))
+    deliver(body(status("wamid.A", "delivered", now - timedelta(seconds=1))))
+    answer = api.get("/v1/messages/wamid.A").json
+    assert (answer["template"], answer["campaign"], answer["callback_data"]) == ("offer", "autumn", callback)
+
+
+@pytest.mark.parametrize("message_id", ["wamid.HBgL/MT+IwMjU1==", "a//b", "späß"])
+def test_odd_ids_are_found(api, deliver, now, message_id):
+    deliver(body(status(message_id, "sent", now)))
+    assert api.get(f"/v1/messages/{message_id}").json["message_id"] == message_id
+
+
+def test_an_unknown_message_is_404(api):
+    response = api.get("/v1/messages/wamid.unknown")
+    assert (response.status_code, response.json["error"]["code"]) == (404, "not_found")

@@ -1,0 +1,142 @@
+"""What every page goes through: who is signed in, may they, is the form ours; then one transaction, and headers."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request
+from msgspec import Struct, to_builtins
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import Forbidden, HTTPException
+
+from webhook_app.rules.alerting import Rule
+from webhook_app.web.dashboard.charts import Chart
+from webhook_app.web.dashboard.sessions import Session, Sessions
+from webhook_app.web.endpoints import Room
+from webhook_app.web.errors import ApiError, error_response
+
+log = structlog.get_logger()
+
+MAX_FORM_BYTES = 64 * 1024
+_DATA = "/dashboard/"
+
+_HEADERS = {
+    # plotly.js would add <style> elements of its own; dashboard.css stands in for them, so no inline style is needed.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Desk(Struct, frozen=True):
+    """What the pages work with, made once."""
+
+    room: Room
+    sessions: Sessions
+    rules: Mapping[str, Rule]
+
+
+class Visit(Struct, frozen=True):
+    """One request of somebody signed in; the transaction ends with the view."""
+
+    connection: Connection
+    now: datetime
+    session: Session
+    token: str
+    """What our forms carry."""
+
+
+View = Callable[..., Response]
+
+
+def add_page(blueprint: Blueprint, desk: Desk, path: str, view: View, *, method: str = "GET") -> None:
+    """Serve the view to whoever may see it; what changes something is for admins, out of our own forms."""
+
+    def answer(**parts: Any) -> Response:
+        now = desk.room.clock()
+        with desk.room.engine.begin() as connection:
+            session = desk.sessions.read(request, connection, now)
+            if session is None:
+                return _sign_in_first()
+            if method == "POST":
+                _check_form(desk, session)
+            return view(Visit(connection, now, session, desk.sessions.form_token(session.nonce)), **parts)
+
+    blueprint.add_url_rule(path, view.__name__, answer, methods=[method])
+
+
+def render(visit: Visit, template: str, **values: Any) -> Response:
+    """The template for whoever is signed in."""
+    return make_response(render_template(template, visit=visit, now=visit.now, **values))
+
+
+def live_answer(visit: Visit, headline: str, parts: dict[str, str], chart: Chart, *, shape: str) -> Response:
+    """The JSON that static/dashboard.js reads. When `shape` is another than the page's, the page is loaded anew."""
+    return jsonify(
+        at=visit.now.isoformat(), headline=headline, shape=shape, parts=parts, chart=to_builtins(chart)
+    )
+
+
+def _check_form(desk: Desk, session: Session) -> None:
+    request.max_content_length = MAX_FORM_BYTES
+    if not desk.sessions.is_our_form(session.nonce, request.form.get("token", "")):
+        raise Forbidden("This form is out of date. Go back, reload the page and try again.")
+    if not session.is_admin:
+        raise Forbidden(f"This needs an admin key; {session.key.name} has the role {session.key.role}.")
+
+
+def _sign_in_first() -> Response:
+    if request.path.startswith(_DATA):
+        return error_response(401, "unauthorized", "Sign in first.")
+    if request.method == "POST":
+        raise Forbidden("You are not signed in any more. Sign in and try again.")
+    wanted = request.full_path if request.query_string else request.path
+    return make_response(redirect(f"/login?next={quote(wanted, safe='')}", code=303))
+
+
+def secure(blueprint: Blueprint) -> None:
+    """Headers on every answer; errors as pages, or as JSON where a script asked."""
+
+    @blueprint.after_request
+    def attach(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @blueprint.errorhandler(ApiError)
+    def refused(error: ApiError) -> Response:
+        return _error(error.status, error.message)
+
+    @blueprint.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        return _error(error.code or 500, error.description or "")
+
+    @blueprint.errorhandler(OperationalError)
+    def away(error: OperationalError) -> Response:
+        log.error("the database is away", fault=type(error.orig).__name__)
+        return _error(
+            503, "The database cannot be reached. Webhooks are refused meanwhile, and Meta sends them again."
+        )
+
+    @blueprint.errorhandler(Exception)
+    def ours(error: Exception) -> Response:
+        log.error("a page failed", exc_info=error)
+        return _error(500, "Something went wrong on our side; it has been logged.")
+
+
+def _error(status: int, message: str) -> Response:
+    if request.path.startswith(_DATA):
+        response = jsonify({"error": {"code": str(status), "message": message, "details": None}})
+    else:
+        response = make_response(render_template("error.html", status=status, message=message))
+    response.status_code = status
+    return response
