@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -131,15 +132,27 @@ def test_a_leader_that_loses_its_lock_stops_until_it_is_had_again(
 ) -> None:
     process = start()
     until(lambda: leader_pid(engine) == process.pid, 20)
-    end_leaders_session(database_url)
     with psycopg.connect(database_url, autocommit=True) as rival:
-        until(lambda: rival.execute("SELECT pg_try_advisory_lock(7410002)").fetchone() == (True,), 5)
-        until(lambda: connected(database_url, 1), 5)
-        until(lambda: all(state.ended_at for state in states(engine).values()), 5)
+        queueing = threading.Thread(target=rival.execute, args=["SELECT pg_advisory_lock(7410002)"])
+        queueing.start()
+        until(lambda: _queued(database_url), 20)
+        end_leaders_session(database_url)
+        queueing.join(20)
+        until(lambda: connected(database_url, 1), 20)
+        until(lambda: all(state.ended_at for state in states(engine).values()), 20)
         before = states(engine)
         always(lambda: states(engine) == before, 2)
     until(lambda: states(engine)["evaluate"].started_at > before["evaluate"].started_at, 10)
     assert process.poll() is None
+
+
+def _queued(database_url: str) -> bool:
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE locktype = 'advisory' AND NOT granted AND d.datname = current_database()"
+        ).fetchone()
+    return row == (1,)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -23,7 +23,7 @@ _RULES = """
 name = "failure-rate-per-code"
 kind = "rate"
 classes = ["broken", "unreachable"]
-group_by = ["code", "phone_number_id"]
+group_by = ["code"]
 window_minutes = 1
 threshold = 0.02
 min_attempts = 50
@@ -77,7 +77,7 @@ def _story(running: Running, slack: SlackReceiver, say: Say) -> None:
         f"Postgres, web and scheduler are up. Dashboard: {running.url}/  key: {running.settings.admin_api_key}\n"
     )
     say("1. A healthy start. Three contacts could not be reached on three days in a row.")
-    _send(running, "steady", seconds=12, history=3)
+    _send(running, "steady", seconds=8, history=3)
     _until(lambda: len(_suppressions(running)) >= 3)
     for row in _suppressions(running)[:3]:
         say(f"   suppressed: {row['contact']}  reason {row['reason']}, code {row['code']}")
@@ -86,7 +86,7 @@ def _story(running: Running, slack: SlackReceiver, say: Say) -> None:
 
     say("2. The platform goes down: every message fails. The second look above the threshold alerts.")
     before = len(_suppressions(running))
-    _send(running, "outage", seconds=24)
+    _send(running, "outage", seconds=18)
     _until(lambda: len(slack.messages) > 0)
     say(f"   Contacts suppressed because of the outage: {len(_suppressions(running)) - before}\n")
 

@@ -59,6 +59,8 @@ class StopRequestedError(Exception):
 def everything(environment: Mapping[str, str], *, quiet: bool = False) -> Iterator[Running]:
     """Start all parts, wait until the web server answers, and stop them at the end, the database last.
 
+    With `quiet`, what the parts print goes to output.log in the data folder.
+
     Raises SettingsError before anything is started, RuntimeError when a part does not come up.
     """
     complete = dict(environment)
@@ -78,9 +80,11 @@ def everything(environment: Mapping[str, str], *, quiet: bool = False) -> Iterat
         migrate_database(settings.database_url)
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stack.callback(_stop, processes)
+        output = stack.enter_context((data_folder(complete) / "output.log").open("ab")) if quiet else None
         for name, command in _commands().items():
-            output = subprocess.DEVNULL if quiet else None
-            processes[name] = subprocess.Popen(command, env=complete, start_new_session=True, stdout=output)  # noqa: S603
+            processes[name] = subprocess.Popen(  # noqa: S603  our own programs
+                command, env=complete, start_new_session=True, stdout=output, stderr=output
+            )
         running = Running(settings, complete, f"http://127.0.0.1:{settings.port}", processes)
         _wait_until_ready(running)
         yield running

@@ -131,7 +131,7 @@ class _Run:
         still = [s for s in held if not self._explanations.alert_for(s) and self._is_high(connection, s)]
         waiting = {id(strike) for strike in still}
         self._consider(connection, [strike for strike in held if id(strike) not in waiting])
-        return 0
+        return len(held) - len(still)
 
     def consider_failures(self, connection: Connection) -> int:
         self._explanations.refresh(connection)

@@ -36,7 +36,10 @@ def connect(
 
 
 def make_engine(url: str, *, application: str, statement_seconds: int = 30, pool_size: int = 5) -> Engine:
-    """An engine whose connections are made by `connect`; broken ones are found out before use."""
+    """An engine whose connections are made by `connect`; broken ones are found out before use.
+
+    Its errors do not show parameters: they hold phone numbers.
+    """
 
     def creator() -> psycopg.Connection[tuple[object, ...]]:
         connection = connect(url, application=application, statement_seconds=statement_seconds)
@@ -44,9 +47,16 @@ def make_engine(url: str, *, application: str, statement_seconds: int = 30, pool
         return connection
 
     if pool_size == 0:
-        return create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
+        return create_engine(
+            "postgresql+psycopg://", creator=creator, poolclass=NullPool, hide_parameters=True
+        )
     return create_engine(
-        "postgresql+psycopg://", creator=creator, pool_size=pool_size, max_overflow=10, pool_pre_ping=True
+        "postgresql+psycopg://",
+        creator=creator,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -56,8 +57,11 @@ class Leadership:
             return self._held
 
     def release(self) -> None:
-        """Let somebody else lead."""
+        """Let somebody else lead, at once."""
         with self._mutex:
+            if self._connection is not None and self._held:
+                with suppress(psycopg.Error):  # the session's end gives the lock back too, a moment later
+                    self._connection.execute("SELECT pg_advisory_unlock(%s)", [LEADER_LOCK])
             self._close()
 
     def _lose(self, fault: psycopg.Error) -> None:

@@ -38,12 +38,12 @@ ORDER BY contact, phone_number_id, keyword, occurred_at DESC, message_id DESC
 
 
 def take_preferences(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark about `limit` of the oldest new preferences as considered; returns (contact, business number) of each."""
+    """Mark about `limit` of the oldest new preferences as considered; returns who told which number."""
     return _take(connection, "preferences", limit, now)
 
 
 def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark about `limit` of the oldest new STOPs and STARTs as considered; returns (contact, business number) of each."""
+    """Mark about `limit` of the oldest new STOPs and STARTs as considered; returns who told which number."""
     return _take(connection, "inbound_messages", limit, now)
 
 

@@ -1,6 +1,6 @@
 """Everything the first page shows, read once and bounded by its windows. No HTML."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from webhook_app.rules.failure_rate import Rate, measure
 from webhook_app.store import alerts, books, counts, notifications, overview, quarantine, scheduler_state
 from webhook_app.store.books import Totals
 from webhook_app.store.overview import Statuses
-from webhook_app.store.window_counts import SeriesKey, WindowCounts, is_failure
+from webhook_app.store.window_counts import GroupKey, Mark, WindowCounts, is_failure
 from webhook_app.web.dashboard.alert_view import AlertView, view, worst_first
 from webhook_app.web.dashboard.state import Facts, Notice, State, notices_of, state_of
 from webhook_app.whatsapp.error_codes import ErrorCode, explain
@@ -21,19 +21,19 @@ _BEFORE_MINUTES = 60
 _PULSE_MINUTES = 30
 _CODES = 8
 _PLACES = 3
+_NEARLY_ALL = 0.8
 _SLICED = ("template", "country", "phone_number_id")
 _MINUTE = timedelta(minutes=1)
 
 
 class CodeRow(Struct, frozen=True):
-    """Messages that failed with one code. `mostly`: the slice most of them belong to, and its share."""
+    """Messages that failed with one code. `mostly`: the template, country and number that nearly all of them share."""
 
     code: int
     entry: ErrorCode
     failures: int
     rate: float
     mostly: dict[str, str]
-    share: float
 
 
 class PlaceRow(Struct, frozen=True):
@@ -79,7 +79,8 @@ def read_overview(
     flow = overview.statuses_by_minute(connection, start - timedelta(minutes=_BEFORE_MINUTES), end)
     rate = measure(sum(window.attempts.values()), window.failures(is_failure))
     open_alerts = worst_first(alerts.open_alerts(connection))
-    facts = _facts(connection, rate, flow, [alert.state for alert in open_alerts], evaluate_seconds, now)
+    views = [view(alert, rules, now) for alert in open_alerts]
+    facts = _facts(connection, rate, flow, views, evaluate_seconds, now)
     notices = notices_of(facts)
     codes = _codes(window, rate.attempts)
     return Overview(
@@ -87,7 +88,7 @@ def read_overview(
         is_new=facts.is_new,
         state=state_of(facts, notices),
         notices=notices,
-        alerts=[view(alert, rules, now) for alert in open_alerts],
+        alerts=views,
         rate=rate,
         classes=window.failures_by_class(),
         statuses=_sum(flow, start),
@@ -102,16 +103,18 @@ def _facts(
     connection: Connection,
     rate: Rate,
     flow: dict[datetime, Statuses],
-    states: list[str],
+    views: list[AlertView],
     evaluate_seconds: float,
     now: datetime,
 ) -> Facts:
     start, _ = counts.window(now, WINDOW_MINUTES)
+    states = [shown.alert.state for shown in views]
     jobs = {job.job: job for job in scheduler_state.job_states(connection)}
     return Facts(
         now=now,
         firing=states.count("firing"),
         pending=states.count("pending"),
+        since=min((shown.told.since for shown in views), default=None),
         attempts=rate.attempts,
         failures=rate.failures,
         totals=books.totals(connection),
@@ -133,15 +136,18 @@ def _codes(window: WindowCounts, attempts: int) -> list[CodeRow]:
 
 
 def _code_row(window: WindowCounts, code: int, failures: int, attempts: int) -> CodeRow:
-    by_slice = window.failures_by(lambda mark: _slice(mark.series), lambda counted: counted == code)
-    leading, of_it = max(by_slice.items(), key=lambda item: (item[1], item[0]))
-    mostly = dict(zip(_SLICED, map(str, leading), strict=True))
+    mostly = {}
+    for dimension in _SLICED:
+        by_value = window.failures_by(_value_of(dimension), lambda counted: counted == code)
+        ((value,), of_it) = by_value.most_common(1)[0]
+        if of_it >= _NEARLY_ALL * failures:
+            mostly[dimension] = str(value)
     rate = measure(attempts, failures).rate if attempts else 1.0
-    return CodeRow(code, explain(code), failures, rate, mostly, of_it / failures)
+    return CodeRow(code, explain(code), failures, rate, mostly)
 
 
-def _slice(series: SeriesKey) -> tuple[str, ...]:
-    return tuple(getattr(series, name) for name in _SLICED)
+def _value_of(dimension: str) -> Callable[[Mark], GroupKey]:
+    return lambda mark: (getattr(mark.series, dimension),)
 
 
 def _places(window: WindowCounts) -> list[PlaceRow]:

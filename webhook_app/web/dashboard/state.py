@@ -8,7 +8,7 @@ from webhook_app.channels.alert_text import duration, percent
 from webhook_app.store.books import Totals
 from webhook_app.store.notifications import Backlog
 from webhook_app.store.scheduler_state import JobState
-from webhook_app.web.dashboard.wording import number
+from webhook_app.web.dashboard.wording import number, stamp
 
 _LATE = timedelta(minutes=1)
 _UNTOLD = timedelta(minutes=2)
@@ -43,6 +43,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     now: datetime
     firing: int
     pending: int
+    since: datetime | None
+    """The first failure of the oldest alert that is open."""
     attempts: int
     failures: int
     totals: Totals
@@ -65,7 +67,7 @@ def state_of(facts: Facts, notices: list[Notice]) -> State:
     """The worst thing there is to say, in one line, and a sentence to it."""
     if facts.firing:
         alerts = "1 alert firing" if facts.firing == 1 else f"{facts.firing} alerts firing"
-        return State("bad", alerts, _rate(facts))
+        return State("bad", alerts, f"{_since(facts)}{_rate(facts)}")
     if facts.is_new:
         return State("new", "Waiting for the first webhook", "Nothing has been received yet.")
     if facts.pending:
@@ -86,6 +88,13 @@ def notices_of(facts: Facts) -> list[Notice]:
         _left(facts),
     ]
     return [notice for notice in found if notice is not None]
+
+
+def _since(facts: Facts) -> str:
+    if facts.since is None:
+        return ""
+    lasting = duration(facts.now - facts.since)
+    return f"Since {stamp(facts.since, facts.now)}, for {lasting}. "
 
 
 def _rate(facts: Facts) -> str:
@@ -149,4 +158,6 @@ def _left(facts: Facts) -> Notice | None:
     if not facts.quarantined:
         return None
     items = "1 item was" if facts.quarantined == 1 else f"{number(facts.quarantined)} items were"
-    return Notice(f"{items} not understood", "They are kept whole: see GET /v1/quarantine.")
+    return Notice(
+        f"{items} not understood", "Kept whole, to be replayed after a fix: see GET /v1/quarantine."
+    )

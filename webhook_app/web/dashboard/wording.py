@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from webhook_app.channels import alert_text
-from webhook_app.store.counts import GROUPS
 from webhook_app.whatsapp.contacts import display
 from webhook_app.whatsapp.events import NO_CODE
 
@@ -15,7 +14,7 @@ REASONS = {
     "opted_out": "Opted out",
     "manual": "Stopped by hand",
     "hard": "Cannot be reached for good",
-    "unreachable": "Keeps failing",
+    "unreachable": "Could not be reached",
 }
 CLASSES = {"broken": "Broken", "withheld": "Withheld", "unreachable": "Unreachable"}
 CLASS_MEANINGS = {
@@ -41,9 +40,9 @@ def unbroken(words: str) -> str:
     return words.replace(" ", _THIN)
 
 
-def clock(at: datetime) -> str:
-    """The time of day, 14:05 UTC."""
-    return f"{at:%H:%M} UTC"
+def stamp(at: datetime, now: datetime) -> str:
+    """The time of day, 14:05 UTC, with the day when it is another."""
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else moment(at)
 
 
 def moment(at: datetime) -> str:
@@ -64,22 +63,19 @@ def code_name(code: int) -> str:
 
 
 def place(values: dict[str, Any]) -> str:
-    """A group or slice in words, empty values and codes left out: template order_update to DE from number 123."""
+    """What failures share, in words: template order_update, to DE, from number 123. Empty values are left out."""
     words = {
         "template": "template {}",
         "country": "to {}",
         "phone_number_id": "from number {}",
-        "campaign": "campaign {}",
-        "waba_id": "account {}",
     }
-    parts = [words[name].format(values[name]) for name in words if name in GROUPS and values.get(name)]
-    return " ".join(parts) or "no template, country or number given"
+    return ", ".join(words[name].format(values[name]) for name in words if values.get(name))
 
 
 FILTERS: dict[str, Callable[..., str]] = {
     "number": number,
     "percent": percent,
-    "clock": clock,
+    "stamp": stamp,
     "moment": moment,
     "ago": ago,
     "code_name": code_name,

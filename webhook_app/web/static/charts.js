@@ -33,10 +33,10 @@ const charts = (() => {
       mode: "lines",
       name: line.name,
       x: chart.at,
-      y: line.rates,
+      y: line.rates.map((rate) => (rate === null ? null : 100 * rate)),
       customdata: line.failures,
       line: { color: colour(line.kind), dash: DASHES[line.kind], width: 2 },
-      hovertemplate: "%{y:.2%} (%{customdata:,d})",
+      hovertemplate: "%{y:.3r}\u202f% (%{customdata:,d})",
     }));
     const volume = {
       type: "scatter",
@@ -48,17 +48,16 @@ const charts = (() => {
       fill: "tozeroy",
       line: { color: colour("quiet"), width: 1 },
       hovertemplate: "%{y:,d}",
-      showlegend: false,
     };
     return [...lines, volume];
   }
 
   function layout(chart, colour, isNarrow) {
-    const highest = Math.max(...chart.lines.flatMap((line) => line.rates), chart.threshold ?? 0, 0.001);
+    const highest = 100 * Math.max(...chart.lines.flatMap((line) => line.rates), chart.threshold ?? 0, 0.001);
     const axis = { color: colour("quiet"), gridcolor: colour("line"), zerolinecolor: colour("line"), fixedrange: true };
     return {
-      margin: { l: 48, r: 8, t: 8, b: 28 },
-      height: isNarrow ? 280 : 340,
+      margin: { l: isNarrow ? 44 : 56, r: 40, t: 8, b: 40 },
+      height: isNarrow ? 260 : 320,
       paper_bgcolor: "transparent",
       plot_bgcolor: "transparent",
       separators: ".\u202f",
@@ -66,10 +65,10 @@ const charts = (() => {
       hovermode: "x unified",
       hoverlabel: { bgcolor: colour("surface"), bordercolor: colour("line"), font: { color: colour("text") } },
       dragmode: false,
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
-      xaxis: { ...axis, type: "date", range: [chart.at[0], chart.at.at(-1)], hoverformat: "%H:%M UTC", nticks: isNarrow ? 4 : 9 },
-      yaxis: { ...axis, domain: [0.27, 1], range: [0, Math.min(highest * 1.15, 1.02)], tickformat: highest < 0.05 ? ".1%" : ".0%" },
-      yaxis2: { ...axis, domain: [0, 0.17], rangemode: "tozero", nticks: 3, title: { text: "messages", font: { size: 11 } } },
+      showlegend: false,
+      xaxis: { ...axis, type: "date", range: [chart.at[0], chart.at.at(-1)], anchor: "y2", tickformat: "%H:%M\n%d %b", hoverformat: "%H:%M UTC", nticks: isNarrow ? 4 : 9 },
+      yaxis: { ...axis, domain: [0.27, 1], range: [0, Math.min(highest * 1.15, 102)], ticksuffix: "\u202f%" },
+      yaxis2: { ...axis, domain: [0, 0.17], rangemode: "tozero", nticks: 3, title: { text: isNarrow ? "" : "messages", font: { size: 11 } } },
       shapes: [...chart.bands.map((band) => shade(band, colour)), ...threshold(chart, colour)],
       annotations: annotations(chart, colour),
     };
@@ -85,14 +84,14 @@ const charts = (() => {
   function threshold(chart, colour) {
     if (chart.threshold === null) return [];
     const line = { color: colour("text"), width: 1, dash: "dashdot" };
-    return [{ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: chart.threshold, y1: chart.threshold, line }];
+    return [{ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: 100 * chart.threshold, y1: 100 * chart.threshold, line }];
   }
 
   function annotations(chart, colour) {
     if (chart.threshold === null) return [];
-    const text = `alert over ${+(chart.threshold * 100).toPrecision(3)}\u202f%`;
-    const at = { xref: "paper", yref: "y", x: 0, y: chart.threshold, xanchor: "left", yanchor: "bottom" };
-    return [{ ...at, text, showarrow: false, font: { size: 11, color: colour("text") } }];
+    const text = `${+(chart.threshold * 100).toPrecision(3)}\u202f%`;
+    const at = { xref: "paper", yref: "y", x: 1, y: 100 * chart.threshold, xanchor: "left", yanchor: "middle" };
+    return [{ ...at, text, showarrow: false, font: { size: 12, color: colour("text") } }];
   }
 
   return { draw, load };
