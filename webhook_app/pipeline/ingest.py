@@ -8,6 +8,7 @@ A delivery the database refuses is found by halving the batch and is quarantined
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 _FUTURE_S = 300  # a timestamp further ahead than this is Meta's or somebody's clock gone wrong
 _LINKS_REMEMBERED = 200_000
 _SERIES_REMEMBERED = 100_000
+_GATHER_S = 0.002  # under load, let what has already arrived be parsed and join: batches double, commits halve
 _ITEMS_PER_BATCH = 3_000
 _BYTES_PER_BATCH = 16 * 2**20
 
@@ -139,6 +141,8 @@ class GroupCommit:
             self._store_rejections()
             while batch := self._take():
                 self._write(batch)
+                if len(batch.deliveries) > 1:
+                    time.sleep(_GATHER_S)
 
     def _take(self) -> _Batch | None:
         with self._lock:

@@ -91,9 +91,13 @@ WITH new_events AS (
   SELECT user_id, contact FROM unnest($14::text[], $15::text[]) AS l(user_id, contact)
   ON CONFLICT DO NOTHING
   RETURNING user_id, contact
-), suppressed AS (  -- under the event's own key, or under a BSUID that belongs to it
+), suppressed AS (  -- under the event's own key, under the number its BSUID belongs to, or under a BSUID of its number
   SELECT s.contact, e.contact AS reached FROM new_events e JOIN suppressions s ON s.contact = e.contact
   WHERE e.status IN ('delivered', 'read', 'played')
+  UNION
+  SELECT s.contact, e.contact FROM new_events e JOIN contact_links l ON l.user_id = e.contact
+  JOIN suppressions s ON s.contact = l.contact
+  WHERE e.status IN ('delivered', 'read', 'played') AND e.contact LIKE '__.%%'
   UNION
   SELECT s.contact, l.contact FROM suppressions s JOIN contact_links l ON l.user_id = s.contact
   WHERE s.contact LIKE '__.%%'

@@ -49,7 +49,13 @@ WITH input AS (
 ), reached AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
   SELECT DISTINCT s.contact, i.phone_number_id, 'inbound', i.message_id, i.occurred_at
-  FROM input i JOIN suppressions s ON s.contact IN (i.contact, i.user_id)
+  FROM input i
+  CROSS JOIN LATERAL (
+    SELECT i.contact UNION SELECT i.user_id
+    UNION SELECT l.contact FROM contact_links l WHERE l.user_id IN (i.contact, i.user_id)
+    UNION SELECT l.user_id FROM contact_links l WHERE l.contact = i.contact AND i.contact <> ''
+  ) AS k(contact)
+  JOIN suppressions s ON s.contact = k.contact
 )"""
     + _APPLIED
 )

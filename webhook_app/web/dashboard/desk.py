@@ -24,7 +24,8 @@ MAX_FORM_BYTES = 64 * 1024
 _DATA = "/dashboard/"
 
 _HEADERS = {
-    # plotly.js would add <style> elements of its own; dashboard.css stands in for them, so no inline style is needed.
+    # No 'unsafe-inline' for plotly.js: dashboard.css stands in for the <style> elements it would add. The one it tries
+    # to add all the same, for maps that we do not draw, is refused, which the browser's console mentions.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

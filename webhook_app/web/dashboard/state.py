@@ -74,7 +74,7 @@ def state_of(facts: Facts, notices: list[Notice]) -> State:
         return State("watch", "Failures are rising", f"{_rate(facts)} Another look decides whether to alert.")
     if notices:
         return State("watch", "No alerts, but look at this", _rate(facts))
-    return State("calm", "All quiet", _rate(facts))
+    return State("calm", "All quiet", f"{_rate(facts)} The alert rules allow that.")
 
 
 def notices_of(facts: Facts) -> list[Notice]:

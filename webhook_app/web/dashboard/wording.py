@@ -17,12 +17,6 @@ REASONS = {
     "unreachable": "Could not be reached",
 }
 CLASSES = {"broken": "Broken", "withheld": "Withheld", "unreachable": "Unreachable"}
-CLASS_MEANINGS = {
-    "broken": "something on our side or Meta's needs fixing",
-    "withheld": "Meta chose not to deliver marketing",
-    "unreachable": "the person could not get the message",
-}
-STATES = {"pending": "Pending", "firing": "Firing", "resolved": "Resolved"}
 
 
 def number(value: int) -> str:

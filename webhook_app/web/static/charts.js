@@ -2,6 +2,7 @@
 "use strict";
 const charts = (() => {
   const DASHES = { broken: "solid", unreachable: "dash", withheld: "dot", code: "solid" };
+  const FEW = 20;
   let latest = null;
 
   function load(address) {
@@ -53,7 +54,7 @@ const charts = (() => {
   }
 
   function layout(chart, colour, isNarrow) {
-    const highest = 100 * Math.max(...chart.lines.flatMap((line) => line.rates), chart.threshold ?? 0, 0.001);
+    const highest = 100 * Math.max(peak(chart, FEW) || peak(chart, 0), chart.threshold ?? 0, 0.001);
     const axis = { color: colour("quiet"), gridcolor: colour("line"), zerolinecolor: colour("line"), fixedrange: true };
     return {
       margin: { l: isNarrow ? 44 : 56, r: 40, t: 8, b: 40 },
@@ -72,6 +73,12 @@ const charts = (() => {
       shapes: [...chart.bands.map((band) => shade(band, colour)), ...threshold(chart, colour)],
       annotations: annotations(chart, colour),
     };
+  }
+
+  // One failure among three messages is 33 %: moments with few messages must not set the scale for all others.
+  function peak(chart, fewest) {
+    const rates = chart.lines.flatMap((line) => line.rates.filter((_, place) => chart.attempts[place] >= fewest));
+    return Math.max(...rates, 0);
   }
 
   function shade(band, colour) {

@@ -3,10 +3,12 @@
 "use strict";
 (() => {
   const EVERY_MS = 10_000;
+  const PATIENCE_MS = 20_000;
   const page = document.querySelector("[data-live]");
   if (!page) return;
   const shown = new Map();
   let headline = null;
+  let at = "";
   let timer = 0;
 
   function exchange(id, html) {
@@ -38,14 +40,15 @@
   }
 
   async function renew() {
-    const answer = await fetch(page.dataset.live, { cache: "no-store", headers: { Accept: "application/json" } });
+    const answer = await fetch(page.dataset.live, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
     if (answer.status === 401) return location.reload();
     if (!answer.ok) throw new Error(`the answer was ${answer.status}`);
     const data = await answer.json();
     if (data.shape !== page.dataset.shape) return location.reload();
     for (const [id, html] of Object.entries(data.parts)) exchange(id, html);
     charts.draw(document.getElementById("chart"), data.chart);
-    document.getElementById("freshness").textContent = `As of ${data.at.slice(11, 19)} UTC, renewed every 10 s.`;
+    at = data.at.slice(11, 19);
+    document.getElementById("freshness").textContent = `As of ${at} UTC, renewed every 10 s.`;
     say("");
     if (headline !== null && headline !== data.headline) {
       document.getElementById("announcement").textContent = data.headline;
@@ -60,7 +63,7 @@
       try {
         await renew();
       } catch (fault) {
-        say(`Not renewed since: ${fault.message}. Trying again.`);
+        say(`What you see is ${at ? `of ${at} UTC` : "old"}: it cannot be renewed (${fault.message}). Trying again.`);
       }
     }
     timer = setTimeout(tick, EVERY_MS);
