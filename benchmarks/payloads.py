@@ -12,6 +12,8 @@ from random import Random
 from typing import NamedTuple
 
 FAILED_SHARE = 0.03
+CONTACTS = 20_000
+"""The people that the business writes to, again and again."""
 BUSINESS_NUMBERS = (("590238114470021", "13125550199"), ("590238114470038", "13125550184"))
 CAMPAIGNS = tuple(
     f"campaign={campaign};template={template};seg=14"
@@ -82,27 +84,31 @@ def posts(statuses: int, *, secret: bytes, now: int, seed: int) -> Iterator[byte
 
 
 def _items(random: Random, now: int, lag: int) -> Iterator[Item]:
-    """The endless flow of one number: a message is sent, `lag` messages later delivered, then read."""
-    recent: deque[Message] = deque(maxlen=2 * lag + 1)
+    """The endless flow of one number: a message is sent, `lag` messages later delivered, then read.
+
+    It begins in full flow: what is delivered and read first was sent before the measurement.
+    """
+    recent = deque((_message(random, now) for _ in range(2 * lag)), maxlen=2 * lag + 1)
     while True:
         message = _message(random, now)
         recent.append(message)
         yield _failed(message) if message.failed else _reached(message, "sent", 0, PRICING)
-        if len(recent) > lag and not (earlier := recent[-1 - lag]).failed:
+        if not (earlier := recent[-1 - lag]).failed:
             yield _reached(earlier, "delivered", 2, PRICING)
-        if len(recent) > 2 * lag and not (earlier := recent[0]).failed:
+        if not (earlier := recent[0]).failed:
             yield _reached(earlier, "read", 5, "")
 
 
 def _message(random: Random, now: int) -> Message:
-    start, digits, country = random.choice(NUMBERING)
-    phone = f"{start}{random.randrange(10**digits):0{digits}d}"
+    contact = random.randrange(CONTACTS)
+    start, digits, country = NUMBERING[contact % len(NUMBERING)]
+    phone = f"{start}{contact * 7919 % 10**digits:0{digits}d}"
     unique = f"{random.getrandbits(72):018X}"
     inside = b"\x1c\x18%c%b\x15\x02\x00\x11\x18\x12%b\x00" % (len(phone), phone.encode(), unique.encode())
     return Message(
         wamid="wamid." + base64.b64encode(inside).decode(),
         phone=phone,
-        user_id=f"{country}.{random.randrange(10**19, 10**20)}",
+        user_id=f"{country}.{7 * 10**19 + contact}",
         callback_data=random.choice(CAMPAIGNS),
         sent_at=now - 60 + random.randrange(55),
         failed=random.random() < FAILED_SHARE,

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from tests.factories import NUMBER, body, message, status
-from webhook_app.pipeline.ingest import BatchWriter, Delivery
+from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
 from webhook_app.store.engine import connect
 
 

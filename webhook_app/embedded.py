@@ -6,7 +6,6 @@ The server runs in a session of its own: Ctrl-C reaches the programs that use it
 import warnings
 from pathlib import Path
 
-
 _SETTINGS = """
 # webhook_app: what a server of this size would get. Random keys want their index in memory, and checkpoints far
 # apart: the first change of a page after each writes the whole page to the log.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from tests.factories import body, message, status
-from webhook_app.pipeline.ingest import BatchWriter, Delivery
+from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
 from webhook_app.store.counts import Filters, rates
 from webhook_app.store.engine import connect
 from webhook_app.whatsapp.error_codes import explain

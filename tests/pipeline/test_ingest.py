@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from tests.factories import NUMBER, body, document, message, status, value
-from webhook_app.pipeline.ingest import BatchWriter, Delivery, GroupCommit, NotStoredError
+from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.ingest import GroupCommit, NotStoredError
 from webhook_app.store.engine import connect
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.factories import NUMBER, body, document, message, status, value
-from webhook_app.pipeline.ingest import BatchWriter, Delivery
+from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.suppress import suppress
 from webhook_app.rules.alerting import Rule
 from webhook_app.rules.suppression import Thresholds

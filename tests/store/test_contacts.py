@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from tests.factories import NUMBER, body, message, status
-from webhook_app.pipeline.ingest import BatchWriter, Delivery
+from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
 from webhook_app.store.contacts import keys_of, last_inbound_many, links_of_many, main_key, preferred
 from webhook_app.store.engine import connect
 

@@ -125,10 +125,14 @@ def describe_group(group: dict[str, str | int]) -> str:
 
 
 def _describe_slice(held: Slice) -> str:
-    template = f"template {held.template}" if held.template else "messages without a template name"
-    country = f" to {held.country}" if held.country else ""
-    place = f"{template}{country} from business number {held.phone_number_id}"
-    return f"{percent(held.share)} of the failures are {place}"
+    parts = []
+    if held.template is not None:
+        parts.append(f"template {held.template}" if held.template else "messages without a template name")
+    if held.country is not None:
+        parts.append(f"to {held.country}" if held.country else "to numbers of no known country")
+    if held.phone_number_id is not None:
+        parts.append(f"from business number {held.phone_number_id}")
+    return f"{percent(held.share)} of the failures are {' '.join(parts)}"
 
 
 def _describe_figures(figures: Figures) -> str:

@@ -38,13 +38,13 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class Slice(Struct, frozen=True, kw_only=True):
-    """The template, country and business number that most of the failures belong to."""
+    """What most of the failures share. A dimension is None where they differ, an empty text where it is absent."""
 
-    phone_number_id: str
-    template: str
-    country: str
     failures: int
     share: float
+    phone_number_id: str | None = None
+    template: str | None = None
+    country: str | None = None
 
 
 class Notification(Struct, frozen=True, kw_only=True):

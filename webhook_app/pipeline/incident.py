@@ -4,6 +4,7 @@ Reads through store only; whether anything is to be told is decided elsewhere.
 """
 
 from datetime import datetime
+from itertools import combinations
 
 from msgspec import Struct, convert
 from msgspec.structs import replace
@@ -16,11 +17,12 @@ from webhook_app.rules.failure_rate import measure
 from webhook_app.store.affected import affected, sample_messages
 from webhook_app.store.alerts import Alert
 from webhook_app.store.counts import Filters
-from webhook_app.store.window_counts import Counted, GroupKey, SeriesKey, WindowCounts
+from webhook_app.store.window_counts import Counted, WindowCounts
 from webhook_app.whatsapp.error_codes import explain, retry_advice
 
 _CODES_TOLD = 4
 _SLICED = ("phone_number_id", "template", "country")
+_MOST = 0.5  # a slice with fewer of the failures does not say where they come from
 
 
 class CodeCount(Struct, frozen=True):
@@ -57,8 +59,12 @@ def examine(
     numbers = [count.code for count in codes]
     within = convert({name: value for name, value in group.items() if name != "code"}, Filters)
     hit = affected(connection, *span, numbers, within)
-    leading = _leading_slice(own, counted)
-    narrow = {} if leading is None else {name: getattr(leading, name) for name in _SLICED}
+    leading = _leading_slice(own, counted, group)
+    narrow = (
+        {}
+        if leading is None
+        else {name: held for name in _SLICED if (held := getattr(leading, name)) is not None}
+    )
     samples = sample_messages(connection, *span, numbers, replace(within, **narrow))
     return Explanation(
         since=hit.first_at or span[0],
@@ -107,24 +113,23 @@ def notification(
     )
 
 
-def _leading_slice(own: WindowCounts, counted: Counted) -> Slice | None:
-    """The slice with the most failures; None when nothing failed."""
+def _leading_slice(own: WindowCounts, counted: Counted, group: dict[str, str | int]) -> Slice | None:
+    """The narrowest part that most of the failures belong to; None when they are spread, or the group says it all."""
     total = own.failures(counted)
-    if not total:
-        return None
-    by_slice = own.failures_by(lambda mark: _slice_key(mark.series), counted)
-    (number, template, country), failures = max(by_slice.items(), key=lambda item: (item[1], item[0]))
-    return Slice(
-        phone_number_id=str(number),
-        template=str(template),
-        country=str(country),
-        failures=failures,
-        share=failures / total,
-    )
+    free = [name for name in _SLICED if name not in group]
+    for size in range(len(free), 0, -1):
+        tops = [_top(own, counted, names) for names in combinations(free, size)]
+        found, failures = max(tops, key=lambda top: top[1])
+        if total and failures / total >= _MOST:
+            return convert({**found, "failures": failures, "share": failures / total}, Slice)
+    return None
 
 
-def _slice_key(series: SeriesKey) -> GroupKey:
-    return tuple(getattr(series, name) for name in _SLICED)
+def _top(own: WindowCounts, counted: Counted, names: tuple[str, ...]) -> tuple[dict[str, str], int]:
+    """The values of these dimensions with the most failures, and how many."""
+    found = own.failures_by(lambda mark: tuple(getattr(mark.series, name) for name in names), counted)
+    values, failures = max(found.items(), key=lambda item: (item[1], item[0]), default=((), 0))
+    return dict(zip(names, map(str, values), strict=False)), failures
 
 
 def _facts(count: CodeCount) -> CodeFacts:

@@ -23,6 +23,7 @@ from webhook_app.rules.incidents import explainable_codes
 from webhook_app.rules.suppression import STOPPED_MARKETING, Thresholds, lifts
 from webhook_app.store import reached, strikes, suppressions, wishes
 from webhook_app.store.contacts import links_of_many
+from webhook_app.store.engine import SUPPRESS_LOCK
 from webhook_app.store.reached import Success
 from webhook_app.store.strikes import Strike
 from webhook_app.store.suppression_changes import SYSTEM
@@ -31,7 +32,6 @@ from webhook_app.whatsapp.error_codes import explain
 
 log = structlog.get_logger()
 
-SUPPRESS_LOCK = 7_410_010  # a transaction's advisory lock, beside those of store/engine
 HOURLY_CAP = 5_000
 """So many automatic suppressions of scope `all` within an hour look like a fault; the rest waits."""
 

@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 MIGRATION_LOCK = 7_410_001
 LEADER_LOCK = 7_410_002
 CHANGES_LOCK = 7_410_003
+SUPPRESS_LOCK = 7_410_004
 
 
 def connect(

@@ -99,3 +99,9 @@ def _read(rows: Sequence[RowMapping]) -> list[Change]:
     return [
         Change(**(dict(row) | {"evidence": convert(row["evidence"], tuple[Evidence, ...])})) for row in rows
     ]
+
+
+def latest_seq(connection: Connection) -> int:
+    """The number of the latest change, 0 before the first."""
+    found = connection.execute(text("SELECT coalesce(max(seq), 0) FROM suppression_changes"))
+    return int(found.scalar_one())

@@ -64,7 +64,15 @@ def receive_blueprint(ingest: GroupCommit, app_secrets: Sequence[bytes], verify_
 
 
 def _read_body() -> bytes:
-    """The raw bytes; a chunked body is cut off once it passes the limit, whatever it announced."""
+    """The raw bytes. A chunked body is cut off once it passes the limit, whatever it announced.
+
+    The usual body tells its length; it is read straight from the server, which saves a layer on the hot path.
+    """
+    environ = request.environ
+    length = environ.get("CONTENT_LENGTH", "")
+    if length.isdecimal() and int(length) <= MAX_BODY_BYTES and "HTTP_TRANSFER_ENCODING" not in environ:
+        body: bytes = environ["wsgi.input"].read(int(length))
+        return body
     request.max_content_length = MAX_BODY_BYTES
     return request.get_data(cache=False)
 

@@ -43,7 +43,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
     template, campaign = read_callback(callback) if callback else ("", "")
     group = get("recipient_type") == "group"
     recipient, user_id, parent, participant = _group_recipient(item) if group else _recipient(item)
-    contact = contact_key(recipient, user_id)
+    contact, country = _person(recipient, user_id)
     return StatusEvent(
         message_id,
         number,
@@ -59,7 +59,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
         group,
         template,
         campaign,
-        country_of(contact) if contact else "",
+        country,
         _category(item),
         callback,
         code,
@@ -67,6 +67,13 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
         details,
         errors,
     )
+
+
+@lru_cache(maxsize=65536)
+def _person(recipient: str, user_id: str) -> tuple[str, str]:
+    """Contact key and country. A message's statuses come one after another for the same person."""
+    contact = contact_key(recipient, user_id)
+    return contact, country_of(contact) if contact else ""
 
 
 def read_timestamp(raw: Any) -> int | None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from webhook_app.store import change_feed, suppression_changes
+from webhook_app.store import suppression_changes
 from webhook_app.store.suppression_changes import Evidence
 from webhook_app.web import cursor
 from webhook_app.web.endpoints import Call, Endpoint
@@ -54,7 +54,7 @@ def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
     """
     place = cursor.decode_id(query.cursor)
     since = query.since if place is None else place
-    version = change_feed.latest_seq(call.connection)
+    version = suppression_changes.latest_seq(call.connection)
     found = suppression_changes.changes_since(call.connection, since, query.limit + 1)
     page = found[: query.limit]
     reached = page[-1].seq if page else since

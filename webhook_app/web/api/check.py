@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from webhook_app.rules.suppression import blocking
-from webhook_app.store import change_feed, contacts, suppressions
+from webhook_app.store import contacts, suppression_changes, suppressions
 from webhook_app.store.suppressions import Suppression
 from webhook_app.web.endpoints import Call, Endpoint
 from webhook_app.web.values import Contact, PhoneNumberId, Time, Word
@@ -117,7 +117,7 @@ def check_contact(call: Call, contact: Contact, query: CheckQuery) -> Result:
 
 def _stamp(call: Call) -> int:
     """The feed's version, read before the rows: these may then be newer than it says, never older."""
-    version = change_feed.latest_seq(call.connection)
+    version = suppression_changes.latest_seq(call.connection)
     call.headers["ETag"] = f'"{version}"'
     return version
 
