@@ -1,4 +1,4 @@
-"""One Postgres per run, migrated once; a database per test that commits, copied from the migrated one.
+"""One Postgres per run, migrated once; tests commit into a copy of the migrated database that is emptied after each.
 
 TEST_DATABASE_URL uses a server of one's own (its role must be allowed to create databases).
 """
@@ -9,15 +9,17 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine
 
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
 from webhook_app.store.engine import libpq_url, make_engine
+from webhook_app.store.schema import metadata
 
 TEMPLATE = "webhook_app_template"
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -32,6 +34,14 @@ def server_url() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="webhook_app_tests_", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder) / "postgres")
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            for setting in (
+                "fsync",
+                "full_page_writes",
+                "synchronous_commit",
+            ):  # tests/faults has a durable one
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield server.url
         server.stop()
 
@@ -46,16 +56,68 @@ def template(server_url: str) -> str:
     return TEMPLATE
 
 
+class Database:
+    """A copy of the migrated database, emptied after each test; made anew when a test changed its schema."""
+
+    def __init__(self, server_url: str, template: str) -> None:
+        self._server_url, self._template = server_url, template
+        self.url = ""
+        self._make()
+
+    def _make(self) -> None:
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
+        self.url = make_conninfo(self._server_url, dbname=name)
+        with psycopg.connect(self.url) as connection:
+            self._shape = _shape(connection)
+
+    def empty(self) -> None:
+        """End whatever the test left connected, and delete its rows."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            if _shape(connection) == self._shape:
+                connection.execute(
+                    "; ".join(f'DELETE FROM "{table.name}"' for table in metadata.sorted_tables)
+                )
+                connection.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
+                return
+        self.drop()
+        self._make()
+
+    def drop(self) -> None:
+        name = conninfo_to_dict(self.url)["dbname"]
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _shape(connection: psycopg.Connection[Any]) -> object:
+    """Changes with every table, index, column, constraint or setting that is made, altered or dropped."""
+    return connection.execute(
+        "SELECT (SELECT array_agg((oid, relfilenode, relnatts) ORDER BY oid)::text FROM pg_class"
+        "        WHERE relnamespace = n.oid),"
+        " (SELECT array_agg(oid ORDER BY oid)::text FROM pg_constraint WHERE connamespace = n.oid),"
+        " (SELECT array_agg(setconfig)::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+        "  WHERE d.datname = current_database())"
+        " FROM pg_namespace n WHERE nspname = 'public'"
+    ).fetchone()
+
+
+@pytest.fixture(scope="session")
+def database(server_url: str, template: str) -> Iterator[Database]:
+    made = Database(server_url, template)
+    yield made
+    made.drop()
+
+
 @pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
-    """A migrated database of the test's own, for code that commits."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-    yield make_conninfo(server_url, dbname=name)
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def database_url(database: Database) -> Iterator[str]:
+    """A migrated, empty database for code that commits."""
+    yield database.url
+    database.empty()
 
 
 @pytest.fixture
