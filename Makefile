@@ -30,7 +30,7 @@ run: .venv/run ## Start Postgres (embedded unless DATABASE_URL is set), web and 
 	@exec $(BIN)/webhook-app up
 
 .PHONY: demo
-demo: .venv/run ## Show a simulated outage become an alert and a suppression, in a terminal, in two minutes
+demo: .venv/run ## Show a simulated outage become an alert and a suppression, in a terminal
 	@exec $(BIN)/webhook-app demo
 
 .PHONY: test

@@ -152,7 +152,7 @@ def simulate(
     "--stay/--leave", default=None, help="keep everything running afterwards  [default: on a terminal]"
 )
 def demo(stay: bool | None) -> None:
-    """Show a simulated outage become an alert, and a dead contact become a suppression, in two minutes."""
+    """Show a simulated outage become an alert, and a dead contact become a suppression."""
     from webhook_app import demo as story  # noqa: PLC0415
     from webhook_app.up import StopRequestedError  # noqa: PLC0415
 
