@@ -6,7 +6,7 @@ The server runs in a session of its own: Ctrl-C reaches the programs that use it
 import warnings
 from pathlib import Path
 
-from fasteners import InterProcessLock
+from fasteners import InterProcessLock  # type: ignore[import-untyped]  # it has none
 
 _SETTINGS = """
 # webhook_app: what a server of this size would get. Random keys want their index in memory, and checkpoints far
