@@ -262,7 +262,7 @@ Try it:  {_shown_command()} simulate --scenario outage   (in another terminal)
 
 def _shown_command() -> str:
     """This command as it can be typed here."""
-    path = Path(sys.argv[0])
+    path = Path(sys.argv[0]).absolute()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
 
