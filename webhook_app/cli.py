@@ -65,9 +65,9 @@ def scheduler() -> None:
 @main.command()
 def check() -> None:
     """Say whether settings, rules, database and migrations are in order. Exit code 1 if one is not."""
-    from webhook_app.migrating import pending_revision  # noqa: PLC0415
     from webhook_app.scheduler import load_rules  # noqa: PLC0415
     from webhook_app.store.engine import make_engine  # noqa: PLC0415
+    from webhook_app.store.readiness import migrations_fault  # noqa: PLC0415
 
     settings = _settings()
     click.echo("settings    ok")
@@ -78,13 +78,13 @@ def check() -> None:
     try:
         with engine.connect() as connection:
             click.echo("database    ok")
-            pending = pending_revision(connection)
+            behind = migrations_fault(connection)
     except OSError as fault:
         sys.exit(f"database    {fault}")
     except SQLAlchemyError as fault:
         sys.exit(f"database    cannot be reached: {getattr(fault, 'orig', fault)}")
-    if pending:
-        sys.exit(f"migrations  behind: run `webhook-app migrate` to reach {pending}")
+    if behind:
+        sys.exit(f"migrations  {behind}: run `webhook-app migrate`")
     click.echo("migrations  ok")
 
 

@@ -5,9 +5,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
 
 from webhook_app.store.engine import make_engine
 from webhook_app.store.partitions import ensure
@@ -24,9 +21,3 @@ def migrate_database(url: str) -> None:
     with engine.begin() as connection:
         ensure(connection, datetime.now(UTC))
     engine.dispose()
-
-
-def pending_revision(connection: Connection) -> str | None:
-    """The newest revision, if the database is not at it; None when it is."""
-    newest = ScriptDirectory.from_config(Config(str(_INI))).get_current_head()
-    return None if MigrationContext.configure(connection).get_current_revision() == newest else newest

@@ -3,11 +3,8 @@
 The URL goes to libpq as it is, so several hosts with target_session_attrs=read-write work. No queries here.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 MIGRATION_LOCK = 7_410_001
@@ -67,14 +64,3 @@ def libpq_url(url: str) -> str:
     if separator and scheme.split("+")[0] in ("postgres", "postgresql"):
         return f"postgresql://{rest}"
     return url
-
-
-@contextmanager
-def advisory_lock(connection: Connection, key: int) -> Iterator[bool]:
-    """Try the session-level lock `key`; tells whether it was had, and gives it back at the end."""
-    had = bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one())
-    try:
-        yield had
-    finally:
-        if had:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})

@@ -88,13 +88,6 @@ class HealthSignal(Struct, frozen=True, gc=False):
     identity: bytes
 
 
-class Link(Struct, frozen=True, gc=False):
-    """Two keys of one person seen together: a BSUID (or parent BSUID) and a contact key."""
-
-    user_id: str
-    contact: str
-
-
 class Unreadable(Struct, frozen=True, gc=False):
     """A signed item that was not understood, kept whole: as JSON text, or as the body when that is no JSON."""
 
@@ -113,7 +106,6 @@ class Parsed(Struct, gc=False):
     inbound: list[InboundMessage] = []
     preferences: list[Preference] = []
     signals: list[HealthSignal] = []
-    links: list[Link] = []
     unreadable: list[Unreadable] = []
     ignored: dict[str, int] = {}
 
