@@ -242,3 +242,40 @@ def test_no_text_breaks_the_api_and_what_it_shows_leads_back_to_the_key(text):
 
 def test_keys_are_shown_with_a_plus_and_user_ids_as_they_are():
     assert [display(key) for key in ("12025550117", BSUID, "")] == ["+12025550117", BSUID, ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "key"),
+    [
+        ("0171 5550117", "DE", "491715550117"),
+        ("(202) 555-0117", "US", "12025550117"),
+        ("2025550117", "US", "12025550117"),
+        ("12025550117", "DE", "12025550117"),
+        ("491715550117", "US", "491715550117"),
+        ("0049 171 5550117", "US", "491715550117"),
+        ("+49 171 5550117", "US", "491715550117"),
+        ("11 8765-4321", "BR", "5511987654321"),
+        ("US.13491208655302741918", "DE", "US.13491208655302741918"),
+    ],
+)
+def test_numbers_as_dialled_in_a_region_are_understood(text, region, key):
+    address = parse_address(text, region)
+    assert isinstance(address, Address)
+    assert address.key == key
+
+
+@pytest.mark.parametrize("text", ["0", "000", "00", "0000", "12", "nobody", ""])
+@pytest.mark.parametrize("region", ["", "DE", "US", "IT"])
+def test_what_is_no_number_is_refused_in_any_region(text, region):
+    assert isinstance(parse_address(text, region), InvalidAddress)
+
+
+@given(
+    st.text(st.sampled_from("0123456789+ -()"), max_size=20), st.sampled_from(["", "DE", "US", "BR", "IT"])
+)
+def test_reading_what_was_understood_again_gives_the_same(text, region):
+    address = parse_address(text, region)
+    if isinstance(address, Address):
+        again = parse_address("+" + address.key)
+        assert isinstance(again, Address)
+        assert again.key == address.key

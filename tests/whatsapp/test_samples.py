@@ -87,17 +87,19 @@ BECOMES = {
     "history_chunk": ["ignored field history"],
     "history_declined": ["ignored field history"],
     "message_button_template_quick_reply_optout": ["inbound button stop"],
-    "message_contacts_request_contact_info": ["inbound contacts"],
+    "message_contacts_request_contact_info": ["inbound contact_request"],
     "message_edit": ["inbound edit window stays"],
     "message_image": ["inbound image"],
-    "message_interactive_button_reply": ["inbound interactive stop"],
-    "message_interactive_list_reply": ["inbound interactive"],
-    "message_interactive_nfm_reply": ["inbound interactive"],
+    "message_interactive_button_reply": ["inbound button_reply stop"],
+    "message_interactive_list_reply": ["inbound list_reply"],
+    "message_interactive_nfm_reply": ["inbound nfm_reply"],
     "message_reaction": ["inbound reaction window stays"],
     "message_reaction_removed": ["inbound reaction window stays"],
     "message_revoke": ["inbound revoke window stays"],
-    "message_system_user_changed_number": ["ignored system message"],
-    "message_system_user_changed_user_id": ["ignored system message"],
+    "message_system_user_changed_number": ["number change 12025550117 to 12025550129"],
+    "message_system_user_changed_user_id": [
+        "number change US.55820917364400918273 to US.77665544332211009988"
+    ],
     "message_template_components_update": ["ignored field message_template_components_update"],
     "message_template_quality_update": ["signal message_template_quality_update RED"],
     "message_template_quality_update_wrong_field_name": ["signal message_template_quality_update YELLOW"],
@@ -226,6 +228,7 @@ def told(parsed: Parsed) -> list[str]:
             for m in parsed.inbound
         ),
         *(f"preference {preference.value}" for preference in parsed.preferences),
+        *(f"number change {c.old_contact} to {c.new_contact}" for c in parsed.number_changes),
         *(
             f"signal {s.field} {s.event}" + ("" if s.error_code == NO_CODE else f" {s.error_code}")
             for s in parsed.signals

@@ -11,7 +11,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from webhook_app.whatsapp.numbering import country_of, fault_of, is_assigned, is_plain, without_trunk
+from webhook_app.whatsapp.numbering import (
+    calling_code_of,
+    country_of,
+    dialled_in,
+    fault_of,
+    is_assigned,
+    is_plain,
+    without_trunk,
+)
 
 __all__ = [
     "MAX_TEXT",
@@ -22,6 +30,8 @@ __all__ = [
     "display",
     "parse_address",
     "phone_key",
+    "spelling",
+    "user_key",
     "variants",
 ]
 
@@ -50,7 +60,7 @@ class InvalidAddress(Struct, frozen=True):
 
 def contact_key(phone: str, user_id: str = "") -> str:
     """The key of a person: canonical digits when there is a phone, else the BSUID, else empty."""
-    return phone_key(phone) or _user_key(user_id) or _user_key(phone)
+    return phone_key(phone) or user_key(user_id) or user_key(phone)
 
 
 def phone_key(digits: str) -> str:
@@ -61,6 +71,11 @@ def phone_key(digits: str) -> str:
         return ""
     fold = _FOLDS.get(digits[:2])
     return fold(digits) if fold else digits
+
+
+def user_key(user_id: str) -> str:
+    """The key of a BSUID or parent BSUID; empty when the text is none."""
+    return user_id[:2].upper() + user_id[2:] if user_id and _USER_ID.fullmatch(user_id) else ""
 
 
 def variants(key: str) -> tuple[str, ...]:
@@ -79,21 +94,63 @@ def display(key: str) -> str:
     return "+" + key if key.isdecimal() else key
 
 
-def parse_address(text: str) -> Address | InvalidAddress:
-    """The contact meant by what a sender typed. Possible numbers pass, even those no plan has assigned."""
+def parse_address(text: str, region: str = "") -> Address | InvalidAddress:
+    """The contact meant by what a sender typed. Possible numbers pass, even those no plan has assigned.
+
+    With a `region` (ISO 3166 alpha-2, capitals) numbers as dialled there are understood too. Digits that could be
+    both are read as international, because that is how Meta writes them.
+    """
+    digits = text[1:] if text[:1] == "+" else text
+    # Most of thousands come like this, and need no look at how people write.
+    is_bare = digits.isdecimal() and digits.isascii() and digits[0] != "0" and len(digits) <= _MAX_DIGITS
+    if is_bare and (not region or text[0] == "+" or digits.startswith(calling_code_of(region))):
+        fold = _FOLDS.get(digits[:2])
+        key = fold(digits) if fold else digits
+        if is_plain(key):
+            return Address(key, text, "phone", key != digits)
+    return _parse_typed(text, region)
+
+
+def _parse_typed(text: str, region: str) -> Address | InvalidAddress:
     if len(text) > MAX_TEXT:
         return _refuse(text, f"longer than {MAX_TEXT} characters")
     typed = _typed(text)
     if not typed:
         return _refuse(text, "empty")
-    if user := _user_key(typed):
+    if user := user_key(typed):
         return Address(user, text, "user_id", is_variant=False)
-    digits = _digits_in(typed).removeprefix("00")
-    if not digits:
+    digits = _digits_in(typed)
+    if not digits.strip("0"):
         return _refuse(text, "neither a phone number with country code nor a business-scoped user id")
+    return _parse_digits(typed, digits, text, region)
+
+
+def _parse_digits(typed: str, digits: str, text: str, region: str) -> Address | InvalidAddress:
+    is_international = "+" in typed or digits.startswith("00")
+    digits = digits.removeprefix("00")
+    if region and not is_international and not (digits[0] != "0" and is_assigned(phone_key(digits))):
+        return _national_address(typed, digits, text, region)
     if digits[0] == "0":
         return _refuse(text, "the country code is missing: write +49 and so on instead of the leading 0")
     return _phone_address(digits, text)
+
+
+def _national_address(typed: str, digits: str, text: str, region: str) -> Address | InvalidAddress:
+    dialled = dialled_in(region, typed)
+    key = phone_key(dialled)
+    if key and is_assigned(key):
+        # Which of two spellings was meant does not show in what is dialled at home.
+        return Address(key, text, "phone", is_variant=False)
+    international = _phone_address(digits, text) if digits[0] != "0" else None
+    if isinstance(international, Address):
+        return international
+    return _refuse(text, f"neither a number of {region} nor one with country code")
+
+
+def spelling(address: Address) -> str:
+    """Which of the person's spellings was typed."""
+    digits = re.sub("[^0-9]", "", address.as_given).removeprefix("00")
+    return digits if digits in variants(address.key) else address.key
 
 
 def _phone_address(digits: str, text: str) -> Address | InvalidAddress:
@@ -135,10 +192,6 @@ def _fold_mexico(digits: str) -> str:
 
 
 _FOLDS: dict[str, Callable[[str], str]] = {"55": _fold_brazil, "54": _fold_argentina, "52": _fold_mexico}
-
-
-def _user_key(text: str) -> str:
-    return text[:2].upper() + text[2:] if text and _USER_ID.fullmatch(text) else ""
 
 
 def _digits_in(text: str) -> str:

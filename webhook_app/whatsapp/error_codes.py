@@ -1,6 +1,6 @@
 """The catalogue of Meta's error codes: code → whose fault, what to do, what it says about the contact.
 
-Read once from the two CSV files beside this module and checked row by row. What is done about a failure is
+Read once from the CSV files beside this module and checked row by row. What is done about a failure is
 decided elsewhere; a code that nobody knows is explained too, and never counts against a contact.
 """
 
@@ -19,6 +19,7 @@ from webhook_app.whatsapp.events import NO_CODE
 
 CODES_CSV = "error_codes.csv"
 MISREAD_CSV = "error_codes_misread.csv"
+SOURCES_CSV = "error_codes_sources.csv"
 FailureClass = Literal["broken", "withheld", "unreachable"]
 Retry = Literal["no", "once", "backoff", "after_window", "after_fix"]
 Words = Annotated[str, Meta(min_length=1)]
@@ -32,6 +33,7 @@ _CODE_COLUMNS = [
     "contact_effect", "attention", "summary", "action", "confidence", "sources",
 ]  # fmt: skip
 _MISREAD_COLUMNS = ["code", "mistaken_for"]
+_SOURCES_COLUMNS = ["source", "what"]
 
 
 class ErrorCode(Struct, frozen=True, kw_only=True):
@@ -95,6 +97,13 @@ def read_catalogue(codes: str, misread: str) -> tuple[ErrorCode, ...]:
     if strangers := notes.keys() - {e.code for e in known if e.subcode is None}:
         raise CatalogueError(f"{MISREAD_CSV}: not in {CODES_CSV}: {sorted(strangers)}")
     return known
+
+
+@cache
+def sources() -> dict[str, str]:
+    """What each name among an entry's sources stands for."""
+    text = (resources.files(__package__) / SOURCES_CSV).read_text("utf-8")
+    return {row["source"]: row["what"] for _, row in _rows(text, SOURCES_CSV, _SOURCES_COLUMNS)}
 
 
 @cache
@@ -180,48 +189,3 @@ def _unknown(code: int) -> ErrorCode:
         sources=(),
         mistaken_for="",
     )
-
-
-class RetryAdvice(Struct, frozen=True):
-    """Whether and when to send the same message again."""
-
-    kind: Retry
-    waits_seconds: tuple[int, ...]
-    """Backoff only: the wait before each try that is left, to which the sender adds jitter."""
-    after_seconds: int | None
-    """After_window only: how long to wait, None when Meta publishes no time."""
-    final: bool
-    """Nothing is left to try with this message: the code forbids it or the tries are used up."""
-    words: str
-
-
-_BACKOFF_SECONDS = (1, 2, 4, 8, 16, 32, 64)
-_WINDOW_SECONDS = {131049: 24 * 3600, 133015: 5 * 60}
-"""From Meta's pages on per-user marketing limits and on errors; no other window is published."""
-
-
-def retry_advice(entry: ErrorCode, tries: int = 0) -> RetryAdvice:
-    """Advice after `tries` repetitions of a failed send."""
-    waits = _BACKOFF_SECONDS[max(tries, 0) :] if entry.retry == "backoff" else ()
-    window = _WINDOW_SECONDS.get(entry.code) if entry.retry == "after_window" else None
-    used_up = (entry.retry == "backoff" and not waits) or (entry.retry == "once" and tries > 0)
-    final = used_up or entry.retry == "no"
-    words = "The tries are used up." if used_up else _advice(entry, waits, window)
-    return RetryAdvice(entry.retry, waits, window, final, words)
-
-
-def _advice(entry: ErrorCode, waits: tuple[int, ...], window: int | None) -> str:
-    match entry.retry:
-        case "no":
-            return f"Do not send it again. {entry.action}"
-        case "once":
-            return f"Send it once more after a pause, not oftener. {entry.action}"
-        case "backoff":
-            return f"Send it again after {', '.join(map(str, waits))} s, each with jitter. {entry.action}"
-        case "after_fix":
-            return f"Send it again only when the cause is mended. {entry.action}"
-        case "after_window" if window:
-            wait = f"{window // 3600} h" if window >= 3600 else f"{window // 60} min"
-            return f"Send it again after {wait} at the earliest. {entry.action}"
-        case _:
-            return f"Meta publishes no waiting time. {entry.action}"

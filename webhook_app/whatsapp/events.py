@@ -52,7 +52,6 @@ class InboundMessage(Struct, frozen=True, gc=False):
     waba_id: str
     timestamp: int | None
     contact: str
-    user_id: str
     kind: str
     keyword: str
     """'stop', 'start' or ''."""
@@ -66,9 +65,33 @@ class Preference(Struct, frozen=True, gc=False):
     waba_id: str
     timestamp: int | None
     contact: str
-    user_id: str
     category: str
     value: str
+    raw_timestamp: str
+    """What tells a repeat from a later word when the time cannot be used."""
+
+
+class NumberChange(Struct, frozen=True, gc=False):
+    """A person goes on under another key: a new phone number, or a new BSUID."""
+
+    message_id: str
+    phone_number_id: str
+    waba_id: str
+    timestamp: int | None
+    old_contact: str
+    new_contact: str
+
+
+class HealthChange(Struct, frozen=True, gc=False):
+    """One thing a signal says of its subject, in our words (see health_changes)."""
+
+    subject: str
+    """account, number or template."""
+    subject_id: str
+    """The WABA's id, `+` and digits of the number (Meta's id where only that is known), the template's id."""
+    aspect: str
+    value: str
+    detail_json: str
 
 
 class HealthSignal(Struct, frozen=True, gc=False):
@@ -86,10 +109,14 @@ class HealthSignal(Struct, frozen=True, gc=False):
     timestamp: int | None
     payload_json: str
     identity: bytes
+    changes: tuple[HealthChange, ...] = ()
 
 
 class Unreadable(Struct, frozen=True, gc=False):
-    """A signed item that was not understood, kept whole: as JSON text, or as the body when that is no JSON."""
+    """A signed item that was not understood, kept whole: as JSON text, or as the body when that is no JSON.
+
+    `document_json` is a webhook that holds this item alone: what a later parser can be given.
+    """
 
     reason: str
     field: str
@@ -97,6 +124,7 @@ class Unreadable(Struct, frozen=True, gc=False):
     item_json: str
     identity: bytes
     body: bytes = b""
+    document_json: str = ""
 
 
 class Parsed(Struct, gc=False):
@@ -105,9 +133,14 @@ class Parsed(Struct, gc=False):
     statuses: list[StatusEvent] = []
     inbound: list[InboundMessage] = []
     preferences: list[Preference] = []
+    number_changes: list[NumberChange] = []
     signals: list[HealthSignal] = []
     unreadable: list[Unreadable] = []
     ignored: dict[str, int] = {}
+    links: set[tuple[str, str]] = set()
+    """(user_id, contact): keys that one webhook shows to be one person's, beside those that statuses hold."""
+    numbers: set[tuple[str, str, str]] = set()
+    """(phone_number_id, display number as written, WABA id): whose number was written to."""
 
     @property
     def received(self) -> int:
@@ -115,6 +148,7 @@ class Parsed(Struct, gc=False):
             len(self.statuses)
             + len(self.inbound)
             + len(self.preferences)
+            + len(self.number_changes)
             + len(self.signals)
             + len(self.unreadable)
             + sum(self.ignored.values())

@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from webhook_app.whatsapp.contacts import contact_key
-from webhook_app.whatsapp.events import InboundMessage, Preference
+from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference
+from webhook_app.whatsapp.identity import read_number_change
 from webhook_app.whatsapp.keywords import keyword_in
 from webhook_app.whatsapp.statuses import digits, plain, read_timestamp
 
@@ -14,24 +17,39 @@ _AFTERTHOUGHTS = frozenset(
 )  # Meta does not say that these open the 24-hour window
 
 
-def read_message(item: Mapping[str, Any], waba_id: str, number: str) -> InboundMessage | str:
-    """One element of `messages[]`: who wrote and when, or the reason why it is ignored."""
+def read_message(
+    sole: str, item: Mapping[str, Any], waba_id: str, number: str
+) -> InboundMessage | NumberChange | str:
+    """One element of `messages[]`: who wrote and when, who has another number, or why it is ignored.
+
+    `sole` is the key of the only contact beside it: whose message it is when the item does not say.
+    """
     kind = plain(item.get("type"), 40) or "unknown"
     if kind == "system":
-        return "system message"
-    user_id = plain(item.get("from_user_id"), 160)
-    contact = contact_key(digits(item.get("from")), user_id)
+        return read_number_change(item, waba_id, number)
+    contact = contact_key(digits(item.get("from")), plain(item.get("from_user_id"), 160))
     return InboundMessage(
         _id(item),
         number,
         waba_id,
         read_timestamp(item.get("timestamp")),
-        contact,
-        user_id,
-        kind,
+        contact or sole,
+        _reply_kind(item) or kind,
         _keyword(item, kind),
         opens_window="group_id" not in item and kind not in _AFTERTHOUGHTS,
     )
+
+
+_REPLIES = frozenset(("button_reply", "list_reply", "nfm_reply"))
+
+
+def _reply_kind(item: Mapping[str, Any]) -> str:
+    """What was pressed or filled in, where the type says no more than `interactive` or `contacts`."""
+    if item.get("origin") == "contact_request":
+        return "contact_request"
+    part = item.get("interactive")
+    kind = plain(part.get("type"), 40) if type(part) is dict else ""
+    return kind if kind in _REPLIES else ""
 
 
 def read_call(item: Mapping[str, Any], waba_id: str, number: str) -> InboundMessage | str:
@@ -40,12 +58,9 @@ def read_call(item: Mapping[str, Any], waba_id: str, number: str) -> InboundMess
         return "call by the business"
     if item.get("event") == "terminate":
         return "end of a call"
-    user_id = plain(item.get("from_user_id"), 160)
-    contact = contact_key(digits(item.get("from")), user_id)
+    contact = contact_key(digits(item.get("from")), plain(item.get("from_user_id"), 160))
     timestamp = read_timestamp(item.get("timestamp"))
-    return InboundMessage(
-        _id(item), number, waba_id, timestamp, contact, user_id, "call", "", opens_window=True
-    )
+    return InboundMessage(_id(item), number, waba_id, timestamp, contact, "call", "", opens_window=True)
 
 
 def read_preference(item: Mapping[str, Any], waba_id: str, number: str) -> Preference | str:
@@ -55,14 +70,17 @@ def read_preference(item: Mapping[str, Any], waba_id: str, number: str) -> Prefe
         return "preference signup"
     if wanted not in ("stop", "resume"):
         raise ValueError(f"unknown preference {str(wanted)[:40]!r}")
-    user_id = plain(item.get("user_id"), 160)
-    contact = contact_key(digits(item.get("wa_id")), user_id)
+    contact = contact_key(digits(item.get("wa_id")), plain(item.get("user_id"), 160))
     if not contact:
         raise ValueError("neither wa_id nor user_id")
     category = plain(item.get("category"), 64)
-    return Preference(
-        number, waba_id, read_timestamp(item.get("timestamp")), contact, user_id, category, wanted
-    )
+    raw = item.get("timestamp")
+    return Preference(number, waba_id, read_timestamp(raw), contact, category, wanted, str(raw)[:64])
+
+
+def of_post(preference: Preference, body_digest: bytes) -> Preference:
+    """The same preference, told from a later one without a usable time by the POST it came in."""
+    return replace(preference, raw_timestamp=f"{preference.raw_timestamp[:64]} {body_digest.hex()}")
 
 
 def _id(item: Mapping[str, Any]) -> str:
@@ -106,4 +124,10 @@ def _form_texts(text: Any) -> list[str]:
         answers = json.loads(text) if type(text) is str else None
     except (ValueError, RecursionError):
         return []
-    return [plain(answer, 200) for answer in answers.values()] if type(answers) is dict else []
+    if type(answers) is not dict:
+        return []
+    given = [
+        answer for key, answer in answers.items() if key != "flow_token"
+    ]  # the token is the sender's own
+    chosen = [each for answer in given if type(answer) is list for each in answer]
+    return [plain(answer, 200) for answer in (*given, *chosen)]

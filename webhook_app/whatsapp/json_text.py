@@ -1,10 +1,53 @@
-"""JSON text that Postgres accepts: no NUL, no lone surrogates, no number beyond its types. Pure."""
+"""JSON read so that Postgres accepts every value: no NUL, no lone surrogates, no number beyond its types. Pure."""
 
 import json
 import math
+import re
 from typing import Any
 
+import msgspec
+
 _LARGEST = 2**63 - 1
+_decode = msgspec.json.Decoder().decode
+
+_DEEPEST = 64  # Meta's own documents stay below 12
+_TOO_DEEP = b'"nested too deeply"'
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[\[{]+|[\]}]+', re.DOTALL)
+
+
+def decode(body: bytes) -> Any:
+    """JSON to plain values whose text the database accepts; tolerant of what Meta's wire form never holds.
+
+    Raises ValueError for what is no JSON at all, RecursionError for depth bombs.
+    """
+    try:
+        document = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Lone surrogates, numbers out of range, NaN, broken UTF-8: the slow decoder takes them, scrub mends them.
+        return scrub(json.loads(body.decode("utf-8", "replace"), parse_int=_bounded_int, strict=False))
+    return scrub(document) if b"\\u0000" in body else document
+
+
+def _bounded_int(digits: str) -> int | str:
+    return int(digits) if len(digits) < 19 else digits
+
+
+def shallow(body: bytes) -> bytes:
+    """The same JSON, with a text in place of whatever is nested deeper than anything Meta sends."""
+    kept: list[bytes] = []
+    depth = done = 0
+    for token in _BRACKETS.finditer(body):
+        run = token.group()
+        if run[0] in b"[{":
+            if depth <= _DEEPEST < depth + len(run):
+                kept += [body[done : token.start() + _DEEPEST - depth], _TOO_DEEP]
+                done = len(body)  # unless the bomb ends
+            depth += len(run)
+        elif run[0] in b"]}":
+            if depth - len(run) <= _DEEPEST < depth:
+                done = token.start() + depth - _DEEPEST
+            depth -= len(run)
+    return b"".join([*kept, body[done:]])
 
 
 def scrub(value: Any) -> Any:

@@ -1,41 +1,114 @@
-"""STOP and START words. The whole text must be the word; WhatsApp itself does not interpret them. Pure."""
+"""STOP and START words. The whole text must be the word; WhatsApp itself does not interpret them. No files.
 
+The words are the same for a whole process: those below, or what `use` was given when it started.
+"""
+
+import tomllib
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+LONGEST = 40
 
 STOP_WORDS = frozenset(
     (
         *("stop", "stop all", "stopall", "unsubscribe", "opt out", "optout", "cancel", "end", "quit"),
         *("stop promotions", "opt out promo", "cancel subscription"),  # Meta's own opt-out buttons
-        *("baja", "darme de baja", "cancelar", "salir", "parar", "pare", "sair", "detener"),
-        *("arrêt", "arrêter", "se désabonner", "stopp", "abmelden", "abbestellen", "disiscriviti", "basta"),
-        *("berhenti", "dur", "стоп", "отписаться", "توقف", "إيقاف", "रोकें", "बंद", "停止", "退订", "やめる"),
+        *("baja", "darme de baja", "cancelar", "salir", "parar", "pare", "sair", "detener", "descadastrar"),
+        *("arrêt", "arrêter", "se désabonner", "désabonner", "stopp", "abmelden", "abbestellen", "austragen"),
+        *("disiscriviti", "annulla iscrizione", "basta", "afmelden", "uitschrijven", "avsluta", "sluta"),
+        *("avmeld", "afmeld", "rezygnuję", "wypisz", "wypisz mnie", "odhlásit", "dezabonare", "leiratkozás"),
+        *("berhenti", "batal langganan", "dur", "durdur", "iptal", "διακοπή", "acha", "dừng", "hủy"),
+        *("стоп", "отписаться", "отписка", "відписатися", "توقف", "إيقاف", "الغاء", "إلغاء", "הסר", "עצור"),
+        *("रोकें", "बंद", "बंद करें", "หยุด", "ยกเลิก", "停止", "退订", "退訂", "取消订阅", "やめる", "配信停止"),
+        *("중지", "수신거부", "구독취소"),
     )
 )
 START_WORDS = frozenset(
     (
         *("start", "unstop", "subscribe", "opt in", "optin", "resume", "resume promotions"),
-        *("alta", "darme de alta", "comenzar", "iniciar", "começar", "voltar", "démarrer", "anmelden"),
-        *("iscriviti", "mulai", "başlat", "старт", "ابدأ", "शुरू", "开始", "再開"),
+        *("alta", "darme de alta", "comenzar", "iniciar", "começar", "voltar", "démarrer", "s'abonner"),
+        *("anmelden", "iscriviti", "aanmelden", "mulai", "başlat", "старт", "подписаться", "підписатися"),
+        *("ابدأ", "اشتراك", "शुरू", "शुरू करें", "เริ่ม", "开始", "开始订阅", "再開", "시작", "구독"),
     )
 )
 
 
-def _fold(text: str) -> str:
+class Keywords(Struct, frozen=True):
+    """Folded words; none is on both sides."""
+
+    stop: frozenset[str]
+    start: frozenset[str]
+
+
+class KeywordsError(ValueError):
+    """The file cannot be used; the message says why."""
+
+
+def fold(text: str) -> str:
+    """The text without what does not matter: case, accents, punctuation and emoji, space at the ends."""
     plain = unicodedata.normalize("NFKD", text).casefold()
     kept = (c if c.isalnum() or unicodedata.category(c) in ("Mn", "Mc") else " " for c in plain)
     bare = "".join(c for c in kept if unicodedata.category(c) != "Mn" or ord(c) > 0x36F)
     return " ".join(bare.split())
 
 
-_STOP = frozenset(map(_fold, STOP_WORDS))
-_START = frozenset(map(_fold, START_WORDS))
+def keywords(stop: Iterable[str], start: Iterable[str]) -> Keywords:
+    """Words as they are compared. Raises KeywordsError for one that could never match, or stands on both sides."""
+    folded = [frozenset(map(fold, words)) for words in (stop, start)]
+    if "" in folded[0] | folded[1]:
+        raise KeywordsError("a word without letters or digits could never match")
+    if both := folded[0] & folded[1]:
+        raise KeywordsError(f"both stop and start: {', '.join(sorted(both))}")
+    return Keywords(folded[0], folded[1])
+
+
+DEFAULT = keywords(STOP_WORDS, START_WORDS)
+
+
+def read_keywords(text: str) -> Keywords:
+    """The words of a TOML file: `stop` and `start`, lists of words, beside those below unless `replace = true`."""
+    try:
+        held = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise KeywordsError(str(fault)) from None
+    if unknown := sorted(set(held) - {"stop", "start", "replace"}):
+        raise KeywordsError(f"unknown: {', '.join(unknown)}; known are stop, start and replace")
+    replace = held.get("replace", False)
+    if type(replace) is not bool:
+        raise KeywordsError("replace: true or false")
+    stop, start = _words(held, "stop"), _words(held, "start")
+    if replace:
+        return keywords(stop, start)
+    # What the file says of a word counts more than what stands here.
+    said = {fold(word) for word in (*stop, *start)}
+    return keywords((*stop, *(DEFAULT.stop - said)), (*start, *(DEFAULT.start - said)))
+
+
+def use(words: Keywords) -> None:
+    """From now on these are the words of this process."""
+    global _words_in_use  # noqa: PLW0603 - set once, when a process starts, like a locale
+    _words_in_use = words
+    keyword_in.cache_clear()
 
 
 @lru_cache(maxsize=1024)
 def keyword_in(text: str) -> str:
-    """'stop', 'start' or '': case, accents, punctuation and emoji around the word do not matter."""
-    if not 0 < len(text) <= 40:
+    """'stop', 'start' or ''."""
+    if not 0 < len(text) <= LONGEST:
         return ""
-    folded = _fold(text)
-    return "stop" if folded in _STOP else "start" if folded in _START else ""
+    folded = fold(text)
+    return "stop" if folded in _words_in_use.stop else "start" if folded in _words_in_use.start else ""
+
+
+def _words(held: dict[str, Any], name: str) -> list[str]:
+    words = held.get(name, [])
+    if type(words) is not list or not all(type(word) is str and 0 < len(word) <= LONGEST for word in words):
+        raise KeywordsError(f"{name}: a list of words of up to {LONGEST} characters")
+    return words
+
+
+_words_in_use = DEFAULT

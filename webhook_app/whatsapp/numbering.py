@@ -5,7 +5,7 @@ each, about a number of its own making.
 """
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as REGIONS
@@ -83,23 +83,48 @@ def is_assigned(digits: str) -> bool:
 
 def is_plain(digits: str) -> bool:
     """Whether the digits need no second look: a possible length, no trunk prefix after the country code."""
-    code = _CALLING_CODES.get(digits[:3])
-    if code is None:
+    plan = _PLANS.get(digits[:3])
+    if plan is None:
+        if digits[:3] not in _CALLING_CODES:
+            return False
+        plan = _PLANS[digits[:3]] = _plan(_CALLING_CODES[digits[:3]])
+    size, lengths, trunk = plan
+    if len(digits) not in lengths:
         return False
-    lengths, trunk = _plan(code)
-    national = digits[len(code) :]
-    dialled_at_home = trunk.match(national)
-    return len(national) in lengths and not (dialled_at_home and dialled_at_home[0])
+    return trunk is None or not ((dialled_at_home := trunk.match(digits, size)) and dialled_at_home[0])
 
 
-@cache
-def _plan(code: str) -> tuple[frozenset[int], re.Pattern[str]]:
-    """The lengths a national number can have, and what people dial before it at home."""
+_PLANS: dict[str, tuple[int, frozenset[int], re.Pattern[str] | None]] = {}
+
+
+def _plan(code: str) -> tuple[int, frozenset[int], re.Pattern[str] | None]:
+    """The country code's length, the lengths a number can have with it, and what people dial after it at home."""
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), REGIONS[int(code)][0])
     if metadata is None or metadata.general_desc is None:
-        return frozenset(), re.compile("")
-    trunk = re.compile(metadata.national_prefix_for_parsing or "")
-    return frozenset(metadata.general_desc.possible_length), trunk
+        return len(code), frozenset(), None
+    lengths = frozenset(len(code) + length for length in metadata.general_desc.possible_length)
+    trunk = metadata.national_prefix_for_parsing
+    return len(code), lengths, re.compile(trunk) if trunk else None
+
+
+def is_region(code: str) -> bool:
+    """Whether this is the ISO 3166 alpha-2 code, in capitals, of a region with a numbering plan."""
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
+@lru_cache(maxsize=512)
+def calling_code_of(region: str) -> str:
+    """The digits of the region's country code."""
+    return str(phonenumbers.country_code_for_region(region))
+
+
+def dialled_in(region: str, text: str) -> str:
+    """International digits of what is dialled within a region, as people write it; empty when it cannot be told."""
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return ""
+    return f"{number.country_code}{phonenumbers.national_significant_number(number)}"
 
 
 def without_trunk(digits: str) -> str:

@@ -5,36 +5,61 @@ The shapes and their oddities: Meta's webhook reference, state of September 2026
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
-
-from webhook_app.whatsapp import health, inbound, statuses
-from webhook_app.whatsapp.events import Parsed, Unreadable
-from webhook_app.whatsapp.json_text import canonical, scrub
+from webhook_app.whatsapp import health, identity, inbound, statuses
+from webhook_app.whatsapp.events import InboundMessage, NumberChange, Parsed, Unreadable
+from webhook_app.whatsapp.json_text import canonical, decode, shallow
+from webhook_app.whatsapp.plain_delivery import TEST_ENTRY, TEST_NUMBER, read_plain
+from webhook_app.whatsapp.redaction import without_text
 
 Change = Mapping[str, Any]
 
-_decode = msgspec.json.Decoder().decode
-_TEST_ENTRY = "0"
-_TEST_NUMBER = "123456123"  # Meta's dashboard "Test" button: dummy ids, kept out of all figures
+_OBJECT = "whatsapp_business_account"
+_FEW = 3  # an inbound message comes with one contact; many items with many contacts would multiply
 
 
 def parse(body: bytes) -> Parsed:
     """Sort every item of a verified body into applied kinds, ignored and unreadable."""
-    parsed = Parsed()
+    return receive(body)[1]
+
+
+def receive(body: bytes) -> tuple[bytes, Parsed]:
+    """What may be kept of a verified body, without the text of messages, and everything found in that."""
+    plain = read_plain(body)
+    if plain is not None:
+        return body, plain
+    kept = without_text(body)
+    return kept, read_any(kept)
+
+
+def read_any(body: bytes) -> Parsed:
+    """The same for every shape, ordinary or not."""
     try:
-        document = decode(body)
+        try:
+            return _parse(body)
+        except RecursionError:  # a depth bomb in one item is no reason to lose its neighbours
+            return _parse(shallow(body))
     except (ValueError, RecursionError) as fault:
         return Parsed(unreadable=[whole(body, f"not readable as JSON: {type(fault).__name__}")])
-    try:
-        _document(document, parsed)
-    except RecursionError:
-        return Parsed(unreadable=[whole(body, "nested too deeply")])
+
+
+def _parse(body: bytes) -> Parsed:
+    parsed = Parsed()
+    _document(decode(body), parsed)
+    if parsed.signals or parsed.preferences:
+        _tell_apart(parsed, hashlib.sha256(body).digest())
     return parsed
+
+
+def _tell_apart(parsed: Parsed, digest: bytes) -> None:
+    """What comes without a usable time and without an id is known by its POST: retries repeat the whole of it."""
+    parsed.signals = [health.of_post(s, digest) if s.timestamp is None else s for s in parsed.signals]
+    parsed.preferences = [
+        inbound.of_post(p, digest) if p.timestamp is None else p for p in parsed.preferences
+    ]
 
 
 def whole(body: bytes, reason: str) -> Unreadable:
@@ -42,34 +67,17 @@ def whole(body: bytes, reason: str) -> Unreadable:
     return Unreadable(reason, "", "", "", hashlib.sha256(body).digest(), body)
 
 
-def decode(body: bytes) -> Any:
-    """JSON to plain values whose text the database accepts; tolerant of what Meta's wire form never holds.
-
-    Raises ValueError for what is no JSON at all, RecursionError for depth bombs.
-    """
-    try:
-        document = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # Lone surrogates, numbers out of range, NaN, broken UTF-8: the slow decoder takes them, scrub mends them.
-        return scrub(json.loads(body.decode("utf-8", "replace"), parse_int=_bounded_int, strict=False))
-    return scrub(document) if b"\\u0000" in body else document
-
-
-def _bounded_int(digits: str) -> int | str:
-    return int(digits) if len(digits) < 19 else digits
-
-
 def _document(document: Any, parsed: Parsed) -> None:
     if type(document) is not dict:
-        return _set_aside(parsed, "the body is not an object", "", "", document)
-    if document.get("object") != "whatsapp_business_account":
+        return _set_aside(parsed, "the body is not an object", "", "", document, document)
+    if document.get("object") != _OBJECT:
         return _ignore(parsed, "other object")
     entries = document.get("entry")
     if type(entries) is not list:
-        return _set_aside(parsed, "entry is not a list", "", "", document)
+        return _set_aside(parsed, "entry is not a list", "", "", document, document)
     for entry in entries:
         if type(entry) is not dict:
-            _set_aside(parsed, "an entry is not an object", "", "", entry)
+            _set_aside(parsed, "an entry is not an object", "", "", entry, _webhook(entry))
         else:
             _entry(entry, parsed)
     return None
@@ -81,12 +89,13 @@ def _entry(entry: Change, parsed: Parsed) -> None:
     if type(changes) is not list:
         if "changed_fields" in entry:  # the app is subscribed without "include values"
             return _ignore(parsed, "changed_fields without values")
-        return _set_aside(parsed, "changes is not a list", "", waba_id, entry)
+        return _set_aside(parsed, "changes is not a list", "", waba_id, entry, _webhook(entry))
     for change in changes:
         value = change.get("value") if type(change) is dict else None
         if type(value) is not dict:
-            _set_aside(parsed, "a change without an object as value", "", waba_id, change)
-        elif waba_id == _TEST_ENTRY or _number_of(value) == _TEST_NUMBER:
+            around = _webhook({"id": waba_id, "changes": [change]})
+            _set_aside(parsed, "a change without an object as value", "", waba_id, change, around)
+        elif waba_id == TEST_ENTRY or _number_of(value) == TEST_NUMBER:
             _ignore(parsed, "dashboard test", count=_item_count(value))
         else:
             _change(entry, change, value, waba_id, parsed)
@@ -98,11 +107,20 @@ def _change(entry: Change, change: Change, value: Change, waba_id: str, parsed: 
     if type(field) is not str:
         field = _field_by_keys(value)
     if field == "messages":
-        _messages(value, waba_id, parsed)
+        _messages(entry, value, waba_id, parsed)
     elif field == "calls":
         _calls(value, waba_id, parsed)
     elif field == "user_preferences":
-        _each(value, "user_preferences", field, waba_id, parsed, inbound.read_preference)
+        parsed.links.update(identity.links_in(value))
+        _each(
+            value,
+            "user_preferences",
+            field,
+            waba_id,
+            parsed,
+            inbound.read_preference,
+            parsed.preferences.append,
+        )
     elif field in health.FIELDS:
         _signal(entry, field, value, waba_id, parsed)
     else:
@@ -113,14 +131,23 @@ def _signal(entry: Change, field: str, value: Change, waba_id: str, parsed: Pars
     try:
         parsed.signals.append(health.read_signal(entry, field, value, waba_id))
     except (TypeError, ValueError, AttributeError) as fault:
-        _set_aside(parsed, f"{field}: {fault}"[:200], field, waba_id, {**entry, "changes": [value]})
+        around = _webhook({**entry, "changes": [{"field": field, "value": value}]})
+        _set_aside(parsed, f"{field}: {fault}"[:200], field, waba_id, {**entry, "changes": [value]}, around)
 
 
-def _messages(value: Change, waba_id: str, parsed: Parsed) -> None:
+def _messages(entry: Change, value: Change, waba_id: str, parsed: Parsed) -> None:
     before = parsed.received
-    _each(value, "statuses", "messages", waba_id, parsed, statuses.read_status)
-    _each(value, "messages", "messages", waba_id, parsed, inbound.read_message)
-    _each(value, "errors", "messages", waba_id, parsed, partial(health.read_error, value))
+    parsed.links.update(identity.links_in(value))
+    if number := _number_of(value):
+        display = value["metadata"].get("display_phone_number")
+        parsed.numbers.add((number, display if type(display) is str else "", waba_id))
+    _each(value, "statuses", "messages", waba_id, parsed, statuses.read_status, parsed.statuses.append)
+    if "messages" in value:
+        read = partial(inbound.read_message, identity.sole_contact(value))
+        _each(value, "messages", "messages", waba_id, parsed, read, partial(_keep_message, parsed))
+    if "errors" in value:
+        read_error = partial(health.read_error, entry, value)
+        _each(value, "errors", "messages", waba_id, parsed, read_error, parsed.signals.append)
     actions = value.get("user_actions")
     if type(actions) is list and actions:
         _ignore(parsed, "user_actions", count=len(actions))
@@ -128,10 +155,18 @@ def _messages(value: Change, waba_id: str, parsed: Parsed) -> None:
         _ignore(parsed, "messages without items")
 
 
+def _keep_message(parsed: Parsed, event: InboundMessage | NumberChange) -> None:
+    if isinstance(event, NumberChange):
+        parsed.number_changes.append(event)
+    else:
+        parsed.inbound.append(event)
+
+
 def _calls(value: Change, waba_id: str, parsed: Parsed) -> None:
     """Call events share the key `statuses` with messages: only what opens a 24-hour window is of use here."""
     before = parsed.received
-    _each(value, "calls", "calls", waba_id, parsed, inbound.read_call)
+    parsed.links.update(identity.links_in(value))
+    _each(value, "calls", "calls", waba_id, parsed, inbound.read_call, parsed.inbound.append)
     rings = value.get("statuses")
     if type(rings) is list and rings:
         _ignore(parsed, "call status", count=len(rings))
@@ -139,40 +174,49 @@ def _calls(value: Change, waba_id: str, parsed: Parsed) -> None:
         _ignore(parsed, "calls without items")
 
 
-_LISTS: dict[str, str] = {"statuses": "statuses", "messages": "inbound", "calls": "inbound"}
-_LISTS |= {"user_preferences": "preferences", "errors": "signals"}
-
-
 def _each(
-    value: Change, key: str, field: str, waba_id: str, parsed: Parsed, read: Callable[..., Any]
+    value: Change,
+    key: str,
+    field: str,
+    waba_id: str,
+    parsed: Parsed,
+    read: Callable[..., Any],
+    keep: Callable[[Any], None],
 ) -> None:
     items = value.get(key)
     if items is None:
         return
     if type(items) is not list:
-        _set_aside(parsed, f"{key} is not a list", field, waba_id, items)
+        around = _lone(value, key, items, field, waba_id)
+        _set_aside(parsed, f"{key} is not a list", field, waba_id, items, around)
         return
     number = _number_of(value)
-    found = getattr(parsed, _LISTS[key])
     for item in items:
         try:
             event = read(item, waba_id, number)
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as fault:
-            _set_aside(parsed, f"{key}: {fault}"[:200], field, waba_id, item)
+            around = _lone(value, key, [item], field, waba_id)
+            _set_aside(parsed, f"{key}: {fault}"[:200], field, waba_id, item, around)
             continue
         if type(event) is str:
             _ignore(parsed, event)
         else:
-            found.append(event)
+            keep(event)
+
+
+_TELLING_KEYS = {
+    "account_update": ("waba_info", "ban_info", "violation_info", "restriction_info"),
+    "message_template_quality_update": ("new_quality_score",),
+    "template_category_update": ("new_category",),
+    "account_alerts": ("alert_info",),
+}
 
 
 def _field_by_keys(value: Change) -> str:
     """Meta has left out `field` in one of its own examples: the keys tell."""
     if "statuses" in value or "messages" in value:
         return "messages"
-    if "event" in value and ("waba_info" in value or "ban_info" in value or "violation_info" in value):
-        return "account_update"
-    return ""
+    return next((field for field, keys in _TELLING_KEYS.items() if any(map(value.__contains__, keys))), "")
 
 
 def _number_of(value: Change) -> str:
@@ -196,7 +240,26 @@ def _ignore(parsed: Parsed, reason: str, count: int = 1) -> None:
     parsed.ignored[reason] = parsed.ignored.get(reason, 0) + count
 
 
-def _set_aside(parsed: Parsed, reason: str, field: str, waba_id: str, item: Any) -> None:
+def _set_aside(parsed: Parsed, reason: str, field: str, waba_id: str, item: Any, around: Any) -> None:
     text = canonical(item)
     identity = hashlib.sha256(text.encode()).digest()
-    parsed.unreadable.append(Unreadable(reason, field, waba_id, text, identity))
+    kept = Unreadable(reason, field, waba_id, text, identity, document_json=canonical(around))
+    parsed.unreadable.append(kept)
+
+
+def _webhook(entry: Any) -> dict[str, Any]:
+    return {"object": _OBJECT, "entry": [entry]}
+
+
+def _lone(value: Change, key: str, items: Any, field: str, waba_id: str) -> dict[str, Any]:
+    """A webhook with these items alone, and of what stood around them only the ids: it must stay small."""
+    metadata, contacts = value.get("metadata"), value.get("contacts")
+    around: dict[str, Any] = {"metadata": _ids(metadata, "display_phone_number", "phone_number_id")}
+    if type(contacts) is list and len(contacts) <= _FEW:
+        around["contacts"] = [_ids(each, "wa_id", "user_id", "parent_user_id") for each in contacts]
+    return _webhook({"id": waba_id, "changes": [{"field": field, "value": around | {key: items}}]})
+
+
+def _ids(held: Any, *names: str) -> dict[str, str]:
+    given = held if type(held) is dict else {}
+    return {name: str(given[name])[:160] for name in names if type(given.get(name)) in (str, int)}

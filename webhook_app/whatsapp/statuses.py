@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from webhook_app.whatsapp.contacts import contact_key, country_of
+from webhook_app.whatsapp.contacts import contact_key, country_of, user_key
 from webhook_app.whatsapp.events import DELIVERY_STATUSES, NO_CODE, StatusEvent
 
 _KNOWN = frozenset(DELIVERY_STATUSES)
@@ -43,7 +43,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
     template, campaign = read_callback(callback) if callback else ("", "")
     group = get("recipient_type") == "group"
     recipient, user_id, parent, participant = _group_recipient(item) if group else _recipient(item)
-    contact, country = _person(recipient, user_id)
+    contact, country, user_id, parent = person_of(recipient, user_id, parent)
     return StatusEvent(
         message_id,
         number,
@@ -70,10 +70,10 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
 
 
 @lru_cache(maxsize=65536)
-def _person(recipient: str, user_id: str) -> tuple[str, str]:
-    """Contact key and country. A message's statuses come one after another for the same person."""
+def person_of(recipient: str, user_id: str, parent: str) -> tuple[str, str, str, str]:
+    """Contact key, country, keys of BSUID and parent. A message's statuses come one after another for one person."""
     contact = contact_key(recipient, user_id)
-    return contact, country_of(contact) if contact else ""
+    return contact, country_of(contact) if contact else "", user_key(user_id), user_key(parent)
 
 
 def read_timestamp(raw: Any) -> int | None:
@@ -139,7 +139,7 @@ def _group_recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
     )  # both spellings are Meta's
     user_id = plain(get("recipient_participant_user_id"), 160)
     parent = plain(get("recipient_participant_parent_user_id"), 160)
-    return phone, user_id, parent, phone or user_id
+    return phone, user_id, parent, phone[:160] or user_id
 
 
 def _category(item: Mapping[str, Any]) -> str:

@@ -1,0 +1,44 @@
+"""JSON text made fit for the database and for readers that recurse."""
+
+import json
+
+import pytest
+
+from tests.factories import body, status
+from webhook_app.whatsapp.json_text import shallow
+from webhook_app.whatsapp.payload import parse
+
+
+@pytest.mark.parametrize("depth", [65, 100, 1000, 5000, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_what_is_nested_too_deeply_becomes_a_text_and_the_rest_stays(
+    depth: int, opening: str, closing: str
+) -> None:
+    bomb = opening * depth + "1" + closing * depth
+    found = json.loads(shallow(f'[{bomb}, {{"x": "[[{{\\"", "y": [{bomb}]}}, 2]'.encode()))
+    assert found[1]["x"] == '[[{"'
+    assert found[2] == 2
+    assert "nested too deeply" in json.dumps(found[0])
+    assert "nested too deeply" in json.dumps(found[1]["y"])
+
+
+@pytest.mark.parametrize("plain", [b"", b"1", b'"[[["', b'{"a": [1, {"b": "]"}]}', b"[" * 64 + b"]" * 64])
+def test_what_is_shallow_stays_byte_for_byte(plain: bytes) -> None:
+    assert shallow(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "broken", [b"[" * 100, b"]" * 100, b'"' + b'\\"' * 100_000, b"{" * 70 + b'"', b"[}" * 200]
+)
+def test_what_is_no_json_is_still_none_and_costs_little(broken: bytes) -> None:
+    with pytest.raises(ValueError):
+        json.loads(shallow(broken))
+
+
+@pytest.mark.parametrize("depth", [60, 200, 900, 990, 100_000])
+def test_a_depth_bomb_in_one_status_leaves_its_neighbours_alone(depth: int) -> None:
+    raw = body(
+        status("wamid.A"), status("wamid.B", errors="BOMB"), status("wamid.C", "failed", errors="BOMB")
+    )
+    parsed = parse(raw.replace(b'"BOMB"', b"[" * depth + b"]" * depth))
+    assert [event.message_id for event in parsed.statuses] == ["wamid.A", "wamid.B", "wamid.C"]
