@@ -1,7 +1,5 @@
 """The life of an alert, as tables of readings, and which failures an alert explains."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from webhook_app.rules.alerting import (
@@ -10,14 +8,13 @@ from webhook_app.rules.alerting import (
     Transition,
     covers,
     decide,
-    repeat_after,
+    judge_rate,
     selects,
 )
 from webhook_app.rules.failure_rate import measure
 from webhook_app.whatsapp.error_codes import explain
 
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-NONE, PEND, FIRE, CLEAR, RESOLVE, REPEAT = Transition
+NONE, PEND, FIRE, CLEAR, RESOLVE = Transition
 
 RULE = Rule(name="a", threshold=0.02, resolve_below=0.015)
 
@@ -32,8 +29,7 @@ def rule(**changes):
 
 
 def firing(**changes):
-    known = {"evaluations_above": 2, "fired_at": NOW, "notified_at": NOW}
-    return AlertState(state="firing", **(known | changes))
+    return AlertState(state="firing", **({"evaluations_above": 2} | changes))
 
 
 def pending(above=1):
@@ -41,11 +37,10 @@ def pending(above=1):
 
 
 def run(a_rule, rates):
-    """What an alert goes through when its group is looked at once a minute."""
+    """What an alert goes through when its group is looked at again and again."""
     state, seen = None, []
-    for minute, rate in enumerate(rates):
-        now = NOW + timedelta(minutes=minute)
-        verdict = decide(a_rule, rate, state, now)
+    for rate in rates:
+        verdict = decide(a_rule, rate, state)
         seen.append(verdict.transition)
         if verdict.transition in (CLEAR, RESOLVE):
             state = None
@@ -56,8 +51,6 @@ def run(a_rule, rates):
                 state="firing" if is_firing else "pending",
                 evaluations_above=verdict.evaluations_above,
                 evaluations_below=verdict.evaluations_below,
-                fired_at=state.fired_at if was_firing else now,
-                notified_at=now,
             )
     return seen
 
@@ -91,7 +84,7 @@ def test_with_one_evaluation_it_fires_at_once_and_with_three_it_waits():
 
 
 def test_a_rule_that_now_asks_for_fewer_evaluations_fires_what_was_pending():
-    verdict = decide(rule(for_evaluations=1), HIGH, pending(4), NOW)
+    verdict = decide(rule(for_evaluations=1), HIGH, pending(4))
     assert (verdict.transition, verdict.evaluations_above) == (FIRE, 5)
 
 
@@ -114,81 +107,37 @@ def test_a_rule_that_now_asks_for_fewer_evaluations_fires_what_was_pending():
     ],
 )
 def test_it_fires_with_enough_attempts_enough_failures_and_certainty(changes, attempts, failures, fires):
-    verdict = decide(rule(for_evaluations=1, **changes), measure(attempts, failures), None, NOW)
+    verdict = decide(rule(for_evaluations=1, **changes), measure(attempts, failures), None)
     assert (verdict.transition is FIRE) is fires
 
 
 def test_the_rules_confidence_decides_whatever_interval_the_rate_shows():
     wide, narrow = measure(1000, 30, 0.999999), measure(1000, 30, 0.5)
     once = rule(for_evaluations=1)
-    assert decide(once, wide, None, NOW) == decide(once, narrow, None, NOW)
+    assert decide(once, wide, None) == decide(once, narrow, None)
 
 
 def test_the_raw_rate_resolves_at_exactly_the_limit_not_yet():
     once = rule(resolve_after_evaluations=1)
-    assert decide(once, measure(1000, 15), firing(), NOW).transition is NONE
-    assert decide(once, measure(1000, 14), firing(), NOW).transition is RESOLVE
+    assert decide(once, measure(1000, 15), firing()).transition is NONE
+    assert decide(once, measure(1000, 14), firing()).transition is RESOLVE
 
 
 def test_no_data_leaves_the_counters_of_a_firing_alert_alone():
     for rate in (None, measure(0, 0), FEW):
-        verdict = decide(RULE, rate, firing(evaluations_above=7, evaluations_below=3), NOW)
+        verdict = decide(RULE, rate, firing(evaluations_above=7, evaluations_below=3))
         assert (verdict.evaluations_above, verdict.evaluations_below) == (7, 3)
 
 
 def test_a_firing_alert_counts_the_looks_above_and_starts_anew_after_any_other():
-    seen = [
-        decide(RULE, rate, firing(evaluations_above=7), NOW).evaluations_above for rate in (HIGH, MIDDLE, LOW)
-    ]
+    seen = [decide(RULE, rate, firing(evaluations_above=7)).evaluations_above for rate in (HIGH, MIDDLE, LOW)]
     assert seen == [8, 0, 0]
 
 
 def test_few_failures_at_a_high_rate_neither_raise_nor_recover():
     odd = measure(60, 5)
-    assert decide(RULE, odd, None, NOW).transition is NONE
-    assert decide(RULE, odd, firing(evaluations_below=3), NOW).evaluations_below == 0
-
-
-HOURS = timedelta(hours=1)
-
-
-@pytest.mark.parametrize(
-    ("changes", "after", "due"),
-    [
-        ({}, 3.99 * HOURS, False),
-        ({}, 4 * HOURS, True),
-        ({"repeats": 1}, 7.99 * HOURS, False),
-        ({"repeats": 1}, 8 * HOURS, True),
-        ({"repeats": 3}, 23.99 * HOURS, False),
-        ({"repeats": 3}, 24 * HOURS, True),
-        ({"repeats": 5000}, 24 * HOURS, True),
-        ({"acknowledged": True}, 400 * HOURS, False),
-        ({"snoozed_until": NOW + 6 * HOURS}, 5 * HOURS, False),
-        ({"snoozed_until": NOW + 6 * HOURS}, 6 * HOURS, True),
-        ({"notified_at": None}, 3 * HOURS, False),  # fired in a silence: counted from when it fired
-        ({"notified_at": None}, 4 * HOURS, True),
-        ({"notified_at": None, "fired_at": None}, 0 * HOURS, True),
-    ],
-)
-@pytest.mark.parametrize("rate", [HIGH, MIDDLE, None])
-def test_a_firing_alert_is_repeated_at_growing_intervals_unless_somebody_has_it(changes, after, due, rate):
-    verdict = decide(RULE, rate, firing(**changes), NOW + after)
-    assert verdict.transition is (REPEAT if due else NONE)
-
-
-def test_recovery_comes_before_a_reminder():
-    state = firing(evaluations_below=3)
-    assert decide(RULE, LOW, state, NOW + 100 * HOURS).transition is RESOLVE
-
-
-def test_acknowledged_and_snoozed_alerts_resolve_too():
-    for held in ({"acknowledged": True}, {"snoozed_until": NOW + HOURS}):
-        assert decide(RULE, LOW, firing(evaluations_below=3, **held), NOW).transition is RESOLVE
-
-
-def test_a_rule_that_repeats_less_than_daily_keeps_its_own_interval():
-    weekly = rule(repeat_hours=168)
-    assert repeat_after(weekly, 0) == repeat_after(weekly, 9) == 168 * HOURS
+    assert decide(RULE, odd, None).transition is NONE
+    assert decide(RULE, odd, firing(evaluations_below=3)).evaluations_below == 0
 
 
 OF_1040 = "40 of 1 040 messages failed in 15 min, 3.85 %, surely over 2.31 %; the threshold is 2 %."
@@ -209,11 +158,26 @@ OF_60 = "5 of 60 messages failed in 15 min, 8.33 %; fires from 10 failures on."
     ],
 )
 def test_the_reason_is_a_sentence_with_the_figures(rate, state, reason):
-    assert decide(RULE, rate, state, NOW).reason == reason
+    assert decide(RULE, rate, state).reason == reason
+
+
+def test_a_rule_with_a_second_threshold_says_when_it_is_surely_above_that_too():
+    second = rule(escalate_above=0.2)
+    assert judge_rate(second, measure(1000, 300)).escalates
+    assert not judge_rate(second, measure(1000, 210)).escalates, "2.1 in 10 may still be less than 2"
+    assert not judge_rate(RULE, measure(1000, 900)).escalates
+
+
+@pytest.mark.parametrize(
+    ("rate", "closeness"),
+    [(measure(1000, 10), 0.2), (measure(1000, 200), 8.2), (measure(25, 20), 0.5), (None, 0.0)],
+)
+def test_a_look_says_how_near_the_rule_is_to_firing(rate, closeness):
+    assert judge_rate(RULE, rate).closeness == pytest.approx(closeness, abs=0.15)
 
 
 def test_a_rule_on_the_raw_rate_claims_no_certainty():
-    assert "surely" not in decide(rule(confidence=0), HIGH, None, NOW).reason
+    assert "surely" not in decide(rule(confidence=0), HIGH, None).reason
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from webhook_app.rules.alerting import Rule
-from webhook_app.rules.rule_keys import LATER_KINDS, checks
+from webhook_app.rules.rule_keys import KINDS, checks
+from webhook_app.rules.rule_kinds import RULE_KINDS
 from webhook_app.rules.rules_file import KNOWN_CHANNELS, RulesFileError, default_rules_text, parse_rules
 
 DOCS = Path(__file__).parents[2] / "docs" / "rules.md"
@@ -21,7 +22,8 @@ def faults(text, **options):
 
 
 def test_the_shipped_default_watches_each_code_and_number_and_serious_trouble():
-    per_code, severe = parse_rules(default_rules_text(), "default_rules.toml")
+    shipped = parse_rules(default_rules_text(), "default_rules.toml")
+    per_code, severe = shipped[:2]
     assert per_code == Rule(
         name="failure-rate-per-code",
         kind="rate",
@@ -36,30 +38,116 @@ def test_the_shipped_default_watches_each_code_and_number_and_serious_trouble():
         resolve_below=0.015,
         resolve_after_evaluations=4,
         severity="warning",
+        escalate_above=0.20,
+        escalate_to="critical",
         repeat_hours=4,
         channels=("slack",),
     )
     assert (severe.group_by, severe.classes) == (("phone_number_id",), ("broken",))
     assert (severe.threshold, severe.severity) == (0.10, "critical")
+    assert {rule.kind for rule in shipped} == set(KINDS)
 
 
-def test_the_keys_of_the_first_shipped_rule_are_all_the_keys_there_are_but_the_other_selectors():
+def test_the_first_shipped_rule_explains_every_key_of_its_kind_but_the_other_selectors():
     first = re.split(r"^\[\[rule\]\]$", default_rules_text(), flags=re.MULTILINE)[1]
-    written = set(re.findall(r"^(\w+) =", first, re.MULTILINE))
-    assert written | {"codes", "domains"} == set(Rule.__struct_fields__)
+    written = set(re.findall(r"^(?:# )?(\w+) =", first, re.MULTILINE))
+    assert written | {"codes", "domains"} == set(RULE_KINDS["rate"].all_keys)
 
 
-def test_every_field_of_a_rule_has_a_check_and_every_check_a_field():
-    assert tuple(checks(KNOWN_CHANNELS)) == Rule.__struct_fields__
+def test_the_routes_shown_in_the_shipped_file_are_valid():
+    shown = default_rules_text().rpartition("as you like.\n#\n")[2]
+    routes = "\n".join(line.removeprefix("# ").removeprefix("#") for line in shown.splitlines())
+    rules = parse_rules(SMALLEST + routes)
+    assert [route.channels for route in rules[0].routes] == [("pagerduty", "slack"), ("email",)]
+
+
+def test_every_key_has_a_check_and_belongs_to_a_kind():
+    assert set(checks(KNOWN_CHANNELS)) == set(Rule.__struct_fields__) - {"routes"}
+    assert {key for kind in RULE_KINDS.values() for key in kind.all_keys} == set(checks(KNOWN_CHANNELS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_smallest_rule_of_every_kind_is_valid_and_has_the_defaults_of_its_kind(kind):
+    needed = "threshold = 0.02\n" if kind == "rate" else ""
+    (rule,) = parse_rules(f'[[rule]]\nname = "a"\nkind = "{kind}"\n{needed}')
+    assert {key: getattr(rule, key) for key in RULE_KINDS[kind].defaults} == RULE_KINDS[kind].defaults
+    assert rule.checks == RULE_KINDS[kind].checks
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_refuses_the_keys_it_does_not_use(kind):
+    values = {
+        "codes": "[131026]",
+        "threshold": "0.5",
+        "min_attempts": "5",
+        "quiet_days": "5",
+        "factor": "5",
+        "min_usual": "5",
+        "min_count": "5",
+        "checks": "[]",
+        "max_minutes": "5",
+        "window_minutes": "5",
+    }
+    for key, value in values.items():
+        if key not in RULE_KINDS[kind].all_keys:
+            text = f'[[rule]]\nname = "a"\nkind = "{kind}"\n{key} = {value}\n'
+            refused = f"rules.toml:4: {key}: kind '{kind}' does not use this key"
+            assert any(fault.startswith(refused) for fault in faults(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('kind = "health"\nchecks = ["colour"]', "4: checks: 'colour' is not one of quality, template,"),
+        ('kind = "self"\nchecks = []', "4: checks: must not be an empty list"),
+        ('kind = "attention"\ngroup_by = []', "4: group_by: kind 'attention' judges each code by itself"),
+        (
+            'kind = "silence"\ngroup_by = ["template"]',
+            "4: group_by: kind 'silence' can group by phone_number_id",
+        ),
+        ('kind = "spike"\nfactor = 1', "4: factor: must be a number from 1.1 to 1000, is 1"),
+        ('kind = "self"\nlabels = {"a b" = "x"}', "4: labels: must hold short texts under names of letters"),
+        ('kind = "self"\nlabels = "x"', "4: labels: must be a table such as"),
+    ],
+)
+def test_what_a_kind_cannot_do_is_named(text, fault):
+    assert any(fault in each for each in faults(f'[[rule]]\nname = "a"\n{text}\n'))
+
+
+def test_routes_reach_the_rules_that_name_no_channels():
+    text = SMALLEST + SMALLEST.replace('"a"', '"b"') + "channels = []\n"
+    text += '[[route]]\nseverities = ["critical"]\nchannels = ["pagerduty"]\n'
+    routed, own = parse_rules(text)
+    assert [route.channels for route in routed.routes] == [("pagerduty",)]
+    assert (own.routes, own.channels) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("route", "fault"),
+    [
+        ('channels = ["slak"]', "6: channels: 'slak' is not one of alertmanager, email,"),
+        ('severities = ["critical"]', "5: channels: is missing"),
+        (
+            'channels = []\nseverity = "info"',
+            "7: severity: a route does not have this key (did you mean severities?)",
+        ),
+        ('channels = []\nkinds = ["rates"]', "7: kinds: 'rates' is not one of rate,"),
+        ('channels = []\nrules = ["b"]', "7: rules: there is no rule 'b'"),
+        ("channels = []\ngo_on = 1", "7: go_on: must be true or false, is 1"),
+    ],
+)
+def test_a_bad_route_is_named_with_its_line_and_key(route, fault):
+    assert any(fault in each for each in faults(f"{SMALLEST}[[route]]\n{route}\n"))
 
 
 def test_the_smallest_rule_gets_the_documented_defaults():
     (rule,) = parse_rules(SMALLEST)
     assert rule.resolve_below == pytest.approx(0.015)
     assert rule == Rule(name="a", threshold=0.02, resolve_below=rule.resolve_below)
-    told = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", DOCS.read_text("utf-8"), re.MULTILINE))
+    section = DOCS.read_text("utf-8").partition("### rate\n")[2].partition("\n###")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", section, re.MULTILINE))
     documented = "\n".join(f"{key} = {value}" for key, value in told.items())
-    assert set(told) == set(Rule.__struct_fields__) - {
+    assert set(told) == set(RULE_KINDS["rate"].all_keys) - {
         "name",
         "kind",
         "threshold",
@@ -67,14 +155,29 @@ def test_the_smallest_rule_gets_the_documented_defaults():
         "classes",
         "domains",
         "resolve_below",
+        "escalate_above",
     }
     assert parse_rules(SMALLEST + documented) == (rule,)
+
+
+def test_the_page_tells_every_kind_with_its_own_defaults():
+    page = DOCS.read_text("utf-8")
+    for name, kind in RULE_KINDS.items():
+        section = page.partition(f"### {name}\n")[2].partition("\n##")[0]
+        told = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", section, re.MULTILINE))
+        if name == "rate":
+            continue
+        header = f'[[rule]]\nname = "a"\nkind = "{name}"\n'
+        documented = "".join(f"{key} = {value}\n" for key, value in told.items())
+        assert set(told) | {"codes", "classes", "domains"} >= set(kind.keys) - {"resolve_below"}, name
+        assert parse_rules(header + documented) == parse_rules(header), name
 
 
 def test_the_examples_of_the_page_are_valid_rules():
     examples = re.findall(r"```toml\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     assert len(examples) >= 3
-    assert all(parse_rules(example) for example in examples)
+    for example in examples:
+        assert parse_rules(example if "[[rule]]" in example else SMALLEST + example)
 
 
 def test_rules_keep_the_order_of_the_file():
@@ -129,7 +232,10 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read_and_keep_the_lines():
         ("severity = []", "severity: must be one of info, warning, error, critical, is []"),
         ("repeat_hours = 0", "repeat_hours: must be a number from 0.25 to 168, is 0"),
         ("repeat_hours = inf", "repeat_hours: must be a number from 0.25 to 168, is inf"),
-        ('channels = ["slak"]', "channels: 'slak' is not one of log, slack (did you mean slack?)"),
+        (
+            'channels = ["slak"]',
+            "channels: 'slak' is not one of alertmanager, email, log, pagerduty, slack, webhook (did you mean slack?)",
+        ),
         ('channels = "slack"', "channels: must be a list in square brackets, is 'slack'"),
         (
             'group_by = ["number"]',
@@ -147,7 +253,9 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read_and_keep_the_lines():
         ),
         ("treshold = 0.1", "treshold: kind 'rate' does not use this key (did you mean threshold?)"),
         ("factor = 3", "factor: kind 'rate' does not use this key"),
-        ("labels = {}", "labels: kind 'rate' does not use this key"),
+        ("cheese = 3", "cheese: kind 'rate' does not use this key"),
+        ("labels = 1", 'labels: must be a table such as {team = "crm"}, is 1'),
+        ("escalate_above = 0.01", "escalate_above: must be above the threshold, 0.02, is 0.01"),
         (
             "resolve_below = 2024-01-01",
             "resolve_below: must be above 0 and at most the threshold, is 2024-01-01",
@@ -186,30 +294,17 @@ def test_an_unknown_domain_is_named_among_the_known_ones():
     assert fault.endswith("(did you mean template?)")
 
 
-@pytest.mark.parametrize("kind", LATER_KINDS)
-def test_a_kind_of_a_later_version_is_refused_by_name_and_its_own_keys_are_not_judged(kind):
-    text = f'[[rule]]\nname = "a"\nkind = "{kind}"\nfactor = 3\n'
-    assert faults(text) == [
-        f"rules.toml:3: kind: kind '{kind}' is not available in this version (available: rate)"
-    ]
-
-
-def test_a_rule_of_a_later_kind_still_needs_its_name():
-    assert faults('[[rule]]\nkind = "spike"\n')[0] == "rules.toml:1: name: is missing"
-
-
 @pytest.mark.parametrize("kind", ['"rates"', "1", "[]", '""'])
 def test_an_unknown_kind_is_refused(kind):
     (fault,) = faults(SMALLEST.replace('"rate"', kind))
     assert fault.startswith("rules.toml:3: kind: there is no kind ")
-    assert fault.endswith("(available: rate)")
+    assert "(there are: rate, new_code, spike," in fault
 
 
 def test_missing_keys_have_the_line_of_their_rule():
     assert faults(SMALLEST + "\n[[rule]]\n") == [
         "rules.toml:6: kind: is missing",
         "rules.toml:6: name: is missing",
-        "rules.toml:6: threshold: is missing",
     ]
 
 
@@ -231,21 +326,21 @@ threshold = 2
 
 [[rule]]
 name = "a"
-kind = "spike"
+kind = "spikes"
 severity = "loud"
 
 [alerts]
 threshold = 3
 """
     assert faults(text, source="my.toml") == [
-        "my.toml:1: owner: is unknown here; a rules file holds only [[rule]] tables",
+        "my.toml:1: owner: is unknown here; a rules file holds [[rule]] and [[route]] tables",
         "my.toml:5: classes: 'dead' is not one of broken, withheld, unreachable",
         "my.toml:5: classes: 'gone' is not one of broken, withheld, unreachable",
         "my.toml:10: threshold: must be above 0 and below 1, is 2",
         "my.toml:13: name: 'a' is already the rule in line 3",
-        "my.toml:14: kind: kind 'spike' is not available in this version (available: rate)",
+        f"my.toml:14: kind: there is no kind 'spikes' (there are: {', '.join(KINDS)}) (did you mean spike?)",
         "my.toml:15: severity: must be one of info, warning, error, critical, is 'loud'",
-        "my.toml:17: alerts: is unknown here; a rules file holds only [[rule]] tables",
+        "my.toml:17: alerts: is unknown here; a rules file holds [[rule]] and [[route]] tables",
     ]
 
 
@@ -278,8 +373,8 @@ def test_rules_in_one_inline_list_are_read_and_their_faults_have_its_line():
 
 
 def test_the_channels_a_rule_may_name_are_the_callers():
-    text = SMALLEST + 'channels = ["pagerduty"]\n'
-    assert parse_rules(text, known_channels=frozenset({"pagerduty"}))[0].channels == ("pagerduty",)
+    text = SMALLEST + 'channels = ["pigeon"]\n'
+    assert parse_rules(text, known_channels=frozenset({"pigeon"}))[0].channels == ("pigeon",)
     assert len(faults(text)) == 1
 
 

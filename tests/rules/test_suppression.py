@@ -6,17 +6,15 @@ from itertools import permutations
 
 import pytest
 
+from webhook_app.rules.blocking import REASONS, blocking, outranks
 from webhook_app.rules.suppression import (
-    REASONS,
     FailureFact,
     Hold,
     Suppress,
     Thresholds,
-    blocking,
     causes,
     decide,
     lifts,
-    outranks,
     streak,
 )
 from webhook_app.whatsapp.error_codes import catalogue, explain

@@ -3,12 +3,13 @@
 Values in, values out; who counts the window and who stores what was explained is the caller's job.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook_app.rules.alerting import Rule, Transition, covers, decide
 from webhook_app.rules.failure_rate import Counts, measure
@@ -17,6 +18,13 @@ from webhook_app.whatsapp.error_codes import catalogue
 
 BY_RATE = 0
 """Stands for an alert's id where there is no alert, only the failure rate."""
+
+
+EXPLAINED_AT_MOST = timedelta(days=3)
+"""For so long within EXPLAINED_WITHIN an alert of one slice explains failures. What lasts longer is no incident any
+more but how things are, and people who are truly gone would never be suppressed. Provider outages last hours; a
+template is paused for up to a day; a weekend nobody looks is covered."""
+EXPLAINED_WITHIN = timedelta(days=14)
 
 
 class Failed(Protocol):
@@ -70,6 +78,39 @@ def incident(
     return Incident(alert_id, frozenset(explained), where, start, end, noticed_at)
 
 
+def bounded(incidents: Sequence[Incident], now: datetime) -> tuple[list[Incident], list[Incident]]:
+    """What these may explain, and what is left over: the times beyond EXPLAINED_AT_MOST, in which failures count.
+
+    An incident that was open until a while ago leaves less to the next one of the same slice, so that flapping does
+    not renew it.
+    """
+    explaining: list[Incident] = []
+    worn_out: list[Incident] = []
+    for found in sorted(incidents, key=lambda each: (each.start, each.alert_id)):
+        spent = sum(
+            (_spent(earlier, found.start) for earlier in explaining if _same_slice(earlier, found)),
+            timedelta(),
+        )
+        last = found.start + max(EXPLAINED_AT_MOST - spent, timedelta())
+        if last >= (found.end or now):
+            explaining.append(found)
+            continue
+        if last > found.start:
+            explaining.append(replace(found, end=last))
+        worn_out.append(replace(found, start=last))
+    return explaining, worn_out
+
+
+def _same_slice(one: Incident, other: Incident) -> bool:
+    return one.codes == other.codes and one.slice == other.slice
+
+
+def _spent(earlier: Incident, start: datetime) -> timedelta:
+    """How much of the time before `start` this one explained."""
+    end = min(earlier.end or start, start)
+    return max(end - max(earlier.start, start - EXPLAINED_WITHIN), timedelta())
+
+
 def is_high(rule: Rule, counts: Counts) -> bool:
     """Whether the plain rate is above the threshold, be it by chance: reason to wait, not to excuse."""
     enough = counts.attempts >= rule.min_attempts and counts.failures >= rule.min_failures
@@ -78,7 +119,7 @@ def is_high(rule: Rule, counts: Counts) -> bool:
 
 def would_alert(rule: Rule, counts: Counts) -> bool:
     """Whether an evaluation over such a window would begin an alert."""
-    verdict = decide(rule, measure(counts.attempts, counts.failures), None, _NO_TIME)
+    verdict = decide(rule, measure(counts.attempts, counts.failures), None)
     return verdict.transition in (Transition.PEND, Transition.FIRE)
 
 
@@ -87,6 +128,3 @@ def explainable_codes() -> frozenset[int]:
     """Codes that count against contacts, except that a person's own stop is never anybody else's trouble."""
     striking = {entry.code for entry in catalogue() if entry.contact_effect != "none"}
     return frozenset(striking - {STOPPED_MARKETING})
-
-
-_NO_TIME = datetime.min  # noqa: DTZ901 - without an open alert a decision does not ask for the time

@@ -10,16 +10,17 @@ from importlib import resources
 
 from msgspec import Struct, convert
 
-from webhook_app.rules.alerting import Rule
-from webhook_app.rules.rule_keys import LATER_KINDS, REQUIRED, Check, check_together, checks, unused_key
+from webhook_app.rules.alerting import Route, Rule
+from webhook_app.rules.rule_keys import Check, check_together, checks, route_checks, unknown_key, unused_key
+from webhook_app.rules.rule_kinds import RULE_KINDS
 from webhook_app.rules.toml_lines import Place, Places, find_places
 
-KNOWN_CHANNELS = frozenset({"slack", "log"})
+KNOWN_CHANNELS = frozenset({"slack", "pagerduty", "email", "webhook", "alertmanager", "log"})
 
 RESOLVE_SHARE = 0.75
 """A rule without `resolve_below` resolves under this share of its threshold."""
 
-PlacedRule = tuple[dict[str, object], Place]
+PlacedTable = tuple[dict[str, object], Place]
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -50,26 +51,34 @@ def parse_rules(
     """The rules of the file in its order, defaults filled in; RulesFileError lists every fault at once."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     data = _load(text, source)
-    rules, faults = _split(data, find_places(text, "rule"))
+    rules, faults = _split(data, "rule", find_places(text, "rule"))
+    routes, more = _split(data, "route", find_places(text, "route"))
+    faults += more
     known = checks(known_channels)
     for table, place in rules:
-        faults += _faults(table, place, known)
+        faults += _rule_faults(table, place, known)
     faults += _repeated_names(rules)
+    for table, place in routes:
+        faults += _route_faults(table, place, route_checks(known_channels), {t.get("name") for t, _ in rules})
     if faults:
         raise RulesFileError(source, faults)
-    return tuple(_make(table) for table, _ in rules)
+    ways = tuple(convert(table, Route) for table, _ in routes)
+    return tuple(_make(table, ways) for table, _ in rules)
 
 
-def _split(data: dict[str, object], places: Places) -> tuple[list[PlacedRule], list[Fault]]:
-    """The tables of the file with their places, and what is wrong around them."""
-    foreign = "is unknown here; a rules file holds only [[rule]] tables"
-    faults = [Fault(places.top.of(key), key, foreign) for key in data if key != "rule"]
-    tables, line = data.get("rule", []), places.top.of("rule")
+def _split(data: dict[str, object], array: str, places: Places) -> tuple[list[PlacedTable], list[Fault]]:
+    """The tables of this name with their places, and what is wrong around them."""
+    faults: list[Fault] = []
+    if array == "rule":
+        foreign = "is unknown here; a rules file holds [[rule]] and [[route]] tables"
+        faults = [Fault(places.top.of(key), key, foreign) for key in data if key not in ("rule", "route")]
+    tables, line = data.get(array, []), places.top.of(array)
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        return [], [*faults, Fault(line, "rule", "write [[rule]], in double brackets, above every rule")]
-    if not tables:
+        shape = f"write [[{array}]], in double brackets, above every {array}"
+        return [], [*faults, Fault(line, array, shape)]
+    if not tables and array == "rule":
         return [], [*faults, Fault(line, "rule", "there is none, so nothing could ever raise an alert")]
-    # Rules written as one inline list have no headers of their own.
+    # Tables written as one inline list have no headers of their own.
     found = places.tables or [Place(line, {}) for _ in tables]
     return list(zip(tables, found, strict=True)), faults
 
@@ -85,21 +94,37 @@ def _load(text: str, source: str) -> dict[str, object]:
         raise RulesFileError(source, [Fault(line, "", f"not valid TOML: {problem}")]) from error
 
 
-def _faults(table: dict[str, object], place: Place, known: dict[str, Check]) -> Iterator[Fault]:
-    kind = table.get("kind")
-    is_later = isinstance(kind, str) and kind in LATER_KINDS  # which keys such a kind uses is not ours to say
+def _rule_faults(table: dict[str, object], place: Place, known: dict[str, Check]) -> Iterator[Fault]:
+    name = table.get("kind")
+    kind = RULE_KINDS.get(name) if isinstance(name, str) else None
+    used = kind.all_keys if kind else tuple(known)  # which keys an unknown kind would use is not ours to say
     for key, value in table.items():
-        if key in known:
+        if key in used:
             yield from (Fault(place.of(key), key, problem) for problem in known[key](value))
-        elif not is_later:
-            yield Fault(place.of(key), key, unused_key(key, known))
-    for key in REQUIRED:
-        if key not in table and not (is_later and key == "threshold"):
+        elif kind or key not in known:
+            yield Fault(place.of(key), key, unused_key(str(name), key, used))
+    for key in ("name", "kind", *(kind.required if kind else ())):
+        if key not in table:
             yield Fault(place.line, key, "is missing")
     yield from (Fault(place.of(key), key, problem) for key, problem in check_together(table))
 
 
-def _repeated_names(rules: list[PlacedRule]) -> Iterator[Fault]:
+def _route_faults(
+    table: dict[str, object], place: Place, known: dict[str, Check], names: set[object]
+) -> Iterator[Fault]:
+    for key, value in table.items():
+        if key not in known:
+            yield Fault(place.of(key), key, unknown_key(key, known))
+            continue
+        yield from (Fault(place.of(key), key, problem) for problem in known[key](value))
+        if key == "rules" and isinstance(value, list):
+            strangers = [name for name in value if name not in names]
+            yield from (Fault(place.of(key), key, f"there is no rule {name!r}") for name in strangers)
+    if "channels" not in table:
+        yield Fault(place.line, "channels", "is missing")
+
+
+def _repeated_names(rules: list[PlacedTable]) -> Iterator[Fault]:
     first: dict[str, int] = {}
     for table, place in rules:
         name = table.get("name")
@@ -109,6 +134,10 @@ def _repeated_names(rules: list[PlacedRule]) -> Iterator[Fault]:
             first[name] = place.of("name")
 
 
-def _make(table: dict[str, object]) -> Rule:
-    threshold = convert(table["threshold"], float)
-    return convert({"resolve_below": RESOLVE_SHARE * threshold, **table}, Rule)
+def _make(table: dict[str, object], routes: tuple[Route, ...]) -> Rule:
+    kind = RULE_KINDS[str(table["kind"])]
+    filled: dict[str, object] = {"checks": kind.checks, **kind.defaults, **table}
+    if "channels" not in table:
+        filled["routes"] = routes
+    filled.setdefault("resolve_below", RESOLVE_SHARE * convert(filled.get("threshold", 0.0), float))
+    return convert(filled, Rule)

@@ -6,21 +6,17 @@ A verdict follows from what happened and when, never from the order in which it 
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+from webhook_app.rules.blocking import strength
 
 WITHHELD_FOR_NOW = 131049
 WITHHELD_UNTIL_THEY_WRITE = 130472
 STOPPED_MARKETING = 131050
 
-REASONS = ("opted_out", "manual", "hard", "unreachable")
-"""Strongest first."""
-
 _REACHED = ("delivered", "read", "played", "inbound")
-_AUTHENTICATION = ("authentication", "authentication_international")
-_NOT_MARKETING = (*_AUTHENTICATION, "utility", "service", "group_utility", "group_service")
 _DOUBLINGS = 16  # far past every longest wait, and far from overflowing
 
 
@@ -96,7 +92,7 @@ def causes(failures: Iterable[FailureFact]) -> dict[tuple[str, str], tuple[Failu
     for fact in _in_order(failures):
         if cause := _cause(fact):
             found.setdefault(cause, []).append(fact)
-    return {cause: tuple(found[cause]) for cause in sorted(found, key=_strength)}
+    return {cause: tuple(found[cause]) for cause in sorted(found, key=lambda cause: strength(*cause))}
 
 
 def decide(
@@ -108,15 +104,19 @@ def decide(
     *,
     last_inbound: datetime | None = None,
     last_resume: datetime | None = None,
+    last_marketing: datetime | None = None,
     acted_on: datetime | None = None,
+    previous_until: datetime | None = None,
 ) -> Suppress | Hold | None:
     """Whether to stop writing, from the strongest of `causes`; to learn of every one, decide each on its own.
 
     `last_success`: the latest delivered, read or inbound message. `last_resume`: when the person allowed
-    marketing again. `previous_times`: suppressions in a row, of this reason and scope, that ended before.
-    `acted_on`: the newest failure a suppression already rested on; without a newer one nothing is new.
+    marketing again. `last_marketing`: the latest marketing message that arrived. What is known of failures that
+    are no longer at hand: `previous_times` suppressions in a row, of this reason and scope, the last of which
+    rested on failures up to `acted_on` and ran out at `previous_until`; without a newer failure nothing is new.
     """
-    history = _History(last_success, last_inbound, last_resume, acted_on, previous_times, now, settings)
+    before = _Before(previous_times, previous_until, acted_on)
+    history = _History(last_success, last_inbound, last_resume, last_marketing, before, now, settings)
     held: Hold | None = None
     for cause, facts in causes(failures).items():
         if found := _suppress(cause, [fact for fact in facts if not fact.explained], history):
@@ -125,42 +125,6 @@ def decide(
         if would and not held:
             held = Hold(_why_held(facts), would)
     return held
-
-
-class Standing(Protocol):
-    """A suppression in force, whatever else its row holds."""
-
-    @property
-    def reason(self) -> str: ...
-    @property
-    def scope(self) -> str: ...
-
-
-AnyStanding = TypeVar("AnyStanding", bound=Standing)
-
-
-def outranks(a: str, b: str) -> bool:
-    """Whether reason a is stronger than reason b."""
-    return REASONS.index(a) < REASONS.index(b)
-
-
-def blocking(
-    suppressions: Iterable[AnyStanding], category: str | None, window_open: bool, stop_blocks_all: bool
-) -> AnyStanding | None:
-    """The strongest of these suppressions that forbids a message of this category, None when none does.
-
-    A missing or unknown category is judged as marketing. Pass only suppressions that have not run out.
-    """
-    judged = (category or "").lower().replace("-", "_")
-    judged = judged if judged in _NOT_MARKETING else "marketing"
-    asked_for = judged in _AUTHENTICATION or (judged != "marketing" and window_open)
-    applying = [
-        standing
-        for standing in suppressions
-        if (judged == "marketing" or standing.scope == "all")
-        and not (standing.reason == "opted_out" and asked_for and not stop_blocks_all)
-    ]
-    return min(applying, key=lambda standing: _strength((standing.reason, standing.scope)), default=None)
 
 
 def lifts(reason: str, scope: str, code: int, what: str) -> bool:
@@ -174,12 +138,20 @@ def lifts(reason: str, scope: str, code: int, what: str) -> bool:
     return scope == "all" or (code == WITHHELD_UNTIL_THEY_WRITE and what == "inbound")
 
 
+class _Before(Struct, frozen=True):
+    """What came of failures before those at hand."""
+
+    times: int
+    until: datetime | None
+    acted_on: datetime | None
+
+
 class _History(Struct, frozen=True):
     last_success: datetime | None
     last_inbound: datetime | None
     last_resume: datetime | None
-    acted_on: datetime | None
-    previous_times: int
+    last_marketing: datetime | None
+    before: _Before
     now: datetime
     settings: Thresholds
 
@@ -194,13 +166,36 @@ class _History(Struct, frozen=True):
 
 def _suppress(cause: tuple[str, str], facts: Sequence[FailureFact], history: _History) -> Suppress | None:
     counted = _counted(cause, [fact for fact in facts if not history.forgets(fact)], history.settings)
-    if not counted or not _is_after(counted[-1], history.acted_on):
+    if not counted or not _is_after(counted[-1], history.before.acted_on):
         return None
-    until = _end(counted[-1], history.previous_times, history.settings)
+    until, times = _wait(cause, counted, history)
     if until is not None and until <= history.now:
         return None
     reason, scope = cause
-    return Suppress(reason, scope, counted[-1].code, until, history.previous_times + 1, counted)
+    return Suppress(reason, scope, counted[-1].code, until, times, counted)
+
+
+def _wait(
+    cause: tuple[str, str], counted: Sequence[FailureFact], history: _History
+) -> tuple[datetime | None, int]:
+    """When it ends, and the how many-eth in a row it is: failing during a wait prolongs it, failing after doubles it.
+
+    The failures are gone through one by one, so it does not matter which of them was known when.
+    """
+    before, settings = history.before, history.settings
+    times, until = before.times, before.until
+    previous: FailureFact | None = None
+    for place, fact in enumerate(counted, 1):
+        if not _is_after(fact, before.acted_on):
+            continue
+        if not before.times and len(_counted(cause, counted[:place], settings)) < place:
+            continue  # too few yet
+        if cause[1] == "marketing" and previous and _lies_between(history.last_marketing, previous, fact):
+            times, until, previous = 0, None, None
+        if fact.occurred_at > until if until else previous is None:
+            times += 1
+        until, previous = _end(fact, times - 1, settings), fact
+    return until, times
 
 
 def _counted(
@@ -246,10 +241,9 @@ def _is_after(fact: FailureFact, moment: datetime | None) -> bool:
     return moment is None or fact.occurred_at > moment
 
 
+def _lies_between(moment: datetime | None, earlier: FailureFact, later: FailureFact) -> bool:
+    return moment is not None and earlier.occurred_at <= moment < later.occurred_at
+
+
 def _day(fact: FailureFact) -> date:
     return fact.occurred_at.astimezone(UTC).date()
-
-
-def _strength(cause: tuple[str, str]) -> tuple[int, bool]:
-    reason, scope = cause
-    return REASONS.index(reason), scope != "all"
