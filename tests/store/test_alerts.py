@@ -33,6 +33,11 @@ def opened(connection: Connection, alert: Alert) -> int:
     return alert_id
 
 
+def test_many_alerts_are_opened_over_one_connection(connection: Connection, now: datetime) -> None:
+    ids = {opened(connection, make(now, group={"code": code})) for code in range(40)}
+    assert len(ids) == 40
+
+
 def test_an_alert_comes_back_as_it_was_stored(connection: Connection, now: datetime) -> None:
     alert = make(
         now, attempts=100, failures=7, rate=0.07, explanation={"since": "x"}, fired_at=now, state="firing"
@@ -48,6 +53,14 @@ def test_the_order_of_a_groups_keys_does_not_make_it_another_group(
     opened(connection, make(now))
     turned = dict(reversed(GROUP.items()))
     assert alerts.insert_new(connection, make(now, group=turned)) is None
+
+
+def test_a_connection_that_lives_long_goes_on_opening_alerts(connection: Connection, now: datetime) -> None:
+    for code in range(
+        30
+    ):  # the driver prepares a statement after some, and Postgres plans it anew after more
+        opened(connection, make(now, group={"code": code}))
+        assert alerts.insert_new(connection, make(now, group={"code": code})) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from tests.factories import NUMBER, body, message, status
 from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.store.contacts import keys_of, last_inbound_many, links_of_many, main_key, preferred
+from webhook_app.store.contacts import keys_of, last_inbound_many, links_of_many, main_keys, preferred
 from webhook_app.store.engine import connect
 
 PHONE, OTHER_PHONE, USER, PARENT = "12025550117", "12025550118", "US.7041abc", "US.ENT.9"
@@ -41,7 +41,7 @@ def test_a_person_with_two_phones_is_found_from_each_key(connection, feed, now):
     )
     everything = {PHONE, OTHER_PHONE, USER}
     assert all(set(keys_of(connection, key)) == everything for key in everything)
-    assert {main_key(keys_of(connection, key)) for key in everything} == {PHONE}
+    assert main_keys(connection, [USER]) == dict.fromkeys(everything, PHONE)
 
 
 def test_a_phone_is_preferred_to_a_user_id_but_never_exchanged_for_another_phone(connection, feed, now):
@@ -51,6 +51,30 @@ def test_a_phone_is_preferred_to_a_user_id_but_never_exchanged_for_another_phone
     )
     assert preferred(connection, USER) == PHONE
     assert preferred(connection, OTHER_PHONE) == OTHER_PHONE
+
+
+def moved(old, new, at, message_id="wamid.S"):
+    item = message(message_id, at, sender=old) | {"type": "system"}
+    return body(messages=[item | {"system": {"type": "user_changed_number", "wa_id": new}}])
+
+
+def test_who_changed_their_number_is_kept_under_the_new_one_also_when_it_sorts_last(connection, feed, now):
+    feed(body(status(at=now, recipient=PHONE, recipient_user_id=USER)), moved(PHONE, OTHER_PHONE, now))
+    assert main_keys(connection, [PHONE]) == dict.fromkeys((PHONE, OTHER_PHONE, USER), OTHER_PHONE)
+    assert preferred(connection, USER) == OTHER_PHONE
+
+
+def test_who_went_back_to_the_old_number_is_kept_under_that(connection, feed, now):
+    back = moved(OTHER_PHONE, PHONE, now, "wamid.T")
+    feed(back, moved(PHONE, OTHER_PHONE, now - timedelta(days=3)))
+    assert set(main_keys(connection, [PHONE]).values()) == {PHONE}
+
+
+def test_a_user_id_left_behind_is_not_the_main_one(connection, feed, now):
+    told = {"type": "user_changed_user_id", "previous_user_id": "US.1", "user_id": "US.2"}
+    item = {"id": "wamid.S", "timestamp": str(int(now.timestamp())), "type": "system", "system": told}
+    feed(body(messages=[item]))
+    assert main_keys(connection, ["US.1", "US.3"]) == {"US.1": "US.2", "US.2": "US.2", "US.3": "US.3"}
 
 
 def test_thousands_of_contacts_are_resolved_together(connection, feed, now):

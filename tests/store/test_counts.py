@@ -57,6 +57,23 @@ def test_a_message_with_two_codes_counts_once_in_each_code_once_in_its_class_and
     assert (table.attempts, table.failures) == (1, 1)
 
 
+def test_a_message_that_fails_again_later_is_one_failed_message_of_a_window_that_holds_both(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    start, end = window(now, 15)
+    early, late = start + timedelta(minutes=2), start + timedelta(minutes=9)
+    traffic.store(status("wamid.A", "failed", late, code=BROKEN), at=now)
+    assert rates(connection, start, end).failures == 1
+    connection.rollback()
+    traffic.store(status("wamid.A", "failed", early, code=UNREACHABLE), at=now)
+    table = rates(connection, start, end, ["code"])
+    assert table.failures == 1
+    assert {row["code"]: row["failures"] for row in table.groups} == {BROKEN: 1, UNREACHABLE: 1}
+    for first, last, code in ((early, late, UNREACHABLE), (late, end, BROKEN)):
+        part = rates(connection, first, last, ["code"])
+        assert [(row["code"], row["failures"]) for row in part.groups] == [(code, 1)]
+
+
 def test_withheld_messages_are_kept_out_of_the_failure_rate(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
@@ -259,7 +276,11 @@ def test_a_window_is_read_by_index_however_long_the_history_is(engine: Engine, n
     start, end = window(now, 15)
     with engine.begin() as connection:
         _long_history(connection, now)
-        for table, time in (("failures", "occurred_at"), ("minute_counts", "minute")):
+        for table, time in (
+            ("failures", "occurred_at"),
+            ("minute_counts", "minute"),
+            ("failure_counts", "minute"),
+        ):
             plan = "\n".join(
                 connection.execute(
                     text(f"EXPLAIN SELECT * FROM {table} WHERE {time} >= :start AND {time} < :end"),
@@ -284,5 +305,13 @@ def _long_history(connection: Connection, now: datetime) -> None:
         FROM generate_series(1, 30000) m"""),
         {"now": now},
     )
+    connection.execute(
+        text("""
+        INSERT INTO failure_counts (minute, series_id, error_code, slot, failures)
+        SELECT date_trunc('minute', CAST(:now AS timestamptz)) - make_interval(mins => m), s, 131026, 0, 1
+        FROM generate_series(1, 3000) m, generate_series(1, 10) s"""),
+        {"now": now},
+    )
     connection.execute(text("ANALYZE minute_counts"))
+    connection.execute(text("ANALYZE failure_counts"))
     connection.execute(text("ANALYZE failures"))

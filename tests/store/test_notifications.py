@@ -48,7 +48,7 @@ def test_what_is_claimed_is_not_claimed_again_before_its_lease_ends(
 def test_a_later_notification_of_an_alert_waits_for_the_earlier_one(
     connection: Connection, now: datetime
 ) -> None:
-    for reason in ("fired", "repeated", "resolved"):
+    for reason in ("fired", "escalated", "resolved"):
         notifications.add(connection, 7, "slack", reason, {}, now)
     first = taken(connection, now)
     assert take(connection, now) is None
@@ -59,7 +59,7 @@ def test_a_later_notification_of_an_alert_waits_for_the_earlier_one(
     second = taken(connection, now)
     notifications.mark_sent(connection, second, now)
     third = taken(connection, now)
-    assert [c.reason for c in (first, second, third)] == ["fired", "repeated", "resolved"]
+    assert [c.reason for c in (first, second, third)] == ["fired", "escalated", "resolved"]
 
 
 def test_neither_another_alert_nor_another_channel_has_to_wait(connection: Connection, now: datetime) -> None:
@@ -111,24 +111,15 @@ def test_a_late_success_counts_although_the_lease_ran_out(connection: Connection
     assert take(connection, now + 3 * LEASE) is None
 
 
-def test_a_channel_that_asks_for_a_pause_gets_it_for_all_its_notifications(
-    connection: Connection, now: datetime
-) -> None:
-    for alert_id, channel in ((7, "slack"), (8, "slack"), (7, "log")):
-        notifications.add(connection, alert_id, channel, "fired", {}, now)
-    until = now + timedelta(seconds=30)
-    notifications.postpone(connection, "slack", until)
-    assert take(connection, until - timedelta(seconds=1)) is None
-    assert take(connection, now, "log") is not None
-    assert take(connection, until) is not None
-
-
 def test_the_old_are_given_up_except_one_that_is_being_sent(connection: Connection, now: datetime) -> None:
     day = timedelta(days=1)
-    for alert_id in (7, 8, 9):
+    for alert_id in (9, 8, 7):
         notifications.add(connection, alert_id, "slack", "fired", {}, now - alert_id * day)
     assert taken(connection, now).alert_id == 9
-    assert notifications.give_up(connection, now - 7.5 * day, now, "too late") == 1
+    [old] = notifications.outdated(connection, now - 7.5 * day, now, 10)
+    assert old.alert_id == 8
+    assert notifications.fail(connection, old.id, now, "too late")
+    assert not notifications.fail(connection, old.id, now, "too late"), "it has ended"
     assert taken(connection, now).alert_id == 7
 
 
@@ -136,7 +127,7 @@ def test_the_backlog_tells_by_channel_what_waits_and_what_was_given_up(
     connection: Connection, now: datetime
 ) -> None:
     minute = timedelta(minutes=1)
-    for alert_id, channel in ((7, "slack"), (8, "slack"), (9, "slack"), (7, "log")):
+    for alert_id, channel in ((9, "slack"), (8, "slack"), (7, "slack"), (7, "log")):
         notifications.add(connection, alert_id, channel, "fired", {}, now - alert_id * minute)
     notifications.mark_failed(connection, taken(connection, now), now, "gone")
     notifications.mark_sent(connection, taken(connection, now, "log"), now)

@@ -5,6 +5,9 @@ from datetime import date
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
+BEFORE = date(1970, 1, 1)
+"""The day that stands for all whose own books are past their time."""
+
 _SUMS = ", ".join(
     f"coalesce(sum({column}), 0)::bigint AS {column}"
     for column in ("received", "applied", "duplicate", "ignored", "quarantined")
@@ -33,6 +36,8 @@ def totals(connection: Connection) -> Totals:
 
 def by_day(connection: Connection, limit: int) -> dict[date, Totals]:
     """The latest `limit` days (UTC, by receipt) on which something came, newest first."""
-    statement = text(f"SELECT day, {_SUMS} FROM books GROUP BY day ORDER BY day DESC LIMIT :limit")
-    rows = connection.execute(statement, {"limit": limit}).mappings()
+    statement = text(
+        f"SELECT day, {_SUMS} FROM books WHERE day > :before GROUP BY day ORDER BY day DESC LIMIT :limit"
+    )
+    rows = connection.execute(statement, {"limit": limit, "before": BEFORE}).mappings()
     return {row["day"]: Totals(**{name: row[name] for name in Totals.__struct_fields__}) for row in rows}

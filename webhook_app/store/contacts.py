@@ -32,6 +32,14 @@ GROUP BY contact
 """
 
 
+_LEFT = text("""
+SELECT old_contact FROM number_changes o WHERE old_contact = ANY(:keys)
+GROUP BY old_contact
+HAVING max(occurred_at) > coalesce(
+  (SELECT max(occurred_at) FROM number_changes n WHERE n.new_contact = o.old_contact), '-infinity')
+""")
+
+
 def keys_of(connection: Connection, contact: str) -> tuple[str, ...]:
     """Every key of the person, the given one first, then phone numbers, then user ids."""
     return links_of_many(connection, [contact])[contact]
@@ -39,8 +47,7 @@ def keys_of(connection: Connection, contact: str) -> tuple[str, ...]:
 
 def preferred(connection: Connection, contact: str) -> str:
     """The key a person is kept under: a phone number if one is linked, else the key itself."""
-    keys = keys_of(connection, contact)
-    return contact if contact.isdecimal() else main_key(keys)
+    return contact if contact.isdecimal() else main_keys(connection, [contact])[contact]
 
 
 def links_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -53,9 +60,23 @@ def links_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, 
     return {contact: (contact, *sorted(keys, key=_rank)) for contact, keys in others.items()}
 
 
-def main_key(keys: Iterable[str]) -> str:
-    """The one of a person's keys that is the same whichever of them one came from: a phone number if any."""
-    return min(keys, key=_rank)
+def main_keys(connection: Connection, contacts: Iterable[str]) -> dict[str, str]:
+    """The one key that each person is kept under, for every key of everybody asked for.
+
+    A phone number if any, and rather the one the person has than one they left, so that it is the same whichever
+    of the keys one came from.
+    """
+    people = set(map(frozenset, links_of_many(connection, contacts).values()))
+    torn = {key for keys in people if len(_best_kind(keys)) > 1 for key in _best_kind(keys)}
+    left = set(connection.execute(_LEFT, {"keys": sorted(torn)}).scalars()) if torn else set()
+    mains = {keys: min(_best_kind(keys), key=lambda key: (key in left, key)) for keys in people}
+    return {key: main for keys, main in mains.items() for key in keys}
+
+
+def _best_kind(keys: frozenset[str]) -> frozenset[str]:
+    """The phone numbers, or the user ids of somebody without."""
+    phones = frozenset(key for key in keys if key.isdecimal())
+    return phones or keys
 
 
 def last_inbound_many(

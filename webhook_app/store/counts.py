@@ -29,20 +29,22 @@ WHERE minute >= :start AND minute < :end {chosen}
 GROUP BY 1
 """
 
-# Nearly every message has one row; only those with several are looked up again, by primary key.
-_FAILED = """
-SELECT at, CASE WHEN low_code = high_code AND low_series = high_series THEN ARRAY[ARRAY[low_code, low_series]]
-                ELSE (SELECT array_agg(DISTINCT ARRAY[f.error_code, f.series_id::bigint]) FROM failures f
-                      WHERE f.message_id = m.message_id AND f.phone_number_id = m.phone_number_id
-                        AND f.occurred_at >= :start AND f.occurred_at < :end
-                        AND date_bin(:step, f.occurred_at, :start) = m.at {chosen})
-           END AS marks, count(*) AS messages
-FROM (SELECT date_bin(:step, occurred_at, :start) AS at, message_id, phone_number_id,
-             min(error_code) AS low_code, max(error_code) AS high_code,
-             min(series_id)::bigint AS low_series, max(series_id)::bigint AS high_series
-      FROM failures
-      WHERE occurred_at >= :start AND occurred_at < :end {chosen}
-      GROUP BY 1, 2, 3) m
+# Nearly every message failed once, and is counted so by ingest; those that failed again are few and looked up.
+_FAILED_ONCE = """
+SELECT date_bin(:step, minute, :start) AS at, error_code, series_id, sum(failures)::bigint AS messages
+FROM failure_counts
+WHERE minute >= :start AND minute < :end {chosen}
+GROUP BY 1, 2, 3 HAVING sum(failures) <> 0
+"""
+
+_FAILED_AGAIN = """
+SELECT at, marks, count(*) AS messages
+FROM (SELECT date_bin(:step, f.occurred_at, :start) AS at,
+             array_agg(DISTINCT ARRAY[f.error_code, f.series_id::bigint]) AS marks
+      FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
+      WHERE NOT m.alone AND m.last_at >= :start AND m.first_at < :end
+        AND f.occurred_at >= :start AND f.occurred_at < :end {chosen}
+      GROUP BY 1, f.message_id, f.phone_number_id) one
 GROUP BY 1, 2
 """
 
@@ -94,7 +96,7 @@ def attempts_by_series(
     chosen, values = choose(filters)
     values |= {"start": start, "end": end}
     rows = connection.execute(text(_ATTEMPTS.format(chosen=chosen)), values).all()
-    known = _series(connection, [row.series_id for row in rows])
+    known = series_keys(connection, [row.series_id for row in rows])
     return {known[row.series_id]: row.attempts for row in rows if row.attempts}
 
 
@@ -146,28 +148,42 @@ def series(
 def _failures(
     connection: Connection, start: datetime, end: datetime, step: timedelta, filters: Filters
 ) -> list[tuple[datetime, FailedMessages]]:
-    chosen, values = choose(filters, None if filters.code is None else [filters.code])
+    codes = None if filters.code is None else [filters.code]
+    chosen, values = choose(filters, codes)
     values |= {"start": start, "end": end, "step": step}
-    rows = connection.execute(text(_FAILED.format(chosen=chosen)), values).all()
-    known = _series(connection, {series_id for row in rows for _, series_id in row.marks})
-    marks = [tuple(Mark(code, known[series_id]) for code, series_id in row.marks) for row in rows]
-    return [(row.at, FailedMessages(mark, row.messages)) for row, mark in zip(rows, marks, strict=True)]
+    once = connection.execute(text(_FAILED_ONCE.format(chosen=chosen)), values).all()
+    chosen, _ = choose(filters, codes, table="f.")
+    again = connection.execute(text(_FAILED_AGAIN.format(chosen=chosen)), values).all()
+    ids = {row.series_id for row in once} | {series_id for row in again for _, series_id in row.marks}
+    known = series_keys(connection, ids)
+    found = [
+        (row.at, FailedMessages((Mark(row.error_code, known[row.series_id]),), row.messages)) for row in once
+    ]
+    for row in again:
+        marks = tuple(Mark(code, known[series_id]) for code, series_id in row.marks)
+        found.append((row.at, FailedMessages(marks, row.messages)))
+    return found
 
 
-def _series(connection: Connection, ids: Sequence[int] | set[int]) -> dict[int, SeriesKey]:
+def series_keys(connection: Connection, ids: Sequence[int] | set[int]) -> dict[int, SeriesKey]:
+    """The dimensions of these series."""
+    if not ids:
+        return {}
     statement = text(f"SELECT id, {', '.join(SeriesKey._fields)} FROM series WHERE id = ANY(:ids)")
     return {row[0]: SeriesKey(*row[1:]) for row in connection.execute(statement, {"ids": list(ids)})}
 
 
-def choose(filters: Filters, codes: Sequence[int] | None = None) -> tuple[str, dict[str, Any]]:
-    """SQL that narrows a query by series_id, and by error_code if `codes` are given, with its values."""
+def choose(
+    filters: Filters, codes: Sequence[int] | None = None, table: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """SQL that narrows a query by `table`'s series_id, and error_code if `codes` are given, with its values."""
     wanted = {name: value for name in SeriesKey._fields if (value := getattr(filters, name)) is not None}
     chosen, values = "", dict[str, Any](wanted)
     if wanted:
         same = " AND ".join(f"{name} = :{name}" for name in wanted)
-        chosen += f" AND series_id IN (SELECT id FROM series WHERE {same})"
+        chosen += f" AND {table}series_id IN (SELECT id FROM series WHERE {same})"
     if codes is not None:
-        chosen += " AND error_code = ANY(:codes)"
+        chosen += f" AND {table}error_code = ANY(:codes)"
         values["codes"] = list(codes)
     return chosen, values
 

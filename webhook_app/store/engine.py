@@ -3,24 +3,32 @@
 The URL goes to libpq as it is, so several hosts with target_session_attrs=read-write work. No queries here.
 """
 
+from typing import Any
+
 import psycopg
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import NullPool
 
 MIGRATION_LOCK = 7_410_001
 LEADER_LOCK = 7_410_002
 CHANGES_LOCK = 7_410_003
 SUPPRESS_LOCK = 7_410_004
+REPLAY_LOCK = 7_410_005
 
 
 def connect(
-    url: str, *, application: str, statement_seconds: int = 30
+    url: str, *, application: str, statement_seconds: int = 30, plans_once: bool = False
 ) -> psycopg.Connection[tuple[object, ...]]:
     """A driver connection in autocommit mode, in UTC, that gives up on a statement after `statement_seconds`.
 
+    `plans_once`: prepared statements are planned for all values at once. Left to itself Postgres plans what reads a
+    hundred partitions anew each time, at three times the cost of a lookup.
     Raises psycopg.OperationalError when no host of the URL answers within five seconds.
     """
     options = f"-c timezone=UTC -c jit=off -c statement_timeout={statement_seconds}s -c lock_timeout=10s"
+    if plans_once:
+        options += " -c plan_cache_mode=force_generic_plan"
     return psycopg.connect(
         libpq_url(url),
         autocommit=True,
@@ -33,14 +41,23 @@ def connect(
     )
 
 
-def make_engine(url: str, *, application: str, statement_seconds: int = 30, pool_size: int = 5) -> Engine:
+def make_engine(
+    url: str,
+    *,
+    application: str,
+    statement_seconds: int = 30,
+    pool_size: int = 5,
+    plans_once: bool = False,
+) -> Engine:
     """An engine whose connections are made by `connect`; broken ones are found out before use.
 
     Its errors do not show parameters: they hold phone numbers.
     """
 
     def creator() -> psycopg.Connection[tuple[object, ...]]:
-        connection = connect(url, application=application, statement_seconds=statement_seconds)
+        connection = connect(
+            url, application=application, statement_seconds=statement_seconds, plans_once=plans_once
+        )
         connection.autocommit = False
         return connection
 
@@ -48,14 +65,34 @@ def make_engine(url: str, *, application: str, statement_seconds: int = 30, pool
         return create_engine(
             "postgresql+psycopg://", creator=creator, poolclass=NullPool, hide_parameters=True
         )
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg://",
         creator=creator,
         pool_size=pool_size,
         max_overflow=10,
-        pool_pre_ping=True,
         hide_parameters=True,
     )
+    event.listen(engine, "checkout", _refuse_ended)
+    return engine
+
+
+def _refuse_ended(held: psycopg.Connection[Any], *_: object) -> None:
+    """Have the pool make a new connection instead of one that the server has ended.
+
+    Reads what has come without waiting: first the server's last word, then that it hung up. Asking it each time, as
+    `pool_pre_ping` does, is half of what a check of a recipient waits for, and no surer: it may end a moment later.
+    """
+    try:
+        held.pgconn.consume_input()
+        held.pgconn.consume_input()
+    except psycopg.OperationalError as ended:
+        raise DisconnectionError from ended
+
+
+def driver(connection: Connection) -> psycopg.Connection[Any]:
+    """The driver's connection under this one, for the statements of the ingest."""
+    found: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    return found
 
 
 def libpq_url(url: str) -> str:

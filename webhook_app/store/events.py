@@ -12,6 +12,8 @@ from typing import Any
 import psycopg
 from msgspec import Struct
 
+from webhook_app.store.archive import pack
+
 Connection = psycopg.Connection[Any]
 
 Series = tuple[str, str, str, str, str]
@@ -19,15 +21,23 @@ Series = tuple[str, str, str, str, str]
 
 StatusRow = tuple[str, str, str, int, str, str, int, str, int, str, str]
 """message_id, phone_number_id, status, occurred (Unix seconds), raw timestamp ('' when it says the same), participant,
-error code, contact, series id, category, callback data. The order is that of the unique key: rows sort as tuples."""
+error code, contact, series id, category, callback data. It begins with what makes an event itself: sorted as tuples,
+the rows of two batches meet in the same order."""
 
-FailureRow = tuple[str, str, int, str, str, int, str, int, str, str, str, bool]
+FailureRow = tuple[str, str, int, str, str, int, str, int, str, str, str, str, int, str, bool]
 """message_id, phone_number_id, occurred, raw timestamp, participant, error code, contact, series id, title, details,
-errors as JSON text, and whether the code can count against the contact: pipeline/suppress must then look at it."""
+errors as JSON text, source, error subcode, fbtrace_id, and whether the code can count against the contact:
+pipeline/suppress must then look at it."""
+
+WEBHOOK, SEND = "webhook", "send"
+"""Where a failure was heard of. A webhook's has no subcode and no trace of its own."""
 
 
 class Batch(Struct, gc=False):
-    """What one transaction stores. `ignored` items are only booked."""
+    """What one transaction stores. `ignored` items are only booked.
+
+    Without bodies it did not come as a delivery: nothing is archived and nothing booked.
+    """
 
     statuses: list[StatusRow]
     failures: list[FailureRow]
@@ -91,30 +101,40 @@ WITH new_events AS (
   SELECT user_id, contact FROM unnest($14::text[], $15::text[]) AS l(user_id, contact)
   ON CONFLICT DO NOTHING
   RETURNING user_id, contact
-), suppressed AS (  -- under the event's own key, under the number its BSUID belongs to, or under a BSUID of its number
-  SELECT s.contact, e.contact AS reached FROM new_events e JOIN suppressions s ON s.contact = e.contact
-  WHERE e.status IN ('delivered', 'read', 'played')
-  UNION
-  SELECT s.contact, e.contact FROM new_events e JOIN contact_links l ON l.user_id = e.contact
-  JOIN suppressions s ON s.contact = l.contact
-  WHERE e.status IN ('delivered', 'read', 'played') AND e.contact LIKE '__.%%'
-  UNION
-  SELECT s.contact, l.contact FROM suppressions s JOIN contact_links l ON l.user_id = s.contact
-  WHERE s.contact LIKE '__.%%'
-  UNION
-  SELECT s.contact, l.contact FROM suppressions s JOIN linked l ON l.user_id = s.contact WHERE s.contact LIKE '__.%%'
+), reached AS (
+  SELECT DISTINCT contact FROM new_events WHERE status IN ('delivered', 'read', 'played')
+), suppressed AS (  -- under the event's own key or a linked one; by probes, so that no table's size matters
+  SELECT s.contact, e.contact AS reached
+  FROM reached e CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = e.contact OFFSET 0) AS s
+  UNION ALL  -- user ids begin with a letter; a number stands in user_id only after a change of number
+  SELECT s.contact, e.contact
+  FROM reached e
+  CROSS JOIN LATERAL (SELECT contact AS key FROM contact_links WHERE user_id = e.contact OFFSET 0) AS k
+  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
+  WHERE e.contact >= 'A' OR (SELECT min(user_id) FROM contact_links) < 'A'
+  UNION ALL
+  SELECT s.contact, e.contact
+  FROM reached e
+  CROSS JOIN LATERAL (SELECT user_id AS key FROM contact_links WHERE contact = e.contact OFFSET 0) AS k
+  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
+  WHERE (SELECT max(contact) FROM suppressions) >= 'A' OR (SELECT min(user_id) FROM contact_links) < 'A'
+  UNION ALL
+  SELECT s.contact, e.contact
+  FROM reached e
+  JOIN (SELECT user_id AS key, contact AS of FROM linked UNION ALL SELECT contact, user_id FROM linked) AS k
+    ON k.of = e.contact
+  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
 ), queued AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
   SELECT DISTINCT s.contact, e.phone_number_id, e.status, e.message_id, e.occurred_at
   FROM suppressed s JOIN new_events e ON e.contact = s.reached
   WHERE e.status IN ('delivered', 'read', 'played')
 ), archived AS (
-  INSERT INTO deliveries (received_at, body)
-  SELECT $1, substr($16::bytea, p.start, p.length) FROM unnest($17::int[], $18::int[]) AS p(start, length)
+  INSERT INTO deliveries (received_at, body, packed) SELECT $1, $16, true WHERE $16::bytea IS NOT NULL
 ), booked AS (
   INSERT INTO books AS b (day, slot, received, applied, duplicate, ignored)
-  SELECT $1::timestamptz::date, $13, $19::int + $20::int, n.applied, $19::int - n.applied, $20::int
-  FROM (SELECT count(*) AS applied FROM new_events) n
+  SELECT $1::timestamptz::date, $13, $17::int + $18::int, n.applied, $17::int - n.applied, $18::int
+  FROM (SELECT count(*) AS applied FROM new_events) n WHERE $16::bytea IS NOT NULL
   ON CONFLICT (day, slot) DO UPDATE SET
     received = b.received + excluded.received, applied = b.applied + excluded.applied,
     duplicate = b.duplicate + excluded.duplicate, ignored = b.ignored + excluded.ignored
@@ -127,19 +147,37 @@ _WITH_FAILURES = (
     _INSERT.rstrip()
     + """, failed AS (  -- its own unique key says what is new, as that of status_events does
   INSERT INTO failures (message_id, phone_number_id, occurred_at, participant, error_code, contact, series_id,
-                        title, details, errors, received_at, considered_at)
+                        title, details, errors, source, error_subcode, fbtrace_id, received_at, considered_at)
   SELECT f.message_id, f.phone_number_id, coalesce(r.occurred_at, to_timestamp(f.occurred)), f.participant,
-         f.error_code, f.contact, f.series_id, f.title, f.details, nullif(f.errors, '')::jsonb, $1,
+         f.error_code, f.contact, f.series_id, f.title, f.details, nullif(f.errors, '')::jsonb,
+         f.source, f.subcode, f.trace, $1,
          CASE WHEN f.strikes AND f.contact <> '' THEN NULL ELSE $1::timestamptz END
-  FROM unnest($21::text[], $22::text[], $23::bigint[], $24::text[], $25::text[], $26::bigint[], $27::text[],
-              $28::int[], $29::text[], $30::text[], $31::text[], $32::bool[])
+  FROM unnest($19::text[], $20::text[], $21::bigint[], $22::text[], $23::text[], $24::bigint[], $25::text[],
+              $26::int[], $27::text[], $28::text[], $29::text[], $30::text[],
+              $31::bigint[], $32::text[], $33::bool[])
     AS f(message_id, phone_number_id, occurred, raw_timestamp, participant, error_code, contact, series_id,
-         title, details, errors, strikes)
+         title, details, errors, source, subcode, trace, strikes)
   LEFT JOIN clock_repairs r
     ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
      = (f.message_id, f.phone_number_id, 'failed', coalesce(nullif(f.raw_timestamp, ''), f.occurred::text),
         f.participant, f.error_code)
   ON CONFLICT DO NOTHING
+  RETURNING message_id, phone_number_id, occurred_at, error_code, series_id
+), told_apart AS (  -- a message whose failure is its only one is counted where that is; others when read
+  INSERT INTO failed_messages AS m (message_id, phone_number_id, minute, error_code, series_id, alone, first_at,
+                                    last_at)
+  SELECT message_id, phone_number_id, date_trunc('minute', min(occurred_at)), min(error_code), min(series_id),
+         count(*) = 1, min(occurred_at), max(occurred_at)
+  FROM failed GROUP BY message_id, phone_number_id ORDER BY message_id, phone_number_id
+  ON CONFLICT (message_id, phone_number_id) DO UPDATE SET
+    was_alone = m.alone, alone = FALSE,
+    first_at = least(m.first_at, excluded.first_at), last_at = greatest(m.last_at, excluded.last_at)
+  RETURNING minute, series_id, error_code, alone::int - coalesce(was_alone, FALSE)::int AS messages
+), failures_counted AS (
+  INSERT INTO failure_counts AS c (minute, series_id, error_code, slot, failures)
+  SELECT minute, series_id, error_code, $13, sum(messages) FROM told_apart WHERE messages <> 0
+  GROUP BY minute, series_id, error_code ORDER BY minute, series_id, error_code
+  ON CONFLICT (minute, series_id, error_code, slot) DO UPDATE SET failures = c.failures + excluded.failures
 )
 SELECT count(*) FROM new_events"""
 )
@@ -148,15 +186,12 @@ SELECT count(*) FROM new_events"""
 def insert_batch(connection: Connection, batch: Batch, *, received_at: datetime, slot: int) -> int:
     """Store a batch in one statement; returns how many of the status events were new."""
     statuses = sorted(batch.statuses)
-    starts, lengths = _slices(batch.bodies)
     values: list[Any] = [
         received_at,
         *_status_columns(statuses),
         slot,
         *map(text_array, zip(*sorted(batch.links), strict=True) if batch.links else ((), ())),
-        b"".join(batch.bodies),
-        int_array(starts),
-        int_array(lengths),
+        pack(batch.bodies) if batch.bodies else None,
         len(statuses),
         batch.ignored,
     ]
@@ -192,7 +227,7 @@ def _status_columns(rows: Sequence[StatusRow]) -> list[str]:
 
 
 def _failure_columns(rows: Sequence[FailureRow]) -> list[str]:
-    message, number, occurred, raw, participant, code, contact, series, *texts, strikes = zip(
+    message, number, occurred, raw, participant, code, contact, series, *texts, subcode, trace, strikes = zip(
         *rows, strict=True
     )
     return [
@@ -205,18 +240,10 @@ def _failure_columns(rows: Sequence[FailureRow]) -> list[str]:
         text_array(contact),
         int_array(series),
         *map(text_array, texts),
+        int_array(subcode),
+        text_array(trace),
         bool_array(strikes),
     ]
-
-
-def _slices(bodies: Sequence[bytes]) -> tuple[list[int], list[int]]:
-    """Where each body starts in all of them joined (from 1, as SQL counts), and how long it is."""
-    lengths = [len(body) for body in bodies]
-    starts, at = [], 1
-    for length in lengths:
-        starts.append(at)
-        at += length
-    return starts, lengths
 
 
 def _or_nothing(values: Sequence[str]) -> str:
@@ -242,15 +269,29 @@ def bool_array(values: Iterable[bool]) -> str:
 
 
 def series_ids(connection: Connection, wanted: Sequence[Series]) -> dict[Series, int]:
-    """The ids of these series, made where they are new. Run outside the batch's transaction."""
+    """The ids of these series, made where they are new, to be used today. Run outside the batch's transaction."""
     columns = [text_array(column) for column in zip(*sorted(wanted), strict=True)]
     source = "unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])"
     names = "phone_number_id, waba_id, template, campaign, country"
-    connection.execute(f"INSERT INTO series ({names}) SELECT * FROM {source} ON CONFLICT DO NOTHING", columns)
+    connection.execute(
+        f"INSERT INTO series AS s ({names}) SELECT * FROM {source} ON CONFLICT ({names})"
+        " DO UPDATE SET seen_on = CURRENT_DATE WHERE s.seen_on < CURRENT_DATE",
+        columns,
+    )
     found = connection.execute(
         f"SELECT {names}, id FROM series JOIN {source} AS w({names}) USING ({names})", columns
     ).fetchall()
     return {tuple(row[:5]): row[5] for row in found}
+
+
+def accounts_of(connection: Connection, numbers: Iterable[str]) -> dict[str, str]:
+    """The account of each business number, as its latest series has it; unknown ones are left out."""
+    rows = connection.execute(
+        "SELECT DISTINCT ON (phone_number_id) phone_number_id, waba_id FROM series"
+        " WHERE phone_number_id = ANY(%s::text[]) AND waba_id <> '' ORDER BY phone_number_id, id DESC",
+        [text_array(list(numbers))],
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 ClockKey = tuple[str, str, str, str, str, int]

@@ -9,25 +9,34 @@ from webhook_app.rules.alerting import Rule, selects
 from webhook_app.rules.failure_rate import Counts
 from webhook_app.rules.incidents import BY_RATE, Incident, incident, is_high, would_alert
 from webhook_app.store import alerts, counts
+from webhook_app.store.alerts import Alert
 from webhook_app.whatsapp.error_codes import explain
+
+ABOUT_FAILURES = ("rate", "spike")
+"""Kinds of alerts that explain failures."""
 
 
 def of_alerts(connection: Connection, rules: Sequence[Rule], since: datetime) -> list[Incident]:
-    """What rate alerts explain that are open, or fired and ended after `since`."""
+    """What alerts about failures explain that are open, or fired and ended after `since`."""
     by_name = {rule.name: rule for rule in rules}
     return [
-        incident(
-            alert.id,
-            by_name.get(alert.rule),
-            alert.group,
-            alert.covers_from,
-            alert.resolved_at,
-            noticed_at=alert.started_at,
-            codes=alert.codes,
-        )
+        of_alert(alert, by_name.get(alert.rule))
         for alert in alerts.explaining(connection, since)
-        if alert.kind == "rate" and (alert.state != "resolved" or alert.fired_at is not None)
+        if alert.kind in ABOUT_FAILURES and (alert.state != "resolved" or alert.fired_at is not None)
     ]
+
+
+def of_alert(alert: Alert, rule: Rule | None = None) -> Incident:
+    """What the alert explains, from start to end; its own codes stand in for a rule that is not known."""
+    return incident(
+        alert.id,
+        rule,
+        alert.group,
+        alert.covers_from,
+        alert.resolved_at,
+        noticed_at=alert.started_at,
+        codes=alert.codes,
+    )
 
 
 def at_present(connection: Connection, rules: Sequence[Rule], now: datetime) -> list[Incident]:

@@ -1,10 +1,12 @@
-"""The life of one message, read from the facts: every status event and every failure, in time order."""
+"""The life of one message, read from the facts: what senders told, every status event and every failure."""
 
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Connection, text
+
+from webhook_app.store.partitions import planned_once
 
 
 class MessageEvent(Struct, frozen=True, kw_only=True):
@@ -38,10 +40,28 @@ class MessageFailure(Struct, frozen=True, kw_only=True):
     title: str
     details: str
     errors: Any
+    source: str
+    error_subcode: int
+    fbtrace_id: str
     waba_id: str
     template: str
     campaign: str
     country: str
+
+
+class MessageSend(Struct, frozen=True, kw_only=True):
+    """One report of the call that sent the message."""
+
+    phone_number_id: str
+    failed: bool
+    sent_at: datetime
+    registered_at: datetime
+    error_code: int
+    contact: str
+    template: str
+    campaign: str
+    category: str
+    endpoint: str
 
 
 # Statuses of one second keep the order of a message's life, whatever order they came in.
@@ -49,24 +69,36 @@ _EVENTS = text("""
 SELECT e.phone_number_id, e.status, e.occurred_at, e.received_at, e.participant, e.error_code, e.contact, e.category,
        e.callback_data, e.clock_replaced, s.waba_id, s.template, s.campaign, s.country
 FROM status_events e JOIN series s ON s.id = e.series_id
-WHERE e.message_id = :message_id
+WHERE hashtextextended(e.message_id, 0) = hashtextextended(:message_id, 0) AND e.message_id = :message_id
 ORDER BY e.occurred_at, array_position(ARRAY['sent', 'delivered', 'read', 'played', 'failed'], e.status),
          e.phone_number_id, e.participant, e.error_code
 """)
 
 _FAILURES = text("""
 SELECT f.phone_number_id, f.occurred_at, f.received_at, f.participant, f.error_code, f.contact, f.title, f.details,
-       f.errors, s.waba_id, s.template, s.campaign, s.country
+       f.errors, f.source, f.error_subcode, f.fbtrace_id, s.waba_id, s.template, s.campaign, s.country
 FROM failures f JOIN series s ON s.id = f.series_id
 WHERE f.message_id = :message_id
 ORDER BY f.occurred_at, f.phone_number_id, f.participant, f.error_code
 """)
 
+_SENDS = text("""
+SELECT phone_number_id, failed, sent_at, registered_at, error_code, contact, template, campaign, category, endpoint
+FROM sends WHERE message_id = :message_id ORDER BY sent_at, phone_number_id, failed, error_code
+""")
+
+
+def sends(connection: Connection, message_id: str) -> list[MessageSend]:
+    """What senders told of the calls that sent it, earliest first."""
+    rows = connection.execute(_SENDS, {"message_id": message_id}).mappings()
+    return [MessageSend(**row) for row in rows]
+
 
 def events(connection: Connection, message_id: str) -> list[MessageEvent]:
     """Its status events on every business number, earliest first."""
-    rows = connection.execute(_EVENTS, {"message_id": message_id}).mappings()
-    return [MessageEvent(**row) for row in rows]
+    with planned_once(connection):
+        rows = connection.execute(_EVENTS, {"message_id": message_id}).mappings()
+        return [MessageEvent(**row) for row in rows]
 
 
 def failures(connection: Connection, message_id: str) -> list[MessageFailure]:

@@ -3,7 +3,7 @@
 A claim that is never completed ends with its lease; then the notification is due again. Nothing is sent here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,26 +17,48 @@ SELECT :alert_id, :channel, :reason, coalesce(max(sequence), 0) + 1, :payload, :
 FROM notifications WHERE alert_id = :alert_id AND channel = :channel
 """).bindparams(bindparam("payload", type_=JSONB))
 
+# A reminder that has not gone out says nothing that the newer news does not say. One that is being sent stays.
+_SUPERSEDE = text("""
+UPDATE notifications SET failed_at = :now, superseded_at = :now WHERE id = ANY (ARRAY(
+  SELECT id FROM notifications
+  WHERE alert_id = :alert_id AND channel = :channel AND reason = 'repeated'
+    AND sent_at IS NULL AND failed_at IS NULL AND (leased_until IS NULL OR leased_until <= :now)
+  FOR UPDATE SKIP LOCKED))
+""")
+_SUPERSEDING = ("repeated", "escalated", "resolved")
+
 # An earlier notification of the same alert that is neither sent nor given up keeps the later ones waiting.
-_CLAIM = text("""
+_DUE = """
+n.channel = :channel AND n.sent_at IS NULL AND n.failed_at IS NULL AND n.next_try_at <= :now
+AND (n.leased_until IS NULL OR n.leased_until <= :now)
+AND NOT EXISTS (SELECT FROM notifications e
+                WHERE e.alert_id = n.alert_id AND e.channel = n.channel AND e.sequence < n.sequence
+                  AND e.sent_at IS NULL AND e.failed_at IS NULL)
+"""
+# An alert with a message of its own is told there, not in a digest.
+_COLLAPSIBLE = """
+NOT n.alone AND NOT EXISTS (SELECT FROM channel_messages m
+                            WHERE m.alert_id = n.alert_id AND m.channel = n.channel AND NOT m.shared)
+"""
+# Oldest first; what was refused again and again is perhaps the only one that is, and lets the others go before.
+_CLAIM = """
 WITH claimed AS (
   UPDATE notifications SET leased_until = :leased_until, tries = tries + 1
   WHERE id = ANY (ARRAY(
-    SELECT n.id FROM notifications n
-    WHERE n.channel = :channel AND n.sent_at IS NULL AND n.failed_at IS NULL AND n.next_try_at <= :now
-      AND (n.leased_until IS NULL OR n.leased_until <= :now)
-      AND NOT EXISTS (SELECT FROM notifications e
-                      WHERE e.alert_id = n.alert_id AND e.channel = n.channel AND e.sequence < n.sequence
-                        AND e.sent_at IS NULL AND e.failed_at IS NULL)
-    ORDER BY n.next_try_at, n.id LIMIT 1 FOR UPDATE SKIP LOCKED))
-  RETURNING id, alert_id, channel, reason, payload, tries
+    SELECT n.id FROM notifications n WHERE {wanted} ORDER BY n.tries >= 5, n.id LIMIT :most FOR UPDATE SKIP LOCKED))
+  RETURNING id, alert_id, channel, reason, payload, tries, created_at, rerouted_at
 ), tried AS (
   INSERT INTO notification_tries (notification_id, started_at) SELECT id, :now FROM claimed
   RETURNING id AS try_id, notification_id
 )
-SELECT c.id, c.alert_id, c.channel, c.reason, c.payload, c.tries, t.try_id
-FROM claimed c JOIN tried t ON t.notification_id = c.id
-""")
+SELECT c.id, c.alert_id, c.channel, c.reason, c.payload, c.tries, t.try_id, c.created_at, c.rerouted_at
+FROM claimed c JOIN tried t ON t.notification_id = c.id ORDER BY c.id
+"""
+_CLAIM_ANY = text(_CLAIM.format(wanted=_DUE))
+_CLAIM_COLLAPSIBLE = text(_CLAIM.format(wanted=f"{_DUE} AND {_COLLAPSIBLE}"))
+_COUNT_COLLAPSIBLE = text(
+    f"SELECT count(*) FROM (SELECT FROM notifications n WHERE {_DUE} AND {_COLLAPSIBLE} LIMIT :most) due"
+)
 
 _END_TRY = text(
     "UPDATE notification_tries SET ended_at = :at, outcome = :outcome, error = :error WHERE id = :try_id"
@@ -46,7 +68,7 @@ UPDATE notifications SET sent_at = :at, failed_at = NULL, leased_until = NULL, l
 """)
 # `tries` tells whose claim it is: one whose lease ran out must not undo what a later one does.
 _RETRY = text("""
-UPDATE notifications SET next_try_at = :next_try_at, leased_until = NULL, last_error = :error
+UPDATE notifications SET next_try_at = :next_try_at, leased_until = NULL, last_error = :error, alone = alone OR :alone
 WHERE id = :id AND tries = :tries AND sent_at IS NULL
 """)
 _FAILED = text("""
@@ -66,6 +88,19 @@ class Claim(Struct, frozen=True):
     tries: int
     """This one included."""
     try_id: int
+    created_at: datetime
+    rerouted_at: datetime | None
+
+
+class Orphan(Struct, frozen=True):
+    """A waiting notification that its channel will not be told any more."""
+
+    id: int
+    alert_id: int
+    channel: str
+    reason: str
+    payload: dict[str, Any]
+    rerouted_at: datetime | None
 
 
 class Backlog(Struct, frozen=True):
@@ -86,14 +121,30 @@ def add(
 ) -> None:
     """Put a notification behind the alert's earlier ones; the caller holds the alert's row."""
     values = {"alert_id": alert_id, "channel": channel, "reason": reason, "payload": payload, "now": now}
+    if reason in _SUPERSEDING:
+        connection.execute(_SUPERSEDE, {"alert_id": alert_id, "channel": channel, "now": now})
     connection.execute(_ADD, values)
 
 
 def claim(connection: Connection, channel: str, now: datetime, leased_until: datetime) -> Claim | None:
     """Take the channel's next due notification, if there is one; its try is recorded with it."""
-    values = {"channel": channel, "now": now, "leased_until": leased_until}
-    row = connection.execute(_CLAIM, values).one_or_none()
+    values = {"channel": channel, "now": now, "leased_until": leased_until, "most": 1}
+    row = connection.execute(_CLAIM_ANY, values).one_or_none()
     return Claim(*row) if row else None
+
+
+def is_flooded(connection: Connection, channel: str, now: datetime, from_: int) -> bool:
+    """Whether at least so many due notifications could be told in one message."""
+    values = {"channel": channel, "now": now, "most": from_}
+    return int(connection.execute(_COUNT_COLLAPSIBLE, values).scalar_one()) >= from_
+
+
+def claim_together(
+    connection: Connection, channel: str, now: datetime, leased_until: datetime, most: int
+) -> list[Claim]:
+    """Take up to `most` due notifications for one message that names each, oldest first."""
+    values = {"channel": channel, "now": now, "leased_until": leased_until, "most": most}
+    return [Claim(*row) for row in connection.execute(_CLAIM_COLLAPSIBLE, values)]
 
 
 def mark_sent(connection: Connection, claimed: Claim, at: datetime) -> None:
@@ -103,11 +154,17 @@ def mark_sent(connection: Connection, claimed: Claim, at: datetime) -> None:
 
 
 def mark_retry(
-    connection: Connection, claimed: Claim, at: datetime, next_try_at: datetime, error: str
+    connection: Connection,
+    claimed: Claim,
+    at: datetime,
+    next_try_at: datetime,
+    error: str,
+    *,
+    alone: bool = False,
 ) -> None:
-    """It did not get through; due again at `next_try_at`."""
+    """It did not get through; due again at `next_try_at`, from now on `alone` or as before."""
     values = {"id": claimed.id, "tries": claimed.tries, "next_try_at": next_try_at, "error": error}
-    connection.execute(_RETRY, values)
+    connection.execute(_RETRY, values | {"alone": alone})
     _end_try(connection, claimed, at, "retry", error)
 
 
@@ -117,23 +174,58 @@ def mark_failed(connection: Connection, claimed: Claim, at: datetime, error: str
     _end_try(connection, claimed, at, "permanent", error)
 
 
-def postpone(connection: Connection, channel: str, until: datetime) -> None:
-    """Leave the whole channel alone until then: it asked for a pause."""
-    statement = (
-        "UPDATE notifications SET next_try_at = :until WHERE channel = :channel AND next_try_at < :until"
-        " AND sent_at IS NULL AND failed_at IS NULL"
-    )
-    connection.execute(text(statement), {"channel": channel, "until": until})
+def mark_rerouted(connection: Connection, notification_id: int, at: datetime) -> None:
+    """Another channel is told instead."""
+    statement = text("UPDATE notifications SET rerouted_at = :at WHERE id = :id")
+    connection.execute(statement, {"id": notification_id, "at": at})
 
 
-def give_up(connection: Connection, created_before: datetime, now: datetime, error: str) -> int:
-    """Stop trying what is older than that, on every channel; returns how many."""
-    statement = (
-        "UPDATE notifications SET failed_at = :now, last_error = :error WHERE created_at < :created_before"
-        " AND sent_at IS NULL AND failed_at IS NULL AND (leased_until IS NULL OR leased_until <= :now)"
+def outdated(connection: Connection, created_before: datetime, now: datetime, most: int) -> list[Orphan]:
+    """Waiting notifications older than that, on every channel, oldest first; not those that are being sent."""
+    statement = text("""
+        SELECT id, alert_id, channel, reason, payload, rerouted_at FROM notifications
+        WHERE coalesce(retried_at, created_at) < :created_before AND sent_at IS NULL AND failed_at IS NULL
+          AND (leased_until IS NULL OR leased_until <= :now)
+        ORDER BY id LIMIT :most""")
+    values = {"created_before": created_before, "now": now, "most": most}
+    return [Orphan(*row) for row in connection.execute(statement, values)]
+
+
+def orphans(connection: Connection, set_up: Collection[str], most: int) -> list[Orphan]:
+    """Waiting notifications of channels that are no longer set up, oldest first; they are locked."""
+    statement = text("""
+        SELECT id, alert_id, channel, reason, payload, rerouted_at FROM notifications
+        WHERE channel <> ALL (:set_up) AND sent_at IS NULL AND failed_at IS NULL
+        ORDER BY id LIMIT :most""")
+    return [Orphan(*row) for row in connection.execute(statement, {"set_up": list(set_up), "most": most})]
+
+
+def fail(connection: Connection, notification_id: int, at: datetime, error: str) -> bool:
+    """It will never get through, without another try; False when it has ended meanwhile, or is being sent."""
+    statement = text(
+        "UPDATE notifications SET failed_at = :at, leased_until = NULL, last_error = :error"
+        " WHERE id = :id AND sent_at IS NULL AND failed_at IS NULL AND (leased_until IS NULL OR leased_until <= :at)"
     )
-    values = {"created_before": created_before, "now": now, "error": error}
-    return connection.execute(text(statement), values).rowcount
+    return connection.execute(statement, {"id": notification_id, "at": at, "error": error}).rowcount == 1
+
+
+def channels_of_news(connection: Connection, alert_id: int, reason: str, at: str) -> set[str]:
+    """The channels that are told this very news; `at` as the payload spells it."""
+    statement = text(
+        "SELECT DISTINCT channel FROM notifications"
+        " WHERE alert_id = :alert_id AND reason = :reason AND payload ->> 'at' = :at"
+    )
+    values = {"alert_id": alert_id, "reason": reason, "at": at}
+    return set(connection.execute(statement, values).scalars())
+
+
+def firing_payloads(connection: Connection, channel: str) -> list[dict[str, Any]]:
+    """What the channel was last told of each alert that is firing now."""
+    statement = text("""
+        SELECT DISTINCT ON (n.alert_id) n.payload FROM notifications n JOIN alerts a ON a.id = n.alert_id
+        WHERE n.channel = :channel AND n.sent_at IS NOT NULL AND a.state = 'firing'
+        ORDER BY n.alert_id, n.sequence DESC""")
+    return list(connection.execute(statement, {"channel": channel}).scalars())
 
 
 def channels_told(connection: Connection, alert_id: int) -> list[str]:
@@ -142,11 +234,19 @@ def channels_told(connection: Connection, alert_id: int) -> list[str]:
     return list(connection.execute(statement, {"id": alert_id}).scalars())
 
 
+def latest_payloads(connection: Connection, alert_id: int) -> dict[str, dict[str, Any]]:
+    """What every channel was last to be told of this alert."""
+    statement = text("""
+        SELECT DISTINCT ON (channel) channel, payload FROM notifications WHERE alert_id = :id
+        ORDER BY channel, sequence DESC""")
+    return {row.channel: row.payload for row in connection.execute(statement, {"id": alert_id})}
+
+
 def backlog(connection: Connection) -> dict[str, Backlog]:
     """By channel: notifications still to be sent, those given up, and since when the oldest waits."""
     statement = text("""
         SELECT channel, count(*) FILTER (WHERE failed_at IS NULL),
-               count(*) FILTER (WHERE failed_at IS NOT NULL),
+               count(*) FILTER (WHERE failed_at IS NOT NULL AND superseded_at IS NULL),
                min(created_at) FILTER (WHERE failed_at IS NULL)
         FROM notifications WHERE sent_at IS NULL GROUP BY channel""")
     return {row[0]: Backlog(*row[1:]) for row in connection.execute(statement)}

@@ -1,4 +1,4 @@
-"""What only the pages show: the pulse of the webhook, suppressions by reason, who was told of an alert.
+"""What only the pages show: the pulse of the webhook, suppressions by reason.
 
 Every read costs the same however long the history is, but for the count of suppressions. Nothing is written here.
 """
@@ -23,10 +23,6 @@ _REFUSED = text(
 _SUPPRESSED = text("""
 SELECT reason, count(*) FROM suppressions WHERE until IS NULL OR until > :now GROUP BY reason ORDER BY reason
 """)
-_TOLD = text("""
-SELECT channel, reason, created_at, sent_at, failed_at, tries, last_error FROM notifications
-WHERE alert_id = :alert_id ORDER BY created_at, id
-""")
 
 
 class Statuses(Struct, frozen=True):
@@ -40,18 +36,6 @@ class Statuses(Struct, frozen=True):
     @property
     def total(self) -> int:
         return self.sent + self.delivered + self.read + self.failed
-
-
-class Told(Struct, frozen=True):
-    """One notification of an alert on one channel; neither sent nor failed means that it is still to be sent."""
-
-    channel: str
-    reason: str
-    created_at: datetime
-    sent_at: datetime | None
-    failed_at: datetime | None
-    tries: int
-    last_error: str
 
 
 def statuses_by_minute(connection: Connection, start: datetime, end: datetime) -> dict[datetime, Statuses]:
@@ -77,11 +61,6 @@ def refused_by_kind(connection: Connection, now: datetime) -> dict[str, int]:
 def suppressed_by_reason(connection: Connection, now: datetime) -> dict[str, int]:
     """Suppressions in force. Reads the whole table: not for every request."""
     return {row[0]: row[1] for row in connection.execute(_SUPPRESSED, {"now": now})}
-
-
-def told(connection: Connection, alert_id: int) -> list[Told]:
-    """Whom the alert was told to, oldest first."""
-    return [Told(*row) for row in connection.execute(_TOLD, {"alert_id": alert_id})]
 
 
 def _latest_in(connection: Connection, partition: str) -> datetime | None:

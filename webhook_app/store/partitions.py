@@ -1,5 +1,7 @@
 """Partitions made ahead and dropped whole. Old rows that landed in a default partition are deleted in batches."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, text
@@ -36,6 +38,19 @@ def partitions(connection: Connection, table: str) -> list[tuple[str, date]]:
     ).scalars()
     named = ((name, name.removeprefix(f"{table}_")) for name in found)
     return sorted((name, _day(stamp)) for name, stamp in named if stamp.isdigit())
+
+
+@contextmanager
+def planned_once(connection: Connection) -> Iterator[None]:
+    """What is asked here often is planned once for all values, not anew for each.
+
+    Planning a lookup in a hundred partitions costs several times the lookup. The driver prepares what it sees often.
+    """
+    connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+    yield
+    connection.execute(
+        text("SET LOCAL plan_cache_mode = auto")
+    )  # an error ends the transaction, and this with it
 
 
 def drop_before(connection: Connection, table: str, cutoff: date) -> list[str]:

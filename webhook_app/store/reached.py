@@ -43,7 +43,8 @@ GROUP BY contact, phone_number_id
 """)
 _MESSAGES = text("""
 SELECT DISTINCT message_id, phone_number_id FROM status_events
-WHERE message_id = ANY(:message_ids) AND status IN ('delivered', 'read', 'played') AND occurred_at >= :since
+WHERE hashtextextended(message_id, 0) = ANY (SELECT hashtextextended(m, 0) FROM unnest(CAST(:message_ids AS text[])) m)
+  AND message_id = ANY(:message_ids) AND status IN ('delivered', 'read', 'played') AND occurred_at >= :since
 """)
 _TAKE = text("""
 DELETE FROM successes WHERE id = ANY (ARRAY(SELECT id FROM successes ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED))

@@ -1,4 +1,4 @@
-"""What every job of the scheduler ran last, and who led: a row per job, for readiness and pages."""
+"""What every job of the scheduler ran last, how often, and who led: a row per job, for readiness, metrics and pages."""
 
 from datetime import datetime
 
@@ -6,11 +6,13 @@ from msgspec import Struct
 from sqlalchemy import Connection, text
 
 _STARTED = text("""
-INSERT INTO scheduler_state (job, started_at, leader) VALUES (:job, :now, :leader)
-ON CONFLICT (job) DO UPDATE SET started_at = excluded.started_at, ended_at = NULL, leader = excluded.leader
+INSERT INTO scheduler_state (job, started_at, leader, interval_seconds) VALUES (:job, :now, :leader, :interval)
+ON CONFLICT (job) DO UPDATE SET started_at = excluded.started_at, ended_at = NULL, leader = excluded.leader,
+  interval_seconds = excluded.interval_seconds
 """)
 _ENDED = text("""
-UPDATE scheduler_state SET ended_at = :now, seconds = :seconds, error = :error
+UPDATE scheduler_state SET ended_at = :now, seconds = :seconds, error = :error, runs = runs + 1,
+  failures = failures + CASE WHEN :error = '' THEN 0 ELSE 1 END, total_seconds = total_seconds + :seconds
 WHERE job = :job AND leader = :leader
 """)
 # Losing the last of these rows in a crash harms nobody, so they need not wait for the disk.
@@ -18,7 +20,7 @@ _UNHURRIED = text("SET LOCAL synchronous_commit = off")
 
 
 class JobState(Struct, frozen=True):
-    """The last run of a job. `ended_at` is None while it runs or when it was cut off."""
+    """The last run of a job, and all that ended. `ended_at` is None while it runs or when it was cut off."""
 
     job: str
     started_at: datetime
@@ -26,12 +28,16 @@ class JobState(Struct, frozen=True):
     seconds: float
     error: str
     leader: str
+    interval_seconds: float = 0
+    runs: int = 0
+    failures: int = 0
+    total_seconds: float = 0
 
 
-def record_start(connection: Connection, job: str, leader: str, now: datetime) -> None:
-    """The job runs now, on this leader."""
+def record_start(connection: Connection, job: str, leader: str, now: datetime, interval: float = 0) -> None:
+    """The job runs now, on this leader, and is due every `interval` seconds."""
     connection.execute(_UNHURRIED)
-    connection.execute(_STARTED, {"job": job, "leader": leader, "now": now})
+    connection.execute(_STARTED, {"job": job, "leader": leader, "now": now, "interval": interval})
 
 
 def record_end(
@@ -43,9 +49,15 @@ def record_end(
     connection.execute(_ENDED, values)
 
 
+def job_state(connection: Connection, job: str) -> JobState | None:
+    """The last run of this job; None before there was any."""
+    return next((state for state in job_states(connection) if state.job == job), None)
+
+
 def job_states(connection: Connection) -> list[JobState]:
     """The last run of every job, by name."""
     statement = text(
-        "SELECT job, started_at, ended_at, seconds, error, leader FROM scheduler_state ORDER BY job"
+        "SELECT job, started_at, ended_at, seconds, error, leader, interval_seconds, runs, failures, total_seconds"
+        " FROM scheduler_state ORDER BY job"
     )
     return [JobState(*row) for row in connection.execute(statement)]

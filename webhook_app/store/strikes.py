@@ -5,7 +5,7 @@ of its time, else an alert. Waiting and explained means held: to be settled, or 
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -76,10 +76,23 @@ _SETTLE = text(_HELD.format(change="considered_at = :now"))
 _LET_GO = text(_HELD.format(change="explained_by = NULL"))
 
 
+_EVER = datetime.max.replace(tzinfo=UTC)
+
+
 def take(connection: Connection, limit: int, left_out: Iterable[int] = ()) -> list[Strike]:
     """The oldest failures nobody has looked at, except these codes, locked; those locked by others are skipped."""
     values = {"limit": limit, "left_out": list(left_out)}
     return _strikes(connection, _TAKE, values)
+
+
+def oldest_waiting(connection: Connection) -> datetime | None:
+    """Since when the oldest failure that nothing explains has waited to be looked at; None when none does."""
+    statement = text(
+        "SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by IS NULL"
+        " ORDER BY explained_by, received_at LIMIT 1"
+    )
+    found: datetime | None = connection.execute(statement).scalar()
+    return found
 
 
 def held_by_rate(connection: Connection, limit: int) -> list[Strike]:
@@ -127,17 +140,19 @@ def let_go(connection: Connection, alert_id: int, limit: int) -> int:
     return connection.execute(_LET_GO, {"alert_id": alert_id, "limit": limit}).rowcount
 
 
-def excuse_considered(connection: Connection, incident: Incident) -> set[tuple[str, str]]:
-    """Excuse what was counted before its window turned out bad; returns (contact, business number) of each."""
+def excuse_considered(connection: Connection, incident: Incident) -> tuple[int, set[tuple[str, str]]]:
+    """Excuse what was counted before its time turned out bad: how many failures, and whose on which number."""
     same = "".join(f" AND {name} = :{name}" for name in incident.slice)
     statement = text(
         "UPDATE failures SET explained_by = :alert_id WHERE considered_at IS NOT NULL AND explained_by IS NULL"
         " AND occurred_at BETWEEN :start AND :end AND error_code = ANY(:codes) AND contact <> '' AND participant = ''"
         f" AND series_id IN (SELECT id FROM series WHERE TRUE{same}) RETURNING contact, phone_number_id"
     )
-    values: dict[str, Any] = {"alert_id": incident.alert_id, "start": incident.start, "end": incident.end}
+    end = incident.end or _EVER
+    values: dict[str, Any] = {"alert_id": incident.alert_id, "start": incident.start, "end": end}
     values |= {"codes": list(incident.codes)} | incident.slice
-    return {(row.contact, row.phone_number_id) for row in connection.execute(statement, values)}
+    rows = connection.execute(statement, values).all()
+    return len(rows), {(row.contact, row.phone_number_id) for row in rows}
 
 
 def _strikes(connection: Connection, statement: str, values: dict[str, Any]) -> list[Strike]:

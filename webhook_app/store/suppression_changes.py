@@ -3,7 +3,7 @@
 `record` is called by store/suppressions alone, which holds CHANGES_LOCK: so the numbers have no gap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,12 @@ PERSON = "person"
 """The actor of what the contact itself asked for."""
 
 
+Key = tuple[str, str, str, str]
+"""contact, phone_number_id, scope, reason."""
+
+_NO_END = 2**63 - 1
+
+
 class Evidence(Struct, frozen=True, omit_defaults=True):
     """One event that speaks for a suppression."""
 
@@ -30,7 +36,12 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One line. `action`: suppress, extend (anything about the suppression changed), lift or expire."""
+    """One line. `action`: suppress, extend (anything about the suppression changed), half_open, lift, expire,
+    restore (added again by taking its end back) or erase.
+
+    Together with the key it holds the whole row as it became, or as it was when it ended. An erase names no contact:
+    somebody's lines are gone.
+    """
 
     seq: int
     at: datetime
@@ -45,12 +56,25 @@ class Change(Struct, frozen=True, kw_only=True):
     actor: str
     note: str
     evidence: tuple[Evidence, ...]
+    since: datetime | None = None
+    half_open_at: datetime | None = None
+    seen_as: str = ""
+    review: bool = False
+    batch: str = ""
 
+    @property
+    def key(self) -> Key:
+        return self.contact, self.phone_number_id, self.scope, self.reason
+
+
+ENDED = ("lift", "expire")
+"""Actions after which the row is gone."""
 
 _COLUMNS = ", ".join(Change.__struct_fields__)
 _RECORD = text(
     f"INSERT INTO suppression_changes ({_COLUMNS}) VALUES (:seq, :at, :action, :contact, :phone_number_id,"
-    " :scope, :reason, :code, :until, :times, :actor, :note, CAST(:evidence AS jsonb))"
+    " :scope, :reason, :code, :until, :times, :actor, :note, CAST(:evidence AS jsonb), :since, :half_open_at,"
+    " :seen_as, :review, :batch)"
 )
 _HISTORY = text(
     f"SELECT {_COLUMNS} FROM suppression_changes WHERE contact = :contact ORDER BY seq DESC LIMIT :limit"
@@ -58,10 +82,24 @@ _HISTORY = text(
 _SINCE = text(f"SELECT {_COLUMNS} FROM suppression_changes WHERE seq > :seq ORDER BY seq LIMIT :limit")
 # What a rule lifts follows from the facts and is found in them again; what ran out or was decided is not.
 _ENDINGS = text(
-    f"SELECT DISTINCT ON (contact, phone_number_id, scope, reason) {_COLUMNS} FROM suppression_changes"
+    f"SELECT * FROM (SELECT DISTINCT ON (contact, phone_number_id, scope, reason) {_COLUMNS} FROM suppression_changes"
     " WHERE contact = ANY(:contacts)"
-    " AND (action = 'expire' OR (action = 'lift' AND actor NOT IN (:system, :person)))"
-    " ORDER BY contact, phone_number_id, scope, reason, seq DESC"
+    " AND (action IN ('expire', 'restore') OR (action = 'lift' AND actor NOT IN (:system, :person)))"
+    " ORDER BY contact, phone_number_id, scope, reason, seq DESC) AS latest WHERE action <> 'restore'"
+)
+_BATCH = text(
+    f"SELECT {_COLUMNS} FROM suppression_changes WHERE batch = :batch AND batch <> '' AND seq < :before"
+    " ORDER BY seq DESC LIMIT :limit"
+)
+_AT = text(f"SELECT {_COLUMNS} FROM suppression_changes WHERE seq = ANY(:seqs) ORDER BY seq DESC")
+_BEFORE = text(
+    f"SELECT {', '.join(f'c.{name}' for name in Change.__struct_fields__)}"
+    " FROM unnest(CAST(:contacts AS text[]), CAST(:numbers AS text[]), CAST(:scopes AS text[]),"
+    "             CAST(:reasons AS text[]), CAST(:seqs AS bigint[]))"
+    "   AS w(contact, phone_number_id, scope, reason, seq)"
+    " CROSS JOIN LATERAL (SELECT * FROM suppression_changes c WHERE c.contact = w.contact AND c.seq < w.seq"
+    "   AND c.phone_number_id = w.phone_number_id AND c.scope = w.scope AND c.reason = w.reason"
+    "   ORDER BY c.seq DESC LIMIT 1) AS c"
 )
 
 
@@ -75,10 +113,49 @@ def changes_since(connection: Connection, seq: int, limit: int) -> list[Change]:
     return _read(connection.execute(_SINCE, {"seq": seq, "limit": limit}).mappings().all())
 
 
+def latest(
+    connection: Connection,
+    limit: int,
+    before: int | None = None,
+    *,
+    contacts: Sequence[str] | None = None,
+    batch: str = "",
+) -> list[Change]:
+    """The latest changes under the number `before`, latest first: of these keys, or of what was done together."""
+    chosen = "" if contacts is None else " AND contact = ANY(:contacts)"
+    chosen += " AND batch = :batch AND batch <> ''" if batch else ""
+    statement = f"SELECT {_COLUMNS} FROM suppression_changes WHERE seq < :before{chosen} ORDER BY seq DESC LIMIT :limit"
+    values: dict[str, Any] = {"before": _NO_END if before is None else before, "limit": limit}
+    values |= {} if contacts is None else {"contacts": list(contacts)}
+    values |= {"batch": batch} if batch else {}
+    return _read(connection.execute(text(statement), values).mappings().all())
+
+
 def endings(connection: Connection, contacts: Sequence[str]) -> list[Change]:
     """How each suppression of these keys last ended by running out or by somebody's decision."""
     values = {"contacts": list(contacts), "system": SYSTEM, "person": PERSON}
     return _read(connection.execute(_ENDINGS, values).mappings().all())
+
+
+def of_batch(connection: Connection, batch: str, before: int | None, limit: int) -> list[Change]:
+    """What was done together, the latest first, under the number `before`."""
+    values = {"batch": batch, "before": _NO_END if before is None else before, "limit": limit}
+    return _read(connection.execute(_BATCH, values).mappings().all())
+
+
+def at_seqs(connection: Connection, seqs: Sequence[int]) -> list[Change]:
+    """The changes with these numbers, the latest first."""
+    return _read(connection.execute(_AT, {"seqs": list(seqs)}).mappings().all())
+
+
+def before_many(connection: Connection, seqs: Mapping[Key, int | None]) -> dict[Key, Change]:
+    """For each suppression its latest change under the number; None: its latest of all."""
+    if not seqs:
+        return {}
+    contacts, numbers, scopes, reasons = map(list, zip(*seqs, strict=True))
+    values: dict[str, Any] = {"contacts": contacts, "numbers": numbers, "scopes": scopes, "reasons": reasons}
+    values["seqs"] = [_NO_END if seq is None else seq for seq in seqs.values()]
+    return {change.key: change for change in _read(connection.execute(_BEFORE, values).mappings().all())}
 
 
 def record(connection: Connection, changes: Sequence[Change]) -> list[Change]:
@@ -91,6 +168,12 @@ def record(connection: Connection, changes: Sequence[Change]) -> list[Change]:
     return numbered
 
 
+def latest_seq(connection: Connection) -> int:
+    """The number of the latest change, 0 before the first."""
+    found = connection.execute(text("SELECT coalesce(max(seq), 0) FROM suppression_changes"))
+    return int(found.scalar_one())
+
+
 def _values(change: Change) -> dict[str, Any]:
     return asdict(change) | {"evidence": json.encode(change.evidence).decode()}
 
@@ -99,9 +182,3 @@ def _read(rows: Sequence[RowMapping]) -> list[Change]:
     return [
         Change(**(dict(row) | {"evidence": convert(row["evidence"], tuple[Evidence, ...])})) for row in rows
     ]
-
-
-def latest_seq(connection: Connection) -> int:
-    """The number of the latest change, 0 before the first."""
-    found = connection.execute(text("SELECT coalesce(max(seq), 0) FROM suppression_changes"))
-    return int(found.scalar_one())

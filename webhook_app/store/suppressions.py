@@ -5,14 +5,22 @@ Rows change only in `apply`, together with their line in the change feed.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, convert, json
 from msgspec.structs import asdict, replace
 from sqlalchemy import Connection, RowMapping, TextClause, text
 
 from webhook_app.store.engine import CHANGES_LOCK
-from webhook_app.store.suppression_changes import SYSTEM, Change, Evidence, changes_since, history, record
+from webhook_app.store.suppression_changes import (
+    SYSTEM,
+    Change,
+    Evidence,
+    Key,
+    changes_since,
+    history,
+    record,
+)
 from webhook_app.whatsapp.events import NO_CODE
 
 __all__ = [
@@ -31,13 +39,12 @@ __all__ = [
     "history",
     "lift",
     "list_page",
+    "lock_changes",
     "of_contacts",
     "put",
+    "put_many",
     "resting_on",
 ]
-
-Key = tuple[str, str, str, str]
-"""contact, phone_number_id, scope, reason."""
 
 
 class Suppression(Struct, frozen=True, kw_only=True):
@@ -56,6 +63,10 @@ class Suppression(Struct, frozen=True, kw_only=True):
     actor: str = ""
     note: str = ""
     review: bool = False
+    half_open_at: datetime | None = None
+    """It ran out then, and waits for a probe."""
+    probe_until: datetime | None = None
+    """Somebody was let through as the probe; until then nobody else is."""
 
     @property
     def key(self) -> Key:
@@ -73,7 +84,7 @@ class Removal(Struct, frozen=True):
 
 _COLUMNS = ", ".join(Suppression.__struct_fields__)
 _KEY = ("contact", "phone_number_id", "scope", "reason")
-_RECORDED = (*_KEY, "code", "until", "times", "evidence")
+_RECORDED = (*_KEY, "code", "until", "times", "evidence", "since", "half_open_at", "seen_as", "review")
 _OF_CONTACTS = f"SELECT {_COLUMNS} FROM suppressions WHERE contact = ANY(:contacts)"
 _ORDER = " ORDER BY contact, phone_number_id, scope, reason"
 _DELETE = text(
@@ -82,10 +93,11 @@ _DELETE = text(
 )
 _STORE = text(
     f"INSERT INTO suppressions ({_COLUMNS}) VALUES (:contact, :phone_number_id, :scope, :reason, :code,"
-    " :since, :until, :times, CAST(:evidence AS jsonb), :seen_as, :actor, :note, :review)"
+    " :since, :until, :times, CAST(:evidence AS jsonb), :seen_as, :actor, :note, :review, :half_open_at, :probe_until)"
     " ON CONFLICT (contact, phone_number_id, scope, reason) DO UPDATE SET code = excluded.code,"
     " since = excluded.since, until = excluded.until, times = excluded.times, evidence = excluded.evidence,"
-    " seen_as = excluded.seen_as, actor = excluded.actor, note = excluded.note, review = excluded.review"
+    " seen_as = excluded.seen_as, actor = excluded.actor, note = excluded.note, review = excluded.review,"
+    " half_open_at = excluded.half_open_at, probe_until = excluded.probe_until"
 )
 
 
@@ -98,11 +110,16 @@ def of_contacts(connection: Connection, contacts: Sequence[str]) -> list[Suppres
 def active(
     connection: Connection, contacts: Sequence[str], phone_number_id: str | None, now: datetime
 ) -> list[Suppression]:
-    """What is in force for these keys on this business number; None asks about every number."""
+    """What is in force for these keys on this business number; None asks about every number.
+
+    What ends with a probe is in force for longer than its time; whether it is open is not asked here.
+    """
     chosen = "" if phone_number_id is None else " AND phone_number_id IN ('', :number)"
     values = {"contacts": list(contacts), "now": now}
     values |= {} if phone_number_id is None else {"number": phone_number_id}
-    statement = f"{_OF_CONTACTS} AND (until IS NULL OR until > :now){chosen}{_ORDER}"
+    ends_with_a_probe = "(reason = 'unreachable' AND scope = 'all')"
+    in_force = f"(until IS NULL OR until > :now OR {ends_with_a_probe})"
+    statement = f"{_OF_CONTACTS} AND {in_force}{chosen}{_ORDER}"
     return [_read(row) for row in connection.execute(text(statement), values).mappings()]
 
 
@@ -153,11 +170,14 @@ def list_page(
     scope: str | None = None,
     reason: str | None = None,
     phone_number_id: str | None = None,
+    review: bool | None = None,
 ) -> list[Suppression]:
     """Up to `limit` rows after the key `after`, in the order of the primary key."""
     values: dict[str, Any] = {"scope": scope, "reason": reason, "phone_number_id": phone_number_id}
     values = {name: value for name, value in values.items() if value is not None}
     wanted = [f"{name} = :{name}" for name in values]
+    if review is not None:
+        wanted.append("review" if review else "NOT review")
     if after is not None:
         wanted.append("(contact, phone_number_id, scope, reason) > (:after_0, :after_1, :after_2, :after_3)")
         values |= {f"after_{place}": value for place, value in enumerate(after)}
@@ -191,11 +211,46 @@ def put(
         actor=actor,
         note=note,
     )
-    if known := next((row for row in get(connection, contact) if row.key == wanted.key), None):
-        decided = {"until": until, "actor": actor, "note": note, "review": False}
-        wanted = replace(known, **decided, seen_as=seen_as or known.seen_as)
+    known = next((row for row in get(connection, contact) if row.key == wanted.key), None)
+    wanted = _decided(wanted, known)
     apply(connection, [wanted], [], now)
     return wanted
+
+
+def put_many(
+    connection: Connection, wanted: Sequence[Suppression], now: datetime, *, batch: str, dry_run: bool = False
+) -> list[Literal["added", "changed", "unchanged"]]:
+    """What `put` does, for many: tells in order what became of each, or with `dry_run` what would."""
+    if not dry_run and wanted:
+        lock_changes(connection)
+    known = {row.key: row for row in of_contacts(connection, [row.contact for row in wanted])}
+    outcomes: list[Literal["added", "changed", "unchanged"]] = []
+    changed: dict[Key, Suppression] = {}
+    for asked in wanted:
+        before = known.get(asked.key)
+        row = _decided(asked, before)
+        outcomes.append("added" if before is None else "unchanged" if row == before else "changed")
+        if row != before:
+            known[row.key] = changed[row.key] = row
+    if not dry_run:
+        apply(connection, list(changed.values()), [], now, batch=batch)
+    return outcomes
+
+
+def _decided(wanted: Suppression, known: Suppression | None) -> Suppression:
+    """What somebody wants, over what is known of it already."""
+    if known is None:
+        return wanted
+    return replace(
+        known,
+        until=wanted.until,
+        actor=wanted.actor,
+        note=wanted.note,
+        review=False,
+        half_open_at=None,
+        probe_until=None,
+        seen_as=wanted.seen_as or known.seen_as,
+    )
 
 
 def lift(
@@ -222,16 +277,22 @@ def lift(
 
 
 def apply(
-    connection: Connection, wanted: Sequence[Suppression], removals: Sequence[Removal], now: datetime
+    connection: Connection,
+    wanted: Sequence[Suppression],
+    removals: Sequence[Removal],
+    now: datetime,
+    *,
+    batch: str = "",
+    restoring: bool = False,
 ) -> list[Change]:
-    """Make the rows so, recording each change that is one; returns the changes.
+    """Make the rows so, recording each change that is one; returns the changes. `batch`: what they are part of.
 
     From here to the commit all other writers wait, so it belongs at the end of a transaction. What a rule
     wants gives way to what somebody decided since it looked.
     """
     if not wanted and not removals:
         return []
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CHANGES_LOCK})
+    lock_changes(connection)
     contacts = {row.contact for row in wanted} | {removal.standing.contact for removal in removals}
     current = {row.key: row for row in of_contacts(connection, list(contacts))}
     ended = [
@@ -244,13 +305,33 @@ def apply(
     stored = []
     for row in wanted:
         known = None if row.key in gone else current.get(row.key)
-        if row == known or (known and row.review and not known.review):
+        if row == known or not (restoring or _may_change(row, known)):
             continue
         stored.append(row)
-        changes.append(_change(row, "extend" if known else "suppress", now))
+        changes.append(_change(row, "restore" if restoring and known is None else _action(row, known), now))
     _execute_many(connection, _DELETE, [dict(zip(_KEY, r.standing.key, strict=True)) for r in ended])
     _execute_many(connection, _STORE, [_values(row) for row in stored])
-    return record(connection, changes)
+    return record(connection, [replace(change, batch=batch) for change in changes] if batch else changes)
+
+
+def _action(row: Suppression, known: Suppression | None) -> str:
+    if known is None:
+        return "suppress"
+    return "half_open" if row.half_open_at and not known.half_open_at else "extend"
+
+
+def _may_change(row: Suppression, known: Suppression | None) -> bool:
+    """Not when somebody decided since it was looked at, nor to half-open what ends at another time by now."""
+    if known and row.review and not known.review:
+        return False
+    return row.half_open_at is None or (
+        known is not None and row.half_open_at in (known.until, known.half_open_at)
+    )
+
+
+def lock_changes(connection: Connection) -> None:
+    """From here to the commit nobody else changes a suppression."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CHANGES_LOCK})
 
 
 def _may_end(removal: Removal, current: Suppression, now: datetime) -> bool:

@@ -5,6 +5,7 @@ A message that failed with two codes counts once for each code, once in each cla
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -47,22 +48,77 @@ class FailedMessages(Struct, frozen=True):
     messages: int
 
 
-class WindowCounts(Struct, frozen=True):
-    """What one window holds."""
+class WindowCounts(Struct, frozen=True, dict=True):
+    """What one window holds. Sums that several rules need are made once for each set of dimensions."""
 
     attempts: dict[SeriesKey, int]
     failed: list[FailedMessages]
 
     def by_group(self, group_by: Sequence[str], counted: Counted) -> dict[GroupKey, Counts]:
         """Attempts and failures of every group. A code's attempts are those of the rest of its group."""
-        others = [name for name in group_by if name != "code"]
-        attempts: Counter[GroupKey] = Counter()
-        for series, count in self.attempts.items():
-            attempts[_values(others, series)] += count
-        failures = self.failures_by(lambda mark: _group_of(group_by, mark), counted)
-        keys = failures if "code" in group_by else attempts | failures
+        others = tuple(name for name in group_by if name != "code")
+        attempts = self.attempts_by(others)
+        failures = self._failures_by_group(tuple(group_by), counted)
+        if "code" not in group_by:
+            return {key: Counts(attempts.get(key, 0), failures[key]) for key in attempts | failures}
         at = [place for place, name in enumerate(group_by) if name != "code"]
-        return {key: Counts(attempts[tuple(key[i] for i in at)], failures[key]) for key in keys}
+        return {
+            key: Counts(attempts.get(tuple([key[i] for i in at]), 0), failed)
+            for key, failed in failures.items()
+        }
+
+    def attempts_by(self, names: tuple[str, ...]) -> dict[GroupKey, int]:
+        """Attempts by these dimensions of a series."""
+        if names not in self._attempts:
+            found: dict[GroupKey, int] = {}
+            for series, count in self.attempts.items():
+                place = _values(names, series)
+                found[place] = found.get(place, 0) + count
+            self._attempts[names] = found
+        return self._attempts[names]
+
+    def failed_once_by(self, names: tuple[str, ...]) -> dict[int, dict[GroupKey, int]]:
+        """By code, then by these dimensions: messages with one failure."""
+        if names not in self._once:
+            found: dict[int, dict[GroupKey, int]] = {}
+            for failed in self.failed:
+                if len(failed.marks) == 1:
+                    mark = failed.marks[0]
+                    places = found.setdefault(mark.code, {})
+                    place = _values(names, mark.series)
+                    places[place] = places.get(place, 0) + failed.messages
+            self._once[names] = found
+        return self._once[names]
+
+    @cached_property
+    def _attempts(self) -> dict[tuple[str, ...], dict[GroupKey, int]]:
+        return {}
+
+    @cached_property
+    def _once(self) -> dict[tuple[str, ...], dict[int, dict[GroupKey, int]]]:
+        return {}
+
+    @cached_property
+    def _again(self) -> list[FailedMessages]:
+        return [failed for failed in self.failed if len(failed.marks) > 1]
+
+    def _failures_by_group(self, group_by: tuple[str, ...], counted: Counted) -> Counter[GroupKey]:
+        others = tuple(name for name in group_by if name != "code")
+        place_of_code = group_by.index("code") if "code" in group_by else None
+        found: Counter[GroupKey] = Counter()
+        for code, places in self.failed_once_by(others).items():
+            if not counted(code):
+                continue
+            if place_of_code is None:
+                for place, messages in places.items():
+                    found[place] += messages
+            else:
+                for place, messages in places.items():
+                    found[(*place[:place_of_code], code, *place[place_of_code:])] = messages
+        for failed in self._again:
+            for each in {_group_of(group_by, mark) for mark in failed.marks if counted(mark.code)}:
+                found[each] += failed.messages
+        return found
 
     def failures_by(self, key: Callable[[Mark], GroupKey], counted: Counted) -> Counter[GroupKey]:
         """Distinct failed messages under each key that their marks have."""
@@ -112,4 +168,4 @@ def _group_of(group_by: Sequence[str], mark: Mark) -> GroupKey:
 
 
 def _values(names: Sequence[str], series: SeriesKey) -> GroupKey:
-    return tuple(getattr(series, name) for name in names)
+    return tuple([getattr(series, name) for name in names])

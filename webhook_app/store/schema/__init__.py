@@ -1,0 +1,118 @@
+"""The schema: facts first, everything else derived from them. No queries here.
+
+Migrations are written by hand; `tests/test_migrations.py` holds them against these pages.
+Unique keys of the large tables start with what they would be distributed by (message_id, contact).
+"""
+
+from webhook_app.store.schema.alerting import (
+    alerts,
+    channel_messages,
+    channel_states,
+    notification_tries,
+    notifications,
+    rule_looks,
+    silences,
+)
+from webhook_app.store.schema.columns import metadata
+from webhook_app.store.schema.derived import (
+    arrivals,
+    books,
+    contact_links,
+    failed_messages,
+    failure_counts,
+    hourly_counts,
+    hourly_failures,
+    message_steps,
+    messages,
+    minute_counts,
+    rejections,
+    series,
+    step_counts,
+    step_progress,
+    step_recounts,
+    successes,
+    summed_hours,
+)
+from webhook_app.store.schema.facts import (
+    business_numbers,
+    clock_repairs,
+    deliveries,
+    failure_errors,
+    failures,
+    health_changes,
+    health_signals,
+    inbound_messages,
+    number_changes,
+    preferences,
+    quarantine,
+    sends,
+    status_events,
+)
+from webhook_app.store.schema.running import (
+    api_keys,
+    audit,
+    backtest_people,
+    backtests,
+    erased_wishes,
+    erased_wishes_secret,
+    erasures,
+    scheduler_state,
+)
+from webhook_app.store.schema.suppressing import (
+    suppression_changes,
+    suppressions,
+)
+
+__all__ = [
+    "PARTITIONED",
+    "alerts",
+    "api_keys",
+    "arrivals",
+    "audit",
+    "backtest_people",
+    "backtests",
+    "books",
+    "business_numbers",
+    "channel_messages",
+    "channel_states",
+    "clock_repairs",
+    "contact_links",
+    "deliveries",
+    "erased_wishes",
+    "erased_wishes_secret",
+    "erasures",
+    "failed_messages",
+    "failure_counts",
+    "failure_errors",
+    "failures",
+    "health_changes",
+    "health_signals",
+    "hourly_counts",
+    "hourly_failures",
+    "inbound_messages",
+    "message_steps",
+    "messages",
+    "metadata",
+    "minute_counts",
+    "notification_tries",
+    "notifications",
+    "number_changes",
+    "preferences",
+    "quarantine",
+    "rejections",
+    "rule_looks",
+    "scheduler_state",
+    "sends",
+    "series",
+    "silences",
+    "status_events",
+    "step_counts",
+    "step_progress",
+    "step_recounts",
+    "successes",
+    "summed_hours",
+    "suppression_changes",
+    "suppressions",
+]
+
+PARTITIONED = {"status_events": "day", "inbound_messages": "day", "deliveries": "day", "failures": "month"}

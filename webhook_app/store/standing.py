@@ -1,0 +1,217 @@
+"""Everything a check asks about contacts, in few statements: links, suppressions, who wrote lately, the feed's version.
+
+Few contacts are asked about in one statement, thousands in one per table with sorted keys, for which Postgres walks
+each index once. Both give the same. Measured in benchmarks/checks.py. The one thing written here is a probe's claim.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from msgspec import Struct, field
+from sqlalchemy import Connection
+
+from webhook_app.store.contacts import WINDOW
+from webhook_app.store.erased_wishes import MARK
+from webhook_app.store.events import text_array
+from webhook_app.whatsapp.events import NO_CODE
+
+_FEW = 50
+_NOBODY: frozenset[str] = frozenset()
+_CLOCK_AHEAD = timedelta(minutes=5)  # what ingest tolerates
+
+Key = tuple[str, str, str, str]
+
+
+class Standing(Struct, frozen=True):
+    """What of a suppression matters to whoever wants to write."""
+
+    contact: str
+    phone_number_id: str
+    scope: str
+    reason: str
+    code: int
+    since: datetime | None
+    """None: of somebody who was erased."""
+    until: datetime | None
+    seen_as: str
+    half_open_at: datetime | None
+    probe_until: datetime | None
+
+    @property
+    def key(self) -> Key:
+        return self.contact, self.phone_number_id, self.scope, self.reason
+
+
+class Known(Struct):
+    """Of the contacts asked about, those of whom something is known. `version`: of the feed, none older is in it."""
+
+    version: int = 0
+    standing: dict[str, list[Standing]] = field(default_factory=dict)
+    wrote: set[str] = field(default_factory=set)
+    """Who wrote or called within the customer service window."""
+
+
+_COLUMNS = ", ".join(f"s.{name}" for name in Standing.__struct_fields__)
+_IN_FORCE = (
+    "(s.until IS NULL OR s.until > %(now)s OR (s.reason = 'unreachable' AND s.scope = 'all'))"
+    " AND (%(number)s::text IS NULL OR s.phone_number_id IN ('', %(number)s))"
+)
+_OF_NUMBER = "(%(number)s::text IS NULL OR w.phone_number_id IN ('', %(number)s))"
+_WROTE = (
+    "i.opens_window AND i.occurred_at > %(since)s AND i.occurred_at <= %(latest)s"
+    " AND (%(number)s::text IS NULL OR i.phone_number_id = %(number)s)"
+)
+# OFFSET 0 keeps each part an index lookup.
+_TOGETHER = f"""
+WITH RECURSIVE person (root, key) AS (
+  SELECT c COLLATE "C", c COLLATE "C" FROM unnest(%(contacts)s::text[]) AS c
+  UNION
+  SELECT p.root, other.key
+  FROM person p CROSS JOIN LATERAL (
+    SELECT user_id AS key FROM contact_links WHERE contact = p.key
+    UNION ALL
+    SELECT contact FROM contact_links WHERE user_id = p.key
+  ) AS other
+)
+SELECT p.root, {_COLUMNS}
+FROM person p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key AND {_IN_FORCE} OFFSET 0) s
+UNION ALL
+SELECT p.root, '', '', 'wrote', '', 0, i.occurred_at, NULL, '', NULL, NULL
+FROM person p CROSS JOIN LATERAL (
+  SELECT i.occurred_at FROM inbound_messages i WHERE i.contact = p.key AND {_WROTE} LIMIT 1) i
+UNION ALL
+SELECT p.root, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL, NULL, '', NULL, NULL
+FROM erased_wishes_secret s CROSS JOIN person p
+CROSS JOIN LATERAL (SELECT * FROM erased_wishes w WHERE w.mark = {MARK.format(key="p.key")} AND {_OF_NUMBER} OFFSET 0) w
+UNION ALL
+SELECT '', '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), %(now)s, NULL, '', NULL, NULL
+"""
+_VERSION = "SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_wishes) FROM suppression_changes"
+_ERASED = f"""
+SELECT k.key, w.phone_number_id, w.scope
+FROM erased_wishes_secret s CROSS JOIN unnest(%(keys)s::text[]) AS k(key)
+JOIN erased_wishes w ON w.mark = {MARK.format(key="k.key")} AND {_OF_NUMBER}
+"""
+_BY_CONTACT = "SELECT contact, user_id FROM contact_links WHERE contact = ANY(%s::text[])"
+_BY_USER = "SELECT contact, user_id FROM contact_links WHERE user_id = ANY(%s::text[])"
+_STANDING = f"SELECT {_COLUMNS} FROM suppressions s WHERE s.contact = ANY(%(keys)s::text[]) AND {_IN_FORCE}"
+_WRITERS = (
+    f"SELECT DISTINCT i.contact FROM inbound_messages i WHERE i.contact = ANY(%(keys)s::text[]) AND {_WROTE}"
+)
+_CLAIM = """
+UPDATE suppressions s SET probe_until = %(until)s
+FROM (
+  SELECT o.contact, o.phone_number_id, o.scope, o.reason FROM suppressions o
+  JOIN unnest(%(contacts)s::text[], %(numbers)s::text[], %(scopes)s::text[], %(reasons)s::text[])
+    AS w(contact, phone_number_id, scope, reason) USING (contact, phone_number_id, scope, reason)
+  WHERE (o.probe_until IS NULL OR o.probe_until <= %(now)s)
+    AND (o.half_open_at IS NOT NULL OR o.until <= %(now)s)
+  FOR UPDATE OF o SKIP LOCKED) AS free
+WHERE (s.contact, s.phone_number_id, s.scope, s.reason)
+    = (free.contact, free.phone_number_id, free.scope, free.reason)
+RETURNING s.contact, s.phone_number_id, s.scope, s.reason
+"""
+
+
+def known(
+    connection: Connection, contacts: Iterable[str], phone_number_id: str | None, now: datetime
+) -> Known:
+    """What is in force for these contacts, under any key of theirs, on this business number (None: on any)."""
+    asked = sorted(set(contacts))
+    values = {"number": phone_number_id, "now": now, "since": now - WINDOW, "latest": now + _CLOCK_AHEAD}
+    driver = _driver(connection)
+    return _together(driver, asked, values) if len(asked) <= _FEW else _in_turn(driver, asked, values)
+
+
+def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, now: datetime) -> set[Key]:
+    """Of these half-open suppressions those that nobody probes yet; until then they are the caller's to probe."""
+    if not keys:
+        return set()
+    contacts, numbers, scopes, reasons = map(list, zip(*sorted(keys), strict=True))
+    values = {"contacts": contacts, "numbers": numbers, "scopes": scopes, "reasons": reasons}
+    rows = _driver(connection).execute(_CLAIM, values | {"until": until, "now": now}).fetchall()
+    return {(row[0], row[1], row[2], row[3]) for row in rows}
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    found = connection.connection.driver_connection
+    assert isinstance(found, psycopg.Connection)  # noqa: S101  the engine makes no others
+    return found
+
+
+def _together(driver: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
+    found = Known()
+    for root, *columns in driver.execute(_TOGETHER, values | {"contacts": asked}, prepare=True):
+        kind = columns[2]
+        if kind == "version":
+            found.version = columns[4]
+        elif kind == "wrote":
+            found.wrote.add(root)
+        else:
+            found.standing.setdefault(root, []).append(Standing(*columns))
+    for root, rows in found.standing.items():
+        rows.sort(key=lambda row: (row.contact != root, row.key))
+    return found
+
+
+def _in_turn(driver: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
+    """The version comes first: rows may then be newer than it says, never older."""
+    version, erased_are_kept = driver.execute(_VERSION, prepare=True).fetchall()[0]
+    found = Known(version)
+    people = _people(driver, asked)
+    keys = sorted({*asked, *(key for person in people.values() for key in person)})
+    values |= {"keys": text_array(keys)}
+    by_key: dict[str, list[Standing]] = {}
+    for row in driver.execute(_STANDING, values, prepare=True):
+        by_key.setdefault(row[0], []).append(Standing(*row))
+    if erased_are_kept:
+        for key, number, scope in driver.execute(_ERASED, values, prepare=True):
+            by_key.setdefault(key, []).append(_erased(key, number, scope))
+    for rows in by_key.values():
+        rows.sort(key=lambda row: row.key)
+    wrote = {row[0] for row in driver.execute(_WRITERS, values, prepare=True)}
+    for contact in asked:
+        others = people.get(contact, _NOBODY)
+        rows = by_key.get(contact, [])
+        if others and not others.isdisjoint(by_key):
+            rows = rows + [row for key in sorted(others - {contact}) for row in by_key.get(key, ())]
+        if rows:
+            found.standing[contact] = rows
+        if contact in wrote or not wrote.isdisjoint(others):
+            found.wrote.add(contact)
+    return found
+
+
+def _erased(key: str, number: str, scope: str) -> Standing:
+    return Standing(key, number, scope, "opted_out", NO_CODE, None, None, "", None, None)
+
+
+def _people(driver: psycopg.Connection[Any], asked: list[str]) -> dict[str, set[str]]:
+    """Each linked key to every key of its person, over as many links as it takes."""
+    people: dict[str, set[str]] = {}
+    new = asked
+    while new:
+        pairs = driver.execute(_BY_CONTACT, [text_array(new)], prepare=True).fetchall()
+        pairs += driver.execute(_BY_USER, [text_array(new)], prepare=True).fetchall()
+        met = {key for pair in pairs for key in pair}
+        new = sorted(met.difference(new, people))
+        for contact, user_id in pairs:
+            _join(people, contact, user_id)
+    return people
+
+
+def _join(people: dict[str, set[str]], one: str, other: str) -> None:
+    first, second = people.get(one), people.get(other)
+    if first is None and second is None:
+        people[one] = people[other] = {one, other}
+    elif first is None or second is None:
+        joined = first if first is not None else second
+        assert joined is not None  # noqa: S101
+        joined |= {one, other}
+        people[one] = people[other] = joined
+    elif first is not second:
+        first |= second
+        for key in second:
+            people[key] = first

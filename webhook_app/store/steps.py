@@ -1,0 +1,188 @@
+"""The first time each message took each step, and how many took it in each minute and hour: what funnels are read from.
+
+A message takes a step once: at its first such event, whenever the others come. So every message counts once in every
+window, whatever minutes and days its steps fall into, and windows add up. `read` implies `delivered`: the step
+delivered is the first of either. A message is counted under one series and one category, the greatest its events name
+(a category often comes with only some of them), whichever event came first.
+
+Times only ever become earlier and names greater, so the order of events does not matter, and counting an event again
+changes nothing. Events that were moved to another series, taken out, or stored under an old time of receipt are asked
+for by `ask_recount`. Messages are told apart by 64 bits of their id, as in the key of status_events. Decides nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from webhook_app.store import events
+
+Message = tuple[str, str]
+"""message_id, phone_number_id."""
+
+_KEY = "hashtextextended({}, hashtext({}))"
+_STEPS = ("sent", "delivered", "read", "failed")
+
+_NOW = ", ".join(("series_id", "category", *(f"{step}_at" for step in _STEPS)))
+_WAS = ", ".join(("was_series_id", "was_category", *(f"was_{step}_at" for step in _STEPS)))
+_SUMS = ", ".join(f"sum({step}) AS {step}" for step in _STEPS)
+_ANY = " OR ".join(f"sum({step}) <> 0" for step in _STEPS)
+
+
+def _places(prefix: str, sign: int) -> str:
+    """Where a message counts, a row per step."""
+    names = f"{prefix}series_id, {prefix}category"
+    return ", ".join(
+        f"({prefix}{step}_at, {names}, " + ", ".join(str(sign * (step == each)) for each in _STEPS) + ")"
+        for step in _STEPS
+    )
+
+
+TOLD = f"""
+told AS MATERIALIZED (
+  SELECT {_KEY.format("message_id", "phone_number_id")} AS message, max(series_id) AS series_id,
+         max(category) AS category,
+         min(occurred_at) FILTER (WHERE status = 'sent') AS sent_at,
+         min(occurred_at) FILTER (WHERE status IN ('delivered', 'read', 'played')) AS delivered_at,
+         min(occurred_at) FILTER (WHERE status IN ('read', 'played')) AS read_at,
+         min(occurred_at) FILTER (WHERE status = 'failed') AS failed_at
+  FROM status_events WHERE {{which}} AND status IN ('sent', 'delivered', 'read', 'played', 'failed')
+  GROUP BY 1
+), merged AS MATERIALIZED (
+  SELECT t.message, h.series_id AS was_series_id, h.category AS was_category,
+         {", ".join(f"h.{step}_at AS was_{step}_at" for step in _STEPS)},
+         greatest(h.series_id, t.series_id) AS series_id, greatest(h.category, t.category) AS category,
+         {", ".join(f"least(h.{step}_at, t.{step}_at) AS {step}_at" for step in _STEPS)}
+  FROM told t LEFT JOIN message_steps h USING (message)
+), changed AS MATERIALIZED (SELECT * FROM merged WHERE ({_NOW}) IS DISTINCT FROM ({_WAS}))"""
+"""What some events say of their messages, and with it what was known of them. Needs `which` events."""
+
+DELTAS = f"""
+deltas AS (
+  SELECT d.* FROM changed CROSS JOIN LATERAL (VALUES {_places("changed.", 1)}, {_places("changed.was_", -1)})
+    AS d(at, series_id, category, {", ".join(_STEPS)})
+  WHERE d.at IS NOT NULL
+)"""
+"""What that changes in the counts, by the moment."""
+
+RECEIVED = "received_at >= :since"
+"""`which` events are not counted for certain: those received since `counted_until`."""
+
+_ADD = f"""
+INSERT INTO step_counts AS c (unit, at, series_id, category, {", ".join(_STEPS)})
+SELECT unit, date_trunc(CASE unit WHEN 60 THEN 'hour' ELSE 'minute' END, at) AS at, series_id, category, {_SUMS}
+FROM deltas CROSS JOIN (VALUES (1), (60)) AS u(unit)
+GROUP BY 1, 2, 3, 4 HAVING {_ANY} ORDER BY 1, 2, 3, 4
+ON CONFLICT (unit, at, series_id, category) DO UPDATE SET
+  {", ".join(f"{step} = c.{step} + excluded.{step}" for step in _STEPS)}
+"""
+_EXTEND = f"""
+WITH {TOLD}, {DELTAS}, written AS (
+  INSERT INTO message_steps (message, {_NOW}, last_at)
+  SELECT message, {_NOW}, greatest(sent_at, delivered_at, read_at, failed_at) FROM changed
+  ON CONFLICT (message) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in (*_NOW.split(", "), "last_at"))}
+), added AS ({_ADD})
+SELECT count(*) FROM told
+"""
+_BETWEEN = text(_EXTEND.format(which=f"{RECEIVED} AND received_at < :until"))
+_OF_MESSAGES = text(
+    _EXTEND.format(
+        which="hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0)"
+        " FROM unnest(CAST(:ids AS text[])) AS i)) AND (message_id, phone_number_id)"
+        " IN (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS text[])))"
+    )
+)
+_FORGET = text(f"""
+WITH gone AS (
+  DELETE FROM message_steps WHERE message = ANY(ARRAY(
+    SELECT {_KEY.format("i", "n")} FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS text[])) AS m(i, n)))
+  RETURNING *
+), deltas AS (
+  SELECT d.* FROM gone CROSS JOIN LATERAL (VALUES {_places("gone.", -1)})
+    AS d(at, series_id, category, {", ".join(_STEPS)})
+  WHERE d.at IS NOT NULL
+)
+{_ADD}
+""")
+_TAKE = text("""
+DELETE FROM step_recounts WHERE id = ANY(ARRAY(SELECT id FROM step_recounts ORDER BY id LIMIT :limit))
+RETURNING message_id, phone_number_id
+""")
+_ASK = """
+INSERT INTO step_recounts (message_id, phone_number_id)
+SELECT DISTINCT * FROM unnest(%s::text[], %s::text[])
+"""
+_RENAME = text(f"""
+UPDATE message_steps SET message = {_KEY.format("i.new", "e.phone_number_id")}
+FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS i(old, new)
+JOIN (SELECT DISTINCT message_id, phone_number_id FROM status_events
+      WHERE hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(n, 0)
+                                                        FROM unnest(CAST(:new AS text[])) AS n))
+        AND message_id = ANY(:new)) AS e ON e.message_id = i.new
+WHERE message = {_KEY.format("i.old", "e.phone_number_id")}
+""")
+_RENAME_ASKED = text("""
+UPDATE step_recounts SET message_id = i.new
+FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS i(old, new) WHERE message_id = i.old
+""")
+
+
+def counted_until(connection: Connection) -> datetime | None:
+    """Events received before this are counted; None: nothing is counted yet."""
+    found: datetime | None = connection.execute(text("SELECT counted_until FROM step_progress")).scalar()
+    return found
+
+
+def first_received(connection: Connection, before: datetime) -> datetime | None:
+    """When the first event was received of those that occurred before then."""
+    statement = text("SELECT min(received_at) FROM status_events WHERE occurred_at < :before")
+    found: datetime | None = connection.execute(statement, {"before": before}).scalar()
+    return found
+
+
+def hold(connection: Connection) -> datetime | None:
+    """The same, and nobody else counts until the transaction ends."""
+    place = "INSERT INTO step_progress DEFAULT VALUES ON CONFLICT DO NOTHING"
+    connection.execute(text(place))
+    found = connection.execute(text("SELECT counted_until FROM step_progress FOR UPDATE"))
+    until: datetime | None = found.scalar_one()
+    return until
+
+
+def advance(connection: Connection, until: datetime) -> None:
+    """Say that events received before this are counted."""
+    connection.execute(text("UPDATE step_progress SET counted_until = :until"), {"until": until})
+
+
+def count_received(connection: Connection, since: datetime, until: datetime) -> int:
+    """Count the events received from `since` to before `until`; returns of how many messages they are."""
+    return int(connection.execute(_BETWEEN, {"since": since, "until": until}).scalar_one())
+
+
+def ask_recount(connection: events.Connection, messages: Iterable[Message]) -> None:
+    """Have these messages counted anew from all their events; waits for nobody."""
+    if wanted := sorted(set(messages)):
+        connection.execute(_ASK, [events.text_array(column) for column in zip(*wanted, strict=True)])
+
+
+def recount(connection: Connection, limit: int) -> int:
+    """Count anew up to `limit` of what was asked for; returns how many that were."""
+    taken = [tuple(row) for row in connection.execute(_TAKE, {"limit": limit})]
+    if taken:
+        ids, numbers = zip(*set(taken), strict=True)
+        values = {"ids": list(ids), "numbers": list(numbers)}
+        connection.execute(_FORGET, values)
+        connection.execute(_OF_MESSAGES, values)
+    return len(taken)
+
+
+def rename(connection: Connection, ids: Mapping[str, str]) -> int:
+    """Go on counting messages once whose events now have another id; returns how many recounts that were asked for.
+
+    Whoever counts at the moment is waited for: it may be about to store the old ids.
+    """
+    hold(connection)
+    values = {"old": list(ids), "new": list(ids.values())}
+    connection.execute(_RENAME, values)
+    return int(connection.execute(_RENAME_ASKED, values).rowcount)
