@@ -3,15 +3,17 @@
 import io
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from tests.channels.notifications import FIGURES, NOW, NUMBER, SINCE, UNDELIVERABLE, notification
 from webhook_app.channels import SendError
-from webhook_app.channels.alert_text import compose, describe_group, duration, number, percent, plain
+from webhook_app.channels.alert_text import compose, news, plain, title
 from webhook_app.channels.log import LogChannel
-from webhook_app.channels.notification import Notification
+from webhook_app.channels.notification import Notification, Undelivered
+from webhook_app.channels.spelling import describe_group, duration, number, percent
 
 
 def facts(told: Notification) -> dict[str, str]:
@@ -66,6 +68,100 @@ def test_a_resolved_alert_says_how_long_it_lasted_and_how_it_ended() -> None:
     assert "What to do" not in told
 
 
+def without_rates(**more: Any) -> Notification:
+    """An alert of a kind that counts no messages: nothing but what every kind has."""
+    told = {
+        "kind": "health",
+        "rule": "template-health",
+        "group": {"template": "order_update"},
+        "finding": "template order_update was paused by Meta",
+        "codes": (),
+        "figures": None,
+        "slice": None,
+        "samples": (),
+        "contacts": 0,
+        "details": (("Why", "too many people blocked or reported it"),),
+        "advice": "Send something else until it is active again.",
+    }
+    return notification(**(told | more))
+
+
+def test_a_kind_without_rates_says_what_happened_and_what_to_do_and_no_figures() -> None:
+    message = compose(without_rates())
+    assert message.headline == "WARNING: template order_update was paused by Meta"
+    assert message.facts == (
+        ("For whom", "template order_update"),
+        ("Since", "2026-11-20 03:14 UTC (25 min)"),
+        ("Why", "too many people blocked or reported it"),
+        ("What to do", "Send something else until it is active again."),
+    )
+    over = compose(without_rates(reason="resolved", resolved_at=SINCE + timedelta(hours=2)))
+    assert over.headline == "Resolved: template order_update was paused by Meta, after 2 h"
+    assert [label for label, _ in over.facts] == ["For whom", "Lasted", "Why"]
+    bare = compose(without_rates(finding="", group={}, details=(), advice=""))
+    assert bare.headline == "WARNING: template-health"
+    assert [label for label, _ in bare.facts] == ["Since"]
+
+
+def test_advice_of_the_alert_comes_before_that_of_its_code_and_is_not_doubled() -> None:
+    assert facts(notification(advice="Stop the campaign."))["What to do"] == (
+        "Stop the campaign. Do not send it again. Clean the list."
+    )
+    assert facts(notification(advice=UNDELIVERABLE.advice))["What to do"] == UNDELIVERABLE.advice
+
+
+@pytest.mark.parametrize(
+    ("more", "headline"),
+    [
+        ({"reason": "escalated", "severity": "critical"}, "Now CRITICAL: 131026 Message undeliverable"),
+        ({"reason": "acknowledged", "actor": "ada"}, "Acknowledged by ada: 131026 Message undeliverable"),
+        (
+            {"reason": "snoozed", "actor": "ada", "snoozed_until": NOW + timedelta(hours=1)},
+            "Snoozed until 2026-11-20 04:39 UTC by ada: 131026 Message undeliverable",
+        ),
+    ],
+    ids=lambda value: value.get("reason") if isinstance(value, dict) else None,
+)
+def test_every_reason_has_its_headline(more: dict[str, Any], headline: str) -> None:
+    assert compose(notification(**more)).headline.startswith(headline)
+
+
+def test_whoever_reads_it_sees_who_takes_care_already() -> None:
+    told = facts(
+        notification(acknowledged_by="ada", acknowledged_at=NOW, snoozed_until=NOW + timedelta(hours=1))
+    )
+    assert told["Acknowledged"] == "by ada, 2026-11-20 03:39 UTC"
+    assert told["Snoozed"] == "until 2026-11-20 04:39 UTC"
+    assert "Snoozed" not in facts(notification(snoozed_until=NOW))
+
+
+def test_what_another_channel_could_not_be_told_says_so_first() -> None:
+    told = compose(notification(undelivered=(Undelivered("slack", "404 no_service"),)))
+    assert told.facts[0] == ("Not delivered on slack", "404 no_service")
+
+
+def test_the_title_stays_the_same_from_the_first_message_to_the_last() -> None:
+    worse = replace(FIGURES, rate=0.5)
+    told = [notification(), notification(reason="escalated", severity="critical", figures=worse)]
+    told.append(notification(reason="resolved", resolved_at=NOW))
+    assert {title(one) for one in told} == {f"131026 Message undeliverable, business number {NUMBER}"}
+    assert title(notification(group={"country": "BR"})) == "failure-rate-per-code, country BR"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("fired", "Firing. Above the threshold."),
+        ("repeated", "Still firing. Above the threshold."),
+        ("escalated", "Now warning. Above the threshold."),
+        ("acknowledged", "Acknowledged by ada"),
+        ("resolved", "Resolved after 25 min. Above the threshold."),
+    ],
+)
+def test_the_news_fits_into_a_line_of_the_history(reason: str, told: str) -> None:
+    assert news(notification(reason=reason, actor="ada" if reason == "acknowledged" else "")) == told
+
+
 def test_a_reminder_says_that_it_is_one() -> None:
     assert compose(notification(reason="repeated")).headline.startswith("Still firing (warning): 131026")
 
@@ -94,6 +190,7 @@ def test_what_is_not_known_is_left_out() -> None:
     [
         ({}, "all messages"),
         ({"code": 1}, "all messages"),
+        ({"waba_id": "1", "business": "b"}, "WhatsApp account 1, business b"),
         ({"template": ""}, "no template"),
         ({"country": "DE", "template": "t"}, "template t, country DE"),
     ],

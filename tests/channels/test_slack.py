@@ -2,30 +2,16 @@
 
 import json
 import socket
-from collections.abc import Iterator
 
-import httpx
 import pytest
 from msgspec.structs import replace
 
-from tests.channels.fake_slack import Answer, FakeSlack, fake_slack
-from tests.channels.notifications import UNDELIVERABLE, notification
+from tests.channels.fake_slack import Answer, FakeSlack
+from tests.channels.notifications import NOW, UNDELIVERABLE, notification
 from webhook_app.channels import SendError
-from webhook_app.channels.alert_text import AlertText, compose
-from webhook_app.channels.slack import SlackWebhook, payload
-
-
-@pytest.fixture
-def slack() -> Iterator[FakeSlack]:
-    with fake_slack() as server:
-        yield server
-
-
-@pytest.fixture
-def channel(slack: FakeSlack) -> Iterator[SlackWebhook]:
-    made = SlackWebhook(slack.url, httpx.Timeout(0.3))
-    yield made
-    made.close()
+from webhook_app.channels.alert_text import AlertText, Digest, compose, compose_digest
+from webhook_app.channels.slack import DIGEST_SIZE, SlackWebhook
+from webhook_app.channels.slack_blocks import digest_payload, payload
 
 
 def refusal(channel: SlackWebhook) -> SendError:
@@ -34,8 +20,8 @@ def refusal(channel: SlackWebhook) -> SendError:
     return raised.value
 
 
-def test_the_message_is_posted_as_json_once(slack: FakeSlack, channel: SlackWebhook) -> None:
-    channel.send(notification())
+def test_the_message_is_posted_as_json_once(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
+    slack_webhook.send(notification())
     assert slack.posted == [payload(compose(notification()))]
 
 
@@ -44,7 +30,9 @@ def test_the_message_is_posted_as_json_once(slack: FakeSlack, channel: SlackWebh
     [
         (Answer(429, "rate_limited", "30"), False, 30.0),
         (Answer(429, "rate_limited"), False, None),
-        (Answer(429, "rate_limited", "Wed, 21 Oct 2026 07:28:00 GMT"), False, None),
+        (Answer(429, "rate_limited", "Wed, 21 Oct 2015 07:28:00 GMT"), False, 0.0),
+        (Answer(429, "rate_limited", "soon"), False, None),
+        (Answer(503, "", "2.5"), False, 2.5),
         (Answer(429, "rate_limited", "999999"), False, 3600.0),
         (Answer(500, "rollup_error"), False, None),
         (Answer(503, ""), False, None),
@@ -63,21 +51,21 @@ def test_the_message_is_posted_as_json_once(slack: FakeSlack, channel: SlackWebh
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
 def test_an_answer_that_is_not_ok_says_whether_to_try_again(
-    slack: FakeSlack, channel: SlackWebhook, answer: Answer, permanent: bool, retry_after: float | None
+    slack: FakeSlack, slack_webhook: SlackWebhook, answer: Answer, permanent: bool, retry_after: float | None
 ) -> None:
     slack.answers.append(answer)
-    fault = refusal(channel)
+    fault = refusal(slack_webhook)
     assert (fault.permanent, fault.retry_after) == (permanent, retry_after)
     assert f"{answer.status} {answer.body!r}" in str(fault)
 
 
 def test_an_answer_that_does_not_come_is_given_up_in_time_and_tried_again(
-    slack: FakeSlack, channel: SlackWebhook
+    slack: FakeSlack, slack_webhook: SlackWebhook
 ) -> None:
     slack.answers.append(Answer(hang=True))
-    fault = refusal(channel)
+    fault = refusal(slack_webhook)
     assert (fault.permanent, str(fault)) == (False, "Slack cannot be reached (ReadTimeout)")
-    channel.send(notification())
+    slack_webhook.send(notification())
 
 
 def test_a_server_that_is_not_there_is_tried_again() -> None:
@@ -129,4 +117,32 @@ def test_no_text_is_longer_than_slack_takes(text: str) -> None:
     assert len(header["text"]["text"]) <= 150
     assert len(section["text"]["text"]) <= 3000
     assert len(context["elements"][0]["text"]) <= 3000
+    assert len(shown["text"]) <= 40_000
+
+
+def test_a_digest_names_each_alert_and_leads_to_it(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
+    several = [
+        notification(
+            alert_id=number, group={"phone_number_id": str(number)}, link=f"https://a.example/{number}"
+        )
+        for number in range(DIGEST_SIZE)
+    ]
+    several[1] = notification(alert_id=1, reason="resolved", resolved_at=NOW)
+    slack_webhook.send_digest(several)
+    [posted] = slack.posted
+    assert posted == digest_payload(compose_digest(several))
+    assert posted["blocks"][0]["text"]["text"] == "News of 30 alerts: 29 firing, 1 resolved"
+    shown = json.dumps(posted["blocks"], ensure_ascii=False)
+    places = [shown.index(f"business number {number}, mostly 131026") for number in range(2, DIGEST_SIZE)]
+    assert places == sorted(places)
+    assert "<https://a.example/29|WARNING: business number 29" in shown
+    assert "Resolved: 131026" in shown
+
+
+def test_no_digest_is_longer_than_slack_takes() -> None:
+    shown = digest_payload(
+        Digest("&" * 900, tuple(("<>" * 400, f"https://a.example/{'x' * n}") for n in range(90)))
+    )
+    assert len(shown["blocks"]) <= 50
+    assert all(len(block["text"]["text"]) <= 3000 for block in shown["blocks"])
     assert len(shown["text"]) <= 40_000

@@ -3,18 +3,31 @@
 Nothing here knows how a channel spells bold or links, and nothing is escaped yet.
 """
 
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
-from webhook_app.channels.notification import CodeFacts, Figures, Notification, Slice
+from webhook_app.channels.notification import CodeFacts, Notification
+from webhook_app.channels.spelling import (
+    describe_figures,
+    describe_group,
+    describe_slice,
+    duration,
+    moment,
+    named,
+    number,
+    percent,
+)
 
-_GROUP_WORDS = {
-    "phone_number_id": "business number",
-    "waba_id": "WhatsApp account",
-    "template": "template",
-    "campaign": "campaign",
-    "country": "country",
+_REASON_WORDS = {
+    "fired": "firing",
+    "repeated": "still firing",
+    "escalated": "more severe",
+    "acknowledged": "acknowledged",
+    "snoozed": "snoozed",
+    "resolved": "resolved",
 }
 
 
@@ -27,14 +40,30 @@ class AlertText(Struct, frozen=True):
     footer: str
 
 
+class Digest(Struct, frozen=True):
+    """The words of a message about several alerts: `lines` are (text, address), the address may be empty."""
+
+    headline: str
+    lines: tuple[tuple[str, str], ...]
+
+
 def compose(notification: Notification) -> AlertText:
     """The message, in the order in which it is read: what, for whom, since when, how bad, what to do."""
-    over = notification.reason == "resolved"
-    facts = [*_what(notification), ("For whom", _for_whom(notification))]
-    facts += _end(notification) if over else _course(notification)
+    facts = [*_undelivered(notification), *_what(notification)]
+    if for_whom := _for_whom(notification):
+        facts.append(("For whom", for_whom))
+    facts += _end(notification) if notification.reason == "resolved" else _course(notification)
     links = [("Open the alert", notification.link), ("Runbook", notification.runbook)]
-    footer = f"Rule {notification.rule}, alert {notification.alert_id}. {notification.why}"
+    footer = f"Rule {notification.rule}, alert {notification.alert_id}. {notification.why}".rstrip()
     return AlertText(_headline(notification), tuple(facts), tuple(link for link in links if link[1]), footer)
+
+
+def compose_digest(notifications: Sequence[Notification]) -> Digest:
+    """What has happened to many alerts at once, a line for each, in the order in which it happened."""
+    counted = Counter(_REASON_WORDS[notification.reason] for notification in notifications)
+    told = ", ".join(f"{number(count)} {words}" for words, count in counted.most_common())
+    lines = tuple((_headline(notification), notification.link) for notification in notifications)
+    return Digest(f"News of {number(len(notifications))} alerts: {told}", lines)
 
 
 def plain(message: AlertText) -> str:
@@ -43,25 +72,68 @@ def plain(message: AlertText) -> str:
     return "\n".join([*lines, f"  {message.footer}"])
 
 
+def title(notification: Notification) -> str:
+    """What the incident is called from its first message to its last, whatever the figures do meanwhile."""
+    leading = next(iter(notification.codes), None)
+    if leading is not None and "code" in notification.group:
+        return f"{leading.code} {leading.title}, {describe_group(notification.group)}"
+    group = named(notification.group)
+    return f"{notification.rule}, {group}" if group else notification.rule
+
+
+def news(notification: Notification) -> str:
+    """What has just happened, in one line, to somebody who knows the alert."""
+    who = f" by {notification.actor}" if notification.actor else ""
+    match notification.reason:
+        case "acknowledged":
+            return f"Acknowledged{who}"
+        case "snoozed":
+            until = f" until {moment(notification.snoozed_until)}" if notification.snoozed_until else ""
+            return f"Snoozed{until}{who}"
+        case "resolved":
+            return f"Resolved after {duration(_ended(notification) - notification.since)}. {notification.why}"
+        case "escalated":
+            return f"Now {notification.severity}. {notification.why}"
+        case "repeated":
+            return f"Still firing. {notification.why}"
+        case "fired":
+            return f"Firing. {notification.why}"
+
+
 def _headline(notification: Notification) -> str:
-    subject = _subject(notification)
-    figures, severity = notification.figures, notification.severity
+    subject, severity = _subject(notification), notification.severity
+    matter = _matter(notification, subject)
     match notification.reason:
         case "fired":
-            return f"{severity.upper()}: {subject}: {percent(figures.rate)} of messages fail"
+            return f"{severity.upper()}: {matter}"
         case "repeated":
-            return f"Still firing ({severity}): {subject}: {percent(figures.rate)} of messages fail"
+            return f"Still firing ({severity}): {matter}"
+        case "escalated":
+            return f"Now {severity.upper()}: {matter}"
+        case "acknowledged" | "snoozed":
+            return f"{news(notification)}: {subject}"
         case "resolved":
             return f"Resolved: {subject}, after {duration(_ended(notification) - notification.since)}"
 
 
+def _matter(notification: Notification, subject: str) -> str:
+    if notification.finding or notification.figures is None:
+        return subject
+    return f"{subject}: {percent(notification.figures.rate)} of messages fail"
+
+
 def _subject(notification: Notification) -> str:
-    group = describe_group(notification.group)
+    if notification.finding:
+        return notification.finding
     leading = next(iter(notification.codes), None)
-    if leading is None:
-        return group
-    name = f"{leading.code} {leading.title}"
-    return f"{name}, {group}" if "code" in notification.group else f"{group}, mostly {name}"
+    if leading is None or "code" in notification.group:
+        return title(notification)
+    name = f"mostly {leading.code} {leading.title}"
+    return f"{describe_group(notification.group)}, {name}"
+
+
+def _undelivered(notification: Notification) -> list[tuple[str, str]]:
+    return [(f"Not delivered on {missed.channel}", missed.fault) for missed in notification.undelivered]
 
 
 def _what(notification: Notification) -> list[tuple[str, str]]:
@@ -75,37 +147,55 @@ def _what(notification: Notification) -> list[tuple[str, str]]:
 
 
 def _for_whom(notification: Notification) -> str:
-    parts = [describe_group(notification.group)]
+    describe = describe_group if notification.figures is not None else named
+    parts = [describe(notification.group)]
     if notification.contacts:
         contacts = "contact" if notification.contacts == 1 else "contacts"
         parts.append(f"{number(notification.contacts)} {contacts}")
     if notification.slice is not None:
-        parts.append(_describe_slice(notification.slice))
-    return "; ".join(parts)
+        parts.append(describe_slice(notification.slice))
+    return "; ".join(part for part in parts if part)
 
 
 def _course(notification: Notification) -> list[tuple[str, str]]:
     """Of an alert that goes on."""
     lasting = duration(notification.at - notification.since)
-    facts = [
-        ("Since", f"{moment(notification.since)} ({lasting})"),
-        ("How bad", _describe_figures(notification.figures)),
-    ]
-    facts += [("What to do", code.advice) for code in notification.codes[:1]]
+    facts = [("Since", f"{moment(notification.since)} ({lasting})")]
+    if notification.figures is not None:
+        facts.append(("How bad", describe_figures(notification.figures)))
+    facts += notification.details
+    facts += _to_do(notification)
     facts += _misread(notification.codes[:1])
     if notification.samples:
         facts.append(("Messages to look at", ", ".join(notification.samples)))
+    return [*facts, *_cared_for(notification)]
+
+
+def _to_do(notification: Notification) -> list[tuple[str, str]]:
+    advice = [notification.advice, *(code.advice for code in notification.codes[:1])]
+    told = " ".join(dict.fromkeys(part for part in advice if part))
+    return [("What to do", told)] if told else []
+
+
+def _cared_for(notification: Notification) -> list[tuple[str, str]]:
+    """Who takes care of it: then nobody else needs to get up."""
+    facts = []
+    if notification.acknowledged_by:
+        at = f", {moment(notification.acknowledged_at)}" if notification.acknowledged_at else ""
+        facts.append(("Acknowledged", f"by {notification.acknowledged_by}{at}"))
+    if notification.snoozed_until and notification.snoozed_until > notification.at:
+        facts.append(("Snoozed", f"until {moment(notification.snoozed_until)}"))
     return facts
 
 
 def _end(notification: Notification) -> list[tuple[str, str]]:
     ended = _ended(notification)
     lasted = duration(ended - notification.since)
-    return [
-        ("Lasted", f"{lasted}, from {moment(notification.since)} to {moment(ended)}"),
-        ("Now", _describe_figures(notification.figures)),
-        ("At its worst", percent(notification.peak_rate)),
-    ]
+    facts = [("Lasted", f"{lasted}, from {moment(notification.since)} to {moment(ended)}")]
+    if notification.figures is not None:
+        facts.append(("Now", describe_figures(notification.figures)))
+        facts.append(("At its worst", percent(notification.peak_rate)))
+    return [*facts, *notification.details]
 
 
 def _misread(codes: tuple[CodeFacts, ...]) -> list[tuple[str, str]]:
@@ -114,57 +204,3 @@ def _misread(codes: tuple[CodeFacts, ...]) -> list[tuple[str, str]]:
 
 def _ended(notification: Notification) -> datetime:
     return notification.resolved_at or notification.at
-
-
-def describe_group(group: dict[str, str | int]) -> str:
-    """The group in words, without its code."""
-    named = [(words, group[key]) for key, words in _GROUP_WORDS.items() if key in group]
-    return (
-        ", ".join(f"{words} {value}" if value else f"no {words}" for words, value in named) or "all messages"
-    )
-
-
-def _describe_slice(held: Slice) -> str:
-    parts = []
-    if held.template is not None:
-        parts.append(f"template {held.template}" if held.template else "messages without a template name")
-    if held.country is not None:
-        parts.append(f"to {held.country}" if held.country else "to numbers of no known country")
-    if held.phone_number_id is not None:
-        parts.append(f"from business number {held.phone_number_id}")
-    return f"{percent(held.share)} of the failures are {' '.join(parts)}"
-
-
-def _describe_figures(figures: Figures) -> str:
-    if not figures.attempts and not figures.failures:
-        return f"no messages in the last {figures.window_minutes} min"
-    between = f"{percent(figures.low)} to {percent(figures.high)}"
-    return (
-        f"{number(figures.failures)} of {number(figures.attempts)} messages failed in"
-        f" {figures.window_minutes} min: {percent(figures.rate)} (95 % interval {between});"
-        f" the threshold is {percent(figures.threshold)}"
-    )
-
-
-def number(value: int) -> str:
-    """With thin groups of three, as in 12 000."""
-    return f"{value:,}".replace(",", " ")
-
-
-def percent(share: float) -> str:
-    """A share between 0 and 1 with three digits that matter."""
-    return f"{100 * share:.3g} %"
-
-
-def moment(at: datetime) -> str:
-    """A time in UTC, to the minute."""
-    return f"{at:%Y-%m-%d %H:%M} UTC"
-
-
-def duration(lasted: timedelta) -> str:
-    """In the two largest units: 2 d 3 h, 1 h 5 min, 4 min."""
-    minutes = max(int(lasted.total_seconds()) // 60, 0)
-    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
-    units = [(days, "d"), (hours, "h"), (rest, "min")]
-    shown = [f"{value} {unit}" for value, unit in units if value][:2]
-    return " ".join(shown) or "less than a minute"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Reason = Literal["fired", "repeated", "resolved"]
+Reason = Literal["fired", "repeated", "escalated", "acknowledged", "snoozed", "resolved"]
 
 
 class CodeFacts(Struct, frozen=True, kw_only=True):
@@ -47,25 +47,49 @@ class Slice(Struct, frozen=True, kw_only=True):
     country: str | None = None
 
 
-class Notification(Struct, frozen=True, kw_only=True):
-    """One message about one alert."""
+class Undelivered(Struct, frozen=True):
+    """A channel that did not take this message, and what it said."""
 
+    channel: str
+    fault: str
+
+
+class Notification(Struct, frozen=True, kw_only=True):
+    """One message about one alert. What has a default may be missing in rows of an older version."""
+
+    id: int = 0
+    """Its number in the outbox, the same at every try; 0 until it is sent."""
     alert_id: int
     reason: Reason
     at: datetime
     rule: str
+    kind: str = "rate"
     severity: str
     group: dict[str, str | int]
-    codes: tuple[CodeFacts, ...]
+    finding: str = ""
+    """What is the matter, for kinds that no rate tells: "template order_update was paused by Meta"."""
+    codes: tuple[CodeFacts, ...] = ()
     """Most failures first."""
-    figures: Figures
-    peak_rate: float
-    contacts: int
+    figures: Figures | None = None
+    """None for kinds that count no messages."""
+    peak_rate: float = 0.0
+    contacts: int = 0
     since: datetime
     """The first failure seen when the alert began."""
-    resolved_at: datetime | None
-    slice: Slice | None
-    samples: tuple[str, ...]
+    resolved_at: datetime | None = None
+    slice: Slice | None = None
+    samples: tuple[str, ...] = ()
+    details: tuple[tuple[str, str], ...] = ()
+    """Further facts as (label, text), in reading order."""
+    advice: str = ""
+    """What to do, where no code says it."""
     why: str
-    runbook: str
-    link: str
+    runbook: str = ""
+    link: str = ""
+    acknowledged_by: str = ""
+    acknowledged_at: datetime | None = None
+    snoozed_until: datetime | None = None
+    actor: str = ""
+    """Who acknowledged or snoozed, when that is the news."""
+    undelivered: tuple[Undelivered, ...] = ()
+    """Told here because these channels could not be."""

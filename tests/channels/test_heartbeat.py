@@ -1,0 +1,37 @@
+"""The sign of life as healthchecks.io understands it."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.channels.fake_slack import Answer, FakeSlack
+from webhook_app.channels import SendError
+from webhook_app.channels.heartbeat import Heartbeat
+
+
+@pytest.fixture
+def heartbeat(slack: FakeSlack) -> Iterator[Heartbeat]:
+    made = Heartbeat(f"{slack.base}/secret-check?rid=1", httpx.Timeout(0.3))
+    yield made
+    made.close()
+
+
+def test_it_beats_at_the_address_and_fails_beside_it(slack: FakeSlack, heartbeat: Heartbeat) -> None:
+    heartbeat.beat()
+    heartbeat.fail("OperationalError")
+    assert [(asked.method, asked.path) for asked in slack.asked] == [
+        ("GET", "/secret-check?rid=1"),
+        ("POST", "/secret-check/fail?rid=1"),
+    ]
+    assert slack.asked[1].body == b"OperationalError"
+
+
+@pytest.mark.parametrize("answer", [Answer(404, ""), Answer(500, ""), Answer(hang=True)], ids=str)
+def test_a_watchman_that_does_not_hear_it_is_a_fault_without_its_address(
+    slack: FakeSlack, heartbeat: Heartbeat, answer: Answer
+) -> None:
+    slack.answers.append(answer)
+    with pytest.raises(SendError) as raised:
+        heartbeat.beat()
+    assert "secret" not in str(raised.value)

@@ -1,0 +1,95 @@
+"""One PagerDuty incident per alert: triggered, acknowledged, resolved."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from tests.channels.fake_slack import Answer, FakeSlack
+from tests.channels.notifications import NOW, SINCE, notification
+from webhook_app.channels import SendError
+from webhook_app.channels.pagerduty import PagerDuty, dedup_key, event_of
+
+SUCCESS = Answer(202, '{"status":"success","message":"Event processed","dedup_key":"k"}')
+
+
+@pytest.fixture
+def channel(slack: FakeSlack) -> Iterator[PagerDuty]:
+    slack.usual = lambda _: SUCCESS
+    made = PagerDuty("hush", slack.base, httpx.Timeout(0.3))
+    yield made
+    made.close()
+
+
+def test_an_alert_triggers_with_everything_the_one_on_call_needs(
+    slack: FakeSlack, channel: PagerDuty
+) -> None:
+    channel.send(notification())
+    assert slack.asked[0].path == "/v2/enqueue"
+    [event] = slack.posted
+    assert (event["routing_key"], event["event_action"]) == ("hush", "trigger")
+    told = event["payload"]
+    assert told["summary"].startswith("WARNING: 131026 Message undeliverable")
+    assert (told["severity"], told["timestamp"]) == ("warning", SINCE.isoformat())
+    assert told["custom_details"]["What to do"] == "Do not send it again. Clean the list."
+    assert event["client_url"] == "https://alerts.example/alerts/12"
+    assert [link["text"] for link in event["links"]] == ["Open the alert", "Runbook"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "action"),
+    [
+        ("fired", "trigger"),
+        ("repeated", "trigger"),
+        ("escalated", "trigger"),
+        ("acknowledged", "acknowledge"),
+        ("snoozed", "acknowledge"),
+        ("resolved", "resolve"),
+    ],
+)
+def test_every_reason_is_an_action_on_the_same_incident(reason: str, action: str) -> None:
+    event = event_of(notification(reason=reason, resolved_at=NOW))
+    assert (event["event_action"], event["dedup_key"]) == (action, dedup_key(notification()))
+
+
+def test_another_incident_has_another_key() -> None:
+    others = [{"alert_id": 13}, {"group": {}}, {"since": SINCE + timedelta(seconds=1)}, {"rule": "other"}]
+    keys = {dedup_key(notification(**other)) for other in [{}, *others]}
+    assert len(keys) == 5
+    assert max(map(len, keys)) <= 255
+
+
+@pytest.mark.parametrize("severity", ["info", "warning", "error", "critical"])
+def test_severities_are_pagerdutys_own(severity: str) -> None:
+    assert event_of(notification(severity=severity))["payload"]["severity"] == severity
+
+
+def test_no_summary_is_longer_than_pagerduty_takes() -> None:
+    assert len(event_of(notification(finding="x" * 5000))["payload"]["summary"]) == 1024
+
+
+@pytest.mark.parametrize(
+    ("answer", "permanent", "retry_after"),
+    [
+        (Answer(400, '{"status":"invalid event"}'), True, None),
+        (Answer(404, ""), True, None),
+        (Answer(403, ""), False, None),
+        (Answer(429, "", "7"), False, 7.0),
+        (Answer(500, ""), False, None),
+        (Answer(202, '{"status":"invalid"}'), False, None),
+        (Answer(202, "<html>"), False, None),
+        (Answer(202, "[]"), False, None),
+        (Answer(200, '{"status":"success"}'), False, None),
+        (Answer(hang=True), False, None),
+    ],
+    ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
+)
+def test_anything_but_queued_says_whether_to_try_again(
+    slack: FakeSlack, channel: PagerDuty, answer: Answer, permanent: bool, retry_after: float | None
+) -> None:
+    slack.answers.append(answer)
+    with pytest.raises(SendError) as raised:
+        channel.send(notification())
+    assert (raised.value.permanent, raised.value.retry_after) == (permanent, retry_after)
+    assert "hush" not in str(raised.value)

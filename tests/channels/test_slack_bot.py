@@ -1,0 +1,163 @@
+"""One message per incident, edited in place, its history in its thread, buttons to act on it."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.channels.fake_slack import Answer, Asked, FakeSlack
+from tests.channels.notifications import NOW, NUMBER, notification
+from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.slack_bot import SlackBot
+
+RECEIPT = Receipt('{"channel":"C7","ts":"1.1"}')
+DIGEST = Receipt('{"channel":"C7","ts":"9.9"}', shared=True)
+
+
+def error(name: str) -> Answer:
+    return Answer(200, json.dumps({"ok": False, "error": name}))
+
+
+@pytest.fixture
+def api(slack: FakeSlack) -> FakeSlack:
+    """Answers every call as Slack does when it is well."""
+
+    def usual(asked: Asked) -> Answer:
+        return Answer(200, json.dumps({"ok": True, "channel": "C7", "ts": f"{len(slack.asked)}.1"}))
+
+    slack.usual = usual
+    return slack
+
+
+@pytest.fixture
+def bot(slack: FakeSlack) -> Iterator[SlackBot]:
+    made = SlackBot("xoxb-hush", "#alerts", f"{slack.base}/api/", httpx.Timeout(0.3))
+    yield made
+    made.close()
+
+
+def calls(api: FakeSlack) -> list[str]:
+    return [asked.path.removeprefix("/api/") for asked in api.asked]
+
+
+def buttons(posted: dict[str, Any]) -> dict[str, str]:
+    rows = [block["elements"] for block in posted["blocks"] if block["type"] == "actions"]
+    return {button["action_id"]: button["value"] for row in rows for button in row}
+
+
+def test_an_incident_begins_with_one_message_with_buttons_and_remembers_where(
+    api: FakeSlack, bot: SlackBot
+) -> None:
+    assert bot.send(notification()) == RECEIPT
+    [posted] = api.posted
+    assert calls(api) == ["chat.postMessage"]
+    assert api.asked[0].headers["authorization"] == "Bearer xoxb-hush"
+    assert posted["channel"] == "#alerts"
+    assert posted["blocks"][0]["text"]["text"].startswith(":large_orange_circle: WARNING: 131026")
+    assert posted["text"].startswith("WARNING: 131026")
+    assert buttons(posted) == {"acknowledge": "12", "snooze": "12", "silence": "12:131026"}
+    assert f"on business number {NUMBER} for 24 hours" in json.dumps(posted)
+
+
+def test_news_change_the_message_and_are_noted_in_its_thread(api: FakeSlack, bot: SlackBot) -> None:
+    taken = notification(reason="acknowledged", actor="ada", acknowledged_by="ada", acknowledged_at=NOW)
+    assert bot.send(taken, RECEIPT) is None
+    assert calls(api) == ["chat.update", "chat.postMessage"]
+    edit, reply = api.posted
+    assert (edit["channel"], edit["ts"]) == ("C7", "1.1")
+    assert edit["blocks"][0]["text"]["text"].startswith(":eyes: Acknowledged by ada")
+    assert "*Acknowledged:* by ada, 2026-11-20 03:39 UTC" in json.dumps(edit["blocks"])
+    assert buttons(edit).keys() == {"snooze", "silence"}
+    assert reply == {"channel": "C7", "thread_ts": "1.1", "text": "Acknowledged by ada"}
+
+
+def test_the_end_takes_the_buttons_away(api: FakeSlack, bot: SlackBot) -> None:
+    bot.send(notification(reason="resolved", resolved_at=NOW), RECEIPT)
+    edit, reply = api.posted
+    assert buttons(edit) == {}
+    assert edit["blocks"][0]["text"]["text"].startswith(":large_green_circle: Resolved")
+    assert reply["text"].startswith("Resolved after 25 min")
+
+
+def test_only_a_rise_in_severity_is_shown_to_the_whole_channel_again(api: FakeSlack, bot: SlackBot) -> None:
+    bot.send(notification(reason="repeated"), RECEIPT)
+    bot.send(notification(reason="escalated", severity="critical"), RECEIPT)
+    assert [posted.get("reply_broadcast") for posted in api.posted] == [None, None, None, True]
+
+
+@pytest.mark.parametrize("name", ["message_not_found", "cant_update_message"])
+def test_a_message_that_cannot_be_changed_is_written_anew(api: FakeSlack, bot: SlackBot, name: str) -> None:
+    api.answers.append(error(name))
+    assert bot.send(notification(reason="repeated"), RECEIPT) == Receipt('{"channel":"C7","ts":"2.1"}')
+    assert calls(api) == ["chat.update", "chat.postMessage"]
+
+
+def test_a_digest_is_remembered_as_shared_and_its_thread_tells_the_ends(
+    api: FakeSlack, bot: SlackBot
+) -> None:
+    receipt = bot.send_digest([notification(), notification(alert_id=13)])
+    assert receipt == Receipt('{"channel":"C7","ts":"1.1"}', shared=True)
+    assert bot.send(notification(reason="resolved", resolved_at=NOW), DIGEST) is None
+    assert api.posted[1]["thread_ts"] == "9.9"
+    assert api.posted[1]["text"].startswith("Resolved: 131026")
+
+
+def test_an_alert_of_a_digest_that_goes_on_gets_a_message_of_its_own(api: FakeSlack, bot: SlackBot) -> None:
+    assert bot.send(notification(reason="repeated"), DIGEST) == RECEIPT
+    assert "thread_ts" not in api.posted[0]
+    assert buttons(api.posted[0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "permanent", "of_message", "retry_after"),
+    [
+        (Answer(429, '{"ok": false, "error": "ratelimited"}', "30"), False, False, 30.0),
+        (Answer(429, "slow down", "30"), False, False, 30.0),
+        (error("ratelimited"), False, False, None),
+        (error("internal_error"), False, False, None),
+        (error("something_new"), False, False, None),
+        (error("invalid_auth"), True, False, None),
+        (error("channel_not_found"), True, False, None),
+        (error("is_archived"), True, False, None),
+        (error("invalid_blocks"), True, True, None),
+        (Answer(500, ""), False, False, None),
+        (Answer(503, '{"ok": true, "ts": "1.1"}'), False, False, None),
+        (Answer(200, "<html>"), False, False, None),
+        (Answer(200, "{}"), False, False, None),
+        (Answer(200, '{"ok": "yes"}'), False, False, None),
+        (Answer(200, '{"ok": true}'), False, False, None),
+        (Answer(hang=True), False, False, None),
+        (Answer(drop=True), False, False, None),
+    ],
+    ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
+)
+def test_what_slack_answers_says_whether_to_try_again(
+    slack: FakeSlack,
+    bot: SlackBot,
+    answer: Answer,
+    permanent: bool,
+    of_message: bool,
+    retry_after: float | None,
+) -> None:
+    slack.answers.append(answer)
+    with pytest.raises(SendError) as raised:
+        bot.send(notification())
+    fault = raised.value
+    assert (fault.permanent, fault.of_message, fault.retry_after) == (permanent, of_message, retry_after)
+    assert "xoxb" not in str(fault)
+
+
+def test_a_silence_button_needs_a_code_and_says_what_it_covers(api: FakeSlack, bot: SlackBot) -> None:
+    bot.send(notification(codes=()))
+    bot.send(notification(group={"code": 131026}))
+    assert buttons(api.posted[0]).keys() == {"acknowledge", "snooze"}
+    assert "on all business numbers for 24 hours" in json.dumps(api.posted[1])
+
+
+def test_a_snoozed_alert_says_until_when(api: FakeSlack, bot: SlackBot) -> None:
+    until = NOW + timedelta(hours=1)
+    bot.send(notification(reason="snoozed", actor="ada", snoozed_until=until), RECEIPT)
+    assert api.posted[1]["text"] == "Snoozed until 2026-11-20 04:39 UTC by ada"

@@ -1,0 +1,216 @@
+"""E-mail by SMTP: text and simple HTML. An incident is one conversation: its messages refer to the first."""
+
+import smtplib
+import ssl
+from collections.abc import Sequence
+from email.errors import HeaderParseError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from html import escape
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+
+from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.alert_text import AlertText, Digest, compose, compose_digest, plain, title
+from webhook_app.channels.notification import Notification
+
+TIMEOUT_S = 15.0  # for each step of the conversation
+
+_SCHEMES: dict[str, tuple[Literal["none", "starttls", "tls"], int]] = {
+    "smtp": ("none", 25),
+    "smtp+starttls": ("starttls", 587),
+    "starttls": ("starttls", 587),
+    "smtps": ("tls", 465),
+}
+_UNFOLDED = SMTP.clone(max_line_length=900)  # a subject folded before its first word is shown with a space
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_DIGEST_FROM = 6
+_DIGEST_SIZE = 100
+
+
+class SmtpServer(Struct, frozen=True):
+    """Where mail is handed in, and how."""
+
+    host: str
+    port: int
+    security: Literal["none", "starttls", "tls"]
+    user: str = ""
+    password: str = ""
+
+
+def read_smtp_url(url: str) -> SmtpServer:
+    """The server of smtp://, starttls:// or smtps://. ValueError says what is wrong, without any credentials."""
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(f"must begin with {'://, '.join(_SCHEMES)}://")
+    if not parts.hostname:
+        raise ValueError("names no server")
+    security, port = _SCHEMES[parts.scheme]
+    try:
+        port = parts.port or port
+    except ValueError:
+        raise ValueError("the port must be a number up to 65535") from None
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if user and security == "none" and parts.hostname not in _LOOPBACK:
+        raise ValueError("would send the password unencrypted: use starttls:// or smtps://")
+    return SmtpServer(parts.hostname, port, security, user, password)
+
+
+def read_addresses(text: str) -> tuple[str, ...]:
+    """Addresses separated by commas. ValueError names the one that is none."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    for address in found:
+        read_address(address)
+    return found
+
+
+def read_address(text: str) -> str:
+    """One plain address. ValueError when it is none."""
+    try:
+        address = Address(addr_spec=text)
+    except (ValueError, IndexError, HeaderParseError):
+        raise ValueError(f"{text!r} is not an e-mail address") from None
+    if not address.username or not address.domain:
+        raise ValueError(f"{text!r} is not an e-mail address")
+    return text
+
+
+class Email:
+    """Sends every message to all addresses."""
+
+    name = "email"
+    pace_s = 0.0
+    digest_from = _DIGEST_FROM
+    digest_size = _DIGEST_SIZE
+
+    def __init__(
+        self,
+        server: SmtpServer,
+        sender: str,
+        addresses: Sequence[str],
+        timeout_s: float = TIMEOUT_S,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._server = server
+        self._sender = sender
+        self._addresses = tuple(addresses)
+        self._timeout_s = timeout_s
+        self._context = context or ssl.create_default_context()
+
+    def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
+        """Return once the server has taken it for all addresses; SendError otherwise."""
+        del earlier  # what a message refers to is derived
+        self._hand_in(alert_mail(notification, self._sender, self._addresses))
+
+    def send_digest(self, notifications: Sequence[Notification]) -> None:
+        """One message that names each alert."""
+        self._hand_in(digest_mail(notifications, self._sender, self._addresses))
+
+    def _hand_in(self, mail: EmailMessage) -> None:
+        try:
+            with self._connect() as server:
+                refused = server.send_message(mail)
+        except smtplib.SMTPRecipientsRefused as fault:
+            raise self._refused(fault.recipients) from fault
+        except smtplib.SMTPNotSupportedError as fault:
+            raise SendError(f"the mail server cannot do it: {fault}", permanent=True) from fault
+        except smtplib.SMTPResponseException as fault:
+            said = _words(fault.smtp_code, fault.smtp_error)
+            raise SendError(f"the mail server answered {said}", permanent=fault.smtp_code >= 500) from fault
+        except (OSError, smtplib.SMTPException) as fault:
+            kind = type(fault).__name__
+            raise SendError(f"the mail server cannot be reached ({kind})", permanent=False) from fault
+        if refused:  # the others have it: trying again would tell them twice
+            raise SendError(str(self._refused(refused)), permanent=True)
+
+    def _connect(self) -> smtplib.SMTP:
+        server = self._server
+        opened = (
+            smtplib.SMTP_SSL(server.host, server.port, timeout=self._timeout_s, context=self._context)
+            if server.security == "tls"
+            else smtplib.SMTP(server.host, server.port, timeout=self._timeout_s)
+        )
+        try:
+            if server.security == "starttls":
+                opened.starttls(context=self._context)
+            if server.user:
+                opened.login(server.user, server.password)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def _refused(self, recipients: dict[str, tuple[int, bytes]]) -> SendError:
+        codes = sorted({code for code, _ in recipients.values()})
+        words = f"the mail server refused {len(recipients)} of {len(self._addresses)} addresses: {codes}"
+        return SendError(words, permanent=all(code >= 500 for code in codes))
+
+
+def alert_mail(notification: Notification, sender: str, addresses: Sequence[str]) -> EmailMessage:
+    """The message: its subject stays the same through an incident, since mail programs also go by that."""
+    message, first = compose(notification), notification.reason == "fired"
+    subject = f"Alert {notification.alert_id}: {title(notification)}"
+    root = f"<alert-{notification.alert_id}-{notification.since:%Y%m%d%H%M%S}@{_domain(sender)}>"
+    mail = _mail(sender, addresses, subject if first else f"Re: {subject}")
+    mail["Date"] = format_datetime(notification.at)
+    mail["Message-ID"] = root if first else f"<notification-{notification.id}.{root[1:]}"
+    if not first:
+        mail["In-Reply-To"] = mail["References"] = root
+    if notification.severity == "critical" and notification.reason != "resolved":
+        mail["Importance"] = "high"
+    mail.set_content(plain(message))
+    mail.add_alternative(_html(message), subtype="html")
+    return mail
+
+
+def digest_mail(notifications: Sequence[Notification], sender: str, addresses: Sequence[str]) -> EmailMessage:
+    """One message about several alerts."""
+    digest, last = compose_digest(notifications), notifications[-1]
+    mail = _mail(sender, addresses, digest.headline)
+    mail["Date"] = format_datetime(last.at)
+    mail["Message-ID"] = f"<digest-{notifications[0].id}-{last.id}-{last.at:%Y%m%d%H%M%S}@{_domain(sender)}>"
+    mail.set_content("\n".join(f"{text}\n  {url}" if url else text for text, url in digest.lines))
+    mail.add_alternative(_digest_html(digest), subtype="html")
+    return mail
+
+
+def _mail(sender: str, addresses: Sequence[str], subject: str) -> EmailMessage:
+    mail = EmailMessage(policy=_UNFOLDED)
+    mail["From"] = Address("webhook_app", addr_spec=sender)
+    mail["To"] = [Address(addr_spec=address) for address in addresses]
+    mail["Subject"] = " ".join(subject.split())
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence notes, please
+    return mail
+
+
+def _html(message: AlertText) -> str:
+    rows = "".join(
+        f'<tr><th align="left" valign="top">{escape(label)}</th><td>{escape(text)}</td></tr>'
+        for label, text in message.facts
+    )
+    links = " · ".join(f'<a href="{escape(url)}">{escape(label)}</a>' for label, url in message.links)
+    return (
+        f"<html><body><h2>{escape(message.headline)}</h2><table cellpadding='4'>{rows}</table>"
+        f"<p>{links}</p><p><small>{escape(message.footer)}</small></p></body></html>"
+    )
+
+
+def _digest_html(digest: Digest) -> str:
+    lines = "".join(
+        f'<li><a href="{escape(url)}">{escape(text)}</a></li>' if url else f"<li>{escape(text)}</li>"
+        for text, url in digest.lines
+    )
+    return f"<html><body><h2>{escape(digest.headline)}</h2><ol>{lines}</ol></body></html>"
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]
+
+
+def _words(code: int, said: bytes | str) -> str:
+    text = said.decode("utf-8", errors="replace") if isinstance(said, bytes) else str(said)
+    return f"{code} {' '.join(text.split())[:200]!r}"

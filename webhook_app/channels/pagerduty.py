@@ -1,0 +1,107 @@
+"""PagerDuty by its Events API v2: one incident per alert, triggered, acknowledged and resolved by its dedup key.
+
+https://developer.pagerduty.com/docs/events-api-v2-overview (read 2026-11).
+"""
+
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import msgspec
+
+from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.alert_text import compose
+from webhook_app.channels.notification import Notification
+from webhook_app.channels.outgoing import TIMEOUT, Answer, Outgoing
+
+EVENTS_URL = "https://events.pagerduty.com"
+
+_ACTIONS = {
+    "fired": "trigger",
+    "repeated": "trigger",
+    "escalated": "trigger",
+    "acknowledged": "acknowledge",
+    "snoozed": "acknowledge",  # PagerDuty has no snooze here, and must not wake the next one meanwhile
+    "resolved": "resolve",
+}
+_SEVERITIES = ("info", "warning", "error", "critical")
+_SUMMARY_LENGTH = 1024
+_FACT_LENGTH = 2000
+_PERMANENT = {400: "the event or the routing key is not accepted", 404: "there is no such address"}
+
+
+class PagerDuty:
+    """Sends events to one integration; its routing key is a secret."""
+
+    name = "pagerduty"
+    pace_s = 0.0
+
+    def __init__(
+        self, routing_key: str, events_url: str = EVENTS_URL, timeout: httpx.Timeout = TIMEOUT
+    ) -> None:
+        self._routing_key = routing_key
+        self._url = f"{events_url.rstrip('/')}/v2/enqueue"
+        self._http = Outgoing("PagerDuty", timeout)
+
+    def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
+        """Return once PagerDuty has accepted the event; SendError says whether another try can help."""
+        del earlier  # the dedup key is derived
+        event = event_of(notification) | {"routing_key": self._routing_key}
+        _judge(self._http.post(self._url, msgspec.json.encode(event)))
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._http.close()
+
+
+def event_of(notification: Notification) -> dict[str, Any]:
+    """The event, but for the routing key."""
+    event: dict[str, Any] = {
+        "event_action": _ACTIONS[notification.reason],
+        "dedup_key": dedup_key(notification),
+    }
+    if event["event_action"] != "trigger":
+        return event
+    message = compose(notification)
+    severity = notification.severity if notification.severity in _SEVERITIES else "error"
+    event["payload"] = {
+        "summary": message.headline[:_SUMMARY_LENGTH],
+        "source": str(notification.group.get("phone_number_id") or "webhook_app"),
+        "severity": severity,
+        "timestamp": notification.since.isoformat(),
+        "component": "WhatsApp",
+        "group": notification.rule,
+        "class": notification.kind,
+        "custom_details": {label: text[:_FACT_LENGTH] for label, text in message.facts}
+        | {"Why": message.footer[:_FACT_LENGTH]},
+    }
+    event["client"] = "webhook_app"
+    event["links"] = [{"href": url, "text": label} for label, url in message.links]
+    if notification.link:
+        event["client_url"] = notification.link
+    return event
+
+
+def dedup_key(notification: Notification) -> str:
+    """The same for everything about one incident; others that share the routing key have other groups and times."""
+    identity = [notification.rule, notification.group, notification.since]
+    digest = sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
+    return f"webhook_app-{notification.alert_id}-{digest[:16]}"
+
+
+def _judge(answer: Answer) -> None:
+    """202 with the status `success` means queued; 429 and 5xx are worth another try."""
+    said = f"PagerDuty answered {answer.status} {answer.words!r}"
+    if answer.status == httpx.codes.ACCEPTED and _status(answer) == "success":
+        return
+    if reason := _PERMANENT.get(answer.status):
+        raise SendError(f"{said}: {reason}", permanent=True)
+    raise SendError(said, permanent=False, retry_after=answer.retry_after)
+
+
+def _status(answer: Answer) -> str:
+    try:
+        held = msgspec.json.decode(answer.text)
+    except msgspec.DecodeError:
+        return ""
+    return str(held.get("status", "")) if isinstance(held, dict) else ""
