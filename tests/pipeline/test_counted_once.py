@@ -25,6 +25,7 @@ NUMBERS = ("590238114470021", "590238114470038")
 CODES = (131026, 131049, 132015, 999999)
 TABLES = (
     *("status_events", "failures", "messages", "minute_counts", "inbound_messages", "deliveries", "books"),
+    *("failed_messages", "failure_counts"),
     *("contact_links", "clock_repairs", "quarantine", "successes"),
 )
 

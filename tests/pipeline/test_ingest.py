@@ -13,7 +13,10 @@ from sqlalchemy import Connection, Engine, text
 from tests.factories import NUMBER, body, document, message, status, value
 from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.ingest import GroupCommit, NotStoredError
+from webhook_app.store.archive import unpack
+from webhook_app.store.contacts import keys_of
 from webhook_app.store.engine import connect
+from webhook_app.store.schema import metadata
 
 
 @pytest.fixture
@@ -219,7 +222,8 @@ def test_the_whole_errors_array_is_kept_as_received(
 def test_raw_bodies_are_archived_byte_for_byte(writer: BatchWriter, engine: Engine, now: datetime) -> None:
     bodies = [body(status("wamid.A")), b"not json \x00\xff", b"", body(status("wamid.B"), status("wamid.C"))]
     writer.store([Delivery(each) for each in bodies], now)
-    assert sorted(bytes(row[0]) for row in rows(engine, "SELECT body FROM deliveries")) == sorted(bodies)
+    archive = rows(engine, "SELECT body, packed FROM deliveries")
+    assert [each for row in archive for each in unpack(row[0], packed=row[1])] == bodies
 
 
 def test_a_status_with_both_keys_links_them_and_an_old_event_lands_in_its_own_minute(
@@ -245,6 +249,46 @@ def test_a_statement_the_database_refuses_costs_one_delivery_only(
     assert "CheckViolation" in str(reason)
     assert bytes(kept) == deliveries[7].body
     assert books(engine) == {"received": 20, "applied": 19, "duplicate": 0, "ignored": 0, "quarantined": 1}
+
+
+def test_an_item_the_database_refuses_costs_none_of_those_beside_it(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE status_events ADD CONSTRAINT refuse CHECK (message_id !~ 'bad') NOT VALID")
+        )
+    items = [status(f"wamid.{n}", "sent", now) for n in range(9)]
+    items[4]["id"] = "wamid.bad"
+    payment = status("wamid.P", "captured", now, type="payment")
+    crowded = body(*items, payment, messages=[message("wamid.IN", now)])
+    alone = body(status("wamid.bad.too", "sent", now), payment)
+    deliveries = [Delivery(raw) for raw in (crowded, body(status("wamid.other", "sent", now)), alone)]
+    kept = [delivery.body for delivery in deliveries]
+    writer.store(deliveries, now)
+    stored = {row[0] for row in rows(engine, "SELECT message_id FROM status_events")}
+    assert stored == {f"wamid.{n}" for n in range(9) if n != 4} | {"wamid.other"}
+    assert rows(engine, "SELECT count(*)::int FROM inbound_messages") == [(1,)]
+    assert {bytes(row[0]) for row in rows(engine, "SELECT body FROM quarantine")} == {kept[0], kept[2]}
+    archive = rows(engine, "SELECT body, packed FROM deliveries")
+    archived = {each for row in archive for each in unpack(row[0], packed=row[1])}
+    assert archived == set(kept)
+    assert books(engine) == {"received": 14, "applied": 10, "duplicate": 0, "ignored": 2, "quarantined": 2}
+
+
+def test_what_cannot_be_stored_or_is_odd_shares_a_commit_with_five_hundred_good_ones(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    odd = status("wamid.ODD\0\ud800", "failed", now)
+    odd["errors"] = [{"code": 10**30, "title": "\0 \ud83d", "error_data": {"details": "\udc00"}}]
+    good = [Delivery(body(*(status(f"wamid.{p}.{n}", "sent", now) for n in range(5)))) for p in range(100)]
+    writer.store([*good[:50], Delivery(body(odd)), *good[50:]], now)
+    assert rows(engine, "SELECT count(*)::int FROM deliveries") == [(1,)]  # one commit, never halved
+    assert rows(engine, "SELECT count(*)::int FROM status_events WHERE status = 'sent'") == [(500,)]
+    assert rows(engine, "SELECT message_id, error_code, title FROM failures") == [
+        ("wamid.ODD\ufffd", -1, " \ufffd")
+    ]
+    assert books(engine) == {"received": 501, "applied": 501, "duplicate": 0, "ignored": 0, "quarantined": 0}
 
 
 def test_many_at_once_are_each_answered_after_the_commit_that_holds_them(
@@ -310,6 +354,38 @@ def test_a_full_queue_refuses_at_once() -> None:
     assert len(faults) == 1
 
 
+def test_a_queue_is_full_by_bytes_long_before_it_is_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook_app.pipeline.ingest._BYTES_WAITING", 1000)
+    release = threading.Event()
+
+    def stuck() -> psycopg.Connection[object]:
+        release.wait(10)
+        raise psycopg.OperationalError("late")
+
+    ingest = GroupCommit(stuck, lambda: datetime.now(UTC), slot=0)  # type: ignore[arg-type]
+    faults: list[str] = []
+
+    def deliver() -> None:
+        try:
+            ingest.submit(b" " * 999)
+        except NotStoredError as fault:
+            faults.append(str(fault))
+
+    threads = [threading.Thread(target=deliver) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while ingest._waiting < 2:
+        pass
+    assert ingest.fullness() == pytest.approx(1.998)
+    with pytest.raises(NotStoredError, match="full"):
+        ingest.submit(b"")
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert faults == ["the database is away"] * 2
+    assert ingest.fullness() == 0
+
+
 def test_a_connection_killed_between_batches_is_replaced(
     writer: BatchWriter, engine: Engine, now: datetime
 ) -> None:
@@ -340,3 +416,98 @@ def test_a_reached_contact_is_queued_only_when_somebody_suppressed_it(
     writer.store([Delivery(body(*reached, messages=[message("wamid.IN", now)]))], now)
     queued = rows(engine, "SELECT contact, what, phone_number_id FROM successes ORDER BY what")
     assert queued == [("12025550117", "delivered", NUMBER), ("12025550117", "inbound", NUMBER)]
+
+
+def test_a_change_of_number_is_stored_once_and_finds_the_person_under_both_keys(
+    writer: BatchWriter, engine: Engine, connection: Connection, now: datetime
+) -> None:
+    item = {"from": "12025550117", "id": "wamid.S", "timestamp": "soon", "type": "system"}
+    told = {"wa_id": "12025550129", "user_id": "US.2", "previous_user_id": "US.1"}
+    item["system"] = {"type": "user_changed_number"} | told
+    for later in range(2):
+        writer.store([Delivery(body(messages=[item]))], now + timedelta(hours=later))
+    columns = "old_contact, new_contact, phone_number_id, message_id, occurred_at, considered_at"
+    stored = ("12025550117", "12025550129", NUMBER, "wamid.S", now, None)
+    assert rows(engine, f"SELECT {columns} FROM number_changes") == [stored]
+    person = {"12025550117", "12025550129", "US.1", "US.2"}
+    assert all(set(keys_of(connection, key)) == person for key in person)
+    assert books(engine) == {"received": 2, "applied": 1, "duplicate": 1, "ignored": 0, "quarantined": 0}
+
+
+def test_a_message_under_one_key_reaches_the_suppression_under_another_of_the_person_s_keys(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    insert = (
+        "INSERT INTO suppressions (contact, scope, reason, since) VALUES ('12025550117', 'all', 'hard', :now)"
+    )
+    with engine.begin() as own:
+        own.execute(text(insert), {"now": now})
+    changed = {"from": "12025550117", "id": "wamid.S", "timestamp": "1793000710", "type": "system"}
+    changed["system"] = {"type": "user_changed_number", "wa_id": "12025550129", "user_id": "US.2"}
+    by_user_id = message("wamid.IN", now) | {"from": None, "from_user_id": "US.2"}
+    writer.store([Delivery(body(messages=[changed])), Delivery(body(messages=[by_user_id]))], now)
+    writer.store([Delivery(body(messages=[by_user_id]))], now)
+    assert rows(engine, "SELECT contact, what, message_id FROM successes") == [
+        ("12025550117", "inbound", "wamid.IN")
+    ]
+
+
+def test_nothing_that_people_wrote_is_stored_anywhere(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    said = "meet me at the harbour"
+    inbound = message("wamid.I", now) | {"text": {"body": said}}
+    spoilt = {"type": "text", "text": {"body": said}}  # without an id: quarantined
+    caption = message("wamid.P", now) | {"type": "image", "image": {"id": "1", "caption": said}}
+    echo = {"field": "smb_message_echoes", "value": {"message_echoes": [inbound]}}
+    bodies = [
+        body(messages=[inbound, spoilt, caption]),
+        json.dumps(
+            {"object": "whatsapp_business_account", "entry": [{"id": "9", "changes": [echo]}]}
+        ).encode(),
+    ]
+    writer.store([Delivery(each) for each in bodies], now)
+    kept = [unpack(row[0], packed=row[1]) for row in rows(engine, "SELECT body, packed FROM deliveries")]
+    stored = str(kept) + "".join(
+        str(rows(engine, f"SELECT t::text FROM {table.name} AS t")) for table in metadata.sorted_tables
+    )
+    assert len(rows(engine, "SELECT FROM inbound_messages")) == 2
+    assert len(rows(engine, "SELECT FROM quarantine")) == 1
+    assert said not in stored
+    assert "[removed]" in stored
+
+
+@pytest.mark.parametrize("link_first", [True, False], ids=["linked before", "linked by the same batch"])
+@pytest.mark.parametrize(
+    ("suppressed", "reached"),
+    [
+        ("12025550117", {"recipient": "12025550117"}),
+        ("12025550117", {"recipient": "", "recipient_user_id": "US.1"}),
+        ("US.1", {"recipient": "12025550117"}),
+        ("12025550117", {"recipient": "12025550129"}),
+        ("12025550129", {"recipient": "12025550117"}),
+    ],
+    ids=["own key", "number of a user id", "user id of a number", "old number", "new number"],
+)
+def test_a_delivery_under_one_key_reaches_the_suppression_under_another(
+    writer: BatchWriter,
+    engine: Engine,
+    now: datetime,
+    suppressed: str,
+    reached: dict[str, str],
+    link_first: bool,
+) -> None:
+    insert = "INSERT INTO suppressions (contact, scope, reason, since) VALUES (:contact, 'all', 'hard', :now)"
+    with engine.begin() as own:
+        own.execute(text(insert), {"contact": suppressed, "now": now})
+        own.execute(text(insert), {"contact": "US.9", "now": now})
+    sent = status("wamid.S", "sent", now, recipient_user_id="US.1")
+    changed = {"from": "12025550117", "id": "wamid.C", "timestamp": "1793000710", "type": "system"}
+    changed["system"] = {"type": "user_changed_number", "wa_id": "12025550129"}
+    links = [Delivery(body(sent)), Delivery(body(messages=[changed]))]
+    delivered = Delivery(body(status("wamid.D", "delivered", now, **reached)))
+    for batch in [links, [delivered]] if link_first else [[*links, delivered]]:
+        writer.store(batch, now)
+    assert rows(engine, "SELECT contact, what, message_id FROM successes") == [
+        (suppressed, "delivered", "wamid.D")
+    ]

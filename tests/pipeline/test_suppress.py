@@ -1,113 +1,27 @@
 import itertools
-import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, body, document, message, status, value
-from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.pipeline.suppress import suppress
-from webhook_app.rules.alerting import Rule
-from webhook_app.rules.suppression import Thresholds
+from tests.factories import NUMBER, body, message, status
+from tests.pipeline.world import (
+    BLOCKED,
+    CONTACT,
+    DAY,
+    EXPERIMENT,
+    HOUR,
+    MINUTE,
+    STOPPED,
+    UNREACHABLE,
+    USER,
+    WITHHELD,
+    World,
+)
+from webhook_app.pipeline.evaluate import evaluate
+from webhook_app.rules.rules_file import parse_rules
 from webhook_app.store import alerts, suppressions
-from webhook_app.store.engine import connect
-
-CONTACT, USER = "12025550117", "US.7041abc"
-UNREACHABLE, EXPERIMENT, WITHHELD, STOPPED, BLOCKED = 131026, 130472, 131049, 131050, 130403
-RULE = Rule(name="failure-rate", threshold=0.02, resolve_below=0.015)
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-
-
-class World:
-    """Meta on one side, the table of suppressions on the other."""
-
-    def __init__(self, engine, database_url, now):
-        self.engine = engine
-        self.now = now
-        self.rules = (RULE,)
-        self.thresholds = Thresholds()
-        self._writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-        self._ids = itertools.count()
-
-    def store(self, *bodies):
-        self._writer.store([Delivery(each) for each in bodies], self.now)
-
-    def fail(self, *ages, code=UNREACHABLE, contact=CONTACT, number=NUMBER, campaign="", **more):
-        self.store(*(self.failure(age, code, contact, number, campaign, **more) for age in ages))
-
-    def failure(
-        self, age, code=UNREACHABLE, contact=CONTACT, number=NUMBER, campaign="", message_id="", **more
-    ):
-        more |= {"biz_opaque_callback_data": json.dumps({"campaign": campaign})} if campaign else {}
-        message_id = message_id or f"wamid.{next(self._ids)}"
-        return body(
-            status(message_id, "failed", self.now - age, recipient=contact, code=code, **more), number=number
-        )
-
-    def reach(self, age, what="delivered", contact=CONTACT, message_id="", number=NUMBER, **more):
-        message_id = message_id or f"wamid.{next(self._ids)}"
-        self.store(body(status(message_id, what, self.now - age, recipient=contact, **more), number=number))
-
-    def write(self, age, text="hi", contact=CONTACT, number=NUMBER):
-        item = message(f"wamid.{next(self._ids)}", self.now - age, sender=contact, text=text)
-        self.store(body(messages=[item], number=number))
-
-    def prefer(self, age, wish, contact=CONTACT, number=NUMBER):
-        self.store(self.preference(age, wish, contact, number))
-
-    def preference(self, age, wish, contact=CONTACT, number=NUMBER):
-        stamp = int((self.now - age).timestamp())
-        said = {"wa_id": contact, "category": "marketing_messages", "value": wish, "timestamp": stamp}
-        held = value(number=number, user_preferences=[said])
-        return json.dumps(document(held, field="user_preferences")).encode()
-
-    def alert(self, started, ended=None, state=None, group=None, rule=RULE.name):
-        """An alert row as the evaluation writes it; returns its id."""
-        row = alerts.Alert(
-            rule=rule,
-            kind="rate",
-            severity="warning",
-            state=state or ("firing" if ended is None else "resolved"),
-            group=group or {"code": UNREACHABLE, "phone_number_id": NUMBER},
-            codes=[UNREACHABLE],
-            covers_from=self.now - started,
-            started_at=self.now - started,
-            fired_at=self.now - started if state != "pending" else None,
-            resolved_at=None if ended is None else self.now - ended,
-            evaluated_at=self.now,
-        )
-        with self.engine.begin() as connection:
-            return alerts.insert_new(connection, row)
-
-    def resolve(self, alert_id, age=timedelta(0)):
-        with self.engine.begin() as connection:
-            connection.execute(
-                text("UPDATE alerts SET state = 'resolved', resolved_at = :now WHERE id = :id"),
-                {"now": self.now - age, "id": alert_id},
-            )
-
-    def run(self, after=timedelta(0), **more):
-        return suppress(self.engine, self.rules, self.thresholds, self.now + after, **more)
-
-    def rows(self, *contacts):
-        with self.engine.connect() as connection:
-            return suppressions.of_contacts(connection, contacts or (CONTACT,))
-
-    def all(self):
-        with self.engine.connect() as connection:
-            return suppressions.list_page(connection, 10_000)
-
-    def changes(self):
-        with self.engine.connect() as connection:
-            return suppressions.changes_since(connection, 0, 10_000)
-
-    def count(self, where, **values):
-        with self.engine.connect() as connection:
-            return connection.execute(
-                text(f"SELECT count(*) FROM failures WHERE {where}"), values
-            ).scalar_one()
 
 
 @pytest.fixture
@@ -120,7 +34,7 @@ def now(now):
 def world(engine, database_url, now):
     made = World(engine, database_url, now)
     yield made
-    made._writer.close()
+    made.close()
 
 
 # Streaks
@@ -448,6 +362,38 @@ def test_an_outage_that_only_becomes_known_later_suppresses_nobody(world):
     assert world.count("considered_at IS NULL") == 0
 
 
+def test_an_alert_that_never_ends_does_not_keep_the_dead_for_ever(world):
+    alert_id = world.alert(20 * DAY)
+    for age in (19, 18, 17.5):
+        world.fail(age * DAY, contact=CROWD[0])  # within the three days an alert explains
+    for age in (6, 5, 4):
+        world.fail(age * DAY)
+    world.run()
+    assert [row.contact for row in world.all()] == [CONTACT]
+    assert world.count("explained_by = :id", id=alert_id) == 3
+    assert world.count("considered_at IS NULL") == 0
+
+
+def test_a_rate_that_has_been_high_for_weeks_does_not_hold_either(world):
+    world.alert(20 * DAY)
+    outage(world, age=MINUTE)
+    world.fail(3 * DAY, 2 * DAY, MINUTE)
+    world.run()
+    assert len(world.rows()) == 1
+
+
+def test_a_flapping_alert_explains_three_days_in_a_fortnight_and_not_more(world):
+    world.alert(10 * DAY, ended=8 * DAY)
+    world.alert(7 * DAY, ended=5 * DAY)
+    world.alert(4 * DAY)
+    world.fail(9 * DAY, 6.5 * DAY, contact=CROWD[0])
+    world.fail(5.5 * DAY, 3 * DAY, 2 * DAY)
+    world.run()
+    assert [row.contact for row in world.all()] == [CONTACT]
+    assert world.count("contact = :contact AND explained_by IS NOT NULL", contact=CROWD[0]) == 2
+    assert world.count("contact = :contact AND explained_by IS NOT NULL", contact=CONTACT) == 0
+
+
 def test_a_high_rate_that_was_no_incident_only_delays(world):
     # 11 of 500 is above 2 %, but too little to be sure: the rule never alerts.
     world.store(*(world.failure(MINUTE, contact=contact) for contact in CROWD[:10]))
@@ -498,6 +444,28 @@ def test_too_many_suppressions_within_an_hour_wait(world):
     assert summary.capped
     assert [row.scope for row in world.rows()] == ["marketing"]
     assert world.run(2 * HOUR, hourly_cap=1).suppressed == 1
+
+
+def test_an_alert_tells_when_the_cap_holds_failures_back(world):
+    own_work = parse_rules('[[rule]]\nname = "own"\nkind = "self"\nchecks = ["suppression"]\n', "rules.toml")
+    world.rules = ()
+    outage(world, CROWD[:50])
+    world.run(hourly_cap=1)
+    world.fail(2 * DAY, DAY, HOUR)
+    world.run(hourly_cap=1)
+    evaluate(world.engine, own_work, world.now + 4 * MINUTE)
+    with world.engine.connect() as connection:
+        assert alerts.open_alerts(connection) == []
+    for minute in (6, 7):
+        evaluate(world.engine, own_work, world.now + minute * MINUTE)
+    with world.engine.connect() as connection:
+        [found] = alerts.open_alerts(connection)
+    assert (found.group, found.state) == ({"check": "suppression"}, "firing")
+    world.run(2 * HOUR)
+    for minute in range(121, 140):
+        evaluate(world.engine, own_work, world.now + minute * MINUTE)
+    with world.engine.connect() as connection:
+        assert alerts.open_alerts(connection) == []
 
 
 # Scopes and ends
@@ -566,20 +534,54 @@ def test_causes_stand_beside_each_other(world):
     }
 
 
-def test_what_ran_out_lets_one_probe_through_and_then_doubles(world, now):
+def test_what_ran_out_waits_for_a_probe_and_doubles_when_that_fails(world, now):
     world.fail(42 * DAY, 41 * DAY, 40 * DAY)
     world.run(-39 * DAY)
     [row] = world.rows()
     assert row.until == now - 10 * DAY
-    assert world.run(-10 * DAY).expired == 1
-    assert world.rows() == []
-    world.run()
-    assert world.rows() == []
+    assert world.run(-10 * DAY).opened == 1
+    [row] = world.rows()
+    assert (row.until, row.half_open_at, row.times) == (None, now - 10 * DAY, 1)
+    assert world.run().opened == 0
     world.fail(HOUR)
     world.run()
     [row] = world.rows()
+    assert (row.times, row.until, row.half_open_at) == (2, now - HOUR + 60 * DAY, None)
+    assert row.since == now
+    assert [c.action for c in world.changes()] == ["suppress", "half_open", "extend"]
+
+
+@pytest.mark.parametrize("what", ["delivered", "read", "inbound"])
+def test_a_probe_that_arrives_lifts(world, what):
+    world.fail(42 * DAY, 41 * DAY, 40 * DAY)
+    world.run(-39 * DAY)
+    world.run(-10 * DAY)
+    world.write(HOUR) if what == "inbound" else world.reach(HOUR, what)
+    world.run()
+    assert world.rows() == []
+
+
+def test_the_wait_doubles_though_its_first_failures_are_no_longer_stored(world, engine, now):
+    world.fail(202 * DAY, 201 * DAY, 200 * DAY)
+    world.run(-199 * DAY)
+    world.run(-169 * DAY)
+    world.fail(168 * DAY)
+    world.run(-168 * DAY)
+    assert [row.times for row in world.rows()] == [2]
+    world.run(-100 * DAY)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM failures"))
+    world.fail(DAY)
+    world.run()
+    [row] = world.rows()
+    assert (row.times, row.until) == (3, now - DAY + 120 * DAY)
+
+
+def test_the_wait_is_the_same_when_everything_becomes_known_at_once(world, now):
+    world.fail(42 * DAY, 41 * DAY, 40 * DAY, HOUR)
+    world.run()
+    [row] = world.rows()
     assert (row.times, row.until) == (2, now - HOUR + 60 * DAY)
-    assert [c.action for c in world.changes()] == ["suppress", "expire", "suppress"]
 
 
 def test_a_success_after_it_ran_out_starts_all_over(world, now):
@@ -735,6 +737,56 @@ def test_start_under_a_user_id_undoes_stop_by_phone(world):
     world.store(body(messages=[item]))
     world.run()
     assert world.all() == []
+
+
+NEW = "491715550117"
+
+
+def change_number(world, age, old=CONTACT, new=NEW, message_id="wamid.moved"):
+    moved = {"body": "changed", "wa_id": new, "type": "user_changed_number"}
+    item = message(message_id, world.now - age, sender=old) | {"type": "system", "system": moved}
+    del item["text"]
+    world.store(body(messages=[item]))
+
+
+def test_suppressions_go_with_who_changes_their_number(world, engine, now):
+    world.write(5 * DAY, "stop")
+    world.fail(3 * DAY, 2 * DAY, DAY)
+    with engine.begin() as connection:
+        suppressions.put(connection, CONTACT, actor="ops", note="lawyer", now=now)
+    world.run()
+    assert {row.reason for row in world.rows()} == {"opted_out", "unreachable", "manual"}
+    change_number(world, HOUR)
+    world.run()
+    assert world.rows() == []
+    assert {row.reason: row.note for row in world.rows(NEW)} == {
+        "opted_out": "moved along with the person",
+        "unreachable": "moved along with the person",
+        "manual": "lawyer",
+    }
+    world.run(MINUTE)
+    assert len(world.rows(NEW)) == 3
+    item = message("wamid.start", now, sender=NEW, text="start")
+    world.store(body(messages=[item]))
+    world.run(MINUTE)
+    assert [row.reason for row in world.rows(NEW)] == ["manual"]
+
+
+def test_a_stop_told_before_the_number_changed_counts_when_it_becomes_known_later(world):
+    change_number(world, HOUR)
+    world.run()
+    world.write(2 * HOUR, "stop")
+    world.run()
+    assert [row.contact for row in world.all()] == [NEW]
+
+
+def test_who_comes_back_to_the_old_number_takes_the_suppressions_back(world):
+    world.write(5 * HOUR, "stop")
+    change_number(world, 2 * HOUR)
+    world.run()
+    change_number(world, HOUR, old=NEW, new=CONTACT, message_id="wamid.back")
+    world.run()
+    assert [row.contact for row in world.all()] == [CONTACT]
 
 
 # Order and company

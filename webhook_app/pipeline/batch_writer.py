@@ -1,42 +1,64 @@
 """Stores parsed deliveries, many in one transaction, over one connection of its own. Knows nothing of who waits.
 
-A delivery the database refuses is found by halving the batch and is quarantined whole, alone. What the database
-cannot take now is raised, and nothing of it is stored.
+An item the database refuses is found by halving the batch, then the delivery; it is quarantined with its whole body,
+everything else is stored. What the database cannot take now is raised, and nothing of it is stored.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
 import structlog
+from msgspec.structs import replace
 from psycopg import errors
 
+from webhook_app.pipeline import placing
+from webhook_app.store import erasures, health_signals, rebooking, steps
 from webhook_app.store import events as event_store
 from webhook_app.store import inbound as inbound_store
+from webhook_app.store import sends as sends_store
 from webhook_app.store.events import Batch, Series
 from webhook_app.whatsapp.error_codes import explain
-from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent
-from webhook_app.whatsapp.payload import parse, whole
+from webhook_app.whatsapp.events import NO_CODE, Parsed, Preference, StatusEvent
+from webhook_app.whatsapp.payload import receive, whole
 
 log = structlog.get_logger()
 
 _FUTURE_S = 300  # a timestamp further ahead than this is Meta's or somebody's clock gone wrong
 _LINKS_REMEMBERED = 200_000
+_LINKS_REMEMBERED_FOR = timedelta(minutes=10)
 _SERIES_REMEMBERED = 100_000
 
-_REFUSED = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, UnicodeError, ValueError)
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, UnicodeError, ValueError)
 _TRY_AGAIN = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 
 
 class Delivery:
-    """A verified body and what was found in it."""
+    """What is kept of a verified body, and what was found in it."""
 
     __slots__ = ("body", "parsed")
 
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-        self.parsed = parse(body)
+    def __init__(self, body: bytes, parsed: Parsed | None = None) -> None:
+        self.body, self.parsed = receive(body) if parsed is None else (body, parsed)
+
+    def halves(self) -> "list[Delivery]":
+        """The delivery as two, each with a part of its items; nothing when there is only one item.
+
+        Each brings the body to the archive: twice there is better than an item without one, and read again it is
+        a duplicate.
+        """
+        items = [(kind, item) for kind in _KINDS for item in getattr(self.parsed, kind)]
+        first, second = Parsed(), replace(self.parsed, **{kind: [] for kind in _KINDS})
+        if not items or (len(items) == 1 and not second.ignored):
+            return []
+        middle = (len(items) + 1) // 2
+        for place, (kind, item) in enumerate(items):
+            getattr(first if place < middle else second, kind).append(item)
+        return [Delivery(self.body, first), Delivery(self.body, second)]
+
+
+_KINDS = ("statuses", "inbound", "preferences", "number_changes", "signals", "unreadable")
 
 
 class BatchWriter:
@@ -47,7 +69,11 @@ class BatchWriter:
         self._slot = slot
         self._connection: psycopg.Connection[Any] | None = None
         self._series: dict[Series, int] = {}
+        self._series_of: date | None = None
         self._links: set[tuple[str, str]] = set()
+        self._links_until = datetime.min.replace(tzinfo=UTC)
+        self._numbers: set[health_signals.Number] = set()
+        self._sends_are_used = False
 
     def store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
         """Commit all of them. Raises psycopg.Error when the database is away or cannot take them now."""
@@ -64,60 +90,113 @@ class BatchWriter:
                     raise
         return None
 
+    def store_again(
+        self,
+        found: Sequence[Parsed],
+        received_at: datetime,
+        settle: Callable[[psycopg.Connection[Any], int], None],
+    ) -> None:
+        """Store what was received at `received_at` and is read anew: nothing is archived, nothing received.
+
+        `settle` is told how many items were new, and moves them in the books, in the same transaction.
+        """
+        connection = self.connection()
+        erasures.hear(connection, self._links.clear)
+        batch = Batch([], [], [], [], 0)
+        told = self._told(connection, found)
+        self._fill(connection, batch, found, told, received_at)
+        place: dict[str, Any] = {"received_at": received_at, "slot": rebooking.SLOT}
+        with connection.transaction():
+            held = rebooking.hold(connection, received_at)
+            new = event_store.insert_batch(connection, batch, **place)
+            _insert_others(connection, found, int(received_at.timestamp()), place)
+            steps.ask_recount(connection, [row[:2] for row in batch.statuses])
+            settle(connection, new + rebooking.take_back(connection, received_at, held))
+        self._place_failed(batch, told, received_at)
+
     def store_rejections(self, counts: dict[str, int], now: datetime) -> None:
         for kind, count in counts.items():
-            inbound_store.add_rejections(self._connected(), kind, count, now)
+            inbound_store.add_rejections(self.connection(), kind, count, now)
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    @property
+    def opened(self) -> psycopg.Connection[Any] | None:
+        """The writer's connection if there is one, without making it."""
+        return self._connection
+
+    def connection(self) -> psycopg.Connection[Any]:
+        """The writer's own connection, made anew after a fault."""
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
+            erasures.listen(self._connection, self._links.clear)
         return self._connection
 
     def _store_or_halve(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
         try:
             self._store(deliveries, received_at)
-        except _REFUSED as fault:
-            if len(deliveries) == 1:
-                self._quarantine_whole(deliveries[0], fault, received_at)
+        except REFUSED as fault:
+            parts = deliveries if len(deliveries) > 1 else deliveries[0].halves()
+            if not parts:
+                self._quarantine(deliveries[0], fault, received_at)
                 return
-            middle = len(deliveries) // 2
-            self._store_or_halve(deliveries[:middle], received_at)
-            self._store_or_halve(deliveries[middle:], received_at)
+            middle = len(parts) // 2
+            self._store_or_halve(parts[:middle], received_at)
+            self._store_or_halve(parts[middle:], received_at)
 
     def _store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
-        connection = self._connected()
+        connection = self.connection()
+        erasures.hear(connection, self._links.clear)
         found = [delivery.parsed for delivery in deliveries]
         batch = Batch([], [], [], [delivery.body for delivery in deliveries], 0)
-        self._fill(connection, batch, found, received_at)
+        told = self._told(connection, found)
+        self._fill(connection, batch, found, told, received_at)
         place: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
-        if any(p.inbound or p.preferences or p.signals or p.unreadable for p in found):
+        if any(p.inbound or p.preferences or p.number_changes or p.signals or p.unreadable for p in found):
             with connection.transaction():
                 event_store.insert_batch(connection, batch, **place)
                 _insert_others(connection, found, int(received_at.timestamp()), place)
         else:
             event_store.insert_batch(connection, batch, **place)
-        self._remember(batch.links)
+        self._remember(batch.links, received_at)
+        self._place_failed(batch, told, received_at)
+
+    def _place_failed(self, batch: Batch, told: placing.Known, received_at: datetime) -> None:
+        """Messages of which a failed call was reported too: seldom, and committed by itself."""
+        if failed := {message_id for (message_id, _), each in told.items() if each.failed}:
+            heard = [row for row in batch.failures if row[0] in failed]
+            placing.place(self.connection(), failed, now=received_at, slot=self._slot, heard=heard)
+
+    def _told(self, connection: psycopg.Connection[Any], found: Sequence[Parsed]) -> placing.Known:
+        """What senders told of these messages; asked for only where senders tell of anything."""
+        self._sends_are_used = self._sends_are_used or sends_store.are_used(connection)
+        message_ids = {event.message_id for parsed in found for event in parsed.statuses}
+        return sends_store.told_of(connection, message_ids) if self._sends_are_used and message_ids else {}
 
     def _fill(
         self,
         connection: psycopg.Connection[Any],
         batch: Batch,
         found: Sequence[Parsed],
+        told: placing.Known,
         received_at: datetime,
     ) -> None:
         """Turn status events into rows, with their time and series."""
         events = [event for parsed in found for event in parsed.statuses]
+        links: set[tuple[str, str]] = set()
+        if told:
+            links = placing.links(events, told)
+            events = [placing.complete_event(event, told) for event in events]
         now_s = int(received_at.timestamp())
         latest = now_s + _FUTURE_S
         if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
             event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
         self._learn_series(connection, events)
-        series, links = self._series, set()
+        self._learn_numbers(connection, found, received_at)
+        series = self._series
         for e in events:
             occurred, raw = e.timestamp, ""
             if occurred is None or occurred > latest:
@@ -136,25 +215,37 @@ class BatchWriter:
                 links.add((e.user_id, e.contact))
             if e.parent_user_id and e.contact:
                 links.add((e.parent_user_id, e.contact))
+        links.update(*(parsed.links for parsed in found if parsed.links))
         batch.links = list(links - self._links)
         batch.ignored = sum(sum(parsed.ignored.values()) for parsed in found if parsed.ignored)
 
     def _learn_series(self, connection: psycopg.Connection[Any], events: list[StatusEvent]) -> None:
-        if len(self._series) > _SERIES_REMEMBERED:
+        today = datetime.now(UTC).date()  # the database's day of seen_on, whatever day is being stored
+        if len(self._series) > _SERIES_REMEMBERED or today != self._series_of:
             self._series.clear()
+            self._series_of = today
         wanted = {(e.phone_number_id, e.waba_id, e.template, e.campaign, e.country) for e in events}
         if new := wanted.difference(self._series):
             self._series |= event_store.series_ids(connection, list(new))
 
-    def _remember(self, links: Sequence[tuple[str, str]]) -> None:
-        if len(self._links) > _LINKS_REMEMBERED:
+    def _learn_numbers(
+        self, connection: psycopg.Connection[Any], found: Sequence[Parsed], received_at: datetime
+    ) -> None:
+        if new := set().union(*(parsed.numbers for parsed in found)) - self._numbers:
+            health_signals.insert_numbers(connection, new, received_at)
+            self._numbers |= new
+
+    def _remember(self, links: Sequence[tuple[str, str]], received_at: datetime) -> None:
+        """Not for long, and not beyond an erasure: a person who comes back is to be linked anew."""
+        if len(self._links) > _LINKS_REMEMBERED or received_at >= self._links_until:
             self._links.clear()
+            self._links_until = received_at + _LINKS_REMEMBERED_FOR
         self._links.update(links)
 
-    def _quarantine_whole(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
-        log.error("a delivery the database refuses was quarantined", fault=type(fault).__name__)
+    def _quarantine(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
+        log.error("an item the database refuses was quarantined", fault=type(fault).__name__)
         item = whole(delivery.body, f"refused by the database: {type(fault).__name__}")
-        connection = self._connected()
+        connection = self.connection()
         place: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         with connection.transaction():
             event_store.insert_batch(connection, Batch([], [], [], [delivery.body], 0), **place)
@@ -164,11 +255,15 @@ class BatchWriter:
 def _failure_row(e: StatusEvent, occurred: int, raw: str, series_id: int) -> event_store.FailureRow:
     strikes = not e.group and explain(e.error_code).contact_effect != "none"
     return (e.message_id, e.phone_number_id, occurred, raw, e.participant, e.error_code, e.contact, series_id,
-            e.error_title, e.error_details, e.errors_json, strikes)  # fmt: skip
+            e.error_title, e.error_details, e.errors_json, event_store.WEBHOOK, -1, "", strikes)  # fmt: skip
 
 
 def _clock_key(e: StatusEvent) -> event_store.ClockKey:
     return e.message_id, e.phone_number_id, e.status, e.raw_timestamp, e.participant, e.error_code
+
+
+def _preference_key(p: Preference) -> event_store.ClockKey:
+    return "", p.phone_number_id, f"preference {p.value} {p.category}", p.raw_timestamp, p.contact, NO_CODE
 
 
 def _insert_others(
@@ -188,8 +283,12 @@ def _insert_others(
             event_store.repair_clocks(connection, keys, place["received_at"].replace(microsecond=0))
         inbound_store.insert_inbound(connection, timed(inbound), **place)
     if preferences := [m for p in found for m in p.preferences]:
+        if keys := [_preference_key(p) for p in preferences if p.timestamp is None or p.timestamp > latest]:
+            event_store.repair_clocks(connection, keys, place["received_at"].replace(microsecond=0))
         inbound_store.insert_preferences(connection, timed(preferences), **place)
+    if changes := [m for p in found for m in p.number_changes]:
+        inbound_store.insert_number_changes(connection, timed(changes), **place)
     if signals := [m for p in found for m in p.signals]:
-        inbound_store.insert_signals(connection, timed(signals), **place)
+        health_signals.insert_signals(connection, timed(signals), **place)
     if unreadable := [m for p in found for m in p.unreadable]:
         inbound_store.insert_unreadable(connection, unreadable, **place)

@@ -13,7 +13,7 @@ from webhook_app.rules.consent import Wish, newest
 from webhook_app.rules.suppression import STOPPED_MARKETING
 from webhook_app.store import strikes as strike_store
 from webhook_app.store import wishes as wish_store
-from webhook_app.store.contacts import links_of_many, main_key
+from webhook_app.store.contacts import main_keys
 from webhook_app.store.suppression_changes import PERSON, SYSTEM, endings
 from webhook_app.store.suppressions import Evidence, Removal, Suppression, of_contacts
 from webhook_app.whatsapp.events import NO_CODE
@@ -31,8 +31,7 @@ def judge(
     asked = {(contact, number) for contact, number in people if contact}
     if not asked:
         return [], []
-    links = links_of_many(connection, {contact for contact, _ in asked})
-    main = {key: main_key(keys) for keys in links.values() for key in keys}
+    main = main_keys(connection, {contact for contact, _ in asked})
     cases = {(main[contact], number) for contact, number in asked}
     standing: dict[Matter, list[Suppression]] = {}
     for row in of_contacts(connection, list(main)):

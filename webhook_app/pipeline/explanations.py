@@ -7,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from webhook_app.rules.alerting import Rule
-from webhook_app.rules.incidents import Incident
+from webhook_app.rules.incidents import Incident, bounded
 from webhook_app.store import counts, incidents
 from webhook_app.store.strikes import Strike
 
@@ -31,6 +31,7 @@ class Explanations:
     def __init__(self, rules: Sequence[Rule], now: datetime) -> None:
         self.now = now
         self.alerts: list[Incident] = []
+        self._worn_out: list[Incident] = []
         self._rules = [rule for rule in rules if rule.kind == "rate"]
         self._live_from = {rule.name: counts.window(now, rule.window_minutes)[0] for rule in self._rules}
         self._present: list[Incident] | None = None
@@ -38,7 +39,8 @@ class Explanations:
 
     def refresh(self, connection: Connection) -> None:
         """Read the alerts again: they come and go between the transactions of a run."""
-        self.alerts = incidents.of_alerts(connection, self._rules, self.now - LOOKBACK)
+        found = incidents.of_alerts(connection, self._rules, self.now - LOOKBACK)
+        self.alerts, self._worn_out = bounded(found, self.now)
 
     def alert_for(self, strike: Strike) -> Incident | None:
         """The alert that explains it; one that is over before one that is not."""
@@ -46,6 +48,8 @@ class Explanations:
 
     def present_for(self, connection: Connection, strike: Strike) -> Incident | None:
         """A failure rate that is high right now and covers it, if it is recent."""
+        if self._is_normal(strike):
+            return None
         if strike.occurred_at < min(self._live_from.values(), default=self.now):
             return None
         if self._present is None:
@@ -54,6 +58,8 @@ class Explanations:
 
     def past_for(self, connection: Connection, strike: Strike) -> Incident | None:
         """A window of its own time that would have begun an alert, had we known then: it arrived late."""
+        if self._is_normal(strike):
+            return None
         late = [rule for rule in self._rules if strike.occurred_at < self._live_from[rule.name]]
         return _best(
             incident
@@ -74,6 +80,10 @@ class Explanations:
             else:
                 done.count.append(strike)
         return done
+
+    def _is_normal(self, strike: Strike) -> bool:
+        """Whether an alert has lasted so long that its failure rate says nothing any more."""
+        return any(incident.explains(strike) for incident in self._worn_out)
 
     def _around(self, connection: Connection, rule: Rule, moment: datetime) -> list[Incident]:
         start = incidents.window_of(rule, moment)

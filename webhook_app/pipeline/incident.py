@@ -4,25 +4,25 @@ Reads through store only; whether anything is to be told is decided elsewhere.
 """
 
 from datetime import datetime
-from itertools import combinations
 
 from msgspec import Struct, convert
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from webhook_app.channels.notification import CodeFacts, Figures, Notification, Reason, Slice
-from webhook_app.pipeline.rule_cases import counted_by
+from webhook_app.channels.spelling import describe_group
+from webhook_app.pipeline.rule_cases import COUNTING, Case, counted_by
+from webhook_app.pipeline.slices import SLICED, leading_slice
 from webhook_app.rules.alerting import Rule
 from webhook_app.rules.failure_rate import measure
+from webhook_app.store import alerts, counts
 from webhook_app.store.affected import affected, sample_messages
 from webhook_app.store.alerts import Alert
 from webhook_app.store.counts import Filters
-from webhook_app.store.window_counts import Counted, WindowCounts
-from webhook_app.whatsapp.error_codes import explain, retry_advice
+from webhook_app.whatsapp.error_codes import explain
+from webhook_app.whatsapp.retry import retry_advice
 
 _CODES_TOLD = 4
-_SLICED = ("phone_number_id", "template", "country")
-_MOST = 0.5  # a slice with fewer of the failures does not say where they come from
 
 
 class CodeCount(Struct, frozen=True):
@@ -42,28 +42,42 @@ class Explanation(Struct, frozen=True, kw_only=True):
     samples: tuple[str, ...] = ()
     peak_rate: float = 0.0
     reason: str = ""
+    finding: str = ""
+    details: tuple[tuple[str, str], ...] = ()
+    advice: str = ""
+    last_time: str = ""
+    """The alert of the same rule and group before this one, in words."""
+    others: int = 0
+    """Alerts on the same cause that this one speaks for."""
+    other_groups: tuple[dict[str, str | int], ...] = ()
 
 
-def examine(
-    connection: Connection,
-    rule: Rule,
-    group: dict[str, str | int],
-    counts: WindowCounts,
-    span: tuple[datetime, datetime],
-) -> Explanation:
-    """What the failures of this group in the window from span[0] to span[1] have in common."""
-    own = counts.within(group)
-    counted = counted_by(rule)
-    by_code = own.failures_by(lambda mark: (mark.code,), counted).most_common()
-    codes = tuple(CodeCount(int(code), failures) for (code,), failures in by_code)
-    numbers = [count.code for count in codes]
-    within = convert({name: value for name, value in group.items() if name != "code"}, Filters)
+def codes_of(case: Case) -> tuple[CodeCount, ...]:
+    """The codes under which messages of the group failed in the window, most failures first."""
+    if case.window is None or not case.counts.failures:
+        return ()
+    own = case.window.within(case.group)
+    by_code = own.failures_by(lambda mark: (mark.code,), counted_by(case.rule)).most_common()
+    return tuple(CodeCount(int(code), failures) for (code,), failures in by_code)
+
+
+def examine(connection: Connection, case: Case, alert: Alert, now: datetime) -> Explanation:
+    """What the failures of the group in its window have in common, and when it was so before."""
+    before = alerts.last_similar(connection, alert)
+    last_time = _last_time(before) if before else ""
+    codes = codes_of(case)
+    if case.window is None or not codes:
+        return Explanation(since=alert.covers_from, last_time=last_time)
+    own, counted = case.window.within(case.group), counted_by(case.rule)
+    span = counts.window(now, case.rule.window_minutes)
+    numbers = [each.code for each in codes]
+    within = convert({name: value for name, value in case.group.items() if name != "code"}, Filters)
     hit = affected(connection, *span, numbers, within)
-    leading = _leading_slice(own, counted, group)
+    leading = leading_slice(own, counted, case.group)
     narrow = (
         {}
         if leading is None
-        else {name: held for name in _SLICED if (held := getattr(leading, name)) is not None}
+        else {name: held for name in SLICED if (held := getattr(leading, name)) is not None}
     )
     samples = sample_messages(connection, *span, numbers, replace(within, **narrow))
     return Explanation(
@@ -72,7 +86,14 @@ def examine(
         codes=codes,
         slice=leading,
         samples=tuple(samples),
+        last_time=last_time,
     )
+
+
+def _last_time(before: Alert) -> str:
+    ended, began = before.resolved_at or before.evaluated_at, before.fired_at or before.started_at
+    minutes = max(int((ended - began).total_seconds()) // 60, 1)
+    return f"{began:%Y-%m-%d %H:%M} UTC, for {minutes} min (alert {before.id})"
 
 
 def recall(alert: Alert) -> Explanation:
@@ -81,10 +102,19 @@ def recall(alert: Alert) -> Explanation:
 
 
 def renew(kept: Explanation, found: Explanation) -> Explanation:
-    """The latest findings, with what only the whole incident knows. An empty window tells nothing new."""
+    """What was kept with the latest findings. An empty window tells nothing new but what was before."""
     if not found.codes:
-        return kept
-    return replace(found, since=kept.since, peak_rate=kept.peak_rate)
+        return replace(kept, last_time=found.last_time)
+    known = min(kept.since, found.since) if kept.samples else found.since
+    return replace(
+        kept,
+        since=known,
+        contacts=found.contacts,
+        codes=found.codes,
+        slice=found.slice,
+        samples=found.samples,
+        last_time=found.last_time,
+    )
 
 
 def notification(
@@ -92,15 +122,20 @@ def notification(
 ) -> Notification:
     """Everything a channel needs to tell people about this alert."""
     figures = Figures(**{name: getattr(alert, name) for name in Figures.__struct_fields__})
+    counting = alert.kind in COUNTING
     return Notification(
         alert_id=alert.id,
         reason=reason,
         at=now,
         rule=alert.rule,
+        kind=alert.kind,
         severity=alert.severity,
         group=alert.group,
         codes=tuple(_facts(count) for count in explanation.codes[:_CODES_TOLD]),
-        figures=figures,
+        figures=figures if counting else None,
+        finding=explanation.finding,
+        details=_details(explanation),
+        advice=explanation.advice,
         peak_rate=explanation.peak_rate,
         contacts=explanation.contacts,
         since=explanation.since,
@@ -110,26 +145,21 @@ def notification(
         why=explanation.reason,
         runbook=rule.runbook if rule else "",
         link=f"{public_url.rstrip('/')}/alerts/{alert.id}" if public_url else "",
+        acknowledged_by=alert.acknowledged_by,
+        acknowledged_at=alert.acknowledged_at,
+        snoozed_until=alert.snoozed_until,
     )
 
 
-def _leading_slice(own: WindowCounts, counted: Counted, group: dict[str, str | int]) -> Slice | None:
-    """The narrowest part that most of the failures belong to; None when they are spread, or the group says it all."""
-    total = own.failures(counted)
-    free = [name for name in _SLICED if name not in group]
-    for size in range(len(free), 0, -1):
-        tops = [_top(own, counted, names) for names in combinations(free, size)]
-        found, failures = max(tops, key=lambda top: top[1])
-        if total and failures / total >= _MOST:
-            return convert({**found, "failures": failures, "share": failures / total}, Slice)
-    return None
-
-
-def _top(own: WindowCounts, counted: Counted, names: tuple[str, ...]) -> tuple[dict[str, str], int]:
-    """The values of these dimensions with the most failures, and how many."""
-    found = own.failures_by(lambda mark: tuple(getattr(mark.series, name) for name in names), counted)
-    values, failures = max(found.items(), key=lambda item: (item[1], item[0]), default=((), 0))
-    return dict(zip(names, map(str, values), strict=False)), failures
+def _details(explanation: Explanation) -> tuple[tuple[str, str], ...]:
+    details = list(explanation.details)
+    if explanation.others:
+        groups = "; ".join(filter(None, map(describe_group, explanation.other_groups)))
+        more = explanation.others - len(explanation.other_groups)
+        details.append(("Same cause", f"{groups}{f'; {more} more' if more > 0 else ''}"))
+    if explanation.last_time:
+        details.append(("Last time", explanation.last_time))
+    return tuple(details)
 
 
 def _facts(count: CodeCount) -> CodeFacts:
@@ -146,9 +176,11 @@ def _facts(count: CodeCount) -> CodeFacts:
     )
 
 
-def figures_of(alert: Alert, attempts: int, failures: int) -> Alert:
-    """The alert with the figures of this evaluation."""
-    rate = measure(attempts, failures)
+def figures_of(alert: Alert, case: Case) -> Alert:
+    """The alert with the figures of this look."""
+    rate = measure(case.counts.attempts, case.counts.failures)
+    if not case.counts.attempts and case.rule.kind not in COUNTING:
+        return alert
     return replace(
         alert, attempts=rate.attempts, failures=rate.failures, rate=rate.rate, low=rate.low, high=rate.high
     )

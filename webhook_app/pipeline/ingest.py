@@ -15,8 +15,9 @@ from typing import Any
 
 import psycopg
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
+from webhook_app.logs import Sparingly
 from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
 
 log = structlog.get_logger()
@@ -26,14 +27,24 @@ _GATHER_S = (
 )
 _ITEMS_PER_BATCH = 3_000  # measured: smaller batches cost a fifth of the throughput, larger ones gain nothing
 _BYTES_PER_BATCH = 16 * 2**20
+_BYTES_WAITING = 64 * 2**20  # of bodies; parsed they take some six times as much memory
 
-BATCHES = Counter("webhook_app_batches", "Committed ingest transactions")
-ITEMS = Counter("webhook_app_items", "Items in committed deliveries")
+DELIVERIES = Counter("webhook_app_deliveries", "Deliveries stored, repeats included")
+ITEMS = Counter("webhook_app_items", "Items in stored deliveries")
+BATCHES = Counter("webhook_app_batches", "Ingest transactions committed")
+QUEUE = Gauge(
+    "webhook_app_ingest_queue_ratio",
+    "How full the fullest worker's ingest queue was at its last commit or refusal; from 1 on it refuses",
+    multiprocess_mode="livemax",
+)
 COMMIT_SECONDS = Histogram(
     "webhook_app_commit_seconds",
     "Time to store one batch, commit included",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
+
+
+QUEUE_FULL, AWAY, FAILED = "the queue is full", "the database is away", "storing failed"
 
 
 class NotStoredError(Exception):
@@ -70,16 +81,19 @@ class GroupCommit:
         self._clock = clock
         self._max_waiting = max_waiting
         self._waiting = 0
+        self._bytes_waiting = 0
         self._open = [_Batch()]
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._rejected: dict[str, int] = {}
+        self._log_away = Sparingly(log.error, "deliveries not stored")
 
     def submit(self, body: bytes) -> None:
         """Return once the delivery is committed. Raises NotStoredError when it is not."""
-        if self._waiting >= self._max_waiting:
-            raise NotStoredError("the queue is full", retry_after=1)
+        if (full := self.fullness()) >= 1:
+            QUEUE.set(full)
+            raise NotStoredError(QUEUE_FULL, retry_after=1)
         delivery = Delivery(body)
         with self._lock:
             batch = self._batch_with_room(delivery)
@@ -87,12 +101,17 @@ class GroupCommit:
             batch.items += delivery.parsed.received
             batch.bytes += len(body)
             self._waiting += 1
+            self._bytes_waiting += len(body)
             if self._thread is None:
                 self._start()
         self._wake.set()
         batch.done.wait()
         if batch.fault is not None:
             raise batch.fault
+
+    def fullness(self) -> float:
+        """How much of the queue is taken, by number or by bytes: from 1 on deliveries are refused."""
+        return max(self._waiting / self._max_waiting, self._bytes_waiting / _BYTES_WAITING)
 
     def reject(self, kind: str) -> None:
         """Count a delivery refused for its signature; the writer stores the counts now and then."""
@@ -134,23 +153,26 @@ class GroupCommit:
             return batch
 
     def _write(self, batch: _Batch) -> None:
+        QUEUE.set(self.fullness())
         try:
             with COMMIT_SECONDS.time():
                 self._writer.store(batch.deliveries, self._clock())
             BATCHES.inc()
+            DELIVERIES.inc(len(batch.deliveries))
             ITEMS.inc(batch.items)
         except psycopg.Error as fault:
-            log.error(  # noqa: TRY400  a database that is away is news, not a fault of ours to trace
-                "deliveries not stored", deliveries=len(batch.deliveries), fault=type(fault).__name__
-            )
-            batch.fault = NotStoredError("the database is away", retry_after=5)
+            # A database that is away is news, not a fault of ours to trace, and it is news to every batch.
+            self._log_away(type(fault).__name__, deliveries=len(batch.deliveries))
+            batch.fault = NotStoredError(AWAY, retry_after=5)
         except Exception:
             log.exception("deliveries not stored", deliveries=len(batch.deliveries))
-            batch.fault = NotStoredError("storing failed", retry_after=30)
+            batch.fault = NotStoredError(FAILED, retry_after=30)
         finally:
             with self._lock:
                 self._waiting -= len(batch.deliveries)
+                self._bytes_waiting -= batch.bytes
             batch.done.set()
+            QUEUE.set(self.fullness())
 
     def _store_rejections(self) -> None:
         if not self._rejected:

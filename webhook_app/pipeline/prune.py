@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 BATCHES = 400
 _DAYS_BACK = 8
+_BACKTEST_DAYS = 30
+_LATE_DAYS = 8  # Meta repeats itself for seven days: so long rows may go on coming that need their series
 
 
 class Retention(Struct, frozen=True, kw_only=True):
@@ -99,13 +101,37 @@ class _Run:
         told = self._before(min(kept.events_days, kept.failures_days))
         self._delete("notifications", partial(retention.delete_notifications, cutoff=told))
         for table, days in (
+            ("channel_messages", kept.events_days),
             ("alerts", kept.failures_days),
+            ("failure_errors", kept.failures_days),
+            ("silences", kept.failures_days),
+            ("erasures", kept.failures_days),
+            ("audit", kept.failures_days),
+            ("backtest_people", _BACKTEST_DAYS),
+            ("backtests", _BACKTEST_DAYS),
             ("minute_counts", kept.counts_days),
+            ("hourly_counts", kept.failures_days),
+            ("hourly_failures", kept.failures_days),
+            ("summed_hours", kept.failures_days),
+            ("failure_counts", kept.counts_days),
+            ("failed_messages", kept.counts_days),
             ("rejections", kept.counts_days),
+            ("arrivals", kept.counts_days),
+            ("message_steps", kept.events_days),
+            ("step_counts", kept.events_days),
             ("clock_repairs", kept.events_days),
+            ("sends", kept.events_days),
             ("quarantine", kept.events_days),
+            ("quarantine open", kept.failures_days),
+            ("preferences", kept.failures_days),
+            ("suppression_changes", kept.failures_days),
+            ("series", max(kept.events_days, kept.failures_days, kept.counts_days) + _LATE_DAYS),
+            ("health_signals", kept.failures_days),
+            ("health_changes", kept.failures_days),
         ):
-            self._delete(table, partial(retention.delete_old, table=table, cutoff=self._before(days)))
+            old = partial(retention.delete_old, rule=table, cutoff=self._before(days))
+            self._delete(table.partition(" ")[0], old)
+        self._delete("books", partial(retention.fold_books, cutoff=self._before(kept.failures_days)))
 
     def _prune_events(self, cutoff: datetime) -> None:
         """Events go day by day, each day after the messages that ended with it."""

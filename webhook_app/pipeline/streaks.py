@@ -15,7 +15,7 @@ from webhook_app.rules.incidents import BY_RATE, explainable_codes
 from webhook_app.rules.suppression import FailureFact, Suppress, Thresholds, causes, decide
 from webhook_app.store import reached as proofs
 from webhook_app.store import strikes as strike_store
-from webhook_app.store.contacts import links_of_many, main_key
+from webhook_app.store.contacts import main_keys
 from webhook_app.store.reached import Reached
 from webhook_app.store.strikes import Strike
 from webhook_app.store.suppression_changes import SYSTEM, Change, endings
@@ -37,6 +37,14 @@ class Verdict(Struct):
     wanted: list[Suppression] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
     held: list[tuple[Strike, int]] = field(default_factory=list)
+
+
+class Before(Struct, frozen=True):
+    """The wait that older failures led to: the how many-eth in a row, and the failures it rested on."""
+
+    times: int
+    until: datetime | None
+    acted_on: datetime
 
 
 class File(Struct):
@@ -66,6 +74,17 @@ class File(Struct):
         """How a suppression for this cause last ended without the facts saying so."""
         fitting = [change for change in self.endings if (change.reason, change.scope) == cause]
         return max(fitting, key=lambda change: change.seq, default=None)
+
+    def before(self, cause: Cause, oldest_known: datetime) -> Before | None:
+        """What came of failures of which some may be stored no longer; None when all are at hand."""
+        standing = (row for row in self.standing if (row.reason, row.scope) == cause)
+        ended = self.ending(cause)
+        last = next(standing, ended if ended and ended.action == "expire" else None)
+        if last is None or not last.evidence:
+            return None
+        if len(last.evidence) < _EVIDENCE_KEPT and last.evidence[0].occurred_at >= oldest_known:
+            return None
+        return Before(last.times, last.half_open_at or last.until, last.evidence[-1].occurred_at)
 
     def _fact(self, seen: Strike | Evidence) -> FailureFact:
         code = seen.error_code if isinstance(seen, Strike) else seen.code
@@ -106,8 +125,7 @@ def judge(
 def _open_files(
     connection: Connection, people: set[tuple[str, str]], explanations: Explanations
 ) -> dict[Case, File]:
-    links = links_of_many(connection, {contact for contact, _ in people})
-    main = {key: main_key(keys) for keys in links.values() for key in keys}
+    main = main_keys(connection, {contact for contact, _ in people})
     files = {(main[contact], number): File() for contact, number in people}
     keys, since = list(main), explanations.now - LOOKBACK
     for strike in strike_store.of_contacts(connection, keys, explainable_codes(), since):
@@ -138,12 +156,11 @@ def _may_come(file: File, now: datetime, thresholds: Thresholds) -> bool:
 def _add_proof(connection: Connection, files: dict[Case, File]) -> None:
     facts = [fact for file in files.values() for fact in file.facts()]
     moments = [fact.occurred_at for fact in facts]
-    moments += [_last(change) for file in files.values() for change in file.endings]
+    moments += [change.at for file in files.values() for change in file.endings]
     if not moments:
         return
     since = min(moments)
-    links = links_of_many(connection, {contact for contact, _ in files})
-    main = {key: contact for contact, keys in links.items() for key in keys}
+    main = main_keys(connection, {contact for contact, _ in files})
     for proof in proofs.last_reached(connection, list(main), since):
         if file := files.get((main[proof.contact], proof.phone_number_id)):
             file.reached.append(proof)
@@ -183,17 +200,24 @@ def _judge_case(
 def _decide(file: File, cause: Cause, now: datetime, thresholds: Thresholds) -> Suppress | None:
     success = file.latest(proof.at for proof in file.reached)
     wrote = file.latest(proof.wrote_at for proof in file.reached)
-    times, acted_on = 0, None
-    if ended := file.ending(cause):
-        if ended.action == "expire":
-            acted_on = _last(ended)
-            again = (
-                success if cause[1] == "all" else file.latest(proof.marketing_at for proof in file.reached)
-            )
-            times = 0 if again and again > acted_on else ended.times
-        else:
-            acted_on, success = ended.at, file.latest([success, ended.at])
-    found = decide(file.facts(cause), success, times, now, thresholds, last_inbound=wrote, acted_on=acted_on)
+    marketing = file.latest(proof.marketing_at for proof in file.reached)
+    before = file.before(cause, now - LOOKBACK)
+    again = success if cause[1] == "all" else marketing
+    if before and again and again > before.acted_on:
+        before = None
+    lifted_at = ended.at if (ended := file.ending(cause)) and ended.action == "lift" else None
+    success = file.latest([success, lifted_at])
+    found = decide(
+        file.facts(cause),
+        success,
+        before.times if before else 0,
+        now,
+        thresholds,
+        last_inbound=wrote,
+        last_marketing=marketing,
+        acted_on=file.latest([lifted_at, before.acted_on if before else None]),
+        previous_until=before.until if before else None,
+    )
     return found if isinstance(found, Suppress) else None
 
 
@@ -220,7 +244,7 @@ def _row(case: Case, wish: Suppress, standing: list[Suppression], now: datetime)
         scope=wish.scope,
         reason=wish.reason,
         code=wish.code,
-        since=min((old.since for old in standing), default=now),
+        since=min((old.since for old in standing if not old.half_open_at), default=now),
         until=wish.until,
         times=wish.times,
         evidence=evidence,
@@ -244,7 +268,3 @@ def _why_over(row: Suppression, file: File) -> str:
     if success and row.evidence and success >= row.evidence[0].occurred_at:
         return f"reached at {success:%Y-%m-%d %H:%M:%S} UTC"
     return ""
-
-
-def _last(change: Change) -> datetime:
-    return max((e.occurred_at for e in change.evidence), default=change.at)

@@ -1,11 +1,12 @@
 """Who is not to be written to any more, and who is again: failures, successes and wishes in, suppressions out.
 
 One run, each step in short transactions of bounded size:
-1. What has run out expires.
-2. Alerts: failures held for one are settled when it is over, and looked at again when it came to nothing.
-3. New failures: held if something explains them now, else their contacts are judged.
-4. Suppressions that a later alert explains, young ones and those of contacts since reached are judged again.
-5. Preferences, STOP and START.
+1. What has run out expires, or is half-open from now on: the next message is a probe.
+2. Suppressions follow people who changed their number.
+3. Alerts: failures held for one are settled when it is over, and looked at again when it came to nothing.
+4. New failures: held if something explains them now, else their contacts are judged.
+5. Suppressions that a later alert explains, young ones and those of contacts since reached are judged again.
+6. Preferences, STOP and START.
 Only one run works at a time; a second one leaves everything to the first.
 """
 
@@ -14,14 +15,16 @@ from datetime import datetime, timedelta
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, Engine, text
 
-from webhook_app.pipeline import consents, streaks
+from webhook_app.pipeline import consents, moves, streaks
 from webhook_app.pipeline.explanations import Explanations
 from webhook_app.rules.alerting import Rule
+from webhook_app.rules.blocking import ends_with_a_probe
 from webhook_app.rules.incidents import explainable_codes
 from webhook_app.rules.suppression import STOPPED_MARKETING, Thresholds, lifts
-from webhook_app.store import reached, strikes, suppressions, wishes
+from webhook_app.store import erased_wishes, number_changes, reached, strikes, suppressions, wishes
 from webhook_app.store.contacts import links_of_many
 from webhook_app.store.engine import SUPPRESS_LOCK
 from webhook_app.store.reached import Success
@@ -57,6 +60,7 @@ class Summary(Struct):
     extended: int = 0
     lifted: int = 0
     expired: int = 0
+    opened: int = 0
     capped: bool = False
 
 
@@ -85,11 +89,24 @@ def _is_alone(connection: Connection) -> bool:
     return bool(connection.execute(statement, {"key": SUPPRESS_LOCK}).scalar_one())
 
 
+_COUNTED_AS = {
+    "suppress": "suppressed",
+    "extend": "extended",
+    "half_open": "opened",
+    "lift": "lifted",
+    "expire": "expired",
+}
+
+
+_ENDS_ERASED = {"start": "all", "resume": "marketing"}
+
+
 class _Run:
     def __init__(self, rules: Sequence[Rule], thresholds: Thresholds, now: datetime, hourly_cap: int) -> None:
         self.summary = Summary()
         self.steps: list[Work] = [
             self.expire,
+            self.follow,
             self.settle,
             self.review_held,
             self.consider_failures,
@@ -106,8 +123,16 @@ class _Run:
 
     def expire(self, connection: Connection) -> int:
         over = suppressions.ended_by(connection, self._now, _BATCH)
-        self._apply(connection, [], [Removal(row, "expire", SYSTEM) for row in over])
+        opening = [row for row in over if ends_with_a_probe(row.reason, row.scope)]
+        ended = [Removal(row, "expire", SYSTEM) for row in over if row not in opening]
+        opened = [replace(row, until=None, half_open_at=row.until) for row in opening]
+        self._apply(connection, opened, ended)
         return len(over)
+
+    def follow(self, connection: Connection) -> int:
+        left = number_changes.take(connection, _BATCH, self._now)
+        self._apply(connection, *moves.judge(connection, left))
+        return len(left)
 
     def settle(self, connection: Connection) -> int:
         """One alert's worth of held failures per transaction."""
@@ -188,7 +213,18 @@ class _Run:
 
     def _hear(self, connection: Connection, people: list[tuple[str, str]]) -> int:
         self._apply(connection, *consents.judge(connection, people, self._now))
+        self._hear_the_erased(connection, {contact for contact, _ in people})
         return len(people)
+
+    def _hear_the_erased(self, connection: Connection, contacts: set[str]) -> None:
+        """Who was erased and wants messages again has said so since: all they had said before is gone."""
+        if not contacts or not erased_wishes.are_kept(connection):
+            return
+        links = links_of_many(connection, contacts)
+        for said in (*wishes.preferences(connection, [*links]), *wishes.keywords(connection, [*links])):
+            if scope := _ENDS_ERASED.get(said.wish.said):
+                numbers = ("", said.phone_number_id)
+                erased_wishes.forget(connection, links[said.contact], numbers, scope)
 
     def _consider(self, connection: Connection, taken: Iterable[Strike]) -> None:
         found = self._explanations.sort(connection, taken)
@@ -200,7 +236,7 @@ class _Run:
         self.summary.considered += len(found.count)
         people = {(strike.contact, strike.phone_number_id) for strike in found.count}
         for incident in found.found:
-            people |= strikes.excuse_considered(connection, incident)
+            people |= strikes.excuse_considered(connection, incident)[1]
         refused = {
             (strike.contact, strike.phone_number_id)
             for strike in found.count
@@ -227,8 +263,7 @@ class _Run:
         self, connection: Connection, wanted: Sequence[Suppression], removals: Sequence[Removal]
     ) -> None:
         for change in suppressions.apply(connection, wanted, removals, self._now):
-            name = {"suppress": "suppressed", "extend": "extended", "lift": "lifted", "expire": "expired"}
-            attribute = name[change.action]
+            attribute = _COUNTED_AS[change.action]
             setattr(self.summary, attribute, getattr(self.summary, attribute) + 1)
 
     def _is_high(self, connection: Connection, strike: Strike) -> bool:

@@ -1,0 +1,113 @@
+"""A world for suppression: Meta on one side, the table of suppressions on the other, and a clock that stands."""
+
+import itertools
+import json
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from tests.factories import NUMBER, body, document, message, status, value
+from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.suppress import suppress
+from webhook_app.rules.alerting import Rule
+from webhook_app.rules.suppression import Thresholds
+from webhook_app.store import alerts, suppressions
+from webhook_app.store.engine import connect
+
+CONTACT, USER = "12025550117", "US.7041abc"
+UNREACHABLE, EXPERIMENT, WITHHELD, STOPPED, BLOCKED = 131026, 130472, 131049, 131050, 130403
+RULE = Rule(name="failure-rate", threshold=0.02, resolve_below=0.015)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+class World:
+    """Meta on one side, the table of suppressions on the other."""
+
+    def __init__(self, engine, database_url, now):
+        self.engine = engine
+        self.now = now
+        self.rules = (RULE,)
+        self.thresholds = Thresholds()
+        self._writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+        self._ids = itertools.count()
+
+    def close(self):
+        self._writer.close()
+
+    def store(self, *bodies):
+        self._writer.store([Delivery(each) for each in bodies], self.now)
+
+    def fail(self, *ages, code=UNREACHABLE, contact=CONTACT, number=NUMBER, campaign="", **more):
+        self.store(*(self.failure(age, code, contact, number, campaign, **more) for age in ages))
+
+    def failure(
+        self, age, code=UNREACHABLE, contact=CONTACT, number=NUMBER, campaign="", message_id="", **more
+    ):
+        more |= {"biz_opaque_callback_data": json.dumps({"campaign": campaign})} if campaign else {}
+        message_id = message_id or f"wamid.{next(self._ids)}"
+        return body(
+            status(message_id, "failed", self.now - age, recipient=contact, code=code, **more), number=number
+        )
+
+    def reach(self, age, what="delivered", contact=CONTACT, message_id="", number=NUMBER, **more):
+        message_id = message_id or f"wamid.{next(self._ids)}"
+        self.store(body(status(message_id, what, self.now - age, recipient=contact, **more), number=number))
+
+    def write(self, age, text="hi", contact=CONTACT, number=NUMBER):
+        item = message(f"wamid.{next(self._ids)}", self.now - age, sender=contact, text=text)
+        self.store(body(messages=[item], number=number))
+
+    def prefer(self, age, wish, contact=CONTACT, number=NUMBER):
+        self.store(self.preference(age, wish, contact, number))
+
+    def preference(self, age, wish, contact=CONTACT, number=NUMBER):
+        stamp = int((self.now - age).timestamp())
+        said = {"wa_id": contact, "category": "marketing_messages", "value": wish, "timestamp": stamp}
+        held = value(number=number, user_preferences=[said])
+        return json.dumps(document(held, field="user_preferences")).encode()
+
+    def alert(self, started, ended=None, state=None, group=None, rule=RULE.name):
+        """An alert row as the evaluation writes it; returns its id."""
+        row = alerts.Alert(
+            rule=rule,
+            kind="rate",
+            severity="warning",
+            state=state or ("firing" if ended is None else "resolved"),
+            group=group or {"code": UNREACHABLE, "phone_number_id": NUMBER},
+            codes=[UNREACHABLE],
+            covers_from=self.now - started,
+            started_at=self.now - started,
+            fired_at=self.now - started if state != "pending" else None,
+            resolved_at=None if ended is None else self.now - ended,
+            evaluated_at=self.now,
+        )
+        with self.engine.begin() as connection:
+            return alerts.insert_new(connection, row)
+
+    def resolve(self, alert_id, age=timedelta(0)):
+        with self.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE alerts SET state = 'resolved', resolved_at = :now WHERE id = :id"),
+                {"now": self.now - age, "id": alert_id},
+            )
+
+    def run(self, after=timedelta(0), **more):
+        return suppress(self.engine, self.rules, self.thresholds, self.now + after, **more)
+
+    def rows(self, *contacts):
+        with self.engine.connect() as connection:
+            return suppressions.of_contacts(connection, contacts or (CONTACT,))
+
+    def all(self):
+        with self.engine.connect() as connection:
+            return suppressions.list_page(connection, 10_000)
+
+    def changes(self):
+        with self.engine.connect() as connection:
+            return suppressions.changes_since(connection, 0, 10_000)
+
+    def count(self, where, **values):
+        with self.engine.connect() as connection:
+            return connection.execute(
+                text(f"SELECT count(*) FROM failures WHERE {where}"), values
+            ).scalar_one()
