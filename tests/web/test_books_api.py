@@ -1,15 +1,18 @@
-"""The books balance, by day and in total, and what was not understood can be seen."""
+"""The books balance, by day and in total."""
 
 import json
-from base64 import b64decode
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tests.factories import body, document, status, value
+from tests.traffic import Traffic
+from webhook_app.pipeline.reconcile import reconcile
 
 
 def test_before_the_first_delivery_the_books_are_empty_and_balance(api):
     empty = {"received": 0, "applied": 0, "duplicate": 0, "ignored": 0, "quarantined": 0, "balanced": True}
-    assert api.get("/v1/books", role="viewer").json == empty | {"days": []}
+    nothing = dict.fromkeys(("events", "reached", "unsent", "accepted", "silent"), 0)
+    nothing |= dict.fromkeys(("lag_p50_seconds", "lag_p95_seconds", "lag_p99_seconds"))
+    assert api.get("/v1/books", role="viewer").json == empty | {"days": [], "arrivals": nothing}
 
 
 def test_every_item_is_in_exactly_one_column(api, deliver, now):
@@ -23,8 +26,8 @@ def test_every_item_is_in_exactly_one_column(api, deliver, now):
     assert answer["balanced"] is True
     (day,) = answer["days"]
     assert day["day"] in (now.date().isoformat(), datetime.now(UTC).date().isoformat())
-    assert {name: day[name] for name in answer if name != "days"} == {
-        n: v for n, v in answer.items() if n != "days"
+    assert {name: day[name] for name in answer if name not in ("days", "arrivals")} == {
+        n: v for n, v in answer.items() if n not in ("days", "arrivals")
     }
 
 
@@ -50,25 +53,32 @@ def test_as_many_days_are_listed_as_asked_for_the_newest_first(api, engine):
     assert len(api.get("/v1/books").json["days"]) == 30
 
 
-def test_quarantined_items_are_listed_whole_newest_first_and_by_page(api, deliver, engine, now):
-    for n in range(5):
-        deliver(f"not json {n}".encode())
-    deliver(body({"status": "sent"}))
-    seen, cursor = [], ""
-    while True:
-        page = api.get(f"/v1/quarantine?limit=2{cursor}", role="viewer").json
-        seen += page["items"]
-        if page["next_cursor"] is None:
-            break
-        cursor = f"&cursor={page['next_cursor']}"
-    assert json.loads(seen[0]["item"]) == {"status": "sent"}
-    bodies = [b64decode(item["body"]).decode() for item in seen[1:]]
-    assert bodies == [f"not json {n}" for n in (4, 3, 2, 1, 0)]
-    assert [item["id"] for item in seen] == sorted((item["id"] for item in seen), reverse=True)
-    assert all(item["reason"] for item in seen)
+def test_late_unsent_and_silent_messages_are_told_here_and_to_monitoring(
+    api, client, engine, now, database_url
+):
+    at = (now - timedelta(minutes=50)).replace(second=10)
+    traffic = Traffic(database_url)
+    traffic.store(status("wamid.A", "delivered", at - timedelta(seconds=100)), at=at)
+    traffic.close()
     with engine.begin() as connection:
         connection.exec_driver_sql(
-            "UPDATE quarantine SET replayed_at = %s WHERE id = %s", (now, seen[0]["id"])
+            "INSERT INTO sends (message_id, phone_number_id, failed, sent_at, registered_at, look_at)"
+            " VALUES ('wamid.S', '1', false, %s, %s, %s), ('wamid.A', '1', false, %s, %s, NULL)",
+            (at, at, at, at, at),
         )
-    open_ones = api.get("/v1/quarantine?open=true").json["items"]
-    assert [item["id"] for item in open_ones] == [item["id"] for item in seen[1:]]
+    reconcile(engine, now)
+    told = api.get("/v1/books").json["arrivals"]
+    assert told == {
+        "events": 1,
+        "lag_p50_seconds": 120,
+        "lag_p95_seconds": 120,
+        "lag_p99_seconds": 120,
+        "reached": 1,
+        "unsent": 1,
+        "accepted": 2,
+        "silent": 1,
+    }
+    metrics = client.get("/metrics").text
+    assert 'webhook_app_arrival_lag_seconds{quantile="0.95"} 120.0' in metrics
+    assert 'webhook_app_reached_messages{what="unsent"} 1.0' in metrics
+    assert 'webhook_app_silent_sends{phone_number_id="1"} 1.0' in metrics

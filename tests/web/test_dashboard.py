@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import insert
 
 from tests.factories import NUMBER, body, document, status
-from tests.web.conftest import ADMIN_KEY, SECRET
+from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
 from webhook_app.pipeline.evaluate import evaluate
 from webhook_app.rules.rules_file import parse_rules
-from webhook_app.store import alerts, api_keys, scheduler_state, schema, suppressions
+from webhook_app.store import alerts, api_keys, scheduler_state, schema
 from webhook_app.store.overview import last_received_at
 
 RULES = """
@@ -25,28 +25,19 @@ for_evaluations = 1
 channels = ["log"]
 """
 HOSTILE = '<script>alert("template")</script>'
-PAGES = ("/", "/alerts", "/suppressions", "/?hours=24")
-
-
-def token_of(response):
-    return re.search(r'name="token" value="([0-9a-f]+)"', response.text)[1]
-
-
-def sign_in(client, key, **form):
-    page = client.get("/login")
-    return client.post("/login", data={"token": token_of(page), "key": key} | form)
-
-
-@pytest.fixture
-def admin(client):
-    assert sign_in(client, ADMIN_KEY).status_code == 303
-    return client
-
-
-@pytest.fixture
-def viewer(client, keys):
-    assert sign_in(client, keys["viewer"]).status_code == 303
-    return client
+PAGES = (
+    "/",
+    "/alerts",
+    "/?hours=24",
+    "/failures",
+    "/codes",
+    "/codes/131026",
+    "/contacts",
+    "/suppressions",
+    "/suppressions/review",
+    "/suppressions/import",
+    "/suppressions/changes",
+)
 
 
 @pytest.fixture
@@ -244,7 +235,7 @@ class TestAlerts:
     def test_an_admin_acknowledges_and_snoozes(self, admin, fired, alert, now):
         token = token_of(admin.get(f"/alerts/{fired}"))
         assert admin.post(f"/alerts/{fired}/acknowledge", data={"token": token}).status_code == 303
-        assert admin.post(f"/alerts/{fired}/snooze", data={"token": token}).status_code == 303
+        assert admin.post(f"/alerts/{fired}/snooze", data={"token": token, "for": "1h"}).status_code == 303
         assert alert().acknowledged_by == "ADMIN_API_KEY"
         assert timedelta(minutes=59) < alert().snoozed_until - now < timedelta(minutes=62)
         assert "ADMIN_API_KEY" in admin.get(f"/alerts/{fired}").text
@@ -268,36 +259,6 @@ class TestAlerts:
         response = admin.get(f"/alerts/{number}")
         assert response.status_code == 404
         assert "There is no alert" in response.text
-
-
-class TestSuppressions:
-    @pytest.fixture
-    def suppressed(self, engine, now):
-        with engine.begin() as connection:
-            suppressions.put(connection, "5511987000001", actor="somebody", note=HOSTILE, now=now)
-
-    @pytest.mark.parametrize("typed", ["+55 11 98700-0001", "005511987000001", "55 11 8700-0001"])
-    def test_a_person_is_found_by_any_spelling_of_the_number(self, admin, suppressed, typed):
-        page = admin.get("/suppressions", query_string={"contact": typed}).text
-        assert "+5511987000001" in page
-        assert "<b>suppressed.</b>" in page
-        assert "Stopped by hand" in page
-
-    def test_somebody_unknown_and_something_unreadable_are_told_apart(self, admin, suppressed):
-        assert "nothing stands against" in admin.get("/suppressions?contact=%2B491711234567").text
-        assert "neither a phone number" in admin.get("/suppressions?contact=%3Cb%3E").text
-
-    def test_the_list_narrows_by_reason(self, admin, suppressed):
-        assert "+5511987000001" in admin.get("/suppressions?reason=manual").text
-        assert "+5511987000001" not in admin.get("/suppressions?reason=opted_out").text
-
-    def test_a_cursor_nobody_made_is_refused(self, admin):
-        assert admin.get("/suppressions?cursor=zzz").status_code == 400
-
-    def test_notes_are_escaped(self, admin, suppressed):
-        page = admin.get("/suppressions").text
-        assert HOSTILE not in page
-        assert "&lt;script&gt;" in page
 
 
 class TestSafety:

@@ -1,13 +1,14 @@
 """Whether the process lives, whether webhooks could be stored, and the figures for monitoring."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.factories import body, status
 from webhook_app.store import alerts, notifications, scheduler_state
-from webhook_app.web.health import check_readiness
+from webhook_app.web.health import check_readiness, health_blueprint
 
 NOWHERE = "postgresql://127.0.0.1:1/nothing"
 
@@ -38,14 +39,14 @@ def test_a_migrated_database_with_partitions_is_ready(client):
     response = client.get("/readyz")
     assert response.status_code == 200
     assert response.json["ready"] is True
-    assert set(response.json["checks"]) == {"database", "migrations", "partitions", "ingest"}
+    assert set(response.json["checks"]) == {"database", "migrations", "partitions", "ingest", "queue"}
     assert all(check == {"ok": True, "detail": ""} for check in response.json["checks"].values())
 
 
 def test_without_a_database_nothing_is_ready_and_no_host_is_told(make_app):
     response = make_app(database_url=NOWHERE).test_client().get("/readyz")
     assert response.status_code == 503
-    assert not any(check["ok"] for check in response.json["checks"].values())
+    assert not any(check["ok"] for name, check in response.json["checks"].items() if name != "queue")
     assert "127.0.0.1" not in response.text
 
 
@@ -69,6 +70,18 @@ def test_a_schema_behind_the_code_is_not_ready(client, engine, statement, fault)
 def test_a_schema_ahead_of_the_code_is_ready(client, engine):
     execute(engine, "UPDATE alembic_version SET version_num = '9999'")
     assert client.get("/readyz").status_code == 200
+
+
+def test_a_full_ingest_queue_is_not_ready_and_its_filling_is_told(engine):
+    app = Flask("queue")
+    filling = [0.3]
+    app.register_blueprint(health_blueprint(engine, lambda: datetime.now(UTC), None, lambda: filling[0]))
+    assert app.test_client().get("/readyz").status_code == 200
+    filling[0] = 0.95
+    response = app.test_client().get("/readyz")
+    assert response.status_code == 503
+    assert response.json["ready"] is False
+    assert response.json["checks"]["queue"] == {"ok": False, "detail": "95% full"}
 
 
 def test_tomorrow_without_a_partition_is_not_ready(client, engine, now):
@@ -101,7 +114,11 @@ def test_figures_of_the_database_are_read_at_the_scrape(client, deliver, engine,
         alerts.insert_new(connection, alerts.Alert(state="pending", **(plain | {"rule": "s"})))
         for _ in range(2):
             notifications.add(connection, fired, "slack", "fired", {}, now)
-        scheduler_state.record_start(connection, "evaluate", "host", now - timedelta(seconds=100))
+        began = now - timedelta(seconds=100)
+        scheduler_state.record_start(connection, "evaluate", "host", began, 15)
+        scheduler_state.record_end(connection, "evaluate", "host", now, 2.5, "OSError: gone")
+        scheduler_state.record_start(connection, "evaluate", "other", began, 15)
+        scheduler_state.record_end(connection, "evaluate", "other", now, 0.5, "")
     found = gauges(client.get("/metrics"))
     columns = ("received", "applied", "duplicate", "ignored", "quarantined")
     assert [found["books_items", column] for column in columns] == [3, 1, 1, 0, 1]
@@ -109,7 +126,16 @@ def test_figures_of_the_database_are_read_at_the_scrape(client, deliver, engine,
     assert found["alerts_firing", "warning"] == 1
     assert found["notifications_undelivered", "slack"] == 2
     assert found["quarantine_open",] == 1
-    assert 100 <= found["scheduler_lag_seconds", "evaluate"] < 200
+    assert found["scheduler_last_run_timestamp_seconds", "evaluate"] == began.timestamp()
+    assert found["scheduler_interval_seconds", "evaluate"] == 15
+    assert found["scheduler_failing", "evaluate"] == 0
+    assert found["scheduler_runs_total", "evaluate"] == 2
+    assert found["scheduler_failures_total", "evaluate"] == 1
+    assert found["scheduler_run_seconds_total", "evaluate"] == 3
+    assert 0 < now.timestamp() + 60 - found["last_delivery_timestamp_seconds",] < 120
+    assert found["notifications_oldest_seconds", "slack"] >= 0
+    assert found["database_size_bytes",] > 1_000_000
+    assert found["suppressions", "opted_out"] == 0
 
 
 def test_what_the_process_counted_is_there_too(client, deliver, now):

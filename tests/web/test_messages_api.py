@@ -103,3 +103,28 @@ def test_odd_ids_are_found(api, deliver, now, message_id):
 def test_an_unknown_message_is_404(api):
     response = api.get("/v1/messages/wamid.unknown")
     assert (response.status_code, response.json["error"]["code"]) == (404, "not_found")
+
+
+def test_what_senders_told_of_it_is_part_of_its_life(api, deliver, now):
+    sent_at = (now - timedelta(seconds=2)).isoformat()
+    send = {"contact": "+12025550117", "message_id": "wamid.A", "template": "offer", "sent_at": sent_at}
+    api.post("/v1/sends", json={"sends": [send]})
+    answer = api.get("/v1/messages/wamid.A", role="sender").json
+    assert (answer["contact"], answer["template"], answer["events"]) == ("+12025550117", "offer", [])
+    assert answer["outcome"]["sent_at"] is None
+    deliver(body(status("wamid.A", "sent", now)))
+    answer = api.get("/v1/messages/wamid.A").json
+    assert [(told["result"], told["sent_at"]) for told in answer["sends"]] == [
+        ("accepted", stamp(now - timedelta(seconds=2)))
+    ]
+    assert answer["template"] == "offer"
+
+
+def test_a_refused_call_shows_its_subcode_and_trace(api):
+    error = {"code": 190, "error_subcode": 463, "message": "expired", "fbtrace_id": "AbC"}
+    answer = api.post("/v1/sends", json={"sends": [{"contact": "+12025550117", "error": error}]}).json
+    found = api.get(f"/v1/messages/{answer['results'][0]['message_id']}").json
+    (failure,) = found["failures"]
+    assert (failure["source"], failure["subcode"], failure["fbtrace_id"]) == ("send", 463, "AbC")
+    assert failure["meaning"]["subcode"] == 463
+    assert found["sends"][0]["result"] == "refused"

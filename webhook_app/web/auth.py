@@ -1,6 +1,6 @@
 """Who is calling, from `Authorization: Bearer <key>`, and whether that is enough. No endpoint, no SQL.
 
-sender: checks, the change feed, reads of single things. viewer: every read. admin: everything.
+sender: checks, reports of sends, the change feed, reads of single things. viewer: every read. admin: everything.
 """
 
 import hmac

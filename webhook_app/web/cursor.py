@@ -30,6 +30,11 @@ def decode_texts(cursor: str | None, count: int) -> tuple[str, ...] | None:
     return place
 
 
+def decode_as(cursor: str, kind: Any) -> Any:
+    """The place that `encode` made of a value of this kind. Raises ApiError 400 for anything else."""
+    return _decode(cursor, kind)
+
+
 def _decode(cursor: str | None, kind: Any) -> Any:
     if cursor is None:
         return None

@@ -41,7 +41,8 @@ def _areas(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    content = operation["responses"]["200"]["content"]
+    answer = content.get("application/json", {}).get("schema", {})
     parameters = [
         _row(p["name"], p["schema"], p.get("description", ""), p["required"]) for p in operation["parameters"]
     ]
@@ -55,6 +56,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> dict[str, A
         "parameters": parameters,
         "body": _name(body) if body else None,
         "answer": _name(answer),
+        "streams": [media for media in content if media != "application/json"],
         "errors": sorted(status for status in operation["responses"] if status != "200"),
     }
 

@@ -5,22 +5,30 @@ answer, its docstring the description. No endpoint of its own stands here.
 """
 
 import re
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
-from functools import cached_property
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from functools import cache, cached_property
+from itertools import chain
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from flask import Blueprint, Response, request
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from webhook_app.settings import Settings
+from webhook_app.store import audit
 from webhook_app.store.api_keys import ApiKey
+from webhook_app.web import auditing
 from webhook_app.web.auth import Keyring, Role
 from webhook_app.web.errors import ApiError
 
 MAX_BODY_BYTES = 4 * 2**20  # 10 000 contacts as long as they may be, with room for escapes
+MAX_UPLOAD_BYTES = 512 * 2**20
 _BIGINT = 2**63
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -37,6 +45,18 @@ class Call(Struct, frozen=True):
     """Headers that the view adds to its answer."""
 
 
+Connect = Callable[[], AbstractContextManager[Connection]]
+
+
+class Stream(Struct, frozen=True):
+    """An answer that is not JSON, written while it is sent: `parts` gets a way to open transactions of its own."""
+
+    media_type: str
+    parts: Callable[[Connect], Iterator[bytes]]
+    filename: str = ""
+    """Under which name a browser saves it; empty: it is shown."""
+
+
 class Endpoint(Struct, frozen=True, dict=True):
     """One call of the API. `errors`: the statuses it answers beside those that every call can."""
 
@@ -46,6 +66,18 @@ class Endpoint(Struct, frozen=True, dict=True):
     view: Callable[..., Struct]
     role: Role
     errors: tuple[int, ...] = ()
+    autocommit: bool = False
+    """Each statement by itself: saves a busy call the round trips around a transaction."""
+    conditional: bool = False
+    """The view sets an ETag, and whoever has that answer already gets 304."""
+    without_database: Callable[..., Struct | None] | None = None
+    """Called with settings, now and the view's parameters while the database is away; None: 503 as everywhere."""
+    streams: tuple[str, ...] = ()
+    """The media types it may answer with beside JSON, or instead, when the view gives nothing but a Stream."""
+    uploads: tuple[str, ...] = ()
+    """Media types of a body that is taken whole, however large, and given to a streaming view as the file `upload`."""
+    shapes: tuple[type[Struct], ...] = ()
+    """What body or answer only refer to, because it is read item by item."""
 
     @property
     def name(self) -> str:
@@ -55,6 +87,11 @@ class Endpoint(Struct, frozen=True, dict=True):
     def area(self) -> str:
         """What it is about: the name of the view's module."""
         return self.view.__module__.rpartition(".")[2]
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether it changes what people answer for."""
+        return self.role == "admin" and self.method != "GET"
 
     @cached_property
     def path_parameters(self) -> dict[str, Any]:
@@ -69,9 +106,10 @@ class Endpoint(Struct, frozen=True, dict=True):
         return self._hints.get("body")
 
     @cached_property
-    def answer(self) -> type[Struct]:
-        found: type[Struct] = self._hints["return"]
-        return found
+    def answer(self) -> type[Struct] | None:
+        """What it answers in JSON; None when it only streams."""
+        kinds = get_args(self._hints["return"]) or (self._hints["return"],)
+        return next((kind for kind in kinds if kind is not Stream), None)
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
@@ -92,6 +130,8 @@ class Room(Struct, frozen=True):
     """What the API works with, made once by create_app."""
 
     engine: Engine
+    lookups: Engine
+    """For endpoints of a few statements that are always the same."""
     settings: Settings
     keyring: Keyring
     clock: Callable[[], datetime]
@@ -101,6 +141,7 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, room: Room) -> None:
     """Serve the endpoint: who is it, what do they ask, then the view in one transaction."""
     encode = msgspec.json.Encoder().encode
     decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body else None
+    alone = room.lookups.execution_options(isolation_level="AUTOCOMMIT")
 
     def answer(**path: Any) -> Response:
         now = room.clock()
@@ -113,15 +154,72 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, room: Room) -> None:
         if decoder is not None:
             arguments["body"] = _read_body(decoder)
         headers: dict[str, str] = {}
-        with room.engine.begin() as connection:
-            found = endpoint.view(Call(connection, now, key, room.settings, headers), **arguments)
-        response = Response(encode(found), content_type="application/json")
+        if endpoint.uploads:
+            return _with_upload(lambda upload: respond(now, key, headers, {**arguments, "upload": upload}))
+        return respond(now, key, headers, arguments)
+
+    def respond(now: datetime, key: ApiKey, headers: dict[str, str], arguments: dict[str, Any]) -> Response:
+        call = alone.connect if endpoint.autocommit else room.engine.begin
+        try:
+            with _audited(endpoint, room, key, now), call() as connection:
+                found = endpoint.view(Call(connection, now, key, room.settings, headers), **arguments)
+        except OperationalError:
+            stand_in = endpoint.without_database and endpoint.without_database(
+                room.settings, now, **arguments
+            )
+            if stand_in is None:
+                raise
+            found = stand_in
+        tag = headers.get("ETag", "").strip('"')
+        if endpoint.conditional and tag and request.if_none_match.contains_weak(tag):
+            response = Response(status=304)
+        else:
+            response = (
+                streamed(found, room.engine.begin)
+                if isinstance(found, Stream)
+                else Response(encode(found), content_type="application/json")
+            )
         response.headers.update(headers)
         return response
 
     blueprint.add_url_rule(
         endpoint.rule, endpoint.name, answer, methods=[endpoint.method], merge_slashes=False
     )
+
+
+@contextmanager
+def _audited(endpoint: Endpoint, room: Room, key: ApiKey, now: datetime) -> Iterator[None]:
+    """A change is written down before it is made, and completed after, in transactions of their own."""
+    if not endpoint.is_audited:
+        yield
+        return
+    with room.engine.begin() as connection:
+        entry = auditing.write(connection, key, "api", endpoint.name, request.view_args or {}, now)
+    yield
+    with room.engine.begin() as connection:
+        audit.finish(connection, entry, auditing.DONE)
+
+
+def _with_upload(respond: Callable[[IO[bytes]], Response]) -> Response:
+    """The body as a file, taken whole before anything is answered: many clients do not read before they have sent."""
+    with ExitStack() as files:
+        upload = files.enter_context(SpooledTemporaryFile(max_size=MAX_BODY_BYTES))
+        request.max_content_length = MAX_UPLOAD_BYTES
+        shutil.copyfileobj(request.stream, upload)
+        upload.seek(0)
+        response = respond(upload)
+        response.call_on_close(files.pop_all().close)
+        return response
+
+
+def streamed(stream: Stream, connect: Connect) -> Response:
+    """The answer made of it. Its first part is made before anything is sent: what fails at once is an error."""
+    parts = stream.parts(connect)
+    first = next(parts, b"")
+    response = Response(chain([first], parts), content_type=f"{stream.media_type}; charset=utf-8")
+    if stream.filename:
+        response.headers["Content-Disposition"] = f'attachment; filename="{stream.filename}"'
+    return response
 
 
 def _path_values(path: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,13 +231,19 @@ def _path_values(path: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_query(kind: type[Struct]) -> Struct:
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    fields = _fields_of(kind)
     _refuse_unknown(tuple(fields))
     values = {name: _query_value(name, fields[name]) for name in request.args}
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as fault:
         raise ApiError(400, "bad_parameter", _place(fault)) from None
+
+
+@cache
+def _fields_of(kind: type[Struct]) -> dict[str, Any]:
+    """Their types by name, looked up once."""
+    return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
 
 
 def _refuse_unknown(known: tuple[str, ...]) -> None:

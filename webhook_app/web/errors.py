@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 import structlog
 from flask import Flask, Response, jsonify
 from sqlalchemy.exc import OperationalError
@@ -42,8 +43,10 @@ def install(app: Flask) -> None:
         return response
 
     @app.errorhandler(OperationalError)
-    def _database(error: OperationalError) -> Response:
-        log.error("the database is away", fault=type(error.orig).__name__)
+    @app.errorhandler(psycopg.OperationalError)  # of statements that go to the driver itself
+    def _database(error: OperationalError | psycopg.OperationalError) -> Response:
+        fault = error.orig if isinstance(error, OperationalError) else error
+        log.error("the database is away", fault=type(fault).__name__)
         response = error_response(503, "database_away", "The database cannot be reached; try again.")
         response.headers["Retry-After"] = "5"
         return response

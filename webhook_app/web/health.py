@@ -1,20 +1,29 @@
 """/healthz, /readyz and /metrics, for load balancers and monitoring. Open to all: no contacts, no secrets, no hosts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 from flask import Blueprint, Response
 from msgspec import Struct
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from webhook_app.store import alerts, books, notifications, quarantine, readiness, scheduler_state
+from webhook_app.store import readiness
 from webhook_app.web import security_headers
+from webhook_app.web.figures import Figures
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # several workers have no moment of creation
+
+_BUSY = 0.9  # of the ingest queue: a balancer should send elsewhere before deliveries are refused
 
 
 class Check(Struct):
@@ -29,9 +38,15 @@ class Readiness(Struct):
     checks: dict[str, Check]
 
 
-def health_blueprint(engine: Engine, clock: Callable[[], datetime], metrics_folder: str | None) -> Blueprint:
-    """The three routes. `metrics_folder`: where the workers of a host share their metrics; None for one process."""
+def health_blueprint(
+    engine: Engine, clock: Callable[[], datetime], metrics_folder: str | None, fullness: Callable[[], float]
+) -> Blueprint:
+    """The three routes. `metrics_folder`: where the workers of a host share their metrics; None for one process.
+
+    `fullness`: how much of this process' ingest queue is taken, 1 when it refuses.
+    """
     blueprint = Blueprint("health", __name__)
+    figures = Figures(engine, clock)
     security_headers.secure_api(blueprint)
 
     @blueprint.get("/healthz")
@@ -43,6 +58,9 @@ def health_blueprint(engine: Engine, clock: Callable[[], datetime], metrics_fold
     def ready() -> Response:
         """Whether webhooks can be stored now, with each condition."""
         found = check_readiness(engine, clock())
+        full = fullness()
+        found.checks["queue"] = Check(ok=full < _BUSY, detail=f"{full:.0%} full" if full >= _BUSY else "")
+        found.ready = all(check.ok for check in found.checks.values())
         status = 200 if found.ready else 503
         return Response(msgspec.json.encode(found), status=status, content_type="application/json")
 
@@ -50,7 +68,7 @@ def health_blueprint(engine: Engine, clock: Callable[[], datetime], metrics_fold
     def metrics() -> Response:
         """What this host's workers counted, and what the database holds at this moment."""
         held = CollectorRegistry()
-        held.register(DatabaseCollector(engine, clock()))
+        held.register(figures)
         body = generate_latest(_process_metrics(metrics_folder)) + generate_latest(held)
         return Response(body, content_type=CONTENT_TYPE_LATEST)
 
@@ -87,61 +105,3 @@ def _process_metrics(folder: str | None) -> CollectorRegistry:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
     return registry
-
-
-class DatabaseCollector(Collector):
-    """Gauges read at the scrape. While the database is away there is one: webhook_app_database_up 0."""
-
-    def __init__(self, engine: Engine, now: datetime) -> None:
-        self._engine = engine
-        self._now = now
-
-    def collect(self) -> Iterator[Metric]:
-        try:
-            with self._engine.connect() as connection:
-                found = list(self._read(connection))
-        except SQLAlchemyError:
-            found = []
-        yield _gauge(
-            "database_up", "Whether the database answered this scrape", "", {"": 1.0 if found else 0.0}
-        )
-        yield from found
-
-    def _read(self, connection: Connection) -> Iterator[Metric]:
-        totals = books.totals(connection)
-        items = {name: float(getattr(totals, name)) for name in totals.__struct_fields__}
-        yield _gauge("books_items", "Items since the first delivery, by what became of them", "became", items)
-        yield _gauge("books_balanced", "Whether the books balance", "", {"": float(totals.balanced)})
-
-        firing = dict.fromkeys(("info", "warning", "error", "critical"), 0.0)
-        for alert in alerts.open_alerts(connection):
-            if alert.state == "firing":
-                firing[alert.severity] = firing.get(alert.severity, 0.0) + 1
-        yield _gauge("alerts_firing", "Alerts that are firing", "severity", firing)
-
-        backlog = notifications.backlog(connection)
-        waiting = {name: float(held.waiting) for name, held in backlog.items()}
-        yield _gauge("notifications_undelivered", "Notifications still to be sent", "channel", waiting)
-        given_up = {name: float(held.failed) for name, held in backlog.items()}
-        yield _gauge("notifications_failed", "Notifications given up", "channel", given_up)
-
-        open_items = float(quarantine.count_open(connection))
-        yield _gauge(
-            "quarantine_open", "Items that were not understood and not replayed", "", {"": open_items}
-        )
-        yield from self._scheduler(connection)
-
-    def _scheduler(self, connection: Connection) -> Iterator[Metric]:
-        jobs = scheduler_state.job_states(connection)
-        lag = {job.job: (self._now - job.started_at).total_seconds() for job in jobs}
-        failed = {job.job: float(bool(job.error)) for job in jobs}
-        yield _gauge("scheduler_lag_seconds", "Time since the job last began", "job", lag)
-        yield _gauge("scheduler_job_failed", "Whether the job's last run ended with an error", "job", failed)
-
-
-def _gauge(name: str, documentation: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
-    """One gauge, with a sample for each value of its label; no label means one value."""
-    family = GaugeMetricFamily(f"webhook_app_{name}", documentation, labels=[label] if label else [])
-    for value, number in values.items():
-        family.add_metric([value] if label else [], number)
-    return family

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the same declarations as the routes, so that the two cannot differ."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -18,8 +18,8 @@ Times are UTC in ISO 8601. Contacts are shown as `+` and digits, or as the busin
 parameters and keys are refused. Lists take `limit` and `cursor`, keep a stable order and give `next_cursor`, null on
 the last page.
 
-Send your key as `Authorization: Bearer <key>`. A **sender** may check contacts, follow the change feed and read single
-things; a **viewer** may read everything; an **admin** may do everything.
+Send your key as `Authorization: Bearer <key>`. A **sender** may check contacts, report sends, follow the change feed
+and read single things; a **viewer** may read everything; an **admin** may do everything.
 """
 
 
@@ -39,7 +39,7 @@ class ErrorAnswer(Struct):
 
 def document(endpoints: Sequence[Endpoint], version: str, server: str = "") -> dict[str, Any]:
     """The whole document; `server` is the public URL, empty for the one it is read from."""
-    types = [kind for e in endpoints for kind in (e.body, e.answer) if kind is not None]
+    types = [kind for e in endpoints for kind in (e.body, e.answer, *e.shapes) if kind is not None]
     _, components = msgspec.json.schema_components([ErrorAnswer, *types], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
@@ -69,6 +69,9 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     }
     if endpoint.body is not None:
         operation["requestBody"] = {"required": _needs_body(endpoint.body), "content": _json(endpoint.body)}
+    if endpoint.uploads:
+        content = {media: {"schema": {"type": "string"}} for media in endpoint.uploads}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -103,7 +106,11 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     sized = (413,) if endpoint.body else ()
     missing = (404,) if endpoint.path_parameters else ()
     statuses = sorted({*_ALWAYS, *sized, *missing, *endpoint.errors})
-    answered = {"200": {"description": _sentence(endpoint.answer), "content": _json(endpoint.answer)}}
+    streamed = {media: {"schema": {"type": "string"}} for media in endpoint.streams}
+    content = streamed if endpoint.answer is None else _json(endpoint.answer) | streamed
+    answered = {"200": {"description": _sentence(endpoint.answer or endpoint.view), "content": content}}
+    if endpoint.conditional:
+        answered["304"] = {"description": "What you have is still so"}
     return answered | {
         str(status): {"description": HTTPStatus(status).phrase, "content": _json(ErrorAnswer)}
         for status in statuses
@@ -118,5 +125,5 @@ def _needs_body(body: type[Struct]) -> bool:
     return any(field.required for field in msgspec.structs.fields(body))
 
 
-def _sentence(kind: type[Struct]) -> str:
+def _sentence(kind: Callable[..., Any]) -> str:
     return (kind.__doc__ or "").strip().partition("\n")[0] or "The answer"

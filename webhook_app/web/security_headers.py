@@ -1,8 +1,12 @@
-"""What answers of the API and of pages tell a browser. The webhook's answers carry none: nobody browses them."""
+"""What every answer tells a browser: what it may not do with it. Pages and data each have their own words."""
 
-from flask import Blueprint, Response
+from flask import Blueprint, Flask, Response
 
-_ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _API = _ALWAYS | {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -12,8 +16,12 @@ _PAGE = _ALWAYS | {
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
         " frame-ancestors 'none'"
     ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "X-Frame-Options": "DENY",
 }
+_HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
+_DATA = list(_API.items())
 
 
 def secure_api(blueprint: Blueprint) -> None:
@@ -24,6 +32,23 @@ def secure_api(blueprint: Blueprint) -> None:
 def secure_pages(blueprint: Blueprint) -> None:
     """Answers of this blueprint are pages without scripts, styled by our own files only."""
     _attach(blueprint, _PAGE)
+
+
+def secure_rest(app: Flask, public_url: str) -> None:
+    """What no blueprint secured (the webhook, errors, unknown paths) is data. Behind https there is no way back."""
+    https = list(_HTTPS_ONLY.items()) if public_url.startswith("https://") else []
+    data = _DATA + https
+    always = list(_ALWAYS.items()) + https
+
+    @app.after_request
+    def attach(response: Response) -> Response:
+        headers = response.headers
+        if "Content-Security-Policy" in headers:
+            for name, value in always:
+                headers.setdefault(name, value)
+        else:
+            headers.extend(data)
+        return response
 
 
 def _attach(blueprint: Blueprint, headers: dict[str, str]) -> None:

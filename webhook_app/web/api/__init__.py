@@ -3,10 +3,58 @@
 from flask import Blueprint
 
 from webhook_app.web import auth, security_headers
-from webhook_app.web.api import alerts, books, changes, check, codes, messages, rates, suppressions
+from webhook_app.web.api import (
+    alerts,
+    books,
+    changes,
+    check,
+    codes,
+    contacts,
+    erasure,
+    failure_export,
+    failures,
+    funnels,
+    health,
+    messages,
+    notifications,
+    pause,
+    quarantine,
+    rates,
+    rules,
+    sends,
+    silences,
+    support_bundle,
+    suppression_files,
+    suppression_work,
+    suppressions,
+)
 from webhook_app.web.endpoints import Room, add_route
 
-AREAS = (check, suppressions, changes, rates, messages, alerts, codes, books)
+AREAS = (
+    check,
+    sends,
+    pause,
+    suppressions,
+    suppression_work,
+    suppression_files,
+    changes,
+    rates,
+    funnels,
+    messages,
+    contacts,
+    alerts,
+    silences,
+    rules,
+    notifications,
+    codes,
+    failures,
+    failure_export,
+    support_bundle,
+    health,
+    books,
+    quarantine,
+    erasure,
+)
 ENDPOINTS = tuple(endpoint for area in AREAS for endpoint in area.ENDPOINTS)
 
 

@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, convert
 
+from webhook_app.pipeline import alert_actions
 from webhook_app.store import alerts
 from webhook_app.web import cursor
 from webhook_app.web.endpoints import Call, Endpoint
 from webhook_app.web.errors import ApiError
-from webhook_app.web.values import Cursor, Limit, NextCursor, Time
+from webhook_app.web.values import Cursor, Limit, NextCursor, Time, Word
 from webhook_app.whatsapp.error_codes import ErrorCode, explain
 
 AlertId = Annotated[int, Meta(description="The alert's number.")]
@@ -18,6 +19,9 @@ _State = Literal["pending", "firing", "resolved"]
 
 class AlertsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     state: _State | None = None
+    severity: Literal["info", "warning", "error", "critical"] | None = None
+    kind: Annotated[Word, Meta(description="Of the rule: rate, spike, health and so on.")] | None = None
+    rule: Annotated[Word, Meta(description="The rule's name.")] | None = None
     limit: Limit = 100
     cursor: Cursor | None = None
 
@@ -58,6 +62,12 @@ class Alert(Struct, kw_only=True):
     acknowledged_at: Time | None
     acknowledged_by: str
     snoozed_until: Time | None
+    snoozed_by: str
+    muted_by: Annotated[
+        int | None,
+        Meta(description="The silence, or the alert on the same cause, because of which nobody is told."),
+    ]
+    muted_why: Annotated[str, Meta(description="silence, incident, cause, or empty.")]
 
 
 class AlertDetail(Alert, kw_only=True):
@@ -76,7 +86,15 @@ class AlertList(Struct):
 def list_alerts(call: Call, query: AlertsQuery) -> AlertList:
     """Alerts, the newest first."""
     before = cursor.decode_id(query.cursor)
-    found = alerts.list_alerts(call.connection, query.state, query.limit + 1, before)
+    found = alerts.list_alerts(
+        call.connection,
+        query.state,
+        query.limit + 1,
+        before,
+        severity=query.severity,
+        kind=query.kind,
+        rule=query.rule,
+    )
     page = found[: query.limit]
     following = cursor.encode(page[-1].id) if len(found) > len(page) else None
     return AlertList([convert(alert, Alert, from_attributes=True) for alert in page], following)
@@ -93,17 +111,20 @@ def acknowledge_alert(call: Call, alert_id: AlertId) -> AlertDetail:
     The name is that of the key; the first one stays. An alert that is over answers 409.
     """
     _known(call, alert_id)
-    if not alerts.acknowledge(call.connection, alert_id, call.key.name, call.now):
+    alert = alert_actions.acknowledge(call.connection, alert_id, actor=call.key.name, now=call.now)
+    if alert is None:
         raise _over(alert_id)
-    return _detail(_known(call, alert_id))
+    return _detail(alert)
 
 
 def snooze_alert(call: Call, alert_id: AlertId, body: SnoozeBody) -> AlertDetail:
     """No reminders for some minutes, at most a week. An alert that is over answers 409."""
     _known(call, alert_id)
-    if not alerts.snooze(call.connection, alert_id, call.now + timedelta(minutes=body.minutes)):
+    until = call.now + timedelta(minutes=body.minutes)
+    alert = alert_actions.snooze(call.connection, alert_id, until=until, actor=call.key.name, now=call.now)
+    if alert is None:
         raise _over(alert_id)
-    return _detail(_known(call, alert_id))
+    return _detail(alert)
 
 
 def _known(call: Call, alert_id: int) -> alerts.Alert:

@@ -1,15 +1,13 @@
-"""/v1/books and /v1/quarantine: what became of every item received, and what was not understood."""
+"""/v1/books: what became of every item received."""
 
 from datetime import date
 from typing import Annotated
 
-from msgspec import Meta, Struct, convert
+from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from webhook_app.store import books, quarantine
-from webhook_app.web import cursor
+from webhook_app.store import arrivals, books, sends
 from webhook_app.web.endpoints import Call, Endpoint
-from webhook_app.web.values import Cursor, Limit, NextCursor, Time
 
 
 class BooksQuery(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +26,19 @@ class DayTotals(Struct, kw_only=True):
     balanced: bool
 
 
+class ArrivalTotals(Struct, kw_only=True):
+    """How events came in within the last full hour, counted by the scheduler a minute after they did."""
+
+    events: int
+    lag_p50_seconds: Annotated[int | None, Meta(description="Half came no later after they occurred.")]
+    lag_p95_seconds: int | None
+    lag_p99_seconds: int | None
+    reached: Annotated[int, Meta(description="Messages told delivered or read, 30 to 90 minutes ago.")]
+    unsent: Annotated[int, Meta(description="Those of them without a `sent`: webhooks were lost.")]
+    accepted: Annotated[int, Meta(description="Registered sends of the last day, over 30 minutes ago.")]
+    silent: Annotated[int, Meta(description="Those of them of which no webhook has told.")]
+
+
 class Books(Struct, kw_only=True):
     """Items since the first delivery, and by day. received = applied + duplicate + ignored + quarantined."""
 
@@ -38,32 +49,7 @@ class Books(Struct, kw_only=True):
     quarantined: int
     balanced: bool
     days: list[DayTotals]
-
-
-class QuarantineQuery(Struct, kw_only=True, forbid_unknown_fields=True):
-    open: Annotated[bool, Meta(description="true: only what has not been replayed.")] = False
-    limit: Limit = 100
-    cursor: Cursor | None = None
-
-
-class QuarantinedItem(Struct, kw_only=True):
-    """Something signed that was not understood: `item` as Meta sent it, or the whole `body`."""
-
-    id: int
-    received_at: Time
-    reason: str
-    field: str
-    waba_id: str
-    item: str | None
-    body: bytes | None
-    replayed_at: Time | None
-
-
-class QuarantineList(Struct):
-    """Quarantined items, the newest first."""
-
-    items: list[QuarantinedItem]
-    next_cursor: NextCursor
+    arrivals: ArrivalTotals
 
 
 def get_books(call: Call, query: BooksQuery) -> Books:
@@ -74,20 +60,16 @@ def get_books(call: Call, query: BooksQuery) -> Books:
     return Books(
         **asdict(totals),
         balanced=totals.balanced,
+        arrivals=_arrivals(call),
         days=[DayTotals(day=day, **asdict(each), balanced=each.balanced) for day, each in days.items()],
     )
 
 
-def list_quarantine(call: Call, query: QuarantineQuery) -> QuarantineList:
-    """What was signed but not understood, the newest first; it is kept whole and can be replayed after a fix."""
-    before = cursor.decode_id(query.cursor)
-    found = quarantine.list_page(call.connection, query.limit + 1, before_id=before, only_open=query.open)
-    page = found[: query.limit]
-    following = cursor.encode(page[-1].id) if len(found) > len(page) else None
-    return QuarantineList([convert(item, QuarantinedItem, from_attributes=True) for item in page], following)
+def _arrivals(call: Call) -> ArrivalTotals:
+    lately = arrivals.lately(call.connection, call.now)
+    accepted = sends.accepted(call.connection, call.now - sends.SILENT_WITHIN, call.now - sends.SILENT_AFTER)
+    silent = sum(each.silent for each in sends.silent(call.connection, call.now))
+    return ArrivalTotals(**asdict(lately), accepted=sum(accepted.values()), silent=silent)
 
 
-ENDPOINTS = (
-    Endpoint("GET", "/v1/books", get_books, "viewer"),
-    Endpoint("GET", "/v1/quarantine", list_quarantine, "viewer"),
-)
+ENDPOINTS = (Endpoint("GET", "/v1/books", get_books, "viewer"),)

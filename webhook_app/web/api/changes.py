@@ -20,11 +20,14 @@ class ChangesQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Change(Struct, kw_only=True):
-    """One change. suppress: added. extend: changed. lift, expire: gone."""
+    """One change. suppress: added. extend: changed. half_open: ran out, ask /v1/check. lift, expire: gone.
+
+    erase: somebody was erased, not told who.
+    """
 
     seq: int
     at: Time
-    action: Annotated[str, Meta(description="suppress, extend, lift or expire.")]
+    action: Annotated[str, Meta(description="suppress, extend, half_open, lift, expire or erase.")]
     contact: str
     phone_number_id: Annotated[str, Meta(description="Empty: for every business number.")]
     scope: str
@@ -50,7 +53,8 @@ def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
     """Every change to the suppressions after `since`, in order and without gaps, so that a sender can hold a copy.
 
     A row is identified by contact, phone_number_id, scope and reason together. Begin with 0; when `next_cursor` is
-    null you are up to date: ask again later with since = `next_since`.
+    null you are up to date: ask again later with since = `next_since`. The ETag is where the page ends: asking again
+    with If-None-Match answers 304 as long as nothing new has happened.
     """
     place = cursor.decode_id(query.cursor)
     since = query.since if place is None else place
@@ -59,6 +63,7 @@ def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
     page = found[: query.limit]
     reached = page[-1].seq if page else since
     following = cursor.encode(reached) if len(found) > len(page) else None
+    call.headers["ETag"] = f'"{since}-{reached}-{following is None}-{version}"'
     return ChangeList(
         version=max(version, *(change.seq for change in page)) if page else version,
         changes=[change_of(change) for change in page],
@@ -86,4 +91,4 @@ def change_of(change: suppression_changes.Change) -> Change:
     )
 
 
-ENDPOINTS = (Endpoint("GET", "/v1/changes", list_changes, "sender"),)
+ENDPOINTS = (Endpoint("GET", "/v1/changes", list_changes, "sender", conditional=True),)

@@ -1,21 +1,26 @@
 """/v1/check: may these contacts be written to? What sending systems ask before every message."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Annotated
 
+import msgspec
+import prometheus_client
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from webhook_app.rules.suppression import blocking
-from webhook_app.store import contacts, suppression_changes, suppressions
-from webhook_app.store.suppressions import Suppression
+from webhook_app.rules.pausing import pauses
+from webhook_app.settings import Settings
+from webhook_app.store import alerts, standing
+from webhook_app.web import verdict
 from webhook_app.web.endpoints import Call, Endpoint
+from webhook_app.web.errors import ApiError
 from webhook_app.web.values import Contact, PhoneNumberId, Time, Word
-from webhook_app.whatsapp.contacts import Address, InvalidAddress, display, parse_address
-from webhook_app.whatsapp.error_codes import explain
-from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.web.verdict import Probe, Result, Terms
+from webhook_app.whatsapp.contacts import Address, InvalidAddress, parse_address
+from webhook_app.whatsapp.numbering import is_region
 
 MAX_CONTACTS = 10_000
 
@@ -29,9 +34,19 @@ _Number = Annotated[
     PhoneNumberId,
     Meta(description="The business number that is to send; absent: judged for all of them at once."),
 ]
-_Verdict = Annotated[
-    Literal["send", "suppressed", "wait", "invalid"],
-    Meta(description="wait: Meta asks for a pause, and sending again makes sense after `retry_after`."),
+_Region = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z]{2}$",
+        description="Country (ISO 3166, two letters) in which numbers without country code are dialled;"
+        " absent: DEFAULT_REGION.",
+    ),
+]
+_Probing = Annotated[
+    bool,
+    Meta(
+        description="false: only looking. Nothing is claimed; what has run out and waits for a probe is `send`."
+    ),
 ]
 
 
@@ -41,41 +56,15 @@ class CheckBody(Struct, kw_only=True, forbid_unknown_fields=True):
     contacts: Annotated[list[Contact], Meta(max_length=MAX_CONTACTS)]
     phone_number_id: _Number | None = None
     category: Category | None = None
+    region: _Region | None = None
+    probe: _Probing = True
 
 
 class CheckQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     phone_number_id: _Number | None = None
     category: Category | None = None
-
-
-class MatchedOn(Struct):
-    """What the suppression stands under: what was asked, another spelling of it, or a linked contact."""
-
-    kind: Literal["number", "user_id", "variant", "linked"]
-    contact: str
-
-
-class Result(Struct, kw_only=True):
-    """May this contact be written to? `allowed` is true for the verdict `send` alone."""
-
-    contact: Annotated[str, Meta(description="The canonical form; what was asked when that is invalid.")]
-    input: Annotated[str, Meta(description="What was asked.")]
-    allowed: bool
-    verdict: _Verdict
-    scope: Literal["all", "marketing"] | None = None
-    reason: Annotated[
-        str | None, Meta(description="opted_out, manual, hard or unreachable; for `invalid` a sentence.")
-    ] = None
-    code: Annotated[int | None, Meta(description="The error code that led to it.")] = None
-    since: Time | None = None
-    until: Annotated[
-        Time | None, Meta(description="When it ends by itself; null: until something lifts it.")
-    ] = None
-    retry_after: Annotated[int | None, Meta(description="Whole seconds until then.")] = None
-    matched_on: MatchedOn | None = None
-    window_open: Annotated[
-        bool, Meta(description="The contact wrote or called within 24 hours, so that replies are free-form.")
-    ] = False
+    region: _Region | None = None
+    probe: _Probing = True
 
 
 class Summary(Struct):
@@ -91,9 +80,18 @@ class CheckAnswer(Struct, kw_only=True):
     """The results in the order asked. `version`: the latest change in the feed that they take into account."""
 
     as_of: Time
-    version: int
+    version: Annotated[
+        int | None, Meta(description="null: the database is away and CHECK_WHEN_AWAY lets through.")
+    ]
     results: list[Result]
     summary: Summary
+
+
+_Asked = CheckBody | CheckQuery
+
+CHECKED = prometheus_client.Counter(
+    "webhook_app_checked_contacts", "Contacts that senders asked about, by verdict", ["verdict"]
+)
 
 
 def check_contacts(call: Call, body: CheckBody) -> CheckAnswer:
@@ -101,96 +99,118 @@ def check_contacts(call: Call, body: CheckBody) -> CheckAnswer:
 
     Without a category they are judged as for marketing, the strictest. Without a phone_number_id what holds for any
     business number counts. The version, which is also the ETag, is the latest change of /v1/changes in the answer.
+    While the database is away the answer is 503, or with CHECK_WHEN_AWAY=allow `send` without a version.
     """
-    version = _stamp(call)
-    results = _judge(call, body.contacts, body.phone_number_id, body.category)
-    counts = Counter(result.verdict for result in results)
-    summary = Summary(counts["send"], counts["suppressed"], counts["wait"], counts["invalid"])
-    return CheckAnswer(as_of=call.now, version=version, results=results, summary=summary)
+    version, results = _judge(call, body.contacts, body)
+    call.headers["ETag"] = f'"{version}"'
+    return _answer(call.now, version, results)
 
 
 def check_contact(call: Call, contact: Contact, query: CheckQuery) -> Result:
-    """May this contact be written to? One result of POST /v1/check."""
-    _stamp(call)
-    return _judge(call, [contact], query.phone_number_id, query.category)[0]
+    """May this contact be written to? One result of POST /v1/check.
+
+    The ETag is the answer's own: with If-None-Match the same answer is 304, `retry_after` aside.
+    """
+    _, (result,) = _judge(call, [contact], query)
+    CHECKED.labels(result.verdict).inc()
+    same = msgspec.json.encode(replace(result, retry_after=None))
+    call.headers["ETag"] = f'"{sha256(same).hexdigest()[:20]}"'
+    return result
 
 
-def _stamp(call: Call) -> int:
-    """The feed's version, read before the rows: these may then be newer than it says, never older."""
-    version = suppression_changes.latest_seq(call.connection)
-    call.headers["ETag"] = f'"{version}"'
-    return version
+def _without_database_many(settings: Settings, now: datetime, body: CheckBody) -> CheckAnswer | None:
+    if settings.check_when_away != "allow":
+        return None
+    return _answer(now, None, _unchecked(settings, body.contacts, body))
 
 
-def _judge(
-    call: Call, asked: Sequence[str], phone_number_id: str | None, category: str | None
-) -> list[Result]:
-    addresses = [parse_address(text) for text in asked]
+def _without_database_one(
+    settings: Settings, _now: datetime, contact: str, query: CheckQuery
+) -> Result | None:
+    if settings.check_when_away != "allow":
+        return None
+    return _unchecked(settings, [contact], query)[0]
+
+
+def _unchecked(settings: Settings, contacts: Sequence[str], asked: _Asked) -> list[Result]:
+    addresses = [parse_address(text, _region(asked, settings)) for text in contacts]
+    return [
+        verdict.free(each, window_open=False) if isinstance(each, Address) else verdict.invalid(each)
+        for each in addresses
+    ]
+
+
+def _answer(now: datetime, version: int | None, results: list[Result]) -> CheckAnswer:
+    counts = Counter([result.verdict for result in results])
+    for name, contacts in counts.items():
+        CHECKED.labels(name).inc(contacts)
+    summary = Summary(counts["send"], counts["suppressed"], counts["wait"], counts["invalid"])
+    return CheckAnswer(as_of=now, version=version, results=results, summary=summary)
+
+
+def _judge(call: Call, contacts: Sequence[str], asked: _Asked) -> tuple[int, list[Result]]:
+    region = _region(asked, call.settings)
+    addresses = [parse_address(text, region) for text in contacts]
     keys = [address.key for address in addresses if isinstance(address, Address)]
-    people = contacts.links_of_many(call.connection, keys)
-    everybody = list({key for linked in people.values() for key in linked})
-    standing: dict[str, list[Suppression]] = {}
-    for row in suppressions.active(call.connection, everybody, phone_number_id, call.now):
-        standing.setdefault(row.contact, []).append(row)
-    wrote = contacts.last_inbound_many(call.connection, everybody, phone_number_id, call.now)
-    stop_blocks_all = call.settings.stop_blocks == "all"
-
-    def result(address: Address | InvalidAddress) -> Result:
-        if isinstance(address, InvalidAddress):
-            given = address.as_given
-            return Result(contact=given, input=given, allowed=False, verdict="invalid", reason=address.reason)
-        linked = people[address.key]
-        window_open = any(key in wrote for key in linked)
-        rows = [row for key in linked for row in standing.get(key, ())]
-        found = blocking(rows, category, window_open, stop_blocks_all)
-        if found is None:
-            return _free(address, window_open)
-        return _blocked(address, found, call.now, window_open)
-
-    return [result(address) for address in addresses]
+    known = standing.known(call.connection, keys, asked.phone_number_id, call.now)
+    terms = _terms(call, asked)
+    found = [
+        verdict.invalid(each)
+        if isinstance(each, InvalidAddress)
+        else verdict.judge(each, known.standing.get(each.key, ()), each.key in known.wrote, terms)
+        for each in addresses
+    ]
+    return known.version, _let_probes_through(call, found, terms, claim=asked.probe)
 
 
-def _free(address: Address, window_open: bool) -> Result:
-    return Result(
-        contact=display(address.key),
-        input=address.as_given,
-        allowed=True,
-        verdict="send",
-        window_open=window_open,
-    )
+def _terms(call: Call, asked: _Asked) -> Terms:
+    pause = None
+    if call.settings.pause_senders == "on":
+        stopping = pauses(alerts.open_alerts(call.connection), asked.phone_number_id)
+        pause = stopping[0] if stopping else None
+    return Terms(asked.category, call.settings.stop_blocks == "all", call.now, pause)
 
 
-def _blocked(address: Address, row: Suppression, now: datetime, window_open: bool) -> Result:
-    until = row.until
-    pauses = until is not None and explain(row.code).retry == "after_window"
-    return Result(
-        contact=display(address.key),
-        input=address.as_given,
-        allowed=False,
-        verdict="wait" if pauses else "suppressed",
-        scope="marketing" if row.scope == "marketing" else "all",
-        reason=row.reason,
-        code=None if row.code == NO_CODE else row.code,
-        since=row.since,
-        until=until,
-        retry_after=None if until is None else math.ceil((until - now).total_seconds()),
-        matched_on=_matched_on(address, row),
-        window_open=window_open,
-    )
+def _let_probes_through(
+    call: Call, found: Sequence[Result | Probe], terms: Terms, *, claim: bool
+) -> list[Result]:
+    """Of those who ask about one half-open contact the first may send, once in a request as well."""
+    until = call.now + timedelta(hours=call.settings.probe_hours)
+    probes = {each.row.key for each in found if isinstance(each, Probe)}
+    mine = standing.claim_probes(call.connection, list(probes), until, call.now) if claim else probes
+    results = []
+    for each in found:
+        if isinstance(each, Probe):
+            results.append(verdict.claimed(each, mine, until, terms))
+            mine.discard(each.row.key) if claim else None
+        else:
+            results.append(each)
+    return results
 
 
-def _matched_on(address: Address, row: Suppression) -> MatchedOn:
-    stands_under = row.seen_as or row.contact
-    if row.contact != address.key:
-        return MatchedOn("linked", display(stands_under))
-    if address.kind == "user_id":
-        return MatchedOn("user_id", display(address.key))
-    # Two spellings at most are one person's, so two that both differ from the key are the same.
-    same = address.is_variant == (stands_under != address.key)
-    return MatchedOn("number" if same else "variant", display(stands_under))
+def _region(asked: _Asked, settings: Settings) -> str:
+    region = (asked.region or settings.default_region).upper()
+    if region and not is_region(region):
+        raise ApiError(400, "bad_region", f"region: there is no numbering plan of {region}.")
+    return region
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/v1/check", check_contacts, "sender"),
-    Endpoint("GET", "/v1/check/{contact}", check_contact, "sender"),
+    Endpoint(
+        "POST",
+        "/v1/check",
+        check_contacts,
+        "sender",
+        autocommit=True,
+        without_database=_without_database_many,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/check/{contact}",
+        check_contact,
+        "sender",
+        autocommit=True,
+        conditional=True,
+        without_database=_without_database_one,
+    ),
 )

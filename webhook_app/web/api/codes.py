@@ -1,34 +1,29 @@
 """/v1/codes: what Meta's error codes mean, what to do about them, and how often we saw them."""
 
-from collections import Counter
 from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from webhook_app.store import counts
-from webhook_app.store.window_counts import Mark
+from webhook_app.store.code_counts import Seen, seen_by_code, seen_by_subcode
 from webhook_app.web.endpoints import Call, Endpoint
+from webhook_app.web.rules_in_force import watching
 from webhook_app.web.values import Code
-from webhook_app.whatsapp.error_codes import ErrorCode, RetryAdvice, catalogue, explain, retry_advice
-
-_DAY_MINUTES = 24 * 60
-
-_Seen = Annotated[
-    int | None,
-    Meta(
-        description="Distinct messages that failed with it in the last 24 hours; null: not counted by subcode."
-    ),
-]
+from webhook_app.whatsapp.error_codes import ErrorCode, catalogue, explain
+from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.retry import RetryAdvice, retry_advice
 
 
 class CodeEntry(ErrorCode, frozen=True, kw_only=True):
-    """One code of the catalogue (or a range, up to `code_to`), with our own count."""
+    """One code of the catalogue (or a range, up to `code_to`), with our own counts."""
 
     known: bool
     """False when the catalogue does not have the code."""
     retry_advice: RetryAdvice
-    failures_24h: _Seen
+    seen: Annotated[Seen, Meta(description="Messages of ours that failed with it.")]
+    watched_by: Annotated[
+        list[str] | None, Meta(description="The rules that count it; null: the rules file cannot be used.")
+    ]
 
 
 class CodeList(Struct):
@@ -43,11 +38,12 @@ class CodeQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 def list_codes(call: Call) -> CodeList:
     """Meta's error codes: whose fault, whether to retry, what to do, with our own counts."""
-    seen = _seen(call)
-    entries = {_key(entry): entry for entry in (*catalogue(), *map(explain, seen))}
-    failures = _by_entry(seen)
-    found = [_entry(entry, failures[key]) for key, entry in sorted(entries.items())]
-    return CodeList(found)
+    codes = seen_by_code(call.connection, call.now)
+    seen = _by_entry(codes) | _by_pair(call)
+    entries = {_key(entry): entry for entry in (*catalogue(), *map(explain, codes))}
+    return CodeList(
+        [entry_of(call, entry, seen.get(_key(entry), Seen())) for _, entry in sorted(entries.items())]
+    )
 
 
 def get_code(call: Call, code: int, query: CodeQuery) -> CodeEntry:
@@ -56,43 +52,53 @@ def get_code(call: Call, code: int, query: CodeQuery) -> CodeEntry:
     With a subcode: the entry of both together, or of the code alone when there is none.
     """
     entry = explain(code, query.subcode)
-    seen = _seen(call)
-    return _entry(entry, seen[code] if entry.code == entry.code_to else _by_entry(seen)[_key(entry)])
+    if entry.subcode is None:
+        seen = seen_by_code(call.connection, call.now).get(code, Seen())
+    else:
+        seen = seen_by_subcode(call.connection, call.now).get((entry.code, entry.subcode), Seen())
+    return entry_of(call, entry, seen)
 
 
-def _seen(call: Call) -> Counter[int]:
-    """Distinct messages by code."""
-    start, end = counts.window(call.now, _DAY_MINUTES)
-    found: Counter[int] = Counter()
-    for failed in counts.failures_by_code_and_series(call.connection, start, end):
-        for code in _codes(failed.marks):
-            found[code] += failed.messages
+def get_subcode(call: Call, code: int, subcode: int) -> CodeEntry:
+    """What an error code means together with its subcode, or alone when the subcode says nothing more."""
+    return get_code(call, code, CodeQuery(subcode=subcode))
+
+
+_Key = tuple[int, int, int]
+"""First code, last code and subcode of an entry."""
+
+
+def _by_entry(codes: dict[int, Seen]) -> dict[_Key, Seen]:
+    """By the entry that explains the code: those of a range are added up."""
+    found: dict[_Key, Seen] = {}
+    for code, seen in codes.items():
+        key = _key(explain(code))
+        found[key] = found.get(key, Seen()) + seen
     return found
 
 
-def _codes(marks: tuple[Mark, ...]) -> set[int]:
-    return {mark.code for mark in marks}
+def _by_pair(call: Call) -> dict[_Key, Seen]:
+    found = seen_by_subcode(call.connection, call.now)
+    return {(code, code, subcode): seen for (code, subcode), seen in found.items()}
 
 
-def _by_entry(seen: Counter[int]) -> Counter[tuple[int, int, int]]:
-    """The same by the entry that explains the code: those of a range are added up."""
-    found: Counter[tuple[int, int, int]] = Counter()
-    for code, messages in seen.items():
-        found[_key(explain(code))] += messages
-    return found
+def _key(entry: ErrorCode) -> _Key:
+    return entry.code, entry.code_to, NO_CODE if entry.subcode is None else entry.subcode
 
 
-def _key(entry: ErrorCode) -> tuple[int, int, int]:
-    return entry.code, entry.code_to, -1 if entry.subcode is None else entry.subcode
-
-
-def _entry(entry: ErrorCode, failures: int) -> CodeEntry:
+def entry_of(call: Call, entry: ErrorCode, seen: Seen) -> CodeEntry:
     known = _key(entry) in {_key(each) for each in catalogue()}
-    counted = failures if entry.subcode is None else None
-    return CodeEntry(**asdict(entry), known=known, retry_advice=retry_advice(entry), failures_24h=counted)
+    return CodeEntry(
+        **asdict(entry),
+        known=known,
+        retry_advice=retry_advice(entry),
+        seen=seen,
+        watched_by=watching(call.settings, entry),
+    )
 
 
 ENDPOINTS = (
     Endpoint("GET", "/v1/codes", list_codes, "viewer"),
     Endpoint("GET", "/v1/codes/{code}", get_code, "sender"),
+    Endpoint("GET", "/v1/codes/{code}/{subcode}", get_subcode, "sender"),
 )

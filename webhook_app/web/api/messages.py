@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from webhook_app.store import messages
-from webhook_app.store.messages import MessageEvent, MessageFailure
+from webhook_app.store.messages import MessageEvent, MessageFailure, MessageSend
 from webhook_app.web.endpoints import Call, Endpoint
 from webhook_app.web.errors import ApiError
 from webhook_app.web.values import Time
 from webhook_app.whatsapp.contacts import display
-from webhook_app.whatsapp.error_codes import ErrorCode, RetryAdvice, explain, retry_advice
+from webhook_app.whatsapp.error_codes import ErrorCode, explain
 from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.retry import RetryAdvice, retry_advice
 
 _REACHED = ("delivered", "read", "played")
 
@@ -34,8 +35,21 @@ class Event(Struct, kw_only=True):
     clock_replaced: bool
 
 
+class SendCall(Struct, kw_only=True):
+    """What a sender told of the call that sent it: Meta accepted or refused it."""
+
+    result: Literal["accepted", "refused"]
+    sent_at: Time
+    registered_at: Time
+    phone_number_id: str
+    code: _Code
+    endpoint: str
+
+
 class Failure(Struct, kw_only=True):
     """One failure: the error objects as Meta sent them, what the code means and whether to send again."""
+
+    source: Annotated[str, Meta(description="webhook, or send: the call itself was refused.")]
 
     occurred_at: Time
     received_at: Time
@@ -43,6 +57,8 @@ class Failure(Struct, kw_only=True):
     waba_id: str
     participant: str
     code: _Code
+    subcode: Annotated[int | None, Meta(description="Only the answer to a send call has one.")]
+    fbtrace_id: Annotated[str, Meta(description="What Meta's support asks for; only send calls have one.")]
     title: str
     details: str
     errors: Any
@@ -74,35 +90,37 @@ class Message(Struct, kw_only=True):
     category: str
     callback_data: str
     outcome: Outcome
+    sends: list[SendCall]
     events: list[Event]
     failures: list[Failure]
 
 
 def get_message(call: Call, message_id: MessageId) -> Message:
-    """The life of one message: every status on every business number, every error, and what became of it."""
+    """The life of one message: the calls that sent it, every status and error on every number, what became of it."""
+    calls = messages.sends(call.connection, message_id)
     events = messages.events(call.connection, message_id)
     failures = messages.failures(call.connection, message_id)
-    if not events and not failures:
-        raise ApiError(
-            404, "not_found", "No webhook about this message has been received, or it was too long ago."
-        )
-    known: Sequence[MessageEvent | MessageFailure] = [*events, *failures]
+    if not events and not failures and not calls:
+        message = "No webhook or report about this message has been received, or it was too long ago."
+        raise ApiError(404, "not_found", message)
+    known: list[MessageEvent | MessageFailure] = [*events, *failures]
     return Message(
         message_id=message_id,
-        contact=display(_first(known, "contact")),
-        template=_first(known, "template"),
-        campaign=_first(known, "campaign"),
+        contact=display(_first([*known, *calls], "contact")),
+        template=_first([*known, *calls], "template"),
+        campaign=_first([*known, *calls], "campaign"),
         country=_first(known, "country"),
-        category=_first(events, "category"),
+        category=_first([*events, *calls], "category"),
         callback_data=_first(events, "callback_data"),
         outcome=_outcome(events, failures),
+        sends=[_send(told) for told in calls],
         events=[_event(event) for event in events],
         failures=[_failure(failure) for failure in failures],
     )
 
 
-def _first(rows: Sequence[MessageEvent | MessageFailure], name: str) -> str:
-    """Not every webhook of a message carries everything: the first that does."""
+def _first(rows: Sequence[MessageEvent | MessageFailure | MessageSend], name: str) -> str:
+    """Not everything told of a message is complete: the first that says it."""
     return next((value for row in rows if (value := getattr(row, name))), "")
 
 
@@ -136,9 +154,23 @@ def _event(event: MessageEvent) -> Event:
     )
 
 
+def _send(told: MessageSend) -> SendCall:
+    return SendCall(
+        result="refused" if told.failed else "accepted",
+        sent_at=told.sent_at,
+        registered_at=told.registered_at,
+        phone_number_id=told.phone_number_id,
+        code=None if told.error_code == NO_CODE else told.error_code,
+        endpoint=told.endpoint,
+    )
+
+
 def _failure(failure: MessageFailure) -> Failure:
-    meaning = explain(failure.error_code)
+    meaning = explain(failure.error_code, failure.error_subcode)
     return Failure(
+        source=failure.source,
+        subcode=None if failure.error_subcode == NO_CODE else failure.error_subcode,
+        fbtrace_id=failure.fbtrace_id,
         occurred_at=failure.occurred_at,
         received_at=failure.received_at,
         phone_number_id=failure.phone_number_id,

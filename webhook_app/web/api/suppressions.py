@@ -1,19 +1,18 @@
 """/v1/suppressions: who is not to be written to, and why; adding, changing and lifting by hand."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from webhook_app.store import contacts, suppression_changes, suppressions
+from webhook_app.store import contacts, erased_wishes, suppression_changes, suppressions
 from webhook_app.store.suppression_changes import Evidence
 from webhook_app.web import cursor
 from webhook_app.web.api.changes import Change, change_of
 from webhook_app.web.endpoints import Call, Endpoint
 from webhook_app.web.errors import ApiError
 from webhook_app.web.values import Contact, Cursor, Limit, NextCursor, PhoneNumberId, Time, Word
-from webhook_app.whatsapp.contacts import Address, InvalidAddress, display, parse_address, variants
+from webhook_app.whatsapp.contacts import Address, InvalidAddress, display, parse_address, spelling, variants
 from webhook_app.whatsapp.events import NO_CODE
 
 _HISTORY = 100
@@ -28,6 +27,9 @@ class SuppressionsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     scope: Scope | None = None
     reason: Reason | None = None
     phone_number_id: _Number | None = None
+    review: Annotated[
+        bool | None, Meta(description="true: made by rule, and not yet looked at by anybody.")
+    ] = None
     limit: Limit = 100
     cursor: Cursor | None = None
 
@@ -51,7 +53,10 @@ class LiftQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Suppression(Struct, kw_only=True):
-    """One suppression. `active` is false when it has run out; `review`: made by rule, not yet confirmed by anybody."""
+    """One suppression. `active` is false when it has run out; `review`: made by rule, not yet confirmed by anybody.
+
+    `half_open_at`: it ran out then, and the next message is a probe; /v1/check lets one through.
+    """
 
     contact: str
     phone_number_id: Annotated[str, Meta(description="Empty: for every business number.")]
@@ -63,6 +68,7 @@ class Suppression(Struct, kw_only=True):
     active: bool
     times: Annotated[int, Meta(description="How often in a row; the wait doubles.")]
     review: bool
+    half_open_at: Time | None
     seen_as: Annotated[str, Meta(description="The number as Meta or the caller wrote it.")]
     actor: str
     note: str
@@ -102,10 +108,11 @@ def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
         scope=query.scope,
         reason=query.reason,
         phone_number_id=query.phone_number_id,
+        review=query.review,
     )
     page = found[: query.limit]
     following = cursor.encode(page[-1].key) if len(found) > len(page) else None
-    return SuppressionList([_suppression(row, call.now) for row in page], following)
+    return SuppressionList([_shown(row, call.now) for row in page], following)
 
 
 def get_suppression(call: Call, contact: Contact) -> ContactSuppressions:
@@ -127,7 +134,7 @@ def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> Contact
         phone_number_id=body.phone_number_id,
         scope=body.scope,
         until=body.until,
-        seen_as=_seen_as(address),
+        seen_as=spelling(address),
         actor=call.key.name,
         note=body.note,
         now=call.now,
@@ -139,34 +146,36 @@ def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
     """Allow writing to a contact again, under every contact of that person.
 
     Lifts everything that fits scope, reason and phone_number_id. What a person asked for (opted_out) is lifted only
-    with a note that says why; without one the call answers 409 and lifts nothing.
+    with a note that says why; without one the call answers 409 and lifts nothing. That holds for people who were
+    erased as well: of them nothing can be listed, but what they asked for ends.
     """
     key = _address(contact).key
     asked = query.phone_number_id, query.scope, query.reason
+    keys = contacts.keys_of(call.connection, key)
     lifted = [
         row
-        for each in contacts.keys_of(call.connection, key)
+        for each in keys
         for row in suppressions.lift(
             call.connection, each, *asked, actor=call.key.name, note=query.note, now=call.now
         )
     ]
-    if not query.note.strip() and any(row.reason == "opted_out" for row in lifted):
+    of_erased = 0
+    if query.reason in (None, "opted_out"):
+        numbers = None if query.phone_number_id is None else [query.phone_number_id]
+        spellings = [spelling for each in keys for spelling in variants(each)]
+        of_erased = erased_wishes.forget(call.connection, spellings, numbers, query.scope)
+    if not query.note.strip() and (of_erased or any(row.reason == "opted_out" for row in lifted)):
         message = "The person asked for this. Say in `note` why it may be lifted, or name another `reason`."
         raise ApiError(409, "opted_out", message)
-    return Lifted(display(key), [_suppression(row, call.now) for row in lifted])
+    return Lifted(display(key), [_shown(row, call.now) for row in lifted])
 
 
 def _address(contact: str) -> Address:
+    """Who is meant. Raises ApiError 400 with the reason when that is nobody."""
     address = parse_address(contact)
     if isinstance(address, InvalidAddress):
         raise ApiError(400, "bad_contact", f"The contact cannot be used: {address.reason}.")
     return address
-
-
-def _seen_as(address: Address) -> str:
-    """Which of the person's spellings the caller used."""
-    digits = re.sub("[^0-9]", "", address.as_given).removeprefix("00")
-    return digits if digits in variants(address.key) else address.key
 
 
 def _all_of(call: Call, key: str) -> ContactSuppressions:
@@ -177,10 +186,10 @@ def _all_of(call: Call, key: str) -> ContactSuppressions:
     ]
     changes.sort(key=lambda change: -change.seq)
     history = [change_of(change) for change in changes[:_HISTORY]]
-    return ContactSuppressions(display(key), [_suppression(row, call.now) for row in rows], history)
+    return ContactSuppressions(display(key), [_shown(row, call.now) for row in rows], history)
 
 
-def _suppression(row: suppressions.Suppression, now: datetime) -> Suppression:
+def _shown(row: suppressions.Suppression, now: datetime) -> Suppression:
     return Suppression(
         contact=display(row.contact),
         phone_number_id=row.phone_number_id,
@@ -192,6 +201,7 @@ def _suppression(row: suppressions.Suppression, now: datetime) -> Suppression:
         active=row.until is None or row.until > now,
         times=row.times,
         review=row.review,
+        half_open_at=row.half_open_at,
         seen_as=display(row.seen_as),
         actor=row.actor,
         note=row.note,

@@ -5,16 +5,16 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from webhook_app.channels.alert_text import compose, describe_group
+from webhook_app.channels.alert_text import compose
 from webhook_app.channels.notification import Notification
+from webhook_app.channels.spelling import duration
 from webhook_app.pipeline.incident import Explanation, notification, recall
 from webhook_app.rules.alerting import Rule
+from webhook_app.rules.announcing import rank
 from webhook_app.store.alerts import Alert
-from webhook_app.store.overview import Told
-from webhook_app.web.dashboard.wording import code_name
-
-_ORDER = {"critical": 0, "error": 1, "warning": 2, "info": 3}
-_WHY = {"fired": "Told", "repeated": "Reminded", "resolved": "Told that it is over"}
+from webhook_app.store.incidents import ABOUT_FAILURES
+from webhook_app.web.dashboard.alert_names import name_alert, who
+from webhook_app.web.dashboard.wording import number, percent
 
 
 class AlertView(Struct, frozen=True):
@@ -29,13 +29,50 @@ class AlertView(Struct, frozen=True):
     def is_open(self) -> bool:
         return self.alert.state != "resolved"
 
+    @property
+    def counts_failures(self) -> bool:
+        """Whether a share of messages tells how bad it is; for other kinds `found` does."""
+        return self.told.figures is not None
 
-class Step(Struct, frozen=True):
-    """One line of an alert's story."""
+    @property
+    def explains_failures(self) -> bool:
+        """Whether suppressions may rest on its failures."""
+        return self.alert.kind in ABOUT_FAILURES
 
-    at: datetime
-    what: str
-    detail: str = ""
+    @property
+    def how_bad(self) -> str:
+        """In one line: the share, or what was found."""
+        alert = self.alert
+        if not self.counts_failures:
+            return self.told.finding
+        if not self.is_open and self.told.peak_rate:
+            return f"{percent(self.told.peak_rate)} at its worst"
+        if not alert.attempts:
+            return f"{number(alert.failures)} failed in {alert.window_minutes} min"
+        return f"{percent(alert.rate)} of {number(alert.attempts)} messages in {alert.window_minutes} min"
+
+    @property
+    def for_whom(self) -> str:
+        """The group, and what most of its failures share; empty when it is about everything."""
+        return self.facts.get("For whom", "") if self.counts_failures else who(self.alert.group)
+
+    @property
+    def lasted(self) -> str:
+        """How long it went on, or goes on."""
+        return duration((self.alert.resolved_at or self.told.at) - self.told.since)
+
+    @property
+    def mute(self) -> str:
+        """Why nobody is told; empty when people are."""
+        match self.alert.muted_why if self.is_open else "":
+            case "silence":
+                return "a silence covers it"
+            case "cause":
+                return "another alert tells of what brings it about"
+            case "incident":
+                return "another alert tells of the same incident"
+            case _:
+                return ""
 
 
 def view(alert: Alert, rules: Mapping[str, Rule], now: datetime) -> AlertView:
@@ -43,40 +80,9 @@ def view(alert: Alert, rules: Mapping[str, Rule], now: datetime) -> AlertView:
     known = recall(alert) if alert.explanation else Explanation(since=alert.started_at)
     reason = "resolved" if alert.state == "resolved" else "fired"
     told = notification(alert, known, rules.get(alert.rule), reason, now, "")  # type: ignore[arg-type]
-    return AlertView(alert, told, _title(told), dict(compose(told).facts))
+    return AlertView(alert, told, name_alert(told), dict(compose(told).facts))
 
 
 def worst_first(alerts: list[Alert]) -> list[Alert]:
     """Firing before pending, the severest first, then the oldest."""
-    return sorted(alerts, key=lambda a: (a.state != "firing", _ORDER.get(a.severity, 9), a.started_at))
-
-
-def timeline(alert: Alert, told: list[Told]) -> list[Step]:
-    """What happened, in the order it did."""
-    moments = [
-        (alert.covers_from, "Failures counted from here", "the window in which they first were too many"),
-        (alert.started_at, "Pending", "above the threshold for the first time"),
-        (alert.fired_at, "Firing", "still above it"),
-        (alert.acknowledged_at, "Acknowledged", f"by {alert.acknowledged_by}"),
-        (alert.resolved_at, "Resolved", ""),
-    ]
-    steps = [Step(at, what, detail) for at, what, detail in moments if at is not None]
-    return sorted([*steps, *map(_told, told)], key=lambda step: step.at)
-
-
-def _told(told: Told) -> Step:
-    what = f"{_WHY.get(told.reason, told.reason)} on {told.channel}"
-    if told.sent_at is not None:
-        return Step(told.sent_at, what, "" if told.tries <= 1 else f"after {told.tries} tries")
-    if told.failed_at is not None:
-        return Step(told.failed_at, f"Could not be told on {told.channel}", told.last_error)
-    return Step(told.created_at, f"To be told on {told.channel}", told.last_error or "not sent yet")
-
-
-def _title(told: Notification) -> str:
-    leading = next(iter(told.codes), None)
-    if leading is None:
-        return f"Failures: {describe_group(told.group)}"
-    name = f"{code_name(leading.code)} {leading.title}"
-    group = {key: value for key, value in told.group.items() if key != "code"}
-    return name if "code" in told.group else f"{describe_group(group).capitalize()}: mostly {name}"
+    return sorted(alerts, key=lambda a: (a.state != "firing", -rank(a.severity), a.started_at))

@@ -4,8 +4,10 @@ Addresses carry a version, so browsers may keep every answer for good.
 """
 
 import hashlib
+import re
 import time
 import zlib
+from functools import cached_property
 from importlib import resources
 from importlib.metadata import version
 
@@ -13,9 +15,11 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_OWN = ("dashboard.css", "dashboard.js", "charts.js", "sign_in.js", "icon.svg")
+_OWN = ("dashboard.css", "appearance.js", "dashboard.js", "charts.js", "sign_in.js", "import.js", "icon.svg")
 _PLOTLY = "plotly.min.js"
 _STEP = 2**16
+# plotly.js adds a <style> for maps that we do not draw, unless an element with its id is there; our policy refuses it.
+_STYLE_ID = re.compile(rb'getElementById\("([0-9a-f]{64})"\)')
 
 _HEADERS = {
     "Cache-Control": "public, max-age=31536000, immutable",
@@ -37,6 +41,11 @@ class Assets:
     def url(self, name: str) -> str:
         """The address templates link to."""
         return f"/static/{name}?v={self._versions[name]}"
+
+    @cached_property
+    def plotly_styles(self) -> list[str]:
+        """The ids that keep plotly.js from adding styles of its own."""
+        return sorted({found.decode() for found in _STYLE_ID.findall(self._read(_PLOTLY))})
 
     def respond(self, name: str) -> Response:
         """The file, packed for whoever can unpack it."""
@@ -62,6 +71,7 @@ def add_assets(blueprint: Blueprint) -> Assets:
     assets = Assets()
     blueprint.add_url_rule("/static/<name>", "asset", assets.respond)
     blueprint.app_template_global("asset")(assets.url)
+    blueprint.app_template_global("plotly_styles")(lambda: assets.plotly_styles)
     return assets
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from webhook_app.store import counts
+from webhook_app.rules.alerting import COUNTING_KINDS
+from webhook_app.store import counts, vitals
 from webhook_app.store.alerts import Alert
 from webhook_app.store.counts import EVERYTHING, Filters
 from webhook_app.store.window_counts import CLASSES
@@ -51,6 +52,8 @@ class Chart(Struct, frozen=True):
     bands: list[Band]
     threshold: float | None
     window_minutes: int
+    volume: str = "Messages"
+    """What `attempts` counts."""
 
     def rows(self, count: int) -> list[dict[str, Any]]:
         """About `count` of the moments, the last one first, for reading instead of looking."""
@@ -72,31 +75,67 @@ def recent(
     _, end = counts.window(now, 0)
     start = end - timedelta(hours=hours)
     points, step = _points(connection, start, end, _WINDOW_MINUTES, EVERYTHING)
-    bands = [band for alert in alerts for band in _bands(alert, start, end, pending=False)]
+    bands = _merged([band for alert in alerts for band in _bands(alert, start, end, pending=False)])
     return _chart(points, step, _WINDOW_MINUTES, list(CLASSES), bands, threshold)
 
 
-def around(connection: Connection, alert: Alert, now: datetime) -> Chart:
-    """The messages of the alert's group, from an hour before it began until it was over, or its last three days."""
+def around(connection: Connection, alert: Alert, now: datetime) -> Chart | None:
+    """What the alert is about, from an hour before it began until it was over, or its last three days.
+
+    Rates for what counts failed messages, a flow for silence and refused deliveries; other kinds have no chart.
+    """
+    start, end = _span(alert, now)
+    window = alert.window_minutes or _WINDOW_MINUTES
+    bands = _bands(alert, start, end, pending=True)
+    if alert.kind in COUNTING_KINDS:
+        filters = Filters(**alert.group)  # type: ignore[arg-type]  # a code is a number, everything else a text
+        points, step = _points(connection, start, end, window, filters)
+        kinds = list(CLASSES) if filters.code is None else [code_name(filters.code)]
+        return _chart(points, step, window, kinds, bands, alert.threshold or None)
+    if alert.kind == "silence":
+        points, step = _points(connection, start, end, window, Filters(**alert.group))  # type: ignore[arg-type]
+        flow = [sum(point[name] for name in _EVENTS) + point["failures"] for point in points]
+        return _flow([point["at"] for point in points], flow, step, window, bands, "Webhooks")
+    if alert.kind == "signature":
+        moments, step = _moments(start, end, window)
+        refused = vitals.refusals_by_step(connection, moments[0], end, step)
+        flow = [refused.get(at, 0) for at in moments]
+        return _flow(moments, flow, step, window, bands, "Refused deliveries")
+    return None
+
+
+_EVENTS = ("sent", "delivered", "read")
+
+
+def _span(alert: Alert, now: datetime) -> tuple[datetime, datetime]:
     _, end = counts.window(
         min(alert.resolved_at + timedelta(minutes=30), now) if alert.resolved_at else now, 0
     )
     start = alert.started_at.replace(second=0, microsecond=0) - timedelta(minutes=_AROUND_MINUTES)
-    start = max(start, end - timedelta(minutes=_MAX_MINUTES))
-    filters = Filters(**alert.group)  # type: ignore[arg-type]  # a code is a number, everything else a text
-    window = alert.window_minutes or _WINDOW_MINUTES
-    points, step = _points(connection, start, end, window, filters)
-    kinds = list(CLASSES) if filters.code is None else [code_name(filters.code)]
-    return _chart(points, step, window, kinds, _bands(alert, start, end, pending=True), alert.threshold)
+    return max(start, end - timedelta(minutes=_MAX_MINUTES)), end
+
+
+def _flow(
+    moments: Sequence[datetime], flow: list[int], step: int, window: int, bands: list[Band], volume: str
+) -> Chart:
+    width, last_minute = _width(window, step), timedelta(minutes=step - 1)
+    at = [_spell(moment + last_minute) for moment in moments[width:]]
+    return Chart(at, _trailing(flow, width), [], bands, None, window, volume)
+
+
+def _moments(start: datetime, end: datetime, window: int) -> tuple[list[datetime], int]:
+    """The steps from one window before `start`, and their length in minutes."""
+    step = _step((end - start) // _MINUTE)
+    steps = -(-((end - start) // _MINUTE) // step) + _width(window, step)
+    return [end - place * step * _MINUTE for place in range(steps, 0, -1)], step
 
 
 def _points(
     connection: Connection, start: datetime, end: datetime, window: int, filters: Filters
 ) -> tuple[list[dict[str, Any]], int]:
     """The series from one window before `start`, and its step in minutes."""
-    step = _step((end - start) // _MINUTE)
-    steps = -(-((end - start) // _MINUTE) // step) + _width(window, step)
-    return counts.series(connection, end - steps * step * _MINUTE, end, step, filters), step
+    moments, step = _moments(start, end, window)
+    return counts.series(connection, moments[0], end, step, filters), step
 
 
 def _step(minutes: int) -> int:
@@ -152,6 +191,18 @@ def _bands(alert: Alert, start: datetime, end: datetime, *, pending: bool) -> li
         for first, last, kind in spans
         if last > start and first < end
     ]
+
+
+def _merged(bands: Sequence[Band]) -> list[Band]:
+    """Bands that overlap as one: several shades upon each other would hide the lines."""
+    merged: list[Band] = []
+    for band in sorted(bands, key=lambda band: (band.start, band.end)):
+        last = merged[-1] if merged else None
+        if last is not None and band.start <= last.end:
+            merged[-1] = Band(last.start, max(last.end, band.end), last.kind, f"{last.kind}: several")
+        else:
+            merged.append(band)
+    return merged
 
 
 def _spell(at: datetime) -> str:

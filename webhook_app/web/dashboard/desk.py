@@ -13,9 +13,11 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from webhook_app.rules.alerting import Rule
+from webhook_app.store import audit
+from webhook_app.web import auditing
 from webhook_app.web.dashboard.charts import Chart
-from webhook_app.web.dashboard.sessions import Session, Sessions
-from webhook_app.web.endpoints import Room
+from webhook_app.web.dashboard.sessions import Said, Session, Sessions
+from webhook_app.web.endpoints import Call, Room
 from webhook_app.web.errors import ApiError, error_response
 
 log = structlog.get_logger()
@@ -54,45 +56,104 @@ class Visit(Struct, frozen=True):
     session: Session
     token: str
     """What our forms carry."""
+    sessions: Sessions
 
 
 View = Callable[..., Response]
 
 
-def add_page(blueprint: Blueprint, desk: Desk, path: str, view: View, *, method: str = "GET") -> None:
-    """Serve the view to whoever may see it; what changes something is for admins, out of our own forms."""
+def add_page(
+    blueprint: Blueprint,
+    desk: Desk,
+    path: str,
+    view: View,
+    *,
+    method: str = "GET",
+    form_bytes: int = MAX_FORM_BYTES,
+) -> None:
+    """Serve the view to whoever may see it.
 
-    def answer(**parts: Any) -> Response:
+    What changes something (POST) is for admins, out of our own forms of at most `form_bytes`, and written down before
+    it is done.
+    """
+    engine, sessions = desk.room.engine, desk.sessions
+
+    def visit(connection: Connection, session: Session, now: datetime) -> Visit:
+        return Visit(connection, now, session, sessions.form_token(session.nonce), sessions)
+
+    def show(**parts: Any) -> Response:
         now = desk.room.clock()
-        with desk.room.engine.begin() as connection:
-            session = desk.sessions.read(request, connection, now)
-            if session is None:
-                return _sign_in_first()
-            if method == "POST":
-                _check_form(desk, session)
-            return view(Visit(connection, now, session, desk.sessions.form_token(session.nonce)), **parts)
+        with engine.begin() as connection:
+            session = sessions.read(request, connection, now)
+            return view(visit(connection, session, now), **parts) if session else _sign_in_first()
 
-    blueprint.add_url_rule(path, view.__name__, answer, methods=[method])
+    def act(**parts: Any) -> Response:
+        now = desk.room.clock()
+        with engine.begin() as connection:
+            session = sessions.read(request, connection, now)
+        if session is None:
+            return _sign_in_first()
+        request.max_content_length = form_bytes if session.is_admin else MAX_FORM_BYTES
+        _ = request.form  # taken whole before anything else: a slow upload holds no connection
+        with engine.begin() as connection:
+            entry, fault = _write_down(connection, sessions, session, view.__name__, parts, now)
+        if fault:
+            raise Forbidden(fault)
+        with engine.begin() as connection:
+            response = view(visit(connection, session, now), **parts)
+            audit.finish(connection, entry, auditing.DONE)
+            return response
+
+    blueprint.add_url_rule(path, view.__name__, act if method == "POST" else show, methods=[method])
 
 
 def render(visit: Visit, template: str, **values: Any) -> Response:
-    """The template for whoever is signed in."""
-    return make_response(render_template(template, visit=visit, now=visit.now, **values))
+    """The template for whoever is signed in, with what the last action had to say."""
+    said = visit.sessions.said(request, visit.session)
+    response = make_response(render_template(template, visit=visit, now=visit.now, said=said, **values))
+    if said is not None:
+        visit.sessions.forget_said(request, response)
+    return response
 
 
-def live_answer(visit: Visit, headline: str, parts: dict[str, str], chart: Chart, *, shape: str) -> Response:
+def said(visit: Visit, path: str, words: str, *, is_good: bool = True) -> Response:
+    """Where every POST ends: the page at `path`, which says in one line what was done, or why it was not."""
+    response = make_response(redirect(path, code=303))
+    visit.sessions.say(request, response, visit.session, Said(words, is_good))
+    return response
+
+
+def call_of(visit: Visit, desk: Desk) -> Call:
+    """The visit as a call of the API, for pages that show or do what the API does."""
+    return Call(visit.connection, visit.now, visit.session.key, desk.room.settings, {})
+
+
+def live_answer(
+    visit: Visit, headline: str, parts: dict[str, str], chart: Chart | None, *, shape: str
+) -> Response:
     """The JSON that static/dashboard.js reads. When `shape` is another than the page's, the page is loaded anew."""
     return jsonify(
         at=visit.now.isoformat(), headline=headline, shape=shape, parts=parts, chart=to_builtins(chart)
     )
 
 
-def _check_form(desk: Desk, session: Session) -> None:
-    request.max_content_length = MAX_FORM_BYTES
-    if not desk.sessions.is_our_form(session.nonce, request.form.get("token", "")):
-        raise Forbidden("This form is out of date. Go back, reload the page and try again.")
-    if not session.is_admin:
-        raise Forbidden(f"This needs an admin key; {session.key.name} has the role {session.key.role}.")
+def _write_down(
+    connection: Connection,
+    sessions: Sessions,
+    session: Session,
+    action: str,
+    parts: Mapping[str, Any],
+    now: datetime,
+) -> tuple[int, str]:
+    """The audit's entry of what this form asks for, and why it is refused, if it is."""
+    fault = ""
+    if not sessions.is_our_form(session.nonce, request.form.get("token", "")):
+        fault = "This form is out of date. Go back, reload the page and try again."
+    elif not session.is_admin:
+        fault = f"This needs an admin key; {session.key.name} has the role {session.key.role}."
+    about = {"contact": request.form.get("contact", ""), **parts}
+    outcome = auditing.REFUSED if fault else ""
+    return auditing.write(connection, session.key, "page", action, about, now, outcome), fault
 
 
 def _sign_in_first() -> Response:

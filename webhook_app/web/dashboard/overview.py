@@ -8,7 +8,17 @@ from sqlalchemy import Connection
 
 from webhook_app.rules.alerting import Rule
 from webhook_app.rules.failure_rate import Rate, measure
-from webhook_app.store import alerts, books, counts, notifications, overview, quarantine, scheduler_state
+from webhook_app.store import (
+    alerts,
+    arrivals,
+    books,
+    counts,
+    notifications,
+    overview,
+    quarantine,
+    scheduler_state,
+)
+from webhook_app.store.arrivals import Arrivals
 from webhook_app.store.books import Totals
 from webhook_app.store.overview import Statuses
 from webhook_app.store.window_counts import GroupKey, Mark, WindowCounts, is_failure
@@ -24,6 +34,7 @@ _PLACES = 3
 _NEARLY_ALL = 0.8
 _SLICED = ("template", "country", "phone_number_id")
 _MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
 
 
 class CodeRow(Struct, frozen=True):
@@ -44,13 +55,26 @@ class PlaceRow(Struct, frozen=True):
     rate: Rate
 
 
+class Yesterday(Struct, frozen=True):
+    """The same minutes a day before; `rate` has no attempts when nothing was sent then."""
+
+    rate: Rate
+    statuses: Statuses
+    withheld: int
+
+
 class Pulse(Struct, frozen=True):
-    """Whether webhooks come, and whether all of them are accounted for. `minutes`: statuses, the oldest first."""
+    """Whether webhooks come, and whether all of them are accounted for. `minutes`: statuses, the oldest first.
+
+    `arrivals` tells how late they came in the last hour, `refused` how many deliveries were, by reason.
+    """
 
     minutes: list[int]
     last_received_at: datetime | None
     totals: Totals
     quarantined: int
+    arrivals: Arrivals
+    refused: dict[str, int]
 
 
 class Overview(Struct, frozen=True, kw_only=True):
@@ -64,6 +88,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     rate: Rate
     classes: dict[str, int]
     statuses: Statuses
+    yesterday: Yesterday
     codes: list[CodeRow]
     more_codes: int
     places: list[PlaceRow]
@@ -92,10 +117,11 @@ def read_overview(
         rate=rate,
         classes=window.failures_by_class(),
         statuses=_sum(flow, start),
+        yesterday=_yesterday(connection, start - _DAY, end - _DAY),
         codes=codes[:_CODES],
         more_codes=len(codes[_CODES:]),
         places=_places(window),
-        pulse=_pulse(facts, flow, end),
+        pulse=_pulse(facts, flow, end, arrivals.lately(connection, now)),
     )
 
 
@@ -169,7 +195,15 @@ def _sum(flow: dict[datetime, Statuses], start: datetime) -> Statuses:
     return Statuses(*(sum(getattr(each, name) for each in held) for name in Statuses.__struct_fields__))
 
 
-def _pulse(facts: Facts, flow: dict[datetime, Statuses], end: datetime) -> Pulse:
+def _yesterday(connection: Connection, start: datetime, end: datetime) -> Yesterday:
+    window = counts.read_window(connection, start, end)
+    rate = measure(sum(window.attempts.values()), window.failures(is_failure))
+    flow = overview.statuses_by_minute(connection, start, end)
+    return Yesterday(rate, _sum(flow, start), window.failures_by_class()["withheld"])
+
+
+def _pulse(facts: Facts, flow: dict[datetime, Statuses], end: datetime, came: Arrivals) -> Pulse:
     moments = [end - _MINUTE * (_PULSE_MINUTES - place) for place in range(_PULSE_MINUTES)]
     minutes = [flow.get(at, Statuses()).total for at in moments]
-    return Pulse(minutes, facts.last_received_at, facts.totals, facts.quarantined)
+    last = facts.last_received_at
+    return Pulse(minutes, last, facts.totals, facts.quarantined, came, facts.refused)

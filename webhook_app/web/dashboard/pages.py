@@ -1,33 +1,32 @@
-"""dashboard_blueprint: the pages put together, and the first of them. What a page shows is gathered elsewhere."""
+"""dashboard_blueprint: the pages put together. What each shows is its own module's business."""
 
-from datetime import datetime, timedelta
+from flask import Blueprint
 
-import structlog
-from flask import Blueprint, Response, render_template, request
-from msgspec import Struct
-from sqlalchemy import Connection
-
-from webhook_app.rules.alerting import Rule
-from webhook_app.rules.rules_file import default_rules_text, parse_rules
-from webhook_app.settings import Settings
-from webhook_app.store import alerts, overview
 from webhook_app.web.dashboard import wording
+from webhook_app.web.dashboard.alert_acts import add_alert_acts
 from webhook_app.web.dashboard.alert_pages import add_alert_pages
+from webhook_app.web.dashboard.appearance import add_appearance
 from webhook_app.web.dashboard.assets import add_assets
-from webhook_app.web.dashboard.charts import Chart, recent
-from webhook_app.web.dashboard.desk import Desk, Visit, add_page, live_answer, render, secure
-from webhook_app.web.dashboard.overview import Overview, read_overview
+from webhook_app.web.dashboard.backtest_pages import add_backtest_pages
+from webhook_app.web.dashboard.code_pages import add_code_pages
+from webhook_app.web.dashboard.contact_actions import add_contact_actions
+from webhook_app.web.dashboard.contact_pages import add_contact_pages
+from webhook_app.web.dashboard.desk import Desk, secure
+from webhook_app.web.dashboard.failure_pages import add_failure_pages
+from webhook_app.web.dashboard.message_pages import add_message_pages
+from webhook_app.web.dashboard.navigation import pages
+from webhook_app.web.dashboard.overview_pages import add_overview
+from webhook_app.web.dashboard.quarantine_pages import add_quarantine_pages
+from webhook_app.web.dashboard.rule_pages import add_rule_pages
 from webhook_app.web.dashboard.sessions import Sessions
 from webhook_app.web.dashboard.sign_in import add_sign_in
+from webhook_app.web.dashboard.silence_pages import add_silence_pages
+from webhook_app.web.dashboard.suppression_import import add_suppression_import
+from webhook_app.web.dashboard.suppression_log import add_suppression_log
 from webhook_app.web.dashboard.suppression_pages import add_suppression_pages
+from webhook_app.web.dashboard.system_pages import add_system_pages
 from webhook_app.web.endpoints import Room
-
-log = structlog.get_logger()
-
-_HOURS = (3, 24)
-_KEPT = {3: timedelta(seconds=8), 24: timedelta(seconds=60)}
-_COUNTS_KEPT = timedelta(seconds=30)
-_PARTS = ("state", "figures", "codes", "places", "pulse", "suppressed", "readings")
+from webhook_app.web.rules_in_force import rules_in_force
 
 
 def dashboard_blueprint(room: Room) -> Blueprint:
@@ -35,85 +34,28 @@ def dashboard_blueprint(room: Room) -> Blueprint:
     blueprint = Blueprint("dashboard", __name__)
     settings = room.settings
     sessions = Sessions(settings.meta_app_secret, settings.admin_api_key, room.keyring)
-    desk = Desk(room, sessions, {rule.name: rule for rule in _read_rules(settings)})
+    desk = Desk(room, sessions, {rule.name: rule for rule in rules_in_force(settings) or ()})
     for name, spell in wording.FILTERS.items():
         blueprint.app_template_filter(name)(spell)
+    blueprint.app_template_global()(pages)
+    add_appearance(blueprint)
     add_assets(blueprint)
     add_sign_in(blueprint, desk)
-    _add_overview(blueprint, desk)
+    add_overview(blueprint, desk)
     add_alert_pages(blueprint, desk)
+    add_alert_acts(blueprint, desk)
+    add_silence_pages(blueprint, desk)
+    add_rule_pages(blueprint, desk)
+    add_backtest_pages(blueprint, desk)
+    add_failure_pages(blueprint, desk)
+    add_code_pages(blueprint, desk)
+    add_message_pages(blueprint, desk)
+    add_contact_pages(blueprint, desk)
+    add_contact_actions(blueprint, desk)
     add_suppression_pages(blueprint, desk)
+    add_suppression_import(blueprint, desk)
+    add_suppression_log(blueprint, desk)
+    add_system_pages(blueprint, desk)
+    add_quarantine_pages(blueprint, desk)
     secure(blueprint)
     return blueprint
-
-
-def _read_rules(settings: Settings) -> tuple[Rule, ...]:
-    """For thresholds and runbooks only. A file that cannot be used stops the scheduler, not the pages."""
-    try:
-        path = settings.rules_file
-        return parse_rules(path.read_text(encoding="utf-8") if path else default_rules_text())
-    except (OSError, ValueError) as fault:
-        log.warning("the pages go without the rules", fault=str(fault))
-        return ()
-
-
-class _Slow(Struct):
-    """What is read less often than every page wants it: once for all who look."""
-
-    charts: dict[int, tuple[datetime, Chart]]
-    suppressed: tuple[datetime, dict[str, int]] | None = None
-
-    def chart(self, connection: Connection, hours: int, threshold: float | None, now: datetime) -> Chart:
-        until, chart = self.charts.get(hours, (now, None))
-        if chart is None or until <= now:
-            fired = alerts.explaining(connection, now - timedelta(hours=hours))
-            chart = recent(connection, hours, fired, threshold, now)
-            self.charts[hours] = now + _KEPT[hours], chart
-        return chart
-
-    def suppressions(self, connection: Connection, now: datetime) -> dict[str, int]:
-        if self.suppressed is None or self.suppressed[0] <= now:
-            self.suppressed = now + _COUNTS_KEPT, overview.suppressed_by_reason(connection, now)
-        return self.suppressed[1]
-
-
-def _add_overview(blueprint: Blueprint, desk: Desk) -> None:
-    slow = _Slow({})
-    threshold = min((rule.threshold for rule in desk.rules.values() if rule.kind == "rate"), default=None)
-    seconds = desk.room.settings.evaluate_seconds
-
-    def gather(visit: Visit) -> tuple[Overview, Chart, dict[str, object]]:
-        hours = 24 if request.args.get("hours") == "24" else 3
-        found = read_overview(visit.connection, desk.rules, seconds, visit.now)
-        chart = slow.chart(visit.connection, hours, threshold, visit.now)
-        values = {
-            "overview": found,
-            "chart": chart,
-            "hours": hours,
-            "all_hours": _HOURS,
-            "suppressed": slow.suppressions(visit.connection, visit.now),
-            "webhook_url": _webhook_url(desk.room.settings),
-            "parts": _PARTS,
-        }
-        return found, chart, values
-
-    def overview_page(visit: Visit) -> Response:
-        _, _, values = gather(visit)
-        return render(visit, "overview.html", **values)
-
-    def overview_data(visit: Visit) -> Response:
-        """What the page's script exchanges: the parts as HTML, the chart as figures."""
-        found, chart, values = gather(visit)
-        template = "overview_{}.html"
-        parts = {
-            name: render_template(template.format(name), visit=visit, now=visit.now, **values)
-            for name in _PARTS
-        }
-        return live_answer(visit, found.state.headline, parts, chart, shape="new" if found.is_new else "full")
-
-    add_page(blueprint, desk, "/", overview_page)
-    add_page(blueprint, desk, "/dashboard/data", overview_data)
-
-
-def _webhook_url(settings: Settings) -> str:
-    return f"{(settings.public_url or request.host_url).rstrip('/')}/webhook"

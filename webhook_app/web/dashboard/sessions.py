@@ -22,6 +22,8 @@ LIFETIME = timedelta(days=7)
 
 _SESSION = "webhook_app_session"
 _VISIT = "webhook_app_visit"
+_SAID = "webhook_app_said"
+_LONGEST = 1000  # of what is said: a cookie holds 4 kB
 _OPERATOR_ID = 0  # no row of the table has it: the key in ADMIN_API_KEY
 _LABEL = b"webhook_app dashboard sessions, 1"
 
@@ -35,6 +37,13 @@ class Session(Struct, frozen=True):
     @property
     def is_admin(self) -> bool:
         return is_enough(self.key.role, "admin")
+
+
+class Said(Struct, frozen=True):
+    """What was just done, or why it was not: one line on the page that follows."""
+
+    words: str
+    is_good: bool
 
 
 class Sessions:
@@ -76,6 +85,23 @@ class Sessions:
     def keep_visit(self, request: Request, response: Response, nonce: str) -> None:
         """Have the browser send the same `visit` with the form."""
         _set_cookie(request, response, _VISIT, nonce, timedelta(hours=12))
+
+    def say(self, request: Request, response: Response, session: Session, said: Said) -> None:
+        """Have the next page of this session say it."""
+        value = self._signer.dumps([session.nonce, said.words[:_LONGEST], said.is_good], salt=_SAID)
+        _set_cookie(request, response, _SAID, str(value), timedelta(minutes=5))
+
+    def said(self, request: Request, session: Session) -> Said | None:
+        """What the last page wanted said."""
+        try:
+            nonce, words, is_good = self._signer.loads(request.cookies.get(_SAID, ""), salt=_SAID)
+        except (BadSignature, ValueError):
+            return None
+        return Said(words, is_good) if nonce == session.nonce else None
+
+    def forget_said(self, request: Request, response: Response) -> None:
+        """It was said."""
+        _set_cookie(request, response, _SAID, "", timedelta(0))
 
     def form_token(self, nonce: str) -> str:
         """What a form of ours carries, for this session or visit alone."""

@@ -1,12 +1,13 @@
 """/login and /logout: an API key for a session. Wrong keys are counted; the key itself is never kept or logged."""
 
-from urllib.parse import urlsplit
-
 import structlog
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request
 from werkzeug.exceptions import Forbidden
 
+from webhook_app.store.api_keys import ApiKey
+from webhook_app.web import auditing
 from webhook_app.web.auth import is_enough
+from webhook_app.web.dashboard.appearance import our_page
 from webhook_app.web.dashboard.desk import MAX_FORM_BYTES, Desk
 from webhook_app.web.dashboard.sessions import Session
 from webhook_app.web.dashboard.throttle import Throttle, origin
@@ -43,6 +44,7 @@ class _SignIn:
             return self._form(401, "That key is not known, or it was revoked.")
         if not is_enough(key.role, "viewer"):
             return self._form(403, f"{key.name} is a {key.role} key: pages need a viewer or an admin key.")
+        self._note(key, "sign in")
         response = self._go_on()
         self._sessions.begin(request, response, key, now)
         return response
@@ -52,6 +54,8 @@ class _SignIn:
         session = self._session()
         if session and not self._sessions.is_our_form(session.nonce, request.form.get("token", "")):
             raise Forbidden("This form is out of date. Go back, reload the page and try again.")
+        if session:
+            self._note(session.key, "sign out")
         response = make_response(redirect("/login", code=303))
         self._sessions.end(request, response)
         return response
@@ -63,6 +67,10 @@ class _SignIn:
     def _session(self) -> Session | None:
         with self._desk.room.engine.begin() as connection:
             return self._sessions.read(request, connection, self._clock())
+
+    def _note(self, key: ApiKey, action: str) -> None:
+        with self._desk.room.engine.begin() as connection:
+            auditing.write(connection, key, "page", action, {}, self._clock(), auditing.DONE)
 
     def _form(self, status: int = 200, message: str = "") -> Response:
         """The page; its form is bound to this browser."""
@@ -93,8 +101,4 @@ def add_sign_in(blueprint: Blueprint, desk: Desk) -> None:
 
 
 def _target() -> str:
-    """Where the visitor wanted to go, if that is a page of ours."""
-    wanted = request.values.get("next", "")
-    parts = urlsplit(wanted) if wanted.isprintable() and "\\" not in wanted else None
-    is_ours = parts is not None and not parts.scheme and not parts.netloc and wanted[:1] == "/" != wanted[1:2]
-    return wanted if is_ours else "/"
+    return our_page(request.values.get("next", ""))

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from webhook_app.channels.alert_text import duration, percent
+from webhook_app.channels.spelling import duration, percent
 from webhook_app.store.books import Totals
 from webhook_app.store.notifications import Backlog
 from webhook_app.store.scheduler_state import JobState
@@ -130,7 +130,9 @@ def _silence(facts: Facts) -> Notice | None:
 def _books(facts: Facts) -> Notice | None:
     if facts.totals.balanced:
         return None
-    return Notice("The books do not balance", "Items may have been lost: compare GET /v1/books day by day.")
+    return Notice(
+        "The books do not balance", "Items may have been lost: compare the books day by day, under System."
+    )
 
 
 def _refused(facts: Facts) -> list[Notice]:
@@ -159,5 +161,5 @@ def _left(facts: Facts) -> Notice | None:
         return None
     items = "1 item was" if facts.quarantined == 1 else f"{number(facts.quarantined)} items were"
     return Notice(
-        f"{items} not understood", "Kept whole, to be replayed after a fix: see GET /v1/quarantine."
+        f"{items} not understood", "Kept whole, to be replayed after a fix: see System, Quarantine."
     )

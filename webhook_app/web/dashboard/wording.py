@@ -1,10 +1,10 @@
 """How the pages spell figures, times and contacts, as filters for templates. Text out, and nothing escaped yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from webhook_app.channels import alert_text
+from webhook_app.channels import spelling
 from webhook_app.whatsapp.contacts import display
 from webhook_app.whatsapp.events import NO_CODE
 
@@ -16,6 +16,18 @@ REASONS = {
     "hard": "Cannot be reached for good",
     "unreachable": "Could not be reached",
 }
+CHANGES = {
+    "suppress": "added",
+    "extend": "changed",
+    "half_open": "ran out, waits for a probe",
+    "lift": "lifted",
+    "expire": "ran out",
+    "restore": "put back",
+    "erase": "somebody was erased",
+}
+"""What a line of the change log says was done."""
+SCOPES = {"all": "everything", "marketing": "marketing only"}
+SOURCES = {"webhook": "Meta's webhook", "send": "the answer to a send call"}
 CLASSES = {"broken": "Broken", "withheld": "Withheld", "unreachable": "Unreachable"}
 
 
@@ -24,9 +36,19 @@ def number(value: int) -> str:
     return f"{value:,}".replace(",", _THIN)
 
 
+def size(count: int) -> str:
+    """Bytes in the unit that fits, 1.4 GB."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return unbroken(
+        f"{value:.1f} {units[0]}" if value < 10 and units[0] != "B" else f"{value:.0f} {units[0]}"
+    )
+
+
 def percent(share: float) -> str:
     """A share between 0 and 1 with three digits that matter, as in 3.16 %."""
-    return unbroken(alert_text.percent(min(share, 1.0)))
+    return unbroken(spelling.percent(min(share, 1.0)))
 
 
 def unbroken(words: str) -> str:
@@ -41,14 +63,26 @@ def stamp(at: datetime, now: datetime) -> str:
 
 def moment(at: datetime) -> str:
     """Day and time, 2026-09-30 14:05 UTC."""
-    return alert_text.moment(at)
+    return spelling.moment(at)
 
 
 def ago(at: datetime, now: datetime) -> str:
     """How far from now: just now, 4 min ago, in 2 d 3 h."""
     if at - now >= timedelta(minutes=1):
-        return f"in {alert_text.duration(at - now)}"
-    return f"{alert_text.duration(now - at)} ago" if now - at >= timedelta(minutes=1) else "just now"
+        return f"in {spelling.duration(at - now)}"
+    return f"{spelling.duration(now - at)} ago" if now - at >= timedelta(minutes=1) else "just now"
+
+
+def stored_moment(spelt: str) -> str:
+    """The same of a time that was stored as ISO 8601 text."""
+    return moment(datetime.fromisoformat(spelt))
+
+
+def group_words(group: Mapping[str, str | int]) -> str:
+    """What a rule groups by, in words: code 131026, business number 123, check books."""
+    code, rest = group.get("code"), {name: held for name, held in group.items() if name != "code"}
+    named = [] if code is None else [f"code {code_name(int(code))}"]
+    return ", ".join(named + ([spelling.describe_group(rest)] if rest else [])) or "everything"
 
 
 def code_name(code: int) -> str:
@@ -68,13 +102,16 @@ def place(values: dict[str, Any]) -> str:
 
 FILTERS: dict[str, Callable[..., str]] = {
     "number": number,
+    "size": size,
     "percent": percent,
     "stamp": stamp,
     "moment": moment,
     "ago": ago,
     "code_name": code_name,
+    "group_words": group_words,
+    "stored_moment": stored_moment,
     "contact": display,
     "place": place,
-    "group": alert_text.describe_group,
+    "group": spelling.describe_group,
 }
 """By the names templates know them under."""

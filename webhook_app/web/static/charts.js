@@ -12,20 +12,33 @@ const charts = (() => {
     script.addEventListener("load", () => latest && draw(...latest));
     document.head.append(script);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => latest && draw(...latest));
+    addEventListener("themechange", () => latest && draw(...latest));
   }
 
   function draw(place, chart) {
     if (!place) return;
     latest = [place, chart];
     if (!window.Plotly) return;
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const colour = palette(place);
     Plotly.react(place, traces(chart, colour), layout(chart, colour, place.clientWidth < 500), {
       displayModeBar: false,
       responsive: true,
       scrollZoom: false,
       doubleClick: false,
     });
+  }
+
+  // The style sheet's colours as they are at this moment: plotly.js does not know light-dark().
+  function palette(place) {
+    const probe = document.createElement("span");
+    place.append(probe);
+    const seen = new Map();
+    for (const name of ["text", "quiet", "line", "surface", "broken", "unreachable", "withheld", "code", "firing", "pending"]) {
+      probe.style.color = `var(--${name})`;
+      seen.set(name, getComputedStyle(probe).color);
+    }
+    probe.remove();
+    return (name) => seen.get(name);
   }
 
   function traces(chart, colour) {
@@ -42,7 +55,7 @@ const charts = (() => {
     const volume = {
       type: "scatter",
       mode: "lines",
-      name: "Messages",
+      name: chart.volume,
       x: chart.at,
       y: chart.attempts,
       yaxis: "y2",
@@ -54,6 +67,7 @@ const charts = (() => {
   }
 
   function layout(chart, colour, isNarrow) {
+    const hasRates = chart.lines.length > 0;
     const highest = 100 * Math.max(peak(chart, FEW) || peak(chart, 0), chart.threshold ?? 0, 0.001);
     const axis = { color: colour("quiet"), gridcolor: colour("line"), zerolinecolor: colour("line"), fixedrange: true };
     return {
@@ -68,8 +82,8 @@ const charts = (() => {
       dragmode: false,
       showlegend: false,
       xaxis: { ...axis, type: "date", range: [chart.at[0], chart.at.at(-1)], anchor: "y2", tickformat: "%H:%M\n%d %b", hoverformat: "%H:%M UTC", nticks: isNarrow ? 4 : 9 },
-      yaxis: { ...axis, domain: [0.27, 1], range: [0, Math.min(highest * 1.15, 102)], ticksuffix: "\u202f%" },
-      yaxis2: { ...axis, domain: [0, 0.17], rangemode: "tozero", nticks: 3, title: { text: isNarrow ? "" : "messages", font: { size: 11 } } },
+      yaxis: { ...axis, visible: hasRates, domain: hasRates ? [0.27, 1] : [0, 1], range: [0, Math.min(highest * 1.15, 102)], ticksuffix: "\u202f%" },
+      yaxis2: { ...axis, domain: [0, hasRates ? 0.17 : 1], rangemode: "tozero", nticks: hasRates ? 3 : 6, title: { text: isNarrow ? "" : chart.volume.toLowerCase(), font: { size: 11 } } },
       shapes: [...chart.bands.map((band) => shade(band, colour)), ...threshold(chart, colour)],
       annotations: annotations(chart, colour),
     };

@@ -1,11 +1,11 @@
-// Renews a page every ten seconds. Only parts whose text changed are exchanged; focus, open details and a selection
+// Renews a page every ten seconds, or as often as it says. Only parts whose text changed are exchanged; focus, open details and a selection
 // somebody is copying from stay where they are.
 "use strict";
 (() => {
-  const EVERY_MS = 10_000;
   const PATIENCE_MS = 20_000;
   const page = document.querySelector("[data-live]");
   if (!page) return;
+  const everyS = Number(page.dataset.every ?? 10);
   const shown = new Map();
   let headline = null;
   let at = "";
@@ -48,7 +48,7 @@
     for (const [id, html] of Object.entries(data.parts)) exchange(id, html);
     charts.draw(document.getElementById("chart"), data.chart);
     at = data.at.slice(11, 19);
-    document.getElementById("freshness").textContent = `As of ${at} UTC, renewed every 10 s.`;
+    document.getElementById("freshness").textContent = `As of ${at} UTC, renewed every ${everyS} s.`;
     say("");
     if (headline !== null && headline !== data.headline) {
       document.getElementById("announcement").textContent = data.headline;
@@ -66,7 +66,7 @@
         say(`What you see is ${at ? `of ${at} UTC` : "old"}: it cannot be renewed (${fault.message}). Trying again.`);
       }
     }
-    timer = setTimeout(tick, EVERY_MS);
+    timer = setTimeout(tick, 1000 * everyS);
   }
 
   document.addEventListener("visibilitychange", () => document.hidden || tick());

@@ -1,0 +1,51 @@
+"""Looking things up and deciding in a real browser: the pages behind the navigation, and the import by script."""
+
+import re
+
+from tests.browser.conftest import NARROW
+from tests.browser.test_pages import faults_of_accessibility, is_too_wide
+
+BEHIND = (
+    "/failures?class=unreachable&dead_letter=true",
+    "/codes",
+    "/codes/131026",
+    "/contacts?contact=%2B5511987000001",
+    "/contacts/erase?contact=%2B5511987000001",
+    "/suppressions/review",
+    "/suppressions/import",
+    "/suppressions/changes",
+)
+
+
+def test_pages_behind_the_navigation_are_accessible_and_fit_a_phone(business, sign_in):
+    page = sign_in(business, size=NARROW)
+    found = {}
+    page.goto("/failures")
+    failure = page.locator("tbody th a").first.get_attribute("href")
+    for path in (*BEHIND, failure):
+        page.goto(path)
+        if (faults := faults_of_accessibility(page)) or is_too_wide(page):
+            found[path] = faults
+    assert found == {}
+
+
+def test_a_file_is_checked_then_imported_then_taken_back(empty, sign_in):
+    page = sign_in(empty)
+    page.goto("/suppressions/import")
+    really, counts = page.locator("#really"), page.locator("#counts")
+    assert really.is_disabled()
+    rows = "contact,note\n+55 11 98700-0001,old list\nnobody,\n"
+    file = {"name": "list.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    page.set_input_files("#upload", file)
+    page.get_by_role("button", name="Check the file first").click()
+    counts.filter(has_text="Checked, nothing is stored yet. 2 rows: 1 added").wait_for()
+    assert "neither a phone number" in page.inner_text("#rows")
+    really.click()
+    counts.filter(has_text="Imported. 2 rows: 1 added").wait_for()
+    assert really.is_disabled()
+    page.get_by_role("link", name=re.compile("take it back")).click()
+    assert "+5511987000001" in page.inner_text("main table")
+    page.get_by_role("button", name="Take back all").click()
+    assert page.inner_text(".said") == "Taken back: 1 lifted."
+    page.goto("/suppressions")
+    assert "Nobody is suppressed" in page.inner_text("main")

@@ -1,0 +1,56 @@
+"""Every page in a browser: nothing on the console, nothing from elsewhere, fit for a phone, and accessible."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.conftest import NARROW, WIDE
+from tests.browser.crawling import one_of_each_kind
+from webhook_app.web.dashboard.navigation import PAGES
+
+SERIOUS = {"serious", "critical"}
+
+
+def faults_of_accessibility(page):
+    found = Axe().run(page).response["violations"]
+    return [
+        (fault["id"], fault["help"], [node["target"] for node in fault["nodes"]][:3])
+        for fault in found
+        if fault["impact"] in SERIOUS
+    ]
+
+
+def is_too_wide(page):
+    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize(("size", "theme"), [(WIDE, "light"), (NARROW, "dark")])
+def test_every_page_is_accessible_and_fits_the_screen(business, sign_in, size, theme):
+    page = sign_in(business, size=size, color_scheme=theme)
+    pages = one_of_each_kind(page)
+    assert set(pages.values()) >= {each.path for each in PAGES}
+    assert {"alerts-one", "codes-one", "contacts-by-contact", "system-audit"} <= set(pages)
+    found = {}
+    for path in pages.values():
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        if faults := faults_of_accessibility(page):
+            found[path] = faults
+        if is_too_wide(page):
+            found[f"{path} is too wide"] = []
+    assert found == {}
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_the_first_steps_are_accessible_too(empty, sign_in, open_browser, size):
+    page = open_browser(empty, size=size)
+    page.goto("/login")
+    assert faults_of_accessibility(page) == []
+    page = sign_in(empty, size=size)
+    assert "Waiting for the first webhook" in page.inner_text("main")
+    assert faults_of_accessibility(page) == []
+    assert not is_too_wide(page)
+
+
+def test_the_chart_is_drawn_without_a_word_on_the_console(business, sign_in):
+    page = sign_in(business)
+    page.wait_for_selector("#chart .main-svg .scatterlayer .trace")

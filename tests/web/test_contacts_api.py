@@ -1,0 +1,118 @@
+"""Everything known of one person, whichever of their numbers or ids one asks for, newest first."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import NUMBER, body, message, status
+
+USER_ID = "US.70411938265500174423"
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def told(api, deliver, now):
+    """A send, its life, a failure, a word of theirs and a STOP, partly under the user id alone."""
+    at = now - timedelta(minutes=10)
+    api.post(
+        "/v1/sends",
+        json={
+            "sends": [
+                {
+                    "contact": "+12025550117",
+                    "message_id": "wamid.A",
+                    "template": "offer",
+                    "sent_at": at.isoformat(),
+                }
+            ]
+        },
+    )
+    deliver(
+        body(
+            status("wamid.A", "sent", at + SECOND, recipient_user_id=USER_ID),
+            status("wamid.A", "read", at + 3 * SECOND, recipient_user_id=USER_ID),
+            status("wamid.B", "sent", at + 4 * SECOND, recipient="", recipient_user_id=USER_ID),
+            status(
+                "wamid.B", "failed", at + 5 * SECOND, code=131026, recipient="", recipient_user_id=USER_ID
+            ),
+        )
+    )
+    deliver(
+        body(messages=[message("wamid.I", at + 6 * SECOND), message("wamid.S", at + 7 * SECOND, text="STOP")])
+    )
+    return at
+
+
+@pytest.mark.parametrize("asked", ["+1 (202) 555-0117", "0012025550117", "12025550117", USER_ID])
+def test_a_person_is_found_by_any_way_to_write_any_of_their_keys(api, told, asked):
+    answer = api.get(f"/v1/contacts/{asked}", role="sender").json
+    assert set(answer["keys"]) == {"+12025550117", USER_ID}
+    assert [(entry["what"], entry["message_id"]) for entry in answer["timeline"]] == [
+        ("stop", "wamid.S"),
+        ("wrote", "wamid.I"),
+        ("failed", "wamid.B"),
+        ("sent", "wamid.B"),
+        ("read", "wamid.A"),
+        ("sent", "wamid.A"),
+        ("accepted", "wamid.A"),
+    ]
+    assert answer["timeline"][2]["code"] == 131026
+    assert answer["timeline"][4]["template"] == "offer"
+
+
+def test_the_page_tells_what_became_of_its_messages(api, told):
+    outcomes = {each["message_id"]: each for each in api.get("/v1/contacts/12025550117").json["messages"]}
+    assert set(outcomes) == {"wamid.A", "wamid.B"}
+    assert (outcomes["wamid.A"]["reached"], outcomes["wamid.A"]["failed"]) == (True, False)
+    assert outcomes["wamid.A"]["delivered_at"] == outcomes["wamid.A"]["read_at"]
+    assert (outcomes["wamid.B"]["reached"], outcomes["wamid.B"]["failed"]) == (False, True)
+
+
+def test_a_window_is_open_for_a_day_after_they_wrote(api, told):
+    (window,) = api.get("/v1/contacts/12025550117").json["windows"]
+    until = (told + 7 * SECOND + timedelta(days=1)).isoformat().replace("+00:00", "Z")
+    assert window == {"phone_number_id": NUMBER, "until": until}
+
+
+def test_suppressions_come_with_their_evidence_and_history(api, told):
+    api.put("/v1/suppressions/12025550117", json={"note": "asked by phone"})
+    standing = api.get(f"/v1/contacts/{USER_ID}").json["suppression"]
+    assert [row["reason"] for row in standing["suppressions"]] == ["manual"]
+    assert standing["history"][0]["note"] == "asked by phone"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6])
+def test_pages_together_are_the_whole_in_order(api, told, limit):
+    whole = api.get("/v1/contacts/12025550117").json["timeline"]
+    path, seen, cursor = "/v1/contacts/12025550117", [], None
+    while True:
+        query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        answer = api.get(path, query_string=query).json
+        seen += answer["timeline"]
+        if not (cursor := answer["next_cursor"]):
+            break
+        assert len(answer["timeline"]) == limit
+    assert seen == whole
+
+
+def test_events_of_one_second_are_paged_without_loss(api, deliver, now):
+    deliver(body(*(status(f"wamid.{i}", "sent", now) for i in range(7))))
+    seen, cursor = [], None
+    while cursor is not None or not seen:
+        query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        answer = api.get("/v1/contacts/12025550117", query_string=query).json
+        seen += [entry["message_id"] for entry in answer["timeline"]]
+        if (cursor := answer["next_cursor"]) is None:
+            break
+    assert sorted(seen) == [f"wamid.{i}" for i in range(7)]
+
+
+def test_of_a_stranger_nothing_is_known(api):
+    answer = api.get("/v1/contacts/+49 171 2345678").json
+    assert (answer["contact"], answer["keys"], answer["timeline"]) == ("+491712345678", ["+491712345678"], [])
+    assert answer["next_cursor"] is None
+
+
+def test_what_names_nobody_and_false_cursors_are_refused(api):
+    assert api.get("/v1/contacts/nobody").status_code == 400
+    assert api.get("/v1/contacts/12025550117?cursor=abc").json["error"]["code"] == "bad_cursor"

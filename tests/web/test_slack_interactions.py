@@ -1,0 +1,159 @@
+"""POST /slack/interactions: a signed button press acts, and the message shows who pressed it."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from flask import Flask
+from msgspec import to_builtins
+from sqlalchemy import Engine
+from werkzeug.test import TestResponse
+
+from tests.channels.fake_slack import Answer, FakeSlack
+from tests.channels.notifications import NUMBER, notification
+from tests.clocks import Hands
+from webhook_app.channels.slack_bot import SlackBot
+from webhook_app.channels.slack_interactions import signature
+from webhook_app.pipeline.notify import notify
+from webhook_app.store import alerts, notifications, silences
+from webhook_app.store.alerts import Alert
+
+SECRET = "a signing secret for tests"
+Press = Callable[..., TestResponse]
+
+
+@pytest.fixture
+def press(make_app: Callable[..., Flask]) -> Press:
+    client = make_app(slack_signing_secret=SECRET).test_client()
+
+    def post(action: str, value: str, *, secret: str = SECRET, age_s: int = 0) -> TestResponse:
+        user = {"id": "U1", "username": "ada"}
+        pressed = {"type": "block_actions", "user": user, "actions": [{"action_id": action, "value": value}]}
+        body = urlencode({"payload": json.dumps(pressed)}).encode()
+        at = str(int(datetime.now(UTC).timestamp()) - age_s)
+        headers = {"X-Slack-Request-Timestamp": at, "X-Slack-Signature": signature(body, at, secret)}
+        return client.post("/slack/interactions", data=body, headers=headers)
+
+    return post
+
+
+@pytest.fixture
+def alert_id(engine: Engine, now: datetime) -> int:
+    """A firing alert that Slack is to hear of."""
+    with engine.begin() as connection:
+        made = alerts.insert_new(
+            connection,
+            Alert(
+                rule="r",
+                kind="rate",
+                severity="warning",
+                state="firing",
+                group={"code": 131026, "phone_number_id": NUMBER},
+                codes=[131026],
+                covers_from=now,
+                started_at=now,
+                fired_at=now,
+                evaluated_at=now,
+                notified_at=now,
+            ),
+        )
+        assert made is not None
+        told = notification(alert_id=made, at=now, since=now)
+        notifications.add(connection, made, "slack", "fired", to_builtins(told), now)
+    return made
+
+
+def held(engine: Engine, alert_id: int) -> Alert:
+    with engine.connect() as connection:
+        found = alerts.get_alert(connection, alert_id)
+    assert found is not None
+    return found
+
+
+def shown(engine: Engine, slack: FakeSlack) -> list[dict[str, Any]]:
+    """What Slack's bot posts of everything that is due."""
+    slack.usual = lambda _: Answer(200, '{"ok":true,"channel":"C7","ts":"1.1"}')
+    bot = SlackBot("xoxb", "#alerts", slack.base, httpx.Timeout(2.0))
+    notify(engine, bot, Hands().clock(datetime.now(UTC)))
+    bot.close()
+    return slack.posted
+
+
+def test_acknowledge_is_done_and_the_message_says_by_whom(
+    press: Press, engine: Engine, alert_id: int, slack: FakeSlack
+) -> None:
+    assert len(shown(engine, slack)) == 1
+    answer = press("acknowledge", str(alert_id))
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert held(engine, alert_id).acknowledged_by == "ada (Slack)"
+    with engine.begin() as connection:  # the pace of a second is not waited for
+        connection.exec_driver_sql("DELETE FROM channel_states")
+    _, edit, reply = shown(engine, slack)
+    assert edit["ts"] == "1.1"
+    assert "*Acknowledged:* by ada (Slack)" in json.dumps(edit["blocks"])
+    assert reply["text"] == "Acknowledged by ada (Slack)"
+
+
+def test_pressing_twice_changes_nothing_more(press: Press, engine: Engine, alert_id: int) -> None:
+    press("acknowledge", str(alert_id))
+    first = held(engine, alert_id)
+    assert press("acknowledge", str(alert_id)).status_code == 200
+    assert held(engine, alert_id) == first
+
+
+def test_snooze_lasts_an_hour(press: Press, engine: Engine, alert_id: int) -> None:
+    assert press("snooze", str(alert_id)).status_code == 200
+    until = held(engine, alert_id).snoozed_until
+    assert until is not None
+    assert 3590 < (until - datetime.now(UTC)).total_seconds() <= 3600
+
+
+def test_silence_covers_the_code_on_the_number_for_a_day_and_is_shown(
+    press: Press, engine: Engine, alert_id: int, slack: FakeSlack
+) -> None:
+    assert press("silence", f"{alert_id}:131026").status_code == 200
+    with engine.connect() as connection:
+        [silence] = silences.active(connection, datetime.now(UTC))
+    assert silence.matchers == {"code": 131026, "phone_number_id": NUMBER}
+    assert (silence.author, silence.comment) == ("ada (Slack)", f"Slack button of alert {alert_id}")
+    assert 86_390 < (silence.until - datetime.now(UTC)).total_seconds() <= 86_400
+    assert "by ada (Slack), who silenced 131026" in json.dumps(shown(engine, slack))
+
+
+def test_an_alert_that_is_over_or_unknown_is_left_alone(press: Press, engine: Engine, alert_id: int) -> None:
+    for action, value in (("acknowledge", "999"), ("snooze", "999"), ("silence", "999:1")):
+        assert press(action, value).status_code == 200
+    with engine.connect() as connection:
+        assert silences.active(connection, datetime.now(UTC)) == []
+
+
+@pytest.mark.parametrize("wrong", [{"secret": "other"}, {"age_s": 301}, {"age_s": -302}], ids=str)
+def test_what_slack_has_not_just_signed_is_refused(
+    press: Press, engine: Engine, alert_id: int, wrong: dict[str, Any]
+) -> None:
+    answer = press("acknowledge", str(alert_id), **wrong)
+    assert answer.status_code == 401
+    assert held(engine, alert_id).acknowledged_at is None
+
+
+def test_what_cannot_be_read_is_a_400(press: Press) -> None:
+    assert press("snooze", "x").status_code == 400
+
+
+def test_an_evaluation_that_holds_the_alert_for_long_makes_slack_say_that_it_failed(
+    press: Press, engine: Engine, alert_id: int
+) -> None:
+    with engine.begin() as connection:
+        alerts.lock(connection, alert_id)
+        began = datetime.now(UTC)
+        assert press("acknowledge", str(alert_id)).status_code == 503
+        assert (datetime.now(UTC) - began).total_seconds() < 3
+    assert press("acknowledge", str(alert_id)).status_code == 200
+
+
+def test_without_a_signing_secret_there_are_no_buttons(make_app: Callable[..., Flask]) -> None:
+    assert make_app().test_client().post("/slack/interactions", data=b"x").status_code == 404

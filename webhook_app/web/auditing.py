@@ -1,0 +1,54 @@
+"""Who changes something is written down before it is done, by page or by API. Bodies and texts are never kept.
+
+A person is named by their key in a column of its own, from which erasing takes it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from webhook_app.store import audit
+from webhook_app.store.api_keys import ApiKey
+from webhook_app.store.audit import Entry
+from webhook_app.whatsapp.contacts import InvalidAddress, parse_address
+
+DONE = "done"
+REFUSED = "refused"
+
+
+def write(
+    connection: Connection,
+    key: ApiKey,
+    via: str,
+    action: str,
+    parts: Mapping[str, Any],
+    now: datetime,
+    outcome: str = "",
+) -> int:
+    """Note that the key's holder is about to do this. `parts` are those of the path and what names a contact."""
+    entry = Entry(
+        at=now,
+        actor=key.name,
+        role=key.role,
+        via=via,
+        action=action.replace("_", " "),
+        object=_object(parts),
+        contact=_contact(str(parts.get("contact", ""))),
+        outcome=outcome,
+    )
+    return audit.insert(connection, entry)
+
+
+def _object(parts: Mapping[str, Any]) -> str:
+    """What has a number, such as alert 7. Texts may name whom: even the ids of messages hold phone numbers."""
+    numbered = {name: value for name, value in parts.items() if isinstance(value, int)}
+    return ", ".join(
+        f"{name.removesuffix('_id').replace('_', ' ')} {value}" for name, value in numbered.items()
+    )
+
+
+def _contact(text: str) -> str:
+    address = parse_address(text) if text else None
+    return "" if address is None or isinstance(address, InvalidAddress) else address.key

@@ -1,0 +1,66 @@
+"""What every request but Meta's gets: an id, in the answer and in each log line, and a place in the figures.
+
+/webhook is left alone: one commit serves many deliveries, and ingest counts them itself.
+"""
+
+import re
+from contextvars import ContextVar
+from secrets import token_hex
+from time import perf_counter
+
+from flask import Flask, Response, g, request
+from prometheus_client import Counter, Histogram
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+HEADER = "X-Request-Id"
+_USABLE = re.compile(r"[A-Za-z0-9_-]{16,64}")
+"""UUIDs, trace ids and the like. Phone numbers are shorter, message ids hold a dot: neither gets into a log so."""
+
+REQUESTS = Counter(
+    "webhook_app_http_requests",
+    "Requests answered, /webhook left out; none: no such path",
+    ["endpoint", "status"],
+)
+SECONDS = Histogram(
+    "webhook_app_http_request_seconds",
+    "Time to answer, /webhook left out; of streams, to their first part",
+    ["endpoint"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 10),
+)
+
+_bound: ContextVar[bool] = ContextVar("request_id_bound", default=False)
+
+
+def follow_requests(app: Flask) -> None:
+    """Give requests their id before anything else sees them, and count them when all is done."""
+
+    @app.before_request
+    def begin() -> None:
+        _forget()  # a connection's next request runs where its last one did; until then a stream may still log
+        if _is_delivery():
+            return
+        given = request.headers.get(HEADER, "")
+        g.request_id = given if _USABLE.fullmatch(given) else token_hex(16)
+        g.began = perf_counter()
+        bind_contextvars(request_id=g.request_id)
+        _bound.set(True)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        if _is_delivery():
+            return response
+        endpoint = request.endpoint or "none"
+        REQUESTS.labels(endpoint, str(response.status_code)).inc()
+        SECONDS.labels(endpoint).observe(perf_counter() - g.began)
+        response.headers[HEADER] = g.request_id
+        return response
+
+
+def _is_delivery() -> bool:
+    return request.path == "/webhook"
+
+
+def _forget() -> None:
+    if _bound.get():
+        clear_contextvars()
+        _bound.set(False)

@@ -1,0 +1,48 @@
+"""The rules the scheduler works with, for pages and answers that name them. Judges nothing."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import structlog
+
+from webhook_app.rules.alerting import COUNTING_KINDS, Rule, selects
+from webhook_app.rules.rules_file import default_rules_text, parse_rules
+from webhook_app.settings import Settings
+from webhook_app.whatsapp.error_codes import ErrorCode
+
+log = structlog.get_logger()
+
+
+def rules_in_force(settings: Settings) -> tuple[Rule, ...] | None:
+    """The rules, read once, as the scheduler does. None for a file that cannot be used: it stops the scheduler,
+    and must not stop what tells of it.
+    """
+    return _read(settings.rules_file)
+
+
+def rules_text(settings: Settings) -> str | None:
+    """The text of the rules file as it is now; None when it cannot be read."""
+    try:
+        path = settings.rules_file
+        return path.read_text(encoding="utf-8") if path else default_rules_text()
+    except (OSError, ValueError):
+        return None
+
+
+def watching(settings: Settings, entry: ErrorCode) -> list[str] | None:
+    """Names of the rules that count the code, in the file's order; None when the file cannot be used."""
+    rules = rules_in_force(settings)
+    return (
+        None
+        if rules is None
+        else [rule.name for rule in rules if rule.kind in COUNTING_KINDS and selects(rule, entry)]
+    )
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path | None) -> tuple[Rule, ...] | None:
+    try:
+        return parse_rules(path.read_text(encoding="utf-8") if path else default_rules_text())
+    except (OSError, ValueError) as fault:
+        log.warning("pages and answers go without the rules", fault=str(fault))
+        return None
