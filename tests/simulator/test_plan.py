@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from webhook_app.simulator.calls import ACCEPTED, Call
 from webhook_app.simulator.plan import plan
-from webhook_app.simulator.scenarios import SCENARIOS
+from webhook_app.simulator.scenarios import SCENARIOS, Phase, Scenario
 from webhook_app.simulator.wire import envelope, wire
+from webhook_app.web.api.sends import read
 from webhook_app.whatsapp.payload import parse
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -23,8 +25,16 @@ def played(name, seed=1, history=0, start=START, rate=RATE):
     return tuple(plan(SCENARIOS[name], seed, rate, DURATION_S, start, history))
 
 
+def webhooks(timed):
+    return [one for one in timed if not isinstance(one, Call)]
+
+
+def calls(timed):
+    return [one for one in timed if isinstance(one, Call)]
+
+
 def statuses(timed, kind=None):
-    found = [status for one in timed for status in one.change["value"].get("statuses", ())]
+    found = [status for one in webhooks(timed) for status in one.change["value"].get("statuses", ())]
     return [status for status in found if kind in (None, status["status"])]
 
 
@@ -66,13 +76,13 @@ def test_changes_come_in_the_order_of_time_within_the_duration(name):
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_timestamp_is_ahead_of_the_moment_it_is_told(name):
-    for one in played(name, history=3, rate=4):
+    for one in webhooks(played(name, history=3, rate=4)):
         assert all(int(s["timestamp"]) <= one.at.timestamp() for s in one.change["value"].get("statuses", ()))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_change_is_understood_by_the_parser(name):
-    timed = played(name, history=3, rate=4)
+    timed = webhooks(played(name, history=3, rate=4))
     parsed = parse(wire(envelope(timed)))
     assert parsed.unreadable == []
     assert parsed.ignored == {}
@@ -183,10 +193,43 @@ def test_marketing_to_somebody_who_stopped_it_fails_with_131050():
     assert {one.get("recipient_id", one.get("recipient_user_id")) for one in refused} <= stopped
 
 
-def test_traffic_stops_and_nothing_follows():
+def test_webhooks_stop_and_only_the_sender_tells_of_messages_that_meta_took():
     timed = played("silence")
     assert part(timed, 0, 0.4)
-    assert not part(timed, 0.4)
+    assert not webhooks(part(timed, 0.4))
+    assert len(calls(part(timed, 0.4))) == pytest.approx(0.6 * MESSAGES, rel=0.02)
+    assert {call.code for call in calls(timed)} == {ACCEPTED}
+    assert not calls(part(timed, 0, 0.4))
+
+
+def test_once_the_token_has_expired_every_call_is_refused_and_no_webhook_tells_of_it():
+    timed = played("token-expired")
+    assert not calls(part(timed, 0, 0.25))
+    refused = calls(part(timed, 0.25))
+    assert len(refused) == pytest.approx(0.75 * MESSAGES, rel=0.02)
+    errors = [call.report["error"] for call in refused]
+    assert {(error["code"], error["error_subcode"]) for error in errors} == {(190, 463)}
+    assert len({error["fbtrace_id"] for error in errors}) == len(refused)
+    started = [one for one in statuses(timed, "sent") if int(one["timestamp"]) > START.timestamp() + 32]
+    assert not started
+
+
+def test_every_reported_call_is_understood():
+    for name in ("silence", "token-expired"):
+        for call in calls(played(name, rate=4)):
+            report, reason = read(call.report, call.at)
+            assert reason == ""
+            assert (report.error_code, report.sent_at) == (call.code, call.at.replace(microsecond=0))
+
+
+def test_the_pace_of_a_phase_and_the_hour_of_the_day_change_the_rate():
+    phases = (Phase(0.0), Phase(0.5, pace=3.0))
+    hourly = tuple(2.0 if hour == 13 else 1.0 for hour in range(24))
+    busy = Scenario("busy", "", phases=phases, hourly=hourly)
+    timed = tuple(plan(busy, 1, 0.1, 4 * 3600, START))
+    starts = sorted({one["id"]: int(one["timestamp"]) for one in reversed(statuses(timed))}.values())
+    hours = Counter(int(at - START.timestamp()) // 3600 for at in starts)
+    assert [round(hours[hour] / 360) for hour in range(4)] == [1, 2, 3, 3]
 
 
 def test_a_backlog_comes_at_once_after_a_pause_with_old_timestamps():

@@ -72,6 +72,54 @@ def template_paused_change(template: Template) -> Json:
     return {"value": value, "field": "message_template_status_update"}
 
 
+def template_status_change(template: Template, event: str) -> Json:
+    """Meta decided about a template: APPROVED, REJECTED and the like."""
+    value: Json = {
+        "event": event,
+        "message_template_id": template.template_id,
+        "message_template_name": template.name,
+        "message_template_language": template.language,
+        "reason": "NONE",
+        "message_template_category": template.category.upper(),
+    }
+    return {"value": value, "field": "message_template_status_update"}
+
+
+def template_quality_change(template: Template, before: str, score: str) -> Json:
+    """What people who got a template think of it, as GREEN, YELLOW or RED."""
+    value: Json = {
+        "previous_quality_score": before,
+        "new_quality_score": score,
+        "message_template_id": template.template_id,
+        "message_template_name": template.name,
+        "message_template_language": template.language,
+    }
+    return {"value": value, "field": "message_template_quality_update"}
+
+
+def number_quality_change(number: BusinessNumber, event: str, limit: str) -> Json:
+    """A number was FLAGGED for low quality, or is UNFLAGGED again."""
+    value: Json = {"display_phone_number": number.display, "event": event, "current_limit": limit}
+    return {"value": value, "field": "phone_number_quality_update"}
+
+
+def number_tier_change(number: BusinessNumber, tier: str) -> Json:
+    """How many people a number may write to in a day."""
+    value: Json = {
+        "display_phone_number": number.display,
+        "event": "ONBOARDING",
+        "max_daily_conversations_per_business": tier,
+    }
+    return {"value": value, "field": "phone_number_quality_update"}
+
+
+def unknown_status_change(number: BusinessNumber, name: str, at: datetime) -> Json:
+    """A status that no documentation knows: what happens when Meta says something new."""
+    status = {"id": f"wamid.{name}", "status": name, "timestamp": str(int(at.timestamp()))}
+    value = _value(number) | {"statuses": [status | {"recipient_id": "12025550117"}]}
+    return {"value": value, "field": "messages"}
+
+
 def _value(number: BusinessNumber) -> Json:
     metadata = {"display_phone_number": number.display, "phone_number_id": number.phone_number_id}
     return {"messaging_product": "whatsapp", "metadata": metadata}

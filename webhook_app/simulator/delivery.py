@@ -1,9 +1,10 @@
-"""Turns timed changes into POSTs the way Meta does: batched, out of order, some of them twice.
+"""Turns what is told into POSTs the way Meta does: batched, out of order, some of them twice; reports go along.
 
 Plans only, no clock and no network: `posting.py` sends what is planned here.
 """
 
 import heapq
+import json
 import random
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -13,8 +14,9 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from webhook_app.simulator.calls import Call
 from webhook_app.simulator.lives import Json
-from webhook_app.simulator.plan import Timed
+from webhook_app.simulator.plan import Timed, Told
 from webhook_app.simulator.wire import envelope, item_count, wire
 
 BATCH_LIMIT = 1000
@@ -45,12 +47,14 @@ class Post(Struct, frozen=True):
     due_s: float
     body: bytes
     items: int
-    statuses: tuple[StatusKey, ...]
+    statuses: tuple[StatusKey, ...] = ()
+    calls: tuple[int, ...] = ()
+    """A sender's report instead of a webhook: the codes of its send calls."""
     copy: bool = False
 
 
 def posts(
-    changes: Iterable[Timed],
+    changes: Iterable[Told],
     start: datetime,
     rng: random.Random,
     *,
@@ -58,7 +62,7 @@ def posts(
     duplicates: float = 0.0,
     reorder_s: float = 0.0,
 ) -> Iterator[Post]:
-    """The POSTs for these changes by due time: up to `batch` updates in each, a share of them sent twice."""
+    """The POSTs by due time: up to `batch` updates or send calls in each, a share of them sent twice."""
     if not 1 <= batch <= BATCH_LIMIT:
         raise ValueError(f"a POST of Meta's holds 1 to {BATCH_LIMIT} updates, not {batch}")
     if not 0 <= duplicates <= 1 or reorder_s < 0:
@@ -68,9 +72,9 @@ def posts(
     return _with_copies(planned, rng, duplicates)
 
 
-def reordered(changes: Iterable[Timed], rng: random.Random, bound_s: float) -> Iterator[Timed]:
+def reordered(changes: Iterable[Told], rng: random.Random, bound_s: float) -> Iterator[Told]:
     """The changes, each up to `bound_s` late, so that those of the next seconds overtake it."""
-    late: list[tuple[datetime, int, Timed]] = []
+    late: list[tuple[datetime, int, Told]] = []
     serial = count()
     for change in changes:
         at = change.at + timedelta(seconds=rng.uniform(0, bound_s))
@@ -81,19 +85,22 @@ def reordered(changes: Iterable[Timed], rng: random.Random, bound_s: float) -> I
         yield heapq.heappop(late)[2]
 
 
-def batched(changes: Iterable[Timed], size: int) -> Iterator[tuple[datetime, list[Timed]]]:
-    """Groups of up to `size` updates with their due time; none waits longer than a second for company."""
-    group: list[Timed] = []
+def batched(changes: Iterable[Told], size: int) -> Iterator[tuple[datetime, list[Told]]]:
+    """Groups of up to `size` with their due time, updates and calls apart; none waits over a second for company."""
+    groups: dict[type[Told], list[Told]] = {}
     for change in changes:
-        if group and change.at > (closing := group[0].at + timedelta(seconds=_LINGER_S)):
-            yield closing, group
-            group = []
+        for kind in [kind for kind, group in groups.items() if change.at > _closing(group)]:
+            yield _closing(group := groups.pop(kind)), group
+        group = groups.setdefault(type(change), [])
         group.append(change)
         if len(group) == size:
-            yield change.at, group
-            group = []
-    if group:
+            yield change.at, groups.pop(type(change))
+    for group in sorted(groups.values(), key=lambda group: group[-1].at):
         yield group[-1].at, group
+
+
+def _closing(group: list[Told]) -> datetime:
+    return group[0].at + timedelta(seconds=_LINGER_S)
 
 
 def retry_delays(compress: float) -> Iterator[float]:
@@ -106,14 +113,20 @@ def retry_delays(compress: float) -> Iterator[float]:
         yield delay / compress
 
 
-def _post(group: list[Timed], due: datetime, start: datetime) -> Post:
+def _post(group: list[Told], due: datetime, start: datetime) -> Post:
+    due_s = (due - start).total_seconds()
+    calls = [told for told in group if isinstance(told, Call)]
+    if calls:
+        body = json.dumps({"sends": [call.report for call in calls]}).encode()
+        return Post(due_s, body, len(calls), calls=tuple(call.code for call in calls))
+    changes = [told for told in group if isinstance(told, Timed)]
     keys = tuple(
         _key(status, timed.change["value"]["metadata"]["phone_number_id"])
-        for timed in group
+        for timed in changes
         for status in timed.change["value"].get("statuses", ())
     )
-    items = sum(item_count(timed.change) for timed in group)
-    return Post((due - start).total_seconds(), wire(envelope(group)), items, keys)
+    items = sum(item_count(timed.change) for timed in changes)
+    return Post(due_s, wire(envelope(changes)), items, keys)
 
 
 def _key(status: Json, phone_number_id: str) -> StatusKey:

@@ -1,4 +1,4 @@
-"""Plays a scenario on a virtual clock: which change Meta has to tell at which moment. No clock, no network.
+"""Plays a scenario on a virtual clock: what Meta tells, and what senders report, at which moment. No clock, no network.
 
 The same scenario, seed and start give the same plan. The people depend on the seed alone, so that a second
 run meets the same ones; message ids depend on the start too, so that a second run sends new messages.
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from webhook_app.simulator import faults
 from webhook_app.simulator.answers import answers
+from webhook_app.simulator.calls import Call, accepted, refused
 from webhook_app.simulator.changes import status_change, template_paused_change
 from webhook_app.simulator.lives import Json, Message, Step, life, wamid
 from webhook_app.simulator.people import Person, audience
@@ -30,10 +31,14 @@ class Timed(Struct, frozen=True):
     change: Json
 
 
+Told = Timed | Call
+"""What reaches the receiver: by Meta's webhook, or by a sender's report."""
+
+
 def plan(
     scenario: Scenario, seed: int, rate: float, duration_s: float, start: datetime, history: int = 0
-) -> Iterator[Timed]:
-    """Every change of the scenario by time; `rate` is messages per second, each with 1 to 3 statuses.
+) -> Iterator[Told]:
+    """Everything the receiver is told, by time; `rate` is messages per second, each with 1 to 3 statuses.
 
     With `history`, that many contacts begin with failures on earlier days. What is due after the end is
     left out.
@@ -51,23 +56,30 @@ class _Play:
         self.rng = random.Random(f"{scenario.name} {seed} {start.timestamp()}")  # noqa: S311 no secret
         self.cast = _cast(scenario, random.Random(f"people {seed}"), history)  # noqa: S311 no secret
         self.stops: dict[str, tuple[datetime, datetime]] = {}
-        self.waiting: list[tuple[datetime, int, Timed]] = []
+        self.waiting: list[tuple[datetime, int, Told]] = []
         self.serial = count()
 
-    def told(self, rate: float) -> Iterator[Timed]:
+    def told(self, rate: float) -> Iterator[Told]:
         for timed in (*self._history(), *self._news()):
             self._tell(timed)
-        for slot in range(int(rate * self.duration_s)):
-            elapsed = slot / rate
+        for elapsed in self._moments(rate):
             yield from self._due(self.start + timedelta(seconds=elapsed))
-            for timed in self._message(elapsed):
-                self._tell(timed)
+            for told in self._message(elapsed):
+                self._tell(told)
         yield from self._due(self.start + timedelta(seconds=self.duration_s))
 
-    def _tell(self, timed: Timed) -> None:
-        """Queue a change for the moment at which Meta tells it, which a held phase puts off."""
+    def _moments(self, rate: float) -> Iterator[float]:
+        """When messages are sent, in seconds after the start."""
+        elapsed = 0.0
+        while elapsed < self.duration_s - 1e-6:
+            yield elapsed
+            hour = (self.start + timedelta(seconds=elapsed)).hour
+            elapsed += 1 / (rate * self._phase(elapsed).pace * self.scenario.hourly[hour])
+
+    def _tell(self, timed: Told) -> None:
+        """Queue what is told for its moment, which a held phase puts off for what Meta tells."""
         elapsed = (timed.at - self.start).total_seconds()
-        if self._phase(elapsed).held:
+        if isinstance(timed, Timed) and self._phase(elapsed).held:
             begins = (phase.begins * self.duration_s for phase in self.scenario.phases if not phase.held)
             later = [moment for moment in begins if moment > elapsed]
             if not later:
@@ -75,7 +87,7 @@ class _Play:
             timed = replace(timed, at=self.start + timedelta(seconds=min(later)))
         heapq.heappush(self.waiting, (timed.at, next(self.serial), timed))
 
-    def _due(self, until: datetime) -> Iterator[Timed]:
+    def _due(self, until: datetime) -> Iterator[Told]:
         while self.waiting and self.waiting[0][0] <= until:
             yield heapq.heappop(self.waiting)[2]
 
@@ -98,11 +110,16 @@ class _Play:
                 for waba_id in sorted({number.waba_id for number in NUMBERS}):
                     yield Timed(at, waba_id, template_paused_change(phase.paused))
 
-    def _message(self, elapsed: float) -> Iterator[Timed]:
+    def _message(self, elapsed: float) -> Iterator[Told]:
         """Everything that will be told because one message is sent `elapsed` seconds after the start."""
         phase = self._phase(elapsed)
         back = timedelta(seconds=phase.back_s)
         message = self._compose(phase, self.start + timedelta(seconds=elapsed) - back)
+        if phase.refused_with:
+            yield refused(message, phase.refused_with, self.rng.getrandbits(64))
+            return
+        if phase.calls_reported:
+            yield accepted(message)
         steps = life(self.rng, message, self._code(phase, message))
         yield from (_status(message, step, step.due + back) for step in steps)
         if steps[-1].status["status"] == "read":

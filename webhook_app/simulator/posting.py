@@ -17,6 +17,8 @@ from webhook_app.simulator.delivery import Post, retry_delays
 from webhook_app.simulator.report import Tally
 
 Sign = Callable[[bytes], str]
+Address = Callable[[Post], tuple[str, dict[str, str]]]
+"""Where a POST goes and the headers that show who sends it."""
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "facebookexternalua"}
 
 
@@ -47,13 +49,30 @@ class _Answer(Struct, frozen=True):
 
 
 def deliver(
-    posts: Iterable[Post], url: str, sign: Sign, pace: Pace, tally: Tally, progress: Callable[[str], None]
+    posts: Iterable[Post],
+    url: str,
+    sign: Sign,
+    pace: Pace,
+    tally: Tally,
+    progress: Callable[[str], None],
+    *,
+    sends_url: str = "",
+    api_key: str = "",
 ) -> None:
-    """Send every POST until it is acknowledged, or patience ends, or Ctrl-C; the tally tells which."""
+    """Send every POST until it is acknowledged, or patience ends, or Ctrl-C; the tally tells which.
+
+    Webhooks go to `url`, signed; reports of send calls to `sends_url`, with the sender's `api_key`.
+    """
+
+    def address(post: Post) -> tuple[str, dict[str, str]]:
+        if post.calls:
+            return sends_url, {"Content-Type": "application/json", "Authorization": f"Bearer {api_key}"}
+        return url, {**_HEADERS, "X-Hub-Signature-256": sign(post.body)}
+
     limits = httpx.Limits(max_connections=pace.connections, max_keepalive_connections=pace.connections)
     # No proxy from the environment: it would stand between the simulator and a receiver on this machine.
     with httpx.Client(limits=limits, timeout=pace.timeout_s, trust_env=False) as client:
-        dispatch = _Dispatch(_Sender(client, url, sign), pace, tally, progress)
+        dispatch = _Dispatch(_Sender(client, address), pace, tally, progress)
         try:
             dispatch.run(posts)
         except KeyboardInterrupt:
@@ -63,15 +82,14 @@ def deliver(
 
 
 class _Sender:
-    def __init__(self, client: httpx.Client, url: str, sign: Sign) -> None:
-        self.client, self.url, self.sign = client, url, sign
+    def __init__(self, client: httpx.Client, address: Address) -> None:
+        self.client, self.address = client, address
 
     def send(self, tried: _Try) -> _Answer:
-        body = tried.post.body
-        headers = {**_HEADERS, "X-Hub-Signature-256": self.sign(body)}
+        url, headers = self.address(tried.post)
         started = time.monotonic()
         try:
-            code = self.client.post(self.url, content=body, headers=headers).status_code
+            code = self.client.post(url, content=tried.post.body, headers=headers).status_code
         except httpx.RequestError:
             code = None
         return _Answer(tried, code, started, time.monotonic())

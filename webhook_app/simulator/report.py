@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from webhook_app.simulator.calls import ACCEPTED
 from webhook_app.simulator.delivery import Post, StatusKey
 
 NO_ANSWER = "no answer"
@@ -40,6 +41,10 @@ class Report(Struct, frozen=True):
     statuses: dict[str, int]
     """Different acknowledged statuses by kind; copies count once."""
     error_codes: dict[int, int]
+    accepted_calls: int
+    """Send calls that the sender reported as accepted by Meta."""
+    refused_calls: dict[int, int]
+    """Send calls that Meta refused, by error code; reported by the sender, copies left out."""
     acknowledged: frozenset[StatusKey]
     """Every status that was answered with 200 at least once."""
 
@@ -65,6 +70,7 @@ class Tally:
         self.refused: Counter[str] = Counter()
         self.latencies: list[float] = []
         self.acknowledged: set[StatusKey] = set()
+        self.calls: Counter[int] = Counter()
 
     def offer(self, post: Post) -> None:
         self.posts += 1
@@ -79,6 +85,7 @@ class Tally:
             self.acknowledged_posts += 1
             self.acknowledged_items += post.items
             self.acknowledged.update(post.statuses)
+            self.calls.update(() if post.copy else post.calls)
         else:
             self.refused[NO_ANSWER if code is None else str(code)] += 1
 
@@ -107,6 +114,8 @@ class Tally:
             behind_s=round(self.behind_s, 3),
             statuses=dict(sorted(Counter(key.status for key in self.acknowledged).items())),
             error_codes=_codes(self.acknowledged),
+            accepted_calls=self.calls[ACCEPTED],
+            refused_calls={code: number for code, number in self.calls.most_common() if code != ACCEPTED},
             acknowledged=frozenset(self.acknowledged),
         )
 
@@ -124,6 +133,9 @@ def as_text(report: Report) -> str:
         f"  retries       {report.retries:,}; answers other than 200: {_counts(report.refused)}",
         f"  latency       p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms, max {latency.max:.1f} ms",
     ]
+    if report.accepted_calls or report.refused_calls:
+        calls = f"{report.accepted_calls:,} accepted; refused with {_counts(report.refused_calls)}"
+        lines.insert(-2, f"  send calls    {calls}")
     if report.unacknowledged_posts:
         lines.insert(3, f"  UNANSWERED    {report.unacknowledged_posts:,} POSTs were never answered with 200")
     if report.behind_s > 1:

@@ -30,6 +30,7 @@ def run(
     url: str,
     app_secret: str,
     verify_token: str | None = None,
+    api_key: str = "",
     rate: float = 20.0,
     batch: int = 1,
     duration: float = 60.0,
@@ -40,16 +41,19 @@ def run(
     pace: Pace | None = None,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> Report:
-    """Send a scenario's webhooks and say what became of them.
+    """Send a scenario's webhooks, and the reports of its sender, and say what became of them.
 
     `rate` is messages per second, `duration` and `reorder` are seconds, `duplicates` is a share of the POSTs,
-    `history` a number of contacts that failed on earlier days. Raises ValueError for a scenario, URL
+    `history` a number of contacts that failed on earlier days. `api_key` is the sender's, for the scenarios in
+    which it reports its send calls: to /v1/sends beside the webhook's URL. Raises ValueError for a scenario, URL
     or figure that cannot be, and HandshakeError. Ctrl-C ends the run early, with its report.
     """
     if scenario not in SCENARIOS:
         raise ValueError(f"no scenario {scenario!r}: there are {', '.join(SCENARIOS)}")
     if httpx.URL(url).scheme not in {"http", "https"}:
         raise ValueError(f"{url!r} is no http or https URL")
+    if SCENARIOS[scenario].reports_calls and not api_key:
+        raise ValueError(f"in scenario {scenario} the sender reports its send calls: an API key is needed")
     pace = pace or Pace()
     if verify_token is not None:
         handshake(url, verify_token, timeout_s=pace.timeout_s)
@@ -58,7 +62,17 @@ def run(
     chance = random.Random(f"delivery {seed}")  # noqa: S311 no secret
     planned = posts(changes, start, chance, batch=batch, duplicates=duplicates, reorder_s=reorder)
     secret, tally, begun = app_secret.encode(), Tally(), time.monotonic()
-    deliver(planned, url, lambda body: sign(body, secret), pace, tally, progress)
+    sends_url = f"{url.removesuffix('/').removesuffix('/webhook')}/v1/sends"
+    deliver(
+        planned,
+        url,
+        lambda body: sign(body, secret),
+        pace,
+        tally,
+        progress,
+        sends_url=sends_url,
+        api_key=api_key,
+    )
     return tally.report(scenario, seed, time.monotonic() - begun)
 
 

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from webhook_app.simulator.calls import TOKEN_EXPIRED
 from webhook_app.simulator.faults import BACKGROUND, PROVIDER_DOWN, Fault
 from webhook_app.simulator.senders import SEASONAL_OFFER, WIN_BACK, Template
 
@@ -17,6 +18,12 @@ class Phase(Struct, frozen=True):
     """Share of the messages that go to the old list, as one campaign from one business number."""
     held: bool = False
     """Meta keeps what it has to tell until a later phase that is not held, or for good."""
+    refused_with: int = 0
+    """Meta answers each send call with this error; the sender reports it, and no webhook tells of it. 0: none."""
+    calls_reported: bool = False
+    """The sender reports the calls that Meta accepted too."""
+    pace: float = 1.0
+    """Messages in proportion to the usual rate."""
     back_s: int = 0
     """How much older than now the timestamps of the messages of this phase are."""
 
@@ -37,6 +44,13 @@ class Scenario(Struct, frozen=True):
     """Of those who read a message."""
     history_days: tuple[int, ...] = (3, 2, 1)
     """On how many days before the start the people with a history could not be reached."""
+    hourly: tuple[float, ...] = (1.0,) * 24
+    """The rate of each hour of the day (UTC), in proportion to the usual one."""
+
+    @property
+    def reports_calls(self) -> bool:
+        """Whether the sender has anything to tell the receiver's API."""
+        return any(phase.refused_with or phase.calls_reported for phase in self.phases)
 
 
 OLD_LIST_TEMPLATE = WIN_BACK
@@ -64,6 +78,11 @@ _TABLE = (
         history_days=(2, 1),  # one strike short: the outage must not bring the third
     ),
     Scenario(
+        "token-expired",
+        "The access token expires: Meta refuses each send call, and only the sender's reports tell of it.",
+        phases=(Phase(0.0), Phase(0.25, refused_with=TOKEN_EXPIRED)),
+    ),
+    Scenario(
         "opt-outs",
         "People stop marketing in WhatsApp or write STOP; some come back.",
         replies_share=0.05,
@@ -71,8 +90,8 @@ _TABLE = (
     ),
     Scenario(
         "silence",
-        "Webhooks stop coming.",
-        phases=(Phase(0.0), Phase(0.4, held=True)),
+        "Webhooks stop coming, although messages are sent: the sender reports them.",
+        phases=(Phase(0.0), Phase(0.4, held=True, calls_reported=True)),
     ),
     Scenario(
         "backlog",

@@ -1,0 +1,118 @@
+"""The client against the real application: what it asks, what it reports, what it does when nobody answers."""
+
+import socket
+
+import httpx
+import pytest
+
+from webhook_app.client import Client, RefusedError, Send, UnreachableError
+from webhook_app.client import client as client_module
+from webhook_app.store import suppressions
+
+NUMBER = "590238114470021"
+
+
+@pytest.fixture
+def suppressed(engine, now):
+    with engine.begin() as connection:
+        suppressions.put(
+            connection,
+            "12025550117",
+            phone_number_id="",
+            scope="all",
+            until=None,
+            seen_as="12025550117",
+            actor="ann",
+            note="asked by phone",
+            now=now,
+        )
+
+
+def test_contacts_are_checked_in_their_order_in_as_many_calls_as_it_takes(sender, suppressed, monkeypatch):
+    monkeypatch.setattr(client_module, "MAX_CONTACTS", 2)
+    answers = sender.check(
+        ["+12025550118", "(1) 202 555-0117", "nobody"], phone_number_id=NUMBER, category="utility"
+    )
+    assert [answer.verdict for answer in answers] == ["send", "suppressed", "invalid"]
+    assert [answer.allowed for answer in answers] == [True, False, False]
+    assert (answers[1].reason, answers[1].contact) == ("manual", "+12025550117")
+    assert sender.check([]) == []
+
+
+def test_sends_and_failed_calls_are_reported_once_however_often_they_are_told(sender, now, monkeypatch):
+    monkeypatch.setattr(client_module, "MAX_SENDS", 1)
+    error = {"code": 190, "error_subcode": 463, "message": "Session has expired", "fbtrace_id": "Abc"}
+    sends = [
+        Send(
+            contact="+12025550117",
+            phone_number_id=NUMBER,
+            message_id="wamid.A",
+            template="offer",
+            sent_at=now,
+        ),
+        Send(contact="+12025550118", phone_number_id=NUMBER, error=error, sent_at=now),
+        Send(contact="nobody", message_id="wamid.B"),
+    ]
+    stored, failed, invalid = sender.report(sends)
+    assert (stored.result, stored.message_id, stored.meaning) == ("stored", "wamid.A", None)
+    assert (failed.meaning.title, failed.retry_advice.kind) == ("Expired", "after_fix")
+    assert (invalid.result, invalid.reason.split(":")[0]) == ("invalid", "contact")
+    assert [report.result for report in sender.report(sends)] == ["duplicate", "duplicate", "invalid"]
+
+
+def test_a_code_is_explained(sender):
+    assert sender.explain(190, 463).title == "Expired"
+    assert sender.explain(131026).failure_class == "unreachable"
+
+
+def test_a_refusal_says_which_and_is_not_tried_again(url, keys):
+    waits = []
+    with Client(url, "wrong", sleep=waits.append) as stranger, pytest.raises(RefusedError) as caught:
+        stranger.check(["+12025550117"])
+    assert (caught.value.status, caught.value.code) == (401, "unauthorized")
+    assert waits == []
+
+
+def test_the_database_away_for_a_moment_is_waited_for(url, keys):
+    """The first two answers never reach the client; the third is the application's own."""
+    real, asked = httpx.HTTPTransport(), []
+
+    def flaky(request):
+        asked.append(request)
+        if len(asked) == 1:
+            raise httpx.ConnectError("refused")
+        if len(asked) == 2:
+            return httpx.Response(503, headers={"Retry-After": "5"})
+        return real.handle_request(request)
+
+    waits = []
+    with Client(url, keys["sender"], transport=httpx.MockTransport(flaky), sleep=waits.append) as sender:
+        assert sender.check(["+12025550117"])[0].allowed
+    assert len(asked) == 3
+    assert 0.25 <= waits[0] <= 0.5
+    assert waits[1] == 5
+    real.close()
+
+
+def test_nobody_there_is_said_after_the_last_try():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    waits = []
+    with (
+        Client(url, "key", tries=3, sleep=waits.append) as sender,
+        pytest.raises(UnreachableError, match="3 tries"),
+    ):
+        sender.check(["+12025550117"])
+    assert len(waits) == 2
+    assert waits[1] > waits[0] / 2
+
+
+def test_an_answer_of_somebody_else_is_no_answer(keys):
+    page = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>A proxy's page</html>"))
+    with Client("http://localhost", "key", transport=page) as sender, pytest.raises(UnreachableError):
+        sender.check(["+12025550117"])
+    page = httpx.MockTransport(lambda _: httpx.Response(404, text="<html>Not here</html>"))
+    with Client("http://localhost", "key", transport=page) as sender, pytest.raises(RefusedError) as caught:
+        sender.check(["+12025550117"])
+    assert (caught.value.status, caught.value.code) == (404, "unknown")

@@ -1,0 +1,129 @@
+"""A copy of the list says what the service says, and where it cannot know, that one must ask."""
+
+from datetime import timedelta
+
+import pytest
+
+from webhook_app.client import LocalCopy
+from webhook_app.client import client as client_module
+from webhook_app.store import suppressions
+
+NUMBER = "590238114470021"
+
+
+@pytest.fixture
+def put(engine, now):
+    def add(contact, *, scope="all", number="", until=None):
+        with engine.begin() as connection:
+            suppressions.put(
+                connection,
+                contact,
+                phone_number_id=number,
+                scope=scope,
+                until=until,
+                seen_as=contact,
+                actor="ann",
+                note="",
+                now=now,
+            )
+
+    return add
+
+
+def verdicts(copy, contacts, now, **asked):
+    return [answer.verdict for answer in copy.check(contacts, now=now, **asked)]
+
+
+def test_a_copy_answers_as_the_service_does(sender, put, now, monkeypatch):
+    monkeypatch.setattr(client_module, "_PAGE", 2)
+    put("12025550117")
+    put("12025550118", scope="marketing")
+    put("5511987654321", number=NUMBER)
+    put("12025550119", until=now + timedelta(days=2))
+    copy = LocalCopy()
+    assert copy.sync(sender, now) == 4
+    asked = ["+12025550117", "+12025550118", "+55 11 8765-4321", "0012025550119", "+12025550120", "nobody"]
+    for number in (None, NUMBER, "another"):
+        for category in (None, "marketing", "utility", "authentication"):
+            local = verdicts(copy, asked, now, phone_number_id=number, category=category)
+            remote = sender.check(asked, phone_number_id=number, category=category)
+            assert local == [answer.verdict for answer in remote], (number, category)
+
+
+def test_a_copy_follows_additions_and_removals_from_where_it_was(sender, put, engine, now):
+    put("12025550117")
+    put("12025550118")
+    copy = LocalCopy()
+    copy.sync(sender, now)
+    with engine.begin() as connection:
+        suppressions.lift(connection, "12025550117", None, None, None, actor="ann", note="", now=now)
+    put("12025550120")
+    assert verdicts(copy, ["+12025550117", "+12025550120"], now) == ["suppressed", "send"]
+    assert copy.sync(sender, now) == 2
+    assert verdicts(copy, ["+12025550117", "+12025550120"], now) == ["send", "suppressed"]
+    assert copy.sync(sender, now) == 0
+
+
+def test_a_saved_copy_goes_on_after_a_restart_without_the_service(sender, put, now, tmp_path):
+    put("12025550117")
+    first = LocalCopy()
+    first.sync(sender, now)
+    first.save(tmp_path / "copy.json")
+    second = LocalCopy()
+    assert second.load(tmp_path / "copy.json")
+    assert second.seq == first.seq
+    assert verdicts(second, ["+12025550117", "+12025550118"], now) == ["suppressed", "send"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"seq": "x"}'])
+def test_no_file_or_a_damaged_one_is_a_copy_to_begin_anew(tmp_path, content):
+    path = tmp_path / "copy.json"
+    if content is not None:
+        path.write_bytes(content)
+    copy = LocalCopy()
+    assert not copy.load(path)
+    assert copy.seq == 0
+
+
+def test_a_copy_that_is_too_old_or_was_never_filled_says_ask(sender, now):
+    copy = LocalCopy(good_for=timedelta(minutes=10))
+    assert verdicts(copy, ["+12025550117", "nobody"], now) == ["ask", "invalid"]
+    copy.sync(sender, now)
+    assert verdicts(copy, ["+12025550117"], now + timedelta(minutes=10)) == ["send"]
+    assert verdicts(copy, ["+12025550117"], now + timedelta(minutes=11)) == ["ask"]
+
+
+def test_what_has_run_out_is_over_and_what_ends_with_a_probe_is_asked(sender, put, engine, now):
+    put("12025550117", until=now + timedelta(hours=1))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO suppression_changes (seq, at, action, contact, phone_number_id, scope, reason, until)"
+            " SELECT max(seq) + 1, now(), 'suppress', '12025550118', '', 'all', 'unreachable',"
+            " now() + interval '1 hour' FROM suppression_changes"
+        )
+    copy = LocalCopy(good_for=timedelta(days=1))
+    copy.sync(sender, now)
+    asked = ["+12025550117", "+12025550118"]
+    assert verdicts(copy, asked, now) == ["suppressed", "suppressed"]
+    assert verdicts(copy, asked, now + timedelta(hours=2)) == ["send", "ask"]
+
+
+def test_a_typed_stop_lets_replies_be_asked_for_because_only_the_service_knows_the_window(
+    sender, engine, now
+):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO suppression_changes (seq, at, action, contact, phone_number_id, scope, reason)"
+            " SELECT coalesce(max(seq), 0) + 1, now(), 'suppress', '12025550117', '', 'all', 'opted_out'"
+            " FROM suppression_changes"
+        )
+    copy = LocalCopy()
+    copy.sync(sender, now)
+    found = [
+        verdicts(copy, ["+12025550117"], now, category=each)[0]
+        for each in ("marketing", "utility", "authentication")
+    ]
+    assert found == ["suppressed", "ask", "send"]
+    strict = LocalCopy(stop_blocks_all=True)
+    strict.sync(sender, now)
+    assert verdicts(strict, ["+12025550117"], now, category="authentication") == ["suppressed"]

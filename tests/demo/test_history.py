@@ -1,0 +1,73 @@
+"""An evening instead of a week, lived through by the real steps."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from webhook_app.channels.slack import SlackWebhook
+from webhook_app.demo.history import ACTOR, fill
+from webhook_app.demo.week import Trouble, Week
+from webhook_app.simulator.calls import TOKEN_EXPIRED
+from webhook_app.simulator.changes import number_quality_change, unknown_status_change
+from webhook_app.simulator.plan import Timed
+from webhook_app.simulator.scenarios import Phase, Scenario
+from webhook_app.simulator.senders import NUMBERS
+from webhook_app.simulator.slack_receiver import SlackReceiver
+from webhook_app.store import alerts, books, silences
+
+HOUR = timedelta(hours=1)
+Evening = Callable[[], list[str]]
+
+
+@pytest.fixture
+def evening(engine: Engine, database_url: str, now: datetime) -> Evening:
+    def play() -> list[str]:
+        start = now - 3 * HOUR
+        token = Trouble("token", start + HOUR, HOUR / 3, Phase(1 / 3, refused_with=TOKEN_EXPIRED))
+        phases = (Phase(0), token.phase, Phase(4 / 9))
+        scenario = Scenario("evening", "", phases=phases, opt_outs_share=0.1)
+        news = (
+            (start + HOUR / 2, number_quality_change(NUMBERS[0], "FLAGGED", "TIER_10K")),
+            (start + HOUR / 2, unknown_status_change(NUMBERS[0], "queued_on_device", start)),
+        )
+        notices = tuple(Timed(at, NUMBERS[0].waba_id, change) for at, change in news)
+        week = Week(start, 3 * 3600.0, scenario, (token,), notices)
+        shares: list[float] = []
+        with SlackReceiver(show=lambda _: None) as slack:
+            channel = SlackWebhook(slack.url)
+            items = fill(database_url, {"slack": channel}, week, progress=shares.append)
+            channel.close()
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        with engine.connect() as connection:
+            assert books.totals(connection).received == items > 500
+        return slack.texts
+
+    return play
+
+
+def test_an_evening_leaves_something_on_every_page(evening: Evening, engine: Engine, now: datetime) -> None:
+    texts = evening()
+    assert any("190" in message for message in texts)
+    with engine.connect() as connection:
+        found = alerts.list_alerts(connection, limit=100)
+        fired = {alert.kind: alert for alert in found if alert.fired_at}
+        assert {"attention", "health", "signature"} <= set(fired)
+        assert fired["attention"].acknowledged_by == ACTOR
+        assert fired["attention"].fired_at is not None
+        assert now - 2 * HOUR <= fired["attention"].fired_at <= now - HOUR
+        assert [silence.author for silence in silences.list_page(connection, 10, None, now)] == [ACTOR]
+
+        def count(table: str) -> int:
+            return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+        assert count("quarantine") == 1
+        assert count("suppressions") > 0
+        assert count("inbound_messages") > 0
+        assert count("health_changes") > 0
+        untold = "SELECT count(*) FROM notifications WHERE sent_at IS NULL"
+        assert connection.execute(text(untold)).scalar_one() == 0
+        latest = connection.execute(text("SELECT max(received_at) FROM status_events")).scalar_one()
+        assert latest <= now

@@ -1,0 +1,112 @@
+"""What each scenario promises, held against the real steps: which alerts fire, and who is suppressed."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec import Struct
+from sqlalchemy import Engine
+
+from webhook_app.demo.past import Past
+from webhook_app.scheduler import load_rules
+from webhook_app.simulator.plan import plan
+from webhook_app.simulator.scenarios import SCENARIOS
+from webhook_app.store import alerts, suppressions
+
+MINUTE = timedelta(minutes=1)
+
+
+class Outcome(Struct):
+    """Alerts that fired, by kind, with their codes; suppressions as (reason, scope, code)."""
+
+    fired: dict[str, set[int]]
+    suppressed: set[tuple[str, str, int]]
+
+
+@pytest.fixture
+def play(engine: Engine, database_url: str, now: datetime) -> Callable[..., Outcome]:
+    def playing(name: str, *, minutes: int = 40, rate: float = 1.0, history: int = 0) -> Outcome:
+        length = minutes * MINUTE
+        start = now - length
+        told = plan(SCENARIOS[name], 1, rate, length.total_seconds(), start, history)
+        past = Past(engine, database_url, load_rules(None), {})
+        for _ in past.live(told, [start + 4 * MINUTE * n for n in range(minutes // 4 + 1)]):
+            pass
+        past.close()
+        return outcome(engine)
+
+    return playing
+
+
+def outcome(engine: Engine) -> Outcome:
+    fired: dict[str, set[int]] = {}
+    with engine.connect() as connection:
+        for alert in alerts.list_alerts(connection, limit=1000):
+            if alert.fired_at is not None:
+                fired.setdefault(alert.kind, set()).update(alert.codes)
+        rows = suppressions.list_page(connection, limit=1000)
+    return Outcome(fired, {(row.reason, row.scope, row.code) for row in rows})
+
+
+def blocked(found: Outcome) -> set[Any]:
+    """The suppressions of scope all that failures led to."""
+    return {one for one in found.suppressed if one[0] in ("hard", "unreachable") and one[1] == "all"}
+
+
+def test_on_a_steady_day_nothing_fires_and_nobody_is_blocked(play: Callable[..., Outcome]) -> None:
+    found = play("steady")
+    assert found.fired == {}
+    assert blocked(found) == set()
+
+
+def test_a_contact_that_failed_on_three_days_before_is_blocked(play: Callable[..., Outcome]) -> None:
+    assert blocked(play("steady", minutes=8, history=3)) == {("unreachable", "all", 131026)}
+
+
+def test_a_bad_list_fires_for_its_code_and_blocks_nobody_on_the_same_day(
+    play: Callable[..., Outcome],
+) -> None:
+    found = play("bad-list")
+    assert found.fired["rate"] == {131026}
+    assert blocked(found) == set()
+
+
+def test_a_paused_template_is_told_by_meta_and_by_its_failures(play: Callable[..., Outcome]) -> None:
+    found = play("template-paused")
+    assert "health" in found.fired
+    assert 132015 in found.fired["rate"]
+    assert blocked(found) == set()
+
+
+def test_an_outage_fires_and_blocks_nobody_however_near_they_were(play: Callable[..., Outcome]) -> None:
+    found = play("outage", history=5)
+    assert {131000, 131016} <= found.fired["rate"]
+    assert blocked(found) == set()
+
+
+def test_an_expired_token_needs_attention(play: Callable[..., Outcome]) -> None:
+    found = play("token-expired", minutes=20)
+    assert found.fired["attention"] == {190}
+    assert "silence" not in found.fired
+    assert blocked(found) == set()
+
+
+def test_opting_out_fires_nothing_and_blocks_what_was_asked_for(play: Callable[..., Outcome]) -> None:
+    found = play("opt-outs")
+    assert set(found.fired) <= {"spike"}
+    assert ("opted_out", "all", -1) in found.suppressed, "a typed STOP"
+    assert ("opted_out", "marketing", -1) in found.suppressed, "a preference set in WhatsApp"
+    assert blocked(found) == set()
+
+
+def test_silence_fires_because_messages_were_sent(play: Callable[..., Outcome]) -> None:
+    found = play("silence", minutes=80, rate=0.3)
+    assert "silence" in found.fired
+    assert "rate" not in found.fired
+
+
+def test_a_backlog_raises_no_alert_about_now_and_blocks_nobody(play: Callable[..., Outcome]) -> None:
+    found = play("backlog")
+    assert found.fired == {}
+    assert blocked(found) == set()

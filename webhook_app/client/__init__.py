@@ -1,0 +1,22 @@
+"""A client for senders: may I write to these, and what became of my calls. HTTP and values, no database, no Flask.
+
+with Client("https://alerts.example", key) as client:
+    answers = client.check(contacts, phone_number_id=number, category="marketing")
+    client.report([Send(contact=contact, phone_number_id=number, message_id=wamid, template="offer")])
+"""
+
+from webhook_app.client.calls import ClientError, RefusedError, UnreachableError
+from webhook_app.client.client import Answer, Client, Report, Send
+from webhook_app.client.local_copy import LocalAnswer, LocalCopy
+
+__all__ = [
+    "Answer",
+    "Client",
+    "ClientError",
+    "LocalAnswer",
+    "LocalCopy",
+    "RefusedError",
+    "Report",
+    "Send",
+    "UnreachableError",
+]

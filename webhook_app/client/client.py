@@ -1,0 +1,177 @@
+"""The calls a sender makes, typed. What to do with an answer is the sender's; copies of the list are local_copy's."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from webhook_app.client.calls import Calls, UnreachableError
+from webhook_app.whatsapp.error_codes import ErrorCode
+from webhook_app.whatsapp.retry import RetryAdvice
+
+MAX_CONTACTS = 10_000
+MAX_SENDS = 1_000
+_PAGE = 1_000
+
+Kind = TypeVar("Kind")
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """May this contact be written to? `allowed` says it; the rest says why not, and until when."""
+
+    contact: str
+    input: str
+    allowed: bool
+    verdict: str
+    """send, suppressed, wait or invalid."""
+    scope: str | None = None
+    reason: str | None = None
+    why: str | None = None
+    code: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    retry_after: int | None = None
+    window_open: bool = False
+    probe: bool = False
+
+
+class Send(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One send call: accepted with a `message_id`, or failed with `error` as Meta answered it."""
+
+    contact: str
+    phone_number_id: str = ""
+    message_id: str | None = None
+    template: str | None = None
+    campaign: str | None = None
+    category: str | None = None
+    sent_at: datetime | None = None
+    error: Mapping[str, Any] | None = None
+    endpoint: str = ""
+    request: Mapping[str, Any] | None = None
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What became of one reported send; for a failed call with the meaning of its code and advice."""
+
+    result: str
+    """stored, duplicate or invalid."""
+    message_id: str | None = None
+    contact: str | None = None
+    reason: str | None = None
+    meaning: ErrorCode | None = None
+    retry_advice: RetryAdvice | None = None
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One line of the change feed. Contact, number, scope and reason name the row it changes."""
+
+    seq: int
+    at: datetime
+    action: str
+    contact: str
+    phone_number_id: str
+    scope: str
+    reason: str
+    code: int | None
+    until: datetime | None
+
+
+class _Checked(Struct):
+    results: list[Answer]
+
+
+class _Reported(Struct):
+    results: list[Report]
+
+
+class _Changes(Struct):
+    changes: list[Change]
+    next_since: int
+    next_cursor: str | None
+
+
+class Client:
+    """Talks to one webhook_app. Safe to share between threads; close it, or use it as a context."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_seconds: float = 10.0,
+        tries: int = 4,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._calls = Calls(
+            url, key, timeout_seconds=timeout_seconds, tries=tries, transport=transport, sleep=sleep
+        )
+
+    def check(
+        self,
+        contacts: Sequence[str],
+        *,
+        phone_number_id: str | None = None,
+        category: str | None = None,
+        probe: bool = True,
+    ) -> list[Answer]:
+        """May these be written to? Any number of contacts, answered in their order.
+
+        A contact whose suppression has run out is let through once, as a probe; `probe=False` only looks.
+        """
+        asked = {"phone_number_id": phone_number_id, "category": category, "probe": probe}
+        return [
+            answer
+            for some in _batches(contacts, MAX_CONTACTS)
+            for answer in self._post("/v1/check", {"contacts": some, **asked}, _Checked).results
+        ]
+
+    def report(self, sends: Sequence[Send]) -> list[Report]:
+        """Tell of sends and of failed calls, any number, answered in their order. Telling twice changes nothing."""
+        return [
+            report
+            for some in _batches(sends, MAX_SENDS)
+            for report in self._post("/v1/sends", {"sends": some}, _Reported).results
+        ]
+
+    def changes(self, since: int = 0) -> Iterator[Change]:
+        """Every change to the suppressions after `since` (a `seq`), in order, up to the latest."""
+        while True:
+            query = {"since": since, "limit": _PAGE}
+            page = _read(self._calls.make("GET", "/v1/changes", query=query), _Changes)
+            yield from page.changes
+            if page.next_cursor is None:
+                return
+            since = page.next_since
+
+    def explain(self, code: int, subcode: int | None = None) -> ErrorCode:
+        """What one of Meta's error codes means."""
+        path = f"/v1/codes/{code}" if subcode is None else f"/v1/codes/{code}/{subcode}"
+        return _read(self._calls.make("GET", path), ErrorCode)
+
+    def close(self) -> None:
+        self._calls.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _post(self, path: str, body: object, kind: type[Kind]) -> Kind:
+        return _read(self._calls.make("POST", path, body=msgspec.json.encode(body)), kind)
+
+
+def _batches(items: Sequence[Kind], size: int) -> Iterator[Sequence[Kind]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _read(response: httpx.Response, kind: type[Kind]) -> Kind:
+    try:
+        return msgspec.json.decode(response.content, type=kind)
+    except msgspec.DecodeError as fault:
+        raise UnreachableError(f"The answer is not one of this service: {fault}") from fault
