@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine
 
+from tests.channels.fake_slack import FakeSlack, fake_slack
+from webhook_app.channels.slack import SlackWebhook
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
 from webhook_app.store.engine import libpq_url, make_engine
@@ -95,9 +98,9 @@ class Database:
 
 
 def _shape(connection: psycopg.Connection[Any]) -> object:
-    """Changes with every table, index, column, constraint or setting that is made, altered or dropped."""
+    """Changes with every table, index, column, constraint or setting that is made, renamed, altered or dropped."""
     return connection.execute(
-        "SELECT (SELECT array_agg((oid, relfilenode, relnatts) ORDER BY oid)::text FROM pg_class"
+        "SELECT (SELECT array_agg((oid, relname, relfilenode, relnatts) ORDER BY oid)::text FROM pg_class"
         "        WHERE relnamespace = n.oid),"
         " (SELECT array_agg(oid ORDER BY oid)::text FROM pg_constraint WHERE connamespace = n.oid),"
         " (SELECT array_agg(setconfig)::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
@@ -123,7 +126,7 @@ def database_url(database: Database) -> Iterator[str]:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on the test's own database."""
-    made = make_engine(database_url, application="tests", pool_size=0)
+    made = make_engine(database_url, application="tests")
     yield made
     made.dispose()
 
@@ -134,6 +137,21 @@ def connection(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as opened:
         yield opened
         opened.rollback()
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    """A Slack of our own that answers as it is told."""
+    with fake_slack() as server:
+        yield server
+
+
+@pytest.fixture
+def slack_webhook(slack: FakeSlack) -> Iterator[SlackWebhook]:
+    """The channel to it, with little patience."""
+    made = SlackWebhook(slack.url, httpx.Timeout(0.3))
+    yield made
+    made.close()
 
 
 @pytest.fixture

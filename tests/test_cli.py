@@ -1,13 +1,19 @@
 """The command line as an operator types it: what it prints, and its exit codes."""
 
+import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, text
 
+from tests.factories import body, status
 from webhook_app.cli import main
+from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
+from webhook_app.store.engine import connect
+from webhook_app.whatsapp import statuses
 
 Command = Callable[..., Result]
 
@@ -62,6 +68,63 @@ def test_check_says_that_the_database_is_away(command: Command, monkeypatch: pyt
     assert "database    cannot be reached" in done.output
 
 
+@pytest.fixture
+def local(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command where nothing is set but a data folder and a free port."""
+    for name in ("DATABASE_URL", "META_APP_SECRET", "META_VERIFY_TOKEN"):
+        monkeypatch.delenv(name)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    for name, value in {"DATA_DIR": tmp_path / "data", "PORT": port, "BIND_HOST": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, str(value))
+    return command
+
+
+def test_check_looks_at_this_machine_when_nothing_is_set(local: Command) -> None:
+    done = local("check")
+    assert done.exit_code == 0, done.output
+    assert [line.split()[0] for line in done.output.splitlines()] == [
+        "settings", "rules", "data", "port", "database",
+    ]  # fmt: skip
+    assert "will be made" in done.output
+
+
+def test_check_says_that_the_port_is_taken_and_how_to_name_another(
+    local: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        monkeypatch.setenv("PORT", str(port))
+        done = local("check")
+    assert done.exit_code == 1
+    assert f"PORT: {port} on 127.0.0.1 cannot be used" in done.output
+    assert f"PORT={port % 65535 + 1} make run" in done.output
+
+
+def test_check_says_that_the_data_folder_cannot_be_used(
+    local: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "file"))
+    done = local("check")
+    assert done.exit_code == 1
+    assert "DATA_DIR:" in done.output
+    assert "cannot be written to" in done.output
+
+
+def test_up_ends_with_the_same_words_before_it_starts_anything(
+    local: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("PORT", str(other.getsockname()[1]))
+        done = local("up")
+    assert done.exit_code == 1
+    assert "cannot be used" in done.output
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
 def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(command: Command) -> None:
     secret = command("api-key", "create", "the shop", "--role", "sender").output.strip()
     listed = command("api-key", "list").output
@@ -85,3 +148,53 @@ def test_the_scenarios_are_listed_and_an_unknown_one_is_refused(command: Command
     refused = command("simulate", "--scenario", "nonsense")
     assert refused.exit_code == 1
     assert "nonsense" in refused.output
+
+
+def test_codes_explains_one_code_and_prints_the_whole_catalogue(command: Command) -> None:
+    assert command("codes", "190", "463").output.startswith("190/463  Expired\n")
+    assert "Unknown code 987654" in command("codes", "987654").output
+    assert command("codes").output.startswith("# Error codes\n")
+    assert command("codes", "many").exit_code == 2
+
+
+def test_a_replay_tells_what_became_of_the_items_and_whether_some_are_left(
+    command: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+    writer.store([Delivery(body(status("wamid.Q", "queued", now)))], now)
+    writer.close()
+    left = command("replay")
+    assert (left.exit_code, "1 still not understood" in left.output) == (1, True)
+    monkeypatch.setattr(statuses, "_KNOWN", statuses._KNOWN | {"queued"})
+    assert "0 items read again" in command("replay", "--reason", "nonsense").output
+    done = command("replay", "--since", f"{now:%Y-%m-%d}")
+    assert (done.exit_code, "1 applied" in done.output) == (0, True), done.output
+    archived = command("replay", "--archive")
+    assert (archived.exit_code, "1 known already" in archived.output) == (0, True), archived.output
+
+
+def test_a_replay_refuses_a_time_it_cannot_read(command: Command) -> None:
+    assert command("replay", "--since", "yesterday").exit_code == 2
+    assert command("replay", "--archive", "--reason", "x").exit_code == 2
+
+
+def test_a_person_is_erased_after_being_asked(command: Command, database_url: str) -> None:
+    now = datetime.now(UTC)
+    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+    writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)
+    writer.close()
+    assert command("erase", "+12025550117").exit_code == 1, "nobody answered the question"
+    assert command("erase", "--yes", "nobody").exit_code == 2
+    done = command("erase", "--yes", "+12025550117")
+    assert (done.exit_code, "1 status_events" in done.output) == (0, True), done.output
+    assert "raw archive done" in done.output
+    assert "2025550117" not in done.output
+
+
+def test_pruning_says_what_it_removed(command: Command, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO rejections VALUES (now() - interval '200 days', 'missing', 1)"))
+    done = command("prune")
+    assert (done.exit_code, "1 rows of rejections" in done.output) == (0, True), done.output
+    assert "rows of" not in command("prune").output

@@ -56,3 +56,39 @@ def test_a_database_that_was_never_migrated_is_said_to_be_behind(engine: Engine)
         connection.execute(text("DROP TABLE alembic_version"))
     with engine.connect() as connection:
         assert migrations_fault(connection) != ""
+
+
+def test_failures_stored_before_they_were_labelled_are_labelled_and_indexed(
+    engine: Engine, database_url: str
+) -> None:
+    config = Config("alembic.ini")
+    config.attributes["url"] = database_url
+    command.downgrade(config, "0015")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO failures (message_id, occurred_at, error_code, series_id, details, received_at)"
+                " SELECT 'wamid.' || i, now() - i * interval '1 hour', 131026, 1, 'details ' || i % 3, now()"
+                " FROM generate_series(1, 5000) i"
+            )
+        )
+    command.upgrade(config, "head")
+    with engine.connect() as connection:
+        known = connection.execute(
+            text(
+                "SELECT count(*), count(DISTINCT error_id), count(e.id) FROM failures f"
+                " LEFT JOIN failure_errors e ON e.id = f.error_id AND e.details = f.details"
+            )
+        ).one()
+        indexed = connection.execute(
+            text(
+                "SELECT count(*) FROM pg_inherits p JOIN pg_inherits i ON i.inhparent = 'failures_kind'::regclass"
+                " JOIN pg_index x ON x.indexrelid = i.inhrelid AND x.indrelid = p.inhrelid AND x.indisvalid"
+                " WHERE p.inhparent = 'failures'::regclass"
+            )
+        ).scalar_one()
+        partitions_held = connection.execute(
+            text("SELECT count(*) FROM pg_inherits WHERE inhparent = 'failures'::regclass")
+        ).scalar_one()
+    assert tuple(known) == (5000, 3, 5000)
+    assert indexed == partitions_held

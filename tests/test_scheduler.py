@@ -19,6 +19,7 @@ from sqlalchemy import Engine, text
 from tests.channels.fake_slack import Answer, fake_slack
 from tests.channels.notifications import notification
 from tests.store.test_leadership import end_leaders_session
+from tests.test_settings import CHANNELS
 from tests.traffic import Traffic
 from webhook_app.rules.rules_file import RulesFileError
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
@@ -67,7 +68,7 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-def until(condition: Callable[[], Any], seconds: float) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
     """What `condition` answers once it is true; it has so many seconds for that."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -107,7 +108,19 @@ def connected(database_url: str, number: int) -> bool:
 
 def test_every_job_runs_and_is_recorded(start: Start, engine: Engine) -> None:
     start()
-    names = {"evaluate", "notify log", "suppress", "prune"}
+    names = {
+        "evaluate",
+        "notify log",
+        "tidy outbox",
+        "suppress",
+        "sum up",
+        "backtests",
+        "reconcile",
+        "count steps",
+        "erase",
+        "sends",
+        "prune",
+    }
     ended = until(
         lambda: states(engine).keys() == names and all(s.ended_at for s in states(engine).values()), 20
     )
@@ -119,8 +132,8 @@ def test_one_of_two_leads_and_the_other_takes_over_within_five_seconds_of_its_de
     start: Start, engine: Engine, database_url: str
 ) -> None:
     pair = {process.pid: process for process in (start(), start())}
-    until(lambda: connected(database_url, 2), 20)
-    leader = until(lambda: leader_pid(engine), 20)
+    until(lambda: connected(database_url, 2))
+    leader = until(lambda: leader_pid(engine))
     [standby] = pair.keys() - {leader}
     always(lambda: leader_pid(engine) == leader, 2)
     pair[leader].send_signal(signal.SIGKILL)
@@ -131,18 +144,18 @@ def test_a_leader_that_loses_its_lock_stops_until_it_is_had_again(
     start: Start, engine: Engine, database_url: str
 ) -> None:
     process = start()
-    until(lambda: leader_pid(engine) == process.pid, 20)
+    until(lambda: leader_pid(engine) == process.pid)
     with psycopg.connect(database_url, autocommit=True) as rival:
         queueing = threading.Thread(target=rival.execute, args=["SELECT pg_advisory_lock(7410002)"])
         queueing.start()
-        until(lambda: _queued(database_url), 20)
+        until(lambda: _queued(database_url))
         end_leaders_session(database_url)
         queueing.join(20)
-        until(lambda: connected(database_url, 1), 20)
-        until(lambda: all(state.ended_at for state in states(engine).values()), 20)
+        until(lambda: connected(database_url, 1))
+        until(lambda: all(state.ended_at for state in states(engine).values()))
         before = states(engine)
         always(lambda: states(engine) == before, 2)
-    until(lambda: states(engine)["evaluate"].started_at > before["evaluate"].started_at, 10)
+    until(lambda: states(engine)["evaluate"].started_at > before["evaluate"].started_at)
     assert process.poll() is None
 
 
@@ -163,7 +176,7 @@ def test_a_signal_lets_the_running_job_finish(
         slack.answers.append(Answer(slow=True))
         process = start(SLACK_WEBHOOK_URL=slack.url)
         _add(engine, now)
-        until(lambda: slack.posted, 20)
+        until(lambda: slack.posted)
         process.send_signal(number)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
@@ -183,7 +196,7 @@ def test_a_standby_stops_at_once(start: Start, engine: Engine, database_url: str
     with psycopg.connect(database_url, autocommit=True) as rival:
         rival.execute("SELECT pg_advisory_lock(7410002)")
         process = start()
-        until(lambda: connected(database_url, 1), 20)
+        until(lambda: connected(database_url, 1))
         process.terminate()
         assert process.wait(5) == 0
     assert states(engine) == {}
@@ -195,12 +208,12 @@ def test_a_job_that_fails_is_recorded_and_the_others_and_its_next_run_go_on(
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE minute_counts RENAME TO hidden"))
     start()
-    error = until(lambda: (state := states(engine).get("evaluate")) and state.ended_at and state.error, 20)
+    error = until(lambda: (state := states(engine).get("evaluate")) and state.ended_at and state.error)
     assert "minute_counts" in error
-    until(lambda: (state := states(engine).get("notify log")) and state.ended_at and not state.error, 5)
+    until(lambda: (state := states(engine).get("notify log")) and state.ended_at and not state.error)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE hidden RENAME TO minute_counts"))
-    until(lambda: (state := states(engine)["evaluate"]).ended_at and not state.error, 10)
+    until(lambda: (state := states(engine)["evaluate"]).ended_at and not state.error)
 
 
 def test_a_slow_channel_holds_up_no_other_and_no_evaluation(
@@ -210,12 +223,12 @@ def test_a_slow_channel_holds_up_no_other_and_no_evaluation(
         slack.answers.append(Answer(hang=True))
         _add(engine, now)
         start(SLACK_WEBHOOK_URL=slack.url)
-        until(lambda: slack.posted, 20)
+        until(lambda: slack.posted)
         with engine.begin() as connection:
             notifications.add(connection, 12, "log", "fired", to_builtins(notification()), now)
-        until(lambda: _sent(engine, "log"), 5)
+        until(lambda: _sent(engine, "log"))
         before = states(engine)["evaluate"].started_at
-        until(lambda: states(engine)["evaluate"].started_at > before, 5)
+        until(lambda: states(engine)["evaluate"].started_at > before)
         assert not _sent(engine, "slack")
 
 
@@ -228,7 +241,7 @@ def test_failures_become_an_alert_that_slack_is_told(
     traffic.close()
     with fake_slack() as slack:
         start(SLACK_WEBHOOK_URL=slack.url, PUBLIC_URL="https://alerts.example")
-        [posted] = until(lambda: slack.posted, 20)
+        [posted] = until(lambda: slack.posted)
     assert "60 of 1 060 messages failed" in posted["text"]
     assert "https://alerts.example/alerts/" in str(posted["blocks"])
 
@@ -264,7 +277,35 @@ def test_the_table_of_jobs_has_one_for_each_channel(environment: dict[str, str],
         "evaluate": 0.3,
         "notify log": 1.0,
         "notify slack": 1.0,
+        "tidy outbox": 60.0,
         "suppress": 2.0,
+        "reconcile": 60.0,
+        "count steps": 60.0,
+        "erase": 30.0,
+        "sends": 10.0,
+        "backtests": 2.0,
+        "sum up": 300.0,
         "prune": 3600.0,
     }
     assert list(make_channels(read_settings(environment))) == ["log"]
+
+
+def test_every_channel_that_is_set_up_is_made_and_the_heartbeat_too(
+    environment: dict[str, str], engine: Engine
+) -> None:
+    settings = read_settings(environment | CHANNELS)
+    channels = make_channels(settings)
+    assert list(channels) == ["slack", "pagerduty", "email", "webhook", "alertmanager", "log"]
+    jobs = make_jobs(engine, settings, (), channels, lambda: True)
+    assert {job.name: job.seconds for job in jobs}["heartbeat"] == pytest.approx(0.1)
+
+
+def test_a_watchman_that_never_answers_delays_no_evaluation(start: Start, engine: Engine) -> None:
+    with fake_slack() as watchman:
+        watchman.usual = lambda _: Answer(hang=True)
+        start(HEARTBEAT_URL=watchman.base)
+        until(lambda: watchman.asked)
+        for _ in range(3):
+            before = states(engine)["evaluate"].started_at
+            until(lambda before=before: states(engine)["evaluate"].started_at > before)
+        assert len(watchman.asked) == 1

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from webhook_app.settings import SettingsError, read_settings
+from webhook_app.settings import SettingsError, read_settings, use_keywords
+from webhook_app.whatsapp.keywords import keyword_in
 
 GOOD = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "a, b,", "META_VERIFY_TOKEN": "t"}
 
@@ -56,3 +57,68 @@ def test_a_secret_never_stands_in_the_message() -> None:
 
 def test_an_empty_variable_counts_as_unset() -> None:
     assert read_settings(GOOD | {"PORT": "", "RULES_FILE": ""}).rules_file is None
+
+
+CHANNELS = {
+    "SLACK_BOT_TOKEN": "xoxb-1",
+    "SLACK_CHANNEL": "#alerts",
+    "SLACK_SIGNING_SECRET": "s",
+    "PAGERDUTY_ROUTING_KEY": "r",
+    "SMTP_URL": "starttls://u:p@mail.example",
+    "ALERT_EMAILS": "ops@example.org, boss@example.org",
+    "ALERT_WEBHOOK_URL": "https://hooks.example/a",
+    "ALERT_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "ALERTMANAGER_URL": "http://alertmanager:9093",
+    "HEARTBEAT_URL": "https://hc.example/x",
+}
+
+
+def test_every_way_out_can_be_set_up_at_once() -> None:
+    settings = read_settings(GOOD | CHANNELS)
+    assert settings.smtp_url is not None
+    assert (settings.smtp_url.host, settings.smtp_url.port) == ("mail.example", 587)
+    assert settings.alert_emails == ("ops@example.org", "boss@example.org")
+    assert len(settings.alert_webhook_secret[0]) == 24
+
+
+def test_every_fault_of_a_channel_is_named_at_once_without_its_secret() -> None:
+    wrong = {
+        "SLACK_WEBHOOK_URL": "hooks.slack.com/hush",
+        "SLACK_BOT_TOKEN": "xoxb-hush",
+        "SMTP_URL": "smtp://u:hush@mail.example",
+        "ALERT_WEBHOOK_SECRET": "hush",
+        "ALERTMANAGER_URL": "http://host:port/hush",
+        "ALERT_EMAIL_FROM": "nobody",
+        "PORT": "0",
+    }
+    with pytest.raises(SettingsError) as caught:
+        read_settings(GOOD | wrong)
+    told = str(caught.value)
+    for line in (
+        "SLACK_CHANNEL: is required with SLACK_BOT_TOKEN",
+        "SLACK_SIGNING_SECRET: is required with SLACK_BOT_TOKEN",
+        "SLACK_WEBHOOK_URL: set it or SLACK_BOT_TOKEN, not both",
+        "SLACK_WEBHOOK_URL: must be an http:// or https:// address",
+        "SMTP_URL: would send the password unencrypted",
+        "ALERT_EMAILS: is required with SMTP_URL",
+        "ALERT_WEBHOOK_URL: is required with ALERT_WEBHOOK_SECRET",
+        "ALERT_WEBHOOK_SECRET: must begin with whsec_",
+        "ALERTMANAGER_URL: must be an http:// or https:// address",
+        "ALERT_EMAIL_FROM: 'nobody' is not an e-mail address",
+        "PORT: ",
+    ):
+        assert line in told
+    assert "hush" not in told
+
+
+def test_a_keywords_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "words.toml"
+    path.write_text('stop = ["halt"]\nstart = ["halt"]', encoding="utf-8")
+    settings = read_settings({**GOOD, "KEYWORDS_FILE": str(path)})
+    with pytest.raises(SettingsError, match=r"KEYWORDS_FILE: .*words\.toml: both stop and start: halt"):
+        use_keywords(settings)
+    path.write_text('stop = ["halt"]', encoding="utf-8")
+    use_keywords(settings)
+    assert keyword_in("Halt!") == "stop"
+    use_keywords(read_settings(GOOD))
+    assert keyword_in("Halt!") == ""

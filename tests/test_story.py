@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
+from tests.clocks import Hands
 from tests.factories import NUMBER, body, status
 from webhook_app.app import create_app
 from webhook_app.channels.slack import SlackWebhook
@@ -46,7 +47,7 @@ class Service:
         evaluate(self.engine, RULES, now, channels=("slack",))
         suppress(self.engine, RULES, Thresholds(), now)
         channel = SlackWebhook(self.slack.url)
-        while notify(self.engine, {"slack": channel}, now).sent:
+        while notify(self.engine, channel, Hands().clock(now)).sent:
             pass
         channel.close()
 

@@ -6,19 +6,23 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from flask import Flask
+from sqlalchemy import event
 
 from webhook_app import logs
 from webhook_app.pipeline.ingest import GroupCommit
-from webhook_app.settings import Settings, SettingsError, read_settings
+from webhook_app.settings import Settings, SettingsError, read_settings, use_keywords
 from webhook_app.store.engine import connect, make_engine
-from webhook_app.web import errors, openapi
+from webhook_app.web import errors, openapi, security_headers
 from webhook_app.web.api import ENDPOINTS, api_blueprint
 from webhook_app.web.auth import Keyring
 from webhook_app.web.dashboard.pages import dashboard_blueprint
 from webhook_app.web.docs import docs_blueprint
 from webhook_app.web.endpoints import Room
 from webhook_app.web.health import health_blueprint
+from webhook_app.web.origin import Origin
 from webhook_app.web.receive import receive_blueprint
+from webhook_app.web.requests import follow_requests
+from webhook_app.web.slack import slack_blueprint
 
 _BOOT_ERROR = 3  # gunicorn gives up instead of starting worker after worker
 _SLOTS = 64  # more than any host has workers; two workers on one slot only wait for each other's count rows
@@ -29,8 +33,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings is None:
         settings = _settings_or_exit()
         logs.configure(settings.log_format)
+    else:
+        use_keywords(settings)
     url = settings.database_url
     app = Flask("webhook_app.web", static_folder=None)
+    follow_requests(app)
     ingest = GroupCommit(
         lambda: connect(url, application="webhook_app ingest", statement_seconds=15),
         _clock,
@@ -39,15 +46,23 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     engine = make_engine(url, application="webhook_app web")
     app.extensions["engine"] = engine
-    app.register_blueprint(receive_blueprint(ingest, settings.meta_app_secret, settings.meta_verify_token))
-    room = Room(engine, settings, Keyring(engine, settings.admin_api_key), _clock)
+    origin = Origin(settings.webhook_allow_from, settings.trusted_proxies, settings.meta_mtls_subject_header)
+    app.register_blueprint(
+        receive_blueprint(ingest, settings.meta_app_secret, settings.meta_verify_token, origin)
+    )
+    lookups = make_engine(url, application="webhook_app checks", plans_once=True)
+    event.listen(engine, "engine_disposed", lambda _: lookups.dispose())
+    room = Room(engine, lookups, settings, Keyring(engine, settings.admin_api_key), _clock)
     app.register_blueprint(api_blueprint(room))
+    app.register_blueprint(slack_blueprint(engine, settings.slack_signing_secret, _clock))
     app.register_blueprint(dashboard_blueprint(room))
     app.register_blueprint(
         docs_blueprint(openapi.document(ENDPOINTS, version("webhook-app"), settings.public_url))
     )
-    app.register_blueprint(health_blueprint(engine, _clock, os.environ.get("PROMETHEUS_MULTIPROC_DIR")))
+    metrics_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    app.register_blueprint(health_blueprint(engine, _clock, metrics_folder, ingest.fullness))
     errors.install(app)
+    security_headers.secure_rest(app, settings.public_url)
     return app
 
 
@@ -57,7 +72,9 @@ def _clock() -> datetime:
 
 def _settings_or_exit() -> Settings:
     try:
-        return read_settings()
+        settings = read_settings()
+        use_keywords(settings)
     except SettingsError as fault:
         print(fault, file=sys.stderr)  # noqa: T201  logs are not configured yet
         sys.exit(_BOOT_ERROR)
+    return settings

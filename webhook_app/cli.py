@@ -7,16 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from webhook_app import operating
+from webhook_app.operating import settings_or_exit
 from webhook_app.rules.alerting import Rule
 from webhook_app.rules.rules_file import RulesFileError
-from webhook_app.settings import Settings, SettingsError, read_settings
+from webhook_app.settings import Settings, SettingsError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,9 +59,22 @@ def scheduler() -> None:
     from webhook_app import logs  # noqa: PLC0415
     from webhook_app.scheduler import load_rules, run  # noqa: PLC0415
 
-    settings = _settings()
+    settings = settings_or_exit()
     logs.configure(settings.log_format)
     run(settings, _rules(load_rules, settings))
+
+
+@main.command()
+@click.argument("code", type=int, required=False)
+@click.argument("subcode", type=int, required=False)
+def codes(code: int | None, subcode: int | None) -> None:
+    """Explain one of Meta's error codes, or without one print the whole catalogue as Markdown."""
+    from webhook_app.whatsapp import error_codes, error_codes_page  # noqa: PLC0415
+
+    if code is None:
+        click.echo(error_codes_page.page(error_codes.catalogue(), error_codes.sources()), nl=False)
+    else:
+        click.echo(error_codes_page.entry_text(error_codes.explain(code, subcode)))
 
 
 @main.command()
@@ -69,11 +84,15 @@ def check() -> None:
     from webhook_app.store.engine import make_engine  # noqa: PLC0415
     from webhook_app.store.readiness import migrations_fault  # noqa: PLC0415
 
-    settings = _settings()
+    local = not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))
+    settings = _local_settings() if local else settings_or_exit()
     click.echo("settings    ok")
     click.echo(
         f"rules       ok, {len(_rules(load_rules, settings))} from {settings.rules_file or 'the default file'}"
     )
+    if local:
+        _check_this_machine(settings)
+        return
     engine = make_engine(settings.database_url, application="webhook_app check", pool_size=0)
     try:
         with engine.connect() as connection:
@@ -86,6 +105,45 @@ def check() -> None:
     if behind:
         sys.exit(f"migrations  {behind}: run `webhook-app migrate`")
     click.echo("migrations  ok")
+
+
+def _local_settings() -> Settings:
+    """As `up` would have them: with the secrets it made or would make, and the embedded database."""
+    from webhook_app.settings import read_settings, use_keywords  # noqa: PLC0415
+    from webhook_app.up import SECRETS, kept_secrets  # noqa: PLC0415
+
+    given = dict(os.environ)
+    missing = {
+        name: "made by up" for name in SECRETS if not given.get(name) and not given.get(f"{name}_FILE")
+    }
+    try:
+        settings = read_settings({**given, **missing, **kept_secrets(given), "DATABASE_URL": "postgresql://"})
+        use_keywords(settings)
+    except SettingsError as fault:
+        sys.exit(str(fault))
+    return settings
+
+
+def _check_this_machine(settings: Settings) -> None:
+    import httpx  # noqa: PLC0415
+
+    from webhook_app.up import EMBEDDED, folder_fault, port_fault  # noqa: PLC0415
+
+    if fault := folder_fault(settings.data_dir):
+        sys.exit(f"data        {fault}")
+    click.echo(f"data        ok, in {settings.data_dir}/")
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{settings.port}/readyz", timeout=5, trust_env=False)
+    except httpx.TransportError:
+        if fault := port_fault(settings):
+            sys.exit(f"port        {fault}")
+        click.echo(f"port        ok, {settings.port} is free")
+        begun = "has data" if (settings.data_dir / EMBEDDED).exists() else "will be made"
+        click.echo(f"database    embedded: {begun}; `webhook-app up` starts it")
+        return
+    if not answer.is_success:
+        sys.exit(f"service     on port {settings.port} is not ready, or is another one: {answer.text[:200]}")
+    click.echo(f"service     ok, runs on port {settings.port}, database and migrations included")
 
 
 @main.command()
@@ -101,6 +159,7 @@ def check() -> None:
 @click.option("--duplicates", default=0.02, show_default=True, help="share of POSTs sent twice")
 @click.option("--reorder", default=2.0, show_default=True, help="seconds by which POSTs may overtake")
 @click.option("--history", default=0, show_default=True, help="contacts that also failed on earlier days")
+@click.option("--api-key", default="", help="for reports of send calls  [default: ADMIN_API_KEY]")
 @click.option("--json", "as_json_", is_flag=True, help="print the report as JSON")
 def simulate(
     scenario: str,
@@ -113,6 +172,7 @@ def simulate(
     duplicates: float,
     reorder: float,
     history: int,
+    api_key: str,
     as_json_: bool,
 ) -> None:
     """Act as Meta: send signed webhooks of whole message lives, and report what was acknowledged."""
@@ -124,13 +184,14 @@ def simulate(
         for each in SCENARIOS.values():
             click.echo(f"{each.name:16} {each.story}")
         return
-    secret, token, local = _target()
+    secret, token, local, admin_key = _target()
     try:
         report = run(
             scenario=scenario,
             url=url or local,
             app_secret=secret,
             verify_token=token,
+            api_key=api_key or admin_key,
             progress=lambda line: click.echo(f"\r{line}", nl=False, err=True),
             rate=rate,
             batch=batch,
@@ -152,8 +213,8 @@ def simulate(
     "--stay/--leave", default=None, help="keep everything running afterwards  [default: on a terminal]"
 )
 def demo(stay: bool | None) -> None:
-    """Show a simulated outage become an alert, and a dead contact become a suppression."""
-    from webhook_app import demo as story  # noqa: PLC0415
+    """A week of history and a simulated outage, in a terminal and on the dashboard; keeps nothing."""
+    from webhook_app.demo import story  # noqa: PLC0415
     from webhook_app.up import StopRequestedError  # noqa: PLC0415
 
     try:
@@ -162,6 +223,60 @@ def demo(stay: bool | None) -> None:
         click.echo("Stopped.")
     except (SettingsError, RuntimeError) as fault:
         sys.exit(str(fault))
+
+
+main.add_command(operating.replay)
+main.add_command(operating.prune)
+main.add_command(operating.erase)
+
+
+@main.command()
+@click.argument(
+    "rules_path", metavar="RULES", required=False, type=click.Path(path_type=Path, dir_okay=False)
+)
+@click.option("--days", default=7.0, show_default=True, type=click.FloatRange(0, 90, min_open=True))
+@click.option(
+    "--step", default=60, show_default=True, type=click.IntRange(15, 3600), help="seconds between looks"
+)
+def backtest(rules_path: Path | None, days: float, step: int) -> None:
+    """Try a rules file on the stored past: what would have fired, for how long, whom it would have suppressed.
+
+    Without RULES the rules in force are tried. Reads only.
+    """
+    from webhook_app.pipeline.backtest import backtest as run_backtest  # noqa: PLC0415
+    from webhook_app.pipeline.backtest_text import as_text  # noqa: PLC0415
+    from webhook_app.rules.suppression import Thresholds  # noqa: PLC0415
+    from webhook_app.scheduler import load_rules  # noqa: PLC0415
+    from webhook_app.store.engine import make_engine  # noqa: PLC0415
+
+    settings = settings_or_exit()
+    try:
+        rules = load_rules(rules_path or settings.rules_file)
+    except (OSError, RulesFileError) as fault:
+        sys.exit(str(fault))
+    engine = make_engine(
+        settings.database_url, application="webhook_app backtest", statement_seconds=600, pool_size=0
+    )
+    now = datetime.now(UTC)
+    thresholds = Thresholds(strikes=settings.soft_failures, days=settings.soft_days)
+    with click.progressbar(length=1000, label="Judging the past", file=sys.stderr) as bar:
+        done = 0
+
+        def progress(share: float) -> None:
+            nonlocal done
+            bar.update(int(1000 * share) - done)
+            done = int(1000 * share)
+
+        report = run_backtest(
+            engine,
+            rules,
+            now - timedelta(days=days),
+            now,
+            thresholds,
+            step=timedelta(seconds=step),
+            progress=progress,
+        )
+    click.echo(as_text(report))
 
 
 @main.group("api-key")
@@ -214,13 +329,13 @@ def _database() -> Iterator[Connection]:
     """One transaction on the configured database."""
     from webhook_app.store.engine import make_engine  # noqa: PLC0415
 
-    engine = make_engine(_settings().database_url, application="webhook_app cli", pool_size=0)
+    engine = make_engine(settings_or_exit().database_url, application="webhook_app cli", pool_size=0)
     with engine.begin() as connection:
         yield connection
 
 
-def _target() -> tuple[str, str, str]:
-    """Secret, verify token and webhook URL of the local service: from the environment, else as `up` made them."""
+def _target() -> tuple[str, str, str, str]:
+    """App secret, verify token, webhook URL and admin key of the local service: as given, else as `up` made them."""
     from webhook_app.up import kept_secrets  # noqa: PLC0415
 
     environment = dict(os.environ) | kept_secrets(os.environ)
@@ -228,20 +343,13 @@ def _target() -> tuple[str, str, str]:
     if not secret:
         sys.exit("META_APP_SECRET: is required, or a data folder in which `webhook-app up` made one")
     local = f"http://127.0.0.1:{environment.get('PORT') or 8000}/webhook"
-    return secret, environment.get("META_VERIFY_TOKEN", ""), local
+    return secret, environment.get("META_VERIFY_TOKEN", ""), local, environment.get("ADMIN_API_KEY", "")
 
 
 def _rules(load: Callable[[Path | None], Sequence[Rule]], settings: Settings) -> Sequence[Rule]:
     try:
         return load(settings.rules_file)
     except (OSError, RulesFileError) as fault:
-        sys.exit(str(fault))
-
-
-def _settings() -> Settings:
-    try:
-        return read_settings()
-    except SettingsError as fault:
         sys.exit(str(fault))
 
 

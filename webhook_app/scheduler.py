@@ -25,25 +25,48 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.channels import Channel
+from webhook_app.channels.alertmanager import Alertmanager
+from webhook_app.channels.email import Email
+from webhook_app.channels.heartbeat import Heartbeat
 from webhook_app.channels.log import LogChannel
+from webhook_app.channels.pagerduty import PagerDuty
 from webhook_app.channels.slack import SlackWebhook
+from webhook_app.channels.slack_bot import SlackBot
+from webhook_app.channels.webhook import Webhook
+from webhook_app.logs import nameless
+from webhook_app.pipeline.backtest_runs import run_waiting
+from webhook_app.pipeline.count_steps import count_steps
+from webhook_app.pipeline.erase import sweep
 from webhook_app.pipeline.evaluate import evaluate
-from webhook_app.pipeline.notify import notify
+from webhook_app.pipeline.facts import Memory
+from webhook_app.pipeline.heartbeat import Watch
+from webhook_app.pipeline.notify import Clock, notify
+from webhook_app.pipeline.outbox_care import tidy
 from webhook_app.pipeline.prune import Retention, prune
+from webhook_app.pipeline.reconcile import reconcile
+from webhook_app.pipeline.sends import look_after
+from webhook_app.pipeline.sum_up import sum_up
 from webhook_app.pipeline.suppress import suppress
 from webhook_app.rules.alerting import Rule
 from webhook_app.rules.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppression import Thresholds
 from webhook_app.settings import Settings
 from webhook_app.store import scheduler_state
-from webhook_app.store.engine import make_engine
+from webhook_app.store.engine import connect, make_engine
 from webhook_app.store.leadership import Leadership
 
 log = structlog.get_logger()
 
 NOTIFY_SECONDS = 1.0
+TIDY_SECONDS = 60.0
 SUPPRESS_SECONDS = 2.0
+SENDS_SECONDS = 10.0
 PRUNE_SECONDS = 3600.0
+ERASE_SECONDS = 30.0
+SUM_UP_SECONDS = 300.0
+RECONCILE_SECONDS = 60.0
+COUNT_STEPS_SECONDS = 60.0
+BACKTEST_SECONDS = 2.0
 LEADER_SECONDS = 1.0
 _ERROR_LENGTH = 500
 
@@ -64,11 +87,41 @@ def load_rules(path: Path | None) -> tuple[Rule, ...]:
 
 
 def make_channels(settings: Settings) -> dict[str, Channel]:
-    """The ways out that are set up; the log is always one."""
-    channels: dict[str, Channel] = {"log": LogChannel(sys.stdout)}
-    if settings.slack_webhook_url:
-        channels["slack"] = SlackWebhook(settings.slack_webhook_url)
-    return channels
+    """The ways out that are set up, those first that people see first; the log is always the last."""
+    made = (
+        _make_slack(settings),
+        settings.pagerduty_routing_key
+        and PagerDuty(settings.pagerduty_routing_key, settings.pagerduty_events_url),
+        _make_email(settings),
+        settings.alert_webhook_url and Webhook(settings.alert_webhook_url, settings.alert_webhook_secret),
+        settings.alertmanager_url and Alertmanager(settings.alertmanager_url),
+        LogChannel(sys.stdout),
+    )
+    return {channel.name: channel for channel in made if channel}
+
+
+def _make_slack(settings: Settings) -> Channel | None:
+    if settings.slack_bot_token:
+        return SlackBot(settings.slack_bot_token, settings.slack_channel, settings.slack_api_url)
+    return SlackWebhook(settings.slack_webhook_url) if settings.slack_webhook_url else None
+
+
+def _make_email(settings: Settings) -> Channel | None:
+    server = settings.smtp_url
+    if server is None:
+        return None
+    user = server.user if "@" in server.user else f"webhook_app@{server.host}"
+    return Email(server, settings.alert_email_from or user, settings.alert_emails)
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long things are kept."""
+    return Retention(
+        events_days=settings.events_keep_days,
+        failures_days=settings.failures_keep_days,
+        raw_days=settings.raw_keep_days,
+        counts_days=settings.counts_keep_days,
+    )
 
 
 def make_jobs(
@@ -79,28 +132,47 @@ def make_jobs(
     go_on: Callable[[], bool],
 ) -> list[Job]:
     """The table of jobs. Each channel has its own, so that a slow one holds up nobody."""
-    kept = Retention(
-        events_days=settings.events_keep_days,
-        failures_days=settings.failures_keep_days,
-        raw_days=settings.raw_keep_days,
-        counts_days=settings.counts_keep_days,
-    )
+    kept = retention_of(settings)
     thresholds = Thresholds(strikes=settings.soft_failures, days=settings.soft_days)
-    public_url, names = settings.public_url, tuple(channels)
+    public_url, names, memory = settings.public_url, tuple(channels), Memory()
+    connecting = partial(connect, settings.database_url, application="webhook_app erase")
+
+    def suppressing(now: datetime) -> object:
+        return suppress(engine, rules, thresholds, now, hourly_cap=settings.suppress_hourly_cap)
 
     def notifying(name: str, channel: Channel) -> Job:
-        return Job(f"notify {name}", NOTIFY_SECONDS, lambda now: notify(engine, {name: channel}, now))
+        return Job(
+            f"notify {name}",
+            NOTIFY_SECONDS,
+            lambda now: notify(engine, channel, Clock(now), fallbacks=names, go_on=go_on),
+        )
 
     return [
         Job(
             "evaluate",
             settings.evaluate_seconds,
-            lambda now: evaluate(engine, rules, now, public_url=public_url, channels=names),
+            lambda now: evaluate(engine, rules, now, public_url=public_url, channels=names, memory=memory),
         ),
         *(notifying(name, channel) for name, channel in channels.items()),
-        Job("suppress", SUPPRESS_SECONDS, lambda now: suppress(engine, rules, thresholds, now)),
+        Job("tidy outbox", TIDY_SECONDS, lambda now: tidy(engine, now, names)),
+        *_watched(engine, settings),
+        Job("suppress", SUPPRESS_SECONDS, suppressing),
+        Job("reconcile", RECONCILE_SECONDS, lambda now: reconcile(engine, now)),
+        Job("count steps", COUNT_STEPS_SECONDS, lambda now: count_steps(engine, now)),
+        Job("erase", ERASE_SECONDS, lambda now: sweep(engine, connecting, now, go_on=go_on)),
+        Job("sends", SENDS_SECONDS, lambda now: look_after(engine, now)),
+        Job("backtests", BACKTEST_SECONDS, lambda now: run_waiting(engine, thresholds, now, go_on=go_on)),
+        Job("sum up", SUM_UP_SECONDS, lambda now: sum_up(engine, now)),
         Job("prune", PRUNE_SECONDS, lambda now: prune(engine, now, kept, go_on=go_on)),
     ]
+
+
+def _watched(engine: Engine, settings: Settings) -> list[Job]:
+    """The sign of life, looked after more often than there is an evaluation to tell of."""
+    if not settings.heartbeat_url:
+        return []
+    watch = Watch(engine, Heartbeat(settings.heartbeat_url))
+    return [Job("heartbeat", settings.evaluate_seconds / 3, watch.tell)]
 
 
 def run(settings: Settings, rules: Sequence[Rule]) -> None:
@@ -158,12 +230,12 @@ def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.E
     began, now, error = monotonic(), datetime.now(UTC), ""
     try:
         with engine.begin() as connection:
-            scheduler_state.record_start(connection, job.name, leadership.name, now)
+            scheduler_state.record_start(connection, job.name, leadership.name, now, job.seconds)
         job.step(now)
     except Exception as fault:
         log.exception("job failed", job=job.name)
         first_line = str(fault).partition("\n")[0]  # SQLAlchemy's further lines hold the statement's values
-        error = f"{type(fault).__name__}: {first_line}"[:_ERROR_LENGTH]
+        error = nameless(f"{type(fault).__name__}: {first_line}")[:_ERROR_LENGTH]
     seconds = monotonic() - began
     try:
         with engine.begin() as connection:

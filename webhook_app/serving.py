@@ -1,9 +1,13 @@
 """gunicorn's settings: gevent workers, limits, and one metrics folder for all of them. No application code.
 
+How long a client may take stands in connections.py. TLS and everything before it is the proxy's business.
+
 Used as `gunicorn --config python:webhook_app.serving 'webhook_app.app:create_app()'`.
 """
 
+import gc
 import os
+import resource
 import shutil
 import tempfile
 
@@ -11,20 +15,52 @@ _metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(pr
 
 bind = f"{os.environ.get('BIND_HOST', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  behind a proxy
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-worker_class = "gevent"
+worker_class = "webhook_app.connections.BoundedWorker"
 worker_connections = 2000
 backlog = 2048
-keepalive = 75
+keepalive = 75  # longer than the idle time of common proxies, so that they hang up first
 timeout = 60
 graceful_timeout = 30
 limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
+header_map = "drop"  # X_Hub_Signature_256 is not X-Hub-Signature-256
 forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"()": "webhook_app.logs.line_formatter", "log_format": os.environ.get("LOG_FORMAT", "auto")}
+    },
+    "handlers": {
+        "line": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}
+    },
+    "root": {"handlers": []},  # create_app sets it up
+    "loggers": {"gunicorn.error": {"handlers": ["line"], "level": "WARNING", "propagate": False}},
+}
 proc_name = "webhook_app web"
+
+
+def on_starting(server: object) -> None:  # noqa: ARG001  gunicorn's signature
+    """Allow as many open files as there are places for connections; many systems start with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = worker_connections + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+_GARBAGE_ROUND = 100_000  # objects made before cycles are looked for: a batch makes thousands, and no cycles
+
+
+def post_worker_init(worker: object) -> None:  # noqa: ARG001  gunicorn's signature
+    """Keep the cycle collector away from what lives as long as the worker, and from every single batch."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_ROUND, 10, 10)
 
 
 def child_exit(server: object, worker: object) -> None:  # noqa: ARG001  gunicorn's signature

@@ -8,10 +8,12 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +28,11 @@ from webhook_app.settings import Settings, read_settings
 
 log = structlog.get_logger()
 
+EMBEDDED = "postgres"
+"""Where in the data folder the embedded database is."""
+
 _STOP_SECONDS = 40  # more than gunicorn's own grace period
-_SECRETS = ("META_APP_SECRET", "META_VERIFY_TOKEN", "ADMIN_API_KEY")
+SECRETS = ("META_APP_SECRET", "META_VERIFY_TOKEN", "ADMIN_API_KEY")
 
 Environment = dict[str, str]
 
@@ -43,12 +48,17 @@ class Running:
 
     def wait(self) -> int:
         """Block until a part ends by itself; returns its exit code, 1 at least."""
-        while True:
-            for name, process in self.processes.items():
-                if (code := process.poll()) is not None:
-                    log.error("a part ended by itself", part=name, exit_code=code)
-                    return code or 1
+        while (code := self.ended()) is None:
             time.sleep(0.2)
+        return code
+
+    def ended(self) -> int | None:
+        """None while every part runs; else the exit code of one that ended by itself, 1 at least."""
+        for name, process in self.processes.items():
+            if (code := process.poll()) is not None:
+                log.error("a part ended by itself", part=name, exit_code=code)
+                return code or 1
+        return None
 
 
 class StopRequestedError(Exception):
@@ -56,28 +66,37 @@ class StopRequestedError(Exception):
 
 
 @contextmanager
-def everything(environment: Mapping[str, str], *, quiet: bool = False) -> Iterator[Running]:
+def everything(
+    environment: Mapping[str, str],
+    *,
+    quiet: bool = False,
+    prepare: Callable[[Settings], object] = lambda _settings: None,
+) -> Iterator[Running]:
     """Start all parts, wait until the web server answers, and stop them at the end, the database last.
 
-    With `quiet`, what the parts print goes to output.log in the data folder.
+    With `quiet`, what the parts print goes to output.log in the data folder. `prepare` is called when the database is
+    there and nothing uses it yet.
 
-    Raises SettingsError before anything is started, RuntimeError when a part does not come up.
+    Raises SettingsError before anything is started, RuntimeError when a part cannot or does not come up.
     """
     complete = dict(environment)
     production = bool(complete.get("DATABASE_URL") or complete.get("DATABASE_URL_FILE"))
     with ExitStack() as stack, _signals():
         if not production:
             folder = data_folder(complete)
+            if fault := folder_fault(folder):
+                raise RuntimeError(fault)
             _make_secrets(folder)
             complete |= kept_secrets(complete)
-            read_settings(
-                complete | {"DATABASE_URL": "postgresql://"}
-            )  # faults first, before anything starts
-            database = EmbeddedPostgres(folder / "postgres")
+            given = read_settings(complete | {"DATABASE_URL": "postgresql://"})
+            if fault := port_fault(given):  # faults first, before anything starts
+                raise RuntimeError(fault)
+            database = EmbeddedPostgres(folder / EMBEDDED)
             stack.callback(database.stop)
             complete["DATABASE_URL"] = database.url
         settings = read_settings(complete)
         migrate_database(settings.database_url)
+        prepare(settings)
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stack.callback(_stop, processes)
         output = stack.enter_context((data_folder(complete) / "output.log").open("ab")) if quiet else None
@@ -88,6 +107,43 @@ def everything(environment: Mapping[str, str], *, quiet: bool = False) -> Iterat
         running = Running(settings, complete, f"http://127.0.0.1:{settings.port}", processes)
         _wait_until_ready(running)
         yield running
+
+
+def folder_fault(folder: Path) -> str:
+    """Why the data cannot be kept there; empty when it can. Makes the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for kept in (folder / "secrets.json", folder / f"{EMBEDDED}.lock"):
+            if kept.exists() and not os.access(kept, os.R_OK | os.W_OK):
+                return _unusable(folder, f"{kept} belongs to somebody else")
+    except OSError as fault:
+        return _unusable(folder, str(fault.strerror))
+    return ""
+
+
+def _unusable(folder: Path, why: str) -> str:
+    return (
+        f"DATA_DIR: {folder.absolute()} cannot be written to ({why}). Was it made by another user, by root perhaps?"
+        " Give it to this one (chown -R), or name another folder: DATA_DIR=~/webhook_app_data"
+    )
+
+
+def port_fault(settings: Settings) -> str:
+    """Why nothing can listen on the port; empty when it is free."""
+    family = socket.AF_INET6 if ":" in settings.bind_host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.bind_host, settings.port))
+            probe.listen()
+        except OSError as fault:
+            return (
+                f"PORT: {settings.port} on {settings.bind_host} cannot be used ({fault.strerror})."
+                f" If something else listens there, name another one: PORT={settings.port % 65535 + 1} make run"
+            )
+    return ""
 
 
 def _commands() -> dict[str, list[str]]:
@@ -114,8 +170,7 @@ def _make_secrets(folder: Path) -> None:
     """Make the secrets on the first run; every later one finds them."""
     path = folder / "secrets.json"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        made = {name: secrets.token_urlsafe(24) for name in _SECRETS}
+        made = {name: secrets.token_urlsafe(24) for name in SECRETS}
         path.touch(mode=0o600)
         path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
 

@@ -1,0 +1,12 @@
+"""The service's gunicorn settings with little patience and few places, so that tests of slow clients are quick."""
+
+from webhook_app import connections
+from webhook_app.serving import *  # noqa: F403
+
+connections.FIRST_BYTE_S = 0.6
+connections.REQUEST_S = 0.6
+connections.ANSWER_S = 0.6
+connections.LINGER_S = 0.2
+connections.BYTES_PER_SECOND = 2**20
+keepalive = 1
+worker_connections = 100

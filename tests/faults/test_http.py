@@ -1,0 +1,252 @@
+"""gunicorn as an attacker meets it: requests that mean two things, bodies that lie, heads that never end.
+
+Each is refused once and its connection ends, so that nothing smuggled behind it is ever answered.
+"""
+
+import socket
+from contextlib import closing
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.factories import body, status
+from tests.faults.web_server import SECRET, WebServer, read_all, read_one, request, statuses
+from webhook_app.whatsapp.signature import sign
+
+SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD = b"POST /webhook HTTP/1.1\r\nHost: x\r\n"
+MEGABYTE = 2**20
+
+
+def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
+
+
+def chunked_request(raw: bytes, encoded: bytes, *headers: bytes) -> bytes:
+    signature = b"X-Hub-Signature-256: " + sign(raw, SECRET).encode()
+    return b"\r\n".join([HEAD + b"Transfer-Encoding: chunked", signature, *headers, b"", b""]) + encoded
+
+
+@pytest.mark.parametrize(
+    ("head", "refused"),
+    [
+        (b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", 400),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", 400),
+        (b"Content-Length: 5\r\nContent-Length: 6\r\n", 400),
+        (b"Content-Length: 5\r\nContent-Length: 5\r\n", 400),
+        (b"Content-Length: 5, 5\r\n", 400),
+        (b"Content-Length: +5\r\n", 400),
+        (b"Content-Length: -5\r\n", 400),
+        (b"Content-Length: 0x5\r\n", 400),
+        (b"Content-Length: 5_0\r\n", 400),
+        (b"Content-Length: \xc2\xb2\r\n", 400),
+        (b"Content-Length: \r\n", 400),
+        (b"Content-Length : 5\r\n", 400),
+        (b"Content-Length\x00: 5\r\n", 400),
+        (b"Transfer-Encoding: identity, chunked, chunked\r\n", 400),
+        (b"Transfer-Encoding: chunked, identity\r\n", 400),
+        (b"Transfer-Encoding: xchunked\r\n", 501),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: cow\r\n", 501),
+        (b"Transfer-Encoding : chunked\r\n", 400),
+        (b"Transfer-Encoding:\x0bchunked\r\n", 400),
+        (b"X-A: 1\r\n Transfer-Encoding: chunked\r\n", 400),
+        (b"X-A: 1\r\n\tfolded\r\n", 400),
+        (b"X-A: 1\nTransfer-Encoding: chunked\r\n", 400),
+        (b"X-A: 1\rX-B: 2\r\n", 400),
+        (b"X-A: nul\x00\r\n", 400),
+        (b": no name\r\n", 400),
+        (b"no colon\r\n", 400),
+        (b"Host: second\r\n", 400),
+        (b"Expect: miracles\r\n", 417),
+    ],
+    ids=lambda value: value.decode("latin-1").strip() if isinstance(value, bytes) else None,
+)
+def test_a_head_that_can_be_read_in_two_ways_is_refused_and_hides_no_second_request(
+    server: WebServer, head: bytes, refused: int
+) -> None:
+    assert server.ask(HEAD + head + b"\r\n" + b"0\r\n\r\n" + SMUGGLED) == [refused]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"POST /webhook\r\n",
+        b"POST  /webhook HTTP/1.1\r\n",
+        b"POST /webhook HTTP/1.1 \r\n",
+        b"POST /webhook HTTP/0.9\r\n",
+        b"POST /webhook HTTP/9.9\r\n",
+        b"POST /web\x00hook HTTP/1.1\r\n",
+        b"POST /webhook HTTP/1.1\n",
+        b"post /webhook HTTP/1.1\r\n",
+        b"PRI * HTTP/2.0\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
+    ],
+    ids=lambda line: line.decode("latin-1").strip(),
+)
+def test_a_first_line_that_is_not_http_is_refused(server: WebServer, line: bytes) -> None:
+    assert server.ask(line + b"Host: x\r\n\r\n" + SMUGGLED) == [400]
+
+
+@pytest.mark.parametrize(
+    ("raw", "refused"),
+    [
+        (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + b"X-Many: 1\r\n" * 100 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nX-Endless: " + b"a" * MEGABYTE, 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: 1\r\n" * 200_000, 431),
+    ],
+    ids=["line", "field", "fields", "endless field", "endless fields"],
+)
+def test_a_huge_head_is_refused_with_its_own_status(server: WebServer, raw: bytes, refused: int) -> None:
+    assert server.ask(raw) == [refused]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"-1\r\n{}\r\n0\r\n\r\n",
+        b"0x2\r\n{}\r\n0\r\n\r\n",
+        b"+2\r\n{}\r\n0\r\n\r\n",
+        b"2_0\r\n{}\r\n0\r\n\r\n",
+        b" 2\r\n{}\r\n0\r\n\r\n",
+        b"\r\n{}\r\n0\r\n\r\n",
+        b"g\r\n{}\r\n0\r\n\r\n",
+        b"2\n{}\r\n0\r\n\r\n",
+        b"2\r\n{}xx0\r\n\r\n",
+        b"1\r\n{}\r\n0\r\n\r\n",
+        b"2;\x00bad\r\n{}\r\n0\r\n\r\n",
+        b"2\r\n{}\r\n0\r\nContent-Length: 5\r\n\r\n",
+        b"a" * 20_000 + b"\r\n",
+    ],
+    ids=lambda encoded: encoded[:24].decode("latin-1"),
+)
+def test_a_chunk_that_lies_is_400_and_ends_the_connection(server: WebServer, encoded: bytes) -> None:
+    assert server.ask(chunked_request(b"{}", encoded) + SMUGGLED) == [400]
+    assert "Traceback" not in server.log
+
+
+def test_a_chunked_body_is_stored_like_any_other_and_its_connection_goes_on(
+    server: WebServer, database_url: str, engine: Engine
+) -> None:
+    raw = body(status("wamid.chunked"))
+    encoded = chunked(raw[:7], raw[7:], end=b"0\r\nX-Trailer: fine\r\n\r\n")
+    with closing(server.connect()) as wire:
+        for _ in range(2):
+            wire.sendall(chunked_request(raw, encoded))
+            answer = read_one(wire)
+            assert statuses(answer) == [200]
+            assert b"connection: keep-alive" in answer.lower()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM status_events")).scalar_one() == 1
+
+
+def test_too_large_a_body_is_413_before_it_is_read_and_the_connection_ends(server: WebServer) -> None:
+    head = HEAD + b"Content-Length: 3145729\r\n\r\n"
+    with closing(server.connect()) as wire:
+        wire.sendall(head)
+        answer = read_all(wire)
+    assert statuses(answer) == [413]
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_length_of_thousands_of_digits_is_413_as_well(server: WebServer) -> None:
+    assert server.ask(HEAD + b"Content-Length: " + b"9" * 6000 + b"\r\n\r\n") in ([400], [413])
+
+
+def test_a_client_that_sends_its_four_megabytes_all_the_same_reads_the_413(server: WebServer) -> None:
+    raw = b" " * (3 * MEGABYTE + 1)
+    assert server.ask(request(raw)) == [413]
+
+
+@pytest.mark.parametrize("announced", [b"", b"X-Original-Content-Length: 2\r\n"])
+def test_a_chunked_body_that_does_not_end_is_413_at_the_limit(server: WebServer, announced: bytes) -> None:
+    with closing(server.connect()) as wire:
+        wire.sendall(HEAD + announced + b"Transfer-Encoding: chunked\r\n\r\n")
+        sent = 0
+        try:
+            while sent < 100:
+                wire.sendall(b"10000\r\n" + b"a" * 65536 + b"\r\n")
+                sent += 1
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        answer = read_all(wire)
+    assert statuses(answer) == [413]
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_body_announced_longer_than_sent_is_400_once_the_client_ends(server: WebServer) -> None:
+    raw = body(status("wamid.short"))
+    whole = request(raw)
+    assert server.ask(whole[:-10], half_close=True) == [400]
+    assert server.ask(chunked_request(raw, chunked(raw)[:-12]), half_close=True) == [400]
+
+
+def test_a_client_that_only_closed_its_sending_half_still_reads_its_answer(
+    server: WebServer, database_url: str
+) -> None:
+    assert server.ask(request(body(status("wamid.half"))), half_close=True) == [200]
+
+
+def test_pipelined_posts_are_all_stored_and_answered_in_order(
+    server: WebServer, database_url: str, engine: Engine
+) -> None:
+    posts = [request(body(status(f"wamid.P{n}"))) for n in range(20)]
+    posts[7] = request(b"{}", signed=b"something else")
+    expected = [200] * 20
+    expected[7] = 401
+    assert server.ask(b"".join(posts), half_close=True) == expected
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM status_events")).scalar_one() == 19
+
+
+def test_a_body_longer_than_announced_is_the_next_request_and_refused(
+    server: WebServer, database_url: str
+) -> None:
+    raw = body(status("wamid.long"))
+    assert server.ask(request(raw) + b"leftover bytes\r\n\r\n") == [200, 400]
+
+
+def test_expect_100_continue_is_granted_and_the_body_stored(server: WebServer, database_url: str) -> None:
+    raw = body(status("wamid.expect"))
+    whole = request(raw, "Expect: 100-continue", "Connection: close")
+    with closing(server.connect()) as wire:
+        wire.sendall(whole[: -len(raw)])
+        assert wire.recv(100).startswith(b"HTTP/1.1 100 ")
+        wire.sendall(raw)
+        assert statuses(read_all(wire)) == [200]
+
+
+def test_a_refused_call_with_an_unread_body_does_not_let_the_body_be_read_as_a_request(
+    server: WebServer, database_url: str
+) -> None:
+    small = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED)
+    assert server.ask(small + SMUGGLED, half_close=True) == [404]
+    large = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (MEGABYTE + len(SMUGGLED))
+    assert server.ask(large + b" " * MEGABYTE + SMUGGLED) == [404]
+
+
+def test_a_reset_in_the_middle_of_a_body_is_nobody_s_fault(server: WebServer, database_url: str) -> None:
+    before = server.log.count("Traceback")
+    for _ in range(5):
+        wire = server.connect()
+        wire.sendall(request(body(status("wamid.reset")))[:-20])
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        wire.close()
+    assert server.post(body(status("wamid.after"))) == 200
+    assert server.log.count("Traceback") == before
+
+
+def test_refusals_say_nothing_of_what_was_sent_and_fill_no_log(server: WebServer) -> None:
+    before = len(server.log)
+    for n in range(200):
+        wire = server.connect()
+        wire.sendall(b"GET /?phone=4915112345678 HTTP/1.1\nX: %d\r\n\r\n" % n)
+        answer = read_all(wire)
+        wire.close()
+        assert statuses(answer) == [400]
+        assert b"4915112345678" not in answer
+        assert b"nosniff" in answer
+    written = server.log[before:]
+    assert "4915112345678" not in written
+    assert written.count("\n") <= 3

@@ -1,0 +1,191 @@
+"""The pages say what is so: their links lead somewhere, what they name exists, and blocks marked as checked run."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.faults.web_server import web_server
+from webhook_app.cli import main
+from webhook_app.client import Client
+from webhook_app.settings import Settings, read_settings
+from webhook_app.store.engine import connect, make_engine
+from webhook_app.web.api import ENDPOINTS
+from webhook_app.whatsapp import error_codes, error_codes_page
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"])
+SERVICE = "http://localhost:8000"
+NUMBER = "590238114470021"
+CHECKED = [
+    pytest.param(kind, code, id=f"{page.name} {kind} {place}")
+    for page in PAGES
+    for place, (kind, code) in enumerate(
+        re.findall(r"<!-- checked -->\n```(\w+)\n(.*?)```", page.read_text(), re.DOTALL)
+    )
+]
+
+
+def prose(page):
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+def anchors(page):
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_the_index_names_every_page():
+    index = (ROOT / "docs" / "README.md").read_text()
+    for page in (ROOT / "docs").iterdir():
+        if page.is_file() and page.name != "README.md":
+            assert f"({page.name})" in index
+
+
+def test_pictures_are_small_enough_to_clone():
+    for path in (ROOT / "docs" / "images").iterdir():
+        assert path.stat().st_size < 300_000, path.name
+
+
+def settings_in(page):
+    return dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) ?\| ", page.read_text(), re.MULTILINE))
+
+
+def test_operating_names_every_setting_with_its_default():
+    told = settings_in(ROOT / "docs" / "operating.md")
+    assert list(told) == [name.upper() for name in Settings.model_fields]
+    least = read_settings({"DATABASE_URL": "postgresql://", "META_APP_SECRET": "s", "META_VERIFY_TOKEN": "t"})
+    for name, default in told.items():
+        value = getattr(least, name.lower())
+        if default and isinstance(value, (int, float)):
+            assert float(default) == value, name
+        elif isinstance(value, str) and value and name not in ("DATABASE_URL", "META_VERIFY_TOKEN"):
+            assert default.strip("`") == value, name
+    assert settings_in(ROOT / "README.md").items() <= told.items()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_looks_like_a_setting_is_one(page):
+    known = {name.upper() for name in Settings.model_fields}
+    known |= {f"{name}_FILE" for name in known}
+    others = {"TEST_DATABASE_URL", "NAME_FILE"}
+    endings = tuple(name.partition("_")[2] for name in known if "_" in name)
+    for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", prose(page)):
+        if name.endswith(endings) and page.name != "error-codes.md":
+            assert name in known | others, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_exist_with_their_options(page):
+    for line in re.findall(r"webhook-app ((?:[a-z][a-z-]*|--[a-z-]+)(?: [^\n`#]*)?)", page.read_text()):
+        words = line.split()
+        command = main
+        while words and hasattr(command, "commands"):
+            name = words.pop(0)
+            assert name.startswith("-") or name in command.commands, line
+            command = command.commands.get(name, command)
+            if name.startswith("-"):
+                break
+        known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+        assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_make_targets_exist(page):
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"`make ([a-z-]+)", page.read_text()) + re.findall(
+        r"^make ([a-z-]+)", page.read_text(), re.MULTILINE
+    )
+    assert set(named) <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_calls_exist(page):
+    known = [re.sub(r"\{\w+\}", "[^/]+", endpoint.path) for endpoint in ENDPOINTS]
+    for path in re.findall(r"(?:GET|POST|PUT|DELETE) (/v1/[\w/{}-]*)", page.read_text()):
+        assert any(re.fullmatch(each, path) for each in known), path
+
+
+def test_the_catalogue_page_is_the_one_that_is_generated():
+    page = error_codes_page.page(error_codes.catalogue(), error_codes.sources())
+    assert (ROOT / "docs" / "error-codes.md").read_text() == page
+
+
+@pytest.fixture(scope="module")
+def service(database, tmp_path_factory):
+    """A real server with a key, and one failure that can be asked about."""
+    with web_server(database.url, tmp_path_factory.mktemp("web"), ADMIN_API_KEY="the key") as server:
+        url = f"http://127.0.0.1:{server.port}"
+        headers = {"Authorization": "Bearer the key"}
+        failed = {"contact": "+12025550199", "phone_number_id": NUMBER, "error": {"code": 190}}
+        assert httpx.post(f"{url}/v1/sends", json={"sends": [failed]}, headers=headers).is_success
+        (found,) = httpx.get(f"{url}/v1/failures", headers=headers).json()["failures"]
+        yield {"url": url, "id": str(found["id"])}
+    database.empty()
+
+
+@pytest.mark.parametrize(("kind", "code"), CHECKED)
+def test_a_block_that_is_marked_as_checked_runs(service, tmp_path, kind, code):
+    code = code.replace(SERVICE, service["url"]).replace(
+        "localhost:8000", service["url"].removeprefix("http://")
+    )
+    if kind == "python":
+        _run_python(service["url"], tmp_path, code)
+        return
+    if kind == "sh":
+        command = [
+            "bash",
+            "-euo",
+            "pipefail",
+            "-c",
+            'curl() { command curl --fail-with-body "$@"; }\n' + code,
+        ]
+    else:
+        command = ["node", "--input-type=module", "-e", code]
+    if shutil.which("curl" if kind == "sh" else "node") is None:
+        pytest.skip(f"{command[0]} is not installed")
+    environment = os.environ | {"KEY": "the key", "ADMIN_API_KEY": "the key", "ID": service["id"]}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _run_python(url, folder, code):
+    client = Client(url, "the key")
+    names = {"key": "the key", "contacts": ["+12025550117"], "number": NUMBER, "client": client}
+    path = folder / "copy"
+    exec(
+        compile(code, "a page", "exec"),
+        names | {"path": path, "send": lambda contact: f"wamid.{contact[1:]}"},
+    )
+    client.close()
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_used(database_url, tmp_path):
+    """The URL of docs/operating.md: the first host is away."""
+    given = conninfo_to_dict(database_url)
+    hosts = f"{tmp_path},{given['host']}"
+    url = f"postgresql://{given['user']}@/{given['dbname']}?host={hosts}&target_session_attrs=read-write"
+    with connect(url, application="tests") as connection:
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+    made = make_engine(url, application="tests", pool_size=0)
+    with made.connect() as other:
+        assert other.exec_driver_sql("SELECT 1").scalar_one() == 1
