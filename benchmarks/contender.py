@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
+from benchmarks.costs import NOTHING, Spent, spent, worker_megabytes
 from benchmarks.database import Postgres
 from benchmarks.load import Outcome, closed_loop, open_loop
 from benchmarks.payloads import posts
 from benchmarks.servers import SECRET, Server, environment, prepare, running
 
-FIRST_GUESS = {1: 8000, 100: 500}
+FIRST_GUESS = {1: 8000, 10: 3000, 100: 500, 1000: 60}
 """POST/s that requests are made for before anything is known; afterwards twice the last rate."""
 
 SPARE = 2.0
@@ -20,10 +21,15 @@ SPARE = 2.0
 class Contender:
     """A running server. Every contender is sent the same bytes in the same order, each POST once."""
 
-    def __init__(self, server: Server, port: int) -> None:
+    def __init__(self, server: Server, port: int, pid: int, postgres: Postgres) -> None:
         self.server = server
         self.port = port
+        self._pid = pid
+        self._postgres = postgres
+        self._costs: dict[int, Spent] = {}
+        self.largest_worker_mb = 0.0
         self.books: list[tuple[int, Outcome]] = []
+        self._events: dict[int, int] = {}
         self._traffic: dict[int, Iterator[bytes]] = {}
         self._rates = dict(FIRST_GUESS)
 
@@ -31,7 +37,12 @@ class Contender:
         """Full speed with requests made just before, outside the measured time."""
         count = connections + int(SPARE * self._rates[statuses] * seconds)
         requests = list(islice(self._flow(statuses), count))
+        before = spent(self._pid, self._postgres.pid)
         outcome = closed_loop(self.port, requests, seconds, connections)
+        used = spent(self._pid, self._postgres.pid).since(before)
+        self._costs[statuses] = used.plus(self._costs.get(statuses, NOTHING))
+        self._events[statuses] = self._events.get(statuses, 0) + outcome.accepted * statuses
+        self.largest_worker_mb = max(self.largest_worker_mb, worker_megabytes(self._pid))
         self._rates[statuses] = max(int(outcome.rate), 1)
         self.books.append((statuses, outcome))
         return outcome
@@ -42,6 +53,11 @@ class Contender:
         outcome = open_loop(self.port, requests, rate=rate, seconds=seconds)
         self.books.append((1, outcome))
         return outcome
+
+    def cost_per_million(self, statuses: int) -> Spent | None:
+        """Processor seconds for a million events at full speed with POSTs of this size."""
+        events = self._events.get(statuses, 0)
+        return self._costs[statuses].per_million(events) if events else None
 
     def faults(self, stored: object) -> list[str]:
         """Wrong answers, and rows that do not match the acknowledged statuses (unanswered POSTs: either)."""
@@ -68,20 +84,21 @@ def contending(
     server: Server, postgres: Postgres, report_fault: Callable[[str], None]
 ) -> Iterator[Contender]:
     """Start the server on a fresh database; once it is stopped its rows are held against its books."""
-    port = _free_port()
+    port = free_port()
     database = f"bench_{server.name}"
-    contender = Contender(server, port)
     with postgres.fresh(database) as url:
         surroundings = environment(url, port, postgres.folder)
         prepare(server, surroundings)
-        with running(server, surroundings, postgres.folder / f"{server.name}.log"):
+        with running(server, surroundings, postgres.folder / f"{server.name}.log") as pid:
+            contender = Contender(server, port, pid, postgres)
             yield contender
         stored = postgres.value(server.stored, database) if server.stored else None
     for fault in contender.faults(stored):
         report_fault(fault)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -16,8 +16,9 @@ COMMIT_SAMPLE = 300
 class Postgres:
     """A running server; `url(name)` leads to one of its databases."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, pid: int) -> None:
         self._url = url
+        self.pid = pid
         self.folder = folder
 
     def url(self, database: str) -> str:
@@ -63,7 +64,7 @@ def temporary_postgres() -> Iterator[Postgres]:
         Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder) / "pg")
         try:
-            postgres = Postgres(server.url, Path(folder))
+            postgres = Postgres(server.url, Path(folder), server.pid or 0)
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 if postgres.value(f"SHOW {setting}") != "on":
                     raise RuntimeError(f"{setting} is not on: numbers would mean nothing")

@@ -80,7 +80,7 @@ def posts(statuses: int, *, secret: bytes, now: int, seed: int) -> Iterator[byte
     # Far enough apart that no two statuses of one message are in flight together on 64 connections.
     streams = [_items(random, now, lag=50 * statuses) for _ in BUSINESS_NUMBERS]
     for number, stream in cycle(list(zip(BUSINESS_NUMBERS, streams, strict=True))):
-        yield _request(_body(number, list(islice(stream, statuses))), secret)
+        yield request(_body(number, list(islice(stream, statuses))), secret)
 
 
 def _items(random: Random, now: int, lag: int) -> Iterator[Item]:
@@ -139,5 +139,6 @@ def _body(number: tuple[str, str], items: list[Item]) -> bytes:
     return body.encode()
 
 
-def _request(body: bytes, secret: bytes) -> bytes:
+def request(body: bytes, secret: bytes) -> bytes:
+    """The whole HTTP request that carries this body, signed."""
     return (HEAD % (len(body), hmac.digest(secret, body, "sha256").hex())).encode() + body

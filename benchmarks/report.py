@@ -3,19 +3,36 @@
 from dataclasses import dataclass, field
 from statistics import median
 
+from benchmarks.costs import Spent
 from benchmarks.load import Outcome, together
-from benchmarks.servers import EMPTY, FASTAPI, FASTAPI_EACH, SERVERS, SERVICE, Server
+from benchmarks.servers import EMPTY, FASTAPI, FASTAPI_EACH, FASTAPI_TOGETHER, SERVERS, SERVICE, Server
 
 SINGLE = 1
 BATCH = 100
 MOST_MEDIAN_MS = 25.0
 MOST_P99_MS = 250.0
+MOST_WORKER_MB = 200.0
 RATIOS: tuple[tuple[str, str, str, int, float | None], ...] = (
     ("webhook_app / empty handler, 1 status per POST", SERVICE.name, EMPTY.name, SINGLE, 0.5),
     ("webhook_app / FastAPI, 1 status per POST", SERVICE.name, FASTAPI.name, SINGLE, 1.0),
-    ("webhook_app / FastAPI, each INSERT awaited, 100 per POST", SERVICE.name, FASTAPI_EACH.name, BATCH, 4.0),
+    (
+        "webhook_app / FastAPI, one INSERT per status, 100 per POST",
+        SERVICE.name,
+        FASTAPI_EACH.name,
+        BATCH,
+        4.0,
+    ),
+    ("the same, FastAPI in one transaction", SERVICE.name, FASTAPI_TOGETHER.name, BATCH, None),
     ("the same, FastAPI with executemany", SERVICE.name, FASTAPI.name, BATCH, None),
 )
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one server: processor seconds per million events by statuses per POST, and its largest worker."""
+
+    spent: dict[int, Spent]
+    worker_mb: float
 
 
 @dataclass
@@ -26,6 +43,7 @@ class Results:
     pace: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     offered: Outcome | None = None
+    costs: dict[str, Costs] = field(default_factory=dict)
 
     def add(self, server: str, statuses: int, outcome: Outcome) -> None:
         self.outcomes.setdefault((server, statuses), []).append(outcome)
@@ -68,6 +86,8 @@ def round_line(number: int, statuses: int, results: Results) -> str:
 def summary(results: Results, offered_rate: float) -> str:
     """Table, offered load, how steady the machine was, and each target with its verdict."""
     parts = [_table(results)]
+    if results.costs:
+        parts.append(_costs(results))
     if results.offered is not None:
         parts.append(f"offered load: {_described(results.offered)}")
     if results.pace:
@@ -98,7 +118,20 @@ def _measured(server: Server, statuses: int, results: Results) -> str:
     if not (rates := results.rates(server.name, statuses)):
         return ""
     outcome = together(results.outcomes[server.name, statuses])
-    return f"    {statuses:>3} per POST  {_spread(rates):<28} {_described(outcome)}"
+    return f"    {statuses:>4} per POST  {_spread(rates):<28} {_described(outcome)}"
+
+
+def _costs(results: Results) -> str:
+    rows = ["processor seconds per million statuses, web + PostgreSQL; memory of the largest worker"]
+    for server in SERVERS:
+        if (costs := results.costs.get(server.name)) is None:
+            continue
+        by_size = "   ".join(
+            f"{size:>4} per POST {spent.web:5.1f} + {spent.postgres:5.1f}"
+            for size, spent in costs.spent.items()
+        )
+        rows.append(f"  {server.name:<17} {by_size}   {costs.worker_mb:.0f} MB")
+    return "\n".join(rows)
 
 
 def _described(outcome: Outcome) -> str:
@@ -124,6 +157,11 @@ def _verdicts(results: Results, offered_rate: float) -> list[Verdict]:
             found.append(Verdict(what, _spread(ratios), wanted, median(ratios) >= (target or 0.0)))
     if results.offered is not None:
         found += _offered(results.offered, offered_rate)
+    if (costs := results.costs.get(SERVICE.name)) is not None:
+        measured, most = f"{costs.worker_mb:.0f} MB", f"<= {MOST_WORKER_MB:.0f} MB"
+        found.append(
+            Verdict("memory of the largest worker", measured, most, costs.worker_mb <= MOST_WORKER_MB)
+        )
     correct = "yes" if not results.faults else f"{len(results.faults)} faults"
     found.append(Verdict("all answers 200, rows = acknowledged statuses", correct, "yes", not results.faults))
     return found

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from benchmarks import report
 from benchmarks.contender import Contender, contending
 from benchmarks.database import Postgres, temporary_postgres
-from benchmarks.report import BATCH, SINGLE, Results
+from benchmarks.report import Costs, Results
 from benchmarks.servers import SERVERS, SERVICE, Server
+
+SIZES = (1, 10, 100, 1000)
+"""Statuses per POST; peers take part where they are compared."""
 
 WARM_UP_SECONDS = 1.5
 CONNECTIONS = 64
@@ -46,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stack.enter_context(contending(server, postgres, results.faults.append))
                 for server in plan.servers
             ]
-            for statuses in (SINGLE, BATCH):
+            for statuses in SIZES:
                 _rounds(statuses, plan, contenders, postgres, results)
             _offered_load(plan, contenders, postgres, results)
+            _note_costs(contenders, results)
     print(report.summary(results, plan.offered_rate))
     return 0 if report.all_met(results, plan.offered_rate) else 1
 
@@ -85,12 +89,14 @@ def _rounds(
     statuses: int, plan: Plan, contenders: list[Contender], postgres: Postgres, results: Results
 ) -> None:
     taking_part = [contender for contender in contenders if statuses in contender.server.measured]
+    if not taking_part:
+        return
     print(f"\n{statuses} per POST, statuses/s", flush=True)
     for contender in taking_part:
         contender.closed_loop(statuses, WARM_UP_SECONDS, CONNECTIONS)
     postgres.checkpoint()
     for number in range(plan.rounds):
-        first = number % len(taking_part) if taking_part else 0
+        first = number % len(taking_part)
         for contender in taking_part[first:] + taking_part[:first]:
             results.pace.append(_pace())
             outcome = contender.closed_loop(statuses, plan.turn_seconds, CONNECTIONS)
@@ -112,6 +118,13 @@ def _offered_load(plan: Plan, contenders: list[Contender], postgres: Postgres, r
             print(f"\noffered {plan.offered_rate:,.0f} POST/s for {plan.offered_seconds:.0f} s", flush=True)
             postgres.checkpoint()
             results.offered = contender.open_loop(plan.offered_rate, plan.offered_seconds)
+
+
+def _note_costs(contenders: list[Contender], results: Results) -> None:
+    for contender in contenders:
+        found = {size: contender.cost_per_million(size) for size in contender.server.measured}
+        spent = {size: cost for size, cost in found.items() if cost is not None}
+        results.costs[contender.server.name] = Costs(spent, contender.largest_worker_mb)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ SERVICE = Server(
     command=(*SERVICE_GUNICORN, "webhook_app.app:create_app()"),
     prepare=("webhook_app.cli", "migrate"),
     stored="SELECT count(*) FROM status_events",
+    measured=(1, 10, 100, 1000),
 )
 EMPTY = Server(
     name="empty",
@@ -59,8 +60,16 @@ FASTAPI = Server(
 )
 FASTAPI_EACH = Server(
     name="fastapi_each",
-    label=f"FastAPI + asyncpg, uvicorn x{WORKERS}, each INSERT awaited, no counts",
+    label=f"FastAPI + asyncpg, uvicorn x{WORKERS}, one INSERT per status, no counts",
     command=(*UVICORN, "benchmarks.peers.fastapi_each:app"),
+    prepare=("benchmarks.peers.fastapi_asyncpg",),
+    stored="SELECT count(*) FROM statuses",
+    measured=(100,),
+)
+FASTAPI_TOGETHER = Server(
+    name="fastapi_together",
+    label=f"FastAPI + asyncpg, uvicorn x{WORKERS}, one INSERT per status in one transaction, no counts",
+    command=(*UVICORN, "benchmarks.peers.fastapi_each:app_in_one_transaction"),
     prepare=("benchmarks.peers.fastapi_asyncpg",),
     stored="SELECT count(*) FROM statuses",
     measured=(100,),
@@ -76,7 +85,7 @@ FLASK_ORM = Server(
     stored="SELECT count(*) FROM statuses",
     measured=(1,),
 )
-SERVERS = (EMPTY, SERVICE, FASTAPI, FASTAPI_EACH, FLASK_ORM)
+SERVERS = (EMPTY, SERVICE, FASTAPI, FASTAPI_EACH, FASTAPI_TOGETHER, FLASK_ORM)
 
 
 def prepare(server: Server, environment: dict[str, str]) -> None:
@@ -107,8 +116,11 @@ def environment(database_url: str, port: int, folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(server: Server, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """Start the server in a process group of its own, wait until it answers, stop the group at the end."""
+def running(server: Server, environment: dict[str, str], log: Path) -> Iterator[int]:
+    """Start the server in a process group of its own, wait until it answers, stop the group at the end.
+
+    Yields the id of its first process.
+    """
     port = int(environment["PORT"])
     command = [sys.executable, "-m", *(part.format(port=port) for part in server.command)]
     with log.open("ab") as output:
@@ -117,7 +129,7 @@ def running(server: Server, environment: dict[str, str], log: Path) -> Iterator[
         )
     try:
         _wait_until_ready(process, port, log)
-        yield
+        yield process.pid
     finally:
         _stop(process)
 

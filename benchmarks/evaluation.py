@@ -1,0 +1,184 @@
+"""`python -m benchmarks.evaluation`: what one evaluation costs, and that a long history does not make it dearer.
+
+50 rules of every counting kind over 200 business numbers, a million status events in the window of 15 minutes; then the
+same with 30 times as much before it. Rows are written as ingest would have left them. Exit code 1: a target missed.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Engine, text
+
+from benchmarks.database import temporary_postgres
+from webhook_app.migrating import migrate_database
+from webhook_app.pipeline.evaluate import evaluate
+from webhook_app.pipeline.facts import Memory
+from webhook_app.pipeline.sum_up import sum_up
+from webhook_app.rules.alerting import Rule
+from webhook_app.rules.rules_file import parse_rules
+from webhook_app.store.engine import make_engine
+
+MOST_MS = 250.0
+MOST_TIMES = 1.3
+NUMBERS, TEMPLATES, COUNTRIES, CODES = 200, 5, 2, 8
+WINDOW = 15
+EVENTS = 1_000_000
+HISTORY = 30
+FAILING = 0.015
+
+_SERIES = """
+INSERT INTO series (phone_number_id, waba_id, template, campaign, country)
+SELECT 'n' || n, 'w' || n % 10, 't' || t, '', 'c' || c
+FROM generate_series(1, :numbers) n, generate_series(1, :templates) t, generate_series(1, :countries) c
+"""
+# Per minute: every series has as many attempts; two events follow each, one attempt in 70 fails.
+_ATTEMPTS = """
+INSERT INTO minute_counts (minute, series_id, slot, attempts, sent, delivered, read, failed)
+SELECT :start + m * interval '1 minute', s.id, slot, :attempts, :attempts, :attempts * 0.9, :attempts * 0.6, 0
+FROM generate_series(0, :minutes - 1) m, series s, generate_series(0, 1) slot
+"""
+_FAILED = """
+INSERT INTO failed_messages (message_id, phone_number_id, minute, error_code, series_id, alone, first_at, last_at)
+SELECT 'wamid.' || extract(epoch FROM :start)::bigint || '.' || m || '.' || s.id || '.' || k, s.phone_number_id,
+       :start + m * interval '1 minute', (ARRAY[131026, 131053, 132015, 131000, 131047, 130429, 131049, 132001])
+       [1 + (s.id + m + k) % 8], s.id, (s.id + m + k) % 200 <> 0,
+       :start + m * interval '1 minute' + k * interval '1 second',
+       :start + m * interval '1 minute' + k * interval '1 second'
+FROM generate_series(0, :minutes - 1) m, series s, generate_series(1, 2) k
+WHERE (s.id * 7 + m * 3 + k) % 2 < :share
+"""
+_ROWS = """
+INSERT INTO failures (message_id, phone_number_id, occurred_at, error_code, contact, series_id, received_at,
+                      considered_at)
+SELECT message_id, phone_number_id, first_at, error_code, right(message_id, 6), series_id, first_at, first_at
+FROM failed_messages WHERE first_at >= :start AND first_at < :end
+UNION ALL
+SELECT message_id, phone_number_id, first_at + interval '1 second', error_code + 1, right(message_id, 6), series_id,
+       first_at, first_at
+FROM failed_messages WHERE first_at >= :start AND first_at < :end AND NOT alone
+"""
+_COUNTS = """
+INSERT INTO failure_counts (minute, series_id, error_code, slot, failures)
+SELECT minute, series_id, error_code, 0, count(*) FROM failed_messages
+WHERE alone AND minute >= :start AND minute < :end GROUP BY 1, 2, 3
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="evaluations measured on each size of history")
+    rounds = parser.parse_args(arguments).rounds
+    with temporary_postgres() as postgres, postgres.fresh("evaluation") as url:
+        migrate_database(url)
+        engine = make_engine(url, application="benchmark", statement_seconds=600)
+        now = datetime.now(UTC).replace(second=30, microsecond=0)
+        start = now.replace(second=0) - timedelta(minutes=WINDOW)
+        with engine.begin() as connection:
+            sizes = {"numbers": NUMBERS, "templates": TEMPLATES, "countries": COUNTRIES}
+            connection.execute(text(_SERIES), sizes)
+        held = _fill(engine, start, WINDOW + 1)
+        short = _measure(engine, now, rounds)
+        before = start - timedelta(minutes=HISTORY * WINDOW)
+        older = _fill(engine, before, HISTORY * WINDOW)
+        sum_up(engine, now)
+        long = _measure(engine, now + timedelta(minutes=0, seconds=20), rounds)
+        engine.dispose()
+    print(
+        f"in the window      {held[0]:>12,} status events, {held[1]:,} failures, 50 rules, {NUMBERS} numbers"
+    )
+    print(f"before it          {older[0]:>12,} status events, {older[1]:,} failures")
+    print(_line("without history", short))
+    print(_line("with history", long))
+    times = statistics.median(long) / statistics.median(short)
+    met = statistics.median(long) <= MOST_MS and times <= MOST_TIMES
+    print(
+        f"{times:.2f} times as long (target {MOST_TIMES}); target {MOST_MS:.0f} ms: {'met' if met else 'MISSED'}"
+    )
+    return 0 if met else 1
+
+
+def _fill(engine: Engine, start: datetime, minutes: int) -> tuple[int, int]:
+    """Write so many minutes; returns the status events and failures they stand for."""
+    series = NUMBERS * TEMPLATES * COUNTRIES
+    attempts = round(EVENTS / (WINDOW * series * 2 * 2.5))
+    span = {"start": start, "end": start + timedelta(minutes=minutes), "minutes": minutes}
+    with engine.begin() as connection:
+        connection.execute(text(_ATTEMPTS), span | {"attempts": attempts})
+        connection.execute(text(_FAILED), span | {"share": 1})
+        for statement in (_ROWS, _COUNTS):
+            connection.execute(text(statement), span)
+        found = _held(connection, span["start"], span["end"])
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    return found
+
+
+def _held(connection: Connection, start: object, end: object) -> tuple[int, int]:
+    span = {"start": start, "end": end}
+    events = connection.execute(
+        text(
+            "SELECT sum(sent + delivered + read)::bigint FROM minute_counts WHERE minute >= :start AND minute < :end"
+        ),
+        span,
+    ).scalar_one()
+    failures = connection.execute(
+        text("SELECT count(*) FROM failures WHERE occurred_at >= :start AND occurred_at < :end"), span
+    ).scalar_one()
+    return int(events) + int(failures), int(failures)
+
+
+def _measure(engine: Engine, now: datetime, rounds: int) -> list[float]:
+    """Milliseconds of evaluations a second apart, after two that nobody counts."""
+    rules, memory = _rules(), Memory()
+    taken = []
+    for index in range(rounds + 2):
+        begin = time.perf_counter()
+        summary = evaluate(engine, rules, now + timedelta(milliseconds=500 * index), memory=memory)
+        taken.append(1000 * (time.perf_counter() - begin))
+        if summary.groups == 0:
+            raise RuntimeError("nothing was judged: the figures would mean nothing")
+    return taken[2:]
+
+
+def _rules() -> tuple[Rule, ...]:
+    """Fifty: forty rates in all groupings, and ten of the other counting kinds, none of which fires on this traffic."""
+    groupings: tuple[list[str], ...] = (
+        ["code", "phone_number_id"],
+        ["phone_number_id"],
+        ["code"],
+        ["template", "country"],
+        ["phone_number_id", "template"],
+        ["waba_id"],
+        ["code", "waba_id"],
+        [],
+    )
+    selected = (
+        'classes = ["broken"]',
+        'classes = ["unreachable"]',
+        'domains = ["template", "media"]',
+        "codes = [131026]",
+    )
+    text_ = ""
+    for number in range(40):
+        grouping, selector = groupings[number % 8], selected[number % 4]
+        text_ += f'[[rule]]\nname = "rate {number}"\nkind = "rate"\nthreshold = 0.3\n'
+        text_ += f"{selector}\ngroup_by = {grouping}\n"
+    for number, kind in enumerate(("spike", "new_code", "attention", "silence", "spike") * 2):
+        text_ += f'[[rule]]\nname = "{kind} {number}"\nkind = "{kind}"\nchannels = []\n'
+        text_ += (
+            "threshold = 0.3\n" if kind == "spike" else "window_minutes = 15\n" if kind == "new_code" else ""
+        )
+    return parse_rules(text_)
+
+
+def _line(name: str, taken: Sequence[float]) -> str:
+    ordered = sorted(taken)
+    return f"{name:18} median {statistics.median(ordered):6.0f} ms, fastest {ordered[0]:.0f}, slowest {ordered[-1]:.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""`python -m benchmarks.large`: the service asked over HTTP, with 30 million events behind it."""

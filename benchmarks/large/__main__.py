@@ -1,0 +1,140 @@
+"""`make bench-large`: fill, start the service, ask, and hold the answers' times against the targets.
+
+Exit code 1 when a target is missed. The last lines say which.
+"""
+
+import argparse
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import evaluation, servers
+from benchmarks.contender import free_port
+from benchmarks.costs import NOTHING, Spent, spent
+from benchmarks.large import checks, questions
+from benchmarks.large.asking import Client, Measured, print_all
+from benchmarks.large.filling import Filled, Place, fill, place
+from benchmarks.large.pages import addresses, pages
+from benchmarks.large.people import CHANGES, LINKS
+from webhook_app.app import create_app
+from webhook_app.settings import read_settings
+from webhook_app.store.engine import connect
+
+PARTS = ("pages", "failures", "funnels", "messages", "checks", "evaluation")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    plan = _plan(arguments)
+    met: list[bool] = []
+    with place(plan.keep, os.environ.get("DATABASE_URL", "")) as where:
+        held = fill(where, plan.scale, everybody=False)
+        _say(where, held)
+        chance = random.Random(plan.seed)
+        if {"pages", "failures", "funnels", "messages"} & set(plan.parts):
+            with _service(where) as (port, _):
+                for measured in _history(where, plan, held, port, chance):
+                    print_all([measured])
+                    met.append(measured.is_met)
+        if "checks" in plan.parts:
+            held = fill(where, plan.scale, everybody=True)
+            _say(where, held)
+            with _service(where) as (port, web):
+                met += _checks(
+                    port, held, plan.seconds, lambda: spent(web, where.pid) if where.pid else NOTHING
+                )
+    if "evaluation" in plan.parts:
+        print("evaluation of 50 rules over 200 numbers (benchmarks.evaluation):", flush=True)
+        met.append(evaluation.main(["--rounds", "9"]) == 0)
+    missed = met.count(False)
+    print(f"{len(met)} targets, {missed} missed at --scale {plan.scale:g}")
+    return 1 if missed else 0
+
+
+def _plan(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of 30 million events (0.01: a look)")
+    parser.add_argument("--keep", type=Path, help="a folder to make the database in, or to find it in")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--combinations", type=int, default=0, help="so many combinations of filters, all (8192) unless given"
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long single checks are sent")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args(arguments)
+
+
+def _history(
+    where: Place, plan: argparse.Namespace, held: Filled, port: int, chance: random.Random
+) -> Iterator[Measured]:
+    with connect(where.url, application="benchmark", statement_seconds=300) as connection:
+        samples = questions.take_samples(connection, chance)
+    if "messages" in plan.parts:
+        yield questions.messages(Client(port), samples)
+        yield questions.contacts(Client(port), samples)
+    if "funnels" in plan.parts:
+        yield questions.funnels(Client(port), held.made_at)
+    if "pages" in plan.parts:
+        browser = Client(port)
+        browser.sign_in()
+        app = create_app(read_settings(servers.environment(where.url, port, where.folder)))
+        yield from pages(browser, addresses(app, samples))
+    if "failures" in plan.parts:
+        yield questions.failures(Client(port), samples, chance, plan.combinations)
+
+
+def _checks(port: int, held: Filled, seconds: float, cost: Callable[[], Spent]) -> list[bool]:
+    people = round(2 * LINKS * held.scale)
+    client = Client(port)
+    measured = [
+        checks.bulk(client, people),
+        checks.feed(client, min(CHANGES, held.suppressions)),
+    ]
+    print_all(measured)
+    before = cost()
+    outcome = checks.singles(port, people, seconds)
+    each = cost().since(before).per_million(max(1, outcome.accepted))
+    print(
+        f"processor time of a check: {each.web / 1000:.2f} ms web, {each.postgres / 1000:.2f} ms PostgreSQL"
+    )
+    rows = (
+        ("single check p50, 8 clients", outcome.milliseconds(0.5), checks.SINGLE_P50_MS, "ms", True),
+        ("single check p99, 8 clients", outcome.milliseconds(0.99), checks.SINGLE_P99_MS, "ms", True),
+        ("single checks", outcome.rate, checks.SINGLES_PER_S, "/s", False),
+    )
+    verdicts = []
+    for name, value, goal, unit, is_most in rows:
+        is_met = (value <= goal if is_most else value >= goal) and not outcome.errors
+        verdicts.append(is_met)
+        sign = "<=" if is_most else ">="
+        print(f"{name:34} {value:10.2f} {unit:3} {sign} {goal:g} {'met' if is_met else 'MISSED'}", flush=True)
+    if outcome.errors:
+        print(f"not every check was answered: {outcome.errors}")
+    return [*(each.is_met for each in measured), *verdicts]
+
+
+@contextmanager
+def _service(where: Place) -> Iterator[tuple[int, int]]:
+    """Its port, and the id of its first process."""
+    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+    port = free_port()
+    environment = servers.environment(where.url, port, where.folder)
+    with servers.running(servers.SERVICE, environment, where.folder / "service.log") as web:
+        yield port, web
+
+
+def _say(where: Place, held: Filled) -> None:
+    with connect(where.url, application="benchmark") as connection:
+        row = connection.execute("SELECT pg_database_size(current_database()) / 1e9").fetchone()
+    size = float(str(row[0])) if row else 0.0
+    print(
+        f"scale {held.scale:g}, made {held.made_at:%Y-%m-%d %H:%M} UTC: {held.events:,} events of {held.messages:,}"
+        f" messages, {held.suppressions:,} suppressions, {held.links:,} links; {size:.1f} GB",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

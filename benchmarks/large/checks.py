@@ -1,0 +1,50 @@
+"""Checks of recipients with everybody in the tables: eight clients at once, thousands in one call, the change feed."""
+
+import json
+import random
+from collections.abc import Iterator
+
+from benchmarks.large.asking import KEY, Client, Measured
+from benchmarks.large.people import contact_of
+from benchmarks.load import Outcome, closed_loop
+
+CLIENTS = 8
+SINGLE_P50_MS, SINGLE_P99_MS, SINGLES_PER_S = 1.5, 8.0, 3_000.0
+BULK, BULK_MS = 10_000, 120.0
+PAGE, PAGE_MS = 1_000, 20.0
+
+
+def singles(port: int, people: int, seconds: float) -> Outcome:
+    """As many checks as eight connections get answered; the client uses little of a core (see load.py)."""
+    return closed_loop(port, _requests(people, random.Random(1)), seconds, CLIENTS)
+
+
+def _requests(people: int, chance: random.Random) -> Iterator[bytes]:
+    while True:
+        contact = contact_of(chance.randrange(people))
+        yield (
+            f"GET /v1/check/{contact}?phone_number_id=pn1001 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Authorization: Bearer {KEY}\r\n\r\n"
+        ).encode()
+
+
+def bulk(client: Client, people: int, rounds: int = 15) -> Measured:
+    measured = Measured(f"POST /v1/check of {BULK:,}", BULK_MS, share=0.5)
+    chance = random.Random(2)
+    for index in range(rounds + 2):
+        contacts = [f"+{contact_of(chance.randrange(people))}" for _ in range(BULK)]
+        answer = client.ask("/v1/check", json.dumps({"contacts": contacts, "phone_number_id": "pn1001"}))
+        if index >= 2:
+            measured.add(answer, f"/v1/check with {BULK:,} contacts")
+    return measured
+
+
+def feed(client: Client, changes: int, rounds: int = 60) -> Measured:
+    measured = Measured(f"/v1/changes, {PAGE:,} a page", PAGE_MS, share=0.5)
+    chance = random.Random(3)
+    for index in range(rounds + 5):
+        path = f"/v1/changes?limit={PAGE}&since={chance.randrange(max(1, changes - PAGE))}"
+        answer = client.ask(path)
+        if index >= 5:
+            measured.add(answer, path)
+    return measured

@@ -1,0 +1,316 @@
+"""90 days of messages made inside the database, a day at a time, and everything ingest derives from them.
+
+Each message is a number; all that happens to it follows from hashes of that number, so that a run can be repeated.
+The derived tables are counted from the events made, by the definitions of ingest, never made up beside them;
+tests/benchmarks holds the result against ingest itself. Needs a migrated database without rows.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from msgspec import Struct
+
+from benchmarks.large.people import PERSON, PREFIXES
+from webhook_app.store.archive import pack
+from webhook_app.store.arrivals import BOUNDS_S, GRACE
+
+DAYS = 90
+MESSAGES = 11_300_000
+"""At full scale; 2.65 events follow each: 30 million."""
+
+NUMBERS = 12
+LINES = 2_000
+"""Combinations of number, template, campaign and country, some of them equal. Thirty are used at a time."""
+
+FAILING = 0.03
+WRITTEN_TO = 250_000
+"""Steps in which the people are gone through that get messages: some two million at full scale."""
+
+INCIDENT = timedelta(minutes=25)
+"""So long before the end the first number begins to fail, so that alerts have something to find."""
+
+Connection = psycopg.Connection[Any]
+Say = Callable[[str], None]
+
+
+class Kind(Struct, frozen=True):
+    """One way to fail, and how many in a thousand failures it is. Several `variants` differ in their details."""
+
+    code: int
+    share: int
+    title: str
+    details: str
+    variants: int = 1
+    source: str = "webhook"
+    subcode: int = -1
+
+
+KINDS = (
+    Kind(131026, 430, "Message undeliverable", "Message Undeliverable."),
+    Kind(131049, 150, "Not delivered to maintain engagement", "In order to maintain a healthy ecosystem."),
+    Kind(
+        131047, 90, "Re-engagement message", "More than 24 hours have passed since the customer last replied."
+    ),
+    Kind(130472, 50, "User's number is part of an experiment", "Part of an experiment."),
+    Kind(131053, 70, "Media upload error", "Media file could not be fetched, attempt", variants=400),
+    Kind(131000, 50, "Something went wrong", "Unknown error."),
+    Kind(132015, 40, "Template is paused", "Template is paused due to low quality."),
+    Kind(132001, 25, "Template does not exist", "Template name does not exist in the translation."),
+    Kind(131056, 20, "Pair rate limit hit", "Too many messages to the same person."),
+    Kind(131048, 15, "Spam rate limit hit", "Restrictions on how many messages can be sent."),
+    Kind(130429, 15, "Rate limit hit", "Cloud API message throughput has been reached."),
+    Kind(131042, 10, "Business eligibility payment issue", "Payment account is not attached."),
+    Kind(135000, 5, "Generic user error", "Parameter of the request", variants=40),
+    Kind(190, 20, "Session has expired", "Error validating access token.", source="send", subcode=463),
+    Kind(131053, 10, "Media upload error", "Media file could not be fetched."),  # that of the incident
+)
+
+_PREPARE = """
+CREATE FUNCTION pg_temp.chance(i bigint, about int) RETURNS float8 IMMUTABLE PARALLEL SAFE LANGUAGE sql
+RETURN (hashint8extended(i, about) & 1073741823) / 1073741824.0;
+
+INSERT INTO series (phone_number_id, waba_id, template, campaign, country)
+SELECT DISTINCT number_of, 'waba' || substr(number_of, 3)::int %% 3, 'template_' || p %% 40,
+       CASE WHEN p %% 5 = 0 THEN '' ELSE 'campaign_' || p / 20 END,
+       (%(countries)s::text[])[1 + p %% %(kinds_of_people)s]
+FROM (SELECT p, 'pn' || 1000 + p * 7 %% %(numbers)s AS number_of FROM generate_series(0, %(lines)s - 1) p) o;
+
+CREATE TEMP TABLE lines AS
+SELECT (row_number() OVER (ORDER BY id) - 1)::int AS place, id AS series_id, phone_number_id,
+       array_position(%(countries)s::text[], country) - 1 AS country
+FROM series;
+CREATE UNIQUE INDEX ON lines (place);
+
+CREATE TEMP TABLE kinds AS
+SELECT place::int, code, subcode, source, title, details, variants
+FROM unnest(%(codes)s::bigint[], %(subcodes)s::bigint[], %(sources)s::text[], %(titles)s::text[], %(details)s::text[],
+            %(variants)s::int[]) WITH ORDINALITY AS k(code, subcode, source, title, details, variants, place);
+
+CREATE TEMP TABLE day (i bigint, message_id text, phone_number_id text, contact text, series_id int,
+                       sent_at timestamptz, delivered_at timestamptz, read_at timestamptz, failed_at timestamptz,
+                       again_at timestamptz, kind int);
+CREATE TEMP TABLE told (message_id text, phone_number_id text, contact text, series_id int, status text,
+                        occurred_at timestamptz, received_at timestamptz, error_code bigint);
+CREATE TEMP TABLE counted (minute timestamptz, series_id int, attempts int, sent int, delivered int, read int,
+                           failed int);
+CREATE TEMP TABLE lags (minute timestamptz, place int, events bigint);
+CREATE TEMP TABLE arrived (minute timestamptz, messages bigint);
+ALTER TABLE messages DROP CONSTRAINT messages_pkey;
+"""
+
+# Half of the failed are never sent; a failed send call always so.
+_DAY = f"""
+TRUNCATE day, told;
+INSERT INTO day
+SELECT i, CASE WHEN k.source = 'send' THEN 'send:' ELSE 'wamid.HBgM' END || upper(md5(i::text)) || '==',
+       phone_number_id, {PERSON.format(p="p")}, series_id,
+       CASE WHEN kind IS NULL OR (k.source <> 'send' AND pg_temp.chance(i, 5) < 0.5) THEN at END,
+       CASE WHEN kind IS NULL AND pg_temp.chance(i, 6) < 0.97
+            THEN at + floor(1 + 15 * pg_temp.chance(i, 7) ^ 3) * interval '1 second' END,
+       CASE WHEN kind IS NULL AND pg_temp.chance(i, 6) < 0.68
+            THEN at + floor(17 + 7200 * pg_temp.chance(i, 8) ^ 4) * interval '1 second' END,
+       CASE WHEN kind IS NOT NULL THEN at + floor(20 * pg_temp.chance(i, 9)) * interval '1 second' END,
+       CASE WHEN kind IS NOT NULL AND k.source <> 'send' AND pg_temp.chance(i, 10) < 0.02
+            THEN at + floor(30 + 90 * pg_temp.chance(i, 11)) * interval '1 second' END,
+       kind
+FROM (
+  SELECT o.*, l.series_id, l.phone_number_id,
+         -- somebody of the country of the series
+         near / 80 * 80 + l.country * 10 + near %% 10 AS p,
+         CASE WHEN at >= %(incident)s AND l.phone_number_id = 'pn1000' AND pg_temp.chance(i, 3) < 0.4
+                THEN cardinality(%(bounds)s::float8[])
+              WHEN pg_temp.chance(i, 3) < %(failing)s
+                THEN width_bucket(pg_temp.chance(i, 4), %(bounds)s::float8[])
+         END AS kind
+  FROM (
+    SELECT i, at, (k * 400 + k * 7 %% 400) AS near,
+           ((extract(epoch FROM at)::bigint / 3600 * 7 + floor(30 * pg_temp.chance(i, 2) ^ 2)::int)
+            %% (SELECT count(*) FROM lines))::int AS place
+    FROM (
+      SELECT i, %(start)s::timestamptz + floor(pg_temp.chance(i, 1) * %(seconds)s) * interval '1 second' AS at,
+             floor(pg_temp.chance(i, 12) * %(written_to)s)::bigint AS k
+      FROM generate_series(%(first)s::bigint, %(last)s::bigint) i) t) o
+  JOIN lines l USING (place)) m
+LEFT JOIN kinds k ON k.place = m.kind;
+
+INSERT INTO told
+SELECT message_id, phone_number_id, contact, series_id, status, occurred_at,
+       least(occurred_at + (1 + floor(4 * pg_temp.chance(i, 20))) * interval '1 second', %(now)s), code
+FROM (
+  SELECT i, message_id, phone_number_id, contact, series_id, 'sent' AS status, sent_at AS occurred_at,
+         -1::bigint AS code
+  FROM day WHERE sent_at <= %(now)s
+  UNION ALL
+  SELECT i, message_id, phone_number_id, contact, series_id, 'delivered', delivered_at, -1
+  FROM day WHERE delivered_at <= %(now)s
+  UNION ALL
+  SELECT i, message_id, phone_number_id, contact, series_id, 'read', read_at, -1 FROM day WHERE read_at <= %(now)s
+  UNION ALL
+  SELECT i, message_id, phone_number_id, contact, series_id, 'failed', failed_at, k.code
+  FROM day JOIN kinds k ON k.place = kind WHERE failed_at <= %(now)s
+  UNION ALL
+  SELECT i, message_id, phone_number_id, contact, series_id, 'failed', again_at, 131000
+  FROM day WHERE again_at <= %(now)s) e;
+ANALYZE told;
+"""
+
+_FACTS = """
+INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, error_code, contact, series_id, category,
+                           received_at)
+SELECT message_id, phone_number_id, status, occurred_at, error_code, contact, series_id,
+       CASE WHEN status = 'failed' THEN '' WHEN series_id %% 3 = 0 THEN 'utility' ELSE 'marketing' END, received_at
+FROM told ORDER BY received_at;
+
+INSERT INTO failures (message_id, phone_number_id, occurred_at, error_code, contact, series_id, title, details, errors,
+                      source, error_subcode, fbtrace_id, received_at, considered_at)
+SELECT t.message_id, t.phone_number_id, t.occurred_at, t.error_code, t.contact, t.series_id, k.title, e.details,
+       jsonb_build_array(jsonb_build_object('code', t.error_code, 'title', k.title, 'message', k.title,
+                                            'error_data', jsonb_build_object('details', e.details))),
+       k.source, k.subcode, CASE WHEN k.source = 'send' THEN 'A' || substr(md5(t.message_id), 1, 10) ELSE '' END,
+       t.received_at, t.received_at
+FROM told t JOIN day d USING (message_id)
+JOIN kinds k ON k.place = CASE WHEN t.occurred_at = d.again_at THEN %(again)s ELSE d.kind END
+CROSS JOIN LATERAL (SELECT k.details || CASE WHEN k.variants > 1
+                      THEN ' ' || floor(k.variants * pg_temp.chance(d.i, 13)) ELSE '' END AS details) e
+WHERE t.status = 'failed';
+
+INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword, opens_window,
+                              received_at, considered_at)
+SELECT 'wamid.IN' || upper(md5(i::text)), phone_number_id, at, contact, 'text',
+       CASE WHEN pg_temp.chance(i, 15) < 0.02 THEN 'stop' ELSE '' END, true, at + interval '2 seconds',
+       at + interval '3 seconds'
+FROM (SELECT *, read_at + floor(600 * pg_temp.chance(i, 14)) * interval '1 second' AS at FROM day) d
+WHERE pg_temp.chance(i, 16) < 0.08 AND at < %(now)s - interval '3 seconds';
+
+INSERT INTO sends (message_id, phone_number_id, failed, contact, template, campaign, sent_at, registered_at)
+SELECT message_id, d.phone_number_id, false, contact, s.template, s.campaign, sent_at, sent_at
+FROM day d JOIN series s ON s.id = series_id WHERE sent_at <= %(now)s AND pg_temp.chance(i, 17) < 0.1;
+"""
+
+_DERIVED = """
+INSERT INTO messages (message_id, phone_number_id, contact, series_id, sent_at, failed_at)
+SELECT message_id, phone_number_id, max(contact), min(series_id), min(occurred_at) FILTER (WHERE status = 'sent'),
+       min(occurred_at) FILTER (WHERE status = 'failed')
+FROM told WHERE status IN ('sent', 'failed') GROUP BY message_id, phone_number_id;
+
+INSERT INTO counted
+SELECT date_trunc('minute', coalesce(min(occurred_at) FILTER (WHERE status = 'sent'), min(occurred_at))),
+       min(series_id), 1, 0, 0, 0, 0
+FROM told WHERE status IN ('sent', 'failed') GROUP BY message_id, phone_number_id
+UNION ALL
+SELECT date_trunc('minute', occurred_at), series_id, 0, (status = 'sent')::int, (status = 'delivered')::int,
+       (status = 'read')::int, (status = 'failed')::int
+FROM told;
+INSERT INTO minute_counts (minute, series_id, slot, attempts, sent, delivered, read, failed)
+SELECT minute, series_id, %(slot)s, sum(attempts), sum(sent), sum(delivered), sum(read), sum(failed)
+FROM counted GROUP BY minute, series_id;
+TRUNCATE counted;
+
+INSERT INTO failed_messages (message_id, phone_number_id, minute, error_code, series_id, alone, first_at, last_at)
+SELECT message_id, phone_number_id, date_trunc('minute', min(occurred_at)), min(error_code), min(series_id),
+       count(*) = 1, min(occurred_at), max(occurred_at)
+FROM told WHERE status = 'failed' GROUP BY message_id, phone_number_id;
+INSERT INTO failure_counts (minute, series_id, error_code, slot, failures)
+SELECT date_trunc('minute', at), series_id, error_code, %(slot)s, count(*)
+FROM (SELECT min(series_id) AS series_id, min(error_code) AS error_code, min(occurred_at) AS at
+      FROM told WHERE status = 'failed' GROUP BY message_id, phone_number_id HAVING count(*) = 1) once
+GROUP BY 1, 2, 3;
+
+INSERT INTO books (day, slot, received, applied)
+SELECT received_at::date, %(slot)s, count(*), count(*) FROM told GROUP BY 1
+ON CONFLICT (day, slot) DO UPDATE
+  SET received = books.received + excluded.received, applied = books.applied + excluded.applied;
+
+INSERT INTO lags
+SELECT date_trunc('minute', received_at),
+       width_bucket(extract(epoch FROM received_at - occurred_at)::float8, %(lag_bounds)s::float8[]), count(*)
+FROM told GROUP BY 1, 2;
+INSERT INTO arrived
+SELECT date_trunc('minute', received_at), count(DISTINCT message_id)
+FROM told WHERE status IN ('delivered', 'read') GROUP BY 1;
+"""
+
+_FINISH = """
+ALTER TABLE messages ADD CONSTRAINT messages_pkey PRIMARY KEY (message_id, phone_number_id);
+
+INSERT INTO hourly_counts (hour, series_id, attempts, events)
+SELECT date_trunc('hour', minute), series_id, sum(attempts), sum(sent + delivered + read + failed)
+FROM minute_counts WHERE minute < %(hour)s GROUP BY 1, 2;
+INSERT INTO hourly_failures (hour, error_code, series_id, failures)
+SELECT hour, error_code, series_id, sum(failures)
+FROM (SELECT date_trunc('hour', minute) AS hour, error_code, series_id, failures FROM failure_counts
+      UNION ALL
+      SELECT date_trunc('hour', f.occurred_at), f.error_code, f.series_id,
+             count(DISTINCT (f.message_id, f.phone_number_id))
+      FROM failed_messages m JOIN failures f USING (message_id, phone_number_id) WHERE NOT m.alone GROUP BY 1, 2, 3) u
+WHERE hour < %(hour)s GROUP BY 1, 2, 3;
+INSERT INTO summed_hours (hour, summed_at)
+SELECT h, %(now)s FROM generate_series(%(start)s::timestamptz, %(hour)s::timestamptz - interval '1 hour', '1 hour') h;
+
+INSERT INTO arrivals (minute, events, lags)
+SELECT minute, sum(events), array_agg(events ORDER BY place)
+FROM (SELECT minute, p AS place, coalesce(sum(events) FILTER (WHERE place = p), 0) AS events
+      FROM (SELECT minute, place, sum(events)::bigint AS events FROM lags GROUP BY 1, 2) l,
+           generate_series(0, %(places)s) p
+      GROUP BY 1, 2) filled
+WHERE minute < date_trunc('minute', %(now)s::timestamptz) GROUP BY minute;
+UPDATE arrivals a SET reached = coalesce(r.messages, 0), unsent = 0
+FROM (SELECT l.minute, sum(messages)::bigint AS messages
+      FROM (SELECT DISTINCT minute FROM lags) l LEFT JOIN arrived USING (minute) GROUP BY 1) r
+WHERE r.minute = a.minute AND a.minute < %(now)s::timestamptz - %(grace)s;
+DROP TABLE day, told, counted, lags, arrived, kinds, lines;
+"""
+_DELIVERIES = """
+INSERT INTO deliveries (received_at, body, packed)
+SELECT at, %(body)s, true
+FROM generate_series(%(now)s::timestamptz - interval '1 day', %(now)s::timestamptz, interval '1 minute') at
+"""
+
+
+def make_history(connection: Connection, scale: float, now: datetime, say: Say, days: int = DAYS) -> int:
+    """Write the days up to `now`, and return how many messages they hold. Partitions must be there."""
+    cursor = psycopg.ClientCursor(connection)
+    bounds = [sum(kind.share for kind in KINDS[:place]) / 1000 for place in range(len(KINDS))]
+    columns = zip(
+        *((k.code, k.subcode, k.source, k.title, k.details, k.variants) for k in KINDS), strict=True
+    )
+    names = ("codes", "subcodes", "sources", "titles", "details", "variants")
+    fixed: dict[str, Any] = dict(zip(names, map(list, columns), strict=True)) | {
+        "countries": [country for country, _ in PREFIXES],
+        "kinds_of_people": len(PREFIXES),
+        "numbers": NUMBERS,
+        "lines": LINES,
+    }
+    cursor.execute(_PREPARE, fixed)
+    fixed |= {
+        "now": now,
+        "incident": now - INCIDENT,
+        "bounds": bounds,
+        "failing": FAILING,
+        "again": next(place for place, kind in enumerate(KINDS, 1) if kind.code == 131000),
+        "written_to": max(10, round(WRITTEN_TO * scale)),
+        "lag_bounds": list(BOUNDS_S),
+    }
+    first_day = datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=days - 1)
+    made = 0
+    for number in range(days):
+        start = first_day + timedelta(days=number)
+        seconds = min(86_400, math.floor((now - start).total_seconds()))
+        upto = made + round(MESSAGES * scale / DAYS * seconds / 86_400)
+        span = {"start": start, "seconds": seconds, "first": made, "last": upto - 1, "slot": number % 2}
+        for statements in (_DAY, _FACTS, _DERIVED):
+            cursor.execute(statements, fixed | span)
+        connection.commit()
+        made = upto
+        if number % 10 == 9:
+            say(f"{number + 1} days, {made:,} messages")
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    places = {"hour": hour, "start": first_day, "places": len(BOUNDS_S), "grace": GRACE, "now": now}
+    cursor.execute(_FINISH, places)
+    cursor.execute(_DELIVERIES, {"now": now, "body": pack([json.dumps({"entry": []}).encode()])})
+    connection.commit()
+    return made
