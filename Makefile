@@ -11,11 +11,24 @@ PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
+NOT_INSTALLED := Not installed; pip says above why. Everything comes ready-made from PyPI. If pip wanted a compiler, this Python \
+  is too new or too rare for that: name another (make run PYTHON=python3.12). Else look at the network, the proxy, pip's index.
+
+# What a fresh machine may lack is said in a sentence, before pip says it in fifty.
 .venv/bin/python:
-	$(PYTHON) -m venv --without-pip .venv
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "$(PYTHON) is not there. Install Python 3.11 or newer, or name it: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) --version 2>&1). Name another: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || \
+	  { echo "$(PYTHON) has no pip. Install it (Debian: apt install python3-pip), then run make again."; exit 1; }
+	@[ -w . ] || { echo "$$(pwd) cannot be written to by $$(id -un): .venv and .data are made here."; exit 1; }
+	@$(PYTHON) -m venv --without-pip .venv || \
+	  { rm -rf .venv; echo "No .venv could be made (Debian: apt install python3-venv), see above."; exit 1; }
 
 .venv/run: .venv/bin/python pyproject.toml
-	$(PIP) install --quiet -e .
+	@echo "Installing into .venv, once; this takes a minute or two …"
+	@$(PIP) install --quiet --prefer-binary -e . || { echo "$(NOT_INSTALLED)"; exit 1; }
 	@touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml
@@ -30,7 +43,7 @@ run: .venv/run ## Start Postgres (embedded unless DATABASE_URL is set), web and 
 	@exec $(BIN)/webhook-app up
 
 .PHONY: demo
-demo: .venv/run ## Show a simulated outage become an alert and a suppression, in a terminal
+demo: .venv/run ## Show a week of history and a simulated outage, in a terminal and on the dashboard
 	@exec $(BIN)/webhook-app demo
 
 .PHONY: test
@@ -58,9 +71,37 @@ format: .venv/dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: docs
+docs: .venv/run ## Write docs/error-codes.md from the catalogue of error codes
+	$(BIN)/webhook-app codes > docs/error-codes.md
+
+.PHONY: screenshots
+screenshots: .venv/dev ## Picture every page, light and dark, wide and narrow, into FOLDER (screenshots)
+	$(BIN)/python -m tests.browser.screenshots $(or $(FOLDER),screenshots)
+
 .PHONY: bench
 bench: .venv/dev ## Measure ingest against an empty handler and peers, all in one run
 	$(BIN)/python -m benchmarks.run
+
+.PHONY: backlog
+backlog: .venv/dev ## Deliver 200 000 events of a 36-hour outage at once and recount what the service says of them
+	$(BIN)/python -m benchmarks.redelivery
+
+SCALE ?= 1
+
+.PHONY: bench-large
+bench-large: .venv/dev ## Fill a database with SCALE (1) times 30 million events and 10 million suppressions, and ask it
+	$(BIN)/python -m benchmarks.large --scale $(SCALE) $(if $(KEEP),--keep $(KEEP))
+
+MINUTES ?= 5
+
+.PHONY: mutations
+mutations: .venv/dev ## Send 10 000 signed mutations of the samples to a real server and check what must hold
+	$(BIN)/python -m tests.fuzzing.campaign --mutations 10000 --seed $(or $(SEED),1)
+
+.PHONY: fuzz
+fuzz: .venv/dev ## Send garbled bytes for MINUTES (5); a new seed each time unless SEED says which
+	$(BIN)/python -m tests.fuzzing.campaign --level bytes --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: clean
 clean: ## Remove .venv and caches; .data stays
