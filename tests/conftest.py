@@ -3,8 +3,10 @@
 TEST_DATABASE_URL uses a server of one's own (its role must be allowed to create databases).
 """
 
+import gc
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,6 +28,11 @@ from webhook_app.store.schema import metadata
 
 TEMPLATE = "webhook_app_template"
 PAYLOADS = Path(__file__).parent / "payloads"
+
+
+def pytest_configure() -> None:
+    """Look for cycles less often: each application is one of 50 000 objects, and the thousands of tests stay."""
+    gc.set_threshold(200_000, 20, 5)
 
 
 @pytest.fixture(scope="session")
@@ -72,29 +79,38 @@ class Database:
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
         self.url = make_conninfo(self._server_url, dbname=name)
-        with psycopg.connect(self.url) as connection:
-            self._shape = _shape(connection)
+        self._kept = psycopg.connect(self.url, autocommit=True)  # a new one would first have to learn the schema
+        self._shape = _shape(self._kept)
 
     def empty(self) -> None:
         """End whatever the test left connected, and delete its rows."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            if _shape(connection) == self._shape:
-                connection.execute(
-                    "; ".join(f'DELETE FROM "{table.name}"' for table in metadata.sorted_tables)
-                )
-                connection.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
+        try:
+            self._end_others()
+            if _shape(self._kept) == self._shape:
+                self._kept.execute(_DELETE_ALL)
+                self._kept.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
                 return
+        except psycopg.OperationalError:
+            pass  # the test killed the server's connections, or the server
         self.drop()
         self._make()
 
+    def _end_others(self) -> None:
+        """With a wait of our own: pg_terminate_backend looks again only every 100 ms."""
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        self._kept.execute(f"SELECT pg_terminate_backend(pid) {others}")
+        deadline = time.monotonic() + 5
+        while self._kept.execute(f"SELECT 1 {others} LIMIT 1").fetchone() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
     def drop(self) -> None:
+        self._kept.close()
         name = conninfo_to_dict(self.url)["dbname"]
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+_DELETE_ALL = "; ".join(f'DELETE FROM "{table.name}"' for table in metadata.sorted_tables)
 
 
 def _shape(connection: psycopg.Connection[Any]) -> object:

@@ -20,7 +20,7 @@ from tests.channels.notifications import notification
 from tests.factories import body, message, status
 from tests.faults.web_server import wait_for
 from webhook_app import logs
-from webhook_app.app import create_app
+from webhook_app.app import CLOSE, create_app
 from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.prune import prune
 from webhook_app.pipeline.reconcile import reconcile
@@ -193,7 +193,7 @@ def test_nothing_private_is_logged_on_any_of_the_main_paths(
     finally:
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE elsewhere RENAME TO suppressions"))
-    app.extensions["engine"].dispose()
+    app.extensions[CLOSE]()
     told = logged.getvalue()
     assert "refused" in told, "the log under test was written to"
     assert "erased" in told

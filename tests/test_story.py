@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from tests.clocks import Hands
 from tests.factories import NUMBER, body, status
-from webhook_app.app import create_app
+from webhook_app.app import CLOSE, create_app
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.pipeline.evaluate import evaluate
 from webhook_app.pipeline.notify import notify
@@ -63,7 +63,7 @@ def service(engine: Engine, database_url: str) -> Iterator[Service]:
     app = create_app(settings)
     with SlackReceiver(show=lambda _: None) as slack:
         yield Service(engine, app.test_client(), slack)
-    app.extensions["engine"].dispose()
+    app.extensions[CLOSE]()
 
 
 def test_forty_failures_among_a_thousand_are_counted_explained_and_told_once(

@@ -3,10 +3,11 @@
 import os
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 from flask import Flask
-from sqlalchemy import event
+from sqlalchemy import Engine
 
 from webhook_app import logs
 from webhook_app.pipeline.ingest import GroupCommit
@@ -24,6 +25,8 @@ from webhook_app.web.receive import receive_blueprint
 from webhook_app.web.requests import follow_requests
 from webhook_app.web.slack import slack_blueprint
 
+CLOSE = "webhook_app.close"
+"""app.extensions[CLOSE]() stores what waits and closes every connection of the application."""
 _BOOT_ERROR = 3  # gunicorn gives up instead of starting worker after worker
 _SLOTS = 64  # more than any host has workers; two workers on one slot only wait for each other's count rows
 
@@ -45,13 +48,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         max_waiting=settings.ingest_queue,
     )
     engine = make_engine(url, application="webhook_app web")
-    app.extensions["engine"] = engine
     origin = Origin(settings.webhook_allow_from, settings.trusted_proxies, settings.meta_mtls_subject_header)
     app.register_blueprint(
         receive_blueprint(ingest, settings.meta_app_secret, settings.meta_verify_token, origin)
     )
     lookups = make_engine(url, application="webhook_app checks", plans_once=True)
-    event.listen(engine, "engine_disposed", lambda _: lookups.dispose())
+    app.extensions[CLOSE] = partial(_close, ingest, engine, lookups)
     room = Room(engine, lookups, settings, Keyring(engine, settings.admin_api_key), _clock)
     app.register_blueprint(api_blueprint(room))
     app.register_blueprint(slack_blueprint(engine, settings.slack_signing_secret, _clock))
@@ -64,6 +66,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     errors.install(app)
     security_headers.secure_rest(app, settings.public_url)
     return app
+
+
+def _close(ingest: GroupCommit, *engines: Engine) -> None:
+    ingest.close()
+    for engine in engines:
+        engine.dispose()
 
 
 def _clock() -> datetime:

@@ -63,6 +63,12 @@ def post_worker_init(worker: object) -> None:  # noqa: ARG001  gunicorn's signat
     gc.set_threshold(_GARBAGE_ROUND, 10, 10)
 
 
+def worker_exit(server: object, worker: object) -> None:  # noqa: ARG001  gunicorn's signature
+    """Let the application store what it still counts; a worker that failed to start has none."""
+    if (app := getattr(worker, "wsgi", None)) is not None:
+        app.extensions["webhook_app.close"]()
+
+
 def child_exit(server: object, worker: object) -> None:  # noqa: ARG001  gunicorn's signature
     """Let the metrics of a worker that ended be merged, not counted as living."""
     from prometheus_client import multiprocess  # noqa: PLC0415  reads the folder's variable on import

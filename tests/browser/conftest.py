@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 from tests.browser.business import open_business
 from tests.browser.watching import Watch
 from tests.conftest import Database
-from webhook_app.app import create_app
+from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
 from webhook_app.store.engine import make_engine
 
@@ -50,7 +50,7 @@ def served(settings: Settings) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-    app.extensions["engine"].dispose()
+    app.extensions[CLOSE]()
 
 
 def settings_for(database_url: str) -> Settings:

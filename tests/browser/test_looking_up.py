@@ -1,33 +1,6 @@
-"""Looking things up and deciding in a real browser: the pages behind the navigation, and the import by script."""
+"""Looking things up and deciding in a real browser: what people do on the pages behind the navigation."""
 
 import re
-
-from tests.browser.conftest import NARROW
-from tests.browser.test_pages import faults_of_accessibility, is_too_wide
-
-BEHIND = (
-    "/failures?class=unreachable&dead_letter=true",
-    "/codes",
-    "/codes/131026",
-    "/contacts?contact=%2B5511987000001",
-    "/contacts/erase?contact=%2B5511987000001",
-    "/suppressions/review",
-    "/suppressions/import",
-    "/suppressions/changes",
-)
-
-
-def test_pages_behind_the_navigation_are_accessible_and_fit_a_phone(business, sign_in):
-    page = sign_in(business, size=NARROW)
-    found = {}
-    page.goto("/failures")
-    failure = page.locator("tbody th a").first.get_attribute("href")
-    for path in (*BEHIND, failure):
-        page.goto(path)
-        if (faults := faults_of_accessibility(page)) or is_too_wide(page):
-            found[path] = faults
-    assert found == {}
-
 
 def test_a_file_is_checked_then_imported_then_taken_back(empty, sign_in):
     page = sign_in(empty)

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
-from webhook_app.app import create_app
+from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
 from webhook_app.store import api_keys
 from webhook_app.whatsapp.signature import sign
@@ -88,7 +88,7 @@ def make_app(database_url: str) -> Iterator[Callable[..., Flask]]:
 
     yield make
     for app in made:
-        app.extensions["engine"].dispose()
+        app.extensions[CLOSE]()
 
 
 @pytest.fixture

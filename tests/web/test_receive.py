@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
 from tests.factories import body, status
-from webhook_app.app import create_app
+from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
 from webhook_app.whatsapp.signature import sign
 
@@ -22,7 +22,7 @@ def app(database_url: str) -> Iterator[Flask]:
     settings = Settings(database_url=database_url, meta_app_secret=SECRETS, meta_verify_token="tökén")
     made = create_app(settings)
     yield made
-    made.extensions["engine"].dispose()
+    made.extensions[CLOSE]()
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ class GroupCommit:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._rejected: dict[str, int] = {}
+        self._closing = False
         self._log_away = Sparingly(log.error, "deliveries not stored")
 
     def submit(self, body: bytes) -> None:
@@ -120,6 +121,15 @@ class GroupCommit:
             if self._thread is None:
                 self._start()
 
+    def close(self) -> None:
+        """Store what waits and the counts of rejections, then end. Nothing may be submitted any more."""
+        with self._lock:
+            self._closing = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._writer.close()
+
     def _batch_with_room(self, delivery: Delivery) -> _Batch:
         """The batch that is filling; a full one waits its turn, so that one commit stays short."""
         batch = self._open[-1]
@@ -134,9 +144,11 @@ class GroupCommit:
         self._thread.start()
 
     def _write_forever(self) -> None:
-        while True:
+        last = False
+        while not last:
             self._wake.wait(timeout=5)
             self._wake.clear()
+            last = self._closing
             self._store_rejections()
             while batch := self._take():
                 self._write(batch)
