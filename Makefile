@@ -46,9 +46,11 @@ run: .venv/run ## Start Postgres (embedded unless DATABASE_URL is set), web and 
 demo: .venv/run ## Show a week of history and a simulated outage, in a terminal and on the dashboard
 	@exec $(BIN)/webhook-app demo
 
+JOBS ?= 2
+
 .PHONY: test
-test: .venv/dev ## Run all tests (real Postgres, no network)
-	$(BIN)/python -m pytest
+test: .venv/dev ## Run all tests (real Postgres, no network), in JOBS (2) processes
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: lint
 lint: .venv/dev ## Check style and format

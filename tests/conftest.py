@@ -79,7 +79,9 @@ class Database:
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
         self.url = make_conninfo(self._server_url, dbname=name)
-        self._kept = psycopg.connect(self.url, autocommit=True)  # a new one would first have to learn the schema
+        self._kept = psycopg.connect(
+            self.url, autocommit=True
+        )  # a new one would first have to learn the schema
         self._shape = _shape(self._kept)
 
     def empty(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 
+
 def test_a_file_is_checked_then_imported_then_taken_back(empty, sign_in):
     page = sign_in(empty)
     page.goto("/suppressions/import")

@@ -7,10 +7,10 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
-from tests.web.conftest import app, keys, make_app
+from tests.web.conftest import app, keys, make_app, templates
 from webhook_app.client import Client
 
-__all__ = ["app", "keys", "make_app"]
+__all__ = ["app", "keys", "make_app", "templates"]
 
 
 @pytest.fixture

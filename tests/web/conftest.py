@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from jsonschema import Draft202012Validator
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from webhook_app.app import CLOSE, create_app
@@ -71,8 +73,31 @@ class Api:
         return self.ask("DELETE", path, **more)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compile_rules_once() -> Iterator[None]:
+    """Werkzeug compiles every rule anew for each application, which is half of what making one takes."""
+    compiled: dict[tuple[str, bool], Callable[..., Any]] = {}
+    original = Rule._compile_builder
+
+    def compile_builder(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
+        key = rule.rule, append_unknown
+        if key not in compiled:
+            compiled[key] = original(rule, append_unknown)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", compile_builder)
+        yield
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """What Jinja made of our templates, for every application of the run."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def make_app(database_url: str) -> Iterator[Callable[..., Flask]]:
+def make_app(database_url: str, templates: FileSystemBytecodeCache) -> Iterator[Callable[..., Flask]]:
     """Builds the application with these settings over the plain ones."""
     made: list[Flask] = []
 
@@ -84,6 +109,7 @@ def make_app(database_url: str) -> Iterator[Callable[..., Flask]]:
             "admin_api_key": ADMIN_KEY,
         }
         made.append(create_app(Settings(**(plain | changed))))
+        made[-1].jinja_env.bytecode_cache = templates
         return made[-1]
 
     yield make

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the same declarations as the routes, so that the two cannot differ."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -40,7 +40,7 @@ class ErrorAnswer(Struct):
 
 @cache
 def document(endpoints: tuple[Endpoint, ...], version: str, server: str = "") -> dict[str, Any]:
-    """The whole document; `server` is the public URL, empty for the one it is read from. Made once: not to be changed."""
+    """The whole document, made once; `server` is the public URL, empty for the one it is read from."""
     types = [kind for e in endpoints for kind in (e.body, e.answer, *e.shapes) if kind is not None]
     _, components = msgspec.json.schema_components([ErrorAnswer, *types], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
