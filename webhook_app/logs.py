@@ -34,7 +34,7 @@ def configure(log_format: str) -> None:
 
 
 def line_formatter(log_format: str) -> logging.Formatter:
-    """Makes lines like ours of what others log; gunicorn is given it by name."""
+    """Makes lines like ours of what others log."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_known(),
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered(log_format)],

@@ -11,6 +11,11 @@ import resource
 import shutil
 import tempfile
 
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from webhook_app.logs import line_formatter
+
 _metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="webhook_app_metrics_"))
 
 bind = f"{os.environ.get('BIND_HOST', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  behind a proxy
@@ -18,6 +23,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "webhook_app.connections.BoundedWorker"
 worker_connections = 2000
 backlog = 2048
+http_parser = "python"  # the one that the tests of malformed requests are about
 keepalive = 75  # longer than the idle time of common proxies, so that they hang up first
 timeout = 60
 graceful_timeout = 30
@@ -29,19 +35,19 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"()": "webhook_app.logs.line_formatter", "log_format": os.environ.get("LOG_FORMAT", "auto")}
-    },
-    "handlers": {
-        "line": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}
-    },
-    "root": {"handlers": []},  # create_app sets it up
-    "loggers": {"gunicorn.error": {"handlers": ["line"], "level": "WARNING", "propagate": False}},
-}
 proc_name = "webhook_app web"
+
+
+class _Log(Logger):  # type: ignore[misc]
+    """gunicorn's lines in the form of ours. logconfig_dict would do it, too, and describe every request for nobody."""
+
+    def setup(self, cfg: Config) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(line_formatter(os.environ.get("LOG_FORMAT", "auto")))
+
+
+logger_class = _Log
 
 
 def on_starting(server: object) -> None:  # noqa: ARG001  gunicorn's signature

@@ -108,11 +108,11 @@ class BatchWriter:
         place: dict[str, Any] = {"received_at": received_at, "slot": rebooking.SLOT}
         with connection.transaction():
             held = rebooking.hold(connection, received_at)
-            new = event_store.insert_batch(connection, batch, **place)
+            stored = event_store.insert_batch(connection, batch, **place)
             _insert_others(connection, found, int(received_at.timestamp()), place)
             steps.ask_recount(connection, [row[:2] for row in batch.statuses])
-            settle(connection, new + rebooking.take_back(connection, received_at, held))
-        self._place_failed(batch, told, received_at)
+            settle(connection, stored.new + rebooking.take_back(connection, received_at, held))
+        self._complete(batch, told, stored, received_at)
 
     def store_rejections(self, counts: dict[str, int], now: datetime) -> None:
         for kind, count in counts.items():
@@ -157,24 +157,31 @@ class BatchWriter:
         place: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         if any(p.inbound or p.preferences or p.number_changes or p.signals or p.unreadable for p in found):
             with connection.transaction():
-                event_store.insert_batch(connection, batch, **place)
+                stored = event_store.insert_batch(connection, batch, **place)
                 _insert_others(connection, found, int(received_at.timestamp()), place)
         else:
-            event_store.insert_batch(connection, batch, **place)
+            stored = event_store.insert_batch(connection, batch, **place)
         self._remember(batch.links, received_at)
-        self._place_failed(batch, told, received_at)
-
-    def _place_failed(self, batch: Batch, told: placing.Known, received_at: datetime) -> None:
-        """Messages of which a failed call was reported too: seldom, and committed by itself."""
-        if failed := {message_id for (message_id, _), each in told.items() if each.failed}:
-            heard = [row for row in batch.failures if row[0] in failed]
-            placing.place(self.connection(), failed, now=received_at, slot=self._slot, heard=heard)
+        self._complete(batch, told, stored, received_at)
 
     def _told(self, connection: psycopg.Connection[Any], found: Sequence[Parsed]) -> placing.Known:
         """What senders told of these messages; asked for only where senders tell of anything."""
-        self._sends_are_used = self._sends_are_used or sends_store.are_used(connection)
         message_ids = {event.message_id for parsed in found for event in parsed.statuses}
         return sends_store.told_of(connection, message_ids) if self._sends_are_used and message_ids else {}
+
+    def _complete(
+        self, batch: Batch, told: placing.Known, stored: event_store.Stored, received_at: datetime
+    ) -> None:
+        """What is seldom, and committed by itself: messages of which a failed call was reported too, and all that
+        senders told of when this process did not know yet that they tell of anything."""
+        incomplete = {message_id for (message_id, _), each in told.items() if each.failed}
+        if stored.sends_are_used and not self._sends_are_used:
+            self._sends_are_used = True
+            known = sends_store.told_of(self.connection(), {row[0] for row in batch.statuses})
+            incomplete = {message_id for message_id, _ in known}
+        if incomplete:
+            heard = [row for row in batch.failures if row[0] in incomplete]
+            placing.place(self.connection(), incomplete, now=received_at, slot=self._slot, heard=heard)
 
     def _fill(
         self,

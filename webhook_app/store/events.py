@@ -7,7 +7,7 @@ empty throughout travels as {} (unnest pads it with nulls). Hot path: no objects
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from msgspec import Struct
@@ -141,7 +141,8 @@ WITH new_events AS (
 )
 """.replace("%%", "%")
 
-_NO_FAILURES = _INSERT + "SELECT count(*) FROM new_events"
+_RESULT = "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends)"
+_NO_FAILURES = _INSERT + _RESULT
 
 _WITH_FAILURES = (
     _INSERT.rstrip()
@@ -178,13 +179,20 @@ _WITH_FAILURES = (
   SELECT minute, series_id, error_code, $13, sum(messages) FROM told_apart WHERE messages <> 0
   GROUP BY minute, series_id, error_code ORDER BY minute, series_id, error_code
   ON CONFLICT (minute, series_id, error_code, slot) DO UPDATE SET failures = c.failures + excluded.failures
-)
-SELECT count(*) FROM new_events"""
+)"""
+    + _RESULT
 )
 
 
-def insert_batch(connection: Connection, batch: Batch, *, received_at: datetime, slot: int) -> int:
-    """Store a batch in one statement; returns how many of the status events were new."""
+class Stored(NamedTuple):
+    """How many of a batch's status events were new, and whether any sender had reported sends before it."""
+
+    new: int
+    sends_are_used: bool
+
+
+def insert_batch(connection: Connection, batch: Batch, *, received_at: datetime, slot: int) -> Stored:
+    """Store a batch in one statement."""
     statuses = sorted(batch.statuses)
     values: list[Any] = [
         received_at,
@@ -201,8 +209,8 @@ def insert_batch(connection: Connection, batch: Batch, *, received_at: datetime,
         values += _failure_columns(sorted(batch.failures))
     cursor = psycopg.RawCursor(connection)
     row = cursor.execute(statement, values, prepare=True).fetchone()
-    assert row is not None  # noqa: S101  an aggregate always has a row
-    return int(row[0])
+    assert row is not None  # noqa: S101  a SELECT without FROM always has a row
+    return Stored(*row)
 
 
 def _status_columns(rows: Sequence[StatusRow]) -> list[str]:

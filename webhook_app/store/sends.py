@@ -170,12 +170,6 @@ def insert(
     return {tuple(row[:4]): (row.sent_at, row.is_new) for row in connection.execute(_INSERT, values)}
 
 
-def are_used(connection: events.Connection) -> bool:
-    """Whether anybody reports sends at all."""
-    row = connection.execute("SELECT EXISTS (SELECT FROM sends)").fetchone()
-    return bool(row and row[0])
-
-
 def told_of(connection: events.Connection, message_ids: Iterable[str]) -> dict[tuple[str, str], Told]:
     """What was told of these messages, by message and business number."""
     rows = connection.execute(_TOLD, [events.text_array(list(message_ids))], prepare=True)

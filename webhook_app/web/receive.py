@@ -71,7 +71,8 @@ def receive_blueprint(
             response = _plain(f"{not_stored}\n", 503)
             response.headers["Retry-After"] = str(not_stored.retry_after)
             return response
-        return Response(status=200)  # no body: header and body would leave in two packets
+        # No body: header and body would leave in two packets. A named type saves looking for one.
+        return Response(status=200, mimetype="text/plain")
 
     return blueprint
 
