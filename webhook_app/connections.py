@@ -23,6 +23,7 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 from gunicorn.workers.ggevent import GeventWorker
+from prometheus_client import Counter
 
 from webhook_app.logs import Sparingly
 
@@ -47,6 +48,18 @@ _ANSWER = (
     "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n"
     "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n\r\n{reason}\n"
 )
+MALFORMED = Counter(
+    "webhook_app_requests_malformed", "Requests that are not HTTP, by the status they got", ["status"]
+)
+for _refusal in _STATUS:
+    MALFORMED.labels(str(_refusal[1]))
+CUT = Counter(
+    "webhook_app_connections_cut",
+    "Connections ended within a request: a late client, or the slowest of a crowd",
+    ["reason"],
+)
+LATE, CROWD = CUT.labels("late"), CUT.labels("crowd")
+
 _NO_CONTEXT = contextlib.nullcontext(None)
 
 
@@ -72,6 +85,8 @@ class Connection:
         left = self._deadline - monotonic()
         data = self._receive(size, left) if left > 0 and not self._ended else b""
         if not data:
+            if not (self._fresh or self._ended or self._gone):
+                LATE.inc()
             self._ended = True
             if self.request is not None:
                 self.request.force_close()
@@ -142,7 +157,9 @@ class Connection:
         self._socket.settimeout(ANSWER_S)
         try:
             yield
-        except OSError:
+        except OSError as fault:
+            if isinstance(fault, TimeoutError):
+                LATE.inc()
             self._ended = self._gone = True
             raise BrokenPipeError(errno.EPIPE, "the client does not take its answer") from None
 
@@ -211,6 +228,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             return
         status, reason = next((status, reason) for kind, status, reason in _STATUS if isinstance(exc, kind))
         self._refused(type(exc).__name__)
+        MALFORMED.labels(str(status)).inc()
         with contextlib.suppress(OSError):
             client.sendall(_ANSWER.format(status=status, reason=reason, length=len(reason) + 1).encode())
 
@@ -219,6 +237,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             (each for each in self._held if each.reading), key=lambda each: each.since, default=None
         )
         if slowest is not None:
+            CROWD.inc()
             slowest.drop()
 
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from webhook_app.client import LocalCopy
 from webhook_app.client import client as client_module
@@ -62,6 +63,29 @@ def test_a_copy_follows_additions_and_removals_from_where_it_was(sender, put, en
     assert copy.sync(sender, now) == 2
     assert verdicts(copy, ["+12025550117", "+12025550120"], now) == ["send", "suppressed"]
     assert copy.sync(sender, now) == 0
+
+
+def test_a_person_is_found_under_every_key_they_were_known_by(sender, put, engine, now, tmp_path):
+    phone, user_id, parent, free = "12025550117", "US.4123987650", "US.ENT.77001122", "US.9900112233"
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO contact_links (user_id, contact) VALUES (:u, :p), (:parent, :u)"),
+            {"u": user_id, "p": phone, "parent": parent},
+        )
+    put(phone)
+    copy = LocalCopy()
+    copy.sync(sender, now)
+    asked = ["+" + phone, user_id, parent, free]
+    assert verdicts(copy, asked, now) == ["suppressed", "suppressed", "suppressed", "send"]
+    assert verdicts(copy, asked, now) == [answer.verdict for answer in sender.check(asked)]
+    copy.save(tmp_path / "copy.json")
+    again = LocalCopy()
+    again.load(tmp_path / "copy.json")
+    assert verdicts(again, asked, now) == verdicts(copy, asked, now)
+    with engine.begin() as connection:
+        suppressions.lift(connection, phone, None, None, None, actor="ann", note="", now=now)
+    again.sync(sender, now)
+    assert verdicts(again, asked, now) == ["send"] * 4
 
 
 def test_a_saved_copy_goes_on_after_a_restart_without_the_service(sender, put, now, tmp_path):

@@ -250,3 +250,16 @@ def test_refusals_say_nothing_of_what_was_sent_and_fill_no_log(server: WebServer
     written = server.log[before:]
     assert "4915112345678" not in written
     assert written.count("\n") <= 3
+
+
+def test_refusals_are_counted_by_the_status_they_got(server: WebServer) -> None:
+    before = server.metrics()
+    assert server.ask(HEAD + b"Content-Length: -5\r\n\r\n") == [400]
+    assert server.ask(HEAD + b"Transfer-Encoding: xchunked\r\n\r\n") == [501]
+    after = server.metrics()
+    risen = {
+        status: after[key] - before[key]
+        for status in ("400", "414", "417", "431", "501")
+        for key in [f'webhook_app_requests_malformed_total{{status="{status}"}}']
+    }
+    assert risen == {"400": 1, "414": 0, "417": 0, "431": 0, "501": 1}

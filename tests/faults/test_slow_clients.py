@@ -79,11 +79,15 @@ SLOW = {
 def test_a_slow_client_is_let_go_in_bounded_time_and_hears_at_most_why(
     server: WebServer, slowness: float, kind: str
 ) -> None:
+    cut = 'webhook_app_connections_cut_total{reason="late"}'
+    before = server.metrics()[cut]
     begin = time.monotonic()
     with dripping(server, *SLOW[kind], count=1) as (client,):
         answers = statuses(read_all(client))
     assert time.monotonic() - begin < PATIENCE * slowness
     assert answers in ([], [400], [404])
+    began = kind != "nothing at all"  # a connection that asks for nothing is no late request
+    assert server.metrics()[cut] - before == began
     assert "Traceback" not in server.log
 
 
@@ -98,6 +102,7 @@ def test_a_hundred_and_fifty_slow_clients_on_a_hundred_places_do_not_keep_others
             begin = time.monotonic()
             assert server.post(body(status(f"wamid.{n}"))) == 200
             waits.append(time.monotonic() - begin)
+        assert server.metrics()['webhook_app_connections_cut_total{reason="crowd"}'] > 0
     assert max(waits) < 0.5 * slowness
     assert sorted(waits)[20] < 0.1 * slowness
 

@@ -44,6 +44,14 @@ class WebServer:
                 wire.shutdown(socket.SHUT_WR)
             return statuses(read_all(wire))
 
+    def metrics(self) -> dict[str, float]:
+        """Every figure of /metrics by its name and labels as they stand there."""
+        with closing(self.connect()) as wire:
+            wire.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            text = read_all(wire).partition(b"\r\n\r\n")[2].decode()
+        lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in lines}
+
     def post(self, raw: bytes, *headers: str) -> int:
         return self.ask(request(raw, "Connection: close", *headers))[-1]
 

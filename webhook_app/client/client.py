@@ -73,6 +73,8 @@ class Change(Struct, frozen=True, kw_only=True):
     at: datetime
     action: str
     contact: str
+    aliases: tuple[str, ...]
+    """The person's other numbers and user ids, as far as the service knew when it was asked."""
     phone_number_id: str
     scope: str
     reason: str

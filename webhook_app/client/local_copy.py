@@ -1,7 +1,7 @@
 """A copy of the suppressions, fed by the change feed: answers at once, also while the service cannot be reached.
 
-It knows what stands against a contact, and no more: not which contacts are one person, whether a 24-hour window is
-open, or who probes. Where that decides, it says `ask`.
+It knows what stands against a person under each key that the feed named, and no more: not whether a 24-hour window is
+open, or who probes; where that decides, it says `ask`. Nor keys that were linked after the person's last change.
 """
 
 from collections.abc import Iterable
@@ -50,6 +50,8 @@ class _Kept(Struct):
     seq: int
     synced_at: datetime | None
     standing: dict[str, list[Standing]]
+    known_as: dict[str, tuple[str, ...]]
+    """For every alias the contacts under which something may stand."""
 
 
 class LocalCopy:
@@ -59,6 +61,7 @@ class LocalCopy:
         self._good_for = good_for
         self._stop_blocks_all = stop_blocks_all
         self._standing: dict[str, list[Standing]] = {}
+        self._known_as: dict[str, tuple[str, ...]] = {}
         self.seq = 0
         """The latest change it holds."""
         self.synced_at: datetime | None = None
@@ -87,7 +90,7 @@ class LocalCopy:
 
     def save(self, path: Path) -> None:
         """Write it to a file, so that the next start needs only what is new."""
-        kept = _Kept(self.seq, self.synced_at, self._standing)
+        kept = _Kept(self.seq, self.synced_at, self._standing, self._known_as)
         beside = path.with_name(path.name + ".new")
         beside.write_bytes(msgspec.json.encode(kept))
         beside.replace(path)
@@ -98,7 +101,8 @@ class LocalCopy:
             kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
         except (FileNotFoundError, msgspec.DecodeError):
             return False
-        self.seq, self.synced_at, self._standing = kept.seq, kept.synced_at, kept.standing
+        self.seq, self.synced_at = kept.seq, kept.synced_at
+        self._standing, self._known_as = kept.standing, kept.known_as
         return True
 
     def _apply(self, change: Change) -> None:
@@ -113,6 +117,10 @@ class LocalCopy:
             rows.append(Standing(*named, change.code, change.until, change.action == "half_open"))
         if rows:
             self._standing[key] = rows
+        for alias in (alias.removeprefix("+") for alias in change.aliases):
+            others = tuple(other for other in self._known_as.pop(alias, ()) if other != key)
+            if known := others + (key,) * bool(rows):
+                self._known_as[alias] = known
         self.seq = change.seq
 
     def _answer(
@@ -123,7 +131,8 @@ class LocalCopy:
             return LocalAnswer(input=contact, verdict="invalid", reason=address.reason)
         rows = [
             row
-            for row in self._standing.get(address.key, ())
+            for key in (address.key, *self._known_as.get(address.key, ()))
+            for row in self._standing.get(key, ())
             if (number is None or row.phone_number_id in ("", number)) and not _has_ended(row, now)
         ]
         closed = [row for row in rows if not _waits_for_a_probe(row, now)]

@@ -1,10 +1,12 @@
 """/v1/changes: every addition, change and removal in order, so that a sender can hold a copy."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from webhook_app.store import suppression_changes
+from webhook_app.store.contacts import links_of_many
 from webhook_app.store.suppression_changes import Evidence
 from webhook_app.web import cursor
 from webhook_app.web.endpoints import Call, Endpoint
@@ -29,6 +31,10 @@ class Change(Struct, kw_only=True):
     at: Time
     action: Annotated[str, Meta(description="suppress, extend, half_open, lift, expire or erase.")]
     contact: str
+    aliases: Annotated[
+        list[str],
+        Meta(description="Other numbers and user ids of the same person, as far as known when you ask."),
+    ]
     phone_number_id: Annotated[str, Meta(description="Empty: for every business number.")]
     scope: str
     reason: str
@@ -62,23 +68,25 @@ def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
     found = suppression_changes.changes_since(call.connection, since, query.limit + 1)
     page = found[: query.limit]
     reached = page[-1].seq if page else since
+    people = links_of_many(call.connection, [change.contact for change in page])
     following = cursor.encode(reached) if len(found) > len(page) else None
     call.headers["ETag"] = f'"{since}-{reached}-{following is None}-{version}"'
     return ChangeList(
         version=max(version, *(change.seq for change in page)) if page else version,
-        changes=[change_of(change) for change in page],
+        changes=[change_of(change, people[change.contact][1:]) for change in page],
         next_since=reached,
         next_cursor=following,
     )
 
 
-def change_of(change: suppression_changes.Change) -> Change:
+def change_of(change: suppression_changes.Change, aliases: Sequence[str]) -> Change:
     """A change as the API shows it."""
     return Change(
         seq=change.seq,
         at=change.at,
         action=change.action,
         contact=display(change.contact),
+        aliases=list(map(display, aliases)),
         phone_number_id=change.phone_number_id,
         scope=change.scope,
         reason=change.reason,

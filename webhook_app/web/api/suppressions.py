@@ -185,7 +185,7 @@ def _all_of(call: Call, key: str) -> ContactSuppressions:
         change for each in keys for change in suppression_changes.history(call.connection, each, _HISTORY)
     ]
     changes.sort(key=lambda change: -change.seq)
-    history = [change_of(change) for change in changes[:_HISTORY]]
+    history = [change_of(c, [each for each in keys if each != c.contact]) for c in changes[:_HISTORY]]
     return ContactSuppressions(display(key), [_shown(row, call.now) for row in rows], history)
 
 
