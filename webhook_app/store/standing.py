@@ -13,11 +13,13 @@ from msgspec import Struct, field
 from sqlalchemy import Connection
 
 from webhook_app.store.contacts import WINDOW
+from webhook_app.store.engine import driver
 from webhook_app.store.erased_wishes import MARK
 from webhook_app.store.events import text_array
 from webhook_app.whatsapp.events import NO_CODE
 
-_FEW = 50
+FEW = 50
+"""Up to so many contacts are asked about in one statement."""
 _NOBODY: frozenset[str] = frozenset()
 _CLOCK_AHEAD = timedelta(minutes=5)  # what ingest tolerates
 
@@ -53,52 +55,66 @@ class Known(Struct):
     """Who wrote or called within the customer service window."""
 
 
+class Question(Struct, frozen=True):
+    """Contacts to be written to from one business number (None: from any)."""
+
+    contacts: Sequence[str]
+    phone_number_id: str | None
+
+
 _COLUMNS = ", ".join(f"s.{name}" for name in Standing.__struct_fields__)
-_IN_FORCE = (
-    "(s.until IS NULL OR s.until > %(now)s OR (s.reason = 'unreachable' AND s.scope = 'all'))"
-    " AND (%(number)s::text IS NULL OR s.phone_number_id IN ('', %(number)s))"
-)
-_OF_NUMBER = "(%(number)s::text IS NULL OR w.phone_number_id IN ('', %(number)s))"
+_IN_FORCE = "(s.until IS NULL OR s.until > {now} OR (s.reason = 'unreachable' AND s.scope = 'all'))"
+_OF_NUMBER = "({number} = '' OR {of}.phone_number_id IN ('', {number}))"
 _WROTE = (
-    "i.opens_window AND i.occurred_at > %(since)s AND i.occurred_at <= %(latest)s"
-    " AND (%(number)s::text IS NULL OR i.phone_number_id = %(number)s)"
+    f"i.opens_window AND i.occurred_at > {{now}} - interval '{WINDOW.total_seconds():.0f} s'"
+    f" AND i.occurred_at <= {{now}} + interval '{_CLOCK_AHEAD.total_seconds():.0f} s'"
+    " AND ({number} = '' OR i.phone_number_id = {number})"
 )
-# OFFSET 0 keeps each part an index lookup.
+# $1 contacts, $2 for each of them the business number or '', $3 now. OFFSET 0 keeps each part an index lookup.
 _TOGETHER = f"""
-WITH RECURSIVE person (root, key) AS (
-  SELECT c COLLATE "C", c COLLATE "C" FROM unnest(%(contacts)s::text[]) AS c
+WITH RECURSIVE person (asked, number, key) AS (
+  SELECT c.asked, c.number, c.key COLLATE "C"
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(key, number, asked)
   UNION
-  SELECT p.root, other.key
+  SELECT p.asked, p.number, other.key
   FROM person p CROSS JOIN LATERAL (
     SELECT user_id AS key FROM contact_links WHERE contact = p.key
     UNION ALL
     SELECT contact FROM contact_links WHERE user_id = p.key
   ) AS other
 )
-SELECT p.root, {_COLUMNS}
-FROM person p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key AND {_IN_FORCE} OFFSET 0) s
+SELECT p.asked, {_COLUMNS}
+FROM person p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key
+  AND {_IN_FORCE.format(now="$3")} AND {_OF_NUMBER.format(of="s", number="p.number")} OFFSET 0) s
 UNION ALL
-SELECT p.root, '', '', 'wrote', '', 0, i.occurred_at, NULL, '', NULL, NULL
+SELECT p.asked, '', '', 'wrote', '', 0, i.occurred_at, NULL, '', NULL, NULL
 FROM person p CROSS JOIN LATERAL (
-  SELECT i.occurred_at FROM inbound_messages i WHERE i.contact = p.key AND {_WROTE} LIMIT 1) i
+  SELECT i.occurred_at FROM inbound_messages i
+  WHERE i.contact = p.key AND {_WROTE.format(now="$3", number="p.number")} LIMIT 1) i
 UNION ALL
-SELECT p.root, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL, NULL, '', NULL, NULL
+SELECT p.asked, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL, NULL, '', NULL, NULL
 FROM erased_wishes_secret s CROSS JOIN person p
-CROSS JOIN LATERAL (SELECT * FROM erased_wishes w WHERE w.mark = {MARK.format(key="p.key")} AND {_OF_NUMBER} OFFSET 0) w
+CROSS JOIN LATERAL (SELECT * FROM erased_wishes w WHERE w.mark = {MARK.format(key="p.key")}
+  AND {_OF_NUMBER.format(of="w", number="p.number")} OFFSET 0) w
 UNION ALL
-SELECT '', '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), %(now)s, NULL, '', NULL, NULL
+SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), $3::timestamptz, NULL, '',
+       NULL, NULL
 """
 _VERSION = "SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_wishes) FROM suppression_changes"
 _ERASED = f"""
 SELECT k.key, w.phone_number_id, w.scope
 FROM erased_wishes_secret s CROSS JOIN unnest(%(keys)s::text[]) AS k(key)
-JOIN erased_wishes w ON w.mark = {MARK.format(key="k.key")} AND {_OF_NUMBER}
+JOIN erased_wishes w ON w.mark = {MARK.format(key="k.key")} AND {_OF_NUMBER.format(of="w", number="%(number)s::text")}
 """
 _BY_CONTACT = "SELECT contact, user_id FROM contact_links WHERE contact = ANY(%s::text[])"
 _BY_USER = "SELECT contact, user_id FROM contact_links WHERE user_id = ANY(%s::text[])"
-_STANDING = f"SELECT {_COLUMNS} FROM suppressions s WHERE s.contact = ANY(%(keys)s::text[]) AND {_IN_FORCE}"
+_STANDING = (
+    f"SELECT {_COLUMNS} FROM suppressions s WHERE s.contact = ANY(%(keys)s::text[])"
+    f" AND {_IN_FORCE.format(now='%(now)s')} AND {_OF_NUMBER.format(of='s', number='%(number)s::text')}"
+)
 _WRITERS = (
-    f"SELECT DISTINCT i.contact FROM inbound_messages i WHERE i.contact = ANY(%(keys)s::text[]) AND {_WROTE}"
+    "SELECT DISTINCT i.contact FROM inbound_messages i WHERE i.contact = ANY(%(keys)s::text[])"
+    f" AND {_WROTE.format(now='%(now)s::timestamptz', number='%(number)s::text')}"
 )
 _CLAIM = """
 UPDATE suppressions s SET probe_until = %(until)s
@@ -120,58 +136,69 @@ def known(
 ) -> Known:
     """What is in force for these contacts, under any key of theirs, on this business number (None: on any)."""
     asked = sorted(set(contacts))
-    values = {"number": phone_number_id, "now": now, "since": now - WINDOW, "latest": now + _CLOCK_AHEAD}
-    driver = _driver(connection)
-    return _together(driver, asked, values) if len(asked) <= _FEW else _in_turn(driver, asked, values)
+    if len(asked) <= FEW:
+        return known_of_many(driver(connection), [Question(asked, phone_number_id)], now)[0]
+    return _in_turn(driver(connection), asked, {"number": phone_number_id or "", "now": now})
+
+
+def known_of_many(
+    connection: psycopg.Connection[Any], questions: Sequence[Question], now: datetime
+) -> list[Known]:
+    """What `known` gives for each of these questions, asked in one statement."""
+    found = [Known() for _ in questions]
+    places = [
+        (each, contact)
+        for each, question in zip(found, questions, strict=True)
+        for contact in question.contacts
+    ]
+    numbers = [question.phone_number_id or "" for question in questions for _ in question.contacts]
+    values = [text_array([contact for _, contact in places]), text_array(numbers), now]
+    for asked, *columns in psycopg.RawCursor(connection).execute(_TOGETHER, values, prepare=True):
+        kind = columns[2]
+        if kind == "version":
+            for each in found:
+                each.version = columns[4]
+            continue
+        each, contact = places[asked - 1]
+        if kind == "wrote":
+            each.wrote.add(contact)
+        else:
+            each.standing.setdefault(contact, []).append(Standing(*columns))
+    for each in found:
+        for contact, rows in each.standing.items():
+            own = [row for row in rows if row.contact == contact]
+            rows[:] = sorted(own, key=_key) + sorted((row for row in rows if row not in own), key=_key)
+    return found
+
+
+def _key(row: Standing) -> Key:
+    return row.key
 
 
 def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, now: datetime) -> set[Key]:
     """Of these half-open suppressions those that nobody probes yet; until then they are the caller's to probe."""
-    if not keys:
-        return set()
     contacts, numbers, scopes, reasons = map(list, zip(*sorted(keys), strict=True))
     values = {"contacts": contacts, "numbers": numbers, "scopes": scopes, "reasons": reasons}
-    rows = _driver(connection).execute(_CLAIM, values | {"until": until, "now": now}).fetchall()
+    rows = driver(connection).execute(_CLAIM, values | {"until": until, "now": now}).fetchall()
     return {(row[0], row[1], row[2], row[3]) for row in rows}
 
 
-def _driver(connection: Connection) -> psycopg.Connection[Any]:
-    found = connection.connection.driver_connection
-    assert isinstance(found, psycopg.Connection)  # noqa: S101  the engine makes no others
-    return found
-
-
-def _together(driver: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
-    found = Known()
-    for root, *columns in driver.execute(_TOGETHER, values | {"contacts": asked}, prepare=True):
-        kind = columns[2]
-        if kind == "version":
-            found.version = columns[4]
-        elif kind == "wrote":
-            found.wrote.add(root)
-        else:
-            found.standing.setdefault(root, []).append(Standing(*columns))
-    for root, rows in found.standing.items():
-        rows.sort(key=lambda row: (row.contact != root, row.key))
-    return found
-
-
-def _in_turn(driver: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
+def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
     """The version comes first: rows may then be newer than it says, never older."""
-    version, erased_are_kept = driver.execute(_VERSION, prepare=True).fetchall()[0]
+    version, erased_are_kept = connection.execute(_VERSION, prepare=True).fetchall()[0]
     found = Known(version)
-    people = _people(driver, asked)
+    people = _people(connection, asked)
     keys = sorted({*asked, *(key for person in people.values() for key in person)})
     values |= {"keys": text_array(keys)}
     by_key: dict[str, list[Standing]] = {}
-    for row in driver.execute(_STANDING, values, prepare=True):
+    for row in connection.execute(_STANDING, values, prepare=True):
         by_key.setdefault(row[0], []).append(Standing(*row))
     if erased_are_kept:
-        for key, number, scope in driver.execute(_ERASED, values, prepare=True):
+        for key, number, scope in connection.execute(_ERASED, values, prepare=True):
             by_key.setdefault(key, []).append(_erased(key, number, scope))
     for rows in by_key.values():
         rows.sort(key=lambda row: row.key)
-    wrote = {row[0] for row in driver.execute(_WRITERS, values, prepare=True)}
+    wrote = {row[0] for row in connection.execute(_WRITERS, values, prepare=True)}
     for contact in asked:
         others = people.get(contact, _NOBODY)
         rows = by_key.get(contact, [])
@@ -188,13 +215,13 @@ def _erased(key: str, number: str, scope: str) -> Standing:
     return Standing(key, number, scope, "opted_out", NO_CODE, None, None, "", None, None)
 
 
-def _people(driver: psycopg.Connection[Any], asked: list[str]) -> dict[str, set[str]]:
+def _people(connection: psycopg.Connection[Any], asked: list[str]) -> dict[str, set[str]]:
     """Each linked key to every key of its person, over as many links as it takes."""
     people: dict[str, set[str]] = {}
     new = asked
     while new:
-        pairs = driver.execute(_BY_CONTACT, [text_array(new)], prepare=True).fetchall()
-        pairs += driver.execute(_BY_USER, [text_array(new)], prepare=True).fetchall()
+        pairs = connection.execute(_BY_CONTACT, [text_array(new)], prepare=True).fetchall()
+        pairs += connection.execute(_BY_USER, [text_array(new)], prepare=True).fetchall()
         met = {key for pair in pairs for key in pair}
         new = sorted(met.difference(new, people))
         for contact, user_id in pairs:

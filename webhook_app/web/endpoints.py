@@ -15,11 +15,13 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+import psycopg
 from flask import Blueprint, Response, request
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
+from webhook_app.pipeline.check_together import CheckTogether
 from webhook_app.settings import Settings
 from webhook_app.store import audit
 from webhook_app.store.api_keys import ApiKey
@@ -34,15 +36,22 @@ _BIGINT = 2**63
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
-class Call(Struct, frozen=True):
-    """What every view gets beside its own parameters; the connection's transaction ends with the view."""
+class Call(Struct, frozen=True, dict=True):
+    """What every view gets beside its own parameters."""
 
-    connection: Connection
+    opened: Callable[[], Connection]
+    """Takes a connection, whose transaction ends with the view."""
     now: datetime
     key: ApiKey
     settings: Settings
-    headers: dict[str, str]
+    checks: CheckTogether
+    headers: dict[str, str] = {}
     """Headers that the view adds to its answer."""
+
+    @cached_property
+    def connection(self) -> Connection:
+        """Taken when it is first needed: a check may do without."""
+        return self.opened()
 
 
 Connect = Callable[[], AbstractContextManager[Connection]]
@@ -132,6 +141,7 @@ class Room(Struct, frozen=True):
     engine: Engine
     lookups: Engine
     """For endpoints of a few statements that are always the same."""
+    checks: CheckTogether
     settings: Settings
     keyring: Keyring
     clock: Callable[[], datetime]
@@ -153,17 +163,21 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, room: Room) -> None:
             _refuse_unknown(())
         if decoder is not None:
             arguments["body"] = _read_body(decoder)
-        headers: dict[str, str] = {}
         if endpoint.uploads:
-            return _with_upload(lambda upload: respond(now, key, headers, {**arguments, "upload": upload}))
-        return respond(now, key, headers, arguments)
+            return _with_upload(lambda upload: respond(now, key, {**arguments, "upload": upload}))
+        return respond(now, key, arguments)
 
-    def respond(now: datetime, key: ApiKey, headers: dict[str, str], arguments: dict[str, Any]) -> Response:
-        call = alone.connect if endpoint.autocommit else room.engine.begin
+    connect = alone.connect if endpoint.autocommit else room.engine.begin
+
+    def respond(now: datetime, key: ApiKey, arguments: dict[str, Any]) -> Response:
+        headers: dict[str, str] = {}
         try:
-            with _audited(endpoint, room, key, now), call() as connection:
-                found = endpoint.view(Call(connection, now, key, room.settings, headers), **arguments)
-        except OperationalError:
+            with _audited(endpoint, room, key, now), ExitStack() as held:
+                call = Call(
+                    lambda: held.enter_context(connect()), now, key, room.settings, room.checks, headers
+                )
+                found = endpoint.view(call, **arguments)
+        except (OperationalError, psycopg.OperationalError):
             stand_in = endpoint.without_database and endpoint.without_database(
                 room.settings, now, **arguments
             )

@@ -152,7 +152,7 @@ def _judge(call: Call, contacts: Sequence[str], asked: _Asked) -> tuple[int, lis
     region = _region(asked, call.settings)
     addresses = [parse_address(text, region) for text in contacts]
     keys = [address.key for address in addresses if isinstance(address, Address)]
-    known = standing.known(call.connection, keys, asked.phone_number_id, call.now)
+    known = _known(call, sorted(set(keys)), asked.phone_number_id)
     terms = _terms(call, asked)
     found = [
         verdict.invalid(each)
@@ -161,6 +161,12 @@ def _judge(call: Call, contacts: Sequence[str], asked: _Asked) -> tuple[int, lis
         for each in addresses
     ]
     return known.version, _let_probes_through(call, found, terms, claim=asked.probe)
+
+
+def _known(call: Call, keys: list[str], phone_number_id: str | None) -> standing.Known:
+    if len(keys) <= standing.FEW:
+        return call.checks.known(standing.Question(keys, phone_number_id))
+    return standing.known(call.connection, keys, phone_number_id, call.now)
 
 
 def _terms(call: Call, asked: _Asked) -> Terms:
@@ -177,7 +183,9 @@ def _let_probes_through(
     """Of those who ask about one half-open contact the first may send, once in a request as well."""
     until = call.now + timedelta(hours=call.settings.probe_hours)
     probes = {each.row.key for each in found if isinstance(each, Probe)}
-    mine = standing.claim_probes(call.connection, list(probes), until, call.now) if claim else probes
+    mine = probes
+    if claim and probes:
+        mine = standing.claim_probes(call.connection, list(probes), until, call.now)
     results = []
     for each in found:
         if isinstance(each, Probe):

@@ -125,7 +125,8 @@ def said(visit: Visit, path: str, words: str, *, is_good: bool = True) -> Respon
 
 def call_of(visit: Visit, desk: Desk) -> Call:
     """The visit as a call of the API, for pages that show or do what the API does."""
-    return Call(visit.connection, visit.now, visit.session.key, desk.room.settings, {})
+    room = desk.room
+    return Call(lambda: visit.connection, visit.now, visit.session.key, room.settings, room.checks)
 
 
 def live_answer(
