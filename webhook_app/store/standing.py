@@ -20,7 +20,6 @@ from webhook_app.whatsapp.events import NO_CODE
 
 FEW = 50
 """Up to so many contacts are asked about in one statement."""
-_NOBODY: frozenset[str] = frozenset()
 _CLOCK_AHEAD = timedelta(minutes=5)  # what ingest tolerates
 
 Key = tuple[str, str, str, str]
@@ -100,7 +99,12 @@ UNION ALL
 SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), $3::timestamptz, NULL, '',
        NULL, NULL
 """
-_VERSION = "SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_wishes) FROM suppression_changes"
+# User ids begin with a letter; a number stands in user_id only after a change of number.
+_VERSION = """
+SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_wishes),
+       coalesce((SELECT min(user_id) FROM contact_links) < 'A', FALSE)
+FROM suppression_changes
+"""
 _ERASED = f"""
 SELECT k.key, w.phone_number_id, w.scope
 FROM erased_wishes_secret s CROSS JOIN unnest(%(keys)s::text[]) AS k(key)
@@ -185,9 +189,9 @@ def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, n
 
 def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
     """The version comes first: rows may then be newer than it says, never older."""
-    version, erased_are_kept = connection.execute(_VERSION, prepare=True).fetchall()[0]
+    version, erased_are_kept, numbers_changed = connection.execute(_VERSION, prepare=True).fetchall()[0]
     found = Known(version)
-    people = _people(connection, asked)
+    people = _people(connection, asked, "" if numbers_changed else "A")
     keys = sorted({*asked, *(key for person in people.values() for key in person)})
     values |= {"keys": text_array(keys)}
     by_key: dict[str, list[Standing]] = {}
@@ -199,14 +203,16 @@ def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict
     for rows in by_key.values():
         rows.sort(key=lambda row: row.key)
     wrote = {row[0] for row in connection.execute(_WRITERS, values, prepare=True)}
-    for contact in asked:
-        others = people.get(contact, _NOBODY)
-        rows = by_key.get(contact, [])
-        if others and not others.isdisjoint(by_key):
-            rows = rows + [row for key in sorted(others - {contact}) for row in by_key.get(key, ())]
+    told_of = by_key.keys() | wrote
+    concerned = {contact for key in told_of for contact in people.get(key, (key,))}
+    for contact in concerned.intersection(asked):
+        others = people.get(contact, {contact})
+        rows = by_key.get(contact, []) + [
+            row for key in sorted(others - {contact}) for row in by_key.get(key, ())
+        ]
         if rows:
             found.standing[contact] = rows
-        if contact in wrote or not wrote.isdisjoint(others):
+        if not wrote.isdisjoint(others):
             found.wrote.add(contact)
     return found
 
@@ -215,13 +221,14 @@ def _erased(key: str, number: str, scope: str) -> Standing:
     return Standing(key, number, scope, "opted_out", NO_CODE, None, None, "", None, None)
 
 
-def _people(connection: psycopg.Connection[Any], asked: list[str]) -> dict[str, set[str]]:
+def _people(connection: psycopg.Connection[Any], asked: list[str], first_user_id: str) -> dict[str, set[str]]:
     """Each linked key to every key of its person, over as many links as it takes."""
     people: dict[str, set[str]] = {}
     new = asked
     while new:
         pairs = connection.execute(_BY_CONTACT, [text_array(new)], prepare=True).fetchall()
-        pairs += connection.execute(_BY_USER, [text_array(new)], prepare=True).fetchall()
+        if user_ids := [key for key in new if key >= first_user_id]:
+            pairs += connection.execute(_BY_USER, [text_array(user_ids)], prepare=True).fetchall()
         met = {key for pair in pairs for key in pair}
         new = sorted(met.difference(new, people))
         for contact, user_id in pairs:
