@@ -16,7 +16,7 @@ from benchmarks.contender import free_port
 from benchmarks.costs import NOTHING, Spent, spent
 from benchmarks.large import checks, questions
 from benchmarks.large.asking import Client, Measured, print_all
-from benchmarks.large.filling import Filled, Place, fill, place
+from benchmarks.large.filling import Filled, Place, fill, keep_up, place
 from benchmarks.large.pages import addresses, pages
 from benchmarks.large.people import CHANGES, LINKS
 from webhook_app.app import create_app
@@ -72,6 +72,7 @@ def _history(
     with connect(where.url, application="benchmark", statement_seconds=300) as connection:
         samples = questions.take_samples(connection, chance)
     if "messages" in plan.parts:
+        keep_up(where)
         yield questions.messages(Client(port), samples)
         yield questions.contacts(Client(port), samples)
     if "funnels" in plan.parts:

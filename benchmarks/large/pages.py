@@ -47,7 +47,7 @@ def pages(client: Client, beginning: Sequence[str]) -> list[Measured]:
         path = waiting.popleft()
         kind = _kind(path)
         goal = OVERVIEW_MS if urlsplit(path).path == "/" else PAGE_MS
-        first = client.ask(path, allowed=(200, 400))  # 400: of no use without a query
+        first = client.ask(path, allowed=(200, 400, 404))  # of no use without a query
         if first.status != 200 or not (first.is_page or path.startswith("/dashboard/")):
             continue
         of_kind = measured.setdefault(kind, Measured(f"page {kind}", goal))

@@ -27,7 +27,7 @@ def count_steps(engine: Engine, now: datetime) -> int:
     for _ in range(_STRETCHES):
         with engine.begin() as connection:
             since = steps.hold(connection) or _beginning(connection, now)
-            until = min(since + stretch, now)
+            until = since + stretch if since + stretch < now - SETTLED else now
             found = steps.count_received(connection, since, until) if since < until else 0
             steps.advance(connection, max(since, min(until, now - SETTLED)))
         looked_at += found

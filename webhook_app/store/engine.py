@@ -22,8 +22,8 @@ def connect(
 ) -> psycopg.Connection[tuple[object, ...]]:
     """A driver connection in autocommit mode, in UTC, that gives up on a statement after `statement_seconds`.
 
-    `plans_once`: prepared statements are planned for all values at once. Left to itself Postgres plans what reads a
-    hundred partitions anew each time, at three times the cost of a lookup.
+    `plans_once`: statements are prepared when first seen, and planned for all values at once. Left to itself Postgres
+    plans what reads a hundred partitions anew each time, at three times the cost of a lookup.
     Raises psycopg.OperationalError when no host of the URL answers within five seconds.
     """
     options = f"-c timezone=UTC -c jit=off -c statement_timeout={statement_seconds}s -c lock_timeout=10s"
@@ -38,6 +38,7 @@ def connect(
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
+        prepare_threshold=0 if plans_once else 5,
     )
 
 

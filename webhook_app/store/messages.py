@@ -1,12 +1,14 @@
 """The life of one message, read from the facts: what senders told, every status event and every failure."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, TextClause, text
 
 from webhook_app.store.partitions import planned_once
+from webhook_app.store.steps import Span, span_of
 
 
 class MessageEvent(Struct, frozen=True, kw_only=True):
@@ -65,22 +67,26 @@ class MessageSend(Struct, frozen=True, kw_only=True):
 
 
 # Statuses of one second keep the order of a message's life, whatever order they came in.
-_EVENTS = text("""
+_EVENTS = """
 SELECT e.phone_number_id, e.status, e.occurred_at, e.received_at, e.participant, e.error_code, e.contact, e.category,
        e.callback_data, e.clock_replaced, s.waba_id, s.template, s.campaign, s.country
 FROM status_events e JOIN series s ON s.id = e.series_id
-WHERE hashtextextended(e.message_id, 0) = hashtextextended(:message_id, 0) AND e.message_id = :message_id
+WHERE hashtextextended(e.message_id, 0) = hashtextextended(:message_id, 0) AND e.message_id = :message_id {within}
 ORDER BY e.occurred_at, array_position(ARRAY['sent', 'delivered', 'read', 'played', 'failed'], e.status),
          e.phone_number_id, e.participant, e.error_code
-""")
+"""
 
-_FAILURES = text("""
+_FAILURES = """
 SELECT f.phone_number_id, f.occurred_at, f.received_at, f.participant, f.error_code, f.contact, f.title, f.details,
        f.errors, f.source, f.error_subcode, f.fbtrace_id, s.waba_id, s.template, s.campaign, s.country
 FROM failures f JOIN series s ON s.id = f.series_id
-WHERE f.message_id = :message_id
+WHERE f.message_id = :message_id {within}
 ORDER BY f.occurred_at, f.phone_number_id, f.participant, f.error_code
-""")
+"""
+_WITHIN = "AND ({0}.occurred_at BETWEEN :first AND :last OR {0}.occurred_at >= :recent)"
+# Each for all days, and for those in which the message is known to have lived.
+_OF_EVENTS = text(_EVENTS.format(within="")), text(_EVENTS.format(within=_WITHIN.format("e")))
+_OF_FAILURES = text(_FAILURES.format(within="")), text(_FAILURES.format(within=_WITHIN.format("f")))
 
 _SENDS = text("""
 SELECT phone_number_id, failed, sent_at, registered_at, error_code, contact, template, campaign, category, endpoint
@@ -94,14 +100,26 @@ def sends(connection: Connection, message_id: str) -> list[MessageSend]:
     return [MessageSend(**row) for row in rows]
 
 
-def events(connection: Connection, message_id: str) -> list[MessageEvent]:
+def events(connection: Connection, message_id: str, now: datetime) -> list[MessageEvent]:
     """Its status events on every business number, earliest first."""
+    span = span_of(connection, message_id, now)
+    return [MessageEvent(**row) for row in _read(connection, _OF_EVENTS, message_id, span)]
+
+
+def life(
+    connection: Connection, message_id: str, now: datetime
+) -> tuple[list[MessageEvent], list[MessageFailure]]:
+    """Its events, and its failures with the whole error, on every business number, earliest first."""
+    span = span_of(connection, message_id, now)
+    return (
+        [MessageEvent(**row) for row in _read(connection, _OF_EVENTS, message_id, span)],
+        [MessageFailure(**row) for row in _read(connection, _OF_FAILURES, message_id, span)],
+    )
+
+
+def _read(
+    connection: Connection, statements: tuple[TextClause, TextClause], message_id: str, span: Span | None
+) -> Sequence[RowMapping]:
+    values = {"message_id": message_id} | (span._asdict() if span else {})
     with planned_once(connection):
-        rows = connection.execute(_EVENTS, {"message_id": message_id}).mappings()
-        return [MessageEvent(**row) for row in rows]
-
-
-def failures(connection: Connection, message_id: str) -> list[MessageFailure]:
-    """Its failures on every business number, earliest first; kept longer than the events."""
-    rows = connection.execute(_FAILURES, {"message_id": message_id}).mappings()
-    return [MessageFailure(**row) for row in rows]
+        return connection.execute(statements[span is not None], values).mappings().all()

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
+from webhook_app.store.engine import driver
 from webhook_app.store.schema import PARTITIONED
 
 _TIME_COLUMN = {"deliveries": "received_at"}
@@ -45,7 +46,11 @@ def planned_once(connection: Connection) -> Iterator[None]:
     """What is asked here often is planned once for all values, not anew for each.
 
     Planning a lookup in a hundred partitions costs several times the lookup. The driver prepares what it sees often.
+    Without a transaction this is up to the connection, see store/engine.
     """
+    if driver(connection).autocommit:
+        yield
+        return
     connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
     yield
     connection.execute(

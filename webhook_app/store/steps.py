@@ -11,7 +11,8 @@ for by `ask_recount`. Messages are told apart by 64 bits of their id, as in the 
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -45,16 +46,19 @@ told AS MATERIALIZED (
          min(occurred_at) FILTER (WHERE status = 'sent') AS sent_at,
          min(occurred_at) FILTER (WHERE status IN ('delivered', 'read', 'played')) AS delivered_at,
          min(occurred_at) FILTER (WHERE status IN ('read', 'played')) AS read_at,
-         min(occurred_at) FILTER (WHERE status = 'failed') AS failed_at
+         min(occurred_at) FILTER (WHERE status = 'failed') AS failed_at, max(occurred_at) AS last_at
   FROM status_events WHERE {{which}} AND status IN ('sent', 'delivered', 'read', 'played', 'failed')
   GROUP BY 1
 ), merged AS MATERIALIZED (
   SELECT t.message, h.series_id AS was_series_id, h.category AS was_category,
-         {", ".join(f"h.{step}_at AS was_{step}_at" for step in _STEPS)},
+         {", ".join(f"h.{step}_at AS was_{step}_at" for step in _STEPS)}, h.last_at AS was_last_at,
          greatest(h.series_id, t.series_id) AS series_id, greatest(h.category, t.category) AS category,
-         {", ".join(f"least(h.{step}_at, t.{step}_at) AS {step}_at" for step in _STEPS)}
+         {", ".join(f"least(h.{step}_at, t.{step}_at) AS {step}_at" for step in _STEPS)},
+         greatest(h.last_at, t.last_at) AS last_at
   FROM told t LEFT JOIN message_steps h USING (message)
-), changed AS MATERIALIZED (SELECT * FROM merged WHERE ({_NOW}) IS DISTINCT FROM ({_WAS}))"""
+), changed AS MATERIALIZED (
+  SELECT * FROM merged WHERE ({_NOW}, last_at) IS DISTINCT FROM ({_WAS}, was_last_at)
+)"""
 """What some events say of their messages, and with it what was known of them. Needs `which` events."""
 
 DELTAS = f"""
@@ -79,7 +83,7 @@ ON CONFLICT (unit, at, series_id, category) DO UPDATE SET
 _EXTEND = f"""
 WITH {TOLD}, {DELTAS}, written AS (
   INSERT INTO message_steps (message, {_NOW}, last_at)
-  SELECT message, {_NOW}, greatest(sent_at, delivered_at, read_at, failed_at) FROM changed
+  SELECT message, {_NOW}, last_at FROM changed
   ON CONFLICT (message) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in (*_NOW.split(", "), "last_at"))}
 ), added AS ({_ADD})
@@ -105,6 +109,14 @@ WITH gone AS (
 )
 {_ADD}
 """)
+_SPAN = text(f"""
+SELECT min(least(h.sent_at, h.delivered_at, h.read_at, h.failed_at)), max(h.last_at),
+       (SELECT counted_until FROM step_progress), EXISTS (SELECT FROM step_recounts)
+FROM messages m LEFT JOIN message_steps h ON h.message = {_KEY.format("m.message_id", "m.phone_number_id")}
+WHERE m.message_id = :message_id HAVING count(*) = count(h.message)
+""")
+_COUNTS_LAG = timedelta(minutes=10)
+_BEFORE, _AFTER = timedelta(days=1), timedelta(days=4)
 _TAKE = text("""
 DELETE FROM step_recounts WHERE id = ANY(ARRAY(SELECT id FROM step_recounts ORDER BY id LIMIT :limit))
 RETURNING message_id, phone_number_id
@@ -132,6 +144,26 @@ def counted_until(connection: Connection) -> datetime | None:
     """Events received before this are counted; None: nothing is counted yet."""
     found: datetime | None = connection.execute(text("SELECT counted_until FROM step_progress")).scalar()
     return found
+
+
+class Span(NamedTuple):
+    """A message's events occurred from `first` to `last`, or since `recent`."""
+
+    first: datetime
+    last: datetime
+    recent: datetime
+
+
+def span_of(connection: Connection, message_id: str, now: datetime) -> Span | None:
+    """In which days to look for a message's events; None: in all, because not all is counted.
+
+    What comes more than a day after it occurred, and to a message whose other events are more than four days before
+    it, is in the span once it is counted: within some three minutes.
+    """
+    for first, last, until, recounts_wait in connection.execute(_SPAN, {"message_id": message_id}):
+        if first and until and until > now - _COUNTS_LAG and not recounts_wait:
+            return Span(first - _BEFORE, last + _AFTER, until - _BEFORE)
+    return None
 
 
 def first_received(connection: Connection, before: datetime) -> datetime | None:

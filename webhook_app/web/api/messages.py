@@ -98,8 +98,7 @@ class Message(Struct, kw_only=True):
 def get_message(call: Call, message_id: MessageId) -> Message:
     """The life of one message: the calls that sent it, every status and error on every number, what became of it."""
     calls = messages.sends(call.connection, message_id)
-    events = messages.events(call.connection, message_id)
-    failures = messages.failures(call.connection, message_id)
+    events, failures = messages.life(call.connection, message_id, call.now)
     if not events and not failures and not calls:
         message = "No webhook or report about this message has been received, or it was too long ago."
         raise ApiError(404, "not_found", message)
@@ -185,4 +184,4 @@ def _failure(failure: MessageFailure) -> Failure:
     )
 
 
-ENDPOINTS = (Endpoint("GET", "/v1/messages/{message_id}", get_message, "sender"),)
+ENDPOINTS = (Endpoint("GET", "/v1/messages/{message_id}", get_message, "sender", autocommit=True),)

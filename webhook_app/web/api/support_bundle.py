@@ -107,7 +107,7 @@ def _bundle(call: Call, failure: Failure, calls: Sequence[SendCall]) -> SupportB
         meaning=f"{name_of(entry.meaning)} {entry.meaning.title}: {entry.meaning.summary}",
         endpoint=without_credentials(own.endpoint) if own else "",
         request=without_credentials(own.request) if own else None,
-        timeline=_timeline(messages.events(call.connection, failure.message_id), calls, failure),
+        timeline=_timeline(messages.events(call.connection, failure.message_id, call.now), calls, failure),
         frequency=_frequency(call, failure),
     )
 
