@@ -111,15 +111,17 @@ def life(
 ) -> tuple[list[MessageEvent], list[MessageFailure]]:
     """Its events, and its failures with the whole error, on every business number, earliest first."""
     span = span_of(connection, message_id, now)
-    return (
-        [MessageEvent(**row) for row in _read(connection, _OF_EVENTS, message_id, span)],
-        [MessageFailure(**row) for row in _read(connection, _OF_FAILURES, message_id, span)],
-    )
+    events = [MessageEvent(**row) for row in _read(connection, _OF_EVENTS, message_id, span)]
+    if span and not span.failed:
+        return events, []
+    return events, [MessageFailure(**row) for row in _read(connection, _OF_FAILURES, message_id, span)]
 
 
 def _read(
     connection: Connection, statements: tuple[TextClause, TextClause], message_id: str, span: Span | None
 ) -> Sequence[RowMapping]:
-    values = {"message_id": message_id} | (span._asdict() if span else {})
+    values: dict[str, object] = {"message_id": message_id}
+    if span:
+        values |= {"first": span.first, "last": span.last, "recent": span.recent}
     with planned_once(connection):
         return connection.execute(statements[span is not None], values).mappings().all()

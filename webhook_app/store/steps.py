@@ -110,7 +110,7 @@ WITH gone AS (
 {_ADD}
 """)
 _SPAN = text(f"""
-SELECT min(least(h.sent_at, h.delivered_at, h.read_at, h.failed_at)), max(h.last_at),
+SELECT min(least(h.sent_at, h.delivered_at, h.read_at, h.failed_at)), max(h.last_at), bool_or(m.failed_at IS NOT NULL),
        (SELECT counted_until FROM step_progress), EXISTS (SELECT FROM step_recounts)
 FROM messages m LEFT JOIN message_steps h ON h.message = {_KEY.format("m.message_id", "m.phone_number_id")}
 WHERE m.message_id = :message_id HAVING count(*) = count(h.message)
@@ -147,11 +147,12 @@ def counted_until(connection: Connection) -> datetime | None:
 
 
 class Span(NamedTuple):
-    """A message's events occurred from `first` to `last`, or since `recent`."""
+    """A message's events occurred from `first` to `last`, or since `recent`. `failed`: one at least is a failure."""
 
     first: datetime
     last: datetime
     recent: datetime
+    failed: bool
 
 
 def span_of(connection: Connection, message_id: str, now: datetime) -> Span | None:
@@ -160,9 +161,9 @@ def span_of(connection: Connection, message_id: str, now: datetime) -> Span | No
     What comes more than a day after it occurred, and to a message whose other events are more than four days before
     it, is in the span once it is counted: within some three minutes.
     """
-    for first, last, until, recounts_wait in connection.execute(_SPAN, {"message_id": message_id}):
+    for first, last, failed, until, recounts_wait in connection.execute(_SPAN, {"message_id": message_id}):
         if first and until and until > now - _COUNTS_LAG and not recounts_wait:
-            return Span(first - _BEFORE, last + _AFTER, until - _BEFORE)
+            return Span(first - _BEFORE, last + _AFTER, until - _BEFORE, failed)
     return None
 
 
