@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from webhook_app.embedded import EmbeddedPostgres
@@ -57,13 +58,27 @@ class Postgres:
             connection.execute(sql)
 
 
+def give_memory(server: EmbeddedPostgres, share: float) -> None:
+    """Restart it with this share of the machine's memory as shared_buffers, as a server of its own would have."""
+    megabytes = int(share * psutil.virtual_memory().total / 2**20)
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET shared_buffers = '{megabytes}MB'")
+    server.stop()
+    server.start_again()
+
+
 @contextmanager
-def temporary_postgres() -> Iterator[Postgres]:
-    """Start the embedded PostgreSQL, set up as `make run` does, in a temporary folder; refuse if not durable."""
+def temporary_postgres(*, memory_share: float = 0.0) -> Iterator[Postgres]:
+    """Start the embedded PostgreSQL, set up as `make run` does, in a temporary folder; refuse if not durable.
+
+    With a `memory_share` it gets that share of the machine's memory.
+    """
     with tempfile.TemporaryDirectory(prefix="webhook-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder) / "pg")
         try:
+            if memory_share:
+                give_memory(server, memory_share)
             postgres = Postgres(server.url, Path(folder), server.pid or 0)
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 if postgres.value(f"SHOW {setting}") != "on":

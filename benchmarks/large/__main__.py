@@ -16,7 +16,7 @@ from benchmarks.contender import free_port
 from benchmarks.costs import NOTHING, Spent, spent
 from benchmarks.large import checks, questions
 from benchmarks.large.asking import Client, Measured, print_all
-from benchmarks.large.filling import Filled, Place, fill, keep_up, place
+from benchmarks.large.filling import Filled, Place, fill, keep_up, place, warm
 from benchmarks.large.pages import addresses, pages
 from benchmarks.large.people import CHANGES, LINKS
 from webhook_app.app import create_app
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     met.append(measured.is_met)
         if "checks" in plan.parts:
             held = fill(where, plan.scale, everybody=True)
+            warm(where)
             _say(where, held)
             with _service(where) as (port, web):
                 met += _checks(
@@ -94,25 +95,27 @@ def _checks(port: int, held: Filled, seconds: float, cost: Callable[[], Spent]) 
         checks.feed(client, min(CHANGES, held.suppressions)),
     ]
     print_all(measured)
+    offered = checks.offered(port, people, seconds)
     before = cost()
-    outcome = checks.singles(port, people, seconds)
+    outcome = checks.full_speed(port, people, seconds)
     each = cost().since(before).per_million(max(1, outcome.accepted))
     print(
         f"processor time of a check: {each.web / 1000:.2f} ms web, {each.postgres / 1000:.2f} ms PostgreSQL"
     )
+    at = f"{checks.OFFERED_PER_S:,.0f}/s offered"
     rows = (
-        ("single check p50, 8 clients", outcome.milliseconds(0.5), checks.SINGLE_P50_MS, "ms", True),
-        ("single check p99, 8 clients", outcome.milliseconds(0.99), checks.SINGLE_P99_MS, "ms", True),
-        ("single checks", outcome.rate, checks.SINGLES_PER_S, "/s", False),
+        (f"single check p50, {at}", offered.milliseconds(0.5), checks.SINGLE_P50_MS, "ms", True),
+        (f"single check p99, {at}", offered.milliseconds(0.99), checks.SINGLE_P99_MS, "ms", True),
+        ("single checks, full speed", outcome.rate, checks.SINGLES_PER_S, "/s", False),
     )
-    verdicts = []
+    verdicts, errors = [], {**offered.errors, **outcome.errors}
     for name, value, goal, unit, is_most in rows:
-        is_met = (value <= goal if is_most else value >= goal) and not outcome.errors
+        is_met = (value <= goal if is_most else value >= goal) and not errors
         verdicts.append(is_met)
         sign = "<=" if is_most else ">="
         print(f"{name:34} {value:10.2f} {unit:3} {sign} {goal:g} {'met' if is_met else 'MISSED'}", flush=True)
-    if outcome.errors:
-        print(f"not every check was answered: {outcome.errors}")
+    if errors:
+        print(f"not every check was answered: {errors}")
     return [*(each.is_met for each in measured), *verdicts]
 
 

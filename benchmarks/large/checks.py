@@ -6,17 +6,24 @@ from collections.abc import Iterator
 
 from benchmarks.large.asking import KEY, Client, Measured
 from benchmarks.large.people import contact_of
-from benchmarks.load import Outcome, closed_loop
+from benchmarks.load import Outcome, closed_loop, open_loop
 
 CLIENTS = 8
+OFFERED_PER_S = 1_000.0
 SINGLE_P50_MS, SINGLE_P99_MS, SINGLES_PER_S = 1.5, 8.0, 3_000.0
 BULK, BULK_MS = 10_000, 120.0
 PAGE, PAGE_MS = 1_000, 20.0
 
 
-def singles(port: int, people: int, seconds: float) -> Outcome:
-    """As many checks as eight connections get answered; the client uses little of a core (see load.py)."""
-    return closed_loop(port, _requests(people, random.Random(1)), seconds, CLIENTS)
+def offered(port: int, people: int, seconds: float) -> Outcome:
+    """Eight clients who ask when they have to: at random times, a third of what is to be answered at full speed."""
+    asked = _requests(people, random.Random(1))
+    return open_loop(port, asked, rate=OFFERED_PER_S, seconds=seconds, connections=CLIENTS)
+
+
+def full_speed(port: int, people: int, seconds: float) -> Outcome:
+    """As many checks as eight connections get answered, each asking again at once."""
+    return closed_loop(port, _requests(people, random.Random(4)), seconds, CLIENTS)
 
 
 def _requests(people: int, chance: random.Random) -> Iterator[bytes]:

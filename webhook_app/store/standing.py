@@ -6,7 +6,7 @@ each index once. Both give the same. Measured in benchmarks/checks.py. The one t
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from msgspec import Struct, field
@@ -99,12 +99,29 @@ UNION ALL
 SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), $3::timestamptz, NULL, '',
        NULL, NULL
 """
-# User ids begin with a letter; a number stands in user_id only after a change of number.
+# User ids begin with a letter, numbers do not: what the ends of an index say saves thousands of looks into it.
 _VERSION = """
 SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_wishes),
-       coalesce((SELECT min(user_id) FROM contact_links) < 'A', FALSE)
+       coalesce((SELECT min(user_id) FROM contact_links) < 'A', FALSE),
+       coalesce((SELECT max(contact) FROM contact_links) >= 'A', FALSE),
+       coalesce((SELECT max(contact) FROM suppressions) >= 'A', FALSE)
 FROM suppression_changes
 """
+
+
+class _Kinds(NamedTuple):
+    """Which kinds of keys stand in which column at all."""
+
+    numbers_as_users: bool
+    """Somebody changed their number."""
+    users_as_contacts: bool
+    """Some user ids have a parent."""
+    users_suppressed: bool
+
+    def asked(self, keys: Iterable[str], *, numbers: bool, users: bool) -> list[str]:
+        return [key for key in keys if (users if key >= "A" else numbers)]
+
+
 _ERASED = f"""
 SELECT k.key, w.phone_number_id, w.scope
 FROM erased_wishes_secret s CROSS JOIN unnest(%(keys)s::text[]) AS k(key)
@@ -189,14 +206,15 @@ def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, n
 
 def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
     """The version comes first: rows may then be newer than it says, never older."""
-    version, erased_are_kept, numbers_changed = connection.execute(_VERSION, prepare=True).fetchall()[0]
-    found = Known(version)
-    people = _people(connection, asked, "" if numbers_changed else "A")
+    version, erased_are_kept, *ends = connection.execute(_VERSION, prepare=True).fetchall()[0]
+    found, kinds = Known(version), _Kinds(*ends)
+    people = _people(connection, asked, kinds)
     keys = sorted({*asked, *(key for person in people.values() for key in person)})
-    values |= {"keys": text_array(keys)}
     by_key: dict[str, list[Standing]] = {}
+    values["keys"] = text_array(kinds.asked(keys, numbers=True, users=kinds.users_suppressed))
     for row in connection.execute(_STANDING, values, prepare=True):
         by_key.setdefault(row[0], []).append(Standing(*row))
+    values["keys"] = text_array(keys)
     if erased_are_kept:
         for key, number, scope in connection.execute(_ERASED, values, prepare=True):
             by_key.setdefault(key, []).append(_erased(key, number, scope))
@@ -221,14 +239,16 @@ def _erased(key: str, number: str, scope: str) -> Standing:
     return Standing(key, number, scope, "opted_out", NO_CODE, None, None, "", None, None)
 
 
-def _people(connection: psycopg.Connection[Any], asked: list[str], first_user_id: str) -> dict[str, set[str]]:
+def _people(connection: psycopg.Connection[Any], asked: list[str], kinds: _Kinds) -> dict[str, set[str]]:
     """Each linked key to every key of its person, over as many links as it takes."""
     people: dict[str, set[str]] = {}
     new = asked
     while new:
-        pairs = connection.execute(_BY_CONTACT, [text_array(new)], prepare=True).fetchall()
-        if user_ids := [key for key in new if key >= first_user_id]:
-            pairs += connection.execute(_BY_USER, [text_array(user_ids)], prepare=True).fetchall()
+        pairs = []
+        if contacts := kinds.asked(new, numbers=True, users=kinds.users_as_contacts):
+            pairs += connection.execute(_BY_CONTACT, [text_array(contacts)], prepare=True).fetchall()
+        if users := kinds.asked(new, numbers=kinds.numbers_as_users, users=True):
+            pairs += connection.execute(_BY_USER, [text_array(users)], prepare=True).fetchall()
         met = {key for pair in pairs for key in pair}
         new = sorted(met.difference(new, people))
         for contact, user_id in pairs:

@@ -210,7 +210,7 @@ contact_links = Table(  # two keys of one person: a user id and a contact key, o
     a_text("user_id"),
     a_text("contact"),
     PrimaryKeyConstraint("user_id", "contact"),
-    Index("contact_links_contact", "contact"),
+    Index("contact_links_person", "contact", "user_id"),
 )
 
 successes = Table(  # queue: a suppressed contact was reached or wrote; pipeline/suppress takes and deletes
