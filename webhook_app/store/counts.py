@@ -96,8 +96,8 @@ def attempts_by_series(
     chosen, values = choose(filters)
     values |= {"start": start, "end": end}
     rows = connection.execute(text(_ATTEMPTS.format(chosen=chosen)), values).all()
-    known = series_keys(connection, [row.series_id for row in rows])
-    return {known[row.series_id]: row.attempts for row in rows if row.attempts}
+    known = series_keys(connection, {series_id for series_id, _ in rows})
+    return {known[series_id]: attempts for series_id, attempts in rows if attempts}
 
 
 def failures_by_code_and_series(
@@ -154,23 +154,23 @@ def _failures(
     once = connection.execute(text(_FAILED_ONCE.format(chosen=chosen)), values).all()
     chosen, _ = choose(filters, codes, table="f.")
     again = connection.execute(text(_FAILED_AGAIN.format(chosen=chosen)), values).all()
-    ids = {row.series_id for row in once} | {series_id for row in again for _, series_id in row.marks}
-    known = series_keys(connection, ids)
-    found = [
-        (row.at, FailedMessages((Mark(row.error_code, known[row.series_id]),), row.messages)) for row in once
+    ids = {series_id for _, _, series_id, _ in once}
+    known = series_keys(connection, ids | {series_id for _, marks, _ in again for _, series_id in marks})
+    return [
+        (at, FailedMessages((Mark(code, known[series_id]),), messages))
+        for at, code, series_id, messages in once
+    ] + [
+        (at, FailedMessages(tuple([Mark(code, known[series_id]) for code, series_id in marks]), messages))
+        for at, marks, messages in again
     ]
-    for row in again:
-        marks = tuple(Mark(code, known[series_id]) for code, series_id in row.marks)
-        found.append((row.at, FailedMessages(marks, row.messages)))
-    return found
 
 
-def series_keys(connection: Connection, ids: Sequence[int] | set[int]) -> dict[int, SeriesKey]:
+def series_keys(connection: Connection, ids: set[int]) -> dict[int, SeriesKey]:
     """The dimensions of these series."""
     if not ids:
         return {}
     statement = text(f"SELECT id, {', '.join(SeriesKey._fields)} FROM series WHERE id = ANY(:ids)")
-    return {row[0]: SeriesKey(*row[1:]) for row in connection.execute(statement, {"ids": list(ids)})}
+    return {key: SeriesKey(*values) for key, *values in connection.execute(statement, {"ids": list(ids)})}
 
 
 def choose(

@@ -28,8 +28,8 @@ def events_by_series(connection: Connection, start: datetime, end: datetime) -> 
         ),
         {"start": start, "end": end},
     ).all()
-    known = series_keys(connection, {row.series_id for row in rows})
-    return {known[row.series_id]: row.events for row in rows if row.events}
+    known = series_keys(connection, {series_id for series_id, _ in rows})
+    return {known[series_id]: events for series_id, events in rows if events}
 
 
 def attempts_of(connection: Connection, name: str, value: str, start: datetime, end: datetime) -> int:

@@ -5,7 +5,8 @@ A message that failed with two codes counts once for each code, once in each cla
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
+from operator import itemgetter
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -60,19 +61,19 @@ class WindowCounts(Struct, frozen=True, dict=True):
         attempts = self.attempts_by(others)
         failures = self._failures_by_group(tuple(group_by), counted)
         if "code" not in group_by:
-            return {key: Counts(attempts.get(key, 0), failures[key]) for key in attempts | failures}
-        at = [place for place, name in enumerate(group_by) if name != "code"]
+            return {key: Counts(attempts.get(key, 0), failures.get(key, 0)) for key in attempts | failures}
+        at = group_by.index("code")
         return {
-            key: Counts(attempts.get(tuple([key[i] for i in at]), 0), failed)
-            for key, failed in failures.items()
+            key: Counts(attempts.get(key[:at] + key[at + 1 :], 0), failed) for key, failed in failures.items()
         }
 
     def attempts_by(self, names: tuple[str, ...]) -> dict[GroupKey, int]:
         """Attempts by these dimensions of a series."""
         if names not in self._attempts:
             found: dict[GroupKey, int] = {}
+            values = _values_of(names)
             for series, count in self.attempts.items():
-                place = _values(names, series)
+                place = values(series)
                 found[place] = found.get(place, 0) + count
             self._attempts[names] = found
         return self._attempts[names]
@@ -81,12 +82,11 @@ class WindowCounts(Struct, frozen=True, dict=True):
         """By code, then by these dimensions: messages with one failure."""
         if names not in self._once:
             found: dict[int, dict[GroupKey, int]] = {}
-            for failed in self.failed:
-                if len(failed.marks) == 1:
-                    mark = failed.marks[0]
-                    places = found.setdefault(mark.code, {})
-                    place = _values(names, mark.series)
-                    places[place] = places.get(place, 0) + failed.messages
+            values = _values_of(names)
+            for code, series, messages in self._single:
+                places = found.setdefault(code, {})
+                place = values(series)
+                places[place] = places.get(place, 0) + messages
             self._once[names] = found
         return self._once[names]
 
@@ -99,25 +99,41 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return {}
 
     @cached_property
+    def _single(self) -> list[tuple[int, SeriesKey, int]]:
+        return [(*failed.marks[0], failed.messages) for failed in self.failed if len(failed.marks) == 1]
+
+    @cached_property
     def _again(self) -> list[FailedMessages]:
         return [failed for failed in self.failed if len(failed.marks) > 1]
 
-    def _failures_by_group(self, group_by: tuple[str, ...], counted: Counted) -> Counter[GroupKey]:
+    @cached_property
+    def _groups_again(self) -> dict[tuple[str, ...], list[tuple[list[tuple[int, GroupKey]], int]]]:
+        return {}
+
+    def failed_again_by(self, group_by: tuple[str, ...]) -> list[tuple[list[tuple[int, GroupKey]], int]]:
+        """Each set of several marks as codes with their groups, and how many messages have it."""
+        if group_by not in self._groups_again:
+            self._groups_again[group_by] = [
+                ([(mark.code, _group_of(group_by, mark)) for mark in failed.marks], failed.messages)
+                for failed in self._again
+            ]
+        return self._groups_again[group_by]
+
+    def _failures_by_group(self, group_by: tuple[str, ...], counted: Counted) -> dict[GroupKey, int]:
         others = tuple(name for name in group_by if name != "code")
-        place_of_code = group_by.index("code") if "code" in group_by else None
-        found: Counter[GroupKey] = Counter()
+        at = group_by.index("code") if "code" in group_by else None
+        found: dict[GroupKey, int] = {}
         for code, places in self.failed_once_by(others).items():
             if not counted(code):
                 continue
-            if place_of_code is None:
-                for place, messages in places.items():
-                    found[place] += messages
+            if at is not None:
+                found |= {(*place[:at], code, *place[at:]): messages for place, messages in places.items()}
             else:
                 for place, messages in places.items():
-                    found[(*place[:place_of_code], code, *place[place_of_code:])] = messages
-        for failed in self._again:
-            for each in {_group_of(group_by, mark) for mark in failed.marks if counted(mark.code)}:
-                found[each] += failed.messages
+                    found[place] = found.get(place, 0) + messages
+        for marks, messages in self.failed_again_by(group_by):
+            for each in {group for code, group in marks if counted(code)}:
+                found[each] = found.get(each, 0) + messages
         return found
 
     def failures_by(self, key: Callable[[Mark], GroupKey], counted: Counted) -> Counter[GroupKey]:
@@ -167,5 +183,10 @@ def _group_of(group_by: Sequence[str], mark: Mark) -> GroupKey:
     return tuple(mark.code if name == "code" else getattr(mark.series, name) for name in group_by)
 
 
-def _values(names: Sequence[str], series: SeriesKey) -> GroupKey:
-    return tuple([getattr(series, name) for name in names])
+@cache
+def _values_of(names: tuple[str, ...]) -> Callable[[SeriesKey], GroupKey]:
+    """What takes these dimensions out of a series."""
+    places = [SeriesKey._fields.index(name) for name in names]
+    if len(places) > 1:
+        return itemgetter(*places)
+    return (lambda series: (series[places[0]],)) if places else (lambda _: ())
