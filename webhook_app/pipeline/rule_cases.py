@@ -61,6 +61,10 @@ def counted_by(rule: Rule) -> Counted:
     return counted
 
 
+Groups = Mapping[GroupKey, Counts]
+"""Of one window by a rule's dimensions."""
+
+
 class Found(Struct, frozen=True):
     """The groups of a rule worth a word: those that might be above, those with an open alert, the nearest."""
 
@@ -72,17 +76,16 @@ class Found(Struct, frozen=True):
 def counting_cases(rule: Rule, facts: Facts, opened: Sequence[Open]) -> Found:
     """The groups of the rule with messages or an open alert, looked at as its kind does."""
     groups = facts.window(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
-    found = counting_cases_of(rule, facts, opened, _serious(rule, groups))
+    found = counting_cases_of(rule, facts, opened, groups, _serious(rule, groups))
     return Found(found, max(len(groups), len(found)))
 
 
 def counting_cases_of(
-    rule: Rule, facts: Facts, opened: Sequence[Open], chosen: Sequence[GroupKey]
+    rule: Rule, facts: Facts, opened: Sequence[Open], groups: Groups, chosen: Sequence[GroupKey]
 ) -> list[Case]:
-    """The same for the groups chosen, those with an open alert, and no others. Of codes only those that are new."""
+    """The same for those of the groups that are chosen or have an open alert. Of codes only those that are new."""
     window = facts.window(rule.window_minutes)
     known = {group_key(each.group): each for each in opened}
-    groups = window.by_group(rule.group_by, counted_by(rule))
     cases = _open_cases(rule, window, groups, opened)
     taken = {case.key for case in cases}
     if rule.kind == "new_code" and chosen:
@@ -108,10 +111,7 @@ class _Counting(Struct, frozen=True):
     counts: Counts
 
 
-_Groups = Mapping[GroupKey, Counts]
-
-
-def _serious(rule: Rule, groups: _Groups) -> list[GroupKey]:
+def _serious(rule: Rule, groups: Groups) -> list[GroupKey]:
     """Groups that the kind could find above, and the one that comes nearest: thousands more are calm."""
     enough = [
         values
@@ -129,7 +129,7 @@ def _may_be_above(rule: Rule, counts: Counts) -> bool:
     return counts.attempts >= rule.min_attempts and counts.failures > rule.threshold * counts.attempts
 
 
-def _open_cases(rule: Rule, window: WindowCounts, groups: _Groups, opened: Iterable[Open]) -> list[_Counting]:
+def _open_cases(rule: Rule, window: WindowCounts, groups: Groups, opened: Iterable[Open]) -> list[_Counting]:
     counted = counted_by(rule)
     found = []
     for each in opened:

@@ -20,7 +20,7 @@ def standing(rule: Rule, facts: LiveFacts, opened: Sequence[Open], most: int) ->
         nearest = sorted(
             groups, key=lambda values: (-groups[values].failures, -groups[values].attempts, values)
         )
-        cases = counting_cases_of(rule, facts, opened, nearest[:most])
+        cases = counting_cases_of(rule, facts, opened, groups, nearest[:most])
     else:
         cases = cases_of(rule, facts, opened).cases
     ours = {group_key(each.group) for each in opened}

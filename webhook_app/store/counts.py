@@ -3,7 +3,7 @@
 A read costs what its window holds, however long the history is. No thresholds and no decisions here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -165,12 +165,20 @@ def _failures(
     ]
 
 
-def series_keys(connection: Connection, ids: set[int]) -> dict[int, SeriesKey]:
-    """The dimensions of these series."""
-    if not ids:
-        return {}
-    statement = text(f"SELECT id, {', '.join(SeriesKey._fields)} FROM series WHERE id = ANY(:ids)")
-    return {key: SeriesKey(*values) for key, *values in connection.execute(statement, {"ids": list(ids)})}
+_SERIES_REMEMBERED = 100_000
+
+
+def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey]:
+    """The dimensions of these series at least. They never change: what a connection has read once it knows."""
+    known: dict[int, SeriesKey] = connection.info.setdefault("series", {})
+    if len(known) > _SERIES_REMEMBERED:
+        known.clear()
+    if new := ids.difference(known):
+        statement = text(f"SELECT id, {', '.join(SeriesKey._fields)} FROM series WHERE id = ANY(:ids)")
+        known |= {
+            key: SeriesKey(*values) for key, *values in connection.execute(statement, {"ids": list(new)})
+        }
+    return known
 
 
 def choose(
