@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Engine, text
 
 from benchmarks.database import temporary_postgres
+from webhook_app.garbage import look_seldom
 from webhook_app.migrating import migrate_database
 from webhook_app.pipeline.evaluate import evaluate
 from webhook_app.pipeline.facts import Memory
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="evaluations measured on each size of history")
     rounds = parser.parse_args(arguments).rounds
+    look_seldom()  # as the scheduler does
     with temporary_postgres() as postgres, postgres.fresh("evaluation") as url:
         migrate_database(url)
         engine = make_engine(url, application="benchmark", statement_seconds=600)

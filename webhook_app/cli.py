@@ -57,11 +57,14 @@ def migrate() -> None:
 def scheduler() -> None:
     """Run the jobs: evaluate, notify, suppress, prune. Start as many as you like; one leads."""
     from webhook_app import logs  # noqa: PLC0415
+    from webhook_app.garbage import look_seldom  # noqa: PLC0415
     from webhook_app.scheduler import load_rules, run  # noqa: PLC0415
 
     settings = settings_or_exit()
     logs.configure(settings.log_format)
-    run(settings, _rules(load_rules, settings))
+    rules = _rules(load_rules, settings)
+    look_seldom()
+    run(settings, rules)
 
 
 @main.command()

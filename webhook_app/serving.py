@@ -5,7 +5,6 @@ How long a client may take stands in connections.py. TLS and everything before i
 Used as `gunicorn --config python:webhook_app.serving 'webhook_app.app:create_app()'`.
 """
 
-import gc
 import os
 import resource
 import shutil
@@ -14,6 +13,7 @@ import tempfile
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
+from webhook_app.garbage import look_seldom
 from webhook_app.logs import line_formatter
 
 _metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="webhook_app_metrics_"))
@@ -59,14 +59,9 @@ def on_starting(server: object) -> None:  # noqa: ARG001  gunicorn's signature
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-_GARBAGE_ROUND = 100_000  # objects made before cycles are looked for: a batch makes thousands, and no cycles
-
-
 def post_worker_init(worker: object) -> None:  # noqa: ARG001  gunicorn's signature
-    """Keep the cycle collector away from what lives as long as the worker, and from every single batch."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_ROUND, 10, 10)
+    """The application is loaded, and lives as long as the worker."""
+    look_seldom()
 
 
 def worker_exit(server: object, worker: object) -> None:  # noqa: ARG001  gunicorn's signature

@@ -21,6 +21,7 @@ from webhook_app.pipeline.rule_cases import Found, Open
 from webhook_app.rules.alerting import Rule
 from webhook_app.store import alerts, rule_looks
 from webhook_app.store.alerts import Alert
+from webhook_app.store.engine import plan_each
 from webhook_app.store.rule_looks import RuleLook
 
 
@@ -44,6 +45,7 @@ def evaluate(
     """Bring the alerts up to date. `channels` are those set up; for others the log is told."""
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with snapshot.connect() as reading:
+        plan_each(reading)
         facts = LiveFacts(reading, now, memory)
         known = alerts.open_alerts(reading)
         found = {rule.name: cases_of(rule, facts, _opened(known, rule)) for rule in rules}

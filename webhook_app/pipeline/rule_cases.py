@@ -13,7 +13,7 @@ from webhook_app.rules.alerting import COUNTING_KINDS, Judgement, Rule, judge_ra
 from webhook_app.rules.anomalies import Flow, judge_attention, judge_new_code, judge_silence, judge_spike
 from webhook_app.rules.failure_rate import Counts
 from webhook_app.store.alerts import group_key
-from webhook_app.store.window_counts import Counted, GroupKey, SeriesKey, WindowCounts
+from webhook_app.store.window_counts import Counted, GroupKey, SeriesKey, WindowCounts, values_of
 from webhook_app.whatsapp.error_codes import explain
 
 Group = dict[str, str | int]
@@ -208,10 +208,11 @@ def silence_cases(rule: Rule, facts: Facts, opened: Sequence[Open]) -> Found:
     def by_place(events: Mapping[SeriesKey, float]) -> dict[GroupKey, float]:
         found: dict[GroupKey, float] = {}
         for series, count in events.items():
-            place = tuple(getattr(series, name) for name in rule.group_by)
+            place = values(series)
             found[place] = found.get(place, 0) + count
         return found
 
+    values = values_of(rule.group_by)
     seen = by_place(facts.webhooks(minutes))
     days = [by_place(day) for day in facts.usual_webhooks(minutes)]
     sends: dict[GroupKey, int] = {}

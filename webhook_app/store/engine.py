@@ -6,7 +6,7 @@ The URL goes to libpq as it is, so several hosts with target_session_attrs=read-
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import NullPool
 
@@ -88,6 +88,14 @@ def _refuse_ended(held: psycopg.Connection[Any], *_: object) -> None:
         held.pgconn.consume_input()
     except psycopg.OperationalError as ended:
         raise DisconnectionError from ended
+
+
+def plan_each(connection: Connection) -> None:
+    """Until the transaction ends what is asked is planned for the times asked about.
+
+    A statement that is seen often is otherwise planned once for any time, for which no index looks good enough.
+    """
+    connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
 def driver(connection: Connection) -> psycopg.Connection[Any]:

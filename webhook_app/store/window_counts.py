@@ -71,7 +71,7 @@ class WindowCounts(Struct, frozen=True, dict=True):
         """Attempts by these dimensions of a series."""
         if names not in self._attempts:
             found: dict[GroupKey, int] = {}
-            values = _values_of(names)
+            values = values_of(names)
             for series, count in self.attempts.items():
                 place = values(series)
                 found[place] = found.get(place, 0) + count
@@ -82,7 +82,7 @@ class WindowCounts(Struct, frozen=True, dict=True):
         """By code, then by these dimensions: messages with one failure."""
         if names not in self._once:
             found: dict[int, dict[GroupKey, int]] = {}
-            values = _values_of(names)
+            values = values_of(names)
             for code, series, messages in self._single:
                 places = found.setdefault(code, {})
                 place = values(series)
@@ -184,7 +184,7 @@ def _group_of(group_by: Sequence[str], mark: Mark) -> GroupKey:
 
 
 @cache
-def _values_of(names: tuple[str, ...]) -> Callable[[SeriesKey], GroupKey]:
+def values_of(names: tuple[str, ...]) -> Callable[[SeriesKey], GroupKey]:
     """What takes these dimensions out of a series."""
     places = [SeriesKey._fields.index(name) for name in names]
     if len(places) > 1:
