@@ -25,7 +25,7 @@ from webhook_app.store.partitions import ensure
 from webhook_app.store.steps import counted_until
 
 _PATIENCE_S = 7200
-_MEMORY = 1 / 3
+_MEMORY = 0.4  # as much as its manual finds useful
 _PAST_ALERTS = 400
 _RULES = Path(__file__).parents[2] / "webhook_app" / "rules" / "default_rules.toml"
 
@@ -119,6 +119,9 @@ def fill(where: Place, scale: float, *, everybody: bool) -> Filled:
             people.link(connection, links)
             say(f"{links:,} links")
         connection.autocommit = True
+        if links:
+            connection.execute("REINDEX TABLE contact_links")
+            say("their indexes built anew: inserted in this order they are half empty")
         connection.execute("VACUUM ANALYZE")
         say("vacuumed and analysed")
         _count_steps(where.url, held.made_at)
@@ -166,16 +169,20 @@ def keep_up(where: Place) -> None:
 
 
 def warm(where: Place) -> None:
-    """Read once what checks have in memory on a server that has answered for a day: the indexes over people."""
+    """Read once what checks have in memory on a server that has answered for a day: links by index, suppressions."""
+    orders = {
+        "contact_links": ("contact, user_id", "user_id, contact"),
+        "suppressions": ("contact, phone_number_id, scope, reason",),
+    }
     with connect(where.url, application="benchmark", statement_seconds=_PATIENCE_S) as connection:
-        connection.execute("SET enable_seqscan = off")
+        for switch in ("seqscan", "bitmapscan", "sort"):
+            connection.execute(sql.SQL("SET enable_{} = off").format(sql.SQL(switch)))
         connection.execute("SET max_parallel_workers_per_gather = 0")
-        for column, table in (
-            ("contact", "contact_links"),
-            ("user_id", "contact_links"),
-            ("contact", "suppressions"),
-        ):
-            connection.execute(f"SELECT count(*) FROM {table} WHERE {column} > ''")
+        for table, ordered in orders.items():
+            columns = "*" if table == "suppressions" else "contact, user_id"
+            for order in ordered:
+                inner = f"SELECT {columns} FROM {table} ORDER BY {order} OFFSET 0"
+                connection.execute(sql.SQL(f"SELECT count(t.contact) FROM ({inner}) t"))  # type: ignore[arg-type]
 
 
 def _incident(url: str, now: datetime) -> None:
