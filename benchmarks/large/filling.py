@@ -182,7 +182,7 @@ def warm(where: Place) -> None:
             columns = "*" if table == "suppressions" else "contact, user_id"
             for order in ordered:
                 inner = f"SELECT {columns} FROM {table} ORDER BY {order} OFFSET 0"
-                connection.execute(sql.SQL(f"SELECT count(t.contact) FROM ({inner}) t"))  # type: ignore[arg-type]
+                connection.execute(sql.SQL(f"SELECT count(t.contact) FROM ({inner}) t"))
 
 
 def _incident(url: str, now: datetime) -> None:
