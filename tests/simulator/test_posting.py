@@ -124,7 +124,7 @@ def test_ctrl_c_ends_the_run_with_its_counts(receiver):
     seen = iter(range(10_000))
 
     def interrupt():
-        if next(seen) == 5:
+        if next(seen) % 20 == 5:  # again, if it fell into a destructor, where Python drops it
             os.kill(os.getpid(), signal.SIGINT)
 
     server.on_post = interrupt
