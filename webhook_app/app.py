@@ -22,7 +22,7 @@ from webhook_app.web.docs import docs_blueprint
 from webhook_app.web.endpoints import Room
 from webhook_app.web.health import health_blueprint
 from webhook_app.web.origin import Origin
-from webhook_app.web.receive import receive_blueprint
+from webhook_app.web.receive import Reception, receive_blueprint, take_first
 from webhook_app.web.requests import follow_requests
 from webhook_app.web.slack import slack_blueprint
 
@@ -50,9 +50,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     engine = make_engine(url, application="webhook_app web")
     origin = Origin(settings.webhook_allow_from, settings.trusted_proxies, settings.meta_mtls_subject_header)
-    app.register_blueprint(
-        receive_blueprint(ingest, settings.meta_app_secret, settings.meta_verify_token, origin)
-    )
+    app.register_blueprint(receive_blueprint(ingest, settings.meta_verify_token))
+    take_first(app, Reception(ingest, settings.meta_app_secret, origin), settings.public_url)
     lookups = make_engine(url, application="webhook_app lookups", plans_once=True)
     checks = CheckTogether(lambda: connect(url, application="webhook_app checks", plans_once=True), _clock)
     app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups)

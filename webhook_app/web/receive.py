@@ -2,19 +2,24 @@
 
 To Meta an answer is a protocol: 200 stored (or a retry cannot help), 401 bad signature, 403 wrong place, 413 too
 large, 400 cut short, 503 send again.
+
+A POST is taken before Flask makes a request of it (`take_first`), which costs as much as reading and queueing it. Only
+what is not stored goes on to the route, which says why.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import structlog
-from flask import Blueprint, Response, request
+from flask import Blueprint, Flask, Response, request
 from prometheus_client import Counter
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from webhook_app.logs import Sparingly
 from webhook_app.pipeline.ingest import AWAY, FAILED, QUEUE_FULL, GroupCommit, NotStoredError
 from webhook_app.web.origin import Origin
+from webhook_app.web.security_headers import bare_headers
 from webhook_app.whatsapp.signature import SignatureFault, verify
 
 log = structlog.get_logger()
@@ -31,14 +36,71 @@ for _reason in (QUEUE_FULL, AWAY, FAILED):
     PUT_OFF.labels(_reason)
 
 
-def receive_blueprint(
-    ingest: GroupCommit, app_secrets: Sequence[bytes], verify_token: str, origin: Origin
-) -> Blueprint:
+_FAULT = "webhook_app.fault"
+
+Environment = dict[str, Any]
+"""Of one request, as WSGI has it."""
+
+
+class Refusal(Exception):  # noqa: N818  the sender's fault
+    """A delivery that is not taken: the kind is what was wrong with it. `counted`: it may be an attack."""
+
+    def __init__(self, kind: str, status: int, *, counted: bool) -> None:
+        super().__init__(kind)
+        self.kind, self.status, self.counted = kind, status, counted
+
+
+class Reception:
+    """Verifies one delivery after the other and has it stored."""
+
+    def __init__(self, ingest: GroupCommit, app_secrets: Sequence[bytes], origin: Origin) -> None:
+        self._ingest = ingest
+        self._secrets = app_secrets
+        self._origin = None if origin.is_open else origin
+
+    def take(self, environ: Environment) -> None:
+        """Return once the delivery is committed. Raises Refusal, or NotStoredError when Meta should send it again."""
+        if self._origin is not None and (fault := self._origin.fault(environ)):
+            raise Refusal(fault, 403, counted=True)
+        try:
+            body = _read_body(environ)
+        except RequestEntityTooLarge:
+            raise Refusal("too large", 413, counted=False) from None
+        except (ClientDisconnected, OSError):
+            raise Refusal("cut short", 400, counted=False) from None
+        wrong = verify(body, environ.get("HTTP_X_HUB_SIGNATURE_256"), self._secrets)
+        if wrong is not None:
+            raise Refusal(f"signature {wrong.value}", 401, counted=True)
+        self._ingest.submit(body)
+
+
+def take_first(app: Flask, reception: Reception, public_url: str) -> None:
+    """Have deliveries taken before the application sees them; it is given those that were not, with the reason."""
+    headers = [
+        ("Content-Length", "0"),
+        *bare_headers(public_url),
+    ]  # a body would leave in a packet of its own
+    rest: Callable[..., Iterable[bytes]] = app.wsgi_app
+
+    def serve(environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/webhook" and environ["REQUEST_METHOD"] == "POST":
+            try:
+                reception.take(environ)
+            except Exception as fault:  # noqa: BLE001  the route answers, and logs what is our own fault
+                environ[_FAULT] = fault
+            else:
+                start_response("200 OK", headers)
+                return ()
+        return rest(environ, start_response)
+
+    app.wsgi_app = serve  # type: ignore[method-assign]
+
+
+def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
     """The two routes of /webhook."""
     blueprint = Blueprint("receive", __name__)
     token = verify_token.encode()
     reject = _Rejections(ingest)
-    open_to_all = origin.is_open
 
     @blueprint.get("/webhook")
     def confirm() -> Response:
@@ -51,39 +113,27 @@ def receive_blueprint(
         return Response(challenge, content_type="text/plain; charset=utf-8")
 
     @blueprint.post("/webhook")
-    def take() -> Response:
-        """Verify, store, answer."""
-        if not open_to_all and (fault := origin.fault(request.environ)):
-            return reject(fault, 403)
+    def not_taken() -> Response:
+        """Say why the delivery was not taken."""
         try:
-            body = _read_body()
-        except RequestEntityTooLarge:
-            return reject.uncounted("too large", 413)
-        except (ClientDisconnected, OSError):
-            return reject.uncounted("cut short", 400)
-        wrong = verify(body, request.environ.get("HTTP_X_HUB_SIGNATURE_256"), app_secrets)
-        if wrong is not None:
-            return reject(f"signature {wrong.value}", 401)
-        try:
-            ingest.submit(body)
+            raise request.environ[_FAULT]
+        except Refusal as refusal:
+            return reject(refusal)
         except NotStoredError as not_stored:
             PUT_OFF.labels(str(not_stored)).inc()
             response = _plain(f"{not_stored}\n", 503)
             response.headers["Retry-After"] = str(not_stored.retry_after)
             return response
-        # No body: header and body would leave in two packets. A named type saves looking for one.
-        return Response(status=200, mimetype="text/plain")
 
     return blueprint
 
 
-def _read_body() -> bytes:
-    """The raw bytes, straight from the server, which saves a layer on the hot path.
+def _read_body(environ: Environment) -> bytes:
+    """The raw bytes, straight from the server.
 
     Raises RequestEntityTooLarge as soon as that is known: by what is announced, or, of a chunked body, when one byte
     more than allowed has come. Raises OSError or ClientDisconnected when it ends before its end.
     """
-    environ = request.environ
     stream = environ["wsgi.input"]
     if "HTTP_TRANSFER_ENCODING" in environ:
         body: bytes = stream.read(MAX_BODY_BYTES + 1)
@@ -107,16 +157,14 @@ class _Rejections:
         self._ingest = ingest
         self._log = Sparingly(log.warning, "deliveries refused")
 
-    def __call__(self, kind: str, status: int) -> Response:
-        """Refuse what may be an attack, or our own misconfiguration: the books of rejections count it."""
-        self._ingest.reject(kind.removeprefix("signature "))
-        return self.uncounted(kind, status)
-
-    def uncounted(self, kind: str, status: int) -> Response:
-        """Refuse what never came whole."""
-        REFUSED.labels(kind.removeprefix("signature ")).inc()
-        self._log(kind)
-        return _plain(f"{kind}\n", status)
+    def __call__(self, refusal: Refusal) -> Response:
+        """What may be an attack, or our own misconfiguration, is counted in the books, too."""
+        kind = refusal.kind.removeprefix("signature ")
+        if refusal.counted:
+            self._ingest.reject(kind)
+        REFUSED.labels(kind).inc()
+        self._log(refusal.kind)
+        return _plain(f"{refusal.kind}\n", refusal.status)
 
 
 def _plain(text: str, status: int) -> Response:

@@ -28,6 +28,15 @@ _BARE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 """Without a body there is nothing to run, frame or show: what Meta is answered some thousand times a second."""
 
 
+def bare_headers(public_url: str) -> list[tuple[str, str]]:
+    """What an answer without a body says."""
+    return list(_BARE.items()) + _https(public_url)
+
+
+def _https(public_url: str) -> list[tuple[str, str]]:
+    return list(_HTTPS_ONLY.items()) if public_url.startswith("https://") else []
+
+
 def secure_api(blueprint: Blueprint) -> None:
     """Answers of this blueprint are data: never cached, never framed, never run."""
     _attach(blueprint, _API)
@@ -40,10 +49,10 @@ def secure_pages(blueprint: Blueprint) -> None:
 
 def secure_rest(app: Flask, public_url: str) -> None:
     """What no blueprint secured (the webhook, errors, unknown paths) is data. Behind https there is no way back."""
-    https = list(_HTTPS_ONLY.items()) if public_url.startswith("https://") else []
+    https = _https(public_url)
     always = list(_ALWAYS.items()) + https
     data = list(_API.items()) + https
-    bare = list(_BARE.items()) + https
+    bare = bare_headers(public_url)
 
     @app.after_request
     def attach(response: Response) -> Response:
