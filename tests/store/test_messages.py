@@ -14,7 +14,7 @@ from webhook_app.store import messages, steps
 from webhook_app.store.engine import connect
 from webhook_app.store.partitions import ensure
 
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 WAMID = "wamid.one"
 
 Tell = Callable[..., None]
@@ -60,12 +60,12 @@ def test_a_counted_message_is_looked_for_around_its_events_and_among_the_latest(
     count_steps(engine, now)
     known = span(engine, now)
     assert known is not None
-    assert (old - known.first, known.last - old) == (DAY, 4 * DAY + MINUTE)
+    assert (old - known.first, known.last - old) == (HOUR, HOUR + MINUTE)
     assert known.recent < now - DAY
     assert found(now) == ["sent", "delivered"]
 
 
-@pytest.mark.parametrize("later", [MINUTE, 3 * DAY, 39 * DAY, 40 * DAY])
+@pytest.mark.parametrize("later", [MINUTE, 59 * MINUTE, 39 * DAY + HOUR, 40 * DAY])
 def test_a_late_event_is_found_as_soon_as_it_is_stored(tell, found, engine, now, later):
     old = now - 40 * DAY
     tell("sent", old)
@@ -74,13 +74,22 @@ def test_a_late_event_is_found_as_soon_as_it_is_stored(tell, found, engine, now,
     assert found(now) == ["sent", "read"]
 
 
+def test_an_event_that_comes_days_late_is_found_once_it_is_counted(tell, found, engine, now):
+    old = now - 40 * DAY
+    tell("sent", old)
+    count_steps(engine, now)
+    tell("delivered", old + 5 * DAY, received=now)
+    count_steps(engine, now + 3 * MINUTE)
+    assert found(now + 3 * MINUTE) == ["sent", "delivered"]
+
+
 def test_a_repeated_step_counts_once_and_is_found_where_it_is(tell, found, engine, now):
     """Only the first read makes a step; the second, a month later, is part of the message's life, too."""
     old = now - 40 * DAY
     for kind, at in (("sent", old), ("read", old + MINUTE), ("read", old + 30 * DAY)):
         tell(kind, at)
     count_steps(engine, now)
-    assert span(engine, now).last == old + 34 * DAY
+    assert span(engine, now).last == old + 30 * DAY + HOUR
     assert found(now) == ["sent", "read", "read"]
     with engine.connect() as connection:
         read = connection.execute(text("SELECT sum(read) FROM step_counts WHERE unit = 1")).scalar_one()

@@ -116,7 +116,7 @@ FROM messages m LEFT JOIN message_steps h ON h.message = {_KEY.format("m.message
 WHERE m.message_id = :message_id HAVING count(*) = count(h.message)
 """)
 _COUNTS_LAG = timedelta(minutes=10)
-_BEFORE, _AFTER = timedelta(days=1), timedelta(days=4)
+_AROUND, _RECENT = timedelta(hours=1), timedelta(days=1)
 _TAKE = text("""
 DELETE FROM step_recounts WHERE id = ANY(ARRAY(SELECT id FROM step_recounts ORDER BY id LIMIT :limit))
 RETURNING message_id, phone_number_id
@@ -158,12 +158,12 @@ class Span(NamedTuple):
 def span_of(connection: Connection, message_id: str, now: datetime) -> Span | None:
     """In which days to look for a message's events; None: in all, because not all is counted.
 
-    What comes more than a day after it occurred, and to a message whose other events are more than four days before
-    it, is in the span once it is counted: within some three minutes.
+    What occurred in the last day is always looked at. What comes later than that, and not within an hour of what is
+    known, is in the span once it is counted: within some three minutes.
     """
     for first, last, failed, until, recounts_wait in connection.execute(_SPAN, {"message_id": message_id}):
         if first and until and until > now - _COUNTS_LAG and not recounts_wait:
-            return Span(first - _BEFORE, last + _AFTER, until - _BEFORE, failed)
+            return Span(first - _AROUND, last + _AROUND, until - _RECENT, failed)
     return None
 
 
