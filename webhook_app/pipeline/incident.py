@@ -154,9 +154,9 @@ def notification(
 def _details(explanation: Explanation) -> tuple[tuple[str, str], ...]:
     details = list(explanation.details)
     if explanation.others:
-        groups = "; ".join(filter(None, map(describe_group, explanation.other_groups)))
+        named = list(dict.fromkeys(filter(None, map(describe_group, explanation.other_groups))))
         more = explanation.others - len(explanation.other_groups)
-        details.append(("Same cause", f"{groups}{f'; {more} more' if more > 0 else ''}"))
+        details.append(("Same cause", "; ".join([*named, f"{more} more"] if more > 0 else named)))
     if explanation.last_time:
         details.append(("Last time", explanation.last_time))
     return tuple(details)
