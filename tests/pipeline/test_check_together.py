@@ -99,6 +99,23 @@ def test_a_connection_that_died_meanwhile_is_made_anew(together, database_url, p
     assert blocked(together.known(question)) == {PEOPLE[0]: [ONE]}
 
 
+def test_a_statement_that_took_too_long_is_not_tried_again(together, monkeypatch):
+    question = Question(PEOPLE[:1], None)
+    together.known(question)
+    tries = []
+
+    def cancelled(connection, questions, moment):
+        tries.append(1)
+        raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
+
+    monkeypatch.setattr(check_together, "known_of_many", cancelled)
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        together.known(question)
+    assert tries == [1]
+    monkeypatch.undo()
+    assert together.known(question).standing == {}
+
+
 def test_while_the_database_is_away_everybody_hears_of_it_and_the_next_is_answered(database_url, now):
     is_away = True
 

@@ -73,9 +73,9 @@ class CheckTogether:
         is_fresh = self._connection is None
         try:
             return known_of_many(self._opened(), questions, self._clock())
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as fault:
             self._hang_up()
-            if is_fresh:
+            if is_fresh or isinstance(fault, psycopg.errors.QueryCanceled):  # what took too long would again
                 raise
         return known_of_many(self._opened(), questions, self._clock())
 
