@@ -1,29 +1,15 @@
-"""Which keys belong to one person, and when that person last wrote. No table of people, only links.
-
-Two keys are linked when one webhook carried both; a person is everything reachable over such links.
-"""
+"""Who a person is and when they last wrote. No table of people, only links, which are read in store/links."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
+from webhook_app.store import links
+from webhook_app.store.engine import driver
+
 WINDOW = timedelta(hours=24)
 """How long after somebody wrote to a business number it may answer freely."""
-
-_LINKED = text("""
-WITH RECURSIVE person (root, key) AS (
-  SELECT c COLLATE "C", c COLLATE "C" FROM unnest(CAST(:contacts AS text[])) AS c
-  UNION
-  SELECT p.root, other.key
-  FROM person p CROSS JOIN LATERAL (
-    SELECT user_id AS key FROM contact_links WHERE contact = p.key
-    UNION ALL
-    SELECT contact FROM contact_links WHERE user_id = p.key
-  ) AS other
-)
-SELECT root, key FROM person WHERE root <> key
-""")
 
 _LAST_INBOUND = """
 SELECT contact, max(occurred_at) FROM inbound_messages
@@ -51,13 +37,15 @@ def preferred(connection: Connection, contact: str) -> str:
 
 
 def links_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """For each contact what `keys_of` gives, in one query for thousands; the unknown have only themselves."""
+    """For each contact what `keys_of` gives, in few queries for thousands; the unknown have only themselves."""
     wanted = list(dict.fromkeys(contacts))
-    others: dict[str, list[str]] = {contact: [] for contact in wanted}
-    if wanted:
-        for root, key in connection.execute(_LINKED, {"contacts": wanted}):
-            others[root].append(key)
-    return {contact: (contact, *sorted(keys, key=_rank)) for contact, keys in others.items()}
+    people = links.people(driver(connection), wanted)
+    return {
+        contact: (contact, *sorted(people[contact] - {contact}, key=_rank))
+        if contact in people
+        else (contact,)
+        for contact in wanted
+    }
 
 
 def main_keys(connection: Connection, contacts: Iterable[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from webhook_app.store import schema, steps
+from webhook_app.store import links, schema, steps
 from webhook_app.whatsapp.traces import ERASED, Traces
 
 HOLDS: dict[str, frozenset[str]] = {
@@ -101,9 +101,7 @@ def take_out(connection: Connection, traces: Traces, now: datetime) -> dict[str,
     done["inbound_messages"] += _run(
         connection, "DELETE FROM inbound_messages WHERE message_id = ANY(:ids)", ids=ids
     )
-    done["contact_links"] = _run(
-        connection, "DELETE FROM contact_links WHERE user_id = ANY(:keys) OR contact = ANY(:keys)", keys=keys
-    )
+    done["contact_links"] = links.forget(connection, keys)
     done["number_changes"] = _run(
         connection,
         "DELETE FROM number_changes WHERE old_contact = ANY(:keys) OR new_contact = ANY(:keys)",

@@ -13,6 +13,8 @@ import psycopg
 from msgspec import Struct
 
 from webhook_app.store.archive import pack
+from webhook_app.store.arrays import bool_array, int_array, text_array
+from webhook_app.store.links import BY_USER, NUMBERS_CHANGED, linking
 
 Connection = psycopg.Connection[Any]
 
@@ -47,7 +49,7 @@ class Batch(Struct, gc=False):
     ignored: int
 
 
-_INSERT = """
+_INSERT = f"""
 WITH new_events AS (
   INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, participant, error_code, contact,
                              series_id, category, callback_data, clock_replaced, received_at)
@@ -96,12 +98,7 @@ WITH new_events AS (
   ON CONFLICT (minute, series_id, slot) DO UPDATE SET
     attempts = c.attempts + excluded.attempts, sent = c.sent + excluded.sent,
     delivered = c.delivered + excluded.delivered, read = c.read + excluded.read, failed = c.failed + excluded.failed
-), linked AS (
-  INSERT INTO contact_links (user_id, contact)
-  SELECT user_id, contact FROM unnest($14::text[], $15::text[]) AS l(user_id, contact)
-  ON CONFLICT DO NOTHING
-  RETURNING user_id, contact
-), reached AS (
+), {linking("unnest($14::text[], $15::text[]) AS l(user_id, contact)")}, reached AS (
   SELECT DISTINCT contact FROM new_events WHERE status IN ('delivered', 'read', 'played')
 ), suppressed AS (  -- under the event's own key or a linked one; by probes, so that no table's size matters
   SELECT s.contact, e.contact AS reached
@@ -109,15 +106,15 @@ WITH new_events AS (
   UNION ALL  -- user ids begin with a letter; a number stands in user_id only after a change of number
   SELECT s.contact, e.contact
   FROM reached e
-  CROSS JOIN LATERAL (SELECT contact AS key FROM contact_links WHERE user_id = e.contact OFFSET 0) AS k
+  CROSS JOIN LATERAL {BY_USER.format(key="e.contact")} AS k
   CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
-  WHERE e.contact >= 'A' OR (SELECT min(user_id) FROM contact_links) < 'A'
+  WHERE e.contact >= 'A' OR {NUMBERS_CHANGED}
   UNION ALL
   SELECT s.contact, e.contact
   FROM reached e
   CROSS JOIN LATERAL (SELECT user_id AS key FROM contact_links WHERE contact = e.contact OFFSET 0) AS k
   CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
-  WHERE (SELECT max(contact) FROM suppressions) >= 'A' OR (SELECT min(user_id) FROM contact_links) < 'A'
+  WHERE (SELECT max(contact) FROM suppressions) >= 'A' OR {NUMBERS_CHANGED}
   UNION ALL
   SELECT s.contact, e.contact
   FROM reached e
@@ -139,7 +136,7 @@ WITH new_events AS (
     received = b.received + excluded.received, applied = b.applied + excluded.applied,
     duplicate = b.duplicate + excluded.duplicate, ignored = b.ignored + excluded.ignored
 )
-""".replace("%%", "%")
+"""
 
 _RESULT = "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends)"
 _NO_FAILURES = _INSERT + _RESULT
@@ -256,24 +253,6 @@ def _failure_columns(rows: Sequence[FailureRow]) -> list[str]:
 
 def _or_nothing(values: Sequence[str]) -> str:
     return text_array(values) if any(values) else "{}"
-
-
-def text_array(values: Sequence[str]) -> str:
-    """A Postgres array literal of texts."""
-    joined = '","'.join(values)
-    if "\\" in joined or joined.count('"') != 2 * max(len(values) - 1, 0):
-        joined = '","'.join([value.replace("\\", "\\\\").replace('"', '\\"') for value in values])
-    return '{"' + joined + '"}' if values else "{}"
-
-
-def int_array(values: Iterable[int]) -> str:
-    """A Postgres array literal of integers."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-def bool_array(values: Iterable[bool]) -> str:
-    """A Postgres array literal of booleans."""
-    return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
 
 
 def series_ids(connection: Connection, wanted: Sequence[Series]) -> dict[Series, int]:

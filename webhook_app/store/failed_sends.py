@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from psycopg.rows import namedtuple_row
 
 from webhook_app.store import steps
-from webhook_app.store.events import WEBHOOK, Connection, FailureRow, int_array, text_array
+from webhook_app.store.arrays import int_array, text_array
+from webhook_app.store.events import WEBHOOK, Connection, FailureRow
 from webhook_app.store.moving import Deltas
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from webhook_app.store.arrays import int_array, text_array
 from webhook_app.store.booked import BOOK_APPLIED, store_booked
-from webhook_app.store.events import Connection, int_array, text_array
+from webhook_app.store.events import Connection
 from webhook_app.whatsapp.contacts import phone_key
 from webhook_app.whatsapp.events import HealthSignal
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from webhook_app.store.arrays import int_array, text_array
 from webhook_app.store.booked import BOOK_APPLIED, BOOK_QUARANTINED, store_booked
-from webhook_app.store.events import Connection, int_array, text_array
+from webhook_app.store.events import Connection
+from webhook_app.store.links import OTHER_KEYS
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference, Unreadable
 
 _INBOUND = (
@@ -30,14 +32,12 @@ WITH RECURSIVE input AS (
   FROM input
   ON CONFLICT DO NOTHING
   RETURNING message_id, phone_number_id, occurred_at, contact
-), person (root, key) AS (  -- all keys of who wrote, as store/contacts.py knows them
-  SELECT DISTINCT contact COLLATE "C", contact COLLATE "C" FROM input WHERE contact <> ''
+), person (root, key, is_leaf) AS (
+  SELECT DISTINCT contact COLLATE "C", contact COLLATE "C", FALSE FROM input WHERE contact <> ''
   UNION
-  SELECT p.root, other.key FROM person p CROSS JOIN LATERAL (
-    SELECT l.contact AS key FROM contact_links l WHERE l.user_id = p.key
-    UNION ALL
-    SELECT l.user_id FROM contact_links l WHERE l.contact = p.key
-  ) AS other
+  SELECT p.root, other.key, other.is_leaf FROM person p CROSS JOIN LATERAL """
+    + OTHER_KEYS
+    + """ AS other
 ), reached AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
   SELECT DISTINCT s.contact, i.phone_number_id, 'inbound', i.message_id, i.occurred_at

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from psycopg.rows import namedtuple_row
 
 from webhook_app.store import steps
-from webhook_app.store.events import Connection, Series, series_ids, text_array
+from webhook_app.store.arrays import text_array
+from webhook_app.store.events import Connection, Series, series_ids
 
 _DIMENSIONS = "s.phone_number_id, s.waba_id, s.template, s.campaign, s.country"
 _OF_SERIES = f"ARRAY[{_DIMENSIONS}] AS dimensions"

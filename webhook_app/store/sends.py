@@ -12,6 +12,8 @@ from msgspec import Struct
 from sqlalchemy import Connection, text
 
 from webhook_app.store import events
+from webhook_app.store.arrays import text_array
+from webhook_app.store.links import linking
 from webhook_app.whatsapp.send_reports import MADE_UP, SendReport
 
 SILENT_AFTER = timedelta(minutes=30)
@@ -84,14 +86,15 @@ FROM sends WHERE message_id = ANY(%s::text[]) GROUP BY message_id, phone_number_
 """
 
 # Only a message to one person is about the one whom the sender wrote to. User ids begin with a letter.
-_LINK = """
-INSERT INTO contact_links (user_id, contact)
-SELECT DISTINCT e.contact, s.contact
-FROM sends s JOIN status_events e
-  ON hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0) AND e.message_id = s.message_id
- AND s.phone_number_id IN ('', e.phone_number_id)
-WHERE s.message_id = ANY(%s::text[]) AND s.contact BETWEEN '0' AND ':' AND e.contact >= 'A' AND e.participant = ''
-ORDER BY 1, 2 ON CONFLICT DO NOTHING
+_LINK = f"""
+WITH told AS (
+  SELECT DISTINCT e.contact AS user_id, s.contact
+  FROM sends s JOIN status_events e
+    ON hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0) AND e.message_id = s.message_id
+   AND s.phone_number_id IN ('', e.phone_number_id)
+  WHERE s.message_id = ANY(%s::text[]) AND s.contact BETWEEN '0' AND ':' AND e.contact >= 'A' AND e.participant = ''
+), {linking("told l")}
+SELECT count(*) FROM linked
 """
 
 _FAILED = """
@@ -172,18 +175,18 @@ def insert(
 
 def told_of(connection: events.Connection, message_ids: Iterable[str]) -> dict[tuple[str, str], Told]:
     """What was told of these messages, by message and business number."""
-    rows = connection.execute(_TOLD, [events.text_array(list(message_ids))], prepare=True)
+    rows = connection.execute(_TOLD, [text_array(list(message_ids))], prepare=True)
     return {(row[0], row[1]): Told(*row[2:]) for row in rows}
 
 
 def link(connection: events.Connection, message_ids: Iterable[str]) -> None:
     """Link the number that a sender wrote to with the user id that webhooks name for the same message."""
-    connection.execute(_LINK, [events.text_array(list(message_ids))])
+    connection.execute(_LINK, [text_array(list(message_ids))])
 
 
 def failed(connection: events.Connection, message_ids: Iterable[str]) -> list[FailedSend]:
     """The failed calls about these messages, in the order of their keys."""
-    rows = connection.execute(_FAILED, [events.text_array(list(message_ids)), MADE_UP])
+    rows = connection.execute(_FAILED, [text_array(list(message_ids)), MADE_UP])
     names = FailedSend.__struct_fields__
     return [FailedSend(**dict(zip(names, row, strict=True))) for row in rows]
 

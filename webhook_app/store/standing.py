@@ -6,16 +6,18 @@ each index once. Both give the same. Measured in benchmarks/checks.py. The one t
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from msgspec import Struct, field
 from sqlalchemy import Connection
 
+from webhook_app.store import links
+from webhook_app.store.arrays import text_array
 from webhook_app.store.contacts import WINDOW
 from webhook_app.store.engine import driver
 from webhook_app.store.erased_wishes import MARK
-from webhook_app.store.events import text_array
+from webhook_app.store.links import OTHER_KEYS
 from webhook_app.whatsapp.events import NO_CODE
 
 FEW = 50
@@ -71,16 +73,12 @@ _WROTE = (
 )
 # $1 contacts, $2 for each of them the business number or '', $3 now. OFFSET 0 keeps each part an index lookup.
 _TOGETHER = f"""
-WITH RECURSIVE person (asked, number, key) AS (
-  SELECT c.asked, c.number, c.key COLLATE "C"
+WITH RECURSIVE person (asked, number, key, is_leaf) AS (
+  SELECT c.asked, c.number, c.key COLLATE "C", FALSE
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(key, number, asked)
   UNION
-  SELECT p.asked, p.number, other.key
-  FROM person p CROSS JOIN LATERAL (
-    SELECT user_id AS key FROM contact_links WHERE contact = p.key
-    UNION ALL
-    SELECT contact FROM contact_links WHERE user_id = p.key
-  ) AS other
+  SELECT p.asked, p.number, other.key, other.is_leaf
+  FROM person p CROSS JOIN LATERAL {OTHER_KEYS} AS other
 )
 SELECT p.asked, {_COLUMNS}
 FROM person p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key
@@ -99,36 +97,16 @@ UNION ALL
 SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), $3::timestamptz, NULL, '',
        NULL, NULL
 """
-# User ids begin with a letter, numbers do not: what the ends of an index say saves thousands of looks into it.
 _VERSION = """
 SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_wishes),
-       coalesce((SELECT min(user_id) FROM contact_links) < 'A', FALSE),
-       coalesce((SELECT max(contact) FROM contact_links) >= 'A', FALSE),
        coalesce((SELECT max(contact) FROM suppressions) >= 'A', FALSE)
 FROM suppression_changes
 """
-
-
-class _Kinds(NamedTuple):
-    """Which kinds of keys stand in which column at all."""
-
-    numbers_as_users: bool
-    """Somebody changed their number."""
-    users_as_contacts: bool
-    """Some user ids have a parent."""
-    users_suppressed: bool
-
-    def asked(self, keys: Iterable[str], *, numbers: bool, users: bool) -> list[str]:
-        return [key for key in keys if (users if key >= "A" else numbers)]
-
-
 _ERASED = f"""
 SELECT k.key, w.phone_number_id, w.scope
 FROM erased_wishes_secret s CROSS JOIN unnest(%(keys)s::text[]) AS k(key)
 JOIN erased_wishes w ON w.mark = {MARK.format(key="k.key")} AND {_OF_NUMBER.format(of="w", number="%(number)s::text")}
 """
-_BY_CONTACT = "SELECT contact, user_id FROM contact_links WHERE contact = ANY(%s::text[])"
-_BY_USER = "SELECT contact, user_id FROM contact_links WHERE user_id = ANY(%s::text[])"
 _STANDING = (
     f"SELECT {_COLUMNS} FROM suppressions s WHERE s.contact = ANY(%(keys)s::text[])"
     f" AND {_IN_FORCE.format(now='%(now)s')} AND {_OF_NUMBER.format(of='s', number='%(number)s::text')}"
@@ -187,13 +165,8 @@ def known_of_many(
             each.standing.setdefault(contact, []).append(Standing(*columns))
     for each in found:
         for contact, rows in each.standing.items():
-            own = [row for row in rows if row.contact == contact]
-            rows[:] = sorted(own, key=_key) + sorted((row for row in rows if row not in own), key=_key)
+            rows[:] = sorted(set(rows), key=lambda row: (row.contact != contact, row.key))
     return found
-
-
-def _key(row: Standing) -> Key:
-    return row.key
 
 
 def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, now: datetime) -> set[Key]:
@@ -206,12 +179,12 @@ def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, n
 
 def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
     """The version comes first: rows may then be newer than it says, never older."""
-    version, erased_are_kept, *ends = connection.execute(_VERSION, prepare=True).fetchall()[0]
-    found, kinds = Known(version), _Kinds(*ends)
-    people = _people(connection, asked, kinds)
+    version, erased_are_kept, users_are_suppressed = connection.execute(_VERSION, prepare=True).fetchall()[0]
+    found = Known(version)
+    people = links.people(connection, asked)
     keys = sorted({*asked, *(key for person in people.values() for key in person)})
     by_key: dict[str, list[Standing]] = {}
-    values["keys"] = text_array(kinds.asked(keys, numbers=True, users=kinds.users_suppressed))
+    values["keys"] = text_array(links.chosen(keys, numbers=True, users=users_are_suppressed))
     for row in connection.execute(_STANDING, values, prepare=True):
         by_key.setdefault(row[0], []).append(Standing(*row))
     values["keys"] = text_array(keys)
@@ -237,35 +210,3 @@ def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict
 
 def _erased(key: str, number: str, scope: str) -> Standing:
     return Standing(key, number, scope, "opted_out", NO_CODE, None, None, "", None, None)
-
-
-def _people(connection: psycopg.Connection[Any], asked: list[str], kinds: _Kinds) -> dict[str, set[str]]:
-    """Each linked key to every key of its person, over as many links as it takes."""
-    people: dict[str, set[str]] = {}
-    new = asked
-    while new:
-        pairs = []
-        if contacts := kinds.asked(new, numbers=True, users=kinds.users_as_contacts):
-            pairs += connection.execute(_BY_CONTACT, [text_array(contacts)], prepare=True).fetchall()
-        if users := kinds.asked(new, numbers=kinds.numbers_as_users, users=True):
-            pairs += connection.execute(_BY_USER, [text_array(users)], prepare=True).fetchall()
-        met = {key for pair in pairs for key in pair}
-        new = sorted(met.difference(new, people))
-        for contact, user_id in pairs:
-            _join(people, contact, user_id)
-    return people
-
-
-def _join(people: dict[str, set[str]], one: str, other: str) -> None:
-    first, second = people.get(one), people.get(other)
-    if first is None and second is None:
-        people[one] = people[other] = {one, other}
-    elif first is None or second is None:
-        joined = first if first is not None else second
-        assert joined is not None  # noqa: S101
-        joined |= {one, other}
-        people[one] = people[other] = joined
-    elif first is not second:
-        first |= second
-        for key in second:
-            people[key] = first

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from webhook_app.store import events
+from webhook_app.store.arrays import text_array
 
 Message = tuple[str, str]
 """message_id, phone_number_id."""
@@ -196,7 +197,7 @@ def count_received(connection: Connection, since: datetime, until: datetime) -> 
 def ask_recount(connection: events.Connection, messages: Iterable[Message]) -> None:
     """Have these messages counted anew from all their events; waits for nobody."""
     if wanted := sorted(set(messages)):
-        connection.execute(_ASK, [events.text_array(column) for column in zip(*wanted, strict=True)])
+        connection.execute(_ASK, [text_array(column) for column in zip(*wanted, strict=True)])
 
 
 def recount(connection: Connection, limit: int) -> int:

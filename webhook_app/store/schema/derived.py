@@ -209,8 +209,16 @@ contact_links = Table(  # two keys of one person: a user id and a contact key, o
     metadata,
     a_text("user_id"),
     a_text("contact"),
-    PrimaryKeyConstraint("user_id", "contact"),
-    Index("contact_links_person", "contact", "user_id"),
+    Column("is_further", Boolean, nullable=False, server_default=text("false")),  # of a user id known before
+    PrimaryKeyConstraint("contact", "user_id"),
+    Index(
+        "contact_links_first",
+        "user_id",
+        unique=True,
+        postgresql_where=text("NOT is_further"),
+        postgresql_include=["contact"],
+    ),
+    Index("contact_links_further", "user_id", "contact", postgresql_where=text("is_further")),
 )
 
 successes = Table(  # queue: a suppressed contact was reached or wrote; pipeline/suppress takes and deletes
