@@ -15,9 +15,10 @@ from webhook_app.pipeline.ingest import GroupCommit
 from webhook_app.settings import Settings, SettingsError, read_settings, use_keywords
 from webhook_app.store.engine import connect, make_engine
 from webhook_app.web import errors, openapi, security_headers
-from webhook_app.web.api import ENDPOINTS, api_blueprint
+from webhook_app.web.api import ENDPOINTS, api_blueprint, check
 from webhook_app.web.auth import Keyring
 from webhook_app.web.dashboard.pages import dashboard_blueprint
+from webhook_app.web.direct import answer_directly
 from webhook_app.web.docs import docs_blueprint
 from webhook_app.web.endpoints import Room
 from webhook_app.web.health import health_blueprint
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups)
     room = Room(engine, lookups, checks, settings, Keyring(engine, settings.admin_api_key), _clock)
     app.register_blueprint(api_blueprint(room))
+    answer_directly(app, check.DIRECT, room)
     app.register_blueprint(slack_blueprint(engine, settings.slack_signing_secret, _clock))
     app.register_blueprint(dashboard_blueprint(room))
     app.register_blueprint(

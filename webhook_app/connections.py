@@ -72,6 +72,7 @@ class Connection:
         self._fresh = True
         self._ended = False
         self._gone = False
+        self._head: bytes | None = None
         self.request: Any = None
         self.reading = False
         self.since = monotonic()
@@ -104,9 +105,34 @@ class Connection:
             return self._socket.send(data)
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it. Raises BrokenPipeError when the client does not read."""
+        """Send all of it. Raises BrokenPipeError when the client does not read.
+
+        The head of an answer waits for what follows: in a packet of its own it would wake the client twice.
+        """
+        if self._head == b"":
+            self._head = data
+            return
+        if self._head:
+            data, self._head = self._head + data, None
         with self._answering():
             self._socket.sendall(data)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a part of a file, the head of the answer before it."""
+        self.finish_answer()
+        with self._answering():
+            return self._socket.sendfile(file, offset, count)
+
+    def begin_answer(self, request: Any) -> None:
+        """What is sent next is the head of an answer to this request."""
+        self.request = request
+        self._head = b""
+
+    def finish_answer(self) -> None:
+        """Nothing follows that the head should wait for."""
+        head, self._head = self._head, None
+        if head:
+            self.sendall(head)
 
     def await_next(self) -> None:
         """The request is answered; the next may take its time, up to the keep-alive's end."""
@@ -210,13 +236,16 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
 
     def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> bool:
         """Answer one request; the connection ends when too much of the body was left unread."""
-        sock.request = req
+        sock.begin_answer(req)
         body = req.body
         if isinstance(body.reader, ChunkedReader):
             body.reader = _ChunkedInput(body.reader, req)
         if body.reader.length:
             req.should_close = partial(_should_close, req, body.reader, req.should_close)
-        super().handle_request(listener_name, req, sock, addr)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            sock.finish_answer()
         sock.await_next()
         return True
 

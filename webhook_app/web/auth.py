@@ -7,7 +7,7 @@ import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from flask import Response, request
+from flask import Response
 from sqlalchemy import Engine
 
 from webhook_app.store import api_keys
@@ -32,9 +32,9 @@ class Keyring:
         self._admin_hash = api_keys.hash_of(admin_api_key) if admin_api_key else b""
         self._known: dict[bytes, tuple[ApiKey, datetime]] = {}
 
-    def require(self, role: Role, now: datetime) -> ApiKey:
-        """The key of the current request. Raises ApiError: 401 without a valid one, 403 when its role is too low."""
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    def require(self, role: Role, authorization: str, now: datetime) -> ApiKey:
+        """The key in this header. Raises ApiError: 401 without a valid one, 403 when its role is too low."""
+        scheme, _, secret = authorization.partition(" ")
         if not secret:
             raise ApiError(401, "unauthorized", "Send your API key as `Authorization: Bearer <key>`.")
         key = self.find(secret.strip(), now) if scheme.lower() == "bearer" else None

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Literal, get_args, get_origin, get_type_hints
@@ -31,7 +31,12 @@ from webhook_app.web.errors import ApiError
 
 MAX_BODY_BYTES = 4 * 2**20  # 10 000 contacts as long as they may be, with room for escapes
 MAX_UPLOAD_BYTES = 512 * 2**20
+JSON = "application/json"
+FAULT = "webhook_app.api_fault"
+"""In the environment of a request: what went wrong before the route saw it, for the route to say."""
 _BIGINT = 2**63
+
+encode = msgspec.json.Encoder().encode
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -111,6 +116,15 @@ class Endpoint(Struct, frozen=True, dict=True):
         return self._hints.get("query")
 
     @cached_property
+    def query_fields(self) -> dict[str, Any]:
+        """The types of its query parameters, by name."""
+        return (
+            {field.encode_name: field.type for field in msgspec.structs.fields(self.query)}
+            if self.query
+            else {}
+        )
+
+    @cached_property
     def body(self) -> type[Struct] | None:
         return self._hints.get("body")
 
@@ -147,18 +161,48 @@ class Room(Struct, frozen=True):
     clock: Callable[[], datetime]
 
 
+class Service:
+    """Calls the view of one endpoint, in one transaction."""
+
+    def __init__(self, endpoint: Endpoint, room: Room) -> None:
+        alone = room.lookups.execution_options(isolation_level="AUTOCOMMIT")
+        self._endpoint, self._room = endpoint, room
+        self._connect = alone.connect if endpoint.autocommit else room.engine.begin
+
+    def answer(
+        self, now: datetime, key: ApiKey, arguments: dict[str, Any]
+    ) -> tuple[Struct | Stream, dict[str, str]]:
+        """What the view gives, and the headers it adds; what stands in for it while the database is away."""
+        endpoint, room = self._endpoint, self._room
+        headers: dict[str, str] = {}
+        try:
+            with _audited(endpoint, room, key, now), ExitStack() as held:
+                call = Call(
+                    lambda: held.enter_context(self._connect()), now, key, room.settings, room.checks, headers
+                )
+                return endpoint.view(call, **arguments), headers
+        except (OperationalError, psycopg.OperationalError):
+            stand_in = endpoint.without_database and endpoint.without_database(
+                room.settings, now, **arguments
+            )
+            if stand_in is None:
+                raise
+            return stand_in, headers
+
+
 def add_route(blueprint: Blueprint, endpoint: Endpoint, room: Room) -> None:
-    """Serve the endpoint: who is it, what do they ask, then the view in one transaction."""
-    encode = msgspec.json.Encoder().encode
+    """Serve the endpoint: who is it, what do they ask, then the view."""
+    service = Service(endpoint, room)
     decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body else None
-    alone = room.lookups.execution_options(isolation_level="AUTOCOMMIT")
 
     def answer(**path: Any) -> Response:
+        if (fault := request.environ.get(FAULT)) is not None:
+            raise fault
         now = room.clock()
-        key = room.keyring.require(endpoint.role, now)
+        key = room.keyring.require(endpoint.role, request.headers.get("Authorization", ""), now)
         arguments = _path_values(path)
         if endpoint.query:
-            arguments["query"] = _read_query(endpoint.query)
+            arguments["query"] = _read_query(endpoint)
         else:
             _refuse_unknown(())
         if decoder is not None:
@@ -167,23 +211,8 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, room: Room) -> None:
             return _with_upload(lambda upload: respond(now, key, {**arguments, "upload": upload}))
         return respond(now, key, arguments)
 
-    connect = alone.connect if endpoint.autocommit else room.engine.begin
-
     def respond(now: datetime, key: ApiKey, arguments: dict[str, Any]) -> Response:
-        headers: dict[str, str] = {}
-        try:
-            with _audited(endpoint, room, key, now), ExitStack() as held:
-                call = Call(
-                    lambda: held.enter_context(connect()), now, key, room.settings, room.checks, headers
-                )
-                found = endpoint.view(call, **arguments)
-        except (OperationalError, psycopg.OperationalError):
-            stand_in = endpoint.without_database and endpoint.without_database(
-                room.settings, now, **arguments
-            )
-            if stand_in is None:
-                raise
-            found = stand_in
+        found, headers = service.answer(now, key, arguments)
         tag = headers.get("ETag", "").strip('"')
         if endpoint.conditional and tag and request.if_none_match.contains_weak(tag):
             response = Response(status=304)
@@ -191,7 +220,7 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, room: Room) -> None:
             response = (
                 streamed(found, room.engine.begin)
                 if isinstance(found, Stream)
-                else Response(encode(found), content_type="application/json")
+                else Response(encode(found), content_type=JSON)
             )
         response.headers.update(headers)
         return response
@@ -244,20 +273,15 @@ def _path_values(path: Mapping[str, Any]) -> dict[str, Any]:
     return dict(path)
 
 
-def _read_query(kind: type[Struct]) -> Struct:
-    fields = _fields_of(kind)
+def _read_query(endpoint: Endpoint) -> Struct:
+    assert endpoint.query  # noqa: S101  the caller has looked
+    fields = endpoint.query_fields
     _refuse_unknown(tuple(fields))
     values = {name: _query_value(name, fields[name]) for name in request.args}
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, endpoint.query, strict=False)
     except msgspec.ValidationError as fault:
         raise ApiError(400, "bad_parameter", _place(fault)) from None
-
-
-@cache
-def _fields_of(kind: type[Struct]) -> dict[str, Any]:
-    """Their types by name, looked up once."""
-    return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
 
 
 def _refuse_unknown(known: tuple[str, ...]) -> None:

@@ -31,36 +31,47 @@ SECONDS = Histogram(
 _bound: ContextVar[bool] = ContextVar("request_id_bound", default=False)
 
 
+def begin(given: str) -> str:
+    """The id of a request that begins: the one its header gives, if that is usable, else a new one."""
+    forget()
+    request_id = given if _USABLE.fullmatch(given) else token_hex(16)
+    bind_contextvars(request_id=request_id)
+    _bound.set(True)
+    return request_id
+
+
+def end(endpoint: str, status: str, began: float) -> None:
+    """Count a request that is answered; it began when `perf_counter` said so."""
+    REQUESTS.labels(endpoint, status).inc()
+    SECONDS.labels(endpoint).observe(perf_counter() - began)
+
+
+def forget() -> None:
+    """End what log lines say of the last request: a connection's next one runs where that did."""
+    if _bound.get():
+        clear_contextvars()
+        _bound.set(False)
+
+
 def follow_requests(app: Flask) -> None:
     """Give requests their id before anything else sees them, and count them when all is done."""
 
     @app.before_request
-    def begin() -> None:
-        _forget()  # a connection's next request runs where its last one did; until then a stream may still log
+    def at_first() -> None:
         if _is_delivery():
+            forget()
             return
-        given = request.headers.get(HEADER, "")
-        g.request_id = given if _USABLE.fullmatch(given) else token_hex(16)
+        g.request_id = begin(request.headers.get(HEADER, ""))
         g.began = perf_counter()
-        bind_contextvars(request_id=g.request_id)
-        _bound.set(True)
 
     @app.after_request
-    def end(response: Response) -> Response:
+    def at_last(response: Response) -> Response:
         if _is_delivery():
             return response
-        endpoint = request.endpoint or "none"
-        REQUESTS.labels(endpoint, str(response.status_code)).inc()
-        SECONDS.labels(endpoint).observe(perf_counter() - g.began)
+        end(request.endpoint or "none", str(response.status_code), g.began)
         response.headers[HEADER] = g.request_id
         return response
 
 
 def _is_delivery() -> bool:
     return request.path == "/webhook"
-
-
-def _forget() -> None:
-    if _bound.get():
-        clear_contextvars()
-        _bound.set(False)

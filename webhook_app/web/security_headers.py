@@ -33,6 +33,11 @@ def bare_headers(public_url: str) -> list[tuple[str, str]]:
     return list(_BARE.items()) + _https(public_url)
 
 
+def data_headers(public_url: str) -> list[tuple[str, str]]:
+    """What an answer that is data says."""
+    return list(_API.items()) + _https(public_url)
+
+
 def _https(public_url: str) -> list[tuple[str, str]]:
     return list(_HTTPS_ONLY.items()) if public_url.startswith("https://") else []
 
@@ -51,7 +56,7 @@ def secure_rest(app: Flask, public_url: str) -> None:
     """What no blueprint secured (the webhook, errors, unknown paths) is data. Behind https there is no way back."""
     https = _https(public_url)
     always = list(_ALWAYS.items()) + https
-    data = list(_API.items()) + https
+    data = data_headers(public_url)
     bare = bare_headers(public_url)
 
     @app.after_request

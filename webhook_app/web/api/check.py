@@ -222,3 +222,5 @@ ENDPOINTS = (
         without_database=_without_database_one,
     ),
 )
+DIRECT = ENDPOINTS[1:]
+"""Asked for before every message: answered without Flask's request."""
