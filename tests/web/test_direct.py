@@ -73,9 +73,7 @@ def test_both_ways_give_the_same(asked, path, code):
     [("", 401), ("Bearer", 401), ("Bearer wrong", 401), ("Basic YTpi", 401), ("bearer  {key} ", 200)],
 )
 def test_a_key_is_wanted_both_ways(asked, api, given, code):
-    directly, by_route = asked(
-        f"/v1/check/{FREE}", Authorization=given.replace("{key}", api.keys["sender"])
-    )
+    directly, by_route = asked(f"/v1/check/{FREE}", Authorization=given.replace("{key}", api.keys["sender"]))
     assert directly == by_route
     assert directly[0] == code
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct, convert, json
+from msgspec import Struct, json
 from msgspec.structs import asdict, replace
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, Row, text
 
 from webhook_app.whatsapp.events import NO_CODE
 
@@ -70,47 +70,51 @@ class Change(Struct, frozen=True, kw_only=True):
 ENDED = ("lift", "expire")
 """Actions after which the row is gone."""
 
-_COLUMNS = ", ".join(Change.__struct_fields__)
+_NAMES = Change.__struct_fields__
+_COLUMNS = ", ".join(_NAMES)
+_READ_COLUMNS = _COLUMNS.replace("evidence", "CAST(evidence AS text) AS evidence")
+_evidence_of = json.Decoder(tuple[Evidence, ...]).decode
 _RECORD = text(
     f"INSERT INTO suppression_changes ({_COLUMNS}) VALUES (:seq, :at, :action, :contact, :phone_number_id,"
     " :scope, :reason, :code, :until, :times, :actor, :note, CAST(:evidence AS jsonb), :since, :half_open_at,"
     " :seen_as, :review, :batch)"
 )
 _HISTORY = text(
-    f"SELECT {_COLUMNS} FROM suppression_changes WHERE contact = :contact ORDER BY seq DESC LIMIT :limit"
+    f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE contact = :contact ORDER BY seq DESC LIMIT :limit"
 )
-_SINCE = text(f"SELECT {_COLUMNS} FROM suppression_changes WHERE seq > :seq ORDER BY seq LIMIT :limit")
+_SINCE = text(f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE seq > :seq ORDER BY seq LIMIT :limit")
 # What a rule lifts follows from the facts and is found in them again; what ran out or was decided is not.
 _ENDINGS = text(
-    f"SELECT * FROM (SELECT DISTINCT ON (contact, phone_number_id, scope, reason) {_COLUMNS} FROM suppression_changes"
+    f"SELECT {_READ_COLUMNS} FROM ("
+    "SELECT DISTINCT ON (contact, phone_number_id, scope, reason) * FROM suppression_changes"
     " WHERE contact = ANY(:contacts)"
     " AND (action IN ('expire', 'restore') OR (action = 'lift' AND actor NOT IN (:system, :person)))"
     " ORDER BY contact, phone_number_id, scope, reason, seq DESC) AS latest WHERE action <> 'restore'"
 )
 _BATCH = text(
-    f"SELECT {_COLUMNS} FROM suppression_changes WHERE batch = :batch AND batch <> '' AND seq < :before"
+    f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE batch = :batch AND batch <> '' AND seq < :before"
     " ORDER BY seq DESC LIMIT :limit"
 )
-_AT = text(f"SELECT {_COLUMNS} FROM suppression_changes WHERE seq = ANY(:seqs) ORDER BY seq DESC")
+_AT = text(f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE seq = ANY(:seqs) ORDER BY seq DESC")
 _BEFORE = text(
-    f"SELECT {', '.join(f'c.{name}' for name in Change.__struct_fields__)}"
-    " FROM unnest(CAST(:contacts AS text[]), CAST(:numbers AS text[]), CAST(:scopes AS text[]),"
+    f"SELECT {_READ_COLUMNS} FROM ("
+    "SELECT c.* FROM unnest(CAST(:contacts AS text[]), CAST(:numbers AS text[]), CAST(:scopes AS text[]),"
     "             CAST(:reasons AS text[]), CAST(:seqs AS bigint[]))"
     "   AS w(contact, phone_number_id, scope, reason, seq)"
     " CROSS JOIN LATERAL (SELECT * FROM suppression_changes c WHERE c.contact = w.contact AND c.seq < w.seq"
     "   AND c.phone_number_id = w.phone_number_id AND c.scope = w.scope AND c.reason = w.reason"
-    "   ORDER BY c.seq DESC LIMIT 1) AS c"
+    "   ORDER BY c.seq DESC LIMIT 1) AS c) AS before"
 )
 
 
 def history(connection: Connection, contact: str, limit: int = 100) -> list[Change]:
     """What happened to this key, the latest first."""
-    return _read(connection.execute(_HISTORY, {"contact": contact, "limit": limit}).mappings().all())
+    return _read(connection.execute(_HISTORY, {"contact": contact, "limit": limit}).all())
 
 
 def changes_since(connection: Connection, seq: int, limit: int) -> list[Change]:
     """The changes after `seq`, in the order they were made. A gap never fills later: there is none."""
-    return _read(connection.execute(_SINCE, {"seq": seq, "limit": limit}).mappings().all())
+    return _read(connection.execute(_SINCE, {"seq": seq, "limit": limit}).all())
 
 
 def latest(
@@ -124,28 +128,31 @@ def latest(
     """The latest changes under the number `before`, latest first: of these keys, or of what was done together."""
     chosen = "" if contacts is None else " AND contact = ANY(:contacts)"
     chosen += " AND batch = :batch AND batch <> ''" if batch else ""
-    statement = f"SELECT {_COLUMNS} FROM suppression_changes WHERE seq < :before{chosen} ORDER BY seq DESC LIMIT :limit"
+    statement = (
+        f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE seq < :before{chosen}"
+        " ORDER BY seq DESC LIMIT :limit"
+    )
     values: dict[str, Any] = {"before": _NO_END if before is None else before, "limit": limit}
     values |= {} if contacts is None else {"contacts": list(contacts)}
     values |= {"batch": batch} if batch else {}
-    return _read(connection.execute(text(statement), values).mappings().all())
+    return _read(connection.execute(text(statement), values).all())
 
 
 def endings(connection: Connection, contacts: Sequence[str]) -> list[Change]:
     """How each suppression of these keys last ended by running out or by somebody's decision."""
     values = {"contacts": list(contacts), "system": SYSTEM, "person": PERSON}
-    return _read(connection.execute(_ENDINGS, values).mappings().all())
+    return _read(connection.execute(_ENDINGS, values).all())
 
 
 def of_batch(connection: Connection, batch: str, before: int | None, limit: int) -> list[Change]:
     """What was done together, the latest first, under the number `before`."""
     values = {"batch": batch, "before": _NO_END if before is None else before, "limit": limit}
-    return _read(connection.execute(_BATCH, values).mappings().all())
+    return _read(connection.execute(_BATCH, values).all())
 
 
 def at_seqs(connection: Connection, seqs: Sequence[int]) -> list[Change]:
     """The changes with these numbers, the latest first."""
-    return _read(connection.execute(_AT, {"seqs": list(seqs)}).mappings().all())
+    return _read(connection.execute(_AT, {"seqs": list(seqs)}).all())
 
 
 def before_many(connection: Connection, seqs: Mapping[Key, int | None]) -> dict[Key, Change]:
@@ -155,7 +162,7 @@ def before_many(connection: Connection, seqs: Mapping[Key, int | None]) -> dict[
     contacts, numbers, scopes, reasons = map(list, zip(*seqs, strict=True))
     values: dict[str, Any] = {"contacts": contacts, "numbers": numbers, "scopes": scopes, "reasons": reasons}
     values["seqs"] = [_NO_END if seq is None else seq for seq in seqs.values()]
-    return {change.key: change for change in _read(connection.execute(_BEFORE, values).mappings().all())}
+    return {change.key: change for change in _read(connection.execute(_BEFORE, values).all())}
 
 
 def record(connection: Connection, changes: Sequence[Change]) -> list[Change]:
@@ -178,7 +185,11 @@ def _values(change: Change) -> dict[str, Any]:
     return asdict(change) | {"evidence": json.encode(change.evidence).decode()}
 
 
-def _read(rows: Sequence[RowMapping]) -> list[Change]:
-    return [
-        Change(**(dict(row) | {"evidence": convert(row["evidence"], tuple[Evidence, ...])})) for row in rows
-    ]
+def _read(rows: Sequence[Row[Any]]) -> list[Change]:
+    """Of thousands, without a mapping for each."""
+    found = []
+    for row in rows:
+        values = dict(zip(_NAMES, row, strict=True))
+        values["evidence"] = _evidence_of(values["evidence"])
+        found.append(Change(**values))
+    return found
