@@ -171,18 +171,16 @@ def keep_up(where: Place) -> None:
 def warm(where: Place) -> None:
     """Read once what checks have in memory on a server that has answered for a day: links by index, suppressions."""
     orders = {
-        "contact_links": ("contact, user_id", "user_id, contact"),
-        "suppressions": ("contact, phone_number_id, scope, reason",),
+        "contact_links": ("contact, user_id", "contact, user_id"),
+        "suppressions": ("*", "contact, phone_number_id, scope, reason"),
     }
     with connect(where.url, application="benchmark", statement_seconds=_PATIENCE_S) as connection:
         for switch in ("seqscan", "bitmapscan", "sort"):
             connection.execute(sql.SQL("SET enable_{} = off").format(sql.SQL(switch)))
         connection.execute("SET max_parallel_workers_per_gather = 0")
-        for table, ordered in orders.items():
-            columns = "*" if table == "suppressions" else "contact, user_id"
-            for order in ordered:
-                inner = f"SELECT {columns} FROM {table} ORDER BY {order} OFFSET 0"
-                connection.execute(sql.SQL(f"SELECT count(t.contact) FROM ({inner}) t"))
+        for table, (columns, order) in orders.items():
+            inner = f"SELECT {columns} FROM {table} ORDER BY {order} OFFSET 0"
+            connection.execute(sql.SQL(f"SELECT count(t.contact) FROM ({inner}) t"))
 
 
 def _incident(url: str, now: datetime) -> None:

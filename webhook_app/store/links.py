@@ -5,7 +5,7 @@ apart from the further ones, so that a contact's user ids need not be looked up 
 them. That index is as large as the table and nowhere near in memory.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -93,32 +93,36 @@ def people(connection: psycopg.Connection[Any], keys: Sequence[str]) -> dict[str
     """Each linked one of these keys, and each it leads to, to every key of its person. Few statements for thousands."""
     found: dict[str, set[str]] = {}
     kinds = _Kinds(*connection.execute(_ENDS, prepare=True).fetchall()[0])
-    by_contact: set[str] = set(keys)
-    by_user: set[str] = set(keys)
-    asked_by_contact: set[str] = set()
-    asked_by_user: set[str] = set()
+    contacts = users = keys
+    asked_as_contacts, asked_as_users = set(keys), set(keys)
     while True:
-        contacts = chosen(by_contact - asked_by_contact, numbers=True, users=kinds.users_as_contacts)
-        users = chosen(by_user - asked_by_user, numbers=kinds.numbers_as_users, users=True)
+        contacts = chosen(contacts, numbers=True, users=kinds.users_as_contacts)
+        users = chosen(users, numbers=kinds.numbers_as_users, users=True)
         if not contacts and not users:
             return found
-        asked_by_contact.update(contacts)
-        asked_by_user.update(users)
+        met_as_contacts: set[str] = set()
+        met_as_users: set[str] = set()
         for contact, user_id, is_leaf in _rows(connection, _BY_CONTACT, contacts):
             _join(found, contact, user_id)
-            by_contact.add(user_id)
+            met_as_contacts.add(user_id)
             if not is_leaf:
-                by_user.add(user_id)
+                met_as_users.add(user_id)
         for statement in _BY_USER:
             for contact, user_id in _rows(connection, statement, users):
                 _join(found, contact, user_id)
-                by_contact.add(contact)
-                by_user.add(contact)
+                met_as_contacts.add(contact)
+                met_as_users.add(contact)
+        contacts = sorted(met_as_contacts - asked_as_contacts)
+        users = sorted(met_as_users - asked_as_users)
+        asked_as_contacts |= met_as_contacts
+        asked_as_users |= met_as_users
 
 
-def chosen(keys: Iterable[str], *, numbers: bool, users: bool) -> list[str]:
-    """Those that may stand where only these kinds do, in order."""
-    return sorted(key for key in keys if (users if key >= "A" else numbers))
+def chosen(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:
+    """Those that may stand where only these kinds do."""
+    if numbers and users:
+        return keys
+    return [key for key in keys if (users if key >= "A" else numbers)]
 
 
 def forget(connection: Connection, keys: Sequence[str]) -> int:
@@ -126,7 +130,7 @@ def forget(connection: Connection, keys: Sequence[str]) -> int:
     return sum(connection.execute(statement, {"keys": list(keys)}).rowcount for statement in _DELETE)
 
 
-def _rows(connection: psycopg.Connection[Any], statement: str, keys: list[str]) -> list[Any]:
+def _rows(connection: psycopg.Connection[Any], statement: str, keys: Sequence[str]) -> list[Any]:
     return connection.execute(statement, [text_array(keys)], prepare=True).fetchall() if keys else []
 
 

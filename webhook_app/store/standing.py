@@ -182,7 +182,7 @@ def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict
     version, erased_are_kept, users_are_suppressed = connection.execute(_VERSION, prepare=True).fetchall()[0]
     found = Known(version)
     people = links.people(connection, asked)
-    keys = sorted({*asked, *(key for person in people.values() for key in person)})
+    keys = [*asked, *sorted(people.keys() - set(asked))]
     by_key: dict[str, list[Standing]] = {}
     values["keys"] = text_array(links.chosen(keys, numbers=True, users=users_are_suppressed))
     for row in connection.execute(_STANDING, values, prepare=True):
