@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from webhook_app import logs
-from webhook_app.pipeline.check_together import CheckTogether
+from webhook_app.pipeline.checks import Checks
 from webhook_app.pipeline.ingest import GroupCommit
 from webhook_app.settings import Settings, SettingsError, read_settings, use_keywords
 from webhook_app.store.engine import connect, make_engine
@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(receive_blueprint(ingest, settings.meta_verify_token))
     take_first(app, Reception(ingest, settings.meta_app_secret, origin), settings.public_url)
     lookups = make_engine(url, application="webhook_app lookups", plans_once=True)
-    checks = CheckTogether(lambda: connect(url, application="webhook_app checks", plans_once=True), _clock)
+    checks = Checks(lambda: connect(url, application="webhook_app checks", plans_once=True), _clock)
     app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups)
     room = Room(engine, lookups, checks, settings, Keyring(engine, settings.admin_api_key), _clock)
     app.register_blueprint(api_blueprint(room))
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _close(ingest: GroupCommit, checks: CheckTogether, *engines: Engine) -> None:
+def _close(ingest: GroupCommit, checks: Checks, *engines: Engine) -> None:
     ingest.close()
     checks.close()
     for engine in engines:

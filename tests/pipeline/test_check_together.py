@@ -10,7 +10,7 @@ import pytest
 from webhook_app.pipeline import check_together
 from webhook_app.pipeline.check_together import CheckTogether
 from webhook_app.store import standing, suppressions
-from webhook_app.store.engine import connect
+from webhook_app.store.engine import connect, driver
 from webhook_app.store.standing import Question
 
 ONE, OTHER = "590238114470021", "590238114470038"
@@ -58,7 +58,7 @@ def test_each_of_many_at_once_gets_its_own_answer_and_they_share_statements(
         answers = list(pool.map(together.known, questions))
     with engine.connect() as connection:
         for question, answer in zip(questions, answers, strict=True):
-            alone = standing.known(connection, question.contacts, question.phone_number_id, now)
+            (alone,) = standing.known_of_many(driver(connection), [question], now)
             assert blocked(answer) == blocked(alone)
             assert answer.version == alone.version == 20
     assert sum(sizes) == len(questions)

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.web.test_check import hold
-from webhook_app.pipeline.check_together import CheckTogether
+from webhook_app.pipeline.checks import Checks
 from webhook_app.web import direct
 
 FREE, HELD, LOWER = "12025550117", "5511961234567", "de.abc1"
@@ -110,6 +110,6 @@ def test_what_fails_is_not_asked_again_by_the_route(api, monkeypatch):
         times.append(1)
         raise RuntimeError
 
-    monkeypatch.setattr(CheckTogether, "known", fail)
+    monkeypatch.setattr(Checks, "known", fail)
     answer = api.client.get(f"/v1/check/{FREE}", headers={"Authorization": f"Bearer {api.keys['sender']}"})
     assert (answer.status_code, answer.json["error"]["code"], len(times)) == (500, "internal", 1)

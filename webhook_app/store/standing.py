@@ -1,10 +1,11 @@
 """Everything a check asks about contacts, in few statements: links, suppressions, who wrote lately, the feed's version.
 
 Few contacts are asked about in one statement, thousands in one per table with sorted keys, for which Postgres walks
-each index once. Both give the same. Measured in benchmarks/checks.py. The one thing written here is a probe's claim.
+each index once. Both give the same. The one thing written here is a probe's claim.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,8 +21,6 @@ from webhook_app.store.erased_wishes import MARK
 from webhook_app.store.links import OTHER_KEYS
 from webhook_app.whatsapp.events import NO_CODE
 
-FEW = 50
-"""Up to so many contacts are asked about in one statement."""
 _CLOCK_AHEAD = timedelta(minutes=5)  # what ingest tolerates
 
 Key = tuple[str, str, str, str]
@@ -130,20 +129,10 @@ RETURNING s.contact, s.phone_number_id, s.scope, s.reason
 """
 
 
-def known(
-    connection: Connection, contacts: Iterable[str], phone_number_id: str | None, now: datetime
-) -> Known:
-    """What is in force for these contacts, under any key of theirs, on this business number (None: on any)."""
-    asked = sorted(set(contacts))
-    if len(asked) <= FEW:
-        return known_of_many(driver(connection), [Question(asked, phone_number_id)], now)[0]
-    return _in_turn(driver(connection), asked, {"number": phone_number_id or "", "now": now})
-
-
 def known_of_many(
     connection: psycopg.Connection[Any], questions: Sequence[Question], now: datetime
 ) -> list[Known]:
-    """What `known` gives for each of these questions, asked in one statement."""
+    """What is in force for the contacts of each question, under any key of theirs. One statement for all questions."""
     found = [Known() for _ in questions]
     places = [
         (each, contact)
@@ -177,23 +166,27 @@ def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, n
     return {(row[0], row[1], row[2], row[3]) for row in rows}
 
 
-def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict[str, Any]) -> Known:
-    """The version comes first: rows may then be newer than it says, never older."""
+def known_of_thousands(
+    connection: psycopg.Connection[Any], beside: psycopg.Connection[Any], question: Question, now: datetime
+) -> Known:
+    """What `known_of_many` gives for one question: while one connection looks for links, the other for what stands.
+
+    The version comes first: rows may then be newer than it says, never older.
+    """
+    asked = sorted(set(question.contacts))
     version, erased_are_kept, users_are_suppressed = connection.execute(_VERSION, prepare=True).fetchall()[0]
     found = Known(version)
-    people = links.people(connection, asked)
-    keys = [*asked, *sorted(people.keys() - set(asked))]
-    by_key: dict[str, list[Standing]] = {}
-    values["keys"] = text_array(links.chosen(keys, numbers=True, users=users_are_suppressed))
-    for row in connection.execute(_STANDING, values, prepare=True):
-        by_key.setdefault(row[0], []).append(Standing(*row))
-    values["keys"] = text_array(keys)
+    values = {"number": question.phone_number_id or "", "now": now}
+    with ThreadPoolExecutor(1) as other:
+        linking = other.submit(links.people, beside, asked)
+        by_key, wrote = _standing(connection, asked, values, users=users_are_suppressed)
+        people = linking.result()
+    if more := sorted(people.keys() - set(asked)):
+        of_more, more_wrote = _standing(connection, more, values, users=users_are_suppressed)
+        by_key |= of_more
+        wrote |= more_wrote
     if erased_are_kept:
-        for key, number, scope in connection.execute(_ERASED, values, prepare=True):
-            by_key.setdefault(key, []).append(_erased(key, number, scope))
-    for rows in by_key.values():
-        rows.sort(key=lambda row: row.key)
-    wrote = {row[0] for row in connection.execute(_WRITERS, values, prepare=True)}
+        _add_erased(connection, [*asked, *more], values, by_key)
     told_of = by_key.keys() | wrote
     concerned = {contact for key in told_of for contact in people.get(key, (key,))}
     for contact in concerned.intersection(asked):
@@ -208,5 +201,27 @@ def _in_turn(connection: psycopg.Connection[Any], asked: list[str], values: dict
     return found
 
 
-def _erased(key: str, number: str, scope: str) -> Standing:
-    return Standing(key, number, scope, "opted_out", NO_CODE, None, None, "", None, None)
+def _standing(
+    connection: psycopg.Connection[Any], keys: Sequence[str], values: dict[str, Any], *, users: bool
+) -> tuple[dict[str, list[Standing]], set[str]]:
+    """What stands against each of these keys, and which of them wrote."""
+    by_key: dict[str, list[Standing]] = {}
+    if suppressible := links.chosen(keys, numbers=True, users=users):
+        for row in connection.execute(_STANDING, values | {"keys": text_array(suppressible)}, prepare=True):
+            by_key.setdefault(row[0], []).append(Standing(*row))
+    for rows in by_key.values():
+        rows.sort(key=lambda row: row.key)
+    writers = connection.execute(_WRITERS, values | {"keys": text_array(keys)}, prepare=True)
+    return by_key, {row[0] for row in writers}
+
+
+def _add_erased(
+    connection: psycopg.Connection[Any],
+    keys: Sequence[str],
+    values: dict[str, Any],
+    by_key: dict[str, list[Standing]],
+) -> None:
+    for key, number, scope in connection.execute(_ERASED, values | {"keys": text_array(keys)}, prepare=True):
+        rows = by_key.setdefault(key, [])
+        rows.append(Standing(key, number, scope, "opted_out", NO_CODE, None, None, "", None, None))
+        rows.sort(key=lambda row: row.key)

@@ -21,7 +21,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from webhook_app.pipeline.check_together import CheckTogether
+from webhook_app.pipeline.checks import Checks
 from webhook_app.settings import Settings
 from webhook_app.store import audit
 from webhook_app.store.api_keys import ApiKey
@@ -49,7 +49,7 @@ class Call(Struct, frozen=True, dict=True):
     now: datetime
     key: ApiKey
     settings: Settings
-    checks: CheckTogether
+    checks: Checks
     headers: dict[str, str] = {}
     """Headers that the view adds to its answer."""
 
@@ -155,7 +155,7 @@ class Room(Struct, frozen=True):
     engine: Engine
     lookups: Engine
     """For endpoints of a few statements that are always the same."""
-    checks: CheckTogether
+    checks: Checks
     settings: Settings
     keyring: Keyring
     clock: Callable[[], datetime]

@@ -151,8 +151,8 @@ def _answer(now: datetime, version: int | None, results: list[Result]) -> CheckA
 def _judge(call: Call, contacts: Sequence[str], asked: _Asked) -> tuple[int, list[Result]]:
     region = _region(asked, call.settings)
     addresses = [parse_address(text, region) for text in contacts]
-    keys = [address.key for address in addresses if isinstance(address, Address)]
-    known = _known(call, sorted(set(keys)), asked.phone_number_id)
+    keys = list(dict.fromkeys(each.key for each in addresses if isinstance(each, Address)))
+    known = call.checks.known(standing.Question(keys, asked.phone_number_id))
     terms = _terms(call, asked)
     found = [
         verdict.invalid(each)
@@ -161,12 +161,6 @@ def _judge(call: Call, contacts: Sequence[str], asked: _Asked) -> tuple[int, lis
         for each in addresses
     ]
     return known.version, _let_probes_through(call, found, terms, claim=asked.probe)
-
-
-def _known(call: Call, keys: list[str], phone_number_id: str | None) -> standing.Known:
-    if len(keys) <= standing.FEW:
-        return call.checks.known(standing.Question(keys, phone_number_id))
-    return standing.known(call.connection, keys, phone_number_id, call.now)
 
 
 def _terms(call: Call, asked: _Asked) -> Terms:

@@ -5,8 +5,8 @@ from urllib.parse import quote, urlencode
 from flask import Blueprint, Response, make_response, redirect, request
 from msgspec import Struct
 
-from webhook_app.store import standing
-from webhook_app.store.standing import Standing
+from webhook_app.store.engine import driver
+from webhook_app.store.standing import Question, Standing, known_of_many
 from webhook_app.web.api.contacts import ContactQuery, ContactView, get_contact
 from webhook_app.web.dashboard.contact_actions import WAITS
 from webhook_app.web.dashboard.desk import Desk, Visit, add_page, call_of, render
@@ -79,7 +79,7 @@ def add_contact_pages(blueprint: Blueprint, desk: Desk) -> None:
 
 def _wishes_of_the_erased(visit: Visit, key: str) -> list[Standing]:
     """What checks refuse although nothing can be listed: somebody with this key opted out before they were erased."""
-    known = standing.known(visit.connection, [key], None, visit.now)
+    (known,) = known_of_many(driver(visit.connection), [Question([key], None)], visit.now)
     return [row for row in known.standing.get(key, ()) if row.since is None]
 
 
