@@ -32,10 +32,8 @@ SELECT 'DE.' || lpad(i::text, 16, '0'), ({first} + i * 2)::text FROM generate_se
 INSERT INTO suppression_changes (seq, at, action, contact, phone_number_id, scope, reason, code, actor)
 SELECT i, now(), 'suppress', ({first} + i * 10)::text, 'n1', 'all', 'unreachable', 131026, 'system'
 FROM generate_series(1, least({suppressions}, 1000000)) i;
-INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword, opens_window,
-                              received_at, considered_at)
-SELECT 'wamid.' || i, 'n1', now() - interval '1 hour', ({first} + i * 7)::text, 'text', '', true, now(), now()
-FROM generate_series(1, {inbound}) i;
+INSERT INTO service_windows (contact, phone_number_id, opened_at)
+SELECT ({first} + i * 7)::text, 'n1', now() - interval '1 hour' FROM generate_series(1, {inbound}) i;
 """
 
 

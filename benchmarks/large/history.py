@@ -186,6 +186,11 @@ SELECT 'wamid.IN' || upper(md5(i::text)), phone_number_id, at, contact, 'text',
 FROM (SELECT *, read_at + floor(600 * pg_temp.chance(i, 14)) * interval '1 second' AS at FROM day) d
 WHERE pg_temp.chance(i, 16) < 0.08 AND at < %(now)s - interval '3 seconds';
 
+INSERT INTO service_windows AS w (contact, phone_number_id, opened_at)
+SELECT contact, phone_number_id, max(occurred_at) FROM inbound_messages
+WHERE occurred_at > %(now)s - interval '1 day' GROUP BY contact, phone_number_id
+ON CONFLICT (contact, phone_number_id) DO UPDATE SET opened_at = greatest(w.opened_at, excluded.opened_at);
+
 INSERT INTO sends (message_id, phone_number_id, failed, contact, template, campaign, sent_at, registered_at)
 SELECT message_id, d.phone_number_id, false, contact, s.template, s.campaign, sent_at, sent_at
 FROM day d JOIN series s ON s.id = series_id WHERE sent_at <= %(now)s AND pg_temp.chance(i, 17) < 0.1;

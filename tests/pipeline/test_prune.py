@@ -54,6 +54,7 @@ def test_every_table_keeps_its_own_time(
     ago = [now - days * DAY for days in (65, 25, 15, 7, 4, 0)]
     assert times(engine, "status_events") == ago[2:]
     assert times(engine, "inbound_messages") == ago[2:]
+    assert times(engine, "service_windows", "opened_at") == ago[5:]
     assert times(engine, "failures")[-5:] == ago[1:]
     assert times(engine, "deliveries", "received_at") == [at for at in ago[4:] for _ in range(2)]
     assert times(engine, "messages", "failed_at") == ago[2:]

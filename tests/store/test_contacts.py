@@ -2,9 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, message, status
+from tests.factories import body, message, status
 from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.store.contacts import keys_of, last_inbound_many, links_of_many, main_keys, preferred
+from webhook_app.store.contacts import keys_of, links_of_many, main_keys, preferred
 from webhook_app.store.engine import connect
 
 PHONE, OTHER_PHONE, USER, PARENT = "12025550117", "12025550118", "US.7041abc", "US.ENT.9"
@@ -88,21 +88,3 @@ def test_thousands_of_contacts_are_resolved_together(connection, feed, now):
     assert list(links) == wanted
     assert links["US.7"] == ("US.7", "12025550007")
     assert links["49170000000"] == ("49170000000",)
-
-
-def test_last_inbound_tells_the_newest_message_of_the_last_24_hours(connection, feed, now):
-    feed(
-        body(messages=[message("wamid.1", now - timedelta(hours=30), sender=PHONE)]),
-        body(messages=[message("wamid.2", now - timedelta(hours=5), sender=PHONE)]),
-        body(messages=[message("wamid.3", now - timedelta(hours=3), sender=PHONE)], number="2"),
-        body(messages=[message("wamid.4", now - timedelta(hours=25), sender=OTHER_PHONE)]),
-    )
-    keys = [PHONE, OTHER_PHONE]
-    assert last_inbound_many(connection, keys, NUMBER, now) == {PHONE: now - timedelta(hours=5)}
-    assert last_inbound_many(connection, keys, None, now) == {PHONE: now - timedelta(hours=3)}
-    assert last_inbound_many(connection, keys, "3", now) == {}
-
-
-def test_a_group_message_opens_no_window(connection, feed, now):
-    feed(body(messages=[message("wamid.1", now, sender=PHONE) | {"group_id": "G"}]))
-    assert last_inbound_many(connection, [PHONE], None, now) == {}

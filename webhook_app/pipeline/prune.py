@@ -23,6 +23,7 @@ log = structlog.get_logger()
 BATCHES = 400
 _DAYS_BACK = 8
 _BACKTEST_DAYS = 30
+_WINDOW_DAYS = 1  # from its first hour on: a window is open for 24 hours
 _LATE_DAYS = 8  # Meta repeats itself for seven days: so long rows may go on coming that need their series
 
 
@@ -128,6 +129,7 @@ class _Run:
             ("series", max(kept.events_days, kept.failures_days, kept.counts_days) + _LATE_DAYS),
             ("health_signals", kept.failures_days),
             ("health_changes", kept.failures_days),
+            ("service_windows", _WINDOW_DAYS),
         ):
             old = partial(retention.delete_old, rule=table, cutoff=self._before(days))
             self._delete(table.partition(" ")[0], old)

@@ -1,22 +1,11 @@
-"""Who a person is and when they last wrote. No table of people, only links, which are read in store/links."""
+"""Who a person is: their keys, and the one they are kept under. No table of people, only links (store/links)."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
 
 from webhook_app.store import links
 from webhook_app.store.engine import driver
-
-WINDOW = timedelta(hours=24)
-"""How long after somebody wrote to a business number it may answer freely."""
-
-_LAST_INBOUND = """
-SELECT contact, max(occurred_at) FROM inbound_messages
-WHERE contact = ANY(:keys) AND opens_window AND occurred_at > :since AND occurred_at <= :latest {chosen}
-GROUP BY contact
-"""
-
 
 _LEFT = text("""
 SELECT old_contact FROM number_changes o WHERE old_contact = ANY(:keys)
@@ -65,20 +54,6 @@ def _best_kind(keys: frozenset[str]) -> frozenset[str]:
     """The phone numbers, or the user ids of somebody without."""
     phones = frozenset(key for key in keys if key.isdecimal())
     return phones or keys
-
-
-def last_inbound_many(
-    connection: Connection, keys: Sequence[str], phone_number_id: str | None, now: datetime
-) -> dict[str, datetime]:
-    """When each key last wrote or called within 24 hours, to this business number or (None) to any."""
-    chosen = "" if phone_number_id is None else "AND phone_number_id = :number"
-    # A clock may be ahead of ours by what ingest tolerates.
-    place = {"since": now - WINDOW, "latest": now + timedelta(minutes=5), "number": phone_number_id}
-    statement = text(_LAST_INBOUND.format(chosen=chosen))
-    if phone_number_id is None:
-        del place["number"]
-    rows = connection.execute(statement, place | {"keys": list(keys)})
-    return {contact: at for contact, at in rows}  # noqa: C416 - a row is no tuple to the type checker
 
 
 def _rank(key: str) -> tuple[bool, str]:

@@ -26,6 +26,7 @@ HOLDS: dict[str, frozenset[str]] = {
     "step_recounts": frozenset(("message_id",)),
     # Rows go.
     "inbound_messages": frozenset(("message_id", "contact")),
+    "service_windows": frozenset(("contact",)),
     "preferences": frozenset(("contact",)),
     "number_changes": frozenset(("old_contact", "new_contact", "message_id")),
     "contact_links": frozenset(("user_id", "contact")),
@@ -49,7 +50,14 @@ HOLDS: dict[str, frozenset[str]] = {
 }
 
 _JSON = ("alerts", "notifications", "health_signals", "health_changes")
-_BY_CONTACT = ("inbound_messages", "preferences", "successes", "suppressions", "backtest_people")
+_BY_CONTACT = (
+    "inbound_messages",
+    "service_windows",
+    "preferences",
+    "successes",
+    "suppressions",
+    "backtest_people",
+)
 
 # A status without a recipient is found by its id, which holds the number.
 _MESSAGE_IDS = text("""

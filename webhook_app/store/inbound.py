@@ -31,7 +31,14 @@ WITH RECURSIVE input AS (
          CASE WHEN keyword = '' THEN %(received_at)s::timestamptz END
   FROM input
   ON CONFLICT DO NOTHING
-  RETURNING message_id, phone_number_id, occurred_at, contact
+  RETURNING message_id, phone_number_id, occurred_at, contact, opens_window
+), opened AS (
+  INSERT INTO service_windows AS w (contact, phone_number_id, opened_at)
+  SELECT contact, phone_number_id, max(occurred_at) FROM new_rows
+  WHERE opens_window AND contact <> '' AND occurred_at > %(received_at)s::timestamptz - interval '24 hours'
+  GROUP BY contact, phone_number_id ORDER BY contact, phone_number_id
+  ON CONFLICT (contact, phone_number_id) DO UPDATE SET opened_at = excluded.opened_at
+  WHERE w.opened_at < excluded.opened_at
 ), person (root, key, is_leaf) AS (
   SELECT DISTINCT contact COLLATE "C", contact COLLATE "C", FALSE FROM input WHERE contact <> ''
   UNION

@@ -32,6 +32,7 @@ _OLD = {
     "step_counts": "at < :cutoff",
     "clock_repairs": "occurred_at < :cutoff",
     "sends": "sent_at < :cutoff",
+    "service_windows": "opened_at < :cutoff",
     "quarantine": "replayed_at < :cutoff",
     "quarantine open": "received_at < :cutoff",
     "series": "seen_on < :cutoff",

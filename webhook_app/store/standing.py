@@ -15,12 +15,13 @@ from sqlalchemy import Connection
 
 from webhook_app.store import links
 from webhook_app.store.arrays import text_array
-from webhook_app.store.contacts import WINDOW
 from webhook_app.store.engine import driver
 from webhook_app.store.erased_wishes import MARK
 from webhook_app.store.links import OTHER_KEYS
 from webhook_app.whatsapp.events import NO_CODE
 
+WINDOW = timedelta(hours=24)
+"""How long after somebody wrote to a business number it may answer freely."""
 _CLOCK_AHEAD = timedelta(minutes=5)  # what ingest tolerates
 
 Key = tuple[str, str, str, str]
@@ -66,9 +67,9 @@ _COLUMNS = ", ".join(f"s.{name}" for name in Standing.__struct_fields__)
 _IN_FORCE = "(s.until IS NULL OR s.until > {now} OR (s.reason = 'unreachable' AND s.scope = 'all'))"
 _OF_NUMBER = "({number} = '' OR {of}.phone_number_id IN ('', {number}))"
 _WROTE = (
-    f"i.opens_window AND i.occurred_at > {{now}} - interval '{WINDOW.total_seconds():.0f} s'"
-    f" AND i.occurred_at <= {{now}} + interval '{_CLOCK_AHEAD.total_seconds():.0f} s'"
-    " AND ({number} = '' OR i.phone_number_id = {number})"
+    f"w.opened_at > {{now}} - interval '{WINDOW.total_seconds():.0f} s'"
+    f" AND w.opened_at <= {{now}} + interval '{_CLOCK_AHEAD.total_seconds():.0f} s'"
+    " AND ({number} = '' OR w.phone_number_id = {number})"
 )
 # $1 contacts, $2 for each of them the business number or '', $3 now. OFFSET 0 keeps each part an index lookup.
 _TOGETHER = f"""
@@ -83,10 +84,10 @@ SELECT p.asked, {_COLUMNS}
 FROM person p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key
   AND {_IN_FORCE.format(now="$3")} AND {_OF_NUMBER.format(of="s", number="p.number")} OFFSET 0) s
 UNION ALL
-SELECT p.asked, '', '', 'wrote', '', 0, i.occurred_at, NULL, '', NULL, NULL
+SELECT p.asked, '', '', 'wrote', '', 0, w.opened_at, NULL, '', NULL, NULL
 FROM person p CROSS JOIN LATERAL (
-  SELECT i.occurred_at FROM inbound_messages i
-  WHERE i.contact = p.key AND {_WROTE.format(now="$3", number="p.number")} LIMIT 1) i
+  SELECT w.opened_at FROM service_windows w
+  WHERE w.contact = p.key AND {_WROTE.format(now="$3", number="p.number")} OFFSET 0) w
 UNION ALL
 SELECT p.asked, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL, NULL, '', NULL, NULL
 FROM erased_wishes_secret s CROSS JOIN person p
@@ -111,7 +112,7 @@ _STANDING = (
     f" AND {_IN_FORCE.format(now='%(now)s')} AND {_OF_NUMBER.format(of='s', number='%(number)s::text')}"
 )
 _WRITERS = (
-    "SELECT DISTINCT i.contact FROM inbound_messages i WHERE i.contact = ANY(%(keys)s::text[])"
+    "SELECT DISTINCT w.contact FROM service_windows w WHERE w.contact = ANY(%(keys)s::text[])"
     f" AND {_WROTE.format(now='%(now)s::timestamptz', number='%(number)s::text')}"
 )
 _CLAIM = """

@@ -221,6 +221,15 @@ contact_links = Table(  # two keys of one person: a user id and a contact key, o
     Index("contact_links_further", "user_id", "contact", postgresql_where=text("is_further")),
 )
 
+service_windows = Table(  # when a contact last wrote to or called a business number, of the last day or two
+    "service_windows",
+    metadata,
+    a_text("contact"),
+    a_text("phone_number_id"),
+    a_time("opened_at"),
+    PrimaryKeyConstraint("contact", "phone_number_id"),
+)
+
 successes = Table(  # queue: a suppressed contact was reached or wrote; pipeline/suppress takes and deletes
     "successes",
     metadata,
