@@ -16,13 +16,13 @@ PAGE, PAGE_MS = 1_000, 20.0
 
 
 def offered(port: int, people: int, seconds: float) -> Outcome:
-    """Eight clients who ask when they have to: at random times, a third of what is to be answered at full speed."""
+    """Clients who ask when they have to: at random times, a third of what is to be answered at full speed."""
     asked = _requests(people, random.Random(1))
     return open_loop(port, asked, rate=OFFERED_PER_S, seconds=seconds, connections=CLIENTS)
 
 
 def full_speed(port: int, people: int, seconds: float) -> Outcome:
-    """As many checks as eight connections get answered, each asking again at once."""
+    """Clients who ask again as soon as they have their answer."""
     return closed_loop(port, _requests(people, random.Random(4)), seconds, CLIENTS)
 
 
