@@ -9,12 +9,23 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
 
 _PRIVATE = re.compile(r"wamid\.[\w+/=:.-]+|\b[A-Z]{2}\.(?:ENT\.)?[0-9A-Za-z]{6,}|\d{7,}")
+
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The request that is being answered; every line meanwhile carries it."""
+
+
+def _with_request_id(_logger: object, _method: str, event: EventDict) -> EventDict:
+    if request_id := REQUEST_ID.get():
+        event["request_id"] = request_id
+    return event
 
 
 def configure(log_format: str) -> None:
@@ -48,7 +59,7 @@ class _Others(logging.StreamHandler[TextIO]):
 def _known() -> list[Processor]:
     """What every line says besides its event."""
     return [
-        structlog.contextvars.merge_contextvars,
+        _with_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -4,13 +4,13 @@
 """
 
 import re
-from contextvars import ContextVar
 from secrets import token_hex
 from time import perf_counter
 
 from flask import Flask, Response, g, request
 from prometheus_client import Counter, Histogram
-from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from webhook_app.logs import REQUEST_ID
 
 HEADER = "X-Request-Id"
 _USABLE = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -28,15 +28,11 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 10),
 )
 
-_bound: ContextVar[bool] = ContextVar("request_id_bound", default=False)
-
 
 def begin(given: str) -> str:
     """The id of a request that begins: the one its header gives, if that is usable, else a new one."""
-    forget()
     request_id = given if _USABLE.fullmatch(given) else token_hex(16)
-    bind_contextvars(request_id=request_id)
-    _bound.set(True)
+    REQUEST_ID.set(request_id)
     return request_id
 
 
@@ -46,20 +42,13 @@ def end(endpoint: str, status: str, began: float) -> None:
     SECONDS.labels(endpoint).observe(perf_counter() - began)
 
 
-def forget() -> None:
-    """End what log lines say of the last request: a connection's next one runs where that did."""
-    if _bound.get():
-        clear_contextvars()
-        _bound.set(False)
-
-
 def follow_requests(app: Flask) -> None:
     """Give requests their id before anything else sees them, and count them when all is done."""
 
     @app.before_request
     def at_first() -> None:
         if _is_delivery():
-            forget()
+            REQUEST_ID.set("")  # of the connection's last request
             return
         g.request_id = begin(request.headers.get(HEADER, ""))
         g.began = perf_counter()
