@@ -15,7 +15,8 @@ from flask import Flask
 from werkzeug.http import parse_etags
 
 from webhook_app.web import requests
-from webhook_app.web.endpoints import FAULT, JSON, Endpoint, Room, Service, encode
+from webhook_app.web.endpoints import Endpoint, Room
+from webhook_app.web.routes import FAULT, JSON, Service, encode
 from webhook_app.web.security_headers import data_headers
 
 Environment = dict[str, Any]

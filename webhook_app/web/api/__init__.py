@@ -28,7 +28,8 @@ from webhook_app.web.api import (
     suppression_work,
     suppressions,
 )
-from webhook_app.web.endpoints import Room, add_route
+from webhook_app.web.endpoints import Room
+from webhook_app.web.routes import add_route
 
 AREAS = (
     check,

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Annotated
 
+import msgspec
 import prometheus_client
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from webhook_app.rules.pausing import pauses
 from webhook_app.settings import Settings
 from webhook_app.store import alerts, standing
 from webhook_app.web import verdict
-from webhook_app.web.endpoints import Call, Endpoint, encode
+from webhook_app.web.endpoints import Call, Endpoint
 from webhook_app.web.errors import ApiError
 from webhook_app.web.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.verdict import Probe, Result, Terms
@@ -113,7 +114,7 @@ def check_contact(call: Call, contact: Contact, query: CheckQuery) -> Result:
     _, (result,) = _judge(call, [contact], query)
     CHECKED.labels(result.verdict).inc()
     same = result if result.retry_after is None else replace(result, retry_after=None)
-    call.headers["ETag"] = f'"{sha256(encode(same)).hexdigest()[:20]}"'
+    call.headers["ETag"] = f'"{sha256(msgspec.json.encode(same)).hexdigest()[:20]}"'
     return result
 
 

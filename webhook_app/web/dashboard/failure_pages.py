@@ -16,8 +16,9 @@ from webhook_app.web.dashboard import failure_filters
 from webhook_app.web.dashboard.desk import Desk, Visit, add_page, call_of, render
 from webhook_app.web.dashboard.failure_filters import FIELDS, NONE, Asked
 from webhook_app.web.dashboard.wording import SOURCES
-from webhook_app.web.endpoints import Call, Stream, streamed
+from webhook_app.web.endpoints import Call, Stream
 from webhook_app.web.errors import ApiError
+from webhook_app.web.routes import streamed
 from webhook_app.whatsapp.error_codes import catalogue
 
 _PAGE = 25

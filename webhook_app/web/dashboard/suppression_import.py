@@ -13,8 +13,9 @@ from msgspec import Struct, ValidationError, convert
 from webhook_app.web.api.suppression_files import ImportQuery, import_suppressions
 from webhook_app.web.dashboard.desk import Desk, Visit, add_page, call_of, render
 from webhook_app.web.dashboard.wording import REASONS, SCOPES
-from webhook_app.web.endpoints import MAX_UPLOAD_BYTES, Stream, streamed
+from webhook_app.web.endpoints import Stream
 from webhook_app.web.errors import ApiError
+from webhook_app.web.routes import MAX_UPLOAD_BYTES, streamed
 
 _IMPORT = "/suppressions/import"
 _LINES = "application/x-ndjson"

@@ -15,8 +15,8 @@ from webhook_app.web.api.suppression_work import ReviewBody, ReviewItem, review_
 from webhook_app.web.api.suppressions import SuppressionsQuery, list_suppressions
 from webhook_app.web.dashboard.desk import Desk, Visit, add_page, call_of, render, said
 from webhook_app.web.dashboard.wording import REASONS, SCOPES
-from webhook_app.web.endpoints import streamed
 from webhook_app.web.errors import ApiError
+from webhook_app.web.routes import streamed
 from webhook_app.whatsapp.error_codes import explain
 
 _PAGE = 50
