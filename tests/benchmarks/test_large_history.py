@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from benchmarks.large import people
 from benchmarks.large.history import make_history
-from webhook_app.store import arrivals, baselines, contacts, suppressions
+from webhook_app.store import arrivals, baselines, contacts, suppression_lists, suppressions
 from webhook_app.store.engine import connect
 from webhook_app.store.events import Batch, FailureRow, StatusRow, insert_batch
 from webhook_app.whatsapp.contacts import Address, parse_address
@@ -94,7 +94,7 @@ def test_people_have_numbers_that_can_be_written_to_and_links_that_are_followed(
         assert country_of(contact) == people.PREFIXES[person // 10 % 8][0]
         assert len(contacts.keys_of(connection, contact)) == (2 if person % 2 == 0 else 1)
         assert bool(suppressions.get(connection, contact)) == (person % 10 == 0)
-    held = suppressions.list_page(connection, 200)
+    held = suppression_lists.list_page(connection, 200)
     assert len(held) == 100
     changes = suppressions.changes_since(connection, 0, 200)
     assert [change.seq for change in changes] == list(range(1, 61))

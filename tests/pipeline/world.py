@@ -11,7 +11,7 @@ from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.suppress import suppress
 from webhook_app.rules.alerting import Rule
 from webhook_app.rules.suppression import Thresholds
-from webhook_app.store import alerts, suppressions
+from webhook_app.store import alerts, suppression_lists, suppressions
 from webhook_app.store.engine import connect
 
 CONTACT, USER = "12025550117", "US.7041abc"
@@ -100,7 +100,7 @@ class World:
 
     def all(self):
         with self.engine.connect() as connection:
-            return suppressions.list_page(connection, 10_000)
+            return suppression_lists.list_page(connection, 10_000)
 
     def changes(self):
         with self.engine.connect() as connection:

@@ -12,7 +12,7 @@ from webhook_app.demo.past import Past
 from webhook_app.scheduler import load_rules
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.scenarios import SCENARIOS
-from webhook_app.store import alerts, suppressions
+from webhook_app.store import alerts, suppression_lists
 
 MINUTE = timedelta(minutes=1)
 
@@ -45,7 +45,7 @@ def outcome(engine: Engine) -> Outcome:
         for alert in alerts.list_alerts(connection, limit=1000):
             if alert.fired_at is not None:
                 fired.setdefault(alert.kind, set()).update(alert.codes)
-        rows = suppressions.list_page(connection, limit=1000)
+        rows = suppression_lists.list_page(connection, limit=1000)
     return Outcome(fired, {(row.reason, row.scope, row.code) for row in rows})
 
 

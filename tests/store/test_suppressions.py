@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from webhook_app.store import suppressions
+from webhook_app.store import suppression_lists, suppressions
 from webhook_app.store.suppressions import Evidence, Removal, Suppression
 
 CONTACT, OTHER, NUMBER = "12025550117", "12025550118", "590238114470021"
@@ -81,7 +81,7 @@ def test_active_leaves_out_what_ran_out_and_other_numbers(connection, now):
     put(connection, now, OTHER, until=now + timedelta(minutes=1))
 
     def found(contacts, number, at=now):
-        rows = suppressions.active(connection, contacts, number, at)
+        rows = suppression_lists.active(connection, contacts, number, at)
         return [(row.contact, row.reason, row.phone_number_id) for row in rows]
 
     assert found([CONTACT], NUMBER) == [(CONTACT, "manual", ""), (CONTACT, "hard", NUMBER)]
@@ -132,7 +132,7 @@ def test_pages_meet_without_gap_or_overlap(connection, now):
     for contact in contacts:
         put(connection, now, contact)
     read, after = [], None
-    while page := suppressions.list_page(connection, 10, after):
+    while page := suppression_lists.list_page(connection, 10, after):
         read += [row.contact for row in page]
         after = page[-1].key
     assert read == contacts
@@ -141,7 +141,7 @@ def test_pages_meet_without_gap_or_overlap(connection, now):
 def test_pages_can_be_filtered(connection, now):
     put(connection, now, reason="hard", phone_number_id=NUMBER)
     put(connection, now, reason="manual", scope="marketing")
-    listed = suppressions.list_page
+    listed = suppression_lists.list_page
     assert [row.reason for row in listed(connection, 10, reason="hard")] == ["hard"]
     assert [row.reason for row in listed(connection, 10, scope="marketing")] == ["manual"]
     assert [row.reason for row in listed(connection, 10, phone_number_id="")] == ["manual"]

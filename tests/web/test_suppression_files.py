@@ -3,7 +3,7 @@
 import json
 from datetime import timedelta
 
-from webhook_app.store import suppressions
+from webhook_app.store import suppression_lists, suppressions
 from webhook_app.store.suppressions import Suppression
 
 PATH = "/v1/suppressions/import"
@@ -18,7 +18,7 @@ def imported(api, text, query=""):
 
 def standing(engine):
     with engine.connect() as connection:
-        return suppressions.list_page(connection, 10_000)
+        return suppression_lists.list_page(connection, 10_000)
 
 
 def test_a_csv_is_imported_row_by_row_and_the_answer_says_what_became_of_each(api, engine):

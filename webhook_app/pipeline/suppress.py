@@ -24,7 +24,15 @@ from webhook_app.rules.alerting import Rule
 from webhook_app.rules.blocking import ends_with_a_probe
 from webhook_app.rules.incidents import explainable_codes
 from webhook_app.rules.suppression import STOPPED_MARKETING, Thresholds, lifts
-from webhook_app.store import erased_wishes, number_changes, reached, strikes, suppressions, wishes
+from webhook_app.store import (
+    erased_wishes,
+    number_changes,
+    reached,
+    strikes,
+    suppression_lists,
+    suppressions,
+    wishes,
+)
 from webhook_app.store.contacts import links_of_many
 from webhook_app.store.engine import SUPPRESS_LOCK
 from webhook_app.store.reached import Success
@@ -122,7 +130,7 @@ class _Run:
         self._explanations = Explanations(rules, now)
 
     def expire(self, connection: Connection) -> int:
-        over = suppressions.ended_by(connection, self._now, _BATCH)
+        over = suppression_lists.ended_by(connection, self._now, _BATCH)
         opening = [row for row in over if ends_with_a_probe(row.reason, row.scope)]
         ended = [Removal(row, "expire", SYSTEM) for row in over if row not in opening]
         opened = [replace(row, until=None, half_open_at=row.until) for row in opening]
@@ -172,14 +180,14 @@ class _Run:
         for alert in self._explanations.alerts:
             if alert.end is None or alert.end >= self._now - _ENDED_LATELY:
                 span = (alert.start - _CLOCK_AHEAD, alert.noticed_at + _ENDED_LATELY)
-                rows = suppressions.resting_on(connection, alert.codes, alert.start, span, _BATCH)
+                rows = suppression_lists.resting_on(connection, alert.codes, alert.start, span, _BATCH)
                 found |= {(row.contact, row.phone_number_id) for row in rows}
         self._judge(connection, found)
         return 0
 
     def review_young(self, connection: Connection) -> int:
         """A success that was committed at the same moment did not see the suppression, and is in no queue."""
-        young = suppressions.automatic_since(connection, self._now - _YOUNG, _BATCH)
+        young = suppression_lists.automatic_since(connection, self._now - _YOUNG, _BATCH)
         self._judge(connection, {(row.contact, row.phone_number_id) for row in young})
         return 0
 
@@ -273,7 +281,7 @@ class _Run:
         return row.scope == "all" and row.since == self._now
 
     def _is_capped(self, connection: Connection) -> bool:
-        made = suppressions.count_automatic(connection, self._now - timedelta(hours=1))
+        made = suppression_lists.count_automatic(connection, self._now - timedelta(hours=1))
         if made >= self._hourly_cap and not self.summary.capped:
             log.warning(
                 "automatic suppressions wait: too many within an hour", made=made, cap=self._hourly_cap

@@ -73,7 +73,7 @@ ENDED = ("lift", "expire")
 _NAMES = Change.__struct_fields__
 _COLUMNS = ", ".join(_NAMES)
 _READ_COLUMNS = _COLUMNS.replace("evidence", "CAST(evidence AS text) AS evidence")
-_evidence_of = json.Decoder(tuple[Evidence, ...]).decode
+evidence_of = json.Decoder(tuple[Evidence, ...]).decode
 _RECORD = text(
     f"INSERT INTO suppression_changes ({_COLUMNS}) VALUES (:seq, :at, :action, :contact, :phone_number_id,"
     " :scope, :reason, :code, :until, :times, :actor, :note, CAST(:evidence AS jsonb), :since, :half_open_at,"
@@ -190,6 +190,6 @@ def _read(rows: Sequence[Row[Any]]) -> list[Change]:
     found = []
     for row in rows:
         values = dict(zip(_NAMES, row, strict=True))
-        values["evidence"] = _evidence_of(values["evidence"])
+        values["evidence"] = evidence_of(values["evidence"])
         found.append(Change(**values))
     return found

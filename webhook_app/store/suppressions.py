@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from msgspec import Struct, convert, json
+from msgspec import Struct, json
 from msgspec.structs import asdict, replace
-from sqlalchemy import Connection, RowMapping, TextClause, text
+from sqlalchemy import Connection, Row, TextClause, text
 
 from webhook_app.store.engine import CHANGES_LOCK
 from webhook_app.store.suppression_changes import (
@@ -18,6 +18,7 @@ from webhook_app.store.suppression_changes import (
     Evidence,
     Key,
     changes_since,
+    evidence_of,
     history,
     record,
 )
@@ -29,21 +30,15 @@ __all__ = [
     "Key",
     "Removal",
     "Suppression",
-    "active",
     "apply",
-    "automatic_since",
     "changes_since",
-    "count_automatic",
-    "ended_by",
     "get",
     "history",
     "lift",
-    "list_page",
     "lock_changes",
     "of_contacts",
     "put",
     "put_many",
-    "resting_on",
 ]
 
 
@@ -82,17 +77,19 @@ class Removal(Struct, frozen=True):
     note: str = ""
 
 
-_COLUMNS = ", ".join(Suppression.__struct_fields__)
+_NAMES = Suppression.__struct_fields__
+COLUMNS = ", ".join(_NAMES).replace("evidence", "CAST(evidence AS text) AS evidence")
+"""SQL: what `read` takes."""
+ORDER = " ORDER BY contact, phone_number_id, scope, reason"
 _KEY = ("contact", "phone_number_id", "scope", "reason")
 _RECORDED = (*_KEY, "code", "until", "times", "evidence", "since", "half_open_at", "seen_as", "review")
-_OF_CONTACTS = f"SELECT {_COLUMNS} FROM suppressions WHERE contact = ANY(:contacts)"
-_ORDER = " ORDER BY contact, phone_number_id, scope, reason"
+_OF_CONTACTS = text(f"SELECT {COLUMNS} FROM suppressions WHERE contact = ANY(:contacts){ORDER}")
 _DELETE = text(
     "DELETE FROM suppressions WHERE contact = :contact AND phone_number_id = :phone_number_id"
     " AND scope = :scope AND reason = :reason"
 )
 _STORE = text(
-    f"INSERT INTO suppressions ({_COLUMNS}) VALUES (:contact, :phone_number_id, :scope, :reason, :code,"
+    f"INSERT INTO suppressions ({', '.join(_NAMES)}) VALUES (:contact, :phone_number_id, :scope, :reason, :code,"
     " :since, :until, :times, CAST(:evidence AS jsonb), :seen_as, :actor, :note, :review, :half_open_at, :probe_until)"
     " ON CONFLICT (contact, phone_number_id, scope, reason) DO UPDATE SET code = excluded.code,"
     " since = excluded.since, until = excluded.until, times = excluded.times, evidence = excluded.evidence,"
@@ -103,87 +100,12 @@ _STORE = text(
 
 def of_contacts(connection: Connection, contacts: Sequence[str]) -> list[Suppression]:
     """Every row of these keys, in the order of the primary key, run out or not."""
-    rows = connection.execute(text(_OF_CONTACTS + _ORDER), {"contacts": list(contacts)}).mappings()
-    return [_read(row) for row in rows]
-
-
-def active(
-    connection: Connection, contacts: Sequence[str], phone_number_id: str | None, now: datetime
-) -> list[Suppression]:
-    """What is in force for these keys on this business number; None asks about every number.
-
-    What ends with a probe is in force for longer than its time; whether it is open is not asked here.
-    """
-    chosen = "" if phone_number_id is None else " AND phone_number_id IN ('', :number)"
-    values = {"contacts": list(contacts), "now": now}
-    values |= {} if phone_number_id is None else {"number": phone_number_id}
-    ends_with_a_probe = "(reason = 'unreachable' AND scope = 'all')"
-    in_force = f"(until IS NULL OR until > :now OR {ends_with_a_probe})"
-    statement = f"{_OF_CONTACTS} AND {in_force}{chosen}{_ORDER}"
-    return [_read(row) for row in connection.execute(text(statement), values).mappings()]
+    return read(connection.execute(_OF_CONTACTS, {"contacts": list(contacts)}))
 
 
 def get(connection: Connection, contact: str) -> list[Suppression]:
     """Every row of one key, run out or not."""
     return of_contacts(connection, [contact])
-
-
-def ended_by(connection: Connection, now: datetime, limit: int) -> list[Suppression]:
-    """Up to `limit` rows that have run out."""
-    statement = text(f"SELECT {_COLUMNS} FROM suppressions WHERE until <= :now ORDER BY until LIMIT :limit")
-    return [_read(row) for row in connection.execute(statement, {"now": now, "limit": limit}).mappings()]
-
-
-def automatic_since(connection: Connection, since: datetime, limit: int) -> list[Suppression]:
-    """The newest rows that a rule made from then on and nobody has confirmed."""
-    statement = text(
-        f"SELECT {_COLUMNS} FROM suppressions WHERE review AND since >= :since ORDER BY since DESC LIMIT :limit"
-    )
-    return [_read(row) for row in connection.execute(statement, {"since": since, "limit": limit}).mappings()]
-
-
-def count_automatic(connection: Connection, since: datetime) -> int:
-    """How many such rows block everything, not marketing alone."""
-    statement = text("SELECT count(*) FROM suppressions WHERE review AND since >= :since AND scope = 'all'")
-    return int(connection.execute(statement, {"since": since}).scalar_one())
-
-
-def resting_on(
-    connection: Connection, codes: Iterable[int], since: datetime, span: tuple[datetime, datetime], limit: int
-) -> list[Suppression]:
-    """Such rows made in `span` with one of the codes and evidence from `since` on, the newest first."""
-    statement = text(
-        f"SELECT {_COLUMNS} FROM suppressions WHERE review AND since BETWEEN :first AND :last AND code = ANY(:codes)"
-        " AND EXISTS (SELECT FROM jsonb_array_elements(evidence) AS e"
-        "             WHERE CAST(e ->> 'occurred_at' AS timestamptz) >= :since)"
-        " ORDER BY suppressions.since DESC LIMIT :limit"
-    )
-    values = {"codes": list(codes), "since": since, "first": span[0], "last": span[1], "limit": limit}
-    return [_read(row) for row in connection.execute(statement, values).mappings()]
-
-
-def list_page(
-    connection: Connection,
-    limit: int,
-    after: Key | None = None,
-    *,
-    scope: str | None = None,
-    reason: str | None = None,
-    phone_number_id: str | None = None,
-    review: bool | None = None,
-) -> list[Suppression]:
-    """Up to `limit` rows after the key `after`, in the order of the primary key."""
-    values: dict[str, Any] = {"scope": scope, "reason": reason, "phone_number_id": phone_number_id}
-    values = {name: value for name, value in values.items() if value is not None}
-    wanted = [f"{name} = :{name}" for name in values]
-    if review is not None:
-        wanted.append("review" if review else "NOT review")
-    if after is not None:
-        wanted.append("(contact, phone_number_id, scope, reason) > (:after_0, :after_1, :after_2, :after_3)")
-        values |= {f"after_{place}": value for place, value in enumerate(after)}
-    where = " WHERE " + " AND ".join(wanted) if wanted else ""
-    statement = text(f"SELECT {_COLUMNS} FROM suppressions{where}{_ORDER} LIMIT :limit")
-    return [_read(row) for row in connection.execute(statement, values | {"limit": limit}).mappings()]
 
 
 def put(
@@ -357,5 +279,11 @@ def _values(row: Suppression) -> dict[str, Any]:
     return asdict(row) | {"evidence": json.encode(row.evidence).decode()}
 
 
-def _read(row: RowMapping) -> Suppression:
-    return Suppression(**(dict(row) | {"evidence": convert(row["evidence"], tuple[Evidence, ...])}))
+def read(rows: Iterable[Row[Any]]) -> list[Suppression]:
+    """The rows of a SELECT of COLUMNS; of thousands, without a mapping for each."""
+    found = []
+    for row in rows:
+        values = dict(zip(_NAMES, row, strict=True))
+        values["evidence"] = evidence_of(values["evidence"])
+        found.append(Suppression(**values))
+    return found

@@ -8,7 +8,7 @@ import pytest
 
 from tests.factories import NUMBER
 from tests.web.dashboard.conftest import HOSTILE, main_of
-from webhook_app.store import suppression_changes, suppressions
+from webhook_app.store import suppression_changes, suppression_lists, suppressions
 from webhook_app.store.suppressions import Suppression
 
 ONE, TWO, THREE = "5511987000001", "5511987000002", "5511987000003"
@@ -29,7 +29,7 @@ def standing(engine):
 
     def read():
         with engine.connect() as connection:
-            rows = suppressions.list_page(connection, 1000)
+            rows = suppression_lists.list_page(connection, 1000)
         found = {}
         for row in rows:
             found.setdefault(row.contact, []).append((row.reason, row.review))

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from sqlalchemy.exc import OperationalError
 
 from webhook_app.rules.suppression_file import Defaults, Format, Refused, Wanted, header, line, read
-from webhook_app.store import contacts, suppression_changes, suppressions
+from webhook_app.store import contacts, suppression_changes, suppression_lists, suppressions
 from webhook_app.store.suppressions import Suppression
 from webhook_app.web.endpoints import Call, Connect, Endpoint, Stream
 from webhook_app.web.errors import ApiError
@@ -148,7 +148,7 @@ def _export(connect: Connect, query: ExportQuery, now: datetime) -> Iterator[byt
     after: suppressions.Key | None = None
     while True:
         with connect() as connection:
-            page = suppressions.list_page(
+            page = suppression_lists.list_page(
                 connection,
                 _PAGE,
                 after,

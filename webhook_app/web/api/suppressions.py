@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from webhook_app.store import contacts, erased_wishes, suppression_changes, suppressions
+from webhook_app.store import contacts, erased_wishes, suppression_changes, suppression_lists, suppressions
 from webhook_app.store.suppression_changes import Evidence
 from webhook_app.web import cursor
 from webhook_app.web.api.changes import Change, change_of
@@ -101,7 +101,7 @@ def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
     """Who is not to be written to, in the order of the contacts."""
     place = cursor.decode_texts(query.cursor, 4)
     after = None if place is None else (place[0], place[1], place[2], place[3])
-    found = suppressions.list_page(
+    found = suppression_lists.list_page(
         call.connection,
         query.limit + 1,
         after,
@@ -180,7 +180,7 @@ def _address(contact: str) -> Address:
 
 def _all_of(call: Call, key: str) -> ContactSuppressions:
     keys = contacts.keys_of(call.connection, key)
-    rows = suppressions.active(call.connection, keys, None, call.now)
+    rows = suppression_lists.active(call.connection, keys, None, call.now)
     changes = [
         change for each in keys for change in suppression_changes.history(call.connection, each, _HISTORY)
     ]
