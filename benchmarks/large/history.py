@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from msgspec import Struct
 
+from benchmarks.large.derived import DERIVED, FINISH
 from benchmarks.large.people import PERSON, PREFIXES
 from webhook_app.store.archive import pack
 from webhook_app.store.arrivals import BOUNDS_S, GRACE
@@ -186,89 +187,11 @@ SELECT 'wamid.IN' || upper(md5(i::text)), phone_number_id, at, contact, 'text',
 FROM (SELECT *, read_at + floor(600 * pg_temp.chance(i, 14)) * interval '1 second' AS at FROM day) d
 WHERE pg_temp.chance(i, 16) < 0.08 AND at < %(now)s - interval '3 seconds';
 
-INSERT INTO service_windows AS w (contact, phone_number_id, opened_at)
-SELECT contact, phone_number_id, max(occurred_at) FROM inbound_messages
-WHERE occurred_at > %(now)s - interval '1 day' GROUP BY contact, phone_number_id
-ON CONFLICT (contact, phone_number_id) DO UPDATE SET opened_at = greatest(w.opened_at, excluded.opened_at);
-
 INSERT INTO sends (message_id, phone_number_id, failed, contact, template, campaign, sent_at, registered_at)
 SELECT message_id, d.phone_number_id, false, contact, s.template, s.campaign, sent_at, sent_at
 FROM day d JOIN series s ON s.id = series_id WHERE sent_at <= %(now)s AND pg_temp.chance(i, 17) < 0.1;
 """
 
-_DERIVED = """
-INSERT INTO messages (message_id, phone_number_id, contact, series_id, sent_at, failed_at)
-SELECT message_id, phone_number_id, max(contact), min(series_id), min(occurred_at) FILTER (WHERE status = 'sent'),
-       min(occurred_at) FILTER (WHERE status = 'failed')
-FROM told WHERE status IN ('sent', 'failed') GROUP BY message_id, phone_number_id;
-
-INSERT INTO counted
-SELECT date_trunc('minute', coalesce(min(occurred_at) FILTER (WHERE status = 'sent'), min(occurred_at))),
-       min(series_id), 1, 0, 0, 0, 0
-FROM told WHERE status IN ('sent', 'failed') GROUP BY message_id, phone_number_id
-UNION ALL
-SELECT date_trunc('minute', occurred_at), series_id, 0, (status = 'sent')::int, (status = 'delivered')::int,
-       (status = 'read')::int, (status = 'failed')::int
-FROM told;
-INSERT INTO minute_counts (minute, series_id, slot, attempts, sent, delivered, read, failed)
-SELECT minute, series_id, %(slot)s, sum(attempts), sum(sent), sum(delivered), sum(read), sum(failed)
-FROM counted GROUP BY minute, series_id;
-TRUNCATE counted;
-
-INSERT INTO failed_messages (message_id, phone_number_id, minute, error_code, series_id, alone, first_at, last_at)
-SELECT message_id, phone_number_id, date_trunc('minute', min(occurred_at)), min(error_code), min(series_id),
-       count(*) = 1, min(occurred_at), max(occurred_at)
-FROM told WHERE status = 'failed' GROUP BY message_id, phone_number_id;
-INSERT INTO failure_counts (minute, series_id, error_code, slot, failures)
-SELECT date_trunc('minute', at), series_id, error_code, %(slot)s, count(*)
-FROM (SELECT min(series_id) AS series_id, min(error_code) AS error_code, min(occurred_at) AS at
-      FROM told WHERE status = 'failed' GROUP BY message_id, phone_number_id HAVING count(*) = 1) once
-GROUP BY 1, 2, 3;
-
-INSERT INTO books (day, slot, received, applied)
-SELECT received_at::date, %(slot)s, count(*), count(*) FROM told GROUP BY 1
-ON CONFLICT (day, slot) DO UPDATE
-  SET received = books.received + excluded.received, applied = books.applied + excluded.applied;
-
-INSERT INTO lags
-SELECT date_trunc('minute', received_at),
-       width_bucket(extract(epoch FROM received_at - occurred_at)::float8, %(lag_bounds)s::float8[]), count(*)
-FROM told GROUP BY 1, 2;
-INSERT INTO arrived
-SELECT date_trunc('minute', received_at), count(DISTINCT message_id)
-FROM told WHERE status IN ('delivered', 'read') GROUP BY 1;
-"""
-
-_FINISH = """
-ALTER TABLE messages ADD CONSTRAINT messages_pkey PRIMARY KEY (message_id, phone_number_id);
-
-INSERT INTO hourly_counts (hour, series_id, attempts, events)
-SELECT date_trunc('hour', minute), series_id, sum(attempts), sum(sent + delivered + read + failed)
-FROM minute_counts WHERE minute < %(hour)s GROUP BY 1, 2;
-INSERT INTO hourly_failures (hour, error_code, series_id, failures)
-SELECT hour, error_code, series_id, sum(failures)
-FROM (SELECT date_trunc('hour', minute) AS hour, error_code, series_id, failures FROM failure_counts
-      UNION ALL
-      SELECT date_trunc('hour', f.occurred_at), f.error_code, f.series_id,
-             count(DISTINCT (f.message_id, f.phone_number_id))
-      FROM failed_messages m JOIN failures f USING (message_id, phone_number_id) WHERE NOT m.alone GROUP BY 1, 2, 3) u
-WHERE hour < %(hour)s GROUP BY 1, 2, 3;
-INSERT INTO summed_hours (hour, summed_at)
-SELECT h, %(now)s FROM generate_series(%(start)s::timestamptz, %(hour)s::timestamptz - interval '1 hour', '1 hour') h;
-
-INSERT INTO arrivals (minute, events, lags)
-SELECT minute, sum(events), array_agg(events ORDER BY place)
-FROM (SELECT minute, p AS place, coalesce(sum(events) FILTER (WHERE place = p), 0) AS events
-      FROM (SELECT minute, place, sum(events)::bigint AS events FROM lags GROUP BY 1, 2) l,
-           generate_series(0, %(places)s) p
-      GROUP BY 1, 2) filled
-WHERE minute < date_trunc('minute', %(now)s::timestamptz) GROUP BY minute;
-UPDATE arrivals a SET reached = coalesce(r.messages, 0), unsent = 0
-FROM (SELECT l.minute, sum(messages)::bigint AS messages
-      FROM (SELECT DISTINCT minute FROM lags) l LEFT JOIN arrived USING (minute) GROUP BY 1) r
-WHERE r.minute = a.minute AND a.minute < %(now)s::timestamptz - %(grace)s;
-DROP TABLE day, told, counted, lags, arrived, kinds, lines;
-"""
 _DELIVERIES = """
 INSERT INTO deliveries (received_at, body, packed)
 SELECT at, %(body)s, true
@@ -307,7 +230,7 @@ def make_history(connection: Connection, scale: float, now: datetime, say: Say, 
         seconds = min(86_400, math.floor((now - start).total_seconds()))
         upto = made + round(MESSAGES * scale / DAYS * seconds / 86_400)
         span = {"start": start, "seconds": seconds, "first": made, "last": upto - 1, "slot": number % 2}
-        for statements in (_DAY, _FACTS, _DERIVED):
+        for statements in (_DAY, _FACTS, DERIVED):
             cursor.execute(statements, fixed | span)
         connection.commit()
         made = upto
@@ -315,7 +238,7 @@ def make_history(connection: Connection, scale: float, now: datetime, say: Say, 
             say(f"{number + 1} days, {made:,} messages")
     hour = now.replace(minute=0, second=0, microsecond=0)
     places = {"hour": hour, "start": first_day, "places": len(BOUNDS_S), "grace": GRACE, "now": now}
-    cursor.execute(_FINISH, places)
+    cursor.execute(FINISH, places)
     cursor.execute(_DELIVERIES, {"now": now, "body": pack([json.dumps({"entry": []}).encode()])})
     connection.commit()
     return made

@@ -26,7 +26,7 @@ CODES = (131026, 131049, 132015, 999999)
 TABLES = (
     *("status_events", "failures", "messages", "minute_counts", "inbound_messages", "deliveries", "books"),
     *("failed_messages", "failure_counts"),
-    *("contact_links", "clock_repairs", "quarantine", "successes"),
+    *("contact_links", "clock_repairs", "quarantine", "successes", "service_windows"),
 )
 
 Item = tuple[str, dict[str, Any]]
@@ -134,6 +134,12 @@ def check(engine: Engine, whole: Sequence[Item], bodies: Sequence[bytes]) -> Non
             text("SELECT message_id, phone_number_id, occurred_at FROM inbound_messages")
         )
         assert {tuple(row) for row in inbound} == model.inbound
+        windows = connection.execute(text("SELECT contact, phone_number_id, opened_at FROM service_windows"))
+        latest: dict[tuple[str, str], datetime] = {}
+        for message_id, number, at in model.inbound:
+            key = message_id.replace("wamid.IN", "1202555010"), number
+            latest[key] = max(latest.get(key, at), at)
+        assert {tuple(row) for row in windows} == {(*key, at) for key, at in latest.items()}
         failures = connection.execute(
             text("SELECT message_id, phone_number_id, 'failed', occurred_at, error_code FROM failures")
         )
