@@ -1,24 +1,20 @@
 """Acknowledged means kept: workers and Postgres are killed at random under load, and every 200 is held to its word."""
 
-import http.client
 import random
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
-from tests.factories import body, status
-from tests.faults.web_server import SECRET, wait_for, web_server
+from tests.faults.senders import Sender, kill_all
+from tests.faults.web_server import wait_for, web_server
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
-from webhook_app.whatsapp.signature import sign
 
 
 @pytest.fixture
@@ -39,44 +35,6 @@ def web(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[tuple[int, int]]
         yield server.process.pid, server.port
 
 
-def post(port: int, raw: bytes) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request("POST", "/webhook", raw, {"X-Hub-Signature-256": sign(raw, SECRET)})
-        return connection.getresponse().status
-
-
-class Sender:
-    """Sends until told to stop, again whatever was not answered 200, and remembers what was."""
-
-    def __init__(self, port: int, name: str) -> None:
-        self.acknowledged: list[str] = []
-        self.refused = 0
-        self._port, self._name = port, name
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send)
-        self._thread.start()
-
-    def _send(self) -> None:
-        serial = 0
-        while not self._stop.is_set():
-            message_id = f"wamid.{self._name}.{serial}"
-            try:
-                answer = post(self._port, body(status(message_id, "sent", 1_793_000_000 + serial)))
-            except (OSError, http.client.HTTPException):
-                answer = 0
-            if answer == 200:
-                self.acknowledged.append(message_id)
-                serial += 1
-            else:
-                self.refused += 1
-                assert answer in (0, 503)
-                time.sleep(0.02)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
 def kill_a_worker(master: int, chance: random.Random) -> None:
     workers = psutil.Process(master).children()
     if workers:
@@ -85,14 +43,7 @@ def kill_a_worker(master: int, chance: random.Random) -> None:
 
 def kill_postgres(server: EmbeddedPostgres) -> None:
     """Kill the postmaster and every backend at once, as a power cut would, then start again on the same files."""
-    postmaster = psutil.Process(server.pid)
-    family = [postmaster, *postmaster.children(recursive=True)]
-    for process in family:
-        try:
-            process.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(family, timeout=10)
+    kill_all(server.pid)
     server.start_again()
 
 
