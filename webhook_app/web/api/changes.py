@@ -99,4 +99,4 @@ def change_of(change: suppression_changes.Change, aliases: Sequence[str]) -> Cha
     )
 
 
-ENDPOINTS = (Endpoint("GET", "/v1/changes", list_changes, "sender", conditional=True),)
+ENDPOINTS = (Endpoint("GET", "/v1/changes", list_changes, "sender", autocommit=True, conditional=True),)
