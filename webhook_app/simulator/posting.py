@@ -73,12 +73,15 @@ def deliver(
     # No proxy from the environment: it would stand between the simulator and a receiver on this machine.
     with httpx.Client(limits=limits, timeout=pace.timeout_s, trust_env=False) as client:
         dispatch = _Dispatch(_Sender(client, address), pace, tally, progress)
-        try:
-            dispatch.run(posts)
-        except KeyboardInterrupt:
-            tally.interrupted = True
-        finally:
-            dispatch.close()
+        # Ctrl-C reaches the main thread alone: what counts is never cut in two.
+        with ThreadPoolExecutor(1, thread_name_prefix="simulator dispatch") as apart:
+            running = apart.submit(dispatch.run, posts)
+            try:
+                running.result()
+            except KeyboardInterrupt:
+                tally.interrupted = True
+                dispatch.stop()
+                running.result()
 
 
 class _Sender:
@@ -95,6 +98,10 @@ class _Sender:
         return _Answer(tried, code, started, time.monotonic())
 
 
+class _StoppedError(Exception):
+    """The run is to end."""
+
+
 class _Dispatch:
     """One thread decides and counts; the pool's threads only send."""
 
@@ -102,13 +109,27 @@ class _Dispatch:
         self.sender, self.pace, self.tally, self.progress = sender, pace, tally, progress
         self.pool = ThreadPoolExecutor(pace.connections, thread_name_prefix="simulator")
         self.delays = tuple(retry_delays(pace.compress))
-        self.done: SimpleQueue[Future[_Answer]] = SimpleQueue()
+        self.done: SimpleQueue[Future[_Answer] | None] = SimpleQueue()
+        """None: somebody wants the run to end."""
         self.retries: list[tuple[float, int, _Try]] = []
         self.serial = count()
         self.open = 0
         self.begun = self.told = time.monotonic()
 
     def run(self, posts: Iterable[Post]) -> None:
+        """Send them all; let what is under way end, and count its answers, however the run ends."""
+        try:
+            self._run(posts)
+        except _StoppedError:
+            pass
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Send no more; for another thread."""
+        self.done.put(None)
+
+    def _run(self, posts: Iterable[Post]) -> None:
         for post in posts:
             due = self.begun + post.due_s
             self._until(due)
@@ -117,11 +138,12 @@ class _Dispatch:
             self._send(_Try(post, 0, due))
         self._until(time.monotonic() + self.pace.patience_s, or_settled=True)
 
-    def close(self) -> None:
-        """Let what is under way end, and count its answers; what has not begun is left unacknowledged."""
+    def _close(self) -> None:
+        """What has not begun is left unacknowledged."""
         self.pool.shutdown(wait=True, cancel_futures=True)
         while not self.done.empty():
-            self._settle(self.done.get())
+            if (future := self.done.get()) is not None:
+                self._settle(future)
 
     def _until(self, moment: float, *, or_settled: bool = False) -> None:
         """Take answers and repeat refused POSTs until the moment has come."""
@@ -131,10 +153,14 @@ class _Dispatch:
             self._tell(now)
             wakes = [moment, self.told + self.pace.progress_s, *(retry[0] for retry in self.retries[:1])]
             try:
-                self._settle(self.done.get(timeout=max(0.0, min(wakes) - now)))
+                future = self.done.get(timeout=max(0.0, min(wakes) - now))
             except Empty:
                 if time.monotonic() >= moment:
                     return
+                continue
+            if future is None:
+                raise _StoppedError
+            self._settle(future)
 
     def _send(self, tried: _Try) -> None:
         self.pool.submit(self.sender.send, tried).add_done_callback(self.done.put)
