@@ -1,6 +1,6 @@
 """A user id's first contact is kept apart from further ones: a check knows without a look that nobody else has it.
 
-Nobody waits meanwhile. Links that come while this runs count as first ones; where two are, the indexing is repeated.
+Nobody waits for long. Links that come while this runs count as first ones; where two are, the indexing is repeated.
 """
 
 from alembic import op
@@ -48,9 +48,8 @@ def downgrade() -> None:
 
 def _index_first_links() -> None:
     for attempt in range(1, _TRIES + 1):
-        op.execute(
-            "DROP INDEX CONCURRENTLY IF EXISTS contact_links_first"
-        )  # of an upgrade or a try that was cut off
+        # Of an upgrade or a try that was cut off.
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS contact_links_first")
         op.execute(_MARK)
         try:
             op.execute(_FIRST)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from tests.pipeline.switch import Switch
 from webhook_app.pipeline import check_many
 from webhook_app.pipeline.check_many import LANES, CheckMany
 from webhook_app.pipeline.checks import FEW, Checks
@@ -84,17 +85,11 @@ def test_what_took_too_long_is_not_tried_again(many, monkeypatch):
 
 
 def test_while_the_database_is_away_each_hears_of_it_and_the_next_is_answered(database_url, now):
-    is_away = True
-
-    def maybe():
-        if is_away:
-            raise psycopg.OperationalError("nobody there")
-        return connect(database_url, application="many")
-
-    many = CheckMany(maybe, lambda: now)
+    database = Switch(database_url)
+    many = CheckMany(database, lambda: now)
     for _ in range(2 * LANES):
         with pytest.raises(psycopg.OperationalError, match="nobody there"):
             many.known(Question(PEOPLE, None))
-    is_away = False
+    database.is_away = False
     assert many.known(Question(PEOPLE, None)).standing == {}
     many.close()

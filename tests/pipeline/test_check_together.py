@@ -7,6 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from tests.pipeline.switch import Switch
 from webhook_app.pipeline import check_together
 from webhook_app.pipeline.check_together import CheckTogether
 from webhook_app.store import standing, suppressions
@@ -117,17 +118,11 @@ def test_a_statement_that_took_too_long_is_not_tried_again(together, monkeypatch
 
 
 def test_while_the_database_is_away_everybody_hears_of_it_and_the_next_is_answered(database_url, now):
-    is_away = True
-
-    def maybe():
-        if is_away:
-            raise psycopg.OperationalError("nobody there")
-        return connect(database_url, application="checks")
-
-    together = CheckTogether(maybe, lambda: now)
+    database = Switch(database_url)
+    together = CheckTogether(database, lambda: now)
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(together.known, Question(PEOPLE[:1], None)) for _ in range(20)]
     assert all("nobody there" in str(each.exception()) for each in asked)
-    is_away = False
+    database.is_away = False
     assert together.known(Question(PEOPLE[:1], None)).standing == {}
     together.close()

@@ -33,5 +33,8 @@ class CheckMany:
 
     def close(self) -> None:
         """End the connections; asking again makes new ones."""
+        for _ in range(LANES):
+            self._free.acquire()
         for lane in self._lanes:
             lane.hang_up()
+        self._free.release(LANES)

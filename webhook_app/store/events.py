@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from webhook_app.store.archive import pack
 from webhook_app.store.arrays import bool_array, int_array, text_array
-from webhook_app.store.links import BY_USER, NUMBERS_CHANGED, linking
+from webhook_app.store.links import BY_CONTACT, BY_USER, NUMBERS_CHANGED, linking
 
 Connection = psycopg.Connection[Any]
 
@@ -112,7 +112,7 @@ WITH new_events AS (
   UNION ALL
   SELECT s.contact, e.contact
   FROM reached e
-  CROSS JOIN LATERAL (SELECT user_id AS key FROM contact_links WHERE contact = e.contact OFFSET 0) AS k
+  CROSS JOIN LATERAL {BY_CONTACT.format(key="e.contact")} AS k
   CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
   WHERE (SELECT max(contact) FROM suppressions) >= 'A' OR {NUMBERS_CHANGED}
   UNION ALL

@@ -27,6 +27,8 @@ OTHER_KEYS = f"""(
 
 For a recursive `person (…, key, is_leaf)`, which begins with FALSE; a key may come twice, as a leaf and not.
 """
+BY_CONTACT = "(SELECT user_id AS key FROM contact_links WHERE contact = {key} OFFSET 0)"
+"""SQL: the user ids of a contact."""
 BY_USER = """(
     SELECT contact AS key FROM contact_links WHERE user_id = {key} AND NOT is_further
     UNION ALL

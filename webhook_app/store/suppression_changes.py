@@ -3,13 +3,13 @@
 `record` is called by store/suppressions alone, which holds CHANGES_LOCK: so the numbers have no gap.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct, json
 from msgspec.structs import asdict, replace
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from webhook_app.whatsapp.events import NO_CODE
 
@@ -19,6 +19,7 @@ PERSON = "person"
 """The actor of what the contact itself asked for."""
 
 
+Row = TypeVar("Row", bound=Struct)
 Key = tuple[str, str, str, str]
 """contact, phone_number_id, scope, reason."""
 
@@ -73,7 +74,7 @@ ENDED = ("lift", "expire")
 _NAMES = Change.__struct_fields__
 _COLUMNS = ", ".join(_NAMES)
 _READ_COLUMNS = _COLUMNS.replace("evidence", "CAST(evidence AS text) AS evidence")
-evidence_of = json.Decoder(tuple[Evidence, ...]).decode
+_evidence_of = json.Decoder(tuple[Evidence, ...]).decode
 _RECORD = text(
     f"INSERT INTO suppression_changes ({_COLUMNS}) VALUES (:seq, :at, :action, :contact, :phone_number_id,"
     " :scope, :reason, :code, :until, :times, :actor, :note, CAST(:evidence AS jsonb), :since, :half_open_at,"
@@ -185,11 +186,15 @@ def _values(change: Change) -> dict[str, Any]:
     return asdict(change) | {"evidence": json.encode(change.evidence).decode()}
 
 
-def _read(rows: Sequence[Row[Any]]) -> list[Change]:
-    """Of thousands, without a mapping for each."""
-    found = []
+def rows_as(kind: type[Row], rows: Iterable[Sequence[Any]]) -> list[Row]:
+    """Rows whose columns are the fields of `kind`, `evidence` as JSON text. No mapping for each: there may be many."""
+    names, found = kind.__struct_fields__, []
     for row in rows:
-        values = dict(zip(_NAMES, row, strict=True))
-        values["evidence"] = evidence_of(values["evidence"])
-        found.append(Change(**values))
+        values = dict(zip(names, row, strict=True))
+        values["evidence"] = _evidence_of(values["evidence"])
+        found.append(kind(**values))
     return found
+
+
+def _read(rows: Iterable[Sequence[Any]]) -> list[Change]:
+    return rows_as(Change, rows)

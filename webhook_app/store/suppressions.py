@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, json
 from msgspec.structs import asdict, replace
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, TextClause, text
 
 from webhook_app.store.engine import CHANGES_LOCK
 from webhook_app.store.suppression_changes import (
@@ -18,9 +18,9 @@ from webhook_app.store.suppression_changes import (
     Evidence,
     Key,
     changes_since,
-    evidence_of,
     history,
     record,
+    rows_as,
 )
 from webhook_app.whatsapp.events import NO_CODE
 
@@ -279,11 +279,6 @@ def _values(row: Suppression) -> dict[str, Any]:
     return asdict(row) | {"evidence": json.encode(row.evidence).decode()}
 
 
-def read(rows: Iterable[Row[Any]]) -> list[Suppression]:
-    """The rows of a SELECT of COLUMNS; of thousands, without a mapping for each."""
-    found = []
-    for row in rows:
-        values = dict(zip(_NAMES, row, strict=True))
-        values["evidence"] = evidence_of(values["evidence"])
-        found.append(Suppression(**values))
-    return found
+def read(rows: Iterable[Sequence[Any]]) -> list[Suppression]:
+    """The rows of a SELECT of COLUMNS."""
+    return rows_as(Suppression, rows)

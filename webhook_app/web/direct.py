@@ -4,11 +4,12 @@ Only what is asked as usual is answered here. Whatever is odd or fails goes on t
 both give the same answer.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import msgspec
 from flask import Flask
@@ -19,9 +20,6 @@ from webhook_app.web.endpoints import Endpoint, Room
 from webhook_app.web.routes import FAULT, JSON, Service, encode
 from webhook_app.web.security_headers import data_headers
 
-Environment = dict[str, Any]
-"""Of one request, as WSGI has it."""
-
 _REMEMBERED = 1000  # what senders ask for beside the contact is always the same
 _MAX_QUERY = 500
 
@@ -29,9 +27,9 @@ _MAX_QUERY = 500
 def answer_directly(app: Flask, endpoints: Iterable[Endpoint], room: Room) -> None:
     """Have these answered before the application sees them: GETs with one text at the end of their path."""
     answers = {endpoint.path.partition("{")[0]: _Direct(endpoint, room) for endpoint in endpoints}
-    rest: Callable[..., Iterable[bytes]] = app.wsgi_app
+    rest: WSGIApplication = app.wsgi_app
 
-    def serve(environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "GET":
             before, slash, last = environ["PATH_INFO"].rpartition("/")
             answer = answers.get(before + slash)
@@ -57,7 +55,7 @@ class _Direct:
         self._query = lru_cache(_REMEMBERED)(lambda text: _read(text, kind, fields))
 
     def __call__(
-        self, last: str, environ: Environment
+        self, last: str, environ: WSGIEnvironment
     ) -> tuple[str, list[tuple[str, str]], list[bytes]] | None:
         """Status, headers and body; None: the route is to answer."""
         began = perf_counter()

@@ -8,8 +8,8 @@ what is not stored goes on to the route, which says why.
 """
 
 import hmac
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import structlog
 from flask import Blueprint, Flask, Response, request
@@ -38,9 +38,6 @@ for _reason in (QUEUE_FULL, AWAY, FAILED):
 
 _FAULT = "webhook_app.fault"
 
-Environment = dict[str, Any]
-"""Of one request, as WSGI has it."""
-
 
 class Refusal(Exception):  # noqa: N818  the sender's fault
     """A delivery that is not taken: the kind is what was wrong with it. `counted`: it may be an attack."""
@@ -58,7 +55,7 @@ class Reception:
         self._secrets = app_secrets
         self._origin = None if origin.is_open else origin
 
-    def take(self, environ: Environment) -> None:
+    def take(self, environ: WSGIEnvironment) -> None:
         """Return once the delivery is committed. Raises Refusal, or NotStoredError when Meta should send it again."""
         if self._origin is not None and (fault := self._origin.fault(environ)):
             raise Refusal(fault, 403, counted=True)
@@ -78,9 +75,9 @@ def take_first(app: Flask, reception: Reception, public_url: str) -> None:
     """Have deliveries taken before the application sees them; it is given those that were not, with the reason."""
     # No body: it would leave in a packet of its own.
     headers = [("Content-Length", "0"), *bare_headers(public_url)]
-    rest: Callable[..., Iterable[bytes]] = app.wsgi_app
+    rest: WSGIApplication = app.wsgi_app
 
-    def serve(environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/webhook" and environ["REQUEST_METHOD"] == "POST":
             try:
                 reception.take(environ)
@@ -126,7 +123,7 @@ def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
     return blueprint
 
 
-def _read_body(environ: Environment) -> bytes:
+def _read_body(environ: WSGIEnvironment) -> bytes:
     """The raw bytes, straight from the server.
 
     Raises RequestEntityTooLarge as soon as that is known: by what is announced, or, of a chunked body, when one byte

@@ -1,0 +1,20 @@
+"""A database that is there or away, as a test has it."""
+
+from typing import Any
+
+import psycopg
+
+from webhook_app.store.engine import connect
+
+
+class Switch:
+    """Called, it connects, unless the database is away."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self.is_away = True
+
+    def __call__(self) -> psycopg.Connection[Any]:
+        if self.is_away:
+            raise psycopg.OperationalError("nobody there")
+        return connect(self._url, application="checks")
