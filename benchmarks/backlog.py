@@ -13,8 +13,8 @@ from typing import Self
 from sqlalchemy import Engine, text
 
 from benchmarks.payloads import BUSINESS_NUMBERS, ENVELOPE
-from webhook_app.store.counts import rates
-from webhook_app.whatsapp.error_codes import explain
+from webhook_app.store.counts.rates import rates
+from webhook_app.whatsapp.errors.catalogue import explain
 
 OUTAGE = timedelta(hours=36)
 QUIET = timedelta(minutes=20)  # between the last event of the backlog and now: longer than any default window

@@ -16,12 +16,12 @@ from sqlalchemy import Connection, Engine, text
 from benchmarks.database import temporary_postgres
 from webhook_app.garbage import look_seldom
 from webhook_app.migrating import migrate_database
-from webhook_app.pipeline.evaluate import evaluate
-from webhook_app.pipeline.facts import Memory
-from webhook_app.pipeline.sum_up import sum_up
-from webhook_app.rules.alerting import Rule
-from webhook_app.rules.rules_file import parse_rules
-from webhook_app.store.engine import make_engine
+from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.rule_inputs import ReadCache
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.store.postgres.engine import make_engine
 
 MOST_MS = 250.0
 MOST_TIMES = 1.3
@@ -145,7 +145,7 @@ def _made(url: str) -> Engine:
 
 def _measure(engines: Sequence[Engine], now: datetime, rounds: int) -> list[list[float]]:
     """Milliseconds of evaluations, by turns, for a machine does not stay as fast as it is; two that nobody counts."""
-    rules, memories = _rules(), [Memory() for _ in engines]
+    rules, memories = _rules(), [ReadCache() for _ in engines]
     taken: list[list[float]] = [[] for _ in engines]
     for index in range(rounds + 2):
         for engine, memory, into in zip(engines, memories, taken, strict=True):

@@ -18,12 +18,12 @@ from sqlalchemy import Engine, text
 
 from benchmarks.database import temporary_postgres
 from webhook_app.migrating import migrate_database
-from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.pipeline.evaluate import evaluate
-from webhook_app.pipeline.suppress import suppress
-from webhook_app.rules.suppression import Thresholds
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.scheduler import load_rules
-from webhook_app.store.engine import connect, make_engine
+from webhook_app.store.postgres.engine import connect, make_engine
 
 CODES = (131026, 131000, 131053, 135000)
 BROKEN, WORKING = "100200300", "100200301"

@@ -20,10 +20,10 @@ from benchmarks.database import temporary_postgres
 from benchmarks.load import Outcome, closed_loop
 from benchmarks.payloads import request
 from benchmarks.servers import SECRET, SERVICE, environment, prepare, running
-from webhook_app.pipeline.evaluate import evaluate
-from webhook_app.rules.rules_file import default_rules_text, parse_rules
-from webhook_app.store import alerts
-from webhook_app.store.engine import make_engine
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.store.incidents import alerts
+from webhook_app.store.postgres.engine import make_engine
 
 
 class Watch:

@@ -37,7 +37,7 @@ SERVICE = Server(
     name="webhook_app",
     label=f"webhook_app: Flask, gevent x{WORKERS}, group commit, counts, archive",
     command=(*SERVICE_GUNICORN, "webhook_app.app:create_app()"),
-    prepare=("webhook_app.cli", "migrate"),
+    prepare=("webhook_app.cli.main", "migrate"),
     stored="SELECT count(*) FROM status_events",
     measured=(1, 10, 100, 1000),
 )

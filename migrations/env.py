@@ -1,20 +1,24 @@
-"""Runs migrations under an advisory lock, so that two releases cannot migrate at once, with short lock waits.
+"""Runs migrations under an advisory lock, so that two releases cannot migrate at once, with short lock timeouts.
 
-A migration that cannot get its lock within four seconds fails rather than queue writers behind it; run it again.
+A migration that does not get a table's lock within four seconds fails instead of blocking writers; run it again.
 """
 
 import os
+import time
 
 from alembic import context
 from sqlalchemy import Connection, text
 
-from webhook_app.store.engine import MIGRATION_LOCK, make_engine
+from webhook_app.store.postgres.engine import make_engine
+from webhook_app.store.postgres.locks import MIGRATION_LOCK
 from webhook_app.store.schema import metadata
+
+_POLL_SECONDS = 0.2
 
 
 def _migrate(connection: Connection) -> None:
+    _wait_for_lock(connection)
     connection.execute(text("SET statement_timeout = '15min'"))
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
     connection.execute(text("SET lock_timeout = '4s'"))
     connection.commit()
     try:
@@ -32,6 +36,22 @@ def _migrate(connection: Connection) -> None:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
         connection.commit()
+
+
+def _wait_for_lock(connection: Connection) -> None:
+    """Take the migration lock, with no transaction open between attempts.
+
+    A session that waits inside pg_advisory_lock keeps its transaction open. The holder's CREATE INDEX CONCURRENTLY
+    waits for that transaction, and Postgres ends one of the two as a deadlock.
+    """
+    while True:
+        taken = connection.execute(
+            text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}
+        ).scalar_one()
+        connection.commit()
+        if taken:
+            return
+        time.sleep(_POLL_SECONDS)
 
 
 def _ours(thing: object, name: str | None, kind: str, reflected: bool, compare_to: object) -> bool:  # noqa: ARG001  Alembic's signature

@@ -23,11 +23,10 @@ from tests.channels.fake_slack import FakeSlack, fake_slack
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
-from webhook_app.store.engine import libpq_url, make_engine
+from webhook_app.store.postgres.engine import libpq_url, make_engine
 from webhook_app.store.schema import metadata
 
 TEMPLATE = "webhook_app_template"
-PAYLOADS = Path(__file__).parent / "payloads"
 
 
 def pytest_configure() -> None:

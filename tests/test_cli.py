@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine, text
 
 from tests.factories import body, status
-from webhook_app.cli import main
-from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.store.engine import connect
-from webhook_app.whatsapp import statuses
+from webhook_app.cli.main import main
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.postgres.engine import connect
+from webhook_app.whatsapp.receiving import statuses
 
 Command = Callable[..., Result]
 

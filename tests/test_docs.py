@@ -4,21 +4,20 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faults.web_server import web_server
-from webhook_app.cli import main
+from tests.folders import ROOT
+from webhook_app.cli.main import main
 from webhook_app.client import Client
 from webhook_app.settings import Settings, read_settings
-from webhook_app.store.engine import connect, make_engine
+from webhook_app.store.postgres.engine import connect, make_engine
 from webhook_app.web.api import ENDPOINTS
-from webhook_app.whatsapp import error_codes, error_codes_page
+from webhook_app.whatsapp.errors import catalogue, catalogue_page
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"])
 SERVICE = "http://localhost:8000"
 NUMBER = "590238114470021"
@@ -124,7 +123,7 @@ def test_the_calls_exist(page):
 
 
 def test_the_catalogue_page_is_the_one_that_is_generated():
-    page = error_codes_page.page(error_codes.catalogue(), error_codes.sources())
+    page = catalogue_page.page(catalogue.catalogue(), catalogue.sources())
     assert (ROOT / "docs" / "error-codes.md").read_text() == page
 
 

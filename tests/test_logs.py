@@ -21,16 +21,16 @@ from tests.factories import body, message, status
 from tests.faults.web_server import wait_for
 from webhook_app import logs
 from webhook_app.app import CLOSE, create_app
-from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.pipeline.prune import prune
-from webhook_app.pipeline.reconcile import reconcile
-from webhook_app.pipeline.suppress import suppress
-from webhook_app.rules.suppression import Thresholds
+from webhook_app.pipeline.counts.measure_lateness import reconcile
+from webhook_app.pipeline.operations.prune import prune
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.scheduler import load_rules, retention_of
 from webhook_app.settings import Settings
-from webhook_app.store import notifications
-from webhook_app.store.engine import connect
-from webhook_app.whatsapp.signature import sign
+from webhook_app.store.incidents import outbox
+from webhook_app.store.postgres.engine import connect
+from webhook_app.whatsapp.receiving.signature import sign
 
 PHONE, USER = "12025550117", "US.70411938265500174423"
 WAMID = "wamid." + b64encode(f"\x1d{PHONE}\x15xyz".encode()).decode()
@@ -106,7 +106,7 @@ def test_neither_failing_jobs_nor_failing_channels_name_anybody(
             text("ALTER TABLE suppressions ADD CONSTRAINT refuse CHECK (contact = '') NOT VALID")
         )
         payload = to_builtins(notification(samples=(WAMID,)))
-        notifications.add(connection, 1, "slack", "fired", payload, now - timedelta(days=1))
+        outbox.add(connection, 1, "slack", "fired", payload, now - timedelta(days=1))
     slack.answers.append(Answer(404, f"no_service for {PHONE} {WAMID}"))
     environment = {
         "DATABASE_URL": database_url,

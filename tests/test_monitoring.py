@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,13 +15,13 @@ from sqlalchemy import text
 
 from tests.factories import NUMBER, body, status
 from tests.faults.web_server import web_server
+from tests.folders import DOCS
 from webhook_app.scheduler import Job, _run_job
-from webhook_app.store import alerts, notifications
-from webhook_app.store.arrivals import BOUNDS_S
-from webhook_app.store.engine import make_engine
-from webhook_app.store.leadership import Leadership
+from webhook_app.store.counts.lateness import BOUNDS_S
+from webhook_app.store.incidents import alerts, outbox
+from webhook_app.store.postgres.engine import make_engine
+from webhook_app.store.postgres.leadership import Leadership
 
-DOCS = Path(__file__).parent.parent / "docs"
 RULES = DOCS / "prometheus-alerts.yml"
 ROUNDS = 20
 EXPRESSIONS = {
@@ -55,11 +54,11 @@ def _all_happens(server, url):
         plain = {"rule": "r", "kind": "rate", "severity": "warning", "group": {}, "codes": [131026]}
         plain |= {"covers_from": now, "started_at": now, "evaluated_at": now}
         fired = alerts.insert_new(connection, alerts.Alert(state="firing", **plain))
-        notifications.add(connection, fired, "slack", "fired", {}, now)
+        outbox.add(connection, fired, "slack", "fired", {}, now)
         minute = now.replace(second=0, microsecond=0) - timedelta(minutes=1)
         row = {"minute": minute, "lags": [1] + [0] * len(BOUNDS_S)}
         connection.execute(
-            text("INSERT INTO arrivals (minute, events, lags) VALUES (:minute, 1, :lags)"), row
+            text("INSERT INTO lateness (minute, events, lags) VALUES (:minute, 1, :lags)"), row
         )
     leader = Leadership(url)
     assert leader.acquire()

@@ -18,14 +18,15 @@ from sqlalchemy import Engine, text
 
 from tests.channels.fake_slack import Answer, fake_slack
 from tests.channels.notifications import notification
-from tests.store.test_leadership import end_leaders_session
+from tests.store.postgres.test_leadership import end_leaders_session
 from tests.test_settings import CHANNELS
 from tests.traffic import Traffic
-from webhook_app.rules.rules_file import RulesFileError
+from webhook_app.rules.incidents.rules_file import RulesFileError
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import read_settings
-from webhook_app.store import notifications, scheduler_state
-from webhook_app.store.scheduler_state import JobState
+from webhook_app.store.incidents import outbox
+from webhook_app.store.operations import scheduler_state
+from webhook_app.store.operations.scheduler_state import JobState
 
 RUN = """
 from webhook_app.scheduler import load_rules, run
@@ -225,7 +226,7 @@ def test_a_slow_channel_holds_up_no_other_and_no_evaluation(
         start(SLACK_WEBHOOK_URL=slack.url)
         until(lambda: slack.posted)
         with engine.begin() as connection:
-            notifications.add(connection, 12, "log", "fired", to_builtins(notification()), now)
+            outbox.add(connection, 12, "log", "fired", to_builtins(notification()), now)
         until(lambda: _sent(engine, "log"))
         before = states(engine)["evaluate"].started_at
         until(lambda: states(engine)["evaluate"].started_at > before)
@@ -248,7 +249,7 @@ def test_failures_become_an_alert_that_slack_is_told(
 
 def _add(engine: Engine, now: datetime) -> None:
     with engine.begin() as connection:
-        notifications.add(connection, 12, "slack", "fired", to_builtins(notification()), now)
+        outbox.add(connection, 12, "slack", "fired", to_builtins(notification()), now)
 
 
 def _sent(engine: Engine, channel: str) -> bool:

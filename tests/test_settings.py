@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from webhook_app.settings import SettingsError, read_settings, use_keywords
-from webhook_app.whatsapp.keywords import keyword_in
+from webhook_app.whatsapp.people.keywords import keyword_in
 
 GOOD = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "a, b,", "META_VERIFY_TOKEN": "t"}
 

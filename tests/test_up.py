@@ -18,9 +18,8 @@ import psutil
 import pytest
 
 from tests.factories import body, status
-from webhook_app.whatsapp.signature import sign
-
-ROOT = Path(__file__).parent.parent
+from tests.folders import ROOT
+from webhook_app.whatsapp.receiving.signature import sign
 
 
 def free_port() -> int:
@@ -78,7 +77,10 @@ def test_up_starts_everything_ctrl_c_leaves_nothing_behind_and_a_second_run_find
         port = free_port()
         environment = clean_environment(DATA_DIR=str(folder / "data"), PORT=str(port))
         process = subprocess.Popen(
-            [sys.executable, "-m", "webhook_app.cli", "up"], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+            [sys.executable, "-m", "webhook_app.cli.main", "up"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
         )
         wait_until_answering(port, process)
         kept = json.loads((folder / "data" / "secrets.json").read_text())
@@ -100,7 +102,7 @@ def test_up_starts_everything_ctrl_c_leaves_nothing_behind_and_a_second_run_find
 def test_production_invents_no_secret(database_url: str, folder: Path) -> None:
     environment = clean_environment(DATABASE_URL=database_url, DATA_DIR=str(folder))
     done = subprocess.run(
-        [sys.executable, "-m", "webhook_app.cli", "up"],
+        [sys.executable, "-m", "webhook_app.cli.main", "up"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

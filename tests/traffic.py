@@ -7,8 +7,8 @@ from itertools import count
 from typing import Any
 
 from tests.factories import NUMBER, body, message, status
-from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.store.engine import connect
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.postgres.engine import connect
 
 
 class Traffic:

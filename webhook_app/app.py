@@ -7,25 +7,25 @@ from functools import partial
 from importlib.metadata import version
 
 from flask import Flask
-from sqlalchemy import Engine
 
 from webhook_app import logs
-from webhook_app.pipeline.checks import Checks
-from webhook_app.pipeline.ingest import GroupCommit
+from webhook_app.pipeline.receiving.ingest import GroupCommit
+from webhook_app.pipeline.suppressions.checks import Checks
 from webhook_app.settings import Settings, SettingsError, read_settings, use_keywords
-from webhook_app.store.engine import connect, make_engine
-from webhook_app.web import errors, openapi, security_headers
-from webhook_app.web.api import ENDPOINTS, api_blueprint, check
+from webhook_app.store.postgres.engine import Engine, connect, make_engine
+from webhook_app.web import errors, security_headers
+from webhook_app.web.api import ENDPOINTS, api_blueprint, openapi
+from webhook_app.web.api.direct import answer_directly
+from webhook_app.web.api.endpoints import ApiContext
+from webhook_app.web.api.reference import docs_blueprint
+from webhook_app.web.api.suppressions import check
 from webhook_app.web.auth import Keyring
-from webhook_app.web.dashboard.pages import dashboard_blueprint
-from webhook_app.web.direct import answer_directly
-from webhook_app.web.docs import docs_blueprint
-from webhook_app.web.endpoints import Room
-from webhook_app.web.health import health_blueprint
-from webhook_app.web.origin import Origin
-from webhook_app.web.receive import Reception, receive_blueprint, take_first
+from webhook_app.web.pages.blueprint import dashboard_blueprint
+from webhook_app.web.probes import health_blueprint
+from webhook_app.web.receiving.origin import Origin
+from webhook_app.web.receiving.receive import Reception, receive_blueprint, take_first
 from webhook_app.web.requests import follow_requests
-from webhook_app.web.slack import slack_blueprint
+from webhook_app.web.slack_interactions import slack_blueprint
 
 CLOSE = "webhook_app.close"
 """app.extensions[CLOSE]() stores what waits and closes every connection of the application."""
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     lookups = make_engine(url, application="webhook_app lookups", plans_once=True)
     checks = Checks(lambda: connect(url, application="webhook_app checks", plans_once=True), _clock)
     app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups)
-    room = Room(engine, lookups, checks, settings, Keyring(engine, settings.admin_api_key), _clock)
+    room = ApiContext(engine, lookups, checks, settings, Keyring(engine, settings.admin_api_key), _clock)
     app.register_blueprint(api_blueprint(room))
     answer_directly(app, check.DIRECT, room)
     app.register_blueprint(slack_blueprint(engine, settings.slack_signing_secret, _clock))

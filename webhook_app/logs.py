@@ -97,7 +97,7 @@ def _tell(exc_info: ExcInfo) -> str:
     return nameless(told).rstrip()
 
 
-class Sparingly:
+class RateLimitedLog:
     """Says the same thing at most once per kind in ten seconds, with how often it happened since it was last said.
 
     For what outsiders can cause as often as they like.

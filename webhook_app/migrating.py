@@ -6,8 +6,8 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from webhook_app.store.engine import make_engine
-from webhook_app.store.partitions import ensure
+from webhook_app.store.postgres.engine import make_engine
+from webhook_app.store.postgres.partitions import ensure
 
 _INI = Path(__file__).parent.parent / "alembic.ini"
 

@@ -21,8 +21,6 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import-untyped]  # version 3 has none
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from msgspec import Struct
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from webhook_app.channels import Channel
 from webhook_app.channels.alertmanager import Alertmanager
@@ -34,26 +32,27 @@ from webhook_app.channels.slack import SlackWebhook
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.webhook import Webhook
 from webhook_app.logs import nameless
-from webhook_app.pipeline.backtest_runs import run_waiting
-from webhook_app.pipeline.count_steps import count_steps
-from webhook_app.pipeline.erase import sweep
-from webhook_app.pipeline.evaluate import evaluate
-from webhook_app.pipeline.facts import Memory
-from webhook_app.pipeline.heartbeat import Watch
-from webhook_app.pipeline.notify import Clock, notify
-from webhook_app.pipeline.outbox_care import tidy
-from webhook_app.pipeline.prune import Retention, prune
-from webhook_app.pipeline.reconcile import reconcile
-from webhook_app.pipeline.sends import look_after
-from webhook_app.pipeline.sum_up import sum_up
-from webhook_app.pipeline.suppress import suppress
-from webhook_app.rules.alerting import Rule
-from webhook_app.rules.rules_file import default_rules_text, parse_rules
-from webhook_app.rules.suppression import Thresholds
+from webhook_app.pipeline.counts.count_funnels import count_steps
+from webhook_app.pipeline.counts.measure_lateness import reconcile
+from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.expire_notifications import tidy
+from webhook_app.pipeline.incidents.notify import Clock, notify
+from webhook_app.pipeline.incidents.rule_inputs import ReadCache
+from webhook_app.pipeline.operations.backtest_queue import run_waiting
+from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
+from webhook_app.pipeline.operations.prune import Retention, prune
+from webhook_app.pipeline.people.erase import sweep
+from webhook_app.pipeline.sends.reports import look_after
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.settings import Settings
-from webhook_app.store import scheduler_state
-from webhook_app.store.engine import connect, make_engine
-from webhook_app.store.leadership import Leadership
+from webhook_app.store.operations import scheduler_state
+from webhook_app.store.postgres.engine import Engine, connect, make_engine
+from webhook_app.store.postgres.errors import EngineError
+from webhook_app.store.postgres.leadership import Leadership
 
 log = structlog.get_logger()
 
@@ -134,7 +133,7 @@ def make_jobs(
     """The table of jobs. Each channel has its own, so that a slow one holds up nobody."""
     kept = retention_of(settings)
     thresholds = Thresholds(strikes=settings.soft_failures, days=settings.soft_days)
-    public_url, names, memory = settings.public_url, tuple(channels), Memory()
+    public_url, names, memory = settings.public_url, tuple(channels), ReadCache()
     connecting = partial(connect, settings.database_url, application="webhook_app erase")
 
     def suppressing(now: datetime) -> object:
@@ -171,7 +170,7 @@ def _watched(engine: Engine, settings: Settings) -> list[Job]:
     """The sign of life, looked after more often than there is an evaluation to tell of."""
     if not settings.heartbeat_url:
         return []
-    watch = Watch(engine, Heartbeat(settings.heartbeat_url))
+    watch = HeartbeatMonitor(engine, Heartbeat(settings.heartbeat_url))
     return [Job("heartbeat", settings.evaluate_seconds / 3, watch.tell)]
 
 
@@ -241,7 +240,7 @@ def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.E
         with engine.begin() as connection:
             ended_at = now + timedelta(seconds=seconds)
             scheduler_state.record_end(connection, job.name, leadership.name, ended_at, seconds, error)
-    except SQLAlchemyError:
+    except EngineError:
         log.warning("the end of a job was not recorded", job=job.name)
 
 

@@ -1,6 +1,6 @@
 """gunicorn's settings: gevent workers, limits, and one metrics folder for all of them. No application code.
 
-How long a client may take stands in connections.py. TLS and everything before it is the proxy's business.
+Client timeouts are in gunicorn_worker.py. TLS and everything before it is up to the proxy.
 
 Used as `gunicorn --config python:webhook_app.serving 'webhook_app.app:create_app()'`.
 """
@@ -20,7 +20,7 @@ _metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(pr
 
 bind = f"{os.environ.get('BIND_HOST', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  behind a proxy
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-worker_class = "webhook_app.connections.BoundedWorker"
+worker_class = "webhook_app.gunicorn_worker.BoundedWorker"
 worker_connections = 2000
 backlog = 2048
 http_parser = "python"  # the one that the tests of malformed requests are about

@@ -24,7 +24,7 @@ from pydantic import (
 from webhook_app.channels import pagerduty, slack_bot
 from webhook_app.channels.email import SmtpServer, read_address, read_addresses, read_smtp_url
 from webhook_app.channels.webhook import read_secret
-from webhook_app.whatsapp import keywords
+from webhook_app.whatsapp.people import keywords
 
 
 class SettingsError(Exception):

@@ -149,7 +149,7 @@ def port_fault(settings: Settings) -> str:
 def _commands() -> dict[str, list[str]]:
     python = sys.executable
     web = ["gunicorn", "--config", "python:webhook_app.serving", "webhook_app.app:create_app()"]
-    return {"web": [python, "-m", *web], "scheduler": [python, "-m", "webhook_app.cli", "scheduler"]}
+    return {"web": [python, "-m", *web], "scheduler": [python, "-m", "webhook_app.cli.main", "scheduler"]}
 
 
 def data_folder(environment: Mapping[str, str]) -> Path:

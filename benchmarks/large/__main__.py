@@ -21,7 +21,7 @@ from benchmarks.large.pages import addresses, pages
 from benchmarks.large.people import CHANGES, LINKS
 from webhook_app.app import create_app
 from webhook_app.settings import read_settings
-from webhook_app.store.engine import connect
+from webhook_app.store.postgres.engine import connect
 
 PARTS = ("pages", "failures", "funnels", "messages", "checks", "evaluation")
 

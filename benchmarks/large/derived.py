@@ -67,14 +67,14 @@ WHERE hour < %(hour)s GROUP BY 1, 2, 3;
 INSERT INTO summed_hours (hour, summed_at)
 SELECT h, %(now)s FROM generate_series(%(start)s::timestamptz, %(hour)s::timestamptz - interval '1 hour', '1 hour') h;
 
-INSERT INTO arrivals (minute, events, lags)
+INSERT INTO lateness (minute, events, lags)
 SELECT minute, sum(events), array_agg(events ORDER BY place)
 FROM (SELECT minute, p AS place, coalesce(sum(events) FILTER (WHERE place = p), 0) AS events
       FROM (SELECT minute, place, sum(events)::bigint AS events FROM lags GROUP BY 1, 2) l,
            generate_series(0, %(places)s) p
       GROUP BY 1, 2) filled
 WHERE minute < date_trunc('minute', %(now)s::timestamptz) GROUP BY minute;
-UPDATE arrivals a SET reached = coalesce(r.messages, 0), unsent = 0
+UPDATE lateness a SET reached = coalesce(r.messages, 0), unsent = 0
 FROM (SELECT l.minute, sum(messages)::bigint AS messages
       FROM (SELECT DISTINCT minute FROM lags) l LEFT JOIN arrived USING (minute) GROUP BY 1) r
 WHERE r.minute = a.minute AND a.minute < %(now)s::timestamptz - %(grace)s;

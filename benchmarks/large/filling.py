@@ -16,18 +16,18 @@ from benchmarks.large import people
 from benchmarks.large.history import DAYS, make_history
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
-from webhook_app.pipeline.count_steps import SETTLED, count_steps
-from webhook_app.pipeline.evaluate import evaluate
-from webhook_app.pipeline.facts import Memory
-from webhook_app.rules.rules_file import parse_rules
-from webhook_app.store.engine import connect, make_engine
-from webhook_app.store.partitions import ensure
-from webhook_app.store.steps import counted_until
+from webhook_app.pipeline.counts.count_funnels import SETTLED, count_steps
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.rule_inputs import ReadCache
+from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.store.counts.funnel_counts import counted_until
+from webhook_app.store.postgres.engine import connect, make_engine
+from webhook_app.store.postgres.partitions import ensure
 
 _PATIENCE_S = 7200
 _MEMORY = 0.4  # as much as its manual finds useful
 _PAST_ALERTS = 400
-_RULES = Path(__file__).parents[2] / "webhook_app" / "rules" / "default_rules.toml"
+_RULES = Path(__file__).parents[2] / "webhook_app" / "rules" / "incidents" / "default_rules.toml"
 
 # Only while filling; what is measured is durable.
 _QUICK = (
@@ -41,7 +41,7 @@ _QUICK = (
 _PAST = """
 INSERT INTO alerts (rule, kind, severity, state, group_key, "group", codes, evaluations_above, evaluations_below,
                     repeats, attempts, failures, rate, low, high, threshold, window_minutes, explanation, covers_from,
-                    started_at, fired_at, resolved_at, evaluated_at, told_severity)
+                    started_at, fired_at, resolved_at, evaluated_at, notified_severity)
 SELECT rule, kind, severity, 'resolved', group_key, "group", codes, 0, 4, 0, attempts, failures, rate, low, high,
        threshold, window_minutes, explanation, covers_from - back, started_at - back,
        coalesce(fired_at, evaluated_at) - back, evaluated_at - back, evaluated_at - back, severity
@@ -158,7 +158,7 @@ def _count_steps(url: str, now: datetime) -> None:
             until = counted_until(connection)
     engine.dispose()
     with connect(url, application="benchmark", statement_seconds=_PATIENCE_S) as connection:
-        connection.execute("VACUUM ANALYZE message_steps, step_counts")
+        connection.execute("VACUUM ANALYZE message_stages, stage_counts")
 
 
 def keep_up(where: Place) -> None:
@@ -187,7 +187,7 @@ def warm(where: Place) -> None:
 def _incident(url: str, now: datetime) -> None:
     """Evaluate the default rules until the incident fires, and multiply it into the past."""
     engine = make_engine(url, application="benchmark", pool_size=0)
-    rules, memory = parse_rules(_RULES.read_text(encoding="utf-8")), Memory()
+    rules, memory = parse_rules(_RULES.read_text(encoding="utf-8")), ReadCache()
     for seconds in (30, 15, 0):
         evaluate(engine, rules, now - timedelta(seconds=seconds), memory=memory)
     engine.dispose()

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from benchmarks.large.derived import DERIVED, FINISH
 from benchmarks.large.people import PERSON, PREFIXES
-from webhook_app.store.archive import pack
-from webhook_app.store.arrivals import BOUNDS_S, GRACE
+from webhook_app.store.counts.lateness import BOUNDS_S, GRACE
+from webhook_app.store.receiving.archive import pack
 
 DAYS = 90
 MESSAGES = 11_300_000

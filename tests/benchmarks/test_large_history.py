@@ -11,11 +11,13 @@ from sqlalchemy import Connection, Engine, text
 
 from benchmarks.large import people
 from benchmarks.large.history import make_history
-from webhook_app.store import arrivals, baselines, contacts, suppression_lists, suppressions
-from webhook_app.store.engine import connect
-from webhook_app.store.events import Batch, FailureRow, StatusRow, insert_batch
-from webhook_app.whatsapp.contacts import Address, parse_address
-from webhook_app.whatsapp.numbering import country_of
+from webhook_app.store.counts import baselines, lateness
+from webhook_app.store.people import contacts
+from webhook_app.store.postgres.engine import connect
+from webhook_app.store.receiving.ingest_statement import Batch, FailureRow, StatusRow, insert_batch
+from webhook_app.store.suppressions import lists, suppressions
+from webhook_app.whatsapp.people.contacts import Address, parse_address
+from webhook_app.whatsapp.people.numbering import country_of
 
 _DERIVED = {
     "messages": "SELECT message_id, phone_number_id, contact, series_id, sent_at, failed_at FROM messages",
@@ -70,13 +72,13 @@ def test_hours_and_arrivals_are_what_their_jobs_count(history: int, engine: Engi
         for hour in connection.execute(text("SELECT hour FROM summed_hours")).scalars().all():
             baselines.sum_up(connection, hour, now)
         assert _all(connection, _HOURLY) == made
-        statement = text("SELECT minute, events, lags, reached, unsent FROM arrivals ORDER BY minute")
+        statement = text("SELECT minute, events, lags, reached, unsent FROM lateness ORDER BY minute")
         counted = connection.execute(statement).all()
         sample = random.Random(1).sample(counted[:-40], 20)
         assert sum(row.reached for row in sample) > 0
         for row in sample:
-            arrivals.count_minute(connection, row.minute)
-            arrivals.check_minute(connection, row.minute)
+            lateness.count_minute(connection, row.minute)
+            lateness.check_minute(connection, row.minute)
         assert connection.execute(statement).all() == counted
 
 
@@ -94,7 +96,7 @@ def test_people_have_numbers_that_can_be_written_to_and_links_that_are_followed(
         assert country_of(contact) == people.PREFIXES[person // 10 % 8][0]
         assert len(contacts.keys_of(connection, contact)) == (2 if person % 2 == 0 else 1)
         assert bool(suppressions.get(connection, contact)) == (person % 10 == 0)
-    held = suppression_lists.list_page(connection, 200)
+    held = lists.list_page(connection, 200)
     assert len(held) == 100
     changes = suppressions.changes_since(connection, 0, 200)
     assert [change.seq for change in changes] == list(range(1, 61))

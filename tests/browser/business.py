@@ -15,14 +15,15 @@ from sqlalchemy import Engine, insert
 
 from tests.factories import document, value
 from tests.traffic import Traffic
-from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import Settings
 from webhook_app.simulator.delivery import Post, posts
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.scenarios import SCENARIOS
-from webhook_app.store import scheduler_state, schema
-from webhook_app.store.engine import connect
+from webhook_app.store import schema
+from webhook_app.store.operations import scheduler_state
+from webhook_app.store.postgres.engine import connect
 
 UNREACHABLE = "+12025550142"
 """Failed on three days in a row: suppressed, and to be reviewed."""

@@ -19,7 +19,7 @@ from tests.browser.watching import Watch
 from tests.conftest import Database
 from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
-from webhook_app.store.engine import make_engine
+from webhook_app.store.postgres.engine import make_engine
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDE, NARROW = (1280, 900), (380, 800)

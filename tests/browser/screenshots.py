@@ -16,7 +16,7 @@ from tests.browser.conftest import ADMIN_KEY, CHROMIUM, chromium, enter, served,
 from tests.browser.crawling import one_of_each_kind
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
-from webhook_app.store.engine import make_engine
+from webhook_app.store.postgres.engine import make_engine
 
 _SIZES = {1280: 900, 380: 800}
 _THEMES = ("light", "dark")

@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.conftest import ADMIN_KEY, NARROW, WIDE, enter
 from tests.browser.crawling import one_of_each_kind
-from webhook_app.web.dashboard.navigation import PAGES
+from webhook_app.web.pages.navigation import PAGES
 
 SERIOUS = {"serious", "critical"}
 

@@ -7,7 +7,7 @@ import pytest
 
 from webhook_app.client import Client, RefusedError, Send, UnreachableError
 from webhook_app.client import client as client_module
-from webhook_app.store import suppressions
+from webhook_app.store.suppressions import suppressions
 
 NUMBER = "590238114470021"
 

@@ -8,14 +8,15 @@ from sqlalchemy import Engine, text
 
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.demo.history import ACTOR, fill
-from webhook_app.demo.week import Trouble, Week
-from webhook_app.simulator.calls import TOKEN_EXPIRED
+from webhook_app.demo.week import PlannedIncident, Week
 from webhook_app.simulator.changes import number_quality_change, unknown_status_change
 from webhook_app.simulator.plan import Timed
 from webhook_app.simulator.scenarios import Phase, Scenario
+from webhook_app.simulator.send_calls import TOKEN_EXPIRED
 from webhook_app.simulator.senders import NUMBERS
-from webhook_app.simulator.slack_receiver import SlackReceiver
-from webhook_app.store import alerts, books, silences
+from webhook_app.simulator.slack.receiver import SlackReceiver
+from webhook_app.store.incidents import alerts, silences
+from webhook_app.store.receiving import books
 
 HOUR = timedelta(hours=1)
 Evening = Callable[[], list[str]]
@@ -25,7 +26,7 @@ Evening = Callable[[], list[str]]
 def evening(engine: Engine, database_url: str, now: datetime) -> Evening:
     def play() -> list[str]:
         start = now - 3 * HOUR
-        token = Trouble("token", start + HOUR, HOUR / 3, Phase(1 / 3, refused_with=TOKEN_EXPIRED))
+        token = PlannedIncident("token", start + HOUR, HOUR / 3, Phase(1 / 3, refused_with=TOKEN_EXPIRED))
         phases = (Phase(0), token.phase, Phase(4 / 9))
         scenario = Scenario("evening", "", phases=phases, opt_outs_share=0.1)
         news = (

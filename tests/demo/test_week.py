@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from webhook_app.demo.week import DAYS, week_before
-from webhook_app.simulator.calls import Call
 from webhook_app.simulator.plan import Timed
+from webhook_app.simulator.send_calls import SimulatedCall
 
 MOMENTS = [datetime(2026, 11, 20, hour, 5, tzinfo=UTC) for hour in (0, 9, 15, 23)]
 
@@ -52,5 +52,5 @@ def test_what_was_told_comes_in_the_order_of_time_and_holds_every_kind_of_news()
         "message_template_quality_update",
         "phone_number_quality_update",
     }
-    assert any(isinstance(one, Call) and one.code == 190 for one in told)
+    assert any(isinstance(one, SimulatedCall) and one.code == 190 for one in told)
     assert 40_000 < len(told) < 120_000

@@ -3,12 +3,12 @@
 from webhook_app.serving import *  # noqa: F403  first: it says where the metrics go, before anything counts
 
 # isort: split
-from webhook_app import connections
+from webhook_app import gunicorn_worker
 
-connections.FIRST_BYTE_S = 0.6
-connections.REQUEST_S = 0.6
-connections.ANSWER_S = 0.6
-connections.LINGER_S = 0.2
-connections.BYTES_PER_SECOND = 2**20
+gunicorn_worker.FIRST_BYTE_S = 0.6
+gunicorn_worker.REQUEST_S = 0.6
+gunicorn_worker.ANSWER_S = 0.6
+gunicorn_worker.LINGER_S = 0.2
+gunicorn_worker.BYTES_PER_SECOND = 2**20
 keepalive = 1
 worker_connections = 100

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from webhook_app.pipeline.replay import Replay
-from webhook_app.store.engine import connect
-from webhook_app.whatsapp import health, statuses
+from webhook_app.pipeline.receiving.replay import Replay
+from webhook_app.store.postgres.engine import connect
+from webhook_app.whatsapp.accounts import health_signals
+from webhook_app.whatsapp.receiving import statuses
 
 
 def newer_parser(put: Callable[[object, str, Any], None] = setattr) -> None:
@@ -21,7 +22,7 @@ def newer_parser(put: Callable[[object, str, Any], None] = setattr) -> None:
         return old(item | {"status": "sent"} if item.get("status") == "queued" else item, *place)
 
     put(statuses, "read_status", read_status)
-    put(health, "FIELDS", health.FIELDS | {"novelty"})
+    put(health_signals, "FIELDS", health_signals.FIELDS | {"novelty"})
 
 
 def replay_all(url: str) -> None:

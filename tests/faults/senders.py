@@ -10,7 +10,7 @@ import psutil
 
 from tests.factories import body, status
 from tests.faults.web_server import SECRET
-from webhook_app.whatsapp.signature import sign
+from webhook_app.whatsapp.receiving.signature import sign
 
 
 def post(port: int, raw: bytes) -> int:

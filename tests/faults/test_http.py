@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from tests.factories import body, status
 from tests.faults.web_server import SECRET, WebServer, read_all, read_one, request, statuses
-from webhook_app.whatsapp.signature import sign
+from webhook_app.whatsapp.receiving.signature import sign
 
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD = b"POST /webhook HTTP/1.1\r\nHost: x\r\n"

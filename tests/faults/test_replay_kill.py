@@ -14,8 +14,8 @@ from sqlalchemy import Engine, text
 from tests.factories import body, document, status
 from tests.faults.replaying import newer_parser, replay_all
 from tests.faults.web_server import wait_for
-from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.store.engine import connect
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.postgres.engine import connect
 
 WAITING, KNOWN, NOVEL = 80, 10, 40
 NAMES = ("received", "applied", "duplicate", "ignored", "quarantined")

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from webhook_app.whatsapp.signature import sign
+from webhook_app.whatsapp.receiving.signature import sign
 
 SECRET = b"a secret for the fault tests"
 CONFIG = "webhook_app.serving"

@@ -27,7 +27,7 @@ from tests.faults.web_server import SECRET, WebServer, web_server
 from tests.fuzzing.mutations import Delivery, deliver, garble
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
-from webhook_app.whatsapp.signature import sign
+from webhook_app.whatsapp.receiving.signature import sign
 
 LIMIT = 3 * 2**20
 MOST_MEMORY_MB = 200

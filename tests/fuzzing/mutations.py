@@ -7,13 +7,12 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.factories import message, status, value
+from tests.folders import PAYLOADS
 
-PAYLOADS = Path(__file__).parent.parent / "payloads"
 SAMPLES = [json.loads(path.read_bytes()) for path in sorted(PAYLOADS.glob("*.json"))]
 ITEM_LISTS = ("statuses", "messages", "errors", "calls", "user_preferences")
 

@@ -16,11 +16,11 @@ from sqlalchemy import Engine, text
 
 from tests.factories import body, document, status, value
 from tests.fuzzing.mutations import as_json, deliver, garble, mutate
-from webhook_app.pipeline import batch_writer
-from webhook_app.pipeline.batch_writer import BatchWriter
-from webhook_app.store.engine import connect
-from webhook_app.whatsapp.payload import parse, read_any
-from webhook_app.whatsapp.plain_delivery import read_plain
+from webhook_app.pipeline.receiving import batch_writer
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.store.postgres.engine import connect
+from webhook_app.whatsapp.receiving.payload import parse, read_any
+from webhook_app.whatsapp.receiving.plain_delivery import read_plain
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 randoms = st.integers(0, 2**63).map(Random)

@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from webhook_app.store.engine import connect
+from webhook_app.store.postgres.engine import connect
 
 
 class Switch:

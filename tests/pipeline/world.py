@@ -7,12 +7,13 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from tests.factories import NUMBER, body, document, message, status, value
-from webhook_app.pipeline.batch_writer import BatchWriter, Delivery
-from webhook_app.pipeline.suppress import suppress
-from webhook_app.rules.alerting import Rule
-from webhook_app.rules.suppression import Thresholds
-from webhook_app.store import alerts, suppression_lists, suppressions
-from webhook_app.store.engine import connect
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.store.incidents import alerts
+from webhook_app.store.postgres.engine import connect
+from webhook_app.store.suppressions import lists, suppressions
 
 CONTACT, USER = "12025550117", "US.7041abc"
 UNREACHABLE, EXPERIMENT, WITHHELD, STOPPED, BLOCKED = 131026, 130472, 131049, 131050, 130403
@@ -100,7 +101,7 @@ class World:
 
     def all(self):
         with self.engine.connect() as connection:
-            return suppression_lists.list_page(connection, 10_000)
+            return lists.list_page(connection, 10_000)
 
     def changes(self):
         with self.engine.connect() as connection:

@@ -10,7 +10,7 @@ import pytest
 from webhook_app.simulator.delivery import batched, posts, reordered, retry_delays
 from webhook_app.simulator.plan import Timed, plan
 from webhook_app.simulator.scenarios import SCENARIOS
-from webhook_app.whatsapp.payload import parse
+from webhook_app.whatsapp.receiving.payload import parse
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CHANGES = tuple(plan(SCENARIOS["opt-outs"], 1, 10, 60, START))

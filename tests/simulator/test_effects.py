@@ -8,11 +8,12 @@ import pytest
 from msgspec import Struct
 from sqlalchemy import Engine
 
-from webhook_app.demo.past import Past
+from webhook_app.demo.backfill import Backfill
 from webhook_app.scheduler import load_rules
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.scenarios import SCENARIOS
-from webhook_app.store import alerts, suppression_lists
+from webhook_app.store.incidents import alerts
+from webhook_app.store.suppressions import lists
 
 MINUTE = timedelta(minutes=1)
 
@@ -30,7 +31,7 @@ def play(engine: Engine, database_url: str, now: datetime) -> Callable[..., Outc
         length = minutes * MINUTE
         start = now - length
         told = plan(SCENARIOS[name], 1, rate, length.total_seconds(), start, history)
-        past = Past(engine, database_url, load_rules(None), {})
+        past = Backfill(engine, database_url, load_rules(None), {})
         for _ in past.live(told, [start + 4 * MINUTE * n for n in range(minutes // 4 + 1)]):
             pass
         past.close()
@@ -45,7 +46,7 @@ def outcome(engine: Engine) -> Outcome:
         for alert in alerts.list_alerts(connection, limit=1000):
             if alert.fired_at is not None:
                 fired.setdefault(alert.kind, set()).update(alert.codes)
-        rows = suppression_lists.list_page(connection, limit=1000)
+        rows = lists.list_page(connection, limit=1000)
     return Outcome(fired, {(row.reason, row.scope, row.code) for row in rows})
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from webhook_app.simulator import faults
-from webhook_app.simulator.faults import BACKGROUND, CODES, PROVIDER_DOWN, Fault
-from webhook_app.whatsapp.error_codes import explain
+from webhook_app.simulator.faults import BACKGROUND, CODES, PROVIDER_DOWN, SimulatedFault
+from webhook_app.whatsapp.errors.catalogue import explain
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
@@ -39,7 +39,9 @@ def test_every_message_fails_while_the_provider_is_down():
     ],
 )
 def test_a_fault_befalls_its_share_of_its_categories(roll, category, code):
-    assert faults.draw(roll, (Fault(1, 0.1, ("marketing",)), Fault(2, 0.2)), category) == code
+    assert (
+        faults.draw(roll, (SimulatedFault(1, 0.1, ("marketing",)), SimulatedFault(2, 0.2)), category) == code
+    )
 
 
 def test_the_background_holds_no_code_that_needs_somebody_at_once():

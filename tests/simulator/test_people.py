@@ -7,7 +7,7 @@ import pytest
 from phonenumbers import is_possible_number, parse
 
 from webhook_app.simulator.people import AUDIENCE_LIMIT, audience
-from webhook_app.whatsapp.contacts import phone_key
+from webhook_app.whatsapp.people.contacts import phone_key
 
 FREE_FOR_FICTION = {
     "US": r"1\d{3}55501\d{2}",

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook_app.simulator.calls import ACCEPTED, Call
+from webhook_app.simulator.payloads import envelope, wire
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.scenarios import SCENARIOS, Phase, Scenario
-from webhook_app.simulator.wire import envelope, wire
-from webhook_app.web.api.sends import read
-from webhook_app.whatsapp.payload import parse
+from webhook_app.simulator.send_calls import ACCEPTED, SimulatedCall
+from webhook_app.web.api.sends.sends import read
+from webhook_app.whatsapp.receiving.payload import parse
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DURATION_S = 120.0
@@ -26,11 +26,11 @@ def played(name, seed=1, history=0, start=START, rate=RATE):
 
 
 def webhooks(timed):
-    return [one for one in timed if not isinstance(one, Call)]
+    return [one for one in timed if not isinstance(one, SimulatedCall)]
 
 
 def calls(timed):
-    return [one for one in timed if isinstance(one, Call)]
+    return [one for one in timed if isinstance(one, SimulatedCall)]
 
 
 def statuses(timed, kind=None):

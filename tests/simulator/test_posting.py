@@ -13,7 +13,7 @@ from webhook_app.simulator.plan import plan
 from webhook_app.simulator.posting import Pace, deliver
 from webhook_app.simulator.report import NO_ANSWER, Tally
 from webhook_app.simulator.scenarios import SCENARIOS
-from webhook_app.whatsapp.signature import sign
+from webhook_app.whatsapp.receiving.signature import sign
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 IMPATIENT = Pace(connections=4, compress=100_000, patience_s=5.0, timeout_s=2.0)

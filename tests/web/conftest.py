@@ -19,8 +19,8 @@ from werkzeug.test import TestResponse
 
 from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
-from webhook_app.store import api_keys
-from webhook_app.whatsapp.signature import sign
+from webhook_app.store.operations import api_keys
+from webhook_app.whatsapp.receiving.signature import sign
 
 SECRET = b"an app secret for tests"
 ADMIN_KEY = "an operator's key for tests"

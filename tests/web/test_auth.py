@@ -6,7 +6,7 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import text
 
-from webhook_app.store import api_keys
+from webhook_app.store.operations import api_keys
 from webhook_app.web import auth
 from webhook_app.web.api import ENDPOINTS
 from webhook_app.web.auth import Keyring

@@ -18,9 +18,9 @@ from tests.channels.notifications import NUMBER, notification
 from tests.clocks import Hands
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.slack_interactions import signature
-from webhook_app.pipeline.notify import notify
-from webhook_app.store import alerts, notifications, silences
-from webhook_app.store.alerts import Alert
+from webhook_app.pipeline.incidents.notify import notify
+from webhook_app.store.incidents import alerts, outbox, silences
+from webhook_app.store.incidents.alerts import Alert
 
 SECRET = "a signing secret for tests"
 Press = Callable[..., TestResponse]
@@ -63,7 +63,7 @@ def alert_id(engine: Engine, now: datetime) -> int:
         )
         assert made is not None
         told = notification(alert_id=made, at=now, since=now)
-        notifications.add(connection, made, "slack", "fired", to_builtins(told), now)
+        outbox.add(connection, made, "slack", "fired", to_builtins(told), now)
     return made
 
 

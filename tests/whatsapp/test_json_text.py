@@ -6,7 +6,7 @@ import pytest
 
 from tests.factories import body, status
 from webhook_app.whatsapp.json_text import shallow
-from webhook_app.whatsapp.payload import parse
+from webhook_app.whatsapp.receiving.payload import parse
 
 
 @pytest.mark.parametrize("depth", [65, 100, 1000, 5000, 100_000])

@@ -20,7 +20,7 @@ _WHOLE_S = 30.0  # whoever sends a byte every nine seconds must not hold a chann
 _MOST_BYTES = 65_536
 
 
-class Answer(Struct, frozen=True):
+class HttpAnswer(Struct, frozen=True):
     """What the other side said. `retry_after`: seconds for which it asks to be left alone."""
 
     status: int
@@ -49,11 +49,11 @@ class Outgoing:
             timeout=timeout, headers={"User-Agent": "webhook-app"} | dict(headers or {})
         )
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> HttpAnswer:
         """The answer to a JSON body, whatever its status. Raises SendError when there is none."""
         return self._ask("POST", url, body, {"Content-Type": "application/json"} | dict(headers or {}))
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> HttpAnswer:
         """The answer to a GET, whatever its status. Raises SendError when there is none."""
         return self._ask("GET", url, b"", {})
 
@@ -61,10 +61,10 @@ class Outgoing:
         """Give back the connections."""
         self._client.close()
 
-    def _ask(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _ask(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
         try:
             with self._client.stream(method, url, content=body, headers=headers) as response:
-                return Answer(response.status_code, self._read(response), _retry_after(response.headers))
+                return HttpAnswer(response.status_code, self._read(response), _retry_after(response.headers))
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as fault:
             raise SendError(f"the address of {self._receiver} cannot be used", permanent=True) from fault
         except httpx.HTTPError as fault:

@@ -12,7 +12,7 @@ import msgspec
 from webhook_app.channels import Receipt, SendError
 from webhook_app.channels.alert_text import compose
 from webhook_app.channels.notification import Notification
-from webhook_app.channels.outgoing import TIMEOUT, Answer, Outgoing
+from webhook_app.channels.outgoing import TIMEOUT, HttpAnswer, Outgoing
 
 EVENTS_URL = "https://events.pagerduty.com"
 
@@ -89,7 +89,7 @@ def dedup_key(notification: Notification) -> str:
     return f"webhook_app-{notification.alert_id}-{digest[:16]}"
 
 
-def _judge(answer: Answer) -> None:
+def _judge(answer: HttpAnswer) -> None:
     """202 with the status `success` means queued; 429 and 5xx are worth another try."""
     said = f"PagerDuty answered {answer.status} {answer.words!r}"
     if answer.status == httpx.codes.ACCEPTED and _status(answer) == "success":
@@ -99,7 +99,7 @@ def _judge(answer: Answer) -> None:
     raise SendError(said, permanent=False, retry_after=answer.retry_after)
 
 
-def _status(answer: Answer) -> str:
+def _status(answer: HttpAnswer) -> str:
     try:
         held = msgspec.json.decode(answer.text)
     except msgspec.DecodeError:

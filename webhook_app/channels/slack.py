@@ -13,7 +13,7 @@ import msgspec
 from webhook_app.channels import Receipt, SendError
 from webhook_app.channels.alert_text import compose, compose_digest
 from webhook_app.channels.notification import Notification
-from webhook_app.channels.outgoing import TIMEOUT, Answer, Outgoing
+from webhook_app.channels.outgoing import TIMEOUT, HttpAnswer, Outgoing
 from webhook_app.channels.slack_blocks import digest_payload, payload
 
 PACE_S = 1.0
@@ -58,7 +58,7 @@ class SlackWebhook:
         _judge(self._http.post(self._url, msgspec.json.encode(message)))
 
 
-def _judge(answer: Answer) -> None:
+def _judge(answer: HttpAnswer) -> None:
     """Only 200 with the body `ok` means posted; anything not known to be final is worth another try."""
     if answer.status == httpx.codes.OK and answer.words == "ok":
         return

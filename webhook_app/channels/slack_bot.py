@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from webhook_app.channels import Receipt, SendError
 from webhook_app.channels.alert_text import compose, compose_digest, news
 from webhook_app.channels.notification import Notification
-from webhook_app.channels.outgoing import TIMEOUT, Answer, Outgoing
+from webhook_app.channels.outgoing import TIMEOUT, HttpAnswer, Outgoing
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, PACE_S
 from webhook_app.channels.slack_blocks import Blocks, cut, digest_payload, escape, payload
 
@@ -143,7 +143,7 @@ def _receipt(posted: _Said, *, shared: bool = False) -> Receipt:
     return Receipt(msgspec.json.encode(_Posted(posted.channel, posted.ts)).decode(), shared)
 
 
-def _read(answer: Answer) -> _Said:
+def _read(answer: HttpAnswer) -> _Said:
     """What Slack said, good or bad. Raises SendError when it is not an answer of its API, or it wants a pause."""
     try:
         said = msgspec.json.decode(answer.text, type=_Said)

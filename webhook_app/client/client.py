@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from webhook_app.client.calls import Calls, UnreachableError
-from webhook_app.whatsapp.error_codes import ErrorCode
-from webhook_app.whatsapp.retry import RetryAdvice
+from webhook_app.whatsapp.errors.catalogue import ErrorCode
+from webhook_app.whatsapp.errors.retry import RetryAdvice
 
 MAX_CONTACTS = 10_000
 MAX_SENDS = 1_000
@@ -66,7 +66,7 @@ class Report(Struct, frozen=True, kw_only=True):
     retry_advice: RetryAdvice | None = None
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class FeedChange(Struct, frozen=True, kw_only=True):
     """One line of the change feed. Contact, number, scope and reason name the row it changes."""
 
     seq: int
@@ -91,7 +91,7 @@ class _Reported(Struct):
 
 
 class _Changes(Struct):
-    changes: list[Change]
+    changes: list[FeedChange]
     next_since: int
     next_cursor: str | None
 
@@ -140,7 +140,7 @@ class Client:
             for report in self._post("/v1/sends", {"sends": some}, _Reported).results
         ]
 
-    def changes(self, since: int = 0) -> Iterator[Change]:
+    def changes(self, since: int = 0) -> Iterator[FeedChange]:
         """Every change to the suppressions after `since` (a `seq`), in order, up to the latest."""
         while True:
             query = {"since": since, "limit": _PAGE}

@@ -12,14 +12,14 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from webhook_app.client.client import Change, Client
-from webhook_app.rules.blocking import blocking, ends_with_a_probe
-from webhook_app.whatsapp.contacts import InvalidAddress, parse_address
+from webhook_app.client.client import Client, FeedChange
+from webhook_app.rules.suppressions.blocking import blocking, ends_with_a_probe
+from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address
 
 _GONE = ("lift", "expire")
 
 
-class Standing(Struct, frozen=True):
+class CopiedSuppression(Struct, frozen=True):
     """What stands against one contact, as the feed last told."""
 
     phone_number_id: str
@@ -49,7 +49,7 @@ class _Kept(Struct):
 
     seq: int
     synced_at: datetime | None
-    standing: dict[str, list[Standing]]
+    standing: dict[str, list[CopiedSuppression]]
     known_as: dict[str, tuple[str, ...]]
     """For every alias the contacts under which something may stand."""
 
@@ -60,7 +60,7 @@ class LocalCopy:
     def __init__(self, *, good_for: timedelta = timedelta(hours=1), stop_blocks_all: bool = False) -> None:
         self._good_for = good_for
         self._stop_blocks_all = stop_blocks_all
-        self._standing: dict[str, list[Standing]] = {}
+        self._standing: dict[str, list[CopiedSuppression]] = {}
         self._known_as: dict[str, tuple[str, ...]] = {}
         self.seq = 0
         """The latest change it holds."""
@@ -105,7 +105,7 @@ class LocalCopy:
         self._standing, self._known_as = kept.standing, kept.known_as
         return True
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: FeedChange) -> None:
         key = change.contact.removeprefix("+")
         named = change.phone_number_id, change.scope, change.reason
         rows = [
@@ -114,7 +114,7 @@ class LocalCopy:
             if (row.phone_number_id, row.scope, row.reason) != named
         ]
         if change.action not in _GONE:
-            rows.append(Standing(*named, change.code, change.until, change.action == "half_open"))
+            rows.append(CopiedSuppression(*named, change.code, change.until, change.action == "half_open"))
         if rows:
             self._standing[key] = rows
         for alias in (alias.removeprefix("+") for alias in change.aliases):
@@ -148,11 +148,11 @@ class LocalCopy:
         return LocalAnswer(input=contact, verdict="send")
 
 
-def _has_ended(row: Standing, now: datetime) -> bool:
+def _has_ended(row: CopiedSuppression, now: datetime) -> bool:
     is_over = row.until is not None and row.until <= now
     return is_over and not row.half_open and not ends_with_a_probe(row.reason, row.scope)
 
 
-def _waits_for_a_probe(row: Standing, now: datetime) -> bool:
+def _waits_for_a_probe(row: CopiedSuppression, now: datetime) -> bool:
     is_over = row.until is not None and row.until <= now
     return row.half_open or (is_over and ends_with_a_probe(row.reason, row.scope))

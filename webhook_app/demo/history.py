@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine
-
 from webhook_app.channels import Channel
-from webhook_app.demo.past import Deed, Past
+from webhook_app.demo.backfill import Backfill, Deed
 from webhook_app.demo.week import Week
-from webhook_app.pipeline import alert_actions
+from webhook_app.pipeline.incidents import alert_actions
 from webhook_app.scheduler import load_rules
-from webhook_app.store import alerts, books, partitions
-from webhook_app.store.engine import make_engine
+from webhook_app.store.incidents import alerts
+from webhook_app.store.postgres import partitions
+from webhook_app.store.postgres.engine import Engine, make_engine
+from webhook_app.store.receiving import books
 
 ACTOR = "demo"
 _REACTION = timedelta(minutes=12)
@@ -34,7 +34,7 @@ def fill(
     engine = make_engine(database_url, application="webhook_app demo")
     with engine.begin() as connection:
         partitions.ensure(connection, week.ends)
-    past = Past(engine, database_url, load_rules(None), channels, public_url)
+    past = Backfill(engine, database_url, load_rules(None), channels, public_url)
     try:
         for look in past.live(week.told(seed), week.looks(), _deeds(week, engine, past)):
             progress((look - week.start).total_seconds() / week.seconds)
@@ -45,7 +45,7 @@ def fill(
         engine.dispose()
 
 
-def _deeds(week: Week, engine: Engine, past: Past) -> list[Deed]:
+def _deeds(week: Week, engine: Engine, past: Backfill) -> list[Deed]:
     """Somebody looks after each trouble, once, some minutes after it began, and silences what is only news."""
     third = (week.ends - week.start) / 3
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from webhook_app.simulator.calls import TOKEN_EXPIRED
 from webhook_app.simulator.changes import (
     number_quality_change,
     number_tier_change,
@@ -16,9 +15,10 @@ from webhook_app.simulator.changes import (
     template_status_change,
     unknown_status_change,
 )
-from webhook_app.simulator.faults import BACKGROUND, PROVIDER_DOWN, Fault
+from webhook_app.simulator.faults import BACKGROUND, PROVIDER_DOWN, SimulatedFault
 from webhook_app.simulator.plan import Timed, Told, plan
 from webhook_app.simulator.scenarios import Phase, Scenario
+from webhook_app.simulator.send_calls import TOKEN_EXPIRED
 from webhook_app.simulator.senders import NUMBERS, SEASONAL_OFFER, WIN_BACK
 
 DAYS = 7
@@ -35,7 +35,7 @@ _CLOSE_LOOK = timedelta(minutes=5)
 _LATELY = timedelta(minutes=15)
 
 
-class Trouble(Struct, frozen=True):
+class PlannedIncident(Struct, frozen=True):
     """Something that happened: from `begins` for `lasts`, and how soon after its end it is over for good."""
 
     name: str
@@ -51,7 +51,7 @@ class Week(Struct, frozen=True):
     start: datetime
     seconds: float
     scenario: Scenario
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[PlannedIncident, ...]
     notices: tuple[Timed, ...]
 
     @property
@@ -84,23 +84,25 @@ def week_before(now: datetime) -> Week:
     return Week(start, DAYS * 86_400.0, _scenario(start, troubles), troubles, _notices(now, troubles))
 
 
-def _troubles(now: datetime) -> tuple[Trouble, ...]:
+def _troubles(now: datetime) -> tuple[PlannedIncident, ...]:
     def at(days: int, hour: int) -> datetime:
         return (now - timedelta(days=days)).replace(hour=hour, minute=10, second=0, microsecond=0)
 
     minutes = timedelta(minutes=1)
-    broken_image = (Fault(131053, 0.16), *BACKGROUND)
+    broken_image = (SimulatedFault(131053, 0.16), *BACKGROUND)
     return (
-        Trouble("old list", at(6, 9), 40 * minutes, Phase(0, pace=_BUSY, old_list_share=0.6)),
-        Trouble("outage", at(5, 14), 30 * minutes, Phase(0, pace=_BUSY, faults=PROVIDER_DOWN)),
-        Trouble("paused", at(4, 10), 60 * minutes, Phase(0, pace=_BUSY, paused=SEASONAL_OFFER)),
-        Trouble("broken image", at(3, 15), 40 * minutes, Phase(0, pace=_BUSY, faults=broken_image)),
-        Trouble("token", at(2, 8), 40 * minutes, Phase(0, refused_with=TOKEN_EXPIRED)),
-        Trouble("silence", at(1, 11), 60 * minutes, Phase(0, pace=_BUSY, held=True, calls_reported=True)),
+        PlannedIncident("old list", at(6, 9), 40 * minutes, Phase(0, pace=_BUSY, old_list_share=0.6)),
+        PlannedIncident("outage", at(5, 14), 30 * minutes, Phase(0, pace=_BUSY, faults=PROVIDER_DOWN)),
+        PlannedIncident("paused", at(4, 10), 60 * minutes, Phase(0, pace=_BUSY, paused=SEASONAL_OFFER)),
+        PlannedIncident("broken image", at(3, 15), 40 * minutes, Phase(0, pace=_BUSY, faults=broken_image)),
+        PlannedIncident("token", at(2, 8), 40 * minutes, Phase(0, refused_with=TOKEN_EXPIRED)),
+        PlannedIncident(
+            "silence", at(1, 11), 60 * minutes, Phase(0, pace=_BUSY, held=True, calls_reported=True)
+        ),
     )
 
 
-def _scenario(start: datetime, troubles: tuple[Trouble, ...]) -> Scenario:
+def _scenario(start: datetime, troubles: tuple[PlannedIncident, ...]) -> Scenario:
     whole = timedelta(days=DAYS)
     phases = [Phase(0.0)]
     for one in troubles:
@@ -121,7 +123,7 @@ def _scenario(start: datetime, troubles: tuple[Trouble, ...]) -> Scenario:
     )
 
 
-def _notices(now: datetime, troubles: tuple[Trouble, ...]) -> tuple[Timed, ...]:
+def _notices(now: datetime, troubles: tuple[PlannedIncident, ...]) -> tuple[Timed, ...]:
     """What Meta says of numbers and templates, and one status that nobody knows yet."""
     first, second, third = NUMBERS
     paused = next(one for one in troubles if one.name == "paused")

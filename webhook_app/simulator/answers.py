@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from webhook_app.simulator.changes import inbound_change, preference_change
-from webhook_app.simulator.lives import Json, Message
+from webhook_app.simulator.message_events import Json, SimulatedMessage
 
 _COME_BACK_SHARE = 0.4
 _STOP_TEXTS = ("STOP", "Stop", "stop.", "Unsubscribe")
@@ -19,7 +19,7 @@ _REPLY_TEXTS = (
 )
 
 
-class Answer(Struct, frozen=True):
+class Reaction(Struct, frozen=True):
     """A change that comes from a person; `wish` is 'stop' or 'resume' if it is a marketing preference."""
 
     at: datetime
@@ -28,8 +28,12 @@ class Answer(Struct, frozen=True):
 
 
 def answers(
-    rng: random.Random, message: Message, read_at: datetime, replies_share: float, opt_outs_share: float
-) -> Iterator[Answer]:
+    rng: random.Random,
+    message: SimulatedMessage,
+    read_at: datetime,
+    replies_share: float,
+    opt_outs_share: float,
+) -> Iterator[Reaction]:
     """What the reader of a message sends back, in order of time."""
     roll = rng.random()
     at = read_at + timedelta(seconds=1 + rng.expovariate(1 / 5))
@@ -39,7 +43,7 @@ def answers(
         yield _written(rng, message, at, rng.choice(_REPLY_TEXTS))
 
 
-def _opt_out(rng: random.Random, message: Message, at: datetime) -> Iterator[Answer]:
+def _opt_out(rng: random.Random, message: SimulatedMessage, at: datetime) -> Iterator[Reaction]:
     """Stops in one of three ways; some undo it after a while."""
     way = rng.choice(("preference", "text", "button"))
     again = at + timedelta(seconds=2 + rng.expovariate(1 / 20))
@@ -55,10 +59,10 @@ def _opt_out(rng: random.Random, message: Message, at: datetime) -> Iterator[Ans
 
 
 def _written(
-    rng: random.Random, message: Message, at: datetime, text: str, *, button: bool = False
-) -> Answer:
-    return Answer(at, inbound_change(rng, message.number, message.person, at, text, button=button))
+    rng: random.Random, message: SimulatedMessage, at: datetime, text: str, *, button: bool = False
+) -> Reaction:
+    return Reaction(at, inbound_change(rng, message.number, message.person, at, text, button=button))
 
 
-def _preferred(message: Message, at: datetime, wish: str) -> Answer:
-    return Answer(at, preference_change(message.number, message.person, at, wish), wish)
+def _preferred(message: SimulatedMessage, at: datetime, wish: str) -> Reaction:
+    return Reaction(at, preference_change(message.number, message.person, at, wish), wish)

@@ -6,12 +6,12 @@ Shapes as on Meta's webhook reference pages of September 2026. Values only.
 import random
 from datetime import datetime
 
-from webhook_app.simulator.lives import Json, Message, wamid
+from webhook_app.simulator.message_events import Json, SimulatedMessage, wamid
 from webhook_app.simulator.people import Person
 from webhook_app.simulator.senders import BusinessNumber, Template
 
 
-def status_change(message: Message, status: Json) -> Json:
+def status_change(message: SimulatedMessage, status: Json) -> Json:
     """One status of a message; contacts[] stands beside all but failed, a username not beside sent."""
     value = _value(message.number)
     if status["status"] != "failed":

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from webhook_app.simulator.calls import Call
-from webhook_app.simulator.lives import Json
+from webhook_app.simulator.message_events import Json
+from webhook_app.simulator.payloads import envelope, item_count, wire
 from webhook_app.simulator.plan import Timed, Told
-from webhook_app.simulator.wire import envelope, item_count, wire
+from webhook_app.simulator.send_calls import SimulatedCall
 
 BATCH_LIMIT = 1000
 """Meta puts at most this many updates into one POST."""
@@ -115,7 +115,7 @@ def retry_delays(compress: float) -> Iterator[float]:
 
 def _post(group: list[Told], due: datetime, start: datetime) -> Post:
     due_s = (due - start).total_seconds()
-    calls = [told for told in group if isinstance(told, Call)]
+    calls = [told for told in group if isinstance(told, SimulatedCall)]
     if calls:
         body = json.dumps({"sends": [call.report for call in calls]}).encode()
         return Post(due_s, body, len(calls), calls=tuple(call.code for call in calls))

@@ -41,7 +41,7 @@ _WORDS: dict[int, tuple[str, str]] = {
 CODES = frozenset(_WORDS)
 
 
-class Fault(Struct, frozen=True):
+class SimulatedFault(Struct, frozen=True):
     """One code and the share of messages it befalls; `categories` empty means every kind of message."""
 
     code: int
@@ -51,13 +51,18 @@ class Fault(Struct, frozen=True):
 
 _MARKETING = ("marketing",)
 BACKGROUND = (  # with the unreachable people of an audience about 1 % of all messages
-    Fault(131049, 0.012, _MARKETING),
-    Fault(130472, 0.002, _MARKETING),
-    Fault(131047, 0.004, ("service",)),
-    Fault(131053, 0.0006),
-    Fault(131000, 0.0014),
+    SimulatedFault(131049, 0.012, _MARKETING),
+    SimulatedFault(130472, 0.002, _MARKETING),
+    SimulatedFault(131047, 0.004, ("service",)),
+    SimulatedFault(131053, 0.0006),
+    SimulatedFault(131000, 0.0014),
 )
-PROVIDER_DOWN = (Fault(131000, 0.40), Fault(131016, 0.25), Fault(131026, 0.20), Fault(135000, 0.15))
+PROVIDER_DOWN = (
+    SimulatedFault(131000, 0.40),
+    SimulatedFault(131016, 0.25),
+    SimulatedFault(131026, 0.20),
+    SimulatedFault(135000, 0.15),
+)
 
 
 def error(code: int) -> dict[str, Any]:
@@ -72,7 +77,7 @@ def error(code: int) -> dict[str, Any]:
     }
 
 
-def draw(roll: float, faults: tuple[Fault, ...], category: str) -> int | None:
+def draw(roll: float, faults: tuple[SimulatedFault, ...], category: str) -> int | None:
     """The code that befalls a message of this category for a roll in [0, 1), or None."""
     for fault in faults:
         if fault.categories and category not in fault.categories:

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from webhook_app.simulator import faults
 from webhook_app.simulator.answers import answers
-from webhook_app.simulator.calls import Call, accepted, refused
 from webhook_app.simulator.changes import status_change, template_paused_change
-from webhook_app.simulator.lives import Json, Message, Step, life, wamid
+from webhook_app.simulator.message_events import Json, SimulatedMessage, SimulatedStatus, life, wamid
 from webhook_app.simulator.people import Person, audience
 from webhook_app.simulator.scenarios import OLD_LIST_TEMPLATE, Phase, Scenario
+from webhook_app.simulator.send_calls import SimulatedCall, accepted, refused
 from webhook_app.simulator.senders import EVERYDAY, NUMBERS, ORDER_UPDATE, Template
 
 
@@ -31,7 +31,7 @@ class Timed(Struct, frozen=True):
     change: Json
 
 
-Told = Timed | Call
+Told = Timed | SimulatedCall
 """What reaches the receiver: by Meta's webhook, or by a sender's report."""
 
 
@@ -125,20 +125,24 @@ class _Play:
         if steps[-1].status["status"] == "read":
             yield from self._answered(message, steps[-1].due, back)
 
-    def _compose(self, phase: Phase, sent_at: datetime) -> Message:
+    def _compose(self, phase: Phase, sent_at: datetime) -> SimulatedMessage:
         if self.rng.random() < phase.old_list_share:
             person = self.rng.choice(self.cast.old_list)
             template = OLD_LIST_TEMPLATE
-            return Message(wamid(self.rng, person), NUMBERS[0], person, template, template.campaign, sent_at)
+            return SimulatedMessage(
+                wamid(self.rng, person), NUMBERS[0], person, template, template.campaign, sent_at
+            )
         last = phase is self.scenario.phases[-1]
         person = self.rng.choice(self.cast.everyone if last else self.cast.without_history)
         template = _template(self.rng, person)
         return self._to(person, template, template.campaign, sent_at)
 
-    def _to(self, person: Person, template: Template, campaign: str, sent_at: datetime) -> Message:
-        return Message(wamid(self.rng, person), NUMBERS[person.home], person, template, campaign, sent_at)
+    def _to(self, person: Person, template: Template, campaign: str, sent_at: datetime) -> SimulatedMessage:
+        return SimulatedMessage(
+            wamid(self.rng, person), NUMBERS[person.home], person, template, campaign, sent_at
+        )
 
-    def _code(self, phase: Phase, message: Message) -> int | None:
+    def _code(self, phase: Phase, message: SimulatedMessage) -> int | None:
         drawn = faults.draw(self.rng.random(), phase.faults, message.template.category)
         if not message.person.reachable and phase.faults is not faults.PROVIDER_DOWN:
             return faults.UNDELIVERABLE
@@ -149,7 +153,7 @@ class _Play:
             return faults.USER_STOPPED
         return drawn
 
-    def _answered(self, message: Message, read_at: datetime, back: timedelta) -> Iterator[Timed]:
+    def _answered(self, message: SimulatedMessage, read_at: datetime, back: timedelta) -> Iterator[Timed]:
         shares = self.scenario.replies_share, self.scenario.opt_outs_share
         for answer in answers(self.rng, message, read_at, *shares):
             person, never = message.person.user_id, datetime.max.replace(tzinfo=UTC)
@@ -184,5 +188,5 @@ def _template(rng: random.Random, person: Person) -> Template:
     return rng.choices([template for template, _ in choices], [weight for _, weight in choices])[0]
 
 
-def _status(message: Message, step: Step, at: datetime) -> Timed:
+def _status(message: SimulatedMessage, step: SimulatedStatus, at: datetime) -> Timed:
     return Timed(at, message.number.waba_id, status_change(message, step.status))

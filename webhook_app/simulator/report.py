@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from webhook_app.simulator.calls import ACCEPTED
 from webhook_app.simulator.delivery import Post, StatusKey
+from webhook_app.simulator.send_calls import ACCEPTED
 
 NO_ANSWER = "no answer"
 
 
-class Latency(Struct, frozen=True):
+class AnswerLatency(Struct, frozen=True):
     """Milliseconds from the start of a request to its answer, whatever the answer was."""
 
     p50: float
@@ -20,7 +20,7 @@ class Latency(Struct, frozen=True):
     max: float
 
 
-class Report(Struct, frozen=True):
+class SimulationReport(Struct, frozen=True):
     """Counts of POSTs and of the items in them; copies count as POSTs of their own."""
 
     scenario: str
@@ -35,7 +35,7 @@ class Report(Struct, frozen=True):
     retries: int
     refused: dict[str, int]
     """Answers other than 200 by code, and tries without an answer."""
-    latency_ms: Latency
+    latency_ms: AnswerLatency
     behind_s: float
     """How late the latest first try was: above a second the simulator did not keep the offered rate."""
     statuses: dict[str, int]
@@ -97,8 +97,8 @@ class Tally:
             f"{waiting:,} POSTs waiting, {self.retries:,} retries"
         )
 
-    def report(self, scenario: str, seed: int, seconds: float) -> Report:
-        return Report(
+    def report(self, scenario: str, seed: int, seconds: float) -> SimulationReport:
+        return SimulationReport(
             scenario=scenario,
             seed=seed,
             seconds=round(seconds, 3),
@@ -120,7 +120,7 @@ class Tally:
         )
 
 
-def as_text(report: Report) -> str:
+def as_text(report: SimulationReport) -> str:
     """The report for a terminal, a fact per line."""
     latency, twice = report.latency_ms, report.copied_posts
     ending = ", interrupted" if report.interrupted else ""
@@ -143,9 +143,9 @@ def as_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def as_json(report: Report) -> bytes:
+def as_json(report: SimulationReport) -> bytes:
     """The report as JSON, with the number of acknowledged statuses in place of the statuses themselves."""
-    fields: dict[str, Any] = {name: getattr(report, name) for name in Report.__struct_fields__}
+    fields: dict[str, Any] = {name: getattr(report, name) for name in SimulationReport.__struct_fields__}
     fields["acknowledged_statuses"] = len(fields.pop("acknowledged"))
     fields |= {"unacknowledged_posts": report.unacknowledged_posts, "complete": report.complete}
     return msgspec.json.encode(fields)
@@ -164,9 +164,9 @@ def _codes(acknowledged: set[StatusKey]) -> dict[int, int]:
     return dict(counted.most_common())
 
 
-def _latency(seconds: list[float]) -> Latency:
+def _latency(seconds: list[float]) -> AnswerLatency:
     if not seconds:
-        return Latency(0.0, 0.0, 0.0)
+        return AnswerLatency(0.0, 0.0, 0.0)
     ordered = sorted(seconds)
     p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.50, 0.99))
-    return Latency(*(round(moment * 1000, 3) for moment in (p50, p99, ordered[-1])))
+    return AnswerLatency(*(round(moment * 1000, 3) for moment in (p50, p99, ordered[-1])))

@@ -11,9 +11,9 @@ import httpx
 from webhook_app.simulator.delivery import posts
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.posting import Pace, deliver
-from webhook_app.simulator.report import Report, Tally
+from webhook_app.simulator.report import SimulationReport, Tally
 from webhook_app.simulator.scenarios import SCENARIOS
-from webhook_app.whatsapp.signature import sign
+from webhook_app.whatsapp.receiving.signature import sign
 
 
 class HandshakeError(Exception):
@@ -40,7 +40,7 @@ def run(
     history: int = 0,
     pace: Pace | None = None,
     progress: Callable[[str], None] = lambda _line: None,
-) -> Report:
+) -> SimulationReport:
     """Send a scenario's webhooks, and the reports of its sender, and say what became of them.
 
     `rate` is messages per second, `duration` and `reorder` are seconds, `duplicates` is a share of the POSTs,

@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from webhook_app.simulator.calls import TOKEN_EXPIRED
-from webhook_app.simulator.faults import BACKGROUND, PROVIDER_DOWN, Fault
+from webhook_app.simulator.faults import BACKGROUND, PROVIDER_DOWN, SimulatedFault
+from webhook_app.simulator.send_calls import TOKEN_EXPIRED
 from webhook_app.simulator.senders import SEASONAL_OFFER, WIN_BACK, Template
 
 
@@ -11,7 +11,7 @@ class Phase(Struct, frozen=True):
     """A stretch of a scenario, from `begins` (a share of the duration) until the next one."""
 
     begins: float
-    faults: tuple[Fault, ...] = BACKGROUND
+    faults: tuple[SimulatedFault, ...] = BACKGROUND
     paused: Template | None = None
     """Every message of this template fails; Meta tells of the pause when the phase begins."""
     old_list_share: float = 0.0
@@ -54,7 +54,7 @@ class Scenario(Struct, frozen=True):
 
 
 OLD_LIST_TEMPLATE = WIN_BACK
-_TROUBLE_BEFORE = (Fault(131000, 0.3), *BACKGROUND)
+_TROUBLE_BEFORE = (SimulatedFault(131000, 0.3), *BACKGROUND)
 
 _TABLE = (
     Scenario("steady", "An ordinary day: about 1 % of messages fail, for mixed reasons."),

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
-from webhook_app.store import audit
-from webhook_app.store.api_keys import ApiKey
-from webhook_app.store.audit import Entry
-from webhook_app.whatsapp.contacts import InvalidAddress, parse_address
+from webhook_app.store.operations import audit
+from webhook_app.store.operations.api_keys import ApiKey
+from webhook_app.store.operations.audit import AuditEntry
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address
 
 DONE = "done"
 REFUSED = "refused"
@@ -28,7 +27,7 @@ def write(
     outcome: str = "",
 ) -> int:
     """Note that the key's holder is about to do this. `parts` are those of the path and what names a contact."""
-    entry = Entry(
+    entry = AuditEntry(
         at=now,
         actor=key.name,
         role=key.role,

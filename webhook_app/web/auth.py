@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from flask import Response
-from sqlalchemy import Engine
 
-from webhook_app.store import api_keys
-from webhook_app.store.api_keys import ApiKey
+from webhook_app.store.operations import api_keys
+from webhook_app.store.operations.api_keys import ApiKey
+from webhook_app.store.postgres.engine import Engine
 from webhook_app.web.errors import ApiError
 
 Role = Literal["sender", "viewer", "admin"]

@@ -3,11 +3,11 @@
 from http import HTTPStatus
 from typing import Any
 
-import psycopg
 import structlog
 from flask import Flask, Response, jsonify
-from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
+
+from webhook_app.store.postgres.errors import DriverUnavailable, EngineUnavailable, driver_fault
 
 log = structlog.get_logger()
 
@@ -42,11 +42,10 @@ def install(app: Flask) -> None:
             response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
         return response
 
-    @app.errorhandler(OperationalError)
-    @app.errorhandler(psycopg.OperationalError)  # of statements that go to the driver itself
-    def _database(error: OperationalError | psycopg.OperationalError) -> Response:
-        fault = error.orig if isinstance(error, OperationalError) else error
-        log.error("the database is away", fault=type(fault).__name__)
+    @app.errorhandler(EngineUnavailable)
+    @app.errorhandler(DriverUnavailable)  # of statements that go to the driver itself
+    def _database(error: EngineUnavailable | DriverUnavailable) -> Response:
+        log.error("the database is away", fault=type(driver_fault(error)).__name__)
         response = error_response(503, "database_away", "The database cannot be reached; try again.")
         response.headers["Retry-After"] = "5"
         return response

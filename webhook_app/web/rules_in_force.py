@@ -5,10 +5,10 @@ from pathlib import Path
 
 import structlog
 
-from webhook_app.rules.alerting import COUNTING_KINDS, Rule, selects
-from webhook_app.rules.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule, selects
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.settings import Settings
-from webhook_app.whatsapp.error_codes import ErrorCode
+from webhook_app.whatsapp.errors.catalogue import ErrorCode
 
 log = structlog.get_logger()
 

@@ -1,65 +1,59 @@
-"""The schema: facts first, everything else derived from them. No queries here.
+"""The schema, a page per subject: facts as received, and what is derived from them. No queries here.
 
-Migrations are written by hand; `tests/test_migrations.py` holds them against these pages.
-Unique keys of the large tables start with what they would be distributed by (message_id, contact).
+Migrations are written by hand; `tests/test_migrations.py` compares them with these pages.
+Unique keys of large tables begin with the column they would be distributed by (message_id, contact).
 """
 
-from webhook_app.store.schema.alerting import (
+from webhook_app.store.schema.accounts import business_numbers, health_changes, health_signals
+from webhook_app.store.schema.columns import metadata
+from webhook_app.store.schema.counts import (
+    failed_messages,
+    failure_counts,
+    hourly_counts,
+    hourly_failures,
+    lateness,
+    message_stages,
+    messages,
+    minute_counts,
+    series,
+    stage_counts,
+    stage_progress,
+    stage_recounts,
+    summed_hours,
+)
+from webhook_app.store.schema.incidents import (
     alerts,
     channel_messages,
     channel_states,
     notification_tries,
     notifications,
-    rule_looks,
+    rule_evaluations,
     silences,
 )
-from webhook_app.store.schema.columns import metadata
-from webhook_app.store.schema.derived import (
-    arrivals,
-    books,
+from webhook_app.store.schema.operations import api_keys, audit, backtest_people, backtests, scheduler_state
+from webhook_app.store.schema.people import (
     contact_links,
-    failed_messages,
-    failure_counts,
-    hourly_counts,
-    hourly_failures,
-    message_steps,
-    messages,
-    minute_counts,
-    rejections,
-    series,
-    service_windows,
-    step_counts,
-    step_progress,
-    step_recounts,
-    successes,
-    summed_hours,
+    erased_opt_outs,
+    erased_opt_outs_secret,
+    erasures,
+    number_changes,
 )
-from webhook_app.store.schema.facts import (
-    business_numbers,
+from webhook_app.store.schema.receiving import (
+    books,
     clock_repairs,
     deliveries,
     failure_errors,
     failures,
-    health_changes,
-    health_signals,
     inbound_messages,
-    number_changes,
-    preferences,
     quarantine,
-    sends,
+    rejections,
     status_events,
 )
-from webhook_app.store.schema.running import (
-    api_keys,
-    audit,
-    backtest_people,
-    backtests,
-    erased_wishes,
-    erased_wishes_secret,
-    erasures,
-    scheduler_state,
-)
-from webhook_app.store.schema.suppressing import (
+from webhook_app.store.schema.sends import sends
+from webhook_app.store.schema.suppressions import (
+    preferences,
+    service_windows,
+    successes,
     suppression_changes,
     suppressions,
 )
@@ -68,7 +62,6 @@ __all__ = [
     "PARTITIONED",
     "alerts",
     "api_keys",
-    "arrivals",
     "audit",
     "backtest_people",
     "backtests",
@@ -79,8 +72,8 @@ __all__ = [
     "clock_repairs",
     "contact_links",
     "deliveries",
-    "erased_wishes",
-    "erased_wishes_secret",
+    "erased_opt_outs",
+    "erased_opt_outs_secret",
     "erasures",
     "failed_messages",
     "failure_counts",
@@ -91,7 +84,8 @@ __all__ = [
     "hourly_counts",
     "hourly_failures",
     "inbound_messages",
-    "message_steps",
+    "lateness",
+    "message_stages",
     "messages",
     "metadata",
     "minute_counts",
@@ -101,16 +95,16 @@ __all__ = [
     "preferences",
     "quarantine",
     "rejections",
-    "rule_looks",
+    "rule_evaluations",
     "scheduler_state",
     "sends",
     "series",
     "service_windows",
     "silences",
+    "stage_counts",
+    "stage_progress",
+    "stage_recounts",
     "status_events",
-    "step_counts",
-    "step_progress",
-    "step_recounts",
     "successes",
     "summed_hours",
     "suppression_changes",

@@ -3,40 +3,28 @@
 from flask import Blueprint
 
 from webhook_app.web import auth, security_headers
-from webhook_app.web.api import (
-    alerts,
-    books,
+from webhook_app.web.api.accounts import health
+from webhook_app.web.api.counts import codes, failure_export, failures, funnels, rates, support_bundle
+from webhook_app.web.api.endpoints import ApiContext
+from webhook_app.web.api.incidents import alerts, notifications, pause, rules, silences
+from webhook_app.web.api.people import contacts, erasure, messages
+from webhook_app.web.api.receiving import books, quarantine
+from webhook_app.web.api.routes import add_route
+from webhook_app.web.api.sends import sends
+from webhook_app.web.api.suppressions import (
     changes,
     check,
-    codes,
-    contacts,
-    erasure,
-    failure_export,
-    failures,
-    funnels,
-    health,
-    messages,
-    notifications,
-    pause,
-    quarantine,
-    rates,
-    rules,
-    sends,
-    silences,
-    support_bundle,
     suppression_files,
-    suppression_work,
+    suppression_review,
     suppressions,
 )
-from webhook_app.web.endpoints import Room
-from webhook_app.web.routes import add_route
 
 AREAS = (
     check,
     sends,
     pause,
     suppressions,
-    suppression_work,
+    suppression_review,
     suppression_files,
     changes,
     rates,
@@ -59,7 +47,7 @@ AREAS = (
 ENDPOINTS = tuple(endpoint for area in AREAS for endpoint in area.ENDPOINTS)
 
 
-def api_blueprint(room: Room) -> Blueprint:
+def api_blueprint(room: ApiContext) -> Blueprint:
     """Every endpoint of the table."""
     blueprint = Blueprint("api", __name__)
     for endpoint in ENDPOINTS:

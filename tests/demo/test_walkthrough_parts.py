@@ -1,0 +1,53 @@
+"""What the demo is made of; the whole of it takes two minutes and is run by people."""
+
+from pathlib import Path
+
+from webhook_app.demo.walkthrough import Narrator, demo_environment, framed, rules_of_a_minute
+from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.scheduler import load_rules
+from webhook_app.settings import read_settings
+
+
+def test_the_rules_are_those_that_ship_but_look_back_a_minute() -> None:
+    ours = {rule.name: rule for rule in parse_rules(rules_of_a_minute(), "demo")}
+    shipped = {rule.name: rule for rule in load_rules(None)}
+    assert list(ours) == list(shipped)
+    changed = {name for name, rule in ours.items() if rule != shipped[name]}
+    assert changed == {"failure-rate-per-code", "severe-failure-rate"}
+    assert {ours[name].window_minutes for name in changed} == {1}
+
+
+def test_nothing_of_the_users_own_service_reaches_the_demo(tmp_path: Path) -> None:
+    own = {
+        "DATABASE_URL": "postgresql://production",
+        "DATABASE_URL_FILE": "/run/secrets/url",
+        "DATA_DIR": ".data",
+        "META_APP_SECRET": "theirs",
+        "PAGERDUTY_ROUTING_KEY": "theirs",
+        "SMTP_URL": "smtp://theirs",
+        "ADMIN_API_KEY_FILE": "/run/secrets/key",
+        "RULES_FILE": "theirs.toml",
+    }
+    given = demo_environment(
+        own | {"PATH": "/bin"}, str(tmp_path), tmp_path / "r.toml", "http://127.0.0.1:1/x"
+    )
+    assert given["PATH"] == "/bin"
+    assert not set(own.values()) & set(given.values())
+    made = read_settings(
+        given | {"DATABASE_URL": "postgresql:", "META_APP_SECRET": "s", "META_VERIFY_TOKEN": "t"}
+    )
+    assert made.data_dir == tmp_path
+    assert made.bind_host == "127.0.0.1"
+    assert made.port != 8000
+    assert made.pagerduty_routing_key == ""
+    assert made.smtp_url is None
+
+
+def test_the_first_message_is_shown_whole_and_then_headlines_once_somebody_listens() -> None:
+    said: list[str] = []
+    teller = Narrator(said.append)
+    teller.hear("of last week")
+    teller.listening = True
+    teller.hear("WARNING\nsince noon")
+    teller.hear("CRITICAL\nsince one")
+    assert said == [framed("WARNING\nsince noon"), framed("CRITICAL")]

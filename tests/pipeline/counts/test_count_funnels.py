@@ -1,0 +1,260 @@
+"""However webhooks come and whenever they are counted, funnels say what counting the events one by one says."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, text
+
+from tests.factories import NUMBER, body, status
+from webhook_app.pipeline.counts import count_funnels as step_counting
+from webhook_app.pipeline.counts.count_funnels import SETTLED, count_steps
+from webhook_app.pipeline.operations.prune import Retention, prune
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.counts import funnel_counts
+from webhook_app.store.counts.funnels import funnel, latencies
+from webhook_app.store.counts.rates import Filters
+from webhook_app.store.postgres.engine import connect, driver
+from webhook_app.whatsapp.receiving.payload import parse
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+NOW = datetime.now(UTC).replace(microsecond=0)
+START = NOW.replace(minute=0, second=0) - 30 * HOUR
+TABLES = (
+    *(
+        "status_events",
+        "failures",
+        "messages",
+        "minute_counts",
+        "failed_messages",
+        "failure_counts",
+        "deliveries",
+    ),
+    *("message_stages", "stage_counts", "stage_recounts", "stage_progress", "books", "sends"),
+)
+IMPLIED = {
+    "sent": ("sent",),
+    "delivered": ("delivered",),
+    "read": ("delivered", "read"),
+    "played": ("delivered", "read"),
+    "failed": ("failed",),
+}
+WINDOWS = (
+    (START, START + 31 * HOUR),
+    (START + 3 * HOUR, START + 4 * HOUR),
+    (START + HOUR + 30 * MINUTE, START + HOUR + 31 * MINUTE),
+    (START + 59 * MINUTE, START + 2 * HOUR + 1 * MINUTE),
+    (START + 23 * HOUR + 59 * MINUTE, START + 29 * HOUR + 30 * MINUTE),
+)
+
+
+@st.composite
+def statuses(draw: st.DrawFn) -> dict[str, Any]:
+    """Few messages and moments, on both sides of minutes, hours and a day."""
+    serial = draw(st.integers(0, 3))
+    hours = draw(st.sampled_from((0, 1, 2, 3, 23, 24, 29)))
+    at = (
+        START
+        + hours * HOUR
+        + draw(st.sampled_from((0, 1, 59, 1799, 1800, 1860, 3540, 3599))) * timedelta(seconds=1)
+    )
+    kind = draw(st.sampled_from(tuple(IMPLIED)))
+    more: dict[str, Any] = {"biz_opaque_callback_data": f"template=t{draw(st.integers(serial % 2, 1))}"}
+    if draw(st.booleans()):
+        category = draw(st.sampled_from(("marketing", "utility")))
+        more["pricing"] = {"category": category, "pricing_model": "PMP", "billable": True}
+    code = draw(st.sampled_from((131026, 131049))) if kind == "failed" else None
+    return status(f"wamid.{serial}", kind, at, code=code, **more)
+
+
+@st.composite
+def days(draw: st.DrawFn) -> list[list[dict[str, Any]] | str]:
+    """Deliveries in any order, some of them twice, and between them what else happens to the counts."""
+    whole = draw(st.lists(statuses(), min_size=1, max_size=20))
+    shuffled = draw(st.permutations(whole + draw(st.lists(st.sampled_from(whole), max_size=6))))
+    happening: list[list[dict[str, Any]] | str] = []
+    rest = list(shuffled)
+    while rest:
+        size = draw(st.integers(1, 5))
+        happening.append(rest[:size])
+        rest = rest[size:]
+        happening.append(draw(st.sampled_from(("nothing", "look", "count", "count", "ask", "recount"))))
+    return happening
+
+
+class Model:
+    """Funnels by hand: the first of each step, under the greatest series and category of the message's events."""
+
+    def __init__(self, connection: Connection) -> None:
+        rows = connection.execute(
+            text(
+                "SELECT message_id, status, occurred_at, series_id, category, template"
+                " FROM status_events e JOIN series s ON s.id = e.series_id"
+            )
+        ).all()
+        self.first: dict[str, dict[str, datetime]] = defaultdict(dict)
+        self.series: dict[str, tuple[int, str]] = {}
+        self.category: dict[str, str] = defaultdict(str)
+        for row in rows:
+            for step in IMPLIED[row.status]:
+                known = self.first[row.message_id].get(step, row.occurred_at)
+                self.first[row.message_id][step] = min(known, row.occurred_at)
+            named = (row.series_id, row.template)
+            self.series[row.message_id] = max(self.series.get(row.message_id, named), named)
+            self.category[row.message_id] = max(self.category[row.message_id], row.category)
+
+    def funnel(self, start: datetime, end: datetime) -> dict[tuple[str, str], Counter[str]]:
+        found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for message, first in self.first.items():
+            for step, at in first.items():
+                if start <= at < end:
+                    found[self.series[message][1], self.category[message]][step] += 1
+        return found
+
+    def latencies(self, start: datetime, end: datetime) -> tuple[list[float], list[float]]:
+        def took(before: str, after: str) -> list[float]:
+            pairs = ((first.get(before), first.get(after)) for first in self.first.values())
+            inside = ((a, b) for a, b in pairs if a and b and start <= a <= b < end)
+            return sorted((b - a).total_seconds() for a, b in inside)
+
+        return took("sent", "delivered"), took("delivered", "read")
+
+
+def check(engine: Engine, windows: Sequence[tuple[datetime, datetime]] = WINDOWS) -> None:
+    with engine.connect() as connection:
+        model = Model(connection)
+        for start, end in windows:
+            found = funnel(connection, start, end, ("template", "category"))
+            told = {
+                key: Counter(sent=s.sent, delivered=s.delivered, read=s.read, failed=s.failed)
+                for key, s in found.items()
+            }
+            assert told == {key: counter for key, counter in model.funnel(start, end).items() if counter}
+            one = funnel(connection, start, end, (), Filters(template="t1"))
+            wanted = sum((c for (t, _), c in model.funnel(start, end).items() if t == "t1"), Counter())
+            assert sum(s.sent for s in one.values()) == wanted["sent"]
+            took = latencies(connection, start, end, (0.0, 1.0))
+            to_delivered, to_read = model.latencies(start, end)
+            assert (took.delivered, took.read) == (len(to_delivered), len(to_read))
+            assert took.to_delivered == ([to_delivered[0], to_delivered[-1]] if to_delivered else [])
+            assert took.to_read == ([to_read[0], to_read[-1]] if to_read else [])
+
+
+@pytest.fixture
+def writer(database_url: str) -> Iterator[BatchWriter]:
+    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+    yield made
+    made.close()
+
+
+def tell(writer: BatchWriter, items: Sequence[dict[str, Any]], at: datetime = NOW) -> None:
+    writer.store([Delivery(body(*items))], at)
+
+
+@settings(
+    deadline=None,
+    max_examples=15,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(happening=days())
+def test_any_order_repetition_and_counting_at_any_time_gives_what_the_events_say(
+    engine: Engine, writer: BatchWriter, happening: list[list[dict[str, Any]] | str]
+) -> None:
+    with engine.begin() as connection:
+        for table in TABLES:
+            connection.execute(text(f"DELETE FROM {table}"))
+    clock = NOW - len(happening) * MINUTE
+    for what in happening:
+        clock += MINUTE  # runs overlap: what came within the last two minutes is counted again
+        if what in ("count", "recount"):
+            count_steps(engine, clock)
+        if what in ("ask", "recount"):
+            with engine.begin() as connection:
+                funnel_counts.ask_recount(
+                    driver(connection), [(f"wamid.{serial}", NUMBER) for serial in (0, 1, 1, 9)]
+                )
+        if isinstance(what, list):
+            tell(writer, what, clock)
+        if what == "look":
+            check(engine, WINDOWS[:1])
+    check(engine)
+    count_steps(engine, clock + 10 * MINUTE)
+    check(engine)
+    with engine.connect() as connection:
+        progress = connection.execute(text("SELECT counted_until FROM stage_progress")).scalar_one()
+        hours, minutes = (
+            connection.execute(
+                text(
+                    "SELECT sum(sent), sum(delivered), sum(read), sum(failed) FROM stage_counts WHERE unit = :unit"
+                ),
+                {"unit": unit},
+            ).one()
+            for unit in (60, 1)
+        )
+    assert progress == clock + 10 * MINUTE - SETTLED
+    assert hours == minutes
+
+
+def test_history_is_counted_in_stretches_and_only_once(
+    engine: Engine, writer: BatchWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_counting, "_MANY", 2)
+    monkeypatch.setattr(step_counting, "_FEW", 1)
+    for hours in range(60):
+        at = NOW - hours * HOUR
+        tell(writer, [status(f"wamid.{hours}.{n}", "sent", at) for n in range(1 + hours % 4)], at)
+    sent = sum(1 + hours % 4 for hours in range(60))
+    assert count_steps(engine, NOW + MINUTE) == sent
+    assert count_steps(engine, NOW + 2 * MINUTE) == 1, (
+        "only what came in the last two minutes is looked at again"
+    )
+    with engine.connect() as connection:
+        found = funnel(connection, NOW - 3 * DAY, NOW + MINUTE)
+        counted = connection.execute(text("SELECT sum(sent) FROM stage_counts WHERE unit = 60")).scalar_one()
+    assert (found[()].sent, counted) == (sent, sent)
+
+
+def test_a_read_that_came_first_gives_way_to_the_earlier_delivered_of_another_day(
+    engine: Engine, writer: BatchWriter
+) -> None:
+    yesterday, today = NOW - DAY, NOW - 5 * MINUTE
+    tell(writer, [status("wamid.A", "read", today)])
+    count_steps(engine, NOW)
+    tell(writer, [status("wamid.A", "sent", yesterday), status("wamid.A", "delivered", yesterday)])
+    count_steps(engine, NOW)
+    with engine.connect() as connection:
+        (then,) = funnel(connection, NOW - 25 * HOUR, NOW - 23 * HOUR).values()
+        (now,) = funnel(connection, NOW - HOUR, NOW).values()
+        (both,) = funnel(connection, NOW - 25 * HOUR, NOW).values()
+    assert [(s.sent, s.delivered, s.read) for s in (then, now, both)] == [(1, 1, 0), (0, 0, 1), (1, 1, 1)]
+
+
+def test_what_is_replayed_under_its_old_time_of_receipt_is_counted(
+    engine: Engine, writer: BatchWriter
+) -> None:
+    count_steps(engine, NOW)
+    late = parse(body(status("wamid.A", "sent", NOW - DAY)))
+    writer.store_again([late], NOW - DAY, lambda *_: None)
+    count_steps(engine, NOW)
+    count_steps(engine, NOW)
+    with engine.connect() as connection:
+        assert funnel(connection, NOW - 2 * DAY, NOW)[()].sent == 1
+
+
+def test_counts_end_with_the_events_and_nothing_is_counted_twice_for_it(
+    engine: Engine, writer: BatchWriter
+) -> None:
+    old = NOW - 12 * DAY
+    tell(writer, [status("wamid.OLD", "sent", old), status("wamid.LONG", "sent", old)])
+    tell(writer, [status("wamid.LONG", "read", NOW - HOUR), status("wamid.NEW", "sent", NOW - HOUR)])
+    count_steps(engine, NOW + MINUTE)
+    prune(engine, NOW, Retention(events_days=10, failures_days=10, raw_days=10, counts_days=10))
+    count_steps(engine, NOW + MINUTE)
+    with engine.connect() as connection:
+        (found,) = funnel(connection, NOW - 20 * DAY, NOW).values()
+        left = connection.execute(text("SELECT count(*) FROM message_stages")).scalar_one()
+    assert (found.sent, found.read, left) == (1, 1, 2)

@@ -1,0 +1,139 @@
+"""Lags and missing webhooks are counted by minute, once, whenever the scheduler gets to it."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from tests.factories import status
+from tests.traffic import Traffic
+from webhook_app.pipeline.counts.measure_lateness import AT_MOST, reconcile
+from webhook_app.store.counts import lateness
+from webhook_app.store.counts.lateness import BOUNDS_S, Arrivals, percentile
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def traffic(database_url: str) -> Iterator[Traffic]:
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def at(now: datetime) -> datetime:
+    """The middle of a minute that is long over."""
+    return now.replace(second=30) - 50 * MINUTE
+
+
+def lately(engine: Engine, now: datetime) -> Arrivals:
+    with engine.connect() as connection:
+        return lateness.lately(connection, now)
+
+
+def test_lags_are_those_between_meta_s_clock_and_ours(
+    engine: Engine, traffic: Traffic, now: datetime, at: datetime
+) -> None:
+    for serial, lag in enumerate([0] * 90 + [4] * 6 + [100] * 4):
+        traffic.store(status(f"wamid.{serial}", "sent", at - timedelta(seconds=lag)), at=at)
+    assert lately(engine, now).events == 0
+    reconcile(engine, now)
+    found = lately(engine, now)
+    assert (found.events, found.lag_p50_seconds, found.lag_p95_seconds, found.lag_p99_seconds) == (
+        100,
+        1,
+        5,
+        120,
+    )
+
+
+def test_a_repeat_is_no_late_arrival(engine: Engine, traffic: Traffic, now: datetime, at: datetime) -> None:
+    traffic.store(status("wamid.1", "sent", at), at=at)
+    traffic.store(status("wamid.1", "sent", at), at=at + 10 * MINUTE)
+    reconcile(engine, now)
+    assert (lately(engine, now).events, lately(engine, now).lag_p99_seconds) == (1, 1)
+
+
+def test_counting_again_changes_nothing_and_every_minute_is_counted_once(
+    engine: Engine, traffic: Traffic, now: datetime, at: datetime
+) -> None:
+    traffic.store(status("wamid.1", "sent", at), at=at)
+    assert reconcile(engine, now) == 61
+    first = lately(engine, now)
+    assert reconcile(engine, now) == 0
+    assert reconcile(engine, now + 2 * MINUTE) == 2
+    with engine.begin() as connection:
+        lateness.count_minute(connection, at.replace(second=0))
+    assert lately(engine, now) == first
+
+
+def test_delivered_without_sent_is_found_after_the_grace_only(
+    engine: Engine, traffic: Traffic, now: datetime, at: datetime
+) -> None:
+    traffic.store(status("wamid.lost", "delivered", at), status("wamid.lost", "read", at), at=at)
+    traffic.store(status("wamid.late", "delivered", at), at=at)
+    traffic.store(status("wamid.late", "sent", at - MINUTE), at=at + 20 * MINUTE)
+    traffic.store(
+        status("wamid.broken", "failed", at, code=131026), status("wamid.broken", "read", at), at=at
+    )
+    reconcile(engine, at + 5 * MINUTE)
+    assert lately(engine, at + 5 * MINUTE).reached == 0
+    reconcile(engine, now)
+    found = lately(engine, now)
+    assert (found.reached, found.unsent) == (3, 2)
+
+
+def test_what_was_received_while_no_scheduler_ran_is_counted_later_the_newest_first_and_so_much_a_run(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    before = now - 9 * 60 * MINUTE
+    reconcile(engine, before)
+    for hours in (1, 5, 8):
+        traffic.store(
+            status(f"wamid.{hours}", "sent", now - hours * 60 * MINUTE), at=now - hours * 60 * MINUTE
+        )
+    assert (reconcile(engine, now), counted(engine)) == (AT_MOST, 2)
+    assert (reconcile(engine, now), counted(engine)) == (9 * 60 - AT_MOST, 3)
+    assert reconcile(engine, now + MINUTE) == 1
+    with engine.connect() as connection:
+        open_ones = (
+            "SELECT count(*)::int FROM lateness WHERE lags IS NULL OR (unsent IS NULL AND minute < :settled)"
+        )
+        settled = {"settled": now - 32 * MINUTE}
+        assert connection.execute(text(open_ones), settled).scalar_one() == 0
+
+
+def counted(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT coalesce(sum(events), 0)::int FROM lateness")).scalar_one()
+
+
+def test_a_delivered_of_a_backlog_is_not_held_against_a_sent_that_may_come_much_later(
+    engine: Engine, traffic: Traffic, now: datetime, at: datetime
+) -> None:
+    traffic.store(status("wamid.backlog", "delivered", at - 5 * MINUTE), at=at)
+    traffic.store(status("wamid.live", "delivered", at - MINUTE), at=at)
+    reconcile(engine, now)
+    found = lately(engine, now)
+    assert (found.events, found.reached, found.unsent) == (2, 1, 1)
+
+
+@given(st.lists(st.integers(0, 700_000), min_size=1), st.sampled_from((0.5, 0.95, 0.99)))
+def test_a_percentile_is_the_least_bound_that_holds_its_share(lags: list[int], share: float) -> None:
+    places = [sum(lag >= bound for bound in BOUNDS_S) for lag in lags]
+    counted = [places.count(place) for place in range(len(BOUNDS_S) + 1)]
+    found = percentile(counted, share)
+    assert found is not None
+    if found < BOUNDS_S[-1]:
+        assert sum(lag < found for lag in lags) >= share * len(lags)
+    smaller = [bound for bound in BOUNDS_S if bound < found]
+    assert not smaller or sum(lag < smaller[-1] for lag in lags) < share * len(lags)
+
+
+def test_without_events_there_is_no_percentile() -> None:
+    assert percentile([], 0.5) is None
+    assert percentile([0] * 5, 0.5) is None

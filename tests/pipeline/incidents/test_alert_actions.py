@@ -1,0 +1,128 @@
+"""What people do about alerts, and what channels and later evaluations make of it."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from msgspec import convert
+from sqlalchemy import Engine, text
+
+from tests.traffic import Traffic
+from webhook_app.channels.notification import Notification
+from webhook_app.pipeline.incidents.alert_actions import acknowledge, add_silence, end_silence, snooze
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.store.incidents import alerts
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+RULE = Rule(name="r", threshold=0.02, resolve_below=0.015, for_evaluations=1, channels=("slack", "log"))
+
+
+@pytest.fixture
+def traffic(database_url: str):
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+def told(engine: Engine) -> list[tuple[str, str]]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT channel, reason FROM notifications ORDER BY id"))
+        return [(row.channel, row.reason) for row in rows]
+
+
+def look(engine: Engine, now: datetime, rule: Rule = RULE):
+    return evaluate(engine, [rule], now, channels=["slack", "log"], public_url="https://a.example")
+
+
+def fire(engine: Engine, traffic: Traffic, now: datetime) -> int:
+    traffic.failed(60, now, 131026)
+    look(engine, now)
+    with engine.connect() as connection:
+        return alerts.open_alerts(connection)[0].id
+
+
+def test_an_acknowledgement_is_told_once_to_everybody_who_heard_of_the_alert(engine, traffic, now):
+    alert_id = fire(engine, traffic, now)
+    with engine.begin() as connection:
+        alert = acknowledge(connection, alert_id, actor="anna", now=now + MINUTE)
+        again = acknowledge(connection, alert_id, actor="bert", now=now + 2 * MINUTE)
+    assert (alert.acknowledged_by, again.acknowledged_by) == ("anna", "anna")
+    assert told(engine)[2:] == [("log", "acknowledged"), ("slack", "acknowledged")]
+    with engine.connect() as connection:
+        payload = (
+            connection.execute(text("SELECT payload FROM notifications ORDER BY id DESC")).scalars().first()
+        )
+    words = convert(payload, Notification)
+    assert (words.actor, words.at, words.link) == (
+        "anna",
+        now + MINUTE,
+        f"https://a.example/alerts/{alert_id}",
+    )
+
+
+def test_a_snooze_names_its_end_and_holds_back_reminders_until_then(engine, traffic, now):
+    alert_id = fire(engine, traffic, now)
+    with engine.begin() as connection:
+        alert = snooze(connection, alert_id, until=now + 6 * HOUR, actor="anna", now=now)
+    assert (alert.snoozed_until, alert.snoozed_by) == (now + 6 * HOUR, "anna")
+    assert look(engine, now + 5 * HOUR).notifications == 0
+    assert look(engine, now + 6 * HOUR).notifications == 2
+    assert [reason for channel, reason in told(engine) if channel == "slack"] == [
+        "fired",
+        "snoozed",
+        "repeated",
+    ]
+
+
+def test_nothing_can_be_done_about_an_alert_that_is_over_or_unknown(engine, traffic, now):
+    alert_id = fire(engine, traffic, now)
+    evaluate(engine, [], now + MINUTE)
+    with engine.begin() as connection:
+        for known in (alert_id, 999):
+            assert acknowledge(connection, known, actor="anna", now=now) is None
+            assert snooze(connection, known, until=now + HOUR, actor="anna", now=now) is None
+
+
+def test_a_silenced_alert_fires_unheard_and_is_told_when_the_silence_ends(engine, traffic, now):
+    with engine.begin() as connection:
+        silence = add_silence(
+            connection, matchers={"code": 131026}, author="anna", until=now + HOUR, comment="", now=now
+        )
+    fire(engine, traffic, now)
+    assert told(engine) == []
+    look(engine, now + MINUTE)
+    with engine.begin() as connection:
+        assert end_silence(connection, silence.id, actor="bert", now=now + 2 * MINUTE).ended_by == "bert"
+        assert end_silence(connection, 999, actor="bert", now=now) is None
+    look(engine, now + 3 * MINUTE)
+    assert told(engine) == [("slack", "fired"), ("log", "fired")]
+
+
+def test_a_silence_mutes_reminders_but_not_the_end_of_what_was_told(engine, traffic, now):
+    fire(engine, traffic, now)
+    with engine.begin() as connection:
+        add_silence(
+            connection, matchers={"rule": "r"}, author="a", until=now + 48 * HOUR, comment="", now=now
+        )
+    look(engine, now + 12 * HOUR)
+    evaluate(engine, [], now + 13 * HOUR, channels=["slack", "log"])
+    assert [reason for channel, reason in told(engine) if channel == "slack"] == ["fired", "resolved"]
+
+
+def test_an_alert_nobody_heard_of_ends_without_a_word(engine, traffic, now):
+    with engine.begin() as connection:
+        add_silence(
+            connection, matchers={"rule": "r"}, author="a", until=now + 48 * HOUR, comment="", now=now
+        )
+    fire(engine, traffic, now)
+    evaluate(engine, [], now + HOUR)
+    assert told(engine) == []
+
+
+def test_a_silence_without_meaning_is_refused(engine, now):
+    with engine.begin() as connection:
+        with pytest.raises(ValueError, match="future"):
+            add_silence(connection, matchers={"rule": "r"}, author="a", until=now, comment="", now=now)
+        with pytest.raises(ValueError, match="matchers"):
+            add_silence(connection, matchers={}, author="a", until=now + HOUR, comment="", now=now)

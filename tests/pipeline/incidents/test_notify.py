@@ -1,0 +1,610 @@
+"""Told at least once, in order, at the channel's pace, whatever the channel answers and whoever crashes."""
+
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec import to_builtins
+from sqlalchemy import Engine, text
+
+from tests.channels.fake_slack import Answer, FakeSlack
+from tests.channels.notifications import notification
+from tests.clocks import Hands
+from webhook_app.channels import Channel, Receipt, SendError
+from webhook_app.channels.notification import Notification, Undelivered
+from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook
+from webhook_app.pipeline.incidents.expire_notifications import GIVE_UP_AFTER, tidy
+from webhook_app.pipeline.incidents.notify import (
+    LEASE,
+    LONGEST_WAIT_S,
+    OVERDUE_AFTER,
+    NotifySummary,
+    backoff,
+    notify,
+)
+from webhook_app.store.incidents import alerts, outbox
+from webhook_app.store.incidents.alerts import Alert
+
+SECOND = timedelta(seconds=1)
+
+
+class Longest(random.Random):
+    """Every wait is as long as it may be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class Told:
+    """A channel in memory: keeps what it took, after raising the faults it was given."""
+
+    def __init__(self, *faults: Exception, name: str = "log", pace_s: float = 0.0) -> None:
+        self.name = name
+        self.pace_s = pace_s
+        self.took: list[Notification] = []
+        self.earlier: list[Receipt | None] = []
+        self.receipt: Receipt | None = None
+        self.hands = Hands()
+        self.sent_after: list[float] = []
+        self._faults = list(faults)
+
+    def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
+        self.sent_after.append(self.hands.seconds)
+        self.earlier.append(earlier)
+        if self._faults:
+            raise self._faults.pop(0)
+        self.took.append(notification)
+        return self.receipt
+
+    @property
+    def alerts(self) -> list[int]:
+        return [told.alert_id for told in self.took]
+
+
+class Collapsing(Told):
+    """A channel in memory that takes floods in digests."""
+
+    digest_from = 3
+    digest_size = 4
+
+    def __init__(self, *faults: Exception, **more: Any) -> None:
+        super().__init__(**more)
+        self.digests: list[list[int]] = []
+        self.digest_receipt: Receipt | None = None
+        self._digest_faults = list(faults)
+
+    def send_digest(self, told: Sequence[Notification]) -> Receipt | None:
+        if self._digest_faults:
+            raise self._digest_faults.pop(0)
+        self.sent_after.append(self.hands.seconds)
+        self.digests.append([one.alert_id for one in told])
+        return self.digest_receipt
+
+
+class Looking(Told):
+    """Sees what is on record while it is spoken to."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+        self.seen: list[list[str]] = []
+
+    def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
+        with self._engine.connect() as connection:
+            rows = connection.execute(text("SELECT outcome FROM notification_tries ORDER BY id"))
+            self.seen.append(list(rows.scalars()))
+        return super().send(notification, earlier)
+
+
+def add(engine: Engine, now: datetime, alert_id: int = 12, channel: str = "log", **more: Any) -> None:
+    told = notification(alert_id=alert_id, **more)
+    with engine.begin() as connection:
+        outbox.add(connection, alert_id, channel, told.reason, to_builtins(told), now)
+
+
+def run(engine: Engine, channel: Channel, now: datetime, **more: Any) -> NotifySummary:
+    """One run with a clock that goes on only by waiting, and every wait as long as it may be."""
+    hands = channel.hands if isinstance(channel, Told) else Hands()
+    hands.seconds = 0.0
+    return notify(engine, channel, hands.clock(now), **({"jitter": Longest()} | more))
+
+
+def rows(engine: Engine) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        held = connection.execute(text("SELECT * FROM notifications ORDER BY id")).mappings()
+        return [dict(row) for row in held]
+
+
+def row(engine: Engine) -> dict[str, Any]:
+    return rows(engine)[0]
+
+
+def test_the_try_is_on_record_before_anything_is_sent(engine: Engine, now: datetime) -> None:
+    add(engine, now)
+    channel = Looking(engine)
+    assert run(engine, channel, now) == NotifySummary(1, 0, 0)
+    assert (channel.alerts, channel.seen) == ([12], [[""]])
+    assert row(engine)["sent_at"] == now
+    with engine.connect() as connection:
+        [(outcome, ended_at)] = connection.execute(text("SELECT outcome, ended_at FROM notification_tries"))
+    assert (outcome, ended_at) == ("sent", now)
+
+
+def test_what_was_sent_is_not_sent_again(engine: Engine, now: datetime) -> None:
+    add(engine, now)
+    channel = Told()
+    run(engine, channel, now)
+    assert run(engine, channel, now + timedelta(days=2)) == NotifySummary(0, 0, 0)
+    assert channel.alerts == [12]
+
+
+def test_a_message_is_told_by_the_number_it_has_in_the_outbox_at_every_try(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now)
+    channel = Told()
+    run(engine, channel, now)
+    assert channel.took[0].id == row(engine)["id"]
+
+
+def test_a_crash_between_sending_and_marking_means_sent_again_after_the_lease(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now)
+    with pytest.raises(KeyboardInterrupt):
+        run(engine, Told(KeyboardInterrupt()), now)
+    channel = Told()
+    assert run(engine, channel, now + LEASE - SECOND) == NotifySummary(0, 0, 0)
+    assert run(engine, channel, now + LEASE) == NotifySummary(1, 0, 0)
+    assert channel.alerts == [12]
+
+
+def test_a_run_tells_all_that_is_due_at_the_channels_pace_and_in_order(engine: Engine, now: datetime) -> None:
+    for alert_id in (1, 2, 3):
+        add(engine, now, alert_id)
+    channel = Told(pace_s=1.0)
+    assert run(engine, channel, now).sent == 3
+    assert channel.alerts == [1, 2, 3]
+    assert channel.sent_after == [0.0, 1.0, 2.0]
+
+
+def test_a_run_ends_in_time_and_when_it_is_told_to(engine: Engine, now: datetime) -> None:
+    for alert_id in range(20):
+        add(engine, now, alert_id)
+    assert run(engine, Told(pace_s=5.0), now).sent == 7
+    assert run(engine, Told(pace_s=5.0), now + 35 * SECOND, go_on=lambda: False).sent == 1
+
+
+def test_a_successor_keeps_the_pace_even_of_one_that_died_while_sending(
+    engine: Engine, now: datetime
+) -> None:
+    for alert_id in (1, 2):
+        add(engine, now, alert_id)
+    with pytest.raises(KeyboardInterrupt):
+        run(engine, Told(KeyboardInterrupt(), pace_s=2.0), now)
+    successor = Told(pace_s=2.0)
+    assert run(engine, successor, now + SECOND) == NotifySummary(0, 0, 0)
+    assert run(engine, successor, now + 2 * SECOND) == NotifySummary(1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(500, "rollup_error"), Answer(200, "not ok"), Answer(429, "rate_limited"), Answer(hang=True)],
+    ids=lambda answer: "hang" if answer.hang else f"{answer.status} {answer.body}",
+)
+def test_slack_gets_it_again_after_an_answer_that_is_not_final(
+    engine: Engine, slack: FakeSlack, slack_webhook: SlackWebhook, now: datetime, answer: Answer
+) -> None:
+    add(engine, now, channel="slack")
+    slack.answers.append(answer)
+    assert run(engine, slack_webhook, now) == NotifySummary(0, 1, 0)
+    assert row(engine)["sent_at"] is None
+    assert row(engine)["next_try_at"] == now + SECOND
+    assert row(engine)["last_error"]
+    assert run(engine, slack_webhook, now + SECOND) == NotifySummary(1, 0, 0)
+    assert len(slack.posted) == 2
+    assert slack.posted[0] == slack.posted[1]
+
+
+def test_a_pause_that_slack_asks_for_holds_for_every_message_and_keeps_the_order(
+    engine: Engine, slack: FakeSlack, slack_webhook: SlackWebhook, now: datetime
+) -> None:
+    for alert_id in (1, 2):
+        add(engine, now, alert_id, "slack", rule=f"rule {alert_id}")
+    slack.answers.append(Answer(429, "rate_limited", "30"))
+    run(engine, slack_webhook, now)
+    add(engine, now, 3, "slack", rule="rule 3")
+    assert run(engine, slack_webhook, now + 29 * SECOND) == NotifySummary(0, 0, 0)
+    assert run(engine, slack_webhook, now + 30 * SECOND) == NotifySummary(3, 0, 0)
+    told = [posted["blocks"][-1]["elements"][0]["text"].split(",")[0] for posted in slack.posted]
+    assert told == ["Rule rule 1", "Rule rule 1", "Rule rule 2", "Rule rule 3"]
+
+
+def test_a_channel_that_fails_is_left_alone_longer_and_longer_for_all_its_messages(
+    engine: Engine, now: datetime
+) -> None:
+    for alert_id in range(9):
+        add(engine, now, alert_id)
+    down = Told(*[SendError("down", permanent=False)] * 4)
+    spent = [now + seconds * SECOND for seconds in range(16)]
+    told_at = [moment for moment in spent if run(engine, down, moment) != NotifySummary(0, 0, 0)]
+    assert told_at == [now, now + SECOND, now + 3 * SECOND, now + 7 * SECOND, now + 15 * SECOND]
+    assert down.alerts[0] == 0
+    assert len(down.alerts) == 9
+
+
+def test_one_message_that_is_never_taken_keeps_no_other_waiting(engine: Engine, now: datetime) -> None:
+    class Picky(Told):
+        def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
+            if notification.alert_id == 1:
+                raise SendError("not this one", permanent=False)
+            return super().send(notification, earlier)
+
+    for alert_id in range(1, 5):
+        add(engine, now, alert_id)
+    channel = Picky()
+    for seconds in range(33):
+        run(engine, channel, now + seconds * SECOND)
+    assert channel.alerts == [2, 3, 4]
+
+
+def test_a_final_refusal_is_recorded_and_the_next_message_goes_on(
+    engine: Engine, slack: FakeSlack, slack_webhook: SlackWebhook, now: datetime
+) -> None:
+    add(engine, now, channel="slack")
+    add(engine, now, channel="slack", reason="resolved", resolved_at=now)
+    slack.answers.append(Answer(404, "no_service"))
+    assert run(engine, slack_webhook, now) == NotifySummary(1, 0, 1)
+    assert row(engine)["failed_at"] == now
+    assert "no_service" in row(engine)["last_error"]
+    assert run(engine, slack_webhook, now + timedelta(days=1)) == NotifySummary(0, 0, 0)
+
+
+def test_the_end_of_an_alert_is_not_told_before_its_beginning(engine: Engine, now: datetime) -> None:
+    add(engine, now)
+    add(engine, now, reason="resolved", resolved_at=now)
+    busy = Told(SendError("busy", permanent=False))
+    assert run(engine, busy, now) == NotifySummary(0, 1, 0)
+    assert run(engine, busy, now) == NotifySummary(0, 0, 0)
+    assert run(engine, busy, now + SECOND) == NotifySummary(2, 0, 0)
+    assert [told.reason for told in busy.took] == ["fired", "resolved"]
+
+
+def test_a_reminder_that_never_went_out_gives_way_to_newer_news(engine: Engine, now: datetime) -> None:
+    for reason in ("fired", "repeated", "repeated", "resolved"):
+        add(engine, now, reason=reason, resolved_at=now)
+    channel = Told()
+    assert run(engine, channel, now) == NotifySummary(2, 0, 0)
+    assert [told.reason for told in channel.took] == ["fired", "resolved"]
+    assert [held["superseded_at"] for held in rows(engine)] == [None, now, now, None]
+    with engine.connect() as connection:
+        assert outbox.backlog(connection) == {"log": outbox.Backlog(0, 0, None)}
+
+
+def test_a_reminder_that_is_being_sent_is_not_taken_back(engine: Engine, now: datetime) -> None:
+    add(engine, now, reason="repeated")
+    with engine.begin() as connection:
+        assert outbox.claim(connection, "log", now, now + LEASE)
+    add(engine, now, reason="repeated")
+    assert [held["superseded_at"] for held in rows(engine)] == [None, None]
+
+
+def test_a_channel_is_handed_what_it_wanted_remembered_of_the_alert(engine: Engine, now: datetime) -> None:
+    channel = Told()
+    for receipt in (Receipt("message 1"), None, Receipt("message 2", shared=True)):
+        channel.receipt = receipt
+        add(engine, now)
+        run(engine, channel, now)
+    add(engine, now)
+    add(engine, now, alert_id=13)
+    run(engine, channel, now)
+    first = Receipt("message 1")
+    assert channel.earlier == [None, first, first, Receipt("message 2", shared=True), None]
+
+
+def test_a_flood_is_told_in_digests_that_name_each_in_order(engine: Engine, now: datetime) -> None:
+    for alert_id in range(10):
+        add(engine, now, alert_id)
+    channel = Collapsing(pace_s=1.0)
+    assert run(engine, channel, now).sent == 10
+    assert channel.digests == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert channel.alerts == [8, 9]
+    assert channel.sent_after == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_an_alert_with_a_message_of_its_own_is_told_there_even_in_a_flood(
+    engine: Engine, now: datetime
+) -> None:
+    channel = Collapsing()
+    channel.receipt, channel.digest_receipt = Receipt("its own"), Receipt("digest", shared=True)
+    add(engine, now, 1)
+    run(engine, channel, now)
+    for alert_id in (1, 2, 3, 4):
+        add(engine, now, alert_id, reason="resolved", resolved_at=now)
+    run(engine, channel, now)
+    assert (channel.digests, channel.alerts) == ([[2, 3, 4]], [1, 1])
+    assert channel.earlier[1] == Receipt("its own")
+    add(engine, now, 3)
+    run(engine, channel, now)
+    assert channel.earlier[2] == Receipt("digest", shared=True)
+
+
+def test_one_that_spoils_a_digest_is_found_by_telling_each_by_itself(engine: Engine, now: datetime) -> None:
+    for alert_id in range(4):
+        add(engine, now, alert_id)
+    channel = Collapsing(SendError("invalid_payload", permanent=True, of_message=True))
+    assert run(engine, channel, now) == NotifySummary(4, 4, 0)
+    assert (channel.digests, channel.alerts) == ([], [0, 1, 2, 3])
+
+
+def test_a_digest_that_nobody_will_ever_take_is_given_up_whole(engine: Engine, now: datetime) -> None:
+    for alert_id in range(4):
+        add(engine, now, alert_id)
+    channel = Collapsing(SendError("404 no_service", permanent=True))
+    assert run(engine, channel, now, fallbacks=["log", "email"]) == NotifySummary(0, 0, 4)
+    assert [held["channel"] for held in rows(engine)] == ["log"] * 4 + ["email"] * 4
+
+
+def test_a_digest_that_was_not_taken_comes_again_as_one(engine: Engine, now: datetime) -> None:
+    for alert_id in range(4):
+        add(engine, now, alert_id)
+    channel = Collapsing(SendError("busy", permanent=False, retry_after=5))
+    assert run(engine, channel, now) == NotifySummary(0, 4, 0)
+    assert run(engine, channel, now + 4 * SECOND) == NotifySummary(0, 0, 0)
+    assert run(engine, channel, now + 5 * SECOND) == NotifySummary(4, 0, 0)
+    assert channel.digests == [[0, 1, 2, 3]]
+
+
+def test_three_hundred_incidents_at_once_are_all_told_in_order_and_at_pace_by_a_slack_in_trouble(
+    engine: Engine, slack: FakeSlack, now: datetime
+) -> None:
+    names = [f"{500_000 + alert_id}" for alert_id in range(300)]
+    for alert_id, name in enumerate(names):
+        add(engine, now, alert_id, "slack", group={"phone_number_id": name})
+    trouble = [
+        Answer(429, "rate_limited", "3"),
+        Answer(500, "rollup_error"),
+        Answer(200, "<html>gateway</html>"),
+        Answer(200, '{"ok": false}'),
+        Answer(drop=True),
+    ]
+    for at, answer in enumerate(trouble):
+        slack.answers.extend([answer] + [Answer()] * (at % 2))
+    hands = Hands()
+    slack.stopwatch = lambda: hands.seconds
+    channel = SlackWebhook(slack.url)
+    while any(held["sent_at"] is None for held in rows(engine)):
+        moment = now + hands.seconds * SECOND
+        notify(engine, channel, hands.clock(moment), jitter=Longest())
+        hands.wait(1.0)
+    channel.close()
+    taken = [json_text(posted) for posted, answer in slack.exchanged if answer.accepts]
+    assert len(taken) == 300 / DIGEST_SIZE
+    told = [name for message in taken for name in names if f"business number {name}," in message]
+    assert told == names
+    gaps = [later - earlier for earlier, later in zip(slack.times, slack.times[1:], strict=False)]
+    assert min(gaps) >= 1.0
+    assert slack.times[1] - slack.times[0] >= 3.0
+    assert DIGEST_FROM < DIGEST_SIZE
+
+
+def json_text(posted: dict[str, Any]) -> str:
+    return str(posted["blocks"])
+
+
+def test_what_one_channel_will_never_take_is_told_on_another_and_says_so(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now, channel="slack")
+    gone = Told(SendError("404 no_service", permanent=True), name="slack")
+    run(engine, gone, now, fallbacks=["slack", "email", "log"])
+    email = Told(SendError("550 no such user", permanent=True), name="email")
+    run(engine, email, now, fallbacks=["slack", "email", "log"])
+    log = Told()
+    run(engine, log, now, fallbacks=["slack", "email", "log"])
+    missed = [(one.channel, one.fault) for one in log.took[0].undelivered]
+    assert missed == [("slack", "404 no_service"), ("email", "550 no such user")]
+    assert [held["rerouted_at"] for held in rows(engine)] == [now, now, None]
+    assert len(rows(engine)) == 3
+
+
+def test_a_channel_that_was_told_anyway_is_the_last_choice(engine: Engine, now: datetime) -> None:
+    for channel in ("slack", "pagerduty"):
+        add(engine, now, channel=channel)
+    gone = Told(SendError("404 no_service", permanent=True), name="slack")
+    run(engine, gone, now, fallbacks=["slack", "pagerduty", "log"])
+    assert rows(engine)[2]["channel"] == "log"
+    add(engine, now, 13, channel="pagerduty")
+    add(engine, now, 13, channel="slack")
+    gone = Told(SendError("404 no_service", permanent=True), name="slack")
+    run(engine, gone, now, fallbacks=["slack", "pagerduty"])
+    assert rows(engine)[-1]["channel"] == "pagerduty"
+
+
+def test_what_no_channel_takes_is_still_on_record(engine: Engine, now: datetime) -> None:
+    add(engine, now)
+    gone = Told(SendError("gone", permanent=True))
+    assert run(engine, gone, now, fallbacks=["log"]) == NotifySummary(0, 0, 1)
+    assert len(rows(engine)) == 1
+    assert row(engine)["failed_at"] == now
+
+
+def test_what_does_not_get_through_for_minutes_is_told_elsewhere_once_and_tried_on(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now, channel="slack")
+    down = Told(*[SendError("down", permanent=False)] * 3, name="slack")
+    run(engine, down, now, fallbacks=["slack", "log"])
+    assert len(rows(engine)) == 1
+    late = now + OVERDUE_AFTER
+    run(engine, down, late, fallbacks=["slack", "log"])
+    run(engine, down, late + timedelta(minutes=6), fallbacks=["slack", "log"])
+    assert [held["channel"] for held in rows(engine)] == ["slack", "log"]
+    assert run(engine, down, late + timedelta(minutes=30)).sent == 1
+
+
+def test_a_channel_that_is_down_holds_up_no_other(engine: Engine, now: datetime) -> None:
+    add(engine, now, channel="slack")
+    add(engine, now, channel="log")
+    down, log = Told(SendError("down", permanent=False), name="slack"), Told()
+    assert run(engine, down, now) == NotifySummary(0, 1, 0)
+    assert run(engine, log, now) == NotifySummary(1, 0, 0)
+
+
+def test_a_channel_without_messages_and_messages_without_a_channel_are_left_alone(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now, channel="slack")
+    assert run(engine, Told(), now) == NotifySummary(0, 0, 0)
+    assert row(engine)["tries"] == 0
+
+
+def test_what_waits_for_a_channel_that_is_not_set_up_any_more_is_told_elsewhere(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now, channel="pagerduty")
+    assert tidy(engine, now, ["slack", "log"]) == 1
+    assert tidy(engine, now, ["slack", "log"]) == 0
+    assert row(engine)["last_error"] == "it is no longer set up"
+    slack = Told(name="slack")
+    assert run(engine, slack, now).sent == 1
+    assert slack.took[0].undelivered[0].channel == "pagerduty"
+
+
+def test_a_payload_that_nobody_can_read_any_more_is_final(engine: Engine, now: datetime) -> None:
+    with engine.begin() as connection:
+        outbox.add(connection, 12, "log", "fired", {"text": "of an older version"}, now)
+    add(engine, now, 13)
+    channel = Told()
+    assert run(engine, channel, now, fallbacks=["log", "slack"]) == NotifySummary(1, 0, 1)
+    assert channel.alerts == [13]
+
+
+def test_news_nobody_could_be_told_for_three_days_is_given_up(engine: Engine, now: datetime) -> None:
+    add(engine, now)
+    late = now + GIVE_UP_AFTER + SECOND
+    assert tidy(engine, late, ["log"]) == 1
+    channel = Told()
+    assert run(engine, channel, late) == NotifySummary(0, 0, 0)
+    assert (channel.took, row(engine)["failed_at"]) == ([], late)
+
+
+def test_what_is_given_up_for_its_age_is_told_elsewhere_unless_it_has_been(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now, channel="slack")
+    late = now + GIVE_UP_AFTER + SECOND
+    assert tidy(engine, late, ["slack", "log"]) == 1
+    log = Told()
+    assert run(engine, log, late).sent == 1
+    assert log.took[0].undelivered == (Undelivered("slack", "not delivered in 72 hours"),)
+    add(engine, now, 13, channel="slack")
+    down = Told(SendError("down", permanent=False), name="slack")
+    run(engine, down, now + OVERDUE_AFTER, fallbacks=["slack", "log"])
+    told = [held["channel"] for held in rows(engine)].count("log")
+    assert tidy(engine, late, ["slack"]) == 2, "the news on slack, and that on the log, which is not set up"
+    assert [held["channel"] for held in rows(engine)].count("log") == told
+
+
+def test_a_channel_told_instead_hears_of_the_end_that_was_meant_for_another(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now, channel="slack", reason="fired")
+    add(engine, now + SECOND, channel="slack", reason="resolved")
+    slack = Told(SendError("down", permanent=False), name="slack")
+    run(engine, slack, now + OVERDUE_AFTER, fallbacks=["slack", "pagerduty", "log"])
+    pagerduty = Told(name="pagerduty")
+    run(engine, pagerduty, now + OVERDUE_AFTER)
+    assert [told.reason for told in pagerduty.took] == ["fired", "resolved"]
+    run(engine, slack, now + 2 * OVERDUE_AFTER, fallbacks=["slack", "pagerduty", "log"])
+    assert [told.reason for told in slack.took] == ["fired", "resolved"]
+    assert len(rows(engine)) == 4, "each channel has been told both, once"
+
+
+def test_how_long_sending_took_is_part_of_the_record(engine: Engine, now: datetime) -> None:
+    add(engine, now)
+    hands = Hands()
+
+    class Slow(Told):
+        def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
+            hands.wait(7.5)
+
+    notify(engine, Slow(), hands.clock(now))
+    assert row(engine)["sent_at"] == now + 7.5 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("tries", "longest"), [(1, 1), (2, 2), (5, 16), (9, 256), (10, LONGEST_WAIT_S), (10_000, LONGEST_WAIT_S)]
+)
+def test_waits_double_up_to_five_minutes_and_are_spread_over_all_of_it(tries: int, longest: float) -> None:
+    waits = [backoff(tries, random.Random(seed)) for seed in range(100)]
+    assert all(0 <= wait <= longest for wait in waits)
+    assert min(waits) < longest / 5
+    assert max(waits) > longest * 4 / 5
+
+
+class Forgetful(Told):
+    """A channel in memory that has to be told again."""
+
+    resend_s = 60.0
+
+    def __init__(self, *faults: Exception) -> None:
+        super().__init__(name="alertmanager")
+        self.again: list[list[int]] = []
+        self._resend_faults = list(faults)
+
+    def resend(self, told: Sequence[Notification]) -> None:
+        if self._resend_faults:
+            raise self._resend_faults.pop(0)
+        self.again.append([one.alert_id for one in told])
+
+
+def fire(engine: Engine, now: datetime, name: str) -> int:
+    """A firing alert of which Alertmanager is to hear."""
+    with engine.begin() as connection:
+        made = alerts.insert_new(
+            connection,
+            Alert(
+                rule=name,
+                kind="rate",
+                severity="warning",
+                state="firing",
+                group={},
+                codes=[],
+                covers_from=now,
+                started_at=now,
+                evaluated_at=now,
+            ),
+        )
+    assert made is not None
+    add(engine, now, made, "alertmanager")
+    return made
+
+
+def test_a_channel_that_forgets_is_told_again_what_goes_on_and_nothing_else(
+    engine: Engine, now: datetime
+) -> None:
+    first, second = fire(engine, now, "first"), fire(engine, now, "second")
+    channel = Forgetful()
+    run(engine, channel, now)
+    assert channel.again == [[first, second]]
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alerts SET state = 'resolved' WHERE id = :id"), {"id": first})
+    run(engine, channel, now + 59 * SECOND)
+    run(engine, channel, now + 60 * SECOND)
+    run(engine, Forgetful(), now + 61 * SECOND)
+    assert channel.again == [[first, second], [second]]
+
+
+def test_a_channel_that_cannot_be_told_again_is_left_alone_and_tried_at_the_next_time(
+    engine: Engine, now: datetime
+) -> None:
+    made = fire(engine, now, "first")
+    channel = Forgetful(SendError("down", permanent=False, retry_after=90))
+    run(engine, channel, now)
+    run(engine, channel, now + 60 * SECOND)
+    assert channel.again == []
+    run(engine, channel, now + 90 * SECOND)
+    assert channel.again == [[made]]

@@ -1,0 +1,294 @@
+"""Every kind of rule from stored rows to an alert: what begins it, and what ends it."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.factories import NUMBER, WABA, body, status
+from tests.traffic import Traffic
+from webhook_app.pipeline.counts.measure_lateness import reconcile
+from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.store.incidents import alerts
+from webhook_app.store.postgres.engine import connect
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+UNREACHABLE, TOKEN, OTHER_NUMBER = 131026, 190, "590238114470022"
+
+
+@pytest.fixture
+def traffic(database_url: str) -> Iterator[Traffic]:
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def now(now: datetime) -> datetime:
+    """A full hour and a half past: hours that are over are over."""
+    return now.replace(minute=30, second=0) - HOUR
+
+
+def rule(kind: str, **changes: Any) -> Rule:
+    text_ = (
+        f'[[rule]]\nname = "{kind}"\nkind = "{kind}"\nfor_evaluations = 1\nresolve_after_evaluations = 1\n'
+    )
+    return parse_rules(text_ + "".join(f"{key} = {value}\n" for key, value in changes.items()))[0]
+
+
+def look(engine: Engine, a_rule: Rule, now: datetime) -> dict[str, int]:
+    return evaluate(engine, [a_rule], now).transitions
+
+
+def firing(engine: Engine) -> list[tuple[dict[str, Any], str]]:
+    with engine.connect() as connection:
+        return [
+            (a.group, a.explanation["finding"]) for a in alerts.open_alerts(connection) if a.state == "firing"
+        ]
+
+
+def test_attention_fires_at_the_first_failure_and_ends_when_messages_go_through(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.failed(1, now, TOKEN)
+    traffic.failed(50, now, UNREACHABLE)
+    assert look(engine, rule("attention"), now) == {"fire": 1}
+    [(group, _)] = firing(engine)
+    assert group == {"code": TOKEN, "phone_number_id": NUMBER}
+    assert look(engine, rule("attention"), now + HOUR) == {}, "nothing was sent: no recovery"
+    traffic.sent(1, now + HOUR)
+    assert look(engine, rule("attention"), now + HOUR + MINUTE) == {"resolve": 1}
+
+
+def test_a_new_code_is_told_once_and_not_again_within_the_month(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.sent(10, now - 3 * DAY)
+    traffic.failed(3, now - 2 * DAY, UNREACHABLE)
+    sum_all(engine, now)
+    traffic.failed(3, now, UNREACHABLE)
+    traffic.failed(3, now, 131053)
+    traffic.failed(3, now, 131053, number=OTHER_NUMBER)
+    assert look(engine, rule("new_code"), now) == {"fire": 1}
+    [(group, _)] = firing(engine)
+    assert group == {"code": 131053, "phone_number_id": NUMBER}, "the other number is in its first day"
+    traffic.sent(1, now + 2 * HOUR)
+    assert look(engine, rule("new_code"), now + 2 * HOUR) == {"resolve": 1}
+    traffic.failed(3, now + 3 * HOUR, 131053)
+    assert look(engine, rule("new_code"), now + 3 * HOUR) == {}, (
+        "seen lately, though in no hour summed up yet"
+    )
+
+
+def test_a_spike_is_measured_against_the_code_s_own_past(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    for back in range(3, 30, 3):
+        traffic.sent(99, now - back * HOUR)
+        traffic.failed(1, now - back * HOUR, UNREACHABLE)
+    sum_all(engine, now)
+    traffic.sent(380, now)
+    traffic.failed(20, now, UNREACHABLE)
+    assert look(engine, rule("spike"), now) == {"fire": 1}
+    with engine.connect() as connection:
+        [alert] = alerts.open_alerts(connection)
+    assert alert.threshold == pytest.approx(0.03)
+    assert "usual are 1 %" in alert.explanation["reason"]
+    later = now + HOUR
+    traffic.sent(99, later)
+    traffic.failed(1, later, UNREACHABLE)
+    assert look(engine, rule("spike"), later) == {"resolve": 1}
+
+
+def test_silence_on_a_number_that_has_webhooks_every_day_at_this_time(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    for day in range(1, 7):  # the seventh had none: one poor day is forgiven
+        traffic.sent(50, now - day * DAY - 25 * MINUTE)
+    sum_all(engine, now)
+    assert look(engine, rule("silence"), now) == {"fire": 1}
+    [(group, finding)] = firing(engine)
+    assert group == {"phone_number_id": NUMBER}
+    assert finding == "No webhooks in 30 min, usual are 25 or more"
+    traffic.sent(1, now)
+    assert look(engine, rule("silence"), now + MINUTE) == {"resolve": 1}
+
+
+def test_silence_although_messages_were_sent(engine: Engine, now: datetime) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO sends (message_id, phone_number_id, failed, sent_at, registered_at)"
+                " SELECT 'wamid.' || n, :number, false, :at, :at FROM generate_series(1, 20) n"
+            ),
+            {"number": NUMBER, "at": now - 10 * MINUTE},
+        )
+    assert look(engine, rule("silence"), now) == {"fire": 1}
+    assert "although 20 messages were sent" in firing(engine)[0][1]
+
+
+def test_refused_deliveries_fire_by_their_number_and_end_when_good_ones_come(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO rejections VALUES (:at, 'mismatch', 9), (:at, 'missing', 1)"), {"at": now}
+        )
+    assert look(engine, rule("signature"), now) == {"fire": 1}
+    assert firing(engine)[0][1] == "10 deliveries refused in 15 min (mismatch 9, missing 1)"
+    assert look(engine, rule("signature"), now + HOUR) == {}, "nobody posts at all"
+    traffic.sent(1, now + HOUR)
+    assert look(engine, rule("signature"), now + HOUR + MINUTE) == {"resolve": 1}
+
+
+def test_integrity_sees_quarantine_books_missing_sent_and_silent_sends(
+    engine: Engine, database_url: str, now: datetime
+) -> None:
+    real = datetime.now(now.tzinfo)
+    unread = [Delivery(b'{"broken": %d' % n) for n in range(10)]
+    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+    writer.store(unread, real)
+    then = real - 45 * MINUTE
+    delivered = [status(f"wamid.D{n}", "delivered", then) for n in range(60)]
+    writer.store([Delivery(body(*delivered))], then)
+    late = [status(f"wamid.L{n}", "delivered", then - 5 * MINUTE) for n in range(20)]  # of a backlog
+    writer.store([Delivery(body(*late))], then)
+    writer.close()
+    reconcile(engine, real)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE books SET received = received + 1"))
+        connection.execute(
+            text(
+                "INSERT INTO sends (message_id, phone_number_id, failed, sent_at, registered_at, check_at)"
+                " SELECT 'wamid.' || n, :number, false, :at, :at, :at FROM generate_series(1, 10) n"
+            ),
+            {"number": NUMBER, "at": real - 30 * MINUTE},
+        )
+    assert look(engine, rule("integrity"), real) == {"fire": 4}
+    found = {str(group["check"]): finding for group, finding in firing(engine)}
+    assert found["quarantine"] == "10 items put into quarantine in 60 min"
+    assert found["books"].endswith("do not balance")
+    assert found["delivered_without_sent"] == (
+        "No `sent` came within 30 min for 100 % of 60 messages told delivered in 60 min"
+    )
+    assert found["silent_sends"].startswith("No webhook told of 10 messages")
+
+
+def change(
+    engine: Engine, subject: str, subject_id: str, aspect: str, value: str, at: datetime, **detail: Any
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO health_changes (subject, subject_id, aspect, occurred_at, value, detail, waba_id, name,"
+                " language, received_at) VALUES (:subject, :subject_id, :aspect, :at, :value,"
+                " CAST(:detail AS jsonb), :waba, '', '', :at)"
+            ),
+            {
+                "subject": subject,
+                "subject_id": subject_id,
+                "aspect": aspect,
+                "at": at,
+                "value": value,
+                "detail": json.dumps(detail),
+                "waba": WABA,
+            },
+        )
+
+
+def test_health_fires_on_what_meta_says_and_ends_when_meta_says_otherwise(
+    engine: Engine, now: datetime
+) -> None:
+    change(engine, "template", "77", "status", "PAUSED", now, title="FIRST_PAUSE")
+    change(engine, "account", WABA, "status", "DISABLED", now)
+    change(engine, "account", WABA, "tier", "TIER_1K", now, before="TIER_10K", limit=1000)
+    change(engine, "number", "+12025550117", "quality", "GREEN", now)
+    assert look(engine, rule("health"), now) == {"fire": 3}
+    with engine.connect() as connection:
+        severities = {a.explanation["finding"]: a.severity for a in alerts.open_alerts(connection)}
+    assert severities == {
+        "Meta says of the template: status PAUSED": "error",
+        "Meta says of the account: status DISABLED": "critical",
+        "Meta says of the account: tier TIER_1K (before: TIER_10K)": "error",
+    }
+    change(engine, "template", "77", "status", "APPROVED", now + HOUR)
+    assert look(engine, rule("health"), now + HOUR) == {"resolve": 1}
+    change(engine, "account", WABA, "status", "ACTIVE", now + 2 * HOUR)
+    assert look(engine, rule("health"), now + 2 * HOUR) == {"resolve": 1}
+    assert look(engine, rule("health"), now + 8 * DAY) == {"resolve": 1}, "a lower limit is news for a week"
+
+
+def test_health_looks_only_at_what_the_rule_asks_for(engine: Engine, now: datetime) -> None:
+    change(engine, "template", "77", "status", "PAUSED", now)
+    change(engine, "number", "+12025550117", "quality", "RED", now)
+    assert look(engine, rule("health", checks='["quality"]'), now) == {"fire": 1}
+
+
+def test_the_messaging_limit_counts_contacts_and_not_messages(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    change(engine, "account", WABA, "tier", "TIER_50", now, limit=50)
+    for message in range(2):
+        traffic.store(
+            *(status(f"wamid.L{message}.{n}", "sent", now, recipient=f"12025551{n:03}") for n in range(39)),
+            at=now,
+        )
+    assert look(engine, rule("tier"), now) == {}
+    traffic.sent(1, now)
+    assert look(engine, rule("tier"), now + 6 * MINUTE) == {"fire": 1}
+    assert firing(engine) == [({"waba_id": WABA}, "40 of 50 contacts in 24 h, 80 %")]
+
+
+def test_the_service_watches_its_own_work(engine: Engine, now: datetime) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO notifications (alert_id, channel, reason, sequence, payload, created_at, next_try_at)"
+                " VALUES (1, 'slack', 'fired', 1, '{}', :at, :at)"
+            ),
+            {"at": now - 10 * MINUTE},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO scheduler_state (job, started_at, seconds, error, leader) VALUES"
+                " ('suppress', :late, 1, '', ''), ('evaluate', :at, 31, '', ''), ('prune', :late, 1, 'Oops: x', '')"
+            ),
+            {"at": now, "late": now - 10 * MINUTE},
+        )
+    assert look(engine, rule("self"), now) == {"fire": 3}
+    found = {str(group["check"]): finding for group, finding in firing(engine)}
+    assert found["notifications"] == "Alerts do not get out: slack waits for 10 min"
+    assert found["jobs"] == "Jobs of the scheduler: prune failed (Oops), suppress began last 10 min ago"
+    assert found["slow_evaluation"].startswith("The last evaluation of the rules took 31.0 s")
+
+
+def test_hours_are_summed_once_and_again_while_late_events_may_come(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    sum_all(engine, now)
+    assert sum_up(engine, now) == 3
+    traffic.failed(2, now - 2 * HOUR, UNREACHABLE)
+    traffic.store(status("wamid.A", "failed", now - 2 * HOUR, code=1), at=now)
+    traffic.store(status("wamid.A", "failed", now - 2 * HOUR + MINUTE, code=1), at=now)
+    sum_up(engine, now)
+    sum_up(engine, now)
+    with engine.connect() as connection:
+        hours = connection.execute(
+            text("SELECT error_code, sum(failures)::int FROM hourly_failures GROUP BY 1 ORDER BY 1")
+        )
+        assert [tuple(row) for row in hours] == [(1, 1), (UNREACHABLE, 2)]
+        assert connection.execute(
+            text("SELECT sum(attempts)::int, sum(events)::int FROM hourly_counts")
+        ).one() == (3, 4)
+
+
+def sum_all(engine: Engine, now: datetime) -> None:
+    while sum_up(engine, now) > 3:
+        pass

@@ -1,0 +1,130 @@
+"""A backtest tells what the evaluation would have done, minute for minute, and whom it would have suppressed."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.factories import status
+from tests.traffic import Traffic
+from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.operations.backtest import backtest
+from webhook_app.pipeline.operations.backtest_text import as_text
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.store.incidents import alerts
+
+MINUTE = timedelta(minutes=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+UNREACHABLE, TOKEN = 131026, 190
+RULES = """
+[[rule]]
+name = "rate"
+kind = "rate"
+threshold = 0.02
+escalate_above = 0.5
+[[rule]]
+name = "attention"
+kind = "attention"
+[[rule]]
+name = "spike"
+kind = "spike"
+[[rule]]
+name = "own"
+kind = "self"
+"""
+
+
+@pytest.fixture
+def traffic(database_url: str) -> Iterator[Traffic]:
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def now(now: datetime) -> datetime:
+    return now.replace(second=0) - 10 * MINUTE
+
+
+def test_it_fires_and_ends_at_the_minutes_at_which_the_evaluation_does(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    start = now - 2 * HOUR
+    for minute in range(120):
+        at = start + minute * MINUTE
+        traffic.sent(10, at)
+        if 30 <= minute < 50:
+            traffic.failed(4, at, UNREACHABLE)
+        if minute == 80:
+            traffic.failed(1, at, TOKEN)
+    traffic.store(
+        status("wamid.TWICE", "failed", start + 35 * MINUTE, code=UNREACHABLE),
+        status("wamid.TWICE", "failed", start + 37 * MINUTE, code=131053),
+        at=now,
+    )
+    sum_up(engine, now)
+    rules = parse_rules(RULES)
+    report = backtest(engine, rules, start, now, Thresholds())
+    for minute in range(121):
+        evaluate(engine, rules[:3], start + minute * MINUTE)
+    with engine.connect() as connection:
+        real = alerts.list_alerts(connection)[::-1]
+    assert [(f.rule, f.group, f.fired_at, f.resolved_at, f.severity) for f in report.firings] == [
+        (a.rule, a.group, a.fired_at, a.resolved_at, a.severity) for a in real if a.fired_at
+    ]
+    assert {f.rule for f in report.firings} >= {"rate", "attention"}
+    assert all(f.resolved_at for f in report.firings)
+    assert (report.evaluations, report.left_out) == (121, ["own"])
+    assert [f.told_at is not None for f in report.firings] == [
+        a.notified_at is not None for a in real if a.fired_at
+    ]
+
+
+def test_it_says_whom_it_would_have_suppressed_and_whom_its_alerts_spare(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    for day in (3, 2, 1):
+        traffic.store(
+            *(
+                status(
+                    f"wamid.S{day}.{n}",
+                    "failed",
+                    now - day * DAY,
+                    code=UNREACHABLE,
+                    recipient=f"1202555010{n}",
+                )
+                for n in range(2)
+            ),
+            at=now,
+        )
+    traffic.store(status("wamid.OK", "delivered", now - HOUR, recipient="12025550101"), at=now)
+    quiet = parse_rules(RULES)
+    report = backtest(engine, quiet, now - 4 * DAY, now, Thresholds(), step=HOUR)
+    assert [(row.contact, row.reason, row.failures) for row in report.blocked] == [
+        ("12025550100", "unreachable", 3)
+    ]
+    assert report.spared == 0
+    eager = parse_rules(
+        '[[rule]]\nname = "a"\nkind = "rate"\nthreshold = 0.02\nmin_attempts = 1\nmin_failures = 1\n'
+        "for_evaluations = 1\nconfidence = 0\nwindow_minutes = 120\n"
+    )
+    report = backtest(engine, eager, now - 4 * DAY, now, Thresholds(), step=HOUR)
+    assert (report.blocked, report.spared) == ([], 1)
+
+
+def test_it_changes_nothing_and_reports_its_progress(engine: Engine, traffic: Traffic, now: datetime) -> None:
+    traffic.failed(60, now - HOUR, UNREACHABLE)
+    seen: list[float] = []
+    rules = parse_rules(default_rules_text())
+    report = backtest(engine, rules, now - 2 * HOUR, now, Thresholds(), progress=seen.append)
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0.0, 1.0)
+    with engine.connect() as connection:
+        assert alerts.list_alerts(connection) == []
+    words = as_text(report)
+    assert "failure-rate-per-code: business number 590238114470021" in words
+    assert "Not judged" in words
+    assert "1202555" not in words

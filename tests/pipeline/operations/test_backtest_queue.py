@@ -1,0 +1,122 @@
+"""Backtests run by the scheduler: one at a time, told how far they are, taken over, given back, stopped."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from webhook_app.pipeline.operations.backtest_queue import SILENT, run_waiting
+from webhook_app.pipeline.operations.prune import Retention, prune
+from webhook_app.rules.incidents.rules_file import default_rules_text
+from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.store.operations import backtests
+from webhook_app.store.operations.backtests import Backtest, BacktestContact
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def ask(engine: Engine, now: datetime):
+    def add(rules: str = default_rules_text(), days: float = 0.1) -> int:
+        with engine.begin() as connection:
+            return backtests.add(
+                connection,
+                requested_by="kim",
+                rules=rules,
+                chosen=(),
+                span=(now - days * DAY, now),
+                step_seconds=60,
+                now=now,
+            )
+
+    return add
+
+
+@pytest.fixture
+def read(engine: Engine):
+    def one(backtest_id: int) -> Backtest:
+        with engine.connect() as connection:
+            found = backtests.get(connection, backtest_id)
+        assert found is not None
+        return found
+
+    return one
+
+
+def test_all_that_wait_are_run_the_oldest_first(engine, ask, read, now):
+    ids = [ask(), ask()]
+    assert run_waiting(engine, Thresholds(), now) == 2
+    first, second = (read(each) for each in ids)
+    assert (first.state, second.state, first.progress) == ("done", "done", 1.0)
+    assert first.started_at <= second.started_at
+    assert first.result["evaluations"] == 145
+
+
+def test_progress_is_written_about_once_a_second(engine, ask, read, now):
+    made, seconds, seen = ask(), iter(range(100_000)), []
+
+    def go_on() -> bool:
+        seen.append(read(made).progress)
+        return True
+
+    run_waiting(engine, Thresholds(), now, go_on=go_on, stopwatch=lambda: next(seconds))
+    assert seen == sorted(seen)
+    assert len({round(each, 3) for each in seen[:-1]}) > 10
+
+
+def test_when_the_scheduler_ends_it_is_given_back_and_begun_anew_by_the_next(engine, ask, read, now):
+    made, asked = ask(), iter([True, True, True, False, False])
+    assert run_waiting(engine, Thresholds(), now, go_on=lambda: next(asked)) == 0
+    assert (read(made).state, read(made).tries) == ("waiting", 0)
+    assert run_waiting(engine, Thresholds(), now) == 1
+    assert read(made).state == "done"
+
+
+def test_one_whose_runner_died_is_taken_over_three_times_and_then_given_up(engine, ask, read, now):
+    made = ask()
+    for round_ in range(3):
+        with engine.begin() as connection:
+            later = now + (round_ + 1) * 2 * SILENT
+            assert backtests.claim(connection, later, later - SILENT).tries == round_ + 1
+            assert backtests.claim(connection, later, later - SILENT) is None, "its runner may still live"
+    assert run_waiting(engine, Thresholds(), now + 20 * SILENT) == 1
+    assert (read(made).state, read(made).fault) == ("failed", "it was interrupted three times")
+
+
+def test_one_that_is_stopped_while_it_runs_ends_and_keeps_nothing(engine, ask, read, now):
+    made, seconds = ask(), iter(range(0, 1_000_000, 2))
+
+    def go_on() -> bool:
+        if read(made).progress:
+            with engine.begin() as connection:
+                backtests.stop(connection, made, "sam", now)
+        return True
+
+    assert run_waiting(engine, Thresholds(), now, go_on=go_on, stopwatch=lambda: next(seconds)) == 0
+    assert (read(made).state, read(made).fault, read(made).result) == ("stopped", "stopped by sam", None)
+
+
+def test_rules_that_cannot_be_read_any_more_fail_with_their_faults(engine, ask, read, now):
+    made = ask(rules="[[rule]]\n")
+    run_waiting(engine, Thresholds(), now)
+    assert read(made).state == "failed"
+    assert "kind: is missing" in read(made).fault
+
+
+def test_they_are_forgotten_after_a_month_with_the_people_in_them(engine, ask, now):
+    made = ask()
+    person = BacktestContact(
+        contact="1", phone_number_id="2", reason="hard", scope="all", code=1, until=None, failures=1
+    )
+    with engine.begin() as connection:
+        run = backtests.claim(connection, now, now)
+        backtests.end(connection, run, "done", now, result={}, people=[person])
+        assert backtests.people(connection, made, 5) == [person]
+    prune(engine, now + 29 * DAY, Retention())
+    with engine.connect() as connection:
+        assert len(backtests.latest(connection, 5)) == 1
+    prune(engine, now + 31 * DAY, Retention())
+    prune(engine, now + 31 * DAY, Retention())
+    with engine.connect() as connection:
+        assert backtests.latest(connection, 5) == []
+        assert connection.execute(text("SELECT count(*) FROM backtest_people")).scalar_one() == 0

@@ -1,0 +1,83 @@
+"""Each evaluation that ended is told to the watchman outside, once, and as what it was."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tests.channels.fake_slack import Answer, FakeSlack
+from webhook_app.channels import SendError
+from webhook_app.channels.heartbeat import Heartbeat
+from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
+from webhook_app.store.operations import scheduler_state
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def watch(engine: Engine, slack: FakeSlack) -> Iterator[HeartbeatMonitor]:
+    heartbeat = Heartbeat(f"{slack.base}/check", httpx.Timeout(0.3))
+    yield HeartbeatMonitor(engine, heartbeat)
+    heartbeat.close()
+
+
+def evaluated(engine: Engine, at: datetime, error: str = "", *, ended: bool = True) -> None:
+    with engine.begin() as connection:
+        scheduler_state.record_start(connection, "evaluate", "us", at)
+        if ended:
+            scheduler_state.record_end(connection, "evaluate", "us", at + SECOND, 1.0, error)
+
+
+def told(slack: FakeSlack) -> list[str]:
+    return [asked.path for asked in slack.asked]
+
+
+def test_an_evaluation_is_told_once_and_only_when_it_has_ended(
+    engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
+) -> None:
+    watch.tell(now)
+    evaluated(engine, now, ended=False)
+    watch.tell(now)
+    assert told(slack) == []
+    evaluated(engine, now)
+    watch.tell(now)
+    watch.tell(now)
+    assert told(slack) == ["/check"]
+    evaluated(engine, now + 15 * SECOND)
+    watch.tell(now)
+    assert told(slack) == ["/check", "/check"]
+
+
+def test_one_that_failed_is_told_as_that(
+    engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
+) -> None:
+    evaluated(engine, now, "RuntimeError: no")
+    watch.tell(now)
+    assert told(slack) == ["/check/fail"]
+    assert slack.asked[0].body == b"RuntimeError: no"
+
+
+def test_a_watchman_that_did_not_hear_it_is_told_again(
+    engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
+) -> None:
+    evaluated(engine, now)
+    slack.answers.append(Answer(503, ""))
+    with pytest.raises(SendError):
+        watch.tell(now)
+    watch.tell(now)
+    assert told(slack) == ["/check", "/check"]
+
+
+def test_a_database_that_cannot_be_read_is_a_failure(
+    engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE scheduler_state RENAME TO hidden"))
+    with pytest.raises(SQLAlchemyError):
+        watch.tell(now)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE hidden RENAME TO scheduler_state"))
+    assert told(slack) == ["/check/fail"]

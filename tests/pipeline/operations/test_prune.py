@@ -1,0 +1,315 @@
+"""What is too old goes, what is not stays, in batches, without queueing for locks."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import Engine, text
+
+from tests.factories import status
+from tests.store.incidents.test_alerts import make
+from tests.traffic import Traffic
+from webhook_app.pipeline.operations.prune import PruneSummary, Retention, prune
+from webhook_app.store.incidents import alerts, outbox
+from webhook_app.store.operations import retention
+from webhook_app.store.postgres import partitions
+from webhook_app.store.receiving import books
+
+DAY = timedelta(days=1)
+KEPT = Retention(events_days=20, failures_days=60, raw_days=5, counts_days=10)
+UNREACHABLE = 131026
+
+
+@pytest.fixture
+def traffic(database_url: str) -> Iterator[Traffic]:
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+def rows(engine: Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def times(engine: Engine, table: str, column: str = "occurred_at") -> list[datetime]:
+    with engine.connect() as connection:
+        return list(connection.execute(text(f"SELECT {column} FROM {table} ORDER BY 1")).scalars())
+
+
+def make_partitions(engine: Engine, now: datetime, days_back: int) -> None:
+    with engine.begin() as connection:
+        partitions.ensure(connection, now, days_back=days_back)
+
+
+@pytest.mark.parametrize("partitioned", [True, False], ids=["in partitions", "outside of them"])
+def test_every_table_keeps_its_own_time(
+    engine: Engine, traffic: Traffic, now: datetime, partitioned: bool
+) -> None:
+    if partitioned:
+        make_partitions(engine, now, 70)
+    for days in (0, 4, 7, 15, 25, 65):
+        at = now - days * DAY
+        traffic.store(status(f"wamid.{days}", "failed", at, code=UNREACHABLE), at=at)
+        traffic.wrote(f"wamid.IN{days}", at)
+    summary = prune(engine, now, KEPT)
+    ago = [now - days * DAY for days in (65, 25, 15, 7, 4, 0)]
+    assert times(engine, "status_events") == ago[2:]
+    assert times(engine, "inbound_messages") == ago[2:]
+    assert times(engine, "service_windows", "opened_at") == ago[5:]
+    assert times(engine, "failures")[-5:] == ago[1:]
+    assert times(engine, "deliveries", "received_at") == [at for at in ago[4:] for _ in range(2)]
+    assert times(engine, "messages", "failed_at") == ago[2:]
+    assert len(times(engine, "minute_counts", "minute")) == 3
+    assert summary.finished
+    assert summary.deleted["messages"] == 2
+    assert bool(summary.dropped) is partitioned
+
+
+def test_coming_partitions_are_made_and_a_second_run_finds_nothing_to_do(
+    engine: Engine, now: datetime
+) -> None:
+    summary = prune(engine, now + 3 * DAY, KEPT)
+    coming = f"status_events_{now + 10 * DAY:%Y%m%d}"
+    assert coming in summary.made
+    again = prune(engine, now + 3 * DAY, KEPT)
+    assert (again.made, again.dropped, dict(again.deleted)) == ([], [], {})
+
+
+def test_a_message_stays_as_long_as_one_of_its_events(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    make_partitions(engine, now, 30)
+    traffic.store(
+        status("wamid.both", "sent", now - 25 * DAY),
+        status("wamid.both", "failed", now - 15 * DAY, code=UNREACHABLE),
+        status("wamid.old", "sent", now - 25 * DAY),
+        at=now,
+    )
+    assert prune(engine, now, KEPT).deleted["messages"] == 1
+    assert rows(engine, "messages") == 1
+    assert prune(engine, now + 7 * DAY, KEPT).deleted["messages"] == 1
+    assert rows(engine, "messages") == 0
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages go a page of events at a time, some thirty."""
+    monkeypatch.setattr(retention, "_PAGES", 1)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_deleting_goes_on_over_any_number_of_batches(engine: Engine, traffic: Traffic, now: datetime) -> None:
+    make_partitions(engine, now, 30)
+    traffic.sent(200, now - 25 * DAY)
+    summary = prune(engine, now, KEPT)
+    assert (summary.deleted["messages"], summary.finished) == (200, True)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_every_run_gets_on_as_far_as_its_budget_goes(engine: Engine, traffic: Traffic, now: datetime) -> None:
+    make_partitions(engine, now, 30)
+    traffic.sent(200, now - 25 * DAY)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM minute_counts"))
+    left = [200]
+    while left[-1]:
+        assert rows(engine, "status_events") == 200, "events stay until their messages are gone"
+        prune(engine, now, KEPT, batches=1)
+        left.append(rows(engine, "messages"))
+    assert len(left) > 3
+    assert left == sorted(left, reverse=True)
+    assert prune(engine, now, KEPT).finished
+    assert rows(engine, "status_events") == 0
+
+
+def test_a_run_ends_when_it_is_told_to(engine: Engine, traffic: Traffic, now: datetime) -> None:
+    traffic.sent(5, now - 25 * DAY)
+    summary = prune(engine, now, KEPT, go_on=lambda: False)
+    assert (dict(summary.deleted), summary.finished) == ({}, False)
+
+
+def test_a_table_in_use_is_left_to_the_next_run_and_nobody_queues(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    make_partitions(engine, now, 30)
+    traffic.sent(5, now - 25 * DAY)
+    with engine.begin() as reader:
+        reader.execute(text("SELECT count(*) FROM status_events"))
+        busy = prune(engine, now, KEPT)
+        assert not busy.finished
+        assert not any(name.startswith("status_events") for name in busy.dropped)
+    after = prune(engine, now, KEPT)
+    assert after.finished
+    assert any(name.startswith("status_events") for name in after.dropped)
+
+
+def test_alerts_and_what_was_told_of_them_go_when_they_have_been_over_for_long(
+    engine: Engine, now: datetime
+) -> None:
+    ages = {"open": None, "new": 5, "middle": 30, "old": 70}
+    with engine.begin() as connection:
+        for name, days in ages.items():
+            resolved_at = None if days is None else now - days * DAY
+            alert = replace(make(now - 80 * DAY, rule=name, state="firing"), resolved_at=resolved_at)
+            if days is not None:
+                alert = replace(alert, state="resolved")
+            alert_id = alerts.insert_new(connection, alert)
+            assert alert_id is not None
+            outbox.add(connection, alert_id, "log", "fired", {}, now)
+            outbox.claim(connection, "log", now, now + DAY)
+    summary = prune(engine, now, KEPT)
+    assert (summary.deleted["notifications"], summary.deleted["alerts"]) == (2, 1)
+    with engine.connect() as connection:
+        assert {alert.rule for alert in alerts.list_alerts(connection)} == {"open", "new", "middle"}
+    assert (rows(engine, "notifications"), rows(engine, "notification_tries")) == (2, 2)
+
+
+def test_small_tables_are_kept_small(engine: Engine, now: datetime) -> None:
+    old = now - 30 * DAY
+    with engine.begin() as connection:
+        for at, name in ((old, "old"), (now, "new")):
+            values = {"at": at, "name": name}
+            connection.execute(text("INSERT INTO rejections VALUES (:at, :name, 1)"), values)
+            connection.execute(
+                text(
+                    "INSERT INTO clock_repairs (message_id, error_code, occurred_at) VALUES (:name, -1, :at)"
+                ),
+                values,
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO sends (message_id, failed, sent_at, registered_at) VALUES (:name, false, :at, :at)"
+                ),
+                values,
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO quarantine (identity, received_at, reason, replayed_at)"
+                    " VALUES (convert_to(:name, 'UTF8'), :at, 'x', :at),"
+                    " (convert_to(:name || ' waiting', 'UTF8'), :at, 'x', NULL)"
+                ),
+                values,
+            )
+    summary: PruneSummary = prune(engine, now, KEPT)
+    assert dict(summary.deleted) == {"rejections": 1, "clock_repairs": 1, "sends": 1, "quarantine": 1}
+    assert rows(engine, "quarantine") == 3, "what was not replayed waits for the operator"
+    assert prune(engine, now + 35 * DAY, KEPT).deleted["quarantine"] == 2, "but not forever"
+
+
+def test_old_days_of_the_books_become_one_and_the_totals_stay(engine: Engine, now: datetime) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO books (day, slot, received, applied, duplicate, ignored, quarantined)"
+                " SELECT CAST(:now AS timestamptz)::date - n, slot, 10, 4, 3, 2, 1"
+                " FROM generate_series(0, 99) n, generate_series(0, 2) slot"
+            ),
+            {"now": now},
+        )
+        before = books.totals(connection)
+    assert prune(engine, now, KEPT).deleted["books"] == 3 * 39
+    prune(engine, now + DAY, KEPT)
+    with engine.connect() as connection:
+        assert books.totals(connection) == before
+        days = books.by_day(connection, 400)
+    assert len(days) == 60
+    assert all(totals.balanced for totals in days.values())
+    assert rows(engine, "books") == 60 * 3 + 1
+
+
+def test_a_series_ends_after_everything_that_could_belong_to_it(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    for template, days in (("dead", 70), ("late", 65), ("alive", 0)):
+        traffic.sent(1, now, template=template)
+        with engine.begin() as connection:
+            connection.execute(
+                text("UPDATE series SET seen_on = CAST(:day AS date) WHERE template = :template"),
+                {"day": (now - days * DAY).date(), "template": template},
+            )
+    assert prune(engine, now, KEPT).deleted["series"] == 1
+    assert times(engine, "series", "template") == ["alive", "late"]
+
+
+def test_a_series_is_seen_again_by_a_writer_that_starts(
+    engine: Engine, database_url: str, traffic: Traffic, now: datetime
+) -> None:
+    traffic.sent(1, now, template="t")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE series SET seen_on = '2020-01-01'"))
+    other = Traffic(database_url)
+    other.sent(2, now, template="t")
+    other.close()
+    assert times(engine, "series", "seen_on") == [datetime.now(UTC).date()]
+    assert prune(engine, now, KEPT).deleted["series"] == 0
+
+
+def test_the_last_word_of_a_person_and_the_last_line_of_a_suppression_stay(
+    engine: Engine, now: datetime
+) -> None:
+    with engine.begin() as connection:
+        for days, value in ((90, "stop"), (80, "stop"), (70, "resume"), (5, "stop")):
+            connection.execute(
+                text(
+                    "INSERT INTO preferences (contact, value, occurred_at, received_at, considered_at)"
+                    " VALUES ('1', :value, :at, :at, :at)"
+                ),
+                {"value": value, "at": now - days * DAY},
+            )
+        for seq, (days, contact, action) in enumerate(
+            ((90, "1", "suppress"), (80, "1", "lift"), (70, "2", "suppress"), (5, "2", "extend"))
+        ):
+            connection.execute(
+                text(
+                    "INSERT INTO suppression_changes (seq, at, action, contact, scope, reason)"
+                    " VALUES (:seq, :at, :action, :contact, 'all', 'manual')"
+                ),
+                {"seq": seq, "at": now - days * DAY, "action": action, "contact": contact},
+            )
+    summary = prune(engine, now, KEPT)
+    assert dict(summary.deleted) == {"preferences": 2, "suppression_changes": 1}
+    assert times(engine, "suppression_changes", "seq") == [1, 2, 3]
+    assert times(engine, "preferences", "value") == ["resume", "stop"]
+
+
+def test_the_history_of_health_ends_but_what_holds_since_then_stays(engine: Engine, now: datetime) -> None:
+    told = [
+        ("quality", 90, "RED"),
+        ("quality", 80, "YELLOW"),
+        ("quality", 70, "GREEN"),
+        ("quality", 5, "RED"),
+    ]
+    with engine.begin() as connection:
+        for aspect, days, value in [*told, ("status", 300, "APPROVED")]:
+            connection.execute(
+                text(
+                    "INSERT INTO health_changes (subject, subject_id, aspect, occurred_at, value, received_at)"
+                    " VALUES ('template', '7', :aspect, :at, :value, :at)"
+                ),
+                {"aspect": aspect, "at": now - days * DAY, "value": value},
+            )
+    summary = prune(engine, now, KEPT)
+    assert dict(summary.deleted) == {"health_changes": 2}
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT aspect, value FROM health_changes ORDER BY occurred_at"))
+        assert [tuple(row) for row in left] == [
+            ("status", "APPROVED"),
+            ("quality", "GREEN"),
+            ("quality", "RED"),
+        ]
+
+
+def test_an_error_is_known_for_as_long_as_a_failure_has_it(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    make_partitions(engine, now, 140)
+    for days, details in ((130, "gone"), (130, "still"), (1, "still")):
+        at = now - days * DAY
+        failed = status(f"wamid.{days}.{details}", "failed", at, code=UNREACHABLE, details=details)
+        traffic.store(failed, at=at)
+    assert times(engine, "failure_errors", "details") == ["gone", "still"]
+    for _ in range(2):  # the errors' turn comes before that of the partitions
+        prune(engine, now, KEPT)
+    assert times(engine, "failure_errors", "details") == ["still"]

@@ -1,0 +1,376 @@
+"""Old webhooks read again: a newer parser rescues them, the books stay exact, and a second time changes nothing."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.factories import NUMBER, WABA, body, document, message, status, value
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
+from webhook_app.store.postgres.engine import connect
+from webhook_app.store.postgres.locks import REPLAY_LOCK
+from webhook_app.store.receiving.quarantine import QuarantineFilters
+from webhook_app.whatsapp.accounts import health_signals
+from webhook_app.whatsapp.events import Parsed
+from webhook_app.whatsapp.receiving import payload, statuses
+
+DAY = timedelta(days=1)
+NAMES = ("received", "applied", "duplicate", "ignored", "quarantined")
+
+
+@pytest.fixture
+def writer(database_url: str) -> Iterator[BatchWriter]:
+    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=3)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def replay(database_url: str, now: datetime) -> Callable[..., Replay]:
+    return lambda **more: Replay(lambda: connect(database_url, application="tests"), now, **more)
+
+
+@pytest.fixture
+def newer_parser(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From then on the status `queued` is known and read as `sent`, and the field `novelty` is a health signal."""
+
+    def install() -> None:
+        old = statuses.read_status
+        monkeypatch.setattr(
+            statuses,
+            "read_status",
+            lambda item, *place: old(
+                item | {"status": "sent"} if item.get("status") == "queued" else item, *place
+            ),
+        )
+        monkeypatch.setattr(health_signals, "FIELDS", health_signals.FIELDS | {"novelty"})
+
+    return install
+
+
+def books(engine: Engine) -> dict[str, int]:
+    sums = ", ".join(f"coalesce(sum({column}), 0)::int AS {column}" for column in NAMES)
+    with engine.connect() as connection:
+        found = dict(connection.execute(text(f"SELECT {sums} FROM books")).one()._mapping)
+    assert found["received"] == sum(found[name] for name in NAMES[1:])
+    return found
+
+
+def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def archived(replay: Callable[..., Replay], now: datetime, **more: Any) -> Any:
+    with replay(**more) as running:
+        return running.of_archive(now - 9 * DAY, now + DAY, not_before=now - 90 * DAY)
+
+
+def quarantined(replay: Callable[..., Replay], *chosen: QuarantineFilters, **more: Any) -> Any:
+    with replay() as running:
+        return running.of_quarantine(*chosen, **more)
+
+
+def test_a_newer_parser_rescues_a_status_with_all_that_stood_around_it(
+    writer: BatchWriter,
+    engine: Engine,
+    now: datetime,
+    replay: Callable[..., Replay],
+    newer_parser: Callable[[], None],
+) -> None:
+    at = now - 3 * DAY
+    unknown = status("wamid.Q", "queued", at, biz_opaque_callback_data="template=hello")
+    writer.store([Delivery(body(unknown, status("wamid.A", "sent", at)))], at)
+    before = books(engine)
+    newer_parser()
+    outcome = quarantined(replay)
+    assert (outcome.applied, outcome.left) == (1, 0)
+    assert books(engine) == before | {"applied": 2, "quarantined": 0}
+    found = rows(
+        engine,
+        "SELECT e.phone_number_id, s.waba_id, s.template, e.contact, e.occurred_at, e.received_at"
+        " FROM status_events e JOIN series s ON s.id = e.series_id WHERE message_id = 'wamid.Q'",
+    )
+    assert found == [(NUMBER, WABA, "hello", "12025550117", at, at)]
+    assert rows(engine, "SELECT sum(attempts)::int FROM minute_counts") == [(2,)]
+    assert rows(engine, "SELECT became, replayed_at FROM quarantine") == [("applied", now)]
+    assert rows(engine, "SELECT DISTINCT day FROM books") == [(at.date(),)]
+
+
+def test_a_second_replay_and_a_repeat_by_meta_change_nothing_but_the_duplicates(
+    writer: BatchWriter,
+    engine: Engine,
+    now: datetime,
+    replay: Callable[..., Replay],
+    newer_parser: Callable[[], None],
+) -> None:
+    raw = body(status("wamid.Q", "queued", now))
+    writer.store([Delivery(raw)], now)
+    newer_parser()
+    quarantined(replay)
+    first = books(engine)
+    assert quarantined(replay).looked_at == 0
+    assert archived(replay, now).applied == 0
+    assert books(engine) == first
+    writer.store([Delivery(raw)], now)
+    assert books(engine) == first | {"received": 2, "duplicate": 1}
+
+
+def test_what_is_still_not_understood_waits_with_the_present_reason(
+    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
+) -> None:
+    writer.store([Delivery(body(status("wamid.Q", "queued", now))), Delivery(b"no json")], now)
+    before = books(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE quarantine SET reason = 'an older reason'"))
+    outcome = quarantined(replay)
+    assert (outcome.looked_at, outcome.left) == (2, 2)
+    assert books(engine) == before
+    reasons = [row[0] for row in rows(engine, "SELECT reason FROM quarantine WHERE replayed_at IS NULL")]
+    assert len(reasons) == 2
+    assert not any("older" in reason for reason in reasons)
+
+
+def test_an_item_that_turns_out_known_leaves_as_a_duplicate_and_an_unneeded_one_as_ignored(
+    writer: BatchWriter,
+    engine: Engine,
+    now: datetime,
+    replay: Callable[..., Replay],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = [status("wamid.A", "queued", now), status("wamid.B", "strange", now)]
+    writer.store([Delivery(body(*odd, status("wamid.A", "sent", now)))], now)
+    old = statuses.read_status
+
+    def read(item: dict[str, Any], *place: str) -> Any:
+        if item["status"] == "strange":
+            return "a strange status"
+        return old(item | {"status": "sent"}, *place)
+
+    monkeypatch.setattr(statuses, "read_status", read)
+    outcome = quarantined(replay)
+    assert (outcome.applied, outcome.duplicate, outcome.ignored) == (0, 1, 1)
+    assert books(engine) == dict(zip(NAMES, (3, 1, 1, 1, 0), strict=True))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        document(value(statuses={"id": "wamid.X"})),
+        document(value(messages=[{"type": "text"}])),
+        {"object": "whatsapp_business_account", "entry": [{"id": WABA, "changes": [{"value": None}]}]},
+        {"object": "whatsapp_business_account", "entry": [{"id": WABA, "changes": "x"}]},
+        {"object": "whatsapp_business_account", "entry": ["x"]},
+        {"object": "whatsapp_business_account", "entry": "x"},
+        ["x"],
+        document({"errors": "x", "metadata": {"phone_number_id": NUMBER}}),
+        document({"user_preferences": [{"value": "perhaps"}]}, field="user_preferences"),
+    ],
+    ids=lambda broken: json.dumps(broken)[-60:],
+)
+def test_every_kind_of_quarantined_item_comes_with_a_webhook_that_reads_the_same_way(broken: Any) -> None:
+    (kept,) = payload.parse(json.dumps(broken).encode()).unreadable
+    (again,) = payload.parse(kept.document_json.encode()).unreadable
+    assert (again.identity, again.reason, again.waba_id, again.item_json, again.document_json) == (
+        kept.identity,
+        kept.reason,
+        kept.waba_id,
+        kept.item_json,
+        kept.document_json,
+    )
+
+
+def test_many_odd_items_with_many_contacts_do_not_multiply() -> None:
+    contacts = [{"wa_id": str(n), "profile": {"name": "x" * 50}} for n in range(500)]
+    parsed = payload.parse(body(*({"n": n} for n in range(500)), contacts=contacts))
+    assert len(parsed.unreadable) == 500
+    assert sum(len(item.document_json) for item in parsed.unreadable) < 500 * 400
+
+
+def test_the_archive_gives_back_what_was_ignored_and_nothing_is_received_again(
+    writer: BatchWriter,
+    engine: Engine,
+    now: datetime,
+    replay: Callable[..., Replay],
+    newer_parser: Callable[[], None],
+) -> None:
+    news = json.dumps(document({"event": "SOMETHING"}, field="novelty")).encode()
+    known = body(status("wamid.A", "failed", now, code=131026), messages=[message("wamid.IN", now)])
+    writer.store([Delivery(news), Delivery(known)], now - DAY)
+    writer.store([Delivery(body(status("wamid.Q", "queued", now)))], now)
+    assert books(engine) == dict(zip(NAMES, (4, 2, 0, 1, 1), strict=True))
+    newer_parser()
+    outcome = archived(replay, now)
+    assert outcome.applied == 1
+    expected = dict(zip(NAMES, (4, 4, 0, 0, 0), strict=True))
+    assert books(engine) == expected
+    assert rows(engine, "SELECT field, event FROM health_signals") == [("novelty", "SOMETHING")]
+    assert rows(engine, "SELECT count(*)::int FROM deliveries") == [(2,)]
+    archived(replay, now)
+    assert books(engine) == expected
+    by_day = rows(
+        engine, "SELECT day, sum(received)::int, sum(applied)::int FROM books GROUP BY day ORDER BY day"
+    )
+    assert by_day == [((now - DAY).date(), 3, 3), (now.date(), 1, 1)]
+
+
+def test_only_the_time_asked_for_is_read(
+    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
+) -> None:
+    for days in (0, 1, 2):
+        writer.store([Delivery(body(status(f"wamid.{days}", "sent", now)))], now - days * DAY)
+    with replay() as running:
+        outcome = running.of_archive(now - DAY, now, not_before=now - 90 * DAY)
+    assert outcome.looked_at == 1
+
+
+def test_what_retention_has_taken_does_not_come_back(
+    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
+) -> None:
+    old = now - 100 * DAY
+    writer.store([Delivery(body(status("wamid.old", "sent", old), messages=[message("wamid.IN", old)]))], now)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM status_events"))
+        connection.execute(text("DELETE FROM inbound_messages"))
+    before = books(engine)
+    assert archived(replay, now).applied == 0
+    assert books(engine) == before
+    assert rows(engine, "SELECT 1 FROM status_events UNION ALL SELECT 1 FROM inbound_messages") == []
+
+
+def test_a_body_the_database_refused_is_rescued_when_it_no_longer_does(
+    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE status_events ADD CONSTRAINT refuse CHECK (message_id <> 'wamid.1') NOT VALID")
+        )
+    writer.store([Delivery(body(status(f"wamid.{n}", "sent", now))) for n in range(3)], now)
+    before = books(engine)
+    assert quarantined(replay).left == 1
+    assert "CheckViolation" in rows(engine, "SELECT reason FROM quarantine")[0][0]
+    assert archived(replay, now).left == 1
+    assert books(engine) == before
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE status_events DROP CONSTRAINT refuse"))
+    assert quarantined(replay).applied == 1
+    assert books(engine) == dict(zip(NAMES, (3, 3, 0, 0, 0), strict=True))
+
+
+def test_items_are_chosen_by_reason_field_and_time(
+    writer: BatchWriter,
+    engine: Engine,
+    now: datetime,
+    replay: Callable[..., Replay],
+    newer_parser: Callable[[], None],
+) -> None:
+    for days in (0, 1, 2):
+        writer.store([Delivery(body(status(f"wamid.{days}", "queued", now)))], now - days * DAY)
+    newer_parser()
+    assert quarantined(replay, QuarantineFilters(reason="nonsense")).looked_at == 0
+    assert quarantined(replay, QuarantineFilters(field="security")).looked_at == 0
+    assert quarantined(replay, QuarantineFilters(since=now - DAY, until=now)).applied == 1
+    assert quarantined(replay, QuarantineFilters(reason="queued", field="messages"), limit=1).applied == 1
+    assert rows(engine, "SELECT count(*)::int FROM quarantine WHERE replayed_at IS NULL") == [(1,)]
+
+
+def test_only_one_replay_runs_at_a_time(replay: Callable[..., Replay]) -> None:
+    with replay(), pytest.raises(ReplayBusyError), replay():
+        pass
+    with replay():
+        pass
+
+
+def test_the_next_replay_may_begin_at_once_however_long_the_server_takes_to_end_the_session(
+    replay: Callable[..., Replay], database_url: str
+) -> None:
+    for _ in range(50):
+        with replay():
+            pass
+    with connect(database_url, application="tests") as other:
+        with replay():
+            held = "SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND objid = %s"
+            assert other.execute(held, [REPLAY_LOCK]).fetchone() == (1,)
+        assert other.execute(held, [REPLAY_LOCK]).fetchone() == (0,)
+
+
+def test_a_replay_whose_session_was_ended_reports_that_and_leaves_the_rest_to_the_next(
+    writer: BatchWriter,
+    engine: Engine,
+    database_url: str,
+    now: datetime,
+    newer_parser: Callable[[], None],
+) -> None:
+    writer.store([Delivery(body(*(status(f"wamid.{n}", "queued", now) for n in range(4))))], now)
+    newer_parser()
+    kept: list[psycopg.Connection[Any]] = []
+
+    def connected() -> psycopg.Connection[Any]:
+        kept.append(connect(database_url, application="tests"))
+        return kept[-1]
+
+    def ended(raw: bytes) -> Parsed:
+        with connect(database_url, application="tests") as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [kept[0].info.backend_pid])
+        return payload.parse(raw)
+
+    with pytest.raises(psycopg.OperationalError), Replay(connected, now, read=ended) as running:
+        running.of_quarantine()
+    assert len(kept) == 1, "a new connection would not have the lock"
+    with Replay(connected, now) as running:
+        assert running.of_quarantine().applied == 4
+    assert books(engine) == dict(zip(NAMES, (4, 4, 0, 0, 0), strict=True))
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def test_a_replay_that_is_cut_off_anywhere_goes_on_where_it_was(
+    writer: BatchWriter,
+    engine: Engine,
+    database_url: str,
+    now: datetime,
+    newer_parser: Callable[[], None],
+) -> None:
+    writer.store([Delivery(body(*(status(f"wamid.{n}", "queued", now) for n in range(12))))], now)
+    newer_parser()
+    survived = 0
+
+    def read(raw: bytes) -> Parsed:
+        nonlocal survived
+        survived += 1
+        if survived % 4 == 0:
+            raise PowerCutError
+        return payload.parse(raw)
+
+    def connected() -> psycopg.Connection[Any]:
+        return connect(database_url, application="tests")
+
+    for _ in range(6):
+        try:
+            with Replay(connected, now, read=read) as running:
+                running.of_quarantine()
+        except PowerCutError:
+            open_items = rows(engine, "SELECT count(*)::int FROM quarantine WHERE replayed_at IS NULL")
+            assert books(engine)["quarantined"] == open_items[0][0]
+    assert books(engine) == dict(zip(NAMES, (12, 12, 0, 0, 0), strict=True))
+    assert rows(engine, "SELECT count(*)::int FROM status_events") == [(12,)]
+
+
+def test_a_damaged_row_of_the_archive_costs_only_itself(
+    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
+) -> None:
+    writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)
+    writer.store([Delivery(body(status("wamid.B", "sent", now)))], now - DAY)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE deliveries SET body = 'damaged' WHERE received_at = :now"), {"now": now}
+        )
+    outcome = archived(replay, now)
+    assert (outcome.left, outcome.duplicate) == (1, 1)

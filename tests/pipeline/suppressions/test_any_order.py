@@ -1,0 +1,179 @@
+"""Lives of people in any order and repetition end as a plain model says, and the audit replays to the same rows."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import NUMBER, body, message, status
+from tests.pipeline.world import (
+    BLOCKED,
+    EXPERIMENT,
+    HOUR,
+    STOPPED,
+    UNREACHABLE,
+    WITHHELD,
+    World,
+)
+from webhook_app.store.suppressions import suppressions
+from webhook_app.store.suppressions.changes import ENDED
+
+PEOPLE, STEPS = 30, 14
+KINDS = (
+    *[("failed", UNREACHABLE)] * 8,
+    *[("failed", WITHHELD)] * 3,
+    *[("failed", code) for code in (EXPERIMENT, STOPPED, BLOCKED, 131_000)],
+    *[("prefer", wish) for wish in ("stop", "resume")] * 2,
+    *[("write", text) for text in ("stop", "start", "hi")],
+    *[("reach", what) for what in ("delivered", "read")],
+    *[("manual", what) for what in ("put", "lift")],
+)
+
+
+@pytest.fixture
+def world(engine, database_url, now):
+    made = World(engine, database_url, now.replace(hour=12, minute=34, second=56))
+    yield made
+    made.close()
+
+
+def life(chance, now):
+    """What happens to somebody within 60 days, each moment another one."""
+    hours = chance.sample(range(1, 60 * 24), STEPS)
+    found = []
+    for place, age in enumerate(hours):
+        kind, what = chance.choice(KINDS)
+        campaign = chance.choice(["", "a", "b"])
+        found.append((kind, what, now - age * HOUR, f"wamid.{place}", campaign))
+    return found
+
+
+def tell(world, contact, fact):
+    kind, what, at, message_id, campaign = fact
+    name = f"{message_id}.{contact}"
+    age = world.now - at
+    if kind == "failed":
+        world.store(world.failure(age, what, contact, campaign=campaign, message_id=name))
+    elif kind == "prefer":
+        world.prefer(age, what, contact)
+    elif kind == "write":
+        world.store(body(messages=[message(name, at, sender=contact, text=what)]))
+    elif kind == "reach":
+        world.store(body(status(name, what, at, recipient=contact)))
+
+
+def decide_by_hand(world, contact, what):
+    with world.engine.begin() as connection:
+        if what == "put":
+            suppressions.put(connection, contact, scope="marketing", actor="ops", now=world.now)
+        else:
+            suppressions.lift(connection, contact, None, None, "manual", actor="ops", now=world.now)
+
+
+# The model: the definitions of docs/suppression.md, written down once more without regard for speed or order.
+
+
+def expected(facts, by_hand, now):  # noqa: C901, PLR0912 - every definition in one place, as on the page
+    found = {}
+    failures = sorted((at, what, campaign) for kind, what, at, _, campaign in facts if kind == "failed")
+    success = max((at for kind, _, at, *_ in facts if kind in ("reach", "write")), default=None)
+    wrote = max((at for kind, _, at, *_ in facts if kind == "write"), default=None)
+
+    def since(moment, *codes):
+        return [(a, w, c) for a, w, c in failures if w in codes and (moment is None or a > moment)]
+
+    strikes, seen = [], set()
+    for at, _, campaign in since(success, UNREACHABLE):
+        if (campaign, at.date()) not in seen:
+            seen.add((campaign, at.date()))
+            strikes.append(at)
+    until, times = None, 0
+    for count, at in enumerate(strikes, 1):
+        if count >= 3 and len({strike.date() for strike in strikes[:count]}) >= 2:
+            if until is None or at > until:
+                times += 1
+            until = at + timedelta(days=min(30 * 2 ** (times - 1), 365))
+    if until and until > now:
+        found["unreachable", "all"] = (until, times)
+    if since(success, BLOCKED):
+        found["hard", "all"] = (None, 1)
+    if since(wrote, EXPERIMENT):
+        found["unreachable", "marketing"] = (None, 1)
+    elif withheld := since(None, WITHHELD):
+        until, times = None, 0
+        for at, *_ in withheld:
+            if until is None or at > until:
+                times += 1
+            until = at + min(timedelta(hours=24 * 2 ** (times - 1)), timedelta(days=30))
+        if until > now:
+            found["unreachable", "marketing"] = (until, times)
+    words = [(at, what == "stop") for kind, what, at, *_ in facts if kind == "prefer"]
+    words += [(at, True) for at, *_ in since(None, STOPPED)]
+    if words and max(words)[1]:
+        found["opted_out", "marketing"] = (None, 1)
+    words = [(at, what == "stop") for kind, what, at, *_ in facts if kind == "write" and what != "hi"]
+    if words and max(words)[1]:
+        found["opted_out", "all"] = (None, 1)
+    if by_hand == "put":
+        found["manual", "marketing"] = (None, 1)
+    return found
+
+
+def replayed(changes):
+    rows = {}
+    for change in changes:
+        if change.action in ENDED:
+            del rows[change.key]
+        else:
+            rows[change.key] = change
+    return rows
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_any_order_and_repetition_ends_as_the_model_says_and_the_audit_replays(world, seed):
+    chance = random.Random(seed)
+    lives = {f"1606555{place:04}": life(chance, world.now) for place in range(PEOPLE)}
+    told = {contact: chance.sample(facts, STEPS) for contact, facts in lives.items()}
+    by_hand = {}
+    for step in range(STEPS):
+        for contact, facts in told.items():
+            kind, what, *_ = facts[step]
+            if kind == "manual":
+                decide_by_hand(world, contact, what)
+                by_hand[contact] = what
+            else:
+                tell(world, contact, facts[step])
+                if chance.random() < 0.3:
+                    tell(world, contact, chance.choice(facts[: step + 1]))
+        if chance.random() < 0.6:
+            world.run()
+    world.run()
+    found = {contact: {} for contact in lives}
+    for row in world.all():
+        assert row.phone_number_id == ("" if row.reason == "manual" else NUMBER)
+        found[row.contact][row.reason, row.scope] = (row.until, row.times)
+    assert found == {
+        contact: expected(facts, by_hand.get(contact), world.now) for contact, facts in lives.items()
+    }
+    rows = {row.key: row for row in world.all()}
+    audit = replayed(world.changes())
+    assert audit.keys() == rows.keys()
+    same = (
+        "code",
+        "since",
+        "until",
+        "times",
+        "evidence",
+        "seen_as",
+        "actor",
+        "note",
+        "review",
+        "half_open_at",
+    )
+    assert all(getattr(audit[key], name) == getattr(rows[key], name) for key in rows for name in same)
+    before = world.changes()
+    for contact, facts in lives.items():
+        for fact in facts:
+            tell(world, contact, fact)
+    world.run()
+    assert world.changes() == before

@@ -1,0 +1,177 @@
+"""Any order of webhooks gives the same people: whoever is linked by what was shown, whichever came first.
+
+The model joins the keys that one webhook shows, by hand, and knows nothing of the store.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from tests.factories import body, document, message, status
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys
+from webhook_app.store.postgres.engine import connect
+
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+PHONES = ("12025550110", "12025550111", "5511961234567", "5491123456789", "522221234567")
+SPELLINGS = {
+    "5511961234567": "551161234567",
+    "5491123456789": "541123456789",
+    "522221234567": "5212221234567",
+}
+USERS = ("US.1", "US.2", "BR.3", "AR.4")
+PARENTS = ("US.ENT.1", "BR.ENT.2")
+
+Shown = tuple[bytes, frozenset[str]]
+"""A webhook, and the keys that it shows to be one person's."""
+
+phones, users, parents = (st.sampled_from(keys) for keys in (PHONES, USERS, PARENTS))
+spelt = st.tuples(phones, st.booleans()).map(
+    lambda drawn: SPELLINGS.get(drawn[0], drawn[0]) if drawn[1] else drawn[0]
+)
+moments = st.integers(0, 3000).map(lambda seconds: START + timedelta(seconds=seconds))
+canonical = {other: phone for phone, other in SPELLINGS.items()}
+
+
+def shown(webhook: bytes, *keys: str | None) -> Shown:
+    return webhook, frozenset(canonical.get(key, key) for key in keys if key)
+
+
+def stamp(at: datetime) -> str:
+    return str(int(at.timestamp()))
+
+
+@st.composite
+def webhooks(draw: st.DrawFn) -> Shown:
+    phone, user, parent, at = draw(spelt), draw(users), draw(st.none() | parents), draw(moments)
+    serial = f"wamid.{draw(st.integers(0, 10**6))}"
+    person = {"wa_id": phone, "user_id": user} | ({"parent_user_id": parent} if parent else {})
+    match draw(st.integers(0, 8)):
+        case 0:  # a failure carries the key it was sent to, and no other
+            key = draw(st.sampled_from((phone, user)))
+            sent_to = {"recipient": key} if key == phone else {"recipient": "", "recipient_user_id": key}
+            found = shown(body(status(serial, "failed", at, code=131026, **sent_to)), key)
+        case 1:
+            parent_key = draw(st.sampled_from(("recipient_parent_user_id", "parent_recipient_user_id")))
+            more = {"recipient_user_id": user} | ({parent_key: parent} if parent else {})
+            found = shown(body(status(serial, "delivered", at, recipient=phone, **more)), phone, user, parent)
+        case 2:  # sent to a BSUID while the phone is withheld
+            more = {"recipient_user_id": user, "recipient_parent_user_id": parent}
+            found = shown(body(status(serial, "read", at, recipient="", **more)), user, parent)
+        case 3:  # an older status, the contact beside it knows more
+            found = shown(
+                body(status(serial, "sent", at, recipient=phone), contacts=[person]), phone, user, parent
+            )
+        case 4:
+            item = message(serial, at, sender=phone) | {"from_user_id": user, "from_parent_user_id": parent}
+            found = shown(body(messages=[item]), phone, user, parent)
+        case 5:
+            said = person | {
+                "category": "marketing_messages",
+                "value": "stop",
+                "timestamp": int(at.timestamp()),
+            }
+            held = {"metadata": {"phone_number_id": "1"}, "user_preferences": [said]}
+            found = shown(json.dumps(document(held, field="user_preferences")).encode(), phone, user, parent)
+        case 6:
+            card = {
+                "type": "contacts",
+                "origin": "contact_request",
+                "contacts": [{"phones": [{"phone": "+" + phone}]}],
+            }
+            item = {"id": serial, "timestamp": stamp(at), "from_user_id": user} | card
+            found = shown(body(messages=[item]), phone, user)
+        case 7:
+            new_phone, new_user = (
+                draw(spelt.filter(lambda new: shown(b"", new) != shown(b"", phone))),
+                draw(users),
+            )
+            told = {
+                "type": "user_changed_number",
+                "wa_id": new_phone,
+                "user_id": new_user,
+                "previous_user_id": user,
+            }
+            item = {"id": serial, "from": phone, "timestamp": stamp(at), "type": "system", "system": told}
+            found = shown(body(messages=[item]), phone, new_phone, user, new_user)
+        case _:
+            new_user = draw(users.filter(lambda new: new != user))
+            told = {"type": "user_changed_user_id", "user_id": new_user, "previous_user_id": user}
+            told |= {"parent_user_id": parent} if parent else {}
+            item = {"id": serial, "timestamp": stamp(at), "type": "system", "system": told}
+            found = shown(body(messages=[item]), user, new_user, parent)
+    return found
+
+
+def people(seen: Sequence[Shown]) -> set[frozenset[str]]:
+    """The model: keys shown together are one person's, and so on."""
+    found: set[frozenset[str]] = set()
+    for _, keys in seen:
+        touched = {person for person in found if person & keys}
+        found = (found - touched) | {keys.union(*touched)}
+    return found
+
+
+Outcome = tuple[set[frozenset[str]], dict[str, str]]
+
+
+def outcome(engine: Engine, database_url: str, batches: Sequence[Sequence[bytes]]) -> Outcome:
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM contact_links"))
+        connection.execute(text("DELETE FROM number_changes"))
+    writers = [BatchWriter(lambda: connect(database_url, application="tests"), slot=slot) for slot in (0, 1)]
+    for number, batch in enumerate(batches):
+        writers[number % 2].store([Delivery(each) for each in batch], START)
+    for writer in writers:
+        writer.close()
+    everybody = [*PHONES, *USERS, *PARENTS]
+    with engine.connect() as connection:
+        found = {frozenset(keys) for keys in links_of_many(connection, everybody).values()}
+        for key in everybody:
+            assert any({*keys_of(connection, key)} == person for person in found)
+        return found, main_keys(connection, everybody)
+
+
+@settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(seen=st.lists(webhooks(), min_size=1, max_size=8), data=st.data())
+def test_any_order_of_webhooks_gives_the_same_people(
+    engine: Engine, database_url: str, seen: list[Shown], data: Any
+) -> None:
+    bodies = [webhook for webhook, _ in seen]
+    again = data.draw(st.permutations(bodies + bodies[:3]))
+    size = data.draw(st.integers(1, 5))
+    first = outcome(engine, database_url, [bodies])
+    second = outcome(engine, database_url, [again[i : i + size] for i in range(0, len(again), size)])
+    assert first == second
+    found, mains = first
+    known = people(seen)
+    assert {person for person in found if person & frozenset().union(*known)} == known
+    assert all(len({mains[key] for key in person}) == 1 for person in found)
+
+
+def test_a_failure_by_one_key_counts_for_the_person_whichever_key_is_asked_for(
+    engine: Engine, database_url: str, now: datetime
+) -> None:
+    by_phone = body(status("wamid.1", "failed", now, recipient="551161234567", code=131026))
+    by_user = body(status("wamid.2", "failed", now, recipient="", recipient_user_id="BR.3", code=131026))
+    link = body(status("wamid.3", "sent", now, recipient="5511961234567", recipient_user_id="BR.3"))
+    for order in ([by_phone, by_user, link], [link, by_user, by_phone]):
+        found, mains = outcome(engine, database_url, [[each] for each in order])
+        assert frozenset({"5511961234567", "BR.3"}) in found
+        assert mains["BR.3"] == mains["5511961234567"] == "5511961234567"
+        with engine.connect() as connection:
+            keys = keys_of(connection, "BR.3")
+            failed = connection.execute(
+                text("SELECT message_id FROM failures WHERE contact = ANY(:keys) ORDER BY 1"),
+                {"keys": list(keys)},
+            )
+            assert list(failed.scalars()) == ["wamid.1", "wamid.2"]

@@ -1,0 +1,85 @@
+"""The latest word counts, however the words came; a run of equal words says since when."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook_app.rules.accounts.health_states import ReportedHealth, newest_first, states
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def told(value, hours, aspect="status", **detail):
+    return ReportedHealth(aspect=aspect, value=value, detail=detail, occurred_at=NOW - timedelta(hours=hours))
+
+
+def test_the_latest_word_holds_since_the_first_of_its_run():
+    words = [told("APPROVED", 9), told("PAUSED", 8), told("APPROVED", 5), told("APPROVED", 1)]
+    state = states(words, NOW)["status"]
+    assert (state.value, state.since, state.told_at) == (
+        "APPROVED",
+        NOW - timedelta(hours=5),
+        NOW - timedelta(hours=1),
+    )
+    assert [word.value for word in newest_first(words)] == ["APPROVED", "APPROVED", "PAUSED", "APPROVED"]
+
+
+def test_aspects_are_apart():
+    found = states([told("RED", 2, "quality"), told("APPROVED", 1)], NOW)
+    assert {aspect: state.value for aspect, state in found.items()} == {
+        "quality": "RED",
+        "status": "APPROVED",
+    }
+
+
+words = st.builds(
+    told,
+    st.sampled_from(["APPROVED", "PAUSED", "DISABLED"]),
+    st.integers(0, 5),
+    st.sampled_from(["status", "quality"]),
+)
+
+
+@given(st.data(), st.lists(words, max_size=12))
+def test_any_order_and_repetition_gives_the_same_state(data, heard):
+    again = data.draw(st.permutations(heard + heard[: len(heard) // 2]))
+    assert states(heard, NOW) == states(again, NOW)
+
+
+@given(st.lists(words, min_size=1, max_size=12))
+def test_the_state_is_that_of_a_walk_through_time(heard):
+    for aspect, state in states(heard, NOW).items():
+        walk = sorted((w.occurred_at, w.value) for w in heard if w.aspect == aspect)
+        assert (state.told_at, state.value) == walk[-1]
+        others = [at for at, value in walk if value != state.value and at <= state.told_at]
+        assert all(at <= state.since for at in others)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "value", "detail", "concern"),
+    [
+        ("status", "PAUSED", {}, "warning"),
+        ("status", "DISABLED", {}, "critical"),
+        ("status", "APPROVED", {}, ""),
+        ("quality", "RED", {}, "critical"),
+        ("quality", "GREEN", {}, ""),
+        ("restriction biz_initiated_messaging", "RESTRICTED", {}, "critical"),
+        (
+            "restriction biz_initiated_messaging",
+            "RESTRICTED",
+            {"until": int(NOW.timestamp()) + 60},
+            "critical",
+        ),
+        ("restriction biz_initiated_messaging", "RESTRICTED", {"until": int(NOW.timestamp())}, ""),
+        ("violation", "SPAM", {}, "critical"),
+        ("alert oba_rejected", "ACTIVE", {"severity": "WARNING"}, "warning"),
+        ("alert oba_approved", "NONE", {"severity": "INFORMATIONAL"}, ""),
+        ("category_to_come", "MARKETING", {}, "warning"),
+        ("category_to_come", "NONE", {}, ""),
+        ("other", "A_NEW_EVENT", {}, ""),
+    ],
+)
+def test_what_somebody_should_check_at_is_said(aspect, value, detail, concern):
+    assert states([told(value, 1, aspect, **detail)], NOW)[aspect].concern == concern

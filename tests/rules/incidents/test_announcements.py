@@ -1,0 +1,94 @@
+"""Whether people are told of an alert, why, and on which channels."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from webhook_app.rules.incidents.alerts import Route, Rule
+from webhook_app.rules.incidents.announcements import (
+    NotifiedState,
+    channels_for,
+    reason_to_tell,
+    repeat_after,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+HOURS = timedelta(hours=1)
+RULE = Rule(name="a", threshold=0.02, resolve_below=0.015)
+
+
+def told(**changes):
+    known = {"severity": "warning", "notified_severity": "warning", "notified_at": NOW}
+    return NotifiedState(**(known | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "after", "due"),
+    [
+        ({}, 3.99 * HOURS, False),
+        ({}, 4 * HOURS, True),
+        ({"repeats": 1}, 7.99 * HOURS, False),
+        ({"repeats": 1}, 8 * HOURS, True),
+        ({"repeats": 3}, 23.99 * HOURS, False),
+        ({"repeats": 3}, 24 * HOURS, True),
+        ({"repeats": 5000}, 24 * HOURS, True),
+        ({"acknowledged": True}, 400 * HOURS, False),
+        ({"snoozed_until": NOW + 6 * HOURS}, 5 * HOURS, False),
+        ({"snoozed_until": NOW + 6 * HOURS}, 6 * HOURS, True),
+        ({"muted": True}, 400 * HOURS, False),
+    ],
+)
+def test_it_is_repeated_at_growing_intervals_unless_somebody_has_it(changes, after, due):
+    assert reason_to_tell(RULE, told(**changes), NOW + after) == ("repeated" if due else None)
+
+
+def test_what_was_never_told_is_told_when_nothing_mutes_it_any_more():
+    unheard = {"notified_severity": "", "notified_at": None}
+    assert reason_to_tell(RULE, told(muted=True, **unheard), NOW) is None
+    assert reason_to_tell(RULE, told(**unheard), NOW) == "fired"
+    assert reason_to_tell(RULE, told(acknowledged=True, **unheard), NOW) == "fired"
+
+
+@pytest.mark.parametrize("held", [{}, {"acknowledged": True}, {"snoozed_until": NOW + 6 * HOURS}])
+def test_a_rise_in_severity_is_told_at_once_whoever_has_it(held):
+    assert reason_to_tell(RULE, told(severity="critical", **held), NOW) == "escalated"
+    assert reason_to_tell(RULE, told(severity="critical", muted=True, **held), NOW) is None
+
+
+def test_a_fall_in_severity_is_not_told():
+    assert reason_to_tell(RULE, told(severity="info"), NOW) is None
+
+
+def test_a_rule_that_repeats_less_than_daily_keeps_its_own_interval():
+    weekly = Rule(name="a", repeat_hours=168)
+    assert repeat_after(weekly, 0) == repeat_after(weekly, 9) == 168 * HOURS
+
+
+@pytest.mark.parametrize(
+    ("severity", "rule", "channels"),
+    [
+        ("critical", {}, ("pagerduty", "slack")),
+        ("warning", {}, ("slack",)),
+        ("info", {"labels": {"team": "crm"}}, ("email", "log")),
+        ("warning", {"labels": {"team": "ops"}}, ("slack",)),
+        ("info", {"kind": "self"}, ("log",)),
+        ("info", {"name": "special"}, ("webhook",)),
+        ("info", {}, ("alertmanager",)),
+    ],
+)
+def test_the_first_route_that_fits_decides_unless_it_goes_on(severity, rule, channels):
+    routes = (
+        Route(severities=("critical",), channels=("pagerduty", "slack")),
+        Route(severities=("warning", "error"), channels=("slack",)),
+        Route(labels={"team": "crm"}, channels=("email", "log"), go_on=True),
+        Route(labels={"team": "crm"}, channels=("log",)),
+        Route(kinds=("self",), channels=("log",)),
+        Route(rules=("special",), channels=("webhook",)),
+    )
+    routed = Rule(**({"name": "a", "channels": ("alertmanager",), "routes": routes} | rule))
+    assert channels_for(routed, severity) == channels
+
+
+def test_without_routes_the_rule_s_own_channels_are_told():
+    assert channels_for(Rule(name="a", channels=("slack", "log")), "info") == ("slack", "log")
+    assert channels_for(Rule(name="a", channels=()), "critical") == ()

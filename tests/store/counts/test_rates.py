@@ -1,0 +1,317 @@
+"""Counts must equal what anybody would count by hand over the raw events, however they are grouped."""
+
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from tests.factories import NUMBER, status
+from tests.traffic import Traffic
+from webhook_app.store.counts.impact import affected, sample_messages
+from webhook_app.store.counts.rates import GROUPS, Filters, rates, series, window
+
+OTHER_NUMBER = "590238114470022"
+UNREACHABLE, WITHHELD, BROKEN = 131026, 131049, 131053
+
+
+@pytest.fixture
+def traffic(database_url: str) -> Iterator[Traffic]:
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+def test_a_window_is_its_full_minutes_and_the_running_one(now: datetime) -> None:
+    now = now.replace(second=37)
+    start, end = window(now, 15)
+    assert start == now.replace(second=0) - timedelta(minutes=15)
+    assert end == now.replace(second=0) + timedelta(minutes=1)
+
+
+def test_messages_that_failed_without_being_sent_are_attempts_too(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    traffic.sent(1000, now)
+    traffic.failed(40, now, UNREACHABLE)
+    table = rates(connection, *window(now, 15))
+    assert (table.attempts, table.failures) == (1040, 40)
+    assert table.rate == pytest.approx(0.0385, abs=0.00005)
+    assert (table.low, table.high) == pytest.approx((0.0284, 0.0520), abs=0.0001)
+
+
+def test_a_message_with_two_codes_counts_once_in_each_code_once_in_its_class_and_once_in_the_total(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    traffic.store(
+        status("wamid.A", "failed", now, code=131053),
+        status("wamid.A", "failed", now, code=131000),
+        status("wamid.A", "failed", now - timedelta(seconds=1), code=131000),
+        at=now,
+    )
+    table = rates(connection, *window(now, 15), ["code"])
+    assert {row["code"]: row["failures"] for row in table.groups} == {131053: 1, 131000: 1}
+    assert table.classes == {"broken": 1, "withheld": 0, "unreachable": 0}
+    assert (table.attempts, table.failures) == (1, 1)
+
+
+def test_a_message_that_fails_again_later_is_one_failed_message_of_a_window_that_holds_both(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    start, end = window(now, 15)
+    early, late = start + timedelta(minutes=2), start + timedelta(minutes=9)
+    traffic.store(status("wamid.A", "failed", late, code=BROKEN), at=now)
+    assert rates(connection, start, end).failures == 1
+    connection.rollback()
+    traffic.store(status("wamid.A", "failed", early, code=UNREACHABLE), at=now)
+    table = rates(connection, start, end, ["code"])
+    assert table.failures == 1
+    assert {row["code"]: row["failures"] for row in table.groups} == {BROKEN: 1, UNREACHABLE: 1}
+    for first, last, code in ((early, late, UNREACHABLE), (late, end, BROKEN)):
+        part = rates(connection, first, last, ["code"])
+        assert [(row["code"], row["failures"]) for row in part.groups] == [(code, 1)]
+
+
+def test_withheld_messages_are_kept_out_of_the_failure_rate(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    traffic.failed(3, now, WITHHELD)
+    traffic.failed(2, now, UNREACHABLE)
+    table = rates(connection, *window(now, 15), ["phone_number_id"])
+    assert table.classes == {"broken": 0, "withheld": 3, "unreachable": 2}
+    assert table.failures == 2
+    assert table.groups[0]["failures"] == 2
+
+
+def test_with_a_code_asked_for_its_failures_count_whatever_its_class(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    traffic.failed(3, now, WITHHELD)
+    traffic.failed(2, now, UNREACHABLE)
+    table = rates(connection, *window(now, 15), ["phone_number_id"], Filters(code=WITHHELD))
+    assert (table.attempts, table.failures) == (5, 3)
+    assert table.groups[0]["failures"] == 3
+
+
+def test_a_code_is_measured_against_all_attempts_of_the_rest_of_its_group(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    traffic.sent(100, now)
+    traffic.failed(4, now, UNREACHABLE)
+    traffic.sent(10, now, number=OTHER_NUMBER)
+    table = rates(connection, *window(now, 15), ["code", "phone_number_id"])
+    [row] = table.groups
+    assert (row["code"], row["phone_number_id"]) == (UNREACHABLE, NUMBER)
+    assert (row["attempts"], row["failures"]) == (104, 4)
+
+
+def test_groups_without_failures_are_there_when_no_code_is_asked_for(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    traffic.failed(1, now, UNREACHABLE)
+    traffic.sent(10, now, number=OTHER_NUMBER)
+    table = rates(connection, *window(now, 15), ["phone_number_id"])
+    assert [(row["phone_number_id"], row["failures"]) for row in table.groups] == [
+        (NUMBER, 1),
+        (OTHER_NUMBER, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("offset", "counted"), [(-60, 0), (-1, 0), (0, 1), (15 * 60 + 59, 1), (16 * 60, 0)], ids=str
+)
+def test_the_window_holds_its_first_second_and_not_the_one_after_its_last(
+    traffic: Traffic, connection: Connection, now: datetime, offset: int, counted: int
+) -> None:
+    now = now - timedelta(hours=1)
+    start, end = window(now, 15)
+    traffic.failed(1, start + timedelta(seconds=offset), UNREACHABLE)
+    table = rates(connection, start, end)
+    assert (table.attempts, table.failures) == (counted, counted)
+
+
+def test_a_failure_in_the_window_of_a_message_sent_before_it_adds_no_attempt(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    traffic.store(
+        status("wamid.A", "sent", now - timedelta(hours=1)),
+        status("wamid.A", "failed", now, code=UNREACHABLE),
+        at=now,
+    )
+    table = rates(connection, *window(now, 15))
+    assert (table.attempts, table.failures) == (0, 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_grouping_equals_a_recount_over_the_raw_events(
+    traffic: Traffic, connection: Connection, now: datetime, seed: int
+) -> None:
+    chance = random.Random(seed)
+    _feed_anything(traffic, chance, now)
+    start, end = window(now, 15)
+    facts = _raw(connection, start, end)
+    for group_by in (
+        ["code"],
+        ["template"],
+        ["code", "phone_number_id"],
+        ["country", "template"],
+        list(GROUPS),
+    ):
+        table = rates(connection, start, end, group_by)
+        found = {tuple(row[name] for name in group_by): row["failures"] for row in table.groups}
+        assert {key: count for key, count in found.items() if count} == _recount(facts, group_by)
+    everything = rates(connection, start, end)
+    assert everything.failures == len({f["message"] for f in facts if f["code"] != WITHHELD})
+    assert everything.attempts == _attempts(connection, start, end)
+
+
+def _feed_anything(traffic: Traffic, chance: random.Random, now: datetime) -> None:
+    for _ in range(12):
+        number = chance.choice([NUMBER, OTHER_NUMBER])
+        items = [
+            status(
+                f"wamid.{chance.randrange(25)}",
+                kind := chance.choice(["sent", "failed", "failed", "delivered"]),
+                now - timedelta(seconds=chance.randrange(-30, 1500)),
+                code=chance.choice([UNREACHABLE, WITHHELD, BROKEN]) if kind == "failed" else None,
+                recipient=chance.choice(["12025550117", "4915123456789"]),
+                biz_opaque_callback_data=f'{{"template": "{chance.choice(["", "a", "b"])}"}}',
+            )
+            for _ in range(10)
+        ]
+        traffic.store(*items, at=now, number=number)
+
+
+def _raw(connection: Connection, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        text(
+            "SELECT e.message_id, e.error_code AS code, s.* FROM status_events e JOIN series s ON s.id = e.series_id"
+            " WHERE e.status = 'failed' AND e.occurred_at >= :start AND e.occurred_at < :end"
+        ),
+        {"start": start, "end": end},
+    )
+    return [dict(row) | {"message": (row["message_id"], row["phone_number_id"])} for row in rows.mappings()]
+
+
+def _recount(facts: list[dict[str, Any]], group_by: list[str]) -> dict[tuple[Any, ...], int]:
+    groups: dict[tuple[Any, ...], set[Any]] = {}
+    for fact in facts:
+        if "code" in group_by or fact["code"] != WITHHELD:
+            groups.setdefault(tuple(fact[name] for name in group_by), set()).add(fact["message"])
+    return {key: len(messages) for key, messages in groups.items()}
+
+
+def _attempts(connection: Connection, start: datetime, end: datetime) -> int:
+    statement = text("""
+        SELECT count(*) FROM (
+          SELECT coalesce(min(occurred_at) FILTER (WHERE status = 'sent'),
+                          min(occurred_at) FILTER (WHERE status = 'failed')) AS at
+          FROM status_events GROUP BY message_id, phone_number_id) m
+        WHERE at >= :start AND at < :end""")
+    return int(connection.execute(statement, {"start": start, "end": end}).scalar_one())
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(), (12, 5)),
+        (Filters(phone_number_id=OTHER_NUMBER), (5, 5)),
+        (Filters(template="a"), (7, 2)),
+        (Filters(template=""), (5, 3)),
+        (Filters(template="a", phone_number_id=OTHER_NUMBER), (2, 2)),
+        (Filters(country="DE"), (3, 3)),
+        (Filters(template="c"), (0, 0)),
+        (Filters(code=BROKEN), (12, 3)),
+    ],
+)
+def test_filters_narrow_attempts_and_failures_alike(
+    traffic: Traffic, connection: Connection, now: datetime, filters: Filters, expected: tuple[int, int]
+) -> None:
+    traffic.sent(5, now, template="a")
+    traffic.sent(2, now)
+    traffic.failed(2, now, UNREACHABLE, number=OTHER_NUMBER, template="a")
+    traffic.failed(3, now, BROKEN, number=OTHER_NUMBER, recipient="4915123456789")
+    table = rates(connection, *window(now, 15), ["code"], filters)
+    assert (table.attempts, table.failures) == expected
+
+
+def test_a_series_has_a_point_for_every_step_and_adds_up_to_the_rates(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    start, end = window(now, 14)
+    traffic.sent(7, start)
+    traffic.failed(2, start + timedelta(minutes=4, seconds=59), UNREACHABLE)
+    [twice] = traffic.failed(1, start + timedelta(minutes=5), WITHHELD)
+    traffic.store(status(twice, "failed", start + timedelta(minutes=6), code=BROKEN), at=now)
+    points = series(connection, start, end, 5)
+    assert [point["at"] for point in points] == [start + timedelta(minutes=5 * i) for i in range(3)]
+    assert [(p["attempts"], p["sent"], p["failures"]) for p in points] == [(9, 7, 2), (1, 0, 1), (0, 0, 0)]
+    assert points[1]["classes"] == {"broken": 1, "withheld": 1, "unreachable": 0}
+
+
+def test_the_affected_are_counted_as_people_and_the_first_failure_is_told(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    for minutes, recipient in ((5, "12025550117"), (3, "12025550117"), (1, "12025550118")):
+        traffic.failed(1, now - timedelta(minutes=minutes), UNREACHABLE, recipient=recipient)
+    traffic.failed(1, now - timedelta(minutes=9), BROKEN)
+    hit = affected(connection, *window(now, 15), [UNREACHABLE])
+    assert (hit.contacts, hit.first_at) == (2, now - timedelta(minutes=5))
+
+
+def test_samples_are_the_latest_messages_that_fit(
+    traffic: Traffic, connection: Connection, now: datetime
+) -> None:
+    ids = [
+        traffic.failed(1, now - timedelta(seconds=s), UNREACHABLE, template="a")[0] for s in (40, 30, 20, 10)
+    ]
+    traffic.failed(1, now, UNREACHABLE, template="b")
+    found = sample_messages(connection, *window(now, 15), [UNREACHABLE], Filters(template="a"))
+    assert found == ids[:0:-1]
+
+
+def test_a_window_is_read_by_index_however_long_the_history_is(engine: Engine, now: datetime) -> None:
+    start, end = window(now, 15)
+    with engine.begin() as connection:
+        _long_history(connection, now)
+        for table, time in (
+            ("failures", "occurred_at"),
+            ("minute_counts", "minute"),
+            ("failure_counts", "minute"),
+        ):
+            plan = "\n".join(
+                connection.execute(
+                    text(f"EXPLAIN SELECT * FROM {table} WHERE {time} >= :start AND {time} < :end"),
+                    {"start": start, "end": end},
+                ).scalars()
+            )
+            assert "Index" in plan, plan
+
+
+def _long_history(connection: Connection, now: datetime) -> None:
+    connection.execute(
+        text("""
+        INSERT INTO minute_counts (minute, series_id, slot, attempts)
+        SELECT date_trunc('minute', CAST(:now AS timestamptz)) - make_interval(mins => m), s, 0, 1
+        FROM generate_series(1, 3000) m, generate_series(1, 10) s"""),
+        {"now": now},
+    )
+    connection.execute(
+        text("""
+        INSERT INTO failures (message_id, phone_number_id, occurred_at, error_code, series_id, received_at)
+        SELECT 'wamid.' || m, '', CAST(:now AS timestamptz) - make_interval(secs => m), 131026, 1, :now
+        FROM generate_series(1, 30000) m"""),
+        {"now": now},
+    )
+    connection.execute(
+        text("""
+        INSERT INTO failure_counts (minute, series_id, error_code, slot, failures)
+        SELECT date_trunc('minute', CAST(:now AS timestamptz)) - make_interval(mins => m), s, 131026, 0, 1
+        FROM generate_series(1, 3000) m, generate_series(1, 10) s"""),
+        {"now": now},
+    )
+    connection.execute(text("ANALYZE minute_counts"))
+    connection.execute(text("ANALYZE failure_counts"))
+    connection.execute(text("ANALYZE failures"))

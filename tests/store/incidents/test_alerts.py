@@ -1,0 +1,163 @@
+"""One open incident per rule and group, whoever opens it, and its history afterwards."""
+
+import threading
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import Connection, Engine
+
+from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents.alerts import Alert
+
+GROUP: dict[str, str | int] = {"code": 131026, "phone_number_id": "590238114470021"}
+
+
+def make(now: datetime, **more: Any) -> Alert:
+    values = {
+        "rule": "r",
+        "kind": "rate",
+        "severity": "warning",
+        "state": "pending",
+        "group": GROUP,
+        "codes": [131026],
+    }
+    moments = {"covers_from": now, "started_at": now, "evaluated_at": now}
+    return Alert(**(values | moments | more))
+
+
+def opened(connection: Connection, alert: Alert) -> int:
+    alert_id = alerts.insert_new(connection, alert)
+    assert alert_id is not None
+    return alert_id
+
+
+def test_many_alerts_are_opened_over_one_connection(connection: Connection, now: datetime) -> None:
+    ids = {opened(connection, make(now, group={"code": code})) for code in range(40)}
+    assert len(ids) == 40
+
+
+def test_an_alert_comes_back_as_it_was_stored(connection: Connection, now: datetime) -> None:
+    alert = make(
+        now, attempts=100, failures=7, rate=0.07, explanation={"since": "x"}, fired_at=now, state="firing"
+    )
+    alert_id = opened(connection, alert)
+    assert alerts.get_alert(connection, alert_id) == replace(alert, id=alert_id)
+    assert alerts.open_alerts(connection) == [replace(alert, id=alert_id)]
+
+
+def test_the_order_of_a_groups_keys_does_not_make_it_another_group(
+    connection: Connection, now: datetime
+) -> None:
+    opened(connection, make(now))
+    turned = dict(reversed(GROUP.items()))
+    assert alerts.insert_new(connection, make(now, group=turned)) is None
+
+
+def test_a_connection_that_lives_long_goes_on_opening_alerts(connection: Connection, now: datetime) -> None:
+    for code in range(
+        30
+    ):  # the driver prepares a statement after some, and Postgres plans it anew after more
+        opened(connection, make(now, group={"code": code}))
+        assert alerts.insert_new(connection, make(now, group={"code": code})) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "is_new"),
+    [
+        ({}, False),
+        ({"state": "firing"}, False),
+        ({"rule": "other"}, True),
+        ({"group": GROUP | {"code": 131053}}, True),
+        ({"state": "resolved"}, True),
+    ],
+    ids=str,
+)
+def test_a_rule_has_one_open_alert_for_a_group(
+    connection: Connection, now: datetime, more: dict[str, Any], is_new: bool
+) -> None:
+    opened(connection, make(now))
+    assert (alerts.insert_new(connection, make(now, **more)) is not None) is is_new
+
+
+def test_a_new_incident_may_follow_a_resolved_one(connection: Connection, now: datetime) -> None:
+    first = opened(connection, make(now))
+    alerts.save(connection, replace(make(now, id=first), state="resolved", resolved_at=now))
+    assert opened(connection, make(now)) != first
+
+
+def test_of_two_rivals_that_open_the_same_incident_one_loses_quietly(engine: Engine, now: datetime) -> None:
+    found: list[int | None] = []
+
+    def rival() -> None:
+        with engine.begin() as connection:
+            found.append(alerts.insert_new(connection, make(now)))
+
+    with engine.begin() as connection:
+        mine = opened(connection, make(now))
+        thread = threading.Thread(target=rival)
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive(), "the rival must wait for our commit"
+    thread.join(5)
+    assert found == [None]
+    with engine.connect() as connection:
+        assert [alert.id for alert in alerts.open_alerts(connection)] == [mine]
+
+
+def test_an_evaluation_leaves_alone_what_people_wrote(connection: Connection, now: datetime) -> None:
+    alert_id = opened(connection, make(now))
+    before = alerts.get_alert(connection, alert_id)
+    assert before is not None
+    assert alerts.acknowledge(connection, alert_id, "ops", now)
+    assert alerts.snooze(connection, alert_id, now + timedelta(hours=1))
+    alerts.save(connection, replace(before, state="firing", fired_at=now, evaluations_above=2))
+    after = alerts.get_alert(connection, alert_id)
+    assert after is not None
+    assert (after.state, after.evaluations_above) == ("firing", 2)
+    assert (after.acknowledged_at, after.acknowledged_by) == (now, "ops")
+    assert after.snoozed_until == now + timedelta(hours=1)
+
+
+def test_the_first_to_acknowledge_is_remembered(connection: Connection, now: datetime) -> None:
+    alert_id = opened(connection, make(now))
+    assert alerts.acknowledge(connection, alert_id, "first", now)
+    assert alerts.acknowledge(connection, alert_id, "second", now + timedelta(minutes=1))
+    after = alerts.get_alert(connection, alert_id)
+    assert after is not None
+    assert (after.acknowledged_at, after.acknowledged_by) == (now, "first")
+
+
+def test_nothing_can_be_done_about_an_alert_that_is_over(connection: Connection, now: datetime) -> None:
+    alert_id = opened(connection, make(now, state="resolved", resolved_at=now))
+    assert not alerts.acknowledge(connection, alert_id, "ops", now)
+    assert not alerts.snooze(connection, alert_id, now)
+
+
+def test_only_a_pending_alert_can_be_forgotten(connection: Connection, now: datetime) -> None:
+    pending = opened(connection, make(now))
+    firing = opened(connection, make(now, rule="other", state="firing"))
+    for alert_id in (pending, firing):
+        alerts.remove_pending(connection, alert_id)
+    assert alerts.get_alert(connection, pending) is None
+    assert alerts.get_alert(connection, firing) is not None
+
+
+def test_the_list_goes_back_page_by_page_newest_first(connection: Connection, now: datetime) -> None:
+    ids = [
+        opened(connection, make(now, rule=f"r{i}", state="firing" if i % 2 else "pending")) for i in range(5)
+    ]
+    first = alerts.list_alerts(connection, limit=2)
+    second = alerts.list_alerts(connection, limit=2, before_id=first[-1].id)
+    assert [alert.id for alert in first + second] == ids[:0:-1]
+    assert [alert.id for alert in alerts.list_alerts(connection, state="firing")] == [ids[3], ids[1]]
+
+
+def test_explaining_are_the_open_and_those_that_ended_lately(connection: Connection, now: datetime) -> None:
+    hour = timedelta(hours=1)
+    opened(connection, make(now, rule="pending"))
+    opened(connection, make(now, rule="firing", state="firing"))
+    opened(connection, make(now, rule="late", state="resolved", resolved_at=now - hour))
+    opened(connection, make(now, rule="early", state="resolved", resolved_at=now - 3 * hour))
+    assert [a.rule for a in alerts.explaining(connection, now - 2 * hour)] == ["pending", "firing", "late"]

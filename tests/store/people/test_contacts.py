@@ -1,0 +1,90 @@
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import body, message, status
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys, preferred
+from webhook_app.store.postgres.engine import connect
+
+PHONE, OTHER_PHONE, USER, PARENT = "12025550117", "12025550118", "US.7041abc", "US.ENT.9"
+
+
+@pytest.fixture
+def feed(database_url, now):
+    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+
+    def store(*bodies):
+        writer.store([Delivery(each) for each in bodies], now)
+
+    yield store
+    writer.close()
+
+
+def test_an_unknown_contact_has_only_itself(connection):
+    assert keys_of(connection, PHONE) == (PHONE,)
+    assert preferred(connection, USER) == USER
+    assert links_of_many(connection, []) == {}
+
+
+def test_keys_seen_in_one_webhook_belong_to_one_person(connection, feed, now):
+    feed(body(status(at=now, recipient=PHONE, recipient_user_id=USER, recipient_parent_user_id=PARENT)))
+    assert keys_of(connection, PHONE) == (PHONE, USER, PARENT)
+    assert keys_of(connection, PARENT) == (PARENT, PHONE, USER)
+    assert keys_of(connection, USER) == (USER, PHONE, PARENT)
+
+
+def test_a_person_with_two_phones_is_found_from_each_key(connection, feed, now):
+    feed(
+        body(status("wamid.A", at=now, recipient=PHONE, recipient_user_id=USER)),
+        body(status("wamid.B", at=now, recipient=OTHER_PHONE, recipient_user_id=USER)),
+    )
+    everything = {PHONE, OTHER_PHONE, USER}
+    assert all(set(keys_of(connection, key)) == everything for key in everything)
+    assert main_keys(connection, [USER]) == dict.fromkeys(everything, PHONE)
+
+
+def test_a_phone_is_preferred_to_a_user_id_but_never_exchanged_for_another_phone(connection, feed, now):
+    feed(
+        body(status("wamid.A", at=now, recipient=PHONE, recipient_user_id=USER)),
+        body(status("wamid.B", at=now, recipient=OTHER_PHONE, recipient_user_id=USER)),
+    )
+    assert preferred(connection, USER) == PHONE
+    assert preferred(connection, OTHER_PHONE) == OTHER_PHONE
+
+
+def moved(old, new, at, message_id="wamid.S"):
+    item = message(message_id, at, sender=old) | {"type": "system"}
+    return body(messages=[item | {"system": {"type": "user_changed_number", "wa_id": new}}])
+
+
+def test_who_changed_their_number_is_kept_under_the_new_one_also_when_it_sorts_last(connection, feed, now):
+    feed(body(status(at=now, recipient=PHONE, recipient_user_id=USER)), moved(PHONE, OTHER_PHONE, now))
+    assert main_keys(connection, [PHONE]) == dict.fromkeys((PHONE, OTHER_PHONE, USER), OTHER_PHONE)
+    assert preferred(connection, USER) == OTHER_PHONE
+
+
+def test_who_went_back_to_the_old_number_is_kept_under_that(connection, feed, now):
+    back = moved(OTHER_PHONE, PHONE, now, "wamid.T")
+    feed(back, moved(PHONE, OTHER_PHONE, now - timedelta(days=3)))
+    assert set(main_keys(connection, [PHONE]).values()) == {PHONE}
+
+
+def test_a_user_id_left_behind_is_not_the_main_one(connection, feed, now):
+    told = {"type": "user_changed_user_id", "previous_user_id": "US.1", "user_id": "US.2"}
+    item = {"id": "wamid.S", "timestamp": str(int(now.timestamp())), "type": "system", "system": told}
+    feed(body(messages=[item]))
+    assert main_keys(connection, ["US.1", "US.3"]) == {"US.1": "US.2", "US.2": "US.2", "US.3": "US.3"}
+
+
+def test_thousands_of_contacts_are_resolved_together(connection, feed, now):
+    statuses = [
+        status(f"wamid.{i}", at=now, recipient=f"1202555{i:04}", recipient_user_id=f"US.{i}")
+        for i in range(2_000)
+    ]
+    feed(body(*statuses))
+    wanted = [f"US.{i}" for i in range(2_000)] + ["49170000000"]
+    links = links_of_many(connection, wanted)
+    assert list(links) == wanted
+    assert links["US.7"] == ("US.7", "12025550007")
+    assert links["49170000000"] == ("49170000000",)

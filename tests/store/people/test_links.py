@@ -1,0 +1,108 @@
+"""Whoever is linked is found from each of their keys, by the statement for few and by that for thousands."""
+
+import threading
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from webhook_app.store.people import links
+from webhook_app.store.postgres.arrays import text_array
+from webhook_app.store.postgres.engine import connect, driver
+
+PHONES = tuple(f"1202555011{n}" for n in range(4))
+USERS = tuple(f"US.{n}" for n in range(4))
+PARENTS = ("US.ENT.1", "US.ENT.2")
+
+LINK = f"""
+WITH told AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS l(user_id, contact)), {links.linking("told l")}
+SELECT * FROM linked
+"""
+FEW = f"""
+WITH RECURSIVE person (root, key, is_leaf) AS (
+  SELECT k COLLATE "C", k COLLATE "C", FALSE FROM unnest(%s::text[]) k
+  UNION
+  SELECT p.root, other.key, other.is_leaf FROM person p CROSS JOIN LATERAL {links.OTHER_KEYS} AS other
+)
+SELECT DISTINCT root, key FROM person
+"""
+
+pairs = st.one_of(
+    st.tuples(st.sampled_from(USERS), st.sampled_from(PHONES)),
+    st.tuples(st.sampled_from(PARENTS), st.sampled_from(USERS)),
+    st.tuples(st.sampled_from(PHONES), st.sampled_from(PHONES)).filter(lambda pair: pair[0] != pair[1]),
+)
+
+
+def link(connection, *batch):
+    users, contacts = zip(*batch, strict=True)
+    return set(connection.execute(LINK, [text_array(users), text_array(contacts)]).fetchall())
+
+
+def joined(told):
+    """Each key to all of its person, by hand."""
+    people = {}
+    for pair in told:
+        whole = set(pair).union(*(people.get(key, ()) for key in pair))
+        people.update(dict.fromkeys(whole, whole))
+    return people
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.lists(pairs, min_size=1, max_size=4), max_size=5))
+def test_any_links_give_the_people_that_joining_by_hand_gives(engine, batches):
+    with engine.connect() as held:
+        connection, told = driver(held), set()
+        for batch in batches:
+            assert link(connection, *batch) == set(batch) - told
+            told.update(batch)
+        expected = joined(told)
+        everybody = [*PHONES, *USERS, *PARENTS]
+        assert links.people(connection, everybody) == expected
+        assert all(links.people(connection, [key]).get(key) == expected.get(key) for key in everybody)
+        few = {}
+        for root, key in connection.execute(FEW, [everybody]):
+            few.setdefault(root, set()).add(key)
+        assert few == {key: expected.get(key, {key}) for key in everybody}
+        firsts = connection.execute("SELECT user_id FROM contact_links WHERE NOT is_further").fetchall()
+        assert len(firsts) == len({user_id for user_id, _ in told})
+        held.rollback()
+
+
+def test_contacts_that_come_at_the_same_moment_are_not_both_the_only_one(database_url, engine):
+    one = connect(database_url, application="tests")
+    one.autocommit = False
+    link(one, (USERS[0], PHONES[0]))
+    came = threading.Event()
+
+    def other():
+        with connect(database_url, application="tests") as connection:
+            link(connection, (USERS[0], PHONES[1]))
+        came.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert not came.wait(0.3)
+    one.commit()
+    thread.join()
+    one.close()
+    with engine.connect() as held:
+        assert links.people(driver(held), [PHONES[0]])[PHONES[0]] == {USERS[0], *PHONES[:2]}
+
+
+def test_where_the_first_contact_is_not_kept_in_the_end_the_next_takes_its_place(database_url, engine):
+    with connect(database_url, application="tests") as one:
+        one.autocommit = False
+        link(one, (USERS[0], PHONES[0]))
+        one.rollback()
+        link(one, (USERS[0], PHONES[1]))
+        one.commit()
+    with engine.connect() as held:
+        assert links.people(driver(held), [USERS[0]]) == joined({(USERS[0], PHONES[1])})
+
+
+def test_a_forgotten_person_has_no_links_left(engine):
+    with engine.begin() as held:
+        link(driver(held), (USERS[0], PHONES[0]), (USERS[0], PHONES[1]), (PHONES[1], PHONES[2]))
+        link(driver(held), (USERS[1], PHONES[3]))
+        assert links.forget(held, [USERS[0], *PHONES[:3]]) == 3
+        assert links.people(driver(held), [PHONES[0], PHONES[3]]) == joined({(USERS[1], PHONES[3])})

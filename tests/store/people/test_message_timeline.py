@@ -1,0 +1,127 @@
+"""A message's events are looked for in few days once they are counted, and none is missed for it."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.factories import body, status
+from webhook_app.pipeline.counts.count_funnels import count_steps
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.counts import funnel_counts
+from webhook_app.store.people import message_timeline
+from webhook_app.store.postgres.engine import connect
+from webhook_app.store.postgres.partitions import ensure
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+WAMID = "wamid.one"
+
+Tell = Callable[..., None]
+
+
+@pytest.fixture
+def tell(database_url: str, engine: Engine, now: datetime) -> Iterator[Tell]:
+    """Stores one status, received at a moment or when it happened."""
+    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+    with engine.begin() as connection:
+        ensure(connection, now, days_back=45)
+
+    def store(kind: str, at: datetime, received: datetime | None = None, **more: Any) -> None:
+        writer.store([Delivery(body(status(WAMID, kind, at, **more)))], received or at)
+
+    yield store
+    writer.close()
+
+
+@pytest.fixture
+def found(engine: Engine) -> Callable[[datetime], list[str]]:
+    def read(now: datetime) -> list[str]:
+        with engine.connect() as connection:
+            events, failures = message_timeline.life(connection, WAMID, now)
+            assert events == message_timeline.events(connection, WAMID, now)
+        assert len(failures) == [event.status for event in events].count("failed")
+        return [event.status for event in events]
+
+    return read
+
+
+def span(engine: Engine, now: datetime) -> funnel_counts.Span | None:
+    with engine.connect() as connection:
+        return funnel_counts.span_of(connection, WAMID, now)
+
+
+def test_a_counted_message_is_looked_for_around_its_events_and_among_the_latest(tell, found, engine, now):
+    old = now - 40 * DAY
+    tell("sent", old)
+    tell("delivered", old + MINUTE)
+    assert span(engine, now) is None, "nothing is counted yet"
+    assert found(now) == ["sent", "delivered"]
+    count_steps(engine, now)
+    known = span(engine, now)
+    assert known is not None
+    assert (old - known.first, known.last - old) == (HOUR, HOUR + MINUTE)
+    assert known.recent < now - DAY
+    assert found(now) == ["sent", "delivered"]
+
+
+@pytest.mark.parametrize("later", [MINUTE, 59 * MINUTE, 39 * DAY + HOUR, 40 * DAY])
+def test_a_late_event_is_found_as_soon_as_it_is_stored(tell, found, engine, now, later):
+    old = now - 40 * DAY
+    tell("sent", old)
+    count_steps(engine, now)
+    tell("read", old + later, received=now)
+    assert found(now) == ["sent", "read"]
+
+
+def test_an_event_that_comes_days_late_is_found_once_it_is_counted(tell, found, engine, now):
+    old = now - 40 * DAY
+    tell("sent", old)
+    count_steps(engine, now)
+    tell("delivered", old + 5 * DAY, received=now)
+    count_steps(engine, now + 3 * MINUTE)
+    assert found(now + 3 * MINUTE) == ["sent", "delivered"]
+
+
+def test_a_repeated_stage_counts_once_and_is_found_where_it_is(tell, found, engine, now):
+    """Only the first read makes a step; the second, a month later, is part of the message's life, too."""
+    old = now - 40 * DAY
+    for kind, at in (("sent", old), ("read", old + MINUTE), ("read", old + 30 * DAY)):
+        tell(kind, at)
+    count_steps(engine, now)
+    assert span(engine, now).last == old + 30 * DAY + HOUR
+    assert found(now) == ["sent", "read", "read"]
+    with engine.connect() as connection:
+        read = connection.execute(text("SELECT sum(read) FROM stage_counts WHERE unit = 1")).scalar_one()
+    assert read == 1
+
+
+def test_what_is_not_counted_for_certain_is_looked_for_everywhere(tell, found, engine, now):
+    old = now - 40 * DAY
+    tell("sent", old)
+    count_steps(engine, now)
+    assert span(engine, now + 20 * MINUTE) is None, "no scheduler has counted for a while"
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO stage_recounts (message_id, phone_number_id) VALUES ('another', '1')")
+        )
+    assert span(engine, now) is None, "something is to be counted anew"
+    tell("read", old + 20 * DAY, received=now)
+    assert found(now) == ["sent", "read"]
+
+
+def test_a_failure_is_found_with_its_event(tell, found, engine, now):
+    tell("sent", now - 40 * DAY)
+    tell("failed", now - 39 * DAY, code=131026)
+    assert found(now) == ["sent", "failed"]
+    count_steps(engine, now)
+    assert span(engine, now) is not None
+    assert found(now) == ["sent", "failed"]
+
+
+def test_a_message_of_which_only_a_delivery_is_known_is_found(tell, found, engine, now):
+    tell("delivered", now - 30 * DAY)
+    count_steps(engine, now)
+    assert span(engine, now) is None
+    assert found(now) == ["delivered"]

@@ -1,0 +1,138 @@
+"""Signals and what they change: stored once, under Meta's time, whatever the order, repetition and batching."""
+
+import json
+import random
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from tests.factories import NUMBER, WABA, body, document
+from tests.folders import PAYLOADS
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.postgres.engine import connect
+
+CHANGES = "SELECT subject, subject_id, aspect, value, detail, name, language, waba_id, occurred_at FROM health_changes"
+
+
+@pytest.fixture
+def feed(database_url):
+    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+
+    def store(at, *bodies):
+        writer.store([Delivery(each) for each in bodies], at)
+
+    yield store
+    writer.close()
+
+
+@pytest.fixture
+def rows(engine):
+    def read(statement):
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
+
+    return read
+
+
+def post(field, value, time=None):
+    held = document(value, field=field)
+    if time is not None:
+        held["entry"][0]["time"] = time
+    return json.dumps(held).encode()
+
+
+def test_a_change_has_the_time_and_the_names_of_its_signal(feed, rows, now):
+    feed(now, (PAYLOADS / "message_template_quality_update.json").read_bytes())
+    ((*told, occurred_at),) = rows(CHANGES)
+    assert told == [
+        *("template", "918273645501928", "quality", "RED", {"before": "YELLOW"}),
+        *("promo_coupon_v3", "en_US", WABA),
+    ]
+    assert occurred_at.timestamp() == 1793001000
+
+
+def test_any_order_and_repetition_of_all_samples_gives_the_same_changes(engine, feed, rows, now):
+    samples = [path.read_bytes() for path in sorted(PAYLOADS.glob("*.json"))]
+    found = []
+    for seed in range(3):
+        shuffled = samples * 2
+        random.Random(seed).shuffle(shuffled)
+        for start in range(0, len(shuffled), 7):
+            feed(now, *shuffled[start : start + 7])
+        found.append((sorted(rows(CHANGES), key=str), rows("SELECT count(*) FROM health_signals")))
+        with engine.begin() as connection:
+            connection.execute(text("TRUNCATE health_changes, health_signals"))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0][0]) > 40
+
+
+def test_a_signal_without_a_time_keeps_the_one_of_its_first_delivery(feed, rows, now):
+    paused = post("message_template_status_update", {"event": "PAUSED", "message_template_id": 7})
+    for hours in (0, 5):
+        feed(now + timedelta(hours=hours), paused, paused)
+    assert rows("SELECT value, occurred_at FROM health_changes") == [("PAUSED", now)]
+    assert rows("SELECT sum(applied)::int, sum(duplicate)::int FROM books") == [(1, 3)]
+
+
+def test_the_same_news_without_a_time_in_another_post_is_news_again(feed, rows, now):
+    value = {"event": "PAUSED", "message_template_id": 7}
+    for minutes, more in ((0, {}), (1, {"reason": "NONE"}), (2, {"reason": None})):
+        feed(now + timedelta(minutes=minutes), post("message_template_status_update", value | more))
+    assert len(rows("SELECT 1 FROM health_changes")) == 3
+
+
+def test_an_error_of_a_value_counts_once_per_time_and_never_less(feed, rows, now):
+    at = int(now.timestamp())
+    error = {"errors": [{"code": 130429, "title": "Rate limit hit"}], "metadata": {"phone_number_id": NUMBER}}
+    early, late = post("messages", error, at - 60), post("messages", error, at)
+    for body_ in (late, early, late, early):
+        feed(now, body_)
+    assert rows(
+        "SELECT error_code, phone_number_id, occurred_at FROM health_signals ORDER BY occurred_at"
+    ) == [
+        (130429, NUMBER, now - timedelta(minutes=1)),
+        (130429, NUMBER, now),
+    ]
+
+
+def test_meta_s_id_of_a_number_is_remembered_with_the_number(feed, rows, now):
+    feed(now, body(messages=[]), body(messages=[], number="2"), body(messages=[]))
+    known = "SELECT phone_number_id, display_phone_number, waba_id FROM business_numbers ORDER BY 1"
+    assert rows(known) == [("2", "13125550199", WABA), (NUMBER, "13125550199", WABA)]
+
+
+@pytest.mark.parametrize("stamp", [None, "soon", 10**12])
+def test_a_preference_without_a_usable_time_is_told_once(feed, rows, now, stamp):
+    said = {"wa_id": "12025550117", "category": "marketing_messages", "value": "stop", "timestamp": stamp}
+    stop = post("user_preferences", {"metadata": {"phone_number_id": NUMBER}, "user_preferences": [said]})
+    feed(now, stop)
+    feed(now + timedelta(hours=5), stop, stop)
+    assert rows("SELECT contact, value, occurred_at FROM preferences") == [("12025550117", "stop", now)]
+    assert rows("SELECT sum(applied)::int, sum(duplicate)::int FROM books") == [(1, 2)]
+
+
+def test_a_later_word_without_a_usable_time_is_not_lost_for_an_earlier_one(feed, rows, now):
+    for hours, value in enumerate(("stop", "resume", "stop")):
+        said = {
+            "wa_id": "12025550117",
+            "category": "marketing_messages",
+            "value": value,
+            "detail": str(hours),
+        }
+        held = {"metadata": {"phone_number_id": NUMBER}, "user_preferences": [said]}
+        feed(now + timedelta(hours=hours), post("user_preferences", held))
+    assert rows("SELECT value, occurred_at FROM preferences ORDER BY occurred_at") == [
+        ("stop", now),
+        ("resume", now + timedelta(hours=1)),
+        ("stop", now + timedelta(hours=2)),
+    ]
+
+
+def test_a_preference_from_the_future_keeps_its_place_when_it_comes_again(feed, rows, now):
+    ahead = int((now + timedelta(minutes=20)).timestamp())
+    said = {"wa_id": "12025550117", "category": "marketing_messages", "value": "stop", "timestamp": ahead}
+    stop = post("user_preferences", {"metadata": {"phone_number_id": NUMBER}, "user_preferences": [said]})
+    feed(now, stop)
+    feed(now + timedelta(hours=1), stop)
+    assert rows("SELECT occurred_at FROM preferences") == [(now,)]

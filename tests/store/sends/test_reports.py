@@ -1,0 +1,100 @@
+"""Who has been accepted and not heard of: read from what is open, whatever has been sent altogether."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import Engine
+
+from tests.factories import NUMBER, status
+from tests.traffic import Traffic
+from webhook_app.pipeline.sends import reports as step
+from webhook_app.pipeline.sends.reports import look_after
+from webhook_app.store.sends import reports as sends
+from webhook_app.whatsapp.sends.send_reports import SendReport
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def traffic(database_url: str) -> Iterator[Traffic]:
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+def register(engine: Engine, reports: list[SendReport], now: datetime) -> list[bool]:
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        return step.register(connection, reports, now)
+
+
+def accepted(message_id: str, at: datetime, number: str = NUMBER) -> SendReport:
+    return SendReport(
+        message_id=message_id,
+        phone_number_id=number,
+        contact="12025550117",
+        template="",
+        campaign="",
+        category="",
+        sent_at=at,
+        error=None,
+        endpoint="",
+        request_json="",
+    )
+
+
+def test_accepted_sends_without_a_word_for_half_an_hour_are_silent(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    ages = {"old": 40, "older": 70, "young": 20, "heard": 45, "only delivered": 50, "beyond a day": 1500}
+    register(engine, [accepted(name, now - minutes * MINUTE) for name, minutes in ages.items()], now)
+    traffic.store(status("heard", "sent", now), status("only delivered", "delivered", now), at=now)
+    with engine.connect() as connection:
+        (found,) = sends.silent(connection, now)
+        assert (found.phone_number_id, found.silent) == (NUMBER, 2)
+        assert (found.first_at, found.last_at) == (now - 70 * MINUTE, now - 40 * MINUTE)
+        assert sends.accepted(connection, now - 60 * MINUTE, now - 30 * MINUTE) == {NUMBER: 3}
+    look_after(engine, now + 2 * MINUTE)
+    with engine.connect() as connection:
+        assert [each.silent for each in sends.silent(connection, now)] == [2]
+    traffic.store(status("old", "sent", now), status("older", "sent", now), at=now)
+    with engine.connect() as connection:
+        assert sends.silent(connection, now) == []
+
+
+def test_silence_is_told_by_business_number(engine: Engine, now: datetime) -> None:
+    at = now - 40 * MINUTE
+    register(engine, [accepted("a", at), accepted("b", at, "2"), accepted("c", at, "2")], now)
+    with engine.connect() as connection:
+        found = sends.silent(connection, now)
+    assert {each.phone_number_id: each.silent for each in found} == {NUMBER: 1, "2": 2}
+
+
+def test_what_was_registered_again_is_filled_in_and_never_overwritten(engine: Engine, now: datetime) -> None:
+    whole = SendReport(
+        message_id="a",
+        phone_number_id=NUMBER,
+        contact="12025550117",
+        template="offer",
+        campaign="autumn",
+        category="marketing",
+        sent_at=now - MINUTE,
+        error=None,
+        endpoint="",
+        request_json="",
+    )
+    assert register(engine, [accepted("a", now)], now) == [True]
+    assert register(engine, [whole], now) == [False]
+    assert register(engine, [accepted("a", now)], now) == [False]
+    with engine.connect() as connection:
+        row = connection.exec_driver_sql("SELECT template, campaign, category, sent_at FROM sends").one()
+    assert tuple(row) == ("offer", "autumn", "marketing", now - MINUTE)
+
+
+def test_one_send_told_twice_in_one_report_says_all_that_either_says(engine: Engine, now: datetime) -> None:
+    later, earlier = accepted("a", now), accepted("a", now - MINUTE)
+    assert register(engine, [later, earlier, replace(later, template="offer")], now) == [True, False, False]
+    with engine.connect() as connection:
+        row = connection.exec_driver_sql("SELECT template, sent_at FROM sends").one()
+    assert tuple(row) == ("offer", now - MINUTE)

@@ -1,0 +1,68 @@
+"""Failures as a file: every one that fits, in the order of the list, whole."""
+
+import csv
+import io
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import body, status
+from webhook_app.web.api.counts import failure_export
+
+
+@pytest.fixture
+def failed(deliver, now):
+    details = ["=cmd()", 'a "quoted", text\nof two lines', "Größe", "+49 is no formula here", ""]
+    deliver(
+        body(
+            *(
+                status(f"wamid.{n}", "failed", now - timedelta(seconds=n), code=131053, details=text)
+                for n, text in enumerate(details)
+            ),
+            status("wamid.other", "failed", now, code=131026),
+        )
+    )
+    return details
+
+
+def rows(response):
+    return list(csv.DictReader(io.StringIO(response.text, newline="")))
+
+
+def test_csv_holds_every_failure_that_fits_in_the_order_of_the_list(api, failed, monkeypatch):
+    monkeypatch.setattr(failure_export, "_PAGE", 2)
+    response = api.get("/v1/failures/export?code=131053", role="viewer")
+    assert response.mimetype == "text/csv"
+    assert 'attachment; filename="failures-' in response.headers["Content-Disposition"]
+    found = rows(response)
+    listed = api.get("/v1/failures?code=131053").json["failures"]
+    assert [row["id"] for row in found] == [failure["id"] for failure in listed]
+    assert [row["details"] for row in found] == ["'=cmd()", failed[1], "Größe", "'+49 is no formula here", ""]
+    assert found[0]["contact"] == "+12025550117"
+    assert found[0]["occurred_at"] == listed[0]["occurred_at"]
+    assert (found[0]["dead_letter"], found[0]["subcode"], found[0]["retry_at"]) == ("false", "", "")
+    assert json.loads(found[1]["errors"]) == listed[1]["errors"]
+
+
+def test_ndjson_holds_the_failures_as_the_list_gives_them(api, failed, monkeypatch):
+    monkeypatch.setattr(failure_export, "_PAGE", 3)
+    response = api.get("/v1/failures/export?format=ndjson")
+    assert response.mimetype == "application/x-ndjson"
+    assert [json.loads(line) for line in response.text.splitlines()] == api.get("/v1/failures").json[
+        "failures"
+    ]
+
+
+def test_an_empty_file_has_its_columns(api):
+    assert api.get("/v1/failures/export").text.strip().split(",") == list(failure_export.COLUMNS)
+    assert api.get("/v1/failures/export?format=ndjson").text == ""
+
+
+@pytest.mark.parametrize("query", ["?format=xml", "?limit=5", "?contact=nobody", "?class=odd"])
+def test_what_cannot_be_asked_is_refused_before_anything_is_written(api, query):
+    assert api.get(f"/v1/failures/export{query}").status_code == 400
+
+
+def test_a_sender_exports_nothing(api):
+    assert api.get("/v1/failures/export", role="sender").status_code == 403

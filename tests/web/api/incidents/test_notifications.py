@@ -1,0 +1,124 @@
+"""/v1/notifications: states, tries, and another try for what failed."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from msgspec import to_builtins
+from sqlalchemy import Engine, text
+
+from tests.channels.notifications import notification
+from tests.web.conftest import Api
+from webhook_app.store.incidents import outbox as notifications
+from webhook_app.store.incidents.outbox import Claim
+
+SECOND = timedelta(seconds=1)
+
+
+def add(engine: Engine, now: datetime, alert_id: int, channel: str = "slack", reason: str = "fired") -> None:
+    with engine.begin() as connection:
+        told = to_builtins(notification(alert_id=alert_id))
+        notifications.add(connection, alert_id, channel, reason, told, now)
+
+
+def claim(engine: Engine, now: datetime, channel: str = "slack") -> Claim:
+    with engine.begin() as connection:
+        claimed = notifications.claim(connection, channel, now, now + SECOND)
+    assert claimed is not None
+    return claimed
+
+
+@pytest.fixture
+def outbox(engine: Engine, now: datetime) -> None:
+    """Alerts 1 sent, 2 failed, 3 superseded, 4 waiting after a try, each in Slack; 5 waiting as mail."""
+    for alert_id in (1, 2):
+        add(engine, now, alert_id)
+    sent, failed = claim(engine, now), claim(engine, now)
+    add(engine, now, 3, reason="repeated")
+    add(engine, now, 3, reason="resolved")
+    with engine.begin() as connection:
+        notifications.mark_sent(connection, sent, now)
+        notifications.mark_failed(connection, failed, now, "404 no_service")
+        connection.execute(text("DELETE FROM notifications WHERE reason = 'resolved'"))
+    add(engine, now, 4)
+    again = claim(engine, now)
+    with engine.begin() as connection:
+        notifications.mark_retry(connection, again, now, now + 30 * SECOND, "busy")
+    add(engine, now, 5, "email")
+
+
+@pytest.mark.usefixtures("outbox")
+def test_each_has_a_state_and_its_tries(api: Api, now: datetime) -> None:
+    found = api.get("/v1/notifications", role="viewer").json["notifications"]
+    assert [(one["alert_id"], one["state"], one["tries"]) for one in found] == [
+        (5, "waiting", 0),
+        (4, "waiting", 1),
+        (3, "superseded", 0),
+        (2, "failed", 1),
+        (1, "sent", 1),
+    ]
+    waiting, failed = found[1], found[3]
+    assert datetime.fromisoformat(waiting["next_try_at"]) == now + 30 * SECOND
+    assert [(one["outcome"], one["error"]) for one in waiting["latest_tries"]] == [("retry", "busy")]
+    assert (failed["last_error"], failed["next_try_at"]) == ("404 no_service", None)
+
+
+@pytest.mark.usefixtures("outbox")
+@pytest.mark.parametrize(
+    ("query", "alerts"),
+    [
+        ("state=waiting", [5, 4]),
+        ("state=sent", [1]),
+        ("state=failed", [2]),
+        ("state=superseded", [3]),
+        ("channel=email", [5]),
+        ("alert_id=4", [4]),
+        ("state=waiting&channel=slack", [4]),
+        ("state=sent&alert_id=4", []),
+    ],
+)
+def test_they_can_be_chosen(api: Api, query: str, alerts: list[int]) -> None:
+    found = api.get(f"/v1/notifications?{query}").json["notifications"]
+    assert [one["alert_id"] for one in found] == alerts
+
+
+@pytest.mark.usefixtures("outbox")
+def test_pages_follow_each_other(api: Api) -> None:
+    first = api.get("/v1/notifications?limit=3").json
+    second = api.get(f"/v1/notifications?limit=3&cursor={first['next_cursor']}").json
+    told = [one["alert_id"] for page in (first, second) for one in page["notifications"]]
+    assert (told, second["next_cursor"]) == ([5, 4, 3, 2, 1], None)
+
+
+@pytest.mark.usefixtures("outbox")
+def test_a_failed_one_is_tried_again_at_once_and_only_by_an_admin(api: Api, engine: Engine) -> None:
+    [failed] = api.get("/v1/notifications?state=failed").json["notifications"]
+    path = f"/v1/notifications/{failed['id']}/retry"
+    assert api.post(path, role="viewer").status_code == 403
+    answer = api.post(path)
+    assert (answer.status_code, answer.json["state"]) == (200, "waiting")
+    claimed = claim(engine, datetime.fromisoformat(answer.json["next_try_at"]))
+    assert (claimed.id, claimed.tries) == (failed["id"], 2)
+    assert api.post(path).status_code == 409
+
+
+@pytest.mark.usefixtures("outbox")
+def test_one_that_was_given_up_for_its_age_is_not_given_up_again_before_its_try(
+    api: Api, engine: Engine
+) -> None:
+    [failed] = api.get("/v1/notifications?state=failed").json["notifications"]
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE notifications SET created_at = created_at - interval '9 days'"))
+    answer = api.post(f"/v1/notifications/{failed['id']}/retry").json
+    now = datetime.fromisoformat(answer["next_try_at"])
+    with engine.begin() as connection:
+        old = notifications.outdated(connection, now - timedelta(days=3), now, 10)
+    assert failed["id"] not in [each.id for each in old]
+    assert api.get("/v1/notifications?alert_id=2").json["notifications"][0]["state"] == "waiting"
+
+
+@pytest.mark.usefixtures("outbox")
+def test_only_what_failed_can_be_tried_again(api: Api) -> None:
+    for alert_id in (1, 3, 4):
+        [one] = api.get(f"/v1/notifications?alert_id={alert_id}").json["notifications"]
+        assert api.post(f"/v1/notifications/{one['id']}/retry").status_code == 409
+    assert api.post("/v1/notifications/999/retry").status_code == 404

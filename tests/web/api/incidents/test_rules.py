@@ -1,0 +1,43 @@
+"""The rules in force with their last evaluation, and a rules file tried on the past."""
+
+from datetime import timedelta
+
+from tests.factories import NUMBER, body, status
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+
+
+def test_every_rule_is_shown_with_its_keys_its_last_look_and_how_near_it_is(api, deliver, engine, now):
+    deliver(
+        body(*(status(f"wamid.{n}", "failed" if n < 5 else "sent", now, code=131026) for n in range(100)))
+    )
+    before = api.get("/v1/rules", role="viewer").json["rules"]
+    assert {rule["last"] is None for rule in before} == {True}
+    evaluate(engine, parse_rules(default_rules_text()), now)
+    rules = {rule["name"]: rule for rule in api.get("/v1/rules", role="viewer").json["rules"]}
+    rate = rules["failure-rate-per-code"]
+    assert (rate["kind"], rate["keys"]["threshold"]) == ("rate", 0.02)
+    assert "quiet_days" not in rate["keys"]
+    assert rate["last"]["nearest"] == {"code": 131026, "phone_number_id": NUMBER}
+    assert rate["last"]["closeness"] == 0.5
+    assert rate["last"]["seen"].startswith("5 of 100 messages failed in 15 min")
+    assert rules["own-work"]["last"]["groups"] == len(rules["own-work"]["keys"]["checks"])
+
+
+def test_a_rules_file_is_tried_on_the_past(api, deliver, engine, now):
+    failed = [status(f"wamid.{n}", "failed", now - timedelta(minutes=30), code=132015) for n in range(60)]
+    deliver(body(*failed))
+    answer = api.post("/v1/rules/backtest", json={"hours": 2}).json
+    (alert,) = [each for each in answer["alerts"] if each["rule"] == "failure-rate-per-code"]
+    assert (alert["failures"], alert["codes"]) == (60, {"132015": 60})
+    assert "own-work" in answer["left_out"]
+    assert (answer["suppressed"], answer["suppressions"]) == (0, [])
+
+
+def test_a_bad_file_is_refused_with_its_faults(api):
+    text = '[[rule]]\nname = "a"\nkind = "rate"\nthreshold = 2\n'
+    refused = api.post("/v1/rules/backtest", json={"rules": text})
+    assert (refused.status_code, refused.json["error"]["code"]) == (400, "bad_rules")
+    assert "rules.toml:4: threshold" in refused.json["error"]["message"]
+    assert api.post("/v1/rules/backtest", json={"hours": 1000}).status_code == 400
+    assert api.post("/v1/rules/backtest", role="viewer", json={}).status_code == 403

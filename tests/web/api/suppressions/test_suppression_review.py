@@ -1,0 +1,154 @@
+"""Review, taking back, and undoing an incident."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import NUMBER, body, message, status
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.store.incidents import alerts
+from webhook_app.store.suppressions import suppressions
+from webhook_app.store.suppressions.suppressions import Suppression
+
+DAY = timedelta(days=1)
+
+
+def automatic(engine, now, *contacts, **more):
+    rows = [
+        Suppression(
+            contact=contact,
+            phone_number_id=NUMBER,
+            reason="unreachable",
+            code=131026,
+            since=now,
+            until=now + 30 * DAY,
+            actor="system",
+            review=True,
+            **more,
+        )
+        for contact in contacts
+    ]
+    with engine.begin() as connection:
+        suppressions.apply(connection, rows, [], now)
+
+
+def contacts(api, query=""):
+    return [row["contact"] for row in api.get(f"/v1/suppressions{query}").json["suppressions"]]
+
+
+def test_what_rules_made_waits_for_review_until_it_is_confirmed_or_lifted(api, engine, now):
+    automatic(engine, now, "12025550117", "12025550118", "12025550119")
+    with engine.begin() as connection:
+        suppressions.put(connection, "12025550120", actor="ops", now=now)
+    assert contacts(api, "?review=true") == ["+12025550117", "+12025550118", "+12025550119"]
+    items = [{"contact": "+1 202 555 0117"}, {"contact": "12025550120"}, {"contact": "x"}]
+    answer = api.post("/v1/suppressions/review", json={"action": "confirm", "items": items}).json
+    assert [row["result"] for row in answer["results"]] == ["confirmed", "nothing", "invalid"]
+    items = [
+        {"contact": "12025550118", "reason": "unreachable"},
+        {"contact": "12025550119", "reason": "hard"},
+    ]
+    answer = api.post("/v1/suppressions/review", json={"action": "lift", "items": items, "note": "n"}).json
+    assert [row["result"] for row in answer["results"]] == ["lifted", "nothing"]
+    assert contacts(api, "?review=true") == ["+12025550119"]
+    assert contacts(api) == ["+12025550117", "+12025550119", "+12025550120"]
+    api.post("/v1/suppressions/undo", json={"batch": answer["batch"]})
+    assert contacts(api, "?review=true") == ["+12025550118", "+12025550119"]
+
+
+def test_single_changes_are_taken_back_and_the_audit_shows_both(api):
+    api.put("/v1/suppressions/+12025550117", json={"scope": "marketing"})
+    api.put("/v1/suppressions/+12025550117", json={"scope": "marketing", "note": "typo"})
+    undone = api.post("/v1/suppressions/undo", json={"changes": [2]}).json
+    assert [row["result"] for row in undone["results"]] == ["restored"]
+    assert api.post("/v1/suppressions/undo", json={"changes": [1]}).json["results"][0]["result"] == (
+        "changed_since"
+    )
+    api.delete("/v1/suppressions/+12025550117")
+    lifted = api.get("/v1/changes").json["changes"][-1]["seq"]
+    assert (
+        api.post("/v1/suppressions/undo", json={"changes": [lifted]}).json["results"][0]["result"]
+        == "restored"
+    )
+    actions = [change["action"] for change in api.get("/v1/changes").json["changes"]]
+    assert actions == ["suppress", "extend", "extend", "lift", "restore"]
+
+
+def test_a_persons_stop_that_an_operator_lifted_and_restored_stands(api, deliver, engine, now):
+    deliver(body(messages=[message(at=now - DAY, text="STOP")]))
+    suppress(engine, (), Thresholds(), now)
+    assert api.post("/v1/suppressions/undo", json={"changes": [1]}).status_code == 409
+    api.delete("/v1/suppressions/+12025550117?note=asked")
+    assert contacts(api) == []
+    api.post("/v1/suppressions/undo", json={"changes": [2], "note": "wrong person"})
+    deliver(body(messages=[message("wamid.2", at=now - 2 * DAY, text="stop")]))
+    suppress(engine, (), Thresholds(), now)
+    assert contacts(api) == ["+12025550117"]
+
+
+def test_it_must_be_said_what_to_take_back(api):
+    assert api.post("/v1/suppressions/undo", json={}).status_code == 400
+    assert api.post("/v1/suppressions/undo", json={"batch": "b", "changes": [1]}).status_code == 400
+    assert api.post("/v1/suppressions/undo", json={"batch": "unknown"}).json["results"] == []
+
+
+def alert(engine, now, kind="rate"):
+    row = alerts.Alert(
+        rule="r",
+        kind=kind,
+        severity="warning",
+        state="firing",
+        group={"code": 131026, "phone_number_id": NUMBER},
+        codes=[131026],
+        covers_from=now - 20 * DAY,
+        started_at=now - 20 * DAY,
+        fired_at=now - 20 * DAY,
+        evaluated_at=now,
+    )
+    with engine.begin() as connection:
+        return alerts.insert_new(connection, row)
+
+
+@pytest.fixture
+def suppressed_in_spite_of_an_alert(deliver, engine, now):
+    """An alert that has fired for three weeks explains nothing any more; one of two was confirmed."""
+    alert_id = alert(engine, now)
+    for contact in ("12025550117", "12025550118"):
+        for age in (3, 2, 1):
+            deliver(
+                body(
+                    status(
+                        f"wamid.{contact}.{age}", "failed", now - age * DAY, recipient=contact, code=131026
+                    )
+                )
+            )
+    suppress(engine, (), Thresholds(), now)
+    with engine.begin() as connection:
+        suppressions.put(
+            connection, "12025550118", phone_number_id=NUMBER, reason="unreachable", actor="ops", now=now
+        )
+    return alert_id
+
+
+def test_undoing_an_incident_lifts_what_rests_on_it_for_good(
+    api, deliver, engine, now, suppressed_in_spite_of_an_alert
+):
+    assert contacts(api) == ["+12025550117", "+12025550118"]
+    path = f"/v1/alerts/{suppressed_in_spite_of_an_alert}/undo-suppressions"
+    done = api.post(path).json
+    assert (done["excused_failures"], done["lifted"]) == (6, 1)
+    assert contacts(api) == ["+12025550118"]
+    last = api.get("/v1/changes").json["changes"][-1]
+    assert (last["action"], last["actor"]) == ("lift", "admin")
+    deliver(body(status("wamid.new", "failed", now, code=131026)))
+    suppress(engine, (), Thresholds(), now)
+    assert contacts(api) == ["+12025550118"]
+    assert api.post(path).json["lifted"] == 0
+
+
+def test_only_alerts_about_failures_have_something_to_undo(api, engine, now):
+    other = alert(engine, now, kind="health")
+    assert api.post(f"/v1/alerts/{other}/undo-suppressions").status_code == 404
+    assert api.post("/v1/alerts/4711/undo-suppressions").status_code == 404
+    assert api.post("/v1/alerts/4711/undo-suppressions", role="viewer").status_code == 403

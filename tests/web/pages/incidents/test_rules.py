@@ -1,0 +1,159 @@
+"""The pages about rules: plain words for every kind, the last look, nearness of each group, what is muted and why."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import NUMBER, body, status
+from webhook_app.pipeline.incidents import alert_actions
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.store.incidents import alerts
+from webhook_app.web.pages.incidents.rule_descriptions import CHECKS, describe
+
+HOUR = timedelta(hours=1)
+OURS = """
+[[rule]]
+name = "our rule / <b>"
+kind = "rate"
+threshold = 0.1
+min_attempts = 10
+min_failures = 5
+confidence = 0
+for_evaluations = 1
+group_by = ["code", "template"]
+channels = ["log"]
+"""
+
+
+def rule(kind, keys=""):
+    needed = "threshold = 0.02\n" if kind == "rate" else ""
+    return parse_rules(f'[[rule]]\nname = "r"\nkind = "{kind}"\n{needed}{keys}')[0]
+
+
+@pytest.fixture
+def traffic(deliver, now):
+    """Of two codes one is near the default threshold, on 200 messages."""
+    sent = [status(f"wamid.{n}", "sent", now) for n in range(200)]
+    failed = [status(f"wamid.{n}", "failed", now, code=131026) for n in range(8)]
+    deliver(body(*sent, *failed, status("wamid.50", "failed", now, code=131053)))
+
+
+class TestWords:
+    @pytest.mark.parametrize("kind", RULE_KINDS)
+    def test_every_kind_says_when_it_begins_when_it_ends_and_who_is_told(self, kind):
+        begins, ends, told = describe(rule(kind))
+        assert begins.startswith(("Fires when ", "Looks at "))
+        assert ends.startswith("Over when it ")
+        assert told.startswith("Told on slack, again after ")
+        for words in (begins, ends, told):
+            assert words.endswith(".")
+            assert "_" not in words
+
+    @pytest.mark.parametrize("check", [check for kind in RULE_KINDS.values() for check in kind.checks])
+    def test_every_check_is_said_in_words(self, check):
+        kind = next(name for name, held in RULE_KINDS.items() if check in held.checks)
+        assert CHECKS[check] in describe(rule(kind, f'checks = ["{check}"]'))[0]
+
+    @pytest.mark.parametrize(
+        ("keys", "words"),
+        [
+            ("codes = [131026, 190]", "Counts codes 131026, 190"),
+            ('classes = ["withheld"]', "Counts withheld failures"),
+            ('domains = ["template", "media"]', "Counts failures of the domains template and media"),
+            ("for_evaluations = 1", "Counts broken and unreachable failures."),
+            ("for_evaluations = 3", "it takes 3 looks in a row"),
+            ("confidence = 0", "fail within 15 min, with at least"),
+            ("group_by = []", "the messages of one kind at all"),
+            ("channels = []", "Told nowhere: it shows here"),
+            ("escalate_above = 0.2", "Becomes critical above 20\N{NARROW NO-BREAK SPACE}%"),
+        ],
+    )
+    def test_keys_show_in_the_words(self, keys, words):
+        assert words in " ".join(describe(rule("rate", keys)))
+
+
+class TestActive:
+    def test_all_rules_are_there_before_the_first_look_too(self, viewer):
+        page = viewer.get("/rules").text
+        for each in parse_rules(default_rules_text()):
+            assert f'id="{each.name}"' in page
+        assert "No rule has been looked at yet" in page
+
+    def test_the_last_look_says_what_was_nearest_and_how_near(self, viewer, traffic, engine, now):
+        evaluate(engine, parse_rules(default_rules_text()), now)
+        page = viewer.get("/rules").text
+        card = page[page.index('id="failure-rate-per-code"') : page.index('id="severe-failure-rate"')]
+        assert f"<b>code 131026, business number {NUMBER}</b>: 8 of 200 messages failed" in card
+        assert "80 %" in card
+        assert "No rule has been looked at yet" not in page
+
+    def test_what_is_muted_is_named_with_the_reason(self, viewer, engine, now):
+        plain = {"kind": "rate", "severity": "warning", "state": "firing", "codes": [], "fired_at": now}
+        plain |= {"covers_from": now, "started_at": now, "evaluated_at": now, "rule": "failure-rate-per-code"}
+        with engine.begin() as connection:
+            leader = alerts.insert_new(connection, alerts.Alert(group={"code": 131026}, **plain))
+            muted = {"muted_by": leader, "muted_why": "incident"}
+            alerts.insert_new(connection, alerts.Alert(group={"code": 131053}, **plain, **muted))
+            alert_actions.add_silence(
+                connection, matchers={"kind": "health"}, author="kim", until=now + HOUR, comment="", now=now
+            )
+        page = viewer.get("/rules").text
+        assert "another alert tells of the same incident" in page
+        assert "2 firing" in page
+        health = page[page.index('id="health"') : page.index('id="messaging-limit"')]
+        assert "by kim covers all of its alerts" in health
+
+    def test_a_file_that_cannot_be_used_is_said_so(self, make_app, keys, tmp_path):
+        from tests.web.conftest import sign_in  # noqa: PLC0415
+
+        faulty = tmp_path / "rules.toml"
+        faulty.write_text("[[rule]]\n")
+        client = make_app(rules_file=faulty).test_client()
+        sign_in(client, keys["viewer"])
+        assert "rules file cannot be used" in client.get("/rules").text
+
+
+class TestOne:
+    @pytest.mark.parametrize("each", [r.name for r in parse_rules(default_rules_text())])
+    def test_every_rule_of_the_default_file_has_a_page_with_and_without_traffic(
+        self, viewer, deliver, now, each
+    ):
+        assert viewer.get(f"/rules/one?rule={each}").status_code == 200
+        deliver(body(*(status(f"wamid.{n}", "failed", now, code=190) for n in range(20))))
+        page = viewer.get(f"/rules/one?rule={each}").text
+        assert "<code>severity</code>" not in page
+        assert "how near it is" in page
+
+    def test_calm_groups_are_there_too_the_nearest_first(self, viewer, traffic):
+        page = viewer.get("/rules/one?rule=failure-rate-per-code").text
+        near, far = page.index("8 of 200 messages failed"), page.index("1 of 200 messages failed")
+        assert near < far
+        assert page.count("<meter") == 2
+
+    def test_a_group_with_an_alert_leads_to_it(self, viewer, deliver, engine, now):
+        deliver(body(*(status(f"wamid.{n}", "failed", now, code=131026) for n in range(60))))
+        deliver(body(*(status(f"wamid.n{n}", "sent", now) for n in range(60))))
+        for _ in range(2):
+            evaluate(engine, parse_rules(default_rules_text()), now)
+            now += timedelta(seconds=15)
+        page = viewer.get("/rules/one?rule=failure-rate-per-code").text
+        with engine.connect() as connection:
+            ids = [a.id for a in alerts.open_alerts(connection) if a.rule == "failure-rate-per-code"]
+        assert f'href="/alerts/{ids[0]}"' in page
+        assert ">above<" in page
+
+    def test_names_that_are_no_path_work(self, make_app, keys, tmp_path):
+        from tests.web.conftest import sign_in  # noqa: PLC0415
+
+        path = tmp_path / "rules.toml"
+        path.write_text(OURS)
+        client = make_app(rules_file=path).test_client()
+        sign_in(client, keys["viewer"])
+        assert "/rules/one?rule=our%20rule%20/%20%3Cb%3E" in client.get("/rules").text
+        assert "error code and template" in client.get("/rules/one?rule=our rule / <b>").text
+
+    def test_a_rule_that_is_not_there_is_not_found(self, viewer):
+        assert viewer.get("/rules/one?rule=nothing").status_code == 404
+        assert viewer.get("/rules/one").status_code == 404

@@ -1,0 +1,149 @@
+"""What every page has: the way to the others, colours, what the last action had to say, and a record of who did it."""
+
+import re
+
+import pytest
+
+from tests.store.incidents.test_alerts import make
+from tests.web.conftest import ADMIN_KEY, sign_in, token_of
+from webhook_app.store.incidents import alerts
+from webhook_app.store.operations import audit
+from webhook_app.store.suppressions import suppressions
+from webhook_app.web.pages.navigation import PAGES, NavigationEntry
+
+
+@pytest.fixture
+def admin(client):
+    assert sign_in(client, ADMIN_KEY).status_code == 303
+    return client
+
+
+@pytest.fixture
+def viewer(client, keys):
+    assert sign_in(client, keys["viewer"]).status_code == 303
+    return client
+
+
+@pytest.fixture
+def an_alert(engine, now):
+    with engine.begin() as connection:
+        return alerts.insert_new(connection, make(now, state="firing", fired_at=now))
+
+
+@pytest.fixture
+def written(engine):
+    """What the audit says, the oldest first: (actor, via, action, object, contact, outcome)."""
+
+    def read():
+        with engine.connect() as connection:
+            entries = audit.list_page(connection, 50)[::-1]
+        return [(e.actor, e.via, e.action, e.object, e.contact, e.outcome) for e in entries]
+
+    return read
+
+
+class TestNavigation:
+    def test_every_page_that_is_linked_is_there(self, admin):
+        linked = re.findall(r'<li><a href="(/\w*)"', admin.get("/").text)
+        assert linked == [page.path for page in PAGES if page.path in linked]
+        assert {"/", "/alerts", "/suppressions", "/docs"} <= set(linked)
+        assert all(admin.get(path).status_code == 200 for path in linked)
+
+    @pytest.mark.parametrize(
+        ("shown", "marked"),
+        [("/alerts", "page"), ("/alerts/7", "true"), ("/alertsome", ""), ("/", "")],
+    )
+    def test_it_says_which_page_is_shown(self, shown, marked):
+        assert NavigationEntry("/alerts", "Alerts").marks(shown) == marked
+
+    def test_the_first_page_is_not_above_all_others(self):
+        assert NavigationEntry("/", "Overview").marks("/alerts") == ""
+
+
+class TestColours:
+    def test_a_choice_is_remembered_and_in_the_page_before_any_script_runs(self, admin):
+        assert "data-theme" not in admin.get("/").text
+        response = admin.post("/theme", data={"theme": "dark", "next": "/alerts?cursor="})
+        assert (response.status_code, response.location) == (303, "/alerts?cursor=")
+        page = admin.get("/alerts").text
+        assert '<html lang="en" data-theme="dark">' in page
+        assert 'value="dark" aria-pressed="true"' in page
+
+    @pytest.mark.parametrize("chosen", ["", "plaid", '"><script>'])
+    def test_something_else_changes_nothing(self, admin, chosen):
+        admin.post("/theme", data={"theme": chosen})
+        assert admin.get_cookie("webhook_app_theme") is None
+
+    def test_a_cookie_that_somebody_made_is_not_believed(self, admin):
+        admin.set_cookie("webhook_app_theme", '"><script>')
+        assert "data-theme" not in admin.get("/").text
+
+    def test_it_leads_to_pages_of_ours_only(self, admin):
+        form = {"theme": "dark", "next": "//elsewhere.example/"}
+        assert admin.post("/theme", data=form).location == "/"
+
+
+class TestSaid:
+    @pytest.fixture
+    def snoozed(self, admin, an_alert):
+        token = token_of(admin.get(f"/alerts/{an_alert}"))
+        return admin.post(f"/alerts/{an_alert}/snooze", data={"token": token}).location
+
+    def test_an_action_says_what_it_did_once(self, admin, snoozed):
+        assert "Snoozed: no reminders until" in admin.get(snoozed).text
+        assert "Snoozed: no reminders until" not in admin.get(snoozed).text
+
+    def test_it_is_not_said_to_another_session(self, admin, snoozed):
+        kept = admin.get_cookie("webhook_app_said").value
+        admin.delete_cookie("webhook_app_session")
+        sign_in(admin, ADMIN_KEY)
+        admin.set_cookie("webhook_app_said", kept)
+        assert 'class="said' not in admin.get(snoozed).text
+
+    def test_what_somebody_made_up_is_not_said(self, admin):
+        admin.set_cookie("webhook_app_said", "made up")
+        assert 'class="said' not in admin.get("/").text
+
+
+class TestAudit:
+    def test_signing_in_and_out_is_written_down(self, viewer, written):
+        viewer.post("/logout", data={"token": token_of(viewer.get("/"))})
+        assert written() == [
+            ("viewer", "page", "sign in", "", "", "done"),
+            ("viewer", "page", "sign out", "", "", "done"),
+        ]
+
+    def test_what_an_admin_does_on_a_page_is(self, admin, an_alert, written):
+        token = token_of(admin.get(f"/alerts/{an_alert}"))
+        admin.post(f"/alerts/{an_alert}/acknowledge", data={"token": token})
+        did = ("ADMIN_API_KEY", "page", "acknowledge alert", f"alert {an_alert}", "", "done")
+        assert written()[1:] == [did]
+
+    def test_what_a_viewer_may_not_do_is_written_down_as_refused(self, viewer, an_alert, written):
+        token = token_of(viewer.get(f"/alerts/{an_alert}"))
+        assert viewer.post(f"/alerts/{an_alert}/snooze", data={"token": token}).status_code == 403
+        assert written()[1:] == [("viewer", "page", "snooze alert", f"alert {an_alert}", "", "refused")]
+
+    def test_what_did_not_come_to_its_end_does_not_say_done(self, admin, written):
+        token = token_of(admin.get("/"))
+        assert admin.post("/alerts/404/snooze", data={"token": token}).status_code == 404
+        assert written()[1:] == [("ADMIN_API_KEY", "page", "snooze alert", "alert 404", "", "")]
+
+    def test_a_change_by_the_api_is_with_whom_it_was_about(self, api, written):
+        api.put("/v1/suppressions/+49 171 1234567", json={"note": "asked by phone"})
+        assert written() == [("admin", "api", "put suppression", "", "491711234567", "done")]
+
+    def test_reading_and_checking_is_not(self, api, engine, now, written):
+        with engine.begin() as connection:
+            suppressions.put(connection, "5511987000001", actor="somebody", note="", now=now)
+        api.get("/v1/suppressions")
+        api.post("/v1/check", role="sender", json={"contacts": ["+5511987000001"]})
+        assert written() == []
+
+    def test_who_was_erased_is_not_in_it(self, api, written):
+        api.put("/v1/suppressions/+5511987000001", json={})
+        api.delete("/v1/contacts/+5511987000001")
+        assert [row[2:] for row in written()] == [
+            ("put suppression", "", "", "done"),
+            ("erase contact", "", "", "done"),
+        ]

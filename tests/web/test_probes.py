@@ -1,0 +1,162 @@
+"""Whether the process lives, whether webhooks could be stored, and the figures for monitoring."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask import Flask
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.factories import body, status
+from webhook_app.store.incidents import alerts, outbox
+from webhook_app.store.operations import scheduler_state
+from webhook_app.web.probes import check_readiness, health_blueprint
+
+NOWHERE = "postgresql://127.0.0.1:1/nothing"
+
+
+def gauges(response):
+    """Samples by name and label values; each name must occur once in the text."""
+    assert response.status_code == 200
+    families = [family for family in text_string_to_metric_families(response.text) if family.samples]
+    assert len({family.name for family in families}) == len(families)
+    return {
+        (sample.name.removeprefix("webhook_app_"), *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def execute(engine, statement):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_the_process_is_alive_even_without_a_database(client, make_app):
+    for each in (client, make_app(database_url=NOWHERE).test_client()):
+        assert each.get("/healthz").status_code == 200
+
+
+def test_a_migrated_database_with_partitions_is_ready(client):
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json["ready"] is True
+    assert set(response.json["checks"]) == {"database", "migrations", "partitions", "ingest", "queue"}
+    assert all(check == {"ok": True, "detail": ""} for check in response.json["checks"].values())
+
+
+def test_without_a_database_nothing_is_ready_and_no_host_is_told(make_app):
+    response = make_app(database_url=NOWHERE).test_client().get("/readyz")
+    assert response.status_code == 503
+    assert not any(check["ok"] for name, check in response.json["checks"].items() if name != "queue")
+    assert "127.0.0.1" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE alembic_version SET version_num = '0001'", "migrations"),
+        ("DELETE FROM alembic_version", "migrations"),
+        ("DROP TABLE alembic_version", "migrations"),
+    ],
+)
+def test_a_schema_behind_the_code_is_not_ready(client, engine, statement, fault):
+    execute(engine, statement)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json["checks"]["database"]["ok"] is True
+    assert response.json["checks"][fault]["ok"] is False
+    assert response.json["checks"][fault]["detail"]
+
+
+def test_a_schema_ahead_of_the_code_is_ready(client, engine):
+    execute(engine, "UPDATE alembic_version SET version_num = '9999'")
+    assert client.get("/readyz").status_code == 200
+
+
+def test_a_full_ingest_queue_is_not_ready_and_its_filling_is_told(engine):
+    app = Flask("queue")
+    filling = [0.3]
+    app.register_blueprint(health_blueprint(engine, lambda: datetime.now(UTC), None, lambda: filling[0]))
+    assert app.test_client().get("/readyz").status_code == 200
+    filling[0] = 0.95
+    response = app.test_client().get("/readyz")
+    assert response.status_code == 503
+    assert response.json["ready"] is False
+    assert response.json["checks"]["queue"] == {"ok": False, "detail": "95% full"}
+
+
+def test_tomorrow_without_a_partition_is_not_ready(client, engine, now):
+    found = check_readiness(engine, now + timedelta(days=60))
+    assert (found.ready, found.checks["partitions"].ok) == (False, False)
+    execute(engine, f'DROP TABLE "status_events_{now + timedelta(days=1):%Y%m%d}"')
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert "status_events" in response.json["checks"]["partitions"]["detail"]
+
+
+def test_a_database_that_takes_no_writes_is_not_ready(make_app, engine, database_url):
+    with engine.connect() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+    execute(engine, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    response = make_app().test_client().get("/readyz")
+    assert (response.status_code, response.json["checks"]["ingest"]["ok"]) == (503, False)
+
+
+def test_figures_of_the_database_are_read_at_the_scrape(client, deliver, engine, now):
+    before = gauges(client.get("/metrics"))
+    assert before["database_up",] == 1
+    assert before["alerts_firing", "warning"] == 0
+    deliver(body(status("wamid.A", "sent", now), status("wamid.A", "sent", now)))
+    deliver(b"not json")
+    with engine.begin() as connection:
+        plain = {"rule": "r", "kind": "rate", "severity": "warning", "group": {}, "codes": [131026]}
+        plain |= {"covers_from": now, "started_at": now, "evaluated_at": now}
+        fired = alerts.insert_new(connection, alerts.Alert(state="firing", **plain))
+        alerts.insert_new(connection, alerts.Alert(state="pending", **(plain | {"rule": "s"})))
+        for _ in range(2):
+            outbox.add(connection, fired, "slack", "fired", {}, now)
+        began = now - timedelta(seconds=100)
+        scheduler_state.record_start(connection, "evaluate", "host", began, 15)
+        scheduler_state.record_end(connection, "evaluate", "host", now, 2.5, "OSError: gone")
+        scheduler_state.record_start(connection, "evaluate", "other", began, 15)
+        scheduler_state.record_end(connection, "evaluate", "other", now, 0.5, "")
+    found = gauges(client.get("/metrics"))
+    columns = ("received", "applied", "duplicate", "ignored", "quarantined")
+    assert [found["books_items", column] for column in columns] == [3, 1, 1, 0, 1]
+    assert found["books_balanced",] == 1
+    assert found["alerts_firing", "warning"] == 1
+    assert found["notifications_undelivered", "slack"] == 2
+    assert found["quarantine_open",] == 1
+    assert found["scheduler_last_run_timestamp_seconds", "evaluate"] == began.timestamp()
+    assert found["scheduler_interval_seconds", "evaluate"] == 15
+    assert found["scheduler_failing", "evaluate"] == 0
+    assert found["scheduler_runs_total", "evaluate"] == 2
+    assert found["scheduler_failures_total", "evaluate"] == 1
+    assert found["scheduler_run_seconds_total", "evaluate"] == 3
+    assert 0 < now.timestamp() + 60 - found["last_delivery_timestamp_seconds",] < 120
+    assert found["notifications_oldest_seconds", "slack"] >= 0
+    assert found["database_size_bytes",] > 1_000_000
+    assert found["suppressions", "opted_out"] == 0
+
+
+def test_what_the_process_counted_is_there_too(client, deliver, now):
+    def items():
+        return gauges(client.get("/metrics"))["items_total",]
+
+    before = items()
+    deliver(body(status("wamid.A", "sent", now), status("wamid.A", "delivered", now)))
+    assert items() == before + 2
+
+
+def test_workers_of_one_host_are_added_up_from_their_shared_folder(make_app, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    found = gauges(make_app().test_client().get("/metrics"))
+    assert found["database_up",] == 1
+    assert ("items_total",) not in found
+
+
+def test_while_the_database_is_away_metrics_say_so_and_go_on(make_app):
+    found = gauges(make_app(database_url=NOWHERE).test_client().get("/metrics"))
+    assert found["database_up",] == 0
+    assert ("items_total",) in found
+    assert not any(name.startswith("books") for name, *_ in found)

@@ -1,0 +1,99 @@
+"""The codes people meet, one by one: whose fault, whether to send again, what it says about the contact, and what
+other guides get wrong about it ('' where nothing wrong is known to be said)."""
+
+import pytest
+
+from webhook_app.whatsapp.errors.catalogue import explain
+
+UNREACHABLE, WITHHELD = {"recipient"}, {"consent"}
+
+
+@pytest.mark.parametrize(
+    ("code", "domain", "retry", "effect", "misread"),
+    [
+        (0, "auth", "after_fix", "none", "token is dead"),
+        (1, "platform", "once", "none", ""),
+        (2, "platform", "backoff", "none", ""),
+        (3, "auth", "after_fix", "none", ""),
+        (4, "rate_limit", "backoff", "none", ""),
+        (10, "auth", "after_fix", "none", ""),
+        (17, "rate_limit", "backoff", "none", ""),
+        (32, "rate_limit", "backoff", "none", "80007"),
+        (33, "sender_config", "after_fix", "none", ""),
+        (100, "sender_config", "after_fix", "none", "2500"),
+        (190, "auth", "after_fix", "none", "password"),
+        (200, "auth", "after_fix", "none", ""),
+        (201, "auth", "after_fix", "none", ""),
+        (250, "auth", "after_fix", "none", ""),
+        (299, "auth", "after_fix", "none", ""),
+        (368, "policy", "after_window", "none", "no end"),
+        (613, "rate_limit", "backoff", "none", ""),
+        (80007, "rate_limit", "backoff", "none", ""),
+        (130403, "recipient", "after_fix", "hard", ""),
+        (130429, "rate_limit", "backoff", "none", ""),
+        (130472, "consent", "no", "marketing_only", ""),
+        (131000, "platform", "once", "none", ""),
+        (131005, "auth", "after_fix", "none", ""),
+        (131008, "sender_config", "after_fix", "none", "mandatory field"),
+        (131009, "sender_config", "after_fix", "none", ""),
+        (131016, "platform", "backoff", "none", ""),
+        (131020, "groups", "after_fix", "none", ""),
+        (131026, "recipient", "no", "soft", "a block is not among them"),
+        (131030, "sender_config", "after_fix", "none", "allowed recipients"),
+        (131036, "recipient", "no", "none", ""),
+        (131042, "account", "after_fix", "none", ""),
+        (131045, "registration", "after_fix", "none", "registration"),
+        (131047, "sender_config", "after_fix", "none", "24-hour window"),
+        (131048, "policy", "after_window", "none", ""),
+        (131049, "consent", "after_window", "marketing_only", "withheld"),
+        (131050, "consent", "no", "marketing_only", ""),
+        (131051, "sender_config", "after_fix", "none", ""),
+        (131052, "media", "no", "none", "media the user sent"),
+        (131053, "media", "after_fix", "none", "our own media"),
+        (131056, "rate_limit", "backoff", "none", "that pair only"),
+        (131063, "sender_config", "after_fix", "none", "130497"),
+        (132000, "template", "after_fix", "none", ""),
+        (132001, "template", "after_fix", "none", ""),
+        (132007, "template", "after_fix", "none", ""),
+        (132012, "template", "after_fix", "none", "132015"),
+        (132015, "template", "after_fix", "none", "132012"),
+        (133004, "platform", "backoff", "none", "131016"),
+        (133010, "registration", "after_fix", "none", ""),
+        (134011, "account", "after_fix", "none", ""),
+        (135000, "sender_config", "after_fix", "none", "not at fault"),
+        (138000, "calling", "after_fix", "none", ""),
+        (470, "sender_config", "after_fix", "none", ""),
+        (471, "policy", "after_window", "none", ""),
+        (1026, "recipient", "no", "none", ""),
+    ],
+)
+def test_a_known_code_is_judged_right_and_names_how_it_is_misread(code, domain, retry, effect, misread):
+    entry = explain(code)
+    assert (entry.domain, entry.retry, entry.contact_effect) == (domain, retry, effect)
+    expected = "unreachable" if domain in UNREACHABLE else "withheld" if domain in WITHHELD else "broken"
+    assert entry.failure_class == expected
+    assert misread in entry.mistaken_for
+    assert bool(misread) == bool(entry.mistaken_for)
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "domain", "retry", "attention"),
+    [
+        (190, 460, "auth", "after_fix", "page"),
+        (190, 463, "auth", "after_fix", "page"),
+        (190, 467, "auth", "after_fix", "page"),
+        (100, 33, "sender_config", "after_fix", "page"),
+        (4, 2446079, "rate_limit", "backoff", "watch"),
+    ],
+)
+def test_a_subcode_that_only_the_send_call_tells_has_its_own_entry(code, subcode, domain, retry, attention):
+    entry = explain(code, subcode)
+    assert (entry.code, entry.subcode) == (code, subcode)
+    assert (entry.domain, entry.retry, entry.attention) == (domain, retry, attention)
+    assert entry.contact_effect == "none"
+    assert entry.summary != explain(code).summary
+
+
+@pytest.mark.parametrize("code", [190, 4, 131042, 131031, 368])
+def test_what_stops_everything_blames_no_contact(code):
+    assert explain(code).contact_effect == "none"

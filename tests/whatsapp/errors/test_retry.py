@@ -1,0 +1,89 @@
+"""What to do about a failed message is concrete: whether, when, how often, and when it is over."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from webhook_app.whatsapp.errors.catalogue import catalogue, explain
+from webhook_app.whatsapp.errors.retry import TRIES, retry_advice, retry_at
+
+AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("code", "tries", "waits", "after", "final"),
+    [
+        (2, 0, (1, 2, 4, 8, 16, 32, 64), None, False),
+        (2, 3, (8, 16, 32, 64), None, False),
+        (2, 6, (64,), None, False),
+        (2, 7, (), None, True),
+        (2, 100, (), None, True),
+        (2, -1, (1, 2, 4, 8, 16, 32, 64), None, False),
+        (131000, 0, (), 60, False),
+        (131000, 1, (), None, True),
+        (131026, 0, (), None, True),
+        (131047, 0, (), None, False),
+        (131047, 9, (), None, False),
+        (131049, 0, (), 86400, False),
+        (133015, 0, (), 300, False),
+        (131048, 0, (), None, False),
+        (4242, 0, (), None, True),
+    ],
+)
+def test_retry_advice_is_concrete(code, tries, waits, after, final):
+    advice = retry_advice(explain(code), tries)
+    assert advice.kind == explain(code).retry
+    assert (advice.waits_seconds, advice.after_seconds, advice.final) == (waits, after, final)
+
+
+@pytest.mark.parametrize(
+    ("code", "tries", "words"),
+    [
+        (2, 4, "after 16, 32, 64 s, each with jitter"),
+        (2, 7, "used up"),
+        (131000, 0, "once more after a minute"),
+        (131000, 1, "used up"),
+        (131026, 0, "Do not send it again"),
+        (131047, 0, "only when the cause is mended"),
+        (131049, 0, "after 24 h"),
+        (133015, 0, "after 5 min"),
+        (131048, 0, "publishes no waiting time"),
+    ],
+)
+def test_retry_advice_says_in_words_what_to_do(code, tries, words):
+    assert words in retry_advice(explain(code), tries).words
+
+
+@pytest.mark.parametrize(
+    ("code", "tries", "seconds"),
+    [
+        (2, 0, 1),
+        (2, 3, 8),
+        (2, 7, None),
+        (131000, 0, 60),
+        (131000, 1, None),
+        (131049, 0, 86400),
+        (133015, 0, 300),
+        (131048, 0, None),
+        (131026, 0, None),
+        (131047, 0, None),
+        (4242, 0, None),
+    ],
+)
+def test_the_time_of_the_next_try_counts_from_the_failure(code, tries, seconds):
+    expected = None if seconds is None else AT + timedelta(seconds=seconds)
+    assert retry_at(retry_advice(explain(code), tries), AT) == expected
+
+
+def test_every_kind_of_advice_that_counts_tries_ends_with_the_last_one():
+    for entry in catalogue():
+        allowed = TRIES.get(entry.retry)
+        if allowed is None:
+            assert retry_advice(entry, 100).final == (entry.retry == "no")
+        else:
+            assert not retry_advice(entry, allowed - 1).final
+            assert retry_advice(entry, allowed).final
+
+
+def test_every_advice_has_words():
+    assert all(retry_advice(entry).words for entry in catalogue())

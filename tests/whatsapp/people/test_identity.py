@@ -1,0 +1,206 @@
+"""Which keys one webhook shows to be one person's."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.factories import body, document, message, status, value
+from tests.folders import PAYLOADS
+from webhook_app.whatsapp.events import NumberChange
+from webhook_app.whatsapp.people.identity import links_in, read_number_change
+from webhook_app.whatsapp.receiving.payload import parse
+
+PHONE, NEW_PHONE = "12025550117", "12025550129"
+USER, NEW_USER = "US.70411938265500174423", "US.18273645500918273645"
+PARENT = "US.ENT.33915500274618830291"
+PERSON = {"wa_id": PHONE, "user_id": USER, "parent_user_id": PARENT}
+
+
+def system(**held):
+    return {"id": "wamid.S", "timestamp": "1793000710", "type": "system"} | held
+
+
+@pytest.mark.parametrize(
+    ("held", "links"),
+    [
+        ({"contacts": [PERSON]}, {(USER, PHONE), (PARENT, PHONE)}),
+        ({"contacts": [{"user_id": USER, "parent_user_id": PARENT}]}, {(PARENT, USER)}),
+        ({"contacts": [{"wa_id": "551161234567", "user_id": "br.7"}]}, {("BR.7", "5511961234567")}),
+        ({"contacts": [{"wa_id": PHONE}]}, set()),
+        (
+            {"messages": [{"from": PHONE, "from_user_id": USER, "from_parent_user_id": PARENT}]},
+            {(USER, PHONE), (PARENT, PHONE)},
+        ),
+        ({"calls": [{"from": PHONE, "from_user_id": USER}]}, {(USER, PHONE)}),
+        ({"user_preferences": [PERSON]}, {(USER, PHONE), (PARENT, PHONE)}),
+        (  # an older status without its BSUID, beside a contact that has both
+            {"contacts": [{"wa_id": PHONE, "user_id": USER}], "statuses": [status(recipient=PHONE)]},
+            {(USER, PHONE)},
+        ),
+        (  # a status by BSUID alone beside a contact by number alone
+            {"contacts": [{"wa_id": PHONE}], "statuses": [status(recipient="", recipient_user_id=USER)]},
+            {(USER, PHONE)},
+        ),
+        (  # WhatsApp knows the number under another spelling
+            {"contacts": [{"wa_id": NEW_PHONE}], "statuses": [status(recipient=PHONE)]},
+            {(NEW_PHONE, PHONE)},
+        ),
+        (  # two people in one value: nothing says who is whom
+            {
+                "contacts": [{"wa_id": PHONE}, {"wa_id": NEW_PHONE}],
+                "statuses": [status(recipient="4917100000")],
+            },
+            set(),
+        ),
+        (
+            {
+                "contacts": [{"wa_id": PHONE}],
+                "statuses": [status(recipient="R3JvdXA=", recipient_type="group")],
+            },
+            set(),
+        ),
+    ],
+)
+def test_a_value_links_the_keys_it_shows_together(held, links):
+    assert set(links_in(held)) == links
+
+
+@pytest.mark.parametrize(
+    ("cards", "links"),
+    [
+        ([{"phones": [{"phone": "+1 202-555-0117"}]}], {(USER, PHONE)}),
+        ([{"phones": [{"phone": "(202) 555-0117", "wa_id": PHONE}]}], {(USER, PHONE)}),
+        ([{"phones": [{"phone": "+12025550117"}, {"phone": "+12025550129"}]}], set()),
+        ([{"phones": [{"phone": "+12025550117"}]}, {"phones": []}], set()),
+        ("no list", set()),
+    ],
+)
+def test_a_number_given_on_request_is_the_sender_s_own(cards, links):
+    shared = {"type": "contacts", "from_user_id": USER, "origin": "contact_request", "contacts": cards}
+    assert set(links_in({"messages": [shared]})) == links
+
+
+def test_a_card_that_nobody_asked_for_may_be_anybody_s():
+    card = {"type": "contacts", "from_user_id": USER, "contacts": [{"phones": [{"phone": "+12025550117"}]}]}
+    assert set(links_in({"messages": [card]})) == set()
+
+
+@pytest.mark.parametrize(
+    ("sample", "links"),
+    [
+        (
+            "message_system_user_changed_number",
+            {(USER, PHONE), (NEW_USER, NEW_PHONE), (PHONE, NEW_PHONE)},
+        ),
+        (
+            "message_system_user_changed_user_id",
+            {
+                ("US.ENT.33915500274618830291", "US.55820917364400918273"),
+                ("US.ENT.10203040506070809010", "US.77665544332211009988"),
+                ("US.55820917364400918273", "US.77665544332211009988"),
+            },
+        ),
+        ("message_contacts_request_contact_info", {("US.55820917364400918273", "12025550168")}),
+        ("calls_status_ringing", {(USER, PHONE)}),
+        ("user_preferences_signup", {(USER, PHONE)}),
+    ],
+)
+def test_the_samples_link(sample, links):
+    assert parse((PAYLOADS / f"{sample}.json").read_bytes()).links == links
+
+
+def test_a_failed_status_alone_links_nothing_and_keeps_the_key_it_was_sent_to():
+    by_phone = status(status="failed", code=131026)
+    by_user_id = status(status="failed", recipient="", recipient_user_id=USER)
+    parsed = parse(body(by_phone, by_user_id))
+    assert parsed.links == set()
+    assert [event.contact for event in parsed.statuses] == [PHONE, USER]
+
+
+@pytest.mark.parametrize(
+    ("sender", "held", "old", "new"),
+    [
+        (PHONE, {"type": "user_changed_number", "wa_id": NEW_PHONE}, PHONE, NEW_PHONE),
+        (PHONE, {"type": "customer_changed_number", "new_wa_id": NEW_PHONE}, PHONE, NEW_PHONE),
+        (
+            "551161234567",
+            {"type": "user_changed_number", "wa_id": "5521961234567"},
+            "5511961234567",
+            "5521961234567",
+        ),
+        (PHONE, {"type": "user_changed_number", "user_id": NEW_USER}, PHONE, NEW_USER),
+        (
+            None,
+            {"type": "user_changed_user_id", "previous_user_id": USER, "user_id": NEW_USER},
+            USER,
+            NEW_USER,
+        ),
+        (  # the phone stayed
+            PHONE,
+            {"type": "user_changed_user_id", "wa_id": PHONE, "previous_user_id": USER, "user_id": NEW_USER},
+            USER,
+            NEW_USER,
+        ),
+        (  # a phone on one side only says nothing about the phone
+            PHONE,
+            {"type": "user_changed_user_id", "previous_user_id": USER, "user_id": NEW_USER},
+            USER,
+            NEW_USER,
+        ),
+    ],
+)
+def test_a_system_message_tells_the_old_key_and_the_new(sender, held, old, new):
+    item = system(system=held) | ({"from": sender} if sender else {})
+    assert read_number_change(item, "1", "2") == NumberChange("wamid.S", "2", "1", 1793000710, old, new)
+
+
+def test_a_change_into_the_same_person_s_other_spelling_is_no_change_of_number():
+    held = {"type": "user_changed_number", "wa_id": "5511961234567"}
+    with pytest.raises(ValueError, match="without an old and a new key"):
+        read_number_change(system(system=held) | {"from": "551161234567"}, "1", "2")
+
+
+@pytest.mark.parametrize("held", [{"type": "customer_identity_changed"}, {}, None, "text", {"type": ["a"]}])
+def test_other_system_messages_are_ignored(held):
+    assert read_number_change(system(system=held), "1", "2") == "system message"
+
+
+def test_half_a_change_is_kept_for_a_person_to_check_at():
+    parsed = parse(body(messages=[system(system={"type": "user_changed_number"}) | {"from": PHONE}]))
+    assert [item.reason for item in parsed.unreadable] == [
+        "messages: user_changed_number without an old and a new key"
+    ]
+
+
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from([PHONE, USER, PARENT]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ("wa_id", "user_id", "from", "from_user_id", "type", "system", "origin", "contacts", "phones")
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["contacts", "messages", "calls", "user_preferences", "statuses"]), odd)
+)
+def test_whatever_stands_there_gives_links_of_two_keys_or_none(held):
+    for one, other in links_in(held):
+        assert one
+        assert other
+        assert one != other
+    parse(json.dumps(document(value(**held))).encode())
+
+
+def test_a_person_s_own_messages_hold_no_link_to_anybody_else():
+    parsed = parse(body(messages=[message(sender=PHONE), message("wamid.2", sender=NEW_PHONE)]))
+    assert parsed.links == set()

@@ -1,0 +1,109 @@
+"""A person is found in every spelling, also inside message ids, and taken out without harming the neighbours."""
+
+import json
+import re
+from base64 import b64decode, b64encode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.factories import body, message, status
+from tests.folders import PAYLOADS
+from webhook_app.whatsapp.people.traces import Traces
+from webhook_app.whatsapp.receiving.payload import parse
+
+PERSON = "12025550117"
+OTHER = "12025550118"
+
+
+def wamid(number: str, before: str = "", after: str = "x" * 9) -> str:
+    return "wamid." + b64encode(f"{before}\x1d\x0b{number}\x15{after}".encode()).decode()
+
+
+@given(
+    st.text("ab", max_size=5),
+    st.text("cd", min_size=1, max_size=5),
+    st.from_regex("[1-9][0-9]{9,14}", fullmatch=True),
+)
+def test_a_number_is_found_at_every_place_of_a_message_id(before: str, after: str, number: str) -> None:
+    assert Traces([number]).in_text(wamid(number, before, after))
+    assert not Traces([number]).in_text(wamid("9" * 5 + "1" * 5, before, after)) or number in "9999911111"
+
+
+def test_the_ids_of_the_sample_webhooks_hold_their_numbers() -> None:
+    """What this rests on: the number stands in plain digits inside the Base64 of an id."""
+    found = 0
+    for path in sorted(PAYLOADS.rglob("*.json")):
+        for encoded in re.findall(r"wamid\.([A-Za-z0-9+/=]{24,})", path.read_text()):
+            digits = re.search(rb"[1-9][0-9]{9,14}", b64decode(encoded + "=" * (-len(encoded) % 4)))
+            if digits:
+                assert Traces([digits[0].decode()]).in_text("wamid." + encoded)
+                found += 1
+    assert found > 0
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (PERSON, "+12025550117"),
+        (PERSON, "User A changed from 12025550117 to 12025550118"),
+        ("5511987654321", "551187654321"),
+        ("551187654321", "5511987654321"),
+        ("5491123456789", "541123456789"),
+        ("525512345678", "5215512345678"),
+        ("US.70411938265500174423", "US.70411938265500174423"),
+    ],
+)
+def test_every_spelling_is_found(key: str, text: str) -> None:
+    assert Traces([key]).in_text(text)
+    assert Traces([key]).in_json(json.dumps({"a": [text]}))
+
+
+@pytest.mark.parametrize("text", ["912025550117", "120255501171", OTHER, "", "US.704"])
+def test_others_are_not(text: str) -> None:
+    assert not Traces([PERSON, "US.70411938265500174423"]).in_text(text)
+
+
+def test_only_the_person_s_items_are_taken_out_of_a_body() -> None:
+    mine = [
+        status("wamid.A", "sent"),
+        status(wamid(PERSON), "read", recipient=""),
+        status("wamid.M", recipient=""),
+    ]
+    others = [
+        status("wamid.B", "sent", recipient=OTHER),
+        status(wamid(OTHER), "failed", recipient=OTHER, code=131026),
+    ]
+    contacts = [{"wa_id": PERSON, "profile": {"name": "N"}}, {"wa_id": OTHER}]
+    inbound = [message("wamid.IN", sender=PERSON, text="hello"), message("wamid.IN2", sender=OTHER)]
+    raw = body(mine[0], others[0], *mine[1:], others[1], messages=inbound, contacts=contacts)
+    kept = Traces([PERSON], ["wamid.M"]).without(raw)
+    assert kept is not None
+    assert parse(kept) == parse(body(*others, messages=inbound[1:], contacts=contacts[1:]))
+
+
+def test_a_body_of_others_stays_byte_for_byte() -> None:
+    raw = b' {"object" : "x", "n": 1.0, "s": "\\/"} '
+    assert Traces([PERSON]).without(raw) is raw
+
+
+def test_escaped_slashes_hide_nobody() -> None:
+    held = next(w for w in (wamid("48" + f"{n:09}", "?" * 3 + "~" * 2) for n in range(99)) if "/" in w)
+    raw = body(status(held, recipient="")).replace(b"/", b"\\/")
+    assert Traces(["1" * 9], [held]).without(raw) != raw
+
+
+@pytest.mark.parametrize("raw", [b"no json " + PERSON.encode(), b'{"object":"' + PERSON.encode() + b'"}'])
+def test_what_cannot_be_taken_apart_goes_whole(raw: bytes) -> None:
+    assert Traces([PERSON]).without(raw) is None
+
+
+def test_blanking_keeps_the_shape() -> None:
+    value = {"samples": [wamid(PERSON), "wamid.A", wamid(OTHER)], "n": 3, PERSON: None, "to": int(PERSON)}
+    blanked = Traces([PERSON], ["wamid.A"]).blanked(value)
+    assert blanked == {"samples": ["erased", "erased", wamid(OTHER)], "n": 3, "erased": None, "to": "erased"}
+
+
+def test_nobody_has_no_traces() -> None:
+    assert not Traces([]).in_text("anything")

@@ -1,0 +1,53 @@
+"""Meta's answer to a failed send call becomes one value, however senders hand it on."""
+
+import json
+
+import pytest
+
+from webhook_app.whatsapp.sends.graph_errors import read_graph_error
+
+ERROR = {
+    "message": "(#131047) Re-engagement message",
+    "type": "OAuthException",
+    "code": 131047,
+    "error_subcode": 2494055,
+    "error_data": {"messaging_product": "whatsapp", "details": "More than 24 hours have passed"},
+    "is_transient": False,
+    "fbtrace_id": "A1b2C3d4E5f6G7h8I9j0K",
+}
+
+
+@pytest.mark.parametrize("raw", [ERROR, {"error": ERROR}], ids=["bare", "inside error"])
+def test_both_shapes_are_read_alike(raw):
+    error = read_graph_error(raw)
+    assert (error.code, error.subcode, error.fbtrace_id) == (131047, 2494055, "A1b2C3d4E5f6G7h8I9j0K")
+    assert (error.title, error.details) == ("Re-engagement message", "More than 24 hours have passed")
+    assert json.loads(error.json) == ERROR
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "subcode", "title", "details"),
+    [
+        ({"code": "190", "error_subcode": "463", "message": "x"}, 190, 463, "x", ""),
+        ({"code": 0, "message": "AuthException"}, 0, -1, "AuthException", ""),
+        ({"message": "connection reset"}, -1, -1, "connection reset", ""),
+        ({"code": True, "message": 5}, -1, -1, "", ""),
+        ({"code": 100, "error_data": "in words"}, 100, -1, "", "in words"),
+        ({"code": 100, "error_user_title": "T", "error_user_msg": "M"}, 100, -1, "T", "M"),
+        ({"code": 10**40, "message": "big"}, -1, -1, "big", ""),
+    ],
+)
+def test_odd_parts_are_read_as_far_as_they_go(raw, code, subcode, title, details):
+    error = read_graph_error(raw)
+    assert (error.code, error.subcode, error.title, error.details) == (code, subcode, title, details)
+
+
+@pytest.mark.parametrize("raw", [None, "timeout", 5, [], {}, {"error": None}, {"error": []}, {"colour": 1}])
+def test_what_is_no_error_object_is_refused_in_words(raw):
+    with pytest.raises(ValueError, match="expected Meta's error object"):
+        read_graph_error(raw)
+
+
+def test_an_error_without_end_is_refused():
+    with pytest.raises(ValueError, match="larger than"):
+        read_graph_error({"code": 1, "message": "x" * 100_000})

@@ -1,0 +1,155 @@
+"""Commands of `webhook-app` to try things: a simulated Meta, the demo, rules on the stored past. No SQL.
+
+Imports stand inside the commands where they are slow, as in cli.py.
+"""
+
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from webhook_app.cli.data import settings_or_exit
+from webhook_app.rules.incidents.rules_file import RulesFileError
+from webhook_app.settings import SettingsError
+
+
+@click.command()
+@click.option(
+    "--scenario", default="steady", show_default=True, help="which story to play; --list shows them"
+)
+@click.option("--list", "list_them", is_flag=True, help="list the scenarios and end")
+@click.option("--url", default=None, help="webhook URL  [default: the local one]")
+@click.option("--rate", default=20.0, show_default=True, help="messages per second")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1000), help="changes per POST")
+@click.option("--duration", default=60.0, show_default=True, help="seconds")
+@click.option("--seed", default=1, show_default=True, help="the same seed plays the same lives")
+@click.option("--duplicates", default=0.02, show_default=True, help="share of POSTs sent twice")
+@click.option("--reorder", default=2.0, show_default=True, help="seconds by which POSTs may overtake")
+@click.option("--history", default=0, show_default=True, help="contacts that also failed on earlier days")
+@click.option("--api-key", default="", help="for reports of send calls  [default: ADMIN_API_KEY]")
+@click.option("--json", "as_json_", is_flag=True, help="print the report as JSON")
+def simulate(
+    scenario: str,
+    list_them: bool,
+    url: str | None,
+    rate: float,
+    batch: int,
+    duration: float,
+    seed: int,
+    duplicates: float,
+    reorder: float,
+    history: int,
+    api_key: str,
+    as_json_: bool,
+) -> None:
+    """Act as Meta: send signed webhooks of whole message lives, and report what was acknowledged."""
+    from webhook_app.simulator.report import as_json, as_text  # noqa: PLC0415
+    from webhook_app.simulator.run import HandshakeError, run  # noqa: PLC0415
+    from webhook_app.simulator.scenarios import SCENARIOS  # noqa: PLC0415
+
+    if list_them:
+        for each in SCENARIOS.values():
+            click.echo(f"{each.name:16} {each.story}")
+        return
+    secret, token, local, admin_key = _target()
+    try:
+        report = run(
+            scenario=scenario,
+            url=url or local,
+            app_secret=secret,
+            verify_token=token,
+            api_key=api_key or admin_key,
+            progress=lambda line: click.echo(f"\r{line}", nl=False, err=True),
+            rate=rate,
+            batch=batch,
+            duration=duration,
+            seed=seed,
+            duplicates=duplicates,
+            reorder=reorder,
+            history=history,
+        )
+    except (ValueError, HandshakeError) as fault:
+        sys.exit(str(fault))
+    click.echo("", err=True)
+    click.echo(as_json(report) if as_json_ else as_text(report))
+    sys.exit(0 if report.complete else 1)
+
+
+@click.command()
+@click.option(
+    "--stay/--leave", default=None, help="keep everything running afterwards  [default: on a terminal]"
+)
+def demo(stay: bool | None) -> None:
+    """A week of history and a simulated outage, in a terminal and on the dashboard; keeps nothing."""
+    from webhook_app.demo import walkthrough  # noqa: PLC0415
+    from webhook_app.up import StopRequestedError  # noqa: PLC0415
+
+    try:
+        walkthrough.play(click.echo, stay=walkthrough.wants_to_stay() if stay is None else stay)
+    except StopRequestedError:
+        click.echo("Stopped.")
+    except (SettingsError, RuntimeError) as fault:
+        sys.exit(str(fault))
+
+
+@click.command()
+@click.argument(
+    "rules_path", metavar="RULES", required=False, type=click.Path(path_type=Path, dir_okay=False)
+)
+@click.option("--days", default=7.0, show_default=True, type=click.FloatRange(0, 90, min_open=True))
+@click.option(
+    "--step", default=60, show_default=True, type=click.IntRange(15, 3600), help="seconds between looks"
+)
+def backtest(rules_path: Path | None, days: float, step: int) -> None:
+    """Try a rules file on the stored past: what would have fired, for how long, whom it would have suppressed.
+
+    Without RULES the rules in force are tried. Reads only.
+    """
+    from webhook_app.pipeline.operations.backtest import backtest as run_backtest  # noqa: PLC0415
+    from webhook_app.pipeline.operations.backtest_text import as_text  # noqa: PLC0415
+    from webhook_app.rules.suppressions.streaks import Thresholds  # noqa: PLC0415
+    from webhook_app.scheduler import load_rules  # noqa: PLC0415
+    from webhook_app.store.postgres.engine import make_engine  # noqa: PLC0415
+
+    settings = settings_or_exit()
+    try:
+        rules = load_rules(rules_path or settings.rules_file)
+    except (OSError, RulesFileError) as fault:
+        sys.exit(str(fault))
+    engine = make_engine(
+        settings.database_url, application="webhook_app backtest", statement_seconds=600, pool_size=0
+    )
+    now = datetime.now(UTC)
+    thresholds = Thresholds(strikes=settings.soft_failures, days=settings.soft_days)
+    with click.progressbar(length=1000, label="Judging the past", file=sys.stderr) as bar:
+        done = 0
+
+        def progress(share: float) -> None:
+            nonlocal done
+            bar.update(int(1000 * share) - done)
+            done = int(1000 * share)
+
+        report = run_backtest(
+            engine,
+            rules,
+            now - timedelta(days=days),
+            now,
+            thresholds,
+            step=timedelta(seconds=step),
+            progress=progress,
+        )
+    click.echo(as_text(report))
+
+
+def _target() -> tuple[str, str, str, str]:
+    """App secret, verify token, webhook URL and admin key of the local service: as given, else as `up` made them."""
+    from webhook_app.up import kept_secrets  # noqa: PLC0415
+
+    environment = dict(os.environ) | kept_secrets(os.environ)
+    secret = environment.get("META_APP_SECRET", "").split(",")[0].strip()
+    if not secret:
+        sys.exit("META_APP_SECRET: is required, or a data folder in which `webhook-app up` made one")
+    local = f"http://127.0.0.1:{environment.get('PORT') or 8000}/webhook"
+    return secret, environment.get("META_VERIFY_TOKEN", ""), local, environment.get("ADMIN_API_KEY", "")

@@ -1,0 +1,1 @@
+"""Steps for counts, rates and failures."""

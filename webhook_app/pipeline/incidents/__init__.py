@@ -1,0 +1,1 @@
+"""Steps for rules, alerts, silences and notifications."""

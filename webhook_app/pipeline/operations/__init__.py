@@ -1,0 +1,1 @@
+"""Steps for keys, audit, retention, backtests and the state of the service."""

@@ -1,0 +1,1 @@
+"""Steps for contacts, their keys and timelines, erasure."""

@@ -1,0 +1,1 @@
+"""Steps for deliveries and what became of their items."""

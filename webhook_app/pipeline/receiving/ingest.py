@@ -1,0 +1,199 @@
+"""Group commit: concurrent deliveries of one worker share one transaction, and each is answered after it.
+
+How a delivery goes through:
+1. `submit` parses the body in the caller's own time and adds it to the open batch, if the queue has room.
+2. One writer takes the whole open batch and stores it in one transaction; meanwhile the next batch fills.
+3. After the commit everybody waiting for the batch wakes; before it nobody does.
+What storing a batch means stands in batch_writer.py.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from webhook_app.logs import RateLimitedLog
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.postgres.engine import DriverConnection
+from webhook_app.store.postgres.errors import DriverError
+
+log = structlog.get_logger()
+
+_GATHER_S = (
+    0.002  # under load, let what has already arrived be parsed and join: batches double, commits halve
+)
+_ITEMS_PER_BATCH = 3_000  # measured: smaller batches cost a fifth of the throughput, larger ones gain nothing
+_BYTES_PER_BATCH = 16 * 2**20
+_BYTES_WAITING = 64 * 2**20  # of bodies; parsed they take some six times as much memory
+
+DELIVERIES = Counter("webhook_app_deliveries", "Deliveries stored, repeats included")
+ITEMS = Counter("webhook_app_items", "Items in stored deliveries")
+BATCHES = Counter("webhook_app_batches", "Ingest transactions committed")
+QUEUE = Gauge(
+    "webhook_app_ingest_queue_ratio",
+    "How full the fullest worker's ingest queue was at its last commit or refusal; from 1 on it refuses",
+    multiprocess_mode="livemax",
+)
+COMMIT_SECONDS = Histogram(
+    "webhook_app_commit_seconds",
+    "Time to store one batch, commit included",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
+
+QUEUE_FULL, AWAY, FAILED = "the queue is full", "the database is away", "storing failed"
+
+
+class NotStoredError(Exception):
+    """The delivery was not stored; Meta should send it again after `retry_after` seconds."""
+
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class _Batch:
+    __slots__ = ("bytes", "deliveries", "done", "fault", "items")
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.items = 0
+        self.bytes = 0
+        self.done = threading.Event()
+        self.fault: NotStoredError | None = None
+
+
+class GroupCommit:
+    """The writer of one process. `connect` makes a driver connection; `clock` tells the time of receipt."""
+
+    def __init__(
+        self,
+        connect: Callable[[], DriverConnection],
+        clock: Callable[[], datetime],
+        *,
+        slot: int,
+        max_waiting: int = 2_000,
+    ) -> None:
+        self._writer = BatchWriter(connect, slot)
+        self._clock = clock
+        self._max_waiting = max_waiting
+        self._waiting = 0
+        self._bytes_waiting = 0
+        self._open = [_Batch()]
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._rejected: dict[str, int] = {}
+        self._closing = False
+        self._log_away = RateLimitedLog(log.error, "deliveries not stored")
+
+    def submit(self, body: bytes) -> None:
+        """Return once the delivery is committed. Raises NotStoredError when it is not."""
+        if (full := self.fullness()) >= 1:
+            QUEUE.set(full)
+            raise NotStoredError(QUEUE_FULL, retry_after=1)
+        delivery = Delivery(body)
+        with self._lock:
+            batch = self._batch_with_room(delivery)
+            batch.deliveries.append(delivery)
+            batch.items += delivery.parsed.received
+            batch.bytes += len(body)
+            self._waiting += 1
+            self._bytes_waiting += len(body)
+            if self._thread is None:
+                self._start()
+        self._wake.set()
+        batch.done.wait()
+        if batch.fault is not None:
+            raise batch.fault
+
+    def fullness(self) -> float:
+        """How much of the queue is taken, by number or by bytes: from 1 on deliveries are refused."""
+        return max(self._waiting / self._max_waiting, self._bytes_waiting / _BYTES_WAITING)
+
+    def reject(self, kind: str) -> None:
+        """Count a delivery refused for its signature; the writer stores the counts now and then."""
+        with self._lock:
+            self._rejected[kind] = self._rejected.get(kind, 0) + 1
+            if self._thread is None:
+                self._start()
+
+    def close(self) -> None:
+        """Store what waits and the counts of rejections, then end. Nothing may be submitted any more."""
+        with self._lock:
+            self._closing = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._writer.close()
+
+    def _batch_with_room(self, delivery: Delivery) -> _Batch:
+        """The batch that is filling; a full one waits its turn, so that one commit stays short."""
+        batch = self._open[-1]
+        full = batch.items + delivery.parsed.received > _ITEMS_PER_BATCH or batch.bytes > _BYTES_PER_BATCH
+        if batch.deliveries and full:
+            batch = _Batch()
+            self._open.append(batch)
+        return batch
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._write_forever, name="group-commit", daemon=True)
+        self._thread.start()
+
+    def _write_forever(self) -> None:
+        last = False
+        while not last:
+            self._wake.wait(timeout=5)
+            self._wake.clear()
+            last = self._closing
+            self._store_rejections()
+            while batch := self._take():
+                self._write(batch)
+                if len(batch.deliveries) > 1 and len(self._open) == 1:
+                    time.sleep(_GATHER_S)
+
+    def _take(self) -> _Batch | None:
+        with self._lock:
+            if not self._open[0].deliveries:
+                return None
+            batch = self._open.pop(0)
+            if not self._open:
+                self._open.append(_Batch())
+            return batch
+
+    def _write(self, batch: _Batch) -> None:
+        QUEUE.set(self.fullness())
+        try:
+            with COMMIT_SECONDS.time():
+                self._writer.store(batch.deliveries, self._clock())
+            BATCHES.inc()
+            DELIVERIES.inc(len(batch.deliveries))
+            ITEMS.inc(batch.items)
+        except DriverError as fault:
+            # A database that is away is news, not a fault of ours to trace, and it is news to every batch.
+            self._log_away(type(fault).__name__, deliveries=len(batch.deliveries))
+            batch.fault = NotStoredError(AWAY, retry_after=5)
+        except Exception:
+            log.exception("deliveries not stored", deliveries=len(batch.deliveries))
+            batch.fault = NotStoredError(FAILED, retry_after=30)
+        finally:
+            with self._lock:
+                self._waiting -= len(batch.deliveries)
+                self._bytes_waiting -= batch.bytes
+            batch.done.set()
+            QUEUE.set(self.fullness())
+
+    def _store_rejections(self) -> None:
+        if not self._rejected:
+            return
+        with self._lock:
+            counts, self._rejected = self._rejected, {}
+        try:
+            self._writer.store_rejections(counts, self._clock())
+        except DriverError:
+            with self._lock:
+                for kind, count in counts.items():
+                    self._rejected[kind] = self._rejected.get(kind, 0) + count

@@ -1,0 +1,227 @@
+"""Reading old webhooks again, after a fix: what stands in quarantine, or the raw archive of a time.
+
+How it stays exact, beside running ingest and through kills:
+1. Each item of the quarantine, and each row of the archive, is one transaction: stored, moved in the books, marked.
+2. It is stored by the same de-duplicating statements, as of the time it was received, and is not archived again.
+3. Nothing is received: an item leaves quarantine as what it became, one that was ignored may turn out applied.
+4. An item leaves when all of it is understood; until then it waits, with the present reason.
+So a replay may be stopped at any point and run again. Only one runs at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Self
+
+import msgspec
+import structlog
+import zstandard
+from msgspec import Struct
+from msgspec.structs import replace
+
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.store.people import erasure_requests
+from webhook_app.store.postgres import locks
+from webhook_app.store.postgres.engine import DriverConnection
+from webhook_app.store.postgres.errors import REFUSED
+from webhook_app.store.postgres.locks import REPLAY_LOCK
+from webhook_app.store.receiving import archive, book_corrections, quarantine
+from webhook_app.store.receiving.quarantine import QuarantineFilters, Waiting
+from webhook_app.whatsapp.events import Parsed
+from webhook_app.whatsapp.receiving.payload import parse
+
+log = structlog.get_logger()
+
+_PAGE = 200
+
+Parse = Callable[[bytes], Parsed]
+Advance = Callable[[int], None]
+"""Told how much further the replay has come, in items of the quarantine or rows of the archive."""
+
+
+class ReplayBusyError(Exception):
+    """Another replay or an erasure is under way; nothing was done."""
+
+
+class ReplayTally(Struct):
+    """What became of the items looked at. `left` still wait, or could not be stored."""
+
+    looked_at: int = 0
+    applied: int = 0
+    duplicate: int = 0
+    ignored: int = 0
+    left: int = 0
+
+
+class Replay:
+    """One replay over a connection of its own. Use it in a `with`, which holds the lock."""
+
+    def __init__(
+        self, connect: Callable[[], DriverConnection], now: datetime, *, read: Parse = parse
+    ) -> None:
+        self._writer = BatchWriter(connect, book_corrections.SLOT)
+        self._now = now
+        self._read = read
+
+    def __enter__(self) -> Self:
+        is_free = False
+        try:
+            connection = self._writer.connection()
+            is_free = locks.take(connection, REPLAY_LOCK) and not erasure_requests.are_open(connection)
+        finally:
+            if not is_free:
+                self._end()
+        if not is_free:
+            raise ReplayBusyError("Another replay or an erasure is under way; try again when it is over.")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if (connection := self._writer.opened) is not None:
+            locks.give_back(connection, REPLAY_LOCK)
+        self._writer.close()
+
+    def count_quarantine(self, chosen: QuarantineFilters = quarantine.ALL) -> int:
+        """How many items `of_quarantine` would look at."""
+        return quarantine.count_waiting(self._writer.connection(), chosen)
+
+    def count_archive(self, since: datetime, until: datetime) -> int:
+        """How many rows `of_archive` would read."""
+        return archive.count(self._writer.connection(), since, until)
+
+    def of_quarantine(
+        self,
+        chosen: QuarantineFilters = quarantine.ALL,
+        *,
+        limit: int | None = None,
+        advance: Advance = lambda _: None,
+    ) -> ReplayTally:
+        """Read the items that wait once more, the oldest first, at most `limit`."""
+        outcome = ReplayTally()
+        for outcome in self.pages_of_quarantine(chosen, limit=limit, advance=advance):  # noqa: B007  the last one
+            pass
+        return outcome
+
+    def pages_of_quarantine(
+        self,
+        chosen: QuarantineFilters = quarantine.ALL,
+        *,
+        limit: int | None = None,
+        advance: Advance = lambda _: None,
+    ) -> Iterator[ReplayTally]:
+        """The same, telling after every page what has become of the items so far."""
+        outcome, after = ReplayTally(), 0
+        while limit is None or outcome.looked_at < limit:
+            size = _PAGE if limit is None else min(_PAGE, limit - outcome.looked_at)
+            page = quarantine.waiting(self._writer.connection(), chosen, after, size)
+            for item in page:
+                self._release(item, outcome)
+                advance(1)
+            yield outcome
+            if len(page) < size:
+                break
+            after = page[-1].id
+        log.info("quarantine replayed", **msgspec.structs.asdict(outcome))
+
+    def of_archive(
+        self,
+        since: datetime,
+        until: datetime,
+        *,
+        not_before: datetime,
+        advance: Advance = lambda _: None,
+    ) -> ReplayTally:
+        """Read the raw bodies received in that time once more; `applied` counts what had been ignored.
+
+        The quarantine goes first, all of it: so what else is new can only have been ignored when it came.
+        Events from before `not_before` are past their retention and stay away.
+        """
+        self.of_quarantine()
+        outcome = ReplayTally()
+        for place in archive.places(self._writer.connection(), since, until):
+            self._read_row(place, not_before, outcome)
+            advance(1)
+        log.info("archive replayed", **msgspec.structs.asdict(outcome))
+        return outcome
+
+    def _release(self, item: Waiting, outcome: ReplayTally) -> None:
+        outcome.looked_at += 1
+        parsed = Parsed() if item.webhook is None else self._read(item.webhook)
+        if item.webhook is None or parsed.unreadable:
+            if parsed.unreadable:
+                quarantine.keep(self._writer.connection(), item.id, parsed.unreadable[0].reason)
+            outcome.left += 1
+            return
+        offered = _stored_items(parsed)
+
+        def settle(connection: DriverConnection, new: int) -> None:
+            became = "applied" if new else "duplicate" if offered else "ignored"
+            if quarantine.release(connection, item.id, became, self._now):
+                book_corrections.move(connection, item.received_at, "quarantined", became)
+                setattr(outcome, became, getattr(outcome, became) + 1)
+
+        try:
+            self._writer.store_again([_readable(parsed)], item.received_at, settle)
+        except REFUSED as fault:
+            reason = f"refused by the database: {type(fault).__name__}"
+            quarantine.keep(self._writer.connection(), item.id, reason)
+            outcome.left += 1
+
+    def _read_row(self, place: archive.ArchivePosition, not_before: datetime, outcome: ReplayTally) -> None:
+        try:
+            kept = archive.read(self._writer.connection(), place)
+        except (zstandard.ZstdError, msgspec.DecodeError) as fault:
+            log.error("a row of the archive is damaged", fault=type(fault).__name__)  # noqa: TRY400
+            outcome.left += 1
+            return
+        if kept is None:
+            return
+        found = [self._read(body) for body in kept.bodies]
+        outcome.looked_at += sum(parsed.received for parsed in found)
+        outcome.left += sum(len(parsed.unreadable) for parsed in found)
+        outcome.ignored += sum(sum(parsed.ignored.values()) for parsed in found)
+        earliest = int(not_before.timestamp())
+        self._store_or_halve([_since(_readable(parsed), earliest) for parsed in found], kept, outcome)
+
+    def _store_or_halve(
+        self, found: Sequence[Parsed], kept: archive.ArchivedBody, outcome: ReplayTally
+    ) -> None:
+        """What the database refuses costs the body it stands in, no other."""
+        offered = sum(map(_stored_items, found))
+        fresh = 0
+
+        def settle(connection: DriverConnection, new: int) -> None:
+            nonlocal fresh
+            fresh = new
+            book_corrections.move(connection, kept.received_at, "ignored", "applied", new)
+
+        try:
+            self._writer.store_again(found, kept.received_at, settle)
+        except REFUSED:
+            if len(found) == 1:
+                outcome.left += offered
+                return
+            middle = len(found) // 2
+            self._store_or_halve(found[:middle], kept, outcome)
+            self._store_or_halve(found[middle:], kept, outcome)
+        else:
+            outcome.applied += fresh
+            outcome.duplicate += offered - fresh
+
+
+def _stored_items(parsed: Parsed) -> int:
+    return parsed.received - len(parsed.unreadable) - sum(parsed.ignored.values())
+
+
+def _readable(parsed: Parsed) -> Parsed:
+    return replace(parsed, unreadable=[], ignored={})
+
+
+def _since(parsed: Parsed, earliest: int) -> Parsed:
+    """Without the events that retention has taken, or would take at once."""
+    return replace(
+        parsed,
+        statuses=[e for e in parsed.statuses if e.timestamp is None or e.timestamp >= earliest],
+        inbound=[m for m in parsed.inbound if m.timestamp is None or m.timestamp >= earliest],
+    )

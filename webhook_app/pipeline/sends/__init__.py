@@ -1,0 +1,1 @@
+"""Steps for what senders report of their calls."""

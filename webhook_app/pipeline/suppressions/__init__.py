@@ -1,0 +1,1 @@
+"""Steps for opt-outs, suppressions and checks."""

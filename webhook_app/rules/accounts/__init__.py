@@ -1,0 +1,1 @@
+"""Decisions about what Meta says of accounts, numbers and templates."""

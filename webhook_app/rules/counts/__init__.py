@@ -1,0 +1,1 @@
+"""Decisions about counts, rates and failures."""

@@ -1,0 +1,1 @@
+"""Decisions about rules, alerts, silences and notifications."""

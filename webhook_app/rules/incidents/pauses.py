@@ -1,0 +1,67 @@
+"""When no sender should send at all: something about the account itself is broken, and an alert says so.
+
+Alerts in, pauses out. Whether senders are told to wait is a setting, and not decided here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from webhook_app.whatsapp.errors.catalogue import explain
+
+_DOMAINS = ("auth", "account", "policy", "registration")
+"""Token and permissions, billing, locks and bans, numbers that are blocked or not registered."""
+_NARROWER = (130497, 131064)
+"""These stop messages to one country, or by one template."""
+
+
+class AccountAlert(Protocol):
+    """An alert, as far as it matters here."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def group(self) -> Mapping[str, str | int]: ...
+    @property
+    def codes(self) -> Sequence[int]: ...
+    @property
+    def started_at(self) -> datetime: ...
+
+
+class Pause(Struct, frozen=True):
+    """Sending makes no sense until this is over. `phone_number_id` empty: from any number."""
+
+    alert_id: int
+    rule: str
+    code: int
+    phone_number_id: str
+    since: datetime
+
+
+def pauses(alerts: Iterable[AccountAlert], phone_number_id: str | None = None) -> list[Pause]:
+    """What stops this business number from sending (None: any of them), the oldest first."""
+    found = [pause for alert in alerts if (pause := _pause(alert))]
+    fitting = [p for p in found if phone_number_id is None or p.phone_number_id in ("", phone_number_id)]
+    return sorted(fitting, key=lambda pause: (pause.since, pause.alert_id))
+
+
+def _pause(alert: AccountAlert) -> Pause | None:
+    if alert.kind != "attention" or alert.state != "firing":
+        return None
+    code = next((code for code in alert.codes if _stops_everything(code)), None)
+    if code is None:
+        return None
+    return Pause(alert.id, alert.rule, code, str(alert.group.get("phone_number_id", "")), alert.started_at)
+
+
+def _stops_everything(code: int) -> bool:
+    entry = explain(code)
+    return entry.attention == "page" and entry.domain in _DOMAINS and code not in _NARROWER

@@ -1,0 +1,1 @@
+"""Decisions about opt-outs, suppressions and checks."""

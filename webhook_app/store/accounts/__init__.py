@@ -1,0 +1,1 @@
+"""Rows of what Meta says of accounts, numbers and templates."""

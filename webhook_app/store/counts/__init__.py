@@ -1,0 +1,1 @@
+"""Rows of counts, rates and failures."""

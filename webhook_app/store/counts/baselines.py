@@ -1,0 +1,111 @@
+"""What is usual: attempts, webhooks and failures by the hour, each hour summed up once it is over.
+
+Reads over weeks cost hours times series, not messages. No decision about what is odd.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from webhook_app.store.counts.rates import series_keys
+from webhook_app.store.counts.window_counts import FailedMessages, Mark, SeriesKey, WindowCounts
+from webhook_app.store.postgres.engine import Connection
+
+HOUR = timedelta(hours=1)
+
+_FORGET = """
+WITH counts AS (DELETE FROM hourly_counts WHERE hour = :hour) DELETE FROM hourly_failures WHERE hour = :hour
+"""
+_COUNT = """
+INSERT INTO hourly_counts (hour, series_id, attempts, events)
+SELECT :hour, series_id, sum(attempts), sum(sent + delivered + read + failed) FROM minute_counts
+WHERE minute >= :hour AND minute < :end GROUP BY series_id
+"""
+_FAILED = """
+INSERT INTO hourly_failures (hour, error_code, series_id, failures)
+SELECT :hour, error_code, series_id, sum(failures) FROM (
+  SELECT error_code, series_id, failures FROM failure_counts WHERE minute >= :hour AND minute < :end
+  UNION ALL
+  SELECT f.error_code, f.series_id, count(DISTINCT (f.message_id, f.phone_number_id))
+  FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
+  WHERE NOT m.alone AND m.last_at >= :hour AND m.first_at < :end AND f.occurred_at >= :hour AND f.occurred_at < :end
+  GROUP BY f.error_code, f.series_id) found
+GROUP BY error_code, series_id HAVING sum(failures) > 0
+"""
+_DONE = """
+INSERT INTO summed_hours (hour, summed_at) VALUES (:hour, :now)
+ON CONFLICT (hour) DO UPDATE SET summed_at = excluded.summed_at
+"""
+
+
+def sum_up(connection: Connection, hour: datetime, now: datetime) -> None:
+    """Count this hour anew from its minutes; what was said of it before is replaced."""
+    values = {"hour": hour, "end": hour + HOUR, "now": now}
+    connection.execute(text(_FORGET), values)
+    for statement in (_COUNT, _FAILED, _DONE):
+        connection.execute(text(statement), values)
+
+
+def hours_summed(connection: Connection, since: datetime) -> set[datetime]:
+    """The hours from `since` on that have been summed up."""
+    found = connection.execute(text("SELECT hour FROM summed_hours WHERE hour >= :since"), {"since": since})
+    return set(found.scalars())
+
+
+def latest_hour(connection: Connection) -> datetime | None:
+    """The last hour that has been summed up."""
+    latest: datetime | None = connection.execute(text("SELECT max(hour) FROM summed_hours")).scalar_one()
+    return latest
+
+
+def read(connection: Connection, start: datetime, end: datetime) -> WindowCounts:
+    """The hours from `start` to before `end`, as one window."""
+    span = {"start": start, "end": end}
+    attempts = connection.execute(
+        text(
+            "SELECT series_id, sum(attempts)::bigint AS attempts FROM hourly_counts"
+            " WHERE hour >= :start AND hour < :end GROUP BY series_id"
+        ),
+        span,
+    ).all()
+    failed = connection.execute(
+        text(
+            "SELECT error_code, series_id, sum(failures)::bigint AS failures FROM hourly_failures"
+            " WHERE hour >= :start AND hour < :end GROUP BY error_code, series_id"
+        ),
+        span,
+    ).all()
+    known = series_keys(connection, {row.series_id for row in attempts} | {row.series_id for row in failed})
+    return WindowCounts(
+        {known[row.series_id]: row.attempts for row in attempts},
+        [FailedMessages((Mark(row.error_code, known[row.series_id]),), row.failures) for row in failed],
+    )
+
+
+def first_hours(connection: Connection, since: datetime) -> dict[SeriesKey, datetime]:
+    """Since when each series has had messages, not looking back further than `since`."""
+    rows = connection.execute(
+        text(
+            "SELECT series_id, min(hour) AS first FROM hourly_counts WHERE hour >= :since GROUP BY series_id"
+        ),
+        {"since": since},
+    ).all()
+    known = series_keys(connection, {row.series_id for row in rows})
+    return {known[row.series_id]: row.first for row in rows}
+
+
+def events_in(connection: Connection, hours: Sequence[datetime]) -> dict[datetime, dict[SeriesKey, int]]:
+    """Webhooks of each of these hours by series; hours not summed up are left out."""
+    done = connection.execute(
+        text("SELECT hour FROM summed_hours WHERE hour = ANY(:hours)"), {"hours": list(hours)}
+    )
+    found: dict[datetime, dict[SeriesKey, int]] = {hour: {} for hour in done.scalars()}
+    rows = connection.execute(
+        text("SELECT hour, series_id, events FROM hourly_counts WHERE hour = ANY(:hours)"),
+        {"hours": list(found)},
+    ).all()
+    known = series_keys(connection, {row.series_id for row in rows})
+    for row in rows:
+        found[row.hour][known[row.series_id]] = row.events
+    return found

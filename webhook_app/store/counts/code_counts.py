@@ -1,0 +1,114 @@
+"""How many messages failed with each code in the last hour, day and 30 days. Costs what the counts of 30 days do.
+
+Messages, not events: one that failed twice with a code counts once for it. Nothing of a catalogue here.
+"""
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.whatsapp.events import NO_CODE
+
+# Nearly every message failed once and is counted by ingest; those that failed again are few and looked up.
+_ONCE = text("""
+SELECT error_code AS code, sum(failures) FILTER (WHERE minute >= :hour)::bigint AS hour,
+       sum(failures) FILTER (WHERE minute >= :day)::bigint AS day, sum(failures)::bigint AS month
+FROM failure_counts WHERE minute >= :month AND minute < :end GROUP BY error_code
+""")
+_AGAIN = text("""
+SELECT code, count(*) FILTER (WHERE last >= :hour) AS hour, count(*) FILTER (WHERE last >= :day) AS day,
+       count(*) AS month
+FROM (SELECT f.error_code AS code, max(f.occurred_at) AS last
+      FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
+      WHERE NOT m.alone AND m.last_at >= :month AND m.first_at < :end
+        AND f.occurred_at >= :month AND f.occurred_at < :end
+      GROUP BY f.error_code, f.message_id, f.phone_number_id) one
+GROUP BY code
+""")
+_WITH_SUBCODE = text("""
+SELECT e.error_code AS code, e.error_subcode AS subcode,
+       count(DISTINCT f.message_id) FILTER (WHERE f.occurred_at >= :hour) AS hour,
+       count(DISTINCT f.message_id) FILTER (WHERE f.occurred_at >= :day) AS day,
+       count(DISTINCT f.message_id) AS month
+FROM failure_errors e JOIN failures f ON f.error_id = e.id
+WHERE e.error_subcode <> :no_code AND f.occurred_at >= :month AND f.occurred_at < :end
+GROUP BY e.error_code, e.error_subcode
+""")
+
+# Hours that are over are summed up; the running one, and those not done yet, are counted by the minute.
+_PER_DAY = text("""
+WITH open_hours AS (
+  SELECT hour FROM generate_series(CAST(:start AS timestamptz), CAST(:now AS timestamptz), interval '1 hour') AS hour
+  WHERE NOT EXISTS (SELECT FROM summed_hours s WHERE s.hour = hour.hour)
+), found AS (
+  SELECT h.hour, h.failures FROM hourly_failures h
+  WHERE h.hour >= :start AND h.error_code BETWEEN :first AND :last
+  UNION ALL
+  SELECT o.hour, c.failures FROM open_hours o CROSS JOIN LATERAL (
+    SELECT failures FROM failure_counts
+    WHERE minute >= o.hour AND minute < o.hour + interval '1 hour' AND error_code BETWEEN :first AND :last) c
+  UNION ALL
+  SELECT again.hour, count(*) FROM (
+    SELECT DISTINCT date_trunc('hour', f.occurred_at, 'UTC') AS hour, f.message_id, f.phone_number_id
+    FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
+    WHERE NOT m.alone AND m.last_at >= (SELECT min(hour) FROM open_hours) AND m.first_at <= :now
+      AND f.occurred_at >= (SELECT min(hour) FROM open_hours) AND f.error_code BETWEEN :first AND :last) again
+  JOIN open_hours USING (hour) GROUP BY again.hour
+)
+SELECT date_trunc('day', hour, 'UTC') AS day, sum(failures)::bigint AS failures FROM found GROUP BY 1
+""")
+
+
+class Seen(Struct, frozen=True):
+    """Messages that failed in the last full minutes and the running one of each span."""
+
+    last_hour: int = 0
+    last_day: int = 0
+    last_30_days: int = 0
+
+    def __add__(self, other: "Seen") -> "Seen":
+        return Seen(
+            self.last_hour + other.last_hour,
+            self.last_day + other.last_day,
+            self.last_30_days + other.last_30_days,
+        )
+
+
+def seen_by_code(connection: Connection, now: datetime) -> dict[int, Seen]:
+    """Each code that a message failed with in the last 30 days, NO_CODE included."""
+    found: dict[int, Seen] = defaultdict(Seen)
+    for statement in (_ONCE, _AGAIN):
+        for row in connection.execute(statement, _spans(now)):
+            found[row.code] += Seen(row.hour or 0, row.day or 0, row.month)
+    return {code: seen for code, seen in found.items() if seen.last_30_days}
+
+
+def seen_by_subcode(connection: Connection, now: datetime) -> dict[tuple[int, int], Seen]:
+    """The same by code and subcode, of the failures that came with one: those of send calls."""
+    rows = connection.execute(_WITH_SUBCODE, _spans(now) | {"no_code": NO_CODE})
+    return {(row.code, row.subcode): Seen(row.hour, row.day, row.month) for row in rows}
+
+
+def per_day(connection: Connection, code: int, code_to: int, days: int, now: datetime) -> dict[datetime, int]:
+    """For each of the last days (UTC), today included and the oldest first, how many messages failed with the code.
+
+    A message that failed in several hours counts in each of them.
+    """
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today - timedelta(days=days - 1)
+    values = {"start": start, "now": now, "first": code, "last": code_to}
+    found = {row.day: row.failures for row in connection.execute(_PER_DAY, values)}
+    return {day: found.get(day, 0) for day in (start + timedelta(days=past) for past in range(days))}
+
+
+def _spans(now: datetime) -> dict[str, object]:
+    floor = now.replace(second=0, microsecond=0)
+    return {
+        "hour": floor - timedelta(hours=1),
+        "day": floor - timedelta(days=1),
+        "month": floor - timedelta(days=30),
+        "end": floor + timedelta(minutes=1),
+    }

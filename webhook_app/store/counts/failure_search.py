@@ -1,0 +1,200 @@
+"""Failures by whatever one knows of them, newest first, at the same cost however many there are.
+
+1. What is asked is turned into two short lists: errors (code, source and text are those of an error) and series.
+2. The newest few thousand rows are looked through: what is frequent is found there.
+3. What is rarer is found through the index over error and series, one month after the other.
+No decisions here but which failures the catalogue's classes, domains and retries mean.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from webhook_app.store.counts.failure_filters import FailureFilters, errors_of, series_of
+from webhook_app.store.counts.failures import COUNTED, KEY, NEWEST_FIRST, ROWS, Failure, FailurePosition
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.postgres.partitions import partitions
+
+_LOOKED_THROUGH = 3_000
+_FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # no event lies outside
+_DAY = timedelta(days=1)
+_PLAN_BY_INDEX = text("""
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true),
+       set_config('max_parallel_workers_per_gather', '0', true)
+""")
+"""For this transaction. A plan made for other lists of ids would be a bad one for these; every span asked for is
+small or has an index that fits, and Postgres, which cannot know how the lists go together, must not read it whole."""
+_AFTER = f" AND ({KEY}) < (:{', :'.join(FailurePosition._fields)})"
+
+
+class _Span(NamedTuple):
+    start: datetime
+    end: datetime
+
+
+class _Search(Struct, frozen=True):
+    """What is asked, as SQL over failures."""
+
+    chosen: str
+    values: dict[str, Any]
+    is_narrow: bool
+    """Whether errors or series are chosen, so that the index over both helps."""
+
+
+def search(
+    connection: Connection, wanted: FailureFilters, limit: int, before: FailurePosition | None = None
+) -> list[Failure]:
+    """Up to `limit` of the failures wanted, newest first, that stand before a place."""
+    errors = errors_of(connection, wanted)
+    series = series_of(connection, wanted)
+    if series == [] or (errors.wanted == [] and not errors.counted_wanted):
+        return []
+    connection.execute(_PLAN_BY_INDEX)
+    place: dict[str, Any] = {"counted": list(COUNTED)} | (before._asdict() if before else {})
+    chosen, values = _choose(wanted, series)
+    after = _AFTER if before else ""
+    end = min(wanted.until or _LAST, before.occurred_at + timedelta(microseconds=1) if before else _LAST)
+    span = _Span(wanted.since or _FIRST, end)
+    own = "" if errors.wanted is None else " AND f.error_id = ANY(:errors)"
+    narrow = errors.wanted is not None or series is not None
+    found: list[Failure] = []
+    if errors.wanted != []:
+        asked = _Search(chosen + own + after, values | place | {"errors": errors.wanted}, narrow)
+        found = _newest(connection, asked, wanted.contacts is not None, span, limit)
+    if wanted.dead_letter and errors.counted_wanted:
+        ids = {"all_counted": errors.counted, "errors": errors.counted_wanted}
+        asked = _Search(chosen, values | place | ids, narrow)
+        if len(found) == limit:  # what is older than all of these would not be shown
+            span = _Span(found[-1].occurred_at, span.end)
+        found += _exhausted(connection, asked, after, span, limit)
+        found.sort(key=lambda failure: failure.place, reverse=True)
+    return found[:limit]
+
+
+def _choose(wanted: FailureFilters, series: list[int] | None) -> tuple[str, dict[str, Any]]:
+    chosen, values = "f.occurred_at >= :start AND f.occurred_at < :end", dict[str, Any]()
+    if series is not None:
+        chosen += " AND f.series_id = ANY(:series)"
+        values["series"] = series
+    if wanted.contacts is not None:
+        chosen += " AND f.contact = ANY(:contacts)"
+        values["contacts"] = list(wanted.contacts)
+    return chosen, values
+
+
+# ── Where it is looked for ───────────────────────────────────────────────────────────────────────────────
+
+
+def _newest(
+    connection: Connection, asked: _Search, is_one_person: bool, span: _Span, limit: int
+) -> list[Failure]:
+    if is_one_person:
+        return _page(connection, asked, span, limit)
+    near = _floor(connection, span)
+    found = _page(connection, asked, _Span(near, span.end), limit)
+    for month in _months(connection, _Span(span.start, near)):
+        end = month.end
+        while len(found) < limit and end > month.start:
+            rest = _Span(month.start, end)
+            start = _page_start(connection, asked, rest, limit) if asked.is_narrow else month.start
+            found += _page(connection, asked, _Span(start, end), limit - len(found))
+            end = start
+    return found
+
+
+def _floor(connection: Connection, span: _Span) -> datetime:
+    """Since when the newest few thousand failures are: the start of the span when it has fewer."""
+    statement = text(
+        "SELECT occurred_at FROM failures WHERE occurred_at >= :start AND occurred_at < :end"
+        f" ORDER BY occurred_at DESC OFFSET {_LOOKED_THROUGH} LIMIT 1"
+    )
+    found = connection.execute(statement, span._asdict()).scalar_one_or_none()
+    return span.start if found is None else found
+
+
+def _months(connection: Connection, span: _Span) -> Iterator[_Span]:
+    """The span cut at the bounds of the partitions, newest first."""
+    starts = [
+        datetime(day.year, day.month, day.day, tzinfo=UTC) for _, day in partitions(connection, "failures")
+    ]
+    end = span.end
+    for start in [*reversed(starts), span.start]:
+        if span.start < end and start < end:
+            yield _Span(max(start, span.start), end)
+            end = max(start, span.start)
+
+
+# Ordered by an expression, so that Postgres gathers what is chosen through the index that chooses, and does not walk
+# through time in the hope of meeting it.
+_GATHERED = "ORDER BY timezone('UTC', f.occurred_at) DESC"
+
+
+def _page_start(connection: Connection, asked: _Search, span: _Span, limit: int) -> datetime:
+    """How far back a page reaches, told by the index alone."""
+    chosen = asked.chosen.replace(_AFTER, "")
+    statement = text(
+        f"SELECT f.occurred_at FROM failures f WHERE {chosen} {_GATHERED} OFFSET :skipped LIMIT 1"
+    )
+    values = asked.values | span._asdict() | {"skipped": limit - 1}
+    found = connection.execute(statement, values).scalar_one_or_none()
+    return span.start if found is None else found
+
+
+def _page(connection: Connection, asked: _Search, span: _Span, limit: int) -> list[Failure]:
+    keys = NEWEST_FIRST.partition(",")[2]
+    page = f"SELECT f.* FROM failures f WHERE {asked.chosen} {_GATHERED}, {keys} LIMIT :limit"
+    return _rows(connection, f"WITH page AS MATERIALIZED ({page})", asked, span, limit)
+
+
+def _exhausted(connection: Connection, asked: _Search, after: str, span: _Span, limit: int) -> list[Failure]:
+    """Failures with whose code the same had failed before as often as the advice allows to try."""
+    found: list[Failure] = []
+    spans = [span] if "contacts" in asked.values else _months(connection, span)
+    for month in spans:
+        if len(found) >= limit:
+            break
+        codes = {"codes": list(COUNTED), "allowed": list(COUNTED.values())}
+        days = {
+            "first_day": _day(month.start),
+            "last_day": _day(month.end - timedelta(microseconds=1)) + _DAY,
+        }
+        values = asked.values | codes | days
+        statement = _EXHAUSTED.format(
+            chosen=asked.chosen,
+            grouped=asked.chosen.replace(":start", ":first_day").replace(":end", ":last_day"),
+            after=after,
+        )
+        page = _Search("", values, asked.is_narrow)
+        found += _rows(connection, statement, page, month, limit - len(found))
+    return found
+
+
+_ALLOWED = "(CAST(:allowed AS bigint[]))[array_position(CAST(:codes AS bigint[]), f.error_code)]"
+_EXHAUSTED = f"""
+WITH again AS MATERIALIZED (
+  SELECT f.contact, f.series_id, f.error_code, date_bin('1 day', f.occurred_at, '2000-01-01 00:00+00') AS day
+  FROM failures f WHERE {{grouped}} AND f.error_id = ANY(:all_counted) AND f.contact <> ''
+  GROUP BY 1, 2, 3, 4 HAVING count(*) > {_ALLOWED}
+), page AS MATERIALIZED (
+  SELECT f.* FROM again a CROSS JOIN LATERAL (
+    SELECT o.*, row_number() OVER (ORDER BY o.occurred_at, o.message_id, o.phone_number_id) - 1 AS before
+    FROM failures o
+    WHERE o.contact = a.contact AND o.series_id = a.series_id AND o.error_code = a.error_code
+      AND o.occurred_at >= a.day AND o.occurred_at < a.day + interval '1 day'
+  ) f
+  WHERE f.before >= {_ALLOWED} AND f.error_id = ANY(:errors) AND {{chosen}} {{after}}
+  ORDER BY {NEWEST_FIRST} LIMIT :limit
+)
+"""
+
+
+def _rows(connection: Connection, page: str, asked: _Search, span: _Span, limit: int) -> list[Failure]:
+    values = asked.values | span._asdict() | {"limit": limit}
+    return [Failure(**row) for row in connection.execute(text(page + ROWS), values).mappings()]
+
+
+def _day(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,173 @@
+"""How events arrive: how long after they occurred, and whether what was delivered had been sent.
+
+Minutes are written down once they are over, and wait there to be counted from the events received in them; counting
+again gives the same result. Reading costs a few rows, whatever the traffic. Nothing is judged here.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import text
+
+from webhook_app.store.postgres.engine import Connection
+
+BOUNDS_S = (
+    *(1, 2, 3, 5, 8, 13, 20, 30, 45, 60, 90, 120, 180, 300, 600),
+    *(1_800, 3_600, 14_400, 43_200, 86_400, 604_800),
+)
+"""Lags are counted up to each of these seconds, and beyond the last."""
+
+GRACE = timedelta(minutes=30)
+"""How long a `sent` may come after a `delivered`."""
+
+AT_ONCE = timedelta(minutes=2)
+"""What came later than this belongs to a backlog, in which a `sent` may come long after the `delivered`."""
+
+_AS_FAR_BACK = timedelta(days=30)
+
+_MINUTE = timedelta(minutes=1)
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+
+
+class Arrivals(Struct, frozen=True, kw_only=True):
+    """A span of minutes. Of `reached` messages, told delivered at once, `unsent` had no `sent` after the grace."""
+
+    events: int
+    lag_p50_seconds: int | None
+    lag_p95_seconds: int | None
+    lag_p99_seconds: int | None
+    reached: int
+    unsent: int
+
+
+# Summarized first: pages that the index does not know yet would all be read.
+_SUMMARIZE = text("""
+SELECT brin_summarize_new_values(i.inhrelid) FROM pg_inherits i
+JOIN pg_index x ON x.indexrelid = i.inhrelid
+WHERE i.inhparent = 'status_events_received'::regclass AND x.indrelid::regclass::text = ANY(:tables)
+""")
+_WRITE_DOWN = text("""
+INSERT INTO lateness (minute)
+SELECT generate_series(
+  greatest((SELECT max(minute) FROM lateness) + interval '1 minute', CAST(:oldest AS timestamptz)),
+  CAST(:last AS timestamptz), interval '1 minute')
+ON CONFLICT DO NOTHING
+""")
+_UNCOUNTED = text(
+    "SELECT minute FROM lateness WHERE unsent IS NULL AND lags IS NULL ORDER BY minute DESC LIMIT :limit"
+)
+_LAGS = text("""
+SELECT width_bucket(extract(epoch FROM received_at - occurred_at)::float8, CAST(:bounds AS float8[])) AS place,
+       count(*) AS events
+FROM status_events
+WHERE received_at >= :minute AND received_at < :end AND occurred_at > :oldest AND NOT clock_replaced
+GROUP BY 1
+""")
+_STORE = text("""
+INSERT INTO lateness (minute, events, lags) VALUES (:minute, :events, :lags)
+ON CONFLICT (minute) DO UPDATE SET events = excluded.events, lags = excluded.lags
+""")
+_UNCHECKED = text(
+    "SELECT minute FROM lateness WHERE unsent IS NULL AND lags IS NOT NULL AND minute <= :last"
+    " ORDER BY minute DESC LIMIT :limit"
+)
+_CHECK = text("""
+UPDATE lateness SET (reached, unsent) = (
+  SELECT count(*), count(*) FILTER (WHERE m.sent_at IS NULL)
+  FROM (SELECT DISTINCT message_id, phone_number_id FROM status_events
+        WHERE received_at >= :minute AND received_at < :end AND occurred_at > :oldest
+          AND received_at < occurred_at + :at_once AND status IN ('delivered', 'read', 'played')) AS r
+  LEFT JOIN messages m ON (m.message_id, m.phone_number_id) = (r.message_id, r.phone_number_id))
+WHERE minute = :minute
+""")
+_SPAN = text("""
+SELECT coalesce(sum(events), 0)::bigint AS events, coalesce(sum(reached), 0)::bigint AS reached,
+       coalesce(sum(unsent), 0)::bigint AS unsent,
+       (SELECT array_agg(n ORDER BY place) FROM (
+          SELECT place, sum(lag)::bigint AS n FROM lateness a, unnest(a.lags) WITH ORDINALITY AS l(lag, place)
+          WHERE a.minute >= :start AND a.minute < :end GROUP BY place) AS summed) AS lags
+FROM lateness WHERE minute >= :start AND minute < :end
+""")
+
+
+def summarize(connection: Connection, since: datetime, now: datetime) -> None:
+    """Let the index know the newest pages of where events received since then went."""
+    first = since - _DAY
+    days = [f"status_events_{first + n * _DAY:%Y%m%d}" for n in range((now - first) // _DAY + 2)]
+    connection.execute(_SUMMARIZE, {"tables": days})
+
+
+def write_down(connection: Connection, last: datetime, first_ever: datetime) -> None:
+    """Have every minute up to `last` counted, from the newest known one on; where none is known, from `first_ever`."""
+    known = connection.execute(text("SELECT EXISTS (SELECT FROM lateness)")).scalar_one()
+    oldest = last - _AS_FAR_BACK if known else first_ever
+    connection.execute(_WRITE_DOWN, {"last": last, "oldest": oldest})
+
+
+def uncounted(connection: Connection, limit: int) -> list[datetime]:
+    """Minutes that wait to be counted, the newest first."""
+    return list(connection.execute(_UNCOUNTED, {"limit": limit}).scalars())
+
+
+def count_minute(connection: Connection, minute: datetime) -> None:
+    """Count what was received in this minute by how late it came. Older than a week came late: that is a backlog."""
+    lags = [0] * (len(BOUNDS_S) + 1)
+    values = {"bounds": list(BOUNDS_S), **_span_of(minute)}
+    for row in connection.execute(_LAGS, values):
+        lags[row.place] = row.events
+    connection.execute(_STORE, {"minute": minute, "events": sum(lags), "lags": lags})
+
+
+def unchecked(connection: Connection, now: datetime, limit: int) -> list[datetime]:
+    """Counted minutes whose grace is over and whose reached messages were not held against what was sent."""
+    last = now - GRACE - _MINUTE
+    return list(connection.execute(_UNCHECKED, {"last": last, "limit": limit}).scalars())
+
+
+def check_minute(connection: Connection, minute: datetime) -> None:
+    """Count the messages of which this minute tells that they arrived, and those without a `sent`."""
+    connection.execute(_CHECK, {"at_once": AT_ONCE, **_span_of(minute)})
+
+
+def of_span(connection: Connection, start: datetime, end: datetime) -> Arrivals:
+    """What was counted from `start` to before `end`. Percentiles are upper bounds out of BOUNDS_S."""
+    row = connection.execute(_SPAN, {"start": start, "end": end}).one()
+    p50, p95, p99 = (percentile(row.lags or [], share) for share in (0.5, 0.95, 0.99))
+    return Arrivals(
+        events=row.events,
+        lag_p50_seconds=p50,
+        lag_p95_seconds=p95,
+        lag_p99_seconds=p99,
+        reached=row.reached,
+        unsent=row.unsent,
+    )
+
+
+def lately(connection: Connection, now: datetime) -> Arrivals:
+    """The lags of the last hour that is counted; what was reached in the hour before the grace."""
+    end = now.replace(second=0, microsecond=0)
+    told = checked(connection, now, _HOUR)
+    return replace(of_span(connection, end - _HOUR, end), reached=told.reached, unsent=told.unsent)
+
+
+def checked(connection: Connection, now: datetime, length: timedelta) -> Arrivals:
+    """The newest span of this length whose grace is over."""
+    end = now.replace(second=0, microsecond=0) - GRACE
+    return of_span(connection, end - length, end)
+
+
+def percentile(lags: Sequence[int], share: float) -> int | None:
+    """The bound that this share of the lags does not exceed; None without any."""
+    wanted, seen = share * sum(lags), 0
+    for place, events in enumerate(lags):
+        seen += events
+        if events and seen >= wanted:
+            return BOUNDS_S[min(place, len(BOUNDS_S) - 1)]
+    return None
+
+
+def _span_of(minute: datetime) -> dict[str, datetime]:
+    return {"minute": minute, "end": minute + _MINUTE, "oldest": minute - 8 * _DAY}

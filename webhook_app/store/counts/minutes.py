@@ -1,0 +1,60 @@
+"""Counts by the minute as values, for whoever wants to see how a stretch of time went by. No sums, no decisions."""
+
+from datetime import datetime
+
+from msgspec import Struct, field
+from sqlalchemy import text
+
+from webhook_app.store.counts.rates import series_keys
+from webhook_app.store.counts.window_counts import Mark, SeriesKey
+from webhook_app.store.postgres.engine import Connection
+
+Message = tuple[str, str]
+"""Message id and business number."""
+
+
+class Minute(Struct):
+    """What happened in one minute. `once`: messages whose failure is their only one; `again`: each of the others."""
+
+    attempts: dict[SeriesKey, int] = field(default_factory=dict)
+    events: dict[SeriesKey, int] = field(default_factory=dict)
+    once: dict[Mark, int] = field(default_factory=dict)
+    again: list[tuple[Message, Mark]] = field(default_factory=list)
+
+
+_ATTEMPTS = text("""
+SELECT minute, series_id, sum(attempts)::bigint AS attempts, sum(sent + delivered + read + failed)::bigint AS events
+FROM minute_counts WHERE minute >= :start AND minute < :end GROUP BY minute, series_id
+""")
+_ONCE = text("""
+SELECT minute, series_id, error_code, sum(failures)::bigint AS failures
+FROM failure_counts WHERE minute >= :start AND minute < :end
+GROUP BY minute, series_id, error_code HAVING sum(failures) <> 0
+""")
+_AGAIN = text("""
+SELECT date_trunc('minute', f.occurred_at) AS minute, f.message_id, f.phone_number_id, f.error_code, f.series_id
+FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
+WHERE NOT m.alone AND m.last_at >= :start AND m.first_at < :end
+  AND f.occurred_at >= :start AND f.occurred_at < :end
+""")
+
+
+def read(connection: Connection, start: datetime, end: datetime) -> dict[datetime, Minute]:
+    """Every minute from `start` to before `end` in which something happened."""
+    span = {"start": start, "end": end}
+    attempts = connection.execute(_ATTEMPTS, span).all()
+    once = connection.execute(_ONCE, span).all()
+    again = connection.execute(_AGAIN, span).all()
+    known = series_keys(connection, {row.series_id for rows in (attempts, once, again) for row in rows})
+    found: dict[datetime, Minute] = {}
+    for row in attempts:
+        minute = found.setdefault(row.minute, Minute())
+        if row.attempts:
+            minute.attempts[known[row.series_id]] = row.attempts
+        minute.events[known[row.series_id]] = row.events
+    for row in once:
+        found.setdefault(row.minute, Minute()).once[Mark(row.error_code, known[row.series_id])] = row.failures
+    for row in again:
+        mark = Mark(row.error_code, known[row.series_id])
+        found.setdefault(row.minute, Minute()).again.append(((row.message_id, row.phone_number_id), mark))
+    return found

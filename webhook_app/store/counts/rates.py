@@ -1,0 +1,208 @@
+"""What a window holds: attempts from the minute counts, failures as distinct messages, by any dimension.
+
+A read costs what its window holds, however long the history is. No thresholds and no decisions here.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Row, text
+
+from webhook_app.rules.counts.failure_rate import Counts, measure
+from webhook_app.store.counts.window_counts import FailedMessages, Mark, SeriesKey, WindowCounts, is_failure
+from webhook_app.store.postgres.engine import Connection
+
+GROUPS = ("code", *SeriesKey._fields)
+
+_ATTEMPTS = """
+SELECT series_id, sum(attempts)::bigint AS attempts FROM minute_counts
+WHERE minute >= :start AND minute < :end {chosen}
+GROUP BY series_id
+"""
+
+_EVENTS = """
+SELECT date_bin(:step, minute, :start) AS at, sum(attempts)::bigint AS attempts, sum(sent)::bigint AS sent,
+       sum(delivered)::bigint AS delivered, sum(read)::bigint AS read
+FROM minute_counts
+WHERE minute >= :start AND minute < :end {chosen}
+GROUP BY 1
+"""
+
+# Nearly every message failed once, and is counted so by ingest; those that failed again are few and looked up.
+_FAILED_ONCE = """
+SELECT date_bin(:step, minute, :start) AS at, error_code, series_id, sum(failures)::bigint AS messages
+FROM failure_counts
+WHERE minute >= :start AND minute < :end {chosen}
+GROUP BY 1, 2, 3 HAVING sum(failures) <> 0
+"""
+
+_FAILED_AGAIN = """
+SELECT at, marks, count(*) AS messages
+FROM (SELECT date_bin(:step, f.occurred_at, :start) AS at,
+             array_agg(DISTINCT ARRAY[f.error_code, f.series_id::bigint]) AS marks
+      FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
+      WHERE NOT m.alone AND m.last_at >= :start AND m.first_at < :end
+        AND f.occurred_at >= :start AND f.occurred_at < :end {chosen}
+      GROUP BY 1, f.message_id, f.phone_number_id) one
+GROUP BY 1, 2
+"""
+
+
+class Filters(Struct, frozen=True):
+    """Which messages count. None asks for all, an empty text for those without the value."""
+
+    phone_number_id: str | None = None
+    waba_id: str | None = None
+    template: str | None = None
+    campaign: str | None = None
+    country: str | None = None
+    code: int | None = None
+
+
+EVERYTHING = Filters()
+
+
+class RateTable(Struct, frozen=True):
+    """A window's rates as shares, each with its 95 % interval. With a code asked for, its failures alone."""
+
+    attempts: int
+    failures: int
+    rate: float
+    low: float
+    high: float
+    classes: dict[str, int]
+    groups: list[dict[str, Any]]
+
+
+def window(now: datetime, minutes: int) -> tuple[datetime, datetime]:
+    """The last `minutes` full minutes and the running one: the first moment, and the one after the last."""
+    floor = now.replace(second=0, microsecond=0)
+    return floor - timedelta(minutes=minutes), floor + timedelta(minutes=1)
+
+
+def read_window(
+    connection: Connection, start: datetime, end: datetime, filters: Filters = EVERYTHING
+) -> WindowCounts:
+    """Everything that can be asked about the full minutes from `start` to before `end`, in two scans."""
+    attempts = attempts_by_series(connection, start, end, filters)
+    return WindowCounts(attempts, failures_by_code_and_series(connection, start, end, filters))
+
+
+def attempts_by_series(
+    connection: Connection, start: datetime, end: datetime, filters: Filters = EVERYTHING
+) -> dict[SeriesKey, int]:
+    """Messages attempted in each series; series without any are left out."""
+    chosen, values = choose(filters)
+    values |= {"start": start, "end": end}
+    rows = connection.execute(text(_ATTEMPTS.format(chosen=chosen)), values).all()
+    known = series_keys(connection, {series_id for series_id, _ in rows})
+    return {known[series_id]: attempts for series_id, attempts in rows if attempts}
+
+
+def failures_by_code_and_series(
+    connection: Connection, start: datetime, end: datetime, filters: Filters = EVERYTHING
+) -> list[FailedMessages]:
+    """Distinct failed messages, counted by the codes and series they failed under."""
+    found = _failures(connection, start, end, end - start, filters)
+    return [failed for _, failed in found]
+
+
+def rates(
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    group_by: Sequence[str] = (),
+    filters: Filters = EVERYTHING,
+) -> RateTable:
+    """Rates of the full minutes from `start` to before `end`: in total, and by group, the worst first.
+
+    Groups by code hold each code's failures, whatever its class; other groups the broken and unreachable.
+    """
+    counts = read_window(connection, start, end, filters)
+    any_code = filters.code is not None
+    counted = (lambda _: True) if any_code else is_failure
+    in_groups = (lambda _: True) if any_code or "code" in group_by else is_failure
+    groups = counts.by_group(group_by, in_groups) if group_by else {}
+    rows = [dict(zip(group_by, key, strict=True)) | _measured(count) for key, count in groups.items()]
+    rows.sort(key=lambda row: (-row["failures"], -row["attempts"], *(str(row[name]) for name in group_by)))
+    total = Counts(sum(counts.attempts.values()), counts.failures(counted))
+    return RateTable(**_measured(total), classes=counts.failures_by_class(), groups=rows)
+
+
+def series(
+    connection: Connection, start: datetime, end: datetime, step_minutes: int, filters: Filters = EVERYTHING
+) -> list[dict[str, Any]]:
+    """A row for each `step_minutes` from `start` on, empty ones too; sent, delivered, read count events."""
+    step = timedelta(minutes=step_minutes)
+    chosen, values = choose(filters)
+    place = {"start": start, "end": end, "step": step}
+    events = {row.at: row for row in connection.execute(text(_EVENTS.format(chosen=chosen)), values | place)}
+    failed: dict[datetime, list[FailedMessages]] = {}
+    for at, messages in _failures(connection, start, end, step, filters):
+        failed.setdefault(at, []).append(messages)
+    moments = [start + step * index for index in range(-(-(end - start) // step))]
+    return [_point(at, events.get(at), WindowCounts({}, failed.get(at, [])), filters) for at in moments]
+
+
+def _failures(
+    connection: Connection, start: datetime, end: datetime, step: timedelta, filters: Filters
+) -> list[tuple[datetime, FailedMessages]]:
+    codes = None if filters.code is None else [filters.code]
+    chosen, values = choose(filters, codes)
+    values |= {"start": start, "end": end, "step": step}
+    once = connection.execute(text(_FAILED_ONCE.format(chosen=chosen)), values).all()
+    chosen, _ = choose(filters, codes, table="f.")
+    again = connection.execute(text(_FAILED_AGAIN.format(chosen=chosen)), values).all()
+    ids = {series_id for _, _, series_id, _ in once}
+    known = series_keys(connection, ids | {series_id for _, marks, _ in again for _, series_id in marks})
+    return [
+        (at, FailedMessages((Mark(code, known[series_id]),), messages))
+        for at, code, series_id, messages in once
+    ] + [
+        (at, FailedMessages(tuple([Mark(code, known[series_id]) for code, series_id in marks]), messages))
+        for at, marks, messages in again
+    ]
+
+
+_SERIES_REMEMBERED = 100_000
+
+
+def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey]:
+    """The dimensions of these series at least. They never change: what a connection has read once it knows."""
+    known: dict[int, SeriesKey] = connection.info.setdefault("series", {})
+    if len(known) > _SERIES_REMEMBERED:
+        known.clear()
+    if new := ids.difference(known):
+        statement = text(f"SELECT id, {', '.join(SeriesKey._fields)} FROM series WHERE id = ANY(:ids)")
+        known |= {
+            key: SeriesKey(*values) for key, *values in connection.execute(statement, {"ids": list(new)})
+        }
+    return known
+
+
+def choose(
+    filters: Filters, codes: Sequence[int] | None = None, table: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """SQL that narrows a query by `table`'s series_id, and error_code if `codes` are given, with its values."""
+    wanted = {name: value for name in SeriesKey._fields if (value := getattr(filters, name)) is not None}
+    chosen, values = "", dict[str, Any](wanted)
+    if wanted:
+        same = " AND ".join(f"{name} = :{name}" for name in wanted)
+        chosen += f" AND {table}series_id IN (SELECT id FROM series WHERE {same})"
+    if codes is not None:
+        chosen += f" AND {table}error_code = ANY(:codes)"
+        values["codes"] = list(codes)
+    return chosen, values
+
+
+def _measured(counts: Counts) -> dict[str, Any]:
+    rate = measure(counts.attempts, counts.failures)
+    return {name: getattr(rate, name) for name in rate.__struct_fields__}
+
+
+def _point(at: datetime, events: Row[Any] | None, counts: WindowCounts, filters: Filters) -> dict[str, Any]:
+    failures = counts.failures(is_failure if filters.code is None else lambda _: True)
+    held = {name: getattr(events, name, 0) for name in ("attempts", "sent", "delivered", "read")}
+    return {"at": at, "failures": failures, "classes": counts.failures_by_class(), **held}

@@ -1,0 +1,192 @@
+"""The counts of one window as a value, grouped any way without asking the database again. No queries here.
+
+A message that failed with two codes counts once for each code, once in each class and once in the total.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from operator import itemgetter
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from webhook_app.rules.counts.failure_rate import Counts
+from webhook_app.whatsapp.errors.catalogue import explain
+
+CLASSES = ("broken", "withheld", "unreachable")
+FAILURE_CLASSES = ("broken", "unreachable")
+"""What "failure rate" means by itself; the withheld are counted apart."""
+
+GroupKey = tuple[str | int, ...]
+"""One value for each dimension grouped by; the code is a number, everything else a text."""
+
+Counted = Callable[[int], bool]
+"""Whether a failure with this code counts."""
+
+
+class SeriesKey(NamedTuple):
+    """The dimensions a message is counted under."""
+
+    phone_number_id: str
+    waba_id: str
+    template: str
+    campaign: str
+    country: str
+
+
+class Mark(NamedTuple):
+    """One code under which a message failed, in one series."""
+
+    code: int
+    series: SeriesKey
+
+
+class FailedMessages(Struct, frozen=True):
+    """How many messages failed with exactly these marks."""
+
+    marks: tuple[Mark, ...]
+    messages: int
+
+
+class WindowCounts(Struct, frozen=True, dict=True):
+    """What one window holds. Sums that several rules need are made once for each set of dimensions."""
+
+    attempts: dict[SeriesKey, int]
+    failed: list[FailedMessages]
+
+    def by_group(self, group_by: Sequence[str], counted: Counted) -> dict[GroupKey, Counts]:
+        """Attempts and failures of every group. A code's attempts are those of the rest of its group."""
+        others = tuple(name for name in group_by if name != "code")
+        attempts = self.attempts_by(others)
+        failures = self._failures_by_group(tuple(group_by), counted)
+        if "code" not in group_by:
+            return {key: Counts(attempts.get(key, 0), failures.get(key, 0)) for key in attempts | failures}
+        at = group_by.index("code")
+        return {
+            key: Counts(attempts.get(key[:at] + key[at + 1 :], 0), failed) for key, failed in failures.items()
+        }
+
+    def attempts_by(self, names: tuple[str, ...]) -> dict[GroupKey, int]:
+        """Attempts by these dimensions of a series."""
+        if names not in self._attempts:
+            found: dict[GroupKey, int] = {}
+            values = values_of(names)
+            for series, count in self.attempts.items():
+                place = values(series)
+                found[place] = found.get(place, 0) + count
+            self._attempts[names] = found
+        return self._attempts[names]
+
+    def failed_once_by(self, names: tuple[str, ...]) -> dict[int, dict[GroupKey, int]]:
+        """By code, then by these dimensions: messages with one failure."""
+        if names not in self._once:
+            found: dict[int, dict[GroupKey, int]] = {}
+            values = values_of(names)
+            for code, series, messages in self._single:
+                places = found.setdefault(code, {})
+                place = values(series)
+                places[place] = places.get(place, 0) + messages
+            self._once[names] = found
+        return self._once[names]
+
+    @cached_property
+    def _attempts(self) -> dict[tuple[str, ...], dict[GroupKey, int]]:
+        return {}
+
+    @cached_property
+    def _once(self) -> dict[tuple[str, ...], dict[int, dict[GroupKey, int]]]:
+        return {}
+
+    @cached_property
+    def _single(self) -> list[tuple[int, SeriesKey, int]]:
+        return [(*failed.marks[0], failed.messages) for failed in self.failed if len(failed.marks) == 1]
+
+    @cached_property
+    def _again(self) -> list[FailedMessages]:
+        return [failed for failed in self.failed if len(failed.marks) > 1]
+
+    @cached_property
+    def _groups_again(self) -> dict[tuple[str, ...], list[tuple[list[tuple[int, GroupKey]], int]]]:
+        return {}
+
+    def failed_again_by(self, group_by: tuple[str, ...]) -> list[tuple[list[tuple[int, GroupKey]], int]]:
+        """Each set of several marks as codes with their groups, and how many messages have it."""
+        if group_by not in self._groups_again:
+            self._groups_again[group_by] = [
+                ([(mark.code, _group_of(group_by, mark)) for mark in failed.marks], failed.messages)
+                for failed in self._again
+            ]
+        return self._groups_again[group_by]
+
+    def _failures_by_group(self, group_by: tuple[str, ...], counted: Counted) -> dict[GroupKey, int]:
+        others = tuple(name for name in group_by if name != "code")
+        at = group_by.index("code") if "code" in group_by else None
+        found: dict[GroupKey, int] = {}
+        for code, places in self.failed_once_by(others).items():
+            if not counted(code):
+                continue
+            if at is not None:
+                found |= {(*place[:at], code, *place[at:]): messages for place, messages in places.items()}
+            else:
+                for place, messages in places.items():
+                    found[place] = found.get(place, 0) + messages
+        for marks, messages in self.failed_again_by(group_by):
+            for each in {group for code, group in marks if counted(code)}:
+                found[each] = found.get(each, 0) + messages
+        return found
+
+    def failures_by(self, key: Callable[[Mark], GroupKey], counted: Counted) -> Counter[GroupKey]:
+        """Distinct failed messages under each key that their marks have."""
+        found: Counter[GroupKey] = Counter()
+        for failed in self.failed:
+            for each in {key(mark) for mark in failed.marks if counted(mark.code)}:
+                found[each] += failed.messages
+        return found
+
+    def failures(self, counted: Counted) -> int:
+        """Distinct messages with a failure that counts."""
+        return sum(f.messages for f in self.failed if any(counted(mark.code) for mark in f.marks))
+
+    def failures_by_class(self) -> dict[str, int]:
+        """Distinct messages of each class; one that failed in two classes counts in both."""
+        found = self.failures_by(lambda mark: (class_of(mark.code),), lambda _: True)
+        return {name: found[(name,)] for name in CLASSES}
+
+    def within(self, group: dict[str, str | int]) -> "WindowCounts":
+        """Only what belongs to this group: its series, and of its code, if it has one, the marks."""
+        dimensions = {name: value for name, value in group.items() if name != "code"}
+
+        def holds(series: SeriesKey) -> bool:
+            return all(getattr(series, name) == value for name, value in dimensions.items())
+
+        code = group.get("code")
+        kept = [
+            FailedMessages(marks, f.messages)
+            for f in self.failed
+            if (marks := tuple(m for m in f.marks if code in (None, m.code) and holds(m.series)))
+        ]
+        return WindowCounts({s: count for s, count in self.attempts.items() if holds(s)}, kept)
+
+
+def class_of(code: int) -> str:
+    """Whose trouble the code is: broken, withheld or unreachable."""
+    return explain(code).failure_class
+
+
+def is_failure(code: int) -> bool:
+    """Whether the code belongs to what is called the failure rate."""
+    return class_of(code) in FAILURE_CLASSES
+
+
+def _group_of(group_by: Sequence[str], mark: Mark) -> GroupKey:
+    return tuple(mark.code if name == "code" else getattr(mark.series, name) for name in group_by)
+
+
+@cache
+def values_of(names: tuple[str, ...]) -> Callable[[SeriesKey], GroupKey]:
+    """What takes these dimensions out of a series."""
+    places = [SeriesKey._fields.index(name) for name in names]
+    if len(places) > 1:
+        return itemgetter(*places)
+    return (lambda series: (series[places[0]],)) if places else (lambda _: ())

@@ -1,0 +1,1 @@
+"""Rows of rules, alerts, silences and notifications."""

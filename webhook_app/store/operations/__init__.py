@@ -1,0 +1,1 @@
+"""Rows of keys, audit, retention, backtests and the state of the service."""

@@ -1,0 +1,147 @@
+"""Deleting what is too old and in no partition, a batch at a time: each call locks few rows for a moment.
+
+How long things are kept is not decided here.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import text
+
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.receiving.books import BEFORE
+
+BATCH = 5_000
+
+Place = int
+"""The page of a table up to which it has been walked."""
+
+START: Place = 0
+
+_PAGES = 150  # of 8 kB, with some thirty events each
+
+_OLD = {
+    "minute_counts": "minute < :cutoff",
+    "hourly_counts": "hour < :cutoff",
+    "hourly_failures": "hour < :cutoff",
+    "summed_hours": "hour < :cutoff",
+    "failure_counts": "minute < :cutoff",
+    "failed_messages": "last_at < :cutoff",
+    "failure_errors": "first_at < :cutoff AND NOT EXISTS (SELECT FROM failures WHERE error_id = failure_errors.id)",
+    "rejections": "minute < :cutoff",
+    "lateness": "minute < :cutoff",
+    "message_stages": "last_at < :cutoff",
+    "stage_counts": "at < :cutoff",
+    "clock_repairs": "occurred_at < :cutoff",
+    "sends": "sent_at < :cutoff",
+    "service_windows": "opened_at < :cutoff",
+    "quarantine": "replayed_at < :cutoff",
+    "quarantine open": "received_at < :cutoff",
+    "series": "seen_on < :cutoff",
+    # A wish holds until the person says otherwise, however long ago it was said.
+    "preferences": """occurred_at < :cutoff AND considered_at IS NOT NULL AND EXISTS (
+        SELECT FROM preferences later
+        WHERE (later.contact, later.phone_number_id, later.category, later.value)
+            = (preferences.contact, preferences.phone_number_id, preferences.category, preferences.value)
+          AND later.occurred_at > preferences.occurred_at)""",
+    # The last line of a suppression stays, so that whoever reads the feed from its beginning arrives at the present.
+    "suppression_changes": """at < :cutoff AND EXISTS (
+        SELECT FROM suppression_changes later
+        WHERE later.contact = suppression_changes.contact AND later.seq > suppression_changes.seq
+          AND (later.phone_number_id, later.scope, later.reason)
+            = (suppression_changes.phone_number_id, suppression_changes.scope, suppression_changes.reason)
+          AND later.at < :cutoff)""",
+    "health_signals": "occurred_at < :cutoff",
+    # The latest before the cutoff stays: it says what holds since when.
+    "health_changes": """occurred_at < :cutoff AND EXISTS (
+        SELECT FROM health_changes later
+        WHERE (later.subject, later.subject_id, later.aspect)
+            = (health_changes.subject, health_changes.subject_id, health_changes.aspect)
+          AND (later.occurred_at, later.value) > (health_changes.occurred_at, health_changes.value)
+          AND later.occurred_at < :cutoff)""",
+    "silences": "until < :cutoff",
+    "backtest_people": "backtest_id IN (SELECT id FROM backtests WHERE requested_at < :cutoff)",
+    "backtests": "requested_at < :cutoff AND id NOT IN (SELECT backtest_id FROM backtest_people)",
+    "channel_messages": "at < :cutoff AND alert_id NOT IN (SELECT id FROM alerts WHERE state <> 'resolved')",
+    "erasures": "finished_at < :cutoff",
+    "audit": "at < :cutoff",
+    "alerts": "resolved_at < :cutoff AND id NOT IN (SELECT alert_id FROM notifications)",
+}
+
+_NOTIFICATIONS = f"""
+WITH gone AS (
+  DELETE FROM notifications WHERE id = ANY (ARRAY(
+    SELECT n.id FROM alerts a JOIN notifications n ON n.alert_id = a.id
+    WHERE a.resolved_at < :cutoff LIMIT {BATCH}))
+  RETURNING id
+), tries AS (
+  DELETE FROM notification_tries t USING gone WHERE t.notification_id = gone.id
+)
+SELECT count(*) FROM gone
+"""
+
+# `messages` has no index by time. Its rows are found through the events that made them, before those go: one
+# with a later event in a younger partition stays until that partition's turn.
+_MESSAGES = """
+WITH ended AS (
+  SELECT DISTINCT message_id, phone_number_id FROM {events}
+  WHERE ctid >= CAST(:first AS tid) AND ctid < CAST(:next AS tid) AND occurred_at < :cutoff
+), gone AS (
+  DELETE FROM messages m USING ended e
+  WHERE m.message_id = e.message_id AND m.phone_number_id = e.phone_number_id
+    AND coalesce(m.sent_at < :cutoff, true) AND coalesce(m.failed_at < :cutoff, true)
+  RETURNING m.message_id
+)
+SELECT (SELECT count(*) FROM gone) AS deleted,
+       pg_relation_size('{events}') / current_setting('block_size')::int AS pages
+"""
+
+# Days past their time become one: the totals go back to the first delivery. A day's slots go with it.
+_BOOKS = """
+WITH gone AS (
+  DELETE FROM books WHERE day < :cutoff AND day > :before
+  RETURNING received, applied, duplicate, ignored, quarantined
+), added AS (
+  INSERT INTO books AS b (day, slot, received, applied, duplicate, ignored, quarantined)
+  SELECT :before, 0, sum(received), sum(applied), sum(duplicate), sum(ignored), sum(quarantined)
+  FROM gone HAVING count(*) > 0
+  ON CONFLICT (day, slot) DO UPDATE SET
+    received = b.received + excluded.received, applied = b.applied + excluded.applied,
+    duplicate = b.duplicate + excluded.duplicate, ignored = b.ignored + excluded.ignored,
+    quarantined = b.quarantined + excluded.quarantined
+)
+SELECT count(*) FROM gone
+"""
+
+
+def fold_books(connection: Connection, cutoff: datetime) -> int:
+    """Add the days before `cutoff` up into one row; returns how many rows that saved."""
+    values = {"cutoff": cutoff.date(), "before": BEFORE}
+    return int(connection.execute(text(_BOOKS), values).scalar_one())
+
+
+def delete_old(connection: Connection, rule: str, cutoff: datetime) -> int:
+    """Delete up to one batch of what is from before `cutoff`; returns how many. A rule begins with its table."""
+    table = rule.partition(" ")[0]
+    statement = (
+        f"DELETE FROM {table} WHERE ctid = ANY (ARRAY("
+        f"SELECT ctid FROM {table} WHERE {_OLD[rule]} LIMIT {BATCH}))"
+    )
+    return connection.execute(text(statement), {"cutoff": cutoff}).rowcount
+
+
+def delete_notifications(connection: Connection, cutoff: datetime) -> int:
+    """Delete up to a batch of notifications of alerts resolved before `cutoff`, with their tries."""
+    return int(connection.execute(text(_NOTIFICATIONS), {"cutoff": cutoff}).scalar_one())
+
+
+def delete_messages(
+    connection: Connection, events: str, cutoff: datetime, after: Place
+) -> tuple[int, Place | None]:
+    """Delete messages over by `cutoff`, one stretch of the partition `events` at a time.
+
+    Returns how many went and where the next stretch begins, None after the last.
+    """
+    end = after + _PAGES
+    values = {"cutoff": cutoff, "first": f"({after},0)", "next": f"({end},0)"}
+    row = connection.execute(text(_MESSAGES.format(events=events)), values).one()
+    return row.deleted, (end if end < row.pages else None)

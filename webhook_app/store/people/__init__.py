@@ -1,0 +1,1 @@
+"""Rows of contacts, their keys and timelines, erasure."""

@@ -1,0 +1,148 @@
+"""Everything that is known of a person in time: read newest first, a page at a time, over all keys of the person."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.postgres.partitions import planned_once
+
+_WINDOW = timedelta(hours=24)
+_LIFETIME = timedelta(days=40)  # Meta drops a message after 30 days
+
+
+class TimelinePosition(NamedTuple):
+    """Where an entry stands among all others, the newest last."""
+
+    at: datetime
+    what: str
+    message_id: str
+    phone_number_id: str
+    code: int
+
+
+class ContactEvent(Struct, frozen=True, kw_only=True):
+    """One thing that happened. `what`: a status, accepted, wrote, stop, start, or a preference as Meta words it."""
+
+    at: datetime
+    what: str
+    message_id: str
+    phone_number_id: str
+    code: int
+    contact: str
+    template: str
+    campaign: str
+    note: str
+    """A failure's title, or what kind of message somebody wrote."""
+
+    @property
+    def place(self) -> TimelinePosition:
+        return TimelinePosition(self.at, self.what, self.message_id, self.phone_number_id, self.code)
+
+
+class MessageOutcome(Struct, frozen=True, kw_only=True):
+    """The first moment of each step of one message."""
+
+    message_id: str
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    read_at: datetime | None
+    failed_at: datetime | None
+
+
+_STATUSES = """
+SELECT t.occurred_at AS at, t.status AS what, t.message_id, t.phone_number_id, t.error_code AS code, t.contact,
+       s.template, s.campaign, '' AS note
+FROM status_events t JOIN series s ON s.id = t.series_id WHERE t.contact = k.contact AND t.status <> 'failed'
+"""
+# Failures are kept longer than the events they came with.
+_FAILURES = """
+SELECT t.occurred_at AS at, 'failed' AS what, t.message_id, t.phone_number_id, t.error_code AS code, t.contact,
+       s.template, s.campaign, t.title AS note
+FROM failures t JOIN series s ON s.id = t.series_id WHERE t.contact = k.contact
+"""
+_INBOUND = """
+SELECT t.occurred_at AS at, coalesce(nullif(t.keyword, ''), 'wrote') AS what, t.message_id, t.phone_number_id,
+       -1::bigint AS code, t.contact, '' AS template, '' AS campaign, t.kind AS note
+FROM inbound_messages t WHERE t.contact = k.contact
+"""
+_SENDS = """
+SELECT t.sent_at AS at, 'accepted' AS what, t.message_id, t.phone_number_id, -1::bigint AS code, t.contact,
+       t.template, t.campaign, '' AS note
+FROM sends t WHERE t.contact = k.contact AND NOT t.failed
+"""
+_PREFERENCES = """
+SELECT t.occurred_at AS at, t.value AS what, '' AS message_id, t.phone_number_id, -1::bigint AS code, t.contact,
+       '' AS template, '' AS campaign, t.category AS note
+FROM preferences t WHERE t.contact = k.contact
+"""
+_KEY = ", ".join(f"n.{name}" for name in TimelinePosition._fields)
+_NEWEST = ", ".join(f"n.{name} DESC" for name in TimelinePosition._fields)
+_BEFORE = f"WHERE n.at <= :at AND ({_KEY}) < (:at, :what, :message_id, :phone_number_id, :code)"
+
+
+def _timeline(condition: str) -> str:
+    parts = [
+        f"(SELECT * FROM ({source}) n {condition} ORDER BY {_NEWEST} LIMIT :limit)"
+        for source in (_STATUSES, _FAILURES, _INBOUND, _SENDS, _PREFERENCES)
+    ]
+    return (
+        "SELECT n.* FROM unnest(CAST(:keys AS text[])) AS k(contact)"
+        f" CROSS JOIN LATERAL ({' UNION ALL '.join(parts)}) n ORDER BY {_NEWEST} LIMIT :limit"
+    )
+
+
+_FIRST_PAGE, _NEXT_PAGE = text(_timeline("")), text(_timeline(_BEFORE))
+
+# Failures are looked up without a time: their months are few, and given one, Postgres reads whole months by it.
+_OUTCOMES = text("""
+SELECT message_id, min(at) FILTER (WHERE status = 'sent') AS sent_at,
+       min(at) FILTER (WHERE status IN ('delivered', 'read', 'played')) AS delivered_at,
+       min(at) FILTER (WHERE status IN ('read', 'played')) AS read_at,
+       min(at) FILTER (WHERE status = 'failed') AS failed_at
+FROM (SELECT message_id, status, occurred_at AS at FROM status_events
+      WHERE hashtextextended(message_id, 0) = ANY(ARRAY(
+              SELECT hashtextextended(i, 0) FROM unnest(CAST(:ids AS text[])) i))
+        AND message_id = ANY(:ids) AND occurred_at BETWEEN :first AND :last
+      UNION ALL
+      SELECT message_id, 'failed', occurred_at FROM failures WHERE message_id = ANY(:ids)) AS told
+GROUP BY message_id
+""")
+
+_WINDOWS = text("""
+SELECT phone_number_id, max(occurred_at) FROM inbound_messages
+WHERE contact = ANY(:keys) AND opens_window AND occurred_at > :since GROUP BY phone_number_id ORDER BY phone_number_id
+""")
+
+
+def page(
+    connection: Connection, keys: Sequence[str], limit: int, before: TimelinePosition | None
+) -> list[ContactEvent]:
+    """What happened with these keys before a place (None: before now), the newest first."""
+    values = {"keys": list(keys), "limit": limit} | (before._asdict() if before else {})
+    with planned_once(connection):
+        rows = connection.execute(_NEXT_PAGE if before else _FIRST_PAGE, values).mappings()
+        return [ContactEvent(**row) for row in rows]
+
+
+def outcomes(connection: Connection, entries: Iterable[ContactEvent]) -> list[MessageOutcome]:
+    """What became of the messages that these entries are about, as far as statuses tell."""
+    ours = [entry for entry in entries if entry.message_id]
+    if not ours:
+        return []
+    times = [entry.at for entry in ours]
+    span = {"first": min(times) - _LIFETIME, "last": max(times) + _LIFETIME}
+    values = {"ids": list({entry.message_id for entry in ours})} | span
+    with planned_once(connection):
+        rows = connection.execute(_OUTCOMES, values).mappings()
+        found = {row["message_id"]: MessageOutcome(**row) for row in rows}
+    return [found[name] for name in dict.fromkeys(e.message_id for e in ours) if name in found]
+
+
+def open_windows(connection: Connection, keys: Sequence[str], now: datetime) -> dict[str, datetime]:
+    """Until when each business number may answer freely, because the person wrote to it within 24 hours."""
+    rows = connection.execute(_WINDOWS, {"keys": list(keys), "since": now - _WINDOW})
+    return {row[0]: row[1] + _WINDOW for row in rows}

@@ -1,0 +1,151 @@
+"""Which keys belong to one person: two keys are linked when one webhook carried both, a person is all that are linked.
+
+Every read and write of contact_links stands here. A user id has one contact, hardly ever another: the first is kept
+apart from the further ones, so that a contact's user ids need not be looked up again to know that nobody else has
+them. That index is as large as the table and nowhere near in memory.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+
+from webhook_app.store.postgres.arrays import text_array
+from webhook_app.store.postgres.engine import Connection, DriverConnection
+
+_FURTHER = "SELECT FROM contact_links f WHERE f.user_id = {user_id} AND f.is_further"
+
+OTHER_KEYS = f"""(
+    SELECT l.user_id AS key, NOT EXISTS ({_FURTHER.format(user_id="l.user_id")}) AS is_leaf
+    FROM contact_links l WHERE l.contact = p.key
+    UNION ALL
+    SELECT l.contact, FALSE FROM contact_links l WHERE l.user_id = p.key AND NOT l.is_further AND NOT p.is_leaf
+    UNION ALL
+    SELECT l.contact, FALSE FROM contact_links l WHERE l.user_id = p.key AND l.is_further AND NOT p.is_leaf
+  )"""
+"""SQL: what p.key is linked with. `is_leaf`: known to have no contact but the one it was found by.
+
+For a recursive `person (…, key, is_leaf)`, which begins with FALSE; a key may come twice, as a leaf and not.
+"""
+BY_CONTACT = "(SELECT user_id AS key FROM contact_links WHERE contact = {key} OFFSET 0)"
+"""SQL: the user ids of a contact."""
+BY_USER = """(
+    SELECT contact AS key FROM contact_links WHERE user_id = {key} AND NOT is_further
+    UNION ALL
+    SELECT contact FROM contact_links WHERE user_id = {key} AND is_further
+  )"""
+"""SQL: the contacts of a user id."""
+NUMBERS_CHANGED = "(SELECT min(user_id) FROM contact_links WHERE NOT is_further) < 'A'"
+"""SQL: whether anybody changed their number; user ids begin with a letter, only then a number stands in user_id."""
+
+
+def linking(pairs: str) -> str:
+    """SQL: CTEs that keep these pairs `l (user_id, contact)`; the last, `linked`, has those that were not known.
+
+    Whether a contact is its user id's first is decided by a unique index, also between transactions.
+    """
+    return f"""first_links AS (
+  INSERT INTO contact_links (user_id, contact)
+  SELECT l.user_id, l.contact FROM {pairs} ORDER BY l.user_id, l.contact
+  ON CONFLICT DO NOTHING
+  RETURNING user_id, contact
+), further_links AS (
+  INSERT INTO contact_links (user_id, contact, is_further)
+  SELECT l.user_id, l.contact, TRUE FROM {pairs}
+  WHERE NOT EXISTS (SELECT FROM first_links f WHERE f.user_id = l.user_id AND f.contact = l.contact)
+  ORDER BY l.user_id, l.contact
+  ON CONFLICT DO NOTHING
+  RETURNING user_id, contact
+), linked AS (
+  SELECT user_id, contact FROM first_links UNION ALL SELECT user_id, contact FROM further_links
+)"""
+
+
+_ENDS = f"""
+SELECT coalesce({NUMBERS_CHANGED}, FALSE), coalesce((SELECT max(contact) FROM contact_links) >= 'A', FALSE)
+"""
+_BY_CONTACT = (
+    f"SELECT l.contact, l.user_id, NOT EXISTS ({_FURTHER.format(user_id='l.user_id')})"
+    " FROM contact_links l WHERE l.contact = ANY(%s::text[])"
+)
+_BY_USER = tuple(
+    f"SELECT contact, user_id FROM contact_links WHERE user_id = ANY(%s::text[]) AND {kind}"
+    for kind in ("NOT is_further", "is_further")
+)
+_DELETE = tuple(
+    text(f"DELETE FROM contact_links WHERE {chosen}")
+    for chosen in (
+        "contact = ANY(:keys)",
+        "user_id = ANY(:keys) AND NOT is_further",
+        "user_id = ANY(:keys) AND is_further",
+    )
+)
+
+
+class _Kinds(NamedTuple):
+    """Which kinds of keys stand in which column at all: spares thousands of looks into an index."""
+
+    numbers_as_users: bool
+    """Somebody changed their number."""
+    users_as_contacts: bool
+    """Some user ids have a parent."""
+
+
+def people(connection: DriverConnection, keys: Sequence[str]) -> dict[str, set[str]]:
+    """Each linked one of these keys, and each it leads to, to every key of its person. Few statements for thousands."""
+    found: dict[str, set[str]] = {}
+    kinds = _Kinds(*connection.execute(_ENDS, prepare=True).fetchall()[0])
+    contacts = users = keys
+    asked_as_contacts, asked_as_users = set(keys), set(keys)
+    while True:
+        contacts = chosen(contacts, numbers=True, users=kinds.users_as_contacts)
+        users = chosen(users, numbers=kinds.numbers_as_users, users=True)
+        if not contacts and not users:
+            return found
+        met_as_contacts: set[str] = set()
+        met_as_users: set[str] = set()
+        for contact, user_id, is_leaf in _rows(connection, _BY_CONTACT, contacts):
+            _join(found, contact, user_id)
+            met_as_contacts.add(user_id)
+            if not is_leaf:
+                met_as_users.add(user_id)
+        for statement in _BY_USER:
+            for contact, user_id in _rows(connection, statement, users):
+                _join(found, contact, user_id)
+                met_as_contacts.add(contact)
+                met_as_users.add(contact)
+        contacts = sorted(met_as_contacts - asked_as_contacts)
+        users = sorted(met_as_users - asked_as_users)
+        asked_as_contacts |= met_as_contacts
+        asked_as_users |= met_as_users
+
+
+def chosen(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:
+    """Those that may stand where only these kinds do."""
+    if numbers and users:
+        return keys
+    return [key for key in keys if (users if key >= "A" else numbers)]
+
+
+def forget(connection: Connection, keys: Sequence[str]) -> int:
+    """Delete every link of these keys, which are all of a person."""
+    return sum(connection.execute(statement, {"keys": list(keys)}).rowcount for statement in _DELETE)
+
+
+def _rows(connection: DriverConnection, statement: str, keys: Sequence[str]) -> list[Any]:
+    return connection.execute(statement, [text_array(keys)], prepare=True).fetchall() if keys else []
+
+
+def _join(people: dict[str, set[str]], one: str, other: str) -> None:
+    first, second = people.get(one), people.get(other)
+    if first is None and second is None:
+        people[one] = people[other] = {one, other}
+    elif first is None or second is None:
+        joined = first if first is not None else second
+        assert joined is not None  # noqa: S101
+        joined |= {one, other}
+        people[one] = people[other] = joined
+    elif first is not second:
+        first |= second
+        for key in second:
+            people[key] = first

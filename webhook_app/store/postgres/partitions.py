@@ -1,0 +1,118 @@
+"""Partitions made ahead and dropped whole. Old rows that landed in a default partition are deleted in batches."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+
+from sqlalchemy import text
+
+from webhook_app.store.postgres import locks
+from webhook_app.store.postgres.engine import Connection, driver
+from webhook_app.store.schema import PARTITIONED
+
+_TIME_COLUMN = {"deliveries": "received_at"}
+_BATCH = 5_000
+
+
+def ensure(connection: Connection, now: datetime, *, days_back: int = 8, days_ahead: int = 7) -> list[str]:
+    """Create what is missing from `days_back` days ago to `days_ahead` days from now; returns the new names.
+
+    To be called in a transaction: a second caller waits until the first has committed.
+    """
+    locks.hold_until_commit(connection, locks.PARTITIONS_LOCK)
+    made = []
+    for table, step in PARTITIONED.items():
+        back = 1 if table in _TIME_COLUMN else days_back  # raw bodies always come in today's
+        first, last = now - timedelta(days=back), now + timedelta(days=days_ahead)
+        existing = {name for name, _ in partitions(connection, table)}
+        start = _floor(first.date(), step)
+        while start <= last.date():
+            end = _next(start, step)
+            name = f"{table}_{start:%Y%m%d}" if step == "day" else f"{table}_{start:%Y%m}"
+            if name not in existing:
+                _create(connection, table, name, start, end)
+                made.append(name)
+            start = end
+    return made
+
+
+def partitions(connection: Connection, table: str) -> list[tuple[str, date]]:
+    """(name, first day) of each dated partition of `table`, oldest first; the default one is left out."""
+    found = connection.execute(
+        text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:table)"),
+        {"table": table},
+    ).scalars()
+    named = ((name, name.removeprefix(f"{table}_")) for name in found)
+    return sorted((name, _day(stamp)) for name, stamp in named if stamp.isdigit())
+
+
+@contextmanager
+def planned_once(connection: Connection) -> Iterator[None]:
+    """What is asked here often is planned once for all values, not anew for each.
+
+    Planning a lookup in a hundred partitions costs several times the lookup. The driver prepares what it sees often.
+    Without a transaction this is up to the connection, see store/postgres/engine.
+    """
+    if driver(connection).autocommit:
+        yield
+        return
+    connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+    yield
+    connection.execute(
+        text("SET LOCAL plan_cache_mode = auto")
+    )  # an error ends the transaction, and this with it
+
+
+def drop_before(connection: Connection, table: str, cutoff: date) -> list[str]:
+    """Drop every partition that ends at or before `cutoff`; returns the names."""
+    step = PARTITIONED[table]
+    gone = [name for name, start in partitions(connection, table) if _next(start, step) <= cutoff]
+    for name in gone:
+        connection.execute(text(f'DROP TABLE "{name}"'))
+    return gone
+
+
+def delete_strays(connection: Connection, table: str, cutoff: date) -> int:
+    """Delete up to one batch of rows older than `cutoff` from the default partition; returns how many."""
+    column = _TIME_COLUMN.get(table, "occurred_at")
+    statement = text(
+        f"DELETE FROM {table}_default WHERE ctid = ANY (ARRAY("
+        f"SELECT ctid FROM {table}_default WHERE {column} < :cutoff LIMIT {_BATCH}))"
+    )
+    cutoff_at = datetime(cutoff.year, cutoff.month, cutoff.day, tzinfo=UTC)
+    return connection.execute(statement, {"cutoff": cutoff_at}).rowcount
+
+
+def _create(connection: Connection, table: str, name: str, start: date, end: date) -> None:
+    """Build beside the table, move rows that already fell into the default partition, then attach.
+
+    Attaching takes a lock that lets readers and writers of the other partitions go on.
+    """
+    column = _TIME_COLUMN.get(table, "occurred_at")
+    bounds = f"('{start:%Y-%m-%d} 00:00+00') TO ('{end:%Y-%m-%d} 00:00+00')"
+    connection.execute(text(f'CREATE TABLE "{name}" (LIKE {table} INCLUDING ALL)'))
+    stray = f"{column} >= '{start:%Y-%m-%d} 00:00+00' AND {column} < '{end:%Y-%m-%d} 00:00+00'"
+    if connection.execute(text(f"SELECT EXISTS (SELECT FROM {table}_default WHERE {stray})")).scalar_one():
+        connection.execute(text(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE"))
+        connection.execute(
+            text(
+                f"WITH moved AS (DELETE FROM {table}_default WHERE {stray} RETURNING *)"
+                f' INSERT INTO "{name}" SELECT * FROM moved'
+            )
+        )
+    connection.execute(text(f'ALTER TABLE {table} ATTACH PARTITION "{name}" FOR VALUES FROM {bounds}'))
+
+
+def _floor(day: date, step: str) -> date:
+    return day if step == "day" else day.replace(day=1)
+
+
+def _next(start: date, step: str) -> date:
+    if step == "day":
+        return start + timedelta(days=1)
+    return (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def _day(stamp: str) -> date:
+    year, month = int(stamp[:4]), int(stamp[4:6])
+    return date(year, month, int(stamp[6:8]) if len(stamp) == 8 else 1)

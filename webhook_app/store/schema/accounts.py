@@ -1,0 +1,62 @@
+"""What Meta says of accounts, business numbers and templates."""
+
+from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, PrimaryKeyConstraint, Table, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from webhook_app.store.schema.columns import a_text, a_time, metadata
+
+health_signals = Table(
+    "health_signals",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("identity", LargeBinary, nullable=False, unique=True),  # sha-256 over what Meta sent
+    a_text("field"),
+    a_text("event"),
+    a_text("waba_id"),
+    a_text("phone_number_id"),
+    a_text("display_phone_number"),
+    a_text("template_id"),
+    a_text("template_name"),
+    a_text("template_language"),
+    Column("error_code", BigInteger, nullable=False, server_default="-1"),
+    a_time("occurred_at"),
+    a_time("received_at"),
+    Column("payload", JSONB, nullable=False),
+    Index("health_signals_time", "occurred_at"),
+    Index(
+        "health_signals_errors",
+        "phone_number_id",
+        "error_code",
+        "occurred_at",
+        postgresql_where=text("field = 'errors'"),
+    ),
+)
+
+health_changes = (
+    Table(  # what signals say, in our words; the latest of each aspect is its state and outlives retention
+        "health_changes",
+        metadata,
+        a_text("subject"),  # account, number, template
+        a_text("subject_id"),
+        a_text("aspect"),
+        a_time("occurred_at"),
+        a_text("value"),
+        Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+        a_text("waba_id"),
+        a_text("name"),  # of a template
+        a_text("language"),
+        a_time("received_at"),
+        PrimaryKeyConstraint("subject", "subject_id", "aspect", "occurred_at", "value"),
+        Index("health_changes_time", "occurred_at"),
+    )
+)
+
+business_numbers = Table(  # which number a phone_number_id stands for, as seen in webhooks; a few rows, kept
+    "business_numbers",
+    metadata,
+    a_text("phone_number_id"),
+    a_text("display_phone_number"),  # digits
+    a_text("waba_id"),
+    a_time("seen_at"),
+    PrimaryKeyConstraint("phone_number_id", "display_phone_number", "waba_id"),
+)

@@ -1,0 +1,159 @@
+"""Alerts, the outbox of notifications, silences, and the state of channels."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from webhook_app.store.schema.columns import a_text, a_time, metadata
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    a_text("rule"),
+    a_text("kind"),
+    a_text("severity"),
+    a_text("state"),  # pending, firing, resolved
+    a_text("group_key"),  # canonical JSON of `group`
+    Column("group", JSONB, nullable=False),
+    Column("codes", ARRAY(BigInteger), nullable=False),
+    Column("evaluations_above", Integer, nullable=False, server_default="0"),
+    Column("evaluations_below", Integer, nullable=False, server_default="0"),
+    Column("repeats", Integer, nullable=False, server_default="0"),  # reminders since it fired
+    Column("attempts", BigInteger, nullable=False, server_default="0"),
+    Column("failures", BigInteger, nullable=False, server_default="0"),
+    Column("rate", Float, nullable=False, server_default="0"),
+    Column("low", Float, nullable=False, server_default="0"),
+    Column("high", Float, nullable=False, server_default="0"),
+    Column("threshold", Float, nullable=False, server_default="0"),
+    Column("window_minutes", Integer, nullable=False, server_default="0"),
+    Column(
+        "explanation", JSONB, nullable=False, server_default=text("'{}'::jsonb")
+    ),  # slice, samples, contacts
+    a_time(
+        "covers_from"
+    ),  # the start of the first window above the threshold: failures since then are explained
+    a_time("started_at"),  # pending since
+    a_time("fired_at", null=True),
+    a_time("resolved_at", null=True),
+    a_time("evaluated_at"),
+    a_time("notified_at", null=True),
+    a_time("acknowledged_at", null=True),
+    a_text("acknowledged_by"),
+    a_time("snoozed_until", null=True),
+    a_text("snoozed_by"),
+    a_text("notified_severity"),  # empty: nobody has been told
+    Column("muted_by", BigInteger),  # the alert or the silence because of which nobody is told
+    a_text("muted_why"),  # cause, incident, silence
+    Index(
+        "alerts_open",
+        "rule",
+        "group_key",
+        unique=True,
+        postgresql_where=text("state IN ('pending', 'firing')"),
+    ),
+    Index("alerts_time", "started_at"),
+    Index("alerts_resolved", "resolved_at", postgresql_where=text("resolved_at IS NOT NULL")),
+)
+
+notifications = Table(  # outbox: written with the decision, sent afterwards
+    "notifications",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("alert_id", BigInteger, nullable=False),
+    a_text("channel"),
+    a_text("reason"),  # fired, repeated, escalated, acknowledged, snoozed, resolved
+    Column("sequence", Integer, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    a_time("created_at"),
+    a_time("next_try_at"),
+    a_time("leased_until", null=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    a_time("sent_at", null=True),
+    a_time("failed_at", null=True),  # given up for good
+    a_text("last_error"),
+    a_time("superseded_at", null=True),  # given up because there was newer news; not a failure
+    a_time("rerouted_at", null=True),  # told on another channel instead
+    a_time("retried_at", null=True),  # somebody asked for another try after it was given up
+    Column("alone", Boolean, nullable=False, server_default="false"),  # a digest with it was refused
+    UniqueConstraint("alert_id", "channel", "sequence", name="notifications_once"),
+    Index(
+        "notifications_due",
+        "channel",
+        "next_try_at",
+        postgresql_where=text("sent_at IS NULL AND failed_at IS NULL"),
+    ),
+)
+
+notification_tries = Table(  # written before the try is made, completed after
+    "notification_tries",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("notification_id", BigInteger, nullable=False),
+    a_time("started_at"),
+    a_time("ended_at", null=True),
+    a_text("outcome"),  # '', sent, retry, permanent
+    a_text("error"),
+    Index("notification_tries_notification", "notification_id"),
+)
+
+rule_evaluations = Table(  # one row per rule of the file: its last evaluation
+    "rule_evaluations",
+    metadata,
+    Column("rule", Text(collation="C"), primary_key=True),
+    a_text("kind"),
+    a_time("evaluated_at"),
+    Column("groups", Integer, nullable=False, server_default="0"),
+    Column("closeness", Float, nullable=False, server_default="0"),  # 1: above the threshold
+    Column("nearest", JSONB, nullable=False),  # the group that is nearest to it
+    a_text("seen"),
+)
+
+silences = Table(  # few and made by people; kept as a record, gone with the alerts of their time
+    "silences",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column(
+        "matchers", JSONB, nullable=False
+    ),  # rule, kind, severity or a dimension of the group -> its value
+    a_text("author"),
+    a_text("comment"),
+    a_time("since"),
+    a_time("until"),
+    a_time("ended_at", null=True),  # by somebody, before its time
+    a_text("ended_by"),
+    Index("silences_until", "until"),
+)
+
+channel_states = Table(  # one row per channel, so that a successor keeps the pace
+    "channel_states",
+    metadata,
+    Column("channel", Text(collation="C"), primary_key=True),
+    a_time("paused_until"),
+    Column("faults", Integer, nullable=False, server_default="0"),  # in a row
+    a_time("resent_at", null=True),  # for channels that forget what they are not told again
+)
+
+channel_messages = Table(  # where an alert stands in a channel; pruned after the alert is over
+    "channel_messages",
+    metadata,
+    Column("alert_id", BigInteger, nullable=False),
+    a_text("channel"),
+    a_text("reference"),  # in the channel's own words
+    Column("shared", Boolean, nullable=False),  # with other alerts: a digest
+    a_time("at"),
+    PrimaryKeyConstraint("alert_id", "channel"),
+)

@@ -1,0 +1,98 @@
+"""API keys, the audit, the state of jobs, and backtests."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from webhook_app.store.schema.columns import a_text, a_time, metadata
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    a_text("name"),
+    a_text("role"),  # sender, viewer, admin
+    Column("key_hash", LargeBinary, nullable=False, unique=True),  # sha-256 of 256 random bits
+    a_text("prefix"),
+    a_time("created_at"),
+    a_time("used_at", null=True),
+    a_time("revoked_at", null=True),
+)
+
+audit = Table(  # who changed what, by page or API, and who signed in; goes with the failures of its time
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    a_time("at"),
+    a_text("actor"),  # the name of the key
+    a_text("role"),
+    a_text("via"),  # page, api
+    a_text("action"),
+    a_text("object"),
+    a_text("contact"),  # whom it was about, until they are erased
+    a_text("outcome"),  # done, refused; empty: begun, and did not come to its end
+    Index("audit_time", "at"),
+    Index("audit_contact", "contact", postgresql_where=text("contact <> ''")),
+)
+
+scheduler_state = Table(  # one row per job: what ran last, for /readyz, /metrics and the pages
+    "scheduler_state",
+    metadata,
+    Column("job", Text(collation="C"), primary_key=True),
+    a_time("started_at"),
+    a_time("ended_at", null=True),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    a_text("error"),
+    a_text("leader"),
+    Column("interval_seconds", Float, nullable=False, server_default="0"),
+    Column("runs", BigInteger, nullable=False, server_default="0"),  # since the table exists, as the next two
+    Column("failures", BigInteger, nullable=False, server_default="0"),
+    Column("total_seconds", Float, nullable=False, server_default="0"),
+)
+
+backtests = Table(  # asked for by people, run by the scheduler; gone after 30 days
+    "backtests",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    a_time("requested_at"),
+    a_text("requested_by"),
+    a_text("rules"),  # the text of a rules file
+    Column("chosen", ARRAY(Text), nullable=False),  # names of its rules; empty: all
+    a_time("start_at"),
+    a_time("end_at"),
+    Column("step_seconds", Integer, nullable=False),
+    a_text("state"),  # waiting, running, done, failed, stopped
+    Column("progress", Float, nullable=False, server_default="0"),
+    a_time("started_at", null=True),
+    a_time("seen_at", null=True),  # when its runner last said that it runs
+    a_time("ended_at", null=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    a_text("fault"),
+    Column("result", JSONB),  # everything but people
+    Index("backtests_unfinished", "id", postgresql_where=text("state IN ('waiting', 'running')")),
+)
+
+backtest_people = Table(  # whom a backtest would have suppressed; gone with it
+    "backtest_people",
+    metadata,
+    Column("backtest_id", BigInteger, primary_key=True),
+    Column("contact", Text(collation="C"), primary_key=True, server_default=""),
+    Column("phone_number_id", Text(collation="C"), primary_key=True, server_default=""),
+    Column("reason", Text(collation="C"), primary_key=True, server_default=""),
+    Column("scope", Text(collation="C"), primary_key=True, server_default=""),
+    Column("code", BigInteger, nullable=False),
+    a_time("until", null=True),
+    Column("failures", BigInteger, nullable=False),
+    Index("backtest_people_contact", "contact"),
+)

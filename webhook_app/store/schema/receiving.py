@@ -1,0 +1,188 @@
+"""Deliveries, the events and messages inside them, quarantine, and the books of items."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from webhook_app.store.schema.columns import a_text, a_time, metadata
+
+status_events = Table(
+    "status_events",
+    metadata,
+    a_text("message_id"),
+    a_text("phone_number_id"),
+    a_text("status"),
+    a_time("occurred_at"),
+    a_text("participant"),
+    Column("error_code", BigInteger, nullable=False, server_default="-1"),  # -1: no code
+    a_text("contact"),
+    Column("series_id", Integer, nullable=False),
+    a_text("category"),
+    a_text("callback_data"),
+    Column("clock_replaced", Boolean, nullable=False, server_default=text("false")),
+    a_time("received_at"),
+    # What makes an event itself, ids as hashes: their text would make the index twice as large and ingest a fifth
+    # slower. Two messages would have to share 64 bits and the rest of the key: at 3 000 a second, in 100 000 years.
+    Index(
+        "status_events_identity",
+        text("hashtextextended(message_id, 0)"),
+        "occurred_at",
+        "status",
+        "participant",
+        "error_code",
+        text("hashtext(phone_number_id)"),
+        unique=True,
+    ),
+    Index("status_events_contact", "contact"),
+    Index("status_events_received", "received_at", postgresql_using="brin"),  # what came in one minute
+    postgresql_partition_by="RANGE (occurred_at)",
+)
+
+failures = Table(  # one row per failed status event, kept longer than the events; monthly partitions
+    "failures",
+    metadata,
+    a_text("message_id"),
+    a_text("phone_number_id"),
+    a_time("occurred_at"),
+    a_text("participant"),
+    Column("error_code", BigInteger, nullable=False),
+    a_text("contact"),
+    Column("series_id", Integer, nullable=False),
+    a_text("title"),
+    a_text("details"),
+    Column("errors", JSONB),  # the whole errors[] as received
+    Column("source", Text(collation="C"), nullable=False, server_default="webhook"),  # or send: see `sends`
+    Column("error_subcode", BigInteger, nullable=False, server_default="-1"),  # only send calls tell it
+    a_text("fbtrace_id"),
+    Column("error_id", BigInteger, nullable=False, server_default="0"),  # in failure_errors; set by a trigger
+    a_time("received_at"),
+    a_time("considered_at", null=True),  # null: pipeline/suppressions/suppress has not looked at it yet
+    Column(
+        "explained_by", BigInteger
+    ),  # the alert it is held or excused for; 0: the failure rate of its time
+    PrimaryKeyConstraint("message_id", "phone_number_id", "occurred_at", "participant", "error_code"),
+    Index("failures_recent", "occurred_at", "error_code", "series_id"),
+    Index("failures_contact", "contact", "occurred_at"),
+    Index(
+        "failures_kind",
+        "error_id",
+        "series_id",
+        "occurred_at",
+        postgresql_include=["contact", "error_code"],
+    ),
+    Index(
+        "failures_unconsidered", "explained_by", "received_at", postgresql_where=text("considered_at IS NULL")
+    ),
+    postgresql_partition_by="RANGE (occurred_at)",
+)
+
+failure_errors = (
+    Table(  # each distinct error of a failure once, for as long as a failure has it: searched for text
+        "failure_errors",
+        metadata,
+        Column("id", BigInteger, primary_key=True, autoincrement=False),  # a hash of what follows
+        Column("error_code", BigInteger, nullable=False),
+        Column("error_subcode", BigInteger, nullable=False),
+        a_text("source"),
+        a_text("title"),
+        a_text("details"),
+        a_time("first_at"),
+    )
+)
+
+inbound_messages = Table(  # who and when; message text is never stored
+    "inbound_messages",
+    metadata,
+    a_text("message_id"),
+    a_text("phone_number_id"),
+    a_time("occurred_at"),
+    a_text("contact"),
+    a_text("kind"),
+    a_text("keyword"),  # 'stop', 'start' or ''
+    Column("opens_window", Boolean, nullable=False),
+    a_time("received_at"),
+    a_time("considered_at", null=True),
+    PrimaryKeyConstraint("message_id", "phone_number_id", "occurred_at"),
+    Index("inbound_contact", "contact", "occurred_at"),
+    Index("inbound_unconsidered", "received_at", postgresql_where=text("considered_at IS NULL")),
+    postgresql_partition_by="RANGE (occurred_at)",
+)
+
+deliveries = Table(  # raw bodies as received, those of a commit in one row (see archive.py), kept for replay
+    "deliveries",
+    metadata,
+    a_time("received_at"),
+    Column("body", LargeBinary, nullable=False),
+    Column("packed", Boolean, nullable=False, server_default=text("false")),
+    Index("deliveries_time", "received_at", postgresql_using="brin"),
+    postgresql_partition_by="RANGE (received_at)",
+)
+
+quarantine = Table(  # signed but not understood; kept whole
+    "quarantine",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("identity", LargeBinary, nullable=False, unique=True),
+    a_time("received_at"),
+    a_text("reason"),
+    a_text("field"),
+    a_text("waba_id"),
+    Column("item", Text),  # the item as ASCII JSON, null when the body itself was unreadable
+    Column("body", LargeBinary),  # the whole body, when there is no item
+    a_text("document"),  # a webhook with this item alone, for replay; '' when the body is kept
+    a_time("replayed_at", null=True),  # null: still waiting for a parser that understands it
+    a_text("became"),  # what it became when it left: applied, duplicate, ignored
+    Index("quarantine_open", "id", postgresql_where=text("replayed_at IS NULL")),
+    Index("quarantine_time", "received_at"),
+)
+
+clock_repairs = (
+    Table(  # the time given to an event whose own could not be used, so that a repeat gets the same one
+        "clock_repairs",
+        metadata,
+        a_text("message_id"),
+        a_text("phone_number_id"),
+        a_text("status"),
+        a_text("raw_timestamp"),
+        a_text("participant"),
+        Column("error_code", BigInteger, nullable=False),
+        a_time("occurred_at"),
+        PrimaryKeyConstraint(
+            "message_id", "phone_number_id", "status", "raw_timestamp", "participant", "error_code"
+        ),
+    )
+)
+
+books = Table(  # items by the day they were received; readers sum the slots
+    "books",
+    metadata,
+    Column("day", Date, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("received", BigInteger, nullable=False, server_default="0"),
+    Column("applied", BigInteger, nullable=False, server_default="0"),
+    Column("duplicate", BigInteger, nullable=False, server_default="0"),
+    Column("ignored", BigInteger, nullable=False, server_default="0"),
+    Column("quarantined", BigInteger, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("day", "slot"),
+)
+
+rejections = Table(  # deliveries refused for their signature, per minute and kind
+    "rejections",
+    metadata,
+    a_time("minute"),
+    a_text("kind"),  # missing, malformed, mismatch
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("minute", "kind"),
+)

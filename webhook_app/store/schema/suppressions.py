@@ -1,0 +1,106 @@
+"""Suppressions with every change of them, and the facts that decide them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from webhook_app.store.schema.columns import a_text, a_time, metadata
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    a_text("contact"),
+    a_text("phone_number_id"),  # '' = every business number
+    a_text("scope"),  # all, marketing
+    a_text("reason"),  # opted_out, manual, hard, unreachable
+    Column("code", BigInteger, nullable=False, server_default="-1"),
+    a_time("since"),
+    a_time("until", null=True),  # null = until lifted
+    Column("times", Integer, nullable=False, server_default="1"),  # how often in a row: the wait doubles
+    Column("evidence", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    a_text("seen_as"),  # the digits as Meta or the caller wrote them
+    a_text("actor"),
+    a_text("note"),
+    Column("review", Boolean, nullable=False, server_default=text("false")),
+    a_time("half_open_at", null=True),  # it ran out then: one probe is let through, and decides
+    a_time("probe_until", null=True),  # a probe was let through, and until then nobody else may try
+    PrimaryKeyConstraint("contact", "phone_number_id", "scope", "reason"),
+    Index(
+        "suppressions_review",
+        "contact",
+        "phone_number_id",
+        "scope",
+        "reason",
+        postgresql_where=text("review"),
+    ),
+    Index("suppressions_automatic", "since", postgresql_where=text("review")),
+    Index("suppressions_until", "until", postgresql_where=text("until IS NOT NULL")),
+)
+
+suppression_changes = Table(  # the audit and the change feed in one: every add, change and removal
+    "suppression_changes",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    a_time("at"),
+    a_text("action"),  # suppress, extend, half_open, lift, expire, erase
+    a_text("contact"),
+    a_text("phone_number_id"),
+    a_text("scope"),
+    a_text("reason"),
+    Column("code", BigInteger, nullable=False, server_default="-1"),
+    a_time("until", null=True),
+    Column("times", Integer, nullable=False, server_default="1"),
+    a_text("actor"),
+    a_text("note"),
+    Column("evidence", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    a_time("since", null=True),  # with the columns below a line holds the whole row as it became
+    a_time("half_open_at", null=True),
+    a_text("seen_as"),
+    Column("review", Boolean, nullable=False, server_default=text("false")),
+    a_text("batch"),  # what was done together, such as one import: it can be undone together
+    Index("suppression_changes_contact", "contact", "seq"),
+    Index("suppression_changes_batch", "batch", "seq", postgresql_where=text("batch <> ''")),
+)
+
+preferences = Table(  # user_preferences: a person stopped or resumed marketing at Meta
+    "preferences",
+    metadata,
+    a_text("contact"),
+    a_text("phone_number_id"),
+    a_text("category"),
+    a_text("value"),
+    a_time("occurred_at"),
+    a_time("received_at"),
+    a_time("considered_at", null=True),
+    PrimaryKeyConstraint("contact", "phone_number_id", "category", "value", "occurred_at"),
+    Index("preferences_unconsidered", "received_at", postgresql_where=text("considered_at IS NULL")),
+)
+
+service_windows = Table(  # when a contact last wrote to or called a business number, of the last day or two
+    "service_windows",
+    metadata,
+    a_text("contact"),
+    a_text("phone_number_id"),
+    a_time("opened_at"),
+    PrimaryKeyConstraint("contact", "phone_number_id"),
+)
+
+successes = Table(  # queue: a suppressed contact was reached or wrote; pipeline/suppressions/suppress takes and deletes
+    "successes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    a_text("contact"),
+    a_text("phone_number_id"),
+    a_text("what"),  # delivered, read, inbound
+    a_text("message_id"),
+    a_time("occurred_at"),
+)

@@ -1,0 +1,1 @@
+"""Rows of what senders report of their calls."""

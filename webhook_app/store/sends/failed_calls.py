@@ -1,0 +1,172 @@
+"""Failed calls about messages with an id of Meta's, as failed events: one per message and code, webhook or call.
+
+When a webhook tells of the same failure, that event counts, and the call only adds its subcode and trace.
+To be called in a transaction of its own; the same call again does nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg.rows import namedtuple_row
+
+from webhook_app.store.counts import funnel_counts
+from webhook_app.store.postgres.arrays import int_array, text_array
+from webhook_app.store.postgres.engine import DriverConnection
+from webhook_app.store.receiving.ingest_statement import WEBHOOK, FailureRow
+from webhook_app.store.sends.reassignment import Deltas
+
+
+class FailedEvent(NamedTuple):
+    """One event of a message, and who told of it."""
+
+    phone_number_id: str
+    status: str
+    occurred_at: datetime
+    participant: str
+    error_code: int
+    series_id: int
+    source: str
+
+
+_LOCK = """
+SELECT FROM messages WHERE message_id = %s ORDER BY phone_number_id FOR UPDATE
+"""
+_EVENTS = """
+SELECT e.phone_number_id, e.status, e.occurred_at, e.participant, e.error_code, e.series_id,
+       coalesce(f.source, 'webhook') AS source
+FROM status_events e
+LEFT JOIN (SELECT phone_number_id, occurred_at, participant, error_code, source FROM failures
+           WHERE message_id = %(message_id)s) f
+  ON e.status = 'failed' AND (f.phone_number_id, f.occurred_at, f.participant, f.error_code)
+                           = (e.phone_number_id, e.occurred_at, e.participant, e.error_code)
+WHERE hashtextextended(e.message_id, 0) = hashtextextended(%(message_id)s, 0) AND e.message_id = %(message_id)s
+ORDER BY e.phone_number_id, e.occurred_at, e.error_code
+"""
+_CLAIM = """
+UPDATE failures f SET source = %s, title = i.title, details = i.details, errors = nullif(i.errors, '')::jsonb
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+  AS i(message_id, phone_number_id, occurred, participant, error_code, title, details, errors)
+WHERE f.message_id = i.message_id AND f.phone_number_id = i.phone_number_id
+  AND f.occurred_at = to_timestamp(i.occurred) AND f.participant = i.participant AND f.error_code = i.error_code
+  AND f.source = 'send'
+"""
+_TRACE = """
+UPDATE failures SET error_subcode = %s, fbtrace_id = %s
+WHERE message_id = %s AND phone_number_id = %s AND error_code = %s AND source = 'webhook'
+  AND (error_subcode, fbtrace_id) IS DISTINCT FROM (%s, %s)
+"""
+_PLACE = (
+    "message_id = %s AND phone_number_id = %s AND occurred_at = %s AND participant = '' AND error_code = %s"
+)
+_FORGET_EVENT = (
+    "DELETE FROM status_events WHERE hashtextextended(message_id, 0) = hashtextextended(%s, 0)"
+    f" AND status = 'failed' AND {_PLACE}"
+)
+_FORGET_FAILURE = f"DELETE FROM failures WHERE source = 'send' AND {_PLACE}"
+_ATTEMPT = "SELECT series_id, sent_at, failed_at FROM messages WHERE message_id = %s AND phone_number_id = %s"
+_FIRST_FAILED = """
+SELECT occurred_at, series_id FROM status_events
+WHERE hashtextextended(message_id, 0) = hashtextextended(%s, 0)
+  AND message_id = %s AND phone_number_id = %s AND status = 'failed' ORDER BY occurred_at LIMIT 1
+"""
+_SET_ATTEMPT = """
+UPDATE messages SET failed_at = %s, series_id = %s WHERE message_id = %s AND phone_number_id = %s
+"""
+_FAILED = """
+SELECT minute, series_id, error_code, alone FROM failed_messages
+WHERE message_id = %s AND phone_number_id = %s FOR UPDATE
+"""
+_FAILURES_LEFT = """
+SELECT occurred_at, series_id, error_code FROM failures
+WHERE message_id = %s AND phone_number_id = %s ORDER BY occurred_at
+"""
+_SET_FAILED = """
+UPDATE failed_messages SET minute = %s, series_id = %s, error_code = %s, alone = %s, first_at = %s, last_at = %s
+WHERE message_id = %s AND phone_number_id = %s
+"""
+_FORGET_FAILED = "DELETE FROM failed_messages WHERE message_id = %s AND phone_number_id = %s"
+_FORGET_ATTEMPT = "DELETE FROM messages WHERE message_id = %s AND phone_number_id = %s"
+
+
+def lock(connection: DriverConnection, message_id: str) -> None:
+    """Keep others from placing the same message meanwhile."""
+    connection.execute(_LOCK, [message_id])
+
+
+def events_of(connection: DriverConnection, message_id: str) -> list[FailedEvent]:
+    """Every event of the message."""
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        return [FailedEvent(*row) for row in cursor.execute(_EVENTS, {"message_id": message_id})]
+
+
+def claim(connection: DriverConnection, failures: Sequence[FailureRow]) -> None:
+    """A webhook told of these: a call that told of the very same event before is no longer its source."""
+    if failures:
+        message, number, occurred, _, participant, code, _, _, title, details, errors, *_ = zip(
+            *failures, strict=True
+        )
+        values = [text_array(message), text_array(number), int_array(occurred), text_array(participant)]
+        values += [int_array(code), text_array(title), text_array(details), text_array(errors)]
+        connection.execute(_CLAIM, [WEBHOOK, *values])
+
+
+def add_trace(
+    connection: DriverConnection, message_id: str, number: str, code: int, subcode: int, trace: str
+) -> None:
+    """What only the call knows, added to the failures that webhooks told of."""
+    connection.execute(_TRACE, [subcode, trace, message_id, number, code, subcode, trace])
+
+
+def forget(
+    connection: DriverConnection, message_id: str, events: Iterable[FailedEvent], deltas: Deltas
+) -> None:
+    """Take out events that calls told of, and put what they counted into `deltas` to be taken off."""
+    for event in events:
+        place = [message_id, event.phone_number_id, event.occurred_at, event.error_code]
+        if connection.execute(_FORGET_FAILURE, place).rowcount:
+            connection.execute(_FORGET_EVENT, [message_id, *place])
+            funnel_counts.ask_recount(connection, [(message_id, event.phone_number_id)])
+            deltas.events[event.occurred_at, event.series_id, "failed"] -= 1
+            _recount_attempt(connection, message_id, event.phone_number_id, deltas)
+            _recount_failures(connection, message_id, event.phone_number_id, deltas)
+
+
+def _recount_attempt(connection: DriverConnection, message_id: str, number: str, deltas: Deltas) -> None:
+    """Where the attempt counts now that an event is gone."""
+    key: list[Any] = [message_id, number]
+    attempt = connection.execute(_ATTEMPT, key).fetchone()
+    if attempt is None:
+        return
+    series_id, sent_at, failed_at = attempt
+    first = connection.execute(_FIRST_FAILED, [message_id, *key]).fetchone()
+    left_at, left_series = first or (None, series_id)
+    if sent_at is not None:
+        connection.execute(_SET_ATTEMPT, [left_at, series_id, *key])
+        return
+    deltas.events[failed_at, series_id, "attempts"] -= 1
+    if left_at is None:
+        connection.execute(_FORGET_ATTEMPT, key)
+    else:
+        connection.execute(_SET_ATTEMPT, [left_at, left_series, *key])
+        deltas.events[left_at, left_series, "attempts"] += 1
+
+
+def _recount_failures(connection: DriverConnection, message_id: str, number: str, deltas: Deltas) -> None:
+    """A message left with one failure is counted where that is; see failed_messages."""
+    key: list[Any] = [message_id, number]
+    row = connection.execute(_FAILED, key).fetchone()
+    if row is None:
+        return
+    minute, series_id, code, alone = row
+    if alone:
+        deltas.failures[minute, series_id, code] -= 1
+    left = connection.execute(_FAILURES_LEFT, key).fetchall()
+    if not left:
+        connection.execute(_FORGET_FAILED, key)
+        return
+    first_at, series_id, code = left[0]
+    minute = first_at.replace(second=0, microsecond=0)
+    connection.execute(_SET_FAILED, [minute, series_id, code, len(left) == 1, first_at, left[-1][0], *key])
+    if len(left) == 1:
+        deltas.failures[minute, series_id, code] += 1

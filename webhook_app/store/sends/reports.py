@@ -1,0 +1,225 @@
+"""What senders reported of their calls: the facts, and who has not been heard of since. Counts nothing.
+
+A row per message, business number, and answer (accepted, or failed with this code): the same report again changes
+nothing, and fills in what the first one left out.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from webhook_app.store.people.links import linking
+from webhook_app.store.postgres.arrays import text_array
+from webhook_app.store.postgres.engine import Connection, DriverConnection
+from webhook_app.whatsapp.sends.send_reports import MADE_UP, SendReport
+
+SILENT_AFTER = timedelta(minutes=30)
+"""Meta tells of nearly every message within seconds; one accepted so long ago without a word is odd."""
+
+SILENT_WITHIN = timedelta(days=1)
+
+
+class KnownSend(NamedTuple):
+    """What senders told of one message on one business number ('' when they did not say which)."""
+
+    contact: str = ""
+    template: str = ""
+    campaign: str = ""
+    category: str = ""
+    failed: bool = False
+
+
+class UnreportedSends(Struct, frozen=True):
+    """Sends that Meta accepted on one business number and of which no webhook has told."""
+
+    phone_number_id: str
+    silent: int
+    first_at: datetime
+    last_at: datetime
+
+
+class FailedSend(Struct, frozen=True, kw_only=True):
+    """A failed call about a message with an id of Meta's."""
+
+    message_id: str
+    phone_number_id: str
+    error_code: int
+    sent_at: datetime
+    error_subcode: int
+    fbtrace_id: str
+    error: dict[str, Any]
+
+
+Key = tuple[str, str, bool, int]
+"""message_id, phone_number_id, failed, error code: the primary key."""
+
+_KNOWN = "coalesce(nullif(s.{0}, ''), excluded.{0})"
+_INSERT = text(f"""
+INSERT INTO sends AS s (message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at,
+                        registered_at, error_subcode, fbtrace_id, error, endpoint, request, check_at)
+SELECT message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at,
+       :now, subcode, trace, nullif(error, '')::jsonb, endpoint, nullif(request, '')::jsonb, check_at
+FROM unnest(CAST(:message_id AS text[]), CAST(:phone_number_id AS text[]), CAST(:failed AS bool[]),
+            CAST(:error_code AS bigint[]), CAST(:contact AS text[]), CAST(:template AS text[]),
+            CAST(:campaign AS text[]), CAST(:category AS text[]), CAST(:sent_at AS timestamptz[]),
+            CAST(:subcode AS bigint[]), CAST(:trace AS text[]), CAST(:error AS text[]), CAST(:endpoint AS text[]),
+            CAST(:request AS text[]), CAST(:check_at AS timestamptz[]))
+  AS i(message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at, subcode, trace,
+       error, endpoint, request, check_at)
+ORDER BY message_id, phone_number_id, failed, error_code
+ON CONFLICT (message_id, phone_number_id, failed, error_code) DO UPDATE SET
+  contact = {_KNOWN.format("contact")}, template = {_KNOWN.format("template")},
+  campaign = {_KNOWN.format("campaign")}, category = {_KNOWN.format("category")},
+  fbtrace_id = {_KNOWN.format("fbtrace_id")}, endpoint = {_KNOWN.format("endpoint")},
+  request = coalesce(s.request, excluded.request), check_at = excluded.check_at,
+  sent_at = least(s.sent_at, excluded.sent_at)
+RETURNING s.message_id, s.phone_number_id, s.failed, s.error_code, s.sent_at, s.xmax = 0 AS is_new
+""")
+
+# One row per message and number, whatever was reported of it and how often.
+_TOLD = """
+SELECT message_id, phone_number_id, max(contact), max(template), max(campaign), max(category), bool_or(failed)
+FROM sends WHERE message_id = ANY(%s::text[]) GROUP BY message_id, phone_number_id
+"""
+
+# Only a message to one person is about the one whom the sender wrote to. User ids begin with a letter.
+_LINK = f"""
+WITH told AS (
+  SELECT DISTINCT e.contact AS user_id, s.contact
+  FROM sends s JOIN status_events e
+    ON hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0) AND e.message_id = s.message_id
+   AND s.phone_number_id IN ('', e.phone_number_id)
+  WHERE s.message_id = ANY(%s::text[]) AND s.contact BETWEEN '0' AND ':' AND e.contact >= 'A' AND e.participant = ''
+), {linking("told l")}
+SELECT count(*) FROM linked
+"""
+
+_FAILED = """
+SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id, coalesce(error, '{}') AS error
+FROM sends WHERE message_id = ANY(%s::text[]) AND failed AND NOT starts_with(message_id, %s)
+ORDER BY message_id, phone_number_id, error_code
+"""
+
+_DUE = text("""
+SELECT message_id, phone_number_id, failed, error_code, registered_at FROM sends
+WHERE check_at <= :now ORDER BY check_at LIMIT :limit
+""")
+
+# Meta tells of a message after it was sent; a clock of the sender's may be wrong by days.
+_HEARD = text("""
+SELECT message_id FROM messages WHERE message_id = ANY(:ids)
+UNION
+SELECT message_id FROM status_events
+WHERE hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest(CAST(:ids AS text[])) i))
+  AND message_id = ANY(:ids) AND occurred_at >= (
+  SELECT min(sent_at) - interval '8 days' FROM sends WHERE message_id = ANY(:ids))
+""")
+
+_LOOK_AGAIN = text("""
+UPDATE sends s SET check_at = i.check_at
+FROM unnest(CAST(:message_id AS text[]), CAST(:phone_number_id AS text[]), CAST(:failed AS bool[]),
+            CAST(:error_code AS bigint[]), CAST(:check_at AS timestamptz[]))
+  AS i(message_id, phone_number_id, failed, error_code, check_at)
+WHERE (s.message_id, s.phone_number_id, s.failed, s.error_code)
+    = (i.message_id, i.phone_number_id, i.failed, i.error_code)
+""")
+
+# The look may be some time off: what has been heard of meanwhile is left out by the primary keys.
+_SILENT = text("""
+SELECT phone_number_id, count(*) AS silent, min(sent_at) AS first_at, max(sent_at) AS last_at
+FROM sends s
+WHERE check_at IS NOT NULL AND NOT failed AND sent_at >= :since AND sent_at < :until
+  AND NOT EXISTS (SELECT FROM messages m WHERE m.message_id = s.message_id)
+  AND NOT EXISTS (SELECT FROM status_events e
+                  WHERE hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0)
+                    AND e.message_id = s.message_id AND e.occurred_at >= :since)
+GROUP BY phone_number_id ORDER BY phone_number_id
+""")
+
+_ACCEPTED = text("""
+SELECT phone_number_id, count(*) FROM sends
+WHERE sent_at >= :since AND sent_at < :until AND NOT failed GROUP BY phone_number_id
+""")
+
+
+def insert(
+    connection: Connection, reports: Sequence[SendReport], check_at: datetime, now: datetime
+) -> dict[Key, tuple[datetime, bool]]:
+    """Store them; for each key the time it stands under and whether it is new. Keys must not repeat."""
+    if not reports:
+        return {}
+    errors = [report.error for report in reports]
+    values = {
+        "message_id": [r.message_id for r in reports],
+        "phone_number_id": [r.phone_number_id for r in reports],
+        "failed": [r.error is not None for r in reports],
+        "error_code": [r.error_code for r in reports],
+        "contact": [r.contact for r in reports],
+        "template": [r.template for r in reports],
+        "campaign": [r.campaign for r in reports],
+        "category": [r.category for r in reports],
+        "sent_at": [r.sent_at for r in reports],
+        "subcode": [e.subcode if e else -1 for e in errors],
+        "trace": [e.fbtrace_id if e else "" for e in errors],
+        "error": [e.json if e else "" for e in errors],
+        "endpoint": [r.endpoint for r in reports],
+        "request": [r.request_json for r in reports],
+        "check_at": [None if r.made_up else check_at for r in reports],
+        "now": now,
+    }
+    return {tuple(row[:4]): (row.sent_at, row.is_new) for row in connection.execute(_INSERT, values)}
+
+
+def told_of(connection: DriverConnection, message_ids: Iterable[str]) -> dict[tuple[str, str], KnownSend]:
+    """What was told of these messages, by message and business number."""
+    rows = connection.execute(_TOLD, [text_array(list(message_ids))], prepare=True)
+    return {(row[0], row[1]): KnownSend(*row[2:]) for row in rows}
+
+
+def link(connection: DriverConnection, message_ids: Iterable[str]) -> None:
+    """Link the number that a sender wrote to with the user id that webhooks name for the same message."""
+    connection.execute(_LINK, [text_array(list(message_ids))])
+
+
+def failed(connection: DriverConnection, message_ids: Iterable[str]) -> list[FailedSend]:
+    """The failed calls about these messages, in the order of their keys."""
+    rows = connection.execute(_FAILED, [text_array(list(message_ids)), MADE_UP])
+    names = FailedSend.__struct_fields__
+    return [FailedSend(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def due(connection: Connection, now: datetime, limit: int) -> list[tuple[Key, datetime]]:
+    """Reports it is time to look after, and when each was registered."""
+    rows = connection.execute(_DUE, {"now": now, "limit": limit})
+    return [((row[0], row[1], row[2], row[3]), row.registered_at) for row in rows]
+
+
+def heard_of(connection: Connection, message_ids: Iterable[str]) -> set[str]:
+    """Those of which anything is stored."""
+    return set(connection.execute(_HEARD, {"ids": list(message_ids)}).scalars())
+
+
+def look_again(connection: Connection, when: dict[Key, datetime | None]) -> None:
+    """Look after these at that time; None: never more."""
+    names = ("message_id", "phone_number_id", "failed", "error_code")
+    values: dict[str, Any] = dict(zip(names, map(list, zip(*when, strict=True)), strict=True)) if when else {}
+    if values:
+        connection.execute(_LOOK_AGAIN, values | {"check_at": list(when.values())})
+
+
+def silent(connection: Connection, now: datetime, after: timedelta = SILENT_AFTER) -> list[UnreportedSends]:
+    """Sends of the last day that were accepted longer than `after` ago, with no webhook since, by number.
+
+    Reads only what has not been heard of, however much has been sent.
+    """
+    values = {"since": now - SILENT_WITHIN, "until": now - after}
+    return [UnreportedSends(*row) for row in connection.execute(_SILENT, values)]
+
+
+def accepted(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
+    """How many sends were accepted from `start` to before `end`, by business number ('': not said)."""
+    rows = connection.execute(_ACCEPTED, {"since": start, "until": end})
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,1 @@
+"""Rows of opt-outs, suppressions and checks."""

@@ -1,0 +1,227 @@
+"""Everything a check asks about contacts, in few statements: links, suppressions, who wrote lately, the feed's version.
+
+Few contacts are asked about in one statement, thousands in one per table with sorted keys, for which Postgres walks
+each index once. Both give the same. The one thing written here is a probe's claim.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from msgspec import Struct, field
+
+from webhook_app.store.people import links
+from webhook_app.store.people.erased_opt_outs import MARK
+from webhook_app.store.people.links import OTHER_KEYS
+from webhook_app.store.postgres.arrays import text_array
+from webhook_app.store.postgres.engine import Connection, DriverConnection, driver
+from webhook_app.whatsapp.events import NO_CODE
+
+WINDOW = timedelta(hours=24)
+"""How long after somebody wrote to a business number it may answer freely."""
+_CLOCK_AHEAD = timedelta(minutes=5)  # what ingest tolerates
+
+Key = tuple[str, str, str, str]
+
+
+class ContactSuppression(Struct, frozen=True):
+    """What of a suppression matters to whoever wants to write."""
+
+    contact: str
+    phone_number_id: str
+    scope: str
+    reason: str
+    code: int
+    since: datetime | None
+    """None: of somebody who was erased."""
+    until: datetime | None
+    seen_as: str
+    half_open_at: datetime | None
+    probe_until: datetime | None
+
+    @property
+    def key(self) -> Key:
+        return self.contact, self.phone_number_id, self.scope, self.reason
+
+
+class CheckFacts(Struct):
+    """Of the contacts asked about, those of whom something is known. `version`: of the feed, none older is in it."""
+
+    version: int = 0
+    standing: dict[str, list[ContactSuppression]] = field(default_factory=dict)
+    wrote: set[str] = field(default_factory=set)
+    """Who wrote or called within the customer service window."""
+
+
+class CheckRequest(Struct, frozen=True):
+    """Contacts to be written to from one business number (None: from any)."""
+
+    contacts: Sequence[str]
+    phone_number_id: str | None
+
+
+_COLUMNS = ", ".join(f"s.{name}" for name in ContactSuppression.__struct_fields__)
+_IN_FORCE = "(s.until IS NULL OR s.until > {now} OR (s.reason = 'unreachable' AND s.scope = 'all'))"
+_OF_NUMBER = "({number} = '' OR {of}.phone_number_id IN ('', {number}))"
+_WROTE = (
+    f"w.opened_at > {{now}} - interval '{WINDOW.total_seconds():.0f} s'"
+    f" AND w.opened_at <= {{now}} + interval '{_CLOCK_AHEAD.total_seconds():.0f} s'"
+    " AND ({number} = '' OR w.phone_number_id = {number})"
+)
+# $1 contacts, $2 for each of them the business number or '', $3 now. OFFSET 0 keeps each part an index lookup.
+_TOGETHER = f"""
+WITH RECURSIVE person (asked, number, key, is_leaf) AS (
+  SELECT c.asked, c.number, c.key COLLATE "C", FALSE
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(key, number, asked)
+  UNION
+  SELECT p.asked, p.number, other.key, other.is_leaf
+  FROM person p CROSS JOIN LATERAL {OTHER_KEYS} AS other
+)
+SELECT p.asked, {_COLUMNS}
+FROM person p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key
+  AND {_IN_FORCE.format(now="$3")} AND {_OF_NUMBER.format(of="s", number="p.number")} OFFSET 0) s
+UNION ALL
+SELECT p.asked, '', '', 'wrote', '', 0, w.opened_at, NULL, '', NULL, NULL
+FROM person p CROSS JOIN LATERAL (
+  SELECT w.opened_at FROM service_windows w
+  WHERE w.contact = p.key AND {_WROTE.format(now="$3", number="p.number")} OFFSET 0) w
+UNION ALL
+SELECT p.asked, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL, NULL, '', NULL, NULL
+FROM erased_opt_outs_secret s CROSS JOIN person p
+CROSS JOIN LATERAL (SELECT * FROM erased_opt_outs w WHERE w.mark = {MARK.format(key="p.key")}
+  AND {_OF_NUMBER.format(of="w", number="p.number")} OFFSET 0) w
+UNION ALL
+SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), $3::timestamptz, NULL, '',
+       NULL, NULL
+"""
+_VERSION = """
+SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_opt_outs),
+       coalesce((SELECT max(contact) FROM suppressions) >= 'A', FALSE)
+FROM suppression_changes
+"""
+_ERASED = f"""
+SELECT k.key, w.phone_number_id, w.scope
+FROM erased_opt_outs_secret s CROSS JOIN unnest(%(keys)s::text[]) AS k(key)
+JOIN erased_opt_outs w ON w.mark = {MARK.format(key="k.key")} AND {_OF_NUMBER.format(of="w", number="%(number)s::text")}
+"""
+_STANDING = (
+    f"SELECT {_COLUMNS} FROM suppressions s WHERE s.contact = ANY(%(keys)s::text[])"
+    f" AND {_IN_FORCE.format(now='%(now)s')} AND {_OF_NUMBER.format(of='s', number='%(number)s::text')}"
+)
+_WRITERS = (
+    "SELECT DISTINCT w.contact FROM service_windows w WHERE w.contact = ANY(%(keys)s::text[])"
+    f" AND {_WROTE.format(now='%(now)s::timestamptz', number='%(number)s::text')}"
+)
+_CLAIM = """
+UPDATE suppressions s SET probe_until = %(until)s
+FROM (
+  SELECT o.contact, o.phone_number_id, o.scope, o.reason FROM suppressions o
+  JOIN unnest(%(contacts)s::text[], %(numbers)s::text[], %(scopes)s::text[], %(reasons)s::text[])
+    AS w(contact, phone_number_id, scope, reason) USING (contact, phone_number_id, scope, reason)
+  WHERE (o.probe_until IS NULL OR o.probe_until <= %(now)s)
+    AND (o.half_open_at IS NOT NULL OR o.until <= %(now)s)
+  FOR UPDATE OF o SKIP LOCKED) AS free
+WHERE (s.contact, s.phone_number_id, s.scope, s.reason)
+    = (free.contact, free.phone_number_id, free.scope, free.reason)
+RETURNING s.contact, s.phone_number_id, s.scope, s.reason
+"""
+
+
+def known_of_many(
+    connection: DriverConnection, questions: Sequence[CheckRequest], now: datetime
+) -> list[CheckFacts]:
+    """What is in force for the contacts of each question, under any key of theirs. One statement for all questions."""
+    found = [CheckFacts() for _ in questions]
+    places = [
+        (each, contact)
+        for each, question in zip(found, questions, strict=True)
+        for contact in question.contacts
+    ]
+    numbers = [question.phone_number_id or "" for question in questions for _ in question.contacts]
+    values = [text_array([contact for _, contact in places]), text_array(numbers), now]
+    for asked, *columns in psycopg.RawCursor(connection).execute(_TOGETHER, values, prepare=True):
+        kind = columns[2]
+        if kind == "version":
+            for each in found:
+                each.version = columns[4]
+            continue
+        each, contact = places[asked - 1]
+        if kind == "wrote":
+            each.wrote.add(contact)
+        else:
+            each.standing.setdefault(contact, []).append(ContactSuppression(*columns))
+    for each in found:
+        for contact, rows in each.standing.items():
+            rows[:] = sorted(set(rows), key=lambda row: (row.contact != contact, row.key))
+    return found
+
+
+def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, now: datetime) -> set[Key]:
+    """Of these half-open suppressions those that nobody probes yet; until then they are the caller's to probe."""
+    contacts, numbers, scopes, reasons = map(list, zip(*sorted(keys), strict=True))
+    values = {"contacts": contacts, "numbers": numbers, "scopes": scopes, "reasons": reasons}
+    rows = driver(connection).execute(_CLAIM, values | {"until": until, "now": now}).fetchall()
+    return {(row[0], row[1], row[2], row[3]) for row in rows}
+
+
+def known_of_thousands(
+    connection: DriverConnection, beside: DriverConnection, question: CheckRequest, now: datetime
+) -> CheckFacts:
+    """What `known_of_many` gives for one question: while one connection looks for links, the other for what stands.
+
+    The version comes first: rows may then be newer than it says, never older.
+    """
+    asked = sorted(set(question.contacts))
+    version, erased_are_kept, users_are_suppressed = connection.execute(_VERSION, prepare=True).fetchall()[0]
+    found = CheckFacts(version)
+    values = {"number": question.phone_number_id or "", "now": now}
+    with ThreadPoolExecutor(1) as other:
+        linking = other.submit(links.people, beside, asked)
+        by_key, wrote = _standing(connection, asked, values, users=users_are_suppressed)
+        people = linking.result()
+    if more := sorted(people.keys() - set(asked)):
+        of_more, more_wrote = _standing(connection, more, values, users=users_are_suppressed)
+        by_key |= of_more
+        wrote |= more_wrote
+    if erased_are_kept:
+        _add_erased(connection, [*asked, *more], values, by_key)
+    told_of = by_key.keys() | wrote
+    concerned = {contact for key in told_of for contact in people.get(key, (key,))}
+    for contact in concerned.intersection(asked):
+        others = people.get(contact, {contact})
+        rows = by_key.get(contact, []) + [
+            row for key in sorted(others - {contact}) for row in by_key.get(key, ())
+        ]
+        if rows:
+            found.standing[contact] = rows
+        if not wrote.isdisjoint(others):
+            found.wrote.add(contact)
+    return found
+
+
+def _standing(
+    connection: DriverConnection, keys: Sequence[str], values: dict[str, Any], *, users: bool
+) -> tuple[dict[str, list[ContactSuppression]], set[str]]:
+    """What stands against each of these keys, and which of them wrote."""
+    by_key: dict[str, list[ContactSuppression]] = {}
+    if suppressible := links.chosen(keys, numbers=True, users=users):
+        for row in connection.execute(_STANDING, values | {"keys": text_array(suppressible)}, prepare=True):
+            by_key.setdefault(row[0], []).append(ContactSuppression(*row))
+    for rows in by_key.values():
+        rows.sort(key=lambda row: row.key)
+    writers = connection.execute(_WRITERS, values | {"keys": text_array(keys)}, prepare=True)
+    return by_key, {row[0] for row in writers}
+
+
+def _add_erased(
+    connection: DriverConnection,
+    keys: Sequence[str],
+    values: dict[str, Any],
+    by_key: dict[str, list[ContactSuppression]],
+) -> None:
+    for key, number, scope in connection.execute(_ERASED, values | {"keys": text_array(keys)}, prepare=True):
+        rows = by_key.setdefault(key, [])
+        rows.append(ContactSuppression(key, number, scope, "opted_out", NO_CODE, None, None, "", None, None))
+        rows.sort(key=lambda row: row.key)

@@ -1,0 +1,73 @@
+"""What people said about being written to: preferences given to Meta, and STOP and START words."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import TextClause, text
+
+from webhook_app.rules.suppressions.consent import ConsentStatement
+from webhook_app.store.postgres.engine import Connection
+
+
+class StoredConsent(Struct, frozen=True):
+    """A wish, and under which key it was told to which business number."""
+
+    contact: str
+    phone_number_id: str
+    wish: ConsentStatement
+
+
+_TAKE = """
+UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND received_at <= (
+  SELECT max(received_at) FROM (
+    SELECT received_at FROM {table} WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit) AS oldest)
+RETURNING contact, phone_number_id
+"""
+_PREFERENCES = text("""
+SELECT DISTINCT ON (contact, phone_number_id, value) contact, phone_number_id, occurred_at, value AS said,
+       '' AS message_id
+FROM preferences WHERE contact = ANY(:contacts)
+ORDER BY contact, phone_number_id, value, occurred_at DESC
+""")
+_KEYWORDS = text("""
+SELECT DISTINCT ON (contact, phone_number_id, keyword) contact, phone_number_id, occurred_at, keyword AS said,
+       message_id
+FROM inbound_messages WHERE contact = ANY(:contacts) AND keyword <> ''
+ORDER BY contact, phone_number_id, keyword, occurred_at DESC, message_id DESC
+""")
+
+
+def take_preferences(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
+    """Mark about `limit` of the oldest new preferences as considered; returns who told which number."""
+    return _take(connection, "preferences", limit, now)
+
+
+def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
+    """Mark about `limit` of the oldest new STOPs and STARTs as considered; returns who told which number."""
+    return _take(connection, "inbound_messages", limit, now)
+
+
+def preferences(connection: Connection, contacts: Sequence[str]) -> list[StoredConsent]:
+    """The newest stop and the newest resume of each key on each business number."""
+    return _spoken(connection, _PREFERENCES, contacts)
+
+
+def keywords(connection: Connection, contacts: Sequence[str]) -> list[StoredConsent]:
+    """The newest STOP and the newest START of each key on each business number, as far back as stored."""
+    return _spoken(connection, _KEYWORDS, contacts)
+
+
+def _take(connection: Connection, table: str, limit: int, now: datetime) -> list[tuple[str, str]]:
+    rows = connection.execute(text(_TAKE.format(table=table)), {"limit": limit, "now": now})
+    return [(row.contact, row.phone_number_id) for row in rows]
+
+
+def _spoken(connection: Connection, statement: TextClause, contacts: Sequence[str]) -> list[StoredConsent]:
+    rows = connection.execute(statement, {"contacts": list(contacts)})
+    return [
+        StoredConsent(
+            row.contact, row.phone_number_id, ConsentStatement(row.occurred_at, row.said, row.message_id)
+        )
+        for row in rows
+    ]

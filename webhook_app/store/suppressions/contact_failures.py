@@ -1,0 +1,195 @@
+"""Failures as pipeline/suppressions/suppress works through them: taken, considered, held for an alert, let go again.
+
+A failure waits while considered_at is null. `explained_by` names what excuses it: null nothing, 0 the failure rate
+of its time, else an alert. Waiting and explained means held: to be settled, or let go, when that is over.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from webhook_app.rules.suppressions.explained_periods import BY_RATE, ExplainedPeriod
+from webhook_app.store.postgres.engine import Connection
+
+
+class ContactFailure(Struct, frozen=True, kw_only=True):
+    """One failed message of one person, with the dimensions it is counted under."""
+
+    message_id: str
+    phone_number_id: str
+    occurred_at: datetime
+    error_code: int
+    contact: str
+    explained_by: int | None
+    waba_id: str
+    template: str
+    campaign: str
+    country: str
+
+
+# Group messages name a participant; they never count against anybody.
+_SELECT = """
+SELECT f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.contact, f.explained_by,
+       s.waba_id, s.template, s.campaign, s.country
+FROM failures f JOIN series s ON s.id = f.series_id
+"""
+_TAKE = _SELECT + (
+    "WHERE f.considered_at IS NULL AND f.explained_by IS NULL AND f.error_code <> ALL(:left_out)"
+    " ORDER BY f.explained_by, f.received_at LIMIT :limit FOR UPDATE OF f SKIP LOCKED"
+)
+_HELD_BY_RATE = _SELECT + (
+    "WHERE f.considered_at IS NULL AND f.explained_by = :by_rate"
+    " ORDER BY f.explained_by, f.received_at LIMIT :limit FOR UPDATE OF f SKIP LOCKED"
+)
+_OF_CONTACTS = _SELECT + (
+    "WHERE f.contact = ANY(:contacts) AND f.occurred_at >= :since AND f.error_code = ANY(:codes)"
+    " AND f.participant = '' ORDER BY f.occurred_at, f.message_id, f.error_code"
+)
+_CONTACTS = text("""
+SELECT contact FROM failures
+WHERE occurred_at >= :start AND occurred_at <= :end AND error_code = ANY(:codes) AND contact > :after
+  AND participant = ''
+GROUP BY contact ORDER BY contact LIMIT :limit
+""")
+_MARK = text("""
+UPDATE failures f SET considered_at = :considered_at, explained_by = m.explained_by
+FROM unnest(CAST(:message_ids AS text[]), CAST(:numbers AS text[]), CAST(:times AS timestamptz[]),
+            CAST(:codes AS bigint[]), CAST(:explained_by AS bigint[]))
+  AS m(message_id, phone_number_id, occurred_at, error_code, explained_by)
+WHERE f.message_id = m.message_id AND f.phone_number_id = m.phone_number_id AND f.occurred_at = m.occurred_at
+  AND f.participant = '' AND f.error_code = m.error_code AND f.occurred_at BETWEEN :first AND :last
+""")
+# One step per alert, however many failures wait for it.
+_HOLDERS = text("""
+WITH RECURSIVE holder (id) AS (
+  SELECT min(explained_by) FROM failures WHERE considered_at IS NULL AND explained_by > :by_rate
+  UNION ALL
+  SELECT (SELECT min(explained_by) FROM failures WHERE considered_at IS NULL AND explained_by > holder.id)
+  FROM holder WHERE holder.id IS NOT NULL
+)
+SELECT id FROM holder WHERE id IS NOT NULL
+""")
+# Cut by time of receipt, so that one range of the index is read: what one delivery brought stays together.
+_HELD = """
+UPDATE failures SET {change} WHERE considered_at IS NULL AND explained_by = :alert_id AND received_at <= (
+  SELECT max(received_at) FROM (
+    SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by = :alert_id
+    ORDER BY explained_by, received_at LIMIT :limit) AS oldest)
+"""
+_SETTLE = text(_HELD.format(change="considered_at = :now"))
+_LET_GO = text(_HELD.format(change="explained_by = NULL"))
+
+
+_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+def take(connection: Connection, limit: int, left_out: Iterable[int] = ()) -> list[ContactFailure]:
+    """The oldest failures nobody has looked at, except these codes, locked; those locked by others are skipped."""
+    values = {"limit": limit, "left_out": list(left_out)}
+    return _strikes(connection, _TAKE, values)
+
+
+def oldest_waiting(connection: Connection) -> datetime | None:
+    """Since when the oldest failure that nothing explains has waited to be looked at; None when none does."""
+    statement = text(
+        "SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by IS NULL"
+        " ORDER BY explained_by, received_at LIMIT 1"
+    )
+    found: datetime | None = connection.execute(statement).scalar()
+    return found
+
+
+def held_by_rate(connection: Connection, limit: int) -> list[ContactFailure]:
+    """The oldest failures held for a high failure rate alone, locked."""
+    return _strikes(connection, _HELD_BY_RATE, {"limit": limit, "by_rate": BY_RATE})
+
+
+def contacts_between(
+    connection: Connection, start: datetime, end: datetime, codes: Sequence[int], *, after: str, limit: int
+) -> list[str]:
+    """One page of the contacts with a failure of these codes in the span, in order, from behind `after` on."""
+    values = {"start": start, "end": end, "codes": list(codes), "after": after, "limit": limit}
+    return list(connection.execute(_CONTACTS, values).scalars())
+
+
+def of_contacts(
+    connection: Connection, contacts: Sequence[str], codes: Iterable[int], since: datetime
+) -> list[ContactFailure]:
+    """What failed with one of the codes for any of these keys since then, oldest first, considered or not."""
+    return _strikes(
+        connection, _OF_CONTACTS, {"contacts": list(contacts), "codes": list(codes), "since": since}
+    )
+
+
+def consider(connection: Connection, strikes: Sequence[ContactFailure], now: datetime) -> None:
+    """These have been looked at, and nothing explains them."""
+    _mark(connection, [(strike, None) for strike in strikes], now)
+
+
+def excuse(connection: Connection, explained: Sequence[tuple[ContactFailure, int]], now: datetime) -> None:
+    """These are explained for good: looked at, and never counted."""
+    _mark(connection, explained, now)
+
+
+def hold(connection: Connection, explained: Sequence[tuple[ContactFailure, int]]) -> None:
+    """These wait until what explains them now is over."""
+    _mark(connection, explained, None)
+
+
+def holders(connection: Connection) -> list[int]:
+    """The alerts that failures wait for."""
+    return list(connection.execute(_HOLDERS, {"by_rate": BY_RATE}).scalars())
+
+
+def settle(connection: Connection, alert_id: int, limit: int, now: datetime) -> int:
+    """The alert is over and did explain them: about `limit` are considered, never counted. Returns how many."""
+    values = {"alert_id": alert_id, "limit": limit, "now": now}
+    return connection.execute(_SETTLE, values).rowcount
+
+
+def let_go(connection: Connection, alert_id: int, limit: int) -> int:
+    """The alert came to nothing: about `limit` are to be looked at again. Returns how many."""
+    return connection.execute(_LET_GO, {"alert_id": alert_id, "limit": limit}).rowcount
+
+
+def excuse_considered(connection: Connection, incident: ExplainedPeriod) -> tuple[int, set[tuple[str, str]]]:
+    """Excuse what was counted before its time turned out bad: how many failures, and whose on which number."""
+    same = "".join(f" AND {name} = :{name}" for name in incident.slice)
+    statement = text(
+        "UPDATE failures SET explained_by = :alert_id WHERE considered_at IS NOT NULL AND explained_by IS NULL"
+        " AND occurred_at BETWEEN :start AND :end AND error_code = ANY(:codes) AND contact <> '' AND participant = ''"
+        f" AND series_id IN (SELECT id FROM series WHERE TRUE{same}) RETURNING contact, phone_number_id"
+    )
+    end = incident.end or _EVER
+    values: dict[str, Any] = {"alert_id": incident.alert_id, "start": incident.start, "end": end}
+    values |= {"codes": list(incident.codes)} | incident.slice
+    rows = connection.execute(statement, values).all()
+    return len(rows), {(row.contact, row.phone_number_id) for row in rows}
+
+
+def _strikes(connection: Connection, statement: str, values: dict[str, Any]) -> list[ContactFailure]:
+    return [ContactFailure(**row) for row in connection.execute(text(statement), values).mappings()]
+
+
+def _mark(
+    connection: Connection,
+    marked: Sequence[tuple[ContactFailure, int | None]],
+    considered_at: datetime | None,
+) -> None:
+    if not marked:
+        return
+    times = [strike.occurred_at for strike, _ in marked]
+    values = {
+        "message_ids": [strike.message_id for strike, _ in marked],
+        "numbers": [strike.phone_number_id for strike, _ in marked],
+        "times": times,
+        "codes": [strike.error_code for strike, _ in marked],
+        "explained_by": [by for _, by in marked],
+        "considered_at": considered_at,
+        "first": min(times),
+        "last": max(times),
+    }
+    connection.execute(_MARK, values)

@@ -1,0 +1,89 @@
+"""Suppressions chosen by what they are: pages of all, those in force, those that have run out, those rules made.
+
+Nothing is decided or changed here.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.suppressions.suppressions import COLUMNS, ORDER, Key, Suppression, read
+
+
+def active(
+    connection: Connection, contacts: Sequence[str], phone_number_id: str | None, now: datetime
+) -> list[Suppression]:
+    """What is in force for these keys on this business number; None asks about every number.
+
+    What ends with a probe is in force for longer than its time; whether it is open is not asked here.
+    """
+    chosen = "" if phone_number_id is None else " AND phone_number_id IN ('', :number)"
+    values = {"contacts": list(contacts), "now": now}
+    values |= {} if phone_number_id is None else {"number": phone_number_id}
+    ends_with_a_probe = "(reason = 'unreachable' AND scope = 'all')"
+    in_force = f"(until IS NULL OR until > :now OR {ends_with_a_probe})"
+    statement = (
+        f"SELECT {COLUMNS} FROM suppressions WHERE contact = ANY(:contacts) AND {in_force}{chosen}{ORDER}"
+    )
+    return read(connection.execute(text(statement), values))
+
+
+def ended_by(connection: Connection, now: datetime, limit: int) -> list[Suppression]:
+    """Up to `limit` rows that have run out."""
+    statement = text(f"SELECT {COLUMNS} FROM suppressions WHERE until <= :now ORDER BY until LIMIT :limit")
+    return read(connection.execute(statement, {"now": now, "limit": limit}))
+
+
+def automatic_since(connection: Connection, since: datetime, limit: int) -> list[Suppression]:
+    """The newest rows that a rule made from then on and nobody has confirmed."""
+    statement = text(
+        f"SELECT {COLUMNS} FROM suppressions WHERE review AND since >= :since ORDER BY since DESC LIMIT :limit"
+    )
+    return read(connection.execute(statement, {"since": since, "limit": limit}))
+
+
+def count_automatic(connection: Connection, since: datetime) -> int:
+    """How many such rows block everything, not marketing alone."""
+    statement = text("SELECT count(*) FROM suppressions WHERE review AND since >= :since AND scope = 'all'")
+    return int(connection.execute(statement, {"since": since}).scalar_one())
+
+
+def resting_on(
+    connection: Connection, codes: Iterable[int], since: datetime, span: tuple[datetime, datetime], limit: int
+) -> list[Suppression]:
+    """Such rows made in `span` with one of the codes and evidence from `since` on, the newest first."""
+    statement = text(
+        f"SELECT {COLUMNS} FROM suppressions WHERE review AND since BETWEEN :first AND :last AND code = ANY(:codes)"
+        " AND EXISTS (SELECT FROM jsonb_array_elements(evidence) AS e"
+        "             WHERE CAST(e ->> 'occurred_at' AS timestamptz) >= :since)"
+        " ORDER BY suppressions.since DESC LIMIT :limit"
+    )
+    values = {"codes": list(codes), "since": since, "first": span[0], "last": span[1], "limit": limit}
+    return read(connection.execute(statement, values))
+
+
+def list_page(
+    connection: Connection,
+    limit: int,
+    after: Key | None = None,
+    *,
+    scope: str | None = None,
+    reason: str | None = None,
+    phone_number_id: str | None = None,
+    review: bool | None = None,
+) -> list[Suppression]:
+    """Up to `limit` rows after the key `after`, in the order of the primary key."""
+    values: dict[str, Any] = {"scope": scope, "reason": reason, "phone_number_id": phone_number_id}
+    values = {name: value for name, value in values.items() if value is not None}
+    wanted = [f"{name} = :{name}" for name in values]
+    if review is not None:
+        wanted.append("review" if review else "NOT review")
+    if after is not None:
+        wanted.append("(contact, phone_number_id, scope, reason) > (:after_0, :after_1, :after_2, :after_3)")
+        values |= {f"after_{place}": value for place, value in enumerate(after)}
+    where = " WHERE " + " AND ".join(wanted) if wanted else ""
+    statement = text(f"SELECT {COLUMNS} FROM suppressions{where}{ORDER} LIMIT :limit")
+    return read(connection.execute(statement, values | {"limit": limit}))

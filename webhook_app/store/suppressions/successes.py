@@ -1,0 +1,73 @@
+"""Proof that a contact was reached: messages delivered or read, messages from them, and the queue of both.
+
+The queue holds only what concerned a key suppressed at that moment; pipeline/suppressions/suppress empties it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from webhook_app.store.postgres.engine import Connection
+
+
+class LastSuccess(Struct, frozen=True, kw_only=True):
+    """When a key was last reached on one business number, in any way and in two that matter apart."""
+
+    contact: str
+    phone_number_id: str
+    at: datetime
+    wrote_at: datetime | None
+    marketing_at: datetime | None
+
+
+class Success(Struct, frozen=True, kw_only=True):
+    """One entry of the queue. `what`: delivered, read, played or inbound."""
+
+    contact: str
+    phone_number_id: str
+    what: str
+    message_id: str
+    occurred_at: datetime
+
+
+_REACHED = text("""
+SELECT contact, phone_number_id, max(at) AS at, max(wrote_at) AS wrote_at, max(marketing_at) AS marketing_at
+FROM (SELECT contact, phone_number_id, occurred_at AS at, NULL::timestamptz AS wrote_at,
+             CASE WHEN category LIKE 'marketing%' THEN occurred_at END AS marketing_at
+      FROM status_events
+      WHERE contact = ANY(:contacts) AND occurred_at >= :since AND status IN ('delivered', 'read', 'played')
+      UNION ALL
+      SELECT contact, phone_number_id, occurred_at, occurred_at, NULL FROM inbound_messages
+      WHERE contact = ANY(:contacts) AND occurred_at >= :since) AS proof
+GROUP BY contact, phone_number_id
+""")
+_MESSAGES = text("""
+SELECT DISTINCT message_id, phone_number_id FROM status_events
+WHERE hashtextextended(message_id, 0) = ANY (SELECT hashtextextended(m, 0) FROM unnest(CAST(:message_ids AS text[])) m)
+  AND message_id = ANY(:message_ids) AND status IN ('delivered', 'read', 'played') AND occurred_at >= :since
+""")
+_TAKE = text("""
+DELETE FROM successes WHERE id = ANY (ARRAY(SELECT id FROM successes ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED))
+RETURNING contact, phone_number_id, what, message_id, occurred_at
+""")
+
+
+def last_reached(connection: Connection, contacts: Sequence[str], since: datetime) -> list[LastSuccess]:
+    """The latest proof for each of these keys on each business number, not looking further back."""
+    rows = connection.execute(_REACHED, {"contacts": list(contacts), "since": since}).mappings()
+    return [LastSuccess(**row) for row in rows]
+
+
+def reached_messages(
+    connection: Connection, message_ids: Sequence[str], since: datetime
+) -> set[tuple[str, str]]:
+    """Which of these messages arrived on some device: (message id, business number)."""
+    rows = connection.execute(_MESSAGES, {"message_ids": list(message_ids), "since": since})
+    return {(row.message_id, row.phone_number_id) for row in rows}
+
+
+def take_successes(connection: Connection, limit: int) -> list[Success]:
+    """Take the oldest entries off the queue."""
+    return [Success(**row) for row in connection.execute(_TAKE, {"limit": limit}).mappings()]

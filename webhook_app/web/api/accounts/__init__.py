@@ -1,0 +1,1 @@
+"""API endpoints for what Meta says of accounts, numbers and templates."""

@@ -1,0 +1,1 @@
+"""API endpoints for rules, alerts, silences and notifications."""

@@ -1,0 +1,99 @@
+"""/v1/notifications: what was told where, what still waits, and what no channel took."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, convert
+
+from webhook_app.store.incidents import notification_log
+from webhook_app.web.api import cursor
+from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.values import Cursor, Limit, NextCursor, Time, Word
+from webhook_app.web.errors import ApiError
+
+State = Literal["waiting", "sent", "failed", "superseded"]
+
+NotificationId = Annotated[int, Meta(description="The notification's number.")]
+
+
+class NotificationsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    state: State | None = None
+    channel: Word | None = None
+    alert_id: int | None = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class NotificationTryEntry(Struct):
+    """One try. `outcome`: sent, retry, permanent; empty while it lasts or when the sender died."""
+
+    started_at: Time
+    ended_at: Time | None
+    outcome: str
+    error: str
+
+
+class NotificationEntry(Struct, kw_only=True):
+    """One message about one alert on one channel.
+
+    `superseded`: newer news made a reminder needless. `rerouted_at`: another channel was told instead.
+    `latest_tries` are the last ten, newest first.
+    """
+
+    id: int
+    alert_id: int
+    channel: str
+    reason: str
+    state: State
+    created_at: Time
+    next_try_at: Time | None
+    sent_at: Time | None
+    failed_at: Time | None
+    rerouted_at: Time | None
+    tries: int
+    last_error: str
+    latest_tries: list[NotificationTryEntry]
+
+
+class NotificationList(Struct):
+    """Notifications, the newest first."""
+
+    notifications: list[NotificationEntry]
+    next_cursor: NextCursor
+
+
+def list_notifications(call: Call, query: NotificationsQuery) -> NotificationList:
+    """What was told, waits or failed, the newest first."""
+    found = notification_log.entries(
+        call.connection,
+        state=query.state,
+        channel=query.channel,
+        alert_id=query.alert_id,
+        before_id=cursor.decode_id(query.cursor),
+        limit=query.limit + 1,
+    )
+    page = found[: query.limit]
+    following = cursor.encode(page[-1].id) if len(found) > len(page) else None
+    return NotificationList([_shown(entry) for entry in page], following)
+
+
+def retry_notification(call: Call, notification_id: NotificationId) -> NotificationEntry:
+    """Try one that failed again, at once. One that was sent, waits or was superseded answers 409."""
+    entry = notification_log.entry(call.connection, notification_id)
+    if entry is None:
+        raise ApiError(404, "not_found", f"There is no notification {notification_id}.")
+    if not notification_log.retry(call.connection, notification_id, call.now):
+        raise ApiError(409, "not_failed", f"Notification {notification_id} is {entry.state}, not failed.")
+    entry = notification_log.entry(call.connection, notification_id)
+    if entry is None:
+        raise ApiError(404, "not_found", f"There is no notification {notification_id}.")
+    return _shown(entry)
+
+
+def _shown(entry: notification_log.NotificationLogEntry) -> NotificationEntry:
+    return convert(entry, NotificationEntry, from_attributes=True)
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/notifications", list_notifications, "viewer"),
+    Endpoint("POST", "/v1/notifications/{notification_id}/retry", retry_notification, "admin", (409,)),
+)

@@ -1,0 +1,131 @@
+"""The OpenAPI 3.1 document, made from the same declarations as the routes, so that the two cannot differ."""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from webhook_app.web.api.endpoints import Endpoint
+
+_REF = "#/components/schemas/{name}"
+_ALWAYS = (400, 401, 403, 503)
+_ABOUT = """\
+Failure rates, alerts and the contacts not to write to, from the webhooks of WhatsApp's Cloud API.
+
+Times are UTC in ISO 8601. Contacts are shown as `+` and digits, or as the business-scoped user id. Unknown
+parameters and keys are refused. Lists take `limit` and `cursor`, keep a stable order and give `next_cursor`, null on
+the last page.
+
+Send your key as `Authorization: Bearer <key>`. A **sender** may check contacts, report sends, follow the change feed
+and read single things; a **viewer** may read everything; an **admin** may do everything.
+"""
+
+
+class Error(Struct):
+    """What went wrong: a code for programs, a sentence for people, and what else is known."""
+
+    code: str
+    message: str
+    details: Any
+
+
+class ErrorAnswer(Struct):
+    """The body of every answer that is not a success."""
+
+    error: Error
+
+
+@cache
+def document(endpoints: tuple[Endpoint, ...], version: str, server: str = "") -> dict[str, Any]:
+    """The whole document, made once; `server` is the public URL, empty for the one it is read from."""
+    types = [kind for e in endpoints for kind in (e.body, e.answer, *e.shapes) if kind is not None]
+    _, components = msgspec.json.schema_components([ErrorAnswer, *types], ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "webhook_app", "version": version, "description": _ABOUT},
+        "servers": [{"url": server or "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    summary, _, description = (endpoint.view.__doc__ or "").strip().partition("\n")
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "tags": [endpoint.area],
+        "summary": summary.rstrip("."),
+        "description": " ".join(description.split()),
+        "security": [{"key": [endpoint.role]}],
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint.query)],
+        "responses": _responses(endpoint),
+    }
+    if endpoint.body is not None:
+        operation["requestBody"] = {"required": _needs_body(endpoint.body), "content": _json(endpoint.body)}
+    if endpoint.uploads:
+        content = {media: {"schema": {"type": "string"}} for media in endpoint.uploads}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _path_parameters(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
+    for name, kind in endpoint.path_parameters.items():
+        yield _parameter(name, "path", msgspec.json.schema(kind), required=True)
+
+
+def _query_parameters(query: type[Struct] | None) -> Iterable[dict[str, Any]]:
+    if query is None:
+        return
+    _, components = msgspec.json.schema_components([query], ref_template=_REF)
+    schema = components[query.__name__]
+    for name, held in schema["properties"].items():
+        listed = {"style": "form", "explode": False} if held.get("type") == "array" else {}
+        yield _parameter(name, "query", held, required=name in schema["required"]) | listed
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    """One parameter; a null among its types only means that it may be left out."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        schema = {key: value for key, value in schema.items() if key != "anyOf"} | choices[0]
+    if schema.get("default", ...) is None:
+        schema = {key: value for key, value in schema.items() if key != "default"}
+    described = {"description": schema["description"]} if "description" in schema else {}
+    rest = {key: value for key, value in schema.items() if key != "description"}
+    return {"name": name, "in": place, "required": required, "schema": rest} | described
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    sized = (413,) if endpoint.body else ()
+    missing = (404,) if endpoint.path_parameters else ()
+    statuses = sorted({*_ALWAYS, *sized, *missing, *endpoint.errors})
+    streamed = {media: {"schema": {"type": "string"}} for media in endpoint.streams}
+    content = streamed if endpoint.answer is None else _json(endpoint.answer) | streamed
+    answered = {"200": {"description": _sentence(endpoint.answer or endpoint.view), "content": content}}
+    if endpoint.conditional:
+        answered["304"] = {"description": "What you have is still so"}
+    return answered | {
+        str(status): {"description": HTTPStatus(status).phrase, "content": _json(ErrorAnswer)}
+        for status in statuses
+    }
+
+
+def _json(kind: type[Struct]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REF.format(name=kind.__name__)}}}
+
+
+def _needs_body(body: type[Struct]) -> bool:
+    return any(field.required for field in msgspec.structs.fields(body))
+
+
+def _sentence(kind: Callable[..., Any]) -> str:
+    return (kind.__doc__ or "").strip().partition("\n")[0] or "The answer"

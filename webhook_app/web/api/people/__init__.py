@@ -1,0 +1,1 @@
+"""API endpoints for contacts, their keys and timelines, erasure."""

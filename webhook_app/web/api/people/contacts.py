@@ -1,0 +1,134 @@
+"""GET /v1/contacts/{contact}: everything known of one person. Erasing stands in erasure.py."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from webhook_app.store.people import contact_timeline, contacts
+from webhook_app.store.people.contact_timeline import TimelinePosition
+from webhook_app.web.api import cursor
+from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.suppressions.suppressions import ContactSuppressions, get_suppression
+from webhook_app.web.api.values import Contact, Limit, NextCursor, Time
+from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.people.contacts import Address, display, parse_address
+
+_Text = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
+_Cursor = Annotated[str, Meta(max_length=4000, description="next_cursor of the page before.")]
+_PlaceText = tuple[Time, _Text, _Text, _Text, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
+
+
+class ContactQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    limit: Limit = 100
+    cursor: _Cursor | None = None
+
+
+class TimelineEntry(Struct, kw_only=True):
+    """One thing that happened."""
+
+    at: Time
+    what: Annotated[
+        str,
+        Meta(
+            description="sent, delivered, read, played or failed; accepted: a sender told so; wrote, stop or start:"
+            " the person did; otherwise a preference in Meta's words."
+        ),
+    ]
+    message_id: str
+    phone_number_id: str
+    contact: Annotated[str, Meta(description="Under which of the person's keys.")]
+    code: Annotated[int | None, Meta(description="null: none, or it came without.")]
+    template: str
+    campaign: str
+    note: Annotated[
+        str, Meta(description="The title of a failure; what kind of message or preference it was.")
+    ]
+
+
+class MessageOutcomeEntry(Struct, kw_only=True):
+    """What became of one message on this page, from all its events: it can have failed and arrived."""
+
+    message_id: str
+    sent_at: Time | None
+    delivered_at: Annotated[Time | None, Meta(description="Read implies delivered.")]
+    read_at: Time | None
+    failed_at: Time | None
+    reached: bool
+    failed: bool
+
+
+class OpenWindow(Struct):
+    """A business number that may answer freely until then, because the person wrote to it."""
+
+    phone_number_id: str
+    until: Time
+
+
+class ContactView(Struct, kw_only=True):
+    """A person: keys, suppressions with evidence and history, open windows, and the timeline, newest first."""
+
+    contact: str
+    keys: Annotated[list[str], Meta(description="Every number and user id known to be the same person.")]
+    windows: list[OpenWindow]
+    suppression: ContactSuppressions
+    timeline: list[TimelineEntry]
+    messages: list[MessageOutcomeEntry]
+    next_cursor: NextCursor
+
+
+def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactView:
+    """Everything known of one person, under every number and user id; of a stranger that is nothing.
+
+    The timeline comes in pages; the rest is the same on each.
+    """
+    standing = get_suppression(call, contact)
+    address = parse_address(contact)
+    assert isinstance(address, Address)  # noqa: S101  get_suppression refuses what is none
+    keys = contacts.keys_of(call.connection, address.key)
+    before = None if query.cursor is None else TimelinePosition(*cursor.decode_as(query.cursor, _PlaceText))
+    found = contact_timeline.page(call.connection, keys, query.limit + 1, before)
+    page = found[: query.limit]
+    return ContactView(
+        contact=display(address.key),
+        keys=[display(key) for key in keys],
+        windows=_windows(call, keys),
+        suppression=standing,
+        timeline=[_entry(entry) for entry in page],
+        messages=[_outcome(each) for each in contact_timeline.outcomes(call.connection, page)],
+        next_cursor=cursor.encode(page[-1].place) if len(found) > len(page) else None,
+    )
+
+
+def _windows(call: Call, keys: tuple[str, ...]) -> list[OpenWindow]:
+    found: dict[str, datetime] = contact_timeline.open_windows(call.connection, keys, call.now)
+    return [OpenWindow(number, until) for number, until in found.items()]
+
+
+def _entry(entry: contact_timeline.ContactEvent) -> TimelineEntry:
+    return TimelineEntry(
+        at=entry.at,
+        what=entry.what,
+        message_id=entry.message_id,
+        phone_number_id=entry.phone_number_id,
+        contact=display(entry.contact),
+        code=None if entry.code == NO_CODE else entry.code,
+        template=entry.template,
+        campaign=entry.campaign,
+        note=entry.note,
+    )
+
+
+def _outcome(each: contact_timeline.MessageOutcome) -> MessageOutcomeEntry:
+    return MessageOutcomeEntry(
+        message_id=each.message_id,
+        sent_at=each.sent_at,
+        delivered_at=each.delivered_at,
+        read_at=each.read_at,
+        failed_at=each.failed_at,
+        reached=each.delivered_at is not None,
+        failed=each.failed_at is not None,
+    )
+
+
+ENDPOINTS = (Endpoint("GET", "/v1/contacts/{contact}", get_contact, "sender"),)

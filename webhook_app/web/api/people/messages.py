@@ -1,0 +1,187 @@
+"""/v1/messages: the whole life of one message, and what became of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from webhook_app.store.people import message_timeline
+from webhook_app.store.people.message_timeline import MessageEvent, MessageFailure, MessageSend
+from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.values import Time
+from webhook_app.web.errors import ApiError
+from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
+from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
+from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.people.contacts import display
+
+_REACHED = ("delivered", "read", "played")
+
+MessageId = Annotated[str, Meta(description="Meta's id of the message, `wamid.…`.")]
+_Code = Annotated[int | None, Meta(description="null: it came without a code.")]
+
+
+class MessageEventEntry(Struct, kw_only=True):
+    """One status. `clock_replaced`: Meta's time could not be used, `occurred_at` is our own."""
+
+    status: str
+    occurred_at: Time
+    received_at: Time
+    phone_number_id: str
+    waba_id: str
+    participant: str
+    code: _Code
+    clock_replaced: bool
+
+
+class SendCallEntry(Struct, kw_only=True):
+    """What a sender told of the call that sent it: Meta accepted or refused it."""
+
+    result: Literal["accepted", "refused"]
+    sent_at: Time
+    registered_at: Time
+    phone_number_id: str
+    code: _Code
+    endpoint: str
+
+
+class MessageFailureEntry(Struct, kw_only=True):
+    """One failure: the error objects as Meta sent them, what the code means and whether to send again."""
+
+    source: Annotated[str, Meta(description="webhook, or send: the call itself was refused.")]
+
+    occurred_at: Time
+    received_at: Time
+    phone_number_id: str
+    waba_id: str
+    participant: str
+    code: _Code
+    subcode: Annotated[int | None, Meta(description="Only the answer to a send call has one.")]
+    fbtrace_id: Annotated[str, Meta(description="What Meta's support asks for; only send calls have one.")]
+    title: str
+    details: str
+    errors: Any
+    meaning: ErrorCode
+    retry_advice: RetryAdvice
+
+
+class OutcomeDetail(Struct, kw_only=True):
+    """What became of it, from all its events: one device can fail while another receives, then both are true."""
+
+    sent_at: Time | None
+    delivered_at: Annotated[
+        Time | None, Meta(description="The first sign that it arrived: delivered, read or played.")
+    ]
+    read_at: Time | None
+    failed_at: Time | None
+    reached: bool
+    failed: bool
+
+
+class MessageAnswer(Struct, kw_only=True):
+    """A message with its events and failures in time order; an empty text means that Meta did not say."""
+
+    message_id: str
+    contact: str
+    template: str
+    campaign: str
+    country: str
+    category: str
+    callback_data: str
+    outcome: OutcomeDetail
+    sends: list[SendCallEntry]
+    events: list[MessageEventEntry]
+    failures: list[MessageFailureEntry]
+
+
+def get_message(call: Call, message_id: MessageId) -> MessageAnswer:
+    """The life of one message: the calls that sent it, every status and error on every number, what became of it."""
+    calls = message_timeline.sends(call.connection, message_id)
+    events, failures = message_timeline.life(call.connection, message_id, call.now)
+    if not events and not failures and not calls:
+        message = "No webhook or report about this message has been received, or it was too long ago."
+        raise ApiError(404, "not_found", message)
+    known: list[MessageEvent | MessageFailure] = [*events, *failures]
+    return MessageAnswer(
+        message_id=message_id,
+        contact=display(_first([*known, *calls], "contact")),
+        template=_first([*known, *calls], "template"),
+        campaign=_first([*known, *calls], "campaign"),
+        country=_first(known, "country"),
+        category=_first([*events, *calls], "category"),
+        callback_data=_first(events, "callback_data"),
+        outcome=_outcome(events, failures),
+        sends=[_send(told) for told in calls],
+        events=[_event(event) for event in events],
+        failures=[_failure(failure) for failure in failures],
+    )
+
+
+def _first(rows: Sequence[MessageEvent | MessageFailure | MessageSend], name: str) -> str:
+    """Not everything told of a message is complete: the first that says it."""
+    return next((value for row in rows if (value := getattr(row, name))), "")
+
+
+def _outcome(events: Sequence[MessageEvent], failures: Sequence[MessageFailure]) -> OutcomeDetail:
+    def first(*statuses: str) -> datetime | None:
+        return min((event.occurred_at for event in events if event.status in statuses), default=None)
+
+    failed = [first("failed"), *(failure.occurred_at for failure in failures)]
+    failed_at = min((at for at in failed if at is not None), default=None)
+    delivered_at = first(*_REACHED)
+    return OutcomeDetail(
+        sent_at=first("sent"),
+        delivered_at=delivered_at,
+        read_at=first("read", "played"),
+        failed_at=failed_at,
+        reached=delivered_at is not None,
+        failed=failed_at is not None,
+    )
+
+
+def _event(event: MessageEvent) -> MessageEventEntry:
+    return MessageEventEntry(
+        status=event.status,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+        phone_number_id=event.phone_number_id,
+        waba_id=event.waba_id,
+        participant=event.participant,
+        code=None if event.error_code == NO_CODE else event.error_code,
+        clock_replaced=event.clock_replaced,
+    )
+
+
+def _send(told: MessageSend) -> SendCallEntry:
+    return SendCallEntry(
+        result="refused" if told.failed else "accepted",
+        sent_at=told.sent_at,
+        registered_at=told.registered_at,
+        phone_number_id=told.phone_number_id,
+        code=None if told.error_code == NO_CODE else told.error_code,
+        endpoint=told.endpoint,
+    )
+
+
+def _failure(failure: MessageFailure) -> MessageFailureEntry:
+    meaning = explain(failure.error_code, failure.error_subcode)
+    return MessageFailureEntry(
+        source=failure.source,
+        subcode=None if failure.error_subcode == NO_CODE else failure.error_subcode,
+        fbtrace_id=failure.fbtrace_id,
+        occurred_at=failure.occurred_at,
+        received_at=failure.received_at,
+        phone_number_id=failure.phone_number_id,
+        waba_id=failure.waba_id,
+        participant=failure.participant,
+        code=None if failure.error_code == NO_CODE else failure.error_code,
+        title=failure.title,
+        details=failure.details,
+        errors=failure.errors,
+        meaning=meaning,
+        retry_advice=retry_advice(meaning),
+    )
+
+
+ENDPOINTS = (Endpoint("GET", "/v1/messages/{message_id}", get_message, "sender", autocommit=True),)

@@ -1,0 +1,1 @@
+"""API endpoints for deliveries and what became of their items."""

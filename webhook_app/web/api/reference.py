@@ -1,0 +1,116 @@
+"""/openapi.json, and /docs: the same document as a page to read. Says nothing that the document does not say."""
+
+import json
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, render_template
+
+from webhook_app.web import security_headers
+
+_REF = "#/components/schemas/"
+_WORDS = {"date-time": "time", "integer": "whole number", "boolean": "true or false"}
+
+
+def docs_blueprint(document: dict[str, Any]) -> Blueprint:
+    """Both answers, from the document that was made at start; they hold no data and need no key."""
+    blueprint = Blueprint("docs", "webhook_app.web", static_folder="static", static_url_path="/docs/static")
+    encoded = msgspec.json.encode(document)
+    areas = _areas(document)
+
+    @blueprint.get("/openapi.json")
+    def openapi() -> Response:
+        return Response(encoded, content_type="application/json")
+
+    @blueprint.get("/docs")
+    def docs() -> str:
+        return render_template("docs.html", info=document["info"], areas=areas, schemas=_schemas(document))
+
+    security_headers.secure_pages(blueprint)
+    return blueprint
+
+
+def _areas(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The operations by area, each as the page shows it."""
+    areas: dict[str, list[dict[str, Any]]] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            areas.setdefault(operation["tags"][0], []).append(_operation(method.upper(), path, operation))
+    return areas
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    content = operation["responses"]["200"]["content"]
+    answer = content.get("application/json", {}).get("schema", {})
+    parameters = [
+        _row(p["name"], p["schema"], p.get("description", ""), p["required"]) for p in operation["parameters"]
+    ]
+    return {
+        "id": operation["operationId"],
+        "method": method,
+        "path": path,
+        "summary": operation["summary"],
+        "description": operation["description"],
+        "role": operation["security"][0]["key"][0],
+        "parameters": parameters,
+        "body": _name(body) if body else None,
+        "answer": _name(answer),
+        "streams": [media for media in content if media != "application/json"],
+        "errors": sorted(status for status in operation["responses"] if status != "200"),
+    }
+
+
+def _schemas(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The shapes of bodies and answers, field by field."""
+    schemas: dict[str, dict[str, Any]] = document["components"]["schemas"]
+    return [
+        {
+            "name": name,
+            "description": schema.get("description", ""),
+            "fields": [
+                _row(field, held, held.get("description", ""), field in schema["required"])
+                for field, held in schema.get("properties", {}).items()
+            ],
+        }
+        for name, schema in schemas.items()
+    ]
+
+
+def _row(name: str, schema: dict[str, Any], description: str, required: bool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": type_in_words(schema),
+        "limits": _limits(schema),
+        "link": _name(schema.get("items", schema)),
+        "description": description,
+        "required": required,
+    }
+
+
+def type_in_words(schema: dict[str, Any]) -> str:
+    """A schema as people say it: `list of Result`, `text or null`."""
+    if "$ref" in schema:
+        return _name(schema)
+    if "anyOf" in schema:
+        return " or ".join(type_in_words(choice) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(json.dumps(value) for value in schema["enum"])
+    kind = schema.get("type", "anything")
+    if kind == "array":
+        return f"list of {type_in_words(schema.get('items', {}))}"
+    if kind == "string":
+        kind = schema.get("format", "text")
+    return _WORDS.get(kind, str(kind))
+
+
+def _limits(schema: dict[str, Any]) -> str:
+    """Bounds and default, in the words of JSON."""
+    names = {"minimum": "at least", "maximum": "at most", "maxItems": "at most", "default": "default"}
+    return ", ".join(f"{words} {json.dumps(schema[name])}" for name, words in names.items() if name in schema)
+
+
+def _name(schema: dict[str, Any]) -> str:
+    """The name of the shape it refers to, also behind `or null`; empty when it refers to none."""
+    choices = [schema, *schema.get("anyOf", ())]
+    return next((str(c["$ref"]).removeprefix(_REF) for c in choices if "$ref" in c), "")

@@ -1,0 +1,1 @@
+"""API endpoints for what senders report of their calls."""

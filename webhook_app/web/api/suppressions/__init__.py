@@ -1,0 +1,1 @@
+"""API endpoints for opt-outs, suppressions and checks."""

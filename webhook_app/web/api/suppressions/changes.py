@@ -1,0 +1,102 @@
+"""/v1/changes: every addition, change and removal in order, so that a sender can hold a copy."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from webhook_app.store.people.contacts import links_of_many
+from webhook_app.store.suppressions import changes as suppression_changes
+from webhook_app.store.suppressions.changes import ChangeEvidence
+from webhook_app.web.api import cursor
+from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.values import Cursor, Limit, NextCursor, Time
+from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.people.contacts import display
+
+
+class ChangesQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    since: Annotated[int, Meta(ge=0, le=2**63 - 1, description="The latest `seq` you know.")] = 0
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class ChangeEntry(Struct, kw_only=True):
+    """One change. suppress: added. extend: changed. half_open: ran out, ask /v1/check. lift, expire: gone.
+
+    erase: somebody was erased, not told who.
+    """
+
+    seq: int
+    at: Time
+    action: Annotated[str, Meta(description="suppress, extend, half_open, lift, expire or erase.")]
+    contact: str
+    aliases: Annotated[
+        list[str],
+        Meta(description="Other numbers and user ids of the same person, as far as known when you ask."),
+    ]
+    phone_number_id: Annotated[str, Meta(description="Empty: for every business number.")]
+    scope: str
+    reason: str
+    code: int | None
+    until: Time | None
+    times: int
+    actor: str
+    note: str
+    evidence: list[ChangeEvidence]
+
+
+class ChangeList(Struct, kw_only=True):
+    """Changes in the order they were made. `next_since`: what to ask for next, now or later."""
+
+    version: Annotated[int, Meta(description="The latest `seq` there is.")]
+    changes: list[ChangeEntry]
+    next_since: int
+    next_cursor: NextCursor
+
+
+def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
+    """Every change to the suppressions after `since`, in order and without gaps, so that a sender can hold a copy.
+
+    A row is identified by contact, phone_number_id, scope and reason together. Begin with 0; when `next_cursor` is
+    null you are up to date: ask again later with since = `next_since`. The ETag is where the page ends: asking again
+    with If-None-Match answers 304 as long as nothing new has happened.
+    """
+    place = cursor.decode_id(query.cursor)
+    since = query.since if place is None else place
+    version = suppression_changes.latest_seq(call.connection)
+    found = suppression_changes.changes_since(call.connection, since, query.limit + 1)
+    page = found[: query.limit]
+    reached = page[-1].seq if page else since
+    people = links_of_many(call.connection, [change.contact for change in page])
+    following = cursor.encode(reached) if len(found) > len(page) else None
+    call.headers["ETag"] = f'"{since}-{reached}-{following is None}-{version}"'
+    return ChangeList(
+        version=max(version, *(change.seq for change in page)) if page else version,
+        changes=[change_of(change, people[change.contact][1:]) for change in page],
+        next_since=reached,
+        next_cursor=following,
+    )
+
+
+def change_of(change: suppression_changes.SuppressionChange, aliases: Sequence[str]) -> ChangeEntry:
+    """A change as the API shows it."""
+    return ChangeEntry(
+        seq=change.seq,
+        at=change.at,
+        action=change.action,
+        contact=display(change.contact),
+        aliases=list(map(display, aliases)),
+        phone_number_id=change.phone_number_id,
+        scope=change.scope,
+        reason=change.reason,
+        code=None if change.code == NO_CODE else change.code,
+        until=change.until,
+        times=change.times,
+        actor=change.actor,
+        note=change.note,
+        evidence=list(change.evidence),
+    )
+
+
+ENDPOINTS = (Endpoint("GET", "/v1/changes", list_changes, "sender", autocommit=True, conditional=True),)

@@ -1,0 +1,226 @@
+"""/v1/suppressions: who is not to be written to, and why; adding, changing and lifting by hand."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from webhook_app.store.people import contacts, erased_opt_outs
+from webhook_app.store.suppressions import changes as suppression_changes
+from webhook_app.store.suppressions import lists, suppressions
+from webhook_app.store.suppressions.changes import ChangeEvidence
+from webhook_app.web.api import cursor
+from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.suppressions.changes import ChangeEntry, change_of
+from webhook_app.web.api.values import Contact, Cursor, Limit, NextCursor, PhoneNumberId, Time, Word
+from webhook_app.web.errors import ApiError
+from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.people.contacts import (
+    Address,
+    InvalidAddress,
+    display,
+    parse_address,
+    spelling,
+    variants,
+)
+
+_HISTORY = 100
+
+Scope = Literal["all", "marketing"]
+Reason = Literal["opted_out", "manual", "hard", "unreachable"]
+_Number = Annotated[PhoneNumberId, Meta(description="Empty: what holds for every business number.")]
+_Note = Annotated[Word, Meta(description="Why, for the record.")]
+
+
+class SuppressionsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    scope: Scope | None = None
+    reason: Reason | None = None
+    phone_number_id: _Number | None = None
+    review: Annotated[
+        bool | None, Meta(description="true: made by rule, and not yet looked at by anybody.")
+    ] = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class SuppressBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A suppression made by hand."""
+
+    scope: Scope = "all"
+    phone_number_id: _Number = ""
+    until: Annotated[Time | None, Meta(description="When it ends by itself; absent: when it is lifted.")] = (
+        None
+    )
+    note: _Note = ""
+
+
+class LiftQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    scope: Scope | None = None
+    reason: Reason | None = None
+    phone_number_id: _Number | None = None
+    note: _Note = ""
+
+
+class SuppressionEntry(Struct, kw_only=True):
+    """One suppression. `active` is false when it has run out; `review`: made by rule, not yet confirmed by anybody.
+
+    `half_open_at`: it ran out then, and the next message is a probe; /v1/check lets one through.
+    """
+
+    contact: str
+    phone_number_id: Annotated[str, Meta(description="Empty: for every business number.")]
+    scope: Scope
+    reason: Annotated[str, Meta(description="opted_out, manual, hard or unreachable.")]
+    code: Annotated[int | None, Meta(description="The error code that led to it.")]
+    since: Time
+    until: Annotated[Time | None, Meta(description="null: until something lifts it.")]
+    active: bool
+    times: Annotated[int, Meta(description="How often in a row; the wait doubles.")]
+    review: bool
+    half_open_at: Time | None
+    seen_as: Annotated[str, Meta(description="The number as Meta or the caller wrote it.")]
+    actor: str
+    note: str
+    evidence: list[ChangeEvidence]
+
+
+class SuppressionList(Struct):
+    """Suppressions in the order of the contacts."""
+
+    suppressions: list[SuppressionEntry]
+    next_cursor: NextCursor
+
+
+class ContactSuppressions(Struct):
+    """What stands against one person under any of their contacts, and the latest changes, newest first."""
+
+    contact: str
+    suppressions: list[SuppressionEntry]
+    history: list[ChangeEntry]
+
+
+class Lifted(Struct):
+    """What was lifted; empty when nothing stood."""
+
+    contact: str
+    lifted: list[SuppressionEntry]
+
+
+def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
+    """Who is not to be written to, in the order of the contacts."""
+    place = cursor.decode_texts(query.cursor, 4)
+    after = None if place is None else (place[0], place[1], place[2], place[3])
+    found = lists.list_page(
+        call.connection,
+        query.limit + 1,
+        after,
+        scope=query.scope,
+        reason=query.reason,
+        phone_number_id=query.phone_number_id,
+        review=query.review,
+    )
+    page = found[: query.limit]
+    following = cursor.encode(page[-1].key) if len(found) > len(page) else None
+    return SuppressionList([_shown(row, call.now) for row in page], following)
+
+
+def get_suppression(call: Call, contact: Contact) -> ContactSuppressions:
+    """What stands against one contact, with the evidence and the history; nothing known gives empty lists."""
+    return _all_of(call, _address(contact).key)
+
+
+def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> ContactSuppressions:
+    """Stop writing to a contact by hand, or change what was said by hand before.
+
+    It stands with the reason manual and the name of the key as its actor, beside what rules and people have said.
+    """
+    if body.until is not None and body.until <= call.now:
+        raise ApiError(400, "bad_body", "until: lies in the past.")
+    address = _address(contact)
+    suppressions.put(
+        call.connection,
+        contacts.preferred(call.connection, address.key),
+        phone_number_id=body.phone_number_id,
+        scope=body.scope,
+        until=body.until,
+        seen_as=spelling(address),
+        actor=call.key.name,
+        note=body.note,
+        now=call.now,
+    )
+    return _all_of(call, address.key)
+
+
+def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
+    """Allow writing to a contact again, under every contact of that person.
+
+    Lifts everything that fits scope, reason and phone_number_id. What a person asked for (opted_out) is lifted only
+    with a note that says why; without one the call answers 409 and lifts nothing. That holds for people who were
+    erased as well: of them nothing can be listed, but what they asked for ends.
+    """
+    key = _address(contact).key
+    asked = query.phone_number_id, query.scope, query.reason
+    keys = contacts.keys_of(call.connection, key)
+    lifted = [
+        row
+        for each in keys
+        for row in suppressions.lift(
+            call.connection, each, *asked, actor=call.key.name, note=query.note, now=call.now
+        )
+    ]
+    of_erased = 0
+    if query.reason in (None, "opted_out"):
+        numbers = None if query.phone_number_id is None else [query.phone_number_id]
+        spellings = [spelling for each in keys for spelling in variants(each)]
+        of_erased = erased_opt_outs.forget(call.connection, spellings, numbers, query.scope)
+    if not query.note.strip() and (of_erased or any(row.reason == "opted_out" for row in lifted)):
+        message = "The person asked for this. Say in `note` why it may be lifted, or name another `reason`."
+        raise ApiError(409, "opted_out", message)
+    return Lifted(display(key), [_shown(row, call.now) for row in lifted])
+
+
+def _address(contact: str) -> Address:
+    """Who is meant. Raises ApiError 400 with the reason when that is nobody."""
+    address = parse_address(contact)
+    if isinstance(address, InvalidAddress):
+        raise ApiError(400, "bad_contact", f"The contact cannot be used: {address.reason}.")
+    return address
+
+
+def _all_of(call: Call, key: str) -> ContactSuppressions:
+    keys = contacts.keys_of(call.connection, key)
+    rows = lists.active(call.connection, keys, None, call.now)
+    changes = [
+        change for each in keys for change in suppression_changes.history(call.connection, each, _HISTORY)
+    ]
+    changes.sort(key=lambda change: -change.seq)
+    history = [change_of(c, [each for each in keys if each != c.contact]) for c in changes[:_HISTORY]]
+    return ContactSuppressions(display(key), [_shown(row, call.now) for row in rows], history)
+
+
+def _shown(row: suppressions.Suppression, now: datetime) -> SuppressionEntry:
+    return SuppressionEntry(
+        contact=display(row.contact),
+        phone_number_id=row.phone_number_id,
+        scope="marketing" if row.scope == "marketing" else "all",
+        reason=row.reason,
+        code=None if row.code == NO_CODE else row.code,
+        since=row.since,
+        until=row.until,
+        active=row.until is None or row.until > now,
+        times=row.times,
+        review=row.review,
+        half_open_at=row.half_open_at,
+        seen_as=display(row.seen_as),
+        actor=row.actor,
+        note=row.note,
+        evidence=list(row.evidence),
+    )
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/suppressions", list_suppressions, "viewer"),
+    Endpoint("GET", "/v1/suppressions/{contact}", get_suppression, "sender"),
+    Endpoint("PUT", "/v1/suppressions/{contact}", put_suppression, "admin"),
+    Endpoint("DELETE", "/v1/suppressions/{contact}", lift_suppression, "admin", (409,)),
+)

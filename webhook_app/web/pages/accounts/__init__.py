@@ -1,0 +1,1 @@
+"""Pages for what Meta says of accounts, numbers and templates."""

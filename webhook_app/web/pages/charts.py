@@ -1,0 +1,210 @@
+"""Failure rates over time as the pages draw them: shares of an alert's window, so that lines and alerts agree.
+
+Plain values; what they look like is static/charts.js' business.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS
+from webhook_app.store.counts import rates as counts
+from webhook_app.store.counts import service_activity
+from webhook_app.store.counts.rates import EVERYTHING, Filters
+from webhook_app.store.counts.window_counts import CLASSES
+from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.web.pages.wording import CLASSES as CLASS_NAMES
+from webhook_app.web.pages.wording import code_name
+
+_MINUTE = timedelta(minutes=1)
+_WINDOW_MINUTES = 15
+_MAX_MINUTES = 3 * 24 * 60
+_MAX_POINTS = 360
+_AROUND_MINUTES = 60  # shown before an alert began
+
+
+class Line(Struct, frozen=True):
+    """One kind of failure. `kind` chooses the colour; a rate is None where nothing was attempted."""
+
+    name: str
+    kind: str
+    failures: list[int]
+    rates: list[float | None]
+
+
+class Band(Struct, frozen=True):
+    """A stretch of time in which an alert was pending or firing."""
+
+    start: str
+    end: str
+    kind: str
+    label: str
+
+
+class Chart(Struct, frozen=True):
+    """Everything at the moments `at`: UTC, each the last minute of its window."""
+
+    at: list[str]
+    attempts: list[int]
+    lines: list[Line]
+    bands: list[Band]
+    threshold: float | None
+    window_minutes: int
+    volume: str = "Messages"
+    """What `attempts` counts."""
+
+    def rows(self, count: int) -> list[dict[str, Any]]:
+        """About `count` of the moments, the last one first, for reading instead of looking."""
+        step = max(len(self.at) // count, 1)
+        return [
+            {
+                "at": self.at[place],
+                "attempts": self.attempts[place],
+                "lines": [(line.failures[place], line.rates[place]) for line in self.lines],
+            }
+            for place in range(len(self.at) - 1, -1, -step)
+        ]
+
+
+def recent(
+    connection: Connection, hours: int, alerts: Sequence[Alert], threshold: float | None, now: datetime
+) -> Chart:
+    """All messages of the last hours, with the alerts of that time."""
+    _, end = counts.window(now, 0)
+    start = end - timedelta(hours=hours)
+    points, step = _points(connection, start, end, _WINDOW_MINUTES, EVERYTHING)
+    bands = _merged([band for alert in alerts for band in _bands(alert, start, end, pending=False)])
+    return _chart(points, step, _WINDOW_MINUTES, list(CLASSES), bands, threshold)
+
+
+def around(connection: Connection, alert: Alert, now: datetime) -> Chart | None:
+    """What the alert is about, from an hour before it began until it was over, or its last three days.
+
+    Rates for what counts failed messages, a flow for silence and refused deliveries; other kinds have no chart.
+    """
+    start, end = _span(alert, now)
+    window = alert.window_minutes or _WINDOW_MINUTES
+    bands = _bands(alert, start, end, pending=True)
+    if alert.kind in COUNTING_KINDS:
+        filters = Filters(**alert.group)  # type: ignore[arg-type]  # a code is a number, everything else a text
+        points, step = _points(connection, start, end, window, filters)
+        kinds = list(CLASSES) if filters.code is None else [code_name(filters.code)]
+        return _chart(points, step, window, kinds, bands, alert.threshold or None)
+    if alert.kind == "silence":
+        points, step = _points(connection, start, end, window, Filters(**alert.group))  # type: ignore[arg-type]
+        flow = [sum(point[name] for name in _EVENTS) + point["failures"] for point in points]
+        return _flow([point["at"] for point in points], flow, step, window, bands, "Webhooks")
+    if alert.kind == "signature":
+        moments, step = _moments(start, end, window)
+        refused = service_activity.refusals_by_step(connection, moments[0], end, step)
+        flow = [refused.get(at, 0) for at in moments]
+        return _flow(moments, flow, step, window, bands, "Refused deliveries")
+    return None
+
+
+_EVENTS = ("sent", "delivered", "read")
+
+
+def _span(alert: Alert, now: datetime) -> tuple[datetime, datetime]:
+    _, end = counts.window(
+        min(alert.resolved_at + timedelta(minutes=30), now) if alert.resolved_at else now, 0
+    )
+    start = alert.started_at.replace(second=0, microsecond=0) - timedelta(minutes=_AROUND_MINUTES)
+    return max(start, end - timedelta(minutes=_MAX_MINUTES)), end
+
+
+def _flow(
+    moments: Sequence[datetime], flow: list[int], step: int, window: int, bands: list[Band], volume: str
+) -> Chart:
+    width, last_minute = _width(window, step), timedelta(minutes=step - 1)
+    at = [_spell(moment + last_minute) for moment in moments[width:]]
+    return Chart(at, _trailing(flow, width), [], bands, None, window, volume)
+
+
+def _moments(start: datetime, end: datetime, window: int) -> tuple[list[datetime], int]:
+    """The steps from one window before `start`, and their length in minutes."""
+    step = _step((end - start) // _MINUTE)
+    steps = -(-((end - start) // _MINUTE) // step) + _width(window, step)
+    return [end - place * step * _MINUTE for place in range(steps, 0, -1)], step
+
+
+def _points(
+    connection: Connection, start: datetime, end: datetime, window: int, filters: Filters
+) -> tuple[list[dict[str, Any]], int]:
+    """The series from one window before `start`, and its step in minutes."""
+    moments, step = _moments(start, end, window)
+    return counts.series(connection, moments[0], end, step, filters), step
+
+
+def _step(minutes: int) -> int:
+    """The finest step that gives no more points than a screen has room for."""
+    return next((step for step in (1, 5) if minutes // step <= _MAX_POINTS), 15)
+
+
+def _width(window: int, step: int) -> int:
+    """How many steps a window has: by the minute as many as the window of an alert, the running one included."""
+    return window + 1 if step == 1 else max(window // step, 1)
+
+
+def _chart(
+    points: list[dict[str, Any]],
+    step: int,
+    window: int,
+    kinds: list[str],
+    bands: list[Band],
+    threshold: float | None,
+) -> Chart:
+    width = _width(window, step)
+    attempts = _trailing([point["attempts"] for point in points], width)
+    lines = []
+    for kind in kinds:
+        own = [point["classes"][kind] if kind in CLASSES else point["failures"] for point in points]
+        failures = _trailing(own, width)
+        lines.append(Line(CLASS_NAMES.get(kind, kind), _colour(kind), failures, _rates(failures, attempts)))
+    last_minute = timedelta(minutes=step - 1)
+    at = [_spell(point["at"] + last_minute) for point in points[width:]]
+    return Chart(at, attempts, lines, bands, threshold, window)
+
+
+def _colour(kind: str) -> str:
+    return kind if kind in CLASSES else "code"
+
+
+def _trailing(values: list[int], width: int) -> list[int]:
+    """For each value but the first `width` the sum of the `width` that end with it."""
+    return [sum(values[end - width : end]) for end in range(width + 1, len(values) + 1)]
+
+
+def _rates(failures: list[int], attempts: list[int]) -> list[float | None]:
+    return [min(f / a, 1.0) if a else None for f, a in zip(failures, attempts, strict=True)]
+
+
+def _bands(alert: Alert, start: datetime, end: datetime, *, pending: bool) -> list[Band]:
+    over = alert.resolved_at or end
+    spans = [(alert.started_at, alert.fired_at or over, "pending")] if pending else []
+    if alert.fired_at is not None:
+        spans.append((alert.fired_at, over, "firing"))
+    return [
+        Band(_spell(max(first, start)), _spell(min(last, end)), kind, f"{kind}: {alert.rule}")
+        for first, last, kind in spans
+        if last > start and first < end
+    ]
+
+
+def _merged(bands: Sequence[Band]) -> list[Band]:
+    """Bands that overlap as one: several shades upon each other would hide the lines."""
+    merged: list[Band] = []
+    for band in sorted(bands, key=lambda band: (band.start, band.end)):
+        last = merged[-1] if merged else None
+        if last is not None and band.start <= last.end:
+            merged[-1] = Band(last.start, max(last.end, band.end), last.kind, f"{last.kind}: several")
+        else:
+            merged.append(band)
+    return merged
+
+
+def _spell(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,1 @@
+"""Pages for counts, rates and failures."""

@@ -1,0 +1,93 @@
+"""The filters of the failure explorer: what a form says, as the selection of /v1/failures. No rows, no HTML.
+
+An empty field asks for nothing; NONE asks for failures without the value, as an empty text does in the API.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from msgspec import Struct, ValidationError, convert
+
+from webhook_app.web.api.counts.failures import Selection
+from webhook_app.whatsapp.events import NO_CODE
+
+NONE = "none"
+
+FIELDS = {
+    "code": "Error code",
+    "subcode": "Subcode",
+    "class": "Class",
+    "domain": "Whose trouble",
+    "contact": "Contact",
+    "phone_number_id": "Business number",
+    "waba_id": "WhatsApp Business Account",
+    "template": "Template",
+    "campaign": "Campaign",
+    "country": "Country",
+    "since": "Since",
+    "until": "Before",
+    "text": "Text",
+    "source": "Told by",
+    "dead_letter": "Not to be sent again",
+}
+"""What can be asked, with its name for people."""
+
+_NUMBERS = ("code", "subcode")
+_TIMES = ("since", "until")
+_WORDS = ("phone_number_id", "waba_id", "template", "campaign", "country")
+_EXPECTED = {
+    "code": "a number such as 131026, or none",
+    "subcode": "a number such as 463, or none",
+    "class": "broken, unreachable or withheld",
+    "since": "a time in UTC such as 2026-11-21 14:05",
+    "until": "a time in UTC such as 2026-11-21 14:05",
+    "source": "webhook or send",
+    "dead_letter": "true or false",
+}
+
+
+class FailureForm(Struct, frozen=True):
+    """What was asked: `given` as typed and without empty fields, `selection` None and a `fault` if unusable."""
+
+    given: dict[str, str]
+    selection: Selection | None
+    fault: str = ""
+
+    def query(self, **more: str) -> str:
+        """The address' query with these values beside, or instead."""
+        return urlencode(self.given | more)
+
+    def without(self, name: str) -> str:
+        """The query without one filter."""
+        return urlencode({key: value for key, value in self.given.items() if key != name})
+
+
+def read(given: Mapping[str, str]) -> FailureForm:
+    """What the fields ask for; what is no filter is left out."""
+    asked = {name: given[name].strip() for name in FIELDS if given.get(name, "").strip()}
+    values: dict[str, Any] = {}
+    try:
+        for name, typed in asked.items():
+            values[name] = _value(name, typed)
+        return FailureForm(asked, convert(values, Selection, strict=False))
+    except ValueError as fault:  # msgspec's, which says where, or ours of the field that was read last
+        name = str(fault).rpartition("`$.")[2].strip("`") if isinstance(fault, ValidationError) else name
+        expected = _EXPECTED.get(name, "something shorter, or one of those offered")
+        return FailureForm(asked, None, f"{FIELDS.get(name, name)}: expected {expected}.")
+
+
+def _value(name: str, typed: str) -> Any:
+    if name in _NUMBERS and typed == NONE:
+        return NO_CODE
+    if name in _WORDS and typed == NONE:
+        return ""
+    if name == "country":
+        return typed.upper()
+    return _time(typed) if name in _TIMES else typed
+
+
+def _time(typed: str) -> datetime:
+    moment = datetime.fromisoformat(typed.removesuffix("UTC").strip())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,165 @@
+"""The line at the top: is it bad? And what the operator should know beside the alerts. Facts in, words out."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from webhook_app.channels.spelling import duration, percent
+from webhook_app.store.incidents.outbox import Backlog
+from webhook_app.store.operations.scheduler_state import JobState
+from webhook_app.store.receiving.books import Totals
+from webhook_app.web.pages.wording import number, stamp
+
+_LATE = timedelta(minutes=1)
+_UNTOLD = timedelta(minutes=2)
+_SILENT = timedelta(minutes=10)
+_USUAL_FLOW = 30  # statuses in the hour before, from which on silence is worth a word
+
+_REFUSED = {
+    "mismatch": "their signature was made with another app secret: compare META_APP_SECRET with the app's",
+    "missing": "they carry no signature: they do not come from Meta, or a proxy drops X-Hub-Signature-256",
+    "malformed": "their signature is no signature: they do not come from Meta",
+}
+
+
+class Notice(Struct, frozen=True):
+    """Something besides alerts that needs a person: what is wrong, and what to do."""
+
+    what: str
+    action: str
+
+
+class State(Struct, frozen=True):
+    """`level`: bad (an alert fires), watch (look closer), calm or new (nothing has come yet)."""
+
+    level: str
+    headline: str
+    detail: str
+
+
+class ServiceFacts(Struct, frozen=True, kw_only=True):
+    """What the state is told from."""
+
+    now: datetime
+    firing: int
+    pending: int
+    since: datetime | None
+    """The first failure of the oldest alert that is open."""
+    attempts: int
+    failures: int
+    totals: Totals
+    last_received_at: datetime | None
+    last_status_at: datetime | None
+    statuses_before: int
+    """In the hour before the last quarter of an hour."""
+    evaluated: JobState | None
+    evaluate_seconds: float
+    quarantined: int
+    refused: dict[str, int]
+    backlog: dict[str, Backlog]
+
+    @property
+    def is_new(self) -> bool:
+        return self.last_received_at is None and not self.totals.received
+
+
+def state_of(facts: ServiceFacts, notices: list[Notice]) -> State:
+    """The worst thing there is to say, in one line, and a sentence to it."""
+    if facts.firing:
+        alerts = "1 alert firing" if facts.firing == 1 else f"{facts.firing} alerts firing"
+        return State("bad", alerts, f"{_since(facts)}{_rate(facts)}")
+    if facts.is_new:
+        return State("new", "Waiting for the first webhook", "Nothing has been received yet.")
+    if facts.pending:
+        return State("watch", "Failures are rising", f"{_rate(facts)} Another look decides whether to alert.")
+    if notices:
+        return State("watch", "No alerts, but look at this", _rate(facts))
+    return State("calm", "All quiet", f"{_rate(facts)} The alert rules allow that.")
+
+
+def notices_of(facts: ServiceFacts) -> list[Notice]:
+    """The most urgent first."""
+    found = [
+        _evaluation(facts),
+        _silence(facts),
+        _books(facts),
+        *_refused(facts),
+        _untold(facts),
+        _left(facts),
+    ]
+    return [notice for notice in found if notice is not None]
+
+
+def _since(facts: ServiceFacts) -> str:
+    if facts.since is None:
+        return ""
+    lasting = duration(facts.now - facts.since)
+    return f"Since {stamp(facts.since, facts.now)}, for {lasting}. "
+
+
+def _rate(facts: ServiceFacts) -> str:
+    if not facts.attempts and not facts.failures:
+        return "No messages in the last 15 min."
+    share = percent(min(facts.failures / max(facts.attempts, 1), 1.0))
+    return f"{share} of {number(facts.attempts)} messages failed in the last 15 min."
+
+
+def _evaluation(facts: ServiceFacts) -> Notice | None:
+    job = facts.evaluated
+    start = "Start it: webhook-app scheduler. Until then no alert can begin or end."
+    if job is None:
+        return Notice("The scheduler has never run", start)
+    since = facts.now - job.started_at
+    if since > max(_LATE, timedelta(seconds=4 * facts.evaluate_seconds)):
+        return Notice(
+            f"Nobody has looked for failures for {duration(since)}: the scheduler stands still", start
+        )
+    if job.error:
+        return Notice("The last look for failures went wrong", job.error)
+    return None
+
+
+def _silence(facts: ServiceFacts) -> Notice | None:
+    last = facts.last_status_at
+    if last is None or facts.statuses_before < _USUAL_FLOW or facts.now - last < _SILENT:
+        return None
+    what = f"No status has come for {duration(facts.now - last)}, after {number(facts.statuses_before)} in an hour"
+    return Notice(what, "Check that senders send, and the webhook's address at Meta.")
+
+
+def _books(facts: ServiceFacts) -> Notice | None:
+    if facts.totals.balanced:
+        return None
+    return Notice(
+        "The books do not balance", "Items may have been lost: compare the books day by day, under System."
+    )
+
+
+def _refused(facts: ServiceFacts) -> list[Notice]:
+    return [
+        Notice(f"{number(count)} deliveries refused within an hour", f"Reason: {_REFUSED.get(kind, kind)}.")
+        for kind, count in facts.refused.items()
+    ]
+
+
+def _untold(facts: ServiceFacts) -> Notice | None:
+    late = {
+        name: held.waiting
+        for name, held in facts.backlog.items()
+        if held.oldest_at is not None and facts.now - held.oldest_at > _UNTOLD
+    }
+    if not late:
+        return None
+    channels = ", ".join(f"{name} ({count})" for name, count in sorted(late.items()))
+    return Notice(
+        f"Notifications do not get through: {channels}", "Check the channel's address and its service."
+    )
+
+
+def _left(facts: ServiceFacts) -> Notice | None:
+    if not facts.quarantined:
+        return None
+    items = "1 item was" if facts.quarantined == 1 else f"{number(facts.quarantined)} items were"
+    return Notice(
+        f"{items} not understood", "Kept whole, to be replayed after a fix: see System, Quarantine."
+    )

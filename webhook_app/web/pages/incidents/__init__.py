@@ -1,0 +1,1 @@
+"""Pages for rules, alerts, silences and notifications."""

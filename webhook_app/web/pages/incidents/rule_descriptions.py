@@ -1,0 +1,176 @@
+"""Rules in plain words: a rule in, sentences out, as one would explain it to a colleague. No HTML, no rows."""
+
+from collections.abc import Callable, Sequence
+
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
+from webhook_app.rules.incidents.announcements import channels_for
+from webhook_app.web.pages.wording import number, percent
+
+_DIMENSIONS = {
+    "code": "error code",
+    "phone_number_id": "business number",
+    "waba_id": "WhatsApp account",
+    "template": "template",
+    "campaign": "campaign",
+    "country": "country",
+}
+CHECKS = {
+    "quarantine": "items that are not understood",
+    "books": "whether the books balance",
+    "delivered_without_sent": "messages delivered without a sent",
+    "silent_sends": "messages that Meta accepted and no webhook tells of",
+    "quality": "quality ratings",
+    "template": "templates paused, disabled or rejected",
+    "category": "templates put into another category",
+    "account": "the account restricted, in violation or disabled",
+    "number": "numbers in trouble",
+    "tier": "messaging limits lowered",
+    "security": "the two-step PIN",
+    "notifications": "whether alerts get out",
+    "jobs": "whether the scheduler's jobs run",
+    "slow_evaluation": "how long judging the rules takes",
+    "suppression": "whether failures are held back by the hourly cap",
+}
+
+
+def describe(rule: Rule) -> list[str]:
+    """When it fires, when it is over, and who is told: a sentence or two each."""
+    return [_BEGINS[rule.kind](rule) + _in_a_row(rule), _end(rule), _told(rule)]
+
+
+def counted(rule: Rule) -> str:
+    """Which failures it counts; empty for kinds that count none."""
+    if rule.kind not in COUNTING_KINDS:
+        return ""
+    if not (rule.codes or rule.classes or rule.domains):
+        return "codes that need attention" if rule.kind == "attention" else "broken and unreachable failures"
+    parts = []
+    if rule.codes:
+        parts.append(f"code{'' if len(rule.codes) == 1 else 's'} {', '.join(map(str, rule.codes))}")
+    if rule.classes:
+        parts.append(f"{_and(rule.classes)} failures")
+    if rule.domains:
+        parts.append(f"failures of the domain{'' if len(rule.domains) == 1 else 's'} {_and(rule.domains)}")
+    return " or ".join(parts)
+
+
+def _rate(rule: Rule) -> str:
+    sure = f", surely (at {percent(rule.confidence)} confidence)" if rule.confidence else ""
+    return (
+        f"Fires when more than {percent(rule.threshold)} of the messages of one {_group(rule)} fail within"
+        f" {rule.window_minutes} min{sure}, with at least {number(rule.min_attempts)} messages and"
+        f" {number(rule.min_failures)} failures. Counts {counted(rule)}"
+    )
+
+
+def _new_code(rule: Rule) -> str:
+    return (
+        f"Fires when {number(rule.min_failures)} messages of one {_group(rule)} fail within {rule.window_minutes} min"
+        f" with a code that was not met there for {rule.quiet_days} days. Counts {counted(rule)}"
+    )
+
+
+def _spike(rule: Rule) -> str:
+    days = rule.baseline_hours / 24
+    return (
+        f"Fires when one {_group(rule)} fails {rule.factor:g} times as often as in the {days:g} days before, and for"
+        f" more than {percent(rule.threshold)} of at least {number(rule.min_attempts)} messages in"
+        f" {rule.window_minutes} min, which must not be chance. Counts {counted(rule)}"
+    )
+
+
+def _attention(rule: Rule) -> str:
+    least = "the first message" if rule.min_failures == 1 else f"{number(rule.min_failures)} messages"
+    return f"Fires when {least} of one {_group(rule)} fails within {rule.window_minutes} min. Counts {counted(rule)}"
+
+
+def _silence(rule: Rule) -> str:
+    whom = f" of one {_group(rule)}" if rule.group_by else ""
+    return (
+        f"Fires when no webhook{whom} comes for {rule.window_minutes} min, although {number(rule.min_sends)} messages"
+        f" were sent or {number(rule.min_usual)} webhooks are usual at this time of day"
+    )
+
+
+def _signature(rule: Rule) -> str:
+    return (
+        f"Fires when {number(rule.min_count)} deliveries are refused for their signature within"
+        f" {rule.window_minutes} min"
+    )
+
+
+def _integrity(rule: Rule) -> str:
+    return (
+        f"Looks at {_checks(rule)}. What is counted fires from {number(rule.min_count)} within"
+        f" {rule.window_minutes} min"
+    )
+
+
+def _health(rule: Rule) -> str:
+    return f"Fires when Meta says something bad. Looks at {_checks(rule)}"
+
+
+def _tier(rule: Rule) -> str:
+    return (
+        f"Fires when {percent(rule.threshold)} of the messaging limit is used up: contacts written to in 24 h, by"
+        " number or account"
+    )
+
+
+def _self(rule: Rule) -> str:
+    return f"Looks at {_checks(rule)}. Fires when something is {rule.max_minutes} min late or fails"
+
+
+_BEGINS: dict[str, Callable[[Rule], str]] = {
+    "rate": _rate,
+    "new_code": _new_code,
+    "spike": _spike,
+    "attention": _attention,
+    "silence": _silence,
+    "signature": _signature,
+    "integrity": _integrity,
+    "health": _health,
+    "tier": _tier,
+    "self": _self,
+}
+
+
+def _in_a_row(rule: Rule) -> str:
+    return "." if rule.for_evaluations == 1 else f"; it takes {rule.for_evaluations} looks in a row."
+
+
+def _end(rule: Rule) -> str:
+    looks = "one look" if rule.resolve_after_evaluations == 1 else f"{rule.resolve_after_evaluations} looks"
+    calm = {
+        "rate": f"was under {percent(rule.resolve_below)} for {looks}; looks without enough messages do not count",
+        "tier": f"was under {percent(rule.resolve_below)} for {looks}",
+        "silence": f"had webhooks for {looks}",
+        "health": "is said to be well again; what Meta never takes back ends after a week",
+    }.get(rule.kind, f"was calm for {looks}")
+    return f"Over when it {calm}."
+
+
+def _told(rule: Rule) -> str:
+    channels = channels_for(rule, rule.severity)
+    where = f"Told on {_and(channels)}" if channels else "Told nowhere: it shows here and in the API only"
+    worse = ""
+    if rule.escalate_above:
+        also = channels_for(rule, rule.escalate_to)
+        elsewhere = f", on {_and(also)}" if also and also != channels else ""
+        worse = (
+            f" Becomes {rule.escalate_to} above {percent(rule.escalate_above)} and is told again{elsewhere}."
+        )
+    again = f", again after {rule.repeat_hours:g} h, then ever more rarely" if channels else ""
+    return f"{where}{again}.{worse}"
+
+
+def _group(rule: Rule) -> str:
+    return _and([_DIMENSIONS.get(name, name) for name in rule.group_by]) or "kind at all"
+
+
+def _checks(rule: Rule) -> str:
+    return _and([CHECKS.get(check, check) for check in rule.checks])
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""

@@ -1,0 +1,121 @@
+"""/rules: what is watched, in plain words; the last look of each rule, how near it is, and what is muted and why."""
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, request
+from msgspec import Struct, to_builtins
+from werkzeug.exceptions import NotFound
+
+from webhook_app.pipeline.incidents.rate_groups import Open, RuleGroup
+from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache
+from webhook_app.pipeline.incidents.threshold_distances import LIVE, standing
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
+from webhook_app.store.incidents import alerts, rule_evaluations, silences
+from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.rule_evaluations import RuleLook
+from webhook_app.store.incidents.silences import Silence
+from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, render
+from webhook_app.web.pages.incidents.alert_names import KINDS, who
+from webhook_app.web.pages.incidents.alert_view import AlertView, view, worst_first
+from webhook_app.web.pages.incidents.rule_descriptions import describe
+
+_GROUPS = 25
+_SHOWN_BESIDE = ("name", "kind", "severity")
+
+
+class RuleView(Struct, frozen=True):
+    """One rule with what is known of it now."""
+
+    rule: Rule
+    kind: str
+    asks: str
+    words: list[str]
+    look: RuleLook | None
+    alerts: list[AlertView]
+    silences: list[Silence]
+    """In force, and about this rule or its kind."""
+
+    @property
+    def firing(self) -> int:
+        return sum(each.alert.state == "firing" for each in self.alerts)
+
+    @property
+    def muted(self) -> list[AlertView]:
+        return [each for each in self.alerts if each.mute]
+
+
+class GroupView(Struct, frozen=True):
+    """One group of a rule at this moment. `closeness`: 1 is above the threshold."""
+
+    words: str
+    seen: str
+    reading: str
+    closeness: float
+    alert: Alert | None
+
+
+def add_rule_pages(blueprint: Blueprint, desk: PageContext) -> None:
+    """All rules, and one with the groups nearest to firing."""
+    memory = ReadCache()
+
+    def rule_list(visit: PageRequest) -> Response:
+        shown = _views(visit, desk)
+        return render(visit, "rules.html", rules=shown)
+
+    def rule_page(visit: PageRequest) -> Response:
+        name = request.args.get("rule", "")
+        shown = next((each for each in _views(visit, desk) if each.rule.name == name), None)
+        if shown is None:
+            raise NotFound(f"There is no rule {name!r} in the file.")
+        held = to_builtins(shown.rule)
+        keys = {key: held[key] for key in RULE_KINDS[shown.rule.kind].all_keys if key not in _SHOWN_BESIDE}
+        groups = _groups(visit, shown, memory) if shown.rule.kind in LIVE else None
+        return render(visit, "rule.html", shown=shown, keys=keys, groups=groups, most=_GROUPS)
+
+    add_page(blueprint, desk, "/rules", rule_list)
+    add_page(blueprint, desk, "/rules/one", rule_page)
+
+
+def _views(visit: PageRequest, desk: PageContext) -> list[RuleView]:
+    looks = rule_evaluations.all_looks(visit.connection)
+    still = worst_first(alerts.open_alerts(visit.connection))
+    quiet = silences.active(visit.connection, visit.now)
+    return [
+        RuleView(
+            rule,
+            KINDS.get(rule.kind, rule.kind),
+            RULE_KINDS[rule.kind].asks,
+            describe(rule),
+            looks.get(rule.name),
+            [view(alert, desk.rules, visit.now) for alert in still if alert.rule == rule.name],
+            [silence for silence in quiet if _is_about(silence.matchers, rule)],
+        )
+        for rule in desk.rules.values()
+    ]
+
+
+def _is_about(matchers: Mapping[str, str | int], rule: Rule) -> bool:
+    """Whether the silence may cover alerts of the rule, whatever their group."""
+    own = {"rule": rule.name, "kind": rule.kind}
+    return all(matchers.get(name, value) == value for name, value in own.items())
+
+
+def _groups(visit: PageRequest, shown: RuleView, memory: ReadCache) -> list[GroupView]:
+    facts = LiveInputs(visit.connection, visit.now, memory)
+    opened = [Open(a.group, a.threshold, a.state == "firing") for a in (each.alert for each in shown.alerts)]
+    by_key = {each.alert.group_key: each.alert for each in shown.alerts}
+    cases = standing(shown.rule, facts, opened, _GROUPS)
+    return [_group(case, by_key.get(case.key)) for case in cases]
+
+
+def _group(case: RuleGroup, alert: Alert | None) -> GroupView:
+    look = case.look
+    code = case.group.get("code")
+    named = ", ".join(filter(None, ("" if code is None else f"code {code}", who(case.group), _check(case))))
+    words = f"{look.words[:1].upper()}{look.words[1:]}"
+    return GroupView(named or "everything", words, look.reading.name.lower(), look.closeness, alert)
+
+
+def _check(case: RuleGroup) -> str:
+    return str(case.group.get("check") or case.group.get("aspect") or "").replace("_", " ")

@@ -1,0 +1,83 @@
+"""The form of a silence: what somebody typed in; matchers, end and comment out, or what is wrong with it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from webhook_app.rules.incidents.silences import MATCHED, matcher_fault
+
+SPANS = {
+    "1h": ("1 hour", timedelta(hours=1)),
+    "4h": ("4 hours", timedelta(hours=4)),
+    "8h": ("8 hours", timedelta(hours=8)),
+    "1d": ("1 day", timedelta(days=1)),
+    "7d": ("1 week", timedelta(days=7)),
+    "30d": ("30 days", timedelta(days=30)),
+}
+NOTHING = "none"
+"""Typed for what has no template, campaign or country."""
+
+_LONGEST = timedelta(days=366)
+_LONGEST_COMMENT = 500
+
+
+class SilenceForm(Struct, frozen=True):
+    """What the form shows: texts as typed, by the name of their field."""
+
+    typed: dict[str, str]
+    fault: str = ""
+
+
+class SilenceRequest(Struct, frozen=True):
+    """What the form says."""
+
+    matchers: dict[str, str | int]
+    until: datetime
+    comment: str
+
+
+def for_group(rule: str, group: Mapping[str, str | int]) -> SilenceForm:
+    """The form filled in for one alert: its rule, and what of its group can be matched."""
+    held = {name: str(value) or NOTHING for name, value in group.items() if name in MATCHED}
+    return SilenceForm({"rule": rule} | held)
+
+
+def read_form(given: Mapping[str, str], now: datetime) -> SilenceRequest | str:
+    """What is meant, or what is wrong with it in words for whoever typed it."""
+    typed = {name: given.get(name, "").strip() for name in (*MATCHED, "span", "until", "comment")}
+    matchers: dict[str, str | int] = {}
+    for name in MATCHED:
+        if not typed[name]:
+            continue
+        value = "" if typed[name] == NOTHING else typed[name]
+        if name == "code":
+            try:
+                matchers[name] = int(value)
+            except ValueError:
+                return f"Error code: {typed[name]!r} is no number. Meta's codes look like 131026."
+        else:
+            matchers[name] = value
+    if not matchers:
+        return "Say what is to be silent: at least one of the fields. Empty fields match everything."
+    if fault := matcher_fault(matchers):
+        return f"{fault[:1].upper()}{fault[1:]}."
+    if len(typed["comment"]) > _LONGEST_COMMENT or "\0" in typed["comment"]:
+        return f"Comment: at most {_LONGEST_COMMENT} characters."
+    until = _until(typed, now)
+    return until if isinstance(until, str) else SilenceRequest(matchers, until, typed["comment"])
+
+
+def _until(typed: Mapping[str, str], now: datetime) -> datetime | str:
+    """A time of one's own goes before a span from the list."""
+    if not typed["until"]:
+        known = SPANS.get(typed["span"])
+        return "Choose for how long." if known is None else now + known[1]
+    try:
+        until = datetime.fromisoformat(typed["until"])
+    except ValueError:
+        return f"Until: {typed['until']!r} is no time; write it like 2026-09-30T14:00."
+    until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
+    if until <= now:
+        return "Until: that time is over (all times are UTC)."
+    return "Until: at most a year from now." if until > now + _LONGEST else until

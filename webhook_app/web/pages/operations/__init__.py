@@ -1,0 +1,1 @@
+"""Pages for keys, audit, retention, backtests and the state of the service."""

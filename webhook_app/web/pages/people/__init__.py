@@ -1,0 +1,1 @@
+"""Pages for contacts, their keys and timelines, erasure."""

@@ -1,0 +1,1 @@
+"""Pages for deliveries and what became of their items."""

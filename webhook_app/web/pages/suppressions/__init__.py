@@ -1,0 +1,1 @@
+"""Pages for opt-outs, suppressions and checks."""

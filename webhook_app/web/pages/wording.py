@@ -1,0 +1,117 @@
+"""How the pages spell figures, times and contacts, as filters for templates. Text out, and nothing escaped yet."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from webhook_app.channels import spelling
+from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.people.contacts import display
+
+_THIN = "\N{NARROW NO-BREAK SPACE}"
+
+REASONS = {
+    "opted_out": "Opted out",
+    "manual": "Stopped by hand",
+    "hard": "Cannot be reached for good",
+    "unreachable": "Could not be reached",
+}
+CHANGES = {
+    "suppress": "added",
+    "extend": "changed",
+    "half_open": "ran out, waits for a probe",
+    "lift": "lifted",
+    "expire": "ran out",
+    "restore": "put back",
+    "erase": "somebody was erased",
+}
+"""What a line of the change log says was done."""
+SCOPES = {"all": "everything", "marketing": "marketing only"}
+SOURCES = {"webhook": "Meta's webhook", "send": "the answer to a send call"}
+CLASSES = {"broken": "Broken", "withheld": "Withheld", "unreachable": "Unreachable"}
+
+
+def number(value: int) -> str:
+    """1 204, with spaces that do not break."""
+    return f"{value:,}".replace(",", _THIN)
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that fits, 1.4 GB."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return unbroken(
+        f"{value:.1f} {units[0]}" if value < 10 and units[0] != "B" else f"{value:.0f} {units[0]}"
+    )
+
+
+def percent(share: float) -> str:
+    """A share between 0 and 1 with three digits that matter, as in 3.16 %."""
+    return unbroken(spelling.percent(min(share, 1.0)))
+
+
+def unbroken(words: str) -> str:
+    """The same on one line."""
+    return words.replace(" ", _THIN)
+
+
+def stamp(at: datetime, now: datetime) -> str:
+    """The time of day, 14:05 UTC, with the day when it is another."""
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else moment(at)
+
+
+def moment(at: datetime) -> str:
+    """Day and time, 2026-09-30 14:05 UTC."""
+    return spelling.moment(at)
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """How far from now: just now, 4 min ago, in 2 d 3 h."""
+    if at - now >= timedelta(minutes=1):
+        return f"in {spelling.duration(at - now)}"
+    return f"{spelling.duration(now - at)} ago" if now - at >= timedelta(minutes=1) else "just now"
+
+
+def stored_moment(spelt: str) -> str:
+    """The same of a time that was stored as ISO 8601 text."""
+    return moment(datetime.fromisoformat(spelt))
+
+
+def group_words(group: Mapping[str, str | int]) -> str:
+    """What a rule groups by, in words: code 131026, business number 123, check books."""
+    code, rest = group.get("code"), {name: held for name, held in group.items() if name != "code"}
+    named = [] if code is None else [f"code {code_name(int(code))}"]
+    return ", ".join(named + ([spelling.describe_group(rest)] if rest else [])) or "everything"
+
+
+def code_name(code: int) -> str:
+    """The code as people write it."""
+    return "no code" if code == NO_CODE else str(code)
+
+
+def place(values: dict[str, Any]) -> str:
+    """What failures share, in words: template order_update, to DE, from number 123. Empty values are left out."""
+    words = {
+        "template": "template {}",
+        "country": "to {}",
+        "phone_number_id": "from number {}",
+    }
+    return ", ".join(words[name].format(values[name]) for name in words if values.get(name))
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "number": number,
+    "size": size,
+    "percent": percent,
+    "stamp": stamp,
+    "moment": moment,
+    "ago": ago,
+    "code_name": code_name,
+    "group_words": group_words,
+    "stored_moment": stored_moment,
+    "contact": display,
+    "place": place,
+    "group": spelling.describe_group,
+}
+"""By the names templates know them under."""

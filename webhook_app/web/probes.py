@@ -1,0 +1,107 @@
+"""/healthz, /readyz and /metrics, for load balancers and monitoring. Open to all: no contacts, no secrets, no hosts."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+from flask import Blueprint, Response
+from msgspec import Struct
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from webhook_app.store.operations import readiness
+from webhook_app.store.postgres.engine import Engine
+from webhook_app.store.postgres.errors import EngineError
+from webhook_app.web import security_headers
+from webhook_app.web.metrics import MetricsCollector
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # several workers have no moment of creation
+
+_BUSY = 0.9  # of the ingest queue: a balancer should send elsewhere before deliveries are refused
+
+
+class Check(Struct):
+    """One condition of being ready; `detail` says what is wrong."""
+
+    ok: bool
+    detail: str = ""
+
+
+class Readiness(Struct):
+    ready: bool
+    checks: dict[str, Check]
+
+
+def health_blueprint(
+    engine: Engine, clock: Callable[[], datetime], metrics_folder: str | None, fullness: Callable[[], float]
+) -> Blueprint:
+    """The three routes. `metrics_folder`: where the workers of a host share their metrics; None for one process.
+
+    `fullness`: how much of this process' ingest queue is taken, 1 when it refuses.
+    """
+    blueprint = Blueprint("health", __name__)
+    figures = MetricsCollector(engine, clock)
+    security_headers.secure_api(blueprint)
+
+    @blueprint.get("/healthz")
+    def alive() -> Response:
+        """The process answers; says nothing of the database."""
+        return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+    @blueprint.get("/readyz")
+    def ready() -> Response:
+        """Whether webhooks can be stored now, with each condition."""
+        found = check_readiness(engine, clock())
+        full = fullness()
+        found.checks["queue"] = Check(ok=full < _BUSY, detail=f"{full:.0%} full" if full >= _BUSY else "")
+        found.ready = all(check.ok for check in found.checks.values())
+        status = 200 if found.ready else 503
+        return Response(msgspec.json.encode(found), status=status, content_type="application/json")
+
+    @blueprint.get("/metrics")
+    def metrics() -> Response:
+        """What this host's workers counted, and what the database holds at this moment."""
+        held = CollectorRegistry()
+        held.register(figures)
+        body = generate_latest(_process_metrics(metrics_folder)) + generate_latest(held)
+        return Response(body, content_type=CONTENT_TYPE_LATEST)
+
+    return blueprint
+
+
+def check_readiness(engine: Engine, now: datetime) -> Readiness:
+    """Every condition, the ones behind the first fault of the database included as unknown."""
+    names = ("database", "migrations", "partitions", "ingest")
+    checks = {name: Check(ok=False, detail="unknown while the database is away") for name in names}
+    try:
+        with engine.connect() as connection:
+            checks["database"] = Check(ok=True)
+            checks["migrations"] = _check(readiness.migrations_fault(connection))
+            if checks["migrations"].ok:
+                checks["partitions"] = _check(readiness.partitions_fault(connection, now))
+                checks["ingest"] = _check(readiness.ingest_fault(connection))
+            else:
+                checks["partitions"] = checks["ingest"] = Check(
+                    ok=False, detail="unknown until it is migrated"
+                )
+    except EngineError as fault:
+        checks["database"] = Check(ok=False, detail=type(fault).__name__)
+    return Readiness(all(check.ok for check in checks.values()), checks)
+
+
+def _check(fault: str) -> Check:
+    return Check(ok=not fault, detail=fault)
+
+
+def _process_metrics(folder: str | None) -> CollectorRegistry:
+    if folder is None:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    return registry

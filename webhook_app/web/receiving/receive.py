@@ -1,0 +1,166 @@
+"""Meta's webhook: the verification GET and the signed POST. Answers 200 only after the commit.
+
+To Meta an answer is a protocol: 200 stored (or a retry cannot help), 401 bad signature, 403 wrong place, 413 too
+large, 400 cut short, 503 send again.
+
+A POST is taken before Flask makes a request of it (`take_first`), which would take a third more processor time. Only
+what is not stored goes on to the route, which says why.
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import structlog
+from flask import Blueprint, Flask, Response, request
+from prometheus_client import Counter
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from webhook_app.logs import RateLimitedLog
+from webhook_app.pipeline.receiving.ingest import AWAY, FAILED, QUEUE_FULL, GroupCommit, NotStoredError
+from webhook_app.web.receiving.origin import Origin
+from webhook_app.web.security_headers import bare_headers
+from webhook_app.whatsapp.receiving.signature import SignatureFault, verify
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 3 * 2**20  # Meta's own limit, webhook overview of September 2026
+
+REFUSED = Counter(
+    "webhook_app_deliveries_refused", "Deliveries refused, by what was wrong with them", ["kind"]
+)
+PUT_OFF = Counter("webhook_app_deliveries_put_off", "Deliveries answered 503, to be sent again", ["reason"])
+for _kind in (*SignatureFault, "too large", "cut short"):
+    REFUSED.labels(str(_kind))  # a series that begins at its first event hides that event from rate()
+for _reason in (QUEUE_FULL, AWAY, FAILED):
+    PUT_OFF.labels(_reason)
+
+
+_FAULT = "webhook_app.fault"
+
+
+class Refusal(Exception):  # noqa: N818  the sender's fault
+    """A delivery that is not taken: the kind is what was wrong with it. `counted`: it may be an attack."""
+
+    def __init__(self, kind: str, status: int, *, counted: bool) -> None:
+        super().__init__(kind)
+        self.kind, self.status, self.counted = kind, status, counted
+
+
+class Reception:
+    """Verifies one delivery after the other and has it stored."""
+
+    def __init__(self, ingest: GroupCommit, app_secrets: Sequence[bytes], origin: Origin) -> None:
+        self._ingest = ingest
+        self._secrets = app_secrets
+        self._origin = None if origin.is_open else origin
+
+    def take(self, environ: WSGIEnvironment) -> None:
+        """Return once the delivery is committed. Raises Refusal, or NotStoredError when Meta should send it again."""
+        if self._origin is not None and (fault := self._origin.fault(environ)):
+            raise Refusal(fault, 403, counted=True)
+        try:
+            body = _read_body(environ)
+        except RequestEntityTooLarge:
+            raise Refusal("too large", 413, counted=False) from None
+        except (ClientDisconnected, OSError):
+            raise Refusal("cut short", 400, counted=False) from None
+        wrong = verify(body, environ.get("HTTP_X_HUB_SIGNATURE_256"), self._secrets)
+        if wrong is not None:
+            raise Refusal(f"signature {wrong.value}", 401, counted=True)
+        self._ingest.submit(body)
+
+
+def take_first(app: Flask, reception: Reception, public_url: str) -> None:
+    """Have deliveries taken before the application sees them; it is given those that were not, with the reason."""
+    # No body: it would leave in a packet of its own.
+    headers = [("Content-Length", "0"), *bare_headers(public_url)]
+    rest: WSGIApplication = app.wsgi_app
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/webhook" and environ["REQUEST_METHOD"] == "POST":
+            try:
+                reception.take(environ)
+            except Exception as fault:  # noqa: BLE001  the route answers, and logs what is our own fault
+                environ[_FAULT] = fault
+            else:
+                start_response("200 OK", headers)
+                return ()
+        return rest(environ, start_response)
+
+    app.wsgi_app = serve  # type: ignore[method-assign]
+
+
+def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
+    """The two routes of /webhook."""
+    blueprint = Blueprint("receive", __name__)
+    token = verify_token.encode()
+    reject = _Rejections(ingest)
+
+    @blueprint.get("/webhook")
+    def confirm() -> Response:
+        """Echo the challenge byte for byte to whoever knows the verify token."""
+        given = request.args.get("hub.verify_token", "").encode()
+        challenge = request.args.get("hub.challenge")
+        known = hmac.compare_digest(given, token) and request.args.get("hub.mode") == "subscribe"
+        if not known or challenge is None:
+            return _plain("the verify token or the mode is wrong\n", 403)
+        return Response(challenge, content_type="text/plain; charset=utf-8")
+
+    @blueprint.post("/webhook")
+    def not_taken() -> Response:
+        """Say why the delivery was not taken."""
+        try:
+            raise request.environ[_FAULT]
+        except Refusal as refusal:
+            return reject(refusal)
+        except NotStoredError as not_stored:
+            PUT_OFF.labels(str(not_stored)).inc()
+            response = _plain(f"{not_stored}\n", 503)
+            response.headers["Retry-After"] = str(not_stored.retry_after)
+            return response
+
+    return blueprint
+
+
+def _read_body(environ: WSGIEnvironment) -> bytes:
+    """The raw bytes, straight from the server.
+
+    Raises RequestEntityTooLarge as soon as that is known: by what is announced, or, of a chunked body, when one byte
+    more than allowed has come. Raises OSError or ClientDisconnected when it ends before its end.
+    """
+    stream = environ["wsgi.input"]
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        body: bytes = stream.read(MAX_BODY_BYTES + 1)
+        if len(body) > MAX_BODY_BYTES:
+            raise RequestEntityTooLarge
+        return body
+    announced = environ.get("CONTENT_LENGTH") or "0"
+    length = int(announced) if announced.isdecimal() and len(announced) < 19 else MAX_BODY_BYTES + 1
+    if length > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    body = stream.read(length)
+    if len(body) < length:
+        raise ClientDisconnected
+    return body
+
+
+class _Rejections:
+    """Refuses deliveries: counted by kind, logged now and then, told in three words."""
+
+    def __init__(self, ingest: GroupCommit) -> None:
+        self._ingest = ingest
+        self._log = RateLimitedLog(log.warning, "deliveries refused")
+
+    def __call__(self, refusal: Refusal) -> Response:
+        """What may be an attack, or our own misconfiguration, is counted in the books, too."""
+        kind = refusal.kind.removeprefix("signature ")
+        if refusal.counted:
+            self._ingest.reject(kind)
+        REFUSED.labels(kind).inc()
+        self._log(refusal.kind)
+        return _plain(f"{refusal.kind}\n", refusal.status)
+
+
+def _plain(text: str, status: int) -> Response:
+    return Response(text, status=status, content_type="text/plain; charset=utf-8")

@@ -1,0 +1,1 @@
+"""Meta's words for what Meta says of accounts, numbers and templates."""

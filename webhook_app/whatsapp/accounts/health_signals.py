@@ -1,0 +1,103 @@
+"""News about accounts, numbers and templates, and errors that belong to no message, as HealthSignals."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from webhook_app.whatsapp.accounts.health_changes import changes_of
+from webhook_app.whatsapp.events import NO_CODE, HealthSignal
+from webhook_app.whatsapp.json_text import canonical, scrub
+from webhook_app.whatsapp.receiving.statuses import plain, read_errors, read_timestamp
+
+FIELDS = frozenset(
+    (
+        "account_update",
+        "account_alerts",
+        "account_review_update",
+        "phone_number_quality_update",
+        "phone_number_name_update",
+        "business_capability_update",
+        "message_template_status_update",
+        "message_template_quality_update",
+        "template_category_update",
+        "security",
+    )
+)
+
+
+_TEMPLATE_FIELDS = ("message_template_status_update", "message_template_quality_update")
+
+
+def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], waba_id: str) -> HealthSignal:
+    """One account, number or template change. Meta has sent quality scores under the status field's name."""
+    if field.startswith("message_template_"):
+        field = _TEMPLATE_FIELDS["new_quality_score" in value]
+    info = value.get("waba_info")
+    if type(info) is dict:  # entry.id is then the business portfolio, not the WABA
+        waba_id = _word(info.get("waba_id")) or waba_id
+    value = scrub(value)
+    payload = canonical(value)
+    signal = HealthSignal(
+        field,
+        _event(value),
+        waba_id,
+        _word(value.get("entity_id")) if value.get("entity_type") == "PHONE_NUMBER" else "",
+        _word(value.get("display_phone_number") or value.get("phone_number")),
+        _word(value.get("message_template_id")),
+        _word(value.get("message_template_name")),
+        _word(value.get("message_template_language")).replace("-", "_"),
+        NO_CODE,
+        read_timestamp(entry.get("time")),
+        payload,
+        _identity(waba_id, _time(entry), field, payload),
+    )
+    return replace(signal, changes=changes_of(signal, value))
+
+
+def read_error(
+    entry: Mapping[str, Any], value: Mapping[str, Any], item: Mapping[str, Any], waba_id: str, number: str
+) -> HealthSignal:
+    """One element of a value's own `errors[]`: about the app, account or system, not about a message.
+
+    It has no time of its own; that of its entry says when, and tells it from the same error at another time.
+    """
+    code, title, _, _ = read_errors([item])
+    payload = canonical(scrub(item))
+    metadata = value.get("metadata")
+    display = plain(metadata.get("display_phone_number"), 64) if type(metadata) is dict else ""
+    identity = _identity(waba_id, number, _time(entry), "errors", payload)
+    occurred = read_timestamp(entry.get("time"))
+    return HealthSignal(
+        "errors", title[:200], waba_id, number, display, "", "", "", code, occurred, payload, identity
+    )
+
+
+def of_post(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
+    """The same signal, told from its like by the POST it came in: for those without a time of their own.
+
+    A retry repeats the whole POST, so it stays one; the same news in another POST is news again.
+    """
+    return replace(signal, identity=hashlib.sha256(signal.identity + body_digest).digest())
+
+
+def _event(value: Mapping[str, Any]) -> str:
+    for key in ("event", "decision", "new_quality_score", "new_category"):
+        if found := _word(value.get(key)):
+            return found
+    alert = value.get("alert_info")
+    return _word((alert if type(alert) is dict else value).get("alert_type"))
+
+
+def _time(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("time"))[:64]
+
+
+def _word(value: Any) -> str:
+    """Names and ids: template ids are numbers in webhooks and text in the REST answers."""
+    return value[:512] if type(value) is str else str(value) if type(value) is int else ""
+
+
+def _identity(*parts: str) -> bytes:
+    return hashlib.sha256("\x1f".join(parts).encode()).digest()

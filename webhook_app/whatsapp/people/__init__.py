@@ -1,0 +1,1 @@
+"""Meta's words for contacts, their keys and timelines, erasure."""

@@ -1,0 +1,1 @@
+"""Meta's words for deliveries and what became of their items."""

@@ -1,0 +1,165 @@
+"""A delivery of nothing but ordinary statuses, read in half the time: the shape of nearly every POST.
+
+Whatever is unusual in any way gives None and is left to payload.parse. What both can read they must read alike;
+tests/whatsapp/receiving/test_plain_delivery.py holds them against each other. No decisions here.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent
+from webhook_app.whatsapp.people.identity import links_beside, links_of
+from webhook_app.whatsapp.receiving.statuses import (
+    digits,
+    person_of,
+    read_callback,
+    read_errors,
+    read_timestamp,
+)
+
+TEST_ENTRY = "0"
+TEST_NUMBER = "123456123"  # Meta's dashboard "Test" button: dummy ids, kept out of all figures
+
+_ID_LENGTH, _MESSAGE_ID_LENGTH, _SECONDS_LENGTH = 64, 512, 10
+
+
+class _Pricing(Struct, gc=False):
+    category: str | UnsetType = UNSET
+
+
+class _Status(Struct, gc=False):
+    id: str
+    status: Literal["sent", "delivered", "read", "played", "failed"]
+    timestamp: str
+    recipient_id: str = ""
+    recipient_user_id: str = ""
+    recipient_parent_user_id: str = ""
+    parent_recipient_user_id: str = ""
+    biz_opaque_callback_data: str = ""
+    pricing: _Pricing | None = None
+    errors: Any = None
+    conversation: Any = None
+    recipient_type: Any = None
+    type: Any = None
+
+
+class _Contact(Struct, gc=False):
+    wa_id: str | None = None
+    user_id: str | None = None
+    parent_user_id: str | None = None
+
+
+class _Number(Struct, gc=False):
+    phone_number_id: str
+    display_phone_number: str = ""
+
+
+class _Value(Struct, gc=False, forbid_unknown_fields=True):
+    statuses: list[_Status]
+    metadata: _Number
+    contacts: list[_Contact] = []
+    messaging_product: Any = None
+
+
+class _Change(Struct, gc=False, forbid_unknown_fields=True):
+    field: Literal["messages"]
+    value: _Value
+
+
+class _Entry(Struct, gc=False):
+    id: str
+    changes: list[_Change]
+
+
+class _Document(Struct, gc=False):
+    object: Literal["whatsapp_business_account"]
+    entry: list[_Entry]
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+
+
+class _UnusualError(ValueError):
+    """Not for this reader."""
+
+
+def read_plain(body: bytes) -> Parsed | None:
+    """What payload.parse gives, if the body holds nothing but ordinary statuses; else None."""
+    if b"\\u0000" in body:
+        return None
+    parsed = Parsed()
+    try:
+        for entry in _decode(body).entry:
+            for change in entry.changes:
+                _read_value(change.value, entry.id, parsed)
+    except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors, too
+        return None
+    return parsed
+
+
+def _read_value(value: _Value, waba_id: str, parsed: Parsed) -> None:
+    number, statuses, contacts = value.metadata.phone_number_id, value.statuses, value.contacts
+    is_test = waba_id == TEST_ENTRY or number == TEST_NUMBER
+    if is_test or not statuses or len(waba_id) > _ID_LENGTH or len(number) > _ID_LENGTH:
+        raise _UnusualError
+    if number:
+        parsed.numbers.add((number, value.metadata.display_phone_number, waba_id))
+    parsed.statuses += [_event(status, number, waba_id) for status in statuses]
+    for person in contacts:
+        parsed.links.update(links_of(person.wa_id, person.user_id, person.parent_user_id))
+    if len(contacts) == len(statuses) == 1:
+        person, status = contacts[0], statuses[0]
+        parsed.links.update(
+            links_beside(person.wa_id, person.user_id, status.recipient_id, status.recipient_user_id)
+        )
+
+
+def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
+    if (
+        s.type is not None
+        or s.recipient_type is not None
+        or not 0 < len(s.id) <= _MESSAGE_ID_LENGTH
+        or len(s.timestamp) != _SECONDS_LENGTH
+    ):
+        raise _UnusualError
+    callback = s.biz_opaque_callback_data[:1024]
+    template, campaign = read_callback(callback) if callback else ("", "")
+    failed = s.status == "failed"
+    code, title, details, errors = read_errors(s.errors) if failed else (NO_CODE, "", "", "")
+    recipient = digits(s.recipient_id)
+    parent = s.recipient_parent_user_id or s.parent_recipient_user_id
+    contact, country, user_id, parent = person_of(recipient, s.recipient_user_id[:160], parent[:160])
+    return StatusEvent(
+        s.id,
+        number,
+        waba_id,
+        s.status,
+        read_timestamp(s.timestamp),
+        s.timestamp,
+        contact,
+        recipient,
+        user_id,
+        parent,
+        "",
+        False,
+        template,
+        campaign,
+        country,
+        _category(s),
+        callback,
+        code,
+        title,
+        details,
+        errors,
+    )
+
+
+def _category(status: _Status) -> str:
+    category = status.pricing.category if status.pricing is not None else UNSET
+    if category is UNSET:
+        if status.conversation is not None:
+            raise _UnusualError
+        return ""
+    return category[:64].replace("-", "_")

@@ -1,0 +1,178 @@
+"""A status object of Meta's as a StatusEvent. Hot path: called once per status. No decisions.
+
+`read_status` raises ValueError for what cannot be understood and returns a text for what is not needed.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from webhook_app.whatsapp.events import DELIVERY_STATUSES, NO_CODE, StatusEvent
+from webhook_app.whatsapp.people.contacts import contact_key, country_of, user_key
+
+_KNOWN = frozenset(DELIVERY_STATUSES)
+_LEGACY = frozenset(("deleted", "warning"))  # out of Meta's pages, still in fixtures of 2026
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+
+_EARLIEST, _LATEST = 1_000_000_000, 4_102_444_800  # 2001 to 2100, in seconds: milliseconds fall outside
+
+TEMPLATE_KEYS = ("template", "tpl", "template_name")
+CAMPAIGN_KEYS = ("campaign", "cmp", "campaign_id")
+
+
+def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEvent | str:
+    """One element of `statuses[]`: an event, or the reason why it is ignored."""
+    get = item.get
+    status = get("status")
+    if get("type") == "payment":
+        return "payment status"
+    if status not in _KNOWN:
+        if status in _LEGACY:
+            return f"status {status}"
+        raise ValueError(f"unknown status {str(status)[:40]!r}")
+    message_id = get("id")
+    if type(message_id) is not str or not 0 < len(message_id) <= 512:
+        raise ValueError("the id is missing, no text or too long")
+    raw = get("timestamp")
+    code, title, details, errors = read_errors(get("errors")) if status == "failed" else (NO_CODE, "", "", "")
+    callback = get("biz_opaque_callback_data")
+    callback = callback[:1024] if type(callback) is str else ""
+    template, campaign = read_callback(callback) if callback else ("", "")
+    group = get("recipient_type") == "group"
+    recipient, user_id, parent, participant = _group_recipient(item) if group else _recipient(item)
+    contact, country, user_id, parent = person_of(recipient, user_id, parent)
+    return StatusEvent(
+        message_id,
+        number,
+        waba_id,
+        status,
+        read_timestamp(raw),
+        str(raw)[:64] or "none",
+        contact,
+        recipient,
+        user_id,
+        parent,
+        participant,
+        group,
+        template,
+        campaign,
+        country,
+        _category(item),
+        callback,
+        code,
+        title,
+        details,
+        errors,
+    )
+
+
+@lru_cache(maxsize=65536)
+def person_of(recipient: str, user_id: str, parent: str) -> tuple[str, str, str, str]:
+    """Contact key, country, keys of BSUID and parent. A message's statuses come one after another for one person."""
+    contact = contact_key(recipient, user_id)
+    return contact, country_of(contact) if contact else "", user_key(user_id), user_key(parent)
+
+
+def read_timestamp(raw: Any) -> int | None:
+    """Meta's seconds, as text or number; None when they are neither or not a plausible date."""
+    if type(raw) is str:
+        if not (raw.isascii() and raw.isdigit() and len(raw) < 12):
+            return None
+        raw = int(raw)
+    return raw if type(raw) is int and _EARLIEST <= raw <= _LATEST else None
+
+
+def read_code(raw: Any) -> int:
+    """An error code, as number or numeric text; NO_CODE when it is neither or beyond any code's size."""
+    if type(raw) is str and raw.isascii() and raw.isdigit() and len(raw) < 12:
+        raw = int(raw)
+    return raw if type(raw) is int and 0 <= raw < 10**12 else NO_CODE
+
+
+def read_errors(errors: Any) -> tuple[int, str, str, str]:
+    """Code, title and details of the first error, and all of them as JSON text."""
+    if not errors:
+        return NO_CODE, "", "", ""
+    first = errors[0] if type(errors) is list else errors
+    if type(first) is not dict:
+        return NO_CODE, "", "", encode(errors)
+    data = first.get("error_data")
+    details = data.get("details") if type(data) is dict else first.get("details")
+    title = first.get("title") or first.get("message")
+    return read_code(first.get("code")), plain(title, 500), plain(details, 4000), encode(errors)
+
+
+def encode(value: Any) -> str:
+    try:
+        return _encode(value).decode()
+    except (OverflowError, TypeError, ValueError, msgspec.MsgspecError) as fault:
+        raise ValueError("a number beyond what JSON columns hold") from fault
+
+
+def plain(value: Any, limit: int) -> str:
+    return value[:limit] if type(value) is str else ""
+
+
+def digits(value: Any) -> str:
+    """Phone digits or an opaque id as text: Meta writes strings, fixtures also numbers and a leading plus."""
+    if type(value) is str:
+        return value if value.isdigit() else value.lstrip("+").replace(" ", "")[:160]
+    return str(value)[:32] if type(value) is int else ""
+
+
+def _recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    get = item.get
+    parent = get("recipient_parent_user_id") or get(
+        "parent_recipient_user_id"
+    )  # renamed by Meta on 2026-05-05
+    return digits(get("recipient_id")), plain(get("recipient_user_id"), 160), plain(parent, 160), ""
+
+
+def _group_recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """The person is the participant, if named; `recipient_id` is the group."""
+    get = item.get
+    phone = digits(
+        get("recipient_participant_id") or get("participant_recipient_id")
+    )  # both spellings are Meta's
+    user_id = plain(get("recipient_participant_user_id"), 160)
+    parent = plain(get("recipient_participant_parent_user_id"), 160)
+    return phone, user_id, parent, phone[:160] or user_id
+
+
+def _category(item: Mapping[str, Any]) -> str:
+    pricing = item.get("pricing")
+    conversation = item.get("conversation")
+    if type(pricing) is not dict and type(conversation) is dict:
+        pricing = conversation.get("pricing")
+    if type(pricing) is dict and type(pricing.get("category")) is str:
+        return str(pricing["category"])[:64].replace("-", "_")
+    origin = conversation.get("origin") if type(conversation) is dict else None
+    return plain(origin.get("type"), 64) if type(origin) is dict else ""
+
+
+@lru_cache(maxsize=8192)
+def read_callback(text: str) -> tuple[str, str]:
+    """(template, campaign) from `biz_opaque_callback_data`: JSON, or key=value pairs split by `;`, `&` or `,`."""
+    pairs = _json_pairs(text) if text.startswith("{") else _plain_pairs(text)
+    template = next((pairs[key] for key in TEMPLATE_KEYS if key in pairs), "")
+    campaign = next((pairs[key] for key in CAMPAIGN_KEYS if key in pairs), "")
+    return template[:200], campaign[:200]
+
+
+def _json_pairs(text: str) -> dict[str, str]:
+    try:
+        found = _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return {k: str(v).replace("\0", "") for k, v in found.items() if type(v) in (str, int)}
+
+
+def _plain_pairs(text: str) -> dict[str, str]:
+    for separator in ";&,":
+        if separator in text:
+            break
+    parts = (part.partition("=") for part in text.split(separator))
+    return {key.strip(): value.strip() for key, found, value in parts if found}

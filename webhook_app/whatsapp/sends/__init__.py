@@ -1,0 +1,1 @@
+"""Meta's words for what senders report of their calls."""

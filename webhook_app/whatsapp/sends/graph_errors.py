@@ -1,0 +1,58 @@
+"""The error that the Graph API answers a send call with, as a value. No decisions; what it means stands elsewhere.
+
+Shape after Meta's page on handling errors: {"error": {message, type, code, error_subcode, error_user_title,
+error_user_msg, error_data, is_transient, fbtrace_id}}, with `error_data.details` for WhatsApp.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from webhook_app.whatsapp.json_text import scrub
+from webhook_app.whatsapp.receiving.statuses import plain, read_code
+from webhook_app.whatsapp.sends.call_redaction import without_credentials
+
+_MAX_BYTES = 64 * 1024  # Meta's are below one kilobyte
+_CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
+
+
+class GraphError(Struct, frozen=True):
+    """One answer. -1 and empty texts mean absent."""
+
+    code: int
+    subcode: int
+    title: str
+    details: str
+    fbtrace_id: str
+    json: str
+    """The whole object as text, without credentials."""
+
+
+def read_graph_error(raw: Any) -> GraphError:
+    """Meta's error object, bare or inside `{"error": …}`. Raises ValueError, worded for whoever reported it."""
+    error = raw.get("error", raw) if type(raw) is dict else raw
+    if type(error) is not dict:
+        raise ValueError("expected Meta's error object, `{code, message, …}`, bare or inside `error`")
+    if not any(key in error for key in ("code", "message", "title", "error_subcode", "type")):
+        raise ValueError("expected Meta's error object: it has neither code nor message")
+    held = without_credentials(scrub(error))
+    data = held.get("error_data")
+    details = data.get("details") if type(data) is dict else data
+    title = held.get("title") or held.get("error_user_title") or held.get("message")
+    return GraphError(
+        code=read_code(held.get("code")),
+        subcode=read_code(held.get("error_subcode")),
+        title=_CODE_PREFIX.sub("", plain(title, 500)),
+        details=plain(details or held.get("error_user_msg"), 4000),
+        fbtrace_id=plain(held.get("fbtrace_id"), 200),
+        json=_as_text(held),
+    )
+
+
+def _as_text(error: dict[str, Any]) -> str:
+    encoded = msgspec.json.encode(error)
+    if len(encoded) > _MAX_BYTES:
+        raise ValueError(f"the error object is larger than {_MAX_BYTES} bytes")
+    return encoded.decode()
