@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook_app.settings import SettingsError, read_settings, use_keywords
+from webhook_app.settings import SettingsError, read_settings
 from webhook_app.whatsapp.people.keywords import keyword_in
 
 GOOD = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "a, b,", "META_VERIFY_TOKEN": "t"}
@@ -114,11 +114,8 @@ def test_every_fault_of_a_channel_is_named_at_once_without_its_secret() -> None:
 def test_a_keywords_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     path = tmp_path / "words.toml"
     path.write_text('stop = ["halt"]\nstart = ["halt"]', encoding="utf-8")
-    settings = read_settings({**GOOD, "KEYWORDS_FILE": str(path)})
     with pytest.raises(SettingsError, match=r"KEYWORDS_FILE: .*words\.toml: both stop and start: halt"):
-        use_keywords(settings)
+        read_settings({**GOOD, "KEYWORDS_FILE": str(path)})
     path.write_text('stop = ["halt"]', encoding="utf-8")
-    use_keywords(settings)
-    assert keyword_in("Halt!") == "stop"
-    use_keywords(read_settings(GOOD))
-    assert keyword_in("Halt!") == ""
+    assert keyword_in("Halt!", read_settings({**GOOD, "KEYWORDS_FILE": str(path)}).keywords) == "stop"
+    assert keyword_in("Halt!", read_settings(GOOD).keywords) == ""

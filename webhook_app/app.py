@@ -11,7 +11,7 @@ from flask import Flask
 from webhook_app import logs
 from webhook_app.pipeline.receiving.ingest import GroupCommit
 from webhook_app.pipeline.suppressions.checks import Checks
-from webhook_app.settings import Settings, SettingsError, read_settings, use_keywords
+from webhook_app.settings import Settings, SettingsError, read_settings
 from webhook_app.store.postgres.engine import Engine, connect, make_engine
 from webhook_app.web import errors, security_headers
 from webhook_app.web.api import ENDPOINTS, api_blueprint, openapi
@@ -21,9 +21,9 @@ from webhook_app.web.api.reference import docs_blueprint
 from webhook_app.web.api.suppressions import check
 from webhook_app.web.auth import Keyring
 from webhook_app.web.pages.blueprint import dashboard_blueprint
-from webhook_app.web.probes import health_blueprint
+from webhook_app.web.probes import probes_blueprint
 from webhook_app.web.receiving.origin import Origin
-from webhook_app.web.receiving.receive import Reception, receive_blueprint, take_first
+from webhook_app.web.receiving.receive import DeliveryReceiver, receive_blueprint, receive_before_flask
 from webhook_app.web.requests import follow_requests
 from webhook_app.web.slack_interactions import slack_blueprint
 
@@ -38,8 +38,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings is None:
         settings = _settings_or_exit()
         logs.configure(settings.log_format)
-    else:
-        use_keywords(settings)
     url = settings.database_url
     app = Flask("webhook_app.web", static_folder=None)
     follow_requests(app)
@@ -48,11 +46,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         _clock,
         slot=os.getpid() % _SLOTS,
         max_waiting=settings.ingest_queue,
+        words=settings.keywords,
     )
     engine = make_engine(url, application="webhook_app web")
     origin = Origin(settings.webhook_allow_from, settings.trusted_proxies, settings.meta_mtls_subject_header)
     app.register_blueprint(receive_blueprint(ingest, settings.meta_verify_token))
-    take_first(app, Reception(ingest, settings.meta_app_secret, origin), settings.public_url)
+    receive_before_flask(app, DeliveryReceiver(ingest, settings.meta_app_secret, origin), settings.public_url)
     lookups = make_engine(url, application="webhook_app lookups", plans_once=True)
     checks = Checks(lambda: connect(url, application="webhook_app checks", plans_once=True), _clock)
     app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups)
@@ -65,9 +64,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         docs_blueprint(openapi.document(ENDPOINTS, version("webhook-app"), settings.public_url))
     )
     metrics_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    app.register_blueprint(health_blueprint(engine, _clock, metrics_folder, ingest.fullness))
+    app.register_blueprint(probes_blueprint(engine, _clock, metrics_folder, ingest.fullness))
     errors.install(app)
-    security_headers.secure_rest(app, settings.public_url)
+    security_headers.secure_app(app, settings.public_url)
     return app
 
 
@@ -85,7 +84,6 @@ def _clock() -> datetime:
 def _settings_or_exit() -> Settings:
     try:
         settings = read_settings()
-        use_keywords(settings)
     except SettingsError as fault:
         print(fault, file=sys.stderr)  # noqa: T201  logs are not configured yet
         sys.exit(_BOOT_ERROR)

@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +25,7 @@ from pydantic import (
 from webhook_app.channels import pagerduty, slack_bot
 from webhook_app.channels.email import SmtpServer, read_address, read_addresses, read_smtp_url
 from webhook_app.channels.webhook import read_secret
-from webhook_app.whatsapp.people import keywords
+from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords, read_keywords
 
 
 class SettingsError(Exception):
@@ -115,6 +116,13 @@ class Settings(BaseModel):
     ingest_queue: int = Field(default=2000, ge=1)
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
 
+    @cached_property
+    def keywords(self) -> Keywords:
+        """The STOP and START words in force. Raises OSError or ValueError when KEYWORDS_FILE cannot be used."""
+        if self.keywords_file is None:
+            return DEFAULT
+        return read_keywords(self.keywords_file.read_text(encoding="utf-8"))
+
     @field_validator("meta_app_secret", mode="before")
     @classmethod
     def _split_secrets(cls, value: Any) -> Any:
@@ -149,11 +157,21 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     faults += _combination_faults(values)
     try:
         settings = Settings(**values)
+        if fault := _keywords_fault(settings):
+            faults.append(fault)
     except ValidationError as error:
         faults += [_fault(detail) for detail in error.errors()]
     if faults:
         raise SettingsError("\n".join(["The settings cannot be used:", *(f"  {fault}" for fault in faults)]))
     return settings
+
+
+def _keywords_fault(settings: Settings) -> str:
+    try:
+        _ = settings.keywords
+    except (OSError, ValueError) as fault:
+        return f"KEYWORDS_FILE: {settings.keywords_file}: {fault}"
+    return ""
 
 
 def _combination_faults(values: Mapping[str, Any]) -> list[str]:
@@ -167,17 +185,6 @@ def _combination_faults(values: Mapping[str, Any]) -> list[str]:
     ]
     doubled = [pair for pair in _INSTEAD if all(name in values for name in pair)]
     return faults + [f"{one.upper()}: set it or {other.upper()}, not both" for one, other in doubled]
-
-
-def use_keywords(settings: Settings) -> None:
-    """Let this process know the operator's STOP and START words. Raises SettingsError when the file cannot be used."""
-    if settings.keywords_file is None:
-        keywords.use(keywords.DEFAULT)
-        return
-    try:
-        keywords.use(keywords.read_keywords(settings.keywords_file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as fault:
-        raise SettingsError(f"KEYWORDS_FILE: {settings.keywords_file}: {fault}") from None
 
 
 def _lookup(environment: Mapping[str, str], name: str, faults: list[str]) -> str:

@@ -5,10 +5,11 @@ Imports stand inside the commands where they are slow, as in cli.py.
 
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import click
 
-from webhook_app.settings import Settings, SettingsError, read_settings, use_keywords
+from webhook_app.settings import Settings, SettingsError, read_settings
 from webhook_app.store.postgres.errors import DriverError, EngineError
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -46,13 +47,15 @@ def replay(of_quarantine: bool, since: datetime, until: datetime | None, reason:
     from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError  # noqa: PLC0415
     from webhook_app.store.postgres.engine import connect  # noqa: PLC0415
     from webhook_app.store.receiving.quarantine import QuarantineFilters  # noqa: PLC0415
+    from webhook_app.whatsapp.receiving.payload import parse  # noqa: PLC0415
 
     settings, now = settings_or_exit(), datetime.now(UTC)
     url, until = settings.database_url, until or now
     if reason and not of_quarantine:
         raise click.UsageError("--reason chooses from the quarantine")
+    read = partial(parse, words=settings.keywords)
     try:
-        with Replay(lambda: connect(url, application="webhook_app replay"), now) as running:
+        with Replay(lambda: connect(url, application="webhook_app replay"), now, read=read) as running:
             if of_quarantine:
                 chosen = QuarantineFilters(since=since, until=until, reason=reason)
                 with _progress(running.count_quarantine(chosen), "items") as bar:
@@ -129,7 +132,6 @@ def settings_or_exit() -> Settings:
     """The settings; without usable ones the command ends and says why."""
     try:
         settings = read_settings()
-        use_keywords(settings)
     except SettingsError as fault:
         sys.exit(str(fault))
     return settings

@@ -57,13 +57,13 @@ def migrate() -> None:
 def scheduler() -> None:
     """Run the jobs: evaluate, notify, suppress, prune. Start as many as you like; one leads."""
     from webhook_app import logs  # noqa: PLC0415
-    from webhook_app.garbage import look_seldom  # noqa: PLC0415
+    from webhook_app.garbage import collect_garbage_rarely  # noqa: PLC0415
     from webhook_app.scheduler import load_rules, run  # noqa: PLC0415
 
     settings = settings_or_exit()
     logs.configure(settings.log_format)
     rules = _rules(load_rules, settings)
-    look_seldom()
+    collect_garbage_rarely()
     run(settings, rules)
 
 
@@ -75,7 +75,7 @@ def codes(code: int | None, subcode: int | None) -> None:
     from webhook_app.whatsapp.errors import catalogue, catalogue_page  # noqa: PLC0415
 
     if code is None:
-        click.echo(catalogue_page.page(catalogue.catalogue(), catalogue.sources()), nl=False)
+        click.echo(catalogue_page.markdown_page(catalogue.catalogue(), catalogue.sources()), nl=False)
     else:
         click.echo(catalogue_page.entry_text(catalogue.explain(code, subcode)))
 
@@ -112,7 +112,7 @@ def check() -> None:
 
 def _local_settings() -> Settings:
     """As `up` would have them: with the secrets it made or would make, and the embedded database."""
-    from webhook_app.settings import read_settings, use_keywords  # noqa: PLC0415
+    from webhook_app.settings import read_settings  # noqa: PLC0415
     from webhook_app.up import SECRETS, kept_secrets  # noqa: PLC0415
 
     given = dict(os.environ)
@@ -121,7 +121,6 @@ def _local_settings() -> Settings:
     }
     try:
         settings = read_settings({**given, **missing, **kept_secrets(given), "DATABASE_URL": "postgresql://"})
-        use_keywords(settings)
     except SettingsError as fault:
         sys.exit(str(fault))
     return settings

@@ -1,13 +1,14 @@
 """/webhook as Meta and an attacker see it: the handshake, signatures, limits, and what each answer promises."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
+from tests.factories import body, message, status
 from tests.folders import PAYLOADS
 from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
@@ -154,3 +155,28 @@ def test_other_methods_are_405(client: FlaskClient, method: str) -> None:
     answer = client.open("/webhook", method=method)
     assert answer.status_code == 405
     assert answer.headers["Allow"]
+
+
+def test_a_keywords_file_decides_which_inbound_texts_are_keywords(
+    database_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    path = tmp_path / "words.toml"
+    path.write_text('stop = ["halt"]', encoding="utf-8")
+    settings = Settings(
+        database_url=database_url,
+        meta_app_secret=SECRETS,
+        meta_verify_token="tökén",
+        keywords_file=path,
+    )
+    app = create_app(settings)
+    texts = {"wamid.HALT": "Halt!", "wamid.STOP": "stop", "wamid.HELLO": "hello"}
+    raw = body(messages=[message(message_id, text=text) for message_id, text in texts.items()])
+    assert post(app.test_client(), raw) == 200
+    app.extensions[CLOSE]()
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT message_id, keyword FROM inbound_messages")).all()
+        assert {row.message_id: row.keyword for row in rows} == {
+            "wamid.HALT": "stop",
+            "wamid.STOP": "stop",
+            "wamid.HELLO": "",
+        }

@@ -1,17 +1,9 @@
 """STOP and START: the whole text, in many languages, and as the operator says."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from webhook_app.whatsapp.people import keywords
 from webhook_app.whatsapp.people.keywords import KeywordsError, keyword_in, read_keywords
-
-
-@pytest.fixture(autouse=True)
-def _the_words_that_ship() -> Iterator[None]:
-    yield
-    keywords.use(keywords.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +39,8 @@ def test_every_word_that_ships_is_found_and_none_is_both() -> None:
 
 
 def test_a_file_adds_words_and_says_otherwise_of_known_ones() -> None:
-    keywords.use(read_keywords('stop = ["Nein danke"]\nstart = ["cancel"]'))
-    assert [keyword_in(text) for text in ("nein, DANKE", "cancel", "stop", "start")] == [
+    words = read_keywords('stop = ["Nein danke"]\nstart = ["cancel"]')
+    assert [keyword_in(text, words) for text in ("nein, DANKE", "cancel", "stop", "start")] == [
         "stop",
         "start",
         "stop",
@@ -57,8 +49,8 @@ def test_a_file_adds_words_and_says_otherwise_of_known_ones() -> None:
 
 
 def test_a_file_can_stand_alone() -> None:
-    keywords.use(read_keywords('replace = true\nstop = ["halt"]'))
-    assert [keyword_in(text) for text in ("halt", "stop", "start")] == ["stop", "", ""]
+    words = read_keywords('replace = true\nstop = ["halt"]')
+    assert [keyword_in(text, words) for text in ("halt", "stop", "start")] == ["stop", "", ""]
 
 
 @pytest.mark.parametrize(

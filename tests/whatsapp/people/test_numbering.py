@@ -8,7 +8,13 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as REGIONS
 from phonenumbers import PhoneNumberType
 
 from webhook_app.whatsapp.people import numbering
-from webhook_app.whatsapp.people.numbering import country_of, fault_of, is_assigned, is_plain, without_trunk
+from webhook_app.whatsapp.people.numbering import (
+    country_of,
+    is_assigned,
+    is_well_formed,
+    number_fault,
+    without_trunk_prefix,
+)
 
 SHARED = [code for code, regions in REGIONS.items() if len(regions) > 1]
 
@@ -124,7 +130,7 @@ def test_odd_text_has_a_country_of_two_letters_or_none(text):
     ],
 )
 def test_what_is_wrong_with_impossible_digits_is_said_in_words(digits, fault):
-    assert fault_of(digits) == fault
+    assert number_fault(digits) == fault
 
 
 def test_possible_is_not_the_same_as_assigned():
@@ -137,7 +143,7 @@ def test_possible_is_not_the_same_as_assigned():
     "digits", ["491711234567", "12025550117", "5491123456789", "393121234567", "390612345678"]
 )
 def test_ordinary_numbers_need_no_second_look(digits):
-    assert is_plain(digits)
+    assert is_well_formed(digits)
 
 
 @pytest.mark.parametrize(
@@ -156,5 +162,5 @@ def test_ordinary_numbers_need_no_second_look(digits):
     ],
 )
 def test_what_is_only_dialled_at_home_is_taken_out(digits, dialled):
-    assert without_trunk(digits) == dialled
-    assert dialled == digits or not is_plain(digits)
+    assert without_trunk_prefix(digits) == dialled
+    assert dialled == digits or not is_well_formed(digits)

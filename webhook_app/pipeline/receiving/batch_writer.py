@@ -23,14 +23,15 @@ from webhook_app.store.receiving.ingest_statement import Batch, Series
 from webhook_app.store.sends import reports as sends_store
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.events import NO_CODE, Parsed, Preference, StatusEvent
+from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 from webhook_app.whatsapp.receiving.payload import receive, whole
 
 log = structlog.get_logger()
 
-_FUTURE_S = 300  # a timestamp further ahead than this is Meta's or somebody's clock gone wrong
-_LINKS_REMEMBERED = 200_000
-_LINKS_REMEMBERED_FOR = timedelta(minutes=10)
-_SERIES_REMEMBERED = 100_000
+_MAX_CLOCK_AHEAD_S = 300  # a timestamp further ahead than this is Meta's or somebody's clock gone wrong
+_MAX_CACHED_LINKS = 200_000
+_LINK_CACHE_TTL = timedelta(minutes=10)
+_MAX_CACHED_SERIES = 100_000
 
 
 class Delivery:
@@ -38,8 +39,8 @@ class Delivery:
 
     __slots__ = ("body", "parsed")
 
-    def __init__(self, body: bytes, parsed: Parsed | None = None) -> None:
-        self.body, self.parsed = receive(body) if parsed is None else (body, parsed)
+    def __init__(self, body: bytes, parsed: Parsed | None = None, words: Keywords = DEFAULT) -> None:
+        self.body, self.parsed = receive(body, words) if parsed is None else (body, parsed)
 
     def halves(self) -> "list[Delivery]":
         """The delivery as two, each with a part of its items; nothing when there is only one item.
@@ -47,8 +48,8 @@ class Delivery:
         Each brings the body to the archive: twice there is better than an item without one, and read again it is
         a duplicate.
         """
-        items = [(kind, item) for kind in _KINDS for item in getattr(self.parsed, kind)]
-        first, second = Parsed(), replace(self.parsed, **{kind: [] for kind in _KINDS})
+        items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
+        first, second = Parsed(), replace(self.parsed, **{kind: [] for kind in _ITEM_KINDS})
         if not items or (len(items) == 1 and not second.ignored):
             return []
         middle = (len(items) + 1) // 2
@@ -57,7 +58,7 @@ class Delivery:
         return [Delivery(self.body, first), Delivery(self.body, second)]
 
 
-_KINDS = ("statuses", "inbound", "preferences", "number_changes", "signals", "unreadable")
+_ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "signals", "unreadable")
 
 
 class BatchWriter:
@@ -100,17 +101,17 @@ class BatchWriter:
         `settle` is told how many items were new, and moves them in the books, in the same transaction.
         """
         connection = self.connection()
-        erasure_requests.hear(connection, self._links.clear)
+        erasure_requests.poll(connection, self._links.clear)
         batch = Batch([], [], [], [], 0)
         told = self._told(connection, found)
         self._fill(connection, batch, found, told, received_at)
         place: dict[str, Any] = {"received_at": received_at, "slot": book_corrections.SLOT}
         with connection.transaction():
-            held = book_corrections.hold(connection, received_at)
+            held = book_corrections.lock_totals(connection, received_at)
             stored = event_store.insert_batch(connection, batch, **place)
             _insert_others(connection, found, int(received_at.timestamp()), place)
-            funnel_counts.ask_recount(connection, [row[:2] for row in batch.statuses])
-            settle(connection, stored.new + book_corrections.take_back(connection, received_at, held))
+            funnel_counts.request_recount(connection, [row[:2] for row in batch.statuses])
+            settle(connection, stored.new + book_corrections.undo_received(connection, received_at, held))
         self._complete(batch, told, stored, received_at)
 
     def store_rejections(self, counts: dict[str, int], now: datetime) -> None:
@@ -148,7 +149,7 @@ class BatchWriter:
 
     def _store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
         connection = self.connection()
-        erasure_requests.hear(connection, self._links.clear)
+        erasure_requests.poll(connection, self._links.clear)
         found = [delivery.parsed for delivery in deliveries]
         batch = Batch([], [], [], [delivery.body for delivery in deliveries], 0)
         told = self._told(connection, found)
@@ -166,7 +167,7 @@ class BatchWriter:
     def _told(self, connection: DriverConnection, found: Sequence[Parsed]) -> merge.Known:
         """What senders told of these messages; asked for only where senders tell of anything."""
         message_ids = {event.message_id for parsed in found for event in parsed.statuses}
-        return sends_store.told_of(connection, message_ids) if self._sends_are_used and message_ids else {}
+        return sends_store.known_sends(connection, message_ids) if self._sends_are_used and message_ids else {}
 
     def _complete(
         self, batch: Batch, told: merge.Known, stored: event_store.Stored, received_at: datetime
@@ -176,7 +177,7 @@ class BatchWriter:
         incomplete = {message_id for (message_id, _), each in told.items() if each.failed}
         if stored.sends_are_used and not self._sends_are_used:
             self._sends_are_used = True
-            known = sends_store.told_of(self.connection(), {row[0] for row in batch.statuses})
+            known = sends_store.known_sends(self.connection(), {row[0] for row in batch.statuses})
             incomplete = {message_id for message_id, _ in known}
         if incomplete:
             heard = [row for row in batch.failures if row[0] in incomplete]
@@ -197,7 +198,7 @@ class BatchWriter:
             links = merge.links(events, told)
             events = [merge.complete_event(event, told) for event in events]
         now_s = int(received_at.timestamp())
-        latest = now_s + _FUTURE_S
+        latest = now_s + _MAX_CLOCK_AHEAD_S
         if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
             event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
         self._learn_series(connection, events)
@@ -227,7 +228,7 @@ class BatchWriter:
 
     def _learn_series(self, connection: DriverConnection, events: list[StatusEvent]) -> None:
         today = datetime.now(UTC).date()  # the database's day of seen_on, whatever day is being stored
-        if len(self._series) > _SERIES_REMEMBERED or today != self._series_of:
+        if len(self._series) > _MAX_CACHED_SERIES or today != self._series_of:
             self._series.clear()
             self._series_of = today
         wanted = {(e.phone_number_id, e.waba_id, e.template, e.campaign, e.country) for e in events}
@@ -243,9 +244,9 @@ class BatchWriter:
 
     def _remember(self, links: Sequence[tuple[str, str]], received_at: datetime) -> None:
         """Not for long, and not beyond an erasure: a person who comes back is to be linked anew."""
-        if len(self._links) > _LINKS_REMEMBERED or received_at >= self._links_until:
+        if len(self._links) > _MAX_CACHED_LINKS or received_at >= self._links_until:
             self._links.clear()
-            self._links_until = received_at + _LINKS_REMEMBERED_FOR
+            self._links_until = received_at + _LINK_CACHE_TTL
         self._links.update(links)
 
     def _quarantine(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
@@ -275,7 +276,7 @@ def _preference_key(p: Preference) -> event_store.ClockKey:
 def _insert_others(
     connection: DriverConnection, found: Sequence[Parsed], now_s: int, place: dict[str, Any]
 ) -> None:
-    latest = now_s + _FUTURE_S
+    latest = now_s + _MAX_CLOCK_AHEAD_S
 
     def timed(items: list[Any]) -> list[tuple[Any, int]]:
         """Each with its time; receipt where Meta gave none or one too far ahead."""

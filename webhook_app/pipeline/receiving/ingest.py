@@ -19,6 +19,7 @@ from webhook_app.logs import RateLimitedLog
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import DriverError
+from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 
 log = structlog.get_logger()
 
@@ -76,10 +77,12 @@ class GroupCommit:
         *,
         slot: int,
         max_waiting: int = 2_000,
+        words: Keywords = DEFAULT,
     ) -> None:
         self._writer = BatchWriter(connect, slot)
         self._clock = clock
         self._max_waiting = max_waiting
+        self._words = words
         self._waiting = 0
         self._bytes_waiting = 0
         self._open = [_Batch()]
@@ -95,7 +98,7 @@ class GroupCommit:
         if (full := self.fullness()) >= 1:
             QUEUE.set(full)
             raise NotStoredError(QUEUE_FULL, retry_after=1)
-        delivery = Delivery(body)
+        delivery = Delivery(body, words=self._words)
         with self._lock:
             batch = self._batch_with_room(delivery)
             batch.deliveries.append(delivery)

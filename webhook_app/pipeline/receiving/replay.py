@@ -25,7 +25,7 @@ from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import REFUSED
 from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving import archive, book_corrections, quarantine
-from webhook_app.store.receiving.quarantine import QuarantineFilters, Waiting
+from webhook_app.store.receiving.quarantine import QuarantineFilters, ReplayItem
 from webhook_app.whatsapp.events import Parsed
 from webhook_app.whatsapp.receiving.payload import parse
 
@@ -66,7 +66,7 @@ class Replay:
         is_free = False
         try:
             connection = self._writer.connection()
-            is_free = locks.take(connection, REPLAY_LOCK) and not erasure_requests.are_open(connection)
+            is_free = locks.try_acquire(connection, REPLAY_LOCK) and not erasure_requests.any_unfinished(connection)
         finally:
             if not is_free:
                 self._end()
@@ -79,12 +79,12 @@ class Replay:
 
     def _end(self) -> None:
         if (connection := self._writer.opened) is not None:
-            locks.give_back(connection, REPLAY_LOCK)
+            locks.release(connection, REPLAY_LOCK)
         self._writer.close()
 
     def count_quarantine(self, chosen: QuarantineFilters = quarantine.ALL) -> int:
         """How many items `of_quarantine` would look at."""
-        return quarantine.count_waiting(self._writer.connection(), chosen)
+        return quarantine.count_replay_items(self._writer.connection(), chosen)
 
     def count_archive(self, since: datetime, until: datetime) -> int:
         """How many rows `of_archive` would read."""
@@ -114,7 +114,7 @@ class Replay:
         outcome, after = ReplayTally(), 0
         while limit is None or outcome.looked_at < limit:
             size = _PAGE if limit is None else min(_PAGE, limit - outcome.looked_at)
-            page = quarantine.waiting(self._writer.connection(), chosen, after, size)
+            page = quarantine.replay_items(self._writer.connection(), chosen, after, size)
             for item in page:
                 self._release(item, outcome)
                 advance(1)
@@ -145,12 +145,12 @@ class Replay:
         log.info("archive replayed", **msgspec.structs.asdict(outcome))
         return outcome
 
-    def _release(self, item: Waiting, outcome: ReplayTally) -> None:
+    def _release(self, item: ReplayItem, outcome: ReplayTally) -> None:
         outcome.looked_at += 1
         parsed = Parsed() if item.webhook is None else self._read(item.webhook)
         if item.webhook is None or parsed.unreadable:
             if parsed.unreadable:
-                quarantine.keep(self._writer.connection(), item.id, parsed.unreadable[0].reason)
+                quarantine.set_reason(self._writer.connection(), item.id, parsed.unreadable[0].reason)
             outcome.left += 1
             return
         offered = _stored_items(parsed)
@@ -158,14 +158,14 @@ class Replay:
         def settle(connection: DriverConnection, new: int) -> None:
             became = "applied" if new else "duplicate" if offered else "ignored"
             if quarantine.release(connection, item.id, became, self._now):
-                book_corrections.move(connection, item.received_at, "quarantined", became)
+                book_corrections.reclassify(connection, item.received_at, "quarantined", became)
                 setattr(outcome, became, getattr(outcome, became) + 1)
 
         try:
             self._writer.store_again([_readable(parsed)], item.received_at, settle)
         except REFUSED as fault:
             reason = f"refused by the database: {type(fault).__name__}"
-            quarantine.keep(self._writer.connection(), item.id, reason)
+            quarantine.set_reason(self._writer.connection(), item.id, reason)
             outcome.left += 1
 
     def _read_row(self, place: archive.ArchivePosition, not_before: datetime, outcome: ReplayTally) -> None:
@@ -194,7 +194,7 @@ class Replay:
         def settle(connection: DriverConnection, new: int) -> None:
             nonlocal fresh
             fresh = new
-            book_corrections.move(connection, kept.received_at, "ignored", "applied", new)
+            book_corrections.reclassify(connection, kept.received_at, "ignored", "applied", new)
 
         try:
             self._writer.store_again(found, kept.received_at, settle)

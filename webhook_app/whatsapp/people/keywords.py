@@ -1,6 +1,6 @@
 """STOP and START words. The whole text must be the word; WhatsApp itself does not interpret them. No files.
 
-The words are the same for a whole process: those below, or what `use` was given when it started.
+The words are a value that callers pass: `DEFAULT`, or what `read_keywords` made of an operator's file.
 """
 
 import tomllib
@@ -88,20 +88,13 @@ def read_keywords(text: str) -> Keywords:
     return keywords((*stop, *(DEFAULT.stop - said)), (*start, *(DEFAULT.start - said)))
 
 
-def use(words: Keywords) -> None:
-    """From now on these are the words of this process."""
-    global _words_in_use  # noqa: PLW0603 - set once, when a process starts, like a locale
-    _words_in_use = words
-    keyword_in.cache_clear()
-
-
 @lru_cache(maxsize=1024)
-def keyword_in(text: str) -> str:
-    """'stop', 'start' or ''."""
+def keyword_in(text: str, words: Keywords = DEFAULT) -> str:
+    """Return 'stop', 'start' or ''."""
     if not 0 < len(text) <= LONGEST:
         return ""
     folded = fold(text)
-    return "stop" if folded in _words_in_use.stop else "start" if folded in _words_in_use.start else ""
+    return "stop" if folded in words.stop else "start" if folded in words.start else ""
 
 
 def _words(held: dict[str, Any], name: str) -> list[str]:
@@ -109,6 +102,3 @@ def _words(held: dict[str, Any], name: str) -> list[str]:
     if type(words) is not list or not all(type(word) is str and 0 < len(word) <= LONGEST for word in words):
         raise KeywordsError(f"{name}: a list of words of up to {LONGEST} characters")
     return words
-
-
-_words_in_use = DEFAULT

@@ -1,1 +1,1 @@
-"""Meta's words for deliveries and what became of their items."""
+"""Verifies, redacts and parses webhook deliveries."""

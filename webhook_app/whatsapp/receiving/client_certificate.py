@@ -1,6 +1,6 @@
-"""Whose client certificate a TLS proxy saw, from the certificate's subject. Meta's webhooks can come with one (mTLS).
+"""Recognises Meta's client certificate (mTLS) by its subject, as passed on by a TLS proxy.
 
-The proxy verifies the certificate against Meta's CA; this only looks at the name.
+The proxy verifies the certificate against Meta's CA; this module only checks the name.
 """
 
 import re
@@ -14,12 +14,12 @@ _ATTRIBUTE = re.compile(
 
 
 def is_meta(subject: str) -> bool:
-    """Whether the subject (RFC 4514 text, or the common name alone) has Meta's common name, and no other."""
+    """Whether Meta's is the only common name in the subject (RFC 4514 text, or the common name alone)."""
     return common_names(subject) == [META_NAME]
 
 
 def common_names(subject: str) -> list[str]:
-    """Every common name of a subject in the order written; none when the text cannot be read to its end."""
+    """All common names of a subject, in order; empty if any part of the text is invalid."""
     if "=" not in subject:
         return [subject.strip()] if subject.strip() else []
     found = []

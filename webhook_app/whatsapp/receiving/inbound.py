@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference
 from webhook_app.whatsapp.people.contacts import contact_key
 from webhook_app.whatsapp.people.identity import read_number_change
-from webhook_app.whatsapp.people.keywords import keyword_in
+from webhook_app.whatsapp.people.keywords import Keywords, keyword_in
 from webhook_app.whatsapp.receiving.statuses import digits, plain, read_timestamp
 
 _AFTERTHOUGHTS = frozenset(
@@ -18,7 +18,7 @@ _AFTERTHOUGHTS = frozenset(
 
 
 def read_message(
-    sole: str, item: Mapping[str, Any], waba_id: str, number: str
+    words: Keywords, sole: str, item: Mapping[str, Any], waba_id: str, number: str
 ) -> InboundMessage | NumberChange | str:
     """One element of `messages[]`: who wrote and when, who has another number, or why it is ignored.
 
@@ -35,7 +35,7 @@ def read_message(
         read_timestamp(item.get("timestamp")),
         contact or sole,
         _reply_kind(item) or kind,
-        _keyword(item, kind),
+        _keyword(item, kind, words),
         opens_window="group_id" not in item and kind not in _AFTERTHOUGHTS,
     )
 
@@ -90,9 +90,9 @@ def _id(item: Mapping[str, Any]) -> str:
     return found
 
 
-def _keyword(item: Mapping[str, Any], kind: str) -> str:
+def _keyword(item: Mapping[str, Any], kind: str, words: Keywords) -> str:
     for text in _texts(item, kind):
-        if found := keyword_in(text):
+        if found := keyword_in(text, words):
             return found
     return ""
 

@@ -13,6 +13,7 @@ from webhook_app.whatsapp.accounts import health_signals
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Parsed, Unreadable
 from webhook_app.whatsapp.json_text import canonical, decode, shallow
 from webhook_app.whatsapp.people import identity
+from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 from webhook_app.whatsapp.receiving import inbound, statuses
 from webhook_app.whatsapp.receiving.plain_delivery import TEST_ENTRY, TEST_NUMBER, read_plain
 from webhook_app.whatsapp.receiving.redaction import without_text
@@ -23,34 +24,34 @@ _OBJECT = "whatsapp_business_account"
 _FEW = 3  # an inbound message comes with one contact; many items with many contacts would multiply
 
 
-def parse(body: bytes) -> Parsed:
+def parse(body: bytes, words: Keywords = DEFAULT) -> Parsed:
     """Sort every item of a verified body into applied kinds, ignored and unreadable."""
-    return receive(body)[1]
+    return receive(body, words)[1]
 
 
-def receive(body: bytes) -> tuple[bytes, Parsed]:
+def receive(body: bytes, words: Keywords = DEFAULT) -> tuple[bytes, Parsed]:
     """What may be kept of a verified body, without the text of messages, and everything found in that."""
     plain = read_plain(body)
     if plain is not None:
         return body, plain
-    kept = without_text(body)
-    return kept, read_any(kept)
+    kept = without_text(body, words)
+    return kept, read_any(kept, words)
 
 
-def read_any(body: bytes) -> Parsed:
+def read_any(body: bytes, words: Keywords = DEFAULT) -> Parsed:
     """The same for every shape, ordinary or not."""
     try:
         try:
-            return _parse(body)
+            return _parse(body, words)
         except RecursionError:  # a depth bomb in one item is no reason to lose its neighbours
-            return _parse(shallow(body))
+            return _parse(shallow(body), words)
     except (ValueError, RecursionError) as fault:
         return Parsed(unreadable=[whole(body, f"not readable as JSON: {type(fault).__name__}")])
 
 
-def _parse(body: bytes) -> Parsed:
+def _parse(body: bytes, words: Keywords) -> Parsed:
     parsed = Parsed()
-    _document(decode(body), parsed)
+    _document(decode(body), parsed, words)
     if parsed.signals or parsed.preferences:
         _tell_apart(parsed, hashlib.sha256(body).digest())
     return parsed
@@ -69,7 +70,7 @@ def whole(body: bytes, reason: str) -> Unreadable:
     return Unreadable(reason, "", "", "", hashlib.sha256(body).digest(), body)
 
 
-def _document(document: Any, parsed: Parsed) -> None:
+def _document(document: Any, parsed: Parsed, words: Keywords) -> None:
     if type(document) is not dict:
         return _set_aside(parsed, "the body is not an object", "", "", document, document)
     if document.get("object") != _OBJECT:
@@ -81,11 +82,11 @@ def _document(document: Any, parsed: Parsed) -> None:
         if type(entry) is not dict:
             _set_aside(parsed, "an entry is not an object", "", "", entry, _webhook(entry))
         else:
-            _entry(entry, parsed)
+            _entry(entry, parsed, words)
     return None
 
 
-def _entry(entry: Change, parsed: Parsed) -> None:
+def _entry(entry: Change, parsed: Parsed, words: Keywords) -> None:
     waba_id = identifier(entry.get("id"))
     changes = entry.get("changes")
     if type(changes) is not list:
@@ -100,16 +101,18 @@ def _entry(entry: Change, parsed: Parsed) -> None:
         elif waba_id == TEST_ENTRY or _number_of(value) == TEST_NUMBER:
             _ignore(parsed, "dashboard test", count=_item_count(value))
         else:
-            _change(entry, change, value, waba_id, parsed)
+            _change(entry, change, value, waba_id, parsed, words)
     return None
 
 
-def _change(entry: Change, change: Change, value: Change, waba_id: str, parsed: Parsed) -> None:
+def _change(
+    entry: Change, change: Change, value: Change, waba_id: str, parsed: Parsed, words: Keywords
+) -> None:
     field = change.get("field")
     if type(field) is not str:
         field = _field_by_keys(value)
     if field == "messages":
-        _messages(entry, value, waba_id, parsed)
+        _messages(entry, value, waba_id, parsed, words)
     elif field == "calls":
         _calls(value, waba_id, parsed)
     elif field == "user_preferences":
@@ -137,7 +140,7 @@ def _signal(entry: Change, field: str, value: Change, waba_id: str, parsed: Pars
         _set_aside(parsed, f"{field}: {fault}"[:200], field, waba_id, {**entry, "changes": [value]}, around)
 
 
-def _messages(entry: Change, value: Change, waba_id: str, parsed: Parsed) -> None:
+def _messages(entry: Change, value: Change, waba_id: str, parsed: Parsed, words: Keywords) -> None:
     before = parsed.received
     parsed.links.update(identity.links_in(value))
     if number := _number_of(value):
@@ -145,7 +148,7 @@ def _messages(entry: Change, value: Change, waba_id: str, parsed: Parsed) -> Non
         parsed.numbers.add((number, display if type(display) is str else "", waba_id))
     _each(value, "statuses", "messages", waba_id, parsed, statuses.read_status, parsed.statuses.append)
     if "messages" in value:
-        read = partial(inbound.read_message, identity.sole_contact(value))
+        read = partial(inbound.read_message, words, identity.sole_contact(value))
         _each(value, "messages", "messages", waba_id, parsed, read, partial(_keep_message, parsed))
     if "errors" in value:
         read_error = partial(health_signals.read_error, entry, value)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from webhook_app.whatsapp.json_text import decode, shallow
-from webhook_app.whatsapp.people.keywords import keyword_in
+from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords, keyword_in
 
 REMOVED = "[removed]"
 
@@ -29,7 +29,7 @@ _HARMLESS = frozenset(
 _WHOLE = frozenset(("errors",))  # Meta's own words
 
 
-def without_text(body: bytes) -> bytes:
+def without_text(body: bytes, words: Keywords = DEFAULT) -> bytes:
     """The body with the text of messages replaced, except where all of it is a stop or start word.
 
     What is no JSON is nothing that could be told apart: it comes back as it is. A depth bomb is cut out first.
@@ -38,41 +38,41 @@ def without_text(body: bytes) -> bytes:
         return body
     try:
         document = decode(body)
-        redacted = _redact(document, written=False)
+        redacted = _redact(document, words, written=False)
     except RecursionError:
         cut = shallow(body)
-        cleaned = cut if cut == body else without_text(cut)
+        cleaned = cut if cut == body else without_text(cut, words)
         return body if cleaned == cut else cleaned
     except ValueError:
         return body
     return body if redacted == document else msgspec.json.encode(redacted)
 
 
-def _redact(value: Any, *, written: bool) -> Any:
+def _redact(value: Any, words: Keywords, *, written: bool) -> Any:
     if type(value) is dict:
-        return {key: _of_key(key, inner, written=written) for key, inner in value.items()}
+        return {key: _of_key(key, inner, words, written=written) for key, inner in value.items()}
     if type(value) is list:
-        return [_redact(inner, written=written) for inner in value]
+        return [_redact(inner, words, written=written) for inner in value]
     if written and type(value) is float:
         return None  # where somebody is
-    return _word(value) if written and type(value) is str else value
+    return _word(value, words) if written and type(value) is str else value
 
 
-def _of_key(key: str, value: Any, *, written: bool) -> Any:
+def _of_key(key: str, value: Any, words: Keywords, *, written: bool) -> Any:
     if key in _WHOLE:
         return value
     if written and type(value) is str:
         if key == "response_json":
-            return _answers(value)
-        return value if key in _HARMLESS else _word(value)
-    return _redact(value, written=written or key in _WRITTEN)
+            return _answers(value, words)
+        return value if key in _HARMLESS else _word(value, words)
+    return _redact(value, words, written=written or key in _WRITTEN)
 
 
-def _word(text: str) -> str:
-    return text if keyword_in(text) else REMOVED
+def _word(text: str, words: Keywords) -> str:
+    return text if keyword_in(text, words) else REMOVED
 
 
-def _answers(text: str) -> str:
+def _answers(text: str, words: Keywords) -> str:
     """A flow's answers, JSON inside a string: only the keywords among them."""
     try:
         answers = json.loads(text)
@@ -80,12 +80,12 @@ def _answers(text: str) -> str:
         return REMOVED
     if type(answers) is not dict:
         return REMOVED
-    kept = {key: value for key, answer in answers.items() if (value := _keywords(answer))}
+    kept = {key: value for key, answer in answers.items() if (value := _keywords(answer, words))}
     return json.dumps(kept) if kept else REMOVED
 
 
-def _keywords(answer: Any) -> Any:
+def _keywords(answer: Any, words: Keywords) -> Any:
     """The answer if it is a keyword; of several that were ticked, those that are."""
     if type(answer) is list:
-        return [each for each in answer if type(each) is str and keyword_in(each)]
-    return answer if type(answer) is str and keyword_in(answer) else None
+        return [each for each in answer if type(each) is str and keyword_in(each, words)]
+    return answer if type(answer) is str and keyword_in(answer, words) else None

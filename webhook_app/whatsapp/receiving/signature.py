@@ -1,6 +1,6 @@
-"""Whether a delivery comes from Meta: HMAC-SHA256 over the bytes as received, before anything is decoded.
+"""Signs and verifies deliveries: HMAC-SHA256 over the raw bytes, before decoding.
 
-Knows no request and no settings; a refusal is a value that says which kind, never an exception.
+A failed check is returned as a value, never raised.
 """
 
 import hmac
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 _PREFIX = "sha256="
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
-"""Lowercase only, as Meta sends it: no proxy changes a header's value, so another spelling is not Meta's."""
+"""Lowercase only, as Meta sends it. Proxies do not change header values, so any other form is not from Meta."""
 
 
 class SignatureFault(StrEnum):
@@ -22,12 +22,12 @@ class SignatureFault(StrEnum):
 
 
 def sign(body: bytes, secret: bytes) -> str:
-    """The value of X-Hub-Signature-256 that Meta sends with this body."""
+    """Return the X-Hub-Signature-256 header that Meta sends with this body."""
     return _PREFIX + hmac.digest(secret, body, "sha256").hex()
 
 
 def verify(body: bytes, header: str | None, app_secrets: Sequence[bytes]) -> SignatureFault | None:
-    """None when one of the secrets signed the body, else the fault; every secret is always tried."""
+    """Return None if one of the secrets signed the body, else the fault. Always tries every secret."""
     if not header:
         return SignatureFault.MISSING
     if _SIGNATURE.fullmatch(header) is None:
@@ -35,6 +35,6 @@ def verify(body: bytes, header: str | None, app_secrets: Sequence[bytes]) -> Sig
     given = bytes.fromhex(header[len(_PREFIX) :])
     good = False
     for secret in app_secrets:
-        # An empty secret is known to everybody, so a match with it proves nothing.
+        # Anybody can sign with an empty secret, so a match with it proves nothing.
         good |= hmac.compare_digest(hmac.digest(secret, body, "sha256"), given) and secret != b""
     return None if good else SignatureFault.MISMATCH

@@ -1,6 +1,6 @@
-"""A status object of Meta's as a StatusEvent. Hot path: called once per status. No decisions.
+"""Parses one of Meta's status objects into a StatusEvent. Hot path: called once per status. No decisions.
 
-`read_status` raises ValueError for what cannot be understood and returns a text for what is not needed.
+`read_status` raises ValueError for invalid items and returns a reason for ignored ones.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from webhook_app.whatsapp.events import DELIVERY_STATUSES, NO_CODE, StatusEvent
 from webhook_app.whatsapp.people.contacts import contact_key, country_of, user_key
 
 _KNOWN = frozenset(DELIVERY_STATUSES)
-_LEGACY = frozenset(("deleted", "warning"))  # out of Meta's pages, still in fixtures of 2026
+_LEGACY = frozenset(("deleted", "warning"))  # removed from Meta's pages, still in fixtures of 2026
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
-_EARLIEST, _LATEST = 1_000_000_000, 4_102_444_800  # 2001 to 2100, in seconds: milliseconds fall outside
+_EARLIEST, _LATEST = 1_000_000_000, 4_102_444_800  # 2001 to 2100 in seconds, which excludes milliseconds
 
 TEMPLATE_KEYS = ("template", "tpl", "template_name")
 CAMPAIGN_KEYS = ("campaign", "cmp", "campaign_id")
 
 
 def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEvent | str:
-    """One element of `statuses[]`: an event, or the reason why it is ignored."""
+    """Parse one element of `statuses[]`: an event, or the reason for ignoring it."""
     get = item.get
     status = get("status")
     if get("type") == "payment":
@@ -35,7 +35,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
         raise ValueError(f"unknown status {str(status)[:40]!r}")
     message_id = get("id")
     if type(message_id) is not str or not 0 < len(message_id) <= 512:
-        raise ValueError("the id is missing, no text or too long")
+        raise ValueError("the id is missing, not a string or too long")
     raw = get("timestamp")
     code, title, details, errors = read_errors(get("errors")) if status == "failed" else (NO_CODE, "", "", "")
     callback = get("biz_opaque_callback_data")
@@ -43,7 +43,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
     template, campaign = read_callback(callback) if callback else ("", "")
     group = get("recipient_type") == "group"
     recipient, user_id, parent, participant = _group_recipient(item) if group else _recipient(item)
-    contact, country, user_id, parent = person_of(recipient, user_id, parent)
+    contact, country, user_id, parent = keys_and_country(recipient, user_id, parent)
     return StatusEvent(
         message_id,
         number,
@@ -70,14 +70,14 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
 
 
 @lru_cache(maxsize=65536)
-def person_of(recipient: str, user_id: str, parent: str) -> tuple[str, str, str, str]:
-    """Contact key, country, keys of BSUID and parent. A message's statuses come one after another for one person."""
+def keys_and_country(recipient: str, user_id: str, parent: str) -> tuple[str, str, str, str]:
+    """Return contact key, country, BSUID key and parent key. Cached: several statuses arrive per person."""
     contact = contact_key(recipient, user_id)
     return contact, country_of(contact) if contact else "", user_key(user_id), user_key(parent)
 
 
 def read_timestamp(raw: Any) -> int | None:
-    """Meta's seconds, as text or number; None when they are neither or not a plausible date."""
+    """Parse Unix seconds from text or number; None if invalid or not a plausible date."""
     if type(raw) is str:
         if not (raw.isascii() and raw.isdigit() and len(raw) < 12):
             return None
@@ -86,14 +86,14 @@ def read_timestamp(raw: Any) -> int | None:
 
 
 def read_code(raw: Any) -> int:
-    """An error code, as number or numeric text; NO_CODE when it is neither or beyond any code's size."""
+    """Parse an error code from number or text; NO_CODE if invalid or too large."""
     if type(raw) is str and raw.isascii() and raw.isdigit() and len(raw) < 12:
         raw = int(raw)
     return raw if type(raw) is int and 0 <= raw < 10**12 else NO_CODE
 
 
 def read_errors(errors: Any) -> tuple[int, str, str, str]:
-    """Code, title and details of the first error, and all of them as JSON text."""
+    """Return code, title and details of the first error, and all errors as JSON text."""
     if not errors:
         return NO_CODE, "", "", ""
     first = errors[0] if type(errors) is list else errors
@@ -109,7 +109,7 @@ def encode(value: Any) -> str:
     try:
         return _encode(value).decode()
     except (OverflowError, TypeError, ValueError, msgspec.MsgspecError) as fault:
-        raise ValueError("a number beyond what JSON columns hold") from fault
+        raise ValueError("a number is out of range") from fault
 
 
 def plain(value: Any, limit: int) -> str:
@@ -117,7 +117,7 @@ def plain(value: Any, limit: int) -> str:
 
 
 def digits(value: Any) -> str:
-    """Phone digits or an opaque id as text: Meta writes strings, fixtures also numbers and a leading plus."""
+    """Return phone digits or an id as text. Meta sends strings; fixtures also numbers and a leading plus."""
     if type(value) is str:
         return value if value.isdigit() else value.lstrip("+").replace(" ", "")[:160]
     return str(value)[:32] if type(value) is int else ""
@@ -132,11 +132,11 @@ def _recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _group_recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """The person is the participant, if named; `recipient_id` is the group."""
+    """Return the participant, if given, as the person; `recipient_id` is the group."""
     get = item.get
     phone = digits(
         get("recipient_participant_id") or get("participant_recipient_id")
-    )  # both spellings are Meta's
+    )  # Meta uses both names
     user_id = plain(get("recipient_participant_user_id"), 160)
     parent = plain(get("recipient_participant_parent_user_id"), 160)
     return phone, user_id, parent, phone[:160] or user_id
@@ -155,7 +155,7 @@ def _category(item: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=8192)
 def read_callback(text: str) -> tuple[str, str]:
-    """(template, campaign) from `biz_opaque_callback_data`: JSON, or key=value pairs split by `;`, `&` or `,`."""
+    """Read (template, campaign) from `biz_opaque_callback_data`: JSON, or key=value pairs split by `;`, `&` or `,`."""
     pairs = _json_pairs(text) if text.startswith("{") else _plain_pairs(text)
     template = next((pairs[key] for key in TEMPLATE_KEYS if key in pairs), "")
     campaign = next((pairs[key] for key in CAMPAIGN_KEYS if key in pairs), "")

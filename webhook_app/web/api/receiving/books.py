@@ -68,11 +68,11 @@ def get_books(call: Call, query: BooksQuery) -> Books:
 
 
 def _arrivals(call: Call) -> ArrivalTotals:
-    lately = lateness.lately(call.connection, call.now)
-    accepted = reports.accepted(
-        call.connection, call.now - reports.SILENT_WITHIN, call.now - reports.SILENT_AFTER
+    lately = lateness.last_hour(call.connection, call.now)
+    accepted = reports.accepted_by_number(
+        call.connection, call.now - reports.UNREPORTED_WITHIN, call.now - reports.UNREPORTED_AFTER
     )
-    silent = sum(each.silent for each in reports.silent(call.connection, call.now))
+    silent = sum(each.silent for each in reports.unreported(call.connection, call.now))
     return ArrivalTotals(**asdict(lately), accepted=sum(accepted.values()), silent=silent)
 
 

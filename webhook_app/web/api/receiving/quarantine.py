@@ -1,6 +1,7 @@
 """/v1/quarantine: what was signed but not understood, and reading it again after a fix."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct, convert
@@ -15,6 +16,7 @@ from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Cursor, Limit, NextCursor, Time, Word
 from webhook_app.web.auth import is_enough
 from webhook_app.web.errors import ApiError
+from webhook_app.whatsapp.receiving.payload import parse
 
 Reason = Annotated[Word, Meta(description="A part of the reason.")]
 Field = Annotated[Word, Meta(description="The webhook field it came in; empty: none was readable.")]
@@ -112,7 +114,8 @@ def replay_quarantine(call: Call, body: ReplayOrder) -> ReplayOutcome:
     chosen = QuarantineFilters(reason=body.reason, field=body.field, since=body.since, until=body.until)
     url = call.settings.database_url
     try:
-        with Replay(lambda: connect(url, application="webhook_app replay"), call.now) as running:
+        read = partial(parse, words=call.settings.keywords)
+        with Replay(lambda: connect(url, application="webhook_app replay"), call.now, read=read) as running:
             outcome = running.of_quarantine(chosen, limit=body.limit)
     except ReplayBusyError as busy:
         raise ApiError(409, "busy", str(busy)) from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 from flask import Blueprint, Response, render_template, request
 
@@ -12,6 +13,7 @@ from webhook_app.store.receiving.quarantine import Quarantined, QuarantineFilter
 from webhook_app.web.api import cursor
 from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, render, said
 from webhook_app.web.pages.wording import number
+from webhook_app.whatsapp.receiving.payload import parse
 
 _PAGE = 25
 _SHOWN = 2000  # characters of an item
@@ -22,6 +24,7 @@ _PROGRESS = "<!-- progress -->"
 def add_quarantine_pages(blueprint: Blueprint, desk: PageContext) -> None:
     """The list, and the button."""
     url = desk.room.settings.database_url
+    read = partial(parse, words=desk.room.settings.keywords)
 
     def quarantine_page(visit: PageRequest) -> Response:
         reason, field = _texts(request.args.get("reason", ""), request.args.get("field", ""))
@@ -47,7 +50,7 @@ def add_quarantine_pages(blueprint: Blueprint, desk: PageContext) -> None:
         held = ExitStack()  # until the answer is out, which is after this view
         try:
             replay = held.enter_context(
-                Replay(lambda: connect(url, application="webhook_app replay"), visit.now)
+                Replay(lambda: connect(url, application="webhook_app replay"), visit.now, read=read)
             )
         except ReplayBusyError as busy:
             return said(visit, _HERE, str(busy), is_good=False)
