@@ -123,7 +123,7 @@ def test_the_calls_exist(page):
 
 
 def test_the_catalogue_page_is_the_one_that_is_generated():
-    page = catalogue_page.page(catalogue.catalogue(), catalogue.sources())
+    page = catalogue_page.markdown_page(catalogue.catalogue(), catalogue.sources())
     assert (ROOT / "docs" / "error-codes.md").read_text() == page
 
 

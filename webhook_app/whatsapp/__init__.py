@@ -1,1 +1,1 @@
-"""What Meta says, as values. No I/O, no clock, no framework may enter this folder."""
+"""Parses WhatsApp webhooks, contacts and error codes into values. No I/O, clock or framework here."""

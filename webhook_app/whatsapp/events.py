@@ -1,19 +1,19 @@
-"""What one delivery holds, as frozen values: the vocabulary every other floor speaks.
+"""The items of a delivery as frozen values, used by every other package.
 
-Times are Meta's own Unix seconds (`timestamp`), None when unreadable; the store turns them into aware UTC.
-Text has been cleaned (no NUL, no lone surrogate), so that the database can never refuse it.
+`timestamp` is Meta's time in Unix seconds, None if invalid; the store converts it to aware UTC.
+Text is already scrubbed (no NUL, no lone surrogates), so the database accepts it.
 """
 
 from msgspec import Struct
 
 NO_CODE = -1
-"""Stored as error_code when a status carries no readable code; 0 is a real code (AuthException)."""
+"""The error_code stored for a status without a valid code; 0 is a real code (AuthException)."""
 
 DELIVERY_STATUSES = ("sent", "delivered", "read", "played", "failed")
 
 
 class StatusEvent(Struct, frozen=True, gc=False):
-    """One step in the life of one message. Empty strings mean absent."""
+    """One status of one message. An empty string means absent."""
 
     message_id: str
     phone_number_id: str
@@ -22,14 +22,14 @@ class StatusEvent(Struct, frozen=True, gc=False):
     timestamp: int | None
     raw_timestamp: str
     contact: str
-    """The key of the person (contacts.contact_key), empty for a group without participant."""
+    """The contact key (contacts.contact_key); empty for a group without participant."""
     recipient: str
-    """The digits as Meta sent them, before variants are folded."""
+    """The digits as Meta sent them, before normalisation."""
     user_id: str
     """The business-scoped user id (BSUID)."""
     parent_user_id: str
     participant: str
-    """Group messages only: whose copy of the message this is about."""
+    """Group messages only: the member this status is about."""
     group: bool
     template: str
     campaign: str
@@ -41,11 +41,11 @@ class StatusEvent(Struct, frozen=True, gc=False):
     error_title: str
     error_details: str
     errors_json: str
-    """The whole errors[] as received, as JSON text; empty when there was none."""
+    """All of errors[] as received, as JSON text; empty if there was none."""
 
 
 class InboundMessage(Struct, frozen=True, gc=False):
-    """Somebody wrote or called: who and when, never what, except a STOP or START keyword."""
+    """An inbound message or call: sender and time. Of its text, only a STOP or START keyword is kept."""
 
     message_id: str
     phone_number_id: str
@@ -59,7 +59,7 @@ class InboundMessage(Struct, frozen=True, gc=False):
 
 
 class Preference(Struct, frozen=True, gc=False):
-    """A person told Meta to stop or resume marketing from this business."""
+    """A person's request to Meta to stop or resume marketing from this business."""
 
     phone_number_id: str
     waba_id: str
@@ -68,11 +68,11 @@ class Preference(Struct, frozen=True, gc=False):
     category: str
     value: str
     raw_timestamp: str
-    """What tells a repeat from a later word when the time cannot be used."""
+    """Distinguishes a retry from a later request if the time is invalid."""
 
 
 class NumberChange(Struct, frozen=True, gc=False):
-    """A person goes on under another key: a new phone number, or a new BSUID."""
+    """A change of a person's key: a new phone number or a new BSUID."""
 
     message_id: str
     phone_number_id: str
@@ -83,19 +83,19 @@ class NumberChange(Struct, frozen=True, gc=False):
 
 
 class HealthChange(Struct, frozen=True, gc=False):
-    """One thing a signal says of its subject, in our words (see health_changes)."""
+    """One change that a signal reports about its subject (see health_changes)."""
 
     subject: str
     """account, number or template."""
     subject_id: str
-    """The WABA's id, `+` and digits of the number (Meta's id where only that is known), the template's id."""
+    """The WABA id, `+` and the digits of the number (Meta's id if only that is known), or the template id."""
     aspect: str
     value: str
     detail_json: str
 
 
 class HealthSignal(Struct, frozen=True, gc=False):
-    """News about an account, number or template, or an error that belongs to no message."""
+    """A webhook about an account, number or template, or an error that belongs to no message."""
 
     field: str
     event: str
@@ -113,9 +113,9 @@ class HealthSignal(Struct, frozen=True, gc=False):
 
 
 class Unreadable(Struct, frozen=True, gc=False):
-    """A signed item that was not understood, kept whole: as JSON text, or as the body when that is no JSON.
+    """A signed item that could not be parsed, kept in full: as JSON text, or as the raw body if it is not JSON.
 
-    `document_json` is a webhook that holds this item alone: what a later parser can be given.
+    `document_json` is a webhook with only this item, which a later version can parse.
     """
 
     reason: str
@@ -128,7 +128,7 @@ class Unreadable(Struct, frozen=True, gc=False):
 
 
 class Parsed(Struct, gc=False):
-    """Everything found in one delivery. `received` counts items; each is in exactly one list, or ignored."""
+    """All items of one delivery. `received` counts them; each is in exactly one list or ignored."""
 
     statuses: list[StatusEvent] = []
     inbound: list[InboundMessage] = []
@@ -138,9 +138,9 @@ class Parsed(Struct, gc=False):
     unreadable: list[Unreadable] = []
     ignored: dict[str, int] = {}
     links: set[tuple[str, str]] = set()
-    """(user_id, contact): keys that one webhook shows to be one person's, beside those that statuses hold."""
+    """(user_id, contact) pairs of one person's keys, other than those in statuses."""
     numbers: set[tuple[str, str, str]] = set()
-    """(phone_number_id, display number as written, WABA id): whose number was written to."""
+    """(phone_number_id, display number as written, WABA id) of the business numbers in the delivery."""
 
     @property
     def received(self) -> int:

@@ -17,12 +17,12 @@ from sqlalchemy import Engine, text
 
 from tests.factories import body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
-from webhook_app.pipeline.sends.reports import look_after, register
+from webhook_app.pipeline.sends.reports import follow_up, register
 from webhook_app.store.counts.rates import rates
 from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
-from webhook_app.whatsapp.sends.send_reports import SendReport, made_up_id
+from webhook_app.whatsapp.sends.send_reports import SendReport, generated_message_id
 
 START = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=30)
 NUMBERS = ("590238114470021", "590238114470038")
@@ -52,7 +52,7 @@ class Item(Struct, frozen=True, kw_only=True):
     def message_id(self) -> str:
         if self.has_id:
             return f"wamid.{self.serial}"
-        return made_up_id(self.contact, self.number, self.template, "", self.error, self.at, self.at)
+        return generated_message_id(self.contact, self.number, self.template, "", self.error, self.at, self.at)
 
     @property
     def contact(self) -> str:
@@ -253,7 +253,7 @@ def test_any_order_of_the_same_sends_and_webhooks_gives_the_model_s_tables(
     tell(engine, writer, parts)
     writer.close()
     check(engine, whole)
-    look_after(engine, datetime.now(UTC) + timedelta(minutes=2))
+    follow_up(engine, datetime.now(UTC) + timedelta(minutes=2))
     check(engine, whole)
 
 
@@ -286,5 +286,5 @@ def test_two_at_once_that_each_tell_everything_agree_once_looked_after(
     for thread in threads:
         thread.join()
     assert not faults
-    look_after(engine, datetime.now(UTC) + timedelta(minutes=2))
+    follow_up(engine, datetime.now(UTC) + timedelta(minutes=2))
     check(engine, whole)

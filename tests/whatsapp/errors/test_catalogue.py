@@ -80,7 +80,7 @@ def test_an_unknown_code_never_counts_against_a_contact(code):
 
 def test_a_failure_without_code_is_explained_as_such():
     entry = explain(NO_CODE)
-    assert entry.title == "No code given"
+    assert entry.title == "No error code"
     assert (entry.code, entry.domain, entry.contact_effect) == (NO_CODE, "other", "none")
 
 
@@ -124,9 +124,9 @@ def test_codes_that_nobody_mistakes_say_nothing():
     ("changes", "fault"),
     [
         ({"code": "many"}, "many"),
-        ({"code": "300-200"}, "a range runs upwards"),
-        ({"code": "200-200"}, "a range runs upwards"),
-        ({"code": "200-299", "subcode": "3"}, "has no subcode"),
+        ({"code": "300-200"}, "a range must ascend"),
+        ({"code": "200-200"}, "a range must ascend"),
+        ({"code": "200-299", "subcode": "3"}, "have no subcode"),
         ({"subcode": "x"}, "subcode"),
         ({"http_status": "9000"}, "http_status"),
         ({"fault_domain": "weather"}, "weather"),
@@ -138,7 +138,7 @@ def test_codes_that_nobody_mistakes_say_nothing():
         ({"summary": ""}, "title"),
         ({"summary": "", "title": "[Ours]"}, "summary"),
         ({"action": ""}, "action"),
-        ({"code": "7"}, "given twice"),
+        ({"code": "7"}, "duplicate"),
     ],
 )
 def test_a_row_that_breaks_a_rule_is_named(changes, fault):
@@ -156,7 +156,7 @@ def test_a_row_that_breaks_a_rule_is_named(changes, fault):
         ("code,title\n1,One\n", NO_NOTES, "error_codes.csv:1: the columns must be"),
         (HEADER + "\n1,,One\n", NO_NOTES, "error_codes.csv:2: 3 fields instead of 13"),
         (codes_csv({}) + '"', NO_NOTES, "error_codes.csv:3: unexpected end of data"),
-        (codes_csv({"code": "200-299"}, {"code": "299-300"}), NO_NOTES, "two ranges hold 299"),
+        (codes_csv({"code": "200-299"}, {"code": "299-300"}), NO_NOTES, "two ranges contain 299"),
         (codes_csv({}), "code\n", "error_codes_misread.csv:1: the columns must be"),
         (codes_csv({}), NO_NOTES + "x,Words.\n", "error_codes_misread.csv:2: code 'x'"),
         (codes_csv({}), NO_NOTES + "131026,\n", "error_codes_misread.csv:2: code '131026'"),

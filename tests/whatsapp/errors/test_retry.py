@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from webhook_app.whatsapp.errors.catalogue import catalogue, explain
-from webhook_app.whatsapp.errors.retry import TRIES, retry_advice, retry_at
+from webhook_app.whatsapp.errors.retry import MAX_RETRIES, retry_advice, retry_at
 
 AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -41,12 +41,12 @@ def test_retry_advice_is_concrete(code, tries, waits, after, final):
     [
         (2, 4, "after 16, 32, 64 s, each with jitter"),
         (2, 7, "used up"),
-        (131000, 0, "once more after a minute"),
+        (131000, 0, "Retry once, after one minute"),
         (131000, 1, "used up"),
-        (131026, 0, "Do not send it again"),
-        (131047, 0, "only when the cause is mended"),
-        (131049, 0, "after 24 h"),
-        (133015, 0, "after 5 min"),
+        (131026, 0, "Do not resend."),
+        (131047, 0, "Do not resend until the cause is fixed"),
+        (131049, 0, "for at least 24 h"),
+        (133015, 0, "for at least 5 min"),
         (131048, 0, "publishes no waiting time"),
     ],
 )
@@ -77,7 +77,7 @@ def test_the_time_of_the_next_try_counts_from_the_failure(code, tries, seconds):
 
 def test_every_kind_of_advice_that_counts_tries_ends_with_the_last_one():
     for entry in catalogue():
-        allowed = TRIES.get(entry.retry)
+        allowed = MAX_RETRIES.get(entry.retry)
         if allowed is None:
             assert retry_advice(entry, 100).final == (entry.retry == "no")
         else:

@@ -101,7 +101,7 @@ def test_what_cannot_be_taken_apart_goes_whole(raw: bytes) -> None:
 
 def test_blanking_keeps_the_shape() -> None:
     value = {"samples": [wamid(PERSON), "wamid.A", wamid(OTHER)], "n": 3, PERSON: None, "to": int(PERSON)}
-    blanked = Traces([PERSON], ["wamid.A"]).blanked(value)
+    blanked = Traces([PERSON], ["wamid.A"]).redacted(value)
     assert blanked == {"samples": ["erased", "erased", wamid(OTHER)], "n": 3, "erased": None, "to": "erased"}
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_app.whatsapp.sends.call_redaction import REDACTED, shape_of_request, without_credentials
+from webhook_app.whatsapp.sends.call_redaction import REDACTED, redacted_request, without_credentials
 
 TOKEN = "EAAJZC1abcDEF" + "9xY" * 40
 
@@ -61,7 +61,7 @@ def test_a_request_keeps_its_shape_and_nobody_s_text():
             ],
         },
     }
-    kept = shape_of_request(request)
+    kept = redacted_request(request)
     assert kept["to"] == "[11 characters]"
     header, of_body, button = kept["template"]["components"]
     assert header["parameters"][0] == {"type": "image", "image": {"link": "[17 characters]"}}
@@ -77,7 +77,7 @@ def test_free_text_of_any_kind_is_only_counted():
         "contacts": [{"name": {"formatted_name": "Anna"}}],
         "biz_opaque_callback_data": "customer=Anna",
     }
-    assert "Anna" not in json.dumps(shape_of_request(request))
+    assert "Anna" not in json.dumps(redacted_request(request))
 
 
 @given(
@@ -90,4 +90,4 @@ def test_free_text_of_any_kind_is_only_counted():
 def test_any_value_is_taken_and_redacting_twice_changes_nothing(value):
     once = without_credentials(value)
     assert without_credentials(once) == once
-    shape_of_request(value)
+    redacted_request(value)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
-from webhook_app.whatsapp.sends.send_reports import MADE_UP, made_up_id
+from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, generated_message_id
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TRACED = read_graph_error({"code": 190, "message": "x", "fbtrace_id": "AAA"})
@@ -12,29 +12,32 @@ CALL = ("12025550117", "590238114470021", "offer", "autumn")
 
 
 def test_the_same_report_has_the_same_id_whenever_it_comes():
-    first = made_up_id(*CALL, TRACED, None, NOW)
-    assert first.startswith(MADE_UP)
-    assert made_up_id(*CALL, TRACED, None, NOW + timedelta(days=3)) == first
-    timed = made_up_id(*CALL, UNTRACED, NOW, NOW)
-    assert made_up_id(*CALL, UNTRACED, NOW, NOW + timedelta(days=3)) == timed
+    first = generated_message_id(*CALL, TRACED, None, NOW)
+    assert first.startswith(GENERATED_ID_PREFIX)
+    assert generated_message_id(*CALL, TRACED, None, NOW + timedelta(days=3)) == first
+    timed = generated_message_id(*CALL, UNTRACED, NOW, NOW)
+    assert generated_message_id(*CALL, UNTRACED, NOW, NOW + timedelta(days=3)) == timed
 
 
 def test_every_difference_makes_another_id():
     later = NOW + timedelta(seconds=1)
     other = read_graph_error({"code": 190, "message": "x", "fbtrace_id": "BBB"})
     ids = [
-        made_up_id(*CALL, TRACED, None, NOW),
-        made_up_id(*CALL, other, None, NOW),
-        made_up_id(*CALL, UNTRACED, NOW, NOW),
-        made_up_id(*CALL, UNTRACED, later, NOW),
-        made_up_id(*CALL, UNTRACED, None, NOW),
-        made_up_id(*CALL, None, None, NOW),
-        *(made_up_id(*CALL[:place], "", *CALL[place + 1 :], TRACED, None, NOW) for place in range(4)),
+        generated_message_id(*CALL, TRACED, None, NOW),
+        generated_message_id(*CALL, other, None, NOW),
+        generated_message_id(*CALL, UNTRACED, NOW, NOW),
+        generated_message_id(*CALL, UNTRACED, later, NOW),
+        generated_message_id(*CALL, UNTRACED, None, NOW),
+        generated_message_id(*CALL, None, None, NOW),
+        *(
+            generated_message_id(*CALL[:place], "", *CALL[place + 1 :], TRACED, None, NOW)
+            for place in range(4)
+        ),
     ]
     assert len(set(ids)) == len(ids)
 
 
 def test_without_time_and_trace_it_is_one_a_day():
-    first = made_up_id(*CALL, UNTRACED, None, NOW)
-    assert made_up_id(*CALL, UNTRACED, None, NOW + timedelta(hours=11)) == first
-    assert made_up_id(*CALL, UNTRACED, None, NOW + timedelta(hours=13)) != first
+    first = generated_message_id(*CALL, UNTRACED, None, NOW)
+    assert generated_message_id(*CALL, UNTRACED, None, NOW + timedelta(hours=11)) == first
+    assert generated_message_id(*CALL, UNTRACED, None, NOW + timedelta(hours=13)) != first

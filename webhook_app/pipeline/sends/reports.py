@@ -18,10 +18,10 @@ from webhook_app.store.sends import reports as sends
 from webhook_app.store.sends.reports import Key, KnownSend
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
-LOOKS = (
+CHECK_DELAYS = (
     timedelta(minutes=1),  # longer than any ingest transaction that did not see the report can last
     timedelta(minutes=5),
-    sends.SILENT_AFTER,
+    sends.UNREPORTED_AFTER,
     timedelta(hours=2),
     timedelta(hours=12),
     timedelta(days=1),
@@ -51,32 +51,32 @@ def register(connection: Connection, reports: Sequence[SendReport], now: datetim
     again = [report for report in reports if first.setdefault(_key(report), report) is not report]
     raw = driver(connection)
     with raw.transaction():
-        stored = sends.insert(connection, list(first.values()), now + LOOKS[0], now)
+        stored = sends.insert(connection, list(first.values()), now + CHECK_DELAYS[0], now)
         for report in again:  # it may say more, or name an earlier time
-            at, _ = sends.insert(connection, [report], now + LOOKS[0], now)[_key(report)]
+            at, _ = sends.insert(connection, [report], now + CHECK_DELAYS[0], now)[_key(report)]
             stored[_key(report)] = at, stored[_key(report)][1]
         made_up = [
             FailedCall(r.message_id, r.phone_number_id, stored[key][0], r.error, _told(r))
             for key, r in first.items()
-            if r.made_up and r.error is not None
+            if r.has_generated_id and r.error is not None
         ]
-        merge.store_failed(raw, made_up, now=now, slot=_slot())
-    by_meta = {report.message_id for report in reports if not report.made_up}
-    merge.place(raw, by_meta, now=now, slot=_slot())
+        merge.store_failed_calls(raw, made_up, now=now, slot=_slot())
+    by_meta = {report.message_id for report in reports if not report.has_generated_id}
+    merge.merge_reports(raw, by_meta, now=now, slot=_slot())
     return [first[key := _key(report)] is report and stored[key][1] for report in reports]
 
 
-def look_after(engine: Engine, now: datetime) -> FollowedUp:
+def follow_up(engine: Engine, now: datetime) -> FollowedUp:
     """Complete what the reports that are due belong to; see the module."""
     done = FollowedUp()
     alone = engine.execution_options(isolation_level="AUTOCOMMIT")
     for _ in range(_BATCHES):
         with alone.connect() as connection:
-            due = sends.due(connection, now, _BATCH)
-            heard = sends.heard_of(connection, {key[0] for key, _ in due})
-            merge.place(driver(connection), heard, now=now, slot=_slot())
+            due = sends.due_checks(connection, now, _BATCH)
+            heard = sends.with_webhooks(connection, {key[0] for key, _ in due})
+            merge.merge_reports(driver(connection), heard, now=now, slot=_slot())
             when = {key: None if key[0] in heard else _next_look(at, now) for key, at in due}
-            sends.look_again(connection, when)
+            sends.schedule_checks(connection, when)
         done.looked += len(due)
         done.heard += sum(key[0] in heard for key, _ in due)
         if len(due) < _BATCH:
@@ -85,7 +85,7 @@ def look_after(engine: Engine, now: datetime) -> FollowedUp:
 
 
 def _next_look(registered_at: datetime, now: datetime) -> datetime | None:
-    return next((at for look in LOOKS if (at := registered_at + look) > now), None)
+    return next((at for look in CHECK_DELAYS if (at := registered_at + look) > now), None)
 
 
 def _key(report: SendReport) -> Key:

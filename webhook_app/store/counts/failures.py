@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import catalogue
-from webhook_app.whatsapp.errors.retry import TRIES
+from webhook_app.whatsapp.errors.retry import MAX_RETRIES
 
 
 class FailurePosition(NamedTuple):
@@ -58,7 +58,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 KEY = ", ".join(f"f.{name}" for name in FailurePosition._fields)
 NEWEST_FIRST = ", ".join(f"f.{name} DESC" for name in FailurePosition._fields)
 
-COUNTED = {entry.code: TRIES[entry.retry] for entry in catalogue() if entry.retry in TRIES}
+COUNTED = {entry.code: MAX_RETRIES[entry.retry] for entry in catalogue() if entry.retry in MAX_RETRIES}
 """How many tries are advised after a failure with the code, of those where the advice ends with a number."""
 
 # The same message sent again has an id of its own: it is known by its contact and its series (number, template,

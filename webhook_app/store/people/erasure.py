@@ -12,7 +12,7 @@ from sqlalchemy import Table, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store import schema
-from webhook_app.store.counts import funnel_counts
+from webhook_app.store.counts import stages
 from webhook_app.store.people import links
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.people.traces import ERASED, Traces
@@ -105,7 +105,7 @@ def take_out(connection: Connection, traces: Traces, now: datetime) -> dict[str,
     keys, ids = list(traces.keys), list(traces.message_ids)
     tokens = {each: f"{ERASED}:{token_hex(16)}" for each in ids}
     done = {name: _anonymise(connection, name, traces, tokens, now) for name in _TAKE}
-    done["stage_recounts"] = funnel_counts.rename(connection, tokens)
+    done["stage_recounts"] = stages.rename_messages(connection, tokens)
     done["failure_errors"] = _delete_shown_errors(connection, traces)
     for name in _BY_CONTACT:
         done[name] = _run(connection, f"DELETE FROM {name} WHERE contact = ANY(:keys)", keys=keys)
@@ -156,7 +156,7 @@ def _anonymise(
     changed = []
     for row in rows:
         new = dict(row) | blank | {"message_id": tokens.get(row["message_id"], row["message_id"])}
-        new |= {each: traces.blanked(row[each]) for each in _BLANK_WHERE_SHOWN if each in table.c}
+        new |= {each: traces.redacted(row[each]) for each in _BLANK_WHERE_SHOWN if each in table.c}
         if row.get("participant"):
             new["participant"] = f"{ERASED}:{token_hex(16)}"
         if "considered_at" in table.c:
@@ -206,7 +206,7 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
         connection.execute(text(f"{wanted} WHERE error_id = ANY(:ids)"), {"ids": error_ids}).mappings().all()
     )
     for row in rows:
-        shown = {name: traces.blanked(row[name]) for name in ("title", "details", "errors")}
+        shown = {name: traces.redacted(row[name]) for name in ("title", "details", "errors")}
         update = text(
             f"UPDATE {row['part']} SET title = :title, details = :details, errors = :errors"
             " WHERE ctid = CAST(:place AS tid)"
@@ -220,7 +220,7 @@ def _blank_json(connection: Connection, name: str, column: str, traces: Traces) 
         " WHERE ctid > CAST(:after AS tid) ORDER BY ctid LIMIT :limit"
     )
     changed = [
-        {"place": row.place, "held": traces.blanked(row.held)}
+        {"place": row.place, "held": traces.redacted(row.held)}
         for row in _pages(connection, wanted)
         if traces.in_json(row.json)
     ]

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.people.links import linking
+from webhook_app.store.people.links import link_ctes
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
-from webhook_app.whatsapp.sends.send_reports import MADE_UP, SendReport
+from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport
 
-SILENT_AFTER = timedelta(minutes=30)
+UNREPORTED_AFTER = timedelta(minutes=30)
 """Meta tells of nearly every message within seconds; one accepted so long ago without a word is odd."""
 
-SILENT_WITHIN = timedelta(days=1)
+UNREPORTED_WITHIN = timedelta(days=1)
 
 
 class KnownSend(NamedTuple):
@@ -93,7 +93,7 @@ WITH told AS (
     ON hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0) AND e.message_id = s.message_id
    AND s.phone_number_id IN ('', e.phone_number_id)
   WHERE s.message_id = ANY(%s::text[]) AND s.contact BETWEEN '0' AND ':' AND e.contact >= 'A' AND e.participant = ''
-), {linking("told l")}
+), {link_ctes("told l")}
 SELECT count(*) FROM linked
 """
 
@@ -167,13 +167,13 @@ def insert(
         "error": [e.json if e else "" for e in errors],
         "endpoint": [r.endpoint for r in reports],
         "request": [r.request_json for r in reports],
-        "check_at": [None if r.made_up else check_at for r in reports],
+        "check_at": [None if r.has_generated_id else check_at for r in reports],
         "now": now,
     }
     return {tuple(row[:4]): (row.sent_at, row.is_new) for row in connection.execute(_INSERT, values)}
 
 
-def told_of(connection: DriverConnection, message_ids: Iterable[str]) -> dict[tuple[str, str], KnownSend]:
+def known_sends(connection: DriverConnection, message_ids: Iterable[str]) -> dict[tuple[str, str], KnownSend]:
     """What was told of these messages, by message and business number."""
     rows = connection.execute(_TOLD, [text_array(list(message_ids))], prepare=True)
     return {(row[0], row[1]): KnownSend(*row[2:]) for row in rows}
@@ -184,25 +184,25 @@ def link(connection: DriverConnection, message_ids: Iterable[str]) -> None:
     connection.execute(_LINK, [text_array(list(message_ids))])
 
 
-def failed(connection: DriverConnection, message_ids: Iterable[str]) -> list[FailedSend]:
+def failed_sends(connection: DriverConnection, message_ids: Iterable[str]) -> list[FailedSend]:
     """The failed calls about these messages, in the order of their keys."""
-    rows = connection.execute(_FAILED, [text_array(list(message_ids)), MADE_UP])
+    rows = connection.execute(_FAILED, [text_array(list(message_ids)), GENERATED_ID_PREFIX])
     names = FailedSend.__struct_fields__
     return [FailedSend(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def due(connection: Connection, now: datetime, limit: int) -> list[tuple[Key, datetime]]:
+def due_checks(connection: Connection, now: datetime, limit: int) -> list[tuple[Key, datetime]]:
     """Reports it is time to look after, and when each was registered."""
     rows = connection.execute(_DUE, {"now": now, "limit": limit})
     return [((row[0], row[1], row[2], row[3]), row.registered_at) for row in rows]
 
 
-def heard_of(connection: Connection, message_ids: Iterable[str]) -> set[str]:
+def with_webhooks(connection: Connection, message_ids: Iterable[str]) -> set[str]:
     """Those of which anything is stored."""
     return set(connection.execute(_HEARD, {"ids": list(message_ids)}).scalars())
 
 
-def look_again(connection: Connection, when: dict[Key, datetime | None]) -> None:
+def schedule_checks(connection: Connection, when: dict[Key, datetime | None]) -> None:
     """Look after these at that time; None: never more."""
     names = ("message_id", "phone_number_id", "failed", "error_code")
     values: dict[str, Any] = dict(zip(names, map(list, zip(*when, strict=True)), strict=True)) if when else {}
@@ -210,16 +210,16 @@ def look_again(connection: Connection, when: dict[Key, datetime | None]) -> None
         connection.execute(_LOOK_AGAIN, values | {"check_at": list(when.values())})
 
 
-def silent(connection: Connection, now: datetime, after: timedelta = SILENT_AFTER) -> list[UnreportedSends]:
+def unreported(connection: Connection, now: datetime, after: timedelta = UNREPORTED_AFTER) -> list[UnreportedSends]:
     """Sends of the last day that were accepted longer than `after` ago, with no webhook since, by number.
 
     Reads only what has not been heard of, however much has been sent.
     """
-    values = {"since": now - SILENT_WITHIN, "until": now - after}
+    values = {"since": now - UNREPORTED_WITHIN, "until": now - after}
     return [UnreportedSends(*row) for row in connection.execute(_SILENT, values)]
 
 
-def accepted(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
+def accepted_by_number(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
     """How many sends were accepted from `start` to before `end`, by business number ('': not said)."""
     rows = connection.execute(_ACCEPTED, {"since": start, "until": end})
     return {row[0]: row[1] for row in rows}

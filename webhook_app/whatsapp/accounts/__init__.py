@@ -1,1 +1,1 @@
-"""Meta's words for what Meta says of accounts, numbers and templates."""
+"""Parses webhooks about accounts, numbers and templates."""

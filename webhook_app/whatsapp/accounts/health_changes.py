@@ -1,7 +1,7 @@
-"""What a health signal says about an account, number or template, in one vocabulary: subject, aspect, value.
+"""Normalises health signals about accounts, numbers and templates to changes: subject, aspect, value.
 
-Meta tells the same thing in several spellings, as number or as tier, and good news under bad names; here each has
-one. An event nobody knows yet becomes the aspect `other`. Source: Meta's webhook reference, September 2026.
+Meta has several spellings for one fact, gives limits as number or tier, and reports improvements under negative
+event names. An unknown event becomes the aspect `other`. Source: Meta's webhook reference, September 2026.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,27 +12,27 @@ from webhook_app.whatsapp.json_text import canonical
 from webhook_app.whatsapp.people.contacts import phone_key
 
 Value = Mapping[str, Any]
-Found = Iterable[HealthChange]
+Changes = Iterable[HealthChange]
 
 ACCOUNT, NUMBER, TEMPLATE = "account", "number", "template"
 UNLIMITED = -1
 
 
 def changes_of(signal: HealthSignal, value: Value) -> tuple[HealthChange, ...]:
-    """The changes that `signal`, read from this `value`, tells; none without a subject to tell them of."""
+    """Return the changes in `value`, from which `signal` was parsed. Skips changes without subject or value."""
     read = _READERS.get(signal.field)
     found = read(signal, value) if read else ()
     return tuple(change for change in found if change.subject_id and change.value)
 
 
 def number_subject(display_phone_number: str, phone_number_id: str) -> str:
-    """How a business number is named: most signals know only the number itself, some only Meta's id."""
+    """Return the id of a business number: `+` and its digits, or Meta's id if the signal has no number."""
     digits = phone_key(display_phone_number)
     return f"+{digits}" if digits else phone_number_id
 
 
 def tier(value: Any) -> tuple[str, int | None]:
-    """A messaging limit as tier and as conversations a day (-1: unlimited, None: not told), however it is written."""
+    """Normalise a messaging limit to its tier and conversations per day (-1: unlimited, None: not given)."""
     if type(value) is str and value.lstrip("-").isdecimal():
         value = int(value)
     if type(value) is int:
@@ -74,64 +74,64 @@ _PLAIN_EVENTS = {
 }
 
 
-def _account_update(signal: HealthSignal, value: Value) -> Found:
+def _account_update(signal: HealthSignal, value: Value) -> Changes:
     subject = _account_or_number(signal)
     event = signal.event
     if event == "DISABLED_UPDATE":
-        ban = _held(value, "ban_info")
-        state = _word(ban, "waba_ban_state")
+        ban = _object_at(value, "ban_info")
+        state = _text_at(ban, "waba_ban_state")
         yield _change(subject, "status", _BAN_STATES.get(state, state), at=ban.get("waba_ban_date"))
     elif event == "ACCOUNT_RESTRICTION":
         yield from _restrictions(subject, value)
     elif event == "ACCOUNT_VIOLATION":
-        info = _held(value, "violation_info")
-        kind = _word(info, "violation_type") or "UNKNOWN"
+        info = _object_at(value, "violation_info")
+        kind = _text_at(info, "violation_type") or "UNKNOWN"
         yield _change(subject, "violation", kind, remediation=info.get("remediation"))
     elif event == "PARTNER_CLIENT_CERTIFICATION_STATUS_UPDATE":
-        info = _held(value, "partner_client_certification_info")
+        info = _object_at(value, "partner_client_certification_info")
         reasons = info.get("rejection_reasons")
-        yield _change(subject, "partner_certification", _word(info, "status"), reasons=reasons)
+        yield _change(subject, "partner_certification", _text_at(info, "status"), reasons=reasons)
     elif event == "BUSINESS_PRIMARY_LOCATION_COUNTRY_UPDATE":
-        yield _change(subject, "country", _word(value, "country"))
+        yield _change(subject, "country", _text_at(value, "country"))
     elif event == "VOLUME_BASED_PRICING_TIER_UPDATE":
-        info = _held(value, "volume_tier_info")
-        place = " ".join(filter(None, (_word(info, "pricing_category").lower(), _word(info, "region"))))
+        info = _object_at(value, "volume_tier_info")
+        place = " ".join(filter(None, (_text_at(info, "pricing_category").lower(), _text_at(info, "region"))))
         aspect, month = f"volume_tier {place}".strip(), info.get("effective_month")
-        yield _change(subject, aspect, _word(info, "tier"), effective_month=month)
+        yield _change(subject, aspect, _text_at(info, "tier"), effective_month=month)
     elif event in _PLAIN_EVENTS:
-        more = _held(value, "disconnection_info") or _held(value, "waba_info")
+        more = _object_at(value, "disconnection_info") or _object_at(value, "waba_info")
         yield _change(subject, *_PLAIN_EVENTS[event], **{k: v for k, v in more.items() if k != "waba_id"})
     else:
         yield _change(subject, "other", event)
 
 
-def _restrictions(subject: tuple[str, str], value: Value) -> Found:
-    """Each kind of restriction is an aspect of its own: they end at different times."""
+def _restrictions(subject: tuple[str, str], value: Value) -> Changes:
+    """Yield each restriction as an aspect of its own, because they end at different times."""
     listed = value.get("restriction_info")
     for info in listed if type(listed) is list else [listed]:
-        held = info if type(info) is dict else {}
-        kind = _word(held, "restriction_type").removeprefix("RESTRICTED_").lower() or "unknown"
-        told = {"until": held.get("expiration"), "remediation": held.get("remediation")}
-        yield _change(subject, f"restriction {kind}", "RESTRICTED", **told)
+        restriction = info if type(info) is dict else {}
+        kind = _text_at(restriction, "restriction_type").removeprefix("RESTRICTED_").lower() or "unknown"
+        detail = {"until": restriction.get("expiration"), "remediation": restriction.get("remediation")}
+        yield _change(subject, f"restriction {kind}", "RESTRICTED", **detail)
 
 
-# ── The other fields ─────────────────────────────────────────────────────────────────────────────────────
+# ── Other fields ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _account_alerts(signal: HealthSignal, value: Value) -> Found:
-    alert = _held(value, "alert_info") or value  # flat in older versions
-    is_number = _word(value, "entity_type") == "PHONE_NUMBER"
-    subject = (NUMBER, _word(value, "entity_id")) if is_number else (ACCOUNT, signal.waba_id)
-    told = {"severity": alert.get("alert_severity"), "description": alert.get("alert_description")}
-    state = _word(alert, "alert_status") or "ACTIVE"
-    yield _change(subject, f"alert {_word(alert, 'alert_type').lower()}".strip(), state, **told)
+def _account_alerts(signal: HealthSignal, value: Value) -> Changes:
+    alert = _object_at(value, "alert_info") or value  # flat in older versions
+    is_number = _text_at(value, "entity_type") == "PHONE_NUMBER"
+    subject = (NUMBER, _text_at(value, "entity_id")) if is_number else (ACCOUNT, signal.waba_id)
+    detail = {"severity": alert.get("alert_severity"), "description": alert.get("alert_description")}
+    state = _text_at(alert, "alert_status") or "ACTIVE"
+    yield _change(subject, f"alert {_text_at(alert, 'alert_type').lower()}".strip(), state, **detail)
 
 
-def _account_review(signal: HealthSignal, value: Value) -> Found:
-    yield _change((ACCOUNT, signal.waba_id), "review", _word(value, "decision"))
+def _account_review(signal: HealthSignal, value: Value) -> Changes:
+    yield _change((ACCOUNT, signal.waba_id), "review", _text_at(value, "decision"))
 
 
-def _number_quality(signal: HealthSignal, value: Value) -> Found:
+def _number_quality(signal: HealthSignal, value: Value) -> Changes:
     number = NUMBER, number_subject(signal.display_phone_number, signal.phone_number_id)
     if signal.event in ("FLAGGED", "UNFLAGGED"):  # until October 2025
         yield _change(number, "quality", signal.event)
@@ -147,16 +147,16 @@ def _number_quality(signal: HealthSignal, value: Value) -> Found:
         yield _tier((ACCOUNT, signal.waba_id), shared)
 
 
-def _number_name(signal: HealthSignal, value: Value) -> Found:
+def _number_name(signal: HealthSignal, value: Value) -> Changes:
     number = NUMBER, number_subject(signal.display_phone_number, signal.phone_number_id)
-    told = {"requested": value.get("requested_verified_name"), "reason": value.get("rejection_reason")}
-    decision = _word(value, "decision")
-    yield _change(number, "name_review", decision, **told)
+    detail = {"requested": value.get("requested_verified_name"), "reason": value.get("rejection_reason")}
+    decision = _text_at(value, "decision")
+    yield _change(number, "name_review", decision, **detail)
     if decision == "APPROVED":
-        yield _change(number, "name", _word(value, "requested_verified_name"))
+        yield _change(number, "name", _text_at(value, "requested_verified_name"))
 
 
-def _capabilities(signal: HealthSignal, value: Value) -> Found:
+def _capabilities(signal: HealthSignal, value: Value) -> Changes:
     account = ACCOUNT, signal.waba_id
     yield _tier(account, value.get("max_daily_conversations_per_business"))
     yield _tier(account, value.get("max_daily_conversation_per_phone"), aspect="tier_per_number")
@@ -164,54 +164,56 @@ def _capabilities(signal: HealthSignal, value: Value) -> Found:
         ("max_phone_numbers_per_business", "numbers_per_business"),
         ("max_phone_numbers_per_waba", "numbers_per_account"),
     ):
-        yield _change(account, aspect, _word(value, key))
+        yield _change(account, aspect, _text_at(value, key))
 
 
-def _security(signal: HealthSignal, value: Value) -> Found:
+def _security(signal: HealthSignal, value: Value) -> Changes:
     number = NUMBER, number_subject(signal.display_phone_number, signal.phone_number_id)
-    event = signal.event.replace("PIN_REQUEST_SUCCESS", "PIN_RESET_SUCCESS")  # both are on Meta's page
+    event = signal.event.replace("PIN_REQUEST_SUCCESS", "PIN_RESET_SUCCESS")  # Meta's page has both
     yield _change(number, "two_step_pin", event.removeprefix("PIN_"), requester=value.get("requester"))
 
 
 _TEMPLATE_STATES = {"REINSTATED": "APPROVED", "UNARCHIVED": "APPROVED", "UNPAUSED": "APPROVED"}
 
 
-def _template_status(signal: HealthSignal, value: Value) -> Found:
+def _template_status(signal: HealthSignal, value: Value) -> Changes:
     template = TEMPLATE, _template_id(signal)
-    other, rejection = _held(value, "other_info"), _held(value, "rejection_info")
-    title = _word(other, "title")
+    other, rejection = _object_at(value, "other_info"), _object_at(value, "rejection_info")
+    title = _text_at(other, "title")
     state = "APPROVED" if title == "UNPAUSE" else _TEMPLATE_STATES.get(signal.event, signal.event)
-    reason = _word(value, "reason")
-    told = {
+    reason = _text_at(value, "reason")
+    detail = {
         "event": signal.event if signal.event != state else None,
         "reason": reason if reason != "NONE" else None,
         "title": title,
         "description": other.get("description") or rejection.get("reason"),
         "recommendation": rejection.get("recommendation"),
-        "disable_date": _held(value, "disable_info").get("disable_date"),
+        "disable_date": _object_at(value, "disable_info").get("disable_date"),
     }
-    yield _change(template, "status", state, **told)
-    yield _change(template, "category", _word(value, "message_template_category"))
+    yield _change(template, "status", state, **detail)
+    yield _change(template, "category", _text_at(value, "message_template_category"))
 
 
-def _template_quality(signal: HealthSignal, value: Value) -> Found:
+def _template_quality(signal: HealthSignal, value: Value) -> Changes:
     template = TEMPLATE, _template_id(signal)
     yield _change(
-        template, "quality", _word(value, "new_quality_score"), before=value.get("previous_quality_score")
+        template, "quality", _text_at(value, "new_quality_score"), before=value.get("previous_quality_score")
     )
 
 
-def _template_category(signal: HealthSignal, value: Value) -> Found:
-    """`new_category` is the present one, whether the change is announced (`correct_category`) or done."""
+def _template_category(signal: HealthSignal, value: Value) -> Changes:
+    """Read `new_category`, which is the current one, and `correct_category`, which is announced."""
     template = TEMPLATE, _template_id(signal)
-    yield _change(template, "category", _word(value, "new_category"), before=value.get("previous_category"))
-    announced = _word(value, "correct_category")
+    yield _change(
+        template, "category", _text_at(value, "new_category"), before=value.get("previous_category")
+    )
+    announced = _text_at(value, "correct_category")
     yield _change(
         template, "category_to_come", announced or "NONE", at=value.get("category_update_timestamp")
     )
 
 
-_READERS: dict[str, Callable[[HealthSignal, Value], Found]] = {
+_READERS: dict[str, Callable[[HealthSignal, Value], Changes]] = {
     "account_update": _account_update,
     "account_alerts": _account_alerts,
     "account_review_update": _account_review,
@@ -240,16 +242,16 @@ def _tier(subject: tuple[str, str], value: Any, *, aspect: str = "tier", before:
     return _change(subject, aspect, name, limit=limit, before=tier(before)[0])
 
 
-def _change(subject: tuple[str, str], aspect: str, value: str, **told: Any) -> HealthChange:
-    detail = {key: held for key, held in told.items() if held is not None and held not in ("", [])}
-    return HealthChange(*subject, aspect[:200], value[:200], canonical(detail))
+def _change(subject: tuple[str, str], aspect: str, value: str, **detail: Any) -> HealthChange:
+    given = {key: item for key, item in detail.items() if item is not None and item not in ("", [])}
+    return HealthChange(*subject, aspect[:200], value[:200], canonical(given))
 
 
-def _held(value: Value, key: str) -> Value:
+def _object_at(value: Value, key: str) -> Value:
     found = value.get(key)
     return found if type(found) is dict else {}
 
 
-def _word(value: Value, key: str) -> str:
+def _text_at(value: Value, key: str) -> str:
     found = value.get(key)
     return found if type(found) is str else str(found) if type(found) is int else ""

@@ -1,4 +1,4 @@
-"""News about accounts, numbers and templates, and errors that belong to no message, as HealthSignals."""
+"""Parses webhooks about accounts, numbers and templates, and errors outside messages, into HealthSignals."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,13 +25,11 @@ FIELDS = frozenset(
         "security",
     )
 )
-
-
 _TEMPLATE_FIELDS = ("message_template_status_update", "message_template_quality_update")
 
 
 def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], waba_id: str) -> HealthSignal:
-    """One account, number or template change. Meta has sent quality scores under the status field's name."""
+    """Parse one account, number or template change. Meta has sent quality scores under the status field's name."""
     if field.startswith("message_template_"):
         field = _TEMPLATE_FIELDS["new_quality_score" in value]
     info = value.get("waba_info")
@@ -59,9 +57,9 @@ def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], 
 def read_error(
     entry: Mapping[str, Any], value: Mapping[str, Any], item: Mapping[str, Any], waba_id: str, number: str
 ) -> HealthSignal:
-    """One element of a value's own `errors[]`: about the app, account or system, not about a message.
+    """Parse one element of a value's `errors[]`, which is about the app, account or system, not a message.
 
-    It has no time of its own; that of its entry says when, and tells it from the same error at another time.
+    It has no timestamp. The entry's time is used, and distinguishes it from the same error at another time.
     """
     code, title, _, _ = read_errors([item])
     payload = canonical(scrub(item))
@@ -75,9 +73,9 @@ def read_error(
 
 
 def of_post(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
-    """The same signal, told from its like by the POST it came in: for those without a time of their own.
+    """Add the delivery's digest to the identity of a signal without a timestamp.
 
-    A retry repeats the whole POST, so it stays one; the same news in another POST is news again.
+    A retry repeats the whole body, so it is a duplicate; an equal signal in another delivery is a new one.
     """
     return replace(signal, identity=hashlib.sha256(signal.identity + body_digest).digest())
 
@@ -95,7 +93,7 @@ def _time(entry: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    """Names and ids: template ids are numbers in webhooks and text in the REST answers."""
+    """Return a name or id as text. Template ids are numbers in webhooks, but text in API responses."""
     return value[:512] if type(value) is str else str(value) if type(value) is int else ""
 
 

@@ -1,1 +1,1 @@
-"""The catalogue of Meta's error codes, and when to retry."""
+"""The catalogue of Meta's error codes, and retry advice."""

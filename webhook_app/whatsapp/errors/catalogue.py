@@ -1,7 +1,7 @@
-"""The catalogue of Meta's error codes: code → whose fault, what to do, what it says about the contact.
+"""The catalogue of Meta's error codes: fault domain, meaning, action and effect on the contact of each code.
 
-Read once from the CSV files beside this module and checked row by row. What is done about a failure is
-decided elsewhere; a code that nobody knows is explained too, and never counts against a contact.
+Read once from the CSV files in this folder and validated row by row. Every code has an explanation;
+an unknown code never counts against a contact. Decisions about failures are made elsewhere.
 """
 
 import csv
@@ -22,7 +22,7 @@ MISREAD_CSV = "error_codes_misread.csv"
 SOURCES_CSV = "error_codes_sources.csv"
 FailureClass = Literal["broken", "withheld", "unreachable"]
 Retry = Literal["no", "once", "backoff", "after_window", "after_fix"]
-Words = Annotated[str, Meta(min_length=1)]
+NonEmptyText = Annotated[str, Meta(min_length=1)]
 Domain = Literal[
     "account", "auth", "calling", "consent", "groups", "media", "other",
     "platform", "policy", "rate_limit", "recipient", "registration", "sender_config", "template",
@@ -37,15 +37,15 @@ _SOURCES_COLUMNS = ["source", "what"]
 
 
 class ErrorCode(Struct, frozen=True, kw_only=True):
-    """One code, or a range of codes, as people and rules need it."""
+    """One code, or a range of codes, with its explanation."""
 
     code: int
     code_to: int
-    """The end of a range; the same as `code` for a single one."""
+    """The last code of a range; equal to `code` for a single one."""
     subcode: int | None
-    title: Words
+    title: NonEmptyText
     official_title: bool
-    """False when the title is ours because Meta gives none."""
+    """False if Meta gives no title and this one is ours."""
     http_status: Annotated[int, Meta(ge=100, le=599)] | None
     surface: Literal["sync", "webhook", "both", "unknown"]
     domain: Domain
@@ -53,20 +53,20 @@ class ErrorCode(Struct, frozen=True, kw_only=True):
     retry: Retry
     contact_effect: Literal["none", "soft", "hard", "marketing_only"]
     attention: Literal["none", "watch", "page"]
-    summary: Words
-    action: Words
+    summary: NonEmptyText
+    action: NonEmptyText
     confidence: Literal["low", "medium", "high"]
     sources: tuple[str, ...]
     mistaken_for: str
-    """What other lists wrongly say about the code, and what is right; empty when nothing is known."""
+    """The meaning that other lists wrongly give, and the right one; empty if none is known."""
 
 
 class CatalogueError(ValueError):
-    """A row of the catalogue that breaks its rules; the message names file, line and fault."""
+    """An invalid row in the catalogue; the message names file, line and fault."""
 
 
 def explain(code: int, subcode: int | None = None) -> ErrorCode:
-    """What is known of a code: of code and subcode together, else of the code, else of its range."""
+    """Look up a code: first with its subcode, then alone, then by range."""
     single, ranges = _index()
     found = single.get((code, subcode)) or single.get((code, None))
     return found or next((r for r in ranges if r.code <= code <= r.code_to), None) or _unknown(code)
@@ -74,13 +74,13 @@ def explain(code: int, subcode: int | None = None) -> ErrorCode:
 
 @cache
 def catalogue() -> tuple[ErrorCode, ...]:
-    """Every known code, in their order; raises CatalogueError when the package's files are damaged."""
+    """Return all known codes in file order; raises CatalogueError if a file is invalid."""
     package = resources.files(__package__)
     return read_catalogue(*((package / name).read_text("utf-8") for name in (CODES_CSV, MISREAD_CSV)))
 
 
 def read_catalogue(codes: str, misread: str) -> tuple[ErrorCode, ...]:
-    """The catalogue out of the text of both files; raises CatalogueError at the first row that is wrong."""
+    """Parse the texts of both files; raises CatalogueError at the first invalid row."""
     notes = _read_notes(misread)
     entries: dict[tuple[int, int, int | None], ErrorCode] = {}
     for place, row in _rows(codes, CODES_CSV, _CODE_COLUMNS):
@@ -90,18 +90,18 @@ def read_catalogue(codes: str, misread: str) -> tuple[ErrorCode, ...]:
             raise CatalogueError(f"{place}: code {row['code']!r}: {fault}") from fault
         key = (entry.code, entry.code_to, entry.subcode)
         if key in entries:
-            raise CatalogueError(f"{place}: code {row['code']!r}, subcode {row['subcode']!r}: given twice")
+            raise CatalogueError(f"{place}: code {row['code']!r}, subcode {row['subcode']!r}: duplicate")
         entries[key] = entry
     known = tuple(entries.values())
     _check_ranges(known)
-    if strangers := notes.keys() - {e.code for e in known if e.subcode is None}:
-        raise CatalogueError(f"{MISREAD_CSV}: not in {CODES_CSV}: {sorted(strangers)}")
+    if unknown := notes.keys() - {e.code for e in known if e.subcode is None}:
+        raise CatalogueError(f"{MISREAD_CSV}: not in {CODES_CSV}: {sorted(unknown)}")
     return known
 
 
 @cache
 def sources() -> dict[str, str]:
-    """What each name among an entry's sources stands for."""
+    """Map each source name to its description."""
     text = (resources.files(__package__) / SOURCES_CSV).read_text("utf-8")
     return {row["source"]: row["what"] for _, row in _rows(text, SOURCES_CSV, _SOURCES_COLUMNS)}
 
@@ -131,7 +131,7 @@ def _read_notes(text: str) -> dict[int, str]:
     for place, row in _rows(text, MISREAD_CSV, _MISREAD_COLUMNS):
         code = row["code"]
         if not code.isdecimal() or not row["mistaken_for"] or int(code) in notes:
-            raise CatalogueError(f"{place}: code {code!r}: needs one code, given once, and words")
+            raise CatalogueError(f"{place}: code {code!r}: expected a code that is not repeated, and a text")
         notes[int(code)] = row["mistaken_for"]
     return notes
 
@@ -140,13 +140,13 @@ def _entry(row: dict[str, str], notes: dict[int, str]) -> ErrorCode:
     first, _, last = row["code"].partition("-")
     code, code_to = int(first), int(last or first)
     if code_to < code or (last and (code_to == code or row["subcode"])):
-        raise ValueError("a range runs upwards and has no subcode")
+        raise ValueError("a range must ascend and have no subcode")
     single = not last and not row["subcode"]
     values = row | {
         "code": code,
         "code_to": code_to,
         "subcode": row["subcode"] or None,
-        "title": row["title"].strip("[]") or _short(row["summary"]),
+        "title": row["title"].strip("[]") or _title_from(row["summary"]),
         "official_title": row["title"] != "" and row["title"][0] != "[",
         "http_status": row["http_status"] or None,
         "domain": row["fault_domain"],
@@ -157,7 +157,7 @@ def _entry(row: dict[str, str], notes: dict[int, str]) -> ErrorCode:
     return convert(values, ErrorCode, strict=False)
 
 
-def _short(summary: str) -> str:
+def _title_from(summary: str) -> str:
     return shorten(summary.rstrip("."), 72, placeholder=" …")
 
 
@@ -165,7 +165,7 @@ def _check_ranges(entries: tuple[ErrorCode, ...]) -> None:
     ranges = sorted((e.code, e.code_to) for e in entries if e.code != e.code_to)
     for (_, end), (start, _) in pairwise(ranges):
         if start <= end:
-            raise CatalogueError(f"{CODES_CSV}: two ranges hold {start}")
+            raise CatalogueError(f"{CODES_CSV}: two ranges contain {start}")
 
 
 def _unknown(code: int) -> ErrorCode:
@@ -174,7 +174,7 @@ def _unknown(code: int) -> ErrorCode:
         code=code,
         code_to=code,
         subcode=None,
-        title=f"Unknown code {code}" if given else "No code given",
+        title=f"Unknown code {code}" if given else "No error code",
         official_title=False,
         http_status=None,
         surface="unknown",
@@ -183,8 +183,8 @@ def _unknown(code: int) -> ErrorCode:
         retry="no",
         contact_effect="none",
         attention="watch",
-        summary="Not in the catalogue." if given else "The failure came without a readable error code.",
-        action="Read the title and details that Meta sent with it, and look it up on Meta's error page.",
+        summary="The catalogue does not list this code." if given else "Meta sent no valid error code.",
+        action="Read the title and details in Meta's error, and look up the code on Meta's error page.",
         confidence="low",
         sources=(),
         mistaken_for="",

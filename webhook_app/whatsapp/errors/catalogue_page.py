@@ -1,6 +1,6 @@
-"""The catalogue of error codes as a page to read: Markdown, made from the same rows that the service works with.
+"""Renders the catalogue of error codes as Markdown.
 
-`webhook-app codes` prints it; docs/error-codes.md is that output. No knowledge about any code stands here.
+`webhook-app codes` prints the page; docs/error-codes.md is that output. All facts about codes are in the catalogue.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,65 +9,64 @@ from webhook_app.whatsapp.errors.catalogue import Domain, ErrorCode, FailureClas
 from webhook_app.whatsapp.errors.retry import retry_advice
 
 _DOMAINS: Mapping[Domain, str] = {
-    "recipient": "Recipient: the person cannot get the message",
-    "consent": "Consent: Meta chose not to deliver, or the person does not want it",
+    "recipient": "Recipient: the message cannot be delivered to this person",
+    "consent": "Consent: Meta withheld the message, or the person opted out",
     "template": "Template",
     "media": "Media",
-    "sender_config": "What was sent, and how the sender is set up",
+    "sender_config": "Request and sender configuration",
     "auth": "Token and permissions",
     "account": "Account",
     "policy": "Policy",
-    "rate_limit": "Limits",
-    "platform": "Meta's side",
-    "registration": "Registering numbers",
+    "rate_limit": "Rate limits",
+    "platform": "Meta platform",
+    "registration": "Number registration",
     "groups": "Groups",
     "calling": "Calling",
     "other": "Other",
 }
 
 _CLASSES: Mapping[FailureClass, str] = {
-    "broken": "something is to be mended, by you or by Meta",
-    "withheld": "Meta chose not to deliver marketing; kept out of the failure rate",
-    "unreachable": "the person could not get it",
+    "broken": "you or Meta must fix something",
+    "withheld": "Meta withheld a marketing message; excluded from the failure rate",
+    "unreachable": "the message could not be delivered to this person",
 }
 
 _INTRO = """\
 # Error codes
 
-What each of Meta's error codes means, what to do about it, and what it says about the person written to.
-`GET /v1/codes/{{code}}` (or `/v1/codes/{{code}}/{{subcode}}`) answers the same with your own counts, and
-`webhook-app codes 190 463` in a terminal.
+What each of Meta's error codes means, what to do about it, and how it affects the contact. The same data is
+available with your own counts from `GET /v1/codes/{{code}}` or `/v1/codes/{{code}}/{{subcode}}`, and in a terminal from
+`webhook-app codes 190 463`.
 
-This page is made by `make docs` from `webhook_app/whatsapp/errors/error_codes.csv` and the files beside it: mend those.
-It holds {count} entries.
+`make docs` generates this page from `webhook_app/whatsapp/errors/error_codes.csv` and the other files in that folder.
+Edit those files, not this page. The catalogue has {count} entries.
 
-**How a code is looked up**: code and subcode together, then the code, then a range that holds it (200-299), then
-*unknown*: that is explained as domain `other`, never counts against a contact and is not to be sent again.
-Go by the code. Meta is withdrawing titles, drops subcodes from newer versions, and the HTTP status is no guide.
+**Lookup order**: code with subcode, code alone, range (200-299), *unknown*. An unknown code has the domain `other`,
+never counts against a contact and must not be retried.
+Match on the code. Meta is removing titles, newer API versions omit subcodes, and HTTP statuses are unreliable.
 
-**Class** decides which rate a failure counts in: {classes}.
+**Class** determines which rate a failure counts in: {classes}.
 
-**Retry**: `no`; `after_fix`, when the cause is mended; `once`, after a minute; `backoff`, after
-{backoff} s with jitter; `after_window`, when a limit or a pause of Meta's is over.
+**Retry**: `no`; `after_fix`, when the cause is fixed; `once`, after one minute; `backoff`, after
+{backoff} s with jitter; `after_window`, when Meta's limit or pause has ended.
 
-**Contact** says what a failure means for the contact: `none`; `soft`, counts towards a suppression; `hard`,
-suppresses at once; `marketing_only`, stops marketing alone.
+**Contact** is the effect on the contact: `none`; `soft`, counts towards a suppression; `hard`, suppresses at once;
+`marketing_only`, stops only marketing.
 
-**Attention**: `page`, the first one matters; `watch`, worth a look; `none`, part of the business.
+**Attention**: `page`, needs action the first time it occurs; `watch`, worth checking; `none`, expected in normal
+operation.
 
-**Confidence**: `high`, Meta says so and others agree; `medium`, one good source; `low`, reports from the field or
-sources that disagree. A title in *italics* is ours, because Meta gives none.
+**Confidence**: `high`, Meta documents it and other sources agree; `medium`, one good source; `low`, field reports
+only, or sources disagree. A title in *italics* is ours, because Meta gives none.
 """
 
 _HEAD = (
-    "| Code | Title | Retry | Contact | Attention | What it means | What to do | Confidence |\n"
-    + "| --- " * 8
-    + "|"
+    "| Code | Title | Retry | Contact | Attention | Meaning | Action | Confidence |\n" + "| --- " * 8 + "|"
 )
 
 
-def page(entries: Sequence[ErrorCode], sources: Mapping[str, str]) -> str:
-    """The whole page."""
+def markdown_page(entries: Sequence[ErrorCode], sources: Mapping[str, str]) -> str:
+    """Render the complete page."""
     by_domain = {domain: [e for e in entries if e.domain == domain] for domain in _DOMAINS}
     waits = retry_advice(next(e for e in entries if e.retry == "backoff")).waits_seconds
     parts = [
@@ -76,7 +75,7 @@ def page(entries: Sequence[ErrorCode], sources: Mapping[str, str]) -> str:
             classes="; ".join(f"`{name}`, {words}" for name, words in _CLASSES.items()),
             backoff=", ".join(map(str, waits)),
         ),
-        _misread(entries),
+        _misreadings(entries),
         *(_section(domain, held) for domain, held in by_domain.items() if held),
         _sources(entries, sources),
     ]
@@ -84,22 +83,22 @@ def page(entries: Sequence[ErrorCode], sources: Mapping[str, str]) -> str:
 
 
 def entry_text(entry: ErrorCode) -> str:
-    """One entry for a terminal."""
-    place = f"{name_of(entry)}  {entry.title}" + ("" if entry.official_title else "  (our title)")
+    """Render one entry for a terminal."""
+    place = f"{code_label(entry)}  {entry.title}" + ("" if entry.official_title else "  (our title)")
     lines = [
         place,
         f"  {entry.summary}",
-        f"  Whose trouble: {entry.domain}, class {entry.failure_class}. Effect on the contact: {entry.contact_effect}.",
+        f"  Fault domain {entry.domain}, class {entry.failure_class}. Effect on the contact: {entry.contact_effect}.",
         f"  {retry_advice(entry).words}",
-        *([f"  Often misread: {entry.mistaken_for}"] if entry.mistaken_for else []),
+        *([f"  Common mistake: {entry.mistaken_for}"] if entry.mistaken_for else []),
         f"  Confidence {entry.confidence}"
         + (f", from {', '.join(entry.sources)}." if entry.sources else "."),
     ]
     return "\n".join(lines)
 
 
-def name_of(entry: ErrorCode) -> str:
-    """How the entry is written: 131026, 190/463 or 200-299."""
+def code_label(entry: ErrorCode) -> str:
+    """Return the code as written on pages: 131026, 190/463 or 200-299."""
     if entry.subcode is not None:
         return f"{entry.code}/{entry.subcode}"
     return str(entry.code) if entry.code == entry.code_to else f"{entry.code}-{entry.code_to}"
@@ -114,7 +113,7 @@ def _row(entry: ErrorCode) -> str:
     title = entry.title if entry.official_title else f"*{entry.title}*"
     where = f"{entry.confidence}: {', '.join(entry.sources)}"
     cells = (
-        f"**{name_of(entry)}**",
+        f"**{code_label(entry)}**",
         title,
         entry.retry,
         entry.contact_effect,
@@ -126,12 +125,12 @@ def _row(entry: ErrorCode) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _misread(entries: Iterable[ErrorCode]) -> str:
+def _misreadings(entries: Iterable[ErrorCode]) -> str:
     rows = "\n".join(
-        f"- **{name_of(e)}** {e.title.rstrip('.')}. {e.mistaken_for}" for e in entries if e.mistaken_for
+        f"- **{code_label(e)}** {e.title.rstrip('.')}. {e.mistaken_for}" for e in entries if e.mistaken_for
     )
     return (
-        f"\n## Often misread\n\nWhat public guides and other lists get wrong, and what is right.\n\n{rows}\n"
+        f"\n## Common mistakes\n\nWrong meanings in public guides and lists, and the right ones.\n\n{rows}\n"
     )
 
 

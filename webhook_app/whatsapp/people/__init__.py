@@ -1,1 +1,1 @@
-"""Meta's words for contacts, their keys and timelines, erasure."""
+"""Normalises contacts, links their keys, and recognises STOP and START words."""

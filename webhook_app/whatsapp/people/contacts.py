@@ -1,7 +1,7 @@
-"""Who a message is about: the one key of a person, from a phone number or a business-scoped user id (BSUID).
+"""Normalises phone numbers and business-scoped user ids (BSUIDs) to contact keys, one per person.
 
-A key is for storing and matching, not for dialling. Odd text gives the empty key, never an exception.
-`contact_key` is called per event and only looks at prefixes; numbering plans are asked at the API's edge.
+A key is for storing and matching, not for dialling. Invalid text gives an empty key, never an exception.
+`contact_key` is called per event and only reads prefixes; only the API checks numbering plans.
 """
 
 import re
@@ -14,11 +14,11 @@ from msgspec import Struct
 from webhook_app.whatsapp.people.numbering import (
     calling_code_of,
     country_of,
-    dialled_in,
-    fault_of,
+    international_digits,
     is_assigned,
-    is_plain,
-    without_trunk,
+    is_well_formed,
+    number_fault,
+    without_trunk_prefix,
 )
 
 __all__ = [
@@ -36,35 +36,35 @@ __all__ = [
 ]
 
 MAX_TEXT = 200
-_MAX_DIGITS = 20  # E.164 allows 15; more than 20 is some other kind of id
+_MAX_DIGITS = 20  # E.164 allows 15; anything over 20 is another kind of id
 _USER_ID = re.compile(r"[A-Za-z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,150}")
 _PHONE = re.compile(r"[\s(]*\+?[\s0-9().-]+")
 
 
 class Address(Struct, frozen=True):
-    """Somebody a sender asked about."""
+    """The contact named in an API call."""
 
     key: str
     as_given: str
     kind: Literal["phone", "user_id"]
     is_variant: bool
-    """Whether the digits given differ from the key: a number variant, or trunk digits left out."""
+    """Whether the digits given differ from the key: a number variant, or trunk digits that were removed."""
 
 
 class InvalidAddress(Struct, frozen=True):
-    """Text that names nobody, with a reason to show to the person who typed it."""
+    """Text that is not a valid contact, with a reason to show to the user."""
 
     reason: str
     as_given: str
 
 
 def contact_key(phone: str, user_id: str = "") -> str:
-    """The key of a person: canonical digits when there is a phone, else the BSUID, else empty."""
+    """Return the key of a person: canonical digits of the phone number, else the BSUID, else empty."""
     return phone_key(phone) or user_key(user_id) or user_key(phone)
 
 
 def phone_key(digits: str) -> str:
-    """Canonical digits of a number in international form; empty when the text is no phone number."""
+    """Return the canonical digits of an international number; empty if the text is not a phone number."""
     if not (digits.isdecimal() and digits.isascii()):
         digits = _digits_in(_typed(digits))
     if len(digits) > _MAX_DIGITS:
@@ -74,12 +74,12 @@ def phone_key(digits: str) -> str:
 
 
 def user_key(user_id: str) -> str:
-    """The key of a BSUID or parent BSUID; empty when the text is none."""
+    """Return the key of a BSUID or parent BSUID; empty if the text is neither."""
     return user_id[:2].upper() + user_id[2:] if user_id and _USER_ID.fullmatch(user_id) else ""
 
 
 def variants(key: str) -> tuple[str, ...]:
-    """Every spelling that WhatsApp takes for the same person, the canonical one first."""
+    """Return all keys that WhatsApp uses for one person, the canonical one first."""
     canonical = phone_key(key) or key
     other = {
         "55": canonical[:4] + canonical[5:],
@@ -90,23 +90,23 @@ def variants(key: str) -> tuple[str, ...]:
 
 
 def display(key: str) -> str:
-    """The key as people read it: +digits, or the BSUID as it is."""
+    """Format a key for display: `+` and digits, or the BSUID."""
     return "+" + key if key.isdecimal() else key
 
 
 def parse_address(text: str, region: str = "") -> Address | InvalidAddress:
-    """The contact meant by what a sender typed. Possible numbers pass, even those no plan has assigned.
+    """Parse a contact as typed by a person. Accepts possible numbers, even unassigned ones.
 
-    With a `region` (ISO 3166 alpha-2, capitals) numbers as dialled there are understood too. Digits that could be
-    both are read as international, because that is how Meta writes them.
+    With a `region` (ISO 3166 alpha-2, capitals), numbers in its national format are accepted too. Ambiguous digits
+    are read as international, which is Meta's format.
     """
     digits = text[1:] if text[:1] == "+" else text
-    # Most of thousands come like this, and need no look at how people write.
+    # Most contacts in a large check have this form, so it has a fast path.
     is_bare = digits.isdecimal() and digits.isascii() and digits[0] != "0" and len(digits) <= _MAX_DIGITS
     if is_bare and (not region or text[0] == "+" or digits.startswith(calling_code_of(region))):
         fold = _FOLDS.get(digits[:2])
         key = fold(digits) if fold else digits
-        if is_plain(key):
+        if is_well_formed(key):
             return Address(key, text, "phone", key != digits)
     return _parse_typed(text, region)
 
@@ -121,7 +121,7 @@ def _parse_typed(text: str, region: str) -> Address | InvalidAddress:
         return Address(user, text, "user_id", is_variant=False)
     digits = _digits_in(typed)
     if not digits.strip("0"):
-        return _refuse(text, "neither a phone number with country code nor a business-scoped user id")
+        return _refuse(text, "neither a phone number with a country code nor a business-scoped user id")
     return _parse_digits(typed, digits, text, region)
 
 
@@ -131,24 +131,24 @@ def _parse_digits(typed: str, digits: str, text: str, region: str) -> Address | 
     if region and not is_international and not (digits[0] != "0" and is_assigned(phone_key(digits))):
         return _national_address(typed, digits, text, region)
     if digits[0] == "0":
-        return _refuse(text, "the country code is missing: write +49 and so on instead of the leading 0")
+        return _refuse(text, "the country code is missing: replace the leading 0 with a code such as +49")
     return _phone_address(digits, text)
 
 
 def _national_address(typed: str, digits: str, text: str, region: str) -> Address | InvalidAddress:
-    dialled = dialled_in(region, typed)
+    dialled = international_digits(region, typed)
     key = phone_key(dialled)
     if key and is_assigned(key):
-        # Which of two spellings was meant does not show in what is dialled at home.
+        # The national format does not show which variant was meant.
         return Address(key, text, "phone", is_variant=False)
     international = _phone_address(digits, text) if digits[0] != "0" else None
     if isinstance(international, Address):
         return international
-    return _refuse(text, f"neither a number of {region} nor one with country code")
+    return _refuse(text, f"neither a number in {region} nor one with a country code")
 
 
 def spelling(address: Address) -> str:
-    """Which of the person's spellings was typed."""
+    """Return the variant of the contact's key that was typed."""
     digits = re.sub("[^0-9]", "", address.as_given).removeprefix("00")
     return digits if digits in variants(address.key) else address.key
 
@@ -156,37 +156,37 @@ def spelling(address: Address) -> str:
 def _phone_address(digits: str, text: str) -> Address | InvalidAddress:
     key = phone_key(digits)
     if not key:
-        return _refuse(text, f"longer than the {_MAX_DIGITS} digits any phone number could have")
-    if not is_plain(key):
-        # As typed when the plan has such a number; what phonenumbers makes of it only when that is better.
-        dialled = phone_key(without_trunk(digits))
-        if not is_assigned(key) and (is_assigned(dialled) or fault_of(key)) and not fault_of(dialled):
+        return _refuse(text, f"longer than {_MAX_DIGITS} digits, the maximum for a phone number")
+    if not is_well_formed(key):
+        # Remove trunk digits only if the number is not assigned as typed and the result is a better one.
+        dialled = phone_key(without_trunk_prefix(digits))
+        if not is_assigned(key) and (is_assigned(dialled) or number_fault(key)) and not number_fault(dialled):
             key = dialled
-        elif fault := fault_of(key):
+        elif fault := number_fault(key):
             return _refuse(text, fault)
     return Address(key, text, "phone", is_variant=key != digits)
 
 
 def _refuse(text: str, reason: str) -> InvalidAddress:
-    # The text goes back to its sender, so it is cut to size and made storable.
+    # The text is returned to the caller, so it is truncated and made storable.
     return InvalidAddress(reason, text[:MAX_TEXT].encode("utf-8", "replace").decode("utf-8"))
 
 
 def _fold_brazil(digits: str) -> str:
-    # Mobile numbers got a ninth digit between 2012 and 2016, and accounts made before still report eight.
-    # Landlines begin with 2 to 5 and never got it.
+    # Mobile numbers got a ninth digit between 2012 and 2016; older accounts still report eight.
+    # Landlines begin with 2 to 5 and did not change.
     is_old_mobile = len(digits) == 12 and digits[2] != "0" and digits[4] in "6789"
     return digits[:4] + "9" + digits[4:] if is_old_mobile else digits
 
 
 def _fold_argentina(digits: str) -> str:
-    # WhatsApp reports 54 9 …, senders often leave the 9 out: the key is what webhooks carry and what can be
-    # dialled. Landlines get the 9 too; they share the numbering space, so it joins no two subscribers.
+    # WhatsApp reports 54 9 …; senders often omit the 9. The key has the 9, as webhooks do, and can be dialled.
+    # Landlines get the 9 too. They share the numbering space, so two subscribers never get the same key.
     return "549" + digits[2:] if len(digits) == 12 and digits[2] in "123" else digits
 
 
 def _fold_mexico(digits: str) -> str:
-    # The mobile 1 was abolished in 2019; accounts made before still report 521.
+    # The mobile prefix 1 was abolished in 2019; older accounts still report 521.
     is_old_mobile = len(digits) == 13 and digits[2] == "1" and digits[3] in "23456789"
     return "52" + digits[3:] if is_old_mobile else digits
 
@@ -195,12 +195,12 @@ _FOLDS: dict[str, Callable[[str], str]] = {"55": _fold_brazil, "54": _fold_argen
 
 
 def _digits_in(text: str) -> str:
-    """The digits of a number as people write it; empty when anything but punctuation stands between them."""
+    """Return the digits of a number as typed; empty if it contains anything except digits and punctuation."""
     return re.sub(r"[^0-9]", "", text) if _PHONE.fullmatch(text) else ""
 
 
 def _typed(text: str) -> str:
-    """The text as a plain keyboard types it: ASCII digits and dashes, nothing invisible; empty if long."""
+    """Normalise the text to ASCII digits and dashes without invisible characters; empty if too long."""
     if len(text) > MAX_TEXT:
         return ""
     if not text.isascii():

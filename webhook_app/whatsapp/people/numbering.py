@@ -1,7 +1,7 @@
-"""What numbering plans say about digits in international form: country, possible lengths, trunk prefixes.
+"""Numbering plans: country, possible lengths and trunk prefixes of international digits.
 
-Knows nothing of contacts. `country_of` is called per event: it reads prefixes, and asks phonenumbers once for
-each, about a number of its own making.
+`country_of` is called per event: it only reads prefixes, and looks up each prefix once in phonenumbers, with an
+example number.
 """
 
 import re
@@ -12,18 +12,20 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as REGIONS
 from phonenumbers import PhoneMetadata, PhoneNumber, ValidationResult
 
 _NO_COUNTRY = "001"  # phonenumbers' region of satellite and freephone codes
-_DECIDING_DIGITS = 6  # national digits that tell the countries of one calling code apart; held by the tests
+_DECIDING_DIGITS = (
+    6  # national digits that identify the country within a shared calling code; covered by tests
+)
 _MEXICAN_TRUNK = re.compile(r"52(?:01|044|045)(?=\d{10}$)")
 _LENGTH_FAULTS = {
     ValidationResult.TOO_SHORT: "too short for a number of +{code}",
     ValidationResult.TOO_LONG: "too long for a number of +{code}",
-    ValidationResult.INVALID_LENGTH: "no number of +{code} has this many digits",
+    ValidationResult.INVALID_LENGTH: "no number of +{code} has this length",
     ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "the area code is missing after +{code}",
 }
 
 
 def _by_three_digits(values: dict[int, str]) -> dict[str, str]:
-    """Calling codes are prefix-free and never begin with 0, so three digits always tell them apart."""
+    """Index values by three digits, which identify a calling code: codes are prefix-free and never begin with 0."""
     prefixes = map(str, range(100, 1000))
     return {p: values[code] for p in prefixes for size in (1, 2, 3) if (code := int(p[:size])) in values}
 
@@ -35,7 +37,7 @@ _COUNTRIES = _by_three_digits(
 
 
 def country_of(key: str) -> str:
-    """ISO 3166 alpha-2 of a contact key, empty when it cannot be told; a BSUID begins with its country."""
+    """Return the ISO 3166 alpha-2 code of a contact key, empty if unknown. A BSUID begins with its country."""
     country = _COUNTRIES.get(key[:3])
     if country is not None:
         return country
@@ -49,7 +51,7 @@ def country_of(key: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _country_of_area(area: str) -> str:
-    """Country of a North American area code, found with numbers of our own so that no arrival can sway it."""
+    """Return the country of a North American area code, from example numbers, so that input cannot affect the cache."""
     if len(area) != 3 or not area.isdecimal():
         return ""
     probes = (_number(f"1{area}{exchange}345678") for exchange in "23456789")
@@ -58,31 +60,31 @@ def _country_of_area(area: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _country_of_shared(prefix: str, length: int) -> str:
-    """Country where several share a calling code; a number outside the plan goes to the main one."""
+    """Return the country of a prefix whose calling code is shared; the main country if the plan lacks the number."""
     if not prefix.isdecimal():
         return ""
     number = _number(prefix.ljust(min(length, 20), "0"))
     return phonenumbers.region_code_for_number(number) or REGIONS[int(_CALLING_CODES[prefix[:3]])][0]
 
 
-def fault_of(digits: str) -> str:
-    """Why no such number can exist, in words; empty when it can, assigned or not: plans grow."""
+def number_fault(digits: str) -> str:
+    """Return why the number is impossible; empty if it is possible. Unassigned is possible, because plans grow."""
     if len(digits) < 3:
         return "too short for a phone number"
     code = _CALLING_CODES.get(digits[:3])
     if code is None:
-        return "it begins with no country code in use"
+        return "it does not begin with a country code"
     fault = _LENGTH_FAULTS.get(phonenumbers.is_possible_number_with_reason(_number(digits)))
     return fault.format(code=code) if fault else ""
 
 
 def is_assigned(digits: str) -> bool:
-    """Whether the plan of its country has such a number."""
+    """Whether the country's numbering plan contains this number."""
     return digits[:3] in _CALLING_CODES and phonenumbers.is_valid_number(_number(digits))
 
 
-def is_plain(digits: str) -> bool:
-    """Whether the digits need no second look: a possible length, no trunk prefix after the country code."""
+def is_well_formed(digits: str) -> bool:
+    """Whether the length is possible and no trunk prefix follows the country code."""
     plan = _PLANS.get(digits[:3])
     if plan is None:
         if digits[:3] not in _CALLING_CODES:
@@ -91,14 +93,14 @@ def is_plain(digits: str) -> bool:
     size, lengths, trunk = plan
     if len(digits) not in lengths:
         return False
-    return trunk is None or not ((dialled_at_home := trunk.match(digits, size)) and dialled_at_home[0])
+    return trunk is None or not ((trunk_prefix := trunk.match(digits, size)) and trunk_prefix[0])
 
 
 _PLANS: dict[str, tuple[int, frozenset[int], re.Pattern[str] | None]] = {}
 
 
 def _plan(code: str) -> tuple[int, frozenset[int], re.Pattern[str] | None]:
-    """The country code's length, the lengths a number can have with it, and what people dial after it at home."""
+    """Return the length of the country code, the possible total lengths, and the pattern of the trunk prefix."""
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(int(code), REGIONS[int(code)][0])
     if metadata is None or metadata.general_desc is None:
         return len(code), frozenset(), None
@@ -114,12 +116,12 @@ def is_region(code: str) -> bool:
 
 @lru_cache(maxsize=512)
 def calling_code_of(region: str) -> str:
-    """The digits of the region's country code."""
+    """Return the region's calling code."""
     return str(phonenumbers.country_code_for_region(region))
 
 
-def dialled_in(region: str, text: str) -> str:
-    """International digits of what is dialled within a region, as people write it; empty when it cannot be told."""
+def international_digits(region: str, text: str) -> str:
+    """Convert a number in a region's national format to international digits; empty if it cannot be parsed."""
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -127,10 +129,10 @@ def dialled_in(region: str, text: str) -> str:
     return f"{number.country_code}{phonenumbers.national_significant_number(number)}"
 
 
-def without_trunk(digits: str) -> str:
-    """The digits without what is only dialled at home: +44 (0)…, Argentina's 15, Mexico's 01, 044 and 045."""
+def without_trunk_prefix(digits: str) -> str:
+    """Remove trunk prefixes: +44 (0)…, Argentina's 15, Mexico's 01, 044 and 045."""
     digits = _MEXICAN_TRUNK.sub("52", digits)
-    if digits.startswith("549") and len(digits) == 15:  # 9 and 15 at once: phonenumbers reads the 15 alone
+    if digits.startswith("549") and len(digits) == 15:  # phonenumbers handles the 15 only without the 9
         digits = "54" + digits[3:]
     try:
         number = phonenumbers.parse("+" + digits)

@@ -1,6 +1,6 @@
-"""Where a person shows in what Meta sent: as number, user id, or inside a message id, which holds the number in Base64.
+"""Finds a person in stored webhooks by number, user id or message id, which contains the number in Base64.
 
-For erasing: rather takes an item too many than one too few. Pure; odd input is a trace or none, never an exception.
+Used for erasure, so it prefers false matches to missed ones. Pure; invalid input never raises.
 """
 
 import json
@@ -12,14 +12,14 @@ from typing import Any
 from webhook_app.whatsapp.json_text import decode
 from webhook_app.whatsapp.people.contacts import variants
 
-_SHORTEST = 7  # shorter keys would be found in every second id
+_SHORTEST = 7  # shorter keys would match too many ids by chance
 _STRINGS = re.compile(r'"((?:[^"\\]|\\.){1,600})"')
 
 ERASED = "erased"
 
 
 class Traces:
-    """What to look for: the person's keys in every spelling, and the ids of their messages."""
+    """A matcher for one person: all variants of their keys, and the ids of their messages."""
 
     def __init__(self, keys: Collection[str], message_ids: Collection[str] = ()) -> None:
         self.keys = tuple(dict.fromkeys(spelling for key in keys for spelling in variants(key)))
@@ -27,55 +27,55 @@ class Traces:
         patterns = [rf"(?<![0-9A-Za-z]){re.escape(key)}(?![0-9A-Za-z])" for key in self.keys]
         long_keys = (key for key in self.keys if len(key) >= _SHORTEST)
         self.encoded = tuple(sorted({core for key in long_keys for core in _in_base64(key)}))
-        """The keys as they stand inside message ids."""
+        """The keys as encoded in message ids."""
         self._pattern = re.compile("|".join([*patterns, *map(re.escape, self.encoded)]) or r"(?!)")
 
     def in_text(self, text: str) -> bool:
-        """Whether a single text, as decoded, shows the person."""
+        """Whether a decoded text identifies the person."""
         return text in self.message_ids or self._pattern.search(text) is not None
 
     def in_json(self, text: str) -> bool:
-        r"""Whether JSON may show the person; Meta writes / as \/ at times."""
+        r"""Whether JSON may identify the person. Meta sometimes escapes / as \/."""
         text = text.replace("\\/", "/")
         if self._pattern.search(text) is not None:
             return True
         return bool(self.message_ids) and not self.message_ids.isdisjoint(_STRINGS.findall(text))
 
     def without(self, body: bytes) -> bytes | None:
-        """The body without the items that show the person; None when nothing can be kept apart from them."""
+        """Remove the items that identify the person from a body; None if nothing can be kept."""
         if not self.in_json(body.decode("utf-8", "replace")):
             return body
         try:
-            kept, shown = self._apart(decode(body))
+            kept, found = self._remove_items(decode(body))
         except (ValueError, RecursionError):
             return None
-        return None if shown else json.dumps(kept, separators=(",", ":")).encode()
+        return None if found else json.dumps(kept, separators=(",", ":")).encode()
 
-    def blanked(self, value: Any) -> Any:
-        """The same JSON value with each text that shows the person replaced."""
+    def redacted(self, value: Any) -> Any:
+        """Replace each text in a JSON value that identifies the person."""
         if type(value) is str:
             return ERASED if self.in_text(value) else value
         if type(value) is int and self.in_text(str(value)):
             return ERASED
         if type(value) is list:
-            return [self.blanked(item) for item in value]
+            return [self.redacted(item) for item in value]
         if type(value) is dict:
-            return {self.blanked(key): self.blanked(item) for key, item in value.items()}
+            return {self.redacted(key): self.redacted(item) for key, item in value.items()}
         return value
 
-    def _apart(self, value: Any) -> tuple[Any, bool]:
-        """The value without the list items that show the person, and whether it shows them all the same."""
+    def _remove_items(self, value: Any) -> tuple[Any, bool]:
+        """Remove the list items that identify the person; also return whether the rest still does."""
         if type(value) is list:
-            return [kept for kept, shown in map(self._apart, value) if not shown], False
+            return [kept for kept, found in map(self._remove_items, value) if not found], False
         if type(value) is dict:
-            parts = {key: self._apart(item) for key, item in value.items()}
-            shown = any(found for _, found in parts.values()) or any(map(self.in_text, parts))
-            return {key: kept for key, (kept, _) in parts.items()}, shown
+            parts = {key: self._remove_items(item) for key, item in value.items()}
+            found = any(found for _, found in parts.values()) or any(map(self.in_text, parts))
+            return {key: kept for key, (kept, _) in parts.items()}, found
         return value, self.in_text(value if type(value) is str else str(value))
 
 
 def _in_base64(text: str) -> Iterator[str]:
-    """What the text looks like inside a longer Base64 text, for each of the three places it can begin at."""
+    """Yield the text's form inside a longer Base64 text, for each of the three possible offsets."""
     raw = text.encode()
     for offset in range(3):
         encoded = b64encode(bytes(offset) + raw).decode().rstrip("=")

@@ -134,9 +134,7 @@ def _recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _group_recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Return the participant, if given, as the person; `recipient_id` is the group."""
     get = item.get
-    phone = digits(
-        get("recipient_participant_id") or get("participant_recipient_id")
-    )  # Meta uses both names
+    phone = digits(get("recipient_participant_id") or get("participant_recipient_id"))  # Meta uses both names
     user_id = plain(get("recipient_participant_user_id"), 160)
     parent = plain(get("recipient_participant_parent_user_id"), 160)
     return phone, user_id, parent, phone[:160] or user_id

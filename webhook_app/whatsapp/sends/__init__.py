@@ -1,1 +1,1 @@
-"""Meta's words for what senders report of their calls."""
+"""Parses and redacts the API calls that senders report."""

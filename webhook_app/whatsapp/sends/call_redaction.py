@@ -1,6 +1,6 @@
-"""What may be kept of an API call: no credentials, and of a request its shape without anybody's text. Pure.
+"""Redacts API calls before storage: removes credentials, and the text of requests. Pure.
 
-Meta's own messages repeat credentials ("Malformed access token EAA…"), so values are searched as well as keys.
+Meta's error messages repeat credentials ("Malformed access token EAA…"), so values are searched as well as keys.
 """
 
 import re
@@ -36,9 +36,8 @@ _SECRETS = (
     ),
 )
 
-# What a send request says about itself, each key with the key it stands under. Everything else may be text, a name,
-# a number or a link to somebody's file.
-_SHAPE = {
+# The keys of a send request whose text is kept, by parent key. Any other text may be personal data.
+_VISIBLE_KEYS = {
     "": "messaging_product recipient_type type category status",
     "template": "name namespace",
     "language": "code policy",
@@ -46,20 +45,20 @@ _SHAPE = {
     "parameters": "type",
     "interactive": "type",
 }
-_SHOWN = frozenset((parent, key) for parent, keys in _SHAPE.items() for key in keys.split())
+_VISIBLE = frozenset((parent, key) for parent, keys in _VISIBLE_KEYS.items() for key in keys.split())
 
 
 def without_credentials(value: Any) -> Any:
-    """The same JSON value with every credential replaced."""
+    """Replace every credential in a JSON value."""
     return _walk(value, _without_secrets)
 
 
-def shape_of_request(value: Any) -> Any:
-    """A request to the messages endpoint as far as it can be shown: which kind, which template, how many parameters.
+def redacted_request(value: Any) -> Any:
+    """Redact a request to the messages endpoint; type, template and number of parameters stay visible.
 
-    Other texts become their length, so that "too long" and "empty" can still be seen.
+    Other texts are replaced by their length, which still shows texts that are empty or too long.
     """
-    return _walk(value, _shape)
+    return _walk(value, _redact_text)
 
 
 def _walk(value: Any, text: Callable[[str, str, str], str], key: str = "", parent: str = "") -> Any:
@@ -81,7 +80,7 @@ def _without_secrets(text: str, _key: str, _parent: str) -> str:
     return text
 
 
-def _shape(text: str, key: str, parent: str) -> str:
-    if (parent, key) in _SHOWN and len(text) <= 200:
+def _redact_text(text: str, key: str, parent: str) -> str:
+    if (parent, key) in _VISIBLE and len(text) <= 200:
         return _without_secrets(text, key, parent)
     return f"[{len(text)} characters]" if text else ""

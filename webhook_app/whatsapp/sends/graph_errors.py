@@ -1,6 +1,6 @@
-"""The error that the Graph API answers a send call with, as a value. No decisions; what it means stands elsewhere.
+"""Parses the error in a Graph API response to a send call. No decisions; the catalogue explains codes.
 
-Shape after Meta's page on handling errors: {"error": {message, type, code, error_subcode, error_user_title,
+Format from Meta's page on handling errors: {"error": {message, type, code, error_subcode, error_user_title,
 error_user_msg, error_data, is_transient, fbtrace_id}}, with `error_data.details` for WhatsApp.
 """
 
@@ -19,7 +19,7 @@ _CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
 
 
 class GraphError(Struct, frozen=True):
-    """One answer. -1 and empty texts mean absent."""
+    """One error response. -1 and empty texts mean absent."""
 
     code: int
     subcode: int
@@ -27,11 +27,11 @@ class GraphError(Struct, frozen=True):
     details: str
     fbtrace_id: str
     json: str
-    """The whole object as text, without credentials."""
+    """The complete object as text, without credentials."""
 
 
 def read_graph_error(raw: Any) -> GraphError:
-    """Meta's error object, bare or inside `{"error": …}`. Raises ValueError, worded for whoever reported it."""
+    """Parse Meta's error object, bare or inside `{"error": …}`. The text of a ValueError is for the API caller."""
     error = raw.get("error", raw) if type(raw) is dict else raw
     if type(error) is not dict:
         raise ValueError("expected Meta's error object, `{code, message, …}`, bare or inside `error`")

@@ -1,7 +1,7 @@
-"""What a sender reports of one send call, as a value with an identity of its own. Pure; decides nothing.
+"""A sender's report of one send call, and the message id for calls that have none. Pure; no decisions.
 
-Meta gives a failed call no message id. It then gets one made from what was reported, so that the same report
-sent again is recognised, whichever process it reaches.
+Meta gives a failed call no message id. We generate one from the report, so that every process recognises
+a repeated report.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.json_text import canonical
 from webhook_app.whatsapp.sends.graph_errors import GraphError
 
-MADE_UP = "send:"
-"""How the message ids begin that Meta did not give."""
+GENERATED_ID_PREFIX = "send:"
+"""The prefix of message ids that we generated."""
 
 
 class SendReport(Struct, frozen=True, kw_only=True):
-    """One call: accepted, or failed with `error`. Empty texts mean that the sender did not say."""
+    """One call: accepted, or failed with `error`. An empty text means not reported."""
 
     message_id: str
     phone_number_id: str
@@ -36,13 +36,13 @@ class SendReport(Struct, frozen=True, kw_only=True):
         return self.error.code if self.error else NO_CODE
 
     @property
-    def made_up(self) -> bool:
-        """Whether no webhook can ever tell of this message."""
-        return self.message_id.startswith(MADE_UP)
+    def has_generated_id(self) -> bool:
+        """Whether we generated the message id, so that no webhook can refer to it."""
+        return self.message_id.startswith(GENERATED_ID_PREFIX)
 
 
-def made_up_id(
-    addressee: str,
+def generated_message_id(
+    recipient: str,
     number: str,
     template: str,
     campaign: str,
@@ -50,13 +50,12 @@ def made_up_id(
     sent_at: datetime | None,
     now: datetime,
 ) -> str:
-    """An id that is the same for the same report.
+    """Return an id that is equal for equal reports.
 
-    Meta's trace or the time of the call tell two calls apart. A report with neither counts once in a UTC day.
+    Meta's trace id or the time of the call distinguishes two calls. A report with neither counts once per UTC day.
     """
-    told = error.json if error else ""
-    when = (
+    distinction = (
         f"{sent_at.timestamp():.0f}" if sent_at else "" if error and error.fbtrace_id else f"{now:%Y-%m-%d}"
     )
-    parts = canonical([addressee, number, template, campaign, told, when])
-    return MADE_UP + hashlib.sha256(parts.encode()).hexdigest()[:32]
+    parts = canonical([recipient, number, template, campaign, error.json if error else "", distinction])
+    return GENERATED_ID_PREFIX + hashlib.sha256(parts.encode()).hexdigest()[:32]

@@ -144,7 +144,7 @@ def test_a_group_message_counts_against_nobody(api, deliver, now):
 def test_a_failure_without_a_code_is_explained_and_found(api, deliver, now):
     deliver(body(status("wamid.F", "failed", now)))
     (failure,) = api.get("/v1/failures?code=-1").json["failures"]
-    assert (failure["code"], failure["errors"], failure["meaning"]["title"]) == (None, None, "No code given")
+    assert (failure["code"], failure["errors"], failure["meaning"]["title"]) == (None, None, "No error code")
 
 
 @pytest.mark.parametrize("message_id", ["wamid.HBgL/MT+IwMjU1==", "späß", "x" * 500])

@@ -61,7 +61,7 @@ def test_a_failure_without_a_readable_code_is_explained_too(api, deliver, now):
     answer = api.get("/v1/messages/wamid.F").json
     assert answer["events"][0]["code"] is None
     assert answer["failures"][0]["code"] is None
-    assert answer["failures"][0]["meaning"]["title"] == "No code given"
+    assert answer["failures"][0]["meaning"]["title"] == "No error code"
 
 
 def test_a_message_that_failed_on_one_device_and_arrived_on_another_is_both(api, deliver, now):

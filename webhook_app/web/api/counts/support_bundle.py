@@ -10,13 +10,11 @@ from msgspec import Meta, Struct
 from webhook_app.store.counts import rates
 from webhook_app.store.counts.failures import Failure
 from webhook_app.store.people import message_timeline
-from webhook_app.store.people.message_timeline import MessageEvent
-from webhook_app.store.sends import send_calls
-from webhook_app.store.sends.send_calls import SendCall
+from webhook_app.store.people.message_timeline import MessageEvent, MessageSend
 from webhook_app.web.api.counts.failures import FailureId, Source, entry_of, find
 from webhook_app.web.api.endpoints import Call, Endpoint, Stream
 from webhook_app.web.api.values import Time
-from webhook_app.whatsapp.errors.catalogue_page import name_of
+from webhook_app.whatsapp.errors.catalogue_page import code_label
 from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.sends.call_redaction import without_credentials
 
@@ -80,7 +78,7 @@ def get_support_bundle(call: Call, id: FailureId, query: BundleQuery) -> Support
     As JSON, or with `format=text` to paste into a support case.
     """
     failure = find(call, id)
-    calls = send_calls.of_message(call.connection, failure.message_id)
+    calls = message_timeline.sends(call.connection, failure.message_id)
     bundle = _bundle(call, failure, calls)
     if query.format == "json":
         return bundle
@@ -88,7 +86,7 @@ def get_support_bundle(call: Call, id: FailureId, query: BundleQuery) -> Support
     return Stream(TEXT, lambda _: iter([text]))
 
 
-def _bundle(call: Call, failure: Failure, calls: Sequence[SendCall]) -> SupportBundle:
+def _bundle(call: Call, failure: Failure, calls: Sequence[MessageSend]) -> SupportBundle:
     entry = entry_of(failure)
     own = next((each for each in calls if each.failed and each.error_code == failure.error_code), None)
     own = own or next((each for each in calls if each.endpoint or each.request is not None), None)
@@ -106,7 +104,7 @@ def _bundle(call: Call, failure: Failure, calls: Sequence[SendCall]) -> SupportB
         code=entry.code,
         subcode=entry.subcode,
         errors=without_credentials(failure.errors),
-        meaning=f"{name_of(entry.meaning)} {entry.meaning.title}: {entry.meaning.summary}",
+        meaning=f"{code_label(entry.meaning)} {entry.meaning.title}: {entry.meaning.summary}",
         endpoint=without_credentials(own.endpoint) if own else "",
         request=without_credentials(own.request) if own else None,
         timeline=_timeline(
@@ -117,7 +115,7 @@ def _bundle(call: Call, failure: Failure, calls: Sequence[SendCall]) -> SupportB
 
 
 def _timeline(
-    events: Sequence[MessageEvent], calls: Sequence[SendCall], failure: Failure
+    events: Sequence[MessageEvent], calls: Sequence[MessageSend], failure: Failure
 ) -> list[BundleStep]:
     refused = {(each.sent_at, each.error_code) for each in calls if each.failed}
     steps = [  # a failed call is kept as an event too, and told once

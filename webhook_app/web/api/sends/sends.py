@@ -14,9 +14,9 @@ from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
 from webhook_app.whatsapp.json_text import scrub
 from webhook_app.whatsapp.people.contacts import InvalidAddress, display, parse_address
-from webhook_app.whatsapp.sends.call_redaction import shape_of_request, without_credentials
+from webhook_app.whatsapp.sends.call_redaction import redacted_request, without_credentials
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
-from webhook_app.whatsapp.sends.send_reports import SendReport, made_up_id
+from webhook_app.whatsapp.sends.send_reports import SendReport, generated_message_id
 
 MAX_SENDS = 1_000
 _EARLIEST = datetime(2001, 1, 1, tzinfo=UTC)
@@ -160,7 +160,7 @@ def _made_up(
     send: SendItem, contact: str, error: GraphError | None, sent_at: datetime | None, now: datetime
 ) -> str:
     addressee = contact or send.contact
-    return made_up_id(
+    return generated_message_id(
         addressee, send.phone_number_id, send.template or "", send.campaign or "", error, sent_at, now
     )
 
@@ -175,7 +175,7 @@ def _within(key: str, read: Any, raw: Any) -> Any:
 
 
 def _request_text(raw: dict[str, Any]) -> str:
-    encoded = msgspec.json.encode(shape_of_request(scrub(raw)))
+    encoded = msgspec.json.encode(redacted_request(scrub(raw)))
     if len(encoded) > _MAX_REQUEST_BYTES:
         raise ValueError(f"larger than {_MAX_REQUEST_BYTES} bytes")
     return encoded.decode()

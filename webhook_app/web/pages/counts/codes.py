@@ -2,17 +2,17 @@
 
 from datetime import datetime, timedelta
 
-from flask import Blueprint, Response, request
+from flask import Response
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest
 
-from webhook_app.store.counts.code_counts import Seen, per_day, seen_by_code, seen_by_subcode
+from webhook_app.store.counts.code_counts import CodeCounts, per_day, failures_by_code, failures_by_subcode
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api.counts.codes import CodeEntry, entry_of, list_codes
 from webhook_app.web.api.counts.failures import FailuresQuery, list_failures
-from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, call_of, render
+from webhook_app.web.pages.page import Page, PageRequest, live_response, redirect_with_message, render, render_part
 from webhook_app.whatsapp.errors.catalogue import explain, sources
-from webhook_app.whatsapp.errors.catalogue_page import name_of
+from webhook_app.whatsapp.errors.catalogue_page import code_label
 
 _DAYS = 30
 _LATEST = 10
@@ -33,51 +33,52 @@ class _Counts(Struct):
     """How often each code was seen, counted once for all who look within half a minute."""
 
     until: datetime | None = None
-    found: dict[int, Seen] = {}
+    found: dict[int, CodeCounts] = {}
 
-    def of(self, connection: Connection, code: int, now: datetime) -> Seen:
+    def of(self, connection: Connection, code: int, now: datetime) -> CodeCounts:
         if self.until is None or self.until <= now:
-            self.found, self.until = seen_by_code(connection, now), now + _KEPT
-        return self.found.get(code, Seen())
+            self.found, self.until = failures_by_code(connection, now), now + _KEPT
+        return self.found.get(code, CodeCounts())
 
 
-def add_code_pages(blueprint: Blueprint, desk: PageContext) -> None:
-    """The catalogue and each code."""
-    counts = _Counts()
+##BODY##
+"""The catalogue and each code."""
+counts = _Counts()
 
-    def code_list(visit: PageRequest) -> Response:
-        wanted = request.args.get("text", "").strip()
-        entries = [entry for entry in list_codes(call_of(visit, desk)).codes if _mentions(entry, wanted)]
-        entries.sort(key=lambda entry: -entry.seen.last_30_days)  # the rest stays in the order of the codes
-        return render(visit, "codes.html", entries=entries, wanted=wanted, name_of=name_of)
+def code_list(request: PageRequest) -> Response:
+    wanted = request.args.get("text", "").strip()
+    entries = [entry for entry in list_codes(request.call).codes if _mentions(entry, wanted)]
+    entries.sort(key=lambda entry: -entry.seen.last_30_days)  # the rest stays in the order of the codes
+    return render(request, "codes.html", entries=entries, wanted=wanted, code_label=code_label)
 
-    def code_page(visit: PageRequest, code: int) -> Response:
-        subcode = _subcode(request.args.get("subcode", ""))
-        code = code if -_BIGINT <= code < _BIGINT else 0
-        call = call_of(visit, desk)
-        known = explain(code, subcode)
-        if known.subcode is None:
-            seen = counts.of(visit.connection, code, visit.now)
-        else:
-            seen = seen_by_subcode(visit.connection, visit.now).get((code, known.subcode), Seen())
-        entry = entry_of(call, known, seen)
-        days = per_day(visit.connection, entry.code, entry.code_to, _DAYS, visit.now)
-        chosen = FailuresQuery(code=code, subcode=entry.subcode, limit=_LATEST)
-        return render(
-            visit,
-            "code.html",
-            entry=entry,
-            code=code,
-            name=name_of(entry),
-            days=_bars(days),
-            latest=list_failures(call, chosen).failures,
-            sources=sources(),
-        )
+def code_page(request: PageRequest, code: int) -> Response:
+    subcode = _subcode(request.args.get("subcode", ""))
+    code = code if -_BIGINT <= code < _BIGINT else 0
+    call = request.call
+    known = explain(code, subcode)
+    if known.subcode is None:
+        seen = counts.of(request.connection, code, request.now)
+    else:
+        seen = failures_by_subcode(request.connection, request.now).get((code, known.subcode), CodeCounts())
+    entry = entry_of(call, known, seen)
+    days = per_day(request.connection, entry.code, entry.code_to, _DAYS, request.now)
+    chosen = FailuresQuery(code=code, subcode=entry.subcode, limit=_LATEST)
+    return render(
+        request,
+        "code.html",
+        entry=entry,
+        code=code,
+        name=code_label(entry),
+        days=_bars(days),
+        latest=list_failures(call, chosen).failures,
+        sources=sources(),
+    )
 
-    add_page(blueprint, desk, "/codes", code_list)
-    add_page(blueprint, desk, "/codes/<int(signed=True):code>", code_page)
+Page("GET", "/codes", code_list),
+Page("GET", "/codes/<int(signed=True):code>", code_page),
 
 
+##END##
 def _subcode(typed: str) -> int | None:
     try:
         found = int(typed) if typed else None
@@ -87,7 +88,7 @@ def _subcode(typed: str) -> int | None:
 
 
 def _mentions(entry: CodeEntry, wanted: str) -> bool:
-    told = (name_of(entry), entry.title, entry.summary, entry.domain.replace("_", " "))
+    told = (code_label(entry), entry.title, entry.summary, entry.domain.replace("_", " "))
     return not wanted or any(wanted.lower() in each.lower() for each in told)
 
 
