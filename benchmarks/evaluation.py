@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Engine, text
 
 from benchmarks.database import temporary_postgres
-from webhook_app.garbage import look_seldom
+from webhook_app import collect_garbage_rarely
 from webhook_app.migrating import migrate_database
-from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.rule_inputs import ReadCache
 from webhook_app.rules.incidents.alerts import Rule
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="evaluations measured on each size of history")
     rounds = parser.parse_args(arguments).rounds
-    look_seldom()  # as the scheduler does
+    collect_garbage_rarely()  # as the scheduler does
     with (
         temporary_postgres() as postgres,
         postgres.fresh("short") as short_url,
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         held, _ = [_fill(engine, start, WINDOW + 1) for engine in engines]
         before = start - timedelta(minutes=HISTORY * WINDOW)
         older = _fill(engines[1], before, HISTORY * WINDOW)
-        sum_up(engines[1], now)
+        sum_hours(engines[1], now)
         short, long = _measure(engines, now, rounds)
         for engine in engines:
             engine.dispose()

@@ -23,7 +23,7 @@ from webhook_app.web.auth import Keyring
 from webhook_app.web.pages.blueprint import dashboard_blueprint
 from webhook_app.web.probes import probes_blueprint
 from webhook_app.web.receiving.origin import Origin
-from webhook_app.web.receiving.receive import DeliveryReceiver, receive_blueprint, receive_before_flask
+from webhook_app.web.receiving.receive import DeliveryReceiver, receive_before_flask, receive_blueprint
 from webhook_app.web.requests import follow_requests
 from webhook_app.web.slack_interactions import slack_blueprint
 

@@ -1,7 +1,7 @@
-"""gunicorn's gevent worker with a limit on what one connection can take: waiting time, unread bytes, log lines.
+"""gunicorn's gevent worker with limits per connection: waiting time, unread bytes, log lines. No routes.
 
-A client that is late is treated as one that hung up, so nothing above this needs to know about time. When
-nearly all places are taken, whoever has been waited for the longest loses theirs. No routes, no decisions.
+A client that misses its deadline is treated as disconnected, so that no other code handles client timeouts. When
+nearly all connections of the worker are in use, the client that has kept it waiting longest is disconnected.
 """
 
 import contextlib
@@ -30,12 +30,14 @@ from webhook_app.logs import RateLimitedLog
 log = structlog.get_logger()
 
 FIRST_BYTE_S = 20.0  # from accepting a connection to its first byte
-REQUEST_S = 20.0  # from a request's first byte to its last, head and body together
-BYTES_PER_SECOND = 64 * 1024  # what is received buys more time: large bodies on slow lines are not an attack
-ANSWER_S = 30.0  # until the client has taken one piece of the answer
-LINGER_S = 1.0  # after our last word, so that a client still sending reads it instead of a reset
-CROWDED = 0.9  # of a worker's places taken: from here on new clients replace the slowest
-DRAIN_BYTES = 64 * 1024  # an unread rest up to this is read and thrown away; beyond it the connection ends
+REQUEST_S = 20.0  # from a request's first byte to its last, headers and body together
+BYTES_PER_SECOND = 64 * 1024  # received bytes extend the deadline: large bodies on slow lines are no attack
+ANSWER_S = 30.0  # for the client to read one part of the answer
+LINGER_S = 1.0  # after the answer, so that a client still sending reads it instead of a reset
+CROWDED_SHARE = 0.9  # of a worker's connections in use: from here on a new client replaces the slowest
+DRAIN_BYTES = (
+    64 * 1024
+)  # an unread rest up to this size is discarded and the connection kept; else it is closed
 
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (LimitRequestLine, 414, "URI Too Long"),
@@ -55,7 +57,7 @@ for _refusal in _STATUS:
     MALFORMED.labels(str(_refusal[1]))
 CUT = Counter(
     "webhook_app_connections_cut",
-    "Connections ended within a request: a late client, or the slowest of a crowd",
+    "Connections closed within a request: a late client, or the slowest when nearly all are in use",
     ["reason"],
 )
 LATE, CROWD = CUT.labels("late"), CUT.labels("crowd")
@@ -63,15 +65,15 @@ LATE, CROWD = CUT.labels("late"), CUT.labels("crowd")
 _NO_CONTEXT = contextlib.nullcontext(None)
 
 
-class Connection:
-    """A client's socket on which every wait ends. Past its deadline reading says what it says after a hang-up."""
+class ClientConnection:
+    """A client's socket with a deadline for every wait. After the deadline it reads like a closed connection."""
 
     def __init__(self, client: socket.socket, idle_s: float) -> None:
         self._socket = client
         self._idle_s = idle_s
-        self._fresh = True
+        self._awaiting_request = True
         self._ended = False
-        self._gone = False
+        self._hung_up = False
         self._head: bytes | None = None
         self.request: Any = None
         self.reading = False
@@ -82,17 +84,17 @@ class Connection:
         return getattr(self._socket, name)
 
     def recv(self, size: int) -> bytes:
-        """What came in, at most `size` bytes; nothing when the client has ended or is too late."""
+        """Receive up to `size` bytes; empty when the client has closed or missed its deadline."""
         left = self._deadline - monotonic()
         data = self._receive(size, left) if left > 0 and not self._ended else b""
         if not data:
-            if not (self._fresh or self._ended or self._gone):
+            if not (self._awaiting_request or self._ended or self._hung_up):
                 LATE.inc()
             self._ended = True
             if self.request is not None:
                 self.request.force_close()
-        elif self._fresh:
-            self._fresh = False
+        elif self._awaiting_request:
+            self._awaiting_request = False
             self.since = monotonic()
             self._deadline = self.since + REQUEST_S
         else:
@@ -100,14 +102,14 @@ class Connection:
         return data
 
     def send(self, data: bytes) -> int:
-        """Send what fits now. Raises BrokenPipeError when the client does not read."""
+        """Send what fits into the socket's buffer. Raises BrokenPipeError when the client does not read."""
         with self._answering():
             return self._socket.send(data)
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it. Raises BrokenPipeError when the client does not read.
+        """Send all data. Raises BrokenPipeError when the client does not read.
 
-        The head of an answer waits for what follows: in a packet of its own it would wake the client twice.
+        The head of an answer is held back until its body: as a separate packet it would wake the client twice.
         """
         if self._head == b"":
             self._head = data
@@ -118,38 +120,38 @@ class Connection:
             self._socket.sendall(data)
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send a part of a file, the head of the answer before it."""
+        """Send a part of a file, after the head of the answer."""
         self.finish_answer()
         with self._answering():
             return self._socket.sendfile(file, offset, count)
 
     def begin_answer(self, request: Any) -> None:
-        """What is sent next is the head of an answer to this request."""
+        """Expect the head of an answer to this request as the next data sent."""
         self.request = request
         self._head = b""
 
     def finish_answer(self) -> None:
-        """Nothing follows that the head should wait for."""
+        """Send the head of an answer that has no body."""
         head, self._head = self._head, None
         if head:
             self.sendall(head)
 
     def await_next(self) -> None:
-        """The request is answered; the next may take its time, up to the keep-alive's end."""
+        """Start waiting for the next request, up to the keep-alive timeout."""
         self.request = None
-        self._fresh = True
+        self._awaiting_request = True
         self.since = monotonic()
         self._deadline = self.since + self._idle_s
 
     def drop(self) -> None:
-        """End the waiting from outside: the greenlet that reads wakes up to a client that hung up."""
-        self._ended = self._gone = True
+        """End a wait from another greenlet: the reading greenlet sees a closed connection."""
+        self._ended = self._hung_up = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
-        """Close, after a moment for a client that is still sending: unread bytes would turn our answer into a reset."""
-        if not self._gone:
+        """Close, after draining a client that is still sending: unread bytes would turn the answer into a reset."""
+        if not self._hung_up:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
                 self._linger()
@@ -161,11 +163,11 @@ class Connection:
         try:
             data = self._socket.recv(size)
         except OSError as fault:  # a reset is a hang-up too
-            self._gone = not isinstance(fault, TimeoutError)
+            self._hung_up = not isinstance(fault, TimeoutError)
             return b""
         finally:
             self.reading = False
-        self._gone = not data
+        self._hung_up = not data
         return data
 
     def _linger(self) -> None:
@@ -186,12 +188,12 @@ class Connection:
         except OSError as fault:
             if isinstance(fault, TimeoutError):
                 LATE.inc()
-            self._ended = self._gone = True
-            raise BrokenPipeError(errno.EPIPE, "the client does not take its answer") from None
+            self._ended = self._hung_up = True
+            raise BrokenPipeError(errno.EPIPE, "the client does not read its answer") from None
 
 
 class _ChunkedInput:
-    """A chunked body's reader. What is wrong with the chunks is the client's fault, told as a lost connection."""
+    """A chunked body's reader. Malformed chunks are reported as a lost connection."""
 
     def __init__(self, reader: ChunkedReader, request: Any) -> None:
         self._reader = reader
@@ -207,35 +209,35 @@ class _ChunkedInput:
 
     @property
     def length(self) -> int:
-        """What is still to be read: nothing, or nobody knows."""
+        """The unread bytes: 0 at the end, else more than the drain limit because the number is unknown."""
         return 0 if self._reader.parser is None else DRAIN_BYTES + 1
 
 
 class BoundedWorker(GeventWorker):  # type: ignore[misc]
-    """One worker process: its connections, and the refusal of what is not HTTP."""
+    """One worker process: limits its connections and refuses requests that are not HTTP."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._held: set[Connection] = set()
-        self._refused = RateLimitedLog(log.warning, "requests that are not HTTP refused")
+        self._connections: set[ClientConnection] = set()
+        self._log_refused = RateLimitedLog(log.warning, "requests that are not HTTP refused")
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        """Serve one connection to its end."""
-        connection = Connection(client, self.cfg.keepalive)
-        self._held.add(connection)
+        """Serve one connection until it closes."""
+        connection = ClientConnection(client, self.cfg.keepalive)
+        self._connections.add(connection)
         try:
-            if len(self._held) > CROWDED * self.worker_connections:
-                self._make_room()
+            if len(self._connections) > CROWDED_SHARE * self.worker_connections:
+                self._drop_slowest()
             super().handle(listener, connection, addr)
         finally:
-            self._held.discard(connection)
+            self._connections.discard(connection)
 
     def timeout_ctx(self) -> contextlib.AbstractContextManager[None]:
-        """Nothing: the connection itself knows how long to wait."""
+        """Return a context that does nothing: ClientConnection enforces its own deadlines."""
         return _NO_CONTEXT
 
-    def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> bool:
-        """Answer one request; the connection ends when too much of the body was left unread."""
+    def handle_request(self, listener_name: Any, req: Any, sock: ClientConnection, addr: Any) -> bool:
+        """Answer one request; close the connection when too much of the body is unread."""
         sock.begin_answer(req)
         body = req.body
         if isinstance(body.reader, ChunkedReader):
@@ -250,20 +252,20 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         return True
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
-        """Refuse what is not HTTP in a few constant words; anything else is our own fault, and gunicorn's to tell."""
-        ours = not isinstance(exc, ParseException)
-        if ours or isinstance(exc, (InvalidResponseHeader, InvalidResponseHeaderName)):
-            super().handle_error(None, client, addr, exc)  # without the request: it would log the path
+        """Refuse what is not HTTP with a constant text; leave our own errors to gunicorn."""
+        is_ours = not isinstance(exc, ParseException)
+        if is_ours or isinstance(exc, (InvalidResponseHeader, InvalidResponseHeaderName)):
+            super().handle_error(None, client, addr, exc)  # without the request: gunicorn would log the path
             return
         status, reason = next((status, reason) for kind, status, reason in _STATUS if isinstance(exc, kind))
-        self._refused(type(exc).__name__)
+        self._log_refused(type(exc).__name__)
         MALFORMED.labels(str(status)).inc()
         with contextlib.suppress(OSError):
             client.sendall(_ANSWER.format(status=status, reason=reason, length=len(reason) + 1).encode())
 
-    def _make_room(self) -> None:
+    def _drop_slowest(self) -> None:
         slowest = min(
-            (each for each in self._held if each.reading), key=lambda each: each.since, default=None
+            (each for each in self._connections if each.reading), key=lambda each: each.since, default=None
         )
         if slowest is not None:
             CROWD.inc()
@@ -271,7 +273,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
 
 
 def _should_close(request: Any, reader: Any, asked: Any) -> bool:
-    """Whether the answer must say that the connection ends: asked for, or too much of the body is unread."""
+    """Whether the answer must announce a closed connection: requested, or too much of the body is unread."""
     if reader.length > DRAIN_BYTES:
         request.force_close()
     return bool(asked())

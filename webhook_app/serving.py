@@ -13,7 +13,7 @@ import tempfile
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from webhook_app.garbage import look_seldom
+from webhook_app import collect_garbage_rarely
 from webhook_app.logs import line_formatter
 
 _metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="webhook_app_metrics_"))
@@ -61,7 +61,7 @@ def on_starting(server: object) -> None:  # noqa: ARG001  gunicorn's signature
 
 def post_worker_init(worker: object) -> None:  # noqa: ARG001  gunicorn's signature
     """The application is loaded, and lives as long as the worker."""
-    look_seldom()
+    collect_garbage_rarely()
 
 
 def worker_exit(server: object, worker: object) -> None:  # noqa: ARG001  gunicorn's signature

@@ -1,4 +1,4 @@
-"""Errors as HTTP: one JSON shape for every caller's fault and for ours. No logic."""
+"""Errors as HTTP: one JSON form for the caller's errors and for ours. No logic."""
 
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 class ApiError(Exception):
-    """A fault of the caller's (or of the moment) with its HTTP status, a code for programs and a message for people."""
+    """An error of the caller, or a temporary one: HTTP status, a code for programs and a message for people."""
 
     def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ def error_response(status: int, code: str, message: str, details: Any = None) ->
 
 
 def install(app: Flask) -> None:
-    """Answer every error in the documented shape."""
+    """Answer every error in the documented form."""
 
     @app.errorhandler(ApiError)
     def _api(error: ApiError) -> Response:
@@ -45,12 +45,12 @@ def install(app: Flask) -> None:
     @app.errorhandler(EngineUnavailable)
     @app.errorhandler(DriverUnavailable)  # of statements that go to the driver itself
     def _database(error: EngineUnavailable | DriverUnavailable) -> Response:
-        log.error("the database is away", fault=type(driver_fault(error)).__name__)
-        response = error_response(503, "database_away", "The database cannot be reached; try again.")
+        log.error("the database is unavailable", fault=type(driver_fault(error)).__name__)
+        response = error_response(503, "database_away", "The database is unavailable; try again.")
         response.headers["Retry-After"] = "5"
         return response
 
     @app.errorhandler(Exception)
     def _ours(error: Exception) -> Response:
         log.error("a request failed", exc_info=error)
-        return error_response(500, "internal", "Something went wrong on our side; it has been logged.")
+        return error_response(500, "internal", "Internal error; it has been logged.")

@@ -1,7 +1,7 @@
-"""What /metrics reads out of the database at a scrape, each figure once and documented. No counting of requests.
+"""The metrics that /metrics reads from the database at a scrape. Request counters are elsewhere.
 
-The same on every host, so ask Prometheus for the maximum, not the sum. Contacts, texts and hosts never become labels;
-codes and business numbers do, and they are few. What scheduler processes do is read here too: they leave rows.
+They are equal on every host: ask Prometheus for the maximum, not the sum. Contacts, texts and hosts never become
+labels; codes and business numbers do, up to a limit. Metrics of scheduler processes come from rows they leave.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from importlib.metadata import version
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from webhook_app.store.counts import lateness, rates, webhook_activity
+from webhook_app.store.counts import lateness, rates, traffic
 from webhook_app.store.counts.window_counts import CLASSES
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import disk_usage, scheduler_state
@@ -22,7 +22,7 @@ from webhook_app.store.sends import reports
 from webhook_app.store.suppressions import contact_failures
 
 WINDOW_MINUTES = 15
-_SLOWLY_EVERY = timedelta(seconds=60)
+_SIZES_EVERY = timedelta(seconds=60)
 _SEVERITIES = ("info", "warning", "error", "critical")
 _REASONS = ("opted_out", "manual", "hard", "unreachable")
 
@@ -30,35 +30,35 @@ _Values = Mapping[str, float]
 
 
 class MetricsCollector(Collector):
-    """Read at each scrape. While the database is away there are two: build_info, and database_up 0."""
+    """Reads the database at each scrape. While it is unavailable only build_info and database_up 0 exist."""
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         self._engine, self._clock = engine, clock
-        self._slow: tuple[datetime, list[Metric]] | None = None
+        self._sizes: tuple[datetime, list[Metric]] | None = None
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge(
-            "build_info", "Always 1; the label says what runs", {version("webhook-app"): 1}, "version"
+            "build_info", "Always 1; the label is the running version", {version("webhook-app"): 1}, "version"
         )
         now = self._clock()
         try:
             with self._engine.connect() as connection:
                 found = [metric for read in _READ for metric in read(connection, now)]
-                found += self._slowly(connection, now)
+                found += self._read_sizes(connection, now)
         except EngineError:
             found = []
         yield _one("database_up", "1 if the database answered this scrape, else 0", float(bool(found)))
         yield from found
 
-    def _slowly(self, connection: Connection, now: datetime) -> list[Metric]:
-        """What is read at most once a minute, because it looks at all of a large table."""
-        if self._slow is None or now - self._slow[0] >= _SLOWLY_EVERY:
-            self._slow = now, list(_sizes(connection, now))
-        return self._slow[1]
+    def _read_sizes(self, connection: Connection, now: datetime) -> list[Metric]:
+        """The metrics that are read at most once a minute, because they scan a large table."""
+        if self._sizes is None or now - self._sizes[0] >= _SIZES_EVERY:
+            self._sizes = now, list(_sizes(connection, now))
+        return self._sizes[1]
 
 
 def _sizes(connection: Connection, now: datetime) -> Iterator[Metric]:
-    found = webhook_activity.suppressed_by_reason(connection, now)
+    found = lists.count_by_reason(connection, now)
     held = dict.fromkeys(_REASONS, 0.0) | {reason: float(count) for reason, count in found.items()}
     yield _gauge("suppressions", "Suppressions in force, by reason; up to a minute old", held, "reason")
     size = float(disk_usage.database_bytes(connection))
@@ -68,45 +68,45 @@ def _sizes(connection: Connection, now: datetime) -> Iterator[Metric]:
 def _books(connection: Connection, _now: datetime) -> Iterator[Metric]:
     totals = books.totals(connection)
     items = {name: float(getattr(totals, name)) for name in totals.__struct_fields__}
-    yield _gauge("books_items", "Items since the first delivery, by what became of them", items, "became")
+    yield _gauge("books_items", "Items since the first delivery, by result", items, "became")
     yield _one(
         "books_balanced", "1 if received = applied + duplicate + ignored + quarantined", totals.balanced
     )
     waiting = quarantine.count_open(connection)
-    yield _one("quarantine_open", "Items that were not understood and wait for a replay", waiting)
+    yield _one("quarantine_open", "Items that were not understood and await a replay", waiting)
 
 
-def _arrivals(connection: Connection, now: datetime) -> Iterator[Metric]:
+def _lateness_metrics(connection: Connection, now: datetime) -> Iterator[Metric]:
     received = webhook_activity.last_received_at(connection, now)
     yield _one(
         "last_delivery_timestamp_seconds",
         "When the latest delivery was received; 0 if the archive holds none",
         received.timestamp() if received else 0,
     )
-    lately = lateness.lately(connection, now)
+    lately = lateness.last_hour(connection, now)
     lags = {"0.5": lately.lag_p50_seconds, "0.95": lately.lag_p95_seconds, "0.99": lately.lag_p99_seconds}
     known = {share: float(lag) for share, lag in lags.items() if lag is not None}
     yield _gauge(
         "arrival_lag_seconds",
-        "How long after Meta's time events of the last hour came, at most",
+        "How long after Meta's time events of the last hour arrived, at most",
         known,
         "quantile",
     )
-    told = {"reached": float(lately.reached), "unsent": float(lately.unsent)}
+    delivered = {"reached": float(lately.reached), "unsent": float(lately.unsent)}
     yield _gauge(
         "reached_messages",
-        "Messages of one hour told delivered, and those of them never told sent",
-        told,
+        "Messages of one hour with a delivered status, and those of them without a sent",
+        delivered,
         "what",
     )
-    silent = {each.phone_number_id: float(each.silent) for each in reports.silent(connection, now)}
+    silent = {each.phone_number_id: float(each.silent) for each in reports.unreported(connection, now)}
     yield _gauge("silent_sends", "Reported sends of a day without any webhook", silent, "phone_number_id")
 
 
 def _traffic(connection: Connection, now: datetime) -> Iterator[Metric]:
     end = now.replace(second=0, microsecond=0)
     start, span = end - timedelta(minutes=WINDOW_MINUTES), f"in the last {WINDOW_MINUTES} full minutes"
-    by_minute = webhook_activity.statuses_by_minute(connection, start, end).values()
+    by_minute = traffic.statuses_by_minute(connection, start, end).values()
     statuses = {name: float(sum(getattr(each, name) for each in by_minute)) for name in _STATUSES}
     yield _gauge("recent_statuses", f"Status events {span}, by Meta's clock", statuses, "status")
     found = rates.rates(connection, start, end, ("code",))
@@ -132,30 +132,34 @@ def _alerts(connection: Connection, now: datetime) -> Iterator[Metric]:
     waiting = {name: float(held.waiting) for name, held in backlog.items()}
     yield _gauge("notifications_undelivered", "Notifications still to be sent", waiting, "channel")
     ages = {name: _age(held.oldest_at, now) for name, held in backlog.items()}
-    yield _gauge("notifications_oldest_seconds", "How long the oldest of them has waited", ages, "channel")
+    yield _gauge(
+        "notifications_oldest_seconds", "Age of the oldest undelivered notification", ages, "channel"
+    )
     given_up = {name: float(held.failed) for name, held in backlog.items()}
-    yield _gauge("notifications_failed", "Notifications given up", given_up, "channel")
+    yield _gauge("notifications_failed", "Notifications that failed for good", given_up, "channel")
     oldest = _age(contact_failures.oldest_waiting(connection), now)
-    yield _one("suppression_lag_seconds", "How long the oldest failure has waited to be considered", oldest)
+    yield _one(
+        "suppression_lag_seconds", "Age of the oldest failure that suppression has not considered yet", oldest
+    )
 
 
 def _scheduler(connection: Connection, _now: datetime) -> Iterator[Metric]:
     tasks = {each.job: each for each in scheduler_state.job_states(connection)}
     began = {name: each.started_at.timestamp() for name, each in tasks.items()}
-    yield _gauge("scheduler_last_run_timestamp_seconds", "When the task last began", began, "task")
+    yield _gauge("scheduler_last_run_timestamp_seconds", "When the task last started", began, "task")
     due = {name: each.interval_seconds for name, each in tasks.items()}
-    yield _gauge("scheduler_interval_seconds", "How often the task is to run", due, "task")
+    yield _gauge("scheduler_interval_seconds", "Interval between runs of the task", due, "task")
     failing = {name: float(bool(each.error)) for name, each in tasks.items()}
     yield _gauge("scheduler_failing", "1 if the task's last run ended with an error", failing, "task")
     ran = {name: float(each.runs) for name, each in tasks.items()}
-    yield _counter("scheduler_runs", "Runs of the task that ended, on whichever scheduler", ran, "task")
+    yield _counter("scheduler_runs", "Finished runs of the task, on any scheduler", ran, "task")
     failed = {name: float(each.failures) for name, each in tasks.items()}
     yield _counter("scheduler_failures", "Runs of the task that ended with an error", failed, "task")
     took = {name: each.total_seconds for name, each in tasks.items()}
-    yield _counter("scheduler_run_seconds", "Time the runs of the task took altogether", took, "task")
+    yield _counter("scheduler_run_seconds", "Total duration of the task's runs", took, "task")
 
 
-_READ = (_books, _arrivals, _traffic, _alerts, _scheduler)
+_READ = (_books, _lateness_metrics, _traffic, _alerts, _scheduler)
 
 
 def _age(since: datetime | None, now: datetime) -> float:

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics, for load balancers and monitoring. Open to all: no contacts, no secrets, no hosts."""
+"""/healthz, /readyz and /metrics, for load balancers and monitoring. Public: no contacts, no secrets, no hosts."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,13 +21,13 @@ from webhook_app.store.postgres.errors import EngineError
 from webhook_app.web import security_headers
 from webhook_app.web.metrics import MetricsCollector
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # several workers have no moment of creation
+disable_created_metrics()  # type: ignore[no-untyped-call]  # several workers have no common creation time
 
 _BUSY = 0.9  # of the ingest queue: a balancer should send elsewhere before deliveries are refused
 
 
 class Check(Struct):
-    """One condition of being ready; `detail` says what is wrong."""
+    """One condition of readiness; `detail` says what is wrong."""
 
     ok: bool
     detail: str = ""
@@ -38,12 +38,12 @@ class Readiness(Struct):
     checks: dict[str, Check]
 
 
-def health_blueprint(
+def probes_blueprint(
     engine: Engine, clock: Callable[[], datetime], metrics_folder: str | None, fullness: Callable[[], float]
 ) -> Blueprint:
     """The three routes. `metrics_folder`: where the workers of a host share their metrics; None for one process.
 
-    `fullness`: how much of this process' ingest queue is taken, 1 when it refuses.
+    `fullness`: the share of this process' ingest queue in use; from 1 on it refuses.
     """
     blueprint = Blueprint("health", __name__)
     figures = MetricsCollector(engine, clock)
@@ -51,12 +51,12 @@ def health_blueprint(
 
     @blueprint.get("/healthz")
     def alive() -> Response:
-        """The process answers; says nothing of the database."""
+        """The process answers. Does not check the database."""
         return Response("ok\n", content_type="text/plain; charset=utf-8")
 
     @blueprint.get("/readyz")
     def ready() -> Response:
-        """Whether webhooks can be stored now, with each condition."""
+        """Whether webhooks can be stored now, by condition."""
         found = check_readiness(engine, clock())
         full = fullness()
         found.checks["queue"] = Check(ok=full < _BUSY, detail=f"{full:.0%} full" if full >= _BUSY else "")
@@ -66,7 +66,7 @@ def health_blueprint(
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
-        """What this host's workers counted, and what the database holds at this moment."""
+        """The counters of this host's workers, and the current figures of the database."""
         held = CollectorRegistry()
         held.register(figures)
         body = generate_latest(_process_metrics(metrics_folder)) + generate_latest(held)
@@ -76,9 +76,9 @@ def health_blueprint(
 
 
 def check_readiness(engine: Engine, now: datetime) -> Readiness:
-    """Every condition, the ones behind the first fault of the database included as unknown."""
+    """Check every condition; those that depend on a failed one are unknown."""
     names = ("database", "migrations", "partitions", "ingest")
-    checks = {name: Check(ok=False, detail="unknown while the database is away") for name in names}
+    checks = {name: Check(ok=False, detail="unknown while the database is unavailable") for name in names}
     try:
         with engine.connect() as connection:
             checks["database"] = Check(ok=True)

@@ -1,6 +1,6 @@
-"""What every request but Meta's gets: an id, in the answer and in each log line, and a place in the figures.
+"""Gives each request an id, for the answer and the log lines, and counts it in the metrics.
 
-/webhook is left alone: one commit serves many deliveries, and ingest counts them itself.
+Except /webhook: one commit serves many deliveries, and ingest counts them itself.
 """
 
 import re
@@ -14,41 +14,41 @@ from webhook_app.logs import REQUEST_ID
 
 HEADER = "X-Request-Id"
 _USABLE = re.compile(r"[A-Za-z0-9_-]{16,64}")
-"""UUIDs, trace ids and the like. Phone numbers are shorter, message ids hold a dot: neither gets into a log so."""
+"""UUIDs and trace ids. Phone numbers are shorter and message ids hold a dot, so neither gets into the log."""
 
 REQUESTS = Counter(
     "webhook_app_http_requests",
-    "Requests answered, /webhook left out; none: no such path",
+    "Requests answered, without /webhook; none: no such path",
     ["endpoint", "status"],
 )
 SECONDS = Histogram(
     "webhook_app_http_request_seconds",
-    "Time to answer, /webhook left out; of streams, to their first part",
+    "Time to answer, without /webhook; for streams, until their first part",
     ["endpoint"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 10),
 )
 
 
 def begin(given: str) -> str:
-    """The id of a request that begins: the one its header gives, if that is usable, else a new one."""
+    """Set the current request's id: the one in its header if usable, else a new one."""
     request_id = given if _USABLE.fullmatch(given) else token_hex(16)
     REQUEST_ID.set(request_id)
     return request_id
 
 
 def end(endpoint: str, status: str, began: float) -> None:
-    """Count a request that is answered; it began when `perf_counter` said so."""
+    """Count an answered request; `began` is its start by `perf_counter`."""
     REQUESTS.labels(endpoint, status).inc()
     SECONDS.labels(endpoint).observe(perf_counter() - began)
 
 
 def follow_requests(app: Flask) -> None:
-    """Give requests their id before anything else sees them, and count them when all is done."""
+    """Give each request its id first, and count it last."""
 
     @app.before_request
     def at_first() -> None:
         if _is_delivery():
-            REQUEST_ID.set("")  # of the connection's last request
+            REQUEST_ID.set("")  # clear that of the connection's previous request
             return
         g.request_id = begin(request.headers.get(HEADER, ""))
         g.began = perf_counter()

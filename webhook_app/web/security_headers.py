@@ -1,4 +1,4 @@
-"""What every answer tells a browser: what it may not do with it. Pages and data each have their own words."""
+"""Security headers of every answer; pages and data have different ones."""
 
 from collections.abc import Sequence
 
@@ -25,16 +25,16 @@ _PAGE = _ALWAYS | {
 }
 _HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
 _BARE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-"""Without a body there is nothing to run, frame or show: what Meta is answered some thousand times a second."""
+"""An answer without a body needs no policy: the one to Meta is sent thousands of times a second."""
 
 
 def bare_headers(public_url: str) -> list[tuple[str, str]]:
-    """What an answer without a body says."""
+    """The headers of an answer without a body."""
     return list(_BARE.items()) + _https(public_url)
 
 
 def data_headers(public_url: str) -> list[tuple[str, str]]:
-    """What an answer that is data says."""
+    """The headers of an answer that is data."""
     return list(_API.items()) + _https(public_url)
 
 
@@ -43,17 +43,17 @@ def _https(public_url: str) -> list[tuple[str, str]]:
 
 
 def secure_api(blueprint: Blueprint) -> None:
-    """Answers of this blueprint are data: never cached, never framed, never run."""
+    """Mark the answers of this blueprint as data: never cached, framed or executed."""
     _attach(blueprint, _API)
 
 
 def secure_pages(blueprint: Blueprint) -> None:
-    """Answers of this blueprint are pages without scripts, styled by our own files only."""
+    """Mark the answers of this blueprint as pages without scripts, styled only by our own files."""
     _attach(blueprint, _PAGE)
 
 
-def secure_rest(app: Flask, public_url: str) -> None:
-    """What no blueprint secured (the webhook, errors, unknown paths) is data. Behind https there is no way back."""
+def secure_app(app: Flask, public_url: str) -> None:
+    """Mark all other answers (the webhook, errors, unknown paths) as data; on https require it from now on."""
     https = _https(public_url)
     always = list(_ALWAYS.items()) + https
     data = data_headers(public_url)
@@ -79,6 +79,6 @@ def _attach(blueprint: Blueprint, headers: dict[str, str]) -> None:
 
 
 def _complete(headers: Headers, pairs: Sequence[tuple[str, str]]) -> None:
-    """Add those that are missing. To ask Headers itself for a name it does not have costs ten times as much."""
+    """Add the missing headers. Looking up a missing name in Headers itself costs ten times as much."""
     present = {name.lower() for name, _ in headers}
     headers.extend([pair for pair in pairs if pair[0].lower() not in present])

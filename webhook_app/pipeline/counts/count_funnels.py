@@ -1,60 +1,60 @@
-"""Every minute: count how far messages got by the events that came, and anew where something was moved.
+"""Every minute: count the stages messages reached from newly received events; recount messages that were changed.
 
-Counting an event again changes nothing, so each run begins a little before the last one ended: a commit that was
-under way then, or from a host whose clock is behind, is not missed. History that was never counted, such as that of
-an earlier version, is gone through oldest first, in stretches of about as many events each.
+Counting an event twice changes nothing. Each run therefore starts a little before the previous one ended: a commit
+that was in progress then, or from a host with a slow clock, is not missed. History that was never counted (from an
+earlier version, for example) is counted oldest first, in spans of roughly equal numbers of events.
 """
 
 from datetime import UTC, datetime, time, timedelta
 
-from webhook_app.store.counts import funnel_counts
+from webhook_app.store.counts import stages
 from webhook_app.store.postgres import partitions
 from webhook_app.store.postgres.engine import Connection, Engine
 
 SETTLED = timedelta(minutes=2)
-"""Longer than a commit may take, tries again included."""
+"""Longer than a commit may take, including its retries."""
 
-_STRETCH, _SHORTEST, _LONGEST = timedelta(minutes=10), timedelta(seconds=10), timedelta(days=1)
-_FEW, _MANY = 20_000, 80_000  # messages in a stretch; a busy machine counts some 15 000 in a second
-_STRETCHES = 1_000
-_RECOUNTED_AT_ONCE = 2_000
-_EARLY = timedelta(days=1)  # an event is never received much before it occurred
+_SPAN, _MIN_SPAN, _MAX_SPAN = timedelta(minutes=10), timedelta(seconds=10), timedelta(days=1)
+_FEW, _MANY = 20_000, 80_000  # messages per span; a busy machine counts about 15 000 a second
+_MAX_STEPS = 1_000
+_RECOUNT_BATCH = 2_000
+_MAX_EARLY_RECEIPT = timedelta(days=1)  # clocks differ: an event may be received before it occurred
 
 
-def count_steps(engine: Engine, now: datetime) -> int:
-    """Count what is not counted yet; returns of how many messages something was looked at."""
-    looked_at, stretch = 0, _STRETCH
-    for _ in range(_STRETCHES):
+def count_stages(engine: Engine, now: datetime) -> int:
+    """Count the events that are not counted yet; returns the number of messages read."""
+    messages, span = 0, _SPAN
+    for _ in range(_MAX_STEPS):
         with engine.begin() as connection:
-            since = funnel_counts.hold(connection) or _beginning(connection, now)
-            until = since + stretch if since + stretch < now - SETTLED else now
-            found = funnel_counts.count_received(connection, since, until) if since < until else 0
-            funnel_counts.advance(connection, max(since, min(until, now - SETTLED)))
-        looked_at += found
+            since = stages.lock_progress(connection) or _first_received(connection, now)
+            until = since + span if since + span < now - SETTLED else now
+            found = stages.count_received(connection, since, until) if since < until else 0
+            stages.set_counted_until(connection, max(since, min(until, now - SETTLED)))
+        messages += found
         if until >= now or since >= now:
             break
         if found < _FEW:
-            stretch = min(stretch * 2, _LONGEST)
+            span = min(span * 2, _MAX_SPAN)
         elif found > _MANY:
-            stretch = max(stretch / 2, _SHORTEST)
-    return looked_at + _recount(engine)
+            span = max(span / 2, _MIN_SPAN)
+    return messages + _recount(engine)
 
 
 def _recount(engine: Engine) -> int:
-    asked = 0
-    for _ in range(_STRETCHES):
+    recounted = 0
+    for _ in range(_MAX_STEPS):
         with engine.begin() as connection:
-            funnel_counts.hold(connection)
-            found = funnel_counts.recount(connection, _RECOUNTED_AT_ONCE)
-        asked += found
-        if found < _RECOUNTED_AT_ONCE:
+            stages.lock_progress(connection)
+            found = stages.process_recounts(connection, _RECOUNT_BATCH)
+        recounted += found
+        if found < _RECOUNT_BATCH:
             break
-    return asked
+    return recounted
 
 
-def _beginning(connection: Connection, now: datetime) -> datetime:
-    """A moment before which nothing was received."""
+def _first_received(connection: Connection, now: datetime) -> datetime:
+    """A time before which nothing was received."""
     days = [day for _, day in partitions.partitions(connection, "status_events")]
     oldest = datetime.combine(min(days), time(), UTC) if days else now
-    stray = funnel_counts.first_received(connection, oldest)
-    return min(oldest - _EARLY, stray or oldest, now - SETTLED)
+    stray = stages.first_received(connection, oldest)
+    return min(oldest - _MAX_EARLY_RECEIPT, stray or oldest, now - SETTLED)

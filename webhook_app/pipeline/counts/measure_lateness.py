@@ -1,7 +1,7 @@
-"""Every minute: count the minutes that are over by how late their events came, and look for what is missing.
+"""Every minute: count the events of each past minute by how late they arrived, and detect missing ones.
 
-A minute is written down, then counted, and checked when the grace is over; each with the same result however often,
-so it does not matter where a run was cut off. What was missed while nothing ran follows, so many minutes a run.
+A minute is registered, then counted, and checked once its grace period is over. Each step gives the same result when
+repeated, so an interrupted run loses nothing. Minutes missed during downtime follow, a limited number per run.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,24 +11,24 @@ from webhook_app.store.counts import lateness
 from webhook_app.store.postgres.engine import Connection, Engine
 
 LOOKBACK = timedelta(hours=1)
-"""How far back the very first run counts."""
+"""How far back the first run counts."""
 
-AT_MOST = 300
-"""Minutes in one run, the newest first: so what is shown of the last hour is right at once."""
+MAX_MINUTES_PER_RUN = 300
+"""The newest first, so that figures of the last hour are correct at once."""
 
-_SETTLED = timedelta(seconds=20)  # a commit that was under way when its minute ended is over by then
+_SETTLED = timedelta(seconds=20)  # longer than a commit in progress at the end of its minute may take
 
 
-def reconcile(engine: Engine, now: datetime) -> int:
-    """Count and check what can be; returns how many minutes were counted."""
+def measure(engine: Engine, now: datetime) -> int:
+    """Count and check every due minute; returns how many were counted."""
     last = (now - _SETTLED).replace(second=0, microsecond=0) - timedelta(minutes=1)
     with engine.begin() as connection:
-        lateness.write_down(connection, last, last - LOOKBACK)
-        due = lateness.uncounted(connection, AT_MOST)
-        lateness.summarize(connection, min(due, default=now), now)
+        lateness.add_minutes(connection, last, last - LOOKBACK)
+        due = lateness.uncounted(connection, MAX_MINUTES_PER_RUN)
+        lateness.summarize_index(connection, min(due, default=now), now)
     _each(engine, due, lateness.count_minute)
     with engine.begin() as connection:
-        settled = lateness.unchecked(connection, now - _SETTLED, AT_MOST)
+        settled = lateness.unchecked(connection, now - _SETTLED, MAX_MINUTES_PER_RUN)
     _each(engine, settled, lateness.check_minute)
     return len(due)
 

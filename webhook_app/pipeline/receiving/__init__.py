@@ -1,1 +1,1 @@
-"""Steps for deliveries and what became of their items."""
+"""Steps for deliveries: storing, replaying."""

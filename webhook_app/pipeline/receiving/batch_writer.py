@@ -1,7 +1,7 @@
-"""Stores parsed deliveries, many in one transaction, over one connection of its own. Knows nothing of who waits.
+"""Stores parsed deliveries, many in one transaction, over its own connection. Does not wait for or wake callers.
 
-An item the database refuses is found by halving the batch, then the delivery; it is quarantined with its whole body,
-everything else is stored. What the database cannot take now is raised, and nothing of it is stored.
+An item the database rejects is found by halving the batch, then the delivery. It is quarantined with its whole body;
+everything else is stored. When the database is unavailable the error is raised and nothing is stored.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from webhook_app.pipeline.sends import merge
-from webhook_app.store.counts import funnel_counts
+from webhook_app.store.counts import stages
 from webhook_app.store.people import erasure_requests
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import REFUSED, RETRYABLE, DriverError
@@ -28,14 +28,14 @@ from webhook_app.whatsapp.receiving.payload import receive, whole
 
 log = structlog.get_logger()
 
-_MAX_CLOCK_AHEAD_S = 300  # a timestamp further ahead than this is Meta's or somebody's clock gone wrong
+_MAX_CLOCK_AHEAD_S = 300  # a timestamp further in the future comes from a wrong clock
 _MAX_CACHED_LINKS = 200_000
 _LINK_CACHE_TTL = timedelta(minutes=10)
 _MAX_CACHED_SERIES = 100_000
 
 
 class Delivery:
-    """What is kept of a verified body, and what was found in it."""
+    """A verified body as it is archived, and its parsed items."""
 
     __slots__ = ("body", "parsed")
 
@@ -43,18 +43,18 @@ class Delivery:
         self.body, self.parsed = receive(body, words) if parsed is None else (body, parsed)
 
     def halves(self) -> "list[Delivery]":
-        """The delivery as two, each with a part of its items; nothing when there is only one item.
+        """Split the delivery into two with half the items each; empty when there is only one item.
 
-        Each brings the body to the archive: twice there is better than an item without one, and read again it is
-        a duplicate.
+        Each half archives the body. A body archived twice is better than an item without one, and a replay finds
+        only duplicates in it.
         """
         items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
         first, second = Parsed(), replace(self.parsed, **{kind: [] for kind in _ITEM_KINDS})
         if not items or (len(items) == 1 and not second.ignored):
             return []
         middle = (len(items) + 1) // 2
-        for place, (kind, item) in enumerate(items):
-            getattr(first if place < middle else second, kind).append(item)
+        for index, (kind, item) in enumerate(items):
+            getattr(first if index < middle else second, kind).append(item)
         return [Delivery(self.body, first), Delivery(self.body, second)]
 
 
@@ -62,7 +62,7 @@ _ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "signals"
 
 
 class BatchWriter:
-    """Stores batches over one connection of its own, made anew after a fault. Remembers series and links."""
+    """Stores batches over its own connection, reopened after an error. Caches series ids, links and numbers."""
 
     def __init__(self, connect: Callable[[], DriverConnection], slot: int) -> None:
         self._connect = connect
@@ -76,7 +76,7 @@ class BatchWriter:
         self._sends_are_used = False
 
     def store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
-        """Commit all of them. Raises DriverError when the database is away or cannot take them now."""
+        """Commit all deliveries. Raises DriverError when the database is unavailable or cannot store them now."""
         for attempt in (1, 2, 3):
             try:
                 return self._store_or_halve(deliveries, received_at)
@@ -84,7 +84,7 @@ class BatchWriter:
                 if attempt == 3:
                     raise
             except DriverError:
-                # A pooled connection may have died while idle: one fresh try, then the caller hears of it.
+                # An idle connection may have been closed: retry once with a new one, then raise.
                 self.close()
                 if attempt > 1:
                     raise
@@ -96,23 +96,23 @@ class BatchWriter:
         received_at: datetime,
         settle: Callable[[DriverConnection, int], None],
     ) -> None:
-        """Store what was received at `received_at` and is read anew: nothing is archived, nothing received.
+        """Store replayed items as of their receipt at `received_at`, without archiving or counting them as received.
 
-        `settle` is told how many items were new, and moves them in the books, in the same transaction.
+        `settle` gets the number of new items and moves them in the books, in the same transaction.
         """
         connection = self.connection()
         erasure_requests.poll(connection, self._links.clear)
         batch = Batch([], [], [], [], 0)
-        told = self._told(connection, found)
-        self._fill(connection, batch, found, told, received_at)
-        place: dict[str, Any] = {"received_at": received_at, "slot": book_corrections.SLOT}
+        reports = self._reports(connection, found)
+        self._add_rows(connection, batch, found, reports, received_at)
+        receipt: dict[str, Any] = {"received_at": received_at, "slot": book_corrections.SLOT}
         with connection.transaction():
             held = book_corrections.lock_totals(connection, received_at)
-            stored = event_store.insert_batch(connection, batch, **place)
-            _insert_others(connection, found, int(received_at.timestamp()), place)
-            funnel_counts.request_recount(connection, [row[:2] for row in batch.statuses])
+            stored = event_store.insert_batch(connection, batch, **receipt)
+            _insert_others(connection, found, int(received_at.timestamp()), receipt)
+            stages.request_recount(connection, [row[:2] for row in batch.statuses])
             settle(connection, stored.new + book_corrections.undo_received(connection, received_at, held))
-        self._complete(batch, told, stored, received_at)
+        self._merge_reports(batch, reports, stored, received_at)
 
     def store_rejections(self, counts: dict[str, int], now: datetime) -> None:
         for kind, count in counts.items():
@@ -125,11 +125,11 @@ class BatchWriter:
 
     @property
     def opened(self) -> DriverConnection | None:
-        """The writer's connection if there is one, without making it."""
+        """The writer's connection, or None when it is not open."""
         return self._connection
 
     def connection(self) -> DriverConnection:
-        """The writer's own connection, made anew after a fault."""
+        """The writer's own connection, reopened after an error."""
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
             erasure_requests.listen(self._connection, self._links.clear)
@@ -152,57 +152,59 @@ class BatchWriter:
         erasure_requests.poll(connection, self._links.clear)
         found = [delivery.parsed for delivery in deliveries]
         batch = Batch([], [], [], [delivery.body for delivery in deliveries], 0)
-        told = self._told(connection, found)
-        self._fill(connection, batch, found, told, received_at)
-        place: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
+        reports = self._reports(connection, found)
+        self._add_rows(connection, batch, found, reports, received_at)
+        receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         if any(p.inbound or p.preferences or p.number_changes or p.signals or p.unreadable for p in found):
             with connection.transaction():
-                stored = event_store.insert_batch(connection, batch, **place)
-                _insert_others(connection, found, int(received_at.timestamp()), place)
+                stored = event_store.insert_batch(connection, batch, **receipt)
+                _insert_others(connection, found, int(received_at.timestamp()), receipt)
         else:
-            stored = event_store.insert_batch(connection, batch, **place)
-        self._remember(batch.links, received_at)
-        self._complete(batch, told, stored, received_at)
+            stored = event_store.insert_batch(connection, batch, **receipt)
+        self._cache_links(batch.links, received_at)
+        self._merge_reports(batch, reports, stored, received_at)
 
-    def _told(self, connection: DriverConnection, found: Sequence[Parsed]) -> merge.Known:
-        """What senders told of these messages; asked for only where senders tell of anything."""
+    def _reports(self, connection: DriverConnection, found: Sequence[Parsed]) -> merge.KnownSends:
+        """What senders reported about these messages; empty without a query when no sender reports anything."""
         message_ids = {event.message_id for parsed in found for event in parsed.statuses}
-        return sends_store.known_sends(connection, message_ids) if self._sends_are_used and message_ids else {}
+        return (
+            sends_store.known_sends(connection, message_ids) if self._sends_are_used and message_ids else {}
+        )
 
-    def _complete(
-        self, batch: Batch, told: merge.Known, stored: event_store.Stored, received_at: datetime
+    def _merge_reports(
+        self, batch: Batch, reports: merge.KnownSends, stored: event_store.Stored, received_at: datetime
     ) -> None:
-        """What is seldom, and committed by itself: messages of which a failed call was reported too, and all that
-        senders told of when this process did not know yet that they tell of anything."""
-        incomplete = {message_id for (message_id, _), each in told.items() if each.failed}
+        """Merge sender reports in their own transaction, in the two rare cases: a failed send call was reported for
+        a message, or this process has just learned that senders report sends."""
+        incomplete = {message_id for (message_id, _), each in reports.items() if each.failed}
         if stored.sends_are_used and not self._sends_are_used:
             self._sends_are_used = True
             known = sends_store.known_sends(self.connection(), {row[0] for row in batch.statuses})
             incomplete = {message_id for message_id, _ in known}
         if incomplete:
             heard = [row for row in batch.failures if row[0] in incomplete]
-            merge.place(self.connection(), incomplete, now=received_at, slot=self._slot, heard=heard)
+            merge.merge_reports(self.connection(), incomplete, now=received_at, slot=self._slot, heard=heard)
 
-    def _fill(
+    def _add_rows(
         self,
         connection: DriverConnection,
         batch: Batch,
         found: Sequence[Parsed],
-        told: merge.Known,
+        reports: merge.KnownSends,
         received_at: datetime,
     ) -> None:
-        """Turn status events into rows, with their time and series."""
+        """Add the rows of all status events to the batch, with their time and series."""
         events = [event for parsed in found for event in parsed.statuses]
         links: set[tuple[str, str]] = set()
-        if told:
-            links = merge.links(events, told)
-            events = [merge.complete_event(event, told) for event in events]
+        if reports:
+            links = merge.user_id_links(events, reports)
+            events = [merge.complete_event(event, reports) for event in events]
         now_s = int(received_at.timestamp())
         latest = now_s + _MAX_CLOCK_AHEAD_S
         if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
             event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
-        self._learn_series(connection, events)
-        self._learn_numbers(connection, found, received_at)
+        self._cache_series(connection, events)
+        self._store_numbers(connection, found, received_at)
         series = self._series
         for e in events:
             occurred, raw = e.timestamp, ""
@@ -226,8 +228,8 @@ class BatchWriter:
         batch.links = list(links - self._links)
         batch.ignored = sum(sum(parsed.ignored.values()) for parsed in found if parsed.ignored)
 
-    def _learn_series(self, connection: DriverConnection, events: list[StatusEvent]) -> None:
-        today = datetime.now(UTC).date()  # the database's day of seen_on, whatever day is being stored
+    def _cache_series(self, connection: DriverConnection, events: list[StatusEvent]) -> None:
+        today = datetime.now(UTC).date()  # seen_on is the database's current day, whatever day is stored
         if len(self._series) > _MAX_CACHED_SERIES or today != self._series_of:
             self._series.clear()
             self._series_of = today
@@ -235,34 +237,34 @@ class BatchWriter:
         if new := wanted.difference(self._series):
             self._series |= event_store.series_ids(connection, list(new))
 
-    def _learn_numbers(
+    def _store_numbers(
         self, connection: DriverConnection, found: Sequence[Parsed], received_at: datetime
     ) -> None:
         if new := set().union(*(parsed.numbers for parsed in found)) - self._numbers:
             health_signals.insert_numbers(connection, new, received_at)
             self._numbers |= new
 
-    def _remember(self, links: Sequence[tuple[str, str]], received_at: datetime) -> None:
-        """Not for long, and not beyond an erasure: a person who comes back is to be linked anew."""
+    def _cache_links(self, links: Sequence[tuple[str, str]], received_at: datetime) -> None:
+        """Cache stored links, for a short time and until the next erasure: an erased person who returns is relinked."""
         if len(self._links) > _MAX_CACHED_LINKS or received_at >= self._links_until:
             self._links.clear()
             self._links_until = received_at + _LINK_CACHE_TTL
         self._links.update(links)
 
     def _quarantine(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
-        log.error("an item the database refuses was quarantined", fault=type(fault).__name__)
+        log.error("an item rejected by the database was quarantined", fault=type(fault).__name__)
         item = whole(delivery.body, f"refused by the database: {type(fault).__name__}")
         connection = self.connection()
-        place: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
+        receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         with connection.transaction():
-            event_store.insert_batch(connection, Batch([], [], [], [delivery.body], 0), **place)
-            inbound_store.insert_unreadable(connection, [item], **place)
+            event_store.insert_batch(connection, Batch([], [], [], [delivery.body], 0), **receipt)
+            inbound_store.insert_unreadable(connection, [item], **receipt)
 
 
 def _failure_row(e: StatusEvent, occurred: int, raw: str, series_id: int) -> event_store.FailureRow:
-    strikes = not e.group and explain(e.error_code).contact_effect != "none"
+    is_evidence = not e.group and explain(e.error_code).contact_effect != "none"
     return (e.message_id, e.phone_number_id, occurred, raw, e.participant, e.error_code, e.contact, series_id,
-            e.error_title, e.error_details, e.errors_json, event_store.WEBHOOK, -1, "", strikes)  # fmt: skip
+            e.error_title, e.error_details, e.errors_json, event_store.WEBHOOK, -1, "", is_evidence)  # fmt: skip
 
 
 def _clock_key(e: StatusEvent) -> event_store.ClockKey:
@@ -274,12 +276,12 @@ def _preference_key(p: Preference) -> event_store.ClockKey:
 
 
 def _insert_others(
-    connection: DriverConnection, found: Sequence[Parsed], now_s: int, place: dict[str, Any]
+    connection: DriverConnection, found: Sequence[Parsed], now_s: int, receipt: dict[str, Any]
 ) -> None:
     latest = now_s + _MAX_CLOCK_AHEAD_S
 
     def timed(items: list[Any]) -> list[tuple[Any, int]]:
-        """Each with its time; receipt where Meta gave none or one too far ahead."""
+        """Pair each item with its time: the receipt when Meta gave none or one too far in the future."""
         usable = [i.timestamp if i.timestamp and i.timestamp <= latest else now_s for i in items]
         return list(zip(items, usable, strict=True))
 
@@ -287,15 +289,15 @@ def _insert_others(
         odd = [m for m in inbound if m.timestamp is None or m.timestamp > latest]
         keys = [(m.message_id, m.phone_number_id, "inbound", "", "", NO_CODE) for m in odd]
         if keys:
-            event_store.repair_clocks(connection, keys, place["received_at"].replace(microsecond=0))
-        inbound_store.insert_inbound(connection, timed(inbound), **place)
+            event_store.repair_clocks(connection, keys, receipt["received_at"].replace(microsecond=0))
+        inbound_store.insert_inbound(connection, timed(inbound), **receipt)
     if preferences := [m for p in found for m in p.preferences]:
         if keys := [_preference_key(p) for p in preferences if p.timestamp is None or p.timestamp > latest]:
-            event_store.repair_clocks(connection, keys, place["received_at"].replace(microsecond=0))
-        inbound_store.insert_preferences(connection, timed(preferences), **place)
+            event_store.repair_clocks(connection, keys, receipt["received_at"].replace(microsecond=0))
+        inbound_store.insert_preferences(connection, timed(preferences), **receipt)
     if changes := [m for p in found for m in p.number_changes]:
-        inbound_store.insert_number_changes(connection, timed(changes), **place)
+        inbound_store.insert_number_changes(connection, timed(changes), **receipt)
     if signals := [m for p in found for m in p.signals]:
-        health_signals.insert_signals(connection, timed(signals), **place)
+        health_signals.insert_signals(connection, timed(signals), **receipt)
     if unreadable := [m for p in found for m in p.unreadable]:
-        inbound_store.insert_unreadable(connection, unreadable, **place)
+        inbound_store.insert_unreadable(connection, unreadable, **receipt)

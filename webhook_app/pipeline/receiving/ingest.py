@@ -1,10 +1,10 @@
 """Group commit: concurrent deliveries of one worker share one transaction, and each is answered after it.
 
-How a delivery goes through:
-1. `submit` parses the body in the caller's own time and adds it to the open batch, if the queue has room.
-2. One writer takes the whole open batch and stores it in one transaction; meanwhile the next batch fills.
-3. After the commit everybody waiting for the batch wakes; before it nobody does.
-What storing a batch means stands in batch_writer.py.
+Steps of a delivery:
+1. `submit` parses the body in the calling greenlet and adds it to the open batch, if the queue has room.
+2. One writer stores the whole open batch in one transaction; meanwhile the next batch fills.
+3. The commit wakes all callers of the batch; none returns before it.
+batch_writer.py describes how a batch is stored.
 """
 
 import threading
@@ -23,12 +23,10 @@ from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 
 log = structlog.get_logger()
 
-_GATHER_S = (
-    0.002  # under load, let what has already arrived be parsed and join: batches double, commits halve
-)
+_GATHER_S = 0.002  # under load, let received requests be parsed and join: batches double, commits halve
 _ITEMS_PER_BATCH = 3_000  # measured: smaller batches cost a fifth of the throughput, larger ones gain nothing
 _BYTES_PER_BATCH = 16 * 2**20
-_BYTES_WAITING = 64 * 2**20  # of bodies; parsed they take some six times as much memory
+_BYTES_WAITING = 64 * 2**20  # of bodies; parsed they take about six times as much memory
 
 DELIVERIES = Counter("webhook_app_deliveries", "Deliveries stored, repeats included")
 ITEMS = Counter("webhook_app_items", "Items in stored deliveries")
@@ -68,7 +66,7 @@ class _Batch:
 
 
 class GroupCommit:
-    """The writer of one process. `connect` makes a driver connection; `clock` tells the time of receipt."""
+    """The writer of one process. `connect` opens a driver connection; `clock` returns the time of receipt."""
 
     def __init__(
         self,
@@ -94,7 +92,7 @@ class GroupCommit:
         self._log_away = RateLimitedLog(log.error, "deliveries not stored")
 
     def submit(self, body: bytes) -> None:
-        """Return once the delivery is committed. Raises NotStoredError when it is not."""
+        """Return once the delivery is committed. Raises NotStoredError if it cannot be stored."""
         if (full := self.fullness()) >= 1:
             QUEUE.set(full)
             raise NotStoredError(QUEUE_FULL, retry_after=1)
@@ -114,18 +112,18 @@ class GroupCommit:
             raise batch.fault
 
     def fullness(self) -> float:
-        """How much of the queue is taken, by number or by bytes: from 1 on deliveries are refused."""
+        """The share of the queue in use, by number or by bytes: deliveries are refused from 1 on."""
         return max(self._waiting / self._max_waiting, self._bytes_waiting / _BYTES_WAITING)
 
     def reject(self, kind: str) -> None:
-        """Count a delivery refused for its signature; the writer stores the counts now and then."""
+        """Count a delivery refused for its signature or origin; the writer stores the counts every few seconds."""
         with self._lock:
             self._rejected[kind] = self._rejected.get(kind, 0) + 1
             if self._thread is None:
                 self._start()
 
     def close(self) -> None:
-        """Store what waits and the counts of rejections, then end. Nothing may be submitted any more."""
+        """Store waiting deliveries and the counts of rejections, then stop. Nothing may be submitted afterwards."""
         with self._lock:
             self._closing = True
         self._wake.set()
@@ -134,7 +132,7 @@ class GroupCommit:
         self._writer.close()
 
     def _batch_with_room(self, delivery: Delivery) -> _Batch:
-        """The batch that is filling; a full one waits its turn, so that one commit stays short."""
+        """The batch that is filling. A full one is left to the writer, so that each commit stays short."""
         batch = self._open[-1]
         full = batch.items + delivery.parsed.received > _ITEMS_PER_BATCH or batch.bytes > _BYTES_PER_BATCH
         if batch.deliveries and full:
@@ -153,12 +151,12 @@ class GroupCommit:
             self._wake.clear()
             last = self._closing
             self._store_rejections()
-            while batch := self._take():
+            while batch := self._next_batch():
                 self._write(batch)
                 if len(batch.deliveries) > 1 and len(self._open) == 1:
                     time.sleep(_GATHER_S)
 
-    def _take(self) -> _Batch | None:
+    def _next_batch(self) -> _Batch | None:
         with self._lock:
             if not self._open[0].deliveries:
                 return None
@@ -176,7 +174,7 @@ class GroupCommit:
             DELIVERIES.inc(len(batch.deliveries))
             ITEMS.inc(batch.items)
         except DriverError as fault:
-            # A database that is away is news, not a fault of ours to trace, and it is news to every batch.
+            # An unavailable database is no error of ours: no traceback, and each batch may report it.
             self._log_away(type(fault).__name__, deliveries=len(batch.deliveries))
             batch.fault = NotStoredError(AWAY, retry_after=5)
         except Exception:

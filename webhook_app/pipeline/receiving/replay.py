@@ -1,11 +1,12 @@
-"""Reading old webhooks again, after a fix: what stands in quarantine, or the raw archive of a time.
+"""Replays old webhooks after a fix: quarantined items, or the raw archive of a period.
 
-How it stays exact, beside running ingest and through kills:
-1. Each item of the quarantine, and each row of the archive, is one transaction: stored, moved in the books, marked.
-2. It is stored by the same de-duplicating statements, as of the time it was received, and is not archived again.
-3. Nothing is received: an item leaves quarantine as what it became, one that was ignored may turn out applied.
-4. An item leaves when all of it is understood; until then it waits, with the present reason.
-So a replay may be stopped at any point and run again. Only one runs at a time.
+What keeps it exact during ingest and across crashes:
+1. Each quarantined item and each archive row is one transaction: stored, moved in the books, marked.
+2. It is stored by the same de-duplicating statements, as of its original receipt, and is not archived again.
+3. Nothing counts as received: a quarantined item becomes applied, duplicate or ignored; an ignored one may become
+   applied.
+4. An item leaves quarantine once all of it is understood; until then it stays, with the current reason.
+A replay can be stopped at any point and run again. Only one runs at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,15 +36,15 @@ _PAGE = 200
 
 Parse = Callable[[bytes], Parsed]
 Advance = Callable[[int], None]
-"""Told how much further the replay has come, in items of the quarantine or rows of the archive."""
+"""Called with the number of quarantined items or archive rows just processed."""
 
 
 class ReplayBusyError(Exception):
-    """Another replay or an erasure is under way; nothing was done."""
+    """Another replay or an erasure is running; nothing was done."""
 
 
 class ReplayTally(Struct):
-    """What became of the items looked at. `left` still wait, or could not be stored."""
+    """The items read, by result. `left`: still not understood, or not stored."""
 
     looked_at: int = 0
     applied: int = 0
@@ -53,7 +54,7 @@ class ReplayTally(Struct):
 
 
 class Replay:
-    """One replay over a connection of its own. Use it in a `with`, which holds the lock."""
+    """One replay over its own connection. Use it in a `with` statement, which holds the lock."""
 
     def __init__(
         self, connect: Callable[[], DriverConnection], now: datetime, *, read: Parse = parse
@@ -66,12 +67,14 @@ class Replay:
         is_free = False
         try:
             connection = self._writer.connection()
-            is_free = locks.try_acquire(connection, REPLAY_LOCK) and not erasure_requests.any_unfinished(connection)
+            is_free = locks.try_acquire(connection, REPLAY_LOCK) and not erasure_requests.any_unfinished(
+                connection
+            )
         finally:
             if not is_free:
                 self._end()
         if not is_free:
-            raise ReplayBusyError("Another replay or an erasure is under way; try again when it is over.")
+            raise ReplayBusyError("Another replay or an erasure is running; try again when it has finished.")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,11 +86,11 @@ class Replay:
         self._writer.close()
 
     def count_quarantine(self, chosen: QuarantineFilters = quarantine.ALL) -> int:
-        """How many items `of_quarantine` would look at."""
+        """The number of items `of_quarantine` would read."""
         return quarantine.count_replay_items(self._writer.connection(), chosen)
 
     def count_archive(self, since: datetime, until: datetime) -> int:
-        """How many rows `of_archive` would read."""
+        """The number of rows `of_archive` would read."""
         return archive.count(self._writer.connection(), since, until)
 
     def of_quarantine(
@@ -97,7 +100,7 @@ class Replay:
         limit: int | None = None,
         advance: Advance = lambda _: None,
     ) -> ReplayTally:
-        """Read the items that wait once more, the oldest first, at most `limit`."""
+        """Replay up to `limit` quarantined items, the oldest first."""
         outcome = ReplayTally()
         for outcome in self.pages_of_quarantine(chosen, limit=limit, advance=advance):  # noqa: B007  the last one
             pass
@@ -110,7 +113,7 @@ class Replay:
         limit: int | None = None,
         advance: Advance = lambda _: None,
     ) -> Iterator[ReplayTally]:
-        """The same, telling after every page what has become of the items so far."""
+        """Replay like `of_quarantine`, yielding the tally so far after each page."""
         outcome, after = ReplayTally(), 0
         while limit is None or outcome.looked_at < limit:
             size = _PAGE if limit is None else min(_PAGE, limit - outcome.looked_at)
@@ -132,10 +135,10 @@ class Replay:
         not_before: datetime,
         advance: Advance = lambda _: None,
     ) -> ReplayTally:
-        """Read the raw bodies received in that time once more; `applied` counts what had been ignored.
+        """Replay the raw bodies received in that period; `applied` counts items that had been ignored.
 
-        The quarantine goes first, all of it: so what else is new can only have been ignored when it came.
-        Events from before `not_before` are past their retention and stay away.
+        All of quarantine is replayed first: whatever else is new can then only have been ignored on receipt.
+        Events older than `not_before` are past their retention and are not restored.
         """
         self.of_quarantine()
         outcome = ReplayTally()
@@ -172,7 +175,7 @@ class Replay:
         try:
             kept = archive.read(self._writer.connection(), place)
         except (zstandard.ZstdError, msgspec.DecodeError) as fault:
-            log.error("a row of the archive is damaged", fault=type(fault).__name__)  # noqa: TRY400
+            log.error("an archive row is damaged", fault=type(fault).__name__)  # noqa: TRY400
             outcome.left += 1
             return
         if kept is None:
@@ -187,7 +190,7 @@ class Replay:
     def _store_or_halve(
         self, found: Sequence[Parsed], kept: archive.ArchivedBody, outcome: ReplayTally
     ) -> None:
-        """What the database refuses costs the body it stands in, no other."""
+        """Store the bodies together; when the database rejects one, only that body is left out."""
         offered = sum(map(_stored_items, found))
         fresh = 0
 
@@ -219,7 +222,7 @@ def _readable(parsed: Parsed) -> Parsed:
 
 
 def _since(parsed: Parsed, earliest: int) -> Parsed:
-    """Without the events that retention has taken, or would take at once."""
+    """Leave out events that retention has deleted or would delete at once."""
     return replace(
         parsed,
         statuses=[e for e in parsed.statuses if e.timestamp is None or e.timestamp >= earliest],

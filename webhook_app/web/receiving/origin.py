@@ -1,6 +1,6 @@
-"""Where a delivery comes from, as the network and a trusted proxy tell: its address and its client certificate.
+"""Checks the client address and client certificate of a delivery, as reported by the network and trusted proxies.
 
-Both checks are optional and come before the signature, which alone is proof. Reads no body.
+Both checks are optional and run before the signature check, which is the actual proof. Reads no body.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Network = IPv4Network | IPv6Network
 
 
 class Origin:
-    """Who may deliver. `fault` of a request's environment says why not: address, certificate, or nothing."""
+    """The allowed client addresses and certificate of deliveries."""
 
     def __init__(self, allowed: Sequence[Network], proxies: Sequence[Network], subject_header: str) -> None:
         self._allowed, self._proxies = allowed, proxies
@@ -22,24 +22,24 @@ class Origin:
 
     @property
     def is_open(self) -> bool:
-        """Whether everybody may deliver, so that nobody need be asked."""
+        """Whether no check is configured."""
         return not self._allowed and not self._subject_key
 
     def fault(self, environ: Mapping[str, Any]) -> str:
-        """address, certificate, or empty when there is no fault."""
+        """The failed check of a request: `address`, `certificate`, or empty."""
         peer = read_address(environ.get("REMOTE_ADDR", ""))
         if self._allowed:
             client = self._client(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
             if client is None or not _within(client, self._allowed):
                 return "address"
         if self._subject_key:
-            told_by_proxy = peer is not None and _within(peer, self._proxies)
-            if not (told_by_proxy and is_meta(environ.get(self._subject_key, ""))):
+            from_proxy = peer is not None and _within(peer, self._proxies)
+            if not (from_proxy and is_meta(environ.get(self._subject_key, ""))):
                 return "certificate"
         return ""
 
     def _client(self, peer: Address | None, forwarded_for: str) -> Address | None:
-        """The nearest address that is no proxy of ours. What stands before it, anybody could have written."""
+        """The nearest address that is not a trusted proxy. The ones before it could be forged."""
         address = peer
         hops = forwarded_for.split(",") if forwarded_for else []
         while address is not None and hops and _within(address, self._proxies):
@@ -48,7 +48,7 @@ class Origin:
 
 
 def read_address(text: str) -> Address | None:
-    """An address as proxies write it, with or without port, brackets or zone; None when it is none."""
+    """Parse an address as proxies write it, with or without port or brackets; None when it is not one."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,10 +1,10 @@
 """Meta's webhook: the verification GET and the signed POST. Answers 200 only after the commit.
 
-To Meta an answer is a protocol: 200 stored (or a retry cannot help), 401 bad signature, 403 wrong place, 413 too
-large, 400 cut short, 503 send again.
+Statuses: 200 stored (or a retry cannot help), 401 bad signature, 403 refused origin, 413 too large, 400 incomplete,
+503 send again.
 
-A POST is taken before Flask makes a request of it (`take_first`), which would take a third more processor time. Only
-what is not stored goes on to the route, which says why.
+A POST is handled before Flask creates a request (`receive_before_flask`): Flask would take a third more processor
+time. Only a delivery that was not stored goes on to the route, which answers with the reason.
 """
 
 import hmac
@@ -31,7 +31,7 @@ REFUSED = Counter(
 )
 PUT_OFF = Counter("webhook_app_deliveries_put_off", "Deliveries answered 503, to be sent again", ["reason"])
 for _kind in (*SignatureFault, "too large", "cut short"):
-    REFUSED.labels(str(_kind))  # a series that begins at its first event hides that event from rate()
+    REFUSED.labels(str(_kind))  # rate() would miss the first event of a series that starts with it
 for _reason in (QUEUE_FULL, AWAY, FAILED):
     PUT_OFF.labels(_reason)
 
@@ -39,23 +39,23 @@ for _reason in (QUEUE_FULL, AWAY, FAILED):
 _FAULT = "webhook_app.fault"
 
 
-class Refusal(Exception):  # noqa: N818  the sender's fault
-    """A delivery that is not taken: the kind is what was wrong with it. `counted`: it may be an attack."""
+class Refusal(Exception):  # noqa: N818  the sender's error
+    """A refused delivery; `kind` says why. `counted`: store the count, because it may be an attack."""
 
     def __init__(self, kind: str, status: int, *, counted: bool) -> None:
         super().__init__(kind)
         self.kind, self.status, self.counted = kind, status, counted
 
 
-class Reception:
-    """Verifies one delivery after the other and has it stored."""
+class DeliveryReceiver:
+    """Verifies deliveries and submits them to ingest."""
 
     def __init__(self, ingest: GroupCommit, app_secrets: Sequence[bytes], origin: Origin) -> None:
         self._ingest = ingest
         self._secrets = app_secrets
         self._origin = None if origin.is_open else origin
 
-    def take(self, environ: WSGIEnvironment) -> None:
+    def receive(self, environ: WSGIEnvironment) -> None:
         """Return once the delivery is committed. Raises Refusal, or NotStoredError when Meta should send it again."""
         if self._origin is not None and (fault := self._origin.fault(environ)):
             raise Refusal(fault, 403, counted=True)
@@ -71,17 +71,17 @@ class Reception:
         self._ingest.submit(body)
 
 
-def take_first(app: Flask, reception: Reception, public_url: str) -> None:
-    """Have deliveries taken before the application sees them; it is given those that were not, with the reason."""
-    # No body: it would leave in a packet of its own.
+def receive_before_flask(app: Flask, receiver: DeliveryReceiver, public_url: str) -> None:
+    """Wrap the application so that deliveries are stored before Flask; it gets the others, with the reason."""
+    # No body: it would be sent as a separate packet.
     headers = [("Content-Length", "0"), *bare_headers(public_url)]
     rest: WSGIApplication = app.wsgi_app
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/webhook" and environ["REQUEST_METHOD"] == "POST":
             try:
-                reception.take(environ)
-            except Exception as fault:  # noqa: BLE001  the route answers, and logs what is our own fault
+                receiver.receive(environ)
+            except Exception as fault:  # noqa: BLE001  the route answers, and logs our own errors
                 environ[_FAULT] = fault
             else:
                 start_response("200 OK", headers)
@@ -99,7 +99,7 @@ def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
 
     @blueprint.get("/webhook")
     def confirm() -> Response:
-        """Echo the challenge byte for byte to whoever knows the verify token."""
+        """Echo the challenge byte for byte to a caller that knows the verify token."""
         given = request.args.get("hub.verify_token", "").encode()
         challenge = request.args.get("hub.challenge")
         known = hmac.compare_digest(given, token) and request.args.get("hub.mode") == "subscribe"
@@ -108,8 +108,8 @@ def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
         return Response(challenge, content_type="text/plain; charset=utf-8")
 
     @blueprint.post("/webhook")
-    def not_taken() -> Response:
-        """Say why the delivery was not taken."""
+    def explain() -> Response:
+        """Answer with the reason why the delivery was not stored."""
         try:
             raise request.environ[_FAULT]
         except Refusal as refusal:
@@ -124,10 +124,10 @@ def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
 
 
 def _read_body(environ: WSGIEnvironment) -> bytes:
-    """The raw bytes, straight from the server.
+    """The raw bytes of the body.
 
-    Raises RequestEntityTooLarge as soon as that is known: by what is announced, or, of a chunked body, when one byte
-    more than allowed has come. Raises OSError or ClientDisconnected when it ends before its end.
+    Raises RequestEntityTooLarge by the announced length or, for a chunked body, one byte after the limit. Raises
+    OSError or ClientDisconnected when the body is incomplete.
     """
     stream = environ["wsgi.input"]
     if "HTTP_TRANSFER_ENCODING" in environ:
@@ -146,14 +146,14 @@ def _read_body(environ: WSGIEnvironment) -> bytes:
 
 
 class _Rejections:
-    """Refuses deliveries: counted by kind, logged now and then, told in three words."""
+    """Answers refused deliveries; counts them by kind and logs them at a limited rate."""
 
     def __init__(self, ingest: GroupCommit) -> None:
         self._ingest = ingest
         self._log = RateLimitedLog(log.warning, "deliveries refused")
 
     def __call__(self, refusal: Refusal) -> Response:
-        """What may be an attack, or our own misconfiguration, is counted in the books, too."""
+        """Answer a refusal. What may be an attack or a wrong setting of ours is also counted in the database."""
         kind = refusal.kind.removeprefix("signature ")
         if refusal.counted:
             self._ingest.reject(kind)
