@@ -10,7 +10,6 @@ from functools import cache
 from importlib import resources
 from io import StringIO
 from itertools import pairwise
-from textwrap import shorten
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, ValidationError, convert
@@ -146,8 +145,8 @@ def _entry(row: dict[str, str], notes: dict[int, str]) -> ErrorCode:
         "code": code,
         "code_to": code_to,
         "subcode": row["subcode"] or None,
-        "title": row["title"].strip("[]") or _title_from(row["summary"]),
-        "official_title": row["title"] != "" and row["title"][0] != "[",
+        "title": row["title"].strip("[]"),
+        "official_title": not row["title"].startswith("["),
         "http_status": row["http_status"] or None,
         "domain": row["fault_domain"],
         "failure_class": _CLASSES.get(row["fault_domain"], "broken"),
@@ -155,10 +154,6 @@ def _entry(row: dict[str, str], notes: dict[int, str]) -> ErrorCode:
         "mistaken_for": notes.get(code, "") if single else "",
     }
     return convert(values, ErrorCode, strict=False)
-
-
-def _title_from(summary: str) -> str:
-    return shorten(summary.rstrip("."), 72, placeholder=" …")
 
 
 def _check_ranges(entries: tuple[ErrorCode, ...]) -> None:

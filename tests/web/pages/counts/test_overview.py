@@ -12,7 +12,7 @@ from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store import schema
-from webhook_app.store.counts.webhook_activity import last_received_at
+from webhook_app.store.receiving.webhook_activity import last_received_at
 from webhook_app.store.incidents import alerts
 from webhook_app.store.operations import api_keys, scheduler_state
 
@@ -182,7 +182,7 @@ class TestOverview:
         assert "1 alert firing" in page
         assert f'href="/alerts/{fired}"' in page
         assert "132015 Template is Paused" in page
-        assert "Switch template and revise content" in page
+        assert "Use another template, and revise this one" in page
         assert re.search(r"50\N{NARROW NO-BREAK SPACE}%</b>\s+of 40 messages", page)
 
     def test_without_a_scheduler_it_does_not_say_that_all_is_quiet(self, admin, deliver, now):
