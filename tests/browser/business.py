@@ -18,8 +18,8 @@ from tests.traffic import Traffic
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import Settings
-from webhook_app.simulator.delivery import Post, posts
 from webhook_app.simulator.plan import plan
+from webhook_app.simulator.posts import Post, plan_posts
 from webhook_app.simulator.scenarios import SCENARIOS
 from webhook_app.store import schema
 from webhook_app.store.operations import scheduler_state
@@ -47,7 +47,7 @@ def open_business(
         ):
             start = now - timedelta(hours=begins)
             planned = plan(SCENARIOS[scenario], 7, rate * share, lasts * _HOUR, start)
-            _feed(writer, posts(planned, start, random.Random(7), batch=_BATCH, duplicates=0.02), start, now)
+            _feed(writer, plan_posts(planned, start, random.Random(7), batch=_BATCH, duplicates=0.02), start, now)
         _write_oddities(writer, now)
     finally:
         traffic.close()

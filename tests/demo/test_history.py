@@ -1,4 +1,4 @@
-"""An evening instead of a week, lived through by the real steps."""
+"""An evening instead of a week, replayed through the real pipeline."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -9,12 +9,11 @@ from sqlalchemy import Engine, text
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.demo.history import ACTOR, fill
 from webhook_app.demo.week import PlannedIncident, Week
-from webhook_app.simulator.changes import number_quality_change, unknown_status_change
-from webhook_app.simulator.plan import Timed
+from webhook_app.simulator.messages import NUMBERS
+from webhook_app.simulator.payloads import TimedChange, number_quality_change, unknown_status_change
 from webhook_app.simulator.scenarios import Phase, Scenario
 from webhook_app.simulator.send_calls import TOKEN_EXPIRED
-from webhook_app.simulator.senders import NUMBERS
-from webhook_app.simulator.slack.receiver import SlackReceiver
+from webhook_app.simulator.slack import SlackReceiver
 from webhook_app.store.incidents import alerts, silences
 from webhook_app.store.receiving import books
 
@@ -24,16 +23,16 @@ Evening = Callable[[], list[str]]
 
 @pytest.fixture
 def evening(engine: Engine, database_url: str, now: datetime) -> Evening:
-    def play() -> list[str]:
+    def fill_evening() -> list[str]:
         start = now - 3 * HOUR
         token = PlannedIncident("token", start + HOUR, HOUR / 3, Phase(1 / 3, refused_with=TOKEN_EXPIRED))
         phases = (Phase(0), token.phase, Phase(4 / 9))
         scenario = Scenario("evening", "", phases=phases, opt_outs_share=0.1)
-        news = (
+        notices_at = (
             (start + HOUR / 2, number_quality_change(NUMBERS[0], "FLAGGED", "TIER_10K")),
             (start + HOUR / 2, unknown_status_change(NUMBERS[0], "queued_on_device", start)),
         )
-        notices = tuple(Timed(at, NUMBERS[0].waba_id, change) for at, change in news)
+        notices = tuple(TimedChange(at, NUMBERS[0].waba_id, change) for at, change in notices_at)
         week = Week(start, 3 * 3600.0, scenario, (token,), notices)
         shares: list[float] = []
         with SlackReceiver(show=lambda _: None) as slack:
@@ -46,10 +45,10 @@ def evening(engine: Engine, database_url: str, now: datetime) -> Evening:
             assert books.totals(connection).received == items > 500
         return slack.texts
 
-    return play
+    return fill_evening
 
 
-def test_an_evening_leaves_something_on_every_page(evening: Evening, engine: Engine, now: datetime) -> None:
+def test_an_evening_fills_every_page(evening: Evening, engine: Engine, now: datetime) -> None:
     texts = evening()
     assert any("190" in message for message in texts)
     with engine.connect() as connection:
@@ -68,7 +67,7 @@ def test_an_evening_leaves_something_on_every_page(evening: Evening, engine: Eng
         assert count("suppressions") > 0
         assert count("inbound_messages") > 0
         assert count("health_changes") > 0
-        untold = "SELECT count(*) FROM notifications WHERE sent_at IS NULL"
-        assert connection.execute(text(untold)).scalar_one() == 0
+        unsent = "SELECT count(*) FROM notifications WHERE sent_at IS NULL"
+        assert connection.execute(text(unsent)).scalar_one() == 0
         latest = connection.execute(text("SELECT max(received_at) FROM status_events")).scalar_one()
         assert latest <= now

@@ -1,15 +1,15 @@
-"""What the demo is made of; the whole of it takes two minutes and is run by people."""
+"""The parts of the demo. The whole demo takes two minutes and is run by hand."""
 
 from pathlib import Path
 
-from webhook_app.demo.walkthrough import Narrator, demo_environment, framed, rules_of_a_minute
+from webhook_app.demo.walkthrough import SlackPrinter, boxed, demo_environment, one_minute_rules
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.scheduler import load_rules
 from webhook_app.settings import read_settings
 
 
-def test_the_rules_are_those_that_ship_but_look_back_a_minute() -> None:
-    ours = {rule.name: rule for rule in parse_rules(rules_of_a_minute(), "demo")}
+def test_the_rules_are_the_default_ones_with_windows_of_a_minute() -> None:
+    ours = {rule.name: rule for rule in parse_rules(one_minute_rules(), "demo")}
     shipped = {rule.name: rule for rule in load_rules(None)}
     assert list(ours) == list(shipped)
     changed = {name for name, rule in ours.items() if rule != shipped[name]}
@@ -17,7 +17,7 @@ def test_the_rules_are_those_that_ship_but_look_back_a_minute() -> None:
     assert {ours[name].window_minutes for name in changed} == {1}
 
 
-def test_nothing_of_the_users_own_service_reaches_the_demo(tmp_path: Path) -> None:
+def test_no_setting_of_the_users_own_service_reaches_the_demo(tmp_path: Path) -> None:
     own = {
         "DATABASE_URL": "postgresql://production",
         "DATABASE_URL_FILE": "/run/secrets/url",
@@ -43,11 +43,11 @@ def test_nothing_of_the_users_own_service_reaches_the_demo(tmp_path: Path) -> No
     assert made.smtp_url is None
 
 
-def test_the_first_message_is_shown_whole_and_then_headlines_once_somebody_listens() -> None:
-    said: list[str] = []
-    teller = Narrator(said.append)
-    teller.hear("of last week")
-    teller.listening = True
-    teller.hear("WARNING\nsince noon")
-    teller.hear("CRITICAL\nsince one")
-    assert said == [framed("WARNING\nsince noon"), framed("CRITICAL")]
+def test_once_enabled_the_first_message_is_printed_whole_and_then_only_headlines() -> None:
+    printed: list[str] = []
+    printer = SlackPrinter(printed.append)
+    printer.show("of last week")
+    printer.enabled = True
+    printer.show("WARNING\nsince noon")
+    printer.show("CRITICAL\nsince one")
+    assert printed == [boxed("WARNING\nsince noon"), boxed("CRITICAL")]

@@ -1,4 +1,4 @@
-"""A receiver on the loopback that keeps what it is sent and answers as told."""
+"""A webhook receiver on the loopback that keeps the POSTs and gives scripted answers."""
 
 import hashlib
 import hmac
@@ -102,7 +102,7 @@ def receiver() -> Iterator[Callable[..., Receiver]]:
 
 
 def statuses_in(documents: list[Any]) -> set[tuple[str, str, str, int, int]]:
-    """The identities of all statuses in these bodies, read independently of the simulator."""
+    """Return the identities of all statuses in these documents, independently of the simulator's code."""
     return {
         (
             change["value"]["metadata"]["phone_number_id"],

@@ -1,4 +1,4 @@
-"""What goes wrong, in Meta's words."""
+"""Errors in Meta's words, and how often they occur."""
 
 import pytest
 
@@ -9,12 +9,12 @@ from webhook_app.whatsapp.errors.catalogue import explain
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_titles_are_those_of_the_catalogue(code):
-    assert faults.error(code)["title"] == explain(code).title
+    assert faults.error_object(code)["title"] == explain(code).title
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_an_error_has_every_key_that_meta_writes(code):
-    error = faults.error(code)
+    error = faults.error_object(code)
     assert list(error) == ["code", "title", "message", "error_data", "href"]
     assert error["code"] == code
     assert error["message"] == error["title"]
@@ -23,7 +23,7 @@ def test_an_error_has_every_key_that_meta_writes(code):
 
 def test_every_message_fails_while_the_provider_is_down():
     assert sum(fault.share for fault in PROVIDER_DOWN) == pytest.approx(1)
-    drawn = {faults.draw(roll / 1000, PROVIDER_DOWN, "utility") for roll in range(1000)}
+    drawn = {faults.draw_fault(roll / 1000, PROVIDER_DOWN, "utility") for roll in range(1000)}
     assert drawn == {131000, 131016, 131026, 135000}
 
 
@@ -38,11 +38,12 @@ def test_every_message_fails_while_the_provider_is_down():
         (0.21, "utility", None),
     ],
 )
-def test_a_fault_befalls_its_share_of_its_categories(roll, category, code):
+def test_a_fault_has_its_share_of_its_categories(roll, category, code):
     assert (
-        faults.draw(roll, (SimulatedFault(1, 0.1, ("marketing",)), SimulatedFault(2, 0.2)), category) == code
+        faults.draw_fault(roll, (SimulatedFault(1, 0.1, ("marketing",)), SimulatedFault(2, 0.2)), category)
+        == code
     )
 
 
-def test_the_background_holds_no_code_that_needs_somebody_at_once():
+def test_no_background_code_needs_immediate_attention():
     assert not [fault for fault in BACKGROUND if explain(fault.code).attention == "page"]

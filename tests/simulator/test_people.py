@@ -1,4 +1,4 @@
-"""The audience: fictional numbers, each person once."""
+"""The audience: fictional numbers, no person twice."""
 
 import random
 import re
@@ -23,12 +23,12 @@ def everybody(seed=1, size=AUDIENCE_LIMIT, share=0.1):
     return audience(random.Random(seed), size, share)
 
 
-def test_a_seed_brings_the_same_people_again():
+def test_the_same_seed_gives_the_same_people():
     assert everybody(7, 100) == everybody(7, 100)
     assert everybody(7, 100) != everybody(8, 100)
 
 
-def test_nobody_appears_twice_even_in_the_largest_audience():
+def test_no_person_appears_twice_even_in_the_largest_audience():
     people = everybody()
     phones = [person.phone for person in people if person.phone]
     assert len(people) == AUDIENCE_LIMIT
@@ -66,6 +66,6 @@ def test_the_unreachable_share_is_kept():
 
 
 @pytest.mark.parametrize("size", [0, -1, AUDIENCE_LIMIT + 1])
-def test_an_audience_of_impossible_size_is_refused(size):
+def test_an_audience_of_invalid_size_is_refused(size):
     with pytest.raises(ValueError, match="an audience has 1 to"):
         everybody(size=size)

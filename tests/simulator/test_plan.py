@@ -1,4 +1,4 @@
-"""Scenarios on the virtual clock."""
+"""Scenarios as events on a virtual clock."""
 
 import functools
 import itertools
@@ -21,7 +21,7 @@ MESSAGES = int(RATE * DURATION_S)
 
 
 @functools.lru_cache(maxsize=8)
-def played(name, seed=1, history=0, start=START, rate=RATE):
+def planned(name, seed=1, history=0, start=START, rate=RATE):
     return tuple(plan(SCENARIOS[name], seed, rate, DURATION_S, start, history))
 
 
@@ -42,8 +42,8 @@ def codes(timed):
     return Counter(status["errors"][0]["code"] for status in statuses(timed, "failed"))
 
 
-def part(timed, begins, ends=1.0):
-    first, last = (START + timedelta(seconds=DURATION_S * share) for share in (begins, ends))
+def part(timed, starts, ends=1.0):
+    first, last = (START + timedelta(seconds=DURATION_S * share) for share in (starts, ends))
     return [one for one in timed if first <= one.at < last]
 
 
@@ -60,29 +60,29 @@ def failed_share(timed, *, code=None, of=None):
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_same_seed_and_start_bring_the_same_plan(name):
+def test_the_same_seed_and_start_give_the_same_plan(name):
     first, again, other = (tuple(plan(SCENARIOS[name], seed, 5, DURATION_S, START, 2)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_changes_come_in_the_order_of_time_within_the_duration(name):
-    moments = [one.at for one in played(name, history=3, rate=4)]
-    assert moments == sorted(moments)
-    assert moments[0] >= START
-    assert moments[-1] <= START + timedelta(seconds=DURATION_S)
+def test_events_are_in_order_of_time_within_the_duration(name):
+    times = [one.at for one in planned(name, history=3, rate=4)]
+    assert times == sorted(times)
+    assert times[0] >= START
+    assert times[-1] <= START + timedelta(seconds=DURATION_S)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_no_timestamp_is_ahead_of_the_moment_it_is_told(name):
-    for one in webhooks(played(name, history=3, rate=4)):
+def test_no_timestamp_is_later_than_its_webhook(name):
+    for one in webhooks(planned(name, history=3, rate=4)):
         assert all(int(s["timestamp"]) <= one.at.timestamp() for s in one.change["value"].get("statuses", ()))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_change_is_understood_by_the_parser(name):
-    timed = webhooks(played(name, history=3, rate=4))
+    timed = webhooks(planned(name, history=3, rate=4))
     parsed = parse(wire(envelope(timed)))
     assert parsed.unreadable == []
     assert parsed.ignored == {}
@@ -90,32 +90,32 @@ def test_every_change_is_understood_by_the_parser(name):
 
 
 def test_the_rate_is_messages_per_second():
-    timed = played("steady")
+    timed = planned("steady")
     assert len(messages_of(timed)) == pytest.approx(MESSAGES, rel=0.02)
     assert 0.45 < len(messages_of(part(timed, 0, 0.5))) / MESSAGES < 0.55
 
 
 @pytest.mark.parametrize("seed", range(1, 3))
 def test_on_an_ordinary_day_about_one_percent_fails_for_mixed_reasons(seed):
-    timed = played("steady", seed=seed)
+    timed = planned("steady", seed=seed)
     assert 0.004 < failed_share(timed) < 0.018
     assert len(codes(timed)) >= 3
 
 
 def test_an_ordinary_day_stays_under_two_percent_for_every_code():
-    counts = codes(played("steady"))
+    counts = codes(planned("steady"))
     assert max(counts.values()) / MESSAGES < 0.015
 
 
 @pytest.mark.parametrize("seed", range(1, 3))
 def test_a_quarter_of_an_old_list_is_unreachable(seed):
-    timed = played("bad-list", seed=seed)
+    timed = planned("bad-list", seed=seed)
     assert 0.20 < failed_share(timed, code=131026, of="win-back") < 0.30
     assert failed_share(timed, code=131026, of="orders") < 0.02
 
 
 def test_an_old_list_is_one_campaign_from_one_number():
-    timed = played("bad-list")
+    timed = planned("bad-list")
     numbers = {
         one.change["value"]["metadata"]["phone_number_id"]
         for one in timed
@@ -124,9 +124,9 @@ def test_an_old_list_is_one_campaign_from_one_number():
     assert len(numbers) == 1
 
 
-def test_unreachable_people_are_never_reached():
+def test_messages_to_unreachable_people_are_never_delivered():
     outcomes = defaultdict(set)
-    for status in statuses(played("bad-list", history=3)):
+    for status in statuses(planned("bad-list", history=3)):
         outcomes[status.get("recipient_id")].add(
             (status["status"], "errors" in status and status["errors"][0]["code"])
         )
@@ -136,23 +136,23 @@ def test_unreachable_people_are_never_reached():
 
 
 def test_only_the_paused_template_fails_and_only_from_the_pause_on():
-    timed = played("template-paused")
+    timed = planned("template-paused")
     assert codes(part(timed, 0, 0.25))[132015] == 0
     paused = [one for one in statuses(timed, "failed") if one["errors"][0]["code"] == 132015]
     assert all("seasonal_offer" in one["biz_opaque_callback_data"] for one in paused)
     assert failed_share(part(timed, 0.5), code=132015, of="seasonal_offer") > 0.8
 
 
-def test_meta_tells_of_the_pause_when_it_begins():
-    news = [
-        one for one in played("template-paused") if one.change["field"] == "message_template_status_update"
+def test_meta_reports_the_pause_when_it_starts():
+    pauses = [
+        one for one in planned("template-paused") if one.change["field"] == "message_template_status_update"
     ]
-    assert {one.at for one in news} == {START + timedelta(seconds=DURATION_S * 0.25)}
-    assert all(one.change["value"]["event"] == "PAUSED" for one in news)
+    assert {one.at for one in pauses} == {START + timedelta(seconds=DURATION_S * 0.25)}
+    assert all(one.change["value"]["event"] == "PAUSED" for one in pauses)
 
 
-def test_an_outage_begins_healthy_and_then_every_message_fails():
-    timed = played("outage")
+def test_an_outage_starts_healthy_and_then_every_message_fails():
+    timed = planned("outage")
     assert failed_share(part(timed, 0, 0.25)) < 0.02
     sent_later = {s["id"] for s in statuses(part(timed, 0.25))} - messages_of(part(timed, 0, 0.25))
     failed = {s["id"] for s in statuses(timed, "failed")}
@@ -160,41 +160,41 @@ def test_an_outage_begins_healthy_and_then_every_message_fails():
     assert {131000, 131016, 131026, 135000} <= set(codes(timed))
 
 
-def test_an_outage_strikes_the_same_people_again_and_again():
-    strikes = Counter(
+def test_messages_to_the_same_people_fail_several_times_in_an_outage():
+    failures = Counter(
         s.get("recipient_id")
-        for s in statuses(played("outage"), "failed")
+        for s in statuses(planned("outage"), "failed")
         if s["errors"][0]["code"] == 131026
     )
-    assert sum(count >= 3 for count in strikes.values()) > 10
+    assert sum(count >= 3 for count in failures.values()) > 10
 
 
-def test_people_opt_out_in_every_way_and_some_come_back():
-    timed = played("opt-outs")
-    wishes = Counter(
-        wish["value"] for one in timed for wish in one.change["value"].get("user_preferences", ())
+def test_people_opt_out_in_every_way_and_some_opt_in_again():
+    timed = planned("opt-outs")
+    preferences = Counter(
+        item["value"] for one in timed for item in one.change["value"].get("user_preferences", ())
     )
     inbound = [item for one in timed for item in one.change["value"].get("messages", ())]
     typed = Counter(item["text"]["body"] for item in inbound if item["type"] == "text")
-    assert wishes["stop"] > wishes["resume"] > 0
+    assert preferences["stop"] > preferences["resume"] > 0
     assert typed["STOP"] > 0 < typed["START"]
     assert any(item["type"] == "button" and item["button"]["payload"] == "STOP" for item in inbound)
 
 
-def test_marketing_to_somebody_who_stopped_it_fails_with_131050():
-    timed = played("opt-outs")
+def test_marketing_to_people_who_stopped_it_fails_with_131050():
+    timed = planned("opt-outs")
     stopped = {
-        wish.get("wa_id", wish["user_id"])
+        item.get("wa_id", item["user_id"])
         for one in timed
-        for wish in one.change["value"].get("user_preferences", ())
+        for item in one.change["value"].get("user_preferences", ())
     }
     refused = [one for one in statuses(timed, "failed") if one["errors"][0]["code"] == 131050]
     assert refused
     assert {one.get("recipient_id", one.get("recipient_user_id")) for one in refused} <= stopped
 
 
-def test_webhooks_stop_and_only_the_sender_tells_of_messages_that_meta_took():
-    timed = played("silence")
+def test_webhooks_stop_and_only_the_sender_reports_the_accepted_messages():
+    timed = planned("silence")
     assert part(timed, 0, 0.4)
     assert not webhooks(part(timed, 0.4))
     assert len(calls(part(timed, 0.4))) == pytest.approx(0.6 * MESSAGES, rel=0.02)
@@ -202,8 +202,8 @@ def test_webhooks_stop_and_only_the_sender_tells_of_messages_that_meta_took():
     assert not calls(part(timed, 0, 0.4))
 
 
-def test_once_the_token_has_expired_every_call_is_refused_and_no_webhook_tells_of_it():
-    timed = played("token-expired")
+def test_once_the_token_has_expired_every_call_is_refused_and_no_webhook_comes():
+    timed = planned("token-expired")
     assert not calls(part(timed, 0, 0.25))
     refused = calls(part(timed, 0.25))
     assert len(refused) == pytest.approx(0.75 * MESSAGES, rel=0.02)
@@ -216,14 +216,14 @@ def test_once_the_token_has_expired_every_call_is_refused_and_no_webhook_tells_o
 
 def test_every_reported_call_is_understood():
     for name in ("silence", "token-expired"):
-        for call in calls(played(name, rate=4)):
+        for call in calls(planned(name, rate=4)):
             report, reason = read(call.report, call.at)
             assert reason == ""
             assert (report.error_code, report.sent_at) == (call.code, call.at.replace(microsecond=0))
 
 
-def test_the_pace_of_a_phase_and_the_hour_of_the_day_change_the_rate():
-    phases = (Phase(0.0), Phase(0.5, pace=3.0))
+def test_the_phase_and_the_hour_of_the_day_change_the_rate():
+    phases = (Phase(0.0), Phase(0.5, rate_factor=3.0))
     hourly = tuple(2.0 if hour == 13 else 1.0 for hour in range(24))
     busy = Scenario("busy", "", phases=phases, hourly=hourly)
     timed = tuple(plan(busy, 1, 0.1, 4 * 3600, START))
@@ -232,8 +232,8 @@ def test_the_pace_of_a_phase_and_the_hour_of_the_day_change_the_rate():
     assert [round(hours[hour] / 360) for hour in range(4)] == [1, 2, 3, 3]
 
 
-def test_a_backlog_comes_at_once_after_a_pause_with_old_timestamps():
-    timed = played("backlog")
+def test_a_backlog_arrives_at_once_after_a_pause_with_old_timestamps():
+    timed = planned("backlog")
     assert not part(timed, 0.3, 0.6)
     release = START + timedelta(seconds=DURATION_S * 0.6)
     old = [one for one in timed if one.at == release]
@@ -246,30 +246,30 @@ def test_a_backlog_comes_at_once_after_a_pause_with_old_timestamps():
 
 @pytest.mark.parametrize(("name", "days"), [("steady", 3), ("bad-list", 3), ("outage", 2)])
 def test_people_with_a_history_failed_once_on_each_day_before(name, days):
-    timed = played(name, history=4)
-    strikes = defaultdict(set)
+    timed = planned(name, history=4)
+    failure_days = defaultdict(set)
     numbers = defaultdict(set)
     for one in itertools.takewhile(lambda one: one.at == START, timed):
         for status in statuses([one], "failed"):
             age_s = START.timestamp() - int(status["timestamp"])
-            strikes[status["recipient_id"]].add(round(age_s / 86400))
+            failure_days[status["recipient_id"]].add(round(age_s / 86400))
             numbers[status["recipient_id"]].add(one.change["value"]["metadata"]["phone_number_id"])
-    assert len(strikes) == 4
-    assert all(seen == set(range(1, days + 1)) for seen in strikes.values())
+    assert len(failure_days) == 4
+    assert all(seen == set(range(1, days + 1)) for seen in failure_days.values())
     assert all(len(seen) == 1 for seen in numbers.values())
 
 
-def test_people_with_a_history_are_written_to_only_once_the_outage_has_begun():
-    timed = played("outage", history=4)
+def test_people_with_a_history_get_messages_only_after_the_outage_has_started():
+    timed = planned("outage", history=4)
     known = {s["recipient_id"] for s in statuses([one for one in timed if one.at == START])}
     healthy = [one for one in part(timed, 0, 0.25) if one.at > START]
     assert not known & {s.get("recipient_id") for s in statuses(healthy)}
     assert known & {s.get("recipient_id") for s in statuses(part(timed, 0.25), "failed")}
 
 
-def test_another_start_brings_other_messages_to_the_same_people():
-    first = played("steady", rate=10)
-    second = played("steady", rate=10, start=START + timedelta(hours=1))
+def test_another_start_sends_other_messages_to_the_same_people():
+    first = planned("steady", rate=10)
+    second = planned("steady", rate=10, start=START + timedelta(hours=1))
     assert not messages_of(first) & messages_of(second)
     people = [{s.get("recipient_id") for s in statuses(timed)} for timed in (first, second)]
     assert len(people[0] & people[1]) > 50
@@ -277,13 +277,13 @@ def test_another_start_brings_other_messages_to_the_same_people():
 
 def test_marketing_never_goes_to_us_numbers():
     for name in ("steady", "bad-list"):
-        for one in statuses(played(name), "sent"):
+        for one in statuses(planned(name), "sent"):
             marketing = one["pricing"]["category"] == "marketing"
             assert not (marketing and one["recipient_user_id"].startswith("US."))
 
 
 @pytest.mark.parametrize("figures", [(0, 1, 0), (1, 0, 0), (-1, 1, 0), (1, 1, -1)])
-def test_impossible_figures_are_refused(figures):
+def test_invalid_figures_are_refused(figures):
     rate, duration_s, history = figures
     with pytest.raises(ValueError, match="must be positive"):
         plan(SCENARIOS["steady"], 1, rate, duration_s, START, history)

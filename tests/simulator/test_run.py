@@ -2,8 +2,8 @@
 
 import pytest
 
-from webhook_app.simulator.posting import Pace
 from webhook_app.simulator.run import HandshakeError, handshake, run
+from webhook_app.simulator.sending import Pace
 
 QUICK = Pace(connections=4, compress=100_000, patience_s=5.0, timeout_s=2.0, progress_s=0.01)
 SECRET, TOKEN = "the app secret", "let me in"
@@ -14,7 +14,7 @@ def short_run(url, **how):
     return run(url=url, app_secret=SECRET, pace=QUICK, **{**chosen, **how})
 
 
-def test_a_run_shakes_hands_and_then_everything_is_acknowledged(receiver, statuses_in):
+def test_a_run_passes_the_handshake_and_every_post_is_acknowledged(receiver, statuses_in):
     server = receiver([503] * 5)
     report = short_run(server.url, verify_token=TOKEN, history=3)
     assert report.complete
@@ -34,13 +34,13 @@ def test_a_wrong_verify_token_stops_the_run_before_anything_is_sent(receiver):
     assert server.bodies == []
 
 
-def test_no_answer_to_the_handshake_may_pass():
+def test_an_unanswered_handshake_may_be_repeated():
     with pytest.raises(HandshakeError, match="no answer") as refusal:
         handshake("http://127.0.0.1:9/webhook", TOKEN, timeout_s=0.5)
     assert not refusal.value.permanent
 
 
-def test_progress_is_told_while_it_runs(receiver):
+def test_progress_is_reported_during_the_run(receiver):
     lines = []
     short_run(receiver().url, progress=lines.append)
     assert lines
@@ -50,13 +50,13 @@ def test_progress_is_told_while_it_runs(receiver):
 @pytest.mark.parametrize(
     ("how", "complaint"),
     [
-        ({"scenario": "weather"}, "no scenario 'weather': there are steady, bad-list"),
+        ({"scenario": "weather"}, "unknown scenario 'weather'; choose one of steady, bad-list"),
         ({"url": "localhost:8000"}, "no http or https URL"),
         ({"rate": 0}, "must be positive"),
         ({"batch": 2000}, "1 to 1000"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_sent(receiver, how, complaint):
+def test_invalid_arguments_are_refused_before_anything_is_sent(receiver, how, complaint):
     server = receiver()
     with pytest.raises(ValueError, match=complaint):
         short_run(**{"url": server.url, **how})

@@ -17,14 +17,14 @@ from webhook_app.settings import SettingsError
 
 @click.command()
 @click.option(
-    "--scenario", default="steady", show_default=True, help="which story to play; --list shows them"
+    "--scenario", default="steady", show_default=True, help="scenario to run; --list shows them"
 )
 @click.option("--list", "list_them", is_flag=True, help="list the scenarios and end")
 @click.option("--url", default=None, help="webhook URL  [default: the local one]")
 @click.option("--rate", default=20.0, show_default=True, help="messages per second")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1000), help="changes per POST")
 @click.option("--duration", default=60.0, show_default=True, help="seconds")
-@click.option("--seed", default=1, show_default=True, help="the same seed plays the same lives")
+@click.option("--seed", default=1, show_default=True, help="the same seed sends the same messages")
 @click.option("--duplicates", default=0.02, show_default=True, help="share of POSTs sent twice")
 @click.option("--reorder", default=2.0, show_default=True, help="seconds by which POSTs may overtake")
 @click.option("--history", default=0, show_default=True, help="contacts that also failed on earlier days")
@@ -51,7 +51,7 @@ def simulate(
 
     if list_them:
         for each in SCENARIOS.values():
-            click.echo(f"{each.name:16} {each.story}")
+            click.echo(f"{each.name:16} {each.description}")
         return
     secret, token, local, admin_key = _target()
     try:
@@ -87,7 +87,7 @@ def demo(stay: bool | None) -> None:
     from webhook_app.up import StopRequestedError  # noqa: PLC0415
 
     try:
-        walkthrough.play(click.echo, stay=walkthrough.wants_to_stay() if stay is None else stay)
+        walkthrough.run_demo(click.echo, stay=walkthrough.stays_by_default() if stay is None else stay)
     except StopRequestedError:
         click.echo("Stopped.")
     except (SettingsError, RuntimeError) as fault:

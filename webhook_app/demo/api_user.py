@@ -1,4 +1,4 @@
-"""Somebody at the demo's API: asks what the story tells of, and does what people do with a list of suppressions."""
+"""A user of the demo's API: reads what the demo shows, and works through the list of suppressions."""
 
 from collections import Counter
 from datetime import datetime
@@ -6,59 +6,59 @@ from typing import Any
 
 import httpx
 
-_ASKED_NOT_TO = "12025550188"
+_OPTED_OUT_BY_PHONE = "12025550188"
 _IMPORTED = "".join(f"+1312555{number:04}\n" for number in range(100, 125))
 
 
 class ApiUser:
-    """One admin key and the address of the service."""
+    """Calls the API of one service with an admin key."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url, self._headers = url, {"Authorization": f"Bearer {key}"}
 
     def alerts_fired(self) -> dict[str, int]:
-        """How many alerts fired, by kind, the most frequent first."""
+        """Count the alerts that fired, by kind, the most frequent first."""
         found = self._get("/v1/alerts?limit=1000")["alerts"]
         return dict(Counter(alert["kind"] for alert in found if alert["state"] != "pending").most_common())
 
-    def open_since(self, began: datetime) -> bool:
-        """Whether an alert that began since then is still open."""
+    def any_open_since(self, since: datetime) -> bool:
+        """Whether an alert that started at or after `since` is still open."""
         found = [
             a for state in ("pending", "firing") for a in self._get(f"/v1/alerts?state={state}")["alerts"]
         ]
-        return any(datetime.fromisoformat(alert["started_at"]) >= began for alert in found)
+        return any(datetime.fromisoformat(alert["started_at"]) >= since for alert in found)
 
     def unreachable(self) -> set[str]:
-        """The contacts not to be written to because they could not be reached."""
+        """Return the contacts suppressed as unreachable."""
         rows = self._get("/v1/suppressions?reason=unreachable&scope=all&limit=1000")["suppressions"]
         return {row["contact"] for row in rows}
 
     def check(self, contact: str) -> str:
-        """What a sender is told that asks before it writes."""
+        """Return the answer to a sender's check of one contact, as text."""
         answer = self._get(f"/v1/check/{contact}")
         shown = ("contact", "allowed", "verdict", "reason", "code", "until")
         return " ".join(f"{name}={answer[name]}" for name in shown)
 
     def books(self) -> dict[str, int]:
-        """What became of every item."""
+        """Return the number of items by outcome."""
         found = self._get("/v1/books")
         return {name: found[name] for name in ("received", "applied", "duplicate", "ignored", "quarantined")}
 
-    def untold(self) -> bool:
-        """Whether a notification still waits."""
+    def has_undelivered_notifications(self) -> bool:
+        """Whether a notification still waits to be sent."""
         lines = httpx.get(f"{self._url}/metrics", timeout=10).text.splitlines()
         waiting = [line for line in lines if line.startswith("webhook_app_notifications_undelivered{")]
         return any(not line.endswith(" 0.0") for line in waiting)
 
-    def work_through(self) -> None:
-        """What somebody does with the list: confirm and lift some of the review, add one by hand, import a file."""
+    def edit_suppressions(self) -> None:
+        """Confirm and lift some suppressions under review, add one by hand, and import a file."""
         rows = self._get("/v1/suppressions?review=true&limit=1000")["suppressions"]
         waiting = sorted({row["contact"] for row in rows})
         for action, chosen in (("confirm", waiting[:3]), ("lift", waiting[3:4])):
             if chosen:
                 items = [{"contact": contact} for contact in chosen]
                 self._send("POST", "/v1/suppressions/review", {"action": action, "items": items})
-        self._send("PUT", f"/v1/suppressions/{_ASKED_NOT_TO}", {"note": "asked on the phone"})
+        self._send("PUT", f"/v1/suppressions/{_OPTED_OUT_BY_PHONE}", {"note": "asked on the phone"})
         answer = httpx.post(
             f"{self._url}/v1/suppressions/import?note=from+the+old+system",
             content=_IMPORTED,

@@ -1,10 +1,10 @@
-"""Fills the demo's database with the week before, alerts and notifications included, before anything starts."""
+"""Fills the demo's database with the week before, including alerts and notifications, before the service starts."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from webhook_app.channels import Channel
-from webhook_app.demo.backfill import Backfill, Deed
+from webhook_app.demo.backfill import Backfill, ScheduledAction
 from webhook_app.demo.week import Week
 from webhook_app.pipeline.incidents import alert_actions
 from webhook_app.scheduler import load_rules
@@ -14,8 +14,8 @@ from webhook_app.store.postgres.engine import Engine, make_engine
 from webhook_app.store.receiving import books
 
 ACTOR = "demo"
-_REACTION = timedelta(minutes=12)
-_SOON = timedelta(hours=6)
+_REACTION_TIME = timedelta(minutes=12)
+_RECENT = timedelta(hours=6)
 
 
 def fill(
@@ -27,17 +27,18 @@ def fill(
     public_url: str = "",
     progress: Callable[[float], object] = lambda _share: None,
 ) -> int:
-    """Live through the week with the rules that ship; returns how many items came.
+    """Replay the week with the default rules and return the number of items received.
 
-    `progress` is told the share that is done.
+    `progress` is called with the finished share.
     """
     engine = make_engine(database_url, application="webhook_app demo")
     with engine.begin() as connection:
-        partitions.ensure(connection, week.ends)
+        partitions.ensure(connection, week.end)
     past = Backfill(engine, database_url, load_rules(None), channels, public_url)
     try:
-        for look in past.live(week.told(seed), week.looks(), _deeds(week, engine, past)):
-            progress((look - week.start).total_seconds() / week.seconds)
+        actions = _scheduled_actions(week, engine, past)
+        for now in past.run(week.events(seed), week.evaluation_times(), actions):
+            progress((now - week.start).total_seconds() / week.seconds)
         with engine.connect() as connection:
             return books.totals(connection).received
     finally:
@@ -45,9 +46,9 @@ def fill(
         engine.dispose()
 
 
-def _deeds(week: Week, engine: Engine, past: Backfill) -> list[Deed]:
-    """Somebody looks after each trouble, once, some minutes after it began, and silences what is only news."""
-    third = (week.ends - week.start) / 3
+def _scheduled_actions(week: Week, engine: Engine, past: Backfill) -> list[ScheduledAction]:
+    """Return what a user does: acknowledge each incident's alerts soon after its start, and add one silence."""
+    third = (week.end - week.start) / 3
 
     def acknowledge(now: datetime) -> None:
         with engine.begin() as connection:
@@ -55,7 +56,7 @@ def _deeds(week: Week, engine: Engine, past: Backfill) -> list[Deed]:
                 if (
                     alert.state == "firing"
                     and alert.acknowledged_at is None
-                    and now - alert.started_at < _SOON
+                    and now - alert.started_at < _RECENT
                 ):
                     alert_actions.acknowledge(connection, alert.id, actor=ACTOR, now=now)
 
@@ -65,13 +66,13 @@ def _deeds(week: Week, engine: Engine, past: Backfill) -> list[Deed]:
                 connection,
                 matchers={"rule": "new-code"},
                 author=ACTOR,
-                until=week.ends + timedelta(days=2),
+                until=week.end + timedelta(days=2),
                 comment="Known: a new campaign brings new codes",
                 now=now,
             )
 
     return [
-        (week.start + third, lambda now: past.refuse("mismatch", 40, now)),
+        (week.start + third, lambda now: past.reject("mismatch", 40, now)),
         (week.start + 2 * third, silence),
-        *((trouble.begins + _REACTION, acknowledge) for trouble in week.troubles),
+        *((incident.starts_at + _REACTION_TIME, acknowledge) for incident in week.incidents),
     ]

@@ -1,1 +1,1 @@
-"""A Meta of our own: signs, batches, repeats and reorders webhooks. Knows nothing of our tables."""
+"""A simulated Meta: signs, batches, repeats and reorders webhooks. It does not know the tables of the service."""

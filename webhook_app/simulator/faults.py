@@ -1,7 +1,7 @@
-"""What goes wrong with messages, in Meta's words: the errors[] of a failed status, and how often each comes.
+"""The errors[] of failed statuses, in Meta's words, and the share of messages that fail with each code.
 
-A table of our own rather than the receiver's catalogue, so that a mistake there cannot confirm itself here;
-a test holds the titles of both against each other.
+This table is separate from the receiver's catalogue, so that one mistake cannot pass unnoticed in both. A test
+compares their titles.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ UNDELIVERABLE = 131026
 TEMPLATE_PAUSED = 132015
 USER_STOPPED = 131050
 
-_WORDS: dict[int, tuple[str, str]] = {
+_TEXTS: dict[int, tuple[str, str]] = {
     130472: (
         "User's number is part of an experiment",
         "The message was not sent because the number is in an experiment group.",
@@ -38,11 +38,11 @@ _WORDS: dict[int, tuple[str, str]] = {
     132015: ("Template is Paused", "The template was paused for low quality, held messages are dropped."),
     135000: ("Generic user error", "The message could not be processed."),
 }
-CODES = frozenset(_WORDS)
+CODES = frozenset(_TEXTS)
 
 
 class SimulatedFault(Struct, frozen=True):
-    """One code and the share of messages it befalls; `categories` empty means every kind of message."""
+    """One code and the share of messages that fail with it. Empty `categories` means all messages."""
 
     code: int
     share: float
@@ -50,7 +50,7 @@ class SimulatedFault(Struct, frozen=True):
 
 
 _MARKETING = ("marketing",)
-BACKGROUND = (  # with the unreachable people of an audience about 1 % of all messages
+BACKGROUND = (  # about 1 % of all messages, together with the unreachable people of an audience
     SimulatedFault(131049, 0.012, _MARKETING),
     SimulatedFault(130472, 0.002, _MARKETING),
     SimulatedFault(131047, 0.004, ("service",)),
@@ -65,9 +65,9 @@ PROVIDER_DOWN = (
 )
 
 
-def error(code: int) -> dict[str, Any]:
-    """One element of errors[] as Meta writes it since 2025."""
-    title, details = _WORDS[code]
+def error_object(code: int) -> dict[str, Any]:
+    """Return one element of errors[] as Meta has written it since 2025."""
+    title, details = _TEXTS[code]
     return {
         "code": code,
         "title": title,
@@ -77,8 +77,8 @@ def error(code: int) -> dict[str, Any]:
     }
 
 
-def draw(roll: float, faults: tuple[SimulatedFault, ...], category: str) -> int | None:
-    """The code that befalls a message of this category for a roll in [0, 1), or None."""
+def draw_fault(roll: float, faults: tuple[SimulatedFault, ...], category: str) -> int | None:
+    """Return the code with which a message of this category fails for a roll in [0, 1), or None."""
     for fault in faults:
         if fault.categories and category not in fault.categories:
             continue

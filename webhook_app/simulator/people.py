@@ -1,7 +1,7 @@
-"""The people a simulated business writes to. Values only; nobody here exists.
+"""The recipients of a simulated business. Values only; the people are invented.
 
-Numbers come from ranges kept free for fiction (555-01xx in the USA, those of Ofcom, ARCEP and BNetzA).
-Brazil and Mexico have none: theirs follow the same pattern at a valid length, for the variants they bring.
+Numbers come from ranges reserved for fiction (555-01xx in the USA, and those of Ofcom, ARCEP and BNetzA).
+Brazil and Mexico reserve none. Their numbers follow the same pattern at a valid length, to test number variants.
 """
 
 import random
@@ -11,22 +11,22 @@ from itertools import count
 from msgspec import Struct
 
 AUDIENCE_LIMIT = 4000
-"""How many different people there are: Germany's two ranges serve a twentieth of them."""
+"""Largest number of different people: a twentieth of them fills Germany's two ranges."""
 
 WITHOUT_PHONE_SHARE = 0.08
-"""People with a username, whose number Meta withholds (business-scoped user ids, 2026)."""
+"""Share of people with a username whose number Meta withholds (business-scoped user ids, 2026)."""
 
 # fmt: off
 _US_AREAS = (
     201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 303,
     305, 312, 313, 314, 404, 412, 415, 502, 503, 504, 512, 602, 617, 702, 713, 801, 818, 904, 907, 917,
 )
-_MIX = (  # the same twenty over and over
+_MIX = (  # repeated for every twenty people
     "US", "BR", "FR", "US", "GB", "BR", "FR", "US", "MX", "BR",
     "US", "FR", "BR", "US", "GB", "FR", "DE", "US", "BR", "FR",
 )
 # fmt: on
-# WhatsApp knows Brazilian numbers with the ninth digit in some areas and without it in the others.
+# WhatsApp stores Brazilian numbers with the ninth digit in some areas and without it in others.
 _BR_WITH_NINE = tuple(f"55{area}9955501" for area in (11, 12, 13, 21, 27))
 _BR_WITHOUT_NINE = tuple(f"55{area}955501" for area in (31, 41, 51, 61, 71))
 
@@ -41,7 +41,7 @@ _BLOCKS: dict[str, tuple[str, ...]] = {  # two more digits follow each prefix
 
 
 class Person(Struct, frozen=True):
-    """Somebody WhatsApp may or may not reach. `phone` is empty when Meta withholds it."""
+    """A recipient. `phone` is empty when Meta withholds it."""
 
     phone: str
     user_id: str
@@ -49,12 +49,12 @@ class Person(Struct, frozen=True):
     username: str
     country: str
     reachable: bool
-    home: int
-    """Which of the business numbers this person talks to."""
+    number_index: int
+    """Index of the business number that writes to this person."""
 
 
 def audience(rng: random.Random, size: int, unreachable_share: float) -> tuple[Person, ...]:
-    """People of six countries in mixed order; the numbers of a country are taken from the lowest upwards."""
+    """Return people of six countries in random order; each country's numbers are used from the lowest up."""
     if not 0 < size <= AUDIENCE_LIMIT:
         raise ValueError(f"an audience has 1 to {AUDIENCE_LIMIT} people, not {size}")
     serials: dict[str, Iterator[int]] = {country: count() for country in _BLOCKS}
@@ -76,5 +76,5 @@ def _person(
         username=f"contact.{number}" if withheld or number % 7 == 0 else "",
         country=country,
         reachable=rng.random() >= unreachable_share,
-        home=number % 3,
+        number_index=number % 3,
     )

@@ -1,7 +1,7 @@
-"""Plays a scenario on a virtual clock: what Meta tells, and what senders report, at which moment. No clock, no network.
+"""Turns a scenario into events on a virtual clock: Meta's webhooks and senders' reports. No clock, no network.
 
-The same scenario, seed and start give the same plan. The people depend on the seed alone, so that a second
-run meets the same ones; message ids depend on the start too, so that a second run sends new messages.
+The same scenario, seed and start give the same plan. The people depend on the seed alone, so that a second run
+uses the same people. Message ids also depend on the start, so that a second run sends new messages.
 """
 
 import heapq
@@ -14,179 +14,178 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.simulator import faults
-from webhook_app.simulator.answers import answers
-from webhook_app.simulator.changes import status_change, template_paused_change
-from webhook_app.simulator.message_events import Json, SimulatedMessage, SimulatedStatus, life, wamid
+from webhook_app.simulator.messages import (
+    EVERYDAY,
+    NUMBERS,
+    ORDER_UPDATE,
+    SimulatedMessage,
+    SimulatedStatus,
+    Template,
+    status_events,
+    wamid,
+)
+from webhook_app.simulator.payloads import TimedChange, status_change, template_paused_change
 from webhook_app.simulator.people import Person, audience
+from webhook_app.simulator.replies import draw_replies
 from webhook_app.simulator.scenarios import OLD_LIST_TEMPLATE, Phase, Scenario
 from webhook_app.simulator.send_calls import SimulatedCall, accepted, refused
-from webhook_app.simulator.senders import EVERYDAY, NUMBERS, ORDER_UPDATE, Template
 
-
-class Timed(Struct, frozen=True):
-    """One change of one account, and the moment at which Meta tells it (aware UTC)."""
-
-    at: datetime
-    waba_id: str
-    change: Json
-
-
-Told = Timed | SimulatedCall
-"""What reaches the receiver: by Meta's webhook, or by a sender's report."""
+PlannedEvent = TimedChange | SimulatedCall
+"""An event for the receiver: a change by Meta's webhook, or a sender's report of a call."""
 
 
 def plan(
     scenario: Scenario, seed: int, rate: float, duration_s: float, start: datetime, history: int = 0
-) -> Iterator[Told]:
-    """Everything the receiver is told, by time; `rate` is messages per second, each with 1 to 3 statuses.
+) -> Iterator[PlannedEvent]:
+    """Return all events by time. `rate` is messages per second, each with 1 to 3 statuses.
 
-    With `history`, that many contacts begin with failures on earlier days. What is due after the end is
-    left out.
+    `history` is a number of contacts with failures on earlier days. Events due after the end are left out.
     """
     if rate <= 0 or duration_s <= 0 or history < 0:
         raise ValueError("rate and duration must be positive, history not negative")
-    return _Play(scenario, seed, duration_s, start, history).told(rate)
+    return _Planner(scenario, seed, duration_s, start, history).events(rate)
 
 
-class _Play:
+class _Planner:
     def __init__(
         self, scenario: Scenario, seed: int, duration_s: float, start: datetime, history: int
     ) -> None:
         self.scenario, self.start, self.duration_s = scenario, start, duration_s
         self.rng = random.Random(f"{scenario.name} {seed} {start.timestamp()}")  # noqa: S311 no secret
-        self.cast = _cast(scenario, random.Random(f"people {seed}"), history)  # noqa: S311 no secret
+        self.contacts = _choose_contacts(scenario, random.Random(f"people {seed}"), history)  # noqa: S311 no secret
         self.stops: dict[str, tuple[datetime, datetime]] = {}
-        self.waiting: list[tuple[datetime, int, Told]] = []
+        """For each user id with a marketing opt-out: from when until when."""
+        self.queue: list[tuple[datetime, int, PlannedEvent]] = []
         self.serial = count()
 
-    def told(self, rate: float) -> Iterator[Told]:
-        for timed in (*self._history(), *self._news()):
-            self._tell(timed)
-        for elapsed in self._moments(rate):
+    def events(self, rate: float) -> Iterator[PlannedEvent]:
+        for change in (*self._history(), *self._template_pauses()):
+            self._schedule(change)
+        for elapsed in self._send_times(rate):
             yield from self._due(self.start + timedelta(seconds=elapsed))
-            for told in self._message(elapsed):
-                self._tell(told)
+            for event in self._message(elapsed):
+                self._schedule(event)
         yield from self._due(self.start + timedelta(seconds=self.duration_s))
 
-    def _moments(self, rate: float) -> Iterator[float]:
-        """When messages are sent, in seconds after the start."""
+    def _send_times(self, rate: float) -> Iterator[float]:
+        """Return when messages are sent, in seconds after the start."""
         elapsed = 0.0
         while elapsed < self.duration_s - 1e-6:
             yield elapsed
             hour = (self.start + timedelta(seconds=elapsed)).hour
-            elapsed += 1 / (rate * self._phase(elapsed).pace * self.scenario.hourly[hour])
+            elapsed += 1 / (rate * self._phase(elapsed).rate_factor * self.scenario.hourly[hour])
 
-    def _tell(self, timed: Told) -> None:
-        """Queue what is told for its moment, which a held phase puts off for what Meta tells."""
-        elapsed = (timed.at - self.start).total_seconds()
-        if isinstance(timed, Timed) and self._phase(elapsed).held:
-            begins = (phase.begins * self.duration_s for phase in self.scenario.phases if not phase.held)
-            later = [moment for moment in begins if moment > elapsed]
+    def _schedule(self, event: PlannedEvent) -> None:
+        """Queue an event; a webhook of a phase that holds webhooks waits for the next phase that does not."""
+        elapsed = (event.at - self.start).total_seconds()
+        if isinstance(event, TimedChange) and self._phase(elapsed).webhooks_held:
+            open_phases = (phase for phase in self.scenario.phases if not phase.webhooks_held)
+            starts = [phase.starts_at * self.duration_s for phase in open_phases]
+            later = [start for start in starts if start > elapsed]
             if not later:
                 return
-            timed = replace(timed, at=self.start + timedelta(seconds=min(later)))
-        heapq.heappush(self.waiting, (timed.at, next(self.serial), timed))
+            event = replace(event, at=self.start + timedelta(seconds=min(later)))
+        heapq.heappush(self.queue, (event.at, next(self.serial), event))
 
-    def _due(self, until: datetime) -> Iterator[Told]:
-        while self.waiting and self.waiting[0][0] <= until:
-            yield heapq.heappop(self.waiting)[2]
+    def _due(self, until: datetime) -> Iterator[PlannedEvent]:
+        while self.queue and self.queue[0][0] <= until:
+            yield heapq.heappop(self.queue)[2]
 
     def _phase(self, elapsed: float) -> Phase:
-        begun = [phase for phase in self.scenario.phases if phase.begins * self.duration_s <= elapsed]
-        return begun[-1] if begun else self.scenario.phases[0]
+        started = [phase for phase in self.scenario.phases if phase.starts_at * self.duration_s <= elapsed]
+        return started[-1] if started else self.scenario.phases[0]
 
-    def _history(self) -> Iterator[Timed]:
+    def _history(self) -> Iterator[TimedChange]:
         for days in self.scenario.history_days:
-            for position, person in enumerate(self.cast.with_history):
+            for position, person in enumerate(self.contacts.with_history):
                 sent_at = self.start - timedelta(days=days, seconds=-7 * position)
                 message = self._to(person, ORDER_UPDATE, f"orders-{days}-days-ago", sent_at)
-                for step in life(self.rng, message, faults.UNDELIVERABLE):
-                    yield _status(message, step, self.start)
+                for event in status_events(self.rng, message, faults.UNDELIVERABLE):
+                    yield _timed_status(message, event, self.start)
 
-    def _news(self) -> Iterator[Timed]:
+    def _template_pauses(self) -> Iterator[TimedChange]:
         for phase in self.scenario.phases:
-            if phase.paused is not None:
-                at = self.start + timedelta(seconds=phase.begins * self.duration_s)
+            if phase.paused_template is not None:
+                at = self.start + timedelta(seconds=phase.starts_at * self.duration_s)
                 for waba_id in sorted({number.waba_id for number in NUMBERS}):
-                    yield Timed(at, waba_id, template_paused_change(phase.paused))
+                    yield TimedChange(at, waba_id, template_paused_change(phase.paused_template))
 
-    def _message(self, elapsed: float) -> Iterator[Told]:
-        """Everything that will be told because one message is sent `elapsed` seconds after the start."""
+    def _message(self, elapsed: float) -> Iterator[PlannedEvent]:
+        """Return all events of one message that is sent `elapsed` seconds after the start."""
         phase = self._phase(elapsed)
-        back = timedelta(seconds=phase.back_s)
-        message = self._compose(phase, self.start + timedelta(seconds=elapsed) - back)
+        age = timedelta(seconds=phase.age_s)
+        message = self._compose(phase, self.start + timedelta(seconds=elapsed) - age)
         if phase.refused_with:
             yield refused(message, phase.refused_with, self.rng.getrandbits(64))
             return
         if phase.calls_reported:
             yield accepted(message)
-        steps = life(self.rng, message, self._code(phase, message))
-        yield from (_status(message, step, step.due + back) for step in steps)
-        if steps[-1].status["status"] == "read":
-            yield from self._answered(message, steps[-1].due, back)
+        events = status_events(self.rng, message, self._code(phase, message))
+        yield from (_timed_status(message, event, event.due + age) for event in events)
+        if events[-1].status["status"] == "read":
+            yield from self._replies(message, events[-1].due, age)
 
     def _compose(self, phase: Phase, sent_at: datetime) -> SimulatedMessage:
         if self.rng.random() < phase.old_list_share:
-            person = self.rng.choice(self.cast.old_list)
+            person = self.rng.choice(self.contacts.old_list)
             template = OLD_LIST_TEMPLATE
             return SimulatedMessage(
                 wamid(self.rng, person), NUMBERS[0], person, template, template.campaign, sent_at
             )
         last = phase is self.scenario.phases[-1]
-        person = self.rng.choice(self.cast.everyone if last else self.cast.without_history)
-        template = _template(self.rng, person)
+        person = self.rng.choice(self.contacts.everyone if last else self.contacts.without_history)
+        template = _choose_template(self.rng, person)
         return self._to(person, template, template.campaign, sent_at)
 
     def _to(self, person: Person, template: Template, campaign: str, sent_at: datetime) -> SimulatedMessage:
-        return SimulatedMessage(
-            wamid(self.rng, person), NUMBERS[person.home], person, template, campaign, sent_at
-        )
+        number = NUMBERS[person.number_index]
+        return SimulatedMessage(wamid(self.rng, person), number, person, template, campaign, sent_at)
 
     def _code(self, phase: Phase, message: SimulatedMessage) -> int | None:
-        drawn = faults.draw(self.rng.random(), phase.faults, message.template.category)
+        drawn = faults.draw_fault(self.rng.random(), phase.faults, message.template.category)
         if not message.person.reachable and phase.faults is not faults.PROVIDER_DOWN:
             return faults.UNDELIVERABLE
-        if message.template is phase.paused:
+        if message.template is phase.paused_template:
             return faults.TEMPLATE_PAUSED
         stopped_at, resumed_at = self.stops.get(message.person.user_id, (message.sent_at, message.sent_at))
         if message.template.category == "marketing" and stopped_at <= message.sent_at < resumed_at:
             return faults.USER_STOPPED
         return drawn
 
-    def _answered(self, message: SimulatedMessage, read_at: datetime, back: timedelta) -> Iterator[Timed]:
+    def _replies(self, message: SimulatedMessage, read_at: datetime, age: timedelta) -> Iterator[TimedChange]:
         shares = self.scenario.replies_share, self.scenario.opt_outs_share
-        for answer in answers(self.rng, message, read_at, *shares):
-            person, never = message.person.user_id, datetime.max.replace(tzinfo=UTC)
-            if answer.wish == "stop":
-                self.stops[person] = (answer.at, never)
-            elif answer.wish == "resume":
-                self.stops[person] = (self.stops[person][0], answer.at)
-            yield Timed(answer.at + back, message.number.waba_id, answer.change)
+        for reply in draw_replies(self.rng, message, read_at, *shares):
+            user_id = message.person.user_id
+            if reply.preference == "stop":
+                self.stops[user_id] = (reply.at, datetime.max.replace(tzinfo=UTC))
+            elif reply.preference == "resume":
+                self.stops[user_id] = (self.stops[user_id][0], reply.at)
+            yield TimedChange(reply.at + age, message.number.waba_id, reply.change)
 
 
-class _Cast(Struct, frozen=True):
+class _Contacts(Struct, frozen=True):
     everyone: tuple[Person, ...]
     without_history: tuple[Person, ...]
     with_history: tuple[Person, ...]
     old_list: tuple[Person, ...]
 
 
-def _cast(scenario: Scenario, rng: random.Random, history: int) -> _Cast:
+def _choose_contacts(scenario: Scenario, rng: random.Random, history: int) -> _Contacts:
     people = audience(rng, scenario.audience + scenario.old_list, scenario.unreachable_share)
     everyday, rest = people[: scenario.audience], people[scenario.audience :]
     with_history = [replace(person, reachable=False) for person in everyday if person.phone][:history]
     chosen = {person.user_id for person in with_history}
     without_history = tuple(person for person in everyday if person.user_id not in chosen)
     share = scenario.old_list_unreachable_share
-    # Marketing to US numbers always fails with 131049 since April 2025: nobody plans a campaign with them.
+    # Marketing to US numbers has always failed with 131049 since April 2025, so no campaign includes them.
     old_list = tuple(replace(p, reachable=rng.random() >= share) for p in rest if p.country != "US")
-    return _Cast((*without_history, *with_history), without_history, tuple(with_history), old_list)
+    return _Contacts((*without_history, *with_history), without_history, tuple(with_history), old_list)
 
 
-def _template(rng: random.Random, person: Person) -> Template:
+def _choose_template(rng: random.Random, person: Person) -> Template:
     choices = [pair for pair in EVERYDAY if person.country != "US" or pair[0].category != "marketing"]
     return rng.choices([template for template, _ in choices], [weight for _, weight in choices])[0]
 
 
-def _status(message: SimulatedMessage, step: SimulatedStatus, at: datetime) -> Timed:
-    return Timed(at, message.number.waba_id, status_change(message, step.status))
+def _timed_status(message: SimulatedMessage, event: SimulatedStatus, at: datetime) -> TimedChange:
+    return TimedChange(at, message.number.waba_id, status_change(message, event.status))

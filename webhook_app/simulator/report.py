@@ -1,4 +1,4 @@
-"""What a run of the simulator has to tell: the tally while it runs, the report as value, text and JSON."""
+"""The results of a simulator run: the tally while it runs, then the report as value, text and JSON."""
 
 from collections import Counter
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from webhook_app.simulator.delivery import Post, StatusKey
+from webhook_app.simulator.posts import Post, StatusKey
 from webhook_app.simulator.send_calls import ACCEPTED
 
 NO_ANSWER = "no answer"
 
 
 class AnswerLatency(Struct, frozen=True):
-    """Milliseconds from the start of a request to its answer, whatever the answer was."""
+    """Milliseconds from the start of a request to its answer of any status."""
 
     p50: float
     p99: float
@@ -21,7 +21,7 @@ class AnswerLatency(Struct, frozen=True):
 
 
 class SimulationReport(Struct, frozen=True):
-    """Counts of POSTs and of the items in them; copies count as POSTs of their own."""
+    """Counts of POSTs and of their items; each copy counts as a POST."""
 
     scenario: str
     seed: int
@@ -34,19 +34,19 @@ class SimulationReport(Struct, frozen=True):
     acknowledged_items: int
     retries: int
     refused: dict[str, int]
-    """Answers other than 200 by code, and tries without an answer."""
+    """Answers other than 200 by code, and attempts without an answer."""
     latency_ms: AnswerLatency
     behind_s: float
-    """How late the latest first try was: above a second the simulator did not keep the offered rate."""
+    """Largest delay of a first attempt: above a second the simulator did not reach the requested rate."""
     statuses: dict[str, int]
-    """Different acknowledged statuses by kind; copies count once."""
+    """Distinct acknowledged statuses by kind."""
     error_codes: dict[int, int]
     accepted_calls: int
-    """Send calls that the sender reported as accepted by Meta."""
+    """Send calls that the sender reported as accepted."""
     refused_calls: dict[int, int]
-    """Send calls that Meta refused, by error code; reported by the sender, copies left out."""
+    """Send calls that the sender reported as refused, by error code, without copies."""
     acknowledged: frozenset[StatusKey]
-    """Every status that was answered with 200 at least once."""
+    """Every status that was acknowledged with 200 at least once."""
 
     @property
     def unacknowledged_posts(self) -> int:
@@ -54,12 +54,12 @@ class SimulationReport(Struct, frozen=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every POST of the whole scenario was acknowledged."""
+        """Whether the whole scenario was sent and every POST acknowledged."""
         return not self.interrupted and self.unacknowledged_posts == 0
 
 
 class Tally:
-    """Counts while a run is under way; used by one thread."""
+    """Counts during a run; used by one thread."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -78,7 +78,7 @@ class Tally:
         self.copies += post.copy
 
     def answer(self, post: Post, code: int | None, latency_s: float) -> None:
-        """Count one try; `code` is None when there was no answer."""
+        """Count one attempt; `code` is None without an answer."""
         if code is not None:
             self.latencies.append(latency_s)
         if code == 200:
@@ -90,7 +90,7 @@ class Tally:
             self.refused[NO_ANSWER if code is None else str(code)] += 1
 
     def line(self, seconds: float) -> str:
-        """Where the run stands, for somebody who watches."""
+        """Return the progress so far as one line."""
         waiting = self.posts - self.acknowledged_posts
         return (
             f"{seconds:4.0f} s  {self.items:,} items offered, {self.acknowledged_items:,} acknowledged, "
@@ -121,14 +121,14 @@ class Tally:
 
 
 def as_text(report: SimulationReport) -> str:
-    """The report for a terminal, a fact per line."""
+    """Return the report for a terminal, one fact per line."""
     latency, twice = report.latency_ms, report.copied_posts
     ending = ", interrupted" if report.interrupted else ""
     lines = [
         f"scenario {report.scenario}, seed {report.seed}, {report.seconds:.1f} s{ending}",
         f"  offered       {_posts(report.offered_posts, report.offered_items)} ({twice:,} POSTs sent twice)",
         f"  acknowledged  {_posts(report.acknowledged_posts, report.acknowledged_items)}",
-        f"  statuses      {len(report.acknowledged):,} different: {_counts(report.statuses)}",
+        f"  statuses      {len(report.acknowledged):,} distinct: {_counts(report.statuses)}",
         f"  failed with   {_counts(report.error_codes)}",
         f"  retries       {report.retries:,}; answers other than 200: {_counts(report.refused)}",
         f"  latency       p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms, max {latency.max:.1f} ms",
@@ -139,12 +139,12 @@ def as_text(report: SimulationReport) -> str:
     if report.unacknowledged_posts:
         lines.insert(3, f"  UNANSWERED    {report.unacknowledged_posts:,} POSTs were never answered with 200")
     if report.behind_s > 1:
-        lines.append(f"  behind        up to {report.behind_s:.1f} s: the offered rate was not kept")
+        lines.append(f"  behind        up to {report.behind_s:.1f} s: the requested rate was not reached")
     return "\n".join(lines)
 
 
 def as_json(report: SimulationReport) -> bytes:
-    """The report as JSON, with the number of acknowledged statuses in place of the statuses themselves."""
+    """Return the report as JSON, with the number of acknowledged statuses instead of the statuses."""
     fields: dict[str, Any] = {name: getattr(report, name) for name in SimulationReport.__struct_fields__}
     fields["acknowledged_statuses"] = len(fields.pop("acknowledged"))
     fields |= {"unacknowledged_posts": report.unacknowledged_posts, "complete": report.complete}
@@ -169,4 +169,4 @@ def _latency(seconds: list[float]) -> AnswerLatency:
         return AnswerLatency(0.0, 0.0, 0.0)
     ordered = sorted(seconds)
     p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.50, 0.99))
-    return AnswerLatency(*(round(moment * 1000, 3) for moment in (p50, p99, ordered[-1])))
+    return AnswerLatency(*(round(latency * 1000, 3) for latency in (p50, p99, ordered[-1])))

@@ -1,4 +1,4 @@
-"""Plays one scenario against a webhook URL in real time: handshake, webhooks, report."""
+"""Runs one scenario against a webhook URL in real time: handshake, webhooks, report."""
 
 import random
 import secrets
@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 
 import httpx
 
-from webhook_app.simulator.delivery import posts
 from webhook_app.simulator.plan import plan
-from webhook_app.simulator.posting import Pace, deliver
+from webhook_app.simulator.posts import plan_posts
 from webhook_app.simulator.report import SimulationReport, Tally
 from webhook_app.simulator.scenarios import SCENARIOS
+from webhook_app.simulator.sending import Pace, send_posts
 from webhook_app.whatsapp.receiving.signature import sign
 
 
 class HandshakeError(Exception):
-    """The webhook URL did not pass Meta's verification; `permanent` is false when nobody answered."""
+    """The webhook URL failed Meta's verification. `permanent` is false when a retry may help."""
 
     def __init__(self, message: str, *, permanent: bool) -> None:
         super().__init__(message)
@@ -41,29 +41,29 @@ def run(
     pace: Pace | None = None,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> SimulationReport:
-    """Send a scenario's webhooks, and the reports of its sender, and say what became of them.
+    """Send a scenario's webhooks and its sender's reports, and return the counts.
 
     `rate` is messages per second, `duration` and `reorder` are seconds, `duplicates` is a share of the POSTs,
-    `history` a number of contacts that failed on earlier days. `api_key` is the sender's, for the scenarios in
-    which it reports its send calls: to /v1/sends beside the webhook's URL. Raises ValueError for a scenario, URL
-    or figure that cannot be, and HandshakeError. Ctrl-C ends the run early, with its report.
+    `history` is a number of contacts with failures on earlier days. Some scenarios report send calls to /v1/sends
+    of the same service; they need the sender's `api_key`. Raises ValueError for an invalid argument, and
+    HandshakeError. Ctrl-C ends the run early, with its report.
     """
     if scenario not in SCENARIOS:
-        raise ValueError(f"no scenario {scenario!r}: there are {', '.join(SCENARIOS)}")
+        raise ValueError(f"unknown scenario {scenario!r}; choose one of {', '.join(SCENARIOS)}")
     if httpx.URL(url).scheme not in {"http", "https"}:
-        raise ValueError(f"{url!r} is no http or https URL")
+        raise ValueError(f"{url!r} is not an http or https URL")
     if SCENARIOS[scenario].reports_calls and not api_key:
-        raise ValueError(f"in scenario {scenario} the sender reports its send calls: an API key is needed")
+        raise ValueError(f"scenario {scenario} reports send calls: an API key is required")
     pace = pace or Pace()
     if verify_token is not None:
         handshake(url, verify_token, timeout_s=pace.timeout_s)
     start = datetime.now(UTC)
-    changes = plan(SCENARIOS[scenario], seed, rate, duration, start, history)
-    chance = random.Random(f"delivery {seed}")  # noqa: S311 no secret
-    planned = posts(changes, start, chance, batch=batch, duplicates=duplicates, reorder_s=reorder)
+    events = plan(SCENARIOS[scenario], seed, rate, duration, start, history)
+    rng = random.Random(f"delivery {seed}")  # noqa: S311 no secret
+    planned = plan_posts(events, start, rng, batch=batch, duplicates=duplicates, reorder_s=reorder)
     secret, tally, begun = app_secret.encode(), Tally(), time.monotonic()
     sends_url = f"{url.removesuffix('/').removesuffix('/webhook')}/v1/sends"
-    deliver(
+    send_posts(
         planned,
         url,
         lambda body: sign(body, secret),
@@ -77,7 +77,7 @@ def run(
 
 
 def handshake(url: str, verify_token: str, *, timeout_s: float = 20.0) -> None:
-    """What Meta does when a webhook URL is saved: only the challenge, answered with 200, passes."""
+    """Verify the webhook URL as Meta does when it is saved: only the challenge with status 200 passes."""
     challenge = str(secrets.randbelow(10**10))
     query = {"hub.mode": "subscribe", "hub.challenge": challenge, "hub.verify_token": verify_token}
     try:

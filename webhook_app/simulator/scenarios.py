@@ -1,38 +1,38 @@
-"""The table of scenarios: what can go wrong for a sender, as data. `plan.py` plays them."""
+"""The table of scenarios: what can go wrong for a sender, as data. `plan.py` turns a scenario into events."""
 
 from msgspec import Struct
 
 from webhook_app.simulator.faults import BACKGROUND, PROVIDER_DOWN, SimulatedFault
+from webhook_app.simulator.messages import SEASONAL_OFFER, WIN_BACK, Template
 from webhook_app.simulator.send_calls import TOKEN_EXPIRED
-from webhook_app.simulator.senders import SEASONAL_OFFER, WIN_BACK, Template
 
 
 class Phase(Struct, frozen=True):
-    """A stretch of a scenario, from `begins` (a share of the duration) until the next one."""
+    """A part of a scenario, from `starts_at` (a share of the duration) until the next phase."""
 
-    begins: float
+    starts_at: float
     faults: tuple[SimulatedFault, ...] = BACKGROUND
-    paused: Template | None = None
-    """Every message of this template fails; Meta tells of the pause when the phase begins."""
+    paused_template: Template | None = None
+    """Every message of this template fails. Meta reports the pause when the phase starts."""
     old_list_share: float = 0.0
     """Share of the messages that go to the old list, as one campaign from one business number."""
-    held: bool = False
-    """Meta keeps what it has to tell until a later phase that is not held, or for good."""
+    webhooks_held: bool = False
+    """Meta sends no webhooks in this phase. It sends them in the next phase without this flag, if there is one."""
     refused_with: int = 0
-    """Meta answers each send call with this error; the sender reports it, and no webhook tells of it. 0: none."""
+    """Meta refuses each send call with this error. The sender reports it; no webhook does. 0: no refusal."""
     calls_reported: bool = False
-    """The sender reports the calls that Meta accepted too."""
-    pace: float = 1.0
+    """The sender also reports the calls that Meta accepted."""
+    rate_factor: float = 1.0
     """Messages in proportion to the usual rate."""
-    back_s: int = 0
-    """How much older than now the timestamps of the messages of this phase are."""
+    age_s: int = 0
+    """Seconds by which the timestamps of this phase's messages lie in the past."""
 
 
 class Scenario(Struct, frozen=True):
-    """A story in phases. Shares are of all messages, or of the people concerned."""
+    """A named sequence of phases. Shares are of all messages or of the people concerned."""
 
     name: str
-    story: str
+    description: str
     phases: tuple[Phase, ...] = (Phase(0.0),)
     audience: int = 2000
     unreachable_share: float = 0.003
@@ -43,13 +43,13 @@ class Scenario(Struct, frozen=True):
     opt_outs_share: float = 0.0
     """Of those who read a message."""
     history_days: tuple[int, ...] = (3, 2, 1)
-    """On how many days before the start the people with a history could not be reached."""
+    """Days before the start on which messages to the people with a history failed."""
     hourly: tuple[float, ...] = (1.0,) * 24
-    """The rate of each hour of the day (UTC), in proportion to the usual one."""
+    """Rate in each hour of the day (UTC), in proportion to the usual one."""
 
     @property
     def reports_calls(self) -> bool:
-        """Whether the sender has anything to tell the receiver's API."""
+        """Whether the sender reports any send call to the receiver's API."""
         return any(phase.refused_with or phase.calls_reported for phase in self.phases)
 
 
@@ -60,26 +60,26 @@ _TABLE = (
     Scenario("steady", "An ordinary day: about 1 % of messages fail, for mixed reasons."),
     Scenario(
         "bad-list",
-        "A campaign goes to an old list: one in four of its contacts is not on WhatsApp any more.",
+        "A campaign goes to an old list: one in four of its contacts is no longer on WhatsApp.",
         phases=(Phase(0.0), Phase(0.15, old_list_share=0.6)),
         old_list=2000,
     ),
     Scenario(
         "template-paused",
-        "Meta pauses one template for low quality: each of its messages fails from then on.",
-        phases=(Phase(0.0), Phase(0.25, paused=SEASONAL_OFFER)),
+        "Meta pauses one template for low quality: each of its messages then fails.",
+        phases=(Phase(0.0), Phase(0.25, paused_template=SEASONAL_OFFER)),
     ),
     Scenario(
         "outage",
-        "After a healthy start the platform is down: every message fails, whoever it is for.",
+        "After a healthy start the platform is down: every message fails.",
         phases=(Phase(0.0), Phase(0.25, faults=PROVIDER_DOWN)),
         audience=300,
         unreachable_share=0.0,
-        history_days=(2, 1),  # one strike short: the outage must not bring the third
+        history_days=(2, 1),  # one failure fewer than a suppression needs: the outage must not add the third
     ),
     Scenario(
         "token-expired",
-        "The access token expires: Meta refuses each send call, and only the sender's reports tell of it.",
+        "The access token expires: Meta refuses each send call, and only the sender's reports show it.",
         phases=(Phase(0.0), Phase(0.25, refused_with=TOKEN_EXPIRED)),
     ),
     Scenario(
@@ -90,15 +90,15 @@ _TABLE = (
     ),
     Scenario(
         "silence",
-        "Webhooks stop coming, although messages are sent: the sender reports them.",
-        phases=(Phase(0.0), Phase(0.4, held=True, calls_reported=True)),
+        "Webhooks stop although the sender still sends and reports messages.",
+        phases=(Phase(0.0), Phase(0.4, webhooks_held=True, calls_reported=True)),
     ),
     Scenario(
         "backlog",
-        "Webhooks pause, then hours of them come at once: old timestamps, and the failures of that time.",
+        "Webhooks pause, then hours of them arrive at once, with old timestamps and failures.",
         phases=(
             Phase(0.0),
-            Phase(0.3, faults=_TROUBLE_BEFORE, held=True, back_s=3 * 3600),
+            Phase(0.3, faults=_TROUBLE_BEFORE, webhooks_held=True, age_s=3 * 3600),
             Phase(0.6),
         ),
     ),

@@ -1,6 +1,6 @@
-"""Sends planned POSTs in real time, signed, and repeats what is not answered with 200, as Meta does.
+"""Sends planned POSTs in real time, signed, and repeats those not answered with 200, as Meta does.
 
-Open loop: a POST goes out when it is due, however slow the answers are. None is dropped uncounted.
+A POST is sent when it is due, however slow the answers are (open loop). Every POST is counted.
 """
 
 import heapq
@@ -13,28 +13,28 @@ from queue import Empty, SimpleQueue
 import httpx
 from msgspec import Struct
 
-from webhook_app.simulator.delivery import Post, retry_delays
+from webhook_app.simulator.posts import Post, retry_delays
 from webhook_app.simulator.report import Tally
 
 Sign = Callable[[bytes], str]
 Address = Callable[[Post], tuple[str, dict[str, str]]]
-"""Where a POST goes and the headers that show who sends it."""
+"""Returns the URL of a POST and the headers that authenticate it."""
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "facebookexternalua"}
 
 
 class Pace(Struct, frozen=True):
-    """How hard and how long to try."""
+    """Connections, retries and timeouts of a run."""
 
     connections: int = 16
     compress: float = 300.0
-    """How many times faster than Meta a refused POST is tried again: at 300 Meta's hour is 12 seconds."""
+    """How many times faster than Meta a refused POST is repeated: at 300, Meta's hour takes 12 seconds."""
     patience_s: float = 60.0
-    """How long to go on trying after the last POST of the plan."""
+    """How long to keep retrying after the last POST of the plan."""
     timeout_s: float = 20.0
     progress_s: float = 1.0
 
 
-class _Try(Struct, frozen=True):
+class _Attempt(Struct, frozen=True):
     post: Post
     number: int
     due: float
@@ -42,13 +42,13 @@ class _Try(Struct, frozen=True):
 
 
 class _Answer(Struct, frozen=True):
-    tried: _Try
+    attempt: _Attempt
     code: int | None
     started: float
     ended: float
 
 
-def deliver(
+def send_posts(
     posts: Iterable[Post],
     url: str,
     sign: Sign,
@@ -59,9 +59,9 @@ def deliver(
     sends_url: str = "",
     api_key: str = "",
 ) -> None:
-    """Send every POST until it is acknowledged, or patience ends, or Ctrl-C; the tally tells which.
+    """Send every POST until it is acknowledged, patience ends or Ctrl-C is pressed; `tally` counts the results.
 
-    Webhooks go to `url`, signed; reports of send calls to `sends_url`, with the sender's `api_key`.
+    Webhooks go to `url`, signed. Reports of send calls go to `sends_url`, with the sender's `api_key`.
     """
 
     def address(post: Post) -> tuple[str, dict[str, str]]:
@@ -70,12 +70,12 @@ def deliver(
         return url, {**_HEADERS, "X-Hub-Signature-256": sign(post.body)}
 
     limits = httpx.Limits(max_connections=pace.connections, max_keepalive_connections=pace.connections)
-    # No proxy from the environment: it would stand between the simulator and a receiver on this machine.
+    # Ignore proxies of the environment: the receiver is usually on this machine.
     with httpx.Client(limits=limits, timeout=pace.timeout_s, trust_env=False) as client:
         dispatch = _Dispatch(_Sender(client, address), pace, tally, progress)
-        # Ctrl-C reaches the main thread alone: what counts is never cut in two.
-        with ThreadPoolExecutor(1, thread_name_prefix="simulator dispatch") as apart:
-            running = apart.submit(dispatch.run, posts)
+        # Ctrl-C interrupts only the main thread, so the counting thread is never interrupted in the middle.
+        with ThreadPoolExecutor(1, thread_name_prefix="simulator dispatch") as executor:
+            running = executor.submit(dispatch.run, posts)
             try:
                 running.result()
             except KeyboardInterrupt:
@@ -88,36 +88,36 @@ class _Sender:
     def __init__(self, client: httpx.Client, address: Address) -> None:
         self.client, self.address = client, address
 
-    def send(self, tried: _Try) -> _Answer:
-        url, headers = self.address(tried.post)
+    def send(self, attempt: _Attempt) -> _Answer:
+        url, headers = self.address(attempt.post)
         started = time.monotonic()
         try:
-            code = self.client.post(url, content=tried.post.body, headers=headers).status_code
+            code = self.client.post(url, content=attempt.post.body, headers=headers).status_code
         except httpx.RequestError:
             code = None
-        return _Answer(tried, code, started, time.monotonic())
+        return _Answer(attempt, code, started, time.monotonic())
 
 
 class _StoppedError(Exception):
-    """The run is to end."""
+    """The run was asked to stop."""
 
 
 class _Dispatch:
-    """One thread decides and counts; the pool's threads only send."""
+    """Decides and counts in one thread; the threads of the pool only send."""
 
     def __init__(self, sender: _Sender, pace: Pace, tally: Tally, progress: Callable[[str], None]) -> None:
         self.sender, self.pace, self.tally, self.progress = sender, pace, tally, progress
         self.pool = ThreadPoolExecutor(pace.connections, thread_name_prefix="simulator")
         self.delays = tuple(retry_delays(pace.compress))
         self.done: SimpleQueue[Future[_Answer] | None] = SimpleQueue()
-        """None: somebody wants the run to end."""
-        self.retries: list[tuple[float, int, _Try]] = []
+        """Finished attempts; None asks the run to stop."""
+        self.retries: list[tuple[float, int, _Attempt]] = []
         self.serial = count()
         self.open = 0
-        self.begun = self.told = time.monotonic()
+        self.started_at = self.last_progress_at = time.monotonic()
 
     def run(self, posts: Iterable[Post]) -> None:
-        """Send them all; let what is under way end, and count its answers, however the run ends."""
+        """Send all POSTs; however the run ends, wait for requests in progress and count their answers."""
         try:
             self._run(posts)
         except _StoppedError:
@@ -126,44 +126,45 @@ class _Dispatch:
             self._close()
 
     def stop(self) -> None:
-        """Send no more; for another thread."""
+        """Ask the run to stop; may be called from another thread."""
         self.done.put(None)
 
     def _run(self, posts: Iterable[Post]) -> None:
         for post in posts:
-            due = self.begun + post.due_s
-            self._until(due)
+            due = self.started_at + post.due_s
+            self._wait_until(due)
             self.tally.offer(post)
             self.open += 1
-            self._send(_Try(post, 0, due))
-        self._until(time.monotonic() + self.pace.patience_s, or_settled=True)
+            self._send(_Attempt(post, 0, due))
+        self._wait_until(time.monotonic() + self.pace.patience_s, or_settled=True)
 
     def _close(self) -> None:
-        """What has not begun is left unacknowledged."""
+        """Cancel attempts that have not started; their POSTs stay unacknowledged."""
         self.pool.shutdown(wait=True, cancel_futures=True)
         while not self.done.empty():
             if (future := self.done.get()) is not None:
                 self._settle(future)
 
-    def _until(self, moment: float, *, or_settled: bool = False) -> None:
-        """Take answers and repeat refused POSTs until the moment has come."""
+    def _wait_until(self, deadline: float, *, or_settled: bool = False) -> None:
+        """Process answers and repeat refused POSTs until the deadline, or until every POST is settled."""
         while self.open or not or_settled:
             now = time.monotonic()
             self._resend(now)
-            self._tell(now)
-            wakes = [moment, self.told + self.pace.progress_s, *(retry[0] for retry in self.retries[:1])]
+            self._show_progress(now)
+            next_progress_at = self.last_progress_at + self.pace.progress_s
+            wake_at = min(deadline, next_progress_at, *(retry[0] for retry in self.retries[:1]))
             try:
-                future = self.done.get(timeout=max(0.0, min(wakes) - now))
+                future = self.done.get(timeout=max(0.0, wake_at - now))
             except Empty:
-                if time.monotonic() >= moment:
+                if time.monotonic() >= deadline:
                     return
                 continue
             if future is None:
                 raise _StoppedError
             self._settle(future)
 
-    def _send(self, tried: _Try) -> None:
-        self.pool.submit(self.sender.send, tried).add_done_callback(self.done.put)
+    def _send(self, attempt: _Attempt) -> None:
+        self.pool.submit(self.sender.send, attempt).add_done_callback(self.done.put)
 
     def _resend(self, now: float) -> None:
         while self.retries and self.retries[0][0] <= now:
@@ -174,17 +175,18 @@ class _Dispatch:
         if future.cancelled():
             return
         answer = future.result()
-        tried = answer.tried
-        self.tally.answer(tried.post, answer.code, answer.ended - answer.started)
-        if tried.number == 0:
-            self.tally.behind_s = max(self.tally.behind_s, answer.started - tried.due)
-        if answer.code == 200 or tried.number >= len(self.delays):
+        attempt = answer.attempt
+        self.tally.answer(attempt.post, answer.code, answer.ended - answer.started)
+        if attempt.number == 0:
+            self.tally.behind_s = max(self.tally.behind_s, answer.started - attempt.due)
+        if answer.code == 200 or attempt.number >= len(self.delays):
             self.open -= 1
             return
-        again = answer.ended + self.delays[tried.number]
-        heapq.heappush(self.retries, (again, next(self.serial), _Try(tried.post, tried.number + 1, again)))
+        due = answer.ended + self.delays[attempt.number]
+        retry = _Attempt(attempt.post, attempt.number + 1, due)
+        heapq.heappush(self.retries, (due, next(self.serial), retry))
 
-    def _tell(self, now: float) -> None:
-        if now - self.told >= self.pace.progress_s:
-            self.told = now
-            self.progress(self.tally.line(now - self.begun))
+    def _show_progress(self, now: float) -> None:
+        if now - self.last_progress_at >= self.pace.progress_s:
+            self.last_progress_at = now
+            self.progress(self.tally.line(now - self.started_at))

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook_app.simulator.delivery import posts
 from webhook_app.simulator.plan import plan
-from webhook_app.simulator.posting import Pace, deliver
+from webhook_app.simulator.posts import plan_posts
 from webhook_app.simulator.report import NO_ANSWER, Tally
 from webhook_app.simulator.scenarios import SCENARIOS
+from webhook_app.simulator.sending import Pace, send_posts
 from webhook_app.whatsapp.receiving.signature import sign
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -20,11 +20,11 @@ IMPATIENT = Pace(connections=4, compress=100_000, patience_s=5.0, timeout_s=2.0)
 
 
 def sent(url, *, count=60, pace=IMPATIENT, secret="the app secret", progress=lambda _line: None, **how):
-    """Every POST of a short plan, due at once."""
-    changes = [*plan(SCENARIOS["steady"], 1, 5, 60, START)][:count]
-    planned = list(posts(changes, START + timedelta(minutes=1), random.Random(1), batch=3, **how))
+    """Send every POST of a short plan, all due at once."""
+    events = [*plan(SCENARIOS["steady"], 1, 5, 60, START)][:count]
+    planned = list(plan_posts(events, START + timedelta(minutes=1), random.Random(1), batch=3, **how))
     tally = Tally()
-    deliver(planned, url, lambda body: sign(body, secret.encode()), pace, tally, progress)
+    send_posts(planned, url, lambda body: sign(body, secret.encode()), pace, tally, progress)
     return planned, tally.report("steady", 1, 1.0)
 
 
@@ -40,7 +40,7 @@ def test_everything_is_signed_and_acknowledged(receiver, statuses_in):
     assert report.refused == {}
 
 
-def test_what_is_refused_is_sent_again_until_it_is_acknowledged(receiver, statuses_in):
+def test_a_refused_post_is_repeated_until_it_is_acknowledged(receiver, statuses_in):
     server = receiver([503] * 30)
     planned, report = sent(server.url)
     assert report.complete
@@ -59,14 +59,14 @@ def test_nothing_but_200_is_an_acknowledgement(receiver, code):
     assert report.complete
 
 
-def test_a_connection_closed_without_an_answer_is_tried_again(receiver):
+def test_a_post_is_repeated_after_its_connection_closed_without_an_answer(receiver):
     server = receiver([0, 0])
     _, report = sent(server.url)
     assert report.refused == {NO_ANSWER: 2}
     assert report.complete
 
 
-def test_copies_are_posts_of_their_own_but_their_statuses_count_once(receiver, statuses_in):
+def test_copies_count_as_posts_but_their_statuses_count_once(receiver, statuses_in):
     server = receiver()
     planned, report = sent(server.url, duplicates=1.0)
     assert report.acknowledged_posts == len(planned) == 2 * report.copied_posts
@@ -85,7 +85,7 @@ def test_a_receiver_that_never_accepts_leaves_every_post_counted_as_unacknowledg
     assert report.retries == len(server.bodies) - len(planned)
 
 
-def test_when_seven_compressed_days_are_over_meta_gives_up(receiver):
+def test_retries_end_after_seven_compressed_days(receiver):
     server = receiver()
     pace = Pace(connections=2, compress=1e9, patience_s=30.0, timeout_s=2.0)
     planned, report = sent(server.url, count=3, secret="wrong", pace=pace)
@@ -93,7 +93,7 @@ def test_when_seven_compressed_days_are_over_meta_gives_up(receiver):
     assert 10 < report.retries == report.refused["401"] - 1
 
 
-def test_nobody_listening_is_no_answer():
+def test_a_refused_connection_counts_as_no_answer():
     pace = Pace(connections=2, compress=100_000, patience_s=0.02, timeout_s=0.5)
     planned, report = sent("http://127.0.0.1:9/webhook", count=3, pace=pace)
     assert report.unacknowledged_posts == len(planned)
@@ -101,16 +101,16 @@ def test_nobody_listening_is_no_answer():
     assert report.latency_ms.max == 0
 
 
-def test_requests_go_out_side_by_side_but_no_more_than_there_are_connections(receiver):
+def test_requests_are_sent_in_parallel_up_to_the_number_of_connections(receiver):
     server = receiver()
     together = threading.Barrier(3)
-    under_way, most = [], []
+    in_progress, most = [], []
 
     def wait_for_two_more():
-        under_way.append(1)
-        most.append(len(under_way))
+        in_progress.append(1)
+        most.append(len(in_progress))
         together.wait(timeout=5)
-        under_way.pop()
+        in_progress.pop()
 
     server.on_post = wait_for_two_more
     planned, report = sent(server.url, count=54, pace=Pace(connections=3, patience_s=5.0))
@@ -120,14 +120,14 @@ def test_requests_go_out_side_by_side_but_no_more_than_there_are_connections(rec
 
 
 @pytest.fixture
-def listening_to_ctrl_c():
-    """As in a terminal; what a shell starts in the background ignores it from birth."""
+def ctrl_c_enabled():
+    """Handle Ctrl-C as in a terminal; a process that a shell starts in the background ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("listening_to_ctrl_c")
+@pytest.mark.usefixtures("ctrl_c_enabled")
 def test_ctrl_c_ends_the_run_with_its_counts(receiver):
     server = receiver()
     seen = iter(range(10_000))

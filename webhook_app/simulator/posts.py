@@ -1,6 +1,6 @@
-"""Turns what is told into POSTs the way Meta does: batched, out of order, some of them twice; reports go along.
+"""Turns events into POSTs as Meta does: batched, out of order, some of them twice. Senders' reports too.
 
-Plans only, no clock and no network: `posting.py` sends what is planned here.
+It only plans, without clock and network; `sending.py` sends the POSTs.
 """
 
 import heapq
@@ -14,25 +14,25 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from webhook_app.simulator.message_events import Json
-from webhook_app.simulator.payloads import envelope, item_count, wire
-from webhook_app.simulator.plan import Timed, Told
+from webhook_app.simulator.messages import Json
+from webhook_app.simulator.payloads import TimedChange, envelope, item_count, wire
+from webhook_app.simulator.plan import PlannedEvent
 from webhook_app.simulator.send_calls import SimulatedCall
 
 BATCH_LIMIT = 1000
-"""Meta puts at most this many updates into one POST."""
+"""Largest number of updates in one POST of Meta's."""
 
-_LINGER_S = 1.0
+_BATCH_WAIT_S = 1.0
 _COPY_DELAY_S = 2.0
 
-# Seconds between the tries of one POST. Meta says only: at once, then ever more rarely, for up to seven days.
+# Seconds between the attempts of one POST. Meta says only: at once, then less and less often, for up to seven days.
 _RETRY_DELAYS_S = (0, 10, 30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600)
 _LATER_RETRIES_S = 12 * 3600
 _GIVE_UP_AFTER_S = 7 * 24 * 3600
 
 
 class StatusKey(NamedTuple):
-    """What makes a status event one and the same, however often it is delivered; -1 is no error code."""
+    """The identity of a status event, the same in every delivery of it. Error code -1 means none."""
 
     phone_number_id: str
     message_id: str
@@ -42,19 +42,19 @@ class StatusKey(NamedTuple):
 
 
 class Post(Struct, frozen=True):
-    """One POST: when it is due (seconds after the start), its bytes, and what they hold."""
+    """One POST: its due time (seconds after the start), its bytes and what they contain."""
 
     due_s: float
     body: bytes
     items: int
     statuses: tuple[StatusKey, ...] = ()
     calls: tuple[int, ...] = ()
-    """A sender's report instead of a webhook: the codes of its send calls."""
+    """The codes of the send calls, if this is a sender's report and not a webhook."""
     copy: bool = False
 
 
-def posts(
-    changes: Iterable[Told],
+def plan_posts(
+    events: Iterable[PlannedEvent],
     start: datetime,
     rng: random.Random,
     *,
@@ -62,49 +62,49 @@ def posts(
     duplicates: float = 0.0,
     reorder_s: float = 0.0,
 ) -> Iterator[Post]:
-    """The POSTs by due time: up to `batch` updates or send calls in each, a share of them sent twice."""
+    """Return the POSTs by due time, with up to `batch` updates or send calls each; some are sent twice."""
     if not 1 <= batch <= BATCH_LIMIT:
-        raise ValueError(f"a POST of Meta's holds 1 to {BATCH_LIMIT} updates, not {batch}")
+        raise ValueError(f"a POST from Meta contains 1 to {BATCH_LIMIT} updates, not {batch}")
     if not 0 <= duplicates <= 1 or reorder_s < 0:
-        raise ValueError("duplicates is a share from 0 to 1, reorder a number of seconds")
-    batches = batched(reordered(changes, rng, reorder_s), batch)
+        raise ValueError("duplicates must be a share from 0 to 1, reorder a number of seconds")
+    batches = batched(reordered(events, rng, reorder_s), batch)
     planned = (_post(group, due, start) for due, group in batches)
     return _with_copies(planned, rng, duplicates)
 
 
-def reordered(changes: Iterable[Told], rng: random.Random, bound_s: float) -> Iterator[Told]:
-    """The changes, each up to `bound_s` late, so that those of the next seconds overtake it."""
-    late: list[tuple[datetime, int, Told]] = []
+def reordered(events: Iterable[PlannedEvent], rng: random.Random, bound_s: float) -> Iterator[PlannedEvent]:
+    """Delay each event by up to `bound_s`, so that later ones overtake it."""
+    late: list[tuple[datetime, int, PlannedEvent]] = []
     serial = count()
-    for change in changes:
-        at = change.at + timedelta(seconds=rng.uniform(0, bound_s))
-        heapq.heappush(late, (at, next(serial), replace(change, at=at)))
-        while late and late[0][0] <= change.at:
+    for event in events:
+        at = event.at + timedelta(seconds=rng.uniform(0, bound_s))
+        heapq.heappush(late, (at, next(serial), replace(event, at=at)))
+        while late and late[0][0] <= event.at:
             yield heapq.heappop(late)[2]
     while late:
         yield heapq.heappop(late)[2]
 
 
-def batched(changes: Iterable[Told], size: int) -> Iterator[tuple[datetime, list[Told]]]:
-    """Groups of up to `size` with their due time, updates and calls apart; none waits over a second for company."""
-    groups: dict[type[Told], list[Told]] = {}
-    for change in changes:
-        for kind in [kind for kind, group in groups.items() if change.at > _closing(group)]:
-            yield _closing(group := groups.pop(kind)), group
-        group = groups.setdefault(type(change), [])
-        group.append(change)
+def batched(events: Iterable[PlannedEvent], size: int) -> Iterator[tuple[datetime, list[PlannedEvent]]]:
+    """Group up to `size` updates, or calls, with the group's due time, at most a second after its first event."""
+    groups: dict[type[PlannedEvent], list[PlannedEvent]] = {}
+    for event in events:
+        for kind in [kind for kind, group in groups.items() if event.at > _closes_at(group)]:
+            yield _closes_at(group := groups.pop(kind)), group
+        group = groups.setdefault(type(event), [])
+        group.append(event)
         if len(group) == size:
-            yield change.at, groups.pop(type(change))
+            yield event.at, groups.pop(type(event))
     for group in sorted(groups.values(), key=lambda group: group[-1].at):
         yield group[-1].at, group
 
 
-def _closing(group: list[Told]) -> datetime:
-    return group[0].at + timedelta(seconds=_LINGER_S)
+def _closes_at(group: list[PlannedEvent]) -> datetime:
+    return group[0].at + timedelta(seconds=_BATCH_WAIT_S)
 
 
 def retry_delays(compress: float) -> Iterator[float]:
-    """Seconds before each further try, `compress` times as fast as Meta; ends when Meta would give up."""
+    """Return the seconds before each retry, `compress` times as fast as Meta, until Meta would give up."""
     waited = 0
     for delay in (*_RETRY_DELAYS_S, *[_LATER_RETRIES_S] * 20):
         waited += delay
@@ -113,13 +113,13 @@ def retry_delays(compress: float) -> Iterator[float]:
         yield delay / compress
 
 
-def _post(group: list[Told], due: datetime, start: datetime) -> Post:
+def _post(group: list[PlannedEvent], due: datetime, start: datetime) -> Post:
     due_s = (due - start).total_seconds()
-    calls = [told for told in group if isinstance(told, SimulatedCall)]
+    calls = [event for event in group if isinstance(event, SimulatedCall)]
     if calls:
         body = json.dumps({"sends": [call.report for call in calls]}).encode()
         return Post(due_s, body, len(calls), calls=tuple(call.code for call in calls))
-    changes = [told for told in group if isinstance(told, Timed)]
+    changes = [event for event in group if isinstance(event, TimedChange)]
     keys = tuple(
         _key(status, timed.change["value"]["metadata"]["phone_number_id"])
         for timed in changes

@@ -1,4 +1,4 @@
-"""Batches, repeats and order, planned without a clock."""
+"""Planned POSTs: batches, copies, order and retry delays."""
 
 import json
 import random
@@ -7,21 +7,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook_app.simulator.delivery import batched, posts, reordered, retry_delays
-from webhook_app.simulator.plan import Timed, plan
+from webhook_app.simulator.payloads import TimedChange
+from webhook_app.simulator.plan import plan
+from webhook_app.simulator.posts import batched, plan_posts, reordered, retry_delays
 from webhook_app.simulator.scenarios import SCENARIOS
 from webhook_app.whatsapp.receiving.payload import parse
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
-CHANGES = tuple(plan(SCENARIOS["opt-outs"], 1, 10, 60, START))
+EVENTS = tuple(plan(SCENARIOS["opt-outs"], 1, 10, 60, START))
 
 
 def planned(**how):
-    return list(posts(CHANGES, START, random.Random(1), **how))
+    return list(plan_posts(EVENTS, START, random.Random(1), **how))
 
 
 def every_second(count, gap_s=1.0):
-    return [Timed(START + timedelta(seconds=i * gap_s), "1", {"number": i}) for i in range(count)]
+    return [TimedChange(START + timedelta(seconds=i * gap_s), "1", {"number": i}) for i in range(count)]
 
 
 def numbers(changes):
@@ -31,18 +32,18 @@ def numbers(changes):
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 def test_every_item_is_in_exactly_one_post_whatever_the_batch(batch):
     made = planned(batch=batch)
-    assert sum(post.items for post in made) == len(CHANGES)
-    assert sum(parse(post.body).received for post in made) == len(CHANGES)
+    assert sum(post.items for post in made) == len(EVENTS)
+    assert sum(parse(post.body).received for post in made) == len(EVENTS)
     assert all(post.items <= batch for post in made)
 
 
 @pytest.mark.parametrize("how", [{}, {"batch": 50}, {"batch": 9, "reorder_s": 3.0, "duplicates": 0.3}])
-def test_posts_come_in_the_order_they_are_due(how):
+def test_posts_are_in_the_order_in_which_they_are_due(how):
     due = [post.due_s for post in planned(**how)]
     assert due == sorted(due)
 
 
-def test_the_same_chance_brings_the_same_posts():
+def test_the_same_random_seed_plans_the_same_posts():
     how = {"batch": 5, "duplicates": 0.2, "reorder_s": 2.0}
     assert planned(**how) == planned(**how)
 
@@ -62,7 +63,7 @@ def test_a_share_of_the_posts_is_sent_again_byte_for_byte_and_not_before():
 
 
 @pytest.mark.parametrize("bound_s", [0.0, 0.5, 5.0, 100.0])
-def test_reordering_loses_nothing_and_delays_nobody_beyond_the_bound(bound_s):
+def test_reordering_loses_no_event_and_delays_none_beyond_the_bound(bound_s):
     before = every_second(50)
     after = list(reordered(before, random.Random(2), bound_s))
     assert sorted(numbers(after)) == numbers(before)
@@ -93,7 +94,7 @@ def test_a_batch_is_full_or_closed_after_a_second(count, gap_s, size, sizes):
     assert all(timedelta(0) <= due - group[0].at <= timedelta(seconds=1) for due, group in made)
 
 
-def test_retries_come_at_once_and_then_ever_more_rarely_for_seven_days():
+def test_retries_come_at_once_and_then_less_and_less_often_for_seven_days():
     delays = list(retry_delays(compress=1))
     assert delays[0] == 0
     assert delays == sorted(delays)
@@ -107,6 +108,6 @@ def test_compressed_retries_keep_their_proportions():
 @pytest.mark.parametrize(
     "how", [{"batch": 0}, {"batch": 1001}, {"duplicates": 1.1}, {"duplicates": -0.1}, {"reorder_s": -1}]
 )
-def test_impossible_figures_are_refused(how):
-    with pytest.raises(ValueError, match=r"a POST of Meta's|duplicates is a share"):
+def test_invalid_figures_are_refused(how):
+    with pytest.raises(ValueError, match=r"a POST from Meta|duplicates must be a share"):
         planned(**how)

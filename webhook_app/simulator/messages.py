@@ -1,6 +1,6 @@
-"""Whole message lives as values: what Meta reports about a message, step by step, in the shape of Graph v24.
+"""Messages of the simulated business and their statuses, in the shape of Graph v24. Values only.
 
-No clock and no chance of its own: the time comes with the message, every choice from the given random.Random.
+All ids are invented. It reads no clock: times follow from the message's `sent_at`, choices from the given random.Random.
 """
 
 import base64
@@ -13,11 +13,50 @@ from msgspec import Struct
 
 from webhook_app.simulator import faults
 from webhook_app.simulator.people import Person
-from webhook_app.simulator.senders import BusinessNumber, Template
 
 Json = dict[str, Any]
 
-FATES: dict[str, tuple[str, ...]] = {
+
+class BusinessNumber(Struct, frozen=True):
+    """A number that sends. `callback` is the format of its callback data: 'json' or 'pairs'."""
+
+    waba_id: str
+    phone_number_id: str
+    display: str
+    callback: str
+
+
+class Template(Struct, frozen=True):
+    """A message template. A reply inside the service window has neither name nor id."""
+
+    name: str
+    category: str
+    campaign: str
+    template_id: int = 0
+    language: str = "en_US"
+
+
+NUMBERS = (
+    BusinessNumber("384610027715590", "590238114470021", "13125550199", "json"),
+    BusinessNumber("384610027715590", "590238114470077", "13125550142", "json"),
+    BusinessNumber("384610027715591", "590238114470103", "447700900999", "pairs"),
+)
+
+SEASONAL_OFFER = Template("seasonal_offer", "marketing", "autumn", 918273645501928)
+WIN_BACK = Template("we_miss_you", "marketing", "win-back", 918273645501944)
+ORDER_UPDATE = Template("order_update", "utility", "orders", 918273645501931)
+LOGIN_CODE = Template("login_code", "authentication", "logins", 918273645501936)
+REPLY = Template("", "service", "support")
+
+EVERYDAY: tuple[tuple[Template, int], ...] = (
+    (SEASONAL_OFFER, 35),
+    (ORDER_UPDATE, 40),
+    (LOGIN_CODE, 15),
+    (REPLY, 10),
+)
+"""Templates the business sends on an ordinary day, with weights."""
+
+OUTCOMES: dict[str, tuple[str, ...]] = {
     "delivered and read": ("sent", "delivered", "read"),
     "delivered": ("sent", "delivered"),
     "read at once": ("sent", "read"),
@@ -31,7 +70,7 @@ _FAILED = {"refused": 65, "sent and failed": 35}
 _MAYBE_OTHER_DEVICE = {"refused": 55, "sent and failed": 30, "other device": 15}
 _ONE_DEVICE_OF_SEVERAL = frozenset((131000,))
 
-# Shortest and mean further seconds since the step before; people read later than this, but a run is short.
+# Shortest and mean additional seconds after the status before. Real people read later, but a run is short.
 _DELAYS = {"sent": (0.2, 0.3), "delivered": (0.3, 1.5), "read": (1.0, 15.0), "failed": (0.3, 1.5)}
 _LONGEST_DELAY_S = 90.0
 
@@ -40,7 +79,7 @@ _MARKER_IN = b"\x15\x02\x00\x12\x18\x14"
 
 
 class SimulatedMessage(Struct, frozen=True):
-    """One message on its way: who to whom, what, and when it left (aware UTC)."""
+    """One sent message: sender, recipient, template, campaign and time (aware UTC)."""
 
     wamid: str
     number: BusinessNumber
@@ -51,14 +90,14 @@ class SimulatedMessage(Struct, frozen=True):
 
 
 class SimulatedStatus(Struct, frozen=True):
-    """One status and the moment Meta has it to tell."""
+    """One status and the time at which it occurs."""
 
     due: datetime
     status: Json
 
 
 def wamid(rng: random.Random, person: Person, *, inbound: bool = False) -> str:
-    """A message id as Meta makes them: base64 of a short record that holds the person's digits in clear."""
+    """Return a message id in Meta's format: base64 of a short record that contains the person's digits."""
     digits = (person.phone or person.user_id.partition(".")[2]).encode()
     length, marker = (20, _MARKER_IN) if inbound else (18, _MARKER_OUT)
     unique = f"{rng.getrandbits(length * 4):0{length}X}".encode()
@@ -66,26 +105,28 @@ def wamid(rng: random.Random, person: Person, *, inbound: bool = False) -> str:
     return "wamid." + base64.b64encode(record).decode()
 
 
-def fate(rng: random.Random, code: int | None) -> tuple[str, ...]:
-    """The statuses one message will get, in order; `code` is what befalls it, None for nothing."""
+def draw_outcome(rng: random.Random, code: int | None) -> tuple[str, ...]:
+    """Return the statuses of one message in order. `code` is its error code, None for a message that does not fail."""
     failed = _MAYBE_OTHER_DEVICE if code in _ONE_DEVICE_OF_SEVERAL else _FAILED
     weights = _HEALTHY if code is None else failed
-    return FATES[rng.choices(list(weights), list(weights.values()))[0]]
+    return OUTCOMES[rng.choices(list(weights), list(weights.values()))[0]]
 
 
-def life(rng: random.Random, message: SimulatedMessage, code: int | None) -> tuple[SimulatedStatus, ...]:
-    """Every status of the message in the order it comes about, with Meta's timestamps in seconds."""
-    steps, due, priced = [], message.sent_at, set[str]()
-    for name in fate(rng, code):
+def status_events(
+    rng: random.Random, message: SimulatedMessage, code: int | None
+) -> tuple[SimulatedStatus, ...]:
+    """Return every status of the message in the order in which they occur, with timestamps in seconds."""
+    events, due, priced = [], message.sent_at, set[str]()
+    for name in draw_outcome(rng, code):
         due += timedelta(seconds=_delay(rng, name))
         status = _status(message, name, due)
         if name == "failed" and code is not None:
-            status["errors"] = [faults.error(code)]
+            status["errors"] = [faults.error_object(code)]
         elif name == "sent" or not priced - {"sent"}:
             priced.add(name)
             status["pricing"] = _pricing(message.template.category)
-        steps.append(SimulatedStatus(due, status))
-    return tuple(steps)
+        events.append(SimulatedStatus(due, status))
+    return tuple(events)
 
 
 def _delay(rng: random.Random, name: str) -> float:
@@ -94,7 +135,7 @@ def _delay(rng: random.Random, name: str) -> float:
 
 
 def _status(message: SimulatedMessage, name: str, due: datetime) -> Json:
-    """A failed status tells only the address that was used, the others the user id too (Meta, April 2026)."""
+    """A failed status has only the address that was used; other statuses also have the user id (Meta, April 2026)."""
     person = message.person
     status: Json = {"id": message.wamid, "status": name, "timestamp": str(int(due.timestamp()))}
     if person.phone:

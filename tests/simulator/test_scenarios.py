@@ -1,4 +1,4 @@
-"""What each scenario promises, held against the real steps: which alerts fire, and who is suppressed."""
+"""Each scenario run through the real pipeline: which alerts fire, and who is suppressed."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -27,17 +27,17 @@ class Outcome(Struct):
 
 @pytest.fixture
 def play(engine: Engine, database_url: str, now: datetime) -> Callable[..., Outcome]:
-    def playing(name: str, *, minutes: int = 40, rate: float = 1.0, history: int = 0) -> Outcome:
+    def run(name: str, *, minutes: int = 40, rate: float = 1.0, history: int = 0) -> Outcome:
         length = minutes * MINUTE
         start = now - length
-        told = plan(SCENARIOS[name], 1, rate, length.total_seconds(), start, history)
+        events = plan(SCENARIOS[name], 1, rate, length.total_seconds(), start, history)
         past = Backfill(engine, database_url, load_rules(None), {})
-        for _ in past.live(told, [start + 4 * MINUTE * n for n in range(minutes // 4 + 1)]):
+        for _ in past.run(events, [start + 4 * MINUTE * n for n in range(minutes // 4 + 1)]):
             pass
         past.close()
         return outcome(engine)
 
-    return playing
+    return run
 
 
 def outcome(engine: Engine) -> Outcome:
@@ -51,7 +51,7 @@ def outcome(engine: Engine) -> Outcome:
 
 
 def blocked(found: Outcome) -> set[Any]:
-    """The suppressions of scope all that failures led to."""
+    """Return the suppressions of scope `all` that failures caused."""
     return {one for one in found.suppressed if one[0] in ("hard", "unreachable") and one[1] == "all"}
 
 
@@ -73,14 +73,14 @@ def test_a_bad_list_fires_for_its_code_and_blocks_nobody_on_the_same_day(
     assert blocked(found) == set()
 
 
-def test_a_paused_template_is_told_by_meta_and_by_its_failures(play: Callable[..., Outcome]) -> None:
+def test_a_paused_template_fires_for_metas_notice_and_for_its_failures(play: Callable[..., Outcome]) -> None:
     found = play("template-paused")
     assert "health" in found.fired
     assert 132015 in found.fired["rate"]
     assert blocked(found) == set()
 
 
-def test_an_outage_fires_and_blocks_nobody_however_near_they_were(play: Callable[..., Outcome]) -> None:
+def test_an_outage_fires_and_blocks_nobody_even_one_failure_short_of_it(play: Callable[..., Outcome]) -> None:
     found = play("outage", history=5)
     assert {131000, 131016} <= found.fired["rate"]
     assert blocked(found) == set()
@@ -93,7 +93,7 @@ def test_an_expired_token_needs_attention(play: Callable[..., Outcome]) -> None:
     assert blocked(found) == set()
 
 
-def test_opting_out_fires_nothing_and_blocks_what_was_asked_for(play: Callable[..., Outcome]) -> None:
+def test_opting_out_fires_no_alert_and_blocks_as_requested(play: Callable[..., Outcome]) -> None:
     found = play("opt-outs")
     assert set(found.fired) <= {"spike"}
     assert ("opted_out", "all", -1) in found.suppressed, "a typed STOP"
@@ -107,7 +107,7 @@ def test_silence_fires_because_messages_were_sent(play: Callable[..., Outcome]) 
     assert "rate" not in found.fired
 
 
-def test_a_backlog_raises_no_alert_about_now_and_blocks_nobody(play: Callable[..., Outcome]) -> None:
+def test_a_backlog_fires_no_live_alert_and_blocks_nobody(play: Callable[..., Outcome]) -> None:
     found = play("backlog")
     assert found.fired == {}
     assert blocked(found) == set()

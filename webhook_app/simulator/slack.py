@@ -1,12 +1,14 @@
-"""A stand-in for Slack's incoming webhook on this machine: shows each message and answers "ok".
+"""A local stand-in for Slack's incoming webhook: prints each message as plain text and answers "ok".
 
-For tests it can be told to answer otherwise. Knows Slack's message format, nothing of alerts.
+Tests can script other answers. It knows Slack's message format and nothing about alerts.
 """
 
+import html
 import json
+import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -14,11 +16,13 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from webhook_app.simulator.slack.text import plain_text
+_LINK = re.compile(r"<([^<>|]+)\|([^<>]*)>")
+_BARE = re.compile(r"<((?:https?|mailto):[^<>|]+|[@#!][^<>|]+)>")
+_EMPHASIS = re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])")
 
 
 class Reply(Struct, frozen=True):
-    """One answer of the stand-in. `hang_s` waits without answering, then closes the connection."""
+    """One answer of the stand-in. With `hang_s` it waits without answering, then closes the connection."""
 
     status: int = 200
     body: str = "ok"
@@ -39,20 +43,20 @@ NO_SERVICE = Reply(404, "no_service")
 HANGS = Reply(hang_s=30.0)
 
 
-_show = partial(print, flush=True)  # the output is often a pipe, and people wait for the message
+_show = partial(print, flush=True)  # a piped output is buffered otherwise
 
 
 class SlackReceiver:
-    """Listens while the `with` block lasts; answers follow `script`, then all are "ok"."""
+    """Listens during its `with` block. Its answers follow `script`; after that, each is "ok"."""
 
     def __init__(
         self, script: Iterable[Reply] = (), *, port: int = 0, show: Callable[[str], object] = _show
     ) -> None:
         self.script = deque(script)
         self.messages: list[dict[str, Any]] = []
-        """What Slack would have shown, in order."""
+        """Messages that Slack would have shown, in order."""
         self.requests: list[dict[str, Any]] = []
-        """Everything received, refused or not."""
+        """All messages received, including refused ones."""
         self.closing = threading.Event()
         self._show = show
         self._lock = threading.Lock()
@@ -84,7 +88,7 @@ class SlackReceiver:
         self._thread.join()
 
     def take(self, message: dict[str, Any]) -> Reply:
-        """Keep one message and say how to answer it."""
+        """Keep one message and return the answer to it."""
         with self._lock:
             reply = self.script.popleft() if self.script else OK
             self.requests.append(message)
@@ -95,7 +99,7 @@ class SlackReceiver:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # closing waits for answers under way
+    daemon_threads = False  # closing waits for requests in progress
 
     def __init__(self, address: tuple[str, int], receiver: SlackReceiver) -> None:
         self.receiver = receiver
@@ -104,7 +108,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = 5.0  # an idle connection must not hold up the end
+    timeout = 5.0  # an idle connection must not delay the end
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
@@ -132,4 +136,51 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class' name
-        """Say nothing: the messages themselves are shown."""
+        """Log no requests: the messages themselves are printed."""
+
+
+def plain_text(message: dict[str, Any]) -> str:
+    """Return everything a reader would see, a block per line; the fallback text only without blocks."""
+    lines = list(_blocks(message.get("blocks")))
+    if not lines and message.get("text"):
+        lines.append(_unmarked(message["text"]))
+    for attachment in message.get("attachments") or ():
+        inner = list(_blocks(attachment.get("blocks")))
+        fallback = attachment.get("text") or attachment.get("fallback")
+        lines += inner or ([_unmarked(fallback)] if fallback else [])
+    return "\n".join(lines)
+
+
+def _blocks(blocks: Any) -> Iterator[str]:
+    for block in blocks or ():
+        kind = block.get("type")
+        if kind == "divider":
+            yield "-" * 40
+        elif kind == "actions":
+            yield " ".join(f"[{_text(element.get('text'))}]" for element in block.get("elements", ()))
+        elif kind == "context":
+            yield " · ".join(filter(None, map(_text, block.get("elements", ()))))
+        else:
+            yield from _section(block)
+
+
+def _section(block: dict[str, Any]) -> Iterator[str]:
+    parts = [block.get("text"), *(block.get("fields") or ())]
+    yield from filter(None, map(_text, parts))
+    accessory = block.get("accessory")
+    if accessory and (label := _text(accessory.get("text"))):
+        yield f"[{label}]"
+
+
+def _text(part: Any) -> str:
+    """Return the text of a text object; those of type plain_text contain no markup."""
+    if not isinstance(part, dict):
+        return ""
+    text = str(part.get("text") or part.get("alt_text") or "")
+    return text if part.get("type") == "plain_text" else _unmarked(text)
+
+
+def _unmarked(mrkdwn: str) -> str:
+    text = _LINK.sub(r"\2 (\1)", mrkdwn)
+    text = _BARE.sub(r"\1", text)
+    return html.unescape(_EMPHASIS.sub(r"\1", text))
