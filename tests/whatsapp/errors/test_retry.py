@@ -47,7 +47,7 @@ def test_retry_advice_is_concrete(code, tries, waits, after, final):
         (131047, 0, "Do not resend until the cause is fixed"),
         (131049, 0, "for at least 24 h"),
         (133015, 0, "for at least 5 min"),
-        (131048, 0, "publishes no waiting time"),
+        (131048, 0, "publishes no fixed waiting time"),
     ],
 )
 def test_retry_advice_says_in_words_what_to_do(code, tries, words):

@@ -45,7 +45,9 @@ Edit those files, not this page. The catalogue has {count} entries.
 never counts against a contact and must not be retried.
 Match on the code. Meta is removing titles, newer API versions omit subcodes, and HTTP statuses are unreliable.
 
-**Class** determines which rate a failure counts in: {classes}.
+**Class** determines which rate a failure counts in:
+
+{classes}
 
 **Retry**: `no`; `after_fix`, when the cause is fixed; `once`, after one minute; `backoff`, after
 {backoff} s with jitter; `after_window`, when Meta's limit or pause has ended.
@@ -72,7 +74,7 @@ def markdown_page(entries: Sequence[ErrorCode], sources: Mapping[str, str]) -> s
     parts = [
         _INTRO.format(
             count=len(entries),
-            classes="; ".join(f"`{name}`, {words}" for name, words in _CLASSES.items()),
+            classes="\n".join(f"- `{name}`: {meaning}" for name, meaning in _CLASSES.items()),
             backoff=", ".join(map(str, waits)),
         ),
         _misreadings(entries),
@@ -106,7 +108,7 @@ def code_label(entry: ErrorCode) -> str:
 
 def _section(domain: Domain, entries: Iterable[ErrorCode]) -> str:
     rows = "\n".join(map(_row, entries))
-    return f"\n## {_DOMAINS[domain]}\n\nDomain `{domain}`.\n\n{_HEAD}\n{rows}\n"
+    return f"## {_DOMAINS[domain]}\n\nDomain `{domain}`.\n\n{_HEAD}\n{rows}\n"
 
 
 def _row(entry: ErrorCode) -> str:
@@ -129,12 +131,10 @@ def _misreadings(entries: Iterable[ErrorCode]) -> str:
     rows = "\n".join(
         f"- **{code_label(e)}** {e.title.rstrip('.')}. {e.mistaken_for}" for e in entries if e.mistaken_for
     )
-    return (
-        f"\n## Common mistakes\n\nWrong meanings in public guides and lists, and the right ones.\n\n{rows}\n"
-    )
+    return f"## Common mistakes\n\nWrong meanings in public guides and lists, and the right ones.\n\n{rows}\n"
 
 
 def _sources(entries: Iterable[ErrorCode], sources: Mapping[str, str]) -> str:
     named = sorted({source for entry in entries for source in entry.sources})
     rows = "\n".join(f"- `{name}`: {sources[name]}" for name in named)
-    return f"\n## Sources\n\n{rows}\n"
+    return f"## Sources\n\n{rows}\n"

@@ -68,4 +68,4 @@ def _advice(entry: ErrorCode, waits: tuple[int, ...], window: int | None) -> str
             wait = f"{window // 3600} h" if window >= 3600 else f"{window // 60} min"
             return f"Do not resend for at least {wait}. {entry.action}"
         case _:
-            return f"Meta publishes no waiting time. {entry.action}"
+            return f"Meta publishes no fixed waiting time. {entry.action}"
