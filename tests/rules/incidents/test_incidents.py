@@ -1,0 +1,216 @@
+"""Which incident an alert belongs to: one cause is one incident, and two causes never are."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.incidents.incidents import (
+    FiringAlert,
+    Joined,
+    KnownIncident,
+    Membership,
+    domain_of,
+    is_account_wide,
+    join,
+    leading_codes,
+    merge_names,
+    names_of,
+)
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+OUTAGE, PLATFORM, TEMPLATE_PAUSED, TEMPLATE_DISABLED, UNPAID, LOCKED = (
+    131000,
+    131016,
+    132015,
+    132016,
+    131042,
+    131031,
+)
+
+
+def series(number: str = "N1", waba: str = "A", template: str = "", campaign: str = "") -> SeriesKey:
+    return SeriesKey(phone_number_id=number, waba_id=waba, template=template, campaign=campaign, country="DE")
+
+
+def alert(code: int = OUTAGE, at: datetime = NOW, *, kind: str = "rate", **more: Any) -> FiringAlert:
+    held = more.pop("failing", {(code, series()): 100})
+    group = more.pop("group", {"code": code, "phone_number_id": "N1"})
+    return FiringAlert(rule="r", kind=kind, group=group, codes=(code,), failing=held, fired_at=at, **more)
+
+
+def opened(first: FiringAlert, incident_id: int = 1, **more: Any) -> KnownIncident:
+    values: dict[str, Any] = {
+        "id": incident_id,
+        "codes": first.codes,
+        "domain": domain_of(first),
+        "account_wide": is_account_wide(first),
+        "names": names_of(first),
+        "groups": (first.group,),
+        "origins": frozenset(),
+        "began_at": first.fired_at,
+    }
+    return KnownIncident(**(values | more))
+
+
+def joined(one: FiringAlert, *incidents: KnownIncident, now: datetime = NOW) -> Membership:
+    return join(one, incidents, ("r", "key"), now)
+
+
+def test_the_first_alert_opens_an_incident() -> None:
+    assert joined(alert()) == Membership(None, Joined.NEW)
+
+
+def test_the_same_messages_seen_at_another_level_are_the_same_incident() -> None:
+    held = {(OUTAGE, series("N1")): 60, (OUTAGE, series("N2")): 40}
+    everything = alert(group={}, failing=held)
+    assert joined(everything, opened(alert())) == Membership(1, Joined.HELD)
+
+
+def test_messages_that_are_mostly_not_held_are_another_matter() -> None:
+    held = {(OUTAGE, series("N1")): 40, (131026, series("N2")): 60}
+    other = alert(131026, group={"phone_number_id": "N2"}, failing=held)
+    assert joined(other, opened(alert())).incident_id is None
+
+
+def test_a_broken_template_inside_an_outage_is_a_cause_of_its_own() -> None:
+    broken = alert(TEMPLATE_PAUSED, failing={(TEMPLATE_PAUSED, series(template="order")): 80})
+    assert joined(broken, opened(alert())).incident_id is None
+
+
+def test_a_paused_template_that_is_then_disabled_is_one_cause() -> None:
+    paused = alert(TEMPLATE_PAUSED, failing={(TEMPLATE_PAUSED, series(template="order")): 80})
+    later = NOW + timedelta(hours=20)
+    disabled = alert(TEMPLATE_DISABLED, later, failing={(TEMPLATE_DISABLED, series(template="order")): 80})
+    assert joined(disabled, opened(paused), now=later) == Membership(1, Joined.SAME_NAME)
+
+
+def test_two_templates_of_one_number_are_two_causes() -> None:
+    one = alert(TEMPLATE_PAUSED, failing={(TEMPLATE_PAUSED, series(template="order")): 80})
+    other = alert(TEMPLATE_DISABLED, failing={(TEMPLATE_DISABLED, series(template="login")): 80})
+    assert joined(other, opened(one)).incident_id is None
+
+
+def test_two_accounts_with_unpaid_bills_are_two_incidents() -> None:
+    first = alert(UNPAID, kind="attention")
+    second = alert(
+        UNPAID,
+        kind="attention",
+        group={"code": UNPAID, "phone_number_id": "N9"},
+        failing={(UNPAID, series("N9", "B")): 5},
+    )
+    assert joined(second, opened(first)).incident_id is None
+
+
+def test_the_numbers_of_one_account_that_cannot_pay_are_one_incident() -> None:
+    first = alert(UNPAID, kind="attention")
+    second = alert(
+        UNPAID,
+        kind="attention",
+        group={"code": UNPAID, "phone_number_id": "N2"},
+        failing={(UNPAID, series("N2", "A")): 5},
+    )
+    assert joined(second, opened(first)).incident_id == 1
+
+
+def test_a_locked_account_explains_nothing_of_another_account() -> None:
+    locked = alert(LOCKED, kind="attention")
+    elsewhere = alert(
+        LOCKED, group={"code": LOCKED, "phone_number_id": "N9"}, failing={(LOCKED, series("N9", "B")): 300}
+    )
+    assert joined(elsewhere, opened(locked)).incident_id is None
+
+
+def test_a_locked_account_explains_the_silence_of_its_number_and_of_no_other() -> None:
+    locked = opened(alert(LOCKED, kind="attention"))
+    silent = FiringAlert(rule="s", kind="silence", group={"phone_number_id": "N1"}, fired_at=NOW)
+    assert joined(silent, locked) == Membership(1, Joined.EXPLAINED)
+    other = FiringAlert(rule="s", kind="silence", group={"phone_number_id": "N2"}, fired_at=NOW)
+    assert joined(other, locked).incident_id is None
+
+
+def test_a_health_signal_of_the_account_joins_the_failures_it_causes_and_the_other_way_round() -> None:
+    signal = FiringAlert(
+        rule="health",
+        kind="health",
+        group={"check": "account"},
+        subject={"waba_id": "A"},
+        domain="account",
+        account_wide=True,
+        fired_at=NOW,
+    )
+    failing = alert(LOCKED)
+    assert joined(signal, opened(failing)) == Membership(1, Joined.EXPLAINED)
+    assert joined(failing, opened(signal)) == Membership(1, Joined.EXPLAINED)
+    assert joined(alert(131026, failing={(131026, series()): 9}), opened(signal)).incident_id is None
+
+
+def test_a_paused_template_signal_joins_the_failures_of_that_template_only() -> None:
+    signal = FiringAlert(
+        rule="health",
+        kind="health",
+        group={"check": "template"},
+        subject={"template": "order", "waba_id": "A"},
+        domain="template",
+        fired_at=NOW,
+    )
+    failing = alert(TEMPLATE_PAUSED, failing={(TEMPLATE_PAUSED, series(template="order")): 80})
+    other = alert(TEMPLATE_PAUSED, failing={(TEMPLATE_PAUSED, series(template="login")): 80})
+    assert joined(failing, opened(signal)).incident_id == 1
+    assert joined(other, opened(signal)).incident_id is None
+
+
+@pytest.mark.parametrize(("minutes", "incident"), [(29, 1), (31, None)])
+def test_one_platform_code_on_several_numbers_at_once_is_one_outage(
+    minutes: int, incident: int | None
+) -> None:
+    later = NOW + timedelta(minutes=minutes)
+    elsewhere = alert(
+        PLATFORM,
+        later,
+        group={"code": PLATFORM, "phone_number_id": "N7"},
+        failing={(PLATFORM, series("N7", "C")): 50},
+    )
+    assert joined(elsewhere, opened(alert(PLATFORM)), now=later).incident_id == incident
+
+
+@pytest.mark.parametrize(
+    ("how", "hours", "incident"),
+    [
+        ("recovered", 1.9, 1),
+        ("recovered", 2.1, None),
+        ("quiet", 25, 1),
+        ("quiet", 27, None),
+        ("faded", 0.1, None),
+    ],
+)
+def test_the_same_cause_soon_after_its_end_is_the_same_incident(
+    how: str, hours: float, incident: int | None
+) -> None:
+    ended = opened(alert(), ended_at=NOW - timedelta(hours=hours), ended_how=how)
+    found = joined(alert(), ended)
+    assert found.incident_id == incident
+    assert found.again is (incident is not None)
+
+
+def test_an_open_incident_is_preferred_to_one_that_has_ended() -> None:
+    ended = opened(alert(), 1, ended_at=NOW - timedelta(minutes=5), ended_how="recovered")
+    assert joined(alert(), ended, opened(alert(), 2)) == Membership(2, Joined.HELD)
+
+
+def test_what_fired_for_the_same_group_belongs_to_the_same_incident_without_any_message() -> None:
+    own = FiringAlert(rule="r", kind="self", group={"check": "jobs"}, fired_at=NOW)
+    incident = opened(own, origins=frozenset({("r", "key")}))
+    assert joined(own, incident) == Membership(1, Joined.SAME_GROUP)
+    assert join(own, [incident], ("r", "other"), NOW).incident_id is None
+
+
+def test_leading_codes_leave_out_what_hardly_occurs() -> None:
+    assert leading_codes({1: 100, 2: 10, 3: 9}) == (1, 2)
+    assert leading_codes({}) == ()
+
+
+def test_names_add_up() -> None:
+    both = merge_names({"waba_id": frozenset("A")}, {"waba_id": frozenset("B"), "template": frozenset("t")})
+    assert both == {"waba_id": frozenset("AB"), "template": frozenset("t")}

@@ -1,0 +1,269 @@
+"""Decides which incident a firing alert belongs to: one cause is one incident. Values and `now` in, an id out.
+
+An incident holds the failed messages that have one of its leading codes and lie in the groups of its alerts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum, auto
+from typing import Literal
+
+from msgspec import Struct
+
+from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.whatsapp.errors.catalogue import explain
+
+Group = Mapping[str, str | int]
+Names = Mapping[str, frozenset[str]]
+"""Values by dimension: the accounts, numbers, templates and campaigns that somebody is named with."""
+
+EndedHow = Literal["", "recovered", "quiet", "faded", "chronic", "rules"]
+
+SAME_NAME_WITHIN = timedelta(hours=24)
+SAME_CODE_WITHIN = timedelta(minutes=30)
+AGAIN_WITHIN: Mapping[str, timedelta] = {"recovered": timedelta(hours=2), "quiet": timedelta(hours=26)}
+"""For how long the same cause opens an ended incident again, by how it ended."""
+_HELD_SHARE = 0.5
+_SHARED = 0.9  # of the failing messages have a template or campaign for it to be what they have in common
+
+ACCOUNT_WIDE_DOMAINS = ("auth", "account", "registration")
+"""Fault domains that affect every message of the account or number."""
+ACCOUNT_WIDE_CODES = (131031, 368)
+"""Account locked; blocked for policy: domain policy, but no message is sent."""
+
+
+class Joined(StrEnum):
+    """Why an alert belongs to an incident, in the order in which the reasons are tried."""
+
+    SAME_GROUP = auto()
+    HELD = auto()
+    EXPLAINED = auto()
+    SAME_NAME = auto()
+    SAME_CODE = auto()
+    NEW = auto()
+
+
+class FiringAlert(Struct, frozen=True, kw_only=True):
+    """The part of a firing alert that decides where it belongs."""
+
+    rule: str
+    kind: str
+    group: Group
+    codes: tuple[int, ...] = ()
+    """Most failures first."""
+    failing: Mapping[tuple[int, SeriesKey], int] = {}
+    """Distinct failed messages of its window, by code and series."""
+    subject: Group = {}
+    """What a health signal is about; part of what the alert names."""
+    domain: str = ""
+    """The fault domain where no code says it."""
+    account_wide: bool = False
+    """Whether the cause affects every message of the account or number, where no code says it."""
+    fired_at: datetime
+
+
+class KnownIncident(Struct, frozen=True, kw_only=True):
+    """The part of an incident that decides which alerts join it. `groups`: those of its alerts."""
+
+    id: int
+    codes: tuple[int, ...]
+    domain: str
+    account_wide: bool
+    names: Names
+    groups: tuple[Group, ...]
+    origins: frozenset[tuple[str, str]]
+    """Rule and group of each alert in it, the group as text."""
+    began_at: datetime
+    ended_at: datetime | None = None
+    ended_how: EndedHow = ""
+
+
+class Membership(Struct, frozen=True):
+    """Where an alert belongs. `incident_id` None: to a new incident. `again`: to one that has ended."""
+
+    incident_id: int | None
+    reason: Joined
+    again: bool = False
+
+
+def join(
+    alert: FiringAlert, incidents: Iterable[KnownIncident], origin: tuple[str, str], now: datetime
+) -> Membership:
+    """Return the incident that the alert belongs to, for good.
+
+    1. The open incident in which the same rule fired for the same group.
+    2. The open incident that holds at least half of its failing messages.
+    3. The one whose cause explains it, if both name the same account, number or template.
+    4. The one with the same named template, campaign or number and the same fault domain, begun within 24 hours.
+    5. The one with the same code of the fault domain `platform`, or the same code in the same account, begun within
+       30 minutes.
+    An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
+    """
+    known = sorted(
+        incidents, key=lambda incident: (incident.ended_at is not None, incident.began_at, incident.id)
+    )
+    candidates = [incident for incident in known if _may_be_joined(incident, now)]
+    for again in (False, True):
+        asked = [incident for incident in candidates if (incident.ended_at is not None) is again]
+        for reason, belongs in _REASONS:
+            for incident in asked:
+                if belongs(alert, incident, origin):
+                    return Membership(incident.id, reason, again)
+    return Membership(None, Joined.NEW)
+
+
+def _may_be_joined(incident: KnownIncident, now: datetime) -> bool:
+    if incident.ended_at is None:
+        return True
+    return now - incident.ended_at <= AGAIN_WITHIN.get(incident.ended_how, timedelta(0))
+
+
+def _fired_before(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
+    del alert
+    return origin in incident.origins
+
+
+def _is_held(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
+    del origin
+    total = sum(alert.failing.values())
+    held = sum(
+        messages for (code, series), messages in alert.failing.items() if holds(incident, code, series)
+    )
+    return total > 0 and held >= _HELD_SHARE * total
+
+
+def holds(incident: KnownIncident, code: int, series: SeriesKey) -> bool:
+    """Whether the incident holds messages that fail with this code in this series."""
+    return code in incident.codes and any(
+        all(
+            str(value) == str(code if name == "code" else getattr(series, name, value))
+            for name, value in group.items()
+        )
+        for group in incident.groups
+    )
+
+
+def _is_explained(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
+    """One of the two has a cause that stops everything, the other shows its effects, and they name the same."""
+    del origin
+    own = names_of(alert)
+    common = {
+        dimension
+        for dimension in ("waba_id", "phone_number_id", "template")
+        if own.get(dimension, frozenset()) & incident.names.get(dimension, frozenset())
+    }
+    if not common:
+        return False
+    if domain_of(alert) == incident.domain == "template" and not (alert.codes and incident.codes):
+        return "template" in common
+    wide = incident.account_wide, is_account_wide(alert)
+    return (
+        any(wide)
+        and bool(common - {"template"})
+        and (all(wide) or _is_effect(alert, incident, cause_is_new=wide[1]))
+    )
+
+
+def _is_effect(alert: FiringAlert, incident: KnownIncident, *, cause_is_new: bool) -> bool:
+    """Whether what fails can follow from an account-wide cause: its own codes, or silence."""
+    codes = incident.codes if cause_is_new else alert.codes
+    if not codes:
+        return cause_is_new or alert.kind == "silence"
+    return is_account_wide_code(codes[0])
+
+
+def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
+    """A template or campaign that both name says more than the number they go out from."""
+    del origin
+    if domain_of(alert) != incident.domain or abs(alert.fired_at - incident.began_at) > SAME_NAME_WITHIN:
+        return False
+    own = names_of(alert)
+    narrow = [name for name in ("template", "campaign") if own.get(name) and incident.names.get(name)]
+    return any(
+        own.get(name, frozenset()) & incident.names.get(name, frozenset())
+        for name in narrow or ("phone_number_id",)
+    )
+
+
+def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
+    del origin
+    if not alert.codes or alert.codes[0] not in incident.codes:
+        return False
+    if abs(alert.fired_at - incident.began_at) > SAME_CODE_WITHIN:
+        return False
+    if explain(alert.codes[0]).domain == "platform":
+        return True
+    own = names_of(alert)
+    return bool(own.get("waba_id", frozenset()) & incident.names.get("waba_id", frozenset()))
+
+
+_REASONS = (
+    (Joined.SAME_GROUP, _fired_before),
+    (Joined.HELD, _is_held),
+    (Joined.EXPLAINED, _is_explained),
+    (Joined.SAME_NAME, _shares_name),
+    (Joined.SAME_CODE, _shares_code),
+)
+
+
+def names_of(alert: FiringAlert) -> dict[str, frozenset[str]]:
+    """What the alert names: its group and subject, and what its failing messages have in common.
+
+    Of accounts and numbers all that fail, of templates and campaigns one that nearly all failing messages have.
+    """
+    found = _named({**alert.group, **alert.subject})
+    total = sum(alert.failing.values())
+    for name in ("waba_id", "phone_number_id", "template", "campaign"):
+        if name in found or not total:
+            continue
+        messages: Counter[str] = Counter()
+        for (_, series), count in alert.failing.items():
+            messages[getattr(series, name)] += count
+        value, most = messages.most_common(1)[0]
+        if name in ("waba_id", "phone_number_id"):
+            found[name] = frozenset(messages.keys() - {""})
+        elif value and most >= _SHARED * total:
+            found[name] = frozenset((value,))
+    return found
+
+
+def _named(group: Group) -> dict[str, frozenset[str]]:
+    return {name: frozenset((str(value),)) for name, value in group.items() if name != "code" and str(value)}
+
+
+def domain_of(alert: FiringAlert) -> str:
+    """The fault domain of its leading code, or of what it is about."""
+    return explain(alert.codes[0]).domain if alert.codes else alert.domain or alert.kind
+
+
+def is_account_wide(alert: FiringAlert) -> bool:
+    """Whether its cause affects every message of the account or number."""
+    if alert.kind == "attention" and alert.codes:
+        return is_account_wide_code(alert.codes[0])
+    return alert.account_wide
+
+
+def is_account_wide_code(code: int) -> bool:
+    """Whether the code says that no message of the account or number is sent."""
+    return explain(code).domain in ACCOUNT_WIDE_DOMAINS or code in ACCOUNT_WIDE_CODES
+
+
+def merge_names(one: Names, other: Names) -> dict[str, frozenset[str]]:
+    """The names of an incident after an alert has joined it."""
+    return {
+        name: one.get(name, frozenset()) | other.get(name, frozenset())
+        for name in sorted(one.keys() | other.keys())
+    }
+
+
+def leading_codes(counts: Mapping[int, int]) -> tuple[int, ...]:
+    """The codes of an incident: those with at least a tenth of the failures of the first, most failures first."""
+    ordered = sorted(counts, key=lambda code: (-counts[code], code))
+    return tuple(code for code in ordered if counts[code] * 10 >= counts[ordered[0]])
+
+
+def title_of(codes: Sequence[int], where: str, fallback: str) -> str:
+    """A short name for the incident: the leading code's title and where it fails."""
+    what = f"{codes[0]} {explain(codes[0]).title}" if codes else fallback
+    return f"{what}, {where}" if where else what
