@@ -19,6 +19,52 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.schema.columns import a_text, a_time, metadata
 
+incidents = Table(  # one cause each; its alerts are the evidence
+    "incidents",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    a_text("kind"),  # of the alert that opened it
+    a_text("title"),
+    a_text("state"),  # open, ended
+    a_text("severity"),
+    a_text("domain"),  # fault domain of the leading code
+    Column("account_wide", Boolean, nullable=False, server_default=text("false")),
+    Column("codes", ARRAY(BigInteger), nullable=False),  # leading codes, most failures first
+    Column("names", JSONB, nullable=False),  # accounts, numbers, templates, campaigns that fail
+    Column("slice", JSONB),  # where failures are concentrated; null: spread evenly
+    a_time("began_at"),
+    a_time("opened_at"),
+    a_time("notified_at", null=True),
+    a_time("last_notified_at", null=True),
+    a_text("notified_severity"),
+    Column("repeats", Integer, nullable=False, server_default="0"),
+    Column("again", Integer, nullable=False, server_default="0"),
+    a_time("ended_at", null=True),
+    a_text("ended_how"),  # recovered, quiet, faded, chronic, rules
+    a_time("evaluated_at"),
+    Column("attempts", BigInteger, nullable=False, server_default="0"),
+    Column("failures", BigInteger, nullable=False, server_default="0"),
+    Column("rate", Float, nullable=False, server_default="0"),
+    Column("low", Float, nullable=False, server_default="0"),
+    Column("high", Float, nullable=False, server_default="0"),
+    Column("threshold", Float, nullable=False, server_default="0"),
+    Column("window_minutes", Integer, nullable=False, server_default="0"),
+    Column("worst_rate", Float, nullable=False, server_default="0"),
+    a_time("worst_at", null=True),
+    Column("total_failures", BigInteger, nullable=False, server_default="0"),
+    Column("contacts", BigInteger, nullable=False, server_default="0"),
+    a_time("counted_at", null=True),
+    a_text("advice"),
+    Column("details", JSONB, nullable=False),
+    Column("silenced_by", BigInteger),
+    a_time("acknowledged_at", null=True),
+    a_text("acknowledged_by"),
+    a_time("snoozed_until", null=True),
+    a_text("snoozed_by"),
+    Index("incidents_open", "id", postgresql_where=text("state = 'open'")),
+    Index("incidents_ended", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+)
+
 alerts = Table(
     "alerts",
     metadata,
@@ -58,6 +104,8 @@ alerts = Table(
     a_text("notified_severity"),  # empty: nobody has been told
     Column("muted_by", BigInteger),  # the alert or the silence because of which nobody is told
     a_text("muted_why"),  # cause, incident, silence
+    Column("incident_id", BigInteger),  # set when it fires, for good
+    a_text("ended_how"),  # recovered, quiet, faded, chronic, rules
     Index(
         "alerts_open",
         "rule",
@@ -66,6 +114,7 @@ alerts = Table(
         postgresql_where=text("state IN ('pending', 'firing')"),
     ),
     Index("alerts_time", "started_at"),
+    Index("alerts_incident", "incident_id", postgresql_where=text("incident_id IS NOT NULL")),
     Index("alerts_resolved", "resolved_at", postgresql_where=text("resolved_at IS NOT NULL")),
 )
 
