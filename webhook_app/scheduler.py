@@ -1,10 +1,10 @@
-"""The table of jobs, run by one leader at a time however many schedulers there are. No job's own work.
+"""The table of jobs, run by one leader at a time, however many schedulers are started.
 
-1. Leadership is a session advisory lock on a connection of its own; standbys try for it every second.
-2. Jobs run only while the lock is held, and each run asks the lock's connection first.
-3. When that connection is lost, no job starts any more, running ones end, and the lock is tried for again.
-4. SIGTERM and SIGINT: running jobs end, the lock is given back, `run` returns.
-The lock needs sessions: the database must not be reached through a pool that shares connections.
+1. Leadership is a session advisory lock on its own connection. Standbys try to take it every second.
+2. Jobs run only while the lock is held, and each run checks the lock's connection first.
+3. When that connection is lost, no job starts, running ones finish, and the lock is tried again.
+4. On SIGTERM or SIGINT running jobs finish, the lock is released, and `run` returns.
+The lock needs a session: the scheduler must not connect through a pooler that shares connections.
 """
 
 import logging
@@ -31,19 +31,19 @@ from webhook_app.channels.pagerduty import PagerDuty
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.webhook import Webhook
-from webhook_app.logs import nameless
-from webhook_app.pipeline.counts.count_funnels import count_steps
-from webhook_app.pipeline.counts.measure_lateness import reconcile
-from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.logs import mask_private
+from webhook_app.pipeline.counts.count_funnels import count_stages
+from webhook_app.pipeline.counts.measure_lateness import measure
+from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.expire_notifications import tidy
+from webhook_app.pipeline.incidents.expire_notifications import expire
 from webhook_app.pipeline.incidents.notify import Clock, notify
 from webhook_app.pipeline.incidents.rule_inputs import ReadCache
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
 from webhook_app.pipeline.operations.prune import Retention, prune
-from webhook_app.pipeline.people.erase import sweep
-from webhook_app.pipeline.sends.reports import look_after
+from webhook_app.pipeline.people.erase import erase_from_archive
+from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
@@ -71,7 +71,7 @@ _ERROR_LENGTH = 500
 
 
 class Job(Struct, frozen=True):
-    """A step and how often it runs, the first time at once."""
+    """A step and its interval; it first runs at once."""
 
     name: str
     seconds: float
@@ -86,7 +86,7 @@ def load_rules(path: Path | None) -> tuple[Rule, ...]:
 
 
 def make_channels(settings: Settings) -> dict[str, Channel]:
-    """The ways out that are set up, those first that people see first; the log is always the last."""
+    """The channels that are set up, in order of preference for rerouting; the log is always the last."""
     made = (
         _make_slack(settings),
         settings.pagerduty_routing_key
@@ -114,7 +114,7 @@ def _make_email(settings: Settings) -> Channel | None:
 
 
 def retention_of(settings: Settings) -> Retention:
-    """How long things are kept."""
+    """The retention settings."""
     return Retention(
         events_days=settings.events_keep_days,
         failures_days=settings.failures_keep_days,
@@ -130,9 +130,9 @@ def make_jobs(
     channels: Mapping[str, Channel],
     go_on: Callable[[], bool],
 ) -> list[Job]:
-    """The table of jobs. Each channel has its own, so that a slow one holds up nobody."""
+    """The table of jobs. Each channel has its own job, so that a slow one does not delay others."""
     kept = retention_of(settings)
-    thresholds = Thresholds(strikes=settings.soft_failures, days=settings.soft_days)
+    thresholds = Thresholds(failures=settings.soft_failures, days=settings.soft_days)
     public_url, names, memory = settings.public_url, tuple(channels), ReadCache()
     connecting = partial(connect, settings.database_url, application="webhook_app erase")
 
@@ -153,30 +153,30 @@ def make_jobs(
             lambda now: evaluate(engine, rules, now, public_url=public_url, channels=names, memory=memory),
         ),
         *(notifying(name, channel) for name, channel in channels.items()),
-        Job("tidy outbox", TIDY_SECONDS, lambda now: tidy(engine, now, names)),
-        *_watched(engine, settings),
+        Job("tidy outbox", TIDY_SECONDS, lambda now: expire(engine, now, names)),
+        *_heartbeat_jobs(engine, settings),
         Job("suppress", SUPPRESS_SECONDS, suppressing),
-        Job("reconcile", RECONCILE_SECONDS, lambda now: reconcile(engine, now)),
-        Job("count steps", COUNT_STEPS_SECONDS, lambda now: count_steps(engine, now)),
-        Job("erase", ERASE_SECONDS, lambda now: sweep(engine, connecting, now, go_on=go_on)),
-        Job("sends", SENDS_SECONDS, lambda now: look_after(engine, now)),
+        Job("measure", RECONCILE_SECONDS, lambda now: measure(engine, now)),
+        Job("count steps", COUNT_STEPS_SECONDS, lambda now: count_stages(engine, now)),
+        Job("erase", ERASE_SECONDS, lambda now: erase_from_archive(engine, connecting, now, go_on=go_on)),
+        Job("sends", SENDS_SECONDS, lambda now: follow_up(engine, now)),
         Job("backtests", BACKTEST_SECONDS, lambda now: run_waiting(engine, thresholds, now, go_on=go_on)),
-        Job("sum up", SUM_UP_SECONDS, lambda now: sum_up(engine, now)),
+        Job("sum up", SUM_UP_SECONDS, lambda now: sum_hours(engine, now)),
         Job("prune", PRUNE_SECONDS, lambda now: prune(engine, now, kept, go_on=go_on)),
     ]
 
 
-def _watched(engine: Engine, settings: Settings) -> list[Job]:
-    """The sign of life, looked after more often than there is an evaluation to tell of."""
+def _heartbeat_jobs(engine: Engine, settings: Settings) -> list[Job]:
+    """The heartbeat job, which runs more often than the evaluations it reports."""
     if not settings.heartbeat_url:
         return []
-    watch = HeartbeatMonitor(engine, Heartbeat(settings.heartbeat_url))
-    return [Job("heartbeat", settings.evaluate_seconds / 3, watch.tell)]
+    monitor = HeartbeatMonitor(engine, Heartbeat(settings.heartbeat_url))
+    return [Job("heartbeat", settings.evaluate_seconds / 3, monitor.report)]
 
 
 def run(settings: Settings, rules: Sequence[Rule]) -> None:
-    """Stand by, lead, and return after SIGTERM or SIGINT. To be called in the main thread."""
-    _quieten()
+    """Stand by or lead until SIGTERM or SIGINT. Call it in the main thread."""
+    _limit_logging()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -198,7 +198,7 @@ def run(settings: Settings, rules: Sequence[Rule]) -> None:
 
 
 def _lead(engine: Engine, leadership: Leadership, jobs: Sequence[Job], stop: threading.Event) -> None:
-    """Run the jobs until the lock is lost or somebody stops us; those that run are waited for."""
+    """Run the jobs until the lock is lost or `stop` is set; then wait for running jobs."""
     clock = BackgroundScheduler(
         timezone=UTC,
         executors={"default": ThreadPoolExecutor(len(jobs))},
@@ -217,13 +217,13 @@ def _lead(engine: Engine, leadership: Leadership, jobs: Sequence[Job], stop: thr
         pass
     ending = threading.Thread(target=clock.shutdown, name="ending")
     ending.start()
-    while ending.is_alive():  # the lock stays ours for as long as one of our jobs runs
+    while ending.is_alive():  # keep the lock while a job runs
         ending.join(LEADER_SECONDS)
         leadership.check()
 
 
 def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.Event) -> None:
-    """One run on record. A failure is logged and recorded, and the next run happens anyway."""
+    """Run a job once and record it. A failure is logged and recorded, and does not stop later runs."""
     if stop.is_set() or not leadership.check():
         return
     began, now, error = monotonic(), datetime.now(UTC), ""
@@ -234,7 +234,7 @@ def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.E
     except Exception as fault:
         log.exception("job failed", job=job.name)
         first_line = str(fault).partition("\n")[0]  # SQLAlchemy's further lines hold the statement's values
-        error = nameless(f"{type(fault).__name__}: {first_line}")[:_ERROR_LENGTH]
+        error = mask_private(f"{type(fault).__name__}: {first_line}")[:_ERROR_LENGTH]
     seconds = monotonic() - began
     try:
         with engine.begin() as connection:
@@ -244,7 +244,7 @@ def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.E
         log.warning("the end of a job was not recorded", job=job.name)
 
 
-def _quieten() -> None:
-    """httpx logs addresses, and Slack's is a secret; APScheduler warns whenever a slow job is due again."""
+def _limit_logging() -> None:
+    """Reduce logging: httpx logs URLs, which may be secret; APScheduler warns when a slow job is due again."""
     for name, level in (("httpx", logging.WARNING), ("apscheduler", logging.ERROR)):
         logging.getLogger(name).setLevel(level)

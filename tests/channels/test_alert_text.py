@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from tests.channels.notifications import FIGURES, NOW, NUMBER, SINCE, UNDELIVERABLE, notification
 from webhook_app.channels import SendError
-from webhook_app.channels.alert_text import compose, news, plain, title
+from webhook_app.channels.alert_text import change_line, compose, plain_text, title
+from webhook_app.channels.descriptions import describe_group
 from webhook_app.channels.log import LogChannel
 from webhook_app.channels.notification import Notification, Undelivered
-from webhook_app.channels.spelling import describe_group, duration, number, percent
+from webhook_app.rules.incidents.formats import duration, number, percent
 
 
 def facts(told: Notification) -> dict[str, str]:
@@ -159,7 +160,7 @@ def test_the_title_stays_the_same_from_the_first_message_to_the_last() -> None:
     ],
 )
 def test_the_news_fits_into_a_line_of_the_history(reason: str, told: str) -> None:
-    assert news(notification(reason=reason, actor="ada" if reason == "acknowledged" else "")) == told
+    assert change_line(notification(reason=reason, actor="ada" if reason == "acknowledged" else "")) == told
 
 
 def test_a_reminder_says_that_it_is_one() -> None:
@@ -223,7 +224,7 @@ def test_numbers_are_grouped_and_shares_are_short() -> None:
 def test_the_log_channel_writes_the_same_message_as_lines() -> None:
     stream = io.StringIO()
     LogChannel(stream).send(notification())
-    assert stream.getvalue() == plain(compose(notification())) + "\n\n"
+    assert stream.getvalue() == plain_text(compose(notification())) + "\n\n"
     assert "\n  What to do: Do not send it again." in stream.getvalue()
 
 

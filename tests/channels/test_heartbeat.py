@@ -17,9 +17,9 @@ def heartbeat(slack: FakeSlack) -> Iterator[Heartbeat]:
     made.close()
 
 
-def test_it_beats_at_the_address_and_fails_beside_it(slack: FakeSlack, heartbeat: Heartbeat) -> None:
-    heartbeat.beat()
-    heartbeat.fail("OperationalError")
+def test_success_pings_the_address_and_failure_its_fail_path(slack: FakeSlack, heartbeat: Heartbeat) -> None:
+    heartbeat.report_success()
+    heartbeat.report_failure("OperationalError")
     assert [(asked.method, asked.path) for asked in slack.asked] == [
         ("GET", "/secret-check?rid=1"),
         ("POST", "/secret-check/fail?rid=1"),
@@ -28,10 +28,10 @@ def test_it_beats_at_the_address_and_fails_beside_it(slack: FakeSlack, heartbeat
 
 
 @pytest.mark.parametrize("answer", [Answer(404, ""), Answer(500, ""), Answer(hang=True)], ids=str)
-def test_a_watchman_that_does_not_hear_it_is_a_fault_without_its_address(
+def test_a_ping_that_is_refused_is_an_error_without_the_address(
     slack: FakeSlack, heartbeat: Heartbeat, answer: Answer
 ) -> None:
     slack.answers.append(answer)
     with pytest.raises(SendError) as raised:
-        heartbeat.beat()
+        heartbeat.report_success()
     assert "secret" not in str(raised.value)

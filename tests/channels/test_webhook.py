@@ -82,8 +82,8 @@ def test_any_success_is_one(slack: FakeSlack, channel: Webhook, status: int) -> 
     [
         ("hush-hush", "must begin with whsec_"),
         ("whsec_###", "must be base64"),
-        ("whsec_" + base64.b64encode(b"short").decode(), "must hold 24 to 64 bytes, holds 5"),
-        ("whsec_" + base64.b64encode(b"l" * 65).decode(), "must hold 24 to 64 bytes, holds 65"),
+        ("whsec_" + base64.b64encode(b"short").decode(), "must have 24 to 64 bytes, has 5"),
+        ("whsec_" + base64.b64encode(b"l" * 65).decode(), "must have 24 to 64 bytes, has 65"),
     ],
 )
 def test_a_secret_that_is_none_says_why_and_not_what(text: str, fault: str) -> None:

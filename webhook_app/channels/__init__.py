@@ -1,4 +1,4 @@
-"""Ways out, one file each. A channel gets a finished notification and never touches the database."""
+"""Notification channels, one module each. A channel gets a complete notification and does not use the database."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -9,9 +9,9 @@ from webhook_app.channels.notification import Notification
 
 
 class SendError(Exception):
-    """The channel did not take it.
+    """The channel did not accept a message.
 
-    `retry_after`: seconds for which it asked to be left alone. `of_message`: another message may well be taken.
+    `retry_after`: the pause it asked for, in seconds. `of_message`: the message is the cause, not the channel.
     """
 
     def __init__(
@@ -24,14 +24,17 @@ class SendError(Exception):
 
 
 class Receipt(Struct, frozen=True):
-    """What a channel wants to be handed with the next notification of the same alert. `shared` with other alerts."""
+    """The channel's own reference to what it sent, passed back with the alert's next notification.
+
+    `shared`: the reference belongs to several alerts.
+    """
 
     reference: str
     shared: bool = False
 
 
 class Channel(Protocol):
-    """A way to tell people. `name` is what rules call it; `pace_s` the least time between two messages."""
+    """A way to notify people. `name` is its name in rules; `pace_s` is the minimum time between two messages."""
 
     @property
     def name(self) -> str: ...
@@ -40,12 +43,12 @@ class Channel(Protocol):
     def pace_s(self) -> float: ...
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
-        """Return once it is delivered; raises SendError otherwise. The same one may come again."""
+        """Send it, or raise SendError. The same notification may be sent again. `earlier`: the alert's last receipt."""
 
 
 @runtime_checkable
 class DigestChannel(Channel, Protocol):
-    """A way to tell people that collapses floods: from `digest_from` waiting ones on, up to `digest_size` at once."""
+    """A channel that combines `digest_from` or more waiting notifications, up to `digest_size`, in one message."""
 
     @property
     def digest_from(self) -> int: ...
@@ -54,15 +57,15 @@ class DigestChannel(Channel, Protocol):
     def digest_size(self) -> int: ...
 
     def send_digest(self, notifications: Sequence[Notification]) -> Receipt | None:
-        """One message that names each; the receipt is shared by all. Raises SendError."""
+        """Send one message that lists each; all share the receipt. Raises SendError."""
 
 
 @runtime_checkable
 class ResendingChannel(Channel, Protocol):
-    """A way out that forgets what it is not told again every `resend_s` seconds."""
+    """A channel that drops an alert unless it is sent again every `resend_s` seconds."""
 
     @property
     def resend_s(self) -> float: ...
 
     def resend(self, notifications: Sequence[Notification]) -> None:
-        """Say again that these go on, as known now. Raises SendError."""
+        """Send alerts that still fire again. Raises SendError."""

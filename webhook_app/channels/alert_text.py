@@ -1,6 +1,6 @@
-"""What an operator must read at three in the morning: a notification in, headline and facts out, as text.
+"""Composes the text of a notification: headline, facts, links and footer.
 
-Nothing here knows how a channel spells bold or links, and nothing is escaped yet.
+Independent of channels: nothing is escaped or formatted yet.
 """
 
 from collections import Counter
@@ -9,17 +9,14 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from webhook_app.channels.notification import CodeFacts, Notification
-from webhook_app.channels.spelling import (
+from webhook_app.channels.descriptions import (
     describe_figures,
     describe_group,
     describe_slice,
-    duration,
-    moment,
-    named,
-    number,
-    percent,
+    group_values,
 )
+from webhook_app.channels.notification import CodeFacts, Notification
+from webhook_app.rules.incidents.formats import duration, moment, number, percent
 
 _REASON_WORDS = {
     "fired": "firing",
@@ -32,7 +29,7 @@ _REASON_WORDS = {
 
 
 class AlertText(Struct, frozen=True):
-    """The words of one message: `facts` are (label, text), `links` are (label, address)."""
+    """The text of one message: `facts` are (label, text), `links` are (label, URL)."""
 
     headline: str
     facts: tuple[tuple[str, str], ...]
@@ -41,48 +38,50 @@ class AlertText(Struct, frozen=True):
 
 
 class Digest(Struct, frozen=True):
-    """The words of a message about several alerts: `lines` are (text, address), the address may be empty."""
+    """The text of a message about several alerts: `lines` are (text, URL); the URL may be empty."""
 
     headline: str
     lines: tuple[tuple[str, str], ...]
 
 
 def compose(notification: Notification) -> AlertText:
-    """The message, in the order in which it is read: what, for whom, since when, how bad, what to do."""
-    facts = [*_undelivered(notification), *_what(notification)]
-    if for_whom := _for_whom(notification):
+    """The message in reading order: what fails, for whom, since when, how much, what to do."""
+    facts = [*_undelivered(notification), *_failing_codes(notification)]
+    if for_whom := _who_is_hit(notification):
         facts.append(("For whom", for_whom))
-    facts += _end(notification) if notification.reason == "resolved" else _course(notification)
+    facts += (
+        _after_the_end(notification) if notification.reason == "resolved" else _while_firing(notification)
+    )
     links = [("Open the alert", notification.link), ("Runbook", notification.runbook)]
     footer = f"Rule {notification.rule}, alert {notification.alert_id}. {notification.why}".rstrip()
     return AlertText(_headline(notification), tuple(facts), tuple(link for link in links if link[1]), footer)
 
 
 def compose_digest(notifications: Sequence[Notification]) -> Digest:
-    """What has happened to many alerts at once, a line for each, in the order in which it happened."""
+    """The text about several alerts, one line each, in order of time."""
     counted = Counter(_REASON_WORDS[notification.reason] for notification in notifications)
-    told = ", ".join(f"{number(count)} {words}" for words, count in counted.most_common())
+    text = ", ".join(f"{number(count)} {words}" for words, count in counted.most_common())
     lines = tuple((_headline(notification), notification.link) for notification in notifications)
-    return Digest(f"News of {number(len(notifications))} alerts: {told}", lines)
+    return Digest(f"News of {number(len(notifications))} alerts: {text}", lines)
 
 
-def plain(message: AlertText) -> str:
-    """The message as lines of text."""
+def plain_text(message: AlertText) -> str:
+    """The message as plain text."""
     lines = [message.headline, *(f"  {label}: {text}" for label, text in message.facts + message.links)]
     return "\n".join([*lines, f"  {message.footer}"])
 
 
 def title(notification: Notification) -> str:
-    """What the incident is called from its first message to its last, whatever the figures do meanwhile."""
+    """The title of the alert, the same in all of its messages."""
     leading = next(iter(notification.codes), None)
     if leading is not None and "code" in notification.group:
         return f"{leading.code} {leading.title}, {describe_group(notification.group)}"
-    group = named(notification.group)
+    group = group_values(notification.group)
     return f"{notification.rule}, {group}" if group else notification.rule
 
 
-def news(notification: Notification) -> str:
-    """What has just happened, in one line, to somebody who knows the alert."""
+def change_line(notification: Notification) -> str:
+    """One line about the change, for readers who know the alert."""
     who = f" by {notification.actor}" if notification.actor else ""
     match notification.reason:
         case "acknowledged":
@@ -91,7 +90,9 @@ def news(notification: Notification) -> str:
             until = f" until {moment(notification.snoozed_until)}" if notification.snoozed_until else ""
             return f"Snoozed{until}{who}"
         case "resolved":
-            return f"Resolved after {duration(_ended(notification) - notification.since)}. {notification.why}"
+            return (
+                f"Resolved after {duration(_ended_at(notification) - notification.since)}. {notification.why}"
+            )
         case "escalated":
             return f"Now {notification.severity}. {notification.why}"
         case "repeated":
@@ -111,9 +112,9 @@ def _headline(notification: Notification) -> str:
         case "escalated":
             return f"Now {severity.upper()}: {matter}"
         case "acknowledged" | "snoozed":
-            return f"{news(notification)}: {subject}"
+            return f"{change_line(notification)}: {subject}"
         case "resolved":
-            return f"Resolved: {subject}, after {duration(_ended(notification) - notification.since)}"
+            return f"Resolved: {subject}, after {duration(_ended_at(notification) - notification.since)}"
 
 
 def _matter(notification: Notification, subject: str) -> str:
@@ -136,7 +137,7 @@ def _undelivered(notification: Notification) -> list[tuple[str, str]]:
     return [(f"Not delivered on {missed.channel}", missed.fault) for missed in notification.undelivered]
 
 
-def _what(notification: Notification) -> list[tuple[str, str]]:
+def _failing_codes(notification: Notification) -> list[tuple[str, str]]:
     if not notification.codes:
         return []
     leading, *others = notification.codes
@@ -146,8 +147,8 @@ def _what(notification: Notification) -> list[tuple[str, str]]:
     return facts
 
 
-def _for_whom(notification: Notification) -> str:
-    describe = describe_group if notification.figures is not None else named
+def _who_is_hit(notification: Notification) -> str:
+    describe = describe_group if notification.figures is not None else group_values
     parts = [describe(notification.group)]
     if notification.contacts:
         contacts = "contact" if notification.contacts == 1 else "contacts"
@@ -157,28 +158,28 @@ def _for_whom(notification: Notification) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _course(notification: Notification) -> list[tuple[str, str]]:
-    """Of an alert that goes on."""
+def _while_firing(notification: Notification) -> list[tuple[str, str]]:
+    """The facts of a firing alert."""
     lasting = duration(notification.at - notification.since)
     facts = [("Since", f"{moment(notification.since)} ({lasting})")]
     if notification.figures is not None:
         facts.append(("How bad", describe_figures(notification.figures)))
     facts += notification.details
-    facts += _to_do(notification)
-    facts += _misread(notification.codes[:1])
+    facts += _advice(notification)
+    facts += _common_mistakes(notification.codes[:1])
     if notification.samples:
         facts.append(("Messages to look at", ", ".join(notification.samples)))
-    return [*facts, *_cared_for(notification)]
+    return [*facts, *_handling(notification)]
 
 
-def _to_do(notification: Notification) -> list[tuple[str, str]]:
+def _advice(notification: Notification) -> list[tuple[str, str]]:
     advice = [notification.advice, *(code.advice for code in notification.codes[:1])]
-    told = " ".join(dict.fromkeys(part for part in advice if part))
-    return [("What to do", told)] if told else []
+    text = " ".join(dict.fromkeys(part for part in advice if part))
+    return [("What to do", text)] if text else []
 
 
-def _cared_for(notification: Notification) -> list[tuple[str, str]]:
-    """Who takes care of it: then nobody else needs to get up."""
+def _handling(notification: Notification) -> list[tuple[str, str]]:
+    """Who has acknowledged or snoozed the alert."""
     facts = []
     if notification.acknowledged_by:
         at = f", {moment(notification.acknowledged_at)}" if notification.acknowledged_at else ""
@@ -188,8 +189,8 @@ def _cared_for(notification: Notification) -> list[tuple[str, str]]:
     return facts
 
 
-def _end(notification: Notification) -> list[tuple[str, str]]:
-    ended = _ended(notification)
+def _after_the_end(notification: Notification) -> list[tuple[str, str]]:
+    ended = _ended_at(notification)
     lasted = duration(ended - notification.since)
     facts = [("Lasted", f"{lasted}, from {moment(notification.since)} to {moment(ended)}")]
     if notification.figures is not None:
@@ -198,9 +199,9 @@ def _end(notification: Notification) -> list[tuple[str, str]]:
     return [*facts, *notification.details]
 
 
-def _misread(codes: tuple[CodeFacts, ...]) -> list[tuple[str, str]]:
+def _common_mistakes(codes: tuple[CodeFacts, ...]) -> list[tuple[str, str]]:
     return [("Often misread", code.mistaken_for) for code in codes if code.mistaken_for]
 
 
-def _ended(notification: Notification) -> datetime:
+def _ended_at(notification: Notification) -> datetime:
     return notification.resolved_at or notification.at

@@ -12,9 +12,9 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose, plain, title
+from webhook_app.channels.alert_text import compose, plain_text, title
+from webhook_app.channels.http_client import TIMEOUT, HttpClient
 from webhook_app.channels.notification import Notification
-from webhook_app.channels.outgoing import TIMEOUT, Outgoing
 
 RESEND_S = 60.0
 VALID_FOR = timedelta(minutes=10)
@@ -39,14 +39,14 @@ class Alertmanager:
     ) -> None:
         self._url = f"{url.rstrip('/')}/api/v2/alerts"
         self._clock = clock
-        self._http = Outgoing("Alertmanager", timeout)
+        self._http = HttpClient("Alertmanager", timeout)
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
         """Return once Alertmanager has taken it. What people did with an alert is kept there in its own silences."""
         del earlier
         told = [alert_of(notification, self._clock())]
         if notification.reason in ("escalated", "resolved"):
-            told += _under_other_severities(notification)
+            told += _ends_of_other_severities(notification)
         self._post(told)
 
     def resend(self, notifications: Sequence[Notification]) -> None:
@@ -62,7 +62,7 @@ class Alertmanager:
         answer = self._http.post(self._url, msgspec.json.encode(alerts))
         if answer.status == httpx.codes.OK:
             return
-        said = f"Alertmanager answered {answer.status} {answer.words!r}"
+        said = f"Alertmanager answered {answer.status} {answer.excerpt!r}"
         refused = answer.status == httpx.codes.BAD_REQUEST
         raise SendError(said, permanent=refused, retry_after=answer.retry_after, of_message=refused)
 
@@ -72,7 +72,7 @@ def alert_of(notification: Notification, now: datetime) -> dict[str, Any]:
     message = compose(notification)
     annotations = {
         "summary": message.headline,
-        "description": plain(message),
+        "description": plain_text(message),
         "alert_id": str(notification.alert_id),
     }
     if notification.runbook:
@@ -99,7 +99,7 @@ def _labels(notification: Notification) -> dict[str, str]:
     }
 
 
-def _under_other_severities(notification: Notification) -> list[dict[str, Any]]:
+def _ends_of_other_severities(notification: Notification) -> list[dict[str, Any]]:
     """It may stand there under another severity: that one is over."""
     ended = {"endsAt": notification.at.isoformat()}
     return [

@@ -1,4 +1,4 @@
-"""E-mail by SMTP: text and simple HTML. An incident is one conversation: its messages refer to the first."""
+"""E-mail by SMTP, as text and simple HTML. The messages of an alert form one conversation: they refer to the first."""
 
 import smtplib
 import ssl
@@ -15,10 +15,10 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import AlertText, Digest, compose, compose_digest, plain, title
+from webhook_app.channels.alert_text import AlertText, Digest, compose, compose_digest, plain_text, title
 from webhook_app.channels.notification import Notification
 
-TIMEOUT_S = 15.0  # for each step of the conversation
+TIMEOUT_S = 15.0  # for each SMTP command
 
 _SCHEMES: dict[str, tuple[Literal["none", "starttls", "tls"], int]] = {
     "smtp": ("none", 25),
@@ -26,14 +26,16 @@ _SCHEMES: dict[str, tuple[Literal["none", "starttls", "tls"], int]] = {
     "starttls": ("starttls", 587),
     "smtps": ("tls", 465),
 }
-_UNFOLDED = SMTP.clone(max_line_length=900)  # a subject folded before its first word is shown with a space
+_UNFOLDED = SMTP.clone(
+    max_line_length=900
+)  # some clients show a space where a subject was folded before its first word
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DIGEST_FROM = 6
 _DIGEST_SIZE = 100
 
 
 class SmtpServer(Struct, frozen=True):
-    """Where mail is handed in, and how."""
+    """The address and credentials of an SMTP server."""
 
     host: str
     port: int
@@ -43,12 +45,12 @@ class SmtpServer(Struct, frozen=True):
 
 
 def read_smtp_url(url: str) -> SmtpServer:
-    """The server of smtp://, starttls:// or smtps://. ValueError says what is wrong, without any credentials."""
+    """Parse smtp://, starttls:// or smtps://. ValueError names the fault without any credentials."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
         raise ValueError(f"must begin with {'://, '.join(_SCHEMES)}://")
     if not parts.hostname:
-        raise ValueError("names no server")
+        raise ValueError("has no server name")
     security, port = _SCHEMES[parts.scheme]
     try:
         port = parts.port or port
@@ -61,7 +63,7 @@ def read_smtp_url(url: str) -> SmtpServer:
 
 
 def read_addresses(text: str) -> tuple[str, ...]:
-    """Addresses separated by commas. ValueError names the one that is none."""
+    """Parse addresses separated by commas. ValueError names the first invalid one."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     for address in found:
         read_address(address)
@@ -69,7 +71,7 @@ def read_addresses(text: str) -> tuple[str, ...]:
 
 
 def read_address(text: str) -> str:
-    """One plain address. ValueError when it is none."""
+    """Validate one plain address. ValueError if it is invalid."""
     try:
         address = Address(addr_spec=text)
     except (ValueError, IndexError, HeaderParseError):
@@ -80,7 +82,7 @@ def read_address(text: str) -> str:
 
 
 class Email:
-    """Sends every message to all addresses."""
+    """One SMTP server, and the addresses that get every message."""
 
     name = "email"
     pace_s = 0.0
@@ -102,29 +104,29 @@ class Email:
         self._context = context or ssl.create_default_context()
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
-        """Return once the server has taken it for all addresses; SendError otherwise."""
-        del earlier  # what a message refers to is derived
-        self._hand_in(alert_mail(notification, self._sender, self._addresses))
+        """Send it to all addresses. Raises SendError."""
+        del earlier  # the message that it refers to is derived
+        self._submit(alert_mail(notification, self._sender, self._addresses))
 
     def send_digest(self, notifications: Sequence[Notification]) -> None:
-        """One message that names each alert."""
-        self._hand_in(digest_mail(notifications, self._sender, self._addresses))
+        """Send one message that lists each alert."""
+        self._submit(digest_mail(notifications, self._sender, self._addresses))
 
-    def _hand_in(self, mail: EmailMessage) -> None:
+    def _submit(self, mail: EmailMessage) -> None:
         try:
             with self._connect() as server:
                 refused = server.send_message(mail)
         except smtplib.SMTPRecipientsRefused as fault:
             raise self._refused(fault.recipients) from fault
         except smtplib.SMTPNotSupportedError as fault:
-            raise SendError(f"the mail server cannot do it: {fault}", permanent=True) from fault
+            raise SendError(f"the mail server does not support it: {fault}", permanent=True) from fault
         except smtplib.SMTPResponseException as fault:
-            said = _words(fault.smtp_code, fault.smtp_error)
-            raise SendError(f"the mail server answered {said}", permanent=fault.smtp_code >= 500) from fault
+            reply = _reply_text(fault.smtp_code, fault.smtp_error)
+            raise SendError(f"the mail server answered {reply}", permanent=fault.smtp_code >= 500) from fault
         except (OSError, smtplib.SMTPException) as fault:
             kind = type(fault).__name__
             raise SendError(f"the mail server cannot be reached ({kind})", permanent=False) from fault
-        if refused:  # the others have it: trying again would tell them twice
+        if refused:  # the other addresses have it, and would get it twice after a retry
             raise SendError(str(self._refused(refused)), permanent=True)
 
     def _connect(self) -> smtplib.SMTP:
@@ -151,7 +153,7 @@ class Email:
 
 
 def alert_mail(notification: Notification, sender: str, addresses: Sequence[str]) -> EmailMessage:
-    """The message: its subject stays the same through an incident, since mail programs also go by that."""
+    """The message. Its subject is the same for the whole alert, since mail programs also thread by subject."""
     message, first = compose(notification), notification.reason == "fired"
     subject = f"Alert {notification.alert_id}: {title(notification)}"
     root = f"<alert-{notification.alert_id}-{notification.since:%Y%m%d%H%M%S}@{_domain(sender)}>"
@@ -162,7 +164,7 @@ def alert_mail(notification: Notification, sender: str, addresses: Sequence[str]
         mail["In-Reply-To"] = mail["References"] = root
     if notification.severity == "critical" and notification.reason != "resolved":
         mail["Importance"] = "high"
-    mail.set_content(plain(message))
+    mail.set_content(plain_text(message))
     mail.add_alternative(_html(message), subtype="html")
     return mail
 
@@ -183,7 +185,7 @@ def _mail(sender: str, addresses: Sequence[str], subject: str) -> EmailMessage:
     mail["From"] = Address("webhook_app", addr_spec=sender)
     mail["To"] = [Address(addr_spec=address) for address in addresses]
     mail["Subject"] = " ".join(subject.split())
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence notes, please
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents automatic replies
     return mail
 
 
@@ -211,6 +213,6 @@ def _domain(address: str) -> str:
     return address.rpartition("@")[2]
 
 
-def _words(code: int, said: bytes | str) -> str:
-    text = said.decode("utf-8", errors="replace") if isinstance(said, bytes) else str(said)
+def _reply_text(code: int, reply: bytes | str) -> str:
+    text = reply.decode("utf-8", errors="replace") if isinstance(reply, bytes) else str(reply)
     return f"{code} {' '.join(text.split())[:200]!r}"

@@ -1,14 +1,14 @@
-"""The same message as plain text on a stream: the way out when nothing else is set up."""
+"""Writes each message as plain text to a stream. Used when no other channel is set up."""
 
 from typing import TextIO
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose, plain
+from webhook_app.channels.alert_text import compose, plain_text
 from webhook_app.channels.notification import Notification
 
 
 class LogChannel:
-    """Writes to `stream`, one blank line after each message."""
+    """A stream, with a blank line after each message."""
 
     name = "log"
     pace_s = 0.0
@@ -17,10 +17,10 @@ class LogChannel:
         self._stream = stream
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
-        """Write and flush it; SendError when the stream does not take it."""
+        """Write and flush the message. Raises SendError."""
         del earlier
         try:
-            self._stream.write(plain(compose(notification)) + "\n\n")
+            self._stream.write(plain_text(compose(notification)) + "\n\n")
             self._stream.flush()
         except (OSError, ValueError) as fault:
             raise SendError(f"the stream: {fault}", permanent=False) from fault

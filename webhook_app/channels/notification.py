@@ -1,6 +1,6 @@
-"""What a channel is given: everything to be said about an alert at one moment, nothing left to look up.
+"""The complete content of one notification, so that a channel need not look anything up.
 
-No phone numbers and no contacts: these values leave the house.
+Contains no phone numbers or contacts, since it leaves the service.
 """
 
 from datetime import datetime
@@ -12,7 +12,7 @@ Reason = Literal["fired", "repeated", "escalated", "acknowledged", "snoozed", "r
 
 
 class CodeFacts(Struct, frozen=True, kw_only=True):
-    """One error code of the alert, explained."""
+    """One error code of the alert, with its meaning and advice."""
 
     code: int
     title: str
@@ -20,13 +20,13 @@ class CodeFacts(Struct, frozen=True, kw_only=True):
     failure_class: str
     action: str
     advice: str
-    """Whether and when to send again, and the action."""
+    """Whether and when to retry, and what to do."""
     mistaken_for: str
     failures: int
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """How bad it is: shares between 0 and 1, `low` and `high` the 95 % interval."""
+    """The figures of the window. Shares are between 0 and 1; `low` and `high` are the 95 % interval."""
 
     attempts: int
     failures: int
@@ -38,7 +38,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class Slice(Struct, frozen=True, kw_only=True):
-    """What most of the failures share. A dimension is None where they differ, an empty text where it is absent."""
+    """The part of the traffic with most failures. A dimension is None if it varies, empty if it is absent."""
 
     failures: int
     share: float
@@ -48,17 +48,17 @@ class Slice(Struct, frozen=True, kw_only=True):
 
 
 class Undelivered(Struct, frozen=True):
-    """A channel that did not take this message, and what it said."""
+    """A channel that did not accept this message, and its fault."""
 
     channel: str
     fault: str
 
 
 class Notification(Struct, frozen=True, kw_only=True):
-    """One message about one alert. What has a default may be missing in rows of an older version."""
+    """One message about one alert. Fields with a default may be missing in rows of an older version."""
 
     id: int = 0
-    """Its number in the outbox, the same at every try; 0 until it is sent."""
+    """Its id in the outbox, the same at every try; 0 before it is sent."""
     alert_id: int
     reason: Reason
     at: datetime
@@ -67,7 +67,7 @@ class Notification(Struct, frozen=True, kw_only=True):
     severity: str
     group: dict[str, str | int]
     finding: str = ""
-    """What is the matter, for kinds that no rate tells: "template order_update was paused by Meta"."""
+    """The problem, for kinds without a rate: "template order_update was paused by Meta"."""
     codes: tuple[CodeFacts, ...] = ()
     """Most failures first."""
     figures: Figures | None = None
@@ -75,14 +75,14 @@ class Notification(Struct, frozen=True, kw_only=True):
     peak_rate: float = 0.0
     contacts: int = 0
     since: datetime
-    """The first failure seen when the alert began."""
+    """When the alert began: its first failure."""
     resolved_at: datetime | None = None
     slice: Slice | None = None
     samples: tuple[str, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
     """Further facts as (label, text), in reading order."""
     advice: str = ""
-    """What to do, where no code says it."""
+    """What to do, for kinds without a code."""
     why: str
     runbook: str = ""
     link: str = ""
@@ -90,6 +90,6 @@ class Notification(Struct, frozen=True, kw_only=True):
     acknowledged_at: datetime | None = None
     snoozed_until: datetime | None = None
     actor: str = ""
-    """Who acknowledged or snoozed, when that is the news."""
+    """Who acknowledged or snoozed, if that is the reason."""
     undelivered: tuple[Undelivered, ...] = ()
-    """Told here because these channels could not be."""
+    """Channels that did not accept the message, if it was rerouted."""

@@ -1,4 +1,4 @@
-"""PagerDuty by its Events API v2: one incident per alert, triggered, acknowledged and resolved by its dedup key.
+"""PagerDuty by its Events API v2: an alert triggers, acknowledges and resolves one incident by its dedup key.
 
 https://developer.pagerduty.com/docs/events-api-v2-overview (read 2026-11).
 """
@@ -11,8 +11,8 @@ import msgspec
 
 from webhook_app.channels import Receipt, SendError
 from webhook_app.channels.alert_text import compose
+from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.notification import Notification
-from webhook_app.channels.outgoing import TIMEOUT, HttpAnswer, Outgoing
 
 EVENTS_URL = "https://events.pagerduty.com"
 
@@ -21,17 +21,17 @@ _ACTIONS = {
     "repeated": "trigger",
     "escalated": "trigger",
     "acknowledged": "acknowledge",
-    "snoozed": "acknowledge",  # PagerDuty has no snooze here, and must not wake the next one meanwhile
+    "snoozed": "acknowledge",  # the API has no snooze, and acknowledging stops escalation to the next person
     "resolved": "resolve",
 }
 _SEVERITIES = ("info", "warning", "error", "critical")
 _SUMMARY_LENGTH = 1024
 _FACT_LENGTH = 2000
-_PERMANENT = {400: "the event or the routing key is not accepted", 404: "there is no such address"}
+_PERMANENT = {400: "the event or the routing key is invalid", 404: "the address does not exist"}
 
 
 class PagerDuty:
-    """Sends events to one integration; its routing key is a secret."""
+    """One PagerDuty integration. Its routing key is a secret."""
 
     name = "pagerduty"
     pace_s = 0.0
@@ -41,21 +41,21 @@ class PagerDuty:
     ) -> None:
         self._routing_key = routing_key
         self._url = f"{events_url.rstrip('/')}/v2/enqueue"
-        self._http = Outgoing("PagerDuty", timeout)
+        self._http = HttpClient("PagerDuty", timeout)
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
-        """Return once PagerDuty has accepted the event; SendError says whether another try can help."""
+        """Send the event. Raises SendError."""
         del earlier  # the dedup key is derived
         event = event_of(notification) | {"routing_key": self._routing_key}
-        _judge(self._http.post(self._url, msgspec.json.encode(event)))
+        _check_answer(self._http.post(self._url, msgspec.json.encode(event)))
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._http.close()
 
 
 def event_of(notification: Notification) -> dict[str, Any]:
-    """The event, but for the routing key."""
+    """The event without the routing key."""
     event: dict[str, Any] = {
         "event_action": _ACTIONS[notification.reason],
         "dedup_key": dedup_key(notification),
@@ -83,25 +83,25 @@ def event_of(notification: Notification) -> dict[str, Any]:
 
 
 def dedup_key(notification: Notification) -> str:
-    """The same for everything about one incident; others that share the routing key have other groups and times."""
+    """The key of an alert, also unique among installations that share the routing key."""
     identity = [notification.rule, notification.group, notification.since]
     digest = sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
     return f"webhook_app-{notification.alert_id}-{digest[:16]}"
 
 
-def _judge(answer: HttpAnswer) -> None:
-    """202 with the status `success` means queued; 429 and 5xx are worth another try."""
-    said = f"PagerDuty answered {answer.status} {answer.words!r}"
+def _check_answer(answer: HttpAnswer) -> None:
+    """Raise SendError unless the event was queued: 202 with the status `success`. 429 and 5xx can be retried."""
+    text = f"PagerDuty answered {answer.status} {answer.excerpt!r}"
     if answer.status == httpx.codes.ACCEPTED and _status(answer) == "success":
         return
     if reason := _PERMANENT.get(answer.status):
-        raise SendError(f"{said}: {reason}", permanent=True)
-    raise SendError(said, permanent=False, retry_after=answer.retry_after)
+        raise SendError(f"{text}: {reason}", permanent=True)
+    raise SendError(text, permanent=False, retry_after=answer.retry_after)
 
 
 def _status(answer: HttpAnswer) -> str:
     try:
-        held = msgspec.json.decode(answer.text)
+        body = msgspec.json.decode(answer.text)
     except msgspec.DecodeError:
         return ""
-    return str(held.get("status", "")) if isinstance(held, dict) else ""
+    return str(body.get("status", "")) if isinstance(body, dict) else ""

@@ -1,4 +1,4 @@
-"""Messages in Slack's Block Kit, within its limits, with nothing in them that becomes a link or calls a channel.
+"""Formats messages as Slack blocks within its limits. Text never becomes a link or a mention of a channel.
 
 Limits: https://docs.slack.dev/reference/block-kit/blocks (read 2026-11).
 """
@@ -9,7 +9,7 @@ from typing import Any
 from webhook_app.channels.alert_text import AlertText, Digest
 
 _HEADER_LENGTH = 150  # Slack's limit of a header block
-_FACT_LENGTH = 550  # a section takes 3000 characters, and escaping makes five of one at worst
+_FACT_LENGTH = 550  # a section takes 3000 characters, and escaping may turn one into five
 _SECTION_LENGTH = 2900
 _LINE_LENGTH = 160
 _LINK_LENGTH = 500
@@ -19,7 +19,7 @@ Blocks = list[dict[str, Any]]
 
 
 def payload(message: AlertText) -> dict[str, Any]:
-    """The message of one alert, with a text for notifications and screen readers."""
+    """The payload for one alert, with a text for push notifications and screen readers."""
     blocks: Blocks = [
         header(message.headline),
         *(section(f"*{label}:* {escape(cut(text, _FACT_LENGTH))}") for label, text in message.facts),
@@ -33,9 +33,9 @@ def payload(message: AlertText) -> dict[str, Any]:
 
 
 def digest_payload(digest: Digest) -> dict[str, Any]:
-    """One message about several alerts, a line for each."""
+    """The payload for several alerts, one line each."""
     lines = [_link(cut(text, _LINE_LENGTH), url) for text, url in digest.lines]
-    blocks = [header(digest.headline), *(section(text) for text in _filled(lines))]
+    blocks = [header(digest.headline), *(section(text) for text in _pack(lines))]
     return _message("\n".join([digest.headline, *(text for text, _ in digest.lines)]), blocks)
 
 
@@ -43,8 +43,8 @@ def _message(text: str, blocks: Blocks) -> dict[str, Any]:
     return {"text": escape(cut(text, _TEXT_LENGTH)), "blocks": blocks, "unfurl_links": False}
 
 
-def _filled(lines: Sequence[str]) -> list[str]:
-    """The lines in as few texts as Slack's limit allows."""
+def _pack(lines: Sequence[str]) -> list[str]:
+    """Join the lines into as few texts as Slack's limit allows."""
     texts = [""]
     for line in lines:
         if len(texts[-1]) + len(line) > _SECTION_LENGTH:
@@ -54,26 +54,29 @@ def _filled(lines: Sequence[str]) -> list[str]:
 
 
 def header(headline: str) -> dict[str, Any]:
+    """A header block, cut to Slack's limit."""
     escaped = len(escape(headline)) - len(headline)
     text = escape(cut(headline, max(_HEADER_LENGTH - escaped, _HEADER_LENGTH // 5)))
     return {"type": "header", "text": {"type": "plain_text", "text": text}}
 
 
 def section(text: str) -> dict[str, Any]:
+    """A section block of text that is already escaped."""
     return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
 
 
 def escape(text: str) -> str:
-    """Slack's own three control characters, so that no text becomes a link or calls a whole channel."""
+    """Escape Slack's three control characters, so that text cannot become a link or mention a channel."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def cut(text: str, length: int) -> str:
+    """The text, cut to the length with an ellipsis."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _link(label: str, url: str) -> str:
-    """The label leading to the address, or the label alone without one that fits."""
+    """The label as a link, or the label alone if there is no URL or it is too long."""
     if not url or len(url) > _LINK_LENGTH:
         return escape(label)
     address = escape(url.replace("|", "%7C").replace("<", "%3C").replace(">", "%3E"))

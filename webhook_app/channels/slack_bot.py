@@ -1,8 +1,8 @@
-"""Slack by a bot: one message per incident, edited in place, its history in the thread, buttons to act on it.
+"""Slack by a bot: one message per alert, edited in place, with its history in the thread and action buttons.
 
-Plain httpx rather than slack_sdk: two methods are called, and repeating, pacing and pausing is the outbox' business;
-the SDK's own retries would only hide from it what Slack said. Facts: https://docs.slack.dev/reference/methods
-/chat.postMessage and /chat.update, https://docs.slack.dev/apis/web-api/rate-limits (read 2026-11).
+Uses httpx instead of slack_sdk: it needs two methods, and the outbox already does retries, pace and pauses; the SDK's own
+retries would hide Slack's answers from it. Facts: https://docs.slack.dev/reference/methods/chat.postMessage and
+/chat.update, https://docs.slack.dev/apis/web-api/rate-limits (read 2026-11).
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose, compose_digest, news
+from webhook_app.channels.alert_text import change_line, compose, compose_digest
+from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.notification import Notification
-from webhook_app.channels.outgoing import TIMEOUT, HttpAnswer, Outgoing
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, PACE_S
 from webhook_app.channels.slack_blocks import Blocks, cut, digest_payload, escape, payload
 
@@ -28,10 +28,10 @@ _SYMBOLS = {
     "warning": ":large_orange_circle:",
     "info": ":large_blue_circle:",
 }
-_OF_MESSAGE = frozenset(
+_MESSAGE_ERRORS = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "no_text"}
 )
-_PERMANENT = _OF_MESSAGE | {
+_PERMANENT = _MESSAGE_ERRORS | {
     "access_denied",
     "account_inactive",
     "channel_not_found",
@@ -50,22 +50,22 @@ _PERMANENT = _OF_MESSAGE | {
     "token_expired",
     "token_revoked",
 }
-_NOT_TO_EDIT = frozenset(
+_NOT_EDITABLE = frozenset(
     {"message_not_found", "cant_update_message", "edit_window_closed", "update_failed", "channel_not_found"}
 )
-_FOR_THE_THREAD = ("acknowledged", "snoozed", "resolved")
-_NEWS_LENGTH = 2000
+_THREAD_REASONS = ("acknowledged", "snoozed", "resolved")
+_REPLY_LENGTH = 2000
 
 
-class _Posted(Struct, frozen=True):
-    """Where a message stands; kept in the receipt."""
+class _MessageReference(Struct, frozen=True):
+    """The id of a message; stored in the receipt."""
 
     channel: str
     ts: str
 
 
-class _Said(Struct, frozen=True):
-    """The part of Slack's answer that counts."""
+class _SlackAnswer(Struct, frozen=True):
+    """The relevant part of Slack's answer."""
 
     ok: bool
     error: str = ""
@@ -74,7 +74,7 @@ class _Said(Struct, frozen=True):
 
 
 class SlackBot:
-    """Posts to one channel with a bot's token, which is a secret."""
+    """A bot in one Slack channel. Its token is a secret."""
 
     name = "slack"
     pace_s = PACE_S
@@ -86,52 +86,58 @@ class SlackBot:
     ) -> None:
         self._channel = channel
         self._api_url = api_url.rstrip("/")
-        self._http = Outgoing("Slack", timeout, {"Authorization": f"Bearer {token}"})
+        self._http = HttpClient("Slack", timeout, {"Authorization": f"Bearer {token}"})
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
-        """Edit the incident's message and note the news in its thread; without a message, post one."""
+        """Edit the alert's message and add the change to its thread; without a message, post one."""
         if earlier is None:
             return self._open(notification)
-        at = msgspec.json.decode(earlier.reference, type=_Posted)
+        message = msgspec.json.decode(earlier.reference, type=_MessageReference)
         if earlier.shared:
-            if notification.reason not in _FOR_THE_THREAD:
+            if notification.reason not in _THREAD_REASONS:
                 return self._open(notification)
-            self._reply(at, compose(notification).headline)
+            self._reply(message, compose(notification).headline)
             return None
-        return self._edit(notification, at)
+        return self._edit(notification, message)
 
     def send_digest(self, notifications: Sequence[Notification]) -> Receipt | None:
-        """One message that names each alert; what becomes of them is told in its thread."""
+        """Post one message that lists each alert; later changes go to its thread."""
         posted = self._post({"channel": self._channel, **digest_payload(compose_digest(notifications))})
         return _receipt(posted, shared=True)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._http.close()
 
     def _open(self, notification: Notification) -> Receipt:
         return _receipt(self._post({"channel": self._channel, **_message(notification)}))
 
-    def _edit(self, notification: Notification, at: _Posted) -> Receipt | None:
-        said = self._call("chat.update", {"channel": at.channel, "ts": at.ts, **_message(notification)})
-        if said.error in _NOT_TO_EDIT:  # somebody has deleted it, or another bot wrote it
+    def _edit(self, notification: Notification, message: _MessageReference) -> Receipt | None:
+        answer = self._call(
+            "chat.update", {"channel": message.channel, "ts": message.ts, **_message(notification)}
+        )
+        if answer.error in _NOT_EDITABLE:  # it was deleted, or another bot wrote it
             return self._open(notification)
-        _judge(said)
-        self._reply(at, news(notification), broadcast=notification.reason == "escalated")
+        _check_answer(answer)
+        self._reply(message, change_line(notification), broadcast=notification.reason == "escalated")
         return None
 
-    def _reply(self, at: _Posted, text: str, *, broadcast: bool = False) -> None:
-        reply = {"channel": at.channel, "thread_ts": at.ts, "text": escape(cut(text, _NEWS_LENGTH))}
+    def _reply(self, message: _MessageReference, text: str, *, broadcast: bool = False) -> None:
+        reply = {
+            "channel": message.channel,
+            "thread_ts": message.ts,
+            "text": escape(cut(text, _REPLY_LENGTH)),
+        }
         self._post(reply | ({"reply_broadcast": True} if broadcast else {}))
 
-    def _post(self, message: dict[str, Any]) -> _Said:
-        said = self._call("chat.postMessage", message)
-        _judge(said)
-        if not said.ts:
-            raise SendError("Slack did not say where it put the message", permanent=False)
-        return said
+    def _post(self, message: dict[str, Any]) -> _SlackAnswer:
+        answer = self._call("chat.postMessage", message)
+        _check_answer(answer)
+        if not answer.ts:
+            raise SendError("Slack did not return the id of the message", permanent=False)
+        return answer
 
-    def _call(self, method: str, message: dict[str, Any]) -> _Said:
+    def _call(self, method: str, message: dict[str, Any]) -> _SlackAnswer:
         body = msgspec.json.encode(message)
         answer = self._http.post(
             f"{self._api_url}/{method}", body, {"Content-Type": "application/json; charset=utf-8"}
@@ -139,30 +145,30 @@ class SlackBot:
         return _read(answer)
 
 
-def _receipt(posted: _Said, *, shared: bool = False) -> Receipt:
-    return Receipt(msgspec.json.encode(_Posted(posted.channel, posted.ts)).decode(), shared)
+def _receipt(posted: _SlackAnswer, *, shared: bool = False) -> Receipt:
+    return Receipt(msgspec.json.encode(_MessageReference(posted.channel, posted.ts)).decode(), shared)
 
 
-def _read(answer: HttpAnswer) -> _Said:
-    """What Slack said, good or bad. Raises SendError when it is not an answer of its API, or it wants a pause."""
+def _read(response: HttpAnswer) -> _SlackAnswer:
+    """Parse Slack's answer. Raises SendError if it is not an API answer, or asks for a pause."""
     try:
-        said = msgspec.json.decode(answer.text, type=_Said)
+        answer = msgspec.json.decode(response.text, type=_SlackAnswer)
     except msgspec.DecodeError as fault:
-        words = f"Slack answered {answer.status} {answer.words!r}"
-        raise SendError(words, permanent=False, retry_after=answer.retry_after) from fault
-    if answer.status != httpx.codes.OK or said.error == "ratelimited":
-        words = f"Slack answered {answer.status} {said.error or 'without a reason'}"
-        raise SendError(words, permanent=False, retry_after=answer.retry_after)
-    return said
+        text = f"Slack answered {response.status} {response.excerpt!r}"
+        raise SendError(text, permanent=False, retry_after=response.retry_after) from fault
+    if response.status != httpx.codes.OK or answer.error == "ratelimited":
+        text = f"Slack answered {response.status} {answer.error or 'without a reason'}"
+        raise SendError(text, permanent=False, retry_after=response.retry_after)
+    return answer
 
 
-def _judge(said: _Said) -> None:
-    """Slack answers 200 to nearly everything: whether it was done stands inside."""
-    if said.ok:
+def _check_answer(answer: _SlackAnswer) -> None:
+    """Raise SendError if the body reports an error; the status is nearly always 200."""
+    if answer.ok:
         return
-    error = said.error[:100]
+    error = answer.error[:100]
     permanent = error in _PERMANENT
-    raise SendError(f"Slack answered {error!r}", permanent=permanent, of_message=error in _OF_MESSAGE)
+    raise SendError(f"Slack answered {error!r}", permanent=permanent, of_message=error in _MESSAGE_ERRORS)
 
 
 def _message(notification: Notification) -> dict[str, Any]:
@@ -192,7 +198,7 @@ def _buttons(notification: Notification) -> Blocks:
         code = notification.codes[0].code
         number = notification.group.get("phone_number_id")
         where = f"on business number {number}" if number else "on all business numbers"
-        question = f"No news of alerts about {code} {where} for 24 hours, whoever they would wake?"
+        question = f"Mute all notifications of alerts about {code} {where} for 24 hours?"
         buttons.append(
             _button("silence", f"Silence {code} for 24 h", f"{alert}:{code}")
             | {

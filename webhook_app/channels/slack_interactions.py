@@ -1,6 +1,6 @@
-"""What Slack posts when somebody presses a button: whether it is really from Slack, and what is wanted.
+"""Verifies and parses what Slack posts when somebody presses a button. The caller carries out the action.
 
-https://docs.slack.dev/authentication/verifying-requests-from-slack (read 2026-11). Acting on it is the caller's job.
+https://docs.slack.dev/authentication/verifying-requests-from-slack (read 2026-11).
 """
 
 import hmac
@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Struct
 
 REPLAY_S = 300
-"""How old a request may be, and how far ahead of our clock."""
+"""How far the time of a request may differ from our clock, in both directions."""
 
 Action = Literal["acknowledge", "snooze", "silence"]
 
 
 class Interaction(Struct, frozen=True):
-    """A person pressed a button. `code` is set for `silence`."""
+    """One button press. `code` is set for `silence`."""
 
     action: Action
     alert_id: int
@@ -31,7 +31,7 @@ class _User(Struct):
     name: str = ""
 
 
-class _Pressed(Struct):
+class _PressedButton(Struct):
     action_id: str
     value: str = ""
 
@@ -39,7 +39,7 @@ class _Pressed(Struct):
 class _Payload(Struct):
     type: str
     user: _User
-    actions: list[_Pressed]
+    actions: list[_PressedButton]
 
 
 def signature(body: bytes, timestamp: str, signing_secret: str) -> str:
@@ -49,7 +49,7 @@ def signature(body: bytes, timestamp: str, signing_secret: str) -> str:
 
 
 def verify(body: bytes, timestamp: str, given: str, signing_secret: str, now_s: float) -> bool:
-    """Whether Slack has signed this body within the last five minutes. Compares in constant time."""
+    """Whether Slack signed this body within the last five minutes. Compares in constant time."""
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
         return False
     fresh = abs(now_s - int(timestamp)) <= REPLAY_S
@@ -58,12 +58,12 @@ def verify(body: bytes, timestamp: str, given: str, signing_secret: str, now_s: 
 
 
 def parse(body: bytes) -> Interaction | None:
-    """The first of our buttons that was pressed; None when none was. ValueError when it cannot be read."""
+    """The first known button press; None if there is none. ValueError if the body is invalid."""
     try:
         fields = parse_qs(body.decode(), max_num_fields=20)
         payload = msgspec.json.decode(fields["payload"][0], type=_Payload)
     except (KeyError, UnicodeDecodeError, msgspec.DecodeError) as fault:
-        raise ValueError("not a payload of Slack's interactivity") from fault
+        raise ValueError("not a Slack interaction payload") from fault
     if payload.type != "block_actions":
         return None
     user = payload.user
@@ -71,7 +71,7 @@ def parse(body: bytes) -> Interaction | None:
     return next((found for pressed in payload.actions if (found := _read(pressed, actor))), None)
 
 
-def _read(pressed: _Pressed, actor: str) -> Interaction | None:
+def _read(pressed: _PressedButton, actor: str) -> Interaction | None:
     alert, _, code = pressed.value.partition(":")
     match pressed.action_id:
         case "acknowledge" | "snooze" as action:
@@ -84,5 +84,5 @@ def _read(pressed: _Pressed, actor: str) -> Interaction | None:
 def _number(text: str) -> int:
     number = int(text)
     if not -(2**63) <= number < 2**63:
-        raise ValueError("not a number of ours")
+        raise ValueError("the number is out of range")
     return number

@@ -1,4 +1,4 @@
-"""A generic webhook, signed as https://www.standardwebhooks.com says, so that receivers have libraries for it.
+"""A generic webhook, signed by the specification of https://www.standardwebhooks.com, for which receivers have libraries.
 
 The address and the secrets are never logged.
 """
@@ -13,36 +13,36 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose, plain
+from webhook_app.channels.alert_text import compose, plain_text
+from webhook_app.channels.http_client import TIMEOUT, HttpClient
 from webhook_app.channels.notification import Notification
-from webhook_app.channels.outgoing import TIMEOUT, Outgoing
 
 _PREFIX = "whsec_"
-_LEAST_BYTES, _MOST_BYTES = 24, 64  # the specification's bounds
+_MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64  # the specification's bounds
 
 
 def read_secret(text: str) -> bytes:
-    """The key of a secret like whsec_…. ValueError says what is wrong with it, without repeating it."""
+    """The key of a secret like whsec_…. ValueError names the fault without the secret."""
     if not text.startswith(_PREFIX):
         raise ValueError("must begin with whsec_")
     try:
         key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
         raise ValueError("must be base64 after whsec_") from None
-    if not _LEAST_BYTES <= len(key) <= _MOST_BYTES:
-        raise ValueError(f"must hold {_LEAST_BYTES} to {_MOST_BYTES} bytes, holds {len(key)}")
+    if not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
+        raise ValueError(f"must have {_MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes, has {len(key)}")
     return key
 
 
 def sign(message_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]) -> str:
-    """The webhook-signature header: one signature per key, so that a key can be replaced without a gap."""
+    """The webhook-signature header, with one signature per key, so that keys can be rotated."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     digests = (base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys)
     return " ".join(f"v1,{digest}" for digest in digests)
 
 
 class Webhook:
-    """Posts each notification as JSON to one address."""
+    """One address, to which each notification is posted as JSON."""
 
     name = "webhook"
     pace_s = 0.0
@@ -57,10 +57,10 @@ class Webhook:
         self._url = url
         self._keys = tuple(keys)
         self._clock = clock
-        self._http = Outgoing("the webhook's receiver", timeout)
+        self._http = HttpClient("the webhook's receiver", timeout)
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
-        """Return once it was answered 2xx. 410 is final, as the specification says; all else is tried again."""
+        """Post it; 2xx is success. Raises SendError, permanent for 410 as in the specification."""
         del earlier
         body = body_of(notification)
         message_id, timestamp = f"notification_{notification.id}", int(self._clock())
@@ -71,23 +71,23 @@ class Webhook:
         }
         answer = self._http.post(self._url, body, headers)
         if not httpx.codes.is_success(answer.status):
-            said = f"the webhook's receiver answered {answer.status} {answer.words!r}"
+            text = f"the webhook's receiver answered {answer.status} {answer.excerpt!r}"
             gone = answer.status == httpx.codes.GONE
-            raise SendError(said, permanent=gone, retry_after=answer.retry_after)
+            raise SendError(text, permanent=gone, retry_after=answer.retry_after)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._http.close()
 
 
 def body_of(notification: Notification) -> bytes:
-    """What is posted: its type, when, every fact, and the same in words. The same at every try."""
+    """The body: type, time, all fields, and the message as text. It is the same at every try."""
     message = compose(notification)
     return msgspec.json.encode(
         {
             "type": f"alert.{notification.reason}",
             "timestamp": notification.at,
             "data": msgspec.to_builtins(notification)
-            | {"headline": message.headline, "text": plain(message)},
+            | {"headline": message.headline, "text": plain_text(message)},
         }
     )

@@ -1,4 +1,4 @@
-"""The rules the scheduler works with, for pages and answers that name them. Judges nothing."""
+"""The rules that the scheduler evaluates, for pages and API answers that show them."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -14,14 +14,14 @@ log = structlog.get_logger()
 
 
 def rules_in_force(settings: Settings) -> tuple[Rule, ...] | None:
-    """The rules, read once, as the scheduler does. None for a file that cannot be used: it stops the scheduler,
-    and must not stop what tells of it.
+    """The rules, read once as the scheduler does. None if the file is invalid: the scheduler does not start then, but
+    the pages that show the problem must work.
     """
     return _read(settings.rules_file)
 
 
 def rules_text(settings: Settings) -> str | None:
-    """The text of the rules file as it is now; None when it cannot be read."""
+    """The current text of the rules file; None if it cannot be read."""
     try:
         path = settings.rules_file
         return path.read_text(encoding="utf-8") if path else default_rules_text()
@@ -29,8 +29,8 @@ def rules_text(settings: Settings) -> str | None:
         return None
 
 
-def watching(settings: Settings, entry: ErrorCode) -> list[str] | None:
-    """Names of the rules that count the code, in the file's order; None when the file cannot be used."""
+def rules_counting(settings: Settings, entry: ErrorCode) -> list[str] | None:
+    """The names of the rules that count the code, in file order; None if the file is invalid."""
     rules = rules_in_force(settings)
     return (
         None
@@ -44,5 +44,5 @@ def _read(path: Path | None) -> tuple[Rule, ...] | None:
     try:
         return parse_rules(path.read_text(encoding="utf-8") if path else default_rules_text())
     except (OSError, ValueError) as fault:
-        log.warning("pages and answers go without the rules", fault=str(fault))
+        log.warning("the rules file is invalid: pages and API answers omit the rules", fault=str(fault))
         return None

@@ -1,8 +1,8 @@
-"""POST /slack/interactions: buttons of Slack messages. Whoever can press one in the channel may act.
+"""POST /slack/interactions: the buttons of Slack messages. Every member of the channel may use them.
 
-1. Slack's signature over the raw body, not older than five minutes; else 401.
-2. The action and its notification are committed; Slack is answered within its three seconds, or told that it failed.
-3. The message itself changes with the notification, which shows everybody who did it.
+1. Slack's signature over the raw body must match and be at most five minutes old; else 401.
+2. The action and its notification are committed, and Slack is answered within its limit of three seconds.
+3. The notification updates the message, which then shows who acted.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ _STATEMENT_MILLISECONDS = 2_000  # Slack waits for three seconds
 
 
 def slack_blueprint(engine: Engine, signing_secret: str, clock: Callable[[], datetime]) -> Blueprint:
-    """The one route; without a signing secret it is not there."""
+    """The blueprint with the one route; without a signing secret it answers 404."""
     blueprint = Blueprint("slack", __name__)
     security_headers.secure_api(blueprint)
 
     @blueprint.post("/slack/interactions")
     def interact() -> Response:
-        """Do what the button says."""
+        """Carry out the action of the button that was pressed."""
         if not signing_secret:
-            raise ApiError(404, "not_found", "Slack's buttons are not set up.")
+            raise ApiError(404, "not_found", "SLACK_SIGNING_SECRET is not set.")
         request.max_content_length = _MAX_BODY_BYTES
         body, now = request.get_data(cache=False), clock()
         timestamp = request.headers.get("X-Slack-Request-Timestamp", "")
@@ -45,43 +45,45 @@ def slack_blueprint(engine: Engine, signing_secret: str, clock: Callable[[], dat
         if not verify(body, timestamp, given, signing_secret, now.timestamp()):
             raise ApiError(401, "unauthorized", "The signature is missing, wrong or too old.")
         try:
-            wanted = parse(body)
+            interaction = parse(body)
         except ValueError as fault:
             raise ApiError(400, "bad_body", f"{fault}.") from None
-        if wanted is not None:
+        if interaction is not None:
             with engine.begin() as connection:
                 locks.limit_statements(connection, _STATEMENT_MILLISECONDS)
-                _act(connection, wanted, now)
+                _act(connection, interaction, now)
         return Response(status=200)
 
     return blueprint
 
 
-def _act(connection: Connection, wanted: Interaction, now: datetime) -> None:
-    """An alert that is over by now stays as it is: its message says so."""
-    match wanted.action:
+def _act(connection: Connection, interaction: Interaction, now: datetime) -> None:
+    """Carry out the action. A resolved alert does not change: its message shows that it is resolved."""
+    match interaction.action:
         case "acknowledge":
-            alert_actions.acknowledge(connection, wanted.alert_id, actor=wanted.actor, now=now)
+            alert_actions.acknowledge(connection, interaction.alert_id, actor=interaction.actor, now=now)
         case "snooze":
             until = now + SNOOZE
-            alert_actions.snooze(connection, wanted.alert_id, until=until, actor=wanted.actor, now=now)
+            alert_actions.snooze(
+                connection, interaction.alert_id, until=until, actor=interaction.actor, now=now
+            )
         case "silence":
-            _silence(connection, wanted, now)
-    log.info("a button was pressed in Slack", action=wanted.action, alert=wanted.alert_id)
+            _silence(connection, interaction, now)
+    log.info("a button was pressed in Slack", action=interaction.action, alert=interaction.alert_id)
 
 
-def _silence(connection: Connection, wanted: Interaction, now: datetime) -> None:
-    """The code on the alert's number, or everywhere; the alert itself shows it as snoozed for as long."""
-    alert = alerts.get_alert(connection, wanted.alert_id)
-    if alert is None or wanted.code is None:
+def _silence(connection: Connection, interaction: Interaction, now: datetime) -> None:
+    """Silence the code on the alert's number, or everywhere, and snooze the alert for the same time."""
+    alert = alerts.get_alert(connection, interaction.alert_id)
+    if alert is None or interaction.code is None:
         return
-    matchers: dict[str, str | int] = {"code": wanted.code}
+    matchers: dict[str, str | int] = {"code": interaction.code}
     if number := alert.group.get("phone_number_id"):
         matchers["phone_number_id"] = number
     until = now + SILENCE
     comment = f"Slack button of alert {alert.id}"
     alert_actions.add_silence(
-        connection, matchers=matchers, author=wanted.actor, until=until, comment=comment, now=now
+        connection, matchers=matchers, author=interaction.actor, until=until, comment=comment, now=now
     )
-    silencer = f"{wanted.actor}, who silenced {wanted.code}"
+    silencer = f"{interaction.actor}, who silenced {interaction.code}"
     alert_actions.snooze(connection, alert.id, until=until, actor=silencer, now=now)

@@ -31,13 +31,13 @@ def told(engine: Engine) -> list[tuple[str, str]]:
         return [(row.channel, row.reason) for row in rows]
 
 
-def look(engine: Engine, now: datetime, rule: Rule = RULE):
+def evaluate_at(engine: Engine, now: datetime, rule: Rule = RULE):
     return evaluate(engine, [rule], now, channels=["slack", "log"], public_url="https://a.example")
 
 
 def fire(engine: Engine, traffic: Traffic, now: datetime) -> int:
     traffic.failed(60, now, 131026)
-    look(engine, now)
+    evaluate_at(engine, now)
     with engine.connect() as connection:
         return alerts.open_alerts(connection)[0].id
 
@@ -66,8 +66,8 @@ def test_a_snooze_names_its_end_and_holds_back_reminders_until_then(engine, traf
     with engine.begin() as connection:
         alert = snooze(connection, alert_id, until=now + 6 * HOUR, actor="anna", now=now)
     assert (alert.snoozed_until, alert.snoozed_by) == (now + 6 * HOUR, "anna")
-    assert look(engine, now + 5 * HOUR).notifications == 0
-    assert look(engine, now + 6 * HOUR).notifications == 2
+    assert evaluate_at(engine, now + 5 * HOUR).notifications == 0
+    assert evaluate_at(engine, now + 6 * HOUR).notifications == 2
     assert [reason for channel, reason in told(engine) if channel == "slack"] == [
         "fired",
         "snoozed",
@@ -91,11 +91,11 @@ def test_a_silenced_alert_fires_unheard_and_is_told_when_the_silence_ends(engine
         )
     fire(engine, traffic, now)
     assert told(engine) == []
-    look(engine, now + MINUTE)
+    evaluate_at(engine, now + MINUTE)
     with engine.begin() as connection:
         assert end_silence(connection, silence.id, actor="bert", now=now + 2 * MINUTE).ended_by == "bert"
         assert end_silence(connection, 999, actor="bert", now=now) is None
-    look(engine, now + 3 * MINUTE)
+    evaluate_at(engine, now + 3 * MINUTE)
     assert told(engine) == [("slack", "fired"), ("log", "fired")]
 
 
@@ -105,7 +105,7 @@ def test_a_silence_mutes_reminders_but_not_the_end_of_what_was_told(engine, traf
         add_silence(
             connection, matchers={"rule": "r"}, author="a", until=now + 48 * HOUR, comment="", now=now
         )
-    look(engine, now + 12 * HOUR)
+    evaluate_at(engine, now + 12 * HOUR)
     evaluate(engine, [], now + 13 * HOUR, channels=["slack", "log"])
     assert [reason for channel, reason in told(engine) if channel == "slack"] == ["fired", "resolved"]
 

@@ -55,7 +55,7 @@ def traffic(database_url: str) -> Iterator[Traffic]:
     made.close()
 
 
-def look(engine: Engine, now: datetime) -> None:
+def evaluate_at(engine: Engine, now: datetime) -> None:
     evaluate(engine, RULES, now, channels=CHANNELS)
 
 
@@ -70,13 +70,13 @@ def test_a_worse_alert_is_told_again_where_critical_ones_go(
 ) -> None:
     traffic.sent(900, now)
     traffic.failed(60, now, UNREACHABLE)
-    look(engine, now)
+    evaluate_at(engine, now)
     with engine.begin() as connection:
         [alert] = alerts.open_alerts(connection)
         alerts.acknowledge(connection, alert.id, "anna", now)
     traffic.failed(900, now + MINUTE, UNREACHABLE)
-    look(engine, now + MINUTE)
-    look(engine, now + 2 * MINUTE)
+    evaluate_at(engine, now + MINUTE)
+    evaluate_at(engine, now + 2 * MINUTE)
     assert told(engine) == [
         ("slack", "fired", "rate"),
         ("pagerduty", "escalated", "rate"),
@@ -91,7 +91,7 @@ def test_an_expired_token_is_told_once_and_mutes_the_rates_it_raises(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.failed(100, now, TOKEN)
-    look(engine, now)
+    evaluate_at(engine, now)
     assert told(engine) == [("pagerduty", "fired", "token"), ("slack", "fired", "token")]
     with engine.connect() as connection:
         found = {a.rule: a for a in alerts.open_alerts(connection)}
@@ -103,7 +103,7 @@ def test_an_expired_token_is_told_once_and_mutes_the_rates_it_raises(
     assert {a.muted_by for a in found.values()} == {None, found["token"].id}
     assert found["token"].explanation["others"] == 2
     traffic.sent(1000, now + 20 * MINUTE)
-    look(engine, now + 20 * MINUTE)
+    evaluate_at(engine, now + 20 * MINUTE)
     assert [reason for _, reason, _ in told(engine)] == ["fired", "fired", "resolved", "resolved"]
 
 
@@ -112,7 +112,7 @@ def test_a_critical_alert_on_the_same_cause_mutes_the_warning(
 ) -> None:
     traffic.sent(700, now)
     traffic.failed(150, now, TEMPLATE)
-    look(engine, now)
+    evaluate_at(engine, now)
     assert {rule for _, _, rule in told(engine)} == {"severe"}
 
 
@@ -122,15 +122,15 @@ def test_what_outlasts_the_alert_that_spoke_for_it_is_told_after_all(
     other = "590238114470022"
     traffic.failed(90, now, UNREACHABLE)
     traffic.failed(80, now, UNREACHABLE, number=other)
-    look(engine, now)
+    evaluate_at(engine, now)
     assert [reason for _, reason, _ in told(engine)] == ["fired"] * 2  # pagerduty and slack: everything fails
     later = now + 20 * MINUTE
     traffic.sent(500, later)
     traffic.failed(80, later, UNREACHABLE, number=other)
-    look(engine, later)
+    evaluate_at(engine, later)
     assert [reason for channel, reason, _ in told(engine) if channel == "slack"] == ["fired", "resolved"]
     traffic.failed(80, later + 11 * MINUTE, UNREACHABLE, number=other)
-    look(engine, later + 11 * MINUTE)
+    evaluate_at(engine, later + 11 * MINUTE)
     assert [reason for channel, reason, _ in told(engine) if channel == "slack"] == [
         "fired",
         "resolved",
@@ -144,13 +144,13 @@ def test_the_message_says_when_it_was_so_before_and_what_carries_the_excess(
     early = now - HOUR
     traffic.sent(900, early, template="popular")
     traffic.failed(60, early, TEMPLATE, template="broken")
-    look(engine, early)
+    evaluate_at(engine, early)
     traffic.sent(900, early + 20 * MINUTE, template="popular")
-    look(engine, early + 20 * MINUTE)
+    evaluate_at(engine, early + 20 * MINUTE)
     traffic.sent(9000, now, template="popular")
     traffic.failed(140, now, TEMPLATE, template="popular")
     traffic.failed(400, now, TEMPLATE, template="broken")
-    look(engine, now)
+    evaluate_at(engine, now)
     with engine.connect() as connection:
         payload = connection.execute(
             text("SELECT payload FROM notifications ORDER BY id DESC LIMIT 1")
@@ -168,7 +168,7 @@ def test_a_popular_template_is_not_named_for_being_popular(
     for template, size in (("popular", 9), ("rare", 1)):
         traffic.sent(size * 90, now, template=template)
         traffic.failed(size * 10, now, UNREACHABLE, template=template)
-    look(engine, now)
+    evaluate_at(engine, now)
     with engine.connect() as connection:
         [alert] = alerts.open_alerts(connection)
     held = alert.explanation["slice"]

@@ -158,8 +158,8 @@ def test_reminders_come_at_growing_intervals_until_somebody_acknowledges(
     hour = timedelta(hours=1)
     rules = [rule(repeat_hours=1.0)]
     traffic.failed(60, now, UNREACHABLE)
-    looks = [evaluate(engine, rules, now + hours * hour).notifications for hours in range(5)]
-    assert looks == [1, 1, 0, 1, 0]
+    judgements = [evaluate(engine, rules, now + hours * hour).notifications for hours in range(5)]
+    assert judgements == [1, 1, 0, 1, 0]
     assert [reason for _, reason, _ in told(engine)] == ["fired", "repeated", "repeated"]
     [alert] = open_alerts(engine)
     assert (alert.repeats, alert.notified_at) == (2, now + 3 * hour)

@@ -15,7 +15,7 @@ from tests.clocks import Hands
 from webhook_app.channels import Channel, Receipt, SendError
 from webhook_app.channels.notification import Notification, Undelivered
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook
-from webhook_app.pipeline.incidents.expire_notifications import GIVE_UP_AFTER, tidy
+from webhook_app.pipeline.incidents.expire_notifications import GIVE_UP_AFTER, expire
 from webhook_app.pipeline.incidents.notify import (
     LEASE,
     LONGEST_WAIT_S,
@@ -465,8 +465,8 @@ def test_what_waits_for_a_channel_that_is_not_set_up_any_more_is_told_elsewhere(
     engine: Engine, now: datetime
 ) -> None:
     add(engine, now, channel="pagerduty")
-    assert tidy(engine, now, ["slack", "log"]) == 1
-    assert tidy(engine, now, ["slack", "log"]) == 0
+    assert expire(engine, now, ["slack", "log"]) == 1
+    assert expire(engine, now, ["slack", "log"]) == 0
     assert row(engine)["last_error"] == "it is no longer set up"
     slack = Told(name="slack")
     assert run(engine, slack, now).sent == 1
@@ -485,7 +485,7 @@ def test_a_payload_that_nobody_can_read_any_more_is_final(engine: Engine, now: d
 def test_news_nobody_could_be_told_for_three_days_is_given_up(engine: Engine, now: datetime) -> None:
     add(engine, now)
     late = now + GIVE_UP_AFTER + SECOND
-    assert tidy(engine, late, ["log"]) == 1
+    assert expire(engine, late, ["log"]) == 1
     channel = Told()
     assert run(engine, channel, late) == NotifySummary(0, 0, 0)
     assert (channel.took, row(engine)["failed_at"]) == ([], late)
@@ -496,7 +496,7 @@ def test_what_is_given_up_for_its_age_is_told_elsewhere_unless_it_has_been(
 ) -> None:
     add(engine, now, channel="slack")
     late = now + GIVE_UP_AFTER + SECOND
-    assert tidy(engine, late, ["slack", "log"]) == 1
+    assert expire(engine, late, ["slack", "log"]) == 1
     log = Told()
     assert run(engine, log, late).sent == 1
     assert log.took[0].undelivered == (Undelivered("slack", "not delivered in 72 hours"),)
@@ -504,7 +504,7 @@ def test_what_is_given_up_for_its_age_is_told_elsewhere_unless_it_has_been(
     down = Told(SendError("down", permanent=False), name="slack")
     run(engine, down, now + OVERDUE_AFTER, fallbacks=["slack", "log"])
     told = [held["channel"] for held in rows(engine)].count("log")
-    assert tidy(engine, late, ["slack"]) == 2, "the news on slack, and that on the log, which is not set up"
+    assert expire(engine, late, ["slack"]) == 2, "the news on slack, and that on the log, which is not set up"
     assert [held["channel"] for held in rows(engine)].count("log") == told
 
 

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from tests.factories import NUMBER, WABA, body, status
 from tests.traffic import Traffic
-from webhook_app.pipeline.counts.measure_lateness import reconcile
-from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.pipeline.counts.measure_lateness import measure
+from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.rules.incidents.alerts import Rule
@@ -43,7 +43,7 @@ def rule(kind: str, **changes: Any) -> Rule:
     return parse_rules(text_ + "".join(f"{key} = {value}\n" for key, value in changes.items()))[0]
 
 
-def look(engine: Engine, a_rule: Rule, now: datetime) -> dict[str, int]:
+def evaluate_at(engine: Engine, a_rule: Rule, now: datetime) -> dict[str, int]:
     return evaluate(engine, [a_rule], now).transitions
 
 
@@ -59,12 +59,12 @@ def test_attention_fires_at_the_first_failure_and_ends_when_messages_go_through(
 ) -> None:
     traffic.failed(1, now, TOKEN)
     traffic.failed(50, now, UNREACHABLE)
-    assert look(engine, rule("attention"), now) == {"fire": 1}
+    assert evaluate_at(engine, rule("attention"), now) == {"fire": 1}
     [(group, _)] = firing(engine)
     assert group == {"code": TOKEN, "phone_number_id": NUMBER}
-    assert look(engine, rule("attention"), now + HOUR) == {}, "nothing was sent: no recovery"
+    assert evaluate_at(engine, rule("attention"), now + HOUR) == {}, "nothing was sent: no recovery"
     traffic.sent(1, now + HOUR)
-    assert look(engine, rule("attention"), now + HOUR + MINUTE) == {"resolve": 1}
+    assert evaluate_at(engine, rule("attention"), now + HOUR + MINUTE) == {"resolve": 1}
 
 
 def test_a_new_code_is_told_once_and_not_again_within_the_month(
@@ -76,13 +76,13 @@ def test_a_new_code_is_told_once_and_not_again_within_the_month(
     traffic.failed(3, now, UNREACHABLE)
     traffic.failed(3, now, 131053)
     traffic.failed(3, now, 131053, number=OTHER_NUMBER)
-    assert look(engine, rule("new_code"), now) == {"fire": 1}
+    assert evaluate_at(engine, rule("new_code"), now) == {"fire": 1}
     [(group, _)] = firing(engine)
     assert group == {"code": 131053, "phone_number_id": NUMBER}, "the other number is in its first day"
     traffic.sent(1, now + 2 * HOUR)
-    assert look(engine, rule("new_code"), now + 2 * HOUR) == {"resolve": 1}
+    assert evaluate_at(engine, rule("new_code"), now + 2 * HOUR) == {"resolve": 1}
     traffic.failed(3, now + 3 * HOUR, 131053)
-    assert look(engine, rule("new_code"), now + 3 * HOUR) == {}, (
+    assert evaluate_at(engine, rule("new_code"), now + 3 * HOUR) == {}, (
         "seen lately, though in no hour summed up yet"
     )
 
@@ -96,15 +96,15 @@ def test_a_spike_is_measured_against_the_code_s_own_past(
     sum_all(engine, now)
     traffic.sent(380, now)
     traffic.failed(20, now, UNREACHABLE)
-    assert look(engine, rule("spike"), now) == {"fire": 1}
+    assert evaluate_at(engine, rule("spike"), now) == {"fire": 1}
     with engine.connect() as connection:
         [alert] = alerts.open_alerts(connection)
     assert alert.threshold == pytest.approx(0.03)
-    assert "usual are 1 %" in alert.explanation["reason"]
+    assert "the usual share is 1 %" in alert.explanation["reason"]
     later = now + HOUR
     traffic.sent(99, later)
     traffic.failed(1, later, UNREACHABLE)
-    assert look(engine, rule("spike"), later) == {"resolve": 1}
+    assert evaluate_at(engine, rule("spike"), later) == {"resolve": 1}
 
 
 def test_silence_on_a_number_that_has_webhooks_every_day_at_this_time(
@@ -113,12 +113,12 @@ def test_silence_on_a_number_that_has_webhooks_every_day_at_this_time(
     for day in range(1, 7):  # the seventh had none: one poor day is forgiven
         traffic.sent(50, now - day * DAY - 25 * MINUTE)
     sum_all(engine, now)
-    assert look(engine, rule("silence"), now) == {"fire": 1}
+    assert evaluate_at(engine, rule("silence"), now) == {"fire": 1}
     [(group, finding)] = firing(engine)
     assert group == {"phone_number_id": NUMBER}
-    assert finding == "No webhooks in 30 min, usual are 25 or more"
+    assert finding == "No webhooks in 30 min, 25 or more are usual"
     traffic.sent(1, now)
-    assert look(engine, rule("silence"), now + MINUTE) == {"resolve": 1}
+    assert evaluate_at(engine, rule("silence"), now + MINUTE) == {"resolve": 1}
 
 
 def test_silence_although_messages_were_sent(engine: Engine, now: datetime) -> None:
@@ -130,7 +130,7 @@ def test_silence_although_messages_were_sent(engine: Engine, now: datetime) -> N
             ),
             {"number": NUMBER, "at": now - 10 * MINUTE},
         )
-    assert look(engine, rule("silence"), now) == {"fire": 1}
+    assert evaluate_at(engine, rule("silence"), now) == {"fire": 1}
     assert "although 20 messages were sent" in firing(engine)[0][1]
 
 
@@ -141,11 +141,11 @@ def test_refused_deliveries_fire_by_their_number_and_end_when_good_ones_come(
         connection.execute(
             text("INSERT INTO rejections VALUES (:at, 'mismatch', 9), (:at, 'missing', 1)"), {"at": now}
         )
-    assert look(engine, rule("signature"), now) == {"fire": 1}
+    assert evaluate_at(engine, rule("signature"), now) == {"fire": 1}
     assert firing(engine)[0][1] == "10 deliveries refused in 15 min (mismatch 9, missing 1)"
-    assert look(engine, rule("signature"), now + HOUR) == {}, "nobody posts at all"
+    assert evaluate_at(engine, rule("signature"), now + HOUR) == {}, "nobody posts at all"
     traffic.sent(1, now + HOUR)
-    assert look(engine, rule("signature"), now + HOUR + MINUTE) == {"resolve": 1}
+    assert evaluate_at(engine, rule("signature"), now + HOUR + MINUTE) == {"resolve": 1}
 
 
 def test_integrity_sees_quarantine_books_missing_sent_and_silent_sends(
@@ -161,7 +161,7 @@ def test_integrity_sees_quarantine_books_missing_sent_and_silent_sends(
     late = [status(f"wamid.L{n}", "delivered", then - 5 * MINUTE) for n in range(20)]  # of a backlog
     writer.store([Delivery(body(*late))], then)
     writer.close()
-    reconcile(engine, real)
+    measure(engine, real)
     with engine.begin() as connection:
         connection.execute(text("UPDATE books SET received = received + 1"))
         connection.execute(
@@ -171,14 +171,14 @@ def test_integrity_sees_quarantine_books_missing_sent_and_silent_sends(
             ),
             {"number": NUMBER, "at": real - 30 * MINUTE},
         )
-    assert look(engine, rule("integrity"), real) == {"fire": 4}
+    assert evaluate_at(engine, rule("integrity"), real) == {"fire": 4}
     found = {str(group["check"]): finding for group, finding in firing(engine)}
-    assert found["quarantine"] == "10 items put into quarantine in 60 min"
+    assert found["quarantine"] == "10 items quarantined in 60 min"
     assert found["books"].endswith("do not balance")
     assert found["delivered_without_sent"] == (
-        "No `sent` came within 30 min for 100 % of 60 messages told delivered in 60 min"
+        "No `sent` came within 30 min for 100 % of 60 messages delivered in 60 min"
     )
-    assert found["silent_sends"].startswith("No webhook told of 10 messages")
+    assert found["silent_sends"].startswith("10 messages accepted over 15 min ago")
 
 
 def change(
@@ -210,25 +210,27 @@ def test_health_fires_on_what_meta_says_and_ends_when_meta_says_otherwise(
     change(engine, "account", WABA, "status", "DISABLED", now)
     change(engine, "account", WABA, "tier", "TIER_1K", now, before="TIER_10K", limit=1000)
     change(engine, "number", "+12025550117", "quality", "GREEN", now)
-    assert look(engine, rule("health"), now) == {"fire": 3}
+    assert evaluate_at(engine, rule("health"), now) == {"fire": 3}
     with engine.connect() as connection:
         severities = {a.explanation["finding"]: a.severity for a in alerts.open_alerts(connection)}
     assert severities == {
-        "Meta says of the template: status PAUSED": "error",
-        "Meta says of the account: status DISABLED": "critical",
-        "Meta says of the account: tier TIER_1K (before: TIER_10K)": "error",
+        "Meta reports for the template: status PAUSED": "error",
+        "Meta reports for the account: status DISABLED": "critical",
+        "Meta reports for the account: tier TIER_1K (before: TIER_10K)": "error",
     }
     change(engine, "template", "77", "status", "APPROVED", now + HOUR)
-    assert look(engine, rule("health"), now + HOUR) == {"resolve": 1}
+    assert evaluate_at(engine, rule("health"), now + HOUR) == {"resolve": 1}
     change(engine, "account", WABA, "status", "ACTIVE", now + 2 * HOUR)
-    assert look(engine, rule("health"), now + 2 * HOUR) == {"resolve": 1}
-    assert look(engine, rule("health"), now + 8 * DAY) == {"resolve": 1}, "a lower limit is news for a week"
+    assert evaluate_at(engine, rule("health"), now + 2 * HOUR) == {"resolve": 1}
+    assert evaluate_at(engine, rule("health"), now + 8 * DAY) == {"resolve": 1}, (
+        "a lower limit is news for a week"
+    )
 
 
 def test_health_looks_only_at_what_the_rule_asks_for(engine: Engine, now: datetime) -> None:
     change(engine, "template", "77", "status", "PAUSED", now)
     change(engine, "number", "+12025550117", "quality", "RED", now)
-    assert look(engine, rule("health", checks='["quality"]'), now) == {"fire": 1}
+    assert evaluate_at(engine, rule("health", checks='["quality"]'), now) == {"fire": 1}
 
 
 def test_the_messaging_limit_counts_contacts_and_not_messages(
@@ -240,9 +242,9 @@ def test_the_messaging_limit_counts_contacts_and_not_messages(
             *(status(f"wamid.L{message}.{n}", "sent", now, recipient=f"12025551{n:03}") for n in range(39)),
             at=now,
         )
-    assert look(engine, rule("tier"), now) == {}
+    assert evaluate_at(engine, rule("tier"), now) == {}
     traffic.sent(1, now)
-    assert look(engine, rule("tier"), now + 6 * MINUTE) == {"fire": 1}
+    assert evaluate_at(engine, rule("tier"), now + 6 * MINUTE) == {"fire": 1}
     assert firing(engine) == [({"waba_id": WABA}, "40 of 50 contacts in 24 h, 80 %")]
 
 
@@ -262,10 +264,10 @@ def test_the_service_watches_its_own_work(engine: Engine, now: datetime) -> None
             ),
             {"at": now, "late": now - 10 * MINUTE},
         )
-    assert look(engine, rule("self"), now) == {"fire": 3}
+    assert evaluate_at(engine, rule("self"), now) == {"fire": 3}
     found = {str(group["check"]): finding for group, finding in firing(engine)}
-    assert found["notifications"] == "Alerts do not get out: slack waits for 10 min"
-    assert found["jobs"] == "Jobs of the scheduler: prune failed (Oops), suppress began last 10 min ago"
+    assert found["notifications"] == "Notifications are not delivered: slack has waited for 10 min"
+    assert found["jobs"] == "Jobs of the scheduler: prune failed (Oops), suppress last began 10 min ago"
     assert found["slow_evaluation"].startswith("The last evaluation of the rules took 31.0 s")
 
 
@@ -273,12 +275,12 @@ def test_hours_are_summed_once_and_again_while_late_events_may_come(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     sum_all(engine, now)
-    assert sum_up(engine, now) == 3
+    assert sum_hours(engine, now) == 3
     traffic.failed(2, now - 2 * HOUR, UNREACHABLE)
     traffic.store(status("wamid.A", "failed", now - 2 * HOUR, code=1), at=now)
     traffic.store(status("wamid.A", "failed", now - 2 * HOUR + MINUTE, code=1), at=now)
-    sum_up(engine, now)
-    sum_up(engine, now)
+    sum_hours(engine, now)
+    sum_hours(engine, now)
     with engine.connect() as connection:
         hours = connection.execute(
             text("SELECT error_code, sum(failures)::int FROM hourly_failures GROUP BY 1 ORDER BY 1")
@@ -290,5 +292,5 @@ def test_hours_are_summed_once_and_again_while_late_events_may_come(
 
 
 def sum_all(engine: Engine, now: datetime) -> None:
-    while sum_up(engine, now) > 3:
+    while sum_hours(engine, now) > 3:
         pass

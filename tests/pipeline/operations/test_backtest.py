@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from tests.factories import status
 from tests.traffic import Traffic
-from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.operations.backtest import backtest
 from webhook_app.pipeline.operations.backtest_text import as_text
@@ -65,7 +65,7 @@ def test_it_fires_and_ends_at_the_minutes_at_which_the_evaluation_does(
         status("wamid.TWICE", "failed", start + 37 * MINUTE, code=131053),
         at=now,
     )
-    sum_up(engine, now)
+    sum_hours(engine, now)
     rules = parse_rules(RULES)
     report = backtest(engine, rules, start, now, Thresholds())
     for minute in range(121):
@@ -126,5 +126,5 @@ def test_it_changes_nothing_and_reports_its_progress(engine: Engine, traffic: Tr
         assert alerts.list_alerts(connection) == []
     words = as_text(report)
     assert "failure-rate-per-code: business number 590238114470021" in words
-    assert "Not judged" in words
+    assert "Not evaluated" in words
     assert "1202555" not in words

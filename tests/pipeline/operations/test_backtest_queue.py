@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from webhook_app.pipeline.operations.backtest_queue import SILENT, run_waiting
+from webhook_app.pipeline.operations.backtest_queue import ABANDONED_AFTER, run_waiting
 from webhook_app.pipeline.operations.prune import Retention, prune
 from webhook_app.rules.incidents.rules_file import default_rules_text
 from webhook_app.rules.suppressions.streaks import Thresholds
@@ -76,10 +76,12 @@ def test_one_whose_runner_died_is_taken_over_three_times_and_then_given_up(engin
     made = ask()
     for round_ in range(3):
         with engine.begin() as connection:
-            later = now + (round_ + 1) * 2 * SILENT
-            assert backtests.claim(connection, later, later - SILENT).tries == round_ + 1
-            assert backtests.claim(connection, later, later - SILENT) is None, "its runner may still live"
-    assert run_waiting(engine, Thresholds(), now + 20 * SILENT) == 1
+            later = now + (round_ + 1) * 2 * ABANDONED_AFTER
+            assert backtests.claim(connection, later, later - ABANDONED_AFTER).tries == round_ + 1
+            assert backtests.claim(connection, later, later - ABANDONED_AFTER) is None, (
+                "its runner may still live"
+            )
+    assert run_waiting(engine, Thresholds(), now + 20 * ABANDONED_AFTER) == 1
     assert (read(made).state, read(made).fault) == ("failed", "it was interrupted three times")
 
 

@@ -1,4 +1,4 @@
-"""Each evaluation that ended is told to the watchman outside, once, and as what it was."""
+"""Each evaluation that ended is reported to the monitor once, as a success or a failure."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -31,32 +31,32 @@ def evaluated(engine: Engine, at: datetime, error: str = "", *, ended: bool = Tr
             scheduler_state.record_end(connection, "evaluate", "us", at + SECOND, 1.0, error)
 
 
-def told(slack: FakeSlack) -> list[str]:
+def reported(slack: FakeSlack) -> list[str]:
     return [asked.path for asked in slack.asked]
 
 
-def test_an_evaluation_is_told_once_and_only_when_it_has_ended(
+def test_an_evaluation_is_reported_once_and_only_when_it_has_ended(
     engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
 ) -> None:
-    watch.tell(now)
+    watch.report(now)
     evaluated(engine, now, ended=False)
-    watch.tell(now)
-    assert told(slack) == []
+    watch.report(now)
+    assert reported(slack) == []
     evaluated(engine, now)
-    watch.tell(now)
-    watch.tell(now)
-    assert told(slack) == ["/check"]
+    watch.report(now)
+    watch.report(now)
+    assert reported(slack) == ["/check"]
     evaluated(engine, now + 15 * SECOND)
-    watch.tell(now)
-    assert told(slack) == ["/check", "/check"]
+    watch.report(now)
+    assert reported(slack) == ["/check", "/check"]
 
 
-def test_one_that_failed_is_told_as_that(
+def test_a_failed_evaluation_is_reported_as_a_failure(
     engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
 ) -> None:
     evaluated(engine, now, "RuntimeError: no")
-    watch.tell(now)
-    assert told(slack) == ["/check/fail"]
+    watch.report(now)
+    assert reported(slack) == ["/check/fail"]
     assert slack.asked[0].body == b"RuntimeError: no"
 
 
@@ -66,9 +66,9 @@ def test_a_watchman_that_did_not_hear_it_is_told_again(
     evaluated(engine, now)
     slack.answers.append(Answer(503, ""))
     with pytest.raises(SendError):
-        watch.tell(now)
-    watch.tell(now)
-    assert told(slack) == ["/check", "/check"]
+        watch.report(now)
+    watch.report(now)
+    assert reported(slack) == ["/check", "/check"]
 
 
 def test_a_database_that_cannot_be_read_is_a_failure(
@@ -77,7 +77,7 @@ def test_a_database_that_cannot_be_read_is_a_failure(
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE scheduler_state RENAME TO hidden"))
     with pytest.raises(SQLAlchemyError):
-        watch.tell(now)
+        watch.report(now)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE hidden RENAME TO scheduler_state"))
-    assert told(slack) == ["/check/fail"]
+    assert reported(slack) == ["/check/fail"]

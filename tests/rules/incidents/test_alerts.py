@@ -91,8 +91,8 @@ def test_a_rule_that_now_asks_for_fewer_evaluations_fires_what_was_pending():
 @pytest.mark.parametrize(
     ("changes", "attempts", "failures", "fires"),
     [
-        ({}, 1040, 40, True),  # 3.8 %, surely over 2.3 %
-        ({}, 1000, 30, False),  # 3 %, but surely only over 1.7 %
+        ({}, 1040, 40, True),  # 3.8 %, at least 2.3 %
+        ({}, 1000, 30, False),  # 3 %, but only at least 1.7 %
         ({"confidence": 0.95}, 1000, 30, True),
         ({"confidence": 0}, 1000, 30, True),
         ({"confidence": 0}, 1000, 20, False),  # 2 % is not above 2 %
@@ -140,17 +140,19 @@ def test_few_failures_at_a_high_rate_neither_raise_nor_recover():
     assert decide(RULE, odd, firing(evaluations_below=3)).evaluations_below == 0
 
 
-OF_1040 = "40 of 1 040 messages failed in 15 min, 3.85 %, surely over 2.31 %; the threshold is 2 %."
-OF_1000 = "12 of 1 000 messages failed in 15 min, 1.2 %, surely over 0.48 %; the threshold is 2 %."
+OF_1040 = "40 of 1 040 messages failed in 15 min, 3.85 %, at least 2.31 % (99.9 % confidence); the threshold is 2 %."
+OF_1000 = (
+    "12 of 1 000 messages failed in 15 min, 1.2 %, at least 0.48 % (99.9 % confidence); the threshold is 2 %."
+)
 OF_49 = "0 of 49 messages failed in 15 min, 0 %; at least 50 messages are needed to judge."
-OF_60 = "5 of 60 messages failed in 15 min, 8.33 %; fires from 10 failures on."
+OF_60 = "5 of 60 messages failed in 15 min, 8.33 %; at least 10 failures are needed to fire."
 
 
 @pytest.mark.parametrize(
     ("rate", "state", "reason"),
     [
         (measure(1040, 40), pending(), f"Above the threshold: {OF_1040}"),
-        (measure(1040, 40), None, f"Above the threshold for 1 of the 2 evaluations it takes: {OF_1040}"),
+        (measure(1040, 40), None, f"Above the threshold for 1 of 2 evaluations: {OF_1040}"),
         (FEW, None, f"Not above the threshold: {OF_49}"),
         (measure(60, 5), pending(), f"No longer above the threshold before it fired: {OF_60}"),
         (None, firing(), "Still firing, without enough data to say more: no messages in 15 min."),
@@ -161,7 +163,7 @@ def test_the_reason_is_a_sentence_with_the_figures(rate, state, reason):
     assert decide(RULE, rate, state).reason == reason
 
 
-def test_a_rule_with_a_second_threshold_says_when_it_is_surely_above_that_too():
+def test_a_rule_with_a_second_threshold_says_when_the_lower_bound_exceeds_that_too():
     second = rule(escalate_above=0.2)
     assert judge_rate(second, measure(1000, 300)).escalates
     assert not judge_rate(second, measure(1000, 210)).escalates, "2.1 in 10 may still be less than 2"
@@ -177,7 +179,7 @@ def test_a_look_says_how_near_the_rule_is_to_firing(rate, closeness):
 
 
 def test_a_rule_on_the_raw_rate_claims_no_certainty():
-    assert "surely" not in decide(rule(confidence=0), HIGH, None).reason
+    assert "confidence" not in decide(rule(confidence=0), HIGH, None).reason
 
 
 @pytest.mark.parametrize(

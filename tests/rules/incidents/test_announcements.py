@@ -8,8 +8,8 @@ from webhook_app.rules.incidents.alerts import Route, Rule
 from webhook_app.rules.incidents.announcements import (
     NotifiedState,
     channels_for,
-    reason_to_tell,
-    repeat_after,
+    notification_reason,
+    reminder_interval,
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -39,29 +39,29 @@ def told(**changes):
     ],
 )
 def test_it_is_repeated_at_growing_intervals_unless_somebody_has_it(changes, after, due):
-    assert reason_to_tell(RULE, told(**changes), NOW + after) == ("repeated" if due else None)
+    assert notification_reason(RULE, told(**changes), NOW + after) == ("repeated" if due else None)
 
 
 def test_what_was_never_told_is_told_when_nothing_mutes_it_any_more():
     unheard = {"notified_severity": "", "notified_at": None}
-    assert reason_to_tell(RULE, told(muted=True, **unheard), NOW) is None
-    assert reason_to_tell(RULE, told(**unheard), NOW) == "fired"
-    assert reason_to_tell(RULE, told(acknowledged=True, **unheard), NOW) == "fired"
+    assert notification_reason(RULE, told(muted=True, **unheard), NOW) is None
+    assert notification_reason(RULE, told(**unheard), NOW) == "fired"
+    assert notification_reason(RULE, told(acknowledged=True, **unheard), NOW) == "fired"
 
 
 @pytest.mark.parametrize("held", [{}, {"acknowledged": True}, {"snoozed_until": NOW + 6 * HOURS}])
 def test_a_rise_in_severity_is_told_at_once_whoever_has_it(held):
-    assert reason_to_tell(RULE, told(severity="critical", **held), NOW) == "escalated"
-    assert reason_to_tell(RULE, told(severity="critical", muted=True, **held), NOW) is None
+    assert notification_reason(RULE, told(severity="critical", **held), NOW) == "escalated"
+    assert notification_reason(RULE, told(severity="critical", muted=True, **held), NOW) is None
 
 
 def test_a_fall_in_severity_is_not_told():
-    assert reason_to_tell(RULE, told(severity="info"), NOW) is None
+    assert notification_reason(RULE, told(severity="info"), NOW) is None
 
 
 def test_a_rule_that_repeats_less_than_daily_keeps_its_own_interval():
     weekly = Rule(name="a", repeat_hours=168)
-    assert repeat_after(weekly, 0) == repeat_after(weekly, 9) == 168 * HOURS
+    assert reminder_interval(weekly, 0) == reminder_interval(weekly, 9) == 168 * HOURS
 
 
 @pytest.mark.parametrize(

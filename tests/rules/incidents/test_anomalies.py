@@ -40,8 +40,8 @@ def test_the_first_failure_that_needs_attention_matters_and_silence_is_no_recove
     [(3, True, ABOVE), (2, True, BETWEEN), (0, True, BELOW), (900, False, BELOW)],
 )
 def test_a_new_code_needs_a_few_failures_and_no_past(failures, is_new, reading):
-    look = judge_new_code(rule("new_code"), Counts(1000, failures), is_new=is_new)
-    assert look.reading is reading
+    judgement = judge_new_code(rule("new_code"), Counts(1000, failures), is_new=is_new)
+    assert judgement.reading is reading
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_count_is_over_under_half_of_what_raised_it(found, alive, reading):
 
 
 def test_a_fact_that_cannot_be_told_says_nothing():
-    readings = [judge_fact(bad=bad, seen="x").reading for bad in (True, False, None)]
+    readings = [judge_fact(bad=bad, description="x").reading for bad in (True, False, None)]
     assert readings == [ABOVE, BELOW, NO_DATA]
 
 

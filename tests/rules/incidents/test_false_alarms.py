@@ -45,17 +45,17 @@ def judge(rule, counts, usual):
     return judge_spike(rule, counts, usual) if rule.kind == "spike" else judge_rate(rule, counts)
 
 
-def first_fire(draws, looks, rules=(RULE,), usual=NOTHING_KNOWN):
+def first_fire(draws, evaluations, rules=(RULE,), usual=NOTHING_KNOWN):
     """How many looks at full windows it takes until one of the rules fires, None if none ever does."""
     window = deque([next(draws) for _ in range(WINDOW)])
     attempts, failures = (sum(column) for column in zip(*window, strict=True))
     states = dict.fromkeys(range(len(rules)))
-    for look in range(1, looks + 1):
+    for evaluation in range(1, evaluations + 1):
         counts = Counts(attempts, failures)
         for place, rule in enumerate(rules):
             verdict = advance(rule, judge(rule, counts, usual), states[place])
             if verdict.transition is Transition.FIRE:
-                return look
+                return evaluation
             above = verdict.evaluations_above
             states[place] = AlertState(state="pending", evaluations_above=above) if above else None
         window.append(next(draws))
@@ -74,7 +74,7 @@ def false_alarms(rules, seed, series=200):
         first_fire(minutes(random, size, 0.01), DAY_MINUTES, rules, week_before(random, size))
         for size in sizes
     )
-    return sum(look is not None for look in fired)
+    return sum(evaluation is not None for evaluation in fired)
 
 
 def week_before(random, size):
@@ -100,24 +100,25 @@ def test_the_same_traffic_sets_off_a_rule_on_the_raw_rate_again_and_again():
 
 @pytest.mark.parametrize("rules", [(RULE,), DEFAULTS], ids=["the rate rule alone", "all of them"])
 def test_one_in_ten_failing_is_seen_by_the_second_look(rules):
-    caught = share_caught(rules, 0.10, looks=2, seed=2)
+    caught = share_caught(rules, 0.10, evaluations=2, seed=2)
     print(f"\na true 10 % at 500 messages per window, by the second look: {100 * caught:.1f} %")
     assert caught >= 0.99
 
 
 @pytest.mark.parametrize("rules", [(RULE,), DEFAULTS], ids=["the rate rule alone", "all of them"])
 def test_one_in_twenty_failing_is_nearly_always_seen_within_15_minutes(rules):
-    caught = share_caught(rules, 0.05, looks=15, seed=3)
+    caught = share_caught(rules, 0.05, evaluations=15, seed=3)
     print(f"\na true 5 % at 500 messages per window, within 15 minutes: {100 * caught:.1f} %")
     assert caught >= 0.95
 
 
-def share_caught(rules, share, looks, seed, runs=2000):
+def share_caught(rules, share, evaluations, seed, runs=2000):
     random = Random(seed)
     fired = [
-        first_fire(minutes(random, 500, share), looks, rules, week_before(random, 500)) for _ in range(runs)
+        first_fire(minutes(random, 500, share), evaluations, rules, week_before(random, 500))
+        for _ in range(runs)
     ]
-    return sum(look is not None for look in fired) / runs
+    return sum(evaluation is not None for evaluation in fired) / runs
 
 
 @pytest.mark.parametrize("share", [0.01, 0.10])

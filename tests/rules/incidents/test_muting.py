@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook_app.rules.incidents.muting import Mute, OpenAlert, muted
+from webhook_app.rules.incidents.muting import Mute, OpenAlert, find_mutes
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -30,27 +30,30 @@ def token(number=9, **changes):
 
 def test_one_code_on_many_numbers_is_told_by_the_one_with_most_failures():
     alerts = [alert(number, failures=number) for number in range(1, 6)]
-    assert muted(alerts, NOW) == {number: Mute(5, "incident") for number in range(1, 5)}
+    assert find_mutes(alerts, NOW) == {number: Mute(5, "incident") for number in range(1, 5)}
 
 
 def test_who_is_known_already_goes_on_telling():
-    alerts = [alert(1, told=True), alert(2, failures=1000)]
-    assert muted(alerts, NOW) == {2: Mute(1, "incident")}
+    alerts = [alert(1, notified=True), alert(2, failures=1000)]
+    assert find_mutes(alerts, NOW) == {2: Mute(1, "incident")}
 
 
 def test_a_critical_alert_mutes_the_warning_on_the_same_cause_and_never_the_other_way_round():
-    warning, critical = alert(1, told=True), alert(2, severity="critical", group={"phone_number_id": "n1"})
-    assert muted([warning, critical], NOW) == {1: Mute(2, "incident")}
+    warning, critical = (
+        alert(1, notified=True),
+        alert(2, severity="critical", group={"phone_number_id": "n1"}),
+    )
+    assert find_mutes([warning, critical], NOW) == {1: Mute(2, "incident")}
 
 
 def test_other_codes_are_other_causes():
-    assert muted([alert(1), alert(2, code=131053)], NOW) == {}
+    assert find_mutes([alert(1), alert(2, code=131053)], NOW) == {}
 
 
 def test_the_same_code_much_later_on_another_number_is_another_incident():
-    assert muted([alert(1, told=True), alert(2, fired_at=NOW + 31 * MINUTE)], NOW) == {}
+    assert find_mutes([alert(1, notified=True), alert(2, fired_at=NOW + 31 * MINUTE)], NOW) == {}
     nearby = {"code": 131026, "template": "spring"}
-    assert muted([alert(1, told=True), alert(2, group=nearby, fired_at=NOW + 31 * MINUTE)], NOW) == {
+    assert find_mutes([alert(1, notified=True), alert(2, group=nearby, fired_at=NOW + 31 * MINUTE)], NOW) == {
         2: Mute(1, "incident")
     }
 
@@ -74,7 +77,7 @@ def test_the_same_code_much_later_on_another_number_is_another_incident():
 )
 def test_an_account_wide_cause_mutes_what_it_brings_about(caused, is_muted):
     cause = token(group={"code": 190, "phone_number_id": "n9"})
-    assert (1 in muted([caused, cause], NOW)) is is_muted
+    assert (1 in find_mutes([caused, cause], NOW)) is is_muted
 
 
 def test_an_account_in_trouble_mutes_its_codes_and_silence():
@@ -82,19 +85,19 @@ def test_an_account_in_trouble_mutes_its_codes_and_silence():
     silence = alert(1, None, kind="silence", group={"phone_number_id": "n1"})
     locked = alert(2, 131031)
     other = alert(3, 131026)
-    assert set(muted([health, silence, locked, other], NOW)) == {1, 2}
+    assert set(find_mutes([health, silence, locked, other], NOW)) == {1, 2}
 
 
 def test_what_mutes_goes_on_doing_so_for_a_while_after_its_end_if_people_heard_of_it():
     over = {"resolved_at": NOW - 9 * MINUTE, "severity": "critical"}
-    assert muted([alert(1), alert(2, told=True, **over)], NOW) == {1: Mute(2, "incident")}
-    assert muted([alert(1), alert(2, **over)], NOW) == {}
-    assert muted([alert(1), alert(2, told=True, **over)], NOW + 2 * MINUTE) == {}
+    assert find_mutes([alert(1), alert(2, notified=True, **over)], NOW) == {1: Mute(2, "incident")}
+    assert find_mutes([alert(1), alert(2, **over)], NOW) == {}
+    assert find_mutes([alert(1), alert(2, notified=True, **over)], NOW + 2 * MINUTE) == {}
 
 
 def test_many_silent_numbers_are_one_incident():
     silent = [alert(n, None, kind="silence", group={"phone_number_id": f"n{n}"}) for n in range(1, 4)]
-    assert muted(silent, NOW) == {2: Mute(1, "incident"), 3: Mute(1, "incident")}
+    assert find_mutes(silent, NOW) == {2: Mute(1, "incident"), 3: Mute(1, "incident")}
 
 
 def test_somebody_always_tells_of_it():
@@ -106,13 +109,13 @@ def test_somebody_always_tells_of_it():
         *(token(100 + n) for n in range(3)),
         *(alert(200 + n, 190) for n in range(3)),
     ]
-    found = muted(alerts, NOW)
+    found = find_mutes(alerts, NOW)
     for start in found:
         seen = start
         while seen in found:
             seen = found[seen].by
         assert seen not in found
-    told = {each.id for each in alerts} - set(found)
-    assert told == {2, 100}, (
+    notified = {each.id for each in alerts} - set(found)
+    assert notified == {2, 100}, (
         "one for each of the two causes: the most severe with most failures, the first token alert"
     )

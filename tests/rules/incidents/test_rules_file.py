@@ -60,7 +60,7 @@ def test_the_first_shipped_rule_explains_every_key_of_its_kind_but_the_other_sel
 
 
 def test_the_routes_shown_in_the_shipped_file_are_valid():
-    shown = default_rules_text().rpartition("as you like.\n#\n")[2]
+    shown = default_rules_text().rpartition("adapt them.\n#\n")[2]
     routes = "\n".join(line.removeprefix("# ").removeprefix("#") for line in shown.splitlines())
     rules = parse_rules(SMALLEST + routes)
     assert [route.channels for route in rules[0].routes] == [("pagerduty", "slack"), ("email",)]
@@ -105,7 +105,7 @@ def test_a_kind_refuses_the_keys_it_does_not_use(kind):
     [
         ('kind = "health"\nchecks = ["colour"]', "4: checks: 'colour' is not one of quality, template,"),
         ('kind = "self"\nchecks = []', "4: checks: must not be an empty list"),
-        ('kind = "attention"\ngroup_by = []', "4: group_by: kind 'attention' judges each code by itself"),
+        ('kind = "attention"\ngroup_by = []', "4: group_by: kind 'attention' judges each code separately"),
         (
             'kind = "silence"\ngroup_by = ["template"]',
             "4: group_by: kind 'silence' can group by phone_number_id",
@@ -314,7 +314,9 @@ def test_missing_keys_have_the_line_of_their_rule():
 
 
 def test_a_name_used_twice_names_both_lines():
-    assert faults(SMALLEST + SMALLEST) == ["rules.toml:6: name: 'a' is already the rule in line 2"]
+    assert faults(SMALLEST + SMALLEST) == [
+        "rules.toml:6: name: 'a' is already the name of the rule in line 2"
+    ]
 
 
 def test_all_faults_of_a_file_come_at_once_in_the_order_of_its_lines():
@@ -338,22 +340,22 @@ severity = "loud"
 threshold = 3
 """
     assert faults(text, source="my.toml") == [
-        "my.toml:1: owner: is unknown here; a rules file holds [[rule]] and [[route]] tables",
+        "my.toml:1: owner: is not known; a rules file has [[rule]] and [[route]] tables",
         "my.toml:5: classes: 'dead' is not one of broken, withheld, unreachable",
         "my.toml:5: classes: 'gone' is not one of broken, withheld, unreachable",
         "my.toml:10: threshold: must be above 0 and below 1, is 2",
-        "my.toml:13: name: 'a' is already the rule in line 3",
+        "my.toml:13: name: 'a' is already the name of the rule in line 3",
         f"my.toml:14: kind: there is no kind 'spikes' (there are: {', '.join(KINDS)}) (did you mean spike?)",
         "my.toml:15: severity: must be one of info, warning, error, critical, is 'loud'",
-        "my.toml:17: alerts: is unknown here; a rules file holds [[rule]] and [[route]] tables",
+        "my.toml:17: alerts: is not known; a rules file has [[rule]] and [[route]] tables",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "rules.toml:1: rule: there is none, so nothing could ever raise an alert"),
-        ("\nrule = []", "rules.toml:2: rule: there is none, so nothing could ever raise an alert"),
+        ("", "rules.toml:1: rule: is missing: without a rule there are no alerts"),
+        ("\nrule = []", "rules.toml:2: rule: is missing: without a rule there are no alerts"),
         ("\n[rule]\nname = 1", "rules.toml:2: rule: write [[rule]], in double brackets, above every rule"),
         ("rule = [1]", "rules.toml:1: rule: write [[rule]], in double brackets, above every rule"),
         ("[[rule]]\nname = a\n", "rules.toml:2: not valid TOML: Invalid value"),

@@ -1,7 +1,7 @@
-"""What people do about alerts, whoever they tell it to: a page, the API or a button in Slack.
+"""The actions of people on alerts and silences, from a page, the API or a button in Slack.
 
-Works in the caller's transaction. What is done to an alert is told to every channel that has heard of the alert, in
-the words of its latest notification; a channel that has nothing to show for it takes it silently.
+Runs in the caller's transaction. Every channel that was notified of the alert is notified of the action, with the
+content of its latest notification.
 """
 
 from datetime import datetime
@@ -18,24 +18,24 @@ from webhook_app.store.postgres.engine import Connection
 
 
 def acknowledge(connection: Connection, alert_id: int, *, actor: str, now: datetime) -> Alert | None:
-    """Somebody takes care of it: no more reminders. The first name stays. None when no such alert is open."""
+    """Acknowledge the alert, which stops reminders. The first name is kept. None if no such alert is open."""
     if not alerts.acknowledge(connection, alert_id, actor, now):
         return None
     alert = alerts.get_alert(connection, alert_id)
     if alert is not None and alert.acknowledged_at == now:
-        _tell(connection, alert, "acknowledged", actor, now)
+        _notify(connection, alert, "acknowledged", actor, now)
     return alert
 
 
 def snooze(
     connection: Connection, alert_id: int, *, until: datetime, actor: str, now: datetime
 ) -> Alert | None:
-    """No reminders before `until`. None when no such alert is open."""
+    """Stop reminders until `until`. None if no such alert is open."""
     if not alerts.snooze(connection, alert_id, until, actor):
         return None
     alert = alerts.get_alert(connection, alert_id)
     if alert is not None:
-        _tell(connection, alert, "snoozed", actor, now)
+        _notify(connection, alert, "snoozed", actor, now)
     return alert
 
 
@@ -48,25 +48,25 @@ def add_silence(
     comment: str,
     now: datetime,
 ) -> Silence:
-    """No news of matching alerts before `until`, be they open or to come. ValueError says what is wrong with it."""
+    """Mute notifications of matching alerts, open or future, until `until`. ValueError names an invalid value."""
     if fault := matcher_fault(matchers):
         raise ValueError(fault)
     if until <= now:
-        raise ValueError("until: must lie in the future")
+        raise ValueError("until: must be in the future")
     return silences.add(connection, matchers=matchers, author=author, comment=comment, since=now, until=until)
 
 
 def end_silence(connection: Connection, silence_id: int, *, actor: str, now: datetime) -> Silence | None:
-    """End it before its time; one that is over stays as it is. None when there is none."""
+    """End the silence early; one that has ended does not change. None if it does not exist."""
     return silences.end(connection, silence_id, actor, now)
 
 
-def _tell(connection: Connection, alert: Alert, reason: Reason, actor: str, now: datetime) -> None:
-    """The alert's row is locked by the change before, so the sequence of its notifications is ours."""
+def _notify(connection: Connection, alert: Alert, reason: Reason, actor: str, now: datetime) -> None:
+    """Add one notification per channel. The caller's update has locked the alert, so sequence numbers are safe."""
     for channel, payload in outbox.latest_payloads(connection, alert.id).items():
-        told = convert(payload, Notification)
-        told = replace(
-            told,
+        notification = convert(payload, Notification)
+        notification = replace(
+            notification,
             reason=reason,
             at=now,
             actor=actor,
@@ -75,4 +75,4 @@ def _tell(connection: Connection, alert: Alert, reason: Reason, actor: str, now:
             snoozed_until=alert.snoozed_until,
             undelivered=(),
         )
-        outbox.add(connection, alert.id, channel, reason, to_builtins(told), now)
+        outbox.add(connection, alert.id, channel, reason, to_builtins(notification), now)

@@ -1,6 +1,6 @@
-"""What is known of an alert's incident: gathered from the window, kept with the alert, told to channels.
+"""The details of an alert: gathered from its window, stored with the alert, sent in notifications.
 
-Reads through store only; whether anything is to be told is decided elsewhere.
+Reads through store. Whether a notification is sent is decided in announce.py.
 """
 
 from datetime import datetime
@@ -8,14 +8,14 @@ from datetime import datetime
 from msgspec import Struct, convert
 from msgspec.structs import replace
 
+from webhook_app.channels.descriptions import describe_group
 from webhook_app.channels.notification import CodeFacts, Figures, Notification, Reason, Slice
-from webhook_app.channels.spelling import describe_group
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, RuleGroup, counted_by
-from webhook_app.pipeline.incidents.slices import SLICED, leading_slice
+from webhook_app.pipeline.incidents.slices import SLICE_DIMENSIONS, leading_slice
 from webhook_app.rules.counts.failure_rate import measure
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.store.counts import rates
-from webhook_app.store.counts.impact import affected, sample_messages
+from webhook_app.store.counts.impact import impact_of, sample_messages
 from webhook_app.store.counts.rates import Filters
 from webhook_app.store.incidents import alerts
 from webhook_app.store.incidents.alerts import Alert
@@ -23,7 +23,7 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.errors.retry import retry_advice
 
-_CODES_TOLD = 4
+_MAX_CODES = 4
 
 
 class CodeCount(Struct, frozen=True):
@@ -34,7 +34,7 @@ class CodeCount(Struct, frozen=True):
 
 
 class AlertDetails(Struct, frozen=True, kw_only=True):
-    """Kept as JSON in alerts.explanation: what the figures alone do not tell."""
+    """Stored as JSON in alerts.explanation: everything about an alert besides its figures."""
 
     since: datetime
     contacts: int = 0
@@ -47,68 +47,68 @@ class AlertDetails(Struct, frozen=True, kw_only=True):
     details: tuple[tuple[str, str], ...] = ()
     advice: str = ""
     last_time: str = ""
-    """The alert of the same rule and group before this one, in words."""
+    """The previous alert of the same rule and group, as text."""
     others: int = 0
-    """Alerts on the same cause that this one speaks for."""
+    """How many alerts with the same cause this one mutes."""
     other_groups: tuple[dict[str, str | int], ...] = ()
 
 
-def codes_of(case: RuleGroup) -> tuple[CodeCount, ...]:
-    """The codes under which messages of the group failed in the window, most failures first."""
-    if case.window is None or not case.counts.failures:
+def codes_of(rule_group: RuleGroup) -> tuple[CodeCount, ...]:
+    """The codes of the group's failures in the window, most failures first."""
+    if rule_group.window is None or not rule_group.counts.failures:
         return ()
-    own = case.window.within(case.group)
-    by_code = own.failures_by(lambda mark: (mark.code,), counted_by(case.rule)).most_common()
+    own = rule_group.window.within(rule_group.group)
+    by_code = own.failures_by(lambda mark: (mark.code,), counted_by(rule_group.rule)).most_common()
     return tuple(CodeCount(int(code), failures) for (code,), failures in by_code)
 
 
-def examine(connection: Connection, case: RuleGroup, alert: Alert, now: datetime) -> AlertDetails:
-    """What the failures of the group in its window have in common, and when it was so before."""
-    before = alerts.last_similar(connection, alert)
-    last_time = _last_time(before) if before else ""
-    codes = codes_of(case)
-    if case.window is None or not codes:
+def gather(connection: Connection, rule_group: RuleGroup, alert: Alert, now: datetime) -> AlertDetails:
+    """Read what the failures of the group in its window have in common, and the previous alert of the group."""
+    previous = alerts.last_similar(connection, alert)
+    last_time = _describe_previous(previous) if previous else ""
+    codes = codes_of(rule_group)
+    if rule_group.window is None or not codes:
         return AlertDetails(since=alert.covers_from, last_time=last_time)
-    own, counted = case.window.within(case.group), counted_by(case.rule)
-    span = rates.window(now, case.rule.window_minutes)
+    own, counted = rule_group.window.within(rule_group.group), counted_by(rule_group.rule)
+    span = rates.window(now, rule_group.rule.window_minutes)
     numbers = [each.code for each in codes]
-    within = convert({name: value for name, value in case.group.items() if name != "code"}, Filters)
-    hit = affected(connection, *span, numbers, within)
-    leading = leading_slice(own, counted, case.group)
-    narrow = (
+    within = convert({name: value for name, value in rule_group.group.items() if name != "code"}, Filters)
+    impact = impact_of(connection, *span, numbers, within)
+    top_slice = leading_slice(own, counted, rule_group.group)
+    slice_filters = (
         {}
-        if leading is None
-        else {name: held for name in SLICED if (held := getattr(leading, name)) is not None}
+        if top_slice is None
+        else {name: held for name in SLICE_DIMENSIONS if (held := getattr(top_slice, name)) is not None}
     )
-    samples = sample_messages(connection, *span, numbers, replace(within, **narrow))
+    samples = sample_messages(connection, *span, numbers, replace(within, **slice_filters))
     return AlertDetails(
-        since=hit.first_at or span[0],
-        contacts=hit.contacts,
+        since=impact.first_at or span[0],
+        contacts=impact.contacts,
         codes=codes,
-        slice=leading,
+        slice=top_slice,
         samples=tuple(samples),
         last_time=last_time,
     )
 
 
-def _last_time(before: Alert) -> str:
-    ended, began = before.resolved_at or before.evaluated_at, before.fired_at or before.started_at
+def _describe_previous(previous: Alert) -> str:
+    ended, began = previous.resolved_at or previous.evaluated_at, previous.fired_at or previous.started_at
     minutes = max(int((ended - began).total_seconds()) // 60, 1)
-    return f"{began:%Y-%m-%d %H:%M} UTC, for {minutes} min (alert {before.id})"
+    return f"{began:%Y-%m-%d %H:%M} UTC, for {minutes} min (alert {previous.id})"
 
 
-def recall(alert: Alert) -> AlertDetails:
-    """What was kept with the alert."""
+def stored_details(alert: Alert) -> AlertDetails:
+    """The details stored with the alert."""
     return convert(alert.explanation, AlertDetails)
 
 
-def renew(kept: AlertDetails, found: AlertDetails) -> AlertDetails:
-    """What was kept with the latest findings. An empty window tells nothing new but what was before."""
+def merge(stored: AlertDetails, found: AlertDetails) -> AlertDetails:
+    """The stored details updated with new ones. From an empty window only `last_time` is taken."""
     if not found.codes:
-        return replace(kept, last_time=found.last_time)
-    known = min(kept.since, found.since) if kept.samples else found.since
+        return replace(stored, last_time=found.last_time)
+    known = min(stored.since, found.since) if stored.samples else found.since
     return replace(
-        kept,
+        stored,
         since=known,
         contacts=found.contacts,
         codes=found.codes,
@@ -121,7 +121,7 @@ def renew(kept: AlertDetails, found: AlertDetails) -> AlertDetails:
 def notification(
     alert: Alert, explanation: AlertDetails, rule: Rule | None, reason: Reason, now: datetime, public_url: str
 ) -> Notification:
-    """Everything a channel needs to tell people about this alert."""
+    """The complete content of a notification about this alert."""
     figures = Figures(**{name: getattr(alert, name) for name in Figures.__struct_fields__})
     counting = alert.kind in COUNTING
     return Notification(
@@ -132,7 +132,7 @@ def notification(
         kind=alert.kind,
         severity=alert.severity,
         group=alert.group,
-        codes=tuple(_facts(count) for count in explanation.codes[:_CODES_TOLD]),
+        codes=tuple(_code_facts(count) for count in explanation.codes[:_MAX_CODES]),
         figures=figures if counting else None,
         finding=explanation.finding,
         details=_details(explanation),
@@ -163,7 +163,7 @@ def _details(explanation: AlertDetails) -> tuple[tuple[str, str], ...]:
     return tuple(details)
 
 
-def _facts(count: CodeCount) -> CodeFacts:
+def _code_facts(count: CodeCount) -> CodeFacts:
     entry = explain(count.code)
     return CodeFacts(
         code=count.code,
@@ -177,10 +177,10 @@ def _facts(count: CodeCount) -> CodeFacts:
     )
 
 
-def figures_of(alert: Alert, case: RuleGroup) -> Alert:
-    """The alert with the figures of this look."""
-    rate = measure(case.counts.attempts, case.counts.failures)
-    if not case.counts.attempts and case.rule.kind not in COUNTING:
+def figures_of(alert: Alert, rule_group: RuleGroup) -> Alert:
+    """The alert with the figures of this judgement."""
+    rate = measure(rule_group.counts.attempts, rule_group.counts.failures)
+    if not rule_group.counts.attempts and rule_group.rule.kind not in COUNTING:
         return alert
     return replace(
         alert, attempts=rate.attempts, failures=rate.failures, rate=rate.rate, low=rate.low, high=rate.high

@@ -1,6 +1,6 @@
-"""Moves alerts along their lives: pending, firing, resolved. Whether anybody is told is decided afterwards.
+"""Moves alerts between their states: pending, firing, resolved. Notifications are decided afterwards.
 
-Works in the transaction of an evaluation, whose locks make it alone with the open alerts.
+Runs in the transaction of an evaluation, which has locked the open alerts.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from webhook_app.pipeline.incidents.alert_details import AlertDetails, codes_of, figures_of, recall
+from webhook_app.pipeline.incidents.alert_details import AlertDetails, codes_of, figures_of, stored_details
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, RuleGroup
 from webhook_app.rules.incidents.alerts import AlertState, AlertVerdict, Reading, Transition, advance
 from webhook_app.rules.incidents.announcements import rank
@@ -21,114 +21,117 @@ from webhook_app.store.postgres.engine import Connection
 
 
 class AlertChange(Struct):
-    """An alert after its look, not yet written. Without a case no rule watches it any more."""
+    """An evaluated alert, not yet written. Without a rule group, no rule covers the alert any more."""
 
     alert: Alert
     explanation: AlertDetails
-    case: RuleGroup | None
+    rule_group: RuleGroup | None
     transition: Transition
 
 
 class AlertLifecycle:
-    """One evaluation's alerts. `known`: the ids that the looks have taken into account."""
+    """The alerts of one evaluation. `known`: the ids of the alerts that the judgements have taken into account."""
 
     def __init__(self, connection: Connection, now: datetime, known: Collection[int]) -> None:
         self.groups = 0
         self.transitions: Counter[str] = Counter()
-        self.moved: list[AlertChange] = []
+        self.changes: list[AlertChange] = []
         self._connection = connection
         self._now = now
-        self._known = known
-        self._open = {(a.rule, a.group_key): a for a in alerts.open_alerts(connection, lock=True)}
+        self._known_ids = known
+        self._open_alerts = {(a.rule, a.group_key): a for a in alerts.open_alerts(connection, lock=True)}
 
-    def judge(self, case: RuleGroup) -> None:
-        """What the look at this group changes."""
-        alert = self._open.pop((case.rule.name, case.key), None)
+    def judge(self, rule_group: RuleGroup) -> None:
+        """Apply the judgement of this group."""
+        alert = self._open_alerts.pop((rule_group.rule.name, rule_group.key), None)
         if alert is not None and alert.evaluated_at >= self._now:
             return
         self.groups += 1
-        verdict = advance(case.rule, case.look, _state(alert))
+        verdict = advance(rule_group.rule, rule_group.judgement, _state(alert))
         if verdict.transition is not Transition.NONE:
             self.transitions[verdict.transition.value] += 1
         if alert is None:
             if verdict.transition in (Transition.PEND, Transition.FIRE):
-                self._begin(case, verdict)
+                self._open_new(rule_group, verdict)
         elif verdict.transition is Transition.CLEAR:
             alerts.remove_pending(self._connection, alert.id)
         else:
-            self._go_on(case, alert, verdict)
+            self.changes.append(self._updated(rule_group, alert, verdict))
 
-    def end_orphans(self) -> None:
-        """Close what no rule watches any more: the rule has left the file or groups differently now."""
-        for alert in self._open.values():
-            if alert.evaluated_at >= self._now or alert.id not in self._known:
+    def resolve_unwatched(self) -> None:
+        """Resolve alerts that no rule covers any more: the rule was removed or groups differently now."""
+        for alert in self._open_alerts.values():
+            if alert.evaluated_at >= self._now or alert.id not in self._known_ids:
                 continue
             if alert.state == "pending":
                 alerts.remove_pending(self._connection, alert.id)
                 continue
             self.transitions[Transition.RESOLVE.value] += 1
-            gone = "No rule watches this group any more: the rules were changed."
-            over = replace(alert, state="resolved", resolved_at=self._now, evaluated_at=self._now)
-            self.moved.append(
-                AlertChange(over, replace(recall(alert), reason=gone), None, Transition.RESOLVE)
+            reason = "No rule covers this group any more: the rules were changed."
+            resolved = replace(alert, state="resolved", resolved_at=self._now, evaluated_at=self._now)
+            self.changes.append(
+                AlertChange(resolved, replace(stored_details(alert), reason=reason), None, Transition.RESOLVE)
             )
 
-    def _begin(self, case: RuleGroup, verdict: AlertVerdict) -> None:
-        """Begin the incident, unless somebody else has in the meantime: then it is theirs to go on with."""
-        rule = case.rule
+    def _open_new(self, rule_group: RuleGroup, verdict: AlertVerdict) -> None:
+        """Insert a new alert, unless a concurrent evaluation has inserted it."""
+        rule = rule_group.rule
         start = rates.window(self._now, rule.window_minutes)[0] if rule.kind in COUNTING else self._now
         blank = Alert(
             rule=rule.name,
             kind=rule.kind,
             severity=rule.severity,
             state="pending",
-            group=case.group,
+            group=rule_group.group,
             codes=[],
             covers_from=start,
             started_at=self._now,
             evaluated_at=self._now,
         )
-        moved = self._seen(case, blank, verdict)
-        new_id = alerts.insert_new(self._connection, moved.alert)
+        change = self._updated(rule_group, blank, verdict)
+        new_id = alerts.insert_new(self._connection, change.alert)
         if new_id is not None:
-            moved.alert = replace(moved.alert, id=new_id)
-            self.moved.append(moved)
+            change.alert = replace(change.alert, id=new_id)
+            self.changes.append(change)
 
-    def _go_on(self, case: RuleGroup, alert: Alert, verdict: AlertVerdict) -> None:
-        self.moved.append(self._seen(case, alert, verdict))
-
-    def _seen(self, case: RuleGroup, alert: Alert, verdict: AlertVerdict) -> AlertChange:
-        rule, look = case.rule, case.look
-        kept = recall(alert) if alert.explanation else AlertDetails(since=alert.covers_from)
-        if codes := codes_of(case):
-            kept = replace(kept, codes=codes)
-        alert = figures_of(alert, case)
-        peak = max(kept.peak_rate, alert.rate if alert.attempts >= rule.min_attempts else 0.0)
-        kept = replace(kept, peak_rate=peak, reason=verdict.reason)
-        if look.reading is not Reading.NO_DATA or not kept.finding:
-            kept = replace(kept, finding=case.finding, details=case.details, advice=case.advice)
+    def _updated(self, rule_group: RuleGroup, alert: Alert, verdict: AlertVerdict) -> AlertChange:
+        rule, judgement = rule_group.rule, rule_group.judgement
+        details = stored_details(alert) if alert.explanation else AlertDetails(since=alert.covers_from)
+        if codes := codes_of(rule_group):
+            details = replace(details, codes=codes)
+        alert = figures_of(alert, rule_group)
+        peak = max(details.peak_rate, alert.rate if alert.attempts >= rule.min_attempts else 0.0)
+        details = replace(details, peak_rate=peak, reason=verdict.reason)
+        if judgement.reading is not Reading.NO_DATA or not details.finding:
+            details = replace(
+                details, finding=rule_group.finding, details=rule_group.details, advice=rule_group.advice
+            )
         alert = replace(
             alert,
-            severity=_severity(case, alert),
-            codes=list(dict.fromkeys([*(each.code for each in kept.codes), *alert.codes])),
+            severity=_severity(rule_group, alert),
+            codes=list(dict.fromkeys([*(each.code for each in details.codes), *alert.codes])),
             evaluations_above=verdict.evaluations_above,
             evaluations_below=verdict.evaluations_below,
-            threshold=look.limit if alert.state == "pending" or rule.kind != "spike" else alert.threshold,
+            threshold=judgement.limit
+            if alert.state == "pending" or rule.kind != "spike"
+            else alert.threshold,
             window_minutes=rule.window_minutes,
-            explanation=to_builtins(kept),
+            explanation=to_builtins(details),
             evaluated_at=self._now,
         )
-        return AlertChange(_moved(alert, verdict.transition, self._now), kept, case, verdict.transition)
+        return AlertChange(
+            _apply(alert, verdict.transition, self._now), details, rule_group, verdict.transition
+        )
 
 
-def _severity(case: RuleGroup, alert: Alert) -> str:
-    """The rule's own, or what it escalates to; while an alert is open it never becomes milder by itself."""
-    rule = case.rule
-    raised = rule.escalate_to if case.look.escalates else rule.severity
-    standing = (
+def _severity(rule_group: RuleGroup, alert: Alert) -> str:
+    """The rule's severity, or the one it escalates to. It never falls while the alert is open."""
+    rule = rule_group.rule
+    raised = rule.escalate_to if rule_group.judgement.escalates else rule.severity
+    current = (
         alert.severity if alert.id and rule.escalate_above and alert.severity == rule.escalate_to else raised
     )
-    return max(raised, standing, key=rank)
+    return max(raised, current, key=rank)
 
 
 def _state(alert: Alert | None) -> AlertState | None:
@@ -141,7 +144,7 @@ def _state(alert: Alert | None) -> AlertState | None:
     )
 
 
-def _moved(alert: Alert, transition: Transition, now: datetime) -> Alert:
+def _apply(alert: Alert, transition: Transition, now: datetime) -> Alert:
     match transition:
         case Transition.FIRE:
             return replace(alert, state="firing", fired_at=now)

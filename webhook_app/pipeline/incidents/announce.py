@@ -1,6 +1,6 @@
-"""After the alerts have moved: what mutes whom, what is told and where; then everything is written.
+"""Decides mutes and notifications after all alerts were evaluated, then writes alerts and outbox.
 
-A silence mutes the alerts that match it; another alert mutes those with the same cause (rules/incidents/muting.py).
+A silence mutes the alerts that match it; an alert mutes others with the same cause (rules/incidents/muting.py).
 The end of a notified alert is always notified.
 """
 
@@ -11,24 +11,24 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from webhook_app.channels.notification import Reason
-from webhook_app.pipeline.incidents.alert_details import examine, notification, renew
+from webhook_app.pipeline.incidents.alert_details import gather, merge, notification
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
 from webhook_app.rules.incidents.alerts import Transition
-from webhook_app.rules.incidents.announcements import NotifiedState, channels_for, reason_to_tell
-from webhook_app.rules.incidents.muting import LINGER, Mute, OpenAlert, muted
+from webhook_app.rules.incidents.announcements import NotifiedState, channels_for, notification_reason
+from webhook_app.rules.incidents.muting import MUTES_AFTER_END, Mute, OpenAlert, find_mutes
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import alerts, outbox, silences
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.postgres.engine import Connection
 
 FALLBACK_CHANNEL = "log"
-"""Told in place of channels that are not set up."""
+"""Replaces channels that are not set up."""
 
-_OTHERS_NAMED = 5
+_MAX_OTHERS = 5
 
 
 class Announcer:
-    """One evaluation's announcements."""
+    """The notifications of one evaluation. `channels`: those that are set up."""
 
     def __init__(
         self, connection: Connection, now: datetime, public_url: str, channels: Collection[str]
@@ -37,56 +37,51 @@ class Announcer:
         self._now = now
         self._public_url = public_url
         self._channels = channels
-        self._told = 0
+        self._added = 0
 
-    def announce(self, moved: Sequence[AlertChange]) -> int:
-        """Decide, tell and write all of it; returns how many notifications were put into the outbox."""
-        quiet = silences.active(self._connection, self._now) if moved else []
-        mutes = self._mutes(moved)
-        led: dict[int, list[Alert]] = {}
-        by_id = {each.alert.id: each.alert for each in moved}
+    def announce(self, changes: Sequence[AlertChange]) -> int:
+        """Decide on and write everything; returns the number of notifications added to the outbox."""
+        active = silences.active(self._connection, self._now) if changes else []
+        mutes = self._mutes(changes)
+        muted_by: dict[int, list[Alert]] = {}
+        by_id = {each.alert.id: each.alert for each in changes}
         for alert_id, mute in mutes.items():
-            led.setdefault(mute.by, []).append(by_id[alert_id])
-        for each in moved:
-            silence = next((s for s in quiet if is_silenced(s.matchers, _facts(each.alert))), None)
-            cause = mutes.get(each.alert.id)
+            muted_by.setdefault(mute.by, []).append(by_id[alert_id])
+        for each in changes:
+            silence = next((s for s in active if is_silenced(s.matchers, _silence_facts(each.alert))), None)
+            mute_of = mutes.get(each.alert.id)
             if silence is not None:
                 each.alert = replace(each.alert, muted_by=silence.id, muted_why="silence")
-            elif cause is not None:
-                each.alert = replace(each.alert, muted_by=cause.by, muted_why=cause.why)
+            elif mute_of is not None:
+                each.alert = replace(each.alert, muted_by=mute_of.by, muted_why=mute_of.why)
             else:
                 each.alert = replace(each.alert, muted_by=None, muted_why="")
-            self._settle(each, led.get(each.alert.id, []))
-        alerts.save_all(self._connection, [each.alert for each in moved])
-        return self._told
+            self._decide(each, muted_by.get(each.alert.id, []))
+        alerts.save_all(self._connection, [each.alert for each in changes])
+        return self._added
 
-    def _mutes(self, moved: Sequence[AlertChange]) -> dict[int, Mute]:
-        """Among what fires now and what ended a moment ago."""
-        if not any(each.alert.state == "firing" for each in moved):
+    def _mutes(self, changes: Sequence[AlertChange]) -> dict[int, Mute]:
+        """The mutes among the alerts that fire now and those that resolved a moment ago."""
+        if not any(each.alert.state == "firing" for each in changes):
             return {}
-        ids = {each.alert.id for each in moved}
-        ended = [
-            alert for alert in alerts.ended_since(self._connection, self._now - LINGER) if alert.id not in ids
-        ]
-        fired = [each.alert for each in moved if each.alert.fired_at is not None]
-        wide = {each.alert.id for each in moved if each.case is not None and each.case.account_wide}
-        return muted([_standing(alert, alert.id in wide) for alert in (*fired, *ended)], self._now)
+        ids = {each.alert.id for each in changes}
+        just_before = self._now - MUTES_AFTER_END
+        ended = [a for a in alerts.ended_since(self._connection, just_before) if a.id not in ids]
+        fired = [each.alert for each in changes if each.alert.fired_at is not None]
+        wide = {each.alert.id for each in changes if each.rule_group and each.rule_group.account_wide}
+        return find_mutes([_open_alert(alert, alert.id in wide) for alert in (*fired, *ended)], self._now)
 
-    def _settle(self, moved: AlertChange, led: Sequence[Alert]) -> None:
-        """Tell of the alert if there is a reason to, and remember that it was told."""
-        alert = moved.alert
-        reason: Reason | None = None
-        if alert.state == "resolved":
-            reason = "resolved" if alert.notified_at is not None else None
-        elif alert.state == "firing" and moved.case is not None:
-            reason = reason_to_tell(moved.case.rule, _told(alert), self._now)
-        if moved.case is not None and (
-            moved.transition is Transition.FIRE or reason not in (None, "resolved")
-        ):
-            found = examine(self._connection, moved.case, alert, self._now)
-            moved.explanation = renew(moved.explanation, found)
-        if led:
-            moved.explanation = replace(moved.explanation, others=len(led), other_groups=_named(led))
+    def _decide(self, change: AlertChange, muted: Sequence[Alert]) -> None:
+        """Add notifications if there is a reason for them, and record them with the alert."""
+        alert, reason = change.alert, self._reason(change)
+        is_firing_now = change.transition is Transition.FIRE
+        if change.rule_group is not None and (is_firing_now or reason not in (None, "resolved")):
+            found = gather(self._connection, change.rule_group, alert, self._now)
+            change.explanation = merge(change.explanation, found)
+        if muted:
+            change.explanation = replace(
+                change.explanation, others=len(muted), other_groups=_groups_of(muted)
+            )
         if reason is not None:
             alert = replace(
                 alert,
@@ -94,36 +89,44 @@ class Announcer:
                 notified_severity=alert.severity,
                 repeats=alert.repeats + (reason == "repeated"),
             )
-        moved.alert = replace(alert, explanation=to_builtins(moved.explanation))
+        change.alert = replace(alert, explanation=to_builtins(change.explanation))
         if reason is not None:
-            self._tell(moved, reason)
+            self._add(change, reason)
 
-    def _tell(self, moved: AlertChange, reason: Reason) -> None:
-        """One row of the outbox for each channel: the rule's, and at the end whoever has heard of the alert."""
-        alert, rule = moved.alert, moved.case.rule if moved.case else None
+    def _reason(self, change: AlertChange) -> Reason | None:
+        alert = change.alert
+        if alert.state == "resolved":
+            return "resolved" if alert.notified_at is not None else None
+        if alert.state == "firing" and change.rule_group is not None:
+            return notification_reason(change.rule_group.rule, _notified_state(alert), self._now)
+        return None
+
+    def _add(self, change: AlertChange, reason: Reason) -> None:
+        """Add one row per channel: the rule's channels, or for the end all channels that were notified."""
+        alert, rule = change.alert, change.rule_group.rule if change.rule_group else None
         if rule is not None and reason != "resolved":
             named: Sequence[str] = channels_for(rule, alert.severity)
         else:
-            named = outbox.channels_told(self._connection, alert.id)
-        wanted = [name if name in self._channels else FALLBACK_CHANNEL for name in named]
-        told = notification(alert, moved.explanation, rule, reason, self._now, self._public_url)
-        for channel in dict.fromkeys(wanted):
-            outbox.add(self._connection, alert.id, channel, reason, to_builtins(told), self._now)
-            self._told += 1
+            named = outbox.channels_of(self._connection, alert.id)
+        channels = [name if name in self._channels else FALLBACK_CHANNEL for name in named]
+        message = notification(alert, change.explanation, rule, reason, self._now, self._public_url)
+        for channel in dict.fromkeys(channels):
+            outbox.add(self._connection, alert.id, channel, reason, to_builtins(message), self._now)
+            self._added += 1
 
 
-def _named(led: Sequence[Alert]) -> tuple[dict[str, str | int], ...]:
-    """The groups of the worst of them, each once."""
-    worst = sorted(led, key=lambda alert: (-alert.failures, alert.id))
+def _groups_of(muted: Sequence[Alert]) -> tuple[dict[str, str | int], ...]:
+    """The distinct groups of these alerts, most failures first."""
+    worst = sorted(muted, key=lambda alert: (-alert.failures, alert.id))
     groups = {alert.group_key: alert.group for alert in worst}
-    return tuple(groups.values())[:_OTHERS_NAMED]
+    return tuple(groups.values())[:_MAX_OTHERS]
 
 
-def _facts(alert: Alert) -> dict[str, str | int]:
+def _silence_facts(alert: Alert) -> dict[str, str | int]:
     return {"rule": alert.rule, "kind": alert.kind, "severity": alert.severity} | alert.group
 
 
-def _told(alert: Alert) -> NotifiedState:
+def _notified_state(alert: Alert) -> NotifiedState:
     return NotifiedState(
         severity=alert.severity,
         notified_severity=alert.notified_severity,
@@ -135,7 +138,7 @@ def _told(alert: Alert) -> NotifiedState:
     )
 
 
-def _standing(alert: Alert, account_wide: bool) -> OpenAlert:
+def _open_alert(alert: Alert, account_wide: bool) -> OpenAlert:
     code = alert.group.get("code")
     return OpenAlert(
         id=alert.id,
@@ -146,7 +149,7 @@ def _standing(alert: Alert, account_wide: bool) -> OpenAlert:
         code=int(code) if code is not None else next(iter(alert.codes), None),
         fired_at=alert.fired_at or alert.started_at,
         resolved_at=alert.resolved_at,
-        told=alert.notified_at is not None,
+        notified=alert.notified_at is not None,
         failures=alert.failures,
         account_wide=account_wide,
     )

@@ -1,10 +1,10 @@
-"""Every few seconds: the facts at `now` against the rules; alerts and the outbox are written together.
+"""Evaluates all rules every few seconds, and writes alerts and notifications in one transaction.
 
-1. In one read-only snapshot every rule finds its groups and looks at each; what several rules need is read once.
-2. In one transaction: open alerts are locked, each look moves its alert along its life (life.py).
-3. When all have moved: who needs not be told, who is told and why (announce.py); changes and notifications are written.
-A rival evaluation waits for the locks and then finds nothing left to do for this `now`.
-Old events lie in old minutes, outside of every window: a backlog raises no alert.
+1. In one read-only snapshot, every rule finds its groups and judges each; inputs that rules share are read once.
+2. In one transaction, open alerts are locked and each judgement updates its alert (alert_lifecycle.py).
+3. In the same transaction, mutes and notifications are decided and everything is written (announce.py).
+A concurrent evaluation waits for the locks, and then finds nothing left to do for this `now`.
+Old events count in their own minutes, outside of every window: a backlog raises no alert.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,18 +14,18 @@ from msgspec import Struct
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
 from webhook_app.pipeline.incidents.announce import FALLBACK_CHANNEL, Announcer
-from webhook_app.pipeline.incidents.rate_groups import FoundGroups, Open
-from webhook_app.pipeline.incidents.rule_groups import cases_of
+from webhook_app.pipeline.incidents.rate_groups import FoundGroups, OpenGroup
+from webhook_app.pipeline.incidents.rule_groups import find_groups
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.store.incidents import alerts, rule_evaluations
 from webhook_app.store.incidents.alerts import Alert
-from webhook_app.store.incidents.rule_evaluations import RuleLook
+from webhook_app.store.incidents.rule_evaluations import RuleEvaluation
 from webhook_app.store.postgres.engine import Engine, plan_each
 
 
 class EvaluationSummary(Struct, frozen=True):
-    """What an evaluation did: groups judged, transitions by name, notifications put into the outbox."""
+    """The result of an evaluation: groups judged, transitions by name, notifications added to the outbox."""
 
     groups: int
     transitions: dict[str, int]
@@ -41,37 +41,38 @@ def evaluate(
     channels: Collection[str] = (FALLBACK_CHANNEL,),
     memory: ReadCache | None = None,
 ) -> EvaluationSummary:
-    """Bring the alerts up to date. `channels` are those set up; for others the log is told."""
+    """Evaluate the rules at `now`. `channels`: those that are set up; others are replaced by the log."""
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with snapshot.connect() as reading:
         plan_each(reading)
-        facts = LiveInputs(reading, now, memory)
+        inputs = LiveInputs(reading, now, memory)
         known = alerts.open_alerts(reading)
-        found = {rule.name: cases_of(rule, facts, _opened(known, rule)) for rule in rules}
+        found = {rule.name: find_groups(rule, inputs, _open_groups(known, rule)) for rule in rules}
     with engine.begin() as connection:
-        life = AlertLifecycle(connection, now, {alert.id for alert in known})
+        lifecycle = AlertLifecycle(connection, now, {alert.id for alert in known})
         for rule in rules:
-            for case in found[rule.name].cases:
-                life.judge(case)
-        life.end_orphans()
-        announcer = Announcer(connection, now, public_url, channels)
-        told = announcer.announce(life.moved)
-        rule_evaluations.save(connection, [_look(rule, found[rule.name], now) for rule in rules], now)
-        return EvaluationSummary(life.groups, dict(life.transitions), told)
+            for rule_group in found[rule.name].groups:
+                lifecycle.judge(rule_group)
+        lifecycle.resolve_unwatched()
+        added = Announcer(connection, now, public_url, channels).announce(lifecycle.changes)
+        rule_evaluations.save(
+            connection, [_rule_evaluation(rule, found[rule.name], now) for rule in rules], now
+        )
+        return EvaluationSummary(lifecycle.groups, dict(lifecycle.transitions), added)
 
 
-def _opened(known: Sequence[Alert], rule: Rule) -> list[Open]:
-    return [Open(a.group, a.threshold, a.state == "firing") for a in known if a.rule == rule.name]
+def _open_groups(known: Sequence[Alert], rule: Rule) -> list[OpenGroup]:
+    return [OpenGroup(a.group, a.threshold, a.state == "firing") for a in known if a.rule == rule.name]
 
 
-def _look(rule: Rule, found: FoundGroups, now: datetime) -> RuleLook:
-    nearest = max(found.cases, key=lambda case: case.look.closeness, default=None)
-    return RuleLook(
+def _rule_evaluation(rule: Rule, found: FoundGroups, now: datetime) -> RuleEvaluation:
+    nearest = max(found.groups, key=lambda rule_group: rule_group.judgement.closeness, default=None)
+    return RuleEvaluation(
         rule=rule.name,
         kind=rule.kind,
         evaluated_at=now,
-        groups=found.groups,
-        closeness=nearest.look.closeness if nearest else 0.0,
+        groups=found.examined,
+        closeness=nearest.judgement.closeness if nearest else 0.0,
         nearest=nearest.group if nearest else {},
-        seen=nearest.look.words if nearest else "",
+        seen=nearest.judgement.text if nearest else "",
     )

@@ -1,14 +1,13 @@
-"""The outbox to one channel, at least once: claim, record the try, send, mark.
+"""Sends the outbox of one channel at least once: claim, record the try, send, mark.
 
-1. One transaction takes the channel's next due notification for the time of a lease and records the try. When the
-   channel collapses floods and many are due, it takes them together.
+1. One transaction leases the channel's next due notification and records the try. If the channel supports digests and
+   many are due, it leases them together.
 2. It is sent outside of any transaction.
-3. Another transaction marks it sent, due again later, or given up. After a crash in between the lease ends and
-   it is sent again: told twice is better than not at all.
-4. Between two messages the channel's pace is kept. It is a row, as is a pause that the channel asked for, so a
-   successor keeps both.
-5. What is given up, or has not got through for a while, is told on another channel, once.
-Each channel is run by itself, so that a slow one holds up no other.
+3. Another transaction marks it sent, due again later, or given up. After a crash in between the lease ends and it is
+   sent again: a duplicate is better than a loss.
+4. The channel's pace between messages, and a pause that it asked for, are stored, so that another process keeps both.
+5. A notification that is given up, or not sent for a while, is rerouted to another channel once.
+Every channel has its own run, so that a slow one does not delay others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from msgspec.structs import replace
 
 from webhook_app.channels import Channel, DigestChannel, Receipt, ResendingChannel, SendError
 from webhook_app.channels.notification import Notification
-from webhook_app.pipeline.incidents.reroute import hold, reroute
+from webhook_app.pipeline.incidents.reroute import lock_alerts, reroute
 from webhook_app.store.incidents import channel_states, outbox
 from webhook_app.store.incidents.channel_states import ChannelMessage
 from webhook_app.store.incidents.outbox import Claim
@@ -30,7 +29,7 @@ from webhook_app.store.postgres.engine import Connection, Engine
 
 log = structlog.get_logger()
 
-LEASE = timedelta(seconds=90)  # well over the longest time a channel takes to fail
+LEASE = timedelta(seconds=90)  # well over the longest time until a channel fails
 LONGEST_WAIT_S = 300.0
 LONGEST_PAUSE_S = 60.0
 OVERDUE_AFTER = timedelta(minutes=10)
@@ -40,7 +39,7 @@ _JITTER = SystemRandom()
 
 
 class NotifySummary(Struct):
-    """What a run did with the outbox: notifications, however few messages told them."""
+    """The result of a run, counted in notifications; a digest may hold several."""
 
     sent: int = 0
     retried: int = 0
@@ -48,7 +47,7 @@ class NotifySummary(Struct):
 
 
 class Clock:
-    """The time of a run: it begins at `now` and goes on by `stopwatch`, in seconds."""
+    """The time of a run: `now` at its start plus the seconds of `stopwatch`."""
 
     def __init__(
         self,
@@ -76,9 +75,9 @@ def notify(
     go_on: Callable[[], bool] = lambda: True,
     jitter: Random = _JITTER,
 ) -> NotifySummary:
-    """Send what is due on the channel, at its pace, until nothing is or half a minute is over.
+    """Send due notifications at the channel's pace, until none is left or 30 seconds have passed.
 
-    `fallbacks`: the channels that can be told instead, the best first.
+    `fallbacks`: the channels for rerouting, in order of preference.
     """
     run = _NotifyRun(engine, channel, clock, fallbacks, jitter)
     while run.step() and go_on() and clock.elapsed_s < _RUN_S:
@@ -90,7 +89,7 @@ def notify(
 
 
 def backoff(tries: int, jitter: Random, longest_s: float = LONGEST_WAIT_S) -> float:
-    """Seconds to wait after so many tries: a random part of 1, 2, 4 … up to the longest."""
+    """The wait after this many tries, in seconds: a random part of 1, 2, 4 … up to the longest."""
     return jitter.uniform(0.0, min(2.0 ** min(tries - 1, 16), longest_s))
 
 
@@ -108,43 +107,47 @@ class _NotifyRun:
         self.summary = NotifySummary()
 
     def step(self) -> bool:
-        """Send one message; False when there is none to send now, or the channel does not take it now."""
+        """Send one message; False if none is due, or the channel does not take it now."""
         claims = self._claim()
         if not claims:
             return False
-        told = {claimed.id: _read(claimed) for claimed in claims}
-        readable = [claimed for claimed in claims if told[claimed.id] is not None]
-        self._refuse([claimed for claimed in claims if told[claimed.id] is None])
-        return not readable or self._deliver(readable, [one for one in told.values() if one is not None])
+        notifications = {claimed.id: _notification_of(claimed) for claimed in claims}
+        readable = [claimed for claimed in claims if notifications[claimed.id] is not None]
+        self._give_up_unreadable([claimed for claimed in claims if notifications[claimed.id] is None])
+        return not readable or self._deliver(
+            readable, [one for one in notifications.values() if one is not None]
+        )
 
     def resend(self, channel: ResendingChannel) -> None:
-        """Tell the channel again what goes on, if it is time.
+        """Send all firing alerts again, if it is time.
 
-        News of an alert's end is sent by this same run or a later one: it is never overtaken by an older state.
+        An alert's end is sent by this run or a later one, so an older state never follows it.
         """
         now = self._clock.now()
         with self._engine.begin() as connection:
             channel_states.pause(connection, channel.name, now)
-            until = channel_states.paused_until(connection, channel.name) or now
+            paused_until = channel_states.paused_until(connection, channel.name) or now
             last = channel_states.resent_at(connection, channel.name)
-            if until > now or (last is not None and now - last < timedelta(seconds=channel.resend_s)):
+            if paused_until > now or (last is not None and now - last < timedelta(seconds=channel.resend_s)):
                 return
             payloads = outbox.firing_payloads(connection, channel.name)
             channel_states.mark_resent(connection, channel.name, now)
         try:
             if payloads:
-                channel.resend([told for payload in payloads if (told := _parse(payload)) is not None])
+                channel.resend(
+                    [notifications for payload in payloads if (notifications := _parse(payload)) is not None]
+                )
         except SendError as fault:
-            log.warning("a channel was not told again what goes on", channel=channel.name, fault=str(fault))
+            log.warning("firing alerts were not sent again", channel=channel.name, fault=str(fault))
             with self._engine.begin() as connection:
                 self._pause_after(connection, fault, now)
 
     def _claim(self) -> list[Claim]:
-        """Also asks for the pace, in the same transaction: whoever comes after a crash keeps it."""
+        """Lease what is due, and store the pace in the same transaction, so that it is kept after a crash."""
         channel, now = self._channel, self._clock.now()
         with self._engine.begin() as connection:
-            until = channel_states.paused_until(connection, channel.name)
-            if until is not None and until > now:
+            paused_until = channel_states.paused_until(connection, channel.name)
+            if paused_until is not None and paused_until > now:
                 return []
             claims = self._take(connection, now)
             if claims and channel.pace_s:
@@ -152,41 +155,41 @@ class _NotifyRun:
         return claims
 
     def _take(self, connection: Connection, now: datetime) -> list[Claim]:
-        channel, until = self._channel, now + LEASE
+        channel, paused_until = self._channel, now + LEASE
         if isinstance(channel, DigestChannel) and outbox.is_flooded(
             connection, channel.name, now, channel.digest_from
         ):
-            return outbox.claim_together(connection, channel.name, now, until, channel.digest_size)
-        claimed = outbox.claim(connection, channel.name, now, until)
+            return outbox.claim_together(connection, channel.name, now, paused_until, channel.digest_size)
+        claimed = outbox.claim(connection, channel.name, now, paused_until)
         return [] if claimed is None else [claimed]
 
     @property
     def _pace(self) -> timedelta:
         return timedelta(seconds=self._channel.pace_s)
 
-    def _deliver(self, claims: Sequence[Claim], told: Sequence[Notification]) -> bool:
-        """Whether the next one may be sent in this run."""
+    def _deliver(self, claims: Sequence[Claim], notifications: Sequence[Notification]) -> bool:
+        """Send and mark; returns whether the run may continue."""
         try:
-            receipt = self._send(claims, told)
+            receipt = self._send(claims, notifications)
         except SendError as fault:
             if fault.permanent and fault.of_message and len(claims) > 1:
-                self._separate(claims, fault)
+                self._retry_alone(claims, fault)
             elif fault.permanent:
                 self._give_up(claims, fault)
             else:
-                self._put_off(claims, fault)
+                self._retry_later(claims, fault)
                 return False
         else:
             self._mark_sent(claims, receipt)
         return True
 
-    def _send(self, claims: Sequence[Claim], told: Sequence[Notification]) -> Receipt | None:
+    def _send(self, claims: Sequence[Claim], notifications: Sequence[Notification]) -> Receipt | None:
         channel = self._channel
-        if len(told) > 1 and isinstance(channel, DigestChannel):
-            return channel.send_digest(told)
+        if len(notifications) > 1 and isinstance(channel, DigestChannel):
+            return channel.send_digest(notifications)
         with self._engine.connect() as connection:
             earlier = channel_states.message_of(connection, claims[0].alert_id, channel.name)
-        return channel.send(told[0], Receipt(earlier.reference, earlier.shared) if earlier else None)
+        return channel.send(notifications[0], Receipt(earlier.reference, earlier.shared) if earlier else None)
 
     def _mark_sent(self, claims: Sequence[Claim], receipt: Receipt | None) -> None:
         at = self._clock.now()
@@ -196,14 +199,14 @@ class _NotifyRun:
             if receipt is not None:
                 message = ChannelMessage(receipt.reference, receipt.shared)
                 alert_ids = [claimed.alert_id for claimed in claims]
-                channel_states.remember(connection, alert_ids, self._channel.name, message, at)
-            channel_states.forget_faults(connection, self._channel.name)
+                channel_states.save_message(connection, alert_ids, self._channel.name, message, at)
+            channel_states.reset_faults(connection, self._channel.name)
             if self._channel.pace_s:
                 channel_states.pause(connection, self._channel.name, at + self._pace)
         self.summary.sent += len(claims)
 
-    def _separate(self, claims: Sequence[Claim], fault: SendError) -> None:
-        """One of them spoils the message: each is tried by itself."""
+    def _retry_alone(self, claims: Sequence[Claim], fault: SendError) -> None:
+        """Retry each one alone, since one of them makes the digest invalid."""
         at = self._clock.now()
         with self._engine.begin() as connection:
             for claimed in claims:
@@ -213,29 +216,29 @@ class _NotifyRun:
     def _give_up(self, claims: Sequence[Claim], fault: SendError) -> None:
         at = self._clock.now()
         with self._engine.begin() as connection:
-            hold(connection, [claimed.alert_id for claimed in claims])
+            lock_alerts(connection, [claimed.alert_id for claimed in claims])
             for claimed in claims:
                 outbox.mark_failed(connection, claimed, at, str(fault))
                 if claimed.rerouted_at is None:
                     self._reroute(connection, claimed, fault, at)
         for claimed in claims:
-            log.error("notification given up", **_about(claimed), fault=str(fault))
+            log.error("notification given up", **_log_fields(claimed), fault=str(fault))
         self.summary.failed += len(claims)
 
-    def _put_off(self, claims: Sequence[Claim], fault: SendError) -> None:
+    def _retry_later(self, claims: Sequence[Claim], fault: SendError) -> None:
         at = self._clock.now()
         waits = {claimed.id: self._wait(claimed, fault) for claimed in claims}
-        late = [c for c in claims if c.rerouted_at is None and at - c.created_at >= OVERDUE_AFTER]
+        overdue = [c for c in claims if c.rerouted_at is None and at - c.created_at >= OVERDUE_AFTER]
         with self._engine.begin() as connection:
-            hold(connection, [claimed.alert_id for claimed in late])
+            lock_alerts(connection, [claimed.alert_id for claimed in overdue])
             for claimed in claims:
                 due_at = at + timedelta(seconds=waits[claimed.id])
                 outbox.mark_retry(connection, claimed, at, due_at, str(fault))
-            for claimed in late:
+            for claimed in overdue:
                 self._reroute(connection, claimed, fault, at)
             self._pause_after(connection, fault, at)
         for claimed in claims:
-            about = _about(claimed) | {"tries": claimed.tries, "wait_s": round(waits[claimed.id], 1)}
+            about = _log_fields(claimed) | {"tries": claimed.tries, "wait_s": round(waits[claimed.id], 1)}
             log.warning("notification not sent yet", **about, fault=str(fault))
         self.summary.retried += len(claims)
 
@@ -243,28 +246,28 @@ class _NotifyRun:
         return max(backoff(claimed.tries, self._jitter), fault.retry_after or 0.0)
 
     def _pause_after(self, connection: Connection, fault: SendError, at: datetime) -> None:
-        """Leave the whole channel alone for as long as it asked, or the longer the more faults in a row."""
+        """Pause the channel for as long as it asked, or else longer with every fault in a row."""
         faults = channel_states.count_fault(connection, self._channel.name, at)
         wait = fault.retry_after or backoff(faults, self._jitter, LONGEST_PAUSE_S)
-        until = at + timedelta(seconds=max(wait, self._channel.pace_s))
-        channel_states.pause(connection, self._channel.name, until)
+        paused_until = at + timedelta(seconds=max(wait, self._channel.pace_s))
+        channel_states.pause(connection, self._channel.name, paused_until)
 
-    def _refuse(self, claims: Sequence[Claim]) -> None:
-        """Written by a version that said it differently: no channel could read it."""
+    def _give_up_unreadable(self, claims: Sequence[Claim]) -> None:
+        """Give up notifications that another version wrote in a form that cannot be read."""
         at = self._clock.now()
         with self._engine.begin() as connection:
             for claimed in claims:
                 outbox.mark_failed(connection, claimed, at, "the stored payload cannot be read")
-                log.error("notification given up: its payload cannot be read", **_about(claimed))
+                log.error("notification given up: its payload cannot be read", **_log_fields(claimed))
         self.summary.failed += len(claims)
 
     def _reroute(self, connection: Connection, claimed: Claim, fault: SendError, at: datetime) -> None:
         reroute(connection, claimed.id, claimed.channel, claimed.payload, str(fault), self._fallbacks, at)
 
 
-def _read(claimed: Claim) -> Notification | None:
-    told = _parse(claimed.payload)
-    return None if told is None else replace(told, id=claimed.id)
+def _notification_of(claimed: Claim) -> Notification | None:
+    notifications = _parse(claimed.payload)
+    return None if notifications is None else replace(notifications, id=claimed.id)
 
 
 def _parse(payload: Mapping[str, object]) -> Notification | None:
@@ -274,5 +277,5 @@ def _parse(payload: Mapping[str, object]) -> Notification | None:
         return None
 
 
-def _about(claimed: Claim) -> dict[str, object]:
+def _log_fields(claimed: Claim) -> dict[str, object]:
     return {"channel": claimed.channel, "alert": claimed.alert_id, "reason": claimed.reason}

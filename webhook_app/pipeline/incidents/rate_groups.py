@@ -1,6 +1,6 @@
-"""The groups that a rule has to judge at one moment, each with its look: one function per kind of counting rule.
+"""Finds and judges the groups of rules that count messages, one function per kind.
 
-Pure but for the facts it is given; what becomes of a look is decided by the life of an alert.
+Depends only on its inputs. alert_lifecycle.py acts on the judgements.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
+from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Rule, judge_rate, selects
 from webhook_app.rules.incidents.anomalies import (
@@ -18,21 +19,21 @@ from webhook_app.rules.incidents.anomalies import (
     judge_silence,
     judge_spike,
 )
-from webhook_app.store.counts.window_counts import Counted, GroupKey, SeriesKey, WindowCounts, values_of
+from webhook_app.store.counts.window_counts import Counted, GroupKey, WindowCounts, values_of
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.whatsapp.errors.catalogue import explain
 
 Group = dict[str, str | int]
 COUNTING = COUNTING_KINDS
 
-_LEARNING = timedelta(hours=24)
-"""For so long after its first message everything a number meets is new, and nothing is told of it."""
+_MIN_AGE = timedelta(hours=24)
+"""A number younger than this has no new codes, since every code is new to it."""
 
 _NONE = Counts(0, 0)
 
 
-class Open(Struct, frozen=True):
-    """An open alert of the rule, as far as its kind asks."""
+class OpenGroup(Struct, frozen=True):
+    """The part of an open alert that judging its group needs."""
 
     group: Group
     limit: float = 0.0
@@ -40,13 +41,13 @@ class Open(Struct, frozen=True):
 
 
 class RuleGroup(Struct, frozen=True, kw_only=True):
-    """One group of one rule at one moment. Without a rate, `finding` says what is the matter."""
+    """One group of one rule at one time, with its judgement. `finding` is the problem for kinds without a rate."""
 
     rule: Rule
     group: Group
     key: str
-    """The group in the spelling that alerts are found by."""
-    look: Judgement
+    """The key of the group, by which its alert is found."""
+    judgement: Judgement
     counts: Counts = _NONE
     window: WindowCounts | None = None
     finding: str = ""
@@ -56,7 +57,7 @@ class RuleGroup(Struct, frozen=True, kw_only=True):
 
 
 def counted_by(rule: Rule) -> Counted:
-    """Which codes the rule counts, each looked up once."""
+    """A function that says whether the rule counts a code. It looks each code up once."""
     known: dict[int, bool] = {}
 
     def counted(code: int) -> bool:
@@ -68,57 +69,64 @@ def counted_by(rule: Rule) -> Counted:
 
 
 Groups = Mapping[GroupKey, Counts]
-"""Of one window by a rule's dimensions."""
+"""The counts of one window by the rule's dimensions."""
 
 
 class FoundGroups(Struct, frozen=True):
-    """The groups of a rule worth a word: those that might be above, those with an open alert, the nearest."""
+    """The judged groups of a rule: those that may be above, those with an open alert, and the closest."""
 
-    cases: list[RuleGroup]
-    groups: int
-    """How many were looked at."""
-
-
-def counting_cases(rule: Rule, facts: RuleInputs, opened: Sequence[Open]) -> FoundGroups:
-    """The groups of the rule with messages or an open alert, looked at as its kind does."""
-    groups = facts.window(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
-    found = counting_cases_of(rule, facts, opened, groups, _serious(rule, groups))
-    return FoundGroups(found, max(len(groups), len(found)))
+    groups: list[RuleGroup]
+    examined: int
+    """The number of all groups of the rule."""
 
 
-def counting_cases_of(
-    rule: Rule, facts: RuleInputs, opened: Sequence[Open], groups: Groups, chosen: Sequence[GroupKey]
+def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
+    """Judge the groups of a rule that counts messages."""
+    counts = inputs.window(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
+    found = judge_counted_groups(rule, inputs, opened, counts, _candidates(rule, counts))
+    return FoundGroups(found, max(len(counts), len(found)))
+
+
+def judge_counted_groups(
+    rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup], groups: Groups, chosen: Sequence[GroupKey]
 ) -> list[RuleGroup]:
-    """The same for those of the groups that are chosen or have an open alert. Of codes only those that are new."""
-    window = facts.window(rule.window_minutes)
+    """Judge the chosen groups and those with an open alert. For kind new_code, only chosen ones with a new code."""
+    window = inputs.window(rule.window_minutes)
     known = {group_key(each.group): each for each in opened}
-    cases = _open_cases(rule, window, groups, opened)
-    taken = {case.key for case in cases}
+    selected = _open_groups(rule, window, groups, opened)
+    selected_keys = {rule_group.key for rule_group in selected}
     if rule.kind == "new_code" and chosen:
-        chosen = _new_among(rule, facts, chosen)
+        chosen = _new_codes(rule, inputs, chosen)
     for values in chosen:
         group: Group = dict(zip(rule.group_by, values, strict=True))
         key = group_key(group)
-        if key not in taken:
-            cases.append(_Counting(rule, group, key, groups[values]))
-    looks = _looks(rule, facts, cases, known)
+        if key not in selected_keys:
+            selected.append(_CountedGroup(rule, group, key, groups[values]))
+    judgements = _judge(rule, inputs, selected, known)
     found = [
-        RuleGroup(rule=rule, group=case.group, key=case.key, look=look, counts=case.counts, window=window)
-        for case, look in zip(cases, looks, strict=True)
+        RuleGroup(
+            rule=rule,
+            group=rule_group.group,
+            key=rule_group.key,
+            judgement=judgement,
+            counts=rule_group.counts,
+            window=window,
+        )
+        for rule_group, judgement in zip(selected, judgements, strict=True)
     ]
-    # In one order everywhere: evaluations that open the same alerts cannot deadlock.
-    return sorted(found, key=lambda case: case.key)
+    # The same order everywhere, so that concurrent evaluations that open the same alerts cannot deadlock.
+    return sorted(found, key=lambda rule_group: rule_group.key)
 
 
-class _Counting(Struct, frozen=True):
+class _CountedGroup(Struct, frozen=True):
     rule: Rule
     group: Group
     key: str
     counts: Counts
 
 
-def _serious(rule: Rule, groups: Groups) -> list[GroupKey]:
-    """Groups that the kind could find above, and the one that comes nearest: thousands more are calm."""
+def _candidates(rule: Rule, groups: Groups) -> list[GroupKey]:
+    """The groups that may be above, or else the closest one; there may be thousands of calm ones."""
     enough = [
         values
         for values, count in groups.items()
@@ -135,7 +143,9 @@ def _may_be_above(rule: Rule, counts: Counts) -> bool:
     return counts.attempts >= rule.min_attempts and counts.failures > rule.threshold * counts.attempts
 
 
-def _open_cases(rule: Rule, window: WindowCounts, groups: Groups, opened: Iterable[Open]) -> list[_Counting]:
+def _open_groups(
+    rule: Rule, window: WindowCounts, groups: Groups, opened: Iterable[OpenGroup]
+) -> list[_CountedGroup]:
     counted = counted_by(rule)
     found = []
     for each in opened:
@@ -147,114 +157,122 @@ def _open_cases(rule: Rule, window: WindowCounts, groups: Groups, opened: Iterab
         if count is None:
             own = window.within(each.group)
             count = Counts(sum(own.attempts.values()), own.failures(counted))
-        found.append(_Counting(rule, each.group, group_key(each.group), count))
+        found.append(_CountedGroup(rule, each.group, group_key(each.group), count))
     return found
 
 
-_Known = Mapping[str, Open]
+_OpenByKey = Mapping[str, OpenGroup]
 
 
-def _looks(rule: Rule, facts: RuleInputs, cases: Sequence[_Counting], known: _Known) -> list[Judgement]:
+def _judge(
+    rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGroup], known: _OpenByKey
+) -> list[Judgement]:
     match rule.kind:
         case "rate":
-            return [judge_rate(rule, case.counts) for case in cases]
+            return [judge_rate(rule, rule_group.counts) for rule_group in selected]
         case "attention":
-            return [judge_attention(rule, case.counts) for case in cases]
-        case "new_code":  # what is not new has been left out
-            return [judge_new_code(rule, case.counts, is_new=True) for case in cases]
+            return [judge_attention(rule, rule_group.counts) for rule_group in selected]
+        case "new_code":  # groups without a new code were left out before
+            return [judge_new_code(rule, rule_group.counts, is_new=True) for rule_group in selected]
         case _:
-            return _looks_at_spikes(rule, facts, cases, known)
+            return _judge_spikes(rule, inputs, selected, known)
 
 
-def _new_among(rule: Rule, facts: RuleInputs, groups: Sequence[GroupKey]) -> list[GroupKey]:
-    """Those whose code the rest of the group has not met, if that is known for long enough."""
+def _new_codes(rule: Rule, inputs: RuleInputs, groups: Sequence[GroupKey]) -> list[GroupKey]:
+    """The groups whose code is new to the rest of the group, if that has existed for long enough."""
     others = tuple(name for name in rule.group_by if name != "code")
     at_code = rule.group_by.index("code")
 
     def place(values: GroupKey) -> GroupKey:
         return (*values[:at_code], *values[at_code + 1 :])
 
-    def without(met: WindowCounts, left: Sequence[GroupKey]) -> list[GroupKey]:
+    def without(met: WindowCounts, remaining: Sequence[GroupKey]) -> list[GroupKey]:
         once = met.failed_once_by(others)
-        return [values for values in left if place(values) not in once.get(int(values[at_code]), {})]
+        return [values for values in remaining if place(values) not in once.get(int(values[at_code]), {})]
 
-    left = without(facts.met(rule.window_minutes, rule.quiet_days), groups)
-    left = without(facts.met_lately(rule.window_minutes), left) if left else []
-    if not left:
+    remaining = without(inputs.met(rule.window_minutes, rule.quiet_days), groups)
+    remaining = without(inputs.met_lately(rule.window_minutes), remaining) if remaining else []
+    if not remaining:
         return []
-    learnt_by = facts.now - _LEARNING
+    learnt_by = inputs.now - _MIN_AGE
     learnt = {
         tuple(getattr(series, name) for name in others)
-        for series, first in facts.known_since(rule.quiet_days).items()
+        for series, first in inputs.known_since(rule.quiet_days).items()
         if first <= learnt_by
     }
-    return [values for values in left if place(values) in learnt]
+    return [values for values in remaining if place(values) in learnt]
 
 
-def _looks_at_spikes(
-    rule: Rule, facts: RuleInputs, cases: Sequence[_Counting], known: _Known
+def _judge_spikes(
+    rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGroup], known: _OpenByKey
 ) -> list[Judgement]:
-    if not cases:
+    if not selected:
         return []
     others = tuple(name for name in rule.group_by if name != "code")
-    usual = facts.usual(rule.window_minutes, rule.baseline_hours)
+    usual = inputs.usual(rule.window_minutes, rule.baseline_hours)
     attempts, failures = usual.attempts_by(others), usual.by_group(rule.group_by, counted_by(rule))
-    looks = []
-    for case in cases:
-        place = tuple(case.group[name] for name in others)
-        values = tuple(case.group[name] for name in rule.group_by)
+    judgements = []
+    for rule_group in selected:
+        place = tuple(rule_group.group[name] for name in others)
+        values = tuple(rule_group.group[name] for name in rule.group_by)
         before = Counts(attempts.get(place, 0), failures.get(values, _NONE).failures)
-        limit = known[case.key].limit if case.key in known and known[case.key].is_firing else None
-        looks.append(judge_spike(rule, case.counts, before, limit))
-    return looks
+        limit = (
+            known[rule_group.key].limit
+            if rule_group.key in known and known[rule_group.key].is_firing
+            else None
+        )
+        judgements.append(judge_spike(rule, rule_group.counts, before, limit))
+    return judgements
 
 
-def silence_cases(rule: Rule, facts: RuleInputs, opened: Sequence[Open]) -> FoundGroups:
-    """Every number, account or the whole, from which webhooks are usual, were seen or should be."""
+def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
+    """Judge every number or account, or everything, where webhooks arrived, are usual or are expected."""
     minutes = rule.window_minutes
 
-    def by_place(events: Mapping[SeriesKey, float]) -> dict[GroupKey, float]:
+    def by_group(events: Mapping[SeriesKey, float]) -> dict[GroupKey, float]:
         found: dict[GroupKey, float] = {}
         for series, count in events.items():
-            place = values(series)
-            found[place] = found.get(place, 0) + count
+            values = group_values(series)
+            found[values] = found.get(values, 0) + count
         return found
 
-    values = values_of(rule.group_by)
-    seen = by_place(facts.webhooks(minutes))
-    days = [by_place(day) for day in facts.usual_webhooks(minutes)]
+    group_values = values_of(rule.group_by)
+    webhooks = by_group(inputs.webhooks(minutes))
+    days = [by_group(day) for day in inputs.usual_webhooks(minutes)]
     sends: dict[GroupKey, int] = {}
-    if "waba_id" not in rule.group_by:  # senders report the number, and no account
-        for number, count in facts.sends(minutes).items():
+    if "waba_id" not in rule.group_by:  # senders report the number but not the account
+        for number, count in inputs.sends(minutes).items():
             sender: GroupKey = (number,) if rule.group_by else ()
             sends[sender] = sends.get(sender, 0) + count
-    places: set[GroupKey] = set(seen) | set(sends)
+    group_keys: set[GroupKey] = set(webhooks) | set(sends)
     for day in days:
-        places |= set(day)
-    places |= {
+        group_keys |= set(day)
+    group_keys |= {
         tuple(each.group[name] for name in rule.group_by)
         for each in opened
         if each.group.keys() == set(rule.group_by)
     }
-    cases = []
-    for place in sorted(places, key=str):
-        usual = [day.get(place, 0.0) for day in days]
-        look = judge_silence(rule, TrafficFlow(round(seen.get(place, 0)), usual, sends.get(place, 0)))
-        group: Group = dict(zip(rule.group_by, place, strict=True))
-        cases.append(
+    groups = []
+    for values in sorted(group_keys, key=str):
+        usual = [day.get(values, 0.0) for day in days]
+        judgement = judge_silence(
+            rule, TrafficFlow(round(webhooks.get(values, 0)), usual, sends.get(values, 0))
+        )
+        group: Group = dict(zip(rule.group_by, values, strict=True))
+        groups.append(
             RuleGroup(
                 rule=rule,
                 group=group,
                 key=group_key(group),
-                look=look,
-                finding=f"{look.words[0].upper()}{look.words[1:]}",
-                advice=_SILENCE,
+                judgement=judgement,
+                finding=f"{judgement.text[0].upper()}{judgement.text[1:]}",
+                advice=_SILENCE_ADVICE,
             )
         )
-    return FoundGroups(cases, len(cases))
+    return FoundGroups(groups, len(groups))
 
 
-_SILENCE = (
+_SILENCE_ADVICE = (
     "See in Meta's App Dashboard whether the webhook is still subscribed to `messages` and answers 200, whether the"
     " app is subscribed to the WhatsApp Business Account, and whether this host can be reached from outside."
 )

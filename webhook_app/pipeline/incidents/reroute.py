@@ -1,7 +1,7 @@
-"""News that a channel does not take is told on another: the alert still arrives, and that the channel is broken.
+"""Sends a notification that a channel did not take on another channel, with the name and fault of the first.
 
-Works in the caller's transaction, which holds no notification's row before the alert's: the evaluation takes them
-in that order.
+Runs in the caller's transaction, which locks the alert before any of its notifications, in the same order as the
+evaluation.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,8 +19,8 @@ from webhook_app.store.postgres.engine import Connection
 log = structlog.get_logger()
 
 
-def hold(connection: Connection, alert_ids: Collection[int]) -> None:
-    """Lock the alerts whose news may be told elsewhere, before anything else is locked."""
+def lock_alerts(connection: Connection, alert_ids: Collection[int]) -> None:
+    """Lock the alerts of notifications that may be rerouted, before any other lock."""
     for alert_id in sorted(alert_ids):
         alerts.lock(connection, alert_id)
 
@@ -34,28 +34,32 @@ def reroute(
     fallbacks: Sequence[str],
     now: datetime,
 ) -> str | None:
-    """Put it into the outbox of the best channel that has not failed it; None when there is none left."""
+    """Add it to the outbox of the first channel that has not failed it; None if no channel is left."""
     try:
-        told = convert(payload, Notification)
-    except ValidationError:  # no channel could read it
+        notification = convert(payload, Notification)
+    except ValidationError:  # unreadable for every channel
         return None
-    failed = {channel, *(missed.channel for missed in told.undelivered)}
-    left = [name for name in fallbacks if name not in failed]
-    if not left:
-        log.error("no channel is left to tell an alert on", alert=told.alert_id, reason=told.reason)
+    failed = {channel, *(missed.channel for missed in notification.undelivered)}
+    remaining = [name for name in fallbacks if name not in failed]
+    if not remaining:
+        log.error(
+            "no channel is left for a notification", alert=notification.alert_id, reason=notification.reason
+        )
         return None
-    heard = outbox.channels_of_news(connection, told.alert_id, told.reason, to_builtins(told.at))
-    chosen = next((name for name in left if name not in heard), left[0])
-    told = replace(told, undelivered=(*told.undelivered, Undelivered(channel, fault)))
-    outbox.add(connection, told.alert_id, chosen, told.reason, to_builtins(told), now)
+    notified = outbox.channels_for_event(
+        connection, notification.alert_id, notification.reason, to_builtins(notification.at)
+    )
+    target = next((name for name in remaining if name not in notified), remaining[0])
+    notification = replace(notification, undelivered=(*notification.undelivered, Undelivered(channel, fault)))
+    outbox.add(connection, notification.alert_id, target, notification.reason, to_builtins(notification), now)
     outbox.mark_rerouted(connection, notification_id, now)
-    _tell_the_end(connection, told, chosen, now)
-    return chosen
+    _add_resolve(connection, notification, target, now)
+    return target
 
 
-def _tell_the_end(connection: Connection, told: Notification, chosen: str, now: datetime) -> None:
-    """The alert may be over by now: then its end was meant for others only, and this channel must hear it too."""
-    latest = outbox.latest_payloads(connection, told.alert_id)
+def _add_resolve(connection: Connection, notification: Notification, target: str, now: datetime) -> None:
+    """Add the alert's end if it is already resolved, since that notification was added for other channels only."""
+    latest = outbox.latest_payloads(connection, notification.alert_id)
     ends = [payload for payload in latest.values() if payload.get("reason") == "resolved"]
-    if ends and latest[chosen].get("reason") != "resolved":
-        outbox.add(connection, told.alert_id, chosen, "resolved", ends[0], now)
+    if ends and latest[target].get("reason") != "resolved":
+        outbox.add(connection, notification.alert_id, target, "resolved", ends[0], now)

@@ -1,39 +1,43 @@
-"""Which function finds the cases of which kind. A table; nothing is looked at here."""
+"""Finds and judges the groups of a rule, by the function for its kind."""
 
 from collections.abc import Callable, Sequence
 
-from webhook_app.pipeline.incidents.health_groups import health_cases, tier_cases
+from webhook_app.pipeline.incidents.health_groups import find_health_groups, find_tier_groups
 from webhook_app.pipeline.incidents.rate_groups import (
     COUNTING,
     FoundGroups,
-    Open,
+    OpenGroup,
     RuleGroup,
-    counting_cases,
-    silence_cases,
+    find_counted_groups,
+    find_silence_groups,
 )
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, RuleInputs
-from webhook_app.pipeline.incidents.service_groups import integrity_cases, self_cases, signature_cases
+from webhook_app.pipeline.incidents.service_groups import (
+    find_integrity_groups,
+    find_self_groups,
+    find_signature_groups,
+)
 from webhook_app.rules.incidents.alerts import Rule
 
 REPLAYABLE = (*COUNTING, "silence")
-"""Kinds that need nothing but counts of the past, so that they can be judged at any moment of it."""
+"""Kinds that need only stored counts, so that they can be judged at any time in the past."""
 
-_STORED: dict[str, Callable[[Rule, LiveInputs], list[RuleGroup]]] = {
-    "signature": signature_cases,
-    "health": health_cases,
-    "tier": tier_cases,
-    "integrity": integrity_cases,
-    "self": self_cases,
+_LIVE_ONLY: dict[str, Callable[[Rule, LiveInputs], list[RuleGroup]]] = {
+    "signature": find_signature_groups,
+    "health": find_health_groups,
+    "tier": find_tier_groups,
+    "integrity": find_integrity_groups,
+    "self": find_self_groups,
 }
 
 
-def cases_of(rule: Rule, facts: RuleInputs, opened: Sequence[Open]) -> FoundGroups:
-    """The groups the rule has to judge at the moment of the facts."""
+def find_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
+    """The groups of the rule, judged at the time of the inputs."""
     if rule.kind in COUNTING:
-        return counting_cases(rule, facts, opened)
+        return find_counted_groups(rule, inputs, opened)
     if rule.kind == "silence":
-        return silence_cases(rule, facts, opened)
-    if not isinstance(facts, LiveInputs):
+        return find_silence_groups(rule, inputs, opened)
+    if not isinstance(inputs, LiveInputs):
         return FoundGroups([], 0)
-    cases = _STORED[rule.kind](rule, facts)
-    return FoundGroups(cases, len(cases))
+    groups = _LIVE_ONLY[rule.kind](rule, inputs)
+    return FoundGroups(groups, len(groups))

@@ -1,106 +1,118 @@
-"""What the kinds signature, integrity and self look at: each check is a group of its own. Reads through store only."""
+"""Finds and judges the groups of the kinds signature, integrity and self; each check is a group."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from webhook_app.pipeline.incidents.rate_groups import Group, RuleGroup
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
-from webhook_app.rules.incidents.alerts import Judgement, Rule, count, percent
+from webhook_app.rules.incidents.alerts import Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
-from webhook_app.store.counts import lateness, rates, service_activity
+from webhook_app.rules.incidents.formats import number, percent
+from webhook_app.store.counts import lateness, rates, traffic
+from webhook_app.store.incidents import outbox
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.receiving import books
+from webhook_app.store.receiving import books, quarantine, webhook_activity
+from webhook_app.store.sends import reports
 from webhook_app.store.suppressions import contact_failures
 
-_LEAST_REACHED = 50
-_WITHOUT_SENT = 0.2
-_TOLD_WITHIN = timedelta(minutes=15)
-_GIVEN_UP_LATELY = timedelta(hours=1)
-_UNHURRIED_JOBS = ("prune", "sum up", "archive", "replay", "backtests")
+_MIN_DELIVERED = 50
+_MAX_WITHOUT_SENT = 0.2
+_WEBHOOK_WITHIN = timedelta(minutes=15)
+_GIVEN_UP_WITHIN = timedelta(hours=1)
+_RARE_JOBS = ("prune", "sum up", "archive", "replay", "backtests")
 
 
-def signature_cases(rule: Rule, facts: LiveInputs) -> list[RuleGroup]:
-    """One group: all deliveries refused in the window."""
-    span = rates.window(facts.now, rule.window_minutes)
-    refused = service_activity.refusals(facts.connection, *span)
+def find_signature_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
+    """Judge one group: all deliveries refused in the window."""
+    span = rates.window(inputs.now, rule.window_minutes)
+    refused = webhook_activity.rejections(inputs.connection, *span)
     total = sum(refused.values())
-    alive = bool(total) or bool(service_activity.events_by_series(facts.connection, *span))
-    kinds = ", ".join(f"{kind} {count(number)}" for kind, number in sorted(refused.items()))
-    seen = f"{count(total)} deliveries refused in {rule.window_minutes} min" + (
+    alive = bool(total) or bool(traffic.events_by_series(inputs.connection, *span))
+    kinds = ", ".join(f"{kind} {number(deliveries)}" for kind, deliveries in sorted(refused.items()))
+    description = f"{number(total)} deliveries refused in {rule.window_minutes} min" + (
         f" ({kinds})" if kinds else ""
     )
     advice = (
-        "Mismatch: META_APP_SECRET is not the secret of the app that sends; after a rotation give both, separated by a"
-        " comma. Missing or malformed: somebody else posts to this address, or a proxy drops the header."
+        "Mismatch: META_APP_SECRET is not the secret of the app that sends; during a rotation set both, separated by a"
+        " comma. Missing or malformed: somebody else posts to this address, or a proxy removes the header."
     )
-    return [_case(rule, {}, judge_count(rule, total, seen, alive=alive), advice)]
+    return [_group(rule, {}, judge_count(rule, total, description, alive=alive), advice)]
 
 
-def integrity_cases(rule: Rule, facts: LiveInputs) -> list[RuleGroup]:
-    """A group for each check the rule asks for."""
-    return [_INTEGRITY[check](rule, facts.connection, facts.now) for check in rule.checks]
+def find_integrity_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
+    """Judge one group for each check of the rule."""
+    return [_INTEGRITY[check](rule, inputs.connection, inputs.now) for check in rule.checks]
 
 
-def self_cases(rule: Rule, facts: LiveInputs) -> list[RuleGroup]:
-    """A group for each check the rule asks for."""
-    return [_SELF[check](rule, facts.connection, facts.now) for check in rule.checks]
+def find_self_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
+    """Judge one group for each check of the rule."""
+    return [_SELF[check](rule, inputs.connection, inputs.now) for check in rule.checks]
 
 
 def _quarantine(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
-    found = service_activity.quarantined(connection, *rates.window(now, rule.window_minutes))
+    found = quarantine.count_open_by_field(connection, *rates.window(now, rule.window_minutes))
     total = sum(found.values())
-    seen = f"{count(total)} items put into quarantine in {rule.window_minutes} min"
-    details = tuple((f"Field {name or 'unknown'}", count(number)) for name, number in sorted(found.items()))
-    advice = (
-        "Look at them (GET /v1/quarantine): Meta may say something new. They are kept and can be replayed."
-    )
-    return _case(rule, {"check": "quarantine"}, judge_count(rule, total, seen), advice, details)
+    description = f"{number(total)} items quarantined in {rule.window_minutes} min"
+    details = tuple((f"Field {name or 'unknown'}", number(items)) for name, items in sorted(found.items()))
+    advice = "Check GET /v1/quarantine: Meta may have added something new. The items are stored and can be replayed."
+    return _group(rule, {"check": "quarantine"}, judge_count(rule, total, description), advice, details)
 
 
-def _books(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:  # noqa: ARG001  the form of a check
+def _books(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:  # noqa: ARG001  every check has the same parameters
     wrong = [f"{day:%Y-%m-%d}" for day, totals in books.by_day(connection, 2).items() if not totals.balanced]
-    seen = f"the books of {', '.join(wrong)} do not balance" if wrong else "the books balance"
-    advice = "Items were received that are neither applied, duplicate, ignored nor quarantined: compare GET /v1/books."
-    return _case(rule, {"check": "books"}, judge_fact(bad=bool(wrong), seen=seen), advice)
+    description = f"the books of {', '.join(wrong)} do not balance" if wrong else "the books balance"
+    advice = (
+        "Some received items are neither applied, duplicate, ignored nor quarantined. Check GET /v1/books."
+    )
+    return _group(rule, {"check": "books"}, judge_fact(bad=bool(wrong), description=description), advice)
 
 
 def _delivered_without_sent(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
-    told = lateness.checked(connection, now, timedelta(minutes=rule.window_minutes))
-    share = told.unsent / told.reached if told.reached else 0.0
-    bad = None if told.reached < _LEAST_REACHED else share >= _WITHOUT_SENT
-    seen = (
-        f"no `sent` came within {_minutes(lateness.GRACE)} for {percent(share)} of {count(told.reached)} messages"
-        f" told delivered in {rule.window_minutes} min"
+    checked = lateness.newest_checked(connection, now, timedelta(minutes=rule.window_minutes))
+    share = checked.unsent / checked.reached if checked.reached else 0.0
+    bad = None if checked.reached < _MIN_DELIVERED else share >= _MAX_WITHOUT_SENT
+    description = (
+        f"no `sent` came within {_minutes(lateness.GRACE)} for {percent(share)} of {number(checked.reached)} messages"
+        f" delivered in {rule.window_minutes} min"
     )
-    advice = "Webhooks get lost on their way here, or another app takes part of them: attempts are counted too low."
-    return _case(rule, {"check": "delivered_without_sent"}, judge_fact(bad=bad, seen=seen), advice)
+    advice = "Webhooks are lost on the way, or another app receives some of them. Attempts are undercounted."
+    return _group(
+        rule, {"check": "delivered_without_sent"}, judge_fact(bad=bad, description=description), advice
+    )
 
 
 def _silent_sends(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
-    start, end = rates.window(now - _TOLD_WITHIN, rule.window_minutes)
-    silent = service_activity.silent_sends(connection, start, end)
-    seen = f"no webhook told of {count(silent)} messages that Meta accepted over {_minutes(_TOLD_WITHIN)} ago"
-    advice = "Accepted is not sent: look whether the messages exist at Meta before sending them again."
-    return _case(rule, {"check": "silent_sends"}, judge_count(rule, silent, seen), advice)
+    start, end = rates.window(now - _WEBHOOK_WITHIN, rule.window_minutes)
+    silent = sum(each.silent for each in reports.unreported_between(connection, start, end))
+    description = f"{number(silent)} messages accepted over {_minutes(_WEBHOOK_WITHIN)} ago have no webhook"
+    advice = (
+        "Accepted does not mean sent. Check at Meta whether the messages exist before you send them again."
+    )
+    return _group(rule, {"check": "silent_sends"}, judge_count(rule, silent, description), advice)
 
 
 def _notifications(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
-    waiting = service_activity.outbox(connection, now - _GIVEN_UP_LATELY)
+    waiting = outbox.backlog(connection, now - _GIVEN_UP_WITHIN)
     late = {
-        name: now - held.oldest_at
-        for name, held in waiting.items()
-        if held.oldest_at and now - held.oldest_at > timedelta(minutes=rule.max_minutes)
+        name: now - backlog.oldest_at
+        for name, backlog in waiting.items()
+        if backlog.oldest_at and now - backlog.oldest_at > timedelta(minutes=rule.max_minutes)
     }
-    lost = {name: held.given_up for name, held in waiting.items() if held.given_up}
-    words = [f"{name} waits for {_minutes(wait)}" for name, wait in sorted(late.items())]
+    lost = {name: backlog.failed for name, backlog in waiting.items() if backlog.failed}
+    words = [f"{name} has waited for {_minutes(wait)}" for name, wait in sorted(late.items())]
     words += [
-        f"{count(number)} were given up for {name} within an hour" for name, number in sorted(lost.items())
+        f"{number(notifications)} were given up on {name} within an hour"
+        for name, notifications in sorted(lost.items())
     ]
-    seen = f"alerts do not get out: {', '.join(words)}" if words else "alerts get out"
-    advice = "GET /v1/alerts/{id} shows every try of a notification and what the channel answered."
-    return _case(rule, {"check": "notifications"}, judge_fact(bad=bool(words), seen=seen), advice)
+    description = (
+        f"notifications are not delivered: {', '.join(words)}" if words else "notifications are delivered"
+    )
+    advice = "GET /v1/notifications shows each try and the answer of the channel."
+    return _group(
+        rule, {"check": "notifications"}, judge_fact(bad=bool(words), description=description), advice
+    )
 
 
 def _jobs(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
@@ -108,10 +120,15 @@ def _jobs(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
     for job in scheduler_state.job_states(connection):
         if job.error:
             words.append(f"{job.job} failed ({job.error.partition(':')[0]})")
-        elif job.job not in _UNHURRIED_JOBS and now - job.started_at > timedelta(minutes=rule.max_minutes):
-            words.append(f"{job.job} began last {_minutes(now - job.started_at)} ago")
-    seen = f"jobs of the scheduler: {', '.join(words)}" if words else "every job of the scheduler runs"
-    return _case(rule, {"check": "jobs"}, judge_fact(bad=bool(words), seen=seen), "Read the scheduler's log.")
+        elif job.job not in _RARE_JOBS and now - job.started_at > timedelta(minutes=rule.max_minutes):
+            words.append(f"{job.job} last began {_minutes(now - job.started_at)} ago")
+    description = f"jobs of the scheduler: {', '.join(words)}" if words else "all jobs of the scheduler run"
+    return _group(
+        rule,
+        {"check": "jobs"},
+        judge_fact(bad=bool(words), description=description),
+        "Read the scheduler's log.",
+    )
 
 
 def _slow_evaluation(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:  # noqa: ARG001
@@ -119,21 +136,27 @@ def _slow_evaluation(rule: Rule, connection: Connection, now: datetime) -> RuleG
     last = states.get("evaluate")
     took = last.seconds if last else 0.0
     limit = rule.max_minutes * 60 / 10
-    seen = f"the last evaluation of the rules took {took:.1f} s, the limit is {limit:.0f} s"
-    advice = "The database is slow or far away: alerts come late. Look at its load, and at autovacuum."
-    return _case(rule, {"check": "slow_evaluation"}, judge_fact(bad=took > limit, seen=seen), advice)
+    description = f"the last evaluation of the rules took {took:.1f} s, the limit is {limit:.0f} s"
+    advice = "The database is slow or far away, and alerts are late. Check its load and autovacuum."
+    return _group(
+        rule, {"check": "slow_evaluation"}, judge_fact(bad=took > limit, description=description), advice
+    )
 
 
 def _suppression(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
     oldest = contact_failures.oldest_waiting(connection)
     wait = now - oldest if oldest else timedelta()
-    seen = f"failures wait {_minutes(wait)} to be judged" if oldest else "no failure waits to be judged"
+    description = (
+        f"failures have waited for {_minutes(wait)} to be evaluated"
+        if oldest
+        else "no failure waits to be evaluated"
+    )
     advice = (
-        "Either more people than SUPPRESS_HOURLY_CAP were suppressed within an hour, which looks like a fault: look"
-        " through GET /v1/suppressions?review=true. Or the job `suppress` does not run."
+        "Either more contacts than SUPPRESS_HOURLY_CAP were suppressed within an hour, which may be an error: check"
+        " GET /v1/suppressions?review=true. Or the job `suppress` does not run."
     )
     late = wait > timedelta(minutes=rule.max_minutes)
-    return _case(rule, {"check": "suppression"}, judge_fact(bad=late, seen=seen), advice)
+    return _group(rule, {"check": "suppression"}, judge_fact(bad=late, description=description), advice)
 
 
 _Check = Callable[[Rule, Connection, datetime], RuleGroup]
@@ -151,15 +174,15 @@ _SELF: dict[str, _Check] = {
 }
 
 
-def _case(
-    rule: Rule, group: Group, look: Judgement, advice: str, details: tuple[tuple[str, str], ...] = ()
+def _group(
+    rule: Rule, group: Group, judgement: Judgement, advice: str, details: tuple[tuple[str, str], ...] = ()
 ) -> RuleGroup:
-    finding = look.words[:1].upper() + look.words[1:]
+    finding = judgement.text[:1].upper() + judgement.text[1:]
     return RuleGroup(
         rule=rule,
         group=group,
         key=group_key(group),
-        look=look,
+        judgement=judgement,
         finding=finding,
         advice=advice,
         details=details,

@@ -1,4 +1,4 @@
-"""Who carries the failures of a group: its parts by template, country and so on, with what each has too many. Pure."""
+"""Finds the part of a group's traffic, by template, country and number, where failures are concentrated."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from msgspec import Struct, convert
 from webhook_app.channels.notification import Slice
 from webhook_app.store.counts.window_counts import Counted, WindowCounts
 
-SLICED = ("phone_number_id", "template", "country")
-_MOST = 0.5  # a slice with fewer of the failures does not say where they come from
+SLICE_DIMENSIONS = ("phone_number_id", "template", "country")
+_MIN_SHARE = 0.5  # a slice with less of the excess does not locate the failures
 
 
 class SlicePart(Struct, frozen=True, kw_only=True):
-    """Messages that share these values. `excess`: failures over what they would have if they failed like the rest."""
+    """Messages with the same values. `excess`: their failures beyond the number expected at the rate of the rest."""
 
     values: dict[str, str]
     attempts: int
@@ -27,30 +27,38 @@ class SlicePart(Struct, frozen=True, kw_only=True):
 
 
 def leading_slice(own: WindowCounts, counted: Counted, group: dict[str, str | int]) -> Slice | None:
-    """The narrowest part that carries most of the excess; None when it is spread, or the group says it all.
+    """The narrowest part with most of the excess; None if failures are spread evenly or the group is specific enough.
 
-    A part is not named for having most of the messages.
+    A large share of the messages alone does not qualify a part.
     """
     total = own.failures(counted)
-    free = [name for name in SLICED if name not in group]
-    for size in range(len(free), 0, -1):
-        tops = [held[0] for names in combinations(free, size) if (held := parts(own, counted, names))]
-        if total and tops and (top := max(tops, key=lambda part: part.excess)).excess / total >= _MOST:
+    dimensions = [name for name in SLICE_DIMENSIONS if name not in group]
+    for size in range(len(dimensions), 0, -1):
+        candidates = [
+            found_parts[0]
+            for names in combinations(dimensions, size)
+            if (found_parts := parts(own, counted, names))
+        ]
+        if (
+            total
+            and candidates
+            and (top := max(candidates, key=lambda part: part.excess)).excess / total >= _MIN_SHARE
+        ):
             return convert({**top.values, "failures": top.failures, "share": top.failures / total}, Slice)
     return None
 
 
 def parts(own: WindowCounts, counted: Counted, names: Sequence[str]) -> list[SlicePart]:
-    """Every part with failures, by these dimensions, the largest excess first."""
+    """Every part with failures, by these dimensions, largest excess first."""
     failed = own.failures_by(lambda mark: tuple(getattr(mark.series, name) for name in names), counted)
-    tried: Counter[tuple[str, ...]] = Counter()
+    attempts_by: Counter[tuple[str, ...]] = Counter()
     for series, attempts in own.attempts.items():
-        tried[tuple(getattr(series, name) for name in names)] += attempts
-    total, attempts = sum(failed.values()), sum(tried.values())
+        attempts_by[tuple(getattr(series, name) for name in names)] += attempts
+    total, attempts = sum(failed.values()), sum(attempts_by.values())
     found = []
     for key, failures in failed.items():
         values = tuple(map(str, key))
-        inside = max(tried[values], failures)
+        inside = max(attempts_by[values], failures)
         outside = max(attempts - inside, 0)
         elsewhere = (total - failures) / outside if outside else 0.0
         named = dict(zip(names, values, strict=True))

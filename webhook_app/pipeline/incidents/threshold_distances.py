@@ -1,33 +1,42 @@
-"""How near each group of a rule is to firing now, calm ones included: for people, never for an evaluation."""
+"""The groups of a rule by their distance to the threshold, calm ones included, for pages."""
 
 from collections.abc import Sequence
 
 from webhook_app.pipeline.incidents.rate_groups import (
     COUNTING,
-    Open,
+    OpenGroup,
     RuleGroup,
     counted_by,
-    counting_cases_of,
+    judge_counted_groups,
 )
-from webhook_app.pipeline.incidents.rule_groups import cases_of
+from webhook_app.pipeline.incidents.rule_groups import find_groups
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.store.incidents.alerts import group_key
 
 LIVE = (*COUNTING, "silence", "signature", "health", "integrity", "self")
-"""Kinds that can be looked at while a page waits; the messaging limit asks for all contacts of a day."""
+"""Kinds that are fast enough for a page. The messaging limit counts all contacts of a day and is not."""
 
 
-def standing(rule: Rule, facts: LiveInputs, opened: Sequence[Open], most: int) -> list[RuleGroup]:
-    """Up to `most` groups: those with an open alert first, then the nearest."""
+def closest_groups(
+    rule: Rule, inputs: LiveInputs, opened: Sequence[OpenGroup], limit: int
+) -> list[RuleGroup]:
+    """Up to `limit` groups: those with an open alert first, then by distance to the threshold."""
     if rule.kind in COUNTING:
-        window = facts.window(rule.window_minutes)
+        window = inputs.window(rule.window_minutes)
         groups = window.by_group(rule.group_by, counted_by(rule))
         nearest = sorted(
             groups, key=lambda values: (-groups[values].failures, -groups[values].attempts, values)
         )
-        cases = counting_cases_of(rule, facts, opened, groups, nearest[:most])
+        found = judge_counted_groups(rule, inputs, opened, groups, nearest[:limit])
     else:
-        cases = cases_of(rule, facts, opened).cases
-    ours = {group_key(each.group) for each in opened}
-    return sorted(cases, key=lambda case: (case.key not in ours, -case.look.closeness, case.key))[:most]
+        found = find_groups(rule, inputs, opened).groups
+    with_alert = {group_key(each.group) for each in opened}
+    return sorted(
+        found,
+        key=lambda rule_group: (
+            rule_group.key not in with_alert,
+            -rule_group.judgement.closeness,
+            rule_group.key,
+        ),
+    )[:limit]

@@ -1,1 +1,1 @@
-"""Steps for keys, audit, retention, backtests and the state of the service."""
+"""Steps for retention, backtests and the heartbeat."""

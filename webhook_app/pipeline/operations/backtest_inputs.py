@@ -1,28 +1,27 @@
-"""The past as a film: counts by the minute, held in memory, that answer what Facts answers at any of its minutes.
-
-Reads through store, a stretch of minutes at a time. What is judged by it is not known here.
-"""
+"""The inputs of the rules at any minute of the past: counts by minute, read in stretches and held in memory."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from webhook_app.pipeline.incidents.rule_inputs import UNTOLD
+from webhook_app.pipeline.incidents.rule_inputs import WEBHOOK_DELAY
+from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.anomalies import USUAL_DAYS
-from webhook_app.store.counts import baselines, minutes, rates, service_activity
+from webhook_app.store.counts import baselines, minutes, rates
 from webhook_app.store.counts.baselines import HOUR
 from webhook_app.store.counts.minutes import Minute
-from webhook_app.store.counts.window_counts import FailedMessages, Mark, SeriesKey, WindowCounts
+from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.sends import reports
 
 MINUTE = timedelta(minutes=1)
 
 _Any = TypeVar("_Any")
 
 
-class _Sliding:
-    """A window of one length that moves on minute by minute; sums are kept, not made anew."""
+class _SlidingWindow:
+    """A sliding window of one length. Its sums are updated with each minute instead of computed again."""
 
     def __init__(self, length: int) -> None:
         self._length = length + 1  # the full minutes and the running one
@@ -39,9 +38,9 @@ class _Sliding:
         self._once.update(minute.once)
         if len(self._held) > self._length:
             gone = self._held.popleft()
-            _take(self._attempts, gone.attempts)
-            _take(self._events, gone.events)
-            _take(self._once, gone.once)
+            _subtract(self._attempts, gone.attempts)
+            _subtract(self._events, gone.events)
+            _subtract(self._once, gone.once)
         self._counts = None
 
     @property
@@ -62,13 +61,13 @@ class _Sliding:
         return dict(self._events)
 
 
-class Timeline:
-    """The facts at one minute after another; `go_to` is to be called with growing moments."""
+class PastInputs:
+    """The inputs at successive minutes; call `go_to` with increasing times."""
 
     def __init__(self, connection: Connection, start: datetime, lengths: set[int]) -> None:
         self._connection = connection
         self._longest = max(lengths, default=1)
-        self._windows = {length: _Sliding(length) for length in lengths}
+        self._windows = {length: _SlidingWindow(length) for length in lengths}
         self._next = start.replace(second=0, microsecond=0) - MINUTE * self._longest
         self._loaded: dict[datetime, Minute] = {}
         self._loaded_until = self._next
@@ -80,7 +79,7 @@ class Timeline:
         return self._now
 
     def go_to(self, now: datetime) -> None:
-        """Move on to this minute; it counts as the running one."""
+        """Move to this minute, which becomes the running one."""
         self._now = now
         floor = now.replace(second=0, microsecond=0)
         while self._next <= floor:
@@ -128,27 +127,27 @@ class Timeline:
 
     def sends(self, minutes: int) -> dict[str, int]:
         start, end = rates.window(self._now, minutes)
-        return service_activity.sends_by_number(self._connection, start, end - UNTOLD)
+        return reports.accepted_by_number(self._connection, start, end - WEBHOOK_DELAY)
 
     def _load(self) -> None:
-        start, self._loaded_until = self._loaded_until, self._loaded_until + _STRETCH
+        start, self._loaded_until = self._loaded_until, self._loaded_until + _READ_AHEAD
         self._loaded |= minutes.read(self._connection, start, self._loaded_until)
 
     def _remember(self, name: tuple[object, ...], read: Callable[[], _Any]) -> _Any:
-        """Read once for as long as the same thing is asked for; what has passed is forgotten."""
+        """Return the cached value, or read it. The cache is cleared when it is full."""
         if name not in self._hourly:
-            if len(self._hourly) > _REMEMBERED:
+            if len(self._hourly) > _MAX_CACHED:
                 self._hourly.clear()
             self._hourly[name] = read()
-        found: _Any = self._hourly[name]  # type: ignore[assignment]  # of the kind that `read` makes
+        found: _Any = self._hourly[name]  # type: ignore[assignment]  # the type that `read` returns
         return found
 
 
-_STRETCH = timedelta(hours=2)
-_REMEMBERED = 64
+_READ_AHEAD = timedelta(hours=2)
+_MAX_CACHED = 64
 
 
-def _take(sums: Counter[_Any], gone: Mapping[_Any, int]) -> None:
+def _subtract(sums: Counter[_Any], gone: Mapping[_Any, int]) -> None:
     for key, number in gone.items():
         sums[key] -= number
         if not sums[key]:

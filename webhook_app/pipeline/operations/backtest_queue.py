@@ -1,9 +1,9 @@
-"""Runs the backtests that people ask for on a page, one at a time, outside of any web worker.
+"""Runs the backtests that people request on a page, one at a time, in the scheduler.
 
-1. The oldest that waits is claimed; one whose runner has fallen silent is begun anew, three times at most.
-2. While the past goes by, its progress is written every second, which also asks whether it is still wanted.
-3. The result is kept: alerts and counts as JSON, people in a table of their own, which erasing knows.
-A run that has to end because the scheduler does is given back.
+1. The oldest waiting one is claimed. One whose runner has stopped reporting is started again, at most three times.
+2. Progress is written every second, which also detects whether it was cancelled.
+3. The result is stored: alerts and counts as JSON, contacts in a table of their own, which erasure covers.
+A run that is interrupted by the end of the scheduler waits again.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ import structlog
 from msgspec import to_builtins
 
 from webhook_app.pipeline.operations.backtest import BacktestReport, backtest
-from webhook_app.pipeline.operations.backtest_suppressions import Blocked
+from webhook_app.pipeline.operations.backtest_suppressions import BlockedContact
 from webhook_app.rules.incidents.rules_file import RulesFileError, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations import backtests
@@ -25,16 +25,16 @@ from webhook_app.store.postgres.engine import Engine
 
 log = structlog.get_logger()
 
-SILENT = timedelta(seconds=60)
+ABANDONED_AFTER = timedelta(seconds=60)
 MAX_TRIES = 3
 PEOPLE_KEPT = 1_000
 ALERTS_KEPT = 500
 
-_NOTE_S = 1.0
+_PROGRESS_S = 1.0
 
 
-class _GivenUpError(Exception):
-    """It is not wanted any more, or the scheduler ends."""
+class _CancelledError(Exception):
+    """The backtest was cancelled, or the scheduler is stopping."""
 
 
 def run_waiting(
@@ -45,7 +45,7 @@ def run_waiting(
     go_on: Callable[[], bool] = lambda: True,
     stopwatch: Callable[[], float] = monotonic,
 ) -> int:
-    """Run what waits, one after the other, while `go_on` says so; returns how many came to an end."""
+    """Run all waiting backtests in turn while `go_on` returns true; returns how many have ended."""
     began, ended = stopwatch(), 0
 
     def clock() -> datetime:
@@ -53,7 +53,7 @@ def run_waiting(
 
     while go_on():
         with engine.begin() as connection:
-            run = backtests.claim(connection, clock(), clock() - SILENT)
+            run = backtests.claim(connection, clock(), clock() - ABANDONED_AFTER)
         if run is None:
             break
         ended += _run(engine, run, thresholds, clock, go_on)
@@ -74,18 +74,18 @@ def _run(
     def progress(share: float) -> None:
         nonlocal noted
         if not go_on():
-            raise _GivenUpError
-        if (clock() - noted).total_seconds() >= _NOTE_S:
+            raise _CancelledError
+        if (clock() - noted).total_seconds() >= _PROGRESS_S:
             noted = clock()
             with engine.begin() as connection:
                 if not backtests.note_progress(connection, run, share, noted):
-                    raise _GivenUpError
+                    raise _CancelledError
 
     try:
         rules = [rule for rule in parse_rules(run.rules) if not run.chosen or rule.name in run.chosen]
         step = timedelta(seconds=run.step_seconds)
         report = backtest(engine, rules, run.start_at, run.end_at, thresholds, step=step, progress=progress)
-    except _GivenUpError:
+    except _CancelledError:
         with engine.begin() as connection:
             backtests.wait_again(connection, run)
         return False
@@ -93,7 +93,7 @@ def _run(
         return _end(engine, run, clock, "failed", str(fault))
     except Exception as fault:
         log.exception("a backtest failed", backtest=run.id)
-        return _end(engine, run, clock, "failed", f"{type(fault).__name__}; the scheduler's log says more")
+        return _end(engine, run, clock, "failed", f"{type(fault).__name__}; see the scheduler's log")
     people = [_person(row) for row in report.blocked[:PEOPLE_KEPT]]
     with engine.begin() as connection:
         return backtests.end(connection, run, "done", clock(), result=_result(report), people=people)
@@ -105,7 +105,7 @@ def _end(engine: Engine, run: Backtest, clock: Callable[[], datetime], state: st
 
 
 def _result(report: BacktestReport) -> dict[str, Any]:
-    """Everything but people."""
+    """The report without contacts, as JSON."""
     return {
         "evaluations": report.evaluations,
         "alerts": len(report.firings),
@@ -120,5 +120,5 @@ def _result(report: BacktestReport) -> dict[str, Any]:
     }
 
 
-def _person(row: Blocked) -> BacktestContact:
+def _person(row: BlockedContact) -> BacktestContact:
     return BacktestContact(**{name: getattr(row, name) for name in BacktestContact.__struct_fields__})

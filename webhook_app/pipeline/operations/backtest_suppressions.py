@@ -1,6 +1,6 @@
-"""Whom a stretch of the past would have suppressed, if the given incidents had been known. Reads only.
+"""Finds the contacts that failures of the past would have suppressed, given the alerts that explain some of them.
 
-Judged at the end of the time by everything known of a contact; suppressions that really stand are left out of account.
+Decides at the end of the time span from all stored facts, regardless of existing suppressions. Reads only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ LOOKBACK = timedelta(days=90)
 _PAGE = 1000
 
 
-class Blocked(Struct, frozen=True, kw_only=True):
-    """A suppression that would have been made."""
+class BlockedContact(Struct, frozen=True, kw_only=True):
+    """A suppression that would have been added."""
 
     contact: str
     phone_number_id: str
@@ -29,41 +29,41 @@ class Blocked(Struct, frozen=True, kw_only=True):
     code: int
     until: datetime | None
     failures: int
-    """On how many it would rest."""
+    """The number of failures that count as evidence."""
 
 
-def would_be_blocked(
+def find_blocked_contacts(
     connection: Connection,
     start: datetime,
     end: datetime,
     incidents: Sequence[ExplainedPeriod],
     thresholds: Thresholds,
-) -> list[Blocked]:
-    """Contacts with a failure in this time for whom it would come to a suppression by its end."""
-    found: list[Blocked] = []
+) -> list[BlockedContact]:
+    """The contacts with a failure in the time span that would be suppressed at its end."""
+    found: list[BlockedContact] = []
     for contacts in _pages(connection, start, end):
         facts: dict[tuple[str, str], list[FailureFact]] = {}
         stored = contact_failures.of_contacts(connection, contacts, explainable_codes(), end - LOOKBACK)
-        known = [strike for strike in stored if strike.occurred_at <= end]
-        arrived = successes.reached_messages(connection, [s.message_id for s in known], end - LOOKBACK)
-        for strike in known:
-            if (strike.message_id, strike.phone_number_id) not in arrived:
-                case = strike.contact, strike.phone_number_id
-                facts.setdefault(case, []).append(_fact(strike, incidents))
-        proofs = successes.last_reached(connection, contacts, end - LOOKBACK)
-        proof = {(each.contact, each.phone_number_id): each for each in proofs}
-        for case, held in facts.items():
-            last = proof.get(case)
-            wish = decide(
-                held,
+        known = [failure for failure in stored if failure.occurred_at <= end]
+        delivered = successes.arrived_messages(connection, [s.message_id for s in known], end - LOOKBACK)
+        for failure in known:
+            if (failure.message_id, failure.phone_number_id) not in delivered:
+                key = failure.contact, failure.phone_number_id
+                facts.setdefault(key, []).append(_fact(failure, incidents))
+        stored_successes = successes.last_successes(connection, contacts, end - LOOKBACK)
+        success_of = {(each.contact, each.phone_number_id): each for each in stored_successes}
+        for key, facts_of_key in facts.items():
+            last = success_of.get(key)
+            decision = decide(
+                facts_of_key,
                 last.at if last else None,
                 0,
                 end,
                 thresholds,
                 last_inbound=last.wrote_at if last else None,
             )
-            if isinstance(wish, Suppress) and wish.evidence[-1].occurred_at >= start:
-                found.append(_blocked(case, wish))
+            if isinstance(decision, Suppress) and decision.evidence[-1].occurred_at >= start:
+                found.append(_blocked(key, decision))
     return found
 
 
@@ -78,24 +78,24 @@ def _pages(connection: Connection, start: datetime, end: datetime) -> Iterator[l
         after = page[-1]
 
 
-def _fact(strike: ContactFailure, incidents: Sequence[ExplainedPeriod]) -> FailureFact:
+def _fact(failure: ContactFailure, incidents: Sequence[ExplainedPeriod]) -> FailureFact:
     return FailureFact(
-        strike.message_id,
-        strike.occurred_at,
-        strike.error_code,
-        explain(strike.error_code).contact_effect,
-        strike.campaign,
-        any(each.explains(strike) for each in incidents),
+        failure.message_id,
+        failure.occurred_at,
+        failure.error_code,
+        explain(failure.error_code).contact_effect,
+        failure.campaign,
+        any(each.explains(failure) for each in incidents),
     )
 
 
-def _blocked(case: tuple[str, str], wish: Suppress) -> Blocked:
-    return Blocked(
-        contact=case[0],
-        phone_number_id=case[1],
-        reason=wish.reason,
-        scope=wish.scope,
-        code=wish.code,
-        until=wish.until,
-        failures=len(wish.evidence),
+def _blocked(key: tuple[str, str], decision: Suppress) -> BlockedContact:
+    return BlockedContact(
+        contact=key[0],
+        phone_number_id=key[1],
+        reason=decision.reason,
+        scope=decision.scope,
+        code=decision.code,
+        until=decision.until,
+        failures=len(decision.evidence),
     )

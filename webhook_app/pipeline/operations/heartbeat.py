@@ -1,4 +1,4 @@
-"""Tells a watchman outside that evaluations happen. It runs beside them and reads what they left: it delays none."""
+"""Reports to an external monitor that evaluations run. It is a job of its own, so that it delays no evaluation."""
 
 from datetime import datetime
 
@@ -11,26 +11,26 @@ _JOB = "evaluate"
 
 
 class HeartbeatMonitor:
-    """Remembers which evaluation was told; after a restart the last one is told again."""
+    """Remembers which evaluation was reported; after a restart the last one is reported again."""
 
     def __init__(self, engine: Engine, heartbeat: Heartbeat) -> None:
         self._engine = engine
         self._heartbeat = heartbeat
-        self._told: datetime | None = None
+        self._reported: datetime | None = None
 
-    def tell(self, now: datetime) -> None:
-        """Tell the newest evaluation that has ended, if it is not told yet. Raises SendError."""
+    def report(self, now: datetime) -> None:
+        """Report the latest evaluation that has ended, unless it was reported. Raises SendError."""
         del now
         try:
             with self._engine.connect() as connection:
                 state = scheduler_state.job_state(connection, _JOB)
         except EngineError:
-            self._heartbeat.fail("the database cannot be read")
+            self._heartbeat.report_failure("the database cannot be read")
             raise
-        if state is None or state.ended_at is None or state.ended_at == self._told:
+        if state is None or state.ended_at is None or state.ended_at == self._reported:
             return
         if state.error:
-            self._heartbeat.fail(state.error)
+            self._heartbeat.report_failure(state.error)
         else:
-            self._heartbeat.beat()
-        self._told = state.ended_at
+            self._heartbeat.report_success()
+        self._reported = state.ended_at

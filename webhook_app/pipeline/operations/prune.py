@@ -1,7 +1,7 @@
-"""Every hour: make the coming partitions, drop those past their time, delete the rest in small batches.
+"""Creates coming partitions and deletes old data, every hour.
 
-Nothing here holds a lock for long: a partition is dropped if its lock is had at once, else the next run tries
-again, and every batch is a transaction of its own. A run ends early when its budget of batches is used up.
+No lock is held for long: a partition is dropped only if its lock is free, or else in the next run. Rows are deleted in
+small batches, each in its own transaction. A run ends early when its budget of batches is used up.
 """
 
 from collections import Counter
@@ -23,12 +23,12 @@ log = structlog.get_logger()
 BATCHES = 400
 _DAYS_BACK = 8
 _BACKTEST_DAYS = 30
-_WINDOW_DAYS = 1  # from its first hour on: a window is open for 24 hours
-_LATE_DAYS = 8  # Meta repeats itself for seven days: so long rows may go on coming that need their series
+_WINDOW_DAYS = 1  # a service window is open for 24 hours
+_LATE_DAYS = 8  # Meta retries for seven days, so late rows may still need their series
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """How many days things are kept."""
+    """Retention in days."""
 
     events_days: int = 90
     failures_days: int = 400
@@ -37,7 +37,7 @@ class Retention(Struct, frozen=True, kw_only=True):
 
 
 class PruneSummary(Struct):
-    """What a run made and removed. `finished` is False when something was left to the next run."""
+    """The result of a run. `finished` is False if something was left for the next run."""
 
     made: list[str]
     dropped: list[str]
@@ -53,7 +53,7 @@ def prune(
     go_on: Callable[[], bool] = lambda: True,
     batches: int = BATCHES,
 ) -> PruneSummary:
-    """Remove what is past its time; at most `batches` batches, and only while `go_on` says so."""
+    """Delete data past its retention, in at most `batches` batches, while `go_on` returns true."""
     run = _PruneRun(engine, now, kept, go_on, batches)
     run.prune_rows()
     run.prune_partitions()
@@ -69,7 +69,7 @@ def prune(
 
 
 class _PruneRun:
-    """One run: what is left of its budget, and what it has done."""
+    """One run, with its remaining budget and its results."""
 
     def __init__(
         self, engine: Engine, now: datetime, kept: Retention, go_on: Callable[[], bool], batches: int
@@ -82,7 +82,7 @@ class _PruneRun:
         self.summary = PruneSummary([], [], Counter(), True)
 
     def prune_partitions(self) -> None:
-        """Make the coming partitions, drop the old ones; rows outside of any partition go in batches."""
+        """Create coming partitions, drop old ones, and delete old rows of the default partitions in batches."""
         kept = self._kept
         back = min(_DAYS_BACK, kept.events_days, kept.failures_days, kept.raw_days)
         with self._briefly("partitions ahead") as connection:
@@ -97,10 +97,10 @@ class _PruneRun:
             self._delete_strays(table, self._before(days))
 
     def prune_rows(self) -> None:
-        """Delete old rows of the tables without partitions."""
+        """Delete old rows of tables without partitions."""
         kept = self._kept
-        told = self._before(min(kept.events_days, kept.failures_days))
-        self._delete("notifications", partial(retention.delete_notifications, cutoff=told))
+        cutoff = self._before(min(kept.events_days, kept.failures_days))
+        self._delete("notifications", partial(retention.delete_notifications, cutoff=cutoff))
         for table, days in (
             ("channel_messages", kept.events_days),
             ("alerts", kept.failures_days),
@@ -136,7 +136,7 @@ class _PruneRun:
         self._delete("books", partial(retention.fold_books, cutoff=self._before(kept.failures_days)))
 
     def _prune_events(self, cutoff: datetime) -> None:
-        """Events go day by day, each day after the messages that ended with it."""
+        """Drop events day by day, each day after the messages that ended with it."""
         with self._engine.connect() as connection:
             dated = partitions.partitions(connection, "status_events")
         for name, start in dated:
@@ -150,7 +150,7 @@ class _PruneRun:
             self._delete_strays("status_events", cutoff)
 
     def _delete_messages(self, events: str, cutoff: datetime) -> bool:
-        """Whether the whole partition was walked within the budget."""
+        """Delete messages that ended with these events; returns whether the budget was enough."""
         place: retention.Place | None = retention.START
         while place is not None:
             if not self._may_go_on():
@@ -177,30 +177,28 @@ class _PruneRun:
 
     @contextmanager
     def _briefly(self, what: str) -> Iterator[Connection]:
-        """A transaction that does not queue for locks: everybody else would queue behind it."""
+        """A transaction that does not wait for locks, since other sessions would queue behind it."""
         try:
             with self._engine.begin() as connection:
-                locks.wait_briefly(connection)
+                locks.limit_lock_wait(connection)
                 yield connection
         except EngineUnavailable as fault:
             if not is_lock_timeout(fault):
                 raise
             self.summary.finished = False
-            log.warning("put off to the next run: the table is in use", what=what)
+            log.warning("postponed to the next run: the table is in use", what=what)
 
     def _before(self, days: int) -> datetime:
-        """The start of the day before which things are too old."""
+        """The start of the day before which data is too old."""
         return (self._now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def _count(self, table: str, deleted: int) -> None:
         if deleted:
             self.summary.deleted[table] += deleted
-            self._left -= (
-                1  # looking is cheap: were it counted, walking over what is gone could use up every run
-            )
+            self._left -= 1  # empty batches are cheap and do not count, or they could use up every run
 
     def _may_go_on(self) -> bool:
-        """Whether the budget has a batch left and nobody wants us to stop."""
+        """Whether the budget has a batch left and the run need not stop."""
         may = self._left > 0 and self._go_on()
         self.summary.finished &= may
         return may

@@ -1,6 +1,6 @@
-"""Which news of accounts, numbers and templates are trouble: states as Meta told them in, looks out.
+"""Decides which reported states of accounts, numbers and templates are problems.
 
-What Meta says holds until Meta says otherwise; what it never takes back is news for a week.
+A state lasts until Meta reports another one. A problem that Meta never reports as resolved ends after a week.
 """
 
 from collections.abc import Mapping
@@ -11,67 +11,67 @@ from msgspec import Struct
 from webhook_app.rules.accounts.health_states import HealthState
 from webhook_app.rules.incidents.alerts import Judgement, Reading
 
-NEWS = timedelta(days=7)
-"""For so long something is trouble that nothing ever ends: a violation, a lower limit, another category."""
+UNRESOLVABLE_FOR = timedelta(days=7)
+"""How long a problem lasts that Meta never reports as resolved: a violation, a lower limit, another category."""
 
 _CHECKS = {
     "quality": "quality",
-    "status": "",  # of whatever it is the status of
+    "status": "",  # the check has the name of the subject
     "category": "category",
     "category_to_come": "category",
     "tier": "tier",
     "two_step_pin": "security",
 }
-_NEVER_ENDS = ("violation", "category", "tier", "two_step_pin")
+_UNRESOLVABLE = ("violation", "category", "tier", "two_step_pin")
 _UNLIMITED = -1
 
 
 class HealthProblem(Struct, frozen=True):
-    """A look at one aspect of one subject; `account_wide`: it spares no message."""
+    """The judgement of one aspect of one subject; `account_wide`: every message of the account is affected."""
 
     aspect: str
-    look: Judgement
+    judgement: Judgement
     account_wide: bool
 
 
-def check_of(subject: str, aspect: str) -> str:
-    """Under which name of `checks` a rule asks for it."""
+def check_name(subject: str, aspect: str) -> str:
+    """The name of this aspect in a rule's `checks`."""
     found = _CHECKS.get(aspect.split(" ", maxsplit=1)[0], "")
     return found or subject
 
 
-def troubles(subject: str, states: Mapping[str, HealthState], now: datetime) -> list[HealthProblem]:
-    """A look at every aspect that is or was of concern; the rest says nothing."""
+def find_problems(subject: str, states: Mapping[str, HealthState], now: datetime) -> list[HealthProblem]:
+    """Judge every aspect that is or was a problem. Aspects that can never be one are left out."""
     found = []
     for aspect, state in states.items():
-        bad = _is_trouble(state, now)
+        bad = _is_problem(state, now)
         if bad is None:
             continue
-        look = Judgement(
+        judgement = Judgement(
             reading=Reading.ABOVE if bad else Reading.BELOW,
-            seen=_words(subject, state),
-            calm="Meta says otherwise",
+            description=_describe(subject, state),
+            recovery="Meta reports another state",
             closeness=float(bad),
             escalates=bad and state.concern == "critical",
         )
         wide = subject == "account" and bad and state.concern == "critical" and not aspect.startswith("alert")
-        found.append(HealthProblem(aspect, look, wide))
+        found.append(HealthProblem(aspect, judgement, wide))
     return found
 
 
-def _is_trouble(state: HealthState, now: datetime) -> bool | None:
+def _is_problem(state: HealthState, now: datetime) -> bool | None:
     kind = state.aspect.split(" ")[0]
     if kind in ("tier", "category"):
-        return _is_worse(state) and now - state.since < NEWS
-    if kind in _NEVER_ENDS:
-        return state.concern != "" and now - state.since < NEWS
+        return _is_worse(state) and now - state.since < UNRESOLVABLE_FOR
+    if kind in _UNRESOLVABLE:
+        return state.concern != "" and now - state.since < UNRESOLVABLE_FOR
     if kind in ("status", "quality", "review", "name_review", "restriction", "alert", "category_to_come"):
         return state.concern != ""
     return None
 
 
 def _is_worse(state: HealthState) -> bool:
-    """A limit that was lowered, a template that is now marketing."""
+    """Whether a limit was lowered, or a template was moved to marketing."""
     before = str(state.detail.get("before") or "")
     if not before or before == state.value:
         return False
@@ -83,7 +83,7 @@ def _is_worse(state: HealthState) -> bool:
 
 
 def _limit(tier: str) -> int:
-    """As a number to compare by."""
+    """The tier as a number for comparison."""
     size = tier.removeprefix("TIER_")
     if size == "UNLIMITED":
         return _UNLIMITED
@@ -91,7 +91,7 @@ def _limit(tier: str) -> int:
     return int(digits) * (1000 if thousands else 1) if digits.isdecimal() else 0
 
 
-def _words(subject: str, state: HealthState) -> str:
+def _describe(subject: str, state: HealthState) -> str:
     before = state.detail.get("before")
     changed = f" (before: {before})" if before else ""
-    return f"Meta says of the {subject}: {state.aspect.replace('_', ' ')} {state.value}{changed}"
+    return f"Meta reports for the {subject}: {state.aspect.replace('_', ' ')} {state.value}{changed}"

@@ -1,6 +1,6 @@
-"""What holds of an account, number or template now, and since when, from everything that was ever told of it.
+"""Derives the current state of an account, number or template, and its start, from all reports about it.
 
-The latest word by Meta's time counts, in whatever order the words became known.
+The latest report by Meta's time counts, whatever the order in which reports arrive.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ Concern = Literal["", "warning", "critical"]
 
 
 class ReportedHealth(Struct, frozen=True, kw_only=True):
-    """One word about one aspect of one subject."""
+    """One report about one aspect of one subject."""
 
     aspect: str
     value: str
@@ -22,7 +22,7 @@ class ReportedHealth(Struct, frozen=True, kw_only=True):
 
 
 class HealthState(Struct, frozen=True, kw_only=True):
-    """What holds of one aspect. `since`: when the present value was first told, `told_at`: when last."""
+    """The state of one aspect. `since`: the first report of the current value; `told_at`: the latest one."""
 
     aspect: str
     value: str
@@ -32,36 +32,36 @@ class HealthState(Struct, frozen=True, kw_only=True):
     concern: Concern
 
 
-def states(told: Iterable[ReportedHealth], now: datetime) -> dict[str, HealthState]:
+def states(reports: Iterable[ReportedHealth], now: datetime) -> dict[str, HealthState]:
     """The state of each aspect, by aspect in alphabetical order."""
     latest: dict[str, ReportedHealth] = {}
     since: dict[str, datetime] = {}
-    for word in sorted(told, key=_order):
-        before = latest.get(word.aspect)
-        if before is None or before.value != word.value:
-            since[word.aspect] = word.occurred_at
-        latest[word.aspect] = word
+    for report in sorted(reports, key=_order):
+        before = latest.get(report.aspect)
+        if before is None or before.value != report.value:
+            since[report.aspect] = report.occurred_at
+        latest[report.aspect] = report
     return {aspect: _state(latest[aspect], since[aspect], now) for aspect in sorted(latest)}
 
 
-def newest_first(told: Iterable[ReportedHealth]) -> list[ReportedHealth]:
-    """The words themselves, as people read a history."""
-    return sorted(told, key=_order, reverse=True)
+def newest_first(reports: Iterable[ReportedHealth]) -> list[ReportedHealth]:
+    """The reports, newest first."""
+    return sorted(reports, key=_order, reverse=True)
 
 
-def _order(word: ReportedHealth) -> tuple[datetime, str, str]:
-    # Of two words of one second none is later; the value decides, so that every order of arrival decides alike.
-    return word.occurred_at, word.value, word.aspect
+def _order(report: ReportedHealth) -> tuple[datetime, str, str]:
+    # Two reports may have the same second. Then the value decides, so that the order of arrival does not matter.
+    return report.occurred_at, report.value, report.aspect
 
 
-def _state(word: ReportedHealth, since: datetime, now: datetime) -> HealthState:
+def _state(report: ReportedHealth, since: datetime, now: datetime) -> HealthState:
     return HealthState(
-        aspect=word.aspect,
-        value=word.value,
-        detail=word.detail,
+        aspect=report.aspect,
+        value=report.value,
+        detail=report.detail,
         since=since,
-        told_at=word.occurred_at,
-        concern=_concern(word, now),
+        told_at=report.occurred_at,
+        concern=_concern(report, now),
     )
 
 
@@ -86,8 +86,8 @@ _CONCERNS: dict[str, Mapping[str, Concern]] = {
 _ALERTS: Mapping[str, Concern] = {"CRITICAL": "critical", "WARNING": "warning"}
 
 
-def _concern(word: ReportedHealth, now: datetime) -> Concern:
-    kind, value, detail = word.aspect.split(" ")[0], word.value, word.detail
+def _concern(report: ReportedHealth, now: datetime) -> Concern:
+    kind, value, detail = report.aspect.split(" ")[0], report.value, report.detail
     if kind == "restriction":
         until = detail.get("until")
         return "" if type(until) is int and until <= now.timestamp() else "critical"

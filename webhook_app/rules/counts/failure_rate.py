@@ -1,7 +1,4 @@
-"""How often messages fail, and how sure the count lets us be: values in, a rate with its interval out.
-
-No windows, rules or queries here: whoever counts hands over two whole numbers.
-"""
+"""Failure rates with their Wilson intervals, from two counts. Knows no windows, rules or queries."""
 
 from functools import lru_cache
 from math import sqrt
@@ -11,7 +8,7 @@ from msgspec import Struct
 
 
 class Counts(Struct, frozen=True, gc=False):
-    """What one window holds for one group."""
+    """The messages of one group in one window."""
 
     attempts: int
     failures: int
@@ -36,32 +33,32 @@ class Rate(Struct, frozen=True, gc=False):
 
 @lru_cache(maxsize=64)
 def _z(confidence: float) -> float:
-    # Taken from the lower tail: near 1 the upper one rounds to a probability of exactly 1, which has no z.
+    # From the lower tail: close to 1, the upper tail's probability rounds to exactly 1, which has no quantile.
     return -NormalDist().inv_cdf((1 - confidence) / 2)
 
 
 def wilson(failures: int, attempts: int, confidence: float) -> Interval:
-    """Where the true share lies with this confidence (at least 0, below 1); at 0 both ends are the raw rate.
+    """The interval that holds the true share with this confidence (at least 0, below 1); at 0 it is the raw rate.
 
-    Wilson's score interval (1927): unlike the textbook one it stays inside 0..1 and holds for few failures.
-    Without attempts nothing is known: 0 to 1. More failures than attempts count as all failed.
+    Wilson's score interval (1927) stays inside 0..1 and is valid for few failures, unlike the normal approximation.
+    Without attempts it is 0 to 1. If failures exceed attempts, all attempts count as failed.
     """
     if attempts <= 0:
         return Interval(0.0, 1.0)
     share = min(max(failures / attempts, 0.0), 1.0)
     weight = _z(confidence) ** 2 / attempts
-    middle = (share + weight / 2) / (1 + weight)
-    reach = sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
-    # At the ends the formula is exact on paper and off by a rounding error here.
-    low = 0.0 if share == 0 else max(middle - reach, 0.0)
-    high = 1.0 if share == 1 else min(middle + reach, 1.0)
+    centre = (share + weight / 2) / (1 + weight)
+    half_width = sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
+    # At 0 and 1 the formula is exact, but floating point is not.
+    low = 0.0 if share == 0 else max(centre - half_width, 0.0)
+    high = 1.0 if share == 1 else min(centre + half_width, 1.0)
     return Interval(low, high)
 
 
 def measure(attempts: int, failures: int, confidence: float = 0.95) -> Rate:
-    """The rate of a window; without attempts the rate is 0 and its interval 0 to 1.
+    """The rate of a window and its interval; without attempts the rate is 0 and the interval 0 to 1.
 
-    A failure may be seen before its attempt is counted: the rate never leaves 0..1, the counts stay as given.
+    A failure may be counted before its attempt: the rate is limited to 0..1, the counts are kept as given.
     """
     interval = wilson(failures, attempts, confidence)
     rate = min(max(failures / attempts, 0.0), 1.0) if attempts > 0 else 0.0

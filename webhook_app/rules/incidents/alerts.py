@@ -1,6 +1,6 @@
-"""When a rule's alert begins, fires and ends: one look in, a verdict with its reason out.
+"""Decides when a rule's alert opens, fires and resolves: one judgement in, a verdict with its reason out.
 
-Acting on a verdict is the caller's job, and who hears of it is decided in announcing.py; nothing is counted here.
+The caller acts on the verdict and counts the messages. announcements.py decides about notifications.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,18 +11,18 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Rate, wilson
+from webhook_app.rules.incidents.formats import number, percent
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 
 DEFAULT_CLASSES = ("broken", "unreachable")
-"""What "failure rate" means when a rule names no codes, classes or domains."""
-
+"""The classes that a rule counts if it names no codes, classes or domains."""
 
 COUNTING_KINDS = ("rate", "new_code", "spike", "attention")
-"""Kinds that count failed messages; the others have no selectors."""
+"""The kinds that count failed messages. The others have no selectors."""
 
 
 class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One [[route]] of the rules file: which alerts go to which channels. An empty condition holds for all."""
+    """One [[route]] of the rules file: which alerts go to which channels. An empty condition matches every alert."""
 
     severities: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
@@ -30,13 +30,13 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
     channels: tuple[str, ...]
     go_on: bool = False
-    """Whether the routes after it are asked too."""
+    """Whether the routes after this one are evaluated too."""
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One [[rule]] of the rules file, key for key; shares between 0 and 1. docs/rules.md explains each.
+    """One [[rule]] of the rules file, key for key. Shares are between 0 and 1. docs/rules.md explains each key.
 
-    Which of the keys a kind uses, and with what default, stands in rule_kinds.py.
+    rule_kinds.py lists the keys and defaults of each kind.
     """
 
     name: str
@@ -69,11 +69,11 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
     runbook: str = ""
     routes: tuple[Route, ...] = ()
-    """Those of the file, for a rule that names no channels of its own; no key of a [[rule]]."""
+    """The routes of the file, if the rule names no channels of its own. Not a key of a [[rule]]."""
 
 
 class AlertState(Struct, frozen=True, kw_only=True):
-    """What is remembered of an open alert between two evaluations."""
+    """The part of an open alert that the next evaluation needs."""
 
     state: Literal["pending", "firing"]
     evaluations_above: int = 0
@@ -89,7 +89,7 @@ class Transition(StrEnum):
 
 
 class AlertVerdict(Struct, frozen=True):
-    """What is to happen to the alert, the counters to remember, and why in one sentence."""
+    """The transition of the alert, its new counters, and the reason as one sentence."""
 
     transition: Transition
     evaluations_above: int
@@ -98,7 +98,7 @@ class AlertVerdict(Struct, frozen=True):
 
 
 class Reading(Enum):
-    """What one look at one group says; between the two limits, it speaks neither for nor against an end."""
+    """The result of one judgement. BETWEEN is under the threshold but not low enough to count as recovery."""
 
     NO_DATA = auto()
     ABOVE = auto()
@@ -107,29 +107,30 @@ class Reading(Enum):
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """One look at one group, whatever the kind of its rule."""
+    """The result of judging one group once, for rules of every kind."""
 
     reading: Reading
-    seen: str | Callable[[], str]
-    """In words, as the middle of a sentence; most looks are never told, so the words may come when asked for."""
-    calm: str = "Calm"
-    """What it is called that lets the alert end, as the beginning of a sentence."""
+    description: str | Callable[[], str]
+    """The middle of a sentence. A function defers the work, since most judgements are never shown."""
+    recovery: str = "Calm"
+    """The condition that resolves the alert, as the beginning of a sentence."""
     closeness: float = 0.0
-    """How near it is to firing: at 1 it is above, at 0.5 half way."""
+    """Progress towards the threshold: 1 is above it, 0.5 is half way."""
     limit: float = 0.0
-    """The share above which it would be, as far as there is one; kept with the alert."""
+    """The share that counts as above, if there is one. It is stored with the alert."""
     escalates: bool = False
-    """Above the rule's second threshold too."""
+    """Whether the rule's escalation threshold is exceeded too."""
 
     @property
-    def words(self) -> str:
-        return self.seen if isinstance(self.seen, str) else self.seen()
+    def text(self) -> str:
+        """The description, built when it is a function."""
+        return self.description if isinstance(self.description, str) else self.description()
 
 
 def selects(rule: Rule, entry: ErrorCode, code: int | None = None) -> bool:
-    """Whether the rule counts these failures: by code, class or domain, and one of them is enough.
+    """Whether the rule counts these failures. A matching code, class or domain is enough.
 
-    An entry may stand for a range: `code` says which of its codes is meant; without it any of them will do.
+    For an entry that covers a range, `code` is the code in question; without it any code of the range matches.
     """
     if not (rule.codes or rule.classes or rule.domains):
         return (
@@ -153,7 +154,7 @@ def covers(
     country: str = "",
     waba_id: str = "",
 ) -> bool:
-    """Whether an alert of this rule and group explains such a failure: then no contact is blamed for it."""
+    """Whether an alert of this rule and group explains such a failure, so that it does not count against a contact."""
     facts = {
         "code": str(code),
         "phone_number_id": phone_number_id,
@@ -168,54 +169,54 @@ def covers(
 
 
 def decide(rule: Rule, rate: Rate | None, state: AlertState | None) -> AlertVerdict:
-    """What one evaluation of one group of a rate rule changes; None: no messages."""
+    """The verdict of one evaluation of a rate rule on one group. `rate` is None when there are no messages."""
     return advance(rule, judge_rate(rule, rate), state)
 
 
-def advance(rule: Rule, look: Judgement, state: AlertState | None) -> AlertVerdict:
-    """The life of an alert: what one look at its group changes.
+def advance(rule: Rule, judgement: Judgement, state: AlertState | None) -> AlertVerdict:
+    """The transition that one judgement causes.
 
-    1. Above `for_evaluations` times in a row: pending, then firing. Anything else clears a pending alert.
-    2. Firing, and below `resolve_after_evaluations` times, looks without data not counted: resolved.
-    3. No data says nothing: a firing alert keeps firing and keeps its counters.
+    1. Above the threshold: pending, and firing after `for_evaluations` in a row. Anything else clears a pending alert.
+    2. A firing alert resolves after `resolve_after_evaluations` calm judgements; those without data do not count.
+    3. Without data a firing alert keeps firing and keeps its counters.
     """
     if state is not None and state.state == "firing":
-        return _advance_firing(rule, look, state)
-    if look.reading is Reading.ABOVE:
-        return _rise(rule, look, state)
+        return _advance_firing(rule, judgement, state)
+    if judgement.reading is Reading.ABOVE:
+        return _advance_pending(rule, judgement, state)
     if state is None:
-        return AlertVerdict(Transition.NONE, 0, 0, f"Not above the threshold: {look.words}.")
+        return AlertVerdict(Transition.NONE, 0, 0, f"Not above the threshold: {judgement.text}.")
     return AlertVerdict(
-        Transition.CLEAR, 0, 0, f"No longer above the threshold before it fired: {look.words}."
+        Transition.CLEAR, 0, 0, f"No longer above the threshold before it fired: {judgement.text}."
     )
 
 
-def _rise(rule: Rule, look: Judgement, state: AlertState | None) -> AlertVerdict:
+def _advance_pending(rule: Rule, judgement: Judgement, state: AlertState | None) -> AlertVerdict:
     above = 1 + (state.evaluations_above if state else 0)
     if above >= rule.for_evaluations:
-        return AlertVerdict(Transition.FIRE, above, 0, f"Above the threshold: {look.words}.")
-    step = Transition.NONE if state else Transition.PEND
-    asked = _evaluations(rule.for_evaluations)
+        return AlertVerdict(Transition.FIRE, above, 0, f"Above the threshold: {judgement.text}.")
+    transition = Transition.NONE if state else Transition.PEND
+    required = _evaluations(rule.for_evaluations)
     return AlertVerdict(
-        step, above, 0, f"Above the threshold for {above} of the {asked} it takes: {look.words}."
+        transition, above, 0, f"Above the threshold for {above} of {required}: {judgement.text}."
     )
 
 
-def _advance_firing(rule: Rule, look: Judgement, state: AlertState) -> AlertVerdict:
+def _advance_firing(rule: Rule, judgement: Judgement, state: AlertState) -> AlertVerdict:
     above, below = state.evaluations_above, state.evaluations_below
-    if look.reading is not Reading.NO_DATA:
-        above = above + 1 if look.reading is Reading.ABOVE else 0
-        below = below + 1 if look.reading is Reading.BELOW else 0
-    if look.reading is Reading.BELOW and below >= rule.resolve_after_evaluations:
-        reason = f"{look.calm} for {_evaluations(below)}: {look.words}."
+    if judgement.reading is not Reading.NO_DATA:
+        above = above + 1 if judgement.reading is Reading.ABOVE else 0
+        below = below + 1 if judgement.reading is Reading.BELOW else 0
+    if judgement.reading is Reading.BELOW and below >= rule.resolve_after_evaluations:
+        reason = f"{judgement.recovery} for {_evaluations(below)}: {judgement.text}."
         return AlertVerdict(Transition.RESOLVE, above, below, reason)
-    without = look.reading is Reading.NO_DATA
+    without = judgement.reading is Reading.NO_DATA
     still = "Still firing, without enough data to say more" if without else "Still firing"
-    return AlertVerdict(Transition.NONE, above, below, f"{still}: {look.words}.")
+    return AlertVerdict(Transition.NONE, above, below, f"{still}: {judgement.text}.")
 
 
-class Counted(Protocol):
-    """A window's figures."""
+class WindowFigures(Protocol):
+    """Anything that has the counts of a window."""
 
     @property
     def attempts(self) -> int: ...
@@ -223,58 +224,60 @@ class Counted(Protocol):
     def failures(self) -> int: ...
 
 
-def judge_rate(rule: Rule, counts: Counted | None) -> Judgement:
-    """Above: enough attempts, enough failures, and the Wilson lower bound over the threshold."""
-    calm = f"Below {percent(rule.resolve_below)}"
-    seen = partial(_describe, rule, counts)
+def judge_rate(rule: Rule, counts: WindowFigures | None) -> Judgement:
+    """Judge a failure rate: above with enough attempts, enough failures and a Wilson lower bound over the threshold."""
+    recovery = f"Below {percent(rule.resolve_below)}"
+    description = partial(_describe, rule, counts)
     if counts is None or counts.attempts < rule.min_attempts:
         high = counts is not None and counts.failures > rule.threshold * counts.attempts
         close = counts.attempts / rule.min_attempts if counts is not None and high else 0.0
-        return Judgement(reading=Reading.NO_DATA, seen=seen, calm=calm, closeness=close, limit=rule.threshold)
+        return Judgement(
+            reading=Reading.NO_DATA,
+            description=description,
+            recovery=recovery,
+            closeness=close,
+            limit=rule.threshold,
+        )
     share = min(counts.failures / counts.attempts, 1.0)
     calm_now = Reading.BELOW if share < rule.resolve_below else Reading.BETWEEN
     enough = counts.failures / rule.min_failures
     if enough < 1:
         close = min(share / rule.threshold, enough)
-        return Judgement(reading=calm_now, seen=seen, calm=calm, closeness=close, limit=rule.threshold)
+        return Judgement(
+            reading=calm_now,
+            description=description,
+            recovery=recovery,
+            closeness=close,
+            limit=rule.threshold,
+        )
     low = wilson(counts.failures, counts.attempts, rule.confidence).low
     above = low > rule.threshold
     return Judgement(
         reading=Reading.ABOVE if above else calm_now,
-        seen=seen,
-        calm=calm,
+        description=description,
+        recovery=recovery,
         closeness=min(low / rule.threshold, enough),
         limit=rule.threshold,
         escalates=above and 0 < rule.escalate_above < low,
     )
 
 
-def _describe(rule: Rule, counts: Counted | None) -> str:
+def _describe(rule: Rule, counts: WindowFigures | None) -> str:
     if counts is None or counts.attempts <= 0:
         return f"no messages in {rule.window_minutes} min"
     share = min(counts.failures / counts.attempts, 1.0)
-    seen = (
-        f"{count(counts.failures)} of {count(counts.attempts)} messages failed in {rule.window_minutes} min, "
+    description = (
+        f"{number(counts.failures)} of {number(counts.attempts)} messages failed in {rule.window_minutes} min, "
         f"{percent(share)}"
     )
     if counts.attempts < rule.min_attempts:
-        return f"{seen}; at least {count(rule.min_attempts)} messages are needed to judge"
+        return f"{description}; at least {number(rule.min_attempts)} messages are needed to judge"
     if counts.failures < rule.min_failures:
-        return f"{seen}; fires from {count(rule.min_failures)} failures on"
+        return f"{description}; at least {number(rule.min_failures)} failures are needed to fire"
     lower = wilson(counts.failures, counts.attempts, rule.confidence).low
-    sure = f", surely over {percent(lower)}" if rule.confidence else ""
-    return f"{seen}{sure}; the threshold is {percent(rule.threshold)}"
+    bound = f", at least {percent(lower)} ({100 * rule.confidence:g} % confidence)" if rule.confidence else ""
+    return f"{description}{bound}; the threshold is {percent(rule.threshold)}"
 
 
-def count(number: int) -> str:
-    """With thin groups of three."""
-    return f"{number:,}".replace(",", " ")
-
-
-def percent(share: float) -> str:
-    """A share between 0 and 1 with three digits that matter."""
-    return f"{100 * share:.3g} %"
-
-
-def _evaluations(number: int) -> str:
-    return "1 evaluation" if number == 1 else f"{number} evaluations"
+def _evaluations(count: int) -> str:
+    return "1 evaluation" if count == 1 else f"{count} evaluations"

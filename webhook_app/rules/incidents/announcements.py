@@ -1,7 +1,4 @@
-"""Whether people are told of an alert, why, and where: facts and `now` in, a reason and channels out.
-
-An alert is what is; an announcement is what is said about it. Nothing is sent here.
-"""
+"""Decides whether an alert causes a notification, why, and on which channels. Sends nothing."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -11,72 +8,72 @@ from msgspec import Struct
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rule_keys import SEVERITIES
 
-LONGEST_REPEAT_HOURS = 24.0
+MAX_REMINDER_HOURS = 24.0
 
 
 class NotifiedState(Struct, frozen=True, kw_only=True):
-    """What is remembered of an alert's announcements, and what people have said about them."""
+    """The notifications of an alert so far, and what people did about them."""
 
     severity: str
-    """As it is now."""
+    """The current severity."""
     notified_severity: str = ""
-    """As it was last told; empty: nobody has been told."""
+    """The severity of the last notification; empty if there was none."""
     notified_at: datetime | None = None
     repeats: int = 0
     acknowledged: bool = False
     snoozed_until: datetime | None = None
     muted: bool = False
-    """By a silence, or because another alert tells of the same cause."""
+    """Muted by a silence or by another alert with the same cause."""
 
 
-def reason_to_tell(
-    rule: Rule, told: NotifiedState, now: datetime
+def notification_reason(
+    rule: Rule, state: NotifiedState, now: datetime
 ) -> Literal["fired", "escalated", "repeated"] | None:
-    """Why a firing alert is to be told now.
+    """The reason for a notification of a firing alert now; None for no notification.
 
-    1. Muted: not at all; what was never told is told when nothing mutes it any more.
-    2. It got worse: told to everybody, also to who has acknowledged or snoozed it.
-    3. It goes on and nobody takes care of it: repeated at growing intervals.
+    1. A muted alert sends none. If it was never notified, it fires once it is no longer muted.
+    2. A higher severity is always notified, even when the alert is acknowledged or snoozed.
+    3. An alert that is neither acknowledged nor snoozed is repeated at growing intervals.
     """
-    if told.muted:
+    if state.muted:
         return None
-    if told.notified_at is None:
+    if state.notified_at is None:
         return "fired"
-    if told.notified_severity and rank(told.severity) > rank(told.notified_severity):
+    if state.notified_severity and rank(state.severity) > rank(state.notified_severity):
         return "escalated"
-    resting = told.acknowledged or (told.snoozed_until is not None and now < told.snoozed_until)
-    due = now - told.notified_at >= repeat_after(rule, told.repeats)
-    return "repeated" if due and not resting else None
+    handled = state.acknowledged or (state.snoozed_until is not None and now < state.snoozed_until)
+    due = now - state.notified_at >= reminder_interval(rule, state.repeats)
+    return "repeated" if due and not handled else None
 
 
-def repeat_after(rule: Rule, repeats: int) -> timedelta:
-    """How long after the last notification a reminder is due: doubling, at most a day or the rule's own."""
-    longest = max(LONGEST_REPEAT_HOURS, rule.repeat_hours)
-    return timedelta(hours=min(rule.repeat_hours * 2.0 ** min(repeats, 16), longest))
+def reminder_interval(rule: Rule, repeats: int) -> timedelta:
+    """The time from the last notification to the next reminder: it doubles, up to a day or the rule's own value."""
+    maximum = max(MAX_REMINDER_HOURS, rule.repeat_hours)
+    return timedelta(hours=min(rule.repeat_hours * 2.0 ** min(repeats, 16), maximum))
 
 
 def rank(severity: str) -> int:
-    """How serious: 0 is info; what nobody knows ranks below."""
+    """The order of a severity: 0 is info, -1 an unknown one."""
     return SEVERITIES.index(severity) if severity in SEVERITIES else -1
 
 
 def channels_for(rule: Rule, severity: str) -> tuple[str, ...]:
-    """Where an alert of this rule goes: its own channels, or those of the first route that fits it.
+    """The channels of an alert of this rule: its own, or those of the first matching route.
 
-    A route that says go_on adds its channels and lets the next ones be asked. Without a fitting one: the rule's.
+    A route with go_on adds its channels and continues with the next route. Without a match: the rule's default.
     """
     chosen: list[str] = []
-    fitted = False
+    matched = False
     for route in rule.routes:
-        fits = (
+        matches = (
             (not route.severities or severity in route.severities)
             and (not route.kinds or rule.kind in route.kinds)
             and (not route.rules or rule.name in route.rules)
             and all(rule.labels.get(name) == value for name, value in route.labels.items())
         )
-        if fits:
-            fitted = True
+        if matches:
+            matched = True
             chosen += route.channels
             if not route.go_on:
                 break
-    return tuple(dict.fromkeys(chosen)) if fitted else rule.channels
+    return tuple(dict.fromkeys(chosen)) if matched else rule.channels

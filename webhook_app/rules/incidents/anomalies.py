@@ -1,6 +1,6 @@
-"""What is odd without any share being too high: new codes, spikes, silence. Counts in, a look with its words out.
+"""Judges groups by the kinds that need no fixed failure rate: new codes, spikes, silence, counts and limits.
 
-No windows, clocks or queries: whoever counts hands over numbers.
+Takes numbers only: no windows, clocks or queries.
 """
 
 from collections.abc import Sequence
@@ -9,20 +9,21 @@ from math import exp, lgamma, log
 from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule, count, percent
+from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule
+from webhook_app.rules.incidents.formats import number, percent
 
-CALM_SHARE = 0.75
-"""A spike is over under this share of what made it one."""
+RESOLVE_SHARE_OF_LIMIT = 0.75
+"""A spike resolves below this share of its limit."""
 
 USUAL_DAYS = 7
-"""Silence is judged by the same hours of so many days before."""
+"""Silence is judged against the same hour of this many days before."""
 
-_LEARNT = 4.0
-"""A baseline of fewer attempts than so many smallest windows says nothing."""
+_MIN_BASELINE_WINDOWS = 4.0
+"""A baseline needs at least this many times `min_attempts` messages."""
 
 
 def judge_attention(rule: Rule, counts: Counts) -> Judgement:
-    """Above from `min_failures` on; over once messages go through again. No messages say nothing."""
+    """Above from `min_failures` failures on; below once messages are sent without any. No messages: no data."""
     if counts.failures >= rule.min_failures:
         reading = Reading.ABOVE
     elif counts.failures:
@@ -31,51 +32,60 @@ def judge_attention(rule: Rule, counts: Counts) -> Judgement:
         reading = Reading.BELOW if counts.attempts > 0 else Reading.NO_DATA
     return Judgement(
         reading=reading,
-        seen=_failed(rule, counts),
-        calm="Messages go through again",
+        description=_describe_failures(rule, counts),
+        recovery="Messages are delivered again",
         closeness=counts.failures / rule.min_failures,
     )
 
 
 def judge_new_code(rule: Rule, counts: Counts, *, is_new: bool) -> Judgement:
-    """Above while a code that was new when it came goes on; `is_new`: not met before, or its alert is open."""
-    look = judge_attention(rule, counts)
-    seen = f"{look.words}, for the first time in {rule.quiet_days} days"
+    """Above while failures with a new code continue; `is_new`: not seen before, or its alert is open."""
+    judgement = judge_attention(rule, counts)
+    description = f"{judgement.text}, for the first time in {rule.quiet_days} days"
     if not is_new:
-        return Judgement(reading=Reading.BELOW, seen=f"{look.words}, and it was met before")
-    return Judgement(reading=look.reading, seen=seen, calm="It has not come again", closeness=look.closeness)
+        return Judgement(reading=Reading.BELOW, description=f"{judgement.text}, and the code is not new")
+    return Judgement(
+        reading=judgement.reading,
+        description=description,
+        recovery="The code has not occurred again",
+        closeness=judgement.closeness,
+    )
 
 
-def judge_spike(rule: Rule, counts: Counts, usual: Counts, standing_limit: float | None = None) -> Judgement:
-    """Above: a share `factor` times the usual one and over the floor, and no whim of chance (Poisson's upper tail).
+def judge_spike(rule: Rule, counts: Counts, usual: Counts, open_limit: float | None = None) -> Judgement:
+    """Above: a share over `factor` times the usual one and over the floor, and improbable (Poisson's upper tail).
 
-    `usual`: the same group over the baseline. `standing_limit`: that of the open alert, which a baseline that
-    has meanwhile swallowed the spike must not raise.
+    `usual`: the same group over the baseline. `open_limit`: the limit of the open alert. It stays in force, since the
+    baseline comes to contain the spike.
     """
     share = counts.failures / counts.attempts if counts.attempts > 0 else 0.0
-    normal = usual.failures / usual.attempts if usual.attempts > 0 else 0.0
-    limit = standing_limit or max(rule.factor * normal, rule.threshold)
-    seen = f"{_failed(rule, counts)}, {percent(share)}; usual are {percent(normal)}"
-    learnt = usual.attempts >= _LEARNT * rule.min_attempts or standing_limit is not None
-    if counts.attempts < rule.min_attempts or not learnt:
-        return Judgement(reading=Reading.NO_DATA, seen=f"{seen}; too few messages to judge", limit=limit)
-    close = min(share / limit, counts.failures / rule.min_failures)
-    expected = max(normal, rule.threshold / rule.factor) * counts.attempts
-    odd = close >= 1 and (
-        standing_limit is not None or poisson_tail(counts.failures, expected) < 1 - rule.confidence
+    usual_share = usual.failures / usual.attempts if usual.attempts > 0 else 0.0
+    limit = open_limit or max(rule.factor * usual_share, rule.threshold)
+    description = (
+        f"{_describe_failures(rule, counts)}, {percent(share)}; the usual share is {percent(usual_share)}"
     )
-    calm = Reading.BELOW if share < CALM_SHARE * limit else Reading.BETWEEN
+    has_baseline = usual.attempts >= _MIN_BASELINE_WINDOWS * rule.min_attempts or open_limit is not None
+    if counts.attempts < rule.min_attempts or not has_baseline:
+        return Judgement(
+            reading=Reading.NO_DATA, description=f"{description}; too few messages to judge", limit=limit
+        )
+    closeness = min(share / limit, counts.failures / rule.min_failures)
+    expected = max(usual_share, rule.threshold / rule.factor) * counts.attempts
+    is_above = closeness >= 1 and (
+        open_limit is not None or poisson_tail(counts.failures, expected) < 1 - rule.confidence
+    )
+    not_above = Reading.BELOW if share < RESOLVE_SHARE_OF_LIMIT * limit else Reading.BETWEEN
     return Judgement(
-        reading=Reading.ABOVE if odd else calm,
-        seen=seen,
-        calm=f"Below {percent(CALM_SHARE * limit)}",
-        closeness=close if odd else min(close, 0.99),
+        reading=Reading.ABOVE if is_above else not_above,
+        description=description,
+        recovery=f"Below {percent(RESOLVE_SHARE_OF_LIMIT * limit)}",
+        closeness=closeness if is_above else min(closeness, 0.99),
         limit=limit,
     )
 
 
 class TrafficFlow(Struct, frozen=True):
-    """Webhooks of one group: in the window, in the same time of each day before, and sends reported meanwhile."""
+    """Webhooks of one group in the window and at the same time of each day before, and the sends in the window."""
 
     events: int
     usual: Sequence[float] = ()
@@ -83,66 +93,74 @@ class TrafficFlow(Struct, frozen=True):
 
 
 def judge_silence(rule: Rule, flow: TrafficFlow) -> Judgement:
-    """Above: no webhook, although enough messages were sent or this time of day is hardly ever without.
+    """Above: no webhook, although enough messages were sent or this time of day usually has webhooks.
 
-    Hardly ever: of the days before, the second poorest had `min_usual` webhooks, and there were at least three.
+    Usually: at least three days are known, and the second lowest of them had `min_usual` webhooks.
     """
     if flow.events:
-        seen = f"{count(flow.events)} webhooks in {rule.window_minutes} min"
-        return Judgement(reading=Reading.BELOW, seen=seen, calm="Webhooks come again")
-    known = sorted(flow.usual)
-    expected = known[1] if len(known) >= 3 else 0.0
-    close = max(expected / rule.min_usual, flow.sends / rule.min_sends)
-    seen = f"no webhooks in {rule.window_minutes} min"
+        description = f"{number(flow.events)} webhooks in {rule.window_minutes} min"
+        return Judgement(reading=Reading.BELOW, description=description, recovery="Webhooks arrive again")
+    counts = sorted(flow.usual)
+    expected = counts[1] if len(counts) >= 3 else 0.0
+    closeness = max(expected / rule.min_usual, flow.sends / rule.min_sends)
+    description = f"no webhooks in {rule.window_minutes} min"
     if flow.sends >= rule.min_sends:
-        seen += f" although {count(flow.sends)} messages were sent"
+        description += f" although {number(flow.sends)} messages were sent"
     elif expected >= rule.min_usual:
-        seen += f", usual are {count(round(expected))} or more"
-    reading = Reading.ABOVE if close >= 1 else Reading.NO_DATA
-    return Judgement(reading=reading, seen=seen, calm="Webhooks come again", closeness=close)
+        description += f", {number(round(expected))} or more are usual"
+    reading = Reading.ABOVE if closeness >= 1 else Reading.NO_DATA
+    return Judgement(
+        reading=reading, description=description, recovery="Webhooks arrive again", closeness=closeness
+    )
 
 
-def judge_count(rule: Rule, found: int, seen: str, *, alive: bool = True) -> Judgement:
-    """Above from `min_count` on; over under half of that, if anything at all happens (`alive`)."""
-    close = found / rule.min_count
-    if close >= 1:
+def judge_count(rule: Rule, found: int, description: str, *, alive: bool = True) -> Judgement:
+    """Above from `min_count` on; below under half of that, if there is any traffic (`alive`)."""
+    closeness = found / rule.min_count
+    if closeness >= 1:
         reading = Reading.ABOVE
     elif not alive:
         reading = Reading.NO_DATA
     else:
         reading = Reading.BELOW if 2 * found < rule.min_count else Reading.BETWEEN
-    return Judgement(reading=reading, seen=seen, closeness=close)
+    return Judgement(reading=reading, description=description, closeness=closeness)
 
 
-def judge_fact(*, bad: bool | None, seen: str) -> Judgement:
-    """Something that is so or not; None: it cannot be told."""
+def judge_fact(*, bad: bool | None, description: str) -> Judgement:
+    """Judge a yes-or-no question; None when the answer is unknown."""
     if bad is None:
-        return Judgement(reading=Reading.NO_DATA, seen=seen)
-    return Judgement(reading=Reading.ABOVE if bad else Reading.BELOW, seen=seen, closeness=float(bad))
+        return Judgement(reading=Reading.NO_DATA, description=description)
+    return Judgement(
+        reading=Reading.ABOVE if bad else Reading.BELOW, description=description, closeness=float(bad)
+    )
 
 
 def judge_limit(rule: Rule, used: int, limit: int) -> Judgement:
-    """How much of a limit is used up."""
+    """Judge how much of a limit is used."""
     share = used / limit
     if share >= rule.threshold:
         reading = Reading.ABOVE
     else:
         reading = Reading.BELOW if share < rule.resolve_below else Reading.BETWEEN
-    seen = f"{count(used)} of {count(limit)} contacts in 24 h, {percent(share)}"
-    calm = f"Below {percent(rule.resolve_below)}"
+    description = f"{number(used)} of {number(limit)} contacts in 24 h, {percent(share)}"
+    recovery = f"Below {percent(rule.resolve_below)}"
     return Judgement(
-        reading=reading, seen=seen, calm=calm, closeness=share / rule.threshold, limit=rule.threshold
+        reading=reading,
+        description=description,
+        recovery=recovery,
+        closeness=share / rule.threshold,
+        limit=rule.threshold,
     )
 
 
 def poisson_tail(least: int, expected: float) -> float:
-    """How likely `least` or more are when `expected` are usual. Exact to many digits where it is small."""
+    """The probability of `least` or more events when `expected` are usual. Accurate where it is small."""
     if least <= 0:
         return 1.0
     if expected <= 0:
         return 0.0
     if least <= expected:
-        return 1.0  # at least about a half: never the answer to "is this odd?"
+        return 1.0  # the true value is about a half or more, far above any limit
     term = exp(least * log(expected) - expected - lgamma(least + 1))
     total, at = term, least
     while term > total * 1e-12:
@@ -152,9 +170,9 @@ def poisson_tail(least: int, expected: float) -> float:
     return min(total, 1.0)
 
 
-def _failed(rule: Rule, counts: Counts) -> str:
+def _describe_failures(rule: Rule, counts: Counts) -> str:
     if counts.attempts <= 0 and counts.failures <= 0:
         return f"no messages in {rule.window_minutes} min"
     return (
-        f"{count(counts.failures)} of {count(counts.attempts)} messages failed in {rule.window_minutes} min"
+        f"{number(counts.failures)} of {number(counts.attempts)} messages failed in {rule.window_minutes} min"
     )

@@ -1,6 +1,6 @@
-"""When no sender should send at all: something about the account itself is broken, and an alert says so.
+"""Derives from firing alerts whether sending must pause, because the account itself has a problem.
 
-Alerts in, pauses out. Whether senders are told to wait is a setting, and not decided here.
+Whether checks answer "wait" during a pause is a setting.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +13,12 @@ from webhook_app.whatsapp.errors.catalogue import explain
 
 _DOMAINS = ("auth", "account", "policy", "registration")
 """Token and permissions, billing, locks and bans, numbers that are blocked or not registered."""
-_NARROWER = (130497, 131064)
-"""These stop messages to one country, or by one template."""
+_PARTIAL_CODES = (130497, 131064)
+"""Codes that stop only the messages to one country, or with one template."""
 
 
 class AccountAlert(Protocol):
-    """An alert, as far as it matters here."""
+    """The part of an alert that pauses need."""
 
     @property
     def id(self) -> int: ...
@@ -37,7 +37,7 @@ class AccountAlert(Protocol):
 
 
 class Pause(Struct, frozen=True):
-    """Sending makes no sense until this is over. `phone_number_id` empty: from any number."""
+    """A cause for which every message fails. `phone_number_id` is empty if it affects all numbers."""
 
     alert_id: int
     rule: str
@@ -47,7 +47,7 @@ class Pause(Struct, frozen=True):
 
 
 def pauses(alerts: Iterable[AccountAlert], phone_number_id: str | None = None) -> list[Pause]:
-    """What stops this business number from sending (None: any of them), the oldest first."""
+    """The pauses that affect this business number (None: any number), oldest first."""
     found = [pause for alert in alerts if (pause := _pause(alert))]
     fitting = [p for p in found if phone_number_id is None or p.phone_number_id in ("", phone_number_id)]
     return sorted(fitting, key=lambda pause: (pause.since, pause.alert_id))
@@ -64,4 +64,4 @@ def _pause(alert: AccountAlert) -> Pause | None:
 
 def _stops_everything(code: int) -> bool:
     entry = explain(code)
-    return entry.attention == "page" and entry.domain in _DOMAINS and code not in _NARROWER
+    return entry.attention == "page" and entry.domain in _DOMAINS and code not in _PARTIAL_CODES

@@ -1,6 +1,6 @@
-"""The kinds of rules: which keys each uses, which it needs, and where its defaults differ from those of a Rule.
+"""The kinds of rules: the keys that each uses and requires, and its defaults that differ from those of Rule.
 
-A table only: what the values may be stands in rule_keys.py, what a kind does with them in judging.py.
+rule_keys.py validates the values; alerts.py and anomalies.py judge by them.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ SELF_CHECKS = ("notifications", "jobs", "slow_evaluation", "suppression")
 
 
 class Kind(Struct, frozen=True):
-    """`checks`: what a rule of the kind may look at, all of it unless the rule says otherwise."""
+    """One kind. `asks`: the question it answers; `checks`: the checks it has, all of them by default."""
 
     asks: str
     keys: tuple[str, ...]
@@ -40,44 +40,44 @@ RULE_KINDS = {
         ("threshold",),
     ),
     "new_code": Kind(
-        "Is there a code that this number has not met for a month?",
+        "Did a code occur that this number has not had for a month?",
         (*_SELECTED, "min_failures", "quiet_days"),
         (),
         {"window_minutes": 60, "min_failures": 3, "for_evaluations": 1, "severity": "info", "repeat_hours": 24.0},
     ),
     "spike": Kind(
-        "Does a code hit far more messages than it usually does?",
+        "Does a code affect far more messages than usual?",
         (*_SELECTED, "threshold", "min_attempts", "min_failures", "confidence", "factor", "baseline_hours"),
         (),
         {"threshold": 0.005, "confidence": 0.999999},
     ),
     "attention": Kind(
-        "Is there a failure of which the first one matters?",
+        "Did an error occur that needs action the first time?",
         (*_SELECTED, "min_failures"),
         (),
         {"min_failures": 1, "for_evaluations": 1, "severity": "critical", "repeat_hours": 1.0},
     ),
     "silence": Kind(
-        "Do no webhooks come although they should?",
+        "Are webhooks missing although they are expected?",
         ("group_by", "window_minutes", "min_usual", "min_sends"),
         (),
         {"group_by": ("phone_number_id",), "window_minutes": 30, "severity": "critical", "repeat_hours": 1.0},
     ),
     "signature": Kind(
-        "Are deliveries refused for their signature?",
+        "Are deliveries refused because of their signature?",
         ("window_minutes", "min_count"),
         (),
         {"group_by": (), "severity": "error"},
     ),
     "integrity": Kind(
-        "Is what we know in itself right?",
+        "Is the stored data consistent?",
         ("window_minutes", "min_count", "checks"),
         (),
         {"group_by": ("check",), "window_minutes": 60, "severity": "error", "repeat_hours": 24.0},
         INTEGRITY_CHECKS,
     ),
     "health": Kind(
-        "Has Meta said something bad about an account, a number or a template?",
+        "Does Meta report a problem with an account, a number or a template?",
         ("checks",),
         (),
         {"group_by": (), "for_evaluations": 1, "resolve_after_evaluations": 1, "severity": "error",
@@ -85,13 +85,13 @@ RULE_KINDS = {
         HEALTH_CHECKS,
     ),
     "tier": Kind(
-        "Is the messaging limit nearly used up?",
+        "Is the messaging limit nearly reached?",
         ("threshold", "resolve_below"),
         (),
         {"group_by": (), "threshold": 0.8, "for_evaluations": 1, "repeat_hours": 24.0},
     ),
     "self": Kind(
-        "Does this service do its own work?",
+        "Does webhook_app itself work?",
         ("max_minutes", "checks"),
         (),
         {"group_by": ("check",), "severity": "error", "repeat_hours": 1.0},

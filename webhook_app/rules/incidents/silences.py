@@ -1,37 +1,38 @@
-"""Which alerts a silence is about: its matchers and the facts of an alert in, yes or no out.
+"""Validates the matchers of a silence and matches them against alerts.
 
-A silence mutes news of alerts; whether they fire, and what they explain, stays as it is.
+A silence mutes notifications. It changes neither the state of alerts nor which failures they explain.
 """
 
 from collections.abc import Mapping
 
-from webhook_app.rules.incidents.rule_keys import GROUPS, KINDS, SEVERITIES
+from webhook_app.rules.counts.dimensions import GROUPS
+from webhook_app.rules.incidents.rule_keys import KINDS, SEVERITIES
 
 MATCHED = ("rule", "kind", "severity", *GROUPS)
-"""What a matcher may be about."""
+"""The fields that a matcher may name."""
 
 _CHOICES = {"kind": KINDS, "severity": SEVERITIES}
-_LONGEST = 512
+_MAX_LENGTH = 512
 
 
 def matcher_fault(matchers: Mapping[str, str | int]) -> str:
-    """What is wrong with the matchers of a new silence; empty when nothing is."""
+    """The first fault in the matchers of a new silence; empty if they are valid."""
     if not matchers:
         return "matchers: name at least one of " + ", ".join(MATCHED)
-    for key, wanted in matchers.items():
+    for key, value in matchers.items():
         if key not in MATCHED:
             return f"matchers: {key!r} is not one of {', '.join(MATCHED)}"
-        if (key == "code") is not isinstance(wanted, int) or isinstance(wanted, bool):
+        if (key == "code") is not isinstance(value, int) or isinstance(value, bool):
             return f"matchers: {key} must be a {'number' if key == 'code' else 'text'}"
-        if isinstance(wanted, str) and (len(wanted) > _LONGEST or "\0" in wanted):
-            return f"matchers: {key} must be a text of up to {_LONGEST} characters"
-        if key in _CHOICES and wanted not in _CHOICES[key]:
+        if isinstance(value, str) and (len(value) > _MAX_LENGTH or "\0" in value):
+            return f"matchers: {key} must be a text of up to {_MAX_LENGTH} characters"
+        if key in _CHOICES and value not in _CHOICES[key]:
             return f"matchers: {key} must be one of {', '.join(_CHOICES[key])}"
     return ""
 
 
 def is_silenced(matchers: Mapping[str, str | int], facts: Mapping[str, str | int]) -> bool:
-    """Whether every matcher holds for the alert; what the alert does not say, it does not match."""
+    """Whether every matcher equals the alert's value. A field that the alert lacks does not match."""
     return bool(matchers) and all(
-        key in facts and str(facts[key]) == str(wanted) for key, wanted in matchers.items()
+        key in facts and str(facts[key]) == str(value) for key, value in matchers.items()
     )

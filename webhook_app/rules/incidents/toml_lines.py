@@ -1,6 +1,6 @@
-"""Where the keys of a rules file stand: tomllib gives values without lines, people need the line of a fault.
+"""Finds the line of each key of a TOML file, since tomllib gives values without lines.
 
-Reads text that tomllib has already accepted, and finds places only: values and their meaning stay out.
+Expects text that tomllib has already accepted. Does not interpret values.
 """
 
 import re
@@ -21,44 +21,45 @@ _PIECE = re.compile(
 )
 
 
-class KeyPosition(Struct, frozen=True):
-    """A table of the file: the line of its header, and of each of its keys. Lines count from 1."""
+class TableLines(Struct, frozen=True):
+    """The line of a table's header and of each of its keys, counted from 1."""
 
     line: int
     keys: dict[str, int]
 
     def of(self, key: str) -> int:
+        """The line of the key, or of the header if the table lacks the key."""
         return self.keys.get(key, self.line)
 
 
-class KeyPositions(Struct, frozen=True):
-    """The keys before any header, and one place for each [[table]] of the array that was asked for."""
+class FileLines(Struct, frozen=True):
+    """The lines of the keys outside of the array, and of each [[table]] in it."""
 
-    top: KeyPosition
-    tables: list[KeyPosition]
+    top: TableLines
+    tables: list[TableLines]
 
 
-def find_places(text: str, array: str) -> KeyPositions:
+def find_key_lines(text: str, array: str) -> FileLines:
     """The line of every key of the file, and of every key of each table in the array of this name."""
-    places = KeyPositions(KeyPosition(1, {}), [])
-    here = places.top.keys
+    file_lines = FileLines(TableLines(1, {}), [])
+    current = file_lines.top.keys
     for line, statement in _statements(text):
         path = _path(statement)
         if not statement.startswith("["):
-            here.setdefault(path[0], line)
+            current.setdefault(path[0], line)
         elif path == [array] and statement.startswith("[["):
-            places.tables.append(KeyPosition(line, {}))
-            here = places.tables[-1].keys
-        else:  # a table we do not know, inside one of ours or beside them: its own keys are nobody's
-            inside = path[0] == array and len(path) > 1 and places.tables
-            owner = places.tables[-1].keys if inside else places.top.keys
+            file_lines.tables.append(TableLines(line, {}))
+            current = file_lines.tables[-1].keys
+        else:  # another table, inside one of the array or beside it: its keys are not needed
+            inside = path[0] == array and len(path) > 1 and file_lines.tables
+            owner = file_lines.tables[-1].keys if inside else file_lines.top.keys
             owner.setdefault(path[1] if inside else path[0], line)
-            here = {}
-    return places
+            current = {}
+    return file_lines
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each header or `key = value` without comments, over all its lines, and the line it begins on."""
+    """Each header or `key = value`, joined over its lines and without comments, with its first line."""
     line, began, depth = 1, 1, 0
     parts: list[str] = []
     for piece in _PIECE.findall(text + "\n"):
@@ -74,7 +75,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _path(statement: str) -> list[str]:
-    """The names of a header, or of the left side of an assignment: `[a."b c"]` gives a and b c."""
+    """The names in a header or on the left of an assignment: `[a."b c"]` gives a and b c."""
     names: list[str] = []
     table: object = tomllib.loads(statement)
     while isinstance(table, dict) and table:

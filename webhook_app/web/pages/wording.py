@@ -1,10 +1,11 @@
-"""How the pages spell figures, times and contacts, as filters for templates. Text out, and nothing escaped yet."""
+"""How pages write figures, times and contacts, as filters for templates. Returns text that is not escaped."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from webhook_app.channels import spelling
+from webhook_app.channels import descriptions
+from webhook_app.rules.incidents import formats
 from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import display
 
@@ -13,27 +14,43 @@ _THIN = "\N{NARROW NO-BREAK SPACE}"
 REASONS = {
     "opted_out": "Opted out",
     "manual": "Stopped by hand",
-    "hard": "Cannot be reached for good",
-    "unreachable": "Could not be reached",
+    "hard": "Permanently unreachable",
+    "unreachable": "Unreachable",
 }
 CHANGES = {
     "suppress": "added",
     "extend": "changed",
-    "half_open": "ran out, waits for a probe",
+    "half_open": "expired, waits for a probe",
     "lift": "lifted",
-    "expire": "ran out",
+    "expire": "expired",
     "restore": "put back",
     "erase": "somebody was erased",
 }
-"""What a line of the change log says was done."""
+"""Actions of the change log in words."""
+SUPPRESS_DAYS = {
+    "1": "for a day",
+    "7": "for a week",
+    "30": "for 30 days",
+    "90": "for 90 days",
+    "365": "for a year",
+}
+"""For how many days somebody can be suppressed, with its words."""
 SCOPES = {"all": "everything", "marketing": "marketing only"}
 SOURCES = {"webhook": "Meta's webhook", "send": "the answer to a send call"}
+CHANNELS = {
+    "slack": "Slack",
+    "pagerduty": "PagerDuty",
+    "email": "e-mail",
+    "webhook": "the webhook",
+    "alertmanager": "Alertmanager",
+    "log": "the log",
+}
 CLASSES = {"broken": "Broken", "withheld": "Withheld", "unreachable": "Unreachable"}
 
 
 def number(value: int) -> str:
     """1 204, with spaces that do not break."""
-    return f"{value:,}".replace(",", _THIN)
+    return unbroken(formats.number(value))
 
 
 def size(count: int) -> str:
@@ -47,34 +64,34 @@ def size(count: int) -> str:
 
 
 def percent(share: float) -> str:
-    """A share between 0 and 1 with three digits that matter, as in 3.16 %."""
-    return unbroken(spelling.percent(min(share, 1.0)))
+    """A share between 0 and 1 with three significant digits, 3.16 %."""
+    return unbroken(formats.percent(min(share, 1.0)))
 
 
 def unbroken(words: str) -> str:
-    """The same on one line."""
+    """The text with spaces that do not break."""
     return words.replace(" ", _THIN)
 
 
 def stamp(at: datetime, now: datetime) -> str:
-    """The time of day, 14:05 UTC, with the day when it is another."""
+    """The time of day, 14:05 UTC, with the date unless it is today."""
     return f"{at:%H:%M} UTC" if at.date() == now.date() else moment(at)
 
 
 def moment(at: datetime) -> str:
     """Day and time, 2026-09-30 14:05 UTC."""
-    return spelling.moment(at)
+    return formats.moment(at)
 
 
 def ago(at: datetime, now: datetime) -> str:
-    """How far from now: just now, 4 min ago, in 2 d 3 h."""
+    """The distance from now: just now, 4 min ago, in 2 d 3 h."""
     if at - now >= timedelta(minutes=1):
-        return f"in {spelling.duration(at - now)}"
-    return f"{spelling.duration(now - at)} ago" if now - at >= timedelta(minutes=1) else "just now"
+        return f"in {formats.duration(at - now)}"
+    return f"{formats.duration(now - at)} ago" if now - at >= timedelta(minutes=1) else "just now"
 
 
 def stored_moment(spelt: str) -> str:
-    """The same of a time that was stored as ISO 8601 text."""
+    """Day and time of an ISO 8601 text."""
     return moment(datetime.fromisoformat(spelt))
 
 
@@ -82,16 +99,16 @@ def group_words(group: Mapping[str, str | int]) -> str:
     """What a rule groups by, in words: code 131026, business number 123, check books."""
     code, rest = group.get("code"), {name: held for name, held in group.items() if name != "code"}
     named = [] if code is None else [f"code {code_name(int(code))}"]
-    return ", ".join(named + ([spelling.describe_group(rest)] if rest else [])) or "everything"
+    return ", ".join(named + ([descriptions.describe_group(rest)] if rest else [])) or "everything"
 
 
 def code_name(code: int) -> str:
-    """The code as people write it."""
+    """The code as text; `no code` for failures without one."""
     return "no code" if code == NO_CODE else str(code)
 
 
 def place(values: dict[str, Any]) -> str:
-    """What failures share, in words: template order_update, to DE, from number 123. Empty values are left out."""
+    """What failures have in common: template order_update, to DE, from number 123. Empty values are omitted."""
     words = {
         "template": "template {}",
         "country": "to {}",
@@ -112,6 +129,6 @@ FILTERS: dict[str, Callable[..., str]] = {
     "stored_moment": stored_moment,
     "contact": display,
     "place": place,
-    "group": spelling.describe_group,
+    "group": descriptions.describe_group,
 }
-"""By the names templates know them under."""
+"""By their names in templates."""

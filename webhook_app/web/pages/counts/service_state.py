@@ -1,36 +1,36 @@
-"""The line at the top: is it bad? And what the operator should know beside the alerts. Facts in, words out."""
+"""The state line of the first page, and notices beside the alerts. Facts in, words out."""
 
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from webhook_app.channels.spelling import duration, percent
+from webhook_app.rules.incidents.formats import duration, percent
 from webhook_app.store.incidents.outbox import Backlog
 from webhook_app.store.operations.scheduler_state import JobState
 from webhook_app.store.receiving.books import Totals
 from webhook_app.web.pages.wording import number, stamp
 
 _LATE = timedelta(minutes=1)
-_UNTOLD = timedelta(minutes=2)
+_UNDELIVERED = timedelta(minutes=2)
 _SILENT = timedelta(minutes=10)
-_USUAL_FLOW = 30  # statuses in the hour before, from which on silence is worth a word
+_USUAL_FLOW = 30  # statuses in the hour before, from which silence is worth a notice
 
 _REFUSED = {
     "mismatch": "their signature was made with another app secret: compare META_APP_SECRET with the app's",
     "missing": "they carry no signature: they do not come from Meta, or a proxy drops X-Hub-Signature-256",
-    "malformed": "their signature is no signature: they do not come from Meta",
+    "malformed": "their signature is malformed: they do not come from Meta",
 }
 
 
 class Notice(Struct, frozen=True):
-    """Something besides alerts that needs a person: what is wrong, and what to do."""
+    """What is wrong besides alerts, and what to do."""
 
     what: str
     action: str
 
 
 class State(Struct, frozen=True):
-    """`level`: bad (an alert fires), watch (look closer), calm or new (nothing has come yet)."""
+    """`level`: bad (an alert fires), watch, calm or new (no webhook received yet)."""
 
     level: str
     headline: str
@@ -38,7 +38,7 @@ class State(Struct, frozen=True):
 
 
 class ServiceFacts(Struct, frozen=True, kw_only=True):
-    """What the state is told from."""
+    """What the state is derived from."""
 
     now: datetime
     firing: int
@@ -64,17 +64,19 @@ class ServiceFacts(Struct, frozen=True, kw_only=True):
 
 
 def state_of(facts: ServiceFacts, notices: list[Notice]) -> State:
-    """The worst thing there is to say, in one line, and a sentence to it."""
+    """The worst condition in one line, with a sentence of detail."""
     if facts.firing:
         alerts = "1 alert firing" if facts.firing == 1 else f"{facts.firing} alerts firing"
         return State("bad", alerts, f"{_since(facts)}{_rate(facts)}")
     if facts.is_new:
         return State("new", "Waiting for the first webhook", "Nothing has been received yet.")
     if facts.pending:
-        return State("watch", "Failures are rising", f"{_rate(facts)} Another look decides whether to alert.")
+        return State(
+            "watch", "Failures are rising", f"{_rate(facts)} The next evaluation decides whether to alert."
+        )
     if notices:
-        return State("watch", "No alerts, but look at this", _rate(facts))
-    return State("calm", "All quiet", f"{_rate(facts)} The alert rules allow that.")
+        return State("watch", "No alerts, but check the notices", _rate(facts))
+    return State("calm", "All quiet", f"{_rate(facts)} Within the limits of the rules.")
 
 
 def notices_of(facts: ServiceFacts) -> list[Notice]:
@@ -84,8 +86,8 @@ def notices_of(facts: ServiceFacts) -> list[Notice]:
         _silence(facts),
         _books(facts),
         *_refused(facts),
-        _untold(facts),
-        _left(facts),
+        _undelivered(facts),
+        _quarantined(facts),
     ]
     return [notice for notice in found if notice is not None]
 
@@ -111,11 +113,9 @@ def _evaluation(facts: ServiceFacts) -> Notice | None:
         return Notice("The scheduler has never run", start)
     since = facts.now - job.started_at
     if since > max(_LATE, timedelta(seconds=4 * facts.evaluate_seconds)):
-        return Notice(
-            f"Nobody has looked for failures for {duration(since)}: the scheduler stands still", start
-        )
+        return Notice(f"No rule was evaluated for {duration(since)}: the scheduler has stopped", start)
     if job.error:
-        return Notice("The last look for failures went wrong", job.error)
+        return Notice("The last rule evaluation failed", job.error)
     return None
 
 
@@ -123,7 +123,7 @@ def _silence(facts: ServiceFacts) -> Notice | None:
     last = facts.last_status_at
     if last is None or facts.statuses_before < _USUAL_FLOW or facts.now - last < _SILENT:
         return None
-    what = f"No status has come for {duration(facts.now - last)}, after {number(facts.statuses_before)} in an hour"
+    what = f"No status received for {duration(facts.now - last)}, after {number(facts.statuses_before)} in an hour"
     return Notice(what, "Check that senders send, and the webhook's address at Meta.")
 
 
@@ -142,24 +142,22 @@ def _refused(facts: ServiceFacts) -> list[Notice]:
     ]
 
 
-def _untold(facts: ServiceFacts) -> Notice | None:
+def _undelivered(facts: ServiceFacts) -> Notice | None:
     late = {
         name: held.waiting
         for name, held in facts.backlog.items()
-        if held.oldest_at is not None and facts.now - held.oldest_at > _UNTOLD
+        if held.oldest_at is not None and facts.now - held.oldest_at > _UNDELIVERED
     }
     if not late:
         return None
     channels = ", ".join(f"{name} ({count})" for name, count in sorted(late.items()))
     return Notice(
-        f"Notifications do not get through: {channels}", "Check the channel's address and its service."
+        f"Notifications are not delivered: {channels}", "Check the channel's address and its service."
     )
 
 
-def _left(facts: ServiceFacts) -> Notice | None:
+def _quarantined(facts: ServiceFacts) -> Notice | None:
     if not facts.quarantined:
         return None
     items = "1 item was" if facts.quarantined == 1 else f"{number(facts.quarantined)} items were"
-    return Notice(
-        f"{items} not understood", "Kept whole, to be replayed after a fix: see System, Quarantine."
-    )
+    return Notice(f"{items} not understood", "Stored; replay after upgrading: see System, Quarantine.")

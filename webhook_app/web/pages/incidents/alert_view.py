@@ -1,4 +1,4 @@
-"""An alert as the pages tell it, in the words channels use. Values in, values out: no queries, no HTML."""
+"""An alert as the pages show it, in the words that channels use. Values in, values out: no queries, no HTML."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from webhook_app.channels.alert_text import compose
 from webhook_app.channels.notification import Notification
-from webhook_app.channels.spelling import duration
-from webhook_app.pipeline.incidents.alert_details import AlertDetails, notification, recall
+from webhook_app.pipeline.incidents.alert_details import AlertDetails, notification, stored_details
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
+from webhook_app.rules.incidents.formats import duration
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.explained_periods import ABOUT_FAILURES
 from webhook_app.web.pages.incidents.alert_names import name_alert, who
@@ -18,10 +18,10 @@ from webhook_app.web.pages.wording import number, percent
 
 
 class AlertView(Struct, frozen=True):
-    """The alert, everything known about it, and `facts` by the labels that channels give them."""
+    """The alert, its notification as it would be sent now, and `facts` by the labels that channels use."""
 
     alert: Alert
-    told: Notification
+    notification: Notification
     title: str
     facts: dict[str, str]
 
@@ -31,58 +31,58 @@ class AlertView(Struct, frozen=True):
 
     @property
     def counts_failures(self) -> bool:
-        """Whether a share of messages tells how bad it is; for other kinds `found` does."""
-        return self.told.figures is not None
+        """Whether its severity is a share of messages; other kinds have a finding instead."""
+        return self.notification.figures is not None
 
     @property
     def explains_failures(self) -> bool:
-        """Whether suppressions may rest on its failures."""
+        """Whether its failures excuse contacts from suppression."""
         return self.alert.kind in ABOUT_FAILURES
 
     @property
     def how_bad(self) -> str:
-        """In one line: the share, or what was found."""
+        """The share of messages, or the finding, in one line."""
         alert = self.alert
         if not self.counts_failures:
-            return self.told.finding
-        if not self.is_open and self.told.peak_rate:
-            return f"{percent(self.told.peak_rate)} at its worst"
+            return self.notification.finding
+        if not self.is_open and self.notification.peak_rate:
+            return f"{percent(self.notification.peak_rate)} at its worst"
         if not alert.attempts:
             return f"{number(alert.failures)} failed in {alert.window_minutes} min"
         return f"{percent(alert.rate)} of {number(alert.attempts)} messages in {alert.window_minutes} min"
 
     @property
     def for_whom(self) -> str:
-        """The group, and what most of its failures share; empty when it is about everything."""
+        """The group, and what most of its failures share; empty for everything."""
         return self.facts.get("For whom", "") if self.counts_failures else who(self.alert.group)
 
     @property
     def lasted(self) -> str:
-        """How long it went on, or goes on."""
-        return duration((self.alert.resolved_at or self.told.at) - self.told.since)
+        """How long it lasted, or has lasted so far."""
+        return duration((self.alert.resolved_at or self.notification.at) - self.notification.since)
 
     @property
     def mute(self) -> str:
-        """Why nobody is told; empty when people are."""
+        """Why it is not notified; empty when it is."""
         match self.alert.muted_why if self.is_open else "":
             case "silence":
                 return "a silence covers it"
             case "cause":
-                return "another alert tells of what brings it about"
+                return "another alert reports its cause"
             case "incident":
-                return "another alert tells of the same incident"
+                return "another alert reports the same incident"
             case _:
                 return ""
 
 
 def view(alert: Alert, rules: Mapping[str, Rule], now: datetime) -> AlertView:
-    """What to say about the alert at this moment."""
-    known = recall(alert) if alert.explanation else AlertDetails(since=alert.started_at)
+    """The alert as it is now."""
+    known = stored_details(alert) if alert.explanation else AlertDetails(since=alert.started_at)
     reason = "resolved" if alert.state == "resolved" else "fired"
-    told = notification(alert, known, rules.get(alert.rule), reason, now, "")  # type: ignore[arg-type]
-    return AlertView(alert, told, name_alert(told), dict(compose(told).facts))
+    sent = notification(alert, known, rules.get(alert.rule), reason, now, "")  # type: ignore[arg-type]
+    return AlertView(alert, sent, name_alert(sent), dict(compose(sent).facts))
 
 
 def worst_first(alerts: list[Alert]) -> list[Alert]:
-    """Firing before pending, the severest first, then the oldest."""
+    """Firing before pending, then by severity, then the oldest first."""
     return sorted(alerts, key=lambda a: (a.state != "firing", -rank(a.severity), a.started_at))

@@ -1,24 +1,28 @@
-"""/rules: what is watched, in plain words; the last look of each rule, how near it is, and what is muted and why."""
+"""/rules: each rule in plain words, its last evaluation, its alerts, and its groups by distance to the threshold."""
 
 from collections.abc import Mapping
 
-from flask import Blueprint, Response, request
+from flask import Response
 from msgspec import Struct, to_builtins
 from werkzeug.exceptions import NotFound
 
-from webhook_app.pipeline.incidents.rate_groups import Open, RuleGroup
+from webhook_app.pipeline.incidents.rate_groups import OpenGroup, RuleGroup
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache
-from webhook_app.pipeline.incidents.threshold_distances import LIVE, standing
+from webhook_app.pipeline.incidents.threshold_distances import LIVE, closest_groups
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
 from webhook_app.store.incidents import alerts, rule_evaluations, silences
 from webhook_app.store.incidents.alerts import Alert
-from webhook_app.store.incidents.rule_evaluations import RuleLook
+from webhook_app.store.incidents.rule_evaluations import RuleEvaluation
 from webhook_app.store.incidents.silences import Silence
-from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, render
 from webhook_app.web.pages.incidents.alert_names import KINDS, who
 from webhook_app.web.pages.incidents.alert_view import AlertView, view, worst_first
 from webhook_app.web.pages.incidents.rule_descriptions import describe
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    render,
+)
 
 _GROUPS = 25
 _SHOWN_BESIDE = ("name", "kind", "severity")
@@ -31,7 +35,7 @@ class RuleView(Struct, frozen=True):
     kind: str
     asks: str
     words: list[str]
-    look: RuleLook | None
+    look: RuleEvaluation | None
     alerts: list[AlertView]
     silences: list[Silence]
     """In force, and about this rule or its kind."""
@@ -55,32 +59,27 @@ class GroupView(Struct, frozen=True):
     alert: Alert | None
 
 
-def add_rule_pages(blueprint: Blueprint, desk: PageContext) -> None:
-    """All rules, and one with the groups nearest to firing."""
-    memory = ReadCache()
-
-    def rule_list(visit: PageRequest) -> Response:
-        shown = _views(visit, desk)
-        return render(visit, "rules.html", rules=shown)
-
-    def rule_page(visit: PageRequest) -> Response:
-        name = request.args.get("rule", "")
-        shown = next((each for each in _views(visit, desk) if each.rule.name == name), None)
-        if shown is None:
-            raise NotFound(f"There is no rule {name!r} in the file.")
-        held = to_builtins(shown.rule)
-        keys = {key: held[key] for key in RULE_KINDS[shown.rule.kind].all_keys if key not in _SHOWN_BESIDE}
-        groups = _groups(visit, shown, memory) if shown.rule.kind in LIVE else None
-        return render(visit, "rule.html", shown=shown, keys=keys, groups=groups, most=_GROUPS)
-
-    add_page(blueprint, desk, "/rules", rule_list)
-    add_page(blueprint, desk, "/rules/one", rule_page)
+def rule_list(request: PageRequest) -> Response:
+    """All rules."""
+    return render(request, "rules.html", rules=_views(request))
 
 
-def _views(visit: PageRequest, desk: PageContext) -> list[RuleView]:
-    looks = rule_evaluations.all_looks(visit.connection)
-    still = worst_first(alerts.open_alerts(visit.connection))
-    quiet = silences.active(visit.connection, visit.now)
+def rule_page(request: PageRequest) -> Response:
+    """One rule, with the groups nearest to its threshold."""
+    name = request.args.get("rule", "")
+    shown = next((each for each in _views(request) if each.rule.name == name), None)
+    if shown is None:
+        raise NotFound(f"There is no rule {name!r} in the file.")
+    held = to_builtins(shown.rule)
+    keys = {key: held[key] for key in RULE_KINDS[shown.rule.kind].all_keys if key not in _SHOWN_BESIDE}
+    groups = _groups(request, shown) if shown.rule.kind in LIVE else None
+    return render(request, "rule.html", shown=shown, keys=keys, groups=groups, most=_GROUPS)
+
+
+def _views(request: PageRequest) -> list[RuleView]:
+    looks = rule_evaluations.all_evaluations(request.connection)
+    open_alerts = worst_first(alerts.open_alerts(request.connection))
+    active = silences.active(request.connection, request.now)
     return [
         RuleView(
             rule,
@@ -88,10 +87,10 @@ def _views(visit: PageRequest, desk: PageContext) -> list[RuleView]:
             RULE_KINDS[rule.kind].asks,
             describe(rule),
             looks.get(rule.name),
-            [view(alert, desk.rules, visit.now) for alert in still if alert.rule == rule.name],
-            [silence for silence in quiet if _is_about(silence.matchers, rule)],
+            [view(alert, request.rules, request.now) for alert in open_alerts if alert.rule == rule.name],
+            [silence for silence in active if _is_about(silence.matchers, rule)],
         )
-        for rule in desk.rules.values()
+        for rule in request.rules.values()
     ]
 
 
@@ -101,21 +100,29 @@ def _is_about(matchers: Mapping[str, str | int], rule: Rule) -> bool:
     return all(matchers.get(name, value) == value for name, value in own.items())
 
 
-def _groups(visit: PageRequest, shown: RuleView, memory: ReadCache) -> list[GroupView]:
-    facts = LiveInputs(visit.connection, visit.now, memory)
-    opened = [Open(a.group, a.threshold, a.state == "firing") for a in (each.alert for each in shown.alerts)]
+def _groups(request: PageRequest, shown: RuleView) -> list[GroupView]:
+    facts = LiveInputs(request.connection, request.now, request.context.cache(ReadCache))
+    opened = [
+        OpenGroup(a.group, a.threshold, a.state == "firing") for a in (each.alert for each in shown.alerts)
+    ]
     by_key = {each.alert.group_key: each.alert for each in shown.alerts}
-    cases = standing(shown.rule, facts, opened, _GROUPS)
+    cases = closest_groups(shown.rule, facts, opened, _GROUPS)
     return [_group(case, by_key.get(case.key)) for case in cases]
 
 
 def _group(case: RuleGroup, alert: Alert | None) -> GroupView:
-    look = case.look
+    look = case.judgement
     code = case.group.get("code")
     named = ", ".join(filter(None, ("" if code is None else f"code {code}", who(case.group), _check(case))))
-    words = f"{look.words[:1].upper()}{look.words[1:]}"
+    words = f"{look.text[:1].upper()}{look.text[1:]}"
     return GroupView(named or "everything", words, look.reading.name.lower(), look.closeness, alert)
 
 
 def _check(case: RuleGroup) -> str:
     return str(case.group.get("check") or case.group.get("aspect") or "").replace("_", " ")
+
+
+PAGES = (
+    Page("GET", "/rules", rule_list),
+    Page("GET", "/rules/one", rule_page),
+)

@@ -1,0 +1,45 @@
+"""Describes groups, slices and figures in words, the same in messages and pages."""
+
+from webhook_app.channels.notification import Figures, Slice
+from webhook_app.rules.counts.dimensions import DIMENSIONS, GROUP_WORDS
+from webhook_app.rules.incidents.formats import number, percent
+
+
+def describe_group(group: dict[str, str | int]) -> str:
+    """The group in words without its code; "all messages" for the group of everything."""
+    return group_values(group) or "all messages"
+
+
+def group_values(group: dict[str, str | int]) -> str:
+    """The values of the group in words without its code; empty for the group of everything."""
+    held = [(GROUP_WORDS.get(key, key), value) for key, value in _sorted_group(group).items()]
+    return ", ".join(f"{words} {value}" if value else f"no {words}" for words, value in held)
+
+
+def _sorted_group(group: dict[str, str | int]) -> dict[str, str | int]:
+    known = [key for key in DIMENSIONS if key in group]
+    return {key: group[key] for key in [*known, *sorted(group.keys() - GROUP_WORDS.keys())]}
+
+
+def describe_slice(part: Slice) -> str:
+    """The slice in words."""
+    parts = []
+    if part.template is not None:
+        parts.append(f"template {part.template}" if part.template else "messages without a template name")
+    if part.country is not None:
+        parts.append(f"to {part.country}" if part.country else "to numbers of no known country")
+    if part.phone_number_id is not None:
+        parts.append(f"from business number {part.phone_number_id}")
+    return f"{percent(part.share)} of the failures are {' '.join(parts)}"
+
+
+def describe_figures(figures: Figures) -> str:
+    """The figures of the window and the threshold in words."""
+    if not figures.attempts and not figures.failures:
+        return f"no messages in the last {figures.window_minutes} min"
+    between = f"{percent(figures.low)} to {percent(figures.high)}"
+    text = (
+        f"{number(figures.failures)} of {number(figures.attempts)} messages failed in"
+        f" {figures.window_minutes} min: {percent(figures.rate)} (95 % interval {between})"
+    )
+    return f"{text}; the threshold is {percent(figures.threshold)}" if figures.threshold else text
