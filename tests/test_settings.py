@@ -1,10 +1,13 @@
 """Settings: everything from the environment, every fault at once and by name, secrets also from files."""
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from webhook_app.settings import SettingsError, read_settings
+from tests.folders import ROOT
+from webhook_app.settings import SHOWN, Settings, SettingsError, read_database_url, read_settings
 from webhook_app.whatsapp.people.keywords import keyword_in
 
 GOOD = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "a, b,", "META_VERIFY_TOKEN": "t"}
@@ -114,8 +117,97 @@ def test_every_fault_of_a_channel_is_named_at_once_without_its_secret() -> None:
 def test_a_keywords_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     path = tmp_path / "words.toml"
     path.write_text('stop = ["halt"]\nstart = ["halt"]', encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"KEYWORDS_FILE: .*words\.toml: both stop and start: halt"):
+    with pytest.raises(SettingsError, match=r"KEYWORDS_FILE: .*words\.toml: in both stop and start: halt"):
         read_settings({**GOOD, "KEYWORDS_FILE": str(path)})
     path.write_text('stop = ["halt"]', encoding="utf-8")
     assert keyword_in("Halt!", read_settings({**GOOD, "KEYWORDS_FILE": str(path)}).keywords) == "stop"
     assert keyword_in("Halt!", read_settings(GOOD).keywords) == ""
+
+
+def test_no_other_module_reads_the_environment() -> None:
+    for folder in ("webhook_app", "migrations"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path != ROOT / "webhook_app" / "settings.py":
+                assert not re.search(r"os\.(environ|getenv)\b|import environ", path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    "name", [name.upper() for name in Settings.model_fields if not name.endswith("_file")]
+)
+def test_every_variable_can_come_from_a_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "value"
+    path.write_text(f"{(EVERY | CHANNELS | GOOD)[name]}\n", encoding="utf-8")
+    proxies = {"TRUSTED_PROXIES": "10.0.0.0/8"}
+    others = {key: value for key, value in (GOOD | CHANNELS | proxies).items() if key != name}
+    if name == "SLACK_WEBHOOK_URL":
+        others = {key: value for key, value in others.items() if not key.startswith("SLACK_")}
+    assert getattr(read_settings(others | {f"{name}_FILE": str(path)}), name.lower())
+
+
+EVERY = {name.upper(): "12" for name in Settings.model_fields} | {
+    "PORT": "8001", "BIND_HOST": "::1", "TRUSTED_PROXIES": "10.0.0.0/8", "WEBHOOK_ALLOW_FROM": "10.0.0.0/8",
+    "META_MTLS_SUBJECT_HEADER": "X-Cert", "SLACK_WEBHOOK_URL": "https://a.example", "SLACK_API_URL": "https://a.example",
+    "PAGERDUTY_EVENTS_URL": "https://a.example", "ALERT_EMAIL_FROM": "a@example.org", "STOP_BLOCKS": "all",
+    "CHECK_WHEN_AWAY": "allow", "PAUSE_SENDERS": "on", "LOG_FORMAT": "json", "DEFAULT_REGION": "DE",
+}  # fmt: skip
+
+
+SECRET = "hush5ecret"
+MASKED = {name for name, field in Settings.model_fields.items() if name not in SHOWN}
+
+
+def with_secrets() -> Settings:
+    """Every setting that may hold a secret holds one."""
+    made = {name: f"https://{SECRET}@a.example/{SECRET}" for name in MASKED if name.endswith("_url")}
+    made |= {name: f"{SECRET} of {name}" for name in MASKED if name not in made}
+    return read_settings({
+        **{name.upper(): value for name, value in made.items() if name != "slack_webhook_url"},
+        "DATABASE_URL": f"postgresql://u:{SECRET}@h/d",
+        "SMTP_URL": f"smtps://u:{SECRET}@mail.example",
+        "ALERT_WEBHOOK_SECRET": "whsec_aHVzaDVlY3JldGh1c2g1ZWNyZXRodXNoNWVjcmV0",
+        "ALERT_EMAILS": f"{SECRET}@example.org",
+        "ALERT_EMAIL_FROM": f"{SECRET}@example.org",
+        "SLACK_CHANNEL": "#alerts",
+    })  # fmt: skip
+
+
+def test_no_secret_is_in_the_representation_of_the_settings() -> None:
+    settings = with_secrets()
+    for shown in (repr(settings), str(settings), f"{settings!r:s}", repr([settings])):
+        assert SECRET not in shown
+        assert "port=8000" in shown
+    values = {name: value for name, value in settings.__repr_args__() if name in MASKED}
+    assert values == {name: "***" if getattr(settings, name) else values[name] for name in MASKED}
+    hidden = MASKED - {name for name in MASKED if getattr(settings, name)}
+    assert hidden <= {"slack_webhook_url"}, "each field that may hold a secret is tried"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MASKED if "email" not in name))
+def test_no_secret_is_in_a_validation_error(name: str) -> None:
+    good = {"database_url": "postgresql://", "meta_app_secret": (b"s",), "meta_verify_token": "t"}
+    with pytest.raises(ValidationError) as caught:
+        Settings(**good | {name: [SECRET, {SECRET: SECRET}], "port": SECRET})
+    assert SECRET not in str(caught.value)
+    with pytest.raises(SettingsError) as refused:
+        read_settings(GOOD | {name.upper(): f"{SECRET}://{SECRET} ", "PORT": SECRET})
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql:/u:hush@h/d", "mysql://u:hush@h/d", "postgresql://u:hush@h:x/d?a=1"]
+)
+def test_a_database_url_that_cannot_be_read_is_not_quoted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.delenv("DATABASE_URL_FILE", raising=False)
+    for read in (lambda: read_settings(GOOD | {"DATABASE_URL": url}), read_database_url):
+        with pytest.raises(SettingsError, match="DATABASE_URL: is not a URL like postgresql://") as caught:
+            read()
+        assert "hush" not in str(caught.value)
+
+
+def test_a_secret_given_as_the_name_of_its_file_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"hush\xff")
+    for path in ("hush", str(tmp_path / "binary")):
+        with pytest.raises(SettingsError, match=r"META_VERIFY_TOKEN_FILE: .* cannot be read") as caught:
+            read_settings({**GOOD, "META_VERIFY_TOKEN": "", "META_VERIFY_TOKEN_FILE": path})
+        assert "hush" not in str(caught.value)

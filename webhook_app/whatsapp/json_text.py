@@ -32,7 +32,7 @@ def _bounded_int(digits: str) -> int | str:
     return int(digits) if len(digits) < 19 else digits
 
 
-def shallow(body: bytes) -> bytes:
+def limit_depth(body: bytes) -> bytes:
     """Replace everything nested deeper than _MAX_DEPTH with a text."""
     kept: list[bytes] = []
     depth = done = 0

@@ -1,4 +1,4 @@
-"""What each health sample says of its subject, as a table; tiers in every spelling; news without a time."""
+"""Health changes of every sample as a table, tiers in every format, and signals without time."""
 
 import json
 
@@ -16,7 +16,7 @@ NUMBER = "number +13125550199"
 TEMPLATE = "template 918273645501928"
 MARKETING = f"{TEMPLATE}: category MARKETING"
 
-SAYS = {
+CHANGES = {
     "account_alerts_capability_deferred": [
         f"{ACCOUNT}: alert increased_capabilities_eligibility_deferred ACTIVE"
     ],
@@ -107,7 +107,7 @@ SAYS = {
 }
 
 
-def said(signals: list[HealthSignal]) -> list[str]:
+def describe(signals: list[HealthSignal]) -> list[str]:
     return [f"{c.subject} {c.subject_id}: {c.aspect} {c.value}" for s in signals for c in s.changes]
 
 
@@ -119,19 +119,19 @@ def detail(sample: str, aspect: str) -> dict[str, object]:
 
 
 def post(field: str, *values: dict[str, object], time: object = 1_793_001_000) -> bytes:
-    held = document(*values, field=field)
+    webhook = document(*values, field=field)
     if time is not None:
-        held["entry"][0]["time"] = time
-    return json.dumps(held).encode()
+        webhook["entry"][0]["time"] = time
+    return json.dumps(webhook).encode()
 
 
 @pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*.json")), ids=lambda path: path.stem)
-def test_each_sample_says_what_the_table_says(path):
-    assert said(parse(path.read_bytes()).signals) == SAYS.get(path.stem, [])
+def test_each_sample_gives_the_changes_in_the_table(path):
+    assert describe(parse(path.read_bytes()).signals) == CHANGES.get(path.stem, [])
 
 
-def test_the_table_covers_every_field_that_is_understood():
-    fields = {s.field for name in SAYS for s in parse((PAYLOADS / f"{name}.json").read_bytes()).signals}
+def test_the_table_covers_every_supported_field():
+    fields = {s.field for name in CHANGES for s in parse((PAYLOADS / f"{name}.json").read_bytes()).signals}
     assert fields == FIELDS
 
 
@@ -156,11 +156,11 @@ def test_the_table_covers_every_field_that_is_understood():
         ([250], "", None),
     ],
 )
-def test_a_limit_is_one_tier_however_it_is_written(written, name, limit):
+def test_all_formats_of_a_limit_give_one_tier(written, name, limit):
     assert tier(written) == (name, limit)
 
 
-def test_details_keep_what_a_person_needs_to_act():
+def test_details_contain_what_an_operator_needs():
     assert detail("message_template_status_update_rejected", "status") == {
         "reason": "INVALID_FORMAT",
         "description": "Two placeholders touch each other.",
@@ -182,13 +182,13 @@ def test_details_keep_what_a_person_needs_to_act():
     ("event", "title", "state"),
     [("UNPAUSED", "", "APPROVED"), ("PAUSED", "UNPAUSE", "APPROVED"), ("UNPAUSE", "UNPAUSE", "APPROVED")],
 )
-def test_a_template_that_goes_on_is_approved_whichever_event_says_so(event, title, state):
+def test_an_unpaused_template_is_approved_in_all_event_formats(event, title, state):
     value = {"event": event, "message_template_id": 7, "other_info": {"title": title}}
     (signal,) = parse(post("message_template_status_update", value)).signals
-    assert said([signal]) == [f"template 7: status {state}"]
+    assert describe([signal]) == [f"template 7: status {state}"]
 
 
-def test_a_template_id_is_text_and_a_language_has_one_spelling():
+def test_template_ids_are_text_and_languages_have_one_format():
     value = {"event": "PAUSED", "message_template_id": 7, "message_template_language": "en-US"}
     (number,) = parse(post("message_template_status_update", value)).signals
     (text,) = parse(post("message_template_status_update", value | {"message_template_id": "7"})).signals
@@ -196,9 +196,9 @@ def test_a_template_id_is_text_and_a_language_has_one_spelling():
     assert number.template_language == text.template_language == "en_US"
 
 
-def test_a_pin_reset_has_two_names_on_meta_s_page():
+def test_both_names_of_a_pin_reset_are_supported():
     value = {"display_phone_number": "+1 312-555-0199", "event": "PIN_REQUEST_SUCCESS"}
-    assert said(parse(post("security", value)).signals) == [f"{NUMBER}: two_step_pin RESET_SUCCESS"]
+    assert describe(parse(post("security", value)).signals) == [f"{NUMBER}: two_step_pin RESET_SUCCESS"]
 
 
 @pytest.mark.parametrize(
@@ -210,21 +210,21 @@ def test_a_pin_reset_has_two_names_on_meta_s_page():
         ({"alert_info": {"alert_type": "OBA_APPROVED"}}, "account_alerts"),
     ],
 )
-def test_a_change_without_its_field_is_known_by_its_keys(value, field):
-    held = json.loads(post("x", value))
-    del held["entry"][0]["changes"][0]["field"]
-    assert [signal.field for signal in parse(json.dumps(held).encode()).signals] == [field]
+def test_a_missing_field_is_inferred_from_the_keys(value, field):
+    webhook = json.loads(post("x", value))
+    del webhook["entry"][0]["changes"][0]["field"]
+    assert [signal.field for signal in parse(json.dumps(webhook).encode()).signals] == [field]
 
 
-def test_an_event_nobody_knows_yet_is_kept_under_its_own_name():
-    assert said(parse(post("account_update", {"event": "ACCOUNT_MERGED"})).signals) == [
+def test_an_unknown_event_is_kept_under_its_name():
+    assert describe(parse(post("account_update", {"event": "ACCOUNT_MERGED"})).signals) == [
         f"{ACCOUNT}: other ACCOUNT_MERGED"
     ]
 
 
 @pytest.mark.parametrize("field", sorted(FIELDS))
 @pytest.mark.parametrize("odd", [None, 7, "text", [], ["x"], {"x": 1}, True, 10**30, "\0"])
-def test_odd_values_cost_no_neighbour(field, odd):
+def test_invalid_values_do_not_affect_other_changes(field, odd):
     keys = (
         *(
             "event",
@@ -246,23 +246,23 @@ ERROR = {"code": 130429, "title": "Rate limit hit"}
 
 
 def errors(time: object = None, **more: object) -> list[HealthSignal]:
-    held = json.loads(body(errors=[ERROR], **more))
+    webhook = json.loads(body(errors=[ERROR], **more))
     if time is not None:
-        held["entry"][0]["time"] = time
-    return parse(json.dumps(held).encode()).signals
+        webhook["entry"][0]["time"] = time
+    return parse(json.dumps(webhook).encode()).signals
 
 
-def test_an_error_of_a_value_has_the_time_of_its_entry():
+def test_an_error_outside_messages_has_the_time_of_its_entry():
     (signal,) = errors(time=1_793_001_000)
     assert (signal.timestamp, signal.error_code) == (1_793_001_000, 130429)
 
 
-def test_the_same_error_later_is_another_and_a_retry_is_the_same():
+def test_an_equal_error_later_is_new_and_a_retry_is_a_duplicate():
     first, retry, later = errors(time=1_793_001_000), errors(time=1_793_001_000), errors(time=1_793_001_060)
     assert first[0].identity == retry[0].identity != later[0].identity
 
 
-def test_without_any_time_the_post_tells_a_retry_from_a_later_error():
+def test_without_time_the_body_distinguishes_a_retry_from_a_later_error():
     first, retry, later = errors(), errors(), errors(messages=[])
     assert first[0].identity == retry[0].identity != later[0].identity
     assert (

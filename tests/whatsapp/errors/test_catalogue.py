@@ -1,4 +1,4 @@
-"""Every code is explained, what is known of the usual ones holds, and a damaged catalogue is refused."""
+"""Every code has an explanation, and an invalid catalogue is rejected."""
 
 import csv
 import io
@@ -64,7 +64,7 @@ def codes_csv(*rows):
         (299, 5, 200, None, "API Permission"),
     ],
 )
-def test_subcode_goes_before_code_and_code_before_range(code, subcode, found, found_subcode, title):
+def test_lookup_prefers_subcode_to_code_and_code_to_range(code, subcode, found, found_subcode, title):
     entry = explain(code, subcode)
     assert (entry.code, entry.subcode, entry.title) == (found, found_subcode, title)
     assert entry.code <= code <= entry.code_to
@@ -78,7 +78,7 @@ def test_an_unknown_code_never_counts_against_a_contact(code):
     assert (entry.attention, entry.retry, entry.official_title) == ("watch", "no", False)
 
 
-def test_a_failure_without_code_is_explained_as_such():
+def test_a_failure_without_code_has_an_explanation():
     entry = explain(NO_CODE)
     assert entry.title == "No error code"
     assert (entry.code, entry.domain, entry.contact_effect) == (NO_CODE, "other", "none")
@@ -91,7 +91,7 @@ def test_every_code_has_an_explanation(code, subcode):
     assert entry.title
 
 
-def test_the_whole_catalogue_is_there_and_each_entry_explains_itself():
+def test_the_catalogue_is_complete_and_every_entry_can_be_looked_up():
     entries = catalogue()
     assert len(entries) == len(list(csv.reader(io.StringIO(CODES)))) - 1 == 202
     assert all(explain(e.code, e.subcode) is e for e in entries if e.code == e.code_to)
@@ -105,7 +105,7 @@ def test_entries_can_be_written_as_json_and_read_back():
     assert all(msgspec.json.decode(msgspec.json.encode(e), type=type(e)) == e for e in catalogue())
 
 
-def test_titles_of_our_own_are_marked_and_carry_no_brackets():
+def test_our_own_titles_are_marked_and_have_no_brackets():
     ours = {e.code: e.title for e in catalogue() if not e.official_title}
     assert ours[131050] == "User stopped marketing messages"
     assert ours[141002] == "Template not approved"
@@ -114,7 +114,7 @@ def test_titles_of_our_own_are_marked_and_carry_no_brackets():
     assert all(len(title) <= 72 for title in ours.values())
 
 
-def test_codes_that_nobody_mistakes_say_nothing():
+def test_codes_without_a_known_mistake_have_no_note():
     assert explain(131016).mistaken_for == ""
     assert explain(190, 463).mistaken_for == ""
     assert explain(250).mistaken_for == ""
@@ -141,7 +141,7 @@ def test_codes_that_nobody_mistakes_say_nothing():
         ({"code": "7"}, "duplicate"),
     ],
 )
-def test_a_row_that_breaks_a_rule_is_named(changes, fault):
+def test_an_invalid_row_is_reported_with_its_line_and_code(changes, fault):
     with pytest.raises(CatalogueError) as caught:
         read_catalogue(codes_csv({"code": "7"}, changes), NO_NOTES)
     assert str(caught.value).startswith(f"error_codes.csv:3: code '{changes.get('code', '131026')}'")
@@ -167,13 +167,13 @@ def test_a_row_that_breaks_a_rule_is_named(changes, fault):
         ),
     ],
 )
-def test_a_damaged_file_is_refused_with_its_place(codes, misread, fault):
+def test_an_invalid_file_is_rejected_with_the_location(codes, misread, fault):
     with pytest.raises(CatalogueError) as caught:
         read_catalogue(codes, misread)
     assert fault in str(caught.value)
 
 
-def test_a_good_row_becomes_an_entry():
+def test_a_valid_row_becomes_an_entry():
     (entry,) = read_catalogue(
         codes_csv({"title": "[Not delivered]", "subcode": "7", "http_status": ""}), NO_NOTES
     )
@@ -182,11 +182,11 @@ def test_a_good_row_becomes_an_entry():
     assert (entry.sources, entry.failure_class) == (("one", "two"), "unreachable")
 
 
-def test_every_source_named_is_explained_and_none_is_explained_in_vain():
+def test_the_sources_file_describes_exactly_the_sources_used():
     named = {source for entry in catalogue() for source in entry.sources}
     assert named == set(sources())
     assert all(sources().values())
 
 
-def test_the_notes_file_is_part_of_the_package():
+def test_the_package_contains_every_note():
     assert len(MISREAD.splitlines()) == 1 + sum(1 for entry in catalogue() if entry.mistaken_for)

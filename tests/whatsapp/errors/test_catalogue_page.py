@@ -1,4 +1,4 @@
-"""The page of error codes says what the catalogue says, and the one in docs/ is the one of today."""
+"""The page of error codes matches the catalogue, and the copy in docs/ is up to date."""
 
 from tests.folders import DOCS
 from webhook_app.whatsapp.errors.catalogue import catalogue, explain, sources
@@ -7,11 +7,11 @@ from webhook_app.whatsapp.errors.catalogue_page import code_label, entry_text, m
 PAGE = DOCS / "error-codes.md"
 
 
-def test_the_page_in_docs_is_made_from_the_catalogue_as_it_is():
+def test_the_page_in_docs_is_up_to_date():
     assert PAGE.read_text("utf-8") == markdown_page(catalogue(), sources()), "run `make docs`"
 
 
-def test_every_entry_has_its_row_with_what_it_means_and_every_misreading_is_named():
+def test_every_entry_has_one_row_and_every_common_mistake_is_listed():
     text = markdown_page(catalogue(), sources())
     for entry in catalogue():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| **{code_label(entry)}** |")]
@@ -20,13 +20,13 @@ def test_every_entry_has_its_row_with_what_it_means_and_every_misreading_is_name
         assert row.replace("\\|", "").count("|") == 9
 
 
-def test_an_entry_is_named_by_code_subcode_or_range():
+def test_a_label_shows_code_subcode_or_range():
     assert [code_label(explain(*given)) for given in ((131026,), (190, 463), (250,))] == [
         "131026", "190/463", "200-299",
     ]  # fmt: skip
 
 
-def test_an_entry_for_the_terminal_names_the_misreading_and_where_it_comes_from():
+def test_an_entry_for_the_terminal_shows_common_mistake_and_sources():
     text = entry_text(explain(131030))
     assert "Common mistake: " in text
     assert "meta-calling" in text

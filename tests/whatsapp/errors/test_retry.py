@@ -1,4 +1,4 @@
-"""What to do about a failed message is concrete: whether, when, how often, and when it is over."""
+"""Retry advice says whether, when and how often to resend, and when to give up."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -50,7 +50,7 @@ def test_retry_advice_is_concrete(code, tries, waits, after, final):
         (131048, 0, "publishes no fixed waiting time"),
     ],
 )
-def test_retry_advice_says_in_words_what_to_do(code, tries, words):
+def test_retry_advice_has_a_readable_text(code, tries, words):
     assert words in retry_advice(explain(code), tries).words
 
 
@@ -70,12 +70,12 @@ def test_retry_advice_says_in_words_what_to_do(code, tries, words):
         (4242, 0, None),
     ],
 )
-def test_the_time_of_the_next_try_counts_from_the_failure(code, tries, seconds):
+def test_the_next_retry_is_relative_to_the_failure(code, tries, seconds):
     expected = None if seconds is None else AT + timedelta(seconds=seconds)
     assert retry_at(retry_advice(explain(code), tries), AT) == expected
 
 
-def test_every_kind_of_advice_that_counts_tries_ends_with_the_last_one():
+def test_advice_with_limited_retries_is_final_after_the_last_one():
     for entry in catalogue():
         allowed = MAX_RETRIES.get(entry.retry)
         if allowed is None:
@@ -85,5 +85,5 @@ def test_every_kind_of_advice_that_counts_tries_ends_with_the_last_one():
             assert retry_advice(entry, allowed).final
 
 
-def test_every_advice_has_words():
+def test_every_advice_has_a_text():
     assert all(retry_advice(entry).words for entry in catalogue())

@@ -1,4 +1,4 @@
-"""One person has one key, however the number is spelled and however often it is folded."""
+"""One person has one key in every number format; normalisation is idempotent."""
 
 import phonenumbers
 import pytest
@@ -26,7 +26,7 @@ FOLDED = st.builds(str.__add__, st.sampled_from(["55", "54", "549", "52", "521",
 
 @st.composite
 def phone_numbers(draw):
-    """Digits close to a number that exists: an example of its plan with its last digits changed."""
+    """Generate digits close to an existing number: an example of the plan with other last digits."""
     region = draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
     number = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
     number = number or phonenumbers.example_number(region)
@@ -68,16 +68,16 @@ def test_variants_of_a_number_have_one_key(given_digits, key):
         ("5511961234567", ("5511961234567", "551161234567")),
         ("5491123456789", ("5491123456789", "541123456789")),
         ("522221234567", ("522221234567", "5212221234567")),
-        ("551161234567", ("5511961234567", "551161234567")),  # asked with the other spelling
+        ("551161234567", ("5511961234567", "551161234567")),  # queried with the other variant
         ("551131234567", ("551131234567",)),
-        ("5511912345678", ("5511912345678",)),  # without the 9 it would be somebody's landline
+        ("5511912345678", ("5511912345678",)),  # without the 9, it would be a landline
         ("12025550117", ("12025550117",)),
         ("55", ("55",)),
         (BSUID, (BSUID,)),
         ("", ("",)),
     ],
 )
-def test_all_spellings_of_a_key_are_known(key, spellings):
+def test_variants_lists_all_forms_of_a_key(key, spellings):
     assert variants(key) == spellings
 
 
@@ -85,7 +85,7 @@ def test_all_spellings_of_a_key_are_known(key, spellings):
 @given(st.one_of(phone_numbers(), FOLDED, DIGITS))
 @example("55119612345678")
 @example("5491112345678")
-def test_spellings_share_the_key_and_know_each_other(digits):
+def test_variants_share_the_key_and_each_other(digits):
     key = phone_key(digits)
     assert phone_key(key) == key
     for spelling in variants(key):
@@ -96,7 +96,7 @@ def test_spellings_share_the_key_and_know_each_other(digits):
 
 @settings(max_examples=500)
 @given(st.one_of(st.text(), DIGITS, FOLDED), st.text())
-def test_a_key_is_its_own_key_whatever_the_text(phone, user_id):
+def test_keys_are_stable_for_any_text(phone, user_id):
     key = contact_key(phone, user_id)
     assert contact_key(key) == key
     assert len(key) <= 160
@@ -112,8 +112,8 @@ def test_a_key_is_its_own_key_whatever_the_text(phone, user_id):
         ("12025550117", BSUID, "12025550117"),
         ("", BSUID, BSUID),
         ("", PARENT, PARENT),
-        (BSUID, "", BSUID),  # Meta put the user id where the phone stands
-        ("Y2FwaV9ncm91cDoxMzEyNTU1MDE5", "", ""),  # a group is nobody
+        (BSUID, "", BSUID),  # Meta put the user id in the phone field
+        ("Y2FwaV9ncm91cDoxMzEyNTU1MDE5", "", ""),  # a group is not a contact
         ("Y2FwaV9ncm91cDoxMzEyNTU1MDE5", BSUID, BSUID),
         ("+1 (202) 555-0117", "", "12025550117"),
         ("", "", ""),
@@ -131,7 +131,7 @@ def test_a_key_is_its_own_key_whatever_the_text(phone, user_id):
         ("12025550117 or 12025550168", "", ""),
     ],
 )
-def test_the_phone_makes_the_key_and_the_user_id_where_there_is_none(phone, user_id, key):
+def test_the_key_is_the_phone_or_else_the_user_id(phone, user_id, key):
     assert contact_key(phone, user_id) == key
 
 
@@ -161,10 +161,10 @@ def test_the_phone_makes_the_key_and_the_user_id_where_there_is_none(phone, user
         ("+52 1 222 123 4567", "522221234567", True),
         ("+52 044 222 123 4567", "522221234567", True),
         ("+7 8 916 123 45 67", "79161234567", True),
-        ("19995550117", "19995550117", False),  # possible; assigned to nobody we know of
+        ("19995550117", "19995550117", False),  # possible but not assigned
     ],
 )
-def test_senders_may_write_a_number_as_they_are_used_to(text, key, is_variant):
+def test_common_number_formats_are_accepted(text, key, is_variant):
     assert parse_address(text) == Address(key, text, "phone", is_variant)
 
 
@@ -178,7 +178,7 @@ def test_senders_may_write_a_number_as_they_are_used_to(text, key, is_variant):
         ("\u200b" + BSUID, BSUID),
     ],
 )
-def test_senders_may_give_a_user_id(text, key):
+def test_user_ids_are_accepted(text, key):
     assert parse_address(text) == Address(key, text, "user_id", is_variant=False)
 
 
@@ -203,18 +203,18 @@ def test_senders_may_give_a_user_id(text, key):
         ("49", "too short for a phone number"),
     ],
 )
-def test_what_names_nobody_is_refused_with_a_reason(text, reason):
+def test_invalid_contacts_are_rejected_with_a_reason(text, reason):
     assert parse_address(text) == InvalidAddress(reason, text[:MAX_TEXT])
 
 
-def test_a_refused_text_can_always_be_sent_back():
+def test_a_rejected_text_can_be_returned():
     refused = parse_address("\ud800" + "x" * 1000)
     assert refused.as_given == ("?" + "x" * 1000)[:MAX_TEXT]
 
 
 @settings(deadline=None, max_examples=500)
 @given(phone_numbers())
-def test_the_api_and_the_webhook_find_the_same_key_for_a_valid_number(digits):
+def test_api_and_webhooks_give_the_same_key_for_a_valid_number(digits):
     number = phonenumbers.parse("+" + digits)
     as_dialled = f"{number.country_code}{phonenumbers.national_significant_number(number)}"
     if as_dialled == digits and phonenumbers.is_valid_number(number):
@@ -229,7 +229,7 @@ def test_the_api_and_the_webhook_find_the_same_key_for_a_valid_number(digits):
 @given(
     st.one_of(st.text(), phone_numbers(), FOLDED, st.text("+0123456789 ().-\u2013\uff11US.ENT", max_size=30))
 )
-def test_no_text_breaks_the_api_and_what_it_shows_leads_back_to_the_key(text):
+def test_any_text_is_accepted_and_the_displayed_contact_gives_the_same_key(text):
     address = parse_address(text)
     if isinstance(address, InvalidAddress):
         assert address.reason
@@ -240,7 +240,7 @@ def test_no_text_breaks_the_api_and_what_it_shows_leads_back_to_the_key(text):
     assert (again.key, again.kind, again.is_variant) == (address.key, address.kind, False)
 
 
-def test_keys_are_shown_with_a_plus_and_user_ids_as_they_are():
+def test_numbers_are_displayed_with_a_plus_and_user_ids_unchanged():
     assert [display(key) for key in ("12025550117", BSUID, "")] == ["+12025550117", BSUID, ""]
 
 
@@ -258,7 +258,7 @@ def test_keys_are_shown_with_a_plus_and_user_ids_as_they_are():
         ("US.13491208655302741918", "DE", "US.13491208655302741918"),
     ],
 )
-def test_numbers_as_dialled_in_a_region_are_understood(text, region, key):
+def test_national_numbers_of_a_region_are_accepted(text, region, key):
     address = parse_address(text, region)
     assert isinstance(address, Address)
     assert address.key == key
@@ -266,14 +266,14 @@ def test_numbers_as_dialled_in_a_region_are_understood(text, region, key):
 
 @pytest.mark.parametrize("text", ["0", "000", "00", "0000", "12", "nobody", ""])
 @pytest.mark.parametrize("region", ["", "DE", "US", "IT"])
-def test_what_is_no_number_is_refused_in_any_region(text, region):
+def test_invalid_numbers_are_rejected_in_any_region(text, region):
     assert isinstance(parse_address(text, region), InvalidAddress)
 
 
 @given(
     st.text(st.sampled_from("0123456789+ -()"), max_size=20), st.sampled_from(["", "DE", "US", "BR", "IT"])
 )
-def test_reading_what_was_understood_again_gives_the_same(text, region):
+def test_parsing_a_key_gives_the_same_key(text, region):
     address = parse_address(text, region)
     if isinstance(address, Address):
         again = parse_address("+" + address.key)

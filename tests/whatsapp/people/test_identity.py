@@ -1,4 +1,4 @@
-"""Which keys one webhook shows to be one person's."""
+"""Links between the keys of one person in one webhook."""
 
 import json
 
@@ -18,12 +18,12 @@ PARENT = "US.ENT.33915500274618830291"
 PERSON = {"wa_id": PHONE, "user_id": USER, "parent_user_id": PARENT}
 
 
-def system(**held):
-    return {"id": "wamid.S", "timestamp": "1793000710", "type": "system"} | held
+def system(**fields):
+    return {"id": "wamid.S", "timestamp": "1793000710", "type": "system"} | fields
 
 
 @pytest.mark.parametrize(
-    ("held", "links"),
+    ("fields", "links"),
     [
         ({"contacts": [PERSON]}, {(USER, PHONE), (PARENT, PHONE)}),
         ({"contacts": [{"user_id": USER, "parent_user_id": PARENT}]}, {(PARENT, USER)}),
@@ -35,19 +35,19 @@ def system(**held):
         ),
         ({"calls": [{"from": PHONE, "from_user_id": USER}]}, {(USER, PHONE)}),
         ({"user_preferences": [PERSON]}, {(USER, PHONE), (PARENT, PHONE)}),
-        (  # an older status without its BSUID, beside a contact that has both
+        (  # an older status without BSUID and a contact with both keys
             {"contacts": [{"wa_id": PHONE, "user_id": USER}], "statuses": [status(recipient=PHONE)]},
             {(USER, PHONE)},
         ),
-        (  # a status by BSUID alone beside a contact by number alone
+        (  # a status with only a BSUID and a contact with only a number
             {"contacts": [{"wa_id": PHONE}], "statuses": [status(recipient="", recipient_user_id=USER)]},
             {(USER, PHONE)},
         ),
-        (  # WhatsApp knows the number under another spelling
+        (  # WhatsApp uses another number
             {"contacts": [{"wa_id": NEW_PHONE}], "statuses": [status(recipient=PHONE)]},
             {(NEW_PHONE, PHONE)},
         ),
-        (  # two people in one value: nothing says who is whom
+        (  # two people in one value cannot be matched
             {
                 "contacts": [{"wa_id": PHONE}, {"wa_id": NEW_PHONE}],
                 "statuses": [status(recipient="4917100000")],
@@ -63,8 +63,8 @@ def system(**held):
         ),
     ],
 )
-def test_a_value_links_the_keys_it_shows_together(held, links):
-    assert set(links_in(held)) == links
+def test_a_value_links_the_keys_of_one_person(fields, links):
+    assert set(links_in(fields)) == links
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ def test_a_value_links_the_keys_it_shows_together(held, links):
         ("no list", set()),
     ],
 )
-def test_a_number_given_on_request_is_the_sender_s_own(cards, links):
+def test_a_number_shared_on_request_is_linked_to_the_sender(cards, links):
     shared = {"type": "contacts", "from_user_id": USER, "origin": "contact_request", "contacts": cards}
     assert set(links_in({"messages": [shared]})) == links
 
 
-def test_a_card_that_nobody_asked_for_may_be_anybody_s():
+def test_an_unrequested_contact_card_links_nothing():
     card = {"type": "contacts", "from_user_id": USER, "contacts": [{"phones": [{"phone": "+12025550117"}]}]}
     assert set(links_in({"messages": [card]})) == set()
 
@@ -107,11 +107,11 @@ def test_a_card_that_nobody_asked_for_may_be_anybody_s():
         ("user_preferences_signup", {(USER, PHONE)}),
     ],
 )
-def test_the_samples_link(sample, links):
+def test_the_samples_give_their_links(sample, links):
     assert parse((PAYLOADS / f"{sample}.json").read_bytes()).links == links
 
 
-def test_a_failed_status_alone_links_nothing_and_keeps_the_key_it_was_sent_to():
+def test_a_failed_status_alone_links_nothing_and_keeps_its_recipient():
     by_phone = status(status="failed", code=131026)
     by_user_id = status(status="failed", recipient="", recipient_user_id=USER)
     parsed = parse(body(by_phone, by_user_id))
@@ -120,7 +120,7 @@ def test_a_failed_status_alone_links_nothing_and_keeps_the_key_it_was_sent_to():
 
 
 @pytest.mark.parametrize(
-    ("sender", "held", "old", "new"),
+    ("sender", "fields", "old", "new"),
     [
         (PHONE, {"type": "user_changed_number", "wa_id": NEW_PHONE}, PHONE, NEW_PHONE),
         (PHONE, {"type": "customer_changed_number", "new_wa_id": NEW_PHONE}, PHONE, NEW_PHONE),
@@ -137,13 +137,13 @@ def test_a_failed_status_alone_links_nothing_and_keeps_the_key_it_was_sent_to():
             USER,
             NEW_USER,
         ),
-        (  # the phone stayed
+        (  # the same phone
             PHONE,
             {"type": "user_changed_user_id", "wa_id": PHONE, "previous_user_id": USER, "user_id": NEW_USER},
             USER,
             NEW_USER,
         ),
-        (  # a phone on one side only says nothing about the phone
+        (  # only one phone is given
             PHONE,
             {"type": "user_changed_user_id", "previous_user_id": USER, "user_id": NEW_USER},
             USER,
@@ -151,23 +151,23 @@ def test_a_failed_status_alone_links_nothing_and_keeps_the_key_it_was_sent_to():
         ),
     ],
 )
-def test_a_system_message_tells_the_old_key_and_the_new(sender, held, old, new):
-    item = system(system=held) | ({"from": sender} if sender else {})
+def test_a_system_message_gives_the_old_and_the_new_key(sender, fields, old, new):
+    item = system(system=fields) | ({"from": sender} if sender else {})
     assert read_number_change(item, "1", "2") == NumberChange("wamid.S", "2", "1", 1793000710, old, new)
 
 
-def test_a_change_into_the_same_person_s_other_spelling_is_no_change_of_number():
-    held = {"type": "user_changed_number", "wa_id": "5511961234567"}
+def test_a_change_to_a_variant_of_the_same_number_is_rejected():
+    fields = {"type": "user_changed_number", "wa_id": "5511961234567"}
     with pytest.raises(ValueError, match="without an old and a new key"):
-        read_number_change(system(system=held) | {"from": "551161234567"}, "1", "2")
+        read_number_change(system(system=fields) | {"from": "551161234567"}, "1", "2")
 
 
-@pytest.mark.parametrize("held", [{"type": "customer_identity_changed"}, {}, None, "text", {"type": ["a"]}])
-def test_other_system_messages_are_ignored(held):
-    assert read_number_change(system(system=held), "1", "2") == "system message"
+@pytest.mark.parametrize("fields", [{"type": "customer_identity_changed"}, {}, None, "text", {"type": ["a"]}])
+def test_other_system_messages_are_ignored(fields):
+    assert read_number_change(system(system=fields), "1", "2") == "system message"
 
 
-def test_half_a_change_is_kept_for_a_person_to_check_at():
+def test_an_incomplete_change_is_quarantined():
     parsed = parse(body(messages=[system(system={"type": "user_changed_number"}) | {"from": PHONE}]))
     assert [item.reason for item in parsed.unreadable] == [
         "messages: user_changed_number without an old and a new key"
@@ -193,14 +193,14 @@ odd = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(["contacts", "messages", "calls", "user_preferences", "statuses"]), odd)
 )
-def test_whatever_stands_there_gives_links_of_two_keys_or_none(held):
-    for one, other in links_in(held):
+def test_any_value_gives_links_of_two_keys_or_none(fields):
+    for one, other in links_in(fields):
         assert one
         assert other
         assert one != other
-    parse(json.dumps(document(value(**held))).encode())
+    parse(json.dumps(document(value(**fields))).encode())
 
 
-def test_a_person_s_own_messages_hold_no_link_to_anybody_else():
+def test_ordinary_messages_link_nobody():
     parsed = parse(body(messages=[message(sender=PHONE), message("wamid.2", sender=NEW_PHONE)]))
     assert parsed.links == set()

@@ -1,4 +1,4 @@
-"""STOP and START: the whole text, in many languages, and as the operator says."""
+"""STOP and START words: whole texts, many languages, and the operator's file."""
 
 import pytest
 
@@ -29,16 +29,16 @@ from webhook_app.whatsapp.people.keywords import KeywordsError, keyword_in, read
         ("stop " * 20, ""),
     ],
 )
-def test_only_the_whole_text_is_a_word(text: str, found: str) -> None:
+def test_only_the_whole_text_matches(text: str, found: str) -> None:
     assert keyword_in(text) == found
 
 
-def test_every_word_that_ships_is_found_and_none_is_both() -> None:
+def test_every_default_word_is_found_and_in_one_list_only() -> None:
     assert {keyword_in(word) for word in keywords.STOP_WORDS} == {"stop"}
     assert {keyword_in(word) for word in keywords.START_WORDS} == {"start"}
 
 
-def test_a_file_adds_words_and_says_otherwise_of_known_ones() -> None:
+def test_a_file_adds_words_and_overrides_defaults() -> None:
     words = read_keywords('stop = ["Nein danke"]\nstart = ["cancel"]')
     assert [keyword_in(text, words) for text in ("nein, DANKE", "cancel", "stop", "start")] == [
         "stop",
@@ -48,7 +48,7 @@ def test_a_file_adds_words_and_says_otherwise_of_known_ones() -> None:
     ]
 
 
-def test_a_file_can_stand_alone() -> None:
+def test_a_file_can_replace_the_defaults() -> None:
     words = read_keywords('replace = true\nstop = ["halt"]')
     assert [keyword_in(text, words) for text in ("halt", "stop", "start")] == ["stop", "", ""]
 
@@ -60,12 +60,12 @@ def test_a_file_can_stand_alone() -> None:
         ('stop = "halt"', "list of words"),
         ("stop = [1]", "list of words"),
         ('stop = ["!!"]', "never match"),
-        ('stop = ["x"]\nstart = ["X!"]', "both stop and start: x"),
-        ('stopp = ["x"]', "unknown: stopp"),
+        ('stop = ["x"]\nstart = ["X!"]', "in both stop and start: x"),
+        ('stopp = ["x"]', "unknown keys: stopp"),
         ("replace = 1", "true or false"),
         (f'stop = ["{"x" * 41}"]', "40 characters"),
     ],
 )
-def test_a_file_with_a_fault_is_refused_with_its_reason(text: str, fault: str) -> None:
+def test_an_invalid_file_is_rejected_with_a_reason(text: str, fault: str) -> None:
     with pytest.raises(KeywordsError, match=fault):
         read_keywords(text)

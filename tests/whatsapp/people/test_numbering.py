@@ -1,4 +1,4 @@
-"""Countries agree with phonenumbers, number by number, and do not depend on which number came first."""
+"""Countries match phonenumbers for every number, in any order of lookups."""
 
 import phonenumbers
 import pytest
@@ -29,14 +29,14 @@ def example(region, kind):
 
 
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
-def test_the_mobile_example_of_every_region_lies_in_it(region):
+def test_the_mobile_example_of_every_region_has_its_country(region):
     digits = example(region, PhoneNumberType.MOBILE) or example(region, PhoneNumberType.FIXED_LINE)
     assert country_of(digits) == phonenumbers.region_code_for_number(phonenumbers.parse("+" + digits))
 
 
 @settings(deadline=None, max_examples=1500)
 @given(data=st.data())
-def test_valid_numbers_of_shared_calling_codes_lie_where_phonenumbers_says(data):
+def test_countries_of_shared_calling_codes_match_phonenumbers(data):
     region = data.draw(st.sampled_from([r for code in SHARED for r in REGIONS[code]]))
     kind = data.draw(st.sampled_from([PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE]))
     start = example(region, kind) or example(region, PhoneNumberType.FIXED_LINE)
@@ -46,7 +46,7 @@ def test_valid_numbers_of_shared_calling_codes_lie_where_phonenumbers_says(data)
     number = phonenumbers.parse("+" + digits)
     freephone = (
         phonenumbers.number_type(number) == PhoneNumberType.TOLL_FREE
-    )  # no country's, and nobody's phone
+    )  # toll-free numbers have no country
     if digits_of(number) != digits or not phonenumbers.is_valid_number(number) or freephone:
         digits = start
     assert country_of(digits) == phonenumbers.region_code_for_number(phonenumbers.parse("+" + digits))
@@ -101,13 +101,13 @@ def test_the_country_does_not_depend_on_the_number_seen_first(start, length, cou
         ("no number", ""),
     ],
 )
-def test_a_key_tells_its_country_or_nothing(key, country):
+def test_a_key_has_its_country_or_none(key, country):
     assert country_of(key) == country
 
 
 @settings(deadline=None)
 @given(st.one_of(st.text(), st.text("0123456789."), st.text("0123456789", min_size=100)))
-def test_odd_text_has_a_country_of_two_letters_or_none(text):
+def test_any_text_has_a_country_of_two_letters_or_none(text):
     assert len(country_of(text)) in (0, 2)
 
 
@@ -116,7 +116,7 @@ def test_odd_text_has_a_country_of_two_letters_or_none(text):
     [
         ("491711234567", ""),
         ("12025550117", ""),
-        ("19995550117", ""),  # an area code nobody has: possible, since plans grow
+        ("19995550117", ""),  # an unassigned area code is possible
         ("", "too short for a phone number"),
         ("49", "too short for a phone number"),
         ("4917", "the area code is missing after +49"),
@@ -129,7 +129,7 @@ def test_odd_text_has_a_country_of_two_letters_or_none(text):
         ("5411234567890123", "too long for a number of +54"),
     ],
 )
-def test_what_is_wrong_with_impossible_digits_is_said_in_words(digits, fault):
+def test_impossible_digits_have_a_reason(digits, fault):
     assert number_fault(digits) == fault
 
 
@@ -142,7 +142,7 @@ def test_possible_is_not_the_same_as_assigned():
 @pytest.mark.parametrize(
     "digits", ["491711234567", "12025550117", "5491123456789", "393121234567", "390612345678"]
 )
-def test_ordinary_numbers_need_no_second_look(digits):
+def test_ordinary_numbers_are_well_formed(digits):
     assert is_well_formed(digits)
 
 
@@ -157,10 +157,10 @@ def test_ordinary_numbers_need_no_second_look(digits):
         ("520452221234567", "522221234567"),
         ("52012221234567", "522221234567"),
         ("55011961234567", "5511961234567"),
-        ("390612345678", "390612345678"),  # Italy's zero belongs to the number
+        ("390612345678", "390612345678"),  # Italy's zero is part of the number
         ("99", "99"),
     ],
 )
-def test_what_is_only_dialled_at_home_is_taken_out(digits, dialled):
+def test_trunk_prefixes_are_removed(digits, dialled):
     assert without_trunk_prefix(digits) == dialled
     assert dialled == digits or not is_well_formed(digits)

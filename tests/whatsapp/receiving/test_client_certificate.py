@@ -1,4 +1,4 @@
-"""Meta's client certificate is known by its common name, however the proxy writes the subject."""
+"""Meta's client certificate is recognised by its common name in every subject format of proxies."""
 
 import pytest
 
@@ -21,7 +21,7 @@ NAME = "client.webhooks.fbclientcerts.com"
         f"O=Meta+CN={NAME}",
     ],
 )
-def test_meta_is_known(subject: str) -> None:
+def test_meta_is_recognised(subject: str) -> None:
     assert is_meta(subject)
 
 
@@ -50,5 +50,5 @@ def test_meta_is_known(subject: str) -> None:
         "CN=" + "a\\" * 5000,
     ],
 )
-def test_nobody_else_is(subject: str) -> None:
+def test_others_are_rejected(subject: str) -> None:
     assert not is_meta(subject)

@@ -1,4 +1,4 @@
-"""What people do, without what they say: who, when, which kind, and STOP or START wherever it can stand."""
+"""Inbound items have sender, time, kind and STOP or START keyword, but no text."""
 
 import json
 
@@ -75,38 +75,38 @@ def form(answers, **more):
         (message() | {"type": None}, "unknown", ""),
     ],
 )
-def test_the_kind_is_told_and_the_word_found(item, kind, keyword):
+def test_kind_and_keyword_are_recognised(item, kind, keyword):
     found = read(item)
     assert (found.kind, found.keyword) == (kind, keyword)
     assert found.opens_window
 
 
 @pytest.mark.parametrize("kind", ["reaction", "edit", "revoke"])
-def test_an_afterthought_opens_no_window(kind):
+def test_reactions_edits_and_deletions_open_no_window(kind):
     assert not read(message() | {"type": kind}).opens_window
 
 
-def test_nothing_a_person_wrote_is_held_by_anything_that_was_read():
-    said = "my secret 4929"
-    listed = {"type": "list_reply", "list_reply": {"id": said, "description": said}}
-    filled = {"type": "nfm_reply", "nfm_reply": {"response_json": json.dumps({"a": said})}}
-    changed = {"type": "user_changed_number", "wa_id": "12025550129", "body": said}
+def test_parsed_items_contain_no_message_text():
+    text = "my secret 4929"
+    listed = {"type": "list_reply", "list_reply": {"id": text, "description": text}}
+    filled = {"type": "nfm_reply", "nfm_reply": {"response_json": json.dumps({"a": text})}}
+    changed = {"type": "user_changed_number", "wa_id": "12025550129", "body": text}
     items = [
-        message("wamid.1", text=said),
-        message("wamid.2") | {"type": "button", "button": {"text": said, "payload": said}},
+        message("wamid.1", text=text),
+        message("wamid.2") | {"type": "button", "button": {"text": text, "payload": text}},
         message("wamid.3") | {"type": "interactive", "interactive": listed},
         message("wamid.4") | {"type": "interactive", "interactive": filled},
-        message("wamid.5") | {"type": "image", "image": {"caption": said}},
+        message("wamid.5") | {"type": "image", "image": {"caption": text}},
         message("wamid.6") | {"type": "system", "system": changed},
     ]
-    contacts = [{"wa_id": "12025550117", "profile": {"name": said, "username": said}}]
+    contacts = [{"wa_id": "12025550117", "profile": {"name": text, "username": text}}]
     parsed = parse(body(messages=items, contacts=contacts))
     assert parsed.received == len(items)
     assert "secret" not in repr(msgspec.structs.asdict(parsed))
 
 
 @pytest.mark.parametrize(
-    ("held", "contact"),
+    ("fields", "contact"),
     [
         ({"from": "12025550117", "from_user_id": USER}, "12025550117"),
         ({"from_user_id": USER}, USER),
@@ -114,17 +114,17 @@ def test_nothing_a_person_wrote_is_held_by_anything_that_was_read():
         ({"from": ["odd"], "from_user_id": 7}, "12025550199"),
     ],
 )
-def test_who_wrote_is_in_the_message_or_else_in_the_only_contact_beside_it(held, contact):
-    item = {key: value for key, value in message().items() if key != "from"} | held
+def test_the_sender_is_in_the_message_or_is_the_only_contact(fields, contact):
+    item = {key: value for key, value in message().items() if key != "from"} | fields
     assert read(item, contacts=[{"wa_id": "12025550199"}]).contact == contact
     assert read(item, contacts=[{"wa_id": "1"}, {"wa_id": "2"}]).contact == (
         "" if "9" in contact[-2:] else contact
     )
 
 
-def call(**held):
+def call(**fields):
     item = {"id": "wacid.1", "from": "12025550117", "event": "connect", "timestamp": "1793001105"}
-    value = {"metadata": {"phone_number_id": "1"}, "calls": [item | {"direction": "USER_INITIATED"} | held]}
+    value = {"metadata": {"phone_number_id": "1"}, "calls": [item | {"direction": "USER_INITIATED"} | fields]}
     change = {"field": "calls", "value": value}
     document = {"object": "whatsapp_business_account", "entry": [{"id": "2", "changes": [change]}]}
     return parse(json.dumps(document).encode())
@@ -135,8 +135,8 @@ def test_a_call_by_the_person_opens_the_window():
     assert (found.kind, found.contact, found.opens_window) == ("call", "12025550117", True)
 
 
-@pytest.mark.parametrize("held", [{"direction": "BUSINESS_INITIATED"}, {"event": "terminate"}])
-def test_other_events_of_calls_open_nothing(held):
-    parsed = call(**held)
+@pytest.mark.parametrize("fields", [{"direction": "BUSINESS_INITIATED"}, {"event": "terminate"}])
+def test_other_call_events_open_no_window(fields):
+    parsed = call(**fields)
     assert parsed.inbound == []
     assert parsed.received == 1

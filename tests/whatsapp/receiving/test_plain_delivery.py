@@ -1,4 +1,4 @@
-"""The quick reader gives exactly what the thorough one gives, or leaves the body to it."""
+"""The fast parser gives the same result as the full one, or None."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.folders import PAYLOADS
-from webhook_app.whatsapp.receiving.payload import read_any
+from webhook_app.whatsapp.receiving.payload import parse_any
 from webhook_app.whatsapp.receiving.plain_delivery import read_plain
 
 SAMPLES = sorted(PAYLOADS.glob("*.json"))
@@ -20,14 +20,14 @@ status_read status_sent status_sent_minimal
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_both_read_a_sample_alike(path: Path) -> None:
+def test_both_parsers_agree_on_every_sample(path: Path) -> None:
     body = path.read_bytes()
     plain = read_plain(body)
-    assert plain is None or plain == read_any(body)
+    assert plain is None or plain == parse_any(body)
 
 
 @pytest.mark.parametrize("name", ORDINARY.split())
-def test_ordinary_deliveries_take_the_quick_way(name: str) -> None:
+def test_ordinary_deliveries_take_the_fast_path(name: str) -> None:
     body = next(path for path in SAMPLES if path.stem == name).read_bytes()
     assert read_plain(body) is not None
 
@@ -64,7 +64,7 @@ VALUE_KEYS = "metadata contacts statuses messaging_product errors messages field
 
 
 def _with(base: dict[str, object], keys: str) -> st.SearchStrategy[dict[str, object]]:
-    """The base with a few of its keys set to something odd, or left out."""
+    """Generate the base with a few of its keys removed or set to unusual values."""
     changes = st.dictionaries(st.sampled_from(keys.split()), st.one_of(st.just("left out"), ODD), max_size=3)
     return changes.map(lambda odd: {k: v for k, v in (base | odd).items() if v != "left out"})
 
@@ -89,18 +89,20 @@ VALUE = st.builds(
     st.sampled_from(["384610027715590", "0", "", "1" * 70]),
     st.sampled_from(["messages", "calls", None]),
 )
-def test_both_read_odd_deliveries_alike(value: dict[str, object], waba_id: str, field: str | None) -> None:
+def test_both_parsers_agree_on_unusual_deliveries(
+    value: dict[str, object], waba_id: str, field: str | None
+) -> None:
     document = {
         "object": "whatsapp_business_account",
         "entry": [{"id": waba_id, "changes": [{"field": field, "value": value}]}],
     }
     body = json.dumps(document).encode()
     plain = read_plain(body)
-    assert plain is None or plain == read_any(body)
+    assert plain is None or plain == parse_any(body)
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b"\xff", b'{"object":"whatsapp_business_account","entry":' + b"[" * 100_000]
 )
-def test_what_is_no_delivery_is_left_to_the_thorough_reader(body: bytes) -> None:
+def test_invalid_bodies_are_left_to_the_full_parser(body: bytes) -> None:
     assert read_plain(body) is None

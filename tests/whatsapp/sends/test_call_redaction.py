@@ -1,4 +1,4 @@
-"""No credential and no text of anybody's survives in what is kept of an API call."""
+"""Stored API calls contain no credentials and no text."""
 
 import json
 
@@ -12,7 +12,7 @@ TOKEN = "EAAJZC1abcDEF" + "9xY" * 40
 
 
 @pytest.mark.parametrize(
-    ("told", "secret"),
+    ("value", "secret"),
     [
         ({"access_token": "anything"}, "anything"),
         ({"Access-Token": "anything"}, "anything"),
@@ -26,24 +26,24 @@ TOKEN = "EAAJZC1abcDEF" + "9xY" * 40
         ({TOKEN: 1}, TOKEN),
     ],
 )
-def test_credentials_are_gone(told, secret):
-    kept = json.dumps(without_credentials(told))
+def test_credentials_are_removed(value, secret):
+    kept = json.dumps(without_credentials(value))
     assert secret not in kept
     assert REDACTED in kept
 
 
-def test_everything_else_stays_as_it_is():
-    told = {
+def test_everything_else_is_unchanged():
+    value = {
         "message": "(#100) Invalid parameter",
         "code": 100,
         "list": [1, None, True],
         "token": None,
         "pin": "",
     }
-    assert without_credentials(told) == told
+    assert without_credentials(value) == value
 
 
-def test_a_request_keeps_its_shape_and_nobody_s_text():
+def test_a_request_keeps_its_structure_but_no_text():
     request = {
         "messaging_product": "whatsapp",
         "to": "12025550117",
@@ -70,7 +70,7 @@ def test_a_request_keeps_its_shape_and_nobody_s_text():
     assert (kept["template"]["name"], kept["template"]["language"]["code"]) == ("order_update", "en_US")
 
 
-def test_free_text_of_any_kind_is_only_counted():
+def test_free_text_is_replaced_by_its_length():
     request = {
         "type": "text",
         "text": {"body": "Dear Anna", "preview_url": False},
@@ -83,11 +83,11 @@ def test_free_text_of_any_kind_is_only_counted():
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
-        lambda held: st.lists(held) | st.dictionaries(st.text(), held),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         max_leaves=20,
     )
 )
-def test_any_value_is_taken_and_redacting_twice_changes_nothing(value):
+def test_redaction_accepts_any_value_and_is_idempotent(value):
     once = without_credentials(value)
     assert without_credentials(once) == once
     redacted_request(value)

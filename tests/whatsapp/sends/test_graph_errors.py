@@ -1,4 +1,4 @@
-"""Meta's answer to a failed send call becomes one value, however senders hand it on."""
+"""Meta's error response to a send call becomes one value, in both formats that senders report."""
 
 import json
 
@@ -18,7 +18,7 @@ ERROR = {
 
 
 @pytest.mark.parametrize("raw", [ERROR, {"error": ERROR}], ids=["bare", "inside error"])
-def test_both_shapes_are_read_alike(raw):
+def test_both_formats_give_the_same_error(raw):
     error = read_graph_error(raw)
     assert (error.code, error.subcode, error.fbtrace_id) == (131047, 2494055, "A1b2C3d4E5f6G7h8I9j0K")
     assert (error.title, error.details) == ("Re-engagement message", "More than 24 hours have passed")
@@ -37,17 +37,17 @@ def test_both_shapes_are_read_alike(raw):
         ({"code": 10**40, "message": "big"}, -1, -1, "big", ""),
     ],
 )
-def test_odd_parts_are_read_as_far_as_they_go(raw, code, subcode, title, details):
+def test_invalid_parts_do_not_prevent_reading_the_others(raw, code, subcode, title, details):
     error = read_graph_error(raw)
     assert (error.code, error.subcode, error.title, error.details) == (code, subcode, title, details)
 
 
 @pytest.mark.parametrize("raw", [None, "timeout", 5, [], {}, {"error": None}, {"error": []}, {"colour": 1}])
-def test_what_is_no_error_object_is_refused_in_words(raw):
+def test_anything_else_is_rejected_with_a_message(raw):
     with pytest.raises(ValueError, match="expected Meta's error object"):
         read_graph_error(raw)
 
 
-def test_an_error_without_end_is_refused():
+def test_a_huge_error_is_rejected():
     with pytest.raises(ValueError, match="larger than"):
         read_graph_error({"code": 1, "message": "x" * 100_000})

@@ -1,4 +1,4 @@
-"""The id of a call that Meta gave none: the same for the same report, another for another call."""
+"""Generated ids are equal for equal reports and differ for different calls."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ UNTRACED = read_graph_error({"code": 190, "message": "x"})
 CALL = ("12025550117", "590238114470021", "offer", "autumn")
 
 
-def test_the_same_report_has_the_same_id_whenever_it_comes():
+def test_equal_reports_have_the_same_id_at_any_time():
     first = generated_message_id(*CALL, TRACED, None, NOW)
     assert first.startswith(GENERATED_ID_PREFIX)
     assert generated_message_id(*CALL, TRACED, None, NOW + timedelta(days=3)) == first
@@ -19,7 +19,7 @@ def test_the_same_report_has_the_same_id_whenever_it_comes():
     assert generated_message_id(*CALL, UNTRACED, NOW, NOW + timedelta(days=3)) == timed
 
 
-def test_every_difference_makes_another_id():
+def test_every_difference_gives_another_id():
     later = NOW + timedelta(seconds=1)
     other = read_graph_error({"code": 190, "message": "x", "fbtrace_id": "BBB"})
     ids = [
@@ -37,7 +37,7 @@ def test_every_difference_makes_another_id():
     assert len(set(ids)) == len(ids)
 
 
-def test_without_time_and_trace_it_is_one_a_day():
+def test_without_time_and_trace_the_id_changes_once_a_day():
     first = generated_message_id(*CALL, UNTRACED, None, NOW)
     assert generated_message_id(*CALL, UNTRACED, None, NOW + timedelta(hours=11)) == first
     assert generated_message_id(*CALL, UNTRACED, None, NOW + timedelta(hours=13)) != first

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from webhook_app.whatsapp.accounts.health_changes import changes_of
 from webhook_app.whatsapp.events import NO_CODE, HealthSignal
 from webhook_app.whatsapp.json_text import canonical, scrub
-from webhook_app.whatsapp.receiving.statuses import plain, read_errors, read_timestamp
+from webhook_app.whatsapp.receiving.statuses import bounded_text, read_errors, read_timestamp
 
 FIELDS = frozenset(
     (
@@ -64,7 +64,7 @@ def read_error(
     code, title, _, _ = read_errors([item])
     payload = canonical(scrub(item))
     metadata = value.get("metadata")
-    display = plain(metadata.get("display_phone_number"), 64) if type(metadata) is dict else ""
+    display = bounded_text(metadata.get("display_phone_number"), 64) if type(metadata) is dict else ""
     identity = _identity(waba_id, number, _time(entry), "errors", payload)
     occurred = read_timestamp(entry.get("time"))
     return HealthSignal(
@@ -72,7 +72,7 @@ def read_error(
     )
 
 
-def of_post(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
+def with_body_digest(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
     """Add the delivery's digest to the identity of a signal without a timestamp.
 
     A retry repeats the whole body, so it is a duplicate; an equal signal in another delivery is a new one.

@@ -78,7 +78,7 @@ def markdown_page(entries: Sequence[ErrorCode], sources: Mapping[str, str]) -> s
             backoff=", ".join(map(str, waits)),
         ),
         _misreadings(entries),
-        *(_section(domain, held) for domain, held in by_domain.items() if held),
+        *(_section(domain, group) for domain, group in by_domain.items() if group),
         _sources(entries, sources),
     ]
     return "\n".join(parts)

@@ -9,7 +9,7 @@ from typing import Any
 
 from webhook_app.whatsapp.events import NumberChange
 from webhook_app.whatsapp.people.contacts import contact_key, phone_key, user_key
-from webhook_app.whatsapp.receiving.statuses import digits, plain, read_timestamp
+from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_timestamp
 
 Link = tuple[str, str]
 """(user_id, contact), as stored."""
@@ -117,7 +117,7 @@ def links_to_recipient(phone: Any, user_id: Any, recipient: str, recipient_user_
     return ()
 
 
-def sole_contact(value: Mapping[str, Any]) -> str:
+def only_contact(value: Mapping[str, Any]) -> str:
     """Return the key of a value's only contact; empty if it has none or several."""
     contacts = value.get("contacts")
     person = contacts[0] if type(contacts) is list and len(contacts) == 1 else None
@@ -147,7 +147,7 @@ def read_number_change(item: Mapping[str, Any], waba_id: str, number: str) -> Nu
 
 
 def _change_kind(system: Mapping[str, Any]) -> str:
-    kind = plain(system.get("type"), 40)
+    kind = bounded_text(system.get("type"), 40)
     return kind if kind in _CHANGES else ""
 
 

@@ -1,6 +1,6 @@
-"""STOP and START words. The whole text must be the word; WhatsApp itself does not interpret them. No files.
+"""STOP and START words. A text matches only as a whole; WhatsApp itself does not interpret them. No file access.
 
-The words are a value that callers pass: `DEFAULT`, or what `read_keywords` made of an operator's file.
+Callers pass the words: `DEFAULT`, or the result of `read_keywords` for an operator's file.
 """
 
 import tomllib
@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-LONGEST = 40
+MAX_LENGTH = 40
 
 STOP_WORDS = frozenset(
     (
@@ -38,18 +38,18 @@ START_WORDS = frozenset(
 
 
 class Keywords(Struct, frozen=True):
-    """Folded words; none is on both sides."""
+    """Folded words. No word is in both sets."""
 
     stop: frozenset[str]
     start: frozenset[str]
 
 
 class KeywordsError(ValueError):
-    """The file cannot be used; the message says why."""
+    """An invalid keywords file; the message gives the reason."""
 
 
 def fold(text: str) -> str:
-    """The text without what does not matter: case, accents, punctuation and emoji, space at the ends."""
+    """Normalise case, accents, punctuation, emoji and spaces for comparison."""
     plain = unicodedata.normalize("NFKD", text).casefold()
     kept = (c if c.isalnum() or unicodedata.category(c) in ("Mn", "Mc") else " " for c in plain)
     bare = "".join(c for c in kept if unicodedata.category(c) != "Mn" or ord(c) > 0x36F)
@@ -57,12 +57,12 @@ def fold(text: str) -> str:
 
 
 def keywords(stop: Iterable[str], start: Iterable[str]) -> Keywords:
-    """Words as they are compared. Raises KeywordsError for one that could never match, or stands on both sides."""
+    """Fold the words. Raises KeywordsError for a word that can never match or is in both lists."""
     folded = [frozenset(map(fold, words)) for words in (stop, start)]
     if "" in folded[0] | folded[1]:
-        raise KeywordsError("a word without letters or digits could never match")
+        raise KeywordsError("a word without letters or digits can never match")
     if both := folded[0] & folded[1]:
-        raise KeywordsError(f"both stop and start: {', '.join(sorted(both))}")
+        raise KeywordsError(f"in both stop and start: {', '.join(sorted(both))}")
     return Keywords(folded[0], folded[1])
 
 
@@ -70,35 +70,37 @@ DEFAULT = keywords(STOP_WORDS, START_WORDS)
 
 
 def read_keywords(text: str) -> Keywords:
-    """The words of a TOML file: `stop` and `start`, lists of words, beside those below unless `replace = true`."""
+    """Parse a TOML file with the lists `stop` and `start`, which extend the defaults unless `replace = true`."""
     try:
-        held = tomllib.loads(text)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise KeywordsError(str(fault)) from None
-    if unknown := sorted(set(held) - {"stop", "start", "replace"}):
-        raise KeywordsError(f"unknown: {', '.join(unknown)}; known are stop, start and replace")
-    replace = held.get("replace", False)
+    if unknown := sorted(set(document) - {"stop", "start", "replace"}):
+        raise KeywordsError(f"unknown keys: {', '.join(unknown)}; valid keys are stop, start and replace")
+    replace = document.get("replace", False)
     if type(replace) is not bool:
-        raise KeywordsError("replace: true or false")
-    stop, start = _words(held, "stop"), _words(held, "start")
+        raise KeywordsError("replace must be true or false")
+    stop, start = _words(document, "stop"), _words(document, "start")
     if replace:
         return keywords(stop, start)
-    # What the file says of a word counts more than what stands here.
-    said = {fold(word) for word in (*stop, *start)}
-    return keywords((*stop, *(DEFAULT.stop - said)), (*start, *(DEFAULT.start - said)))
+    # The file overrides the default meaning of a word.
+    overridden = {fold(word) for word in (*stop, *start)}
+    return keywords((*stop, *(DEFAULT.stop - overridden)), (*start, *(DEFAULT.start - overridden)))
 
 
 @lru_cache(maxsize=1024)
 def keyword_in(text: str, words: Keywords = DEFAULT) -> str:
     """Return 'stop', 'start' or ''."""
-    if not 0 < len(text) <= LONGEST:
+    if not 0 < len(text) <= MAX_LENGTH:
         return ""
     folded = fold(text)
     return "stop" if folded in words.stop else "start" if folded in words.start else ""
 
 
-def _words(held: dict[str, Any], name: str) -> list[str]:
-    words = held.get(name, [])
-    if type(words) is not list or not all(type(word) is str and 0 < len(word) <= LONGEST for word in words):
-        raise KeywordsError(f"{name}: a list of words of up to {LONGEST} characters")
+def _words(document: dict[str, Any], name: str) -> list[str]:
+    words = document.get(name, [])
+    if type(words) is not list or not all(
+        type(word) is str and 0 < len(word) <= MAX_LENGTH for word in words
+    ):
+        raise KeywordsError(f"{name} must be a list of words of up to {MAX_LENGTH} characters")
     return words

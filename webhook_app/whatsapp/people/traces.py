@@ -79,5 +79,5 @@ def _in_base64(text: str) -> Iterator[str]:
     raw = text.encode()
     for offset in range(3):
         encoded = b64encode(bytes(offset) + raw).decode().rstrip("=")
-        whole = len(encoded) if (offset + len(raw)) % 3 == 0 else len(encoded) - 1
-        yield encoded[-(-offset * 8 // 6) : whole]
+        end = len(encoded) if (offset + len(raw)) % 3 == 0 else len(encoded) - 1
+        yield encoded[-(-offset * 8 // 6) : end]

@@ -1,4 +1,4 @@
-"""What people do: messages, calls and marketing preferences. Message text is read for keywords and let go."""
+"""Parses inbound messages, calls and marketing preferences. Of message text, only a keyword is kept."""
 
 import json
 from collections.abc import Mapping
@@ -10,33 +10,32 @@ from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference
 from webhook_app.whatsapp.people.contacts import contact_key
 from webhook_app.whatsapp.people.identity import read_number_change
 from webhook_app.whatsapp.people.keywords import Keywords, keyword_in
-from webhook_app.whatsapp.receiving.statuses import digits, plain, read_timestamp
+from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_timestamp
 
-_AFTERTHOUGHTS = frozenset(
-    ("reaction", "edit", "revoke")
-)  # Meta does not say that these open the 24-hour window
+_WINDOW_UNCHANGED = frozenset(("reaction", "edit", "revoke"))
+"""Meta does not say that these open the 24-hour window."""
 
 
 def read_message(
-    words: Keywords, sole: str, item: Mapping[str, Any], waba_id: str, number: str
+    words: Keywords, only_contact: str, item: Mapping[str, Any], waba_id: str, number: str
 ) -> InboundMessage | NumberChange | str:
-    """One element of `messages[]`: who wrote and when, who has another number, or why it is ignored.
+    """Parse one element of `messages[]`: a message, a number change, or the reason for ignoring it.
 
-    `sole` is the key of the only contact beside it: whose message it is when the item does not say.
+    `only_contact` is the key of the only contact in the value, used if the item has no sender.
     """
-    kind = plain(item.get("type"), 40) or "unknown"
+    kind = bounded_text(item.get("type"), 40) or "unknown"
     if kind == "system":
         return read_number_change(item, waba_id, number)
-    contact = contact_key(digits(item.get("from")), plain(item.get("from_user_id"), 160))
+    contact = contact_key(digits(item.get("from")), bounded_text(item.get("from_user_id"), 160))
     return InboundMessage(
         _id(item),
         number,
         waba_id,
         read_timestamp(item.get("timestamp")),
-        contact or sole,
+        contact or only_contact,
         _reply_kind(item) or kind,
         _keyword(item, kind, words),
-        opens_window="group_id" not in item and kind not in _AFTERTHOUGHTS,
+        opens_window="group_id" not in item and kind not in _WINDOW_UNCHANGED,
     )
 
 
@@ -44,49 +43,49 @@ _REPLIES = frozenset(("button_reply", "list_reply", "nfm_reply"))
 
 
 def _reply_kind(item: Mapping[str, Any]) -> str:
-    """What was pressed or filled in, where the type says no more than `interactive` or `contacts`."""
+    """Return the kind of reply for the unspecific types `interactive` and `contacts`, else empty."""
     if item.get("origin") == "contact_request":
         return "contact_request"
     part = item.get("interactive")
-    kind = plain(part.get("type"), 40) if type(part) is dict else ""
+    kind = bounded_text(part.get("type"), 40) if type(part) is dict else ""
     return kind if kind in _REPLIES else ""
 
 
 def read_call(item: Mapping[str, Any], waba_id: str, number: str) -> InboundMessage | str:
-    """One element of `calls[]`: a call by the person opens the 24-hour window like a message."""
+    """Parse one element of `calls[]`. A call by the person opens the 24-hour window like a message."""
     if item.get("direction") != "USER_INITIATED":
         return "call by the business"
     if item.get("event") == "terminate":
         return "end of a call"
-    contact = contact_key(digits(item.get("from")), plain(item.get("from_user_id"), 160))
+    contact = contact_key(digits(item.get("from")), bounded_text(item.get("from_user_id"), 160))
     timestamp = read_timestamp(item.get("timestamp"))
     return InboundMessage(_id(item), number, waba_id, timestamp, contact, "call", "", opens_window=True)
 
 
 def read_preference(item: Mapping[str, Any], waba_id: str, number: str) -> Preference | str:
-    """One element of `user_preferences[]`: marketing stopped or resumed."""
-    wanted = item.get("value")
-    if wanted == "signup":
+    """Parse one element of `user_preferences[]`: marketing stopped or resumed."""
+    preference = item.get("value")
+    if preference == "signup":
         return "preference signup"
-    if wanted not in ("stop", "resume"):
-        raise ValueError(f"unknown preference {str(wanted)[:40]!r}")
-    contact = contact_key(digits(item.get("wa_id")), plain(item.get("user_id"), 160))
+    if preference not in ("stop", "resume"):
+        raise ValueError(f"unknown preference {str(preference)[:40]!r}")
+    contact = contact_key(digits(item.get("wa_id")), bounded_text(item.get("user_id"), 160))
     if not contact:
         raise ValueError("neither wa_id nor user_id")
-    category = plain(item.get("category"), 64)
+    category = bounded_text(item.get("category"), 64)
     raw = item.get("timestamp")
-    return Preference(number, waba_id, read_timestamp(raw), contact, category, wanted, str(raw)[:64])
+    return Preference(number, waba_id, read_timestamp(raw), contact, category, preference, str(raw)[:64])
 
 
-def of_post(preference: Preference, body_digest: bytes) -> Preference:
-    """The same preference, told from a later one without a usable time by the POST it came in."""
+def with_body_digest(preference: Preference, body_digest: bytes) -> Preference:
+    """Add the delivery's digest to a preference without valid time, to distinguish it from a later one."""
     return replace(preference, raw_timestamp=f"{preference.raw_timestamp[:64]} {body_digest.hex()}")
 
 
 def _id(item: Mapping[str, Any]) -> str:
     found = item.get("id")
     if type(found) is not str or not 0 < len(found) <= 512:
-        raise ValueError("the id is missing, no text or too long")
+        raise ValueError("the id is missing, not a string or too long")
     return found
 
 
@@ -98,20 +97,20 @@ def _keyword(item: Mapping[str, Any], kind: str, words: Keywords) -> str:
 
 
 def _texts(item: Mapping[str, Any], kind: str) -> list[str]:
-    """Every text by which a person can say STOP: typed, or by a button, list or flow reply."""
+    """Return all texts that can contain a keyword: typed text, button, list and flow replies."""
     part = item.get(kind)
     if type(part) is not dict:
         return []
     if kind == "text":
-        return [plain(part.get("body"), 200)]
+        return [bounded_text(part.get("body"), 200)]
     if kind == "button":
-        return [plain(part.get("text"), 200), plain(part.get("payload"), 200)]
+        return [bounded_text(part.get("text"), 200), bounded_text(part.get("payload"), 200)]
     if kind != "interactive":
         return []
     texts: list[str] = []
     for reply in (part.get("button_reply"), part.get("list_reply")):
         if type(reply) is dict:
-            texts += [plain(reply.get("id"), 200), plain(reply.get("title"), 200)]
+            texts += [bounded_text(reply.get("id"), 200), bounded_text(reply.get("title"), 200)]
     form = part.get("nfm_reply")
     if type(form) is dict:
         texts += _form_texts(form.get("response_json"))
@@ -119,15 +118,14 @@ def _texts(item: Mapping[str, Any], kind: str) -> list[str]:
 
 
 def _form_texts(text: Any) -> list[str]:
-    """A flow's answers come as JSON inside a string."""
+    """Return the answers of a flow, which are JSON in a string."""
     try:
         answers = json.loads(text) if type(text) is str else None
     except (ValueError, RecursionError):
         return []
     if type(answers) is not dict:
         return []
-    given = [
-        answer for key, answer in answers.items() if key != "flow_token"
-    ]  # the token is the sender's own
+    # The flow token comes from the business.
+    given = [answer for key, answer in answers.items() if key != "flow_token"]
     chosen = [each for answer in given if type(answer) is list for each in answer]
-    return [plain(answer, 200) for answer in (*given, *chosen)]
+    return [bounded_text(answer, 200) for answer in (*given, *chosen)]

@@ -102,7 +102,7 @@ def read_errors(errors: Any) -> tuple[int, str, str, str]:
     data = first.get("error_data")
     details = data.get("details") if type(data) is dict else first.get("details")
     title = first.get("title") or first.get("message")
-    return read_code(first.get("code")), plain(title, 500), plain(details, 4000), encode(errors)
+    return read_code(first.get("code")), bounded_text(title, 500), bounded_text(details, 4000), encode(errors)
 
 
 def encode(value: Any) -> str:
@@ -112,7 +112,7 @@ def encode(value: Any) -> str:
         raise ValueError("a number is out of range") from fault
 
 
-def plain(value: Any, limit: int) -> str:
+def bounded_text(value: Any, limit: int) -> str:
     return value[:limit] if type(value) is str else ""
 
 
@@ -128,15 +128,20 @@ def _recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
     parent = get("recipient_parent_user_id") or get(
         "parent_recipient_user_id"
     )  # renamed by Meta on 2026-05-05
-    return digits(get("recipient_id")), plain(get("recipient_user_id"), 160), plain(parent, 160), ""
+    return (
+        digits(get("recipient_id")),
+        bounded_text(get("recipient_user_id"), 160),
+        bounded_text(parent, 160),
+        "",
+    )
 
 
 def _group_recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Return the participant, if given, as the person; `recipient_id` is the group."""
     get = item.get
     phone = digits(get("recipient_participant_id") or get("participant_recipient_id"))  # Meta uses both names
-    user_id = plain(get("recipient_participant_user_id"), 160)
-    parent = plain(get("recipient_participant_parent_user_id"), 160)
+    user_id = bounded_text(get("recipient_participant_user_id"), 160)
+    parent = bounded_text(get("recipient_participant_parent_user_id"), 160)
     return phone, user_id, parent, phone[:160] or user_id
 
 
@@ -148,7 +153,7 @@ def _category(item: Mapping[str, Any]) -> str:
     if type(pricing) is dict and type(pricing.get("category")) is str:
         return str(pricing["category"])[:64].replace("-", "_")
     origin = conversation.get("origin") if type(conversation) is dict else None
-    return plain(origin.get("type"), 64) if type(origin) is dict else ""
+    return bounded_text(origin.get("type"), 64) if type(origin) is dict else ""
 
 
 @lru_cache(maxsize=8192)

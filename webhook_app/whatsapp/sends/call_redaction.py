@@ -64,11 +64,11 @@ def redacted_request(value: Any) -> Any:
 def _walk(value: Any, text: Callable[[str, str, str], str], key: str = "", parent: str = "") -> Any:
     if type(value) is dict:
         return {
-            _without_secrets(name, "", ""): _walk(held, text, name.lower(), key)
-            for name, held in value.items()
+            _without_secrets(name, "", ""): _walk(inner, text, name.lower(), key)
+            for name, inner in value.items()
         }
     if type(value) is list:
-        return [_walk(held, text, key, parent) for held in value]
+        return [_walk(inner, text, key, parent) for inner in value]
     if key.replace("-", "_") in _SECRET_KEYS and value not in (None, "", True, False):
         return REDACTED
     return text(value, key, parent) if type(value) is str else value

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from webhook_app.whatsapp.json_text import scrub
-from webhook_app.whatsapp.receiving.statuses import plain, read_code
+from webhook_app.whatsapp.receiving.statuses import bounded_text, read_code
 from webhook_app.whatsapp.sends.call_redaction import without_credentials
 
 _MAX_BYTES = 64 * 1024  # Meta's are below one kilobyte
@@ -37,17 +37,17 @@ def read_graph_error(raw: Any) -> GraphError:
         raise ValueError("expected Meta's error object, `{code, message, …}`, bare or inside `error`")
     if not any(key in error for key in ("code", "message", "title", "error_subcode", "type")):
         raise ValueError("expected Meta's error object: it has neither code nor message")
-    held = without_credentials(scrub(error))
-    data = held.get("error_data")
+    redacted = without_credentials(scrub(error))
+    data = redacted.get("error_data")
     details = data.get("details") if type(data) is dict else data
-    title = held.get("title") or held.get("error_user_title") or held.get("message")
+    title = redacted.get("title") or redacted.get("error_user_title") or redacted.get("message")
     return GraphError(
-        code=read_code(held.get("code")),
-        subcode=read_code(held.get("error_subcode")),
-        title=_CODE_PREFIX.sub("", plain(title, 500)),
-        details=plain(details or held.get("error_user_msg"), 4000),
-        fbtrace_id=plain(held.get("fbtrace_id"), 200),
-        json=_as_text(held),
+        code=read_code(redacted.get("code")),
+        subcode=read_code(redacted.get("error_subcode")),
+        title=_CODE_PREFIX.sub("", bounded_text(title, 500)),
+        details=bounded_text(details or redacted.get("error_user_msg"), 4000),
+        fbtrace_id=bounded_text(redacted.get("fbtrace_id"), 200),
+        json=_as_text(redacted),
     )
 
 

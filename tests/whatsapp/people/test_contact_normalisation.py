@@ -1,7 +1,4 @@
-"""Contact normalisation held against phonenumbers: every country, every way to write a number, and noise.
-
-No text breaks it, a key is its own key, and of two spellings of one person each finds the other.
-"""
+"""Contact normalisation compared with phonenumbers: every country, all formats, and random text."""
 
 from functools import cache
 
@@ -24,7 +21,7 @@ from webhook_app.whatsapp.people.contacts import (
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 TYPES = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
 FOLDED = ("BR", "AR", "MX")
-"""Where WhatsApp knows one person under two numbers."""
+"""Countries in which WhatsApp uses two numbers for one person."""
 
 
 @cache
@@ -37,12 +34,12 @@ def e164(number: PhoneNumber) -> str:
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
-def one_person(one: str, other: str) -> bool:
+def same_person(one: str, other: str) -> bool:
     return other in variants(phone_key(one)) and one in variants(phone_key(other))
 
 
 def neighbours(number: PhoneNumber, end: str) -> PhoneNumber | None:
-    """A number of the same plan with other last digits; None where the plan has no such number."""
+    """Return a number of the same plan with other last digits, or None if the plan has no such number."""
     try:
         found = phonenumbers.parse(e164(number)[: -len(end)] + end if end else e164(number))
     except phonenumbers.NumberParseException:
@@ -58,11 +55,11 @@ def assigned(draw: st.DrawFn) -> tuple[str, PhoneNumber]:
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_a_number_of_every_country_has_the_digits_that_phonenumbers_gives_it(region: str) -> None:
+def test_keys_of_every_country_match_phonenumbers(region: str) -> None:
     for number in examples(region):
         digits = e164(number).removeprefix("+")
         key = phone_key(digits)
-        assert key == digits or (region in FOLDED and one_person(key, digits))
+        assert key == digits or (region in FOLDED and same_person(key, digits))
         for written in (PhoneNumberFormat.E164, PhoneNumberFormat.INTERNATIONAL):
             address = parse_address(phonenumbers.format_number(number, written))
             assert isinstance(address, Address)
@@ -71,7 +68,7 @@ def test_a_number_of_every_country_has_the_digits_that_phonenumbers_gives_it(reg
 
 @settings(deadline=None, max_examples=300)
 @given(found=assigned(), noise=st.text(" .-()\u00a0\u200b\u2011", max_size=6), at=st.integers(0, 20))
-def test_however_it_is_written_an_assigned_number_has_one_key(
+def test_all_formats_of_an_assigned_number_have_one_key(
     found: tuple[str, PhoneNumber], noise: str, at: int
 ) -> None:
     region, number = found
@@ -95,7 +92,7 @@ def test_however_it_is_written_an_assigned_number_has_one_key(
 
 @settings(deadline=None, max_examples=300)
 @given(found=assigned())
-def test_spellings_of_one_person_find_each_other_and_nobody_else(found: tuple[str, PhoneNumber]) -> None:
+def test_variants_of_one_person_match_each_other_and_nobody_else(found: tuple[str, PhoneNumber]) -> None:
     region, number = found
     digits = e164(number).removeprefix("+")
     spellings = variants(digits)
@@ -107,7 +104,7 @@ def test_spellings_of_one_person_find_each_other_and_nobody_else(found: tuple[st
         assert contact_key(spelling) == contact_key(digits)
 
 
-def test_where_numbers_are_not_folded_no_two_share_a_key() -> None:
+def test_without_number_variants_no_two_numbers_share_a_key() -> None:
     keys: dict[str, str] = {}
     for region in set(REGIONS).difference(FOLDED):
         for number in examples(region):
@@ -124,7 +121,7 @@ texts = st.one_of(
 
 @settings(deadline=None, max_examples=500)
 @given(text=texts, region=st.sampled_from(["", *REGIONS]))
-def test_no_text_breaks_it_and_normalising_twice_is_normalising_once(text: str, region: str) -> None:
+def test_any_text_is_accepted_and_normalisation_is_idempotent(text: str, region: str) -> None:
     key = contact_key(text, text)
     assert contact_key(key) == key
     assert variants(key)[0] == key or variants(key) == (key,)

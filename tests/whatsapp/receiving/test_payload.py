@@ -1,4 +1,4 @@
-"""Every sample payload, and what becomes of each of its items: a table to read and to change on purpose."""
+"""A table of the parsed items of every sample payload."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.folders import PAYLOADS
 from webhook_app.whatsapp.events import NO_CODE, Parsed
 from webhook_app.whatsapp.receiving.payload import parse
 
-BECOMES = {
+ITEMS = {
     "account_alerts_capability_deferred": [
         "signal account_alerts INCREASED_CAPABILITIES_ELIGIBILITY_DEFERRED"
     ],
@@ -210,8 +210,8 @@ BECOMES = {
 }
 
 
-def told(parsed: Parsed) -> list[str]:
-    """The parsed items in words: one per item, equal statuses and ignored ones together with their number."""
+def describe(parsed: Parsed) -> list[str]:
+    """Describe the parsed items, with counts of equal statuses and ignored items."""
     statuses = Counter(
         event.status
         + (f" {event.error_code}" if event.status == "failed" else "")
@@ -238,9 +238,9 @@ def told(parsed: Parsed) -> list[str]:
 
 
 @pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*.json")), ids=lambda path: path.stem)
-def test_each_sample_becomes_what_the_table_says(path: Path) -> None:
-    assert told(parse(path.read_bytes())) == BECOMES[path.stem]
+def test_each_sample_gives_the_items_in_the_table(path: Path) -> None:
+    assert describe(parse(path.read_bytes())) == ITEMS[path.stem]
 
 
-def test_the_table_names_no_sample_that_is_gone() -> None:
-    assert {path.stem for path in PAYLOADS.glob("*.json")} == set(BECOMES)
+def test_the_table_lists_exactly_the_samples() -> None:
+    assert {path.stem for path in PAYLOADS.glob("*.json")} == set(ITEMS)

@@ -1,5 +1,4 @@
-"""The codes people meet, one by one: whose fault, whether to send again, what it says about the contact, and what
-other guides get wrong about it ('' where nothing wrong is known to be said)."""
+"""The common codes: fault domain, retry, effect on the contact, and a part of the common mistake ('' for none)."""
 
 import pytest
 
@@ -67,7 +66,7 @@ UNREACHABLE, WITHHELD = {"recipient"}, {"consent"}
         (1026, "recipient", "no", "none", ""),
     ],
 )
-def test_a_known_code_is_judged_right_and_names_how_it_is_misread(code, domain, retry, effect, misread):
+def test_a_known_code_has_the_right_classification_and_common_mistake(code, domain, retry, effect, misread):
     entry = explain(code)
     assert (entry.domain, entry.retry, entry.contact_effect) == (domain, retry, effect)
     expected = "unreachable" if domain in UNREACHABLE else "withheld" if domain in WITHHELD else "broken"
@@ -86,7 +85,7 @@ def test_a_known_code_is_judged_right_and_names_how_it_is_misread(code, domain, 
         (4, 2446079, "rate_limit", "backoff", "watch"),
     ],
 )
-def test_a_subcode_that_only_the_send_call_tells_has_its_own_entry(code, subcode, domain, retry, attention):
+def test_a_subcode_of_the_send_call_has_its_own_entry(code, subcode, domain, retry, attention):
     entry = explain(code, subcode)
     assert (entry.code, entry.subcode) == (code, subcode)
     assert (entry.domain, entry.retry, entry.attention) == (domain, retry, attention)
@@ -95,5 +94,5 @@ def test_a_subcode_that_only_the_send_call_tells_has_its_own_entry(code, subcode
 
 
 @pytest.mark.parametrize("code", [190, 4, 131042, 131031, 368])
-def test_what_stops_everything_blames_no_contact(code):
+def test_account_wide_failures_do_not_affect_contacts(code):
     assert explain(code).contact_effect == "none"
