@@ -1,4 +1,4 @@
-"""The real application on a port of this machine, and a client of it."""
+"""The real application on a local port, and a client for it."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The client against the real application: what it asks, what it reports, what it does when nobody answers."""
+"""The client against the real application: checks, reports, retries and errors."""
 
 import socket
 
@@ -28,7 +28,7 @@ def suppressed(engine, now):
         )
 
 
-def test_contacts_are_checked_in_their_order_in_as_many_calls_as_it_takes(sender, suppressed, monkeypatch):
+def test_contacts_are_checked_in_their_order_in_several_calls(sender, suppressed, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_CONTACTS", 2)
     answers = sender.check(
         ["+12025550118", "(1) 202 555-0117", "nobody"], phone_number_id=NUMBER, category="utility"
@@ -39,7 +39,7 @@ def test_contacts_are_checked_in_their_order_in_as_many_calls_as_it_takes(sender
     assert sender.check([]) == []
 
 
-def test_sends_and_failed_calls_are_reported_once_however_often_they_are_told(sender, now, monkeypatch):
+def test_sends_and_failed_calls_are_stored_once_however_often_they_are_reported(sender, now, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_SENDS", 1)
     error = {"code": 190, "error_subcode": 463, "message": "Session has expired", "fbtrace_id": "Abc"}
     sends = [
@@ -65,7 +65,7 @@ def test_a_code_is_explained(sender):
     assert sender.explain(131026).failure_class == "unreachable"
 
 
-def test_a_refusal_says_which_and_is_not_tried_again(url, keys):
+def test_a_refusal_has_its_code_and_is_not_retried(url, keys):
     waits = []
     with Client(url, "wrong", sleep=waits.append) as stranger, pytest.raises(RefusedError) as caught:
         stranger.check(["+12025550117"])
@@ -73,42 +73,42 @@ def test_a_refusal_says_which_and_is_not_tried_again(url, keys):
     assert waits == []
 
 
-def test_the_database_away_for_a_moment_is_waited_for(url, keys):
-    """The first two answers never reach the client; the third is the application's own."""
-    real, asked = httpx.HTTPTransport(), []
+def test_a_short_outage_is_retried_until_it_ends(url, keys):
+    """The first attempt gets no answer, the second a 503; the third reaches the application."""
+    real, attempts = httpx.HTTPTransport(), []
 
     def flaky(request):
-        asked.append(request)
-        if len(asked) == 1:
+        attempts.append(request)
+        if len(attempts) == 1:
             raise httpx.ConnectError("refused")
-        if len(asked) == 2:
+        if len(attempts) == 2:
             return httpx.Response(503, headers={"Retry-After": "5"})
         return real.handle_request(request)
 
     waits = []
     with Client(url, keys["sender"], transport=httpx.MockTransport(flaky), sleep=waits.append) as sender:
         assert sender.check(["+12025550117"])[0].allowed
-    assert len(asked) == 3
+    assert len(attempts) == 3
     assert 0.25 <= waits[0] <= 0.5
     assert waits[1] == 5
     real.close()
 
 
-def test_nobody_there_is_said_after_the_last_try():
+def test_an_unreachable_service_raises_after_the_last_attempt():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     waits = []
     with (
         Client(url, "key", tries=3, sleep=waits.append) as sender,
-        pytest.raises(UnreachableError, match="3 tries"),
+        pytest.raises(UnreachableError, match="failed 3 times"),
     ):
         sender.check(["+12025550117"])
     assert len(waits) == 2
     assert waits[1] > waits[0] / 2
 
 
-def test_an_answer_of_somebody_else_is_no_answer(keys):
+def test_a_response_from_another_server_raises(keys):
     page = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>A proxy's page</html>"))
     with Client("http://localhost", "key", transport=page) as sender, pytest.raises(UnreachableError):
         sender.check(["+12025550117"])

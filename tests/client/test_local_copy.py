@@ -1,6 +1,7 @@
-"""A copy of the list says what the service says, and where it cannot know, that one must ask."""
+"""A local copy of the suppressions gives the service's answers, or `ask` where it cannot know them."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -51,7 +52,7 @@ def test_a_copy_answers_as_the_service_does(sender, put, now, monkeypatch):
             assert local == [answer.verdict for answer in remote], (number, category)
 
 
-def test_a_copy_follows_additions_and_removals_from_where_it_was(sender, put, engine, now):
+def test_a_sync_applies_only_the_changes_since_the_last_one(sender, put, engine, now):
     put("12025550117")
     put("12025550118")
     copy = LocalCopy()
@@ -79,28 +80,30 @@ def test_a_person_is_found_under_every_key_they_were_known_by(sender, put, engin
     assert verdicts(copy, asked, now) == ["suppressed", "suppressed", "suppressed", "send"]
     assert verdicts(copy, asked, now) == [answer.verdict for answer in sender.check(asked)]
     copy.save(tmp_path / "copy.json")
-    again = LocalCopy()
-    again.load(tmp_path / "copy.json")
-    assert verdicts(again, asked, now) == verdicts(copy, asked, now)
+    loaded = LocalCopy()
+    loaded.load(tmp_path / "copy.json")
+    assert verdicts(loaded, asked, now) == verdicts(copy, asked, now)
     with engine.begin() as connection:
         suppressions.lift(connection, phone, None, None, None, actor="ann", note="", now=now)
-    again.sync(sender, now)
-    assert verdicts(again, asked, now) == ["send"] * 4
+    loaded.sync(sender, now)
+    assert verdicts(loaded, asked, now) == ["send"] * 4
 
 
-def test_a_saved_copy_goes_on_after_a_restart_without_the_service(sender, put, now, tmp_path):
+@pytest.mark.parametrize("kind", [Path, str])
+def test_a_saved_copy_answers_after_a_restart_without_the_service(sender, put, now, tmp_path, kind):
+    path = kind(tmp_path / "copy.json")
     put("12025550117")
     first = LocalCopy()
     first.sync(sender, now)
-    first.save(tmp_path / "copy.json")
+    first.save(path)
     second = LocalCopy()
-    assert second.load(tmp_path / "copy.json")
+    assert second.load(path)
     assert second.seq == first.seq
     assert verdicts(second, ["+12025550117", "+12025550118"], now) == ["suppressed", "send"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"seq": "x"}'])
-def test_no_file_or_a_damaged_one_is_a_copy_to_begin_anew(tmp_path, content):
+def test_loading_a_missing_or_damaged_file_leaves_the_copy_empty(tmp_path, content):
     path = tmp_path / "copy.json"
     if content is not None:
         path.write_bytes(content)
@@ -109,7 +112,7 @@ def test_no_file_or_a_damaged_one_is_a_copy_to_begin_anew(tmp_path, content):
     assert copy.seq == 0
 
 
-def test_a_copy_that_is_too_old_or_was_never_filled_says_ask(sender, now):
+def test_a_copy_that_is_too_old_or_was_never_synced_answers_ask(sender, now):
     copy = LocalCopy(good_for=timedelta(minutes=10))
     assert verdicts(copy, ["+12025550117", "nobody"], now) == ["ask", "invalid"]
     copy.sync(sender, now)
@@ -117,7 +120,7 @@ def test_a_copy_that_is_too_old_or_was_never_filled_says_ask(sender, now):
     assert verdicts(copy, ["+12025550117"], now + timedelta(minutes=11)) == ["ask"]
 
 
-def test_what_has_run_out_is_over_and_what_ends_with_a_probe_is_asked(sender, put, engine, now):
+def test_an_expired_suppression_allows_sending_unless_it_ends_with_a_probe(sender, put, engine, now):
     put("12025550117", until=now + timedelta(hours=1))
     with engine.begin() as connection:
         connection.exec_driver_sql(
@@ -132,7 +135,7 @@ def test_what_has_run_out_is_over_and_what_ends_with_a_probe_is_asked(sender, pu
     assert verdicts(copy, asked, now + timedelta(hours=2)) == ["send", "ask"]
 
 
-def test_a_typed_stop_lets_replies_be_asked_for_because_only_the_service_knows_the_window(
+def test_a_reply_after_a_typed_stop_is_answered_ask_because_only_the_service_knows_the_window(
     sender, engine, now
 ):
     with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""A client for senders: may I write to these, and what became of my calls. HTTP and values, no database, no Flask.
+"""A client for senders: checks contacts and reports send calls. HTTP and values only, no database, no Flask.
 
 with Client("https://alerts.example", key) as client:
     answers = client.check(contacts, phone_number_id=number, category="marketing")

@@ -1,4 +1,4 @@
-"""One HTTP call: timeouts, tries with growing waits, and exceptions that say what happened. Knows no endpoint."""
+"""HTTP calls with timeouts, retries with growing delays, and exceptions. It knows no endpoint."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -6,20 +6,20 @@ from typing import Any
 
 import httpx
 
-_TRY_AGAIN = frozenset((429, 500, 502, 503, 504))
+_RETRIED_STATUSES = frozenset((429, 500, 502, 503, 504))
 _LONGEST_WAIT_SECONDS = 30.0
 
 
 class ClientError(Exception):
-    """Something kept a call from being answered."""
+    """A call failed."""
 
 
 class UnreachableError(ClientError):
-    """No usable answer after all tries: the network, a timeout, or a server that cannot answer now."""
+    """No usable answer after all attempts: a network error, a timeout, or an unavailable server."""
 
 
 class RefusedError(ClientError):
-    """The service refused the call, and would again: a bad key, a bad parameter."""
+    """The service refused the call, for example for an invalid key or parameter. A retry would not help."""
 
     def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
         super().__init__(f"{message} ({status} {code})")
@@ -27,7 +27,7 @@ class RefusedError(ClientError):
 
 
 class Calls:
-    """Calls to one service. Every call may be repeated: those of the API that write are the same when made again."""
+    """Calls to one service. Every call may be retried, because the API's writing endpoints are idempotent."""
 
     def __init__(
         self,
@@ -57,19 +57,19 @@ class Calls:
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """The answer, 2xx or 304. Raises RefusedError or, when all tries have failed, UnreachableError."""
+        """Return the response, 2xx or 304. Raises RefusedError, or UnreachableError when all attempts failed."""
         for attempt in range(self._tries):
             try:
                 response = self._http.request(method, path, content=body, params=query, headers=headers)
             except httpx.TransportError as fault:
-                why, asked = f"{type(fault).__name__}: {fault}", 0.0
+                problem, retry_after = f"{type(fault).__name__}: {fault}", 0.0
             else:
-                if response.status_code not in _TRY_AGAIN:
+                if response.status_code not in _RETRIED_STATUSES:
                     return _accept(response)
-                why, asked = f"status {response.status_code}", _retry_after(response)
+                problem, retry_after = f"status {response.status_code}", _retry_after(response)
             if attempt + 1 < self._tries:
-                self._sleep(_wait(attempt, asked))
-        raise UnreachableError(f"{method} {path}: no answer in {self._tries} tries, the last: {why}")
+                self._sleep(_wait(attempt, retry_after))
+        raise UnreachableError(f"{method} {path}: failed {self._tries} times, the last time with {problem}")
 
     def close(self) -> None:
         self._http.close()
@@ -82,15 +82,15 @@ def _accept(response: httpx.Response) -> httpx.Response:
         error = response.json()["error"]
         code, message, details = str(error["code"]), str(error["message"]), error.get("details")
     except (ValueError, KeyError, TypeError, AttributeError):
-        code, message, details = "unknown", "The answer is not one of this service.", response.text[:200]
+        code, message, details = "unknown", "The response is not from this service.", response.text[:200]
     raise RefusedError(response.status_code, code, message, details)
 
 
 def _retry_after(response: httpx.Response) -> float:
-    given = response.headers.get("Retry-After", "")
-    return float(given) if given.isascii() and given.isdecimal() else 0.0
+    header = response.headers.get("Retry-After", "")
+    return float(header) if header.isascii() and header.isdecimal() else 0.0
 
 
-def _wait(attempt: int, asked: float) -> float:
-    """Half a second, doubling, with jitter so that many clients do not come back together; at least what was asked."""
-    return min(max(asked, 0.5 * 2.0**attempt * random.uniform(0.5, 1.0)), _LONGEST_WAIT_SECONDS)  # noqa: S311
+def _wait(attempt: int, retry_after: float) -> float:
+    """Return half a second, doubled per attempt, with jitter against simultaneous retries; at least `retry_after`."""
+    return min(max(retry_after, 0.5 * 2.0**attempt * random.uniform(0.5, 1.0)), _LONGEST_WAIT_SECONDS)  # noqa: S311

@@ -1,4 +1,4 @@
-"""The calls a sender makes, typed. What to do with an answer is the sender's; copies of the list are local_copy's."""
+"""The API calls of a sender, with typed answers. `local_copy` keeps a copy of the suppressions."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ Kind = TypeVar("Kind")
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """May this contact be written to? `allowed` says it; the rest says why not, and until when."""
+    """Whether a message to this contact is allowed; if not, why, and until when."""
 
     contact: str
     input: str
@@ -40,7 +40,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Send(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One send call: accepted with a `message_id`, or failed with `error` as Meta answered it."""
+    """One send call: accepted, with a `message_id`, or failed, with Meta's `error` object."""
 
     contact: str
     phone_number_id: str = ""
@@ -55,7 +55,7 @@ class Send(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What became of one reported send; for a failed call with the meaning of its code and advice."""
+    """The result of one reported send; for a failed call with the meaning of its code and retry advice."""
 
     result: str
     """stored, duplicate or invalid."""
@@ -67,14 +67,14 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 class FeedChange(Struct, frozen=True, kw_only=True):
-    """One line of the change feed. Contact, number, scope and reason name the row it changes."""
+    """One entry of the change feed. Contact, number, scope and reason identify the suppression it changes."""
 
     seq: int
     at: datetime
     action: str
     contact: str
     aliases: tuple[str, ...]
-    """The person's other numbers and user ids, as far as the service knew when it was asked."""
+    """The person's other numbers and user ids, as known when the feed was read."""
     phone_number_id: str
     scope: str
     reason: str
@@ -82,22 +82,22 @@ class FeedChange(Struct, frozen=True, kw_only=True):
     until: datetime | None
 
 
-class _Checked(Struct):
+class _CheckResponse(Struct):
     results: list[Answer]
 
 
-class _Reported(Struct):
+class _SendsResponse(Struct):
     results: list[Report]
 
 
-class _Changes(Struct):
+class _ChangesResponse(Struct):
     changes: list[FeedChange]
     next_since: int
     next_cursor: str | None
 
 
 class Client:
-    """Talks to one webhook_app. Safe to share between threads; close it, or use it as a context."""
+    """A client of one service. It is thread-safe; close it, or use it as a context manager."""
 
     def __init__(
         self,
@@ -121,37 +121,37 @@ class Client:
         category: str | None = None,
         probe: bool = True,
     ) -> list[Answer]:
-        """May these be written to? Any number of contacts, answered in their order.
+        """Check any number of contacts; returns an answer for each, in the same order.
 
-        A contact whose suppression has run out is let through once, as a probe; `probe=False` only looks.
+        A contact whose suppression has expired is allowed one message, as a probe; `probe=False` does not claim it.
         """
-        asked = {"phone_number_id": phone_number_id, "category": category, "probe": probe}
+        options = {"phone_number_id": phone_number_id, "category": category, "probe": probe}
         return [
             answer
-            for some in _batches(contacts, MAX_CONTACTS)
-            for answer in self._post("/v1/check", {"contacts": some, **asked}, _Checked).results
+            for batch in _batches(contacts, MAX_CONTACTS)
+            for answer in self._post("/v1/check", {"contacts": batch, **options}, _CheckResponse).results
         ]
 
     def report(self, sends: Sequence[Send]) -> list[Report]:
-        """Tell of sends and of failed calls, any number, answered in their order. Telling twice changes nothing."""
+        """Report any number of sends and failed calls; returns a report for each, in the same order. Idempotent."""
         return [
             report
-            for some in _batches(sends, MAX_SENDS)
-            for report in self._post("/v1/sends", {"sends": some}, _Reported).results
+            for batch in _batches(sends, MAX_SENDS)
+            for report in self._post("/v1/sends", {"sends": batch}, _SendsResponse).results
         ]
 
     def changes(self, since: int = 0) -> Iterator[FeedChange]:
-        """Every change to the suppressions after `since` (a `seq`), in order, up to the latest."""
+        """Return every change to the suppressions after `since` (a `seq`), in order, up to the latest."""
         while True:
             query = {"since": since, "limit": _PAGE}
-            page = _read(self._calls.make("GET", "/v1/changes", query=query), _Changes)
+            page = _read(self._calls.make("GET", "/v1/changes", query=query), _ChangesResponse)
             yield from page.changes
             if page.next_cursor is None:
                 return
             since = page.next_since
 
     def explain(self, code: int, subcode: int | None = None) -> ErrorCode:
-        """What one of Meta's error codes means."""
+        """Return the meaning of one of Meta's error codes."""
         path = f"/v1/codes/{code}" if subcode is None else f"/v1/codes/{code}/{subcode}"
         return _read(self._calls.make("GET", path), ErrorCode)
 
@@ -176,4 +176,4 @@ def _read(response: httpx.Response, kind: type[Kind]) -> Kind:
     try:
         return msgspec.json.decode(response.content, type=kind)
     except msgspec.DecodeError as fault:
-        raise UnreachableError(f"The answer is not one of this service: {fault}") from fault
+        raise UnreachableError(f"The response is not from this service: {fault}") from fault

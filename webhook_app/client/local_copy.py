@@ -1,11 +1,12 @@
-"""A copy of the suppressions, fed by the change feed: answers at once, also while the service cannot be reached.
+"""A local copy of the suppressions, kept up to date by the change feed. It answers even while the service is down.
 
-It knows what stands against a person under each key that the feed named, and no more: not whether a 24-hour window is
-open, or who probes; where that decides, it says `ask`. Nor keys that were linked after the person's last change.
+It knows the suppressions of a person under each key in the feed. It does not know open 24-hour windows, probes, or keys
+linked after the person's last change. Where a window or a probe decides, it answers `ask`.
 """
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +14,14 @@ import msgspec
 from msgspec import Struct
 
 from webhook_app.client.client import Client, FeedChange
-from webhook_app.rules.suppressions.blocking import blocking, ends_with_a_probe
+from webhook_app.rules.suppressions.blocking import blocking_suppression, ends_with_probe
 from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address
 
-_GONE = ("lift", "expire")
+_REMOVALS = ("lift", "expire")
 
 
 class CopiedSuppression(Struct, frozen=True):
-    """What stands against one contact, as the feed last told."""
+    """One suppression of a contact, as of its last change in the feed."""
 
     phone_number_id: str
     scope: str
@@ -31,7 +32,7 @@ class CopiedSuppression(Struct, frozen=True):
 
 
 class LocalAnswer(Struct, frozen=True, kw_only=True):
-    """`ask`: only the service can tell, or the copy is too old."""
+    """The copy's verdict on one contact. `ask`: only the service knows, or the copy is too old."""
 
     input: str
     verdict: Literal["send", "suppressed", "ask", "invalid"]
@@ -44,36 +45,39 @@ class LocalAnswer(Struct, frozen=True, kw_only=True):
         return self.verdict == "send"
 
 
-class _Kept(Struct):
-    """The file."""
+class _SavedCopy(Struct):
+    """The content of the file."""
 
     seq: int
     synced_at: datetime | None
-    standing: dict[str, list[CopiedSuppression]]
-    known_as: dict[str, tuple[str, ...]]
-    """For every alias the contacts under which something may stand."""
+    suppressions: dict[str, list[CopiedSuppression]]
+    contacts_by_alias: dict[str, tuple[str, ...]]
 
 
 class LocalCopy:
-    """A copy older than `good_for` answers `ask`. `stop_blocks_all`: as the service has it (STOP_BLOCKS=all)."""
+    """A local copy. When it is older than `good_for`, it answers `ask`.
+
+    Set `stop_blocks_all` if the service has STOP_BLOCKS=all.
+    """
 
     def __init__(self, *, good_for: timedelta = timedelta(hours=1), stop_blocks_all: bool = False) -> None:
         self._good_for = good_for
         self._stop_blocks_all = stop_blocks_all
-        self._standing: dict[str, list[CopiedSuppression]] = {}
-        self._known_as: dict[str, tuple[str, ...]] = {}
+        self._suppressions: dict[str, list[CopiedSuppression]] = {}
+        self._contacts_by_alias: dict[str, tuple[str, ...]] = {}
+        """For each alias, the contacts that may have suppressions."""
         self.seq = 0
-        """The latest change it holds."""
+        """The last change applied."""
         self.synced_at: datetime | None = None
 
     def sync(self, client: Client, now: datetime | None = None) -> int:
-        """Take in what has changed since the last time; returns how many changes. A fault leaves what it had."""
-        taken = 0
+        """Apply the changes since the last sync and return their number. An error keeps the changes applied so far."""
+        applied = 0
         for change in client.changes(self.seq):
             self._apply(change)
-            taken += 1
+            applied += 1
         self.synced_at = now or datetime.now(UTC)
-        return taken
+        return applied
 
     def check(
         self,
@@ -83,44 +87,44 @@ class LocalCopy:
         category: str | None = None,
         now: datetime | None = None,
     ) -> list[LocalAnswer]:
-        """The service's verdicts as far as the copy can tell, in the order asked."""
-        moment = now or datetime.now(UTC)
-        is_old = self.synced_at is None or moment - self.synced_at > self._good_for
-        return [self._answer(each, phone_number_id, category, moment, is_old=is_old) for each in contacts]
+        """Return the verdict on each contact, in the order given."""
+        at = now or datetime.now(UTC)
+        is_old = self.synced_at is None or at - self.synced_at > self._good_for
+        return [self._answer(each, phone_number_id, category, at, is_old=is_old) for each in contacts]
 
-    def save(self, path: Path) -> None:
-        """Write it to a file, so that the next start needs only what is new."""
-        kept = _Kept(self.seq, self.synced_at, self._standing, self._known_as)
-        beside = path.with_name(path.name + ".new")
-        beside.write_bytes(msgspec.json.encode(kept))
-        beside.replace(path)
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the copy to a file, so that after a restart only newer changes are fetched."""
+        saved = _SavedCopy(self.seq, self.synced_at, self._suppressions, self._contacts_by_alias)
+        temporary = Path(f"{fspath(path)}.new")
+        temporary.write_bytes(msgspec.json.encode(saved))
+        temporary.replace(path)
 
-    def load(self, path: Path) -> bool:
-        """Take over what was saved; False, and nothing changed, when there is no such file or it cannot be read."""
+    def load(self, path: str | PathLike[str]) -> bool:
+        """Load a saved copy. Returns False and changes nothing if the file is missing or damaged."""
         try:
-            kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+            saved = msgspec.json.decode(Path(path).read_bytes(), type=_SavedCopy)
         except (FileNotFoundError, msgspec.DecodeError):
             return False
-        self.seq, self.synced_at = kept.seq, kept.synced_at
-        self._standing, self._known_as = kept.standing, kept.known_as
+        self.seq, self.synced_at = saved.seq, saved.synced_at
+        self._suppressions, self._contacts_by_alias = saved.suppressions, saved.contacts_by_alias
         return True
 
     def _apply(self, change: FeedChange) -> None:
         key = change.contact.removeprefix("+")
-        named = change.phone_number_id, change.scope, change.reason
+        identity = change.phone_number_id, change.scope, change.reason
         rows = [
             row
-            for row in self._standing.pop(key, [])
-            if (row.phone_number_id, row.scope, row.reason) != named
+            for row in self._suppressions.pop(key, [])
+            if (row.phone_number_id, row.scope, row.reason) != identity
         ]
-        if change.action not in _GONE:
-            rows.append(CopiedSuppression(*named, change.code, change.until, change.action == "half_open"))
+        if change.action not in _REMOVALS:
+            rows.append(CopiedSuppression(*identity, change.code, change.until, change.action == "half_open"))
         if rows:
-            self._standing[key] = rows
+            self._suppressions[key] = rows
         for alias in (alias.removeprefix("+") for alias in change.aliases):
-            others = tuple(other for other in self._known_as.pop(alias, ()) if other != key)
-            if known := others + (key,) * bool(rows):
-                self._known_as[alias] = known
+            others = tuple(other for other in self._contacts_by_alias.pop(alias, ()) if other != key)
+            if contacts := others + (key,) * bool(rows):
+                self._contacts_by_alias[alias] = contacts
         self.seq = change.seq
 
     def _answer(
@@ -131,28 +135,34 @@ class LocalCopy:
             return LocalAnswer(input=contact, verdict="invalid", reason=address.reason)
         rows = [
             row
-            for key in (address.key, *self._known_as.get(address.key, ()))
-            for row in self._standing.get(key, ())
+            for key in (address.key, *self._contacts_by_alias.get(address.key, ()))
+            for row in self._suppressions.get(key, ())
             if (number is None or row.phone_number_id in ("", number)) and not _has_ended(row, now)
         ]
-        closed = [row for row in rows if not _waits_for_a_probe(row, now)]
-        if found := blocking(closed, category, window_open=False, stop_blocks_all=self._stop_blocks_all):
-            # In an open window a reply may pass a typed STOP, and the copy knows no windows.
-            in_window = blocking(closed, category, window_open=True, stop_blocks_all=self._stop_blocks_all)
+        closed = [row for row in rows if not _is_half_open(row, now)]
+        if found := self._blocking(closed, category, window_open=False):
+            # In an open window a reply may be sent despite a typed STOP, and the copy does not know the windows.
+            in_window = self._blocking(closed, category, window_open=True)
             verdict: Literal["suppressed", "ask"] = "suppressed" if in_window and not is_old else "ask"
             return LocalAnswer(
                 input=contact, verdict=verdict, reason=found.reason, code=found.code, until=found.until
             )
-        if is_old or blocking(rows, category, window_open=False, stop_blocks_all=self._stop_blocks_all):
+        if is_old or self._blocking(rows, category, window_open=False):
             return LocalAnswer(input=contact, verdict="ask")
         return LocalAnswer(input=contact, verdict="send")
 
+    def _blocking(
+        self, rows: Iterable[CopiedSuppression], category: str | None, *, window_open: bool
+    ) -> CopiedSuppression | None:
+        return blocking_suppression(
+            rows, category, window_open=window_open, stop_blocks_all=self._stop_blocks_all
+        )
+
 
 def _has_ended(row: CopiedSuppression, now: datetime) -> bool:
-    is_over = row.until is not None and row.until <= now
-    return is_over and not row.half_open and not ends_with_a_probe(row.reason, row.scope)
+    return row.until is not None and row.until <= now and not _is_half_open(row, now)
 
 
-def _waits_for_a_probe(row: CopiedSuppression, now: datetime) -> bool:
-    is_over = row.until is not None and row.until <= now
-    return row.half_open or (is_over and ends_with_a_probe(row.reason, row.scope))
+def _is_half_open(row: CopiedSuppression, now: datetime) -> bool:
+    expired = row.until is not None and row.until <= now
+    return row.half_open or (expired and ends_with_probe(row.reason, row.scope))

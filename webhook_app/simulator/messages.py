@@ -1,6 +1,6 @@
 """Messages of the simulated business and their statuses, in the shape of Graph v24. Values only.
 
-All ids are invented. It reads no clock: times follow from the message's `sent_at`, choices from the given random.Random.
+All ids are invented. It reads no clock: times follow from `sent_at`, choices from the given random.Random.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The API under /v1: a table of its endpoints, made of one file per area. Decisions and SQL live below."""
+"""The API under /v1: the table of its endpoints, from one file per area. No decisions, no SQL."""
 
 from flask import Blueprint
 
@@ -47,11 +47,11 @@ AREAS = (
 ENDPOINTS = tuple(endpoint for area in AREAS for endpoint in area.ENDPOINTS)
 
 
-def api_blueprint(room: ApiContext) -> Blueprint:
-    """Every endpoint of the table."""
+def api_blueprint(context: ApiContext) -> Blueprint:
+    """Return the blueprint with the route of every endpoint."""
     blueprint = Blueprint("api", __name__)
     for endpoint in ENDPOINTS:
-        add_route(blueprint, endpoint, room)
+        add_route(blueprint, endpoint, context)
     security_headers.secure_api(blueprint)
     blueprint.after_request(auth.challenge)
     return blueprint

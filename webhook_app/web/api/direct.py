@@ -1,7 +1,7 @@
-"""Answers of a busy endpoint straight from what the server read: without Flask's request, in half the processor time.
+"""Answers a busy endpoint directly from the WSGI environment: without Flask's request, in half the processor time.
 
-Only what is asked as usual is answered here. Whatever is odd or fails goes on to the route, which words every fault;
-both give the same answer.
+It answers only ordinary requests. Unusual or failing ones go on to the Flask route, which gives the same answers and
+words every error.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,48 +17,48 @@ from werkzeug.http import parse_etags
 
 from webhook_app.web import requests
 from webhook_app.web.api.endpoints import ApiContext, Endpoint
-from webhook_app.web.api.routes import FAULT, JSON, Service, encode
+from webhook_app.web.api.routes import API_ERROR, JSON, EndpointCaller, encode
 from webhook_app.web.security_headers import data_headers
 
-_REMEMBERED = 1000  # what senders ask for beside the contact is always the same
+_CACHED_QUERIES = 1000  # senders repeat the same few query strings with each contact
 _MAX_QUERY = 500
 
 
-def answer_directly(app: Flask, endpoints: Iterable[Endpoint], room: ApiContext) -> None:
-    """Have these answered before the application sees them: GETs with one text at the end of their path."""
-    answers = {endpoint.path.partition("{")[0]: _Direct(endpoint, room) for endpoint in endpoints}
-    rest: WSGIApplication = app.wsgi_app
+def answer_directly(app: Flask, endpoints: Iterable[Endpoint], context: ApiContext) -> None:
+    """Answer these endpoints before the Flask application: GETs with one text parameter at the end of the path."""
+    answers = {endpoint.path.partition("{")[0]: _DirectEndpoint(endpoint, context) for endpoint in endpoints}
+    application: WSGIApplication = app.wsgi_app
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "GET":
-            before, slash, last = environ["PATH_INFO"].rpartition("/")
-            answer = answers.get(before + slash)
+            prefix, slash, last = environ["PATH_INFO"].rpartition("/")
+            answer = answers.get(prefix + slash)
             if answer is not None and (found := answer(last, environ)) is not None:
                 status, headers, body = found
                 start_response(status, headers)
                 return body
-        return rest(environ, start_response)
+        return application(environ, start_response)
 
     app.wsgi_app = serve  # type: ignore[method-assign]
 
 
-class _Direct:
-    """One endpoint."""
+class _DirectEndpoint:
+    """Answers the requests of one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, room: ApiContext) -> None:
+    def __init__(self, endpoint: Endpoint, context: ApiContext) -> None:
         (self._parameter,) = endpoint.path_parameters
-        self._endpoint, self._room = endpoint, room
-        self._service = Service(endpoint, room)
-        self._headers = data_headers(room.settings.public_url)
+        self._endpoint, self._context = endpoint, context
+        self._caller = EndpointCaller(endpoint, context)
+        self._headers = data_headers(context.settings.public_url)
         self._name = f"api.{endpoint.name}"
         kind, fields = endpoint.query or msgspec.Struct, endpoint.query_fields
-        self._query = lru_cache(_REMEMBERED)(lambda text: _read(text, kind, fields))
+        self._query = lru_cache(_CACHED_QUERIES)(lambda text: _read(text, kind, fields))
 
     def __call__(
         self, last: str, environ: WSGIEnvironment
     ) -> tuple[str, list[tuple[str, str]], list[bytes]] | None:
-        """Status, headers and body; None: the route is to answer."""
-        began = perf_counter()
+        """Return status, headers and body; None leaves the answer to the Flask route."""
+        started = perf_counter()
         query = environ.get("QUERY_STRING", "")
         if not last or not last.isascii() or "\0" in last or len(query) > _MAX_QUERY:
             return None
@@ -68,25 +68,27 @@ class _Direct:
         except ValueError:
             return None
         try:
-            now = self._room.clock()
-            key = self._room.keyring.require(self._endpoint.role, environ.get("HTTP_AUTHORIZATION", ""), now)
-            found, more = self._service.answer(now, key, arguments)
-        except Exception as fault:  # noqa: BLE001  the route says what it is
-            environ[FAULT] = fault
+            now = self._context.clock()
+            key = self._context.keyring.require(
+                self._endpoint.role, environ.get("HTTP_AUTHORIZATION", ""), now
+            )
+            found, added = self._caller.answer(now, key, arguments)
+        except Exception as error:  # noqa: BLE001  the route raises it again
+            environ[API_ERROR] = error
             return None
-        headers = [*more.items(), *self._headers, (requests.HEADER, request_id)]
+        headers = [*added.items(), *self._headers, (requests.HEADER, request_id)]
         known = environ.get("HTTP_IF_NONE_MATCH")
-        if known and "ETag" in more and parse_etags(known).contains_weak(more["ETag"].strip('"')):
+        if known and "ETag" in added and parse_etags(known).contains_weak(added["ETag"].strip('"')):
             status, body = "304 NOT MODIFIED", b""
         else:
             status, body = "200 OK", encode(found)
             headers += (("Content-Type", JSON), ("Content-Length", str(len(body))))
-        requests.end(self._name, status[:3], began)
+        requests.end(self._name, status[:3], started)
         return status, headers, [body]
 
 
 def _read(text: str, kind: type[msgspec.Struct], fields: Mapping[str, Any]) -> msgspec.Struct:
-    """The query. Raises ValueError unless each parameter is known and given once as it is."""
+    """Decode the query. Raises ValueError for an unknown, repeated or malformed parameter."""
     given = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict")
     values = dict(given)
     if len(values) != len(given) or not values.keys() <= fields.keys():

@@ -1,7 +1,7 @@
-"""One declaration per endpoint, from which both its Flask route and its part of the OpenAPI document are made.
+"""The declaration of an endpoint, from which its Flask route and its part of the OpenAPI document are made.
 
-The view's signature says what it takes: path parameters by name, `query` and `body` as Structs; its return type is the
-answer, its docstring the description. No endpoint of its own stands here, and nothing of HTTP: that is web/api/routes.
+The signature of the view declares its input: path parameters by name, `query` and `body` as Structs. Its return type
+is the answer, its docstring the description. HTTP is handled in web/api/routes.
 """
 
 import re
@@ -24,56 +24,56 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
 class Call(Struct, frozen=True, dict=True):
-    """What every view gets beside its own parameters."""
+    """The first argument of every view: the caller's key, the time, and access to the database."""
 
-    opened: Callable[[], Connection]
-    """Takes a connection, whose transaction ends with the view."""
+    open_connection: Callable[[], Connection]
+    """Takes a connection from the pool; its transaction ends with the view."""
     now: datetime
     key: ApiKey
     settings: Settings
     checks: Checks
     headers: dict[str, str] = {}
-    """Headers that the view adds to its answer."""
+    """Headers the view adds to its answer."""
 
     @cached_property
     def connection(self) -> Connection:
-        """Taken when it is first needed: a check may do without."""
-        return self.opened()
+        """The connection, taken on first use: some checks need none."""
+        return self.open_connection()
 
 
 Connect = Callable[[], AbstractContextManager[Connection]]
 
 
 class Stream(Struct, frozen=True):
-    """An answer that is not JSON, written while it is sent: `parts` gets a way to open transactions of its own."""
+    """An answer other than JSON, generated while it is sent. `parts` is called with a way to open transactions."""
 
     media_type: str
     parts: Callable[[Connect], Iterator[bytes]]
     filename: str = ""
-    """Under which name a browser saves it; empty: it is shown."""
+    """The file name for browsers; empty: the answer is displayed."""
 
 
 class Endpoint(Struct, frozen=True, dict=True):
-    """One call of the API. `errors`: the statuses it answers beside those that every call can."""
+    """One endpoint of the API. `errors` lists its statuses beyond those of every endpoint."""
 
     method: Method
     path: str
-    """As OpenAPI writes it: /v1/alerts/{id}."""
+    """In OpenAPI's notation, such as /v1/alerts/{id}."""
     view: Callable[..., Struct]
     role: Role
     errors: tuple[int, ...] = ()
     autocommit: bool = False
-    """Each statement by itself: saves a busy call the round trips around a transaction."""
+    """Run each statement in its own transaction, to save a busy endpoint two round trips."""
     conditional: bool = False
-    """The view sets an ETag, and whoever has that answer already gets 304."""
+    """The view sets an ETag; a client that already has that answer gets 304."""
     without_database: Callable[..., Struct | None] | None = None
-    """Called with settings, now and the view's parameters while the database is away; None: 503 as everywhere."""
+    """Called with settings, now and the view's arguments while the database is down. None: the answer is 503."""
     streams: tuple[str, ...] = ()
-    """The media types it may answer with beside JSON, or instead, when the view gives nothing but a Stream."""
+    """Media types it may answer with in addition to JSON, or instead of it if the view returns only a Stream."""
     uploads: tuple[str, ...] = ()
-    """Media types of a body that is taken whole, however large, and given to a streaming view as the file `upload`."""
+    """Media types of a large body, stored first and passed to a streaming view as the file `upload`."""
     shapes: tuple[type[Struct], ...] = ()
-    """What body or answer only refer to, because it is read item by item."""
+    """Types to document that body or answer mention only by name, because they are read item by item."""
 
     @property
     def name(self) -> str:
@@ -81,12 +81,12 @@ class Endpoint(Struct, frozen=True, dict=True):
 
     @property
     def area(self) -> str:
-        """What it is about: the name of the view's module."""
+        """The subject of the endpoint: the name of the view's module."""
         return self.view.__module__.rpartition(".")[2]
 
     @property
     def is_audited(self) -> bool:
-        """Whether it changes what people answer for."""
+        """Whether calls are recorded in the audit log."""
         return self.role == "admin" and self.method != "GET"
 
     @cached_property
@@ -99,7 +99,7 @@ class Endpoint(Struct, frozen=True, dict=True):
 
     @cached_property
     def query_fields(self) -> dict[str, Any]:
-        """The types of its query parameters, by name."""
+        """The types of the query parameters by name."""
         return (
             {field.encode_name: field.type for field in msgspec.structs.fields(self.query)}
             if self.query
@@ -112,7 +112,7 @@ class Endpoint(Struct, frozen=True, dict=True):
 
     @cached_property
     def answer(self) -> type[Struct] | None:
-        """What it answers in JSON; None when it only streams."""
+        """The type of its JSON answer; None when it only streams."""
         kinds = get_args(self._hints["return"]) or (self._hints["return"],)
         return next((kind for kind in kinds if kind is not Stream), None)
 
@@ -122,7 +122,7 @@ class Endpoint(Struct, frozen=True, dict=True):
 
     @property
     def rule(self) -> str:
-        """The path as Flask wants it; a text at the end may hold slashes, as message ids do."""
+        """The path in Flask's notation. A text at the end may contain slashes, as message ids do."""
         rule = self.path
         for name, kind in self.path_parameters.items():
             text = "path" if rule.endswith(f"{{{name}}}") else "string"
@@ -132,11 +132,11 @@ class Endpoint(Struct, frozen=True, dict=True):
 
 
 class ApiContext(Struct, frozen=True):
-    """What the API works with, made once by create_app."""
+    """The connections, settings and keys that the API uses; made once by create_app."""
 
     engine: Engine
     lookups: Engine
-    """For endpoints of a few statements that are always the same."""
+    """For endpoints with a few statements that never vary."""
     checks: Checks
     settings: Settings
     keyring: Keyring
@@ -144,5 +144,5 @@ class ApiContext(Struct, frozen=True):
 
 
 def plain(kind: Any) -> Any:
-    """The type without its annotations."""
+    """Return the type without its annotations."""
     return get_args(kind)[0] if hasattr(kind, "__metadata__") else kind

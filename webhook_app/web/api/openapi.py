@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the same declarations as the routes, so that the two cannot differ."""
+"""The OpenAPI 3.1 document, made from the declarations of the routes, so that both always agree."""
 
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -11,21 +11,21 @@ from msgspec import Struct
 from webhook_app.web.api.endpoints import Endpoint
 
 _REF = "#/components/schemas/{name}"
-_ALWAYS = (400, 401, 403, 503)
-_ABOUT = """\
-Failure rates, alerts and the contacts not to write to, from the webhooks of WhatsApp's Cloud API.
+_COMMON_STATUSES = (400, 401, 403, 503)
+_DESCRIPTION = """\
+Failure rates, alerts and suppressed contacts, from the webhooks of WhatsApp's Cloud API.
 
-Times are UTC in ISO 8601. Contacts are shown as `+` and digits, or as the business-scoped user id. Unknown
-parameters and keys are refused. Lists take `limit` and `cursor`, keep a stable order and give `next_cursor`, null on
-the last page.
+Times are UTC in ISO 8601. Contacts are written as `+` and digits, or as a business-scoped user id. Unknown parameters
+and unknown keys in a body are errors. Lists accept `limit` and `cursor` and have a stable order. `next_cursor` is null
+on the last page.
 
-Send your key as `Authorization: Bearer <key>`. A **sender** may check contacts, report sends, follow the change feed
-and read single things; a **viewer** may read everything; an **admin** may do everything.
+Send your key as `Authorization: Bearer <key>`. A **sender** can check contacts, report sends, follow the change feed
+and read single objects. A **viewer** can read everything. An **admin** can do everything.
 """
 
 
 class Error(Struct):
-    """What went wrong: a code for programs, a sentence for people, and what else is known."""
+    """An error: a code for programs, a message for people, and details."""
 
     code: str
     message: str
@@ -33,14 +33,14 @@ class Error(Struct):
 
 
 class ErrorAnswer(Struct):
-    """The body of every answer that is not a success."""
+    """The body of every error response."""
 
     error: Error
 
 
 @cache
 def document(endpoints: tuple[Endpoint, ...], version: str, server: str = "") -> dict[str, Any]:
-    """The whole document, made once; `server` is the public URL, empty for the one it is read from."""
+    """Return the whole document. An empty `server` means the URL from which the document is read."""
     types = [kind for e in endpoints for kind in (e.body, e.answer, *e.shapes) if kind is not None]
     _, components = msgspec.json.schema_components([ErrorAnswer, *types], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -48,7 +48,7 @@ def document(endpoints: tuple[Endpoint, ...], version: str, server: str = "") ->
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "webhook_app", "version": version, "description": _ABOUT},
+        "info": {"title": "webhook_app", "version": version, "description": _DESCRIPTION},
         "servers": [{"url": server or "/"}],
         "paths": paths,
         "components": {
@@ -93,7 +93,7 @@ def _query_parameters(query: type[Struct] | None) -> Iterable[dict[str, Any]]:
 
 
 def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
-    """One parameter; a null among its types only means that it may be left out."""
+    """Return one parameter. A null among its types only means that it is optional."""
     choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
     if len(choices) == 1:
         schema = {key: value for key, value in schema.items() if key != "anyOf"} | choices[0]
@@ -107,12 +107,12 @@ def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool)
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
     sized = (413,) if endpoint.body else ()
     missing = (404,) if endpoint.path_parameters else ()
-    statuses = sorted({*_ALWAYS, *sized, *missing, *endpoint.errors})
+    statuses = sorted({*_COMMON_STATUSES, *sized, *missing, *endpoint.errors})
     streamed = {media: {"schema": {"type": "string"}} for media in endpoint.streams}
     content = streamed if endpoint.answer is None else _json(endpoint.answer) | streamed
-    answered = {"200": {"description": _sentence(endpoint.answer or endpoint.view), "content": content}}
+    answered = {"200": {"description": _first_line(endpoint.answer or endpoint.view), "content": content}}
     if endpoint.conditional:
-        answered["304"] = {"description": "What you have is still so"}
+        answered["304"] = {"description": "Not Modified"}
     return answered | {
         str(status): {"description": HTTPStatus(status).phrase, "content": _json(ErrorAnswer)}
         for status in statuses
@@ -127,5 +127,5 @@ def _needs_body(body: type[Struct]) -> bool:
     return any(field.required for field in msgspec.structs.fields(body))
 
 
-def _sentence(kind: Callable[..., Any]) -> str:
-    return (kind.__doc__ or "").strip().partition("\n")[0] or "The answer"
+def _first_line(kind: Callable[..., Any]) -> str:
+    return (kind.__doc__ or "").strip().partition("\n")[0] or "OK"

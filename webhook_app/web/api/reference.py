@@ -1,4 +1,4 @@
-"""/openapi.json, and /docs: the same document as a page to read. Says nothing that the document does not say."""
+"""/openapi.json, and /docs, which shows the same document as a page."""
 
 import json
 from typing import Any
@@ -9,11 +9,11 @@ from flask import Blueprint, Response, render_template
 from webhook_app.web import security_headers
 
 _REF = "#/components/schemas/"
-_WORDS = {"date-time": "time", "integer": "whole number", "boolean": "true or false"}
+_TYPE_WORDS = {"date-time": "time", "integer": "whole number", "boolean": "true or false"}
 
 
 def docs_blueprint(document: dict[str, Any]) -> Blueprint:
-    """Both answers, from the document that was made at start; they hold no data and need no key."""
+    """Return the blueprint of both. They contain no data and need no key."""
     blueprint = Blueprint("docs", "webhook_app.web", static_folder="static", static_url_path="/docs/static")
     encoded = msgspec.json.encode(document)
     areas = _areas(document)
@@ -31,7 +31,7 @@ def docs_blueprint(document: dict[str, Any]) -> Blueprint:
 
 
 def _areas(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The operations by area, each as the page shows it."""
+    """Return the operations by area, each as the page shows it."""
     areas: dict[str, list[dict[str, Any]]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -54,15 +54,15 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> dict[str, A
         "description": operation["description"],
         "role": operation["security"][0]["key"][0],
         "parameters": parameters,
-        "body": _name(body) if body else None,
-        "answer": _name(answer),
+        "body": _schema_name(body) if body else None,
+        "answer": _schema_name(answer),
         "streams": [media for media in content if media != "application/json"],
         "errors": sorted(status for status in operation["responses"] if status != "200"),
     }
 
 
 def _schemas(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The shapes of bodies and answers, field by field."""
+    """Return the schemas of bodies and answers, field by field."""
     schemas: dict[str, dict[str, Any]] = document["components"]["schemas"]
     return [
         {
@@ -82,16 +82,16 @@ def _row(name: str, schema: dict[str, Any], description: str, required: bool) ->
         "name": name,
         "type": type_in_words(schema),
         "limits": _limits(schema),
-        "link": _name(schema.get("items", schema)),
+        "link": _schema_name(schema.get("items", schema)),
         "description": description,
         "required": required,
     }
 
 
 def type_in_words(schema: dict[str, Any]) -> str:
-    """A schema as people say it: `list of Result`, `text or null`."""
+    """Return a schema's type in words, such as `list of Result` or `text or null`."""
     if "$ref" in schema:
-        return _name(schema)
+        return _schema_name(schema)
     if "anyOf" in schema:
         return " or ".join(type_in_words(choice) for choice in schema["anyOf"])
     if "enum" in schema:
@@ -101,16 +101,16 @@ def type_in_words(schema: dict[str, Any]) -> str:
         return f"list of {type_in_words(schema.get('items', {}))}"
     if kind == "string":
         kind = schema.get("format", "text")
-    return _WORDS.get(kind, str(kind))
+    return _TYPE_WORDS.get(kind, str(kind))
 
 
 def _limits(schema: dict[str, Any]) -> str:
-    """Bounds and default, in the words of JSON."""
+    """Return bounds and default, with JSON values."""
     names = {"minimum": "at least", "maximum": "at most", "maxItems": "at most", "default": "default"}
     return ", ".join(f"{words} {json.dumps(schema[name])}" for name, words in names.items() if name in schema)
 
 
-def _name(schema: dict[str, Any]) -> str:
-    """The name of the shape it refers to, also behind `or null`; empty when it refers to none."""
+def _schema_name(schema: dict[str, Any]) -> str:
+    """Return the name of the schema it refers to, directly or as one choice; empty if there is none."""
     choices = [schema, *schema.get("anyOf", ())]
     return next((str(c["$ref"]).removeprefix(_REF) for c in choices if "$ref" in c), "")

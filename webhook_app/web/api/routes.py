@@ -1,4 +1,4 @@
-"""Endpoints over HTTP: who is it, what do they ask, then the view, and its answer. No endpoint of its own."""
+"""Serves endpoints over HTTP: authenticates, reads the parameters, calls the view and writes its answer."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -14,60 +14,63 @@ from msgspec import Struct
 
 from webhook_app.store.operations import audit
 from webhook_app.store.operations.api_keys import ApiKey
+from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.errors import UNAVAILABLE
 from webhook_app.web import auditing
 from webhook_app.web.api.endpoints import ApiContext, Call, Connect, Endpoint, Stream, plain
 from webhook_app.web.errors import ApiError
 
-MAX_BODY_BYTES = 4 * 2**20  # 10 000 contacts as long as they may be, with room for escapes
+MAX_BODY_BYTES = 4 * 2**20  # 10 000 contacts as long as they may be, with context for escapes
 MAX_UPLOAD_BYTES = 512 * 2**20
 JSON = "application/json"
-FAULT = "webhook_app.api_fault"
-"""In the environment of a request: what went wrong before the route saw it, for the route to say."""
+API_ERROR = "webhook_app.api_fault"
+"""Key in a request's WSGI environment: an error raised before routing, for the route to raise again."""
 _BIGINT = 2**63
 
 encode = msgspec.json.Encoder().encode
 
 
-class Service:
-    """Calls the view of one endpoint, in one transaction."""
+class EndpointCaller:
+    """Calls the view of one endpoint in one transaction."""
 
-    def __init__(self, endpoint: Endpoint, room: ApiContext) -> None:
-        alone = room.lookups.execution_options(isolation_level="AUTOCOMMIT")
-        self._endpoint, self._room = endpoint, room
-        self._connect = alone.connect if endpoint.autocommit else room.engine.begin
+    def __init__(self, endpoint: Endpoint, context: ApiContext) -> None:
+        autocommit = context.lookups.execution_options(isolation_level="AUTOCOMMIT")
+        self._endpoint, self._context = endpoint, context
+        self._connect = autocommit.connect if endpoint.autocommit else context.engine.begin
 
     def answer(
         self, now: datetime, key: ApiKey, arguments: dict[str, Any]
     ) -> tuple[Struct | Stream, dict[str, str]]:
-        """What the view gives, and the headers it adds; what stands in for it while the database is away."""
-        endpoint, room = self._endpoint, self._room
+        """Return the view's answer and headers, or those of `without_database` while the database is down."""
+        endpoint, context = self._endpoint, self._context
         headers: dict[str, str] = {}
         try:
-            with _audited(endpoint, room, key, now), ExitStack() as held:
-                call = Call(
-                    lambda: held.enter_context(self._connect()), now, key, room.settings, room.checks, headers
-                )
+            with _audited(endpoint, context, key, now), ExitStack() as stack:
+
+                def open_connection() -> Connection:
+                    return stack.enter_context(self._connect())
+
+                call = Call(open_connection, now, key, context.settings, context.checks, headers)
                 return endpoint.view(call, **arguments), headers
         except UNAVAILABLE:
-            stand_in = endpoint.without_database and endpoint.without_database(
-                room.settings, now, **arguments
-            )
-            if stand_in is None:
+            if endpoint.without_database is None:
                 raise
-            return stand_in, headers
+            fallback = endpoint.without_database(context.settings, now, **arguments)
+            if fallback is None:
+                raise
+            return fallback, headers
 
 
-def add_route(blueprint: Blueprint, endpoint: Endpoint, room: ApiContext) -> None:
-    """Serve the endpoint: who is it, what do they ask, then the view."""
-    service = Service(endpoint, room)
+def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> None:
+    """Add the endpoint's route to the blueprint."""
+    caller = EndpointCaller(endpoint, context)
     decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body else None
 
     def answer(**path: Any) -> Response:
-        if (fault := request.environ.get(FAULT)) is not None:
-            raise fault
-        now = room.clock()
-        key = room.keyring.require(endpoint.role, request.headers.get("Authorization", ""), now)
+        if (error := request.environ.get(API_ERROR)) is not None:
+            raise error
+        now = context.clock()
+        key = context.keyring.require(endpoint.role, request.headers.get("Authorization", ""), now)
         arguments = _path_values(path)
         if endpoint.query:
             arguments["query"] = _read_query(endpoint)
@@ -80,13 +83,13 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, room: ApiContext) -> Non
         return respond(now, key, arguments)
 
     def respond(now: datetime, key: ApiKey, arguments: dict[str, Any]) -> Response:
-        found, headers = service.answer(now, key, arguments)
+        found, headers = caller.answer(now, key, arguments)
         tag = headers.get("ETag", "").strip('"')
         if endpoint.conditional and tag and request.if_none_match.contains_weak(tag):
             response = Response(status=304)
         else:
             response = (
-                streamed(found, room.engine.begin)
+                streamed(found, context.engine.begin)
                 if isinstance(found, Stream)
                 else Response(encode(found), content_type=JSON)
             )
@@ -99,20 +102,20 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, room: ApiContext) -> Non
 
 
 @contextmanager
-def _audited(endpoint: Endpoint, room: ApiContext, key: ApiKey, now: datetime) -> Iterator[None]:
-    """A change is written down before it is made, and completed after, in transactions of their own."""
+def _audited(endpoint: Endpoint, context: ApiContext, key: ApiKey, now: datetime) -> Iterator[None]:
+    """Record a change in the audit log before it is made and complete the entry after it, each in a transaction."""
     if not endpoint.is_audited:
         yield
         return
-    with room.engine.begin() as connection:
-        entry = auditing.write(connection, key, "api", endpoint.name, request.view_args or {}, now)
+    with context.engine.begin() as connection:
+        entry = auditing.record(connection, key, "api", endpoint.name, request.view_args or {}, now)
     yield
-    with room.engine.begin() as connection:
+    with context.engine.begin() as connection:
         audit.finish(connection, entry, auditing.DONE)
 
 
 def _with_upload(respond: Callable[[IO[bytes]], Response]) -> Response:
-    """The body as a file, taken whole before anything is answered: many clients do not read before they have sent."""
+    """Pass the body as a file. It is read whole first: many clients read no answer before they have sent all."""
     with ExitStack() as files:
         upload = files.enter_context(SpooledTemporaryFile(max_size=MAX_BODY_BYTES))
         request.max_content_length = MAX_UPLOAD_BYTES
@@ -124,7 +127,7 @@ def _with_upload(respond: Callable[[IO[bytes]], Response]) -> Response:
 
 
 def streamed(stream: Stream, connect: Connect) -> Response:
-    """The answer made of it. Its first part is made before anything is sent: what fails at once is an error."""
+    """Return a streamed answer. The first part is generated before sending, so that an early error gets its status."""
     parts = stream.parts(connect)
     first = next(parts, b"")
     response = Response(chain([first], parts), content_type=f"{stream.media_type}; charset=utf-8")
@@ -134,22 +137,22 @@ def streamed(stream: Stream, connect: Connect) -> Response:
 
 
 def _path_values(path: Mapping[str, Any]) -> dict[str, Any]:
-    """What the database can be asked for; anything else cannot exist."""
+    """Return the path's values. Raises ApiError 404 for a value that the database cannot store."""
     for value in path.values():
         if "\0" in value if isinstance(value, str) else not -_BIGINT <= value < _BIGINT:
-            raise ApiError(404, "not_found", "There is no such thing.")
+            raise ApiError(404, "not_found", "Not found.")
     return dict(path)
 
 
 def _read_query(endpoint: Endpoint) -> Struct:
-    assert endpoint.query  # noqa: S101  the caller has looked
+    assert endpoint.query  # noqa: S101  for mypy: the caller has checked
     fields = endpoint.query_fields
     _refuse_unknown(tuple(fields))
     values = {name: _query_value(name, fields[name]) for name in request.args}
     try:
         return msgspec.convert(values, endpoint.query, strict=False)
     except msgspec.ValidationError as fault:
-        raise ApiError(400, "bad_parameter", _place(fault)) from None
+        raise ApiError(400, "bad_parameter", _with_location(fault)) from None
 
 
 def _refuse_unknown(known: tuple[str, ...]) -> None:
@@ -163,23 +166,23 @@ def _query_value(name: str, kind: Any) -> str | list[str]:
     if get_origin(plain(kind)) is tuple:
         return [part.strip() for text in given for part in text.split(",") if part.strip()]
     if len(given) > 1:
-        raise ApiError(400, "bad_parameter", f"{name}: given {len(given)} times.")
+        raise ApiError(400, "bad_parameter", f"{name}: given {len(given)} times; give it once.")
     return given[0]
 
 
 def _read_body(decoder: msgspec.json.Decoder[Struct]) -> Struct:
-    """The body by its bytes, whatever its content type says; an empty one counts as {}."""
+    """Decode the body as JSON, whatever its content type; an empty body counts as {}."""
     request.max_content_length = MAX_BODY_BYTES
     try:
         return decoder.decode(request.get_data(cache=False) or b"{}")
     except msgspec.ValidationError as fault:
-        raise ApiError(400, "bad_body", _place(fault)) from None
+        raise ApiError(400, "bad_body", _with_location(fault)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise ApiError(400, "bad_json", f"The body is not JSON: {fault}.") from None
 
 
-def _place(fault: msgspec.ValidationError) -> str:
-    """msgspec's message, the place first: `limit: Expected …`."""
-    message, _, place = str(fault).partition(" - at `$")
-    place = place.strip("`").removeprefix(".")
-    return f"{place}: {message}." if place else f"{message}."
+def _with_location(fault: msgspec.ValidationError) -> str:
+    """Return msgspec's message with the location first: `limit: Expected …`."""
+    message, _, location = str(fault).partition(" - at `$")
+    location = location.strip("`").removeprefix(".")
+    return f"{location}: {message}." if location else f"{message}."

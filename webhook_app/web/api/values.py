@@ -1,4 +1,4 @@
-"""The types that queries, bodies and answers are made of: bounded, storable, described. No Structs of one endpoint."""
+"""Field types that several endpoints share, with bounds and descriptions."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,9 +8,9 @@ from msgspec import Meta
 Time = Annotated[datetime, Meta(tz=True)]
 
 Word = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")]
-"""Text that the database can hold."""
+"""Text that the database can store."""
 
-PhoneNumberId = Annotated[Word, Meta(description="Meta's id of a business number.")]
+PhoneNumberId = Annotated[Word, Meta(description="Meta's id of a business phone number.")]
 Contact = Annotated[
     str,
     Meta(
@@ -18,9 +18,11 @@ Contact = Annotated[
     ),
 ]
 Code = Annotated[
-    int, Meta(ge=-1, le=2**63 - 1, description="Meta's error code; -1: failures without a code.")
+    int, Meta(ge=-1, le=2**63 - 1, description="Meta's error code; -1 for failures without a code.")
 ]
 
-Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at most.")]
-Cursor = Annotated[str, Meta(max_length=500, description="next_cursor of the page before.")]
-NextCursor = Annotated[str | None, Meta(description="Where the next page begins; null on the last one.")]
+Limit = Annotated[int, Meta(ge=1, le=1000, description="Maximum number of items to return.")]
+Cursor = Annotated[str, Meta(max_length=500, description="`next_cursor` of the previous page.")]
+NextCursor = Annotated[
+    str | None, Meta(description="Pass as `cursor` to get the next page; null on the last page.")
+]

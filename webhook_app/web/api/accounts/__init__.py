@@ -1,1 +1,1 @@
-"""API endpoints for what Meta says of accounts, numbers and templates."""
+"""API endpoints for the state of accounts, numbers and templates."""

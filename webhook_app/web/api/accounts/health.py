@@ -1,4 +1,4 @@
-"""/v1/health: what Meta told of accounts, numbers and templates: what holds, since when, and what was before."""
+"""/v1/health: the state of accounts, numbers and templates that Meta reported, since when, and earlier states."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,7 +13,6 @@ from webhook_app.store.accounts.health import HealthFilters, Subject
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Code, Cursor, Limit, NextCursor, PhoneNumberId, Time, Word
-from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import explain
 
 ERRORS_LOOK_BACK = timedelta(days=7)
@@ -22,12 +21,12 @@ _LATEST = 10
 Template = Annotated[Word, Meta(description="A template's id or name.")]
 Waba = Annotated[Word, Meta(description="Meta's id of a WhatsApp Business Account.")]
 _Detail = Annotated[
-    dict[str, Any], Meta(description="What else Meta said: reasons, dates, limits, the value before.")
+    dict[str, Any], Meta(description="More from Meta: reasons, dates, limits, the previous value.")
 ]
 
 
 class HealthQuery(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Without any, everything; phone_number_id gives that number alone, template the templates of that name."""
+    """Filters; without any, everything. `phone_number_id` selects one number, `template` the templates of that name."""
 
     phone_number_id: PhoneNumberId | None = None
     waba_id: Waba | None = None
@@ -37,17 +36,17 @@ class HealthQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class HealthStateEntry(Struct, kw_only=True):
-    """What holds of one aspect: since when it was first told in a row, and when it was last told."""
+    """The current value of one aspect: since when Meta has reported it, and when Meta last reported it."""
 
     value: str
     since: Time
     told_at: Time
-    concern: Annotated[Concern, Meta(description="Whether somebody should look: empty, warning or critical.")]
+    concern: Annotated[Concern, Meta(description="Whether it needs attention: empty, warning or critical.")]
     detail: _Detail
 
 
 class HealthChangeEntry(Struct, kw_only=True):
-    """One thing told."""
+    """One value that Meta reported."""
 
     aspect: str
     value: str
@@ -68,7 +67,7 @@ class HealthErrorEntry(Struct, kw_only=True):
 
 
 class Health(Struct, kw_only=True):
-    """What is known of one account, number or template. What was never told is null, or not among the states."""
+    """The state of one account, number or template. Aspects never reported are null, or missing in `states`."""
 
     waba_id: str
     status: HealthStateEntry | None
@@ -77,11 +76,11 @@ class Health(Struct, kw_only=True):
         HealthStateEntry | None, Meta(description="The messaging limit; detail.limit -1 means unlimited.")
     ]
     states: Annotated[
-        dict[str, HealthStateEntry], Meta(description="Every aspect that was told, these three included.")
+        dict[str, HealthStateEntry], Meta(description="Every reported aspect, including these three.")
     ]
     last_change_at: Time | None
     history: Annotated[
-        list[HealthChangeEntry], Meta(description="The latest ten; all of them at /v1/health/history.")
+        list[HealthChangeEntry], Meta(description="The ten latest values; all are at /v1/health/history.")
     ]
 
 
@@ -90,7 +89,7 @@ class AccountHealth(Health, kw_only=True):
 
 
 class NumberHealth(Health, kw_only=True):
-    """A business number. An empty phone_number_id: no message was seen of it yet."""
+    """A business number. `phone_number_id` is empty until the first webhook about one of its messages."""
 
     phone_number_id: str
     display_phone_number: str
@@ -117,7 +116,7 @@ class HealthPage(Struct, kw_only=True):
 
 
 class HealthHistoryItem(HealthChangeEntry, kw_only=True):
-    """One thing told, of whom, and when it reached us."""
+    """One value that Meta reported, its subject, and when it was received."""
 
     kind: Annotated[str, Meta(description="account, number or template.")]
     waba_id: str
@@ -130,30 +129,30 @@ class HealthHistoryItem(HealthChangeEntry, kw_only=True):
 
 
 class HealthHistory(Struct, kw_only=True):
-    """What was told, the newest first."""
+    """Values that Meta reported, the newest first."""
 
     changes: list[HealthHistoryItem]
     next_cursor: NextCursor
 
 
 def get_health(call: Call, query: HealthQuery) -> HealthPage:
-    """Accounts, numbers and templates: quality, tier, status and whatever else webhooks told, since when.
+    """List accounts, numbers and templates with quality, tier, status and other states from webhooks.
 
-    The latest word by Meta's time counts, in whatever order the webhooks came. Nothing is asked of Meta: what was
-    never told is unknown.
+    The latest value by Meta's time counts, in whatever order the webhooks arrived. Meta is not queried: what no webhook
+    reported is unknown.
     """
     after = cursor.decode_texts(query.cursor, 2)
-    place = ("", "") if after is None else (after[0], after[1])
-    found = health.subjects(call.connection, _wanted(query), query.limit + 1, place)
+    position = ("", "") if after is None else (after[0], after[1])
+    found = health.subjects(call.connection, _filters(query), query.limit + 1, position)
     page = found[: query.limit]
-    told = health.told_of(call.connection, page)
+    reported = health.reported_health(call.connection, page)
     last = page[-1] if len(found) > len(page) else None
 
     def of(kind: str) -> list[Subject]:
         return [each for each in page if each.subject == kind]
 
     def common(each: Subject) -> dict[str, Any]:
-        return _common(each, told[each.subject, each.subject_id], call.now)
+        return _common_fields(each, reported[each.subject, each.subject_id], call.now)
 
     errors = _errors(call, of("number"))
     return HealthPage(
@@ -174,25 +173,24 @@ def get_health(call: Call, query: HealthQuery) -> HealthPage:
 
 
 def list_health_history(call: Call, query: HealthQuery) -> HealthHistory:
-    """Every change told, the newest first.
+    """List every value that Meta reported, the newest first.
 
-    The latest of each aspect is kept for good, the others as long as failures.
+    The latest value of each aspect is kept forever, the others as long as failures.
     """
-    before = _change_place(query.cursor)
-    found = health.history(call.connection, _wanted(query), query.limit + 1, before)
+    before = _history_position(query.cursor)
+    found = health.history(call.connection, _filters(query), query.limit + 1, before)
     page = found[: query.limit]
     last = page[-1] if len(found) > len(page) else None
-    place = (
+    position = (
         [last.occurred_at.isoformat(), last.subject, last.subject_id, last.aspect, last.value]
         if last
         else None
     )
-    return HealthHistory(
-        changes=[_history_item(each) for each in page], next_cursor=cursor.encode(place) if place else None
-    )
+    following = cursor.encode(position) if position else None
+    return HealthHistory(changes=[_history_item(each) for each in page], next_cursor=following)
 
 
-def _wanted(query: HealthQuery) -> HealthFilters:
+def _filters(query: HealthQuery) -> HealthFilters:
     return HealthFilters(
         phone_number_id=query.phone_number_id or "",
         waba_id=query.waba_id or "",
@@ -200,20 +198,20 @@ def _wanted(query: HealthQuery) -> HealthFilters:
     )
 
 
-def _common(each: Subject, told: Sequence[ReportedHealth], now: datetime) -> dict[str, Any]:
-    holds = {
+def _common_fields(each: Subject, reported: Sequence[ReportedHealth], now: datetime) -> dict[str, Any]:
+    states = {
         aspect: convert(state, HealthStateEntry, from_attributes=True)
-        for aspect, state in health_states.states(told, now).items()
+        for aspect, state in health_states.states(reported, now).items()
     }
-    newest = health_states.newest_first(told)
+    newest = health_states.newest_first(reported)
     return {
         "waba_id": each.waba_id,
-        "status": holds.get("status"),
-        "quality": holds.get("quality"),
-        "tier": holds.get("tier"),
-        "states": holds,
-        "last_change_at": max((state.since for state in holds.values()), default=None),
-        "history": [convert(word, HealthChangeEntry, from_attributes=True) for word in newest[:_LATEST]],
+        "status": states.get("status"),
+        "quality": states.get("quality"),
+        "tier": states.get("tier"),
+        "states": states,
+        "last_change_at": max((state.since for state in states.values()), default=None),
+        "history": [convert(value, HealthChangeEntry, from_attributes=True) for value in newest[:_LATEST]],
     }
 
 
@@ -232,7 +230,7 @@ def _errors(call: Call, numbers: Sequence[Subject]) -> Mapping[str, list[HealthE
     found: dict[str, list[HealthErrorEntry]] = {}
     for error in health.errors_of(call.connection, list(owners), call.now - ERRORS_LOOK_BACK):
         meaning = explain(error.error_code)
-        told = HealthErrorEntry(
+        entry = HealthErrorEntry(
             code=error.error_code,
             title=meaning.title,
             summary=meaning.summary,
@@ -241,7 +239,7 @@ def _errors(call: Call, numbers: Sequence[Subject]) -> Mapping[str, list[HealthE
             first_at=error.first_at,
             last_at=error.last_at,
         )
-        found.setdefault(owners[error.phone_number_id], []).append(told)
+        found.setdefault(owners[error.phone_number_id], []).append(entry)
     return found
 
 
@@ -266,15 +264,15 @@ def _display(subject_id: str) -> str:
     return subject_id if subject_id.startswith("+") else ""
 
 
-def _change_place(given: str | None) -> health.ChangePlace | None:
-    place = cursor.decode_texts(given, 5)
-    if place is None:
+def _history_position(given: str | None) -> health.ChangePlace | None:
+    texts = cursor.decode_texts(given, 5)
+    if texts is None:
         return None
     try:
-        at = datetime.fromisoformat(place[0])
+        at = datetime.fromisoformat(texts[0])
     except ValueError:
-        raise ApiError(400, "bad_cursor", "cursor: pass back next_cursor as it was given.") from None
-    return (at, place[1], place[2], place[3], place[4])
+        raise cursor.invalid_cursor() from None
+    return (at, texts[1], texts[2], texts[3], texts[4])
 
 
 ENDPOINTS = (

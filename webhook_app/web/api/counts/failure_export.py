@@ -1,18 +1,17 @@
-"""/v1/failures/export: the same failures as a file, written while it is read. Columns and lines, no search."""
+"""/v1/failures/export: failures as a CSV or NDJSON file, generated while it is sent."""
 
-import csv
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from io import StringIO
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from webhook_app.rules.csv_cells import csv_rows
 from webhook_app.store.counts.failure_filters import FailureFilters
 from webhook_app.store.counts.failure_search import search
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.web.api.counts.failures import FailureEntry, Selection, entry_of, wanted
+from webhook_app.web.api.counts.failures import FailureEntry, Selection, entry_of, failure_filters
 from webhook_app.web.api.endpoints import Call, Endpoint, Stream
 
 _PAGE = 1000
@@ -22,36 +21,34 @@ COLUMNS = (
     "template", "campaign", "country", "code", "subcode", "title", "details", "fbtrace_id", "domain", "failure_class",
     "tries", "retry_at", "dead_letter", "contact_affected", "errors",
 )  # fmt: skip
-_FREE_TEXT = ("template", "campaign", "title", "details")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FailureExportQuery(Selection, kw_only=True):
     format: Annotated[
-        Literal["csv", "ndjson"], Meta(description="ndjson: a failure a line, as lists give it.")
+        Literal["csv", "ndjson"], Meta(description="ndjson: one failure per line, as in /v1/failures.")
     ] = "csv"
 
 
 def export_failures(call: Call, query: FailureExportQuery) -> Stream:
-    """All failures that fit as CSV or NDJSON, the newest first, however many there are.
+    """Export all matching failures as CSV or NDJSON, the newest first.
 
-    In CSV a text that a spreadsheet would take for a formula begins with an apostrophe; NDJSON has it as it came.
+    In CSV, text that a spreadsheet would read as a formula is prefixed with an apostrophe. NDJSON is unchanged.
     """
-    asked = wanted(call, query)
+    filters = failure_filters(call, query)
     lines = _csv if query.format == "csv" else _ndjson
     media = CSV if query.format == "csv" else NDJSON
     name = f"failures-{call.now:%Y%m%d-%H%M%S}.{query.format}"
-    return Stream(media, lambda connect: lines(_pages(connect, asked)), name)
+    return Stream(media, lambda connect: lines(_pages(connect, filters)), name)
 
 
 def _pages(
-    connect: Callable[[], AbstractContextManager[Connection]], asked: FailureFilters
+    connect: Callable[[], AbstractContextManager[Connection]], filters: FailureFilters
 ) -> Iterator[list[FailureEntry]]:
-    """Page by page, each in a short transaction: a slow reader keeps no connection and holds up no clean-up."""
+    """Read page by page, each in a short transaction: a slow client holds no connection and blocks no vacuum."""
     before = None
     while True:
         with connect() as connection:
-            page = search(connection, asked, _PAGE, before)
+            page = search(connection, filters, _PAGE, before)
         yield [entry_of(failure) for failure in page]
         if len(page) < _PAGE:
             return
@@ -65,24 +62,9 @@ def _ndjson(pages: Iterator[list[FailureEntry]]) -> Iterator[bytes]:
 
 
 def _csv(pages: Iterator[list[FailureEntry]]) -> Iterator[bytes]:
-    head: tuple[tuple[str, ...], ...] = (COLUMNS,)
+    yield csv_rows([COLUMNS], "\r\n").encode()
     for page in pages:
-        text = StringIO()
-        csv.writer(text).writerows((*head, *(_cells(entry) for entry in page)))
-        head = ()
-        yield text.getvalue().encode()
-
-
-def _cells(entry: FailureEntry) -> list[str]:
-    return [_cell(name, getattr(entry, name)) for name in COLUMNS]
-
-
-def _cell(name: str, value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return f"'{value}" if name in _FREE_TEXT and value.startswith(_FORMULA) else value
-    return msgspec.json.encode(value).decode().strip('"')
+        yield csv_rows(([getattr(entry, name) for name in COLUMNS] for entry in page), "\r\n").encode()
 
 
 ENDPOINTS = (Endpoint("GET", "/v1/failures/export", export_failures, "viewer", streams=(CSV, NDJSON)),)

@@ -1,4 +1,4 @@
-"""/v1/failures: what failed, by whatever one knows of it; each with its meaning and what to do."""
+"""/v1/failures: a search of failures, each with the meaning of its error and what to do."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,29 +19,35 @@ from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import InvalidAddress, display, parse_address
 
 _Text = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
-_Place = tuple[Time, _Text, _Text, _Text, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
-"""What ids and cursors are made of, as it may come back."""
+_Position = tuple[Time, _Text, _Text, _Text, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
+"""The contents of ids and cursors, with bounds for those that clients send back."""
 
 _Part = Annotated[
     str,
     Meta(
-        min_length=1, max_length=200, pattern=r"^[^\x00]*$", description="Part of the title or the details."
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="Part of the error's title or details.",
     ),
 ]
 _Flag = Annotated[
     bool,
-    Meta(description="true: only what is not to be sent again, for good or because the tries are used up."),
+    Meta(
+        description="true: only failures that must not be sent again, because of the code or used-up retries."
+    ),
 ]
-_Cursor = Annotated[str, Meta(max_length=4000, description="next_cursor of the page before.")]
-FailureId = Annotated[str, Meta(description="`id` of a failure, as lists give it.")]
+_Cursor = Annotated[str, Meta(max_length=4000, description="`next_cursor` of the previous page.")]
+FailureId = Annotated[str, Meta(description="The `id` of a failure in /v1/failures.")]
 Source = Annotated[
-    Literal["webhook", "send"], Meta(description="Who told of it: Meta's webhook, or a sender's failed call.")
+    Literal["webhook", "send"],
+    Meta(description="webhook: reported by Meta; send: a failed call, reported by a sender."),
 ]
-_MaybeCode = Annotated[int | None, Meta(description="null: it came without one.")]
+_MaybeCode = Annotated[int | None, Meta(description="null: the failure has none.")]
 
 
 class Selection(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which failures; an empty text asks for those without the value."""
+    """Filters for failures. An empty text matches failures without the value."""
 
     code: Code | None = None
     subcode: Code | None = None
@@ -53,8 +59,8 @@ class Selection(Struct, kw_only=True, forbid_unknown_fields=True):
     template: Word | None = None
     campaign: Word | None = None
     country: Annotated[Word, Meta(description="ISO 3166, two letters.")] | None = None
-    since: Annotated[Time, Meta(description="Not before this time.")] | None = None
-    until: Annotated[Time, Meta(description="Before this time.")] | None = None
+    since: Annotated[Time, Meta(description="Failures at or after this time.")] | None = None
+    until: Annotated[Time, Meta(description="Failures before this time.")] | None = None
     text: _Part | None = None
     source: Source | None = None
     dead_letter: _Flag = False
@@ -66,15 +72,17 @@ class FailuresQuery(Selection, kw_only=True):
 
 
 class FailureEntry(Struct, kw_only=True):
-    """One failure: the error as it came, what it means, what to do. An empty text means that nobody said."""
+    """One failure: the error as received, its meaning and what to do. An empty text means unknown."""
 
     id: str
     occurred_at: Time
     received_at: Time
     source: Source
-    message_id: Annotated[str, Meta(description="`send:…` for a call that failed before Meta gave an id.")]
+    message_id: Annotated[
+        str, Meta(description="`send:…` for a call that failed before Meta assigned an id.")
+    ]
     contact: str
-    participant: Annotated[str, Meta(description="Group messages: whose copy of it failed.")]
+    participant: Annotated[str, Meta(description="For group messages: the participant whose copy failed.")]
     phone_number_id: str
     waba_id: str
     template: str
@@ -92,16 +100,16 @@ class FailureEntry(Struct, kw_only=True):
     tries: Annotated[
         int,
         Meta(
-            description="How often the same (contact, number, template, campaign) had failed with this code before"
-            " on that day (UTC); 0 where the advice does not limit the tries."
+            description="Earlier failures on the same day (UTC) with the same contact, number, template, campaign and"
+            " code; 0 if the advice does not limit the attempts."
         ),
     ]
     retry_advice: RetryAdvice
     retry_at: Annotated[
-        Time | None, Meta(description="When to send again at the earliest; null: never, or not known.")
+        Time | None, Meta(description="Earliest time to send again; null: never, or unknown.")
     ]
     dead_letter: bool
-    contact_affected: Annotated[bool, Meta(description="Whether it counts against the contact.")]
+    contact_affected: Annotated[bool, Meta(description="Whether it counts towards suppressing the contact.")]
 
 
 class FailureList(Struct):
@@ -112,36 +120,38 @@ class FailureList(Struct):
 
 
 def list_failures(call: Call, query: FailuresQuery) -> FailureList:
-    """What failed, the newest first, each with its error object, its meaning and advice.
+    """Search failures, the newest first, each with its error object, its meaning and advice.
 
-    All parameters narrow together. A contact is found under every number and user id that belongs to the person.
+    A failure must match every parameter. A contact matches under every number and user id of the person.
     """
-    before = None if query.cursor is None else _place(query.cursor)
-    found = search(call.connection, wanted(call, query), query.limit + 1, before)
+    before = None if query.cursor is None else _position(query.cursor)
+    found = search(call.connection, failure_filters(call, query), query.limit + 1, before)
     page = found[: query.limit]
     following = cursor.encode(page[-1].place) if len(found) > len(page) else None
     return FailureList([entry_of(failure) for failure in page], following)
 
 
 def get_failure(call: Call, id: FailureId) -> FailureEntry:  # noqa: A002  the path's name for it
-    """One failure."""
-    return entry_of(find(call, id))
+    """Return one failure."""
+    return entry_of(find_failure(call, id))
 
 
-def find(call: Call, given: str) -> Failure:
-    """The failure with this id. Raises ApiError 404."""
+def find_failure(call: Call, failure_id: str) -> Failure:
+    """Return the failure with this id. Raises ApiError 404."""
     try:
-        place = _place(given)
+        position = _position(failure_id)
     except ApiError:
-        place = None
-    found = None if place is None else failures.find(call.connection, place)
+        position = None
+    found = None if position is None else failures.find(call.connection, position)
     if found is None:
-        raise ApiError(404, "not_found", "There is no such failure, or it was too long ago.")
+        raise ApiError(
+            404, "not_found", "There is no such failure, or it is older than the retention period."
+        )
     return found
 
 
-def wanted(call: Call, query: Selection) -> FailureFilters:
-    """The selection as the search takes it. Raises ApiError 400 for a contact that cannot be one."""
+def failure_filters(call: Call, query: Selection) -> FailureFilters:
+    """Return the filters for the search. Raises ApiError 400 for an invalid contact."""
     return FailureFilters(
         code=query.code,
         subcode=query.subcode,
@@ -154,7 +164,7 @@ def wanted(call: Call, query: Selection) -> FailureFilters:
         template=query.template,
         campaign=query.campaign,
         country=query.country,
-        contacts=None if query.contact is None else _keys(call, query.contact),
+        contacts=None if query.contact is None else _contact_keys(call, query.contact),
         since=query.since,
         until=query.until,
         dead_letter=query.dead_letter,
@@ -197,15 +207,15 @@ def entry_of(failure: Failure) -> FailureEntry:
     )
 
 
-def _keys(call: Call, contact: str) -> tuple[str, ...]:
+def _contact_keys(call: Call, contact: str) -> tuple[str, ...]:
     address = parse_address(contact)
     if isinstance(address, InvalidAddress):
-        raise ApiError(400, "bad_contact", f"The contact cannot be used: {address.reason}.")
+        raise ApiError(400, "bad_contact", f"The contact is invalid: {address.reason}.")
     return contacts.keys_of(call.connection, address.key)
 
 
-def _place(given: str) -> FailurePosition:
-    return FailurePosition(*cursor.decode_as(given, _Place))
+def _position(given: str) -> FailurePosition:
+    return FailurePosition(*cursor.decode_as(given, _Position))
 
 
 ENDPOINTS = (

@@ -1,4 +1,4 @@
-"""/v1/funnel and /v1/latency: how far messages got and how fast, by template, campaign and so on."""
+"""/v1/funnel and /v1/latency: messages by stage, and the time between stages."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, field
 
 from webhook_app.store.counts import funnels, rates
-from webhook_app.store.counts.funnels import Steps
+from webhook_app.store.counts.funnels import StageCounts
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
@@ -14,13 +14,15 @@ from webhook_app.web.errors import ApiError
 _SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 _Group = Literal["phone_number_id", "template", "campaign", "country", "category"]
-_Minutes = Annotated[int, Meta(ge=1, le=31 * 1440, description="The last full minutes, and the running one.")]
-_Until = Annotated[Time, Meta(description="The window ends with this minute instead of the running one.")]
-_Share = Annotated[float | None, Meta(description="Of the messages sent; null when none was.")]
+_Minutes = Annotated[
+    int, Meta(ge=1, le=31 * 1440, description="Full minutes in addition to the current one.")
+]
+_Until = Annotated[Time, Meta(description="The window ends with this minute instead of the current one.")]
+_Share = Annotated[float | None, Meta(description="Share of the messages sent; null if none was sent.")]
 
 
 class _FunnelSelection(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which messages count; an empty value asks for those without one."""
+    """Filters for messages. An empty value matches messages without the value."""
 
     window_minutes: _Minutes = 24 * 60
     until: _Until | None = None
@@ -36,15 +38,15 @@ class _FunnelSelection(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class FunnelQuery(_FunnelSelection, kw_only=True):
     group_by: Annotated[tuple[_Group, ...], Meta(max_length=5, description="Comma-separated.")] = ()
-    compare: Annotated[bool, Meta(description="false leaves out the period before.")] = True
+    compare: Annotated[bool, Meta(description="false omits the previous period.")] = True
 
 
 class LatencyQuery(_FunnelSelection, kw_only=True):
     pass
 
 
-class FunnelSteps(Struct, kw_only=True):
-    """Messages that first took the step in the window. Read implies delivered; one can have failed and arrived."""
+class FunnelStages(Struct, kw_only=True):
+    """Messages that first reached each stage in the window. Read implies delivered; failed and delivered can coincide."""
 
     sent: int
     delivered: int
@@ -56,29 +58,29 @@ class FunnelSteps(Struct, kw_only=True):
 
 
 class FunnelGroup(Struct, kw_only=True):
-    """One group now and in the period before (null: not compared)."""
+    """One group in the window and in the previous period (null: not compared)."""
 
     phone_number_id: str | UnsetType = UNSET
     template: str | UnsetType = UNSET
     campaign: str | UnsetType = UNSET
     country: str | UnsetType = UNSET
     category: str | UnsetType = UNSET
-    now: FunnelSteps
-    before: FunnelSteps | None
+    now: FunnelStages
+    before: FunnelStages | None
 
 
 class Funnel(Struct, kw_only=True):
-    """How far the messages of a window got, and those of the window of the same length before it."""
+    """Messages of a window by stage, compared with the previous window of the same length."""
 
     from_: Time = field(name="from")
     to: Time
-    now: FunnelSteps
-    before: FunnelSteps | None
+    now: FunnelStages
+    before: FunnelStages | None
     groups: list[FunnelGroup]
 
 
 class Percentiles(Struct, kw_only=True):
-    """Seconds within which that share of the messages got there; null without messages."""
+    """Seconds within which that share of the messages reached the stage; null without messages."""
 
     messages: int
     p50: float | None
@@ -88,7 +90,7 @@ class Percentiles(Struct, kw_only=True):
 
 
 class LatencyAnswer(Struct, kw_only=True):
-    """How long messages took whose steps both fell into the window."""
+    """The time between stages, for messages with both stages in the window."""
 
     from_: Time = field(name="from")
     to: Time
@@ -97,32 +99,32 @@ class LatencyAnswer(Struct, kw_only=True):
 
 
 def get_funnel(call: Call, query: FunnelQuery) -> Funnel:
-    """How far messages got: sent, delivered, read, failed, in total and by group, the largest group first.
+    """Count messages by stage (sent, delivered, read, failed), in total and by group, the largest group first.
 
-    A message counts where it first took a step, once, whatever was sent before the window: windows add up.
+    A message counts once per stage, in the window in which it first reached it, so that windows add up.
     """
     start, end = _window(call, query)
     filters = query.filters()
     found = funnels.funnel(call.connection, start, end, query.group_by, filters)
-    earlier: dict[tuple[str, ...], Steps] | None = None
+    earlier: dict[tuple[str, ...], StageCounts] | None = None
     if query.compare:
         earlier = funnels.funnel(call.connection, start - (end - start), start, query.group_by, filters)
-    keys = sorted({*found, *(earlier or {})}, key=lambda key: (-found.get(key, Steps()).sent, key))
+    keys = sorted({*found, *(earlier or {})}, key=lambda key: (-found.get(key, StageCounts()).sent, key))
     groups = [
         FunnelGroup(
             **dict(zip(query.group_by, key, strict=True)),
-            now=_steps(found.get(key)),
-            before=None if earlier is None else _steps(earlier.get(key)),
+            now=_stages(found.get(key)),
+            before=None if earlier is None else _stages(earlier.get(key)),
         )
         for key in keys
         if query.group_by
     ]
-    before = None if earlier is None else _steps(_total(earlier))
-    return Funnel(from_=start, to=end, now=_steps(_total(found)), before=before, groups=groups)
+    before = None if earlier is None else _stages(_sum(earlier))
+    return Funnel(from_=start, to=end, now=_stages(_sum(found)), before=before, groups=groups)
 
 
 def get_latency(call: Call, query: LatencyQuery) -> LatencyAnswer:
-    """How long messages took from sent to delivered, and from delivered to read."""
+    """Return the times from sent to delivered and from delivered to read, as percentiles."""
     start, end = _window(call, query)
     found = funnels.latencies(call.connection, start, end, list(_SHARES.values()), query.filters())
     return LatencyAnswer(
@@ -142,8 +144,8 @@ def _window(call: Call, query: _FunnelSelection) -> tuple[datetime, datetime]:
     return start, end
 
 
-def _total(found: dict[tuple[str, ...], Steps]) -> Steps:
-    return Steps(
+def _sum(found: dict[tuple[str, ...], StageCounts]) -> StageCounts:
+    return StageCounts(
         sum(each.sent for each in found.values()),
         sum(each.delivered for each in found.values()),
         sum(each.read for each in found.values()),
@@ -151,27 +153,27 @@ def _total(found: dict[tuple[str, ...], Steps]) -> Steps:
     )
 
 
-def _steps(found: Steps | None) -> FunnelSteps:
-    steps = found or Steps()
+def _stages(found: StageCounts | None) -> FunnelStages:
+    counts = found or StageCounts()
 
     def share(count: int) -> float | None:
-        return count / steps.sent if steps.sent else None
+        return count / counts.sent if counts.sent else None
 
-    return FunnelSteps(
-        sent=steps.sent,
-        delivered=steps.delivered,
-        read=steps.read,
-        failed=steps.failed,
-        delivered_share=share(steps.delivered),
-        read_share=share(steps.read),
-        failed_share=share(steps.failed),
+    return FunnelStages(
+        sent=counts.sent,
+        delivered=counts.delivered,
+        read=counts.read,
+        failed=counts.failed,
+        delivered_share=share(counts.delivered),
+        read_share=share(counts.read),
+        failed_share=share(counts.failed),
     )
 
 
 def _percentiles(messages: int, seconds: list[float]) -> Percentiles:
-    held: list[float | None] = [round(value, 3) for value in seconds]
-    held = held or [None] * len(_SHARES)
-    return Percentiles(messages=messages, **dict(zip(_SHARES, held, strict=True)))
+    rounded: list[float | None] = [round(value, 3) for value in seconds]
+    rounded = rounded or [None] * len(_SHARES)
+    return Percentiles(messages=messages, **dict(zip(_SHARES, rounded, strict=True)))
 
 
 ENDPOINTS = (

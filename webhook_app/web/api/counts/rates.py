@@ -1,4 +1,4 @@
-"""/v1/rates and /v1/series: how much fails, in one window or over time, by code, number, template and so on."""
+"""/v1/rates and /v1/series: failure rates of one window or over time, by code, number, template and so on."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -16,13 +16,15 @@ _MAX_POINTS = 2_000
 
 _Group = Literal["code", "phone_number_id", "waba_id", "template", "campaign", "country"]
 _Share = Annotated[float, Meta(description="A share between 0 and 1.")]
-_Minutes = Annotated[int, Meta(ge=1, le=90 * 1440, description="The last full minutes, and the running one.")]
-_Until = Annotated[Time, Meta(description="The window ends with this minute instead of the running one.")]
-_Code = Annotated[int | None, Meta(description="null: failures that came without a code.")]
+_Minutes = Annotated[
+    int, Meta(ge=1, le=90 * 1440, description="Full minutes in addition to the current one.")
+]
+_Until = Annotated[Time, Meta(description="The window ends with this minute instead of the current one.")]
+_Code = Annotated[int | None, Meta(description="null: failures without a code.")]
 
 
 class _RateSelection(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which messages count; an empty value asks for those without one."""
+    """Filters for messages. An empty value matches messages without the value."""
 
     until: _Until | None = None
     phone_number_id: PhoneNumberId | None = None
@@ -47,7 +49,7 @@ class SeriesQuery(_RateSelection, kw_only=True):
 
 
 class Classes(Struct):
-    """Distinct failed messages by class; the failure rate by itself is broken and unreachable together."""
+    """Distinct failed messages by class. The failure rate counts `broken` and `unreachable`."""
 
     broken: int
     withheld: int
@@ -55,7 +57,7 @@ class Classes(Struct):
 
 
 class GroupRate(Struct, kw_only=True):
-    """The rate of one group. A code's attempts are those of the rest of its group."""
+    """The rate of one group. The attempts of a code are those of the whole group, whatever their code."""
 
     code: _Code | UnsetType = UNSET
     phone_number_id: str | UnsetType = UNSET
@@ -71,7 +73,7 @@ class GroupRate(Struct, kw_only=True):
 
 
 class Rates(Struct, kw_only=True):
-    """Attempts and failures of a window with the failure rate and its 95 % Wilson interval."""
+    """Attempts, failures and failure rate of a window, with the rate's 95 % Wilson interval."""
 
     from_: Time = field(name="from")
     to: Time
@@ -85,7 +87,7 @@ class Rates(Struct, kw_only=True):
 
 
 class Point(Struct, kw_only=True):
-    """One step. sent, delivered and read count status events, the rest messages."""
+    """One point in time. `sent`, `delivered` and `read` count status events; the other fields count messages."""
 
     at: Time
     attempts: int
@@ -100,7 +102,7 @@ class Point(Struct, kw_only=True):
 
 
 class Series(Struct, kw_only=True):
-    """The same over time: a point for every step, empty ones too."""
+    """Failure rates over time: a point for every step, including those without messages."""
 
     from_: Time = field(name="from")
     to: Time
@@ -109,10 +111,10 @@ class Series(Struct, kw_only=True):
 
 
 def get_rates(call: Call, query: RatesQuery) -> Rates:
-    """Failure rates of the last minutes, in total and by group, the worst group first.
+    """Return the failure rates of the last minutes, in total and by group, the worst group first.
 
-    By itself the failure rate counts broken and unreachable; with a `code` asked for, that code. A code's group counts
-    its own failures, whatever its class.
+    The failure rate counts failures of the classes broken and unreachable. With `code`, or grouped by code, it counts
+    the failures with that code, of any class.
     """
     start, end = _window(call, query.until, query.window_minutes)
     found = rates.rates(call.connection, start, end, query.group_by, query.filters())
@@ -131,10 +133,10 @@ def get_rates(call: Call, query: RatesQuery) -> Rates:
 
 
 def get_series(call: Call, query: SeriesQuery) -> Series:
-    """Failure rates over time, for charts."""
+    """Return failure rates over time, for charts."""
     start, end = _window(call, query.until, query.window_minutes)
     if (end - start) / timedelta(minutes=query.step_minutes) > _MAX_POINTS:
-        message = f"step_minutes: at most {_MAX_POINTS} points; take a longer step or a shorter window."
+        message = f"step_minutes: more than {_MAX_POINTS} points; choose a longer step or a shorter window."
         raise ApiError(400, "bad_parameter", message)
     points = rates.series(call.connection, start, end, query.step_minutes, query.filters())
     return Series(

@@ -1,4 +1,4 @@
-"""/v1/failures/{id}/bundle: what Meta's support asks for about one failure, as JSON or as text to paste. No secrets."""
+"""/v1/failures/{id}/bundle: the facts that Meta's support asks for about one failure, without secrets."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from webhook_app.store.counts import rates
 from webhook_app.store.counts.failures import Failure
 from webhook_app.store.people import message_timeline
 from webhook_app.store.people.message_timeline import MessageEvent, MessageSend
-from webhook_app.web.api.counts.failures import FailureId, Source, entry_of, find
+from webhook_app.web.api.counts.failures import FailureId, Source, entry_of, find_failure
 from webhook_app.web.api.endpoints import Call, Endpoint, Stream
 from webhook_app.web.api.values import Time
 from webhook_app.whatsapp.errors.catalogue_page import code_label
@@ -19,8 +19,8 @@ from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.sends.call_redaction import without_credentials
 
 TEXT = "text/plain"
-_AROUND = timedelta(hours=1)
-_Code = Annotated[int | None, Meta(description="null: it came without one.")]
+_FREQUENCY_WINDOW = timedelta(hours=1)
+_Code = Annotated[int | None, Meta(description="null: there is none.")]
 
 
 class BundleQuery(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -29,18 +29,18 @@ class BundleQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     )
 
 
-class BundleStep(Struct, kw_only=True):
-    """One thing that happened to the message, by Meta's clock; `received_at`: when we heard of it."""
+class BundleEvent(Struct, kw_only=True):
+    """One event of the message: `at` is Meta's time, `received_at` the time at which it was stored here."""
 
     at: Time
     received_at: Time
-    what: Annotated[str, Meta(description="A status of Meta's, or `call accepted` or `call failed`.")]
+    what: Annotated[str, Meta(description="A status from Meta, or `call accepted` or `call failed`.")]
     phone_number_id: str
     code: _Code
 
 
 class Frequency(Struct, kw_only=True):
-    """How much of the business number's traffic failed with the same code in the hour up to the failure."""
+    """Messages of the business number that failed with the same code in the hour before the failure."""
 
     from_: Time = msgspec.field(name="from")
     to: Time
@@ -49,11 +49,13 @@ class Frequency(Struct, kw_only=True):
 
 
 class SupportBundle(Struct, kw_only=True):
-    """What Meta's support asks for about one failure. Credentials and what people wrote are taken out."""
+    """The facts that Meta's support asks for about one failure. Credentials and message texts are removed."""
 
     made_at: Time
     message_id: str
-    fbtrace_id: Annotated[str, Meta(description="Meta's key to its own logs; only send calls tell it.")]
+    fbtrace_id: Annotated[
+        str, Meta(description="Meta's id of the call in its logs; only send calls return it.")
+    ]
     phone_number_id: str
     waba_id: str
     recipient: str
@@ -64,20 +66,20 @@ class SupportBundle(Struct, kw_only=True):
     subcode: _Code
     errors: Annotated[Any, Meta(description="All error objects as received.")]
     meaning: str
-    endpoint: Annotated[str, Meta(description="What was called, as the sender reported it; else empty.")]
+    endpoint: Annotated[str, Meta(description="The URL of the call, if the sender reported it.")]
     request: Annotated[
-        Any, Meta(description="The shape of the request, if reported: no text, no credentials.")
+        Any, Meta(description="The structure of the request, if reported, without texts and credentials.")
     ]
-    timeline: list[BundleStep]
+    timeline: list[BundleEvent]
     frequency: Frequency
 
 
 def get_support_bundle(call: Call, id: FailureId, query: BundleQuery) -> SupportBundle | Stream:  # noqa: A002
-    """What Meta's support asks for about a failure: the whole error, its trace, the call and the message's life.
+    """Return what Meta's support asks for about a failure: the error, its trace id, the call and the timeline.
 
-    As JSON, or with `format=text` to paste into a support case.
+    The answer is JSON, or with `format=text` plain text for a support case.
     """
-    failure = find(call, id)
+    failure = find_failure(call, id)
     calls = message_timeline.sends(call.connection, failure.message_id)
     bundle = _bundle(call, failure, calls)
     if query.format == "json":
@@ -116,10 +118,10 @@ def _bundle(call: Call, failure: Failure, calls: Sequence[MessageSend]) -> Suppo
 
 def _timeline(
     events: Sequence[MessageEvent], calls: Sequence[MessageSend], failure: Failure
-) -> list[BundleStep]:
+) -> list[BundleEvent]:
     refused = {(each.sent_at, each.error_code) for each in calls if each.failed}
-    steps = [  # a failed call is kept as an event too, and told once
-        BundleStep(
+    timeline = [  # a failed call is also stored as an event; list it once
+        BundleEvent(
             at=event.occurred_at,
             received_at=event.received_at,
             what=event.status,
@@ -129,8 +131,8 @@ def _timeline(
         for event in events
         if not (event.status == "failed" and (event.occurred_at, event.error_code) in refused)
     ]
-    steps += [
-        BundleStep(
+    timeline += [
+        BundleEvent(
             at=each.sent_at,
             received_at=each.registered_at,
             what="call failed" if each.failed else "call accepted",
@@ -139,9 +141,9 @@ def _timeline(
         )
         for each in calls
     ]
-    if not any(step.what in ("failed", "call failed") and step.at == failure.occurred_at for step in steps):
-        steps.append(  # the events are kept for a shorter time than the failures
-            BundleStep(
+    if not any(one.what in ("failed", "call failed") and one.at == failure.occurred_at for one in timeline):
+        timeline.append(  # events are kept for a shorter time than failures
+            BundleEvent(
                 at=failure.occurred_at,
                 received_at=failure.received_at,
                 what="failed",
@@ -149,11 +151,11 @@ def _timeline(
                 code=_code(failure.error_code),
             )
         )
-    return sorted(steps, key=lambda step: step.at)
+    return sorted(timeline, key=lambda event: event.at)
 
 
 def _frequency(call: Call, failure: Failure) -> Frequency:
-    start, end = rates.window(failure.occurred_at, int(_AROUND.total_seconds()) // 60)
+    start, end = rates.window(failure.occurred_at, int(_FREQUENCY_WINDOW.total_seconds()) // 60)
     filters = rates.Filters(phone_number_id=failure.phone_number_id, code=failure.error_code)
     found = rates.rates(call.connection, start, end, filters=filters)
     return Frequency(from_=start, to=end, attempts=found.attempts, failures=found.failures)
@@ -164,7 +166,7 @@ def _code(code: int) -> int | None:
 
 
 def _text(bundle: SupportBundle) -> str:
-    """The same for people: what is not known is left out."""
+    """Return the bundle as plain text, without unknown values."""
     code = "none" if bundle.code is None else str(bundle.code)
     facts = {
         "Time (UTC)": _stamp(bundle.occurred_at),
@@ -175,13 +177,13 @@ def _text(bundle: SupportBundle) -> str:
         "WhatsApp Business Account": bundle.waba_id,
         "Recipient": bundle.recipient,
         "Template": bundle.template,
-        "Told by": "webhook" if bundle.source == "webhook" else "the answer to the send call",
+        "Reported by": "webhook" if bundle.source == "webhook" else "the answer to the send call",
         "Endpoint": bundle.endpoint,
     }
-    steps = [
-        f"  {_stamp(step.at)}  {step.what}{'' if step.code is None else f' {step.code}'}"
-        f" (heard of {_stamp(step.received_at)})"
-        for step in bundle.timeline
+    timeline = [
+        f"  {_stamp(event.at)}  {event.what}{'' if event.code is None else f' {event.code}'}"
+        f" (received {_stamp(event.received_at)})"
+        for event in bundle.timeline
     ]
     parts = [
         "\n".join(f"{name}: {value}" for name, value in facts.items() if value),
@@ -191,24 +193,24 @@ def _text(bundle: SupportBundle) -> str:
             if bundle.request
             else []
         ),
-        "Timeline:\n" + "\n".join(steps),
-        _often(bundle.frequency),
+        "Timeline:\n" + "\n".join(timeline),
+        _frequency_text(bundle.frequency),
         f"What the code means: {bundle.meaning}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _often(often: Frequency) -> str:
-    share = f"{often.failures} of {often.attempts} messages of this number failed with this code"
-    return f"How often: {share} from {_stamp(often.from_)} to {_stamp(often.to)}."
+def _frequency_text(frequency: Frequency) -> str:
+    share = f"{frequency.failures} of {frequency.attempts} messages of this number failed with this code"
+    return f"Frequency: {share} from {_stamp(frequency.from_)} to {_stamp(frequency.to)}."
 
 
 def _indented(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-def _stamp(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+def _stamp(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 ENDPOINTS = (Endpoint("GET", "/v1/failures/{id}/bundle", get_support_bundle, "sender", streams=(TEXT,)),)

@@ -1,4 +1,4 @@
-"""/v1/alerts: incidents, open and over, and what people do about them."""
+"""/v1/alerts: open and resolved alerts, and the actions on them."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -20,22 +20,22 @@ _State = Literal["pending", "firing", "resolved"]
 class AlertsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     state: _State | None = None
     severity: Literal["info", "warning", "error", "critical"] | None = None
-    kind: Annotated[Word, Meta(description="Of the rule: rate, spike, health and so on.")] | None = None
+    kind: Annotated[Word, Meta(description="The rule's kind: rate, spike, health and so on.")] | None = None
     rule: Annotated[Word, Meta(description="The rule's name.")] | None = None
     limit: Limit = 100
     cursor: Cursor | None = None
 
 
 class SnoozeBody(Struct, forbid_unknown_fields=True):
-    """For how long there are to be no reminders."""
+    """The duration of the snooze."""
 
     minutes: Annotated[int, Meta(ge=1, le=7 * 24 * 60)]
 
 
 class AlertEntry(Struct, kw_only=True):
-    """One incident of one rule and group. The figures are those of the last evaluation; shares between 0 and 1.
+    """One alert of one rule and group. The figures are those of the last evaluation; rates are between 0 and 1.
 
-    Code -1 stands for failures that came without a code.
+    Code -1 stands for failures without a code.
     """
 
     id: int
@@ -65,13 +65,13 @@ class AlertEntry(Struct, kw_only=True):
     snoozed_by: str
     muted_by: Annotated[
         int | None,
-        Meta(description="The silence, or the alert on the same cause, because of which nobody is told."),
+        Meta(description="The silence, or the alert of the same cause, that stops its notifications."),
     ]
-    muted_why: Annotated[str, Meta(description="silence, incident, cause, or empty.")]
+    muted_why: Annotated[str, Meta(description="silence, incident, cause or empty.")]
 
 
 class AlertDetail(AlertEntry, kw_only=True):
-    """One incident with the meaning of its codes."""
+    """One alert with the meaning of its codes."""
 
     meanings: list[ErrorCode]
 
@@ -84,7 +84,7 @@ class AlertList(Struct):
 
 
 def list_alerts(call: Call, query: AlertsQuery) -> AlertList:
-    """Alerts, the newest first."""
+    """List alerts, the newest first."""
     before = cursor.decode_id(query.cursor)
     found = alerts.list_alerts(
         call.connection,
@@ -101,46 +101,48 @@ def list_alerts(call: Call, query: AlertsQuery) -> AlertList:
 
 
 def get_alert(call: Call, alert_id: AlertId) -> AlertDetail:
-    """One alert, with the meaning of its codes and the slice that carries the excess."""
-    return _detail(_known(call, alert_id))
+    """Return one alert, with the meaning of its codes and the slice in which failures are concentrated."""
+    return _detail(_find_alert(call, alert_id))
 
 
 def acknowledge_alert(call: Call, alert_id: AlertId) -> AlertDetail:
-    """Say that somebody takes care of it: no more reminders.
+    """Acknowledge an alert: no more reminders.
 
-    The name is that of the key; the first one stays. An alert that is over answers 409.
+    `acknowledged_by` is the name of the key; a second call does not change it. A resolved alert returns 409.
     """
-    _known(call, alert_id)
+    _find_alert(call, alert_id)
     alert = alert_actions.acknowledge(call.connection, alert_id, actor=call.key.name, now=call.now)
     if alert is None:
-        raise _over(alert_id)
+        raise _already_resolved(alert_id)
     return _detail(alert)
 
 
 def snooze_alert(call: Call, alert_id: AlertId, body: SnoozeBody) -> AlertDetail:
-    """No reminders for some minutes, at most a week. An alert that is over answers 409."""
-    _known(call, alert_id)
+    """Stop an alert's reminders for some minutes, at most a week. A resolved alert returns 409."""
+    _find_alert(call, alert_id)
     until = call.now + timedelta(minutes=body.minutes)
     alert = alert_actions.snooze(call.connection, alert_id, until=until, actor=call.key.name, now=call.now)
     if alert is None:
-        raise _over(alert_id)
+        raise _already_resolved(alert_id)
     return _detail(alert)
 
 
-def _known(call: Call, alert_id: int) -> alerts.Alert:
+def _find_alert(call: Call, alert_id: int) -> alerts.Alert:
     alert = alerts.get_alert(call.connection, alert_id)
     if alert is None:
-        raise ApiError(404, "not_found", f"There is no alert {alert_id}; one that never fired is forgotten.")
+        raise ApiError(
+            404, "not_found", f"There is no alert {alert_id}. Alerts that never fired are deleted."
+        )
     return alert
 
 
-def _over(alert_id: int) -> ApiError:
-    return ApiError(409, "resolved", f"Alert {alert_id} is over.")
+def _already_resolved(alert_id: int) -> ApiError:
+    return ApiError(409, "resolved", f"Alert {alert_id} is resolved.")
 
 
 def _detail(alert: alerts.Alert) -> AlertDetail:
-    held = {name: getattr(alert, name) for name in AlertEntry.__struct_fields__}
-    return AlertDetail(**held, meanings=[explain(code) for code in alert.codes])
+    fields = {name: getattr(alert, name) for name in AlertEntry.__struct_fields__}
+    return AlertDetail(**fields, meanings=[explain(code) for code in alert.codes])
 
 
 ENDPOINTS = (

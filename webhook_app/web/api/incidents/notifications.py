@@ -1,4 +1,4 @@
-"""/v1/notifications: what was told where, what still waits, and what no channel took."""
+"""/v1/notifications: sent, waiting and failed notifications."""
 
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ class NotificationsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NotificationTryEntry(Struct):
-    """One try. `outcome`: sent, retry, permanent; empty while it lasts or when the sender died."""
+    """One attempt. `outcome` is sent, retry or permanent; empty while it runs, or if the process was killed."""
 
     started_at: Time
     ended_at: Time | None
@@ -35,8 +35,8 @@ class NotificationTryEntry(Struct):
 class NotificationEntry(Struct, kw_only=True):
     """One message about one alert on one channel.
 
-    `superseded`: newer news made a reminder needless. `rerouted_at`: another channel was told instead.
-    `latest_tries` are the last ten, newest first.
+    `superseded`: a newer notification made the reminder unnecessary. `rerouted_at`: when another channel took over.
+    `latest_tries` are the last ten attempts, the newest first.
     """
 
     id: int
@@ -62,7 +62,7 @@ class NotificationList(Struct):
 
 
 def list_notifications(call: Call, query: NotificationsQuery) -> NotificationList:
-    """What was told, waits or failed, the newest first."""
+    """List sent, waiting and failed notifications, the newest first."""
     found = notification_log.entries(
         call.connection,
         state=query.state,
@@ -73,11 +73,11 @@ def list_notifications(call: Call, query: NotificationsQuery) -> NotificationLis
     )
     page = found[: query.limit]
     following = cursor.encode(page[-1].id) if len(found) > len(page) else None
-    return NotificationList([_shown(entry) for entry in page], following)
+    return NotificationList([_entry(entry) for entry in page], following)
 
 
 def retry_notification(call: Call, notification_id: NotificationId) -> NotificationEntry:
-    """Try one that failed again, at once. One that was sent, waits or was superseded answers 409."""
+    """Retry a failed notification at once. One in any other state returns 409."""
     entry = notification_log.entry(call.connection, notification_id)
     if entry is None:
         raise ApiError(404, "not_found", f"There is no notification {notification_id}.")
@@ -86,10 +86,10 @@ def retry_notification(call: Call, notification_id: NotificationId) -> Notificat
     entry = notification_log.entry(call.connection, notification_id)
     if entry is None:
         raise ApiError(404, "not_found", f"There is no notification {notification_id}.")
-    return _shown(entry)
+    return _entry(entry)
 
 
-def _shown(entry: notification_log.NotificationLogEntry) -> NotificationEntry:
+def _entry(entry: notification_log.NotificationLogEntry) -> NotificationEntry:
     return convert(entry, NotificationEntry, from_attributes=True)
 
 

@@ -1,4 +1,4 @@
-"""/v1/pause: should senders stop altogether, because something about the account is broken?"""
+"""/v1/pause: whether senders should stop, because the account cannot send."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ class PauseQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class PauseReason(Struct, kw_only=True):
-    """One alert that says so."""
+    """One alert that is a reason to pause."""
 
     alert_id: int
     rule: str
@@ -24,12 +24,12 @@ class PauseReason(Struct, kw_only=True):
     title: str
     why: str
     action: str
-    phone_number_id: Annotated[str, Meta(description="Empty: no business number can send.")]
+    phone_number_id: Annotated[str, Meta(description="The business number concerned; empty: all of them.")]
     since: Time
 
 
 class PauseAnswer(Struct, kw_only=True):
-    """Whether to send at all. `enforced`: /v1/check answers `wait` meanwhile (setting PAUSE_SENDERS)."""
+    """Whether to pause sending. `enforced`: /v1/check answers `wait` during a pause (setting PAUSE_SENDERS)."""
 
     as_of: Time
     paused: bool
@@ -38,9 +38,10 @@ class PauseAnswer(Struct, kw_only=True):
 
 
 def get_pause(call: Call, query: PauseQuery) -> PauseAnswer:
-    """Is something wrong that makes every send fail: the token, billing, a lock?
+    """Report whether every send would fail, for example because of an expired token, unpaid bills or a lock.
 
-    While an alert of the kind attention about such a code is firing, sending costs quality and gains nothing.
+    Senders should pause while an alert of the kind `attention` about such a code is firing: each failed send lowers
+    the quality rating.
     """
     found = pauses(alerts.open_alerts(call.connection), query.phone_number_id)
     return PauseAnswer(

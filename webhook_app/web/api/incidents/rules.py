@@ -1,9 +1,9 @@
-"""/v1/rules: the rules in force with their last evaluation, and a rules file tried out on the past."""
+"""/v1/rules: the active rules with their last evaluation, and backtests of a rules file."""
 
 from datetime import timedelta
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, to_builtins
+from msgspec import Meta, Struct, convert, to_builtins
 
 from webhook_app.pipeline.operations.backtest import BacktestReport
 from webhook_app.pipeline.operations.backtest import backtest as run_backtest
@@ -12,7 +12,7 @@ from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
 from webhook_app.rules.incidents.rules_file import RulesFileError, default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import rule_evaluations
-from webhook_app.store.incidents.rule_evaluations import RuleLook
+from webhook_app.store.incidents.rule_evaluations import RuleEvaluation
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Time
 from webhook_app.web.errors import ApiError
@@ -20,46 +20,46 @@ from webhook_app.web.rules_in_force import rules_in_force
 from webhook_app.whatsapp.people.contacts import display
 
 _LONGEST_DAYS = 7.0
-_SHOWN = 1000
+_LISTED = 1000
 
 
-class LastLook(Struct, kw_only=True):
-    """The last evaluation of a rule. `closeness`: how near its nearest group is to firing, 1 when it is above."""
+class LastEvaluation(Struct, kw_only=True):
+    """The last evaluation of a rule. `closeness`: how close its nearest group is to firing; 1 means above."""
 
     evaluated_at: Time
-    groups: Annotated[int, Meta(description="How many groups it made.")]
+    groups: Annotated[int, Meta(description="Number of groups evaluated.")]
     closeness: float
     nearest: dict[str, str | int]
-    seen: Annotated[str, Meta(description="The look at the nearest group, in words.")]
+    seen: Annotated[str, Meta(description="The evaluation of the nearest group, in words.")]
 
 
 class ActiveRule(Struct, kw_only=True):
-    """One rule of the file with the keys that its kind uses; `last` is null before its first evaluation."""
+    """One rule of the file with the keys of its kind; `last` is null before its first evaluation."""
 
     name: str
     kind: str
-    asks: Annotated[str, Meta(description="The question that the kind answers.")]
+    asks: Annotated[str, Meta(description="The question that a rule of this kind answers.")]
     severity: str
     keys: dict[str, Any]
-    last: LastLook | None
+    last: LastEvaluation | None
 
 
 class ActiveRules(Struct):
-    """The rules in force, in the order of the file."""
+    """The active rules, in the order of the file."""
 
     rules: list[ActiveRule]
 
 
 class BacktestBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The text of a rules file, the default file if empty, and how much of the past to try it on."""
+    """The text of a rules file (empty: the default file) and the period to test."""
 
     rules: Annotated[str, Meta(max_length=200_000)] = ""
     hours: Annotated[float, Meta(gt=0, le=_LONGEST_DAYS * 24)] = 24.0
-    step_seconds: Annotated[int, Meta(ge=15, le=3600, description="One look every so many seconds.")] = 60
+    step_seconds: Annotated[int, Meta(ge=15, le=3600, description="Seconds between evaluations.")] = 60
 
 
 class WouldFire(Struct, kw_only=True):
-    """An alert that would have fired. `told_at` null: alert `spoken_for_by` would have told of the same cause."""
+    """An alert that would have fired. `told_at` is null if alert `spoken_for_by` would have covered its cause."""
 
     number: int
     rule: str
@@ -79,7 +79,7 @@ class WouldFire(Struct, kw_only=True):
 
 
 class WouldSuppress(Struct, kw_only=True):
-    """A suppression that would have been made from the failures of this time."""
+    """A suppression that the failures of this period would have caused."""
 
     contact: str
     phone_number_id: str
@@ -91,62 +91,54 @@ class WouldSuppress(Struct, kw_only=True):
 
 
 class BacktestAnswer(Struct, kw_only=True):
-    """What would have happened. `left_out`: rules of kinds that cannot be judged afterwards."""
+    """The result of a backtest. `left_out`: rules of kinds that cannot be evaluated afterwards."""
 
     start: Time
     end: Time
     evaluations: int
     alerts: list[WouldFire]
     left_out: list[str]
-    suppressed: Annotated[
-        int, Meta(description="Whom it would have suppressed; the first thousand are listed.")
-    ]
-    spared: Annotated[int, Meta(description="How many more it would have been without the alerts.")]
+    suppressed: Annotated[int, Meta(description="Number of suppressions; the first thousand are listed.")]
+    spared: Annotated[int, Meta(description="Suppressions that the alerts would have prevented.")]
     suppressions: list[WouldSuppress]
 
 
 def list_rules(call: Call) -> ActiveRules:
-    """The rules in force, the last evaluation of each, and how near it is to firing."""
-    looks = rule_evaluations.all_looks(call.connection)
+    """List the active rules with the last evaluation of each."""
+    evaluations = rule_evaluations.all_evaluations(call.connection)
     rules = rules_in_force(call.settings)
     if rules is None:
-        raise ApiError(503, "bad_rules", "The rules file cannot be used: run `webhook-app check`.")
-    return ActiveRules([_active(rule, looks.get(rule.name)) for rule in rules])
+        raise ApiError(503, "bad_rules", "The rules file is invalid: run `webhook-app check`.")
+    return ActiveRules([_active_rule(rule, evaluations.get(rule.name)) for rule in rules])
 
 
 def backtest_rules(call: Call, body: BacktestBody) -> BacktestAnswer:
-    """Try a rules file on the past: what would have fired, for how long, why, and whom it would have suppressed.
+    """Test a rules file on past data: alerts that would have fired, and suppressions.
 
-    A faulty file answers 400 with every fault by line and key. Longer stretches: `webhook-app backtest`.
+    An invalid file returns 400 with every error by line and key. For longer periods use `webhook-app backtest`.
     """
     try:
         rules = parse_rules(body.rules or default_rules_text())
     except RulesFileError as fault:
         raise ApiError(400, "bad_rules", str(fault)) from None
-    thresholds = Thresholds(strikes=call.settings.soft_failures, days=call.settings.soft_days)
+    thresholds = Thresholds(failures=call.settings.soft_failures, days=call.settings.soft_days)
     start, step = call.now - timedelta(hours=body.hours), timedelta(seconds=body.step_seconds)
-    return _answer(run_backtest(call.connection.engine, rules, start, call.now, thresholds, step=step))
+    return _backtest_answer(
+        run_backtest(call.connection.engine, rules, start, call.now, thresholds, step=step)
+    )
 
 
-def _active(rule: Rule, look: RuleLook | None) -> ActiveRule:
+def _active_rule(rule: Rule, evaluation: RuleEvaluation | None) -> ActiveRule:
     kind = RULE_KINDS[rule.kind]
-    held = to_builtins(rule)
-    last = None
-    if look is not None:
-        last = LastLook(
-            evaluated_at=look.evaluated_at,
-            groups=look.groups,
-            closeness=look.closeness,
-            nearest=look.nearest,
-            seen=look.seen,
-        )
-    keys = {key: held[key] for key in kind.all_keys if key not in ("name", "kind", "severity")}
+    values = to_builtins(rule)
+    last = convert(evaluation, LastEvaluation, from_attributes=True) if evaluation else None
+    keys = {key: values[key] for key in kind.all_keys if key not in ("name", "kind", "severity")}
     return ActiveRule(
         name=rule.name, kind=rule.kind, asks=kind.asks, severity=rule.severity, keys=keys, last=last
     )
 
 
-def _answer(report: BacktestReport) -> BacktestAnswer:
+def _backtest_answer(report: BacktestReport) -> BacktestAnswer:
     alerts = [
         WouldFire(
             number=firing.number,
@@ -177,7 +169,7 @@ def _answer(report: BacktestReport) -> BacktestAnswer:
             until=row.until,
             failures=row.failures,
         )
-        for row in report.blocked[:_SHOWN]
+        for row in report.blocked[:_LISTED]
     ]
     return BacktestAnswer(
         start=report.start,

@@ -1,4 +1,4 @@
-"""/v1/silences: no news of alerts that match, for a time. The alerts themselves go on."""
+"""/v1/silences: no notifications for matching alerts, for a time. The alerts themselves stay visible."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -20,20 +20,20 @@ _Matchers = Annotated[
     dict[str, str | int],
     Meta(
         min_length=1,
-        description="All of them must hold: rule, kind, severity, code, phone_number_id, waba_id, template, campaign,"
-        " country.",
+        description="An alert must match all of them. Keys: rule, kind, severity, code, phone_number_id, waba_id,"
+        " template, campaign, country.",
     ),
 ]
 
 
 class SilencesQuery(Struct, kw_only=True, forbid_unknown_fields=True):
-    active: Annotated[bool, Meta(description="true: only those in force.")] = False
+    active: Annotated[bool, Meta(description="true: only active silences.")] = False
     limit: Limit = 100
     cursor: Cursor | None = None
 
 
 class SilenceBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to hear nothing of, and until when: give `until`, or `minutes` from now, at most a year."""
+    """Which alerts to mute, and until when: give either `until` or `minutes` from now, at most a year."""
 
     matchers: _Matchers
     until: Time | None = None
@@ -42,7 +42,7 @@ class SilenceBody(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class SilenceEntry(Struct, kw_only=True):
-    """A silence; `author` and `ended_by` are names of keys. `ended_at`: somebody ended it before its time."""
+    """A silence. `author` and `ended_by` are names of keys; `ended_at` is set if it was ended early."""
 
     id: int
     matchers: dict[str, str | int]
@@ -63,21 +63,22 @@ class SilenceList(Struct):
 
 
 def list_silences(call: Call, query: SilencesQuery) -> SilenceList:
-    """Silences, the newest first, those that are over too."""
+    """List silences, including ended ones, the newest first."""
     active_at = call.now if query.active else None
     found = silences.list_page(call.connection, query.limit + 1, cursor.decode_id(query.cursor), active_at)
     page = found[: query.limit]
     following = cursor.encode(page[-1].id) if len(found) > len(page) else None
-    return SilenceList([_shown(each, call.now) for each in page], following)
+    return SilenceList([_entry(each, call.now) for each in page], following)
 
 
 def add_silence(call: Call, body: SilenceBody) -> SilenceEntry:
-    """Hear nothing of matching alerts for a time, be they open or to come; an alert that was told still says its end.
+    """Mute matching alerts, open and future ones, for a time.
 
-    An alert that fires meanwhile and still does when the silence ends is told then.
+    An alert that was notified before still gets its resolve notification. An alert that fires during the silence and
+    still fires at its end is notified then.
     """
     try:
-        made = alert_actions.add_silence(
+        added = alert_actions.add_silence(
             call.connection,
             matchers=body.matchers,
             author=call.key.name,
@@ -87,29 +88,28 @@ def add_silence(call: Call, body: SilenceBody) -> SilenceEntry:
         )
     except ValueError as fault:
         raise ApiError(400, "bad_parameter", f"{fault}.") from None
-    return _shown(made, call.now)
+    return _entry(added, call.now)
 
 
 def end_silence(call: Call, silence_id: SilenceId) -> SilenceEntry:
-    """End a silence now. One that is over stays as it is."""
+    """End a silence now. A silence that has already ended is not changed."""
     ended = alert_actions.end_silence(call.connection, silence_id, actor=call.key.name, now=call.now)
     if ended is None:
         raise ApiError(404, "not_found", f"There is no silence {silence_id}.")
-    return _shown(ended, call.now)
+    return _entry(ended, call.now)
 
 
 def _end(call: Call, body: SilenceBody) -> datetime:
     if (body.until is None) is (body.minutes is None):
-        raise ValueError("until, minutes: give one of the two")
+        raise ValueError("until, minutes: give exactly one of them")
     until = body.until or call.now + timedelta(minutes=body.minutes or 0)
     if until > call.now + _LONGEST:
         raise ValueError("until: must be within a year")
     return until
 
 
-def _shown(silence: silences.Silence, now: datetime) -> SilenceEntry:
-    held = asdict(silence)
-    return SilenceEntry(**held, active=silence.is_active(now))
+def _entry(silence: silences.Silence, now: datetime) -> SilenceEntry:
+    return SilenceEntry(**asdict(silence), active=silence.is_active(now))
 
 
 ENDPOINTS = (

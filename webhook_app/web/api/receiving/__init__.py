@@ -1,1 +1,1 @@
-"""API endpoints for deliveries and what became of their items."""
+"""API endpoints for received items: the books and the quarantine."""

@@ -1,4 +1,4 @@
-"""/v1/quarantine: what was signed but not understood, and reading it again after a fix."""
+"""/v1/quarantine: signed items that could not be parsed, and their replay after a fix."""
 
 from datetime import datetime
 from functools import partial
@@ -18,14 +18,14 @@ from webhook_app.web.auth import is_enough
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.receiving.payload import parse
 
-Reason = Annotated[Word, Meta(description="A part of the reason.")]
-Field = Annotated[Word, Meta(description="The webhook field it came in; empty: none was readable.")]
-Since = Annotated[datetime, Meta(tz=True, description="Received from then on.")]
-Until = Annotated[datetime, Meta(tz=True, description="Received before.")]
+Reason = Annotated[Word, Meta(description="Part of the reason.")]
+Field = Annotated[Word, Meta(description="The webhook field of the item; empty if it could not be read.")]
+Since = Annotated[datetime, Meta(tz=True, description="Items received at or after this time.")]
+Until = Annotated[datetime, Meta(tz=True, description="Items received before this time.")]
 
 
 class QuarantineQuery(Struct, kw_only=True, forbid_unknown_fields=True):
-    open: Annotated[bool, Meta(description="true: only what still waits.")] = False
+    open: Annotated[bool, Meta(description="true: only items still in quarantine.")] = False
     reason: Reason = ""
     field: Field | None = None
     since: Since | None = None
@@ -35,9 +35,9 @@ class QuarantineQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class QuarantinedItem(Struct, kw_only=True):
-    """Something signed that was not understood: `item` as Meta sent it, or the whole `body` (Base64).
+    """A signed item that could not be parsed: `item` as Meta sent it, or the whole `body` (Base64).
 
-    Both are null for keys that are not an admin's: they can hold what a person wrote.
+    Both are null unless the key is an admin's, because they can contain message texts.
     """
 
     id: int
@@ -48,7 +48,10 @@ class QuarantinedItem(Struct, kw_only=True):
     item: str | None
     body: bytes | None
     replayed_at: Time | None
-    became: Annotated[str, Meta(description="What it became: applied, duplicate, ignored; empty: it waits.")]
+    became: Annotated[
+        str,
+        Meta(description="Outcome of the replay: applied, duplicate or ignored; empty: still in quarantine."),
+    ]
 
 
 class QuarantineList(Struct):
@@ -58,8 +61,8 @@ class QuarantineList(Struct):
     next_cursor: NextCursor
 
 
-class ReplayOrder(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which waiting items to read again; without anything all of them, the oldest first."""
+class QuarantineReplayBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Filters for the items to replay, the oldest first; without any, all items in quarantine."""
 
     reason: Reason = ""
     field: Field | None = None
@@ -69,20 +72,20 @@ class ReplayOrder(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReplayOutcome(Struct, kw_only=True):
-    """What became of the items looked at. `left` still wait, each with its present reason."""
+    """The outcome of a replay. `left` items stay in quarantine, each with its current reason."""
 
     looked_at: int
     applied: int
     duplicate: int
     ignored: int
     left: int
-    open: Annotated[int, Meta(description="How many items of those chosen wait now.")]
+    open: Annotated[int, Meta(description="Matching items that are now in quarantine.")]
 
 
 def list_quarantine(call: Call, query: QuarantineQuery) -> QuarantineList:
-    """What was signed but not understood, the newest first.
+    """List signed items that could not be parsed, the newest first.
 
-    It is kept whole and can be replayed after a fix. What an item holds is shown to admins.
+    They are stored whole and can be replayed after a fix. Only admins see their contents.
     """
     chosen = QuarantineFilters(reason=query.reason, field=query.field, since=query.since, until=query.until)
     before = cursor.decode_id(query.cursor)
@@ -97,19 +100,19 @@ def list_quarantine(call: Call, query: QuarantineQuery) -> QuarantineList:
 
 
 def get_quarantined(call: Call, id: int) -> QuarantinedItem:  # noqa: A002  the path's name
-    """One quarantined item, whole."""
+    """Return one quarantined item with its contents."""
     found = quarantine.get(call.connection, id)
     if found is None:
         raise ApiError(404, "not_found", "There is no such item in quarantine.")
     return convert(found, QuarantinedItem, from_attributes=True)
 
 
-def replay_quarantine(call: Call, body: ReplayOrder) -> ReplayOutcome:
-    """Read waiting items again, with the parser of today.
+def replay_quarantine(call: Call, body: QuarantineReplayBody) -> ReplayOutcome:
+    """Parse items in quarantine again with the current version.
 
-    An item that is understood now leaves quarantine as applied, duplicate or ignored, and moves so in the books;
-    nothing counts as received again. Safe to repeat, and while webhooks come in. The raw archive is replayed by
-    `webhook-app replay --archive`.
+    An item that can now be parsed leaves quarantine as applied, duplicate or ignored, and the books count it so. No
+    item counts as received twice. A replay can be repeated and can run while webhooks arrive. To replay the raw
+    archive, use `webhook-app replay --archive`.
     """
     chosen = QuarantineFilters(reason=body.reason, field=body.field, since=body.since, until=body.until)
     url = call.settings.database_url
