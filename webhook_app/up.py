@@ -1,50 +1,44 @@
-"""Everything on one machine: Postgres, migrations, web and scheduler, started in order and stopped in reverse.
+"""Everything on one machine: Postgres, migrations, web and scheduler, started in this order and stopped in reverse.
 
-Without DATABASE_URL the database is embedded and missing secrets are made once and kept in the data folder.
-With it (production) nothing is invented.
+Without DATABASE_URL the database is embedded, and missing secrets are made once and kept in the data folder.
+With DATABASE_URL (production) missing secrets are errors.
 """
 
-import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 import httpx
+import psutil
 import structlog
 
-from webhook_app.embedded import EmbeddedPostgres
+from webhook_app.data_folder import DataFolder, Environment
+from webhook_app.embedded import REPORT_SECONDS, EmbeddedPostgres, Report, StartupError
 from webhook_app.migrating import migrate_database
-from webhook_app.settings import Settings, read_settings
+from webhook_app.settings import Settings, is_set, read_settings
 
 log = structlog.get_logger()
 
-EMBEDDED = "postgres"
-"""Where in the data folder the embedded database is."""
-
 _STOP_SECONDS = 40  # more than gunicorn's own grace period
-SECRETS = ("META_APP_SECRET", "META_VERIFY_TOKEN", "ADMIN_API_KEY")
-
-Environment = dict[str, str]
+_IDLE_SECONDS = 120  # a web server that starts and uses no CPU for so long is stuck
 
 
 @dataclass(frozen=True)
 class Running:
-    """The parts that were started, and how to reach them."""
+    """The parts that were started, and how to reach them. `made`: the secrets that `up` made itself, by variable."""
 
     settings: Settings
     environment: Environment
     url: str
     processes: dict[str, subprocess.Popen[bytes]]
+    made: Environment
 
     def wait(self) -> int:
         """Block until a part ends by itself; returns its exit code, 1 at least."""
@@ -71,63 +65,54 @@ def everything(
     *,
     quiet: bool = False,
     prepare: Callable[[Settings], object] = lambda _settings: None,
+    report: Report = lambda _line: None,
 ) -> Iterator[Running]:
     """Start all parts, wait until the web server answers, and stop them at the end, the database last.
 
-    With `quiet`, what the parts print goes to output.log in the data folder. `prepare` is called when the database is
-    there and nothing uses it yet.
+    With `quiet`, the output of the parts goes to output.log in the data folder. `prepare` is called when the database
+    is ready and before anything uses it.
 
-    Raises SettingsError before anything is started, RuntimeError when a part cannot or does not come up.
+    Raises SettingsError before anything is started, StartupError when a part cannot start.
     """
-    complete = dict(environment)
-    production = bool(complete.get("DATABASE_URL") or complete.get("DATABASE_URL_FILE"))
+    complete, made = dict(environment), Environment()
+    folder = DataFolder(complete)
     with ExitStack() as stack, _signals():
-        if not production:
-            folder = data_folder(complete)
-            if fault := folder_fault(folder):
-                raise RuntimeError(fault)
-            _make_secrets(folder)
-            complete |= kept_secrets(complete)
-            given = read_settings(complete | {"DATABASE_URL": "postgresql://"})
-            if fault := port_fault(given):  # faults first, before anything starts
-                raise RuntimeError(fault)
-            database = EmbeddedPostgres(folder / EMBEDDED)
+        is_local = not is_set(complete, "DATABASE_URL")
+        if is_local:
+            if fault := folder.fault():
+                raise StartupError(fault)
+            folder.make_secrets()
+            made = folder.made_secrets()
+            complete |= made | {"DATABASE_URL": "postgresql://"}
+        if fault := port_fault(read_settings(complete)):
+            raise StartupError(fault)
+        if is_local:
+            database = EmbeddedPostgres(folder.database, report)
             stack.callback(database.stop)
             complete["DATABASE_URL"] = database.url
         settings = read_settings(complete)
+        report("Migrating the database …")
         migrate_database(settings.database_url)
         prepare(settings)
+        report("Starting the web server and the scheduler …")
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stack.callback(_stop, processes)
-        output = stack.enter_context((data_folder(complete) / "output.log").open("ab")) if quiet else None
+        output = stack.enter_context((folder.path / "output.log").open("ab")) if quiet else None
         for name, command in _commands().items():
             processes[name] = subprocess.Popen(  # noqa: S603  our own programs
                 command, env=complete, start_new_session=True, stdout=output, stderr=output
             )
-        running = Running(settings, complete, f"http://127.0.0.1:{settings.port}", processes)
-        _wait_until_ready(running)
+        running = Running(settings, complete, local_url(settings), processes, made)
+        _wait_until_ready(running, report)
         yield running
 
 
-def folder_fault(folder: Path) -> str:
-    """Why the data cannot be kept there; empty when it can. Makes the folder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        for kept in (folder / "secrets.json", folder / f"{EMBEDDED}.lock"):
-            if kept.exists() and not os.access(kept, os.R_OK | os.W_OK):
-                return _unusable(folder, f"{kept} belongs to somebody else")
-    except OSError as fault:
-        return _unusable(folder, str(fault.strerror))
-    return ""
-
-
-def _unusable(folder: Path, why: str) -> str:
-    return (
-        f"DATA_DIR: {folder.absolute()} cannot be written to ({why}). Was it made by another user, by root perhaps?"
-        " Give it to this one (chown -R), or name another folder: DATA_DIR=~/webhook_app_data"
-    )
+def local_url(settings: Settings) -> str:
+    """How the web server is reached from this machine."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104
+    host = settings.bind_host
+    host = everywhere.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{settings.port}"
 
 
 def port_fault(settings: Settings) -> str:
@@ -141,7 +126,7 @@ def port_fault(settings: Settings) -> str:
         except OSError as fault:
             return (
                 f"PORT: {settings.port} on {settings.bind_host} cannot be used ({fault.strerror})."
-                f" If something else listens there, name another one: PORT={settings.port % 65535 + 1} make run"
+                f" If another program uses it, name another port: PORT={settings.port % 65535 + 1} make run"
             )
     return ""
 
@@ -152,45 +137,43 @@ def _commands() -> dict[str, list[str]]:
     return {"web": [python, "-m", *web], "scheduler": [python, "-m", "webhook_app.cli.main", "scheduler"]}
 
 
-def data_folder(environment: Mapping[str, str]) -> Path:
-    """Where the embedded database and the made secrets live."""
-    return Path(environment.get("DATA_DIR") or ".data")
-
-
-def kept_secrets(given: Mapping[str, str]) -> Environment:
-    """The secrets that `up` made earlier and that the environment does not give."""
-    path = data_folder(given) / "secrets.json"
-    kept: Environment = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {
-        name: value for name, value in kept.items() if not given.get(name) and not given.get(f"{name}_FILE")
-    }
-
-
-def _make_secrets(folder: Path) -> None:
-    """Make the secrets on the first run; every later one finds them."""
-    path = folder / "secrets.json"
-    if not path.exists():
-        made = {name: secrets.token_urlsafe(24) for name in SECRETS}
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-
-
-def _wait_until_ready(running: Running, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def _wait_until_ready(running: Running, report: Report, idle_seconds: float = _IDLE_SECONDS) -> None:
+    """Wait as long as the web server works on its start: a busy machine needs minutes. Raises StartupError."""
+    began = reported = busy = time.monotonic()
+    used = 0.0
+    while True:
         for name, process in running.processes.items():
             if process.poll() is not None:
-                raise RuntimeError(f"{name} did not start; its own words stand above")
-        try:
-            if httpx.get(f"{running.url}/healthz", timeout=2).is_success:
+                raise StartupError(f"The {name} did not start; its own message is above.")
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{running.url}/healthz", timeout=2, trust_env=False).is_success:
                 return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise RuntimeError(f"the web server did not answer on {running.url} within {seconds:.0f} s")
+        now = time.monotonic()
+        if abs((seconds := _cpu_seconds(running.processes["web"].pid)) - used) >= 0.1:
+            used, busy = seconds, now
+        if now - busy > idle_seconds:
+            raise StartupError(
+                f"The web server does not answer on {running.url}, and has used no CPU for {idle_seconds:.0f} s."
+            )
+        if now - reported > REPORT_SECONDS:
+            reported = now
+            report(f"Waiting for the web server on {running.url}, {now - began:.0f} s so far …")
+        time.sleep(0.1)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """The CPU time of a process and its children."""
+    total = 0.0
+    with suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def _stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """SIGTERM to all, so that requests and jobs in flight finish; SIGKILL to what is left much later."""
+    """SIGTERM to all, so that requests and jobs in progress finish; SIGKILL to those that do not end in time."""
     for process in processes.values():
         if process.poll() is None:
             process.terminate()
@@ -205,15 +188,15 @@ def _stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into StopRequestedError; later ones pass, stopping is under way."""
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Turn the first SIGINT, SIGTERM or SIGHUP into StopRequestedError, and ignore later ones during the stop."""
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signal module's signature
-        for each in wanted:
+        for each in handled:
             signal.signal(each, signal.SIG_IGN)
         raise StopRequestedError
 
-    before = {each: signal.signal(each, stop) for each in wanted}
+    before = {each: signal.signal(each, stop) for each in handled}
     try:
         yield
     finally:

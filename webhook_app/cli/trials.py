@@ -1,24 +1,16 @@
-"""Commands of `webhook-app` to try things: a simulated Meta, the demo, rules on the stored past. No SQL.
+"""Commands to try things: a simulated Meta, the demo, rules on the stored past. No SQL."""
 
-Imports stand inside the commands where they are slow, as in cli.py.
-"""
-
-import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
-from webhook_app.cli.data import settings_or_exit
-from webhook_app.rules.incidents.rules_file import RulesFileError
-from webhook_app.settings import SettingsError
+from webhook_app.cli.database import read_rules, settings_with_database
 
 
 @click.command()
-@click.option(
-    "--scenario", default="steady", show_default=True, help="scenario to run; --list shows them"
-)
+@click.option("--scenario", default="steady", show_default=True, help="scenario to run; --list shows them")
 @click.option("--list", "list_them", is_flag=True, help="list the scenarios and end")
 @click.option("--url", default=None, help="webhook URL  [default: the local one]")
 @click.option("--rate", default=20.0, show_default=True, help="messages per second")
@@ -82,7 +74,7 @@ def simulate(
     "--stay/--leave", default=None, help="keep everything running afterwards  [default: on a terminal]"
 )
 def demo(stay: bool | None) -> None:
-    """A week of history and a simulated outage, in a terminal and on the dashboard; keeps nothing."""
+    """Show a week of history and a simulated outage, in a terminal and on the dashboard. Keeps no data."""
     from webhook_app.demo import walkthrough  # noqa: PLC0415
     from webhook_app.up import StopRequestedError  # noqa: PLC0415
 
@@ -90,8 +82,6 @@ def demo(stay: bool | None) -> None:
         walkthrough.run_demo(click.echo, stay=walkthrough.stays_by_default() if stay is None else stay)
     except StopRequestedError:
         click.echo("Stopped.")
-    except (SettingsError, RuntimeError) as fault:
-        sys.exit(str(fault))
 
 
 @click.command()
@@ -100,56 +90,47 @@ def demo(stay: bool | None) -> None:
 )
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(0, 90, min_open=True))
 @click.option(
-    "--step", default=60, show_default=True, type=click.IntRange(15, 3600), help="seconds between looks"
+    "--step", default=60, show_default=True, type=click.IntRange(15, 3600), help="seconds between evaluations"
 )
 def backtest(rules_path: Path | None, days: float, step: int) -> None:
-    """Try a rules file on the stored past: what would have fired, for how long, whom it would have suppressed.
+    """Try a rules file on the stored past: alerts, their durations, and contacts it would have suppressed.
 
     Without RULES the rules in force are tried. Reads only.
     """
     from webhook_app.pipeline.operations.backtest import backtest as run_backtest  # noqa: PLC0415
     from webhook_app.pipeline.operations.backtest_text import as_text  # noqa: PLC0415
     from webhook_app.rules.suppressions.streaks import Thresholds  # noqa: PLC0415
-    from webhook_app.scheduler import load_rules  # noqa: PLC0415
     from webhook_app.store.postgres.engine import make_engine  # noqa: PLC0415
 
-    settings = settings_or_exit()
-    try:
-        rules = load_rules(rules_path or settings.rules_file)
-    except (OSError, RulesFileError) as fault:
-        sys.exit(str(fault))
-    engine = make_engine(
-        settings.database_url, application="webhook_app backtest", statement_seconds=600, pool_size=0
-    )
     now = datetime.now(UTC)
-    thresholds = Thresholds(strikes=settings.soft_failures, days=settings.soft_days)
-    with click.progressbar(length=1000, label="Judging the past", file=sys.stderr) as bar:
-        done = 0
-
-        def progress(share: float) -> None:
-            nonlocal done
-            bar.update(int(1000 * share) - done)
-            done = int(1000 * share)
-
-        report = run_backtest(
-            engine,
-            rules,
-            now - timedelta(days=days),
-            now,
-            thresholds,
-            step=timedelta(seconds=step),
-            progress=progress,
+    with settings_with_database() as settings:
+        rules = read_rules(rules_path or settings.rules_file)
+        engine = make_engine(
+            settings.database_url, application="webhook_app backtest", statement_seconds=600, pool_size=0
         )
-    click.echo(as_text(report))
+        with click.progressbar(length=1000, label="Evaluating the past", file=sys.stderr) as bar:
+            outcome = run_backtest(
+                engine,
+                rules,
+                now - timedelta(days=days),
+                now,
+                Thresholds(failures=settings.soft_failures, days=settings.soft_days),
+                step=timedelta(seconds=step),
+                progress=lambda share: bar.update(int(1000 * share) - bar.pos),
+            )
+    click.echo(as_text(outcome))
 
 
 def _target() -> tuple[str, str, str, str]:
     """App secret, verify token, webhook URL and admin key of the local service: as given, else as `up` made them."""
-    from webhook_app.up import kept_secrets  # noqa: PLC0415
+    from webhook_app.data_folder import DataFolder  # noqa: PLC0415
+    from webhook_app.settings import process_environment, read_variable  # noqa: PLC0415
 
-    environment = dict(os.environ) | kept_secrets(os.environ)
-    secret = environment.get("META_APP_SECRET", "").split(",")[0].strip()
+    environment = process_environment()
+    environment |= DataFolder(environment).made_secrets()
+    secret = read_variable(environment, "META_APP_SECRET").split(",")[0].strip()
     if not secret:
         sys.exit("META_APP_SECRET: is required, or a data folder in which `webhook-app up` made one")
-    local = f"http://127.0.0.1:{environment.get('PORT') or 8000}/webhook"
-    return secret, environment.get("META_VERIFY_TOKEN", ""), local, environment.get("ADMIN_API_KEY", "")
+    local = f"http://127.0.0.1:{read_variable(environment, 'PORT') or 8000}/webhook"
+    token, admin_key = (read_variable(environment, name) for name in ("META_VERIFY_TOKEN", "ADMIN_API_KEY"))
+    return secret, token, local, admin_key

@@ -4,7 +4,6 @@ It uses the default rules. After the replayed week, their windows are one minute
 starts and resolves within two minutes.
 """
 
-import os
 import socket
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from webhook_app.demo.api_user import ApiUser
 from webhook_app.demo.history import fill
 from webhook_app.demo.week import week_before
 from webhook_app.rules.incidents.rules_file import default_rules_text
-from webhook_app.settings import Settings
+from webhook_app.settings import Settings, process_environment
 from webhook_app.simulator.run import run
 from webhook_app.simulator.slack import SlackReceiver
 from webhook_app.up import Running, everything
@@ -39,7 +38,7 @@ def run_demo(echo: Print, *, stay: bool) -> None:
         rules.write_text(one_minute_rules(), encoding="utf-8")
         printer = SlackPrinter(echo)
         with SlackReceiver(show=printer.show) as slack:
-            environment = demo_environment(os.environ, folder, rules, slack.url)
+            environment = demo_environment(process_environment(), folder, rules, slack.url)
             with everything(
                 environment, quiet=True, prepare=lambda settings: _fill_week(echo, settings, slack.url)
             ) as running:

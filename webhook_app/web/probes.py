@@ -16,8 +16,9 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from webhook_app.store.operations import readiness
-from webhook_app.store.postgres.engine import Engine
+from webhook_app.store.postgres.engine import Engine, driver
 from webhook_app.store.postgres.errors import EngineError
+from webhook_app.store.postgres.sessions import sessions_fault
 from webhook_app.web import security_headers
 from webhook_app.web.metrics import MetricsCollector
 
@@ -77,11 +78,13 @@ def probes_blueprint(
 
 def check_readiness(engine: Engine, now: datetime) -> Readiness:
     """Check every condition; those that depend on a failed one are unknown."""
-    names = ("database", "migrations", "partitions", "ingest")
+    names = ("database", "sessions", "migrations", "partitions", "ingest")
     checks = {name: Check(ok=False, detail="unknown while the database is unavailable") for name in names}
     try:
         with engine.connect() as connection:
             checks["database"] = Check(ok=True)
+            with engine.connect() as other:
+                checks["sessions"] = _check(sessions_fault(driver(connection), driver(other)))
             checks["migrations"] = _check(readiness.migrations_fault(connection))
             if checks["migrations"].ok:
                 checks["partitions"] = _check(readiness.partitions_fault(connection, now))

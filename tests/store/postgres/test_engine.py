@@ -1,8 +1,11 @@
-"""Connections of the pool are used without being asked first, and yet an ended one is never handed out."""
+"""Connections have their session parameters, and the pool never hands out one that has ended."""
 
+from urllib.parse import quote
+
+import pytest
 from sqlalchemy import text
 
-from webhook_app.store.postgres.engine import connect, make_engine
+from webhook_app.store.postgres.engine import connect, is_libpq_url, make_engine
 
 
 def test_a_connection_that_the_server_ended_is_replaced_before_its_use(database_url: str) -> None:
@@ -17,3 +20,41 @@ def test_a_connection_that_the_server_ended_is_replaced_before_its_use(database_
     with engine.connect() as connection:
         assert connection.execute(mine).scalar_one() != first
     engine.dispose()
+
+
+def shown(url: str, *names: str, **more: bool) -> list[str]:
+    with connect(url, application="tests", **more) as connection:  # type: ignore[arg-type]
+        return [(connection.execute(f"SHOW {name}").fetchone() or [""])[0] for name in names]  # type: ignore[arg-type]
+
+
+def test_a_connection_has_its_parameters_set_after_connecting(database_url: str) -> None:
+    names = ("TimeZone", "jit", "statement_timeout", "lock_timeout", "plan_cache_mode", "application_name")
+    assert shown(database_url, *names, plans_once=True) == [
+        "UTC", "off", "30s", "10s", "force_generic_plan", "tests",
+    ]  # fmt: skip
+
+
+def test_options_of_the_url_are_kept_and_win_except_for_the_time_zone(database_url: str) -> None:
+    options = "-c search_path=elsewhere -c work_mem=7MB --statement-timeout=7s -ctimezone=Asia/Tokyo"
+    both = shown(
+        f"{database_url} options='{options}'", "search_path", "work_mem", "statement_timeout", "TimeZone"
+    )
+    assert both == ["elsewhere", "7MB", "7s", "UTC"]
+    as_url = f"postgresql:///?{database_url.replace(' ', '&')}&options={quote(options)}"
+    assert shown(as_url, "search_path", "jit") == ["elsewhere", "off"]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_usable"),
+    [
+        ("postgresql://", True),
+        ("postgres://u:p@h1,h2:5432/d?target_session_attrs=read-write", True),
+        ("postgresql+psycopg://u@h/d", True),
+        ("dbname=d host=/tmp", True),
+        ("mysql://u:p@h/d", False),
+        ("postgresql://u:p@h:port/d?unknown=1", False),
+        ("h", False),
+    ],
+)
+def test_a_url_that_libpq_cannot_read_is_known_before_connecting(url: str, is_usable: bool) -> None:
+    assert is_libpq_url(url) == is_usable

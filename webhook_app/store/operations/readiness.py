@@ -1,4 +1,4 @@
-"""What must be true of the database before traffic is sent here. Each answer says what is wrong, '' if nothing is."""
+"""Readiness of the database for traffic. Each check returns what is wrong, or an empty text."""
 
 from datetime import datetime, timedelta
 from functools import cache
@@ -10,7 +10,9 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.partitions import partitions
 from webhook_app.store.schema import PARTITIONED
 
-_MIGRATIONS = Path(__file__).parents[3] / "migrations"
+_PACKAGE = Path(__file__).parents[2]
+MIGRATIONS = next(path for path in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations") if path.is_dir())
+"""Inside the package when it is installed; beside it in the repository."""
 _CAN_WRITE = text(
     "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
     " AND has_table_privilege('status_events', 'INSERT')"
@@ -18,26 +20,33 @@ _CAN_WRITE = text(
 
 
 def migrations_fault(connection: Connection) -> str:
-    """A schema behind this code is a fault; one ahead is not: yesterday's code runs on today's schema."""
-    if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
+    """Check that the schema is not older than this code. A newer one is fine: old code runs on a new schema."""
+    found, revisions = schema_revision(connection), known_revisions()
+    if found is None:
         return "the database has not been migrated"
-    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-    revisions = known_revisions()
-    if found is None or found in revisions[1:]:
-        return f"the schema is at {found}, this code needs {revisions[0]}"
-    return ""
+    return f"the schema is at {found}, this code needs {revisions[0]}" if found in revisions[1:] else ""
+
+
+def schema_revision(connection: Connection) -> str | None:
+    """The newest migration the database has; None before the first."""
+    if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
+        return None
+    found: str | None = connection.execute(
+        text("SELECT version_num FROM alembic_version")
+    ).scalar_one_or_none()
+    return found
 
 
 @cache
 def known_revisions() -> tuple[str, ...]:
-    """Every migration this code came with, the newest first."""
+    """The migrations that this code contains, newest first."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415  slow to import, needed once
 
-    return tuple(script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions())
+    return tuple(script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
 
 
 def partitions_fault(connection: Connection, now: datetime) -> str:
-    """Tomorrow's rows need a partition to go to."""
+    """Check that there are partitions for tomorrow's rows."""
     tomorrow = (now + timedelta(days=1)).date()
     missing = []
     for table, step in PARTITIONED.items():
@@ -48,6 +57,6 @@ def partitions_fault(connection: Connection, now: datetime) -> str:
 
 
 def ingest_fault(connection: Connection) -> str:
-    """Whether webhooks can be stored: not on a standby, and not without the right to write."""
+    """Check that webhooks can be stored, which a standby and a role without the right to write cannot do."""
     writable = connection.execute(_CAN_WRITE).scalar_one()
     return "" if writable else "the database does not take writes"

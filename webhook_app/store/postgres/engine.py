@@ -1,12 +1,15 @@
-"""How to reach Postgres: plain driver connections for the ingest statement, an engine for everything else.
+"""Connections to Postgres: the driver's own for ingest and checks, an engine for everything else. No queries.
 
-The URL goes to libpq as it is, so several hosts with target_session_attrs=read-write work. No queries here.
+The URL goes to libpq unchanged, so several hosts with target_session_attrs=read-write work. Session parameters are
+set after connecting: a pooler such as PgBouncer refuses a connection whose start-up packet has `options`.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import NullPool
@@ -18,39 +21,61 @@ __all__ = [
     "Engine",
     "connect",
     "driver",
+    "is_libpq_url",
     "libpq_url",
     "make_engine",
     "plan_each",
 ]
 
 DriverConnection = psycopg.Connection[Any]
-"""A connection of the driver's, for the ingest statement and checks; `Connection` is SQLAlchemy's, for all else."""
+"""A connection of the driver, for ingest and checks. `Connection` is SQLAlchemy's, for everything else."""
 Connect = Callable[[], DriverConnection]
+
+_OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)=")
 
 
 def connect(
     url: str, *, application: str, statement_seconds: int = 30, plans_once: bool = False
 ) -> DriverConnection:
-    """A driver connection in autocommit mode, in UTC, that gives up on a statement after `statement_seconds`.
+    """A driver connection in autocommit mode, in UTC, that cancels a statement after `statement_seconds`.
 
-    `plans_once`: statements are prepared when first seen, and planned for all values at once. Left to itself Postgres
-    plans what reads a hundred partitions anew each time, at three times the cost of a lookup.
+    `plans_once` prepares statements at first use, with one plan for all values. By default Postgres plans a query over
+    a hundred partitions anew each time, which costs three times the lookup itself.
+    Options in the URL are kept, and take precedence except for the time zone.
     Raises psycopg.OperationalError when no host of the URL answers within five seconds.
     """
-    options = f"-c timezone=UTC -c jit=off -c statement_timeout={statement_seconds}s -c lock_timeout=10s"
+    parameters = {
+        "jit": "off",
+        "statement_timeout": f"{statement_seconds}s",
+        "lock_timeout": "10s",
+    }
     if plans_once:
-        options += " -c plan_cache_mode=force_generic_plan"
-    return psycopg.connect(
+        parameters["plan_cache_mode"] = "force_generic_plan"
+    given = _options_in(url)
+    connection = psycopg.connect(
         libpq_url(url),
         autocommit=True,
         connect_timeout=5,
         application_name=application,
-        options=options,
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
         prepare_threshold=0 if plans_once else 5,
     )
+    parameters = {name: value for name, value in parameters.items() if name not in given}
+    statements = [f"SET {name} = '{value}'" for name, value in ({"timezone": "UTC"} | parameters).items()]
+    try:
+        connection.execute("; ".join(statements).encode(), prepare=False)  # one round trip
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _options_in(url: str) -> set[str]:
+    """The session parameters that the URL sets itself."""
+    options = conninfo_to_dict(libpq_url(url)).get("options") or ""
+    return {name.lower().replace("-", "_") for name in _OPTION.findall(str(options))}
 
 
 def make_engine(
@@ -61,9 +86,9 @@ def make_engine(
     pool_size: int = 5,
     plans_once: bool = False,
 ) -> Engine:
-    """An engine whose connections are made by `connect`; broken ones are found out before use.
+    """An engine whose connections come from `connect`; the pool replaces one that the server has ended.
 
-    Its errors do not show parameters: they hold phone numbers.
+    Its errors do not show parameters, which include phone numbers. `pool_size=0` keeps no connection open.
     """
 
     def creator() -> DriverConnection:
@@ -89,10 +114,10 @@ def make_engine(
 
 
 def _refuse_ended(held: DriverConnection, *_: object) -> None:
-    """Have the pool make a new connection instead of one that the server has ended.
+    """Make the pool replace a connection that the server has ended.
 
-    Reads what has come without waiting: first the server's last word, then that it hung up. Asking it each time, as
-    `pool_pre_ping` does, is half of what a check of a recipient waits for, and no surer: it may end a moment later.
+    Reads what has arrived without waiting: first the server's last message, then the end of the stream. A query on each
+    checkout, as `pool_pre_ping` sends, takes half the time of a recipient check and proves no more.
     """
     try:
         held.pgconn.consume_input()
@@ -102,22 +127,31 @@ def _refuse_ended(held: DriverConnection, *_: object) -> None:
 
 
 def plan_each(connection: Connection) -> None:
-    """Until the transaction ends what is asked is planned for the times asked about.
+    """Plan each statement for its own values until the transaction ends.
 
-    A statement that is seen often is otherwise planned once for any time, for which no index looks good enough.
+    A frequent statement is otherwise planned once for any time range, for which no index looks selective enough.
     """
     connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
 def driver(connection: Connection) -> DriverConnection:
-    """The driver's connection under this one, for the statements of the ingest."""
+    """The driver's connection under an engine's, for the ingest statement."""
     found: DriverConnection = connection.connection.driver_connection  # type: ignore[assignment]
     return found
 
 
 def libpq_url(url: str) -> str:
-    """The URL as libpq wants it: without SQLAlchemy's driver name, with the scheme Heroku-like hosts omit."""
+    """The URL as libpq accepts it: without SQLAlchemy's driver name, and with the scheme postgresql."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme.split("+")[0] in ("postgres", "postgresql"):
         return f"postgresql://{rest}"
     return url
+
+
+def is_libpq_url(url: str) -> bool:
+    """Whether libpq can read the URL, or the string of keywords and values."""
+    try:
+        conninfo_to_dict(libpq_url(url))
+    except psycopg.ProgrammingError:
+        return False
+    return True

@@ -1,32 +1,32 @@
-"""Names for what Postgres and its two drivers raise, so that nobody above the store imports a driver for them."""
+"""Names for the errors of Postgres and its two drivers, so that no floor above the store imports a driver."""
 
 import psycopg
 from psycopg import errors
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 DriverError = psycopg.Error
-"""Any fault of a statement given to the driver itself."""
+"""Any error of a statement run by the driver."""
 DriverUnavailable = psycopg.OperationalError
 EngineError = SQLAlchemyError
-"""Any fault of a statement given to the engine."""
+"""Any error of a statement run by the engine."""
 EngineUnavailable = OperationalError
 
 UNAVAILABLE = (OperationalError, psycopg.OperationalError)
-"""The database is away, or gave up on a statement; asking again later can help."""
+"""The database is not reachable, or a statement took too long; a later retry can help."""
 REFUSED = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, UnicodeError, ValueError)
-"""Postgres will never take these values."""
+"""Postgres will never accept these values."""
 RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
-"""The same statement may succeed at once."""
+"""The same statement may succeed at once when it is retried."""
 StatementTimeout = errors.QueryCanceled
 LockNotAvailable = errors.LockNotAvailable
 UniqueViolation = errors.UniqueViolation
 
 
 def driver_fault(error: BaseException) -> BaseException:
-    """The driver's error under the engine's; the error itself when there is none."""
-    return error.orig if isinstance(error, OperationalError) and error.orig is not None else error
+    """The driver's error inside the engine's error, or the error itself."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a statement waited longer than lock_timeout."""
+    """Whether a statement waited for a lock longer than lock_timeout."""
     return isinstance(driver_fault(error), LockNotAvailable)

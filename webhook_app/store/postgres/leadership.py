@@ -1,50 +1,71 @@
-"""Who leads: an advisory lock on a connection of its own, so that a dead leader's lock is free at once."""
+"""Leader election: an advisory lock on a connection of its own, which Postgres releases when the leader dies."""
 
 import os
 import socket
 import threading
+from contextlib import ExitStack, closing
 
 import psycopg
 import structlog
 
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import DriverConnection, connect
+from webhook_app.store.postgres.sessions import sessions_fault
 
 log = structlog.get_logger()
 
-# A leader that is frozen or cut off asks no more; the server then ends its session, which frees the lock.
+# A frozen or disconnected leader sends no statements; the server then ends its session, which releases the lock.
 _SILENT_LEADER = "SET idle_session_timeout = '10s'"
 
 
 class Leadership:
-    """One candidate. `acquire` and `check` are to be called every second or so, from any thread."""
+    """One candidate. Call `acquire` or `check` about every second, from any thread."""
 
     def __init__(self, url: str) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._url = url
         self._connection: DriverConnection | None = None
         self._held = False
+        self._fault = ""
         self._mutex = threading.Lock()
 
     @property
     def held(self) -> bool:
-        """Whether the lock was ours when it was last looked at."""
+        """Whether the lock was held at the last check."""
         return self._held
 
     def acquire(self) -> bool:
-        """Try to lead; False while somebody else does, or while the database is away."""
+        """Try to become the leader; False while there is another, or while the database is not reachable."""
         with self._mutex:
             try:
+                self._connection = self._connection or self._connect()
                 if self._connection is None:
-                    self._connection = connect(self._url, application="webhook_app leader")
-                    self._connection.execute(_SILENT_LEADER)
-                self._held = locks.take(self._connection, locks.LEADER_LOCK)
+                    return False
+                self._held = locks.try_acquire(self._connection, locks.LEADER_LOCK)
             except psycopg.Error as fault:
                 self._lose(fault)
             return self._held
 
+    def _connect(self) -> DriverConnection | None:
+        """A session that can hold the lock. A pooler that shares sessions would give the lock to every candidate."""
+        with ExitStack() as stack:
+            connection, other = (
+                stack.enter_context(closing(connect(self._url, application="webhook_app leader")))
+                for _ in range(2)
+            )
+            fault = sessions_fault(connection, other)
+            if fault and fault != self._fault:
+                log.error("cannot lead", fault=fault)
+            self._fault = fault
+            if fault:
+                return None
+            connection.execute(_SILENT_LEADER)
+            other.close()
+            stack.pop_all()
+            return connection
+
     def check(self) -> bool:
-        """Ask the lock's connection whether it is still there; once lost, it must be acquired anew."""
+        """Check that the lock's connection still works; a lost lock must be acquired again."""
         with self._mutex:
             if self._connection is None or not self._held:
                 return False
@@ -55,10 +76,10 @@ class Leadership:
             return self._held
 
     def release(self) -> None:
-        """Let somebody else lead, at once."""
+        """Give up the leadership now."""
         with self._mutex:
             if self._connection is not None and self._held:
-                locks.give_back(self._connection, locks.LEADER_LOCK)
+                locks.release(self._connection, locks.LEADER_LOCK)
             self._close()
 
     def _lose(self, fault: psycopg.Error) -> None:

@@ -2,15 +2,7 @@
 
 from msgspec import Struct
 
-from webhook_app.settings import Settings
-
-_OPEN = frozenset((
-    "port", "bind_host", "web_concurrency", "public_url", "trusted_proxies", "webhook_allow_from",
-    "meta_mtls_subject_header", "data_dir", "rules_file", "evaluate_seconds", "slack_channel", "events_keep_days",
-    "failures_keep_days", "raw_keep_days", "counts_keep_days", "soft_failures", "soft_days", "stop_blocks",
-    "probe_hours", "suppress_hourly_cap", "default_region", "check_when_away", "pause_senders", "ingest_queue",
-    "log_format",
-))  # fmt: skip
+from webhook_app.settings import SHOWN, Settings
 
 
 class SettingRow(Struct, frozen=True):
@@ -27,7 +19,7 @@ def shown_settings(settings: Settings) -> list[SettingRow]:
 
 
 def _shown(name: str, value: object) -> SettingRow:
-    if name not in _OPEN:
+    if name not in SHOWN:
         return SettingRow(name.upper(), "set" if value else "", is_masked=bool(value))
     words = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
     return SettingRow(name.upper(), words, is_masked=False)

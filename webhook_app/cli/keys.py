@@ -1,0 +1,50 @@
+"""`webhook-app api-key`: create, list and revoke API keys. No SQL."""
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from webhook_app.cli.database import transaction
+
+
+@click.group("api-key")
+def api_key() -> None:
+    """Create, list and revoke the keys with which programs and people use the service."""
+
+
+@api_key.command("create")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["sender", "viewer", "admin"]), required=True)
+def create_key(name: str, role: str) -> None:
+    """Create a key and show it, once."""
+    from webhook_app.store.operations import api_keys  # noqa: PLC0415
+
+    with transaction() as connection:
+        made = api_keys.create(connection, name, role, datetime.now(UTC))
+    click.echo(made.secret)
+
+
+@api_key.command("list")
+def list_keys() -> None:
+    """Show all keys, without their secrets."""
+    from webhook_app.store.operations import api_keys  # noqa: PLC0415
+
+    with transaction() as connection:
+        keys = api_keys.list_keys(connection)
+    for key in keys:
+        used = f"used {key.used_at:%Y-%m-%d %H:%M}" if key.used_at else "unused"
+        state = "revoked" if key.revoked_at else used
+        click.echo(f"{key.id:5}  {key.prefix}…  {key.role:7} {state:22} {key.name}")
+
+
+@api_key.command("revoke")
+@click.argument("key_id", type=int)
+def revoke_key(key_id: int) -> None:
+    """Revoke a key. All processes refuse it within seconds."""
+    from webhook_app.store.operations import api_keys  # noqa: PLC0415
+
+    with transaction() as connection:
+        is_revoked = api_keys.revoke(connection, key_id, datetime.now(UTC))
+    if not is_revoked:
+        sys.exit(f"There is no key {key_id} that could be revoked.")
