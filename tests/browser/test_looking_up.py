@@ -19,7 +19,7 @@ def test_a_file_is_checked_then_imported_then_taken_back(empty, sign_in):
     assert really.is_disabled()
     page.get_by_role("link", name=re.compile("take it back")).click()
     assert "+5511987000001" in page.inner_text("main table")
-    page.get_by_role("button", name="Take back all").click()
-    assert page.inner_text(".said") == "Taken back: 1 lifted."
+    page.get_by_role("button", name="Undo the whole batch").click()
+    assert page.inner_text(".flash") == "Undone: 1 lifted."
     page.goto("/suppressions")
     assert "Nobody is suppressed" in page.inner_text("main")

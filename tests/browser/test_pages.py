@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.conftest import ADMIN_KEY, NARROW, WIDE, enter
 from tests.browser.crawling import one_of_each_kind
-from webhook_app.web.pages.navigation import PAGES
+from webhook_app.web.pages.navigation import NAVIGATION
 
 SERIOUS = {"serious", "critical"}
 
@@ -33,7 +33,7 @@ def kinds_of_pages(browser, business):
 
 
 def test_every_kind_of_page_is_found(kinds_of_pages):
-    assert set(kinds_of_pages.values()) >= {each.path for each in PAGES}
+    assert set(kinds_of_pages.values()) >= {each.path for each in NAVIGATION}
     behind = {
         "alerts-one",
         "codes-one",

@@ -17,7 +17,7 @@ DONE = "done"
 REFUSED = "refused"
 
 
-def write(
+def record(
     connection: Connection,
     key: ApiKey,
     via: str,

@@ -1,1 +1,65 @@
-"""The pages for people: is it bad, since when, what broke, for whom, what to do. They read the rows the API reads."""
+"""The pages under /: a table of them, made of one file per area. Decisions and SQL live below."""
+
+from flask import Blueprint, request
+
+from webhook_app.web import security_headers
+from webhook_app.web.api.endpoints import ApiContext
+from webhook_app.web.pages import appearance, assets, errors, wording
+from webhook_app.web.pages.counts import codes, failures, overview
+from webhook_app.web.pages.incidents import alert_actions, alerts, rules, silences
+from webhook_app.web.pages.navigation import NAVIGATION
+from webhook_app.web.pages.operations import backtests, sign_in, system
+from webhook_app.web.pages.operations.sessions import Sessions
+from webhook_app.web.pages.page import PageContext
+from webhook_app.web.pages.people import contact_actions, contacts, messages
+from webhook_app.web.pages.receiving import quarantine
+from webhook_app.web.pages.routes import add_page
+from webhook_app.web.pages.suppressions import changes, imports, suppressions
+from webhook_app.web.rules_in_force import rules_in_force
+
+AREAS = (
+    appearance,
+    assets,
+    sign_in,
+    overview,
+    alerts,
+    alert_actions,
+    silences,
+    rules,
+    backtests,
+    failures,
+    codes,
+    messages,
+    contacts,
+    contact_actions,
+    suppressions,
+    imports,
+    changes,
+    system,
+    quarantine,
+)
+PAGES = tuple(page for area in AREAS for page in area.PAGES)
+
+
+def pages_blueprint(api: ApiContext) -> Blueprint:
+    """Every page of the table, with the filters and globals of their templates."""
+    blueprint = Blueprint("pages", __name__)
+    settings = api.settings
+    sessions = Sessions(settings.meta_app_secret, settings.admin_api_key, api.keyring)
+    context = PageContext(api, sessions, {rule.name: rule for rule in rules_in_force(settings) or ()})
+    for page in PAGES:
+        add_page(blueprint, page, context)
+    for name, spell in wording.FILTERS.items():
+        blueprint.app_template_filter(name)(spell)
+    blueprint.app_template_global("asset")(assets.assets().url)
+    blueprint.app_template_global("plotly_styles")(lambda: assets.assets().plotly_styles)
+    blueprint.app_context_processor(
+        lambda: {
+            "navigation": NAVIGATION,
+            "theme": appearance.theme(request),
+            "themes": appearance.THEMES,
+        }
+    )
+    security_headers.secure_dashboard(blueprint)
+    errors.install(blueprint)
+    return blueprint

@@ -1,8 +1,10 @@
-"""Light, dark, or as the system has it: a cookie that the server reads, so that pages do not flash while they load."""
+"""Light, dark, or the system's choice, in a cookie that the server reads: pages do not flash while they load."""
 
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, make_response, redirect, request
+from flask import Request, Response, make_response, redirect
+
+from webhook_app.web.pages.page import Page, PublicRequest
 
 THEMES = {"light": "Light", "dark": "Dark", "auto": "Auto"}
 
@@ -10,29 +12,26 @@ _COOKIE = "webhook_app_theme"
 _YEAR = 365 * 24 * 3600
 
 
-def theme() -> str:
-    """What this browser chose: light, dark or auto."""
+def theme(request: Request) -> str:
+    """The choice of this browser: light, dark or auto."""
     chosen = request.cookies.get(_COOKIE, "auto")
     return chosen if chosen in THEMES else "auto"
 
 
-def add_appearance(blueprint: Blueprint) -> None:
-    """Let templates know the theme, and browsers without JavaScript choose it."""
-    blueprint.app_context_processor(lambda: {"theme": theme(), "themes": THEMES})
-    blueprint.add_url_rule("/theme", "choose_theme", choose_theme, methods=["POST"])
-
-
-def choose_theme() -> Response:
-    """Remember the choice and go back. It is nobody's business but this browser's: no session, no token."""
-    response = make_response(redirect(our_page(request.form.get("next", "")), code=303))
+def choose_theme(request: PublicRequest) -> Response:
+    """Store the choice in this browser and go back. It concerns only this browser: no session, no token."""
+    response = make_response(redirect(own_path(request.form.get("next", "")), code=303))
     chosen = request.form.get("theme", "")
     if chosen in THEMES:
-        response.set_cookie(_COOKIE, chosen, max_age=_YEAR, samesite="Lax", secure=request.is_secure)
+        response.set_cookie(_COOKIE, chosen, max_age=_YEAR, samesite="Lax", secure=request.http.is_secure)
     return response
 
 
-def our_page(wanted: str) -> str:
-    """Where a form wants to lead, if that is a page of ours; else the first one."""
+def own_path(wanted: str) -> str:
+    """The path a form asks to be sent to when it is on this host; else the first page."""
     parts = urlsplit(wanted) if wanted.isprintable() and "\\" not in wanted else None
     is_ours = parts is not None and not parts.scheme and not parts.netloc and wanted[:1] == "/" != wanted[1:2]
     return wanted if is_ours else "/"
+
+
+PAGES = (Page("POST", "/theme", choose_theme, is_public=True),)

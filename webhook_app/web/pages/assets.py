@@ -1,18 +1,20 @@
 """/static: our style sheet and scripts, and plotly.js from the installed package. Nothing comes from another host.
 
-Addresses carry a version, so browsers may keep every answer for good.
+Addresses carry a version, so browsers may cache every answer for a year.
 """
 
 import hashlib
 import re
 import time
 import zlib
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from importlib.metadata import version
 
-from flask import Blueprint, Response, request
+from flask import Response
 from werkzeug.exceptions import NotFound
+
+from webhook_app.web.pages.page import Page, PublicRequest
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _OWN = ("dashboard.css", "appearance.js", "dashboard.js", "charts.js", "sign_in.js", "import.js", "icon.svg")
@@ -29,7 +31,7 @@ _HEADERS = {
 
 
 class Assets:
-    """The files by name, packed once per process; the big one only when somebody asks for it."""
+    """The files by name, compressed once per process; plotly.js only when it is first asked for."""
 
     def __init__(self) -> None:
         static = resources.files("webhook_app.web").joinpath("static")
@@ -44,15 +46,15 @@ class Assets:
 
     @cached_property
     def plotly_styles(self) -> list[str]:
-        """The ids that keep plotly.js from adding styles of its own."""
+        """The element ids that keep plotly.js from adding <style> elements."""
         return sorted({found.decode() for found in _STYLE_ID.findall(self._read(_PLOTLY))})
 
-    def respond(self, name: str) -> Response:
-        """The file, packed for whoever can unpack it."""
+    def respond(self, name: str, *, gzip: bool) -> Response:
+        """The file, compressed if the browser accepts it."""
         if name not in self._versions:
             raise NotFound
         kind = _TYPES[name.rpartition(".")[2]] + "; charset=utf-8"
-        if not request.accept_encodings["gzip"]:
+        if not gzip:
             return Response(self._read(name), content_type=kind, headers=_HEADERS)
         if name not in self._packed:
             self._packed[name] = _pack(self._read(name))
@@ -66,20 +68,25 @@ class Assets:
         return self._files[name]
 
 
-def add_assets(blueprint: Blueprint) -> Assets:
-    """Serve them, and let templates ask for their addresses."""
-    assets = Assets()
-    blueprint.add_url_rule("/static/<name>", "asset", assets.respond)
-    blueprint.app_template_global("asset")(assets.url)
-    blueprint.app_template_global("plotly_styles")(lambda: assets.plotly_styles)
-    return assets
+@cache
+def assets() -> Assets:
+    """The files of this process."""
+    return Assets()
+
+
+def asset(request: PublicRequest, name: str) -> Response:
+    """One file."""
+    return assets().respond(name, gzip=bool(request.http.accept_encodings["gzip"]))
 
 
 def _pack(body: bytes) -> bytes:
-    """gzip in small steps: other requests of this worker go on between them."""
+    """gzip in small steps, so that other requests of this worker run between them."""
     packer = zlib.compressobj(6, wbits=31)
     parts = []
     for start in range(0, len(body), _STEP):
         parts.append(packer.compress(body[start : start + _STEP]))
         time.sleep(0)
     return b"".join([*parts, packer.flush()])
+
+
+PAGES = (Page("GET", "/static/<name>", asset, is_public=True),)

@@ -1,6 +1,6 @@
-"""Failure rates over time as the pages draw them: shares of an alert's window, so that lines and alerts agree.
+"""Failure rates over time for charts, in shares of an alert's window, so that lines and alerts agree.
 
-Plain values; what they look like is static/charts.js' business.
+Plain values; static/charts.js draws them.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.store.counts import rates as counts
-from webhook_app.store.counts import service_activity
 from webhook_app.store.counts.rates import EVERYTHING, Filters
 from webhook_app.store.counts.window_counts import CLASSES
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.receiving import webhook_activity
 from webhook_app.web.pages.wording import CLASSES as CLASS_NAMES
 from webhook_app.web.pages.wording import code_name
 
@@ -36,7 +36,7 @@ class Line(Struct, frozen=True):
 
 
 class Band(Struct, frozen=True):
-    """A stretch of time in which an alert was pending or firing."""
+    """A period in which an alert was pending or firing."""
 
     start: str
     end: str
@@ -45,7 +45,7 @@ class Band(Struct, frozen=True):
 
 
 class Chart(Struct, frozen=True):
-    """Everything at the moments `at`: UTC, each the last minute of its window."""
+    """Values at the moments `at` (UTC), each the last minute of its window."""
 
     at: list[str]
     attempts: list[int]
@@ -57,7 +57,7 @@ class Chart(Struct, frozen=True):
     """What `attempts` counts."""
 
     def rows(self, count: int) -> list[dict[str, Any]]:
-        """About `count` of the moments, the last one first, for reading instead of looking."""
+        """About `count` of the moments, the latest first, for the table beside the chart."""
         step = max(len(self.at) // count, 1)
         return [
             {
@@ -72,7 +72,7 @@ class Chart(Struct, frozen=True):
 def recent(
     connection: Connection, hours: int, alerts: Sequence[Alert], threshold: float | None, now: datetime
 ) -> Chart:
-    """All messages of the last hours, with the alerts of that time."""
+    """The chart of all messages of the last hours, with the alerts of that time."""
     _, end = counts.window(now, 0)
     start = end - timedelta(hours=hours)
     points, step = _points(connection, start, end, _WINDOW_MINUTES, EVERYTHING)
@@ -81,9 +81,9 @@ def recent(
 
 
 def around(connection: Connection, alert: Alert, now: datetime) -> Chart | None:
-    """What the alert is about, from an hour before it began until it was over, or its last three days.
+    """The chart of an alert, from an hour before it began until it ended, at most three days.
 
-    Rates for what counts failed messages, a flow for silence and refused deliveries; other kinds have no chart.
+    Rates for kinds that count failures, volumes for silence and refused deliveries; None for other kinds.
     """
     start, end = _span(alert, now)
     window = alert.window_minutes or _WINDOW_MINUTES
@@ -99,7 +99,7 @@ def around(connection: Connection, alert: Alert, now: datetime) -> Chart | None:
         return _flow([point["at"] for point in points], flow, step, window, bands, "Webhooks")
     if alert.kind == "signature":
         moments, step = _moments(start, end, window)
-        refused = service_activity.refusals_by_step(connection, moments[0], end, step)
+        refused = webhook_activity.rejections_by_step(connection, moments[0], end, step)
         flow = [refused.get(at, 0) for at in moments]
         return _flow(moments, flow, step, window, bands, "Refused deliveries")
     return None
@@ -125,7 +125,7 @@ def _flow(
 
 
 def _moments(start: datetime, end: datetime, window: int) -> tuple[list[datetime], int]:
-    """The steps from one window before `start`, and their length in minutes."""
+    """The moments from one window before `start`, and the minutes between them."""
     step = _step((end - start) // _MINUTE)
     steps = -(-((end - start) // _MINUTE) // step) + _width(window, step)
     return [end - place * step * _MINUTE for place in range(steps, 0, -1)], step
@@ -140,12 +140,12 @@ def _points(
 
 
 def _step(minutes: int) -> int:
-    """The finest step that gives no more points than a screen has room for."""
+    """The smallest step that gives no more than _MAX_POINTS points."""
     return next((step for step in (1, 5) if minutes // step <= _MAX_POINTS), 15)
 
 
 def _width(window: int, step: int) -> int:
-    """How many steps a window has: by the minute as many as the window of an alert, the running one included."""
+    """How many steps a window has; by the minute the running minute is included, as in rules."""
     return window + 1 if step == 1 else max(window // step, 1)
 
 
@@ -174,7 +174,7 @@ def _colour(kind: str) -> str:
 
 
 def _trailing(values: list[int], width: int) -> list[int]:
-    """For each value but the first `width` the sum of the `width` that end with it."""
+    """For each value after the first `width`, the sum of the last `width` values."""
     return [sum(values[end - width : end]) for end in range(width + 1, len(values) + 1)]
 
 
@@ -195,7 +195,7 @@ def _bands(alert: Alert, start: datetime, end: datetime, *, pending: bool) -> li
 
 
 def _merged(bands: Sequence[Band]) -> list[Band]:
-    """Bands that overlap as one: several shades upon each other would hide the lines."""
+    """Merge overlapping bands: shades on top of each other would hide the lines."""
     merged: list[Band] = []
     for band in sorted(bands, key=lambda band: (band.start, band.end)):
         last = merged[-1] if merged else None

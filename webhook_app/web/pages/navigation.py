@@ -1,8 +1,5 @@
-"""The pages by name, in the order the navigation shows them. Each room's module serves its own."""
+"""The entries of the navigation, in the order shown."""
 
-from functools import cache
-
-from flask import Flask, current_app
 from msgspec import Struct
 
 
@@ -10,16 +7,16 @@ class NavigationEntry(Struct, frozen=True):
     """One entry of the navigation."""
 
     path: str
-    words: str
+    label: str
 
-    def marks(self, path: str) -> str:
-        """What `aria-current` says of this entry while `path` is shown: page, true (a page below it) or nothing."""
+    def aria_current(self, path: str) -> str:
+        """The attribute aria-current while `path` is shown: page, true (a page below it) or empty."""
         if path == self.path:
             return "page"
         return "true" if self.path != "/" and path.startswith(f"{self.path}/") else ""
 
 
-PAGES = (
+NAVIGATION = (
     NavigationEntry("/", "Overview"),
     NavigationEntry("/alerts", "Alerts"),
     NavigationEntry("/failures", "Failures"),
@@ -29,14 +26,3 @@ PAGES = (
     NavigationEntry("/system", "System"),
     NavigationEntry("/docs", "API"),
 )
-
-
-def pages() -> tuple[NavigationEntry, ...]:
-    """Those that this application serves."""
-    return _served(current_app._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001
-
-
-@cache
-def _served(app: Flask) -> tuple[NavigationEntry, ...]:
-    rules = {rule.rule for rule in app.url_map.iter_rules()}
-    return tuple(page for page in PAGES if page.path in rules)

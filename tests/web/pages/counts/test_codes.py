@@ -7,7 +7,7 @@ import pytest
 
 from tests.factories import body, status
 from tests.web.pages.conftest import HOSTILE
-from webhook_app.pipeline.counts.sum_hours import sum_up
+from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.store.counts.code_counts import per_day
 
 
@@ -76,7 +76,7 @@ class TestPerDay:
             return list(found.values())
 
         assert days() == [2, 0, 1]
-        sum_up(engine, now)
+        sum_hours(engine, now)
         assert days() == [2, 0, 1]
 
     def test_a_message_that_failed_twice_counts_once_in_its_hour(self, deliver, connection, now):

@@ -12,9 +12,9 @@ from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store import schema
-from webhook_app.store.receiving.webhook_activity import last_received_at
 from webhook_app.store.incidents import alerts
 from webhook_app.store.operations import api_keys, scheduler_state
+from webhook_app.store.receiving.webhook_activity import last_received_at
 
 RULES = """
 [[rule]]
@@ -230,7 +230,7 @@ class TestAlerts:
 
     def test_one_alert_tells_its_story(self, admin, fired):
         page = admin.get(f"/alerts/{fired}").text
-        for words in ("20 of 40 messages failed", NUMBER, "wamid.", "Pending", "To be told on log"):
+        for words in ("20 of 40 messages failed", NUMBER, "wamid.", "Pending", "Notification to the log waiting"):
             assert words in page
         assert admin.get(f"/dashboard/alerts/{fired}").json["chart"]["lines"][0]["failures"][-1] == 20
 

@@ -229,7 +229,7 @@ class TestList:
 class TestEvidence:
     def test_the_slice_that_carries_the_excess_leads_its_table(self, admin, fired):
         page = admin.get(f"/alerts/{fired}").text
-        table = page[page.index("Who carries the excess") : page.index("Messages to look at")]
+        table = page[page.index("Where failures are concentrated") : page.index("Messages to look at")]
         row = re.search(r"template order_update</th>(.*?)</tr>", table, re.DOTALL)[1]
         assert re.findall(r">([^<>]+)</td>", row) == ["20", "20", "100\N{NARROW NO-BREAK SPACE}%", "20"]
         assert "template welcome" not in table
@@ -269,7 +269,7 @@ class TestTimeline:
         page = admin.get(f"/alerts/{fired}").text
         story = page[page.index('class="story"') :]
         assert re.sub(r"<[^>]+>", "", story).count("Snoozed until") == 1
-        for words in ("by kim", "by sam", "Could not be told on log", "no such channel", "Pending", "Firing"):
+        for words in ("by kim", "by sam", "Notification to the log failed", "no such channel", "Pending", "Firing"):
             assert words in story
 
     def test_a_silence_that_mutes_it_is_part_of_the_story(self, admin, engine, make, now):

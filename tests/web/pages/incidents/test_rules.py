@@ -100,7 +100,7 @@ class TestActive:
                 connection, matchers={"kind": "health"}, author="kim", until=now + HOUR, comment="", now=now
             )
         page = viewer.get("/rules").text
-        assert "another alert tells of the same incident" in page
+        assert "another alert reports the same incident" in page
         assert "2 firing" in page
         health = page[page.index('id="health"') : page.index('id="messaging-limit"')]
         assert "by kim covers all of its alerts" in health
@@ -124,7 +124,7 @@ class TestOne:
         deliver(body(*(status(f"wamid.{n}", "failed", now, code=190) for n in range(20))))
         page = viewer.get(f"/rules/one?rule={each}").text
         assert "<code>severity</code>" not in page
-        assert "how near it is" in page
+        assert "by distance to the threshold" in page
 
     def test_calm_groups_are_there_too_the_nearest_first(self, viewer, traffic):
         page = viewer.get("/rules/one?rule=failure-rate-per-code").text

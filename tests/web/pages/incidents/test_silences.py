@@ -71,7 +71,7 @@ class TestForm:
 class TestPage:
     def test_empty_it_says_that_everything_is_told(self, viewer):
         page = viewer.get(PATH).text
-        assert "every alert is told" in page
+        assert "every alert notifies" in page
         assert "needs an admin key" in page
 
     def test_from_an_alert_to_a_silence_that_covers_it_and_back(self, admin, held, open_alert, now):

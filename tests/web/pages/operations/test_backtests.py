@@ -47,7 +47,7 @@ def test_from_the_form_over_the_run_to_what_would_have_fired(admin, begin, run, 
     sent = [status(f"wamid.{n}", "sent", at) for n in range(40)]
     deliver(body(*sent, *(status(f"wamid.{n}", "failed", at, code=131026) for n in range(20))))
     asked = begin(rules=RULES).text
-    assert "Asked for" in asked
+    assert "Queued" in asked
     assert "<b>Waiting</b>" in asked
     assert 'data-live="/dashboard/backtests/1"' in asked
     assert run(now + MINUTE) == 1
@@ -72,7 +72,7 @@ def test_whom_it_would_have_suppressed_is_named(admin, begin, run, deliver, now)
     run(now + MINUTE)
     page = admin.get(f"{PATH}/1").text
     assert 'href="/contacts?contact=%2B491710000002"' in page
-    assert "could not be reached: 1" in page
+    assert "unreachable: 1" in page
 
 
 def test_rules_in_force_can_be_chosen_from(begin, run, engine, now):
@@ -111,7 +111,7 @@ def test_a_faulty_form_comes_back_with_every_fault(begin, engine, form, fault):
 def test_not_more_than_some_wait(begin):
     for _ in range(5):
         assert begin(rules=RULES).status_code == 200
-    assert "5 backtests wait already" in begin(rules=RULES).text
+    assert "5 backtests are queued already" in begin(rules=RULES).text
 
 
 def test_one_that_waits_can_be_stopped_and_does_not_run(admin, begin, run, now):
@@ -120,7 +120,7 @@ def test_one_that_waits_can_be_stopped_and_does_not_run(admin, begin, run, now):
     assert "stopped by ADMIN_API_KEY" in stopped
     assert run(now + MINUTE) == 0
     again = admin.post(f"{PATH}/1/stop", data={"token": token_of(page)}, follow_redirects=True).text
-    assert "nothing left to stop" in again
+    assert "nothing to stop" in again
 
 
 def test_viewers_see_results_and_begin_none(viewer, engine, now):

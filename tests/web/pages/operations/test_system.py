@@ -92,7 +92,7 @@ class TestSettings:
         assert "SLACK_WEBHOOK_URL" in page
 
     def test_one_that_nobody_listed_as_open_is_masked(self):
-        given = {"database_url": "x", "meta_app_secret": (b"s",), "meta_verify_token": "t"}
+        given = {"database_url": "postgresql://", "meta_app_secret": (b"s",), "meta_verify_token": "t"}
         shown = {each.name: each for each in shown_settings(Settings(**given))}
         assert set(shown) == {name.upper() for name in Settings.model_fields}
         assert (shown["META_APP_SECRET"].value, shown["META_APP_SECRET"].is_masked) == ("set", True)

@@ -154,7 +154,7 @@ class TestDeciding:
     def test_a_wish_is_lifted_only_with_words(self, admin_browser, opted_out, standing):
         form = {"contact": PERSON, "reason": "opted_out", "scope": "all", "phone_number_id": ""}
         where = f"/contacts?contact=%2B{PERSON[1:]}"
-        assert "The person asked for this" in admin_browser.submit(where, "/contacts/lift", note=" ", **form)
+        assert "The person opted out" in admin_browser.submit(where, "/contacts/lift", note=" ", **form)
         assert len(standing()) == 1
         assert "was lifted" in admin_browser.submit(
             where, "/contacts/lift", note="wrote START by mail", **form
@@ -165,7 +165,7 @@ class TestDeciding:
         page = admin_browser.submit(
             "/contacts", "/contacts/lift", contact=PERSON, reason="manual", scope="all", note=""
         )
-        assert "somebody was faster" in page
+        assert "it had been lifted already" in page
 
     @pytest.mark.parametrize(
         "form",
@@ -216,7 +216,7 @@ class TestErasing:
     ):
         page = admin_browser.submit(self.WHERE, "/contacts/erase", contact=PERSON, typed="55 11 8700 0001")
         assert "Erased from" in page
-        assert "checks go on refusing" in page
+        assert "checks still refuse" in page
         assert PERSON[1:] not in page
         assert standing() == []
         assert "Nothing is known of this contact" in admin_browser.see("/contacts", contact=PERSON)
@@ -236,8 +236,8 @@ class TestErasing:
             "phone_number_id": "",
         }
         where = f"/contacts?contact=%2B{PERSON[1:]}"
-        assert "The person asked for this" in admin_browser.submit(where, "/contacts/lift", note="", **form)
-        assert "is forgotten" in admin_browser.submit(
+        assert "The person opted out" in admin_browser.submit(where, "/contacts/lift", note="", **form)
+        assert "is removed" in admin_browser.submit(
             where, "/contacts/lift", note="they asked again", **form
         )
         assert "Nothing stands against" in admin_browser.see("/contacts", contact=PERSON)

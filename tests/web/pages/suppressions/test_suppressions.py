@@ -160,7 +160,7 @@ class TestReview:
     def test_somebody_faster_is_told(self, admin_browser, queue):
         item = ticks(admin_browser.see(QUEUE))[0]
         admin_browser.submit(QUEUE, QUEUE, item=item, action="confirm", note="")
-        assert "somebody was faster" in admin_browser.submit(QUEUE, QUEUE, item=item, action="lift", note="")
+        assert "had already been reviewed" in admin_browser.submit(QUEUE, QUEUE, item=item, action="lift", note="")
 
     @pytest.mark.parametrize(
         "form", [{"item": "zzz", "action": "lift"}, {"item": "WyJhIl0", "action": "lift"}]
@@ -213,7 +213,7 @@ class TestChangeLog:
     def test_one_change_is_taken_back(self, admin_browser, three, standing):
         page = admin_browser.see(LOG)
         seq = dict(zip(listed(page), ticks(page, "change"), strict=True))[f"+{ONE}"]
-        assert "Taken back: 1 lifted." in admin_browser.submit(LOG, "/suppressions/undo", change=seq, note="")
+        assert "Undone: 1 lifted." in admin_browser.submit(LOG, "/suppressions/undo", change=seq, note="")
         assert ONE not in standing()
 
     def test_a_whole_review_is_taken_back(self, admin_browser, queue, standing):
@@ -226,7 +226,7 @@ class TestChangeLog:
         assert len(listed(page)) == 3
         assert "checkbox" not in page
         name = re.search(r'name="batch" value="([^"]+)"', page)[1]
-        assert "Taken back: 3 restored." in admin_browser.submit(
+        assert "Undone: 3 restored." in admin_browser.submit(
             batch, "/suppressions/undo", batch=name, before="", note=""
         )
         assert len(standing()) == 3

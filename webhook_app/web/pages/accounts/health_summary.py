@@ -1,4 +1,4 @@
-"""Accounts, numbers and templates at a glance: how many there are, and what is wrong with which. No HTML."""
+"""Accounts, numbers and templates: how many are known, and their problems. No HTML."""
 
 from collections import Counter
 from datetime import datetime
@@ -10,13 +10,13 @@ from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import HealthFilters, Subject
 from webhook_app.store.postgres.engine import Connection
 
-_MOST = 500  # subjects looked at; beyond them the API has the rest
+_MAX = 500  # subjects read; the API has all
 _SHOWN = 8
 _ORDER = {"critical": 0, "warning": 1}
 
 
 class HealthProblemRow(Struct, frozen=True, kw_only=True):
-    """One thing that Meta says of one account, number or template, and that somebody should look at."""
+    """A problem that Meta reports of one account, number or template."""
 
     kind: str
     name: str
@@ -27,18 +27,18 @@ class HealthProblemRow(Struct, frozen=True, kw_only=True):
 
 
 class HealthSummary(Struct, frozen=True):
-    """How many of each kind are known, the worst troubles first, and how many more there are."""
+    """How many of each kind are known, the worst problems, and how many more there are."""
 
     known: dict[str, int]
-    troubles: list[HealthProblemRow]
+    problems: list[HealthProblemRow]
     more: int
 
 
 def read_health(connection: Connection, now: datetime) -> HealthSummary:
-    """What holds now, as far as webhooks told."""
-    found = health.subjects(connection, HealthFilters(), _MOST)
-    told = health.told_of(connection, found)
-    troubles = [
+    """The summary of what webhooks have reported."""
+    found = health.subjects(connection, HealthFilters(), _MAX)
+    reported = health.reported_health(connection, found)
+    problems = [
         HealthProblemRow(
             kind=each.subject,
             name=_name(each),
@@ -48,12 +48,12 @@ def read_health(connection: Connection, now: datetime) -> HealthSummary:
             concern=state.concern,
         )
         for each in found
-        for aspect, state in health_states.states(told[each.subject, each.subject_id], now).items()
+        for aspect, state in health_states.states(reported[each.subject, each.subject_id], now).items()
         if state.concern
     ]
-    troubles.sort(key=lambda trouble: (_ORDER.get(trouble.concern, 9), -trouble.since.timestamp()))
+    problems.sort(key=lambda problem: (_ORDER.get(problem.concern, 9), -problem.since.timestamp()))
     known = dict(Counter(each.subject for each in found))
-    return HealthSummary(known, troubles[:_SHOWN], len(troubles[_SHOWN:]))
+    return HealthSummary(known, problems[:_SHOWN], len(problems[_SHOWN:]))
 
 
 def _name(each: Subject) -> str:

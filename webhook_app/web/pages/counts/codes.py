@@ -1,4 +1,4 @@
-"""/codes: what Meta's error codes mean, and how often each was seen here. Knowledge comes from the catalogue alone."""
+"""/codes: what Meta's error codes mean, from the catalogue, and how often each was seen here."""
 
 from datetime import datetime, timedelta
 
@@ -6,11 +6,15 @@ from flask import Response
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest
 
-from webhook_app.store.counts.code_counts import CodeCounts, per_day, failures_by_code, failures_by_subcode
+from webhook_app.store.counts.code_counts import CodeCounts, failures_by_code, failures_by_subcode, per_day
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api.counts.codes import CodeEntry, entry_of, list_codes
 from webhook_app.web.api.counts.failures import FailuresQuery, list_failures
-from webhook_app.web.pages.page import Page, PageRequest, live_response, redirect_with_message, render, render_part
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    render,
+)
 from webhook_app.whatsapp.errors.catalogue import explain, sources
 from webhook_app.whatsapp.errors.catalogue_page import code_label
 
@@ -29,8 +33,8 @@ class Day(Struct, frozen=True):
     """Of the highest bar."""
 
 
-class _Counts(Struct):
-    """How often each code was seen, counted once for all who look within half a minute."""
+class _SeenCodes(Struct):
+    """How often each code was seen, counted at most every 30 seconds."""
 
     until: datetime | None = None
     found: dict[int, CodeCounts] = {}
@@ -41,23 +45,22 @@ class _Counts(Struct):
         return self.found.get(code, CodeCounts())
 
 
-##BODY##
-"""The catalogue and each code."""
-counts = _Counts()
-
 def code_list(request: PageRequest) -> Response:
+    """The catalogue, the codes seen most often first."""
     wanted = request.args.get("text", "").strip()
     entries = [entry for entry in list_codes(request.call).codes if _mentions(entry, wanted)]
-    entries.sort(key=lambda entry: -entry.seen.last_30_days)  # the rest stays in the order of the codes
+    entries.sort(key=lambda entry: -entry.seen.last_30_days)  # equal ones stay in the order of the codes
     return render(request, "codes.html", entries=entries, wanted=wanted, code_label=code_label)
 
+
 def code_page(request: PageRequest, code: int) -> Response:
+    """One code, its history and its latest failures."""
     subcode = _subcode(request.args.get("subcode", ""))
     code = code if -_BIGINT <= code < _BIGINT else 0
     call = request.call
     known = explain(code, subcode)
     if known.subcode is None:
-        seen = counts.of(request.connection, code, request.now)
+        seen = request.context.cache(_SeenCodes).of(request.connection, code, request.now)
     else:
         seen = failures_by_subcode(request.connection, request.now).get((code, known.subcode), CodeCounts())
     entry = entry_of(call, known, seen)
@@ -74,11 +77,7 @@ def code_page(request: PageRequest, code: int) -> Response:
         sources=sources(),
     )
 
-Page("GET", "/codes", code_list),
-Page("GET", "/codes/<int(signed=True):code>", code_page),
 
-
-##END##
 def _subcode(typed: str) -> int | None:
     try:
         found = int(typed) if typed else None
@@ -88,10 +87,16 @@ def _subcode(typed: str) -> int | None:
 
 
 def _mentions(entry: CodeEntry, wanted: str) -> bool:
-    told = (code_label(entry), entry.title, entry.summary, entry.domain.replace("_", " "))
-    return not wanted or any(wanted.lower() in each.lower() for each in told)
+    texts = (code_label(entry), entry.title, entry.summary, entry.domain.replace("_", " "))
+    return not wanted or any(wanted.lower() in each.lower() for each in texts)
 
 
 def _bars(days: dict[datetime, int]) -> list[Day]:
     highest = max(days.values(), default=0) or 1
     return [Day(at, failures, failures / highest) for at, failures in days.items()]
+
+
+PAGES = (
+    Page("GET", "/codes", code_list),
+    Page("GET", "/codes/<int(signed=True):code>", code_page),
+)

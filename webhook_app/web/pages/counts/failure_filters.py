@@ -1,6 +1,6 @@
-"""The filters of the failure explorer: what a form says, as the selection of /v1/failures. No rows, no HTML.
+"""The filters of the failure search: form fields as a selection of /v1/failures. No rows, no HTML.
 
-An empty field asks for nothing; NONE asks for failures without the value, as an empty text does in the API.
+An empty field matches everything; NONE matches failures without a value, as an empty text does in the API.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from msgspec import Struct, ValidationError, convert
 
+from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.web.api.counts.failures import Selection
 from webhook_app.whatsapp.events import NO_CODE
 
@@ -19,7 +20,7 @@ FIELDS = {
     "code": "Error code",
     "subcode": "Subcode",
     "class": "Class",
-    "domain": "Whose trouble",
+    "domain": "Fault domain",
     "contact": "Contact",
     "phone_number_id": "Business number",
     "waba_id": "WhatsApp Business Account",
@@ -29,14 +30,13 @@ FIELDS = {
     "since": "Since",
     "until": "Before",
     "text": "Text",
-    "source": "Told by",
-    "dead_letter": "Not to be sent again",
+    "source": "Source",
+    "dead_letter": "Dead letter",
 }
-"""What can be asked, with its name for people."""
+"""The filters with their labels."""
 
 _NUMBERS = ("code", "subcode")
 _TIMES = ("since", "until")
-_WORDS = ("phone_number_id", "waba_id", "template", "campaign", "country")
 _EXPECTED = {
     "code": "a number such as 131026, or none",
     "subcode": "a number such as 463, or none",
@@ -49,14 +49,14 @@ _EXPECTED = {
 
 
 class FailureForm(Struct, frozen=True):
-    """What was asked: `given` as typed and without empty fields, `selection` None and a `fault` if unusable."""
+    """`given`: the fields as typed, without empty ones. If they cannot be used, `selection` is None and `fault` set."""
 
     given: dict[str, str]
     selection: Selection | None
     fault: str = ""
 
     def query(self, **more: str) -> str:
-        """The address' query with these values beside, or instead."""
+        """The query of the address with these values added or replaced."""
         return urlencode(self.given | more)
 
     def without(self, name: str) -> str:
@@ -65,7 +65,7 @@ class FailureForm(Struct, frozen=True):
 
 
 def read(given: Mapping[str, str]) -> FailureForm:
-    """What the fields ask for; what is no filter is left out."""
+    """Read the fields; unknown ones are ignored."""
     asked = {name: given[name].strip() for name in FIELDS if given.get(name, "").strip()}
     values: dict[str, Any] = {}
     try:
@@ -81,7 +81,7 @@ def read(given: Mapping[str, str]) -> FailureForm:
 def _value(name: str, typed: str) -> Any:
     if name in _NUMBERS and typed == NONE:
         return NO_CODE
-    if name in _WORDS and typed == NONE:
+    if name in DIMENSIONS and typed == NONE:
         return ""
     if name == "country":
         return typed.upper()

@@ -1,23 +1,27 @@
-"""/failures: the explorer over what failed, and one failure with all that is known. Asks what the API asks."""
+"""/failures: search failures, export them, and read one with its support bundle. Reads as the API does."""
 
 from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlencode
 
 import msgspec
-from flask import Blueprint, Response, make_response, redirect, request
+from flask import Response, make_response, redirect
 from msgspec import Struct, structs
 
 from webhook_app.store.counts import failure_filters as failure_choice
 from webhook_app.web.api.counts.failure_export import FailureExportQuery, export_failures
 from webhook_app.web.api.counts.failures import FailureList, FailuresQuery, get_failure, list_failures
 from webhook_app.web.api.counts.support_bundle import BundleQuery, SupportBundle, get_support_bundle
-from webhook_app.web.api.endpoints import Call, Stream
+from webhook_app.web.api.endpoints import Stream
 from webhook_app.web.api.routes import streamed
 from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.counts import failure_filters
 from webhook_app.web.pages.counts.failure_filters import FIELDS, NONE, FailureForm
-from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, call_of, render
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    render,
+)
 from webhook_app.web.pages.wording import SOURCES
 from webhook_app.whatsapp.errors.catalogue import catalogue
 
@@ -39,77 +43,72 @@ class FilterChip(Struct, frozen=True):
     without: str
 
 
-def add_failure_pages(blueprint: Blueprint, desk: PageContext) -> None:
-    """The explorer, its export, one failure and its support bundle."""
-
-    def failure_list(visit: PageRequest) -> Response:
-        asked = failure_filters.read(request.args)
-        if any(not value.strip() for value in request.args.values()):
-            return make_response(redirect(_address(asked.given), code=303))  # an address worth sharing
-        found, fault = _find(call_of(visit, desk), asked)
-        spans = {
-            name: asked.query(since=f"{visit.now - span:%Y-%m-%d %H:%M}") for name, span in _SPANS.items()
-        }
-        response = render(
-            visit,
-            "failures.html",
-            asked=asked,
-            fault=fault,
-            failures=found.failures,
-            following=found.next_cursor and asked.query(cursor=found.next_cursor),
-            is_first="cursor" not in request.args,
-            chips=_chips(asked),
-            spans=spans,
-            is_open=any(name not in _ALWAYS_SEEN for name in asked.given),
-            domains=sorted({entry.domain for entry in catalogue()}),
-            known=failure_choice.known_values(visit.connection),
-            none=NONE,
-        )
-        response.status_code = 400 if fault else 200
-        return response
-
-    def failure_export(visit: PageRequest) -> Response:
-        asked = failure_filters.read(request.args)
-        if asked.selection is None:
-            raise ApiError(400, "bad_parameter", asked.fault)
-        kind: Literal["csv", "ndjson"] = "ndjson" if request.args.get("format") == "ndjson" else "csv"
-        query = FailureExportQuery(**structs.asdict(asked.selection), format=kind)
-        return streamed(export_failures(call_of(visit, desk), query), desk.room.engine.begin)
-
-    def failure_page(visit: PageRequest, failure_id: str) -> Response:
-        call = call_of(visit, desk)
-        failure = get_failure(call, failure_id)
-        bundle = get_support_bundle(call, failure_id, BundleQuery())
-        assert isinstance(bundle, SupportBundle)  # noqa: S101  as JSON it is one
-        errors = msgspec.json.format(msgspec.json.encode(failure.errors), indent=2).decode()
-        return render(visit, "failure.html", failure=failure, bundle=bundle, errors=errors)
-
-    def failure_bundle(visit: PageRequest, failure_id: str) -> Response:
-        """The support bundle as a file."""
-        kind: Literal["json", "text"] = "json" if request.args.get("format") == "json" else "text"
-        bundle = get_support_bundle(call_of(visit, desk), failure_id, BundleQuery(format=kind))
-        name = f"failure-{visit.now:%Y%m%d-%H%M%S}"
-        if isinstance(bundle, Stream):
-            return streamed(structs.replace(bundle, filename=f"{name}.txt"), desk.room.engine.begin)
-        body = msgspec.json.format(msgspec.json.encode(bundle), indent=2)
-        response = Response(body, content_type="application/json")
-        response.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
-        return response
-
-    add_page(blueprint, desk, "/failures", failure_list)
-    add_page(blueprint, desk, "/failures/export", failure_export)
-    add_page(blueprint, desk, "/failures/<failure_id>", failure_page)
-    add_page(blueprint, desk, "/failures/<failure_id>/bundle", failure_bundle)
+def failure_list(request: PageRequest) -> Response:
+    """The search form and a page of its results."""
+    asked = failure_filters.read(request.args)
+    if any(not value.strip() for value in request.args.values()):
+        return make_response(redirect(_address(asked.given), code=303))  # a short address to share
+    found, fault = _find(request, asked)
+    spans = {name: asked.query(since=f"{request.now - span:%Y-%m-%d %H:%M}") for name, span in _SPANS.items()}
+    return render(
+        request,
+        "failures.html",
+        status=400 if fault else 200,
+        asked=asked,
+        fault=fault,
+        failures=found.failures,
+        following=found.next_cursor and asked.query(cursor=found.next_cursor),
+        is_first="cursor" not in request.args,
+        chips=_chips(asked),
+        spans=spans,
+        is_open=any(name not in _ALWAYS_SEEN for name in asked.given),
+        domains=sorted({entry.domain for entry in catalogue()}),
+        known=failure_choice.known_values(request.connection),
+        none=NONE,
+    )
 
 
-def _find(call: Call, asked: FailureForm) -> tuple[FailureList, str]:
-    """The page that the cursor leads to, or why there is none."""
+def failure_export(request: PageRequest) -> Response:
+    """The failures of the search as CSV or NDJSON."""
+    asked = failure_filters.read(request.args)
+    if asked.selection is None:
+        raise ApiError(400, "bad_parameter", asked.fault)
+    kind: Literal["csv", "ndjson"] = "ndjson" if request.args.get("format") == "ndjson" else "csv"
+    query = FailureExportQuery(**structs.asdict(asked.selection), format=kind)
+    return streamed(export_failures(request.call, query), request.context.api.engine.begin)
+
+
+def failure_page(request: PageRequest, failure_id: str) -> Response:
+    """One failure."""
+    call = request.call
+    failure = get_failure(call, failure_id)
+    bundle = get_support_bundle(call, failure_id, BundleQuery())
+    assert isinstance(bundle, SupportBundle)  # noqa: S101  as JSON it is one
+    errors = msgspec.json.format(msgspec.json.encode(failure.errors), indent=2).decode()
+    return render(request, "failure.html", failure=failure, bundle=bundle, errors=errors)
+
+
+def failure_bundle(request: PageRequest, failure_id: str) -> Response:
+    """The support bundle as a file."""
+    kind: Literal["json", "text"] = "json" if request.args.get("format") == "json" else "text"
+    bundle = get_support_bundle(request.call, failure_id, BundleQuery(format=kind))
+    name = f"failure-{request.now:%Y%m%d-%H%M%S}"
+    if isinstance(bundle, Stream):
+        return streamed(structs.replace(bundle, filename=f"{name}.txt"), request.context.api.engine.begin)
+    body = msgspec.json.format(msgspec.json.encode(bundle), indent=2)
+    response = Response(body, content_type="application/json")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
+    return response
+
+
+def _find(request: PageRequest, asked: FailureForm) -> tuple[FailureList, str]:
+    """The results after the cursor, or why there are none."""
     if asked.selection is None:
         return FailureList([], None), asked.fault
     chosen = structs.asdict(asked.selection)
     query = FailuresQuery(**chosen, limit=_PAGE, cursor=request.args.get("cursor"))
     try:
-        return list_failures(call, query), ""
+        return list_failures(request.call, query), ""
     except ApiError as refused:
         if refused.code != "bad_contact":
             raise
@@ -131,3 +130,11 @@ def _chip_value(name: str, value: str) -> str:
 
 def _address(given: dict[str, str]) -> str:
     return f"/failures?{urlencode(given)}" if given else "/failures"
+
+
+PAGES = (
+    Page("GET", "/failures", failure_list),
+    Page("GET", "/failures/export", failure_export),
+    Page("GET", "/failures/<failure_id>", failure_page),
+    Page("GET", "/failures/<failure_id>/bundle", failure_bundle),
+)

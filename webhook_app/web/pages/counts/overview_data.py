@@ -1,4 +1,4 @@
-"""Everything the first page shows, read once and bounded by its windows. No HTML."""
+"""Everything that the first page shows, bounded by its windows. No HTML."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -7,14 +7,14 @@ from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Rate, measure
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.store.counts import lateness, rates, webhook_activity
-from webhook_app.store.counts.lateness import Arrivals
-from webhook_app.store.counts.webhook_activity import Statuses
+from webhook_app.store.counts import lateness, rates, traffic
+from webhook_app.store.counts.lateness import Lateness
+from webhook_app.store.counts.traffic import Statuses
 from webhook_app.store.counts.window_counts import GroupKey, Mark, WindowCounts, is_failure
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.receiving import books, quarantine
+from webhook_app.store.receiving import books, quarantine, webhook_activity
 from webhook_app.store.receiving.books import Totals
 from webhook_app.web.pages.counts.service_state import Notice, ServiceFacts, State, notices_of, state_of
 from webhook_app.web.pages.incidents.alert_view import AlertView, view, worst_first
@@ -22,7 +22,7 @@ from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 
 WINDOW_MINUTES = 15
 _BEFORE_MINUTES = 60
-_PULSE_MINUTES = 30
+_ACTIVITY_MINUTES = 30
 _CODES = 8
 _PLACES = 3
 _NEARLY_ALL = 0.8
@@ -32,7 +32,7 @@ _DAY = timedelta(days=1)
 
 
 class CodeRow(Struct, frozen=True):
-    """Messages that failed with one code. `mostly`: the template, country and number that nearly all of them share."""
+    """Messages that failed with one code. `mostly`: template, country and number that nearly all of them share."""
 
     code: int
     entry: ErrorCode
@@ -42,7 +42,7 @@ class CodeRow(Struct, frozen=True):
 
 
 class PlaceRow(Struct, frozen=True):
-    """One template, country or business number and how it fares."""
+    """The failure rate of one template, country or business number."""
 
     dimension: str
     value: str
@@ -50,7 +50,7 @@ class PlaceRow(Struct, frozen=True):
 
 
 class Yesterday(Struct, frozen=True):
-    """The same minutes a day before; `rate` has no attempts when nothing was sent then."""
+    """The figures 24 hours earlier; `rate` has no attempts when nothing was sent then."""
 
     rate: Rate
     statuses: Statuses
@@ -58,21 +58,21 @@ class Yesterday(Struct, frozen=True):
 
 
 class WebhookActivity(Struct, frozen=True):
-    """Whether webhooks come, and whether all of them are accounted for. `minutes`: statuses, the oldest first.
+    """Whether webhooks arrive and all are accounted for. `minutes`: statuses per minute, the oldest first.
 
-    `arrivals` tells how late they came in the last hour, `refused` how many deliveries were, by reason.
+    `lateness` covers the last hour; `refused` counts refused deliveries by reason.
     """
 
     minutes: list[int]
     last_received_at: datetime | None
     totals: Totals
     quarantined: int
-    arrivals: Arrivals
+    lateness: Lateness
     refused: dict[str, int]
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """The page."""
+    """The values of the first page."""
 
     now: datetime
     is_new: bool
@@ -86,16 +86,16 @@ class Overview(Struct, frozen=True, kw_only=True):
     codes: list[CodeRow]
     more_codes: int
     places: list[PlaceRow]
-    pulse: WebhookActivity
+    activity: WebhookActivity
 
 
 def read_overview(
     connection: Connection, rules: Mapping[str, Rule], evaluate_seconds: float, now: datetime
 ) -> Overview:
-    """The state of things at this moment."""
+    """Read the values of the first page."""
     start, end = rates.window(now, WINDOW_MINUTES)
     window = rates.read_window(connection, start, end)
-    flow = webhook_activity.statuses_by_minute(connection, start - timedelta(minutes=_BEFORE_MINUTES), end)
+    flow = traffic.statuses_by_minute(connection, start - timedelta(minutes=_BEFORE_MINUTES), end)
     rate = measure(sum(window.attempts.values()), window.failures(is_failure))
     open_alerts = worst_first(alerts.open_alerts(connection))
     views = [view(alert, rules, now) for alert in open_alerts]
@@ -115,7 +115,7 @@ def read_overview(
         codes=codes[:_CODES],
         more_codes=len(codes[_CODES:]),
         places=_places(window),
-        pulse=_pulse(facts, flow, end, lateness.lately(connection, now)),
+        activity=_activity(facts, flow, end, lateness.last_hour(connection, now)),
     )
 
 
@@ -134,7 +134,7 @@ def _facts(
         now=now,
         firing=states.count("firing"),
         pending=states.count("pending"),
-        since=min((shown.told.since for shown in views), default=None),
+        since=min((shown.notification.since for shown in views), default=None),
         attempts=rate.attempts,
         failures=rate.failures,
         totals=books.totals(connection),
@@ -144,7 +144,7 @@ def _facts(
         evaluated=jobs.get("evaluate"),
         evaluate_seconds=evaluate_seconds,
         quarantined=quarantine.count_open(connection),
-        refused=webhook_activity.refused_by_kind(connection, now),
+        refused=webhook_activity.rejections(connection, now - timedelta(hours=1), now + timedelta(minutes=1)),
         backlog=outbox.backlog(connection),
     )
 
@@ -171,7 +171,7 @@ def _value_of(dimension: str) -> Callable[[Mark], GroupKey]:
 
 
 def _places(window: WindowCounts) -> list[PlaceRow]:
-    """The worst hit of each dimension, as far as anything failed there."""
+    """The values of each dimension with the most failures."""
     rows = []
     for dimension in _SLICED:
         groups = window.by_group((dimension,), is_failure)
@@ -192,14 +192,14 @@ def _sum(flow: dict[datetime, Statuses], start: datetime) -> Statuses:
 def _yesterday(connection: Connection, start: datetime, end: datetime) -> Yesterday:
     window = rates.read_window(connection, start, end)
     rate = measure(sum(window.attempts.values()), window.failures(is_failure))
-    flow = webhook_activity.statuses_by_minute(connection, start, end)
+    flow = traffic.statuses_by_minute(connection, start, end)
     return Yesterday(rate, _sum(flow, start), window.failures_by_class()["withheld"])
 
 
-def _pulse(
-    facts: ServiceFacts, flow: dict[datetime, Statuses], end: datetime, came: Arrivals
+def _activity(
+    facts: ServiceFacts, flow: dict[datetime, Statuses], end: datetime, came: Lateness
 ) -> WebhookActivity:
-    moments = [end - _MINUTE * (_PULSE_MINUTES - place) for place in range(_PULSE_MINUTES)]
+    moments = [end - _MINUTE * (_ACTIVITY_MINUTES - place) for place in range(_ACTIVITY_MINUTES)]
     minutes = [flow.get(at, Statuses()).total for at in moments]
     last = facts.last_received_at
     return WebhookActivity(minutes, last, facts.totals, facts.quarantined, came, facts.refused)

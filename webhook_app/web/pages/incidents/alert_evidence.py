@@ -1,4 +1,4 @@
-"""What an alert rests on, gathered from stored rows: its parts with their excess, messages to look at, what Meta said.
+"""The evidence of an alert: where its failures are concentrated, sample messages, what Meta reported.
 
 Every read is bounded: the last hours of the incident, a few rows. No HTML.
 """
@@ -23,16 +23,16 @@ from webhook_app.web.pages.incidents.alert_view import AlertView
 from webhook_app.whatsapp.events import NO_CODE
 
 _DIMENSIONS = ("template", "country", "phone_number_id", "campaign")
-_CROSSED = ("template", "country", "phone_number_id")
+_COMBINED = ("template", "country", "phone_number_id")
 _LONGEST = timedelta(hours=3)
 _MINUTE = timedelta(minutes=1)
 _ROWS = 5
 _MESSAGES = 8
-_WORDS = 12
+_HISTORY = 12
 
 
 class SliceTable(Struct, frozen=True):
-    """One way to cut the incident: by one dimension, or across several. `more`: parts left out."""
+    """The failures by one dimension or by several together. `more`: rows left out."""
 
     names: tuple[str, ...]
     rows: list[SlicePart]
@@ -40,7 +40,7 @@ class SliceTable(Struct, frozen=True):
 
 
 class AlertEvidence(Struct, frozen=True):
-    """`since`, `until`: the stretch that slices and messages are of."""
+    """`since`, `until`: the period of slices and messages."""
 
     since: datetime
     until: datetime
@@ -50,19 +50,19 @@ class AlertEvidence(Struct, frozen=True):
     """Of the messages shown."""
     search: dict[str, str]
     """The filters of the failures page that find all of them."""
-    told_by_meta: list[HistoryEntry]
+    health_history: list[HistoryEntry]
 
 
 def gather_evidence(
     connection: Connection, shown: AlertView, rules: Mapping[str, Rule], now: datetime
 ) -> AlertEvidence:
-    """Everything there is to look at for this kind of alert."""
+    """Read the evidence for this kind of alert."""
     alert = shown.alert
     until = alert.resolved_at or now
     since = max(alert.covers_from, until - _LONGEST)
     if alert.kind not in COUNTING_KINDS:
-        told = _told_by_meta(connection, alert.group) if alert.kind in ("health", "tier") else []
-        return AlertEvidence(since, until, [], [], None, {}, told)
+        history = _health_history(connection, alert.group) if alert.kind in ("health", "tier") else []
+        return AlertEvidence(since, until, [], [], None, {}, history)
     code = _leading_code(shown)
     rule = rules.get(alert.rule) or Rule(name=alert.rule, kind=alert.kind, codes=tuple(alert.codes))
     slices = _slices(connection, alert, rule, since, until)
@@ -71,8 +71,8 @@ def gather_evidence(
 
 
 def _leading_code(shown: AlertView) -> int | None:
-    held = shown.alert.group.get("code", next((each.code for each in shown.told.codes), None))
-    return None if held is None else int(held)
+    code = shown.alert.group.get("code", next((each.code for each in shown.notification.codes), None))
+    return None if code is None else int(code)
 
 
 def _slices(
@@ -83,10 +83,10 @@ def _slices(
     own = rates.read_window(connection, start, end, within).within(alert.group)
     counted = counted_by(rule)
     free = [name for name in _DIMENSIONS if name not in alert.group]
-    crossed = tuple(name for name in _CROSSED if name in free)
-    cuts: list[tuple[str, ...]] = [(name,) for name in free]
-    cuts += [crossed] if len(crossed) > 1 else []
-    tables = [_table(names, parts(own, counted, names)) for names in cuts]
+    combined = tuple(name for name in _COMBINED if name in free)
+    groupings: list[tuple[str, ...]] = [(name,) for name in free]
+    groupings += [combined] if len(combined) > 1 else []
+    tables = [_table(names, parts(own, counted, names)) for names in groupings]
     return [
         table for table in tables if any(part.values[name] for part in table.rows for name in table.names)
     ]
@@ -99,7 +99,7 @@ def _table(names: tuple[str, ...], found: Sequence[SlicePart]) -> SliceTable:
 def _failures(
     connection: Connection, alert: Alert, code: int | None, since: datetime, until: datetime
 ) -> list[Failure]:
-    """The latest ones. To be read last: the search tunes the planner for the rest of the transaction."""
+    """The latest failures. Read last: the search changes planner settings for the rest of the transaction."""
     named = {name: value for name, value in alert.group.items() if name != "code"}
     wanted = convert({**named, "code": code, "since": since, "until": until}, FailureFilters)
     return failure_search.search(connection, wanted, _MESSAGES)
@@ -111,8 +111,8 @@ def _search(alert: Alert, code: int | None, since: datetime, until: datetime) ->
     return asked | {"since": f"{since:%Y-%m-%dT%H:%MZ}", "until": f"{until + _MINUTE:%Y-%m-%dT%H:%MZ}"}
 
 
-def _told_by_meta(connection: Connection, group: Mapping[str, str | int]) -> list[HistoryEntry]:
+def _health_history(connection: Connection, group: Mapping[str, str | int]) -> list[HistoryEntry]:
     named = {
         name: str(value) for name, value in group.items() if name in health.HealthFilters.__struct_fields__
     }
-    return health.history(connection, convert(named, health.HealthFilters), _WORDS) if named else []
+    return health.history(connection, convert(named, health.HealthFilters), _HISTORY) if named else []

@@ -2,18 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+from webhook_app.rules.counts.dimensions import GROUP_WORDS
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import channels_for
 from webhook_app.web.pages.wording import number, percent
 
-_DIMENSIONS = {
-    "code": "error code",
-    "phone_number_id": "business number",
-    "waba_id": "WhatsApp account",
-    "template": "template",
-    "campaign": "campaign",
-    "country": "country",
-}
 CHECKS = {
     "quarantine": "items that are not understood",
     "books": "whether the books balance",
@@ -165,7 +158,7 @@ def _told(rule: Rule) -> str:
 
 
 def _group(rule: Rule) -> str:
-    return _and([_DIMENSIONS.get(name, name) for name in rule.group_by]) or "kind at all"
+    return _and([GROUP_WORDS.get(name, name) for name in rule.group_by]) or "kind at all"
 
 
 def _checks(rule: Rule) -> str:

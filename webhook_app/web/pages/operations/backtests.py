@@ -1,17 +1,25 @@
-"""/rules/backtests: rules tried on the past. The form, how far a run is, and what came of it; the scheduler runs it."""
+"""/rules/backtests: rules run against the past. The form, progress and results; the scheduler does the work."""
 
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request
+from flask import Response
 from msgspec import Struct
+from msgspec.structs import replace
 from werkzeug.exceptions import NotFound
 
 from webhook_app.rules.incidents.rules_file import RulesFileError, parse_rules
 from webhook_app.store.operations import backtests
 from webhook_app.store.operations.backtests import Backtest
 from webhook_app.web.pages import wording
-from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, live_answer, render, said
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    live_response,
+    redirect_with_message,
+    render,
+    render_part,
+)
 from webhook_app.web.rules_in_force import rules_text
 
 PATH = "/rules/backtests"
@@ -26,7 +34,7 @@ _BIGINT = 2**63
 
 
 class BacktestForm(Struct, frozen=True):
-    """The form as it was sent, and what is wrong with it."""
+    """The form as it was sent, and its fault."""
 
     rules: str = ""
     chosen: tuple[str, ...] = ()
@@ -35,68 +43,66 @@ class BacktestForm(Struct, frozen=True):
     fault: str = ""
 
 
-def add_backtest_pages(blueprint: Blueprint, desk: PageContext) -> None:
-    """The form with the latest runs, one run, what its page exchanges, beginning and stopping."""
-
-    def backtest_list(visit: PageRequest) -> Response:
-        return form_page(visit, BacktestForm(chosen=tuple(desk.rules)))
-
-    def form_page(visit: PageRequest, typed: BacktestForm) -> Response:
-        return render(
-            visit,
-            "backtests.html",
-            typed=typed,
-            rules=list(desk.rules),
-            all_days=DAYS,
-            steps=STEPS,
-            recent=backtests.latest(visit.connection, _RECENT),
-            longest=_LONGEST_RULES,
-        )
-
-    def begin_backtest(visit: PageRequest) -> Response:
-        typed = _typed()
-        text = typed.rules if typed.rules.strip() else rules_text(desk.room.settings)
-        fault = _fault(typed, text) or (_busy(visit) if text else "The rules file cannot be read.")
-        if fault or text is None:
-            response = form_page(
-                visit, BacktestForm(typed.rules, typed.chosen, typed.days, typed.step, fault)
-            )
-            response.status_code = 400
-            return response
-        made = backtests.add(
-            visit.connection,
-            requested_by=visit.session.key.name,
-            rules=text,
-            chosen=() if typed.rules.strip() else typed.chosen,
-            span=(visit.now - timedelta(days=int(typed.days)), visit.now),
-            step_seconds=int(typed.step),
-            now=visit.now,
-        )
-        return said(visit, f"{PATH}/{made}", "Asked for: the scheduler begins with it in a moment.")
-
-    def backtest_page(visit: PageRequest, backtest_id: int) -> Response:
-        return render(visit, "backtest.html", **_shown(visit, backtest_id))
-
-    def backtest_data(visit: PageRequest, backtest_id: int) -> Response:
-        """What the page's script exchanges."""
-        shown = _shown(visit, backtest_id)
-        part = render_template("backtest_result.html", visit=visit, now=visit.now, **shown)
-        return live_answer(visit, f"Backtest {backtest_id}", {"result": part}, None, shape=shown["shape"])
-
-    def stop_backtest(visit: PageRequest, backtest_id: int) -> Response:
-        run = _known(visit, backtest_id)
-        stopped = backtests.stop(visit.connection, run.id, visit.session.key.name, visit.now)
-        words = "Stopped." if stopped else "It is over: there was nothing left to stop."
-        return said(visit, f"{PATH}/{run.id}", words, is_good=stopped)
-
-    add_page(blueprint, desk, PATH, backtest_list)
-    add_page(blueprint, desk, PATH, begin_backtest, method="POST")
-    add_page(blueprint, desk, f"{PATH}/<int:backtest_id>", backtest_page)
-    add_page(blueprint, desk, "/dashboard/backtests/<int:backtest_id>", backtest_data)
-    add_page(blueprint, desk, f"{PATH}/<int:backtest_id>/stop", stop_backtest, method="POST")
+def backtest_list(request: PageRequest) -> Response:
+    """The form and the latest runs."""
+    return _form_page(request, BacktestForm(chosen=tuple(request.rules)))
 
 
-def _typed() -> BacktestForm:
+def begin_backtest(request: PageRequest) -> Response:
+    """Queue the backtest of the form."""
+    typed = _typed(request)
+    text = typed.rules if typed.rules.strip() else rules_text(request.settings)
+    fault = _fault(typed, text) or (_busy(request) if text else "The rules file cannot be read.")
+    if fault or text is None:
+        return _form_page(request, replace(typed, fault=fault), status=400)
+    backtest_id = backtests.add(
+        request.connection,
+        requested_by=request.actor,
+        rules=text,
+        chosen=() if typed.rules.strip() else typed.chosen,
+        span=(request.now - timedelta(days=int(typed.days)), request.now),
+        step_seconds=int(typed.step),
+        now=request.now,
+    )
+    words = "Queued: the scheduler starts it within seconds."
+    return redirect_with_message(request, f"{PATH}/{backtest_id}", words)
+
+
+def backtest_page(request: PageRequest, backtest_id: int) -> Response:
+    """One run."""
+    return render(request, "backtest.html", **_shown(request, backtest_id))
+
+
+def backtest_data(request: PageRequest, backtest_id: int) -> Response:
+    """The part of one run's page that its script replaces."""
+    shown = _shown(request, backtest_id)
+    part = render_part(request, "backtest_result.html", **shown)
+    return live_response(request, f"Backtest {backtest_id}", {"result": part}, None, shape=shown["shape"])
+
+
+def stop_backtest(request: PageRequest, backtest_id: int) -> Response:
+    """Stop a run that waits or runs."""
+    run = _known(request, backtest_id)
+    stopped = backtests.stop(request.connection, run.id, request.actor, request.now)
+    words = "Stopped." if stopped else "Already over: nothing to stop."
+    return redirect_with_message(request, f"{PATH}/{run.id}", words, is_good=stopped)
+
+
+def _form_page(request: PageRequest, typed: BacktestForm, *, status: int = 200) -> Response:
+    return render(
+        request,
+        "backtests.html",
+        status=status,
+        typed=typed,
+        rules=list(request.rules),
+        all_days=DAYS,
+        steps=STEPS,
+        recent=backtests.latest(request.connection, _RECENT),
+        longest=_LONGEST_RULES,
+    )
+
+
+def _typed(request: PageRequest) -> BacktestForm:
     form = request.form
     chosen = tuple(form.getlist("chosen"))
     return BacktestForm(form.get("rules", ""), chosen, form.get("days", ""), form.get("step", ""))
@@ -118,25 +124,34 @@ def _fault(typed: BacktestForm, text: str | None) -> str:
     return ""
 
 
-def _busy(visit: PageRequest) -> str:
-    if backtests.unfinished(visit.connection) < MOST_WAITING:
+def _busy(request: PageRequest) -> str:
+    if backtests.unfinished(request.connection) < MOST_WAITING:
         return ""
-    return f"{MOST_WAITING} backtests wait already: let one of them end first, or stop it."
+    return f"{MOST_WAITING} backtests are queued already: wait for one to end, or stop one."
 
 
-def _known(visit: PageRequest, backtest_id: int) -> Backtest:
-    run = backtests.get(visit.connection, backtest_id) if backtest_id < _BIGINT else None
+def _known(request: PageRequest, backtest_id: int) -> Backtest:
+    run = backtests.get(request.connection, backtest_id) if backtest_id < _BIGINT else None
     if run is None:
         raise NotFound(f"There is no backtest {backtest_id}; they are kept for 30 days.")
     return run
 
 
-def _shown(visit: PageRequest, backtest_id: int) -> dict[str, Any]:
-    run = _known(visit, backtest_id)
-    people = backtests.people(visit.connection, run.id, _PEOPLE) if run.state == "done" else []
+def _shown(request: PageRequest, backtest_id: int) -> dict[str, Any]:
+    run = _known(request, backtest_id)
+    people = backtests.people(request.connection, run.id, _PEOPLE) if run.state == "done" else []
     return {
         "run": run,
         "people": people,
         "reasons": wording.REASONS,
         "shape": "over" if run.is_over else "running",
     }
+
+
+PAGES = (
+    Page("GET", PATH, backtest_list),
+    Page("POST", PATH, begin_backtest),
+    Page("GET", f"{PATH}/<int:backtest_id>", backtest_page),
+    Page("GET", "/dashboard/backtests/<int:backtest_id>", backtest_data),
+    Page("POST", f"{PATH}/<int:backtest_id>/stop", stop_backtest),
+)

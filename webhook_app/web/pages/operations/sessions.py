@@ -1,6 +1,6 @@
 """Who is signed in at a browser: a signed cookie that names a key, and tokens that prove a form is ours.
 
-The cookie holds no secret and no role: the key is looked up on every request, so a revoked one is out at once.
+The cookie holds no secret and no role: each request looks the key up, so a revoked key signs out at once.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from webhook_app.web.auth import Keyring, is_enough
 LIFETIME = timedelta(days=7)
 
 _SESSION = "webhook_app_session"
-_VISIT = "webhook_app_visit"
-_SAID = "webhook_app_said"
-_LONGEST = 1000  # of what is said: a cookie holds 4 kB
+_SIGN_IN = "webhook_app_sign_in"
+_MESSAGE = "webhook_app_message"
+_MAX_MESSAGE = 1000  # a cookie holds 4 kB
 _OPERATOR_ID = 0  # no row of the table has it: the key in ADMIN_API_KEY
 _LABEL = b"webhook_app dashboard sessions, 1"
 
@@ -33,21 +33,27 @@ class Session(Struct, frozen=True):
 
     key: ApiKey
     nonce: str
+    form_token: str
+    """The hidden field of our forms."""
 
     @property
     def is_admin(self) -> bool:
         return is_enough(self.key.role, "admin")
 
+    def is_own_form(self, token: str) -> bool:
+        """Whether a form with this token was made for this session."""
+        return hmac.compare_digest(self.form_token.encode(), token.encode())
+
 
 class PageMessage(Struct, frozen=True):
-    """What was just done, or why it was not: one line on the page that follows."""
+    """One line on the next page: what was done, or why it was not."""
 
     words: str
     is_good: bool
 
 
 class Sessions:
-    """Makes and reads the cookies. Its secrets come from settings that every process and host has."""
+    """Makes and reads the cookies. Every process and host derives the same secrets from its settings."""
 
     def __init__(self, app_secrets: Sequence[bytes], admin_api_key: str, keyring: Keyring) -> None:
         self._admin_api_key = admin_api_key
@@ -68,7 +74,7 @@ class Sessions:
         _set_cookie(request, response, _SESSION, "", timedelta(0))
 
     def read(self, request: Request, connection: Connection, now: datetime) -> Session | None:
-        """Who is signed in; None when nobody is, the week is over or the key was revoked."""
+        """The session of this browser; None without one, after its week, or when its key was revoked."""
         try:
             key_id, nonce, ends = self._signer.loads(request.cookies.get(_SESSION, ""))
         except (BadSignature, ValueError):
@@ -76,39 +82,43 @@ class Sessions:
         key = self._operator(now) if key_id == _OPERATOR_ID else _key(connection, key_id)
         if now.timestamp() >= ends or key is None or not is_enough(key.role, "viewer"):
             return None
-        return Session(key, nonce)
+        return Session(key, nonce, self.form_token(nonce))
 
-    def visit(self, request: Request) -> str:
-        """What stands in for a session before there is one, in the sign-in form."""
-        return request.cookies.get(_VISIT, "") or secrets.token_urlsafe(16)
+    def sign_in_nonce(self, request: Request) -> str:
+        """The nonce to which the sign-in form is bound, before there is a session."""
+        return request.cookies.get(_SIGN_IN, "") or secrets.token_urlsafe(16)
 
-    def keep_visit(self, request: Request, response: Response, nonce: str) -> None:
-        """Have the browser send the same `visit` with the form."""
-        _set_cookie(request, response, _VISIT, nonce, timedelta(hours=12))
+    def keep_sign_in_nonce(self, request: Request, response: Response, nonce: str) -> None:
+        """Make the browser send this nonce with the sign-in form."""
+        _set_cookie(request, response, _SIGN_IN, nonce, timedelta(hours=12))
 
-    def say(self, request: Request, response: Response, session: Session, said: PageMessage) -> None:
-        """Have the next page of this session say it."""
-        value = self._signer.dumps([session.nonce, said.words[:_LONGEST], said.is_good], salt=_SAID)
-        _set_cookie(request, response, _SAID, str(value), timedelta(minutes=5))
+    def leave_message(
+        self, request: Request, response: Response, session: Session, message: PageMessage
+    ) -> None:
+        """Show the message on the session's next page."""
+        value = self._signer.dumps(
+            [session.nonce, message.words[:_MAX_MESSAGE], message.is_good], salt=_MESSAGE
+        )
+        _set_cookie(request, response, _MESSAGE, str(value), timedelta(minutes=5))
 
-    def said(self, request: Request, session: Session) -> PageMessage | None:
-        """What the last page wanted said."""
+    def message(self, request: Request, session: Session) -> PageMessage | None:
+        """The message that the last action left for this session."""
         try:
-            nonce, words, is_good = self._signer.loads(request.cookies.get(_SAID, ""), salt=_SAID)
+            nonce, words, is_good = self._signer.loads(request.cookies.get(_MESSAGE, ""), salt=_MESSAGE)
         except (BadSignature, ValueError):
             return None
         return PageMessage(words, is_good) if nonce == session.nonce else None
 
-    def forget_said(self, request: Request, response: Response) -> None:
-        """It was said."""
-        _set_cookie(request, response, _SAID, "", timedelta(0))
+    def clear_message(self, request: Request, response: Response) -> None:
+        """Show the message no second time."""
+        _set_cookie(request, response, _MESSAGE, "", timedelta(0))
 
     def form_token(self, nonce: str) -> str:
-        """What a form of ours carries, for this session or visit alone."""
+        """The token of forms made for this nonce."""
         return hmac.new(self._forms, f"form {nonce}".encode(), hashlib.sha256).hexdigest()
 
-    def is_our_form(self, nonce: str, token: str) -> bool:
-        """Whether the form was made for this session or visit."""
+    def is_own_form(self, nonce: str, token: str) -> bool:
+        """Whether a form with this token was made for this nonce."""
         return bool(nonce) and hmac.compare_digest(self.form_token(nonce).encode(), token.encode())
 
     def _operator(self, now: datetime) -> ApiKey | None:
@@ -121,13 +131,13 @@ def _key(connection: Connection, key_id: int) -> ApiKey | None:
 
 
 def _derive(app_secret: bytes, admin_api_key: str) -> bytes:
-    """A key of its own for this purpose; a new admin key ends every session."""
+    """A key for this purpose only; a new admin key ends every session."""
     admin = hashlib.sha256(admin_api_key.encode()).digest()
     return hmac.new(app_secret, _LABEL + admin, hashlib.sha256).digest()
 
 
 def _set_cookie(request: Request, response: Response, name: str, value: str, age: timedelta) -> None:
-    # A proxy we do not know may end TLS; believing its word here can only make the cookie stricter.
+    # An unknown proxy may end TLS. Believing its header here can only make the cookie stricter.
     forwarded = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
     response.set_cookie(
         name,

@@ -1,14 +1,11 @@
-"""What people decide about one contact: stop messages, lift what stands, erase. Done as the API does it.
-
-Erasing asks for the number once more. Who did it is written down by what every form goes through.
-"""
+"""Actions on one contact: suppress, lift, erase. Uses the API's functions; erasing asks for the number again."""
 
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request
+from flask import Response
 from msgspec import ValidationError, convert
 
 from webhook_app.web.api.people.contacts import ContactQuery, get_contact
@@ -20,57 +17,62 @@ from webhook_app.web.api.suppressions.suppressions import (
     put_suppression,
 )
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, call_of, render, said
-from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, display, parse_address
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    redirect_with_message,
+    render,
+)
+from webhook_app.web.pages.people.contacts import known_address, typed_address
+from webhook_app.web.pages.wording import SUPPRESS_DAYS
+from webhook_app.whatsapp.people.contacts import InvalidAddress, display
 
-WAITS = {"1": "for a day", "7": "for a week", "30": "for 30 days", "90": "for 90 days", "365": "for a year"}
-"""How long somebody can be suppressed, in days and in words."""
+
+def suppress_contact(request: PageRequest) -> Response:
+    """Suppress the contact for as long as the form says."""
+    contact = _posted_contact(request)
+    days = request.form.get("days", "")
+    until = request.now + timedelta(days=int(days)) if days in SUPPRESS_DAYS else None
+    asked = _read_form(request, SuppressBody, "scope", "phone_number_id", "note", until=until)
+    put_suppression(request.call, contact, asked)
+    what = "No message" if asked.scope == "all" else "No marketing"
+    how_long = SUPPRESS_DAYS[days] if until else "until this is lifted"
+    words = f"{what} is to be sent to this contact {how_long}."
+    return redirect_with_message(request, _page_of(contact), words)
 
 
-def add_contact_actions(blueprint: Blueprint, desk: PageContext) -> None:
-    """The forms of a person's page, and the page that asks before erasing."""
+def lift_contact_suppression(request: PageRequest) -> Response:
+    """Lift the contact's suppressions, or forget an opt-out from before an erasure."""
+    contact = _posted_contact(request)
+    asked = _read_form(request, LiftQuery, "scope", "reason", "phone_number_id", "note")
+    try:
+        with request.connection.begin_nested():
+            lifted = lift_suppression(request.call, contact, asked).lifted
+    except ApiError as refused:
+        return redirect_with_message(request, _page_of(contact), refused.message, is_good=False)
+    if "erased" in request.form:
+        words = "The opt-out from before the erasure is removed."
+        return redirect_with_message(request, _page_of(contact), words)
+    if not lifted:
+        words = "Nothing was lifted: it had been lifted already."
+        return redirect_with_message(request, _page_of(contact), words, is_good=False)
+    many = "suppression was" if len(lifted) == 1 else "suppressions were"
+    return redirect_with_message(request, _page_of(contact), f"{len(lifted)} {many} lifted.")
 
-    def suppress_contact(visit: PageRequest) -> Response:
-        contact = _posted_contact(desk)
-        days = request.form.get("days", "")
-        until = visit.now + timedelta(days=int(days)) if days in WAITS else None
-        asked = read_form(SuppressBody, "scope", "phone_number_id", "note", until=until)
-        put_suppression(call_of(visit, desk), contact, asked)
-        what = "No message" if asked.scope == "all" else "No marketing"
-        how_long = WAITS[days] if until else "until this is lifted"
-        return said(visit, _page_of(contact), f"{what} is to be sent to this contact {how_long}.")
 
-    def lift_contact_suppression(visit: PageRequest) -> Response:
-        contact = _posted_contact(desk)
-        asked = read_form(LiftQuery, "scope", "reason", "phone_number_id", "note")
-        try:
-            with visit.connection.begin_nested():
-                lifted = lift_suppression(call_of(visit, desk), contact, asked).lifted
-        except ApiError as refused:
-            return said(visit, _page_of(contact), refused.message, is_good=False)
-        if "erased" in request.form:
-            return said(visit, _page_of(contact), "What was asked for before the erasure is forgotten.")
-        if not lifted:
-            words = "Nothing was lifted: somebody was faster."
-            return said(visit, _page_of(contact), words, is_good=False)
-        many = "suppression was" if len(lifted) == 1 else "suppressions were"
-        return said(visit, _page_of(contact), f"{len(lifted)} {many} lifted.")
+def erase_page(request: PageRequest) -> Response:
+    """Ask for the number once more before erasing."""
+    return _ask_to_erase(request, request.args.get("contact", ""))
 
-    def erase_page(visit: PageRequest) -> Response:
-        return _ask_to_erase(visit, desk, request.args.get("contact", ""))
 
-    def erase_person(visit: PageRequest) -> Response:
-        contact = _posted_contact(desk)
-        typed = _address(desk, request.form.get("typed", "").strip())
-        if isinstance(typed, InvalidAddress) or display(typed.key) != contact:
-            fault = "What you typed is not this contact: nothing was erased."
-            return _ask_to_erase(visit, desk, contact, fault)
-        return said(visit, "/contacts", _erased(erase_contact(call_of(visit, desk), contact)))
-
-    add_page(blueprint, desk, "/contacts/suppress", suppress_contact, method="POST")
-    add_page(blueprint, desk, "/contacts/lift", lift_contact_suppression, method="POST")
-    add_page(blueprint, desk, "/contacts/erase", erase_page)
-    add_page(blueprint, desk, "/contacts/erase", erase_person, method="POST")
+def erase_person(request: PageRequest) -> Response:
+    """Erase the contact, if the number was typed again."""
+    contact = _posted_contact(request)
+    typed = typed_address(request, request.form.get("typed", "").strip())
+    if isinstance(typed, InvalidAddress) or display(typed.key) != contact:
+        fault = "What you typed is not this contact: nothing was erased."
+        return _ask_to_erase(request, contact, fault)
+    return redirect_with_message(request, "/contacts", _erased(erase_contact(request.call, contact)))
 
 
 def _erased(done: ErasedContact) -> str:
@@ -78,42 +80,37 @@ def _erased(done: ErasedContact) -> str:
     if done.archive == "pending":
         words += " The raw archive follows within minutes."
     if done.opted_out:
-        words += " They had opted out: checks go on refusing them, by a mark that nobody can read."
+        words += " They had opted out: checks still refuse them, by a hash that does not reveal the number."
     return words
 
 
-def _ask_to_erase(visit: PageRequest, desk: PageContext, contact: str, fault: str = "") -> Response:
-    address = _known_address(desk, contact)
-    found = get_contact(call_of(visit, desk), display(address.key), ContactQuery(limit=1))
-    response = render(visit, "erase.html", found=found, fault=fault)
-    response.status_code = 400 if fault else 200
-    return response
+def _ask_to_erase(request: PageRequest, contact: str, fault: str = "") -> Response:
+    address = known_address(request, contact)
+    found = get_contact(request.call, display(address.key), ContactQuery(limit=1))
+    return render(request, "erase.html", status=400 if fault else 200, found=found, fault=fault)
 
 
-def _address(desk: PageContext, text: str) -> Address | InvalidAddress:
-    return parse_address(text, desk.room.settings.default_region.upper())
+def _posted_contact(request: PageRequest) -> str:
+    """The contact of the form, as pages write it."""
+    return display(known_address(request, request.form.get("contact", "")).key)
 
 
-def _known_address(desk: PageContext, text: str) -> Address:
-    address = _address(desk, text)
-    if isinstance(address, InvalidAddress):
-        raise ApiError(400, "bad_contact", f"The contact cannot be used: {address.reason}.")
-    return address
-
-
-def _posted_contact(desk: PageContext) -> str:
-    """Whom the form is about, as the pages write it."""
-    return display(_known_address(desk, request.form.get("contact", "")).key)
-
-
-def read_form(kind: Callable[..., Any], *names: str, **more: Any) -> Any:
-    """What the form says, as the API takes it."""
+def _read_form(request: PageRequest, kind: Callable[..., Any], *names: str, **more: Any) -> Any:
+    """The fields of the form as the API's type. Raises ApiError."""
     values = {name: request.form[name].strip() for name in names if name in request.form}
     try:
         return convert(values | more, kind)
     except ValidationError:
-        raise ApiError(400, "bad_form", "The form holds something that cannot be stored.") from None
+        raise ApiError(400, "bad_form", "The form holds a value that cannot be stored.") from None
 
 
 def _page_of(contact: str) -> str:
     return f"/contacts?{urlencode({'contact': contact})}"
+
+
+PAGES = (
+    Page("POST", "/contacts/suppress", suppress_contact),
+    Page("POST", "/contacts/lift", lift_contact_suppression),
+    Page("GET", "/contacts/erase", erase_page),
+    Page("POST", "/contacts/erase", erase_person),
+)

@@ -1,16 +1,20 @@
-"""/contacts: one person by any spelling of their number, what happened, and what stands against them. Read-only."""
+"""/contacts: one contact, found by any spelling of the number: history, suppressions, opt-outs. Read-only."""
 
 from urllib.parse import quote, urlencode
 
-from flask import Blueprint, Response, make_response, redirect, request
+from flask import Response, make_response, redirect
 from msgspec import Struct
 
 from webhook_app.store.postgres.engine import driver
-from webhook_app.store.suppressions.checks import CheckRequest, ContactSuppression, known_of_many
+from webhook_app.store.suppressions.checks import CheckRequest, ContactSuppression, read_facts
 from webhook_app.web.api.people.contacts import ContactQuery, ContactView, get_contact
-from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, call_of, render
-from webhook_app.web.pages.people.contact_actions import WAITS
-from webhook_app.web.pages.wording import CHANGES, REASONS, SCOPES
+from webhook_app.web.errors import ApiError
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    render,
+)
+from webhook_app.web.pages.wording import CHANGES, REASONS, SCOPES, SUPPRESS_DAYS
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.people.contacts import (
     Address,
@@ -27,7 +31,7 @@ _MESSAGES = ("wamid.", "send:")
 
 
 class FoundContact(Struct, frozen=True):
-    """Whom the text means: the person's key for people to read, and what else would mean the same."""
+    """The contact that the text names, as people write it, and other spellings of the same contact."""
 
     asked: str
     contact: str
@@ -35,55 +39,63 @@ class FoundContact(Struct, frozen=True):
     country: str
     others: tuple[str, ...]
     seen_as: str
-    """Another spelling than the contact's, when that was typed."""
+    """The spelling that was typed, when it differs from the contact's."""
 
 
-def add_contact_pages(blueprint: Blueprint, desk: PageContext) -> None:
-    """The person's page."""
-
-    def contact_page(visit: PageRequest) -> Response:
-        asked = request.args.get("contact", "").strip()
-        if asked.startswith(_MESSAGES):
-            return make_response(redirect(f"/messages/{quote(asked, safe='')}", code=303))
-        found: ContactView | None = None
-        address = _address(desk, asked) if asked else None
-        fault = address.reason if isinstance(address, InvalidAddress) else ""
-        person = _understood(address) if isinstance(address, Address) else None
-        wishes = _wishes_of_the_erased(visit, address.key) if isinstance(address, Address) else []
-        if person is not None:
-            query = ContactQuery(limit=_PAGE, cursor=request.args.get("cursor"))
-            found = get_contact(call_of(visit, desk), person.contact, query)
-        response = render(
-            visit,
-            "contact.html",
-            asked=asked,
-            fault=fault,
-            person=person,
-            found=found,
-            wishes=wishes,
-            following=found
-            and found.next_cursor
-            and urlencode({"contact": found.contact, "cursor": found.next_cursor}),
-            is_first="cursor" not in request.args,
-            reasons=REASONS,
-            scopes=SCOPES,
-            actions=CHANGES,
-            waits=WAITS,
-            explain=explain,
-        )
-        response.status_code = 400 if fault else 200
-        return response
-
-    add_page(blueprint, desk, "/contacts", contact_page)
+def contact_page(request: PageRequest) -> Response:
+    """The search form, and the contact that was asked for."""
+    asked = request.args.get("contact", "").strip()
+    if asked.startswith(_MESSAGES):
+        return make_response(redirect(f"/messages/{quote(asked, safe='')}", code=303))
+    found: ContactView | None = None
+    address = typed_address(request, asked) if asked else None
+    fault = address.reason if isinstance(address, InvalidAddress) else ""
+    person = _found(address) if isinstance(address, Address) else None
+    erased = _erased_opt_outs(request, address.key) if isinstance(address, Address) else []
+    if person is not None:
+        query = ContactQuery(limit=_PAGE, cursor=request.args.get("cursor"))
+        found = get_contact(request.call, person.contact, query)
+    return render(
+        request,
+        "contact.html",
+        status=400 if fault else 200,
+        asked=asked,
+        fault=fault,
+        person=person,
+        found=found,
+        erased_opt_outs=erased,
+        following=found
+        and found.next_cursor
+        and urlencode({"contact": found.contact, "cursor": found.next_cursor}),
+        is_first="cursor" not in request.args,
+        reasons=REASONS,
+        scopes=SCOPES,
+        actions=CHANGES,
+        suppress_days=SUPPRESS_DAYS,
+        explain=explain,
+    )
 
 
-def _wishes_of_the_erased(visit: PageRequest, key: str) -> list[ContactSuppression]:
-    """What checks refuse although nothing can be listed: somebody with this key opted out before they were erased."""
-    (known,) = known_of_many(driver(visit.connection), [CheckRequest([key], None)], visit.now)
+def typed_address(request: PageRequest, text: str) -> Address | InvalidAddress:
+    """The contact that somebody typed, read with the default region."""
+    return parse_address(text, request.settings.default_region.upper())
+
+
+def known_address(request: PageRequest, text: str) -> Address:
+    """The contact that somebody typed. Raises ApiError when it is none."""
+    address = typed_address(request, text)
+    if isinstance(address, InvalidAddress):
+        raise ApiError(400, "bad_contact", f"The contact cannot be used: {address.reason}.")
+    return address
+
+
+def _erased_opt_outs(request: PageRequest, key: str) -> list[ContactSuppression]:
+    """The opt-outs of this key from before an erasure: checks refuse them, but nothing else is stored."""
+    (known,) = read_facts(driver(request.connection), [CheckRequest([key], None)], request.now)
     return [row for row in known.standing.get(key, ()) if row.since is None]
 
 
-def _understood(address: Address) -> FoundContact:
+def _found(address: Address) -> FoundContact:
     key, typed = address.key, spelling(address)
     return FoundContact(
         address.as_given,
@@ -95,5 +107,4 @@ def _understood(address: Address) -> FoundContact:
     )
 
 
-def _address(desk: PageContext, text: str) -> Address | InvalidAddress:
-    return parse_address(text, desk.room.settings.default_region.upper())
+PAGES = (Page("GET", "/contacts", contact_page),)

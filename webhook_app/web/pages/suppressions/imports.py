@@ -1,20 +1,24 @@
-"""/suppressions/import: a list from a file, checked first. Read and stored as the API's import does.
+"""/suppressions/import: import a file, after checking it. Uses the API's import.
 
-A script asks for the results row by row while they are made; without one the page comes when all is done.
+The page's script reads the result row by row; without it the page comes when the import is done.
 """
 
 from io import BytesIO
 from typing import Any, Literal
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Response
 from msgspec import Struct, ValidationError, convert
 
 from webhook_app.web.api.endpoints import Stream
 from webhook_app.web.api.routes import MAX_UPLOAD_BYTES, streamed
 from webhook_app.web.api.suppressions.suppression_files import ImportQuery, import_suppressions
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, call_of, render
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    render,
+)
 from webhook_app.web.pages.wording import REASONS, SCOPES
 
 _IMPORT = "/suppressions/import"
@@ -24,47 +28,50 @@ _FIELDS = ("scope", "reason", "phone_number_id", "note", "region")
 
 
 class ImportResult(Struct):
-    """What came of a file: rows that cannot be used, as many as a page holds, and the counts."""
+    """The result of one file: its unusable rows, as many as a page holds, and the counts."""
 
     refused: list[dict[str, Any]]
     done: dict[str, Any] | None = None
     fault: str = ""
 
 
-def add_suppression_import(blueprint: Blueprint, desk: PageContext) -> None:
-    """The form, and what it posts to."""
-
-    def import_page(visit: PageRequest) -> Response:
-        return _page(visit, None)
-
-    def import_file(visit: PageRequest) -> Response:
-        upload = request.files.get("file")
-        if upload is None or not upload.filename:
-            return _page(visit, ImportResult([], fault="No file was chosen."))
-        by_line = _LINES in request.headers.get("Accept", "")
-        query = _query(upload.filename, "all" if by_line else "invalid")
-        try:
-            lines = import_suppressions(call_of(visit, desk), query, upload.stream)
-        except ApiError as refused:
-            return _page(visit, ImportResult([], fault=refused.message))
-        if not by_line:
-            return _page(visit, _collect(lines, desk))
-        response = streamed(lines, desk.room.engine.begin)
-        response.call_on_close(upload.stream.close)
-        upload.stream = BytesIO()  # the request closes its files before all is answered
-        return response
-
-    add_page(blueprint, desk, _IMPORT, import_page)
-    add_page(blueprint, desk, _IMPORT, import_file, method="POST", form_bytes=MAX_UPLOAD_BYTES)
+def import_page(request: PageRequest) -> Response:
+    """The form."""
+    return _page(request, None)
 
 
-def _page(visit: PageRequest, result: ImportResult | None) -> Response:
-    response = render(visit, "import.html", result=result, reasons=REASONS, scopes=SCOPES, shown=_SHOWN)
-    response.status_code = 400 if result and result.fault else 200
+def import_file(request: PageRequest) -> Response:
+    """Check or import the file of the form."""
+    upload = request.http.files.get("file")
+    if upload is None or not upload.filename:
+        return _page(request, ImportResult([], fault="No file was chosen."))
+    by_line = _LINES in request.http.headers.get("Accept", "")
+    query = _query(request, upload.filename, "all" if by_line else "invalid")
+    try:
+        lines = import_suppressions(request.call, query, upload.stream)
+    except ApiError as refused:
+        return _page(request, ImportResult([], fault=refused.message))
+    if not by_line:
+        return _page(request, _collect(request, lines))
+    response = streamed(lines, request.context.api.engine.begin)
+    response.call_on_close(upload.stream.close)
+    upload.stream = BytesIO()  # the request closes its files before the answer is sent
     return response
 
 
-def _query(filename: str, results: Literal["all", "invalid"]) -> ImportQuery:
+def _page(request: PageRequest, result: ImportResult | None) -> Response:
+    return render(
+        request,
+        "import.html",
+        status=400 if result and result.fault else 200,
+        result=result,
+        reasons=REASONS,
+        scopes=SCOPES,
+        shown=_SHOWN,
+    )
+
+
+def _query(request: PageRequest, filename: str, results: Literal["all", "invalid"]) -> ImportQuery:
     values = {name: value for name in _FIELDS if (value := request.form.get(name, "").strip())}
     kind = "ndjson" if filename.lower().endswith((".ndjson", ".jsonl", ".json")) else "csv"
     kind = request.form.get("format") or kind
@@ -75,13 +82,19 @@ def _query(filename: str, results: Literal["all", "invalid"]) -> ImportQuery:
         raise ApiError(400, "bad_form", f"This cannot be used: {fault}.") from None
 
 
-def _collect(lines: Stream, desk: PageContext) -> ImportResult:
+def _collect(request: PageRequest, lines: Stream) -> ImportResult:
     found = ImportResult([])
-    for part in lines.parts(desk.room.engine.begin):
+    for part in lines.parts(request.context.api.engine.begin):
         for line in part.splitlines():
-            told = msgspec.json.decode(line)
-            if "row" in told and len(found.refused) < _SHOWN:
-                found.refused.append(told)
-            found.done = told.get("done", found.done)
-            found.fault = told.get("error", {}).get("message", found.fault)
+            result = msgspec.json.decode(line)
+            if "row" in result and len(found.refused) < _SHOWN:
+                found.refused.append(result)
+            found.done = result.get("done", found.done)
+            found.fault = result.get("error", {}).get("message", found.fault)
     return found
+
+
+PAGES = (
+    Page("GET", _IMPORT, import_page),
+    Page("POST", _IMPORT, import_file, max_form_bytes=MAX_UPLOAD_BYTES),
+)

@@ -1,12 +1,9 @@
-"""/suppressions: who is not to be written to and why, as a list, as a file, and as the queue of what rules made.
-
-Shows and does what the API does.
-"""
+"""/suppressions: the list, its export, and the review queue of automatic suppressions. Uses the API's functions."""
 
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, make_response, redirect, request
+from flask import Response, make_response, redirect
 from msgspec import ValidationError, convert
 
 from webhook_app.web.api import cursor
@@ -15,7 +12,12 @@ from webhook_app.web.api.suppressions.suppression_files import SuppressionExport
 from webhook_app.web.api.suppressions.suppression_review import ReviewBody, ReviewItem, review_suppressions
 from webhook_app.web.api.suppressions.suppressions import SuppressionsQuery, list_suppressions
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.frame import PageContext, PageRequest, add_page, call_of, render, said
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    redirect_with_message,
+    render,
+)
 from webhook_app.web.pages.wording import REASONS, SCOPES
 from webhook_app.whatsapp.errors.catalogue import explain
 
@@ -24,78 +26,77 @@ _FILTERS = ("reason", "scope", "phone_number_id", "review")
 _QUEUE = "/suppressions/review"
 
 
-def add_suppression_pages(blueprint: Blueprint, desk: PageContext) -> None:
-    """The list, its export, the review queue and its form."""
-
-    def suppression_list(visit: PageRequest) -> Response:
-        if contact := request.args.get("contact", "").strip():
-            return make_response(redirect(f"/contacts?{urlencode({'contact': contact})}", code=303))
-        given = _given()
-        asked = _read(SuppressionsQuery, given, limit=_PAGE, cursor=request.args.get("cursor"))
-        found = list_suppressions(call_of(visit, desk), asked)
-        return render(
-            visit,
-            "suppressions.html",
-            rows=found.suppressions,
-            given=given,
-            query=urlencode(given),
-            following=found.next_cursor and urlencode(given | {"cursor": found.next_cursor}),
-            is_first="cursor" not in request.args,
-            reasons=REASONS,
-            scopes=SCOPES,
-            explain=explain,
-        )
-
-    def suppression_export(visit: PageRequest) -> Response:
-        kind = "ndjson" if request.args.get("format") == "ndjson" else "csv"
-        call = call_of(visit, desk)
-        response = streamed(
-            export_suppressions(call, _read(SuppressionExportQuery, _given(), format=kind)),
-            desk.room.engine.begin,
-        )
-        response.headers.update(call.headers)
-        return response
-
-    def review_queue(visit: PageRequest) -> Response:
-        asked = SuppressionsQuery(review=True, limit=_PAGE, cursor=request.args.get("cursor"))
-        found = list_suppressions(call_of(visit, desk), asked)
-        items = [
-            (row, cursor.encode((row.contact, row.phone_number_id, row.scope, row.reason)))
-            for row in found.suppressions
-        ]
-        return render(
-            visit,
-            "review.html",
-            items=items,
-            following=found.next_cursor and urlencode({"cursor": found.next_cursor}),
-            is_first="cursor" not in request.args,
-            reasons=REASONS,
-            explain=explain,
-        )
-
-    def review_chosen(visit: PageRequest) -> Response:
-        action, _, which = request.form.get("action", "").partition(" ")
-        chosen = [_item(text) for text in request.form.getlist("shown" if which == "all" else "item")]
-        if not chosen:
-            return said(visit, _QUEUE, "Nothing was ticked, so nothing was done.", is_good=False)
-        values = {"action": action, "items": chosen, "note": request.form.get("note", "").strip()}
-        done = review_suppressions(call_of(visit, desk), _read(ReviewBody, values))
-        count = sum(each.suppressions for each in done.results)
-        missed = sum(each.result == "nothing" for each in done.results)
-        verb = "confirmed" if action == "confirm" else "lifted"
-        words = f"{count} suppression{' was' if count == 1 else 's were'} {verb}."
-        words += f" {missed} waited no more: somebody was faster." if missed else ""
-        words += " The change log can take it back." if count else ""
-        return said(visit, _QUEUE, words, is_good=count > 0)
-
-    add_page(blueprint, desk, "/suppressions", suppression_list)
-    add_page(blueprint, desk, "/suppressions/export", suppression_export)
-    add_page(blueprint, desk, _QUEUE, review_queue)
-    add_page(blueprint, desk, _QUEUE, review_chosen, method="POST")
+def suppression_list(request: PageRequest) -> Response:
+    """A page of the suppressions; a contact typed in leads to its own page."""
+    if contact := request.args.get("contact", "").strip():
+        return make_response(redirect(f"/contacts?{urlencode({'contact': contact})}", code=303))
+    given = _given(request)
+    asked = _read(SuppressionsQuery, given, limit=_PAGE, cursor=request.args.get("cursor"))
+    found = list_suppressions(request.call, asked)
+    return render(
+        request,
+        "suppressions.html",
+        rows=found.suppressions,
+        given=given,
+        query=urlencode(given),
+        following=found.next_cursor and urlencode(given | {"cursor": found.next_cursor}),
+        is_first="cursor" not in request.args,
+        reasons=REASONS,
+        scopes=SCOPES,
+        explain=explain,
+    )
 
 
-def _given() -> dict[str, str]:
-    """The filters that say something."""
+def suppression_export(request: PageRequest) -> Response:
+    """The suppressions of the filters as CSV or NDJSON."""
+    kind = "ndjson" if request.args.get("format") == "ndjson" else "csv"
+    call = request.call
+    response = streamed(
+        export_suppressions(call, _read(SuppressionExportQuery, _given(request), format=kind)),
+        request.context.api.engine.begin,
+    )
+    response.headers.update(call.headers)
+    return response
+
+
+def review_queue(request: PageRequest) -> Response:
+    """The suppressions that wait for review."""
+    asked = SuppressionsQuery(review=True, limit=_PAGE, cursor=request.args.get("cursor"))
+    found = list_suppressions(request.call, asked)
+    items = [
+        (row, cursor.encode((row.contact, row.phone_number_id, row.scope, row.reason)))
+        for row in found.suppressions
+    ]
+    return render(
+        request,
+        "review.html",
+        items=items,
+        following=found.next_cursor and urlencode({"cursor": found.next_cursor}),
+        is_first="cursor" not in request.args,
+        reasons=REASONS,
+        explain=explain,
+    )
+
+
+def review_chosen(request: PageRequest) -> Response:
+    """Confirm or lift the ticked suppressions, or all shown."""
+    action, _, which = request.form.get("action", "").partition(" ")
+    chosen = [_item(text) for text in request.form.getlist("shown" if which == "all" else "item")]
+    if not chosen:
+        return redirect_with_message(request, _QUEUE, "Nothing was ticked: nothing changed.", is_good=False)
+    values = {"action": action, "items": chosen, "note": request.form.get("note", "").strip()}
+    done = review_suppressions(request.call, _read(ReviewBody, values))
+    count = sum(each.suppressions for each in done.results)
+    missed = sum(each.result == "nothing" for each in done.results)
+    verb = "confirmed" if action == "confirm" else "lifted"
+    words = f"{count} suppression{' was' if count == 1 else 's were'} {verb}."
+    words += f" {missed} had already been reviewed." if missed else ""
+    words += " Undo it in the change log." if count else ""
+    return redirect_with_message(request, _QUEUE, words, is_good=count > 0)
+
+
+def _given(request: PageRequest) -> dict[str, str]:
+    """The filters that are set."""
     return {name: value for name in _FILTERS if (value := request.args.get(name, "").strip())}
 
 
@@ -107,8 +108,16 @@ def _item(text: str) -> ReviewItem:
 
 
 def _read(kind: type[Any], values: dict[str, Any], **more: Any) -> Any:
-    """What was asked, as the API takes it."""
+    """The values as the API's type. Raises ApiError."""
     try:
         return convert(values | more, kind, strict=False)
     except ValidationError as fault:
         raise ApiError(400, "bad_parameter", f"This cannot be used: {fault}.") from None
+
+
+PAGES = (
+    Page("GET", "/suppressions", suppression_list),
+    Page("GET", "/suppressions/export", suppression_export),
+    Page("GET", _QUEUE, review_queue),
+    Page("POST", _QUEUE, review_chosen),
+)

@@ -1,0 +1,133 @@
+"""Page: the declaration from which a route is made; what its view receives, and the ways it can answer.
+
+The view's name is the page's name; path parameters are its keyword arguments. routes.py serves the declarations.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from flask import Request, Response, jsonify, make_response, redirect, render_template
+from msgspec import Struct, field, to_builtins
+from werkzeug.datastructures import MultiDict
+
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.settings import Settings
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.web.api.endpoints import ApiContext, Call
+from webhook_app.web.pages.charts import Chart
+from webhook_app.web.pages.operations.sessions import PageMessage, Session, Sessions
+
+MAX_FORM_BYTES = 64 * 1024
+SCRIPT_PATHS = "/dashboard/"
+"""Where scripts read: errors below it are JSON."""
+STALE_FORM = "This form is out of date. Go back, reload the page and try again."
+
+Cache = TypeVar("Cache")
+
+
+class Page(Struct, frozen=True):
+    """One page or form. GET needs a session; POST needs an admin's session and the token of one of our forms."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    view: Callable[..., Response]
+    max_form_bytes: int = MAX_FORM_BYTES
+    is_public: bool = False
+    """Needs no session: the view gets a PublicRequest, without a transaction."""
+
+
+class PageContext(Struct, frozen=True):
+    """What all pages of one application share."""
+
+    api: ApiContext
+    sessions: Sessions
+    rules: Mapping[str, Rule]
+    caches: dict[type, Any] = field(default_factory=dict)
+
+    def cache(self, kind: type[Cache]) -> Cache:
+        """The application's one instance of this class, made on first use."""
+        if kind not in self.caches:
+            self.caches[kind] = kind()
+        found: Cache = self.caches[kind]
+        return found
+
+
+class PublicRequest(Struct, frozen=True):
+    """A request of anybody."""
+
+    http: Request
+    now: datetime
+    context: PageContext
+
+    @property
+    def args(self) -> MultiDict[str, str]:
+        """The parameters of the query."""
+        return self.http.args
+
+    @property
+    def form(self) -> MultiDict[str, str]:
+        """The fields of the form."""
+        return self.http.form
+
+    @property
+    def settings(self) -> Settings:
+        return self.context.api.settings
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """The alert rules in force, by name."""
+        return self.context.rules
+
+
+class PageRequest(PublicRequest, frozen=True):
+    """A request of somebody signed in. The transaction of `connection` ends with the view."""
+
+    connection: Connection
+    session: Session
+
+    @property
+    def actor(self) -> str:
+        """The name under which the audit and other people see who did it."""
+        return self.session.key.name
+
+    @property
+    def call(self) -> Call:
+        """The request as a call of the API, for pages that show or do what the API does."""
+        api = self.context.api
+        return Call(lambda: self.connection, self.now, self.session.key, api.settings, api.checks)
+
+
+def render(request: PageRequest, template: str, *, status: int = 200, **values: Any) -> Response:
+    """The template with the message that the last action left."""
+    sessions = request.context.sessions
+    flash = sessions.message(request.http, request.session)
+    page = render_part(request, template, flash=flash, **values)
+    response = make_response(page, status)
+    if flash is not None:
+        sessions.clear_message(request.http, response)
+    return response
+
+
+def render_part(request: PageRequest, template: str, **values: Any) -> str:
+    """A template, or a part of a page, as text."""
+    session = request.session
+    return render_template(template, user=session, token=session.form_token, now=request.now, **values)
+
+
+def redirect_with_message(request: PageRequest, path: str, words: str, *, is_good: bool = True) -> Response:
+    """A redirect to the page at `path`, which shows in one line what was done, or why it was not."""
+    response = make_response(redirect(path, code=303))
+    request.context.sessions.leave_message(
+        request.http, response, request.session, PageMessage(words, is_good)
+    )
+    return response
+
+
+def live_response(
+    request: PageRequest, headline: str, parts: dict[str, str], chart: Chart | None, *, shape: str
+) -> Response:
+    """The JSON that static/dashboard.js polls. When `shape` differs from the page's, the script reloads the page."""
+    return jsonify(
+        at=request.now.isoformat(), headline=headline, shape=shape, parts=parts, chart=to_builtins(chart)
+    )
