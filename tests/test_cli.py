@@ -37,6 +37,7 @@ def test_check_says_that_everything_is_in_order(command: Command) -> None:
     assert [line.split()[:2] for line in done.output.splitlines()] == [
         ["settings", "ok"],
         ["rules", "ok,"],
+        ["channels", "ok:"],
         ["database", "ok"],
         ["sessions", "ok"],
         ["migrations", "ok"],
@@ -65,6 +66,23 @@ def test_check_names_line_and_key_of_a_bad_rule(
     assert "rules.toml:4: threshold" in done.output
 
 
+def test_check_names_each_rule_and_route_whose_channel_is_not_set_up(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        '[[rule]]\nname = "a"\nkind = "attention"\nchannels = ["email", "pagerduty"]\n'
+        '[[route]]\nchannels = ["slack"]\n'
+    )
+    monkeypatch.setenv("RULES_FILE", str(rules))
+    monkeypatch.setenv("PAGERDUTY_ROUTING_KEY", "0" * 32)
+    done = command("check")
+    assert done.exit_code == 1
+    assert "channels    rule 'a': the channel email is not set up" in done.output
+    assert "channels    route 1: the channel slack is not set up" in done.output
+    assert "pagerduty is not" not in done.output
+
+
 def test_check_says_that_the_database_is_away(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     done = command("check")
@@ -88,7 +106,7 @@ def test_check_looks_at_this_machine_when_nothing_is_set(local: Command) -> None
     done = local("check")
     assert done.exit_code == 0, done.output
     assert [line.split()[0] for line in done.output.splitlines()] == [
-        "settings", "rules", "data", "port", "database",
+        "settings", "rules", "channels", "data", "port", "database",
     ]  # fmt: skip
     assert "`webhook-app up` creates it" in done.output
 
@@ -234,7 +252,7 @@ def fails_in_one_line(done: Result) -> str:
     (line,) = [
         line
         for line in done.output.splitlines()
-        if not line.startswith(("settings ", "rules ", "database    ok", "Evaluating"))
+        if not line.startswith(("settings ", "rules ", "channels ", "database    ok", "Evaluating"))
     ]
     return line
 

@@ -46,6 +46,7 @@ from webhook_app.pipeline.people.erase import erase_from_archive
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.announcements import missing_channels
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.settings import Settings
@@ -137,7 +138,11 @@ def make_jobs(
     connecting = partial(connect, settings.database_url, application="webhook_app erase")
 
     def suppressing(now: datetime) -> object:
-        return suppress(engine, rules, thresholds, now, hourly_cap=settings.suppress_hourly_cap)
+        caps = {
+            "hourly_cap": settings.suppress_hourly_cap,
+            "key_hourly_cap": settings.key_suppress_hourly_cap,
+        }
+        return suppress(engine, rules, thresholds, now, **caps)
 
     def notifying(name: str, channel: Channel) -> Job:
         return Job(
@@ -185,6 +190,8 @@ def run(settings: Settings, rules: Sequence[Rule]) -> None:
     channels = make_channels(settings)
     jobs = make_jobs(engine, settings, rules, channels, lambda: leadership.held and not stop.is_set())
     log.info("scheduler started", leader=leadership.name, rules=len(rules), channels=sorted(channels))
+    for fault in missing_channels(rules, channels):
+        log.warning("notifications go to the log instead", fault=fault)
     try:
         while not stop.is_set():
             if leadership.acquire():

@@ -8,7 +8,10 @@ import click
 from webhook_app.cli.database import database_message, read_rules, report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from webhook_app.data_folder import DataFolder
+    from webhook_app.rules.incidents.alerts import Rule
     from webhook_app.settings import Settings
 
 
@@ -28,6 +31,7 @@ def check() -> None:
     click.echo("settings    ok")
     rules = read_rules(settings.rules_file)
     click.echo(f"rules       ok, {len(rules)} from {settings.rules_file or 'the default file'}")
+    _check_channels(settings, rules)
     if not is_local:
         _check_database(settings.database_url)
         return
@@ -37,6 +41,16 @@ def check() -> None:
         return
     with folder.open_database(report) as url:
         _check_database(url)
+
+
+def _check_channels(settings: "Settings", rules: "Sequence[Rule]") -> None:
+    from webhook_app.rules.incidents.announcements import missing_channels  # noqa: PLC0415
+    from webhook_app.scheduler import make_channels  # noqa: PLC0415
+
+    channels = tuple(make_channels(settings))
+    if faults := missing_channels(rules, channels):
+        sys.exit("\n".join(f"channels    {fault}" for fault in faults))
+    click.echo(f"channels    ok: {', '.join(channels)}")
 
 
 def _check_database(url: str) -> None:

@@ -228,6 +228,30 @@ def test_each_channel_of_the_rule_gets_one_row_and_the_log_stands_in(
     assert summary.notifications == len(expected)
 
 
+@pytest.mark.parametrize("channel", ["pagerduty", "email", "webhook", "alertmanager"])
+def test_the_default_rules_notify_the_only_channel_that_is_set_up(
+    engine: Engine, traffic: Traffic, now: datetime, channel: str
+) -> None:
+    traffic.sent(900, now - MINUTE)
+    traffic.failed(100, now, UNREACHABLE)
+    default = parse_rules(default_rules_text())
+    for seconds in (0, 15):
+        evaluate(engine, default, now + timedelta(seconds=seconds), channels=[channel, "log"])
+    assert (channel, "fired") in [(name, reason) for name, reason, _ in told(engine)]
+
+
+def test_a_channel_that_nothing_names_gets_every_notification_but_no_muted_rule(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.failed(60, now, UNREACHABLE)
+    rules = [rule(channels=("slack",)), rule(name="shown only", group_by=(), channels=())]
+    evaluate(engine, rules, now, channels=["slack", "webhook", "log"])
+    assert [(channel, payload.rule) for channel, _, payload in told(engine)] == [
+        ("slack", "r"),
+        ("webhook", "r"),
+    ]
+
+
 @pytest.mark.parametrize(
     "rules",
     [

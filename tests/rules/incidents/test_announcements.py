@@ -8,9 +8,12 @@ from webhook_app.rules.incidents.alerts import Route, Rule
 from webhook_app.rules.incidents.announcements import (
     NotifiedState,
     channels_for,
+    missing_channels,
     notification_reason,
     reminder_interval,
+    unnamed_channels,
 )
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOURS = timedelta(hours=1)
@@ -76,7 +79,7 @@ def test_a_rule_that_repeats_less_than_daily_keeps_its_own_interval():
         ("info", {}, ("alertmanager",)),
     ],
 )
-def test_the_first_route_that_fits_decides_unless_it_goes_on(severity, rule, channels):
+def test_the_first_matching_route_decides_unless_it_says_go_on(severity, rule, channels):
     routes = (
         Route(severities=("critical",), channels=("pagerduty", "slack")),
         Route(severities=("warning", "error"), channels=("slack",)),
@@ -89,6 +92,45 @@ def test_the_first_route_that_fits_decides_unless_it_goes_on(severity, rule, cha
     assert channels_for(routed, severity) == channels
 
 
-def test_without_routes_the_rule_s_own_channels_are_told():
+def test_without_routes_a_rule_s_own_channels_are_notified():
     assert channels_for(Rule(name="a", channels=("slack", "log")), "info") == ("slack", "log")
     assert channels_for(Rule(name="a", channels=()), "critical") == ()
+
+
+CRITICAL_TO_PAGERDUTY = '[[route]]\nseverities = ["critical"]\nchannels = ["pagerduty"]\n'
+SET_UP = ("slack", "pagerduty", "email", "log")
+
+
+def rules_of(*more: str) -> tuple[Rule, ...]:
+    rule = '[[rule]]\nname = "a"\nkind = "attention"\n'
+    return parse_rules(rule + "".join(more))
+
+
+@pytest.mark.parametrize(
+    ("more", "unnamed"),
+    [
+        ("", ("pagerduty", "email")),
+        ('channels = ["email"]\n', ("slack", "pagerduty")),
+        ("channels = []\n", ("slack", "pagerduty", "email")),
+        (CRITICAL_TO_PAGERDUTY, ("slack", "email")),
+        (f'severity = "warning"\n{CRITICAL_TO_PAGERDUTY}', ("email",)),
+        ('channels = ["slack", "pagerduty", "email"]\n', ()),
+    ],
+)
+def test_a_channel_that_no_rule_or_route_names_is_unnamed(more: str, unnamed: tuple[str, ...]) -> None:
+    assert unnamed_channels(rules_of(more), SET_UP) == unnamed
+
+
+def test_the_default_rules_name_no_channel_that_may_be_missing() -> None:
+    default = parse_rules(default_rules_text())
+    assert missing_channels(default, ("log",)) == ()
+    assert unnamed_channels(default, SET_UP) == ("pagerduty", "email")
+
+
+def test_a_rule_or_route_that_names_a_channel_that_is_not_set_up_is_reported_by_name() -> None:
+    rules = rules_of('channels = ["email", "log"]\n', CRITICAL_TO_PAGERDUTY)
+    assert missing_channels(rules, ("slack", "log")) == (
+        "rule 'a': the channel email is not set up",
+        "route 1: the channel pagerduty is not set up",
+    )
+    assert missing_channels(rules, ("email", "pagerduty", "log")) == ()

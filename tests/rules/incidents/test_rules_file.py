@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from msgspec.structs import replace
 
 from tests.folders import DOCS
 from webhook_app.rules.incidents.alerts import Rule
@@ -67,7 +68,7 @@ def test_the_routes_shown_in_the_shipped_file_are_valid():
 
 
 def test_every_key_has_a_check_and_belongs_to_a_kind():
-    assert set(checks(KNOWN_CHANNELS)) == set(Rule.__struct_fields__) - {"routes"}
+    assert set(checks(KNOWN_CHANNELS)) == set(Rule.__struct_fields__) - {"routes", "own_channels"}
     assert {key for kind in RULE_KINDS.values() for key in kind.all_keys} == set(checks(KNOWN_CHANNELS))
 
 
@@ -124,7 +125,8 @@ def test_routes_reach_the_rules_that_name_no_channels():
     text += '[[route]]\nseverities = ["critical"]\nchannels = ["pagerduty"]\n'
     routed, own = parse_rules(text)
     assert [route.channels for route in routed.routes] == [("pagerduty",)]
-    assert (own.routes, own.channels) == ((), ())
+    assert not routed.own_channels
+    assert (own.own_channels, own.channels) == (True, ())
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_the_smallest_rule_gets_the_documented_defaults():
         "resolve_below",
         "escalate_above",
     }
-    assert parse_rules(SMALLEST + documented) == (rule,)
+    assert parse_rules(SMALLEST + documented) == (replace(rule, own_channels=True),)
 
 
 def test_the_page_tells_every_kind_with_its_own_defaults():

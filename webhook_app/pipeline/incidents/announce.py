@@ -13,16 +13,19 @@ from msgspec.structs import replace
 from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.alert_details import gather, merge, notification
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
-from webhook_app.rules.incidents.alerts import Transition
-from webhook_app.rules.incidents.announcements import NotifiedState, channels_for, notification_reason
+from webhook_app.rules.incidents.alerts import Rule, Transition
+from webhook_app.rules.incidents.announcements import (
+    FALLBACK_CHANNEL,
+    NotifiedState,
+    channels_for,
+    notification_reason,
+    unnamed_channels,
+)
 from webhook_app.rules.incidents.muting import MUTES_AFTER_END, Mute, OpenAlert, find_mutes
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import alerts, outbox, silences
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.postgres.engine import Connection
-
-FALLBACK_CHANNEL = "log"
-"""Replaces channels that are not set up."""
 
 _MAX_OTHERS = 5
 
@@ -31,12 +34,18 @@ class Announcer:
     """The notifications of one evaluation. `channels`: those that are set up."""
 
     def __init__(
-        self, connection: Connection, now: datetime, public_url: str, channels: Collection[str]
+        self,
+        connection: Connection,
+        now: datetime,
+        public_url: str,
+        rules: Sequence[Rule],
+        channels: Collection[str],
     ) -> None:
         self._connection = connection
         self._now = now
         self._public_url = public_url
         self._channels = channels
+        self._unnamed = unnamed_channels(rules, channels)
         self._added = 0
 
     def announce(self, changes: Sequence[AlertChange]) -> int:
@@ -102,10 +111,11 @@ class Announcer:
         return None
 
     def _add(self, change: AlertChange, reason: Reason) -> None:
-        """Add one row per channel: the rule's channels, or for the end all channels that were notified."""
+        """Add one row per channel: the rule's and unnamed ones, or for the end all channels that were notified."""
         alert, rule = change.alert, change.rule_group.rule if change.rule_group else None
         if rule is not None and reason != "resolved":
             named: Sequence[str] = channels_for(rule, alert.severity)
+            named = (*named, *self._unnamed) if named else ()
         else:
             named = outbox.channels_of(self._connection, alert.id)
         channels = [name if name in self._channels else FALLBACK_CHANNEL for name in named]

@@ -13,11 +13,12 @@ from datetime import datetime
 from msgspec import Struct
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
-from webhook_app.pipeline.incidents.announce import FALLBACK_CHANNEL, Announcer
+from webhook_app.pipeline.incidents.announce import Announcer
 from webhook_app.pipeline.incidents.rate_groups import FoundGroups, OpenGroup
 from webhook_app.pipeline.incidents.rule_groups import find_groups
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache
 from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
 from webhook_app.store.incidents import alerts, rule_evaluations
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.rule_evaluations import RuleEvaluation
@@ -54,7 +55,7 @@ def evaluate(
             for rule_group in found[rule.name].groups:
                 lifecycle.judge(rule_group)
         lifecycle.resolve_unwatched()
-        added = Announcer(connection, now, public_url, channels).announce(lifecycle.changes)
+        added = Announcer(connection, now, public_url, rules, channels).announce(lifecycle.changes)
         rule_evaluations.save(
             connection, [_rule_evaluation(rule, found[rule.name], now) for rule in rules], now
         )

@@ -68,8 +68,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     channels: tuple[str, ...] = ("slack",)
     labels: dict[str, str] = {}
     runbook: str = ""
+    own_channels: bool = False
+    """Whether the file gives `channels` for this rule, so that routes do not apply. Not a key of a [[rule]]."""
     routes: tuple[Route, ...] = ()
-    """The routes of the file, if the rule names no channels of its own. Not a key of a [[rule]]."""
+    """The routes of the file. Not a key of a [[rule]]."""
 
 
 class AlertState(Struct, frozen=True, kw_only=True):

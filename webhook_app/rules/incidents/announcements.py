@@ -1,5 +1,6 @@
 """Decides whether an alert causes a notification, why, and on which channels. Sends nothing."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -9,6 +10,8 @@ from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rule_keys import SEVERITIES
 
 MAX_REMINDER_HOURS = 24.0
+FALLBACK_CHANNEL = "log"
+"""Replaces channels that are not set up. It is always set up itself."""
 
 
 class NotifiedState(Struct, frozen=True, kw_only=True):
@@ -62,6 +65,8 @@ def channels_for(rule: Rule, severity: str) -> tuple[str, ...]:
 
     A route with go_on adds its channels and continues with the next route. Without a match: the rule's default.
     """
+    if rule.own_channels:
+        return rule.channels
     chosen: list[str] = []
     matched = False
     for route in rule.routes:
@@ -77,3 +82,34 @@ def channels_for(rule: Rule, severity: str) -> tuple[str, ...]:
             if not route.go_on:
                 break
     return tuple(dict.fromkeys(chosen)) if matched else rule.channels
+
+
+def unnamed_channels(rules: Sequence[Rule], set_up: Collection[str]) -> tuple[str, ...]:
+    """The channels that are set up but that no rule or route uses. They get every notification.
+
+    So an installation that only sets up a channel is notified without a rules file of its own.
+    """
+    named = {FALLBACK_CHANNEL}
+    for rule in rules:
+        named.update(*(channels_for(rule, severity) for severity in _severities(rule)))
+        named.update(*(route.channels for route in rule.routes))
+    return tuple(name for name in set_up if name not in named)
+
+
+def missing_channels(rules: Sequence[Rule], set_up: Collection[str]) -> tuple[str, ...]:
+    """One sentence for each rule or route that names a channel that is not set up."""
+    named = [(f"rule {rule.name!r}", rule.channels) for rule in rules if rule.own_channels]
+    routes = rules[0].routes if rules else ()
+    named += [(f"route {number}", route.channels) for number, route in enumerate(routes, 1)]
+    return tuple(
+        f"{where}: the channel {name} is not set up"
+        for where, channels in named
+        for name in channels
+        if name not in set_up
+    )
+
+
+def _severities(rule: Rule) -> set[str]:
+    """The severities that alerts of this rule may have."""
+    escalates = rule.escalate_above > 0 or rule.kind == "health"
+    return {rule.severity, rule.escalate_to} if escalates else {rule.severity}

@@ -157,7 +157,6 @@ def _repeated_names(rules: list[TableWithLines]) -> Iterator[RulesFileFault]:
 def _make_rule(table: dict[str, object], routes: tuple[Route, ...]) -> Rule:
     kind = RULE_KINDS[str(table["kind"])]
     values: dict[str, object] = {"checks": kind.checks, **kind.defaults, **table}
-    if "channels" not in table:
-        values["routes"] = routes
+    values |= {"routes": routes, "own_channels": "channels" in table}
     values.setdefault("resolve_below", RESOLVE_SHARE * convert(values.get("threshold", 0.0), float))
     return convert(values, Rule)
