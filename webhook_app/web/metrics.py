@@ -17,9 +17,9 @@ from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import disk_usage, scheduler_state
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.store.postgres.errors import EngineError
-from webhook_app.store.receiving import books, quarantine
+from webhook_app.store.receiving import books, quarantine, webhook_activity
 from webhook_app.store.sends import reports
-from webhook_app.store.suppressions import contact_failures
+from webhook_app.store.suppressions import contact_failures, lists
 
 WINDOW_MINUTES = 15
 _SIZES_EVERY = timedelta(seconds=60)

@@ -51,15 +51,15 @@ def test_each_of_many_at_once_gets_its_own_answer_and_they_share_statements(
 
     def counted(connection, questions, moment):
         sizes.append(len(questions))
-        return checks.known_of_many(connection, questions, moment)
+        return checks.read_facts(connection, questions, moment)
 
-    monkeypatch.setattr(shared_checks, "known_of_many", counted)
+    monkeypatch.setattr(shared_checks, "read_facts", counted)
     questions = [CheckRequest(PEOPLE[n : n + 3], (None, ONE, OTHER)[n % 3]) for n in range(36)] * 5
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(together.known, questions))
     with engine.connect() as connection:
         for question, answer in zip(questions, answers, strict=True):
-            (alone,) = checks.known_of_many(driver(connection), [question], now)
+            (alone,) = checks.read_facts(driver(connection), [question], now)
             assert blocked(answer) == blocked(alone)
             assert answer.version == alone.version == 20
     assert sum(sizes) == len(questions)
@@ -73,9 +73,9 @@ def test_who_comes_while_a_statement_runs_is_asked_for_with_the_next(together, m
         sizes.append(len(questions))
         runs.set()
         assert go_on.wait(10)
-        return checks.known_of_many(connection, questions, moment)
+        return checks.read_facts(connection, questions, moment)
 
-    monkeypatch.setattr(shared_checks, "known_of_many", slowly)
+    monkeypatch.setattr(shared_checks, "read_facts", slowly)
     with ThreadPoolExecutor(6) as pool:
         first = pool.submit(together.known, CheckRequest(PEOPLE[:1], None))
         assert runs.wait(10)
@@ -90,31 +90,31 @@ def test_who_comes_while_a_statement_runs_is_asked_for_with_the_next(together, m
 def test_a_connection_that_died_meanwhile_is_made_anew(together, database_url, put):
     put(PEOPLE[0], ONE)
     question = CheckRequest(PEOPLE[:1], ONE)
-    assert blocked(together.known(question)) == {PEOPLE[0]: [ONE]}
+    assert blocked(together.facts(question)) == {PEOPLE[0]: [ONE]}
     with psycopg.connect(database_url, autocommit=True) as connection:
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE application_name = 'checks' AND datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchall()
     assert ended == [(True,)]
-    assert blocked(together.known(question)) == {PEOPLE[0]: [ONE]}
+    assert blocked(together.facts(question)) == {PEOPLE[0]: [ONE]}
 
 
 def test_a_statement_that_took_too_long_is_not_tried_again(together, monkeypatch):
     question = CheckRequest(PEOPLE[:1], None)
-    together.known(question)
+    together.facts(question)
     tries = []
 
     def cancelled(connection, questions, moment):
         tries.append(1)
         raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
 
-    monkeypatch.setattr(shared_checks, "known_of_many", cancelled)
+    monkeypatch.setattr(shared_checks, "read_facts", cancelled)
     with pytest.raises(psycopg.errors.QueryCanceled):
-        together.known(question)
+        together.facts(question)
     assert tries == [1]
     monkeypatch.undo()
-    assert together.known(question).standing == {}
+    assert together.facts(question).standing == {}
 
 
 def test_while_the_database_is_away_everybody_hears_of_it_and_the_next_is_answered(database_url, now):
@@ -124,5 +124,5 @@ def test_while_the_database_is_away_everybody_hears_of_it_and_the_next_is_answer
         asked = [pool.submit(together.known, CheckRequest(PEOPLE[:1], None)) for _ in range(20)]
     assert all("nobody there" in str(each.exception()) for each in asked)
     database.is_away = False
-    assert together.known(CheckRequest(PEOPLE[:1], None)).standing == {}
+    assert together.facts(CheckRequest(PEOPLE[:1], None)).standing == {}
     together.close()

@@ -148,7 +148,7 @@ def questions(now):
 def test_whatever_is_asked_the_pages_hold_what_a_look_through_everything_finds(
     connection, stored, now, monkeypatch
 ):
-    monkeypatch.setattr(failure_search, "_LOOKED_THROUGH", 50)
+    monkeypatch.setattr(failure_search, "_NEWEST_SCANNED", 50)
     rows = sorted(with_tries(stored), key=place, reverse=True)
     some = 0
     for question in questions(now):

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.factories import NUMBER, status
 from tests.traffic import Traffic
-from webhook_app.store.counts.impact import affected, sample_messages
-from webhook_app.store.counts.rates import GROUPS, Filters, rates, series, window
+from webhook_app.rules.counts.dimensions import GROUPS
+from webhook_app.store.counts.impact import impact_of, sample_messages
+from webhook_app.store.counts.rates import Filters, rates, series, window
 
 OTHER_NUMBER = "590238114470022"
 UNREACHABLE, WITHHELD, BROKEN = 131026, 131049, 131053
@@ -257,7 +258,7 @@ def test_the_affected_are_counted_as_people_and_the_first_failure_is_told(
     for minutes, recipient in ((5, "12025550117"), (3, "12025550117"), (1, "12025550118")):
         traffic.failed(1, now - timedelta(minutes=minutes), UNREACHABLE, recipient=recipient)
     traffic.failed(1, now - timedelta(minutes=9), BROKEN)
-    hit = affected(connection, *window(now, 15), [UNREACHABLE])
+    hit = impact_of(connection, *window(now, 15), [UNREACHABLE])
     assert (hit.contacts, hit.first_at) == (2, now - timedelta(minutes=5))
 
 

@@ -139,4 +139,4 @@ def test_the_backlog_tells_by_channel_what_waits_and_what_was_given_up(
 def test_the_channels_that_heard_of_an_alert_are_remembered(connection: Connection, now: datetime) -> None:
     for alert_id, channel in ((7, "slack"), (7, "log"), (7, "slack"), (8, "pager")):
         outbox.add(connection, alert_id, channel, "fired", {}, now)
-    assert outbox.channels_told(connection, 7) == ["log", "slack"]
+    assert outbox.channels_of(connection, 7) == ["log", "slack"]

@@ -14,7 +14,7 @@ USERS = tuple(f"US.{n}" for n in range(4))
 PARENTS = ("US.ENT.1", "US.ENT.2")
 
 LINK = f"""
-WITH told AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS l(user_id, contact)), {links.linking("told l")}
+WITH told AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS l(user_id, contact)), {links.link_ctes("told l")}
 SELECT * FROM linked
 """
 FEW = f"""

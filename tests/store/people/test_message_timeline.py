@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.factories import body, status
-from webhook_app.pipeline.counts.count_funnels import count_steps
+from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
-from webhook_app.store.counts import funnel_counts
+from webhook_app.store.counts import stages
 from webhook_app.store.people import message_timeline
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.postgres.partitions import ensure
@@ -39,7 +39,7 @@ def tell(database_url: str, engine: Engine, now: datetime) -> Iterator[Tell]:
 def found(engine: Engine) -> Callable[[datetime], list[str]]:
     def read(now: datetime) -> list[str]:
         with engine.connect() as connection:
-            events, failures = message_timeline.life(connection, WAMID, now)
+            events, failures = message_timeline.events_and_failures(connection, WAMID, now)
             assert events == message_timeline.events(connection, WAMID, now)
         assert len(failures) == [event.status for event in events].count("failed")
         return [event.status for event in events]
@@ -47,9 +47,9 @@ def found(engine: Engine) -> Callable[[datetime], list[str]]:
     return read
 
 
-def span(engine: Engine, now: datetime) -> funnel_counts.Span | None:
+def span(engine: Engine, now: datetime) -> stages.MessageSpan | None:
     with engine.connect() as connection:
-        return funnel_counts.span_of(connection, WAMID, now)
+        return stages.message_span(connection, WAMID, now)
 
 
 def test_a_counted_message_is_looked_for_around_its_events_and_among_the_latest(tell, found, engine, now):
@@ -58,7 +58,7 @@ def test_a_counted_message_is_looked_for_around_its_events_and_among_the_latest(
     tell("delivered", old + MINUTE)
     assert span(engine, now) is None, "nothing is counted yet"
     assert found(now) == ["sent", "delivered"]
-    count_steps(engine, now)
+    count_stages(engine, now)
     known = span(engine, now)
     assert known is not None
     assert (old - known.first, known.last - old) == (HOUR, HOUR + MINUTE)
@@ -70,7 +70,7 @@ def test_a_counted_message_is_looked_for_around_its_events_and_among_the_latest(
 def test_a_late_event_is_found_as_soon_as_it_is_stored(tell, found, engine, now, later):
     old = now - 40 * DAY
     tell("sent", old)
-    count_steps(engine, now)
+    count_stages(engine, now)
     tell("read", old + later, received=now)
     assert found(now) == ["sent", "read"]
 
@@ -78,9 +78,9 @@ def test_a_late_event_is_found_as_soon_as_it_is_stored(tell, found, engine, now,
 def test_an_event_that_comes_days_late_is_found_once_it_is_counted(tell, found, engine, now):
     old = now - 40 * DAY
     tell("sent", old)
-    count_steps(engine, now)
+    count_stages(engine, now)
     tell("delivered", old + 5 * DAY, received=now)
-    count_steps(engine, now + 3 * MINUTE)
+    count_stages(engine, now + 3 * MINUTE)
     assert found(now + 3 * MINUTE) == ["sent", "delivered"]
 
 
@@ -89,7 +89,7 @@ def test_a_repeated_stage_counts_once_and_is_found_where_it_is(tell, found, engi
     old = now - 40 * DAY
     for kind, at in (("sent", old), ("read", old + MINUTE), ("read", old + 30 * DAY)):
         tell(kind, at)
-    count_steps(engine, now)
+    count_stages(engine, now)
     assert span(engine, now).last == old + 30 * DAY + HOUR
     assert found(now) == ["sent", "read", "read"]
     with engine.connect() as connection:
@@ -100,7 +100,7 @@ def test_a_repeated_stage_counts_once_and_is_found_where_it_is(tell, found, engi
 def test_what_is_not_counted_for_certain_is_looked_for_everywhere(tell, found, engine, now):
     old = now - 40 * DAY
     tell("sent", old)
-    count_steps(engine, now)
+    count_stages(engine, now)
     assert span(engine, now + 20 * MINUTE) is None, "no scheduler has counted for a while"
     with engine.begin() as connection:
         connection.execute(
@@ -115,13 +115,13 @@ def test_a_failure_is_found_with_its_event(tell, found, engine, now):
     tell("sent", now - 40 * DAY)
     tell("failed", now - 39 * DAY, code=131026)
     assert found(now) == ["sent", "failed"]
-    count_steps(engine, now)
+    count_stages(engine, now)
     assert span(engine, now) is not None
     assert found(now) == ["sent", "failed"]
 
 
 def test_a_message_of_which_only_a_delivery_is_known_is_found(tell, found, engine, now):
     tell("delivered", now - 30 * DAY)
-    count_steps(engine, now)
+    count_stages(engine, now)
     assert span(engine, now) is None
     assert found(now) == ["delivered"]

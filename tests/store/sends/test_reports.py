@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from tests.factories import NUMBER, status
 from tests.traffic import Traffic
 from webhook_app.pipeline.sends import reports as step
-from webhook_app.pipeline.sends.reports import look_after
+from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.store.sends import reports as sends
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
@@ -26,7 +26,7 @@ def traffic(database_url: str) -> Iterator[Traffic]:
 
 def register(engine: Engine, reports: list[SendReport], now: datetime) -> list[bool]:
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        return step.register(connection, reports, now)
+        return step.register(connection, reports, now, reported_by="shop")
 
 
 def accepted(message_id: str, at: datetime, number: str = NUMBER) -> SendReport:
@@ -51,23 +51,23 @@ def test_accepted_sends_without_a_word_for_half_an_hour_are_silent(
     register(engine, [accepted(name, now - minutes * MINUTE) for name, minutes in ages.items()], now)
     traffic.store(status("heard", "sent", now), status("only delivered", "delivered", now), at=now)
     with engine.connect() as connection:
-        (found,) = sends.silent(connection, now)
+        (found,) = sends.unreported(connection, now)
         assert (found.phone_number_id, found.silent) == (NUMBER, 2)
         assert (found.first_at, found.last_at) == (now - 70 * MINUTE, now - 40 * MINUTE)
-        assert sends.accepted(connection, now - 60 * MINUTE, now - 30 * MINUTE) == {NUMBER: 3}
-    look_after(engine, now + 2 * MINUTE)
+        assert sends.accepted_by_number(connection, now - 60 * MINUTE, now - 30 * MINUTE) == {NUMBER: 3}
+    follow_up(engine, now + 2 * MINUTE)
     with engine.connect() as connection:
-        assert [each.silent for each in sends.silent(connection, now)] == [2]
+        assert [each.silent for each in sends.unreported(connection, now)] == [2]
     traffic.store(status("old", "sent", now), status("older", "sent", now), at=now)
     with engine.connect() as connection:
-        assert sends.silent(connection, now) == []
+        assert sends.unreported(connection, now) == []
 
 
 def test_silence_is_told_by_business_number(engine: Engine, now: datetime) -> None:
     at = now - 40 * MINUTE
     register(engine, [accepted("a", at), accepted("b", at, "2"), accepted("c", at, "2")], now)
     with engine.connect() as connection:
-        found = sends.silent(connection, now)
+        found = sends.unreported(connection, now)
     assert {each.phone_number_id: each.silent for each in found} == {NUMBER: 1, "2": 2}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.factories import NUMBER, body, message
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import connect, driver
-from webhook_app.store.suppressions.checks import CheckRequest, known_of_many, known_of_thousands
+from webhook_app.store.suppressions.checks import CheckRequest, read_facts, read_facts_of_thousands
 
 PHONES = tuple(f"1202555011{n}" for n in range(4))
 USERS = ("DE.1", "DE.2", "DE.ENT.3")
@@ -57,15 +57,15 @@ def test_one_of_thousands_is_answered_as_one_of_few(database_url, now, rows, pai
                 [contact, of, now + timedelta(hours=hours)],
             )
         question = CheckRequest([*KEYS, "49170000000"], number)
-        (few,) = known_of_many(connection, [question], now)
-        many = known_of_thousands(connection, beside, question, now)
+        (few,) = read_facts(connection, [question], now)
+        many = read_facts_of_thousands(connection, beside, question, now)
         assert {contact: set(found) for contact, found in few.standing.items()} == {
             contact: set(found) for contact, found in many.standing.items()
         }
         assert few.standing == many.standing
         assert few.wrote == many.wrote
         alone = [CheckRequest([key], number) for key in question.contacts]
-        for question, known in zip(alone, known_of_many(connection, alone, now), strict=True):
+        for question, known in zip(alone, read_facts(connection, alone, now), strict=True):
             (key,) = question.contacts
             assert known.standing.get(key) == few.standing.get(key)
             assert known.wrote == few.wrote & {key}
@@ -80,7 +80,7 @@ def wrote(database_url, engine, now):
         for each in bodies:
             writer.store([Delivery(each)], now)
         with engine.connect() as held:
-            (known,) = known_of_many(driver(held), [CheckRequest(PHONES, number)], at)
+            (known,) = read_facts(driver(held), [CheckRequest(PHONES, number)], at)
         return known.wrote
 
     yield store

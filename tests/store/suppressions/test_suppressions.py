@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from webhook_app.store.suppressions import lists, suppressions
-from webhook_app.store.suppressions.suppressions import Evidence, Removal, Suppression
+from webhook_app.store.suppressions.suppressions import ChangeEvidence, Removal, Suppression
 
 CONTACT, OTHER, NUMBER = "12025550117", "12025550118", "590238114470021"
 
@@ -13,8 +13,8 @@ CONTACT, OTHER, NUMBER = "12025550117", "12025550118", "590238114470021"
 @pytest.fixture
 def automatic(now):
     evidence = (
-        Evidence(now - timedelta(days=1), "wamid.1", 131026, "spring"),
-        Evidence(now, "wamid.2", 131026),
+        ChangeEvidence(now - timedelta(days=1), "wamid.1", 131026, "spring"),
+        ChangeEvidence(now, "wamid.2", 131026),
     )
     return Suppression(
         contact=CONTACT,

@@ -1,6 +1,6 @@
-"""Reading what is known of accounts, numbers and templates: who they are, what was told of them, their errors.
+"""Reads accounts, numbers and templates: their names, the reported changes of their health, and their errors.
 
-What holds now is not decided here; see rules/accounts/health_states.py.
+rules/accounts/health_states.py decides the current state.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.store.postgres.engine import Connection
 
 Place = tuple[str, str]
-"""A subject and its id: where the next page of subjects begins."""
+"""A subject and its id: the position of a page of subjects."""
 ChangePlace = tuple[datetime, str, str, str, str]
-"""Time, subject, id, aspect and value of a change: where the next page of the history begins."""
+"""Time, subject, id, aspect and value of a change: the position of a page of the history."""
 
 
 class HealthFilters(Struct, frozen=True, kw_only=True):
-    """Which subjects; '' for all. A template is known by its id or its name."""
+    """Which subjects to find; '' matches all. A template is found by its id or its name."""
 
     phone_number_id: str = ""
     waba_id: str = ""
@@ -28,7 +28,7 @@ class HealthFilters(Struct, frozen=True, kw_only=True):
 
 
 class Subject(Struct, frozen=True, kw_only=True):
-    """An account, number or template with its names, as far as webhooks told them."""
+    """An account, number or template with its names, as far as webhooks reported them."""
 
     subject: str
     subject_id: str
@@ -37,11 +37,11 @@ class Subject(Struct, frozen=True, kw_only=True):
     name: str
     language: str
     keys: list[str]
-    """The ids its changes are stored under: a number is told of by its digits, or by Meta's id."""
+    """The ids of its changes: webhooks identify a number by its digits or by Meta's id."""
 
 
 class HealthError(Struct, frozen=True, kw_only=True):
-    """An error that belonged to no message, on one business number."""
+    """Errors of one code on a business number that belong to no message."""
 
     phone_number_id: str
     error_code: int
@@ -51,7 +51,7 @@ class HealthError(Struct, frozen=True, kw_only=True):
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
-    """One change as it was told."""
+    """One reported change."""
 
     subject: str
     subject_id: str
@@ -67,11 +67,11 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
 
 
 _NAMED = """
-WITH named AS (  -- which number each of Meta's ids stands for
+WITH named AS (  -- the number of each of Meta's ids
   SELECT phone_number_id, waba_id, seen_at,
          CASE display_phone_number WHEN '' THEN phone_number_id ELSE '+' || display_phone_number END AS subject_id
   FROM business_numbers
-), told AS (
+), reported AS (
   SELECT c.*, coalesce(n.subject_id, c.subject_id) AS id, coalesce(n.phone_number_id, '') AS phone_number_id
   FROM health_changes c
   LEFT JOIN (SELECT DISTINCT ON (phone_number_id) phone_number_id, subject_id FROM named
@@ -84,8 +84,8 @@ WITH named AS (  -- which number each of Meta's ids stands for
   UNION ALL
   SELECT 'number', subject_id, waba_id, phone_number_id, '', '', seen_at, phone_number_id FROM named
   UNION ALL
-  SELECT subject, id, waba_id, phone_number_id, name, language, occurred_at, subject_id FROM told
-), subjects AS (  -- the newest of each name; the names of nobody are empty
+  SELECT subject, id, waba_id, phone_number_id, name, language, occurred_at, subject_id FROM reported
+), subjects AS (  -- the newest value of each name; an unknown name is empty
   SELECT subject, subject_id,
          coalesce((array_agg(waba_id ORDER BY at DESC, waba_id DESC) FILTER (WHERE waba_id <> ''))[1], '') AS waba_id,
          coalesce((array_agg(phone_number_id ORDER BY at DESC, phone_number_id DESC)
@@ -114,14 +114,14 @@ _HISTORY = (
     + """
 SELECT w.subject, w.subject_id, w.waba_id, w.phone_number_id, w.name, w.language, t.aspect, t.value, t.detail,
        t.occurred_at, t.received_at
-FROM told t JOIN wanted w ON (w.subject, w.subject_id) = (t.subject, t.id)
+FROM reported t JOIN wanted w ON (w.subject, w.subject_id) = (t.subject, t.id)
 {before}
 ORDER BY t.occurred_at DESC, t.subject DESC, t.id DESC, t.aspect DESC, t.value DESC LIMIT :limit
 """
 )
 _BEFORE = """WHERE (t.occurred_at, t.subject, t.id, t.aspect, t.value)
   < (CAST(:at AS timestamptz), :subject, :subject_id, :aspect, :value)"""
-_TOLD = text("""
+_REPORTED = text("""
 SELECT c.subject, c.subject_id, c.aspect, c.value, c.detail, c.occurred_at
 FROM unnest(CAST(:subjects AS text[]), CAST(:ids AS text[])) AS w(subject, subject_id)
 JOIN health_changes c USING (subject, subject_id)
@@ -142,21 +142,21 @@ def subjects(
     return [Subject(**row) for row in connection.execute(_SUBJECTS, values).mappings()]
 
 
-def told_of(connection: Connection, of: Sequence[Subject]) -> Mapping[Place, list[ReportedHealth]]:
-    """Everything stored that was told of these subjects."""
+def reported_health(connection: Connection, of: Sequence[Subject]) -> Mapping[Place, list[ReportedHealth]]:
+    """All stored reports of these subjects."""
     owners = {(each.subject, key): (each.subject, each.subject_id) for each in of for key in each.keys}
     found: dict[Place, list[ReportedHealth]] = {place: [] for place in owners.values()}
     values = {"subjects": [subject for subject, _ in owners], "ids": [key for _, key in owners]}
-    for row in connection.execute(_TOLD, values):
-        word = ReportedHealth(
+    for row in connection.execute(_REPORTED, values):
+        report = ReportedHealth(
             aspect=row.aspect, value=row.value, detail=row.detail, occurred_at=row.occurred_at
         )
-        found[owners[row.subject, row.subject_id]].append(word)
+        found[owners[row.subject, row.subject_id]].append(report)
     return found
 
 
 def errors_of(connection: Connection, phone_number_ids: Sequence[str], since: datetime) -> list[HealthError]:
-    """Errors without a message on these numbers, per code, the latest first."""
+    """Errors without a message on these numbers since then, by number and code, the latest first."""
     values = {"phone_number_ids": list(phone_number_ids), "since": since}
     return [HealthError(**row) for row in connection.execute(_ERRORS, values).mappings()]
 
@@ -164,7 +164,7 @@ def errors_of(connection: Connection, phone_number_ids: Sequence[str], since: da
 def history(
     connection: Connection, wanted: HealthFilters, limit: int, before: ChangePlace | None = None
 ) -> list[HistoryEntry]:
-    """A page of what was told, the newest first."""
+    """A page of the reported changes, newest first."""
     values = _values(wanted) | {"limit": limit}
     if before is not None:
         values |= dict(zip(("at", "subject", "subject_id", "aspect", "value"), before, strict=True))

@@ -1,6 +1,6 @@
-"""What is usual: attempts, webhooks and failures by the hour, each hour summed up once it is over.
+"""Baselines: attempts, webhooks and failures by hour, summed from the minutes once the hour is over.
 
-Reads over weeks cost hours times series, not messages. No decision about what is odd.
+Reads over weeks cost hours times series, not messages.
 """
 
 from collections.abc import Sequence
@@ -8,21 +8,22 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
-from webhook_app.store.counts.rates import series_keys
-from webhook_app.store.counts.window_counts import FailedMessages, Mark, SeriesKey, WindowCounts
+from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.store.counts.series import series_keys
+from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
 from webhook_app.store.postgres.engine import Connection
 
 HOUR = timedelta(hours=1)
 
-_FORGET = """
+_DELETE = """
 WITH counts AS (DELETE FROM hourly_counts WHERE hour = :hour) DELETE FROM hourly_failures WHERE hour = :hour
 """
-_COUNT = """
+_INSERT_COUNTS = """
 INSERT INTO hourly_counts (hour, series_id, attempts, events)
 SELECT :hour, series_id, sum(attempts), sum(sent + delivered + read + failed) FROM minute_counts
 WHERE minute >= :hour AND minute < :end GROUP BY series_id
 """
-_FAILED = """
+_INSERT_FAILURES = """
 INSERT INTO hourly_failures (hour, error_code, series_id, failures)
 SELECT :hour, error_code, series_id, sum(failures) FROM (
   SELECT error_code, series_id, failures FROM failure_counts WHERE minute >= :hour AND minute < :end
@@ -33,34 +34,33 @@ SELECT :hour, error_code, series_id, sum(failures) FROM (
   GROUP BY f.error_code, f.series_id) found
 GROUP BY error_code, series_id HAVING sum(failures) > 0
 """
-_DONE = """
+_MARK_SUMMED = """
 INSERT INTO summed_hours (hour, summed_at) VALUES (:hour, :now)
 ON CONFLICT (hour) DO UPDATE SET summed_at = excluded.summed_at
 """
 
 
-def sum_up(connection: Connection, hour: datetime, now: datetime) -> None:
-    """Count this hour anew from its minutes; what was said of it before is replaced."""
+def sum_hour(connection: Connection, hour: datetime, now: datetime) -> None:
+    """Sum this hour from its minutes, replacing an earlier sum."""
     values = {"hour": hour, "end": hour + HOUR, "now": now}
-    connection.execute(text(_FORGET), values)
-    for statement in (_COUNT, _FAILED, _DONE):
+    for statement in (_DELETE, _INSERT_COUNTS, _INSERT_FAILURES, _MARK_SUMMED):
         connection.execute(text(statement), values)
 
 
 def hours_summed(connection: Connection, since: datetime) -> set[datetime]:
-    """The hours from `since` on that have been summed up."""
+    """The hours from `since` on that are summed."""
     found = connection.execute(text("SELECT hour FROM summed_hours WHERE hour >= :since"), {"since": since})
     return set(found.scalars())
 
 
 def latest_hour(connection: Connection) -> datetime | None:
-    """The last hour that has been summed up."""
+    """The last hour that is summed; None before the first."""
     latest: datetime | None = connection.execute(text("SELECT max(hour) FROM summed_hours")).scalar_one()
     return latest
 
 
 def read(connection: Connection, start: datetime, end: datetime) -> WindowCounts:
-    """The hours from `start` to before `end`, as one window."""
+    """The counts of the hours from `start` to before `end`, as one window."""
     span = {"start": start, "end": end}
     attempts = connection.execute(
         text(
@@ -84,7 +84,7 @@ def read(connection: Connection, start: datetime, end: datetime) -> WindowCounts
 
 
 def first_hours(connection: Connection, since: datetime) -> dict[SeriesKey, datetime]:
-    """Since when each series has had messages, not looking back further than `since`."""
+    """The first hour from `since` on in which each series has messages."""
     rows = connection.execute(
         text(
             "SELECT series_id, min(hour) AS first FROM hourly_counts WHERE hour >= :since GROUP BY series_id"
@@ -96,7 +96,7 @@ def first_hours(connection: Connection, since: datetime) -> dict[SeriesKey, date
 
 
 def events_in(connection: Connection, hours: Sequence[datetime]) -> dict[datetime, dict[SeriesKey, int]]:
-    """Webhooks of each of these hours by series; hours not summed up are left out."""
+    """Webhooks of each of these hours by series; hours that are not summed are left out."""
     done = connection.execute(
         text("SELECT hour FROM summed_hours WHERE hour = ANY(:hours)"), {"hours": list(hours)}
     )

@@ -1,6 +1,5 @@
-"""How many messages failed with each code in the last hour, day and 30 days. Costs what the counts of 30 days do.
-
-Messages, not events: one that failed twice with a code counts once for it. Nothing of a catalogue here.
+"""Failed messages by error code in the last hour, day and 30 days. A message counts once per code, however often it
+failed with it. A read costs as much as the counts of 30 days hold.
 """
 
 from collections import defaultdict
@@ -12,7 +11,7 @@ from sqlalchemy import text
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.events import NO_CODE
 
-# Nearly every message failed once and is counted by ingest; those that failed again are few and looked up.
+# Nearly every message failed once and is counted by ingest; the few that failed again are counted from their failures.
 _ONCE = text("""
 SELECT error_code AS code, sum(failures) FILTER (WHERE minute >= :hour)::bigint AS hour,
        sum(failures) FILTER (WHERE minute >= :day)::bigint AS day, sum(failures)::bigint AS month
@@ -38,7 +37,7 @@ WHERE e.error_subcode <> :no_code AND f.occurred_at >= :month AND f.occurred_at 
 GROUP BY e.error_code, e.error_subcode
 """)
 
-# Hours that are over are summed up; the running one, and those not done yet, are counted by the minute.
+# Hours that are summed are read from there; the current hour and those not summed yet are counted by the minute.
 _PER_DAY = text("""
 WITH open_hours AS (
   SELECT hour FROM generate_series(CAST(:start AS timestamptz), CAST(:now AS timestamptz), interval '1 hour') AS hour
@@ -62,40 +61,40 @@ SELECT date_trunc('day', hour, 'UTC') AS day, sum(failures)::bigint AS failures 
 """)
 
 
-class Seen(Struct, frozen=True):
-    """Messages that failed in the last full minutes and the running one of each span."""
+class CodeCounts(Struct, frozen=True):
+    """Messages that failed with a code in each span, up to and including the current minute."""
 
     last_hour: int = 0
     last_day: int = 0
     last_30_days: int = 0
 
-    def __add__(self, other: "Seen") -> "Seen":
-        return Seen(
+    def __add__(self, other: "CodeCounts") -> "CodeCounts":
+        return CodeCounts(
             self.last_hour + other.last_hour,
             self.last_day + other.last_day,
             self.last_30_days + other.last_30_days,
         )
 
 
-def seen_by_code(connection: Connection, now: datetime) -> dict[int, Seen]:
-    """Each code that a message failed with in the last 30 days, NO_CODE included."""
-    found: dict[int, Seen] = defaultdict(Seen)
+def failures_by_code(connection: Connection, now: datetime) -> dict[int, CodeCounts]:
+    """Counts of every code that a message failed with in the last 30 days, NO_CODE included."""
+    found: dict[int, CodeCounts] = defaultdict(CodeCounts)
     for statement in (_ONCE, _AGAIN):
         for row in connection.execute(statement, _spans(now)):
-            found[row.code] += Seen(row.hour or 0, row.day or 0, row.month)
-    return {code: seen for code, seen in found.items() if seen.last_30_days}
+            found[row.code] += CodeCounts(row.hour or 0, row.day or 0, row.month)
+    return {code: counts for code, counts in found.items() if counts.last_30_days}
 
 
-def seen_by_subcode(connection: Connection, now: datetime) -> dict[tuple[int, int], Seen]:
-    """The same by code and subcode, of the failures that came with one: those of send calls."""
+def failures_by_subcode(connection: Connection, now: datetime) -> dict[tuple[int, int], CodeCounts]:
+    """Counts by code and subcode of the failures that have a subcode, which only send calls report."""
     rows = connection.execute(_WITH_SUBCODE, _spans(now) | {"no_code": NO_CODE})
-    return {(row.code, row.subcode): Seen(row.hour, row.day, row.month) for row in rows}
+    return {(row.code, row.subcode): CodeCounts(row.hour, row.day, row.month) for row in rows}
 
 
 def per_day(connection: Connection, code: int, code_to: int, days: int, now: datetime) -> dict[datetime, int]:
-    """For each of the last days (UTC), today included and the oldest first, how many messages failed with the code.
+    """Messages that failed with the code on each of the last days (UTC), oldest first and including today.
 
-    A message that failed in several hours counts in each of them.
+    A message that failed in several hours counts once in each hour.
     """
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=days - 1)

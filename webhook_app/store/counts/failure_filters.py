@@ -1,6 +1,6 @@
-"""What somebody asks of failures, as two short lists: ids of distinct errors, and ids of series. No failure is read.
+"""Filters for failures, resolved to ids of distinct errors and ids of series. Reads no failure.
 
-Code, source and text belong to an error, number, template, campaign and country to a series; both are few.
+Code, source and text are properties of an error; the dimensions are those of a series. There are few of both.
 """
 
 from datetime import datetime
@@ -9,16 +9,15 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import text
 
+from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.store.counts.failures import COUNTED
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.events import NO_CODE
 
-_SERIES = ("phone_number_id", "waba_id", "template", "campaign", "country")
-
 
 class FailureFilters(Struct, frozen=True, kw_only=True):
-    """Which failures. None asks for all, an empty text for those without the value."""
+    """Which failures to find. None matches all, an empty text those without the value."""
 
     code: int | None = None
     subcode: int | None = None
@@ -26,22 +25,22 @@ class FailureFilters(Struct, frozen=True, kw_only=True):
     domain: str | None = None
     source: str | None = None
     text: str | None = None
-    """Part of the title or the details, in any case."""
+    """Part of the title or the details; case does not matter."""
     phone_number_id: str | None = None
     waba_id: str | None = None
     template: str | None = None
     campaign: str | None = None
     country: str | None = None
     contacts: tuple[str, ...] | None = None
-    """Every key of one person."""
+    """All keys of one person."""
     since: datetime | None = None
     until: datetime | None = None
     dead_letter: bool = False
-    """Only what is not to be sent again: the code forbids it, or the tries are used up."""
+    """Only failures that must not be sent again: the code forbids it, or the retries are used up."""
 
 
 class MatchingErrors(Struct, frozen=True):
-    """Ids of errors: `wanted` None stands for every one. `counted`: those whose tries are, wanted or not."""
+    """Ids of matching errors (`wanted`, None for all), of those with limited retries (`counted`), and of both."""
 
     wanted: list[int] | None
     counted: list[int]
@@ -49,7 +48,7 @@ class MatchingErrors(Struct, frozen=True):
 
 
 def errors_of(connection: Connection, wanted: FailureFilters) -> MatchingErrors:
-    """Which of the distinct errors are asked for; a few hundred to some thousands are known."""
+    """Find the distinct errors that match; the table holds hundreds to a few thousand."""
     asked = (wanted.code, wanted.subcode, wanted.failure_class, wanted.domain, wanted.source, wanted.text)
     if all(each is None for each in asked) and not wanted.dead_letter:
         return MatchingErrors(None, [], [])
@@ -57,7 +56,7 @@ def errors_of(connection: Connection, wanted: FailureFilters) -> MatchingErrors:
     matches, values = "true", dict[str, Any](code=wanted.code)
     if wanted.text is not None:
         matches = "(title ILIKE :text OR details ILIKE :text)"
-        values["text"] = f"%{_literally(wanted.text)}%"
+        values["text"] = f"%{_escape_like(wanted.text)}%"
     statement = f"""
         SELECT error_code, error_subcode, source, array_agg(id) AS ids,
                coalesce(array_agg(id) FILTER (WHERE {matches}), '{{}}') AS matching
@@ -68,16 +67,16 @@ def errors_of(connection: Connection, wanted: FailureFilters) -> MatchingErrors:
     counted_wanted: list[int] = []
     for row in connection.execute(text(statement), values):
         entry = explain(row.error_code, None if row.error_subcode == NO_CODE else row.error_subcode)
-        is_meant = _is_meant(wanted, entry, row.error_code, row.error_subcode, row.source)
+        matched = _matches(wanted, entry, row.error_code, row.error_subcode, row.source)
         if row.error_code in COUNTED:
             counted += row.ids
-            counted_wanted += row.matching if is_meant else []
-        if is_meant and (entry.retry == "no" or not wanted.dead_letter):
+            counted_wanted += row.matching if matched else []
+        if matched and (entry.retry == "no" or not wanted.dead_letter):
             ids += row.matching
     return MatchingErrors(ids, counted, counted_wanted)
 
 
-def _is_meant(wanted: FailureFilters, entry: ErrorCode, code: int, subcode: int, source: str) -> bool:
+def _matches(wanted: FailureFilters, entry: ErrorCode, code: int, subcode: int, source: str) -> bool:
     return (
         wanted.code in (None, code)
         and wanted.subcode in (None, subcode)
@@ -87,13 +86,13 @@ def _is_meant(wanted: FailureFilters, entry: ErrorCode, code: int, subcode: int,
     )
 
 
-def _literally(words: str) -> str:
+def _escape_like(words: str) -> str:
     return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def series_of(connection: Connection, wanted: FailureFilters) -> list[int] | None:
-    """Ids of the series asked for, None for all."""
-    asked = {name: value for name in _SERIES if (value := getattr(wanted, name)) is not None}
+    """Ids of the matching series; None for all."""
+    asked = {name: value for name in DIMENSIONS if (value := getattr(wanted, name)) is not None}
     if not asked:
         return None
     same = " AND ".join(f"{name} = :{name}" for name in asked)
@@ -101,7 +100,7 @@ def series_of(connection: Connection, wanted: FailureFilters) -> list[int] | Non
 
 
 def known_values(connection: Connection, newest: int = 2_000) -> dict[str, list[str]]:
-    """The values that the newest series have of each dimension, to choose from."""
-    statement = text(f"SELECT {', '.join(_SERIES)} FROM series ORDER BY id DESC LIMIT :newest")
+    """The values of each dimension among the newest series, for forms to offer."""
+    statement = text(f"SELECT {', '.join(DIMENSIONS)} FROM series ORDER BY id DESC LIMIT :newest")
     rows = connection.execute(statement, {"newest": newest}).all()
-    return {name: sorted({row[place] for row in rows} - {""}) for place, name in enumerate(_SERIES)}
+    return {name: sorted({row[place] for row in rows} - {""}) for place, name in enumerate(DIMENSIONS)}

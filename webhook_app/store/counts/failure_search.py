@@ -1,9 +1,8 @@
-"""Failures by whatever one knows of them, newest first, at the same cost however many there are.
+"""Search of failures by any filter, newest first. The cost does not depend on how many failures are stored.
 
-1. What is asked is turned into two short lists: errors (code, source and text are those of an error) and series.
-2. The newest few thousand rows are looked through: what is frequent is found there.
-3. What is rarer is found through the index over error and series, one month after the other.
-No decisions here but which failures the catalogue's classes, domains and retries mean.
+1. The filters are resolved to ids of errors and of series (failure_filters).
+2. The newest few thousand failures are scanned: frequent ones are found there.
+3. Rarer ones are found through the index over error and series, month by month.
 """
 
 from collections.abc import Iterator
@@ -18,15 +17,15 @@ from webhook_app.store.counts.failures import COUNTED, KEY, NEWEST_FIRST, ROWS, 
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.partitions import partitions
 
-_LOOKED_THROUGH = 3_000
+_NEWEST_SCANNED = 3_000
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # no event lies outside
 _DAY = timedelta(days=1)
 _PLAN_BY_INDEX = text("""
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true),
        set_config('max_parallel_workers_per_gather', '0', true)
 """)
-"""For this transaction. A plan made for other lists of ids would be a bad one for these; every span asked for is
-small or has an index that fits, and Postgres, which cannot know how the lists go together, must not read it whole."""
+"""Plan each statement of this transaction for its own lists of ids. Every span is small or has a fitting index, but
+Postgres does not know how the lists correlate, and would read whole partitions."""
 _AFTER = f" AND ({KEY}) < (:{', :'.join(FailurePosition._fields)})"
 
 
@@ -36,18 +35,18 @@ class _Span(NamedTuple):
 
 
 class _Search(Struct, frozen=True):
-    """What is asked, as SQL over failures."""
+    """The filters as SQL over failures."""
 
     chosen: str
     values: dict[str, Any]
     is_narrow: bool
-    """Whether errors or series are chosen, so that the index over both helps."""
+    """Whether errors or series are filtered, so that the index over both helps."""
 
 
 def search(
     connection: Connection, wanted: FailureFilters, limit: int, before: FailurePosition | None = None
 ) -> list[Failure]:
-    """Up to `limit` of the failures wanted, newest first, that stand before a place."""
+    """Up to `limit` matching failures older than `before`, newest first."""
     errors = errors_of(connection, wanted)
     series = series_of(connection, wanted)
     if series == [] or (errors.wanted == [] and not errors.counted_wanted):
@@ -67,7 +66,7 @@ def search(
     if wanted.dead_letter and errors.counted_wanted:
         ids = {"all_counted": errors.counted, "errors": errors.counted_wanted}
         asked = _Search(chosen, values | place | ids, narrow)
-        if len(found) == limit:  # what is older than all of these would not be shown
+        if len(found) == limit:  # anything older than these would not be returned
             span = _Span(found[-1].occurred_at, span.end)
         found += _exhausted(connection, asked, after, span, limit)
         found.sort(key=lambda failure: failure.place, reverse=True)
@@ -83,9 +82,6 @@ def _choose(wanted: FailureFilters, series: list[int] | None) -> tuple[str, dict
         chosen += " AND f.contact = ANY(:contacts)"
         values["contacts"] = list(wanted.contacts)
     return chosen, values
-
-
-# ── Where it is looked for ───────────────────────────────────────────────────────────────────────────────
 
 
 def _newest(
@@ -106,17 +102,17 @@ def _newest(
 
 
 def _floor(connection: Connection, span: _Span) -> datetime:
-    """Since when the newest few thousand failures are: the start of the span when it has fewer."""
+    """The time of the oldest of the newest few thousand failures; the start of the span if it has fewer."""
     statement = text(
         "SELECT occurred_at FROM failures WHERE occurred_at >= :start AND occurred_at < :end"
-        f" ORDER BY occurred_at DESC OFFSET {_LOOKED_THROUGH} LIMIT 1"
+        f" ORDER BY occurred_at DESC OFFSET {_NEWEST_SCANNED} LIMIT 1"
     )
     found = connection.execute(statement, span._asdict()).scalar_one_or_none()
     return span.start if found is None else found
 
 
 def _months(connection: Connection, span: _Span) -> Iterator[_Span]:
-    """The span cut at the bounds of the partitions, newest first."""
+    """Split the span at the bounds of the partitions, newest first."""
     starts = [
         datetime(day.year, day.month, day.day, tzinfo=UTC) for _, day in partitions(connection, "failures")
     ]
@@ -127,16 +123,15 @@ def _months(connection: Connection, span: _Span) -> Iterator[_Span]:
             end = max(start, span.start)
 
 
-# Ordered by an expression, so that Postgres gathers what is chosen through the index that chooses, and does not walk
-# through time in the hope of meeting it.
-_GATHERED = "ORDER BY timezone('UTC', f.occurred_at) DESC"
+# Ordered by an expression, so that Postgres uses the index of the filters instead of scanning backwards through time.
+_BY_FILTER_INDEX = "ORDER BY timezone('UTC', f.occurred_at) DESC"
 
 
 def _page_start(connection: Connection, asked: _Search, span: _Span, limit: int) -> datetime:
-    """How far back a page reaches, told by the index alone."""
+    """The time of a page's oldest failure, read from the index alone."""
     chosen = asked.chosen.replace(_AFTER, "")
     statement = text(
-        f"SELECT f.occurred_at FROM failures f WHERE {chosen} {_GATHERED} OFFSET :skipped LIMIT 1"
+        f"SELECT f.occurred_at FROM failures f WHERE {chosen} {_BY_FILTER_INDEX} OFFSET :skipped LIMIT 1"
     )
     values = asked.values | span._asdict() | {"skipped": limit - 1}
     found = connection.execute(statement, values).scalar_one_or_none()
@@ -145,12 +140,12 @@ def _page_start(connection: Connection, asked: _Search, span: _Span, limit: int)
 
 def _page(connection: Connection, asked: _Search, span: _Span, limit: int) -> list[Failure]:
     keys = NEWEST_FIRST.partition(",")[2]
-    page = f"SELECT f.* FROM failures f WHERE {asked.chosen} {_GATHERED}, {keys} LIMIT :limit"
+    page = f"SELECT f.* FROM failures f WHERE {asked.chosen} {_BY_FILTER_INDEX}, {keys} LIMIT :limit"
     return _rows(connection, f"WITH page AS MATERIALIZED ({page})", asked, span, limit)
 
 
 def _exhausted(connection: Connection, asked: _Search, after: str, span: _Span, limit: int) -> list[Failure]:
-    """Failures with whose code the same had failed before as often as the advice allows to try."""
+    """Failures whose message had already failed with the same code as often as the retry advice allows."""
     found: list[Failure] = []
     spans = [span] if "contacts" in asked.values else _months(connection, span)
     for month in spans:

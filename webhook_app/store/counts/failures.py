@@ -1,6 +1,6 @@
-"""Failures as rows to read: the whole error, what the message was, how often it was tried. Which rows: failure_search.
+"""Failures as rows: the whole error, the dimensions of the message, and earlier tries. failure_search selects them.
 
-A failure's place is its unique key with the time first: the order of lists, what cursors hold and ids are made of.
+A failure's position is its unique key with the time first. Lists, cursors and ids of failures use it.
 """
 
 from datetime import datetime
@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from sqlalchemy import text
 
+from webhook_app.store.counts.series import OTHER_COLUMNS
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import catalogue
 from webhook_app.whatsapp.errors.retry import MAX_RETRIES
 
 
 class FailurePosition(NamedTuple):
-    """Where a failure stands among all others, the newest last."""
+    """The position of a failure in the order of all failures, the newest last."""
 
     occurred_at: datetime
     message_id: str
@@ -25,7 +26,7 @@ class FailurePosition(NamedTuple):
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """One failed status or send call. Empty texts mean that nobody said."""
+    """One failed status or send call. An empty text means unknown."""
 
     occurred_at: datetime
     message_id: str
@@ -46,7 +47,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     campaign: str
     country: str
     tries: int
-    """How often the same had failed with this code before on its day; only counted where advice limits the tries."""
+    """Earlier failures with this code on the same day; only counted where the advice limits retries."""
 
     @property
     def place(self) -> FailurePosition:
@@ -59,14 +60,13 @@ KEY = ", ".join(f"f.{name}" for name in FailurePosition._fields)
 NEWEST_FIRST = ", ".join(f"f.{name} DESC" for name in FailurePosition._fields)
 
 COUNTED = {entry.code: MAX_RETRIES[entry.retry] for entry in catalogue() if entry.retry in MAX_RETRIES}
-"""How many tries are advised after a failure with the code, of those where the advice ends with a number."""
+"""The number of retries advised after a failure with the code, for codes whose advice has a limit."""
 
-# The same message sent again has an id of its own: it is known by its contact and its series (number, template,
-# campaign). A day ends the count, so that tomorrow's campaign begins anew.
+# A retry has a message id of its own, so tries are counted by contact and series (number, template, campaign). They
+# are counted per day, so that tomorrow's campaign starts at zero.
 ROWS = f"""
 SELECT f.occurred_at, f.message_id, f.phone_number_id, f.participant, f.error_code, f.error_subcode, f.contact,
-       f.title, f.details, f.errors, f.source, f.fbtrace_id, f.received_at, s.waba_id, s.template, s.campaign,
-       s.country,
+       f.title, f.details, f.errors, f.source, f.fbtrace_id, f.received_at, {OTHER_COLUMNS},
        CASE WHEN f.contact <> '' AND f.error_code = ANY(:counted) THEN (
          SELECT count(*) FROM failures p
          WHERE p.contact = f.contact AND p.series_id = f.series_id AND p.error_code = f.error_code
@@ -83,6 +83,6 @@ WITH page AS MATERIALIZED (SELECT * FROM failures f WHERE ({KEY}) = (:{", :".joi
 
 
 def find(connection: Connection, place: FailurePosition) -> Failure | None:
-    """The failure that stands exactly there."""
+    """The failure at this position; None if there is none."""
     row = connection.execute(_ONE, place._asdict() | {"counted": list(COUNTED)}).mappings().one_or_none()
     return None if row is None else Failure(**row)

@@ -1,31 +1,33 @@
-"""Whom the failures of a window hit: contacts as a number, the first moment, messages to look at."""
+"""Counts the contacts affected by the failures of a window, and returns sample messages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.counts.rates import EVERYTHING, Filters, choose
+from webhook_app.rules.counts.dimensions import DIMENSIONS
+from webhook_app.store.counts.rates import EVERYTHING, Filters, filter_sql
 from webhook_app.store.postgres.engine import Connection
 
 
 class Impact(Struct, frozen=True):
-    """Whom failures hit, and when the first of them was."""
+    """The number of affected contacts, and the time of the first failure."""
 
     contacts: int
     first_at: datetime | None
 
 
-def affected(
+def impact_of(
     connection: Connection,
     start: datetime,
     end: datetime,
     codes: Sequence[int],
     filters: Filters = EVERYTHING,
 ) -> Impact:
-    """How many contacts have a failure with one of the codes in the window, and when the first one was."""
-    chosen, values = choose(filters, codes)
+    """Count the contacts with a failure with one of the codes in the window, and find the first failure."""
+    chosen, values = filter_sql(filters, codes)
     statement = (
         "SELECT count(DISTINCT contact) FILTER (WHERE contact <> '') AS contacts,"
         " min(occurred_at) AS first_at"
@@ -43,11 +45,110 @@ def sample_messages(
     filters: Filters = EVERYTHING,
     limit: int = 3,
 ) -> list[str]:
-    """Ids of the latest messages that failed with one of the codes."""
-    chosen, values = choose(filters, codes)
+    """Return the ids of the latest messages that failed with one of the codes."""
+    chosen, values = filter_sql(filters, codes)
     statement = (
         f"SELECT message_id FROM failures WHERE occurred_at >= :start AND occurred_at < :end {chosen}"
         " GROUP BY message_id ORDER BY max(occurred_at) DESC, message_id LIMIT :limit"
     )
     values |= {"start": start, "end": end, "limit": limit}
     return list(connection.execute(text(statement), values).scalars())
+
+
+class IncidentImpact(Struct, frozen=True):
+    """What an incident holds: distinct failed messages and contacts, by whom, and the first failure.
+
+    `is_partial`: there are more than MAX_FAILURES failures, and only the first ones are counted.
+    """
+
+    messages: int
+    contacts: int
+    first_at: datetime | None
+    by_code: dict[int, int]
+    numbers: list[str]
+    templates: list[str]
+    """Business numbers and templates, most failures first."""
+    is_partial: bool
+
+
+MAX_FAILURES = 200_000
+"""Failures that are read at most to describe an incident."""
+
+_IMPACT = """
+WITH held AS MATERIALIZED (
+  SELECT f.message_id, f.contact, f.occurred_at, f.error_code, s.phone_number_id AS number, s.template
+  FROM failures f JOIN series s ON s.id = f.series_id
+  WHERE f.occurred_at >= :start AND f.occurred_at <= :end AND f.error_code = ANY(:codes) {chosen}
+  LIMIT :most
+)
+SELECT grouping(error_code, number, template) AS level, error_code, number, template,
+       count(DISTINCT message_id) AS messages, count(DISTINCT contact) FILTER (WHERE contact <> '') AS contacts,
+       min(occurred_at) AS first_at, count(*) AS failures
+FROM held GROUP BY GROUPING SETS ((), (error_code), (number), (template))
+ORDER BY messages DESC, error_code, number, template
+"""
+_SAMPLES = """
+SELECT f.message_id FROM failures f
+WHERE f.occurred_at >= :start AND f.occurred_at <= :end AND f.error_code = ANY(:codes) {chosen}
+ORDER BY f.occurred_at DESC, f.message_id LIMIT :most
+"""
+_ALL, _BY_CODE, _BY_NUMBER, _BY_TEMPLATE = 0b111, 0b011, 0b101, 0b110
+
+
+def incident_impact(
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    codes: Sequence[int],
+    groups: Sequence[Mapping[str, str | int]],
+) -> IncidentImpact:
+    """Count the failures of these codes in these groups from `start` to `end`."""
+    chosen, values = groups_sql(groups)
+    values |= {"start": start, "end": end, "codes": list(codes), "most": MAX_FAILURES}
+    rows = connection.execute(text(_IMPACT.format(chosen=chosen)), values).all()
+    total = next(row for row in rows if row.level == _ALL)
+    return IncidentImpact(
+        messages=total.messages,
+        contacts=total.contacts,
+        first_at=total.first_at,
+        by_code={row.error_code: row.messages for row in rows if row.level == _BY_CODE},
+        numbers=[row.number for row in rows if row.level == _BY_NUMBER],
+        templates=[row.template for row in rows if row.level == _BY_TEMPLATE and row.template],
+        is_partial=total.failures == MAX_FAILURES,
+    )
+
+
+def incident_samples(
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    codes: Sequence[int],
+    groups: Sequence[Mapping[str, str | int]],
+    limit: int = 3,
+) -> list[str]:
+    """Return the ids of the latest of these messages."""
+    chosen, values = groups_sql(groups)
+    values |= {"start": start, "end": end, "codes": list(codes), "most": limit}
+    return list(dict.fromkeys(connection.execute(text(_SAMPLES.format(chosen=chosen)), values).scalars()))
+
+
+def groups_sql(groups: Sequence[Mapping[str, str | int]]) -> tuple[str, dict[str, Any]]:
+    """SQL that narrows a query over failures `f` to the series of any of these groups, with its values.
+
+    A code in a group is left to the caller; a group without a dimension of a series holds every series.
+    """
+    shapes: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for group in groups:
+        names = tuple(name for name in DIMENSIONS if name in group)
+        shapes.setdefault(names, set()).add(tuple(str(group[name]) for name in names))
+    if not shapes or () in shapes:
+        return "", {}
+    values: dict[str, Any] = {}
+    conditions = []
+    for place, (names, held) in enumerate(sorted(shapes.items())):
+        columns = [f"group_{place}_{name}" for name in names]
+        for column, given in zip(columns, zip(*sorted(held), strict=True), strict=True):
+            values[column] = list(given)
+        arrays = ", ".join(f"CAST(:{column} AS text[])" for column in columns)
+        conditions.append(f"({', '.join(names)}) IN (SELECT * FROM unnest({arrays}))")
+    return f"AND f.series_id IN (SELECT id FROM series WHERE {' OR '.join(conditions)})", values

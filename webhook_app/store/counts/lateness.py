@@ -1,7 +1,7 @@
-"""How events arrive: how long after they occurred, and whether what was delivered had been sent.
+"""Lateness of events by the minute they were received: their lag, and delivered messages without a `sent`.
 
-Minutes are written down once they are over, and wait there to be counted from the events received in them; counting
-again gives the same result. Reading costs a few rows, whatever the traffic. Nothing is judged here.
+A row is added for each minute that is over, and filled from the events received in it; counting again gives the same
+result. Reading costs a few rows, whatever the traffic.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ BOUNDS_S = (
     *(1, 2, 3, 5, 8, 13, 20, 30, 45, 60, 90, 120, 180, 300, 600),
     *(1_800, 3_600, 14_400, 43_200, 86_400, 604_800),
 )
-"""Lags are counted up to each of these seconds, and beyond the last."""
+"""The upper bounds of the classes in which lags are counted; one more class is for longer lags."""
 
 GRACE = timedelta(minutes=30)
 """How long a `sent` may come after a `delivered`."""
 
-AT_ONCE = timedelta(minutes=2)
-"""What came later than this belongs to a backlog, in which a `sent` may come long after the `delivered`."""
+MAX_LIVE_LAG = timedelta(minutes=2)
+"""A later event belongs to a backlog, in which a `sent` may come long after the `delivered`."""
 
-_AS_FAR_BACK = timedelta(days=30)
+_MAX_BACKFILL = timedelta(days=30)
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
 
-class Arrivals(Struct, frozen=True, kw_only=True):
-    """A span of minutes. Of `reached` messages, told delivered at once, `unsent` had no `sent` after the grace."""
+class Lateness(Struct, frozen=True, kw_only=True):
+    """The lateness of a span. Of `reached` messages, delivered without delay, `unsent` had no `sent` in time."""
 
     events: int
     lag_p50_seconds: int | None
@@ -43,13 +43,13 @@ class Arrivals(Struct, frozen=True, kw_only=True):
     unsent: int
 
 
-# Summarized first: pages that the index does not know yet would all be read.
+# Done before counting, because pages that the BRIN index has not summarized are all read.
 _SUMMARIZE = text("""
 SELECT brin_summarize_new_values(i.inhrelid) FROM pg_inherits i
 JOIN pg_index x ON x.indexrelid = i.inhrelid
 WHERE i.inhparent = 'status_events_received'::regclass AND x.indrelid::regclass::text = ANY(:tables)
 """)
-_WRITE_DOWN = text("""
+_ADD_MINUTES = text("""
 INSERT INTO lateness (minute)
 SELECT generate_series(
   greatest((SELECT max(minute) FROM lateness) + interval '1 minute', CAST(:oldest AS timestamptz)),
@@ -79,7 +79,7 @@ UPDATE lateness SET (reached, unsent) = (
   SELECT count(*), count(*) FILTER (WHERE m.sent_at IS NULL)
   FROM (SELECT DISTINCT message_id, phone_number_id FROM status_events
         WHERE received_at >= :minute AND received_at < :end AND occurred_at > :oldest
-          AND received_at < occurred_at + :at_once AND status IN ('delivered', 'read', 'played')) AS r
+          AND received_at < occurred_at + :max_live_lag AND status IN ('delivered', 'read', 'played')) AS r
   LEFT JOIN messages m ON (m.message_id, m.phone_number_id) = (r.message_id, r.phone_number_id))
 WHERE minute = :minute
 """)
@@ -93,27 +93,27 @@ FROM lateness WHERE minute >= :start AND minute < :end
 """)
 
 
-def summarize(connection: Connection, since: datetime, now: datetime) -> None:
-    """Let the index know the newest pages of where events received since then went."""
+def summarize_index(connection: Connection, since: datetime, now: datetime) -> None:
+    """Summarize the newest pages of the index over times of receipt, in the partitions since `since`."""
     first = since - _DAY
     days = [f"status_events_{first + n * _DAY:%Y%m%d}" for n in range((now - first) // _DAY + 2)]
     connection.execute(_SUMMARIZE, {"tables": days})
 
 
-def write_down(connection: Connection, last: datetime, first_ever: datetime) -> None:
-    """Have every minute up to `last` counted, from the newest known one on; where none is known, from `first_ever`."""
+def add_minutes(connection: Connection, last: datetime, first_ever: datetime) -> None:
+    """Add a row for every minute from the newest known one to `last`; without a known one, from `first_ever`."""
     known = connection.execute(text("SELECT EXISTS (SELECT FROM lateness)")).scalar_one()
-    oldest = last - _AS_FAR_BACK if known else first_ever
-    connection.execute(_WRITE_DOWN, {"last": last, "oldest": oldest})
+    oldest = last - _MAX_BACKFILL if known else first_ever
+    connection.execute(_ADD_MINUTES, {"last": last, "oldest": oldest})
 
 
 def uncounted(connection: Connection, limit: int) -> list[datetime]:
-    """Minutes that wait to be counted, the newest first."""
+    """Minutes that are not counted yet, newest first."""
     return list(connection.execute(_UNCOUNTED, {"limit": limit}).scalars())
 
 
 def count_minute(connection: Connection, minute: datetime) -> None:
-    """Count what was received in this minute by how late it came. Older than a week came late: that is a backlog."""
+    """Count the events received in this minute by their lag; events older than eight days are left out."""
     lags = [0] * (len(BOUNDS_S) + 1)
     values = {"bounds": list(BOUNDS_S), **_span_of(minute)}
     for row in connection.execute(_LAGS, values):
@@ -122,21 +122,21 @@ def count_minute(connection: Connection, minute: datetime) -> None:
 
 
 def unchecked(connection: Connection, now: datetime, limit: int) -> list[datetime]:
-    """Counted minutes whose grace is over and whose reached messages were not held against what was sent."""
+    """Counted minutes whose grace is over and whose delivered messages are not compared with the sent ones yet."""
     last = now - GRACE - _MINUTE
     return list(connection.execute(_UNCHECKED, {"last": last, "limit": limit}).scalars())
 
 
 def check_minute(connection: Connection, minute: datetime) -> None:
-    """Count the messages of which this minute tells that they arrived, and those without a `sent`."""
-    connection.execute(_CHECK, {"at_once": AT_ONCE, **_span_of(minute)})
+    """Count the messages that this minute's events report as delivered, and those of them without a `sent`."""
+    connection.execute(_CHECK, {"max_live_lag": MAX_LIVE_LAG, **_span_of(minute)})
 
 
-def of_span(connection: Connection, start: datetime, end: datetime) -> Arrivals:
-    """What was counted from `start` to before `end`. Percentiles are upper bounds out of BOUNDS_S."""
+def read(connection: Connection, start: datetime, end: datetime) -> Lateness:
+    """The lateness from `start` to before `end`. Percentiles are upper bounds from BOUNDS_S."""
     row = connection.execute(_SPAN, {"start": start, "end": end}).one()
     p50, p95, p99 = (percentile(row.lags or [], share) for share in (0.5, 0.95, 0.99))
-    return Arrivals(
+    return Lateness(
         events=row.events,
         lag_p50_seconds=p50,
         lag_p95_seconds=p95,
@@ -146,21 +146,21 @@ def of_span(connection: Connection, start: datetime, end: datetime) -> Arrivals:
     )
 
 
-def lately(connection: Connection, now: datetime) -> Arrivals:
-    """The lags of the last hour that is counted; what was reached in the hour before the grace."""
+def last_hour(connection: Connection, now: datetime) -> Lateness:
+    """The lags of the last hour, with the delivered and unsent messages of the last hour whose grace is over."""
     end = now.replace(second=0, microsecond=0)
-    told = checked(connection, now, _HOUR)
-    return replace(of_span(connection, end - _HOUR, end), reached=told.reached, unsent=told.unsent)
+    checked = newest_checked(connection, now, _HOUR)
+    return replace(read(connection, end - _HOUR, end), reached=checked.reached, unsent=checked.unsent)
 
 
-def checked(connection: Connection, now: datetime, length: timedelta) -> Arrivals:
-    """The newest span of this length whose grace is over."""
+def newest_checked(connection: Connection, now: datetime, length: timedelta) -> Lateness:
+    """The lateness of the newest span of this length whose grace is over."""
     end = now.replace(second=0, microsecond=0) - GRACE
-    return of_span(connection, end - length, end)
+    return read(connection, end - length, end)
 
 
 def percentile(lags: Sequence[int], share: float) -> int | None:
-    """The bound that this share of the lags does not exceed; None without any."""
+    """The bound that this share of the lags does not exceed; None without events."""
     wanted, seen = share * sum(lags), 0
     for place, events in enumerate(lags):
         seen += events

@@ -1,12 +1,13 @@
-"""Counts by the minute as values, for whoever wants to see how a stretch of time went by. No sums, no decisions."""
+"""Counts of every minute of a span as values, for backtests."""
 
 from datetime import datetime
 
 from msgspec import Struct, field
 from sqlalchemy import text
 
-from webhook_app.store.counts.rates import series_keys
-from webhook_app.store.counts.window_counts import Mark, SeriesKey
+from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.store.counts.series import series_keys
+from webhook_app.store.counts.window_counts import Mark
 from webhook_app.store.postgres.engine import Connection
 
 Message = tuple[str, str]
@@ -14,7 +15,7 @@ Message = tuple[str, str]
 
 
 class Minute(Struct):
-    """What happened in one minute. `once`: messages whose failure is their only one; `again`: each of the others."""
+    """The counts of one minute. `once`: messages with a single failure; `again`: every failure of the others."""
 
     attempts: dict[SeriesKey, int] = field(default_factory=dict)
     events: dict[SeriesKey, int] = field(default_factory=dict)
@@ -40,7 +41,7 @@ WHERE NOT m.alone AND m.last_at >= :start AND m.first_at < :end
 
 
 def read(connection: Connection, start: datetime, end: datetime) -> dict[datetime, Minute]:
-    """Every minute from `start` to before `end` in which something happened."""
+    """The counts of the minutes from `start` to before `end`; empty minutes are left out."""
     span = {"start": start, "end": end}
     attempts = connection.execute(_ATTEMPTS, span).all()
     once = connection.execute(_ONCE, span).all()

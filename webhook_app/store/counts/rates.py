@@ -1,20 +1,20 @@
-"""What a window holds: attempts from the minute counts, failures as distinct messages, by any dimension.
+"""Rates of a window: attempts from the minute counts, failures as distinct messages, by any dimension.
 
-A read costs what its window holds, however long the history is. No thresholds and no decisions here.
+A read costs as much as its window holds, however long the history is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Row, text
 
+from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts, measure
-from webhook_app.store.counts.window_counts import FailedMessages, Mark, SeriesKey, WindowCounts, is_failure
+from webhook_app.store.counts.series import series_keys
+from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts, is_failure
 from webhook_app.store.postgres.engine import Connection
-
-GROUPS = ("code", *SeriesKey._fields)
 
 _ATTEMPTS = """
 SELECT series_id, sum(attempts)::bigint AS attempts FROM minute_counts
@@ -30,7 +30,7 @@ WHERE minute >= :start AND minute < :end {chosen}
 GROUP BY 1
 """
 
-# Nearly every message failed once, and is counted so by ingest; those that failed again are few and looked up.
+# Nearly every message failed once and is counted by ingest; the few that failed again are counted from their failures.
 _FAILED_ONCE = """
 SELECT date_bin(:step, minute, :start) AS at, error_code, series_id, sum(failures)::bigint AS messages
 FROM failure_counts
@@ -51,7 +51,7 @@ GROUP BY 1, 2
 
 
 class Filters(Struct, frozen=True):
-    """Which messages count. None asks for all, an empty text for those without the value."""
+    """Which messages to count. None matches all, an empty text those without the value."""
 
     phone_number_id: str | None = None
     waba_id: str | None = None
@@ -65,7 +65,7 @@ EVERYTHING = Filters()
 
 
 class RateTable(Struct, frozen=True):
-    """A window's rates as shares, each with its 95 % interval. With a code asked for, its failures alone."""
+    """A window's rates as shares, each with its 95 % interval. With a code in the filters, only its failures count."""
 
     attempts: int
     failures: int
@@ -77,7 +77,7 @@ class RateTable(Struct, frozen=True):
 
 
 def window(now: datetime, minutes: int) -> tuple[datetime, datetime]:
-    """The last `minutes` full minutes and the running one: the first moment, and the one after the last."""
+    """The start and end of the last `minutes` full minutes and the current one."""
     floor = now.replace(second=0, microsecond=0)
     return floor - timedelta(minutes=minutes), floor + timedelta(minutes=1)
 
@@ -85,7 +85,7 @@ def window(now: datetime, minutes: int) -> tuple[datetime, datetime]:
 def read_window(
     connection: Connection, start: datetime, end: datetime, filters: Filters = EVERYTHING
 ) -> WindowCounts:
-    """Everything that can be asked about the full minutes from `start` to before `end`, in two scans."""
+    """The counts of the full minutes from `start` to before `end`, read in two scans."""
     attempts = attempts_by_series(connection, start, end, filters)
     return WindowCounts(attempts, failures_by_code_and_series(connection, start, end, filters))
 
@@ -93,8 +93,8 @@ def read_window(
 def attempts_by_series(
     connection: Connection, start: datetime, end: datetime, filters: Filters = EVERYTHING
 ) -> dict[SeriesKey, int]:
-    """Messages attempted in each series; series without any are left out."""
-    chosen, values = choose(filters)
+    """Messages attempted in each series; series without attempts are left out."""
+    chosen, values = filter_sql(filters)
     values |= {"start": start, "end": end}
     rows = connection.execute(text(_ATTEMPTS.format(chosen=chosen)), values).all()
     known = series_keys(connection, {series_id for series_id, _ in rows})
@@ -116,9 +116,9 @@ def rates(
     group_by: Sequence[str] = (),
     filters: Filters = EVERYTHING,
 ) -> RateTable:
-    """Rates of the full minutes from `start` to before `end`: in total, and by group, the worst first.
+    """Rates of the full minutes from `start` to before `end`: in total, and by group with most failures first.
 
-    Groups by code hold each code's failures, whatever its class; other groups the broken and unreachable.
+    Groups by code count each code's failures, whatever its class; other groups count broken and unreachable.
     """
     counts = read_window(connection, start, end, filters)
     any_code = filters.code is not None
@@ -134,9 +134,9 @@ def rates(
 def series(
     connection: Connection, start: datetime, end: datetime, step_minutes: int, filters: Filters = EVERYTHING
 ) -> list[dict[str, Any]]:
-    """A row for each `step_minutes` from `start` on, empty ones too; sent, delivered, read count events."""
+    """A row for each `step_minutes` from `start` on, empty ones included; sent, delivered and read count events."""
     step = timedelta(minutes=step_minutes)
-    chosen, values = choose(filters)
+    chosen, values = filter_sql(filters)
     place = {"start": start, "end": end, "step": step}
     events = {row.at: row for row in connection.execute(text(_EVENTS.format(chosen=chosen)), values | place)}
     failed: dict[datetime, list[FailedMessages]] = {}
@@ -150,10 +150,10 @@ def _failures(
     connection: Connection, start: datetime, end: datetime, step: timedelta, filters: Filters
 ) -> list[tuple[datetime, FailedMessages]]:
     codes = None if filters.code is None else [filters.code]
-    chosen, values = choose(filters, codes)
+    chosen, values = filter_sql(filters, codes)
     values |= {"start": start, "end": end, "step": step}
     once = connection.execute(text(_FAILED_ONCE.format(chosen=chosen)), values).all()
-    chosen, _ = choose(filters, codes, table="f.")
+    chosen, _ = filter_sql(filters, codes, table="f.")
     again = connection.execute(text(_FAILED_AGAIN.format(chosen=chosen)), values).all()
     ids = {series_id for _, _, series_id, _ in once}
     known = series_keys(connection, ids | {series_id for _, marks, _ in again for _, series_id in marks})
@@ -166,27 +166,11 @@ def _failures(
     ]
 
 
-_SERIES_REMEMBERED = 100_000
-
-
-def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey]:
-    """The dimensions of these series at least. They never change: what a connection has read once it knows."""
-    known: dict[int, SeriesKey] = connection.info.setdefault("series", {})
-    if len(known) > _SERIES_REMEMBERED:
-        known.clear()
-    if new := ids.difference(known):
-        statement = text(f"SELECT id, {', '.join(SeriesKey._fields)} FROM series WHERE id = ANY(:ids)")
-        known |= {
-            key: SeriesKey(*values) for key, *values in connection.execute(statement, {"ids": list(new)})
-        }
-    return known
-
-
-def choose(
+def filter_sql(
     filters: Filters, codes: Sequence[int] | None = None, table: str = ""
 ) -> tuple[str, dict[str, Any]]:
-    """SQL that narrows a query by `table`'s series_id, and error_code if `codes` are given, with its values."""
-    wanted = {name: value for name in SeriesKey._fields if (value := getattr(filters, name)) is not None}
+    """SQL conditions on `table`'s series_id, and on error_code if `codes` are given, with their values."""
+    wanted = {name: value for name in DIMENSIONS if (value := getattr(filters, name)) is not None}
     chosen, values = "", dict[str, Any](wanted)
     if wanted:
         same = " AND ".join(f"{name} = :{name}" for name in wanted)

@@ -1,4 +1,4 @@
-"""The counts of one window as a value, grouped any way without asking the database again. No queries here.
+"""The counts of one window as a value that can be grouped by any dimensions. No queries here.
 
 A message that failed with two codes counts once for each code, once in each class and once in the total.
 """
@@ -11,28 +11,19 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.whatsapp.errors.catalogue import explain
 
 CLASSES = ("broken", "withheld", "unreachable")
 FAILURE_CLASSES = ("broken", "unreachable")
-"""What "failure rate" means by itself; the withheld are counted apart."""
+"""The classes that "failure rate" counts; withheld messages are counted separately."""
 
 GroupKey = tuple[str | int, ...]
-"""One value for each dimension grouped by; the code is a number, everything else a text."""
+"""One value for each dimension of the grouping; the code is a number, everything else a text."""
 
 Counted = Callable[[int], bool]
 """Whether a failure with this code counts."""
-
-
-class SeriesKey(NamedTuple):
-    """The dimensions a message is counted under."""
-
-    phone_number_id: str
-    waba_id: str
-    template: str
-    campaign: str
-    country: str
 
 
 class Mark(NamedTuple):
@@ -43,20 +34,20 @@ class Mark(NamedTuple):
 
 
 class FailedMessages(Struct, frozen=True):
-    """How many messages failed with exactly these marks."""
+    """The number of messages that failed with exactly these marks."""
 
     marks: tuple[Mark, ...]
     messages: int
 
 
 class WindowCounts(Struct, frozen=True, dict=True):
-    """What one window holds. Sums that several rules need are made once for each set of dimensions."""
+    """The counts of one window. Sums are computed once for each set of dimensions."""
 
     attempts: dict[SeriesKey, int]
     failed: list[FailedMessages]
 
     def by_group(self, group_by: Sequence[str], counted: Counted) -> dict[GroupKey, Counts]:
-        """Attempts and failures of every group. A code's attempts are those of the rest of its group."""
+        """Attempts and failures of every group. A code has the attempts of its group without the code."""
         others = tuple(name for name in group_by if name != "code")
         attempts = self.attempts_by(others)
         failures = self._failures_by_group(tuple(group_by), counted)
@@ -79,7 +70,7 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return self._attempts[names]
 
     def failed_once_by(self, names: tuple[str, ...]) -> dict[int, dict[GroupKey, int]]:
-        """By code, then by these dimensions: messages with one failure."""
+        """Messages with a single failure, by code and then by these dimensions."""
         if names not in self._once:
             found: dict[int, dict[GroupKey, int]] = {}
             values = values_of(names)
@@ -111,7 +102,7 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return {}
 
     def failed_again_by(self, group_by: tuple[str, ...]) -> list[tuple[list[tuple[int, GroupKey]], int]]:
-        """Each set of several marks as codes with their groups, and how many messages have it."""
+        """Sets of several marks, as codes with their groups, and the number of messages that have each set."""
         if group_by not in self._groups_again:
             self._groups_again[group_by] = [
                 ([(mark.code, _group_of(group_by, mark)) for mark in failed.marks], failed.messages)
@@ -137,7 +128,7 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return found
 
     def failures_by(self, key: Callable[[Mark], GroupKey], counted: Counted) -> Counter[GroupKey]:
-        """Distinct failed messages under each key that their marks have."""
+        """Distinct failed messages by the keys of their marks."""
         found: Counter[GroupKey] = Counter()
         for failed in self.failed:
             for each in {key(mark) for mark in failed.marks if counted(mark.code)}:
@@ -154,7 +145,7 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return {name: found[(name,)] for name in CLASSES}
 
     def within(self, group: dict[str, str | int]) -> "WindowCounts":
-        """Only what belongs to this group: its series, and of its code, if it has one, the marks."""
+        """The counts of this group alone: its series, and the marks with its code if it has one."""
         dimensions = {name: value for name, value in group.items() if name != "code"}
 
         def holds(series: SeriesKey) -> bool:
@@ -170,12 +161,12 @@ class WindowCounts(Struct, frozen=True, dict=True):
 
 
 def class_of(code: int) -> str:
-    """Whose trouble the code is: broken, withheld or unreachable."""
+    """The failure class of the code: broken, withheld or unreachable."""
     return explain(code).failure_class
 
 
 def is_failure(code: int) -> bool:
-    """Whether the code belongs to what is called the failure rate."""
+    """Whether the code counts in the failure rate."""
     return class_of(code) in FAILURE_CLASSES
 
 
@@ -185,7 +176,7 @@ def _group_of(group_by: Sequence[str], mark: Mark) -> GroupKey:
 
 @cache
 def values_of(names: tuple[str, ...]) -> Callable[[SeriesKey], GroupKey]:
-    """What takes these dimensions out of a series."""
+    """A function that returns these dimensions of a series."""
     places = [SeriesKey._fields.index(name) for name in names]
     if len(places) > 1:
         return itemgetter(*places)

@@ -1,4 +1,4 @@
-"""What happened around one alert: who was told, what people did, which suppressions were taken back. Reads only."""
+"""The history of one alert: its notifications, and the suppressions that were undone because of it. Reads only."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from webhook_app.store.postgres.engine import Connection
 
-_TOLD = text("""
+_NOTIFICATIONS = text("""
 SELECT channel, reason, created_at, sent_at, failed_at, superseded_at, rerouted_at, tries, last_error,
        coalesce(payload ->> 'actor', '') AS actor, CAST(payload ->> 'snoozed_until' AS timestamptz) AS snoozed_until,
        coalesce(payload ->> 'severity', '') AS severity
@@ -22,7 +22,7 @@ WHERE batch >= :first AND batch < :last AND batch <> '' GROUP BY batch, actor OR
 
 
 class SentNotification(Struct, frozen=True, kw_only=True):
-    """One notification of an alert on one channel; neither sent nor failed means that it is still to be sent."""
+    """One notification of an alert on one channel; still to be sent if it is neither sent nor failed."""
 
     channel: str
     reason: str
@@ -39,7 +39,7 @@ class SentNotification(Struct, frozen=True, kw_only=True):
 
 
 class UndoneBatch(Struct, frozen=True):
-    """Suppressions that somebody took back because of the alert, at once."""
+    """Suppressions that one person undid together because of the alert."""
 
     at: datetime
     actor: str
@@ -47,13 +47,13 @@ class UndoneBatch(Struct, frozen=True):
     changed: int
 
 
-def told(connection: Connection, alert_id: int, limit: int = 500) -> list[SentNotification]:
-    """Whom the alert was told to, oldest first."""
-    rows = connection.execute(_TOLD, {"alert_id": alert_id, "limit": limit}).mappings()
+def notifications_of(connection: Connection, alert_id: int, limit: int = 500) -> list[SentNotification]:
+    """The notifications of the alert, oldest first."""
+    rows = connection.execute(_NOTIFICATIONS, {"alert_id": alert_id, "limit": limit}).mappings()
     return [SentNotification(**row) for row in rows]
 
 
-def undone(connection: Connection, alert_id: int) -> list[UndoneBatch]:
-    """What was taken back, oldest first."""
+def undone_batches(connection: Connection, alert_id: int) -> list[UndoneBatch]:
+    """The undone suppressions, oldest first."""
     values = {"first": f"alert:{alert_id}:", "last": f"alert:{alert_id};"}  # ';' follows ':'
     return [UndoneBatch(*row) for row in connection.execute(_UNDONE, values)]

@@ -1,6 +1,6 @@
-"""Alerts as rows: one open incident per rule and group, kept after it is over. Nothing is decided here.
+"""Alerts as rows: at most one open alert per rule and group, kept after it is resolved.
 
-What the evaluation writes and what people write (acknowledge, snooze) are different columns.
+The evaluation and people (acknowledge, snooze) write different columns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,18 @@ from json import JSONEncoder
 from typing import Any
 
 from msgspec import Struct, field
-from sqlalchemy import bindparam, delete, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.schema import alerts
 
 OPEN = ("pending", "firing")
 
-_spell = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_encode_sorted = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """One incident. `id` is 0 before it is stored; the figures are those of the last evaluation."""
+    """One alert. `id` is 0 before it is stored; the figures are those of the last evaluation."""
 
     id: int = 0
     rule: str
@@ -60,119 +59,105 @@ class Alert(Struct, frozen=True, kw_only=True):
         return group_key(self.group)
 
 
-_PEOPLES = {"acknowledged_at", "acknowledged_by", "snoozed_until", "snoozed_by"}
-_IDENTITY = {"id", "rule", "group", "started_at", "covers_from"}
-_EVALUATED = [name for name in Alert.__struct_fields__ if name not in _PEOPLES | _IDENTITY]
-_COLUMNS = [alerts.c[name] for name in Alert.__struct_fields__]
+_BY_PEOPLE = {"acknowledged_at", "acknowledged_by", "snoozed_until", "snoozed_by"}
+_FIXED = {"id", "rule", "group", "started_at", "covers_from"}
+_EVALUATED = [name for name in Alert.__struct_fields__ if name not in _BY_PEOPLE | _FIXED]
+_AND = '", "'  # between quoted names: `group` is a word of SQL
+_NEW = [name for name in Alert.__struct_fields__ if name != "id"]
+_SELECT = f'SELECT "{_AND.join(Alert.__struct_fields__)}" FROM alerts'
+
+# The states are literals, not parameters: once the statement is prepared, Postgres plans it without their values, and
+# a generic plan cannot use the partial index.
+_IS_OPEN = "state IN ('pending', 'firing')"
+_INSERT = text(
+    f'INSERT INTO alerts (group_key, "{_AND.join(_NEW)}")'
+    f" VALUES (:group_key, {', '.join(f':{name}' for name in _NEW)})"
+    f" ON CONFLICT (rule, group_key) WHERE {_IS_OPEN} DO NOTHING RETURNING id"
+).bindparams(bindparam("group", type_=JSONB), bindparam("explanation", type_=JSONB))
+_UPDATE = text(
+    f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _EVALUATED)} WHERE id = :id"
+).bindparams(bindparam("explanation", type_=JSONB))
+_OPEN = f"{_SELECT} WHERE {_IS_OPEN} ORDER BY id"
+_DELETE_PENDING = text("DELETE FROM alerts WHERE id = :id AND state = 'pending'")
+_ACKNOWLEDGE = text(f"""
+UPDATE alerts SET acknowledged_at = coalesce(acknowledged_at, :now),
+       acknowledged_by = CASE WHEN acknowledged_at IS NULL THEN :by ELSE acknowledged_by END
+WHERE id = :id AND {_IS_OPEN}
+""")
+_SNOOZE = text(f"UPDATE alerts SET snoozed_until = :until, snoozed_by = :by WHERE id = :id AND {_IS_OPEN}")
+_RESOLVED_SINCE = text(f"{_SELECT} WHERE resolved_at >= :since AND notified_at IS NOT NULL ORDER BY id")
+_LAST_SIMILAR = text(
+    f"{_SELECT} WHERE rule = :rule AND group_key = :group_key AND state = 'resolved' AND fired_at IS NOT NULL"
+    " AND id <> :id ORDER BY id DESC LIMIT 1"
+)
+_GET = text(f"{_SELECT} WHERE id = :id")
+_LOCK = text("SELECT id FROM alerts WHERE id = :id FOR UPDATE")
+_EXPLAINING = text(f"{_SELECT} WHERE {_IS_OPEN} OR resolved_at >= :since ORDER BY id")
 
 
 def group_key(group: Mapping[str, str | int]) -> str:
-    """The group in the one spelling that the unique index compares."""
-    return _spell(group)
+    """The group as canonical JSON, which the unique index compares."""
+    return _encode_sorted(group)
 
 
 def open_alerts(connection: Connection, *, lock: bool = False) -> list[Alert]:
-    """Every pending and firing alert, oldest first; with `lock` nobody else changes them until the commit."""
-    wanted = select(*_COLUMNS).where(alerts.c.state.in_(OPEN)).order_by(alerts.c.id)
-    if lock:
-        wanted = wanted.with_for_update()
-    return [Alert(**row) for row in connection.execute(wanted).mappings()]
-
-
-# Literally, not as parameters: once the statement is prepared, after some alerts on one connection, Postgres plans it
-# without their values and does not find the partial index any more.
-_IS_OPEN = text("state IN ('pending', 'firing')")
+    """Every pending and firing alert, oldest first; with `lock`, locked until the commit."""
+    return _read(connection, _OPEN + (" FOR UPDATE" if lock else ""))
 
 
 def insert_new(connection: Connection, alert: Alert) -> int | None:
-    """Open the incident; None when somebody else has just opened it. Waits for a rival's commit."""
-    values = {name: getattr(alert, name) for name in Alert.__struct_fields__ if name != "id"}
-    opened = (
-        insert(alerts)
-        .values(group_key=alert.group_key, **values)
-        .on_conflict_do_nothing(index_elements=["rule", "group_key"], index_where=_IS_OPEN)
-        .returning(alerts.c.id)
-    )
-    return connection.execute(opened).scalar_one_or_none()
+    """Store a new alert; None if another transaction has just opened it. Waits for that transaction's commit."""
+    values = {name: getattr(alert, name) for name in _NEW}
+    return connection.execute(_INSERT, values | {"group_key": alert.group_key}).scalar_one_or_none()
 
 
 def save(connection: Connection, alert: Alert) -> None:
-    """Write what an evaluation changes; acknowledgement and snooze stay as they are."""
-    values = {name: getattr(alert, name) for name in _EVALUATED}
-    connection.execute(update(alerts).where(alerts.c.id == alert.id).values(values))
+    """Write the columns that an evaluation changes; acknowledgement and snooze stay as they are."""
+    save_all(connection, [alert])
 
 
 def save_all(connection: Connection, changed: Sequence[Alert]) -> None:
-    """The same for many."""
-    if not changed:
-        return
-    statement = (
-        update(alerts)
-        .where(alerts.c.id == bindparam("of_id"))
-        .values({name: bindparam(f"new_{name}", type_=alerts.c[name].type) for name in _EVALUATED})
-    )
-    rows = [
-        {"of_id": alert.id} | {f"new_{name}": getattr(alert, name) for name in _EVALUATED}
-        for alert in changed
-    ]
-    connection.execute(statement, rows)
+    """Write the columns that an evaluation changes, for several alerts."""
+    rows = [{name: getattr(alert, name) for name in ("id", *_EVALUATED)} for alert in changed]
+    if rows:
+        connection.execute(_UPDATE, rows)
 
 
 def remove_pending(connection: Connection, alert_id: int) -> None:
-    """Forget an alert that went quiet before it fired: nobody was told of it."""
-    connection.execute(delete(alerts).where(alerts.c.id == alert_id, alerts.c.state == "pending"))
+    """Delete an alert that ended before it fired, and so before any notification."""
+    connection.execute(_DELETE_PENDING, {"id": alert_id})
 
 
 def acknowledge(connection: Connection, alert_id: int, by: str, now: datetime) -> bool:
-    """Somebody takes care of it: no more reminders. The first name stays. False when it is not open."""
-    statement = text(
-        "UPDATE alerts SET acknowledged_at = coalesce(acknowledged_at, :now),"
-        " acknowledged_by = CASE WHEN acknowledged_at IS NULL THEN :by ELSE acknowledged_by END"
-        " WHERE id = :id AND state IN ('pending', 'firing')"
-    )
-    return connection.execute(statement, {"id": alert_id, "by": by, "now": now}).rowcount == 1
+    """Stop reminders; the first acknowledgement stays. False if the alert is not open."""
+    return connection.execute(_ACKNOWLEDGE, {"id": alert_id, "by": by, "now": now}).rowcount == 1
 
 
 def snooze(connection: Connection, alert_id: int, until: datetime, by: str = "") -> bool:
-    """No reminders before `until`. False when the alert is not open."""
-    statement = update(alerts).where(alerts.c.id == alert_id, alerts.c.state.in_(OPEN))
-    return connection.execute(statement.values(snoozed_until=until, snoozed_by=by)).rowcount == 1
+    """Send no reminders before `until`. False if the alert is not open."""
+    return connection.execute(_SNOOZE, {"id": alert_id, "until": until, "by": by}).rowcount == 1
 
 
 def ended_since(connection: Connection, since: datetime) -> list[Alert]:
-    """Alerts that people were told of and that were resolved after `since`."""
-    wanted = select(*_COLUMNS).where(alerts.c.resolved_at >= since, alerts.c.notified_at.is_not(None))
-    return [Alert(**row) for row in connection.execute(wanted.order_by(alerts.c.id)).mappings()]
+    """Alerts resolved after `since` for which a notification was created."""
+    return _read(connection, _RESOLVED_SINCE, since=since)
 
 
 def last_similar(connection: Connection, alert: Alert) -> Alert | None:
-    """The latest alert of the same rule and group that fired and is over."""
-    wanted = (
-        select(*_COLUMNS)
-        .where(
-            alerts.c.rule == alert.rule,
-            alerts.c.group_key == alert.group_key,
-            alerts.c.state == "resolved",
-            alerts.c.fired_at.is_not(None),
-            alerts.c.id != alert.id,
-        )
-        .order_by(alerts.c.id.desc())
-        .limit(1)
-    )
-    row = connection.execute(wanted).mappings().one_or_none()
-    return Alert(**row) if row else None
+    """The latest resolved alert of the same rule and group that had fired."""
+    found = _read(connection, _LAST_SIMILAR, rule=alert.rule, group_key=alert.group_key, id=alert.id)
+    return found[0] if found else None
 
 
 def get_alert(connection: Connection, alert_id: int) -> Alert | None:
-    """The alert with this id, open or over."""
-    wanted = select(*_COLUMNS).where(alerts.c.id == alert_id)
-    row = connection.execute(wanted).mappings().one_or_none()
-    return Alert(**row) if row else None
+    """The alert with this id, open or resolved."""
+    found = _read(connection, _GET, id=alert_id)
+    return found[0] if found else None
 
 
 def lock(connection: Connection, alert_id: int) -> None:
-    """Nobody else changes this alert, or what it tells, until the commit."""
-    connection.execute(select(alerts.c.id).where(alerts.c.id == alert_id).with_for_update())
+    """Lock the alert until the commit; whoever adds to its notifications holds this lock."""
+    connection.execute(_LOCK, {"id": alert_id})
 
 
 def list_alerts(
@@ -185,19 +170,22 @@ def list_alerts(
     kind: str | None = None,
     rule: str | None = None,
 ) -> list[Alert]:
-    """The newest alerts first, up to `limit`, those with an id under `before_id`."""
-    wanted = select(*_COLUMNS).order_by(alerts.c.id.desc()).limit(limit)
-    asked = {"state": state, "severity": severity, "kind": kind, "rule": rule}
-    for name, value in asked.items():
-        if value is not None:
-            wanted = wanted.where(alerts.c[name] == value)
-    if before_id is not None:
-        wanted = wanted.where(alerts.c.id < before_id)
-    return [Alert(**row) for row in connection.execute(wanted).mappings()]
+    """A page of matching alerts with an id below `before_id`, newest first."""
+    given = {"state": state, "severity": severity, "kind": kind, "rule": rule}
+    values = {name: value for name, value in given.items() if value is not None}
+    conditions = [f"{name} = :{name}" for name in values] + (
+        ["id < :before_id"] if before_id is not None else []
+    )
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    statement = f"{_SELECT}{where} ORDER BY id DESC LIMIT :limit"
+    return _read(connection, statement, **values, before_id=before_id, limit=limit)
 
 
 def explaining(connection: Connection, since: datetime) -> list[Alert]:
-    """Alerts that may account for failures after `since`: open ones, and fired ones that ended after it."""
-    still = or_(alerts.c.state.in_(OPEN), alerts.c.resolved_at >= since)
-    wanted = select(*_COLUMNS).where(still).order_by(alerts.c.id)
-    return [Alert(**row) for row in connection.execute(wanted).mappings()]
+    """Alerts that may explain failures after `since`: open ones, and those resolved after it."""
+    return _read(connection, _EXPLAINING, since=since)
+
+
+def _read(connection: Connection, statement: TextClause | str, **values: object) -> list[Alert]:
+    wanted = text(statement) if isinstance(statement, str) else statement
+    return [Alert(**row) for row in connection.execute(wanted, values).mappings()]

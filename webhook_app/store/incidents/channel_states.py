@@ -1,6 +1,6 @@
-"""What a channel's next message has to respect: its pause, and the messages that alerts already have there.
+"""The state of channels: their pause, consecutive faults, and the messages that alerts already have there.
 
-Rows, so that another process keeps the pace too. When to pause is not decided here.
+Kept in the database, so that another process respects the pause too.
 """
 
 from collections.abc import Collection
@@ -15,12 +15,19 @@ _PAUSE = text("""
 INSERT INTO channel_states AS s (channel, paused_until) VALUES (:channel, :until)
 ON CONFLICT (channel) DO UPDATE SET paused_until = greatest(s.paused_until, excluded.paused_until)
 """)
+_PAUSED_UNTIL = text("SELECT paused_until FROM channel_states WHERE channel = :channel")
+_RESENT_AT = text("SELECT resent_at FROM channel_states WHERE channel = :channel")
+_RESET_FAULTS = text("UPDATE channel_states SET faults = 0 WHERE channel = :channel AND faults > 0")
+_MARK_RESENT = text("UPDATE channel_states SET resent_at = :now WHERE channel = :channel")
+_MESSAGE = text("""
+SELECT reference, shared FROM channel_messages WHERE alert_id = :alert_id AND channel = :channel
+""")
 _COUNT_FAULT = text("""
 INSERT INTO channel_states AS s (channel, paused_until, faults) VALUES (:channel, :now, 1)
 ON CONFLICT (channel) DO UPDATE SET faults = s.faults + 1
 RETURNING faults
 """)
-_REMEMBER = text("""
+_SAVE_MESSAGE = text("""
 INSERT INTO channel_messages AS m (alert_id, channel, reference, shared, at)
 VALUES (:alert_id, :channel, :reference, :shared, :at)
 ON CONFLICT (alert_id, channel) DO UPDATE
@@ -29,60 +36,53 @@ SET reference = excluded.reference, shared = excluded.shared, at = excluded.at
 
 
 class ChannelMessage(Struct, frozen=True):
-    """Where the alert stands in the channel, in the channel's own words."""
+    """The channel's reference to the message of an alert. `shared`: the message is a digest."""
 
     reference: str
     shared: bool
 
 
 def paused_until(connection: Connection, channel: str) -> datetime | None:
-    """Until when nothing is to be sent there; None when it was never paused."""
-    statement = text("SELECT paused_until FROM channel_states WHERE channel = :channel")
-    found: datetime | None = connection.execute(statement, {"channel": channel}).scalar_one_or_none()
+    """The end of the channel's pause; None if it was never paused."""
+    found: datetime | None = connection.execute(_PAUSED_UNTIL, {"channel": channel}).scalar_one_or_none()
     return found
 
 
 def pause(connection: Connection, channel: str, until: datetime) -> None:
-    """Send nothing before then; a longer pause stays."""
+    """Pause the channel until then; a longer pause stays."""
     connection.execute(_PAUSE, {"channel": channel, "until": until})
 
 
 def count_fault(connection: Connection, channel: str, now: datetime) -> int:
-    """One more fault; returns how many there were in a row."""
+    """Count a fault; returns the number of consecutive faults."""
     return int(connection.execute(_COUNT_FAULT, {"channel": channel, "now": now}).scalar_one())
 
 
-def forget_faults(connection: Connection, channel: str) -> None:
-    """It works again."""
-    statement = text("UPDATE channel_states SET faults = 0 WHERE channel = :channel AND faults > 0")
-    connection.execute(statement, {"channel": channel})
+def reset_faults(connection: Connection, channel: str) -> None:
+    """Reset the count of consecutive faults, because the channel works again."""
+    connection.execute(_RESET_FAULTS, {"channel": channel})
 
 
 def resent_at(connection: Connection, channel: str) -> datetime | None:
-    """When the channel was last told again what goes on; None when it never was."""
-    statement = text("SELECT resent_at FROM channel_states WHERE channel = :channel")
-    found: datetime | None = connection.execute(statement, {"channel": channel}).scalar_one_or_none()
+    """When the firing alerts were last sent to the channel again; None if never."""
+    found: datetime | None = connection.execute(_RESENT_AT, {"channel": channel}).scalar_one_or_none()
     return found
 
 
 def mark_resent(connection: Connection, channel: str, now: datetime) -> None:
-    """The channel has been told again what goes on."""
-    statement = text("UPDATE channel_states SET resent_at = :now WHERE channel = :channel")
-    connection.execute(statement, {"channel": channel, "now": now})
+    """Record that the firing alerts were sent to the channel again."""
+    connection.execute(_MARK_RESENT, {"channel": channel, "now": now})
 
 
 def message_of(connection: Connection, alert_id: int, channel: str) -> ChannelMessage | None:
-    """The alert's message in the channel, if the channel wanted one remembered."""
-    statement = text(
-        "SELECT reference, shared FROM channel_messages WHERE alert_id = :alert_id AND channel = :channel"
-    )
-    row = connection.execute(statement, {"alert_id": alert_id, "channel": channel}).one_or_none()
+    """The alert's message in the channel; None if the channel keeps no reference."""
+    row = connection.execute(_MESSAGE, {"alert_id": alert_id, "channel": channel}).one_or_none()
     return ChannelMessage(*row) if row else None
 
 
-def remember(
+def save_message(
     connection: Connection, alert_ids: Collection[int], channel: str, message: ChannelMessage, now: datetime
 ) -> None:
-    """These alerts now stand in this message."""
+    """Record that these alerts are shown in this message."""
     values = {"channel": channel, "reference": message.reference, "shared": message.shared, "at": now}
-    connection.execute(_REMEMBER, [values | {"alert_id": alert_id} for alert_id in alert_ids])
+    connection.execute(_SAVE_MESSAGE, [values | {"alert_id": alert_id} for alert_id in alert_ids])

@@ -1,4 +1,4 @@
-"""Incidents as stored: those that alerts tell of, and those that the counts of a window show. Decides nothing."""
+"""Periods that explain failures: those of alerts, and windows whose counts show a high failure rate."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,8 +8,8 @@ from webhook_app.rules.incidents.alerts import Rule, selects
 from webhook_app.rules.suppressions.explained_periods import (
     BY_RATE,
     ExplainedPeriod,
-    incident,
-    is_high,
+    explained_by_alert,
+    is_rate_high,
     would_alert,
 )
 from webhook_app.store.counts import rates
@@ -19,11 +19,11 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import explain
 
 ABOUT_FAILURES = ("rate", "spike")
-"""Kinds of alerts that explain failures."""
+"""The kinds of alerts that explain failures."""
 
 
 def of_alerts(connection: Connection, rules: Sequence[Rule], since: datetime) -> list[ExplainedPeriod]:
-    """What alerts about failures explain that are open, or fired and ended after `since`."""
+    """The periods of alerts about failures that are open, or fired and were resolved after `since`."""
     by_name = {rule.name: rule for rule in rules}
     return [
         of_alert(alert, by_name.get(alert.rule))
@@ -33,8 +33,8 @@ def of_alerts(connection: Connection, rules: Sequence[Rule], since: datetime) ->
 
 
 def of_alert(alert: Alert, rule: Rule | None = None) -> ExplainedPeriod:
-    """What the alert explains, from start to end; its own codes stand in for a rule that is not known."""
-    return incident(
+    """The period that the alert explains; without its rule, the alert's own codes are used."""
+    return explained_by_alert(
         alert.id,
         rule,
         alert.group,
@@ -45,32 +45,32 @@ def of_alert(alert: Alert, rule: Rule | None = None) -> ExplainedPeriod:
     )
 
 
-def at_present(connection: Connection, rules: Sequence[Rule], now: datetime) -> list[ExplainedPeriod]:
-    """Slices whose plain failure rate is above a rule's threshold now, whether an alert has begun or not."""
+def high_now(connection: Connection, rules: Sequence[Rule], now: datetime) -> list[ExplainedPeriod]:
+    """Slices whose failure rate is above a rule's threshold now, whether an alert exists or not."""
     return [
         found
         for rule in rules
-        for found in _above(connection, rule, rates.window(now, rule.window_minutes), is_high)
+        for found in _slices(connection, rule, rates.window(now, rule.window_minutes), is_rate_high)
     ]
 
 
-def around(connection: Connection, rule: Rule, start: datetime) -> list[ExplainedPeriod]:
-    """Slices that would have begun an alert in the window from `start` on."""
+def in_window(connection: Connection, rule: Rule, start: datetime) -> list[ExplainedPeriod]:
+    """Slices that would have started an alert in the window that starts at `start`."""
     end = start + timedelta(minutes=rule.window_minutes)
-    return _above(connection, rule, (start, end), would_alert)
+    return _slices(connection, rule, (start, end), would_alert)
 
 
-def window_of(rule: Rule, moment: datetime) -> datetime:
-    """The start of the one window the moment falls into when windows of this rule follow each other."""
+def window_start(rule: Rule, moment: datetime) -> datetime:
+    """The start of the window that holds the moment, when windows of this rule follow each other."""
     seconds = rule.window_minutes * 60
     return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, UTC)
 
 
-def _above(
+def _slices(
     connection: Connection,
     rule: Rule,
     span: tuple[datetime, datetime],
-    judged: Callable[[Rule, Counts], bool],
+    is_above: Callable[[Rule, Counts], bool],
 ) -> list[ExplainedPeriod]:
     start, end = span
     last = end - timedelta(microseconds=1)
@@ -78,7 +78,9 @@ def _above(
         rule.group_by, lambda code: selects(rule, explain(code), code)
     )
     return [
-        incident(BY_RATE, rule, dict(zip(rule.group_by, key, strict=True)), start, last, noticed_at=start)
+        explained_by_alert(
+            BY_RATE, rule, dict(zip(rule.group_by, key, strict=True)), start, last, noticed_at=start
+        )
         for key, count in groups.items()
-        if judged(rule, count)
+        if is_above(rule, count)
     ]

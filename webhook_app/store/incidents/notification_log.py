@@ -1,4 +1,4 @@
-"""The outbox as people see it: states, tries, and another try for what failed. Sending does not go through here."""
+"""The log of notifications for people: states, tries, and retries on request. Sending uses the outbox instead."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +33,7 @@ WHERE n.id = :id AND {_STATES["failed"]}
 
 
 class NotificationTry(Struct, frozen=True):
-    """One try; `outcome` is empty while it lasts."""
+    """One try; `outcome` is empty while it runs."""
 
     started_at: datetime
     ended_at: datetime | None
@@ -42,7 +42,7 @@ class NotificationTry(Struct, frozen=True):
 
 
 class NotificationLogEntry(Struct, frozen=True, kw_only=True):
-    """One notification; its latest tries, newest first."""
+    """One notification with its latest tries, newest first."""
 
     id: int
     alert_id: int
@@ -68,7 +68,7 @@ def entries(
     before_id: int | None = None,
     limit: int = 100,
 ) -> list[NotificationLogEntry]:
-    """The newest first, up to `limit`, those with an id under `before_id`."""
+    """A page of matching notifications with an id below `before_id`, newest first."""
     wanted = ["true" if state is None else _STATES[state]]
     given = {"channel": channel, "alert_id": alert_id, "before_id": before_id}
     conditions = {
@@ -81,12 +81,12 @@ def entries(
 
 
 def entry(connection: Connection, notification_id: int) -> NotificationLogEntry | None:
-    """The one with this id."""
+    """The notification with this id; None if there is none."""
     return next(iter(_read(connection, "n.id = :id", {"id": notification_id, "limit": 1})), None)
 
 
 def retry(connection: Connection, notification_id: int, now: datetime) -> bool:
-    """Have a failed one tried again at once; False when it is not one that failed."""
+    """Make a failed notification due now; False if it has not failed."""
     return connection.execute(_RETRY, {"id": notification_id, "now": now}).rowcount == 1
 
 

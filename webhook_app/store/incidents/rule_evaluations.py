@@ -1,19 +1,18 @@
-"""The last evaluation of every rule: one row each, for those who want to see that it runs and how near it is."""
+"""The last evaluation of each rule: one row per rule, with the group closest to its threshold."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.schema import rule_evaluations
 
 
-class RuleLook(Struct, frozen=True, kw_only=True):
-    """`closeness`: how near the nearest group is to firing, 1 when it is above the threshold."""
+class RuleEvaluation(Struct, frozen=True, kw_only=True):
+    """The last evaluation of a rule. `closeness`: that of its closest group; 1 means above the threshold."""
 
     rule: str
     kind: str
@@ -24,32 +23,23 @@ class RuleLook(Struct, frozen=True, kw_only=True):
     seen: str
 
 
-_COLUMNS = [rule_evaluations.c[name] for name in RuleLook.__struct_fields__]
+_NAMES = RuleEvaluation.__struct_fields__
+_SAVE = text(
+    f"INSERT INTO rule_evaluations AS r ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"
+    f" ON CONFLICT (rule) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES if name != 'rule')}"
+    " WHERE r.evaluated_at < excluded.evaluated_at"
+).bindparams(bindparam("nearest", type_=JSONB))
+_DELETE = text("DELETE FROM rule_evaluations WHERE rule <> ALL(:names) AND evaluated_at < :now")
+_ALL = text(f"SELECT {', '.join(_NAMES)} FROM rule_evaluations")
 
 
-def save(connection: Connection, looks: Sequence[RuleLook], now: datetime) -> None:
-    """Replace those from before `now`; rules that are no longer looked at are forgotten."""
-    if looks:
-        rows = [asdict(look) for look in sorted(looks, key=lambda look: look.rule)]
-        wanted = insert(rule_evaluations)
-        values = {name: wanted.excluded[name] for name in RuleLook.__struct_fields__ if name != "rule"}
-        connection.execute(
-            wanted.on_conflict_do_update(
-                index_elements=["rule"],
-                set_=values,
-                where=rule_evaluations.c.evaluated_at < wanted.excluded.evaluated_at,
-            ),
-            rows,
-        )
-    names = [look.rule for look in looks]
-    connection.execute(
-        delete(rule_evaluations).where(
-            rule_evaluations.c.rule.not_in(names), rule_evaluations.c.evaluated_at < now
-        )
-    )
+def save(connection: Connection, evaluations: Sequence[RuleEvaluation], now: datetime) -> None:
+    """Replace older evaluations of these rules; those of rules that are not among them are deleted."""
+    if evaluations:
+        connection.execute(_SAVE, [asdict(each) for each in sorted(evaluations, key=lambda each: each.rule)])
+    connection.execute(_DELETE, {"names": [each.rule for each in evaluations], "now": now})
 
 
-def all_looks(connection: Connection) -> dict[str, RuleLook]:
-    """By rule."""
-    rows = connection.execute(select(*_COLUMNS)).mappings()
-    return {row["rule"]: RuleLook(**row) for row in rows}
+def all_evaluations(connection: Connection) -> dict[str, RuleEvaluation]:
+    """The last evaluations by rule."""
+    return {row["rule"]: RuleEvaluation(**row) for row in connection.execute(_ALL).mappings()}

@@ -1,17 +1,17 @@
-"""Silences as rows: what they match, who wants them and until when. They stay as a record when they are over."""
+"""Silences as rows: what they match, their author and their time. They are kept as a record after they end."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.schema import silences
 
 
 class Silence(Struct, frozen=True, kw_only=True):
-    """No news of alerts that match, from `since` to before `until`, or to when somebody ended it."""
+    """Matching alerts send no notifications from `since` to before `until`, or until somebody ends the silence."""
 
     id: int
     matchers: dict[str, str | int]
@@ -26,7 +26,19 @@ class Silence(Struct, frozen=True, kw_only=True):
         return self.ended_at is None and self.since <= now < self.until
 
 
-_COLUMNS = [silences.c[name] for name in Silence.__struct_fields__]
+_COLUMNS = ", ".join(Silence.__struct_fields__)
+_ADD = text(
+    "INSERT INTO silences (matchers, author, comment, since, until)"
+    f" VALUES (:matchers, :author, :comment, :since, :until) RETURNING {_COLUMNS}"
+).bindparams(bindparam("matchers", type_=JSONB))
+_END = text("""
+UPDATE silences SET ended_at = greatest(CAST(:now AS timestamptz), since), ended_by = :by
+WHERE id = :id AND ended_at IS NULL AND until > :now
+""")
+_GET = text(f"SELECT {_COLUMNS} FROM silences WHERE id = :id")
+_ACTIVE = text(f"""
+SELECT {_COLUMNS} FROM silences WHERE until > :now AND since <= :now AND ended_at IS NULL ORDER BY id
+""")
 
 
 def add(
@@ -38,7 +50,7 @@ def add(
     since: datetime,
     until: datetime,
 ) -> Silence:
-    """Keep a new silence."""
+    """Store a new silence."""
     values = {
         "matchers": dict(matchers),
         "author": author,
@@ -46,44 +58,35 @@ def add(
         "since": since,
         "until": until,
     }
-    row = connection.execute(insert(silences).values(values).returning(*_COLUMNS)).mappings().one()
-    return Silence(**row)
+    return Silence(**connection.execute(_ADD, values).mappings().one())
 
 
 def end(connection: Connection, silence_id: int, by: str, now: datetime) -> Silence | None:
-    """End it now, unless it is over; the first to end it stays. None when there is none."""
-    statement = (
-        update(silences)
-        .where(silences.c.id == silence_id, silences.c.ended_at.is_(None), silences.c.until > now)
-        .values(ended_at=func.greatest(now, silences.c.since), ended_by=by)
-    )
-    connection.execute(statement)
+    """End the silence now, unless it has ended already; returns it, or None if there is none."""
+    connection.execute(_END, {"id": silence_id, "by": by, "now": now})
     return get(connection, silence_id)
 
 
 def get(connection: Connection, silence_id: int) -> Silence | None:
-    """The silence with this id, in force or over."""
-    row = connection.execute(select(*_COLUMNS).where(silences.c.id == silence_id)).mappings().one_or_none()
+    """The silence with this id, active or not."""
+    row = connection.execute(_GET, {"id": silence_id}).mappings().one_or_none()
     return Silence(**row) if row else None
 
 
 def active(connection: Connection, now: datetime) -> list[Silence]:
-    """Those in force, oldest first."""
-    wanted = (
-        select(*_COLUMNS)
-        .where(silences.c.until > now, silences.c.since <= now, silences.c.ended_at.is_(None))
-        .order_by(silences.c.id)
-    )
-    return [Silence(**row) for row in connection.execute(wanted).mappings()]
+    """The active silences, oldest first."""
+    return [Silence(**row) for row in connection.execute(_ACTIVE, {"now": now}).mappings()]
 
 
 def list_page(
     connection: Connection, limit: int, before_id: int | None, active_at: datetime | None = None
 ) -> list[Silence]:
-    """The newest first, those with an id under `before_id`; with `active_at` those in force or to come then."""
-    wanted = select(*_COLUMNS).order_by(silences.c.id.desc()).limit(limit)
-    if before_id is not None:
-        wanted = wanted.where(silences.c.id < before_id)
-    if active_at is not None:
-        wanted = wanted.where(silences.c.until > active_at, silences.c.ended_at.is_(None))
-    return [Silence(**row) for row in connection.execute(wanted).mappings()]
+    """A page of silences with an id below `before_id`, newest first; with `active_at`, only those not over then."""
+    conditions = ["true"]
+    conditions += ["id < :before_id"] if before_id is not None else []
+    conditions += ["until > :active_at AND ended_at IS NULL"] if active_at is not None else []
+    statement = (
+        f"SELECT {_COLUMNS} FROM silences WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+    )
+    values = {"before_id": before_id, "active_at": active_at, "limit": limit}
+    return [Silence(**row) for row in connection.execute(text(statement), values).mappings()]

@@ -1,4 +1,4 @@
-"""API keys: 256 random bits shown once, kept as SHA-256 only. Who may do what with them is decided in web/auth.py."""
+"""API keys: 256 random bits, shown once and stored only as SHA-256. web/auth.py decides what a role may do."""
 
 import hashlib
 import secrets
@@ -6,19 +6,18 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import select, text, update
+from sqlalchemy import text
 
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.schema import api_keys
 
 PREFIX = "wa_"
 _BYTES = 32
-_SHOWN = len(PREFIX) + 6  # what of a key may be shown again, so that people can tell theirs apart
+_SHOWN = len(PREFIX) + 6  # the part of a key that lists show, so that people recognise theirs
 _USED_EVERY = timedelta(minutes=1)
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
-    """A key as it may be listed: everything but the secret."""
+    """A key as lists show it, without the secret."""
 
     id: int
     name: str
@@ -30,58 +29,61 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
 
 class NewKey(Struct, frozen=True):
-    """A key just made; the only time its secret is known."""
+    """A new key with its secret, which is not stored."""
 
     key: ApiKey
     secret: str
 
 
-_COLUMNS = [api_keys.c[name] for name in ApiKey.__struct_fields__]
+_COLUMNS = ", ".join(ApiKey.__struct_fields__)
+_INSERT = text("""
+INSERT INTO api_keys (key_hash, name, role, prefix, created_at)
+VALUES (:key_hash, :name, :role, :prefix, :created_at) RETURNING id
+""")
+_LIST = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")
+_FIND = text(f"SELECT {_COLUMNS} FROM api_keys WHERE key_hash = :key_hash AND revoked_at IS NULL")
+_MARK_USED = text("""
+UPDATE api_keys SET used_at = :now WHERE id = :id AND (used_at IS NULL OR used_at <= :before)
+""")
+_REVOKE = text("UPDATE api_keys SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
 
 
 def hash_of(secret: str) -> bytes:
-    """What is stored and looked up instead of the secret; random bits need no slow hash."""
+    """The hash that is stored instead of the secret; random bits need no slow hash."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def is_plausible(secret: str) -> bool:
-    """Whether the text could be one of our keys at all, told without asking the database."""
+    """Whether the text has the form of a key, checked without the database."""
     return secret.startswith(PREFIX) and len(secret) == len(PREFIX) + 43
 
 
 def create(connection: Connection, name: str, role: str, now: datetime) -> NewKey:
-    """Make a key and store its hash."""
+    """Create a key and store its hash."""
     secret = PREFIX + secrets.token_urlsafe(_BYTES)
     key = ApiKey(id=0, name=name, role=role, prefix=secret[:_SHOWN], created_at=now)
     values = {"name": name, "role": role, "prefix": key.prefix, "created_at": now}
-    statement = api_keys.insert().values(key_hash=hash_of(secret), **values).returning(api_keys.c.id)
-    return NewKey(replace(key, id=connection.execute(statement).scalar_one()), secret)
+    found = connection.execute(_INSERT, values | {"key_hash": hash_of(secret)})
+    return NewKey(replace(key, id=found.scalar_one()), secret)
 
 
 def list_keys(connection: Connection) -> list[ApiKey]:
-    """Every key, revoked ones too, oldest first."""
-    rows = connection.execute(select(*_COLUMNS).order_by(api_keys.c.id)).mappings()
-    return [ApiKey(**row) for row in rows]
+    """All keys, including revoked ones, oldest first."""
+    return [ApiKey(**row) for row in connection.execute(_LIST).mappings()]
 
 
 def find(connection: Connection, secret: str) -> ApiKey | None:
-    """The key with this secret, unless it was revoked."""
-    wanted = select(*_COLUMNS).where(api_keys.c.key_hash == hash_of(secret), api_keys.c.revoked_at.is_(None))
-    row = connection.execute(wanted).mappings().one_or_none()
+    """The key with this secret, unless it is revoked."""
+    row = connection.execute(_FIND, {"key_hash": hash_of(secret)}).mappings().one_or_none()
     return ApiKey(**row) if row else None
 
 
 def mark_used(connection: Connection, key: ApiKey, now: datetime) -> None:
-    """Note that the key is in use; writes at most once a minute."""
-    if key.used_at is not None and now - key.used_at < _USED_EVERY:
-        return
-    statement = text(
-        "UPDATE api_keys SET used_at = :now WHERE id = :id AND (used_at IS NULL OR used_at <= :before)"
-    )
-    connection.execute(statement, {"id": key.id, "now": now, "before": now - _USED_EVERY})
+    """Record that the key is in use; writes at most once a minute."""
+    if key.used_at is None or now - key.used_at >= _USED_EVERY:
+        connection.execute(_MARK_USED, {"id": key.id, "now": now, "before": now - _USED_EVERY})
 
 
 def revoke(connection: Connection, key_id: int, now: datetime) -> bool:
-    """Make the key useless within seconds; False when there is none, or it was revoked before."""
-    statement = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-    return connection.execute(statement.values(revoked_at=now)).rowcount == 1
+    """Revoke the key, effective within seconds; False if there is none or it is revoked already."""
+    return connection.execute(_REVOKE, {"id": key_id, "now": now}).rowcount == 1

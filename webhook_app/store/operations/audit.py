@@ -1,4 +1,4 @@
-"""Who did what: written before it is done, completed after. Decides nothing about who may."""
+"""The audit log: an entry is written before an action and completed after it."""
 
 from datetime import datetime
 
@@ -20,7 +20,7 @@ ORDER BY id DESC LIMIT :limit
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):
-    """One thing somebody did. `outcome`: done, refused, or empty when it was begun and did not come to its end."""
+    """One action. `outcome`: done, refused, or empty if it did not complete."""
 
     id: int = 0
     at: datetime
@@ -34,19 +34,19 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
 
 
 def insert(connection: Connection, entry: AuditEntry) -> int:
-    """Write it down; returns its id."""
+    """Store an entry; returns its id."""
     values = {name: getattr(entry, name) for name in AuditEntry.__struct_fields__ if name != "id"}
     return int(connection.execute(_INSERT, values).scalar_one())
 
 
 def finish(connection: Connection, entry_id: int, outcome: str) -> None:
-    """Say how it ended."""
+    """Record the outcome of an action."""
     connection.execute(_FINISH, {"id": entry_id, "outcome": outcome})
 
 
 def list_page(
     connection: Connection, limit: int, before: int | None = None, actor: str = ""
 ) -> list[AuditEntry]:
-    """The latest first; of one person, when named."""
+    """A page of entries with an id below `before`, newest first; with `actor`, only theirs."""
     rows = connection.execute(_LIST, {"limit": limit, "before": before, "actor": actor})
     return [AuditEntry(**row) for row in rows.mappings()]

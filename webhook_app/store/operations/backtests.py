@@ -1,6 +1,6 @@
-"""Backtests that people asked for: rows from the wish to the result, run by the scheduler. Judges nothing.
+"""Requested backtests: rows from the request to the result. The scheduler runs them.
 
-A running one says every second that it still runs; one that falls silent is begun anew by whoever finds it.
+A running backtest updates `seen_at` every second; one that stops doing so is started again.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ WHERE id = (SELECT id FROM backtests
             ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING {_COLUMNS}
 """)
-_NOTE = text("""
+_SAVE_PROGRESS = text("""
 UPDATE backtests SET progress = :progress, seen_at = :now WHERE id = :id AND state = 'running' AND tries = :tries
 """)
 _END = text("""
@@ -36,15 +36,26 @@ UPDATE backtests SET state = :state, ended_at = :now, progress = CASE WHEN :stat
        fault = :fault, result = :result
 WHERE id = :id AND state = 'running' AND tries = :tries
 """).bindparams(bindparam("result", type_=JSONB(none_as_null=True)))
-_PEOPLE = text("""
+_ADD_PEOPLE = text("""
 INSERT INTO backtest_people (backtest_id, contact, phone_number_id, reason, scope, code, until, failures)
 VALUES (:backtest_id, :contact, :phone_number_id, :reason, :scope, :code, :until, :failures)
 ON CONFLICT DO NOTHING
 """)
+_UNFINISHED = text("SELECT count(*) FROM backtests WHERE state IN ('waiting', 'running')")
+_WAIT_AGAIN = text("""
+UPDATE backtests SET state = 'waiting', progress = 0, tries = tries - 1
+WHERE id = :id AND state = 'running' AND tries = :tries
+""")
+_STOP = text("""
+UPDATE backtests SET state = 'stopped', ended_at = :now, fault = :fault
+WHERE id = :id AND state IN ('waiting', 'running')
+""")
+_GET = text(f"SELECT {_COLUMNS} FROM backtests WHERE id = :id")
+_LATEST = text(f"SELECT {_COLUMNS} FROM backtests ORDER BY id DESC LIMIT :limit")
 
 
 class Backtest(Struct, frozen=True, kw_only=True):
-    """One backtest. `state`: waiting, running, done, failed or stopped. `chosen`: names of rules; empty for all."""
+    """One backtest. `state`: waiting, running, done, failed or stopped. `chosen`: names of rules; empty means all."""
 
     id: int
     requested_at: datetime
@@ -68,7 +79,7 @@ class Backtest(Struct, frozen=True, kw_only=True):
 
 
 class BacktestContact(Struct, frozen=True, kw_only=True):
-    """Somebody whom the rules would have suppressed."""
+    """A contact that the rules would have suppressed."""
 
     contact: str
     phone_number_id: str
@@ -89,28 +100,27 @@ def add(
     step_seconds: int,
     now: datetime,
 ) -> int:
-    """Ask for one; returns its id."""
+    """Request a backtest; returns its id."""
     values = {"requested_at": now, "requested_by": requested_by, "rules": rules, "chosen": list(chosen)}
     values |= {"start_at": span[0], "end_at": span[1], "step_seconds": step_seconds}
     return int(connection.execute(_ADD, values).scalar_one())
 
 
 def unfinished(connection: Connection) -> int:
-    """How many wait or run."""
-    statement = text("SELECT count(*) FROM backtests WHERE state IN ('waiting', 'running')")
-    return int(connection.execute(statement).scalar_one())
+    """The number of waiting and running backtests."""
+    return int(connection.execute(_UNFINISHED).scalar_one())
 
 
 def claim(connection: Connection, now: datetime, silent_since: datetime) -> Backtest | None:
-    """Take the oldest that waits, or whose runner has fallen silent."""
+    """Start the oldest backtest that waits, or that has not been seen running since `silent_since`."""
     row = connection.execute(_CLAIM, {"now": now, "silent_since": silent_since}).mappings().one_or_none()
     return Backtest(**row) if row else None
 
 
 def note_progress(connection: Connection, run: Backtest, progress: float, now: datetime) -> bool:
-    """Say how far it is; False when it is not ours any more: somebody stopped it, or began it anew."""
+    """Save the progress; False if the backtest was stopped, or started again by another runner."""
     values = {"id": run.id, "tries": run.tries, "progress": progress, "now": now}
-    return connection.execute(_NOTE, values).rowcount == 1
+    return connection.execute(_SAVE_PROGRESS, values).rowcount == 1
 
 
 def end(
@@ -123,7 +133,7 @@ def end(
     result: dict[str, Any] | None = None,
     people: Sequence[BacktestContact] = (),
 ) -> bool:
-    """Keep what came of it, unless it is not ours any more."""
+    """Save the result; False if the backtest was stopped, or started again by another runner."""
     values = {"id": run.id, "tries": run.tries, "state": state, "now": now, "fault": fault, "result": result}
     if connection.execute(_END, values).rowcount != 1:
         return False
@@ -132,48 +142,34 @@ def end(
             {"backtest_id": run.id} | {name: getattr(p, name) for name in BacktestContact.__struct_fields__}
             for p in people
         ]
-        connection.execute(_PEOPLE, rows)
+        connection.execute(_ADD_PEOPLE, rows)
     return True
 
 
 def wait_again(connection: Connection, run: Backtest) -> None:
-    """Give it back unfinished: the next runner begins anew, and this one does not count as a try."""
-    statement = text(
-        "UPDATE backtests SET state = 'waiting', progress = 0, tries = tries - 1"
-        " WHERE id = :id AND state = 'running' AND tries = :tries"
-    )
-    connection.execute(statement, {"id": run.id, "tries": run.tries})
+    """Return a running backtest to the queue; this run does not count as a try."""
+    connection.execute(_WAIT_AGAIN, {"id": run.id, "tries": run.tries})
 
 
 def stop(connection: Connection, backtest_id: int, by: str, now: datetime) -> bool:
-    """Stop one that waits or runs; False when it is over."""
-    statement = text(
-        "UPDATE backtests SET state = 'stopped', ended_at = :now, fault = :fault"
-        " WHERE id = :id AND state IN ('waiting', 'running')"
-    )
-    return (
-        connection.execute(statement, {"id": backtest_id, "now": now, "fault": f"stopped by {by}"}).rowcount
-        == 1
-    )
+    """Stop a waiting or running backtest; False if it has ended."""
+    values = {"id": backtest_id, "now": now, "fault": f"stopped by {by}"}
+    return connection.execute(_STOP, values).rowcount == 1
 
 
 def get(connection: Connection, backtest_id: int) -> Backtest | None:
-    """The one with this id."""
-    row = connection.execute(text(f"SELECT {_COLUMNS} FROM backtests WHERE id = :id"), {"id": backtest_id})
-    found = row.mappings().one_or_none()
+    """The backtest with this id; None if there is none."""
+    found = connection.execute(_GET, {"id": backtest_id}).mappings().one_or_none()
     return Backtest(**found) if found else None
 
 
 def latest(connection: Connection, limit: int) -> list[Backtest]:
-    """The latest, newest first."""
-    rows = connection.execute(
-        text(f"SELECT {_COLUMNS} FROM backtests ORDER BY id DESC LIMIT :limit"), {"limit": limit}
-    )
-    return [Backtest(**row) for row in rows.mappings()]
+    """The latest backtests, newest first."""
+    return [Backtest(**row) for row in connection.execute(_LATEST, {"limit": limit}).mappings()]
 
 
 def people(connection: Connection, backtest_id: int, limit: int) -> list[BacktestContact]:
-    """Whom it would have suppressed, up to `limit`."""
+    """Up to `limit` contacts that the rules would have suppressed."""
     statement = text(f"""
         SELECT {", ".join(BacktestContact.__struct_fields__)} FROM backtest_people WHERE backtest_id = :id
         ORDER BY contact, phone_number_id, scope, reason LIMIT :limit""")

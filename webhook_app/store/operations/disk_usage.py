@@ -18,7 +18,7 @@ FROM held GROUP BY name ORDER BY bytes DESC, name
 
 
 class TableSize(Struct, frozen=True):
-    """A table with its indexes and partitions (0: it has none). `rows` as of the last vacuum or analyze."""
+    """A table with its indexes and partitions (0: none). `rows` is the estimate of the last vacuum or analyze."""
 
     name: str
     partitions: int
@@ -27,7 +27,7 @@ class TableSize(Struct, frozen=True):
 
 
 def table_sizes(connection: Connection) -> list[TableSize]:
-    """Every table, the largest first."""
+    """The sizes of all tables, largest first."""
     return [TableSize(*row) for row in connection.execute(_SIZES)]
 
 

@@ -1,6 +1,6 @@
-"""Deleting what is too old and in no partition, a batch at a time: each call locks few rows for a moment.
+"""Deletes old rows of tables without partitions, a batch at a time, so that each call locks few rows briefly.
 
-How long things are kept is not decided here.
+The caller decides how long rows are kept.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from webhook_app.store.receiving.books import BEFORE
 BATCH = 5_000
 
 Place = int
-"""The page of a table up to which it has been walked."""
+"""The page of a table up to which rows have been processed."""
 
 START: Place = 0
 
@@ -37,13 +37,13 @@ _OLD = {
     "quarantine": "replayed_at < :cutoff",
     "quarantine open": "received_at < :cutoff",
     "series": "seen_on < :cutoff",
-    # A wish holds until the person says otherwise, however long ago it was said.
+    # A preference holds until the person changes it, however old it is.
     "preferences": """occurred_at < :cutoff AND considered_at IS NOT NULL AND EXISTS (
         SELECT FROM preferences later
         WHERE (later.contact, later.phone_number_id, later.category, later.value)
             = (preferences.contact, preferences.phone_number_id, preferences.category, preferences.value)
           AND later.occurred_at > preferences.occurred_at)""",
-    # The last line of a suppression stays, so that whoever reads the feed from its beginning arrives at the present.
+    # The last change of each suppression stays, so that reading the feed from its start gives the present state.
     "suppression_changes": """at < :cutoff AND EXISTS (
         SELECT FROM suppression_changes later
         WHERE later.contact = suppression_changes.contact AND later.seq > suppression_changes.seq
@@ -51,7 +51,7 @@ _OLD = {
             = (suppression_changes.phone_number_id, suppression_changes.scope, suppression_changes.reason)
           AND later.at < :cutoff)""",
     "health_signals": "occurred_at < :cutoff",
-    # The latest before the cutoff stays: it says what holds since when.
+    # The latest change before the cutoff stays: it is the current state.
     "health_changes": """occurred_at < :cutoff AND EXISTS (
         SELECT FROM health_changes later
         WHERE (later.subject, later.subject_id, later.aspect)
@@ -79,8 +79,8 @@ WITH gone AS (
 SELECT count(*) FROM gone
 """
 
-# `messages` has no index by time. Its rows are found through the events that made them, before those go: one
-# with a later event in a younger partition stays until that partition's turn.
+# `messages` has no index by time. Its rows are found through their events, before those are deleted; a message with
+# a later event in a newer partition stays until that partition is deleted.
 _MESSAGES = """
 WITH ended AS (
   SELECT DISTINCT message_id, phone_number_id FROM {events}
@@ -95,7 +95,7 @@ SELECT (SELECT count(*) FROM gone) AS deleted,
        pg_relation_size('{events}') / current_setting('block_size')::int AS pages
 """
 
-# Days past their time become one: the totals go back to the first delivery. A day's slots go with it.
+# Days older than the retention are added up in one row, so that the totals go back to the first delivery.
 _BOOKS = """
 WITH gone AS (
   DELETE FROM books WHERE day < :cutoff AND day > :before
@@ -114,13 +114,13 @@ SELECT count(*) FROM gone
 
 
 def fold_books(connection: Connection, cutoff: datetime) -> int:
-    """Add the days before `cutoff` up into one row; returns how many rows that saved."""
+    """Sum the days before `cutoff` in one row; returns how many rows were removed."""
     values = {"cutoff": cutoff.date(), "before": BEFORE}
     return int(connection.execute(text(_BOOKS), values).scalar_one())
 
 
 def delete_old(connection: Connection, rule: str, cutoff: datetime) -> int:
-    """Delete up to one batch of what is from before `cutoff`; returns how many. A rule begins with its table."""
+    """Delete up to one batch of rows from before `cutoff`; returns how many. A rule's name starts with its table."""
     table = rule.partition(" ")[0]
     statement = (
         f"DELETE FROM {table} WHERE ctid = ANY (ARRAY("
@@ -130,16 +130,16 @@ def delete_old(connection: Connection, rule: str, cutoff: datetime) -> int:
 
 
 def delete_notifications(connection: Connection, cutoff: datetime) -> int:
-    """Delete up to a batch of notifications of alerts resolved before `cutoff`, with their tries."""
+    """Delete up to one batch of notifications of alerts resolved before `cutoff`, with their tries."""
     return int(connection.execute(text(_NOTIFICATIONS), {"cutoff": cutoff}).scalar_one())
 
 
 def delete_messages(
     connection: Connection, events: str, cutoff: datetime, after: Place
 ) -> tuple[int, Place | None]:
-    """Delete messages over by `cutoff`, one stretch of the partition `events` at a time.
+    """Delete messages whose last event is before `cutoff`, for some pages of the partition `events`.
 
-    Returns how many went and where the next stretch begins, None after the last.
+    Returns how many were deleted and the next page, None after the last.
     """
     end = after + _PAGES
     values = {"cutoff": cutoff, "first": f"({after},0)", "next": f"({end},0)"}

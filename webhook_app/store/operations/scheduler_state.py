@@ -1,4 +1,4 @@
-"""What every job of the scheduler ran last, how often, and who led: a row per job, for readiness, metrics and pages."""
+"""The state of the scheduler's jobs: last run, number of runs, leader. One row per job, for readiness and pages."""
 
 from datetime import datetime
 
@@ -17,12 +17,12 @@ UPDATE scheduler_state SET ended_at = :now, seconds = :seconds, error = :error, 
   failures = failures + CASE WHEN :error = '' THEN 0 ELSE 1 END, total_seconds = total_seconds + :seconds
 WHERE job = :job AND leader = :leader
 """)
-# Losing the last of these rows in a crash harms nobody, so they need not wait for the disk.
-_UNHURRIED = text("SET LOCAL synchronous_commit = off")
+# Losing the last of these rows in a crash does no harm, so the commit does not wait for the disk.
+_ASYNCHRONOUS_COMMIT = text("SET LOCAL synchronous_commit = off")
 
 
 class JobState(Struct, frozen=True):
-    """The last run of a job, and all that ended. `ended_at` is None while it runs or when it was cut off."""
+    """The last run of a job, and sums over all finished runs. `ended_at` is None while it runs or if it was killed."""
 
     job: str
     started_at: datetime
@@ -36,30 +36,29 @@ class JobState(Struct, frozen=True):
     total_seconds: float = 0
 
 
+_STATES = text(f"SELECT {', '.join(JobState.__struct_fields__)} FROM scheduler_state ORDER BY job")
+
+
 def record_start(connection: Connection, job: str, leader: str, now: datetime, interval: float = 0) -> None:
-    """The job runs now, on this leader, and is due every `interval` seconds."""
-    connection.execute(_UNHURRIED)
+    """Record that the leader started the job, which is due every `interval` seconds."""
+    connection.execute(_ASYNCHRONOUS_COMMIT)
     connection.execute(_STARTED, {"job": job, "leader": leader, "now": now, "interval": interval})
 
 
 def record_end(
     connection: Connection, job: str, leader: str, now: datetime, seconds: float, error: str
 ) -> None:
-    """The job has ended, with this error or none; ignored when another leader has run it since."""
-    connection.execute(_UNHURRIED)
+    """Record that the job ended, with this error or none; ignored if another leader has started it since."""
+    connection.execute(_ASYNCHRONOUS_COMMIT)
     values = {"job": job, "leader": leader, "now": now, "seconds": seconds, "error": error}
     connection.execute(_ENDED, values)
 
 
 def job_state(connection: Connection, job: str) -> JobState | None:
-    """The last run of this job; None before there was any."""
+    """The state of this job; None before its first run."""
     return next((state for state in job_states(connection) if state.job == job), None)
 
 
 def job_states(connection: Connection) -> list[JobState]:
-    """The last run of every job, by name."""
-    statement = text(
-        "SELECT job, started_at, ended_at, seconds, error, leader, interval_seconds, runs, failures, total_seconds"
-        " FROM scheduler_state ORDER BY job"
-    )
-    return [JobState(*row) for row in connection.execute(statement)]
+    """The states of all jobs, by name."""
+    return [JobState(*row) for row in connection.execute(_STATES)]

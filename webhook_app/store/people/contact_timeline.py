@@ -1,4 +1,4 @@
-"""Everything that is known of a person in time: read newest first, a page at a time, over all keys of the person."""
+"""The timeline of a person, newest first and a page at a time, over all keys of the person."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ _LIFETIME = timedelta(days=40)  # Meta drops a message after 30 days
 
 
 class TimelinePosition(NamedTuple):
-    """Where an entry stands among all others, the newest last."""
+    """The position of an entry in the order of the timeline, the newest last."""
 
     at: datetime
     what: str
@@ -25,7 +25,7 @@ class TimelinePosition(NamedTuple):
 
 
 class ContactEvent(Struct, frozen=True, kw_only=True):
-    """One thing that happened. `what`: a status, accepted, wrote, stop, start, or a preference as Meta words it."""
+    """One entry. `what`: a status, accepted, wrote, stop, start, or a preference in Meta's words."""
 
     at: datetime
     what: str
@@ -36,7 +36,7 @@ class ContactEvent(Struct, frozen=True, kw_only=True):
     template: str
     campaign: str
     note: str
-    """A failure's title, or what kind of message somebody wrote."""
+    """A failure's title, or the kind of an inbound message."""
 
     @property
     def place(self) -> TimelinePosition:
@@ -44,7 +44,7 @@ class ContactEvent(Struct, frozen=True, kw_only=True):
 
 
 class MessageOutcome(Struct, frozen=True, kw_only=True):
-    """The first moment of each step of one message."""
+    """The first time a message reached each stage."""
 
     message_id: str
     sent_at: datetime | None
@@ -58,7 +58,7 @@ SELECT t.occurred_at AS at, t.status AS what, t.message_id, t.phone_number_id, t
        s.template, s.campaign, '' AS note
 FROM status_events t JOIN series s ON s.id = t.series_id WHERE t.contact = k.contact AND t.status <> 'failed'
 """
-# Failures are kept longer than the events they came with.
+# Failures are kept longer than their events.
 _FAILURES = """
 SELECT t.occurred_at AS at, 'failed' AS what, t.message_id, t.phone_number_id, t.error_code AS code, t.contact,
        s.template, s.campaign, t.title AS note
@@ -97,7 +97,7 @@ def _timeline(condition: str) -> str:
 
 _FIRST_PAGE, _NEXT_PAGE = text(_timeline("")), text(_timeline(_BEFORE))
 
-# Failures are looked up without a time: their months are few, and given one, Postgres reads whole months by it.
+# Failures are looked up without a time: they have few partitions, and with a time Postgres would scan whole months.
 _OUTCOMES = text("""
 SELECT message_id, min(at) FILTER (WHERE status = 'sent') AS sent_at,
        min(at) FILTER (WHERE status IN ('delivered', 'read', 'played')) AS delivered_at,
@@ -108,7 +108,7 @@ FROM (SELECT message_id, status, occurred_at AS at FROM status_events
               SELECT hashtextextended(i, 0) FROM unnest(CAST(:ids AS text[])) i))
         AND message_id = ANY(:ids) AND occurred_at BETWEEN :first AND :last
       UNION ALL
-      SELECT message_id, 'failed', occurred_at FROM failures WHERE message_id = ANY(:ids)) AS told
+      SELECT message_id, 'failed', occurred_at FROM failures WHERE message_id = ANY(:ids)) AS events
 GROUP BY message_id
 """)
 
@@ -121,7 +121,7 @@ WHERE contact = ANY(:keys) AND opens_window AND occurred_at > :since GROUP BY ph
 def page(
     connection: Connection, keys: Sequence[str], limit: int, before: TimelinePosition | None
 ) -> list[ContactEvent]:
-    """What happened with these keys before a place (None: before now), the newest first."""
+    """A page of the entries of these keys before a position (None: before now), newest first."""
     values = {"keys": list(keys), "limit": limit} | (before._asdict() if before else {})
     with planned_once(connection):
         rows = connection.execute(_NEXT_PAGE if before else _FIRST_PAGE, values).mappings()
@@ -129,7 +129,7 @@ def page(
 
 
 def outcomes(connection: Connection, entries: Iterable[ContactEvent]) -> list[MessageOutcome]:
-    """What became of the messages that these entries are about, as far as statuses tell."""
+    """The outcomes of the messages of these entries, as far as their statuses are stored."""
     ours = [entry for entry in entries if entry.message_id]
     if not ours:
         return []
@@ -143,6 +143,6 @@ def outcomes(connection: Connection, entries: Iterable[ContactEvent]) -> list[Me
 
 
 def open_windows(connection: Connection, keys: Sequence[str], now: datetime) -> dict[str, datetime]:
-    """Until when each business number may answer freely, because the person wrote to it within 24 hours."""
+    """The end of the open service window of each business number to which the person wrote within 24 hours."""
     rows = connection.execute(_WINDOWS, {"keys": list(keys), "since": now - _WINDOW})
     return {row[0]: row[1] + _WINDOW for row in rows}

@@ -1,6 +1,7 @@
-"""Who a person is: their keys, and the one they are kept under. No table of people, only links (store/people/links)."""
+"""The keys of a person, the main one of them, and changes of number. There is no table of people, only links."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import text
 
@@ -13,20 +14,26 @@ GROUP BY old_contact
 HAVING max(occurred_at) > coalesce(
   (SELECT max(occurred_at) FROM number_changes n WHERE n.new_contact = o.old_contact), '-infinity')
 """)
+_TAKE_CHANGES = text("""
+UPDATE number_changes SET considered_at = :now WHERE considered_at IS NULL AND received_at <= (
+  SELECT max(received_at) FROM (
+    SELECT received_at FROM number_changes WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit) AS oldest)
+RETURNING old_contact
+""")
 
 
 def keys_of(connection: Connection, contact: str) -> tuple[str, ...]:
-    """Every key of the person, the given one first, then phone numbers, then user ids."""
+    """All keys of the person: the given one first, then phone numbers, then user ids."""
     return links_of_many(connection, [contact])[contact]
 
 
 def preferred(connection: Connection, contact: str) -> str:
-    """The key a person is kept under: a phone number if one is linked, else the key itself."""
+    """The main key of a person: a phone number if one is linked, else the key itself."""
     return contact if contact.isdecimal() else main_keys(connection, [contact])[contact]
 
 
 def links_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """For each contact what `keys_of` gives, in few queries for thousands; the unknown have only themselves."""
+    """The keys of each contact as `keys_of` returns them, in few queries; an unlinked contact has only itself."""
     wanted = list(dict.fromkeys(contacts))
     people = links.people(driver(connection), wanted)
     return {
@@ -38,20 +45,25 @@ def links_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, 
 
 
 def main_keys(connection: Connection, contacts: Iterable[str]) -> dict[str, str]:
-    """The one key that each person is kept under, for every key of everybody asked for.
+    """The main key of each person, for every key of the persons of these contacts.
 
-    A phone number if any, and rather the one the person has than one they left, so that it is the same whichever
-    of the keys one came from.
+    It is a phone number if there is one, and the person's present number rather than an old one, so that all keys of
+    a person give the same main key.
     """
     people = set(map(frozenset, links_of_many(connection, contacts).values()))
-    torn = {key for keys in people if len(_best_kind(keys)) > 1 for key in _best_kind(keys)}
-    left = set(connection.execute(_LEFT, {"keys": sorted(torn)}).scalars()) if torn else set()
-    mains = {keys: min(_best_kind(keys), key=lambda key: (key in left, key)) for keys in people}
+    ambiguous = {key for keys in people if len(_candidates(keys)) > 1 for key in _candidates(keys)}
+    left = set(connection.execute(_LEFT, {"keys": sorted(ambiguous)}).scalars()) if ambiguous else set()
+    mains = {keys: min(_candidates(keys), key=lambda key: (key in left, key)) for keys in people}
     return {key: main for keys, main in mains.items() for key in keys}
 
 
-def _best_kind(keys: frozenset[str]) -> frozenset[str]:
-    """The phone numbers, or the user ids of somebody without."""
+def take_number_changes(connection: Connection, limit: int, now: datetime) -> list[str]:
+    """Mark about `limit` of the oldest new changes of number as considered; returns the old keys."""
+    return list(connection.execute(_TAKE_CHANGES, {"limit": limit, "now": now}).scalars())
+
+
+def _candidates(keys: frozenset[str]) -> frozenset[str]:
+    """The phone numbers among the keys of a person, or all keys if there are none."""
     phones = frozenset(key for key in keys if key.isdecimal())
     return phones or keys
 

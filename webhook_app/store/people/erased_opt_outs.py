@@ -1,7 +1,7 @@
-"""What people who were erased had asked for: not to be written to. Kept as marks that nobody can read back.
+"""Opt-outs of erased people, kept as marks that cannot be read back.
 
-A mark is SHA-256 over a secret of this installation and one of the person's keys, made inside Postgres. Given a number
-it says whether its owner had opted out; it has no time, no name, and no link to the erasure or to other marks.
+A mark is SHA-256 over a secret of this installation and one of the person's keys, computed inside Postgres. For a given
+number it says whether the owner opted out; it has no time, no name, and no link to the erasure or to other marks.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,25 +15,24 @@ MARK = "sha256(s.secret || convert_to({key}, 'UTF8'))"
 """SQL for the mark of a key, where `s` is a row of erased_opt_outs_secret."""
 
 _SECRET_BYTES = 32
+_ADD_SECRET = text("INSERT INTO erased_opt_outs_secret (secret) VALUES (:secret) ON CONFLICT DO NOTHING")
+_ANY = text("SELECT EXISTS (SELECT FROM erased_opt_outs)")
 _KEEP = text(f"""
 INSERT INTO erased_opt_outs (mark, phone_number_id, scope)
 SELECT {MARK.format(key="k.key")}, :number, :scope
 FROM erased_opt_outs_secret s CROSS JOIN unnest(CAST(:keys AS text[])) AS k(key)
 ORDER BY 1 ON CONFLICT DO NOTHING
 """)
-_FORGET = f"""
+_DELETE = f"""
 DELETE FROM erased_opt_outs w USING erased_opt_outs_secret s CROSS JOIN unnest(CAST(:keys AS text[])) AS k(key)
 WHERE w.mark = {MARK.format(key="k.key")}
 """
 
 
-def keep(connection: Connection, keys: Collection[str], wishes: Iterable[tuple[str, str]]) -> None:
-    """Remember for each of these keys the wishes: (business number, empty for all of them; scope)."""
-    for number, scope in sorted(set(wishes)):
-        connection.execute(
-            text("INSERT INTO erased_opt_outs_secret (secret) VALUES (:secret) ON CONFLICT DO NOTHING"),
-            {"secret": token_bytes(_SECRET_BYTES)},
-        )
+def keep(connection: Connection, keys: Collection[str], opt_outs: Iterable[tuple[str, str]]) -> None:
+    """Store a mark of each key for each opt-out: (business number or '' for all, scope)."""
+    for number, scope in sorted(set(opt_outs)):
+        connection.execute(_ADD_SECRET, {"secret": token_bytes(_SECRET_BYTES)})
         connection.execute(_KEEP, {"keys": list(keys), "number": number, "scope": scope})
 
 
@@ -43,8 +42,8 @@ def forget(
     phone_number_ids: Collection[str] | None = None,
     scope: str | None = None,
 ) -> int:
-    """The person thought otherwise, or somebody answers for it; None: any. Returns how many marks went."""
-    statement = _FORGET
+    """Delete the marks of these keys, for some business numbers and one scope (None: any). Returns how many."""
+    statement = _DELETE
     statement += "" if phone_number_ids is None else " AND w.phone_number_id = ANY(:numbers)"
     statement += "" if scope is None else " AND w.scope = :scope"
     values: dict[str, object] = {"keys": list(keys)}
@@ -54,5 +53,5 @@ def forget(
 
 
 def are_kept(connection: Connection) -> bool:
-    """Whether there are any."""
-    return bool(connection.execute(text("SELECT EXISTS (SELECT FROM erased_opt_outs)")).scalar_one())
+    """Whether any marks are stored."""
+    return bool(connection.execute(_ANY).scalar_one())

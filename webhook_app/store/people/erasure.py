@@ -1,6 +1,6 @@
-"""Taking a person out of every table. What is counted stays true: facts lose the person, not their place.
+"""Erases a person from every table. Counts stay correct: events are anonymised, not deleted.
 
-`HOLDS` names every column that can show a person; a test holds it against the schema. Decides nothing.
+`HOLDS` lists every column that can identify a person; a test compares it with the schema.
 """
 
 from collections.abc import Iterable
@@ -8,17 +8,16 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Table, bindparam, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from webhook_app.store import schema
 from webhook_app.store.counts import stages
 from webhook_app.store.people import links
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.people.traces import ERASED, Traces
 
 HOLDS: dict[str, frozenset[str]] = {
-    # Rows stay without the person: rates, recounts and funnels must come out the same.
+    # Rows are anonymised: rates, recounts and funnels must not change.
     "status_events": frozenset(("message_id", "contact", "participant", "callback_data")),
     "failures": frozenset(
         ("message_id", "contact", "participant", "title", "details", "errors", "fbtrace_id")
@@ -27,7 +26,7 @@ HOLDS: dict[str, frozenset[str]] = {
     "failed_messages": frozenset(("message_id",)),
     "sends": frozenset(("message_id", "contact", "fbtrace_id", "error", "request", "endpoint")),
     "stage_recounts": frozenset(("message_id",)),
-    # Rows go.
+    # Rows are deleted.
     "inbound_messages": frozenset(("message_id", "contact")),
     "service_windows": frozenset(("contact",)),
     "preferences": frozenset(("contact",)),
@@ -40,19 +39,19 @@ HOLDS: dict[str, frozenset[str]] = {
     "suppression_changes": frozenset(("contact", "evidence", "note", "seen_as")),
     "failure_errors": frozenset(("title", "details")),
     "quarantine": frozenset(("reason", "item", "body", "document")),
-    # What was done stays, without whom it was about.
+    # The action stays, without the person it was about.
     "audit": frozenset(("contact",)),
-    # What was told of incidents keeps everything but the ids of the person's messages.
+    # Alerts and signals keep everything but the ids of the person's messages.
     "alerts": frozenset(("explanation",)),
     "notifications": frozenset(("payload",)),
     "health_signals": frozenset(("payload",)),
     "health_changes": frozenset(("detail",)),
-    # Bodies are packed anew without the person's items; how, says pipeline/people/erase.
+    # pipeline/people/erase rewrites bodies without the person's items.
     "deliveries": frozenset(("body",)),
-    "erasures": frozenset(("keys", "message_ids")),  # until the archive is done
+    "erasures": frozenset(("keys", "message_ids")),  # until the archive is processed
 }
 
-_JSON = ("alerts", "notifications", "health_signals", "health_changes")
+_JSON_TABLES = ("alerts", "notifications", "health_signals", "health_changes")
 _BY_CONTACT = (
     "inbound_messages",
     "service_windows",
@@ -62,7 +61,7 @@ _BY_CONTACT = (
     "backtest_people",
 )
 
-# A status without a recipient is found by its id, which holds the number.
+# A status without a recipient is found by its message id, which contains the number.
 _MESSAGE_IDS = text("""
 SELECT message_id FROM status_events WHERE contact = '' AND participant = ''
   AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
@@ -74,8 +73,8 @@ UNION SELECT message_id FROM sends WHERE contact = ANY(:keys)
 UNION SELECT message_id FROM inbound_messages WHERE contact = ANY(:keys)
 UNION SELECT message_id FROM number_changes WHERE old_contact = ANY(:keys) OR new_contact = ANY(:keys)
 """)
-# A group's message has other people's events too: it keeps its id, which is the group's, and loses the participant.
-_TAKE = {
+# A message to a group has events of other people too: it keeps its id, and only the participant is anonymised.
+_ANONYMISED = {
     "status_events": "hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest("
     "CAST(:ids AS text[])) AS i)) AND message_id = ANY(:ids) OR contact = ANY(:keys)",
     "failures": "message_id = ANY(:ids) OR contact = ANY(:keys)",
@@ -91,20 +90,22 @@ _BLANK: dict[str, Any] = {
     "request": None,
 }
 _BLANK_WHERE_SHOWN = ("title", "details", "errors", "error")
+_JSON_COLUMNS = ("errors", "error", "request")
+_JSON = JSONB(none_as_null=True)
 _PAGE = 500
 
 
 def message_ids(connection: Connection, traces: Traces) -> list[str]:
-    """The ids of every message to or from these keys alone, not those to groups."""
+    """The ids of all messages to or from these keys, except messages to groups."""
     values = {"keys": list(traces.keys), "encoded": list(traces.encoded)}
     return list(connection.execute(_MESSAGE_IDS, values).scalars())
 
 
 def take_out(connection: Connection, traces: Traces, now: datetime) -> dict[str, int]:
-    """Erase the person from every table but the archive; returns how many rows of each were touched."""
+    """Erase the person from every table but the archive; returns the number of changed rows by table."""
     keys, ids = list(traces.keys), list(traces.message_ids)
     tokens = {each: f"{ERASED}:{token_hex(16)}" for each in ids}
-    done = {name: _anonymise(connection, name, traces, tokens, now) for name in _TAKE}
+    done = {name: _anonymise(connection, name, traces, tokens, now) for name in _ANONYMISED}
     done["stage_recounts"] = stages.rename_messages(connection, tokens)
     done["failure_errors"] = _delete_shown_errors(connection, traces)
     for name in _BY_CONTACT:
@@ -130,14 +131,14 @@ def take_out(connection: Connection, traces: Traces, now: datetime) -> dict[str,
         keys=keys,
     )
     done["quarantine"] = _delete_shown(connection, traces)
-    for name in _JSON:
+    for name in _JSON_TABLES:
         (column,) = HOLDS[name]
         done[name] = _blank_json(connection, name, column, traces)
     return done
 
 
 def take_out_changes(connection: Connection, traces: Traces) -> int:
-    """Delete the person's lines of the change feed, after the line that says somebody was erased."""
+    """Delete the person's lines of the change feed; the caller adds a line that records an erasure."""
     return _run(
         connection, "DELETE FROM suppression_changes WHERE contact = ANY(:keys)", keys=list(traces.keys)
     )
@@ -146,28 +147,31 @@ def take_out_changes(connection: Connection, traces: Traces) -> int:
 def _anonymise(
     connection: Connection, name: str, traces: Traces, tokens: dict[str, str], now: datetime
 ) -> int:
-    """Out and in again: where tables are spread over nodes, the id decides on which, and cannot be changed."""
-    taken = f"DELETE FROM {name} WHERE {_TAKE[name]} RETURNING *"
+    """Delete and insert the rows again: in a distributed table the id decides on the node, and cannot be updated."""
+    taken = f"DELETE FROM {name} WHERE {_ANONYMISED[name]} RETURNING *"
     rows = connection.execute(text(taken), {"keys": list(traces.keys), "ids": list(tokens)}).mappings().all()
     if not rows:
         return 0
-    table: Table = schema.metadata.tables[name]
-    blank = {column: value for column, value in _BLANK.items() if column in table.c}
+    columns = [str(name) for name in rows[0]]
+    blank = {column: value for column, value in _BLANK.items() if column in columns}
     changed = []
     for row in rows:
         new = dict(row) | blank | {"message_id": tokens.get(row["message_id"], row["message_id"])}
-        new |= {each: traces.redacted(row[each]) for each in _BLANK_WHERE_SHOWN if each in table.c}
+        new |= {each: traces.redacted(row[each]) for each in _BLANK_WHERE_SHOWN if each in columns}
         if row.get("participant"):
             new["participant"] = f"{ERASED}:{token_hex(16)}"
-        if "considered_at" in table.c:
+        if "considered_at" in columns:
             new["considered_at"] = row["considered_at"] or now
         changed.append(new)
-    connection.execute(table.insert(), changed)
+    values = ", ".join(f":{column}" for column in columns)
+    inserted = text(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})")
+    as_json = [bindparam(column, type_=_JSON) for column in _JSON_COLUMNS if column in columns]
+    connection.execute(inserted.bindparams(*as_json), changed)
     return len(changed)
 
 
 def _delete_shown(connection: Connection, traces: Traces) -> int:
-    """Whole items go from the quarantine: nothing of them is counted but in the books."""
+    """Delete whole items from the quarantine, which only the books count."""
     found: list[int] = []
     wanted = (
         "SELECT ctid::text AS place, id, reason, item, document, body FROM quarantine"
@@ -181,7 +185,7 @@ def _delete_shown(connection: Connection, traces: Traces) -> int:
 
 
 def _delete_shown_errors(connection: Connection, traces: Traces) -> int:
-    """Texts of errors that name the person, and the same texts at failures of others."""
+    """Delete error texts that name the person, and blank them in the failures that have them."""
     wanted = (
         "SELECT ctid::text AS place, id, title, details FROM failure_errors"
         " WHERE ctid > CAST(:after AS tid) ORDER BY ctid LIMIT :limit"
@@ -197,8 +201,7 @@ def _delete_shown_errors(connection: Connection, traces: Traces) -> int:
 
 
 def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]) -> None:
-    """A trigger labels them anew."""
-    table = schema.metadata.tables["failures"]
+    """Blank the person in the failures with these errors; a trigger then assigns their new errors."""
     wanted = (
         "SELECT tableoid::regclass::text AS part, ctid::text AS place, title, details, errors FROM failures"
     )
@@ -210,7 +213,7 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
         update = text(
             f"UPDATE {row['part']} SET title = :title, details = :details, errors = :errors"
             " WHERE ctid = CAST(:place AS tid)"
-        ).bindparams(bindparam("errors", type_=table.c.errors.type))
+        ).bindparams(bindparam("errors", type_=_JSON))
         connection.execute(update, shown | {"place": row["place"]})
 
 

@@ -1,4 +1,7 @@
-"""The record of erasures: that somebody was erased, when and by whom. Whom, only until the archive is done."""
+"""The record of erasures: when and by whom. The person's keys are kept only until the archive is processed.
+
+What the batch writers call uses the driver: it runs on the connection of the ingest statement.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,7 +14,7 @@ from webhook_app.whatsapp.people.traces import Traces
 
 
 class Erasure(Struct, frozen=True, kw_only=True):
-    """An erasure whose archive is not done; `place` is the last partition that is."""
+    """An erasure whose archive is not processed yet; `place` is the last partition that is."""
 
     id: int
     keys: tuple[str, ...]
@@ -19,59 +22,60 @@ class Erasure(Struct, frozen=True, kw_only=True):
     place: str
 
 
+_ADD = text("""
+INSERT INTO erasures (requested_at, actor, keys, message_ids) VALUES (:now, :actor, :keys, :ids) RETURNING id
+""")
+_UNFINISHED = text("SELECT id, keys, message_ids, place FROM erasures WHERE finished_at IS NULL ORDER BY id")
+_SAVE_PROGRESS = text("UPDATE erasures SET place = :place WHERE id = :id")
+_FINISH = text("""
+UPDATE erasures SET finished_at = :now, keys = '{}', message_ids = '{}', place = '' WHERE id = :id
+""")
+_ANY_UNFINISHED = "SELECT EXISTS (SELECT FROM erasures WHERE finished_at IS NULL)"
+
+
 def add(connection: Connection, traces: Traces, actor: str, now: datetime) -> int:
-    """Note whom the archive has still to be searched for; returns the erasure's id."""
-    statement = text(
-        "INSERT INTO erasures (requested_at, actor, keys, message_ids) VALUES (:now, :actor, :keys, :ids) RETURNING id"
-    )
+    """Record an erasure with the keys to search the archive for; returns its id."""
     values = {"now": now, "actor": actor, "keys": list(traces.keys), "ids": sorted(traces.message_ids)}
-    return int(connection.execute(statement, values).scalar_one())
+    return int(connection.execute(_ADD, values).scalar_one())
 
 
 def unfinished(connection: Connection) -> list[Erasure]:
-    """Erasures whose archive is not done, the oldest first."""
-    rows = connection.execute(
-        text("SELECT id, keys, message_ids, place FROM erasures WHERE finished_at IS NULL ORDER BY id")
-    )
+    """Erasures whose archive is not processed yet, oldest first."""
     return [
-        Erasure(id=r.id, keys=tuple(r.keys), message_ids=tuple(r.message_ids), place=r.place) for r in rows
+        Erasure(id=row.id, keys=tuple(row.keys), message_ids=tuple(row.message_ids), place=row.place)
+        for row in connection.execute(_UNFINISHED)
     ]
 
 
-def reach(connection: Connection, erasure_id: int, place: str) -> None:
-    """The archive is done up to this partition."""
-    connection.execute(
-        text("UPDATE erasures SET place = :place WHERE id = :id"), {"id": erasure_id, "place": place}
-    )
+def save_progress(connection: Connection, erasure_id: int, place: str) -> None:
+    """Record that the archive is processed up to this partition."""
+    connection.execute(_SAVE_PROGRESS, {"id": erasure_id, "place": place})
 
 
 def finish(connection: Connection, erasure_id: int, now: datetime) -> None:
-    """The archive is done: what is left of the erasure is that there was one, when, and by whom."""
-    statement = (
-        "UPDATE erasures SET finished_at = :now, keys = '{}', message_ids = '{}', place = '' WHERE id = :id"
-    )
-    connection.execute(text(statement), {"id": erasure_id, "now": now})
+    """Record that the archive is processed, and delete the person's keys from the erasure."""
+    connection.execute(_FINISH, {"id": erasure_id, "now": now})
 
 
-def are_open(connection: DriverConnection) -> bool:
-    """Whether the archive may still hold somebody who was to be erased."""
-    row = connection.execute("SELECT EXISTS (SELECT FROM erasures WHERE finished_at IS NULL)").fetchone()
+def any_unfinished(connection: DriverConnection) -> bool:
+    """Whether the archive may still contain an erased person."""
+    row = connection.execute(_ANY_UNFINISHED).fetchone()
     return row is not None and bool(row[0])
 
 
-def announce(connection: Connection) -> None:
-    """With the commit, have everybody who listens forget whom they remember."""
+def notify_erased(connection: Connection) -> None:
+    """With the commit, make the listening processes clear their caches of people."""
     connection.execute(text("NOTIFY erased"))
 
 
 def listen(connection: DriverConnection, forget: Callable[[], None]) -> None:
-    """From now on call `forget` when an erasure is heard of while a statement runs; `hear` asks in between."""
+    """Call `forget` whenever a notification of an erasure arrives with a statement's result; see also `poll`."""
     connection.add_notify_handler(lambda _: forget())
     connection.execute("LISTEN erased")
 
 
-def hear(connection: DriverConnection, forget: Callable[[], None]) -> None:
-    """Call `forget` when somebody was erased since the last statement. Costs no round trip."""
+def poll(connection: DriverConnection, forget: Callable[[], None]) -> None:
+    """Call `forget` if a person was erased since the last statement. Costs no round trip."""
     connection.pgconn.consume_input()
     while connection.pgconn.notifies():
         forget()

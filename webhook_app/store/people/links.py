@@ -1,8 +1,8 @@
-"""Which keys belong to one person: two keys are linked when one webhook carried both, a person is all that are linked.
+"""Links between keys of one person: two keys are linked when one webhook held both, and a person is all linked keys.
 
-Every read and write of contact_links stands here. A user id has one contact, hardly ever another: the first is kept
-apart from the further ones, so that a contact's user ids need not be looked up again to know that nobody else has
-them. That index is as large as the table and nowhere near in memory.
+All reads and writes of contact_links are here. A user id nearly always has one contact: the first is stored apart from
+further ones, so that a contact's user ids need no second lookup, in an index as large as the table, to know that no
+other contact has them. Uses the driver for checks and the ingest statement, which are the hot path.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ OTHER_KEYS = f"""(
     UNION ALL
     SELECT l.contact, FALSE FROM contact_links l WHERE l.user_id = p.key AND l.is_further AND NOT p.is_leaf
   )"""
-"""SQL: what p.key is linked with. `is_leaf`: known to have no contact but the one it was found by.
+"""SQL: the keys linked with p.key. `is_leaf`: a user id with no contact but the one it was found by.
 
-For a recursive `person (…, key, is_leaf)`, which begins with FALSE; a key may come twice, as a leaf and not.
+For a recursive CTE `person (…, key, is_leaf)` that starts with FALSE; a key may occur both as a leaf and not.
 """
 BY_CONTACT = "(SELECT user_id AS key FROM contact_links WHERE contact = {key} OFFSET 0)"
 """SQL: the user ids of a contact."""
@@ -36,13 +36,13 @@ BY_USER = """(
   )"""
 """SQL: the contacts of a user id."""
 NUMBERS_CHANGED = "(SELECT min(user_id) FROM contact_links WHERE NOT is_further) < 'A'"
-"""SQL: whether anybody changed their number; user ids begin with a letter, only then a number stands in user_id."""
+"""SQL: whether anybody changed their number. User ids begin with a letter; only a change puts a number in user_id."""
 
 
-def linking(pairs: str) -> str:
-    """SQL: CTEs that keep these pairs `l (user_id, contact)`; the last, `linked`, has those that were not known.
+def link_ctes(pairs: str) -> str:
+    """SQL: CTEs that store these pairs `l (user_id, contact)`; the last one, `linked`, returns the new pairs.
 
-    Whether a contact is its user id's first is decided by a unique index, also between transactions.
+    A unique index decides whether a contact is the first of its user id, also between transactions.
     """
     return f"""first_links AS (
   INSERT INTO contact_links (user_id, contact)
@@ -73,8 +73,8 @@ _BY_USER = tuple(
     for kind in ("NOT is_further", "is_further")
 )
 _DELETE = tuple(
-    text(f"DELETE FROM contact_links WHERE {chosen}")
-    for chosen in (
+    text(f"DELETE FROM contact_links WHERE {condition}")
+    for condition in (
         "contact = ANY(:keys)",
         "user_id = ANY(:keys) AND NOT is_further",
         "user_id = ANY(:keys) AND is_further",
@@ -83,52 +83,52 @@ _DELETE = tuple(
 
 
 class _Kinds(NamedTuple):
-    """Which kinds of keys stand in which column at all: spares thousands of looks into an index."""
+    """Which kinds of keys occur in which column at all; saves thousands of index lookups."""
 
     numbers_as_users: bool
-    """Somebody changed their number."""
+    """True once anybody changed their number."""
     users_as_contacts: bool
-    """Some user ids have a parent."""
+    """True once a user id is linked to another."""
 
 
 def people(connection: DriverConnection, keys: Sequence[str]) -> dict[str, set[str]]:
-    """Each linked one of these keys, and each it leads to, to every key of its person. Few statements for thousands."""
+    """All keys of the person, for each linked one of these keys and of the keys found. Few statements for thousands."""
     found: dict[str, set[str]] = {}
     kinds = _Kinds(*connection.execute(_ENDS, prepare=True).fetchall()[0])
     contacts = users = keys
-    asked_as_contacts, asked_as_users = set(keys), set(keys)
+    seen_as_contacts, seen_as_users = set(keys), set(keys)
     while True:
-        contacts = chosen(contacts, numbers=True, users=kinds.users_as_contacts)
-        users = chosen(users, numbers=kinds.numbers_as_users, users=True)
+        contacts = of_kinds(contacts, numbers=True, users=kinds.users_as_contacts)
+        users = of_kinds(users, numbers=kinds.numbers_as_users, users=True)
         if not contacts and not users:
             return found
-        met_as_contacts: set[str] = set()
-        met_as_users: set[str] = set()
+        new_contacts: set[str] = set()
+        new_users: set[str] = set()
         for contact, user_id, is_leaf in _rows(connection, _BY_CONTACT, contacts):
             _join(found, contact, user_id)
-            met_as_contacts.add(user_id)
+            new_contacts.add(user_id)
             if not is_leaf:
-                met_as_users.add(user_id)
+                new_users.add(user_id)
         for statement in _BY_USER:
             for contact, user_id in _rows(connection, statement, users):
                 _join(found, contact, user_id)
-                met_as_contacts.add(contact)
-                met_as_users.add(contact)
-        contacts = sorted(met_as_contacts - asked_as_contacts)
-        users = sorted(met_as_users - asked_as_users)
-        asked_as_contacts |= met_as_contacts
-        asked_as_users |= met_as_users
+                new_contacts.add(contact)
+                new_users.add(contact)
+        contacts = sorted(new_contacts - seen_as_contacts)
+        users = sorted(new_users - seen_as_users)
+        seen_as_contacts |= new_contacts
+        seen_as_users |= new_users
 
 
-def chosen(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:
-    """Those that may stand where only these kinds do."""
+def of_kinds(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:
+    """The keys of these kinds: phone numbers, user ids or both."""
     if numbers and users:
         return keys
     return [key for key in keys if (users if key >= "A" else numbers)]
 
 
 def forget(connection: Connection, keys: Sequence[str]) -> int:
-    """Delete every link of these keys, which are all of a person."""
+    """Delete all links of these keys, which must be all keys of a person. Returns how many."""
     return sum(connection.execute(statement, {"keys": list(keys)}).rowcount for statement in _DELETE)
 
 

@@ -1,4 +1,4 @@
-"""The life of one message, read from the facts: what senders told, every status event and every failure."""
+"""The timeline of one message: reported send calls, status events and failures."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import RowMapping, TextClause, text
 
-from webhook_app.store.counts.funnel_counts import Span, span_of
+from webhook_app.store.counts.series import OTHER_COLUMNS
+from webhook_app.store.counts.stages import MessageSpan, message_span
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.partitions import planned_once
 
@@ -32,7 +33,7 @@ class MessageEvent(Struct, frozen=True, kw_only=True):
 
 
 class MessageFailure(Struct, frozen=True, kw_only=True):
-    """One failure of the message with the error as Meta sent it. It outlives its status event."""
+    """One failure of the message with the error as Meta sent it. It is kept longer than its status event."""
 
     phone_number_id: str
     occurred_at: datetime
@@ -53,7 +54,7 @@ class MessageFailure(Struct, frozen=True, kw_only=True):
 
 
 class MessageSend(Struct, frozen=True, kw_only=True):
-    """One report of the call that sent the message."""
+    """One reported call that sent the message. Error and request hold no credentials, the request no text."""
 
     phone_number_id: str
     failed: bool
@@ -64,54 +65,60 @@ class MessageSend(Struct, frozen=True, kw_only=True):
     template: str
     campaign: str
     category: str
+    error_subcode: int
+    fbtrace_id: str
+    error: Any
     endpoint: str
+    request: Any
+    reported_by: str
 
 
-# Statuses of one second keep the order of a message's life, whatever order they came in.
-_EVENTS = """
+# Statuses of one second are in the order of a message's stages, whatever order they arrived in.
+_EVENTS = f"""
 SELECT e.phone_number_id, e.status, e.occurred_at, e.received_at, e.participant, e.error_code, e.contact, e.category,
-       e.callback_data, e.clock_replaced, s.waba_id, s.template, s.campaign, s.country
+       e.callback_data, e.clock_replaced, {OTHER_COLUMNS}
 FROM status_events e JOIN series s ON s.id = e.series_id
-WHERE hashtextextended(e.message_id, 0) = hashtextextended(:message_id, 0) AND e.message_id = :message_id {within}
+WHERE hashtextextended(e.message_id, 0) = hashtextextended(:message_id, 0) AND e.message_id = :message_id {{within}}
 ORDER BY e.occurred_at, array_position(ARRAY['sent', 'delivered', 'read', 'played', 'failed'], e.status),
          e.phone_number_id, e.participant, e.error_code
 """
 
-_FAILURES = """
+_FAILURES = f"""
 SELECT f.phone_number_id, f.occurred_at, f.received_at, f.participant, f.error_code, f.contact, f.title, f.details,
-       f.errors, f.source, f.error_subcode, f.fbtrace_id, s.waba_id, s.template, s.campaign, s.country
+       f.errors, f.source, f.error_subcode, f.fbtrace_id, {OTHER_COLUMNS}
 FROM failures f JOIN series s ON s.id = f.series_id
-WHERE f.message_id = :message_id {within}
+WHERE f.message_id = :message_id {{within}}
 ORDER BY f.occurred_at, f.phone_number_id, f.participant, f.error_code
 """
 _WITHIN = "AND ({0}.occurred_at BETWEEN :first AND :last OR {0}.occurred_at >= :recent)"
-# Each for all days, and for those in which the message is known to have lived.
+# Each statement for all days, and for the message's known span.
 _OF_EVENTS = text(_EVENTS.format(within="")), text(_EVENTS.format(within=_WITHIN.format("e")))
 _OF_FAILURES = text(_FAILURES.format(within="")), text(_FAILURES.format(within=_WITHIN.format("f")))
 
 _SENDS = text("""
-SELECT phone_number_id, failed, sent_at, registered_at, error_code, contact, template, campaign, category, endpoint
+SELECT phone_number_id, failed, sent_at, registered_at, error_code, contact, template, campaign, category,
+       error_subcode, fbtrace_id, error, endpoint, request, reported_by
 FROM sends WHERE message_id = :message_id ORDER BY sent_at, phone_number_id, failed, error_code
 """)
 
 
 def sends(connection: Connection, message_id: str) -> list[MessageSend]:
-    """What senders told of the calls that sent it, earliest first."""
+    """The reported calls that sent the message, earliest first."""
     rows = connection.execute(_SENDS, {"message_id": message_id}).mappings()
     return [MessageSend(**row) for row in rows]
 
 
 def events(connection: Connection, message_id: str, now: datetime) -> list[MessageEvent]:
-    """Its status events on every business number, earliest first."""
-    span = span_of(connection, message_id, now)
+    """The message's status events on all business numbers, earliest first."""
+    span = message_span(connection, message_id, now)
     return [MessageEvent(**row) for row in _read(connection, _OF_EVENTS, message_id, span)]
 
 
-def life(
+def events_and_failures(
     connection: Connection, message_id: str, now: datetime
 ) -> tuple[list[MessageEvent], list[MessageFailure]]:
-    """Its events, and its failures with the whole error, on every business number, earliest first."""
-    span = span_of(connection, message_id, now)
+    """The message's events, and its failures with the whole error, on all business numbers, earliest first."""
+    span = message_span(connection, message_id, now)
     events = [MessageEvent(**row) for row in _read(connection, _OF_EVENTS, message_id, span)]
     if span and not span.failed:
         return events, []
@@ -119,7 +126,10 @@ def life(
 
 
 def _read(
-    connection: Connection, statements: tuple[TextClause, TextClause], message_id: str, span: Span | None
+    connection: Connection,
+    statements: tuple[TextClause, TextClause],
+    message_id: str,
+    span: MessageSpan | None,
 ) -> Sequence[RowMapping]:
     values: dict[str, object] = {"message_id": message_id}
     if span:

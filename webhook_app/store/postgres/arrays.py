@@ -1,4 +1,4 @@
-"""Postgres array literals: a column of thousands of values travels as one text parameter. No queries here."""
+"""Postgres array literals, which send a column of thousands of values as one text parameter. No queries here."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Partitions made ahead and dropped whole. Old rows that landed in a default partition are deleted in batches."""
+"""Creates partitions ahead and drops old ones. Old rows in a default partition are deleted in batches."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ _BATCH = 5_000
 
 
 def ensure(connection: Connection, now: datetime, *, days_back: int = 8, days_ahead: int = 7) -> list[str]:
-    """Create what is missing from `days_back` days ago to `days_ahead` days from now; returns the new names.
+    """Create missing partitions from `days_back` days ago to `days_ahead` days from now; returns their names.
 
-    To be called in a transaction: a second caller waits until the first has committed.
+    Call it in a transaction: a second caller waits until the first has committed.
     """
     locks.hold_until_commit(connection, locks.PARTITIONS_LOCK)
     made = []
     for table, step in PARTITIONED.items():
-        back = 1 if table in _TIME_COLUMN else days_back  # raw bodies always come in today's
+        back = 1 if table in _TIME_COLUMN else days_back  # raw bodies are always stored in today's
         first, last = now - timedelta(days=back), now + timedelta(days=days_ahead)
         existing = {name for name, _ in partitions(connection, table)}
         start = _floor(first.date(), step)
@@ -37,7 +37,7 @@ def ensure(connection: Connection, now: datetime, *, days_back: int = 8, days_ah
 
 
 def partitions(connection: Connection, table: str) -> list[tuple[str, date]]:
-    """(name, first day) of each dated partition of `table`, oldest first; the default one is left out."""
+    """The (name, first day) of each partition of `table` except the default one, oldest first."""
     found = connection.execute(
         text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:table)"),
         {"table": table},
@@ -48,10 +48,10 @@ def partitions(connection: Connection, table: str) -> list[tuple[str, date]]:
 
 @contextmanager
 def planned_once(connection: Connection) -> Iterator[None]:
-    """What is asked here often is planned once for all values, not anew for each.
+    """Plan prepared statements once for all values instead of for each execution.
 
-    Planning a lookup in a hundred partitions costs several times the lookup. The driver prepares what it sees often.
-    Without a transaction this is up to the connection, see store/postgres/engine.
+    Planning a lookup in a hundred partitions costs several times the lookup. The driver prepares frequent statements.
+    In autocommit mode the connection's own setting applies, see store/postgres/engine.
     """
     if driver(connection).autocommit:
         yield
@@ -60,11 +60,11 @@ def planned_once(connection: Connection) -> Iterator[None]:
     yield
     connection.execute(
         text("SET LOCAL plan_cache_mode = auto")
-    )  # an error ends the transaction, and this with it
+    )  # an error ends the transaction and the setting
 
 
 def drop_before(connection: Connection, table: str, cutoff: date) -> list[str]:
-    """Drop every partition that ends at or before `cutoff`; returns the names."""
+    """Drop all partitions that end at or before `cutoff`; returns their names."""
     step = PARTITIONED[table]
     gone = [name for name, start in partitions(connection, table) if _next(start, step) <= cutoff]
     for name in gone:
@@ -84,9 +84,9 @@ def delete_strays(connection: Connection, table: str, cutoff: date) -> int:
 
 
 def _create(connection: Connection, table: str, name: str, start: date, end: date) -> None:
-    """Build beside the table, move rows that already fell into the default partition, then attach.
+    """Create a table, move rows into it that are in the default partition, then attach it.
 
-    Attaching takes a lock that lets readers and writers of the other partitions go on.
+    Attaching takes a lock that does not block readers and writers of the other partitions.
     """
     column = _TIME_COLUMN.get(table, "occurred_at")
     bounds = f"('{start:%Y-%m-%d} 00:00+00') TO ('{end:%Y-%m-%d} 00:00+00')"

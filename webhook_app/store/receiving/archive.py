@@ -1,7 +1,8 @@
-"""The raw archive: the bodies of one commit in one row, compressed together. Neither parses nor decides.
+"""The raw archive: the bodies of one commit in one row, compressed together.
 
-Bodies repeat each other nearly word for word: together they shrink to a sixth, which saves more in the database
-(log, table and socket) than compressing costs. Rows that are not packed hold one body as it came.
+Bodies are alike: together they shrink to a sixth, which saves more in the database (WAL, table and socket) than
+compressing costs. A row that is not packed holds one body as received. Uses the driver, as its callers do: the replay
+and the erasure work on connections of their own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,17 +20,17 @@ _decode = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 def pack(bodies: Sequence[bytes]) -> bytes:
-    """One value that holds all of these bodies, byte for byte and in their order."""
+    """Compress the bodies to one value, byte for byte and in their order."""
     return zstandard.ZstdCompressor(level=_LEVEL).compress(_encode(bodies))
 
 
 def unpack(body: bytes, *, packed: bool) -> list[bytes]:
-    """The bodies of one row of `deliveries`. Raises ZstdError or DecodeError when the row is damaged."""
+    """The bodies of one row of `deliveries`. Raises ZstdError or DecodeError if the row is damaged."""
     return _decode(zstandard.ZstdDecompressor().decompress(body)) if packed else [body]
 
 
 class ArchivePosition(NamedTuple):
-    """Where a row of the archive is: the partition and the row's address in it."""
+    """The position of a row: its partition and its address in it."""
 
     partition: str
     row: str
@@ -42,7 +43,7 @@ class ArchivedBody(NamedTuple):
     bodies: list[bytes]
 
 
-_BLOCKS = 64  # how much of a partition is looked at in one go
+_BLOCKS = 64  # blocks of a partition read by one statement
 
 _PARTITIONS = """
 SELECT inhrelid::regclass::text, pg_relation_size(inhrelid) / current_setting('block_size')::bigint AS blocks
@@ -51,16 +52,16 @@ FROM pg_inherits WHERE inhparent = 'deliveries'::regclass ORDER BY 1
 
 
 def partition_names(connection: DriverConnection) -> list[str]:
-    """Every partition of the archive, oldest first; the default one is the last."""
+    """All partitions of the archive, oldest first and the default one last."""
     return [row[0] for row in connection.execute(_PARTITIONS)]
 
 
 def places(
     connection: DriverConnection, since: datetime, until: datetime, *, only: str | None = None
 ) -> Iterator[ArchivePosition]:
-    """Every row received from `since` to before `until`, a few at a time, without holding anything.
+    """The positions of rows received from `since` to before `until`, read in small steps without locks.
 
-    `only`: in this partition. A row that is written anew meanwhile may come twice or not at all.
+    `only`: in this partition. A row that is rewritten meanwhile may come twice or not at all.
     """
     for partition, blocks in connection.execute(_PARTITIONS).fetchall():
         if only not in (None, partition):
@@ -79,13 +80,13 @@ def places(
 
 
 def count(connection: DriverConnection, since: datetime, until: datetime) -> int:
-    """How many rows were received in that time."""
+    """The number of rows received in that time."""
     asked = "SELECT count(*) FROM deliveries WHERE received_at >= %s AND received_at < %s"
     return int(_one(connection, asked, [since, until])[0])
 
 
 def read(connection: DriverConnection, place: ArchivePosition, *, lock: bool = False) -> ArchivedBody | None:
-    """The bodies there; None when the row has gone since. Raises ZstdError or DecodeError when it is damaged."""
+    """The bodies at this position; None if the row is gone. Raises ZstdError or DecodeError if it is damaged."""
     locked = "FOR UPDATE" if lock else ""
     statement = f"SELECT received_at, body, packed FROM {place.partition} WHERE ctid = %s::tid {locked}"
     row = connection.execute(statement, [place.row]).fetchone()
@@ -93,7 +94,7 @@ def read(connection: DriverConnection, place: ArchivePosition, *, lock: bool = F
 
 
 def rewrite(connection: DriverConnection, place: ArchivePosition, bodies: Sequence[bytes]) -> None:
-    """Keep only these bodies there; with none the row goes."""
+    """Replace the bodies at this position; without bodies the row is deleted."""
     if bodies:
         statement = f"UPDATE {place.partition} SET body = %s, packed = true WHERE ctid = %s::tid"
         connection.execute(statement, [pack(bodies), place.row])

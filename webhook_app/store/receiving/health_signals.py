@@ -1,6 +1,7 @@
-"""Storing news about accounts, numbers and templates: the signal as received, and what it says in our words.
+"""Stores signals about accounts, numbers and templates, and the changes of state they report.
 
-A change is stored under Meta's time, once, whatever the order and repetition of its signals. Reading: health.py.
+A change is stored once under Meta's time, whatever the order and repetition of its signals. accounts/health reads
+them. Uses the driver: it shares the transaction of the ingest statement.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
-from webhook_app.store.receiving.item_accounting import BOOK_APPLIED, store_booked
+from webhook_app.store.receiving.books import BOOK_APPLIED, store_items
 from webhook_app.whatsapp.events import HealthSignal
 from webhook_app.whatsapp.people.contacts import phone_key
 
@@ -29,7 +30,7 @@ WITH new_rows AS (
   ORDER BY identity
   ON CONFLICT DO NOTHING
   RETURNING identity, occurred_at
-), told AS (  -- a signal without a time of its own keeps that of its first delivery, and so do its changes
+), known AS (  -- a signal without a time keeps the time of its first delivery, and so do its changes
   SELECT identity, occurred_at FROM new_rows
   UNION ALL
   SELECT identity, occurred_at FROM health_signals
@@ -42,7 +43,7 @@ WITH new_rows AS (
   FROM unnest(%(of)s::text[], %(subject)s::text[], %(subject_id)s::text[], %(aspect)s::text[], %(value)s::text[],
               %(detail)s::text[], %(change_waba_id)s::text[], %(name)s::text[], %(language)s::text[])
     AS i(of, subject, subject_id, aspect, value, detail, waba_id, name, language)
-  JOIN told ON told.identity = decode(i.of, 'hex')
+  JOIN known ON known.identity = decode(i.of, 'hex')
   ORDER BY subject, subject_id, aspect, occurred_at, value, detail::jsonb DESC
   ON CONFLICT (subject, subject_id, aspect, occurred_at, value) DO UPDATE SET
     detail = greatest(c.detail, excluded.detail), waba_id = greatest(c.waba_id, excluded.waba_id),
@@ -51,8 +52,13 @@ WITH new_rows AS (
     + BOOK_APPLIED
 )
 
+_INSERT_NUMBERS = """
+INSERT INTO business_numbers (phone_number_id, display_phone_number, waba_id, seen_at)
+SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING
+"""
+
 Number = tuple[str, str, str]
-"""phone_number_id, display number as Meta writes it, WABA id."""
+"""phone_number_id, display number in Meta's format, WABA id."""
 
 
 def insert_signals(
@@ -62,7 +68,7 @@ def insert_signals(
     received_at: datetime,
     slot: int,
 ) -> None:
-    """Store news about accounts, numbers and templates with what it changes; a known one is a duplicate."""
+    """Store signals about accounts, numbers and templates with their changes; a known signal is a duplicate."""
     found = [signal for signal, _ in signals]
     values: dict[str, Any] = {
         "identity": text_array([s.identity.hex() for s in found]),
@@ -79,7 +85,7 @@ def insert_signals(
         "payload": text_array([s.payload_json for s in found]),
     }
     values |= _change_columns(found)
-    store_booked(connection, _SIGNALS, values, len(found), received_at, slot)
+    store_items(connection, _SIGNALS, values, len(found), received_at, slot)
 
 
 def _change_columns(signals: Sequence[HealthSignal]) -> dict[str, str]:
@@ -98,11 +104,7 @@ def _change_columns(signals: Sequence[HealthSignal]) -> dict[str, str]:
 
 
 def insert_numbers(connection: DriverConnection, numbers: Iterable[Number], seen_at: datetime) -> None:
-    """Remember which number Meta's id stands for: most signals name the number, everything else the id."""
+    """Store which number belongs to which of Meta's ids: most signals name the number, everything else the id."""
     rows = sorted({(number, phone_key(display), waba) for number, display, waba in numbers})
     columns = [text_array(column) for column in zip(*rows, strict=True)]
-    connection.execute(
-        "INSERT INTO business_numbers (phone_number_id, display_phone_number, waba_id, seen_at)"
-        " SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING",
-        [seen_at, *columns],
-    )
+    connection.execute(_INSERT_NUMBERS, [seen_at, *columns])

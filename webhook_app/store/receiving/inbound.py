@@ -1,6 +1,7 @@
-"""Storing what people do besides reading: messages, preferences, changes of number; and what was not understood.
+"""Stores inbound messages, preferences, changes of number, and items that were not understood.
 
-Each statement books its own items, in the transaction of its caller. Times arrive as Unix seconds.
+Each statement counts its items in the books. Times are Unix seconds. Uses the driver: it shares the transaction of the
+ingest statement.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 from webhook_app.store.people.links import OTHER_KEYS
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
-from webhook_app.store.receiving.item_accounting import BOOK_APPLIED, BOOK_QUARANTINED, store_booked
+from webhook_app.store.receiving.books import BOOK_APPLIED, BOOK_QUARANTINED, store_items
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference, Unreadable
 
 _INBOUND = (
@@ -45,7 +46,7 @@ WITH RECURSIVE input AS (
   SELECT p.root, other.key, other.is_leaf FROM person p CROSS JOIN LATERAL """
     + OTHER_KEYS
     + """ AS other
-), reached AS (
+), queued AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
   SELECT DISTINCT s.contact, i.phone_number_id, 'inbound', i.message_id, i.occurred_at
   FROM new_rows i JOIN person p ON p.root = i.contact JOIN suppressions s ON s.contact = p.key
@@ -116,7 +117,7 @@ def insert_inbound(
     received_at: datetime,
     slot: int,
 ) -> None:
-    """Store inbound messages and calls with their time; a known one is booked as a duplicate."""
+    """Store inbound messages and calls with their time; a known one counts as a duplicate."""
     found = [message for message, _ in messages]
     values: dict[str, Any] = {
         "message_id": text_array([m.message_id for m in found]),
@@ -127,7 +128,7 @@ def insert_inbound(
         "keyword": text_array([m.keyword for m in found]),
         "opens": int_array([int(m.opens_window) for m in found]),
     }
-    store_booked(connection, _INBOUND, values, len(found), received_at, slot)
+    store_items(connection, _INBOUND, values, len(found), received_at, slot)
 
 
 def insert_preferences(
@@ -137,7 +138,7 @@ def insert_preferences(
     received_at: datetime,
     slot: int,
 ) -> None:
-    """Store marketing preferences; pipeline/suppressions/suppress reads those it has not considered."""
+    """Store marketing preferences for pipeline/suppressions/suppress to consider."""
     found = [preference for preference, _ in preferences]
     values: dict[str, Any] = {
         "contact": text_array([p.contact for p in found]),
@@ -147,7 +148,7 @@ def insert_preferences(
         "occurred": int_array([occurred for _, occurred in preferences]),
         "raw_timestamp": text_array([p.raw_timestamp for p in found]),
     }
-    store_booked(connection, _PREFERENCES, values, len(found), received_at, slot)
+    store_items(connection, _PREFERENCES, values, len(found), received_at, slot)
 
 
 def insert_number_changes(
@@ -157,9 +158,9 @@ def insert_number_changes(
     received_at: datetime,
     slot: int,
 ) -> None:
-    """Store who goes on under another key; pipeline/suppressions/suppress reads those it has not considered.
+    """Store changes of a person's key for pipeline/suppressions/suppress to consider.
 
-    One message tells one change once: the time of its first delivery stays.
+    A message reports a change once: the time of its first delivery stays.
     """
     found = [change for change, _ in changes]
     values: dict[str, Any] = {
@@ -169,13 +170,13 @@ def insert_number_changes(
         "message_id": text_array([c.message_id for c in found]),
         "occurred": int_array([occurred for _, occurred in changes]),
     }
-    store_booked(connection, _NUMBER_CHANGES, values, len(found), received_at, slot)
+    store_items(connection, _NUMBER_CHANGES, values, len(found), received_at, slot)
 
 
 def insert_unreadable(
     connection: DriverConnection, items: Sequence[Unreadable], *, received_at: datetime, slot: int
 ) -> None:
-    """Keep what was not understood, whole; the same item again is a duplicate."""
+    """Quarantine items that were not understood; a repeated item is a duplicate."""
     values: dict[str, Any] = {
         "identity": text_array([item.identity.hex() for item in items]),
         "reason": text_array([item.reason for item in items]),
@@ -185,13 +186,4 @@ def insert_unreadable(
         "body": text_array([item.body.hex() for item in items]),
         "document": text_array([item.document_json for item in items]),
     }
-    store_booked(connection, _UNREADABLE, values, len(items), received_at, slot)
-
-
-def add_rejections(connection: DriverConnection, kind: str, count: int, minute: datetime) -> None:
-    """Add refused deliveries to the minute they came in."""
-    connection.execute(
-        "INSERT INTO rejections AS r (minute, kind, count) VALUES (date_trunc('minute', %s::timestamptz), %s, %s)"
-        " ON CONFLICT (minute, kind) DO UPDATE SET count = r.count + excluded.count",
-        [minute, kind, count],
-    )
+    store_items(connection, _UNREADABLE, values, len(items), received_at, slot)

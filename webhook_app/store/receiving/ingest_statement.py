@@ -1,49 +1,46 @@
 """The ingest statement: one round trip that de-duplicates, counts, archives and books a batch of deliveries.
 
-Rows are sorted by their unique key, so that two batches cannot deadlock. Everything derived comes from the rows
-the de-duplicating insert returned. Columns travel as array literals, one text parameter each; a column that is
-empty throughout travels as {} (unnest pads it with nulls). Hot path: no objects per row, no joins without need.
+Rows are sorted by their unique key, so that two batches cannot deadlock. Everything derived comes from the rows that
+the de-duplicating insert returned. Uses the driver, because this is the hot path: prepared once, no objects per row,
+one array literal per column; an empty column is sent as {} (unnest pads it with nulls).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
 from msgspec import Struct
 
-from webhook_app.store.people.links import BY_CONTACT, BY_USER, NUMBERS_CHANGED, linking
+from webhook_app.store.people.links import BY_CONTACT, BY_USER, NUMBERS_CHANGED, link_ctes
 from webhook_app.store.postgres.arrays import bool_array, int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.archive import pack
 
-Series = tuple[str, str, str, str, str]
-"""phone_number_id, waba_id, template, campaign, country."""
-
 StatusRow = tuple[str, str, str, int, str, str, int, str, int, str, str]
-"""message_id, phone_number_id, status, occurred (Unix seconds), raw timestamp ('' when it says the same), participant,
-error code, contact, series id, category, callback data. It begins with what makes an event itself: sorted as tuples,
-the rows of two batches meet in the same order."""
+"""message_id, phone_number_id, status, occurred (Unix seconds), raw timestamp ('' if it is the same), participant,
+error code, contact, series id, category, callback data. The identity of an event comes first: sorted as tuples, the
+rows of two batches have the same order."""
 
 FailureRow = tuple[str, str, int, str, str, int, str, int, str, str, str, str, int, str, bool]
 """message_id, phone_number_id, occurred, raw timestamp, participant, error code, contact, series id, title, details,
-errors as JSON text, source, error subcode, fbtrace_id, and whether the code can count against the contact:
-pipeline/suppressions/suppress must then look at it."""
+errors as JSON text, source, error subcode, fbtrace_id, and whether the code can count against the contact, so that
+pipeline/suppressions/suppress must consider it."""
 
 WEBHOOK, SEND = "webhook", "send"
-"""Where a failure was heard of. A webhook's has no subcode and no trace of its own."""
+"""The source of a failure. A webhook has no subcode and no trace."""
 
 
 class Batch(Struct, gc=False):
-    """What one transaction stores. `ignored` items are only booked.
+    """The rows that one transaction stores. `ignored` items are only counted in the books.
 
-    Without bodies it did not come as a delivery: nothing is archived and nothing booked.
+    Without bodies it is not a delivery: nothing is archived or counted in the books.
     """
 
     statuses: list[StatusRow]
     failures: list[FailureRow]
     links: list[tuple[str, str]]
-    """(user_id, contact) pairs not seen before by this process."""
+    """(user_id, contact) pairs that this process has not stored before."""
     bodies: list[bytes]
     ignored: int
 
@@ -97,33 +94,33 @@ WITH new_events AS (
   ON CONFLICT (minute, series_id, slot) DO UPDATE SET
     attempts = c.attempts + excluded.attempts, sent = c.sent + excluded.sent,
     delivered = c.delivered + excluded.delivered, read = c.read + excluded.read, failed = c.failed + excluded.failed
-), {linking("unnest($14::text[], $15::text[]) AS l(user_id, contact)")}, reached AS (
+), {link_ctes("unnest($14::text[], $15::text[]) AS l(user_id, contact)")}, delivered AS (
   SELECT DISTINCT contact FROM new_events WHERE status IN ('delivered', 'read', 'played')
-), suppressed AS (  -- under the event's own key or a linked one; by probes, so that no table's size matters
-  SELECT s.contact, e.contact AS reached
-  FROM reached e CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = e.contact OFFSET 0) AS s
-  UNION ALL  -- user ids begin with a letter; a number stands in user_id only after a change of number
+), suppressed AS (  -- under the event's own key or a linked one; by index lookups, so that no table's size matters
+  SELECT s.contact, e.contact AS delivered_to
+  FROM delivered e CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = e.contact OFFSET 0) AS s
+  UNION ALL  -- user ids begin with a letter; user_id holds a number only after a change of number
   SELECT s.contact, e.contact
-  FROM reached e
+  FROM delivered e
   CROSS JOIN LATERAL {BY_USER.format(key="e.contact")} AS k
   CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
   WHERE e.contact >= 'A' OR {NUMBERS_CHANGED}
   UNION ALL
   SELECT s.contact, e.contact
-  FROM reached e
+  FROM delivered e
   CROSS JOIN LATERAL {BY_CONTACT.format(key="e.contact")} AS k
   CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
   WHERE (SELECT max(contact) FROM suppressions) >= 'A' OR {NUMBERS_CHANGED}
   UNION ALL
   SELECT s.contact, e.contact
-  FROM reached e
+  FROM delivered e
   JOIN (SELECT user_id AS key, contact AS of FROM linked UNION ALL SELECT contact, user_id FROM linked) AS k
     ON k.of = e.contact
   CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
 ), queued AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
   SELECT DISTINCT s.contact, e.phone_number_id, e.status, e.message_id, e.occurred_at
-  FROM suppressed s JOIN new_events e ON e.contact = s.reached
+  FROM suppressed s JOIN new_events e ON e.contact = s.delivered_to
   WHERE e.status IN ('delivered', 'read', 'played')
 ), archived AS (
   INSERT INTO deliveries (received_at, body, packed) SELECT $1, $16, true WHERE $16::bytea IS NOT NULL
@@ -142,25 +139,25 @@ _NO_FAILURES = _INSERT + _RESULT
 
 _WITH_FAILURES = (
     _INSERT.rstrip()
-    + """, failed AS (  -- its own unique key says what is new, as that of status_events does
+    + """, failed AS (  -- de-duplicated by its own unique key, as status_events are
   INSERT INTO failures (message_id, phone_number_id, occurred_at, participant, error_code, contact, series_id,
                         title, details, errors, source, error_subcode, fbtrace_id, received_at, considered_at)
   SELECT f.message_id, f.phone_number_id, coalesce(r.occurred_at, to_timestamp(f.occurred)), f.participant,
          f.error_code, f.contact, f.series_id, f.title, f.details, nullif(f.errors, '')::jsonb,
          f.source, f.subcode, f.trace, $1,
-         CASE WHEN f.strikes AND f.contact <> '' THEN NULL ELSE $1::timestamptz END
+         CASE WHEN f.counts AND f.contact <> '' THEN NULL ELSE $1::timestamptz END
   FROM unnest($19::text[], $20::text[], $21::bigint[], $22::text[], $23::text[], $24::bigint[], $25::text[],
               $26::int[], $27::text[], $28::text[], $29::text[], $30::text[],
               $31::bigint[], $32::text[], $33::bool[])
     AS f(message_id, phone_number_id, occurred, raw_timestamp, participant, error_code, contact, series_id,
-         title, details, errors, source, subcode, trace, strikes)
+         title, details, errors, source, subcode, trace, counts)
   LEFT JOIN clock_repairs r
     ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
      = (f.message_id, f.phone_number_id, 'failed', coalesce(nullif(f.raw_timestamp, ''), f.occurred::text),
         f.participant, f.error_code)
   ON CONFLICT DO NOTHING
   RETURNING message_id, phone_number_id, occurred_at, error_code, series_id
-), told_apart AS (  -- a message whose failure is its only one is counted where that is; others when read
+), failed_once AS (  -- a message with a single failure is counted in that minute; others are counted when read
   INSERT INTO failed_messages AS m (message_id, phone_number_id, minute, error_code, series_id, alone, first_at,
                                     last_at)
   SELECT message_id, phone_number_id, date_trunc('minute', min(occurred_at)), min(error_code), min(series_id),
@@ -172,7 +169,7 @@ _WITH_FAILURES = (
   RETURNING minute, series_id, error_code, alone::int - coalesce(was_alone, FALSE)::int AS messages
 ), failures_counted AS (
   INSERT INTO failure_counts AS c (minute, series_id, error_code, slot, failures)
-  SELECT minute, series_id, error_code, $13, sum(messages) FROM told_apart WHERE messages <> 0
+  SELECT minute, series_id, error_code, $13, sum(messages) FROM failed_once WHERE messages <> 0
   GROUP BY minute, series_id, error_code ORDER BY minute, series_id, error_code
   ON CONFLICT (minute, series_id, error_code, slot) DO UPDATE SET failures = c.failures + excluded.failures
 )"""
@@ -181,7 +178,7 @@ _WITH_FAILURES = (
 
 
 class Stored(NamedTuple):
-    """How many of a batch's status events were new, and whether any sender had reported sends before it."""
+    """The number of new status events in a batch, and whether any sends were reported before it."""
 
     new: int
     sends_are_used: bool
@@ -220,18 +217,18 @@ def _status_columns(rows: Sequence[StatusRow]) -> list[str]:
         text_array(number),
         text_array(status),
         int_array(occurred),
-        _or_nothing(raw),
-        _or_nothing(participant),
+        _sparse_array(raw),
+        _sparse_array(participant),
         int_array(code) if "failed" in status else "{}",
         text_array(contact),
         int_array(series),
-        _or_nothing(category),
-        _or_nothing(callback),
+        _sparse_array(category),
+        _sparse_array(callback),
     ]
 
 
 def _failure_columns(rows: Sequence[FailureRow]) -> list[str]:
-    message, number, occurred, raw, participant, code, contact, series, *texts, subcode, trace, strikes = zip(
+    message, number, occurred, raw, participant, code, contact, series, *texts, subcode, trace, counts = zip(
         *rows, strict=True
     )
     return [
@@ -246,50 +243,25 @@ def _failure_columns(rows: Sequence[FailureRow]) -> list[str]:
         *map(text_array, texts),
         int_array(subcode),
         text_array(trace),
-        bool_array(strikes),
+        bool_array(counts),
     ]
 
 
-def _or_nothing(values: Sequence[str]) -> str:
+def _sparse_array(values: Sequence[str]) -> str:
     return text_array(values) if any(values) else "{}"
-
-
-def series_ids(connection: DriverConnection, wanted: Sequence[Series]) -> dict[Series, int]:
-    """The ids of these series, made where they are new, to be used today. Run outside the batch's transaction."""
-    columns = [text_array(column) for column in zip(*sorted(wanted), strict=True)]
-    source = "unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])"
-    names = "phone_number_id, waba_id, template, campaign, country"
-    connection.execute(
-        f"INSERT INTO series AS s ({names}) SELECT * FROM {source} ON CONFLICT ({names})"
-        " DO UPDATE SET seen_on = CURRENT_DATE WHERE s.seen_on < CURRENT_DATE",
-        columns,
-    )
-    found = connection.execute(
-        f"SELECT {names}, id FROM series JOIN {source} AS w({names}) USING ({names})", columns
-    ).fetchall()
-    return {tuple(row[:5]): row[5] for row in found}
-
-
-def accounts_of(connection: DriverConnection, numbers: Iterable[str]) -> dict[str, str]:
-    """The account of each business number, as its latest series has it; unknown ones are left out."""
-    rows = connection.execute(
-        "SELECT DISTINCT ON (phone_number_id) phone_number_id, waba_id FROM series"
-        " WHERE phone_number_id = ANY(%s::text[]) AND waba_id <> '' ORDER BY phone_number_id, id DESC",
-        [text_array(list(numbers))],
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 ClockKey = tuple[str, str, str, str, str, int]
 """message_id, phone_number_id, status (or 'inbound'), raw timestamp, participant, error code."""
 
+_REPAIR_CLOCKS = """
+INSERT INTO clock_repairs (message_id, phone_number_id, status, raw_timestamp, participant, error_code, occurred_at)
+SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+ON CONFLICT DO NOTHING
+"""
+
 
 def repair_clocks(connection: DriverConnection, keys: Sequence[ClockKey], occurred_at: datetime) -> None:
-    """Give events without a usable time this one, unless an earlier delivery of the same event got another."""
+    """Assign this time to events without a usable one, unless an earlier delivery of the event got another."""
     *texts, codes = zip(*sorted(keys), strict=True)
-    connection.execute(
-        "INSERT INTO clock_repairs (message_id, phone_number_id, status, raw_timestamp, participant, error_code,"
-        " occurred_at) SELECT *, %s FROM"
-        " unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) ON CONFLICT DO NOTHING",
-        [occurred_at, *map(text_array, texts), int_array(codes)],
-    )
+    connection.execute(_REPAIR_CLOCKS, [occurred_at, *map(text_array, texts), int_array(codes)])

@@ -1,19 +1,20 @@
-"""What was signed but not understood, kept whole until a fix can read it. Replaying it is pipeline work."""
+"""The quarantine: items with a valid signature that the parser did not understand, stored whole for replay.
+
+The replay uses the driver: it shares the transaction of the ingest statement.
+"""
 
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 from psycopg.rows import class_row
-from sqlalchemy import Select, func, select
+from sqlalchemy import text
 
 from webhook_app.store.postgres.engine import Connection, DriverConnection
-from webhook_app.store.schema import quarantine
 
 
 class Quarantined(Struct, frozen=True, kw_only=True):
-    """One item as Meta sent it, and why it was not understood. `became`: '' while it waits."""
+    """One item as Meta sent it, and why it was not understood. `became`: its outcome after a replay, or ''."""
 
     id: int
     received_at: datetime
@@ -27,7 +28,7 @@ class Quarantined(Struct, frozen=True, kw_only=True):
 
 
 class QuarantineFilters(Struct, frozen=True, kw_only=True):
-    """Which items; None and '' choose all. `reason` is a part of the reason, `since` counts and `until` does not."""
+    """Which items to find; None and '' match all. `reason`: part of the reason. `since` is inclusive, `until` not."""
 
     reason: str = ""
     field: str | None = None
@@ -35,18 +36,22 @@ class QuarantineFilters(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
-class Waiting(Struct, frozen=True, kw_only=True):
-    """An item to be read again: the body it is in, alone or as it came."""
+class ReplayItem(Struct, frozen=True, kw_only=True):
+    """An item to parse again, as a webhook with this item alone or as the body it was received in."""
 
     id: int
     received_at: datetime
     webhook: bytes | None
-    """None when it was kept by an earlier version, without what stood around it."""
+    """None if an earlier version stored the item without its webhook."""
 
 
 ALL = QuarantineFilters()
-_COLUMNS = [quarantine.c[name] for name in Quarantined.__struct_fields__]
-_IS_OPEN = quarantine.c.replayed_at.is_(None)
+_COLUMNS = ", ".join(Quarantined.__struct_fields__)
+_GET = text(f"SELECT {_COLUMNS} FROM quarantine WHERE id = :id")
+_OPEN_BY_FIELD = text("""
+SELECT field, count(*) FROM quarantine
+WHERE received_at >= :start AND received_at < :end AND replayed_at IS NULL GROUP BY field
+""")
 
 
 def list_page(
@@ -57,37 +62,44 @@ def list_page(
     only_open: bool = False,
     chosen: QuarantineFilters = ALL,
 ) -> list[Quarantined]:
-    """The newest first, up to `limit`, those with an id under `before_id`."""
-    wanted = _choose(select(*_COLUMNS), chosen).order_by(quarantine.c.id.desc()).limit(limit)
-    if before_id is not None:
-        wanted = wanted.where(quarantine.c.id < before_id)
-    if only_open:
-        wanted = wanted.where(_IS_OPEN)
-    return [Quarantined(**row) for row in connection.execute(wanted).mappings()]
+    """A page of matching items with an id below `before_id`, newest first."""
+    conditions = _conditions(chosen)
+    conditions += ["id < :before_id"] if before_id is not None else []
+    conditions += ["replayed_at IS NULL"] if only_open else []
+    statement = text(
+        f"SELECT {_COLUMNS} FROM quarantine WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+    )
+    values = asdict(chosen) | {"before_id": before_id, "limit": limit}
+    return [Quarantined(**row) for row in connection.execute(statement, values).mappings()]
 
 
 def get(connection: Connection, item_id: int) -> Quarantined | None:
-    """The item with this id, whole."""
-    row = connection.execute(select(*_COLUMNS).where(quarantine.c.id == item_id)).mappings().one_or_none()
+    """The item with this id, whole; None if there is none."""
+    row = connection.execute(_GET, {"id": item_id}).mappings().one_or_none()
     return Quarantined(**row) if row else None
 
 
 def count_open(connection: Connection, chosen: QuarantineFilters = ALL) -> int:
-    """How many items wait for a fix."""
-    counted = _choose(select(func.count()).select_from(quarantine).where(_IS_OPEN), chosen)
-    return int(connection.execute(counted).scalar_one())
+    """The number of matching items that are not replayed."""
+    conditions = ["replayed_at IS NULL", *_conditions(chosen)]
+    statement = text(f"SELECT count(*) FROM quarantine WHERE {' AND '.join(conditions)}")
+    return int(connection.execute(statement, asdict(chosen)).scalar_one())
 
 
-def _choose(wanted: Select[Any], chosen: QuarantineFilters) -> Select[Any]:
-    if chosen.reason:
-        wanted = wanted.where(func.strpos(quarantine.c.reason, chosen.reason) > 0)
-    if chosen.field is not None:
-        wanted = wanted.where(quarantine.c.field == chosen.field)
-    if chosen.since is not None:
-        wanted = wanted.where(quarantine.c.received_at >= chosen.since)
-    if chosen.until is not None:
-        wanted = wanted.where(quarantine.c.received_at < chosen.until)
-    return wanted
+def count_open_by_field(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
+    """Items quarantined in the span and not replayed since, by field."""
+    return {row[0]: row[1] for row in connection.execute(_OPEN_BY_FIELD, {"start": start, "end": end})}
+
+
+def _conditions(chosen: QuarantineFilters) -> list[str]:
+    """SQL for the filters that are set, so that the plan can use an index on them."""
+    conditions = {
+        "strpos(reason, :reason) > 0": chosen.reason != "",
+        "field = :field": chosen.field is not None,
+        "received_at >= :since": chosen.since is not None,
+        "received_at < :until": chosen.until is not None,
+    }
+    return ["true", *(condition for condition, is_set in conditions.items() if is_set)]
 
 
 _CHOSEN = """
@@ -103,20 +115,22 @@ SELECT id, received_at, CASE WHEN document <> '' THEN convert_to(document, 'UTF8
 """
 
 
-def waiting(connection: DriverConnection, chosen: QuarantineFilters, after: int, limit: int) -> list[Waiting]:
-    """Up to `limit` of the items that wait, by id from the first one after `after`."""
-    with connection.cursor(row_factory=class_row(Waiting)) as cursor:
+def replay_items(
+    connection: DriverConnection, chosen: QuarantineFilters, after: int, limit: int
+) -> list[ReplayItem]:
+    """Up to `limit` matching items that are not replayed, by id, after the id `after`."""
+    with connection.cursor(row_factory=class_row(ReplayItem)) as cursor:
         return cursor.execute(_WAITING, asdict(chosen) | {"after": after, "limit": limit}).fetchall()
 
 
-def count_waiting(connection: DriverConnection, chosen: QuarantineFilters) -> int:
-    """How many items `waiting` would give in all."""
+def count_replay_items(connection: DriverConnection, chosen: QuarantineFilters) -> int:
+    """The number of items that `replay_items` returns in total."""
     row = connection.execute(f"SELECT count(*) {_CHOSEN}", asdict(chosen) | {"after": 0}).fetchone()
     return int(row[0]) if row else 0
 
 
 def release(connection: DriverConnection, item_id: int, became: str, now: datetime) -> bool:
-    """Let an item leave as what it became; False when it has left already."""
+    """Mark an item as replayed with this outcome; False if it was replayed already."""
     done = connection.execute(
         "UPDATE quarantine SET replayed_at = %s, became = %s WHERE id = %s AND replayed_at IS NULL",
         [now, became, item_id],
@@ -124,6 +138,6 @@ def release(connection: DriverConnection, item_id: int, became: str, now: dateti
     return done.rowcount == 1
 
 
-def keep(connection: DriverConnection, item_id: int, reason: str) -> None:
-    """Say why an item could not leave this time."""
+def set_reason(connection: DriverConnection, item_id: int, reason: str) -> None:
+    """Store why a replay did not understand the item."""
     connection.execute("UPDATE quarantine SET reason = %s WHERE id = %s", [reason, item_id])

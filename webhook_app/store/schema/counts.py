@@ -15,22 +15,17 @@ from sqlalchemy import (
     text,
 )
 
+from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.store.schema.columns import a_text, a_time, metadata
 
 series = Table(  # the dimensions a message is counted under; a row per combination seen
     "series",
     metadata,
     Column("id", Integer, Identity(always=True), primary_key=True),
-    a_text("phone_number_id"),
-    a_text("waba_id"),
-    a_text("template"),
-    a_text("campaign"),
-    a_text("country"),
+    *map(a_text, DIMENSIONS),
     # Writers say so anew each day; one not seen for longer than anything is kept has no rows left.
     Column("seen_on", Date, nullable=False, server_default=text("CURRENT_DATE")),
-    UniqueConstraint(
-        "phone_number_id", "waba_id", "template", "campaign", "country", name="series_dimensions"
-    ),
+    UniqueConstraint(*DIMENSIONS, name="series_dimensions"),
 )
 
 messages = Table(  # one row per attempted message: where its attempt is counted

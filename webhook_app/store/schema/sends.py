@@ -24,7 +24,9 @@ sends = Table(  # what senders report of their calls: accepted, or failed with M
     a_text("endpoint"),
     Column("request", JSONB),  # the shape of what was sent, without credentials and text
     a_time("check_at", null=True),  # when to see whether webhooks tell of it; null: they do, or never will
+    a_text("reported_by"),  # the name of the API key
     PrimaryKeyConstraint("message_id", "phone_number_id", "failed", "error_code"),
+    Index("sends_reported", "reported_by", "registered_at", postgresql_where=text("failed")),
     Index("sends_contact", "contact", "sent_at"),
     Index("sends_time", "sent_at"),
     Index("sends_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),

@@ -68,6 +68,9 @@ suppression_changes = Table(  # the audit and the change feed in one: every add,
     Column("review", Boolean, nullable=False, server_default=text("false")),
     a_text("batch"),  # what was done together, such as one import: it can be undone together
     Index("suppression_changes_contact", "contact", "seq"),
+    Index(
+        "suppression_changes_reported", "at", postgresql_where=text("evidence @? '$[*].reported_by'")
+    ),  # made with evidence that a key reported
     Index("suppression_changes_batch", "batch", "seq", postgresql_where=text("batch <> ''")),
 )
 

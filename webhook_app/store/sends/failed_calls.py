@@ -1,7 +1,8 @@
-"""Failed calls about messages with an id of Meta's, as failed events: one per message and code, webhook or call.
+"""Failed send calls of messages with an id from Meta, stored as failed events: one per message and code.
 
-When a webhook tells of the same failure, that event counts, and the call only adds its subcode and trace.
-To be called in a transaction of its own; the same call again does nothing.
+If a webhook reports the same failure, its event counts and the call only adds its subcode and trace. Each function is
+idempotent and runs in a transaction of its own. Uses the driver: it shares the writers' connection with the ingest
+statement.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import namedtuple_row
 
-from webhook_app.store.counts import funnel_counts
+from webhook_app.store.counts import stages
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.ingest_statement import WEBHOOK, FailureRow
@@ -18,7 +19,7 @@ from webhook_app.store.sends.reassignment import Deltas
 
 
 class FailedEvent(NamedTuple):
-    """One event of a message, and who told of it."""
+    """One event of a message with its source."""
 
     phone_number_id: str
     status: str
@@ -43,27 +44,29 @@ LEFT JOIN (SELECT phone_number_id, occurred_at, participant, error_code, source 
 WHERE hashtextextended(e.message_id, 0) = hashtextextended(%(message_id)s, 0) AND e.message_id = %(message_id)s
 ORDER BY e.phone_number_id, e.occurred_at, e.error_code
 """
-_CLAIM = """
-UPDATE failures f SET source = %s, title = i.title, details = i.details, errors = nullif(i.errors, '')::jsonb
+_MARK_AS_WEBHOOK = """
+UPDATE failures f SET source = %s, title = i.title, details = i.details, errors = nullif(i.errors, '')::jsonb,
+       considered_at = CASE WHEN f.contact = '' OR f.explained_by <> -1 THEN f.considered_at END,
+       explained_by = nullif(f.explained_by, -1)
 FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])
   AS i(message_id, phone_number_id, occurred, participant, error_code, title, details, errors)
 WHERE f.message_id = i.message_id AND f.phone_number_id = i.phone_number_id
   AND f.occurred_at = to_timestamp(i.occurred) AND f.participant = i.participant AND f.error_code = i.error_code
   AND f.source = 'send'
 """
-_TRACE = """
+_ADD_TRACE = """
 UPDATE failures SET error_subcode = %s, fbtrace_id = %s
 WHERE message_id = %s AND phone_number_id = %s AND error_code = %s AND source = 'webhook'
   AND (error_subcode, fbtrace_id) IS DISTINCT FROM (%s, %s)
 """
-_PLACE = (
+_IS_EVENT = (
     "message_id = %s AND phone_number_id = %s AND occurred_at = %s AND participant = '' AND error_code = %s"
 )
-_FORGET_EVENT = (
+_DELETE_EVENT = (
     "DELETE FROM status_events WHERE hashtextextended(message_id, 0) = hashtextextended(%s, 0)"
-    f" AND status = 'failed' AND {_PLACE}"
+    f" AND status = 'failed' AND {_IS_EVENT}"
 )
-_FORGET_FAILURE = f"DELETE FROM failures WHERE source = 'send' AND {_PLACE}"
+_DELETE_FAILURE = f"DELETE FROM failures WHERE source = 'send' AND {_IS_EVENT}"
 _ATTEMPT = "SELECT series_id, sent_at, failed_at FROM messages WHERE message_id = %s AND phone_number_id = %s"
 _FIRST_FAILED = """
 SELECT occurred_at, series_id FROM status_events
@@ -85,55 +88,55 @@ _SET_FAILED = """
 UPDATE failed_messages SET minute = %s, series_id = %s, error_code = %s, alone = %s, first_at = %s, last_at = %s
 WHERE message_id = %s AND phone_number_id = %s
 """
-_FORGET_FAILED = "DELETE FROM failed_messages WHERE message_id = %s AND phone_number_id = %s"
-_FORGET_ATTEMPT = "DELETE FROM messages WHERE message_id = %s AND phone_number_id = %s"
+_DELETE_FAILED = "DELETE FROM failed_messages WHERE message_id = %s AND phone_number_id = %s"
+_DELETE_ATTEMPT = "DELETE FROM messages WHERE message_id = %s AND phone_number_id = %s"
 
 
 def lock(connection: DriverConnection, message_id: str) -> None:
-    """Keep others from placing the same message meanwhile."""
+    """Lock the message, so that no other transaction changes its events."""
     connection.execute(_LOCK, [message_id])
 
 
 def events_of(connection: DriverConnection, message_id: str) -> list[FailedEvent]:
-    """Every event of the message."""
+    """All events of the message."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         return [FailedEvent(*row) for row in cursor.execute(_EVENTS, {"message_id": message_id})]
 
 
-def claim(connection: DriverConnection, failures: Sequence[FailureRow]) -> None:
-    """A webhook told of these: a call that told of the very same event before is no longer its source."""
+def mark_as_webhook(connection: DriverConnection, failures: Sequence[FailureRow]) -> None:
+    """Make the webhook the source of failures that a call reported before."""
     if failures:
         message, number, occurred, _, participant, code, _, _, title, details, errors, *_ = zip(
             *failures, strict=True
         )
         values = [text_array(message), text_array(number), int_array(occurred), text_array(participant)]
         values += [int_array(code), text_array(title), text_array(details), text_array(errors)]
-        connection.execute(_CLAIM, [WEBHOOK, *values])
+        connection.execute(_MARK_AS_WEBHOOK, [WEBHOOK, *values])
 
 
 def add_trace(
     connection: DriverConnection, message_id: str, number: str, code: int, subcode: int, trace: str
 ) -> None:
-    """What only the call knows, added to the failures that webhooks told of."""
-    connection.execute(_TRACE, [subcode, trace, message_id, number, code, subcode, trace])
+    """Add the subcode and trace of a call to the failures that webhooks reported."""
+    connection.execute(_ADD_TRACE, [subcode, trace, message_id, number, code, subcode, trace])
 
 
-def forget(
+def delete_events(
     connection: DriverConnection, message_id: str, events: Iterable[FailedEvent], deltas: Deltas
 ) -> None:
-    """Take out events that calls told of, and put what they counted into `deltas` to be taken off."""
+    """Delete events that calls reported, and add the changes of the counts to `deltas`."""
     for event in events:
-        place = [message_id, event.phone_number_id, event.occurred_at, event.error_code]
-        if connection.execute(_FORGET_FAILURE, place).rowcount:
-            connection.execute(_FORGET_EVENT, [message_id, *place])
-            funnel_counts.ask_recount(connection, [(message_id, event.phone_number_id)])
+        key = [message_id, event.phone_number_id, event.occurred_at, event.error_code]
+        if connection.execute(_DELETE_FAILURE, key).rowcount:
+            connection.execute(_DELETE_EVENT, [message_id, *key])
+            stages.request_recount(connection, [(message_id, event.phone_number_id)])
             deltas.events[event.occurred_at, event.series_id, "failed"] -= 1
             _recount_attempt(connection, message_id, event.phone_number_id, deltas)
             _recount_failures(connection, message_id, event.phone_number_id, deltas)
 
 
 def _recount_attempt(connection: DriverConnection, message_id: str, number: str, deltas: Deltas) -> None:
-    """Where the attempt counts now that an event is gone."""
+    """Count the attempt at its new time and series after an event was deleted."""
     key: list[Any] = [message_id, number]
     attempt = connection.execute(_ATTEMPT, key).fetchone()
     if attempt is None:
@@ -146,14 +149,14 @@ def _recount_attempt(connection: DriverConnection, message_id: str, number: str,
         return
     deltas.events[failed_at, series_id, "attempts"] -= 1
     if left_at is None:
-        connection.execute(_FORGET_ATTEMPT, key)
+        connection.execute(_DELETE_ATTEMPT, key)
     else:
         connection.execute(_SET_ATTEMPT, [left_at, left_series, *key])
         deltas.events[left_at, left_series, "attempts"] += 1
 
 
 def _recount_failures(connection: DriverConnection, message_id: str, number: str, deltas: Deltas) -> None:
-    """A message left with one failure is counted where that is; see failed_messages."""
+    """Count the message's remaining failures: a single one is counted in its minute, see failed_messages."""
     key: list[Any] = [message_id, number]
     row = connection.execute(_FAILED, key).fetchone()
     if row is None:
@@ -163,7 +166,7 @@ def _recount_failures(connection: DriverConnection, message_id: str, number: str
         deltas.failures[minute, series_id, code] -= 1
     left = connection.execute(_FAILURES_LEFT, key).fetchall()
     if not left:
-        connection.execute(_FORGET_FAILED, key)
+        connection.execute(_DELETE_FAILED, key)
         return
     first_at, series_id, code = left[0]
     minute = first_at.replace(second=0, microsecond=0)

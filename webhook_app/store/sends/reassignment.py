@@ -1,7 +1,8 @@
-"""Moves what is stored and counted of messages to where it belongs once senders have told more about them.
+"""Reassigns stored messages and their counts to another contact or series once senders report more about them.
 
 Tables are locked in the order of the ingest statement (events, messages, failures, counts) and rows in the order of
-their keys, so that the two cannot deadlock. To be called in a transaction of its own; the same call again does nothing.
+their keys, so that the two cannot deadlock. `reassign` is idempotent and runs in a transaction of its own. Uses the
+driver: it shares the writers' connection with the ingest statement.
 """
 
 from collections import Counter
@@ -11,13 +12,13 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import namedtuple_row
 
-from webhook_app.store.counts import funnel_counts
+from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.store.counts import stages
+from webhook_app.store.counts.series import COLUMNS, Series, series_ids
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import DriverConnection
-from webhook_app.store.receiving.ingest_statement import Series, series_ids
 
-_DIMENSIONS = "s.phone_number_id, s.waba_id, s.template, s.campaign, s.country"
-_OF_SERIES = f"ARRAY[{_DIMENSIONS}] AS dimensions"
+_OF_SERIES = f"ARRAY[{COLUMNS}] AS dimensions"
 
 _EVENTS = f"""
 SELECT e.message_id, e.phone_number_id, e.status, e.occurred_at, e.participant, e.error_code, e.contact, e.category,
@@ -64,7 +65,7 @@ UPDATE messages m SET series_id = i.series_id, contact = i.contact
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::int[]) AS i(message_id, phone_number_id, contact, series_id)
 WHERE m.message_id = i.message_id AND m.phone_number_id = i.phone_number_id
 """
-# Nobody could be judged for a failure without a contact: one that gets its contact now is looked at after all.
+# A failure without a contact was skipped by the suppression job: one that gets its contact now is considered again.
 _SET_FAILURES = """
 UPDATE failures f SET series_id = i.series_id, contact = i.contact,
        considered_at = CASE WHEN f.contact <> i.contact THEN NULL ELSE f.considered_at END
@@ -98,11 +99,11 @@ SELECT least((SELECT min(least(sent_at, failed_at)) FROM messages WHERE message_
 
 
 class Reassignment(NamedTuple):
-    """Whom a row is about and where it is counted."""
+    """The contact of a row and what it is counted under."""
 
     contact: str
     category: str | None
-    """None in a table that does not hold it."""
+    """None in a table without this column."""
     series: Series
 
 
@@ -115,59 +116,61 @@ ON CONFLICT (minute, series_id, error_code, slot) DO UPDATE SET failures = c.fai
 
 
 Complete = Callable[[str, Reassignment], Reassignment]
-"""What is known of a message by now, given its id and what a row of it says."""
+"""Returns what is known of a message now, for its id and what one of its rows says."""
 
 
 class Deltas:
-    """What is to be added to the counts."""
+    """Changes to add to the counts."""
 
     def __init__(self) -> None:
         self.events: Counter[tuple[datetime, int, str]] = Counter()
         """By time, series and column of minute_counts."""
         self.failures: Counter[tuple[datetime, int, int]] = Counter()
-        """Messages with this one failure: by minute, series and code."""
+        """Messages with a single failure, by minute, series and code."""
 
 
-def move(connection: DriverConnection, message_ids: Iterable[str], complete: Complete, *, slot: int) -> int:
-    """Complete every row of these messages, and the counts with them; returns how many rows changed."""
+def reassign(
+    connection: DriverConnection, message_ids: Iterable[str], complete: Complete, *, slot: int
+) -> int:
+    """Complete all rows of these messages and update the counts; returns how many rows changed."""
     ids = text_array(sorted(message_ids))
     since = _one(connection, _SINCE, {"ids": ids})
     if since is None:
         return 0
-    place, deltas = {"ids": ids, "since": since}, Deltas()
-    events = _incomplete(connection, _EVENTS, place, complete)
-    messages = _incomplete(connection, _MESSAGES, place, complete)
-    failures = _incomplete(connection, _FAILURES, place, complete)
-    once = _incomplete(connection, _FAILED_ONCE, place, complete) if failures else []
-    wanted = {placed.series for rows in (events, messages, failures, once) for _, placed in rows}
+    values, deltas = {"ids": ids, "since": since}, Deltas()
+    events = _incomplete(connection, _EVENTS, values, complete)
+    messages = _incomplete(connection, _MESSAGES, values, complete)
+    failures = _incomplete(connection, _FAILURES, values, complete)
+    once = _incomplete(connection, _FAILED_ONCE, values, complete) if failures else []
+    wanted = {known.series for rows in (events, messages, failures, once) for _, known in rows}
     series = series_ids(connection, list(wanted)) if wanted else {}
     if events:
         _set_events(connection, events, series)
-        funnel_counts.ask_recount(connection, [(row.message_id, row.phone_number_id) for row, _ in events])
+        stages.request_recount(connection, [(row.message_id, row.phone_number_id) for row, _ in events])
     if messages:
         _set_messages(connection, messages, series)
     if failures:
         _set_failures(connection, failures, series)
     if once:
         _set_failed_once(connection, once, series)
-    for row, placed in events:
-        _shift(deltas, row.occurred_at, _column_of(row.status), row.series_id, series[placed.series])
-    for row, placed in messages:
-        _shift(deltas, row.at, "attempts", row.series_id, series[placed.series])
-    for row, placed in once:
+    for row, known in events:
+        _shift(deltas, row.occurred_at, _column_of(row.status), row.series_id, series[known.series])
+    for row, known in messages:
+        _shift(deltas, row.at, "attempts", row.series_id, series[known.series])
+    for row, known in once:
         deltas.failures[row.minute, row.series_id, row.error_code] -= 1
-        deltas.failures[row.minute, series[placed.series], row.error_code] += 1
+        deltas.failures[row.minute, series[known.series], row.error_code] += 1
     add_counts(connection, deltas, slot=slot)
     return len(events) + len(messages) + len(failures)
 
 
 def _column_of(status: str) -> str:
-    """Where minute_counts counts it."""
+    """The column of minute_counts for a status."""
     return "read" if status == "played" else status
 
 
 def add_counts(connection: DriverConnection, deltas: Deltas, *, slot: int) -> None:
-    """Add these to the counts of one writer."""
+    """Add the changes to the counts of one writer."""
     rows: dict[tuple[datetime, int], Counter[str]] = {}
     for (at, series_id, column), count in deltas.events.items():
         minute = at.replace(second=0, microsecond=0)
@@ -189,16 +192,15 @@ def _shift(deltas: Deltas, at: datetime | None, column: str, old: int, new: int)
 
 
 def _incomplete(
-    connection: DriverConnection, statement: str, place: dict[str, Any], complete: Complete
+    connection: DriverConnection, statement: str, values: dict[str, Any], complete: Complete
 ) -> list[tuple[Any, Reassignment]]:
-    """The rows, locked, that do not say yet what is known, each with what it should say."""
+    """Lock the rows of a statement and return those that differ from what is known, each with what is known."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        rows: list[Any] = cursor.execute(statement, place).fetchall()
+        rows: list[Any] = cursor.execute(statement, values).fetchall()
     found = []
     for row in rows:
-        phone, waba, template, campaign, country = row.dimensions
-        says = Reassignment(row.contact, row.category, (phone, waba, template, campaign, country))
-        if (known := complete(row.message_id, says)) != says:
+        stored = Reassignment(row.contact, row.category, SeriesKey(*row.dimensions))
+        if (known := complete(row.message_id, stored)) != stored:
             found.append((row, known))
     return found
 

@@ -1,7 +1,7 @@
-"""What senders reported of their calls: the facts, and who has not been heard of since. Counts nothing.
+"""Sends as senders report them, and the sends that no webhook has reported since.
 
-A row per message, business number, and answer (accepted, or failed with this code): the same report again changes
-nothing, and fills in what the first one left out.
+There is a row per message, business number and answer (accepted, or failed with this code). A repeated report only
+fills in what the first one left out. What the batch writers call uses the driver: it shares their connection.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ from webhook_app.store.postgres.engine import Connection, DriverConnection
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport
 
 UNREPORTED_AFTER = timedelta(minutes=30)
-"""Meta tells of nearly every message within seconds; one accepted so long ago without a word is odd."""
+"""Meta reports nearly every message within seconds; an accepted send without a webhook for so long is suspicious."""
 
 UNREPORTED_WITHIN = timedelta(days=1)
 
 
 class KnownSend(NamedTuple):
-    """What senders told of one message on one business number ('' when they did not say which)."""
+    """What senders reported of one message on one business number ('' if they did not name it)."""
 
     contact: str = ""
     template: str = ""
@@ -33,7 +33,7 @@ class KnownSend(NamedTuple):
 
 
 class UnreportedSends(Struct, frozen=True):
-    """Sends that Meta accepted on one business number and of which no webhook has told."""
+    """Accepted sends on one business number that no webhook has reported."""
 
     phone_number_id: str
     silent: int
@@ -42,7 +42,7 @@ class UnreportedSends(Struct, frozen=True):
 
 
 class FailedSend(Struct, frozen=True, kw_only=True):
-    """A failed call about a message with an id of Meta's."""
+    """A failed call of a message with an id from Meta."""
 
     message_id: str
     phone_number_id: str
@@ -56,12 +56,15 @@ class FailedSend(Struct, frozen=True, kw_only=True):
 Key = tuple[str, str, bool, int]
 """message_id, phone_number_id, failed, error code: the primary key."""
 
-_KNOWN = "coalesce(nullif(s.{0}, ''), excluded.{0})"
+# Only the key that reported a message first may add to it.
+_SAME_KEY = "s.reported_by = excluded.reported_by"
+_KNOWN = f"CASE WHEN {_SAME_KEY} THEN coalesce(nullif(s.{{0}}, ''), excluded.{{0}}) ELSE s.{{0}} END"
 _INSERT = text(f"""
 INSERT INTO sends AS s (message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at,
-                        registered_at, error_subcode, fbtrace_id, error, endpoint, request, check_at)
+                        registered_at, error_subcode, fbtrace_id, error, endpoint, request, check_at, reported_by)
 SELECT message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at,
-       :now, subcode, trace, nullif(error, '')::jsonb, endpoint, nullif(request, '')::jsonb, check_at
+       :now, subcode, trace, nullif(error, '')::jsonb, endpoint, nullif(request, '')::jsonb, check_at,
+       :reported_by
 FROM unnest(CAST(:message_id AS text[]), CAST(:phone_number_id AS text[]), CAST(:failed AS bool[]),
             CAST(:error_code AS bigint[]), CAST(:contact AS text[]), CAST(:template AS text[]),
             CAST(:campaign AS text[]), CAST(:category AS text[]), CAST(:sent_at AS timestamptz[]),
@@ -74,26 +77,36 @@ ON CONFLICT (message_id, phone_number_id, failed, error_code) DO UPDATE SET
   contact = {_KNOWN.format("contact")}, template = {_KNOWN.format("template")},
   campaign = {_KNOWN.format("campaign")}, category = {_KNOWN.format("category")},
   fbtrace_id = {_KNOWN.format("fbtrace_id")}, endpoint = {_KNOWN.format("endpoint")},
-  request = coalesce(s.request, excluded.request), check_at = excluded.check_at,
-  sent_at = least(s.sent_at, excluded.sent_at)
+  request = CASE WHEN {_SAME_KEY} THEN coalesce(s.request, excluded.request) ELSE s.request END,
+  sent_at = CASE WHEN {_SAME_KEY} THEN least(s.sent_at, excluded.sent_at) ELSE s.sent_at END,
+  check_at = excluded.check_at
 RETURNING s.message_id, s.phone_number_id, s.failed, s.error_code, s.sent_at, s.xmax = 0 AS is_new
 """)
 
-# One row per message and number, whatever was reported of it and how often.
-_TOLD = """
-SELECT message_id, phone_number_id, max(contact), max(template), max(campaign), max(category), bool_or(failed)
-FROM sends WHERE message_id = ANY(%s::text[]) GROUP BY message_id, phone_number_id
+# The first key to report a message is its sender: what other keys say of it does not count.
+_OWN = """
+SELECT *, first_value(reported_by) OVER (PARTITION BY message_id ORDER BY registered_at, reported_by) AS sender
+FROM sends WHERE message_id = ANY(%s::text[])
+"""
+# One row per message and number, however often it was reported.
+_KNOWN_SENDS = f"""
+SELECT message_id, phone_number_id, coalesce(max(contact) FILTER (WHERE reported_by = sender), ''),
+       coalesce(max(template) FILTER (WHERE reported_by = sender), ''),
+       coalesce(max(campaign) FILTER (WHERE reported_by = sender), ''),
+       coalesce(max(category) FILTER (WHERE reported_by = sender), ''), bool_or(failed)
+FROM ({_OWN}) AS s GROUP BY message_id, phone_number_id
 """
 
-# Only a message to one person is about the one whom the sender wrote to. User ids begin with a letter.
+# Only messages to one person: in a group the recipient is not the contact that the sender named. User ids begin with a
+# letter.
 _LINK = f"""
-WITH told AS (
+WITH named AS (
   SELECT DISTINCT e.contact AS user_id, s.contact
-  FROM sends s JOIN status_events e
+  FROM ({_OWN}) AS s JOIN status_events e
     ON hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0) AND e.message_id = s.message_id
    AND s.phone_number_id IN ('', e.phone_number_id)
-  WHERE s.message_id = ANY(%s::text[]) AND s.contact BETWEEN '0' AND ':' AND e.contact >= 'A' AND e.participant = ''
-), {link_ctes("told l")}
+  WHERE s.reported_by = s.sender AND s.contact BETWEEN '0' AND ':' AND e.contact >= 'A' AND e.participant = ''
+), {link_ctes("named l")}
 SELECT count(*) FROM linked
 """
 
@@ -108,8 +121,8 @@ SELECT message_id, phone_number_id, failed, error_code, registered_at FROM sends
 WHERE check_at <= :now ORDER BY check_at LIMIT :limit
 """)
 
-# Meta tells of a message after it was sent; a clock of the sender's may be wrong by days.
-_HEARD = text("""
+# Webhooks follow a send, but the sender's clock may be wrong by days.
+_WITH_WEBHOOKS = text("""
 SELECT message_id FROM messages WHERE message_id = ANY(:ids)
 UNION
 SELECT message_id FROM status_events
@@ -118,7 +131,7 @@ WHERE hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) 
   SELECT min(sent_at) - interval '8 days' FROM sends WHERE message_id = ANY(:ids))
 """)
 
-_LOOK_AGAIN = text("""
+_SCHEDULE_CHECKS = text("""
 UPDATE sends s SET check_at = i.check_at
 FROM unnest(CAST(:message_id AS text[]), CAST(:phone_number_id AS text[]), CAST(:failed AS bool[]),
             CAST(:error_code AS bigint[]), CAST(:check_at AS timestamptz[]))
@@ -127,8 +140,8 @@ WHERE (s.message_id, s.phone_number_id, s.failed, s.error_code)
     = (i.message_id, i.phone_number_id, i.failed, i.error_code)
 """)
 
-# The look may be some time off: what has been heard of meanwhile is left out by the primary keys.
-_SILENT = text("""
+# The next check of a send may be some time off, so sends reported meanwhile are excluded by lookups of primary keys.
+_UNREPORTED = text("""
 SELECT phone_number_id, count(*) AS silent, min(sent_at) AS first_at, max(sent_at) AS last_at
 FROM sends s
 WHERE check_at IS NOT NULL AND NOT failed AND sent_at >= :since AND sent_at < :until
@@ -146,9 +159,14 @@ WHERE sent_at >= :since AND sent_at < :until AND NOT failed GROUP BY phone_numbe
 
 
 def insert(
-    connection: Connection, reports: Sequence[SendReport], check_at: datetime, now: datetime
+    connection: Connection,
+    reports: Sequence[SendReport],
+    check_at: datetime,
+    now: datetime,
+    *,
+    reported_by: str,
 ) -> dict[Key, tuple[datetime, bool]]:
-    """Store them; for each key the time it stands under and whether it is new. Keys must not repeat."""
+    """Store the reports; returns for each key its time and whether it is new. Keys must not repeat."""
     if not reports:
         return {}
     errors = [report.error for report in reports]
@@ -169,57 +187,64 @@ def insert(
         "request": [r.request_json for r in reports],
         "check_at": [None if r.has_generated_id else check_at for r in reports],
         "now": now,
+        "reported_by": reported_by,
     }
     return {tuple(row[:4]): (row.sent_at, row.is_new) for row in connection.execute(_INSERT, values)}
 
 
 def known_sends(connection: DriverConnection, message_ids: Iterable[str]) -> dict[tuple[str, str], KnownSend]:
     """What was told of these messages, by message and business number."""
-    rows = connection.execute(_TOLD, [text_array(list(message_ids))], prepare=True)
+    rows = connection.execute(_KNOWN_SENDS, [text_array(list(message_ids))], prepare=True)
     return {(row[0], row[1]): KnownSend(*row[2:]) for row in rows}
 
 
 def link(connection: DriverConnection, message_ids: Iterable[str]) -> None:
-    """Link the number that a sender wrote to with the user id that webhooks name for the same message."""
+    """Link the number in a sender's report with the user id in the webhooks of the same message."""
     connection.execute(_LINK, [text_array(list(message_ids))])
 
 
 def failed_sends(connection: DriverConnection, message_ids: Iterable[str]) -> list[FailedSend]:
-    """The failed calls about these messages, in the order of their keys."""
+    """The failed calls of these messages, in the order of their keys."""
     rows = connection.execute(_FAILED, [text_array(list(message_ids)), GENERATED_ID_PREFIX])
     names = FailedSend.__struct_fields__
     return [FailedSend(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def due_checks(connection: Connection, now: datetime, limit: int) -> list[tuple[Key, datetime]]:
-    """Reports it is time to look after, and when each was registered."""
+    """Reports that are due for a check, each with the time of its registration."""
     rows = connection.execute(_DUE, {"now": now, "limit": limit})
     return [((row[0], row[1], row[2], row[3]), row.registered_at) for row in rows]
 
 
 def with_webhooks(connection: Connection, message_ids: Iterable[str]) -> set[str]:
-    """Those of which anything is stored."""
-    return set(connection.execute(_HEARD, {"ids": list(message_ids)}).scalars())
+    """The messages among these that a webhook has reported."""
+    return set(connection.execute(_WITH_WEBHOOKS, {"ids": list(message_ids)}).scalars())
 
 
 def schedule_checks(connection: Connection, when: dict[Key, datetime | None]) -> None:
-    """Look after these at that time; None: never more."""
+    """Set when each report is checked again; None: never."""
     names = ("message_id", "phone_number_id", "failed", "error_code")
     values: dict[str, Any] = dict(zip(names, map(list, zip(*when, strict=True)), strict=True)) if when else {}
     if values:
-        connection.execute(_LOOK_AGAIN, values | {"check_at": list(when.values())})
+        connection.execute(_SCHEDULE_CHECKS, values | {"check_at": list(when.values())})
 
 
-def unreported(connection: Connection, now: datetime, after: timedelta = UNREPORTED_AFTER) -> list[UnreportedSends]:
-    """Sends of the last day that were accepted longer than `after` ago, with no webhook since, by number.
+def unreported(
+    connection: Connection, now: datetime, after: timedelta = UNREPORTED_AFTER
+) -> list[UnreportedSends]:
+    """Sends of the last day, accepted longer than `after` ago, that no webhook has reported, by number."""
+    return unreported_between(connection, now - UNREPORTED_WITHIN, now - after)
 
-    Reads only what has not been heard of, however much has been sent.
+
+def unreported_between(connection: Connection, start: datetime, end: datetime) -> list[UnreportedSends]:
+    """Accepted sends from `start` to before `end` that no webhook has reported, by number.
+
+    Reads only sends that are still due for a check, however many were sent.
     """
-    values = {"since": now - UNREPORTED_WITHIN, "until": now - after}
-    return [UnreportedSends(*row) for row in connection.execute(_SILENT, values)]
+    return [UnreportedSends(*row) for row in connection.execute(_UNREPORTED, {"since": start, "until": end})]
 
 
 def accepted_by_number(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
-    """How many sends were accepted from `start` to before `end`, by business number ('': not said)."""
+    """The number of sends accepted from `start` to before `end`, by business number ('' if not named)."""
     rows = connection.execute(_ACCEPTED, {"since": start, "until": end})
     return {row[0]: row[1] for row in rows}

@@ -35,6 +35,8 @@ class ChangeEvidence(Struct, frozen=True, omit_defaults=True):
     code: int = NO_CODE
     campaign: str = ""
     what: str = "failed"
+    reported_by: str = ""
+    """The key whose report it is; empty: a webhook's."""
 
 
 class SuppressionChange(Struct, frozen=True, kw_only=True):

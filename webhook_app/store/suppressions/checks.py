@@ -129,7 +129,7 @@ RETURNING s.contact, s.phone_number_id, s.scope, s.reason
 """
 
 
-def known_of_many(
+def read_facts(
     connection: DriverConnection, questions: Sequence[CheckRequest], now: datetime
 ) -> list[CheckFacts]:
     """What is in force for the contacts of each question, under any key of theirs. One statement for all questions."""
@@ -166,10 +166,10 @@ def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, n
     return {(row[0], row[1], row[2], row[3]) for row in rows}
 
 
-def known_of_thousands(
+def read_facts_of_thousands(
     connection: DriverConnection, beside: DriverConnection, question: CheckRequest, now: datetime
 ) -> CheckFacts:
-    """What `known_of_many` gives for one question: while one connection looks for links, the other for what stands.
+    """What `read_facts` gives for one question: while one connection looks for links, the other for what stands.
 
     The version comes first: rows may then be newer than it says, never older.
     """
@@ -206,7 +206,7 @@ def _standing(
 ) -> tuple[dict[str, list[ContactSuppression]], set[str]]:
     """What stands against each of these keys, and which of them wrote."""
     by_key: dict[str, list[ContactSuppression]] = {}
-    if suppressible := links.chosen(keys, numbers=True, users=users):
+    if suppressible := links.of_kinds(keys, numbers=True, users=users):
         for row in connection.execute(_STANDING, values | {"keys": text_array(suppressible)}, prepare=True):
             by_key.setdefault(row[0], []).append(ContactSuppression(*row))
     for rows in by_key.values():

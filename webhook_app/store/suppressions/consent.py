@@ -11,11 +11,11 @@ from webhook_app.store.postgres.engine import Connection
 
 
 class StoredConsent(Struct, frozen=True):
-    """A wish, and under which key it was told to which business number."""
+    """A statement, with the contact key and the business number that received it."""
 
     contact: str
     phone_number_id: str
-    wish: ConsentStatement
+    statement: ConsentStatement
 
 
 _TAKE = """
@@ -25,13 +25,13 @@ UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND received
 RETURNING contact, phone_number_id
 """
 _PREFERENCES = text("""
-SELECT DISTINCT ON (contact, phone_number_id, value) contact, phone_number_id, occurred_at, value AS said,
+SELECT DISTINCT ON (contact, phone_number_id, value) contact, phone_number_id, occurred_at, value AS kind,
        '' AS message_id
 FROM preferences WHERE contact = ANY(:contacts)
 ORDER BY contact, phone_number_id, value, occurred_at DESC
 """)
 _KEYWORDS = text("""
-SELECT DISTINCT ON (contact, phone_number_id, keyword) contact, phone_number_id, occurred_at, keyword AS said,
+SELECT DISTINCT ON (contact, phone_number_id, keyword) contact, phone_number_id, occurred_at, keyword AS kind,
        message_id
 FROM inbound_messages WHERE contact = ANY(:contacts) AND keyword <> ''
 ORDER BY contact, phone_number_id, keyword, occurred_at DESC, message_id DESC
@@ -67,7 +67,7 @@ def _spoken(connection: Connection, statement: TextClause, contacts: Sequence[st
     rows = connection.execute(statement, {"contacts": list(contacts)})
     return [
         StoredConsent(
-            row.contact, row.phone_number_id, ConsentStatement(row.occurred_at, row.said, row.message_id)
+            row.contact, row.phone_number_id, ConsentStatement(row.occurred_at, row.kind, row.message_id)
         )
         for row in rows
     ]

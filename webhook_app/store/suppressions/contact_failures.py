@@ -12,7 +12,9 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from webhook_app.rules.suppressions.explained_periods import BY_RATE, ExplainedPeriod
+from webhook_app.store.counts.series import OTHER_COLUMNS
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.suppressions.reported_failures import EVIDENCE_KEY
 
 
 class ContactFailure(Struct, frozen=True, kw_only=True):
@@ -28,16 +30,20 @@ class ContactFailure(Struct, frozen=True, kw_only=True):
     template: str
     campaign: str
     country: str
+    reported_by: str | None
+    """The key whose report it is, '' for a webhook; None: no evidence against the contact."""
 
 
 # Group messages name a participant; they never count against anybody.
-_SELECT = """
-SELECT f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.contact, f.explained_by,
-       s.waba_id, s.template, s.campaign, s.country
+_SELECT = f"""
+SELECT f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.contact, f.explained_by, {OTHER_COLUMNS},
+       {EVIDENCE_KEY} AS reported_by
 FROM failures f JOIN series s ON s.id = f.series_id
 """
 _TAKE = _SELECT + (
     "WHERE f.considered_at IS NULL AND f.explained_by IS NULL AND f.error_code <> ALL(:left_out)"
+    " AND NOT (f.source = 'send' AND EXISTS (SELECT FROM sends r WHERE r.message_id = f.message_id AND r.failed"
+    " AND r.error_code = f.error_code AND r.reported_by = ANY(:left_out_keys)))"
     " ORDER BY f.explained_by, f.received_at LIMIT :limit FOR UPDATE OF f SKIP LOCKED"
 )
 _HELD_BY_RATE = _SELECT + (
@@ -86,9 +92,14 @@ _LET_GO = text(_HELD.format(change="explained_by = NULL"))
 _EVER = datetime.max.replace(tzinfo=UTC)
 
 
-def take(connection: Connection, limit: int, left_out: Iterable[int] = ()) -> list[ContactFailure]:
-    """The oldest failures nobody has looked at, except these codes, locked; those locked by others are skipped."""
-    values = {"limit": limit, "left_out": list(left_out)}
+def take(
+    connection: Connection, limit: int, left_out: Iterable[int] = (), left_out_keys: Iterable[str] = ()
+) -> list[ContactFailure]:
+    """Lock and return the oldest failures not yet considered, except of these codes and reports of these keys.
+
+    Failures that others have locked are skipped.
+    """
+    values = {"limit": limit, "left_out": list(left_out), "left_out_keys": list(left_out_keys)}
     return _strikes(connection, _TAKE, values)
 
 
@@ -118,10 +129,9 @@ def contacts_between(
 def of_contacts(
     connection: Connection, contacts: Sequence[str], codes: Iterable[int], since: datetime
 ) -> list[ContactFailure]:
-    """What failed with one of the codes for any of these keys since then, oldest first, considered or not."""
-    return _strikes(
-        connection, _OF_CONTACTS, {"contacts": list(contacts), "codes": list(codes), "since": since}
-    )
+    """Failures since then that are evidence against any of these keys, by these codes, oldest first."""
+    values = {"contacts": list(contacts), "codes": list(codes), "since": since}
+    return [each for each in _strikes(connection, _OF_CONTACTS, values) if each.reported_by is not None]
 
 
 def consider(connection: Connection, strikes: Sequence[ContactFailure], now: datetime) -> None:
@@ -139,18 +149,18 @@ def hold(connection: Connection, explained: Sequence[tuple[ContactFailure, int]]
     _mark(connection, explained, None)
 
 
-def holders(connection: Connection) -> list[int]:
+def holding_alerts(connection: Connection) -> list[int]:
     """The alerts that failures wait for."""
     return list(connection.execute(_HOLDERS, {"by_rate": BY_RATE}).scalars())
 
 
-def settle(connection: Connection, alert_id: int, limit: int, now: datetime) -> int:
+def excuse_held(connection: Connection, alert_id: int, limit: int, now: datetime) -> int:
     """The alert is over and did explain them: about `limit` are considered, never counted. Returns how many."""
     values = {"alert_id": alert_id, "limit": limit, "now": now}
     return connection.execute(_SETTLE, values).rowcount
 
 
-def let_go(connection: Connection, alert_id: int, limit: int) -> int:
+def release_held(connection: Connection, alert_id: int, limit: int) -> int:
     """The alert came to nothing: about `limit` are to be looked at again. Returns how many."""
     return connection.execute(_LET_GO, {"alert_id": alert_id, "limit": limit}).rowcount
 

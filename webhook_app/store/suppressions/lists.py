@@ -12,6 +12,10 @@ from sqlalchemy import text
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.suppressions import COLUMNS, ORDER, Key, Suppression, read
 
+_BY_REASON = text("""
+SELECT reason, count(*) FROM suppressions WHERE until IS NULL OR until > :now GROUP BY reason ORDER BY reason
+""")
+
 
 def active(
     connection: Connection, contacts: Sequence[str], phone_number_id: str | None, now: datetime
@@ -51,7 +55,12 @@ def count_automatic(connection: Connection, since: datetime) -> int:
     return int(connection.execute(statement, {"since": since}).scalar_one())
 
 
-def resting_on(
+def count_by_reason(connection: Connection, now: datetime) -> dict[str, int]:
+    """Active suppressions by reason. Reads the whole table: not for every request."""
+    return {row[0]: row[1] for row in connection.execute(_BY_REASON, {"now": now})}
+
+
+def based_on(
     connection: Connection, codes: Iterable[int], since: datetime, span: tuple[datetime, datetime], limit: int
 ) -> list[Suppression]:
     """Such rows made in `span` with one of the codes and evidence from `since` on, the newest first."""

@@ -54,13 +54,13 @@ RETURNING contact, phone_number_id, what, message_id, occurred_at
 """)
 
 
-def last_reached(connection: Connection, contacts: Sequence[str], since: datetime) -> list[LastSuccess]:
+def last_successes(connection: Connection, contacts: Sequence[str], since: datetime) -> list[LastSuccess]:
     """The latest proof for each of these keys on each business number, not looking further back."""
     rows = connection.execute(_REACHED, {"contacts": list(contacts), "since": since}).mappings()
     return [LastSuccess(**row) for row in rows]
 
 
-def reached_messages(
+def arrived_messages(
     connection: Connection, message_ids: Sequence[str], since: datetime
 ) -> set[tuple[str, str]]:
     """Which of these messages arrived on some device: (message id, business number)."""

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import insert
 
 from tests.factories import NUMBER, body, document, status
-from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
+from tests.web.conftest import ADMIN_KEY, sign_in, token_of
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store import schema
 from webhook_app.store.incidents import alerts
-from webhook_app.store.operations import api_keys, scheduler_state
+from webhook_app.store.operations import scheduler_state
 from webhook_app.store.receiving.webhook_activity import last_received_at
 
 RULES = """
@@ -61,102 +61,6 @@ def alert(engine, fired):
             return alerts.get_alert(connection, fired)
 
     return read
-
-
-class TestSignIn:
-    @pytest.mark.parametrize("path", [*PAGES, "/alerts/1"])
-    def test_a_page_sends_strangers_to_the_form_and_remembers_where_they_wanted_to_go(self, client, path):
-        response = client.get(path)
-        assert response.status_code == 303
-        wanted = path.replace("/", "%2F").replace("?", "%3F").replace("=", "%3D")
-        assert response.location == f"/login?next={wanted}"
-
-    @pytest.mark.parametrize("path", ["/dashboard/data", "/dashboard/alerts/1"])
-    def test_a_script_without_a_session_is_told_in_json(self, client, path):
-        response = client.get(path)
-        assert (response.status_code, response.json["error"]["code"]) == (401, "unauthorized")
-
-    def test_the_operators_key_opens_the_pages_and_is_not_in_the_cookie(self, admin):
-        assert admin.get("/").status_code == 200
-        assert ADMIN_KEY not in admin.get_cookie("webhook_app_session").value
-
-    def test_a_viewers_key_opens_the_pages(self, viewer):
-        assert "viewer (viewer)" in viewer.get("/").text
-
-    @pytest.mark.parametrize(
-        ("key", "status", "words"),
-        [("wrong", 401, "not known"), ("", 401, "not known"), (None, 403, "sender")],
-    )
-    def test_other_keys_open_nothing(self, client, keys, key, status, words):
-        response = sign_in(client, keys["sender"] if key is None else key)
-        assert response.status_code == status
-        assert words in response.text
-        assert client.get("/").status_code == 303
-
-    @pytest.mark.parametrize("is_https", [True, False])
-    def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(self, client, is_https):
-        headers = {"X-Forwarded-Proto": "https"} if is_https else {}
-        form = {"token": token_of(client.get("/login")), "key": ADMIN_KEY}
-        cookie = client.post("/login", data=form, headers=headers).headers["Set-Cookie"]
-        assert "HttpOnly" in cookie
-        assert "SameSite=Strict" in cookie
-        assert ("Secure" in cookie) is is_https
-
-    @pytest.mark.parametrize(
-        ("wanted", "target"),
-        [
-            ("/alerts/7", "/alerts/7"),
-            ("", "/"),
-            ("https://elsewhere.example/", "/"),
-            ("//elsewhere.example/", "/"),
-            ("/\\elsewhere.example/", "/"),
-            ("/\t/elsewhere.example/", "/"),
-            ("javascript:alert(1)", "/"),
-        ],
-    )
-    def test_it_leads_to_pages_of_ours_only(self, client, wanted, target):
-        assert sign_in(client, ADMIN_KEY, next=wanted).location == target
-
-    def test_whoever_guesses_is_slowed_down_even_with_the_right_key(self, client):
-        for _ in range(10):
-            assert sign_in(client, "wa_guess").status_code == 401
-        response = sign_in(client, ADMIN_KEY)
-        assert response.status_code == 429
-        assert 0 < int(response.headers["Retry-After"]) <= 61
-
-    def test_a_form_of_another_browser_is_refused(self, app):
-        page = app.test_client().get("/login")
-        response = app.test_client().post("/login", data={"token": token_of(page), "key": ADMIN_KEY})
-        assert response.status_code == 403
-
-    def test_a_revoked_key_is_out_at_once(self, viewer, engine, now):
-        with engine.begin() as connection:
-            (key,) = (key for key in api_keys.list_keys(connection) if key.name == "viewer")
-            api_keys.revoke(connection, key.id, now)
-        assert viewer.get("/").status_code == 303
-
-    @pytest.mark.parametrize(
-        ("changed", "status"),
-        [
-            ({}, 200),
-            ({"meta_app_secret": (b"a newer app secret", SECRET)}, 200),
-            ({"admin_api_key": "another admin key"}, 303),
-            ({"meta_app_secret": (b"a newer app secret",)}, 303),
-        ],
-    )
-    def test_a_session_outlives_a_restart_but_not_the_secrets_it_was_signed_with(
-        self, admin, make_app, changed, status
-    ):
-        other = make_app(**changed).test_client()
-        other.set_cookie("webhook_app_session", admin.get_cookie("webhook_app_session").value)
-        assert other.get("/").status_code == status
-
-    def test_signing_out_needs_the_form_and_ends_the_session(self, admin):
-        page = admin.get("/")
-        assert admin.post("/logout").status_code == 403
-        assert admin.get("/").status_code == 200
-        assert admin.post("/logout", data={"token": token_of(page)}).status_code == 303
-        assert admin.get("/").status_code == 303
 
 
 class TestOverview:

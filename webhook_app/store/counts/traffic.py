@@ -1,0 +1,73 @@
+"""Status events, attempts and contacts of a span of time, read from the minute counts and the events."""
+
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import text
+
+from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
+from webhook_app.store.counts.series import series_keys
+from webhook_app.store.postgres.engine import Connection
+
+_STATUSES = text("""
+SELECT minute, sum(sent)::bigint, sum(delivered)::bigint, sum(read)::bigint, sum(failed)::bigint
+FROM minute_counts WHERE minute >= :start AND minute < :end GROUP BY minute
+""")
+_EVENTS = text("""
+SELECT series_id, sum(sent + delivered + read + failed)::bigint AS events FROM minute_counts
+WHERE minute >= :start AND minute < :end GROUP BY series_id
+""")
+_ATTEMPTS = """
+SELECT coalesce(sum(attempts), 0)::bigint FROM minute_counts WHERE minute >= :start AND minute < :end
+AND series_id IN (SELECT id FROM series WHERE {dimension} = :value)
+"""
+_CONTACTS = """
+SELECT count(DISTINCT contact) FROM status_events WHERE occurred_at >= :start AND occurred_at < :end
+AND status = 'sent' AND contact <> '' AND category <> 'service'
+AND series_id IN (SELECT id FROM series WHERE {dimension} = :value)
+"""
+
+
+class Statuses(Struct, frozen=True):
+    """Status events by kind; one message has several."""
+
+    sent: int = 0
+    delivered: int = 0
+    read: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.sent + self.delivered + self.read + self.failed
+
+
+def statuses_by_minute(connection: Connection, start: datetime, end: datetime) -> dict[datetime, Statuses]:
+    """Status events by the minute they occurred in; minutes without any are left out."""
+    rows = connection.execute(_STATUSES, {"start": start, "end": end})
+    return {row[0]: Statuses(*row[1:]) for row in rows}
+
+
+def events_by_series(connection: Connection, start: datetime, end: datetime) -> dict[SeriesKey, int]:
+    """Status events by series in the full minutes from `start` to before `end`."""
+    rows = connection.execute(_EVENTS, {"start": start, "end": end}).all()
+    known = series_keys(connection, {series_id for series_id, _ in rows})
+    return {known[series_id]: events for series_id, events in rows if events}
+
+
+def attempts_of(connection: Connection, dimension: str, value: str, start: datetime, end: datetime) -> int:
+    """Messages attempted in the span with this value of a dimension, such as one business number."""
+    return _count(connection, _ATTEMPTS, dimension, value, start, end)
+
+
+def contacts_of(connection: Connection, dimension: str, value: str, start: datetime, end: datetime) -> int:
+    """Distinct contacts messaged in the span, replies to their own messages excluded. Reads the span's events."""
+    return _count(connection, _CONTACTS, dimension, value, start, end)
+
+
+def _count(
+    connection: Connection, statement: str, dimension: str, value: str, start: datetime, end: datetime
+) -> int:
+    if dimension not in DIMENSIONS:
+        raise ValueError(f"not a dimension of a series: {dimension}")
+    values = {"start": start, "end": end, "value": value}
+    return int(connection.execute(text(statement.format(dimension=dimension)), values).scalar_one())
