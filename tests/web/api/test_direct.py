@@ -1,4 +1,4 @@
-"""What is answered without Flask's request is answered as the route does it, to the last header."""
+"""Direct answers equal those of the Flask route, to the last header."""
 
 from datetime import timedelta
 
@@ -27,8 +27,10 @@ def asked(api, engine, now, monkeypatch):
             response = api.client.open(path, method=method, headers=headers)
             found = dict(response.json) if response.is_json and response.data else {}
             found.pop("retry_after", None)
-            told = {name: value for name, value in response.headers if name not in ("Content-Length", "Date")}
-            answers.append((response.status_code, found, told))
+            shown = {
+                name: value for name, value in response.headers if name not in ("Content-Length", "Date")
+            }
+            answers.append((response.status_code, found, shown))
         monkeypatch.undo()
         return answers
 
@@ -62,7 +64,7 @@ def asked(api, engine, now, monkeypatch):
         ("/v1/check/" + "1" * 300, 200),
     ],
 )
-def test_both_ways_give_the_same(asked, path, code):
+def test_direct_and_routed_answers_are_equal(asked, path, code):
     directly, by_route = asked(path)
     assert directly == by_route
     assert directly[0] == code
@@ -72,13 +74,13 @@ def test_both_ways_give_the_same(asked, path, code):
     ("given", "code"),
     [("", 401), ("Bearer", 401), ("Bearer wrong", 401), ("Basic YTpi", 401), ("bearer  {key} ", 200)],
 )
-def test_a_key_is_wanted_both_ways(asked, api, given, code):
+def test_a_key_is_required_directly_and_by_route(asked, api, given, code):
     directly, by_route = asked(f"/v1/check/{FREE}", Authorization=given.replace("{key}", api.keys["sender"]))
     assert directly == by_route
     assert directly[0] == code
 
 
-def test_who_has_the_answer_is_told_so_both_ways(asked):
+def test_a_known_etag_is_304_directly_and_by_route(asked):
     tag = asked(f"/v1/check/{FREE}")[0][2]["ETag"]
     for known, code in ((tag, 304), (f'"other", W/{tag}', 304), ('"other"', 200), ("", 200)):
         directly, by_route = asked(f"/v1/check/{FREE}", **{"If-None-Match": known})
@@ -103,13 +105,13 @@ def test_a_check_is_counted_once(api):
     assert (counted("200"), counted("401")) == (before[0] + 1, before[1] + 1)
 
 
-def test_what_fails_is_not_asked_again_by_the_route(api, monkeypatch):
+def test_the_route_does_not_repeat_a_failed_direct_request(api, monkeypatch):
     times = []
 
     def fail(*_):
         times.append(1)
         raise RuntimeError
 
-    monkeypatch.setattr(Checks, "known", fail)
+    monkeypatch.setattr(Checks, "facts", fail)
     answer = api.client.get(f"/v1/check/{FREE}", headers={"Authorization": f"Bearer {api.keys['sender']}"})
     assert (answer.status_code, answer.json["error"]["code"], len(times)) == (500, "internal", 1)

@@ -1,4 +1,4 @@
-"""What every endpoint has in common: unknown and malformed input is refused and named, and nothing makes a 500."""
+"""Rules of all endpoints: malformed input is refused with its name, and never causes a 500."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_an_unknown_parameter_is_answered_with_the_known_ones(api):
     assert error["details"] == {"unknown": ["colour"], "known": ["days"]}
 
 
-def test_a_bad_body_is_refused_with_the_place(api):
+def test_a_bad_body_is_refused_with_the_location(api):
     for method, path, body, code in BAD_BODIES:
         response = api.ask(method, path, data=body)
         assert (response.status_code, response.json["error"]["code"]) == (400, code), body[:40]
@@ -86,7 +86,7 @@ def test_a_body_over_the_limit_is_413(api):
 @pytest.mark.parametrize(
     "path", ["/v1/messages/a%00b", f"/v1/alerts/{2**63}", "/v1/nothing", "/v1/alerts/one"]
 )
-def test_what_cannot_exist_is_404(api, path):
+def test_an_id_that_cannot_exist_is_404(api, path):
     response = api.get(path)
     assert (response.status_code, response.json["error"]["code"]) == (404, "not_found")
 
@@ -97,7 +97,7 @@ def test_the_wrong_method_is_405_and_names_the_right_ones(api):
     assert "GET" in response.headers["Allow"]
 
 
-def test_answers_are_never_cached_sniffed_framed_or_run(api):
+def test_responses_forbid_caching_sniffing_and_framing(api):
     for response in (api.get("/v1/books"), api.get("/v1/messages/x"), api.get("/v1/books", role="")):
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -113,14 +113,14 @@ def test_a_refused_write_leaves_nothing_behind(api):
     assert api.get("/v1/changes").json["version"] == 1
 
 
-def test_while_the_database_is_away_the_answer_is_503(make_app):
+def test_without_the_database_the_answer_is_503(make_app):
     away = make_app(database_url="postgresql://127.0.0.1:1/nothing").test_client()
     response = away.get("/v1/books", headers={"Authorization": "Bearer wa_" + "A" * 43})
     assert (response.status_code, response.json["error"]["code"]) == (503, "database_away")
     assert response.headers["Retry-After"]
 
 
-def test_a_cursor_leads_back_to_its_place_and_to_nothing_else():
+def test_a_cursor_decodes_to_its_position_and_anything_else_is_refused():
     assert cursor.decode_id(cursor.encode(17)) == 17
     assert cursor.decode_id(None) is None
     assert cursor.decode_texts(cursor.encode(("491715550117", "", "all")), 3) == ("491715550117", "", "all")

@@ -1,4 +1,4 @@
-"""The document is valid, complete, and says what the routes do."""
+"""The OpenAPI document is valid, complete, and agrees with the routes."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def test_every_route_is_documented_and_everything_documented_has_a_route(app, do
     assert len(served) == len(ENDPOINTS)
 
 
-def test_every_operation_says_what_it_does_who_may_and_what_can_go_wrong(document):
+def test_every_operation_has_a_summary_a_role_and_its_errors(document):
     for path, held in document["paths"].items():
         for operation in held.values():
             assert operation["summary"], path
@@ -48,12 +48,12 @@ def test_every_operation_says_what_it_does_who_may_and_what_can_go_wrong(documen
             assert placed == set(re.findall(r"{(\w+)}", path))
 
 
-def test_every_reference_leads_to_a_schema(document):
+def test_every_reference_points_to_a_schema(document):
     wanted = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert wanted <= set(document["components"]["schemas"])
 
 
-def test_unknown_keys_are_refused_in_the_document_as_in_the_answer(document):
+def test_unknown_keys_are_refused_in_the_document_as_by_the_routes(document):
     for endpoint in ENDPOINTS:
         if endpoint.body:
             assert document["components"]["schemas"][endpoint.body.__name__]["additionalProperties"] is False
@@ -76,7 +76,7 @@ def test_parameters_are_described_as_they_are_read(document):
     assert not any(p["required"] for p in parameters.values())
 
 
-def test_the_page_shows_every_operation_and_shape_without_scripts_or_strangers(client, document):
+def test_the_page_shows_every_operation_and_schema_without_scripts_or_external_files(client, document):
     response = client.get("/docs")
     assert response.status_code == 200
     for path, held in document["paths"].items():
@@ -92,7 +92,7 @@ def test_the_page_shows_every_operation_and_shape_without_scripts_or_strangers(c
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
 
 
-def test_the_page_brings_its_own_style(client):
+def test_the_page_has_its_own_style_sheet(client):
     sheet = re.search(r'href="([^"]+\.css)"', client.get("/docs").text)[1]
     response = client.get(sheet)
     assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""/v1/health: what holds of accounts, numbers and templates, whatever the order of the webhooks."""
+"""/v1/health: the state of accounts, numbers and templates, in whatever order the webhooks arrive."""
 
 import json
 from datetime import timedelta
@@ -12,7 +12,7 @@ DISPLAY = "+13125550199"
 
 
 @pytest.fixture
-def tell(deliver, now):
+def post_health(deliver, now):
     def post(field, minutes_ago=0, waba=WABA, **value):
         held = document(value, field=field, waba=waba)
         held["entry"][0]["time"] = int((now - timedelta(minutes=minutes_ago)).timestamp())
@@ -21,30 +21,30 @@ def tell(deliver, now):
     return post
 
 
-def template(tell, minutes_ago, event, template_id=7, name="promo", **more):
+def template(post_health, minutes_ago, event, template_id=7, name="promo", **more):
     named = {
         "message_template_id": template_id,
         "message_template_name": name,
         "message_template_language": "en_US",
     }
-    tell("message_template_status_update", minutes_ago, event=event, **named, **more)
+    post_health("message_template_status_update", minutes_ago, event=event, **named, **more)
 
 
-def test_nothing_told_is_nothing_known(api):
+def test_without_webhooks_nothing_is_known(api):
     answer = api.get("/v1/health", role="viewer").json
     assert (answer["accounts"], answer["numbers"], answer["templates"]) == ([], [], [])
     assert answer["next_cursor"] is None
     assert api.get("/v1/health/history", role="viewer").json == {"changes": [], "next_cursor": None}
 
 
-def test_a_sender_may_not_look(api):
+def test_a_sender_cannot_read_health(api):
     assert api.get("/v1/health", role="sender").status_code == 403
 
 
-def test_a_template_says_what_holds_since_when_and_what_was_before(api, tell, now):
-    template(tell, 1, "PAUSED", other_info={"title": "SECOND_PAUSE"})  # the late ones come first
-    template(tell, 3, "PAUSED", other_info={"title": "FIRST_PAUSE"})
-    template(tell, 9, "APPROVED", message_template_category="MARKETING")
+def test_a_template_has_its_current_state_since_when_and_its_history(api, post_health, now):
+    template(post_health, 1, "PAUSED", other_info={"title": "SECOND_PAUSE"})  # the late ones come first
+    template(post_health, 3, "PAUSED", other_info={"title": "FIRST_PAUSE"})
+    template(post_health, 9, "APPROVED", message_template_category="MARKETING")
     (found,) = api.get("/v1/health?template=promo").json["templates"]
     assert found["template_id"] == "7"
     assert (found["name"], found["language"], found["waba_id"]) == ("promo", "en_US", WABA)
@@ -64,10 +64,10 @@ def test_a_template_says_what_holds_since_when_and_what_was_before(api, tell, no
     assert found["quality"] is None
 
 
-def test_a_number_is_one_whether_told_by_its_digits_or_by_meta_s_id(api, deliver, tell):
-    told = {"event": "FLAGGED", "current_limit": "TIER_10K"}
-    tell("phone_number_quality_update", display_phone_number="+1 312-555-0199", **told)
-    tell(
+def test_a_number_reported_by_digits_or_by_id_is_one_number(api, deliver, post_health):
+    event = {"event": "FLAGGED", "current_limit": "TIER_10K"}
+    post_health("phone_number_quality_update", display_phone_number="+1 312-555-0199", **event)
+    post_health(
         "account_alerts",
         entity_type="PHONE_NUMBER",
         entity_id=NUMBER,
@@ -83,7 +83,7 @@ def test_a_number_is_one_whether_told_by_its_digits_or_by_meta_s_id(api, deliver
     assert api.get("/v1/health?phone_number_id=1").json["numbers"] == []
 
 
-def test_errors_without_a_message_come_with_their_meaning(api, deliver, now):
+def test_errors_without_a_message_have_their_meaning(api, deliver, now):
     error = {"code": 130429, "title": "Rate limit hit"}
     for minutes in (5, 2):
         held = json.loads(body(errors=[error]))
@@ -97,23 +97,25 @@ def test_errors_without_a_message_come_with_their_meaning(api, deliver, now):
     assert found["last_at"] == f"{now - timedelta(minutes=2):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def test_an_account_shows_its_tier_status_and_restrictions(api, tell, now):
+def test_an_account_shows_its_tier_status_and_restrictions(api, post_health, now):
     until = int((now + timedelta(days=7)).timestamp())
-    tell("business_capability_update", 5, max_daily_conversations_per_business=10_000)
-    tell("account_update", 4, event="DISABLED_UPDATE", ban_info={"waba_ban_state": "SCHEDULE_FOR_DISABLE"})
-    tell("account_update", 1, event="DISABLED_UPDATE", ban_info={"waba_ban_state": "REINSTATE"})
+    post_health("business_capability_update", 5, max_daily_conversations_per_business=10_000)
+    post_health(
+        "account_update", 4, event="DISABLED_UPDATE", ban_info={"waba_ban_state": "SCHEDULE_FOR_DISABLE"}
+    )
+    post_health("account_update", 1, event="DISABLED_UPDATE", ban_info={"waba_ban_state": "REINSTATE"})
     restriction = {"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": until}
-    tell("account_update", 2, event="ACCOUNT_RESTRICTION", restriction_info=[restriction])
+    post_health("account_update", 2, event="ACCOUNT_RESTRICTION", restriction_info=[restriction])
     (found,) = api.get(f"/v1/health?waba_id={WABA}").json["accounts"]
     assert found["tier"]["value"] == "TIER_10K"
     assert (found["status"]["value"], found["status"]["concern"]) == ("ACTIVE", "")
     assert found["states"]["restriction biz_initiated_messaging"]["concern"] == "critical"
 
 
-def test_filters_choose_by_account_and_template(api, tell):
-    template(tell, 1, "APPROVED", template_id=1, name="a")
-    template(tell, 1, "APPROVED", template_id=2, name="b")
-    tell("account_review_update", 1, waba="999", decision="REJECTED")
+def test_filters_select_by_account_and_template(api, post_health):
+    template(post_health, 1, "APPROVED", template_id=1, name="a")
+    template(post_health, 1, "APPROVED", template_id=2, name="b")
+    post_health("account_review_update", 1, waba="999", decision="REJECTED")
     assert [t["name"] for t in api.get("/v1/health?template=2").json["templates"]] == ["b"]
     assert api.get("/v1/health?template=b").json["accounts"] == []
     answer = api.get("/v1/health?waba_id=999").json
@@ -123,7 +125,7 @@ def test_filters_choose_by_account_and_template(api, tell):
     assert kinds == ["account"]
 
 
-def test_pages_hold_everything_once_in_a_stable_order(api, deliver):
+def test_pages_contain_every_subject_once_in_a_stable_order(api, deliver):
     for path in sorted(PAYLOADS.glob("*.json")):
         deliver(path.read_bytes())
     kinds = ("accounts", "numbers", "templates")
@@ -158,7 +160,7 @@ def test_the_history_is_paged_the_newest_first(api, deliver):
 
 @pytest.mark.parametrize("path", ["/v1/health", "/v1/health/history"])
 @pytest.mark.parametrize("cursor", ["x", "WyJhIl0", "bnVsbA", "WyJ4IiwiYSIsImIiLCJjIiwiZCJd"])
-def test_a_cursor_of_somebody_s_own_making_is_refused(api, path, cursor):
+def test_an_invented_cursor_is_refused(api, path, cursor):
     response = api.get(f"{path}?cursor={cursor}")
     assert response.status_code == 400
     assert response.json["error"]["code"] == "bad_cursor"

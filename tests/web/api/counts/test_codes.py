@@ -1,4 +1,4 @@
-"""The catalogue over HTTP: what every code means, and how often it was seen."""
+"""The error-code catalogue over HTTP, with the counts of each code."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from webhook_app.store.postgres.partitions import ensure
 from webhook_app.whatsapp.errors.catalogue import catalogue
 
 
-def test_the_whole_catalogue_is_listed_in_order_with_class_advice_and_misreadings(api):
+def test_the_whole_catalogue_is_listed_in_order_with_class_and_advice(api):
     codes = api.get("/v1/codes", role="viewer").json["codes"]
     assert len(codes) == len(catalogue())
     places = [(code["code"], code["code_to"]) for code in codes]
@@ -55,7 +55,7 @@ def test_codes_of_a_range_are_counted_in_the_range_and_alone(api, deliver, now):
     assert counted(one) == (1, 1, 1)
 
 
-def test_a_code_nobody_knows_is_listed_once_it_is_seen_and_explained_before(api, deliver, now):
+def test_an_unknown_code_is_explained_always_and_listed_once_it_occurs(api, deliver, now):
     one = api.get("/v1/codes/987654").json
     assert (one["known"], one["contact_effect"], counted(one)) == (False, "none", (0, 0, 0))
     deliver(body(status("wamid.A", "failed", now, code=987654), status("wamid.B", "failed", now)))
@@ -64,7 +64,7 @@ def test_a_code_nobody_knows_is_listed_once_it_is_seen_and_explained_before(api,
     assert counted(api.get("/v1/codes/987654").json) == (1, 1, 1)
 
 
-def test_a_subcode_has_its_own_meaning_and_its_own_counts(api, deliver, engine, now):
+def test_a_subcode_has_its_own_meaning_and_counts(api, deliver, engine, now):
     deliver(body(*(status(f"wamid.{n}", "failed", now, code=190) for n in range(3))))
     with engine.begin() as connection:  # as a sender's report of a failed call leaves it
         connection.execute(text("UPDATE failures SET error_subcode = 463 WHERE message_id <> 'wamid.0'"))
@@ -83,7 +83,7 @@ def test_a_subcode_can_stand_in_the_path(api):
     assert api.get("/v1/codes/190/many").status_code == 404
 
 
-def test_a_code_names_the_rules_that_watch_it(make_app, api, keys, tmp_path):
+def test_a_code_lists_the_rules_that_count_it(make_app, api, keys, tmp_path):
     assert "failure-rate-per-code" in api.get("/v1/codes/131026").json["watched_by"]
     rule = '[[rule]]\nname = "{}"\nkind = "rate"\nthreshold = 0.1\ncodes = [{}]\n'
     file = tmp_path / "rules.toml"
@@ -95,7 +95,7 @@ def test_a_code_names_the_rules_that_watch_it(make_app, api, keys, tmp_path):
     assert watched == {131026: ["one", "other"], 200: ["one"]}
 
 
-def test_a_rules_file_that_cannot_be_used_does_not_hide_what_a_code_means(make_app, keys, tmp_path):
+def test_an_invalid_rules_file_does_not_hide_the_meaning_of_a_code(make_app, keys, tmp_path):
     headers = {"Authorization": f"Bearer {keys['viewer']}"}
     client = make_app(rules_file=tmp_path / "gone.toml").test_client()
     found = client.get("/v1/codes/131026", headers=headers).json

@@ -1,4 +1,4 @@
-"""Failures as a file: every one that fits, in the order of the list, whole."""
+"""The export of failures as CSV and NDJSON."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ def rows(response):
     return list(csv.DictReader(io.StringIO(response.text, newline="")))
 
 
-def test_csv_holds_every_failure_that_fits_in_the_order_of_the_list(api, failed, monkeypatch):
+def test_csv_contains_every_matching_failure_in_the_order_of_the_list(api, failed, monkeypatch):
     monkeypatch.setattr(failure_export, "_PAGE", 2)
     response = api.get("/v1/failures/export?code=131053", role="viewer")
     assert response.mimetype == "text/csv"
@@ -45,7 +45,7 @@ def test_csv_holds_every_failure_that_fits_in_the_order_of_the_list(api, failed,
     assert json.loads(found[1]["errors"]) == listed[1]["errors"]
 
 
-def test_ndjson_holds_the_failures_as_the_list_gives_them(api, failed, monkeypatch):
+def test_ndjson_contains_the_failures_as_in_the_list(api, failed, monkeypatch):
     monkeypatch.setattr(failure_export, "_PAGE", 3)
     response = api.get("/v1/failures/export?format=ndjson")
     assert response.mimetype == "application/x-ndjson"
@@ -60,9 +60,9 @@ def test_an_empty_file_has_its_columns(api):
 
 
 @pytest.mark.parametrize("query", ["?format=xml", "?limit=5", "?contact=nobody", "?class=odd"])
-def test_what_cannot_be_asked_is_refused_before_anything_is_written(api, query):
+def test_an_invalid_query_is_refused_before_anything_is_sent(api, query):
     assert api.get(f"/v1/failures/export{query}").status_code == 400
 
 
-def test_a_sender_exports_nothing(api):
+def test_a_sender_cannot_export(api):
     assert api.get("/v1/failures/export", role="sender").status_code == 403

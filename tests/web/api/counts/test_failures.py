@@ -1,4 +1,4 @@
-"""Failures over HTTP: found by what one knows of them, explained, with the time of the next try."""
+"""The search of failures over HTTP: filters, pages, meaning and retry times."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ def listed(api, query=""):
     ]
 
 
-def test_a_failure_tells_the_whole_error_what_it_means_and_what_to_do(api, deliver, now):
+def test_a_failure_has_the_whole_error_its_meaning_and_advice(api, deliver, now):
     error = {
         "code": 131049,
         "title": "Not delivered",
@@ -72,7 +72,7 @@ def test_a_failure_tells_the_whole_error_what_it_means_and_what_to_do(api, deliv
         ("?cursor=MQ", None),
     ],
 )
-def test_failures_are_found_by_whatever_one_knows(api, deliver, now, query, found):
+def test_failures_are_found_by_every_filter(api, deliver, now, query, found):
     callback = "template=offer;campaign=autumn"
     deliver(
         body(
@@ -134,7 +134,7 @@ def test_a_message_whose_tries_are_used_up_is_a_dead_letter(api, deliver, now):
     assert failures[0]["retry_at"] is None
 
 
-def test_a_group_message_counts_against_nobody(api, deliver, now):
+def test_a_failed_group_message_counts_against_no_contact(api, deliver, now):
     group = {"recipient_type": "group", "recipient_participant_id": "12025550117"}
     deliver(body(status("wamid.G", "failed", now, code=131026, recipient="1203630", **group)))
     (failure,) = api.get("/v1/failures").json["failures"]
@@ -148,9 +148,7 @@ def test_a_failure_without_a_code_is_explained_and_found(api, deliver, now):
 
 
 @pytest.mark.parametrize("message_id", ["wamid.HBgL/MT+IwMjU1==", "späß", "x" * 500])
-def test_a_failure_with_an_odd_message_id_has_an_id_of_its_own_that_leads_to_it(
-    api, deliver, now, message_id
-):
+def test_a_failure_with_an_odd_message_id_can_be_read_by_its_id(api, deliver, now, message_id):
     deliver(
         body(status(message_id, "failed", now, code=131026), status("wamid.B", "failed", now, code=131026))
     )
@@ -163,15 +161,15 @@ def test_a_failure_with_an_odd_message_id_has_an_id_of_its_own_that_leads_to_it(
 
 
 @pytest.mark.parametrize("given", ["nonsense", "MQ", "W10", "a/b", "%00", "x" * 3000])
-def test_an_id_that_leads_nowhere_is_404(api, given):
+def test_an_unknown_id_is_404(api, given):
     assert api.get(f"/v1/failures/{given}").status_code == 404
 
 
-def test_who_wrote_is_no_failure(api, deliver, now):
+def test_an_inbound_message_is_no_failure(api, deliver, now):
     deliver(body(messages=[message("wamid.IN", now)]))
     assert listed(api) == []
 
 
-def test_a_sender_reads_single_failures_and_no_lists(api):
+def test_a_sender_reads_single_failures_but_no_lists(api):
     assert api.get("/v1/failures", role="sender").status_code == 403
     assert api.get("/v1/failures", role="").status_code == 401

@@ -1,4 +1,4 @@
-"""Rates of a window and over time, from webhooks posted to the application itself."""
+"""Failure rates of a window and over time, from webhooks posted to the application."""
 
 from datetime import timedelta
 
@@ -47,13 +47,13 @@ def test_a_window_has_attempts_failures_rate_interval_and_classes(api):
     assert answer["groups"] == []
 
 
-def test_the_window_is_the_last_full_minutes_and_the_running_one(api):
+def test_the_window_is_the_last_full_minutes_and_the_current_one(api):
     answer = api.get("/v1/rates?window_minutes=15&until=2026-11-21T10:00:59Z").json
     assert (answer["from"], answer["to"]) == ("2026-11-21T09:45:00Z", "2026-11-21T10:01:00Z")
 
 
 @pytest.mark.usefixtures("traffic")
-def test_groups_have_their_dimensions_and_their_own_rate_the_worst_first(api):
+def test_groups_have_their_dimensions_and_rate_the_worst_first(api):
     groups = api.get("/v1/rates?group_by=phone_number_id").json["groups"]
     found = [(group["phone_number_id"], group["attempts"], group["failures"]) for group in groups]
     assert found == [(NUMBER, 20, 2), (OTHER_NUMBER, 2, 1)]
@@ -61,7 +61,7 @@ def test_groups_have_their_dimensions_and_their_own_rate_the_worst_first(api):
 
 
 @pytest.mark.usefixtures("traffic")
-def test_a_code_is_measured_against_the_attempts_of_the_rest_of_its_group(api):
+def test_the_rate_of_a_code_is_over_the_attempts_of_its_group(api):
     groups = api.get("/v1/rates?group_by=code,phone_number_id").json["groups"]
     found = {
         (group["code"], group["phone_number_id"]): (group["failures"], group["attempts"]) for group in groups
@@ -90,7 +90,7 @@ def test_a_code_is_measured_against_the_attempts_of_the_rest_of_its_group(api):
         ("campaign=null", 0, 0),
     ],
 )
-def test_a_window_can_be_narrowed(api, query, attempts, failures):
+def test_a_window_can_be_filtered(api, query, attempts, failures):
     answer = api.get(f"/v1/rates?{query}").json
     assert (answer["attempts"], answer["failures"]) == (attempts, failures)
 

@@ -1,4 +1,4 @@
-"""What Meta's support asks for about a failure: everything known of it, and nothing secret."""
+"""The support bundle of a failure: complete, and without secrets."""
 
 import json
 from datetime import timedelta
@@ -46,9 +46,7 @@ def call_reported(engine, now):
     return request
 
 
-def test_a_bundle_has_the_error_the_call_the_life_of_the_message_and_how_often(
-    api, failure, call_reported, now
-):
+def test_a_bundle_has_the_error_the_call_the_timeline_and_the_frequency(api, failure, call_reported, now):
     bundle = api.get(f"/v1/failures/{failure['id']}/bundle", role="sender").json
     assert (bundle["message_id"], bundle["waba_id"], bundle["phone_number_id"]) == ("wamid.F", WABA, NUMBER)
     assert (bundle["code"], bundle["fbtrace_id"], bundle["endpoint"]) == (
@@ -66,13 +64,13 @@ def test_a_bundle_has_the_error_the_call_the_life_of_the_message_and_how_often(
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_no_credential_leaves_with_a_bundle(api, failure, call_reported, form):
+def test_a_bundle_contains_no_credentials(api, failure, call_reported, form):
     answer = api.get(f"/v1/failures/{failure['id']}/bundle?format={form}").text
     assert TOKEN not in answer
     assert "answered 403" in answer
 
 
-def test_the_text_can_be_pasted_and_leaves_out_what_nobody_knows(api, failure):
+def test_the_text_omits_unknown_values(api, failure):
     response = api.get(f"/v1/failures/{failure['id']}/bundle?format=text")
     assert response.mimetype == "text/plain"
     assert "Content-Disposition" not in response.headers
@@ -83,19 +81,19 @@ def test_the_text_can_be_pasted_and_leaves_out_what_nobody_knows(api, failure):
     assert "Request" not in response.text
 
 
-def test_a_failure_whose_events_are_gone_still_has_its_moment_in_the_timeline(api, failure, engine, now):
+def test_a_failure_whose_events_are_deleted_is_still_in_the_timeline(api, failure, engine, now):
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM status_events"))
     (step,) = api.get(f"/v1/failures/{failure['id']}/bundle").json["timeline"]
     assert (step["what"], step["at"], step["code"]) == ("failed", stamp(now), 131053)
 
 
-def test_no_bundle_for_what_never_failed(api):
+def test_there_is_no_bundle_for_an_unknown_failure(api):
     assert api.get("/v1/failures/nonsense/bundle").status_code == 404
     assert api.get("/v1/failures/nonsense/bundle?format=pdf").status_code == 400
 
 
-def test_a_refused_call_is_a_failure_with_its_trace_and_one_step_of_the_timeline(api, now):
+def test_a_refused_call_has_its_trace_and_one_event_in_the_timeline(api, now):
     error = {
         "message": f"Error validating access token {TOKEN}: Session has expired",
         "type": "OAuthException",

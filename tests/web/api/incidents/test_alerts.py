@@ -1,4 +1,4 @@
-"""Reading alerts, and saying that somebody takes care of them."""
+"""Alerts over HTTP: lists, details, acknowledging and snoozing."""
 
 from datetime import datetime, timedelta
 
@@ -51,7 +51,7 @@ def make(engine, now, **changed):
         return alerts.insert_new(connection, alerts.Alert(**(plain | changed)))
 
 
-def test_an_alert_tells_rule_group_figures_times_and_what_its_codes_mean(api, fired):
+def test_an_alert_has_rule_group_figures_times_and_the_meaning_of_its_codes(api, fired):
     (listed,) = api.get("/v1/alerts?state=firing", role="viewer").json["alerts"]
     assert (listed["rule"], listed["kind"], listed["state"]) == ("failures", "rate", "firing")
     assert listed["group"] == {"code": 132015, "phone_number_id": NUMBER}
@@ -62,7 +62,7 @@ def test_an_alert_tells_rule_group_figures_times_and_what_its_codes_mean(api, fi
     assert [meaning["code"] for meaning in one["meanings"]] == [132015]
 
 
-def test_acknowledging_leaves_the_name_of_the_first_key(api, fired, client, operator):
+def test_acknowledging_keeps_the_name_of_the_first_key(api, fired, client, operator):
     first = api.post(f"/v1/alerts/{fired}/acknowledge")
     assert first.status_code == 200
     assert first.json["acknowledged_by"] == "admin"
@@ -72,7 +72,7 @@ def test_acknowledging_leaves_the_name_of_the_first_key(api, fired, client, oper
     assert again["acknowledged_at"] == first.json["acknowledged_at"]
 
 
-def test_snoozing_ends_after_the_minutes_asked(api, fired, now):
+def test_a_snooze_ends_after_its_minutes(api, fired, now):
     answer = api.post(f"/v1/alerts/{fired}/snooze", json={"minutes": 90}).json
     until = datetime.fromisoformat(answer["snoozed_until"])
     assert now + timedelta(minutes=89) < until < now + timedelta(minutes=95)
@@ -81,7 +81,7 @@ def test_snoozing_ends_after_the_minutes_asked(api, fired, now):
     assert api.post(f"/v1/alerts/{fired}/snooze", json={"minutes": 10080}).status_code == 200
 
 
-def test_an_alert_that_is_over_takes_no_more_words(api, engine, now):
+def test_a_resolved_alert_cannot_be_acknowledged_or_snoozed(api, engine, now):
     over = make(engine, now, state="resolved", fired_at=now, resolved_at=now)
     for action, body_of in (("acknowledge", None), ("snooze", {"minutes": 5})):
         response = api.post(f"/v1/alerts/{over}/{action}", json=body_of)

@@ -1,4 +1,4 @@
-"""/v1/notifications: states, tries, and another try for what failed."""
+"""/v1/notifications: states, tries, and the retry of a failed one."""
 
 from datetime import datetime, timedelta
 
@@ -16,8 +16,8 @@ SECOND = timedelta(seconds=1)
 
 def add(engine: Engine, now: datetime, alert_id: int, channel: str = "slack", reason: str = "fired") -> None:
     with engine.begin() as connection:
-        told = to_builtins(notification(alert_id=alert_id))
-        notifications.add(connection, alert_id, channel, reason, told, now)
+        content = to_builtins(notification(alert_id=alert_id))
+        notifications.add(connection, alert_id, channel, reason, content, now)
 
 
 def claim(engine: Engine, now: datetime, channel: str = "slack") -> Claim:
@@ -47,7 +47,7 @@ def outbox(engine: Engine, now: datetime) -> None:
 
 
 @pytest.mark.usefixtures("outbox")
-def test_each_has_a_state_and_its_tries(api: Api, now: datetime) -> None:
+def test_each_notification_has_a_state_and_its_tries(api: Api, now: datetime) -> None:
     found = api.get("/v1/notifications", role="viewer").json["notifications"]
     assert [(one["alert_id"], one["state"], one["tries"]) for one in found] == [
         (5, "waiting", 0),
@@ -76,7 +76,7 @@ def test_each_has_a_state_and_its_tries(api: Api, now: datetime) -> None:
         ("state=sent&alert_id=4", []),
     ],
 )
-def test_they_can_be_chosen(api: Api, query: str, alerts: list[int]) -> None:
+def test_notifications_can_be_filtered(api: Api, query: str, alerts: list[int]) -> None:
     found = api.get(f"/v1/notifications?{query}").json["notifications"]
     assert [one["alert_id"] for one in found] == alerts
 
@@ -85,12 +85,12 @@ def test_they_can_be_chosen(api: Api, query: str, alerts: list[int]) -> None:
 def test_pages_follow_each_other(api: Api) -> None:
     first = api.get("/v1/notifications?limit=3").json
     second = api.get(f"/v1/notifications?limit=3&cursor={first['next_cursor']}").json
-    told = [one["alert_id"] for page in (first, second) for one in page["notifications"]]
-    assert (told, second["next_cursor"]) == ([5, 4, 3, 2, 1], None)
+    listed = [one["alert_id"] for page in (first, second) for one in page["notifications"]]
+    assert (listed, second["next_cursor"]) == ([5, 4, 3, 2, 1], None)
 
 
 @pytest.mark.usefixtures("outbox")
-def test_a_failed_one_is_tried_again_at_once_and_only_by_an_admin(api: Api, engine: Engine) -> None:
+def test_only_an_admin_retries_a_failed_notification_at_once(api: Api, engine: Engine) -> None:
     [failed] = api.get("/v1/notifications?state=failed").json["notifications"]
     path = f"/v1/notifications/{failed['id']}/retry"
     assert api.post(path, role="viewer").status_code == 403
@@ -102,9 +102,7 @@ def test_a_failed_one_is_tried_again_at_once_and_only_by_an_admin(api: Api, engi
 
 
 @pytest.mark.usefixtures("outbox")
-def test_one_that_was_given_up_for_its_age_is_not_given_up_again_before_its_try(
-    api: Api, engine: Engine
-) -> None:
+def test_a_retried_notification_does_not_expire_before_its_try(api: Api, engine: Engine) -> None:
     [failed] = api.get("/v1/notifications?state=failed").json["notifications"]
     with engine.begin() as connection:
         connection.execute(text("UPDATE notifications SET created_at = created_at - interval '9 days'"))
@@ -117,7 +115,7 @@ def test_one_that_was_given_up_for_its_age_is_not_given_up_again_before_its_try(
 
 
 @pytest.mark.usefixtures("outbox")
-def test_only_what_failed_can_be_tried_again(api: Api) -> None:
+def test_only_a_failed_notification_can_be_retried(api: Api) -> None:
     for alert_id in (1, 3, 4):
         [one] = api.get(f"/v1/notifications?alert_id={alert_id}").json["notifications"]
         assert api.post(f"/v1/notifications/{one['id']}/retry").status_code == 409

@@ -1,4 +1,4 @@
-"""The rules in force with their last evaluation, and a rules file tried on the past."""
+"""The active rules with their last evaluation, and backtests."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 
 
-def test_every_rule_is_shown_with_its_keys_its_last_look_and_how_near_it_is(api, deliver, engine, now):
+def test_every_rule_is_listed_with_its_keys_and_last_evaluation(api, deliver, engine, now):
     deliver(
         body(*(status(f"wamid.{n}", "failed" if n < 5 else "sent", now, code=131026) for n in range(100)))
     )
@@ -24,7 +24,7 @@ def test_every_rule_is_shown_with_its_keys_its_last_look_and_how_near_it_is(api,
     assert rules["own-work"]["last"]["groups"] == len(rules["own-work"]["keys"]["checks"])
 
 
-def test_a_rules_file_is_tried_on_the_past(api, deliver, engine, now):
+def test_a_rules_file_is_tested_on_past_data(api, deliver, engine, now):
     failed = [status(f"wamid.{n}", "failed", now - timedelta(minutes=30), code=132015) for n in range(60)]
     deliver(body(*failed))
     answer = api.post("/v1/rules/backtest", json={"hours": 2}).json
@@ -34,7 +34,7 @@ def test_a_rules_file_is_tried_on_the_past(api, deliver, engine, now):
     assert (answer["suppressed"], answer["suppressions"]) == (0, [])
 
 
-def test_a_bad_file_is_refused_with_its_faults(api):
+def test_an_invalid_file_is_refused_with_its_errors(api):
     text = '[[rule]]\nname = "a"\nkind = "rate"\nthreshold = 2\n'
     refused = api.post("/v1/rules/backtest", json={"rules": text})
     assert (refused.status_code, refused.json["error"]["code"]) == (400, "bad_rules")

@@ -1,4 +1,4 @@
-"""Silences through the API: made, listed, ended, and refused when they could mean nothing."""
+"""Silences over HTTP: added, listed, ended, and refused when invalid."""
 
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ def make(api, **changed):
     return api.post("/v1/silences", json={"matchers": {"code": 131026}, "minutes": 60} | changed)
 
 
-def test_a_silence_tells_author_matchers_and_end(api, now):
+def test_a_silence_has_author_matchers_and_end(api, now):
     made = make(api, comment="known trouble").json
     assert (made["author"], made["comment"], made["active"]) == ("admin", "known trouble", True)
     assert made["matchers"] == {"code": 131026}
@@ -19,7 +19,7 @@ def test_a_silence_tells_author_matchers_and_end(api, now):
     assert api.get("/v1/silences?active=true", role="viewer").json["silences"] == [made]
 
 
-def test_an_ended_silence_stays_as_a_record(api):
+def test_an_ended_silence_stays_listed(api):
     made = make(api).json
     ended = api.delete(f"/v1/silences/{made['id']}").json
     assert (ended["active"], ended["ended_by"]) == (False, "admin")
@@ -29,7 +29,7 @@ def test_an_ended_silence_stays_as_a_record(api):
     assert api.delete("/v1/silences/999").status_code == 404
 
 
-def test_a_silence_that_ran_out_is_not_active_and_cannot_be_ended(api, engine, now):
+def test_an_expired_silence_is_not_active_and_cannot_be_ended(api, engine, now):
     with engine.begin() as connection:
         over = silences.add(
             connection,
@@ -56,17 +56,17 @@ def test_a_silence_that_ran_out_is_not_active_and_cannot_be_ended(api, engine, n
         {"until": "2999-01-01T00:00:00Z"},
     ],
 )
-def test_what_cannot_be_meant_is_refused(api, wrong):
+def test_an_invalid_silence_is_refused(api, wrong):
     assert make(api, **wrong).status_code == 400
 
 
-def test_only_an_admin_makes_and_ends_them(api):
+def test_only_an_admin_adds_and_ends_silences(api):
     assert make(api).status_code == 200
     assert api.post("/v1/silences", role="viewer", json={}).status_code == 403
     assert api.delete("/v1/silences/1", role="viewer").status_code == 403
 
 
-def test_they_are_listed_newest_first_by_page(api):
+def test_silences_are_listed_newest_first_by_page(api):
     ids = [make(api).json["id"] for _ in range(5)]
     seen, cursor = [], ""
     while True:

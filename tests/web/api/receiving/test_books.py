@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.factories import body, document, status, value
 from tests.traffic import Traffic
-from webhook_app.pipeline.counts.measure_lateness import reconcile
+from webhook_app.pipeline.counts.measure_lateness import measure
 
 
 def test_before_the_first_delivery_the_books_are_empty_and_balance(api):
@@ -31,7 +31,7 @@ def test_every_item_is_in_exactly_one_column(api, deliver, now):
     }
 
 
-def test_books_that_do_not_balance_say_so(api, engine, now):
+def test_books_that_do_not_balance_are_marked(api, engine, now):
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO books (day, slot, received, applied) VALUES (%s, 0, 3, 2), (%s, 1, 2, 2)", (now, now)
@@ -41,7 +41,7 @@ def test_books_that_do_not_balance_say_so(api, engine, now):
     assert answer["days"][0]["balanced"] is False
 
 
-def test_as_many_days_are_listed_as_asked_for_the_newest_first(api, engine):
+def test_the_requested_number_of_days_is_listed_the_newest_first(api, engine):
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO books (day, slot, received, ignored)"
@@ -53,7 +53,7 @@ def test_as_many_days_are_listed_as_asked_for_the_newest_first(api, engine):
     assert len(api.get("/v1/books").json["days"]) == 30
 
 
-def test_late_unsent_and_silent_messages_are_told_here_and_to_monitoring(
+def test_late_unsent_and_silent_messages_are_in_the_books_and_in_the_metrics(
     api, client, engine, now, database_url
 ):
     at = (now - timedelta(minutes=50)).replace(second=10)
@@ -66,9 +66,9 @@ def test_late_unsent_and_silent_messages_are_told_here_and_to_monitoring(
             " VALUES ('wamid.S', '1', false, %s, %s, %s), ('wamid.A', '1', false, %s, %s, NULL)",
             (at, at, at, at, at),
         )
-    reconcile(engine, now)
-    told = api.get("/v1/books").json["arrivals"]
-    assert told == {
+    measure(engine, now)
+    lateness = api.get("/v1/books").json["arrivals"]
+    assert lateness == {
         "events": 1,
         "lag_p50_seconds": 120,
         "lag_p95_seconds": 120,

@@ -1,4 +1,4 @@
-"""What was not understood can be seen, chosen, looked into by admins, and read again."""
+"""The quarantine over HTTP: lists, filters, contents for admins, replay."""
 
 import json
 from base64 import b64decode
@@ -32,7 +32,7 @@ def test_items_are_listed_newest_first_and_by_page(api, deliver):
     assert all(item["reason"] for item in seen)
 
 
-def test_what_an_item_holds_is_shown_to_admins_alone(api, deliver):
+def test_only_admins_see_the_contents_of_an_item(api, deliver):
     deliver(body({"status": "sent", "text": "a secret wish"}))
     listed = api.get("/v1/quarantine", role="viewer")
     (item,) = listed.json["items"]
@@ -45,7 +45,7 @@ def test_what_an_item_holds_is_shown_to_admins_alone(api, deliver):
     assert api.get(f"/v1/quarantine/{item['id'] + 1}").status_code == 404
 
 
-def test_items_are_chosen_by_reason_field_time_and_whether_they_wait(api, deliver, engine, now):
+def test_items_are_filtered_by_reason_field_time_and_state(api, deliver, engine, now):
     deliver(b"not json")
     deliver(body(status("wamid.Q", "queued", now)))
     newest, oldest = ids(api)
@@ -60,7 +60,7 @@ def test_items_are_chosen_by_reason_field_time_and_whether_they_wait(api, delive
     assert ids(api, "?open=true") == [oldest]
 
 
-def test_a_replay_moves_what_is_understood_now_and_says_what_is_left(api, deliver, now, monkeypatch):
+def test_a_replay_applies_items_that_can_now_be_parsed_and_counts_the_rest(api, deliver, now, monkeypatch):
     deliver(b"not json")
     deliver(body(status("wamid.Q", "queued", now)))
     monkeypatch.setattr(statuses, "_KNOWN", statuses._KNOWN | {"queued"})
@@ -72,7 +72,7 @@ def test_a_replay_moves_what_is_understood_now_and_says_what_is_left(api, delive
     assert (left["replayed_at"], moved["became"]) == (None, "applied")
 
 
-def test_a_replay_can_be_limited_and_only_admins_may(api, deliver):
+def test_only_admins_replay_and_a_replay_can_be_limited(api, deliver):
     for n in range(3):
         deliver(f"not json {n}".encode())
     assert api.post("/v1/quarantine/replay", json={"limit": 2}).json["looked_at"] == 2
@@ -80,7 +80,7 @@ def test_a_replay_can_be_limited_and_only_admins_may(api, deliver):
     assert api.post("/v1/quarantine/replay", json={}, role="viewer").status_code == 403
 
 
-def test_while_another_replay_runs_the_answer_is_409(api, database_url):
+def test_a_second_replay_at_once_is_409(api, database_url):
     with connect(database_url, application="tests") as other:
         other.execute("SELECT pg_advisory_lock(%s::bigint)", [REPLAY_LOCK])
         answer = api.post("/v1/quarantine/replay", json={})
