@@ -19,6 +19,9 @@ import pytest
 
 from tests.factories import body, status
 from tests.folders import ROOT
+from webhook_app.embedded import StartupError
+from webhook_app.settings import Settings
+from webhook_app.up import Running, _wait_until_ready, local_url
 from webhook_app.whatsapp.receiving.signature import sign
 
 
@@ -97,6 +100,143 @@ def test_up_starts_everything_ctrl_c_leaves_nothing_behind_and_a_second_run_find
         assert kept["META_VERIFY_TOKEN"] in output.decode()
         _, alive = psutil.wait_procs(started, timeout=5)
         assert alive == []
+
+
+def run_command(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> str:
+    command = [sys.executable, "-m", "webhook_app.cli.main", *arguments]
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_commands_find_the_embedded_database_running_or_not_in_a_path_with_a_space(folder: Path) -> None:
+    data, port = folder / "my data" / "of today", free_port()
+    environment = clean_environment(DATA_DIR=str(data), PORT=str(port), PYTHONPATH=str(ROOT))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "webhook_app.cli.main", "up"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until_answering(port, process)
+        key = run_command(environment, "api-key", "create", "the shop", "--role", "viewer").strip()
+        assert request(port, "GET", "/v1/alerts", Authorization=f"Bearer {key}")[0] == 200
+        for arguments in (["migrate"], ["prune"], ["replay"], ["backtest", "--days", "0.01"]):
+            run_command(environment, *arguments)
+        assert "raw archive done" in run_command(environment, "erase", "--yes", "+12025550117")
+        checked = run_command(environment, "check")
+        assert f"service     ok, runs on port {port}" in checked
+        assert "migrations  ok" in checked
+        assert request(port, "GET", "/readyz")[0] == 200, "no command has stopped the database"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    relative = environment | {"DATA_DIR": "of today"}
+    assert "the shop" in run_command(relative, "api-key", "list", cwd=data.parent)
+    assert "migrations  ok" in run_command(environment, "check")
+    running = [
+        p
+        for p in psutil.process_iter(["cmdline", "name"])
+        if p.info["name"] == "postgres" and works_in(p, data)
+    ]
+    assert running == [], "a command stops the database that it has started"
+
+
+def works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd().startswith(str(folder))
+    except psutil.Error:
+        return False
+
+
+def test_up_shows_only_the_secrets_it_has_made(folder: Path) -> None:
+    port = free_port()
+    (folder / "key").write_text("an admin key from a file\n")
+    environment = clean_environment(
+        DATA_DIR=str(folder / "data"), PORT=str(port), META_VERIFY_TOKEN="a token from outside",
+        META_APP_SECRET="a secret from outside", ADMIN_API_KEY_FILE=str(folder / "key"),
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "webhook_app.cli.main", "up"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_until_answering(port, process)
+    time.sleep(0.5)  # the greeting follows the first answer
+    process.send_signal(signal.SIGTERM)
+    output, progress = (each.decode() for each in process.communicate(timeout=60))
+    assert "Verify token    from META_VERIFY_TOKEN\n" in output
+    assert "Admin API key   from ADMIN_API_KEY_FILE\n" in output
+    for secret in (
+        "from outside",
+        "from a file",
+        *json.loads((folder / "data" / "secrets.json").read_text()).values(),
+    ):
+        assert secret not in output + progress
+    steps = [line for line in progress.splitlines() if line.endswith("…")]
+    assert steps[:4] == [
+        "Creating the database …",
+        "Starting PostgreSQL …",
+        "Migrating the database …",
+        "Starting the web server and the scheduler …",
+    ]
+
+
+def starting(code: str, port: int) -> Running:
+    given = {"database_url": "postgresql://", "meta_app_secret": (b"a secret of 16 bytes",), "port": port}
+    settings = Settings(**given, meta_verify_token="a token of the test", bind_host="127.0.0.1")
+    return Running(
+        settings, {}, local_url(settings), {"web": subprocess.Popen([sys.executable, "-c", code])}, {}
+    )
+
+
+def test_a_slow_start_is_waited_for_while_the_web_server_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, lines = free_port(), []
+    monkeypatch.setattr("webhook_app.up.REPORT_SECONDS", 0.5)
+    code = f"""
+import time, http.server
+end = time.process_time() + 2.5
+while time.process_time() < end:
+    pass
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *arguments):
+        pass
+http.server.HTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
+"""
+    running = starting(code, port)
+    try:
+        _wait_until_ready(running, lines.append, idle_seconds=1.5)
+    finally:
+        running.processes["web"].kill()
+        running.processes["web"].wait()
+    assert lines
+    assert all(line.startswith(f"Waiting for the web server on http://127.0.0.1:{port}, ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import time; time.sleep(60)", "has used no CPU for 1 s"),
+        ("raise SystemExit(3)", "The web did not start"),
+    ],
+)
+def test_a_start_that_makes_no_progress_ends_with_a_reason(code: str, message: str) -> None:
+    running = starting(code, free_port())
+    try:
+        with pytest.raises(StartupError, match=message):
+            _wait_until_ready(running, print, idle_seconds=0.7)
+    finally:
+        running.processes["web"].kill()
+        running.processes["web"].wait()
 
 
 def test_production_invents_no_secret(database_url: str, folder: Path) -> None:

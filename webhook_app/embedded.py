@@ -127,7 +127,7 @@ class EmbeddedPostgres:
         self._report("Starting PostgreSQL …")
         log = self._folder / "log"
         options = shlex.join(["-h", "", "-k", str(self._socket_folder())])
-        starting = self._pg_ctl("-w", "-t", "86400", "-l", str(log), "-o", options, "start")
+        starting = self._pg_ctl("-w", "-t", "86400", "-l", log.name, "-o", options, "start")
         try:
             self._wait(lambda: starting.poll() is not None)
         except BaseException:
@@ -145,9 +145,14 @@ class EmbeddedPostgres:
 
     def _pg_ctl(self, *arguments: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(  # noqa: S603  the wheel's own program
-            [str(self._server.bin_path / "pg_ctl"), "-D", str(self._folder), *arguments],
+            [
+                str(self._server.bin_path / "pg_ctl"),
+                "-D",
+                ".",
+                *arguments,
+            ],  # its path would pass through a shell
             user=self._server.system_user,
-            cwd="/",
+            cwd=self._folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -163,9 +168,9 @@ class EmbeddedPostgres:
             time.sleep(0.02)
 
     def _socket_folder(self) -> Path:
-        """The data folder, or a short private folder when the socket's path would be too long."""
-        if len(bytes(self._folder / _SOCKET)) <= _LONGEST_SOCKET_PATH:
-            return Path()  # relative to the data folder, so that any character may be in its path
+        """The data folder, or a short private folder when libpq could not use the path: too long, or with a comma."""
+        if len(bytes(self._folder / _SOCKET)) <= _LONGEST_SOCKET_PATH and "," not in str(self._folder):
+            return Path()  # relative to the data folder, so that other characters in its path do not matter
         name = hashlib.sha256(bytes(self._folder)).hexdigest()[:12]
         folder = Path(tempfile.gettempdir()) / f"webhook_app_{name}"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -202,12 +207,12 @@ def _running_pid(folder: Path) -> int | None:
     if not lines or not psutil.pid_exists(pid := int(lines[0])):
         return None
     try:
-        command = psutil.Process(pid).cmdline()
+        works_here = Path(psutil.Process(pid).cwd()) == folder
     except psutil.NoSuchProcess:
         return None
     except psutil.AccessDenied:
-        return pid
-    if str(folder) in command:
+        works_here = True
+    if works_here:
         return pid
     (folder / "postmaster.pid").unlink(missing_ok=True)
     return None
