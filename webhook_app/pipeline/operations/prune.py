@@ -108,6 +108,7 @@ class _PruneRun:
             ("silences", kept.failures_days),
             ("erasures", kept.failures_days),
             ("audit", kept.failures_days),
+            ("sessions", 0),
             ("backtest_people", _BACKTEST_DAYS),
             ("backtests", _BACKTEST_DAYS),
             ("minute_counts", kept.counts_days),

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,6 +26,12 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     created_at: datetime
     used_at: datetime | None = None
     revoked_at: datetime | None = None
+
+
+OPERATOR = ApiKey(
+    id=0, name="ADMIN_API_KEY", role="admin", prefix="", created_at=datetime.min.replace(tzinfo=UTC)
+)
+"""The key that is set in the environment; no row has its id."""
 
 
 class NewKey(Struct, frozen=True):

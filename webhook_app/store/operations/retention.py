@@ -64,6 +64,7 @@ _OLD = {
     "channel_messages": "at < :cutoff AND alert_id NOT IN (SELECT id FROM alerts WHERE state <> 'resolved')",
     "erasures": "finished_at < :cutoff",
     "audit": "at < :cutoff",
+    "sessions": "expires_at < :cutoff",
     "alerts": "resolved_at < :cutoff AND id NOT IN (SELECT alert_id FROM notifications)",
 }
 

@@ -1,14 +1,16 @@
-"""API keys, the audit, the state of jobs, and backtests."""
+"""API keys, sessions, the audit, the state of jobs, and backtests."""
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    CheckConstraint,
     Column,
     Float,
     Identity,
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     text,
@@ -28,6 +30,25 @@ api_keys = Table(
     a_time("created_at"),
     a_time("used_at", null=True),
     a_time("revoked_at", null=True),
+)
+
+sessions = Table(  # browsers that are signed in
+    "sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),  # sha-256 of the cookie's 256 random bits
+    Column("key_id", BigInteger, nullable=False),  # of api_keys; 0: ADMIN_API_KEY
+    Column("operator_proof", LargeBinary, nullable=False),  # binds a session of ADMIN_API_KEY to its value
+    a_time("created_at"),
+    a_time("expires_at"),
+)
+
+session_secret = Table(  # one row
+    "session_secret",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    Column("secret", LargeBinary, nullable=False),
+    a_time("made_at"),
+    CheckConstraint("id = 1", name="session_secret_is_one"),
 )
 
 audit = Table(  # who changed what, by page or API, and who signed in; goes with the failures of its time

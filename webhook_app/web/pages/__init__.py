@@ -45,8 +45,8 @@ def pages_blueprint(api: ApiContext) -> Blueprint:
     """Every page of the table, with the filters and globals of their templates."""
     blueprint = Blueprint("pages", __name__)
     settings = api.settings
-    sessions = Sessions(settings.meta_app_secret, settings.admin_api_key, api.keyring)
-    context = PageContext(api, sessions, {rule.name: rule for rule in rules_in_force(settings) or ()})
+    rules_by_name = {rule.name: rule for rule in rules_in_force(settings) or ()}
+    context = PageContext(api, Sessions(settings.admin_api_key), rules_by_name)
     for page in PAGES:
         add_page(blueprint, page, context)
     for name, spell in wording.FILTERS.items():

@@ -16,7 +16,14 @@ from webhook_app.settings import Settings
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api.endpoints import ApiContext, Call
 from webhook_app.web.pages.charts import Chart
-from webhook_app.web.pages.operations.sessions import PageMessage, Session, Sessions
+from webhook_app.web.pages.operations.sessions import (
+    PageMessage,
+    Session,
+    Sessions,
+    clear_message,
+    leave_message,
+    read_message,
+)
 
 MAX_FORM_BYTES = 64 * 1024
 SCRIPT_PATHS = "/dashboard/"
@@ -100,12 +107,11 @@ class PageRequest(PublicRequest, frozen=True):
 
 def render(request: PageRequest, template: str, *, status: int = 200, **values: Any) -> Response:
     """The template with the message that the last action left."""
-    sessions = request.context.sessions
-    flash = sessions.message(request.http, request.session)
+    flash = read_message(request.http, request.session)
     page = render_part(request, template, flash=flash, **values)
     response = make_response(page, status)
     if flash is not None:
-        sessions.clear_message(request.http, response)
+        clear_message(request.http, response)
     return response
 
 
@@ -118,9 +124,7 @@ def render_part(request: PageRequest, template: str, **values: Any) -> str:
 def redirect_with_message(request: PageRequest, path: str, words: str, *, is_good: bool = True) -> Response:
     """A redirect to the page at `path`, which shows in one line what was done, or why it was not."""
     response = make_response(redirect(path, code=303))
-    request.context.sessions.leave_message(
-        request.http, response, request.session, PageMessage(words, is_good)
-    )
+    leave_message(request.http, response, request.session, PageMessage(words, is_good))
     return response
 
 

@@ -134,7 +134,13 @@ class TestAlerts:
 
     def test_one_alert_tells_its_story(self, admin, fired):
         page = admin.get(f"/alerts/{fired}").text
-        for words in ("20 of 40 messages failed", NUMBER, "wamid.", "Pending", "Notification to the log waiting"):
+        for words in (
+            "20 of 40 messages failed",
+            NUMBER,
+            "wamid.",
+            "Pending",
+            "Notification to the log waiting",
+        ):
             assert words in page
         assert admin.get(f"/dashboard/alerts/{fired}").json["chart"]["lines"][0]["failures"][-1] == 20
 

@@ -269,7 +269,14 @@ class TestTimeline:
         page = admin.get(f"/alerts/{fired}").text
         story = page[page.index('class="story"') :]
         assert re.sub(r"<[^>]+>", "", story).count("Snoozed until") == 1
-        for words in ("by kim", "by sam", "Notification to the log failed", "no such channel", "Pending", "Firing"):
+        for words in (
+            "by kim",
+            "by sam",
+            "Notification to the log failed",
+            "no such channel",
+            "Pending",
+            "Firing",
+        ):
             assert words in story
 
     def test_a_silence_that_mutes_it_is_part_of_the_story(self, admin, engine, make, now):

@@ -237,9 +237,7 @@ class TestErasing:
         }
         where = f"/contacts?contact=%2B{PERSON[1:]}"
         assert "The person opted out" in admin_browser.submit(where, "/contacts/lift", note="", **form)
-        assert "is removed" in admin_browser.submit(
-            where, "/contacts/lift", note="they asked again", **form
-        )
+        assert "is removed" in admin_browser.submit(where, "/contacts/lift", note="they asked again", **form)
         assert "Nothing stands against" in admin_browser.see("/contacts", contact=PERSON)
 
     def test_a_viewer_may_read_but_has_no_form(self, viewer_browser):

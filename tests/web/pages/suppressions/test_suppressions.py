@@ -160,7 +160,9 @@ class TestReview:
     def test_somebody_faster_is_told(self, admin_browser, queue):
         item = ticks(admin_browser.see(QUEUE))[0]
         admin_browser.submit(QUEUE, QUEUE, item=item, action="confirm", note="")
-        assert "had already been reviewed" in admin_browser.submit(QUEUE, QUEUE, item=item, action="lift", note="")
+        assert "had already been reviewed" in admin_browser.submit(
+            QUEUE, QUEUE, item=item, action="lift", note=""
+        )
 
     @pytest.mark.parametrize(
         "form", [{"item": "zzz", "action": "lift"}, {"item": "WyJhIl0", "action": "lift"}]

@@ -4,11 +4,17 @@ import structlog
 from flask import Response, jsonify, make_response, redirect, render_template
 from werkzeug.exceptions import Forbidden
 
-from webhook_app.store.operations.api_keys import ApiKey
+from webhook_app.store.operations import sessions
 from webhook_app.web import auditing
 from webhook_app.web.auth import is_enough
 from webhook_app.web.pages.appearance import own_path
-from webhook_app.web.pages.operations.sessions import Session
+from webhook_app.web.pages.operations.sessions import (
+    Session,
+    form_token,
+    is_own_form,
+    keep_sign_in_nonce,
+    sign_in_nonce,
+)
 from webhook_app.web.pages.operations.throttle import Throttle, origin
 from webhook_app.web.pages.page import STALE_FORM, Page, PublicRequest
 
@@ -22,8 +28,8 @@ def login(request: PublicRequest) -> Response:
 
 def sign_in(request: PublicRequest) -> Response:
     """Begin a session for the key of the form."""
-    sessions, now = request.context.sessions, request.now
-    if not sessions.is_own_form(sessions.sign_in_nonce(request.http), request.form.get("token", "")):
+    now = request.now
+    if not is_own_form(_secret(request), sign_in_nonce(request.http), request.form.get("token", "")):
         return _form(request, 403, "This form was out of date. Please try again.")
     throttle = request.context.cache(Throttle)
     address = origin(request.http.remote_addr or "", request.http.headers.get("X-Forwarded-For", ""))
@@ -36,21 +42,24 @@ def sign_in(request: PublicRequest) -> Response:
         return _form(request, 401, "That key is not known, or it was revoked.")
     if not is_enough(key.role, "viewer"):
         return _form(request, 403, f"{key.name} is a {key.role} key: pages need a viewer or an admin key.")
-    _record(request, key, "sign in")
     response = _go_on(request)
-    sessions.begin(request.http, response, key, now)
+    with request.context.api.engine.begin() as connection:
+        auditing.record(connection, key, "page", "sign in", {}, now, auditing.DONE)
+        request.context.sessions.begin(request.http, response, connection, key, now)
     return response
 
 
 def logout(request: PublicRequest) -> Response:
     """End the session."""
-    session = _session(request)
-    if session and not session.is_own_form(request.form.get("token", "")):
-        raise Forbidden(STALE_FORM)
-    if session:
-        _record(request, session.key, "sign out")
     response = make_response(redirect("/login", code=303))
-    request.context.sessions.end(request.http, response)
+    session = _session(request)
+    if session is None:
+        return response
+    if not session.is_own_form(request.form.get("token", "")):
+        raise Forbidden(STALE_FORM)
+    with request.context.api.engine.begin() as connection:
+        auditing.record(connection, session.key, "page", "sign out", {}, request.now, auditing.DONE)
+        request.context.sessions.end(request.http, response, connection)
     return response
 
 
@@ -64,20 +73,18 @@ def _session(request: PublicRequest) -> Session | None:
         return request.context.sessions.read(request.http, connection, request.now)
 
 
-def _record(request: PublicRequest, key: ApiKey, action: str) -> None:
+def _secret(request: PublicRequest) -> bytes:
     with request.context.api.engine.begin() as connection:
-        auditing.record(connection, key, "page", action, {}, request.now, auditing.DONE)
+        return sessions.secret(connection, request.now)
 
 
 def _form(request: PublicRequest, status: int = 200, refusal: str = "") -> Response:
     """The form, bound to this browser."""
-    sessions = request.context.sessions
-    nonce = sessions.sign_in_nonce(request.http)
-    page = render_template(
-        "login.html", token=sessions.form_token(nonce), target=_target(request), refusal=refusal
-    )
+    nonce = sign_in_nonce(request.http)
+    token = form_token(_secret(request), nonce)
+    page = render_template("login.html", token=token, target=_target(request), refusal=refusal)
     response = make_response(page, status)
-    sessions.keep_sign_in_nonce(request.http, response, nonce)
+    keep_sign_in_nonce(request.http, response, nonce)
     return response
 
 

@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from flask import Response
+from flask import Response, make_response, redirect
 from werkzeug.exceptions import NotFound
 
 from webhook_app.store.incidents import notification_log, outbox
-from webhook_app.store.operations import audit, disk_usage, scheduler_state
+from webhook_app.store.operations import audit, disk_usage, scheduler_state, sessions
 from webhook_app.store.receiving import books, quarantine
 from webhook_app.web.api import cursor
 from webhook_app.web.pages.operations.settings_list import shown_settings
@@ -42,7 +42,14 @@ def system_page(request: PageRequest) -> Response:
         tables=disk_usage.table_sizes(request.connection),
         settings=shown_settings(request.settings),
         did=audit.list_page(request.connection, 8),
+        signed_in=sessions.count(request.connection, request.now),
     )
+
+
+def end_all_sessions(request: PageRequest) -> Response:
+    """Sign out every browser, this one too."""
+    sessions.end_all(request.connection)
+    return make_response(redirect("/login", code=303))
 
 
 def outbox_page(request: PageRequest) -> Response:
@@ -84,6 +91,7 @@ def audit_page(request: PageRequest) -> Response:
 
 PAGES = (
     Page("GET", "/system", system_page),
+    Page("POST", "/system/sessions/end", end_all_sessions),
     Page("GET", "/system/outbox", outbox_page),
     Page("POST", "/system/outbox/<int:notification_id>/retry", retry_notification),
     Page("GET", "/system/audit", audit_page),

@@ -92,7 +92,7 @@ def known_address(request: PageRequest, text: str) -> Address:
 def _erased_opt_outs(request: PageRequest, key: str) -> list[ContactSuppression]:
     """The opt-outs of this key from before an erasure: checks refuse them, but nothing else is stored."""
     (known,) = read_facts(driver(request.connection), [CheckRequest([key], None)], request.now)
-    return [row for row in known.standing.get(key, ()) if row.since is None]
+    return [row for row in known.suppressions.get(key, ()) if row.since is None]
 
 
 def _found(address: Address) -> FoundContact:
