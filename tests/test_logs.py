@@ -21,7 +21,7 @@ from tests.factories import body, message, status
 from tests.faults.web_server import wait_for
 from webhook_app import logs
 from webhook_app.app import CLOSE, create_app
-from webhook_app.pipeline.counts.measure_lateness import reconcile
+from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.operations.prune import prune
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
@@ -177,8 +177,8 @@ def test_nothing_private_is_logged_on_any_of_the_main_paths(
     client.get(f"/webhook?hub.mode=subscribe&hub.verify_token={TOKEN}x&hub.challenge=1")
     client.get("/v1/books", headers={"Authorization": "Bearer wrong-key-1a2b"})
     rules = load_rules(None)
-    suppress(engine, rules, Thresholds(strikes=3, days=2), now)
-    reconcile(engine, now)
+    suppress(engine, rules, Thresholds(failures=3, days=2), now)
+    measure(engine, now)
     prune(engine, now, retention_of(settings))
     ask("POST", "/v1/check", data=json.dumps({"contacts": [PHONE, USER, "no number"]}))
     ask("PUT", f"/v1/suppressions/{PHONE}", data=json.dumps({"note": "the words of a person"}))

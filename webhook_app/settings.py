@@ -36,7 +36,7 @@ SHOWN = frozenset((
     "port", "bind_host", "web_concurrency", "public_url", "trusted_proxies", "webhook_allow_from",
     "meta_mtls_subject_header", "data_dir", "rules_file", "evaluate_seconds", "slack_channel", "events_keep_days",
     "failures_keep_days", "raw_keep_days", "counts_keep_days", "soft_failures", "soft_days", "stop_blocks",
-    "probe_hours", "suppress_hourly_cap", "default_region", "check_when_away", "pause_senders", "keywords_file",
+    "probe_hours", "suppress_hourly_cap", "key_suppress_hourly_cap", "default_region", "check_when_away", "pause_senders", "keywords_file",
     "ingest_queue", "log_format",
 ))  # fmt: skip
 """Settings whose values may be shown. Any other value is masked: it is a secret, or may contain one."""
@@ -136,6 +136,7 @@ class Settings(BaseModel):
     stop_blocks: str = Field(default="messages", pattern="^(messages|all)$")
     probe_hours: float = Field(default=24, ge=1, le=720)
     suppress_hourly_cap: int = Field(default=5_000, ge=1)
+    key_suppress_hourly_cap: int = Field(default=100, ge=1)
     default_region: str = Field(default="", pattern="^([A-Za-z]{2})?$")
     check_when_away: str = Field(default="refuse", pattern="^(refuse|allow)$")
     pause_senders: str = Field(default="off", pattern="^(on|off)$")

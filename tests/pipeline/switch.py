@@ -1,4 +1,4 @@
-"""A database that is there or away, as a test has it."""
+"""A database that a test can make unavailable."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from webhook_app.store.postgres.engine import connect
 
 
 class Switch:
-    """Called, it connects, unless the database is away."""
+    """Opens a connection when called, unless the database is away."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url

@@ -22,7 +22,7 @@ from webhook_app.simulator.plan import PlannedEvent
 from webhook_app.simulator.posts import BATCH_LIMIT
 from webhook_app.simulator.send_calls import SimulatedCall
 from webhook_app.store.postgres.engine import Engine, connect
-from webhook_app.web.api.sends.sends import MAX_SENDS, read
+from webhook_app.web.api.sends.sends import MAX_SENDS, parse_send
 
 _COUNT_SLOT = 0  # any writer slot will do: no other process writes at the same time
 _HOURS_EVERY = timedelta(hours=6)
@@ -68,10 +68,10 @@ class Backfill:
         changes = [event for event in events if isinstance(event, TimedChange)]
         for batch in _batches(changes, BATCH_LIMIT):
             self._writer.store([Delivery(wire(envelope(batch)))], at)
-        reports = [read(event.report, at)[0] for event in events if isinstance(event, SimulatedCall)]
+        reports = [parse_send(event.report, at)[0] for event in events if isinstance(event, SimulatedCall)]
         for some in _batches([report for report in reports if report is not None], MAX_SENDS):
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                sends.register(connection, some, at)
+                sends.register(connection, some, at, reported_by="demo")
 
     def reject(self, kind: str, deliveries: int, at: datetime) -> None:
         """Count deliveries that were rejected for their signature."""

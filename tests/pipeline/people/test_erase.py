@@ -13,11 +13,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from tests.factories import NUMBER, body, document, message, status, value
 from tests.store.incidents.test_alerts import make
-from webhook_app.pipeline.counts.count_funnels import count_steps
-from webhook_app.pipeline.people.erase import Erased, erase, sweep
+from webhook_app.pipeline.counts.count_funnels import count_stages
+from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
-from webhook_app.store.counts import funnel_counts
+from webhook_app.store.counts import stages
 from webhook_app.store.counts.funnels import funnel
 from webhook_app.store.counts.rates import rates
 from webhook_app.store.incidents import alerts, outbox
@@ -29,7 +29,7 @@ from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving import archive
 from webhook_app.store.schema import metadata
 from webhook_app.store.suppressions import suppressions
-from webhook_app.store.suppressions.suppressions import Evidence, Suppression
+from webhook_app.store.suppressions.suppressions import ChangeEvidence, Suppression
 from webhook_app.whatsapp.people.traces import Traces
 
 DAY = timedelta(days=1)
@@ -208,7 +208,7 @@ def live(writer: BatchWriter, engine: Engine, now: datetime) -> list[str]:
         field="account_alerts",
     )
     suppressed = Suppression(contact=PERSON, reason="opted_out", since=now, seen_as=OLD_SPELLING, actor="person",
-                             evidence=(Evidence(now, ids[5]),), note=f"wrote from {PERSON}")  # fmt: skip
+                             evidence=(ChangeEvidence(now, ids[5]),), note=f"wrote from {PERSON}")  # fmt: skip
     with engine.begin() as connection:
         suppressions.apply(connection, [suppressed], [], now)
     writer.store(
@@ -231,7 +231,7 @@ def live(writer: BatchWriter, engine: Engine, now: datetime) -> list[str]:
         told = make(
             now, rule="r", state="firing", explanation={"samples": [ids[1], wamid(OTHER, 7)], "contacts": 2}
         )
-        funnel_counts.ask_recount(driver(connection), [(ids[0], NUMBER)])
+        stages.request_recount(driver(connection), [(ids[0], NUMBER)])
         alert_id = alerts.insert_new(connection, told)
         assert alert_id
         outbox.add(connection, alert_id, "log", "fired", {"samples": [ids[1], "wamid.X"]}, now)
@@ -257,15 +257,15 @@ def test_a_person_who_was_everywhere_is_nowhere_and_what_is_counted_stays(
 ) -> None:
     ids = live(writer, engine, now)
     if already_counted:
-        count_steps(engine, now)
+        count_stages(engine, now)
         with engine.begin() as connection:
-            funnel_counts.ask_recount(driver(connection), [(ids[0], NUMBER)])
+            stages.request_recount(driver(connection), [(ids[0], NUMBER)])
     before = counted(engine, now)
     assert shown_in(engine, ids) == set(erasure.HOLDS) - {"erasures"}, "the story must reach every table"
     done = forget(PERSON)
     assert shown_in(engine, ids) == set()
     assert counted(engine, now) == before
-    count_steps(engine, now)
+    count_stages(engine, now)
     assert counted(engine, now) == before, "nor when the same events are counted again under their new ids"
     assert (done.opted_out, done.archive_done) == (True, True)
     assert all(done.rows[name] > 0 for name in set(erasure.HOLDS) - {"erasures", "deliveries"})
@@ -418,9 +418,9 @@ def test_a_large_archive_is_left_to_the_scheduler_and_nothing_is_replayed_meanwh
     assert shown_in(engine, []) == {"deliveries", "erasures"}
     with pytest.raises(ReplayBusyError), Replay(connecting, now):
         pass
-    assert not sweep(engine, connecting, now, go_on=lambda: False)
-    assert not sweep(engine, connecting, now, rows=4)
-    assert sweep(engine, connecting, now)
+    assert not erase_from_archive(engine, connecting, now, go_on=lambda: False)
+    assert not erase_from_archive(engine, connecting, now, rows=4)
+    assert erase_from_archive(engine, connecting, now)
     assert shown_in(engine, []) == set()
     with Replay(connecting, now) as running:
         outcome = running.of_archive(now - 9 * DAY, now + DAY, not_before=now - 90 * DAY)
@@ -435,8 +435,8 @@ def test_while_a_replay_runs_the_archive_waits_and_the_tables_do_not(
         other.execute("SELECT pg_advisory_lock(%s::bigint)", [REPLAY_LOCK])
         assert not forget(PERSON).archive_done
         assert shown_in(engine, []) == {"deliveries", "erasures"}
-        locks.give_back(other, REPLAY_LOCK)
-    assert sweep(engine, lambda: connect(database_url, application="tests"), now)
+        locks.release(other, REPLAY_LOCK)
+    assert erase_from_archive(engine, lambda: connect(database_url, application="tests"), now)
     assert shown_in(engine, []) == set()
 
 

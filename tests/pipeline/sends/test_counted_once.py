@@ -52,7 +52,9 @@ class Item(Struct, frozen=True, kw_only=True):
     def message_id(self) -> str:
         if self.has_id:
             return f"wamid.{self.serial}"
-        return generated_message_id(self.contact, self.number, self.template, "", self.error, self.at, self.at)
+        return generated_message_id(
+            self.contact, self.number, self.template, "", self.error, self.at, self.at
+        )
 
     @property
     def contact(self) -> str:
@@ -229,7 +231,7 @@ def tell(engine: Engine, writer: BatchWriter, parts: Sequence[Sequence[Item]]) -
             writer.store([Delivery(sent)], datetime.now(UTC))
         else:
             with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-                register(connection, [item.report() for item in part], datetime.now(UTC))
+                register(connection, [item.report() for item in part], datetime.now(UTC), reported_by="shop")
 
 
 quiet = settings(

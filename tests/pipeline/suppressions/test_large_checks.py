@@ -1,4 +1,4 @@
-"""Checks of thousands: more callers than connections, connections that die, and a database that is away."""
+"""Large checks: more callers than connections, lost connections, and an unavailable database."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -28,18 +28,18 @@ def held(engine, now):
 
 
 @pytest.fixture
-def many(database_url, now):
-    made = LargeChecks(lambda: connect(database_url, application="many"), lambda: now)
+def large(database_url, now):
+    made = LargeChecks(lambda: connect(database_url, application="large"), lambda: now)
     yield made
     made.close()
 
 
-def blocked(known):
-    return sorted(known.standing)
+def blocked(facts):
+    return sorted(facts.suppressions)
 
 
 @pytest.mark.usefixtures("held")
-def test_few_and_many_are_answered_the_same(database_url, now):
+def test_small_and_large_checks_give_the_same_answers(database_url, now):
     checks = Checks(lambda: connect(database_url, application="checks"), lambda: now)
     parts = [
         PEOPLE[start : start + SHARED_CHECK_LIMIT] for start in range(0, len(PEOPLE), SHARED_CHECK_LIMIT)
@@ -50,28 +50,28 @@ def test_few_and_many_are_answered_the_same(database_url, now):
 
 
 @pytest.mark.usefixtures("held")
-def test_more_callers_than_lanes_are_all_answered(many):
-    questions = [CheckRequest(PEOPLE[n:], None) for n in range(6 * MAX_CONCURRENT)]
-    with ThreadPoolExecutor(len(questions)) as pool:
-        answers = list(pool.map(many.known, questions))
-    for question, answer in zip(questions, answers, strict=True):
-        assert blocked(answer) == [contact for contact in HELD if contact in question.contacts]
+def test_more_callers_than_connections_are_all_answered(large):
+    requests = [CheckRequest(PEOPLE[n:], None) for n in range(6 * MAX_CONCURRENT)]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        answers = list(pool.map(large.facts, requests))
+    for request, answer in zip(requests, answers, strict=True):
+        assert blocked(answer) == [contact for contact in HELD if contact in request.contacts]
 
 
 @pytest.mark.usefixtures("held")
-def test_connections_that_died_meanwhile_are_made_anew(many, database_url):
-    assert blocked(many.facts(CheckRequest(PEOPLE, None))) == HELD
+def test_lost_connections_are_reopened(large, database_url):
+    assert blocked(large.facts(CheckRequest(PEOPLE, None))) == HELD
     with psycopg.connect(database_url, autocommit=True) as connection:
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE application_name = 'many' AND datname = current_database() ORDER BY pid LIMIT 1"
+            " WHERE application_name = 'large' AND datname = current_database() ORDER BY pid LIMIT 1"
         ).fetchall()
     assert ended == [(True,)]
-    assert blocked(many.facts(CheckRequest(PEOPLE, None))) == HELD
+    assert blocked(large.facts(CheckRequest(PEOPLE, None))) == HELD
 
 
-def test_what_took_too_long_is_not_tried_again(many, monkeypatch):
-    many.facts(CheckRequest(PEOPLE, None))
+def test_a_statement_that_timed_out_is_not_repeated(large, monkeypatch):
+    large.facts(CheckRequest(PEOPLE, None))
     tries = []
 
     def cancelled(*_):
@@ -80,18 +80,18 @@ def test_what_took_too_long_is_not_tried_again(many, monkeypatch):
 
     monkeypatch.setattr(large_checks, "read_facts_of_thousands", cancelled)
     with pytest.raises(psycopg.errors.QueryCanceled):
-        many.facts(CheckRequest(PEOPLE, None))
+        large.facts(CheckRequest(PEOPLE, None))
     assert tries == [1]
     monkeypatch.undo()
-    assert many.facts(CheckRequest(PEOPLE, None)).standing == {}
+    assert large.facts(CheckRequest(PEOPLE, None)).suppressions == {}
 
 
-def test_while_the_database_is_away_each_hears_of_it_and_the_next_is_answered(database_url, now):
+def test_every_check_fails_while_the_database_is_away_and_the_next_succeeds(database_url, now):
     database = Switch(database_url)
-    many = LargeChecks(database, lambda: now)
+    large = LargeChecks(database, lambda: now)
     for _ in range(2 * MAX_CONCURRENT):
         with pytest.raises(psycopg.OperationalError, match="nobody there"):
-            many.facts(CheckRequest(PEOPLE, None))
+            large.facts(CheckRequest(PEOPLE, None))
     database.is_away = False
-    assert many.facts(CheckRequest(PEOPLE, None)).standing == {}
-    many.close()
+    assert large.facts(CheckRequest(PEOPLE, None)).suppressions == {}
+    large.close()

@@ -1,4 +1,4 @@
-"""Checks at the same moment share a statement, and each gets its own answer; a dead connection costs nobody theirs."""
+"""Checks at the same moment share a statement and each gets its own answer, also when the connection was lost."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -31,98 +31,98 @@ def put(engine, now):
 
 
 @pytest.fixture
-def together(database_url, now):
+def shared(database_url, now):
     made = SharedChecks(lambda: connect(database_url, application="checks"), lambda: now)
     yield made
     made.close()
 
 
-def blocked(known):
-    return {contact: [row.phone_number_id for row in rows] for contact, rows in known.standing.items()}
+def blocked(facts):
+    return {contact: [row.phone_number_id for row in rows] for contact, rows in facts.suppressions.items()}
 
 
-def test_each_of_many_at_once_gets_its_own_answer_and_they_share_statements(
-    together, put, engine, now, monkeypatch
+def test_concurrent_checks_share_statements_and_each_gets_its_own_answer(
+    shared, put, engine, now, monkeypatch
 ):
     for place, contact in enumerate(PEOPLE):
         if place % 2:
             put(contact, (ONE, OTHER, "")[place % 3])
     sizes = []
 
-    def counted(connection, questions, moment):
-        sizes.append(len(questions))
-        return checks.read_facts(connection, questions, moment)
+    def counted(connection, requests, moment):
+        sizes.append(len(requests))
+        return checks.read_facts(connection, requests, moment)
 
     monkeypatch.setattr(shared_checks, "read_facts", counted)
-    questions = [CheckRequest(PEOPLE[n : n + 3], (None, ONE, OTHER)[n % 3]) for n in range(36)] * 5
+    requests = [CheckRequest(PEOPLE[n : n + 3], (None, ONE, OTHER)[n % 3]) for n in range(36)] * 5
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(together.known, questions))
+        answers = list(pool.map(shared.facts, requests))
     with engine.connect() as connection:
-        for question, answer in zip(questions, answers, strict=True):
-            (alone,) = checks.read_facts(driver(connection), [question], now)
+        for request, answer in zip(requests, answers, strict=True):
+            (alone,) = checks.read_facts(driver(connection), [request], now)
             assert blocked(answer) == blocked(alone)
             assert answer.version == alone.version == 20
-    assert sum(sizes) == len(questions)
-    assert len(sizes) < len(questions)
+    assert sum(sizes) == len(requests)
+    assert len(sizes) < len(requests)
 
 
-def test_who_comes_while_a_statement_runs_is_asked_for_with_the_next(together, monkeypatch):
+def test_checks_that_arrive_while_a_statement_runs_share_the_next(shared, monkeypatch):
     runs, go_on, sizes = threading.Event(), threading.Event(), []
 
-    def slowly(connection, questions, moment):
-        sizes.append(len(questions))
+    def slowly(connection, requests, moment):
+        sizes.append(len(requests))
         runs.set()
         assert go_on.wait(10)
-        return checks.read_facts(connection, questions, moment)
+        return checks.read_facts(connection, requests, moment)
 
     monkeypatch.setattr(shared_checks, "read_facts", slowly)
     with ThreadPoolExecutor(6) as pool:
-        first = pool.submit(together.known, CheckRequest(PEOPLE[:1], None))
+        first = pool.submit(shared.facts, CheckRequest(PEOPLE[:1], None))
         assert runs.wait(10)
-        later = [pool.submit(together.known, CheckRequest(PEOPLE[:1], None)) for _ in range(5)]
-        while len(together._next.questions) < 5:
+        later = [pool.submit(shared.facts, CheckRequest(PEOPLE[:1], None)) for _ in range(5)]
+        while len(shared._next.requests) < 5:
             threading.Event().wait(0.005)
         go_on.set()
-        assert [each.result(10).standing for each in (first, *later)] == [{}] * 6
+        assert [each.result(10).suppressions for each in (first, *later)] == [{}] * 6
     assert sizes == [1, 5]
 
 
-def test_a_connection_that_died_meanwhile_is_made_anew(together, database_url, put):
+def test_a_lost_connection_is_reopened(shared, database_url, put):
     put(PEOPLE[0], ONE)
-    question = CheckRequest(PEOPLE[:1], ONE)
-    assert blocked(together.facts(question)) == {PEOPLE[0]: [ONE]}
+    request = CheckRequest(PEOPLE[:1], ONE)
+    assert blocked(shared.facts(request)) == {PEOPLE[0]: [ONE]}
     with psycopg.connect(database_url, autocommit=True) as connection:
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE application_name = 'checks' AND datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchall()
     assert ended == [(True,)]
-    assert blocked(together.facts(question)) == {PEOPLE[0]: [ONE]}
+    assert blocked(shared.facts(request)) == {PEOPLE[0]: [ONE]}
 
 
-def test_a_statement_that_took_too_long_is_not_tried_again(together, monkeypatch):
-    question = CheckRequest(PEOPLE[:1], None)
-    together.facts(question)
+def test_a_statement_that_timed_out_is_not_repeated(shared, monkeypatch):
+    request = CheckRequest(PEOPLE[:1], None)
+    shared.facts(request)
     tries = []
 
-    def cancelled(connection, questions, moment):
+    def cancelled(connection, requests, moment):
         tries.append(1)
         raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
 
     monkeypatch.setattr(shared_checks, "read_facts", cancelled)
     with pytest.raises(psycopg.errors.QueryCanceled):
-        together.facts(question)
+        shared.facts(request)
     assert tries == [1]
     monkeypatch.undo()
-    assert together.facts(question).standing == {}
+    assert shared.facts(request).suppressions == {}
 
 
-def test_while_the_database_is_away_everybody_hears_of_it_and_the_next_is_answered(database_url, now):
+def test_every_check_fails_while_the_database_is_away_and_the_next_succeeds(database_url, now):
     database = Switch(database_url)
-    together = SharedChecks(database, lambda: now)
+    shared = SharedChecks(database, lambda: now)
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(together.known, CheckRequest(PEOPLE[:1], None)) for _ in range(20)]
+        asked = [pool.submit(shared.facts, CheckRequest(PEOPLE[:1], None)) for _ in range(20)]
     assert all("nobody there" in str(each.exception()) for each in asked)
     database.is_away = False
-    assert together.facts(CheckRequest(PEOPLE[:1], None)).standing == {}
-    together.close()
+    assert shared.facts(CheckRequest(PEOPLE[:1], None)).suppressions == {}
+    shared.close()

@@ -346,7 +346,7 @@ def test_a_pending_alert_that_came_to_nothing_lets_its_failures_count(world, eng
     assert world.rows() == []
     with engine.begin() as connection:
         alerts.remove_pending(connection, alert_id)
-    assert world.run().let_go == 1
+    assert world.run().released == 1
     assert len(world.rows()) == 1
 
 
@@ -540,10 +540,10 @@ def test_what_ran_out_waits_for_a_probe_and_doubles_when_that_fails(world, now):
     world.run(-39 * DAY)
     [row] = world.rows()
     assert row.until == now - 10 * DAY
-    assert world.run(-10 * DAY).opened == 1
+    assert world.run(-10 * DAY).half_opened == 1
     [row] = world.rows()
     assert (row.until, row.half_open_at, row.times) == (None, now - 10 * DAY, 1)
-    assert world.run().opened == 0
+    assert world.run().half_opened == 0
     world.fail(HOUR)
     world.run()
     [row] = world.rows()

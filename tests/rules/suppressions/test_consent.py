@@ -8,42 +8,42 @@ from webhook_app.rules.suppressions.consent import ConsentStatement, newest
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
 
 
-def wish(said, minutes=0, message_id=""):
-    return ConsentStatement(NOON + timedelta(minutes=minutes), said, message_id)
+def statement(kind, minutes=0, message_id=""):
+    return ConsentStatement(NOON + timedelta(minutes=minutes), kind, message_id)
 
 
-def test_nothing_said_is_no_wish():
+def test_nothing_said_is_no_statement():
     assert newest([]) is None
 
 
 @pytest.mark.parametrize(
-    ("wishes", "wins"),
+    ("statements", "wins"),
     [
-        ([wish("stop"), wish("resume", 1)], "resume"),
-        ([wish("resume"), wish("stop", 1)], "stop"),
-        ([wish("stop"), wish("start", 1), wish("code", 2)], "code"),
-        ([wish("standing", 3), wish("operator", 4), wish("start", 2)], "operator"),
+        ([statement("stop"), statement("resume", 1)], "resume"),
+        ([statement("resume"), statement("stop", 1)], "stop"),
+        ([statement("stop"), statement("start", 1), statement("code", 2)], "code"),
+        ([statement("stored", 3), statement("operator", 4), statement("start", 2)], "operator"),
         # In the same second:
-        ([wish("stop"), wish("resume")], "stop"),
-        ([wish("code"), wish("resume")], "resume"),
-        ([wish("standing"), wish("start")], "standing"),
-        ([wish("standing"), wish("stop")], "stop"),
+        ([statement("stop"), statement("resume")], "stop"),
+        ([statement("code"), statement("resume")], "resume"),
+        ([statement("stored"), statement("start")], "stored"),
+        ([statement("stored"), statement("stop")], "stop"),
     ],
 )
-def test_the_newest_word_wins_in_any_order(wishes, wins):
-    assert {newest(order).said for order in itertools.permutations(wishes)} == {wins}
+def test_the_newest_statement_wins_in_any_order(statements, wins):
+    assert {newest(order).kind for order in itertools.permutations(statements)} == {wins}
 
 
 @pytest.mark.parametrize(
-    ("said", "against"),
+    ("kind", "is_opt_out"),
     [
         ("stop", True),
         ("code", True),
-        ("standing", True),
+        ("stored", True),
         ("resume", False),
         ("start", False),
         ("operator", False),
     ],
 )
-def test_each_word_is_for_or_against(said, against):
-    assert wish(said).against is against
+def test_each_kind_is_an_opt_out_or_not(kind, is_opt_out):
+    assert statement(kind).is_opt_out is is_opt_out

@@ -5,7 +5,12 @@ from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.suppressions.explained_periods import explainable_codes, incident, is_high, would_alert
+from webhook_app.rules.suppressions.explained_periods import (
+    explainable_codes,
+    explained_by_alert,
+    is_rate_high,
+    would_alert,
+)
 
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -20,7 +25,7 @@ class Failed(Struct, kw_only=True):
 
 
 def made(group, rule=RULE, end=None, codes=()):
-    return incident(7, rule, group, NOON, end, noticed_at=NOON, codes=codes)
+    return explained_by_alert(7, rule, group, NOON, end, noticed_at=NOON, codes=codes)
 
 
 @pytest.mark.parametrize(
@@ -77,5 +82,5 @@ def test_a_person_s_own_stop_is_never_explained_away():
     ],
 )
 def test_a_rate_may_be_high_by_chance_before_it_would_alert(attempts, failures, high, alerts):
-    assert is_high(RULE, Counts(attempts, failures)) is high
+    assert is_rate_high(RULE, Counts(attempts, failures)) is high
     assert would_alert(RULE, Counts(attempts, failures)) is alerts

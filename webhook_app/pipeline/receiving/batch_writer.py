@@ -13,18 +13,19 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.sends import merge
 from webhook_app.store.counts import stages
+from webhook_app.store.counts.series import Series, series_ids
 from webhook_app.store.people import erasure_requests
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import REFUSED, RETRYABLE, DriverError
-from webhook_app.store.receiving import book_corrections, health_signals
+from webhook_app.store.receiving import books, health_signals, webhook_activity
 from webhook_app.store.receiving import inbound as inbound_store
 from webhook_app.store.receiving import ingest_statement as event_store
-from webhook_app.store.receiving.ingest_statement import Batch, Series
+from webhook_app.store.receiving.ingest_statement import Batch
 from webhook_app.store.sends import reports as sends_store
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.events import NO_CODE, Parsed, Preference, StatusEvent
 from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
-from webhook_app.whatsapp.receiving.payload import receive, whole
+from webhook_app.whatsapp.receiving.payload import redact_and_parse, unreadable_body
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ class Delivery:
     __slots__ = ("body", "parsed")
 
     def __init__(self, body: bytes, parsed: Parsed | None = None, words: Keywords = DEFAULT) -> None:
-        self.body, self.parsed = receive(body, words) if parsed is None else (body, parsed)
+        self.body, self.parsed = redact_and_parse(body, words) if parsed is None else (body, parsed)
 
     def halves(self) -> "list[Delivery]":
         """Split the delivery into two with half the items each; empty when there is only one item.
@@ -105,18 +106,18 @@ class BatchWriter:
         batch = Batch([], [], [], [], 0)
         reports = self._reports(connection, found)
         self._add_rows(connection, batch, found, reports, received_at)
-        receipt: dict[str, Any] = {"received_at": received_at, "slot": book_corrections.SLOT}
+        receipt: dict[str, Any] = {"received_at": received_at, "slot": books.REPLAY_SLOT}
         with connection.transaction():
-            held = book_corrections.lock_totals(connection, received_at)
+            held = books.lock_totals(connection, received_at)
             stored = event_store.insert_batch(connection, batch, **receipt)
             _insert_others(connection, found, int(received_at.timestamp()), receipt)
             stages.request_recount(connection, [row[:2] for row in batch.statuses])
-            settle(connection, stored.new + book_corrections.undo_received(connection, received_at, held))
+            settle(connection, stored.new + books.undo_received(connection, received_at, held))
         self._merge_reports(batch, reports, stored, received_at)
 
     def store_rejections(self, counts: dict[str, int], now: datetime) -> None:
         for kind, count in counts.items():
-            inbound_store.add_rejections(self.connection(), kind, count, now)
+            webhook_activity.add_rejections(self.connection(), kind, count, now)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -182,8 +183,10 @@ class BatchWriter:
             known = sends_store.known_sends(self.connection(), {row[0] for row in batch.statuses})
             incomplete = {message_id for message_id, _ in known}
         if incomplete:
-            heard = [row for row in batch.failures if row[0] in incomplete]
-            merge.merge_reports(self.connection(), incomplete, now=received_at, slot=self._slot, heard=heard)
+            reported = [row for row in batch.failures if row[0] in incomplete]
+            merge.merge_reports(
+                self.connection(), incomplete, now=received_at, slot=self._slot, webhook_failures=reported
+            )
 
     def _add_rows(
         self,
@@ -235,7 +238,7 @@ class BatchWriter:
             self._series_of = today
         wanted = {(e.phone_number_id, e.waba_id, e.template, e.campaign, e.country) for e in events}
         if new := wanted.difference(self._series):
-            self._series |= event_store.series_ids(connection, list(new))
+            self._series |= series_ids(connection, list(new))
 
     def _store_numbers(
         self, connection: DriverConnection, found: Sequence[Parsed], received_at: datetime
@@ -253,7 +256,7 @@ class BatchWriter:
 
     def _quarantine(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
         log.error("an item rejected by the database was quarantined", fault=type(fault).__name__)
-        item = whole(delivery.body, f"refused by the database: {type(fault).__name__}")
+        item = unreadable_body(delivery.body, f"refused by the database: {type(fault).__name__}")
         connection = self.connection()
         receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         with connection.transaction():

@@ -1,7 +1,7 @@
-"""What senders told and what webhooks told of the same messages, brought together in whichever order they came.
+"""Merges what senders reported about messages with what webhooks say, whichever comes first.
 
-A message takes from its sends what its webhooks do not carry. A failed call becomes a failed event, on the business
-number that webhooks name, unless a webhook tells of the same failure.
+A send completes the webhooks of its message with what they lack. A failed call becomes a failed event on the business
+number that webhooks name, unless a webhook reports the same failure.
 """
 
 from collections import defaultdict
@@ -11,155 +11,162 @@ from typing import NamedTuple
 
 import msgspec
 
+from webhook_app.store.counts.series import Series, accounts_of, series_ids
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import RETRYABLE
-from webhook_app.store.receiving import ingest_statement as event_store
 from webhook_app.store.receiving.ingest_statement import (
     SEND,
     Batch,
     FailureRow,
-    Series,
     StatusRow,
+    insert_batch,
 )
 from webhook_app.store.sends import failed_calls, reassignment, reports
 from webhook_app.store.sends.failed_calls import FailedEvent
 from webhook_app.store.sends.reassignment import Deltas, Reassignment
 from webhook_app.store.sends.reports import FailedSend, KnownSend
+from webhook_app.store.suppressions import reported_failures
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.events import StatusEvent
 from webhook_app.whatsapp.people.numbering import country_of
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
 
-Known = Mapping[tuple[str, str], KnownSend]
-"""What was told of messages, by message and business number ('': not said which)."""
+KnownSends = Mapping[tuple[str, str], KnownSend]
+"""What was reported about messages, by message and business number ('': the report named none)."""
 
-_NOTHING = KnownSend()
-_TRIES = 3
+_UNKNOWN = KnownSend()
+_ATTEMPTS = 3
 
 
 class FailedCall(NamedTuple):
-    """A failed call that is to become a failed event."""
+    """A failed call to store as a failed event."""
 
     message_id: str
     phone_number_id: str
     sent_at: datetime
     error: GraphError
-    told: KnownSend
+    known: KnownSend
 
 
-def complete_event(event: StatusEvent, known: Known) -> StatusEvent:
-    """The event with what senders told of its message, where Meta did not say it."""
-    told = told_of(known, event.message_id, event.phone_number_id)
+def complete_event(event: StatusEvent, known_sends: KnownSends) -> StatusEvent:
+    """The event with the sender's values where Meta gave none."""
+    known = known_send(known_sends, event.message_id, event.phone_number_id)
     completed = {
-        "contact": event.contact or told.contact,
-        "country": event.country or _country(event.contact, told),
-        "template": event.template or told.template,
-        "campaign": event.campaign or told.campaign,
-        "category": event.category or told.category,
+        "contact": event.contact or known.contact,
+        "country": event.country or _country(event.contact, known),
+        "template": event.template or known.template,
+        "campaign": event.campaign or known.campaign,
+        "category": event.category or known.category,
     }
     if all(getattr(event, name) == value for name, value in completed.items()):
         return event
     return msgspec.structs.replace(event, **completed)
 
 
-def links(events: Iterable[StatusEvent], known: Known) -> set[tuple[str, str]]:
-    """(user id, number) where webhooks name only the one and the sender told the other; not in groups."""
+def user_id_links(events: Iterable[StatusEvent], known_sends: KnownSends) -> set[tuple[str, str]]:
+    """(user id, number) of messages to one person whose webhooks give only the user id and whose sender the number."""
     found = set()
     for event in events:
         if event.user_id and event.contact == event.user_id and not event.group:
-            number = told_of(known, event.message_id, event.phone_number_id).contact
+            number = known_send(known_sends, event.message_id, event.phone_number_id).contact
             if number.isdecimal():
                 found.add((event.user_id, number))
     return found
 
 
-def told_of(known: Known, message_id: str, number: str) -> KnownSend:
-    """What was told of the message on this number, else of the message on no number in particular."""
-    exact, loose = known.get((message_id, number), _NOTHING), known.get((message_id, ""), _NOTHING)
+def known_send(known_sends: KnownSends, message_id: str, number: str) -> KnownSend:
+    """What was reported about the message on this number; gaps are filled from reports without a number."""
+    exact, other = (
+        known_sends.get((message_id, number), _UNKNOWN),
+        known_sends.get((message_id, ""), _UNKNOWN),
+    )
     return KnownSend(
-        exact.contact or loose.contact,
-        exact.template or loose.template,
-        exact.campaign or loose.campaign,
-        exact.category or loose.category,
-        exact.failed or loose.failed,
+        exact.contact or other.contact,
+        exact.template or other.template,
+        exact.campaign or other.campaign,
+        exact.category or other.category,
+        exact.failed or other.failed,
     )
 
 
-def place(
+def merge_reports(
     connection: DriverConnection,
     message_ids: Collection[str],
     *,
     now: datetime,
     slot: int,
-    heard: Sequence[FailureRow] = (),
+    webhook_failures: Sequence[FailureRow] = (),
 ) -> None:
-    """Bring together all that is stored of these messages, each transaction tried again when it met another.
+    """Merge everything stored about these messages; each transaction is retried after a conflict.
 
-    `heard`: failures that webhooks have just told of.
+    `webhook_failures`: failures that webhooks have just reported.
     """
-    known = reports.told_of(connection, message_ids)
-    _tried(connection, lambda: reassignment.move(connection, message_ids, _completion(known), slot=slot))
-    if any(told.contact for told in known.values()):
-        _tried(connection, lambda: reports.link(connection, message_ids))
+    known_sends = reports.known_sends(connection, message_ids)
+    completion = _completion(known_sends)
+    _retried(connection, lambda: reassignment.reassign(connection, message_ids, completion, slot=slot))
+    if any(known.contact for known in known_sends.values()):
+        _retried(connection, lambda: reports.link(connection, message_ids))
     by_message: dict[str, list[FailedSend]] = defaultdict(list)
-    for failed in reports.failed(connection, message_ids):
+    for failed in reports.failed_sends(connection, message_ids):
         by_message[failed.message_id].append(failed)
-    if by_message and heard:
-        _tried(connection, lambda: failed_calls.claim(connection, heard))
+    if not by_message:
+        return
+    if webhook_failures:
+        _retried(connection, lambda: failed_calls.mark_as_webhook(connection, webhook_failures))
     for message_id, calls in by_message.items():
-        place_failed = _placing(connection, message_id, calls, known, now, slot)
-        _tried(connection, place_failed)
+        work = _failed_calls_merge(connection, message_id, calls, known_sends, now, slot)
+        _retried(connection, work)
+    _retried(connection, lambda: reported_failures.reconsider(connection, list(by_message)))
 
 
-def store_failed(
+def store_failed_calls(
     connection: DriverConnection, calls: Sequence[FailedCall], *, now: datetime, slot: int
 ) -> None:
-    """Failed calls as failed events, through the statement that stores those of webhooks."""
+    """Store failed calls as failed events, by the statement that stores those of webhooks."""
     if not calls:
         return
-    accounts = event_store.accounts_of(connection, {call.phone_number_id for call in calls})
+    accounts = accounts_of(connection, {call.phone_number_id for call in calls})
     dimensions = [_series_of(call, accounts.get(call.phone_number_id, "")) for call in calls]
-    series = event_store.series_ids(connection, list(set(dimensions)))
+    series = series_ids(connection, list(set(dimensions)))
     rows = [(call, series[each]) for call, each in zip(calls, dimensions, strict=True)]
     batch = Batch([_status_row(*row) for row in rows], [_failure_row(*row) for row in rows], [], [], 0)
-    event_store.insert_batch(connection, batch, received_at=now, slot=slot)
+    insert_batch(connection, batch, received_at=now, slot=slot)
 
 
-def _completion(known: Known) -> reassignment.Complete:
-    def complete(message_id: str, says: Reassignment) -> Reassignment:
-        number, waba, template, campaign, country = says.series
-        told = told_of(known, message_id, number)
-        contact = says.contact or told.contact
-        country = country or _country(says.contact, told)
-        category = says.category if says.category is None else says.category or told.category
-        series = (number, waba, template or told.template, campaign or told.campaign, country)
+def _completion(known_sends: KnownSends) -> reassignment.Complete:
+    def complete(message_id: str, stored: Reassignment) -> Reassignment:
+        number, waba, template, campaign, country = stored.series
+        known = known_send(known_sends, message_id, number)
+        contact = stored.contact or known.contact
+        country = country or _country(stored.contact, known)
+        category = stored.category if stored.category is None else stored.category or known.category
+        series = (number, waba, template or known.template, campaign or known.campaign, country)
         return Reassignment(contact, category, series)
 
     return complete
 
 
-def _country(contact: str, told: KnownSend) -> str:
-    """That of the contact which only the sender named."""
-    return country_of(told.contact) if told.contact and not contact else ""
+def _country(contact: str, known: KnownSend) -> str:
+    """The country of a contact that only the sender named."""
+    return country_of(known.contact) if known.contact and not contact else ""
 
 
-def _placing(
+def _failed_calls_merge(
     connection: DriverConnection,
     message_id: str,
     calls: Sequence[FailedSend],
-    known: Known,
+    known_sends: KnownSends,
     now: datetime,
     slot: int,
 ) -> Callable[[], None]:
-    def work() -> None:
+    def merge() -> None:
         failed_calls.lock(connection, message_id)
         stored = failed_calls.events_of(connection, message_id)
-        by_webhook = [event for event in stored if event.source != SEND]
+        of_webhooks = [event for event in stored if event.source != SEND]
         wanted: dict[tuple[str, int], FailedSend] = {}
         for call in calls:
-            number = call.phone_number_id or _number_of(by_webhook, calls)
-            told_by_webhook = any(_is_same(event, number, call.error_code) for event in by_webhook)
-            if told_by_webhook:
+            number = call.phone_number_id or _number_of(of_webhooks, calls)
+            if any(_is_same(event, number, call.error_code) for event in of_webhooks):
                 failed_calls.add_trace(
                     connection, message_id, number, call.error_code, call.error_subcode, call.fbtrace_id
                 )
@@ -178,23 +185,23 @@ def _placing(
                 number,
                 call.sent_at,
                 read_graph_error(call.error),
-                told_of(known, message_id, number),
+                known_send(known_sends, message_id, number),
             )
             for (number, code), call in wanted.items()
             if (number, code) not in kept
         ]
-        store_failed(connection, missing, now=now, slot=slot)
+        store_failed_calls(connection, missing, now=now, slot=slot)
         deltas = Deltas()
-        gone = [event for event in stored if event.source == SEND and not _is_wanted(event, wanted)]
-        failed_calls.forget(connection, message_id, gone, deltas)
+        obsolete = [event for event in stored if event.source == SEND and not _is_wanted(event, wanted)]
+        failed_calls.delete_events(connection, message_id, obsolete, deltas)
         reassignment.add_counts(connection, deltas, slot=slot)
 
-    return work
+    return merge
 
 
-def _number_of(by_webhook: Sequence[FailedEvent], calls: Sequence[FailedSend]) -> str:
-    """The business number of a call that named none: what webhooks say, else other reports of the message."""
-    named = {event.phone_number_id for event in by_webhook} or {call.phone_number_id for call in calls}
+def _number_of(of_webhooks: Sequence[FailedEvent], calls: Sequence[FailedSend]) -> str:
+    """The business number of a call that named none: that of the webhooks, else of other reports of the message."""
+    named = {event.phone_number_id for event in of_webhooks} or {call.phone_number_id for call in calls}
     return min(named - {""}, default="")
 
 
@@ -213,30 +220,31 @@ def _is_wanted(event: FailedEvent, wanted: Mapping[tuple[str, int], FailedSend])
 
 
 def _series_of(call: FailedCall, waba_id: str) -> Series:
-    told = call.told
-    return call.phone_number_id, waba_id, told.template, told.campaign, _country("", told)
+    known = call.known
+    return call.phone_number_id, waba_id, known.template, known.campaign, _country("", known)
 
 
 def _status_row(call: FailedCall, series_id: int) -> StatusRow:
-    occurred, told = int(call.sent_at.timestamp()), call.told
-    return (call.message_id, call.phone_number_id, "failed", occurred, "", "", call.error.code, told.contact,
-            series_id, told.category, "")  # fmt: skip
+    occurred, known = int(call.sent_at.timestamp()), call.known
+    return (call.message_id, call.phone_number_id, "failed", occurred, "", "", call.error.code, known.contact,
+            series_id, known.category, "")  # fmt: skip
 
 
 def _failure_row(call: FailedCall, series_id: int) -> FailureRow:
     occurred, error = int(call.sent_at.timestamp()), call.error
-    strikes = explain(error.code, error.subcode).contact_effect != "none"
-    return (call.message_id, call.phone_number_id, occurred, "", "", error.code, call.told.contact, series_id,
-            error.title, error.details, f"[{error.json}]", SEND, error.subcode, error.fbtrace_id, strikes)  # fmt: skip
+    counts_against_contact = explain(error.code, error.subcode).contact_effect != "none"
+    return (call.message_id, call.phone_number_id, occurred, "", "", error.code, call.known.contact, series_id,
+            error.title, error.details, f"[{error.json}]", SEND, error.subcode, error.fbtrace_id,
+            counts_against_contact)  # fmt: skip
 
 
-def _tried(connection: DriverConnection, work: Callable[[], object]) -> None:
-    for tries_left in reversed(range(_TRIES)):
+def _retried(connection: DriverConnection, work: Callable[[], object]) -> None:
+    for attempts_left in reversed(range(_ATTEMPTS)):
         try:
             with connection.transaction():
                 work()
         except RETRYABLE:
-            if not tries_left:
+            if not attempts_left:
                 raise
         else:
             return

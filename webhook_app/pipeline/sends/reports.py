@@ -1,8 +1,8 @@
-"""What senders report, stored, counted with the webhooks, and looked after until webhooks tell of it.
+"""Stores what senders report, counts it together with the webhooks, and follows up until webhooks confirm it.
 
-register: the reports are committed first; then what webhooks have told of the same messages is completed by them.
-look_after: what was stored at the same moment as a webhook, so that neither saw the other, is completed a minute
-later; and sends of which nothing is heard stay in view for as long as Meta may still tell of them.
+register: commits the reports, then merges them with what webhooks say of the same messages.
+follow_up: merges, a minute later, reports and webhooks that were stored at the same moment and so missed each other;
+keeps sends without a webhook in view for as long as Meta may still deliver one.
 """
 
 import os
@@ -36,63 +36,67 @@ _FIRST_SLOT, _SLOTS = 64, 64
 
 
 class FollowedUp(Struct):
-    """How many reports one run looked after, and of how many webhooks had told."""
+    """How many reports one run checked, and how many of their messages have webhooks."""
 
-    looked: int = 0
-    heard: int = 0
+    checked: int = 0
+    confirmed: int = 0
 
 
-def register(connection: Connection, reports: Sequence[SendReport], now: datetime) -> list[bool]:
-    """Store and count them; for each whether it is new. What is known already only fills in what was left out.
+def register(
+    connection: Connection, reports: Sequence[SendReport], now: datetime, *, reported_by: str
+) -> list[bool]:
+    """Store and count the reports of one API key; return for each whether it is new.
 
-    The connection must be in autocommit mode: the transactions are begun and ended here.
+    A repeated report only fills in what the first one lacked, and only when the same key made both. The connection
+    must be in autocommit mode: the transactions begin and end here.
     """
     first: dict[Key, SendReport] = {}
-    again = [report for report in reports if first.setdefault(_key(report), report) is not report]
+    repeated = [report for report in reports if first.setdefault(_key(report), report) is not report]
     raw = driver(connection)
+    check_at = now + CHECK_DELAYS[0]
     with raw.transaction():
-        stored = sends.insert(connection, list(first.values()), now + CHECK_DELAYS[0], now)
-        for report in again:  # it may say more, or name an earlier time
-            at, _ = sends.insert(connection, [report], now + CHECK_DELAYS[0], now)[_key(report)]
-            stored[_key(report)] = at, stored[_key(report)][1]
-        made_up = [
-            FailedCall(r.message_id, r.phone_number_id, stored[key][0], r.error, _told(r))
+        stored = sends.insert(connection, list(first.values()), check_at, now, reported_by=reported_by)
+        for report in repeated:  # it may hold more, or an earlier time
+            again = sends.insert(connection, [report], check_at, now, reported_by=reported_by)
+            stored[_key(report)] = again[_key(report)][0], stored[_key(report)][1]
+        without_id = [
+            FailedCall(r.message_id, r.phone_number_id, stored[key][0], r.error, _known(r))
             for key, r in first.items()
             if r.has_generated_id and r.error is not None
         ]
-        merge.store_failed_calls(raw, made_up, now=now, slot=_slot())
-    by_meta = {report.message_id for report in reports if not report.has_generated_id}
-    merge.merge_reports(raw, by_meta, now=now, slot=_slot())
+        merge.store_failed_calls(raw, without_id, now=now, slot=_slot())
+    named_by_meta = {report.message_id for report in reports if not report.has_generated_id}
+    merge.merge_reports(raw, named_by_meta, now=now, slot=_slot())
     return [first[key := _key(report)] is report and stored[key][1] for report in reports]
 
 
 def follow_up(engine: Engine, now: datetime) -> FollowedUp:
-    """Complete what the reports that are due belong to; see the module."""
+    """Merge the reports whose check is due with their webhooks; see the module."""
     done = FollowedUp()
-    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     for _ in range(_BATCHES):
-        with alone.connect() as connection:
+        with autocommit.connect() as connection:
             due = sends.due_checks(connection, now, _BATCH)
-            heard = sends.with_webhooks(connection, {key[0] for key, _ in due})
-            merge.merge_reports(driver(connection), heard, now=now, slot=_slot())
-            when = {key: None if key[0] in heard else _next_look(at, now) for key, at in due}
+            confirmed = sends.with_webhooks(connection, {key[0] for key, _ in due})
+            merge.merge_reports(driver(connection), confirmed, now=now, slot=_slot())
+            when = {key: None if key[0] in confirmed else _next_check(at, now) for key, at in due}
             sends.schedule_checks(connection, when)
-        done.looked += len(due)
-        done.heard += sum(key[0] in heard for key, _ in due)
+        done.checked += len(due)
+        done.confirmed += sum(key[0] in confirmed for key, _ in due)
         if len(due) < _BATCH:
             break
     return done
 
 
-def _next_look(registered_at: datetime, now: datetime) -> datetime | None:
-    return next((at for look in CHECK_DELAYS if (at := registered_at + look) > now), None)
+def _next_check(registered_at: datetime, now: datetime) -> datetime | None:
+    return next((at for delay in CHECK_DELAYS if (at := registered_at + delay) > now), None)
 
 
 def _key(report: SendReport) -> Key:
     return report.message_id, report.phone_number_id, report.error is not None, report.error_code
 
 
-def _told(report: SendReport) -> KnownSend:
+def _known(report: SendReport) -> KnownSend:
     return KnownSend(report.contact, report.template, report.campaign, report.category, failed=True)
 
 

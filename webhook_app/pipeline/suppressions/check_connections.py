@@ -1,4 +1,4 @@
-"""Connections for statements that are asked again and again: made when first needed, made anew when they have died."""
+"""Connections that checks keep open: opened when first needed, reopened after they were lost."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,34 +11,34 @@ Answer = TypeVar("Answer")
 
 
 class CheckConnections:
-    """So many connections that one caller at a time asks something with."""
+    """A fixed number of connections, used by one caller at a time."""
 
     def __init__(self, connect: Connect, connections: int = 1) -> None:
         self._connect = connect
-        self._wanted = connections
-        self._held: list[DriverConnection] = []
+        self._count = connections
+        self._open: list[DriverConnection] = []
 
-    def ask(self, question: Callable[..., Answer]) -> Answer:
-        """What `question` gives, called with the connections. Raises DriverError.
+    def run(self, query: Callable[..., Answer]) -> Answer:
+        """Call `query` with the connections and return its answer. Raises DriverError.
 
-        They may have died while nobody asked: one fresh try, then the caller hears of it.
+        Connections may have been lost while idle: the query is then repeated once over new ones.
         """
-        is_fresh = not self._held
+        is_fresh = not self._open
         try:
-            return question(*self._opened())
+            return query(*self._opened())
         except DriverUnavailable as fault:
-            self.hang_up()
-            if is_fresh or isinstance(fault, StatementTimeout):  # what took too long would again
+            self.close()
+            if is_fresh or isinstance(fault, StatementTimeout):  # a slow statement would be slow again
                 raise
-        return question(*self._opened())
+        return query(*self._opened())
 
-    def hang_up(self) -> None:
-        """End the connections; asking again makes new ones."""
-        held, self._held = self._held, []
-        for connection in held:
+    def close(self) -> None:
+        """Close the connections; the next query opens new ones."""
+        connections, self._open = self._open, []
+        for connection in connections:
             connection.close()
 
     def _opened(self) -> list[DriverConnection]:
-        while len(self._held) < self._wanted:
-            self._held.append(self._connect())
-        return self._held
+        while len(self._open) < self._count:
+            self._open.append(self._connect())
+        return self._open

@@ -1,4 +1,4 @@
-"""What stands against contacts that somebody wants to write to: few are asked about together, many at once."""
+"""Looks up suppressions for the contacts of a check: small checks share a statement, large ones get their own."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,22 +8,23 @@ from webhook_app.pipeline.suppressions.large_checks import LargeChecks
 from webhook_app.pipeline.suppressions.shared_checks import SharedChecks
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest
 
-FEW = 50
-"""Up to so many contacts are asked about in one statement."""
+SHARED_CHECK_LIMIT = 50
+"""Checks of up to this many contacts share a statement."""
 
 
 class Checks:
-    """`connect` makes a driver connection, `clock` tells the time of asking."""
+    """`connect` opens a driver connection, `clock` gives the time of each lookup."""
 
     def __init__(self, connect: Connect, clock: Callable[[], datetime]) -> None:
-        self._few = SharedChecks(connect, clock)
-        self._many = LargeChecks(connect, clock)
+        self._shared = SharedChecks(connect, clock)
+        self._large = LargeChecks(connect, clock)
 
-    def known(self, question: CheckRequest) -> CheckFacts:
-        """What stands against these contacts. Raises DriverError, OperationalError when the database is away."""
-        return (self._few if len(question.contacts) <= FEW else self._many).known(question)
+    def facts(self, request: CheckRequest) -> CheckFacts:
+        """What is stored about these contacts. Raises DriverError or, with the database away, OperationalError."""
+        is_small = len(request.contacts) <= SHARED_CHECK_LIMIT
+        return (self._shared if is_small else self._large).facts(request)
 
     def close(self) -> None:
-        """End the connections; asking again makes new ones."""
-        self._few.close()
-        self._many.close()
+        """Close the connections; the next check opens new ones."""
+        self._shared.close()
+        self._large.close()

@@ -1,6 +1,6 @@
-"""Checks of thousands of contacts: their links are read while it is read what stands against them.
+"""Checks of thousands of contacts: two connections read links and suppressions at the same time.
 
-What a check means stands in store/suppressions/checks.py.
+store/suppressions/checks.py defines what a check reads.
 """
 
 import threading
@@ -8,33 +8,35 @@ from collections.abc import Callable
 from datetime import datetime
 
 from webhook_app.pipeline.suppressions.check_connections import CheckConnections, Connect
-from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, known_of_thousands
+from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, read_facts_of_thousands
 
-LANES = 2
-"""So many are answered at a time; each is the work of two cores."""
+MAX_CONCURRENT = 2
+"""Large checks at a time; each occupies two cores."""
 
 
 class LargeChecks:
-    """`connect` makes a driver connection, `clock` tells the time of asking."""
+    """`connect` opens a driver connection, `clock` gives the time of each lookup."""
 
     def __init__(self, connect: Connect, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._free = threading.Semaphore(LANES)
-        self._lanes = [CheckConnections(connect, connections=2) for _ in range(LANES)]
+        self._free = threading.Semaphore(MAX_CONCURRENT)
+        self._pool = [CheckConnections(connect, connections=2) for _ in range(MAX_CONCURRENT)]
 
-    def known(self, question: CheckRequest) -> CheckFacts:
-        """What stands against these contacts. Raises DriverError, OperationalError when the database is away."""
+    def facts(self, request: CheckRequest) -> CheckFacts:
+        """What is stored about these contacts. Raises DriverError or, with the database away, OperationalError."""
         with self._free:
-            lane = self._lanes.pop()
+            connections = self._pool.pop()
             try:
-                return lane.ask(lambda one, other: known_of_thousands(one, other, question, self._clock()))
+                return connections.run(
+                    lambda one, other: read_facts_of_thousands(one, other, request, self._clock())
+                )
             finally:
-                self._lanes.append(lane)
+                self._pool.append(connections)
 
     def close(self) -> None:
-        """End the connections; asking again makes new ones."""
-        for _ in range(LANES):
+        """Close the connections; the next check opens new ones."""
+        for _ in range(MAX_CONCURRENT):
             self._free.acquire()
-        for lane in self._lanes:
-            lane.hang_up()
-        self._free.release(LANES)
+        for connections in self._pool:
+            connections.close()
+        self._free.release(MAX_CONCURRENT)

@@ -1,7 +1,7 @@
-"""Checks of one worker that come at the same moment share one statement, over one connection of their own.
+"""Small checks that reach one worker at the same moment share one statement, over a connection of their own.
 
-Who comes while a statement runs waits for the next one, and the first of those asks it for all. Alone one does not
-wait. What a check means stands in store/suppressions/checks.py.
+Checks that arrive while a statement runs wait for the next one, which the first of them executes for all. A single
+check does not wait. store/suppressions/checks.py defines what a check reads.
 """
 
 import threading
@@ -11,68 +11,70 @@ from datetime import datetime
 
 from webhook_app.pipeline.suppressions.check_connections import CheckConnections, Connect
 from webhook_app.store.postgres.errors import DriverError, DriverUnavailable
-from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, known_of_many
+from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, read_facts
 
 
 class _SharedCheck:
-    """Questions that one statement answers."""
+    """Requests that one statement answers."""
 
-    __slots__ = ("answers", "done", "fault", "questions")
+    __slots__ = ("answers", "done", "fault", "requests")
 
     def __init__(self) -> None:
-        self.questions: list[CheckRequest] = []
+        self.requests: list[CheckRequest] = []
         self.answers: list[CheckFacts] = []
         self.fault: DriverError | None = None
         self.done = threading.Event()
 
 
 class SharedChecks:
-    """`connect` makes a driver connection, `clock` tells the time of asking."""
+    """`connect` opens a driver connection, `clock` gives the time of each lookup."""
 
     def __init__(self, connect: Connect, clock: Callable[[], datetime]) -> None:
-        self._lane = CheckConnections(connect)
+        self._connections = CheckConnections(connect)
         self._clock = clock
         self._lock = threading.Lock()
-        self._asking = threading.Lock()
+        self._executing = threading.Lock()
         self._next = _SharedCheck()
 
-    def known(self, question: CheckRequest) -> CheckFacts:
-        """What stands against these contacts. Raises DriverError, OperationalError when the database is away."""
+    def facts(self, request: CheckRequest) -> CheckFacts:
+        """What is stored about these contacts. Raises DriverError or, with the database away, OperationalError."""
         with self._lock:
-            mine, place = self._next, len(self._next.questions)
-            mine.questions.append(question)
+            shared, place = self._next, len(self._next.requests)
+            shared.requests.append(request)
         if place:
-            mine.done.wait()
+            shared.done.wait()
         else:
-            self._ask(mine)
-        if mine.fault is not None:
-            raise type(mine.fault)(str(mine.fault)) from mine.fault
-        return mine.answers[place]
+            self._execute(shared)
+        if shared.fault is not None:
+            raise type(shared.fault)(str(shared.fault)) from shared.fault
+        return shared.answers[place]
 
     def close(self) -> None:
-        """End the connection; asking again makes a new one."""
-        with self._asking:
-            self._lane.hang_up()
+        """Close the connection; the next check opens a new one."""
+        with self._executing:
+            self._connections.close()
 
-    def _ask(self, mine: _SharedCheck) -> None:
-        with self._asking:
-            _let_those_who_are_here_join()
+    def _execute(self, shared: _SharedCheck) -> None:
+        with self._executing:
+            _let_arrived_requests_join()
             with self._lock:
-                self._next = _SharedCheck()  # nobody joins any more
+                self._next = _SharedCheck()  # from here on requests join the next one
             try:
-                mine.answers = self._lane.ask(lambda one: known_of_many(one, mine.questions, self._clock()))
+                shared.answers = self._connections.run(
+                    lambda one: read_facts(one, shared.requests, self._clock())
+                )
             except DriverError as fault:
-                mine.fault = fault
+                shared.fault = fault
             finally:
-                if not mine.answers and mine.fault is None:
-                    mine.fault = DriverUnavailable("the check was ended")
-                mine.done.set()
+                if not shared.answers and shared.fault is None:
+                    shared.fault = DriverUnavailable("the check was interrupted")
+                shared.done.set()
 
 
-def _let_those_who_are_here_join() -> None:
-    """Requests that have arrived but were not read yet: a tenth more checks per second for some microseconds.
+def _let_arrived_requests_join() -> None:
+    """Yield so that requests that have arrived but were not read yet can join: 10 % more checks per second.
 
-    A gevent worker comes back from the first yield before it reads, from the second one after.
+    A gevent worker resumes before it reads after the first yield, and after it has read after the second.
     """
     time.sleep(0)
     time.sleep(0)

@@ -1,6 +1,6 @@
-"""Judges contacts by their failures: all stored facts of a person on a business number in, changes out.
+"""Decides suppressions for contacts with new failures, from everything stored about them. Reads, writes nothing.
 
-The same facts give the same rows, whichever of them became known last. Reads, but writes nothing.
+The same facts give the same rows, whichever of them became known last.
 """
 
 from collections.abc import Iterable
@@ -10,12 +10,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
-from webhook_app.rules.suppressions.explained_periods import BY_RATE, explainable_codes
+from webhook_app.rules.suppressions.explained_periods import BY_RATE, REPORT_UNDONE, explainable_codes
 from webhook_app.rules.suppressions.streaks import FailureFact, Suppress, Thresholds, causes, decide
 from webhook_app.store.people.contacts import main_keys
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.suppressions import contact_failures as strike_store
-from webhook_app.store.suppressions import successes as proofs
+from webhook_app.store.suppressions import contact_failures, successes
 from webhook_app.store.suppressions.changes import SYSTEM, ChangeEvidence, SuppressionChange, endings
 from webhook_app.store.suppressions.contact_failures import ContactFailure
 from webhook_app.store.suppressions.successes import LastSuccess
@@ -32,7 +31,7 @@ Case = tuple[str, str]
 
 
 class StreakChanges(Struct):
-    """What is to change, and failures to hold because the rate is high at present."""
+    """The changes to make, and failures to hold because of a high failure rate now."""
 
     wanted: list[Suppression] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
@@ -40,7 +39,7 @@ class StreakChanges(Struct):
 
 
 class PriorSuppressions(Struct, frozen=True):
-    """The wait that older failures led to: the how many-eth in a row, and the failures it rested on."""
+    """The suppressions that older failures led to: how many in a row, and the last failure they were based on."""
 
     times: int
     until: datetime | None
@@ -48,225 +47,258 @@ class PriorSuppressions(Struct, frozen=True):
 
 
 class ContactHistory(Struct):
-    """All that is known of one case."""
+    """Everything stored about one case."""
 
-    strikes: list[ContactFailure] = field(default_factory=list)
-    standing: list[Suppression] = field(default_factory=list)
+    failures: list[ContactFailure] = field(default_factory=list)
+    suppressions: list[Suppression] = field(default_factory=list)
     endings: list[SuppressionChange] = field(default_factory=list)
-    reached: list[LastSuccess] = field(default_factory=list)
+    successes: list[LastSuccess] = field(default_factory=list)
     arrived: set[str] = field(default_factory=set)
     """Messages that failed on one device and arrived on another."""
     explained: dict[tuple[str, int], int] = field(default_factory=dict)
-    """(message id, code) to what explains the failure."""
+    """(message id, code) of a failure to the alert that explains it."""
 
     def facts(self, cause: Cause | None = None) -> tuple[FailureFact, ...]:
-        """The failures as the rules see them, those of the evidence that are stored no longer included."""
-        known = {(strike.message_id, strike.error_code) for strike in self.strikes}
-        seen: list[ContactFailure | ChangeEvidence] = [*self.strikes]
-        seen += [e for row in self.standing for e in row.evidence if (e.message_id, e.code) not in known]
-        facts = [self._fact(each) for each in seen if each.message_id not in self.arrived]
+        """The failures as the rules take them, with those that only the evidence of a suppression still holds."""
+        stored = {(failure.message_id, failure.error_code) for failure in self.failures}
+        known: list[ContactFailure | ChangeEvidence] = [*self.failures]
+        known += [
+            e for row in self.suppressions for e in row.evidence if (e.message_id, e.code) not in stored
+        ]
+        facts = [self._fact(each) for each in known if each.message_id not in self.arrived]
         return tuple(facts) if cause is None else causes(facts).get(cause, ())
 
     def latest(self, moments: Iterable[datetime | None]) -> datetime | None:
         return max((moment for moment in moments if moment), default=None)
 
     def ending(self, cause: Cause) -> SuppressionChange | None:
-        """How a suppression for this cause last ended without the facts saying so."""
+        """How a suppression for this cause last ended, unless the facts ended it."""
         fitting = [change for change in self.endings if (change.reason, change.scope) == cause]
         return max(fitting, key=lambda change: change.seq, default=None)
 
     def before(self, cause: Cause, oldest_known: datetime) -> PriorSuppressions | None:
-        """What came of failures of which some may be stored no longer; None when all are at hand."""
-        standing = (row for row in self.standing if (row.reason, row.scope) == cause)
+        """The suppressions based on failures of which some are no longer stored; None when all are stored."""
+        active = (row for row in self.suppressions if (row.reason, row.scope) == cause)
         ended = self.ending(cause)
-        last = next(standing, ended if ended and ended.action == "expire" else None)
+        last = next(active, ended if ended and ended.action == "expire" else None)
         if last is None or not last.evidence:
             return None
         if len(last.evidence) < _EVIDENCE_KEPT and last.evidence[0].occurred_at >= oldest_known:
             return None
         return PriorSuppressions(last.times, last.half_open_at or last.until, last.evidence[-1].occurred_at)
 
-    def _fact(self, seen: ContactFailure | ChangeEvidence) -> FailureFact:
-        code = seen.error_code if isinstance(seen, ContactFailure) else seen.code
-        explained = (seen.message_id, code) in self.explained
+    def reporter_of(self, fact: FailureFact) -> str:
+        """The API key that reported the failure, empty for a webhook's."""
+        evidence = {(e.message_id, e.code): e.reported_by for row in self.suppressions for e in row.evidence}
+        evidence |= {(each.message_id, each.error_code): each.reported_by or "" for each in self.failures}
+        return evidence.get((fact.message_id, fact.code), "")
+
+    def _fact(self, known: ContactFailure | ChangeEvidence) -> FailureFact:
+        code = known.error_code if isinstance(known, ContactFailure) else known.code
+        explained = (known.message_id, code) in self.explained
         effect = explain(code).contact_effect
-        return FailureFact(seen.message_id, seen.occurred_at, code, effect, seen.campaign, explained)
+        return FailureFact(known.message_id, known.occurred_at, code, effect, known.campaign, explained)
 
 
-def judge(
+def decide_streaks(
     connection: Connection,
     people: Iterable[tuple[str, str]],
     explanations: Explanations,
     thresholds: Thresholds,
 ) -> StreakChanges:
-    """What is to become of these (contact, business number).
+    """The changes to the suppressions of these (contact, business number).
 
-    1. Everybody's failures, suppressions and their past are loaded; most people are done with that.
-    2. For whom it might come to a suppression, or who has one: when were they reached?
-    3. Each cause is decided on its own.
+    1. Load failures, suppressions and their past of everybody; most people need nothing more.
+    2. Load the last successes of those who have a suppression or might get one.
+    3. Decide each cause separately.
     """
-    verdict = StreakChanges()
+    changes = StreakChanges()
     people = {(contact, number) for contact, number in people if contact}
     if not people:
-        return verdict
-    files = _open_files(connection, people, explanations)
-    serious = {
-        case: file
-        for case, file in files.items()
-        if file.standing or _may_come(file, explanations.now, thresholds)
+        return changes
+    histories = _load_histories(connection, people, explanations)
+    open_cases = {
+        case: history
+        for case, history in histories.items()
+        if history.suppressions or _may_suppress(history, explanations.now, thresholds)
     }
-    if serious:
-        _add_proof(connection, serious)
-    for case, file in serious.items():
-        _judge_case(connection, case, file, explanations, thresholds, verdict)
-    return verdict
+    if open_cases:
+        _add_successes(connection, open_cases)
+    for case, history in open_cases.items():
+        _decide_case(connection, case, history, explanations, thresholds, changes)
+    return changes
 
 
-def _open_files(
+def _load_histories(
     connection: Connection, people: set[tuple[str, str]], explanations: Explanations
 ) -> dict[Case, ContactHistory]:
     main = main_keys(connection, {contact for contact, _ in people})
-    files = {(main[contact], number): ContactHistory() for contact, number in people}
+    histories = {(main[contact], number): ContactHistory() for contact, number in people}
     keys, since = list(main), explanations.now - LOOKBACK
-    for strike in strike_store.of_contacts(connection, keys, explainable_codes(), since):
-        if file := files.get((main[strike.contact], strike.phone_number_id)):
-            file.strikes.append(strike)
-            alert = explanations.alert_for(strike)
-            by = strike.explained_by if strike.explained_by is not None or not alert else alert.alert_id
+    for failure in contact_failures.of_contacts(connection, keys, explainable_codes(), since):
+        if history := histories.get((main[failure.contact], failure.phone_number_id)):
+            history.failures.append(failure)
+            alert = explanations.alert_for(failure)
+            by = failure.explained_by if failure.explained_by is not None or not alert else alert.alert_id
             if by is not None:
-                file.explained[strike.message_id, strike.error_code] = by
+                history.explained[failure.message_id, failure.error_code] = by
     for row in of_contacts(connection, keys):
-        file = files.get((main[row.contact], row.phone_number_id))
-        if file and row.review and row.reason in AUTOMATIC:
-            file.standing.append(row)
+        history = histories.get((main[row.contact], row.phone_number_id))
+        if history and row.review and row.reason in AUTOMATIC:
+            history.suppressions.append(row)
     for change in endings(connection, keys):
-        if file := files.get((main[change.contact], change.phone_number_id)):
-            file.endings.append(change)
-    return files
+        if history := histories.get((main[change.contact], change.phone_number_id)):
+            history.endings.append(change)
+    return histories
 
 
-def _may_come(file: ContactHistory, now: datetime, thresholds: Thresholds) -> bool:
-    """Whether it would come to a suppression if nothing had ever been delivered."""
+def _may_suppress(history: ContactHistory, now: datetime, thresholds: Thresholds) -> bool:
+    """Whether the contact would be suppressed if nothing had ever been delivered."""
     return any(
         isinstance(decide(facts, None, 0, now, thresholds), Suppress)
-        for facts in causes(file.facts()).values()
-    ) or bool(file.endings)
+        for facts in causes(history.facts()).values()
+    ) or bool(history.endings)
 
 
-def _add_proof(connection: Connection, files: dict[Case, ContactHistory]) -> None:
-    facts = [fact for file in files.values() for fact in file.facts()]
+def _add_successes(connection: Connection, histories: dict[Case, ContactHistory]) -> None:
+    facts = [fact for history in histories.values() for fact in history.facts()]
     moments = [fact.occurred_at for fact in facts]
-    moments += [change.at for file in files.values() for change in file.endings]
+    moments += [change.at for history in histories.values() for change in history.endings]
     if not moments:
         return
     since = min(moments)
-    main = main_keys(connection, {contact for contact, _ in files})
-    for proof in proofs.last_reached(connection, list(main), since):
-        if file := files.get((main[proof.contact], proof.phone_number_id)):
-            file.reached.append(proof)
-    arrived = proofs.reached_messages(
+    main = main_keys(connection, {contact for contact, _ in histories})
+    for success in successes.last_successes(connection, list(main), since):
+        if history := histories.get((main[success.contact], success.phone_number_id)):
+            history.successes.append(success)
+    arrived = successes.arrived_messages(
         connection, [fact.message_id for fact in facts if fact.message_id], since
     )
-    for (_, number), file in files.items():
-        file.arrived = {fact.message_id for fact in file.facts() if (fact.message_id, number) in arrived}
+    for (_, number), history in histories.items():
+        history.arrived = {
+            fact.message_id for fact in history.facts() if (fact.message_id, number) in arrived
+        }
 
 
-def _judge_case(
+def _decide_case(
     connection: Connection,
     case: Case,
-    file: ContactHistory,
+    history: ContactHistory,
     explanations: Explanations,
     thresholds: Thresholds,
-    verdict: StreakChanges,
+    changes: StreakChanges,
 ) -> None:
-    found = {*causes(file.facts()), *((row.reason, row.scope) for row in file.standing)}
+    found = {*causes(history.facts()), *((row.reason, row.scope) for row in history.suppressions)}
     for cause in sorted(found):
-        standing = [row for row in file.standing if (row.reason, row.scope) == cause]
-        wish = _decide(file, cause, explanations.now, thresholds)
-        if wish and not standing and (high := _high_now(connection, file, cause, explanations)):
-            verdict.held += [(strike, BY_RATE) for strike in high]
-            wish = _decide(file, cause, explanations.now, thresholds)
-        if wish:
-            row = _row(case, wish, standing, explanations.now)
-            verdict.wanted.append(row)
-            moved = [old for old in standing if old.key != row.key]
-            verdict.removals += [Removal(old, "lift", SYSTEM, f"kept under {row.contact}") for old in moved]
+        active = [row for row in history.suppressions if (row.reason, row.scope) == cause]
+        decision = _decide(history, cause, explanations.now, thresholds)
+        if decision and not active and (high := _explain_by_rate(connection, history, cause, explanations)):
+            changes.held += [(failure, BY_RATE) for failure in high]
+            decision = _decide(history, cause, explanations.now, thresholds)
+        if decision:
+            row = _row(case, decision, history, active, explanations.now)
+            changes.wanted.append(row)
+            changes.removals += [
+                Removal(old, "lift", SYSTEM, f"kept under {row.contact}")
+                for old in active
+                if old.key != row.key
+            ]
         else:
-            verdict.removals += [
-                Removal(row, "lift", SYSTEM, why) for row in standing if (why := _why_over(row, file))
+            changes.removals += [
+                Removal(row, "lift", SYSTEM, reason)
+                for row in active
+                if (reason := _lift_reason(row, history))
             ]
 
 
-def _decide(file: ContactHistory, cause: Cause, now: datetime, thresholds: Thresholds) -> Suppress | None:
-    success = file.latest(proof.at for proof in file.reached)
-    wrote = file.latest(proof.wrote_at for proof in file.reached)
-    marketing = file.latest(proof.marketing_at for proof in file.reached)
-    before = file.before(cause, now - LOOKBACK)
-    again = success if cause[1] == "all" else marketing
-    if before and again and again > before.acted_on:
+def _decide(history: ContactHistory, cause: Cause, now: datetime, thresholds: Thresholds) -> Suppress | None:
+    success = history.latest(each.at for each in history.successes)
+    inbound = history.latest(each.wrote_at for each in history.successes)
+    marketing = history.latest(each.marketing_at for each in history.successes)
+    before = history.before(cause, now - LOOKBACK)
+    relevant_success = success if cause[1] == "all" else marketing
+    if before and relevant_success and relevant_success > before.acted_on:
         before = None
-    lifted_at = ended.at if (ended := file.ending(cause)) and ended.action == "lift" else None
-    success = file.latest([success, lifted_at])
+    lifted_at = ended.at if (ended := history.ending(cause)) and ended.action == "lift" else None
     found = decide(
-        file.facts(cause),
-        success,
+        history.facts(cause),
+        history.latest([success, lifted_at]),
         before.times if before else 0,
         now,
         thresholds,
-        last_inbound=wrote,
+        last_inbound=inbound,
         last_marketing=marketing,
-        acted_on=file.latest([lifted_at, before.acted_on if before else None]),
+        acted_on=history.latest([lifted_at, before.acted_on if before else None]),
         previous_until=before.until if before else None,
     )
     return found if isinstance(found, Suppress) else None
 
 
-def _high_now(
-    connection: Connection, file: ContactHistory, cause: Cause, explanations: Explanations
+def _explain_by_rate(
+    connection: Connection, history: ContactHistory, cause: Cause, explanations: Explanations
 ) -> list[ContactFailure]:
-    """Failures a high rate of right now may account for; from here on the file counts them as explained."""
-    counting = {(fact.message_id, fact.code) for fact in file.facts(cause) if not fact.explained}
+    """Mark failures that a high failure rate explains now as explained, and return them."""
+    counting = {(fact.message_id, fact.code) for fact in history.facts(cause) if not fact.explained}
     high = [
-        strike
-        for strike in file.strikes
-        if (strike.message_id, strike.error_code) in counting and explanations.present_for(connection, strike)
+        failure
+        for failure in history.failures
+        if (failure.message_id, failure.error_code) in counting
+        and explanations.present_for(connection, failure)
     ]
-    file.explained |= {(strike.message_id, strike.error_code): BY_RATE for strike in high}
+    history.explained |= {(failure.message_id, failure.error_code): BY_RATE for failure in high}
     return high
 
 
-def _row(case: Case, wish: Suppress, standing: list[Suppression], now: datetime) -> Suppression:
+def _row(
+    case: Case, decision: Suppress, history: ContactHistory, active: list[Suppression], now: datetime
+) -> Suppression:
     evidence = tuple(
-        ChangeEvidence(fact.occurred_at, fact.message_id, fact.code, fact.campaign)
-        for fact in wish.evidence[-_EVIDENCE_KEPT:]
+        ChangeEvidence(
+            fact.occurred_at,
+            fact.message_id,
+            fact.code,
+            fact.campaign,
+            reported_by=history.reporter_of(fact),
+        )
+        for fact in decision.evidence[-_EVIDENCE_KEPT:]
     )
     row = Suppression(
         contact=case[0],
         phone_number_id=case[1],
-        scope=wish.scope,
-        reason=wish.reason,
-        code=wish.code,
-        since=min((old.since for old in standing if not old.half_open_at), default=now),
-        until=wish.until,
-        times=wish.times,
+        scope=decision.scope,
+        reason=decision.reason,
+        code=decision.code,
+        since=min((old.since for old in active if not old.half_open_at), default=now),
+        until=decision.until,
+        times=decision.times,
         evidence=evidence,
         actor=SYSTEM,
         review=True,
     )
-    known = next((old for old in standing if old.key == row.key), row)
+    known = next((old for old in active if old.key == row.key), row)
     return replace(row, seen_as=known.seen_as, note=known.note)
 
 
-def _why_over(row: Suppression, file: ContactHistory) -> str:
-    """What speaks against it now; empty when only the facts it rests on are no longer stored."""
+def _lift_reason(row: Suppression, history: ContactHistory) -> str:
+    """Why the facts lift the suppression; empty when only the failures it is based on are no longer stored."""
     by = [
-        alert_id for e in row.evidence if (alert_id := file.explained.get((e.message_id, e.code))) is not None
+        alert_id
+        for e in row.evidence
+        if (alert_id := history.explained.get((e.message_id, e.code))) is not None
     ]
+    if by and max(by) > BY_RATE:
+        return f"explained by alert {max(by)}"
     if by:
-        return f"explained by alert {max(by)}" if max(by) else "explained by the failure rate of its time"
-    if any(e.message_id in file.arrived for e in row.evidence):
+        return _EXPLAINED[max(by)]
+    if any(e.message_id in history.arrived for e in row.evidence):
         return "the message arrived after all"
-    success = file.latest(proof.at for proof in file.reached)
+    success = history.latest(each.at for each in history.successes)
     if success and row.evidence and success >= row.evidence[0].occurred_at:
         return f"reached at {success:%Y-%m-%d %H:%M:%S} UTC"
     return ""
+
+
+_EXPLAINED = {
+    BY_RATE: "explained by the failure rate of its time",
+    REPORT_UNDONE: "the reports it is based on were undone",
+}

@@ -1,15 +1,16 @@
-"""Who is not to be written to any more, and who is again: failures, successes and wishes in, suppressions out.
+"""Makes, changes and lifts suppressions from new failures, successes and opt-outs.
 
-One run, each step in short transactions of bounded size:
-1. What has run out expires, or is half-open from now on: the next message is a probe.
-2. Suppressions follow people who changed their number.
-3. Alerts: failures held for one are settled when it is over, and looked at again when it came to nothing.
-4. New failures: held if something explains them now, else their contacts are judged.
-5. Suppressions that a later alert explains, young ones and those of contacts since reached are judged again.
-6. Preferences, STOP and START.
-Only one run works at a time; a second one leaves everything to the first.
+A run has these tasks, each in short transactions of bounded size:
+1. Expire suppressions; some become half-open instead, so that the next message is a probe.
+2. Move suppressions of people who changed their number.
+3. Settle failures held for an alert when it resolves; consider them again when it came to nothing.
+4. Consider new failures: hold those that something explains now, decide about the contacts of the others.
+5. Decide again about suppressions that a later alert explains, recent ones, and those of contacts reached since.
+6. Apply preferences, STOP and START.
+Only one run works at a time; another one ends at once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -17,19 +18,26 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from webhook_app.pipeline.suppressions import consent as consents
-from webhook_app.pipeline.suppressions import number_changes as moves
-from webhook_app.pipeline.suppressions import streaks
+from webhook_app.pipeline.suppressions.consent import decide_consent
 from webhook_app.pipeline.suppressions.explanations import Explanations
+from webhook_app.pipeline.suppressions.number_changes import transfer_suppressions
+from webhook_app.pipeline.suppressions.streaks import decide_streaks
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.suppressions.blocking import ends_with_a_probe
+from webhook_app.rules.suppressions.blocking import ends_with_probe
 from webhook_app.rules.suppressions.explained_periods import explainable_codes
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING, Thresholds, lifts
-from webhook_app.store.people import erased_opt_outs, number_changes
-from webhook_app.store.people.contacts import links_of_many
+from webhook_app.store.people import erased_opt_outs
+from webhook_app.store.people.contacts import links_of_many, take_number_changes
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
-from webhook_app.store.suppressions import consent, contact_failures, lists, successes, suppressions
+from webhook_app.store.suppressions import (
+    consent,
+    contact_failures,
+    lists,
+    reported_failures,
+    successes,
+    suppressions,
+)
 from webhook_app.store.suppressions.changes import SYSTEM
 from webhook_app.store.suppressions.contact_failures import ContactFailure
 from webhook_app.store.suppressions.successes import Success
@@ -39,31 +47,33 @@ from webhook_app.whatsapp.errors.catalogue import explain
 log = structlog.get_logger()
 
 HOURLY_CAP = 5_000
-"""So many automatic suppressions of scope `all` within an hour look like a fault; the rest waits."""
+"""More automatic suppressions of scope `all` within an hour indicate a fault; the rest waits."""
+KEY_HOURLY_CAP = 100
+"""The most contacts that the reports of one API key can get suppressed within an hour; the rest waits."""
 
 _BATCH = 1_000
 _BATCHES = 20
-_SETTLED_AT_ONCE = 10_000
-_YOUNG = timedelta(minutes=10)  # longer than any ingest transaction that missed the suppression can last
+_SETTLE_BATCH = 10_000
+_RECENT = timedelta(minutes=10)  # longer than any ingest transaction that missed the suppression
 _CLOCK_AHEAD = timedelta(minutes=5)
-_ENDED_LATELY = timedelta(hours=1)
+_HOUR = timedelta(hours=1)
 
-Work = Callable[[Connection], int]
-"""One batch in one transaction; returns how much there was, so that a full batch is followed by another."""
+Task = Callable[[Connection], int]
+"""Works on one batch in one transaction and returns its size; a full batch is followed by another."""
 
 
 class SuppressSummary(Struct):
-    """What one run did."""
+    """Counts of what one run did."""
 
     considered: int = 0
     held: int = 0
     excused: int = 0
-    let_go: int = 0
+    released: int = 0
     suppressed: int = 0
     extended: int = 0
     lifted: int = 0
     expired: int = 0
-    opened: int = 0
+    half_opened: int = 0
     capped: bool = False
 
 
@@ -74,15 +84,16 @@ def suppress(
     now: datetime,
     *,
     hourly_cap: int = HOURLY_CAP,
+    key_hourly_cap: int = KEY_HOURLY_CAP,
 ) -> SuppressSummary:
-    """Bring the suppressions up to what is known; see the module for the order."""
-    run = _SuppressRun(rules, thresholds, now, hourly_cap)
-    for work in run.steps:
+    """Update the suppressions; see the module for the tasks."""
+    run = _SuppressRun(rules, thresholds, now, hourly_cap, key_hourly_cap)
+    for task in run.tasks:
         for _ in range(_BATCHES):
             with engine.begin() as connection:
                 if not locks.try_until_commit(connection, locks.SUPPRESS_LOCK):
                     return run.summary
-                if work(connection) < _BATCH:
+                if task(connection) < _BATCH:
                     break
     return run.summary
 
@@ -90,26 +101,31 @@ def suppress(
 _COUNTED_AS = {
     "suppress": "suppressed",
     "extend": "extended",
-    "half_open": "opened",
+    "half_open": "half_opened",
     "lift": "lifted",
     "expire": "expired",
 }
-
-
-_ENDS_ERASED = {"start": "all", "resume": "marketing"}
+_RESUMED_SCOPES = {"start": "all", "resume": "marketing"}
 
 
 class _SuppressRun:
-    def __init__(self, rules: Sequence[Rule], thresholds: Thresholds, now: datetime, hourly_cap: int) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        thresholds: Thresholds,
+        now: datetime,
+        hourly_cap: int,
+        key_hourly_cap: int,
+    ) -> None:
         self.summary = SuppressSummary()
-        self.steps: list[Work] = [
+        self.tasks: list[Task] = [
             self.expire,
-            self.follow,
-            self.settle,
+            self.move_suppressions,
+            self.settle_held,
             self.review_held,
             self.consider_failures,
             self.review_explained,
-            self.review_young,
+            self.review_recent,
             self.consider_successes,
             self.consider_preferences,
             self.consider_keywords,
@@ -117,68 +133,73 @@ class _SuppressRun:
         self._thresholds = thresholds
         self._now = now
         self._hourly_cap = hourly_cap
+        self._key_hourly_cap = key_hourly_cap
         self._explanations = Explanations(rules, now)
 
     def expire(self, connection: Connection) -> int:
-        over = lists.ended_by(connection, self._now, _BATCH)
-        opening = [row for row in over if ends_with_a_probe(row.reason, row.scope)]
-        ended = [Removal(row, "expire", SYSTEM) for row in over if row not in opening]
-        opened = [replace(row, until=None, half_open_at=row.until) for row in opening]
-        self._apply(connection, opened, ended)
-        return len(over)
+        ended = lists.ended_by(connection, self._now, _BATCH)
+        opening = [row for row in ended if ends_with_probe(row.reason, row.scope)]
+        expired = [Removal(row, "expire", SYSTEM) for row in ended if row not in opening]
+        half_open = [replace(row, until=None, half_open_at=row.until) for row in opening]
+        self._apply(connection, half_open, expired)
+        return len(ended)
 
-    def follow(self, connection: Connection) -> int:
-        left = number_changes.take(connection, _BATCH, self._now)
-        self._apply(connection, *moves.judge(connection, left))
-        return len(left)
+    def move_suppressions(self, connection: Connection) -> int:
+        old_keys = take_number_changes(connection, _BATCH, self._now)
+        self._apply(connection, *transfer_suppressions(connection, old_keys))
+        return len(old_keys)
 
-    def settle(self, connection: Connection) -> int:
-        """One alert's worth of held failures per transaction."""
+    def settle_held(self, connection: Connection) -> int:
+        """Settle the failures held for one alert per transaction."""
         self._explanations.refresh(connection)
-        ends = {incident.alert_id: incident.end for incident in self._explanations.alerts}
-        for alert_id in contact_failures.holders(connection):
+        ends = {period.alert_id: period.end for period in self._explanations.alerts}
+        for alert_id in contact_failures.holding_alerts(connection):
             if alert_id not in ends:
-                done = contact_failures.let_go(connection, alert_id, _SETTLED_AT_ONCE)
-                self.summary.let_go += done
+                done = contact_failures.release_held(connection, alert_id, _SETTLE_BATCH)
+                self.summary.released += done
                 return max(done, _BATCH)
             if ends[alert_id] is not None:
-                done = contact_failures.settle(connection, alert_id, _SETTLED_AT_ONCE, self._now)
+                done = contact_failures.excuse_held(connection, alert_id, _SETTLE_BATCH, self._now)
                 self.summary.excused += done
                 return max(done, _BATCH)
         return 0
 
     def review_held(self, connection: Connection) -> int:
-        """Failures held for a high rate alone: is there an alert by now, or has the rate gone down?"""
+        """Consider failures held for a high rate again when there is an alert or the rate has gone down."""
         self._explanations.refresh(connection)
         held = contact_failures.held_by_rate(connection, _BATCH)
-        still = [s for s in held if not self._explanations.alert_for(s) and self._is_high(connection, s)]
-        waiting = {id(strike) for strike in still}
-        self._consider(connection, [strike for strike in held if id(strike) not in waiting])
-        return len(held) - len(still)
+        waiting = {
+            id(failure)
+            for failure in held
+            if not self._explanations.alert_for(failure)
+            and self._explanations.present_for(connection, failure)
+        }
+        self._consider(connection, [failure for failure in held if id(failure) not in waiting])
+        return len(held) - len(waiting)
 
     def consider_failures(self, connection: Connection) -> int:
         self._explanations.refresh(connection)
         left_out = _blocking_codes() if self._is_capped(connection) else ()
-        taken = contact_failures.take(connection, _BATCH, left_out)
+        taken = contact_failures.take(connection, _BATCH, left_out, self._capped_keys(connection))
         self._consider(connection, taken)
         return len(taken)
 
     def review_explained(self, connection: Connection) -> int:
-        """Suppressions made before anybody knew of the alert that explains what they rest on."""
+        """Decide again about suppressions made before the alert that explains their failures was known."""
         self._explanations.refresh(connection)
         found: set[tuple[str, str]] = set()
         for alert in self._explanations.alerts:
-            if alert.end is None or alert.end >= self._now - _ENDED_LATELY:
-                span = (alert.start - _CLOCK_AHEAD, alert.noticed_at + _ENDED_LATELY)
-                rows = lists.resting_on(connection, alert.codes, alert.start, span, _BATCH)
+            if alert.end is None or alert.end >= self._now - _HOUR:
+                span = (alert.start - _CLOCK_AHEAD, alert.noticed_at + _HOUR)
+                rows = lists.based_on(connection, alert.codes, alert.start, span, _BATCH)
                 found |= {(row.contact, row.phone_number_id) for row in rows}
-        self._judge(connection, found)
+        self._decide(connection, found)
         return 0
 
-    def review_young(self, connection: Connection) -> int:
-        """A success that was committed at the same moment did not see the suppression, and is in no queue."""
-        young = lists.automatic_since(connection, self._now - _YOUNG, _BATCH)
-        self._judge(connection, {(row.contact, row.phone_number_id) for row in young})
+    def review_recent(self, connection: Connection) -> int:
+        """Decide again about recent suppressions: a success committed at the same moment is in no queue."""
+        recent = lists.automatic_since(connection, self._now - _RECENT, _BATCH)
+        self._decide(connection, {(row.contact, row.phone_number_id) for row in recent})
         return 0
 
     def consider_successes(self, connection: Connection) -> int:
@@ -190,39 +211,39 @@ class _SuppressRun:
         by_contact: dict[str, list[Suppression]] = {}
         for row in rows:
             by_contact.setdefault(row.contact, []).append(row)
-        again: set[tuple[str, str]] = set()
-        over: dict[suppressions.Key, Removal] = {}
+        undecided: set[tuple[str, str]] = set()
+        lifted: dict[suppressions.Key, Removal] = {}
         for success in taken:
             for row in (row for key in links[success.contact] for row in by_contact.get(key, ())):
                 if not _concerns(success, row):
                     continue
                 if row.review:
-                    again.add((row.contact, row.phone_number_id))
-                elif success.occurred_at > _rests_on(row):
-                    over[row.key] = Removal(row, "lift", SYSTEM, f"{success.what} {success.message_id}")
-        self._judge(connection, again, list(over.values()))
+                    undecided.add((row.contact, row.phone_number_id))
+                elif success.occurred_at > _last_evidence(row):
+                    lifted[row.key] = Removal(row, "lift", SYSTEM, f"{success.what} {success.message_id}")
+        self._decide(connection, undecided, list(lifted.values()))
         return len(taken)
 
     def consider_preferences(self, connection: Connection) -> int:
-        return self._hear(connection, consent.take_preferences(connection, _BATCH, self._now))
+        return self._apply_consent(connection, consent.take_preferences(connection, _BATCH, self._now))
 
     def consider_keywords(self, connection: Connection) -> int:
-        return self._hear(connection, consent.take_keywords(connection, _BATCH, self._now))
+        return self._apply_consent(connection, consent.take_keywords(connection, _BATCH, self._now))
 
-    def _hear(self, connection: Connection, people: list[tuple[str, str]]) -> int:
-        self._apply(connection, *consents.judge(connection, people, self._now))
-        self._hear_the_erased(connection, {contact for contact, _ in people})
+    def _apply_consent(self, connection: Connection, people: list[tuple[str, str]]) -> int:
+        self._apply(connection, *decide_consent(connection, people, self._now))
+        self._forget_erased_opt_outs(connection, {contact for contact, _ in people})
         return len(people)
 
-    def _hear_the_erased(self, connection: Connection, contacts: set[str]) -> None:
-        """Who was erased and wants messages again has said so since: all they had said before is gone."""
+    def _forget_erased_opt_outs(self, connection: Connection, contacts: set[str]) -> None:
+        """A stored START or resume of an erased person is newer than the erasure, so it lifts the opt-out kept."""
         if not contacts or not erased_opt_outs.are_kept(connection):
             return
         links = links_of_many(connection, contacts)
-        for said in (*consent.preferences(connection, [*links]), *consent.keywords(connection, [*links])):
-            if scope := _ENDS_ERASED.get(said.wish.said):
-                numbers = ("", said.phone_number_id)
-                erased_opt_outs.forget(connection, links[said.contact], numbers, scope)
+        for each in (*consent.preferences(connection, [*links]), *consent.keywords(connection, [*links])):
+            if scope := _RESUMED_SCOPES.get(each.statement.kind):
+                numbers = ("", each.phone_number_id)
+                erased_opt_outs.forget(connection, links[each.contact], numbers, scope)
 
     def _consider(self, connection: Connection, taken: Iterable[ContactFailure]) -> None:
         found = self._explanations.sort(connection, taken)
@@ -232,30 +253,58 @@ class _SuppressRun:
         self.summary.held += len(found.hold)
         self.summary.excused += len(found.excuse)
         self.summary.considered += len(found.count)
-        people = {(strike.contact, strike.phone_number_id) for strike in found.count}
-        for incident in found.found:
-            people |= contact_failures.excuse_considered(connection, incident)[1]
+        evidence = [failure for failure in found.count if failure.reported_by is not None]
+        people = {(failure.contact, failure.phone_number_id) for failure in evidence}
+        for period in found.past_periods:
+            people |= contact_failures.excuse_considered(connection, period)[1]
         refused = {
-            (strike.contact, strike.phone_number_id)
-            for strike in found.count
-            if strike.error_code == STOPPED_MARKETING
+            (failure.contact, failure.phone_number_id)
+            for failure in evidence
+            if failure.error_code == STOPPED_MARKETING
         }
-        wanted, removals = consents.judge(connection, refused, self._now)
-        self._judge(connection, people, removals, wanted)
+        wanted, removals = decide_consent(connection, refused, self._now)
+        self._decide(connection, people, removals, wanted)
 
-    def _judge(
+    def _decide(
         self,
         connection: Connection,
         people: set[tuple[str, str]],
         removals: Sequence[Removal] = (),
         wanted: Sequence[Suppression] = (),
     ) -> None:
-        verdict = streaks.judge(connection, people, self._explanations, self._thresholds)
-        contact_failures.hold(connection, verdict.held)
-        self.summary.held += len(verdict.held)
-        # A capped run leaves their failures for later, but may meet them beside others of the same person.
-        judged = [row for row in verdict.wanted if not (self.summary.capped and self._is_new_block(row))]
-        self._apply(connection, [*wanted, *judged], [*removals, *verdict.removals])
+        decided = decide_streaks(connection, people, self._explanations, self._thresholds)
+        contact_failures.hold(connection, decided.held)
+        self.summary.held += len(decided.held)
+        # A capped run takes no failures of these codes, but finds them beside others of the same person.
+        allowed = [row for row in decided.wanted if not (self.summary.capped and self._blocks_anew(row))]
+        allowed = self._within_key_caps(connection, allowed)
+        self._apply(connection, [*wanted, *allowed], [*removals, *decided.removals])
+
+    def _within_key_caps(self, connection: Connection, rows: Sequence[Suppression]) -> list[Suppression]:
+        """The rows without new ones beyond the cap of a key that reported their failures, which then wait."""
+        reporters = {row.key: found for row in rows if row.since == self._now and (found := _reporters(row))}
+        if not reporters:
+            return list(rows)
+        made = Counter(reported_failures.suppressed_by_key(connection, self._now - _HOUR))
+        allowed: list[Suppression] = []
+        deferred: list[str] = []
+        for row in rows:
+            keys = reporters.get(row.key, set())
+            if any(made[key] >= self._key_hourly_cap for key in keys):
+                deferred += [evidence.message_id for evidence in row.evidence]
+            else:
+                made.update(keys)
+                allowed.append(row)
+        if deferred:
+            reported_failures.defer(connection, deferred)
+        return allowed
+
+    def _capped_keys(self, connection: Connection) -> list[str]:
+        made = reported_failures.suppressed_by_key(connection, self._now - _HOUR)
+        capped = [key for key, contacts in made.items() if contacts >= self._key_hourly_cap]
+        if capped:
+            log.warning("suppressions by reports wait: an API key reached its hourly cap", keys=capped)
+        return capped
 
     def _apply(
         self, connection: Connection, wanted: Sequence[Suppression], removals: Sequence[Removal]
@@ -264,17 +313,14 @@ class _SuppressRun:
             attribute = _COUNTED_AS[change.action]
             setattr(self.summary, attribute, getattr(self.summary, attribute) + 1)
 
-    def _is_high(self, connection: Connection, strike: ContactFailure) -> bool:
-        return self._explanations.present_for(connection, strike) is not None
-
-    def _is_new_block(self, row: Suppression) -> bool:
+    def _blocks_anew(self, row: Suppression) -> bool:
         return row.scope == "all" and row.since == self._now
 
     def _is_capped(self, connection: Connection) -> bool:
-        made = lists.count_automatic(connection, self._now - timedelta(hours=1))
+        made = lists.count_automatic(connection, self._now - _HOUR)
         if made >= self._hourly_cap and not self.summary.capped:
             log.warning(
-                "automatic suppressions wait: too many within an hour", made=made, cap=self._hourly_cap
+                "automatic suppressions wait: the hourly cap is reached", made=made, cap=self._hourly_cap
             )
             self.summary.capped = True
         return self.summary.capped
@@ -285,10 +331,14 @@ def _concerns(success: Success, row: Suppression) -> bool:
     return of_this_number and lifts(row.reason, row.scope, row.code, success.what)
 
 
-def _rests_on(row: Suppression) -> datetime:
+def _last_evidence(row: Suppression) -> datetime:
     return max((evidence.occurred_at for evidence in row.evidence), default=row.since)
 
 
+def _reporters(row: Suppression) -> set[str]:
+    return {evidence.reported_by for evidence in row.evidence if evidence.reported_by}
+
+
 def _blocking_codes() -> list[int]:
-    """Codes whose suppressions block everything."""
+    """Codes that lead to suppressions of scope `all`."""
     return [code for code in explainable_codes() if explain(code).contact_effect in ("soft", "hard")]

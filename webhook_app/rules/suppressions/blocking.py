@@ -1,6 +1,6 @@
-"""What suppressions forbid: the rows of one person and a message's category in, the row that decides out.
+"""Which suppression blocks a message: ranks of reasons, what each scope blocks, and the half-open state after an end.
 
-Here stand the ranks of reasons, what each scope blocks, and the half-open state after an end.
+Takes the suppressions of one person and the category of the message; returns the row that decides.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _NOT_MARKETING = frozenset((*_AUTHENTICATION, "utility", "service", "group_utili
 
 
 class ActiveSuppression(Protocol):
-    """A suppression in force, whatever else its row holds."""
+    """The fields of an active suppression that decide what it blocks."""
 
     @property
     def reason(self) -> str: ...
@@ -24,7 +24,7 @@ class ActiveSuppression(Protocol):
 
 
 class EndingSuppression(ActiveSuppression, Protocol):
-    """One that may run out."""
+    """A suppression that may expire."""
 
     @property
     def until(self) -> datetime | None: ...
@@ -37,77 +37,68 @@ class EndingSuppression(ActiveSuppression, Protocol):
 AnySuppression = TypeVar("AnySuppression", bound=ActiveSuppression)
 
 
-def outranks(a: str, b: str) -> bool:
-    """Whether reason a is stronger than reason b."""
-    return REASONS.index(a) < REASONS.index(b)
-
-
 def strength(reason: str, scope: str) -> tuple[int, bool]:
-    """Sorts the strongest first; of one reason `all` before `marketing`."""
+    """Sort key: the strongest reason first; within a reason, `all` before `marketing`."""
     return REASONS.index(reason), scope != "all"
 
 
-def blocking(
+def blocking_suppression(
     suppressions: Iterable[AnySuppression], category: str | None, window_open: bool, stop_blocks_all: bool
 ) -> AnySuppression | None:
-    """The strongest of these suppressions that forbids a message of this category, None when none does.
+    """The strongest of these suppressions that blocks a message of this category, or None.
 
-    A missing or unknown category is judged as marketing. Pass only suppressions that have not run out.
+    A missing or unknown category counts as marketing. Pass only suppressions that have not expired.
     """
-    judged = (category or "").lower().replace("-", "_")
-    judged = judged if judged in _NOT_MARKETING else "marketing"
-    asked_for = judged in _AUTHENTICATION or (judged != "marketing" and window_open)
+    category = (category or "").lower().replace("-", "_")
+    is_marketing = category not in _NOT_MARKETING
+    requested_by_person = category in _AUTHENTICATION or (not is_marketing and window_open)
     applying = [
-        standing
-        for standing in suppressions
-        if (judged == "marketing" or standing.scope == "all")
-        and not (standing.reason == "opted_out" and asked_for and not stop_blocks_all)
+        row
+        for row in suppressions
+        if (is_marketing or row.scope == "all")
+        and not (row.reason == "opted_out" and requested_by_person and not stop_blocks_all)
     ]
-    return min(applying, key=lambda standing: strength(standing.reason, standing.scope), default=None)
+    return min(applying, key=lambda row: strength(row.reason, row.scope), default=None)
 
 
-def ends_with_a_probe(reason: str, scope: str) -> bool:
-    """Whether such a suppression does not simply end: one message finds out whether the person is back.
+def ends_with_probe(reason: str, scope: str) -> bool:
+    """Whether one message must succeed before such a suppression ends.
 
-    The end of 131049 is Meta's own, and every marketing message after it is a probe to Meta as well. What people
-    decided (manual) ends when they said.
+    The end of 131049 is Meta's own, and Meta treats each later marketing message as a probe. A manual suppression
+    ends at the time its author set.
     """
     return (reason, scope) == ("unreachable", "all")
 
 
-def is_in_force(row: EndingSuppression, now: datetime) -> bool:
-    """Whether it still has a say; what ends with a probe has, until that probe's fate ends it."""
-    return row.until is None or row.until > now or ends_with_a_probe(row.reason, row.scope)
-
-
 def is_half_open(row: EndingSuppression, now: datetime) -> bool:
-    """Whether its time is over and a probe is to decide."""
-    ended = row.until is not None and row.until <= now and ends_with_a_probe(row.reason, row.scope)
+    """Whether its period is over and a probe decides."""
+    ended = row.until is not None and row.until <= now and ends_with_probe(row.reason, row.scope)
     return row.half_open_at is not None or ended
 
 
-def awaits_its_probe(row: EndingSuppression, now: datetime) -> bool:
-    """Whether somebody was let through already and the fate of that message is not known yet."""
+def awaits_probe(row: EndingSuppression, now: datetime) -> bool:
+    """Whether a probe was let through and its outcome is not known yet."""
     return is_half_open(row, now) and row.probe_until is not None and row.probe_until > now
 
 
 _WHY_CODE = {
-    131049: "Meta delivers only so much marketing to each person, from all businesses together, and this person has"
-    " had it for now. Nothing is wrong with the number; sending again sooner makes the wait longer.",
-    130472: "This person is in an experiment of Meta's in which marketing is not delivered. It ends for you when"
-    " they write to you.",
+    131049: "Meta delivers only a limited number of marketing messages to each person, from all businesses together,"
+    " and this person has reached the limit. Nothing is wrong with the number; sending again sooner makes the wait"
+    " longer.",
+    130472: "This person is in an experiment in which Meta does not deliver marketing. It ends for you when they"
+    " write to you.",
     131050: "The person told Meta to stop marketing from this business. Only they can resume it.",
     130403: "Your business has blocked this person in WhatsApp. Unblock them there first.",
 }
 _WHY_REASON = {
-    "opted_out": "The person asked not to be written to.",
-    "manual": "Somebody decided this by hand; see the note.",
-    "hard": "Meta says that this person can not be reached from this number at all.",
+    "opted_out": "The person opted out.",
+    "manual": "Suppressed by hand; see the note.",
+    "hard": "Meta reports that this person cannot be reached from this number at all.",
     "unreachable": "Several messages on different days could not be delivered.",
 }
-_WHY_HALF_OPEN = "Its time is over; the fate of one message, which is on its way, decides."
+_WHY_HALF_OPEN = "The suppression has expired; the outcome of one message in transit decides."
 
 
 def why(reason: str, code: int, *, half_open: bool = False) -> str:
-    """One sentence for people about what stands against writing to somebody."""
+    """One sentence for people on why a contact is suppressed."""
     return _WHY_HALF_OPEN if half_open else _WHY_CODE.get(code) or _WHY_REASON.get(reason, "")

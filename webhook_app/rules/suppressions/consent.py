@@ -1,6 +1,6 @@
-"""Whether a person wants to be written to: everything they said about it in, the word that counts out.
+"""Decides whether a person consents to messages, from every statement they made. The newest statement counts.
 
-The newest word counts, in whatever order they became known.
+The order in which statements become known does not matter.
 """
 
 from collections.abc import Iterable
@@ -9,28 +9,30 @@ from typing import Literal
 
 from msgspec import Struct
 
-_RANK = {"code": 0, "operator": 1, "resume": 1, "start": 1, "standing": 2, "stop": 3}
+_RANK = {"code": 0, "operator": 1, "resume": 1, "start": 1, "stored": 2, "stop": 3}
 
 
 class ConsentStatement(Struct, frozen=True):
-    """One word for or against.
+    """One statement for or against messages.
 
-    said: stop, resume and start are the person's own; code is Meta refusing a message because they stopped;
-    operator is somebody lifting the suppression; standing is one in force whose cause is no longer stored.
+    kind: stop, resume and start come from the person; code is a message that Meta refused because the person had
+    stopped; operator is a suppression lifted by hand; stored is an active opt-out whose cause is no longer stored.
     """
 
     occurred_at: datetime
-    said: Literal["stop", "resume", "start", "code", "operator", "standing"]
+    kind: Literal["stop", "resume", "start", "code", "operator", "stored"]
     message_id: str = ""
 
     @property
-    def against(self) -> bool:
-        return self.said in ("stop", "code", "standing")
+    def is_opt_out(self) -> bool:
+        return self.kind in ("stop", "code", "stored")
 
 
-def newest(wishes: Iterable[ConsentStatement]) -> ConsentStatement | None:
-    """The word that counts, None when nothing was ever said.
+def newest(statements: Iterable[ConsentStatement]) -> ConsentStatement | None:
+    """The statement that counts, or None when there is none.
 
-    Of one second the person's stop comes first; a message refused then may have been sent before they resumed.
+    Within one second the person's stop wins. A refused message loses: it may have been sent before the resume.
     """
-    return max(wishes, key=lambda wish: (wish.occurred_at, _RANK[wish.said], wish.message_id), default=None)
+    return max(
+        statements, key=lambda each: (each.occurred_at, _RANK[each.kind], each.message_id), default=None
+    )

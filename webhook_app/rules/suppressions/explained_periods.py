@@ -1,6 +1,6 @@
-"""When failures say nothing about a contact: a known alert, or the failure rate of their time, explains them.
+"""Periods in which failures do not count against contacts, because an alert or a high failure rate explains them.
 
-Values in, values out; who counts the window and who stores what was explained is the caller's job.
+Pure: the caller counts the windows and stores what was explained.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +17,14 @@ from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.whatsapp.errors.catalogue import catalogue
 
 BY_RATE = 0
-"""Stands for an alert's id where there is no alert, only the failure rate."""
-
+"""In place of an alert's id: the failure rate of the time explains the failure, without an alert."""
+REPORT_UNDONE = -1
+"""In place of an alert's id: an operator has undone what a key reported."""
 
 EXPLAINED_AT_MOST = timedelta(days=3)
-"""For so long within EXPLAINED_WITHIN an alert of one slice explains failures. What lasts longer is no incident any
-more but how things are, and people who are truly gone would never be suppressed. Provider outages last hours; a
-template is paused for up to a day; a weekend nobody looks is covered."""
+"""The longest time within EXPLAINED_WITHIN that alerts of one slice explain failures. A longer one is the normal state
+and would keep unreachable people from ever being suppressed. Provider outages last hours, a template is paused for up
+to a day, and three days cover an unattended weekend."""
 EXPLAINED_WITHIN = timedelta(days=14)
 
 
@@ -37,19 +38,19 @@ class FailedMessage(Protocol):
 
 
 class ExplainedPeriod(Struct, frozen=True):
-    """Failures with these codes in this slice and time are nobody's who received them. `end` None: goes on."""
+    """Failures with these codes in this slice and time do not count against contacts. `end` None: still open."""
 
     alert_id: int
     codes: frozenset[int]
     slice: dict[str, str]
-    """Dimension of a series to the value it has; a dimension left out may have any."""
+    """Value by dimension of the series; a missing dimension matches any value."""
     start: datetime
     end: datetime | None
     noticed_at: datetime
-    """When it became known: what was decided before could not take it into account."""
+    """When it became known; earlier decisions could not consider it."""
 
     def explains(self, failed: FailedMessage) -> bool:
-        """Whether this failure belongs to the incident."""
+        """Whether this failure lies in the period."""
         at = failed.occurred_at
         return (
             self.start <= at
@@ -59,7 +60,7 @@ class ExplainedPeriod(Struct, frozen=True):
         )
 
 
-def incident(
+def explained_by_alert(
     alert_id: int,
     rule: Rule | None,
     group: Mapping[str, str | int],
@@ -69,7 +70,7 @@ def incident(
     noticed_at: datetime,
     codes: Iterable[int] = (),
 ) -> ExplainedPeriod:
-    """What an alert of this rule and group explains. `codes` stand in for a rule that no longer exists."""
+    """The period that an alert of this rule and group explains. `codes` replace a rule that no longer exists."""
     chosen = {"code": str(group["code"])} if "code" in group else {}
     explained = {
         code for code in explainable_codes() if (covers(rule, chosen, code, "") if rule else code in codes)
@@ -78,55 +79,54 @@ def incident(
     return ExplainedPeriod(alert_id, frozenset(explained), where, start, end, noticed_at)
 
 
-def bounded(
-    incidents: Sequence[ExplainedPeriod], now: datetime
+def limit_duration(
+    periods: Sequence[ExplainedPeriod], now: datetime
 ) -> tuple[list[ExplainedPeriod], list[ExplainedPeriod]]:
-    """What these may explain, and what is left over: the times beyond EXPLAINED_AT_MOST, in which failures count.
+    """The periods cut to EXPLAINED_AT_MOST, and the rest of each, in which failures count.
 
-    An incident that was open until a while ago leaves less to the next one of the same slice, so that flapping does
-    not renew it.
+    Earlier periods of the same slice use up the time of later ones, so that a flapping alert does not renew it.
     """
     explaining: list[ExplainedPeriod] = []
-    worn_out: list[ExplainedPeriod] = []
-    for found in sorted(incidents, key=lambda each: (each.start, each.alert_id)):
-        spent = sum(
-            (_spent(earlier, found.start) for earlier in explaining if _same_slice(earlier, found)),
+    excess: list[ExplainedPeriod] = []
+    for found in sorted(periods, key=lambda each: (each.start, each.alert_id)):
+        used = sum(
+            (_used_before(earlier, found.start) for earlier in explaining if _same_slice(earlier, found)),
             timedelta(),
         )
-        last = found.start + max(EXPLAINED_AT_MOST - spent, timedelta())
+        last = found.start + max(EXPLAINED_AT_MOST - used, timedelta())
         if last >= (found.end or now):
             explaining.append(found)
             continue
         if last > found.start:
             explaining.append(replace(found, end=last))
-        worn_out.append(replace(found, start=last))
-    return explaining, worn_out
+        excess.append(replace(found, start=last))
+    return explaining, excess
 
 
 def _same_slice(one: ExplainedPeriod, other: ExplainedPeriod) -> bool:
     return one.codes == other.codes and one.slice == other.slice
 
 
-def _spent(earlier: ExplainedPeriod, start: datetime) -> timedelta:
-    """How much of the time before `start` this one explained."""
+def _used_before(earlier: ExplainedPeriod, start: datetime) -> timedelta:
+    """How much time before `start` this period explained."""
     end = min(earlier.end or start, start)
     return max(end - max(earlier.start, start - EXPLAINED_WITHIN), timedelta())
 
 
-def is_high(rule: Rule, counts: Counts) -> bool:
-    """Whether the plain rate is above the threshold, be it by chance: reason to wait, not to excuse."""
+def is_rate_high(rule: Rule, counts: Counts) -> bool:
+    """Whether the plain rate is above the threshold, even by chance: a reason to hold failures, not to excuse them."""
     enough = counts.attempts >= rule.min_attempts and counts.failures >= rule.min_failures
     return enough and measure(counts.attempts, counts.failures).rate > rule.threshold
 
 
 def would_alert(rule: Rule, counts: Counts) -> bool:
-    """Whether an evaluation over such a window would begin an alert."""
+    """Whether an evaluation of this window would start an alert."""
     verdict = decide(rule, measure(counts.attempts, counts.failures), None)
     return verdict.transition in (Transition.PEND, Transition.FIRE)
 
 
 @cache
 def explainable_codes() -> frozenset[int]:
-    """Codes that count against contacts, except that a person's own stop is never anybody else's trouble."""
-    striking = {entry.code for entry in catalogue() if entry.contact_effect != "none"}
-    return frozenset(striking - {STOPPED_MARKETING})
+    """Codes that count against contacts and that an alert can explain; a person's own opt-out is never explained."""
+    counting = {entry.code for entry in catalogue() if entry.contact_effect != "none"}
+    return frozenset(counting - {STOPPED_MARKETING})

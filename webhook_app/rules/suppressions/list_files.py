@@ -1,10 +1,9 @@
-"""Suppressions as files: CSV or NDJSON rows read into what they ask for, and rows written. No database, no clock.
+"""Reads and writes lists of suppressions as CSV or NDJSON. No database, no clock.
 
-A row that cannot be used is a value with its reason, never an exception: the others are not its fault.
+An invalid row is returned with its reason, never raised, so that it affects no other row.
 """
 
 import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,21 +11,22 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from webhook_app.rules.csv_cells import csv_rows, text_of
 from webhook_app.rules.suppressions.blocking import REASONS
 from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address, spelling
 
 Format = Literal["csv", "ndjson"]
 
 COLUMNS = ("contact", "scope", "reason", "phone_number_id", "until", "note", "code", "since", "review")
-"""What is written; of these `contact` alone must be given when reading, and code, since and review are not read."""
+"""The columns written. Reading requires only `contact`, and ignores code, since and review."""
 
 _READ = COLUMNS[:6]
-_LONGEST = 500
-_FORMULA = ("=", "@", "+", "-", "\t", "\r")
+_MAX_LENGTH = 500
+_MAX_LINE = 10_000
 
 
 class RequestedSuppression(Struct, frozen=True):
-    """One row that can be used."""
+    """One valid row."""
 
     row: int
     key: str
@@ -39,7 +39,7 @@ class RequestedSuppression(Struct, frozen=True):
 
 
 class RefusedRow(Struct, frozen=True):
-    """One row that cannot, and why."""
+    """One invalid row, and the reason."""
 
     row: int
     contact: str
@@ -47,7 +47,7 @@ class RefusedRow(Struct, frozen=True):
 
 
 class Defaults(Struct, frozen=True):
-    """What rows say that do not say otherwise."""
+    """The values of columns that a row leaves empty."""
 
     scope: str = "all"
     reason: str = "manual"
@@ -56,42 +56,24 @@ class Defaults(Struct, frozen=True):
     region: str = ""
 
 
-def read(
+def read_rows(
     lines: Iterable[str], kind: Format, defaults: Defaults, now: datetime
 ) -> Iterator[RequestedSuppression | RefusedRow]:
-    """Every row in order. A CSV begins with its column names, or holds nothing but contacts."""
+    """Every row in order. A CSV starts with its column names, or holds only contacts."""
     for number, row in _rows(lines, kind):
-        yield RefusedRow(number, "", row) if isinstance(row, str) else _understood(number, row, defaults, now)
+        yield RefusedRow(number, "", row) if isinstance(row, str) else _parsed(number, row, defaults, now)
 
 
 def header(kind: Format) -> str:
     """The first line of a file."""
-    return ",".join(COLUMNS) + "\n" if kind == "csv" else ""
+    return csv_rows([COLUMNS]) if kind == "csv" else ""
 
 
-def line(values: Mapping[str, Any], kind: Format) -> str:
-    """One row of a file, from the values of COLUMNS."""
-    if kind == "ndjson":
-        return msgspec.json.encode({name: values[name] for name in COLUMNS}).decode() + "\n"
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow([_cell(values[name]) for name in COLUMNS])
-    return text.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    text = str(value)
-    # A spreadsheet would take what people typed into a note for a formula; a phone number's + is harmless.
-    return "'" + text if text.startswith(_FORMULA) and not text[1:].isdecimal() else text
-
-
-def _uncell(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA) else text
+def write_rows(rows: Iterable[Mapping[str, Any]], kind: Format) -> str:
+    """Rows of a file, from the values of COLUMNS."""
+    if kind == "csv":
+        return csv_rows([row[name] for name in COLUMNS] for row in rows)
+    return "".join(msgspec.json.encode({name: row[name] for name in COLUMNS}).decode() + "\n" for row in rows)
 
 
 def _rows(lines: Iterable[str], kind: Format) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
@@ -106,7 +88,7 @@ def _rows(lines: Iterable[str], kind: Format) -> Iterator[tuple[int, Mapping[str
             cells = next(table, None)
         except csv.Error as fault:
             number += 1
-            yield number, f"the line is no CSV: {fault}"
+            yield number, f"not a CSV line: {fault}"
             continue
         if cells is None:
             return
@@ -122,13 +104,13 @@ def _rows(lines: Iterable[str], kind: Format) -> Iterator[tuple[int, Mapping[str
         if len(cells) > len(names):
             yield number, f"{len(cells)} cells, but only {len(names)} columns"
         else:
-            yield number, dict(zip(names, map(_uncell, cells), strict=False))
+            yield number, dict(zip(names, map(text_of, cells), strict=False))
 
 
 def _bounded(lines: Iterable[str]) -> Iterator[str]:
-    """csv keeps what belongs to an open quote; an endless one is cut."""
+    """Cut endless lines: csv buffers everything inside an open quote."""
     for text in lines:
-        yield text[:10_000].replace("\0", "\ufffd")
+        yield text[:_MAX_LINE].replace("\0", "\ufffd")
 
 
 def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
@@ -140,50 +122,51 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | 
         try:
             row = msgspec.json.decode(text.encode())
         except (msgspec.DecodeError, UnicodeEncodeError):
-            yield number, "the line is no JSON"
+            yield number, "not a JSON line"
             continue
         yield (
             number,
-            {"contact": row} if isinstance(row, str) else row if isinstance(row, dict) else "no object",
+            {"contact": row} if isinstance(row, str) else row if isinstance(row, dict) else "not an object",
         )
 
 
-def _understood(
+def _parsed(
     number: int, row: Mapping[str, Any], defaults: Defaults, now: datetime
 ) -> RequestedSuppression | RefusedRow:
-    said = {name: str(row[name]).strip() for name in _READ if row.get(name) not in (None, "")}
-    given = said.get("contact", "")
-    address = parse_address(given, defaults.region)
+    given = {name: str(row[name]) for name in _READ if row.get(name) not in (None, "")}
+    given = {name: text if name == "note" else text.strip() for name, text in given.items()}
+    contact = given.get("contact", "")
+    address = parse_address(contact, defaults.region)
     if isinstance(address, InvalidAddress):
         return RefusedRow(number, address.as_given, f"contact: {address.reason}")
-    scope = said.get("scope", defaults.scope)
-    reason = said.get("reason", defaults.reason)
-    until = _time(said.get("until", ""))
-    if fault := _fault(said, scope, reason, until, now):
-        return RefusedRow(number, given, fault)
+    scope = given.get("scope", defaults.scope)
+    reason = given.get("reason", defaults.reason)
+    until = _time(given.get("until", ""))
+    if fault := _fault(given, scope, reason, until, now):
+        return RefusedRow(number, contact, fault)
     return RequestedSuppression(
         number,
         address.key,
         spelling(address),
         scope,
         reason,
-        said.get("phone_number_id", defaults.phone_number_id),
+        given.get("phone_number_id", defaults.phone_number_id),
         until,
-        said.get("note", defaults.note),
+        given.get("note", defaults.note),
     )
 
 
-def _fault(said: Mapping[str, str], scope: str, reason: str, until: datetime | None, now: datetime) -> str:
+def _fault(given: Mapping[str, str], scope: str, reason: str, until: datetime | None, now: datetime) -> str:
     if scope not in ("all", "marketing"):
         return "scope: all or marketing"
     if reason not in REASONS:
         return f"reason: {', '.join(REASONS)}"
-    if "until" in said and until is None:
+    if "until" in given and until is None:
         return "until: an ISO 8601 time with its zone, such as 2027-01-31T00:00:00Z"
     if until is not None and until <= now:
-        return "until: lies in the past"
-    too_long = next((name for name, text in said.items() if len(text) > _LONGEST or "\0" in text), None)
-    return f"{too_long}: longer than {_LONGEST} characters, or not storable" if too_long else ""
+        return "until: in the past"
+    too_long = next((name for name, text in given.items() if len(text) > _MAX_LENGTH or "\0" in text), None)
+    return f"{too_long}: longer than {_MAX_LENGTH} characters, or holds a NUL character" if too_long else ""
 
 
 def _time(text: str) -> datetime | None:

@@ -1,7 +1,7 @@
-"""Whom not to write to, for how long and what ends it: a contact's failures in, a verdict with evidence out.
+"""Decides from a contact's failures whether to suppress it, for how long, and what lifts the suppression.
 
-Everything here is about one contact on one business number. Rows, alerts and caps are the caller's job.
-A verdict follows from what happened and when, never from the order in which it became known.
+Concerns one contact on one business number; rows, alerts and caps belong to the caller. A decision depends on what
+happened and when, never on the order in which it became known.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,14 @@ WITHHELD_FOR_NOW = 131049
 WITHHELD_UNTIL_THEY_WRITE = 130472
 STOPPED_MARKETING = 131050
 
-_REACHED = ("delivered", "read", "played", "inbound")
-_DOUBLINGS = 16  # far past every longest wait, and far from overflowing
+_SUCCESSES = ("delivered", "read", "played", "inbound")
+_DOUBLINGS = 16  # beyond every longest wait, and without overflow
 
 
 class FailureFact(Struct, frozen=True):
-    """One failed message of the contact. `explained`: an open alert accounts for it, not the contact.
+    """One failed message of the contact. `explained`: an alert explains it, so it does not count.
 
-    A message that also reached the contact (on another device) is no failure here; the caller leaves it out.
+    The caller leaves out messages that also arrived, on another device.
     """
 
     message_id: str
@@ -36,7 +36,7 @@ class FailureFact(Struct, frozen=True):
 
 
 class Thresholds(Struct, frozen=True, kw_only=True):
-    strikes: int = 3
+    failures: int = 3
     days: int = 2
     first_days: int = 30
     longest_days: int = 365
@@ -45,15 +45,14 @@ class Thresholds(Struct, frozen=True, kw_only=True):
 
 
 class Streak(Struct, frozen=True):
-    """The failures that count against a contact, one for each strike, oldest first."""
+    """The failures that count against a contact, oldest first, and the number of days they span."""
 
-    strikes: int
     days: int
     failures: tuple[FailureFact, ...]
 
 
 class Suppress(Struct, frozen=True):
-    """Stop writing. `until` None: until something lifts it. `times`: how often in a row, with this one."""
+    """Suppress the contact. `until` None: until it is lifted. `times`: suppressions in a row, including this one."""
 
     reason: str
     scope: str
@@ -64,14 +63,14 @@ class Suppress(Struct, frozen=True):
 
 
 class Hold(Struct, frozen=True):
-    """Only failures that an alert explains speak for it: to be decided again when the alert is over."""
+    """Only explained failures would suppress the contact: decide again when the alert is over."""
 
     why: str
     would: Suppress
 
 
 def streak(failures: Iterable[FailureFact], last_success: datetime | None) -> Streak:
-    """The strikes since the contact was last reached: soft, unexplained, once per campaign and UTC day.
+    """The soft, unexplained failures since the last success, counted once per campaign and UTC day.
 
     Messages without a campaign count as one campaign. A success in the same second wins over the failure.
     """
@@ -79,15 +78,15 @@ def streak(failures: Iterable[FailureFact], last_success: datetime | None) -> St
     for index, fact in enumerate(_in_order(failures)):
         if fact.effect == "soft" and not fact.explained and _is_after(fact, last_success):
             first_of_message.setdefault(fact.message_id or index, fact)
-    first_of_strike: dict[tuple[str, date], FailureFact] = {}
+    first_of_day: dict[tuple[str, date], FailureFact] = {}
     for fact in first_of_message.values():
-        first_of_strike.setdefault((fact.campaign, _day(fact)), fact)
-    days = {day for _, day in first_of_strike}
-    return Streak(len(first_of_strike), len(days), tuple(first_of_strike.values()))
+        first_of_day.setdefault((fact.campaign, _day(fact)), fact)
+    days = {day for _, day in first_of_day}
+    return Streak(len(days), tuple(first_of_day.values()))
 
 
 def causes(failures: Iterable[FailureFact]) -> dict[tuple[str, str], tuple[FailureFact, ...]]:
-    """The failures by the (reason, scope) they speak for, strongest first; each is decided on its own."""
+    """The failures by the (reason, scope) they can lead to, strongest first; each cause is decided separately."""
     found: dict[tuple[str, str], list[FailureFact]] = {}
     for fact in _in_order(failures):
         if cause := _cause(fact):
@@ -108,12 +107,12 @@ def decide(
     acted_on: datetime | None = None,
     previous_until: datetime | None = None,
 ) -> Suppress | Hold | None:
-    """Whether to stop writing, from the strongest of `causes`; to learn of every one, decide each on its own.
+    """Whether to suppress the contact, by the strongest of its `causes`.
 
-    `last_success`: the latest delivered, read or inbound message. `last_resume`: when the person allowed
-    marketing again. `last_marketing`: the latest marketing message that arrived. What is known of failures that
-    are no longer at hand: `previous_times` suppressions in a row, of this reason and scope, the last of which
-    rested on failures up to `acted_on` and ran out at `previous_until`; without a newer failure nothing is new.
+    `last_success`: the latest delivered, read or inbound message. `last_resume`: when the person allowed marketing
+    again. `last_marketing`: the latest marketing message that arrived. For failures that are no longer stored:
+    `previous_times` suppressions in a row of this reason and scope, the last of which rested on failures up to
+    `acted_on` and expired at `previous_until`. Only a newer failure leads to a new decision.
     """
     before = _Before(previous_times, previous_until, acted_on)
     history = _History(last_success, last_inbound, last_resume, last_marketing, before, now, settings)
@@ -128,18 +127,18 @@ def decide(
 
 
 def lifts(reason: str, scope: str, code: int, what: str) -> bool:
-    """Whether a message delivered, read or played, or one that came inbound, ends such a suppression.
+    """Whether a delivered, read, played or inbound message lifts such a suppression.
 
-    What a person or an operator decided never ends this way. Of the marketing scope only 130472 does, when
-    the person writes: a utility message that arrives says nothing about marketing, so 131049 runs to its end.
+    Decisions of the person or of an operator are never lifted this way. Of the marketing scope only 130472 is, when
+    the person writes: a delivered utility message says nothing about marketing, so 131049 lasts to its end.
     """
-    if what not in _REACHED or reason not in ("hard", "unreachable"):
+    if what not in _SUCCESSES or reason not in ("hard", "unreachable"):
         return False
     return scope == "all" or (code == WITHHELD_UNTIL_THEY_WRITE and what == "inbound")
 
 
 class _Before(Struct, frozen=True):
-    """What came of failures before those at hand."""
+    """The suppressions that failures no longer stored led to."""
 
     times: int
     until: datetime | None
@@ -155,8 +154,8 @@ class _History(Struct, frozen=True):
     now: datetime
     settings: Thresholds
 
-    def forgets(self, fact: FailureFact) -> bool:
-        """Whether something happened since that ends what this failure would cause (see `lifts`)."""
+    def is_outdated(self, fact: FailureFact) -> bool:
+        """Whether something happened since that lifts what this failure would cause (see `lifts`)."""
         if fact.effect != "marketing_only":
             return not _is_after(fact, self.last_success)
         if fact.code == STOPPED_MARKETING:
@@ -165,7 +164,7 @@ class _History(Struct, frozen=True):
 
 
 def _suppress(cause: tuple[str, str], facts: Sequence[FailureFact], history: _History) -> Suppress | None:
-    counted = _counted(cause, [fact for fact in facts if not history.forgets(fact)], history.settings)
+    counted = _counted(cause, [fact for fact in facts if not history.is_outdated(fact)], history.settings)
     if not counted or not _is_after(counted[-1], history.before.acted_on):
         return None
     until, times = _wait(cause, counted, history)
@@ -178,9 +177,9 @@ def _suppress(cause: tuple[str, str], facts: Sequence[FailureFact], history: _Hi
 def _wait(
     cause: tuple[str, str], counted: Sequence[FailureFact], history: _History
 ) -> tuple[datetime | None, int]:
-    """When it ends, and the how many-eth in a row it is: failing during a wait prolongs it, failing after doubles it.
+    """When the suppression ends, and its number in a row: a failure during a wait extends it, one after it doubles it.
 
-    The failures are gone through one by one, so it does not matter which of them was known when.
+    Goes through the failures one by one, so the order in which they became known does not matter.
     """
     before, settings = history.before, history.settings
     times, until = before.times, before.until
@@ -189,7 +188,7 @@ def _wait(
         if not _is_after(fact, before.acted_on):
             continue
         if not before.times and len(_counted(cause, counted[:place], settings)) < place:
-            continue  # too few yet
+            continue  # too few so far
         if cause[1] == "marketing" and previous and _lies_between(history.last_marketing, previous, fact):
             times, until, previous = 0, None, None
         if fact.occurred_at > until if until else previous is None:
@@ -201,12 +200,12 @@ def _wait(
 def _counted(
     cause: tuple[str, str], facts: Sequence[FailureFact], settings: Thresholds
 ) -> tuple[FailureFact, ...]:
-    """The failures a suppression would rest on, oldest first; none when they are too few."""
+    """The failures that a suppression would be based on, oldest first; none when they are too few."""
     if cause == ("unreachable", "all"):
         found = streak(facts, None)
-        enough = found.strikes >= settings.strikes and found.days >= settings.days
+        enough = len(found.failures) >= settings.failures and found.days >= settings.days
         return found.failures if enough else ()
-    # The one without an end outlasts those that run out by themselves.
+    # A suppression without an end outlasts those that expire.
     lasting = tuple(fact for fact in facts if fact.code == WITHHELD_UNTIL_THEY_WRITE)
     return lasting or tuple(facts)
 
@@ -218,7 +217,7 @@ def _cause(fact: FailureFact) -> tuple[str, str] | None:
 
 
 def _end(fact: FailureFact, previous_times: int, settings: Thresholds) -> datetime | None:
-    """When the suppression that this failure brings runs out, counted from the failure; None: never."""
+    """When the suppression caused by this failure expires; None: never."""
     if fact.effect == "hard" or fact.code in (WITHHELD_UNTIL_THEY_WRITE, STOPPED_MARKETING):
         return None
     doubled = 1 << min(previous_times, _DOUBLINGS)
@@ -230,7 +229,7 @@ def _end(fact: FailureFact, previous_times: int, settings: Thresholds) -> dateti
 
 def _why_held(facts: Sequence[FailureFact]) -> str:
     explained = sum(fact.explained for fact in facts)
-    return f"An open alert explains {explained} of the {len(facts)} failures that speak for it."
+    return f"An open alert explains {explained} of the {len(facts)} failures that would suppress the contact."
 
 
 def _in_order(failures: Iterable[FailureFact]) -> list[FailureFact]:

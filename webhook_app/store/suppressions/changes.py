@@ -1,6 +1,6 @@
-"""The record of every change to a suppression: audit and change feed in one. Lines are added, never changed.
+"""Changes of suppressions: the audit and the change feed in one. Rows are added and never changed.
 
-`record` is called by store/suppressions/suppressions alone, which holds CHANGES_LOCK: so the numbers have no gap.
+Only store/suppressions/suppressions calls `record`, and holds CHANGES_LOCK, so that the numbers have no gaps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +15,9 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.events import NO_CODE
 
 SYSTEM = "system"
-"""The actor of what a rule did."""
+"""The actor of changes made by a rule."""
 PERSON = "person"
-"""The actor of what the contact itself asked for."""
+"""The actor of changes that the contact asked for."""
 
 
 Row = TypeVar("Row", bound=Struct)
@@ -28,7 +28,7 @@ _NO_END = 2**63 - 1
 
 
 class ChangeEvidence(Struct, frozen=True, omit_defaults=True):
-    """One event that speaks for a suppression."""
+    """One event that supports a suppression."""
 
     occurred_at: datetime
     message_id: str = ""
@@ -40,11 +40,11 @@ class ChangeEvidence(Struct, frozen=True, omit_defaults=True):
 
 
 class SuppressionChange(Struct, frozen=True, kw_only=True):
-    """One line. `action`: suppress, extend (anything about the suppression changed), half_open, lift, expire,
-    restore (added again by taking its end back) or erase.
+    """One change. `action`: suppress, extend (any change of the row), half_open, lift, expire, restore (its end was
+    undone) or erase.
 
-    Together with the key it holds the whole row as it became, or as it was when it ended. An erase names no contact:
-    somebody's lines are gone.
+    It holds the whole row after the change, or as it was when it ended. An erase names no contact: a person's changes
+    were deleted.
     """
 
     seq: int
@@ -87,7 +87,7 @@ _HISTORY = text(
     f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE contact = :contact ORDER BY seq DESC LIMIT :limit"
 )
 _SINCE = text(f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE seq > :seq ORDER BY seq LIMIT :limit")
-# What a rule lifts follows from the facts and is found in them again; what ran out or was decided is not.
+# A lift by a rule follows from stored events, which can be read again; an expiry or a person's decision does not.
 _ENDINGS = text(
     f"SELECT {_READ_COLUMNS} FROM ("
     "SELECT DISTINCT ON (contact, phone_number_id, scope, reason) * FROM suppression_changes"
@@ -95,6 +95,7 @@ _ENDINGS = text(
     " AND (action IN ('expire', 'restore') OR (action = 'lift' AND actor NOT IN (:system, :person)))"
     " ORDER BY contact, phone_number_id, scope, reason, seq DESC) AS latest WHERE action <> 'restore'"
 )
+_LATEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM suppression_changes")
 _BATCH = text(
     f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE batch = :batch AND batch <> '' AND seq < :before"
     " ORDER BY seq DESC LIMIT :limit"
@@ -112,12 +113,12 @@ _BEFORE = text(
 
 
 def history(connection: Connection, contact: str, limit: int = 100) -> list[SuppressionChange]:
-    """What happened to this key, the latest first."""
+    """The changes of this key, newest first."""
     return _read(connection.execute(_HISTORY, {"contact": contact, "limit": limit}).all())
 
 
 def changes_since(connection: Connection, seq: int, limit: int) -> list[SuppressionChange]:
-    """The changes after `seq`, in the order they were made. A gap never fills later: there is none."""
+    """The changes after `seq`, in order. There are no gaps that could be filled later."""
     return _read(connection.execute(_SINCE, {"seq": seq, "limit": limit}).all())
 
 
@@ -129,7 +130,7 @@ def latest(
     contacts: Sequence[str] | None = None,
     batch: str = "",
 ) -> list[SuppressionChange]:
-    """The latest changes under the number `before`, latest first: of these keys, or of what was done together."""
+    """A page of changes with a number below `before`, newest first; of these keys or of one batch, if given."""
     chosen = "" if contacts is None else " AND contact = ANY(:contacts)"
     chosen += " AND batch = :batch AND batch <> ''" if batch else ""
     statement = (
@@ -143,24 +144,24 @@ def latest(
 
 
 def endings(connection: Connection, contacts: Sequence[str]) -> list[SuppressionChange]:
-    """How each suppression of these keys last ended by running out or by somebody's decision."""
+    """The last end of each suppression of these keys, by expiry or by a person's decision."""
     values = {"contacts": list(contacts), "system": SYSTEM, "person": PERSON}
     return _read(connection.execute(_ENDINGS, values).all())
 
 
 def of_batch(connection: Connection, batch: str, before: int | None, limit: int) -> list[SuppressionChange]:
-    """What was done together, the latest first, under the number `before`."""
+    """A page of the changes of a batch with a number below `before`, newest first."""
     values = {"batch": batch, "before": _NO_END if before is None else before, "limit": limit}
     return _read(connection.execute(_BATCH, values).all())
 
 
 def at_seqs(connection: Connection, seqs: Sequence[int]) -> list[SuppressionChange]:
-    """The changes with these numbers, the latest first."""
+    """The changes with these numbers, newest first."""
     return _read(connection.execute(_AT, {"seqs": list(seqs)}).all())
 
 
 def before_many(connection: Connection, seqs: Mapping[Key, int | None]) -> dict[Key, SuppressionChange]:
-    """For each suppression its latest change under the number; None: its latest of all."""
+    """The latest change of each suppression with a number below the given one; None: no limit."""
     if not seqs:
         return {}
     contacts, numbers, scopes, reasons = map(list, zip(*seqs, strict=True))
@@ -170,19 +171,18 @@ def before_many(connection: Connection, seqs: Mapping[Key, int | None]) -> dict[
 
 
 def record(connection: Connection, changes: Sequence[SuppressionChange]) -> list[SuppressionChange]:
-    """Append these with the next free numbers; the caller holds CHANGES_LOCK."""
+    """Append the changes with the next numbers; the caller holds CHANGES_LOCK."""
     if not changes:
         return []
-    last = connection.execute(text("SELECT coalesce(max(seq), 0) FROM suppression_changes")).scalar_one()
+    last = latest_seq(connection)
     numbered = [replace(change, seq=last + place) for place, change in enumerate(changes, 1)]
     connection.execute(_RECORD, [_values(change) for change in numbered])
     return numbered
 
 
 def latest_seq(connection: Connection) -> int:
-    """The number of the latest change, 0 before the first."""
-    found = connection.execute(text("SELECT coalesce(max(seq), 0) FROM suppression_changes"))
-    return int(found.scalar_one())
+    """The number of the latest change; 0 before the first."""
+    return int(connection.execute(_LATEST_SEQ).scalar_one())
 
 
 def _values(change: SuppressionChange) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _values(change: SuppressionChange) -> dict[str, Any]:
 
 
 def rows_as(kind: type[Row], rows: Iterable[Sequence[Any]]) -> list[Row]:
-    """Rows whose columns are the fields of `kind`, `evidence` as JSON text. No mapping for each: there may be many."""
+    """Convert rows whose columns are the fields of `kind`, with `evidence` as JSON text. Fast, for many rows."""
     names, found = kind.__struct_fields__, []
     for row in rows:
         values = dict(zip(names, row, strict=True))

@@ -1,7 +1,7 @@
-"""Everything a check asks about contacts, in few statements: links, suppressions, who wrote lately, the feed's version.
+"""Looks up what a check needs to know of its contacts: links, suppressions, open service windows, the feed's version.
 
-Few contacts are asked about in one statement, thousands in one per table with sorted keys, for which Postgres walks
-each index once. Both give the same. The one thing written here is a probe's claim.
+Few contacts are read in one statement; thousands in one per table, with sorted keys, so that Postgres scans each index
+once. Both give the same result. Uses the driver, because checks are a hot path. Only `claim_probes` writes.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from webhook_app.store.postgres.engine import Connection, DriverConnection, driv
 from webhook_app.whatsapp.events import NO_CODE
 
 WINDOW = timedelta(hours=24)
-"""How long after somebody wrote to a business number it may answer freely."""
-_CLOCK_AHEAD = timedelta(minutes=5)  # what ingest tolerates
+"""The service window: how long after a contact wrote to a business number it may reply with any message."""
+_CLOCK_AHEAD = timedelta(minutes=5)  # the tolerance of ingest
 
 Key = tuple[str, str, str, str]
 
 
 class ContactSuppression(Struct, frozen=True):
-    """What of a suppression matters to whoever wants to write."""
+    """The columns of a suppression that a check needs."""
 
     contact: str
     phone_number_id: str
@@ -35,7 +35,7 @@ class ContactSuppression(Struct, frozen=True):
     reason: str
     code: int
     since: datetime | None
-    """None: of somebody who was erased."""
+    """None: the opt-out of an erased person."""
     until: datetime | None
     seen_as: str
     half_open_at: datetime | None
@@ -47,16 +47,16 @@ class ContactSuppression(Struct, frozen=True):
 
 
 class CheckFacts(Struct):
-    """Of the contacts asked about, those of whom something is known. `version`: of the feed, none older is in it."""
+    """The facts of a check, for contacts that have any. `version`: all changes of the feed up to it are included."""
 
     version: int = 0
-    standing: dict[str, list[ContactSuppression]] = field(default_factory=dict)
+    suppressions: dict[str, list[ContactSuppression]] = field(default_factory=dict)
     wrote: set[str] = field(default_factory=set)
-    """Who wrote or called within the customer service window."""
+    """Contacts that wrote or called within the service window."""
 
 
 class CheckRequest(Struct, frozen=True):
-    """Contacts to be written to from one business number (None: from any)."""
+    """The contacts of a check, and the business number that wants to message them (None: any)."""
 
     contacts: Sequence[str]
     phone_number_id: str | None
@@ -70,8 +70,8 @@ _WROTE = (
     f" AND w.opened_at <= {{now}} + interval '{_CLOCK_AHEAD.total_seconds():.0f} s'"
     " AND ({number} = '' OR w.phone_number_id = {number})"
 )
-# $1 contacts, $2 for each of them the business number or '', $3 now. OFFSET 0 keeps each part an index lookup.
-_TOGETHER = f"""
+# $1: contacts, $2: the business number of each or '', $3: now. OFFSET 0 makes each part an index lookup.
+_FACTS = f"""
 WITH RECURSIVE person (asked, number, key, is_leaf) AS (
   SELECT c.asked, c.number, c.key COLLATE "C", FALSE
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(key, number, asked)
@@ -106,11 +106,11 @@ SELECT k.key, w.phone_number_id, w.scope
 FROM erased_opt_outs_secret s CROSS JOIN unnest(%(keys)s::text[]) AS k(key)
 JOIN erased_opt_outs w ON w.mark = {MARK.format(key="k.key")} AND {_OF_NUMBER.format(of="w", number="%(number)s::text")}
 """
-_STANDING = (
+_SUPPRESSIONS = (
     f"SELECT {_COLUMNS} FROM suppressions s WHERE s.contact = ANY(%(keys)s::text[])"
     f" AND {_IN_FORCE.format(now='%(now)s')} AND {_OF_NUMBER.format(of='s', number='%(number)s::text')}"
 )
-_WRITERS = (
+_WROTE_TO = (
     "SELECT DISTINCT w.contact FROM service_windows w WHERE w.contact = ANY(%(keys)s::text[])"
     f" AND {_WROTE.format(now='%(now)s::timestamptz', number='%(number)s::text')}"
 )
@@ -132,7 +132,7 @@ RETURNING s.contact, s.phone_number_id, s.scope, s.reason
 def read_facts(
     connection: DriverConnection, questions: Sequence[CheckRequest], now: datetime
 ) -> list[CheckFacts]:
-    """What is in force for the contacts of each question, under any key of theirs. One statement for all questions."""
+    """Look up the facts of each check, under any key of its contacts, in one statement for all checks."""
     found = [CheckFacts() for _ in questions]
     places = [
         (each, contact)
@@ -141,7 +141,7 @@ def read_facts(
     ]
     numbers = [question.phone_number_id or "" for question in questions for _ in question.contacts]
     values = [text_array([contact for _, contact in places]), text_array(numbers), now]
-    for asked, *columns in psycopg.RawCursor(connection).execute(_TOGETHER, values, prepare=True):
+    for asked, *columns in psycopg.RawCursor(connection).execute(_FACTS, values, prepare=True):
         kind = columns[2]
         if kind == "version":
             for each in found:
@@ -151,15 +151,15 @@ def read_facts(
         if kind == "wrote":
             each.wrote.add(contact)
         else:
-            each.standing.setdefault(contact, []).append(ContactSuppression(*columns))
+            each.suppressions.setdefault(contact, []).append(ContactSuppression(*columns))
     for each in found:
-        for contact, rows in each.standing.items():
+        for contact, rows in each.suppressions.items():
             rows[:] = sorted(set(rows), key=lambda row: (row.contact != contact, row.key))
     return found
 
 
 def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, now: datetime) -> set[Key]:
-    """Of these half-open suppressions those that nobody probes yet; until then they are the caller's to probe."""
+    """Claim the probes of these half-open suppressions until then; returns those that no other caller holds."""
     contacts, numbers, scopes, reasons = map(list, zip(*sorted(keys), strict=True))
     values = {"contacts": contacts, "numbers": numbers, "scopes": scopes, "reasons": reasons}
     rows = driver(connection).execute(_CLAIM, values | {"until": until, "now": now}).fetchall()
@@ -169,9 +169,9 @@ def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, n
 def read_facts_of_thousands(
     connection: DriverConnection, beside: DriverConnection, question: CheckRequest, now: datetime
 ) -> CheckFacts:
-    """What `read_facts` gives for one question: while one connection looks for links, the other for what stands.
+    """Look up the facts of one check; one connection reads links while the other reads suppressions.
 
-    The version comes first: rows may then be newer than it says, never older.
+    The version is read first: the rows may be newer than it, but never older.
     """
     asked = sorted(set(question.contacts))
     version, erased_are_kept, users_are_suppressed = connection.execute(_VERSION, prepare=True).fetchall()[0]
@@ -179,39 +179,41 @@ def read_facts_of_thousands(
     values = {"number": question.phone_number_id or "", "now": now}
     with ThreadPoolExecutor(1) as other:
         linking = other.submit(links.people, beside, asked)
-        by_key, wrote = _standing(connection, asked, values, users=users_are_suppressed)
+        by_key, wrote = _read_keys(connection, asked, values, users=users_are_suppressed)
         people = linking.result()
     if more := sorted(people.keys() - set(asked)):
-        of_more, more_wrote = _standing(connection, more, values, users=users_are_suppressed)
+        of_more, more_wrote = _read_keys(connection, more, values, users=users_are_suppressed)
         by_key |= of_more
         wrote |= more_wrote
     if erased_are_kept:
         _add_erased(connection, [*asked, *more], values, by_key)
-    told_of = by_key.keys() | wrote
-    concerned = {contact for key in told_of for contact in people.get(key, (key,))}
+    with_facts = by_key.keys() | wrote
+    concerned = {contact for key in with_facts for contact in people.get(key, (key,))}
     for contact in concerned.intersection(asked):
         others = people.get(contact, {contact})
         rows = by_key.get(contact, []) + [
             row for key in sorted(others - {contact}) for row in by_key.get(key, ())
         ]
         if rows:
-            found.standing[contact] = rows
+            found.suppressions[contact] = rows
         if not wrote.isdisjoint(others):
             found.wrote.add(contact)
     return found
 
 
-def _standing(
+def _read_keys(
     connection: DriverConnection, keys: Sequence[str], values: dict[str, Any], *, users: bool
 ) -> tuple[dict[str, list[ContactSuppression]], set[str]]:
-    """What stands against each of these keys, and which of them wrote."""
+    """The suppressions of each of these keys, and the keys that wrote within the service window."""
     by_key: dict[str, list[ContactSuppression]] = {}
     if suppressible := links.of_kinds(keys, numbers=True, users=users):
-        for row in connection.execute(_STANDING, values | {"keys": text_array(suppressible)}, prepare=True):
+        for row in connection.execute(
+            _SUPPRESSIONS, values | {"keys": text_array(suppressible)}, prepare=True
+        ):
             by_key.setdefault(row[0], []).append(ContactSuppression(*row))
     for rows in by_key.values():
         rows.sort(key=lambda row: row.key)
-    writers = connection.execute(_WRITERS, values | {"keys": text_array(keys)}, prepare=True)
+    writers = connection.execute(_WROTE_TO, values | {"keys": text_array(keys)}, prepare=True)
     return by_key, {row[0] for row in writers}
 
 

@@ -1,4 +1,4 @@
-"""What people said about being written to: preferences given to Meta, and STOP and START words."""
+"""Consent of contacts: marketing preferences set in WhatsApp, and STOP and START keywords."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -39,23 +39,23 @@ ORDER BY contact, phone_number_id, keyword, occurred_at DESC, message_id DESC
 
 
 def take_preferences(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark about `limit` of the oldest new preferences as considered; returns who told which number."""
+    """Mark about `limit` of the oldest new preferences as considered; returns their (contact, business number)."""
     return _take(connection, "preferences", limit, now)
 
 
 def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark about `limit` of the oldest new STOPs and STARTs as considered; returns who told which number."""
+    """Mark about `limit` of the oldest new keywords as considered; returns their (contact, business number)."""
     return _take(connection, "inbound_messages", limit, now)
 
 
 def preferences(connection: Connection, contacts: Sequence[str]) -> list[StoredConsent]:
     """The newest stop and the newest resume of each key on each business number."""
-    return _spoken(connection, _PREFERENCES, contacts)
+    return _read(connection, _PREFERENCES, contacts)
 
 
 def keywords(connection: Connection, contacts: Sequence[str]) -> list[StoredConsent]:
     """The newest STOP and the newest START of each key on each business number, as far back as stored."""
-    return _spoken(connection, _KEYWORDS, contacts)
+    return _read(connection, _KEYWORDS, contacts)
 
 
 def _take(connection: Connection, table: str, limit: int, now: datetime) -> list[tuple[str, str]]:
@@ -63,7 +63,7 @@ def _take(connection: Connection, table: str, limit: int, now: datetime) -> list
     return [(row.contact, row.phone_number_id) for row in rows]
 
 
-def _spoken(connection: Connection, statement: TextClause, contacts: Sequence[str]) -> list[StoredConsent]:
+def _read(connection: Connection, statement: TextClause, contacts: Sequence[str]) -> list[StoredConsent]:
     rows = connection.execute(statement, {"contacts": list(contacts)})
     return [
         StoredConsent(

@@ -1,7 +1,7 @@
-"""Failures as pipeline/suppressions/suppress works through them: taken, considered, held for an alert, let go again.
+"""The states of failures for pipeline/suppressions/suppress: new, considered, held for an alert, excused.
 
-A failure waits while considered_at is null. `explained_by` names what excuses it: null nothing, 0 the failure rate
-of its time, else an alert. Waiting and explained means held: to be settled, or let go, when that is over.
+A failure is new while considered_at is null. `explained_by` says what explains it: null nothing, 0 the failure rate of
+its time, else an alert. A new and explained failure is held, and excused or released when the alert is resolved.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class ContactFailure(Struct, frozen=True, kw_only=True):
     """The key whose report it is, '' for a webhook; None: no evidence against the contact."""
 
 
-# Group messages name a participant; they never count against anybody.
+# Failures of group messages have a participant; they never count against a contact.
 _SELECT = f"""
 SELECT f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.contact, f.explained_by, {OTHER_COLUMNS},
        {EVIDENCE_KEY} AS reported_by
@@ -60,6 +60,10 @@ WHERE occurred_at >= :start AND occurred_at <= :end AND error_code = ANY(:codes)
   AND participant = ''
 GROUP BY contact ORDER BY contact LIMIT :limit
 """)
+_OLDEST_WAITING = text("""
+SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by IS NULL
+ORDER BY explained_by, received_at LIMIT 1
+""")
 _MARK = text("""
 UPDATE failures f SET considered_at = :considered_at, explained_by = m.explained_by
 FROM unnest(CAST(:message_ids AS text[]), CAST(:numbers AS text[]), CAST(:times AS timestamptz[]),
@@ -68,8 +72,8 @@ FROM unnest(CAST(:message_ids AS text[]), CAST(:numbers AS text[]), CAST(:times 
 WHERE f.message_id = m.message_id AND f.phone_number_id = m.phone_number_id AND f.occurred_at = m.occurred_at
   AND f.participant = '' AND f.error_code = m.error_code AND f.occurred_at BETWEEN :first AND :last
 """)
-# One step per alert, however many failures wait for it.
-_HOLDERS = text("""
+# One index lookup per alert, however many failures it holds.
+_HOLDING_ALERTS = text("""
 WITH RECURSIVE holder (id) AS (
   SELECT min(explained_by) FROM failures WHERE considered_at IS NULL AND explained_by > :by_rate
   UNION ALL
@@ -78,15 +82,15 @@ WITH RECURSIVE holder (id) AS (
 )
 SELECT id FROM holder WHERE id IS NOT NULL
 """)
-# Cut by time of receipt, so that one range of the index is read: what one delivery brought stays together.
+# Limited by time of receipt, so that one range of the index is read. Failures of one delivery stay together.
 _HELD = """
 UPDATE failures SET {change} WHERE considered_at IS NULL AND explained_by = :alert_id AND received_at <= (
   SELECT max(received_at) FROM (
     SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by = :alert_id
     ORDER BY explained_by, received_at LIMIT :limit) AS oldest)
 """
-_SETTLE = text(_HELD.format(change="considered_at = :now"))
-_LET_GO = text(_HELD.format(change="explained_by = NULL"))
+_EXCUSE_HELD = text(_HELD.format(change="considered_at = :now"))
+_RELEASE_HELD = text(_HELD.format(change="explained_by = NULL"))
 
 
 _EVER = datetime.max.replace(tzinfo=UTC)
@@ -100,28 +104,24 @@ def take(
     Failures that others have locked are skipped.
     """
     values = {"limit": limit, "left_out": list(left_out), "left_out_keys": list(left_out_keys)}
-    return _strikes(connection, _TAKE, values)
+    return _read(connection, _TAKE, values)
 
 
 def oldest_waiting(connection: Connection) -> datetime | None:
-    """Since when the oldest failure that nothing explains has waited to be looked at; None when none does."""
-    statement = text(
-        "SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by IS NULL"
-        " ORDER BY explained_by, received_at LIMIT 1"
-    )
-    found: datetime | None = connection.execute(statement).scalar()
+    """The time of receipt of the oldest new failure that nothing explains; None if there is none."""
+    found: datetime | None = connection.execute(_OLDEST_WAITING).scalar()
     return found
 
 
 def held_by_rate(connection: Connection, limit: int) -> list[ContactFailure]:
-    """The oldest failures held for a high failure rate alone, locked."""
-    return _strikes(connection, _HELD_BY_RATE, {"limit": limit, "by_rate": BY_RATE})
+    """Lock and return the oldest failures held for a high failure rate without an alert."""
+    return _read(connection, _HELD_BY_RATE, {"limit": limit, "by_rate": BY_RATE})
 
 
 def contacts_between(
     connection: Connection, start: datetime, end: datetime, codes: Sequence[int], *, after: str, limit: int
 ) -> list[str]:
-    """One page of the contacts with a failure of these codes in the span, in order, from behind `after` on."""
+    """A page of the contacts with a failure of these codes in the span, in order, after the contact `after`."""
     values = {"start": start, "end": end, "codes": list(codes), "after": after, "limit": limit}
     return list(connection.execute(_CONTACTS, values).scalars())
 
@@ -131,42 +131,42 @@ def of_contacts(
 ) -> list[ContactFailure]:
     """Failures since then that are evidence against any of these keys, by these codes, oldest first."""
     values = {"contacts": list(contacts), "codes": list(codes), "since": since}
-    return [each for each in _strikes(connection, _OF_CONTACTS, values) if each.reported_by is not None]
+    return [each for each in _read(connection, _OF_CONTACTS, values) if each.reported_by is not None]
 
 
-def consider(connection: Connection, strikes: Sequence[ContactFailure], now: datetime) -> None:
-    """These have been looked at, and nothing explains them."""
-    _mark(connection, [(strike, None) for strike in strikes], now)
+def consider(connection: Connection, failures: Sequence[ContactFailure], now: datetime) -> None:
+    """Mark failures as considered, with nothing that explains them."""
+    _mark(connection, [(failure, None) for failure in failures], now)
 
 
 def excuse(connection: Connection, explained: Sequence[tuple[ContactFailure, int]], now: datetime) -> None:
-    """These are explained for good: looked at, and never counted."""
+    """Mark failures as considered and explained, so that they never count against a contact."""
     _mark(connection, explained, now)
 
 
 def hold(connection: Connection, explained: Sequence[tuple[ContactFailure, int]]) -> None:
-    """These wait until what explains them now is over."""
+    """Hold failures until what explains them ends."""
     _mark(connection, explained, None)
 
 
 def holding_alerts(connection: Connection) -> list[int]:
-    """The alerts that failures wait for."""
-    return list(connection.execute(_HOLDERS, {"by_rate": BY_RATE}).scalars())
+    """The ids of alerts that hold failures."""
+    return list(connection.execute(_HOLDING_ALERTS, {"by_rate": BY_RATE}).scalars())
 
 
 def excuse_held(connection: Connection, alert_id: int, limit: int, now: datetime) -> int:
-    """The alert is over and did explain them: about `limit` are considered, never counted. Returns how many."""
+    """Excuse about `limit` of the failures that the alert holds, because it explained them. Returns how many."""
     values = {"alert_id": alert_id, "limit": limit, "now": now}
-    return connection.execute(_SETTLE, values).rowcount
+    return connection.execute(_EXCUSE_HELD, values).rowcount
 
 
 def release_held(connection: Connection, alert_id: int, limit: int) -> int:
-    """The alert came to nothing: about `limit` are to be looked at again. Returns how many."""
-    return connection.execute(_LET_GO, {"alert_id": alert_id, "limit": limit}).rowcount
+    """Release about `limit` of the failures that the alert holds, to be considered again. Returns how many."""
+    return connection.execute(_RELEASE_HELD, {"alert_id": alert_id, "limit": limit}).rowcount
 
 
 def excuse_considered(connection: Connection, incident: ExplainedPeriod) -> tuple[int, set[tuple[str, str]]]:
-    """Excuse what was counted before its time turned out bad: how many failures, and whose on which number."""
+    """Excuse counted failures that the period explains; returns how many, with their contacts and numbers."""
     same = "".join(f" AND {name} = :{name}" for name in incident.slice)
     statement = text(
         "UPDATE failures SET explained_by = :alert_id WHERE considered_at IS NOT NULL AND explained_by IS NULL"
@@ -180,7 +180,7 @@ def excuse_considered(connection: Connection, incident: ExplainedPeriod) -> tupl
     return len(rows), {(row.contact, row.phone_number_id) for row in rows}
 
 
-def _strikes(connection: Connection, statement: str, values: dict[str, Any]) -> list[ContactFailure]:
+def _read(connection: Connection, statement: str, values: dict[str, Any]) -> list[ContactFailure]:
     return [ContactFailure(**row) for row in connection.execute(text(statement), values).mappings()]
 
 
@@ -191,12 +191,12 @@ def _mark(
 ) -> None:
     if not marked:
         return
-    times = [strike.occurred_at for strike, _ in marked]
+    times = [failure.occurred_at for failure, _ in marked]
     values = {
-        "message_ids": [strike.message_id for strike, _ in marked],
-        "numbers": [strike.phone_number_id for strike, _ in marked],
+        "message_ids": [failure.message_id for failure, _ in marked],
+        "numbers": [failure.phone_number_id for failure, _ in marked],
         "times": times,
-        "codes": [strike.error_code for strike, _ in marked],
+        "codes": [failure.error_code for failure, _ in marked],
         "explained_by": [by for _, by in marked],
         "considered_at": considered_at,
         "first": min(times),

@@ -1,7 +1,4 @@
-"""Suppressions chosen by what they are: pages of all, those in force, those that have run out, those rules made.
-
-Nothing is decided or changed here.
-"""
+"""Lists of suppressions: pages, active ones, expired ones, those made by rules, and counts. Reads only."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -20,9 +17,9 @@ SELECT reason, count(*) FROM suppressions WHERE until IS NULL OR until > :now GR
 def active(
     connection: Connection, contacts: Sequence[str], phone_number_id: str | None, now: datetime
 ) -> list[Suppression]:
-    """What is in force for these keys on this business number; None asks about every number.
+    """The active suppressions of these keys on this business number; None: on any number.
 
-    What ends with a probe is in force for longer than its time; whether it is open is not asked here.
+    A suppression that ends with a probe stays active after its end.
     """
     chosen = "" if phone_number_id is None else " AND phone_number_id IN ('', :number)"
     values = {"contacts": list(contacts), "now": now}
@@ -36,13 +33,13 @@ def active(
 
 
 def ended_by(connection: Connection, now: datetime, limit: int) -> list[Suppression]:
-    """Up to `limit` rows that have run out."""
+    """Up to `limit` expired rows, oldest first."""
     statement = text(f"SELECT {COLUMNS} FROM suppressions WHERE until <= :now ORDER BY until LIMIT :limit")
     return read(connection.execute(statement, {"now": now, "limit": limit}))
 
 
 def automatic_since(connection: Connection, since: datetime, limit: int) -> list[Suppression]:
-    """The newest rows that a rule made from then on and nobody has confirmed."""
+    """The newest unconfirmed rows that a rule made since then."""
     statement = text(
         f"SELECT {COLUMNS} FROM suppressions WHERE review AND since >= :since ORDER BY since DESC LIMIT :limit"
     )
@@ -50,7 +47,7 @@ def automatic_since(connection: Connection, since: datetime, limit: int) -> list
 
 
 def count_automatic(connection: Connection, since: datetime) -> int:
-    """How many such rows block everything, not marketing alone."""
+    """The number of unconfirmed rows that a rule made since then and that block all messages."""
     statement = text("SELECT count(*) FROM suppressions WHERE review AND since >= :since AND scope = 'all'")
     return int(connection.execute(statement, {"since": since}).scalar_one())
 
@@ -63,7 +60,7 @@ def count_by_reason(connection: Connection, now: datetime) -> dict[str, int]:
 def based_on(
     connection: Connection, codes: Iterable[int], since: datetime, span: tuple[datetime, datetime], limit: int
 ) -> list[Suppression]:
-    """Such rows made in `span` with one of the codes and evidence from `since` on, the newest first."""
+    """Unconfirmed rows made by a rule in `span`, with one of the codes and evidence since `since`, newest first."""
     statement = text(
         f"SELECT {COLUMNS} FROM suppressions WHERE review AND since BETWEEN :first AND :last AND code = ANY(:codes)"
         " AND EXISTS (SELECT FROM jsonb_array_elements(evidence) AS e"
@@ -84,7 +81,7 @@ def list_page(
     phone_number_id: str | None = None,
     review: bool | None = None,
 ) -> list[Suppression]:
-    """Up to `limit` rows after the key `after`, in the order of the primary key."""
+    """A page of matching rows after the key `after`, in the order of the primary key."""
     values: dict[str, Any] = {"scope": scope, "reason": reason, "phone_number_id": phone_number_id}
     values = {name: value for name, value in values.items() if value is not None}
     wanted = [f"{name} = :{name}" for name in values]

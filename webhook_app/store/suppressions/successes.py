@@ -1,6 +1,6 @@
-"""Proof that a contact was reached: messages delivered or read, messages from them, and the queue of both.
+"""Successes of contacts: messages delivered to them, messages from them, and the queue of both.
 
-The queue holds only what concerned a key suppressed at that moment; pipeline/suppressions/suppress empties it.
+The queue holds only successes of keys that were suppressed at that time; pipeline/suppressions/suppress empties it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from webhook_app.store.postgres.engine import Connection
 
 
 class LastSuccess(Struct, frozen=True, kw_only=True):
-    """When a key was last reached on one business number, in any way and in two that matter apart."""
+    """The last success of a key on one business number: of any kind, inbound, and of a marketing message."""
 
     contact: str
     phone_number_id: str
@@ -32,7 +32,7 @@ class Success(Struct, frozen=True, kw_only=True):
     occurred_at: datetime
 
 
-_REACHED = text("""
+_LAST = text("""
 SELECT contact, phone_number_id, max(at) AS at, max(wrote_at) AS wrote_at, max(marketing_at) AS marketing_at
 FROM (SELECT contact, phone_number_id, occurred_at AS at, NULL::timestamptz AS wrote_at,
              CASE WHEN category LIKE 'marketing%' THEN occurred_at END AS marketing_at
@@ -40,7 +40,7 @@ FROM (SELECT contact, phone_number_id, occurred_at AS at, NULL::timestamptz AS w
       WHERE contact = ANY(:contacts) AND occurred_at >= :since AND status IN ('delivered', 'read', 'played')
       UNION ALL
       SELECT contact, phone_number_id, occurred_at, occurred_at, NULL FROM inbound_messages
-      WHERE contact = ANY(:contacts) AND occurred_at >= :since) AS proof
+      WHERE contact = ANY(:contacts) AND occurred_at >= :since) AS successes
 GROUP BY contact, phone_number_id
 """)
 _MESSAGES = text("""
@@ -55,19 +55,19 @@ RETURNING contact, phone_number_id, what, message_id, occurred_at
 
 
 def last_successes(connection: Connection, contacts: Sequence[str], since: datetime) -> list[LastSuccess]:
-    """The latest proof for each of these keys on each business number, not looking further back."""
-    rows = connection.execute(_REACHED, {"contacts": list(contacts), "since": since}).mappings()
+    """The last success of each of these keys on each business number since then."""
+    rows = connection.execute(_LAST, {"contacts": list(contacts), "since": since}).mappings()
     return [LastSuccess(**row) for row in rows]
 
 
 def arrived_messages(
     connection: Connection, message_ids: Sequence[str], since: datetime
 ) -> set[tuple[str, str]]:
-    """Which of these messages arrived on some device: (message id, business number)."""
+    """The (message id, business number) of these messages that were delivered to any device."""
     rows = connection.execute(_MESSAGES, {"message_ids": list(message_ids), "since": since})
     return {(row.message_id, row.phone_number_id) for row in rows}
 
 
 def take_successes(connection: Connection, limit: int) -> list[Success]:
-    """Take the oldest entries off the queue."""
+    """Remove and return the oldest entries of the queue."""
     return [Success(**row) for row in connection.execute(_TAKE, {"limit": limit}).mappings()]

@@ -1,6 +1,6 @@
-"""Suppressions: who is not to be written to, since when, by whom and why. Nothing is decided here.
+"""Suppressions: contacts that must not be messaged, with reason, time and actor.
 
-Rows change only in `apply`, together with their line in the change feed.
+Rows change only in `apply`, together with their entry in the change feed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +44,7 @@ __all__ = [
 
 
 class Suppression(Struct, frozen=True, kw_only=True):
-    """One row. `phone_number_id` '': every business number. `review`: made by rule, not confirmed yet."""
+    """One row. `phone_number_id` '': all business numbers. `review`: made by a rule and not confirmed by a person."""
 
     contact: str
     phone_number_id: str = ""
@@ -60,9 +60,9 @@ class Suppression(Struct, frozen=True, kw_only=True):
     note: str = ""
     review: bool = False
     half_open_at: datetime | None = None
-    """It ran out then, and waits for a probe."""
+    """When it expired; since then it waits for a probe."""
     probe_until: datetime | None = None
-    """Somebody was let through as the probe; until then nobody else is."""
+    """One message is allowed as the probe, and no other until then."""
 
     @property
     def key(self) -> Key:
@@ -70,9 +70,9 @@ class Suppression(Struct, frozen=True, kw_only=True):
 
 
 class Removal(Struct, frozen=True):
-    """A suppression that is to end. `action`: lift or expire."""
+    """A suppression to end. `action`: lift or expire."""
 
-    standing: Suppression
+    suppression: Suppression
     action: str
     actor: str
     note: str = ""
@@ -80,7 +80,7 @@ class Removal(Struct, frozen=True):
 
 _NAMES = Suppression.__struct_fields__
 COLUMNS = ", ".join(_NAMES).replace("evidence", "CAST(evidence AS text) AS evidence")
-"""SQL: what `read` takes."""
+"""SQL: the columns for `read`."""
 ORDER = " ORDER BY contact, phone_number_id, scope, reason"
 _KEY = ("contact", "phone_number_id", "scope", "reason")
 _RECORDED = (*_KEY, "code", "until", "times", "evidence", "since", "half_open_at", "seen_as", "review")
@@ -100,12 +100,12 @@ _STORE = text(
 
 
 def of_contacts(connection: Connection, contacts: Sequence[str]) -> list[Suppression]:
-    """Every row of these keys, in the order of the primary key, run out or not."""
+    """All rows of these keys, in the order of the primary key, expired or not."""
     return read(connection.execute(_OF_CONTACTS, {"contacts": list(contacts)}))
 
 
 def get(connection: Connection, contact: str) -> list[Suppression]:
-    """Every row of one key, run out or not."""
+    """All rows of one key, expired or not."""
     return of_contacts(connection, [contact])
 
 
@@ -122,7 +122,7 @@ def put(
     note: str = "",
     now: datetime,
 ) -> Suppression:
-    """Add what somebody decided, or change or confirm the row that says so already, evidence kept."""
+    """Store a person's decision: add a row, or change and confirm the existing one and keep its evidence."""
     wanted = Suppression(
         contact=contact,
         phone_number_id=phone_number_id,
@@ -143,7 +143,7 @@ def put(
 def put_many(
     connection: Connection, wanted: Sequence[Suppression], now: datetime, *, batch: str, dry_run: bool = False
 ) -> list[Literal["added", "changed", "unchanged"]]:
-    """What `put` does, for many: tells in order what became of each, or with `dry_run` what would."""
+    """Store many decisions as `put` does; returns each outcome in order, or with `dry_run` what it would be."""
     if not dry_run and wanted:
         lock_changes(connection)
     known = {row.key: row for row in of_contacts(connection, [row.contact for row in wanted])}
@@ -161,7 +161,7 @@ def put_many(
 
 
 def _decided(wanted: Suppression, known: Suppression | None) -> Suppression:
-    """What somebody wants, over what is known of it already."""
+    """The stored row with the changes that a person wants."""
     if known is None:
         return wanted
     return replace(
@@ -187,7 +187,7 @@ def lift(
     note: str = "",
     now: datetime,
 ) -> list[Suppression]:
-    """End every row of this key that fits, None meaning any; returns the rows that ended."""
+    """End all matching rows of this key (None matches any); returns the rows that ended."""
     asked = (phone_number_id, scope, reason)
     fitting = [
         row
@@ -208,23 +208,23 @@ def apply(
     batch: str = "",
     restoring: bool = False,
 ) -> list[SuppressionChange]:
-    """Make the rows so, recording each change that is one; returns the changes. `batch`: what they are part of.
+    """Store and end rows, and record each actual change; returns the changes. `batch`: the batch they belong to.
 
-    From here to the commit all other writers wait, so it belongs at the end of a transaction. What a rule
-    wants gives way to what somebody decided since it looked.
+    All other writers wait until the commit, so call it at the end of a transaction. A person's decision since a rule
+    read the row wins over the rule.
     """
     if not wanted and not removals:
         return []
     lock_changes(connection)
-    contacts = {row.contact for row in wanted} | {removal.standing.contact for removal in removals}
+    contacts = {row.contact for row in wanted} | {removal.suppression.contact for removal in removals}
     current = {row.key: row for row in of_contacts(connection, list(contacts))}
     ended = [
-        replace(removal, standing=known)
+        replace(removal, suppression=known)
         for removal in removals
-        if (known := current.get(removal.standing.key)) and _may_end(removal, known, now)
+        if (known := current.get(removal.suppression.key)) and _may_end(removal, known, now)
     ]
-    gone = {removal.standing.key for removal in ended}
-    changes = [_change(r.standing, r.action, now, actor=r.actor, note=r.note) for r in ended]
+    gone = {removal.suppression.key for removal in ended}
+    changes = [_change(r.suppression, r.action, now, actor=r.actor, note=r.note) for r in ended]
     stored = []
     for row in wanted:
         known = None if row.key in gone else current.get(row.key)
@@ -232,7 +232,7 @@ def apply(
             continue
         stored.append(row)
         changes.append(_change(row, "restore" if restoring and known is None else _action(row, known), now))
-    _execute_many(connection, _DELETE, [dict(zip(_KEY, r.standing.key, strict=True)) for r in ended])
+    _execute_many(connection, _DELETE, [dict(zip(_KEY, r.suppression.key, strict=True)) for r in ended])
     _execute_many(connection, _STORE, [_values(row) for row in stored])
     return record(connection, [replace(change, batch=batch) for change in changes] if batch else changes)
 
@@ -244,7 +244,7 @@ def _action(row: Suppression, known: Suppression | None) -> str:
 
 
 def _may_change(row: Suppression, known: Suppression | None) -> bool:
-    """Not when somebody decided since it was looked at, nor to half-open what ends at another time by now."""
+    """False if a person decided since the row was read, or if half-opening is based on an outdated end."""
     if known and row.review and not known.review:
         return False
     return row.half_open_at is None or (
@@ -253,14 +253,14 @@ def _may_change(row: Suppression, known: Suppression | None) -> bool:
 
 
 def lock_changes(connection: Connection) -> None:
-    """From here to the commit nobody else changes a suppression."""
+    """Keep other transactions from changing suppressions until the commit."""
     locks.hold_until_commit(connection, locks.CHANGES_LOCK)
 
 
 def _may_end(removal: Removal, current: Suppression, now: datetime) -> bool:
     if removal.action == "expire":
         return current.until is not None and current.until <= now
-    return removal.actor != SYSTEM or current.review == removal.standing.review
+    return removal.actor != SYSTEM or current.review == removal.suppression.review
 
 
 def _change(
@@ -281,5 +281,5 @@ def _values(row: Suppression) -> dict[str, Any]:
 
 
 def read(rows: Iterable[Sequence[Any]]) -> list[Suppression]:
-    """The rows of a SELECT of COLUMNS."""
+    """Convert the rows of a SELECT of COLUMNS."""
     return rows_as(Suppression, rows)

@@ -1,7 +1,7 @@
-"""Taking back changes of the audit: what was added goes, what was changed or ended is again as it was before.
+"""Undoes changes of suppressions: removes added rows, and restores changed or ended ones.
 
-A change is taken back only while it is still the latest word on its suppression. Lines of the audit are never removed:
-taking back is a change of its own, and can be taken back.
+A change is undone only if it is still the latest of its suppression. Entries of the audit are never removed: an undo is
+a change of its own and can be undone.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ _SAME = (
 )
 
 UNDO = "undo:"
-"""A batch's name with this before it is the batch that takes it back."""
+"""The prefix that turns the name of a batch into the name of the batch that undoes it."""
 
 
 class UndoneChange(Struct, frozen=True):
-    """What became of one suppression. changed_since: somebody decided about it later; it stays as it is."""
+    """The outcome for one suppression. changed_since: a later change was made, so it stays as it is."""
 
     key: Key
     seq: int
@@ -48,7 +48,7 @@ def undo_batch(
     note: str,
     now: datetime,
 ) -> tuple[list[UndoneChange], int | None]:
-    """Take back up to `limit` changes of the batch, the latest first; and the number to go on before, or None."""
+    """Undo up to `limit` changes of the batch, newest first; also returns the `before` of the next call, or None."""
     lock_changes(connection)
     changes = of_batch(connection, batch, before, limit)
     done = _undo(connection, changes, UNDO + batch, actor, note, now)
@@ -58,7 +58,7 @@ def undo_batch(
 def undo_changes(
     connection: Connection, seqs: Sequence[int], batch: str, *, actor: str, note: str, now: datetime
 ) -> list[UndoneChange]:
-    """Take back these changes, where they are still the latest word."""
+    """Undo these changes where they are still the latest."""
     lock_changes(connection)
     changes = sorted(at_seqs(connection, seqs), key=lambda change: -change.seq)
     return _undo(connection, changes, batch, actor, note, now)
@@ -97,7 +97,7 @@ def _undo(
 
 
 def _row_after(change: SuppressionChange | None, actor: str, note: str) -> Suppression | None:
-    """The row as this change left it, in the name of who takes back; None when there was none."""
+    """The row after this change, with the actor of the undo; None if there was no row."""
     if change is None or change.action in ENDED:
         return None
     same = {name: getattr(change, name) for name in _SAME}

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.factories import NUMBER, WABA, body, status
-from webhook_app.pipeline.sends.reports import look_after
+from webhook_app.pipeline.sends.reports import follow_up
 
 CONTACT = "+12025550117"
 TOKEN = "EAAG" + "x1Y2z3" * 20
@@ -343,14 +343,14 @@ def test_sends_that_nothing_was_heard_of_are_looked_after_until_meta_gives_up(re
     report({"contact": CONTACT, "message_id": "wamid.A"}, {"contact": CONTACT, "message_id": "wamid.B"})
     deliver(body(status("wamid.A", "delivered", now)))
     minute = timedelta(minutes=1)
-    assert look_after(engine, now).looked == 0
-    first = look_after(engine, now + 2 * minute)
-    assert (first.looked, first.heard) == (2, 1)
-    assert look_after(engine, now + 3 * minute).looked == 0
-    assert look_after(engine, now + 6 * minute).looked == 1
+    assert follow_up(engine, now).checked == 0
+    first = follow_up(engine, now + 2 * minute)
+    assert (first.checked, first.confirmed) == (2, 1)
+    assert follow_up(engine, now + 3 * minute).checked == 0
+    assert follow_up(engine, now + 6 * minute).checked == 1
     for days in (1, 2, 9, 10):
-        last = look_after(engine, now + timedelta(days=days))
-    assert last.looked == 0
+        last = follow_up(engine, now + timedelta(days=days))
+    assert last.checked == 0
     assert all_rows(engine, "SELECT count(*) FROM sends WHERE check_at IS NOT NULL") == [(0,)]
 
 

@@ -259,7 +259,7 @@ def test_after_the_end_one_asker_may_send_and_the_others_wait_for_the_fate(
 ):
     half_open(engine, now)
     if by_the_scheduler:
-        assert suppress(engine, (), Thresholds(), now).opened == 1
+        assert suppress(engine, (), Thresholds(), now).half_opened == 1
     (first,) = check(api, FREE, phone_number_id=NUMBER)
     (second,) = check(api, FREE)
     assert (first["verdict"], first["allowed"], first["probe"]) == ("send", True, True)

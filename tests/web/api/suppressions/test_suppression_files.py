@@ -3,6 +3,8 @@
 import json
 from datetime import timedelta
 
+import pytest
+
 from webhook_app.store.suppressions import lists, suppressions
 from webhook_app.store.suppressions.suppressions import Suppression
 
@@ -16,12 +18,12 @@ def imported(api, text, query=""):
     return [row for row in rows if "row" in row], rows[-1]["done"]
 
 
-def standing(engine):
+def all_suppressions(engine):
     with engine.connect() as connection:
         return lists.list_page(connection, 10_000)
 
 
-def test_a_csv_is_imported_row_by_row_and_the_answer_says_what_became_of_each(api, engine):
+def test_a_csv_is_imported_and_answered_row_by_row(api, engine):
     text = (
         "Contact,reason,scope,until,note\r\n"
         "+1 202 555 0117,opted_out,marketing,,by phone\r\n"
@@ -41,7 +43,7 @@ def test_a_csv_is_imported_row_by_row_and_the_answer_says_what_became_of_each(ap
     ]
     assert [row["why"].partition(":")[0] for row in rows[2:6]] == ["contact", "reason", "until", "until"]
     assert (done["rows"], done["added"], done["invalid"]) == (7, 2, 5)
-    first, second = standing(engine)
+    first, second = all_suppressions(engine)
     assert (first.contact, first.reason, first.scope, first.note) == (
         "12025550117",
         "opted_out",
@@ -65,14 +67,14 @@ def test_contacts_alone_are_enough_and_repeating_the_import_changes_nothing(api,
     rows, done = imported(api, text)
     assert [row["result"] for row in rows] == ["unchanged"] * 3
     assert done["unchanged"] == 3
-    assert len(standing(engine)) == 2
+    assert len(all_suppressions(engine)) == 2
 
 
 def test_ndjson_is_read_as_objects_or_as_contacts(api, engine):
     text = '{"contact": "+12025550117", "scope": "marketing"}\n\n"12025550118"\n[1]\n{"contact"\n'
     rows, _ = imported(api, text, "?format=ndjson&results=invalid")
-    assert [(row["row"], row["why"]) for row in rows] == [(3, "no object"), (4, "the line is no JSON")]
-    assert [(row.contact, row.scope) for row in standing(engine)] == [
+    assert [(row["row"], row["why"]) for row in rows] == [(3, "not an object"), (4, "not a JSON line")]
+    assert [(row.contact, row.scope) for row in all_suppressions(engine)] == [
         ("12025550117", "marketing"),
         ("12025550118", "all"),
     ]
@@ -85,19 +87,19 @@ def test_a_dry_run_says_what_would_happen_and_stores_nothing(api, engine):
     rows, done = imported(api, "contact,scope\n12025550117\n12025550118\n", "?dry_run=true&note=n")
     assert [row["result"] for row in rows] == ["changed", "added"]
     assert (done["dry_run"], done["batch"]) == (True, None)
-    assert len(standing(engine)) == 1
+    assert len(all_suppressions(engine)) == 1
 
 
-def test_progress_is_told_on_the_way(api):
+def test_progress_is_reported_on_the_way(api):
     text = "".join(f"1202{n:07d}\n" for n in range(5_540_000, 5_550_500))
     response = api.post(f"{PATH}?dry_run=true&results=invalid", data=text.encode())
-    told = [json.loads(line) for line in response.text.splitlines()]
-    assert [list(line) for line in told] == [["progress"], ["done"]]
-    assert told[0]["progress"]["added"] == 10_000
-    assert told[-1]["done"]["added"] == 10_500
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    assert [list(line) for line in lines] == [["progress"], ["done"]]
+    assert lines[0]["progress"]["added"] == 10_000
+    assert lines[-1]["done"]["added"] == 10_500
 
 
-def test_odd_bytes_and_endless_quotes_are_rows_that_cannot_be_used(api):
+def test_odd_bytes_and_endless_quotes_are_invalid_rows(api):
     for body in (b"\xff\xfe\0\0\n", b'"' + b"x" * 200_000, b"\n\n", b"", b'contact\n"\n"', b"\0"):
         for kind in ("csv", "ndjson"):
             response = api.post(f"{PATH}?format={kind}", data=body)
@@ -117,12 +119,12 @@ def test_an_import_is_taken_back_as_a_whole_except_what_was_decided_since(api, e
         "+12025550119": "changed_since",
     }
     assert undone.json["next_before"] is None
-    assert [row.contact for row in standing(engine)] == ["12025550117", "12025550119"]
+    assert [row.contact for row in all_suppressions(engine)] == ["12025550117", "12025550119"]
     again = api.post(
         "/v1/suppressions/undo", json={"batch": undone.json["batch"], "note": "no, it was right"}
     )
     assert {row["result"] for row in again.json["results"]} == {"restored"}
-    assert [row.contact for row in standing(engine)] == ["12025550117", "12025550118", "12025550119"]
+    assert [row.contact for row in all_suppressions(engine)] == ["12025550117", "12025550118", "12025550119"]
 
 
 def test_what_is_exported_can_be_imported(api, engine, now):
@@ -144,6 +146,20 @@ def test_what_is_exported_can_be_imported(api, engine, now):
     assert "'=cmd" in api.get("/v1/suppressions/export").text
     waiting = api.get("/v1/suppressions/export?review=true&format=ndjson").text.splitlines()
     assert [json.loads(line)["contact"] for line in waiting] == ["+12025550117"]
+
+
+@pytest.mark.parametrize(
+    "note", ["=cmd", "'=cmd", " =1", "\t-1", "+1", "two\nlines", "@x", "'quoted'", "＝1"]
+)
+def test_a_note_and_a_phone_number_come_back_as_they_were(api, engine, now, note):
+    with engine.begin() as connection:
+        suppressions.put(connection, "12025550117", actor="ops", note=note, now=now)
+    exported = api.get("/v1/suppressions/export").text
+    assert exported.splitlines()[1].startswith("+12025550117,")
+    with engine.begin() as connection:
+        suppressions.lift(connection, "12025550117", None, None, None, actor="ops", now=now)
+    imported(api, exported)
+    assert [(row.contact, row.note) for row in all_suppressions(engine)] == [("12025550117", note)]
 
 
 def test_imports_need_an_admin_and_a_list_of_a_known_region(api):

@@ -62,9 +62,9 @@ def _ndjson(pages: Iterator[list[FailureEntry]]) -> Iterator[bytes]:
 
 
 def _csv(pages: Iterator[list[FailureEntry]]) -> Iterator[bytes]:
-    yield csv_rows([COLUMNS], "\r\n").encode()
+    yield csv_rows([COLUMNS]).encode()
     for page in pages:
-        yield csv_rows(([getattr(entry, name) for name in COLUMNS] for entry in page), "\r\n").encode()
+        yield csv_rows([getattr(entry, name) for name in COLUMNS] for entry in page).encode()
 
 
 ENDPOINTS = (Endpoint("GET", "/v1/failures/export", export_failures, "viewer", streams=(CSV, NDJSON)),)

@@ -1,4 +1,4 @@
-"""/v1/messages: the whole life of one message, and what became of it."""
+"""/v1/messages: every event and failure of one message, and its outcome."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,14 +16,14 @@ from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
 from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import display
 
-_REACHED = ("delivered", "read", "played")
+_DELIVERED = ("delivered", "read", "played")
 
 MessageId = Annotated[str, Meta(description="Meta's id of the message, `wamid.…`.")]
-_Code = Annotated[int | None, Meta(description="null: it came without a code.")]
+_Code = Annotated[int | None, Meta(description="null: it has no code.")]
 
 
 class MessageEventEntry(Struct, kw_only=True):
-    """One status. `clock_replaced`: Meta's time could not be used, `occurred_at` is our own."""
+    """One status. `clock_replaced`: Meta's time was unusable, so `occurred_at` is the time of receipt."""
 
     status: str
     occurred_at: Time
@@ -36,7 +36,7 @@ class MessageEventEntry(Struct, kw_only=True):
 
 
 class SendCallEntry(Struct, kw_only=True):
-    """What a sender told of the call that sent it: Meta accepted or refused it."""
+    """The sender's report of the call that sent it: Meta accepted or refused it."""
 
     result: Literal["accepted", "refused"]
     sent_at: Time
@@ -44,13 +44,13 @@ class SendCallEntry(Struct, kw_only=True):
     phone_number_id: str
     code: _Code
     endpoint: str
+    reported_by: Annotated[str, Meta(description="The API key that reported it.")]
 
 
 class MessageFailureEntry(Struct, kw_only=True):
-    """One failure: the error objects as Meta sent them, what the code means and whether to send again."""
+    """One failure: the error objects as Meta sent them, the meaning of the code and retry advice."""
 
     source: Annotated[str, Meta(description="webhook, or send: the call itself was refused.")]
-
     occurred_at: Time
     received_at: Time
     phone_number_id: str
@@ -58,7 +58,7 @@ class MessageFailureEntry(Struct, kw_only=True):
     participant: str
     code: _Code
     subcode: Annotated[int | None, Meta(description="Only the answer to a send call has one.")]
-    fbtrace_id: Annotated[str, Meta(description="What Meta's support asks for; only send calls have one.")]
+    fbtrace_id: Annotated[str, Meta(description="Meta's support asks for it; only send calls have one.")]
     title: str
     details: str
     errors: Any
@@ -67,12 +67,10 @@ class MessageFailureEntry(Struct, kw_only=True):
 
 
 class OutcomeDetail(Struct, kw_only=True):
-    """What became of it, from all its events: one device can fail while another receives, then both are true."""
+    """The outcome from all events. One device can fail while another receives; then both are true."""
 
     sent_at: Time | None
-    delivered_at: Annotated[
-        Time | None, Meta(description="The first sign that it arrived: delivered, read or played.")
-    ]
+    delivered_at: Annotated[Time | None, Meta(description="The first of delivered, read or played.")]
     read_at: Time | None
     failed_at: Time | None
     reached: bool
@@ -80,7 +78,7 @@ class OutcomeDetail(Struct, kw_only=True):
 
 
 class MessageAnswer(Struct, kw_only=True):
-    """A message with its events and failures in time order; an empty text means that Meta did not say."""
+    """A message with its events and failures in time order. An empty text means unknown."""
 
     message_id: str
     contact: str
@@ -96,31 +94,38 @@ class MessageAnswer(Struct, kw_only=True):
 
 
 def get_message(call: Call, message_id: MessageId) -> MessageAnswer:
-    """The life of one message: the calls that sent it, every status and error on every number, what became of it."""
+    """One message: the calls that sent it, every status and error on every number, and its outcome."""
     calls = message_timeline.sends(call.connection, message_id)
-    events, failures = message_timeline.life(call.connection, message_id, call.now)
+    events, failures = message_timeline.events_and_failures(call.connection, message_id, call.now)
     if not events and not failures and not calls:
-        message = "No webhook or report about this message has been received, or it was too long ago."
+        message = "There is no webhook or report of this message, or it is no longer stored."
         raise ApiError(404, "not_found", message)
     known: list[MessageEvent | MessageFailure] = [*events, *failures]
+    described = [*known, *_of_first_key(calls)]
     return MessageAnswer(
         message_id=message_id,
-        contact=display(_first([*known, *calls], "contact")),
-        template=_first([*known, *calls], "template"),
-        campaign=_first([*known, *calls], "campaign"),
+        contact=display(_first(described, "contact")),
+        template=_first(described, "template"),
+        campaign=_first(described, "campaign"),
         country=_first(known, "country"),
-        category=_first([*events, *calls], "category"),
+        category=_first([*events, *_of_first_key(calls)], "category"),
         callback_data=_first(events, "callback_data"),
         outcome=_outcome(events, failures),
-        sends=[_send(told) for told in calls],
+        sends=[_send(each) for each in calls],
         events=[_event(event) for event in events],
         failures=[_failure(failure) for failure in failures],
     )
 
 
 def _first(rows: Sequence[MessageEvent | MessageFailure | MessageSend], name: str) -> str:
-    """Not everything told of a message is complete: the first that says it."""
+    """The first value that is not empty; rows may be incomplete."""
     return next((value for row in rows if (value := getattr(row, name))), "")
+
+
+def _of_first_key(calls: Sequence[MessageSend]) -> list[MessageSend]:
+    """The reports of the key that reported the message first; other keys cannot describe it."""
+    first = min(calls, key=lambda each: (each.registered_at, each.reported_by), default=None)
+    return [each for each in calls if first is not None and each.reported_by == first.reported_by]
 
 
 def _outcome(events: Sequence[MessageEvent], failures: Sequence[MessageFailure]) -> OutcomeDetail:
@@ -129,7 +134,7 @@ def _outcome(events: Sequence[MessageEvent], failures: Sequence[MessageFailure])
 
     failed = [first("failed"), *(failure.occurred_at for failure in failures)]
     failed_at = min((at for at in failed if at is not None), default=None)
-    delivered_at = first(*_REACHED)
+    delivered_at = first(*_DELIVERED)
     return OutcomeDetail(
         sent_at=first("sent"),
         delivered_at=delivered_at,
@@ -153,14 +158,15 @@ def _event(event: MessageEvent) -> MessageEventEntry:
     )
 
 
-def _send(told: MessageSend) -> SendCallEntry:
+def _send(call: MessageSend) -> SendCallEntry:
     return SendCallEntry(
-        result="refused" if told.failed else "accepted",
-        sent_at=told.sent_at,
-        registered_at=told.registered_at,
-        phone_number_id=told.phone_number_id,
-        code=None if told.error_code == NO_CODE else told.error_code,
-        endpoint=told.endpoint,
+        result="refused" if call.failed else "accepted",
+        sent_at=call.sent_at,
+        registered_at=call.registered_at,
+        phone_number_id=call.phone_number_id,
+        code=None if call.error_code == NO_CODE else call.error_code,
+        endpoint=call.endpoint,
+        reported_by=call.reported_by,
     )
 
 

@@ -1,4 +1,4 @@
-"""POST /v1/sends: what senders report of their calls, each item judged by itself. Counting happens below."""
+"""POST /v1/sends: senders report their calls to Meta. Each item is validated by itself; pipeline/sends counts it."""
 
 import re
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from webhook_app.pipeline.sends import reports as sends
+from webhook_app.pipeline.sends.reports import register
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Contact, Time, Word
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
@@ -20,7 +20,7 @@ from webhook_app.whatsapp.sends.send_reports import SendReport, generated_messag
 
 MAX_SENDS = 1_000
 _EARLIEST = datetime(2001, 1, 1, tzinfo=UTC)
-_AHEAD_S = 300  # as for Meta's timestamps: further ahead is a clock gone wrong
+_MAX_CLOCK_AHEAD_S = 300  # as for Meta's timestamps: further ahead comes from a wrong clock
 _MAX_REQUEST_BYTES = 64 * 1024
 
 _MessageId = Annotated[
@@ -28,25 +28,25 @@ _MessageId = Annotated[
     Meta(
         max_length=512,
         pattern=r"^[^\x00]*$",
-        description="Meta's id of the message, `wamid.…`. A failed call has none; it is given one.",
+        description="Meta's id of the message, `wamid.…`. A failed call has none; the service generates one.",
     ),
 ]
 _Name = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
 _SentAt = Annotated[
-    Time, Meta(description="When the call was made; absent, or more than five minutes ahead: now.")
+    Time, Meta(description="When the call was made; missing or more than five minutes ahead: now.")
 ]
 _Error = Annotated[
     dict[str, Any],
     Meta(
-        description="Only when the call failed: the error object that Meta answered with, bare or inside `error`."
-        " It is kept without credentials.",
+        description="Only for a failed call: the error object of Meta's answer, bare or inside `error`. Stored without"
+        " credentials.",
     ),
 ]
 _Request = Annotated[
     dict[str, Any],
     Meta(
-        description="What was sent to Meta, for the support bundle. Only its shape is kept: which template, how many"
-        " parameters, how long the texts are.",
+        description="The body sent to Meta, for the support bundle. Only its shape is stored: the template, the number"
+        " of parameters, the lengths of texts.",
     ),
 ]
 
@@ -55,9 +55,7 @@ class SendItem(Struct, kw_only=True, forbid_unknown_fields=True):
     """One send call: accepted by Meta, or failed with `error`."""
 
     contact: Contact
-    phone_number_id: Annotated[Word, Meta(description="Meta's id of the business number it went out by.")] = (
-        ""
-    )
+    phone_number_id: Annotated[Word, Meta(description="Meta's id of the business number that sent it.")] = ""
     message_id: _MessageId | None = None
     template: _Name | None = None
     campaign: _Name | None = None
@@ -66,7 +64,7 @@ class SendItem(Struct, kw_only=True, forbid_unknown_fields=True):
     )
     sent_at: _SentAt | None = None
     error: _Error | None = None
-    endpoint: Annotated[Word, Meta(description="The address that was called, for the support bundle.")] = ""
+    endpoint: Annotated[Word, Meta(description="The URL called, for the support bundle.")] = ""
     request: _Request | None = None
 
 
@@ -74,27 +72,27 @@ _Item = Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/Sen
 
 
 class SendsBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What was sent, or could not be."""
+    """Send calls, accepted and failed."""
 
     sends: Annotated[list[_Item], Meta(max_length=MAX_SENDS)]
 
 
 class SendResult(Struct, kw_only=True):
-    """What became of one item. A failed call comes with the meaning of its code and whether to send again."""
+    """The result of one item. A failed call comes with the meaning of its code and retry advice."""
 
     result: Annotated[
         Literal["stored", "duplicate", "invalid"],
-        Meta(description="duplicate: known already; what was left out before is filled in."),
+        Meta(description="duplicate: reported before; the same key may add what its first report lacked."),
     ]
-    message_id: Annotated[str | None, Meta(description="What it is kept under; null: it is not.")] = None
-    contact: Annotated[str | None, Meta(description="The canonical form; null: it names nobody.")] = None
-    reason: Annotated[str | None, Meta(description="What is wrong with the item or its contact.")] = None
+    message_id: Annotated[str | None, Meta(description="The id it is stored under; null: not stored.")] = None
+    contact: Annotated[str | None, Meta(description="The canonical form; null: not a contact.")] = None
+    reason: Annotated[str | None, Meta(description="The fault of the item or its contact.")] = None
     meaning: ErrorCode | None = None
     retry_advice: RetryAdvice | None = None
 
 
 class SendsSummary(Struct):
-    """How many items ended in which way."""
+    """The number of items with each result."""
 
     stored: int
     duplicate: int
@@ -109,29 +107,30 @@ class SendsAnswer(Struct):
 
 
 def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
-    """Report sends: up to 1000, those that Meta accepted and those it refused, answered in the order given.
+    """Report up to 1000 send calls, accepted or failed; the results come in the order given.
 
-    An accepted send is no attempt by itself: it gives template, campaign, category and contact to what webhooks tell of
-    the message, before or after. A failed one is counted, alerted on and held against its contact like a failure by
-    webhook, and once if both tell of it. An item that cannot be read is answered as invalid and harms no other.
+    An accepted send is not an attempt. It gives template, campaign, category and contact to the webhooks of its
+    message; only the key that reported a message first can do that, and what Meta says goes first. A failed call counts
+    in rates and alerts, once if a webhook reports it too. It counts against its contact only for a message that this
+    key sent or that a webhook named, reported within a day, and never as an opt-out. An invalid item affects no other.
     """
-    items = [read(item, call.now) for item in body.sends]
+    items = [parse_send(item, call.now) for item in body.sends]
     reports = [found for found, _ in items if found is not None]
-    new = iter(sends.register(call.connection, reports, call.now))
+    new = iter(register(call.connection, reports, call.now, reported_by=call.key.name))
     results = [_result(found, reason, is_new=found is not None and next(new)) for found, reason in items]
     counts = [sum(each.result == name for each in results) for name in ("stored", "duplicate", "invalid")]
     return SendsAnswer(results, SendsSummary(*counts))
 
 
-def read(item: Any, now: datetime) -> tuple[SendReport | None, str]:
-    """The report, and what is wrong with it or with its contact."""
+def parse_send(item: Any, now: datetime) -> tuple[SendReport | None, str]:
+    """The report, or None, and the fault of the item or its contact."""
     try:
         send = msgspec.convert(item, SendItem)
         error = None if send.error is None else _within("error", read_graph_error, send.error)
         request = "" if send.request is None else _within("request", _request_text, send.request)
         sent_at = _sent_at(send.sent_at, now)
     except (msgspec.ValidationError, ValueError) as fault:
-        return None, _words(fault)
+        return None, _message_of(fault)
     address = parse_address(send.contact)
     contact, fault_of_contact = "", ""
     if isinstance(address, InvalidAddress):
@@ -140,7 +139,7 @@ def read(item: Any, now: datetime) -> tuple[SendReport | None, str]:
             return None, fault_of_contact
     else:
         contact = address.key
-    message_id = send.message_id or _made_up(send, contact, error, sent_at, now)
+    message_id = send.message_id or _generated_id(send, contact, error, sent_at, now)
     report = SendReport(
         message_id=message_id,
         phone_number_id=send.phone_number_id,
@@ -156,7 +155,7 @@ def read(item: Any, now: datetime) -> tuple[SendReport | None, str]:
     return report, fault_of_contact
 
 
-def _made_up(
+def _generated_id(
     send: SendItem, contact: str, error: GraphError | None, sent_at: datetime | None, now: datetime
 ) -> str:
     addressee = contact or send.contact
@@ -182,15 +181,15 @@ def _request_text(raw: dict[str, Any]) -> str:
 
 
 def _sent_at(given: datetime | None, now: datetime) -> datetime | None:
-    if given is None or (given - now).total_seconds() > _AHEAD_S:
+    if given is None or (given - now).total_seconds() > _MAX_CLOCK_AHEAD_S:
         return None
     if given < _EARLIEST:
         raise ValueError("sent_at: before 2001")
     return given.astimezone(UTC)
 
 
-def _words(fault: Exception) -> str:
-    """msgspec's message with the place in front."""
+def _message_of(fault: Exception) -> str:
+    """msgspec's message, with the path first."""
     found = re.fullmatch(r"(.*) - at `\$\.?(.*)`", str(fault), re.DOTALL)
     return f"{found[2]}: {found[1]}" if found and found[2] else str(fault)
 

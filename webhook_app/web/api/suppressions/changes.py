@@ -1,4 +1,4 @@
-"""/v1/changes: every addition, change and removal in order, so that a sender can hold a copy."""
+"""/v1/changes: every addition, change and removal in order, so that a sender can keep a copy."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -22,9 +22,9 @@ class ChangesQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChangeEntry(Struct, kw_only=True):
-    """One change. suppress: added. extend: changed. half_open: ran out, ask /v1/check. lift, expire: gone.
+    """One change. suppress: added. extend: changed. half_open: expired, ask /v1/check. lift, expire: removed.
 
-    erase: somebody was erased, not told who.
+    erase: a person was erased; the entry does not say who.
     """
 
     seq: int
@@ -33,7 +33,7 @@ class ChangeEntry(Struct, kw_only=True):
     contact: str
     aliases: Annotated[
         list[str],
-        Meta(description="Other numbers and user ids of the same person, as far as known when you ask."),
+        Meta(description="Other numbers and user ids of the same person that are known now."),
     ]
     phone_number_id: Annotated[str, Meta(description="Empty: for every business number.")]
     scope: str
@@ -47,40 +47,40 @@ class ChangeEntry(Struct, kw_only=True):
 
 
 class ChangeList(Struct, kw_only=True):
-    """Changes in the order they were made. `next_since`: what to ask for next, now or later."""
+    """Changes in order. `next_since`: the `since` of the next request, now or later."""
 
-    version: Annotated[int, Meta(description="The latest `seq` there is.")]
+    version: Annotated[int, Meta(description="The latest `seq`.")]
     changes: list[ChangeEntry]
     next_since: int
     next_cursor: NextCursor
 
 
 def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
-    """Every change to the suppressions after `since`, in order and without gaps, so that a sender can hold a copy.
+    """Every change to the suppressions after `since`, in order and without gaps, so that a sender can keep a copy.
 
-    A row is identified by contact, phone_number_id, scope and reason together. Begin with 0; when `next_cursor` is
-    null you are up to date: ask again later with since = `next_since`. The ETag is where the page ends: asking again
-    with If-None-Match answers 304 as long as nothing new has happened.
+    Contact, phone_number_id, scope and reason together identify a row. Start with 0; when `next_cursor` is null you are
+    up to date: ask again later with since = `next_since`. The ETag marks the end of the page: a request with
+    If-None-Match answers 304 until there is a new change.
     """
-    place = cursor.decode_id(query.cursor)
-    since = query.since if place is None else place
+    position = cursor.decode_id(query.cursor)
+    since = query.since if position is None else position
     version = suppression_changes.latest_seq(call.connection)
     found = suppression_changes.changes_since(call.connection, since, query.limit + 1)
     page = found[: query.limit]
-    reached = page[-1].seq if page else since
+    last_seq = page[-1].seq if page else since
     people = links_of_many(call.connection, [change.contact for change in page])
-    following = cursor.encode(reached) if len(found) > len(page) else None
-    call.headers["ETag"] = f'"{since}-{reached}-{following is None}-{version}"'
+    following = cursor.encode(last_seq) if len(found) > len(page) else None
+    call.headers["ETag"] = f'"{since}-{last_seq}-{following is None}-{version}"'
     return ChangeList(
         version=max(version, *(change.seq for change in page)) if page else version,
         changes=[change_of(change, people[change.contact][1:]) for change in page],
-        next_since=reached,
+        next_since=last_seq,
         next_cursor=following,
     )
 
 
 def change_of(change: suppression_changes.SuppressionChange, aliases: Sequence[str]) -> ChangeEntry:
-    """A change as the API shows it."""
+    """The change as the API returns it."""
     return ChangeEntry(
         seq=change.seq,
         at=change.at,

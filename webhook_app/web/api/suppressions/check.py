@@ -1,4 +1,4 @@
-"""/v1/check: may these contacts be written to? What sending systems ask before every message."""
+"""/v1/check: whether these contacts may be messaged. Sending systems ask before every message."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,13 +11,14 @@ import prometheus_client
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from webhook_app.pipeline.suppressions.probe_claims import resolve_probes
 from webhook_app.rules.incidents.pauses import pauses
+from webhook_app.rules.suppressions.verdict import SEND, CheckTerms, Verdict, decide
 from webhook_app.settings import Settings
 from webhook_app.store.incidents import alerts
-from webhook_app.store.suppressions import checks
+from webhook_app.store.suppressions.checks import CheckRequest
 from webhook_app.web.api.endpoints import Call, Endpoint
-from webhook_app.web.api.suppressions import verdict
-from webhook_app.web.api.suppressions.verdict import CheckResult, CheckTerms, ProbeCandidate
+from webhook_app.web.api.suppressions.check_results import CheckResult, invalid_result, result_of
 from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, parse_address
@@ -28,31 +29,28 @@ MAX_CONTACTS = 10_000
 Category = Annotated[
     Word,
     Meta(
-        description="marketing, utility, authentication or service; absent or unknown is judged as marketing."
+        description="marketing, utility, authentication or service; missing or unknown counts as marketing."
     ),
 ]
 _Number = Annotated[
     PhoneNumberId,
-    Meta(description="The business number that is to send; absent: judged for all of them at once."),
+    Meta(description="The business number that sends; without one, suppressions of any number count."),
 ]
 _Region = Annotated[
     str,
     Meta(
         pattern="^[A-Za-z]{2}$",
-        description="Country (ISO 3166, two letters) in which numbers without country code are dialled;"
-        " absent: DEFAULT_REGION.",
+        description="Country (ISO 3166, two letters) of numbers without a country code; default: DEFAULT_REGION.",
     ),
 ]
 _Probing = Annotated[
     bool,
-    Meta(
-        description="false: only looking. Nothing is claimed; what has run out and waits for a probe is `send`."
-    ),
+    Meta(description="false: claim no probe; an expired suppression that waits for its probe is `send`."),
 ]
 
 
 class CheckBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Whom a message is to go to, from which number and of which category."""
+    """The contacts to message, from which number and in which category."""
 
     contacts: Annotated[list[Contact], Meta(max_length=MAX_CONTACTS)]
     phone_number_id: _Number | None = None
@@ -69,7 +67,7 @@ class CheckQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class CheckSummary(Struct):
-    """How many contacts got which verdict."""
+    """The number of contacts with each verdict."""
 
     send: int
     suppressed: int
@@ -78,17 +76,17 @@ class CheckSummary(Struct):
 
 
 class CheckAnswer(Struct, kw_only=True):
-    """The results in the order asked. `version`: the latest change in the feed that they take into account."""
+    """The results in the order asked. `version`: the latest change of the feed that they include."""
 
     as_of: Time
     version: Annotated[
-        int | None, Meta(description="null: the database is away and CHECK_WHEN_AWAY lets through.")
+        int | None, Meta(description="null: the database is unavailable and CHECK_WHEN_AWAY allows sending.")
     ]
     results: list[CheckResult]
     summary: CheckSummary
 
 
-_Asked = CheckBody | CheckQuery
+_Query = CheckBody | CheckQuery
 
 CHECKED = prometheus_client.Counter(
     "webhook_app_checked_contacts", "Contacts that senders asked about, by verdict", ["verdict"]
@@ -96,26 +94,26 @@ CHECKED = prometheus_client.Counter(
 
 
 def check_contacts(call: Call, body: CheckBody) -> CheckAnswer:
-    """May these contacts be written to? Up to 10 000 at once, answered in the order asked.
+    """May these contacts be messaged? Up to 10 000 at once, answered in the order asked.
 
-    Without a category they are judged as for marketing, the strictest. Without a phone_number_id what holds for any
-    business number counts. The version, which is also the ETag, is the latest change of /v1/changes in the answer.
-    While the database is away the answer is 503, or with CHECK_WHEN_AWAY=allow `send` without a version.
+    Without a category the message counts as marketing, the strictest. Without a phone_number_id, suppressions of any
+    business number count. The version, which is also the ETag, is the latest change of /v1/changes in the answer.
+    While the database is unavailable the answer is 503, or with CHECK_WHEN_AWAY=allow `send` without a version.
     """
-    version, results = _judge(call, body.contacts, body)
+    version, results = _check(call, body.contacts, body)
     call.headers["ETag"] = f'"{version}"'
     return _answer(call.now, version, results)
 
 
 def check_contact(call: Call, contact: Contact, query: CheckQuery) -> CheckResult:
-    """May this contact be written to? One result of POST /v1/check.
+    """May this contact be messaged? One result of POST /v1/check.
 
-    The ETag is the answer's own: with If-None-Match the same answer is 304, `retry_after` aside.
+    The ETag identifies this answer: with If-None-Match an unchanged answer is 304, `retry_after` aside.
     """
-    _, (result,) = _judge(call, [contact], query)
+    _, (result,) = _check(call, [contact], query)
     CHECKED.labels(result.verdict).inc()
-    same = result if result.retry_after is None else replace(result, retry_after=None)
-    call.headers["ETag"] = f'"{sha256(msgspec.json.encode(same)).hexdigest()[:20]}"'
+    stable = result if result.retry_after is None else replace(result, retry_after=None)
+    call.headers["ETag"] = f'"{sha256(msgspec.json.encode(stable)).hexdigest()[:20]}"'
     return result
 
 
@@ -133,12 +131,9 @@ def _without_database_one(
     return _unchecked(settings, [contact], query)[0]
 
 
-def _unchecked(settings: Settings, contacts: Sequence[str], asked: _Asked) -> list[CheckResult]:
-    addresses = [parse_address(text, _region(asked, settings)) for text in contacts]
-    return [
-        verdict.free(each, window_open=False) if isinstance(each, Address) else verdict.invalid(each)
-        for each in addresses
-    ]
+def _unchecked(settings: Settings, contacts: Sequence[str], query: _Query) -> list[CheckResult]:
+    addresses = [parse_address(text, _region(query, settings)) for text in contacts]
+    return _results(addresses, [SEND] * len(addresses), set())
 
 
 def _answer(now: datetime, version: int | None, results: list[CheckResult]) -> CheckAnswer:
@@ -149,52 +144,46 @@ def _answer(now: datetime, version: int | None, results: list[CheckResult]) -> C
     return CheckAnswer(as_of=now, version=version, results=results, summary=summary)
 
 
-def _judge(call: Call, contacts: Sequence[str], asked: _Asked) -> tuple[int, list[CheckResult]]:
-    region = _region(asked, call.settings)
+def _check(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, list[CheckResult]]:
+    region = _region(query, call.settings)
     addresses = [parse_address(text, region) for text in contacts]
     keys = list(dict.fromkeys(each.key for each in addresses if isinstance(each, Address)))
-    known = call.checks.known(checks.CheckRequest(keys, asked.phone_number_id))
-    terms = _terms(call, asked)
-    found = [
-        verdict.invalid(each)
-        if isinstance(each, InvalidAddress)
-        else verdict.judge(each, known.standing.get(each.key, ()), each.key in known.wrote, terms)
+    facts = call.checks.facts(CheckRequest(keys, query.phone_number_id))
+    terms = _terms(call, query)
+    verdicts: list[Verdict | None] = [
+        decide(facts.suppressions.get(each.key, ()), each.key in facts.wrote, terms)
+        if isinstance(each, Address)
+        else None
         for each in addresses
     ]
-    return known.version, _let_probes_through(call, found, terms, claim=asked.probe)
+    probe_period = timedelta(hours=call.settings.probe_hours)
+    resolve_probes(verdicts, lambda: call.connection, call.now, probe_period, claim=query.probe)
+    return facts.version, _results(addresses, verdicts, facts.wrote)
 
 
-def _terms(call: Call, asked: _Asked) -> CheckTerms:
+def _results(
+    addresses: Sequence[Address | InvalidAddress], verdicts: Sequence[Verdict | None], wrote: set[str]
+) -> list[CheckResult]:
+    return [
+        invalid_result(address)
+        if isinstance(address, InvalidAddress)
+        else result_of(address, verdict or SEND, window_open=address.key in wrote)
+        for address, verdict in zip(addresses, verdicts, strict=True)
+    ]
+
+
+def _terms(call: Call, query: _Query) -> CheckTerms:
     pause = None
     if call.settings.pause_senders == "on":
-        stopping = pauses(alerts.open_alerts(call.connection), asked.phone_number_id)
-        pause = stopping[0] if stopping else None
-    return CheckTerms(asked.category, call.settings.stop_blocks == "all", call.now, pause)
+        found = pauses(alerts.open_alerts(call.connection), query.phone_number_id)
+        pause = found[0] if found else None
+    return CheckTerms(query.category, call.settings.stop_blocks == "all", call.now, pause)
 
 
-def _let_probes_through(
-    call: Call, found: Sequence[CheckResult | ProbeCandidate], terms: CheckTerms, *, claim: bool
-) -> list[CheckResult]:
-    """Of those who ask about one half-open contact the first may send, once in a request as well."""
-    until = call.now + timedelta(hours=call.settings.probe_hours)
-    probes = {each.row.key for each in found if isinstance(each, ProbeCandidate)}
-    mine = probes
-    if claim and probes:
-        mine = checks.claim_probes(call.connection, list(probes), until, call.now)
-    results = []
-    for each in found:
-        if isinstance(each, ProbeCandidate):
-            results.append(verdict.claimed(each, mine, until, terms))
-            mine.discard(each.row.key) if claim else None
-        else:
-            results.append(each)
-    return results
-
-
-def _region(asked: _Asked, settings: Settings) -> str:
-    region = (asked.region or settings.default_region).upper()
+def _region(query: _Query, settings: Settings) -> str:
+    region = (query.region or settings.default_region).upper()
     if region and not is_region(region):
-        raise ApiError(400, "bad_region", f"region: there is no numbering plan of {region}.")
+        raise ApiError(400, "bad_region", f"region: {region} has no numbering plan.")
     return region
 
 
@@ -218,4 +207,4 @@ ENDPOINTS = (
     ),
 )
 DIRECT = ENDPOINTS[1:]
-"""Asked for before every message: answered without Flask's request."""
+"""Asked before every message: answered without Flask's request."""

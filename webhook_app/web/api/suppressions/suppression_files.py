@@ -1,4 +1,4 @@
-"""/v1/suppressions/import and /export: whole lists, as CSV or NDJSON, row by row in both directions."""
+"""/v1/suppressions/import and /export: whole lists as CSV or NDJSON, streamed row by row."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,8 +17,8 @@ from webhook_app.rules.suppressions.list_files import (
     RefusedRow,
     RequestedSuppression,
     header,
-    line,
-    read,
+    read_rows,
+    write_rows,
 )
 from webhook_app.store.people import contacts
 from webhook_app.store.postgres.errors import EngineUnavailable
@@ -36,7 +36,7 @@ _AT_ONCE = 500
 _PAGE = 5_000
 
 _Region = Annotated[
-    str, Meta(pattern="^[A-Za-z]{2}$", description="Where numbers without country code are dialled.")
+    str, Meta(pattern="^[A-Za-z]{2}$", description="Country of numbers without a country code.")
 ]
 _Scope = Literal["all", "marketing"]
 _Reason = Literal["opted_out", "manual", "hard", "unreachable"]
@@ -44,15 +44,17 @@ _Reason = Literal["opted_out", "manual", "hard", "unreachable"]
 
 class ImportQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     format: Format = "csv"
-    scope: Annotated[_Scope, Meta(description="Of rows without one.")] = "all"
-    reason: Annotated[_Reason, Meta(description="Of rows without one.")] = "manual"
-    phone_number_id: Annotated[PhoneNumberId, Meta(description="Of rows without one; empty: all.")] = ""
-    note: Annotated[Word, Meta(description="Of rows without one.")] = ""
+    scope: Annotated[_Scope, Meta(description="For rows without one.")] = "all"
+    reason: Annotated[_Reason, Meta(description="For rows without one.")] = "manual"
+    phone_number_id: Annotated[
+        PhoneNumberId, Meta(description="For rows without one; empty: all numbers.")
+    ] = ""
+    note: Annotated[Word, Meta(description="For rows without one.")] = ""
     region: _Region | None = None
-    dry_run: Annotated[bool, Meta(description="Only say what would become of each row.")] = False
-    results: Annotated[
-        Literal["all", "invalid"], Meta(description="invalid: only rows that cannot be used.")
-    ] = "all"
+    dry_run: Annotated[bool, Meta(description="Answer the result of each row, store nothing.")] = False
+    results: Annotated[Literal["all", "invalid"], Meta(description="invalid: answer only invalid rows.")] = (
+        "all"
+    )
 
 
 class SuppressionExportQuery(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -64,28 +66,28 @@ class SuppressionExportQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def import_suppressions(call: Call, query: ImportQuery, upload: IO[bytes]) -> Stream:
-    """Add many suppressions from CSV or NDJSON; the answer is one JSON object per line, as the rows are done.
+    """Add many suppressions from CSV or NDJSON; the answer is one JSON object per line, written as rows are stored.
 
-    Columns: contact, and if wanted scope, reason, phone_number_id, until, note; a CSV of contacts alone needs no first
-    line. Each row answers `{"row", "contact", "result", "why"}` with the result added, changed, unchanged or invalid;
-    about every 10 000 rows comes `{"progress": …}`, and last `{"done": …}` with the counts and the `batch` by which
-    POST /v1/suppressions/undo takes the import back. Rows are stored 500 at a time: without that last line the import
-    broke off after the rows answered, and can be repeated as a whole. With dry_run nothing is stored.
+    Columns: contact, and optionally scope, reason, phone_number_id, until, note; a CSV of contacts alone needs no first
+    line. Each row answers `{"row", "contact", "result", "why"}` with the result added, changed, unchanged or invalid.
+    About every 10 000 rows a line `{"progress": …}` follows, and at the end `{"done": …}` with the counts and the
+    `batch` that POST /v1/suppressions/undo can undo. Rows are stored 500 at a time: without the last line the import
+    stopped after the rows answered, and can be repeated as a whole. With dry_run nothing is stored.
     """
     region = (query.region or call.settings.default_region).upper()
     if region and not is_region(region):
-        raise ApiError(400, "bad_region", f"region: there is no numbering plan of {region}.")
+        raise ApiError(400, "bad_region", f"region: {region} has no numbering plan.")
     defaults = Defaults(query.scope, query.reason, query.phone_number_id, query.note, region)
     lines = TextIOWrapper(upload, encoding="utf-8-sig", errors="replace", newline="")
-    rows = read(lines, query.format, defaults, call.now)
+    rows = read_rows(lines, query.format, defaults, call.now)
     return Stream(_MEDIA["ndjson"], lambda connect: _Import(call, query, connect).run(rows))
 
 
 def export_suppressions(call: Call, query: SuppressionExportQuery) -> Stream:
-    """Every suppression in force, in the order of the contacts, as CSV or NDJSON; /import reads both.
+    """Every active suppression, ordered by contact, as CSV or NDJSON; /import reads both.
 
-    The header X-Version tells from which change of /v1/changes on the list has to be brought up to date: rows may be
-    newer, none is older.
+    The header X-Version is the change of /v1/changes after which to update the list: rows may be newer, none is older.
+    In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front, which /import removes.
     """
     call.headers["X-Version"] = str(changes.latest_seq(call.connection))
     return Stream(
@@ -96,7 +98,7 @@ def export_suppressions(call: Call, query: SuppressionExportQuery) -> Stream:
 
 
 class _Import:
-    """One import: rows in, lines of its answer out."""
+    """One import: takes rows, yields the lines of the answer."""
 
     def __init__(self, call: Call, query: ImportQuery, connect: Connect) -> None:
         self._call, self._query, self._connect = call, query, connect
@@ -110,7 +112,9 @@ class _Import:
                 if self._counts["rows"] % 10_000 < len(some):
                     yield _line({"progress": self._counts})
         except EngineUnavailable:
-            yield _line({"error": {"code": "database_away", "message": "Broke off here; repeat the import."}})
+            yield _line(
+                {"error": {"code": "database_away", "message": "The import stopped here; repeat it."}}
+            )
             return
         batch = None if self._query.dry_run else self._batch
         yield _line({"done": self._counts | {"dry_run": self._query.dry_run, "batch": batch}})
@@ -126,7 +130,7 @@ class _Import:
                 )
             )
         return b"".join(
-            self._told(row, next(outcomes) if isinstance(row, RequestedSuppression) else "invalid")
+            self._result(row, next(outcomes) if isinstance(row, RequestedSuppression) else "invalid")
             for row in some
         )
 
@@ -143,7 +147,7 @@ class _Import:
             note=row.note,
         )
 
-    def _told(self, row: RequestedSuppression | RefusedRow, outcome: str) -> bytes:
+    def _result(self, row: RequestedSuppression | RefusedRow, outcome: str) -> bytes:
         self._counts["rows"] += 1
         self._counts[outcome] += 1
         if outcome != "invalid" and self._query.results == "invalid":
@@ -167,8 +171,8 @@ def _export(connect: Connect, query: SuppressionExportQuery, now: datetime) -> I
                 phone_number_id=query.phone_number_id,
                 review=query.review,
             )
-        in_force = [row for row in page if row.until is None or row.until > now]
-        yield "".join(line(_values(row), query.format) for row in in_force).encode()
+        active = [_values(row) for row in page if row.until is None or row.until > now]
+        yield write_rows(active, query.format).encode()
         if len(page) < _PAGE:
             return
         after = page[-1].key

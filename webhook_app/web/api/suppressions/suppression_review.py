@@ -1,4 +1,4 @@
-"""Work on many suppressions at once: the review of what rules made, and taking changes back."""
+"""Works on many suppressions at once: reviewing those made by rules, and undoing changes."""
 
 from typing import Annotated, Literal
 from uuid import uuid4
@@ -6,26 +6,27 @@ from uuid import uuid4
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from webhook_app.pipeline.suppressions import undo_alert
+from webhook_app.pipeline.suppressions.undo import undo_alert, undo_reports
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.people import contacts
 from webhook_app.store.suppressions import suppressions, undo
+from webhook_app.store.suppressions.changes import SuppressionChange
 from webhook_app.store.suppressions.suppressions import Key, Removal, Suppression
 from webhook_app.store.suppressions.undo import UNDO, UndoneChange
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.incidents.alerts import AlertId
 from webhook_app.web.api.suppressions.suppressions import Reason, Scope
-from webhook_app.web.api.values import Contact, PhoneNumberId, Word
+from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, display, parse_address
 
-_AT_ONCE = 10_000
+_UNDO_LIMIT = 10_000
 _Note = Annotated[Word, Meta(description="Why, for the record.")]
 _Seq = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
 class ReviewItem(Struct, kw_only=True, forbid_unknown_fields=True):
-    """One person, or with more keys one of their suppressions."""
+    """One person, or with the other fields one of their suppressions."""
 
     contact: Contact
     phone_number_id: PhoneNumberId | None = None
@@ -34,7 +35,7 @@ class ReviewItem(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReviewBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to do with suppressions that rules made. confirm: they were right. lift: they were not."""
+    """Review suppressions made by rules. confirm: they are right. lift: they are wrong."""
 
     action: Literal["confirm", "lift"]
     items: Annotated[list[ReviewItem], Meta(min_length=1, max_length=1000)]
@@ -42,7 +43,7 @@ class ReviewBody(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReviewResult(Struct, kw_only=True):
-    """What became of one item. nothing: no suppression of theirs waits for review."""
+    """The result of one item. nothing: no suppression of the contact waits for review."""
 
     contact: str
     result: Literal["confirmed", "lifted", "nothing", "invalid"]
@@ -51,23 +52,30 @@ class ReviewResult(Struct, kw_only=True):
 
 
 class ReviewAnswer(Struct, kw_only=True):
-    """The items in the order given. `batch`: by which POST /v1/suppressions/undo takes it all back."""
+    """The items in the order given. `batch`: what POST /v1/suppressions/undo takes to undo them."""
 
     batch: str
     results: list[ReviewResult]
 
 
 class UndoBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Either a `batch` (of an import, a review, an undo) or single `changes` by their seq."""
+    """One of: a `batch` (of an import, a review, an undo); single `changes` by their seq; what a `key` reported from
+    `since` to `until`."""
 
     batch: Annotated[Word, Meta(min_length=1)] | None = None
     changes: Annotated[list[_Seq], Meta(max_length=1000)] = []
-    before: Annotated[_Seq | None, Meta(description="next_before of the answer before.")] = None
+    key: Annotated[
+        Annotated[Word, Meta(min_length=1)] | None,
+        Meta(description="The name of an API key: undo the suppressions that its reported failures led to."),
+    ] = None
+    since: Annotated[Time | None, Meta(description="With `key`: reports made from then on.")] = None
+    until: Annotated[Time | None, Meta(description="With `key`: reports made before; absent: now.")] = None
+    before: Annotated[_Seq | None, Meta(description="next_before of the previous answer.")] = None
     note: _Note = ""
 
 
 class UndoResult(Struct, kw_only=True):
-    """What became of one suppression. changed_since: somebody decided about it later, so it stays."""
+    """The result for one suppression. changed_since: somebody changed it later, so it stays."""
 
     seq: int
     contact: str
@@ -78,7 +86,7 @@ class UndoResult(Struct, kw_only=True):
 
 
 class UndoAnswer(Struct, kw_only=True):
-    """What was taken back. `next_before` null: all of it. `batch`: by which this can be taken back in turn."""
+    """What was undone. `next_before` null: nothing is left. `batch`: undoes this undo."""
 
     batch: str
     results: list[UndoResult]
@@ -86,7 +94,7 @@ class UndoAnswer(Struct, kw_only=True):
 
 
 class AlertUndone(Struct, kw_only=True):
-    """How many failures were excused, and what was lifted or changed because of it."""
+    """The number of failures excused, and of suppressions lifted or changed as a result."""
 
     alert_id: int
     batch: str
@@ -96,10 +104,10 @@ class AlertUndone(Struct, kw_only=True):
 
 
 def review_suppressions(call: Call, body: ReviewBody) -> ReviewAnswer:
-    """Confirm or lift what rules made, one or many at once; GET /v1/suppressions?review=true lists what waits.
+    """Confirm or lift suppressions made by rules, one or many; GET /v1/suppressions?review=true lists those that wait.
 
-    What is confirmed stays as it is, for as long as it was to, and is not listed again. After lifting, the failures it
-    rested on count no more.
+    A confirmed suppression stays until its end and is not listed again. After lifting, the failures it was based on no
+    longer count.
     """
     batch = f"review:{uuid4().hex}"
     addresses = [parse_address(item.contact, call.settings.default_region.upper()) for item in body.items]
@@ -127,24 +135,29 @@ def review_suppressions(call: Call, body: ReviewBody) -> ReviewAnswer:
                 contact=display(address.key), result=done if rows else "nothing", suppressions=len(rows)
             )
         )
-    _settle(call, body, list(chosen.values()), batch)
+    _apply_review(call, body, list(chosen.values()), batch)
     return ReviewAnswer(batch=batch, results=results)
 
 
 def undo_suppressions(call: Call, body: UndoBody) -> UndoAnswer:
-    """Take changes back: what was added is lifted, what was changed, lifted or ran out is as it was before.
+    """Undo changes: an addition is lifted; what was changed, lifted or expired is restored.
 
-    A change is taken back only while it is the latest word on its suppression. Of a batch up to 10 000 changes are
-    taken back at once, the latest first; ask again with `before` = next_before until that is null. Taking back is a
-    change of its own, and needs a note when it touches what a person asked for.
+    A change is undone only while it is the latest of its suppression. Up to 10 000 changes of a batch are undone at
+    once, the latest first; repeat with `before` = next_before until that is null. With `key`, failures that the key
+    reported in the span never count again, and what rules made of them is lifted or changed. An undo is a change itself
+    and needs a note when it lifts an opt-out.
     """
-    if (body.batch is None) == (not body.changes):
-        raise ApiError(400, "bad_body", "Name either a `batch` or `changes`.")
+    named = [body.batch is not None, bool(body.changes), body.key is not None]
+    if named.count(True) != 1 or (body.key is None) != (body.since is None) or (body.until and not body.key):
+        message = "Name one of `batch`, `changes`, or `key` with `since` and perhaps `until`."
+        raise ApiError(400, "bad_body", message)
+    if body.key is not None:
+        return _undo_reports(call, body)
     actor, note = call.key.name, body.note
     if body.batch is not None:
         batch = UNDO + body.batch
         done, following = undo.undo_batch(
-            call.connection, body.batch, body.before, _AT_ONCE, actor=actor, note=note, now=call.now
+            call.connection, body.batch, body.before, _UNDO_LIMIT, actor=actor, note=note, now=call.now
         )
     else:
         batch, following = f"{UNDO}{uuid4().hex}", None
@@ -152,21 +165,20 @@ def undo_suppressions(call: Call, body: UndoBody) -> UndoAnswer:
     if not body.note.strip() and any(
         each.key[3] == "opted_out" and each.outcome == "lifted" for each in done
     ):
-        message = "This would write again to people who asked not to be. Say in `note` why that is right."
+        message = "This would lift opt-outs. Give the reason in `note`."
         raise ApiError(409, "opted_out", message)
     return UndoAnswer(batch=batch, results=[_undone(each) for each in done], next_before=following)
 
 
 def undo_alert_suppressions(call: Call, alert_id: AlertId) -> AlertUndone:
-    """Lift every automatic suppression that rests on failures of this incident, and let those failures never count.
+    """Lift every automatic suppression based on failures of this alert; those failures never count again.
 
-    For when people know better than the rules: an alert explains failures by itself while it is young (see
-    docs/suppression.md). What somebody confirmed, and what people asked for, stays.
+    Needed when an alert lasts longer than it explains failures by itself (see docs/suppression.md). Confirmed
+    suppressions and opt-outs stay.
     """
     batch = f"alert:{alert_id}:{uuid4().hex}"
-    thresholds = Thresholds(strikes=call.settings.soft_failures, days=call.settings.soft_days)
-    done = undo_alert.undo_alert(
-        call.connection, alert_id, thresholds, actor=call.key.name, now=call.now, batch=batch
+    done = undo_alert(
+        call.connection, alert_id, _thresholds(call), actor=call.key.name, now=call.now, batch=batch
     )
     if done is None:
         raise ApiError(404, "not_found", f"There is no alert {alert_id} that explains failures.")
@@ -179,7 +191,28 @@ def undo_alert_suppressions(call: Call, alert_id: AlertId) -> AlertUndone:
     )
 
 
-def _settle(call: Call, body: ReviewBody, rows: list[Suppression], batch: str) -> None:
+def _undo_reports(call: Call, body: UndoBody) -> UndoAnswer:
+    assert body.key is not None and body.since is not None  # noqa: S101, PT018  checked by the caller
+    until = body.until or call.now
+    batch = f"{UNDO}key:{body.key}:{uuid4().hex}"
+    changes = undo_reports(
+        call.connection,
+        body.key,
+        (body.since, until),
+        _thresholds(call),
+        actor=call.key.name,
+        note=body.note,
+        now=call.now,
+        batch=batch,
+    )
+    return UndoAnswer(batch=batch, results=[_undone_report(each) for each in changes], next_before=None)
+
+
+def _thresholds(call: Call) -> Thresholds:
+    return Thresholds(failures=call.settings.soft_failures, days=call.settings.soft_days)
+
+
+def _apply_review(call: Call, body: ReviewBody, rows: list[Suppression], batch: str) -> None:
     actor = call.key.name
     if body.action == "lift":
         removals = [Removal(row, "lift", actor, body.note) for row in rows]
@@ -203,6 +236,17 @@ def _undone(done: UndoneChange) -> UndoResult:
         scope=scope,
         reason=reason,
         result=done.outcome,
+    )
+
+
+def _undone_report(change: SuppressionChange) -> UndoResult:
+    return UndoResult(
+        seq=change.seq,
+        contact=display(change.contact),
+        phone_number_id=change.phone_number_id,
+        scope=change.scope,
+        reason=change.reason,
+        result="lifted" if change.action == "lift" else "restored",
     )
 
 

@@ -1,4 +1,4 @@
-"""/v1/suppressions: who is not to be written to, and why; adding, changing and lifting by hand."""
+"""/v1/suppressions: who is suppressed and why; adding, changing and lifting by hand."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -28,7 +28,7 @@ _HISTORY = 100
 
 Scope = Literal["all", "marketing"]
 Reason = Literal["opted_out", "manual", "hard", "unreachable"]
-_Number = Annotated[PhoneNumberId, Meta(description="Empty: what holds for every business number.")]
+_Number = Annotated[PhoneNumberId, Meta(description="Empty: all business numbers.")]
 _Note = Annotated[Word, Meta(description="Why, for the record.")]
 
 
@@ -36,9 +36,7 @@ class SuppressionsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     scope: Scope | None = None
     reason: Reason | None = None
     phone_number_id: _Number | None = None
-    review: Annotated[
-        bool | None, Meta(description="true: made by rule, and not yet looked at by anybody.")
-    ] = None
+    review: Annotated[bool | None, Meta(description="true: made by a rule and not reviewed yet.")] = None
     limit: Limit = 100
     cursor: Cursor | None = None
 
@@ -48,9 +46,7 @@ class SuppressBody(Struct, kw_only=True, forbid_unknown_fields=True):
 
     scope: Scope = "all"
     phone_number_id: _Number = ""
-    until: Annotated[Time | None, Meta(description="When it ends by itself; absent: when it is lifted.")] = (
-        None
-    )
+    until: Annotated[Time | None, Meta(description="When it expires; absent: when it is lifted.")] = None
     note: _Note = ""
 
 
@@ -62,20 +58,20 @@ class LiftQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class SuppressionEntry(Struct, kw_only=True):
-    """One suppression. `active` is false when it has run out; `review`: made by rule, not yet confirmed by anybody.
+    """One suppression. `active` is false when it has expired; `review`: made by a rule and not confirmed yet.
 
-    `half_open_at`: it ran out then, and the next message is a probe; /v1/check lets one through.
+    `half_open_at`: it expired then, and the next message is a probe; /v1/check lets one through.
     """
 
     contact: str
-    phone_number_id: Annotated[str, Meta(description="Empty: for every business number.")]
+    phone_number_id: Annotated[str, Meta(description="Empty: all business numbers.")]
     scope: Scope
     reason: Annotated[str, Meta(description="opted_out, manual, hard or unreachable.")]
     code: Annotated[int | None, Meta(description="The error code that led to it.")]
     since: Time
     until: Annotated[Time | None, Meta(description="null: until something lifts it.")]
     active: bool
-    times: Annotated[int, Meta(description="How often in a row; the wait doubles.")]
+    times: Annotated[int, Meta(description="Suppressions in a row; each lasts twice as long.")]
     review: bool
     half_open_at: Time | None
     seen_as: Annotated[str, Meta(description="The number as Meta or the caller wrote it.")]
@@ -85,14 +81,14 @@ class SuppressionEntry(Struct, kw_only=True):
 
 
 class SuppressionList(Struct):
-    """Suppressions in the order of the contacts."""
+    """Suppressions ordered by contact."""
 
     suppressions: list[SuppressionEntry]
     next_cursor: NextCursor
 
 
 class ContactSuppressions(Struct):
-    """What stands against one person under any of their contacts, and the latest changes, newest first."""
+    """The suppressions of one person under any of their contacts, and the latest changes, newest first."""
 
     contact: str
     suppressions: list[SuppressionEntry]
@@ -100,16 +96,16 @@ class ContactSuppressions(Struct):
 
 
 class Lifted(Struct):
-    """What was lifted; empty when nothing stood."""
+    """The suppressions lifted; empty when there were none."""
 
     contact: str
     lifted: list[SuppressionEntry]
 
 
 def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
-    """Who is not to be written to, in the order of the contacts."""
-    place = cursor.decode_texts(query.cursor, 4)
-    after = None if place is None else (place[0], place[1], place[2], place[3])
+    """Who is suppressed, ordered by contact."""
+    key = cursor.decode_texts(query.cursor, 4)
+    after = None if key is None else (key[0], key[1], key[2], key[3])
     found = lists.list_page(
         call.connection,
         query.limit + 1,
@@ -121,21 +117,21 @@ def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
     )
     page = found[: query.limit]
     following = cursor.encode(page[-1].key) if len(found) > len(page) else None
-    return SuppressionList([_shown(row, call.now) for row in page], following)
+    return SuppressionList([_entry(row, call.now) for row in page], following)
 
 
 def get_suppression(call: Call, contact: Contact) -> ContactSuppressions:
-    """What stands against one contact, with the evidence and the history; nothing known gives empty lists."""
+    """The suppressions of one contact, with evidence and history; empty lists when there are none."""
     return _all_of(call, _address(contact).key)
 
 
 def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> ContactSuppressions:
-    """Stop writing to a contact by hand, or change what was said by hand before.
+    """Suppress a contact by hand, or change a suppression made by hand.
 
-    It stands with the reason manual and the name of the key as its actor, beside what rules and people have said.
+    It has the reason manual and the name of the key as its actor, and applies beside those of rules and people.
     """
     if body.until is not None and body.until <= call.now:
-        raise ApiError(400, "bad_body", "until: lies in the past.")
+        raise ApiError(400, "bad_body", "until: in the past.")
     address = _address(contact)
     suppressions.put(
         call.connection,
@@ -152,11 +148,11 @@ def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> Contact
 
 
 def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
-    """Allow writing to a contact again, under every contact of that person.
+    """Allow messages to a contact again, under every contact of that person.
 
-    Lifts everything that fits scope, reason and phone_number_id. What a person asked for (opted_out) is lifted only
-    with a note that says why; without one the call answers 409 and lifts nothing. That holds for people who were
-    erased as well: of them nothing can be listed, but what they asked for ends.
+    Lifts every suppression that matches scope, reason and phone_number_id. An opt-out is lifted only with a note that
+    says why; without one the call answers 409 and lifts nothing. The same applies to people who were erased: their
+    opt-outs cannot be listed, but can be lifted.
     """
     key = _address(contact).key
     asked = query.phone_number_id, query.scope, query.reason
@@ -174,16 +170,16 @@ def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
         spellings = [spelling for each in keys for spelling in variants(each)]
         of_erased = erased_opt_outs.forget(call.connection, spellings, numbers, query.scope)
     if not query.note.strip() and (of_erased or any(row.reason == "opted_out" for row in lifted)):
-        message = "The person asked for this. Say in `note` why it may be lifted, or name another `reason`."
+        message = "The person opted out. Give the reason for lifting it in `note`, or name another `reason`."
         raise ApiError(409, "opted_out", message)
-    return Lifted(display(key), [_shown(row, call.now) for row in lifted])
+    return Lifted(display(key), [_entry(row, call.now) for row in lifted])
 
 
 def _address(contact: str) -> Address:
-    """Who is meant. Raises ApiError 400 with the reason when that is nobody."""
+    """The contact. Raises ApiError 400 with the reason when it is invalid."""
     address = parse_address(contact)
     if isinstance(address, InvalidAddress):
-        raise ApiError(400, "bad_contact", f"The contact cannot be used: {address.reason}.")
+        raise ApiError(400, "bad_contact", f"The contact is invalid: {address.reason}.")
     return address
 
 
@@ -195,10 +191,10 @@ def _all_of(call: Call, key: str) -> ContactSuppressions:
     ]
     changes.sort(key=lambda change: -change.seq)
     history = [change_of(c, [each for each in keys if each != c.contact]) for c in changes[:_HISTORY]]
-    return ContactSuppressions(display(key), [_shown(row, call.now) for row in rows], history)
+    return ContactSuppressions(display(key), [_entry(row, call.now) for row in rows], history)
 
 
-def _shown(row: suppressions.Suppression, now: datetime) -> SuppressionEntry:
+def _entry(row: suppressions.Suppression, now: datetime) -> SuppressionEntry:
     return SuppressionEntry(
         contact=display(row.contact),
         phone_number_id=row.phone_number_id,

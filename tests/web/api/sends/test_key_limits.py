@@ -1,0 +1,243 @@
+"""What a sender's key can do to others is bounded: no opt-outs, evidence only for known messages, a cap, an undo."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from tests.factories import NUMBER, body, status
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.store.operations import api_keys
+
+CONTACT = "12025550117"
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+UNREACHABLE, STOPPED, BLOCKED, WITHHELD = 131026, 131050, 130403, 131049
+
+
+@pytest.fixture
+def report(api, engine, now):
+    """Reports sends with the key of this name."""
+
+    def post(*sends, key="sender"):
+        if key not in api.keys:
+            with engine.begin() as connection:
+                api.keys[key] = api_keys.create(connection, key, "sender", now).secret
+        answer = api.post("/v1/sends", json={"sends": list(sends)}, role=key)
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    return post
+
+
+def accepted(message_id, contact=CONTACT, **more):
+    return {"contact": contact, "phone_number_id": NUMBER, "message_id": message_id} | more
+
+
+def failed(code, contact=CONTACT, **more):
+    return {"contact": contact, "phone_number_id": NUMBER, "error": {"code": code, "message": "no"}} | more
+
+
+def report_failures(report, now, code, contact=CONTACT, *, days=(0,), key="sender", **more):
+    """Accepted and failed by the same key, each failure reported when it happened."""
+    for age in days:
+        sent = {
+            "message_id": f"wamid.{contact}.{code}.{age}",
+            "sent_at": (now - age * DAY).isoformat(),
+        } | more
+        report(accepted(contact=contact, **sent), failed(code, contact, **sent), key=key)
+
+
+def verdict(api, contact=CONTACT, **more):
+    result = api.post("/v1/check", json={"contacts": [contact]} | more, role="sender").json["results"][0]
+    return result["verdict"], result["reason"]
+
+
+def failures_in_rates(api):
+    """Of the last day, whatever their class."""
+    classes = api.get("/v1/rates", query_string={"window_minutes": 1440}).json["classes"]
+    return sum(classes.values())
+
+
+def age_reports(engine, days):
+    """As if the reports so far had been made that many days ago."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE sends SET registered_at = registered_at - :age"), {"age": timedelta(days=days)}
+        )
+
+
+def run(engine, now, **more):
+    return suppress(engine, (), Thresholds(), now, **more)
+
+
+def test_reported_opt_outs_opt_nobody_out(api, report, engine, now):
+    contacts = [f"1202555{place:04}" for place in range(1000)]
+    report(*(failed(STOPPED, contact) for contact in contacts))
+    report_failures(report, now, STOPPED)
+    run(engine, now)
+    answer = api.post("/v1/check", json={"contacts": [CONTACT, *contacts]}, role="sender").json
+    assert answer["summary"]["send"] == 1001
+    assert failures_in_rates(api) == 1001
+
+
+def test_not_even_for_a_message_that_meta_named(api, report, deliver, engine, now):
+    deliver(body(status("wamid.A", "sent", now, recipient=CONTACT)))
+    report(failed(STOPPED, message_id="wamid.A"))
+    run(engine, now)
+    assert verdict(api) == ("send", None)
+
+
+def test_an_opt_out_that_meta_reports_counts_as_before(api, report, deliver, engine, now):
+    report(accepted("wamid.A"), failed(STOPPED, message_id="wamid.A"))
+    run(engine, now)
+    deliver(body(status("wamid.A", "failed", now, recipient=CONTACT, code=STOPPED)))
+    run(engine, now)
+    assert verdict(api, category="marketing") == ("suppressed", "opted_out")
+
+
+@pytest.mark.parametrize("code", [UNREACHABLE, BLOCKED, WITHHELD])
+def test_failed_calls_without_a_message_suppress_nobody_but_count_in_rates(api, report, engine, now, code):
+    report(*(failed(code, sent_at=(now - age * DAY).isoformat()) for age in (0, 1.5, 2, 3)))
+    report(*(failed(code, sent_at=(now - age * HOUR).isoformat()) for age in (1, 2)))
+    run(engine, now)
+    assert verdict(api) == ("send", None)
+    assert failures_in_rates(api) == 3
+
+
+def test_backdated_failures_suppress_nobody_even_of_messages_said_to_be_accepted(api, report, engine, now):
+    report_failures(report, now, UNREACHABLE, days=(1.5, 2, 3, 4))
+    run(engine, now)
+    assert verdict(api) == ("send", None)
+
+
+def test_failures_of_messages_that_another_key_sent_are_no_evidence(api, report, engine, now):
+    report(accepted("wamid.A"), key="shop")
+    report(failed(BLOCKED, message_id="wamid.A"), key="rival")
+    run(engine, now)
+    assert verdict(api) == ("send", None)
+
+
+@pytest.mark.parametrize("order", ["accepted first", "failed first", "suppressed in between"])
+def test_a_failure_of_a_message_that_the_key_sent_is_evidence_and_names_the_key(
+    api, report, engine, now, order
+):
+    reports = [accepted("wamid.A"), failed(BLOCKED, message_id="wamid.A")]
+    for each in reports if order == "accepted first" else reversed(reports):
+        report(each, key="shop")
+        if order == "suppressed in between":
+            run(engine, now)
+    run(engine, now)
+    assert verdict(api) == ("suppressed", "hard")
+    held = api.get(f"/v1/suppressions/{CONTACT}").json
+    assert [each["reported_by"] for each in held["suppressions"][0]["evidence"]] == ["shop"]
+    assert [each["reported_by"] for each in held["history"][0]["evidence"]] == ["shop"]
+
+
+@pytest.mark.parametrize("order", ["webhook first", "report first"])
+def test_a_failure_of_a_message_that_meta_named_for_that_contact_is_evidence(
+    api, report, deliver, engine, now, order
+):
+    def of_meta():
+        deliver(body(status("wamid.A", "sent", now, recipient=CONTACT)))
+
+    if order == "webhook first":
+        of_meta()
+    report(failed(BLOCKED, message_id="wamid.A"))
+    run(engine, now)
+    if order == "report first":
+        assert verdict(api) == ("send", None)
+        of_meta()
+        run(engine, now)
+    assert verdict(api) == ("suppressed", "hard")
+
+
+def test_a_message_that_meta_named_for_somebody_else_is_no_evidence(api, report, deliver, engine, now):
+    deliver(body(status("wamid.A", "sent", now, recipient="12025550118")))
+    report(failed(BLOCKED, message_id="wamid.A"))
+    run(engine, now)
+    assert verdict(api) == ("send", None)
+
+
+def test_unreachable_needs_failures_of_several_real_days(api, report, engine, now):
+    for day in (3, 2, 1, 0):
+        age_reports(engine, 1)
+        report_failures(report, now - day * DAY, UNREACHABLE, message_id=f"wamid.{day}")
+        with engine.begin() as connection:
+            connection.execute(
+                text("UPDATE sends SET registered_at = sent_at WHERE message_id = :id"),
+                {"id": f"wamid.{day}"},
+            )
+    run(engine, now)
+    assert verdict(api) == ("suppressed", "unreachable")
+
+
+def test_a_key_s_reports_suppress_no_more_than_its_hourly_cap(api, report, engine, now):
+    contacts = [f"1202555{place:04}" for place in range(30)]
+    for contact in contacts:
+        report_failures(report, now, BLOCKED, contact, key="rival")
+    report_failures(report, now, BLOCKED, "12025559999", key="shop")
+
+    def suppressed():
+        return api.post("/v1/check", json={"contacts": contacts}, role="sender").json["summary"]["suppressed"]
+
+    assert run(engine, now, key_hourly_cap=10).suppressed == 11
+    assert suppressed() == 10
+    assert verdict(api, "12025559999") == ("suppressed", "hard")
+    assert run(engine, now + timedelta(minutes=30), key_hourly_cap=10).suppressed == 0
+    assert run(engine, now + timedelta(minutes=61), key_hourly_cap=10).suppressed == 10
+    assert suppressed() == 20
+
+
+def test_what_a_key_caused_is_taken_back_by_key_and_time_and_stays_so(api, report, engine, now):
+    for place, key in enumerate(("rival", "rival", "shop")):
+        report_failures(report, now, BLOCKED, f"1202555010{place}", key=key)
+    run(engine, now)
+    span = {"since": (now - HOUR).isoformat(), "until": (now + HOUR).isoformat()}
+    before = api.post(
+        "/v1/suppressions/undo", json={"key": "rival", "until": span["since"]} | {"since": span["since"]}
+    )
+    assert before.json["results"] == []
+    answer = api.post("/v1/suppressions/undo", json={"key": "rival", **span, "note": "wrong error"}).json
+    assert [each["result"] for each in answer["results"]] == ["lifted", "lifted"]
+    assert answer["batch"].startswith("undo:key:")
+    for later in (now, now + DAY):
+        run(engine, later)
+        assert [verdict(api, f"1202555010{place}")[0] for place in range(3)] == ["send", "send", "suppressed"]
+    assert api.post("/v1/suppressions/undo", json={"key": "rival", **span}).json["results"] == []
+
+
+@pytest.mark.parametrize("wrong", [{"key": "x"}, {"key": "x", "since": "2026-01-01T00:00:00Z", "batch": "b"},
+                                   {"since": "2026-01-01T00:00:00Z"}])  # fmt: skip
+def test_an_undo_names_one_kind_of_thing_and_a_key_with_its_span(api, wrong):
+    assert api.post("/v1/suppressions/undo", json=wrong).status_code == 400
+
+
+@pytest.mark.parametrize("as_failure", [False, True])
+@pytest.mark.parametrize("number", ["", NUMBER])
+def test_another_key_cannot_change_what_a_first_key_said_of_its_message(
+    api, report, deliver, engine, now, as_failure, number
+):
+    report(accepted("wamid.A", template="offer", phone_number_id=""), key="shop")
+    false = {"template": "zzz", "campaign": "zzz", "category": "marketing", "contact": "12025550118"}
+    theirs = failed(131000) if as_failure else {}
+    report(accepted("wamid.A") | theirs | false | {"phone_number_id": number}, key="rival")
+    deliver(body(status("wamid.A", "sent", now, recipient="", recipient_user_id="US.7041abc")))
+    report(accepted("wamid.A") | theirs | false | {"phone_number_id": number}, key="rival")
+    found = api.get("/v1/messages/wamid.A").json
+    assert (found["template"], found["campaign"], found["category"]) == ("offer", "", "")
+    assert api.get("/v1/contacts/US.7041abc").json["keys"] == ["US.7041abc", f"+{CONTACT}"]
+
+
+def test_the_first_key_may_complete_its_own_report(api, report, deliver, now):
+    report(accepted("wamid.A", template="offer"), key="shop")
+    report(accepted("wamid.A", campaign="autumn"), key="shop")
+    deliver(body(status("wamid.A", "sent", now, recipient=CONTACT)))
+    found = api.get("/v1/messages/wamid.A").json
+    assert (found["template"], found["campaign"]) == ("offer", "autumn")
+
+
+def test_a_message_s_reports_name_their_key(api, report):
+    report(accepted("wamid.A"), key="shop")
+    (sent,) = api.get("/v1/messages/wamid.A").json["sends"]
+    assert sent["reported_by"] == "shop"
