@@ -1,14 +1,16 @@
-"""Alertmanager: what it is posted, what its answers mean, and a real one where it is installed."""
+"""Alertmanager: the posted alerts, its answers, and a real one where it is installed."""
 
 import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -53,31 +55,81 @@ def test_an_alert_has_labels_to_route_by_and_annotations_to_read(
     assert alert["endsAt"] == (LATER + VALID_FOR).isoformat()
 
 
-def test_a_resolved_alert_ended_when_it_was_resolved_under_every_severity_it_may_have_had(
+def test_an_end_ends_what_was_sent_and_nothing_else(slack: FakeSlack, channel: Alertmanager) -> None:
+    receipt = channel.send(notification())
+    ended = channel.send(notification(reason="resolved", resolved_at=NOW, why="Calm."), receipt)
+    [[fired], [end]] = slack.posted
+    assert (end["labels"], end["startsAt"]) == (fired["labels"], fired["startsAt"])
+    assert end["endsAt"] == NOW.isoformat()
+    assert channel.send(notification(reason="resolved", resolved_at=LATER), ended) is None
+    assert len(slack.posted) == 2, "the second end is not sent"
+
+
+def test_an_alert_that_was_never_sent_does_not_end(slack: FakeSlack, channel: Alertmanager) -> None:
+    ended = channel.send(notification(reason="resolved", resolved_at=NOW))
+    assert channel.send(notification(), ended) is None
+    assert slack.posted == []
+
+
+@pytest.mark.parametrize("reason", ["fired", "repeated", "escalated", "acknowledged", "snoozed"])
+def test_after_its_end_an_alert_is_never_sent_as_firing(
+    slack: FakeSlack, channel: Alertmanager, reason: str
+) -> None:
+    ended = channel.send(notification(reason="resolved"), channel.send(notification()))
+    assert channel.send(notification(reason=reason), ended) is None
+    channel.resend([notification()], [ended])
+    assert len(slack.posted) == 2
+
+
+def test_a_higher_severity_ends_the_alert_of_the_lower_one_only(
     slack: FakeSlack, channel: Alertmanager
 ) -> None:
-    channel.send(notification(reason="resolved", resolved_at=NOW, severity="critical"))
-    [alerts] = slack.posted
-    assert {alert["labels"]["severity"] for alert in alerts} == {"info", "warning", "error", "critical"}
-    assert {alert["endsAt"] for alert in alerts} == {NOW.isoformat()}
+    warning = channel.send(notification())
+    critical = channel.send(notification(reason="escalated", severity="critical"), warning)
+    late = channel.send(notification(reason="repeated"), critical)
+    channel.send(notification(reason="resolved", resolved_at=LATER, severity="critical"), late)
+    _, escalated, repeated, resolved = [
+        [(alert["labels"]["severity"], alert["endsAt"]) for alert in alerts] for alerts in slack.posted
+    ]
+    open_until = (LATER + VALID_FOR).isoformat()
+    assert escalated == [("critical", open_until), ("warning", NOW.isoformat())]
+    assert repeated == [("critical", open_until)], "an older notification that is late lowers nothing"
+    assert resolved == [("critical", LATER.isoformat())]
 
 
-def test_an_alert_that_got_worse_is_over_under_its_old_severity(
+def test_labels_and_start_stay_the_same_for_the_whole_life_of_an_alert(
     slack: FakeSlack, channel: Alertmanager
 ) -> None:
-    channel.send(notification(reason="escalated", severity="critical"))
-    [alerts] = slack.posted
-    ends = {alert["labels"]["severity"]: alert["endsAt"] for alert in alerts}
-    assert ends.pop("critical") == (LATER + VALID_FOR).isoformat()
-    assert set(ends.values()) == {NOW.isoformat()}
+    receipt = channel.send(notification())
+    renamed = {"codes": (), "since": NOW, "at": LATER}
+    receipt = channel.send(notification(reason="acknowledged", actor="Ann", **renamed), receipt)
+    channel.resend([notification(**renamed)], [receipt])
+    channel.send(notification(reason="resolved", resolved_at=LATER, **renamed), receipt)
+    seen = [(alert["labels"], alert["startsAt"]) for [alert] in slack.posted]
+    assert seen == [seen[0]] * 4
+    assert seen[0][1] == SINCE.isoformat()
 
 
-def test_what_goes_on_is_said_again_in_one_call(slack: FakeSlack, channel: Alertmanager) -> None:
-    channel.resend([notification(), notification(group={"template": ""}, link="", runbook="")])
-    [[_, bare]] = slack.posted
-    assert bare["labels"]["template"] == "none"
-    assert "generatorURL" not in bare
-    assert bare["endsAt"] == (LATER + VALID_FOR).isoformat()
+def test_annotations_describe_the_alert_and_not_the_last_message(
+    slack: FakeSlack, channel: Alertmanager
+) -> None:
+    known = {"acknowledged_by": "Ann", "acknowledged_at": NOW, "actor": "Ann"}
+    for reason in ("fired", "repeated", "acknowledged", "snoozed"):
+        channel.send(notification(reason=reason, **known))
+    summaries = {alert["annotations"]["summary"] for [alert] in slack.posted}
+    assert len(summaries) == 1
+    assert summaries.pop().startswith("WARNING: 131026")
+    assert all("Acknowledged: by Ann" in alert["annotations"]["description"] for [alert] in slack.posted)
+
+
+def test_all_firing_alerts_are_sent_again_in_one_call(slack: FakeSlack, channel: Alertmanager) -> None:
+    bare = {"group": {"template": ""}, "link": "", "runbook": ""}
+    receipts = [channel.send(notification()), channel.send(notification(**bare))]
+    channel.resend([notification(), notification(**bare), notification()], [*receipts, None])
+    assert slack.posted[2] == [*slack.posted[0], *slack.posted[1]]
+    [_, again] = slack.posted[2]
+    assert again["labels"]["template"] == "none"
+    assert "generatorURL" not in again
 
 
 @pytest.mark.parametrize(
@@ -92,7 +144,7 @@ def test_what_goes_on_is_said_again_in_one_call(slack: FakeSlack, channel: Alert
     ],
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
-def test_anything_but_ok_says_whether_to_try_again(
+def test_any_answer_but_ok_is_an_error_that_says_whether_to_retry(
     slack: FakeSlack, channel: Alertmanager, answer: Answer, permanent: bool, retry_after: float | None
 ) -> None:
     slack.answers.append(answer)
@@ -102,12 +154,15 @@ def test_anything_but_ok_says_whether_to_try_again(
 
 
 @pytest.fixture
-def real(tmp_path: Path) -> Iterator[str]:
-    """The address of a real Alertmanager."""
+def real(tmp_path: Path, receiver: str) -> Iterator[str]:
+    """The address of a real Alertmanager, which reports to the receiver."""
     if PROGRAM is None:
-        pytest.skip("Alertmanager is not installed (Debian: prometheus-alertmanager); nothing real was asked")
+        pytest.skip("Alertmanager is not installed (Debian: prometheus-alertmanager)")
     configuration = tmp_path / "alertmanager.yml"
-    configuration.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
+    configuration.write_text(
+        "route: {receiver: ours, group_by: [...], group_wait: 100ms, group_interval: 200ms, repeat_interval: 1h}\n"
+        f"receivers: [{{name: ours, webhook_configs: [{{url: '{receiver}'}}]}}]\n"
+    )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
@@ -146,42 +201,100 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def shown(url: str) -> list[dict[str, Any]]:
-    held: list[dict[str, Any]] = json.loads(httpx.get(f"{url}/api/v2/alerts").content)
-    return held
+    found: list[dict[str, Any]] = json.loads(httpx.get(f"{url}/api/v2/alerts").content)
+    return found
 
 
-def test_a_real_alertmanager_accepts_shows_and_ends_our_alerts(real: str) -> None:
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps every alert that Alertmanager reports to its webhook receiver."""
+
+    reported: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.reported.extend(body["alerts"])
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    """The address of a webhook receiver for Alertmanager."""
+    Receiver.reported.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def reported(status: str) -> list[tuple[str, str]]:
+    """Each alert and severity that Alertmanager has reported with this status, in order, without repetition."""
+    found = [
+        (alert["labels"]["alertname"], alert["labels"]["severity"])
+        for alert in Receiver.reported
+        if alert["status"] == status
+    ]
+    return list(dict.fromkeys(found))
+
+
+def test_a_real_alertmanager_reports_one_end_for_one_end(real: str) -> None:
     began = datetime.now(UTC) - timedelta(minutes=5)
     channel = Alertmanager(real)
-    others = {"kind": "health", "figures": None, "codes": (), "finding": "é was paused", "rule": "health"}
-    channel.send(notification(since=began))
-    channel.send(notification(since=began, group={"template": ""}, link="", **others))
+    health = {"kind": "health", "figures": None, "codes": (), "finding": "é was paused", "rule": "health"}
+    health |= {"group": {"template": ""}, "link": "", "since": began}
+    rate = channel.send(notification(since=began))
+    paused = channel.send(notification(**health))
     alerts = until(lambda: len(found := shown(real)) == 2 and found)
     by_name = {alert["labels"]["alertname"]: alert for alert in alerts}
-    told = by_name["failure-rate-per-code"]
-    assert (told["status"]["state"], told["labels"]["code"]) == ("active", "131026")
-    assert told["annotations"]["summary"].startswith("WARNING: 131026")
+    fired = by_name["failure-rate-per-code"]
+    assert (fired["status"]["state"], fired["labels"]["code"]) == ("active", "131026")
+    assert fired["annotations"]["summary"].startswith("WARNING: 131026")
+    assert datetime.fromisoformat(fired["startsAt"]) == began.replace(
+        microsecond=began.microsecond // 1000 * 1000
+    )
     assert by_name["health"]["labels"]["template"] == "none"
-    channel.send(notification(since=began, reason="escalated", severity="critical", at=datetime.now(UTC)))
-    names = until(
+    until(lambda: len(reported("firing")) == 2)
+    escalated = notification(since=began, reason="escalated", severity="critical", at=datetime.now(UTC))
+    rate = channel.send(escalated, rate)
+    until(
         lambda: (
-            (seen := {(a["labels"]["alertname"], a["labels"]["severity"]) for a in shown(real)})
+            {(a["labels"]["alertname"], a["labels"]["severity"]) for a in shown(real)}
             == {("failure-rate-per-code", "critical"), ("health", "warning")}
-            and seen
         )
     )
-    assert names
-    before = {alert["labels"]["alertname"]: alert["endsAt"] for alert in shown(real)}
-    channel.resend([notification(since=began, severity="critical")])
-    until(lambda: any(alert["endsAt"] > before[alert["labels"]["alertname"]] for alert in shown(real)))
-    ended = datetime.now(UTC)
-    channel.send(
-        notification(since=began, reason="resolved", severity="critical", resolved_at=ended, at=ended)
-    )
-    channel.send(
-        notification(
-            since=began, reason="resolved", group={"template": ""}, resolved_at=ended, at=ended, **others
-        )
-    )
-    until(lambda: shown(real) == [])
     channel.close()
+    restarted = Alertmanager(real)
+    before = {alert["labels"]["alertname"]: alert for alert in shown(real)}
+    restarted.resend([notification(since=began, severity="critical"), notification(**health)], [rate, paused])
+    again = until(
+        lambda: (
+            (found := {a["labels"]["alertname"]: a for a in shown(real)})
+            and all(found[name]["endsAt"] > before[name]["endsAt"] for name in before)
+            and found
+        )
+    )
+    for name, alert in again.items():
+        assert {key: alert[key] for key in ("labels", "startsAt", "fingerprint")} == {
+            key: before[name][key] for key in ("labels", "startsAt", "fingerprint")
+        }
+    ended = datetime.now(UTC)
+    over = {"reason": "resolved", "resolved_at": ended, "at": ended}
+    rate = restarted.send(notification(**over, since=began, severity="critical"), rate)
+    paused = restarted.send(notification(**(health | over)), paused)
+    until(lambda: shown(real) == [])
+    restarted.send(notification(since=began), rate)
+    restarted.resend([notification(**health)], [paused])
+    assert shown(real) == []
+    restarted.close()
+    until(lambda: len(reported("resolved")) == 3)
+    assert set(reported("resolved")) == {
+        ("failure-rate-per-code", "warning"),
+        ("failure-rate-per-code", "critical"),
+        ("health", "warning"),
+    }
+    assert set(reported("firing")) == set(reported("resolved"))

@@ -53,6 +53,15 @@ def test_every_reason_is_an_action_on_the_same_incident(reason: str, action: str
     assert (event["event_action"], event["dedup_key"]) == (action, dedup_key(notification()))
 
 
+@pytest.mark.parametrize("reason", ["fired", "repeated", "escalated", "acknowledged", "resolved"])
+def test_a_late_notification_does_not_open_a_resolved_incident_again(
+    slack: FakeSlack, channel: PagerDuty, reason: str
+) -> None:
+    resolved = channel.send(notification(reason="resolved", resolved_at=NOW))
+    channel.send(notification(reason=reason), resolved)
+    assert [event["event_action"] for event in slack.posted] == ["resolve"]
+
+
 def test_another_incident_has_another_key() -> None:
     others = [{"alert_id": 13}, {"group": {}}, {"since": SINCE + timedelta(seconds=1)}, {"rule": "other"}]
     keys = {dedup_key(notification(**other)) for other in [{}, *others]}

@@ -88,6 +88,17 @@ def test_only_a_rise_in_severity_is_shown_to_the_whole_channel_again(api: FakeSl
     assert [posted.get("reply_broadcast") for posted in api.posted] == [None, None, None, True]
 
 
+def test_after_the_end_a_late_notification_goes_to_the_thread_and_the_message_stays(
+    api: FakeSlack, bot: SlackBot
+) -> None:
+    ended = bot.send(notification(reason="resolved", resolved_at=NOW), RECEIPT)
+    assert bot.send(notification(), ended) is None
+    assert calls(api) == ["chat.update", "chat.postMessage", "chat.postMessage"]
+    late = api.posted[2]
+    assert (late["thread_ts"], "blocks" in late) == ("1.1", False)
+    assert late["text"].startswith("WARNING: 131026")
+
+
 @pytest.mark.parametrize("name", ["message_not_found", "cant_update_message"])
 def test_a_message_that_cannot_be_changed_is_written_anew(api: FakeSlack, bot: SlackBot, name: str) -> None:
     api.answers.append(error(name))
@@ -100,7 +111,8 @@ def test_a_digest_is_remembered_as_shared_and_its_thread_tells_the_ends(
 ) -> None:
     receipt = bot.send_digest([notification(), notification(alert_id=13)])
     assert receipt == Receipt('{"channel":"C7","ts":"1.1"}', shared=True)
-    assert bot.send(notification(reason="resolved", resolved_at=NOW), DIGEST) is None
+    ended = bot.send(notification(reason="resolved", resolved_at=NOW), DIGEST)
+    assert ended == Receipt('{"channel":"C7","ts":"9.9","ended":true}', shared=True)
     assert api.posted[1]["thread_ts"] == "9.9"
     assert api.posted[1]["text"].startswith("Resolved: 131026")
 

@@ -67,5 +67,5 @@ class ResendingChannel(Channel, Protocol):
     @property
     def resend_s(self) -> float: ...
 
-    def resend(self, notifications: Sequence[Notification]) -> None:
-        """Send alerts that still fire again. Raises SendError."""
+    def resend(self, notifications: Sequence[Notification], earlier: Sequence[Receipt | None]) -> None:
+        """Send alerts that still fire again, each with its last receipt. Raises SendError."""

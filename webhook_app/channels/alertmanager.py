@@ -1,7 +1,8 @@
-"""Prometheus' Alertmanager by its API v2. It forgets what it is not told again, so it is told again.
+"""Prometheus' Alertmanager by its API v2. It drops alerts that are not sent again, so firing ones are resent.
 
-https://prometheus.io/docs/alerting/latest/alerts_api/ (read 2026-11). An alert is known by its labels: they stay the
-same from an incident's first message to its last, but for the severity, which routes go by.
+https://prometheus.io/docs/alerting/latest/alerts_api/ (read 2026-11). Alertmanager identifies an alert by its labels.
+The receipt keeps the labels and start of what was sent, so that every later message is about the same alert: an end
+ends exactly that, and nothing is sent after it. Only a higher severity, by which routes choose, makes a new alert.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from typing import Any
 
 import httpx
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook_app.channels import Receipt, SendError
 from webhook_app.channels.alert_text import compose, plain_text, title
@@ -18,9 +21,17 @@ from webhook_app.channels.notification import Notification
 
 RESEND_S = 60.0
 VALID_FOR = timedelta(minutes=10)
-"""How long it fires without hearing of us: several resends may fail, and a scheduler may be replaced."""
+"""How long an alert fires without being sent again: several resends may fail, and a scheduler may be replaced."""
 
 _SEVERITIES = ("info", "warning", "error", "critical")
+
+
+class _SentAlert(Struct, frozen=True):
+    """What Alertmanager has of an alert; stored in the receipt."""
+
+    labels: dict[str, str]
+    starts_at: str
+    ended: bool = False
 
 
 def _now() -> datetime:
@@ -28,7 +39,7 @@ def _now() -> datetime:
 
 
 class Alertmanager:
-    """Posts alerts to one Alertmanager; user and password may stand in its address."""
+    """One Alertmanager. Its address may contain user and password."""
 
     name = "alertmanager"
     pace_s = 0.0
@@ -41,34 +52,55 @@ class Alertmanager:
         self._clock = clock
         self._http = HttpClient("Alertmanager", timeout)
 
-    def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
-        """Return once Alertmanager has taken it. What people did with an alert is kept there in its own silences."""
-        del earlier
-        told = [alert_of(notification, self._clock())]
-        if notification.reason in ("escalated", "resolved"):
-            told += _ends_of_other_severities(notification)
-        self._post(told)
+    def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
+        """Post the alert as firing or ended. Raises SendError."""
+        sent = _read(earlier)
+        if sent is not None and sent.ended:
+            return None
+        if notification.reason == "resolved":
+            ended = _SentAlert({}, "", ended=True) if sent is None else replace(sent, ended=True)
+            if sent is not None:
+                self._post([_alert(notification, sent, notification.resolved_at or notification.at)])
+            return _receipt(ended)
+        firing = _firing(notification, sent)
+        posted = [_alert(notification, firing, self._clock() + VALID_FOR)]
+        if sent is not None and sent.labels != firing.labels:
+            posted.append(_alert(notification, sent, notification.at))
+        self._post(posted)
+        return _receipt(firing)
 
-    def resend(self, notifications: Sequence[Notification]) -> None:
-        """Say that these go on."""
-        now = self._clock()
-        self._post([alert_of(notification, now) for notification in notifications])
+    def resend(self, notifications: Sequence[Notification], earlier: Sequence[Receipt | None]) -> None:
+        """Post firing alerts again, unless they were never sent or have ended."""
+        end = self._clock() + VALID_FOR
+        known = [(each, _read(receipt)) for each, receipt in zip(notifications, earlier, strict=True)]
+        posted = [_alert(each, sent, end) for each, sent in known if sent is not None and not sent.ended]
+        if posted:
+            self._post(posted)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._http.close()
 
     def _post(self, alerts: Sequence[dict[str, Any]]) -> None:
         answer = self._http.post(self._url, msgspec.json.encode(alerts))
         if answer.status == httpx.codes.OK:
             return
-        said = f"Alertmanager answered {answer.status} {answer.excerpt!r}"
+        text = f"Alertmanager answered {answer.status} {answer.excerpt!r}"
         refused = answer.status == httpx.codes.BAD_REQUEST
-        raise SendError(said, permanent=refused, retry_after=answer.retry_after, of_message=refused)
+        raise SendError(text, permanent=refused, retry_after=answer.retry_after, of_message=refused)
 
 
-def alert_of(notification: Notification, now: datetime) -> dict[str, Any]:
-    """The alert as Alertmanager wants it; it ends when it was resolved, or some minutes after `now`."""
+def _firing(notification: Notification, sent: _SentAlert | None) -> _SentAlert:
+    """The alert to send: the one sent before, with a severity that never falls."""
+    if sent is None:
+        return _SentAlert(_labels(notification), notification.since.isoformat())
+    severity = max(sent.labels["severity"], notification.severity, key=_SEVERITIES.index)
+    return replace(sent, labels=sent.labels | {"severity": severity})
+
+
+def _alert(notification: Notification, sent: _SentAlert, ends_at: datetime) -> dict[str, Any]:
+    if notification.reason != "resolved":  # annotations describe the alert, not the reason for this message
+        notification = replace(notification, reason="fired", severity=sent.labels["severity"])
     message = compose(notification)
     annotations = {
         "summary": message.headline,
@@ -77,18 +109,17 @@ def alert_of(notification: Notification, now: datetime) -> dict[str, Any]:
     }
     if notification.runbook:
         annotations["runbook_url"] = notification.runbook
-    ended = notification.reason == "resolved"
-    told = {
-        "labels": _labels(notification),
+    alert = {
+        "labels": sent.labels,
         "annotations": annotations,
-        "startsAt": notification.since.isoformat(),
-        "endsAt": ((notification.resolved_at or notification.at) if ended else now + VALID_FOR).isoformat(),
+        "startsAt": sent.starts_at,
+        "endsAt": ends_at.isoformat(),
     }
-    return told | ({"generatorURL": notification.link} if notification.link else {})
+    return alert | ({"generatorURL": notification.link} if notification.link else {})
 
 
 def _labels(notification: Notification) -> dict[str, str]:
-    """Alertmanager drops empty labels, so an absent value is told as a word."""
+    """The labels. An absent value is "none", since Alertmanager drops empty labels."""
     group = {key: str(value) or "none" for key, value in notification.group.items()}
     return group | {
         "alertname": notification.rule,
@@ -99,13 +130,9 @@ def _labels(notification: Notification) -> dict[str, str]:
     }
 
 
-def _ends_of_other_severities(notification: Notification) -> list[dict[str, Any]]:
-    """It may stand there under another severity: that one is over."""
-    ended = {"endsAt": notification.at.isoformat()}
-    return [
-        alert_of(notification, notification.at)
-        | ended
-        | {"labels": _labels(notification) | {"severity": other}}
-        for other in _SEVERITIES
-        if other != notification.severity
-    ]
+def _read(receipt: Receipt | None) -> _SentAlert | None:
+    return msgspec.json.decode(receipt.reference, type=_SentAlert) if receipt else None
+
+
+def _receipt(sent: _SentAlert) -> Receipt:
+    return Receipt(msgspec.json.encode(sent).decode())

@@ -25,6 +25,7 @@ _ACTIONS = {
     "resolved": "resolve",
 }
 _SEVERITIES = ("info", "warning", "error", "critical")
+_RESOLVED = Receipt("resolved")
 _SUMMARY_LENGTH = 1024
 _FACT_LENGTH = 2000
 _PERMANENT = {400: "the event or the routing key is invalid", 404: "the address does not exist"}
@@ -43,11 +44,13 @@ class PagerDuty:
         self._url = f"{events_url.rstrip('/')}/v2/enqueue"
         self._http = HttpClient("PagerDuty", timeout)
 
-    def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
-        """Send the event. Raises SendError."""
-        del earlier  # the dedup key is derived
+    def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
+        """Send the event, unless the incident was resolved: a late one would open another. Raises SendError."""
+        if earlier == _RESOLVED:
+            return None
         event = event_of(notification) | {"routing_key": self._routing_key}
         _check_answer(self._http.post(self._url, msgspec.json.encode(event)))
+        return _RESOLVED if notification.reason == "resolved" else None
 
     def close(self) -> None:
         """Close the connections."""

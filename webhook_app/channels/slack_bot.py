@@ -1,7 +1,7 @@
 """Slack by a bot: one message per alert, edited in place, with its history in the thread and action buttons.
 
-Uses httpx instead of slack_sdk: it needs two methods, and the outbox already does retries, pace and pauses; the SDK's own
-retries would hide Slack's answers from it. Facts: https://docs.slack.dev/reference/methods/chat.postMessage and
+Uses httpx instead of slack_sdk: it needs two methods, and the outbox already does retries, pace and pauses; the SDK's
+own retries would hide Slack's answers from it. Facts: https://docs.slack.dev/reference/methods/chat.postMessage and
 /chat.update, https://docs.slack.dev/apis/web-api/rate-limits (read 2026-11).
 """
 
@@ -57,11 +57,12 @@ _THREAD_REASONS = ("acknowledged", "snoozed", "resolved")
 _REPLY_LENGTH = 2000
 
 
-class _MessageReference(Struct, frozen=True):
-    """The id of a message; stored in the receipt."""
+class _MessageReference(Struct, frozen=True, omit_defaults=True):
+    """The id of a message, and whether it shows the alert's end; stored in the receipt."""
 
     channel: str
     ts: str
+    ended: bool = False
 
 
 class _SlackAnswer(Struct, frozen=True):
@@ -89,28 +90,32 @@ class SlackBot:
         self._http = HttpClient("Slack", timeout, {"Authorization": f"Bearer {token}"})
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
-        """Edit the alert's message and add the change to its thread; without a message, post one."""
+        """Edit the alert's message and add the change to its thread; without a message, post one.
+
+        After the alert's end only the thread grows: a late notification must not show the alert as firing again.
+        """
         if earlier is None:
             return self._open(notification)
         message = msgspec.json.decode(earlier.reference, type=_MessageReference)
-        if earlier.shared:
-            if notification.reason not in _THREAD_REASONS:
-                return self._open(notification)
-            self._reply(message, compose(notification).headline)
-            return None
-        return self._edit(notification, message)
+        if not message.ended and not earlier.shared:
+            return self._edit(notification, message)
+        if not message.ended and notification.reason not in _THREAD_REASONS:
+            return self._open(notification)
+        self._reply(message, compose(notification).headline)
+        return _ended(message, shared=earlier.shared) if notification.reason == "resolved" else None
 
     def send_digest(self, notifications: Sequence[Notification]) -> Receipt | None:
         """Post one message that lists each alert; later changes go to its thread."""
         posted = self._post({"channel": self._channel, **digest_payload(compose_digest(notifications))})
-        return _receipt(posted, shared=True)
+        return _receipt(_reference(posted), shared=True)
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
     def _open(self, notification: Notification) -> Receipt:
-        return _receipt(self._post({"channel": self._channel, **_message(notification)}))
+        posted = _reference(self._post({"channel": self._channel, **_message(notification)}))
+        return _ended(posted) if notification.reason == "resolved" else _receipt(posted)
 
     def _edit(self, notification: Notification, message: _MessageReference) -> Receipt | None:
         answer = self._call(
@@ -120,7 +125,7 @@ class SlackBot:
             return self._open(notification)
         _check_answer(answer)
         self._reply(message, change_line(notification), broadcast=notification.reason == "escalated")
-        return None
+        return _ended(message) if notification.reason == "resolved" else None
 
     def _reply(self, message: _MessageReference, text: str, *, broadcast: bool = False) -> None:
         reply = {
@@ -145,8 +150,16 @@ class SlackBot:
         return _read(answer)
 
 
-def _receipt(posted: _SlackAnswer, *, shared: bool = False) -> Receipt:
-    return Receipt(msgspec.json.encode(_MessageReference(posted.channel, posted.ts)).decode(), shared)
+def _reference(posted: _SlackAnswer) -> _MessageReference:
+    return _MessageReference(posted.channel, posted.ts)
+
+
+def _receipt(message: _MessageReference, *, shared: bool = False) -> Receipt:
+    return Receipt(msgspec.json.encode(message).decode(), shared)
+
+
+def _ended(message: _MessageReference, *, shared: bool = False) -> Receipt:
+    return _receipt(replace(message, ended=True), shared=shared)
 
 
 def _read(response: HttpAnswer) -> _SlackAnswer:

@@ -1,4 +1,4 @@
-"""A generic webhook, signed by the specification of https://www.standardwebhooks.com, for which receivers have libraries.
+"""A generic webhook, signed by https://www.standardwebhooks.com, for which receivers have libraries.
 
 The address and the secrets are never logged.
 """

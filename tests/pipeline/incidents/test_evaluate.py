@@ -169,6 +169,20 @@ def test_reminders_come_at_growing_intervals_until_somebody_acknowledges(
     assert evaluate(engine, rules, now + 48 * hour).notifications == 0
 
 
+def test_an_alert_keeps_its_start_although_earlier_failures_arrive_late(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    rules = [rule(repeat_hours=0.25, window_minutes=60, resolve_after_evaluations=99)]
+    traffic.failed(60, now, UNREACHABLE)
+    evaluate(engine, rules, now)
+    traffic.failed(60, now - 30 * MINUTE, UNREACHABLE)
+    evaluate(engine, rules, now + 16 * MINUTE)
+    assert [(reason, payload.since) for _, reason, payload in told(engine)] == [
+        ("fired", now),
+        ("repeated", now),
+    ]
+
+
 def test_a_backlog_of_old_events_raises_no_alert(engine: Engine, traffic: Traffic, now: datetime) -> None:
     old = now - timedelta(hours=6)
     traffic.sent(100, old)

@@ -546,23 +546,28 @@ def test_waits_double_up_to_five_minutes_and_are_spread_over_all_of_it(tries: in
 
 
 class Forgetful(Told):
-    """A channel in memory that has to be told again."""
+    """A channel in memory that wants firing alerts to be sent again."""
 
     resend_s = 60.0
 
     def __init__(self, *faults: Exception) -> None:
         super().__init__(name="alertmanager")
+        self.receipt = Receipt("sent")
         self.again: list[list[int]] = []
+        self.resent: list[Notification] = []
+        self.receipts: list[Receipt | None] = []
         self._resend_faults = list(faults)
 
-    def resend(self, told: Sequence[Notification]) -> None:
+    def resend(self, notifications: Sequence[Notification], earlier: Sequence[Receipt | None]) -> None:
         if self._resend_faults:
             raise self._resend_faults.pop(0)
-        self.again.append([one.alert_id for one in told])
+        self.again.append([each.alert_id for each in notifications])
+        self.resent += notifications
+        self.receipts += earlier
 
 
 def fire(engine: Engine, now: datetime, name: str) -> int:
-    """A firing alert of which Alertmanager is to hear."""
+    """A firing alert with a notification for Alertmanager."""
     with engine.begin() as connection:
         made = alerts.insert_new(
             connection,
@@ -576,6 +581,10 @@ def fire(engine: Engine, now: datetime, name: str) -> int:
                 covers_from=now,
                 started_at=now,
                 evaluated_at=now,
+                attempts=1000,
+                failures=100,
+                rate=0.1,
+                explanation={"since": now.isoformat(), "reason": "Above the threshold."},
             ),
         )
     assert made is not None
@@ -583,7 +592,7 @@ def fire(engine: Engine, now: datetime, name: str) -> int:
     return made
 
 
-def test_a_channel_that_forgets_is_told_again_what_goes_on_and_nothing_else(
+def test_firing_alerts_are_sent_again_each_minute_and_resolved_ones_are_not(
     engine: Engine, now: datetime
 ) -> None:
     first, second = fire(engine, now, "first"), fire(engine, now, "second")
@@ -598,7 +607,28 @@ def test_a_channel_that_forgets_is_told_again_what_goes_on_and_nothing_else(
     assert channel.again == [[first, second], [second]]
 
 
-def test_a_channel_that_cannot_be_told_again_is_left_alone_and_tried_at_the_next_time(
+def test_an_alert_that_is_sent_again_has_its_current_figures_but_the_notified_severity(
+    engine: Engine, now: datetime
+) -> None:
+    made = fire(engine, now, "first")
+    run(engine, Forgetful(), now)
+    update = text(
+        "UPDATE alerts SET severity = 'critical', failures = 20, rate = 0.02, acknowledged_by = 'Ann',"
+        ' acknowledged_at = :now, explanation = explanation || \'{"reason": "Still firing."}\' WHERE id = :id'
+    )
+    with engine.begin() as connection:
+        connection.execute(update, {"id": made, "now": now})
+    restarted = Forgetful()
+    run(engine, restarted, now + 60 * SECOND)
+    [again] = restarted.resent
+    assert restarted.receipts == [Receipt("sent")]
+    assert again.figures is not None
+    assert (again.figures.failures, again.figures.rate) == (20, 0.02)
+    assert (again.at, again.why, again.acknowledged_by) == (now + 60 * SECOND, "Still firing.", "Ann")
+    assert (again.severity, again.since) == ("warning", notification().since)
+
+
+def test_a_channel_that_refuses_a_resend_is_paused_and_gets_the_next_one(
     engine: Engine, now: datetime
 ) -> None:
     made = fire(engine, now, "first")

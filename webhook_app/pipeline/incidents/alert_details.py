@@ -102,14 +102,16 @@ def stored_details(alert: Alert) -> AlertDetails:
     return convert(alert.explanation, AlertDetails)
 
 
-def merge(stored: AlertDetails, found: AlertDetails) -> AlertDetails:
-    """The stored details updated with new ones. From an empty window only `last_time` is taken."""
+def merge(stored: AlertDetails, found: AlertDetails, *, is_firing_now: bool) -> AlertDetails:
+    """The stored details updated with new ones. From an empty window only `last_time` is taken.
+
+    The start is fixed when the alert fires: channels identify the alert by it.
+    """
     if not found.codes:
         return replace(stored, last_time=found.last_time)
-    known = min(stored.since, found.since) if stored.samples else found.since
     return replace(
         stored,
-        since=known,
+        since=found.since if is_firing_now else stored.since,
         contacts=found.contacts,
         codes=found.codes,
         slice=found.slice,
@@ -149,6 +151,22 @@ def notification(
         acknowledged_by=alert.acknowledged_by,
         acknowledged_at=alert.acknowledged_at,
         snoozed_until=alert.snoozed_until,
+    )
+
+
+def with_current_state(sent: Notification, alert: Alert, now: datetime) -> Notification:
+    """A sent notification with the alert's current state. Severity and start stay as they were sent."""
+    current = notification(alert, stored_details(alert), None, sent.reason, now, "")
+    return replace(
+        current,
+        id=sent.id,
+        severity=sent.severity,
+        since=sent.since,
+        codes=current.codes or sent.codes,
+        runbook=sent.runbook,
+        link=sent.link,
+        actor=sent.actor,
+        undelivered=sent.undelivered,
     )
 
 

@@ -86,7 +86,7 @@ class Announcer:
         is_firing_now = change.transition is Transition.FIRE
         if change.rule_group is not None and (is_firing_now or reason not in (None, "resolved")):
             found = gather(self._connection, change.rule_group, alert, self._now)
-            change.explanation = merge(change.explanation, found)
+            change.explanation = merge(change.explanation, found, is_firing_now=is_firing_now)
         if muted:
             change.explanation = replace(
                 change.explanation, others=len(muted), other_groups=_groups_of(muted)

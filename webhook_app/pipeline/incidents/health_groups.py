@@ -72,7 +72,7 @@ def find_tier_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
             continue
         used = _count_contacts(inputs, subject, limit)
         judgement = judge_limit(rule, used, limit)
-        advice = "Meta refuses more new contacts with 131048 or 130429 until the 24 hours are over. Spread the campaign."
+        advice = "Meta refuses more new contacts with 131048 or 130429 until 24 hours have passed. Spread the campaign."
         groups.append(
             RuleGroup(
                 rule=rule,

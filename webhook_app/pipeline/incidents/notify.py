@@ -21,8 +21,9 @@ from msgspec.structs import replace
 
 from webhook_app.channels import Channel, DigestChannel, Receipt, ResendingChannel, SendError
 from webhook_app.channels.notification import Notification
+from webhook_app.pipeline.incidents.alert_details import with_current_state
 from webhook_app.pipeline.incidents.reroute import lock_alerts, reroute
-from webhook_app.store.incidents import channel_states, outbox
+from webhook_app.store.incidents import alerts, channel_states, outbox
 from webhook_app.store.incidents.channel_states import ChannelMessage
 from webhook_app.store.incidents.outbox import Claim
 from webhook_app.store.postgres.engine import Connection, Engine
@@ -119,7 +120,7 @@ class _NotifyRun:
         )
 
     def resend(self, channel: ResendingChannel) -> None:
-        """Send all firing alerts again, if it is time.
+        """Send all firing alerts again with their current state, if it is time.
 
         An alert's end is sent by this run or a later one, so an older state never follows it.
         """
@@ -130,17 +131,30 @@ class _NotifyRun:
             last = channel_states.resent_at(connection, channel.name)
             if paused_until > now or (last is not None and now - last < timedelta(seconds=channel.resend_s)):
                 return
-            payloads = outbox.firing_payloads(connection, channel.name)
+            notifications = self._firing(connection, now)
+            receipts = [self._receipt(connection, each.alert_id) for each in notifications]
             channel_states.mark_resent(connection, channel.name, now)
         try:
-            if payloads:
-                channel.resend(
-                    [notifications for payload in payloads if (notifications := _parse(payload)) is not None]
-                )
+            if notifications:
+                channel.resend(notifications, receipts)
         except SendError as fault:
             log.warning("firing alerts were not sent again", channel=channel.name, fault=str(fault))
             with self._engine.begin() as connection:
                 self._pause_after(connection, fault, now)
+
+    def _firing(self, connection: Connection, now: datetime) -> list[Notification]:
+        """The last notification of each firing alert, with the current state of the alert."""
+        sent = [_parse(payload) for payload in outbox.firing_payloads(connection, self._channel.name)]
+        opened = {alert.id: alert for alert in alerts.open_alerts(connection)}
+        return [
+            with_current_state(each, opened[each.alert_id], now)
+            for each in sent
+            if each is not None and each.alert_id in opened  # it may have just been resolved
+        ]
+
+    def _receipt(self, connection: Connection, alert_id: int) -> Receipt | None:
+        earlier = channel_states.message_of(connection, alert_id, self._channel.name)
+        return Receipt(earlier.reference, earlier.shared) if earlier else None
 
     def _claim(self) -> list[Claim]:
         """Lease what is due, and store the pace in the same transaction, so that it is kept after a crash."""
@@ -155,12 +169,12 @@ class _NotifyRun:
         return claims
 
     def _take(self, connection: Connection, now: datetime) -> list[Claim]:
-        channel, paused_until = self._channel, now + LEASE
+        channel, leased_until = self._channel, now + LEASE
         if isinstance(channel, DigestChannel) and outbox.is_flooded(
             connection, channel.name, now, channel.digest_from
         ):
-            return outbox.claim_together(connection, channel.name, now, paused_until, channel.digest_size)
-        claimed = outbox.claim(connection, channel.name, now, paused_until)
+            return outbox.claim_together(connection, channel.name, now, leased_until, channel.digest_size)
+        claimed = outbox.claim(connection, channel.name, now, leased_until)
         return [] if claimed is None else [claimed]
 
     @property
@@ -188,8 +202,8 @@ class _NotifyRun:
         if len(notifications) > 1 and isinstance(channel, DigestChannel):
             return channel.send_digest(notifications)
         with self._engine.connect() as connection:
-            earlier = channel_states.message_of(connection, claims[0].alert_id, channel.name)
-        return channel.send(notifications[0], Receipt(earlier.reference, earlier.shared) if earlier else None)
+            earlier = self._receipt(connection, claims[0].alert_id)
+        return channel.send(notifications[0], earlier)
 
     def _mark_sent(self, claims: Sequence[Claim], receipt: Receipt | None) -> None:
         at = self._clock.now()
