@@ -1,4 +1,4 @@
-"""The migrations build exactly the schema page, from empty, twice without harm, and back down."""
+"""The migrations build exactly the schema from an empty database, can run twice, and can be reversed."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def fresh_database(server_url: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {FRESH} WITH (FORCE)")
 
 
-def test_migrations_and_schema_page_agree(engine: Engine) -> None:
+def test_migrations_and_schema_are_equal(engine: Engine) -> None:
     def ours(_thing: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:
         return not (kind == "table" and reflected and name not in metadata.tables)
 
@@ -45,15 +45,13 @@ def test_migrations_and_schema_page_agree(engine: Engine) -> None:
         assert compare_metadata(context, metadata) == []
 
 
-def test_migrating_twice_changes_nothing_and_leaves_nothing_pending(
-    engine: Engine, database_url: str
-) -> None:
+def test_a_second_migration_changes_nothing(engine: Engine, database_url: str) -> None:
     migrate_database(database_url)
     with engine.connect() as connection:
         assert migrations_fault(connection) == ""
 
 
-def test_every_partitioned_table_has_its_partitions_ahead_and_a_default(engine: Engine) -> None:
+def test_every_partitioned_table_has_future_partitions_and_a_default(engine: Engine) -> None:
     with engine.connect() as connection:
         for table, step in PARTITIONED.items():
             dated = partitions(connection, table)
@@ -62,7 +60,7 @@ def test_every_partitioned_table_has_its_partitions_ahead_and_a_default(engine: 
             assert default.scalar_one() is not None
 
 
-def test_the_way_down_leaves_an_empty_database(engine: Engine, database_url: str) -> None:
+def test_a_downgrade_leaves_an_empty_database(engine: Engine, database_url: str) -> None:
     config = Config("alembic.ini")
     config.attributes["url"] = database_url
     command.downgrade(config, "base")
@@ -75,14 +73,14 @@ def test_the_way_down_leaves_an_empty_database(engine: Engine, database_url: str
         assert list(left.scalars()) == ["alembic_version"]
 
 
-def test_a_database_that_was_never_migrated_is_said_to_be_behind(engine: Engine) -> None:
+def test_a_database_without_migrations_is_reported(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
     with engine.connect() as connection:
         assert migrations_fault(connection) != ""
 
 
-def test_a_failure_is_labelled_with_its_error_whichever_statement_stores_it(engine: Engine) -> None:
+def test_every_statement_that_stores_a_failure_labels_it_with_its_error(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -103,7 +101,7 @@ def test_a_failure_is_labelled_with_its_error_whichever_statement_stores_it(engi
     assert tuple(known) == (50, 4, 50)
 
 
-def test_two_migrations_of_a_fresh_database_at_once_both_succeed(
+def test_two_concurrent_migrations_of_a_new_database_both_succeed(
     server_url: str, fresh_database: str
 ) -> None:
     runs = [
@@ -114,8 +112,8 @@ def test_two_migrations_of_a_fresh_database_at_once_both_succeed(
     assert [code for _, code in ends] == [0, 0], ends
 
 
-def test_whoever_waits_to_migrate_holds_up_no_concurrent_index_build(database_url: str) -> None:
-    """CREATE INDEX CONCURRENTLY waits for every older transaction: one that waits for our lock would be a deadlock."""
+def test_a_waiting_migration_does_not_block_a_concurrent_index_build(database_url: str) -> None:
+    """CREATE INDEX CONCURRENTLY waits for older transactions; one that waits for our lock would be a deadlock."""
     with (
         connect(database_url, application="tests") as first,
         connect(database_url, application="tests") as watch,

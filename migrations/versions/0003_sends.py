@@ -1,4 +1,4 @@
-"""What senders report of their calls."""
+"""Tables of what senders report of their calls."""
 
 from alembic import op
 

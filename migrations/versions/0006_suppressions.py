@@ -1,4 +1,4 @@
-"""Suppressions with every change of them, and what people said and did."""
+"""Tables of suppressions, of their changes, and of the events that decide them."""
 
 from alembic import op
 

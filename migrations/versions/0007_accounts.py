@@ -1,4 +1,4 @@
-"""What Meta says of accounts, business numbers and templates."""
+"""Tables of what Meta reports of accounts, business numbers and templates."""
 
 from alembic import op
 

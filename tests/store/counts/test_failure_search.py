@@ -1,4 +1,4 @@
-"""The search finds exactly what a look through all failures finds, in order, page by page, whatever is asked."""
+"""The search returns exactly the failures that a scan of all failures finds, in order and page by page."""
 
 import random
 from collections import defaultdict
@@ -145,9 +145,7 @@ def questions(now):
         yield {name: chance.choice(choices[name]) for name in names}
 
 
-def test_whatever_is_asked_the_pages_hold_what_a_look_through_everything_finds(
-    connection, stored, now, monkeypatch
-):
+def test_pages_hold_what_a_scan_of_all_failures_finds(connection, stored, now, monkeypatch):
     monkeypatch.setattr(failure_search, "_NEWEST_SCANNED", 50)
     rows = sorted(with_tries(stored), key=place, reverse=True)
     some = 0
@@ -160,7 +158,7 @@ def test_whatever_is_asked_the_pages_hold_what_a_look_through_everything_finds(
     assert some > 50
 
 
-def test_a_page_begins_after_the_place_given_also_when_newer_failures_came_meanwhile(connection, stored, now):
+def test_a_page_starts_after_its_position_even_if_newer_failures_arrived(connection, stored, now):
     first = search(connection, FailureFilters(), 10)
     series_id = stored[0]["series_id"]
     connection.execute(
@@ -176,14 +174,14 @@ def test_a_page_begins_after_the_place_given_also_when_newer_failures_came_meanw
     assert [f.place for f in (*first, *following)] == [f.place for f in everything]
 
 
-def test_one_failure_is_found_by_its_place_with_its_series(connection, stored):
+def test_a_failure_is_found_by_its_position_with_its_series(connection, stored):
     row = stored[3]
     found = failures.find(connection, place(row))
     assert (found.details, found.template, found.country) == (row["details"], row["template"], row["country"])
     assert failures.find(connection, place(row)._replace(error_code=77)) is None
 
 
-def test_an_error_changed_afterwards_is_found_as_it_is_now(connection, stored):
+def test_a_changed_error_is_found_by_its_new_text(connection, stored):
     row = stored[3]
     connection.execute(
         text("UPDATE failures SET details = 'Told later', error_subcode = 33 WHERE message_id = :message_id"),
@@ -193,7 +191,7 @@ def test_an_error_changed_afterwards_is_found_as_it_is_now(connection, stored):
         assert [f.message_id for f in search(connection, asked, 5)] == [row["message_id"]]
 
 
-def test_the_index_over_errors_and_series_serves_what_is_rare(connection, stored):
+def test_rare_failures_are_found_by_the_index_over_errors_and_series(connection, stored):
     connection.execute(failure_search._PLAN_BY_INDEX)
     plan = connection.execute(
         text(

@@ -1,4 +1,4 @@
-"""Counts must equal what anybody would count by hand over the raw events, however they are grouped."""
+"""Rates equal a count by hand over the raw events, for every grouping."""
 
 import random
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ def traffic(database_url: str) -> Iterator[Traffic]:
     made.close()
 
 
-def test_a_window_is_its_full_minutes_and_the_running_one(now: datetime) -> None:
+def test_a_window_is_its_full_minutes_and_the_current_one(now: datetime) -> None:
     now = now.replace(second=37)
     start, end = window(now, 15)
     assert start == now.replace(second=0) - timedelta(minutes=15)
     assert end == now.replace(second=0) + timedelta(minutes=1)
 
 
-def test_messages_that_failed_without_being_sent_are_attempts_too(
+def test_messages_that_failed_without_a_sent_count_as_attempts(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     traffic.sent(1000, now)
@@ -58,7 +58,7 @@ def test_a_message_with_two_codes_counts_once_in_each_code_once_in_its_class_and
     assert (table.attempts, table.failures) == (1, 1)
 
 
-def test_a_message_that_fails_again_later_is_one_failed_message_of_a_window_that_holds_both(
+def test_a_message_that_fails_twice_is_one_failed_message_of_a_window_with_both(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     start, end = window(now, 15)
@@ -75,7 +75,7 @@ def test_a_message_that_fails_again_later_is_one_failed_message_of_a_window_that
         assert [(row["code"], row["failures"]) for row in part.groups] == [(code, 1)]
 
 
-def test_withheld_messages_are_kept_out_of_the_failure_rate(
+def test_withheld_messages_do_not_count_in_the_failure_rate(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     traffic.failed(3, now, WITHHELD)
@@ -86,7 +86,7 @@ def test_withheld_messages_are_kept_out_of_the_failure_rate(
     assert table.groups[0]["failures"] == 2
 
 
-def test_with_a_code_asked_for_its_failures_count_whatever_its_class(
+def test_with_a_code_in_the_filters_its_failures_count_whatever_its_class(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     traffic.failed(3, now, WITHHELD)
@@ -96,7 +96,7 @@ def test_with_a_code_asked_for_its_failures_count_whatever_its_class(
     assert table.groups[0]["failures"] == 3
 
 
-def test_a_code_is_measured_against_all_attempts_of_the_rest_of_its_group(
+def test_a_code_has_all_attempts_of_its_group_without_the_code(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     traffic.sent(100, now)
@@ -108,7 +108,7 @@ def test_a_code_is_measured_against_all_attempts_of_the_rest_of_its_group(
     assert (row["attempts"], row["failures"]) == (104, 4)
 
 
-def test_groups_without_failures_are_there_when_no_code_is_asked_for(
+def test_groups_without_failures_are_included_unless_grouped_by_code(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     traffic.failed(1, now, UNREACHABLE)
@@ -123,7 +123,7 @@ def test_groups_without_failures_are_there_when_no_code_is_asked_for(
 @pytest.mark.parametrize(
     ("offset", "counted"), [(-60, 0), (-1, 0), (0, 1), (15 * 60 + 59, 1), (16 * 60, 0)], ids=str
 )
-def test_the_window_holds_its_first_second_and_not_the_one_after_its_last(
+def test_the_start_of_a_window_is_inclusive_and_the_end_is_not(
     traffic: Traffic, connection: Connection, now: datetime, offset: int, counted: int
 ) -> None:
     now = now - timedelta(hours=1)
@@ -133,7 +133,7 @@ def test_the_window_holds_its_first_second_and_not_the_one_after_its_last(
     assert (table.attempts, table.failures) == (counted, counted)
 
 
-def test_a_failure_in_the_window_of_a_message_sent_before_it_adds_no_attempt(
+def test_a_failure_of_a_message_sent_before_the_window_adds_no_attempt(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     traffic.store(
@@ -150,7 +150,7 @@ def test_every_grouping_equals_a_recount_over_the_raw_events(
     traffic: Traffic, connection: Connection, now: datetime, seed: int
 ) -> None:
     chance = random.Random(seed)
-    _feed_anything(traffic, chance, now)
+    _feed_random(traffic, chance, now)
     start, end = window(now, 15)
     facts = _raw(connection, start, end)
     for group_by in (
@@ -168,7 +168,7 @@ def test_every_grouping_equals_a_recount_over_the_raw_events(
     assert everything.attempts == _attempts(connection, start, end)
 
 
-def _feed_anything(traffic: Traffic, chance: random.Random, now: datetime) -> None:
+def _feed_random(traffic: Traffic, chance: random.Random, now: datetime) -> None:
     for _ in range(12):
         number = chance.choice([NUMBER, OTHER_NUMBER])
         items = [
@@ -227,7 +227,7 @@ def _attempts(connection: Connection, start: datetime, end: datetime) -> int:
         (Filters(code=BROKEN), (12, 3)),
     ],
 )
-def test_filters_narrow_attempts_and_failures_alike(
+def test_filters_apply_to_attempts_and_failures(
     traffic: Traffic, connection: Connection, now: datetime, filters: Filters, expected: tuple[int, int]
 ) -> None:
     traffic.sent(5, now, template="a")
@@ -238,7 +238,7 @@ def test_filters_narrow_attempts_and_failures_alike(
     assert (table.attempts, table.failures) == expected
 
 
-def test_a_series_has_a_point_for_every_step_and_adds_up_to_the_rates(
+def test_a_series_has_a_point_for_every_step_and_sums_to_the_rates(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     start, end = window(now, 14)
@@ -252,7 +252,7 @@ def test_a_series_has_a_point_for_every_step_and_adds_up_to_the_rates(
     assert points[1]["classes"] == {"broken": 1, "withheld": 1, "unreachable": 0}
 
 
-def test_the_affected_are_counted_as_people_and_the_first_failure_is_told(
+def test_impact_counts_contacts_and_finds_the_first_failure(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     for minutes, recipient in ((5, "12025550117"), (3, "12025550117"), (1, "12025550118")):
@@ -262,7 +262,7 @@ def test_the_affected_are_counted_as_people_and_the_first_failure_is_told(
     assert (hit.contacts, hit.first_at) == (2, now - timedelta(minutes=5))
 
 
-def test_samples_are_the_latest_messages_that_fit(
+def test_samples_are_the_latest_matching_messages(
     traffic: Traffic, connection: Connection, now: datetime
 ) -> None:
     ids = [

@@ -1,4 +1,4 @@
-"""One open incident per rule and group, whoever opens it, and its history afterwards."""
+"""There is one open alert per rule and group, and it is kept after it is resolved."""
 
 import threading
 from datetime import datetime, timedelta
@@ -33,12 +33,12 @@ def opened(connection: Connection, alert: Alert) -> int:
     return alert_id
 
 
-def test_many_alerts_are_opened_over_one_connection(connection: Connection, now: datetime) -> None:
+def test_many_alerts_can_be_opened_on_one_connection(connection: Connection, now: datetime) -> None:
     ids = {opened(connection, make(now, group={"code": code})) for code in range(40)}
     assert len(ids) == 40
 
 
-def test_an_alert_comes_back_as_it_was_stored(connection: Connection, now: datetime) -> None:
+def test_an_alert_is_read_as_it_was_stored(connection: Connection, now: datetime) -> None:
     alert = make(
         now, attempts=100, failures=7, rate=0.07, explanation={"since": "x"}, fired_at=now, state="firing"
     )
@@ -47,15 +47,13 @@ def test_an_alert_comes_back_as_it_was_stored(connection: Connection, now: datet
     assert alerts.open_alerts(connection) == [replace(alert, id=alert_id)]
 
 
-def test_the_order_of_a_groups_keys_does_not_make_it_another_group(
-    connection: Connection, now: datetime
-) -> None:
+def test_the_order_of_keys_does_not_change_a_group(connection: Connection, now: datetime) -> None:
     opened(connection, make(now))
     turned = dict(reversed(GROUP.items()))
     assert alerts.insert_new(connection, make(now, group=turned)) is None
 
 
-def test_a_connection_that_lives_long_goes_on_opening_alerts(connection: Connection, now: datetime) -> None:
+def test_a_long_lived_connection_can_still_open_alerts(connection: Connection, now: datetime) -> None:
     for code in range(
         30
     ):  # the driver prepares a statement after some, and Postgres plans it anew after more
@@ -81,13 +79,13 @@ def test_a_rule_has_one_open_alert_for_a_group(
     assert (alerts.insert_new(connection, make(now, **more)) is not None) is is_new
 
 
-def test_a_new_incident_may_follow_a_resolved_one(connection: Connection, now: datetime) -> None:
+def test_a_new_alert_may_follow_a_resolved_one(connection: Connection, now: datetime) -> None:
     first = opened(connection, make(now))
     alerts.save(connection, replace(make(now, id=first), state="resolved", resolved_at=now))
     assert opened(connection, make(now)) != first
 
 
-def test_of_two_rivals_that_open_the_same_incident_one_loses_quietly(engine: Engine, now: datetime) -> None:
+def test_two_transactions_that_open_the_same_alert_store_one(engine: Engine, now: datetime) -> None:
     found: list[int | None] = []
 
     def rival() -> None:
@@ -106,7 +104,7 @@ def test_of_two_rivals_that_open_the_same_incident_one_loses_quietly(engine: Eng
         assert [alert.id for alert in alerts.open_alerts(connection)] == [mine]
 
 
-def test_an_evaluation_leaves_alone_what_people_wrote(connection: Connection, now: datetime) -> None:
+def test_an_evaluation_does_not_change_what_people_wrote(connection: Connection, now: datetime) -> None:
     alert_id = opened(connection, make(now))
     before = alerts.get_alert(connection, alert_id)
     assert before is not None
@@ -120,7 +118,7 @@ def test_an_evaluation_leaves_alone_what_people_wrote(connection: Connection, no
     assert after.snoozed_until == now + timedelta(hours=1)
 
 
-def test_the_first_to_acknowledge_is_remembered(connection: Connection, now: datetime) -> None:
+def test_the_first_acknowledgement_stays(connection: Connection, now: datetime) -> None:
     alert_id = opened(connection, make(now))
     assert alerts.acknowledge(connection, alert_id, "first", now)
     assert alerts.acknowledge(connection, alert_id, "second", now + timedelta(minutes=1))
@@ -129,13 +127,13 @@ def test_the_first_to_acknowledge_is_remembered(connection: Connection, now: dat
     assert (after.acknowledged_at, after.acknowledged_by) == (now, "first")
 
 
-def test_nothing_can_be_done_about_an_alert_that_is_over(connection: Connection, now: datetime) -> None:
+def test_a_resolved_alert_cannot_be_acknowledged_or_snoozed(connection: Connection, now: datetime) -> None:
     alert_id = opened(connection, make(now, state="resolved", resolved_at=now))
     assert not alerts.acknowledge(connection, alert_id, "ops", now)
     assert not alerts.snooze(connection, alert_id, now)
 
 
-def test_only_a_pending_alert_can_be_forgotten(connection: Connection, now: datetime) -> None:
+def test_only_a_pending_alert_can_be_removed(connection: Connection, now: datetime) -> None:
     pending = opened(connection, make(now))
     firing = opened(connection, make(now, rule="other", state="firing"))
     for alert_id in (pending, firing):
@@ -144,7 +142,7 @@ def test_only_a_pending_alert_can_be_forgotten(connection: Connection, now: date
     assert alerts.get_alert(connection, firing) is not None
 
 
-def test_the_list_goes_back_page_by_page_newest_first(connection: Connection, now: datetime) -> None:
+def test_the_list_is_paged_newest_first(connection: Connection, now: datetime) -> None:
     ids = [
         opened(connection, make(now, rule=f"r{i}", state="firing" if i % 2 else "pending")) for i in range(5)
     ]
@@ -154,7 +152,7 @@ def test_the_list_goes_back_page_by_page_newest_first(connection: Connection, no
     assert [alert.id for alert in alerts.list_alerts(connection, state="firing")] == [ids[3], ids[1]]
 
 
-def test_explaining_are_the_open_and_those_that_ended_lately(connection: Connection, now: datetime) -> None:
+def test_explaining_alerts_are_open_or_recently_resolved(connection: Connection, now: datetime) -> None:
     hour = timedelta(hours=1)
     opened(connection, make(now, rule="pending"))
     opened(connection, make(now, rule="firing", state="firing"))

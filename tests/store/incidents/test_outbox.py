@@ -1,4 +1,4 @@
-"""The outbox: claimed by one at a time, in order, and never lost when whoever claimed it dies."""
+"""Notifications are claimed once, in order, and become due again if the claiming process dies."""
 
 from datetime import datetime, timedelta
 
@@ -25,9 +25,7 @@ def tries(connection: Connection) -> list[tuple[str, str]]:
     return [(row.outcome, row.error) for row in rows]
 
 
-def test_a_claim_hands_over_the_payload_and_records_the_try_beforehand(
-    connection: Connection, now: datetime
-) -> None:
+def test_a_claim_returns_the_payload_and_records_the_try(connection: Connection, now: datetime) -> None:
     outbox.add(connection, 7, "slack", "fired", {"text": "é"}, now)
     claimed = taken(connection, now)
     assert (claimed.alert_id, claimed.channel, claimed.reason) == (7, "slack", "fired")
@@ -35,7 +33,7 @@ def test_a_claim_hands_over_the_payload_and_records_the_try_beforehand(
     assert tries(connection) == [("", "")]
 
 
-def test_what_is_claimed_is_not_claimed_again_before_its_lease_ends(
+def test_a_claimed_notification_is_not_claimed_again_before_its_lease_ends(
     connection: Connection, now: datetime
 ) -> None:
     outbox.add(connection, 7, "slack", "fired", {}, now)
@@ -62,7 +60,7 @@ def test_a_later_notification_of_an_alert_waits_for_the_earlier_one(
     assert [c.reason for c in (first, second, third)] == ["fired", "escalated", "resolved"]
 
 
-def test_neither_another_alert_nor_another_channel_has_to_wait(connection: Connection, now: datetime) -> None:
+def test_other_alerts_and_other_channels_do_not_wait(connection: Connection, now: datetime) -> None:
     outbox.add(connection, 7, "slack", "fired", {}, now)
     outbox.add(connection, 8, "slack", "fired", {}, now)
     outbox.add(connection, 7, "log", "fired", {}, now)
@@ -71,7 +69,7 @@ def test_neither_another_alert_nor_another_channel_has_to_wait(connection: Conne
     assert taken(connection, now, "log").alert_id == 7
 
 
-def test_two_that_claim_at_once_never_get_the_same(engine: Engine, now: datetime) -> None:
+def test_concurrent_claims_never_get_the_same_notification(engine: Engine, now: datetime) -> None:
     with engine.begin() as connection:
         for alert_id in (7, 8):
             outbox.add(connection, alert_id, "slack", "fired", {}, now)
@@ -80,7 +78,9 @@ def test_two_that_claim_at_once_never_get_the_same(engine: Engine, now: datetime
         assert take(other, now) is None
 
 
-def test_a_retry_is_due_at_its_time_and_a_sent_one_never(connection: Connection, now: datetime) -> None:
+def test_a_retry_is_due_at_its_time_and_a_sent_notification_never(
+    connection: Connection, now: datetime
+) -> None:
     outbox.add(connection, 7, "slack", "fired", {}, now)
     later = now + timedelta(seconds=30)
     outbox.mark_retry(connection, taken(connection, now), now, later, "busy")
@@ -90,9 +90,7 @@ def test_a_retry_is_due_at_its_time_and_a_sent_one_never(connection: Connection,
     assert tries(connection) == [("retry", "busy"), ("sent", "")]
 
 
-def test_one_whose_lease_ran_out_cannot_undo_what_the_next_one_did(
-    connection: Connection, now: datetime
-) -> None:
+def test_an_expired_claim_cannot_overwrite_the_next_claim(connection: Connection, now: datetime) -> None:
     outbox.add(connection, 7, "slack", "fired", {}, now)
     late, second = taken(connection, now), taken(connection, now + LEASE)
     outbox.mark_retry(connection, late, now, now, "timeout")
@@ -103,7 +101,7 @@ def test_one_whose_lease_ran_out_cannot_undo_what_the_next_one_did(
     assert backlog == {}
 
 
-def test_a_late_success_counts_although_the_lease_ran_out(connection: Connection, now: datetime) -> None:
+def test_a_success_counts_even_after_the_lease_ran_out(connection: Connection, now: datetime) -> None:
     outbox.add(connection, 7, "slack", "fired", {}, now)
     late = taken(connection, now)
     taken(connection, now + LEASE)
@@ -111,7 +109,7 @@ def test_a_late_success_counts_although_the_lease_ran_out(connection: Connection
     assert take(connection, now + 3 * LEASE) is None
 
 
-def test_the_old_are_given_up_except_one_that_is_being_sent(connection: Connection, now: datetime) -> None:
+def test_old_notifications_fail_except_one_that_is_being_sent(connection: Connection, now: datetime) -> None:
     day = timedelta(days=1)
     for alert_id in (9, 8, 7):
         outbox.add(connection, alert_id, "slack", "fired", {}, now - alert_id * day)
@@ -123,7 +121,7 @@ def test_the_old_are_given_up_except_one_that_is_being_sent(connection: Connecti
     assert taken(connection, now).alert_id == 7
 
 
-def test_the_backlog_tells_by_channel_what_waits_and_what_was_given_up(
+def test_the_backlog_counts_waiting_and_failed_notifications_by_channel(
     connection: Connection, now: datetime
 ) -> None:
     minute = timedelta(minutes=1)
@@ -136,7 +134,7 @@ def test_the_backlog_tells_by_channel_what_waits_and_what_was_given_up(
     assert backlog.oldest_at == now - 8 * minute
 
 
-def test_the_channels_that_heard_of_an_alert_are_remembered(connection: Connection, now: datetime) -> None:
+def test_the_channels_of_an_alert_are_known(connection: Connection, now: datetime) -> None:
     for alert_id, channel in ((7, "slack"), (7, "log"), (7, "slack"), (8, "pager")):
         outbox.add(connection, alert_id, channel, "fired", {}, now)
     assert outbox.channels_of(connection, 7) == ["log", "slack"]

@@ -1,3 +1,5 @@
+"""The keys of a person and the main one among them."""
+
 from datetime import timedelta
 
 import pytest
@@ -27,14 +29,14 @@ def test_an_unknown_contact_has_only_itself(connection):
     assert links_of_many(connection, []) == {}
 
 
-def test_keys_seen_in_one_webhook_belong_to_one_person(connection, feed, now):
+def test_keys_in_one_webhook_belong_to_one_person(connection, feed, now):
     feed(body(status(at=now, recipient=PHONE, recipient_user_id=USER, recipient_parent_user_id=PARENT)))
     assert keys_of(connection, PHONE) == (PHONE, USER, PARENT)
     assert keys_of(connection, PARENT) == (PARENT, PHONE, USER)
     assert keys_of(connection, USER) == (USER, PHONE, PARENT)
 
 
-def test_a_person_with_two_phones_is_found_from_each_key(connection, feed, now):
+def test_a_person_with_two_phones_is_found_by_each_key(connection, feed, now):
     feed(
         body(status("wamid.A", at=now, recipient=PHONE, recipient_user_id=USER)),
         body(status("wamid.B", at=now, recipient=OTHER_PHONE, recipient_user_id=USER)),
@@ -44,7 +46,7 @@ def test_a_person_with_two_phones_is_found_from_each_key(connection, feed, now):
     assert main_keys(connection, [USER]) == dict.fromkeys(everything, PHONE)
 
 
-def test_a_phone_is_preferred_to_a_user_id_but_never_exchanged_for_another_phone(connection, feed, now):
+def test_a_phone_is_preferred_to_a_user_id_but_not_to_another_phone(connection, feed, now):
     feed(
         body(status("wamid.A", at=now, recipient=PHONE, recipient_user_id=USER)),
         body(status("wamid.B", at=now, recipient=OTHER_PHONE, recipient_user_id=USER)),
@@ -53,31 +55,33 @@ def test_a_phone_is_preferred_to_a_user_id_but_never_exchanged_for_another_phone
     assert preferred(connection, OTHER_PHONE) == OTHER_PHONE
 
 
-def moved(old, new, at, message_id="wamid.S"):
+def number_change(old, new, at, message_id="wamid.S"):
     item = message(message_id, at, sender=old) | {"type": "system"}
     return body(messages=[item | {"system": {"type": "user_changed_number", "wa_id": new}}])
 
 
-def test_who_changed_their_number_is_kept_under_the_new_one_also_when_it_sorts_last(connection, feed, now):
-    feed(body(status(at=now, recipient=PHONE, recipient_user_id=USER)), moved(PHONE, OTHER_PHONE, now))
+def test_the_main_key_is_the_new_number_even_if_it_sorts_last(connection, feed, now):
+    feed(
+        body(status(at=now, recipient=PHONE, recipient_user_id=USER)), number_change(PHONE, OTHER_PHONE, now)
+    )
     assert main_keys(connection, [PHONE]) == dict.fromkeys((PHONE, OTHER_PHONE, USER), OTHER_PHONE)
     assert preferred(connection, USER) == OTHER_PHONE
 
 
-def test_who_went_back_to_the_old_number_is_kept_under_that(connection, feed, now):
-    back = moved(OTHER_PHONE, PHONE, now, "wamid.T")
-    feed(back, moved(PHONE, OTHER_PHONE, now - timedelta(days=3)))
+def test_the_main_key_is_the_old_number_after_a_change_back(connection, feed, now):
+    back = number_change(OTHER_PHONE, PHONE, now, "wamid.T")
+    feed(back, number_change(PHONE, OTHER_PHONE, now - timedelta(days=3)))
     assert set(main_keys(connection, [PHONE]).values()) == {PHONE}
 
 
-def test_a_user_id_left_behind_is_not_the_main_one(connection, feed, now):
+def test_an_old_user_id_is_not_the_main_key(connection, feed, now):
     told = {"type": "user_changed_user_id", "previous_user_id": "US.1", "user_id": "US.2"}
     item = {"id": "wamid.S", "timestamp": str(int(now.timestamp())), "type": "system", "system": told}
     feed(body(messages=[item]))
     assert main_keys(connection, ["US.1", "US.3"]) == {"US.1": "US.2", "US.2": "US.2", "US.3": "US.3"}
 
 
-def test_thousands_of_contacts_are_resolved_together(connection, feed, now):
+def test_thousands_of_contacts_are_resolved_at_once(connection, feed, now):
     statuses = [
         status(f"wamid.{i}", at=now, recipient=f"1202555{i:04}", recipient_user_id=f"US.{i}")
         for i in range(2_000)

@@ -1,4 +1,4 @@
-"""Whoever is linked is found from each of their keys, by the statement for few and by that for thousands."""
+"""Linked keys are found from each other, by the statement for few contacts and by the one for thousands."""
 
 import threading
 
@@ -38,7 +38,7 @@ def link(connection, *batch):
     return set(connection.execute(LINK, [text_array(users), text_array(contacts)]).fetchall())
 
 
-def joined(told):
+def join_by_hand(told):
     """Each key to all of its person, by hand."""
     people = {}
     for pair in told:
@@ -49,13 +49,13 @@ def joined(told):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(pairs, min_size=1, max_size=4), max_size=5))
-def test_any_links_give_the_people_that_joining_by_hand_gives(engine, batches):
+def test_any_links_give_the_same_people_as_joining_by_hand(engine, batches):
     with engine.connect() as held:
         connection, told = driver(held), set()
         for batch in batches:
             assert link(connection, *batch) == set(batch) - told
             told.update(batch)
-        expected = joined(told)
+        expected = join_by_hand(told)
         everybody = [*PHONES, *USERS, *PARENTS]
         assert links.people(connection, everybody) == expected
         assert all(links.people(connection, [key]).get(key) == expected.get(key) for key in everybody)
@@ -68,7 +68,7 @@ def test_any_links_give_the_people_that_joining_by_hand_gives(engine, batches):
         held.rollback()
 
 
-def test_contacts_that_come_at_the_same_moment_are_not_both_the_only_one(database_url, engine):
+def test_concurrent_contacts_of_a_user_id_are_not_both_its_first(database_url, engine):
     one = connect(database_url, application="tests")
     one.autocommit = False
     link(one, (USERS[0], PHONES[0]))
@@ -89,7 +89,7 @@ def test_contacts_that_come_at_the_same_moment_are_not_both_the_only_one(databas
         assert links.people(driver(held), [PHONES[0]])[PHONES[0]] == {USERS[0], *PHONES[:2]}
 
 
-def test_where_the_first_contact_is_not_kept_in_the_end_the_next_takes_its_place(database_url, engine):
+def test_after_a_rollback_of_the_first_contact_the_next_is_first(database_url, engine):
     with connect(database_url, application="tests") as one:
         one.autocommit = False
         link(one, (USERS[0], PHONES[0]))
@@ -97,12 +97,12 @@ def test_where_the_first_contact_is_not_kept_in_the_end_the_next_takes_its_place
         link(one, (USERS[0], PHONES[1]))
         one.commit()
     with engine.connect() as held:
-        assert links.people(driver(held), [USERS[0]]) == joined({(USERS[0], PHONES[1])})
+        assert links.people(driver(held), [USERS[0]]) == join_by_hand({(USERS[0], PHONES[1])})
 
 
-def test_a_forgotten_person_has_no_links_left(engine):
+def test_a_deleted_person_has_no_links(engine):
     with engine.begin() as held:
         link(driver(held), (USERS[0], PHONES[0]), (USERS[0], PHONES[1]), (PHONES[1], PHONES[2]))
         link(driver(held), (USERS[1], PHONES[3]))
         assert links.forget(held, [USERS[0], *PHONES[:3]]) == 3
-        assert links.people(driver(held), [PHONES[0], PHONES[3]]) == joined({(USERS[1], PHONES[3])})
+        assert links.people(driver(held), [PHONES[0], PHONES[3]]) == join_by_hand({(USERS[1], PHONES[3])})

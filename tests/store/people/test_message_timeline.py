@@ -1,4 +1,4 @@
-"""A message's events are looked for in few days once they are counted, and none is missed for it."""
+"""A counted message is read from few days, and none of its events is missed."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ Tell = Callable[..., None]
 
 @pytest.fixture
 def tell(database_url: str, engine: Engine, now: datetime) -> Iterator[Tell]:
-    """Stores one status, received at a moment or when it happened."""
+    """Stores a status, received when it occurred or at the given time."""
     writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
     with engine.begin() as connection:
         ensure(connection, now, days_back=45)
@@ -52,7 +52,7 @@ def span(engine: Engine, now: datetime) -> stages.MessageSpan | None:
         return stages.message_span(connection, WAMID, now)
 
 
-def test_a_counted_message_is_looked_for_around_its_events_and_among_the_latest(tell, found, engine, now):
+def test_a_counted_message_is_read_around_its_events_and_in_the_last_day(tell, found, engine, now):
     old = now - 40 * DAY
     tell("sent", old)
     tell("delivered", old + MINUTE)
@@ -75,7 +75,7 @@ def test_a_late_event_is_found_as_soon_as_it_is_stored(tell, found, engine, now,
     assert found(now) == ["sent", "read"]
 
 
-def test_an_event_that_comes_days_late_is_found_once_it_is_counted(tell, found, engine, now):
+def test_an_event_that_arrives_days_late_is_found_once_it_is_counted(tell, found, engine, now):
     old = now - 40 * DAY
     tell("sent", old)
     count_stages(engine, now)
@@ -84,8 +84,8 @@ def test_an_event_that_comes_days_late_is_found_once_it_is_counted(tell, found, 
     assert found(now + 3 * MINUTE) == ["sent", "delivered"]
 
 
-def test_a_repeated_stage_counts_once_and_is_found_where_it_is(tell, found, engine, now):
-    """Only the first read makes a step; the second, a month later, is part of the message's life, too."""
+def test_a_repeated_status_counts_once_and_both_events_are_found(tell, found, engine, now):
+    """Only the first `read` counts as a stage; the second one, a month later, belongs to the timeline too."""
     old = now - 40 * DAY
     for kind, at in (("sent", old), ("read", old + MINUTE), ("read", old + 30 * DAY)):
         tell(kind, at)
@@ -97,7 +97,7 @@ def test_a_repeated_stage_counts_once_and_is_found_where_it_is(tell, found, engi
     assert read == 1
 
 
-def test_what_is_not_counted_for_certain_is_looked_for_everywhere(tell, found, engine, now):
+def test_a_message_that_may_not_be_counted_is_read_from_all_days(tell, found, engine, now):
     old = now - 40 * DAY
     tell("sent", old)
     count_stages(engine, now)
@@ -120,7 +120,7 @@ def test_a_failure_is_found_with_its_event(tell, found, engine, now):
     assert found(now) == ["sent", "failed"]
 
 
-def test_a_message_of_which_only_a_delivery_is_known_is_found(tell, found, engine, now):
+def test_a_message_with_only_a_delivered_status_is_found(tell, found, engine, now):
     tell("delivered", now - 30 * DAY)
     count_stages(engine, now)
     assert span(engine, now) is None

@@ -1,4 +1,4 @@
-"""One leader at a time; a lost connection ends it, and another may follow at once."""
+"""There is one leader at a time. A lost connection ends its leadership, and another candidate can take over at once."""
 
 from collections.abc import Callable, Iterator
 
@@ -29,7 +29,7 @@ def end_leaders_session(database_url: str) -> None:
         )
 
 
-def test_only_one_of_two_leads_until_it_lets_go(candidate: Callable[[], Leadership]) -> None:
+def test_only_one_of_two_leads_until_it_releases_the_lock(candidate: Callable[[], Leadership]) -> None:
     first, second = candidate(), candidate()
     assert (first.acquire(), second.acquire()) == (True, False)
     assert (first.check(), second.check()) == (True, False)
@@ -39,7 +39,7 @@ def test_only_one_of_two_leads_until_it_lets_go(candidate: Callable[[], Leadersh
     assert not first.held
 
 
-def test_a_leader_whose_session_ended_knows_it_and_another_may_lead(
+def test_a_leader_notices_that_its_session_ended_and_another_can_lead(
     candidate: Callable[[], Leadership], database_url: str
 ) -> None:
     first, second = candidate(), candidate()
@@ -51,13 +51,13 @@ def test_a_leader_whose_session_ended_knows_it_and_another_may_lead(
     assert not first.acquire()
 
 
-def test_nobody_leads_while_the_database_is_away() -> None:
+def test_there_is_no_leader_while_the_database_is_unreachable() -> None:
     alone = Leadership("postgresql://127.0.0.1:1/nothing")
     assert not alone.acquire()
     assert not alone.check()
 
 
-def test_the_server_ends_the_session_of_a_leader_that_falls_silent(
+def test_the_server_ends_the_session_of_a_silent_leader(
     candidate: Callable[[], Leadership], database_url: str
 ) -> None:
     leader = candidate()

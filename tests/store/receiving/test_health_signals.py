@@ -1,4 +1,4 @@
-"""Signals and what they change: stored once, under Meta's time, whatever the order, repetition and batching."""
+"""Signals and their changes are stored once, under Meta's time, whatever their order, repetition and batching."""
 
 import json
 import random
@@ -42,7 +42,7 @@ def post(field, value, time=None):
     return json.dumps(held).encode()
 
 
-def test_a_change_has_the_time_and_the_names_of_its_signal(feed, rows, now):
+def test_a_change_has_the_time_and_names_of_its_signal(feed, rows, now):
     feed(now, (PAYLOADS / "message_template_quality_update.json").read_bytes())
     ((*told, occurred_at),) = rows(CHANGES)
     assert told == [
@@ -52,7 +52,7 @@ def test_a_change_has_the_time_and_the_names_of_its_signal(feed, rows, now):
     assert occurred_at.timestamp() == 1793001000
 
 
-def test_any_order_and_repetition_of_all_samples_gives_the_same_changes(engine, feed, rows, now):
+def test_all_samples_give_the_same_changes_in_any_order_and_repetition(engine, feed, rows, now):
     samples = [path.read_bytes() for path in sorted(PAYLOADS.glob("*.json"))]
     found = []
     for seed in range(3):
@@ -67,7 +67,7 @@ def test_any_order_and_repetition_of_all_samples_gives_the_same_changes(engine, 
     assert len(found[0][0]) > 40
 
 
-def test_a_signal_without_a_time_keeps_the_one_of_its_first_delivery(feed, rows, now):
+def test_a_signal_without_a_time_keeps_the_time_of_its_first_delivery(feed, rows, now):
     paused = post("message_template_status_update", {"event": "PAUSED", "message_template_id": 7})
     for hours in (0, 5):
         feed(now + timedelta(hours=hours), paused, paused)
@@ -75,14 +75,14 @@ def test_a_signal_without_a_time_keeps_the_one_of_its_first_delivery(feed, rows,
     assert rows("SELECT sum(applied)::int, sum(duplicate)::int FROM books") == [(1, 3)]
 
 
-def test_the_same_news_without_a_time_in_another_post_is_news_again(feed, rows, now):
+def test_an_equal_signal_without_a_time_in_another_delivery_is_new(feed, rows, now):
     value = {"event": "PAUSED", "message_template_id": 7}
     for minutes, more in ((0, {}), (1, {"reason": "NONE"}), (2, {"reason": None})):
         feed(now + timedelta(minutes=minutes), post("message_template_status_update", value | more))
     assert len(rows("SELECT 1 FROM health_changes")) == 3
 
 
-def test_an_error_of_a_value_counts_once_per_time_and_never_less(feed, rows, now):
+def test_an_error_without_a_message_counts_once_per_time(feed, rows, now):
     at = int(now.timestamp())
     error = {"errors": [{"code": 130429, "title": "Rate limit hit"}], "metadata": {"phone_number_id": NUMBER}}
     early, late = post("messages", error, at - 60), post("messages", error, at)
@@ -96,14 +96,14 @@ def test_an_error_of_a_value_counts_once_per_time_and_never_less(feed, rows, now
     ]
 
 
-def test_meta_s_id_of_a_number_is_remembered_with_the_number(feed, rows, now):
+def test_the_number_of_each_of_metas_ids_is_stored(feed, rows, now):
     feed(now, body(messages=[]), body(messages=[], number="2"), body(messages=[]))
     known = "SELECT phone_number_id, display_phone_number, waba_id FROM business_numbers ORDER BY 1"
     assert rows(known) == [("2", "13125550199", WABA), (NUMBER, "13125550199", WABA)]
 
 
 @pytest.mark.parametrize("stamp", [None, "soon", 10**12])
-def test_a_preference_without_a_usable_time_is_told_once(feed, rows, now, stamp):
+def test_a_preference_without_a_usable_time_is_stored_once(feed, rows, now, stamp):
     said = {"wa_id": "12025550117", "category": "marketing_messages", "value": "stop", "timestamp": stamp}
     stop = post("user_preferences", {"metadata": {"phone_number_id": NUMBER}, "user_preferences": [said]})
     feed(now, stop)
@@ -112,7 +112,7 @@ def test_a_preference_without_a_usable_time_is_told_once(feed, rows, now, stamp)
     assert rows("SELECT sum(applied)::int, sum(duplicate)::int FROM books") == [(1, 2)]
 
 
-def test_a_later_word_without_a_usable_time_is_not_lost_for_an_earlier_one(feed, rows, now):
+def test_a_later_preference_without_a_usable_time_is_stored_beside_an_earlier_one(feed, rows, now):
     for hours, value in enumerate(("stop", "resume", "stop")):
         said = {
             "wa_id": "12025550117",
@@ -129,7 +129,7 @@ def test_a_later_word_without_a_usable_time_is_not_lost_for_an_earlier_one(feed,
     ]
 
 
-def test_a_preference_from_the_future_keeps_its_place_when_it_comes_again(feed, rows, now):
+def test_a_repeated_preference_from_the_future_keeps_its_time(feed, rows, now):
     ahead = int((now + timedelta(minutes=20)).timestamp())
     said = {"wa_id": "12025550117", "category": "marketing_messages", "value": "stop", "timestamp": ahead}
     stop = post("user_preferences", {"metadata": {"phone_number_id": NUMBER}, "user_preferences": [said]})

@@ -1,4 +1,4 @@
-"""Who has been accepted and not heard of: read from what is open, whatever has been sent altogether."""
+"""Accepted sends without a webhook are found, and repeated reports complete each other."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ def accepted(message_id: str, at: datetime, number: str = NUMBER) -> SendReport:
     )
 
 
-def test_accepted_sends_without_a_word_for_half_an_hour_are_silent(
+def test_accepted_sends_without_a_webhook_for_half_an_hour_are_unreported(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     ages = {"old": 40, "older": 70, "young": 20, "heard": 45, "only delivered": 50, "beyond a day": 1500}
@@ -63,7 +63,7 @@ def test_accepted_sends_without_a_word_for_half_an_hour_are_silent(
         assert sends.unreported(connection, now) == []
 
 
-def test_silence_is_told_by_business_number(engine: Engine, now: datetime) -> None:
+def test_unreported_sends_are_counted_by_business_number(engine: Engine, now: datetime) -> None:
     at = now - 40 * MINUTE
     register(engine, [accepted("a", at), accepted("b", at, "2"), accepted("c", at, "2")], now)
     with engine.connect() as connection:
@@ -71,7 +71,7 @@ def test_silence_is_told_by_business_number(engine: Engine, now: datetime) -> No
     assert {each.phone_number_id: each.silent for each in found} == {NUMBER: 1, "2": 2}
 
 
-def test_what_was_registered_again_is_filled_in_and_never_overwritten(engine: Engine, now: datetime) -> None:
+def test_a_repeated_report_fills_in_and_never_overwrites(engine: Engine, now: datetime) -> None:
     whole = SendReport(
         message_id="a",
         phone_number_id=NUMBER,
@@ -92,7 +92,7 @@ def test_what_was_registered_again_is_filled_in_and_never_overwritten(engine: En
     assert tuple(row) == ("offer", "autumn", "marketing", now - MINUTE)
 
 
-def test_one_send_told_twice_in_one_report_says_all_that_either_says(engine: Engine, now: datetime) -> None:
+def test_a_send_reported_twice_in_one_call_has_the_values_of_both(engine: Engine, now: datetime) -> None:
     later, earlier = accepted("a", now), accepted("a", now - MINUTE)
     assert register(engine, [later, earlier, replace(later, template="offer")], now) == [True, False, False]
     with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""The change feed while many write: every change exactly once, in order, none skipped."""
+"""With many writers, the change feed returns every change exactly once and in order."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -11,7 +11,7 @@ from webhook_app.store.suppressions.suppressions import Suppression
 WRITERS, ROUNDS = 8, 20
 
 
-def test_a_reader_paging_by_since_sees_every_change_of_eight_writers_once_and_in_order(engine, now):
+def test_a_reader_gets_every_change_of_eight_writers_once_and_in_order(engine, now):
     written: list[int] = []
 
     def write(place):

@@ -1,4 +1,4 @@
-"""What a check finds out: the same for one of few and for one of thousands, and who wrote within the window."""
+"""Checks of few and of thousands of contacts find the same facts, and know the open service windows."""
 
 from datetime import timedelta
 
@@ -32,7 +32,9 @@ several = {
 
 @settings(**several)
 @given(rows=rows, pairs=pairs, windows=windows, number=st.sampled_from((None, "pn1", "pn2")))
-def test_one_of_thousands_is_answered_as_one_of_few(database_url, now, rows, pairs, windows, number):
+def test_a_check_of_thousands_finds_the_same_facts_as_a_check_of_few(
+    database_url, now, rows, pairs, windows, number
+):
     with (
         connect(database_url, application="tests") as connection,
         connect(database_url, application="tests") as beside,
@@ -59,15 +61,15 @@ def test_one_of_thousands_is_answered_as_one_of_few(database_url, now, rows, pai
         question = CheckRequest([*KEYS, "49170000000"], number)
         (few,) = read_facts(connection, [question], now)
         many = read_facts_of_thousands(connection, beside, question, now)
-        assert {contact: set(found) for contact, found in few.standing.items()} == {
-            contact: set(found) for contact, found in many.standing.items()
+        assert {contact: set(found) for contact, found in few.suppressions.items()} == {
+            contact: set(found) for contact, found in many.suppressions.items()
         }
-        assert few.standing == many.standing
+        assert few.suppressions == many.suppressions
         assert few.wrote == many.wrote
         alone = [CheckRequest([key], number) for key in question.contacts]
         for question, known in zip(alone, read_facts(connection, alone, now), strict=True):
             (key,) = question.contacts
-            assert known.standing.get(key) == few.standing.get(key)
+            assert known.suppressions.get(key) == few.suppressions.get(key)
             assert known.wrote == few.wrote & {key}
 
 
@@ -91,7 +93,7 @@ def wrote_at(at, serial="wamid.1", sender=PHONES[0], **more):
     return body(messages=[message(serial, at, sender=sender) | more])
 
 
-def test_a_window_is_open_for_a_day_on_the_number_that_was_written_to(wrote, now):
+def test_a_service_window_is_open_for_a_day_on_the_number_written_to(wrote, now):
     hour = timedelta(hours=1)
     assert wrote(wrote_at(now - 5 * hour)) == {PHONES[0]}
     assert wrote(number=None) == {PHONES[0]}
@@ -100,7 +102,7 @@ def test_a_window_is_open_for_a_day_on_the_number_that_was_written_to(wrote, now
     assert wrote(at=now + 19 * hour) == set()
 
 
-def test_an_older_message_that_comes_later_does_not_close_it(wrote, now):
+def test_an_older_message_that_arrives_later_does_not_close_the_window(wrote, now):
     hour = timedelta(hours=1)
     assert wrote(wrote_at(now - hour, "wamid.2"), wrote_at(now - 20 * hour), at=now + 10 * hour) == {
         PHONES[0]
@@ -108,7 +110,7 @@ def test_an_older_message_that_comes_later_does_not_close_it(wrote, now):
     assert wrote(wrote_at(now, "wamid.3"), at=now + 23.5 * hour) == {PHONES[0]}
 
 
-def test_what_is_a_day_old_opens_none(wrote, now):
+def test_a_message_that_is_a_day_old_opens_no_window(wrote, now):
     assert wrote(wrote_at(now - timedelta(hours=25)), number=None) == set()
 
 

@@ -1,3 +1,5 @@
+"""Suppressions are stored with their changes, without gaps, and a person's decision wins over a rule."""
+
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -33,7 +35,7 @@ def put(connection, now, contact=CONTACT, **more):
     return suppressions.put(connection, contact, actor="ops", now=now, **more)
 
 
-def test_what_is_put_is_read_back_with_its_change(connection, now):
+def test_a_stored_suppression_is_read_with_its_change(connection, now):
     until = now + timedelta(days=1)
     row = put(
         connection, now, scope="marketing", until=until, note="asked by phone", seen_as="+1 202 555 0117"
@@ -44,13 +46,13 @@ def test_what_is_put_is_read_back_with_its_change(connection, now):
     assert (change.reason, change.scope, change.until) == ("manual", "marketing", until)
 
 
-def test_putting_the_same_again_changes_nothing(connection, now):
+def test_storing_the_same_again_changes_nothing(connection, now):
     put(connection, now)
     put(connection, now + timedelta(hours=1))
     assert [change.action for change in suppressions.history(connection, CONTACT)] == ["suppress"]
 
 
-def test_putting_it_with_another_end_is_recorded_and_keeps_since(connection, now):
+def test_a_new_end_is_recorded_and_keeps_the_start(connection, now):
     put(connection, now)
     put(connection, now + timedelta(hours=1), until=now + timedelta(days=2))
     [row] = suppressions.get(connection, CONTACT)
@@ -58,13 +60,13 @@ def test_putting_it_with_another_end_is_recorded_and_keeps_since(connection, now
     assert [change.action for change in suppressions.history(connection, CONTACT)] == ["extend", "suppress"]
 
 
-def test_evidence_survives_the_database(connection, now, automatic):
+def test_evidence_is_read_as_it_was_stored(connection, now, automatic):
     suppressions.apply(connection, [automatic], [], now)
     assert suppressions.get(connection, CONTACT) == [automatic]
     assert suppressions.history(connection, CONTACT)[0].evidence == automatic.evidence
 
 
-def test_confirming_keeps_the_evidence_and_outlasts_the_rule(connection, now, automatic):
+def test_a_confirmed_suppression_keeps_its_evidence_and_no_rule_lifts_it(connection, now, automatic):
     suppressions.apply(connection, [automatic], [], now)
     put(connection, now, phone_number_id=NUMBER, reason="unreachable", until=automatic.until)
     [confirmed] = suppressions.get(connection, CONTACT)
@@ -74,7 +76,7 @@ def test_confirming_keeps_the_evidence_and_outlasts_the_rule(connection, now, au
     assert suppressions.get(connection, CONTACT) == [confirmed]
 
 
-def test_active_leaves_out_what_ran_out_and_other_numbers(connection, now):
+def test_active_excludes_expired_rows_and_other_numbers(connection, now):
     put(connection, now, reason="manual", phone_number_id="")
     put(connection, now, reason="hard", phone_number_id=NUMBER)
     put(connection, now, reason="hard", phone_number_id="2")
@@ -107,7 +109,7 @@ def test_active_leaves_out_what_ran_out_and_other_numbers(connection, now):
         (("2", None, None), set()),
     ],
 )
-def test_lift_ends_what_fits_and_nothing_else(connection, now, asked, lifted):
+def test_a_lift_ends_only_matching_rows(connection, now, asked, lifted):
     put(connection, now, reason="manual")
     put(connection, now, reason="hard", phone_number_id=NUMBER)
     put(connection, now, reason="opted_out", phone_number_id=NUMBER, scope="marketing")
@@ -120,14 +122,14 @@ def test_lift_ends_what_fits_and_nothing_else(connection, now, asked, lifted):
     assert all((change.actor, change.note) == ("ops", "mistake") for change in lifts)
 
 
-def test_an_extended_suppression_does_not_expire_on_an_older_reading(connection, now, automatic):
+def test_an_extended_suppression_does_not_expire_at_its_old_end(connection, now, automatic):
     over = replace(automatic, until=now)
     suppressions.apply(connection, [over], [], now)
     put(connection, now, phone_number_id=NUMBER, reason="unreachable", until=now + timedelta(days=9))
     assert suppressions.apply(connection, [], [Removal(over, "expire", "system")], now) == []
 
 
-def test_pages_meet_without_gap_or_overlap(connection, now):
+def test_pages_have_no_gap_or_overlap(connection, now):
     contacts = [f"1202555{i:04}" for i in range(25)]
     for contact in contacts:
         put(connection, now, contact)
@@ -148,7 +150,7 @@ def test_pages_can_be_filtered(connection, now):
     assert listed(connection, 10, reason="hard", phone_number_id="") == []
 
 
-def test_the_feed_can_be_followed_in_pieces(connection, now):
+def test_the_feed_can_be_read_in_pages(connection, now):
     for i in range(5):
         put(connection, now, f"1202555{i:04}")
     first = suppressions.changes_since(connection, 0, 3)
@@ -174,7 +176,7 @@ def test_concurrent_writers_leave_no_gap(engine, now):
     assert [change.seq for change in changes] == list(range(1, 3 * 27 + 1))
 
 
-def test_what_is_rolled_back_leaves_no_gap(engine, now):
+def test_a_rollback_leaves_no_gap(engine, now):
     with engine.connect() as connection:
         put(connection, now)
         connection.rollback()

@@ -65,6 +65,7 @@ _OLD = {
     "erasures": "finished_at < :cutoff",
     "audit": "at < :cutoff",
     "sessions": "expires_at < :cutoff",
+    "wrong_keys": "until < :cutoff",
     "alerts": "resolved_at < :cutoff AND id NOT IN (SELECT alert_id FROM notifications)",
 }
 

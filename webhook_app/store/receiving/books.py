@@ -34,7 +34,9 @@ ON CONFLICT (day, slot) DO UPDATE SET
 """
 BOOK_APPLIED = _BOOK.format(counts="SELECT count(*) AS applied, 0 AS quarantined FROM new_rows")
 """SQL: the end of a statement whose CTE `new_rows` returns the new items; the rest are duplicates."""
-BOOK_QUARANTINED = _BOOK.format(counts="SELECT 0 AS applied, count(*) AS quarantined FROM new_rows")
+BOOK_QUARANTINED = _BOOK.format(
+    counts="SELECT 0 AS applied, coalesce(sum(items), 0) AS quarantined FROM new_rows"
+)
 _ADD_SLOT = "INSERT INTO books (day, slot) VALUES (%s::timestamptz::date, %s) ON CONFLICT DO NOTHING"
 _OF_SLOT = "day = %s::timestamptz::date AND slot = %s"
 _RESTORE = f"UPDATE books SET {', '.join(f'{column} = %s' for column in _COLUMNS)} WHERE {_OF_SLOT}"

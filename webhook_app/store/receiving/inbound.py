@@ -96,15 +96,15 @@ WITH input AS (
 _UNREADABLE = (
     """
 WITH new_rows AS (
-  INSERT INTO quarantine (identity, received_at, reason, field, waba_id, item, body, document)
+  INSERT INTO quarantine (identity, received_at, reason, field, waba_id, item, body, document, items)
   SELECT DISTINCT ON (identity) decode(identity, 'hex'), %(received_at)s, reason, field, waba_id, nullif(item, ''),
-         CASE WHEN item = '' THEN decode(body, 'hex') END, document
+         CASE WHEN item = '' THEN decode(body, 'hex') END, document, items
   FROM unnest(%(identity)s::text[], %(reason)s::text[], %(field)s::text[], %(waba_id)s::text[], %(item)s::text[],
-              %(body)s::text[], %(document)s::text[])
-    AS i(identity, reason, field, waba_id, item, body, document)
+              %(body)s::text[], %(document)s::text[], %(items)s::int[])
+    AS i(identity, reason, field, waba_id, item, body, document, items)
   ORDER BY identity
   ON CONFLICT DO NOTHING
-  RETURNING id
+  RETURNING items
 )"""
     + BOOK_QUARANTINED
 )
@@ -185,5 +185,6 @@ def insert_unreadable(
         "item": text_array([item.item_json for item in items]),
         "body": text_array([item.body.hex() for item in items]),
         "document": text_array([item.document_json for item in items]),
+        "items": int_array([item.items for item in items]),
     }
-    store_items(connection, _UNREADABLE, values, len(items), received_at, slot)
+    store_items(connection, _UNREADABLE, values, sum(item.items for item in items), received_at, slot)

@@ -14,7 +14,10 @@ from webhook_app.store.postgres.engine import Connection, DriverConnection
 
 
 class Quarantined(Struct, frozen=True, kw_only=True):
-    """One item as Meta sent it, and why it was not understood. `became`: its outcome after a replay, or ''."""
+    """An item as Meta sent it, or `items` alike ones of a body as a list, and why they were not understood.
+
+    `became`: the outcome after a replay, or ''.
+    """
 
     id: int
     received_at: datetime
@@ -23,6 +26,7 @@ class Quarantined(Struct, frozen=True, kw_only=True):
     waba_id: str
     item: str | None
     body: bytes | None
+    items: int
     replayed_at: datetime | None
     became: str
 
@@ -41,6 +45,7 @@ class ReplayItem(Struct, frozen=True, kw_only=True):
 
     id: int
     received_at: datetime
+    items: int
     webhook: bytes | None
     """None if an earlier version stored the item without its webhook."""
 
@@ -49,7 +54,7 @@ ALL = QuarantineFilters()
 _COLUMNS = ", ".join(Quarantined.__struct_fields__)
 _GET = text(f"SELECT {_COLUMNS} FROM quarantine WHERE id = :id")
 _OPEN_BY_FIELD = text("""
-SELECT field, count(*) FROM quarantine
+SELECT field, sum(items)::int FROM quarantine
 WHERE received_at >= :start AND received_at < :end AND replayed_at IS NULL GROUP BY field
 """)
 
@@ -82,7 +87,7 @@ def get(connection: Connection, item_id: int) -> Quarantined | None:
 def count_open(connection: Connection, chosen: QuarantineFilters = ALL) -> int:
     """The number of matching items that are not replayed."""
     conditions = ["replayed_at IS NULL", *_conditions(chosen)]
-    statement = text(f"SELECT count(*) FROM quarantine WHERE {' AND '.join(conditions)}")
+    statement = text(f"SELECT coalesce(sum(items), 0) FROM quarantine WHERE {' AND '.join(conditions)}")
     return int(connection.execute(statement, asdict(chosen)).scalar_one())
 
 
@@ -110,7 +115,7 @@ WHERE replayed_at IS NULL AND id > %(after)s AND strpos(reason, %(reason)s) > 0
   AND (%(until)s::timestamptz IS NULL OR received_at < %(until)s)
 """
 _WAITING = f"""
-SELECT id, received_at, CASE WHEN document <> '' THEN convert_to(document, 'UTF8') ELSE body END AS webhook
+SELECT id, received_at, items, CASE WHEN document <> '' THEN convert_to(document, 'UTF8') ELSE body END AS webhook
 {_CHOSEN} ORDER BY id LIMIT %(limit)s
 """
 
@@ -125,8 +130,8 @@ def replay_items(
 
 def count_replay_items(connection: DriverConnection, chosen: QuarantineFilters) -> int:
     """The number of items that `replay_items` returns in total."""
-    row = connection.execute(f"SELECT count(*) {_CHOSEN}", asdict(chosen) | {"after": 0}).fetchone()
-    return int(row[0]) if row else 0
+    row = connection.execute(f"SELECT sum(items) {_CHOSEN}", asdict(chosen) | {"after": 0}).fetchone()
+    return int(row[0] or 0) if row else 0
 
 
 def release(connection: DriverConnection, item_id: int, became: str, now: datetime) -> bool:
@@ -136,6 +141,11 @@ def release(connection: DriverConnection, item_id: int, became: str, now: dateti
         [now, became, item_id],
     )
     return done.rowcount == 1
+
+
+def reduce_items(connection: DriverConnection, item_id: int, items: int) -> None:
+    """Take applied items out of an entry of several."""
+    connection.execute("UPDATE quarantine SET items = items - %s WHERE id = %s", [items, item_id])
 
 
 def set_reason(connection: DriverConnection, item_id: int, reason: str) -> None:

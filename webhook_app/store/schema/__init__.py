@@ -1,7 +1,7 @@
-"""The schema, a page per subject: facts as received, and what is derived from them. No queries here.
+"""The schema, a module per subject: stored events, and tables derived from them. No queries here.
 
-Migrations are written by hand; `tests/test_migrations.py` compares them with these pages.
-Unique keys of large tables begin with the column they would be distributed by (message_id, contact).
+Migrations are written by hand; `tests/test_migrations.py` compares them with these tables.
+Unique keys of large tables start with the column they would be distributed by (message_id, contact).
 """
 
 from webhook_app.store.schema.accounts import business_numbers, health_changes, health_signals

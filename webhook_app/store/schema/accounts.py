@@ -1,4 +1,4 @@
-"""What Meta says of accounts, business numbers and templates."""
+"""Tables of what Meta reports of accounts, business numbers and templates."""
 
 from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, PrimaryKeyConstraint, Table, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -9,7 +9,7 @@ health_signals = Table(
     "health_signals",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("identity", LargeBinary, nullable=False, unique=True),  # sha-256 over what Meta sent
+    Column("identity", LargeBinary, nullable=False, unique=True),  # SHA-256 of what Meta sent
     a_text("field"),
     a_text("event"),
     a_text("waba_id"),
@@ -32,26 +32,25 @@ health_signals = Table(
     ),
 )
 
-health_changes = (
-    Table(  # what signals say, in our words; the latest of each aspect is its state and outlives retention
-        "health_changes",
-        metadata,
-        a_text("subject"),  # account, number, template
-        a_text("subject_id"),
-        a_text("aspect"),
-        a_time("occurred_at"),
-        a_text("value"),
-        Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-        a_text("waba_id"),
-        a_text("name"),  # of a template
-        a_text("language"),
-        a_time("received_at"),
-        PrimaryKeyConstraint("subject", "subject_id", "aspect", "occurred_at", "value"),
-        Index("health_changes_time", "occurred_at"),
-    )
+# The changes that signals report. The latest of each aspect is its state, and is kept beyond the retention.
+health_changes = Table(
+    "health_changes",
+    metadata,
+    a_text("subject"),  # account, number, template
+    a_text("subject_id"),
+    a_text("aspect"),
+    a_time("occurred_at"),
+    a_text("value"),
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    a_text("waba_id"),
+    a_text("name"),  # of a template
+    a_text("language"),
+    a_time("received_at"),
+    PrimaryKeyConstraint("subject", "subject_id", "aspect", "occurred_at", "value"),
+    Index("health_changes_time", "occurred_at"),
 )
 
-business_numbers = Table(  # which number a phone_number_id stands for, as seen in webhooks; a few rows, kept
+business_numbers = Table(  # the number of each phone_number_id, from webhooks; few rows, never deleted
     "business_numbers",
     metadata,
     a_text("phone_number_id"),

@@ -1,4 +1,4 @@
-"""The columns that every table has, and the one set of tables. No tables."""
+"""The metadata that holds all tables, and the two kinds of columns that most tables have."""
 
 from sqlalchemy import Column, DateTime, MetaData, Text
 
@@ -10,8 +10,8 @@ def a_time(name: str, *, null: bool = False) -> Column[object]:
 
 
 def a_text(name: str) -> Column[object]:
-    """Text that is never null: an empty string means absent, so that it can take part in unique keys.
+    """A text column that is never null: an empty string means unknown, so that it can be part of unique keys.
 
-    Compared byte by byte: identifiers have no language, and a locale's order costs several times as much.
+    The collation compares bytes: identifiers have no language, and a locale's order costs several times as much.
     """
     return Column(name, Text(collation="C"), nullable=False, server_default="")

@@ -1,4 +1,4 @@
-"""Counts by minute and hour, derived from events, and the dimensions they are counted under."""
+"""Tables of counts by minute and hour, derived from events, and of the dimensions they are counted under."""
 
 from sqlalchemy import (
     ARRAY,
@@ -18,12 +18,12 @@ from sqlalchemy import (
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.store.schema.columns import a_text, a_time, metadata
 
-series = Table(  # the dimensions a message is counted under; a row per combination seen
+series = Table(  # the dimensions a message is counted under; a row per combination
     "series",
     metadata,
     Column("id", Integer, Identity(always=True), primary_key=True),
     *map(a_text, DIMENSIONS),
-    # Writers say so anew each day; one not seen for longer than anything is kept has no rows left.
+    # Updated once a day; a series not used for longer than any retention is deleted.
     Column("seen_on", Date, nullable=False, server_default=text("CURRENT_DATE")),
     UniqueConstraint(*DIMENSIONS, name="series_dimensions"),
 )
@@ -37,7 +37,7 @@ messages = Table(  # one row per attempted message: where its attempt is counted
     Column("series_id", Integer, nullable=False),
     a_time("sent_at", null=True),  # earliest sent
     a_time("failed_at", null=True),  # earliest failed
-    a_time("was_at", null=True),  # where it was counted before the last change: read by the same statement
+    a_time("was_at", null=True),  # where it was counted before the last change; read by the same statement
     Column("was_series_id", Integer),
     PrimaryKeyConstraint("message_id", "phone_number_id"),
 )
@@ -47,7 +47,9 @@ minute_counts = Table(
     metadata,
     a_time("minute"),
     Column("series_id", Integer, nullable=False),
-    Column("slot", Integer, nullable=False),  # a small writer number: workers never wait for each other's row
+    Column(
+        "slot", Integer, nullable=False
+    ),  # a small number of the writer, so that writers never share a row
     Column("attempts", BigInteger, nullable=False, server_default="0"),
     Column("sent", BigInteger, nullable=False, server_default="0"),
     Column("delivered", BigInteger, nullable=False, server_default="0"),
@@ -56,26 +58,24 @@ minute_counts = Table(
     PrimaryKeyConstraint("minute", "series_id", "slot"),
 )
 
-failed_messages = (
-    Table(  # one row per failed message, for as long as minutes are counted: does it have several failures?
-        "failed_messages",
-        metadata,
-        a_text("message_id"),
-        a_text("phone_number_id"),
-        a_time("minute"),  # where the first failure stored of it is counted, if it is the only one
-        Column("error_code", BigInteger, nullable=False),
-        Column("series_id", Integer, nullable=False),
-        Column("alone", Boolean, nullable=False),
-        Column("was_alone", Boolean),  # before the last change: read by the same statement
-        a_time("first_at"),
-        a_time("last_at"),
-        PrimaryKeyConstraint("message_id", "phone_number_id"),
-        Index("failed_messages_again", "last_at", postgresql_where=text("NOT alone")),
-        Index("failed_messages_time", "last_at", postgresql_using="brin"),
-    )
+failed_messages = Table(  # one row per failed message, kept as long as minute counts
+    "failed_messages",
+    metadata,
+    a_text("message_id"),
+    a_text("phone_number_id"),
+    a_time("minute"),  # where its first stored failure is counted, if it is the only one
+    Column("error_code", BigInteger, nullable=False),
+    Column("series_id", Integer, nullable=False),
+    Column("alone", Boolean, nullable=False),  # it has a single failure
+    Column("was_alone", Boolean),  # before the last change; read by the same statement
+    a_time("first_at"),
+    a_time("last_at"),
+    PrimaryKeyConstraint("message_id", "phone_number_id"),
+    Index("failed_messages_again", "last_at", postgresql_where=text("NOT alone")),
+    Index("failed_messages_time", "last_at", postgresql_using="brin"),
 )
 
-failure_counts = Table(  # messages with one failure, by where it is; those with several are counted when read
+failure_counts = Table(  # messages with a single failure; those with several are counted when read
     "failure_counts",
     metadata,
     a_time("minute"),
@@ -86,7 +86,7 @@ failure_counts = Table(  # messages with one failure, by where it is; those with
     PrimaryKeyConstraint("minute", "series_id", "error_code", "slot"),
 )
 
-hourly_counts = Table(  # hours that are over, summed up by pipeline/counts/sum_hours
+hourly_counts = Table(  # finished hours, summed by pipeline/counts/sum_hours
     "hourly_counts",
     metadata,
     a_time("hour"),
@@ -106,22 +106,24 @@ hourly_failures = Table(
     PrimaryKeyConstraint("hour", "error_code", "series_id"),
 )
 
-summed_hours = Table(  # which hours those are: an hour without a message has no row in them
-    "summed_hours",
-    metadata,
-    a_time("hour"),
-    a_time("summed_at"),
-    PrimaryKeyConstraint("hour"),
+summed_hours = (
+    Table(  # the hours that are summed: an hour without messages has no row in the two tables above
+        "summed_hours",
+        metadata,
+        a_time("hour"),
+        a_time("summed_at"),
+        PrimaryKeyConstraint("hour"),
+    )
 )
 
-message_stages = Table(  # the first time each message took each step; ends with the events
+message_stages = Table(  # the first time each message reached each stage; kept as long as events
     "message_stages",
     metadata,
     Column("message", BigInteger, primary_key=True, autoincrement=False),  # a hash of id and number
     Column("series_id", Integer, nullable=False),
     a_text("category"),
     a_time("sent_at", null=True),
-    a_time("delivered_at", null=True),  # or read: it has arrived then
+    a_time("delivered_at", null=True),  # or read, which implies it
     a_time("read_at", null=True),
     a_time("failed_at", null=True),
     a_time("last_at"),
@@ -135,22 +137,24 @@ message_stages = Table(  # the first time each message took each step; ends with
     ),
 )
 
-stage_counts = Table(  # messages by when they took a step; each counts once in all. Ends with the events
-    "stage_counts",
-    metadata,
-    Column("unit", Integer, nullable=False),  # 1 and 60 minutes: both hold everything
-    a_time("at"),
-    Column("series_id", Integer, nullable=False),
-    a_text("category"),
-    Column("sent", BigInteger, nullable=False),
-    Column("delivered", BigInteger, nullable=False),
-    Column("read", BigInteger, nullable=False),
-    Column("failed", BigInteger, nullable=False),
-    PrimaryKeyConstraint("unit", "at", "series_id", "category"),
+stage_counts = (
+    Table(  # messages by when they reached a stage, each counted once per stage; kept as long as events
+        "stage_counts",
+        metadata,
+        Column("unit", Integer, nullable=False),  # 1 or 60 minutes; each holds everything
+        a_time("at"),
+        Column("series_id", Integer, nullable=False),
+        a_text("category"),
+        Column("sent", BigInteger, nullable=False),
+        Column("delivered", BigInteger, nullable=False),
+        Column("read", BigInteger, nullable=False),
+        Column("failed", BigInteger, nullable=False),
+        PrimaryKeyConstraint("unit", "at", "series_id", "category"),
+    )
 )
 
 stage_recounts = (
-    Table(  # queue: messages whose events were moved, taken out or replayed; emptied every minute
+    Table(  # a queue of messages whose events were reassigned, deleted or replayed; emptied every minute
         "stage_recounts",
         metadata,
         Column("id", BigInteger, Identity(always=True), primary_key=True),
@@ -163,16 +167,16 @@ stage_progress = Table(  # one row
     "stage_progress",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False, server_default="1"),
-    a_time("counted_until", null=True),  # events received before this are in message_stages
+    a_time("counted_until", null=True),  # events received before then are in message_stages
 )
 
-lateness = Table(  # events by the minute they were received in: how late, and was what arrived ever sent?
+lateness = Table(  # by the minute of receipt: lags of events, and delivered messages without a `sent`
     "lateness",
     metadata,
     a_time("minute"),
     Column("events", BigInteger),
     Column("lags", ARRAY(BigInteger)),  # events by lag, see store/counts/lateness.py; null: not counted yet
-    Column("reached", BigInteger),  # null: the grace is not over
+    Column("reached", BigInteger),  # delivered messages; null: the grace is not over
     Column("unsent", BigInteger),
     PrimaryKeyConstraint("minute"),
     Index("lateness_open", "minute", postgresql_where=text("unsent IS NULL")),

@@ -101,7 +101,7 @@ alerts = Table(
     a_text("acknowledged_by"),
     a_time("snoozed_until", null=True),
     a_text("snoozed_by"),
-    a_text("notified_severity"),  # empty: nobody has been told
+    a_text("notified_severity"),  # of the last notification; empty: none was created
     Column("muted_by", BigInteger),  # the alert or the silence because of which nobody is told
     a_text("muted_why"),  # cause, incident, silence
     Column("incident_id", BigInteger),  # set when it fires, for good
@@ -132,12 +132,12 @@ notifications = Table(  # outbox: written with the decision, sent afterwards
     a_time("leased_until", null=True),
     Column("tries", Integer, nullable=False, server_default="0"),
     a_time("sent_at", null=True),
-    a_time("failed_at", null=True),  # given up for good
+    a_time("failed_at", null=True),  # no more tries
     a_text("last_error"),
-    a_time("superseded_at", null=True),  # given up because there was newer news; not a failure
-    a_time("rerouted_at", null=True),  # told on another channel instead
-    a_time("retried_at", null=True),  # somebody asked for another try after it was given up
-    Column("alone", Boolean, nullable=False, server_default="false"),  # a digest with it was refused
+    a_time("superseded_at", null=True),  # replaced by a newer notification; not a failure
+    a_time("rerouted_at", null=True),  # sent on another channel instead
+    a_time("retried_at", null=True),  # a person requested another try after it failed
+    Column("alone", Boolean, nullable=False, server_default="false"),  # a digest with it was rejected
     UniqueConstraint("alert_id", "channel", "sequence", name="notifications_once"),
     Index(
         "notifications_due",
@@ -147,7 +147,7 @@ notifications = Table(  # outbox: written with the decision, sent afterwards
     ),
 )
 
-notification_tries = Table(  # written before the try is made, completed after
+notification_tries = Table(  # inserted before the try and completed after it
     "notification_tries",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
@@ -167,11 +167,11 @@ rule_evaluations = Table(  # one row per rule of the file: its last evaluation
     a_time("evaluated_at"),
     Column("groups", Integer, nullable=False, server_default="0"),
     Column("closeness", Float, nullable=False, server_default="0"),  # 1: above the threshold
-    Column("nearest", JSONB, nullable=False),  # the group that is nearest to it
+    Column("nearest", JSONB, nullable=False),  # the group closest to the threshold
     a_text("seen"),
 )
 
-silences = Table(  # few and made by people; kept as a record, gone with the alerts of their time
+silences = Table(  # few rows, made by people; kept as long as alerts
     "silences",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
@@ -182,18 +182,18 @@ silences = Table(  # few and made by people; kept as a record, gone with the ale
     a_text("comment"),
     a_time("since"),
     a_time("until"),
-    a_time("ended_at", null=True),  # by somebody, before its time
+    a_time("ended_at", null=True),  # by a person, before `until`
     a_text("ended_by"),
     Index("silences_until", "until"),
 )
 
-channel_states = Table(  # one row per channel, so that a successor keeps the pace
+channel_states = Table(  # one row per channel, shared by processes
     "channel_states",
     metadata,
     Column("channel", Text(collation="C"), primary_key=True),
     a_time("paused_until"),
     Column("faults", Integer, nullable=False, server_default="0"),  # in a row
-    a_time("resent_at", null=True),  # for channels that forget what they are not told again
+    a_time("resent_at", null=True),  # for channels that drop alerts unless they are sent again
 )
 
 channel_messages = Table(  # where an alert stands in a channel; pruned after the alert is over
@@ -201,8 +201,8 @@ channel_messages = Table(  # where an alert stands in a channel; pruned after th
     metadata,
     Column("alert_id", BigInteger, nullable=False),
     a_text("channel"),
-    a_text("reference"),  # in the channel's own words
-    Column("shared", Boolean, nullable=False),  # with other alerts: a digest
+    a_text("reference"),  # in the channel's own format
+    Column("shared", Boolean, nullable=False),  # with other alerts, in a digest
     a_time("at"),
     PrimaryKeyConstraint("alert_id", "channel"),
 )

@@ -25,7 +25,7 @@ api_keys = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     a_text("name"),
     a_text("role"),  # sender, viewer, admin
-    Column("key_hash", LargeBinary, nullable=False, unique=True),  # sha-256 of 256 random bits
+    Column("key_hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of 256 random bits
     a_text("prefix"),
     a_time("created_at"),
     a_time("used_at", null=True),
@@ -51,7 +51,16 @@ session_secret = Table(  # one row
     CheckConstraint("id = 1", name="session_secret_is_one"),
 )
 
-audit = Table(  # who changed what, by page or API, and who signed in; goes with the failures of its time
+wrong_keys = Table(  # by caller and minute, to slow down guessing; not in the write-ahead log
+    "wrong_keys",
+    metadata,
+    Column("caller", LargeBinary, primary_key=True),  # hash of an address or of the start of a key
+    a_time("until"),
+    Column("attempts", Integer, nullable=False),
+    prefixes=["UNLOGGED"],
+)
+
+audit = Table(  # changes by page or API, and sign-ins; kept as long as failures
     "audit",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
@@ -61,13 +70,13 @@ audit = Table(  # who changed what, by page or API, and who signed in; goes with
     a_text("via"),  # page, api
     a_text("action"),
     a_text("object"),
-    a_text("contact"),  # whom it was about, until they are erased
-    a_text("outcome"),  # done, refused; empty: begun, and did not come to its end
+    a_text("contact"),  # the contact concerned, until it is erased
+    a_text("outcome"),  # done, refused; empty: not completed
     Index("audit_time", "at"),
     Index("audit_contact", "contact", postgresql_where=text("contact <> ''")),
 )
 
-scheduler_state = Table(  # one row per job: what ran last, for /readyz, /metrics and the pages
+scheduler_state = Table(  # one row per job: its last run, for /readyz, /metrics and the pages
     "scheduler_state",
     metadata,
     Column("job", Text(collation="C"), primary_key=True),
@@ -77,12 +86,12 @@ scheduler_state = Table(  # one row per job: what ran last, for /readyz, /metric
     a_text("error"),
     a_text("leader"),
     Column("interval_seconds", Float, nullable=False, server_default="0"),
-    Column("runs", BigInteger, nullable=False, server_default="0"),  # since the table exists, as the next two
+    Column("runs", BigInteger, nullable=False, server_default="0"),  # ever, as the next two
     Column("failures", BigInteger, nullable=False, server_default="0"),
     Column("total_seconds", Float, nullable=False, server_default="0"),
 )
 
-backtests = Table(  # asked for by people, run by the scheduler; gone after 30 days
+backtests = Table(  # requested by people, run by the scheduler; kept for 30 days
     "backtests",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
@@ -96,15 +105,15 @@ backtests = Table(  # asked for by people, run by the scheduler; gone after 30 d
     a_text("state"),  # waiting, running, done, failed, stopped
     Column("progress", Float, nullable=False, server_default="0"),
     a_time("started_at", null=True),
-    a_time("seen_at", null=True),  # when its runner last said that it runs
+    a_time("seen_at", null=True),  # when its runner last saved its progress
     a_time("ended_at", null=True),
     Column("tries", Integer, nullable=False, server_default="0"),
     a_text("fault"),
-    Column("result", JSONB),  # everything but people
+    Column("result", JSONB),  # everything but the contacts
     Index("backtests_unfinished", "id", postgresql_where=text("state IN ('waiting', 'running')")),
 )
 
-backtest_people = Table(  # whom a backtest would have suppressed; gone with it
+backtest_people = Table(  # the contacts that a backtest would have suppressed; deleted with it
     "backtest_people",
     metadata,
     Column("backtest_id", BigInteger, primary_key=True),

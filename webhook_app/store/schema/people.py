@@ -1,4 +1,4 @@
-"""Links between the keys of one person, number changes, and erasures."""
+"""Tables of links between the keys of one person, number changes, and erasures."""
 
 from sqlalchemy import (
     ARRAY,
@@ -17,12 +17,14 @@ from sqlalchemy import (
 
 from webhook_app.store.schema.columns import a_text, a_time, metadata
 
-contact_links = Table(  # two keys of one person: a user id and a contact key, or an old key and the new one
+contact_links = Table(  # two keys of one person: a user id and a contact, or an old key and the new one
     "contact_links",
     metadata,
     a_text("user_id"),
     a_text("contact"),
-    Column("is_further", Boolean, nullable=False, server_default=text("false")),  # of a user id known before
+    Column(
+        "is_further", Boolean, nullable=False, server_default=text("false")
+    ),  # not the user id's first contact
     PrimaryKeyConstraint("contact", "user_id"),
     Index(
         "contact_links_first",
@@ -34,46 +36,44 @@ contact_links = Table(  # two keys of one person: a user id and a contact key, o
     Index("contact_links_further", "user_id", "contact", postgresql_where=text("is_further")),
 )
 
-number_changes = (
-    Table(  # a person goes on under another key; kept for good: it says which key is the present one
-        "number_changes",
-        metadata,
-        a_text("old_contact"),
-        a_text("new_contact"),
-        a_text("phone_number_id"),
-        a_text("message_id"),
-        a_time("occurred_at"),
-        a_time("received_at"),
-        a_time("considered_at", null=True),
-        PrimaryKeyConstraint("old_contact", "new_contact", "phone_number_id", "message_id"),
-        Index("number_changes_new", "new_contact"),
-        Index("number_changes_unconsidered", "received_at", postgresql_where=text("considered_at IS NULL")),
-    )
+number_changes = Table(  # a person's key changed; never deleted, because it says which key is the present one
+    "number_changes",
+    metadata,
+    a_text("old_contact"),
+    a_text("new_contact"),
+    a_text("phone_number_id"),
+    a_text("message_id"),
+    a_time("occurred_at"),
+    a_time("received_at"),
+    a_time("considered_at", null=True),
+    PrimaryKeyConstraint("old_contact", "new_contact", "phone_number_id", "message_id"),
+    Index("number_changes_new", "new_contact"),
+    Index("number_changes_unconsidered", "received_at", postgresql_where=text("considered_at IS NULL")),
 )
 
-erasures = Table(  # that somebody was erased; goes with the failures of its time
+erasures = Table(  # the record of erasures; kept as long as failures
     "erasures",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     a_time("requested_at"),
     a_text("actor"),
-    # Who, until the archive is done; then both are empty.
+    # The person, until the archive is processed; then both are empty.
     Column("keys", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     Column("message_ids", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
-    a_text("place"),  # the last partition of the archive that is done
+    a_text("place"),  # the last processed partition of the archive
     a_time("finished_at", null=True),
 )
 
-erased_opt_outs = Table(  # who was erased and wanted no messages, unreadable; kept until they want them again
+erased_opt_outs = Table(  # unreadable marks of erased people who had opted out; kept until they opt in again
     "erased_opt_outs",
     metadata,
     Column("mark", LargeBinary, nullable=False),  # see store/people/erased_opt_outs.py
-    a_text("phone_number_id"),  # '' = every business number
+    a_text("phone_number_id"),  # '': all business numbers
     a_text("scope"),  # all, marketing
     PrimaryKeyConstraint("mark", "phone_number_id", "scope"),
 )
 
-erased_opt_outs_secret = Table(  # one row, made with the first mark; without it no mark can be recognised
+erased_opt_outs_secret = Table(  # one row, inserted with the first mark; without it no mark can be matched
     "erased_opt_outs_secret",
     metadata,
     Column("one", Boolean, nullable=False, server_default=text("true")),

@@ -1,4 +1,4 @@
-"""Deliveries, the events and messages inside them, quarantine, and the books of items."""
+"""Tables of deliveries, the events and messages in them, the quarantine, and the books of items."""
 
 from sqlalchemy import (
     BigInteger,
@@ -33,8 +33,8 @@ status_events = Table(
     a_text("callback_data"),
     Column("clock_replaced", Boolean, nullable=False, server_default=text("false")),
     a_time("received_at"),
-    # What makes an event itself, ids as hashes: their text would make the index twice as large and ingest a fifth
-    # slower. Two messages would have to share 64 bits and the rest of the key: at 3 000 a second, in 100 000 years.
+    # The identity of an event, with hashes of ids: their text would make the index twice as large and ingest a fifth
+    # slower. A collision needs 64 equal bits and an equal rest of the key: once in 100 000 years at 3 000 a second.
     Index(
         "status_events_identity",
         text("hashtextextended(message_id, 0)"),
@@ -46,7 +46,9 @@ status_events = Table(
         unique=True,
     ),
     Index("status_events_contact", "contact"),
-    Index("status_events_received", "received_at", postgresql_using="brin"),  # what came in one minute
+    Index(
+        "status_events_received", "received_at", postgresql_using="brin"
+    ),  # the events received in a minute
     postgresql_partition_by="RANGE (occurred_at)",
 )
 
@@ -63,12 +65,12 @@ failures = Table(  # one row per failed status event, kept longer than the event
     a_text("title"),
     a_text("details"),
     Column("errors", JSONB),  # the whole errors[] as received
-    Column("source", Text(collation="C"), nullable=False, server_default="webhook"),  # or send: see `sends`
-    Column("error_subcode", BigInteger, nullable=False, server_default="-1"),  # only send calls tell it
+    Column("source", Text(collation="C"), nullable=False, server_default="webhook"),  # or send, see `sends`
+    Column("error_subcode", BigInteger, nullable=False, server_default="-1"),  # only send calls have one
     a_text("fbtrace_id"),
     Column("error_id", BigInteger, nullable=False, server_default="0"),  # in failure_errors; set by a trigger
     a_time("received_at"),
-    a_time("considered_at", null=True),  # null: pipeline/suppressions/suppress has not looked at it yet
+    a_time("considered_at", null=True),  # by pipeline/suppressions/suppress; null: new
     Column(
         "explained_by", BigInteger
     ),  # the alert it is held or excused for; 0: the failure rate of its time
@@ -88,21 +90,19 @@ failures = Table(  # one row per failed status event, kept longer than the event
     postgresql_partition_by="RANGE (occurred_at)",
 )
 
-failure_errors = (
-    Table(  # each distinct error of a failure once, for as long as a failure has it: searched for text
-        "failure_errors",
-        metadata,
-        Column("id", BigInteger, primary_key=True, autoincrement=False),  # a hash of what follows
-        Column("error_code", BigInteger, nullable=False),
-        Column("error_subcode", BigInteger, nullable=False),
-        a_text("source"),
-        a_text("title"),
-        a_text("details"),
-        a_time("first_at"),
-    )
+failure_errors = Table(  # each distinct error once, for text search; kept as long as a failure has it
+    "failure_errors",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),  # a hash of the next five columns
+    Column("error_code", BigInteger, nullable=False),
+    Column("error_subcode", BigInteger, nullable=False),
+    a_text("source"),
+    a_text("title"),
+    a_text("details"),
+    a_time("first_at"),
 )
 
-inbound_messages = Table(  # who and when; message text is never stored
+inbound_messages = Table(  # sender and time; message text is never stored
     "inbound_messages",
     metadata,
     a_text("message_id"),
@@ -120,7 +120,7 @@ inbound_messages = Table(  # who and when; message text is never stored
     postgresql_partition_by="RANGE (occurred_at)",
 )
 
-deliveries = Table(  # raw bodies as received, those of a commit in one row (see archive.py), kept for replay
+deliveries = Table(  # raw bodies as received, the bodies of a commit in one row (see archive.py), for replay
     "deliveries",
     metadata,
     a_time("received_at"),
@@ -130,7 +130,7 @@ deliveries = Table(  # raw bodies as received, those of a commit in one row (see
     postgresql_partition_by="RANGE (received_at)",
 )
 
-quarantine = Table(  # signed but not understood; kept whole
+quarantine = Table(  # items that were signed but not understood, stored whole
     "quarantine",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
@@ -141,15 +141,16 @@ quarantine = Table(  # signed but not understood; kept whole
     a_text("waba_id"),
     Column("item", Text),  # the item as ASCII JSON, null when the body itself was unreadable
     Column("body", LargeBinary),  # the whole body, when there is no item
-    a_text("document"),  # a webhook with this item alone, for replay; '' when the body is kept
-    a_time("replayed_at", null=True),  # null: still waiting for a parser that understands it
-    a_text("became"),  # what it became when it left: applied, duplicate, ignored
+    a_text("document"),  # a webhook with this item alone, for replay; '' if `body` is stored
+    Column("items", Integer, nullable=False, server_default="1"),  # many alike ones of a body share a row
+    a_time("replayed_at", null=True),  # null: not replayed
+    a_text("became"),  # its outcome when it was replayed: applied, duplicate, ignored
     Index("quarantine_open", "id", postgresql_where=text("replayed_at IS NULL")),
     Index("quarantine_time", "received_at"),
 )
 
 clock_repairs = (
-    Table(  # the time given to an event whose own could not be used, so that a repeat gets the same one
+    Table(  # times assigned to events without a usable one, so that a repeated event gets the same
         "clock_repairs",
         metadata,
         a_text("message_id"),
@@ -165,7 +166,7 @@ clock_repairs = (
     )
 )
 
-books = Table(  # items by the day they were received; readers sum the slots
+books = Table(  # counts of items by outcome and day of receipt; readers sum the slots
     "books",
     metadata,
     Column("day", Date, nullable=False),
@@ -178,7 +179,7 @@ books = Table(  # items by the day they were received; readers sum the slots
     PrimaryKeyConstraint("day", "slot"),
 )
 
-rejections = Table(  # deliveries refused for their signature, per minute and kind
+rejections = Table(  # deliveries rejected for their signature, by minute and kind
     "rejections",
     metadata,
     a_time("minute"),

@@ -1,4 +1,4 @@
-"""Suppressions with every change of them, and the facts that decide them."""
+"""Tables of suppressions, of their changes, and of the events that decide them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -19,20 +19,22 @@ suppressions = Table(
     "suppressions",
     metadata,
     a_text("contact"),
-    a_text("phone_number_id"),  # '' = every business number
+    a_text("phone_number_id"),  # '': all business numbers
     a_text("scope"),  # all, marketing
     a_text("reason"),  # opted_out, manual, hard, unreachable
     Column("code", BigInteger, nullable=False, server_default="-1"),
     a_time("since"),
-    a_time("until", null=True),  # null = until lifted
-    Column("times", Integer, nullable=False, server_default="1"),  # how often in a row: the wait doubles
+    a_time("until", null=True),  # null: until lifted
+    Column(
+        "times", Integer, nullable=False, server_default="1"
+    ),  # consecutive suppressions: each is twice as long
     Column("evidence", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
-    a_text("seen_as"),  # the digits as Meta or the caller wrote them
+    a_text("seen_as"),  # the digits in the form Meta or the caller used
     a_text("actor"),
     a_text("note"),
     Column("review", Boolean, nullable=False, server_default=text("false")),
-    a_time("half_open_at", null=True),  # it ran out then: one probe is let through, and decides
-    a_time("probe_until", null=True),  # a probe was let through, and until then nobody else may try
+    a_time("half_open_at", null=True),  # when it expired: one message is allowed as a probe and decides
+    a_time("probe_until", null=True),  # a probe was allowed, and no other is until then
     PrimaryKeyConstraint("contact", "phone_number_id", "scope", "reason"),
     Index(
         "suppressions_review",
@@ -46,7 +48,7 @@ suppressions = Table(
     Index("suppressions_until", "until", postgresql_where=text("until IS NOT NULL")),
 )
 
-suppression_changes = Table(  # the audit and the change feed in one: every add, change and removal
+suppression_changes = Table(  # the audit and the change feed in one
     "suppression_changes",
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
@@ -62,11 +64,11 @@ suppression_changes = Table(  # the audit and the change feed in one: every add,
     a_text("actor"),
     a_text("note"),
     Column("evidence", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
-    a_time("since", null=True),  # with the columns below a line holds the whole row as it became
+    a_time("since", null=True),  # with the columns below, the whole row after the change
     a_time("half_open_at", null=True),
     a_text("seen_as"),
     Column("review", Boolean, nullable=False, server_default=text("false")),
-    a_text("batch"),  # what was done together, such as one import: it can be undone together
+    a_text("batch"),  # changes made together, such as an import, can be undone together
     Index("suppression_changes_contact", "contact", "seq"),
     Index(
         "suppression_changes_reported", "at", postgresql_where=text("evidence @? '$[*].reported_by'")
@@ -74,7 +76,7 @@ suppression_changes = Table(  # the audit and the change feed in one: every add,
     Index("suppression_changes_batch", "batch", "seq", postgresql_where=text("batch <> ''")),
 )
 
-preferences = Table(  # user_preferences: a person stopped or resumed marketing at Meta
+preferences = Table(  # user_preferences: a person stopped or resumed marketing in WhatsApp
     "preferences",
     metadata,
     a_text("contact"),
@@ -88,7 +90,7 @@ preferences = Table(  # user_preferences: a person stopped or resumed marketing 
     Index("preferences_unconsidered", "received_at", postgresql_where=text("considered_at IS NULL")),
 )
 
-service_windows = Table(  # when a contact last wrote to or called a business number, of the last day or two
+service_windows = Table(  # when a contact last wrote to or called a business number, for a day or two
     "service_windows",
     metadata,
     a_text("contact"),
@@ -97,13 +99,15 @@ service_windows = Table(  # when a contact last wrote to or called a business nu
     PrimaryKeyConstraint("contact", "phone_number_id"),
 )
 
-successes = Table(  # queue: a suppressed contact was reached or wrote; pipeline/suppressions/suppress takes and deletes
-    "successes",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    a_text("contact"),
-    a_text("phone_number_id"),
-    a_text("what"),  # delivered, read, inbound
-    a_text("message_id"),
-    a_time("occurred_at"),
+successes = (
+    Table(  # a queue of deliveries to suppressed contacts and of their messages, for suppressions/suppress
+        "successes",
+        metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        a_text("contact"),
+        a_text("phone_number_id"),
+        a_text("what"),  # delivered, read, inbound
+        a_text("message_id"),
+        a_time("occurred_at"),
+    )
 )
