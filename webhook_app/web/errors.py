@@ -15,9 +15,12 @@ log = structlog.get_logger()
 class ApiError(Exception):
     """An error of the caller, or a temporary one: HTTP status, a code for programs and a message for people."""
 
-    def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, details: Any = None, *, retry_seconds: int = 0
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.details = status, code, message, details
+        self.retry_seconds = retry_seconds
 
 
 def error_response(status: int, code: str, message: str, details: Any = None) -> Response:
@@ -31,7 +34,10 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(ApiError)
     def _api(error: ApiError) -> Response:
-        return error_response(error.status, error.code, error.message, error.details)
+        response = error_response(error.status, error.code, error.message, error.details)
+        if error.retry_seconds:
+            response.headers["Retry-After"] = str(error.retry_seconds)
+        return response
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:

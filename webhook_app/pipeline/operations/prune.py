@@ -109,6 +109,7 @@ class _PruneRun:
             ("erasures", kept.failures_days),
             ("audit", kept.failures_days),
             ("sessions", 0),
+            ("wrong_keys", 0),
             ("backtest_people", _BACKTEST_DAYS),
             ("backtests", _BACKTEST_DAYS),
             ("minute_counts", kept.counts_days),

@@ -69,9 +69,7 @@ class _DirectEndpoint:
             return None
         try:
             now = self._context.clock()
-            key = self._context.keyring.require(
-                self._endpoint.role, environ.get("HTTP_AUTHORIZATION", ""), now
-            )
+            key = self._context.keyring.require(self._endpoint.role, environ, now)
             found, added = self._caller.answer(now, key, arguments)
         except Exception as error:  # noqa: BLE001  the route raises it again
             environ[API_ERROR] = error

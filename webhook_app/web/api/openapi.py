@@ -11,7 +11,7 @@ from msgspec import Struct
 from webhook_app.web.api.endpoints import Endpoint
 
 _REF = "#/components/schemas/{name}"
-_COMMON_STATUSES = (400, 401, 403, 503)
+_COMMON_STATUSES = (400, 401, 403, 429, 503)
 _DESCRIPTION = """\
 Failure rates, alerts and suppressed contacts, from the webhooks of WhatsApp's Cloud API.
 

@@ -70,7 +70,7 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
         if (error := request.environ.get(API_ERROR)) is not None:
             raise error
         now = context.clock()
-        key = context.keyring.require(endpoint.role, request.headers.get("Authorization", ""), now)
+        key = context.keyring.require(endpoint.role, request.environ, now)
         arguments = _path_values(path)
         if endpoint.query:
             arguments["query"] = _read_query(endpoint)

@@ -27,24 +27,26 @@ class Origin:
 
     def fault(self, environ: Mapping[str, Any]) -> str:
         """The failed check of a request: `address`, `certificate`, or empty."""
-        peer = read_address(environ.get("REMOTE_ADDR", ""))
         if self._allowed:
-            client = self._client(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
+            client = client_address(environ, self._proxies)
             if client is None or not _within(client, self._allowed):
                 return "address"
         if self._subject_key:
+            peer = read_address(environ.get("REMOTE_ADDR", ""))
             from_proxy = peer is not None and _within(peer, self._proxies)
             if not (from_proxy and is_meta(environ.get(self._subject_key, ""))):
                 return "certificate"
         return ""
 
-    def _client(self, peer: Address | None, forwarded_for: str) -> Address | None:
-        """The nearest address that is not a trusted proxy. The ones before it could be forged."""
-        address = peer
-        hops = forwarded_for.split(",") if forwarded_for else []
-        while address is not None and hops and _within(address, self._proxies):
-            address = read_address(hops.pop())
-        return address
+
+def client_address(environ: Mapping[str, Any], proxies: Sequence[Network]) -> Address | None:
+    """The nearest address that is not a trusted proxy. The ones before it could be forged."""
+    address = read_address(environ.get("REMOTE_ADDR", ""))
+    forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
+    hops = forwarded_for.split(",") if forwarded_for else []
+    while address is not None and hops and _within(address, proxies):
+        address = read_address(hops.pop())
+    return address
 
 
 def read_address(text: str) -> Address | None:

@@ -1,4 +1,4 @@
-"""The line at the top and the notices under it, from facts alone; and the throttle of the sign-in form."""
+"""The state line and the notices under it, from facts alone."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,6 @@ from webhook_app.store.incidents.outbox import Backlog
 from webhook_app.store.operations.scheduler_state import JobState
 from webhook_app.store.receiving.books import Totals
 from webhook_app.web.pages.counts.service_state import ServiceFacts, notices_of, state_of
-from webhook_app.web.pages.operations.throttle import Throttle, origin
 from webhook_app.web.pages.wording import ago, number, percent, place, stamp
 
 NOW = datetime(2026, 11, 3, 3, 0, tzinfo=UTC)
@@ -101,31 +100,3 @@ def test_figures_and_times_are_spelled_for_people():
     assert (
         place({"template": "sale", "country": "", "phone_number_id": "12"}) == "template sale, from number 12"
     )
-
-
-def test_the_throttle_counts_each_address_apart_and_forgets():
-    throttle = Throttle(limit=2)
-    for seconds in (0, 10):
-        assert throttle.wait("a", NOW + timedelta(seconds=seconds)) == timedelta(0)
-        throttle.count("a", NOW + timedelta(seconds=seconds))
-    assert throttle.wait("a", NOW + timedelta(seconds=20)) == timedelta(seconds=40)
-    assert throttle.wait("b", NOW + timedelta(seconds=20)) == timedelta(0)
-    assert throttle.wait("a", NOW + timedelta(seconds=60)) == timedelta(0)
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded_for", "counted"),
-    [
-        ("8.8.8.8", "", "8.8.8.8"),
-        ("8.8.8.8", "1.1.1.1", "8.8.8.8"),
-        ("10.0.0.3", "1.1.1.1, 9.9.9.9", "9.9.9.9"),
-        ("10.0.0.3", "", "10.0.0.3"),
-        ("", "9.9.9.9", "9.9.9.9"),
-    ],
-)
-def test_attempts_count_against_the_client_that_a_private_proxy_names(peer, forwarded_for, counted):
-    assert origin(peer, forwarded_for) == counted
-
-
-def test_the_addresses_of_one_ipv6_network_are_one():
-    assert origin("2606:4700::1", "") == origin("2606:4700::ffff", "") != origin("2606:4701::1", "")

@@ -48,7 +48,7 @@ class TestSignIn:
 
     @pytest.mark.parametrize(
         ("key", "status", "words"),
-        [("wrong", 401, "not known"), ("", 401, "not known"), (None, 403, "sender")],
+        [("wrong", 401, "unknown"), ("", 401, "unknown"), (None, 403, "sender")],
     )
     def test_other_keys_open_nothing(self, client, keys, key, status, words):
         response = sign_in(client, keys["sender"] if key is None else key)

@@ -15,8 +15,8 @@ from webhook_app.web.pages.operations.sessions import (
     keep_sign_in_nonce,
     sign_in_nonce,
 )
-from webhook_app.web.pages.operations.throttle import Throttle, origin
 from webhook_app.web.pages.page import STALE_FORM, Page, PublicRequest
+from webhook_app.web.throttle import caller_address, release, reserve, sign_in_limits
 
 log = structlog.get_logger()
 
@@ -31,15 +31,16 @@ def sign_in(request: PublicRequest) -> Response:
     now = request.now
     if not is_own_form(_secret(request), sign_in_nonce(request.http), request.form.get("token", "")):
         return _form(request, 403, "This form was out of date. Please try again.")
-    throttle = request.context.cache(Throttle)
-    address = origin(request.http.remote_addr or "", request.http.headers.get("X-Forwarded-For", ""))
-    if wait := throttle.wait(address, now):
+    engine, secret = request.context.api.engine, request.form.get("key", "").strip()
+    environ, proxies = request.http.environ, request.settings.trusted_proxies
+    callers = sign_in_limits(environ, proxies, secret)
+    if wait := reserve(engine, callers, now):
         return _slow_down(request, int(wait.total_seconds()) + 1)
-    key = request.context.api.keyring.find(request.form.get("key", "").strip(), now)
+    key = request.context.api.keyring.find(secret, now)
     if key is None:
-        throttle.count(address, now)
-        log.warning("sign-in refused", address=address)
-        return _form(request, 401, "That key is not known, or it was revoked.")
+        log.warning("sign-in refused", address=caller_address(environ, proxies))
+        return _form(request, 401, "The key is unknown or revoked.")
+    release(engine, callers, now)
     if not is_enough(key.role, "viewer"):
         return _form(request, 403, f"{key.name} is a {key.role} key: pages need a viewer or an admin key.")
     response = _go_on(request)

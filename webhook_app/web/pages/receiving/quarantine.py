@@ -6,7 +6,7 @@ from functools import partial
 
 from flask import Response
 
-from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError, ReplayTally
+from webhook_app.pipeline.receiving.replay import MAX_REQUEST_BYTES, Replay, ReplayBusyError, ReplayTally
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.receiving import quarantine
 from webhook_app.store.receiving.quarantine import Quarantined, QuarantineFilters
@@ -19,7 +19,7 @@ from webhook_app.web.pages.page import (
     render_part,
 )
 from webhook_app.web.pages.wording import number
-from webhook_app.whatsapp.receiving.payload import parse
+from webhook_app.whatsapp.receiving.payload import parse_again
 
 _PAGE = 25
 _SHOWN = 2000  # characters of an item
@@ -52,10 +52,15 @@ def replay_quarantine(request: PageRequest) -> Response:
     """Replay the chosen items; the answer streams the progress."""
     reason, field = _texts(request.form.get("reason", ""), request.form.get("field", ""))
     url, resources = request.settings.database_url, ExitStack()  # closed when the answer is out
-    read = partial(parse, words=request.settings.keywords)
+    read = partial(parse_again, words=request.settings.keywords)
     try:
         replay = resources.enter_context(
-            Replay(lambda: connect(url, application="webhook_app replay"), request.now, read=read)
+            Replay(
+                lambda: connect(url, application="webhook_app replay"),
+                request.now,
+                read=read,
+                max_bytes=MAX_REQUEST_BYTES,
+            )
         )
     except ReplayBusyError as busy:
         return redirect_with_message(request, _HERE, str(busy), is_good=False)

@@ -1,0 +1,164 @@
+"""Guessing keys is slowed down by address and by key, for all processes together; right API keys cost nothing more."""
+
+from datetime import timedelta
+from ipaddress import ip_network
+
+import pytest
+from sqlalchemy import event
+
+from tests.web.conftest import ADMIN_KEY, sign_in, token_of
+from webhook_app.store.operations import api_keys
+from webhook_app.web.auth import Keyring
+from webhook_app.web.throttle import API_LIMIT, KEY_LIMIT, SIGN_IN_LIMIT, Throttle, caller_address
+
+PROXY = {"trusted_proxies": (ip_network("127.0.0.0/8"),)}
+
+
+def try_key(client, key, address):
+    """The answer to signing in from this address, as a proxy on loopback forwards it."""
+    form = {"token": token_of(client.get("/login")), "key": key}
+    return client.post("/login", data=form, headers={"X-Forwarded-For": address})
+
+
+def call(client, key, address="198.51.100.1"):
+    headers = {"Authorization": f"Bearer {key}", "X-Forwarded-For": address}
+    return client.get("/v1/books", headers=headers)
+
+
+class TestSignIn:
+    def test_after_some_wrong_keys_even_the_right_one_has_to_wait(self, client):
+        for number in range(SIGN_IN_LIMIT):
+            assert sign_in(client, f"guess {number}").status_code == 401
+        response = sign_in(client, ADMIN_KEY)
+        assert response.status_code == 429
+        assert 0 < int(response.headers["Retry-After"]) <= 61
+
+    def test_workers_and_hosts_count_together(self, make_app):
+        workers = [make_app().test_client() for _ in range(2)]
+        for number in range(SIGN_IN_LIMIT):
+            assert sign_in(workers[number % 2], f"guess {number}").status_code == 401
+        assert [sign_in(worker, ADMIN_KEY).status_code for worker in workers] == [429, 429]
+
+    def test_right_keys_are_not_counted(self, app, keys):
+        for _ in range(SIGN_IN_LIMIT + 2):
+            assert sign_in(app.test_client(), keys["viewer"]).status_code == 303
+
+    def test_an_address_that_the_client_writes_itself_does_not_count(self, client):
+        for number in range(SIGN_IN_LIMIT):
+            assert try_key(client, f"guess {number}", f"203.0.113.{number}").status_code == 401
+        assert try_key(client, ADMIN_KEY, "203.0.113.99").status_code == 429
+
+    def test_behind_a_trusted_proxy_each_client_is_counted_apart(self, make_app):
+        client = make_app(**PROXY).test_client()
+        for number in range(SIGN_IN_LIMIT):
+            assert try_key(client, f"guess {number}", "203.0.113.7").status_code == 401
+        assert try_key(client, "guess", "203.0.113.7").status_code == 429
+        assert try_key(client, ADMIN_KEY, "203.0.113.8").status_code == 303
+
+    def test_one_key_cannot_be_guessed_from_many_addresses(self, make_app, keys):
+        client = make_app(**PROXY).test_client()
+        prefix = keys["viewer"][:9]
+        for number in range(KEY_LIMIT):
+            guess = prefix + f"{number:034}"
+            assert try_key(client, guess, f"203.0.113.{number}").status_code == 401
+        assert try_key(client, keys["viewer"], "198.51.100.1").status_code == 429
+        assert try_key(client, keys["admin"], "198.51.100.1").status_code == 303
+
+
+class TestApi:
+    @pytest.fixture
+    def behind_proxy(self, make_app):
+        return make_app(**PROXY).test_client()
+
+    @pytest.fixture
+    def guessed(self, behind_proxy):
+        """A client whose address has used up its wrong keys."""
+        for number in range(API_LIMIT):
+            assert call(behind_proxy, f"guess {number}").status_code == 401
+        return behind_proxy
+
+    def test_too_many_wrong_keys_are_answered_429(self, guessed):
+        response = call(guessed, "guess")
+        assert response.status_code == 429
+        assert response.json["error"]["code"] == "too_many_wrong_keys"
+        assert 0 < int(response.headers["Retry-After"]) <= 61
+
+    def test_the_admin_key_cannot_be_guessed_on(self, guessed):
+        assert call(guessed, ADMIN_KEY).status_code == 429
+        assert call(guessed, ADMIN_KEY, address="203.0.113.8").status_code == 200
+
+    def test_random_keys_still_work(self, guessed, keys):
+        """They cannot be guessed: a sender with a wrong key must not stop the others behind the same address."""
+        assert call(guessed, keys["viewer"]).status_code == 200
+
+    def test_workers_and_hosts_count_together(self, guessed, make_app):
+        other = make_app(**PROXY).test_client()
+        assert call(other, "guess").status_code == 429
+        assert call(other, ADMIN_KEY).status_code == 429
+
+    def test_a_check_answers_429_too(self, guessed):
+        headers = {"Authorization": "Bearer guess", "X-Forwarded-For": "198.51.100.1"}
+        response = guessed.get("/v1/check/12025550117", headers=headers)
+        assert (response.status_code, "Retry-After" in response.headers) == (429, True)
+
+    def test_a_request_without_a_key_is_not_counted(self, behind_proxy):
+        for _ in range(API_LIMIT + 1):
+            assert behind_proxy.get("/v1/books").status_code == 401
+
+
+class TestCost:
+    @pytest.fixture
+    def statements(self, engine):
+        """Every statement that is sent to the database."""
+        sent = []
+        listener = lambda *arguments: sent.append(arguments[2])  # noqa: E731
+        event.listen(engine, "before_cursor_execute", listener)
+        yield sent
+        event.remove(engine, "before_cursor_execute", listener)
+
+    def test_right_keys_ask_the_database_no_more_than_without_a_throttle(self, engine, keys, now, statements):
+        keyring = Keyring(engine, ADMIN_KEY)
+        keyring.require("admin", {"HTTP_AUTHORIZATION": f"Bearer {ADMIN_KEY}"}, now)
+        assert statements == []
+        environ = {"HTTP_AUTHORIZATION": f"Bearer {keys['sender']}"}
+        keyring.require("sender", environ, now)
+        assert len(statements) == 2, "find it, mark it used"
+        keyring.require("sender", environ, now)
+        assert len(statements) == 2
+
+    def test_a_caller_over_the_limit_costs_no_statement(self, engine, now, statements):
+        throttle = Throttle(engine, limit=2)
+        for _ in range(3):
+            throttle.count(b"caller", now)
+        sent = len(statements)
+        assert throttle.wait(b"caller", now) == timedelta(minutes=1)
+        assert throttle.wait(b"another", now) == timedelta(0)
+        assert len(statements) == sent
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "counted"),
+    [
+        ("203.0.113.7", "", "203.0.113.7"),
+        ("203.0.113.7", "198.51.100.1", "203.0.113.7"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "6.6.6.6, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "made up", "unknown"),
+        ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::", "", "2001:db8:1:2::"),
+        ("", "198.51.100.1", "unknown"),
+    ],
+)
+def test_the_address_that_is_counted(peer, forwarded, counted):
+    """X-Forwarded-For counts from trusted proxies only. One IPv6 customer has a /64: all of it is one address."""
+    environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
+    assert caller_address(environ, (ip_network("10.0.0.0/8"),)) == counted
+
+
+def test_a_key_that_was_just_made_is_found(engine, now):
+    with engine.begin() as connection:
+        made = api_keys.create(connection, "shop", "sender", now)
+    environ = {"HTTP_AUTHORIZATION": f"Bearer {made.secret}"}
+    assert Keyring(engine).require("sender", environ, now).name == "shop"
