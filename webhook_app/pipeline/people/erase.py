@@ -1,10 +1,10 @@
-"""Erasing a person: at once from every table, then from the raw archive, a partition at a time.
+"""Erases a person: at once from every table, then from the raw archive, one partition after the other.
 
-1. One transaction takes the person out of every table, and notes whom the archive has to be searched for. Of an
-   opt-out a mark stays, by which only a check for that very contact is answered.
-2. Each row of the archive that shows the person is packed anew without their items, in a transaction of its own.
-3. When every partition is done, the note loses the person: what stays is that somebody was erased, when and by whom.
-What is cut off goes on with the next run. While a note is open nothing is replayed: it could bring the person back.
+1. One transaction erases the person from every table and records whom to search for in the archive. Of an opt-out a
+   mark stays, which only a check for that very contact matches.
+2. Each row of the archive that names the person is rewritten without their items, in a transaction of its own.
+3. When every partition is done, the record loses the person: it keeps that somebody was erased, when and by whom.
+The next run continues an interrupted one. While a record is open nothing is replayed, as that could restore the person.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from webhook_app.store.people import contacts, erased_opt_outs, erasure, erasure_requests
 from webhook_app.store.people.erasure_requests import Erasure
+from webhook_app.store.people.free_text import NOT_SEARCHED
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, DriverConnection, Engine
 from webhook_app.store.postgres.locks import REPLAY_LOCK
@@ -28,8 +29,8 @@ from webhook_app.whatsapp.people.traces import Traces
 
 log = structlog.get_logger()
 
-AT_ONCE = 100
-"""Rows of the archive, each the bodies of one commit, that are searched before the caller is answered."""
+ROWS_BEFORE_ANSWER = 100
+"""Rows of the archive, each with the bodies of one commit, that are searched before the caller gets an answer."""
 
 Connect = Callable[[], DriverConnection]
 
@@ -38,37 +39,45 @@ _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Erased(Struct, frozen=True, kw_only=True):
-    """What was done. `opted_out`: the person did not want to be written to; checks go on refusing."""
+    """The result. `opted_out`: the person had opted out, and checks still refuse messages to them."""
 
     id: int
     rows: dict[str, int]
     opted_out: bool
     archive_done: bool
+    not_searched: tuple[str, ...] = NOT_SEARCHED
+    """Where the person may still be named."""
 
 
 def erase(
-    engine: Engine, connect: Connect, contact: str, *, actor: str, now: datetime, at_once: int = AT_ONCE
+    engine: Engine,
+    connect: Connect,
+    contact: str,
+    *,
+    actor: str,
+    now: datetime,
+    at_once: int = ROWS_BEFORE_ANSWER,
 ) -> Erased:
-    """Erase whoever this key belongs to, under all keys linked to it."""
+    """Erase the person with this key, under all keys linked to it."""
     with engine.begin() as connection:
         keys = contacts.keys_of(connection, contact)
         traces = Traces(keys, erasure.message_ids(connection, Traces(keys)))
-        standing = suppressions.of_contacts(connection, traces.keys)
-        wishes = [(row.phone_number_id, row.scope) for row in standing if row.reason == "opted_out"]
-        erased_opt_outs.keep(connection, traces.keys, wishes)
+        rows_before = suppressions.of_contacts(connection, traces.keys)
+        opt_outs = [(row.phone_number_id, row.scope) for row in rows_before if row.reason == "opted_out"]
+        erased_opt_outs.keep(connection, traces.keys, opt_outs)
         rows = erasure.take_out(connection, traces, now)
-        rows["suppression_changes"] = _tell(connection, traces, actor, now)
+        rows["suppression_changes"] += _erase_changes(connection, traces, actor, now)
         erasure_id = erasure_requests.add(connection, traces, actor, now)
-        erasure_requests.announce(connection)
-    sweep(engine, connect, now, rows=at_once)
+        erasure_requests.notify_erased(connection)
+    erase_from_archive(engine, connect, now, rows=at_once)
     with engine.connect() as connection:
-        done = erasure_id not in {left.id for left in erasure_requests.unfinished(connection)}
+        done = erasure_id not in {each.id for each in erasure_requests.unfinished(connection)}
     log.info("a contact was erased", erasure=erasure_id, rows=sum(rows.values()), archive_done=done)
-    return Erased(id=erasure_id, rows=rows, opted_out=bool(wishes), archive_done=done)
+    return Erased(id=erasure_id, rows=rows, opted_out=bool(opt_outs), archive_done=done)
 
 
-def _tell(connection: Connection, traces: Traces, actor: str, now: datetime) -> int:
-    """One line of the feed says that somebody was erased, so that copies are fetched anew; it does not say who."""
+def _erase_changes(connection: Connection, traces: Traces, actor: str, now: datetime) -> int:
+    """Replace the person's changes in the feed by one line without a contact, after which copies are loaded anew."""
     suppressions.lock_changes(connection)
     line = SuppressionChange(
         seq=0,
@@ -89,7 +98,7 @@ def _tell(connection: Connection, traces: Traces, actor: str, now: datetime) -> 
     return erasure.take_out_changes(connection, traces)
 
 
-def sweep(
+def erase_from_archive(
     engine: Engine,
     connect: Connect,
     now: datetime,
@@ -97,9 +106,9 @@ def sweep(
     rows: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
 ) -> bool:
-    """Take everybody whose erasure is open out of the archive; False when something is left to the next run.
+    """Erase every person with an open record from the archive; False when something is left for the next run.
 
-    Looks at no more than `rows` rows, and stops early when `go_on` says so or a replay is under way.
+    Searches at most `rows` rows, and stops early when `go_on` returns False or while a replay runs.
     """
     with engine.connect() as connection:
         waiting = erasure_requests.unfinished(connection)
@@ -107,18 +116,18 @@ def sweep(
         return True
     own = connect()
     try:
-        if not locks.take(own, REPLAY_LOCK):
+        if not locks.try_acquire(own, REPLAY_LOCK):
             return False
         try:
-            return _Sweep(engine, own, now, rows, go_on).run(waiting)
+            return _ArchiveRun(engine, own, now, rows, go_on).run(waiting)
         finally:
-            locks.give_back(own, REPLAY_LOCK)
+            locks.release(own, REPLAY_LOCK)
     finally:
         own.close()
 
 
-class _Sweep:
-    """One run: what is left of its budget."""
+class _ArchiveRun:
+    """One run with the rest of its budget of rows."""
 
     def __init__(
         self,
@@ -133,9 +142,9 @@ class _Sweep:
         self._go_on = go_on
 
     def run(self, waiting: Sequence[Erasure]) -> bool:
-        return all(self._one(each) for each in waiting)
+        return all(self._erase(each) for each in waiting)
 
-    def _one(self, each: Erasure) -> bool:
+    def _erase(self, each: Erasure) -> bool:
         traces = Traces(each.keys, each.message_ids)
         for partition in archive.partition_names(self._own):
             if partition <= each.place:
@@ -143,24 +152,24 @@ class _Sweep:
             for place in archive.places(self._own, _EVER, _NEVER, only=partition):
                 if not self._may_go_on():
                     return False
-                self._search(place, traces)
+                self._rewrite(place, traces)
             with self._engine.begin() as connection:
-                erasure_requests.reach(connection, each.id, partition)
+                erasure_requests.save_progress(connection, each.id, partition)
         with self._engine.begin() as connection:
             erasure_requests.finish(connection, each.id, self._now)
         return True
 
-    def _search(self, place: archive.ArchivePosition, traces: Traces) -> None:
+    def _rewrite(self, place: archive.ArchivePosition, traces: Traces) -> None:
         with self._own.transaction():
             try:
                 kept = archive.read(self._own, place, lock=True)
             except (zstandard.ZstdError, msgspec.DecodeError):
-                archive.rewrite(self._own, place, [])  # what nobody can read may hold anybody
+                archive.rewrite(self._own, place, [])  # it cannot be read, and so may hold anybody
                 return
             if kept is None:
                 return
-            found = [traces.without(body) for body in kept.bodies]
-            left = [body for body in found if body is not None]
+            bodies = [traces.without(body) for body in kept.bodies]
+            left = [body for body in bodies if body is not None]
             if left != kept.bodies:
                 archive.rewrite(self._own, place, left)
 

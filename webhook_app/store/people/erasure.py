@@ -1,6 +1,7 @@
 """Erases a person from every table. Counts stay correct: events are anonymised, not deleted.
 
-`HOLDS` lists every column that can identify a person; a test compares it with the schema.
+`HOLDS` lists every column that can identify a person, and free_text.SEARCHED those that people write; a test compares
+both with the schema.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.counts import stages
 from webhook_app.store.people import links
+from webhook_app.store.people.free_text import erase_free_text
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.people.traces import ERASED, Traces
 
@@ -24,7 +26,12 @@ HOLDS: dict[str, frozenset[str]] = {
     ),
     "messages": frozenset(("message_id", "contact")),
     "failed_messages": frozenset(("message_id",)),
-    "sends": frozenset(("message_id", "contact", "fbtrace_id", "error", "request", "endpoint")),
+    "sends": frozenset(
+        (
+            *("message_id", "contact", "template", "campaign", "category", "fbtrace_id", "error", "request"),
+            "endpoint",
+        )
+    ),
     "stage_recounts": frozenset(("message_id",)),
     # Rows are deleted.
     "inbound_messages": frozenset(("message_id", "contact")),
@@ -51,7 +58,6 @@ HOLDS: dict[str, frozenset[str]] = {
     "erasures": frozenset(("keys", "message_ids")),  # until the archive is processed
 }
 
-_JSON_TABLES = ("alerts", "notifications", "health_signals", "health_changes")
 _BY_CONTACT = (
     "inbound_messages",
     "service_windows",
@@ -89,7 +95,7 @@ _BLANK: dict[str, Any] = {
     "endpoint": "",
     "request": None,
 }
-_BLANK_WHERE_SHOWN = ("title", "details", "errors", "error")
+_BLANK_WHERE_SHOWN = ("title", "details", "errors", "error", "template", "campaign", "category")
 _JSON_COLUMNS = ("errors", "error", "request")
 _JSON = JSONB(none_as_null=True)
 _PAGE = 500
@@ -131,9 +137,8 @@ def take_out(connection: Connection, traces: Traces, now: datetime) -> dict[str,
         keys=keys,
     )
     done["quarantine"] = _delete_shown(connection, traces)
-    for name in _JSON_TABLES:
-        (column,) = HOLDS[name]
-        done[name] = _blank_json(connection, name, column, traces)
+    for name, changed in erase_free_text(connection, traces).items():
+        done[name] = done.get(name, 0) + changed
     return done
 
 
@@ -215,22 +220,6 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
             " WHERE ctid = CAST(:place AS tid)"
         ).bindparams(bindparam("errors", type_=_JSON))
         connection.execute(update, shown | {"place": row["place"]})
-
-
-def _blank_json(connection: Connection, name: str, column: str, traces: Traces) -> int:
-    wanted = (
-        f"SELECT ctid::text AS place, {column} AS held, {column}::text AS json FROM {name}"
-        " WHERE ctid > CAST(:after AS tid) ORDER BY ctid LIMIT :limit"
-    )
-    changed = [
-        {"place": row.place, "held": traces.redacted(row.held)}
-        for row in _pages(connection, wanted)
-        if traces.in_json(row.json)
-    ]
-    if changed:
-        update = text(f"UPDATE {name} SET {column} = :held WHERE ctid = CAST(:place AS tid)")
-        connection.execute(update.bindparams(bindparam("held", type_=JSONB)), changed)
-    return len(changed)
 
 
 def _pages(connection: Connection, wanted: str) -> Iterable[Any]:

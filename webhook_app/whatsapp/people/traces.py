@@ -13,6 +13,7 @@ from webhook_app.whatsapp.json_text import decode
 from webhook_app.whatsapp.people.contacts import variants
 
 _SHORTEST = 7  # shorter keys would match too many ids by chance
+_SEPARATORS = "[ \t\u00a0().\\-/]{0,3}"
 _STRINGS = re.compile(r'"((?:[^"\\]|\\.){1,600})"')
 
 ERASED = "erased"
@@ -24,11 +25,13 @@ class Traces:
     def __init__(self, keys: Collection[str], message_ids: Collection[str] = ()) -> None:
         self.keys = tuple(dict.fromkeys(spelling for key in keys for spelling in variants(key)))
         self.message_ids = frozenset(message_ids)
-        patterns = [rf"(?<![0-9A-Za-z]){re.escape(key)}(?![0-9A-Za-z])" for key in self.keys]
+        patterns = [rf"(?<![0-9A-Za-z]){_spelled(key)}(?![0-9A-Za-z])" for key in self.keys]
         long_keys = (key for key in self.keys if len(key) >= _SHORTEST)
         self.encoded = tuple(sorted({core for key in long_keys for core in _in_base64(key)}))
         """The keys as encoded in message ids."""
-        self._pattern = re.compile("|".join([*patterns, *map(re.escape, self.encoded)]) or r"(?!)")
+        self.pattern = "|".join([*patterns, *map(re.escape, self.encoded)]) or r"(?!)"
+        """A regular expression of Python and Postgres alike; it finds no message ids."""
+        self._pattern = re.compile(self.pattern)
 
     def in_text(self, text: str) -> bool:
         """Whether a decoded text identifies the person."""
@@ -72,6 +75,13 @@ class Traces:
             found = any(found for _, found in parts.values()) or any(map(self.in_text, parts))
             return {key: kept for key, (kept, _) in parts.items()}, found
         return value, self.in_text(value if type(value) is str else str(value))
+
+
+def _spelled(key: str) -> str:
+    """The key as people write it: a number with separators or 00 in front, a user id as it is."""
+    if len(key) < _SHORTEST or not key.isdecimal():
+        return re.escape(key)
+    return "(?:00)?" + _SEPARATORS.join(key)
 
 
 def _in_base64(text: str) -> Iterator[str]:

@@ -26,3 +26,9 @@ def test_only_admins_may_and_only_what_can_be_a_contact(api):
     refused = api.delete("/v1/contacts/nobody")
     assert (refused.status_code, refused.json["error"]["code"]) == (400, "bad_contact")
     assert api.delete("/v1/contacts/+12025550117").json["rows"].get("status_events") == 0
+
+
+def test_the_answer_says_what_was_not_searched(api):
+    answer = api.delete("/v1/contacts/+5511987654321").json
+    assert any("callback data" in each for each in answer["not_searched"])
+    assert all(each for each in answer["not_searched"])

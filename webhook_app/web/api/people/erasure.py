@@ -13,31 +13,33 @@ from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address
 
 
 class ErasedContact(Struct, kw_only=True):
-    """What was erased. Nothing in it, and nothing that stays here, says who it was."""
+    """What was erased. Neither the answer nor anything stored says who it was."""
 
-    erasure: Annotated[int, Meta(description="The number of the record that somebody was erased.")]
-    rows: Annotated[dict[str, int], Meta(description="Rows deleted or made anonymous, by table.")]
+    erasure: Annotated[int, Meta(description="The number of the erasure's record.")]
+    rows: Annotated[dict[str, int], Meta(description="Rows deleted or anonymised, by table.")]
     opted_out: Annotated[
         bool,
         Meta(
-            description="The person did not want to be written to: checks go on refusing, by a mark nobody can read."
+            description="The person had opted out: checks still refuse them, by a mark that identifies nobody."
         ),
     ]
+    not_searched: Annotated[list[str], Meta(description="Where the person may still be named.")]
     archive: Annotated[
         str,
         Meta(
-            description="done, or pending: the scheduler goes on through the raw archive, some minutes at most."
+            description="done, or pending: the scheduler continues with the raw archive, for some minutes at most."
         ),
     ]
 
 
 def erase_contact(call: Call, contact: Contact) -> ErasedContact:
-    """Erase a person everywhere: under every linked number, number variant and user id.
+    """Erase a person under every linked number, number variant and user id.
 
-    Somebody who had opted out is still not to be written to: `/v1/check` says so, by a mark that cannot be read back.
-    Counts, rates and books stay as they are: the events stay without the person. The change feed gets one line with
-    the action `erase` and nobody's contact: whoever holds a copy of the suppressions fetches it anew. Erasing
-    somebody unknown is no error. What Meta sends about the person afterwards is new.
+    Texts that senders and operators wrote are searched too: templates, campaigns, notes, silences, records of alerts;
+    `not_searched` lists the rest. A check still refuses a person who had opted out, by a mark that identifies nobody.
+    Counts, rates and books do not change: the events stay without the person. The change feed gets one line with the
+    action `erase` and no contact, after which copies of the suppressions have to be loaded anew. Erasing an unknown
+    person is no error. What Meta sends about the person afterwards is stored as new.
     """
     address = parse_address(contact)
     if isinstance(address, InvalidAddress):
@@ -51,7 +53,13 @@ def erase_contact(call: Call, contact: Contact) -> ErasedContact:
         now=call.now,
     )
     state = "done" if done.archive_done else "pending"
-    return ErasedContact(erasure=done.id, rows=done.rows, opted_out=done.opted_out, archive=state)
+    return ErasedContact(
+        erasure=done.id,
+        rows=done.rows,
+        opted_out=done.opted_out,
+        archive=state,
+        not_searched=list(done.not_searched),
+    )
 
 
 ENDPOINTS = (Endpoint("DELETE", "/v1/contacts/{contact}", erase_contact, "admin"),)

@@ -1,0 +1,147 @@
+"""Erasing finds a person in texts that senders and operators wrote, and says what it did not search."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from tests.factories import NUMBER, body, status
+from tests.pipeline.people.test_erase import OTHER, PERSON, dump, wamid
+from webhook_app.pipeline.people.erase import erase
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.people import free_text
+from webhook_app.store.postgres.engine import connect
+from webhook_app.store.suppressions import suppressions
+from webhook_app.store.suppressions.changes import ChangeEvidence
+from webhook_app.store.suppressions.suppressions import Suppression
+
+SPELLINGS = [
+    "5511987654321",
+    "+5511987654321",
+    "+55 11 98765-4321",
+    "0055 (11) 98765.4321",
+    "55/11/987654321",
+]
+
+
+@pytest.fixture
+def writer(database_url):
+    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=3)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(engine, database_url, now):
+    def statement(sql, **values):
+        with engine.begin() as connection:
+            connection.execute(text(sql), values)
+
+    return statement
+
+
+def write_everywhere(engine, run, writer, now, spelled):
+    """The person in every searched column, in rows that are about somebody else."""
+    callback = json.dumps({"template": f"hello {spelled}", "campaign": f"for {spelled}"})
+    failed = status(
+        wamid(OTHER, 1), "failed", now, recipient=OTHER, code=131026, biz_opaque_callback_data=callback
+    )
+    writer.store([Delivery(body(failed))], now)
+    run("UPDATE status_events SET callback_data = ''")  # of other contacts it is not searched
+    run("DELETE FROM deliveries")
+    for code in (131026, 131047):
+        run(
+            "INSERT INTO sends (message_id, phone_number_id, failed, error_code, contact, template, campaign, sent_at,"
+            " registered_at) VALUES (:id, :number, true, :code, :contact, :template, :campaign, :now, :now)",
+            id="wamid.S", number=NUMBER, code=code, contact=OTHER, template=f"hello {spelled}",
+            campaign=f"for {spelled}", now=now,
+        )  # fmt: skip
+    evidence = (ChangeEvidence(now, "wamid.S", 131026, f"for {spelled}"),)
+    row = Suppression(contact=OTHER, since=now, actor="ops", note=f"asked by {spelled}", evidence=evidence)
+    with engine.begin() as connection:
+        suppressions.apply(connection, [row], [], now)
+    group = json.dumps({"template": f"hello {spelled}"})
+    run(
+        'INSERT INTO alerts (rule, kind, state, group_key, "group", codes, covers_from, started_at, evaluated_at)'
+        " VALUES ('r', 'rate', 'firing', CAST(:group AS text), CAST(:group AS jsonb), '{}', :now, :now, :now)",
+        group=group, now=now,
+    )  # fmt: skip
+    run(
+        "INSERT INTO silences (matchers, author, comment, since, until)"
+        " VALUES (CAST(:group AS jsonb), 'ops', :comment, :now, :now)",
+        group=group, comment=f"{spelled} complains", now=now,
+    )  # fmt: skip
+    run(
+        "INSERT INTO rule_evaluations (rule, evaluated_at, nearest) VALUES ('r', :now, CAST(:group AS jsonb))",
+        group=group, now=now,
+    )  # fmt: skip
+    run(
+        "INSERT INTO notifications (alert_id, channel, reason, sequence, payload, created_at, next_try_at, last_error)"
+        " VALUES (1, 'log', 'fired', 1, CAST(:group AS jsonb), :now, :now, :error)",
+        group=group, now=now, error=f"no route to {spelled}",
+    )  # fmt: skip
+    run(
+        "INSERT INTO audit (at, actor, action, object) VALUES (:now, 'ops', 'silence', :o)",
+        now=now,
+        o=f"for {spelled}",
+    )
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS)
+def test_texts_of_senders_and_operators_lose_the_person_in_any_spelling(
+    engine, database_url, run, writer, now, spelled
+):
+    write_everywhere(engine, run, writer, now, spelled)
+    before = dump(engine)
+    holding = {name for name, rows in before.items() if spelled in rows}
+    assert holding >= {
+        *("series", "sends", "suppressions", "suppression_changes", "alerts", "silences"),
+        *("rule_evaluations", "notifications", "audit"),
+    }
+    done = erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    after = dump(engine)
+    assert {name for name, rows in after.items() if spelled in rows} == set()
+    assert all(done.rows[name] > 0 for name in holding - {"failures"})
+    assert {name: rows.count("\n") for name, rows in after.items() if name in holding} == {
+        name: rows.count("\n") + (name == "suppression_changes")
+        for name, rows in before.items()
+        if name in holding
+    }, "no row about somebody else is gone"
+    assert done.not_searched == free_text.NOT_SEARCHED
+
+
+def test_one_replacement_stands_for_one_template_everywhere(engine, database_url, run, writer, now):
+    write_everywhere(engine, run, writer, now, PERSON)
+    other = json.dumps({"template": f"bye {PERSON}", "campaign": f"for {PERSON}"})
+    event = status(wamid(OTHER, 2), "sent", now, recipient=OTHER, biz_opaque_callback_data=other)
+    writer.store([Delivery(body(event))], now)
+    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    with engine.connect() as connection:
+        templates = (
+            connection.execute(text("SELECT template FROM series WHERE template <> ''")).scalars().all()
+        )
+        sends = connection.execute(text("SELECT DISTINCT template FROM sends")).scalars().all()
+        group, key = connection.execute(text('SELECT "group", group_key FROM alerts')).one()
+    assert len(set(templates)) == 2
+    assert all(each.startswith("erased:") for each in templates)
+    assert sends[0] in templates
+    assert group["template"] == sends[0]
+    assert json.loads(key) == group
+
+
+def test_other_numbers_and_ordinary_texts_stay(engine, database_url, run, writer, now):
+    write_everywhere(engine, run, writer, now, OTHER)
+    run("UPDATE audit SET object = '15511987654321 and 55119876543210'")
+    before = dump(engine)
+    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    after = dump(engine)
+    for name in ("series", "sends", "suppressions", "alerts", "silences", "notifications", "audit"):
+        assert after[name] == before[name]
+
+
+def test_erasing_twice_within_a_day_is_harmless(engine, database_url, run, writer, now):
+    write_everywhere(engine, run, writer, now, PERSON)
+    for at in (now, now + timedelta(hours=1)):
+        erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=at)
+    assert not any(PERSON in rows for rows in dump(engine).values())

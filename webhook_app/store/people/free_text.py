@@ -1,0 +1,149 @@
+"""Erases a person from texts that senders and operators wrote: templates, campaigns, notes, silences, alert records.
+
+The rows are about something else and stay; a text that names the person is replaced as a whole. A template or campaign
+gets one replacement everywhere, so that series stay distinct and alerts keep their group.
+"""
+
+from collections.abc import Iterable, Mapping
+from secrets import token_hex
+from typing import Any
+
+from msgspec import json
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.whatsapp.people.traces import ERASED, Traces
+
+SEARCHED: dict[str, tuple[str, ...]] = {
+    "alerts": ("explanation", "group", "group_key"),
+    "audit": ("object",),
+    "backtests": ("rules", "result", "fault"),
+    "health_changes": ("detail",),
+    "health_signals": ("payload",),
+    "incidents": ("title", "names", "slice", "details", "advice"),
+    "notification_tries": ("error",),
+    "notifications": ("payload", "last_error"),
+    "rule_evaluations": ("nearest", "seen"),
+    "silences": ("matchers", "comment", "author", "ended_by"),
+    "suppression_changes": ("note", "evidence"),
+    "suppressions": ("note", "evidence"),
+}
+"""Columns by table. series and the sends of its templates and campaigns are searched as well."""
+
+NOT_SEARCHED = (
+    "callback data, requests and error objects of messages to other contacts",
+    "templates and campaigns of reported sends to other contacts that no webhook or failure has used",
+    "numbers written without their country code",
+)
+"""Where a person may still be named: too large to search for one person, or impossible to recognise."""
+
+_JSON_COLUMNS = frozenset(
+    (
+        *("explanation", "group", "result", "detail", "payload", "names", "slice", "details", "nearest"),
+        *("matchers", "evidence"),
+    )
+)
+_LARGE = frozenset(
+    ("suppressions", "suppression_changes")
+)  # the database matches their texts, not the process
+_PAGE = 500
+
+
+def erase_free_text(connection: Connection, traces: Traces) -> dict[str, int]:
+    """Erase the person from all these texts; returns the number of changed rows by table. Reads whole tables."""
+    connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+    names = _rename_series(connection, traces)
+    done = {"series": len(names.series), "sends": _rename_sends(connection, names.by_text)}
+    for table, columns in SEARCHED.items():
+        done[table] = _erase(connection, table, columns, traces, names.by_text)
+    return done
+
+
+class _Names:
+    """The series that named the person, and the replacement of each of their texts."""
+
+    def __init__(self) -> None:
+        self.series: set[int] = set()
+        self.by_text: dict[str, str] = {}
+
+
+def _rename_series(connection: Connection, traces: Traces) -> _Names:
+    names = _Names()
+    found = text("SELECT id, template, campaign FROM series WHERE template ~ :pattern OR campaign ~ :pattern")
+    for row in connection.execute(found, {"pattern": traces.pattern}).all():
+        changed = {
+            column: names.by_text.setdefault(value, f"{ERASED}:{token_hex(16)}")
+            if traces.in_text(value)
+            else value
+            for column, value in (("template", row.template), ("campaign", row.campaign))
+        }
+        update = text("UPDATE series SET template = :template, campaign = :campaign WHERE id = :id")
+        connection.execute(update, changed | {"id": row.id})
+        names.series.add(row.id)
+    return names
+
+
+def _rename_sends(connection: Connection, by_text: Mapping[str, str]) -> int:
+    if not by_text:
+        return 0
+    changed = 0
+    for column in ("template", "campaign"):
+        update = text(
+            f"UPDATE sends SET {column} = n.new FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS n(old, new)"
+            f" WHERE {column} = n.old"
+        )
+        values = {"old": list(by_text), "new": list(by_text.values())}
+        changed += connection.execute(update, values).rowcount
+    return changed
+
+
+def _erase(
+    connection: Connection, table: str, columns: tuple[str, ...], traces: Traces, by_text: Mapping[str, str]
+) -> int:
+    changed = []
+    for row in _rows(connection, table, columns, traces):
+        stored = dict(zip(columns, row[1:], strict=True))
+        new = {column: _without(column, value, traces, by_text) for column, value in stored.items()}
+        if new != stored:
+            changed.append(new | {"place": row[0]})
+    if changed:
+        assigned = ", ".join(f'"{column}" = :{column}' for column in columns)
+        update = text(f"UPDATE {table} SET {assigned} WHERE ctid = CAST(:place AS tid)")
+        as_json = [
+            bindparam(name, type_=JSONB(none_as_null=True)) for name in columns if name in _JSON_COLUMNS
+        ]
+        connection.execute(update.bindparams(*as_json), changed)
+    return len(changed)
+
+
+def _without(column: str, value: Any, traces: Traces, by_text: Mapping[str, str]) -> Any:
+    if column == "group_key":
+        group = json.decode(value)
+        replaced = _replaced(group, traces, by_text)
+        return value if replaced == group else json.encode(replaced, order="sorted").decode()
+    return _replaced(value, traces, by_text)
+
+
+def _replaced(value: Any, traces: Traces, by_text: Mapping[str, str]) -> Any:
+    if type(value) is str:
+        return by_text.get(value) or traces.redacted(value)
+    if type(value) is list:
+        return [_replaced(item, traces, by_text) for item in value]
+    if type(value) is dict:
+        return {key: _replaced(item, traces, by_text) for key, item in value.items()}
+    return traces.redacted(value)
+
+
+def _rows(connection: Connection, table: str, columns: tuple[str, ...], traces: Traces) -> Iterable[Any]:
+    chosen = ", ".join(f'"{column}"' for column in columns)
+    shown = " OR ".join(f'"{column}"::text ~ :pattern' for column in columns)
+    condition = f" AND ({shown})" if table in _LARGE else ""
+    page = text(
+        f"SELECT ctid::text, {chosen} FROM {table} WHERE ctid > CAST(:after AS tid){condition} ORDER BY ctid"
+        " LIMIT :limit"
+    )
+    values = {"after": "(0,0)", "limit": _PAGE} | ({"pattern": traces.pattern} if condition else {})
+    while rows := connection.execute(page, values).all():
+        yield from rows
+        values["after"] = rows[-1][0]
