@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -48,6 +49,7 @@ def replay(of_quarantine: bool, since: datetime, until: datetime | None, reason:
     from webhook_app.pipeline.receiving.replay import Replay  # noqa: PLC0415
     from webhook_app.store.postgres.engine import connect  # noqa: PLC0415
     from webhook_app.store.receiving.quarantine import QuarantineFilters  # noqa: PLC0415
+    from webhook_app.whatsapp.receiving.payload import parse_again  # noqa: PLC0415
 
     if reason and not of_quarantine:
         raise click.UsageError("--reason applies to the quarantine only")
@@ -55,7 +57,11 @@ def replay(of_quarantine: bool, since: datetime, until: datetime | None, reason:
     until = until or now
     with (
         settings_with_database() as settings,
-        Replay(lambda: connect(settings.database_url, application="webhook_app replay"), now) as running,
+        Replay(
+            lambda: connect(settings.database_url, application="webhook_app replay"),
+            now,
+            read=partial(parse_again, words=settings.keywords),
+        ) as running,
     ):
         if of_quarantine:
             chosen = QuarantineFilters(since=since, until=until, reason=reason)

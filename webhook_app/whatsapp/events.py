@@ -115,7 +115,8 @@ class HealthSignal(Struct, frozen=True, gc=False):
 class Unreadable(Struct, frozen=True, gc=False):
     """A signed item that could not be parsed, kept in full: as JSON text, or as the raw body if it is not JSON.
 
-    `document_json` is a webhook with only this item, which a later version can parse.
+    `document_json` is a webhook with only this item, which a later version can parse. Many alike items of a body are
+    one Unreadable: `item_json` is then their list.
     """
 
     reason: str
@@ -125,6 +126,7 @@ class Unreadable(Struct, frozen=True, gc=False):
     identity: bytes
     body: bytes = b""
     document_json: str = ""
+    items: int = 1
 
 
 class Parsed(Struct, gc=False):
@@ -150,6 +152,6 @@ class Parsed(Struct, gc=False):
             + len(self.preferences)
             + len(self.number_changes)
             + len(self.signals)
-            + len(self.unreadable)
+            + sum(unreadable.items for unreadable in self.unreadable)
             + sum(self.ignored.values())
         )

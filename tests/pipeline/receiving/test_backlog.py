@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from benchmarks.backlog import Backlog
-from benchmarks.redelivery import Watch
+from benchmarks.redelivery import Evaluator
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import connect
 
@@ -29,7 +29,7 @@ def test_a_backlog_of_36_hours_lands_in_its_own_minutes_and_raises_no_alert_abou
     now = datetime.now(UTC)
     backlog = Backlog.make(now, events=6000, seed=3)
     bodies = list(backlog.bodies(seed=3, statuses=40))
-    watch = Watch(engine)
+    watch = Evaluator(engine)
     for first in range(0, len(bodies), 10):
         writers[first // 10 % 2].store([Delivery(body) for body in bodies[first : first + 10]], now)
         if first % 30 == 0:

@@ -17,7 +17,7 @@ from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving.quarantine import QuarantineFilters
 from webhook_app.whatsapp.accounts import health_signals
 from webhook_app.whatsapp.events import Parsed
-from webhook_app.whatsapp.receiving import payload, statuses
+from webhook_app.whatsapp.receiving import document_parser, payload, statuses
 
 DAY = timedelta(days=1)
 NAMES = ("received", "applied", "duplicate", "ignored", "quarantined")
@@ -188,8 +188,59 @@ def test_every_kind_of_quarantined_item_comes_with_a_webhook_that_reads_the_same
 def test_many_odd_items_with_many_contacts_do_not_multiply() -> None:
     contacts = [{"wa_id": str(n), "profile": {"name": "x" * 50}} for n in range(500)]
     parsed = payload.parse(body(*({"n": n} for n in range(500)), contacts=contacts))
-    assert len(parsed.unreadable) == 500
+    assert sum(item.items for item in parsed.unreadable) == 500
     assert sum(len(item.document_json) for item in parsed.unreadable) < 500 * 400
+    few = [payload.parse(body(*({"n": n} for n in range(10)), contacts=contacts)) for _ in range(50)]
+    assert sum(len(item.document_json) for parsed in few for item in parsed.unreadable) < 500 * 400
+
+
+def test_many_alike_items_of_a_body_are_one_entry_that_is_counted_and_replayed_item_by_item(
+    writer: BatchWriter,
+    engine: Engine,
+    now: datetime,
+    replay: Callable[..., Replay],
+    newer_parser: Callable[[], None],
+) -> None:
+    raw = body(status("wamid.A", "sent", now), *(status(f"wamid.{n}", "queued", now) for n in range(500)))
+    for _ in range(2):
+        writer.store([Delivery(raw)], now)
+    assert rows(engine, "SELECT items, reason FROM quarantine") == [
+        (500, "statuses: unknown status 'queued'")
+    ]
+    expected = {"received": 1002, "applied": 1, "duplicate": 501, "ignored": 0, "quarantined": 500}
+    assert books(engine) == expected
+    assert quarantined(replay).left == 500
+    writer.store([Delivery(body(status("wamid.7", "sent", now)))], now)
+    newer_parser()
+    outcome = quarantined(replay)
+    assert (outcome.looked_at, outcome.applied, outcome.duplicate, outcome.left) == (500, 499, 1, 0)
+    expected |= {"received": 1003, "applied": 501, "duplicate": 502, "quarantined": 0}
+    assert books(engine) == expected
+    assert rows(engine, "SELECT count(*) FROM status_events") == [(501,)]
+
+
+def test_of_an_entry_of_several_what_is_understood_is_applied_and_the_rest_stays(
+    writer: BatchWriter,
+    engine: Engine,
+    now: datetime,
+    replay: Callable[..., Replay],
+    newer_parser: Callable[[], None],
+) -> None:
+    odd = [status(f"wamid.{n}", f"odd {n}", now) for n in range(document_parser.MAX_ITEMS)]
+    good = [status("wamid.A", "sent", now), status("wamid.B", "queued", now)]
+    writer.store([Delivery(body(*odd, *good))], now)
+    whole = rows(engine, "SELECT sum(items)::int, count(*) < 30 FROM quarantine")
+    assert whole == [(document_parser.MAX_ITEMS + 2, True)]
+    assert books(engine)["applied"] == 0
+    assert quarantined(replay).applied == 1
+    newer_parser()
+    outcome = quarantined(replay)
+    assert (outcome.applied, outcome.left) == (1, document_parser.MAX_ITEMS)
+    found = books(engine)
+    assert (found["applied"], found["quarantined"]) == (2, document_parser.MAX_ITEMS)
+    assert rows(engine, "SELECT sum(items)::int FROM quarantine") == [(document_parser.MAX_ITEMS,)]
+    assert quarantined(replay).applied == 0
+    assert books(engine) == found
 
 
 def test_the_archive_gives_back_what_was_ignored_and_nothing_is_received_again(

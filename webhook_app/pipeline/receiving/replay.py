@@ -11,6 +11,7 @@ A replay can be stopped at any point and run again. Only one runs at a time.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from math import inf
 from typing import Self
 
 import msgspec
@@ -25,16 +26,20 @@ from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import REFUSED
 from webhook_app.store.postgres.locks import REPLAY_LOCK
-from webhook_app.store.receiving import archive, book_corrections, quarantine
+from webhook_app.store.receiving import archive, books, quarantine
 from webhook_app.store.receiving.quarantine import QuarantineFilters, ReplayItem
 from webhook_app.whatsapp.events import Parsed
-from webhook_app.whatsapp.receiving.payload import parse
+from webhook_app.whatsapp.receiving.payload import parse_again
 
 log = structlog.get_logger()
+
+MAX_REQUEST_BYTES = 2**19
+"""Of a quarantined entry that a web worker parses. The command replays larger ones."""
 
 _PAGE = 200
 
 Parse = Callable[[bytes], Parsed]
+Settle = Callable[[DriverConnection, int], None]
 Advance = Callable[[int], None]
 """Called with the number of quarantined items or archive rows just processed."""
 
@@ -57,11 +62,18 @@ class Replay:
     """One replay over its own connection. Use it in a `with` statement, which holds the lock."""
 
     def __init__(
-        self, connect: Callable[[], DriverConnection], now: datetime, *, read: Parse = parse
+        self,
+        connect: Callable[[], DriverConnection],
+        now: datetime,
+        *,
+        read: Parse = parse_again,
+        max_bytes: float = inf,
     ) -> None:
-        self._writer = BatchWriter(connect, book_corrections.SLOT)
+        """`max_bytes`: leave larger quarantined entries, which take seconds to parse."""
+        self._writer = BatchWriter(connect, books.REPLAY_SLOT)
         self._now = now
         self._read = read
+        self._max_bytes = max_bytes
 
     def __enter__(self) -> Self:
         is_free = False
@@ -120,7 +132,7 @@ class Replay:
             page = quarantine.replay_items(self._writer.connection(), chosen, after, size)
             for item in page:
                 self._release(item, outcome)
-                advance(1)
+                advance(item.items)
             yield outcome
             if len(page) < size:
                 break
@@ -149,27 +161,51 @@ class Replay:
         return outcome
 
     def _release(self, item: ReplayItem, outcome: ReplayTally) -> None:
-        outcome.looked_at += 1
-        parsed = Parsed() if item.webhook is None else self._read(item.webhook)
-        if item.webhook is None or parsed.unreadable:
-            if parsed.unreadable:
-                quarantine.set_reason(self._writer.connection(), item.id, parsed.unreadable[0].reason)
-            outcome.left += 1
+        outcome.looked_at += item.items
+        if item.webhook is None or len(item.webhook) > self._max_bytes:
+            outcome.left += item.items
             return
+        parsed = self._read(item.webhook)
+        connection = self._writer.connection()
+        if parsed.unreadable:
+            quarantine.set_reason(connection, item.id, parsed.unreadable[0].reason)
+        if parsed.unreadable and (item.items == 1 or not _stored_items(parsed)):
+            outcome.left += item.items
+            return
+        try:
+            self._writer.store_again(
+                [_readable(parsed)], item.received_at, self._settle(item, parsed, outcome)
+            )
+        except REFUSED as fault:
+            quarantine.set_reason(connection, item.id, f"refused by the database: {type(fault).__name__}")
+            outcome.left += item.items
+
+    def _settle(self, item: ReplayItem, parsed: Parsed, outcome: ReplayTally) -> Settle:
+        """Return the step that moves the entry's items in the books, in the transaction that stores them.
+
+        Of an entry of several, those that are new become applied even if others are still not understood.
+        """
         offered = _stored_items(parsed)
 
-        def settle(connection: DriverConnection, new: int) -> None:
-            became = "applied" if new else "duplicate" if offered else "ignored"
-            if quarantine.release(connection, item.id, became, self._now):
-                book_corrections.reclassify(connection, item.received_at, "quarantined", became)
-                setattr(outcome, became, getattr(outcome, became) + 1)
+        def move(connection: DriverConnection, became: str, items: int) -> None:
+            books.reclassify(connection, item.received_at, "quarantined", became, items)
+            setattr(outcome, became, getattr(outcome, became) + items)
 
-        try:
-            self._writer.store_again([_readable(parsed)], item.received_at, settle)
-        except REFUSED as fault:
-            reason = f"refused by the database: {type(fault).__name__}"
-            quarantine.set_reason(self._writer.connection(), item.id, reason)
-            outcome.left += 1
+        def settle(connection: DriverConnection, new: int) -> None:
+            new = min(new, item.items)
+            others = item.items - new
+            if parsed.unreadable:
+                new = min(new, item.items - 1)
+                quarantine.reduce_items(connection, item.id, new)
+                move(connection, "applied", new)
+                outcome.left += item.items - new
+            elif quarantine.release(
+                connection, item.id, "applied" if new else "duplicate" if offered else "ignored", self._now
+            ):
+                move(connection, "applied", new)
+                move(connection, "duplicate" if offered > new else "ignored", others)
+
+        return settle
 
     def _read_row(self, place: archive.ArchivePosition, not_before: datetime, outcome: ReplayTally) -> None:
         try:
@@ -182,7 +218,7 @@ class Replay:
             return
         found = [self._read(body) for body in kept.bodies]
         outcome.looked_at += sum(parsed.received for parsed in found)
-        outcome.left += sum(len(parsed.unreadable) for parsed in found)
+        outcome.left += sum(each.items for parsed in found for each in parsed.unreadable)
         outcome.ignored += sum(sum(parsed.ignored.values()) for parsed in found)
         earliest = int(not_before.timestamp())
         self._store_or_halve([_since(_readable(parsed), earliest) for parsed in found], kept, outcome)
@@ -197,7 +233,7 @@ class Replay:
         def settle(connection: DriverConnection, new: int) -> None:
             nonlocal fresh
             fresh = new
-            book_corrections.reclassify(connection, kept.received_at, "ignored", "applied", new)
+            books.reclassify(connection, kept.received_at, "ignored", "applied", new)
 
         try:
             self._writer.store_again(found, kept.received_at, settle)
@@ -214,7 +250,11 @@ class Replay:
 
 
 def _stored_items(parsed: Parsed) -> int:
-    return parsed.received - len(parsed.unreadable) - sum(parsed.ignored.values())
+    return (
+        parsed.received
+        - sum(unreadable.items for unreadable in parsed.unreadable)
+        - sum(parsed.ignored.values())
+    )
 
 
 def _readable(parsed: Parsed) -> Parsed:

@@ -52,6 +52,10 @@ class ReplayItem(Struct, frozen=True, kw_only=True):
 
 ALL = QuarantineFilters()
 _COLUMNS = ", ".join(Quarantined.__struct_fields__)
+_MAX_LISTED = 65_536  # characters of an item in a list: entries of several megabytes would add up
+_LISTED = _COLUMNS.replace(" item,", f" left(item, {_MAX_LISTED}) AS item,").replace(
+    " body,", f" substr(body, 1, {_MAX_LISTED}) AS body,"
+)
 _GET = text(f"SELECT {_COLUMNS} FROM quarantine WHERE id = :id")
 _OPEN_BY_FIELD = text("""
 SELECT field, sum(items)::int FROM quarantine
@@ -67,12 +71,12 @@ def list_page(
     only_open: bool = False,
     chosen: QuarantineFilters = ALL,
 ) -> list[Quarantined]:
-    """A page of matching items with an id below `before_id`, newest first."""
+    """A page of matching items with an id below `before_id`, newest first. Long items are cut."""
     conditions = _conditions(chosen)
     conditions += ["id < :before_id"] if before_id is not None else []
     conditions += ["replayed_at IS NULL"] if only_open else []
     statement = text(
-        f"SELECT {_COLUMNS} FROM quarantine WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+        f"SELECT {_LISTED} FROM quarantine WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
     )
     values = asdict(chosen) | {"before_id": before_id, "limit": limit}
     return [Quarantined(**row) for row in connection.execute(statement, values).mappings()]

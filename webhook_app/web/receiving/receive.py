@@ -36,6 +36,7 @@ for _reason in (QUEUE_FULL, AWAY, FAILED):
     PUT_OFF.labels(_reason)
 
 
+PATH = "/webhook"
 _FAULT = "webhook_app.fault"
 
 
@@ -72,13 +73,19 @@ class DeliveryReceiver:
 
 
 def receive_before_flask(app: Flask, receiver: DeliveryReceiver, public_url: str) -> None:
-    """Wrap the application so that deliveries are stored before Flask; it gets the others, with the reason."""
+    """Wrap the application so that deliveries are stored before Flask; it gets the others, with the reason.
+
+    Slashes around /webhook are removed here, so that every method and every log line sees one path.
+    """
     # No body: it would be sent as a separate packet.
     headers = [("Content-Length", "0"), *bare_headers(public_url)]
     rest: WSGIApplication = app.wsgi_app
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/webhook" and environ["REQUEST_METHOD"] == "POST":
+        path = environ["PATH_INFO"]
+        if path != PATH and path.strip("/") == "webhook":  # a proxy or a person added slashes
+            path = environ["PATH_INFO"] = PATH
+        if path == PATH and environ["REQUEST_METHOD"] == "POST":
             try:
                 receiver.receive(environ)
             except Exception as fault:  # noqa: BLE001  the route answers, and logs our own errors
@@ -97,7 +104,7 @@ def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
     token = verify_token.encode()
     reject = _Rejections(ingest)
 
-    @blueprint.get("/webhook")
+    @blueprint.get(PATH)
     def confirm() -> Response:
         """Echo the challenge byte for byte to a caller that knows the verify token."""
         given = request.args.get("hub.verify_token", "").encode()
@@ -107,7 +114,7 @@ def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
             return _plain("the verify token or the mode is wrong\n", 403)
         return Response(challenge, content_type="text/plain; charset=utf-8")
 
-    @blueprint.post("/webhook")
+    @blueprint.post(PATH)
     def explain() -> Response:
         """Answer with the reason why the delivery was not stored."""
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from webhook_app.whatsapp.events import NumberChange
 from webhook_app.whatsapp.people.contacts import contact_key, phone_key, user_key
-from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_timestamp
+from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_message_id, read_timestamp
 
 Link = tuple[str, str]
 """(user_id, contact), as stored."""
@@ -137,9 +137,7 @@ def read_number_change(item: Mapping[str, Any], waba_id: str, number: str) -> Nu
     kind = _change_kind(system) if type(system) is dict else ""
     if type(system) is not dict or not kind:
         return "system message"
-    message_id = item.get("id")
-    if type(message_id) is not str or not 0 < len(message_id) <= 512:
-        raise ValueError("the id is missing, not a string or too long")
+    message_id = read_message_id(item)
     old, new = _old_and_new_keys(kind, item, system)
     if not old or not new:
         raise ValueError(f"{kind} without an old and a new key")

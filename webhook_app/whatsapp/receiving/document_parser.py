@@ -1,11 +1,14 @@
 """Sorts the items of a webhook document into events, ignored and unreadable items.
 
+The work per document is bounded: after MAX_ITEMS items that are not ordinary statuses, the rest of each list is
+quarantined unread, as one entry. Alike unreadable items of a list share an entry, too.
 Formats from Meta's webhook reference as of September 2026.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -20,7 +23,14 @@ from webhook_app.whatsapp.receiving.plain_delivery import TEST_ENTRY, TEST_NUMBE
 
 Object = Mapping[str, Any]
 
+MAX_ITEMS = 5_000
+"""Items other than statuses that are read of one document; Meta sends up to 1 000 updates in one."""
+MAX_STATUSES = 20_000
+"""Statuses that are read of one document here; plain_delivery.py reads any number of ordinary ones."""
+
 _OBJECT = "whatsapp_business_account"
+_MAX_SINGLE = 10  # unreadable items of a list that are quarantined one by one; more share an entry per reason
+_MAX_REASONS = 20  # per list, and of ignored items per document
 _MAX_CONTACTS = 3
 """Copied into a quarantined item. Inbound messages come with one; copies of many would multiply in size."""
 
@@ -34,11 +44,14 @@ class _Change(Struct, frozen=True, gc=False):
 
 
 class DocumentParser:
-    """Adds the items of one webhook document to `parsed`."""
+    """Adds the items of one webhook document to `parsed`. `limited`: bound the work, as for received documents."""
 
-    def __init__(self, words: Keywords) -> None:
+    def __init__(self, words: Keywords, *, limited: bool = True) -> None:
         self.parsed = Parsed()
         self._words = words
+        self._count = 0
+        self._items_left: float = MAX_ITEMS if limited else inf
+        self._statuses_left: float = MAX_STATUSES if limited else inf
 
     def read(self, document: Any) -> None:
         """Add all items of a decoded document."""
@@ -49,11 +62,17 @@ class DocumentParser:
         entries = document.get("entry")
         if type(entries) is not list:
             return self._quarantine("entry is not a list", "", "", document, document)
-        for entry in entries:
+        unreadable = []
+        for position, entry in enumerate(entries):
+            if self._items_left <= 0:
+                self._quarantine_rest(entries[position:], "", "", _webhook, _entry_items)
+                break
             if type(entry) is dict:
                 self._read_entry(entry)
             else:
-                self._quarantine("an entry is not an object", "", "", entry, _webhook(entry))
+                self._items_left -= 1
+                unreadable.append(entry)
+        self._quarantine_alike("an entry is not an object", "", "", unreadable, _webhook)
         return None
 
     def _read_entry(self, entry: Object) -> None:
@@ -62,12 +81,17 @@ class DocumentParser:
         if type(changes) is not list:
             if "changed_fields" in entry:  # the app is subscribed without "include values"
                 return self._ignore("changed_fields without values")
-            return self._quarantine("changes is not a list", "", waba_id, entry, _webhook(entry))
-        for change in changes:
+            return self._quarantine("changes is not a list", "", waba_id, entry, _webhook([entry]))
+        document = partial(_webhook_of_changes, waba_id)
+        unreadable = []
+        for position, change in enumerate(changes):
+            if self._items_left <= 0:
+                self._quarantine_rest(changes[position:], "", waba_id, document, _change_items)
+                break
+            self._items_left -= 1
             value = change.get("value") if type(change) is dict else None
             if type(value) is not dict:
-                document = _webhook({"id": waba_id, "changes": [change]})
-                self._quarantine("a change without an object as value", "", waba_id, change, document)
+                unreadable.append(change)
                 continue
             number = _number_of(value)
             if waba_id == TEST_ENTRY or number == TEST_NUMBER:
@@ -76,6 +100,7 @@ class DocumentParser:
                 field = change.get("field")
                 field = field if type(field) is str else _field_by_keys(value)
                 self._read_change(_Change(entry, field, value, waba_id, number))
+        self._quarantine_alike("a change without an object as value", "", waba_id, unreadable, document)
         return None
 
     def _read_change(self, change: _Change) -> None:
@@ -97,14 +122,16 @@ class DocumentParser:
         entry, field, value, waba_id = change.entry, change.field, change.value, change.waba_id
         try:
             self.parsed.signals.append(health_signals.read_signal(entry, field, value, waba_id))
+            self._count += 1
         except (TypeError, ValueError, AttributeError) as fault:
-            item = {**entry, "changes": [value]}
-            document = _webhook({**entry, "changes": [{"field": field, "value": value}]})
+            context = {name: entry[name] for name in ("id", "time") if name in entry}
+            item = context | {"changes": [value]}
+            document = _webhook([context | {"changes": [{"field": field, "value": value}]}])
             self._quarantine(f"{field}: {fault}"[:200], field, waba_id, item, document)
 
     def _read_messages(self, change: _Change) -> None:
         value, parsed = change.value, self.parsed
-        before = parsed.received
+        before = self._count
         parsed.links.update(identity.links_in(value))
         if change.number:
             display = value["metadata"].get("display_phone_number")
@@ -119,7 +146,7 @@ class DocumentParser:
         actions = value.get("user_actions")
         if type(actions) is list and actions:
             self._ignore("user_actions", count=len(actions))
-        if parsed.received == before:
+        if self._count == before:
             self._ignore("messages without items")
 
     def _add_message(self, event: InboundMessage | NumberChange) -> None:
@@ -130,13 +157,13 @@ class DocumentParser:
 
     def _read_calls(self, change: _Change) -> None:
         """Read calls, which can open the 24-hour window, and ignore their statuses."""
-        before = self.parsed.received
+        before = self._count
         self.parsed.links.update(identity.links_in(change.value))
         self._read_items(change, "calls", inbound.read_call, self.parsed.inbound.append)
         call_statuses = change.value.get("statuses")
         if type(call_statuses) is list and call_statuses:
             self._ignore("call status", count=len(call_statuses))
-        if self.parsed.received == before:
+        if self._count == before:
             self._ignore("calls without items")
 
     def _read_items(
@@ -149,26 +176,72 @@ class DocumentParser:
             document = _webhook_with(change, key, items)
             self._quarantine(f"{key} is not a list", change.field, change.waba_id, items, document)
             return
-        for item in items:
+        unreadable: dict[str, list[Any]] = {}
+        for position, item in enumerate(items):
+            if self._items_left <= 0 or self._statuses_left <= 0:
+                rest = partial(_webhook_with, change, key)
+                self._quarantine_rest(items[position:], change.field, change.waba_id, rest, len)
+                break
             try:
                 event = read(item, change.waba_id, change.number)
             except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as fault:
-                document = _webhook_with(change, key, [item])
-                self._quarantine(f"{key}: {fault}"[:200], change.field, change.waba_id, item, document)
+                self._items_left -= 1
+                reason = f"{key}: {fault}"[:200]
+                if reason not in unreadable and len(unreadable) >= _MAX_REASONS:
+                    reason = f"{key}: other faults"
+                unreadable.setdefault(reason, []).append(item)
                 continue
             if type(event) is str:
+                self._items_left -= 1
                 self._ignore(event)
             else:
+                if key == "statuses":
+                    self._statuses_left -= 1
+                else:
+                    self._items_left -= 1
+                self._count += 1
                 add(event)
+        for reason, alike in unreadable.items():
+            build = partial(_webhook_with, change, key)
+            self._quarantine_alike(reason, change.field, change.waba_id, alike, build)
 
     def _ignore(self, reason: str, count: int = 1) -> None:
-        self.parsed.ignored[reason] = self.parsed.ignored.get(reason, 0) + count
+        ignored = self.parsed.ignored
+        if reason not in ignored and len(ignored) >= _MAX_REASONS:
+            reason = "others"
+        ignored[reason] = ignored.get(reason, 0) + count
+        self._count += count
 
-    def _quarantine(self, reason: str, field: str, waba_id: str, item: Any, document: Any) -> None:
+    def _quarantine_alike(
+        self, reason: str, field: str, waba_id: str, items: list[Any], document: Callable[[list[Any]], Any]
+    ) -> None:
+        """Quarantine items with the same reason: each by itself when they are few, else in one entry."""
+        if len(items) > _MAX_SINGLE:
+            self._quarantine(reason, field, waba_id, items, document(items), len(items))
+        else:
+            for item in items:
+                self._quarantine(reason, field, waba_id, item, document([item]))
+
+    def _quarantine_rest(
+        self,
+        items: list[Any],
+        field: str,
+        waba_id: str,
+        document: Callable[[list[Any]], Any],
+        count: Callable[[list[Any]], int],
+    ) -> None:
+        """Quarantine the unread rest of a list as one entry."""
+        reason = f"not read: the body has more than {MAX_ITEMS} items"
+        self._quarantine(reason, field, waba_id, items, document(items), count(items))
+
+    def _quarantine(
+        self, reason: str, field: str, waba_id: str, item: Any, document: Any, count: int = 1
+    ) -> None:
         text = canonical(item)
         digest = hashlib.sha256(text.encode()).digest()
+        self._count += count
         self.parsed.unreadable.append(
-            Unreadable(reason, field, waba_id, text, digest, document_json=canonical(document))
+            Unreadable(reason, field, waba_id, text, digest, document_json=canonical(document), items=count)
         )
 
 
@@ -202,8 +275,22 @@ def _item_count(value: Object) -> int:
     return sum(len(items) for items in lists if type(items) is list) or 1
 
 
-def _webhook(entry: Any) -> dict[str, Any]:
-    return {"object": _OBJECT, "entry": [entry]}
+def _change_items(changes: list[Any]) -> int:
+    values = (change.get("value") if type(change) is dict else None for change in changes)
+    return sum(_item_count(value) if type(value) is dict else 1 for value in values)
+
+
+def _entry_items(entries: list[Any]) -> int:
+    found = (entry.get("changes") if type(entry) is dict else None for entry in entries)
+    return sum(_change_items(changes) if type(changes) is list else 1 for changes in found)
+
+
+def _webhook(entries: list[Any]) -> dict[str, Any]:
+    return {"object": _OBJECT, "entry": entries}
+
+
+def _webhook_of_changes(waba_id: str, changes: list[Any]) -> dict[str, Any]:
+    return _webhook([{"id": waba_id, "changes": changes}])
 
 
 def _webhook_with(change: _Change, key: str, items: Any) -> dict[str, Any]:
@@ -213,7 +300,7 @@ def _webhook_with(change: _Change, key: str, items: Any) -> dict[str, Any]:
     if type(contacts) is list and len(contacts) <= _MAX_CONTACTS:
         context["contacts"] = [_ids(each, "wa_id", "user_id", "parent_user_id") for each in contacts]
     value = context | {key: items}
-    return _webhook({"id": change.waba_id, "changes": [{"field": change.field, "value": value}]})
+    return _webhook_of_changes(change.waba_id, [{"field": change.field, "value": value}])
 
 
 def _ids(source: Any, *names: str) -> dict[str, str]:

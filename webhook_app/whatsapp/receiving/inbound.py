@@ -10,7 +10,7 @@ from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference
 from webhook_app.whatsapp.people.contacts import contact_key
 from webhook_app.whatsapp.people.identity import read_number_change
 from webhook_app.whatsapp.people.keywords import Keywords, keyword_in
-from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_timestamp
+from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_message_id, read_timestamp
 
 _WINDOW_UNCHANGED = frozenset(("reaction", "edit", "revoke"))
 """Meta does not say that these open the 24-hour window."""
@@ -28,7 +28,7 @@ def read_message(
         return read_number_change(item, waba_id, number)
     contact = contact_key(digits(item.get("from")), bounded_text(item.get("from_user_id"), 160))
     return InboundMessage(
-        _id(item),
+        read_message_id(item),
         number,
         waba_id,
         read_timestamp(item.get("timestamp")),
@@ -59,7 +59,9 @@ def read_call(item: Mapping[str, Any], waba_id: str, number: str) -> InboundMess
         return "end of a call"
     contact = contact_key(digits(item.get("from")), bounded_text(item.get("from_user_id"), 160))
     timestamp = read_timestamp(item.get("timestamp"))
-    return InboundMessage(_id(item), number, waba_id, timestamp, contact, "call", "", opens_window=True)
+    return InboundMessage(
+        read_message_id(item), number, waba_id, timestamp, contact, "call", "", opens_window=True
+    )
 
 
 def read_preference(item: Mapping[str, Any], waba_id: str, number: str) -> Preference | str:
@@ -80,13 +82,6 @@ def read_preference(item: Mapping[str, Any], waba_id: str, number: str) -> Prefe
 def with_body_digest(preference: Preference, body_digest: bytes) -> Preference:
     """Add the delivery's digest to a preference without valid time, to distinguish it from a later one."""
     return replace(preference, raw_timestamp=f"{preference.raw_timestamp[:64]} {body_digest.hex()}")
-
-
-def _id(item: Mapping[str, Any]) -> str:
-    found = item.get("id")
-    if type(found) is not str or not 0 < len(found) <= 512:
-        raise ValueError("the id is missing, not a string or too long")
-    return found
 
 
 def _keyword(item: Mapping[str, Any], kind: str, words: Keywords) -> str:

@@ -7,12 +7,15 @@ import hashlib
 
 from webhook_app.whatsapp.accounts import health_signals
 from webhook_app.whatsapp.events import Parsed, Unreadable
-from webhook_app.whatsapp.json_text import decode, limit_depth
+from webhook_app.whatsapp.json_text import count_values, decode, limit_depth
 from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 from webhook_app.whatsapp.receiving import inbound
 from webhook_app.whatsapp.receiving.document_parser import DocumentParser
 from webhook_app.whatsapp.receiving.plain_delivery import read_plain
 from webhook_app.whatsapp.receiving.redaction import redact_text
+
+MAX_VALUES = 250_000
+"""JSON values of a body that is read. A body of 1 000 statuses has 25 000, a chunk of chat history up to 150 000."""
 
 
 def parse(body: bytes, words: Keywords = DEFAULT) -> Parsed:
@@ -26,22 +29,31 @@ def redact_and_parse(body: bytes, words: Keywords = DEFAULT) -> tuple[bytes, Par
     if plain is not None:
         return body, plain
     redacted = redact_text(body, words)
+    if count_values(body) > MAX_VALUES:
+        return redacted, Parsed(
+            unreadable=[unreadable_body(redacted, f"not read: more than {MAX_VALUES} values")]
+        )
     return redacted, parse_any(redacted, words)
 
 
-def parse_any(body: bytes, words: Keywords = DEFAULT) -> Parsed:
-    """Parse a redacted body without the fast path for ordinary statuses."""
+def parse_any(body: bytes, words: Keywords = DEFAULT, *, limited: bool = True) -> Parsed:
+    """Parse a redacted body without the fast path for ordinary statuses. `limited`: bound the work."""
     try:
         try:
-            return _parse(body, words)
+            return _parse(body, words, limited=limited)
         except RecursionError:  # one item nested too deeply must not cost the others
-            return _parse(limit_depth(body), words)
+            return _parse(limit_depth(body), words, limited=limited)
     except (ValueError, RecursionError) as fault:
         return Parsed(unreadable=[unreadable_body(body, f"not readable as JSON: {type(fault).__name__}")])
 
 
-def _parse(body: bytes, words: Keywords) -> Parsed:
-    parser = DocumentParser(words)
+def parse_again(body: bytes, words: Keywords = DEFAULT) -> Parsed:
+    """Parse a stored body or webhook, however many items it has."""
+    return read_plain(body) or parse_any(redact_text(body, words), words, limited=False)
+
+
+def _parse(body: bytes, words: Keywords, *, limited: bool) -> Parsed:
+    parser = DocumentParser(words, limited=limited)
     parser.read(decode(body))
     parsed = parser.parsed
     if parsed.signals or parsed.preferences:

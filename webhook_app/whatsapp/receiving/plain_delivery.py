@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent
 from webhook_app.whatsapp.people.identity import links_of, links_to_recipient
 from webhook_app.whatsapp.receiving.statuses import (
+    MAX_ID_BYTES,
     digits,
     keys_and_country,
     read_callback,
@@ -22,7 +23,7 @@ from webhook_app.whatsapp.receiving.statuses import (
 TEST_ENTRY = "0"
 TEST_NUMBER = "123456123"  # dummy ids sent by the "Test" button in Meta's dashboard; not counted
 
-_ID_LENGTH, _MESSAGE_ID_LENGTH, _SECONDS_LENGTH = 64, 512, 10
+_ID_LENGTH, _SECONDS_LENGTH = 64, 10
 
 
 class _Pricing(Struct, gc=False):
@@ -120,7 +121,8 @@ def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
     if (
         s.type is not None
         or s.recipient_type is not None
-        or not 0 < len(s.id) <= _MESSAGE_ID_LENGTH
+        or not 0 < len(s.id) <= MAX_ID_BYTES
+        or not s.id.isascii()
         or len(s.timestamp) != _SECONDS_LENGTH
     ):
         raise _UnusualError

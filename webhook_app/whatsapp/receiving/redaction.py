@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from webhook_app.whatsapp.json_text import decode, limit_depth
-from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords, keyword_in
+from webhook_app.whatsapp.people.keywords import DEFAULT, MAX_LENGTH, Keywords, keyword_in
 
 REMOVED = "[removed]"
+MAX_CHECKED = 20_000
+"""Texts of a body that are compared with keywords; in a body with more, the others are removed unread."""
 
 _MAY_HOLD_TEXT = re.compile(rb'"(?:messages|message_echoes|history|group_subject|group_description)"\s*:')
 _TEXT_KEYS = frozenset(("messages", "message_echoes", "group_subject", "group_description"))
@@ -38,7 +40,7 @@ def redact_text(body: bytes, words: Keywords = DEFAULT) -> bytes:
         return body
     try:
         document = decode(body)
-        redacted = _redact(document, words, is_text=False)
+        redacted = _Redaction(words).redact(document, is_text=False)
     except RecursionError:
         cut = limit_depth(body)
         cleaned = cut if cut == body else redact_text(cut, words)
@@ -48,44 +50,53 @@ def redact_text(body: bytes, words: Keywords = DEFAULT) -> bytes:
     return body if redacted == document else msgspec.json.encode(redacted)
 
 
-def _redact(value: Any, words: Keywords, *, is_text: bool) -> Any:
-    if type(value) is dict:
-        return {key: _redact_key(key, inner, words, is_text=is_text) for key, inner in value.items()}
-    if type(value) is list:
-        return [_redact(inner, words, is_text=is_text) for inner in value]
-    if is_text and type(value) is float:
-        return None  # a location
-    return _redact_string(value, words) if is_text and type(value) is str else value
+class _Redaction:
+    """The redaction of one body."""
 
+    def __init__(self, words: Keywords) -> None:
+        self._words, self._left = words, MAX_CHECKED
 
-def _redact_key(key: str, value: Any, words: Keywords, *, is_text: bool) -> Any:
-    if key in _UNCHANGED_KEYS:
-        return value
-    if is_text and type(value) is str:
-        if key == "response_json":
-            return _redact_form(value, words)
-        return value if key in _KEPT_KEYS else _redact_string(value, words)
-    return _redact(value, words, is_text=is_text or key in _TEXT_KEYS)
+    def redact(self, value: Any, *, is_text: bool) -> Any:
+        """Return the value without texts. `is_text`: it is below one of _TEXT_KEYS."""
+        if type(value) is dict:
+            return {key: self._redact_key(key, inner, is_text=is_text) for key, inner in value.items()}
+        if type(value) is list:
+            return [self.redact(inner, is_text=is_text) for inner in value]
+        if is_text and type(value) is float:
+            return None  # a location
+        return self._redact_string(value) if is_text and type(value) is str else value
 
+    def _redact_key(self, key: str, value: Any, *, is_text: bool) -> Any:
+        if key in _UNCHANGED_KEYS:
+            return value
+        if is_text and type(value) is str:
+            if key == "response_json":
+                return self._redact_form(value)
+            return value if key in _KEPT_KEYS else self._redact_string(value)
+        return self.redact(value, is_text=is_text or key in _TEXT_KEYS)
 
-def _redact_string(text: str, words: Keywords) -> str:
-    return text if keyword_in(text, words) else REMOVED
+    def _redact_string(self, text: str) -> str:
+        return text if self._is_keyword(text) else REMOVED
 
+    def _redact_form(self, text: str) -> str:
+        """Reduce a flow's answers, which are JSON in a string, to the keywords among them."""
+        try:
+            answers = json.loads(text)
+        except (ValueError, RecursionError):
+            return REMOVED
+        if type(answers) is not dict:
+            return REMOVED
+        kept = {key: value for key, answer in answers.items() if (value := self._only_keywords(answer))}
+        return json.dumps(kept) if kept else REMOVED
 
-def _redact_form(text: str, words: Keywords) -> str:
-    """Reduce a flow's answers, which are JSON in a string, to the keywords among them."""
-    try:
-        answers = json.loads(text)
-    except (ValueError, RecursionError):
-        return REMOVED
-    if type(answers) is not dict:
-        return REMOVED
-    kept = {key: value for key, answer in answers.items() if (value := _only_keywords(answer, words))}
-    return json.dumps(kept) if kept else REMOVED
+    def _only_keywords(self, answer: Any) -> Any:
+        """Return the answer if it is a keyword, or the keywords of a multiple choice."""
+        if type(answer) is list:
+            return [each for each in answer if self._is_keyword(each)]
+        return answer if self._is_keyword(answer) else None
 
-
-def _only_keywords(answer: Any, words: Keywords) -> Any:
-    """Return the answer if it is a keyword, or the keywords of a multiple choice."""
-    if type(answer) is list:
-        return [each for each in answer if type(each) is str and keyword_in(each, words)]
-    return answer if type(answer) is str and keyword_in(answer, words) else None
+    def _is_keyword(self, text: Any) -> bool:
+        if type(text) is not str or len(text) > MAX_LENGTH or self._left <= 0:
+            return False
+        self._left -= 1
+        return keyword_in(text, self._words) != ""

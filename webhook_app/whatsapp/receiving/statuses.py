@@ -19,6 +19,7 @@ _decode = msgspec.json.decode
 
 _EARLIEST, _LATEST = 1_000_000_000, 4_102_444_800  # 2001 to 2100 in seconds, which excludes milliseconds
 
+MAX_ID_BYTES = 512
 TEMPLATE_KEYS = ("template", "tpl", "template_name")
 CAMPAIGN_KEYS = ("campaign", "cmp", "campaign_id")
 
@@ -33,9 +34,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
         if status in _LEGACY:
             return f"status {status}"
         raise ValueError(f"unknown status {str(status)[:40]!r}")
-    message_id = get("id")
-    if type(message_id) is not str or not 0 < len(message_id) <= 512:
-        raise ValueError("the id is missing, not a string or too long")
+    message_id = read_message_id(item)
     raw = get("timestamp")
     code, title, details, errors = read_errors(get("errors")) if status == "failed" else (NO_CODE, "", "", "")
     callback = get("biz_opaque_callback_data")
@@ -74,6 +73,14 @@ def keys_and_country(recipient: str, user_id: str, parent: str) -> tuple[str, st
     """Return contact key, country, BSUID key and parent key. Cached: several statuses arrive per person."""
     contact = contact_key(recipient, user_id)
     return contact, country_of(contact) if contact else "", user_key(user_id), user_key(parent)
+
+
+def read_message_id(item: Mapping[str, Any]) -> str:
+    """The item's id. Raises ValueError unless it fits into the indexes: the limit is in bytes."""
+    found = item.get("id")
+    if type(found) is not str or not 0 < len(found) <= MAX_ID_BYTES or len(found.encode()) > MAX_ID_BYTES:
+        raise ValueError("the id is missing, not a string or too long")
+    return found
 
 
 def read_timestamp(raw: Any) -> int | None:

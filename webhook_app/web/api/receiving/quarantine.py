@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, convert
 from msgspec.structs import asdict, replace
 
-from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
+from webhook_app.pipeline.receiving.replay import MAX_REQUEST_BYTES, Replay, ReplayBusyError
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.receiving import quarantine
 from webhook_app.store.receiving.quarantine import QuarantineFilters
@@ -16,7 +16,7 @@ from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Cursor, Limit, NextCursor, Time, Word
 from webhook_app.web.auth import is_enough
 from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.receiving.payload import parse
+from webhook_app.whatsapp.receiving.payload import parse_again
 
 Reason = Annotated[Word, Meta(description="Part of the reason.")]
 Field = Annotated[Word, Meta(description="The webhook field of the item; empty if it could not be read.")]
@@ -47,6 +47,9 @@ class QuarantinedItem(Struct, kw_only=True):
     waba_id: str
     item: str | None
     body: bytes | None
+    items: Annotated[
+        int, Meta(description="How many items of one body the entry holds; then `item` is a list.")
+    ]
     replayed_at: Time | None
     became: Annotated[
         str,
@@ -55,7 +58,7 @@ class QuarantinedItem(Struct, kw_only=True):
 
 
 class QuarantineList(Struct):
-    """Quarantined items, the newest first."""
+    """Quarantined items, the newest first. Each `item` or `body` is cut after 65 536 characters."""
 
     items: list[QuarantinedItem]
     next_cursor: NextCursor
@@ -117,8 +120,13 @@ def replay_quarantine(call: Call, body: QuarantineReplayBody) -> ReplayOutcome:
     chosen = QuarantineFilters(reason=body.reason, field=body.field, since=body.since, until=body.until)
     url = call.settings.database_url
     try:
-        read = partial(parse, words=call.settings.keywords)
-        with Replay(lambda: connect(url, application="webhook_app replay"), call.now, read=read) as running:
+        read = partial(parse_again, words=call.settings.keywords)
+        with Replay(
+            lambda: connect(url, application="webhook_app replay"),
+            call.now,
+            read=read,
+            max_bytes=MAX_REQUEST_BYTES,
+        ) as running:
             outcome = running.of_quarantine(chosen, limit=body.limit)
     except ReplayBusyError as busy:
         raise ApiError(409, "busy", str(busy)) from None
