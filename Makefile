@@ -35,6 +35,21 @@ NOT_INSTALLED := Not installed; pip says above why. Everything comes ready-made 
 	$(PIP) install --quiet -e '.[dev]'
 	@touch $@ .venv/run
 
+# CI installs exactly these versions; pip refuses a file whose hash differs.
+.venv/locked: .venv/bin/python pyproject.toml requirements-dev.lock
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@ .venv/dev .venv/run
+
+LOCK = $(BIN)/uv --quiet --no-config pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --custom-compile-command 'make lock' --index-url https://pypi.org/simple --upgrade
+
+.PHONY: lock
+lock: .venv/bin/python ## Write requirements.lock and requirements-dev.lock: the newest versions allowed, with hashes
+	$(PIP) install --quiet uv
+	$(LOCK) --output-file requirements.lock >/dev/null
+	$(LOCK) --extra dev --output-file requirements-dev.lock >/dev/null
+
 .PHONY: setup
 setup: .venv/dev ## Install the project and its development tools into .venv
 

@@ -167,10 +167,14 @@ def test_up_shows_only_the_secrets_it_has_made(folder: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    wait_until_answering(port, process)
-    time.sleep(0.5)  # the greeting follows the first answer
+    greeting = b""
+    for line in process.stdout or ():
+        greeting += line
+        if b"API docs" in line:
+            break
     process.send_signal(signal.SIGTERM)
-    output, progress = (each.decode() for each in process.communicate(timeout=60))
+    rest, errors = process.communicate(timeout=60)
+    output, progress = (greeting + rest).decode(), errors.decode()
     assert "Verify token    from META_VERIFY_TOKEN\n" in output
     assert "Admin API key   from ADMIN_API_KEY_FILE\n" in output
     for secret in (
@@ -257,7 +261,7 @@ def test_production_invents_no_secret(database_url: str, folder: Path) -> None:
 def test_the_procfile_runs_as_it_is(database_url: str, folder: Path) -> None:
     port = free_port()
     environment = clean_environment(
-        DATABASE_URL=database_url, META_APP_SECRET="from outside", META_VERIFY_TOKEN="token",
+        DATABASE_URL=database_url, META_APP_SECRET="a secret from outside", META_VERIFY_TOKEN="a token of the test",
         ADMIN_API_KEY="an admin key of the test", PORT=str(port),
     )  # fmt: skip
     release = next(
@@ -271,7 +275,7 @@ def test_the_procfile_runs_as_it_is(database_url: str, folder: Path) -> None:
     try:
         wait_until_answering(port, process)
         raw = body(status("wamid.P", "sent", int(time.time())))
-        headers = {"X-Hub-Signature-256": sign(raw, b"from outside")}
+        headers = {"X-Hub-Signature-256": sign(raw, b"a secret from outside")}
         assert request(port, "POST", "/webhook", raw, **headers)[0] == 200
         assert request(port, "GET", "/readyz")[0] == 200
         started = family(process, folder)
