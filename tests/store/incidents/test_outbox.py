@@ -134,6 +134,15 @@ def test_the_backlog_counts_waiting_and_failed_notifications_by_channel(
     assert backlog.oldest_at == now - 8 * minute
 
 
+def test_a_superseded_reminder_is_not_a_failure_of_the_backlog(connection: Connection, now: datetime) -> None:
+    for reason in ("fired", "repeated", "resolved"):
+        outbox.add(connection, 7, "slack", reason, {}, now)
+    outbox.mark_failed(connection, taken(connection, now), now, "gone")
+    assert outbox.backlog(connection)["slack"].failed == 1
+    assert outbox.backlog(connection, failed_since=now)["slack"].failed == 1
+    assert outbox.backlog(connection, failed_since=now + timedelta(minutes=1))["slack"].failed == 0
+
+
 def test_the_channels_of_an_alert_are_known(connection: Connection, now: datetime) -> None:
     for alert_id, channel in ((7, "slack"), (7, "log"), (7, "slack"), (8, "pager")):
         outbox.add(connection, alert_id, channel, "fired", {}, now)

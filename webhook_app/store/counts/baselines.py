@@ -15,15 +15,15 @@ from webhook_app.store.postgres.engine import Connection
 
 HOUR = timedelta(hours=1)
 
-_DELETE = """
+_DELETE = text("""
 WITH counts AS (DELETE FROM hourly_counts WHERE hour = :hour) DELETE FROM hourly_failures WHERE hour = :hour
-"""
-_INSERT_COUNTS = """
+""")
+_INSERT_COUNTS = text("""
 INSERT INTO hourly_counts (hour, series_id, attempts, events)
 SELECT :hour, series_id, sum(attempts), sum(sent + delivered + read + failed) FROM minute_counts
 WHERE minute >= :hour AND minute < :end GROUP BY series_id
-"""
-_INSERT_FAILURES = """
+""")
+_INSERT_FAILURES = text("""
 INSERT INTO hourly_failures (hour, error_code, series_id, failures)
 SELECT :hour, error_code, series_id, sum(failures) FROM (
   SELECT error_code, series_id, failures FROM failure_counts WHERE minute >= :hour AND minute < :end
@@ -33,49 +33,51 @@ SELECT :hour, error_code, series_id, sum(failures) FROM (
   WHERE NOT m.alone AND m.last_at >= :hour AND m.first_at < :end AND f.occurred_at >= :hour AND f.occurred_at < :end
   GROUP BY f.error_code, f.series_id) found
 GROUP BY error_code, series_id HAVING sum(failures) > 0
-"""
-_MARK_SUMMED = """
+""")
+_MARK_SUMMED = text("""
 INSERT INTO summed_hours (hour, summed_at) VALUES (:hour, :now)
 ON CONFLICT (hour) DO UPDATE SET summed_at = excluded.summed_at
-"""
+""")
+_SUMMED_SINCE = text("SELECT hour FROM summed_hours WHERE hour >= :since")
+_SUMMED = text("SELECT hour FROM summed_hours WHERE hour = ANY(:hours)")
+_LATEST = text("SELECT max(hour) FROM summed_hours")
+_ATTEMPTS = text("""
+SELECT series_id, sum(attempts)::bigint AS attempts FROM hourly_counts
+WHERE hour >= :start AND hour < :end GROUP BY series_id
+""")
+_FAILURES = text("""
+SELECT error_code, series_id, sum(failures)::bigint AS failures FROM hourly_failures
+WHERE hour >= :start AND hour < :end GROUP BY error_code, series_id
+""")
+_FIRST_HOURS = text("""
+SELECT series_id, min(hour) AS first FROM hourly_counts WHERE hour >= :since GROUP BY series_id
+""")
+_EVENTS = text("SELECT hour, series_id, events FROM hourly_counts WHERE hour = ANY(:hours)")
 
 
 def sum_hour(connection: Connection, hour: datetime, now: datetime) -> None:
     """Sum this hour from its minutes, replacing an earlier sum."""
     values = {"hour": hour, "end": hour + HOUR, "now": now}
     for statement in (_DELETE, _INSERT_COUNTS, _INSERT_FAILURES, _MARK_SUMMED):
-        connection.execute(text(statement), values)
+        connection.execute(statement, values)
 
 
 def hours_summed(connection: Connection, since: datetime) -> set[datetime]:
     """The hours from `since` on that are summed."""
-    found = connection.execute(text("SELECT hour FROM summed_hours WHERE hour >= :since"), {"since": since})
-    return set(found.scalars())
+    return set(connection.execute(_SUMMED_SINCE, {"since": since}).scalars())
 
 
 def latest_hour(connection: Connection) -> datetime | None:
     """The last hour that is summed; None before the first."""
-    latest: datetime | None = connection.execute(text("SELECT max(hour) FROM summed_hours")).scalar_one()
+    latest: datetime | None = connection.execute(_LATEST).scalar_one()
     return latest
 
 
 def read(connection: Connection, start: datetime, end: datetime) -> WindowCounts:
     """The counts of the hours from `start` to before `end`, as one window."""
     span = {"start": start, "end": end}
-    attempts = connection.execute(
-        text(
-            "SELECT series_id, sum(attempts)::bigint AS attempts FROM hourly_counts"
-            " WHERE hour >= :start AND hour < :end GROUP BY series_id"
-        ),
-        span,
-    ).all()
-    failed = connection.execute(
-        text(
-            "SELECT error_code, series_id, sum(failures)::bigint AS failures FROM hourly_failures"
-            " WHERE hour >= :start AND hour < :end GROUP BY error_code, series_id"
-        ),
-        span,
-    ).all()
+    attempts = connection.execute(_ATTEMPTS, span).all()
+    failed = connection.execute(_FAILURES, span).all()
     known = series_keys(connection, {row.series_id for row in attempts} | {row.series_id for row in failed})
     return WindowCounts(
         {known[row.series_id]: row.attempts for row in attempts},
@@ -85,26 +87,16 @@ def read(connection: Connection, start: datetime, end: datetime) -> WindowCounts
 
 def first_hours(connection: Connection, since: datetime) -> dict[SeriesKey, datetime]:
     """The first hour from `since` on in which each series has messages."""
-    rows = connection.execute(
-        text(
-            "SELECT series_id, min(hour) AS first FROM hourly_counts WHERE hour >= :since GROUP BY series_id"
-        ),
-        {"since": since},
-    ).all()
+    rows = connection.execute(_FIRST_HOURS, {"since": since}).all()
     known = series_keys(connection, {row.series_id for row in rows})
     return {known[row.series_id]: row.first for row in rows}
 
 
 def events_in(connection: Connection, hours: Sequence[datetime]) -> dict[datetime, dict[SeriesKey, int]]:
     """Webhooks of each of these hours by series; hours that are not summed are left out."""
-    done = connection.execute(
-        text("SELECT hour FROM summed_hours WHERE hour = ANY(:hours)"), {"hours": list(hours)}
-    )
-    found: dict[datetime, dict[SeriesKey, int]] = {hour: {} for hour in done.scalars()}
-    rows = connection.execute(
-        text("SELECT hour, series_id, events FROM hourly_counts WHERE hour = ANY(:hours)"),
-        {"hours": list(found)},
-    ).all()
+    summed = connection.execute(_SUMMED, {"hours": list(hours)}).scalars()
+    found: dict[datetime, dict[SeriesKey, int]] = {hour: {} for hour in summed}
+    rows = connection.execute(_EVENTS, {"hours": list(found)}).all()
     known = series_keys(connection, {row.series_id for row in rows})
     for row in rows:
         found[row.hour][known[row.series_id]] = row.events

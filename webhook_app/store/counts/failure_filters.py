@@ -15,6 +15,8 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.events import NO_CODE
 
+_NEWEST_SERIES = text(f"SELECT {', '.join(DIMENSIONS)} FROM series ORDER BY id DESC LIMIT :newest")
+
 
 class FailureFilters(Struct, frozen=True, kw_only=True):
     """Which failures to find. None matches all, an empty text those without the value."""
@@ -101,6 +103,5 @@ def series_of(connection: Connection, wanted: FailureFilters) -> list[int] | Non
 
 def known_values(connection: Connection, newest: int = 2_000) -> dict[str, list[str]]:
     """The values of each dimension among the newest series, for forms to offer."""
-    statement = text(f"SELECT {', '.join(DIMENSIONS)} FROM series ORDER BY id DESC LIMIT :newest")
-    rows = connection.execute(statement, {"newest": newest}).all()
+    rows = connection.execute(_NEWEST_SERIES, {"newest": newest}).all()
     return {name: sorted({row[place] for row in rows} - {""}) for place, name in enumerate(DIMENSIONS)}

@@ -34,7 +34,7 @@ class _Span(NamedTuple):
     end: datetime
 
 
-class _Search(Struct, frozen=True):
+class _Query(Struct, frozen=True):
     """The filters as SQL over failures."""
 
     chosen: str
@@ -61,11 +61,11 @@ def search(
     narrow = errors.wanted is not None or series is not None
     found: list[Failure] = []
     if errors.wanted != []:
-        asked = _Search(chosen + own + after, values | place | {"errors": errors.wanted}, narrow)
+        asked = _Query(chosen + own + after, values | place | {"errors": errors.wanted}, narrow)
         found = _newest(connection, asked, wanted.contacts is not None, span, limit)
     if wanted.dead_letter and errors.counted_wanted:
         ids = {"all_counted": errors.counted, "errors": errors.counted_wanted}
-        asked = _Search(chosen, values | place | ids, narrow)
+        asked = _Query(chosen, values | place | ids, narrow)
         if len(found) == limit:  # anything older than these would not be returned
             span = _Span(found[-1].occurred_at, span.end)
         found += _exhausted(connection, asked, after, span, limit)
@@ -85,7 +85,7 @@ def _choose(wanted: FailureFilters, series: list[int] | None) -> tuple[str, dict
 
 
 def _newest(
-    connection: Connection, asked: _Search, is_one_person: bool, span: _Span, limit: int
+    connection: Connection, asked: _Query, is_one_person: bool, span: _Span, limit: int
 ) -> list[Failure]:
     if is_one_person:
         return _page(connection, asked, span, limit)
@@ -127,7 +127,7 @@ def _months(connection: Connection, span: _Span) -> Iterator[_Span]:
 _BY_FILTER_INDEX = "ORDER BY timezone('UTC', f.occurred_at) DESC"
 
 
-def _page_start(connection: Connection, asked: _Search, span: _Span, limit: int) -> datetime:
+def _page_start(connection: Connection, asked: _Query, span: _Span, limit: int) -> datetime:
     """The time of a page's oldest failure, read from the index alone."""
     chosen = asked.chosen.replace(_AFTER, "")
     statement = text(
@@ -138,13 +138,13 @@ def _page_start(connection: Connection, asked: _Search, span: _Span, limit: int)
     return span.start if found is None else found
 
 
-def _page(connection: Connection, asked: _Search, span: _Span, limit: int) -> list[Failure]:
+def _page(connection: Connection, asked: _Query, span: _Span, limit: int) -> list[Failure]:
     keys = NEWEST_FIRST.partition(",")[2]
     page = f"SELECT f.* FROM failures f WHERE {asked.chosen} {_BY_FILTER_INDEX}, {keys} LIMIT :limit"
     return _rows(connection, f"WITH page AS MATERIALIZED ({page})", asked, span, limit)
 
 
-def _exhausted(connection: Connection, asked: _Search, after: str, span: _Span, limit: int) -> list[Failure]:
+def _exhausted(connection: Connection, asked: _Query, after: str, span: _Span, limit: int) -> list[Failure]:
     """Failures whose message had already failed with the same code as often as the retry advice allows."""
     found: list[Failure] = []
     spans = [span] if "contacts" in asked.values else _months(connection, span)
@@ -162,7 +162,7 @@ def _exhausted(connection: Connection, asked: _Search, after: str, span: _Span, 
             grouped=asked.chosen.replace(":start", ":first_day").replace(":end", ":last_day"),
             after=after,
         )
-        page = _Search("", values, asked.is_narrow)
+        page = _Query("", values, asked.is_narrow)
         found += _rows(connection, statement, page, month, limit - len(found))
     return found
 
@@ -186,7 +186,7 @@ WITH again AS MATERIALIZED (
 """
 
 
-def _rows(connection: Connection, page: str, asked: _Search, span: _Span, limit: int) -> list[Failure]:
+def _rows(connection: Connection, page: str, asked: _Query, span: _Span, limit: int) -> list[Failure]:
     values = asked.values | span._asdict() | {"limit": limit}
     return [Failure(**row) for row in connection.execute(text(page + ROWS), values).mappings()]
 

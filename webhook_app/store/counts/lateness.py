@@ -49,6 +49,7 @@ SELECT brin_summarize_new_values(i.inhrelid) FROM pg_inherits i
 JOIN pg_index x ON x.indexrelid = i.inhrelid
 WHERE i.inhparent = 'status_events_received'::regclass AND x.indrelid::regclass::text = ANY(:tables)
 """)
+_ANY = text("SELECT EXISTS (SELECT FROM lateness)")
 _ADD_MINUTES = text("""
 INSERT INTO lateness (minute)
 SELECT generate_series(
@@ -102,7 +103,7 @@ def summarize_index(connection: Connection, since: datetime, now: datetime) -> N
 
 def add_minutes(connection: Connection, last: datetime, first_ever: datetime) -> None:
     """Add a row for every minute from the newest known one to `last`; without a known one, from `first_ever`."""
-    known = connection.execute(text("SELECT EXISTS (SELECT FROM lateness)")).scalar_one()
+    known = connection.execute(_ANY).scalar_one()
     oldest = last - _MAX_BACKFILL if known else first_ever
     connection.execute(_ADD_MINUTES, {"last": last, "oldest": oldest})
 

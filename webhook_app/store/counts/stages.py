@@ -112,6 +112,11 @@ SELECT min(least(h.sent_at, h.delivered_at, h.read_at, h.failed_at)), max(h.last
 FROM messages m LEFT JOIN message_stages h ON h.message = {_KEY.format("m.message_id", "m.phone_number_id")}
 WHERE m.message_id = :message_id HAVING count(*) = count(h.message)
 """)
+_COUNTED_UNTIL = text("SELECT counted_until FROM stage_progress")
+_ADD_PROGRESS = text("INSERT INTO stage_progress DEFAULT VALUES ON CONFLICT DO NOTHING")
+_LOCK_PROGRESS = text("SELECT counted_until FROM stage_progress FOR UPDATE")
+_SET_COUNTED_UNTIL = text("UPDATE stage_progress SET counted_until = :until")
+_FIRST_RECEIVED = text("SELECT min(received_at) FROM status_events WHERE occurred_at < :before")
 _MAX_LAG = timedelta(minutes=10)
 _MARGIN, _RECENT = timedelta(hours=1), timedelta(days=1)
 _TAKE_REQUESTS = text("""
@@ -140,7 +145,7 @@ FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS i(old, new) WHERE mes
 
 def counted_until(connection: Connection) -> datetime | None:
     """The time of receipt up to which events are counted; None if nothing is counted yet."""
-    found: datetime | None = connection.execute(text("SELECT counted_until FROM stage_progress")).scalar()
+    found: datetime | None = connection.execute(_COUNTED_UNTIL).scalar()
     return found
 
 
@@ -167,22 +172,20 @@ def message_span(connection: Connection, message_id: str, now: datetime) -> Mess
 
 def first_received(connection: Connection, before: datetime) -> datetime | None:
     """The earliest time of receipt among the events that occurred before `before`."""
-    statement = text("SELECT min(received_at) FROM status_events WHERE occurred_at < :before")
-    found: datetime | None = connection.execute(statement, {"before": before}).scalar()
+    found: datetime | None = connection.execute(_FIRST_RECEIVED, {"before": before}).scalar()
     return found
 
 
 def lock_progress(connection: Connection) -> datetime | None:
     """Return `counted_until`, and keep other transactions from counting until this one ends."""
-    connection.execute(text("INSERT INTO stage_progress DEFAULT VALUES ON CONFLICT DO NOTHING"))
-    found = connection.execute(text("SELECT counted_until FROM stage_progress FOR UPDATE"))
-    until: datetime | None = found.scalar_one()
+    connection.execute(_ADD_PROGRESS)
+    until: datetime | None = connection.execute(_LOCK_PROGRESS).scalar_one()
     return until
 
 
 def set_counted_until(connection: Connection, until: datetime) -> None:
     """Record that events received before `until` are counted."""
-    connection.execute(text("UPDATE stage_progress SET counted_until = :until"), {"until": until})
+    connection.execute(_SET_COUNTED_UNTIL, {"until": until})
 
 
 def count_received(connection: Connection, since: datetime, until: datetime) -> int:

@@ -90,6 +90,12 @@ class BacktestContact(Struct, frozen=True, kw_only=True):
     failures: int
 
 
+_PEOPLE = text(f"""
+SELECT {", ".join(BacktestContact.__struct_fields__)} FROM backtest_people WHERE backtest_id = :id
+ORDER BY contact, phone_number_id, scope, reason LIMIT :limit
+""")
+
+
 def add(
     connection: Connection,
     *,
@@ -170,8 +176,5 @@ def latest(connection: Connection, limit: int) -> list[Backtest]:
 
 def people(connection: Connection, backtest_id: int, limit: int) -> list[BacktestContact]:
     """Up to `limit` contacts that the rules would have suppressed."""
-    statement = text(f"""
-        SELECT {", ".join(BacktestContact.__struct_fields__)} FROM backtest_people WHERE backtest_id = :id
-        ORDER BY contact, phone_number_id, scope, reason LIMIT :limit""")
-    rows = connection.execute(statement, {"id": backtest_id, "limit": limit})
+    rows = connection.execute(_PEOPLE, {"id": backtest_id, "limit": limit})
     return [BacktestContact(**row) for row in rows.mappings()]

@@ -17,6 +17,9 @@ FROM held GROUP BY name ORDER BY bytes DESC, name
 """)
 
 
+_DATABASE_SIZE = text("SELECT pg_database_size(current_database())")
+
+
 class TableSize(Struct, frozen=True):
     """A table with its indexes and partitions (0: none). `rows` is the estimate of the last vacuum or analyze."""
 
@@ -32,5 +35,5 @@ def table_sizes(connection: Connection) -> list[TableSize]:
 
 
 def database_bytes(connection: Connection) -> int:
-    """Return the size of this database on disk, indexes included."""
-    return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+    """The size of this database on disk, including indexes."""
+    return int(connection.execute(_DATABASE_SIZE).scalar_one())

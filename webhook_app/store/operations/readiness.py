@@ -13,6 +13,8 @@ from webhook_app.store.schema import PARTITIONED
 _PACKAGE = Path(__file__).parents[2]
 MIGRATIONS = next(path for path in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations") if path.is_dir())
 """Inside the package when it is installed; beside it in the repository."""
+_VERSION_TABLE = text("SELECT to_regclass('alembic_version')")
+_VERSION = text("SELECT version_num FROM alembic_version")
 _CAN_WRITE = text(
     "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
     " AND has_table_privilege('status_events', 'INSERT')"
@@ -29,11 +31,9 @@ def migrations_fault(connection: Connection) -> str:
 
 def schema_revision(connection: Connection) -> str | None:
     """The newest migration the database has; None before the first."""
-    if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
+    if connection.execute(_VERSION_TABLE).scalar_one() is None:
         return None
-    found: str | None = connection.execute(
-        text("SELECT version_num FROM alembic_version")
-    ).scalar_one_or_none()
+    found: str | None = connection.execute(_VERSION).scalar_one_or_none()
     return found
 
 

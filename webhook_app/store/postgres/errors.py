@@ -16,7 +16,7 @@ UNAVAILABLE = (OperationalError, psycopg.OperationalError)
 REFUSED = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, UnicodeError, ValueError)
 """Postgres will never accept these values."""
 RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
-"""The same statement may succeed at once when it is retried."""
+"""A retry of the statement may succeed at once."""
 StatementTimeout = errors.QueryCanceled
 LockNotAvailable = errors.LockNotAvailable
 UniqueViolation = errors.UniqueViolation

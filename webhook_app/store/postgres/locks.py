@@ -18,14 +18,19 @@ REPLAY_LOCK = 7_410_005
 PARTITIONS_LOCK = 7_410_006
 
 
+_WAIT = text("SELECT pg_advisory_xact_lock(:key)")
+_TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
+_SHORT_WAIT = text("SET LOCAL lock_timeout = '250ms'")
+
+
 def hold_until_commit(connection: Connection, key: int) -> None:
     """Wait for the lock, and hold it until the transaction ends."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    connection.execute(_WAIT, {"key": key})
 
 
 def try_until_commit(connection: Connection, key: int) -> bool:
     """Take the lock until the transaction ends; False if another session has it."""
-    return bool(connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": key}).scalar_one())
+    return bool(connection.execute(_TRY, {"key": key}).scalar_one())
 
 
 def try_acquire(connection: DriverConnection, key: int) -> bool:
@@ -42,7 +47,7 @@ def release(connection: DriverConnection, key: int) -> None:
 
 def limit_lock_wait(connection: Connection) -> None:
     """Limit this transaction's wait for a lock to 250 ms, because other sessions queue behind a waiting one."""
-    connection.execute(text("SET LOCAL lock_timeout = '250ms'"))
+    connection.execute(_SHORT_WAIT)
 
 
 def limit_statements(connection: Connection, milliseconds: int) -> None:

@@ -12,6 +12,9 @@ from webhook_app.store.schema import PARTITIONED
 
 _TIME_COLUMN = {"deliveries": "received_at"}
 _BATCH = 5_000
+_PARTITIONS = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:table)")
+_PLAN_ONCE = text("SET LOCAL plan_cache_mode = force_generic_plan")
+_PLAN_AUTO = text("SET LOCAL plan_cache_mode = auto")
 
 
 def ensure(connection: Connection, now: datetime, *, days_back: int = 8, days_ahead: int = 7) -> list[str]:
@@ -38,10 +41,7 @@ def ensure(connection: Connection, now: datetime, *, days_back: int = 8, days_ah
 
 def partitions(connection: Connection, table: str) -> list[tuple[str, date]]:
     """The (name, first day) of each partition of `table` except the default one, oldest first."""
-    found = connection.execute(
-        text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:table)"),
-        {"table": table},
-    ).scalars()
+    found = connection.execute(_PARTITIONS, {"table": table}).scalars()
     named = ((name, name.removeprefix(f"{table}_")) for name in found)
     return sorted((name, _day(stamp)) for name, stamp in named if stamp.isdigit())
 
@@ -56,11 +56,9 @@ def planned_once(connection: Connection) -> Iterator[None]:
     if driver(connection).autocommit:
         yield
         return
-    connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+    connection.execute(_PLAN_ONCE)
     yield
-    connection.execute(
-        text("SET LOCAL plan_cache_mode = auto")
-    )  # an error ends the transaction and the setting
+    connection.execute(_PLAN_AUTO)  # an error ends the transaction and the setting
 
 
 def drop_before(connection: Connection, table: str, cutoff: date) -> list[str]:

@@ -9,6 +9,19 @@ from sqlalchemy import text
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.suppressions import COLUMNS, ORDER, Key, Suppression, read
 
+_ENDED = text(f"SELECT {COLUMNS} FROM suppressions WHERE until <= :now ORDER BY until LIMIT :limit")
+_AUTOMATIC = text(f"""
+SELECT {COLUMNS} FROM suppressions WHERE review AND since >= :since ORDER BY since DESC LIMIT :limit
+""")
+_COUNT_AUTOMATIC = text("""
+SELECT count(*) FROM suppressions WHERE review AND since >= :since AND scope = 'all'
+""")
+_BASED_ON = text(f"""
+SELECT {COLUMNS} FROM suppressions WHERE review AND since BETWEEN :first AND :last AND code = ANY(:codes)
+  AND EXISTS (SELECT FROM jsonb_array_elements(evidence) AS e
+              WHERE CAST(e ->> 'occurred_at' AS timestamptz) >= :since)
+ORDER BY suppressions.since DESC LIMIT :limit
+""")
 _BY_REASON = text("""
 SELECT reason, count(*) FROM suppressions WHERE until IS NULL OR until > :now GROUP BY reason ORDER BY reason
 """)
@@ -34,22 +47,17 @@ def active(
 
 def ended_by(connection: Connection, now: datetime, limit: int) -> list[Suppression]:
     """Up to `limit` expired rows, oldest first."""
-    statement = text(f"SELECT {COLUMNS} FROM suppressions WHERE until <= :now ORDER BY until LIMIT :limit")
-    return read(connection.execute(statement, {"now": now, "limit": limit}))
+    return read(connection.execute(_ENDED, {"now": now, "limit": limit}))
 
 
 def automatic_since(connection: Connection, since: datetime, limit: int) -> list[Suppression]:
     """The newest unconfirmed rows that a rule made since then."""
-    statement = text(
-        f"SELECT {COLUMNS} FROM suppressions WHERE review AND since >= :since ORDER BY since DESC LIMIT :limit"
-    )
-    return read(connection.execute(statement, {"since": since, "limit": limit}))
+    return read(connection.execute(_AUTOMATIC, {"since": since, "limit": limit}))
 
 
 def count_automatic(connection: Connection, since: datetime) -> int:
     """The number of unconfirmed rows that a rule made since then and that block all messages."""
-    statement = text("SELECT count(*) FROM suppressions WHERE review AND since >= :since AND scope = 'all'")
-    return int(connection.execute(statement, {"since": since}).scalar_one())
+    return int(connection.execute(_COUNT_AUTOMATIC, {"since": since}).scalar_one())
 
 
 def count_by_reason(connection: Connection, now: datetime) -> dict[str, int]:
@@ -61,14 +69,8 @@ def based_on(
     connection: Connection, codes: Iterable[int], since: datetime, span: tuple[datetime, datetime], limit: int
 ) -> list[Suppression]:
     """Unconfirmed rows made by a rule in `span`, with one of the codes and evidence since `since`, newest first."""
-    statement = text(
-        f"SELECT {COLUMNS} FROM suppressions WHERE review AND since BETWEEN :first AND :last AND code = ANY(:codes)"
-        " AND EXISTS (SELECT FROM jsonb_array_elements(evidence) AS e"
-        "             WHERE CAST(e ->> 'occurred_at' AS timestamptz) >= :since)"
-        " ORDER BY suppressions.since DESC LIMIT :limit"
-    )
     values = {"codes": list(codes), "since": since, "first": span[0], "last": span[1], "limit": limit}
-    return read(connection.execute(statement, values))
+    return read(connection.execute(_BASED_ON, values))
 
 
 def list_page(
