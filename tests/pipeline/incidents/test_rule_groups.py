@@ -1,4 +1,4 @@
-"""Every kind of rule from stored rows to an alert: what begins it, and what ends it."""
+"""Every kind of rule from stored rows to an alert: what opens it and what ends it."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
 from tests.factories import NUMBER, WABA, body, status
@@ -18,6 +19,8 @@ from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store.incidents import alerts
 from webhook_app.store.postgres.engine import connect
+from webhook_app.store.suppressions import suppressions
+from webhook_app.store.suppressions.suppressions import ChangeEvidence, Suppression
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 UNREACHABLE, TOKEN, OTHER_NUMBER = 131026, 190, "590238114470022"
@@ -32,7 +35,7 @@ def traffic(database_url: str) -> Iterator[Traffic]:
 
 @pytest.fixture
 def now(now: datetime) -> datetime:
-    """A full hour and a half past: hours that are over are over."""
+    """Half past an hour."""
     return now.replace(minute=30, second=0) - HOUR
 
 
@@ -54,7 +57,7 @@ def firing(engine: Engine) -> list[tuple[dict[str, Any], str]]:
         ]
 
 
-def test_attention_fires_at_the_first_failure_and_ends_when_messages_go_through(
+def test_attention_fires_at_the_first_failure_and_ends_when_messages_are_delivered(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.failed(1, now, TOKEN)
@@ -67,7 +70,7 @@ def test_attention_fires_at_the_first_failure_and_ends_when_messages_go_through(
     assert evaluate_at(engine, rule("attention"), now + HOUR + MINUTE) == {"resolve": 1}
 
 
-def test_a_new_code_is_told_once_and_not_again_within_the_month(
+def test_a_new_code_fires_once_and_not_again_within_the_month(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.sent(10, now - 3 * DAY)
@@ -134,7 +137,7 @@ def test_silence_although_messages_were_sent(engine: Engine, now: datetime) -> N
     assert "although 20 messages were sent" in firing(engine)[0][1]
 
 
-def test_refused_deliveries_fire_by_their_number_and_end_when_good_ones_come(
+def test_refused_deliveries_fire_by_their_number_and_end_when_valid_ones_arrive(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     with engine.begin() as connection:
@@ -203,7 +206,7 @@ def change(
         )
 
 
-def test_health_fires_on_what_meta_says_and_ends_when_meta_says_otherwise(
+def test_health_fires_on_a_reported_problem_and_ends_when_meta_reports_another_state(
     engine: Engine, now: datetime
 ) -> None:
     change(engine, "template", "77", "status", "PAUSED", now, title="FIRST_PAUSE")
@@ -227,7 +230,7 @@ def test_health_fires_on_what_meta_says_and_ends_when_meta_says_otherwise(
     )
 
 
-def test_health_looks_only_at_what_the_rule_asks_for(engine: Engine, now: datetime) -> None:
+def test_health_judges_only_the_checks_of_the_rule(engine: Engine, now: datetime) -> None:
     change(engine, "template", "77", "status", "PAUSED", now)
     change(engine, "number", "+12025550117", "quality", "RED", now)
     assert evaluate_at(engine, rule("health", checks='["quality"]'), now) == {"fire": 1}
@@ -248,7 +251,7 @@ def test_the_messaging_limit_counts_contacts_and_not_messages(
     assert firing(engine) == [({"waba_id": WABA}, "40 of 50 contacts in 24 h, 80 %")]
 
 
-def test_the_service_watches_its_own_work(engine: Engine, now: datetime) -> None:
+def test_the_service_monitors_itself(engine: Engine, now: datetime) -> None:
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -294,3 +297,33 @@ def test_hours_are_summed_once_and_again_while_late_events_may_come(
 def sum_all(engine: Engine, now: datetime) -> None:
     while sum_hours(engine, now) > 3:
         pass
+
+
+@pytest.mark.parametrize(
+    ("reported", "by_webhooks", "fires"), [(20, 10, True), (19, 0, False), (20, 100, False)]
+)
+def test_a_key_whose_reports_cause_an_odd_share_of_the_day_s_suppressions_is_named(
+    engine: Engine, now: datetime, reported: int, by_webhooks: int, fires: bool
+) -> None:
+    rows = [
+        Suppression(
+            contact=f"1202555{place:04}",
+            reason="hard",
+            since=now - HOUR,
+            actor="system",
+            review=True,
+            evidence=(
+                ChangeEvidence(now, f"wamid.{place}", 130403, reported_by="shop" if place < reported else ""),
+            ),
+        )
+        for place in range(reported + by_webhooks)
+    ]
+    with engine.begin() as connection:
+        suppressions.apply(connection, rows, [], now - HOUR)
+    only = replace(rule("self"), checks=("key_reports",))
+    assert evaluate_at(engine, only, now) == ({"fire": 1} if fires else {})
+    if fires:
+        ((_, finding),) = firing(engine)
+        assert finding == (
+            "Reports of the API key shop led to 20 of the 30 automatic suppressions of the last 24 hours"
+        )

@@ -15,12 +15,14 @@ from webhook_app.store.operations import scheduler_state
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.receiving import books, quarantine, webhook_activity
 from webhook_app.store.sends import reports
-from webhook_app.store.suppressions import contact_failures
+from webhook_app.store.suppressions import contact_failures, reported_failures
 
 _MIN_DELIVERED = 50
 _MAX_WITHOUT_SENT = 0.2
 _WEBHOOK_WITHIN = timedelta(minutes=15)
 _GIVEN_UP_WITHIN = timedelta(hours=1)
+_MIN_REPORTED = 20  # contacts suppressed within a day because of one key's reports
+_MAX_REPORTED_SHARE = 0.2  # webhooks bring nearly all evidence
 _RARE_JOBS = ("prune", "sum up", "archive", "replay", "backtests")
 
 
@@ -159,6 +161,28 @@ def _suppression(rule: Rule, connection: Connection, now: datetime) -> RuleGroup
     return _group(rule, {"check": "suppression"}, judge_fact(bad=late, description=description), advice)
 
 
+def _key_reports(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
+    since = now - timedelta(hours=24)
+    by_key = reported_failures.suppressed_by_key(connection, since)
+    total = max(reported_failures.count_automatic(connection, since), *by_key.values()) if by_key else 0
+    odd = {
+        key: contacts
+        for key, contacts in by_key.items()
+        if contacts >= _MIN_REPORTED and contacts > _MAX_REPORTED_SHARE * total
+    }
+    description = (
+        f"reports of the API key {' and '.join(sorted(odd))} led to {number(sum(odd.values()))} of the {number(total)}"
+        " automatic suppressions of the last 24 hours"
+        if odd
+        else "no API key's reports lead to an unusual share of suppressions"
+    )
+    advice = (
+        "Check what this sender reports. POST /v1/suppressions/undo with `key` and `since` undoes its reports. Revoke"
+        " the key if somebody else may have it."
+    )
+    return _group(rule, {"check": "key_reports"}, judge_fact(bad=bool(odd), description=description), advice)
+
+
 _Check = Callable[[Rule, Connection, datetime], RuleGroup]
 _INTEGRITY: dict[str, _Check] = {
     "quarantine": _quarantine,
@@ -171,6 +195,7 @@ _SELF: dict[str, _Check] = {
     "jobs": _jobs,
     "slow_evaluation": _slow_evaluation,
     "suppression": _suppression,
+    "key_reports": _key_reports,
 }
 
 

@@ -30,6 +30,7 @@ CHECKS = {
     "jobs": "Jobs of the scheduler fail or are late",
     "slow_evaluation": "Rule evaluation is slow",
     "suppression": "Failures wait for suppression",
+    "key_reports": "Reports of one API key suppress many contacts",
 }
 _FIXED = {
     "silence": "No webhooks arrive",

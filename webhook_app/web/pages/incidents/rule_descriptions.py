@@ -23,6 +23,7 @@ CHECKS = {
     "jobs": "whether the scheduler's jobs run",
     "slow_evaluation": "how long judging the rules takes",
     "suppression": "whether failures are held back by the hourly cap",
+    "key_reports": "whether one API key's reports suppress unusually many contacts",
 }
 
 
