@@ -94,12 +94,12 @@ TITLES = {
     "new_code": "131026 Message Undeliverable, a new code here",
     "spike": "131026 Message Undeliverable, far more than usual",
     "attention": "190 ",
-    "silence": "No webhooks come",
-    "signature": "Deliveries are refused for their signature",
+    "silence": "No webhooks arrive",
+    "signature": "Deliveries refused for their signature",
     "integrity": "The books do not balance",
     "health": "Template order_update, language de: status",
-    "tier": "The messaging limit is nearly used up",
-    "self": "Alerts do not get out",
+    "tier": "Messaging limit nearly used up",
+    "self": "Notifications are not delivered",
 }
 
 
@@ -267,8 +267,8 @@ class TestTimeline:
             claim = outbox.claim(connection, "log", now + 3 * MINUTE, now + 4 * MINUTE)
             outbox.mark_failed(connection, claim, now + 3 * MINUTE, "no such channel")
         page = admin.get(f"/alerts/{fired}").text
-        story = page[page.index('class="story"') :]
-        assert re.sub(r"<[^>]+>", "", story).count("Snoozed until") == 1
+        timeline = page[page.index('class="timeline"') :]
+        assert re.sub(r"<[^>]+>", "", timeline).count("Snoozed until") == 1
         for words in (
             "by kim",
             "by sam",
@@ -277,16 +277,16 @@ class TestTimeline:
             "Pending",
             "Firing",
         ):
-            assert words in story
+            assert words in timeline
 
-    def test_a_silence_that_mutes_it_is_part_of_the_story(self, admin, engine, make, now):
+    def test_a_silence_that_mutes_it_is_part_of_the_timeline(self, admin, engine, make, now):
         with engine.begin() as connection:
             held = alert_actions.add_silence(
                 connection, matchers={"rule": "r"}, author="kim", until=now + HOUR, comment="", now=now
             )
         page = admin.get(f"/alerts/{make(muted_by=held.id, muted_why='silence')}").text
         assert f"Silence {held.id} began" in page
-        assert "Nobody is told: a silence covers it" in page
+        assert "Not notified: a silence covers it" in page
 
 
 class TestActs:
@@ -317,7 +317,7 @@ class TestActs:
         for act in ("acknowledge", "snooze"):
             data = {"token": token_of(page), "for": "1h"}
             answer = admin.post(f"/alerts/{made}/{act}", data=data, follow_redirects=True)
-            assert "It is over" in answer.text
+            assert "Already resolved" in answer.text
 
     def test_a_span_nobody_offers_is_refused(self, admin, fired):
         token = token_of(admin.get(f"/alerts/{fired}"))

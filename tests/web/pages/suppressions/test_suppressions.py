@@ -330,7 +330,7 @@ class TestImport:
         ("form", "words"),
         [
             ({}, "No file was chosen"),
-            ({"file": (io.BytesIO(b"1"), "list.csv"), "region": "QQ"}, "no numbering plan of QQ"),
+            ({"file": (io.BytesIO(b"1"), "list.csv"), "region": "QQ"}, "QQ has no numbering plan"),
             ({"file": (io.BytesIO(b"1"), "list.csv"), "reason": "odd"}, "cannot be used"),
         ],
     )
