@@ -54,10 +54,29 @@ CREATE INDEX incidents_ended ON incidents (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX incidents_open ON incidents (id) WHERE state = 'open';
 
 ALTER TABLE alerts ADD COLUMN incident_id BIGINT, ADD COLUMN ended_how TEXT COLLATE "C" DEFAULT '' NOT NULL;
+ALTER TABLE alerts
+    DROP COLUMN repeats, DROP COLUMN notified_at, DROP COLUMN notified_severity, DROP COLUMN muted_by,
+    DROP COLUMN muted_why, DROP COLUMN acknowledged_at, DROP COLUMN acknowledged_by, DROP COLUMN snoozed_until,
+    DROP COLUMN snoozed_by;
 CREATE INDEX alerts_incident ON alerts (incident_id) WHERE incident_id IS NOT NULL;
+
+ALTER TABLE notifications RENAME COLUMN alert_id TO incident_id;
+ALTER TABLE channel_messages RENAME COLUMN alert_id TO incident_id;
 """
 
 _DOWNGRADE = """
+ALTER TABLE channel_messages RENAME COLUMN incident_id TO alert_id;
+ALTER TABLE notifications RENAME COLUMN incident_id TO alert_id;
+ALTER TABLE alerts
+    ADD COLUMN repeats INTEGER DEFAULT '0' NOT NULL,
+    ADD COLUMN notified_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN notified_severity TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    ADD COLUMN muted_by BIGINT,
+    ADD COLUMN muted_why TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    ADD COLUMN acknowledged_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN acknowledged_by TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    ADD COLUMN snoozed_until TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN snoozed_by TEXT COLLATE "C" DEFAULT '' NOT NULL;
 ALTER TABLE alerts DROP COLUMN incident_id, DROP COLUMN ended_how;
 DROP TABLE incidents;
 """

@@ -53,7 +53,7 @@ def compose(notification: Notification) -> AlertText:
         _after_the_end(notification) if notification.reason == "resolved" else _while_firing(notification)
     )
     links = [("Open the alert", notification.link), ("Runbook", notification.runbook)]
-    footer = f"Rule {notification.rule}, alert {notification.alert_id}. {notification.why}".rstrip()
+    footer = f"Rule {notification.rule}, alert {notification.incident_id}. {notification.why}".rstrip()
     return AlertText(_headline(notification), tuple(facts), tuple(link for link in links if link[1]), footer)
 
 

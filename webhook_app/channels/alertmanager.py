@@ -105,7 +105,7 @@ def _alert(notification: Notification, sent: _SentAlert, ends_at: datetime) -> d
     annotations = {
         "summary": message.headline,
         "description": plain_text(message),
-        "alert_id": str(notification.alert_id),
+        "incident_id": str(notification.incident_id),
     }
     if notification.runbook:
         annotations["runbook_url"] = notification.runbook

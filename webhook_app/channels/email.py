@@ -155,8 +155,8 @@ class Email:
 def alert_mail(notification: Notification, sender: str, addresses: Sequence[str]) -> EmailMessage:
     """The message. Its subject is the same for the whole alert, since mail programs also thread by subject."""
     message, first = compose(notification), notification.reason == "fired"
-    subject = f"Alert {notification.alert_id}: {title(notification)}"
-    root = f"<alert-{notification.alert_id}-{notification.since:%Y%m%d%H%M%S}@{_domain(sender)}>"
+    subject = f"Alert {notification.incident_id}: {title(notification)}"
+    root = f"<alert-{notification.incident_id}-{notification.since:%Y%m%d%H%M%S}@{_domain(sender)}>"
     mail = _mail(sender, addresses, subject if first else f"Re: {subject}")
     mail["Date"] = format_datetime(notification.at)
     mail["Message-ID"] = root if first else f"<notification-{notification.id}.{root[1:]}"

@@ -8,11 +8,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-Reason = Literal["fired", "repeated", "escalated", "acknowledged", "snoozed", "resolved"]
+Reason = Literal["fired", "again", "repeated", "escalated", "acknowledged", "snoozed", "resolved", "past"]
+"""fired: the incident opened. again: it opened again after its end. past: it is over, seen in late facts."""
 
 
 class CodeFacts(Struct, frozen=True, kw_only=True):
-    """One error code of the alert, with its meaning and advice."""
+    """One error code of the incident, with its meaning and advice."""
 
     code: int
     title: str
@@ -38,13 +39,19 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class Slice(Struct, frozen=True, kw_only=True):
-    """The part of the traffic with most failures. A dimension is None if it varies, empty if it is absent."""
+    """The part of the traffic where failures are concentrated: values by dimension, and its share of the failures."""
 
+    values: dict[str, tuple[str, ...]]
     failures: int
     share: float
-    phone_number_id: str | None = None
-    template: str | None = None
-    country: str | None = None
+
+
+class Evidence(Struct, frozen=True):
+    """One alert of the incident: its rule, its group in words, and its last judgement."""
+
+    rule: str
+    group: str
+    reason: str
 
 
 class Undelivered(Struct, frozen=True):
@@ -55,14 +62,17 @@ class Undelivered(Struct, frozen=True):
 
 
 class Notification(Struct, frozen=True, kw_only=True):
-    """One message about one alert. Fields with a default may be missing in rows of an older version."""
+    """One message about one incident. Fields with a default may be missing in rows of an older version."""
 
     id: int = 0
     """Its id in the outbox, the same at every try; 0 before it is sent."""
-    alert_id: int
+    incident_id: int
     reason: Reason
     at: datetime
+    title: str
+    """What fails and where, the same in every message unless the incident widens."""
     rule: str
+    """The rule of the leading alert; `kind` and `group` are that alert's too."""
     kind: str = "rate"
     severity: str
     group: dict[str, str | int]
@@ -73,16 +83,29 @@ class Notification(Struct, frozen=True, kw_only=True):
     figures: Figures | None = None
     """None for kinds that count no messages."""
     peak_rate: float = 0.0
+    peak_at: datetime | None = None
+    failures: int = 0
+    """Failed messages over the whole life of the incident, as are `contacts`, `numbers` and `templates`."""
     contacts: int = 0
+    numbers: tuple[str, ...] = ()
+    """Business numbers with failures, most failures first."""
+    templates: tuple[str, ...] = ()
     since: datetime
-    """When the alert began: its first failure."""
+    """When the incident began: its first failure."""
     resolved_at: datetime | None = None
+    ended_how: str = ""
+    """recovered, quiet (no traffic), faded, chronic or rules (changed); empty while it is open."""
+    again: int = 0
+    """How often it opened again."""
     slice: Slice | None = None
     samples: tuple[str, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
     """Further facts as (label, text), in reading order."""
     advice: str = ""
-    """What to do, for kinds without a code."""
+    """What to do, for the incident as a whole."""
+    suspected_outage: bool = False
+    evidence: tuple[Evidence, ...] = ()
+    """Its alerts, the leading one first."""
     why: str
     runbook: str = ""
     link: str = ""

@@ -89,7 +89,7 @@ def dedup_key(notification: Notification) -> str:
     """The key of an alert, also unique among installations that share the routing key."""
     identity = [notification.rule, notification.group, notification.since]
     digest = sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
-    return f"webhook_app-{notification.alert_id}-{digest[:16]}"
+    return f"webhook_app-{notification.incident_id}-{digest[:16]}"
 
 
 def _check_answer(answer: HttpAnswer) -> None:

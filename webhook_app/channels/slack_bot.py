@@ -203,7 +203,7 @@ def _symbol(notification: Notification) -> str:
 
 
 def _buttons(notification: Notification) -> Blocks:
-    alert = str(notification.alert_id)
+    alert = str(notification.incident_id)
     buttons = [_button("snooze", "Snooze 1 h", alert)]
     if not notification.acknowledged_by:
         buttons.insert(0, _button("acknowledge", "Acknowledge", alert) | {"style": "primary"})

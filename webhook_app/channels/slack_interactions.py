@@ -20,7 +20,7 @@ class Interaction(Struct, frozen=True):
     """One button press. `code` is set for `silence`."""
 
     action: Action
-    alert_id: int
+    incident_id: int
     actor: str
     code: int | None = None
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from webhook_app.channels import Channel
 from webhook_app.demo.backfill import Backfill, ScheduledAction
 from webhook_app.demo.week import Week
-from webhook_app.pipeline.incidents import alert_actions
+from webhook_app.pipeline.incidents import actions
 from webhook_app.scheduler import load_rules
 from webhook_app.store.incidents import alerts
 from webhook_app.store.postgres import partitions
@@ -58,11 +58,11 @@ def _scheduled_actions(week: Week, engine: Engine, past: Backfill) -> list[Sched
                     and alert.acknowledged_at is None
                     and now - alert.started_at < _RECENT
                 ):
-                    alert_actions.acknowledge(connection, alert.id, actor=ACTOR, now=now)
+                    actions.acknowledge(connection, alert.id, actor=ACTOR, now=now)
 
     def silence(now: datetime) -> None:
         with engine.begin() as connection:
-            alert_actions.add_silence(
+            actions.add_silence(
                 connection,
                 matchers={"rule": "new-code"},
                 author=ACTOR,

@@ -12,7 +12,7 @@ import structlog
 from flask import Blueprint, Response, request
 
 from webhook_app.channels.slack_interactions import Interaction, parse, verify
-from webhook_app.pipeline.incidents import alert_actions
+from webhook_app.pipeline.incidents import actions
 from webhook_app.store.incidents import alerts
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
@@ -61,20 +61,20 @@ def _act(connection: Connection, interaction: Interaction, now: datetime) -> Non
     """Carry out the action. A resolved alert does not change: its message shows that it is resolved."""
     match interaction.action:
         case "acknowledge":
-            alert_actions.acknowledge(connection, interaction.alert_id, actor=interaction.actor, now=now)
+            actions.acknowledge(connection, interaction.incident_id, actor=interaction.actor, now=now)
         case "snooze":
             until = now + SNOOZE
-            alert_actions.snooze(
-                connection, interaction.alert_id, until=until, actor=interaction.actor, now=now
+            actions.snooze(
+                connection, interaction.incident_id, until=until, actor=interaction.actor, now=now
             )
         case "silence":
             _silence(connection, interaction, now)
-    log.info("a button was pressed in Slack", action=interaction.action, alert=interaction.alert_id)
+    log.info("a button was pressed in Slack", action=interaction.action, alert=interaction.incident_id)
 
 
 def _silence(connection: Connection, interaction: Interaction, now: datetime) -> None:
     """Silence the code on the alert's number, or everywhere, and snooze the alert for the same time."""
-    alert = alerts.get_alert(connection, interaction.alert_id)
+    alert = alerts.get_alert(connection, interaction.incident_id)
     if alert is None or interaction.code is None:
         return
     matchers: dict[str, str | int] = {"code": interaction.code}
@@ -82,8 +82,8 @@ def _silence(connection: Connection, interaction: Interaction, now: datetime) ->
         matchers["phone_number_id"] = number
     until = now + SILENCE
     comment = f"Slack button of alert {alert.id}"
-    alert_actions.add_silence(
+    actions.add_silence(
         connection, matchers=matchers, author=interaction.actor, until=until, comment=comment, now=now
     )
     silencer = f"{interaction.actor}, who silenced {interaction.code}"
-    alert_actions.snooze(connection, alert.id, until=until, actor=silencer, now=now)
+    actions.snooze(connection, alert.id, until=until, actor=silencer, now=now)

@@ -12,7 +12,14 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_details import AlertDetails, codes_of, figures_of, stored_details
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, RuleGroup
-from webhook_app.rules.incidents.alerts import AlertState, AlertVerdict, Reading, Transition, advance
+from webhook_app.rules.incidents.alerts import (
+    AlertState,
+    AlertVerdict,
+    Reading,
+    Transition,
+    advance,
+    end_without_recovery,
+)
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents import alerts
@@ -68,7 +75,9 @@ class AlertLifecycle:
                 continue
             self.transitions[Transition.RESOLVE.value] += 1
             reason = "No rule covers this group any more: the rules were changed."
-            resolved = replace(alert, state="resolved", resolved_at=self._now, evaluated_at=self._now)
+            resolved = replace(
+                alert, state="resolved", ended_how="rules", resolved_at=self._now, evaluated_at=self._now
+            )
             self.changes.append(
                 AlertChange(resolved, replace(stored_details(alert), reason=reason), None, Transition.RESOLVE)
             )
@@ -102,6 +111,17 @@ class AlertLifecycle:
         alert = figures_of(alert, rule_group)
         peak = max(details.peak_rate, alert.rate if alert.attempts >= rule.min_attempts else 0.0)
         details = replace(details, peak_rate=peak, reason=verdict.reason)
+        if rule_group.counts.attempts or details.last_attempt_at is None:
+            details = replace(details, last_attempt_at=self._now)
+        if rule_group.counts.failures or details.last_failure_at is None:
+            details = replace(details, last_failure_at=self._now)
+        ended_how = "recovered" if verdict.transition is Transition.RESOLVE else ""
+        if rule.kind in COUNTING and alert.state == "firing" and not ended_how:
+            ended_how, why = self._end_without_recovery(details, alert)
+            if ended_how:
+                verdict = replace(verdict, transition=Transition.RESOLVE, reason=why)
+                details = replace(details, reason=why)
+                self.transitions[Transition.RESOLVE.value] += 1
         if judgement.reading is not Reading.NO_DATA or not details.finding:
             details = replace(
                 details, finding=rule_group.finding, details=rule_group.details, advice=rule_group.advice
@@ -117,10 +137,19 @@ class AlertLifecycle:
             else alert.threshold,
             window_minutes=rule.window_minutes,
             explanation=to_builtins(details),
+            ended_how=ended_how,
             evaluated_at=self._now,
         )
         return AlertChange(
             _apply(alert, verdict.transition, self._now), details, rule_group, verdict.transition
+        )
+
+    def _end_without_recovery(self, details: AlertDetails, alert: Alert) -> tuple[str, str]:
+        return end_without_recovery(
+            details.last_attempt_at or self._now,
+            details.last_failure_at or self._now,
+            alert.fired_at or self._now,
+            self._now,
         )
 
 

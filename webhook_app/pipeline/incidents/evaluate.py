@@ -13,7 +13,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
-from webhook_app.pipeline.incidents.announce import Announcer
+from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
 from webhook_app.pipeline.incidents.rate_groups import FoundGroups, OpenGroup
 from webhook_app.pipeline.incidents.rule_groups import find_groups
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache
@@ -55,7 +55,9 @@ def evaluate(
             for rule_group in found[rule.name].groups:
                 lifecycle.judge(rule_group)
         lifecycle.resolve_unwatched()
-        added = Announcer(connection, now, public_url, rules, channels).announce(lifecycle.changes)
+        added = IncidentUpdates(LiveInputs(connection, now, memory), rules, public_url, channels).apply(
+            lifecycle.changes
+        )
         rule_evaluations.save(
             connection, [_rule_evaluation(rule, found[rule.name], now) for rule in rules], now
         )

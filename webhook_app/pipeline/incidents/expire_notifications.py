@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from webhook_app.pipeline.incidents.reroute import lock_alerts, reroute
+from webhook_app.pipeline.incidents.reroute import lock_incidents, reroute
 from webhook_app.store.incidents import outbox
 from webhook_app.store.incidents.outbox import Orphan
 from webhook_app.store.postgres.engine import Engine
@@ -33,7 +33,7 @@ def expire(engine: Engine, now: datetime, channels: Sequence[str]) -> int:
 
 def _give_up(engine: Engine, orphan: Orphan, fault: str, channels: Sequence[str], now: datetime) -> bool:
     with engine.begin() as connection:
-        lock_alerts(connection, [orphan.alert_id])
+        lock_incidents(connection, [orphan.incident_id])
         if not outbox.fail(connection, orphan.id, now, fault):
             return False
         if orphan.rerouted_at is None:

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 
 from webhook_app.channels import Channel, DigestChannel, Receipt, ResendingChannel, SendError
 from webhook_app.channels.notification import Notification
-from webhook_app.pipeline.incidents.alert_details import with_current_state
-from webhook_app.pipeline.incidents.reroute import lock_alerts, reroute
-from webhook_app.store.incidents import alerts, channel_states, outbox
+from webhook_app.pipeline.incidents.incident_details import with_current_state
+from webhook_app.pipeline.incidents.reroute import lock_incidents, reroute
+from webhook_app.store.incidents import alerts, channel_states, incidents, outbox
+from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.channel_states import ChannelMessage
 from webhook_app.store.incidents.outbox import Claim
 from webhook_app.store.postgres.engine import Connection, Engine
@@ -131,29 +132,32 @@ class _NotifyRun:
             last = channel_states.resent_at(connection, channel.name)
             if paused_until > now or (last is not None and now - last < timedelta(seconds=channel.resend_s)):
                 return
-            notifications = self._firing(connection, now)
-            receipts = [self._receipt(connection, each.alert_id) for each in notifications]
+            notifications = self._open(connection, now)
+            receipts = [self._receipt(connection, each.incident_id) for each in notifications]
             channel_states.mark_resent(connection, channel.name, now)
         try:
             if notifications:
                 channel.resend(notifications, receipts)
         except SendError as fault:
-            log.warning("firing alerts were not sent again", channel=channel.name, fault=str(fault))
+            log.warning("open incidents were not sent again", channel=channel.name, fault=str(fault))
             with self._engine.begin() as connection:
                 self._pause_after(connection, fault, now)
 
-    def _firing(self, connection: Connection, now: datetime) -> list[Notification]:
-        """The last notification of each firing alert, with the current state of the alert."""
-        sent = [_parse(payload) for payload in outbox.firing_payloads(connection, self._channel.name)]
-        opened = {alert.id: alert for alert in alerts.open_alerts(connection)}
+    def _open(self, connection: Connection, now: datetime) -> list[Notification]:
+        """The last notification of each open incident, with the current state of the incident."""
+        sent = [_parse(payload) for payload in outbox.open_payloads(connection, self._channel.name)]
+        opened = {incident.id: incident for incident in incidents.open_incidents(connection)}
+        members: dict[int | None, list[Alert]] = {}
+        for alert in alerts.of_incidents(connection, list(opened)):
+            members.setdefault(alert.incident_id, []).append(alert)
         return [
-            with_current_state(each, opened[each.alert_id], now)
+            with_current_state(each, opened[each.incident_id], members[each.incident_id], now)
             for each in sent
-            if each is not None and each.alert_id in opened  # it may have just been resolved
+            if each is not None and each.incident_id in opened  # it may have just ended
         ]
 
-    def _receipt(self, connection: Connection, alert_id: int) -> Receipt | None:
-        earlier = channel_states.message_of(connection, alert_id, self._channel.name)
+    def _receipt(self, connection: Connection, incident_id: int) -> Receipt | None:
+        earlier = channel_states.message_of(connection, incident_id, self._channel.name)
         return Receipt(earlier.reference, earlier.shared) if earlier else None
 
     def _claim(self) -> list[Claim]:
@@ -202,7 +206,7 @@ class _NotifyRun:
         if len(notifications) > 1 and isinstance(channel, DigestChannel):
             return channel.send_digest(notifications)
         with self._engine.connect() as connection:
-            earlier = self._receipt(connection, claims[0].alert_id)
+            earlier = self._receipt(connection, claims[0].incident_id)
         return channel.send(notifications[0], earlier)
 
     def _mark_sent(self, claims: Sequence[Claim], receipt: Receipt | None) -> None:
@@ -212,8 +216,8 @@ class _NotifyRun:
                 outbox.mark_sent(connection, claimed, at)
             if receipt is not None:
                 message = ChannelMessage(receipt.reference, receipt.shared)
-                alert_ids = [claimed.alert_id for claimed in claims]
-                channel_states.save_message(connection, alert_ids, self._channel.name, message, at)
+                incident_ids = [claimed.incident_id for claimed in claims]
+                channel_states.save_message(connection, incident_ids, self._channel.name, message, at)
             channel_states.reset_faults(connection, self._channel.name)
             if self._channel.pace_s:
                 channel_states.pause(connection, self._channel.name, at + self._pace)
@@ -230,7 +234,7 @@ class _NotifyRun:
     def _give_up(self, claims: Sequence[Claim], fault: SendError) -> None:
         at = self._clock.now()
         with self._engine.begin() as connection:
-            lock_alerts(connection, [claimed.alert_id for claimed in claims])
+            lock_incidents(connection, [claimed.incident_id for claimed in claims])
             for claimed in claims:
                 outbox.mark_failed(connection, claimed, at, str(fault))
                 if claimed.rerouted_at is None:
@@ -244,7 +248,7 @@ class _NotifyRun:
         waits = {claimed.id: self._wait(claimed, fault) for claimed in claims}
         overdue = [c for c in claims if c.rerouted_at is None and at - c.created_at >= OVERDUE_AFTER]
         with self._engine.begin() as connection:
-            lock_alerts(connection, [claimed.alert_id for claimed in overdue])
+            lock_incidents(connection, [claimed.incident_id for claimed in overdue])
             for claimed in claims:
                 due_at = at + timedelta(seconds=waits[claimed.id])
                 outbox.mark_retry(connection, claimed, at, due_at, str(fault))
@@ -292,4 +296,4 @@ def _parse(payload: Mapping[str, object]) -> Notification | None:
 
 
 def _log_fields(claimed: Claim) -> dict[str, object]:
-    return {"channel": claimed.channel, "alert": claimed.alert_id, "reason": claimed.reason}
+    return {"channel": claimed.channel, "incident": claimed.incident_id, "reason": claimed.reason}

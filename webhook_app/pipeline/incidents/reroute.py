@@ -1,6 +1,6 @@
 """Sends a notification that a channel did not take on another channel, with the name and fault of the first.
 
-Runs in the caller's transaction, which locks the alert before any of its notifications, in the same order as the
+Runs in the caller's transaction, which locks the incident before any of its notifications, in the same order as the
 evaluation.
 """
 
@@ -13,16 +13,15 @@ from msgspec import ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
 from webhook_app.channels.notification import Notification, Undelivered
-from webhook_app.store.incidents import alerts, outbox
+from webhook_app.store.incidents import incidents, outbox
 from webhook_app.store.postgres.engine import Connection
 
 log = structlog.get_logger()
 
 
-def lock_alerts(connection: Connection, alert_ids: Collection[int]) -> None:
-    """Lock the alerts of notifications that may be rerouted, before any other lock."""
-    for alert_id in sorted(alert_ids):
-        alerts.lock(connection, alert_id)
+def lock_incidents(connection: Connection, incident_ids: Collection[int]) -> None:
+    """Lock the incidents of notifications that may be rerouted, before any other lock."""
+    incidents.lock(connection, incident_ids)
 
 
 def reroute(
@@ -43,15 +42,19 @@ def reroute(
     remaining = [name for name in fallbacks if name not in failed]
     if not remaining:
         log.error(
-            "no channel is left for a notification", alert=notification.alert_id, reason=notification.reason
+            "no channel is left for a notification",
+            incident=notification.incident_id,
+            reason=notification.reason,
         )
         return None
     notified = outbox.channels_for_event(
-        connection, notification.alert_id, notification.reason, to_builtins(notification.at)
+        connection, notification.incident_id, notification.reason, to_builtins(notification.at)
     )
     target = next((name for name in remaining if name not in notified), remaining[0])
     notification = replace(notification, undelivered=(*notification.undelivered, Undelivered(channel, fault)))
-    outbox.add(connection, notification.alert_id, target, notification.reason, to_builtins(notification), now)
+    outbox.add(
+        connection, notification.incident_id, target, notification.reason, to_builtins(notification), now
+    )
     outbox.mark_rerouted(connection, notification_id, now)
     _add_resolve(connection, notification, target, now)
     return target
@@ -59,7 +62,7 @@ def reroute(
 
 def _add_resolve(connection: Connection, notification: Notification, target: str, now: datetime) -> None:
     """Add the alert's end if it is already resolved, since that notification was added for other channels only."""
-    latest = outbox.latest_payloads(connection, notification.alert_id)
+    latest = outbox.latest_payloads(connection, notification.incident_id)
     ends = [payload for payload in latest.values() if payload.get("reason") == "resolved"]
     if ends and latest[target].get("reason") != "resolved":
-        outbox.add(connection, notification.alert_id, target, "resolved", ends[0], now)
+        outbox.add(connection, notification.incident_id, target, "resolved", ends[0], now)

@@ -3,6 +3,7 @@
 A class with the same methods for a time in the past lets the same rules judge that time.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -106,6 +107,16 @@ class LiveInputs:
         if span not in cached:
             cached[span] = baselines.read(self.connection, *span)
         return cached[span]
+
+    def attempts_of_day(self) -> dict[SeriesKey, int]:
+        """Messages of the last 24 hours by series."""
+        end = self._summed_until(0)
+        span = (end - timedelta(hours=24), end)
+        if span not in self._cache.usual:
+            self._cache.usual[span] = baselines.read(self.connection, *span)
+        attempts = Counter(self._cache.usual[span].attempts)
+        attempts.update(rates.attempts_by_series(self.connection, end, self._now + timedelta(minutes=1)))
+        return attempts
 
     def met(self, minutes: int, days: int) -> WindowCounts:
         end = self._summed_until(minutes)

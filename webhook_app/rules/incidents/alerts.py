@@ -4,6 +4,7 @@ The caller acts on the verdict and counts the messages. announcements.py decides
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from functools import partial
 from typing import Literal, Protocol
@@ -215,6 +216,30 @@ def _advance_firing(rule: Rule, judgement: Judgement, state: AlertState) -> Aler
     without = judgement.reading is Reading.NO_DATA
     still = "Still firing, without enough data to say more" if without else "Still firing"
     return AlertVerdict(Transition.NONE, above, below, f"{still}: {judgement.text}.")
+
+
+QUIET_AFTER = timedelta(minutes=30)
+FADED_AFTER = timedelta(hours=24)
+CHRONIC_AFTER = timedelta(days=7)
+
+
+def end_without_recovery(
+    last_attempt_at: datetime, last_failure_at: datetime, fired_at: datetime, now: datetime
+) -> tuple[Literal["", "quiet", "faded", "chronic"], str]:
+    """Whether a firing alert that counts messages ends although nothing recovered, and why as one sentence.
+
+    quiet: no messages for 30 minutes. faded: no failure for 24 hours. chronic: it has fired for seven days.
+    """
+    if now - last_attempt_at >= QUIET_AFTER:
+        return (
+            "quiet",
+            f"No messages since {last_attempt_at:%H:%M} UTC, so whether the cause is fixed is unknown.",
+        )
+    if now - last_failure_at >= FADED_AFTER:
+        return "faded", "No failure for 24 h."
+    if now - fired_at >= CHRONIC_AFTER:
+        return "chronic", "It has fired for seven days, so it is the usual state by now."
+    return "", ""
 
 
 class WindowFigures(Protocol):

@@ -1,4 +1,4 @@
-"""Decides whether an alert causes a notification, why, and on which channels. Sends nothing."""
+"""Decides whether an open incident causes another notification, why, and on which channels. Sends nothing."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -15,34 +15,28 @@ FALLBACK_CHANNEL = "log"
 
 
 class NotifiedState(Struct, frozen=True, kw_only=True):
-    """The notifications of an alert so far, and what people did about them."""
+    """The notifications of an incident so far, and what people did about them."""
 
     severity: str
     """The current severity."""
-    notified_severity: str = ""
-    """The severity of the last notification; empty if there was none."""
-    notified_at: datetime | None = None
+    notified_severity: str
+    """The severity of the last notification."""
+    notified_at: datetime
+    """The last notification."""
     repeats: int = 0
     acknowledged: bool = False
     snoozed_until: datetime | None = None
-    muted: bool = False
-    """Muted by a silence or by another alert with the same cause."""
 
 
 def notification_reason(
     rule: Rule, state: NotifiedState, now: datetime
-) -> Literal["fired", "escalated", "repeated"] | None:
-    """The reason for a notification of a firing alert now; None for no notification.
+) -> Literal["escalated", "repeated"] | None:
+    """The reason for another notification of an open incident now; None for none. `rule`: of its leading alert.
 
-    1. A muted alert sends none. If it was never notified, it fires once it is no longer muted.
-    2. A higher severity is always notified, even when the alert is acknowledged or snoozed.
-    3. An alert that is neither acknowledged nor snoozed is repeated at growing intervals.
+    1. A higher severity is always notified, even when the incident is acknowledged or snoozed.
+    2. An incident that is neither acknowledged nor snoozed is repeated at growing intervals.
     """
-    if state.muted:
-        return None
-    if state.notified_at is None:
-        return "fired"
-    if state.notified_severity and rank(state.severity) > rank(state.notified_severity):
+    if rank(state.severity) > rank(state.notified_severity):
         return "escalated"
     handled = state.acknowledged or (state.snoozed_until is not None and now < state.snoozed_until)
     due = now - state.notified_at >= reminder_interval(rule, state.repeats)

@@ -1,7 +1,4 @@
-"""Alerts as rows: at most one open alert per rule and group, kept after it is resolved.
-
-The evaluation and people (acknowledge, snooze) write different columns.
-"""
+"""Alerts as rows: at most one open alert per rule and group, kept after it is resolved as evidence of its incident."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -31,7 +28,6 @@ class Alert(Struct, frozen=True, kw_only=True):
     codes: list[int]
     evaluations_above: int = 0
     evaluations_below: int = 0
-    repeats: int = 0
     attempts: int = 0
     failures: int = 0
     rate: float = 0.0
@@ -45,23 +41,17 @@ class Alert(Struct, frozen=True, kw_only=True):
     fired_at: datetime | None = None
     resolved_at: datetime | None = None
     evaluated_at: datetime
-    notified_at: datetime | None = None
-    acknowledged_at: datetime | None = None
-    acknowledged_by: str = ""
-    snoozed_until: datetime | None = None
-    snoozed_by: str = ""
-    notified_severity: str = ""
-    muted_by: int | None = None
-    muted_why: str = ""
+    incident_id: int | None = None
+    """Set when it fires, for good."""
+    ended_how: str = ""
 
     @property
     def group_key(self) -> str:
         return group_key(self.group)
 
 
-_BY_PEOPLE = {"acknowledged_at", "acknowledged_by", "snoozed_until", "snoozed_by"}
 _FIXED = {"id", "rule", "group", "started_at", "covers_from"}
-_EVALUATED = [name for name in Alert.__struct_fields__ if name not in _BY_PEOPLE | _FIXED]
+_EVALUATED = [name for name in Alert.__struct_fields__ if name not in _FIXED]
 _AND = '", "'  # between quoted names: `group` is a word of SQL
 _NEW = [name for name in Alert.__struct_fields__ if name != "id"]
 _SELECT = f'SELECT "{_AND.join(Alert.__struct_fields__)}" FROM alerts'
@@ -79,19 +69,12 @@ _UPDATE = text(
 ).bindparams(bindparam("explanation", type_=JSONB))
 _OPEN = f"{_SELECT} WHERE {_IS_OPEN} ORDER BY id"
 _DELETE_PENDING = text("DELETE FROM alerts WHERE id = :id AND state = 'pending'")
-_ACKNOWLEDGE = text(f"""
-UPDATE alerts SET acknowledged_at = coalesce(acknowledged_at, :now),
-       acknowledged_by = CASE WHEN acknowledged_at IS NULL THEN :by ELSE acknowledged_by END
-WHERE id = :id AND {_IS_OPEN}
-""")
-_SNOOZE = text(f"UPDATE alerts SET snoozed_until = :until, snoozed_by = :by WHERE id = :id AND {_IS_OPEN}")
-_RESOLVED_SINCE = text(f"{_SELECT} WHERE resolved_at >= :since AND notified_at IS NOT NULL ORDER BY id")
+_OF_INCIDENTS = text(f"{_SELECT} WHERE incident_id = ANY(:ids) ORDER BY id")
 _LAST_SIMILAR = text(
     f"{_SELECT} WHERE rule = :rule AND group_key = :group_key AND state = 'resolved' AND fired_at IS NOT NULL"
     " AND id <> :id ORDER BY id DESC LIMIT 1"
 )
 _GET = text(f"{_SELECT} WHERE id = :id")
-_LOCK = text("SELECT id FROM alerts WHERE id = :id FOR UPDATE")
 _EXPLAINING = text(f"{_SELECT} WHERE {_IS_OPEN} OR resolved_at >= :since ORDER BY id")
 
 
@@ -112,7 +95,7 @@ def insert_new(connection: Connection, alert: Alert) -> int | None:
 
 
 def save(connection: Connection, alert: Alert) -> None:
-    """Write the columns that an evaluation changes; acknowledgement and snooze stay as they are."""
+    """Write the columns that an evaluation changes."""
     save_all(connection, [alert])
 
 
@@ -128,19 +111,9 @@ def remove_pending(connection: Connection, alert_id: int) -> None:
     connection.execute(_DELETE_PENDING, {"id": alert_id})
 
 
-def acknowledge(connection: Connection, alert_id: int, by: str, now: datetime) -> bool:
-    """Stop reminders; the first acknowledgement stays. False if the alert is not open."""
-    return connection.execute(_ACKNOWLEDGE, {"id": alert_id, "by": by, "now": now}).rowcount == 1
-
-
-def snooze(connection: Connection, alert_id: int, until: datetime, by: str = "") -> bool:
-    """Send no reminders before `until`. False if the alert is not open."""
-    return connection.execute(_SNOOZE, {"id": alert_id, "until": until, "by": by}).rowcount == 1
-
-
-def ended_since(connection: Connection, since: datetime) -> list[Alert]:
-    """Alerts resolved after `since` for which a notification was created."""
-    return _read(connection, _RESOLVED_SINCE, since=since)
+def of_incidents(connection: Connection, incident_ids: Sequence[int]) -> list[Alert]:
+    """The alerts that belong to these incidents, oldest first."""
+    return _read(connection, _OF_INCIDENTS, ids=list(incident_ids)) if incident_ids else []
 
 
 def last_similar(connection: Connection, alert: Alert) -> Alert | None:
@@ -153,11 +126,6 @@ def get_alert(connection: Connection, alert_id: int) -> Alert | None:
     """The alert with this id, open or resolved."""
     found = _read(connection, _GET, id=alert_id)
     return found[0] if found else None
-
-
-def lock(connection: Connection, alert_id: int) -> None:
-    """Lock the alert until the commit; whoever adds to its notifications holds this lock."""
-    connection.execute(_LOCK, {"id": alert_id})
 
 
 def list_alerts(

@@ -20,7 +20,7 @@ _RESENT_AT = text("SELECT resent_at FROM channel_states WHERE channel = :channel
 _RESET_FAULTS = text("UPDATE channel_states SET faults = 0 WHERE channel = :channel AND faults > 0")
 _MARK_RESENT = text("UPDATE channel_states SET resent_at = :now WHERE channel = :channel")
 _MESSAGE = text("""
-SELECT reference, shared FROM channel_messages WHERE alert_id = :alert_id AND channel = :channel
+SELECT reference, shared FROM channel_messages WHERE incident_id = :incident_id AND channel = :channel
 """)
 _COUNT_FAULT = text("""
 INSERT INTO channel_states AS s (channel, paused_until, faults) VALUES (:channel, :now, 1)
@@ -28,9 +28,9 @@ ON CONFLICT (channel) DO UPDATE SET faults = s.faults + 1
 RETURNING faults
 """)
 _SAVE_MESSAGE = text("""
-INSERT INTO channel_messages AS m (alert_id, channel, reference, shared, at)
-VALUES (:alert_id, :channel, :reference, :shared, :at)
-ON CONFLICT (alert_id, channel) DO UPDATE
+INSERT INTO channel_messages AS m (incident_id, channel, reference, shared, at)
+VALUES (:incident_id, :channel, :reference, :shared, :at)
+ON CONFLICT (incident_id, channel) DO UPDATE
 SET reference = excluded.reference, shared = excluded.shared, at = excluded.at
 """)
 
@@ -74,15 +74,19 @@ def mark_resent(connection: Connection, channel: str, now: datetime) -> None:
     connection.execute(_MARK_RESENT, {"channel": channel, "now": now})
 
 
-def message_of(connection: Connection, alert_id: int, channel: str) -> ChannelMessage | None:
+def message_of(connection: Connection, incident_id: int, channel: str) -> ChannelMessage | None:
     """The alert's message in the channel; None if the channel keeps no reference."""
-    row = connection.execute(_MESSAGE, {"alert_id": alert_id, "channel": channel}).one_or_none()
+    row = connection.execute(_MESSAGE, {"incident_id": incident_id, "channel": channel}).one_or_none()
     return ChannelMessage(*row) if row else None
 
 
 def save_message(
-    connection: Connection, alert_ids: Collection[int], channel: str, message: ChannelMessage, now: datetime
+    connection: Connection,
+    incident_ids: Collection[int],
+    channel: str,
+    message: ChannelMessage,
+    now: datetime,
 ) -> None:
     """Record that these alerts are shown in this message."""
     values = {"channel": channel, "reference": message.reference, "shared": message.shared, "at": now}
-    connection.execute(_SAVE_MESSAGE, [values | {"alert_id": alert_id} for alert_id in alert_ids])
+    connection.execute(_SAVE_MESSAGE, [values | {"incident_id": incident_id} for incident_id in incident_ids])

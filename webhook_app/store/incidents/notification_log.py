@@ -18,7 +18,7 @@ _STATES = {
 }
 _STATE = " ".join(f"WHEN {condition} THEN '{state}'" for state, condition in _STATES.items())
 _COLUMNS = f"""
-n.id, n.alert_id, n.channel, n.reason, CASE {_STATE} END AS state, n.created_at,
+n.id, n.incident_id, n.channel, n.reason, CASE {_STATE} END AS state, n.created_at,
 CASE WHEN {_STATES["waiting"]} THEN greatest(n.next_try_at, n.leased_until) END AS next_try_at,
 n.sent_at, n.failed_at, n.rerouted_at, n.tries, n.last_error
 """
@@ -45,7 +45,7 @@ class NotificationLogEntry(Struct, frozen=True, kw_only=True):
     """One notification with its latest tries, newest first."""
 
     id: int
-    alert_id: int
+    incident_id: int
     channel: str
     reason: str
     state: str
@@ -64,16 +64,16 @@ def entries(
     *,
     state: str | None = None,
     channel: str | None = None,
-    alert_id: int | None = None,
+    incident_id: int | None = None,
     before_id: int | None = None,
     limit: int = 100,
 ) -> list[NotificationLogEntry]:
     """A page of matching notifications with an id below `before_id`, newest first."""
     wanted = ["true" if state is None else _STATES[state]]
-    given = {"channel": channel, "alert_id": alert_id, "before_id": before_id}
+    given = {"channel": channel, "incident_id": incident_id, "before_id": before_id}
     conditions = {
         "channel": "n.channel = :channel",
-        "alert_id": "n.alert_id = :alert_id",
+        "incident_id": "n.incident_id = :incident_id",
         "before_id": "n.id < :before_id",
     }
     wanted += [conditions[name] for name, value in given.items() if value is not None]

@@ -14,33 +14,33 @@ from sqlalchemy.dialects.postgresql import JSONB
 from webhook_app.store.postgres.engine import Connection
 
 _ADD = text("""
-INSERT INTO notifications (alert_id, channel, reason, sequence, payload, created_at, next_try_at)
-SELECT :alert_id, :channel, :reason, coalesce(max(sequence), 0) + 1, :payload, :now, :now
-FROM notifications WHERE alert_id = :alert_id AND channel = :channel
+INSERT INTO notifications (incident_id, channel, reason, sequence, payload, created_at, next_try_at)
+SELECT :incident_id, :channel, :reason, coalesce(max(sequence), 0) + 1, :payload, :now, :now
+FROM notifications WHERE incident_id = :incident_id AND channel = :channel
 """).bindparams(bindparam("payload", type_=JSONB))
 
 # A waiting reminder is superseded by any newer notification. One that is being sent stays.
 _SUPERSEDE = text("""
 UPDATE notifications SET failed_at = :now, superseded_at = :now WHERE id = ANY (ARRAY(
   SELECT id FROM notifications
-  WHERE alert_id = :alert_id AND channel = :channel AND reason = 'repeated'
+  WHERE incident_id = :incident_id AND channel = :channel AND reason = 'repeated'
     AND sent_at IS NULL AND failed_at IS NULL AND (leased_until IS NULL OR leased_until <= :now)
   FOR UPDATE SKIP LOCKED))
 """)
-_SUPERSEDING = ("repeated", "escalated", "resolved")
+_SUPERSEDING = ("repeated", "escalated", "again", "resolved")
 
-# A notification waits while an earlier one of the same alert and channel is neither sent nor failed.
+# A notification waits while an earlier one of the same incident and channel is neither sent nor failed.
 _DUE = """
 n.channel = :channel AND n.sent_at IS NULL AND n.failed_at IS NULL AND n.next_try_at <= :now
 AND (n.leased_until IS NULL OR n.leased_until <= :now)
 AND NOT EXISTS (SELECT FROM notifications e
-                WHERE e.alert_id = n.alert_id AND e.channel = n.channel AND e.sequence < n.sequence
+                WHERE e.incident_id = n.incident_id AND e.channel = n.channel AND e.sequence < n.sequence
                   AND e.sent_at IS NULL AND e.failed_at IS NULL)
 """
-# An alert with a message of its own is updated there, not in a digest.
+# An incident with a message of its own is updated there, not in a digest.
 _COLLAPSIBLE = """
 NOT n.alone AND NOT EXISTS (SELECT FROM channel_messages m
-                            WHERE m.alert_id = n.alert_id AND m.channel = n.channel AND NOT m.shared)
+                            WHERE m.incident_id = n.incident_id AND m.channel = n.channel AND NOT m.shared)
 """
 # Oldest first, but after five tries behind the others: the fault may be in this notification alone.
 _CLAIM = """
@@ -48,12 +48,12 @@ WITH claimed AS (
   UPDATE notifications SET leased_until = :leased_until, tries = tries + 1
   WHERE id = ANY (ARRAY(
     SELECT n.id FROM notifications n WHERE {wanted} ORDER BY n.tries >= 5, n.id LIMIT :most FOR UPDATE SKIP LOCKED))
-  RETURNING id, alert_id, channel, reason, payload, tries, created_at, rerouted_at
+  RETURNING id, incident_id, channel, reason, payload, tries, created_at, rerouted_at
 ), tried AS (
   INSERT INTO notification_tries (notification_id, started_at) SELECT id, :now FROM claimed
   RETURNING id AS try_id, notification_id
 )
-SELECT c.id, c.alert_id, c.channel, c.reason, c.payload, c.tries, t.try_id, c.created_at, c.rerouted_at
+SELECT c.id, c.incident_id, c.channel, c.reason, c.payload, c.tries, t.try_id, c.created_at, c.rerouted_at
 FROM claimed c JOIN tried t ON t.notification_id = c.id ORDER BY c.id
 """
 _CLAIM_ANY = text(_CLAIM.format(wanted=_DUE))
@@ -81,13 +81,13 @@ WHERE id = :id AND tries = :tries AND sent_at IS NULL
 
 _MARK_REROUTED = text("UPDATE notifications SET rerouted_at = :at WHERE id = :id")
 _OUTDATED = text("""
-SELECT id, alert_id, channel, reason, payload, rerouted_at FROM notifications
+SELECT id, incident_id, channel, reason, payload, rerouted_at FROM notifications
 WHERE coalesce(retried_at, created_at) < :created_before AND sent_at IS NULL AND failed_at IS NULL
   AND (leased_until IS NULL OR leased_until <= :now)
 ORDER BY id LIMIT :most
 """)
 _ORPHANS = text("""
-SELECT id, alert_id, channel, reason, payload, rerouted_at FROM notifications
+SELECT id, incident_id, channel, reason, payload, rerouted_at FROM notifications
 WHERE channel <> ALL (:set_up) AND sent_at IS NULL AND failed_at IS NULL ORDER BY id LIMIT :most
 """)
 _FAIL = text("""
@@ -96,16 +96,16 @@ WHERE id = :id AND sent_at IS NULL AND failed_at IS NULL AND (leased_until IS NU
 """)
 _CHANNELS_FOR_EVENT = text("""
 SELECT DISTINCT channel FROM notifications
-WHERE alert_id = :alert_id AND reason = :reason AND payload ->> 'at' = :at
+WHERE incident_id = :incident_id AND reason = :reason AND payload ->> 'at' = :at
 """)
-_FIRING = text("""
-SELECT DISTINCT ON (n.alert_id) n.payload FROM notifications n JOIN alerts a ON a.id = n.alert_id
-WHERE n.channel = :channel AND n.sent_at IS NOT NULL AND a.state = 'firing'
-ORDER BY n.alert_id, n.sequence DESC
+_OPEN = text("""
+SELECT DISTINCT ON (n.incident_id) n.payload FROM notifications n JOIN incidents i ON i.id = n.incident_id
+WHERE n.channel = :channel AND n.sent_at IS NOT NULL AND i.state = 'open'
+ORDER BY n.incident_id, n.sequence DESC
 """)
-_CHANNELS = text("SELECT DISTINCT channel FROM notifications WHERE alert_id = :id ORDER BY channel")
+_CHANNELS = text("SELECT DISTINCT channel FROM notifications WHERE incident_id = :id ORDER BY channel")
 _LATEST = text("""
-SELECT DISTINCT ON (channel) channel, payload FROM notifications WHERE alert_id = :id
+SELECT DISTINCT ON (channel) channel, payload FROM notifications WHERE incident_id = :id
 ORDER BY channel, sequence DESC
 """)
 _BACKLOG = text("""
@@ -121,7 +121,7 @@ class Claim(Struct, frozen=True):
     """A notification leased to the caller for sending; its try is already recorded."""
 
     id: int
-    alert_id: int
+    incident_id: int
     channel: str
     reason: str
     payload: dict[str, Any]
@@ -136,7 +136,7 @@ class Orphan(Struct, frozen=True):
     """A waiting notification that will not be sent on its channel any more."""
 
     id: int
-    alert_id: int
+    incident_id: int
     channel: str
     reason: str
     payload: dict[str, Any]
@@ -153,16 +153,22 @@ class Backlog(Struct, frozen=True):
 
 def add(
     connection: Connection,
-    alert_id: int,
+    incident_id: int,
     channel: str,
     reason: str,
     payload: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """Queue a notification behind the alert's earlier ones; the caller holds the alert's lock."""
-    values = {"alert_id": alert_id, "channel": channel, "reason": reason, "payload": payload, "now": now}
+    """Queue a notification behind the incident's earlier ones; the caller holds the incident's lock."""
+    values = {
+        "incident_id": incident_id,
+        "channel": channel,
+        "reason": reason,
+        "payload": payload,
+        "now": now,
+    }
     if reason in _SUPERSEDING:
-        connection.execute(_SUPERSEDE, {"alert_id": alert_id, "channel": channel, "now": now})
+        connection.execute(_SUPERSEDE, {"incident_id": incident_id, "channel": channel, "now": now})
     connection.execute(_ADD, values)
 
 
@@ -209,7 +215,7 @@ def mark_retry(
 
 
 def mark_failed(connection: Connection, claimed: Claim, at: datetime, error: str) -> None:
-    """Record a permanent failure; the alert's later notifications no longer wait for it."""
+    """Record a permanent failure; the incident's later notifications no longer wait for it."""
     connection.execute(_FAILED, {"id": claimed.id, "tries": claimed.tries, "at": at, "error": error})
     _end_try(connection, claimed, at, "permanent", error)
 
@@ -235,25 +241,25 @@ def fail(connection: Connection, notification_id: int, at: datetime, error: str)
     return connection.execute(_FAIL, {"id": notification_id, "at": at, "error": error}).rowcount == 1
 
 
-def channels_for_event(connection: Connection, alert_id: int, reason: str, at: str) -> set[str]:
+def channels_for_event(connection: Connection, incident_id: int, reason: str, at: str) -> set[str]:
     """The channels with a notification of this event; `at` as the payload writes it."""
-    values = {"alert_id": alert_id, "reason": reason, "at": at}
+    values = {"incident_id": incident_id, "reason": reason, "at": at}
     return set(connection.execute(_CHANNELS_FOR_EVENT, values).scalars())
 
 
-def firing_payloads(connection: Connection, channel: str) -> list[dict[str, Any]]:
-    """The latest payload sent to the channel for each firing alert."""
-    return list(connection.execute(_FIRING, {"channel": channel}).scalars())
+def open_payloads(connection: Connection, channel: str) -> list[dict[str, Any]]:
+    """The latest payload sent to the channel for each open incident."""
+    return list(connection.execute(_OPEN, {"channel": channel}).scalars())
 
 
-def channels_of(connection: Connection, alert_id: int) -> list[str]:
-    """The channels with a notification of this alert, sent or not."""
-    return list(connection.execute(_CHANNELS, {"id": alert_id}).scalars())
+def channels_of(connection: Connection, incident_id: int) -> list[str]:
+    """The channels with a notification of this incident, sent or not."""
+    return list(connection.execute(_CHANNELS, {"id": incident_id}).scalars())
 
 
-def latest_payloads(connection: Connection, alert_id: int) -> dict[str, dict[str, Any]]:
-    """The latest payload of this alert by channel, sent or not."""
-    return {row.channel: row.payload for row in connection.execute(_LATEST, {"id": alert_id})}
+def latest_payloads(connection: Connection, incident_id: int) -> dict[str, dict[str, Any]]:
+    """The latest payload of this incident by channel, sent or not."""
+    return {row.channel: row.payload for row in connection.execute(_LATEST, {"id": incident_id})}
 
 
 def backlog(connection: Connection, failed_since: datetime = _EVER) -> dict[str, Backlog]:

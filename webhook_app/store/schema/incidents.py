@@ -78,7 +78,6 @@ alerts = Table(
     Column("codes", ARRAY(BigInteger), nullable=False),
     Column("evaluations_above", Integer, nullable=False, server_default="0"),
     Column("evaluations_below", Integer, nullable=False, server_default="0"),
-    Column("repeats", Integer, nullable=False, server_default="0"),  # reminders since it fired
     Column("attempts", BigInteger, nullable=False, server_default="0"),
     Column("failures", BigInteger, nullable=False, server_default="0"),
     Column("rate", Float, nullable=False, server_default="0"),
@@ -96,14 +95,6 @@ alerts = Table(
     a_time("fired_at", null=True),
     a_time("resolved_at", null=True),
     a_time("evaluated_at"),
-    a_time("notified_at", null=True),
-    a_time("acknowledged_at", null=True),
-    a_text("acknowledged_by"),
-    a_time("snoozed_until", null=True),
-    a_text("snoozed_by"),
-    a_text("notified_severity"),  # of the last notification; empty: none was created
-    Column("muted_by", BigInteger),  # the alert or the silence because of which nobody is told
-    a_text("muted_why"),  # cause, incident, silence
     Column("incident_id", BigInteger),  # set when it fires, for good
     a_text("ended_how"),  # recovered, quiet, faded, chronic, rules
     Index(
@@ -122,7 +113,7 @@ notifications = Table(  # outbox: written with the decision, sent afterwards
     "notifications",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("alert_id", BigInteger, nullable=False),
+    Column("incident_id", BigInteger, nullable=False),
     a_text("channel"),
     a_text("reason"),  # fired, repeated, escalated, acknowledged, snoozed, resolved
     Column("sequence", Integer, nullable=False),
@@ -138,7 +129,7 @@ notifications = Table(  # outbox: written with the decision, sent afterwards
     a_time("rerouted_at", null=True),  # sent on another channel instead
     a_time("retried_at", null=True),  # a person requested another try after it failed
     Column("alone", Boolean, nullable=False, server_default="false"),  # a digest with it was rejected
-    UniqueConstraint("alert_id", "channel", "sequence", name="notifications_once"),
+    UniqueConstraint("incident_id", "channel", "sequence", name="notifications_once"),
     Index(
         "notifications_due",
         "channel",
@@ -196,13 +187,13 @@ channel_states = Table(  # one row per channel, shared by processes
     a_time("resent_at", null=True),  # for channels that drop alerts unless they are sent again
 )
 
-channel_messages = Table(  # where an alert stands in a channel; pruned after the alert is over
+channel_messages = Table(  # the message of an incident in a channel; pruned after its end
     "channel_messages",
     metadata,
-    Column("alert_id", BigInteger, nullable=False),
+    Column("incident_id", BigInteger, nullable=False),
     a_text("channel"),
     a_text("reference"),  # in the channel's own format
-    Column("shared", Boolean, nullable=False),  # with other alerts, in a digest
+    Column("shared", Boolean, nullable=False),  # with other incidents, in a digest
     a_time("at"),
-    PrimaryKeyConstraint("alert_id", "channel"),
+    PrimaryKeyConstraint("incident_id", "channel"),
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from webhook_app.pipeline.incidents import alert_actions
+from webhook_app.pipeline.incidents import actions
 from webhook_app.store.incidents import silences
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
@@ -78,7 +78,7 @@ def add_silence(call: Call, body: SilenceBody) -> SilenceEntry:
     still fires at its end is notified then.
     """
     try:
-        added = alert_actions.add_silence(
+        added = actions.add_silence(
             call.connection,
             matchers=body.matchers,
             author=call.key.name,
@@ -93,7 +93,7 @@ def add_silence(call: Call, body: SilenceBody) -> SilenceEntry:
 
 def end_silence(call: Call, silence_id: SilenceId) -> SilenceEntry:
     """End a silence now. A silence that has already ended is not changed."""
-    ended = alert_actions.end_silence(call.connection, silence_id, actor=call.key.name, now=call.now)
+    ended = actions.end_silence(call.connection, silence_id, actor=call.key.name, now=call.now)
     if ended is None:
         raise ApiError(404, "not_found", f"There is no silence {silence_id}.")
     return _entry(ended, call.now)

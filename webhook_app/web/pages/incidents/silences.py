@@ -6,7 +6,7 @@ from flask import Response
 from msgspec import Struct
 from werkzeug.exceptions import NotFound
 
-from webhook_app.pipeline.incidents import alert_actions
+from webhook_app.pipeline.incidents import actions
 from webhook_app.rules.counts.dimensions import GROUP_WORDS
 from webhook_app.rules.incidents.rule_keys import SEVERITIES
 from webhook_app.rules.incidents.silences import is_silenced
@@ -77,7 +77,7 @@ def add_silence(request: PageRequest) -> Response:
     read = read_form(request.form, request.now)
     if isinstance(read, str):
         return _form(request, SilenceForm(request.form.to_dict(), read), status=400)
-    silence = alert_actions.add_silence(
+    silence = actions.add_silence(
         request.connection,
         matchers=read.matchers,
         author=request.actor,
@@ -93,7 +93,7 @@ def add_silence(request: PageRequest) -> Response:
 
 def end_silence(request: PageRequest, silence_id: int) -> Response:
     """End a silence before its time."""
-    is_known = silence_id < _BIGINT and alert_actions.end_silence(
+    is_known = silence_id < _BIGINT and actions.end_silence(
         request.connection, silence_id, actor=request.actor, now=request.now
     )
     if not is_known:

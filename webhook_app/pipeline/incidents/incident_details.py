@@ -1,0 +1,224 @@
+"""The details of an incident: gathered over its whole life, stored with it, sent in notifications.
+
+Reads through store. Whether a notification is sent is decided in incident_updates.py.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct, convert, to_builtins
+from msgspec.structs import replace
+
+from webhook_app.channels.descriptions import describe_group
+from webhook_app.channels.notification import CodeFacts, Evidence, Figures, Notification, Reason, Slice
+from webhook_app.pipeline.incidents.alert_details import stored_details
+from webhook_app.pipeline.incidents.rate_groups import COUNTING
+from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
+from webhook_app.rules.counts.dimensions import DIMENSIONS
+from webhook_app.rules.counts.failure_rate import Counts
+from webhook_app.rules.incidents import slices
+from webhook_app.rules.incidents.advice import advise
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.announcements import rank
+from webhook_app.rules.incidents.slices import Cell, localise
+from webhook_app.store.counts.impact import incident_impact, incident_samples
+from webhook_app.store.counts.window_counts import WindowCounts
+from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
+from webhook_app.whatsapp.errors.catalogue import explain
+from webhook_app.whatsapp.errors.retry import retry_advice
+
+_MAX_CODES = 4
+_MAX_EVIDENCE = 6
+_BASELINE_HOURS = 168
+
+
+class IncidentDetails(Struct, frozen=True, kw_only=True):
+    """Stored as JSON in incidents.details. `codes`: failed messages by code over the incident's life."""
+
+    codes: dict[str, int] = {}
+    numbers: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
+    suspected_outage: bool = False
+    slice_failures: int = 0
+
+
+def stored(incident: Incident) -> IncidentDetails:
+    """The details stored with the incident."""
+    return convert(incident.details, IncidentDetails)
+
+
+def examine(inputs: LiveInputs, incident: Incident, members: Sequence[Alert]) -> Incident:
+    """The incident with what its failures have in common, counted over its whole life."""
+    groups = [alert.group for alert in members]
+    impact = (
+        incident_impact(
+            inputs.connection, incident.began_at, incident.ended_at or inputs.now, incident.codes, groups
+        )
+        if incident.codes
+        else None
+    )
+    details = stored(incident)
+    if impact is not None:
+        details = replace(
+            details,
+            codes={str(code): count for code, count in impact.by_code.items()},
+            numbers=tuple(impact.numbers),
+            templates=tuple(impact.templates),
+            samples=tuple(
+                incident_samples(
+                    inputs.connection,
+                    incident.began_at,
+                    incident.ended_at or inputs.now,
+                    incident.codes,
+                    groups,
+                )
+            ),
+        )
+        incident = replace(
+            incident,
+            began_at=min(incident.began_at, impact.first_at) if impact.first_at else incident.began_at,
+            total_failures=impact.messages,
+            contacts=impact.contacts,
+            counted_at=inputs.now,
+        )
+        if incident.is_open and (found := _slice(inputs, incident)) is not None:
+            incident = replace(incident, slice={name: list(values) for name, values in found.values.items()})
+            details = replace(details, slice_failures=found.failures)
+    fallback = next((text for alert in _by_rank(members) if (text := stored_details(alert).advice)), "")
+    advice = advise(incident.codes, len(details.numbers), fallback)
+    return replace(
+        incident,
+        title=_title(incident, details, members),
+        advice=advice.text,
+        details=to_builtins(replace(details, suspected_outage=advice.suspected_outage)),
+    )
+
+
+def notification(
+    incident: Incident,
+    members: Sequence[Alert],
+    rules: Mapping[str, Rule],
+    reason: Reason,
+    now: datetime,
+    public_url: str,
+) -> Notification:
+    """The complete content of a notification about this incident."""
+    details, ordered = stored(incident), _by_rank(members)
+    leading = ordered[0]
+    explanation = stored_details(leading)
+    figures = Figures(**{name: getattr(incident, name) for name in Figures.__struct_fields__})
+    return Notification(
+        incident_id=incident.id,
+        reason=reason,
+        at=now,
+        title=incident.title,
+        rule=leading.rule,
+        kind=leading.kind,
+        severity=incident.severity,
+        group=leading.group,
+        codes=tuple(
+            _code_facts(code, details.codes.get(str(code), 0)) for code in incident.codes[:_MAX_CODES]
+        ),
+        figures=figures if leading.kind in COUNTING and incident.window_minutes else None,
+        finding=explanation.finding,
+        details=explanation.details,
+        advice=incident.advice,
+        suspected_outage=details.suspected_outage,
+        peak_rate=incident.worst_rate,
+        peak_at=incident.worst_at,
+        failures=incident.total_failures,
+        contacts=incident.contacts,
+        numbers=details.numbers,
+        templates=details.templates,
+        since=incident.began_at,
+        resolved_at=incident.ended_at,
+        ended_how=incident.ended_how,
+        again=incident.again,
+        slice=_shown_slice(incident, details),
+        samples=details.samples,
+        evidence=tuple(
+            Evidence(alert.rule, describe_group(alert.group), stored_details(alert).reason)
+            for alert in ordered[:_MAX_EVIDENCE]
+        ),
+        why=explanation.reason,
+        runbook=rules[leading.rule].runbook if leading.rule in rules else "",
+        link=f"{public_url.rstrip('/')}/incidents/{incident.id}" if public_url else "",
+        acknowledged_by=incident.acknowledged_by,
+        acknowledged_at=incident.acknowledged_at,
+        snoozed_until=incident.snoozed_until,
+    )
+
+
+def _by_rank(members: Sequence[Alert]) -> list[Alert]:
+    """Firing alerts first, then the most severe, then those with the most failures."""
+    return sorted(
+        members, key=lambda alert: (alert.state != "firing", -rank(alert.severity), -alert.failures, alert.id)
+    )
+
+
+def _title(incident: Incident, details: IncidentDetails, members: Sequence[Alert]) -> str:
+    """What fails and where. It only widens: from one number or template to several, never to another one."""
+    leading = _by_rank(members)[0]
+    if not incident.codes:
+        return stored_details(leading).finding or leading.rule
+    code = incident.codes[0]
+    what = f"{code} {explain(code).title}".rstrip(".")
+    if details.suspected_outage and len(incident.codes) > 1:
+        what = f"Suspected outage at Meta: {', '.join(map(str, incident.codes[:_MAX_CODES]))}"
+    return f"{what}, {_where(incident, details)}"
+
+
+def _where(incident: Incident, details: IncidentDetails) -> str:
+    if incident.slice:
+        return describe_group({name: ", ".join(values) for name, values in incident.slice.items()})
+    if len(details.numbers) > 1:
+        return f"{len(details.numbers)} business numbers"
+    return f"business number {details.numbers[0]}" if details.numbers else "all messages"
+
+
+def _slice(inputs: LiveInputs, incident: Incident) -> slices.Slice | None:
+    """Where the failures with the incident's codes are concentrated in the window of its leading alert."""
+    minutes = incident.window_minutes or 60
+    window = inputs.window(minutes)
+    now = _cells(window, incident.codes)
+    if not now:
+        return None
+    usual = _cells(inputs.usual(minutes, _BASELINE_HOURS), incident.codes)
+    return localise(DIMENSIONS, now, usual, inputs.attempts_of_day())
+
+
+def _cells(window: WindowCounts, codes: Sequence[int]) -> dict[Cell, Counts]:
+    failed: Counter[Cell] = Counter()
+    for one in window.failed:
+        for cell in {tuple(mark.series) for mark in one.marks if mark.code in codes}:
+            failed[cell] += one.messages
+    attempts = {tuple(series): count for series, count in window.attempts.items()}
+    return {cell: Counts(attempts.get(cell, 0), failed[cell]) for cell in attempts.keys() | failed.keys()}
+
+
+def _shown_slice(incident: Incident, details: IncidentDetails) -> Slice | None:
+    if not incident.slice or not incident.failures:
+        return None
+    share = min(details.slice_failures / incident.failures, 1.0)
+    return Slice(
+        failures=details.slice_failures,
+        share=share,
+        values={name: tuple(values) for name, values in incident.slice.items()},
+    )
+
+
+def _code_facts(code: int, failures: int) -> CodeFacts:
+    entry = explain(code)
+    return CodeFacts(
+        code=code,
+        title=entry.title,
+        meaning=entry.summary,
+        failure_class=entry.failure_class,
+        action=entry.action,
+        advice=retry_advice(entry).words,
+        mistaken_for=entry.mistaken_for,
+        failures=failures,
+    )

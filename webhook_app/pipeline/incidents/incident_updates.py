@@ -1,0 +1,325 @@
+"""Assigns firing alerts to incidents, updates and ends incidents, and decides on their notifications.
+
+Runs in the transaction of an evaluation, after its alerts have changed state:
+1. Each alert that fires joins an incident, for good (rules/incidents/incidents.py), or opens one.
+2. Open incidents take over the figures of their leading alert; one whose alerts are all resolved ends.
+3. Per incident: is there a reason for a notification, and on which channels. Everything is written together.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import cast
+
+from msgspec import to_builtins
+from msgspec.structs import replace
+
+from webhook_app.channels.notification import Reason
+from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
+from webhook_app.pipeline.incidents.incident_details import examine, notification
+from webhook_app.pipeline.incidents.rate_groups import COUNTING, counted_by
+from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
+from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.incidents.alerts import Rule, Transition
+from webhook_app.rules.incidents.announcements import (
+    FALLBACK_CHANNEL,
+    NotifiedState,
+    channels_for,
+    notification_reason,
+    rank,
+    unnamed_channels,
+)
+from webhook_app.rules.incidents.incidents import (
+    AGAIN_WITHIN,
+    EndedHow,
+    FiringAlert,
+    KnownIncident,
+    domain_of,
+    is_account_wide,
+    join,
+    merge_names,
+    names_of,
+)
+from webhook_app.rules.incidents.silences import is_silenced
+from webhook_app.store.incidents import alerts, incidents, outbox, silences
+from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.postgres.engine import Connection
+
+OPEN_DELAY = timedelta(seconds=20)
+"""How long an incident gathers alerts before it is announced, so that what belongs together is announced together."""
+
+MAX_CODES = 8
+
+
+class IncidentUpdates:
+    """The incidents of one evaluation. `channels`: those that are set up."""
+
+    def __init__(
+        self,
+        inputs: LiveInputs,
+        rules: Sequence[Rule],
+        public_url: str,
+        channels: Collection[str],
+    ) -> None:
+        self.inputs = inputs
+        self._connection: Connection = inputs.connection
+        self._now = inputs.now
+        self._rules = {rule.name: rule for rule in rules}
+        self._public_url = public_url
+        self._channels = channels
+        self._unnamed = unnamed_channels(rules, channels)
+        self._added = 0
+        known = incidents.open_incidents(self._connection, lock=True)
+        known += incidents.ended_since(self._connection, self._now - max(AGAIN_WITHIN.values()))
+        self._incidents = {incident.id: incident for incident in known}
+        self._members: dict[int, dict[int, Alert]] = {incident_id: {} for incident_id in self._incidents}
+        for alert in alerts.of_incidents(self._connection, list(self._incidents)):
+            self._members[cast("int", alert.incident_id)][alert.id] = alert
+
+    def apply(self, changes: Sequence[AlertChange]) -> int:
+        """Do everything; returns the number of notifications added to the outbox."""
+        fired = [change for change in changes if change.transition is Transition.FIRE]
+        for change in sorted(fired, key=_joining_order):
+            if change.alert.incident_id is None:
+                self._assign(change)
+        by_incident: dict[int, list[AlertChange]] = {}
+        for change in changes:
+            if change.alert.incident_id is not None:
+                by_incident.setdefault(change.alert.incident_id, []).append(change)
+                self._members[change.alert.incident_id][change.alert.id] = change.alert
+        active = silences.active(self._connection, self._now)
+        for incident_id, incident in sorted(self._incidents.items()):
+            if incident.is_open:
+                updated = self._update(incident, by_incident.get(incident_id, []))
+                silence = self._silence(updated, active)
+                self._incidents[incident_id] = self._notify(replace(updated, silenced_by=silence))
+        alerts.save_all(self._connection, [change.alert for change in changes])
+        incidents.save_all(
+            self._connection, [each for each in self._incidents.values() if self._is_changed(each)]
+        )
+        return self._added
+
+    def _is_changed(self, incident: Incident) -> bool:
+        return incident.evaluated_at == self._now
+
+    def _assign(self, change: AlertChange) -> None:
+        """Let the alert join the incident it belongs to, or open a new one."""
+        firing, origin = _firing_alert(change), (change.alert.rule, change.alert.group_key)
+        found = join(
+            firing, [self._known(incident) for incident in self._incidents.values()], origin, self._now
+        )
+        if found.incident_id is None:
+            incident = self._open(change, firing)
+        else:
+            incident = self._incidents[found.incident_id]
+            names = merge_names(_names(incident), names_of(firing))
+            incident = replace(incident, names={name: sorted(values) for name, values in names.items()})
+            if found.again:
+                incident = replace(
+                    incident,
+                    state="open",
+                    ended_at=None,
+                    ended_how="",
+                    opened_at=self._now,
+                    again=incident.again + 1,
+                )
+        self._incidents[incident.id] = incident
+        change.alert = replace(change.alert, incident_id=incident.id)
+        self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
+
+    def _open(self, change: AlertChange, firing: FiringAlert) -> Incident:
+        alert = change.alert
+        incident = Incident(
+            kind=alert.kind,
+            title="",
+            severity=alert.severity,
+            domain=domain_of(firing),
+            account_wide=is_account_wide(firing),
+            codes=list(firing.codes[:MAX_CODES]),
+            names={name: sorted(values) for name, values in names_of(firing).items()},
+            began_at=alert.covers_from,
+            opened_at=self._now,
+            evaluated_at=self._now,
+        )
+        return replace(incident, id=incidents.insert(self._connection, incident))
+
+    def _known(self, incident: Incident) -> KnownIncident:
+        members = self._members.get(incident.id, {}).values()
+        return KnownIncident(
+            id=incident.id,
+            codes=tuple(incident.codes),
+            domain=incident.domain,
+            account_wide=incident.account_wide,
+            names=_names(incident),
+            groups=tuple(alert.group for alert in members),
+            origins=frozenset((alert.rule, alert.group_key) for alert in members),
+            began_at=incident.began_at,
+            ended_at=incident.ended_at,
+            ended_how=cast("EndedHow", incident.ended_how),
+        )
+
+    def _update(self, incident: Incident, changes: Sequence[AlertChange]) -> Incident:
+        """The incident with the state of its alerts."""
+        members = self._members[incident.id].values()
+        firing = [alert for alert in members if alert.state == "firing"]
+        incident = replace(incident, evaluated_at=self._now)
+        codes = _leading_codes(incident.codes, changes)
+        incident = replace(incident, codes=codes)
+        if not firing:
+            last = max(
+                members, key=lambda alert: (alert.resolved_at or alert.evaluated_at, alert.id), default=None
+            )
+            how = last.ended_how if last is not None and last.ended_how else "recovered"
+            return replace(incident, state="ended", ended_at=self._now, ended_how=how)
+        leading = max(firing, key=_leading_order)
+        severity = max((incident.severity, *(alert.severity for alert in firing)), key=rank)
+        began = min(incident.began_at, *(alert.covers_from for alert in firing))
+        incident = replace(incident, severity=severity, began_at=began)
+        if leading.kind in COUNTING:
+            names = ("attempts", "failures", "rate", "low", "high", "threshold", "window_minutes")
+            incident = replace(incident, **{name: getattr(leading, name) for name in names})
+            if leading.rate > incident.worst_rate and leading.attempts:
+                incident = replace(incident, worst_rate=leading.rate, worst_at=self._now)
+        return incident
+
+    def _silence(self, incident: Incident, active: Sequence[silences.Silence]) -> int | None:
+        """The silence that covers every firing alert of the incident, if one does."""
+        firing = [alert for alert in self._members[incident.id].values() if alert.state == "firing"]
+        covering = [
+            next((each.id for each in active if is_silenced(each.matchers, _silence_facts(alert))), None)
+            for alert in firing
+        ]
+        return covering[0] if covering and None not in covering else None
+
+    def _notify(self, incident: Incident) -> Incident:
+        """Add notifications if there is a reason for them, and record them with the incident."""
+        reason = self._reason(incident)
+        if reason is None and incident.title:
+            return incident
+        members = self._members[incident.id]
+        incident = examine(self.inputs, incident, list(members.values()))
+        if reason is None:
+            return incident
+        message = notification(
+            incident, list(members.values()), self._rules, reason, self._now, self._public_url
+        )
+        for channel in self._channels_for(incident, reason):
+            outbox.add(self._connection, incident.id, channel, reason, to_builtins(message), self._now)
+            self._added += 1
+        return replace(
+            incident,
+            notified_at=incident.notified_at or self._now,
+            last_notified_at=self._now,
+            notified_severity=incident.severity,
+            repeats=incident.repeats + (reason == "repeated"),
+        )
+
+    def _reason(self, incident: Incident) -> Reason | None:
+        if not incident.is_open:
+            return "resolved" if incident.notified_at is not None else None
+        firing = [alert for alert in self._members[incident.id].values() if alert.state == "firing"]
+        if incident.silenced_by is not None:
+            return None
+        if incident.notified_at is None or self._is_again(incident):
+            waited = self._now - incident.opened_at >= OPEN_DELAY
+            urgent = any(
+                alert.kind == "attention" and rank(alert.severity) >= rank("critical") for alert in firing
+            )
+            above = any(alert.evaluations_above for alert in firing)
+            if not above or not (waited or urgent):
+                return None
+            return "fired" if incident.notified_at is None else "again"
+        leading = max(firing, key=_leading_order)
+        rule = self._rules.get(leading.rule)
+        return None if rule is None else notification_reason(rule, _notified_state(incident), self._now)
+
+    def _is_again(self, incident: Incident) -> bool:
+        """Whether the incident opened again after its last notification."""
+        return (
+            bool(incident.again)
+            and incident.last_notified_at is not None
+            and (incident.last_notified_at < incident.opened_at)
+        )
+
+    def _channels_for(self, incident: Incident, reason: Reason) -> list[str]:
+        """The channels of the rules of its firing alerts; for the end, those that were notified of it."""
+        if reason == "resolved":
+            named = outbox.channels_of(self._connection, incident.id)
+        else:
+            rules = {
+                alert.rule: self._rules[alert.rule]
+                for alert in self._members[incident.id].values()
+                if alert.state == "firing" and alert.rule in self._rules
+            }
+            named = [channel for rule in rules.values() for channel in channels_for(rule, incident.severity)]
+            named = [*named, *self._unnamed] if named else []
+        return list(dict.fromkeys(name if name in self._channels else FALLBACK_CHANNEL for name in named))
+
+
+def _joining_order(change: AlertChange) -> tuple[bool, int, int, int]:
+    """Causes before effects, then the alert with the most failures."""
+    wide = is_account_wide(_firing_alert(change))
+    return not wide, -change.alert.failures, -rank(change.alert.severity), change.alert.id
+
+
+def _leading_order(alert: Alert) -> tuple[int, bool, int, int]:
+    return rank(alert.severity), alert.kind == "attention", alert.failures, -alert.id
+
+
+def _firing_alert(change: AlertChange) -> FiringAlert:
+    alert, group = change.alert, change.rule_group
+    failing: Counter[tuple[int, SeriesKey]] = Counter()
+    if group is not None and group.window is not None:
+        counted = counted_by(group.rule)
+        for failed in group.window.within(group.group).failed:
+            for mark in failed.marks:
+                if counted(mark.code):
+                    failing[mark.code, mark.series] += failed.messages
+    return FiringAlert(
+        rule=alert.rule,
+        kind=alert.kind,
+        group=alert.group,
+        codes=tuple(alert.codes[:MAX_CODES]),
+        failing=failing,
+        domain=_domain(alert),
+        account_wide=group is not None and group.account_wide,
+        fired_at=alert.fired_at or alert.started_at,
+    )
+
+
+def _domain(alert: Alert) -> str:
+    """The fault domain of an alert without codes."""
+    if alert.kind in ("health", "tier"):
+        return "template" if "template" in alert.group else "account"
+    return alert.kind
+
+
+def _leading_codes(known: Sequence[int], changes: Sequence[AlertChange]) -> list[int]:
+    """The codes of the incident, then new ones of its alerts with a tenth of the leading code's failures or more."""
+    counts: Counter[int] = Counter()
+    for change in changes:
+        for each in change.explanation.codes:
+            counts[each.code] = max(counts[each.code], each.failures)
+    most = max(counts.values(), default=0)
+    new = [code for code, failures in counts.most_common() if code not in known and failures * 10 >= most]
+    return [*known, *new][:MAX_CODES]
+
+
+def _names(incident: Incident) -> Mapping[str, frozenset[str]]:
+    return {name: frozenset(values) for name, values in incident.names.items()}
+
+
+def _silence_facts(alert: Alert) -> dict[str, str | int]:
+    return {"rule": alert.rule, "kind": alert.kind, "severity": alert.severity} | alert.group
+
+
+def _notified_state(incident: Incident) -> NotifiedState:
+    return NotifiedState(
+        severity=incident.severity,
+        notified_severity=incident.notified_severity,
+        notified_at=incident.last_notified_at or incident.opened_at,
+        repeats=incident.repeats,
+        acknowledged=incident.acknowledged_at is not None,
+        snoozed_until=incident.snoozed_until,
+    )
