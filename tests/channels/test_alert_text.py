@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tests.channels.notifications import FIGURES, NOW, NUMBER, SINCE, UNDELIVERABLE, notification
 from webhook_app.channels import SendError
-from webhook_app.channels.alert_text import change_line, compose, plain_text, title
+from webhook_app.channels.incident_text import change_line, compose, plain_text, title
 from webhook_app.channels.descriptions import describe_group
 from webhook_app.channels.log import LogChannel
 from webhook_app.channels.notification import Notification, Undelivered

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NOW, UNDELIVERABLE, notification
 from webhook_app.channels import SendError
-from webhook_app.channels.alert_text import AlertText, Digest, compose, compose_digest
+from webhook_app.channels.incident_text import MessageText, Digest, compose, compose_digest
 from webhook_app.channels.slack import DIGEST_SIZE, SlackWebhook
 from webhook_app.channels.slack_blocks import digest_payload, payload
 
@@ -112,7 +112,7 @@ def test_a_link_cannot_break_out_of_its_brackets() -> None:
 
 @pytest.mark.parametrize("text", ["x" * 9000, "&" * 9000, "<>" * 4500], ids=lambda text: text[:2])
 def test_no_text_is_longer_than_slack_takes(text: str) -> None:
-    shown = payload(AlertText(text, (("Label", text),), (), text))
+    shown = payload(MessageText(text, (("Label", text),), (), text))
     header, section, context = shown["blocks"]
     assert len(header["text"]["text"]) <= 150
     assert len(section["text"]["text"]) <= 3000

@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose, plain_text, title
 from webhook_app.channels.http_client import TIMEOUT, HttpClient
+from webhook_app.channels.incident_text import compose, plain_text, title
 from webhook_app.channels.notification import Notification
 
 RESEND_S = 60.0

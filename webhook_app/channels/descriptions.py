@@ -1,8 +1,18 @@
 """Describes groups, slices and figures in words, the same in messages and pages."""
 
+from collections.abc import Mapping, Sequence
+
 from webhook_app.channels.notification import Figures, Slice
 from webhook_app.rules.counts.dimensions import DIMENSIONS, GROUP_WORDS
 from webhook_app.rules.incidents.formats import number, percent
+
+_PLURALS = {
+    "phone_number_id": "business numbers",
+    "waba_id": "WhatsApp accounts",
+    "template": "templates",
+    "campaign": "campaigns",
+    "country": "countries",
+}
 
 
 def describe_group(group: dict[str, str | int]) -> str:
@@ -22,15 +32,17 @@ def _sorted_group(group: dict[str, str | int]) -> dict[str, str | int]:
 
 
 def describe_slice(part: Slice) -> str:
-    """The slice in words."""
+    """The slice in words, with its share of the failures."""
+    return f"{percent(part.share)} of the failures: {describe_values(part.values)}"
+
+
+def describe_values(values: Mapping[str, Sequence[str]]) -> str:
+    """The values of a slice in words."""
     parts = []
-    if part.template is not None:
-        parts.append(f"template {part.template}" if part.template else "messages without a template name")
-    if part.country is not None:
-        parts.append(f"to {part.country}" if part.country else "to numbers of no known country")
-    if part.phone_number_id is not None:
-        parts.append(f"from business number {part.phone_number_id}")
-    return f"{percent(part.share)} of the failures are {' '.join(parts)}"
+    for name in (name for name in DIMENSIONS if name in values):
+        held, words = values[name], GROUP_WORDS[name]
+        parts.append(f"{words if len(held) == 1 else _PLURALS[name]} {', '.join(held)}")
+    return ", ".join(parts)
 
 
 def describe_figures(figures: Figures) -> str:

@@ -1,4 +1,4 @@
-"""E-mail by SMTP, as text and simple HTML. The messages of an alert form one conversation: they refer to the first."""
+"""E-mail by SMTP, as text and simple HTML. The messages of an incident form one conversation."""
 
 import smtplib
 import ssl
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import AlertText, Digest, compose, compose_digest, plain_text, title
+from webhook_app.channels.incident_text import Digest, MessageText, compose, compose_digest, plain_text
 from webhook_app.channels.notification import Notification
 
 TIMEOUT_S = 15.0  # for each SMTP command
@@ -109,7 +109,7 @@ class Email:
         self._submit(alert_mail(notification, self._sender, self._addresses))
 
     def send_digest(self, notifications: Sequence[Notification]) -> None:
-        """Send one message that lists each alert."""
+        """Send one message that lists each incident."""
         self._submit(digest_mail(notifications, self._sender, self._addresses))
 
     def _submit(self, mail: EmailMessage) -> None:
@@ -153,10 +153,10 @@ class Email:
 
 
 def alert_mail(notification: Notification, sender: str, addresses: Sequence[str]) -> EmailMessage:
-    """The message. Its subject is the same for the whole alert, since mail programs also thread by subject."""
-    message, first = compose(notification), notification.reason == "fired"
-    subject = f"Alert {notification.incident_id}: {title(notification)}"
-    root = f"<alert-{notification.incident_id}-{notification.since:%Y%m%d%H%M%S}@{_domain(sender)}>"
+    """The message. Its subject is the same for the whole incident, since mail programs also thread by subject."""
+    message, first = compose(notification), notification.reason in ("fired", "past")
+    subject = f"Incident {notification.incident_id}: {notification.title}"
+    root = f"<incident-{notification.incident_id}-{notification.opened_at:%Y%m%d%H%M%S}@{_domain(sender)}>"
     mail = _mail(sender, addresses, subject if first else f"Re: {subject}")
     mail["Date"] = format_datetime(notification.at)
     mail["Message-ID"] = root if first else f"<notification-{notification.id}.{root[1:]}"
@@ -170,7 +170,7 @@ def alert_mail(notification: Notification, sender: str, addresses: Sequence[str]
 
 
 def digest_mail(notifications: Sequence[Notification], sender: str, addresses: Sequence[str]) -> EmailMessage:
-    """One message about several alerts."""
+    """One message about several incidents."""
     digest, last = compose_digest(notifications), notifications[-1]
     mail = _mail(sender, addresses, digest.headline)
     mail["Date"] = format_datetime(last.at)
@@ -189,7 +189,7 @@ def _mail(sender: str, addresses: Sequence[str], subject: str) -> EmailMessage:
     return mail
 
 
-def _html(message: AlertText) -> str:
+def _html(message: MessageText) -> str:
     rows = "".join(
         f'<tr><th align="left" valign="top">{escape(label)}</th><td>{escape(text)}</td></tr>'
         for label, text in message.facts

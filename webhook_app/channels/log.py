@@ -3,7 +3,7 @@
 from typing import TextIO
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose, plain_text
+from webhook_app.channels.incident_text import compose, plain_text
 from webhook_app.channels.notification import Notification
 
 

@@ -92,6 +92,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     templates: tuple[str, ...] = ()
     since: datetime
     """When the incident began: its first failure."""
+    opened_at: datetime
+    """When its first alert fired; with the id it identifies the incident for good."""
     resolved_at: datetime | None = None
     ended_how: str = ""
     """recovered, quiet (no traffic), faded, chronic or rules (changed); empty while it is open."""

@@ -1,4 +1,4 @@
-"""PagerDuty by its Events API v2: an alert triggers, acknowledges and resolves one incident by its dedup key.
+"""PagerDuty by its Events API v2: an incident here triggers, acknowledges and resolves one there, by its dedup key.
 
 https://developer.pagerduty.com/docs/events-api-v2-overview (read 2026-11).
 """
@@ -10,19 +10,21 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose
 from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
+from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
 
 EVENTS_URL = "https://events.pagerduty.com"
 
 _ACTIONS = {
     "fired": "trigger",
+    "again": "trigger",
     "repeated": "trigger",
     "escalated": "trigger",
     "acknowledged": "acknowledge",
     "snoozed": "acknowledge",  # the API has no snooze, and acknowledging stops escalation to the next person
     "resolved": "resolve",
+    "past": "resolve",  # a resolve without a trigger pages nobody
 }
 _SEVERITIES = ("info", "warning", "error", "critical")
 _RESOLVED = Receipt("resolved")
@@ -46,11 +48,14 @@ class PagerDuty:
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
         """Send the event, unless the incident was resolved: a late one would open another. Raises SendError."""
-        if earlier == _RESOLVED:
+        again = notification.reason == "again"
+        if earlier == _RESOLVED and not again:
             return None
         event = event_of(notification) | {"routing_key": self._routing_key}
         _check_answer(self._http.post(self._url, msgspec.json.encode(event)))
-        return _RESOLVED if notification.reason == "resolved" else None
+        if notification.reason == "resolved":
+            return _RESOLVED
+        return Receipt("triggered") if again else None
 
     def close(self) -> None:
         """Close the connections."""
@@ -86,9 +91,8 @@ def event_of(notification: Notification) -> dict[str, Any]:
 
 
 def dedup_key(notification: Notification) -> str:
-    """The key of an alert, also unique among installations that share the routing key."""
-    identity = [notification.rule, notification.group, notification.since]
-    digest = sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()
+    """The key of an incident, also unique among installations that share the routing key."""
+    digest = sha256(notification.opened_at.isoformat().encode()).hexdigest()
     return f"webhook_app-{notification.incident_id}-{digest[:16]}"
 
 

@@ -11,8 +11,8 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose, compose_digest
 from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
+from webhook_app.channels.incident_text import compose, compose_digest
 from webhook_app.channels.notification import Notification
 from webhook_app.channels.slack_blocks import digest_payload, payload
 
@@ -47,7 +47,7 @@ class SlackWebhook:
         self._post(payload(compose(notification)))
 
     def send_digest(self, notifications: Sequence[Notification]) -> None:
-        """Post one message that lists each alert."""
+        """Post one message that lists each incident."""
         self._post(digest_payload(compose_digest(notifications)))
 
     def close(self) -> None:

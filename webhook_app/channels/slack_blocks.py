@@ -6,7 +6,7 @@ Limits: https://docs.slack.dev/reference/block-kit/blocks (read 2026-11).
 from collections.abc import Sequence
 from typing import Any
 
-from webhook_app.channels.alert_text import AlertText, Digest
+from webhook_app.channels.incident_text import Digest, MessageText
 
 _HEADER_LENGTH = 150  # Slack's limit of a header block
 _FACT_LENGTH = 550  # a section takes 3000 characters, and escaping may turn one into five
@@ -18,8 +18,8 @@ _TEXT_LENGTH = 6000
 Blocks = list[dict[str, Any]]
 
 
-def payload(message: AlertText) -> dict[str, Any]:
-    """The payload for one alert, with a text for push notifications and screen readers."""
+def payload(message: MessageText) -> dict[str, Any]:
+    """The payload for one incident, with a text for push notifications and screen readers."""
     blocks: Blocks = [
         header(message.headline),
         *(section(f"*{label}:* {escape(cut(text, _FACT_LENGTH))}") for label, text in message.facts),
@@ -33,7 +33,7 @@ def payload(message: AlertText) -> dict[str, Any]:
 
 
 def digest_payload(digest: Digest) -> dict[str, Any]:
-    """The payload for several alerts, one line each."""
+    """The payload for several incidents, one line each."""
     lines = [_link(cut(text, _LINE_LENGTH), url) for text, url in digest.lines]
     blocks = [header(digest.headline), *(section(text) for text in _pack(lines))]
     return _message("\n".join([digest.headline, *(text for text, _ in digest.lines)]), blocks)

@@ -1,4 +1,4 @@
-"""Slack by a bot: one message per alert, edited in place, with its history in the thread and action buttons.
+"""Slack by a bot: one message per incident, edited in place, with its history in the thread and action buttons.
 
 Uses httpx instead of slack_sdk: it needs two methods, and the outbox already does retries, pace and pauses; the SDK's
 own retries would hide Slack's answers from it. Facts: https://docs.slack.dev/reference/methods/chat.postMessage and
@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import change_line, compose, compose_digest
 from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
+from webhook_app.channels.incident_text import change_line, compose, compose_digest
 from webhook_app.channels.notification import Notification
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, PACE_S
 from webhook_app.channels.slack_blocks import Blocks, cut, digest_payload, escape, payload
@@ -53,12 +53,12 @@ _PERMANENT = _MESSAGE_ERRORS | {
 _NOT_EDITABLE = frozenset(
     {"message_not_found", "cant_update_message", "edit_window_closed", "update_failed", "channel_not_found"}
 )
-_THREAD_REASONS = ("acknowledged", "snoozed", "resolved")
+_THREAD_REASONS = ("acknowledged", "snoozed", "resolved", "past")
 _REPLY_LENGTH = 2000
 
 
 class _MessageReference(Struct, frozen=True, omit_defaults=True):
-    """The id of a message, and whether it shows the alert's end; stored in the receipt."""
+    """The id of a message, and whether it shows the incident's end; stored in the receipt."""
 
     channel: str
     ts: str
@@ -90,13 +90,16 @@ class SlackBot:
         self._http = HttpClient("Slack", timeout, {"Authorization": f"Bearer {token}"})
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
-        """Edit the alert's message and add the change to its thread; without a message, post one.
+        """Edit the incident's message and add the change to its thread; without a message, post one.
 
-        After the alert's end only the thread grows: a late notification must not show the alert as firing again.
+        After the incident's end only the thread grows, unless it opens again: a late notification must not show it as
+        open.
         """
         if earlier is None:
             return self._open(notification)
         message = msgspec.json.decode(earlier.reference, type=_MessageReference)
+        if message.ended and notification.reason == "again":
+            return self._open(notification) if earlier.shared else self._edit(notification, message)
         if not message.ended and not earlier.shared:
             return self._edit(notification, message)
         if not message.ended and notification.reason not in _THREAD_REASONS:
@@ -105,7 +108,7 @@ class SlackBot:
         return _ended(message, shared=earlier.shared) if notification.reason == "resolved" else None
 
     def send_digest(self, notifications: Sequence[Notification]) -> Receipt | None:
-        """Post one message that lists each alert; later changes go to its thread."""
+        """Post one message that lists each incident; later changes go to its thread."""
         posted = self._post({"channel": self._channel, **digest_payload(compose_digest(notifications))})
         return _receipt(_reference(posted), shared=True)
 
@@ -124,7 +127,10 @@ class SlackBot:
         if answer.error in _NOT_EDITABLE:  # it was deleted, or another bot wrote it
             return self._open(notification)
         _check_answer(answer)
-        self._reply(message, change_line(notification), broadcast=notification.reason == "escalated")
+        broadcast = notification.reason in ("escalated", "again")
+        self._reply(message, change_line(notification), broadcast=broadcast)
+        if message.ended:
+            return _receipt(replace(message, ended=False))
         return _ended(message) if notification.reason == "resolved" else None
 
     def _reply(self, message: _MessageReference, text: str, *, broadcast: bool = False) -> None:
@@ -187,14 +193,14 @@ def _check_answer(answer: _SlackAnswer) -> None:
 def _message(notification: Notification) -> dict[str, Any]:
     text = compose(notification)
     shown = payload(replace(text, headline=f"{_symbol(notification)} {text.headline}"))
-    if notification.reason != "resolved":
+    if notification.reason not in ("resolved", "past"):
         shown["blocks"].append({"type": "actions", "elements": _buttons(notification)})
     return shown | {"text": payload(text)["text"]}
 
 
 def _symbol(notification: Notification) -> str:
     match notification.reason:
-        case "resolved":
+        case "resolved" | "past":
             return ":large_green_circle:"
         case _ if notification.acknowledged_by:
             return ":eyes:"
@@ -203,17 +209,17 @@ def _symbol(notification: Notification) -> str:
 
 
 def _buttons(notification: Notification) -> Blocks:
-    alert = str(notification.incident_id)
-    buttons = [_button("snooze", "Snooze 1 h", alert)]
+    incident = str(notification.incident_id)
+    buttons = [_button("snooze", "Snooze 1 h", incident)]
     if not notification.acknowledged_by:
-        buttons.insert(0, _button("acknowledge", "Acknowledge", alert) | {"style": "primary"})
+        buttons.insert(0, _button("acknowledge", "Acknowledge", incident) | {"style": "primary"})
     if notification.codes:
         code = notification.codes[0].code
         number = notification.group.get("phone_number_id")
         where = f"on business number {number}" if number else "on all business numbers"
-        question = f"Mute all notifications of alerts about {code} {where} for 24 hours?"
+        question = f"Mute all notifications about {code} {where} for 24 hours?"
         buttons.append(
-            _button("silence", f"Silence {code} for 24 h", f"{alert}:{code}")
+            _button("silence", f"Silence {code} for 24 h", f"{incident}:{code}")
             | {
                 "confirm": {
                     "title": _plain(f"Silence {code}?"),

@@ -13,8 +13,8 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.alert_text import compose, plain_text
 from webhook_app.channels.http_client import TIMEOUT, HttpClient
+from webhook_app.channels.incident_text import compose, plain_text
 from webhook_app.channels.notification import Notification
 
 _PREFIX = "whsec_"
@@ -85,7 +85,7 @@ def body_of(notification: Notification) -> bytes:
     message = compose(notification)
     return msgspec.json.encode(
         {
-            "type": f"alert.{notification.reason}",
+            "type": f"incident.{notification.reason}",
             "timestamp": notification.at,
             "data": msgspec.to_builtins(notification)
             | {"headline": message.headline, "text": plain_text(message)},

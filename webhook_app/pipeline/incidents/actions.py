@@ -48,7 +48,7 @@ def add_silence(
     comment: str,
     now: datetime,
 ) -> Silence:
-    """Mute notifications of incidents whose alerts match, open or future, until `until`. ValueError names an invalid value."""
+    """Mute incidents whose alerts match, open or future, until `until`. ValueError names an invalid value."""
     if fault := matcher_fault(matchers):
         raise ValueError(fault)
     if until <= now:

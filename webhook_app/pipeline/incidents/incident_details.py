@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from webhook_app.channels.descriptions import describe_group
+from webhook_app.channels.descriptions import describe_group, describe_values
 from webhook_app.channels.notification import CodeFacts, Evidence, Figures, Notification, Reason, Slice
 from webhook_app.pipeline.incidents.alert_details import stored_details
 from webhook_app.pipeline.incidents.rate_groups import COUNTING
@@ -43,6 +43,8 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     samples: tuple[str, ...] = ()
     suspected_outage: bool = False
     slice_failures: int = 0
+    first_opened_at: datetime | None = None
+    """When it opened for the first time."""
 
 
 def stored(incident: Incident) -> IncidentDetails:
@@ -93,7 +95,13 @@ def examine(inputs: LiveInputs, incident: Incident, members: Sequence[Alert]) ->
         incident,
         title=_title(incident, details, members),
         advice=advice.text,
-        details=to_builtins(replace(details, suspected_outage=advice.suspected_outage)),
+        details=to_builtins(
+            replace(
+                details,
+                suspected_outage=advice.suspected_outage,
+                first_opened_at=details.first_opened_at or incident.opened_at,
+            )
+        ),
     )
 
 
@@ -134,6 +142,7 @@ def notification(
         numbers=details.numbers,
         templates=details.templates,
         since=incident.began_at,
+        opened_at=stored(incident).first_opened_at or incident.opened_at,
         resolved_at=incident.ended_at,
         ended_how=incident.ended_how,
         again=incident.again,
@@ -173,7 +182,7 @@ def _title(incident: Incident, details: IncidentDetails, members: Sequence[Alert
 
 def _where(incident: Incident, details: IncidentDetails) -> str:
     if incident.slice:
-        return describe_group({name: ", ".join(values) for name, values in incident.slice.items()})
+        return describe_values(incident.slice)
     if len(details.numbers) > 1:
         return f"{len(details.numbers)} business numbers"
     return f"business number {details.numbers[0]}" if details.numbers else "all messages"

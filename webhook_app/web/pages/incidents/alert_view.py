@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from webhook_app.channels.alert_text import compose
+from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents.alert_details import AlertDetails, notification, stored_details
 from webhook_app.rules.incidents.alerts import Rule
