@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from webhook_app.channels import Receipt, SendError
 from webhook_app.channels.http_client import TIMEOUT, HttpClient
-from webhook_app.channels.incident_text import compose, plain_text, title
+from webhook_app.channels.incident_text import compose, plain_text
 from webhook_app.channels.notification import Notification
 
 RESEND_S = 60.0
@@ -56,7 +56,9 @@ class Alertmanager:
         """Post the alert as firing or ended. Raises SendError."""
         sent = _read(earlier)
         if sent is not None and sent.ended:
-            return None
+            if notification.reason != "again":
+                return None
+            sent = None
         if notification.reason == "resolved":
             ended = _SentAlert({}, "", ended=True) if sent is None else replace(sent, ended=True)
             if sent is not None:
@@ -126,7 +128,7 @@ def _labels(notification: Notification) -> dict[str, str]:
         "service": "webhook_app",
         "kind": notification.kind,
         "severity": notification.severity,
-        "title": title(notification),
+        "title": notification.title,
     }
 
 

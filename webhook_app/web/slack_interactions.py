@@ -64,9 +64,7 @@ def _act(connection: Connection, interaction: Interaction, now: datetime) -> Non
             actions.acknowledge(connection, interaction.incident_id, actor=interaction.actor, now=now)
         case "snooze":
             until = now + SNOOZE
-            actions.snooze(
-                connection, interaction.incident_id, until=until, actor=interaction.actor, now=now
-            )
+            actions.snooze(connection, interaction.incident_id, until=until, actor=interaction.actor, now=now)
         case "silence":
             _silence(connection, interaction, now)
     log.info("a button was pressed in Slack", action=interaction.action, alert=interaction.incident_id)

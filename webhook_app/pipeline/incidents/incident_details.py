@@ -161,6 +161,24 @@ def notification(
     )
 
 
+def with_current_state(
+    sent: Notification, incident: Incident, members: Sequence[Alert], now: datetime
+) -> Notification:
+    """A sent notification with the incident's current state. Severity and start stay as they were sent."""
+    current = notification(incident, members, {}, sent.reason, now, "")
+    return replace(
+        current,
+        id=sent.id,
+        severity=sent.severity,
+        since=sent.since,
+        opened_at=sent.opened_at,
+        runbook=sent.runbook,
+        link=sent.link,
+        actor=sent.actor,
+        undelivered=sent.undelivered,
+    )
+
+
 def _by_rank(members: Sequence[Alert]) -> list[Alert]:
     """Firing alerts first, then the most severe, then those with the most failures."""
     return sorted(
@@ -196,7 +214,9 @@ def _slice(inputs: LiveInputs, incident: Incident) -> slices.Slice | None:
     if not now:
         return None
     usual = _cells(inputs.usual(minutes, _BASELINE_HOURS), incident.codes)
-    return localise(DIMENSIONS, now, usual, inputs.attempts_of_day())
+    return localise(
+        DIMENSIONS, now, usual, {tuple(s): count for s, count in inputs.attempts_of_day().items()}
+    )
 
 
 def _cells(window: WindowCounts, codes: Sequence[int]) -> dict[Cell, Counts]:
