@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from tests.factories import NUMBER, body, message, status
+from tests.factories import NUMBER, WABA, body, message, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import connect
 
@@ -18,9 +18,9 @@ class Traffic:
         self._writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
         self._ids: Iterator[int] = count(1)
 
-    def store(self, *statuses: dict[str, Any], at: datetime, number: str = NUMBER) -> None:
+    def store(self, *statuses: dict[str, Any], at: datetime, number: str = NUMBER, waba: str = WABA) -> None:
         """One delivery with these statuses, received at `at`."""
-        self._writer.store([Delivery(body(*statuses, number=number))], at)
+        self._writer.store([Delivery(body(*statuses, number=number, waba=waba))], at)
 
     def sent(self, messages: int, at: datetime, **more: Any) -> list[str]:
         """So many new messages, sent at `at`; returns their ids."""
@@ -38,7 +38,15 @@ class Traffic:
         self._writer.close()
 
     def _feed(
-        self, messages: int, at: datetime, kind: str, *, number: str = NUMBER, template: str = "", **more: Any
+        self,
+        messages: int,
+        at: datetime,
+        kind: str,
+        *,
+        number: str = NUMBER,
+        waba: str = WABA,
+        template: str = "",
+        **more: Any,
     ) -> list[str]:
         numbered = [next(self._ids) for _ in range(messages)]
         if template:
@@ -48,5 +56,5 @@ class Traffic:
             status(message_id, kind, at, **({"recipient": f"1202555{index:04}"} | more))
             for message_id, index in zip(ids, numbered, strict=True)
         ]
-        self.store(*items, at=at, number=number)
+        self.store(*items, at=at, number=number, waba=waba)
         return ids

@@ -82,6 +82,7 @@ def examine(inputs: LiveInputs, incident: Incident, members: Sequence[Alert]) ->
         incident = replace(
             incident,
             began_at=min(incident.began_at, impact.first_at) if impact.first_at else incident.began_at,
+            codes=incident.codes if incident.notified_at else _worst_first(incident.codes, impact.by_code),
             total_failures=impact.messages,
             contacts=impact.contacts,
             counted_at=inputs.now,
@@ -177,6 +178,11 @@ def with_current_state(
         actor=sent.actor,
         undelivered=sent.undelivered,
     )
+
+
+def _worst_first(codes: Sequence[int], failures: Mapping[int, int]) -> list[int]:
+    """Most failures first. Of equals the platform's codes lead: the others often follow from them."""
+    return sorted(codes, key=lambda code: (-failures.get(code, 0), explain(code).domain != "platform", code))
 
 
 def _by_rank(members: Sequence[Alert]) -> list[Alert]:

@@ -37,6 +37,7 @@ from webhook_app.rules.incidents.incidents import (
     domain_of,
     is_account_wide,
     join,
+    leading_codes,
     merge_names,
     names_of,
 )
@@ -83,15 +84,13 @@ class IncidentUpdates:
         for change in sorted(fired, key=_joining_order):
             if change.alert.incident_id is None:
                 self._assign(change)
-        by_incident: dict[int, list[AlertChange]] = {}
         for change in changes:
             if change.alert.incident_id is not None:
-                by_incident.setdefault(change.alert.incident_id, []).append(change)
                 self._members[change.alert.incident_id][change.alert.id] = change.alert
         active = silences.active(self._connection, self._now)
         for incident_id, incident in sorted(self._incidents.items()):
             if incident.is_open:
-                updated = self._update(incident, by_incident.get(incident_id, []))
+                updated = self._update(incident)
                 silence = self._silence(updated, active)
                 self._incidents[incident_id] = self._notify(replace(updated, silenced_by=silence))
         alerts.save_all(self._connection, [change.alert for change in changes])
@@ -114,7 +113,11 @@ class IncidentUpdates:
         else:
             incident = self._incidents[found.incident_id]
             names = merge_names(_names(incident), names_of(firing))
-            incident = replace(incident, names={name: sorted(values) for name, values in names.items()})
+            incident = replace(
+                incident,
+                names={name: sorted(values) for name, values in names.items()},
+                codes=_codes(incident.codes, firing),
+            )
             if found.again:
                 incident = replace(
                     incident,
@@ -136,7 +139,7 @@ class IncidentUpdates:
             severity=alert.severity,
             domain=domain_of(firing),
             account_wide=is_account_wide(firing),
-            codes=list(firing.codes[:MAX_CODES]),
+            codes=_codes((), firing),
             names={name: sorted(values) for name, values in names_of(firing).items()},
             began_at=alert.covers_from,
             opened_at=self._now,
@@ -159,13 +162,11 @@ class IncidentUpdates:
             ended_how=cast("EndedHow", incident.ended_how),
         )
 
-    def _update(self, incident: Incident, changes: Sequence[AlertChange]) -> Incident:
+    def _update(self, incident: Incident) -> Incident:
         """The incident with the state of its alerts."""
         members = self._members[incident.id].values()
         firing = [alert for alert in members if alert.state == "firing"]
         incident = replace(incident, evaluated_at=self._now)
-        codes = _leading_codes(incident.codes, changes)
-        incident = replace(incident, codes=codes)
         if not firing:
             last = max(
                 members, key=lambda alert: (alert.resolved_at or alert.evaluated_at, alert.id), default=None
@@ -295,15 +296,12 @@ def _domain(alert: Alert) -> str:
     return alert.kind
 
 
-def _leading_codes(known: Sequence[int], changes: Sequence[AlertChange]) -> list[int]:
-    """The codes of the incident, then new ones of its alerts with a tenth of the leading code's failures or more."""
+def _codes(known: Sequence[int], firing: FiringAlert) -> list[int]:
+    """The codes of an incident after the alert has joined it: a code joins with an alert, never by itself."""
     counts: Counter[int] = Counter()
-    for change in changes:
-        for each in change.explanation.codes:
-            counts[each.code] = max(counts[each.code], each.failures)
-    most = max(counts.values(), default=0)
-    new = [code for code, failures in counts.most_common() if code not in known and failures * 10 >= most]
-    return [*known, *new][:MAX_CODES]
+    for (code, _), messages in firing.failing.items():
+        counts[code] += messages
+    return list(dict.fromkeys([*known, *leading_codes(counts)]))[:MAX_CODES]
 
 
 def _names(incident: Incident) -> Mapping[str, frozenset[str]]:

@@ -70,9 +70,9 @@ class Incident(Struct, frozen=True, kw_only=True):
         return self.state == "open"
 
 
-_PEOPLES = {"acknowledged_at", "acknowledged_by", "snoozed_until", "snoozed_by"}
+_BY_PEOPLE = {"acknowledged_at", "acknowledged_by", "snoozed_until", "snoozed_by"}
 _FIELDS = [name for name in Incident.__struct_fields__ if name != "id"]
-_EVALUATED = [name for name in _FIELDS if name not in _PEOPLES | {"opened_at"}]
+_EVALUATED = [name for name in _FIELDS if name not in _BY_PEOPLE]
 _JSON = [bindparam(name, type_=JSONB(none_as_null=True)) for name in ("names", "slice", "details")]
 _COLUMNS = ", ".join(["id", *_FIELDS])
 

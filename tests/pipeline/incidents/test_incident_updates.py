@@ -1,0 +1,282 @@
+"""One cause is one incident, and people are notified of it once: through the real evaluation, on stored webhooks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec import convert
+from sqlalchemy import Engine, text
+
+from tests.factories import NUMBER
+from tests.traffic import Traffic
+from webhook_app.channels.notification import Notification
+from webhook_app.pipeline.incidents import actions
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.store.incidents import alerts, incidents
+from webhook_app.store.incidents.incidents import Incident
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+OTHER_NUMBER = "590238114470022"
+UNREACHABLE, BROKEN, PLATFORM, TEMPLATE_PAUSED = 131026, 131053, 131016, 132015
+DEFAULT = parse_rules(default_rules_text())
+
+Evaluate = Callable[..., None]
+
+
+@pytest.fixture
+def traffic(database_url: str) -> Iterator[Traffic]:
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def look(engine: Engine) -> Evaluate:
+    """Evaluates at these moments, by default every 15 s for a minute."""
+
+    def run(at: datetime, rules: Sequence[Rule] = DEFAULT, seconds: int = 60) -> None:
+        for second in range(0, seconds + 1, 15):
+            evaluate(engine, rules, at + second * SECOND, channels=["slack", "log"])
+
+    return run
+
+
+def rule(**more: Any) -> Rule:
+    plain = {
+        "name": "r",
+        "threshold": 0.02,
+        "resolve_below": 0.015,
+        "for_evaluations": 1,
+        "resolve_after_evaluations": 2,
+        "channels": ("slack",),
+    }
+    return Rule(**(plain | more))
+
+
+def known(engine: Engine) -> list[Incident]:
+    with engine.connect() as connection:
+        return incidents.list_incidents(connection, 100)[::-1]
+
+
+def sent(engine: Engine) -> list[Notification]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT payload FROM notifications ORDER BY id")).scalars()
+        return [convert(row, Notification) for row in rows]
+
+
+def reasons(engine: Engine) -> list[str]:
+    return [each.reason for each in sent(engine)]
+
+
+def test_one_outage_on_one_number_is_one_message_whatever_rules_see_it(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(300, now)
+    for code in (PLATFORM, 131000, 130429):
+        traffic.failed(150, now, code)
+    look(now)
+    [incident] = known(engine)
+    [message] = sent(engine)
+    assert message.incident_id == incident.id
+    assert message.reason == "fired"
+    assert (incident.total_failures, incident.contacts) == (450, 450)
+    assert {PLATFORM, 131000, 130429} <= set(incident.codes)
+    assert "remove no contacts" in message.advice
+    with engine.connect() as connection:
+        firing = [alert for alert in alerts.open_alerts(connection) if alert.state == "firing"]
+    assert len(firing) > 2
+    assert {alert.incident_id for alert in firing} == {incident.id}
+
+
+def test_an_incident_is_announced_after_twenty_seconds_with_what_joined_it(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(300, now)
+    traffic.failed(100, now, PLATFORM)
+    look(now, [rule()], seconds=15)
+    assert reasons(engine) == []
+    look(now + 30 * SECOND, [rule()], seconds=0)
+    assert reasons(engine) == ["fired"]
+
+
+def test_a_critical_attention_code_is_announced_at_once(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(10, now)
+    traffic.failed(1, now, 131042)
+    look(now, seconds=0)
+    [message] = sent(engine)
+    assert (message.reason, message.severity) == ("fired", "critical")
+
+
+def test_a_broken_template_during_an_outage_is_an_incident_of_its_own(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(500, now)
+    traffic.failed(200, now, PLATFORM)
+    look(now)
+    traffic.failed(80, now + MINUTE, TEMPLATE_PAUSED, template="order")
+    look(now + 2 * MINUTE)
+    first, second = known(engine)
+    assert (first.codes[0], second.codes[0]) == (PLATFORM, TEMPLATE_PAUSED)
+    assert second.names["template"] == ["order"]
+    assert [each.incident_id for each in sent(engine) if each.reason == "fired"] == [first.id, second.id]
+
+
+def test_the_campaign_that_fails_inside_a_large_number_is_named(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(4_000, now)
+    traffic.failed(90, now, BROKEN, biz_opaque_callback_data='{"campaign": "blast"}')
+    look(now, [rule(threshold=0.01)])
+    [message] = sent(engine)
+    assert message.slice is not None
+    assert message.slice.values == {"campaign": ("blast",)}
+    assert "blast" in message.title
+
+
+def test_no_slice_is_named_when_everything_fails_alike(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.failed(100, now, PLATFORM)
+    look(now, [rule()])
+    [message] = sent(engine)
+    assert message.slice is None
+
+
+def test_the_same_platform_code_on_another_number_joins_and_no_second_opening_is_sent(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    for number in (NUMBER, OTHER_NUMBER):
+        traffic.sent(100, now, number=number)
+    traffic.failed(100, now, PLATFORM)
+    look(now, [rule()])
+    traffic.failed(100, now + 2 * MINUTE, PLATFORM, number=OTHER_NUMBER)
+    look(now + 3 * MINUTE, [rule()])
+    [incident] = known(engine)
+    assert sorted(incident.names["phone_number_id"]) == sorted([NUMBER, OTHER_NUMBER])
+    assert reasons(engine) == ["fired"]
+
+
+def test_recovery_ends_the_incident_with_the_figures_of_its_whole_life(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(100, now)
+    traffic.failed(100, now, PLATFORM)
+    look(now, [rule()])
+    later = now + 20 * MINUTE
+    traffic.sent(500, later)
+    look(later, [rule()])
+    [incident] = known(engine)
+    assert (incident.state, incident.ended_how) == ("ended", "recovered")
+    assert reasons(engine) == ["fired", "resolved"]
+    end = sent(engine)[-1]
+    assert (end.failures, end.contacts, end.ended_how) == (100, 100, "recovered")
+    assert end.peak_rate == pytest.approx(0.5)
+    assert end.peak_at is not None
+    assert end.title == sent(engine)[0].title
+
+
+def test_without_traffic_the_incident_goes_quiet_and_says_that_nobody_knows(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.failed(100, now, PLATFORM)
+    look(now, [rule()])
+    for minutes in range(5, 60, 5):
+        look(now + minutes * MINUTE, [rule()], seconds=0)
+    [incident] = known(engine)
+    assert (incident.state, incident.ended_how) == ("ended", "quiet")
+    assert incident.ended_at is not None
+    assert timedelta(minutes=30) < incident.ended_at - now <= timedelta(minutes=50)
+    assert "No messages since" in sent(engine)[-1].why
+
+
+def test_the_same_cause_an_hour_after_recovery_is_again_and_not_new(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(100, now)
+    traffic.failed(100, now, PLATFORM)
+    look(now, [rule()])
+    traffic.sent(500, now + 20 * MINUTE)
+    look(now + 20 * MINUTE, [rule()])
+    traffic.sent(100, now + 80 * MINUTE)
+    traffic.failed(100, now + 80 * MINUTE, PLATFORM)
+    look(now + 80 * MINUTE, [rule()])
+    [incident] = known(engine)
+    assert (incident.state, incident.again, incident.ended_at) == ("open", 1, None)
+    assert reasons(engine) == ["fired", "resolved", "again"]
+
+
+def test_three_hours_after_recovery_it_is_another_incident(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    for start in (now, now + 4 * HOUR):
+        traffic.sent(100, start)
+        traffic.failed(100, start, PLATFORM)
+        look(start, [rule()])
+        traffic.sent(500, start + 20 * MINUTE)
+        look(start + 20 * MINUTE, [rule()])
+    assert [incident.ended_how for incident in known(engine)] == ["recovered", "recovered"]
+    assert reasons(engine) == ["fired", "resolved"] * 2
+
+
+def test_what_is_over_before_it_is_announced_is_never_announced(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.failed(60, now - 14 * MINUTE, PLATFORM)
+    evaluate(engine, [rule(resolve_after_evaluations=1)], now)
+    traffic.sent(10_000, now)
+    look(now + 15 * SECOND, [rule(resolve_after_evaluations=1)])
+    [incident] = known(engine)
+    assert (incident.state, incident.notified_at) == ("ended", None)
+    assert reasons(engine) == []
+
+
+def test_an_acknowledged_incident_sends_no_reminder_and_a_higher_severity_all_the_same(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    rules = [rule(repeat_hours=0.1, escalate_above=0.5, resolve_after_evaluations=99)]
+    traffic.sent(900, now)
+    traffic.failed(100, now, PLATFORM)
+    look(now, rules)
+    [incident] = known(engine)
+    with engine.begin() as connection:
+        assert actions.acknowledge(connection, incident.id, actor="ops", now=now + 2 * MINUTE) is not None
+    look(now + 10 * MINUTE, rules)
+    assert reasons(engine) == ["fired", "acknowledged"]
+    traffic.failed(5_000, now + 11 * MINUTE, PLATFORM)
+    look(now + 11 * MINUTE, rules)
+    assert reasons(engine) == ["fired", "acknowledged", "escalated"]
+    assert sent(engine)[-1].severity == "critical"
+
+
+def test_a_silence_that_covers_every_alert_keeps_the_incident_quiet_until_it_ends(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    with engine.begin() as connection:
+        actions.add_silence(
+            connection,
+            matchers={"code": PLATFORM},
+            author="ops",
+            until=now + 5 * MINUTE,
+            comment="known",
+            now=now - MINUTE,
+        )
+    traffic.failed(100, now, PLATFORM)
+    look(now, [rule()])
+    assert reasons(engine) == []
+    look(now + 6 * MINUTE, [rule()])
+    assert reasons(engine) == ["fired"]
+
+
+def test_two_accounts_that_cannot_pay_are_two_incidents(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.failed(5, now, 131042)
+    traffic.failed(5, now, 131042, number=OTHER_NUMBER, waba="1099887766554")
+    look(now)
+    assert len(known(engine)) == 2
+    assert reasons(engine) == ["fired", "fired"]
