@@ -111,9 +111,10 @@ class AlertLifecycle:
         alert = figures_of(alert, rule_group)
         peak = max(details.peak_rate, alert.rate if alert.attempts >= rule.min_attempts else 0.0)
         details = replace(details, peak_rate=peak, reason=verdict.reason)
-        if rule_group.counts.attempts or details.last_attempt_at is None:
+        recent = rule_group.recent or rule_group.counts
+        if recent.attempts or details.last_attempt_at is None:
             details = replace(details, last_attempt_at=self._now)
-        if rule_group.counts.failures or details.last_failure_at is None:
+        if recent.failures or details.last_failure_at is None:
             details = replace(details, last_failure_at=self._now)
         ended_how = "recovered" if verdict.transition is Transition.RESOLVE else ""
         if rule.kind in COUNTING and alert.state == "firing" and not ended_how:

@@ -26,6 +26,7 @@ from webhook_app.store.counts.impact import incident_impact, incident_samples
 from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.errors.retry import retry_advice
 
@@ -52,45 +53,37 @@ def stored(incident: Incident) -> IncidentDetails:
     return convert(incident.details, IncidentDetails)
 
 
+def counted(connection: Connection, incident: Incident, members: Sequence[Alert], now: datetime) -> Incident:
+    """The incident with its failed messages and contacts counted over its whole life."""
+    if not incident.codes:
+        return incident
+    groups, end = [alert.group for alert in members], incident.ended_at or now
+    impact = incident_impact(connection, incident.began_at, end, incident.codes, groups)
+    details = replace(
+        stored(incident),
+        codes={str(code): count for code, count in impact.by_code.items()},
+        numbers=tuple(impact.numbers),
+        templates=tuple(impact.templates),
+        samples=tuple(incident_samples(connection, incident.began_at, end, incident.codes, groups)),
+    )
+    return replace(
+        incident,
+        began_at=min(incident.began_at, impact.first_at) if impact.first_at else incident.began_at,
+        total_failures=impact.messages,
+        contacts=impact.contacts,
+        counted_at=now,
+        details=to_builtins(details),
+    )
+
+
 def examine(inputs: LiveInputs, incident: Incident, members: Sequence[Alert]) -> Incident:
     """The incident with what its failures have in common, counted over its whole life."""
-    groups = [alert.group for alert in members]
-    impact = (
-        incident_impact(
-            inputs.connection, incident.began_at, incident.ended_at or inputs.now, incident.codes, groups
-        )
-        if incident.codes
-        else None
-    )
+    incident = counted(inputs.connection, incident, members, inputs.now)
     details = stored(incident)
-    if impact is not None:
-        details = replace(
-            details,
-            codes={str(code): count for code, count in impact.by_code.items()},
-            numbers=tuple(impact.numbers),
-            templates=tuple(impact.templates),
-            samples=tuple(
-                incident_samples(
-                    inputs.connection,
-                    incident.began_at,
-                    incident.ended_at or inputs.now,
-                    incident.codes,
-                    groups,
-                )
-            ),
-        )
-        incident = replace(
-            incident,
-            began_at=min(incident.began_at, impact.first_at) if impact.first_at else incident.began_at,
-            codes=incident.codes if incident.notified_at else _worst_first(incident.codes, impact.by_code),
-            total_failures=impact.messages,
-            contacts=impact.contacts,
-            counted_at=inputs.now,
-        )
-        if incident.is_open and (found := _slice(inputs, incident)) is not None:
-            incident = replace(incident, slice={name: list(values) for name, values in found.values.items()})
-            details = replace(details, slice_failures=found.failures)
-    fallback = next((text for alert in _by_rank(members) if (text := stored_details(alert).advice)), "")
+    if incident.codes and incident.is_open and (found := _slice(inputs, incident)) is not None:
+        incident = replace(incident, slice={name: list(values) for name, values in found.values.items()})
+        details = replace(details, slice_failures=found.failures)
+    fallback = next((text for alert in by_rank(members) if (text := stored_details(alert).advice)), "")
     advice = advise(incident.codes, len(details.numbers), fallback)
     return replace(
         incident,
@@ -115,7 +108,7 @@ def notification(
     public_url: str,
 ) -> Notification:
     """The complete content of a notification about this incident."""
-    details, ordered = stored(incident), _by_rank(members)
+    details, ordered = stored(incident), by_rank(members)
     leading = ordered[0]
     explanation = stored_details(leading)
     figures = Figures(**{name: getattr(incident, name) for name in Figures.__struct_fields__})
@@ -185,7 +178,7 @@ def _worst_first(codes: Sequence[int], failures: Mapping[int, int]) -> list[int]
     return sorted(codes, key=lambda code: (-failures.get(code, 0), explain(code).domain != "platform", code))
 
 
-def _by_rank(members: Sequence[Alert]) -> list[Alert]:
+def by_rank(members: Sequence[Alert]) -> list[Alert]:
     """Firing alerts first, then the most severe, then those with the most failures."""
     return sorted(
         members, key=lambda alert: (alert.state != "firing", -rank(alert.severity), -alert.failures, alert.id)
@@ -194,7 +187,7 @@ def _by_rank(members: Sequence[Alert]) -> list[Alert]:
 
 def _title(incident: Incident, details: IncidentDetails, members: Sequence[Alert]) -> str:
     """What fails and where. It only widens: from one number or template to several, never to another one."""
-    leading = _by_rank(members)[0]
+    leading = by_rank(members)[0]
     if not incident.codes:
         return stored_details(leading).finding or leading.rule
     code = incident.codes[0]

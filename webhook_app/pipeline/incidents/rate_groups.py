@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
+from webhook_app.rules.counts.binomial import fewest_failures
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Rule, judge_rate, selects
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Reading, Rule, judge_rate, selects
 from webhook_app.rules.incidents.anomalies import (
     TrafficFlow,
     judge_attention,
@@ -19,7 +21,7 @@ from webhook_app.rules.incidents.anomalies import (
     judge_silence,
     judge_spike,
 )
-from webhook_app.store.counts.window_counts import Counted, GroupKey, WindowCounts, values_of
+from webhook_app.store.counts.window_counts import Counted, GroupKey, WindowCounts, class_of, values_of
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.whatsapp.errors.catalogue import explain
 
@@ -30,6 +32,9 @@ _MIN_AGE = timedelta(hours=24)
 """A number younger than this has no new codes, since every code is new to it."""
 
 _NONE = Counts(0, 0)
+_USUAL_HOURS = 168
+_MIN_USUAL = 200  # messages of a week from which its share says what is usual
+UNREACHABLE = 131026
 
 
 class OpenGroup(Struct, frozen=True):
@@ -54,6 +59,8 @@ class RuleGroup(Struct, frozen=True, kw_only=True):
     details: tuple[tuple[str, str], ...] = ()
     advice: str = ""
     account_wide: bool = False
+    recent: Counts | None = None
+    """The counts of the shortest window, for a rule with several."""
 
 
 def counted_by(rule: Rule) -> Counted:
@@ -82,9 +89,46 @@ class FoundGroups(Struct, frozen=True):
 
 def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
     """Judge the groups of a rule that counts messages."""
+    if rule.windows:
+        return _find_in_windows(rule, inputs, opened)
     counts = inputs.window(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
     found = judge_counted_groups(rule, inputs, opened, counts, _candidates(rule, counts))
     return FoundGroups(found, max(len(counts), len(found)))
+
+
+def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
+    """Judge the groups in each window of the list, and take one judgement for each.
+
+    A group is above if it is in any window; the shortest such window is reported. A firing alert is judged by the
+    shortest window with enough messages alone: longer ones still hold the failures that it began with.
+    """
+    firing = {group_key(each.group) for each in opened if each.is_firing}
+    found: dict[str, list[RuleGroup]] = {}
+    examined = 0
+    for minutes in rule.windows:
+        view = replace(rule, window_minutes=minutes)
+        counts = inputs.window(minutes).by_group(rule.group_by, counted_by(rule))
+        examined = max(examined, len(counts))
+        for group in judge_counted_groups(view, inputs, opened, counts, _candidates(view, counts)):
+            found.setdefault(group.key, []).append(group)
+    groups = [_one_window(rule, judged, is_firing=key in firing) for key, judged in sorted(found.items())]
+    return FoundGroups(groups, max(examined, len(groups)))
+
+
+_ENOUGH_TO_JUDGE = 20
+"""Messages in a window from which its rate says whether a failure is over."""
+
+
+def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool) -> RuleGroup:
+    """The judgement of the group, from one of its windows. `judged` is in the order of the windows."""
+    enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), judged[-1])
+    above = next((each for each in judged if each.judgement.reading is Reading.ABOVE), None)
+    chosen = enough if is_firing or above is None else above
+    if not is_firing and above is None:
+        chosen = max(judged, key=lambda each: each.judgement.closeness)
+    return replace(
+        chosen, rule=replace(rule, window_minutes=chosen.rule.window_minutes), recent=judged[0].counts
+    )
 
 
 def judge_counted_groups(
@@ -140,6 +184,9 @@ def _candidates(rule: Rule, groups: Groups) -> list[GroupKey]:
 
 
 def _may_be_above(rule: Rule, counts: Counts) -> bool:
+    if rule.windows:
+        attempts = max(counts.attempts, counts.failures)
+        return counts.failures >= fewest_failures(attempts, rule.threshold, rule.window_error)
     return counts.attempts >= rule.min_attempts and counts.failures > rule.threshold * counts.attempts
 
 
@@ -168,6 +215,9 @@ def _judge(
     rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGroup], known: _OpenByKey
 ) -> list[Judgement]:
     match rule.kind:
+        case "rate" if rule.windows:
+            usual = _usual_shares(rule, inputs, selected)
+            return [judge_rate(rule, each.counts, share) for each, share in zip(selected, usual, strict=True)]
         case "rate":
             return [judge_rate(rule, rule_group.counts) for rule_group in selected]
         case "attention":
@@ -176,6 +226,25 @@ def _judge(
             return [judge_new_code(rule, rule_group.counts, is_new=True) for rule_group in selected]
         case _:
             return _judge_spikes(rule, inputs, selected, known)
+
+
+def _usual_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGroup]) -> list[float]:
+    """The share of each group in the week before, for failures that depend on whom the sender writes to.
+
+    0 for what should never fail, and for a group with too little of a past.
+    """
+    if not selected or not selects(rule, explain(UNREACHABLE), UNREACHABLE):
+        return [0.0] * len(selected)
+    others = tuple(name for name in rule.group_by if name != "code")
+    usual = inputs.usual(rule.window_minutes, _USUAL_HOURS)
+    attempts, failures = usual.attempts_by(others), usual.by_group(rule.group_by, counted_by(rule))
+    shares = []
+    for each in selected:
+        tried = attempts.get(tuple(each.group[name] for name in others), 0)
+        failed = failures.get(tuple(each.group[name] for name in rule.group_by), _NONE).failures
+        depends = "code" not in each.group or class_of(int(each.group["code"])) == "unreachable"
+        shares.append(failed / tried if depends and tried >= _MIN_USUAL else 0.0)
+    return shares
 
 
 def _new_codes(rule: Rule, inputs: RuleInputs, groups: Sequence[GroupKey]) -> list[GroupKey]:

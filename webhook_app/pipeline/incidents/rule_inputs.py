@@ -10,9 +10,12 @@ from typing import Protocol
 
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.anomalies import USUAL_DAYS
+from webhook_app.rules.incidents.incidents import holding_groups, holds
 from webhook_app.store.counts import baselines, rates, traffic
 from webhook_app.store.counts.baselines import HOUR
-from webhook_app.store.counts.window_counts import FailedMessages, WindowCounts
+from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
+from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents.alerts import EndedFailures
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends import reports
 
@@ -64,6 +67,8 @@ class ReadCache:
         self.usual_webhooks: dict[tuple[datetime, int], list[dict[SeriesKey, float]]] = {}
         self.known_since: dict[datetime, dict[SeriesKey, datetime]] = {}
         self.expensive: dict[str, tuple[datetime, int]] = {}
+        self.long_windows: dict[int, tuple[datetime, WindowCounts]] = {}
+        self.known_ends: tuple[tuple[int, datetime], ...] = ()
 
     def renew(self, hour: datetime | None) -> None:
         """Clear the cache if another hour has been summed since."""
@@ -83,6 +88,7 @@ class LiveInputs:
         self._windows: dict[int, WindowCounts] = {}
         self._webhooks: dict[int, dict[SeriesKey, int]] = {}
         self._lately: dict[int, WindowCounts] = {}
+        self._ended_failures: list[EndedFailures] | None = None
 
     @property
     def now(self) -> datetime:
@@ -97,8 +103,51 @@ class LiveInputs:
 
     def window(self, minutes: int) -> WindowCounts:
         if minutes not in self._windows:
-            self._windows[minutes] = rates.read_window(self.connection, *rates.window(self._now, minutes))
+            self._windows[minutes] = (
+                self._long_window(minutes) if minutes > _LONG_MINUTES else self._read(minutes)
+            )
         return self._windows[minutes]
+
+    def _read(self, minutes: int) -> WindowCounts:
+        span = rates.window(self._now, minutes)
+        return self._without_ended(rates.read_window(self.connection, *span), *span)
+
+    def _long_window(self, minutes: int) -> WindowCounts:
+        """Full hours from the hourly counts, the rest from the minutes; at most a minute old."""
+        known_ends = tuple((ended.incident_id, ended.end) for ended in self._ended())
+        if known_ends != self._cache.known_ends:
+            self._cache.known_ends, self._cache.long_windows = known_ends, {}
+        cached = self._cache.long_windows.get(minutes)
+        if cached is not None and timedelta(0) <= self._now - cached[0] < _LONG_CACHE_FOR:
+            return cached[1]
+        start, end = rates.window(self._now, minutes)
+        summed = max(self._summed_until(0), _hour(start)) if self._cache.hour else _hour(start)
+        hours = (_hour(start), summed)
+        if hours not in self._cache.usual:
+            self._cache.usual[hours] = baselines.read(self.connection, *hours)
+        found = self._cache.usual[hours].plus(rates.read_window(self.connection, summed, end))
+        found = self._without_ended(found, hours[0], end)
+        self._cache.long_windows[minutes] = (self._now, found)
+        return found
+
+    def _without_ended(self, window: WindowCounts, start: datetime, end: datetime) -> WindowCounts:
+        """The window without failures that an alert held which has ended: they are not judged twice."""
+        spent: Counter[tuple[Mark, ...]] = Counter()
+        for ended in self._ended():
+            span = max(start, ended.start), min(end, ended.end)
+            if span[0] >= span[1]:
+                continue
+            names = {name: frozenset(values) for name, values in ended.names.items()}
+            groups = holding_groups(ended.groups, names)
+            for failed in rates.failures_by_code_and_series(self.connection, *span):
+                if any(holds(ended.codes, groups, *mark) for mark in failed.marks):
+                    spent[failed.marks] += failed.messages
+        return window.without(spent) if spent else window
+
+    def _ended(self) -> list[EndedFailures]:
+        if self._ended_failures is None:
+            self._ended_failures = alerts.ended_failures(self.connection, self._now - _LONGEST_WINDOW)
+        return self._ended_failures
 
     def usual(self, minutes: int, hours: int) -> WindowCounts:
         end = _hour(rates.window(self._now, minutes)[0])
@@ -168,6 +217,9 @@ class LiveInputs:
 
 
 _CACHE_FOR = timedelta(minutes=5)
+_LONG_MINUTES = 120
+_LONG_CACHE_FOR = timedelta(seconds=60)
+_LONGEST_WINDOW = timedelta(days=7)
 
 WEBHOOK_DELAY = timedelta(minutes=5)
 """Webhooks usually follow a send within seconds; a missing one counts only after this time."""

@@ -1,4 +1,4 @@
-"""Undoes the suppressions that an alert's failures, or an API key's reports, led to: an operator knows better.
+"""Undoes the suppressions that an incident's failures, or an API key's reports, led to: an operator knows better.
 
 Works in the caller's transaction; pipeline/suppressions/suppress waits meanwhile. The failures never count again.
 """
@@ -21,7 +21,7 @@ from webhook_app.store.suppressions.changes import SuppressionChange
 _BATCH = 1_000
 
 
-class AlertUndo(Struct):
+class IncidentUndo(Struct):
     """How many failures were excused, and how many suppressions lifted or changed."""
 
     excused: int = 0
@@ -29,16 +29,26 @@ class AlertUndo(Struct):
     changed: int = 0
 
 
-def undo_alert(
-    connection: Connection, alert_id: int, thresholds: Thresholds, *, actor: str, now: datetime, batch: str
-) -> AlertUndo | None:
-    """Excuse the failures of this alert and decide anew about every contact that had one. None: no such alert."""
-    alert = alerts.get_alert(connection, alert_id)
-    if alert is None or alert.kind not in explained_periods.ABOUT_FAILURES:
+def undo_incident(
+    connection: Connection, incident_id: int, thresholds: Thresholds, *, actor: str, now: datetime, batch: str
+) -> IncidentUndo | None:
+    """Excuse the failures of all its alerts and decide anew about every contact that had one.
+
+    None: none of its alerts explains failures.
+    """
+    explaining = [
+        alert
+        for alert in alerts.of_incidents(connection, [incident_id])
+        if alert.kind in explained_periods.ABOUT_FAILURES
+    ]
+    if not explaining:
         return None
     locks.hold_until_commit(connection, locks.SUPPRESS_LOCK)
-    excused, people = contact_failures.excuse_considered(connection, explained_periods.of_alert(alert))
-    done = AlertUndo(excused=excused)
+    done, people = IncidentUndo(), set[tuple[str, str]]()
+    for alert in explaining:
+        excused, contacts = contact_failures.excuse_considered(connection, explained_periods.of_alert(alert))
+        done.excused += excused
+        people |= contacts
     for change in _decide_anew(connection, people, thresholds, actor=actor, now=now, batch=batch):
         done.lifted += change.action == "lift"
         done.changed += change.action != "lift"

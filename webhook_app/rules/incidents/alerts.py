@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from webhook_app.rules.counts.binomial import lower_bound
 from webhook_app.rules.counts.failure_rate import Rate, wilson
 from webhook_app.rules.incidents.formats import number, percent
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
@@ -47,6 +48,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     domains: tuple[str, ...] = ()
     group_by: tuple[str, ...] = ("code", "phone_number_id")
     window_minutes: int = 15
+    """The shortest window if the file gives a list."""
+    windows: tuple[int, ...] = ()
+    """The list of windows in minutes, shortest first. Not a key of a [[rule]]: `window_minutes` may be a list."""
     threshold: float = 0.0
     min_attempts: int = 50
     min_failures: int = 10
@@ -73,6 +77,15 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether the file gives `channels` for this rule, so that routes do not apply. Not a key of a [[rule]]."""
     routes: tuple[Route, ...] = ()
     """The routes of the file. Not a key of a [[rule]]."""
+
+    @property
+    def window_error(self) -> float:
+        """The allowed probability of chance in each window of a list."""
+        return (1 - self.confidence) / max(len(self.windows), 1)
+
+    @property
+    def longest_window_minutes(self) -> int:
+        return max(self.windows, default=self.window_minutes)
 
 
 class AlertState(Struct, frozen=True, kw_only=True):
@@ -218,6 +231,9 @@ def _advance_firing(rule: Rule, judgement: Judgement, state: AlertState) -> Aler
     return AlertVerdict(Transition.NONE, above, below, f"{still}: {judgement.text}.")
 
 
+USUAL_FACTOR = 1.5
+"""A share has to exceed the usual one by this factor, since lists and campaigns differ."""
+
 QUIET_AFTER = timedelta(minutes=30)
 FADED_AFTER = timedelta(hours=24)
 CHRONIC_AFTER = timedelta(days=7)
@@ -251,45 +267,44 @@ class WindowFigures(Protocol):
     def failures(self) -> int: ...
 
 
-def judge_rate(rule: Rule, counts: WindowFigures | None) -> Judgement:
-    """Judge a failure rate: above with enough attempts, enough failures and a Wilson lower bound over the threshold."""
+def judge_rate(rule: Rule, counts: WindowFigures | None, usual: float = 0.0) -> Judgement:
+    """Judge a failure rate: above with enough attempts, enough failures and a lower bound over the limit.
+
+    The limit is the threshold, or a multiple of the `usual` share of the group if that is higher. The bound is Wilson's
+    for a single window. For a list of windows it is the exact binomial one, with the error shared between the windows,
+    so that no smallest number of messages is needed.
+    """
     recovery = f"Below {percent(rule.resolve_below)}"
-    description = partial(_describe, rule, counts)
-    if counts is None or counts.attempts < rule.min_attempts:
-        high = counts is not None and counts.failures > rule.threshold * counts.attempts
-        close = counts.attempts / rule.min_attempts if counts is not None and high else 0.0
-        return Judgement(
-            reading=Reading.NO_DATA,
-            description=description,
-            recovery=recovery,
-            closeness=close,
-            limit=rule.threshold,
+    limit = max(rule.threshold, USUAL_FACTOR * usual)
+    description = partial(_describe, rule, counts, limit)
+    judged = partial(Judgement, description=description, recovery=recovery, limit=limit)
+    if counts is None or counts.attempts < max(rule.min_attempts, 1):
+        high = counts is not None and counts.failures > limit * counts.attempts
+        close = (
+            counts.attempts / rule.min_attempts if counts is not None and high and rule.min_attempts else 0.0
         )
+        return judged(reading=Reading.NO_DATA, closeness=close)
     share = min(counts.failures / counts.attempts, 1.0)
-    calm_now = Reading.BELOW if share < rule.resolve_below else Reading.BETWEEN
+    calm_now = Reading.BELOW if share < max(rule.resolve_below, usual) else Reading.BETWEEN
     enough = counts.failures / rule.min_failures
     if enough < 1:
-        close = min(share / rule.threshold, enough)
-        return Judgement(
-            reading=calm_now,
-            description=description,
-            recovery=recovery,
-            closeness=close,
-            limit=rule.threshold,
-        )
-    low = wilson(counts.failures, counts.attempts, rule.confidence).low
-    above = low > rule.threshold
-    return Judgement(
+        return judged(reading=calm_now, closeness=min(share / limit, enough))
+    low = _lower(rule, counts)
+    above = low > limit
+    return judged(
         reading=Reading.ABOVE if above else calm_now,
-        description=description,
-        recovery=recovery,
-        closeness=min(low / rule.threshold, enough),
-        limit=rule.threshold,
+        closeness=min(low / limit, enough),
         escalates=above and 0 < rule.escalate_above < low,
     )
 
 
-def _describe(rule: Rule, counts: WindowFigures | None) -> str:
+def _lower(rule: Rule, counts: WindowFigures) -> float:
+    if not rule.windows:
+        return wilson(counts.failures, counts.attempts, rule.confidence).low
+    return lower_bound(counts.failures, max(counts.attempts, counts.failures), rule.window_error)
+
+
+def _describe(rule: Rule, counts: WindowFigures | None, limit: float) -> str:
     if counts is None or counts.attempts <= 0:
         return f"no messages in {rule.window_minutes} min"
     share = min(counts.failures / counts.attempts, 1.0)
@@ -301,9 +316,10 @@ def _describe(rule: Rule, counts: WindowFigures | None) -> str:
         return f"{description}; at least {number(rule.min_attempts)} messages are needed to judge"
     if counts.failures < rule.min_failures:
         return f"{description}; at least {number(rule.min_failures)} failures are needed to fire"
-    lower = wilson(counts.failures, counts.attempts, rule.confidence).low
+    lower = _lower(rule, counts)
     bound = f", at least {percent(lower)} ({100 * rule.confidence:g} % confidence)" if rule.confidence else ""
-    return f"{description}{bound}; the threshold is {percent(rule.threshold)}"
+    named = "threshold" if limit <= rule.threshold else f"limit, {USUAL_FACTOR:g} times the usual share,"
+    return f"{description}{bound}; the {named} is {percent(limit)}"
 
 
 def _evaluations(count: int) -> str:

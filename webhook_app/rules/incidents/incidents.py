@@ -4,7 +4,7 @@ An incident holds the failed messages that have one of its leading codes and lie
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from typing import Literal
@@ -127,21 +127,41 @@ def _fired_before(alert: FiringAlert, incident: KnownIncident, origin: tuple[str
 def _is_held(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
     del origin
     total = sum(alert.failing.values())
+    groups = holding_groups(incident.groups, incident.names)
     held = sum(
-        messages for (code, series), messages in alert.failing.items() if holds(incident, code, series)
+        messages
+        for (code, series), messages in alert.failing.items()
+        if holds(incident.codes, groups, code, series)
     )
     return total > 0 and held >= _HELD_SHARE * total
 
 
-def holds(incident: KnownIncident, code: int, series: SeriesKey) -> bool:
-    """Whether the incident holds messages that fail with this code in this series."""
-    return code in incident.codes and any(
-        all(
-            str(value) == str(code if name == "code" else getattr(series, name, value))
-            for name, value in group.items()
-        )
-        for group in incident.groups
+def holding_groups(groups: Iterable[Group], names: Names) -> list[Group]:
+    """The groups of an incident's alerts, none wider than what failed when they joined.
+
+    Without this, an alert about everything would hold what later fails in another account. A template or campaign
+    holds within the accounts of the incident, an even wider group within its numbers.
+    """
+    found: dict[tuple[tuple[str, str], ...], Group] = {}
+    for group in groups:
+        dimension = "waba_id" if group.keys() & {"template", "campaign"} else "phone_number_id"
+        is_wide = not group.keys() & {"waba_id", "phone_number_id"}
+        values = sorted(names.get(dimension, frozenset())) if is_wide else []
+        narrowed: list[Group] = [{**group, dimension: value} for value in values]
+        for each in narrowed or [group]:
+            found[tuple(sorted((name, str(value)) for name, value in each.items()))] = each
+    return list(found.values())
+
+
+def holds(codes: Collection[int], groups: Iterable[Group], code: int, series: SeriesKey) -> bool:
+    """Whether an incident with these codes and holding groups holds messages of this code and series."""
+    return code in codes and any(
+        all(str(value) == _value_of(name, code, series) for name, value in group.items()) for group in groups
     )
+
+
+def _value_of(name: str, code: int, series: SeriesKey) -> str:
+    return str(code if name == "code" else getattr(series, name, ""))
 
 
 def _is_explained(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:

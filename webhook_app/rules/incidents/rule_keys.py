@@ -20,6 +20,8 @@ CLASSES = ("broken", "withheld", "unreachable")
 SEVERITIES = ("info", "warning", "error", "critical")
 
 _MAX_NAME = 100
+_MAX_WINDOWS = 8
+_DAY_MINUTES = 24 * 60
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _RUNBOOK = re.compile(r"https?://\S{1,2000}")
 
@@ -33,7 +35,7 @@ def checks(known_channels: Collection[str]) -> dict[str, Check]:
         "classes": _list_of(CLASSES),
         "domains": _list_of(sorted({entry.domain for entry in catalogue()})),
         "group_by": _list_of(GROUPS, or_none=True),
-        "window_minutes": _whole_number(1, 1440),
+        "window_minutes": _check_windows,
         "threshold": _check_threshold,
         "min_attempts": _whole_number(1, 1_000_000),
         "min_failures": _whole_number(1, 1_000_000),
@@ -85,6 +87,8 @@ def check_together(rule: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _check_of_kind(kind: str, rule: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     allowed = RULE_KINDS[kind].checks if kind in RULE_KINDS else ()
     chosen, group_by = rule.get("checks"), rule.get("group_by")
+    if isinstance(rule.get("window_minutes"), list) and kind != "rate":
+        yield "window_minutes", f"kind '{kind}' takes one window; only kind 'rate' takes a list"
     if allowed and isinstance(chosen, list):
         yield from (("checks", fault) for fault in _list_of(allowed)(chosen))
     if not isinstance(group_by, list):
@@ -142,6 +146,18 @@ def _check_codes(value: object) -> Iterator[str]:
             yield f"must hold whole numbers, has {_quote(code)}"
         elif code != NO_CODE and not any(entry.code <= code <= entry.code_to for entry in catalogue()):
             yield f"{_quote(code)} is not a known error code"
+
+
+def _check_windows(value: object) -> Iterator[str]:
+    """One window in minutes, or a list of up to eight, the longest a week."""
+    if not isinstance(value, list):
+        yield from _whole_number(1, _DAY_MINUTES)(value)
+        return
+    yield from _check_list(value)
+    for minutes in value:
+        yield from _whole_number(1, 7 * _DAY_MINUTES)(minutes)
+    if len(value) > _MAX_WINDOWS:
+        yield f"must have at most {_MAX_WINDOWS} windows, has {len(value)}"
 
 
 def _check_threshold(value: object) -> Iterator[str]:

@@ -27,6 +27,9 @@ KNOWN_CHANNELS = frozenset({"slack", "pagerduty", "email", "webhook", "alertmana
 RESOLVE_SHARE = 0.75
 """A rule without `resolve_below` resolves below this share of its threshold."""
 
+_LIST_DEFAULTS = {"min_attempts": 0, "min_failures": 3}
+"""For a rule with a list of windows: its exact bound says whether there are enough messages."""
+
 TableWithLines = tuple[dict[str, object], TableLines]
 
 
@@ -157,6 +160,9 @@ def _repeated_names(rules: list[TableWithLines]) -> Iterator[RulesFileFault]:
 def _make_rule(table: dict[str, object], routes: tuple[Route, ...]) -> Rule:
     kind = RULE_KINDS[str(table["kind"])]
     values: dict[str, object] = {"checks": kind.checks, **kind.defaults, **table}
+    if isinstance(windows := values.get("window_minutes"), list):
+        values |= {"windows": sorted(windows), "window_minutes": min(windows)}
+        values = {**_LIST_DEFAULTS, **values}
     values |= {"routes": routes, "own_channels": "channels" in table}
     values.setdefault("resolve_below", RESOLVE_SHARE * convert(values.get("threshold", 0.0), float))
     return convert(values, Rule)

@@ -3,6 +3,7 @@
 Code, source and text are properties of an error; the dimensions are those of a series. There are few of both.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import text
 
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.store.counts.failures import COUNTED
+from webhook_app.store.counts.series import groups_sql
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.events import NO_CODE
@@ -22,6 +24,10 @@ class FailureFilters(Struct, frozen=True, kw_only=True):
     """Which failures to find. None matches all, an empty text those without the value."""
 
     code: int | None = None
+    codes: tuple[int, ...] | None = None
+    """Any of these codes."""
+    groups: tuple[Mapping[str, str | int], ...] | None = None
+    """In any of these groups; a code in a group is ignored."""
     subcode: int | None = None
     failure_class: str | None = None
     domain: str | None = None
@@ -51,7 +57,8 @@ class MatchingErrors(Struct, frozen=True):
 
 def errors_of(connection: Connection, wanted: FailureFilters) -> MatchingErrors:
     """Find the distinct errors that match; the table holds hundreds to a few thousand."""
-    asked = (wanted.code, wanted.subcode, wanted.failure_class, wanted.domain, wanted.source, wanted.text)
+    names = ("code", "codes", "subcode", "failure_class", "domain", "source", "text")
+    asked = [getattr(wanted, name) for name in names]
     if all(each is None for each in asked) and not wanted.dead_letter:
         return MatchingErrors(None, [], [])
     chosen = "" if wanted.code is None else "WHERE error_code = :code"
@@ -81,6 +88,7 @@ def errors_of(connection: Connection, wanted: FailureFilters) -> MatchingErrors:
 def _matches(wanted: FailureFilters, entry: ErrorCode, code: int, subcode: int, source: str) -> bool:
     return (
         wanted.code in (None, code)
+        and (wanted.codes is None or code in wanted.codes)
         and wanted.subcode in (None, subcode)
         and wanted.source in (None, source)
         and wanted.failure_class in (None, entry.failure_class)
@@ -94,11 +102,20 @@ def _escape_like(words: str) -> str:
 
 def series_of(connection: Connection, wanted: FailureFilters) -> list[int] | None:
     """Ids of the matching series; None for all."""
-    asked = {name: value for name in DIMENSIONS if (value := getattr(wanted, name)) is not None}
-    if not asked:
+    values: dict[str, Any] = {
+        name: value for name in DIMENSIONS if (value := getattr(wanted, name)) is not None
+    }
+    conditions = [f"{name} = :{name}" for name in values]
+    if wanted.groups == ():
+        return []
+    if wanted.groups is not None:
+        chosen, held = groups_sql(wanted.groups)
+        conditions += [f"({chosen})"] if chosen else []
+        values |= held
+    if not conditions:
         return None
-    same = " AND ".join(f"{name} = :{name}" for name in asked)
-    return list(connection.execute(text(f"SELECT id FROM series WHERE {same}"), asked).scalars())
+    statement = f"SELECT id FROM series WHERE {' AND '.join(conditions)}"
+    return list(connection.execute(text(statement), values).scalars())
 
 
 def known_values(connection: Connection, newest: int = 2_000) -> dict[str, list[str]]:

@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.store.counts.rates import EVERYTHING, Filters, filter_sql
+from webhook_app.store.counts.series import groups_sql
 from webhook_app.store.postgres.engine import Connection
 
 
@@ -103,7 +103,7 @@ def incident_impact(
     groups: Sequence[Mapping[str, str | int]],
 ) -> IncidentImpact:
     """Count the failures of these codes in these groups from `start` to `end`."""
-    chosen, values = groups_sql(groups)
+    chosen, values = _in_groups(groups)
     values |= {"start": start, "end": end, "codes": list(codes), "most": MAX_FAILURES}
     rows = connection.execute(text(_IMPACT.format(chosen=chosen)), values).all()
     total = next(row for row in rows if row.level == _ALL)
@@ -127,28 +127,12 @@ def incident_samples(
     limit: int = 3,
 ) -> list[str]:
     """Return the ids of the latest of these messages."""
-    chosen, values = groups_sql(groups)
+    chosen, values = _in_groups(groups)
     values |= {"start": start, "end": end, "codes": list(codes), "most": limit}
     return list(dict.fromkeys(connection.execute(text(_SAMPLES.format(chosen=chosen)), values).scalars()))
 
 
-def groups_sql(groups: Sequence[Mapping[str, str | int]]) -> tuple[str, dict[str, Any]]:
-    """SQL that narrows a query over failures `f` to the series of any of these groups, with its values.
-
-    A code in a group is left to the caller; a group without a dimension of a series holds every series.
-    """
-    shapes: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
-    for group in groups:
-        names = tuple(name for name in DIMENSIONS if name in group)
-        shapes.setdefault(names, set()).add(tuple(str(group[name]) for name in names))
-    if not shapes or () in shapes:
-        return "", {}
-    values: dict[str, Any] = {}
-    conditions = []
-    for place, (names, held) in enumerate(sorted(shapes.items())):
-        columns = [f"group_{place}_{name}" for name in names]
-        for column, given in zip(columns, zip(*sorted(held), strict=True), strict=True):
-            values[column] = list(given)
-        arrays = ", ".join(f"CAST(:{column} AS text[])" for column in columns)
-        conditions.append(f"({', '.join(names)}) IN (SELECT * FROM unnest({arrays}))")
-    return f"AND f.series_id IN (SELECT id FROM series WHERE {' OR '.join(conditions)})", values
+def _in_groups(groups: Sequence[Mapping[str, str | int]]) -> tuple[str, dict[str, Any]]:
+    """SQL that narrows a query over failures `f` to these groups, with its values. The code is left to the caller."""
+    chosen, values = groups_sql(groups)
+    return f"AND f.series_id IN (SELECT id FROM series WHERE {chosen})" if chosen else "", values

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import text
 
@@ -58,3 +59,25 @@ def accounts_of(connection: DriverConnection, numbers: Iterable[str]) -> dict[st
     """The account of each business number according to its newest series; unknown numbers are left out."""
     rows = connection.execute(_ACCOUNTS, [text_array(list(numbers))])
     return {row[0]: row[1] for row in rows}
+
+
+def groups_sql(groups: Sequence[Mapping[str, str | int]]) -> tuple[str, dict[str, Any]]:
+    """SQL that holds for the series of any of these groups, with its values; empty when every series belongs.
+
+    A code in a group is left to the caller; a group without a dimension of a series holds every series.
+    """
+    shapes: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for group in groups:
+        names = tuple(name for name in DIMENSIONS if name in group)
+        shapes.setdefault(names, set()).add(tuple(str(group[name]) for name in names))
+    if not shapes or () in shapes:
+        return "", {}
+    values: dict[str, Any] = {}
+    conditions = []
+    for place, (names, held) in enumerate(sorted(shapes.items())):
+        columns = [f"group_{place}_{name}" for name in names]
+        for column, given in zip(columns, zip(*sorted(held), strict=True), strict=True):
+            values[column] = list(given)
+        arrays = ", ".join(f"CAST(:{column} AS text[])" for column in columns)
+        conditions.append(f"({', '.join(names)}) IN (SELECT * FROM unnest({arrays}))")
+    return " OR ".join(conditions), values

@@ -4,7 +4,7 @@ A message that failed with two codes counts once for each code, once in each cla
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from operator import itemgetter
 from typing import NamedTuple
@@ -45,6 +45,25 @@ class WindowCounts(Struct, frozen=True, dict=True):
 
     attempts: dict[SeriesKey, int]
     failed: list[FailedMessages]
+
+    def plus(self, other: "WindowCounts") -> "WindowCounts":
+        """Both windows as one."""
+        attempts = dict(self.attempts)
+        for series, count in other.attempts.items():
+            attempts[series] = attempts.get(series, 0) + count
+        failed: Counter[tuple[Mark, ...]] = Counter()
+        for each in (*self.failed, *other.failed):
+            failed[each.marks] += each.messages
+        return WindowCounts(attempts, [FailedMessages(marks, messages) for marks, messages in failed.items()])
+
+    def without(self, failures: Mapping[tuple[Mark, ...], int]) -> "WindowCounts":
+        """The window without these failed messages, by their marks; attempts stay."""
+        kept = [
+            FailedMessages(each.marks, left)
+            for each in self.failed
+            if (left := each.messages - failures.get(each.marks, 0)) > 0
+        ]
+        return WindowCounts(self.attempts, kept)
 
     def by_group(self, group_by: Sequence[str], counted: Counted) -> dict[GroupKey, Counts]:
         """Attempts and failures of every group. A code has the attempts of its group without the code."""

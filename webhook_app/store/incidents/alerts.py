@@ -70,6 +70,13 @@ _UPDATE = text(
 _OPEN = f"{_SELECT} WHERE {_IS_OPEN} ORDER BY id"
 _DELETE_PENDING = text("DELETE FROM alerts WHERE id = :id AND state = 'pending'")
 _OF_INCIDENTS = text(f"{_SELECT} WHERE incident_id = ANY(:ids) ORDER BY id")
+_ENDED = text("""
+SELECT a.incident_id, i.codes, i.names, least(min(a.covers_from), i.began_at) AS start, max(a.resolved_at) AS end,
+       jsonb_agg(a."group") AS groups
+FROM alerts a JOIN incidents i ON i.id = a.incident_id
+WHERE a.state = 'resolved' AND a.resolved_at >= :since AND i.codes <> '{}'
+GROUP BY a.incident_id, i.codes, i.names, i.began_at ORDER BY a.incident_id
+""")
 _LAST_SIMILAR = text(
     f"{_SELECT} WHERE rule = :rule AND group_key = :group_key AND state = 'resolved' AND fired_at IS NOT NULL"
     " AND id <> :id ORDER BY id DESC LIMIT 1"
@@ -114,6 +121,22 @@ def remove_pending(connection: Connection, alert_id: int) -> None:
 def of_incidents(connection: Connection, incident_ids: Sequence[int]) -> list[Alert]:
     """The alerts that belong to these incidents, oldest first."""
     return _read(connection, _OF_INCIDENTS, ids=list(incident_ids)) if incident_ids else []
+
+
+class EndedFailures(Struct, frozen=True):
+    """The failures that resolved alerts of one incident held: they do not count again."""
+
+    incident_id: int
+    codes: list[int]
+    names: dict[str, list[str]]
+    start: datetime
+    end: datetime
+    groups: list[dict[str, str | int]]
+
+
+def ended_failures(connection: Connection, since: datetime) -> list[EndedFailures]:
+    """What alerts held that were resolved at `since` or later, by incident."""
+    return [EndedFailures(*row) for row in connection.execute(_ENDED, {"since": since})]
 
 
 def last_similar(connection: Connection, alert: Alert) -> Alert | None:

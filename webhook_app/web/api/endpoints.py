@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from webhook_app.pipeline.suppressions.checks import Checks
+from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.settings import Settings
 from webhook_app.store.operations.api_keys import ApiKey
 from webhook_app.store.postgres.engine import Connection, Engine
@@ -39,6 +40,11 @@ class Call(Struct, frozen=True, dict=True):
     def connection(self) -> Connection:
         """The connection, taken on first use: some checks need none."""
         return self.open_connection()
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """After how many failures on how many days a contact is suppressed."""
+        return Thresholds(failures=self.settings.soft_failures, days=self.settings.soft_days)
 
 
 Connect = Callable[[], AbstractContextManager[Connection]]

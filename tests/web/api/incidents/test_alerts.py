@@ -1,10 +1,9 @@
-"""Alerts over HTTP: lists, details, acknowledging and snoozing."""
-
-from datetime import datetime, timedelta
+"""Alerts over HTTP: lists and details. test_incidents.py has the actions."""
 
 import pytest
 
 from tests.factories import NUMBER, body, status
+from tests.stored_incidents import store_alert
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store.incidents import alerts
@@ -36,56 +35,16 @@ def fired(deliver, engine, now):
         return alerts.open_alerts(connection)[0].id
 
 
-def make(engine, now, **changed):
-    """Store an alert of a rule; returns its id."""
-    plain = {
-        "rule": "r",
-        "kind": "rate",
-        "severity": "warning",
-        "state": "firing",
-        "group": {},
-        "codes": [-1],
-    }
-    plain |= {"covers_from": now, "started_at": now, "evaluated_at": now}
-    with engine.begin() as connection:
-        return alerts.insert_new(connection, alerts.Alert(**(plain | changed)))
-
-
 def test_an_alert_has_rule_group_figures_times_and_the_meaning_of_its_codes(api, fired):
     (listed,) = api.get("/v1/alerts?state=firing", role="viewer").json["alerts"]
     assert (listed["rule"], listed["kind"], listed["state"]) == ("failures", "rate", "firing")
     assert listed["group"] == {"code": 132015, "phone_number_id": NUMBER}
     assert (listed["attempts"], listed["failures"], listed["codes"]) == (40, 20, [132015])
     assert listed["low"] < listed["rate"] == 0.5 < listed["high"]
+    assert (listed["incident_id"] is not None, listed["ended_how"]) == (True, "")
     one = api.get(f"/v1/alerts/{fired}", role="sender").json
     assert {name: one[name] for name in listed} == listed
     assert [meaning["code"] for meaning in one["meanings"]] == [132015]
-
-
-def test_acknowledging_keeps_the_name_of_the_first_key(api, fired, client, operator):
-    first = api.post(f"/v1/alerts/{fired}/acknowledge")
-    assert first.status_code == 200
-    assert first.json["acknowledged_by"] == "admin"
-    assert first.json["acknowledged_at"]
-    again = client.post(f"/v1/alerts/{fired}/acknowledge", headers=operator).json
-    assert again["acknowledged_by"] == "admin"
-    assert again["acknowledged_at"] == first.json["acknowledged_at"]
-
-
-def test_a_snooze_ends_after_its_minutes(api, fired, now):
-    answer = api.post(f"/v1/alerts/{fired}/snooze", json={"minutes": 90}).json
-    until = datetime.fromisoformat(answer["snoozed_until"])
-    assert now + timedelta(minutes=89) < until < now + timedelta(minutes=95)
-    for minutes in (0, 10081, "90", None):
-        assert api.post(f"/v1/alerts/{fired}/snooze", json={"minutes": minutes}).status_code == 400
-    assert api.post(f"/v1/alerts/{fired}/snooze", json={"minutes": 10080}).status_code == 200
-
-
-def test_a_resolved_alert_cannot_be_acknowledged_or_snoozed(api, engine, now):
-    over = make(engine, now, state="resolved", fired_at=now, resolved_at=now)
-    for action, body_of in (("acknowledge", None), ("snooze", {"minutes": 5})):
-        response = api.post(f"/v1/alerts/{over}/{action}", json=body_of)
-        assert (response.status_code, response.json["error"]["code"]) == (409, "resolved")
 
 
 def test_an_unknown_alert_is_404(api):
@@ -96,7 +55,9 @@ def test_an_unknown_alert_is_404(api):
 
 def test_alerts_are_listed_newest_first_by_state_and_page(api, engine, now):
     states = ("resolved", "firing", "pending", "resolved", "firing")
-    ids = [make(engine, now, state=state, group={"campaign": str(n)}) for n, state in enumerate(states)]
+    ids = [
+        store_alert(engine, now, state=state, group={"campaign": str(n)}) for n, state in enumerate(states)
+    ]
     seen, cursor = [], ""
     while True:
         page = api.get(f"/v1/alerts?limit=2{cursor}").json

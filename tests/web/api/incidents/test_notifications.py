@@ -3,10 +3,8 @@
 from datetime import datetime, timedelta
 
 import pytest
-from msgspec import to_builtins
 from sqlalchemy import Engine, text
 
-from tests.channels.notifications import notification
 from tests.web.conftest import Api
 from webhook_app.store.incidents import outbox as notifications
 from webhook_app.store.incidents.outbox import Claim
@@ -14,10 +12,11 @@ from webhook_app.store.incidents.outbox import Claim
 SECOND = timedelta(seconds=1)
 
 
-def add(engine: Engine, now: datetime, alert_id: int, channel: str = "slack", reason: str = "fired") -> None:
+def add(
+    engine: Engine, now: datetime, incident_id: int, channel: str = "slack", reason: str = "fired"
+) -> None:
     with engine.begin() as connection:
-        content = to_builtins(notification(alert_id=alert_id))
-        notifications.add(connection, alert_id, channel, reason, content, now)
+        notifications.add(connection, incident_id, channel, reason, {}, now)
 
 
 def claim(engine: Engine, now: datetime, channel: str = "slack") -> Claim:
@@ -29,9 +28,9 @@ def claim(engine: Engine, now: datetime, channel: str = "slack") -> Claim:
 
 @pytest.fixture
 def outbox(engine: Engine, now: datetime) -> None:
-    """Alerts 1 sent, 2 failed, 3 superseded, 4 waiting after a try, each in Slack; 5 waiting as mail."""
-    for alert_id in (1, 2):
-        add(engine, now, alert_id)
+    """Incidents 1 sent, 2 failed, 3 superseded, 4 waiting after a try, each in Slack; 5 waiting as mail."""
+    for incident_id in (1, 2):
+        add(engine, now, incident_id)
     sent, failed = claim(engine, now), claim(engine, now)
     add(engine, now, 3, reason="repeated")
     add(engine, now, 3, reason="resolved")
@@ -49,7 +48,7 @@ def outbox(engine: Engine, now: datetime) -> None:
 @pytest.mark.usefixtures("outbox")
 def test_each_notification_has_a_state_and_its_tries(api: Api, now: datetime) -> None:
     found = api.get("/v1/notifications", role="viewer").json["notifications"]
-    assert [(one["alert_id"], one["state"], one["tries"]) for one in found] == [
+    assert [(one["incident_id"], one["state"], one["tries"]) for one in found] == [
         (5, "waiting", 0),
         (4, "waiting", 1),
         (3, "superseded", 0),
@@ -64,28 +63,28 @@ def test_each_notification_has_a_state_and_its_tries(api: Api, now: datetime) ->
 
 @pytest.mark.usefixtures("outbox")
 @pytest.mark.parametrize(
-    ("query", "alerts"),
+    ("query", "incidents"),
     [
         ("state=waiting", [5, 4]),
         ("state=sent", [1]),
         ("state=failed", [2]),
         ("state=superseded", [3]),
         ("channel=email", [5]),
-        ("alert_id=4", [4]),
+        ("incident_id=4", [4]),
         ("state=waiting&channel=slack", [4]),
-        ("state=sent&alert_id=4", []),
+        ("state=sent&incident_id=4", []),
     ],
 )
-def test_notifications_can_be_filtered(api: Api, query: str, alerts: list[int]) -> None:
+def test_notifications_can_be_filtered(api: Api, query: str, incidents: list[int]) -> None:
     found = api.get(f"/v1/notifications?{query}").json["notifications"]
-    assert [one["alert_id"] for one in found] == alerts
+    assert [one["incident_id"] for one in found] == incidents
 
 
 @pytest.mark.usefixtures("outbox")
 def test_pages_follow_each_other(api: Api) -> None:
     first = api.get("/v1/notifications?limit=3").json
     second = api.get(f"/v1/notifications?limit=3&cursor={first['next_cursor']}").json
-    listed = [one["alert_id"] for page in (first, second) for one in page["notifications"]]
+    listed = [one["incident_id"] for page in (first, second) for one in page["notifications"]]
     assert (listed, second["next_cursor"]) == ([5, 4, 3, 2, 1], None)
 
 
@@ -111,12 +110,12 @@ def test_a_retried_notification_does_not_expire_before_its_try(api: Api, engine:
     with engine.begin() as connection:
         old = notifications.outdated(connection, now - timedelta(days=3), now, 10)
     assert failed["id"] not in [each.id for each in old]
-    assert api.get("/v1/notifications?alert_id=2").json["notifications"][0]["state"] == "waiting"
+    assert api.get("/v1/notifications?incident_id=2").json["notifications"][0]["state"] == "waiting"
 
 
 @pytest.mark.usefixtures("outbox")
 def test_only_a_failed_notification_can_be_retried(api: Api) -> None:
-    for alert_id in (1, 3, 4):
-        [one] = api.get(f"/v1/notifications?alert_id={alert_id}").json["notifications"]
+    for incident_id in (1, 3, 4):
+        [one] = api.get(f"/v1/notifications?incident_id={incident_id}").json["notifications"]
         assert api.post(f"/v1/notifications/{one['id']}/retry").status_code == 409
     assert api.post("/v1/notifications/999/retry").status_code == 404

@@ -7,7 +7,6 @@ import pytest
 from tests.factories import NUMBER, body, message, status
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.store.incidents import alerts
 from webhook_app.store.suppressions import suppressions
 from webhook_app.store.suppressions.suppressions import Suppression
 
@@ -93,27 +92,25 @@ def test_it_must_be_said_what_to_take_back(api):
     assert api.post("/v1/suppressions/undo", json={"batch": "unknown"}).json["results"] == []
 
 
-def alert(engine, now, kind="rate"):
-    row = alerts.Alert(
-        rule="r",
-        kind=kind,
-        severity="warning",
-        state="firing",
-        group={"code": 131026, "phone_number_id": NUMBER},
-        codes=[131026],
-        covers_from=now - 20 * DAY,
-        started_at=now - 20 * DAY,
-        fired_at=now - 20 * DAY,
-        evaluated_at=now,
-    )
-    with engine.begin() as connection:
-        return alerts.insert_new(connection, row)
+def incident(engine, now, kind="rate"):
+    """Store an incident whose alert has fired for three weeks; returns its id."""
+    old = now - 20 * DAY
+    group = {"code": 131026, "phone_number_id": NUMBER}
+    member = {
+        "kind": kind,
+        "group": group,
+        "codes": [131026],
+        "covers_from": old,
+        "started_at": old,
+        "fired_at": old,
+    }
+    return store_incident(engine, now, member, kind=kind, began_at=old, opened_at=old)
 
 
 @pytest.fixture
-def suppressed_in_spite_of_an_alert(deliver, engine, now):
-    """An alert that has fired for three weeks explains nothing any more; one of two was confirmed."""
-    alert_id = alert(engine, now)
+def suppressed_in_spite_of_an_incident(deliver, engine, now):
+    """An incident of three weeks explains nothing any more; one of two was confirmed."""
+    incident_id = incident(engine, now)
     for contact in ("12025550117", "12025550118"):
         for age in (3, 2, 1):
             deliver(
@@ -128,14 +125,14 @@ def suppressed_in_spite_of_an_alert(deliver, engine, now):
         suppressions.put(
             connection, "12025550118", phone_number_id=NUMBER, reason="unreachable", actor="ops", now=now
         )
-    return alert_id
+    return incident_id
 
 
 def test_undoing_an_incident_lifts_what_rests_on_it_for_good(
-    api, deliver, engine, now, suppressed_in_spite_of_an_alert
+    api, deliver, engine, now, suppressed_in_spite_of_an_incident
 ):
     assert contacts(api) == ["+12025550117", "+12025550118"]
-    path = f"/v1/alerts/{suppressed_in_spite_of_an_alert}/undo-suppressions"
+    path = f"/v1/incidents/{suppressed_in_spite_of_an_incident}/undo-suppressions"
     done = api.post(path).json
     assert (done["excused_failures"], done["lifted"]) == (6, 1)
     assert contacts(api) == ["+12025550118"]
@@ -147,8 +144,9 @@ def test_undoing_an_incident_lifts_what_rests_on_it_for_good(
     assert api.post(path).json["lifted"] == 0
 
 
-def test_only_alerts_about_failures_have_something_to_undo(api, engine, now):
-    other = alert(engine, now, kind="health")
-    assert api.post(f"/v1/alerts/{other}/undo-suppressions").status_code == 404
-    assert api.post("/v1/alerts/4711/undo-suppressions").status_code == 404
-    assert api.post("/v1/alerts/4711/undo-suppressions", role="viewer").status_code == 403
+def test_only_incidents_with_alerts_about_failures_have_something_to_undo(api, engine, now):
+    other = incident(engine, now, kind="health")
+    answer = api.post(f"/v1/incidents/{other}/undo-suppressions")
+    assert (answer.status_code, answer.json["error"]["code"]) == (409, "nothing_to_undo")
+    assert api.post("/v1/incidents/4711/undo-suppressions").status_code == 404
+    assert api.post("/v1/incidents/4711/undo-suppressions", role="viewer").status_code == 403

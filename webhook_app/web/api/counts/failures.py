@@ -1,13 +1,17 @@
 """/v1/failures: a search of failures, each with the meaning of its error and what to do."""
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from webhook_app.store.counts import failures
 from webhook_app.store.counts.failure_filters import FailureFilters
 from webhook_app.store.counts.failure_search import search
 from webhook_app.store.counts.failures import Failure, FailurePosition
+from webhook_app.store.incidents import alerts, incidents
+from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.people import contacts
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
@@ -37,7 +41,15 @@ _Flag = Annotated[
         description="true: only failures that must not be sent again, because of the code or used-up retries."
     ),
 ]
-_Cursor = Annotated[str, Meta(max_length=4000, description="`next_cursor` of the previous page.")]
+_IncidentId = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=2**63 - 1,
+        description="Only failures that this incident holds: with one of its codes, in the groups of its alerts.",
+    ),
+]
+FailureCursor = Annotated[str, Meta(max_length=4000, description="`next_cursor` of the previous page.")]
 FailureId = Annotated[str, Meta(description="The `id` of a failure in /v1/failures.")]
 Source = Annotated[
     Literal["webhook", "send"],
@@ -64,11 +76,12 @@ class Selection(Struct, kw_only=True, forbid_unknown_fields=True):
     text: _Part | None = None
     source: Source | None = None
     dead_letter: _Flag = False
+    incident_id: _IncidentId | None = None
 
 
 class FailuresQuery(Selection, kw_only=True):
     limit: Limit = 100
-    cursor: _Cursor | None = None
+    cursor: FailureCursor | None = None
 
 
 class FailureEntry(Struct, kw_only=True):
@@ -151,8 +164,8 @@ def find_failure(call: Call, failure_id: str) -> Failure:
 
 
 def failure_filters(call: Call, query: Selection) -> FailureFilters:
-    """Return the filters for the search. Raises ApiError 400 for an invalid contact."""
-    return FailureFilters(
+    """Return the filters for the search. Raises ApiError 400 for an invalid contact, 404 for an unknown incident."""
+    filters = FailureFilters(
         code=query.code,
         subcode=query.subcode,
         failure_class=query.class_,
@@ -168,6 +181,31 @@ def failure_filters(call: Call, query: Selection) -> FailureFilters:
         since=query.since,
         until=query.until,
         dead_letter=query.dead_letter,
+    )
+    return filters if query.incident_id is None else _of_incident(call, query.incident_id, filters)
+
+
+def find_incident(call: Call, incident_id: int) -> Incident:
+    """Return the incident with this id. Raises ApiError 404."""
+    incident = incidents.get(call.connection, incident_id)
+    if incident is None:
+        raise ApiError(
+            404, "not_found", f"There is no incident {incident_id}, or it is older than the retention period."
+        )
+    return incident
+
+
+def _of_incident(call: Call, incident_id: int, filters: FailureFilters) -> FailureFilters:
+    """Narrow the filters to the failures that the incident holds over its whole life."""
+    incident = find_incident(call, incident_id)
+    members = alerts.of_incidents(call.connection, [incident.id])
+    end = (incident.ended_at or call.now) + timedelta(microseconds=1)  # failures at `ended_at` belong to it
+    return replace(
+        filters,
+        codes=tuple(incident.codes),
+        groups=tuple(alert.group for alert in members),
+        since=max(incident.began_at, filters.since or incident.began_at),
+        until=min(end, filters.until or end),
     )
 
 

@@ -1,35 +1,37 @@
-"""/v1/alerts: open and resolved alerts, and the actions on them."""
+"""/v1/alerts: what single rules found, as evidence of incidents. The actions on an alert act on its incident."""
 
-from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct, convert
 
-from webhook_app.pipeline.incidents import alert_actions
 from webhook_app.store.incidents import alerts
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.incidents.incidents import (
+    AlertState,
+    EndedHow,
+    IncidentDetail,
+    Severity,
+    SnoozeBody,
+    SuppressionsUndone,
+    acknowledge_incident,
+    snooze_incident,
+    undo_incident_suppressions,
+)
 from webhook_app.web.api.values import Cursor, Limit, NextCursor, Time, Word
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 
 AlertId = Annotated[int, Meta(description="The alert's number.")]
-_State = Literal["pending", "firing", "resolved"]
 
 
 class AlertsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
-    state: _State | None = None
-    severity: Literal["info", "warning", "error", "critical"] | None = None
+    state: AlertState | None = None
+    severity: Severity | None = None
     kind: Annotated[Word, Meta(description="The rule's kind: rate, spike, health and so on.")] | None = None
     rule: Annotated[Word, Meta(description="The rule's name.")] | None = None
     limit: Limit = 100
     cursor: Cursor | None = None
-
-
-class SnoozeBody(Struct, forbid_unknown_fields=True):
-    """The duration of the snooze."""
-
-    minutes: Annotated[int, Meta(ge=1, le=7 * 24 * 60)]
 
 
 class AlertEntry(Struct, kw_only=True):
@@ -39,9 +41,12 @@ class AlertEntry(Struct, kw_only=True):
     """
 
     id: int
+    incident_id: Annotated[
+        int | None, Meta(description="The incident it belongs to since it fired; null before.")
+    ]
     rule: str
     kind: str
-    state: _State
+    state: AlertState
     severity: str
     group: dict[str, str | int]
     codes: list[int]
@@ -57,17 +62,8 @@ class AlertEntry(Struct, kw_only=True):
     started_at: Time
     fired_at: Time | None
     resolved_at: Time | None
+    ended_how: EndedHow
     evaluated_at: Time
-    notified_at: Time | None
-    acknowledged_at: Time | None
-    acknowledged_by: str
-    snoozed_until: Time | None
-    snoozed_by: str
-    muted_by: Annotated[
-        int | None,
-        Meta(description="The silence, or the alert of the same cause, that stops its notifications."),
-    ]
-    muted_why: Annotated[str, Meta(description="silence, incident, cause or empty.")]
 
 
 class AlertDetail(AlertEntry, kw_only=True):
@@ -101,30 +97,25 @@ def list_alerts(call: Call, query: AlertsQuery) -> AlertList:
 
 
 def get_alert(call: Call, alert_id: AlertId) -> AlertDetail:
-    """Return one alert, with the meaning of its codes and the slice in which failures are concentrated."""
-    return _detail(_find_alert(call, alert_id))
+    """Return one alert, with the meaning of its codes."""
+    alert = _find_alert(call, alert_id)
+    fields = {name: getattr(alert, name) for name in AlertEntry.__struct_fields__}
+    return AlertDetail(**fields, meanings=[explain(code) for code in alert.codes])
 
 
-def acknowledge_alert(call: Call, alert_id: AlertId) -> AlertDetail:
-    """Acknowledge an alert: no more reminders.
-
-    `acknowledged_by` is the name of the key; a second call does not change it. A resolved alert returns 409.
-    """
-    _find_alert(call, alert_id)
-    alert = alert_actions.acknowledge(call.connection, alert_id, actor=call.key.name, now=call.now)
-    if alert is None:
-        raise _already_resolved(alert_id)
-    return _detail(alert)
+def acknowledge_alert(call: Call, alert_id: AlertId) -> IncidentDetail:
+    """Acknowledge the alert's incident. One that has ended, or an alert that has not fired, returns 409."""
+    return acknowledge_incident(call, _incident_of(call, alert_id))
 
 
-def snooze_alert(call: Call, alert_id: AlertId, body: SnoozeBody) -> AlertDetail:
-    """Stop an alert's reminders for some minutes, at most a week. A resolved alert returns 409."""
-    _find_alert(call, alert_id)
-    until = call.now + timedelta(minutes=body.minutes)
-    alert = alert_actions.snooze(call.connection, alert_id, until=until, actor=call.key.name, now=call.now)
-    if alert is None:
-        raise _already_resolved(alert_id)
-    return _detail(alert)
+def snooze_alert(call: Call, alert_id: AlertId, body: SnoozeBody) -> IncidentDetail:
+    """Snooze the alert's incident. One that has ended, or an alert that has not fired, returns 409."""
+    return snooze_incident(call, _incident_of(call, alert_id), body)
+
+
+def undo_alert_suppressions(call: Call, alert_id: AlertId) -> SuppressionsUndone:
+    """Lift every automatic suppression based on failures of the alert's incident."""
+    return undo_incident_suppressions(call, _incident_of(call, alert_id))
 
 
 def _find_alert(call: Call, alert_id: int) -> alerts.Alert:
@@ -136,13 +127,11 @@ def _find_alert(call: Call, alert_id: int) -> alerts.Alert:
     return alert
 
 
-def _already_resolved(alert_id: int) -> ApiError:
-    return ApiError(409, "resolved", f"Alert {alert_id} is resolved.")
-
-
-def _detail(alert: alerts.Alert) -> AlertDetail:
-    fields = {name: getattr(alert, name) for name in AlertEntry.__struct_fields__}
-    return AlertDetail(**fields, meanings=[explain(code) for code in alert.codes])
+def _incident_of(call: Call, alert_id: int) -> int:
+    incident_id = _find_alert(call, alert_id).incident_id
+    if incident_id is None:
+        raise ApiError(409, "pending", f"Alert {alert_id} has not fired, so it belongs to no incident.")
+    return incident_id
 
 
 ENDPOINTS = (
@@ -150,4 +139,5 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/alerts/{alert_id}", get_alert, "sender"),
     Endpoint("POST", "/v1/alerts/{alert_id}/acknowledge", acknowledge_alert, "admin", (409,)),
     Endpoint("POST", "/v1/alerts/{alert_id}/snooze", snooze_alert, "admin", (409,)),
+    Endpoint("POST", "/v1/alerts/{alert_id}/undo-suppressions", undo_alert_suppressions, "admin", (409,)),
 )

@@ -18,7 +18,7 @@ NotificationId = Annotated[int, Meta(description="The notification's number.")]
 class NotificationsQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     state: State | None = None
     channel: Word | None = None
-    alert_id: int | None = None
+    incident_id: int | None = None
     limit: Limit = 100
     cursor: Cursor | None = None
 
@@ -33,14 +33,14 @@ class NotificationTryEntry(Struct):
 
 
 class NotificationEntry(Struct, kw_only=True):
-    """One message about one alert on one channel.
+    """One message about one incident on one channel.
 
     `superseded`: a newer notification made the reminder unnecessary. `rerouted_at`: when another channel took over.
     `latest_tries` are the last ten attempts, the newest first.
     """
 
     id: int
-    alert_id: int
+    incident_id: int
     channel: str
     reason: str
     state: State
@@ -67,7 +67,7 @@ def list_notifications(call: Call, query: NotificationsQuery) -> NotificationLis
         call.connection,
         state=query.state,
         channel=query.channel,
-        alert_id=query.alert_id,
+        incident_id=query.incident_id,
         before_id=cursor.decode_id(query.cursor),
         limit=query.limit + 1,
     )

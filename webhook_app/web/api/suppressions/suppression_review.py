@@ -6,15 +6,13 @@ from uuid import uuid4
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from webhook_app.pipeline.suppressions.undo import undo_alert, undo_reports
-from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.pipeline.suppressions.undo import undo_reports
 from webhook_app.store.people import contacts
 from webhook_app.store.suppressions import suppressions, undo
 from webhook_app.store.suppressions.changes import SuppressionChange
 from webhook_app.store.suppressions.suppressions import Key, Removal, Suppression
 from webhook_app.store.suppressions.undo import UNDO, UndoneChange
 from webhook_app.web.api.endpoints import Call, Endpoint
-from webhook_app.web.api.incidents.alerts import AlertId
 from webhook_app.web.api.suppressions.suppressions import Reason, Scope
 from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
@@ -93,16 +91,6 @@ class UndoAnswer(Struct, kw_only=True):
     next_before: int | None
 
 
-class AlertUndone(Struct, kw_only=True):
-    """The number of failures excused, and of suppressions lifted or changed as a result."""
-
-    alert_id: int
-    batch: str
-    excused_failures: int
-    lifted: int
-    changed: int
-
-
 def review_suppressions(call: Call, body: ReviewBody) -> ReviewAnswer:
     """Confirm or lift suppressions made by rules, one or many; GET /v1/suppressions?review=true lists those that wait.
 
@@ -170,27 +158,6 @@ def undo_suppressions(call: Call, body: UndoBody) -> UndoAnswer:
     return UndoAnswer(batch=batch, results=[_undone(each) for each in done], next_before=following)
 
 
-def undo_alert_suppressions(call: Call, alert_id: AlertId) -> AlertUndone:
-    """Lift every automatic suppression based on failures of this alert; those failures never count again.
-
-    Needed when an alert lasts longer than it explains failures by itself (see docs/suppression.md). Confirmed
-    suppressions and opt-outs stay.
-    """
-    batch = f"alert:{alert_id}:{uuid4().hex}"
-    done = undo_alert(
-        call.connection, alert_id, _thresholds(call), actor=call.key.name, now=call.now, batch=batch
-    )
-    if done is None:
-        raise ApiError(404, "not_found", f"There is no alert {alert_id} that explains failures.")
-    return AlertUndone(
-        alert_id=alert_id,
-        batch=batch,
-        excused_failures=done.excused,
-        lifted=done.lifted,
-        changed=done.changed,
-    )
-
-
 def _undo_reports(call: Call, body: UndoBody) -> UndoAnswer:
     assert body.key is not None and body.since is not None  # noqa: S101, PT018  checked by the caller
     until = body.until or call.now
@@ -199,17 +166,13 @@ def _undo_reports(call: Call, body: UndoBody) -> UndoAnswer:
         call.connection,
         body.key,
         (body.since, until),
-        _thresholds(call),
+        call.thresholds,
         actor=call.key.name,
         note=body.note,
         now=call.now,
         batch=batch,
     )
     return UndoAnswer(batch=batch, results=[_undone_report(each) for each in changes], next_before=None)
-
-
-def _thresholds(call: Call) -> Thresholds:
-    return Thresholds(failures=call.settings.soft_failures, days=call.settings.soft_days)
 
 
 def _apply_review(call: Call, body: ReviewBody, rows: list[Suppression], batch: str) -> None:
@@ -253,5 +216,4 @@ def _undone_report(change: SuppressionChange) -> UndoResult:
 ENDPOINTS = (
     Endpoint("POST", "/v1/suppressions/review", review_suppressions, "admin"),
     Endpoint("POST", "/v1/suppressions/undo", undo_suppressions, "admin", (409,)),
-    Endpoint("POST", "/v1/alerts/{alert_id}/undo-suppressions", undo_alert_suppressions, "admin"),
 )

@@ -1,4 +1,4 @@
-"""The history of one alert: its notifications, and the suppressions that were undone because of it. Reads only."""
+"""The history of one incident: its notifications, and the suppressions that were undone because of it. Reads only."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ _NOTIFICATIONS = text("""
 SELECT channel, reason, created_at, sent_at, failed_at, superseded_at, rerouted_at, tries, last_error,
        coalesce(payload ->> 'actor', '') AS actor, CAST(payload ->> 'snoozed_until' AS timestamptz) AS snoozed_until,
        coalesce(payload ->> 'severity', '') AS severity
-FROM notifications WHERE alert_id = :alert_id ORDER BY created_at, id LIMIT :limit
+FROM notifications WHERE incident_id = :incident_id ORDER BY created_at, id LIMIT :limit
 """)
 _UNDONE = text("""
 SELECT min(at) AS at, actor, count(*) FILTER (WHERE action = 'lift') AS lifted,
@@ -22,7 +22,7 @@ WHERE batch >= :first AND batch < :last AND batch <> '' GROUP BY batch, actor OR
 
 
 class SentNotification(Struct, frozen=True, kw_only=True):
-    """One notification of an alert on one channel; still to be sent if it is neither sent nor failed."""
+    """One notification of an incident on one channel; still to be sent if it is neither sent nor failed."""
 
     channel: str
     reason: str
@@ -39,7 +39,7 @@ class SentNotification(Struct, frozen=True, kw_only=True):
 
 
 class UndoneBatch(Struct, frozen=True):
-    """Suppressions that one person undid together because of the alert."""
+    """Suppressions that one person undid together because of the incident."""
 
     at: datetime
     actor: str
@@ -47,13 +47,19 @@ class UndoneBatch(Struct, frozen=True):
     changed: int
 
 
-def notifications_of(connection: Connection, alert_id: int, limit: int = 500) -> list[SentNotification]:
-    """The notifications of the alert, oldest first."""
-    rows = connection.execute(_NOTIFICATIONS, {"alert_id": alert_id, "limit": limit}).mappings()
+def undo_batch_name(incident_id: int, unique: str) -> str:
+    """The name of a batch of changes that undoes suppressions because of the incident."""
+    return f"incident:{incident_id}:{unique}"
+
+
+def notifications_of(connection: Connection, incident_id: int, limit: int = 500) -> list[SentNotification]:
+    """The notifications of the incident, oldest first."""
+    rows = connection.execute(_NOTIFICATIONS, {"incident_id": incident_id, "limit": limit}).mappings()
     return [SentNotification(**row) for row in rows]
 
 
-def undone_batches(connection: Connection, alert_id: int) -> list[UndoneBatch]:
+def undone_batches(connection: Connection, incident_id: int) -> list[UndoneBatch]:
     """The undone suppressions, oldest first."""
-    values = {"first": f"alert:{alert_id}:", "last": f"alert:{alert_id};"}  # ';' follows ':'
+    first = undo_batch_name(incident_id, "")
+    values = {"first": first, "last": first.removesuffix(":") + ";"}  # ';' follows ':'
     return [UndoneBatch(*row) for row in connection.execute(_UNDONE, values)]
