@@ -57,7 +57,7 @@ def service(engine: Engine, database_url: str) -> Iterator[Service]:
     settings = Settings(
         database_url=database_url,
         meta_app_secret=(SECRET,),
-        meta_verify_token="t",
+        meta_verify_token="the token of the test",
         admin_api_key=KEY["Authorization"].removeprefix("Bearer "),
     )
     app = create_app(settings)
