@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from tests.clocks import Hands
+from tests.clocks import Stopwatch
 from tests.factories import NUMBER, body, status
 from webhook_app.app import CLOSE, create_app
 from webhook_app.channels.slack import SlackWebhook
@@ -47,7 +47,7 @@ class Service:
         evaluate(self.engine, RULES, now, channels=("slack",))
         suppress(self.engine, RULES, Thresholds(), now)
         channel = SlackWebhook(self.slack.url)
-        while notify(self.engine, channel, Hands().clock(now)).sent:
+        while notify(self.engine, channel, Stopwatch().clock(now)).sent:
             pass
         channel.close()
 
