@@ -1,6 +1,5 @@
 """Real schedulers as processes on one database: one leads, another takes over, a stopped one finishes its job."""
 
-from tests.waiting import wait_for
 import os
 import signal
 import subprocess
@@ -10,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -22,6 +20,7 @@ from tests.channels.notifications import notification
 from tests.store.postgres.test_leadership import end_leaders_session
 from tests.test_settings import CHANNELS
 from tests.traffic import Traffic
+from tests.waiting import wait_for
 from webhook_app.rules.incidents.rules_file import RulesFileError
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import read_settings

@@ -1,14 +1,13 @@
 """Old data is deleted and newer data kept, in batches, without waiting for locks."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
-from tests.factories import status
 from tests.alerts import make_alert
+from tests.factories import status
 from tests.traffic import Traffic
 from webhook_app.pipeline.operations.prune import PruneSummary, Retention, prune
 from webhook_app.store.incidents import alerts, outbox

@@ -1,4 +1,4 @@
-"""One cause is one incident: which of the alerts that fire is told, and which it speaks for."""
+"""Of firing alerts with one cause one is notified, and it mutes the others."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,12 +28,12 @@ def token(number=9, **changes):
     return alert(number, 190, **({"kind": "attention", "severity": "critical", "rule": "t"} | changes))
 
 
-def test_one_code_on_many_numbers_is_told_by_the_one_with_most_failures():
+def test_one_code_on_many_numbers_is_notified_by_the_alert_with_most_failures():
     alerts = [alert(number, failures=number) for number in range(1, 6)]
     assert find_mutes(alerts, NOW) == {number: Mute(5, "incident") for number in range(1, 5)}
 
 
-def test_who_is_known_already_goes_on_telling():
+def test_an_alert_that_was_notified_keeps_muting_the_others():
     alerts = [alert(1, notified=True), alert(2, failures=1000)]
     assert find_mutes(alerts, NOW) == {2: Mute(1, "incident")}
 
@@ -75,7 +75,7 @@ def test_the_same_code_much_later_on_another_number_is_another_incident():
         (alert(1, None, kind="signature", group={}), False),
     ],
 )
-def test_an_account_wide_cause_mutes_what_it_brings_about(caused, is_muted):
+def test_an_account_wide_cause_mutes_its_effects(caused, is_muted):
     cause = token(group={"code": 190, "phone_number_id": "n9"})
     assert (1 in find_mutes([caused, cause], NOW)) is is_muted
 
@@ -88,7 +88,7 @@ def test_an_account_in_trouble_mutes_its_codes_and_silence():
     assert set(find_mutes([health, silence, locked, other], NOW)) == {1, 2}
 
 
-def test_what_mutes_goes_on_doing_so_for_a_while_after_its_end_if_people_heard_of_it():
+def test_a_notified_alert_still_mutes_others_for_a_while_after_its_end():
     over = {"resolved_at": NOW - 9 * MINUTE, "severity": "critical"}
     assert find_mutes([alert(1), alert(2, notified=True, **over)], NOW) == {1: Mute(2, "incident")}
     assert find_mutes([alert(1), alert(2, **over)], NOW) == {}
@@ -100,7 +100,7 @@ def test_many_silent_numbers_are_one_incident():
     assert find_mutes(silent, NOW) == {2: Mute(1, "incident"), 3: Mute(1, "incident")}
 
 
-def test_somebody_always_tells_of_it():
+def test_one_alert_of_each_cause_is_never_muted():
     alerts = [
         *(
             alert(n, severity=severity, failures=n % 3)
