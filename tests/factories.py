@@ -8,6 +8,11 @@ NUMBER = "590238114470021"
 WABA = "384610027715590"
 
 
+def utc_text(at: datetime) -> str:
+    """Return a time in UTC as the API writes it."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
 def status(
     message_id: str = "wamid.A",
     status: str = "sent",

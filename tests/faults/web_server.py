@@ -1,19 +1,17 @@
 """A real gunicorn on loopback for tests, with the service's own settings, and plain sockets to talk to it."""
 
-from tests.waiting import wait_for
 import os
 import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
-import pytest
 
+from tests.waiting import wait_for
 from webhook_app.whatsapp.receiving.signature import sign
 
 SECRET = b"a secret for the fault tests"

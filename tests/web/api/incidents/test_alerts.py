@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.alerts import store_alert
 from tests.factories import NUMBER, body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
@@ -34,21 +35,6 @@ def fired(deliver, engine, now):
     evaluate(engine, parse_rules(RULES), now)
     with engine.connect() as connection:
         return alerts.open_alerts(connection)[0].id
-
-
-def make(engine, now, **changed):
-    """Store an alert of a rule; returns its id."""
-    plain = {
-        "rule": "r",
-        "kind": "rate",
-        "severity": "warning",
-        "state": "firing",
-        "group": {},
-        "codes": [-1],
-    }
-    plain |= {"covers_from": now, "started_at": now, "evaluated_at": now}
-    with engine.begin() as connection:
-        return alerts.insert_new(connection, alerts.Alert(**(plain | changed)))
 
 
 def test_an_alert_has_rule_group_figures_times_and_the_meaning_of_its_codes(api, fired):
@@ -82,7 +68,7 @@ def test_a_snooze_ends_after_its_minutes(api, fired, now):
 
 
 def test_a_resolved_alert_cannot_be_acknowledged_or_snoozed(api, engine, now):
-    over = make(engine, now, state="resolved", fired_at=now, resolved_at=now)
+    over = store_alert(engine, now, state="resolved", fired_at=now, resolved_at=now)
     for action, body_of in (("acknowledge", None), ("snooze", {"minutes": 5})):
         response = api.post(f"/v1/alerts/{over}/{action}", json=body_of)
         assert (response.status_code, response.json["error"]["code"]) == (409, "resolved")
@@ -96,7 +82,9 @@ def test_an_unknown_alert_is_404(api):
 
 def test_alerts_are_listed_newest_first_by_state_and_page(api, engine, now):
     states = ("resolved", "firing", "pending", "resolved", "firing")
-    ids = [make(engine, now, state=state, group={"campaign": str(n)}) for n, state in enumerate(states)]
+    ids = [
+        store_alert(engine, now, state=state, group={"campaign": str(n)}) for n, state in enumerate(states)
+    ]
     seen, cursor = [], ""
     while True:
         page = api.get(f"/v1/alerts?limit=2{cursor}").json
