@@ -1,1 +1,1 @@
-"""What `make bench` runs: the service and its peers under one load, as ratios from one run."""
+"""Benchmarks: the service compared with other implementations, and its speed with much data."""

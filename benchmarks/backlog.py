@@ -1,6 +1,6 @@
-"""A backlog after an outage: the events, the POSTs that carry them, and a recount of what must be said afterwards.
+"""A backlog after an outage: its events, the POSTs that contain them, and an independent count of the expected rates.
 
-The model counts its own messages one by one and knows nothing of how the service counts.
+The model counts its messages one by one and shares no counting code with the service.
 """
 
 import json
@@ -19,30 +19,30 @@ from webhook_app.whatsapp.errors.catalogue import explain
 OUTAGE = timedelta(hours=36)
 QUIET = timedelta(minutes=20)  # between the last event of the backlog and now: longer than any default window
 STATUSES_PER_POST = 100
-REPEATED = 0.05  # of the POSTs come twice, as Meta's retries do
-WORST_FROM = timedelta(hours=9)  # before now: an hour in which half of all messages failed
-WORST_SHARE = 0.3  # of all messages fall into it
+REPEATED = 0.05  # share of the POSTs that come twice, as Meta's retries do
+WORST_FROM = timedelta(hours=9)  # before now: the start of an hour in which half of all messages failed
+WORST_SHARE = 0.3  # share of all messages in that hour
 CODES = (131026, 131053, 131049)
 
 
 @dataclass
-class Message:
-    """One message as the model knows it; times in Unix seconds, None for what never happened."""
+class BacklogMessage:
+    """One message of the model; times in Unix seconds, None for an event that did not occur."""
 
     number: int
     sent: int | None
     failed: int | None
     code: int
     later: tuple[int, ...] = ()
-    """When it was delivered and read."""
+    """Times of delivered and read."""
 
 
 @dataclass
 class Backlog:
-    """Messages of the outage and healthy ones of the last minutes, as the POSTs that carry them."""
+    """Messages of the outage and healthy ones of the last minutes, and their POSTs."""
 
     now: datetime
-    messages: list[Message] = field(default_factory=list)
+    messages: list[BacklogMessage] = field(default_factory=list)
     events: int = 0
 
     @classmethod
@@ -57,7 +57,7 @@ class Backlog:
             share = 0.5 if worst <= at < worst + 3600 else 0.04
             made._add(random, at, end, share)
         live = int(now.timestamp())
-        for _ in range(600):  # what is sent now goes well: no rule may say otherwise
+        for _ in range(600):  # current messages succeed, so no rule may fire
             made._add(random, live - random.randrange(600), live, 0.0)
         return made
 
@@ -65,15 +65,16 @@ class Backlog:
         number = random.randrange(len(BUSINESS_NUMBERS))
         if random.random() < failing:
             sent = at if random.random() < 0.5 else None
-            message = Message(number, sent, min(at + random.randrange(90), end), random.choice(CODES))
+            message = BacklogMessage(number, sent, min(at + random.randrange(90), end), random.choice(CODES))
         else:
-            steps = range(random.choice((0, 1, 2, 2)))
-            message = Message(number, at, None, 0, tuple(min(at + 5 + 60 * step, end) for step in steps))
+            stages = range(random.choice((0, 1, 2, 2)))
+            later = tuple(min(at + 5 + 60 * stage, end) for stage in stages)
+            message = BacklogMessage(number, at, None, 0, later)
         self.messages.append(message)
         self.events += (message.sent is not None) + (message.failed is not None) + len(message.later)
 
     def bodies(self, seed: int, statuses: int = STATUSES_PER_POST) -> Iterator[bytes]:
-        """Every event once, in no order at all, some POSTs twice."""
+        """Return POSTs with every event in random order, some POSTs twice."""
         random = Random(seed)
         lists: list[list[str]] = [[] for _ in BUSINESS_NUMBERS]
         for serial, message in enumerate(self.messages):
@@ -89,7 +90,7 @@ class Backlog:
         yield from made
 
     def recount(self, start: datetime, end: datetime) -> tuple[int, int, dict[int, int]]:
-        """Attempts, broken and unreachable failures, and failures by code between two moments, one by one."""
+        """Count attempts, broken and unreachable failures, and failures by code between two times."""
         first, last = int(start.timestamp()), int(end.timestamp())
         attempts = failures = 0
         by_code: dict[int, int] = {}
@@ -102,29 +103,29 @@ class Backlog:
         return attempts, failures, by_code
 
     def faults(self, engine: Engine, windows: int, seed: int) -> list[str]:
-        """What is wrong in the database: events lost, books off, windows that a recount contradicts."""
+        """Return errors in the database: lost events, unbalanced books, windows that differ from the recount."""
         found = []
         with engine.connect() as connection:
             stored = connection.execute(text("SELECT count(*) FROM status_events")).scalar_one()
             if stored != self.events:
                 found.append(f"{self.events} events, {stored} stored")
-            received, applied, sorted_out = connection.execute(
+            received, applied, by_outcome = connection.execute(
                 text(
                     "SELECT sum(received)::int, sum(applied)::int,"
                     " sum(applied + duplicate + ignored + quarantined)::int FROM books"
                 )
             ).one()
-            if applied != self.events or received != sorted_out:
-                found.append(f"books: received {received}, sorted out {sorted_out}, applied {applied}")
+            if applied != self.events or received != by_outcome:
+                found.append(f"books: received {received}, sum of outcomes {by_outcome}, applied {applied}")
             for start, end in self._windows(windows, seed):
                 table = rates(connection, start, end, ["code"])
-                said = (
+                counted = (
                     table.attempts,
                     table.failures,
                     {group["code"]: group["failures"] for group in table.groups if group["failures"]},
                 )
-                if said != (wanted := self.recount(start, end)):
-                    found.append(f"{start:%d %H:%M} to {end:%d %H:%M}: {said} for {wanted}")
+                if counted != (expected := self.recount(start, end)):
+                    found.append(f"{start:%d %H:%M} to {end:%d %H:%M}: {counted} instead of {expected}")
         return found
 
     def _windows(self, count: int, seed: int) -> Iterator[tuple[datetime, datetime]]:
@@ -136,14 +137,14 @@ class Backlog:
 
     @property
     def worst_hour(self) -> datetime:
-        """A moment when the default rules, had they been asked then, would have fired."""
+        """A time at which the default rules would have fired."""
         return self.now - WORST_FROM + timedelta(minutes=40)
 
 
-def _statuses(serial: int, message: Message) -> Iterator[str]:
-    steps = [("sent", message.sent), ("failed", message.failed)]
-    steps += list(zip(("delivered", "read"), message.later, strict=False))
-    for kind, at in steps:
+def _statuses(serial: int, message: BacklogMessage) -> Iterator[str]:
+    events = [("sent", message.sent), ("failed", message.failed)]
+    events += list(zip(("delivered", "read"), message.later, strict=False))
+    for kind, at in events:
         if at is not None:
             item: dict[str, object] = {"id": f"wamid.backlog.{serial}", "status": kind, "timestamp": str(at)}
             item["recipient_id"] = f"1202{serial % 10_000_000:07}"

@@ -1,4 +1,4 @@
-"""One server in the contest: its database, its traffic, and the books of what it acknowledged."""
+"""One server of the comparison: its database, its traffic, and the statuses it acknowledged."""
 
 import socket
 import time
@@ -6,27 +6,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
-from benchmarks.costs import NOTHING, Spent, spent, worker_megabytes
+from benchmarks.costs import NO_CPU, CpuSeconds, cpu_seconds, worker_megabytes
 from benchmarks.database import Postgres
 from benchmarks.load import Outcome, closed_loop, open_loop
 from benchmarks.payloads import posts
 from benchmarks.servers import SECRET, Server, environment, prepare, running
 
 FIRST_GUESS = {1: 8000, 10: 3000, 100: 500, 1000: 60}
-"""POST/s that requests are made for before anything is known; afterwards twice the last rate."""
+"""POST/s to generate requests for at first, by statuses per POST; later twice the last rate."""
 
 SPARE = 2.0
 
 
 class Contender:
-    """A running server. Every contender is sent the same bytes in the same order, each POST once."""
+    """A running server. Every contender gets the same bytes in the same order, each POST once."""
 
     def __init__(self, server: Server, port: int, pid: int, postgres: Postgres) -> None:
         self.server = server
         self.port = port
         self._pid = pid
         self._postgres = postgres
-        self._costs: dict[int, Spent] = {}
+        self._costs: dict[int, CpuSeconds] = {}
         self.largest_worker_mb = 0.0
         self.books: list[tuple[int, Outcome]] = []
         self._events: dict[int, int] = {}
@@ -34,13 +34,13 @@ class Contender:
         self._rates = dict(FIRST_GUESS)
 
     def closed_loop(self, statuses: int, seconds: float, connections: int) -> Outcome:
-        """Full speed with requests made just before, outside the measured time."""
+        """Send at full speed; requests are generated before the measured time."""
         count = connections + int(SPARE * self._rates[statuses] * seconds)
         requests = list(islice(self._flow(statuses), count))
-        before = spent(self._pid, self._postgres.pid)
+        before = cpu_seconds(self._pid, self._postgres.pid)
         outcome = closed_loop(self.port, requests, seconds, connections)
-        used = spent(self._pid, self._postgres.pid).since(before)
-        self._costs[statuses] = used.plus(self._costs.get(statuses, NOTHING))
+        used = cpu_seconds(self._pid, self._postgres.pid).since(before)
+        self._costs[statuses] = used.plus(self._costs.get(statuses, NO_CPU))
         self._events[statuses] = self._events.get(statuses, 0) + outcome.accepted * statuses
         self.largest_worker_mb = max(self.largest_worker_mb, worker_megabytes(self._pid))
         self._rates[statuses] = max(int(outcome.rate), 1)
@@ -48,19 +48,22 @@ class Contender:
         return outcome
 
     def open_loop(self, rate: float, seconds: float) -> Outcome:
-        """A steady offered load of single statuses."""
+        """Send single statuses at a steady rate."""
         requests = list(islice(self._flow(1), int(rate * seconds)))
         outcome = open_loop(self.port, requests, rate=rate, seconds=seconds)
         self.books.append((1, outcome))
         return outcome
 
-    def cost_per_million(self, statuses: int) -> Spent | None:
-        """Processor seconds for a million events at full speed with POSTs of this size."""
+    def cost_per_million(self, statuses: int) -> CpuSeconds | None:
+        """Return CPU seconds per million events at full speed with POSTs of this size."""
         events = self._events.get(statuses, 0)
         return self._costs[statuses].per_million(events) if events else None
 
     def faults(self, stored: object) -> list[str]:
-        """Wrong answers, and rows that do not match the acknowledged statuses (unanswered POSTs: either)."""
+        """Return error answers, and stored rows that differ from the acknowledged statuses.
+
+        Statuses of unanswered POSTs may be stored or not.
+        """
         name = self.server.name
         found = [
             f"{name}, {statuses} per POST: {outcome.errors}"
@@ -83,7 +86,7 @@ class Contender:
 def contending(
     server: Server, postgres: Postgres, report_fault: Callable[[str], None]
 ) -> Iterator[Contender]:
-    """Start the server on a fresh database; once it is stopped its rows are held against its books."""
+    """Start the server on a fresh database; after it stops, compare its rows with the acknowledged statuses."""
     port = free_port()
     database = f"bench_{server.name}"
     with postgres.fresh(database) as url:
@@ -98,7 +101,7 @@ def contending(
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return an unused local port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The temporary PostgreSQL of one run, with a fresh database for each server. Durable, and deleted after."""
+"""The temporary PostgreSQL of one run, with a fresh database for each server. Durable; deleted afterwards."""
 
 import tempfile
 import time
@@ -15,7 +15,7 @@ COMMIT_SAMPLE = 300
 
 
 class Postgres:
-    """A running server; `url(name)` leads to one of its databases."""
+    """A running PostgreSQL; `url(name)` is the URL of one of its databases."""
 
     def __init__(self, url: str, folder: Path, pid: int) -> None:
         self._url = url
@@ -26,14 +26,14 @@ class Postgres:
         return self._url.replace("/postgres?", f"/{database}?", 1)
 
     def value(self, sql: str, database: str = "postgres") -> object:
-        """The first value of the first row, read outside a transaction."""
+        """Return the first value of the first row, read outside a transaction."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             row = connection.execute(sql).fetchone()
         return row[0] if row else None
 
     @contextmanager
     def fresh(self, database: str) -> Iterator[str]:
-        """A new database for one server, gone afterwards, so that nobody pays for another's vacuum."""
+        """Create a database for one server and drop it afterwards, so that no server pays for another's vacuum."""
         self._run(f"CREATE DATABASE {database}")
         try:
             yield self.url(database)
@@ -41,11 +41,11 @@ class Postgres:
             self._run(f"DROP DATABASE {database} WITH (FORCE)")
 
     def checkpoint(self) -> None:
-        """Start everybody at the same distance from the next checkpoint."""
+        """Run a checkpoint, so that every measurement starts equally far from the next one."""
         self._run("CHECKPOINT")
 
     def commit_milliseconds(self) -> float:
-        """What one durable commit costs on this disk, alone."""
+        """Measure one durable commit on this disk."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute("CREATE TABLE commit_cost (at timestamptz)")
             begin = time.perf_counter()
@@ -58,31 +58,34 @@ class Postgres:
             connection.execute(sql)
 
 
-def give_memory(server: EmbeddedPostgres, share: float) -> None:
-    """Restart it with this share of the machine's memory as shared_buffers, as a server of its own would have."""
-    megabytes = int(share * psutil.virtual_memory().total / 2**20)
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"ALTER SYSTEM SET shared_buffers = '{megabytes}MB'")
-    server.stop()
-    server.start_again()
+def start_postgres(folder: Path, memory_share: float) -> EmbeddedPostgres:
+    """Start the embedded PostgreSQL, with `memory_share` of the machine's memory as shared_buffers unless it is 0."""
+    server = EmbeddedPostgres(folder)
+    if not memory_share:
+        return server
+    try:
+        megabytes = int(memory_share * psutil.virtual_memory().total / 2**20)
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET shared_buffers = '{megabytes}MB'")
+    finally:
+        server.stop()
+    return EmbeddedPostgres(folder)
 
 
 @contextmanager
 def temporary_postgres(*, memory_share: float = 0.0) -> Iterator[Postgres]:
-    """Start the embedded PostgreSQL, set up as `make run` does, in a temporary folder; refuse if not durable.
+    """Start the embedded PostgreSQL with the settings of `make run` in a temporary folder.
 
-    With a `memory_share` it gets that share of the machine's memory.
+    `memory_share` is its share of the machine's memory. Raises RuntimeError if commits are not durable.
     """
     with tempfile.TemporaryDirectory(prefix="webhook-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        server = EmbeddedPostgres(Path(folder) / "pg")
+        server = start_postgres(Path(folder) / "pg", memory_share)
         try:
-            if memory_share:
-                give_memory(server, memory_share)
             postgres = Postgres(server.url, Path(folder), server.pid or 0)
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 if postgres.value(f"SHOW {setting}") != "on":
-                    raise RuntimeError(f"{setting} is not on: numbers would mean nothing")
+                    raise RuntimeError(f"{setting} is off: the results would be meaningless")
             yield postgres
         finally:
             server.stop()

@@ -1,6 +1,6 @@
-"""A small HTTP/1.1 load client: one process, raw sockets, epoll, requests made ahead, answers hardly parsed.
+"""A small HTTP/1.1 load client: one process, raw sockets, epoll, prepared requests, minimal parsing.
 
-It must stay cheaper than any server it measures. It speaks to 127.0.0.1 only.
+It must use less CPU than any server it measures. It connects to 127.0.0.1 only.
 """
 
 import gc
@@ -15,10 +15,10 @@ from random import Random
 from time import perf_counter, process_time, sleep
 
 DRAIN_SECONDS = 30.0
-"""How long answers are waited for after the last request; later than that counts as 'timeout'."""
+"""How long to wait for answers after the last request; later ones count as 'timeout'."""
 
 CONNECT_GAP_SECONDS = 0.002
-"""Connections made in one burst are often all accepted by one worker, which then works alone."""
+"""Pause between connections: one worker often accepts a whole burst of them and then works alone."""
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
@@ -26,7 +26,7 @@ CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 @dataclass
 class Outcome:
-    """What one measurement saw. Answers by status code, or closed, timeout, unsent; latencies in seconds."""
+    """The result of one measurement: answers by status code, closed, timeout or unsent; latencies in seconds."""
 
     answers: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
@@ -52,13 +52,13 @@ class Outcome:
         return self.accepted / self.seconds if self.seconds else 0.0
 
     def milliseconds(self, share: float) -> float:
-        """The latency that `share` of all answers stayed within."""
+        """Return the latency within which `share` of all answers came."""
         ordered = sorted(self.latencies)
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def together(outcomes: Sequence[Outcome]) -> Outcome:
-    """Several measurements of one server as if they were one."""
+def combined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Combine several measurements of one server into one."""
     seconds = sum(outcome.seconds for outcome in outcomes)
     return Outcome(
         answers=sum((outcome.answers for outcome in outcomes), Counter()),
@@ -69,7 +69,7 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 class Connection:
-    """One keep-alive connection with at most one request on it."""
+    """One keep-alive connection with at most one open request."""
 
     __slots__ = ("asked_at", "busy", "received", "socket", "unsent")
 
@@ -86,8 +86,8 @@ class Connection:
         self.unsent = memoryview(b"")
 
 
-class Wire:
-    """All connections to one server, and the tally of what came back."""
+class ClientConnections:
+    """All connections to one server, and the counts of its answers."""
 
     def __init__(self, port: int, connections: int) -> None:
         self.port = port
@@ -106,7 +106,7 @@ class Wire:
         self.epoll.close()
 
     def ask(self, connection: Connection, request: bytes, asked_at: float) -> None:
-        """Send one request; its latency counts from `asked_at`."""
+        """Send one request; its latency is measured from `asked_at`."""
         connection.asked_at = asked_at
         connection.busy = True
         self.in_flight += 1
@@ -115,13 +115,13 @@ class Wire:
         except BlockingIOError:
             sent = 0
         except OSError:
-            return  # the reset also shows up as an event, which is where it is counted
+            return  # the reset also causes an event, which counts it
         if sent < len(request):
             connection.unsent = memoryview(request)[sent:]
             self.epoll.modify(connection.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
 
     def answered(self, timeout: float) -> Iterator[Connection]:
-        """Wait at most `timeout` seconds, then yield each connection that is free again."""
+        """Wait at most `timeout` seconds and return each connection that is free again."""
         for fd, events in self.epoll.poll(timeout):
             connection = self.by_fd[fd]
             if events & select.EPOLLOUT:
@@ -153,7 +153,7 @@ class Wire:
             self.epoll.modify(connection.socket.fileno(), select.EPOLLIN)
 
     def _receive(self, connection: Connection) -> bool:
-        """Whether the request on this connection has found its end, good or bad."""
+        """Whether the request on this connection has finished, successfully or not."""
         try:
             fresh = connection.socket.recv(65536)
         except BlockingIOError:
@@ -167,17 +167,17 @@ class Wire:
             return False
         connection.received = b""
         kind, closes = answer
-        owed = connection.busy  # hanging up on an idle connection is the server's right
-        if owed:
+        was_busy = connection.busy  # a server may close an idle connection
+        if was_busy:
             self._count(connection, kind)
         if closes:
             self._reconnect(connection)
-        return owed
+        return was_busy
 
     def _parse(self, data: bytes) -> tuple[str, bool] | None:
-        """Status and whether the server closes, or None while incomplete.
+        """Return the status and whether the server closes the connection, or None for an incomplete answer.
 
-        Within one second a server's answers are mostly the same bytes, Date included: those are parsed once.
+        Within one second most answers of a server are the same bytes, including Date, and are parsed once.
         """
         end = data.find(b"\r\n\r\n")
         if end < 0:
@@ -199,9 +199,9 @@ class Wire:
 
 
 @contextmanager
-def _measuring(port: int, connections: int) -> Iterator[Wire]:
-    """Connect, keep the garbage collector out of the way, and note time and CPU used."""
-    wire = Wire(port, connections)
+def _measuring(port: int, connections: int) -> Iterator[ClientConnections]:
+    """Connect, pause the garbage collector, and measure time and CPU."""
+    wire = ClientConnections(port, connections)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -217,7 +217,7 @@ def _measuring(port: int, connections: int) -> Iterator[Wire]:
 
 
 def closed_loop(port: int, requests: Iterable[bytes], seconds: float, connections: int = 64) -> Outcome:
-    """Send as fast as the server answers, one request a connection at a time, until time or requests end."""
+    """Send as fast as the server answers, one request at a time per connection, until time or requests run out."""
     remaining = iter(requests)
     with _measuring(port, connections) as wire:
         stop = perf_counter() + seconds
@@ -242,9 +242,9 @@ def open_loop(
     connections: int = 256,
     seed: int = 0,
 ) -> Outcome:
-    """Offer `rate` requests per second at random times, whether or not the server keeps up.
+    """Send `rate` requests per second at random times, whether or not the server keeps up.
 
-    A request that finds every connection busy waits its turn, and its latency counts from when it was due.
+    A request that finds every connection busy waits. Its latency is measured from its due time.
     """
     random = Random(seed)
     due_times = deque(sorted(random.uniform(0, seconds) for _ in range(int(rate * seconds))))

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.outage`: an hour in which every send to many people fails, and who is suppressed for it.
+"""`python -m benchmarks.outage`: which contacts an outage of one hour suppresses.
 
-Plays six days on a clock of its own, through the real ingest, evaluation and suppression: normal traffic; then an hour
-in which everything from one business number fails with 131026, 131000, 131053 or 135000 while another number works;
-then normal traffic again. One in two hundred people is truly gone, from the day before on. Exit code 1: somebody was
-suppressed who should not be, or somebody gone was not.
+Simulates six days through the real ingest, evaluation and suppression: normal traffic, then an hour in which all
+messages from one business number fail with 131026, 131000, 131053 or 135000 while another number works, then normal
+traffic again. One in two hundred people is unreachable from the day before the outage on. Exit code 1: a reachable
+contact was suppressed, or an unreachable one was not.
 """
 
 import argparse
@@ -32,8 +32,8 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 _PER_BODY = 500
 
 
-class Outcome(Struct):
-    """Who was suppressed at any time, and what the incident left behind."""
+class OutageResult(Struct):
+    """Numbers of contacts, alerts, suppressions and errors."""
 
     contacts: int
     gone: int
@@ -44,16 +44,16 @@ class Outcome(Struct):
     missed: int
 
 
-def drill(engine: Engine, database_url: str, contacts: int, end: datetime) -> Outcome:
-    """Play it, the last moment being `end`; on an empty, migrated database."""
-    play = _Play(engine, database_url, contacts, end)
+def run_outage(engine: Engine, database_url: str, contacts: int, end: datetime) -> OutageResult:
+    """Simulate the six days up to `end` on an empty, migrated database."""
+    run = _OutageRun(engine, database_url, contacts, end)
     try:
-        return play.run()
+        return run.run()
     finally:
-        play.close()
+        run.close()
 
 
-class _Play:
+class _OutageRun:
     def __init__(self, engine: Engine, database_url: str, contacts: int, end: datetime) -> None:
         self._engine, self._start = engine, end - 6 * DAY
         self._writer = BatchWriter(lambda: connect(database_url, application="outage drill"), slot=0)
@@ -64,7 +64,7 @@ class _Play:
     def close(self) -> None:
         self._writer.close()
 
-    def run(self) -> Outcome:
+    def run(self) -> OutageResult:
         self._day(self._start, gone_fail=False)
         self._day(self._start + DAY, gone_fail=True)
         outage = self._start + 2 * DAY
@@ -79,7 +79,7 @@ class _Play:
         with self._engine.connect() as connection:
             alerts = connection.execute(text("SELECT count(*) FROM alerts WHERE fired_at IS NOT NULL"))
             fired = int(alerts.scalar_one())
-        return Outcome(
+        return OutageResult(
             len(self._people),
             len(gone),
             fired,
@@ -90,7 +90,7 @@ class _Play:
         )
 
     def _day(self, start: datetime, *, gone_fail: bool) -> None:
-        """Everybody gets a message within an hour."""
+        """Send everybody a message within an hour."""
         for minute, people in self._shares(every=10):
             at = start + minute * MINUTE
             self._store(
@@ -102,7 +102,7 @@ class _Play:
                     for each in (
                         [self._status("failed", person, at, 131026)]
                         if gone_fail and self._is_gone(person)
-                        else self._arrived(person, at)
+                        else self._delivered(person, at)
                     )
                 ],
             )
@@ -116,8 +116,8 @@ class _Play:
                 for place, person in enumerate(people)
             ]
             self._store(at, BROKEN, failed)
-            well = [each for person in people[::2] for each in self._arrived(person, at)]
-            self._store(at, WORKING, well)
+            delivered = [each for person in people[::2] for each in self._delivered(person, at)]
+            self._store(at, WORKING, delivered)
             self._steps(at + MINUTE)
 
     def _quiet(self, start: datetime) -> None:
@@ -125,14 +125,14 @@ class _Play:
             self._steps(start + minutes * MINUTE)
 
     def _shares(self, *, every: int) -> Iterator[tuple[int, list[str]]]:
-        """The people in equal parts, and the minutes of an hour at which each gets its messages."""
+        """Return the people in equal parts, each with the minute of the hour at which it gets messages."""
         parts = 60 // every
         return ((part * every, self._people[part::parts]) for part in range(parts))
 
     def _is_gone(self, person: str) -> bool:
         return int(person[4:]) % GONE_ONE_IN == 7
 
-    def _arrived(self, person: str, at: datetime) -> list[dict[str, Any]]:
+    def _delivered(self, person: str, at: datetime) -> list[dict[str, Any]]:
         sent = self._status("sent", person, at)
         return [sent, sent | {"status": "delivered"}]
 
@@ -159,7 +159,7 @@ class _Play:
             self._writer.store([Delivery(json.dumps(document).encode())], at)
 
     def _steps(self, now: datetime) -> None:
-        """What the scheduler does, once."""
+        """Run the scheduler's steps once."""
         evaluate(self._engine, self._rules, now)
         suppress(self._engine, self._rules, Thresholds(), now)
 
@@ -176,11 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         migrate_database(url)
         engine = make_engine(url, application="outage drill")
         begin = time.perf_counter()
-        found = drill(engine, url, contacts, datetime.now(UTC))
+        found = run_outage(engine, url, contacts, datetime.now(UTC))
         engine.dispose()
-    print(f"{found.contacts} contacts, {found.gone} of them gone; {found.alerts} alerts fired")
+    print(f"{found.contacts} contacts, {found.gone} of them unreachable; {found.alerts} alerts fired")
     print(f"suppressed in the outage   {found.suppressed_in_the_outage}")
-    print(f"suppressed in the end      {found.suppressed_in_the_end}")
+    print(f"suppressed at the end      {found.suppressed_in_the_end}")
     print(f"wrongly {found.wrongly}, missed {found.missed}; {time.perf_counter() - begin:.0f} s")
     return 1 if found.wrongly or found.missed or found.suppressed_in_the_outage else 0
 

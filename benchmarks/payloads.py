@@ -1,6 +1,6 @@
-"""Signed webhook requests as Meta sends them, made ahead so that the load client only has to write bytes.
+"""Signed webhook requests as Meta sends them, generated in advance so that the load client only writes bytes.
 
-The same seed and `now` give the same bytes. Nobody is named, and nothing leaves this machine.
+The same seed and `now` give the same bytes. All people are invented.
 """
 
 import base64
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 FAILED_SHARE = 0.03
 CONTACTS = 20_000
-"""The people that the business writes to, again and again."""
+"""Number of recipients."""
 BUSINESS_NUMBERS = (("590238114470021", "13125550199"), ("590238114470038", "13125550184"))
 CAMPAIGNS = tuple(
     f"campaign={campaign};template={template};seg=14"
     for campaign in ("autumn26", "renewals")
     for template in ("promo_coupon_v3", "order_update", "appointment_reminder")
 )
-# Calling code with the start of a mobile number, digits that follow, ISO 3166 country of the BSUID.
+# Calling code and start of a mobile number, number of digits that follow, ISO 3166 country of the BSUID.
 NUMBERING = (
     ("1202", 7, "US"),
     ("1312", 7, "US"),
@@ -56,8 +56,8 @@ HEAD = (
 )
 
 
-class Message(NamedTuple):
-    """One sent message: what its three statuses have in common."""
+class BenchmarkMessage(NamedTuple):
+    """One sent message: the values that its three statuses share."""
 
     wamid: str
     phone: str
@@ -68,44 +68,44 @@ class Message(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One status with the contact that Meta puts beside it (empty for a failure)."""
+    """One status and its contact (empty for a failure)."""
 
     status: str
     contact: str
 
 
 def posts(statuses: int, *, secret: bytes, now: int, seed: int) -> Iterator[bytes]:
-    """Give whole HTTP requests without end, `statuses` in each, times within the minute before `now`."""
+    """Generate endless HTTP requests with `statuses` statuses each, with times in the minute before `now`."""
     random = Random(seed)
-    # Far enough apart that no two statuses of one message are in flight together on 64 connections.
+    # Far enough apart that two statuses of one message are never in flight together on 64 connections.
     streams = [_items(random, now, lag=50 * statuses) for _ in BUSINESS_NUMBERS]
     for number, stream in cycle(list(zip(BUSINESS_NUMBERS, streams, strict=True))):
         yield request(_body(number, list(islice(stream, statuses))), secret)
 
 
 def _items(random: Random, now: int, lag: int) -> Iterator[Item]:
-    """The endless flow of one number: a message is sent, `lag` messages later delivered, then read.
+    """Generate the endless statuses of one number: a message is sent, `lag` messages later delivered, then read.
 
-    It begins in full flow: what is delivered and read first was sent before the measurement.
+    The first delivered and read messages were sent before the measurement.
     """
     recent = deque((_message(random, now) for _ in range(2 * lag)), maxlen=2 * lag + 1)
     while True:
         message = _message(random, now)
         recent.append(message)
-        yield _failed(message) if message.failed else _reached(message, "sent", 0, PRICING)
+        yield _failed_status(message) if message.failed else _delivered_status(message, "sent", 0, PRICING)
         if not (earlier := recent[-1 - lag]).failed:
-            yield _reached(earlier, "delivered", 2, PRICING)
+            yield _delivered_status(earlier, "delivered", 2, PRICING)
         if not (earlier := recent[0]).failed:
-            yield _reached(earlier, "read", 5, "")
+            yield _delivered_status(earlier, "read", 5, "")
 
 
-def _message(random: Random, now: int) -> Message:
+def _message(random: Random, now: int) -> BenchmarkMessage:
     contact = random.randrange(CONTACTS)
     start, digits, country = NUMBERING[contact % len(NUMBERING)]
     phone = f"{start}{contact * 7919 % 10**digits:0{digits}d}"
     unique = f"{random.getrandbits(72):018X}"
     inside = b"\x1c\x18%c%b\x15\x02\x00\x11\x18\x12%b\x00" % (len(phone), phone.encode(), unique.encode())
-    return Message(
+    return BenchmarkMessage(
         wamid="wamid." + base64.b64encode(inside).decode(),
         phone=phone,
         user_id=f"{country}.{7 * 10**19 + contact}",
@@ -115,7 +115,7 @@ def _message(random: Random, now: int) -> Message:
     )
 
 
-def _reached(message: Message, status: str, seconds_later: int, pricing: str) -> Item:
+def _delivered_status(message: BenchmarkMessage, status: str, seconds_later: int, pricing: str) -> Item:
     wamid, phone, user_id, callback_data, sent_at, _ = message
     return Item(
         STATUS % (wamid, status, sent_at + seconds_later, phone, user_id, callback_data, pricing),
@@ -123,7 +123,7 @@ def _reached(message: Message, status: str, seconds_later: int, pricing: str) ->
     )
 
 
-def _failed(message: Message) -> Item:
+def _failed_status(message: BenchmarkMessage) -> Item:
     return Item(FAILED % (message.wamid, message.sent_at + 1, message.phone, message.callback_data), "")
 
 
@@ -140,5 +140,5 @@ def _body(number: tuple[str, str], items: list[Item]) -> bytes:
 
 
 def request(body: bytes, secret: bytes) -> bytes:
-    """The whole HTTP request that carries this body, signed."""
+    """Return the signed HTTP request with this body."""
     return (HEAD % (len(body), hmac.digest(secret, body, "sha256").hex())).encode() + body

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.redelivery`: what Meta redelivers after an outage, at once, through the real server.
+"""`python -m benchmarks.redelivery`: a backlog that Meta redelivers after an outage, through the real server.
 
-Checks that nothing was lost or counted twice, that no alert about now was raised while it came in or after, and that
-the rates of past minutes equal the recount of backlog.py. Exit code 1 when something is off.
+Checks that no event was lost or counted twice, that no live alert fired during or after it, and that the rates of past
+minutes equal the recount of backlog.py. Exit code 1: a check failed.
 """
 
 import argparse
@@ -26,15 +26,15 @@ from webhook_app.store.incidents import alerts
 from webhook_app.store.postgres.engine import make_engine
 
 
-class Watch:
-    """Evaluates the default rules again and again, as the scheduler does, and notes every alert it finds."""
+class Evaluator:
+    """Evaluates the default rules in a loop, as the scheduler does."""
 
     def __init__(self, engine: Engine, every_s: float = 0.5) -> None:
         self._engine, self._every_s = engine, every_s
         self._rules = parse_rules(default_rules_text())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self.looks = 0
+        self.evaluations = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -44,12 +44,12 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
-    def look(self, now: datetime) -> None:
+    def evaluate(self, now: datetime) -> None:
         evaluate(self._engine, self._rules, now)
-        self.looks += 1
+        self.evaluations += 1
 
-    def found(self) -> list[str]:
-        """Every alert there is or was."""
+    def alerts(self) -> list[str]:
+        """Return every alert, open or resolved."""
         with self._engine.connect() as connection:
             return [
                 f"{alert.rule} {alert.group_key}: {alert.state}" for alert in alerts.list_alerts(connection)
@@ -57,7 +57,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
-            self.look(datetime.now(UTC))
+            self.evaluate(datetime.now(UTC))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,15 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         backlog = Backlog.make(datetime.now(UTC), given.events, given.seed)
         requests = [request(body, SECRET) for body in backlog.bodies(given.seed)]
         engine = make_engine(url, application="backlog")
-        watch = Watch(engine)
-        with running(SERVICE, surroundings, postgres.folder / "backlog.log"), watch:
+        evaluator = Evaluator(engine)
+        with running(SERVICE, surroundings, postgres.folder / "backlog.log"), evaluator:
             outcome = closed_loop(port, requests, seconds=600.0)
         for ahead in range(5):
-            watch.look(datetime.now(UTC) + timedelta(seconds=15 * ahead))
-        faults = _faults(backlog, outcome, len(requests), engine, watch, given)
-        print(_told(backlog, outcome, len(requests), watch, given))
+            evaluator.evaluate(datetime.now(UTC) + timedelta(seconds=15 * ahead))
+        faults = _faults(backlog, outcome, len(requests), engine, evaluator, given)
+        print(_summary(backlog, outcome, len(requests), evaluator, given))
         engine.dispose()
-    print("\n".join(faults) if faults else "nothing lost, no alert about now, every window as recounted")
+    print("\n".join(faults) if faults else "no event lost, no live alert, every window equals the recount")
     return 1 if faults else 0
 
 
@@ -87,30 +87,34 @@ def _faults(
     outcome: Outcome,
     posts: int,
     engine: Engine,
-    watch: Watch,
+    evaluator: Evaluator,
     given: argparse.Namespace,
 ) -> list[str]:
     found = [f"answers other than 200: {outcome.errors}"] if outcome.accepted != posts else []
-    found += [f"an alert about now: {alert}" for alert in watch.found()]
+    found += [f"live alert: {alert}" for alert in evaluator.alerts()]
     found += backlog.faults(engine, given.windows, given.seed)
     for minute in range(3):
-        watch.look(backlog.worst_hour + timedelta(minutes=minute))
-    if not watch.found():
-        found.append("the rules would not have fired in the worst hour either, so their silence says nothing")
+        evaluator.evaluate(backlog.worst_hour + timedelta(minutes=minute))
+    if not evaluator.alerts():
+        found.append(
+            "the rules did not fire in the worst hour either, so the absence of alerts proves nothing"
+        )
     return found
 
 
-def _told(backlog: Backlog, outcome: Outcome, posts: int, watch: Watch, given: argparse.Namespace) -> str:
+def _summary(
+    backlog: Backlog, outcome: Outcome, posts: int, evaluator: Evaluator, given: argparse.Namespace
+) -> str:
     return (
         f"{backlog.events:,} events of {OUTAGE.total_seconds() / 3600:.0f} hours in {posts:,} POSTs:"
         f" {outcome.seconds:.1f} s, {backlog.events / outcome.seconds:,.0f} events/s;"
-        f" rules evaluated {watch.looks} times; {given.windows + 1} windows recounted"
+        f" rules evaluated {evaluator.evaluations} times; {given.windows + 1} windows recounted"
     )
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.redelivery", description="A backlog, at once."
+        prog="python -m benchmarks.redelivery", description="Send a backlog at full speed."
     )
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--windows", type=int, default=60, help="windows recounted")

@@ -1,17 +1,17 @@
-"""What the numbers are held against, and how they are printed. Measures nothing."""
+"""The targets, and how results are printed. It measures nothing."""
 
 from dataclasses import dataclass, field
 from statistics import median
 
-from benchmarks.costs import Spent
-from benchmarks.load import Outcome, together
+from benchmarks.costs import CpuSeconds
+from benchmarks.load import Outcome, combined
 from benchmarks.servers import EMPTY, FASTAPI, FASTAPI_EACH, FASTAPI_TOGETHER, SERVERS, SERVICE, Server
 
 SINGLE = 1
 BATCH = 100
-MOST_MEDIAN_MS = 25.0
-MOST_P99_MS = 250.0
-MOST_WORKER_MB = 200.0
+LIMIT_P50_MS = 25.0
+LIMIT_P99_MS = 250.0
+LIMIT_WORKER_MB = 200.0
 RATIOS: tuple[tuple[str, str, str, int, float | None], ...] = (
     ("webhook_app / empty handler, 1 status per POST", SERVICE.name, EMPTY.name, SINGLE, 0.5),
     ("webhook_app / FastAPI, 1 status per POST", SERVICE.name, FASTAPI.name, SINGLE, 1.0),
@@ -22,22 +22,28 @@ RATIOS: tuple[tuple[str, str, str, int, float | None], ...] = (
         BATCH,
         4.0,
     ),
-    ("the same, FastAPI in one transaction", SERVICE.name, FASTAPI_TOGETHER.name, BATCH, None),
-    ("the same, FastAPI with executemany", SERVICE.name, FASTAPI.name, BATCH, None),
+    (
+        "webhook_app / FastAPI, one transaction, 100 per POST",
+        SERVICE.name,
+        FASTAPI_TOGETHER.name,
+        BATCH,
+        None,
+    ),
+    ("webhook_app / FastAPI, executemany, 100 per POST", SERVICE.name, FASTAPI.name, BATCH, None),
 )
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one server: processor seconds per million events by statuses per POST, and its largest worker."""
+    """CPU seconds of one server per million events, by statuses per POST, and the memory of its largest worker."""
 
-    spent: dict[int, Spent]
+    spent: dict[int, CpuSeconds]
     worker_mb: float
 
 
 @dataclass
 class Results:
-    """Outcomes by server and batch size, one per round; the machine's pace meanwhile; everything wrong."""
+    """Outcomes by server and batch size, one per round; the machine's speed during them; errors found."""
 
     outcomes: dict[tuple[str, int], list[Outcome]] = field(default_factory=dict)
     pace: list[float] = field(default_factory=list)
@@ -53,7 +59,7 @@ class Results:
         return [outcome.rate * statuses for outcome in self.outcomes.get((server, statuses), [])]
 
     def ratios(self, above: str, below: str, statuses: int) -> list[float]:
-        """Round by round, because two servers of one round met the same machine."""
+        """Return the ratio in each round, because the machine's speed varies between rounds."""
         pairs = zip(
             self.rates(above, statuses), self.rates(below, statuses), strict=False
         )  # one may be left out
@@ -62,7 +68,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target with what was measured against it."""
+    """One target and the measured value."""
 
     what: str
     measured: str
@@ -84,14 +90,14 @@ def round_line(number: int, statuses: int, results: Results) -> str:
 
 
 def summary(results: Results, offered_rate: float) -> str:
-    """Table, offered load, how steady the machine was, and each target with its verdict."""
+    """Return the table, the offered load, the machine's speed, and each target with its verdict."""
     parts = [_table(results)]
     if results.costs:
         parts.append(_costs(results))
     if results.offered is not None:
-        parts.append(f"offered load: {_described(results.offered)}")
+        parts.append(f"offered load: {_outcome_text(results.offered)}")
     if results.pace:
-        parts.append(f"pace of the machine: {_spread(results.pace)} ms for the same piece of Python")
+        parts.append(f"speed of the machine: {_spread(results.pace)} ms for a fixed piece of Python")
     verdicts = [
         *map(str, _verdicts(results, offered_rate)),
         *(f"  fault: {fault}" for fault in results.faults),
@@ -105,24 +111,24 @@ def all_met(results: Results, offered_rate: float) -> bool:
 
 def _table(results: Results) -> str:
     rows = [
-        "statuses per second: median of the rounds (lowest - highest); latency over all rounds; client's CPU"
+        "statuses per second: median of the rounds (lowest - highest); latency over all rounds; CPU of the client"
     ]
     for server in SERVERS:
-        lines = [_measured(server, statuses, results) for statuses in server.measured]
+        lines = [_server_line(server, statuses, results) for statuses in server.measured]
         if any(lines):
             rows += [f"  {server.label}", *filter(None, lines)]
     return "\n".join(rows)
 
 
-def _measured(server: Server, statuses: int, results: Results) -> str:
+def _server_line(server: Server, statuses: int, results: Results) -> str:
     if not (rates := results.rates(server.name, statuses)):
         return ""
-    outcome = together(results.outcomes[server.name, statuses])
-    return f"    {statuses:>4} per POST  {_spread(rates):<28} {_described(outcome)}"
+    outcome = combined(results.outcomes[server.name, statuses])
+    return f"    {statuses:>4} per POST  {_spread(rates):<28} {_outcome_text(outcome)}"
 
 
 def _costs(results: Results) -> str:
-    rows = ["processor seconds per million statuses, web + PostgreSQL; memory of the largest worker"]
+    rows = ["CPU seconds per million statuses, web + PostgreSQL; memory of the largest worker"]
     for server in SERVERS:
         if (costs := results.costs.get(server.name)) is None:
             continue
@@ -134,7 +140,7 @@ def _costs(results: Results) -> str:
     return "\n".join(rows)
 
 
-def _described(outcome: Outcome) -> str:
+def _outcome_text(outcome: Outcome) -> str:
     p50, p99, most = (outcome.milliseconds(share) for share in (0.5, 0.99, 1.0))
     return (
         f"{outcome.rate:>7,.0f} POST/s  p50 {p50:.1f}  p99 {p99:.1f}  max {most:.1f} ms  "
@@ -149,18 +155,18 @@ def _spread(values: list[float]) -> str:
 
 
 def _verdicts(results: Results, offered_rate: float) -> list[Verdict]:
-    """Every target that this run has numbers for."""
+    """Return every target for which this run has results."""
     found = []
     for what, above, below, statuses, target in RATIOS:
         if ratios := results.ratios(above, below, statuses):
-            wanted = "none, to compare" if target is None else f">= {target:.1f}"
-            found.append(Verdict(what, _spread(ratios), wanted, median(ratios) >= (target or 0.0)))
+            goal = "none, to compare" if target is None else f">= {target:.1f}"
+            found.append(Verdict(what, _spread(ratios), goal, median(ratios) >= (target or 0.0)))
     if results.offered is not None:
         found += _offered(results.offered, offered_rate)
     if (costs := results.costs.get(SERVICE.name)) is not None:
-        measured, most = f"{costs.worker_mb:.0f} MB", f"<= {MOST_WORKER_MB:.0f} MB"
+        measured, most = f"{costs.worker_mb:.0f} MB", f"<= {LIMIT_WORKER_MB:.0f} MB"
         found.append(
-            Verdict("memory of the largest worker", measured, most, costs.worker_mb <= MOST_WORKER_MB)
+            Verdict("memory of the largest worker", measured, most, costs.worker_mb <= LIMIT_WORKER_MB)
         )
     correct = "yes" if not results.faults else f"{len(results.faults)} faults"
     found.append(Verdict("all answers 200, rows = acknowledged statuses", correct, "yes", not results.faults))
@@ -172,7 +178,7 @@ def _offered(outcome: Outcome, rate: float) -> list[Verdict]:
     middle, high = outcome.milliseconds(0.5), outcome.milliseconds(0.99)
     errors = sum(outcome.errors.values())
     return [
-        Verdict(f"p50 {at}", f"{middle:.1f} ms", f"<= {MOST_MEDIAN_MS:.0f} ms", middle <= MOST_MEDIAN_MS),
-        Verdict(f"p99 {at}", f"{high:.1f} ms", f"<= {MOST_P99_MS:.0f} ms", high <= MOST_P99_MS),
+        Verdict(f"p50 {at}", f"{middle:.1f} ms", f"<= {LIMIT_P50_MS:.0f} ms", middle <= LIMIT_P50_MS),
+        Verdict(f"p99 {at}", f"{high:.1f} ms", f"<= {LIMIT_P99_MS:.0f} ms", high <= LIMIT_P99_MS),
         Verdict(f"errors {at}", f"{errors}", "0", errors == 0 and outcome.accepted > 0),
     ]

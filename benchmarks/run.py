@@ -1,7 +1,7 @@
-"""`python -m benchmarks.run`: the service and its peers by turns, one PostgreSQL, ratios from one run.
+"""`python -m benchmarks.run`: the service and its peers in turns on one PostgreSQL, compared as ratios.
 
-All servers stand ready, each on its own database; a round measures each for a moment, in changing order, so
-that a slower machine slows everybody. Then the service gets a steady load. Exit code 1: a target missed.
+All servers run at once, each with its own database. A round measures each briefly, in changing order, so that a slower
+machine affects all of them. Then the service gets a steady load. Exit code 1: a target was missed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from benchmarks.report import Costs, Results
 from benchmarks.servers import SERVERS, SERVICE, Server
 
 SIZES = (1, 10, 100, 1000)
-"""Statuses per POST; peers take part where they are compared."""
+"""Statuses per POST; each server is measured at those of its `measured`."""
 
 WARM_UP_SECONDS = 1.5
 CONNECTIONS = 64
@@ -29,7 +29,7 @@ CONNECTIONS = 64
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: `turn_seconds` per server and round; `offered_seconds` 0 leaves that load out."""
+    """What to measure: `turn_seconds` per server and round; `offered_seconds` 0 omits the steady load."""
 
     rounds: int
     turn_seconds: float
@@ -50,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for server in plan.servers
             ]
             for statuses in SIZES:
-                _rounds(statuses, plan, contenders, postgres, results)
+                _run_rounds(statuses, plan, contenders, postgres, results)
             _offered_load(plan, contenders, postgres, results)
-            _note_costs(contenders, results)
+            _add_costs(contenders, results)
     print(report.summary(results, plan.offered_rate))
     return 0 if report.all_met(results, plan.offered_rate) else 1
 
@@ -60,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _plan(arguments: Sequence[str] | None) -> Plan:
     names = [server.name for server in SERVERS]
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.run", description="The service and its peers."
+        prog="python -m benchmarks.run", description="Compare the service with its peers."
     )
-    parser.add_argument("--quick", action="store_true", help="a look in half a minute, not a result")
+    parser.add_argument("--quick", action="store_true", help="a short run for a rough impression")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--turn", type=float, default=1.5, help="seconds per server and round")
     parser.add_argument("--seconds", type=float, default=60.0, help="seconds of offered load, 0 for none")
@@ -85,7 +85,7 @@ def _machine(postgres: Postgres) -> str:
     )
 
 
-def _rounds(
+def _run_rounds(
     statuses: int, plan: Plan, contenders: list[Contender], postgres: Postgres, results: Results
 ) -> None:
     taking_part = [contender for contender in contenders if statuses in contender.server.measured]
@@ -105,14 +105,14 @@ def _rounds(
 
 
 def _pace() -> float:
-    """Milliseconds for a fixed piece of Python: how fast, and how free, the machine is right now."""
+    """Return milliseconds for a fixed piece of Python: the current speed of the machine."""
     begin = time.perf_counter()
     sum(range(1_000_000))
     return 1000 * (time.perf_counter() - begin)
 
 
 def _offered_load(plan: Plan, contenders: list[Contender], postgres: Postgres, results: Results) -> None:
-    """The service at a steady rate, latency counted from when each POST was due."""
+    """Measure the service at a steady rate, with latencies from each POST's due time."""
     for contender in contenders:
         if contender.server is SERVICE and plan.offered_seconds:
             print(f"\noffered {plan.offered_rate:,.0f} POST/s for {plan.offered_seconds:.0f} s", flush=True)
@@ -120,7 +120,7 @@ def _offered_load(plan: Plan, contenders: list[Contender], postgres: Postgres, r
             results.offered = contender.open_loop(plan.offered_rate, plan.offered_seconds)
 
 
-def _note_costs(contenders: list[Contender], results: Results) -> None:
+def _add_costs(contenders: list[Contender], results: Results) -> None:
     for contender in contenders:
         found = {size: contender.cost_per_million(size) for size in contender.server.measured}
         spent = {size: cost for size, cost in found.items() if cost is not None}

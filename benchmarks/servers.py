@@ -1,4 +1,4 @@
-"""Who is measured, how each is started on this machine, and where its rows are. Ends only what it started."""
+"""The servers to measure, and how each is started, stopped and counted."""
 
 import http.client
 import os
@@ -21,7 +21,7 @@ SERVICE_GUNICORN = ("gunicorn", "--config", "python:webhook_app.serving")
 
 @dataclass(frozen=True)
 class Server:
-    """One way to answer Meta. `stored` counts its status rows; a server without it stores nothing."""
+    """One implementation of the receiver. `stored` counts its status rows; empty if it stores none."""
 
     name: str
     label: str
@@ -76,7 +76,7 @@ FASTAPI_TOGETHER = Server(
 )
 FLASK_ORM = Server(
     name="flask_orm",
-    label="Flask + SQLAlchemy ORM, 5 sync workers, look, insert, commit",
+    label="Flask + SQLAlchemy ORM, 5 sync workers, select, insert, commit",
     command=(
         *("gunicorn", "--workers", "5", "--bind", "127.0.0.1:{port}", "--log-level", "warning"),
         "benchmarks.peers.flask_orm:app",
@@ -89,7 +89,7 @@ SERVERS = (EMPTY, SERVICE, FASTAPI, FASTAPI_EACH, FASTAPI_TOGETHER, FLASK_ORM)
 
 
 def prepare(server: Server, environment: dict[str, str]) -> None:
-    """Make the server's tables in its fresh database."""
+    """Create the server's tables in its fresh database."""
     if server.prepare:
         subprocess.run(
             [sys.executable, "-m", *server.prepare],
@@ -101,7 +101,7 @@ def prepare(server: Server, environment: dict[str, str]) -> None:
 
 
 def environment(database_url: str, port: int, folder: Path) -> dict[str, str]:
-    """What every server is started with; nothing of the caller's own settings leaks in but PATH and HOME."""
+    """Return the environment of every server, without the caller's own settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     return kept | {
         "DATABASE_URL": database_url,
@@ -117,7 +117,7 @@ def environment(database_url: str, port: int, folder: Path) -> dict[str, str]:
 
 @contextmanager
 def running(server: Server, environment: dict[str, str], log: Path) -> Iterator[int]:
-    """Start the server in a process group of its own, wait until it answers, stop the group at the end.
+    """Start the server in its own process group, wait until it answers, and stop the group at the end.
 
     Yields the id of its first process.
     """
@@ -150,7 +150,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) 
         finally:
             connection.close()
     tail = log.read_text(errors="replace")[-4000:]
-    raise RuntimeError(f"the server did not come up ({' '.join(map(str, process.args))}):\n{tail}")  # type: ignore[arg-type]
+    raise RuntimeError(f"the server did not start ({' '.join(map(str, process.args))}):\n{tail}")  # type: ignore[arg-type]
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

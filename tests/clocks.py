@@ -1,12 +1,12 @@
-"""Time that goes on only when somebody waits."""
+"""A clock that advances only when code waits on it."""
 
 from datetime import datetime
 
 from webhook_app.pipeline.incidents.notify import Clock
 
 
-class Hands:
-    """A stopwatch that only waiting moves."""
+class Stopwatch:
+    """A stopwatch that only waiting advances."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -15,5 +15,5 @@ class Hands:
         self.seconds += seconds
 
     def clock(self, now: datetime) -> Clock:
-        """A run's clock by these hands, beginning at `now`."""
+        """Return the clock of a run that starts at `now`."""
         return Clock(now, lambda: self.seconds, self.wait)

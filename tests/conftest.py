@@ -20,10 +20,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine
 
 from tests.channels.fake_slack import FakeSlack, fake_slack
+from tests.traffic import Traffic
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
-from webhook_app.store.postgres.engine import libpq_url, make_engine
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.store.postgres.engine import connect, libpq_url, make_engine
 from webhook_app.store.schema import metadata
 
 TEMPLATE = "webhook_app_template"
@@ -154,6 +156,22 @@ def connection(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as opened:
         yield opened
         opened.rollback()
+
+
+@pytest.fixture
+def writer(database_url: str) -> Iterator[BatchWriter]:
+    """Stores deliveries in the test's database."""
+    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=3)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def traffic(database_url: str) -> Iterator[Traffic]:
+    """Stores messages in the test's database."""
+    made = Traffic(database_url)
+    yield made
+    made.close()
 
 
 @pytest.fixture

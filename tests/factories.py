@@ -1,4 +1,4 @@
-"""Meta-shaped payloads for tests: statuses, inbound messages and whole bodies, with plain defaults."""
+"""Payloads in Meta's shape for tests: statuses, inbound messages and whole bodies, with simple defaults."""
 
 import json
 from datetime import UTC, datetime
@@ -6,6 +6,11 @@ from typing import Any
 
 NUMBER = "590238114470021"
 WABA = "384610027715590"
+
+
+def utc_text(at: datetime) -> str:
+    """Return a time in UTC as the API writes it."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def status(
@@ -18,7 +23,7 @@ def status(
     details: str = "",
     **more: Any,
 ) -> dict[str, Any]:
-    """One element of statuses[]; `code` adds an errors[] with it."""
+    """Return one element of statuses[]; `code` adds an errors[] with it."""
     stamp = str(int(at.astimezone(UTC).timestamp())) if isinstance(at, datetime) else str(at)
     item: dict[str, Any] = {"id": message_id, "status": status, "timestamp": stamp}
     if recipient:
@@ -35,24 +40,24 @@ def message(
     sender: str = "12025550117",
     text: str = "hi",
 ) -> dict[str, Any]:
-    """One inbound text message."""
+    """Return one inbound text message."""
     stamp = str(int(at.astimezone(UTC).timestamp())) if isinstance(at, datetime) else str(at)
     return {"from": sender, "id": message_id, "timestamp": stamp, "type": "text", "text": {"body": text}}
 
 
 def value(*statuses: dict[str, Any], number: str = NUMBER, **more: Any) -> dict[str, Any]:
-    """A change's value with these statuses."""
+    """Return the value of a change with these statuses."""
     metadata = {"display_phone_number": "13125550199", "phone_number_id": number}
-    held = {"messaging_product": "whatsapp", "metadata": metadata}
-    return held | ({"statuses": list(statuses)} if statuses else {}) | more
+    head = {"messaging_product": "whatsapp", "metadata": metadata}
+    return head | ({"statuses": list(statuses)} if statuses else {}) | more
 
 
 def document(*values: dict[str, Any], field: str = "messages", waba: str = WABA) -> dict[str, Any]:
-    """A whole webhook of one entry."""
-    changes = [{"field": field, "value": held} for held in values]
+    """Return a whole webhook with one entry."""
+    changes = [{"field": field, "value": value} for value in values]
     return {"object": "whatsapp_business_account", "entry": [{"id": waba, "changes": changes}]}
 
 
 def body(*statuses: dict[str, Any], number: str = NUMBER, waba: str = WABA, **more: Any) -> bytes:
-    """A POST body with these statuses (or, by keyword, messages=[…], errors=[…])."""
+    """Return a POST body with these statuses (or, by keyword, messages=[…], errors=[…])."""
     return json.dumps(document(value(*statuses, number=number, **more), waba=waba)).encode()

@@ -1,4 +1,4 @@
-"""The folders of the project that tests read."""
+"""Folders of the project that tests read."""
 
 from pathlib import Path
 

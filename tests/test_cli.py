@@ -15,6 +15,7 @@ from tests.factories import body, status
 from tests.folders import ROOT
 from webhook_app.cli.main import main
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.operations import sessions
 from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.receiving import statuses
 
@@ -23,7 +24,11 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def command(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
-    values = {"DATABASE_URL": database_url, "META_APP_SECRET": "secret", "META_VERIFY_TOKEN": "token"}
+    values = {
+        "DATABASE_URL": database_url,
+        "META_APP_SECRET": "the app secret of the test",
+        "META_VERIFY_TOKEN": "the verify token of the test",
+    }
     for name in ("RULES_FILE", "DATA_DIR", "PORT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in values.items():
@@ -156,6 +161,24 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(command: Comm
     assert command("api-key", "revoke", number).exit_code == 0
     assert "revoked" in command("api-key", "list").output
     assert command("api-key", "revoke", number).exit_code == 1
+
+
+def test_the_sessions_of_browsers_end_at_once(command: Command, engine: Engine) -> None:
+    now = datetime.now(UTC)
+
+    def begin() -> bytes:
+        with engine.begin() as connection:
+            secret = sessions.secret(connection, now)
+            sessions.add(connection, "token", 0, now, admin_api_key="an admin key")
+            return secret
+
+    secret = begin()
+    assert command("sessions", "end").output == "1 session ended.\n"
+    assert begin() == secret
+    assert command("sessions", "rotate").output == "The secret is replaced. 1 session ended.\n"
+    with engine.begin() as connection:
+        assert sessions.count(connection, now) == 0
+        assert sessions.secret(connection, now) != secret
 
 
 def test_missing_settings_are_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

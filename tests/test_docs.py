@@ -1,4 +1,4 @@
-"""The pages say what is so: their links lead somewhere, what they name exists, and blocks marked as checked run."""
+"""The documentation is correct: links, settings, commands and API calls exist, and examples marked as checked run."""
 
 import os
 import re
@@ -21,6 +21,7 @@ from webhook_app.whatsapp.errors import catalogue, catalogue_page
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"])
 SERVICE = "http://localhost:8000"
 NUMBER = "590238114470021"
+ADMIN_KEY = "an admin key of the test"
 CHECKED = [
     pytest.param(kind, code, id=f"{page.name} {kind} {place}")
     for page in PAGES
@@ -40,7 +41,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if re.match(r"[a-z]+:", link):
             continue
@@ -51,14 +52,14 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(target), link
 
 
-def test_the_index_names_every_page():
+def test_the_index_links_to_every_page():
     index = (ROOT / "docs" / "README.md").read_text()
     for page in (ROOT / "docs").iterdir():
         if page.is_file() and page.name != "README.md":
             assert f"({page.name})" in index
 
 
-def test_pictures_are_small_enough_to_clone():
+def test_images_are_small():
     for path in (ROOT / "docs" / "images").iterdir():
         assert path.stat().st_size < 300_000, path.name
 
@@ -67,21 +68,23 @@ def settings_in(page):
     return dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) ?\| ", page.read_text(), re.MULTILINE))
 
 
-def test_operating_names_every_setting_with_its_default():
-    told = settings_in(ROOT / "docs" / "operating.md")
-    assert list(told) == [name.upper() for name in Settings.model_fields]
-    least = read_settings({"DATABASE_URL": "postgresql://", "META_APP_SECRET": "s", "META_VERIFY_TOKEN": "t"})
-    for name, default in told.items():
-        value = getattr(least, name.lower())
+def test_operating_lists_every_setting_with_its_default():
+    documented = settings_in(ROOT / "docs" / "operating.md")
+    assert list(documented) == [name.upper() for name in Settings.model_fields]
+    minimal = read_settings(
+        {"DATABASE_URL": "postgresql://", "META_APP_SECRET": "s" * 16, "META_VERIFY_TOKEN": "t" * 16}
+    )
+    for name, default in documented.items():
+        value = getattr(minimal, name.lower())
         if default and isinstance(value, (int, float)):
             assert float(default) == value, name
         elif isinstance(value, str) and value and name not in ("DATABASE_URL", "META_VERIFY_TOKEN"):
             assert default.strip("`") == value, name
-    assert settings_in(ROOT / "README.md").items() <= told.items()
+    assert settings_in(ROOT / "README.md").items() <= documented.items()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_looks_like_a_setting_is_one(page):
+def test_every_name_that_looks_like_a_setting_is_one(page):
     known = {name.upper() for name in Settings.model_fields}
     known |= {f"{name}_FILE" for name in known}
     others = {"TEST_DATABASE_URL", "NAME_FILE"}
@@ -92,7 +95,7 @@ def test_what_looks_like_a_setting_is_one(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_commands_exist_with_their_options(page):
+def test_commands_and_their_options_exist(page):
     for line in re.findall(r"webhook-app ((?:[a-z][a-z-]*|--[a-z-]+)(?: [^\n`#]*)?)", page.read_text()):
         words = line.split()
         command = main
@@ -107,7 +110,7 @@ def test_the_commands_exist_with_their_options(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_make_targets_exist(page):
+def test_make_targets_exist(page):
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = re.findall(r"`make ([a-z-]+)", page.read_text()) + re.findall(
         r"^make ([a-z-]+)", page.read_text(), re.MULTILINE
@@ -116,23 +119,23 @@ def test_the_make_targets_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_calls_exist(page):
+def test_api_calls_exist(page):
     known = [re.sub(r"\{\w+\}", "[^/]+", endpoint.path) for endpoint in ENDPOINTS]
     for path in re.findall(r"(?:GET|POST|PUT|DELETE) (/v1/[\w/{}-]*)", page.read_text()):
         assert any(re.fullmatch(each, path) for each in known), path
 
 
-def test_the_catalogue_page_is_the_one_that_is_generated():
+def test_the_page_of_error_codes_is_up_to_date():
     page = catalogue_page.markdown_page(catalogue.catalogue(), catalogue.sources())
     assert (ROOT / "docs" / "error-codes.md").read_text() == page
 
 
 @pytest.fixture(scope="module")
 def service(database, tmp_path_factory):
-    """A real server with a key, and one failure that can be asked about."""
-    with web_server(database.url, tmp_path_factory.mktemp("web"), ADMIN_API_KEY="the key") as server:
+    """A real server with an admin key and one stored failure."""
+    with web_server(database.url, tmp_path_factory.mktemp("web"), ADMIN_API_KEY=ADMIN_KEY) as server:
         url = f"http://127.0.0.1:{server.port}"
-        headers = {"Authorization": "Bearer the key"}
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         failed = {"contact": "+12025550199", "phone_number_id": NUMBER, "error": {"code": 190}}
         assert httpx.post(f"{url}/v1/sends", json={"sends": [failed]}, headers=headers).is_success
         (found,) = httpx.get(f"{url}/v1/failures", headers=headers).json()["failures"]
@@ -141,7 +144,7 @@ def service(database, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("kind", "code"), CHECKED)
-def test_a_block_that_is_marked_as_checked_runs(service, tmp_path, kind, code):
+def test_an_example_marked_as_checked_runs(service, tmp_path, kind, code):
     code = code.replace(SERVICE, service["url"]).replace(
         "localhost:8000", service["url"].removeprefix("http://")
     )
@@ -160,7 +163,7 @@ def test_a_block_that_is_marked_as_checked_runs(service, tmp_path, kind, code):
         command = ["node", "--input-type=module", "-e", code]
     if shutil.which("curl" if kind == "sh" else "node") is None:
         pytest.skip(f"{command[0]} is not installed")
-    environment = os.environ | {"KEY": "the key", "ADMIN_API_KEY": "the key", "ID": service["id"]}
+    environment = os.environ | {"KEY": ADMIN_KEY, "ADMIN_API_KEY": ADMIN_KEY, "ID": service["id"]}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -168,8 +171,8 @@ def test_a_block_that_is_marked_as_checked_runs(service, tmp_path, kind, code):
 
 
 def _run_python(url, folder, code):
-    client = Client(url, "the key")
-    names = {"key": "the key", "contacts": ["+12025550117"], "number": NUMBER, "client": client}
+    client = Client(url, ADMIN_KEY)
+    names = {"key": ADMIN_KEY, "contacts": ["+12025550117"], "number": NUMBER, "client": client}
     path = folder / "copy"
     exec(
         compile(code, "a page", "exec"),
@@ -178,13 +181,13 @@ def _run_python(url, folder, code):
     client.close()
 
 
-def test_of_several_hosts_the_one_that_takes_writes_is_used(database_url, tmp_path):
-    """The URL of docs/operating.md: the first host is away."""
+def test_a_url_with_several_hosts_connects_to_the_writable_one(database_url, tmp_path):
+    """The URL form of docs/operating.md, with an unreachable first host."""
     given = conninfo_to_dict(database_url)
     hosts = f"{tmp_path},{given['host']}"
     url = f"postgresql://{given['user']}@/{given['dbname']}?host={hosts}&target_session_attrs=read-write"
     with connect(url, application="tests") as connection:
         assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
-    made = make_engine(url, application="tests", pool_size=0)
-    with made.connect() as other:
+    engine = make_engine(url, application="tests", pool_size=0)
+    with engine.connect() as other:
         assert other.exec_driver_sql("SELECT 1").scalar_one() == 1

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, text
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import notification
 from tests.factories import body, message, status
-from tests.faults.web_server import wait_for
+from tests.waiting import wait_for
 from webhook_app import logs
 from webhook_app.app import CLOSE, create_app
 from webhook_app.pipeline.counts.measure_lateness import measure
@@ -34,7 +34,7 @@ from webhook_app.whatsapp.receiving.signature import sign
 
 PHONE, USER = "12025550117", "US.70411938265500174423"
 WAMID = "wamid." + b64encode(f"\x1d{PHONE}\x15xyz".encode()).decode()
-SECRET, TOKEN, KEY = b"app-secret-5b2e", "verify-token-9c1f", "admin-key-7d3a"
+SECRET, TOKEN, KEY = b"app-secret-5b2e71", "verify-token-9c1f", "admin-key-7d3a-4c"
 PRIVATE = (PHONE, USER, WAMID, SECRET.decode(), TOKEN, KEY, "the words of a person", "wrong-key-1a2b")
 
 

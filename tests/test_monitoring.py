@@ -24,6 +24,7 @@ from webhook_app.store.postgres.leadership import Leadership
 
 RULES = DOCS / "prometheus-alerts.yml"
 ROUNDS = 20
+ADMIN_KEY = "an admin key of the test"
 EXPRESSIONS = {
     f"rule {rule['alert']}": rule["expr"]
     for group in yaml.safe_load(RULES.read_text())["groups"]
@@ -38,7 +39,9 @@ EXPRESSIONS = {
 @pytest.fixture(scope="module")
 def served(database, tmp_path_factory):
     """The families of ours that two workers and a scheduler serve once all has happened that makes one appear."""
-    with web_server(database.url, tmp_path_factory.mktemp("web"), workers=2, ADMIN_API_KEY="key") as server:
+    with web_server(
+        database.url, tmp_path_factory.mktemp("web"), workers=2, ADMIN_API_KEY=ADMIN_KEY
+    ) as server:
         yield {each.name: each for each in text_string_to_metric_families(_all_happens(server, database.url))}
     database.empty()
 
@@ -66,7 +69,7 @@ def _all_happens(server, url):
         _run_job(engine, leader, Job("evaluate", 15, lambda _, by=divisor: 1 // by), threading.Event())
     leader.release()
     with httpx.Client(
-        base_url=f"http://127.0.0.1:{server.port}", headers={"Authorization": "Bearer key"}
+        base_url=f"http://127.0.0.1:{server.port}", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
     ) as client:
         report = {"contact": "+12025550117", "message_id": "wamid.silent", "phone_number_id": NUMBER}
         report |= {"sent_at": (now - timedelta(hours=2)).isoformat()}

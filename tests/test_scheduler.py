@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -21,6 +20,7 @@ from tests.channels.notifications import notification
 from tests.store.postgres.test_leadership import end_leaders_session
 from tests.test_settings import CHANNELS
 from tests.traffic import Traffic
+from tests.waiting import wait_for
 from webhook_app.rules.incidents.rules_file import RulesFileError
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import read_settings
@@ -42,7 +42,7 @@ def environment(database_url: str) -> dict[str, str]:
     return {
         "DATABASE_URL": database_url,
         "META_APP_SECRET": "0123456789abcdef0123456789abcdef",
-        "META_VERIFY_TOKEN": "token",
+        "META_VERIFY_TOKEN": "a token of the test",
         "EVALUATE_SECONDS": "0.3",
     }
 
@@ -69,17 +69,8 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """What `condition` answers once it is true; it has so many seconds for that."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.05)
-    return found
-
-
 def always(condition: Callable[[], bool], seconds: float) -> None:
-    """`condition` holds whenever it is looked at, for so many seconds."""
+    """Assert that `condition` is true for so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert condition()
@@ -122,7 +113,7 @@ def test_every_job_runs_and_is_recorded(start: Start, engine: Engine) -> None:
         "sends",
         "prune",
     }
-    ended = until(
+    ended = wait_for(
         lambda: states(engine).keys() == names and all(s.ended_at for s in states(engine).values()), 20
     )
     assert ended
@@ -133,30 +124,30 @@ def test_one_of_two_leads_and_the_other_takes_over_within_five_seconds_of_its_de
     start: Start, engine: Engine, database_url: str
 ) -> None:
     pair = {process.pid: process for process in (start(), start())}
-    until(lambda: connected(database_url, 2))
-    leader = until(lambda: leader_pid(engine))
+    wait_for(lambda: connected(database_url, 2))
+    leader = wait_for(lambda: leader_pid(engine))
     [standby] = pair.keys() - {leader}
     always(lambda: leader_pid(engine) == leader, 2)
     pair[leader].send_signal(signal.SIGKILL)
-    until(lambda: leader_pid(engine) == standby, 5)
+    wait_for(lambda: leader_pid(engine) == standby, 5)
 
 
-def test_a_leader_that_loses_its_lock_stops_until_it_is_had_again(
+def test_a_leader_that_loses_its_lock_stops_until_it_has_it_again(
     start: Start, engine: Engine, database_url: str
 ) -> None:
     process = start()
-    until(lambda: leader_pid(engine) == process.pid)
+    wait_for(lambda: leader_pid(engine) == process.pid)
     with psycopg.connect(database_url, autocommit=True) as rival:
         queueing = threading.Thread(target=rival.execute, args=["SELECT pg_advisory_lock(7410002)"])
         queueing.start()
-        until(lambda: _queued(database_url))
+        wait_for(lambda: _queued(database_url))
         end_leaders_session(database_url)
         queueing.join(20)
-        until(lambda: connected(database_url, 1))
-        until(lambda: all(state.ended_at for state in states(engine).values()))
+        wait_for(lambda: connected(database_url, 1))
+        wait_for(lambda: all(state.ended_at for state in states(engine).values()))
         before = states(engine)
         always(lambda: states(engine) == before, 2)
-    until(lambda: states(engine)["evaluate"].started_at > before["evaluate"].started_at)
+    wait_for(lambda: states(engine)["evaluate"].started_at > before["evaluate"].started_at)
     assert process.poll() is None
 
 
@@ -177,7 +168,7 @@ def test_a_signal_lets_the_running_job_finish(
         slack.answers.append(Answer(slow=True))
         process = start(SLACK_WEBHOOK_URL=slack.url)
         _add(engine, now)
-        until(lambda: slack.posted)
+        wait_for(lambda: slack.posted)
         process.send_signal(number)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
@@ -197,7 +188,7 @@ def test_a_standby_stops_at_once(start: Start, engine: Engine, database_url: str
     with psycopg.connect(database_url, autocommit=True) as rival:
         rival.execute("SELECT pg_advisory_lock(7410002)")
         process = start()
-        until(lambda: connected(database_url, 1))
+        wait_for(lambda: connected(database_url, 1))
         process.terminate()
         assert process.wait(5) == 0
     assert states(engine) == {}
@@ -209,31 +200,31 @@ def test_a_job_that_fails_is_recorded_and_the_others_and_its_next_run_go_on(
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE minute_counts RENAME TO hidden"))
     start()
-    error = until(lambda: (state := states(engine).get("evaluate")) and state.ended_at and state.error)
+    error = wait_for(lambda: (state := states(engine).get("evaluate")) and state.ended_at and state.error)
     assert "minute_counts" in error
-    until(lambda: (state := states(engine).get("notify log")) and state.ended_at and not state.error)
+    wait_for(lambda: (state := states(engine).get("notify log")) and state.ended_at and not state.error)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE hidden RENAME TO minute_counts"))
-    until(lambda: (state := states(engine)["evaluate"]).ended_at and not state.error)
+    wait_for(lambda: (state := states(engine)["evaluate"]).ended_at and not state.error)
 
 
-def test_a_slow_channel_holds_up_no_other_and_no_evaluation(
+def test_a_slow_channel_delays_no_other_and_no_evaluation(
     start: Start, engine: Engine, now: datetime
 ) -> None:
     with fake_slack() as slack:
         slack.answers.append(Answer(hang=True))
         _add(engine, now)
         start(SLACK_WEBHOOK_URL=slack.url)
-        until(lambda: slack.posted)
+        wait_for(lambda: slack.posted)
         with engine.begin() as connection:
             outbox.add(connection, 12, "log", "fired", to_builtins(notification()), now)
-        until(lambda: _sent(engine, "log"))
+        wait_for(lambda: _sent(engine, "log"))
         before = states(engine)["evaluate"].started_at
-        until(lambda: states(engine)["evaluate"].started_at > before)
+        wait_for(lambda: states(engine)["evaluate"].started_at > before)
         assert not _sent(engine, "slack")
 
 
-def test_failures_become_an_alert_that_slack_is_told(
+def test_failures_become_an_alert_in_slack(
     start: Start, engine: Engine, database_url: str, now: datetime
 ) -> None:
     traffic = Traffic(database_url)
@@ -242,7 +233,7 @@ def test_failures_become_an_alert_that_slack_is_told(
     traffic.close()
     with fake_slack() as slack:
         start(SLACK_WEBHOOK_URL=slack.url, PUBLIC_URL="https://alerts.example")
-        [posted] = until(lambda: slack.posted)
+        [posted] = wait_for(lambda: slack.posted)
     assert "60 of 1 060 messages failed" in posted["text"]
     assert "https://alerts.example/alerts/" in str(posted["blocks"])
 
@@ -291,7 +282,7 @@ def test_the_table_of_jobs_has_one_for_each_channel(environment: dict[str, str],
     assert list(make_channels(read_settings(environment))) == ["log"]
 
 
-def test_every_channel_that_is_set_up_is_made_and_the_heartbeat_too(
+def test_every_channel_that_is_set_up_is_created_and_the_heartbeat_too(
     environment: dict[str, str], engine: Engine
 ) -> None:
     settings = read_settings(environment | CHANNELS)
@@ -301,12 +292,12 @@ def test_every_channel_that_is_set_up_is_made_and_the_heartbeat_too(
     assert {job.name: job.seconds for job in jobs}["heartbeat"] == pytest.approx(0.1)
 
 
-def test_a_watchman_that_never_answers_delays_no_evaluation(start: Start, engine: Engine) -> None:
+def test_a_monitor_that_never_answers_delays_no_evaluation(start: Start, engine: Engine) -> None:
     with fake_slack() as watchman:
         watchman.usual = lambda _: Answer(hang=True)
         start(HEARTBEAT_URL=watchman.base)
-        until(lambda: watchman.asked)
+        wait_for(lambda: watchman.asked)
         for _ in range(3):
             before = states(engine)["evaluate"].started_at
-            until(lambda before=before: states(engine)["evaluate"].started_at > before)
+            wait_for(lambda before=before: states(engine)["evaluate"].started_at > before)
         assert len(watchman.asked) == 1

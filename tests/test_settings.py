@@ -10,12 +10,16 @@ from tests.folders import ROOT
 from webhook_app.settings import SHOWN, Settings, SettingsError, read_database_url, read_settings
 from webhook_app.whatsapp.people.keywords import keyword_in
 
-GOOD = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "a, b,", "META_VERIFY_TOKEN": "t"}
+GOOD = {
+    "DATABASE_URL": "postgresql://h/d",
+    "META_APP_SECRET": "the new app secret, the old app secret,",
+    "META_VERIFY_TOKEN": "the verify token",
+}
 
 
 def test_the_least_environment_is_enough_and_secrets_are_a_list() -> None:
     settings = read_settings(GOOD)
-    assert settings.meta_app_secret == (b"a", b"b")
+    assert settings.meta_app_secret == (b"the new app secret", b"the old app secret")
     assert settings.port == 8000
     assert settings.evaluate_seconds == 15
 
@@ -38,10 +42,10 @@ def test_every_fault_is_reported_at_once_by_name(tmp_path: Path) -> None:
 
 def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    path.write_text("kept in a file\n")
+    path.write_text("a secret in a file\n")
     environment = {name: value for name, value in GOOD.items() if name != "META_APP_SECRET"}
     assert read_settings(environment | {"META_APP_SECRET_FILE": str(path)}).meta_app_secret == (
-        b"kept in a file",
+        b"a secret in a file",
     )
 
 
@@ -56,6 +60,22 @@ def test_a_secret_never_stands_in_the_message() -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings(GOOD | {"META_APP_SECRET": "hush-hush", "PORT": "0"})
     assert "hush-hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ADMIN_API_KEY", "k" * 15),
+        ("META_APP_SECRET", "s" * 15),
+        ("META_APP_SECRET", f"{'s' * 16},short"),
+        ("META_VERIFY_TOKEN", "t" * 15),
+    ],
+)
+def test_a_key_that_could_be_guessed_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: is too short: at least 16 characters") as caught:
+        read_settings(GOOD | {name: value})
+    assert value not in str(caught.value)
+    read_settings(GOOD | {name: value[:1] * 16})
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -145,6 +165,7 @@ def test_every_variable_can_come_from_a_file(name: str, tmp_path: Path) -> None:
 
 
 EVERY = {name.upper(): "12" for name in Settings.model_fields} | {
+    "ADMIN_API_KEY": "k" * 16,
     "PORT": "8001", "BIND_HOST": "::1", "TRUSTED_PROXIES": "10.0.0.0/8", "WEBHOOK_ALLOW_FROM": "10.0.0.0/8",
     "META_MTLS_SUBJECT_HEADER": "X-Cert", "SLACK_WEBHOOK_URL": "https://a.example", "SLACK_API_URL": "https://a.example",
     "PAGERDUTY_EVENTS_URL": "https://a.example", "ALERT_EMAIL_FROM": "a@example.org", "STOP_BLOCKS": "all",
@@ -184,7 +205,7 @@ def test_no_secret_is_in_the_representation_of_the_settings() -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name in MASKED if "email" not in name))
 def test_no_secret_is_in_a_validation_error(name: str) -> None:
-    good = {"database_url": "postgresql://", "meta_app_secret": (b"s",), "meta_verify_token": "t"}
+    good = {"database_url": "postgresql://", "meta_app_secret": (b"s" * 16,), "meta_verify_token": "t" * 16}
     with pytest.raises(ValidationError) as caught:
         Settings(**good | {name: [SECRET, {SECRET: SECRET}], "port": SECRET})
     assert SECRET not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Messages for tests, fed through the real ingest: so many sent, so many failed, at one moment."""
+"""Messages for tests, stored by the real ingest: a number of sent or failed messages at one time."""
 
 import json
 from collections.abc import Iterator
@@ -12,26 +12,26 @@ from webhook_app.store.postgres.engine import connect
 
 
 class Traffic:
-    """Feeds one database; every message it makes up has an id and a contact of its own."""
+    """Stores messages in one database, each with a new id and contact."""
 
     def __init__(self, database_url: str) -> None:
         self._writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
         self._ids: Iterator[int] = count(1)
 
     def store(self, *statuses: dict[str, Any], at: datetime, number: str = NUMBER, waba: str = WABA) -> None:
-        """One delivery with these statuses, received at `at`."""
+        """Store one delivery with these statuses, received at `at`."""
         self._writer.store([Delivery(body(*statuses, number=number, waba=waba))], at)
 
     def sent(self, messages: int, at: datetime, **more: Any) -> list[str]:
-        """So many new messages, sent at `at`; returns their ids."""
+        """Store new messages sent at `at`; returns their ids."""
         return self._feed(messages, at, "sent", **more)
 
     def failed(self, messages: int, at: datetime, code: int, **more: Any) -> list[str]:
-        """So many new messages that failed at `at` without having been sent."""
+        """Store new messages that failed at `at`, without a `sent`; returns their ids."""
         return self._feed(messages, at, "failed", code=code, **more)
 
     def wrote(self, message_id: str, at: datetime) -> None:
-        """A person wrote to us at `at`."""
+        """Store an inbound message received at `at`."""
         self._writer.store([Delivery(body(messages=[message(message_id, at)]))], at)
 
     def close(self) -> None:

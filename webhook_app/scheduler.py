@@ -58,14 +58,14 @@ from webhook_app.store.postgres.leadership import Leadership
 log = structlog.get_logger()
 
 NOTIFY_SECONDS = 1.0
-TIDY_SECONDS = 60.0
+EXPIRE_SECONDS = 60.0
 SUPPRESS_SECONDS = 2.0
 SENDS_SECONDS = 10.0
 PRUNE_SECONDS = 3600.0
 ERASE_SECONDS = 30.0
-SUM_UP_SECONDS = 300.0
-RECONCILE_SECONDS = 60.0
-COUNT_STEPS_SECONDS = 60.0
+SUM_HOURS_SECONDS = 300.0
+MEASURE_SECONDS = 60.0
+COUNT_STAGES_SECONDS = 60.0
 BACKTEST_SECONDS = 2.0
 LEADER_SECONDS = 1.0
 _ERROR_LENGTH = 500
@@ -158,15 +158,15 @@ def make_jobs(
             lambda now: evaluate(engine, rules, now, public_url=public_url, channels=names, memory=memory),
         ),
         *(notifying(name, channel) for name, channel in channels.items()),
-        Job("tidy outbox", TIDY_SECONDS, lambda now: expire(engine, now, names)),
+        Job("tidy outbox", EXPIRE_SECONDS, lambda now: expire(engine, now, names)),
         *_heartbeat_jobs(engine, settings),
         Job("suppress", SUPPRESS_SECONDS, suppressing),
-        Job("measure", RECONCILE_SECONDS, lambda now: measure(engine, now)),
-        Job("count steps", COUNT_STEPS_SECONDS, lambda now: count_stages(engine, now)),
+        Job("reconcile", MEASURE_SECONDS, lambda now: measure(engine, now)),
+        Job("count steps", COUNT_STAGES_SECONDS, lambda now: count_stages(engine, now)),
         Job("erase", ERASE_SECONDS, lambda now: erase_from_archive(engine, connecting, now, go_on=go_on)),
         Job("sends", SENDS_SECONDS, lambda now: follow_up(engine, now)),
         Job("backtests", BACKTEST_SECONDS, lambda now: run_waiting(engine, thresholds, now, go_on=go_on)),
-        Job("sum up", SUM_UP_SECONDS, lambda now: sum_hours(engine, now)),
+        Job("sum up", SUM_HOURS_SECONDS, lambda now: sum_hours(engine, now)),
         Job("prune", PRUNE_SECONDS, lambda now: prune(engine, now, kept, go_on=go_on)),
     ]
 

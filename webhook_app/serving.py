@@ -5,6 +5,12 @@ Client timeouts are in gunicorn_worker.py. TLS, and everything in front of it, b
 Used as `gunicorn --config python:webhook_app.serving 'webhook_app.app:create_app()'`.
 """
 
+from gevent import monkey  # type: ignore[import-untyped]
+
+# Before anything else is imported: psycopg and ssl choose how they wait when they are imported, and the settings
+# import both. A driver that blocks would hold up every connection of the worker.
+monkey.patch_all()
+
 import resource
 import shutil
 import tempfile

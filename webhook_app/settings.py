@@ -43,6 +43,7 @@ SHOWN = frozenset((
 
 
 MASKED = "***"
+MIN_SECRET_LENGTH = 16
 
 _BOOT_ERROR = 3  # gunicorn gives up instead of starting worker after worker
 
@@ -80,6 +81,13 @@ def _check_database_url(value: str) -> str:
     return value
 
 
+def _check_length(value: str | bytes) -> str | bytes:
+    """Refuses what could be guessed: Meta's app secrets have 32 characters, our own keys 46."""
+    if 0 < len(value) < MIN_SECRET_LENGTH:
+        raise ValueError(f"is too short: at least {MIN_SECRET_LENGTH} characters")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
 
 _TOGETHER = (
@@ -98,9 +106,11 @@ class Settings(BaseModel):
     )
 
     database_url: Annotated[str, Field(min_length=1), AfterValidator(_check_database_url)]
-    meta_app_secret: tuple[bytes, ...] = Field(min_length=1)
-    meta_verify_token: str = Field(min_length=1)
-    admin_api_key: str = Field(default="", description="a key with the role admin")
+    meta_app_secret: tuple[Annotated[bytes, AfterValidator(_check_length)], ...] = Field(min_length=1)
+    meta_verify_token: Annotated[str, Field(min_length=1), AfterValidator(_check_length)]
+    admin_api_key: Annotated[str, AfterValidator(_check_length)] = Field(
+        default="", description="a key with the role admin"
+    )
     port: int = Field(default=8000, ge=1, le=65535)
     bind_host: str = Field(default="0.0.0.0")  # noqa: S104  a web server behind the platform's proxy
     web_concurrency: int = Field(default=2, ge=1, le=256)

@@ -1,1 +1,1 @@
-"""`python -m benchmarks.large`: the service asked over HTTP, with 30 million events behind it."""
+"""`python -m benchmarks.large`: HTTP requests to the service with 30 million events in its database."""

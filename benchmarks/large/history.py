@@ -1,8 +1,8 @@
-"""90 days of messages made inside the database, a day at a time, and everything ingest derives from them.
+"""Generates 90 days of messages inside the database, a day at a time, and everything that ingest derives from them.
 
-Each message is a number; all that happens to it follows from hashes of that number, so that a run can be repeated.
-The derived tables are counted from the events made, by the definitions of ingest, never made up beside them;
-tests/benchmarks holds the result against ingest itself. Needs a migrated database without rows.
+Each message is a number. Its events follow from hashes of that number, so that a run can be repeated. The derived
+tables are counted from the events, by the definitions of ingest; tests/benchmarks compares the result with ingest.
+Requires a migrated database without rows.
 """
 
 import json
@@ -21,25 +21,25 @@ from webhook_app.store.receiving.archive import pack
 
 DAYS = 90
 MESSAGES = 11_300_000
-"""At full scale; 2.65 events follow each: 30 million."""
+"""At full scale; with 2.65 events each these are 30 million events."""
 
 NUMBERS = 12
-LINES = 2_000
-"""Combinations of number, template, campaign and country, some of them equal. Thirty are used at a time."""
+SERIES_COMBINATIONS = 2_000
+"""Combinations of number, template, campaign and country, some of them equal. Thirty are in use at a time."""
 
 FAILING = 0.03
-WRITTEN_TO = 250_000
-"""Steps in which the people are gone through that get messages: some two million at full scale."""
+RECIPIENT_STEPS = 250_000
+"""Steps through the recipients of messages: about two million people at full scale."""
 
 INCIDENT = timedelta(minutes=25)
-"""So long before the end the first number begins to fail, so that alerts have something to find."""
+"""How long before the end the messages of the first number start to fail, so that the rules fire."""
 
 Connection = psycopg.Connection[Any]
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
-class Kind(Struct, frozen=True):
-    """One way to fail, and how many in a thousand failures it is. Several `variants` differ in their details."""
+class FailureKind(Struct, frozen=True):
+    """One kind of failure and its share in a thousand failures. `variants` is the number of different details."""
 
     code: int
     share: int
@@ -51,23 +51,27 @@ class Kind(Struct, frozen=True):
 
 
 KINDS = (
-    Kind(131026, 430, "Message undeliverable", "Message Undeliverable."),
-    Kind(131049, 150, "Not delivered to maintain engagement", "In order to maintain a healthy ecosystem."),
-    Kind(
+    FailureKind(131026, 430, "Message undeliverable", "Message Undeliverable."),
+    FailureKind(
+        131049, 150, "Not delivered to maintain engagement", "In order to maintain a healthy ecosystem."
+    ),
+    FailureKind(
         131047, 90, "Re-engagement message", "More than 24 hours have passed since the customer last replied."
     ),
-    Kind(130472, 50, "User's number is part of an experiment", "Part of an experiment."),
-    Kind(131053, 70, "Media upload error", "Media file could not be fetched, attempt", variants=400),
-    Kind(131000, 50, "Something went wrong", "Unknown error."),
-    Kind(132015, 40, "Template is paused", "Template is paused due to low quality."),
-    Kind(132001, 25, "Template does not exist", "Template name does not exist in the translation."),
-    Kind(131056, 20, "Pair rate limit hit", "Too many messages to the same person."),
-    Kind(131048, 15, "Spam rate limit hit", "Restrictions on how many messages can be sent."),
-    Kind(130429, 15, "Rate limit hit", "Cloud API message throughput has been reached."),
-    Kind(131042, 10, "Business eligibility payment issue", "Payment account is not attached."),
-    Kind(135000, 5, "Generic user error", "Parameter of the request", variants=40),
-    Kind(190, 20, "Session has expired", "Error validating access token.", source="send", subcode=463),
-    Kind(131053, 10, "Media upload error", "Media file could not be fetched."),  # that of the incident
+    FailureKind(130472, 50, "User's number is part of an experiment", "Part of an experiment."),
+    FailureKind(131053, 70, "Media upload error", "Media file could not be fetched, attempt", variants=400),
+    FailureKind(131000, 50, "Something went wrong", "Unknown error."),
+    FailureKind(132015, 40, "Template is paused", "Template is paused due to low quality."),
+    FailureKind(132001, 25, "Template does not exist", "Template name does not exist in the translation."),
+    FailureKind(131056, 20, "Pair rate limit hit", "Too many messages to the same person."),
+    FailureKind(131048, 15, "Spam rate limit hit", "Restrictions on how many messages can be sent."),
+    FailureKind(130429, 15, "Rate limit hit", "Cloud API message throughput has been reached."),
+    FailureKind(131042, 10, "Business eligibility payment issue", "Payment account is not attached."),
+    FailureKind(135000, 5, "Generic user error", "Parameter of the request", variants=40),
+    FailureKind(190, 20, "Session has expired", "Error validating access token.", source="send", subcode=463),
+    FailureKind(
+        131053, 10, "Media upload error", "Media file could not be fetched."
+    ),  # the failure of the incident
 )
 
 _PREPARE = """
@@ -94,18 +98,18 @@ FROM unnest(%(codes)s::bigint[], %(subcodes)s::bigint[], %(sources)s::text[], %(
 CREATE TEMP TABLE day (i bigint, message_id text, phone_number_id text, contact text, series_id int,
                        sent_at timestamptz, delivered_at timestamptz, read_at timestamptz, failed_at timestamptz,
                        again_at timestamptz, kind int);
-CREATE TEMP TABLE told (message_id text, phone_number_id text, contact text, series_id int, status text,
+CREATE TEMP TABLE events (message_id text, phone_number_id text, contact text, series_id int, status text,
                         occurred_at timestamptz, received_at timestamptz, error_code bigint);
 CREATE TEMP TABLE counted (minute timestamptz, series_id int, attempts int, sent int, delivered int, read int,
                            failed int);
 CREATE TEMP TABLE lags (minute timestamptz, place int, events bigint);
-CREATE TEMP TABLE arrived (minute timestamptz, messages bigint);
+CREATE TEMP TABLE delivered (minute timestamptz, messages bigint);
 ALTER TABLE messages DROP CONSTRAINT messages_pkey;
 """
 
-# Half of the failed are never sent; a failed send call always so.
+# Half of the failed messages have no `sent`; failed send calls never have one.
 _DAY = f"""
-TRUNCATE day, told;
+TRUNCATE day, events;
 INSERT INTO day
 SELECT i, CASE WHEN k.source = 'send' THEN 'send:' ELSE 'wamid.HBgM' END || upper(md5(i::text)) || '==',
        phone_number_id, {PERSON.format(p="p")}, series_id,
@@ -138,7 +142,7 @@ FROM (
   JOIN lines l USING (place)) m
 LEFT JOIN kinds k ON k.place = m.kind;
 
-INSERT INTO told
+INSERT INTO events
 SELECT message_id, phone_number_id, contact, series_id, status, occurred_at,
        least(occurred_at + (1 + floor(4 * pg_temp.chance(i, 20))) * interval '1 second', %(now)s), code
 FROM (
@@ -156,7 +160,7 @@ FROM (
   UNION ALL
   SELECT i, message_id, phone_number_id, contact, series_id, 'failed', again_at, 131000
   FROM day WHERE again_at <= %(now)s) e;
-ANALYZE told;
+ANALYZE events;
 """
 
 _FACTS = """
@@ -164,7 +168,7 @@ INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, err
                            received_at)
 SELECT message_id, phone_number_id, status, occurred_at, error_code, contact, series_id,
        CASE WHEN status = 'failed' THEN '' WHEN series_id %% 3 = 0 THEN 'utility' ELSE 'marketing' END, received_at
-FROM told ORDER BY received_at;
+FROM events ORDER BY received_at;
 
 INSERT INTO failures (message_id, phone_number_id, occurred_at, error_code, contact, series_id, title, details, errors,
                       source, error_subcode, fbtrace_id, received_at, considered_at)
@@ -173,7 +177,7 @@ SELECT t.message_id, t.phone_number_id, t.occurred_at, t.error_code, t.contact, 
                                             'error_data', jsonb_build_object('details', e.details))),
        k.source, k.subcode, CASE WHEN k.source = 'send' THEN 'A' || substr(md5(t.message_id), 1, 10) ELSE '' END,
        t.received_at, t.received_at
-FROM told t JOIN day d USING (message_id)
+FROM events t JOIN day d USING (message_id)
 JOIN kinds k ON k.place = CASE WHEN t.occurred_at = d.again_at THEN %(again)s ELSE d.kind END
 CROSS JOIN LATERAL (SELECT k.details || CASE WHEN k.variants > 1
                       THEN ' ' || floor(k.variants * pg_temp.chance(d.i, 13)) ELSE '' END AS details) e
@@ -199,8 +203,8 @@ FROM generate_series(%(now)s::timestamptz - interval '1 day', %(now)s::timestamp
 """
 
 
-def make_history(connection: Connection, scale: float, now: datetime, say: Say, days: int = DAYS) -> int:
-    """Write the days up to `now`, and return how many messages they hold. Partitions must be there."""
+def make_history(connection: Connection, scale: float, now: datetime, report: Print, days: int = DAYS) -> int:
+    """Write the days up to `now` and return the number of messages. The partitions must exist."""
     cursor = psycopg.ClientCursor(connection)
     bounds = [sum(kind.share for kind in KINDS[:place]) / 1000 for place in range(len(KINDS))]
     columns = zip(
@@ -211,7 +215,7 @@ def make_history(connection: Connection, scale: float, now: datetime, say: Say, 
         "countries": [country for country, _ in PREFIXES],
         "kinds_of_people": len(PREFIXES),
         "numbers": NUMBERS,
-        "lines": LINES,
+        "lines": SERIES_COMBINATIONS,
     }
     cursor.execute(_PREPARE, fixed)
     fixed |= {
@@ -220,7 +224,7 @@ def make_history(connection: Connection, scale: float, now: datetime, say: Say, 
         "bounds": bounds,
         "failing": FAILING,
         "again": next(place for place, kind in enumerate(KINDS, 1) if kind.code == 131000),
-        "written_to": max(10, round(WRITTEN_TO * scale)),
+        "written_to": max(10, round(RECIPIENT_STEPS * scale)),
         "lag_bounds": list(BOUNDS_S),
     }
     first_day = datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=days - 1)
@@ -235,7 +239,7 @@ def make_history(connection: Connection, scale: float, now: datetime, say: Say, 
         connection.commit()
         made = upto
         if number % 10 == 9:
-            say(f"{number + 1} days, {made:,} messages")
+            report(f"{number + 1} days, {made:,} messages")
     hour = now.replace(minute=0, second=0, microsecond=0)
     places = {"hour": hour, "start": first_day, "places": len(BOUNDS_S), "grace": GRACE, "now": now}
     cursor.execute(FINISH, places)

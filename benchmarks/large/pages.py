@@ -1,4 +1,4 @@
-"""Every page: what the application routes to without a name in the address, and what those pages lead to by links."""
+"""Requests to every page: those with a fixed address, and those that they link to."""
 
 import html
 import re
@@ -8,14 +8,14 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from flask import Flask
 
-from benchmarks.large.asking import Client, Measured
-from benchmarks.large.questions import Samples
+from benchmarks.large.api_requests import Samples
+from benchmarks.large.http_client import Client, Measurement
 
 PAGE_MS, OVERVIEW_MS = 300.0, 150.0
 ROUNDS = 6
 _LINK = re.compile(rb'<a\s[^>]*href="([^"#]*)"')
 _OF_A_KIND = 6
-"""Links that lead to the same page with other values are followed so many times."""
+"""Number of addresses to request of each kind of page."""
 
 _NOT_PAGES = (
     "/static/",
@@ -30,29 +30,29 @@ _NOT_PAGES = (
 
 
 def addresses(app: Flask, samples: Samples) -> list[str]:
-    """Where to begin: every page that needs no name, and people and messages, which nothing may link to."""
-    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("dashboard.")]
+    """Return every page with a fixed address, and pages of contacts and messages, which may have no links to them."""
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("pages.")]
     plain = sorted(rule.rule for rule in rules if "GET" in (rule.methods or ()) and not rule.arguments)
     named = [f"/contacts?contact={quote('+' + contact)}" for contact in samples.contacts[:_OF_A_KIND]]
     named += [f"/messages/{quote(message_id)}" for message_id in samples.messages[:_OF_A_KIND]]
     return [path for path in plain if not path.startswith(_NOT_PAGES)] + named
 
 
-def pages(client: Client, beginning: Sequence[str]) -> list[Measured]:
-    """One measurement for each kind of page, each address asked several times; the first of each is not counted."""
+def pages(client: Client, beginning: Sequence[str]) -> list[Measurement]:
+    """Return a measurement for each kind of page. Each address is requested several times; the first is warm-up."""
     waiting, known = deque(beginning), set(beginning)
     seen = Counter(map(_kind, beginning))
-    measured: dict[str, Measured] = {}
+    measured: dict[str, Measurement] = {}
     while waiting:
         path = waiting.popleft()
         kind = _kind(path)
         goal = OVERVIEW_MS if urlsplit(path).path == "/" else PAGE_MS
-        first = client.ask(path, allowed=(200, 400, 404))  # of no use without a query
+        first = client.send(path, allowed=(200, 400, 404))  # some pages need a query
         if first.status != 200 or not (first.is_page or path.startswith("/dashboard/")):
             continue
-        of_kind = measured.setdefault(kind, Measured(f"page {kind}", goal))
+        of_kind = measured.setdefault(kind, Measurement(f"page {kind}", goal))
         for _ in range(ROUNDS):
-            of_kind.add(client.ask(path), path)
+            of_kind.add(client.send(path), path)
         for link in _links(first.content, path):
             if link not in known and seen[_kind(link)] < _OF_A_KIND:
                 known.add(link)
@@ -75,10 +75,11 @@ def _is_file(link: str) -> bool:
 
 
 def _kind(link: str) -> str:
-    """The address with what names one thing of many taken out, and the names of its filters."""
+    """Return the address with ids replaced by {}, and the names of its query parameters."""
     parts = urlsplit(link)
-    steps = [
-        step if index < 1 or step.isalpha() else "{}" for index, step in enumerate(parts.path.split("/")[1:])
+    segments = [
+        segment if index < 1 or segment.isalpha() else "{}"
+        for index, segment in enumerate(parts.path.split("/")[1:])
     ]
     names = sorted({pair.partition("=")[0] for pair in parts.query.split("&") if pair})
-    return "/" + "/".join(steps) + (f" ?{','.join(names)}" if names else "")
+    return "/" + "/".join(segments) + (f" ?{','.join(names)}" if names else "")

@@ -1,6 +1,6 @@
-"""Who is written to, who is suppressed, and which keys belong to one person: numbered, so that all agree on who is who.
+"""The recipients, their suppressions and their user ids. People are numbers, from which all their values follow.
 
-Every second person has a user id, every tenth is suppressed. Rows of the audit stand for the newest suppressions.
+Every second person has a user id, every tenth is suppressed. The change feed contains the newest suppressions.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import psycopg
 LINKS = 50_000_000
 SUPPRESSIONS = 10_000_000
 PAGE_SUPPRESSIONS = 1_000_000
-"""What the pages are measured with."""
+"""Number of suppressions while pages are measured."""
 CHANGES = 1_000_000
 
 PREFIXES = (
@@ -27,7 +27,7 @@ _PREFIXES = "ARRAY['" + "', '".join(prefix for _, prefix in PREFIXES) + "']"
 _COUNTRIES = "ARRAY['" + "', '".join(country for country, _ in PREFIXES) + "']"
 
 PERSON = f"({_PREFIXES})[1 + {{p}} / 10 %% {len(PREFIXES)}] || 5000000000 + {{p}}"
-"""The phone number of person p as SQL, with per cent signs doubled. Ten in a row live in one country."""
+"""SQL for the phone number of person p, with doubled per cent signs. Ten people in a row live in one country."""
 
 _SUPPRESSED = f"""
 INSERT INTO suppressions (contact, phone_number_id, scope, reason, code, since, until, evidence, seen_as, actor, review)
@@ -45,7 +45,7 @@ FROM (SELECT i, {PERSON.format(p="(i * 10)")} AS contact,
              %(now)s::timestamptz - i %% 129000 * interval '1 minute' AS since
       FROM generate_series(%(first)s::bigint, %(last)s::bigint) i) p
 """
-# In order of time, as the feed has them.
+# In order of time, as in the feed.
 _CHANGED = """
 INSERT INTO suppression_changes (seq, at, action, contact, phone_number_id, scope, reason, code, until, times, actor,
                                  evidence, since, seen_as, review)
@@ -61,12 +61,12 @@ FROM (SELECT i * 2 AS p FROM generate_series(0, %(links)s::bigint - 1) i) l
 
 
 def contact_of(person: int) -> str:
-    """The phone number of this person, as PERSON makes it."""
+    """Return the phone number of this person, as PERSON does in SQL."""
     return f"{PREFIXES[person // 10 % len(PREFIXES)][1]}{5_000_000_000 + person}"
 
 
 def suppress(connection: psycopg.Connection[Any], first: int, upto: int, now: object) -> None:
-    """Suppress so many people more; the audit is written with the first of them."""
+    """Suppress the people from `first` up to `upto`; the first call also writes the change feed."""
     cursor = psycopg.ClientCursor(connection)
     cursor.execute(_SUPPRESSED, {"first": first, "last": upto - 1, "now": now})
     if first == 0:

@@ -1,1 +1,1 @@
-"""The other ways to write the receiver, each as its own people would. They share no code with the service."""
+"""Other implementations of the receiver, in the usual style of each framework. They share no code with the service."""

@@ -1,4 +1,4 @@
-"""The ceiling: a Flask handler that reads the body and answers 200. It verifies and stores nothing."""
+"""The upper limit: a Flask handler that reads the body and answers 200, without verifying or storing it."""
 
 from flask import Flask, request
 

@@ -1,6 +1,6 @@
-"""A careful FastAPI receiver: signature, one INSERT per status, commit, then 200. No counts, no archive.
+"""A careful FastAPI receiver: signature, INSERT of the statuses, commit, then 200. No counts, no archive.
 
-`python -m benchmarks.peers.fastapi_asyncpg` makes its table.
+`python -m benchmarks.peers.fastapi_asyncpg` creates its table.
 """
 
 import asyncio

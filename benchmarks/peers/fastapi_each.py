@@ -1,4 +1,4 @@
-"""The same FastAPI receiver, as it is usually written: a POST's INSERTs one by one, in one transaction or in none."""
+"""The FastAPI receiver as it is usually written: the INSERTs of a POST one by one, in one transaction or in none."""
 
 from typing import Any
 

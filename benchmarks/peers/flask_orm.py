@@ -1,6 +1,6 @@
-"""The usual way: Flask, SQLAlchemy ORM, sync workers; look, insert, commit. No counts, no archive.
+"""A usual receiver: Flask, SQLAlchemy ORM, sync workers; select, insert, commit. No counts, no archive.
 
-`python -m benchmarks.peers.flask_orm` makes its table.
+`python -m benchmarks.peers.flask_orm` creates its table.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The large benchmark fills a database with what ingest would have left there, or its figures mean nothing."""
+"""The large benchmark writes the rows that ingest would have written, so that its results are meaningful."""
 
 import json
 import random
@@ -40,7 +40,7 @@ _HOURLY = {
 
 @pytest.fixture
 def history(database_url: str, now: datetime) -> int:
-    """Three days at a five-hundredth of the size; the messages in them."""
+    """Three days at a five-hundredth of the size; returns the number of messages."""
     with connect(database_url, application="tests") as opened:
         opened.autocommit = False
         return make_history(opened, 0.002, now, lambda _: None, days=3)
@@ -50,28 +50,28 @@ def test_ingest_derives_the_same_from_the_same_events(
     history: int, database_url: str, engine: Engine, now: datetime
 ) -> None:
     with engine.begin() as connection:
-        made = _all(connection, _DERIVED)
+        generated = _all(connection, _DERIVED)
         batch = _facts(connection)
         for table in ("status_events", "failures", "failure_errors", "messages", "minute_counts"):
             connection.execute(text(f"DELETE FROM {table}"))
         for table in ("failed_messages", "failure_counts", "books"):
             connection.execute(text(f"DELETE FROM {table}"))
-    assert len(made["messages"]) >= 0.95 * history > 200
-    assert any(not row[2] for row in made["failed_messages"]), "some message fails twice"
+    assert len(generated["messages"]) >= 0.95 * history > 200
+    assert any(not row[2] for row in generated["failed_messages"]), "some message fails twice"
     with connect(database_url, application="tests") as driver:
         _deliver(driver, batch, now)
     with engine.begin() as connection:
         derived = _all(connection, _DERIVED)
-    for name, rows in made.items():
+    for name, rows in generated.items():
         assert rows == derived[name], name
 
 
-def test_hours_and_arrivals_are_what_their_jobs_count(history: int, engine: Engine, now: datetime) -> None:
+def test_hours_and_lateness_equal_those_of_their_jobs(history: int, engine: Engine, now: datetime) -> None:
     with engine.begin() as connection:
-        made = _all(connection, _HOURLY)
+        generated = _all(connection, _HOURLY)
         for hour in connection.execute(text("SELECT hour FROM summed_hours")).scalars().all():
-            baselines.sum_up(connection, hour, now)
-        assert _all(connection, _HOURLY) == made
+            baselines.sum_hour(connection, hour, now)
+        assert _all(connection, _HOURLY) == generated
         statement = text("SELECT minute, events, lags, reached, unsent FROM lateness ORDER BY minute")
         counted = connection.execute(statement).all()
         sample = random.Random(1).sample(counted[:-40], 20)
@@ -82,7 +82,7 @@ def test_hours_and_arrivals_are_what_their_jobs_count(history: int, engine: Engi
         assert connection.execute(statement).all() == counted
 
 
-def test_people_have_numbers_that_can_be_written_to_and_links_that_are_followed(
+def test_people_have_valid_numbers_links_and_suppressions(
     database_url: str, connection: Connection, now: datetime
 ) -> None:
     with connect(database_url, application="tests") as opened:
@@ -135,13 +135,13 @@ def _facts(connection: Connection) -> Batch:
 
 
 def _deliver(driver: psycopg.Connection[Any], batch: Batch, now: datetime) -> None:
-    """All events at once, in any order, each with its failure."""
+    """Insert all events in several batches, in random order, each with its failure."""
     assert {row[:2] for row in batch.failures} <= {row[:2] for row in batch.statuses}
-    chance = random.Random(2)
+    rng = random.Random(2)
     parts: list[Batch] = [Batch([], [], [], [b"{}"], 0) for _ in range(7)]
     failures = {(row[0], row[1], row[2], row[5]): row for row in batch.failures}
     for status in batch.statuses:
-        part = chance.choice(parts)
+        part = rng.choice(parts)
         part.statuses.append(status)
         if status[2] == "failed":
             part.failures.append(failures.pop((status[0], status[1], status[3], status[6])))

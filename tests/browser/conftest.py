@@ -57,7 +57,7 @@ def settings_for(database_url: str) -> Settings:
     return Settings(
         database_url=database_url,
         meta_app_secret=(b"an app secret for tests",),
-        meta_verify_token="token",
+        meta_verify_token="a verify token for tests",
         admin_api_key=ADMIN_KEY,
     )
 

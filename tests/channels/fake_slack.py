@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as it is told; when it is not, like Slack's incoming webhooks."""
+"""A real HTTP server on loopback with given answers, or else those of Slack's incoming webhooks."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 class Answer(Struct):
-    """What to say next.
+    """The next answer.
 
     With `hang` nothing until the server is closed, with `slow` nothing until `released`, with `drop` nothing at all;
     with `unread` not even the body is read.
@@ -34,7 +34,7 @@ class Answer(Struct):
 
 
 class Asked(Struct):
-    """One request as it came."""
+    """One received request."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class Asked(Struct):
 
 
 class FakeSlack:
-    """Keeps what was posted; answers with what is in `answers`, then with what `usual` says to the path."""
+    """Keeps what was posted. Answers from `answers`, then with what `usual` returns for the request."""
 
     def __init__(self, base: str) -> None:
         self.base = base

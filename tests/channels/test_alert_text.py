@@ -1,4 +1,4 @@
-"""The message must answer, without looking anything up: what, for whom, since when, how bad, what to do."""
+"""The text of a message: what fails, for whom, since when, how much, and what to do."""
 
 import io
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from webhook_app.channels.notification import Notification, Undelivered
 from webhook_app.rules.incidents.formats import duration, number, percent
 
 
-def facts(told: Notification) -> dict[str, str]:
-    return dict(compose(told).facts)
+def facts(text: Notification) -> dict[str, str]:
+    return dict(compose(text).facts)
 
 
-def test_a_firing_alert_answers_every_question_of_three_in_the_morning() -> None:
+def test_a_firing_alert_has_every_fact_an_operator_needs() -> None:
     message = compose(notification())
     assert message.headline == (
         f"WARNING: 131026 Message undeliverable, business number {NUMBER}: 3.85 % of messages fail"
@@ -54,7 +54,7 @@ def test_a_firing_alert_answers_every_question_of_three_in_the_morning() -> None
     assert message.footer == "Rule failure-rate-per-code, alert 12. Above the threshold."
 
 
-def test_a_resolved_alert_says_how_long_it_lasted_and_how_it_ended() -> None:
+def test_a_resolved_alert_has_its_duration_and_its_last_and_worst_figures() -> None:
     calm = replace(FIGURES, failures=3, attempts=1000, rate=0.003, low=0.001, high=0.0088)
     message = compose(
         notification(reason="resolved", resolved_at=SINCE + timedelta(minutes=130), figures=calm)
@@ -62,16 +62,16 @@ def test_a_resolved_alert_says_how_long_it_lasted_and_how_it_ended() -> None:
     assert message.headline == (
         f"Resolved: 131026 Message undeliverable, business number {NUMBER}, after 2 h 10 min"
     )
-    told = dict(message.facts)
-    assert told["Lasted"] == "2 h 10 min, from 2026-11-20 03:14 UTC to 2026-11-20 05:24 UTC"
-    assert told["Now"].startswith("3 of 1 000 messages failed in 15 min: 0.3 %")
-    assert told["At its worst"] == "8 %"
-    assert "What to do" not in told
+    text = dict(message.facts)
+    assert text["Lasted"] == "2 h 10 min, from 2026-11-20 03:14 UTC to 2026-11-20 05:24 UTC"
+    assert text["Now"].startswith("3 of 1 000 messages failed in 15 min: 0.3 %")
+    assert text["At its worst"] == "8 %"
+    assert "What to do" not in text
 
 
 def without_rates(**more: Any) -> Notification:
     """An alert of a kind that counts no messages: nothing but what every kind has."""
-    told = {
+    text = {
         "kind": "health",
         "rule": "template-health",
         "group": {"template": "order_update"},
@@ -84,10 +84,10 @@ def without_rates(**more: Any) -> Notification:
         "details": (("Why", "too many people blocked or reported it"),),
         "advice": "Send something else until it is active again.",
     }
-    return notification(**(told | more))
+    return notification(**(text | more))
 
 
-def test_a_kind_without_rates_says_what_happened_and_what_to_do_and_no_figures() -> None:
+def test_a_kind_without_rates_has_the_finding_and_advice_but_no_figures() -> None:
     message = compose(without_rates())
     assert message.headline == "WARNING: template order_update was paused by Meta"
     assert message.facts == (
@@ -104,7 +104,7 @@ def test_a_kind_without_rates_says_what_happened_and_what_to_do_and_no_figures()
     assert [label for label, _ in bare.facts] == ["Since"]
 
 
-def test_advice_of_the_alert_comes_before_that_of_its_code_and_is_not_doubled() -> None:
+def test_advice_of_the_alert_comes_before_that_of_its_code_and_is_not_repeated() -> None:
     assert facts(notification(advice="Stop the campaign."))["What to do"] == (
         "Stop the campaign. Do not send it again. Clean the list."
     )
@@ -127,30 +127,30 @@ def test_every_reason_has_its_headline(more: dict[str, Any], headline: str) -> N
     assert compose(notification(**more)).headline.startswith(headline)
 
 
-def test_whoever_reads_it_sees_who_takes_care_already() -> None:
-    told = facts(
+def test_the_message_shows_who_acknowledged_or_snoozed_the_alert() -> None:
+    text = facts(
         notification(acknowledged_by="ada", acknowledged_at=NOW, snoozed_until=NOW + timedelta(hours=1))
     )
-    assert told["Acknowledged"] == "by ada, 2026-11-20 03:39 UTC"
-    assert told["Snoozed"] == "until 2026-11-20 04:39 UTC"
+    assert text["Acknowledged"] == "by ada, 2026-11-20 03:39 UTC"
+    assert text["Snoozed"] == "until 2026-11-20 04:39 UTC"
     assert "Snoozed" not in facts(notification(snoozed_until=NOW))
 
 
-def test_what_another_channel_could_not_be_told_says_so_first() -> None:
-    told = compose(notification(undelivered=(Undelivered("slack", "404 no_service"),)))
-    assert told.facts[0] == ("Not delivered on slack", "404 no_service")
+def test_a_rerouted_message_names_the_failed_channel_first() -> None:
+    text = compose(notification(undelivered=(Undelivered("slack", "404 no_service"),)))
+    assert text.facts[0] == ("Not delivered on slack", "404 no_service")
 
 
 def test_the_title_stays_the_same_from_the_first_message_to_the_last() -> None:
     worse = replace(FIGURES, rate=0.5)
-    told = [notification(), notification(reason="escalated", severity="critical", figures=worse)]
-    told.append(notification(reason="resolved", resolved_at=NOW))
-    assert {title(one) for one in told} == {f"131026 Message undeliverable, business number {NUMBER}"}
+    text = [notification(), notification(reason="escalated", severity="critical", figures=worse)]
+    text.append(notification(reason="resolved", resolved_at=NOW))
+    assert {title(one) for one in text} == {f"131026 Message undeliverable, business number {NUMBER}"}
     assert title(notification(group={"country": "BR"})) == "failure-rate-per-code, country BR"
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "text"),
     [
         ("fired", "Firing. Above the threshold."),
         ("repeated", "Still firing. Above the threshold."),
@@ -159,31 +159,31 @@ def test_the_title_stays_the_same_from_the_first_message_to_the_last() -> None:
         ("resolved", "Resolved after 25 min. Above the threshold."),
     ],
 )
-def test_the_news_fits_into_a_line_of_the_history(reason: str, told: str) -> None:
-    assert change_line(notification(reason=reason, actor="ada" if reason == "acknowledged" else "")) == told
+def test_every_reason_has_one_line_for_the_history(reason: str, text: str) -> None:
+    assert change_line(notification(reason=reason, actor="ada" if reason == "acknowledged" else "")) == text
 
 
 def test_a_reminder_says_that_it_is_one() -> None:
     assert compose(notification(reason="repeated")).headline.startswith("Still firing (warning): 131026")
 
 
-def test_a_group_without_code_names_the_code_that_carries_most_and_lists_the_others() -> None:
+def test_a_group_without_code_names_the_most_frequent_code_and_lists_the_others() -> None:
     other = replace(UNDELIVERABLE, code=131042, title="Payment issue", failures=5)
-    told = notification(group={"phone_number_id": NUMBER}, codes=(UNDELIVERABLE, other))
-    assert f"business number {NUMBER}, mostly 131026 Message undeliverable" in compose(told).headline
-    assert facts(told)["Also"] == "131042 Payment issue: 5"
+    text = notification(group={"phone_number_id": NUMBER}, codes=(UNDELIVERABLE, other))
+    assert f"business number {NUMBER}, mostly 131026 Message undeliverable" in compose(text).headline
+    assert facts(text)["Also"] == "131042 Payment issue: 5"
 
 
-def test_an_empty_window_is_told_as_one() -> None:
+def test_an_empty_window_is_described_as_one() -> None:
     silent = replace(FIGURES, attempts=0, failures=0, rate=0.0)
     assert facts(notification(figures=silent))["How bad"] == "no messages in the last 15 min"
 
 
-def test_what_is_not_known_is_left_out() -> None:
-    told = notification(codes=(), slice=None, samples=(), contacts=0, link="", runbook="")
-    assert compose(told).links == ()
-    assert facts(told).keys() == {"For whom", "Since", "How bad"}
-    assert facts(told)["For whom"] == f"business number {NUMBER}"
+def test_unknown_facts_are_omitted() -> None:
+    text = notification(codes=(), slice=None, samples=(), contacts=0, link="", runbook="")
+    assert compose(text).links == ()
+    assert facts(text).keys() == {"For whom", "Since", "How bad"}
+    assert facts(text)["For whom"] == f"business number {NUMBER}"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_what_is_not_known_is_left_out() -> None:
     ],
     ids=str,
 )
-def test_groups_are_told_in_words(group: dict[str, str | int], words: str) -> None:
+def test_groups_are_described_in_words(group: dict[str, str | int], words: str) -> None:
     assert describe_group(group) == words
 
 
@@ -212,7 +212,7 @@ def test_groups_are_told_in_words(group: dict[str, str | int], words: str) -> No
         (97_260, "1 d 3 h"),
     ],
 )
-def test_durations_are_told_in_their_two_largest_units(seconds: int, words: str) -> None:
+def test_durations_have_their_two_largest_units(seconds: int, words: str) -> None:
     assert duration(timedelta(seconds=seconds)) == words
 
 
@@ -237,7 +237,7 @@ class Broken(io.StringIO):
 
 
 @pytest.mark.parametrize("fault", [BrokenPipeError("gone"), ValueError("closed")], ids=str)
-def test_a_stream_that_is_gone_is_worth_another_try(fault: Exception) -> None:
+def test_a_closed_stream_is_a_temporary_error(fault: Exception) -> None:
     with pytest.raises(SendError) as raised:
         LogChannel(Broken(fault)).send(notification(at=NOW))
     assert not raised.value.permanent

@@ -5,8 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NOW, NUMBER, SINCE, notification
+from tests.waiting import wait_for
 from webhook_app.channels import SendError
 from webhook_app.channels.alertmanager import VALID_FOR, Alertmanager
 
@@ -178,7 +178,7 @@ def real(tmp_path: Path, receiver: str) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: _is_ready(url))
+        wait_for(lambda: _is_ready(url))
         yield url
     finally:
         process.kill()
@@ -190,14 +190,6 @@ def _is_ready(url: str) -> bool:
         return httpx.get(f"{url}/-/ready").status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.05)
-    return found
 
 
 def shown(url: str) -> list[dict[str, Any]]:
@@ -249,7 +241,7 @@ def test_a_real_alertmanager_reports_one_end_for_one_end(real: str) -> None:
     health |= {"group": {"template": ""}, "link": "", "since": began}
     rate = channel.send(notification(since=began))
     paused = channel.send(notification(**health))
-    alerts = until(lambda: len(found := shown(real)) == 2 and found)
+    alerts = wait_for(lambda: len(found := shown(real)) == 2 and found)
     by_name = {alert["labels"]["alertname"]: alert for alert in alerts}
     fired = by_name["failure-rate-per-code"]
     assert (fired["status"]["state"], fired["labels"]["code"]) == ("active", "131026")
@@ -258,10 +250,10 @@ def test_a_real_alertmanager_reports_one_end_for_one_end(real: str) -> None:
         microsecond=began.microsecond // 1000 * 1000
     )
     assert by_name["health"]["labels"]["template"] == "none"
-    until(lambda: len(reported("firing")) == 2)
+    wait_for(lambda: len(reported("firing")) == 2)
     escalated = notification(since=began, reason="escalated", severity="critical", at=datetime.now(UTC))
     rate = channel.send(escalated, rate)
-    until(
+    wait_for(
         lambda: (
             {(a["labels"]["alertname"], a["labels"]["severity"]) for a in shown(real)}
             == {("failure-rate-per-code", "critical"), ("health", "warning")}
@@ -271,7 +263,7 @@ def test_a_real_alertmanager_reports_one_end_for_one_end(real: str) -> None:
     restarted = Alertmanager(real)
     before = {alert["labels"]["alertname"]: alert for alert in shown(real)}
     restarted.resend([notification(since=began, severity="critical"), notification(**health)], [rate, paused])
-    again = until(
+    again = wait_for(
         lambda: (
             (found := {a["labels"]["alertname"]: a for a in shown(real)})
             and all(found[name]["endsAt"] > before[name]["endsAt"] for name in before)
@@ -286,12 +278,12 @@ def test_a_real_alertmanager_reports_one_end_for_one_end(real: str) -> None:
     over = {"reason": "resolved", "resolved_at": ended, "at": ended}
     rate = restarted.send(notification(**over, since=began, severity="critical"), rate)
     paused = restarted.send(notification(**(health | over)), paused)
-    until(lambda: shown(real) == [])
+    wait_for(lambda: shown(real) == [])
     restarted.send(notification(since=began), rate)
     restarted.resend([notification(**health)], [paused])
     assert shown(real) == []
     restarted.close()
-    until(lambda: len(reported("resolved")) == 3)
+    wait_for(lambda: len(reported("resolved")) == 3)
     assert set(reported("resolved")) == {
         ("failure-rate-per-code", "warning"),
         ("failure-rate-per-code", "critical"),

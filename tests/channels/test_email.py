@@ -1,4 +1,4 @@
-"""Mail as a real server on loopback receives it: text and HTML, one conversation per incident."""
+"""Mail as a real server on loopback receives it: text and HTML, one conversation per alert."""
 
 import email
 import email.policy
@@ -24,7 +24,7 @@ TO = ("ops@example.org", "boss@example.org")
 
 
 class Sink:
-    """Takes every mail, but from the addresses it was told to refuse."""
+    """Accepts every mail except for the refused addresses."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -80,7 +80,7 @@ def serve(sink: Sink) -> Iterator[Callable[..., int]]:
 
 @pytest.fixture
 def tcp_silence() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
 
@@ -108,13 +108,13 @@ def test_it_arrives_as_text_and_as_html_with_every_fact(sink: Sink, serve: Calla
 
 def test_an_incident_is_one_conversation_and_two_are_two(sink: Sink, serve: Callable[..., int]) -> None:
     sender = channel(serve())
-    told = [
+    mails = [
         replace(notification(), id=1),
         replace(notification(reason="escalated", severity="critical"), id=2),
         replace(notification(reason="resolved", severity="critical", resolved_at=NOW), id=3),
         replace(notification(alert_id=13), id=4),
     ]
-    for one in told:
+    for one in mails:
         sender.send(one)
     first, second, third, other = sink.mails
     assert second["In-Reply-To"] == third["In-Reply-To"] == third["References"] == first["Message-ID"]
@@ -125,13 +125,13 @@ def test_an_incident_is_one_conversation_and_two_are_two(sink: Sink, serve: Call
 
 
 def test_the_same_message_again_is_the_same_to_mail_programs(sink: Sink, serve: Callable[..., int]) -> None:
-    sender, told = channel(serve()), replace(notification(reason="repeated"), id=5)
-    sender.send(told)
-    sender.send(told)
+    sender, mails = channel(serve()), replace(notification(reason="repeated"), id=5)
+    sender.send(mails)
+    sender.send(mails)
     assert sink.mails[0]["Message-ID"] == sink.mails[1]["Message-ID"]
 
 
-def test_a_flood_is_one_mail_that_names_each(sink: Sink, serve: Callable[..., int]) -> None:
+def test_a_digest_is_one_mail_that_lists_each_alert(sink: Sink, serve: Callable[..., int]) -> None:
     several = [notification(alert_id=number, group={"country": f"C{number}"}) for number in range(20)]
     channel(serve()).send_digest(several)
     [mail] = sink.mails
@@ -158,7 +158,7 @@ def test_no_text_can_add_a_header(sink: Sink, serve: Callable[..., int]) -> None
     ],
     ids=str,
 )
-def test_a_refused_address_is_a_fault_and_not_repeated_when_another_took_it(
+def test_a_refused_address_is_an_error_without_a_retry_if_another_was_accepted(
     sink: Sink, serve: Callable[..., int], refused: dict[str, str], permanent: bool
 ) -> None:
     sink.refused = refused
@@ -170,7 +170,7 @@ def test_a_refused_address_is_a_fault_and_not_repeated_when_another_took_it(
 
 
 @pytest.mark.parametrize(("answer", "permanent"), [("554 spam", True), ("451 later", False)])
-def test_what_the_server_answers_says_whether_to_try_again(
+def test_the_answer_of_the_server_decides_whether_to_retry(
     sink: Sink, serve: Callable[..., int], answer: str, permanent: bool
 ) -> None:
     sink.answer = answer
@@ -179,7 +179,7 @@ def test_what_the_server_answers_says_whether_to_try_again(
     assert raised.value.permanent is permanent
 
 
-def test_a_server_that_is_not_there_or_says_nothing_is_tried_again(tcp_silence: int) -> None:
+def test_a_server_that_is_down_or_silent_is_retried(tcp_silence: int) -> None:
     for port in (tcp_silence, 1):
         sender = Email(SmtpServer("127.0.0.1", port, "none"), "a@example.org", TO, timeout_s=0.2)
         with pytest.raises(SendError, match="cannot be reached") as raised:
@@ -218,7 +218,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
 @pytest.mark.parametrize("password", ["p@ss", "wrong"])
-def test_it_signs_in_over_tls_and_trusts_no_stranger(
+def test_it_signs_in_over_tls_and_rejects_unknown_certificates(
     sink: Sink, serve: Callable[..., int], certificate: tuple[Path, Path], security: str, password: str
 ) -> None:
     made, key = certificate
@@ -253,7 +253,7 @@ def test_it_signs_in_over_tls_and_trusts_no_stranger(
         ("smtps://u:p@mail.example:4650", SmtpServer("mail.example", 4650, "tls", "u", "p")),
     ],
 )
-def test_addresses_of_servers_are_read(url: str, server: SmtpServer) -> None:
+def test_smtp_urls_are_parsed(url: str, server: SmtpServer) -> None:
     assert read_smtp_url(url) == server
 
 
@@ -267,7 +267,7 @@ def test_addresses_of_servers_are_read(url: str, server: SmtpServer) -> None:
         ("smtp://u:hush@mail.example", "unencrypted"),
     ],
 )
-def test_addresses_of_servers_that_are_none_say_why_and_no_secret(url: str, fault: str) -> None:
+def test_an_invalid_smtp_url_has_an_error_without_secrets(url: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault) as raised:
         read_smtp_url(url)
     assert "hush" not in str(raised.value)

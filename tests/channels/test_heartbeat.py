@@ -1,4 +1,4 @@
-"""The sign of life as healthchecks.io understands it."""
+"""The heartbeat in the protocol of healthchecks.io."""
 
 from collections.abc import Iterator
 

@@ -22,17 +22,17 @@ def channel(slack: FakeSlack) -> Iterator[PagerDuty]:
     made.close()
 
 
-def test_an_alert_triggers_with_everything_the_one_on_call_needs(
+def test_an_alert_triggers_with_everything_that_is_needed_on_call(
     slack: FakeSlack, channel: PagerDuty
 ) -> None:
     channel.send(notification())
     assert slack.asked[0].path == "/v2/enqueue"
     [event] = slack.posted
     assert (event["routing_key"], event["event_action"]) == ("hush", "trigger")
-    told = event["payload"]
-    assert told["summary"].startswith("WARNING: 131026 Message undeliverable")
-    assert (told["severity"], told["timestamp"]) == ("warning", SINCE.isoformat())
-    assert told["custom_details"]["What to do"] == "Do not send it again. Clean the list."
+    payload = event["payload"]
+    assert payload["summary"].startswith("WARNING: 131026 Message undeliverable")
+    assert (payload["severity"], payload["timestamp"]) == ("warning", SINCE.isoformat())
+    assert payload["custom_details"]["What to do"] == "Do not send it again. Clean the list."
     assert event["client_url"] == "https://alerts.example/alerts/12"
     assert [link["text"] for link in event["links"]] == ["Open the alert", "Runbook"]
 
@@ -94,7 +94,7 @@ def test_no_summary_is_longer_than_pagerduty_takes() -> None:
     ],
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
-def test_anything_but_queued_says_whether_to_try_again(
+def test_any_answer_but_queued_is_an_error_that_says_whether_to_retry(
     slack: FakeSlack, channel: PagerDuty, answer: Answer, permanent: bool, retry_after: float | None
 ) -> None:
     slack.answers.append(answer)

@@ -1,4 +1,4 @@
-"""What Slack's answers mean, told by a real server on loopback, and what Slack is shown."""
+"""The meaning of Slack's answers, from a real server on loopback, and the posted messages."""
 
 import json
 import socket
@@ -50,7 +50,7 @@ def test_the_message_is_posted_as_json_once(slack: FakeSlack, slack_webhook: Sla
     ],
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
-def test_an_answer_that_is_not_ok_says_whether_to_try_again(
+def test_any_answer_but_ok_is_an_error_that_says_whether_to_retry(
     slack: FakeSlack, slack_webhook: SlackWebhook, answer: Answer, permanent: bool, retry_after: float | None
 ) -> None:
     slack.answers.append(answer)
@@ -59,16 +59,14 @@ def test_an_answer_that_is_not_ok_says_whether_to_try_again(
     assert f"{answer.status} {answer.body!r}" in str(fault)
 
 
-def test_an_answer_that_does_not_come_is_given_up_in_time_and_tried_again(
-    slack: FakeSlack, slack_webhook: SlackWebhook
-) -> None:
+def test_a_missing_answer_times_out_and_is_retried(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
     slack.answers.append(Answer(hang=True))
     fault = refusal(slack_webhook)
     assert (fault.permanent, str(fault)) == (False, "Slack cannot be reached (ReadTimeout)")
     slack_webhook.send(notification())
 
 
-def test_a_server_that_is_not_there_is_tried_again() -> None:
+def test_a_server_that_is_down_is_retried() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         channel = SlackWebhook(f"http://127.0.0.1:{unused.getsockname()[1]}/services/secret")
@@ -79,7 +77,7 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/services/secret", "https://host:port/secret"])
-def test_an_address_that_cannot_be_one_is_final_and_not_told(url: str) -> None:
+def test_an_invalid_address_is_a_permanent_error_without_the_address(url: str) -> None:
     channel = SlackWebhook(url)
     fault = refusal(channel)
     channel.close()
@@ -87,7 +85,7 @@ def test_an_address_that_cannot_be_one_is_final_and_not_told(url: str) -> None:
     assert "secret" not in str(fault)
 
 
-def test_everything_the_text_says_is_shown_and_in_the_fallback() -> None:
+def test_every_fact_is_in_the_blocks_and_in_the_fallback_text() -> None:
     message = compose(notification())
     shown = payload(message)
     assert shown["blocks"][0]["text"]["text"] == message.headline
@@ -97,7 +95,7 @@ def test_everything_the_text_says_is_shown_and_in_the_fallback() -> None:
     assert "<https://alerts.example/alerts/12|Open the alert>" in json.dumps(shown)
 
 
-def test_no_text_becomes_a_link_or_calls_the_channel() -> None:
+def test_no_text_becomes_a_link_or_mentions_the_channel() -> None:
     rude = replace(UNDELIVERABLE, title="<!channel>", meaning="a & b <https://x.example|y>")
     shown = json.dumps(payload(compose(notification(codes=(rude,)))))
     assert "<!channel>" not in shown
@@ -120,7 +118,7 @@ def test_no_text_is_longer_than_slack_takes(text: str) -> None:
     assert len(shown["text"]) <= 40_000
 
 
-def test_a_digest_names_each_alert_and_leads_to_it(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
+def test_a_digest_lists_each_alert_with_a_link(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
     several = [
         notification(
             alert_id=number, group={"phone_number_id": str(number)}, link=f"https://a.example/{number}"

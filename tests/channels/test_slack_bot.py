@@ -1,4 +1,4 @@
-"""One message per incident, edited in place, its history in its thread, buttons to act on it."""
+"""One message per alert, edited in place, with its history in the thread and action buttons."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def error(name: str) -> Answer:
 
 @pytest.fixture
 def api(slack: FakeSlack) -> FakeSlack:
-    """Answers every call as Slack does when it is well."""
+    """Answers every call with success, as Slack does."""
 
     def usual(asked: Asked) -> Answer:
         return Answer(200, json.dumps({"ok": True, "channel": "C7", "ts": f"{len(slack.asked)}.1"}))
@@ -48,9 +48,7 @@ def buttons(posted: dict[str, Any]) -> dict[str, str]:
     return {button["action_id"]: button["value"] for row in rows for button in row}
 
 
-def test_an_incident_begins_with_one_message_with_buttons_and_remembers_where(
-    api: FakeSlack, bot: SlackBot
-) -> None:
+def test_an_alert_begins_with_one_message_with_buttons_and_a_receipt(api: FakeSlack, bot: SlackBot) -> None:
     assert bot.send(notification()) == RECEIPT
     [posted] = api.posted
     assert calls(api) == ["chat.postMessage"]
@@ -62,7 +60,7 @@ def test_an_incident_begins_with_one_message_with_buttons_and_remembers_where(
     assert f"on business number {NUMBER} for 24 hours" in json.dumps(posted)
 
 
-def test_news_change_the_message_and_are_noted_in_its_thread(api: FakeSlack, bot: SlackBot) -> None:
+def test_a_change_edits_the_message_and_is_added_to_its_thread(api: FakeSlack, bot: SlackBot) -> None:
     taken = notification(reason="acknowledged", actor="ada", acknowledged_by="ada", acknowledged_at=NOW)
     assert bot.send(taken, RECEIPT) is None
     assert calls(api) == ["chat.update", "chat.postMessage"]
@@ -74,7 +72,7 @@ def test_news_change_the_message_and_are_noted_in_its_thread(api: FakeSlack, bot
     assert reply == {"channel": "C7", "thread_ts": "1.1", "text": "Acknowledged by ada"}
 
 
-def test_the_end_takes_the_buttons_away(api: FakeSlack, bot: SlackBot) -> None:
+def test_the_end_removes_the_buttons(api: FakeSlack, bot: SlackBot) -> None:
     bot.send(notification(reason="resolved", resolved_at=NOW), RECEIPT)
     edit, reply = api.posted
     assert buttons(edit) == {}
@@ -100,15 +98,13 @@ def test_after_the_end_a_late_notification_goes_to_the_thread_and_the_message_st
 
 
 @pytest.mark.parametrize("name", ["message_not_found", "cant_update_message"])
-def test_a_message_that_cannot_be_changed_is_written_anew(api: FakeSlack, bot: SlackBot, name: str) -> None:
+def test_a_message_that_cannot_be_edited_is_posted_again(api: FakeSlack, bot: SlackBot, name: str) -> None:
     api.answers.append(error(name))
     assert bot.send(notification(reason="repeated"), RECEIPT) == Receipt('{"channel":"C7","ts":"2.1"}')
     assert calls(api) == ["chat.update", "chat.postMessage"]
 
 
-def test_a_digest_is_remembered_as_shared_and_its_thread_tells_the_ends(
-    api: FakeSlack, bot: SlackBot
-) -> None:
+def test_a_digest_has_a_shared_receipt_and_its_thread_has_the_ends(api: FakeSlack, bot: SlackBot) -> None:
     receipt = bot.send_digest([notification(), notification(alert_id=13)])
     assert receipt == Receipt('{"channel":"C7","ts":"1.1"}', shared=True)
     ended = bot.send(notification(reason="resolved", resolved_at=NOW), DIGEST)
@@ -117,7 +113,7 @@ def test_a_digest_is_remembered_as_shared_and_its_thread_tells_the_ends(
     assert api.posted[1]["text"].startswith("Resolved: 131026")
 
 
-def test_an_alert_of_a_digest_that_goes_on_gets_a_message_of_its_own(api: FakeSlack, bot: SlackBot) -> None:
+def test_an_alert_of_a_digest_that_still_fires_gets_its_own_message(api: FakeSlack, bot: SlackBot) -> None:
     assert bot.send(notification(reason="repeated"), DIGEST) == RECEIPT
     assert "thread_ts" not in api.posted[0]
     assert buttons(api.posted[0])
@@ -146,7 +142,7 @@ def test_an_alert_of_a_digest_that_goes_on_gets_a_message_of_its_own(api: FakeSl
     ],
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
-def test_what_slack_answers_says_whether_to_try_again(
+def test_the_answer_of_slack_decides_whether_to_retry(
     slack: FakeSlack,
     bot: SlackBot,
     answer: Answer,

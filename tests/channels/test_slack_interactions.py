@@ -1,4 +1,4 @@
-"""Whether a button press is really Slack's, and what it asks for."""
+"""Verification and parsing of button presses in Slack."""
 
 import json
 from typing import Any
@@ -55,7 +55,7 @@ def test_five_minutes_either_way_are_allowed(seconds: int) -> None:
         (BODY, "١٢٣", SIGNED, SECRET),
     ],
 )
-def test_anything_else_is_not_slacks(body: bytes, timestamp: str, given: str, secret: str) -> None:
+def test_any_other_signature_is_refused(body: bytes, timestamp: str, given: str, secret: str) -> None:
     assert not verify(body, timestamp, given, secret, AT)
 
 
@@ -68,18 +68,18 @@ def test_anything_else_is_not_slacks(body: bytes, timestamp: str, given: str, se
         ({"action_id": "open", "value": "12"}, None),
     ],
 )
-def test_a_button_says_what_it_wants(action: dict[str, Any], interaction: Interaction | None) -> None:
+def test_each_button_has_its_action(action: dict[str, Any], interaction: Interaction | None) -> None:
     assert parse(pressed(action)) == interaction
 
 
-def test_links_and_other_things_that_slack_reports_are_passed_over() -> None:
+def test_other_interactions_are_ignored() -> None:
     ours = {"action_id": "snooze", "value": "7"}
     found = parse(pressed({"action_id": "link"}, ours))
     assert found == Interaction("snooze", 7, "ada (Slack)")
     assert parse(pressed(type="view_submission")) is None
 
 
-def test_who_has_no_user_name_is_called_by_id() -> None:
+def test_a_user_without_a_name_is_called_by_id() -> None:
     found = parse(pressed({"action_id": "snooze", "value": "7"}, user={"id": "U1"}))
     assert found is not None
     assert found.actor == "U1 (Slack)"
@@ -101,6 +101,6 @@ def test_who_has_no_user_name_is_called_by_id() -> None:
         pressed({"action_id": "snooze", "value": 7}),
     ],
 )
-def test_what_cannot_be_read_is_refused(body: bytes) -> None:
+def test_an_unreadable_body_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):
         parse(body)

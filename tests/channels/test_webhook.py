@@ -1,4 +1,4 @@
-"""The generic webhook: signed as Standard Webhooks says, the same body at every try."""
+"""The generic webhook: signed by Standard Webhooks, with the same body at every try."""
 
 import base64
 import json
@@ -32,9 +32,9 @@ def test_the_signature_is_the_one_of_the_specifications_example() -> None:
 
 
 def test_it_is_posted_with_id_time_and_a_signature_by_each_key(slack: FakeSlack, channel: Webhook) -> None:
-    told = replace(notification(), id=7)
-    channel.send(told)
-    channel.send(told)
+    message = replace(notification(), id=7)
+    channel.send(message)
+    channel.send(message)
     first, second = slack.asked
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == "notification_7"
@@ -61,7 +61,7 @@ def test_it_is_posted_with_id_time_and_a_signature_by_each_key(slack: FakeSlack,
     ],
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
-def test_anything_but_2xx_says_whether_to_try_again(
+def test_any_answer_but_2xx_is_an_error_that_says_whether_to_retry(
     slack: FakeSlack, channel: Webhook, answer: Answer, permanent: bool, retry_after: float | None
 ) -> None:
     slack.answers.append(answer)
@@ -72,7 +72,7 @@ def test_anything_but_2xx_says_whether_to_try_again(
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_any_success_is_one(slack: FakeSlack, channel: Webhook, status: int) -> None:
+def test_any_2xx_answer_is_success(slack: FakeSlack, channel: Webhook, status: int) -> None:
     slack.answers.append(Answer(status, ""))
     channel.send(notification())
 
@@ -86,7 +86,7 @@ def test_any_success_is_one(slack: FakeSlack, channel: Webhook, status: int) -> 
         ("whsec_" + base64.b64encode(b"l" * 65).decode(), "must have 24 to 64 bytes, has 65"),
     ],
 )
-def test_a_secret_that_is_none_says_why_and_not_what(text: str, fault: str) -> None:
+def test_an_invalid_secret_has_an_error_without_the_secret(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault) as raised:
         read_secret(text)
     assert "hush" not in str(raised.value)

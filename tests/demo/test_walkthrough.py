@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from tests.clocks import Hands
+from tests.clocks import Stopwatch
 from tests.factories import NUMBER, body, status
 from webhook_app.app import CLOSE, create_app
 from webhook_app.channels.slack import SlackWebhook
@@ -47,7 +47,7 @@ class Service:
         evaluate(self.engine, RULES, now, channels=("slack",))
         suppress(self.engine, RULES, Thresholds(), now)
         channel = SlackWebhook(self.slack.url)
-        while notify(self.engine, channel, Hands().clock(now)).sent:
+        while notify(self.engine, channel, Stopwatch().clock(now)).sent:
             pass
         channel.close()
 
@@ -57,7 +57,7 @@ def service(engine: Engine, database_url: str) -> Iterator[Service]:
     settings = Settings(
         database_url=database_url,
         meta_app_secret=(SECRET,),
-        meta_verify_token="t",
+        meta_verify_token="the token of the test",
         admin_api_key=KEY["Authorization"].removeprefix("Bearer "),
     )
     app = create_app(settings)

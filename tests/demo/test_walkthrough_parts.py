@@ -34,7 +34,12 @@ def test_no_setting_of_the_users_own_service_reaches_the_demo(tmp_path: Path) ->
     assert given["PATH"] == "/bin"
     assert not set(own.values()) & set(given.values())
     made = read_settings(
-        given | {"DATABASE_URL": "postgresql:", "META_APP_SECRET": "s", "META_VERIFY_TOKEN": "t"}
+        given
+        | {
+            "DATABASE_URL": "postgresql://127.0.0.1/demo",
+            "META_APP_SECRET": "the secret of the app",
+            "META_VERIFY_TOKEN": "the token of the webhook",
+        }
     )
     assert made.data_dir == tmp_path
     assert made.bind_host == "127.0.0.1"

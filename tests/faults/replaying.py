@@ -1,4 +1,4 @@
-"""A process that replays with a parser newer than the one that stored: `python -m tests.faults.replaying <URL>`.
+"""Replays with a newer parser than the one that stored the data: `python -m tests.faults.replaying <URL>`.
 
 It knows the status `queued`, as `sent`, and the field `novelty`, as a health signal.
 """
@@ -15,7 +15,7 @@ from webhook_app.whatsapp.receiving import statuses
 
 
 def newer_parser(put: Callable[[object, str, Any], None] = setattr) -> None:
-    """Teach this process; `put` sets an attribute of a module."""
+    """Replace the parser of this process; `put` sets an attribute of a module."""
     old = statuses.read_status
 
     def read_status(item: Any, *place: Any) -> Any:
@@ -26,7 +26,7 @@ def newer_parser(put: Callable[[object, str, Any], None] = setattr) -> None:
 
 
 def replay_all(url: str) -> None:
-    """Quarantine and archive, as a whole."""
+    """Replay the whole quarantine and archive."""
     now = datetime.now(UTC)
     day = timedelta(days=1)
     with Replay(lambda: connect(url, application="tests replaying"), now) as running:

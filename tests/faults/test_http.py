@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.factories import body, status
-from tests.faults.web_server import SECRET, WebServer, read_all, read_one, request, statuses
+from tests.faults.web_server import SECRET, WebServer, read_all, read_one, request, statuses, wait_for
 from webhook_app.whatsapp.receiving.signature import sign
 
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -263,3 +263,20 @@ def test_refusals_are_counted_by_the_status_they_got(server: WebServer) -> None:
         for key in [f'webhook_app_requests_malformed_total{{status="{status}"}}']
     }
     assert risen == {"400": 1, "414": 0, "417": 0, "431": 0, "501": 1}
+
+
+def test_a_worker_that_waits_for_the_database_answers_other_requests(
+    server: WebServer, database_url: str, engine: Engine
+) -> None:
+    raw = request(body(status("wamid.waits")), "Connection: close")
+    with closing(server.connect()) as wire:
+        with engine.begin() as connection:
+            connection.execute(text("LOCK TABLE status_events IN ACCESS EXCLUSIVE MODE"))
+            wire.sendall(raw)
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            wait_for(lambda: connection.execute(waiting).scalar_one() > 0)
+            with closing(server.connect()) as other:
+                other.settimeout(5)
+                other.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert statuses(read_all(other)) == [200]
+        assert statuses(read_all(wire)) == [200]

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from tests.channels.fake_slack import Answer, FakeSlack
-from tests.test_scheduler import Start, environment, start, until  # noqa: F401  fixtures
+from tests.test_scheduler import Start, environment, start  # noqa: F401  fixtures
 from tests.traffic import Traffic
+from tests.waiting import wait_for
 
 RULES = """
 [[rule]]
@@ -31,7 +32,7 @@ def while_locked(database_url: str, lock: str, waiting: str) -> Iterator[None]:
     """Hold the lock until somebody waits for it with such a statement, and then for the block."""
     with psycopg.connect(database_url) as holder:
         holder.execute(lock)
-        until(lambda: _waits(database_url, waiting), 20)
+        wait_for(lambda: _waits(database_url, waiting), 20)
         yield
 
 
@@ -66,7 +67,7 @@ def claimed(database_url: str, slack: FakeSlack) -> Iterator[None]:
     """The try is on record, and Slack has not read the message."""
     before = slack.unread
     slack.answers.append(Answer(unread=True))
-    until(lambda: slack.unread > before, 20)
+    wait_for(lambda: slack.unread > before, 20)
     yield
 
 
@@ -75,7 +76,7 @@ def sent(database_url: str, slack: FakeSlack) -> Iterator[None]:
     """Slack has read the message, and has not answered."""
     before = len(slack.posted)
     slack.answers.append(Answer(hang=True))
-    until(lambda: len(slack.posted) > before, 20)
+    wait_for(lambda: len(slack.posted) > before, 20)
     yield
 
 
@@ -85,11 +86,11 @@ def answered(database_url: str, slack: FakeSlack) -> Iterator[None]:
     before = len(slack.posted)
     slack.released.clear()
     slack.answers.append(Answer(slow=True))
-    until(lambda: len(slack.posted) > before, 20)
+    wait_for(lambda: len(slack.posted) > before, 20)
     with psycopg.connect(database_url) as holder:
         holder.execute("SELECT FROM notifications FOR UPDATE")
         slack.released.set()
-        until(lambda: _waits(database_url, "UPDATE notifications SET sent_at"), 20)
+        wait_for(lambda: _waits(database_url, "UPDATE notifications SET sent_at"), 20)
         yield
 
 
@@ -132,13 +133,13 @@ def test_killed_at_any_point_an_alert_and_its_end_are_told_once_or_twice(
 
     kill_at_the_point(lead())
     second = lead()
-    until(lambda: _is_marked(database_url, "fired"), 20)
+    wait_for(lambda: _is_marked(database_url, "fired"), 20)
     assert count("WARNING") == told
     traffic.sent(5000, now)
     traffic.close()
     kill_at_the_point(second)
     lead()
-    until(lambda: _is_marked(database_url, "resolved"), 20)
+    wait_for(lambda: _is_marked(database_url, "resolved"), 20)
     assert (count("WARNING"), count("Resolved")) == (told, told)
 
 

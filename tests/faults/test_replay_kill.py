@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -11,33 +10,20 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.books import read_books
 from tests.factories import body, document, status
 from tests.faults.replaying import newer_parser, replay_all
-from tests.faults.web_server import wait_for
+from tests.waiting import wait_for
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import connect
 
 WAITING, KNOWN, NOVEL = 80, 10, 40
 NAMES = ("received", "applied", "duplicate", "ignored", "quarantined")
-_BOOKS = "SELECT " + ", ".join(f"coalesce(sum({name}), 0)::int" for name in NAMES) + " FROM books"
 
 
 def one(engine: Engine, statement: str) -> tuple[Any, ...]:
     with engine.connect() as connection:
         return tuple(connection.execute(text(statement)).one())
-
-
-def books(engine: Engine) -> dict[str, int]:
-    found = dict(zip(NAMES, one(engine, _BOOKS), strict=True))
-    assert found["received"] == sum(found[name] for name in NAMES[1:]), found
-    return found
-
-
-@pytest.fixture
-def writer(database_url: str) -> Iterator[BatchWriter]:
-    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=3)
-    yield made
-    made.close()
 
 
 def queued(serial: int, now: datetime) -> bytes:
@@ -68,17 +54,17 @@ def test_a_replay_that_is_killed_again_and_again_ends_where_an_undisturbed_one_d
     for serial in range(NOVEL):
         writer.store([Delivery(novel(serial))], now)
     total = WAITING + KNOWN + NOVEL
-    assert books(engine) == dict(zip(NAMES, (total, KNOWN, 0, NOVEL, WAITING), strict=True))
+    assert read_books(engine) == dict(zip(NAMES, (total, KNOWN, 0, NOVEL, WAITING), strict=True))
 
     killed = 0
     # While it reads the quarantine, at the end of that, and in the archive.
     for goal in (KNOWN + 10, KNOWN + WAITING, KNOWN + WAITING + 5):
         killed += kill_when_applied(goal, begin_replay(database_url), engine)
-        assert books(engine)["received"] == total
+        assert read_books(engine)["received"] == total
         wait_for(lambda: one(engine, _SESSIONS) == (0,))
     assert killed >= 2, "most of them were killed before their end"
     assert begin_replay(database_url).wait(60) == 0
-    assert books(engine) == dict(zip(NAMES, (total, total, 0, 0, 0), strict=True))
+    assert read_books(engine) == dict(zip(NAMES, (total, total, 0, 0, 0), strict=True))
     assert_each_is_there_once(engine)
 
 
@@ -90,7 +76,7 @@ _SESSIONS = (
 
 def kill_when_applied(goal: int, process: subprocess.Popen[bytes], engine: Engine) -> bool:
     """Whether it was killed, and had not ended by itself before."""
-    wait_for(lambda: books(engine)["applied"] >= goal or process.poll() is not None)
+    wait_for(lambda: read_books(engine)["applied"] >= goal or process.poll() is not None)
     process.kill()
     return process.wait(10) < 0
 
@@ -126,7 +112,7 @@ def test_a_replay_beside_workers_that_receive_the_same_again_counts_everything_o
         for each in receiving:
             each.result()
     replay_all(database_url)
-    found = books(engine)
+    found = read_books(engine)
     assert found["received"] == WAITING + NOVEL + 2 * (WAITING + NOVEL + KNOWN)
     assert (found["applied"], found["quarantined"]) == (WAITING + KNOWN + NOVEL, 0)
     assert found["ignored"] <= NOVEL, (

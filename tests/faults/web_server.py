@@ -5,14 +5,13 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
-import pytest
 
+from tests.waiting import wait_for
 from webhook_app.whatsapp.receiving.signature import sign
 
 SECRET = b"a secret for the fault tests"
@@ -97,18 +96,6 @@ def statuses(answers: bytes) -> list[int]:
     return [code for code in found if code != 100]
 
 
-def wait_for(condition: object, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():  # type: ignore[operator]
-                return
-        except OSError:
-            pass
-        time.sleep(0.02)
-    pytest.fail("the condition did not come true in time")
-
-
 @contextmanager
 def web_server(
     database_url: str, folder: Path, *, config: str = CONFIG, workers: int = 1, **environment: str
@@ -119,7 +106,7 @@ def web_server(
     surroundings = os.environ | {
         "DATABASE_URL": database_url,
         "META_APP_SECRET": SECRET.decode(),
-        "META_VERIFY_TOKEN": "token",
+        "META_VERIFY_TOKEN": "a token of the test",
         "PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "WEB_CONCURRENCY": str(workers),

@@ -3,13 +3,11 @@
 Hypothesis looks for the smallest mutation that breaks this, within a fixed number of examples.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
@@ -18,7 +16,6 @@ from tests.factories import body, document, status, value
 from tests.fuzzing.mutations import as_json, deliver, garble, mutate
 from webhook_app.pipeline.receiving import batch_writer
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
-from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.receiving.payload import parse, parse_any
 from webhook_app.whatsapp.receiving.plain_delivery import read_plain
 
@@ -76,13 +73,6 @@ def test_a_garbled_body_is_sorted_too(random: Random) -> None:
     assert clean(
         [msgspec.structs.asdict(each) for kind in (parsed.statuses, parsed.unreadable) for each in kind]
     )
-
-
-@pytest.fixture
-def writer(database_url: str) -> Iterator[BatchWriter]:
-    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-    yield made
-    made.close()
 
 
 @settings(budget, max_examples=120)

@@ -51,7 +51,7 @@ def test_progress_is_reported_during_the_run(receiver):
     ("how", "complaint"),
     [
         ({"scenario": "weather"}, "unknown scenario 'weather'; choose one of steady, bad-list"),
-        ({"url": "localhost:8000"}, "no http or https URL"),
+        ({"url": "localhost:8000"}, "is not an http or https URL"),
         ({"rate": 0}, "must be positive"),
         ({"batch": 2000}, "1 to 1000"),
     ],

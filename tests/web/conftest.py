@@ -23,6 +23,7 @@ from webhook_app.store.operations import api_keys
 from webhook_app.whatsapp.receiving.signature import sign
 
 SECRET = b"an app secret for tests"
+VERIFY_TOKEN = "a verify token for tests"
 ADMIN_KEY = "an operator's key for tests"
 
 Deliver = Callable[[bytes], TestResponse]
@@ -105,7 +106,7 @@ def make_app(database_url: str, templates: FileSystemBytecodeCache) -> Iterator[
         plain = {
             "database_url": database_url,
             "meta_app_secret": (SECRET,),
-            "meta_verify_token": "token",
+            "meta_verify_token": VERIFY_TOKEN,
             "admin_api_key": ADMIN_KEY,
         }
         made.append(create_app(Settings(**(plain | changed))))

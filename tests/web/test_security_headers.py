@@ -9,7 +9,10 @@ from flask.testing import FlaskClient
 from tests.web.conftest import Deliver
 
 CALLS = [
-    ("GET", "/webhook?hub.mode=subscribe&hub.verify_token=token&hub.challenge=%3Cscript%3E"),
+    (
+        "GET",
+        "/webhook?hub.mode=subscribe&hub.verify_token=a+verify+token+for+tests&hub.challenge=%3Cscript%3E",
+    ),
     ("GET", "/webhook"),
     ("POST", "/webhook"),
     ("PUT", "/webhook"),

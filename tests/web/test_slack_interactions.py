@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NUMBER, notification
-from tests.clocks import Hands
+from tests.clocks import Stopwatch
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.slack_interactions import signature
 from webhook_app.pipeline.incidents.notify import notify
@@ -43,7 +43,7 @@ def press(make_app: Callable[..., Flask]) -> Press:
 
 @pytest.fixture
 def alert_id(engine: Engine, now: datetime) -> int:
-    """A firing alert that Slack is to hear of."""
+    """A firing alert with a notification for Slack."""
     with engine.begin() as connection:
         made = alerts.insert_new(
             connection,
@@ -62,8 +62,8 @@ def alert_id(engine: Engine, now: datetime) -> int:
             ),
         )
         assert made is not None
-        told = notification(alert_id=made, at=now, since=now)
-        outbox.add(connection, made, "slack", "fired", to_builtins(told), now)
+        message = notification(alert_id=made, at=now, since=now)
+        outbox.add(connection, made, "slack", "fired", to_builtins(message), now)
     return made
 
 
@@ -75,15 +75,15 @@ def held(engine: Engine, alert_id: int) -> Alert:
 
 
 def shown(engine: Engine, slack: FakeSlack) -> list[dict[str, Any]]:
-    """What Slack's bot posts of everything that is due."""
+    """What the bot posts for all due notifications."""
     slack.usual = lambda _: Answer(200, '{"ok":true,"channel":"C7","ts":"1.1"}')
     bot = SlackBot("xoxb", "#alerts", slack.base, httpx.Timeout(2.0))
-    notify(engine, bot, Hands().clock(datetime.now(UTC)))
+    notify(engine, bot, Stopwatch().clock(datetime.now(UTC)))
     bot.close()
     return slack.posted
 
 
-def test_acknowledge_is_done_and_the_message_says_by_whom(
+def test_acknowledge_is_carried_out_and_the_message_shows_who_pressed(
     press: Press, engine: Engine, alert_id: int, slack: FakeSlack
 ) -> None:
     assert len(shown(engine, slack)) == 1
@@ -124,7 +124,7 @@ def test_silence_covers_the_code_on_the_number_for_a_day_and_is_shown(
     assert "by ada (Slack), who silenced 131026" in json.dumps(shown(engine, slack))
 
 
-def test_an_alert_that_is_over_or_unknown_is_left_alone(press: Press, engine: Engine, alert_id: int) -> None:
+def test_a_resolved_or_unknown_alert_does_not_change(press: Press, engine: Engine, alert_id: int) -> None:
     for action, value in (("acknowledge", "999"), ("snooze", "999"), ("silence", "999:1")):
         assert press(action, value).status_code == 200
     with engine.connect() as connection:
@@ -132,7 +132,7 @@ def test_an_alert_that_is_over_or_unknown_is_left_alone(press: Press, engine: En
 
 
 @pytest.mark.parametrize("wrong", [{"secret": "other"}, {"age_s": 301}, {"age_s": -302}], ids=str)
-def test_what_slack_has_not_just_signed_is_refused(
+def test_a_request_without_a_recent_slack_signature_is_refused(
     press: Press, engine: Engine, alert_id: int, wrong: dict[str, Any]
 ) -> None:
     answer = press("acknowledge", str(alert_id), **wrong)

@@ -24,7 +24,7 @@ _REASON_WORDS = {
     "resolved": "ended",
     "past": "in the past",
 }
-_ENDS = {
+ENDINGS = {
     "recovered": "recovered",
     "quiet": "no traffic any more, so nobody knows whether the cause is fixed",
     "faded": "no failure for 24 h",
@@ -90,7 +90,7 @@ def change_line(notification: Notification) -> str:
         return f"Snoozed{until}{who}"
     lines = {
         "acknowledged": f"Acknowledged{who}",
-        "resolved": f"Ended after {_lasted(notification)}: {_ENDS.get(notification.ended_how, 'recovered')}.",
+        "resolved": f"Ended after {_lasted(notification)}: {ENDINGS.get(notification.ended_how, 'recovered')}.",
         "escalated": f"Now {notification.severity}. {notification.why}",
         "repeated": f"Still open. {notification.why}",
         "again": f"Open again. {notification.why}",
@@ -189,7 +189,7 @@ def _handling(notification: Notification) -> list[tuple[str, str]]:
 def _after_the_end(notification: Notification) -> list[tuple[str, str]]:
     ended = _ended_at(notification)
     span = f"{_lasted(notification)}, from {moment(notification.since)} to {moment(ended)}"
-    facts = [("Lasted", span), ("How it ended", _ENDS.get(notification.ended_how, "recovered"))]
+    facts = [("Lasted", span), ("How it ended", ENDINGS.get(notification.ended_how, "recovered"))]
     if notification.peak_rate:
         at = f" at {moment(notification.peak_at)}" if notification.peak_at is not None else ""
         facts.append(("At its worst", f"{percent(notification.peak_rate)}{at}"))

@@ -1,7 +1,7 @@
 """However webhooks come and whenever they are counted, funnels say what counting the events one by one says."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.factories import NUMBER, body, status
 from webhook_app.pipeline.counts import count_funnels as step_counting
-from webhook_app.pipeline.counts.count_funnels import SETTLED, count_steps
+from webhook_app.pipeline.counts.count_funnels import SETTLED, count_stages
 from webhook_app.pipeline.operations.prune import Retention, prune
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
-from webhook_app.store.counts import funnel_counts
+from webhook_app.store.counts import stages
 from webhook_app.store.counts.funnels import funnel, latencies
 from webhook_app.store.counts.rates import Filters
-from webhook_app.store.postgres.engine import connect, driver
+from webhook_app.store.postgres.engine import driver
 from webhook_app.whatsapp.receiving.payload import parse
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -144,13 +144,6 @@ def check(engine: Engine, windows: Sequence[tuple[datetime, datetime]] = WINDOWS
             assert took.to_read == ([to_read[0], to_read[-1]] if to_read else [])
 
 
-@pytest.fixture
-def writer(database_url: str) -> Iterator[BatchWriter]:
-    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-    yield made
-    made.close()
-
-
 def tell(writer: BatchWriter, items: Sequence[dict[str, Any]], at: datetime = NOW) -> None:
     writer.store([Delivery(body(*items))], at)
 
@@ -171,10 +164,10 @@ def test_any_order_repetition_and_counting_at_any_time_gives_what_the_events_say
     for what in happening:
         clock += MINUTE  # runs overlap: what came within the last two minutes is counted again
         if what in ("count", "recount"):
-            count_steps(engine, clock)
+            count_stages(engine, clock)
         if what in ("ask", "recount"):
             with engine.begin() as connection:
-                funnel_counts.ask_recount(
+                stages.request_recount(
                     driver(connection), [(f"wamid.{serial}", NUMBER) for serial in (0, 1, 1, 9)]
                 )
         if isinstance(what, list):
@@ -182,7 +175,7 @@ def test_any_order_repetition_and_counting_at_any_time_gives_what_the_events_say
         if what == "look":
             check(engine, WINDOWS[:1])
     check(engine)
-    count_steps(engine, clock + 10 * MINUTE)
+    count_stages(engine, clock + 10 * MINUTE)
     check(engine)
     with engine.connect() as connection:
         progress = connection.execute(text("SELECT counted_until FROM stage_progress")).scalar_one()
@@ -208,8 +201,8 @@ def test_history_is_counted_in_stretches_and_only_once(
         at = NOW - hours * HOUR
         tell(writer, [status(f"wamid.{hours}.{n}", "sent", at) for n in range(1 + hours % 4)], at)
     sent = sum(1 + hours % 4 for hours in range(60))
-    assert count_steps(engine, NOW + MINUTE) == sent
-    assert count_steps(engine, NOW + 2 * MINUTE) == 1, (
+    assert count_stages(engine, NOW + MINUTE) == sent
+    assert count_stages(engine, NOW + 2 * MINUTE) == 1, (
         "only what came in the last two minutes is looked at again"
     )
     with engine.connect() as connection:
@@ -223,9 +216,9 @@ def test_a_read_that_came_first_gives_way_to_the_earlier_delivered_of_another_da
 ) -> None:
     yesterday, today = NOW - DAY, NOW - 5 * MINUTE
     tell(writer, [status("wamid.A", "read", today)])
-    count_steps(engine, NOW)
+    count_stages(engine, NOW)
     tell(writer, [status("wamid.A", "sent", yesterday), status("wamid.A", "delivered", yesterday)])
-    count_steps(engine, NOW)
+    count_stages(engine, NOW)
     with engine.connect() as connection:
         (then,) = funnel(connection, NOW - 25 * HOUR, NOW - 23 * HOUR).values()
         (now,) = funnel(connection, NOW - HOUR, NOW).values()
@@ -236,11 +229,11 @@ def test_a_read_that_came_first_gives_way_to_the_earlier_delivered_of_another_da
 def test_what_is_replayed_under_its_old_time_of_receipt_is_counted(
     engine: Engine, writer: BatchWriter
 ) -> None:
-    count_steps(engine, NOW)
+    count_stages(engine, NOW)
     late = parse(body(status("wamid.A", "sent", NOW - DAY)))
     writer.store_again([late], NOW - DAY, lambda *_: None)
-    count_steps(engine, NOW)
-    count_steps(engine, NOW)
+    count_stages(engine, NOW)
+    count_stages(engine, NOW)
     with engine.connect() as connection:
         assert funnel(connection, NOW - 2 * DAY, NOW)[()].sent == 1
 
@@ -251,9 +244,9 @@ def test_counts_end_with_the_events_and_nothing_is_counted_twice_for_it(
     old = NOW - 12 * DAY
     tell(writer, [status("wamid.OLD", "sent", old), status("wamid.LONG", "sent", old)])
     tell(writer, [status("wamid.LONG", "read", NOW - HOUR), status("wamid.NEW", "sent", NOW - HOUR)])
-    count_steps(engine, NOW + MINUTE)
+    count_stages(engine, NOW + MINUTE)
     prune(engine, NOW, Retention(events_days=10, failures_days=10, raw_days=10, counts_days=10))
-    count_steps(engine, NOW + MINUTE)
+    count_stages(engine, NOW + MINUTE)
     with engine.connect() as connection:
         (found,) = funnel(connection, NOW - 20 * DAY, NOW).values()
         left = connection.execute(text("SELECT count(*) FROM message_stages")).scalar_one()

@@ -1,6 +1,5 @@
 """Lags and missing webhooks are counted by minute, once, whenever the scheduler gets to it."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,18 +9,11 @@ from sqlalchemy import Engine, text
 
 from tests.factories import status
 from tests.traffic import Traffic
-from webhook_app.pipeline.counts.measure_lateness import AT_MOST, reconcile
+from webhook_app.pipeline.counts.measure_lateness import MAX_MINUTES_PER_RUN, measure
 from webhook_app.store.counts import lateness
-from webhook_app.store.counts.lateness import BOUNDS_S, Arrivals, percentile
+from webhook_app.store.counts.lateness import BOUNDS_S, Lateness, percentile
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -30,9 +22,9 @@ def at(now: datetime) -> datetime:
     return now.replace(second=30) - 50 * MINUTE
 
 
-def lately(engine: Engine, now: datetime) -> Arrivals:
+def lately(engine: Engine, now: datetime) -> Lateness:
     with engine.connect() as connection:
-        return lateness.lately(connection, now)
+        return lateness.last_hour(connection, now)
 
 
 def test_lags_are_those_between_meta_s_clock_and_ours(
@@ -41,7 +33,7 @@ def test_lags_are_those_between_meta_s_clock_and_ours(
     for serial, lag in enumerate([0] * 90 + [4] * 6 + [100] * 4):
         traffic.store(status(f"wamid.{serial}", "sent", at - timedelta(seconds=lag)), at=at)
     assert lately(engine, now).events == 0
-    reconcile(engine, now)
+    measure(engine, now)
     found = lately(engine, now)
     assert (found.events, found.lag_p50_seconds, found.lag_p95_seconds, found.lag_p99_seconds) == (
         100,
@@ -54,7 +46,7 @@ def test_lags_are_those_between_meta_s_clock_and_ours(
 def test_a_repeat_is_no_late_arrival(engine: Engine, traffic: Traffic, now: datetime, at: datetime) -> None:
     traffic.store(status("wamid.1", "sent", at), at=at)
     traffic.store(status("wamid.1", "sent", at), at=at + 10 * MINUTE)
-    reconcile(engine, now)
+    measure(engine, now)
     assert (lately(engine, now).events, lately(engine, now).lag_p99_seconds) == (1, 1)
 
 
@@ -62,10 +54,10 @@ def test_counting_again_changes_nothing_and_every_minute_is_counted_once(
     engine: Engine, traffic: Traffic, now: datetime, at: datetime
 ) -> None:
     traffic.store(status("wamid.1", "sent", at), at=at)
-    assert reconcile(engine, now) == 61
+    assert measure(engine, now) == 61
     first = lately(engine, now)
-    assert reconcile(engine, now) == 0
-    assert reconcile(engine, now + 2 * MINUTE) == 2
+    assert measure(engine, now) == 0
+    assert measure(engine, now + 2 * MINUTE) == 2
     with engine.begin() as connection:
         lateness.count_minute(connection, at.replace(second=0))
     assert lately(engine, now) == first
@@ -80,9 +72,9 @@ def test_delivered_without_sent_is_found_after_the_grace_only(
     traffic.store(
         status("wamid.broken", "failed", at, code=131026), status("wamid.broken", "read", at), at=at
     )
-    reconcile(engine, at + 5 * MINUTE)
+    measure(engine, at + 5 * MINUTE)
     assert lately(engine, at + 5 * MINUTE).reached == 0
-    reconcile(engine, now)
+    measure(engine, now)
     found = lately(engine, now)
     assert (found.reached, found.unsent) == (3, 2)
 
@@ -91,14 +83,14 @@ def test_what_was_received_while_no_scheduler_ran_is_counted_later_the_newest_fi
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     before = now - 9 * 60 * MINUTE
-    reconcile(engine, before)
+    measure(engine, before)
     for hours in (1, 5, 8):
         traffic.store(
             status(f"wamid.{hours}", "sent", now - hours * 60 * MINUTE), at=now - hours * 60 * MINUTE
         )
-    assert (reconcile(engine, now), counted(engine)) == (AT_MOST, 2)
-    assert (reconcile(engine, now), counted(engine)) == (9 * 60 - AT_MOST, 3)
-    assert reconcile(engine, now + MINUTE) == 1
+    assert (measure(engine, now), counted(engine)) == (MAX_MINUTES_PER_RUN, 2)
+    assert (measure(engine, now), counted(engine)) == (9 * 60 - MAX_MINUTES_PER_RUN, 3)
+    assert measure(engine, now + MINUTE) == 1
     with engine.connect() as connection:
         open_ones = (
             "SELECT count(*)::int FROM lateness WHERE lags IS NULL OR (unsent IS NULL AND minute < :settled)"
@@ -117,7 +109,7 @@ def test_a_delivered_of_a_backlog_is_not_held_against_a_sent_that_may_come_much_
 ) -> None:
     traffic.store(status("wamid.backlog", "delivered", at - 5 * MINUTE), at=at)
     traffic.store(status("wamid.live", "delivered", at - MINUTE), at=at)
-    reconcile(engine, now)
+    measure(engine, now)
     found = lately(engine, now)
     assert (found.events, found.reached, found.unsent) == (2, 1, 1)
 

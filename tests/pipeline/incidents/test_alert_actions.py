@@ -1,4 +1,4 @@
-"""What people do about alerts, and what channels and later evaluations make of it."""
+"""Actions of people on alerts, and their effect on notifications and later evaluations."""
 
 from datetime import datetime, timedelta
 
@@ -18,14 +18,7 @@ HOUR = timedelta(hours=1)
 RULE = Rule(name="r", threshold=0.02, resolve_below=0.015, for_evaluations=1, channels=("slack", "log"))
 
 
-@pytest.fixture
-def traffic(database_url: str):
-    made = Traffic(database_url)
-    yield made
-    made.close()
-
-
-def told(engine: Engine) -> list[tuple[str, str]]:
+def notified(engine: Engine) -> list[tuple[str, str]]:
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT channel, reason FROM notifications ORDER BY id"))
         return [(row.channel, row.reason) for row in rows]
@@ -42,13 +35,13 @@ def fire(engine: Engine, traffic: Traffic, now: datetime) -> int:
         return alerts.open_alerts(connection)[0].id
 
 
-def test_an_acknowledgement_is_told_once_to_everybody_who_heard_of_the_alert(engine, traffic, now):
+def test_an_acknowledgement_is_notified_once_on_every_notified_channel(engine, traffic, now):
     alert_id = fire(engine, traffic, now)
     with engine.begin() as connection:
         alert = acknowledge(connection, alert_id, actor="anna", now=now + MINUTE)
         again = acknowledge(connection, alert_id, actor="bert", now=now + 2 * MINUTE)
     assert (alert.acknowledged_by, again.acknowledged_by) == ("anna", "anna")
-    assert told(engine)[2:] == [("log", "acknowledged"), ("slack", "acknowledged")]
+    assert notified(engine)[2:] == [("log", "acknowledged"), ("slack", "acknowledged")]
     with engine.connect() as connection:
         payload = (
             connection.execute(text("SELECT payload FROM notifications ORDER BY id DESC")).scalars().first()
@@ -68,14 +61,14 @@ def test_a_snooze_names_its_end_and_holds_back_reminders_until_then(engine, traf
     assert (alert.snoozed_until, alert.snoozed_by) == (now + 6 * HOUR, "anna")
     assert evaluate_at(engine, now + 5 * HOUR).notifications == 0
     assert evaluate_at(engine, now + 6 * HOUR).notifications == 2
-    assert [reason for channel, reason in told(engine) if channel == "slack"] == [
+    assert [reason for channel, reason in notified(engine) if channel == "slack"] == [
         "fired",
         "snoozed",
         "repeated",
     ]
 
 
-def test_nothing_can_be_done_about_an_alert_that_is_over_or_unknown(engine, traffic, now):
+def test_a_resolved_or_unknown_alert_cannot_be_acknowledged_or_snoozed(engine, traffic, now):
     alert_id = fire(engine, traffic, now)
     evaluate(engine, [], now + MINUTE)
     with engine.begin() as connection:
@@ -84,22 +77,22 @@ def test_nothing_can_be_done_about_an_alert_that_is_over_or_unknown(engine, traf
             assert snooze(connection, known, until=now + HOUR, actor="anna", now=now) is None
 
 
-def test_a_silenced_alert_fires_unheard_and_is_told_when_the_silence_ends(engine, traffic, now):
+def test_a_silenced_alert_is_notified_when_the_silence_ends(engine, traffic, now):
     with engine.begin() as connection:
         silence = add_silence(
             connection, matchers={"code": 131026}, author="anna", until=now + HOUR, comment="", now=now
         )
     fire(engine, traffic, now)
-    assert told(engine) == []
+    assert notified(engine) == []
     evaluate_at(engine, now + MINUTE)
     with engine.begin() as connection:
         assert end_silence(connection, silence.id, actor="bert", now=now + 2 * MINUTE).ended_by == "bert"
         assert end_silence(connection, 999, actor="bert", now=now) is None
     evaluate_at(engine, now + 3 * MINUTE)
-    assert told(engine) == [("slack", "fired"), ("log", "fired")]
+    assert notified(engine) == [("slack", "fired"), ("log", "fired")]
 
 
-def test_a_silence_mutes_reminders_but_not_the_end_of_what_was_told(engine, traffic, now):
+def test_a_silence_mutes_reminders_but_not_the_end_of_a_notified_alert(engine, traffic, now):
     fire(engine, traffic, now)
     with engine.begin() as connection:
         add_silence(
@@ -107,17 +100,17 @@ def test_a_silence_mutes_reminders_but_not_the_end_of_what_was_told(engine, traf
         )
     evaluate_at(engine, now + 12 * HOUR)
     evaluate(engine, [], now + 13 * HOUR, channels=["slack", "log"])
-    assert [reason for channel, reason in told(engine) if channel == "slack"] == ["fired", "resolved"]
+    assert [reason for channel, reason in notified(engine) if channel == "slack"] == ["fired", "resolved"]
 
 
-def test_an_alert_nobody_heard_of_ends_without_a_word(engine, traffic, now):
+def test_the_end_of_an_alert_that_was_not_notified_is_not_notified(engine, traffic, now):
     with engine.begin() as connection:
         add_silence(
             connection, matchers={"rule": "r"}, author="a", until=now + 48 * HOUR, comment="", now=now
         )
     fire(engine, traffic, now)
     evaluate(engine, [], now + HOUR)
-    assert told(engine) == []
+    assert notified(engine) == []
 
 
 def test_a_silence_without_meaning_is_refused(engine, now):

@@ -1,9 +1,7 @@
-"""Who is told of what: one cause once, worse news at once, and what outlasts the one that spoke for it after all."""
+"""Notifications: one per cause, escalations at once, and muted alerts that outlast the one that muted them."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import pytest
 from msgspec import convert
 from sqlalchemy import Engine, text
 
@@ -48,24 +46,17 @@ channels = ["pagerduty", "slack"]
 """)
 
 
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
-
-
 def evaluate_at(engine: Engine, now: datetime) -> None:
     evaluate(engine, RULES, now, channels=CHANNELS)
 
 
-def told(engine: Engine) -> list[tuple[str, str, str]]:
+def notified(engine: Engine) -> list[tuple[str, str, str]]:
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT channel, reason, payload FROM notifications ORDER BY id"))
         return [(row.channel, row.reason, convert(row.payload, Notification).rule) for row in rows]
 
 
-def test_a_worse_alert_is_told_again_where_critical_ones_go(
+def test_an_escalated_alert_is_notified_where_critical_ones_go(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.sent(900, now)
@@ -77,7 +68,7 @@ def test_a_worse_alert_is_told_again_where_critical_ones_go(
     traffic.failed(900, now + MINUTE, UNREACHABLE)
     evaluate_at(engine, now + MINUTE)
     evaluate_at(engine, now + 2 * MINUTE)
-    assert told(engine) == [
+    assert notified(engine) == [
         ("slack", "fired", "rate"),
         ("pagerduty", "escalated", "rate"),
         ("slack", "escalated", "rate"),
@@ -87,12 +78,12 @@ def test_a_worse_alert_is_told_again_where_critical_ones_go(
     assert (alert.severity, alert.notified_severity) == ("critical", "critical")
 
 
-def test_an_expired_token_is_told_once_and_mutes_the_rates_it_raises(
+def test_an_expired_token_is_notified_once_and_mutes_the_rate_alerts_it_causes(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.failed(100, now, TOKEN)
     evaluate_at(engine, now)
-    assert told(engine) == [("pagerduty", "fired", "token"), ("slack", "fired", "token")]
+    assert notified(engine) == [("pagerduty", "fired", "token"), ("slack", "fired", "token")]
     with engine.connect() as connection:
         found = {a.rule: a for a in alerts.open_alerts(connection)}
     assert {name: a.muted_why for name, a in found.items()} == {
@@ -104,7 +95,7 @@ def test_an_expired_token_is_told_once_and_mutes_the_rates_it_raises(
     assert found["token"].explanation["others"] == 2
     traffic.sent(1000, now + 20 * MINUTE)
     evaluate_at(engine, now + 20 * MINUTE)
-    assert [reason for _, reason, _ in told(engine)] == ["fired", "fired", "resolved", "resolved"]
+    assert [reason for _, reason, _ in notified(engine)] == ["fired", "fired", "resolved", "resolved"]
 
 
 def test_a_critical_alert_on_the_same_cause_mutes_the_warning(
@@ -113,32 +104,34 @@ def test_a_critical_alert_on_the_same_cause_mutes_the_warning(
     traffic.sent(700, now)
     traffic.failed(150, now, TEMPLATE)
     evaluate_at(engine, now)
-    assert {rule for _, _, rule in told(engine)} == {"severe"}
+    assert {rule for _, _, rule in notified(engine)} == {"severe"}
 
 
-def test_what_outlasts_the_alert_that_spoke_for_it_is_told_after_all(
+def test_an_alert_that_outlasts_the_one_that_muted_it_is_notified(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     other = "590238114470022"
     traffic.failed(90, now, UNREACHABLE)
     traffic.failed(80, now, UNREACHABLE, number=other)
     evaluate_at(engine, now)
-    assert [reason for _, reason, _ in told(engine)] == ["fired"] * 2  # pagerduty and slack: everything fails
+    assert [reason for _, reason, _ in notified(engine)] == [
+        "fired"
+    ] * 2  # pagerduty and slack: everything fails
     later = now + 20 * MINUTE
     traffic.sent(500, later)
     traffic.failed(80, later, UNREACHABLE, number=other)
     evaluate_at(engine, later)
-    assert [reason for channel, reason, _ in told(engine) if channel == "slack"] == ["fired", "resolved"]
+    assert [reason for channel, reason, _ in notified(engine) if channel == "slack"] == ["fired", "resolved"]
     traffic.failed(80, later + 11 * MINUTE, UNREACHABLE, number=other)
     evaluate_at(engine, later + 11 * MINUTE)
-    assert [reason for channel, reason, _ in told(engine) if channel == "slack"] == [
+    assert [reason for channel, reason, _ in notified(engine) if channel == "slack"] == [
         "fired",
         "resolved",
         "fired",
     ]
 
 
-def test_the_message_says_when_it_was_so_before_and_what_carries_the_excess(
+def test_the_message_has_the_previous_alert_and_the_slice_with_most_excess(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     early = now - HOUR

@@ -1,7 +1,6 @@
-"""From stored webhooks to alerts and the outbox: begins, fires, repeats, ends, once, whoever evaluates."""
+"""From stored webhooks to alerts and the outbox: alerts open, fire, repeat and end once, however many schedulers run."""
 
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,13 +20,6 @@ from webhook_app.store.incidents.alerts import Alert
 MINUTE = timedelta(minutes=1)
 OTHER_NUMBER = "590238114470022"
 UNREACHABLE, WITHHELD, BROKEN = 131026, 131049, 131053
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 def rule(**more: Any) -> Rule:
@@ -51,17 +43,17 @@ def all_alerts(engine: Engine) -> list[Alert]:
         return alerts.list_alerts(connection)
 
 
-def told(engine: Engine) -> list[tuple[str, str, Notification]]:
+def notifications_of(engine: Engine) -> list[tuple[str, str, Notification]]:
     with engine.connect() as connection:
-        return _told(connection)
+        return _notifications(connection)
 
 
-def _told(connection: Connection) -> list[tuple[str, str, Notification]]:
+def _notifications(connection: Connection) -> list[tuple[str, str, Notification]]:
     rows = connection.execute(text("SELECT channel, reason, payload FROM notifications ORDER BY id"))
     return [(row.channel, row.reason, convert(row.payload, Notification)) for row in rows]
 
 
-def test_the_default_rules_fire_after_two_looks_and_tell_everything(
+def test_the_default_rules_fire_after_two_evaluations_with_a_complete_notification(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.sent(1000, now - MINUTE)
@@ -70,11 +62,11 @@ def test_the_default_rules_fire_after_two_looks_and_tell_everything(
     rules = parse_rules(default_rules_text())
     first = evaluate(engine, rules, now, public_url="https://alerts.example/", channels=["log", "slack"])
     assert first.transitions == {"pend": 1}
-    assert told(engine) == []
+    assert notifications_of(engine) == []
     later = now + timedelta(seconds=15)
     second = evaluate(engine, rules, later, public_url="https://alerts.example/", channels=["log", "slack"])
     assert (second.transitions, second.notifications) == ({"fire": 1}, 1)
-    [(channel, reason, payload)] = told(engine)
+    [(channel, reason, payload)] = notifications_of(engine)
     [alert] = open_alerts(engine)
     assert (channel, reason) == ("slack", "fired")
     assert payload.group == alert.group == {"code": UNREACHABLE, "phone_number_id": NUMBER}
@@ -119,7 +111,7 @@ def test_a_pending_alert_that_goes_quiet_is_forgotten(
     summary = evaluate(engine, [rule(for_evaluations=2)], now + 17 * MINUTE)
     assert summary.transitions == {"clear": 1}
     assert all_alerts(engine) == []
-    assert told(engine) == []
+    assert notifications_of(engine) == []
 
 
 def test_no_data_is_not_recovery(engine: Engine, traffic: Traffic, now: datetime) -> None:
@@ -131,7 +123,7 @@ def test_no_data_is_not_recovery(engine: Engine, traffic: Traffic, now: datetime
     assert (alert.state, alert.attempts, alert.evaluated_at) == ("firing", 0, now + 60 * MINUTE)
 
 
-def test_a_firing_alert_is_over_when_messages_go_through_again_and_that_is_told(
+def test_a_firing_alert_resolves_when_messages_are_delivered_again_and_its_end_is_notified(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     rules = [rule(resolve_after_evaluations=2)]
@@ -144,8 +136,8 @@ def test_a_firing_alert_is_over_when_messages_go_through_again_and_that_is_told(
     assert summary.transitions == {"resolve": 1}
     [alert] = all_alerts(engine)
     assert (alert.state, alert.resolved_at) == ("resolved", now + MINUTE)
-    assert [reason for _, reason, _ in told(engine)] == ["fired", "resolved"]
-    resolved = told(engine)[-1][2]
+    assert [reason for _, reason, _ in notifications_of(engine)] == ["fired", "resolved"]
+    resolved = notifications_of(engine)[-1][2]
     assert resolved.since == now - 30 * MINUTE
     assert resolved.resolved_at == now + MINUTE
     assert (resolved.peak_rate, resolved.figures.rate, resolved.figures.attempts) == (1.0, 0.0, 100)
@@ -160,7 +152,7 @@ def test_reminders_come_at_growing_intervals_until_somebody_acknowledges(
     traffic.failed(60, now, UNREACHABLE)
     judgements = [evaluate(engine, rules, now + hours * hour).notifications for hours in range(5)]
     assert judgements == [1, 1, 0, 1, 0]
-    assert [reason for _, reason, _ in told(engine)] == ["fired", "repeated", "repeated"]
+    assert [reason for _, reason, _ in notifications_of(engine)] == ["fired", "repeated", "repeated"]
     [alert] = open_alerts(engine)
     assert (alert.repeats, alert.notified_at) == (2, now + 3 * hour)
     assert alert.explanation["contacts"] == 60, "an empty window takes nothing away from what is known"
@@ -177,7 +169,7 @@ def test_an_alert_keeps_its_start_although_earlier_failures_arrive_late(
     evaluate(engine, rules, now)
     traffic.failed(60, now - 30 * MINUTE, UNREACHABLE)
     evaluate(engine, rules, now + 16 * MINUTE)
-    assert [(reason, payload.since) for _, reason, payload in told(engine)] == [
+    assert [(reason, payload.since) for _, reason, payload in notifications_of(engine)] == [
         ("fired", now),
         ("repeated", now),
     ]
@@ -228,7 +220,7 @@ def test_several_rules_are_fed_and_each_counts_what_it_selects(
         ((), ("log",), []),
     ],
 )
-def test_each_channel_of_the_rule_gets_one_row_and_the_log_stands_in(
+def test_each_channel_of_the_rule_gets_one_row_and_the_log_replaces_missing_ones(
     engine: Engine,
     traffic: Traffic,
     now: datetime,
@@ -238,7 +230,7 @@ def test_each_channel_of_the_rule_gets_one_row_and_the_log_stands_in(
 ) -> None:
     traffic.failed(60, now, UNREACHABLE)
     summary = evaluate(engine, [rule(channels=wanted)], now, channels=known)
-    assert [channel for channel, _, _ in told(engine)] == expected
+    assert [channel for channel, _, _ in notifications_of(engine)] == expected
     assert summary.notifications == len(expected)
 
 
@@ -251,7 +243,7 @@ def test_the_default_rules_notify_the_only_channel_that_is_set_up(
     default = parse_rules(default_rules_text())
     for seconds in (0, 15):
         evaluate(engine, default, now + timedelta(seconds=seconds), channels=[channel, "log"])
-    assert (channel, "fired") in [(name, reason) for name, reason, _ in told(engine)]
+    assert (channel, "fired") in [(name, reason) for name, reason, _ in notifications_of(engine)]
 
 
 def test_a_channel_that_nothing_names_gets_every_notification_but_no_muted_rule(
@@ -260,7 +252,7 @@ def test_a_channel_that_nothing_names_gets_every_notification_but_no_muted_rule(
     traffic.failed(60, now, UNREACHABLE)
     rules = [rule(channels=("slack",)), rule(name="shown only", group_by=(), channels=())]
     evaluate(engine, rules, now, channels=["slack", "webhook", "log"])
-    assert [(channel, payload.rule) for channel, _, payload in told(engine)] == [
+    assert [(channel, payload.rule) for channel, _, payload in notifications_of(engine)] == [
         ("slack", "r"),
         ("webhook", "r"),
     ]
@@ -276,7 +268,7 @@ def test_a_channel_that_nothing_names_gets_every_notification_but_no_muted_rule(
     ],
     ids=["gone", "renamed", "grouped differently", "another code"],
 )
-def test_alerts_that_no_rule_watches_any_more_are_resolved_and_their_channels_told(
+def test_alerts_that_no_rule_covers_any_more_are_resolved_and_their_channels_notified(
     engine: Engine, traffic: Traffic, now: datetime, rules: list[Rule]
 ) -> None:
     traffic.failed(60, now, UNREACHABLE)
@@ -286,7 +278,7 @@ def test_alerts_that_no_rule_watches_any_more_are_resolved_and_their_channels_to
     [alert] = [alert for alert in all_alerts(engine) if alert.rule == "r"]
     assert (alert.state, alert.resolved_at) == ("resolved", now + MINUTE)
     assert "rules were changed" in alert.explanation["reason"]
-    assert [(c, r) for c, r, p in told(engine) if p.alert_id == alert.id] == [
+    assert [(c, r) for c, r, p in notifications_of(engine) if p.alert_id == alert.id] == [
         ("slack", "fired"),
         ("slack", "resolved"),
     ]
@@ -313,7 +305,7 @@ def test_the_same_moment_evaluated_twice_changes_nothing(
 
 
 @pytest.mark.parametrize("earlier_looks", [0, 1])
-def test_schedulers_that_evaluate_at_once_open_one_alert_per_group_and_tell_the_cause_once(
+def test_concurrent_schedulers_open_one_alert_per_group_and_notify_the_cause_once(
     engine: Engine, traffic: Traffic, now: datetime, earlier_looks: int
 ) -> None:
     numbers = [str(590238114470100 + index) for index in range(5)]
@@ -335,7 +327,7 @@ def test_schedulers_that_evaluate_at_once_open_one_alert_per_group_and_tell_the_
         thread.join()
     assert sorted(str(a.group["phone_number_id"]) for a in open_alerts(engine)) == numbers
     assert {alert.state for alert in open_alerts(engine)} == {"firing"}
-    [(_, reason, payload)] = told(engine)
+    [(_, reason, payload)] = notifications_of(engine)
     assert reason == "fired"
     [(label, others)] = payload.details
     assert label == "Same cause"
@@ -354,10 +346,10 @@ def test_a_crash_before_the_commit_leaves_neither_alert_nor_notification(
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE notifications DROP CONSTRAINT refused"))
     evaluate(engine, [rule()], now)
-    assert len(told(engine)) == 1
+    assert len(notifications_of(engine)) == 1
 
 
-def test_no_phone_number_and_no_contact_leaves_the_house(
+def test_notifications_contain_no_phone_number_and_no_contact(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.failed(60, now, UNREACHABLE, recipient="4915123456789")

@@ -1,4 +1,4 @@
-"""Told at least once, in order, at the channel's pace, whatever the channel answers and whoever crashes."""
+"""Notifications are sent at least once, in order, at the channel's pace, in spite of faults and crashes."""
 
 import random
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import notification
-from tests.clocks import Hands
+from tests.clocks import Stopwatch
 from webhook_app.channels import Channel, Receipt, SendError
 from webhook_app.channels.notification import Notification, Undelivered
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook
@@ -37,16 +37,16 @@ class Longest(random.Random):
         return b
 
 
-class Told:
-    """A channel in memory: keeps what it took, after raising the faults it was given."""
+class MemoryChannel:
+    """A channel in memory: raises the given faults, then keeps what is sent."""
 
     def __init__(self, *faults: Exception, name: str = "log", pace_s: float = 0.0) -> None:
         self.name = name
         self.pace_s = pace_s
-        self.took: list[Notification] = []
+        self.accepted: list[Notification] = []
         self.earlier: list[Receipt | None] = []
         self.receipt: Receipt | None = None
-        self.hands = Hands()
+        self.hands = Stopwatch()
         self.sent_after: list[float] = []
         self._faults = list(faults)
 
@@ -55,16 +55,16 @@ class Told:
         self.earlier.append(earlier)
         if self._faults:
             raise self._faults.pop(0)
-        self.took.append(notification)
+        self.accepted.append(notification)
         return self.receipt
 
     @property
     def alerts(self) -> list[int]:
-        return [told.alert_id for told in self.took]
+        return [sent.alert_id for sent in self.accepted]
 
 
-class Collapsing(Told):
-    """A channel in memory that takes floods in digests."""
+class DigestMemoryChannel(MemoryChannel):
+    """A channel in memory with digests."""
 
     digest_from = 3
     digest_size = 4
@@ -75,16 +75,16 @@ class Collapsing(Told):
         self.digest_receipt: Receipt | None = None
         self._digest_faults = list(faults)
 
-    def send_digest(self, told: Sequence[Notification]) -> Receipt | None:
+    def send_digest(self, sent: Sequence[Notification]) -> Receipt | None:
         if self._digest_faults:
             raise self._digest_faults.pop(0)
         self.sent_after.append(self.hands.seconds)
-        self.digests.append([one.alert_id for one in told])
+        self.digests.append([one.alert_id for one in sent])
         return self.digest_receipt
 
 
-class Looking(Told):
-    """Sees what is on record while it is spoken to."""
+class RecordReadingChannel(MemoryChannel):
+    """Reads the recorded tries while it sends."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -99,14 +99,14 @@ class Looking(Told):
 
 
 def add(engine: Engine, now: datetime, alert_id: int = 12, channel: str = "log", **more: Any) -> None:
-    told = notification(alert_id=alert_id, **more)
+    sent = notification(alert_id=alert_id, **more)
     with engine.begin() as connection:
-        outbox.add(connection, alert_id, channel, told.reason, to_builtins(told), now)
+        outbox.add(connection, alert_id, channel, sent.reason, to_builtins(sent), now)
 
 
 def run(engine: Engine, channel: Channel, now: datetime, **more: Any) -> NotifySummary:
     """One run with a clock that goes on only by waiting, and every wait as long as it may be."""
-    hands = channel.hands if isinstance(channel, Told) else Hands()
+    hands = channel.hands if isinstance(channel, MemoryChannel) else Stopwatch()
     hands.seconds = 0.0
     return notify(engine, channel, hands.clock(now), **({"jitter": Longest()} | more))
 
@@ -123,7 +123,7 @@ def row(engine: Engine) -> dict[str, Any]:
 
 def test_the_try_is_on_record_before_anything_is_sent(engine: Engine, now: datetime) -> None:
     add(engine, now)
-    channel = Looking(engine)
+    channel = RecordReadingChannel(engine)
     assert run(engine, channel, now) == NotifySummary(1, 0, 0)
     assert (channel.alerts, channel.seen) == ([12], [[""]])
     assert row(engine)["sent_at"] == now
@@ -132,21 +132,19 @@ def test_the_try_is_on_record_before_anything_is_sent(engine: Engine, now: datet
     assert (outcome, ended_at) == ("sent", now)
 
 
-def test_what_was_sent_is_not_sent_again(engine: Engine, now: datetime) -> None:
+def test_a_sent_notification_is_not_sent_again(engine: Engine, now: datetime) -> None:
     add(engine, now)
-    channel = Told()
+    channel = MemoryChannel()
     run(engine, channel, now)
     assert run(engine, channel, now + timedelta(days=2)) == NotifySummary(0, 0, 0)
     assert channel.alerts == [12]
 
 
-def test_a_message_is_told_by_the_number_it_has_in_the_outbox_at_every_try(
-    engine: Engine, now: datetime
-) -> None:
+def test_a_notification_has_its_outbox_id_at_every_try(engine: Engine, now: datetime) -> None:
     add(engine, now)
-    channel = Told()
+    channel = MemoryChannel()
     run(engine, channel, now)
-    assert channel.took[0].id == row(engine)["id"]
+    assert channel.accepted[0].id == row(engine)["id"]
 
 
 def test_a_crash_between_sending_and_marking_means_sent_again_after_the_lease(
@@ -154,37 +152,35 @@ def test_a_crash_between_sending_and_marking_means_sent_again_after_the_lease(
 ) -> None:
     add(engine, now)
     with pytest.raises(KeyboardInterrupt):
-        run(engine, Told(KeyboardInterrupt()), now)
-    channel = Told()
+        run(engine, MemoryChannel(KeyboardInterrupt()), now)
+    channel = MemoryChannel()
     assert run(engine, channel, now + LEASE - SECOND) == NotifySummary(0, 0, 0)
     assert run(engine, channel, now + LEASE) == NotifySummary(1, 0, 0)
     assert channel.alerts == [12]
 
 
-def test_a_run_tells_all_that_is_due_at_the_channels_pace_and_in_order(engine: Engine, now: datetime) -> None:
+def test_a_run_sends_all_that_is_due_at_the_channels_pace_and_in_order(engine: Engine, now: datetime) -> None:
     for alert_id in (1, 2, 3):
         add(engine, now, alert_id)
-    channel = Told(pace_s=1.0)
+    channel = MemoryChannel(pace_s=1.0)
     assert run(engine, channel, now).sent == 3
     assert channel.alerts == [1, 2, 3]
     assert channel.sent_after == [0.0, 1.0, 2.0]
 
 
-def test_a_run_ends_in_time_and_when_it_is_told_to(engine: Engine, now: datetime) -> None:
+def test_a_run_ends_in_time_and_when_it_has_to_stop(engine: Engine, now: datetime) -> None:
     for alert_id in range(20):
         add(engine, now, alert_id)
-    assert run(engine, Told(pace_s=5.0), now).sent == 7
-    assert run(engine, Told(pace_s=5.0), now + 35 * SECOND, go_on=lambda: False).sent == 1
+    assert run(engine, MemoryChannel(pace_s=5.0), now).sent == 7
+    assert run(engine, MemoryChannel(pace_s=5.0), now + 35 * SECOND, go_on=lambda: False).sent == 1
 
 
-def test_a_successor_keeps_the_pace_even_of_one_that_died_while_sending(
-    engine: Engine, now: datetime
-) -> None:
+def test_another_process_keeps_the_pace_after_a_crash_while_sending(engine: Engine, now: datetime) -> None:
     for alert_id in (1, 2):
         add(engine, now, alert_id)
     with pytest.raises(KeyboardInterrupt):
-        run(engine, Told(KeyboardInterrupt(), pace_s=2.0), now)
-    successor = Told(pace_s=2.0)
+        run(engine, MemoryChannel(KeyboardInterrupt(), pace_s=2.0), now)
+    successor = MemoryChannel(pace_s=2.0)
     assert run(engine, successor, now + SECOND) == NotifySummary(0, 0, 0)
     assert run(engine, successor, now + 2 * SECOND) == NotifySummary(1, 0, 0)
 
@@ -218,16 +214,16 @@ def test_a_pause_that_slack_asks_for_holds_for_every_message_and_keeps_the_order
     add(engine, now, 3, "slack", rule="rule 3")
     assert run(engine, slack_webhook, now + 29 * SECOND) == NotifySummary(0, 0, 0)
     assert run(engine, slack_webhook, now + 30 * SECOND) == NotifySummary(3, 0, 0)
-    told = [posted["blocks"][-1]["elements"][0]["text"].split(",")[0] for posted in slack.posted]
-    assert told == ["Rule rule 1", "Rule rule 1", "Rule rule 2", "Rule rule 3"]
+    sent = [posted["blocks"][-1]["elements"][0]["text"].split(",")[0] for posted in slack.posted]
+    assert sent == ["Rule rule 1", "Rule rule 1", "Rule rule 2", "Rule rule 3"]
 
 
-def test_a_channel_that_fails_is_left_alone_longer_and_longer_for_all_its_messages(
+def test_a_failing_channel_is_paused_longer_each_time_for_all_its_messages(
     engine: Engine, now: datetime
 ) -> None:
     for alert_id in range(9):
         add(engine, now, alert_id)
-    down = Told(*[SendError("down", permanent=False)] * 4)
+    down = MemoryChannel(*[SendError("down", permanent=False)] * 4)
     spent = [now + seconds * SECOND for seconds in range(16)]
     told_at = [moment for moment in spent if run(engine, down, moment) != NotifySummary(0, 0, 0)]
     assert told_at == [now, now + SECOND, now + 3 * SECOND, now + 7 * SECOND, now + 15 * SECOND]
@@ -235,8 +231,8 @@ def test_a_channel_that_fails_is_left_alone_longer_and_longer_for_all_its_messag
     assert len(down.alerts) == 9
 
 
-def test_one_message_that_is_never_taken_keeps_no_other_waiting(engine: Engine, now: datetime) -> None:
-    class Picky(Told):
+def test_one_message_that_is_never_accepted_delays_no_other(engine: Engine, now: datetime) -> None:
+    class Picky(MemoryChannel):
         def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
             if notification.alert_id == 1:
                 raise SendError("not this one", permanent=False)
@@ -250,7 +246,7 @@ def test_one_message_that_is_never_taken_keeps_no_other_waiting(engine: Engine, 
     assert channel.alerts == [2, 3, 4]
 
 
-def test_a_final_refusal_is_recorded_and_the_next_message_goes_on(
+def test_a_permanent_refusal_is_recorded_and_the_next_message_is_sent(
     engine: Engine, slack: FakeSlack, slack_webhook: SlackWebhook, now: datetime
 ) -> None:
     add(engine, now, channel="slack")
@@ -262,28 +258,28 @@ def test_a_final_refusal_is_recorded_and_the_next_message_goes_on(
     assert run(engine, slack_webhook, now + timedelta(days=1)) == NotifySummary(0, 0, 0)
 
 
-def test_the_end_of_an_alert_is_not_told_before_its_beginning(engine: Engine, now: datetime) -> None:
+def test_the_end_of_an_alert_is_not_sent_before_its_beginning(engine: Engine, now: datetime) -> None:
     add(engine, now)
     add(engine, now, reason="resolved", resolved_at=now)
-    busy = Told(SendError("busy", permanent=False))
+    busy = MemoryChannel(SendError("busy", permanent=False))
     assert run(engine, busy, now) == NotifySummary(0, 1, 0)
     assert run(engine, busy, now) == NotifySummary(0, 0, 0)
     assert run(engine, busy, now + SECOND) == NotifySummary(2, 0, 0)
-    assert [told.reason for told in busy.took] == ["fired", "resolved"]
+    assert [sent.reason for sent in busy.accepted] == ["fired", "resolved"]
 
 
-def test_a_reminder_that_never_went_out_gives_way_to_newer_news(engine: Engine, now: datetime) -> None:
+def test_an_unsent_reminder_is_superseded_by_a_newer_notification(engine: Engine, now: datetime) -> None:
     for reason in ("fired", "repeated", "repeated", "resolved"):
         add(engine, now, reason=reason, resolved_at=now)
-    channel = Told()
+    channel = MemoryChannel()
     assert run(engine, channel, now) == NotifySummary(2, 0, 0)
-    assert [told.reason for told in channel.took] == ["fired", "resolved"]
+    assert [sent.reason for sent in channel.accepted] == ["fired", "resolved"]
     assert [held["superseded_at"] for held in rows(engine)] == [None, now, now, None]
     with engine.connect() as connection:
         assert outbox.backlog(connection) == {"log": outbox.Backlog(0, 0, None)}
 
 
-def test_a_reminder_that_is_being_sent_is_not_taken_back(engine: Engine, now: datetime) -> None:
+def test_a_reminder_that_is_being_sent_is_not_superseded(engine: Engine, now: datetime) -> None:
     add(engine, now, reason="repeated")
     with engine.begin() as connection:
         assert outbox.claim(connection, "log", now, now + LEASE)
@@ -291,8 +287,8 @@ def test_a_reminder_that_is_being_sent_is_not_taken_back(engine: Engine, now: da
     assert [held["superseded_at"] for held in rows(engine)] == [None, None]
 
 
-def test_a_channel_is_handed_what_it_wanted_remembered_of_the_alert(engine: Engine, now: datetime) -> None:
-    channel = Told()
+def test_a_channel_gets_its_last_receipt_of_the_alert(engine: Engine, now: datetime) -> None:
+    channel = MemoryChannel()
     for receipt in (Receipt("message 1"), None, Receipt("message 2", shared=True)):
         channel.receipt = receipt
         add(engine, now)
@@ -304,20 +300,22 @@ def test_a_channel_is_handed_what_it_wanted_remembered_of_the_alert(engine: Engi
     assert channel.earlier == [None, first, first, Receipt("message 2", shared=True), None]
 
 
-def test_a_flood_is_told_in_digests_that_name_each_in_order(engine: Engine, now: datetime) -> None:
+def test_many_notifications_are_sent_in_digests_that_list_each_in_order(
+    engine: Engine, now: datetime
+) -> None:
     for alert_id in range(10):
         add(engine, now, alert_id)
-    channel = Collapsing(pace_s=1.0)
+    channel = DigestMemoryChannel(pace_s=1.0)
     assert run(engine, channel, now).sent == 10
     assert channel.digests == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert channel.alerts == [8, 9]
     assert channel.sent_after == [0.0, 1.0, 2.0, 3.0]
 
 
-def test_an_alert_with_a_message_of_its_own_is_told_there_even_in_a_flood(
+def test_an_alert_with_its_own_message_is_updated_there_and_not_in_a_digest(
     engine: Engine, now: datetime
 ) -> None:
-    channel = Collapsing()
+    channel = DigestMemoryChannel()
     channel.receipt, channel.digest_receipt = Receipt("its own"), Receipt("digest", shared=True)
     add(engine, now, 1)
     run(engine, channel, now)
@@ -331,33 +329,35 @@ def test_an_alert_with_a_message_of_its_own_is_told_there_even_in_a_flood(
     assert channel.earlier[2] == Receipt("digest", shared=True)
 
 
-def test_one_that_spoils_a_digest_is_found_by_telling_each_by_itself(engine: Engine, now: datetime) -> None:
+def test_a_notification_that_makes_a_digest_invalid_is_found_by_sending_each_alone(
+    engine: Engine, now: datetime
+) -> None:
     for alert_id in range(4):
         add(engine, now, alert_id)
-    channel = Collapsing(SendError("invalid_payload", permanent=True, of_message=True))
+    channel = DigestMemoryChannel(SendError("invalid_payload", permanent=True, of_message=True))
     assert run(engine, channel, now) == NotifySummary(4, 4, 0)
     assert (channel.digests, channel.alerts) == ([], [0, 1, 2, 3])
 
 
-def test_a_digest_that_nobody_will_ever_take_is_given_up_whole(engine: Engine, now: datetime) -> None:
+def test_a_digest_that_is_refused_permanently_is_given_up_whole(engine: Engine, now: datetime) -> None:
     for alert_id in range(4):
         add(engine, now, alert_id)
-    channel = Collapsing(SendError("404 no_service", permanent=True))
+    channel = DigestMemoryChannel(SendError("404 no_service", permanent=True))
     assert run(engine, channel, now, fallbacks=["log", "email"]) == NotifySummary(0, 0, 4)
     assert [held["channel"] for held in rows(engine)] == ["log"] * 4 + ["email"] * 4
 
 
-def test_a_digest_that_was_not_taken_comes_again_as_one(engine: Engine, now: datetime) -> None:
+def test_a_digest_that_failed_is_sent_again_as_one(engine: Engine, now: datetime) -> None:
     for alert_id in range(4):
         add(engine, now, alert_id)
-    channel = Collapsing(SendError("busy", permanent=False, retry_after=5))
+    channel = DigestMemoryChannel(SendError("busy", permanent=False, retry_after=5))
     assert run(engine, channel, now) == NotifySummary(0, 4, 0)
     assert run(engine, channel, now + 4 * SECOND) == NotifySummary(0, 0, 0)
     assert run(engine, channel, now + 5 * SECOND) == NotifySummary(4, 0, 0)
     assert channel.digests == [[0, 1, 2, 3]]
 
 
-def test_three_hundred_incidents_at_once_are_all_told_in_order_and_at_pace_by_a_slack_in_trouble(
+def test_three_hundred_alerts_at_once_are_all_sent_in_order_and_at_pace_through_a_failing_slack(
     engine: Engine, slack: FakeSlack, now: datetime
 ) -> None:
     names = [f"{500_000 + alert_id}" for alert_id in range(300)]
@@ -372,7 +372,7 @@ def test_three_hundred_incidents_at_once_are_all_told_in_order_and_at_pace_by_a_
     ]
     for at, answer in enumerate(trouble):
         slack.answers.extend([answer] + [Answer()] * (at % 2))
-    hands = Hands()
+    hands = Stopwatch()
     slack.stopwatch = lambda: hands.seconds
     channel = SlackWebhook(slack.url)
     while any(held["sent_at"] is None for held in rows(engine)):
@@ -382,8 +382,8 @@ def test_three_hundred_incidents_at_once_are_all_told_in_order_and_at_pace_by_a_
     channel.close()
     taken = [json_text(posted) for posted, answer in slack.exchanged if answer.accepts]
     assert len(taken) == 300 / DIGEST_SIZE
-    told = [name for message in taken for name in names if f"business number {name}," in message]
-    assert told == names
+    sent = [name for message in taken for name in names if f"business number {name}," in message]
+    assert sent == names
     gaps = [later - earlier for earlier, later in zip(slack.times, slack.times[1:], strict=False)]
     assert min(gaps) >= 1.0
     assert slack.times[1] - slack.times[0] >= 3.0
@@ -394,48 +394,48 @@ def json_text(posted: dict[str, Any]) -> str:
     return str(posted["blocks"])
 
 
-def test_what_one_channel_will_never_take_is_told_on_another_and_says_so(
+def test_a_permanently_refused_notification_is_rerouted_and_names_the_channel_that_failed(
     engine: Engine, now: datetime
 ) -> None:
     add(engine, now, channel="slack")
-    gone = Told(SendError("404 no_service", permanent=True), name="slack")
+    gone = MemoryChannel(SendError("404 no_service", permanent=True), name="slack")
     run(engine, gone, now, fallbacks=["slack", "email", "log"])
-    email = Told(SendError("550 no such user", permanent=True), name="email")
+    email = MemoryChannel(SendError("550 no such user", permanent=True), name="email")
     run(engine, email, now, fallbacks=["slack", "email", "log"])
-    log = Told()
+    log = MemoryChannel()
     run(engine, log, now, fallbacks=["slack", "email", "log"])
-    missed = [(one.channel, one.fault) for one in log.took[0].undelivered]
+    missed = [(one.channel, one.fault) for one in log.accepted[0].undelivered]
     assert missed == [("slack", "404 no_service"), ("email", "550 no such user")]
     assert [held["rerouted_at"] for held in rows(engine)] == [now, now, None]
     assert len(rows(engine)) == 3
 
 
-def test_a_channel_that_was_told_anyway_is_the_last_choice(engine: Engine, now: datetime) -> None:
+def test_a_channel_that_has_the_notification_already_is_the_last_choice(
+    engine: Engine, now: datetime
+) -> None:
     for channel in ("slack", "pagerduty"):
         add(engine, now, channel=channel)
-    gone = Told(SendError("404 no_service", permanent=True), name="slack")
+    gone = MemoryChannel(SendError("404 no_service", permanent=True), name="slack")
     run(engine, gone, now, fallbacks=["slack", "pagerduty", "log"])
     assert rows(engine)[2]["channel"] == "log"
     add(engine, now, 13, channel="pagerduty")
     add(engine, now, 13, channel="slack")
-    gone = Told(SendError("404 no_service", permanent=True), name="slack")
+    gone = MemoryChannel(SendError("404 no_service", permanent=True), name="slack")
     run(engine, gone, now, fallbacks=["slack", "pagerduty"])
     assert rows(engine)[-1]["channel"] == "pagerduty"
 
 
-def test_what_no_channel_takes_is_still_on_record(engine: Engine, now: datetime) -> None:
+def test_a_notification_that_no_channel_accepts_stays_on_record(engine: Engine, now: datetime) -> None:
     add(engine, now)
-    gone = Told(SendError("gone", permanent=True))
+    gone = MemoryChannel(SendError("gone", permanent=True))
     assert run(engine, gone, now, fallbacks=["log"]) == NotifySummary(0, 0, 1)
     assert len(rows(engine)) == 1
     assert row(engine)["failed_at"] == now
 
 
-def test_what_does_not_get_through_for_minutes_is_told_elsewhere_once_and_tried_on(
-    engine: Engine, now: datetime
-) -> None:
+def test_an_overdue_notification_is_rerouted_once_and_still_tried(engine: Engine, now: datetime) -> None:
     add(engine, now, channel="slack")
-    down = Told(*[SendError("down", permanent=False)] * 3, name="slack")
+    down = MemoryChannel(*[SendError("down", permanent=False)] * 3, name="slack")
     run(engine, down, now, fallbacks=["slack", "log"])
     assert len(rows(engine)) == 1
     late = now + OVERDUE_AFTER
@@ -445,89 +445,87 @@ def test_what_does_not_get_through_for_minutes_is_told_elsewhere_once_and_tried_
     assert run(engine, down, late + timedelta(minutes=30)).sent == 1
 
 
-def test_a_channel_that_is_down_holds_up_no_other(engine: Engine, now: datetime) -> None:
+def test_a_channel_that_is_down_delays_no_other(engine: Engine, now: datetime) -> None:
     add(engine, now, channel="slack")
     add(engine, now, channel="log")
-    down, log = Told(SendError("down", permanent=False), name="slack"), Told()
+    down, log = MemoryChannel(SendError("down", permanent=False), name="slack"), MemoryChannel()
     assert run(engine, down, now) == NotifySummary(0, 1, 0)
     assert run(engine, log, now) == NotifySummary(1, 0, 0)
 
 
-def test_a_channel_without_messages_and_messages_without_a_channel_are_left_alone(
+def test_a_channel_without_messages_and_messages_without_a_channel_are_skipped(
     engine: Engine, now: datetime
 ) -> None:
     add(engine, now, channel="slack")
-    assert run(engine, Told(), now) == NotifySummary(0, 0, 0)
+    assert run(engine, MemoryChannel(), now) == NotifySummary(0, 0, 0)
     assert row(engine)["tries"] == 0
 
 
-def test_what_waits_for_a_channel_that_is_not_set_up_any_more_is_told_elsewhere(
+def test_notifications_of_a_channel_that_is_no_longer_set_up_are_rerouted(
     engine: Engine, now: datetime
 ) -> None:
     add(engine, now, channel="pagerduty")
     assert expire(engine, now, ["slack", "log"]) == 1
     assert expire(engine, now, ["slack", "log"]) == 0
     assert row(engine)["last_error"] == "it is no longer set up"
-    slack = Told(name="slack")
+    slack = MemoryChannel(name="slack")
     assert run(engine, slack, now).sent == 1
-    assert slack.took[0].undelivered[0].channel == "pagerduty"
+    assert slack.accepted[0].undelivered[0].channel == "pagerduty"
 
 
-def test_a_payload_that_nobody_can_read_any_more_is_final(engine: Engine, now: datetime) -> None:
+def test_an_unreadable_payload_fails_permanently(engine: Engine, now: datetime) -> None:
     with engine.begin() as connection:
         outbox.add(connection, 12, "log", "fired", {"text": "of an older version"}, now)
     add(engine, now, 13)
-    channel = Told()
+    channel = MemoryChannel()
     assert run(engine, channel, now, fallbacks=["log", "slack"]) == NotifySummary(1, 0, 1)
     assert channel.alerts == [13]
 
 
-def test_news_nobody_could_be_told_for_three_days_is_given_up(engine: Engine, now: datetime) -> None:
+def test_a_notification_that_failed_for_three_days_is_given_up(engine: Engine, now: datetime) -> None:
     add(engine, now)
     late = now + GIVE_UP_AFTER + SECOND
     assert expire(engine, late, ["log"]) == 1
-    channel = Told()
+    channel = MemoryChannel()
     assert run(engine, channel, late) == NotifySummary(0, 0, 0)
-    assert (channel.took, row(engine)["failed_at"]) == ([], late)
+    assert (channel.accepted, row(engine)["failed_at"]) == ([], late)
 
 
-def test_what_is_given_up_for_its_age_is_told_elsewhere_unless_it_has_been(
+def test_a_notification_given_up_for_its_age_is_rerouted_unless_it_already_was(
     engine: Engine, now: datetime
 ) -> None:
     add(engine, now, channel="slack")
     late = now + GIVE_UP_AFTER + SECOND
     assert expire(engine, late, ["slack", "log"]) == 1
-    log = Told()
+    log = MemoryChannel()
     assert run(engine, log, late).sent == 1
-    assert log.took[0].undelivered == (Undelivered("slack", "not delivered in 72 hours"),)
+    assert log.accepted[0].undelivered == (Undelivered("slack", "not delivered in 72 hours"),)
     add(engine, now, 13, channel="slack")
-    down = Told(SendError("down", permanent=False), name="slack")
+    down = MemoryChannel(SendError("down", permanent=False), name="slack")
     run(engine, down, now + OVERDUE_AFTER, fallbacks=["slack", "log"])
-    told = [held["channel"] for held in rows(engine)].count("log")
+    sent = [held["channel"] for held in rows(engine)].count("log")
     assert expire(engine, late, ["slack"]) == 2, "the news on slack, and that on the log, which is not set up"
-    assert [held["channel"] for held in rows(engine)].count("log") == told
+    assert [held["channel"] for held in rows(engine)].count("log") == sent
 
 
-def test_a_channel_told_instead_hears_of_the_end_that_was_meant_for_another(
-    engine: Engine, now: datetime
-) -> None:
+def test_a_channel_that_got_a_rerouted_notification_also_gets_the_end(engine: Engine, now: datetime) -> None:
     add(engine, now, channel="slack", reason="fired")
     add(engine, now + SECOND, channel="slack", reason="resolved")
-    slack = Told(SendError("down", permanent=False), name="slack")
+    slack = MemoryChannel(SendError("down", permanent=False), name="slack")
     run(engine, slack, now + OVERDUE_AFTER, fallbacks=["slack", "pagerduty", "log"])
-    pagerduty = Told(name="pagerduty")
+    pagerduty = MemoryChannel(name="pagerduty")
     run(engine, pagerduty, now + OVERDUE_AFTER)
-    assert [told.reason for told in pagerduty.took] == ["fired", "resolved"]
+    assert [sent.reason for sent in pagerduty.accepted] == ["fired", "resolved"]
     run(engine, slack, now + 2 * OVERDUE_AFTER, fallbacks=["slack", "pagerduty", "log"])
-    assert [told.reason for told in slack.took] == ["fired", "resolved"]
-    assert len(rows(engine)) == 4, "each channel has been told both, once"
+    assert [sent.reason for sent in slack.accepted] == ["fired", "resolved"]
+    assert len(rows(engine)) == 4, "each channel gets both once"
 
 
-def test_how_long_sending_took_is_part_of_the_record(engine: Engine, now: datetime) -> None:
+def test_the_duration_of_a_try_is_recorded(engine: Engine, now: datetime) -> None:
     add(engine, now)
-    hands = Hands()
+    hands = Stopwatch()
 
-    class Slow(Told):
+    class Slow(MemoryChannel):
         def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
             hands.wait(7.5)
 
@@ -545,7 +543,7 @@ def test_waits_double_up_to_five_minutes_and_are_spread_over_all_of_it(tries: in
     assert max(waits) > longest * 4 / 5
 
 
-class Forgetful(Told):
+class ResendingMemoryChannel(MemoryChannel):
     """A channel in memory that wants firing alerts to be sent again."""
 
     resend_s = 60.0
@@ -596,14 +594,14 @@ def test_firing_alerts_are_sent_again_each_minute_and_resolved_ones_are_not(
     engine: Engine, now: datetime
 ) -> None:
     first, second = fire(engine, now, "first"), fire(engine, now, "second")
-    channel = Forgetful()
+    channel = ResendingMemoryChannel()
     run(engine, channel, now)
     assert channel.again == [[first, second]]
     with engine.begin() as connection:
         connection.execute(text("UPDATE alerts SET state = 'resolved' WHERE id = :id"), {"id": first})
     run(engine, channel, now + 59 * SECOND)
     run(engine, channel, now + 60 * SECOND)
-    run(engine, Forgetful(), now + 61 * SECOND)
+    run(engine, ResendingMemoryChannel(), now + 61 * SECOND)
     assert channel.again == [[first, second], [second]]
 
 
@@ -611,14 +609,14 @@ def test_an_alert_that_is_sent_again_has_its_current_figures_but_the_notified_se
     engine: Engine, now: datetime
 ) -> None:
     made = fire(engine, now, "first")
-    run(engine, Forgetful(), now)
+    run(engine, ResendingMemoryChannel(), now)
     update = text(
         "UPDATE alerts SET severity = 'critical', failures = 20, rate = 0.02, acknowledged_by = 'Ann',"
         ' acknowledged_at = :now, explanation = explanation || \'{"reason": "Still firing."}\' WHERE id = :id'
     )
     with engine.begin() as connection:
         connection.execute(update, {"id": made, "now": now})
-    restarted = Forgetful()
+    restarted = ResendingMemoryChannel()
     run(engine, restarted, now + 60 * SECOND)
     [again] = restarted.resent
     assert restarted.receipts == [Receipt("sent")]
@@ -632,7 +630,7 @@ def test_a_channel_that_refuses_a_resend_is_paused_and_gets_the_next_one(
     engine: Engine, now: datetime
 ) -> None:
     made = fire(engine, now, "first")
-    channel = Forgetful(SendError("down", permanent=False, retry_after=90))
+    channel = ResendingMemoryChannel(SendError("down", permanent=False, retry_after=90))
     run(engine, channel, now)
     run(engine, channel, now + 60 * SECOND)
     assert channel.again == []

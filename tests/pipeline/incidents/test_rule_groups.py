@@ -1,7 +1,6 @@
 """Every kind of rule from stored rows to an alert: what opens it and what ends it."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,13 +23,6 @@ from webhook_app.store.suppressions.suppressions import ChangeEvidence, Suppress
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 UNREACHABLE, TOKEN, OTHER_NUMBER = 131026, 190, "590238114470022"
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

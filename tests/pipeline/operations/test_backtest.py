@@ -1,6 +1,5 @@
-"""A backtest tells what the evaluation would have done, minute for minute, and whom it would have suppressed."""
+"""A backtest reports the alerts of an evaluation at every minute, and the contacts it would have suppressed."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -35,13 +34,6 @@ kind = "spike"
 name = "own"
 kind = "self"
 """
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -83,7 +75,7 @@ def test_it_fires_and_ends_at_the_minutes_at_which_the_evaluation_does(
     ]
 
 
-def test_it_says_whom_it_would_have_suppressed_and_whom_its_alerts_spare(
+def test_it_reports_who_would_be_suppressed_with_and_without_its_alerts(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     for day in (3, 2, 1):

@@ -1,4 +1,4 @@
-"""Backtests run by the scheduler: one at a time, told how far they are, taken over, given back, stopped."""
+"""Backtests in the scheduler: one at a time, with progress, restarted, interrupted and cancelled."""
 
 from datetime import datetime, timedelta
 
@@ -43,7 +43,7 @@ def read(engine: Engine):
     return one
 
 
-def test_all_that_wait_are_run_the_oldest_first(engine, ask, read, now):
+def test_waiting_backtests_are_run_oldest_first(engine, ask, read, now):
     ids = [ask(), ask()]
     assert run_waiting(engine, Thresholds(), now) == 2
     first, second = (read(each) for each in ids)
@@ -64,7 +64,7 @@ def test_progress_is_written_about_once_a_second(engine, ask, read, now):
     assert len({round(each, 3) for each in seen[:-1]}) > 10
 
 
-def test_when_the_scheduler_ends_it_is_given_back_and_begun_anew_by_the_next(engine, ask, read, now):
+def test_a_backtest_interrupted_by_the_scheduler_waits_again_and_restarts(engine, ask, read, now):
     made, asked = ask(), iter([True, True, True, False, False])
     assert run_waiting(engine, Thresholds(), now, go_on=lambda: next(asked)) == 0
     assert (read(made).state, read(made).tries) == ("waiting", 0)
@@ -72,7 +72,7 @@ def test_when_the_scheduler_ends_it_is_given_back_and_begun_anew_by_the_next(eng
     assert read(made).state == "done"
 
 
-def test_one_whose_runner_died_is_taken_over_three_times_and_then_given_up(engine, ask, read, now):
+def test_a_backtest_whose_runner_died_is_restarted_three_times_and_then_fails(engine, ask, read, now):
     made = ask()
     for round_ in range(3):
         with engine.begin() as connection:
@@ -85,7 +85,7 @@ def test_one_whose_runner_died_is_taken_over_three_times_and_then_given_up(engin
     assert (read(made).state, read(made).fault) == ("failed", "it was interrupted three times")
 
 
-def test_one_that_is_stopped_while_it_runs_ends_and_keeps_nothing(engine, ask, read, now):
+def test_a_cancelled_backtest_ends_without_a_result(engine, ask, read, now):
     made, seconds = ask(), iter(range(0, 1_000_000, 2))
 
     def go_on() -> bool:
@@ -98,14 +98,14 @@ def test_one_that_is_stopped_while_it_runs_ends_and_keeps_nothing(engine, ask, r
     assert (read(made).state, read(made).fault, read(made).result) == ("stopped", "stopped by sam", None)
 
 
-def test_rules_that_cannot_be_read_any_more_fail_with_their_faults(engine, ask, read, now):
+def test_a_backtest_with_invalid_rules_fails_with_their_faults(engine, ask, read, now):
     made = ask(rules="[[rule]]\n")
     run_waiting(engine, Thresholds(), now)
     assert read(made).state == "failed"
     assert "kind: is missing" in read(made).fault
 
 
-def test_they_are_forgotten_after_a_month_with_the_people_in_them(engine, ask, now):
+def test_backtests_and_their_contacts_are_deleted_after_a_month(engine, ask, now):
     made = ask()
     person = BacktestContact(
         contact="1", phone_number_id="2", reason="hard", scope="all", code=1, until=None, failures=1

@@ -60,7 +60,7 @@ def test_a_failed_evaluation_is_reported_as_a_failure(
     assert slack.asked[0].body == b"RuntimeError: no"
 
 
-def test_a_watchman_that_did_not_hear_it_is_told_again(
+def test_a_report_that_failed_is_repeated(
     engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
 ) -> None:
     evaluated(engine, now)

@@ -1,14 +1,13 @@
-"""What is too old goes, what is not stays, in batches, without queueing for locks."""
+"""Old data is deleted and newer data kept, in batches, without waiting for locks."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
+from tests.alerts import make_alert
 from tests.factories import status
-from tests.store.incidents.test_alerts import make
 from tests.traffic import Traffic
 from webhook_app.pipeline.operations.prune import PruneSummary, Retention, prune
 from webhook_app.store.incidents import alerts, outbox
@@ -19,13 +18,6 @@ from webhook_app.store.receiving import books
 DAY = timedelta(days=1)
 KEPT = Retention(events_days=20, failures_days=60, raw_days=5, counts_days=10)
 UNREACHABLE = 131026
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 def rows(engine: Engine, table: str) -> int:
@@ -44,7 +36,7 @@ def make_partitions(engine: Engine, now: datetime, days_back: int) -> None:
 
 
 @pytest.mark.parametrize("partitioned", [True, False], ids=["in partitions", "outside of them"])
-def test_every_table_keeps_its_own_time(
+def test_every_table_has_its_own_retention(
     engine: Engine, traffic: Traffic, now: datetime, partitioned: bool
 ) -> None:
     if partitioned:
@@ -100,7 +92,9 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_deleting_goes_on_over_any_number_of_batches(engine: Engine, traffic: Traffic, now: datetime) -> None:
+def test_deleting_continues_over_any_number_of_batches(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
     make_partitions(engine, now, 30)
     traffic.sent(200, now - 25 * DAY)
     summary = prune(engine, now, KEPT)
@@ -108,7 +102,9 @@ def test_deleting_goes_on_over_any_number_of_batches(engine: Engine, traffic: Tr
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_every_run_gets_on_as_far_as_its_budget_goes(engine: Engine, traffic: Traffic, now: datetime) -> None:
+def test_every_run_continues_as_far_as_its_budget_allows(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
     make_partitions(engine, now, 30)
     traffic.sent(200, now - 25 * DAY)
     with engine.begin() as connection:
@@ -124,13 +120,13 @@ def test_every_run_gets_on_as_far_as_its_budget_goes(engine: Engine, traffic: Tr
     assert rows(engine, "status_events") == 0
 
 
-def test_a_run_ends_when_it_is_told_to(engine: Engine, traffic: Traffic, now: datetime) -> None:
+def test_a_run_ends_when_it_has_to_stop(engine: Engine, traffic: Traffic, now: datetime) -> None:
     traffic.sent(5, now - 25 * DAY)
     summary = prune(engine, now, KEPT, go_on=lambda: False)
     assert (dict(summary.deleted), summary.finished) == ({}, False)
 
 
-def test_a_table_in_use_is_left_to_the_next_run_and_nobody_queues(
+def test_a_table_in_use_is_left_to_the_next_run_and_no_session_queues(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     make_partitions(engine, now, 30)
@@ -145,14 +141,14 @@ def test_a_table_in_use_is_left_to_the_next_run_and_nobody_queues(
     assert any(name.startswith("status_events") for name in after.dropped)
 
 
-def test_alerts_and_what_was_told_of_them_go_when_they_have_been_over_for_long(
+def test_alerts_and_their_notifications_are_deleted_long_after_their_end(
     engine: Engine, now: datetime
 ) -> None:
     ages = {"open": None, "new": 5, "middle": 30, "old": 70}
     with engine.begin() as connection:
         for name, days in ages.items():
             resolved_at = None if days is None else now - days * DAY
-            alert = replace(make(now - 80 * DAY, rule=name, state="firing"), resolved_at=resolved_at)
+            alert = replace(make_alert(now - 80 * DAY, rule=name, state="firing"), resolved_at=resolved_at)
             if days is not None:
                 alert = replace(alert, state="resolved")
             alert_id = alerts.insert_new(connection, alert)
@@ -192,8 +188,21 @@ def test_small_tables_are_kept_small(engine: Engine, now: datetime) -> None:
                 ),
                 values,
             )
+            connection.execute(
+                text("INSERT INTO sessions VALUES (convert_to(:name, 'UTF8'), 0, '', :at, :at)"), values
+            )
+            connection.execute(
+                text("INSERT INTO wrong_keys VALUES (convert_to(:name, 'UTF8'), :at, 1)"), values
+            )
     summary: PruneSummary = prune(engine, now, KEPT)
-    assert dict(summary.deleted) == {"rejections": 1, "clock_repairs": 1, "sends": 1, "quarantine": 1}
+    assert dict(summary.deleted) == {
+        "rejections": 1,
+        "clock_repairs": 1,
+        "sends": 1,
+        "quarantine": 1,
+        "sessions": 1,
+        "wrong_keys": 1,
+    }
     assert rows(engine, "quarantine") == 3, "what was not replayed waits for the operator"
     assert prune(engine, now + 35 * DAY, KEPT).deleted["quarantine"] == 2, "but not forever"
 
@@ -219,7 +228,7 @@ def test_old_days_of_the_books_become_one_and_the_totals_stay(engine: Engine, no
     assert rows(engine, "books") == 60 * 3 + 1
 
 
-def test_a_series_ends_after_everything_that_could_belong_to_it(
+def test_a_series_is_deleted_after_everything_that_may_belong_to_it(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     for template, days in (("dead", 70), ("late", 65), ("alive", 0)):
@@ -233,7 +242,7 @@ def test_a_series_ends_after_everything_that_could_belong_to_it(
     assert times(engine, "series", "template") == ["alive", "late"]
 
 
-def test_a_series_is_seen_again_by_a_writer_that_starts(
+def test_a_deleted_series_is_created_again_by_a_new_writer(
     engine: Engine, database_url: str, traffic: Traffic, now: datetime
 ) -> None:
     traffic.sent(1, now, template="t")
@@ -246,7 +255,7 @@ def test_a_series_is_seen_again_by_a_writer_that_starts(
     assert prune(engine, now, KEPT).deleted["series"] == 0
 
 
-def test_the_last_word_of_a_person_and_the_last_line_of_a_suppression_stay(
+def test_the_latest_preference_and_the_latest_suppression_change_are_kept(
     engine: Engine, now: datetime
 ) -> None:
     with engine.begin() as connection:
@@ -274,15 +283,15 @@ def test_the_last_word_of_a_person_and_the_last_line_of_a_suppression_stay(
     assert times(engine, "preferences", "value") == ["resume", "stop"]
 
 
-def test_the_history_of_health_ends_but_what_holds_since_then_stays(engine: Engine, now: datetime) -> None:
-    told = [
+def test_old_health_history_is_deleted_but_the_current_state_is_kept(engine: Engine, now: datetime) -> None:
+    reports = [
         ("quality", 90, "RED"),
         ("quality", 80, "YELLOW"),
         ("quality", 70, "GREEN"),
         ("quality", 5, "RED"),
     ]
     with engine.begin() as connection:
-        for aspect, days, value in [*told, ("status", 300, "APPROVED")]:
+        for aspect, days, value in [*reports, ("status", 300, "APPROVED")]:
             connection.execute(
                 text(
                     "INSERT INTO health_changes (subject, subject_id, aspect, occurred_at, value, received_at)"
@@ -301,7 +310,7 @@ def test_the_history_of_health_ends_but_what_holds_since_then_stays(engine: Engi
         ]
 
 
-def test_an_error_is_known_for_as_long_as_a_failure_has_it(
+def test_an_error_is_kept_as_long_as_a_failure_refers_to_it(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     make_partitions(engine, now, 140)

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import ARRAY, Engine, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from tests.alerts import make_alert
 from tests.factories import NUMBER, body, document, message, status, value
-from tests.store.incidents.test_alerts import make
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
@@ -105,13 +105,6 @@ HARMLESS = {  # texts that Meta or we choose from few values, or that name no co
 
 def wamid(number: str, serial: int) -> str:
     return "wamid." + b64encode(f"\x1d\x0b{number}\x15{serial:09}".encode()).decode()
-
-
-@pytest.fixture
-def writer(database_url: str) -> Iterator[BatchWriter]:
-    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=3)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -227,7 +220,7 @@ def live(writer: BatchWriter, engine: Engine, now: datetime) -> list[str]:
             ),
             {"contact": PERSON, "number": NUMBER},
         )
-        told = make(
+        told = make_alert(
             now, rule="r", state="firing", explanation={"samples": [ids[1], wamid(OTHER, 7)], "contacts": 2}
         )
         stages.request_recount(driver(connection), [(ids[0], NUMBER)])

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tests.factories import NUMBER, body, status
 from tests.pipeline.people.test_erase import OTHER, PERSON, dump, wamid
 from webhook_app.pipeline.people.erase import erase
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import Delivery
 from webhook_app.store.people import free_text
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions
@@ -23,13 +23,6 @@ SPELLINGS = [
     "0055 (11) 98765.4321",
     "55/11/987654321",
 ]
-
-
-@pytest.fixture
-def writer(database_url):
-    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=3)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from tests.books import read_books
 from tests.factories import NUMBER, body, document, message, status, value
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.receiving.ingest import GroupCommit, NotStoredError
@@ -17,20 +17,6 @@ from webhook_app.store.people.contacts import keys_of
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.receiving.archive import unpack
 from webhook_app.store.schema import metadata
-
-
-@pytest.fixture
-def writer(database_url: str) -> Iterator[BatchWriter]:
-    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-    yield made
-    made.close()
-
-
-def books(engine: Engine) -> dict[str, int]:
-    columns = ("received", "applied", "duplicate", "ignored", "quarantined")
-    sums = ", ".join(f"coalesce(sum({column}), 0)::int AS {column}" for column in columns)
-    with engine.connect() as connection:
-        return dict(connection.execute(text(f"SELECT {sums} FROM books")).one()._mapping)
 
 
 def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
@@ -47,7 +33,7 @@ def test_a_thousand_sent_and_forty_failed_are_1040_attempts(
     assert rows(engine, "SELECT sum(attempts)::int, sum(failed)::int FROM minute_counts") == [(1040, 40)]
     writer.store([Delivery(body(*failed)), Delivery(body(*sent))], now)
     assert rows(engine, "SELECT sum(attempts)::int, sum(failed)::int FROM minute_counts") == [(1040, 40)]
-    assert books(engine) == {
+    assert read_books(engine) == {
         "received": 2080,
         "applied": 1040,
         "duplicate": 1040,
@@ -121,7 +107,7 @@ def test_one_spoilt_status_harms_no_neighbour_in_its_post_or_its_commit(
     neighbours = [status(f"wamid.N{n}", "sent", now) for n in range(50)]
     others = [Delivery(body(*(status(f"wamid.O{p}.{n}", "sent", now) for n in range(5)))) for p in range(90)]
     writer.store([*others[:45], Delivery(body(*neighbours[:25], bad, *neighbours[25:])), *others[45:]], now)
-    found = books(engine)
+    found = read_books(engine)
     assert rows(engine, "SELECT count(*)::int FROM status_events WHERE message_id ~ '^wamid.[NO]'") == [
         (500,)
     ]
@@ -149,10 +135,10 @@ def test_a_body_that_is_not_understood_is_kept_whole_once(
     writer: BatchWriter, engine: Engine, now: datetime, raw: bytes
 ) -> None:
     writer.store([Delivery(raw)], now)
-    first = books(engine)
+    first = read_books(engine)
     assert first["quarantined"] == first["received"] > 0
     writer.store([Delivery(raw)], now)
-    second = books(engine)
+    second = read_books(engine)
     assert second["quarantined"] == first["quarantined"]
     assert second["duplicate"] == first["quarantined"]
     kept = rows(engine, "SELECT body FROM quarantine WHERE item IS NULL")
@@ -177,7 +163,7 @@ def test_a_time_that_cannot_be_used_is_replaced_once_and_for_all(
     writer.store([Delivery(body(item))], now)
     writer.store([Delivery(body(item))], now + timedelta(hours=5))
     assert rows(engine, "SELECT occurred_at, clock_replaced FROM status_events") == [(now, True)]
-    assert books(engine)["duplicate"] == 1
+    assert read_books(engine)["duplicate"] == 1
 
 
 def test_an_event_from_the_near_future_keeps_its_place_when_it_is_sent_again_later(
@@ -190,7 +176,7 @@ def test_an_event_from_the_near_future_keeps_its_place_when_it_is_sent_again_lat
     assert rows(engine, "SELECT occurred_at FROM status_events") == [(now,)]
     assert rows(engine, "SELECT occurred_at FROM failures") == [(now,)]
     assert rows(engine, "SELECT occurred_at FROM inbound_messages") == [(now,)]
-    assert books(engine)["duplicate"] == 2
+    assert read_books(engine)["duplicate"] == 2
 
 
 def test_group_and_payment_and_test_statuses_stay_out_of_a_contact_s_failures(
@@ -203,7 +189,7 @@ def test_group_and_payment_and_test_statuses_stay_out_of_a_contact_s_failures(
     assert rows(engine, "SELECT message_id, contact, considered_at IS NULL FROM failures") == [
         ("wamid.G", "", False)
     ]
-    assert books(engine)["ignored"] == 2
+    assert read_books(engine)["ignored"] == 2
 
 
 def test_the_whole_errors_array_is_kept_as_received(
@@ -248,7 +234,13 @@ def test_a_statement_the_database_refuses_costs_one_delivery_only(
     [(reason, kept)] = rows(engine, "SELECT reason, body FROM quarantine")
     assert "CheckViolation" in str(reason)
     assert bytes(kept) == deliveries[7].body
-    assert books(engine) == {"received": 20, "applied": 19, "duplicate": 0, "ignored": 0, "quarantined": 1}
+    assert read_books(engine) == {
+        "received": 20,
+        "applied": 19,
+        "duplicate": 0,
+        "ignored": 0,
+        "quarantined": 1,
+    }
 
 
 def test_an_item_the_database_refuses_costs_none_of_those_beside_it(
@@ -273,7 +265,13 @@ def test_an_item_the_database_refuses_costs_none_of_those_beside_it(
     archive = rows(engine, "SELECT body, packed FROM deliveries")
     archived = {each for row in archive for each in unpack(row[0], packed=row[1])}
     assert archived == set(kept)
-    assert books(engine) == {"received": 14, "applied": 10, "duplicate": 0, "ignored": 2, "quarantined": 2}
+    assert read_books(engine) == {
+        "received": 14,
+        "applied": 10,
+        "duplicate": 0,
+        "ignored": 2,
+        "quarantined": 2,
+    }
 
 
 def test_what_cannot_be_stored_or_is_odd_shares_a_commit_with_five_hundred_good_ones(
@@ -288,7 +286,13 @@ def test_what_cannot_be_stored_or_is_odd_shares_a_commit_with_five_hundred_good_
     assert rows(engine, "SELECT message_id, error_code, title FROM failures") == [
         ("wamid.ODD\ufffd", -1, " \ufffd")
     ]
-    assert books(engine) == {"received": 501, "applied": 501, "duplicate": 0, "ignored": 0, "quarantined": 0}
+    assert read_books(engine) == {
+        "received": 501,
+        "applied": 501,
+        "duplicate": 0,
+        "ignored": 0,
+        "quarantined": 0,
+    }
 
 
 def test_many_at_once_are_each_answered_after_the_commit_that_holds_them(
@@ -431,7 +435,7 @@ def test_a_change_of_number_is_stored_once_and_finds_the_person_under_both_keys(
     assert rows(engine, f"SELECT {columns} FROM number_changes") == [stored]
     person = {"12025550117", "12025550129", "US.1", "US.2"}
     assert all(set(keys_of(connection, key)) == person for key in person)
-    assert books(engine) == {"received": 2, "applied": 1, "duplicate": 1, "ignored": 0, "quarantined": 0}
+    assert read_books(engine) == {"received": 2, "applied": 1, "duplicate": 1, "ignored": 0, "quarantined": 0}
 
 
 def test_a_message_under_one_key_reaches_the_suppression_under_another_of_the_person_s_keys(

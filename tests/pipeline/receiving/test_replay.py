@@ -1,7 +1,7 @@
 """Old webhooks read again: a newer parser rescues them, the books stay exact, and a second time changes nothing."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,25 +9,19 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.books import read_books
 from tests.factories import NUMBER, WABA, body, document, message, status, value
+from tests.faults import replaying
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving.quarantine import QuarantineFilters
-from webhook_app.whatsapp.accounts import health_signals
 from webhook_app.whatsapp.events import Parsed
 from webhook_app.whatsapp.receiving import document_parser, payload, statuses
 
 DAY = timedelta(days=1)
 NAMES = ("received", "applied", "duplicate", "ignored", "quarantined")
-
-
-@pytest.fixture
-def writer(database_url: str) -> Iterator[BatchWriter]:
-    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=3)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -37,28 +31,8 @@ def replay(database_url: str, now: datetime) -> Callable[..., Replay]:
 
 @pytest.fixture
 def newer_parser(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From then on the status `queued` is known and read as `sent`, and the field `novelty` is a health signal."""
-
-    def install() -> None:
-        old = statuses.read_status
-        monkeypatch.setattr(
-            statuses,
-            "read_status",
-            lambda item, *place: old(
-                item | {"status": "sent"} if item.get("status") == "queued" else item, *place
-            ),
-        )
-        monkeypatch.setattr(health_signals, "FIELDS", health_signals.FIELDS | {"novelty"})
-
-    return install
-
-
-def books(engine: Engine) -> dict[str, int]:
-    sums = ", ".join(f"coalesce(sum({column}), 0)::int AS {column}" for column in NAMES)
-    with engine.connect() as connection:
-        found = dict(connection.execute(text(f"SELECT {sums} FROM books")).one()._mapping)
-    assert found["received"] == sum(found[name] for name in NAMES[1:])
-    return found
+    """Installs a parser that knows the status `queued` (as `sent`) and the field `novelty`, for this test."""
+    return lambda: replaying.newer_parser(monkeypatch.setattr)
 
 
 def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
@@ -86,11 +60,11 @@ def test_a_newer_parser_rescues_a_status_with_all_that_stood_around_it(
     at = now - 3 * DAY
     unknown = status("wamid.Q", "queued", at, biz_opaque_callback_data="template=hello")
     writer.store([Delivery(body(unknown, status("wamid.A", "sent", at)))], at)
-    before = books(engine)
+    before = read_books(engine)
     newer_parser()
     outcome = quarantined(replay)
     assert (outcome.applied, outcome.left) == (1, 0)
-    assert books(engine) == before | {"applied": 2, "quarantined": 0}
+    assert read_books(engine) == before | {"applied": 2, "quarantined": 0}
     found = rows(
         engine,
         "SELECT e.phone_number_id, s.waba_id, s.template, e.contact, e.occurred_at, e.received_at"
@@ -113,24 +87,24 @@ def test_a_second_replay_and_a_repeat_by_meta_change_nothing_but_the_duplicates(
     writer.store([Delivery(raw)], now)
     newer_parser()
     quarantined(replay)
-    first = books(engine)
+    first = read_books(engine)
     assert quarantined(replay).looked_at == 0
     assert archived(replay, now).applied == 0
-    assert books(engine) == first
+    assert read_books(engine) == first
     writer.store([Delivery(raw)], now)
-    assert books(engine) == first | {"received": 2, "duplicate": 1}
+    assert read_books(engine) == first | {"received": 2, "duplicate": 1}
 
 
 def test_what_is_still_not_understood_waits_with_the_present_reason(
     writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
 ) -> None:
     writer.store([Delivery(body(status("wamid.Q", "queued", now))), Delivery(b"no json")], now)
-    before = books(engine)
+    before = read_books(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE quarantine SET reason = 'an older reason'"))
     outcome = quarantined(replay)
     assert (outcome.looked_at, outcome.left) == (2, 2)
-    assert books(engine) == before
+    assert read_books(engine) == before
     reasons = [row[0] for row in rows(engine, "SELECT reason FROM quarantine WHERE replayed_at IS NULL")]
     assert len(reasons) == 2
     assert not any("older" in reason for reason in reasons)
@@ -155,7 +129,7 @@ def test_an_item_that_turns_out_known_leaves_as_a_duplicate_and_an_unneeded_one_
     monkeypatch.setattr(statuses, "read_status", read)
     outcome = quarantined(replay)
     assert (outcome.applied, outcome.duplicate, outcome.ignored) == (0, 1, 1)
-    assert books(engine) == dict(zip(NAMES, (3, 1, 1, 1, 0), strict=True))
+    assert read_books(engine) == dict(zip(NAMES, (3, 1, 1, 1, 0), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -208,14 +182,14 @@ def test_many_alike_items_of_a_body_are_one_entry_that_is_counted_and_replayed_i
         (500, "statuses: unknown status 'queued'")
     ]
     expected = {"received": 1002, "applied": 1, "duplicate": 501, "ignored": 0, "quarantined": 500}
-    assert books(engine) == expected
+    assert read_books(engine) == expected
     assert quarantined(replay).left == 500
     writer.store([Delivery(body(status("wamid.7", "sent", now)))], now)
     newer_parser()
     outcome = quarantined(replay)
     assert (outcome.looked_at, outcome.applied, outcome.duplicate, outcome.left) == (500, 499, 1, 0)
     expected |= {"received": 1003, "applied": 501, "duplicate": 502, "quarantined": 0}
-    assert books(engine) == expected
+    assert read_books(engine) == expected
     assert rows(engine, "SELECT count(*) FROM status_events") == [(501,)]
 
 
@@ -231,16 +205,16 @@ def test_of_an_entry_of_several_what_is_understood_is_applied_and_the_rest_stays
     writer.store([Delivery(body(*odd, *good))], now)
     whole = rows(engine, "SELECT sum(items)::int, count(*) < 30 FROM quarantine")
     assert whole == [(document_parser.MAX_ITEMS + 2, True)]
-    assert books(engine)["applied"] == 0
+    assert read_books(engine)["applied"] == 0
     assert quarantined(replay).applied == 1
     newer_parser()
     outcome = quarantined(replay)
     assert (outcome.applied, outcome.left) == (1, document_parser.MAX_ITEMS)
-    found = books(engine)
+    found = read_books(engine)
     assert (found["applied"], found["quarantined"]) == (2, document_parser.MAX_ITEMS)
     assert rows(engine, "SELECT sum(items)::int FROM quarantine") == [(document_parser.MAX_ITEMS,)]
     assert quarantined(replay).applied == 0
-    assert books(engine) == found
+    assert read_books(engine) == found
 
 
 def test_the_archive_gives_back_what_was_ignored_and_nothing_is_received_again(
@@ -254,16 +228,16 @@ def test_the_archive_gives_back_what_was_ignored_and_nothing_is_received_again(
     known = body(status("wamid.A", "failed", now, code=131026), messages=[message("wamid.IN", now)])
     writer.store([Delivery(news), Delivery(known)], now - DAY)
     writer.store([Delivery(body(status("wamid.Q", "queued", now)))], now)
-    assert books(engine) == dict(zip(NAMES, (4, 2, 0, 1, 1), strict=True))
+    assert read_books(engine) == dict(zip(NAMES, (4, 2, 0, 1, 1), strict=True))
     newer_parser()
     outcome = archived(replay, now)
     assert outcome.applied == 1
     expected = dict(zip(NAMES, (4, 4, 0, 0, 0), strict=True))
-    assert books(engine) == expected
+    assert read_books(engine) == expected
     assert rows(engine, "SELECT field, event FROM health_signals") == [("novelty", "SOMETHING")]
     assert rows(engine, "SELECT count(*)::int FROM deliveries") == [(2,)]
     archived(replay, now)
-    assert books(engine) == expected
+    assert read_books(engine) == expected
     by_day = rows(
         engine, "SELECT day, sum(received)::int, sum(applied)::int FROM books GROUP BY day ORDER BY day"
     )
@@ -288,9 +262,9 @@ def test_what_retention_has_taken_does_not_come_back(
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM status_events"))
         connection.execute(text("DELETE FROM inbound_messages"))
-    before = books(engine)
+    before = read_books(engine)
     assert archived(replay, now).applied == 0
-    assert books(engine) == before
+    assert read_books(engine) == before
     assert rows(engine, "SELECT 1 FROM status_events UNION ALL SELECT 1 FROM inbound_messages") == []
 
 
@@ -302,15 +276,15 @@ def test_a_body_the_database_refused_is_rescued_when_it_no_longer_does(
             text("ALTER TABLE status_events ADD CONSTRAINT refuse CHECK (message_id <> 'wamid.1') NOT VALID")
         )
     writer.store([Delivery(body(status(f"wamid.{n}", "sent", now))) for n in range(3)], now)
-    before = books(engine)
+    before = read_books(engine)
     assert quarantined(replay).left == 1
     assert "CheckViolation" in rows(engine, "SELECT reason FROM quarantine")[0][0]
     assert archived(replay, now).left == 1
-    assert books(engine) == before
+    assert read_books(engine) == before
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE status_events DROP CONSTRAINT refuse"))
     assert quarantined(replay).applied == 1
-    assert books(engine) == dict(zip(NAMES, (3, 3, 0, 0, 0), strict=True))
+    assert read_books(engine) == dict(zip(NAMES, (3, 3, 0, 0, 0), strict=True))
 
 
 def test_items_are_chosen_by_reason_field_and_time(
@@ -375,7 +349,7 @@ def test_a_replay_whose_session_was_ended_reports_that_and_leaves_the_rest_to_th
     assert len(kept) == 1, "a new connection would not have the lock"
     with Replay(connected, now) as running:
         assert running.of_quarantine().applied == 4
-    assert books(engine) == dict(zip(NAMES, (4, 4, 0, 0, 0), strict=True))
+    assert read_books(engine) == dict(zip(NAMES, (4, 4, 0, 0, 0), strict=True))
 
 
 class PowerCutError(Exception):
@@ -409,8 +383,8 @@ def test_a_replay_that_is_cut_off_anywhere_goes_on_where_it_was(
                 running.of_quarantine()
         except PowerCutError:
             open_items = rows(engine, "SELECT count(*)::int FROM quarantine WHERE replayed_at IS NULL")
-            assert books(engine)["quarantined"] == open_items[0][0]
-    assert books(engine) == dict(zip(NAMES, (12, 12, 0, 0, 0), strict=True))
+            assert read_books(engine)["quarantined"] == open_items[0][0]
+    assert read_books(engine) == dict(zip(NAMES, (12, 12, 0, 0, 0), strict=True))
     assert rows(engine, "SELECT count(*)::int FROM status_events") == [(12,)]
 
 

@@ -13,7 +13,6 @@ from tests.pipeline.world import (
     STOPPED,
     UNREACHABLE,
     WITHHELD,
-    World,
 )
 from webhook_app.store.suppressions import suppressions
 from webhook_app.store.suppressions.changes import ENDED
@@ -28,13 +27,6 @@ KINDS = (
     *[("reach", what) for what in ("delivered", "read")],
     *[("manual", what) for what in ("put", "lift")],
 )
-
-
-@pytest.fixture
-def world(engine, database_url, now):
-    made = World(engine, database_url, now.replace(hour=12, minute=34, second=56))
-    yield made
-    made.close()
 
 
 def life(chance, now):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.factories import body, document, message, status
+from tests.factories import body, document, message, status, utc_text
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys
 from webhook_app.store.postgres.engine import connect
@@ -40,10 +40,6 @@ canonical = {other: phone for phone, other in SPELLINGS.items()}
 
 def shown(webhook: bytes, *keys: str | None) -> Shown:
     return webhook, frozenset(canonical.get(key, key) for key in keys if key)
-
-
-def stamp(at: datetime) -> str:
-    return str(int(at.timestamp()))
 
 
 @st.composite
@@ -84,7 +80,7 @@ def webhooks(draw: st.DrawFn) -> Shown:
                 "origin": "contact_request",
                 "contacts": [{"phones": [{"phone": "+" + phone}]}],
             }
-            item = {"id": serial, "timestamp": stamp(at), "from_user_id": user} | card
+            item = {"id": serial, "timestamp": utc_text(at), "from_user_id": user} | card
             found = shown(body(messages=[item]), phone, user)
         case 7:
             new_phone, new_user = (
@@ -97,13 +93,13 @@ def webhooks(draw: st.DrawFn) -> Shown:
                 "user_id": new_user,
                 "previous_user_id": user,
             }
-            item = {"id": serial, "from": phone, "timestamp": stamp(at), "type": "system", "system": told}
+            item = {"id": serial, "from": phone, "timestamp": utc_text(at), "type": "system", "system": told}
             found = shown(body(messages=[item]), phone, new_phone, user, new_user)
         case _:
             new_user = draw(users.filter(lambda new: new != user))
             told = {"type": "user_changed_user_id", "user_id": new_user, "previous_user_id": user}
             told |= {"parent_user_id": parent} if parent else {}
-            item = {"id": serial, "timestamp": stamp(at), "type": "system", "system": told}
+            item = {"id": serial, "timestamp": utc_text(at), "type": "system", "system": told}
             found = shown(body(messages=[item]), user, new_user, parent)
     return found
 

@@ -1,4 +1,4 @@
-"""The latest word counts, however the words came; a run of equal words says since when."""
+"""The latest report by Meta's time counts, in any order of arrival; equal reports in a row give the start."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,44 +11,49 @@ from webhook_app.rules.accounts.health_states import ReportedHealth, newest_firs
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def told(value, hours, aspect="status", **detail):
+def reported(value, hours, aspect="status", **detail):
     return ReportedHealth(aspect=aspect, value=value, detail=detail, occurred_at=NOW - timedelta(hours=hours))
 
 
 def test_the_latest_word_holds_since_the_first_of_its_run():
-    words = [told("APPROVED", 9), told("PAUSED", 8), told("APPROVED", 5), told("APPROVED", 1)]
-    state = states(words, NOW)["status"]
+    reports = [
+        reported("APPROVED", 9),
+        reported("PAUSED", 8),
+        reported("APPROVED", 5),
+        reported("APPROVED", 1),
+    ]
+    state = states(reports, NOW)["status"]
     assert (state.value, state.since, state.told_at) == (
         "APPROVED",
         NOW - timedelta(hours=5),
         NOW - timedelta(hours=1),
     )
-    assert [word.value for word in newest_first(words)] == ["APPROVED", "APPROVED", "PAUSED", "APPROVED"]
+    assert [word.value for word in newest_first(reports)] == ["APPROVED", "APPROVED", "PAUSED", "APPROVED"]
 
 
 def test_aspects_are_apart():
-    found = states([told("RED", 2, "quality"), told("APPROVED", 1)], NOW)
+    found = states([reported("RED", 2, "quality"), reported("APPROVED", 1)], NOW)
     assert {aspect: state.value for aspect, state in found.items()} == {
         "quality": "RED",
         "status": "APPROVED",
     }
 
 
-words = st.builds(
-    told,
+reports = st.builds(
+    reported,
     st.sampled_from(["APPROVED", "PAUSED", "DISABLED"]),
     st.integers(0, 5),
     st.sampled_from(["status", "quality"]),
 )
 
 
-@given(st.data(), st.lists(words, max_size=12))
+@given(st.data(), st.lists(reports, max_size=12))
 def test_any_order_and_repetition_gives_the_same_state(data, heard):
     again = data.draw(st.permutations(heard + heard[: len(heard) // 2]))
     assert states(heard, NOW) == states(again, NOW)
 
 
-@given(st.lists(words, min_size=1, max_size=12))
+@given(st.lists(reports, min_size=1, max_size=12))
 def test_the_state_is_that_of_a_walk_through_time(heard):
     for aspect, state in states(heard, NOW).items():
         walk = sorted((w.occurred_at, w.value) for w in heard if w.aspect == aspect)
@@ -81,5 +86,5 @@ def test_the_state_is_that_of_a_walk_through_time(heard):
         ("other", "A_NEW_EVENT", {}, ""),
     ],
 )
-def test_what_somebody_should_check_at_is_said(aspect, value, detail, concern):
-    assert states([told(value, 1, aspect, **detail)], NOW)[aspect].concern == concern
+def test_each_check_has_its_aspects(aspect, value, detail, concern):
+    assert states([reported(value, 1, aspect, **detail)], NOW)[aspect].concern == concern

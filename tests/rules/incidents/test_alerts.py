@@ -1,4 +1,4 @@
-"""The life of an alert, as tables of readings, and which failures an alert explains."""
+"""The states of an alert as tables of readings, and which failures an alert explains."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def pending(above=1):
 
 
 def run(a_rule, rates):
-    """What an alert goes through when its group is looked at again and again."""
+    """The transitions of an alert over successive evaluations."""
     state, seen = None, []
     for rate in rates:
         verdict = decide(a_rule, rate, state)
@@ -129,7 +129,7 @@ def test_no_data_leaves_the_counters_of_a_firing_alert_alone():
         assert (verdict.evaluations_above, verdict.evaluations_below) == (7, 3)
 
 
-def test_a_firing_alert_counts_the_looks_above_and_starts_anew_after_any_other():
+def test_a_firing_alert_counts_evaluations_above_and_restarts_after_any_other():
     seen = [decide(RULE, rate, firing(evaluations_above=7)).evaluations_above for rate in (HIGH, MIDDLE, LOW)]
     assert seen == [8, 0, 0]
 
@@ -174,7 +174,7 @@ def test_a_rule_with_a_second_threshold_says_when_the_lower_bound_exceeds_that_t
     ("rate", "closeness"),
     [(measure(1000, 10), 0.2), (measure(1000, 200), 8.2), (measure(25, 20), 0.5), (None, 0.0)],
 )
-def test_a_look_says_how_near_the_rule_is_to_firing(rate, closeness):
+def test_a_judgement_has_the_distance_to_firing(rate, closeness):
     assert judge_rate(RULE, rate).closeness == pytest.approx(closeness, abs=0.15)
 
 
@@ -200,7 +200,7 @@ def test_a_rule_selects_by_code_or_class_or_domain(selectors, selected, left):
         assert not selects(rule(**selectors), explain(code), code), code
 
 
-def test_one_code_out_of_a_range_is_told_from_its_neighbours():
+def test_one_code_of_a_range_is_distinguished_from_its_neighbours():
     one = rule(codes=(250,))
     assert selects(one, explain(250), 250)
     assert not selects(one, explain(251), 251)

@@ -1,4 +1,4 @@
-"""Whether people are told of an alert, why, and on which channels."""
+"""Whether an alert causes a notification, why, and on which channels."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ HOURS = timedelta(hours=1)
 RULE = Rule(name="a", threshold=0.02, resolve_below=0.015)
 
 
-def told(**changes):
+def state(**changes):
     known = {"severity": "warning", "notified_severity": "warning", "notified_at": NOW}
     return NotifiedState(**(known | changes))
 
@@ -42,24 +42,24 @@ def told(**changes):
     ],
 )
 def test_it_is_repeated_at_growing_intervals_unless_somebody_has_it(changes, after, due):
-    assert notification_reason(RULE, told(**changes), NOW + after) == ("repeated" if due else None)
+    assert notification_reason(RULE, state(**changes), NOW + after) == ("repeated" if due else None)
 
 
-def test_what_was_never_told_is_told_when_nothing_mutes_it_any_more():
-    unheard = {"notified_severity": "", "notified_at": None}
-    assert notification_reason(RULE, told(muted=True, **unheard), NOW) is None
-    assert notification_reason(RULE, told(**unheard), NOW) == "fired"
-    assert notification_reason(RULE, told(acknowledged=True, **unheard), NOW) == "fired"
+def test_an_alert_that_was_never_notified_fires_when_it_is_no_longer_muted():
+    never_notified = {"notified_severity": "", "notified_at": None}
+    assert notification_reason(RULE, state(muted=True, **never_notified), NOW) is None
+    assert notification_reason(RULE, state(**never_notified), NOW) == "fired"
+    assert notification_reason(RULE, state(acknowledged=True, **never_notified), NOW) == "fired"
 
 
-@pytest.mark.parametrize("held", [{}, {"acknowledged": True}, {"snoozed_until": NOW + 6 * HOURS}])
-def test_a_rise_in_severity_is_told_at_once_whoever_has_it(held):
-    assert notification_reason(RULE, told(severity="critical", **held), NOW) == "escalated"
-    assert notification_reason(RULE, told(severity="critical", muted=True, **held), NOW) is None
+@pytest.mark.parametrize("handled", [{}, {"acknowledged": True}, {"snoozed_until": NOW + 6 * HOURS}])
+def test_a_rise_in_severity_is_notified_even_if_acknowledged_or_snoozed(handled):
+    assert notification_reason(RULE, state(severity="critical", **handled), NOW) == "escalated"
+    assert notification_reason(RULE, state(severity="critical", muted=True, **handled), NOW) is None
 
 
-def test_a_fall_in_severity_is_not_told():
-    assert notification_reason(RULE, told(severity="info"), NOW) is None
+def test_a_fall_in_severity_is_not_notified():
+    assert notification_reason(RULE, state(severity="info"), NOW) is None
 
 
 def test_a_rule_that_repeats_less_than_daily_keeps_its_own_interval():

@@ -1,4 +1,4 @@
-"""New codes, spikes, silence and the like: tables of counts, with the readings they give."""
+"""New codes, spikes, silence and other kinds: tables of counts and the readings they give."""
 
 import pytest
 
@@ -98,11 +98,11 @@ def test_silence_is_judged_by_sends_and_by_the_days_before(flow, reading):
     ("found", "alive", "reading"),
     [(10, True, ABOVE), (9, True, BETWEEN), (5, True, BETWEEN), (4, True, BELOW), (0, False, NO_DATA)],
 )
-def test_a_count_is_over_under_half_of_what_raised_it(found, alive, reading):
+def test_a_count_is_calm_below_half_of_its_limit(found, alive, reading):
     assert judge_count(rule("signature"), found, "x", alive=alive).reading is reading
 
 
-def test_a_fact_that_cannot_be_told_says_nothing():
+def test_an_unknown_fact_is_no_data():
     readings = [judge_fact(bad=bad, description="x").reading for bad in (True, False, None)]
     assert readings == [ABOVE, BELOW, NO_DATA]
 

@@ -99,7 +99,7 @@ def test_the_same_traffic_sets_off_a_rule_on_the_raw_rate_again_and_again():
 
 
 @pytest.mark.parametrize("rules", [(RULE,), DEFAULTS], ids=["the rate rule alone", "all of them"])
-def test_one_in_ten_failing_is_seen_by_the_second_look(rules):
+def test_one_in_ten_failing_fires_at_the_second_evaluation(rules):
     caught = share_caught(rules, 0.10, evaluations=2, seed=2)
     print(f"\na true 10 % at 500 messages per window, by the second look: {100 * caught:.1f} %")
     assert caught >= 0.99

@@ -1,4 +1,4 @@
-"""Rules files, good and bad: every fault is found at once, with its line and key."""
+"""Valid and invalid rules files: all faults are reported, each with its line and key."""
 
 import re
 
@@ -116,7 +116,7 @@ def test_a_kind_refuses_the_keys_it_does_not_use(kind):
         ('kind = "self"\nlabels = "x"', "4: labels: must be a table such as"),
     ],
 )
-def test_what_a_kind_cannot_do_is_named(text, fault):
+def test_settings_that_a_kind_does_not_support_are_named(text, fault):
     assert any(fault in each for each in faults(f'[[rule]]\nname = "a"\n{text}\n'))
 
 
@@ -152,9 +152,9 @@ def test_the_smallest_rule_gets_the_documented_defaults():
     assert rule.resolve_below == pytest.approx(0.015)
     assert rule == Rule(name="a", threshold=0.02, resolve_below=rule.resolve_below)
     section = RULES_PAGE.read_text("utf-8").partition("### rate\n")[2].partition("\n###")[0]
-    told = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", section, re.MULTILINE))
-    documented = "\n".join(f"{key} = {value}" for key, value in told.items())
-    assert set(told) == set(RULE_KINDS["rate"].all_keys) - {
+    defaults = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", section, re.MULTILINE))
+    documented = "\n".join(f"{key} = {value}" for key, value in defaults.items())
+    assert set(defaults) == set(RULE_KINDS["rate"].all_keys) - {
         "name",
         "kind",
         "threshold",
@@ -167,16 +167,16 @@ def test_the_smallest_rule_gets_the_documented_defaults():
     assert parse_rules(SMALLEST + documented) == (replace(rule, own_channels=True),)
 
 
-def test_the_page_tells_every_kind_with_its_own_defaults():
+def test_the_page_documents_every_kind_with_its_defaults():
     page = RULES_PAGE.read_text("utf-8")
     for name, kind in RULE_KINDS.items():
         section = page.partition(f"### {name}\n")[2].partition("\n##")[0]
-        told = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", section, re.MULTILINE))
+        defaults = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", section, re.MULTILINE))
         if name == "rate":
             continue
         header = f'[[rule]]\nname = "a"\nkind = "{name}"\n'
-        documented = "".join(f"{key} = {value}\n" for key, value in told.items())
-        assert set(told) | {"codes", "classes", "domains"} >= set(kind.keys) - {"resolve_below"}, name
+        documented = "".join(f"{key} = {value}\n" for key, value in defaults.items())
+        assert set(defaults) | {"codes", "classes", "domains"} >= set(kind.keys) - {"resolve_below"}, name
         assert parse_rules(header + documented) == parse_rules(header), name
 
 
@@ -365,7 +365,7 @@ threshold = 3
         ('[[rule]]\nname = "a"\n\nname = "b"\n', "rules.toml:4: not valid TOML: Cannot overwrite a value"),
     ],
 )
-def test_a_file_of_another_shape_says_what_is_expected(text, fault):
+def test_a_file_of_another_form_gets_the_expected_form_in_the_error(text, fault):
     assert faults(text) == [fault]
 
 

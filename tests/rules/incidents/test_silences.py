@@ -1,4 +1,4 @@
-"""Which alerts a silence is about, and which matchers are refused."""
+"""Which alerts a silence matches, and which matchers are refused."""
 
 import pytest
 

@@ -25,7 +25,7 @@ def test_a_last_line_without_end_is_read():
     assert places("[[rule]]\nname = 'a'").tables == [TableLines(1, {"name": 2})]
 
 
-def test_what_looks_like_a_key_inside_a_value_is_not_one():
+def test_text_like_a_key_inside_a_value_is_not_a_key():
     text = '''[[rule]]
 name = """
 threshold = 9

@@ -1,7 +1,6 @@
 """Rates equal a count by hand over the raw events, for every grouping."""
 
 import random
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,13 +15,6 @@ from webhook_app.store.counts.rates import Filters, rates, series, window
 
 OTHER_NUMBER = "590238114470022"
 UNREACHABLE, WITHHELD, BROKEN = 131026, 131049, 131053
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 def test_a_window_is_its_full_minutes_and_the_current_one(now: datetime) -> None:

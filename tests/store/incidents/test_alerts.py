@@ -8,23 +8,9 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
 
+from tests.alerts import GROUP, make_alert
 from webhook_app.store.incidents import alerts
 from webhook_app.store.incidents.alerts import Alert
-
-GROUP: dict[str, str | int] = {"code": 131026, "phone_number_id": "590238114470021"}
-
-
-def make(now: datetime, **more: Any) -> Alert:
-    values = {
-        "rule": "r",
-        "kind": "rate",
-        "severity": "warning",
-        "state": "pending",
-        "group": GROUP,
-        "codes": [131026],
-    }
-    moments = {"covers_from": now, "started_at": now, "evaluated_at": now}
-    return Alert(**(values | moments | more))
 
 
 def opened(connection: Connection, alert: Alert) -> int:
@@ -34,12 +20,12 @@ def opened(connection: Connection, alert: Alert) -> int:
 
 
 def test_many_alerts_can_be_opened_on_one_connection(connection: Connection, now: datetime) -> None:
-    ids = {opened(connection, make(now, group={"code": code})) for code in range(40)}
+    ids = {opened(connection, make_alert(now, group={"code": code})) for code in range(40)}
     assert len(ids) == 40
 
 
 def test_an_alert_is_read_as_it_was_stored(connection: Connection, now: datetime) -> None:
-    alert = make(
+    alert = make_alert(
         now, attempts=100, failures=7, rate=0.07, explanation={"since": "x"}, fired_at=now, state="firing"
     )
     alert_id = opened(connection, alert)
@@ -48,17 +34,17 @@ def test_an_alert_is_read_as_it_was_stored(connection: Connection, now: datetime
 
 
 def test_the_order_of_keys_does_not_change_a_group(connection: Connection, now: datetime) -> None:
-    opened(connection, make(now))
+    opened(connection, make_alert(now))
     turned = dict(reversed(GROUP.items()))
-    assert alerts.insert_new(connection, make(now, group=turned)) is None
+    assert alerts.insert_new(connection, make_alert(now, group=turned)) is None
 
 
 def test_a_long_lived_connection_can_still_open_alerts(connection: Connection, now: datetime) -> None:
     for code in range(
         30
     ):  # the driver prepares a statement after some, and Postgres plans it anew after more
-        opened(connection, make(now, group={"code": code}))
-        assert alerts.insert_new(connection, make(now, group={"code": code})) is None
+        opened(connection, make_alert(now, group={"code": code}))
+        assert alerts.insert_new(connection, make_alert(now, group={"code": code})) is None
 
 
 @pytest.mark.parametrize(
@@ -75,14 +61,14 @@ def test_a_long_lived_connection_can_still_open_alerts(connection: Connection, n
 def test_a_rule_has_one_open_alert_for_a_group(
     connection: Connection, now: datetime, more: dict[str, Any], is_new: bool
 ) -> None:
-    opened(connection, make(now))
-    assert (alerts.insert_new(connection, make(now, **more)) is not None) is is_new
+    opened(connection, make_alert(now))
+    assert (alerts.insert_new(connection, make_alert(now, **more)) is not None) is is_new
 
 
 def test_a_new_alert_may_follow_a_resolved_one(connection: Connection, now: datetime) -> None:
-    first = opened(connection, make(now))
-    alerts.save(connection, replace(make(now, id=first), state="resolved", resolved_at=now))
-    assert opened(connection, make(now)) != first
+    first = opened(connection, make_alert(now))
+    alerts.save(connection, replace(make_alert(now, id=first), state="resolved", resolved_at=now))
+    assert opened(connection, make_alert(now)) != first
 
 
 def test_two_transactions_that_open_the_same_alert_store_one(engine: Engine, now: datetime) -> None:
@@ -90,10 +76,10 @@ def test_two_transactions_that_open_the_same_alert_store_one(engine: Engine, now
 
     def rival() -> None:
         with engine.begin() as connection:
-            found.append(alerts.insert_new(connection, make(now)))
+            found.append(alerts.insert_new(connection, make_alert(now)))
 
     with engine.begin() as connection:
-        mine = opened(connection, make(now))
+        mine = opened(connection, make_alert(now))
         thread = threading.Thread(target=rival)
         thread.start()
         thread.join(0.2)
@@ -105,7 +91,7 @@ def test_two_transactions_that_open_the_same_alert_store_one(engine: Engine, now
 
 
 def test_an_evaluation_does_not_change_what_people_wrote(connection: Connection, now: datetime) -> None:
-    alert_id = opened(connection, make(now))
+    alert_id = opened(connection, make_alert(now))
     before = alerts.get_alert(connection, alert_id)
     assert before is not None
     assert alerts.acknowledge(connection, alert_id, "ops", now)
@@ -119,7 +105,7 @@ def test_an_evaluation_does_not_change_what_people_wrote(connection: Connection,
 
 
 def test_the_first_acknowledgement_stays(connection: Connection, now: datetime) -> None:
-    alert_id = opened(connection, make(now))
+    alert_id = opened(connection, make_alert(now))
     assert alerts.acknowledge(connection, alert_id, "first", now)
     assert alerts.acknowledge(connection, alert_id, "second", now + timedelta(minutes=1))
     after = alerts.get_alert(connection, alert_id)
@@ -128,14 +114,14 @@ def test_the_first_acknowledgement_stays(connection: Connection, now: datetime) 
 
 
 def test_a_resolved_alert_cannot_be_acknowledged_or_snoozed(connection: Connection, now: datetime) -> None:
-    alert_id = opened(connection, make(now, state="resolved", resolved_at=now))
+    alert_id = opened(connection, make_alert(now, state="resolved", resolved_at=now))
     assert not alerts.acknowledge(connection, alert_id, "ops", now)
     assert not alerts.snooze(connection, alert_id, now)
 
 
 def test_only_a_pending_alert_can_be_removed(connection: Connection, now: datetime) -> None:
-    pending = opened(connection, make(now))
-    firing = opened(connection, make(now, rule="other", state="firing"))
+    pending = opened(connection, make_alert(now))
+    firing = opened(connection, make_alert(now, rule="other", state="firing"))
     for alert_id in (pending, firing):
         alerts.remove_pending(connection, alert_id)
     assert alerts.get_alert(connection, pending) is None
@@ -144,7 +130,8 @@ def test_only_a_pending_alert_can_be_removed(connection: Connection, now: dateti
 
 def test_the_list_is_paged_newest_first(connection: Connection, now: datetime) -> None:
     ids = [
-        opened(connection, make(now, rule=f"r{i}", state="firing" if i % 2 else "pending")) for i in range(5)
+        opened(connection, make_alert(now, rule=f"r{i}", state="firing" if i % 2 else "pending"))
+        for i in range(5)
     ]
     first = alerts.list_alerts(connection, limit=2)
     second = alerts.list_alerts(connection, limit=2, before_id=first[-1].id)
@@ -154,8 +141,8 @@ def test_the_list_is_paged_newest_first(connection: Connection, now: datetime) -
 
 def test_explaining_alerts_are_open_or_recently_resolved(connection: Connection, now: datetime) -> None:
     hour = timedelta(hours=1)
-    opened(connection, make(now, rule="pending"))
-    opened(connection, make(now, rule="firing", state="firing"))
-    opened(connection, make(now, rule="late", state="resolved", resolved_at=now - hour))
-    opened(connection, make(now, rule="early", state="resolved", resolved_at=now - 3 * hour))
+    opened(connection, make_alert(now, rule="pending"))
+    opened(connection, make_alert(now, rule="firing", state="firing"))
+    opened(connection, make_alert(now, rule="late", state="resolved", resolved_at=now - hour))
+    opened(connection, make_alert(now, rule="early", state="resolved", resolved_at=now - 3 * hour))
     assert [a.rule for a in alerts.explaining(connection, now - 2 * hour)] == ["pending", "firing", "late"]

@@ -5,22 +5,15 @@ from datetime import timedelta
 import pytest
 
 from tests.factories import body, message, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import Delivery
 from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys, preferred
-from webhook_app.store.postgres.engine import connect
 
 PHONE, OTHER_PHONE, USER, PARENT = "12025550117", "12025550118", "US.7041abc", "US.ENT.9"
 
 
 @pytest.fixture
-def feed(database_url, now):
-    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-
-    def store(*bodies):
-        writer.store([Delivery(each) for each in bodies], now)
-
-    yield store
-    writer.close()
+def feed(writer, now):
+    return lambda *bodies: writer.store([Delivery(each) for each in bodies], now)
 
 
 def test_an_unknown_contact_has_only_itself(connection):

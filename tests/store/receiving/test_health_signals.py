@@ -9,21 +9,14 @@ from sqlalchemy import text
 
 from tests.factories import NUMBER, WABA, body, document
 from tests.folders import PAYLOADS
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
-from webhook_app.store.postgres.engine import connect
+from webhook_app.pipeline.receiving.batch_writer import Delivery
 
 CHANGES = "SELECT subject, subject_id, aspect, value, detail, name, language, waba_id, occurred_at FROM health_changes"
 
 
 @pytest.fixture
-def feed(database_url):
-    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-
-    def store(at, *bodies):
-        writer.store([Delivery(each) for each in bodies], at)
-
-    yield store
-    writer.close()
+def feed(writer):
+    return lambda at, *bodies: writer.store([Delivery(each) for each in bodies], at)
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Accepted sends without a webhook are found, and repeated reports complete each other."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
@@ -15,13 +13,6 @@ from webhook_app.store.sends import reports as sends
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 def register(engine: Engine, reports: list[SendReport], now: datetime) -> list[bool]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.web.api.suppressions.test_check import hold
+from tests.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.checks import Checks
 from webhook_app.web.api import direct
 
@@ -17,7 +17,9 @@ GIVEN = "5f0c1b1e-6f1d-4c55-9a7e-0e5a0b7a2c11"
 def asked(api, engine, now, monkeypatch):
     """Asks twice, directly and by the route, and gives both answers as comparable."""
     until = now + timedelta(days=30)
-    hold(engine, now, contact=HELD, reason="unreachable", code=131026, until=until, phone_number_id="pn1")
+    store_suppression(
+        engine, now, contact=HELD, reason="unreachable", code=131026, until=until, phone_number_id="pn1"
+    )
 
     def ask(path, role="sender", method="GET", **headers):
         headers = {"X-Request-Id": GIVEN, "Authorization": f"Bearer {api.keys[role]}"} | headers

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.store.incidents.test_alerts import make
+from tests.alerts import make_alert
 from tests.web.conftest import ADMIN_KEY, sign_in, token_of
 from webhook_app.store.incidents import alerts
 from webhook_app.store.operations import audit
@@ -13,21 +13,9 @@ from webhook_app.web.pages.navigation import NAVIGATION, NavigationEntry
 
 
 @pytest.fixture
-def admin(client):
-    assert sign_in(client, ADMIN_KEY).status_code == 303
-    return client
-
-
-@pytest.fixture
-def viewer(client, keys):
-    assert sign_in(client, keys["viewer"]).status_code == 303
-    return client
-
-
-@pytest.fixture
 def an_alert(engine, now):
     with engine.begin() as connection:
-        return alerts.insert_new(connection, make(now, state="firing", fired_at=now))
+        return alerts.insert_new(connection, make_alert(now, state="firing", fired_at=now))
 
 
 @pytest.fixture

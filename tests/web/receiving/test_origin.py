@@ -109,13 +109,13 @@ def test_the_rest_of_the_service_is_not_behind_the_list(make_app: Callable[..., 
     ],
 )
 def test_a_setting_that_would_protect_nobody_stops_the_start(wrong: dict[str, str], named: str) -> None:
-    good = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "a", "META_VERIFY_TOKEN": "t"}
+    good = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "s" * 16, "META_VERIFY_TOKEN": "t" * 16}
     with pytest.raises(SettingsError, match=named):
         read_settings(good | wrong)
 
 
 def test_networks_are_read_from_a_list_with_commas() -> None:
-    good = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "a", "META_VERIFY_TOKEN": "t"}
+    good = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "s" * 16, "META_VERIFY_TOKEN": "t" * 16}
     settings = read_settings(good | {"WEBHOOK_ALLOW_FROM": "173.252.64.0/18, ,2a03:2880::/32,1.2.3.4"})
     assert [str(network) for network in settings.webhook_allow_from] == [
         *("173.252.64.0/18", "2a03:2880::/32", "1.2.3.4/32"),

@@ -14,12 +14,13 @@ from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
 from webhook_app.whatsapp.receiving.signature import sign
 
-SECRETS = (b"the new secret", b"the old secret")
+TOKEN = "tökén of the tests"
+SECRETS = (b"the new app secret", b"the old app secret")
 
 
 @pytest.fixture
 def app(database_url: str) -> Iterator[Flask]:
-    settings = Settings(database_url=database_url, meta_app_secret=SECRETS, meta_verify_token="tökén")
+    settings = Settings(database_url=database_url, meta_app_secret=SECRETS, meta_verify_token=TOKEN)
     made = create_app(settings)
     yield made
     made.extensions[CLOSE]()
@@ -42,7 +43,7 @@ def stored(engine: Engine) -> int:
 
 
 def test_the_handshake_echoes_the_challenge_byte_for_byte(client: FlaskClient) -> None:
-    query = {"hub.challenge": "<b>1158&x</b>", "hub.verify_token": "tökén", "hub.mode": "subscribe"}
+    query = {"hub.challenge": "<b>1158&x</b>", "hub.verify_token": TOKEN, "hub.mode": "subscribe"}
     answer = client.get("/webhook", query_string=query)
     assert (answer.status_code, answer.text, answer.mimetype) == (200, "<b>1158&x</b>", "text/plain")
 
@@ -53,15 +54,15 @@ def test_the_handshake_echoes_the_challenge_byte_for_byte(client: FlaskClient) -
         {},
         {"hub.mode": "subscribe", "hub.challenge": "1"},
         {"hub.mode": "subscribe", "hub.challenge": "1", "hub.verify_token": "token"},
-        {"hub.mode": "unsubscribe", "hub.challenge": "1", "hub.verify_token": "tökén"},
-        {"hub.mode": "subscribe", "hub.verify_token": "tökén"},
-        {"hub.challenge": "1", "hub.verify_token": "tökén"},
+        {"hub.mode": "unsubscribe", "hub.challenge": "1", "hub.verify_token": TOKEN},
+        {"hub.mode": "subscribe", "hub.verify_token": TOKEN},
+        {"hub.challenge": "1", "hub.verify_token": TOKEN},
     ],
 )
 def test_any_other_handshake_is_refused_without_an_echo(client: FlaskClient, query: dict[str, str]) -> None:
     answer = client.get("/webhook", query_string=query)
     assert answer.status_code == 403
-    assert "tökén" not in answer.text
+    assert TOKEN not in answer.text
 
 
 def test_a_signed_post_is_stored_and_answered_200_with_either_secret(
@@ -139,7 +140,7 @@ def test_every_sample_is_accepted(client: FlaskClient, engine: Engine) -> None:
 
 def test_a_database_that_is_away_is_503_with_a_time_to_come_back() -> None:
     away = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=2"
-    settings = Settings(database_url=away, meta_app_secret=SECRETS, meta_verify_token="t")
+    settings = Settings(database_url=away, meta_app_secret=SECRETS, meta_verify_token=TOKEN)
     raw = body(status())
     answer = (
         create_app(settings)
@@ -165,7 +166,7 @@ def test_a_keywords_file_decides_which_inbound_texts_are_keywords(
     settings = Settings(
         database_url=database_url,
         meta_app_secret=SECRETS,
-        meta_verify_token="tökén",
+        meta_verify_token=TOKEN,
         keywords_file=path,
     )
     app = create_app(settings)

@@ -21,6 +21,7 @@ from webhook_app.rules.incidents import slices
 from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
+from webhook_app.rules.incidents.incidents import holding_groups
 from webhook_app.rules.incidents.slices import Cell, localise
 from webhook_app.store.counts.impact import incident_impact, incident_samples
 from webhook_app.store.counts.window_counts import WindowCounts
@@ -57,7 +58,8 @@ def counted(connection: Connection, incident: Incident, members: Sequence[Alert]
     """The incident with its failed messages and contacts counted over its whole life."""
     if not incident.codes:
         return incident
-    groups, end = [alert.group for alert in members], incident.ended_at or now
+    names = {name: frozenset(values) for name, values in incident.names.items()}
+    groups, end = holding_groups([alert.group for alert in members], names), incident.ended_at or now
     impact = incident_impact(connection, incident.began_at, end, incident.codes, groups)
     details = replace(
         stored(incident),
@@ -69,6 +71,7 @@ def counted(connection: Connection, incident: Incident, members: Sequence[Alert]
     return replace(
         incident,
         began_at=min(incident.began_at, impact.first_at) if impact.first_at else incident.began_at,
+        codes=incident.codes if incident.notified_at else _worst_first(incident.codes, impact.by_code),
         total_failures=impact.messages,
         contacts=impact.contacts,
         counted_at=now,

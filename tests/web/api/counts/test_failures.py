@@ -4,13 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, message, status
+from tests.factories import body, message, status, utc_text
 
 OTHER_NUMBER = "590238114470099"
-
-
-def stamp(at):
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def listed(api, query=""):
@@ -37,7 +33,7 @@ def test_a_failure_has_the_whole_error_its_meaning_and_advice(api, deliver, now)
     assert (failure["domain"], failure["failure_class"]) == ("consent", "withheld")
     assert failure["meaning"]["mistaken_for"]
     assert failure["retry_advice"]["kind"] == "after_window"
-    assert failure["retry_at"] == stamp(now + timedelta(hours=24))
+    assert failure["retry_at"] == utc_text(now + timedelta(hours=24))
     assert (failure["contact"], failure["contact_affected"]) == ("+12025550117", True)
     assert failure["dead_letter"] is False
     assert api.get(f"/v1/failures/{failure['id']}", role="sender").json == failure
@@ -130,7 +126,7 @@ def test_a_message_whose_tries_are_used_up_is_a_dead_letter(api, deliver, now):
     assert listed(api, "?dead_letter=true") == ["wamid.try8", "wamid.try7"]
     third = failures[6]
     assert third["retry_advice"]["waits_seconds"] == [4, 8, 16, 32, 64]
-    assert third["retry_at"] == stamp(noon + timedelta(seconds=2 + 4))
+    assert third["retry_at"] == utc_text(noon + timedelta(seconds=2 + 4))
     assert failures[0]["retry_at"] is None
 
 

@@ -6,13 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, WABA, body, status
+from tests.factories import NUMBER, WABA, body, status, utc_text
 
 TOKEN = "EAAGm0PX4ZCpsBAKZCtokenZBofsomebodyZD"
-
-
-def stamp(at):
-    return at.isoformat().replace("+00:00", "Z")
 
 
 @pytest.fixture
@@ -56,9 +52,9 @@ def test_a_bundle_has_the_error_the_call_the_timeline_and_the_frequency(api, fai
     )
     assert bundle["request"] == call_reported
     assert [(step["what"], step["at"]) for step in bundle["timeline"]] == [
-        ("call accepted", stamp(now - timedelta(seconds=10))),
-        ("sent", stamp(now - timedelta(seconds=9))),
-        ("failed", stamp(now)),
+        ("call accepted", utc_text(now - timedelta(seconds=10))),
+        ("sent", utc_text(now - timedelta(seconds=9))),
+        ("failed", utc_text(now)),
     ]
     assert (bundle["frequency"]["failures"], bundle["frequency"]["attempts"]) == (1, 4)
 
@@ -85,7 +81,7 @@ def test_a_failure_whose_events_are_deleted_is_still_in_the_timeline(api, failur
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM status_events"))
     (step,) = api.get(f"/v1/failures/{failure['id']}/bundle").json["timeline"]
-    assert (step["what"], step["at"], step["code"]) == ("failed", stamp(now), 131053)
+    assert (step["what"], step["at"], step["code"]) == ("failed", utc_text(now), 131053)
 
 
 def test_there_is_no_bundle_for_an_unknown_failure(api):
@@ -104,7 +100,7 @@ def test_a_refused_call_has_its_trace_and_one_event_in_the_timeline(api, now):
     send = {
         "contact": "+12025550117",
         "phone_number_id": NUMBER,
-        "sent_at": stamp(now),
+        "sent_at": utc_text(now),
         "error": error,
         "endpoint": f"POST https://graph.facebook.com/v23.0/{NUMBER}/messages?access_token={TOKEN}",
         "request": {"type": "text", "text": {"body": "How are you, Ann?"}},

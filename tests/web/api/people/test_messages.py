@@ -4,13 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, status
+from tests.factories import body, status, utc_text
 
 OTHER_NUMBER = "590238114470099"
-
-
-def stamp(at):
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def test_a_message_has_its_events_in_time_order_whatever_order_they_came_in(api, deliver, now):
@@ -22,9 +18,9 @@ def test_a_message_has_its_events_in_time_order_whatever_order_they_came_in(api,
     assert answer["country"] == "US"
     start = now - timedelta(minutes=5)
     assert answer["outcome"] == {
-        "sent_at": stamp(start),
-        "delivered_at": stamp(start + timedelta(seconds=10)),
-        "read_at": stamp(start + timedelta(seconds=30)),
+        "sent_at": utc_text(start),
+        "delivered_at": utc_text(start + timedelta(seconds=10)),
+        "read_at": utc_text(start + timedelta(seconds=30)),
         "failed_at": None,
         "reached": True,
         "failed": False,
@@ -69,14 +65,21 @@ def test_a_message_that_failed_on_one_device_and_arrived_on_another_is_both(api,
     deliver(body(status("wamid.B", "delivered", now + timedelta(seconds=5))))
     outcome = api.get("/v1/messages/wamid.B").json["outcome"]
     assert (outcome["failed"], outcome["reached"]) == (True, True)
-    assert (outcome["failed_at"], outcome["delivered_at"]) == (stamp(now), stamp(now + timedelta(seconds=5)))
+    assert (outcome["failed_at"], outcome["delivered_at"]) == (
+        utc_text(now),
+        utc_text(now + timedelta(seconds=5)),
+    )
 
 
 @pytest.mark.parametrize("name", ["read", "played"])
 def test_read_implies_delivered(api, deliver, now, name):
     deliver(body(status("wamid.R", name, now)))
     outcome = api.get("/v1/messages/wamid.R").json["outcome"]
-    assert (outcome["reached"], outcome["delivered_at"], outcome["read_at"]) == (True, stamp(now), stamp(now))
+    assert (outcome["reached"], outcome["delivered_at"], outcome["read_at"]) == (
+        True,
+        utc_text(now),
+        utc_text(now),
+    )
 
 
 def test_one_id_on_two_numbers_shows_both_lives(api, deliver, now):
@@ -115,7 +118,7 @@ def test_what_senders_told_of_it_is_part_of_its_life(api, deliver, now):
     deliver(body(status("wamid.A", "sent", now)))
     answer = api.get("/v1/messages/wamid.A").json
     assert [(told["result"], told["sent_at"]) for told in answer["sends"]] == [
-        ("accepted", stamp(now - timedelta(seconds=2)))
+        ("accepted", utc_text(now - timedelta(seconds=2)))
     ]
     assert answer["template"] == "offer"
 

@@ -6,11 +6,10 @@ from datetime import timedelta
 import pytest
 
 from tests.factories import NUMBER, body, message, status
+from tests.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts
-from webhook_app.store.suppressions import suppressions
-from webhook_app.store.suppressions.suppressions import Suppression
 
 FREE = "+12025550117"
 OTHER_NUMBER = "590238114470099"
@@ -20,12 +19,6 @@ def check(api, *contacts, **more):
     response = api.post("/v1/check", json={"contacts": list(contacts)} | more, role="sender")
     assert response.status_code == 200, response.text
     return response.json["results"]
-
-
-def hold(engine, now, **row):
-    """Let a suppression stand as a rule or a person would have made it."""
-    with engine.begin() as connection:
-        suppressions.apply(connection, [Suppression(**({"since": now, "actor": "test"} | row))], [], now)
 
 
 def test_a_contact_with_nothing_against_it_may_be_written_to(api):
@@ -51,7 +44,7 @@ def test_a_contact_with_nothing_against_it_may_be_written_to(api):
 
 def test_a_suppressed_contact_comes_with_reason_code_start_and_end(api, engine, now):
     until = now + timedelta(days=30)
-    hold(engine, now, contact="12025550117", reason="unreachable", code=131026, until=until)
+    store_suppression(engine, now, contact="12025550117", reason="unreachable", code=131026, until=until)
     (result,) = check(api, "+1 (202) 555-0117")
     wait = result.pop("retry_after")
     assert 30 * 86400 - 60 <= wait <= 30 * 86400
@@ -73,7 +66,7 @@ def test_a_suppressed_contact_comes_with_reason_code_start_and_end(api, engine, 
 
 
 def test_results_come_in_the_order_asked_repeats_and_all(api, engine, now):
-    hold(engine, now, contact="12025550118", reason="hard", code=131021)
+    store_suppression(engine, now, contact="12025550118", reason="hard", code=131021)
     asked = ["12025550119", "12025550118", "nobody", "12025550119", "+1 202 555 0118", ""]
     results = check(api, *asked)
     assert [result["input"] for result in results] == asked
@@ -86,9 +79,9 @@ def test_the_summary_counts_the_verdicts_and_the_version_is_the_feeds(api, engin
     empty = api.post("/v1/check", json={"contacts": []})
     assert empty.json["summary"] == {"send": 0, "suppressed": 0, "wait": 0, "invalid": 0}
     assert (empty.json["version"], empty.headers["ETag"]) == (0, '"0"')
-    hold(engine, now, contact="12025550118")
+    store_suppression(engine, now, contact="12025550118")
     held = {"contact": "12025550119", "scope": "marketing", "reason": "unreachable", "code": 131049}
-    hold(engine, now, until=now + timedelta(days=1), **held)
+    store_suppression(engine, now, until=now + timedelta(days=1), **held)
     contacts = [FREE, "12025550118", "12025550119", "x"]
     answer = api.post("/v1/check", json={"contacts": contacts})
     assert answer.json["summary"] == {"send": 1, "suppressed": 1, "wait": 1, "invalid": 1}
@@ -104,7 +97,7 @@ def test_an_invalid_contact_says_why_in_words(api):
 
 
 def test_ten_thousand_contacts_are_answered_and_one_more_is_refused(api, engine, now):
-    hold(engine, now, contact="12025550117")
+    store_suppression(engine, now, contact="12025550117")
     contacts = [f"1202{n:07d}" for n in range(5540118, 5550118)]
     results = check(api, *contacts)
     assert len(results) == 10_000
@@ -114,8 +107,8 @@ def test_ten_thousand_contacts_are_answered_and_one_more_is_refused(api, engine,
 
 
 def test_what_a_scope_blocks_depends_on_the_category(api, engine, now):
-    hold(engine, now, contact="12025550118", scope="marketing", reason="opted_out")
-    hold(engine, now, contact="12025550119", scope="all", reason="opted_out")
+    store_suppression(engine, now, contact="12025550118", scope="marketing", reason="opted_out")
+    store_suppression(engine, now, contact="12025550119", scope="all", reason="opted_out")
     asked = ("12025550118", "12025550119")
     allowed = {
         category: [result["allowed"] for result in check(api, *asked, category=category)]
@@ -135,7 +128,7 @@ def test_what_a_scope_blocks_depends_on_the_category(api, engine, now):
 def test_a_typed_stop_lets_replies_through_while_the_window_is_open_unless_all_is_blocked(
     api, make_app, deliver, engine, now, operator
 ):
-    hold(engine, now, contact="12025550119", scope="all", reason="opted_out")
+    store_suppression(engine, now, contact="12025550119", scope="all", reason="opted_out")
     deliver(body(messages=[message(at=now - timedelta(hours=2), sender="12025550119")]))
     (result,) = check(api, "12025550119", category="service", phone_number_id=NUMBER)
     assert (result["allowed"], result["window_open"]) == (True, True)
@@ -153,7 +146,7 @@ def test_a_window_closes_after_24_hours(api, deliver, now):
 
 
 def test_a_suppression_for_one_number_binds_that_number_and_whoever_names_none(api, engine, now):
-    hold(engine, now, contact="12025550117", phone_number_id=NUMBER, reason="hard", code=131021)
+    store_suppression(engine, now, contact="12025550117", phone_number_id=NUMBER, reason="hard", code=131021)
     assert check(api, FREE, phone_number_id=NUMBER)[0]["allowed"] is False
     assert check(api, FREE, phone_number_id=OTHER_NUMBER)[0]["allowed"] is True
     assert check(api, FREE)[0]["allowed"] is False
@@ -161,15 +154,15 @@ def test_a_suppression_for_one_number_binds_that_number_and_whoever_names_none(a
 
 def test_the_strongest_reason_is_named(api, engine, now):
     for reason, code in (("unreachable", 131026), ("hard", 131021), ("manual", -1)):
-        hold(engine, now, contact="12025550117", reason=reason, code=code)
+        store_suppression(engine, now, contact="12025550117", reason=reason, code=code)
     (result,) = check(api, FREE)
     assert (result["reason"], result["code"]) == ("manual", None)
 
 
 def test_what_has_run_out_blocks_no_more(api, engine, now):
     past = now - timedelta(seconds=1)
-    hold(engine, now, contact="12025550117", reason="manual", until=past)
-    hold(engine, now, contact="12025550118", reason="unreachable", scope="marketing", until=past)
+    store_suppression(engine, now, contact="12025550117", reason="manual", until=past)
+    store_suppression(engine, now, contact="12025550118", reason="unreachable", scope="marketing", until=past)
     assert [result["verdict"] for result in check(api, FREE, "12025550118")] == ["send", "send"]
 
 
@@ -185,7 +178,7 @@ def test_a_user_id_and_the_number_it_was_seen_with_are_one_person(api, deliver, 
     deliver(
         body(status(at=now, user_id="US.13491208655302741918", recipient_user_id="US.13491208655302741918"))
     )
-    hold(engine, now, contact="12025550117", reason="hard", code=131021)
+    store_suppression(engine, now, contact="12025550117", reason="hard", code=131021)
     by_id, by_number, stranger = check(api, "US.13491208655302741918", FREE, "US.1")
     assert by_id["contact"] == "US.13491208655302741918"
     assert by_id["matched_on"] == {"kind": "linked", "contact": FREE}
@@ -217,7 +210,7 @@ def test_a_stop_is_answered_from_the_next_run_on(api, deliver, engine, now):
 
 
 def test_one_contact_is_answered_like_one_of_many(api, engine, now):
-    hold(engine, now, contact="12025550117", scope="marketing", reason="hard", code=131021)
+    store_suppression(engine, now, contact="12025550117", scope="marketing", reason="hard", code=131021)
     for category in (None, "utility"):
         query = f"?category={category}" if category else ""
         one = api.get(f"/v1/check/+1 202 555 0117{query}")
@@ -232,9 +225,11 @@ def test_few_and_many_are_answered_alike(api, deliver, engine, now):
     )
     deliver(body(status("wamid.B", at=now, recipient="12025550177", recipient_parent_user_id="US.ENT.9")))
     deliver(body(messages=[message(at=now, sender="12025550119")]))
-    hold(engine, now, contact="US.ENT.9", reason="hard", code=131021)
-    hold(engine, now, contact="12025550117", reason="manual", phone_number_id=OTHER_NUMBER)
-    hold(engine, now, contact="12025550118", reason="unreachable", scope="marketing", code=131049)
+    store_suppression(engine, now, contact="US.ENT.9", reason="hard", code=131021)
+    store_suppression(engine, now, contact="12025550117", reason="manual", phone_number_id=OTHER_NUMBER)
+    store_suppression(
+        engine, now, contact="12025550118", reason="unreachable", scope="marketing", code=131049
+    )
     asked = ["US.1", "12025550117", "12025550177", "US.ENT.9", "12025550118", "12025550119", "US.2"]
     for number in (NUMBER, None):
         few = check(api, *asked, **({"phone_number_id": number} if number else {}))
@@ -250,7 +245,7 @@ def test_few_and_many_are_answered_alike(api, deliver, engine, now):
 
 def half_open(engine, now, contact="12025550117", **more):
     row = {"contact": contact, "phone_number_id": NUMBER, "reason": "unreachable", "code": 131026}
-    hold(engine, now, until=now - timedelta(hours=1), **(row | more))
+    store_suppression(engine, now, until=now - timedelta(hours=1), **(row | more))
 
 
 @pytest.mark.parametrize("by_the_scheduler", [False, True])
@@ -298,7 +293,7 @@ def test_a_probe_that_was_never_sent_is_given_to_the_next_after_a_day(api, engin
 
 def test_a_probe_is_not_spent_on_who_may_not_be_written_to_anyway(api, engine, now):
     half_open(engine, now)
-    hold(engine, now, contact="12025550117", reason="opted_out")
+    store_suppression(engine, now, contact="12025550117", reason="opted_out")
     assert check(api, FREE)[0]["reason"] == "opted_out"
     assert check(api, FREE, category="authentication")[0]["probe"] is True
 
@@ -332,7 +327,7 @@ def alarm(engine, now, code=131042, group=None, state="firing", kind="attention"
 
 def test_while_the_account_cannot_send_checks_say_wait_if_enabled(api, make_app, engine, now, operator):
     alert_id = alarm(engine, now)
-    hold(engine, now, contact="12025550118", reason="manual")
+    store_suppression(engine, now, contact="12025550118", reason="manual")
     pause = api.get("/v1/pause", role="sender").json
     assert (pause["paused"], pause["enforced"]) == (True, False)
     assert [(r["alert_id"], r["code"]) for r in pause["reasons"]] == [(alert_id, 131042)]
@@ -357,7 +352,7 @@ def test_a_pause_of_one_number_leaves_the_others(api, engine, now):
 
 
 def test_numbers_as_people_dial_them_are_understood_with_a_region(api, make_app, engine, now, operator):
-    hold(engine, now, contact="491715550117")
+    store_suppression(engine, now, contact="491715550117")
     asked = ["0171 5550117", "0049 171 5550117", "+49 (0)171 5550117", "491715550117", "+1 202 555 0117"]
     results = check(api, *asked, region="de")
     assert [r["verdict"] for r in results] == ["suppressed"] * 4 + ["send"]
@@ -368,13 +363,13 @@ def test_numbers_as_people_dial_them_are_understood_with_a_region(api, make_app,
 
 
 def test_an_unchanged_answer_is_not_sent_again(api, engine, now):
-    hold(engine, now, contact="12025550117", until=now + timedelta(days=1))
+    store_suppression(engine, now, contact="12025550117", until=now + timedelta(days=1))
     first = api.get("/v1/check/12025550117")
     headers = {"Authorization": f"Bearer {api.keys['sender']}", "If-None-Match": first.headers["ETag"]}
     assert api.client.get("/v1/check/12025550117", headers=headers).status_code == 304
-    hold(engine, now, contact="12025550118")
+    store_suppression(engine, now, contact="12025550118")
     assert api.client.get("/v1/check/12025550117", headers=headers).status_code == 304
-    hold(engine, now, contact="12025550117", reason="opted_out")
+    store_suppression(engine, now, contact="12025550117", reason="opted_out")
     assert api.client.get("/v1/check/12025550117", headers=headers).json["reason"] == "opted_out"
 
 

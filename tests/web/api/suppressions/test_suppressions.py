@@ -3,17 +3,11 @@
 from datetime import timedelta
 
 from tests.factories import body, status
+from tests.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.store.suppressions import suppressions
-from webhook_app.store.suppressions.suppressions import Suppression
 
 CONTACT = "/v1/suppressions/+12025550117"
-
-
-def hold(engine, now, **row):
-    with engine.begin() as connection:
-        suppressions.apply(connection, [Suppression(**({"since": now, "actor": "test"} | row))], [], now)
 
 
 def test_by_hand_a_contact_is_suppressed_with_scope_number_end_note_and_the_keys_name(api, now):
@@ -83,9 +77,9 @@ def test_a_person_is_read_under_any_of_their_contacts(api, deliver, now):
 
 
 def test_lifting_ends_what_fits_and_leaves_the_rest(api, engine, now):
-    hold(engine, now, contact="12025550117", reason="hard", code=131021)
-    hold(engine, now, contact="12025550117", reason="unreachable", phone_number_id="1")
-    hold(engine, now, contact="12025550117", reason="unreachable", scope="marketing")
+    store_suppression(engine, now, contact="12025550117", reason="hard", code=131021)
+    store_suppression(engine, now, contact="12025550117", reason="unreachable", phone_number_id="1")
+    store_suppression(engine, now, contact="12025550117", reason="unreachable", scope="marketing")
 
     def standing():
         return [(row["reason"], row["scope"]) for row in api.get(CONTACT).json["suppressions"]]
@@ -101,15 +95,15 @@ def test_lifting_ends_what_fits_and_leaves_the_rest(api, engine, now):
 
 
 def test_lifting_records_who_and_why(api, engine, now):
-    hold(engine, now, contact="12025550117", reason="hard", code=131021)
+    store_suppression(engine, now, contact="12025550117", reason="hard", code=131021)
     api.delete(f"{CONTACT}?note=number is in use again")
     change = api.get(CONTACT).json["history"][0]
     assert (change["action"], change["actor"], change["note"]) == ("lift", "admin", "number is in use again")
 
 
 def test_what_a_person_asked_for_is_lifted_only_with_a_note(api, engine, now):
-    hold(engine, now, contact="12025550117", reason="opted_out")
-    hold(engine, now, contact="12025550117", reason="hard", code=131021)
+    store_suppression(engine, now, contact="12025550117", reason="opted_out")
+    store_suppression(engine, now, contact="12025550117", reason="hard", code=131021)
     for query in ("", "?reason=opted_out", "?note=%20", "?scope=all"):
         refused = api.delete(CONTACT + query)
         assert (refused.status_code, refused.json["error"]["code"]) == (409, "opted_out"), query
@@ -122,7 +116,7 @@ def test_what_a_person_asked_for_is_lifted_only_with_a_note(api, engine, now):
 def test_the_list_is_paged_without_loss_or_repetition(api, engine, now):
     for n in range(7):
         scope, reason = ("all", "hard") if n % 2 else ("marketing", "manual")
-        hold(engine, now, contact=f"1202555011{n}", scope=scope, reason=reason)
+        store_suppression(engine, now, contact=f"1202555011{n}", scope=scope, reason=reason)
     seen, cursor = [], ""
     for _ in range(10):
         page = api.get(f"/v1/suppressions?limit=3{cursor}").json
@@ -135,9 +129,9 @@ def test_the_list_is_paged_without_loss_or_repetition(api, engine, now):
 
 
 def test_the_list_can_be_narrowed(api, engine, now):
-    hold(engine, now, contact="12025550117", reason="hard", phone_number_id="1")
-    hold(engine, now, contact="12025550118", reason="manual", scope="marketing")
-    hold(engine, now, contact="12025550119", reason="hard", until=now - timedelta(days=1))
+    store_suppression(engine, now, contact="12025550117", reason="hard", phone_number_id="1")
+    store_suppression(engine, now, contact="12025550118", reason="manual", scope="marketing")
+    store_suppression(engine, now, contact="12025550119", reason="hard", until=now - timedelta(days=1))
 
     def listed(query):
         return [row["contact"][-1] for row in api.get(f"/v1/suppressions?{query}").json["suppressions"]]

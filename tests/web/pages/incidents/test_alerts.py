@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert
 
+from tests.alerts import store_alert
 from tests.factories import NUMBER, body, status
 from tests.web.conftest import token_of
 from webhook_app.pipeline.incidents import alert_actions
@@ -41,20 +42,9 @@ def make(engine, now):
     """Store an alert; returns its id."""
 
     def stored(**changed):
-        plain = {
-            "rule": "r",
-            "kind": "rate",
-            "severity": "warning",
-            "state": "firing",
-            "group": {},
-            "codes": [],
-            "covers_from": now - HOUR,
-            "started_at": now - HOUR,
-            "fired_at": now - HOUR,
-            "evaluated_at": now,
-        }
-        with engine.begin() as connection:
-            return alerts.insert_new(connection, alerts.Alert(**(plain | changed)))
+        started = now - HOUR
+        times = {"covers_from": started, "started_at": started, "fired_at": started}
+        return store_alert(engine, now, **({"state": "firing", "group": {}, "codes": [], **times} | changed))
 
     return stored
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from tests.alerts import make_alert
 from tests.factories import body, document, status
-from tests.store.incidents.test_alerts import make
 from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
 from webhook_app.settings import Settings
 from webhook_app.store.incidents import alerts, notification_log, outbox
@@ -20,22 +20,10 @@ PATHS = ("/system", "/system/outbox", "/system/quarantine", "/system/audit")
 
 
 @pytest.fixture
-def admin(client):
-    assert sign_in(client, ADMIN_KEY).status_code == 303
-    return client
-
-
-@pytest.fixture
-def viewer(client, keys):
-    assert sign_in(client, keys["viewer"]).status_code == 303
-    return client
-
-
-@pytest.fixture
 def failed(engine, now):
     """A notification that no try got through."""
     with engine.begin() as connection:
-        alert_id = alerts.insert_new(connection, make(now, state="firing", fired_at=now))
+        alert_id = alerts.insert_new(connection, make_alert(now, state="firing", fired_at=now))
         outbox.add(connection, alert_id, "slack", "fired", {}, now)
         (entry,) = notification_log.entries(connection)
         connection.exec_driver_sql(
@@ -80,7 +68,7 @@ def test_a_scheduler_that_stands_still_is_told_from_one_that_runs(admin, engine,
 class TestSettings:
     def test_no_secret_is_on_the_page(self, make_app):
         secrets = {
-            "meta_verify_token": "a verify token",
+            "meta_verify_token": "a verify token of the test",
             "slack_webhook_url": "https://hooks.slack.example/services/T0/B0/secret",
             "pagerduty_routing_key": "a routing key",
         }
@@ -92,7 +80,11 @@ class TestSettings:
         assert "SLACK_WEBHOOK_URL" in page
 
     def test_one_that_nobody_listed_as_open_is_masked(self):
-        given = {"database_url": "postgresql://", "meta_app_secret": (b"s",), "meta_verify_token": "t"}
+        given = {
+            "database_url": "postgresql://",
+            "meta_app_secret": (b"s" * 16,),
+            "meta_verify_token": "t" * 16,
+        }
         shown = {each.name: each for each in shown_settings(Settings(**given))}
         assert set(shown) == {name.upper() for name in Settings.model_fields}
         assert (shown["META_APP_SECRET"].value, shown["META_APP_SECRET"].is_masked) == ("set", True)

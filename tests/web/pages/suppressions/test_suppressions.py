@@ -8,6 +8,8 @@ import pytest
 
 from tests.factories import NUMBER
 from tests.web.pages.conftest import HOSTILE, main_of
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.suppressions import changes, lists, suppressions
 from webhook_app.store.suppressions.suppressions import Suppression
 
@@ -237,10 +239,22 @@ class TestChangeLog:
         page = admin_browser.see(LOG, contact=f"+{TWO}")
         (seq,) = ticks(page, "change")
         refused = admin_browser.submit(LOG, "/suppressions/undo", change=seq, note="")
-        assert "asked not to be" in refused
+        assert "lift opt-outs" in refused
         assert TWO in standing()
         admin_browser.submit(LOG, "/suppressions/undo", change=seq, note="a mistake of ours")
         assert TWO not in standing()
+
+    def test_the_reports_of_a_key_are_undone(self, admin_browser, api, engine, standing, now):
+        sent = {"contact": "+12025550199", "message_id": "wamid.R", "phone_number_id": "1"}
+        failed = sent | {"error": {"code": 130403, "message": "blocked"}}
+        api.post("/v1/sends", json={"sends": [sent, failed]}, role="sender")
+        suppress(engine, (), Thresholds(), now)
+        assert "12025550199" in standing()
+        form = {"hours": "1", "note": "wrong error"}
+        assert "Undone: nothing." in admin_browser.submit(LOG, "/suppressions/undo", key="somebody", **form)
+        assert "Undone: 1 lifted." in admin_browser.submit(LOG, "/suppressions/undo", key="sender", **form)
+        assert "12025550199" not in standing()
+        admin_browser.submit(LOG, "/suppressions/undo", status=400, key="sender", hours="x")
 
     def test_without_a_tick_nothing_is_taken_back(self, admin_browser, three, standing):
         assert "Nothing was ticked" in admin_browser.submit(LOG, "/suppressions/undo", note="")

@@ -1,4 +1,4 @@
-"""GET /v1/contacts/{contact}: everything known of one person. Erasing stands in erasure.py."""
+"""GET /v1/contacts/{contact}: everything stored about one person. erasure.py erases it."""
 
 from datetime import datetime
 from typing import Annotated
@@ -16,7 +16,7 @@ from webhook_app.whatsapp.people.contacts import Address, display, parse_address
 
 _Text = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
 _Cursor = Annotated[str, Meta(max_length=4000, description="next_cursor of the page before.")]
-_PlaceText = tuple[Time, _Text, _Text, _Text, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
+_PositionText = tuple[Time, _Text, _Text, _Text, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
 
 
 class ContactQuery(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -25,29 +25,29 @@ class ContactQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TimelineEntry(Struct, kw_only=True):
-    """One thing that happened."""
+    """One event."""
 
     at: Time
     what: Annotated[
         str,
         Meta(
-            description="sent, delivered, read, played or failed; accepted: a sender told so; wrote, stop or start:"
-            " the person did; otherwise a preference in Meta's words."
+            description="sent, delivered, read, played or failed; accepted: reported by a sender; wrote, stop or start:"
+            " by the person; otherwise a preference in Meta's words."
         ),
     ]
     message_id: str
     phone_number_id: str
-    contact: Annotated[str, Meta(description="Under which of the person's keys.")]
-    code: Annotated[int | None, Meta(description="null: none, or it came without.")]
+    contact: Annotated[str, Meta(description="Which key of the person.")]
+    code: Annotated[int | None, Meta(description="null: no code.")]
     template: str
     campaign: str
     note: Annotated[
-        str, Meta(description="The title of a failure; what kind of message or preference it was.")
+        str, Meta(description="The title of a failure; the kind of message or preference.")
     ]
 
 
 class MessageOutcomeEntry(Struct, kw_only=True):
-    """What became of one message on this page, from all its events: it can have failed and arrived."""
+    """The outcome of one message on this page, from all its events: it can have failed and arrived."""
 
     message_id: str
     sent_at: Time | None
@@ -59,7 +59,7 @@ class MessageOutcomeEntry(Struct, kw_only=True):
 
 
 class OpenWindow(Struct):
-    """A business number that may answer freely until then, because the person wrote to it."""
+    """A business number that may send free-form replies until then, because the person wrote to it."""
 
     phone_number_id: str
     until: Time
@@ -78,22 +78,22 @@ class ContactView(Struct, kw_only=True):
 
 
 def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactView:
-    """Everything known of one person, under every number and user id; of a stranger that is nothing.
+    """Everything stored about one person, under every number and user id; empty for an unknown contact.
 
     The timeline comes in pages; the rest is the same on each.
     """
-    standing = get_suppression(call, contact)
+    suppression = get_suppression(call, contact)
     address = parse_address(contact)
-    assert isinstance(address, Address)  # noqa: S101  get_suppression refuses what is none
+    assert isinstance(address, Address)  # noqa: S101  get_suppression refuses an invalid one
     keys = contacts.keys_of(call.connection, address.key)
-    before = None if query.cursor is None else TimelinePosition(*cursor.decode_as(query.cursor, _PlaceText))
+    before = None if query.cursor is None else TimelinePosition(*cursor.decode_as(query.cursor, _PositionText))
     found = contact_timeline.page(call.connection, keys, query.limit + 1, before)
     page = found[: query.limit]
     return ContactView(
         contact=display(address.key),
         keys=[display(key) for key in keys],
         windows=_windows(call, keys),
-        suppression=standing,
+        suppression=suppression,
         timeline=[_entry(entry) for entry in page],
         messages=[_outcome(each) for each in contact_timeline.outcomes(call.connection, page)],
         next_cursor=cursor.encode(page[-1].place) if len(found) > len(page) else None,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from webhook_app.channels.descriptions import describe_group
-from webhook_app.channels.notification import Notification
+from webhook_app.store.incidents.alerts import Alert
 from webhook_app.web.pages.wording import code_name
 from webhook_app.whatsapp.errors.catalogue import explain
 
@@ -41,18 +41,18 @@ _AFTER = {"new_code": ", a new code here", "spike": ", far more than usual"}
 _NOT_WHO = ("code", "check", "aspect")
 
 
-def name_alert(notification: Notification) -> str:
+def name_alert(alert: Alert) -> str:
     """The name of the alert."""
-    group = notification.group
-    if notification.kind in ("integrity", "self"):
+    group = alert.group
+    if alert.kind in ("integrity", "self"):
         check = str(group.get("check", ""))
-        return CHECKS.get(check, check or notification.rule)
-    if notification.kind == "health":
+        return CHECKS.get(check, check or alert.rule)
+    if alert.kind == "health":
         aspect = str(group.get("aspect", "")).split(" ")[0].replace("_", " ")
         return f"{_capital(who(group))}: {aspect or 'health'}"
-    if notification.kind in _FIXED:
-        return _FIXED[notification.kind]
-    return _name_failures(notification)
+    if alert.kind in _FIXED:
+        return _FIXED[alert.kind]
+    return _name_failures(alert)
 
 
 def who(group: Mapping[str, str | int]) -> str:
@@ -61,14 +61,14 @@ def who(group: Mapping[str, str | int]) -> str:
     return describe_group(named) if named else ""
 
 
-def _name_failures(notification: Notification) -> str:
-    code = notification.group.get("code", next((each.code for each in notification.codes), None))
+def _name_failures(alert: Alert) -> str:
+    code = alert.group.get("code", next(iter(alert.codes), None))
     if code is None:
-        return f"Failures: {describe_group(notification.group)}"
+        return f"Failures: {describe_group(alert.group)}"
     name = f"{code_name(int(code))} {explain(int(code)).title}"
-    if "code" not in notification.group:
-        name = f"{_capital(describe_group(notification.group))}: mostly {name}"
-    return name + _AFTER.get(notification.kind, "")
+    if "code" not in alert.group:
+        name = f"{_capital(describe_group(alert.group))}: mostly {name}"
+    return name + _AFTER.get(alert.kind, "")
 
 
 def _capital(words: str) -> str:

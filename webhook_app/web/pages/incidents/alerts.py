@@ -1,4 +1,4 @@
-"""/alerts: the list of alerts, and one alert with its evidence and timeline. Read-only."""
+"""/alerts: what single rules found, as evidence of incidents. Read-only."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,12 @@ from werkzeug.exceptions import NotFound
 
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rule_keys import SEVERITIES
-from webhook_app.store.incidents import alert_history, alerts, silences
+from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import OPEN, Alert
-from webhook_app.store.incidents.silences import Silence
+from webhook_app.store.incidents.incidents import Incident
 from webhook_app.web.api import cursor
 from webhook_app.web.pages.charts import Chart, around
-from webhook_app.web.pages.incidents.alert_evidence import AlertEvidence, gather_evidence
 from webhook_app.web.pages.incidents.alert_names import KINDS
-from webhook_app.web.pages.incidents.alert_timeline import AlertTimelineEntry, timeline
 from webhook_app.web.pages.incidents.alert_view import AlertView, view, worst_first
 from webhook_app.web.pages.page import (
     Page,
@@ -31,7 +29,7 @@ STATES = {"": "All", "open": "Open", "firing": "Firing", "pending": "Pending", "
 
 _PAGE = 50
 _BIGINT = 2**63
-_PARTS = ("state", "codes", "slices", "messages", "meta", "timeline", "chart_table")
+_PARTS = ("state", "chart_table")
 
 
 class _Filters(Struct, frozen=True):
@@ -57,11 +55,8 @@ class _Page(Struct, frozen=True):
     """The values of one alert's page."""
 
     shown: AlertView
-    timeline: list[AlertTimelineEntry]
+    incident: Incident | None
     chart: Chart | None
-    evidence: AlertEvidence
-    silence: Silence | None
-    """The one that covers it now."""
 
 
 def alert_list(request: PageRequest) -> Response:
@@ -73,7 +68,7 @@ def alert_list(request: PageRequest) -> Response:
     return render(
         request,
         "alerts.html",
-        alerts=[view(alert, request.rules, request.now) for alert in (*opened, *resolved[:_PAGE])],
+        alerts=[view(alert) for alert in (*opened, *resolved[:_PAGE])],
         following=cursor.encode(resolved[_PAGE - 1].id) if len(resolved) > _PAGE else None,
         is_first=before is None,
         asked=asked,
@@ -96,8 +91,7 @@ def alert_data(request: PageRequest, alert_id: int) -> Response:
     return live_response(request, found.shown.title, parts, found.chart, shape=found.shown.alert.state)
 
 
-def known_alert(request: PageRequest, alert_id: int) -> Alert:
-    """The alert with this id. Raises NotFound."""
+def _known_alert(request: PageRequest, alert_id: int) -> Alert:
     alert = alerts.get_alert(request.connection, alert_id) if alert_id < _BIGINT else None
     if alert is None:
         raise NotFound(f"There is no alert {alert_id}. Alerts that end before they fire are deleted.")
@@ -131,20 +125,9 @@ def _resolved(request: PageRequest, asked: _Filters, before: int | None) -> list
 
 
 def _gather(request: PageRequest, alert_id: int) -> _Page:
-    connection, alert = request.connection, known_alert(request, alert_id)
-    shown = view(alert, request.rules, request.now)
-    silence = (
-        silences.get(connection, alert.muted_by) if alert.muted_why == "silence" and alert.muted_by else None
-    )
-    entries = timeline(
-        alert,
-        alert_history.notifications_of(connection, alert.id),
-        alert_history.undone_batches(connection, alert.id),
-        [silence] if silence else [],
-    )
-    chart = around(connection, alert, request.now)
-    evidence = gather_evidence(connection, shown, request.rules, request.now)
-    return _Page(shown, entries, chart, evidence, silence)
+    connection, alert = request.connection, _known_alert(request, alert_id)
+    incident = None if alert.incident_id is None else incidents.get(connection, alert.incident_id)
+    return _Page(view(alert), incident, around(connection, alert, request.now))
 
 
 PAGES = (

@@ -1,10 +1,12 @@
 """/suppressions/changes: every change of the suppressions, the latest first, and undoing changes."""
 
 from collections import Counter
+from datetime import timedelta
+from typing import Annotated
 from urllib.parse import urlencode
 
 from flask import Response
-from msgspec import ValidationError, convert
+from msgspec import Meta, ValidationError, convert
 
 from webhook_app.store.people import contacts
 from webhook_app.store.suppressions import changes
@@ -55,14 +57,18 @@ def change_log(request: PageRequest) -> Response:
 
 
 def undo_changes(request: PageRequest) -> Response:
-    """Undo the ticked changes, or a batch."""
+    """Undo the ticked changes, a batch, or the reports of an API key."""
     batch, before = request.form.get("batch", ""), request.form.get("before", "")
-    ticked = [] if batch else request.form.getlist("change")
+    key = request.form.get("key", "").strip()
+    ticked = [] if batch or key else request.form.getlist("change")
     place = f"{_LOG}?{urlencode({'batch': batch})}" if batch else _LOG
-    if not batch and not ticked:
+    if not batch and not key and not ticked:
         return redirect_with_message(request, place, "Nothing was ticked: nothing changed.", is_good=False)
     try:
         asked = {"batch": batch or None, "changes": ticked, "before": (batch and before) or None}
+        if key:
+            hours = convert(request.form.get("hours"), Annotated[int, Meta(ge=1, le=8760)], strict=False)
+            asked = {"key": key, "since": request.now - timedelta(hours=hours)}
         body = convert(asked | {"note": request.form.get("note", "").strip()}, UndoBody, strict=False)
         with request.connection.begin_nested():
             done = undo_suppressions(request.call, body)

@@ -1,4 +1,4 @@
-"""What is asked of the large database: failures by every combination of filters, funnels, messages, people."""
+"""API requests to the large database: failures with every combination of filters, funnels, messages, contacts."""
 
 import json
 import random
@@ -11,14 +11,14 @@ from urllib.parse import urlencode
 import psycopg
 from msgspec import Struct
 
-from benchmarks.large.asking import Client, Measured
+from benchmarks.large.http_client import Client, Measurement
 
 FAILURES_MS, FUNNEL_MS, MESSAGE_MS = 100.0, 300.0, 10.0
 _GROUPS = ("", "template", "campaign", "country", "category", "phone_number_id", "template,country")
 
 
 class Samples(Struct):
-    """Things that are in the database, to be asked for."""
+    """Values from the database to request."""
 
     failures: list[tuple[Any, ...]]
     """message, contact, number, account, template, campaign, country, code, source, subcode, details, time."""
@@ -26,9 +26,9 @@ class Samples(Struct):
     contacts: list[str]
 
 
-def take_samples(connection: psycopg.Connection[Any], chance: random.Random, count: int = 200) -> Samples:
-    """Rows from all over the time."""
-    moments = [chance.random() for _ in range(count)]
+def take_samples(connection: psycopg.Connection[Any], rng: random.Random, count: int = 200) -> Samples:
+    """Return rows from random times of the whole history."""
+    shares = [rng.random() for _ in range(count)]
     failures = connection.execute(
         """
         SELECT f.message_id, f.contact, f.phone_number_id, s.waba_id, s.template, s.campaign, s.country, f.error_code,
@@ -39,7 +39,7 @@ def take_samples(connection: psycopg.Connection[Any], chance: random.Random, cou
                             ORDER BY occurred_at LIMIT 1) f
         JOIN series s ON s.id = f.series_id
         """,
-        [moments],
+        [shares],
     ).fetchall()
     messages = connection.execute(
         """
@@ -50,7 +50,7 @@ def take_samples(connection: psycopg.Connection[Any], chance: random.Random, cou
           WHERE occurred_at >= t.first + t.span * share
             AND occurred_at < t.first + t.span * share + interval '10 minutes' AND status = 'read' LIMIT 1) e
         """,
-        [moments],
+        [shares],
     ).fetchall()
     return Samples(failures, [row[0] for row in messages], [row[1] for row in messages])
 
@@ -74,30 +74,30 @@ _FILTERS = (
 )
 
 
-def failures(client: Client, samples: Samples, chance: random.Random, combinations_asked: int) -> Measured:
-    """Every combination of filters in random order until so many were asked (0: all), with a page in three followed."""
-    measured = Measured("/v1/failures, combined filters", FAILURES_MS)
+def failures(client: Client, samples: Samples, rng: random.Random, limit: int) -> Measurement:
+    """Request combinations of filters, small ones first, up to a limit (0: all), and the next page of some."""
+    measured = Measurement("/v1/failures, combined filters", FAILURES_MS)
     every = list(chain.from_iterable(combinations(_FILTERS, size) for size in range(len(_FILTERS) + 1)))
     few = [names for names in every if len(names) <= 2]
     rest = [names for names in every if len(names) > 2]
-    chance.shuffle(rest)
-    wanted = few + (rest[: max(0, combinations_asked - len(few))] if combinations_asked else rest)
+    rng.shuffle(rest)
+    wanted = few + (rest[: max(0, limit - len(few))] if limit else rest)
     for names in wanted:
-        for query in _variants(names, samples, chance):
+        for query in _variants(names, samples, rng):
             path = f"/v1/failures?{urlencode(query)}"
-            answer = measured.add(client.ask(path), path)
+            answer = measured.add(client.send(path), path)
             following = json.loads(answer.content)["next_cursor"]
-            if following and chance.random() < 0.3:
-                measured.add(client.ask(f"{path}&{urlencode({'cursor': following})}"), f"{path} (next page)")
+            if following and rng.random() < 0.3:
+                measured.add(client.send(f"{path}&{urlencode({'cursor': following})}"), f"{path} (next page)")
     return measured
 
 
-def _variants(names: tuple[str, ...], samples: Samples, chance: random.Random) -> Iterator[dict[str, str]]:
-    """Values that go together, as they stand in one failure; and values that need not."""
-    one = chance.choice(samples.failures)
+def _variants(names: tuple[str, ...], samples: Samples, rng: random.Random) -> Iterator[dict[str, str]]:
+    """Return the filters with the values of one failure, and with values of different failures."""
+    one = rng.choice(samples.failures)
     yield {"limit": "50"} | {k: v for name in names for k, v in _value(name, one).items()}
     yield {"limit": "50"} | {
-        k: v for name in names for k, v in _value(name, chance.choice(samples.failures)).items()
+        k: v for name in names for k, v in _value(name, rng.choice(samples.failures)).items()
     }
 
 
@@ -131,9 +131,9 @@ def _span(at: datetime) -> dict[str, str]:
 # ── The rest of the API ──────────────────────────────────────────────────────────────────────────────────
 
 
-def funnels(client: Client, made_at: datetime, rounds: int = 3) -> Measured:
-    """A day, this one and earlier ones, in all its groups, with the day before beside it."""
-    measured = Measured("/v1/funnel of a day", FUNNEL_MS)
+def funnels(client: Client, made_at: datetime, rounds: int = 3) -> Measurement:
+    """Request the funnel of today and of an earlier day in all groupings, compared with the day before."""
+    measured = Measurement("/v1/funnel of a day", FUNNEL_MS)
     for _ in range(rounds):
         for group in _GROUPS:
             for days in (0, 9):
@@ -141,21 +141,21 @@ def funnels(client: Client, made_at: datetime, rounds: int = 3) -> Measured:
                     {"group_by": group} if group else {}
                 )
                 path = f"/v1/funnel?{urlencode(query)}"
-                measured.add(client.ask(path), path)
+                measured.add(client.send(path), path)
     return measured
 
 
-def messages(client: Client, samples: Samples) -> Measured:
-    measured = Measured("/v1/messages/{id}", MESSAGE_MS)
+def messages(client: Client, samples: Samples) -> Measurement:
+    measured = Measurement("/v1/messages/{id}", MESSAGE_MS)
     for message_id in [*samples.messages, *(row[0] for row in samples.failures)]:
         path = f"/v1/messages/{message_id}"
-        measured.add(client.ask(path), path)
+        measured.add(client.send(path), path)
     return measured
 
 
-def contacts(client: Client, samples: Samples) -> Measured:
-    measured = Measured("/v1/contacts/{contact}", None)
+def contacts(client: Client, samples: Samples) -> Measurement:
+    measured = Measurement("/v1/contacts/{contact}", None)
     for contact in samples.contacts:
         path = f"/v1/contacts/+{contact}"
-        measured.add(client.ask(path), path)
+        measured.add(client.send(path), path)
     return measured

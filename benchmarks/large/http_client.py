@@ -1,4 +1,4 @@
-"""One keep-alive connection that asks, measures and signs in as a browser would; and what came of a question."""
+"""A client with one keep-alive connection, which can sign in as a browser, and the measurement of its requests."""
 
 import http.client
 import re
@@ -21,7 +21,7 @@ class Answer:
 
 
 class Client:
-    """`ask` raises RuntimeError when the answer is not one of those allowed."""
+    """Sends requests with a key, or with cookies after `sign_in`."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -30,7 +30,7 @@ class Client:
         self._headers = {"Authorization": f"Bearer {KEY}"}
 
     def sign_in(self) -> None:
-        """Go on as a browser of the operator's."""
+        """Sign in as an operator's browser does, and use its cookies from then on."""
         self._headers = {}
         form = self._take("GET", "/login")
         token = _TOKEN.search(form.content)
@@ -43,7 +43,8 @@ class Client:
             raise RuntimeError(f"sign-in: {answer.status} {answer.content[-300:]!r}")
         del self._headers["Content-Type"]
 
-    def ask(self, path: str, body: str | None = None, allowed: Sequence[int] = (200,)) -> Answer:
+    def send(self, path: str, body: str | None = None, allowed: Sequence[int] = (200,)) -> Answer:
+        """Send a POST with a body, else a GET. Raises RuntimeError for a status that is not allowed."""
         answer = self._take("POST" if body else "GET", path, body)
         if answer.status not in allowed:
             raise RuntimeError(f"{path}: {answer.status} {answer.content[:500]!r}")
@@ -57,16 +58,16 @@ class Client:
         seconds = time.perf_counter() - begin
         for cookie in response.headers.get_all("Set-Cookie") or ():
             name, _, value = cookie.partition(";")[0].partition("=")
-            held = dict(
+            cookies = dict(
                 pair.split("=", 1) for pair in filter(None, self._headers.get("Cookie", "").split("; "))
             )
-            self._headers["Cookie"] = "; ".join(f"{n}={v}" for n, v in (held | {name: value}).items())
+            self._headers["Cookie"] = "; ".join(f"{n}={v}" for n, v in (cookies | {name: value}).items())
         return Answer(response.status, seconds, content, response.headers.get_content_type() == "text/html")
 
 
 @dataclass
-class Measured:
-    """Milliseconds of one kind of question, against the most that a share of them may take."""
+class Measurement:
+    """Milliseconds of one kind of request; `share` of them must stay within the target."""
 
     name: str
     target_ms: float | None
@@ -92,10 +93,10 @@ class Measured:
             goal = f"p{100 * self.share:.0f} <= {self.target_ms:g} ms {'met' if self.is_met else 'MISSED'}"
         return (
             f"{self.name:34} {len(self.times):6}  p50 {self.at(0.5):7.1f}  p95 {self.at(0.95):7.1f}"
-            f"  most {slowest:7.1f}  {goal:22}  {what if len(what) < 90 else what[:87] + '...'}"
+            f"  max {slowest:7.1f}  {goal:22}  {what if len(what) < 90 else what[:87] + '...'}"
         )
 
 
-def print_all(measured: Iterable[Measured]) -> None:
+def print_all(measured: Iterable[Measurement]) -> None:
     for each in measured:
         print(each, flush=True)

@@ -1,0 +1,15 @@
+"""Suppressions for tests, as a rule or a person would have stored them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from webhook_app.store.suppressions import suppressions
+from webhook_app.store.suppressions.suppressions import Suppression
+
+
+def store_suppression(engine: Engine, now: datetime, **row: Any) -> None:
+    """Store one suppression with these fields."""
+    with engine.begin() as connection:
+        suppressions.apply(connection, [Suppression(**({"since": now, "actor": "test"} | row))], [], now)

@@ -1,0 +1,175 @@
+"""/incidents: the list of incidents, and one incident with its evidence and timeline. Read-only."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Response
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+from werkzeug.exceptions import NotFound
+
+from webhook_app.pipeline.incidents.incident_details import counted
+from webhook_app.rules.incidents.rule_keys import SEVERITIES
+from webhook_app.store.incidents import alerts, incident_history, incidents, silences
+from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.incidents.silences import Silence
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.web.api import cursor
+from webhook_app.web.pages.charts import Chart, around_incident
+from webhook_app.web.pages.incidents.incident_evidence import IncidentEvidence, gather_evidence
+from webhook_app.web.pages.incidents.incident_timeline import TimelineEntry, timeline
+from webhook_app.web.pages.incidents.incident_view import (
+    IncidentView,
+    view_incident,
+    view_incidents,
+    worst_first,
+)
+from webhook_app.web.pages.page import (
+    Page,
+    PageRequest,
+    live_response,
+    render,
+    render_part,
+)
+
+STATES = {"": "All", "open": "Open", "ended": "Ended"}
+
+_PAGE = 50
+_BIGINT = 2**63
+_PARTS = ("state", "codes", "slices", "messages", "alerts", "meta", "timeline", "chart_table")
+_COUNTS_KEPT = timedelta(seconds=30)
+_MOST_KEPT = 200
+
+
+class _Filters(Struct, frozen=True):
+    """The filters of the list; empty: all."""
+
+    state: str = ""
+    severity: str = ""
+
+
+class _Page(Struct, frozen=True):
+    """The values of one incident's page."""
+
+    shown: IncidentView
+    timeline: list[TimelineEntry]
+    chart: Chart | None
+    evidence: IncidentEvidence
+    silence: Silence | None
+    """The one that covers it now."""
+
+
+class _CountCache(Struct):
+    """Failures and contacts of incidents, which every open browser asks for every ten seconds."""
+
+    known: dict[int, tuple[datetime, Incident]] = {}
+
+    def count(
+        self, connection: Connection, incident: Incident, members: list[Alert], now: datetime
+    ) -> Incident:
+        until, figures = self.known.get(incident.id, (now, None))
+        if figures is None or until <= now:
+            if len(self.known) >= _MOST_KEPT:
+                self.known.clear()
+            figures = counted(connection, incident, members, now)
+            self.known[incident.id] = now + _COUNTS_KEPT, figures
+        names = ("total_failures", "contacts", "counted_at", "details")
+        return replace(incident, **{name: getattr(figures, name) for name in names})
+
+
+def incident_list(request: PageRequest) -> Response:
+    """Open incidents, then ended ones, the latest first."""
+    asked = _asked(request.args)
+    before = cursor.decode_id(request.args.get("cursor"))
+    ended = _ended(request, asked, before)
+    opened = [] if before is not None or asked.state == "ended" else _open(request, asked)
+    found = [*opened, *ended[:_PAGE]]
+    members = alerts.of_incidents(request.connection, [incident.id for incident in found])
+    return render(
+        request,
+        "incidents.html",
+        incidents=view_incidents(found, members, request.rules, request.now),
+        following=cursor.encode(ended[_PAGE - 1].id) if len(ended) > _PAGE else None,
+        is_first=before is None,
+        asked=asked,
+        is_narrow=any(asdict(asked).values()),
+        states=STATES,
+        severities=SEVERITIES,
+    )
+
+
+def incident_page(request: PageRequest, incident_id: int) -> Response:
+    """One incident."""
+    return render(request, "incident.html", **asdict(_gather(request, incident_id)))
+
+
+def incident_data(request: PageRequest, incident_id: int) -> Response:
+    """The parts of one incident's page that its script replaces."""
+    found = _gather(request, incident_id)
+    parts = {name: render_part(request, f"incident_{name}.html", **asdict(found)) for name in _PARTS}
+    return live_response(request, found.shown.title, parts, found.chart, shape=found.shown.incident.state)
+
+
+def known_incident(request: PageRequest, incident_id: int) -> Incident:
+    """The incident with this id. Raises NotFound."""
+    incident = incidents.get(request.connection, incident_id) if incident_id < _BIGINT else None
+    if incident is None:
+        raise NotFound(f"There is no incident {incident_id}, or it is older than the retention period.")
+    return incident
+
+
+def read_incident(request: PageRequest, incident_id: int) -> IncidentView:
+    """The incident with its alerts. Raises NotFound."""
+    incident = known_incident(request, incident_id)
+    members = alerts.of_incidents(request.connection, [incident.id])
+    if incident.is_open:
+        incident = request.context.cache(_CountCache).count(request.connection, incident, members, request.now)
+    return view_incident(incident, members, request.rules, request.now)
+
+
+def _asked(given: Mapping[str, str]) -> _Filters:
+    """The filters of the query; unknown values are ignored."""
+    known: dict[str, Any] = {"state": STATES, "severity": SEVERITIES}
+    return _Filters(
+        **{name: value for name, allowed in known.items() if (value := given.get(name, "")) in allowed}
+    )
+
+
+def _open(request: PageRequest, asked: _Filters) -> list[Incident]:
+    found = incidents.open_incidents(request.connection)
+    return worst_first(incident for incident in found if asked.severity in ("", incident.severity))
+
+
+def _ended(request: PageRequest, asked: _Filters, before: int | None) -> list[Incident]:
+    if asked.state == "open":
+        return []
+    severity = asked.severity or None
+    return incidents.list_incidents(
+        request.connection, _PAGE + 1, state="ended", severity=severity, before_id=before
+    )
+
+
+def _gather(request: PageRequest, incident_id: int) -> _Page:
+    connection, shown = request.connection, read_incident(request, incident_id)
+    silenced_by = shown.incident.silenced_by if shown.is_open else None
+    silence = silences.get(connection, silenced_by) if silenced_by is not None else None
+    entries = timeline(
+        shown,
+        incident_history.notifications_of(connection, incident_id),
+        incident_history.undone_batches(connection, incident_id),
+        silence,
+    )
+    leading = shown.alerts[0].alert if shown.alerts else None
+    chart = leading and around_incident(
+        connection, shown.incident, shown.first_opened_at, leading, request.now
+    )
+    return _Page(shown, entries, chart, gather_evidence(connection, shown, request.now), silence)
+
+
+PAGES = (
+    Page("GET", "/incidents", incident_list),
+    Page("GET", "/incidents/<int:incident_id>", incident_page),
+    Page("GET", "/dashboard/incidents/<int:incident_id>", incident_data),
+)
