@@ -70,7 +70,7 @@ def counted(connection: Connection, incident: Incident, members: Sequence[Alert]
     )
     return replace(
         incident,
-        began_at=min(incident.began_at, impact.first_at) if impact.first_at else incident.began_at,
+        began_at=impact.first_at or incident.began_at,
         codes=incident.codes if incident.notified_at else _worst_first(incident.codes, impact.by_code),
         total_failures=impact.messages,
         contacts=impact.contacts,

@@ -117,6 +117,7 @@ class IncidentUpdates:
                 incident,
                 names={name: sorted(values) for name, values in names.items()},
                 codes=_codes(incident.codes, firing),
+                began_at=min(incident.began_at, change.alert.covers_from),
             )
             if found.again:
                 incident = replace(
@@ -175,8 +176,7 @@ class IncidentUpdates:
             return replace(incident, state="ended", ended_at=self._now, ended_how=how)
         leading = max(firing, key=_leading_order)
         severity = max((incident.severity, *(alert.severity for alert in firing)), key=rank)
-        began = min(incident.began_at, *(alert.covers_from for alert in firing))
-        incident = replace(incident, severity=severity, began_at=began)
+        incident = replace(incident, severity=severity)
         if leading.kind in COUNTING:
             names = ("attempts", "failures", "rate", "low", "high", "threshold", "window_minutes")
             incident = replace(incident, **{name: getattr(leading, name) for name in names})

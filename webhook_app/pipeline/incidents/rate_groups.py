@@ -109,12 +109,19 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
         view = replace(rule, window_minutes=minutes)
         counts = inputs.window(minutes).by_group(rule.group_by, counted_by(rule))
         examined = max(examined, len(counts))
-        for group in judge_counted_groups(view, inputs, opened, counts, _candidates(view, counts)):
+        chosen = [values for values in _candidates(view, counts) if not _is_unnamed(rule, values)]
+        for group in judge_counted_groups(view, inputs, opened, counts, chosen):
             found.setdefault(group.key, []).append(group)
     groups = [_one_window(rule, judged, is_firing=key in firing) for key, judged in sorted(found.items())]
     return FoundGroups(groups, max(examined, len(groups)))
 
 
+def _is_unnamed(rule: Rule, values: GroupKey) -> bool:
+    """Whether it groups messages by what they lack: no template, campaign or country in common."""
+    return any(not value for name, value in zip(rule.group_by, values, strict=True) if name in _OPTIONAL)
+
+
+_OPTIONAL = ("template", "campaign", "country")
 _ENOUGH_TO_JUDGE = 20
 """Messages in a window from which its rate says whether a failure is over."""
 
