@@ -6,8 +6,10 @@ repeated, so an interrupted run loses nothing. Minutes missed during downtime fo
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
-from webhook_app.store.counts import lateness
+from webhook_app.pipeline.counts.sum_hours import BACKFILL_DAYS, RECOUNTED_HOURS
+from webhook_app.store.counts import baselines, lateness
 from webhook_app.store.postgres.engine import Connection, Engine
 
 LOOKBACK = timedelta(hours=1)
@@ -26,11 +28,22 @@ def measure(engine: Engine, now: datetime) -> int:
         lateness.add_minutes(connection, last, last - LOOKBACK)
         due = lateness.uncounted(connection, MAX_MINUTES_PER_RUN)
         lateness.summarize_index(connection, min(due, default=now), now)
-    _each(engine, due, lateness.count_minute)
+    _each(engine, due, partial(_count, before=_regular_hours(now)))
     with engine.begin() as connection:
         settled = lateness.unchecked(connection, now - _SETTLED, MAX_MINUTES_PER_RUN)
     _each(engine, settled, lateness.check_minute)
     return len(due)
+
+
+def _count(connection: Connection, minute: datetime, before: datetime) -> None:
+    """Count the minute's events by lag, and have the hours summed again that late ones belong to."""
+    lateness.count_minute(connection, minute)
+    baselines.unsum_late_hours(connection, minute, before, minute - timedelta(days=BACKFILL_DAYS))
+
+
+def _regular_hours(now: datetime) -> datetime:
+    """The first of the hours that are summed again in any case."""
+    return now.replace(minute=0, second=0, microsecond=0) - RECOUNTED_HOURS * baselines.HOUR
 
 
 def _each(engine: Engine, minutes: Sequence[datetime], step: Callable[[Connection, datetime], None]) -> None:

@@ -103,6 +103,7 @@ class _PruneRun:
         self._delete("notifications", partial(retention.delete_notifications, cutoff=cutoff))
         for table, days in (
             ("channel_messages", kept.events_days),
+            ("incidents", kept.failures_days),
             ("alerts", kept.failures_days),
             ("failure_errors", kept.failures_days),
             ("silences", kept.failures_days),

@@ -55,6 +55,26 @@ SELECT series_id, min(hour) AS first FROM hourly_counts WHERE hour >= :since GRO
 _EVENTS = text("SELECT hour, series_id, events FROM hourly_counts WHERE hour = ANY(:hours)")
 
 
+# A BRIN index over received_at finds the events of one minute; 30 days of partitions are looked at.
+_UNSUM_LATE = text("""
+DELETE FROM summed_hours WHERE hour IN (
+  SELECT DISTINCT date_trunc('hour', occurred_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM status_events
+  WHERE received_at >= :minute AND received_at < :end AND occurred_at < :before AND occurred_at >= :oldest)
+""")
+
+
+def unsum_late_hours(connection: Connection, minute: datetime, before: datetime, oldest: datetime) -> int:
+    """Mark hours before `before` as not summed that have events received in this minute; returns how many."""
+    values = {"minute": minute, "end": minute + timedelta(minutes=1), "before": before, "oldest": oldest}
+    return connection.execute(_UNSUM_LATE, values).rowcount
+
+
+def first_hour(connection: Connection) -> datetime | None:
+    """The hour of the first message; None without one."""
+    first: datetime | None = connection.execute(text("SELECT min(minute) FROM minute_counts")).scalar_one()
+    return None if first is None else first.replace(minute=0, second=0, microsecond=0)
+
+
 def sum_hour(connection: Connection, hour: datetime, now: datetime) -> None:
     """Sum this hour from its minutes, replacing an earlier sum."""
     values = {"hour": hour, "end": hour + HOUR, "now": now}

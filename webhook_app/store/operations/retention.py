@@ -61,19 +61,20 @@ _OLD = {
     "silences": "until < :cutoff",
     "backtest_people": "backtest_id IN (SELECT id FROM backtests WHERE requested_at < :cutoff)",
     "backtests": "requested_at < :cutoff AND id NOT IN (SELECT backtest_id FROM backtest_people)",
-    "channel_messages": "at < :cutoff AND alert_id NOT IN (SELECT id FROM alerts WHERE state <> 'resolved')",
+    "channel_messages": "at < :cutoff AND incident_id NOT IN (SELECT id FROM incidents WHERE state = 'open')",
     "erasures": "finished_at < :cutoff",
     "audit": "at < :cutoff",
     "sessions": "expires_at < :cutoff",
     "wrong_keys": "until < :cutoff",
-    "alerts": "resolved_at < :cutoff AND id NOT IN (SELECT alert_id FROM notifications)",
+    "alerts": "resolved_at < :cutoff AND NOT EXISTS (SELECT FROM incidents i WHERE i.id = incident_id)",
+    "incidents": "ended_at < :cutoff AND id NOT IN (SELECT incident_id FROM notifications)",
 }
 
 _NOTIFICATIONS = f"""
 WITH gone AS (
   DELETE FROM notifications WHERE id = ANY (ARRAY(
-    SELECT n.id FROM alerts a JOIN notifications n ON n.alert_id = a.id
-    WHERE a.resolved_at < :cutoff LIMIT {BATCH}))
+    SELECT n.id FROM incidents i JOIN notifications n ON n.incident_id = i.id
+    WHERE i.ended_at < :cutoff LIMIT {BATCH}))
   RETURNING id
 ), tries AS (
   DELETE FROM notification_tries t USING gone WHERE t.notification_id = gone.id
