@@ -16,17 +16,15 @@ class ApiUser:
     def __init__(self, url: str, key: str) -> None:
         self._url, self._headers = url, {"Authorization": f"Bearer {key}"}
 
-    def alerts_fired(self) -> dict[str, int]:
-        """Count the alerts that fired, by kind, the most frequent first."""
-        found = self._get("/v1/alerts?limit=1000")["alerts"]
-        return dict(Counter(alert["kind"] for alert in found if alert["state"] != "pending").most_common())
+    def incidents_by_kind(self) -> dict[str, int]:
+        """Count the incidents, by kind, the most frequent first."""
+        found = self._get("/v1/incidents?limit=1000")["incidents"]
+        return dict(Counter(incident["kind"] for incident in found).most_common())
 
     def any_open_since(self, since: datetime) -> bool:
-        """Whether an alert that started at or after `since` is still open."""
-        found = [
-            a for state in ("pending", "firing") for a in self._get(f"/v1/alerts?state={state}")["alerts"]
-        ]
-        return any(datetime.fromisoformat(alert["started_at"]) >= since for alert in found)
+        """Whether an incident that opened at or after `since` is still open."""
+        found = self._get("/v1/incidents?state=open")["incidents"]
+        return any(datetime.fromisoformat(incident["opened_at"]) >= since for incident in found)
 
     def unreachable(self) -> set[str]:
         """Return the contacts suppressed as unreachable."""

@@ -1,4 +1,4 @@
-"""Fills the demo's database with the week before, including alerts and notifications, before the service starts."""
+"""Fills the demo's database with the week before, including incidents and notifications, before the service starts."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from webhook_app.demo.backfill import Backfill, ScheduledAction
 from webhook_app.demo.week import Week
 from webhook_app.pipeline.incidents import actions
 from webhook_app.scheduler import load_rules
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import incidents
 from webhook_app.store.postgres import partitions
 from webhook_app.store.postgres.engine import Engine, make_engine
 from webhook_app.store.receiving import books
@@ -47,18 +47,14 @@ def fill(
 
 
 def _scheduled_actions(week: Week, engine: Engine, past: Backfill) -> list[ScheduledAction]:
-    """Return what a user does: acknowledge each incident's alerts soon after its start, and add one silence."""
+    """Return what a user does: acknowledge each incident soon after its start, and add one silence."""
     third = (week.end - week.start) / 3
 
     def acknowledge(now: datetime) -> None:
         with engine.begin() as connection:
-            for alert in alerts.open_alerts(connection):
-                if (
-                    alert.state == "firing"
-                    and alert.acknowledged_at is None
-                    and now - alert.started_at < _RECENT
-                ):
-                    actions.acknowledge(connection, alert.id, actor=ACTOR, now=now)
+            for incident in incidents.open_incidents(connection):
+                if incident.acknowledged_at is None and now - incident.opened_at < _RECENT:
+                    actions.acknowledge(connection, incident.id, actor=ACTOR, now=now)
 
     def silence(now: datetime) -> None:
         with engine.begin() as connection:

@@ -105,8 +105,8 @@ def _fill_week(echo: Print, settings: Settings, slack_url: str) -> None:
 
 
 def _walk_through(running: Running, user: ApiUser, slack: SlackReceiver, echo: Print) -> None:
-    fired = user.alerts_fired()
-    echo(f"   {sum(fired.values())} alerts fired in that week: {_counted(fired)}.")
+    opened = user.incidents_by_kind()
+    echo(f"   {sum(opened.values())} incidents in that week: {_counted(opened)}.")
     before = user.unreachable()
     echo(
         f"   {len(before)} contacts failed on several days and are suppressed. The answer to a sender's check:"
@@ -122,7 +122,7 @@ def _walk_through(running: Running, user: ApiUser, slack: SlackReceiver, echo: P
     after = user.unreachable()
     echo(f"   Contacts suppressed because of the outage: {len(after - before)}\n")
 
-    echo("3. The platform is back. The alerts resolve after a healthy minute. Meanwhile, open the dashboard:")
+    echo("3. The platform is back. The incident ends after a healthy minute. Meanwhile, open the dashboard:")
     echo(f"   Dashboard   {running.url}/\n   Key         {running.settings.admin_api_key}")
     deadline = time.monotonic() + _LONGEST_WAIT_S
     while user.any_open_since(started) and time.monotonic() < deadline:

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 
 from webhook_app.channels.slack_interactions import Interaction, parse, verify
 from webhook_app.pipeline.incidents import actions
+from webhook_app.rules.incidents.silences import shared_matchers
 from webhook_app.store.incidents import alerts
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
@@ -58,7 +59,7 @@ def slack_blueprint(engine: Engine, signing_secret: str, clock: Callable[[], dat
 
 
 def _act(connection: Connection, interaction: Interaction, now: datetime) -> None:
-    """Carry out the action. A resolved alert does not change: its message shows that it is resolved."""
+    """Carry out the action. An ended incident does not change: its message shows that it has ended."""
     match interaction.action:
         case "acknowledge":
             actions.acknowledge(connection, interaction.incident_id, actor=interaction.actor, now=now)
@@ -67,21 +68,22 @@ def _act(connection: Connection, interaction: Interaction, now: datetime) -> Non
             actions.snooze(connection, interaction.incident_id, until=until, actor=interaction.actor, now=now)
         case "silence":
             _silence(connection, interaction, now)
-    log.info("a button was pressed in Slack", action=interaction.action, alert=interaction.incident_id)
+    log.info("a button was pressed in Slack", action=interaction.action, incident=interaction.incident_id)
 
 
 def _silence(connection: Connection, interaction: Interaction, now: datetime) -> None:
-    """Silence the code on the alert's number, or everywhere, and snooze the alert for the same time."""
-    alert = alerts.get_alert(connection, interaction.incident_id)
-    if alert is None or interaction.code is None:
+    """Silence the code, on the number that all alerts of the incident name, and snooze the incident as long."""
+    members = alerts.of_incidents(connection, [interaction.incident_id])
+    if not members or interaction.code is None:
         return
+    shared = shared_matchers([alert.group for alert in members])
     matchers: dict[str, str | int] = {"code": interaction.code}
-    if number := alert.group.get("phone_number_id"):
+    if number := shared.get("phone_number_id"):
         matchers["phone_number_id"] = number
     until = now + SILENCE
-    comment = f"Slack button of alert {alert.id}"
+    comment = f"Slack button of incident {interaction.incident_id}"
     actions.add_silence(
         connection, matchers=matchers, author=interaction.actor, until=until, comment=comment, now=now
     )
     silencer = f"{interaction.actor}, who silenced {interaction.code}"
-    actions.snooze(connection, alert.id, until=until, actor=silencer, now=now)
+    actions.snooze(connection, interaction.incident_id, until=until, actor=silencer, now=now)

@@ -21,7 +21,7 @@ from webhook_app.rules.incidents import slices
 from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.incidents import holding_groups
+from webhook_app.rules.incidents.incidents import Group, holding_groups
 from webhook_app.rules.incidents.slices import Cell, localise
 from webhook_app.store.counts.impact import incident_impact, incident_samples
 from webhook_app.store.counts.window_counts import WindowCounts
@@ -54,12 +54,17 @@ def stored(incident: Incident) -> IncidentDetails:
     return convert(incident.details, IncidentDetails)
 
 
+def held_groups(incident: Incident, members: Sequence[Alert]) -> list[Group]:
+    """The groups whose failures the incident holds, if they have one of its codes."""
+    names = {name: frozenset(values) for name, values in incident.names.items()}
+    return holding_groups([alert.group for alert in members], names)
+
+
 def counted(connection: Connection, incident: Incident, members: Sequence[Alert], now: datetime) -> Incident:
     """The incident with its failed messages and contacts counted over its whole life."""
     if not incident.codes:
         return incident
-    names = {name: frozenset(values) for name, values in incident.names.items()}
-    groups, end = holding_groups([alert.group for alert in members], names), incident.ended_at or now
+    groups, end = held_groups(incident, members), incident.ended_at or now
     impact = incident_impact(connection, incident.began_at, end, incident.codes, groups)
     details = replace(
         stored(incident),

@@ -3,7 +3,7 @@
 A silence mutes notifications. It changes neither the state of alerts nor which failures they explain.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from webhook_app.rules.counts.dimensions import GROUPS
 from webhook_app.rules.incidents.rule_keys import KINDS, SEVERITIES
@@ -29,6 +29,16 @@ def matcher_fault(matchers: Mapping[str, str | int]) -> str:
         if key in _CHOICES and value not in _CHOICES[key]:
             return f"matchers: {key} must be one of {', '.join(_CHOICES[key])}"
     return ""
+
+
+def shared_matchers(facts: Sequence[Mapping[str, str | int]]) -> dict[str, str | int]:
+    """The matchers that match all of these alerts: fields with the same value in each."""
+    first = facts[0] if facts else {}
+    return {
+        name: first[name]
+        for name in MATCHED
+        if name in first and all(each.get(name) == first[name] for each in facts)
+    }
 
 
 def is_silenced(matchers: Mapping[str, str | int], facts: Mapping[str, str | int]) -> bool:

@@ -14,6 +14,7 @@ from webhook_app.store.counts import rates as counts
 from webhook_app.store.counts.rates import EVERYTHING, Filters
 from webhook_app.store.counts.window_counts import CLASSES
 from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.receiving import webhook_activity
 from webhook_app.web.pages.wording import CLASSES as CLASS_NAMES
@@ -36,7 +37,7 @@ class Line(Struct, frozen=True):
 
 
 class Band(Struct, frozen=True):
-    """A period in which an alert was pending or firing."""
+    """A period in which an alert was pending or firing, or an incident open."""
 
     start: str
     end: str
@@ -69,14 +70,24 @@ class Chart(Struct, frozen=True):
         ]
 
 
+class _Period(Struct, frozen=True):
+    """The time to shade: from `began_at` as pending, from `opened_at` as firing."""
+
+    began_at: datetime
+    opened_at: datetime | None
+    ended_at: datetime | None
+    label: str
+
+
 def recent(
-    connection: Connection, hours: int, alerts: Sequence[Alert], threshold: float | None, now: datetime
+    connection: Connection, hours: int, incidents: Sequence[Incident], threshold: float | None, now: datetime
 ) -> Chart:
-    """The chart of all messages of the last hours, with the alerts of that time."""
+    """The chart of all messages of the last hours, with the incidents of that time."""
     _, end = counts.window(now, 0)
     start = end - timedelta(hours=hours)
     points, step = _points(connection, start, end, _WINDOW_MINUTES, EVERYTHING)
-    bands = _merged([band for alert in alerts for band in _bands(alert, start, end, pending=False)])
+    periods = [_Period(each.opened_at, each.opened_at, each.ended_at, each.title) for each in incidents]
+    bands = _merged([band for period in periods for band in _bands(period, start, end)])
     return _chart(points, step, _WINDOW_MINUTES, list(CLASSES), bands, threshold)
 
 
@@ -85,9 +96,22 @@ def around(connection: Connection, alert: Alert, now: datetime) -> Chart | None:
 
     Rates for kinds that count failures, volumes for silence and refused deliveries; None for other kinds.
     """
-    start, end = _span(alert, now)
+    period = _Period(alert.started_at, alert.fired_at, alert.resolved_at, alert.rule)
+    return _around(connection, alert, period, now)
+
+
+def around_incident(
+    connection: Connection, incident: Incident, opened_at: datetime, leading: Alert, now: datetime
+) -> Chart | None:
+    """The same chart for an incident: the figures of its leading alert, over the time of the incident."""
+    period = _Period(incident.began_at, opened_at, incident.ended_at, incident.title)
+    return _around(connection, leading, period, now)
+
+
+def _around(connection: Connection, alert: Alert, period: _Period, now: datetime) -> Chart | None:
+    start, end = _span(period, now)
     window = alert.window_minutes or _WINDOW_MINUTES
-    bands = _bands(alert, start, end, pending=True)
+    bands = _bands(period, start, end)
     if alert.kind in COUNTING_KINDS:
         filters = Filters(**alert.group)  # type: ignore[arg-type]  # a code is a number, everything else a text
         points, step = _points(connection, start, end, window, filters)
@@ -108,11 +132,9 @@ def around(connection: Connection, alert: Alert, now: datetime) -> Chart | None:
 _EVENTS = ("sent", "delivered", "read")
 
 
-def _span(alert: Alert, now: datetime) -> tuple[datetime, datetime]:
-    _, end = counts.window(
-        min(alert.resolved_at + timedelta(minutes=30), now) if alert.resolved_at else now, 0
-    )
-    start = alert.started_at.replace(second=0, microsecond=0) - timedelta(minutes=_AROUND_MINUTES)
+def _span(period: _Period, now: datetime) -> tuple[datetime, datetime]:
+    _, end = counts.window(min(period.ended_at + timedelta(minutes=30), now) if period.ended_at else now, 0)
+    start = period.began_at.replace(second=0, microsecond=0) - timedelta(minutes=_AROUND_MINUTES)
     return max(start, end - timedelta(minutes=_MAX_MINUTES)), end
 
 
@@ -182,15 +204,15 @@ def _rates(failures: list[int], attempts: list[int]) -> list[float | None]:
     return [min(f / a, 1.0) if a else None for f, a in zip(failures, attempts, strict=True)]
 
 
-def _bands(alert: Alert, start: datetime, end: datetime, *, pending: bool) -> list[Band]:
-    over = alert.resolved_at or end
-    spans = [(alert.started_at, alert.fired_at or over, "pending")] if pending else []
-    if alert.fired_at is not None:
-        spans.append((alert.fired_at, over, "firing"))
+def _bands(period: _Period, start: datetime, end: datetime) -> list[Band]:
+    over = period.ended_at or end
+    spans = [(period.began_at, period.opened_at or over, "pending")]
+    if period.opened_at is not None:
+        spans.append((period.opened_at, over, "firing"))
     return [
-        Band(_spell(max(first, start)), _spell(min(last, end)), kind, f"{kind}: {alert.rule}")
+        Band(_spell(max(first, start)), _spell(min(last, end)), kind, f"{kind}: {period.label}")
         for first, last, kind in spans
-        if last > start and first < end
+        if last > max(start, first) and first < end
     ]
 
 

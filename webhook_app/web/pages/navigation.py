@@ -8,17 +8,20 @@ class NavigationEntry(Struct, frozen=True):
 
     path: str
     label: str
+    also: tuple[str, ...] = ()
+    """Further paths of the same area."""
 
     def aria_current(self, path: str) -> str:
         """The attribute aria-current while `path` is shown: page, true (a page below it) or empty."""
         if path == self.path:
             return "page"
-        return "true" if self.path != "/" and path.startswith(f"{self.path}/") else ""
+        areas = [f"{each}/" for each in (self.path, *self.also) if each != "/"]
+        return "true" if f"{path}/".startswith(tuple(areas)) else ""
 
 
 NAVIGATION = (
     NavigationEntry("/", "Overview"),
-    NavigationEntry("/alerts", "Alerts"),
+    NavigationEntry("/incidents", "Incidents", also=("/alerts",)),
     NavigationEntry("/failures", "Failures"),
     NavigationEntry("/contacts", "Contacts"),
     NavigationEntry("/suppressions", "Suppressions"),

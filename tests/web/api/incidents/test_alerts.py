@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.alerts import store_alert
 from tests.factories import NUMBER, body, status
-from tests.stored_incidents import store_alert
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store.incidents import alerts

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.factories import NUMBER, body, message, status
-from tests.stored_incidents import store_incident
+from tests.incidents import store_incident
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.suppressions import suppressions

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
+from webhook_app.pipeline.incidents.incident_details import held_groups
 from webhook_app.store.counts import failures
 from webhook_app.store.counts.failure_filters import FailureFilters
 from webhook_app.store.counts.failure_search import search
 from webhook_app.store.counts.failures import Failure, FailurePosition
 from webhook_app.store.incidents import alerts, incidents
-from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.people import contacts
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
@@ -164,7 +164,7 @@ def find_failure(call: Call, failure_id: str) -> Failure:
 
 
 def failure_filters(call: Call, query: Selection) -> FailureFilters:
-    """Return the filters for the search. Raises ApiError 400 for an invalid contact, 404 for an unknown incident."""
+    """Return the filters for the search. Raises ApiError 400 for an invalid contact or incident."""
     filters = FailureFilters(
         code=query.code,
         subcode=query.subcode,
@@ -185,27 +185,22 @@ def failure_filters(call: Call, query: Selection) -> FailureFilters:
     return filters if query.incident_id is None else _of_incident(call, query.incident_id, filters)
 
 
-def find_incident(call: Call, incident_id: int) -> Incident:
-    """Return the incident with this id. Raises ApiError 404."""
-    incident = incidents.get(call.connection, incident_id)
-    if incident is None:
-        raise ApiError(
-            404, "not_found", f"There is no incident {incident_id}, or it is older than the retention period."
-        )
-    return incident
-
-
 def _of_incident(call: Call, incident_id: int, filters: FailureFilters) -> FailureFilters:
     """Narrow the filters to the failures that the incident holds over its whole life."""
-    incident = find_incident(call, incident_id)
+    incident = incidents.get(call.connection, incident_id)
+    if incident is None:
+        raise ApiError(400, "bad_incident", f"incident_id: there is no incident {incident_id}.")
     members = alerts.of_incidents(call.connection, [incident.id])
-    end = (incident.ended_at or call.now) + timedelta(microseconds=1)  # failures at `ended_at` belong to it
+    ends = (
+        [] if incident.ended_at is None else [incident.ended_at + timedelta(microseconds=1)]
+    )  # `until` is exclusive
+    ends += [] if filters.until is None else [filters.until]
     return replace(
         filters,
         codes=tuple(incident.codes),
-        groups=tuple(alert.group for alert in members),
+        groups=tuple(held_groups(incident, members)),
         since=max(incident.began_at, filters.since or incident.began_at),
-        until=min(end, filters.until or end),
+        until=min(ends, default=None),
     )
 
 

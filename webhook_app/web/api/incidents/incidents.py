@@ -20,7 +20,6 @@ from webhook_app.web.api.counts.failures import (
     FailureCursor,
     FailureList,
     FailuresQuery,
-    find_incident,
     list_failures,
 )
 from webhook_app.web.api.endpoints import Call, Endpoint, Stream
@@ -186,7 +185,7 @@ def list_incidents(call: Call, query: IncidentsQuery) -> IncidentList:
 
 def get_incident(call: Call, incident_id: IncidentId) -> IncidentDetail:
     """Return one incident, with the meaning of its codes and whom it affects."""
-    return _detail(call, find_incident(call, incident_id))
+    return _detail(call, _find_incident(call, incident_id))
 
 
 def list_incident_failures(
@@ -196,7 +195,7 @@ def list_incident_failures(
 
     It holds failures with one of its codes in the groups of its alerts.
     """
-    find_incident(call, incident_id)
+    _find_incident(call, incident_id)
     if query.format == "json":
         asked = FailuresQuery(incident_id=incident_id, limit=query.limit, cursor=query.cursor)
         return list_failures(call, asked)
@@ -208,14 +207,14 @@ def acknowledge_incident(call: Call, incident_id: IncidentId) -> IncidentDetail:
 
     `acknowledged_by` is the name of the key; a second call does not change it. An ended incident returns 409.
     """
-    find_incident(call, incident_id)
+    _find_incident(call, incident_id)
     incident = actions.acknowledge(call.connection, incident_id, actor=call.key.name, now=call.now)
     return _detail(call, _still_open(incident, incident_id))
 
 
 def snooze_incident(call: Call, incident_id: IncidentId, body: SnoozeBody) -> IncidentDetail:
     """Stop an incident's reminders for some minutes, at most a week. An ended incident returns 409."""
-    find_incident(call, incident_id)
+    _find_incident(call, incident_id)
     until = call.now + timedelta(minutes=body.minutes)
     incident = actions.snooze(call.connection, incident_id, until=until, actor=call.key.name, now=call.now)
     return _detail(call, _still_open(incident, incident_id))
@@ -227,7 +226,7 @@ def undo_incident_suppressions(call: Call, incident_id: IncidentId) -> Suppressi
     Needed when an incident lasts longer than it explains failures by itself (see docs/suppression.md). Confirmed
     suppressions and opt-outs stay. An incident whose alerts explain no failures returns 409.
     """
-    find_incident(call, incident_id)
+    _find_incident(call, incident_id)
     batch = undo_batch_name(incident_id, uuid4().hex)
     done = undo_incident(
         call.connection, incident_id, call.thresholds, actor=call.key.name, now=call.now, batch=batch
@@ -241,6 +240,16 @@ def undo_incident_suppressions(call: Call, incident_id: IncidentId) -> Suppressi
         lifted=done.lifted,
         changed=done.changed,
     )
+
+
+def _find_incident(call: Call, incident_id: int) -> Incident:
+    """Return the incident with this id. Raises ApiError 404."""
+    incident = incidents.get(call.connection, incident_id)
+    if incident is None:
+        raise ApiError(
+            404, "not_found", f"There is no incident {incident_id}, or it is older than the retention period."
+        )
+    return incident
 
 
 def _still_open(incident: Incident | None, incident_id: int) -> Incident:

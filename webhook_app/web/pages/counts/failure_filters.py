@@ -32,6 +32,7 @@ FIELDS = {
     "text": "Text",
     "source": "Source",
     "dead_letter": "Dead letter",
+    "incident_id": "Incident",
 }
 """The filters with their labels."""
 
@@ -45,6 +46,7 @@ _EXPECTED = {
     "until": "a time in UTC such as 2026-11-21 14:05",
     "source": "webhook or send",
     "dead_letter": "true or false",
+    "incident_id": "the number of an incident",
 }
 
 

@@ -110,7 +110,7 @@ def _find(request: PageRequest, asked: FailureForm) -> tuple[FailureList, str]:
     try:
         return list_failures(request.call, query), ""
     except ApiError as refused:
-        if refused.code != "bad_contact":
+        if refused.code not in ("bad_contact", "bad_incident"):
             raise
         return FailureList([], None), refused.message
 

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from msgspec import Struct
 
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import incidents
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import lists
 from webhook_app.web.pages.accounts.health_summary import HealthSummary, read_health
@@ -23,6 +23,7 @@ from webhook_app.web.pages.page import (
 _HOURS = (3, 24)
 _KEPT = {3: timedelta(seconds=8), 24: timedelta(seconds=60)}
 _COUNTS_KEPT = timedelta(seconds=30)
+_MOST_SHADED = 200
 _PARTS = ("state", "figures", "codes", "places", "activity", "health", "suppressed", "chart_table")
 
 
@@ -36,8 +37,9 @@ class _OverviewCache(Struct):
     def chart(self, connection: Connection, hours: int, threshold: float | None, now: datetime) -> Chart:
         until, chart = self.charts.get(hours, (now, None))
         if chart is None or until <= now:
-            fired = alerts.explaining(connection, now - timedelta(hours=hours))
-            chart = recent(connection, hours, fired, threshold, now)
+            since = now - timedelta(hours=hours)
+            found = incidents.list_incidents(connection, _MOST_SHADED, since=since)
+            chart = recent(connection, hours, found, threshold, now)
             self.charts[hours] = now + _KEPT[hours], chart
         return chart
 

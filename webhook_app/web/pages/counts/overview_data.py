@@ -11,13 +11,13 @@ from webhook_app.store.counts import lateness, rates, traffic
 from webhook_app.store.counts.lateness import Lateness
 from webhook_app.store.counts.traffic import Statuses
 from webhook_app.store.counts.window_counts import GroupKey, Mark, WindowCounts, is_failure
-from webhook_app.store.incidents import alerts, outbox
+from webhook_app.store.incidents import alerts, incidents, outbox
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.receiving import books, quarantine, webhook_activity
 from webhook_app.store.receiving.books import Totals
 from webhook_app.web.pages.counts.service_state import Notice, ServiceFacts, State, notices_of, state_of
-from webhook_app.web.pages.incidents.alert_view import AlertView, view, worst_first
+from webhook_app.web.pages.incidents.incident_view import IncidentView, view_incidents, worst_first
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 
 WINDOW_MINUTES = 15
@@ -78,7 +78,8 @@ class Overview(Struct, frozen=True, kw_only=True):
     is_new: bool
     state: State
     notices: list[Notice]
-    alerts: list[AlertView]
+    incidents: list[IncidentView]
+    """The open ones, the worst first."""
     rate: Rate
     classes: dict[str, int]
     statuses: Statuses
@@ -97,8 +98,9 @@ def read_overview(
     window = rates.read_window(connection, start, end)
     flow = traffic.statuses_by_minute(connection, start - timedelta(minutes=_BEFORE_MINUTES), end)
     rate = measure(sum(window.attempts.values()), window.failures(is_failure))
-    open_alerts = worst_first(alerts.open_alerts(connection))
-    views = [view(alert, rules, now) for alert in open_alerts]
+    found = worst_first(incidents.open_incidents(connection))
+    members = alerts.of_incidents(connection, [incident.id for incident in found])
+    views = view_incidents(found, members, rules, now)
     facts = _facts(connection, rate, flow, views, evaluate_seconds, now)
     notices = notices_of(facts)
     codes = _codes(window, rate.attempts)
@@ -107,7 +109,7 @@ def read_overview(
         is_new=facts.is_new,
         state=state_of(facts, notices),
         notices=notices,
-        alerts=views,
+        incidents=views,
         rate=rate,
         classes=window.failures_by_class(),
         statuses=_sum(flow, start),
@@ -123,18 +125,18 @@ def _facts(
     connection: Connection,
     rate: Rate,
     flow: dict[datetime, Statuses],
-    views: list[AlertView],
+    views: list[IncidentView],
     evaluate_seconds: float,
     now: datetime,
 ) -> ServiceFacts:
     start, _ = rates.window(now, WINDOW_MINUTES)
-    states = [shown.alert.state for shown in views]
+    states = [alert.state for alert in alerts.open_alerts(connection)]
     jobs = {job.job: job for job in scheduler_state.job_states(connection)}
     return ServiceFacts(
         now=now,
-        firing=states.count("firing"),
+        open_incidents=len(views),
         pending=states.count("pending"),
-        since=min((shown.notification.since for shown in views), default=None),
+        since=min((shown.incident.began_at for shown in views), default=None),
         attempts=rate.attempts,
         failures=rate.failures,
         totals=books.totals(connection),

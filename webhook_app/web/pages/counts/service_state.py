@@ -1,4 +1,4 @@
-"""The state line of the first page, and notices beside the alerts. Facts in, words out."""
+"""The state line of the first page, and notices beside the incidents. Facts in, words out."""
 
 from datetime import datetime, timedelta
 
@@ -23,14 +23,14 @@ _REFUSED = {
 
 
 class Notice(Struct, frozen=True):
-    """What is wrong besides alerts, and what to do."""
+    """What is wrong besides incidents, and what to do."""
 
     what: str
     action: str
 
 
 class State(Struct, frozen=True):
-    """`level`: bad (an alert fires), watch, calm or new (no webhook received yet)."""
+    """`level`: bad (an incident is open), watch, calm or new (no webhook received yet)."""
 
     level: str
     headline: str
@@ -41,10 +41,11 @@ class ServiceFacts(Struct, frozen=True, kw_only=True):
     """What the state is derived from."""
 
     now: datetime
-    firing: int
+    open_incidents: int
     pending: int
+    """Alerts that have not fired yet."""
     since: datetime | None
-    """The first failure of the oldest alert that is open."""
+    """The beginning of the oldest incident that is open."""
     attempts: int
     failures: int
     totals: Totals
@@ -65,9 +66,10 @@ class ServiceFacts(Struct, frozen=True, kw_only=True):
 
 def state_of(facts: ServiceFacts, notices: list[Notice]) -> State:
     """The worst condition in one line, with a sentence of detail."""
-    if facts.firing:
-        alerts = "1 alert firing" if facts.firing == 1 else f"{facts.firing} alerts firing"
-        return State("bad", alerts, f"{_since(facts)}{_rate(facts)}")
+    if facts.open_incidents:
+        count = facts.open_incidents
+        headline = "1 open incident" if count == 1 else f"{count} open incidents"
+        return State("bad", headline, f"{_since(facts)}{_rate(facts)}")
     if facts.is_new:
         return State("new", "Waiting for the first webhook", "Nothing has been received yet.")
     if facts.pending:
@@ -75,7 +77,7 @@ def state_of(facts: ServiceFacts, notices: list[Notice]) -> State:
             "watch", "Failures are rising", f"{_rate(facts)} The next evaluation decides whether to alert."
         )
     if notices:
-        return State("watch", "No alerts, but check the notices", _rate(facts))
+        return State("watch", "No incidents, but check the notices", _rate(facts))
     return State("calm", "All quiet", f"{_rate(facts)} Within the limits of the rules.")
 
 
@@ -108,7 +110,7 @@ def _rate(facts: ServiceFacts) -> str:
 
 def _evaluation(facts: ServiceFacts) -> Notice | None:
     job = facts.evaluated
-    start = "Start it: webhook-app scheduler. Until then no alert can begin or end."
+    start = "Start it: webhook-app scheduler. Until then no incident can begin or end."
     if job is None:
         return Notice("The scheduler has never run", start)
     since = facts.now - job.started_at

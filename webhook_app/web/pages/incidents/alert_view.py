@@ -48,7 +48,9 @@ class AlertView(Struct, frozen=True):
         """The figures of the last evaluation in words; empty for kinds that count no failures."""
         if not self.counts_failures:
             return ""
-        return describe_figures(Figures(**{name: getattr(self.alert, name) for name in Figures.__struct_fields__}))
+        return describe_figures(
+            Figures(**{name: getattr(self.alert, name) for name in Figures.__struct_fields__})
+        )
 
     @property
     def for_whom(self) -> str:

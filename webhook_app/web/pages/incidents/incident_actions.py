@@ -57,7 +57,9 @@ def snooze_incident(request: PageRequest, incident_id: int) -> Response:
     until = snoozed_until(request.form.get("for", "1h"), request.now)
     if until is None:
         raise BadRequest("Snooze for 1 h, 8 h or until tomorrow.")
-    snoozed = actions.snooze(request.connection, incident_id, until=until, actor=request.actor, now=request.now)
+    snoozed = actions.snooze(
+        request.connection, incident_id, until=until, actor=request.actor, now=request.now
+    )
     if snoozed is None:
         return redirect_with_message(request, page, "Already ended: nothing to snooze.", is_good=False)
     return redirect_with_message(request, page, f"Snoozed: no reminders until {moment(until)}.")

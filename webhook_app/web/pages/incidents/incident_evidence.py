@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, convert
 
+from webhook_app.pipeline.incidents.incident_details import held_groups
 from webhook_app.pipeline.incidents.slices import SlicePart, parts
 from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
 from webhook_app.store.accounts import health
@@ -62,11 +63,10 @@ def gather_evidence(connection: Connection, shown: IncidentView, now: datetime) 
 
 
 def _groups(shown: IncidentView) -> list[Group]:
-    """The groups of its alerts without their codes; a single empty one when an alert covers everything."""
-    named = [
-        {name: str(value) for name, value in each.alert.group.items() if name in DIMENSIONS} for each in shown.alerts
-    ]
-    distinct = {tuple(sorted(group.items())): group for group in named}
+    """The groups that it holds without their codes; a single empty one when it holds everything."""
+    held = held_groups(shown.incident, [each.alert for each in shown.alerts])
+    named = [{name: str(group[name]) for name in DIMENSIONS if name in group} for group in held]
+    distinct = {tuple(group.items()): group for group in named}
     return [{}] if () in distinct else list(distinct.values())
 
 
@@ -76,13 +76,17 @@ def _slices(
     within = convert(groups[0], Filters) if len(groups) == 1 else EVERYTHING
     start, end = rates.window(since, 0)[0], rates.window(until, 0)[1]
     own = _within(rates.read_window(connection, start, end, within), groups)
-    fixed = {name for name in DIMENSIONS if groups and all(groups[0].get(name) == g.get(name, "") for g in groups)}
+    fixed = {
+        name for name in DIMENSIONS if groups and all(groups[0].get(name) == g.get(name, "") for g in groups)
+    }
     free = [name for name in _DIMENSIONS if name not in fixed]
     combined = tuple(name for name in _COMBINED if name in free)
     groupings: list[tuple[str, ...]] = [(name,) for name in free]
     groupings += [combined] if len(combined) > 1 else []
     tables = [_table(names, parts(own, set(codes).__contains__, names)) for names in groupings]
-    return [table for table in tables if any(part.values[name] for part in table.rows for name in table.names)]
+    return [
+        table for table in tables if any(part.values[name] for part in table.rows for name in table.names)
+    ]
 
 
 def _within(window: WindowCounts, groups: Sequence[Group]) -> WindowCounts:
@@ -113,7 +117,7 @@ def _failures(
         codes=tuple(shown.incident.codes),
         groups=tuple(groups),
         since=shown.incident.began_at,
-        until=until + timedelta(microseconds=1),
+        until=None if shown.is_open else until + timedelta(microseconds=1),
     )
     return failure_search.search(connection, wanted, _MESSAGES)
 

@@ -40,7 +40,12 @@ def timeline(
     silence: Silence | None = None,
 ) -> list[TimelineEntry]:
     """The entries in time order."""
-    entries = [*_states(shown), *map(_joined, shown.alerts), *_actions(shown, notifications), *map(_undone, undone)]
+    entries = [
+        *_states(shown),
+        *map(_joined, shown.alerts),
+        *_actions(shown, notifications),
+        *map(_undone, undone),
+    ]
     entries += filter(None, map(_notification, notifications))
     if silence is not None:
         detail = f"by {silence.author}, until {moment(silence.until)}"
@@ -67,7 +72,9 @@ def _states(shown: IncidentView) -> list[TimelineEntry]:
 def _joined(member: AlertView) -> TimelineEntry:
     alert = member.alert
     where = f"{alert.rule}: {member.for_whom}" if member.for_whom else alert.rule
-    return TimelineEntry(alert.fired_at or alert.started_at, "joined", f"Alert {alert.id} fired", where, alert.id)
+    return TimelineEntry(
+        alert.fired_at or alert.started_at, "joined", f"Alert {alert.id} fired", where, alert.id
+    )
 
 
 def _actions(shown: IncidentView, notifications: Sequence[SentNotification]) -> list[TimelineEntry]:

@@ -75,7 +75,7 @@ class _CountCache(Struct):
                 self.known.clear()
             figures = counted(connection, incident, members, now)
             self.known[incident.id] = now + _COUNTS_KEPT, figures
-        names = ("total_failures", "contacts", "counted_at", "details")
+        names = ("began_at", "total_failures", "contacts", "counted_at", "details")
         return replace(incident, **{name: getattr(figures, name) for name in names})
 
 
@@ -125,7 +125,9 @@ def read_incident(request: PageRequest, incident_id: int) -> IncidentView:
     incident = known_incident(request, incident_id)
     members = alerts.of_incidents(request.connection, [incident.id])
     if incident.is_open:
-        incident = request.context.cache(_CountCache).count(request.connection, incident, members, request.now)
+        incident = request.context.cache(_CountCache).count(
+            request.connection, incident, members, request.now
+        )
     return view_incident(incident, members, request.rules, request.now)
 
 
@@ -161,10 +163,10 @@ def _gather(request: PageRequest, incident_id: int) -> _Page:
         incident_history.undone_batches(connection, incident_id),
         silence,
     )
-    leading = shown.alerts[0].alert if shown.alerts else None
-    chart = leading and around_incident(
-        connection, shown.incident, shown.first_opened_at, leading, request.now
-    )
+    chart = None
+    if shown.alerts:
+        leading, opened_at = shown.alerts[0].alert, shown.first_opened_at
+        chart = around_incident(connection, shown.incident, opened_at, leading, request.now)
     return _Page(shown, entries, chart, gather_evidence(connection, shown, request.now), silence)
 
 

@@ -44,10 +44,6 @@ class RuleView(Struct, frozen=True):
     def firing(self) -> int:
         return sum(each.alert.state == "firing" for each in self.alerts)
 
-    @property
-    def muted(self) -> list[AlertView]:
-        return [each for each in self.alerts if each.mute]
-
 
 class GroupView(Struct, frozen=True):
     """One group of a rule at this moment. `closeness`: 1 is above the threshold."""
@@ -87,7 +83,7 @@ def _views(request: PageRequest) -> list[RuleView]:
             RULE_KINDS[rule.kind].asks,
             describe(rule),
             looks.get(rule.name),
-            [view(alert, request.rules, request.now) for alert in open_alerts if alert.rule == rule.name],
+            [view(alert) for alert in open_alerts if alert.rule == rule.name],
             [silence for silence in active if _is_about(silence.matchers, rule)],
         )
         for rule in request.rules.values()

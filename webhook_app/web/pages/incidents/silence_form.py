@@ -1,11 +1,12 @@
 """The form of a silence: what somebody typed in; matchers, end and comment out, or what is wrong with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from webhook_app.rules.incidents.silences import MATCHED, matcher_fault
+from webhook_app.rules.incidents.silences import MATCHED, matcher_fault, shared_matchers
+from webhook_app.store.incidents.alerts import Alert
 
 SPANS = {
     "1h": ("1 hour", timedelta(hours=1)),
@@ -37,10 +38,11 @@ class SilenceRequest(Struct, frozen=True):
     comment: str
 
 
-def for_group(rule: str, group: Mapping[str, str | int]) -> SilenceForm:
-    """The form filled in for one alert: its rule, and what of its group can be matched."""
-    held = {name: str(value) or NOTHING for name, value in group.items() if name in MATCHED}
-    return SilenceForm({"rule": rule} | held)
+def for_alerts(alerts: Sequence[Alert]) -> SilenceForm:
+    """The form filled in for an incident: what the groups of its alerts share, or their rule if they share nothing."""
+    shared = shared_matchers([alert.group for alert in alerts])
+    shared = shared or shared_matchers([{"rule": alert.rule} for alert in alerts])
+    return SilenceForm({name: str(value) or NOTHING for name, value in shared.items()})
 
 
 def read_form(given: Mapping[str, str], now: datetime) -> SilenceRequest | str:

@@ -16,8 +16,8 @@ from webhook_app.store.incidents.silences import Silence
 from webhook_app.web.api import cursor
 from webhook_app.web.pages.incidents.alert_names import KINDS
 from webhook_app.web.pages.incidents.alert_view import AlertView, view
-from webhook_app.web.pages.incidents.alerts import known_alert
-from webhook_app.web.pages.incidents.silence_form import NOTHING, SPANS, SilenceForm, for_group, read_form
+from webhook_app.web.pages.incidents.incidents import known_incident
+from webhook_app.web.pages.incidents.silence_form import NOTHING, SPANS, SilenceForm, for_alerts, read_form
 from webhook_app.web.pages.page import (
     Page,
     PageRequest,
@@ -64,11 +64,12 @@ def silence_list(request: PageRequest) -> Response:
 
 
 def silence_form(request: PageRequest) -> Response:
-    """The form, filled in for one alert or from the query."""
-    given = request.args.get("alert", "")
-    if given.isdecimal() and int(given) < _BIGINT:
-        alert = known_alert(request, int(given))
-        return _form(request, for_group(alert.rule, alert.group), alert_id=alert.id)
+    """The form, filled in for one incident or from the query."""
+    given = request.args.get("incident", "")
+    if given.isdecimal():
+        incident = known_incident(request, int(given))
+        members = alerts.of_incidents(request.connection, [incident.id])
+        return _form(request, for_alerts(members), incident_id=incident.id)
     return _form(request, SilenceForm(request.args.to_dict()))
 
 
@@ -98,7 +99,9 @@ def end_silence(request: PageRequest, silence_id: int) -> Response:
     )
     if not is_known:
         raise NotFound(f"There is no silence {silence_id}.")
-    words = f"Silence {silence_id} is over; alerts that still fire are notified at the next evaluation."
+    words = (
+        f"Silence {silence_id} is over; incidents that are still open are notified at the next evaluation."
+    )
     return redirect_with_message(request, PATH, words)
 
 
@@ -112,14 +115,14 @@ def about(matchers: Mapping[str, str | int]) -> str:
 
 
 def _form(
-    request: PageRequest, form: SilenceForm, *, alert_id: int | None = None, status: int = 200
+    request: PageRequest, form: SilenceForm, *, incident_id: int | None = None, status: int = 200
 ) -> Response:
     return render(
         request,
         "silence_form.html",
         status=status,
         form=form,
-        alert_id=alert_id,
+        incident_id=incident_id,
         rules=list(request.rules),
         kinds=KINDS,
         severities=SEVERITIES,
@@ -131,8 +134,7 @@ def _form(
 def _row(request: PageRequest, silence: Silence, open_alerts: list[Alert]) -> SilenceRow:
     active = silence.is_active(request.now)
     covered = _covered(silence.matchers, open_alerts) if active else []
-    views = [view(alert, request.rules, request.now) for alert in covered]
-    return SilenceRow(silence, about(silence.matchers), views, active)
+    return SilenceRow(silence, about(silence.matchers), [view(alert) for alert in covered], active)
 
 
 def _covered(matchers: Mapping[str, str | int], open_alerts: list[Alert]) -> list[Alert]:
