@@ -10,7 +10,8 @@ from tests.alerts import make_alert
 from tests.factories import status
 from tests.traffic import Traffic
 from webhook_app.pipeline.operations.prune import PruneSummary, Retention, prune
-from webhook_app.store.incidents import alerts, outbox
+from webhook_app.store.incidents import alerts, incidents, outbox
+from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.operations import retention
 from webhook_app.store.postgres import partitions
 from webhook_app.store.receiving import books
@@ -141,24 +142,36 @@ def test_a_table_in_use_is_left_to_the_next_run_and_no_session_queues(
     assert any(name.startswith("status_events") for name in after.dropped)
 
 
-def test_alerts_and_their_notifications_are_deleted_long_after_their_end(
+def test_incidents_with_alerts_and_notifications_are_deleted_long_after_their_end(
     engine: Engine, now: datetime
 ) -> None:
     ages = {"open": None, "new": 5, "middle": 30, "old": 70}
+    began = now - 80 * DAY
     with engine.begin() as connection:
         for name, days in ages.items():
-            resolved_at = None if days is None else now - days * DAY
-            alert = replace(make_alert(now - 80 * DAY, rule=name, state="firing"), resolved_at=resolved_at)
-            if days is not None:
-                alert = replace(alert, state="resolved")
-            alert_id = alerts.insert_new(connection, alert)
-            assert alert_id is not None
-            outbox.add(connection, alert_id, "log", "fired", {}, now)
+            ended_at = None if days is None else now - days * DAY
+            incident = Incident(
+                kind="rate",
+                title=name,
+                severity="warning",
+                domain="platform",
+                state="open" if days is None else "ended",
+                ended_at=ended_at,
+                began_at=began,
+                opened_at=began,
+                evaluated_at=began,
+            )
+            incident_id = incidents.insert(connection, incident)
+            state = "firing" if days is None else "resolved"
+            alert = make_alert(began, rule=name, state=state)
+            alerts.insert_new(connection, replace(alert, resolved_at=ended_at, incident_id=incident_id))
+            outbox.add(connection, incident_id, "log", "fired", {}, now)
             outbox.claim(connection, "log", now, now + DAY)
     summary = prune(engine, now, KEPT)
-    assert (summary.deleted["notifications"], summary.deleted["alerts"]) == (2, 1)
+    assert [summary.deleted[name] for name in ("notifications", "incidents", "alerts")] == [2, 1, 1]
     with engine.connect() as connection:
         assert {alert.rule for alert in alerts.list_alerts(connection)} == {"open", "new", "middle"}
+        assert {each.title for each in incidents.list_incidents(connection, 9)} == {"open", "new", "middle"}
     assert (rows(engine, "notifications"), rows(engine, "notification_tries")) == (2, 2)
 
 
