@@ -22,13 +22,14 @@ UNDELIVERABLE = CodeFacts(
 FIGURES = Figures(
     attempts=1040, failures=40, rate=40 / 1040, low=0.0284, high=0.0520, threshold=0.02, window_minutes=15
 )
-SLICE = Slice(phone_number_id=NUMBER, template="order_update", country="BR", failures=33, share=33 / 40)
+SLICE = Slice(values={"template": ("order_update",), "country": ("BR",)}, failures=33, share=33 / 40)
 
 
 def notification(**more: Any) -> Notification:
-    """An alert that has just fired."""
+    """An incident that has just opened."""
     plain = {
-        "alert_id": 12,
+        "incident_id": 12,
+        "title": f"131026 Message undeliverable, business number {NUMBER}",
         "reason": "fired",
         "at": NOW,
         "rule": "failure-rate-per-code",
@@ -37,13 +38,17 @@ def notification(**more: Any) -> Notification:
         "codes": (UNDELIVERABLE,),
         "figures": FIGURES,
         "peak_rate": 0.08,
+        "failures": 44,
         "contacts": 38,
+        "numbers": (NUMBER,),
+        "advice": "Do not send it again. Clean the list.",
         "since": SINCE,
+        "opened_at": SINCE,
         "resolved_at": None,
         "slice": SLICE,
         "samples": ("wamid.A", "wamid.B"),
         "why": "Above the threshold.",
         "runbook": "https://wiki.example/131026",
-        "link": "https://alerts.example/alerts/12",
+        "link": "https://alerts.example/incidents/12",
     }
     return Notification(**(plain | more))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NOW, UNDELIVERABLE, notification
 from webhook_app.channels import SendError
-from webhook_app.channels.incident_text import MessageText, Digest, compose, compose_digest
+from webhook_app.channels.incident_text import Digest, MessageText, compose, compose_digest
 from webhook_app.channels.slack import DIGEST_SIZE, SlackWebhook
 from webhook_app.channels.slack_blocks import digest_payload, payload
 

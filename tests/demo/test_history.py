@@ -14,7 +14,7 @@ from webhook_app.simulator.payloads import TimedChange, number_quality_change, u
 from webhook_app.simulator.scenarios import Phase, Scenario
 from webhook_app.simulator.send_calls import TOKEN_EXPIRED
 from webhook_app.simulator.slack import SlackReceiver
-from webhook_app.store.incidents import alerts, silences
+from webhook_app.store.incidents import alerts, incidents, silences
 from webhook_app.store.receiving import books
 
 HOUR = timedelta(hours=1)
@@ -55,7 +55,10 @@ def test_an_evening_fills_every_page(evening: Evening, engine: Engine, now: date
         found = alerts.list_alerts(connection, limit=100)
         fired = {alert.kind: alert for alert in found if alert.fired_at}
         assert {"attention", "health", "signature"} <= set(fired)
-        assert fired["attention"].acknowledged_by == ACTOR
+        assert fired["attention"].incident_id is not None
+        incident = incidents.get(connection, fired["attention"].incident_id)
+        assert incident is not None
+        assert incident.acknowledged_by == ACTOR
         assert fired["attention"].fired_at is not None
         assert now - 2 * HOUR <= fired["attention"].fired_at <= now - HOUR
         assert [silence.author for silence in silences.list_page(connection, 10, None, now)] == [ACTOR]

@@ -1,9 +1,10 @@
-"""A world for suppression: Meta on one side, the table of suppressions on the other, and a clock that stands."""
+"""Webhooks of people whose messages fail or arrive, runs of suppress, and the suppressions made, at a fixed time."""
 
 import itertools
 import json
 from datetime import timedelta
 
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from tests.factories import NUMBER, body, document, message, status, value
@@ -11,7 +12,7 @@ from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import lists, suppressions
 
@@ -22,7 +23,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 class World:
-    """Meta on one side, the table of suppressions on the other."""
+    """Sends webhooks as Meta does, runs suppress, and reads the result."""
 
     def __init__(self, engine, database_url, now):
         self.engine = engine
@@ -30,7 +31,7 @@ class World:
         self.rules = (RULE,)
         self.thresholds = Thresholds()
         self._writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-        self._ids = itertools.count()
+        self.ids = itertools.count()
 
     def close(self):
         self._writer.close()
@@ -45,51 +46,73 @@ class World:
         self, age, code=UNREACHABLE, contact=CONTACT, number=NUMBER, campaign="", message_id="", **more
     ):
         more |= {"biz_opaque_callback_data": json.dumps({"campaign": campaign})} if campaign else {}
-        message_id = message_id or f"wamid.{next(self._ids)}"
+        message_id = message_id or f"wamid.{next(self.ids)}"
         return body(
             status(message_id, "failed", self.now - age, recipient=contact, code=code, **more), number=number
         )
 
-    def reach(self, age, what="delivered", contact=CONTACT, message_id="", number=NUMBER, **more):
-        message_id = message_id or f"wamid.{next(self._ids)}"
+    def deliver(self, age, what="delivered", contact=CONTACT, message_id="", number=NUMBER, **more):
+        message_id = message_id or f"wamid.{next(self.ids)}"
         self.store(body(status(message_id, what, self.now - age, recipient=contact, **more), number=number))
 
     def write(self, age, text="hi", contact=CONTACT, number=NUMBER):
-        item = message(f"wamid.{next(self._ids)}", self.now - age, sender=contact, text=text)
+        item = message(f"wamid.{next(self.ids)}", self.now - age, sender=contact, text=text)
         self.store(body(messages=[item], number=number))
 
-    def prefer(self, age, wish, contact=CONTACT, number=NUMBER):
-        self.store(self.preference(age, wish, contact, number))
+    def prefer(self, age, preference, contact=CONTACT, number=NUMBER):
+        self.store(self.preference(age, preference, contact, number))
 
-    def preference(self, age, wish, contact=CONTACT, number=NUMBER):
+    def preference(self, age, preference, contact=CONTACT, number=NUMBER):
         stamp = int((self.now - age).timestamp())
-        said = {"wa_id": contact, "category": "marketing_messages", "value": wish, "timestamp": stamp}
-        held = value(number=number, user_preferences=[said])
+        stated = {"wa_id": contact, "category": "marketing_messages", "value": preference, "timestamp": stamp}
+        held = value(number=number, user_preferences=[stated])
         return json.dumps(document(held, field="user_preferences")).encode()
 
     def alert(self, started, ended=None, state=None, group=None, rule=RULE.name):
-        """An alert row as the evaluation writes it; returns its id."""
-        row = alerts.Alert(
+        """Insert an alert with its incident as the evaluation does. Return the id of the incident, or of a pending alert."""
+        group = group or {"code": UNREACHABLE, "phone_number_id": NUMBER}
+        start, end = self.now - started, None if ended is None else self.now - ended
+        alert = alerts.Alert(
             rule=rule,
             kind="rate",
             severity="warning",
             state=state or ("firing" if ended is None else "resolved"),
-            group=group or {"code": UNREACHABLE, "phone_number_id": NUMBER},
-            codes=[UNREACHABLE],
-            covers_from=self.now - started,
-            started_at=self.now - started,
-            fired_at=self.now - started if state != "pending" else None,
-            resolved_at=None if ended is None else self.now - ended,
+            group=group,
+            codes=[group["code"]],
+            covers_from=start,
+            started_at=start,
+            fired_at=start if state != "pending" else None,
+            resolved_at=end,
+            evaluated_at=self.now,
+        )
+        incident = incidents.Incident(
+            kind="rate",
+            title="An incident",
+            state="open" if ended is None else "ended",
+            severity="warning",
+            domain="recipient",
+            codes=[group["code"]],
+            names={"phone_number_id": [group["phone_number_id"]]},
+            began_at=start,
+            opened_at=start,
+            ended_at=end,
             evaluated_at=self.now,
         )
         with self.engine.begin() as connection:
-            return alerts.insert_new(connection, row)
+            if state == "pending":
+                return alerts.insert_new(connection, alert)
+            incident_id = incidents.insert(connection, incident)
+            alerts.insert_new(connection, replace(alert, incident_id=incident_id))
+            return incident_id
 
-    def resolve(self, alert_id, age=timedelta(0)):
+    def end_incident(self, incident_id, age=timedelta(0)):
         with self.engine.begin() as connection:
+            values = {"now": self.now - age, "id": incident_id}
             connection.execute(
-                text("UPDATE alerts SET state = 'resolved', resolved_at = :now WHERE id = :id"),
-                {"now": self.now - age, "id": alert_id},
+                text("UPDATE alerts SET state = 'resolved', resolved_at = :now WHERE incident_id = :id"), values
+            )
+            connection.execute(
+                text("UPDATE incidents SET state = 'ended', ended_at = :now WHERE id = :id"), values
             )
 
     def run(self, after=timedelta(0), **more):
@@ -112,3 +135,33 @@ class World:
             return connection.execute(
                 text(f"SELECT count(*) FROM failures WHERE {where}"), values
             ).scalar_one()
+
+
+CROWD = [f"1303555{i:04}" for i in range(500)]
+
+
+def scattered_failures(world, contacts, *days):
+    """A failure for each of them on each of these days, spread so that no hour looks bad by itself."""
+    return [
+        each
+        for day in days
+        for place, contact in enumerate(contacts)
+        for each in (
+            world.failure(day * DAY + place * 10 * MINUTE, contact=contact),
+            *others_sent(world, 1, day * DAY + place * 10 * MINUTE),
+        )
+    ]
+
+
+def others_sent(world, count, age):
+    """Messages to other people that are sent at that time."""
+    return [
+        body(status(f"wamid.{next(world.ids)}", "sent", world.now - age, recipient="12025559999"))
+        for _ in range(count)
+    ]
+
+
+def outage(world, contacts=CROWD, age=MINUTE):
+    """All of these fail within a minute, some of them for the third day."""
+    world.store(*scattered_failures(world, contacts[::5], 2, 1))
+    world.store(*(world.failure(age, contact=contact) for contact in contacts))

@@ -16,11 +16,12 @@ from werkzeug.test import TestResponse
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NUMBER, notification
 from tests.clocks import Stopwatch
+from tests.incidents import store_incident
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.slack_interactions import signature
 from webhook_app.pipeline.incidents.notify import notify
-from webhook_app.store.incidents import alerts, outbox, silences
-from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents import incidents, outbox, silences
+from webhook_app.store.incidents.incidents import Incident
 
 SECRET = "a signing secret for tests"
 Press = Callable[..., TestResponse]
@@ -42,34 +43,19 @@ def press(make_app: Callable[..., Flask]) -> Press:
 
 
 @pytest.fixture
-def alert_id(engine: Engine, now: datetime) -> int:
-    """A firing alert with a notification for Slack."""
+def incident_id(engine: Engine, now: datetime) -> int:
+    """An open incident with a notification for Slack."""
+    group = {"code": 131026, "phone_number_id": NUMBER}
+    made = store_incident(engine, now, {"group": group, "codes": [131026]}, codes=[131026], notified_at=now)
     with engine.begin() as connection:
-        made = alerts.insert_new(
-            connection,
-            Alert(
-                rule="r",
-                kind="rate",
-                severity="warning",
-                state="firing",
-                group={"code": 131026, "phone_number_id": NUMBER},
-                codes=[131026],
-                covers_from=now,
-                started_at=now,
-                fired_at=now,
-                evaluated_at=now,
-                notified_at=now,
-            ),
-        )
-        assert made is not None
-        message = notification(alert_id=made, at=now, since=now)
+        message = notification(incident_id=made, at=now, since=now)
         outbox.add(connection, made, "slack", "fired", to_builtins(message), now)
     return made
 
 
-def held(engine: Engine, alert_id: int) -> Alert:
+def held(engine: Engine, incident_id: int) -> Incident:
     with engine.connect() as connection:
-        found = alerts.get_alert(connection, alert_id)
+        found = incidents.get(connection, incident_id)
     assert found is not None
     return found
 
@@ -84,12 +70,12 @@ def shown(engine: Engine, slack: FakeSlack) -> list[dict[str, Any]]:
 
 
 def test_acknowledge_is_carried_out_and_the_message_shows_who_pressed(
-    press: Press, engine: Engine, alert_id: int, slack: FakeSlack
+    press: Press, engine: Engine, incident_id: int, slack: FakeSlack
 ) -> None:
     assert len(shown(engine, slack)) == 1
-    answer = press("acknowledge", str(alert_id))
+    answer = press("acknowledge", str(incident_id))
     assert (answer.status_code, answer.data) == (200, b"")
-    assert held(engine, alert_id).acknowledged_by == "ada (Slack)"
+    assert held(engine, incident_id).acknowledged_by == "ada (Slack)"
     with engine.begin() as connection:  # the pace of a second is not waited for
         connection.exec_driver_sql("DELETE FROM channel_states")
     _, edit, reply = shown(engine, slack)
@@ -98,33 +84,33 @@ def test_acknowledge_is_carried_out_and_the_message_shows_who_pressed(
     assert reply["text"] == "Acknowledged by ada (Slack)"
 
 
-def test_pressing_twice_changes_nothing_more(press: Press, engine: Engine, alert_id: int) -> None:
-    press("acknowledge", str(alert_id))
-    first = held(engine, alert_id)
-    assert press("acknowledge", str(alert_id)).status_code == 200
-    assert held(engine, alert_id) == first
+def test_pressing_twice_changes_nothing_more(press: Press, engine: Engine, incident_id: int) -> None:
+    press("acknowledge", str(incident_id))
+    first = held(engine, incident_id)
+    assert press("acknowledge", str(incident_id)).status_code == 200
+    assert held(engine, incident_id) == first
 
 
-def test_snooze_lasts_an_hour(press: Press, engine: Engine, alert_id: int) -> None:
-    assert press("snooze", str(alert_id)).status_code == 200
-    until = held(engine, alert_id).snoozed_until
+def test_snooze_lasts_an_hour(press: Press, engine: Engine, incident_id: int) -> None:
+    assert press("snooze", str(incident_id)).status_code == 200
+    until = held(engine, incident_id).snoozed_until
     assert until is not None
     assert 3590 < (until - datetime.now(UTC)).total_seconds() <= 3600
 
 
 def test_silence_covers_the_code_on_the_number_for_a_day_and_is_shown(
-    press: Press, engine: Engine, alert_id: int, slack: FakeSlack
+    press: Press, engine: Engine, incident_id: int, slack: FakeSlack
 ) -> None:
-    assert press("silence", f"{alert_id}:131026").status_code == 200
+    assert press("silence", f"{incident_id}:131026").status_code == 200
     with engine.connect() as connection:
         [silence] = silences.active(connection, datetime.now(UTC))
     assert silence.matchers == {"code": 131026, "phone_number_id": NUMBER}
-    assert (silence.author, silence.comment) == ("ada (Slack)", f"Slack button of alert {alert_id}")
+    assert (silence.author, silence.comment) == ("ada (Slack)", f"Slack button of incident {incident_id}")
     assert 86_390 < (silence.until - datetime.now(UTC)).total_seconds() <= 86_400
     assert "by ada (Slack), who silenced 131026" in json.dumps(shown(engine, slack))
 
 
-def test_a_resolved_or_unknown_alert_does_not_change(press: Press, engine: Engine, alert_id: int) -> None:
+def test_an_unknown_incident_does_not_change(press: Press, engine: Engine, incident_id: int) -> None:
     for action, value in (("acknowledge", "999"), ("snooze", "999"), ("silence", "999:1")):
         assert press(action, value).status_code == 200
     with engine.connect() as connection:
@@ -133,26 +119,26 @@ def test_a_resolved_or_unknown_alert_does_not_change(press: Press, engine: Engin
 
 @pytest.mark.parametrize("wrong", [{"secret": "other"}, {"age_s": 301}, {"age_s": -302}], ids=str)
 def test_a_request_without_a_recent_slack_signature_is_refused(
-    press: Press, engine: Engine, alert_id: int, wrong: dict[str, Any]
+    press: Press, engine: Engine, incident_id: int, wrong: dict[str, Any]
 ) -> None:
-    answer = press("acknowledge", str(alert_id), **wrong)
+    answer = press("acknowledge", str(incident_id), **wrong)
     assert answer.status_code == 401
-    assert held(engine, alert_id).acknowledged_at is None
+    assert held(engine, incident_id).acknowledged_at is None
 
 
 def test_what_cannot_be_read_is_a_400(press: Press) -> None:
     assert press("snooze", "x").status_code == 400
 
 
-def test_an_evaluation_that_holds_the_alert_for_long_makes_slack_say_that_it_failed(
-    press: Press, engine: Engine, alert_id: int
+def test_an_evaluation_that_holds_the_incident_for_long_makes_slack_say_that_it_failed(
+    press: Press, engine: Engine, incident_id: int
 ) -> None:
     with engine.begin() as connection:
-        alerts.lock(connection, alert_id)
+        incidents.lock(connection, [incident_id])
         began = datetime.now(UTC)
-        assert press("acknowledge", str(alert_id)).status_code == 503
+        assert press("acknowledge", str(incident_id)).status_code == 503
         assert (datetime.now(UTC) - began).total_seconds() < 3
-    assert press("acknowledge", str(alert_id)).status_code == 200
+    assert press("acknowledge", str(incident_id)).status_code == 200
 
 
 def test_without_a_signing_secret_there_are_no_buttons(make_app: Callable[..., Flask]) -> None:

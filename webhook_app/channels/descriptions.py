@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from webhook_app.channels.notification import Figures, Slice
 from webhook_app.rules.counts.dimensions import DIMENSIONS, GROUP_WORDS
-from webhook_app.rules.incidents.formats import number, percent
+from webhook_app.rules.incidents.formats import number, percent, window_length
 
 _PLURALS = {
     "phone_number_id": "business numbers",
@@ -45,13 +45,22 @@ def describe_values(values: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(parts)
 
 
-def describe_figures(figures: Figures) -> str:
-    """The figures of the window and the threshold in words."""
+def count_values(dimension: str, values: Sequence[str]) -> str:
+    """One value by name, several as a number: "template order", "3 business numbers"; empty for none."""
+    if len(values) > 1:
+        return f"{number(len(values))} {_PLURALS[dimension]}"
+    return f"{GROUP_WORDS[dimension]} {values[0]}" if values else ""
+
+
+def describe_figures(figures: Figures, place: str = "") -> str:
+    """The figures of the window and the threshold in words. `place`: the group they are about."""
+    length = window_length(figures.window_minutes)
     if not figures.attempts and not figures.failures:
-        return f"no messages in the last {figures.window_minutes} min"
+        return f"no messages in the last {length}"
     between = f"{percent(figures.low)} to {percent(figures.high)}"
+    about = f" ({place})" if place else ""
     text = (
-        f"{number(figures.failures)} of {number(figures.attempts)} messages failed in"
-        f" {figures.window_minutes} min: {percent(figures.rate)} (95 % interval {between})"
+        f"{number(figures.failures)} of {number(figures.attempts)} messages{about} failed in {length}:"
+        f" {percent(figures.rate)} (95 % interval {between})"
     )
     return f"{text}; the threshold is {percent(figures.threshold)}" if figures.threshold else text

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from webhook_app.channels.descriptions import describe_figures, describe_slice
-from webhook_app.channels.notification import CodeFacts, Notification
+from webhook_app.channels.descriptions import describe_figures, describe_group, describe_values
+from webhook_app.channels.notification import CodeFacts, Figures, Notification
 from webhook_app.rules.incidents.formats import duration, moment, number, percent
 
 _REASON_WORDS = {
@@ -30,6 +30,13 @@ ENDINGS = {
     "faded": "no failure for 24 h",
     "chronic": "it lasted seven days and is now listed as a finding",
     "rules": "no rule covers it any more",
+}
+_ENDING_WORDS = {
+    "recovered": "recovered",
+    "quiet": "no traffic",
+    "faded": "no failure for 24 h",
+    "chronic": "chronic",
+    "rules": "rules changed",
 }
 _MAX_NAMED = 3
 
@@ -52,7 +59,7 @@ class Digest(Struct, frozen=True):
 
 def compose(notification: Notification) -> MessageText:
     """The message in reading order: what broke, for whom, since when, how much, what to do."""
-    facts = [*_undelivered(notification), *_failing_codes(notification)]
+    facts = [*_undelivered(notification), *_failing_codes(notification), *_latest_finding(notification)]
     if for_whom := _who_is_hit(notification):
         facts.append(("For whom", for_whom))
     facts += (
@@ -61,8 +68,8 @@ def compose(notification: Notification) -> MessageText:
         else _while_open(notification)
     )
     links = [("Open the incident", notification.link), ("Runbook", notification.runbook)]
-    rules = ", ".join(dict.fromkeys([notification.rule, *(each.rule for each in notification.evidence)]))
-    footer = f"Incident {notification.incident_id}, rules: {rules}. {notification.why}".rstrip()
+    rules = dict.fromkeys([notification.rule, *(each.rule for each in notification.evidence)])
+    footer = f"Incident {notification.incident_id}, {_plural('rule', len(rules))} {', '.join(rules)}"
     return MessageText(
         _headline(notification), tuple(facts), tuple(link for link in links if link[1]), footer
     )
@@ -88,31 +95,48 @@ def change_line(notification: Notification) -> str:
     if notification.reason == "snoozed":
         until = f" until {moment(notification.snoozed_until)}" if notification.snoozed_until else ""
         return f"Snoozed{until}{who}"
+    now = _state(notification)
     lines = {
         "acknowledged": f"Acknowledged{who}",
-        "resolved": f"Ended after {_lasted(notification)}: {ENDINGS.get(notification.ended_how, 'recovered')}.",
-        "escalated": f"Now {notification.severity}. {notification.why}",
-        "repeated": f"Still open. {notification.why}",
-        "again": f"Open again. {notification.why}",
-        "fired": f"Opened. {notification.why}",
+        "resolved": f"Ended after {_lasted(notification)}. {_ending(notification)}",
+        "past": f"In the past, for {_lasted(notification)}. {_ending(notification)}",
+        "escalated": f"Now {notification.severity}: {now}",
+        "repeated": f"Still open: {now}",
+        "again": f"Opened again: {now}",
+        "fired": f"Opened: {now}",
     }
-    return lines.get(notification.reason, lines["resolved"])
+    return lines[notification.reason]
+
+
+def _state(notification: Notification) -> str:
+    """The figures or the finding, in one line."""
+    if notification.figures is not None:
+        return _how_bad(notification, notification.figures)
+    return notification.finding or notification.title
 
 
 def _headline(notification: Notification) -> str:
-    title, severity = notification.title, notification.severity
-    matter = title
-    if notification.figures is not None and notification.figures.attempts:
-        matter = f"{title}: {percent(notification.figures.rate)} of messages fail"
+    title, severity, matter = notification.title, notification.severity, _title_and_share(notification)
+    ended = _ENDING_WORDS.get(notification.ended_how, "recovered")
     headlines = {
         "fired": f"{severity.upper()}: {matter}",
         "again": f"{severity.upper()} again: {matter}",
         "repeated": f"Still open ({severity}): {matter}",
         "escalated": f"Now {severity.upper()}: {matter}",
-        "resolved": f"Ended: {title}, after {_lasted(notification)}",
-        "past": f"Past, seen in late webhooks: {title}, for {_lasted(notification)}",
+        "resolved": f"Ended after {_lasted(notification)} ({ended}): {title}",
+        "past": f"In the past, for {_lasted(notification)}: {title}",
     }
     return headlines.get(notification.reason) or f"{change_line(notification)}: {title}"
+
+
+def _title_and_share(notification: Notification) -> str:
+    """The title, with the share of failures if the figures are about the place that the title names."""
+    title, figures, place = notification.title, notification.figures, describe_group(notification.group)
+    if figures is None or not figures.attempts:
+        return title
+    if title.endswith(place) or not notification.failures:
+        return f"{title}: {percent(figures.rate)} of messages fail"
+    return f"{title}: {_count('failed message', notification.failures)}"
 
 
 def _undelivered(notification: Notification) -> list[tuple[str, str]]:
@@ -125,22 +149,34 @@ def _failing_codes(notification: Notification) -> list[tuple[str, str]]:
     leading, *others = notification.codes
     facts = [("What broke", f"{leading.code} {leading.title} ({leading.failure_class}). {leading.meaning}")]
     if others:
-        facts.append(("Also", "; ".join(f"{c.code} {c.title}: {number(c.failures)}" for c in others)))
+        also = (f"{code.code} {code.title} ({_count('message', code.failures)})" for code in others)
+        facts.append(("Also", "; ".join(also)))
     return facts
 
 
+def _latest_finding(notification: Notification) -> list[tuple[str, str]]:
+    """The finding of now, if the title does not say it: the title is that of the first message."""
+    is_over = notification.reason in ("resolved", "past")
+    if is_over or not notification.finding or notification.finding in notification.title:
+        return []
+    return [("Now", notification.finding)]
+
+
 def _who_is_hit(notification: Notification) -> str:
-    parts = []
-    if notification.slice is not None:
-        parts.append(describe_slice(notification.slice))
-    if notification.numbers:
-        parts.append(_several("business number", notification.numbers))
-    if notification.templates:
-        parts.append(_several("template", notification.templates))
+    part, parts = notification.slice, []
+    if part is not None:
+        named = describe_values(part.values)
+        parts.append(f"{named} ({percent(part.share)} of the failures)" if part.share else named)
+    for name, noun in (("phone_number_id", "business number"), ("template", "template")):
+        values = notification.numbers if name == "phone_number_id" else notification.templates
+        in_slice = part is not None and name in part.values
+        if values and not in_slice and not notification.title.endswith(f"{noun} {values[0]}"):
+            parts.append(_several(noun, values))
     if notification.failures:
-        failures = f"{number(notification.failures)} failed {_plural('message', notification.failures)}"
-        contacts = f"{number(notification.contacts)} {_plural('contact', notification.contacts)}"
-        parts.append(f"{failures} to {contacts}{' so far' if notification.resolved_at is None else ''}")
+        hit = (
+            f"{_count('failed message', notification.failures)} to {_count('contact', notification.contacts)}"
+        )
+        parts.append(hit if notification.resolved_at else f"{hit} so far")
     return "; ".join(parts)
 
 
@@ -150,7 +186,11 @@ def _several(noun: str, values: Sequence[str]) -> str:
     if len(values) == 1:
         return f"{noun} {named}"
     more = f" and {number(len(values) - _MAX_NAMED)} more" if len(values) > _MAX_NAMED else ""
-    return f"{number(len(values))} {noun}s: {named}{more}"
+    return f"{_count(noun, len(values))}: {named}{more}"
+
+
+def _count(noun: str, count: int) -> str:
+    return f"{number(count)} {_plural(noun, count)}"
 
 
 def _plural(noun: str, count: int) -> str:
@@ -161,7 +201,7 @@ def _while_open(notification: Notification) -> list[tuple[str, str]]:
     lasting = duration(notification.at - notification.since)
     facts = [("Since", f"{moment(notification.since)} ({lasting})")]
     if notification.figures is not None:
-        facts.append(("How bad", describe_figures(notification.figures)))
+        facts.append(("How bad", _how_bad(notification, notification.figures)))
         if notification.peak_rate > notification.figures.rate and notification.peak_at is not None:
             facts.append(
                 ("At its worst", f"{percent(notification.peak_rate)} at {moment(notification.peak_at)}")
@@ -173,6 +213,12 @@ def _while_open(notification: Notification) -> list[tuple[str, str]]:
     if notification.samples:
         facts.append(("Sample messages", ", ".join(notification.samples)))
     return [*facts, *_handling(notification)]
+
+
+def _how_bad(notification: Notification, figures: Figures) -> str:
+    """The figures, and what they are about unless the title says it."""
+    place = describe_group(notification.group)
+    return describe_figures(figures, "" if notification.title.endswith(place) else place)
 
 
 def _handling(notification: Notification) -> list[tuple[str, str]]:
@@ -189,11 +235,20 @@ def _handling(notification: Notification) -> list[tuple[str, str]]:
 def _after_the_end(notification: Notification) -> list[tuple[str, str]]:
     ended = _ended_at(notification)
     span = f"{_lasted(notification)}, from {moment(notification.since)} to {moment(ended)}"
-    facts = [("Lasted", span), ("How it ended", ENDINGS.get(notification.ended_how, "recovered"))]
+    if notification.again:
+        times = "once" if notification.again == 1 else f"{number(notification.again)} times"
+        span = f"{span}; it opened again {times}"
+    facts = [("Lasted", span), ("How it ended", _ending(notification))]
     if notification.peak_rate:
         at = f" at {moment(notification.peak_at)}" if notification.peak_at is not None else ""
         facts.append(("At its worst", f"{percent(notification.peak_rate)}{at}"))
     return [*facts, *notification.details]
+
+
+def _ending(notification: Notification) -> str:
+    """Why it ended, as a sentence."""
+    text = notification.why or ENDINGS.get(notification.ended_how, "recovered")
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 def _common_mistakes(codes: tuple[CodeFacts, ...]) -> list[tuple[str, str]]:

@@ -201,7 +201,8 @@ def _message(notification: Notification) -> dict[str, Any]:
 def _symbol(notification: Notification) -> str:
     match notification.reason:
         case "resolved" | "past":
-            return ":large_green_circle:"
+            known = notification.ended_how in ("recovered", "faded")
+            return ":large_green_circle:" if known else ":white_circle:"
         case _ if notification.acknowledged_by:
             return ":eyes:"
         case _:

@@ -4,18 +4,16 @@ import re
 
 import pytest
 
-from tests.alerts import make_alert
+from tests.incidents import store_incident
 from tests.web.conftest import ADMIN_KEY, sign_in, token_of
-from webhook_app.store.incidents import alerts
 from webhook_app.store.operations import audit
 from webhook_app.store.suppressions import suppressions
 from webhook_app.web.pages.navigation import NAVIGATION, NavigationEntry
 
 
 @pytest.fixture
-def an_alert(engine, now):
-    with engine.begin() as connection:
-        return alerts.insert_new(connection, make_alert(now, state="firing", fired_at=now))
+def incident_id(engine, now):
+    return store_incident(engine, now, {})
 
 
 @pytest.fixture
@@ -38,10 +36,17 @@ class TestNavigation:
 
     @pytest.mark.parametrize(
         ("shown", "marked"),
-        [("/alerts", "page"), ("/alerts/7", "true"), ("/alertsome", ""), ("/", "")],
+        [
+            ("/incidents", "page"),
+            ("/incidents/7", "true"),
+            ("/alerts", "true"),
+            ("/alerts/7", "true"),
+            ("/incidentsome", ""),
+            ("/", ""),
+        ],
     )
     def test_it_says_which_page_is_shown(self, shown, marked):
-        assert NavigationEntry("/alerts", "Alerts").aria_current(shown) == marked
+        assert NavigationEntry("/incidents", "Incidents", also=("/alerts",)).aria_current(shown) == marked
 
     def test_the_first_page_is_not_above_all_others(self):
         assert NavigationEntry("/", "Overview").aria_current("/alerts") == ""
@@ -72,9 +77,9 @@ class TestColours:
 
 class TestSaid:
     @pytest.fixture
-    def snoozed(self, admin, an_alert):
-        token = token_of(admin.get(f"/alerts/{an_alert}"))
-        return admin.post(f"/alerts/{an_alert}/snooze", data={"token": token}).location
+    def snoozed(self, admin, incident_id):
+        token = token_of(admin.get(f"/incidents/{incident_id}"))
+        return admin.post(f"/incidents/{incident_id}/snooze", data={"token": token}).location
 
     def test_an_action_says_what_it_did_once(self, admin, snoozed):
         assert "Snoozed: no reminders until" in admin.get(snoozed).text
@@ -100,21 +105,23 @@ class TestAudit:
             ("viewer", "page", "sign out", "", "", "done"),
         ]
 
-    def test_what_an_admin_does_on_a_page_is(self, admin, an_alert, written):
-        token = token_of(admin.get(f"/alerts/{an_alert}"))
-        admin.post(f"/alerts/{an_alert}/acknowledge", data={"token": token})
-        did = ("ADMIN_API_KEY", "page", "acknowledge alert", f"alert {an_alert}", "", "done")
+    def test_what_an_admin_does_on_a_page_is(self, admin, incident_id, written):
+        token = token_of(admin.get(f"/incidents/{incident_id}"))
+        admin.post(f"/incidents/{incident_id}/acknowledge", data={"token": token})
+        did = ("ADMIN_API_KEY", "page", "acknowledge incident", f"incident {incident_id}", "", "done")
         assert written()[1:] == [did]
 
-    def test_what_a_viewer_may_not_do_is_written_down_as_refused(self, viewer, an_alert, written):
-        token = token_of(viewer.get(f"/alerts/{an_alert}"))
-        assert viewer.post(f"/alerts/{an_alert}/snooze", data={"token": token}).status_code == 403
-        assert written()[1:] == [("viewer", "page", "snooze alert", f"alert {an_alert}", "", "refused")]
+    def test_what_a_viewer_may_not_do_is_written_down_as_refused(self, viewer, incident_id, written):
+        token = token_of(viewer.get(f"/incidents/{incident_id}"))
+        assert viewer.post(f"/incidents/{incident_id}/snooze", data={"token": token}).status_code == 403
+        assert written()[1:] == [
+            ("viewer", "page", "snooze incident", f"incident {incident_id}", "", "refused")
+        ]
 
     def test_what_did_not_come_to_its_end_does_not_say_done(self, admin, written):
         token = token_of(admin.get("/"))
-        assert admin.post("/alerts/404/snooze", data={"token": token}).status_code == 404
-        assert written()[1:] == [("ADMIN_API_KEY", "page", "snooze alert", "alert 404", "", "")]
+        assert admin.post("/incidents/404/snooze", data={"token": token}).status_code == 404
+        assert written()[1:] == [("ADMIN_API_KEY", "page", "snooze incident", "incident 404", "", "")]
 
     def test_a_change_by_the_api_is_with_whom_it_was_about(self, api, written):
         api.put("/v1/suppressions/+49 171 1234567", json={"note": "asked by phone"})

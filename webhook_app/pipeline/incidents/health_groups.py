@@ -25,6 +25,7 @@ _DETAIL_KEYS = (
     "until",
     "disable_date",
 )
+_DETAIL_LABELS = {"title": "Meta's title", "at": "When"}
 
 _ADVICE = {
     "template": "Check the template in WhatsApp Manager. Stop campaigns that use it, or use another template.",
@@ -42,7 +43,7 @@ def find_health_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
                 continue
             detail = states_by_aspect[found.aspect].detail
             details = tuple(
-                (key.replace("_", " ").capitalize(), str(detail[key]))
+                (_DETAIL_LABELS.get(key) or key.replace("_", " ").capitalize(), str(detail[key]))
                 for key in _DETAIL_KEYS
                 if detail.get(key)
             )

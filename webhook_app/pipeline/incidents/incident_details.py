@@ -4,20 +4,19 @@ Reads through store. Whether a notification is sent is decided in incident_updat
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from webhook_app.channels.descriptions import describe_group, describe_values
+from webhook_app.channels.descriptions import count_values, describe_group, describe_values
 from webhook_app.channels.notification import CodeFacts, Evidence, Figures, Notification, Reason, Slice
 from webhook_app.pipeline.incidents.alert_details import stored_details
 from webhook_app.pipeline.incidents.rate_groups import COUNTING
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents import slices
 from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
@@ -34,6 +33,8 @@ from webhook_app.whatsapp.errors.retry import retry_advice
 _MAX_CODES = 4
 _MAX_EVIDENCE = 6
 _BASELINE_HOURS = 168
+_TITLE_DIMENSIONS = ("template", "campaign", "phone_number_id", "waba_id", "country")
+"""The dimensions by which the title names the place of an incident without codes, the narrowest first."""
 
 
 class IncidentDetails(Struct, frozen=True, kw_only=True):
@@ -44,6 +45,8 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     templates: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
     suspected_outage: bool = False
+    what: str = ""
+    """What fails, as the title says it. Fixed by the first notification."""
     slice_failures: int = 0
     first_opened_at: datetime | None = None
     """When it opened for the first time."""
@@ -88,22 +91,23 @@ def examine(inputs: LiveInputs, incident: Incident, members: Sequence[Alert]) ->
     """The incident with what its failures have in common, counted over its whole life."""
     incident = counted(inputs.connection, incident, members, inputs.now)
     details = stored(incident)
-    if incident.codes and incident.is_open and (found := _slice(inputs, incident)) is not None:
-        incident = replace(incident, slice={name: list(values) for name, values in found.values.items()})
-        details = replace(details, slice_failures=found.failures)
+    if incident.codes and incident.is_open:
+        incident, details = _with_slice(inputs, incident, details)
     fallback = next((text for alert in by_rank(members) if (text := stored_details(alert).advice)), "")
     advice = advise(incident.codes, len(details.numbers), fallback)
+    details = replace(
+        details,
+        suspected_outage=advice.suspected_outage,
+        first_opened_at=details.first_opened_at or incident.opened_at,
+    )
+    if not incident.notified_at or not details.what:
+        details = replace(details, what=_what(incident, details, members))
+    place = _where(incident, details)
     return replace(
         incident,
-        title=_title(incident, details, members),
+        title=f"{details.what}, {place}" if place else details.what,
         advice=advice.text,
-        details=to_builtins(
-            replace(
-                details,
-                suspected_outage=advice.suspected_outage,
-                first_opened_at=details.first_opened_at or incident.opened_at,
-            )
-        ),
+        details=to_builtins(details),
     )
 
 
@@ -119,6 +123,7 @@ def notification(
     details, ordered = stored(incident), by_rank(members)
     leading = ordered[0]
     explanation = stored_details(leading)
+    why = explanation.reason if incident.is_open else stored_details(last_resolved(members)).reason
     figures = Figures(**{name: getattr(incident, name) for name in Figures.__struct_fields__})
     return Notification(
         incident_id=incident.id,
@@ -154,7 +159,7 @@ def notification(
             Evidence(alert.rule, describe_group(alert.group), stored_details(alert).reason)
             for alert in ordered[:_MAX_EVIDENCE]
         ),
-        why=explanation.reason,
+        why=why,
         runbook=rules[leading.rule].runbook if leading.rule in rules else "",
         link=f"{public_url.rstrip('/')}/incidents/{incident.id}" if public_url else "",
         acknowledged_by=incident.acknowledged_by,
@@ -187,43 +192,74 @@ def _worst_first(codes: Sequence[int], failures: Mapping[int, int]) -> list[int]
 
 
 def by_rank(members: Sequence[Alert]) -> list[Alert]:
-    """Firing alerts first, then the most severe, then those with the most failures."""
+    """Firing alerts first, then the most severe, then those with the most failures, of equals the narrowest."""
     return sorted(
-        members, key=lambda alert: (alert.state != "firing", -rank(alert.severity), -alert.failures, alert.id)
+        members,
+        key=lambda alert: (
+            alert.state != "firing",
+            -rank(alert.severity),
+            alert.kind != "attention",
+            -alert.failures,
+            alert.attempts,
+            alert.id,
+        ),
     )
 
 
-def _title(incident: Incident, details: IncidentDetails, members: Sequence[Alert]) -> str:
-    """What fails and where. It only widens: from one number or template to several, never to another one."""
+def last_resolved(members: Collection[Alert]) -> Alert:
+    """The alert with which the incident ended."""
+    return max(members, key=lambda alert: (alert.resolved_at or alert.evaluated_at, alert.id))
+
+
+def _what(incident: Incident, details: IncidentDetails, members: Sequence[Alert]) -> str:
     leading = by_rank(members)[0]
     if not incident.codes:
         return stored_details(leading).finding or leading.rule
-    code = incident.codes[0]
-    what = f"{code} {explain(code).title}".rstrip(".")
     if details.suspected_outage and len(incident.codes) > 1:
-        what = f"Suspected outage at Meta: {', '.join(map(str, incident.codes[:_MAX_CODES]))}"
-    return f"{what}, {_where(incident, details)}"
+        return f"Suspected outage at Meta: {', '.join(map(str, incident.codes[:_MAX_CODES]))}"
+    code = incident.codes[0]
+    return f"{code} {explain(code).title}".rstrip(".")
 
 
 def _where(incident: Incident, details: IncidentDetails) -> str:
+    """Where it fails. It only widens: from one number or template to several, never to another one."""
     if incident.slice:
         return describe_values(incident.slice)
-    if len(details.numbers) > 1:
-        return f"{len(details.numbers)} business numbers"
-    return f"business number {details.numbers[0]}" if details.numbers else "all messages"
+    if incident.codes:
+        return count_values("phone_number_id", details.numbers) or "all messages"
+    named = (count_values(name, incident.names.get(name, ())) for name in _TITLE_DIMENSIONS)
+    return next(filter(None, named), "")
 
 
-def _slice(inputs: LiveInputs, incident: Incident) -> slices.Slice | None:
-    """Where the failures with the incident's codes are concentrated in the window of its leading alert."""
+def _with_slice(
+    inputs: LiveInputs, incident: Incident, details: IncidentDetails
+) -> tuple[Incident, IncidentDetails]:
+    """The incident with the part where its failures are concentrated in the window of its leading alert.
+
+    After the first notification the part is only replaced by a wider one.
+    """
     minutes = incident.window_minutes or 60
-    window = inputs.window(minutes)
-    now = _cells(window, incident.codes)
+    now = _cells(inputs.window(minutes), incident.codes)
     if not now:
-        return None
+        return incident, details
     usual = _cells(inputs.usual(minutes, _BASELINE_HOURS), incident.codes)
-    return localise(
-        DIMENSIONS, now, usual, {tuple(s): count for s, count in inputs.attempts_of_day().items()}
-    )
+    day = {tuple(series): count for series, count in inputs.attempts_of_day().items()}
+    found = localise(DIMENSIONS, now, usual, day)
+    values = {name: list(held) for name, held in found.values.items()} if found is not None else None
+    if incident.notified_at is not None and not _is_wider(values, incident.slice):
+        values = incident.slice
+    failures = sum(counts.failures for cell, counts in now.items() if _lies_in(values or {}, cell))
+    return replace(incident, slice=values), replace(details, slice_failures=failures)
+
+
+def _is_wider(values: Mapping[str, list[str]] | None, than: Mapping[str, list[str]] | None) -> bool:
+    if not values or not than:
+        return False
+    return all(set(than.get(name, ())) and set(than[name]) <= set(held) for name, held in values.items())
+
+
+def _lies_in(values: Mapping[str, Sequence[str]], cell: Cell) -> bool:
+    return all(cell[DIMENSIONS.index(name)] in held for name, held in values.items())
 
 
 def _cells(window: WindowCounts, codes: Sequence[int]) -> dict[Cell, Counts]:

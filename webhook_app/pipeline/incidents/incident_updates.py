@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
-from webhook_app.pipeline.incidents.incident_details import examine, notification
+from webhook_app.pipeline.incidents.incident_details import by_rank, examine, last_resolved, notification
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, counted_by
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
 from webhook_app.rules.counts.dimensions import SeriesKey
@@ -127,7 +127,11 @@ class IncidentUpdates:
                     ended_how="",
                     opened_at=self._now,
                     again=incident.again + 1,
+                    repeats=0,
+                    acknowledged_at=None,
+                    acknowledged_by="",
                 )
+                incidents.clear_acknowledgement(self._connection, incident.id)
         self._incidents[incident.id] = incident
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
@@ -169,12 +173,9 @@ class IncidentUpdates:
         firing = [alert for alert in members if alert.state == "firing"]
         incident = replace(incident, evaluated_at=self._now)
         if not firing:
-            last = max(
-                members, key=lambda alert: (alert.resolved_at or alert.evaluated_at, alert.id), default=None
-            )
-            how = last.ended_how if last is not None and last.ended_how else "recovered"
+            how = (members and last_resolved(members).ended_how) or "recovered"
             return replace(incident, state="ended", ended_at=self._now, ended_how=how)
-        leading = max(firing, key=_leading_order)
+        leading = by_rank(firing)[0]
         severity = max((incident.severity, *(alert.severity for alert in firing)), key=rank)
         incident = replace(incident, severity=severity)
         if leading.kind in COUNTING:
@@ -231,7 +232,7 @@ class IncidentUpdates:
             if not above or not (waited or urgent):
                 return None
             return "fired" if incident.notified_at is None else "again"
-        leading = max(firing, key=_leading_order)
+        leading = by_rank(firing)[0]
         rule = self._rules.get(leading.rule)
         return None if rule is None else notification_reason(rule, _notified_state(incident), self._now)
 
@@ -262,10 +263,6 @@ def _joining_order(change: AlertChange) -> tuple[bool, int, int, int]:
     """Causes before effects, then the alert with the most failures."""
     wide = is_account_wide(_firing_alert(change))
     return not wide, -change.alert.failures, -rank(change.alert.severity), change.alert.id
-
-
-def _leading_order(alert: Alert) -> tuple[int, bool, int, int]:
-    return rank(alert.severity), alert.kind == "attention", alert.failures, -alert.id
 
 
 def _firing_alert(change: AlertChange) -> FiringAlert:

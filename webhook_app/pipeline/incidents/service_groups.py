@@ -7,7 +7,7 @@ from webhook_app.pipeline.incidents.rate_groups import Group, RuleGroup
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
-from webhook_app.rules.incidents.formats import number, percent
+from webhook_app.rules.incidents.formats import duration, number, percent, window_length
 from webhook_app.store.counts import lateness, rates, traffic
 from webhook_app.store.incidents import outbox
 from webhook_app.store.incidents.alerts import group_key
@@ -33,7 +33,7 @@ def find_signature_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
     total = sum(refused.values())
     alive = bool(total) or bool(traffic.events_by_series(inputs.connection, *span))
     kinds = ", ".join(f"{kind} {number(deliveries)}" for kind, deliveries in sorted(refused.items()))
-    description = f"{number(total)} deliveries refused in {rule.window_minutes} min" + (
+    description = f"{number(total)} deliveries refused in {window_length(rule.window_minutes)}" + (
         f" ({kinds})" if kinds else ""
     )
     advice = (
@@ -56,7 +56,7 @@ def find_self_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
 def _quarantine(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
     found = quarantine.count_open_by_field(connection, *rates.window(now, rule.window_minutes))
     total = sum(found.values())
-    description = f"{number(total)} items quarantined in {rule.window_minutes} min"
+    description = f"{number(total)} items quarantined in {window_length(rule.window_minutes)}"
     details = tuple((f"Field {name or 'unknown'}", number(items)) for name, items in sorted(found.items()))
     advice = "Check GET /v1/quarantine: Meta may have added something new. The items are stored and can be replayed."
     return _group(rule, {"check": "quarantine"}, judge_count(rule, total, description), advice, details)
@@ -76,8 +76,8 @@ def _delivered_without_sent(rule: Rule, connection: Connection, now: datetime) -
     share = checked.unsent / checked.reached if checked.reached else 0.0
     bad = None if checked.reached < _MIN_DELIVERED else share >= _MAX_WITHOUT_SENT
     description = (
-        f"no `sent` came within {_minutes(lateness.GRACE)} for {percent(share)} of {number(checked.reached)} messages"
-        f" delivered in {rule.window_minutes} min"
+        f"no `sent` came within {duration(lateness.GRACE)} for {percent(share)} of {number(checked.reached)} messages"
+        f" delivered in {window_length(rule.window_minutes)}"
     )
     advice = "Webhooks are lost on the way, or another app receives some of them. Attempts are undercounted."
     return _group(
@@ -88,7 +88,7 @@ def _delivered_without_sent(rule: Rule, connection: Connection, now: datetime) -
 def _silent_sends(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
     start, end = rates.window(now - _WEBHOOK_WITHIN, rule.window_minutes)
     silent = sum(each.silent for each in reports.unreported_between(connection, start, end))
-    description = f"{number(silent)} messages accepted over {_minutes(_WEBHOOK_WITHIN)} ago have no webhook"
+    description = f"{number(silent)} messages accepted over {duration(_WEBHOOK_WITHIN)} ago have no webhook"
     advice = (
         "Accepted does not mean sent. Check at Meta whether the messages exist before you send them again."
     )
@@ -103,7 +103,7 @@ def _notifications(rule: Rule, connection: Connection, now: datetime) -> RuleGro
         if backlog.oldest_at and now - backlog.oldest_at > timedelta(minutes=rule.max_minutes)
     }
     lost = {name: backlog.failed for name, backlog in waiting.items() if backlog.failed}
-    words = [f"{name} has waited for {_minutes(wait)}" for name, wait in sorted(late.items())]
+    words = [f"{name} has waited for {duration(wait)}" for name, wait in sorted(late.items())]
     words += [
         f"{number(notifications)} were given up on {name} within an hour"
         for name, notifications in sorted(lost.items())
@@ -123,7 +123,7 @@ def _jobs(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
         if job.error:
             words.append(f"{job.job} failed ({job.error.partition(':')[0]})")
         elif job.job not in _RARE_JOBS and now - job.started_at > timedelta(minutes=rule.max_minutes):
-            words.append(f"{job.job} last began {_minutes(now - job.started_at)} ago")
+            words.append(f"{job.job} last began {duration(now - job.started_at)} ago")
     description = f"jobs of the scheduler: {', '.join(words)}" if words else "all jobs of the scheduler run"
     return _group(
         rule,
@@ -149,7 +149,7 @@ def _suppression(rule: Rule, connection: Connection, now: datetime) -> RuleGroup
     oldest = contact_failures.oldest_waiting(connection)
     wait = now - oldest if oldest else timedelta()
     description = (
-        f"failures have waited for {_minutes(wait)} to be evaluated"
+        f"failures have waited for {duration(wait)} to be evaluated"
         if oldest
         else "no failure waits to be evaluated"
     )
@@ -212,7 +212,3 @@ def _group(
         advice=advice,
         details=details,
     )
-
-
-def _minutes(lasted: timedelta) -> str:
-    return f"{int(lasted.total_seconds()) // 60} min"

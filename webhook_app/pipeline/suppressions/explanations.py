@@ -1,4 +1,4 @@
-"""The alerts and failure rates that explain failures in one run of suppress. Counts each window at most once."""
+"""The incidents and failure rates that explain failures in one run of suppress. Counts each window at most once."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -9,15 +9,16 @@ from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, limit_duration
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents import explained_periods
+from webhook_app.store.incidents.explained_periods import WindowReader
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.contact_failures import ContactFailure
 
 LOOKBACK = timedelta(days=90)
-"""How far back failures count and alerts explain them."""
+"""How far back failures count and incidents explain them."""
 
 
 class SortedFailures(Struct):
-    """Failures to hold for an alert, to excuse, and to count."""
+    """Failures to hold while something explains them, to excuse, and to count."""
 
     hold: list[tuple[ContactFailure, int]]
     excuse: list[tuple[ContactFailure, int]]
@@ -27,70 +28,103 @@ class SortedFailures(Struct):
 
 
 class Explanations:
-    """The alerts at the last `refresh`; the windows when they were first needed."""
+    """The incidents and pending alerts at the last `refresh`; the windows when they were first needed."""
 
     def __init__(self, rules: Sequence[Rule], now: datetime) -> None:
         self.now = now
-        self.alerts: list[ExplainedPeriod] = []
+        self.incidents: list[ExplainedPeriod] = []
+        self._pending: list[ExplainedPeriod] = []
         self._excess: list[ExplainedPeriod] = []
-        self._rules = [rule for rule in rules if rule.kind == "rate"]
-        self._live_from = {rule.name: rates.window(now, rule.window_minutes)[0] for rule in self._rules}
+        self._rules = rules
+        self._windows = explained_periods.windows_of(rules)
+        self._live_from = {
+            rule.window_minutes: rates.window(now, rule.window_minutes)[0] for rule in self._windows
+        }
         self._present: list[ExplainedPeriod] | None = None
-        self._past: dict[tuple[str, datetime], list[ExplainedPeriod]] = {}
+        self._past: dict[tuple[str, int, datetime], list[ExplainedPeriod]] = {}
+        self._reader: WindowReader | None = None
 
     def refresh(self, connection: Connection) -> None:
-        """Read the alerts again: they change between the transactions of a run."""
-        found = explained_periods.of_alerts(connection, self._rules, self.now - LOOKBACK)
-        self.alerts, self._excess = limit_duration(found, self.now)
+        """Read the incidents again: they change between the transactions of a run."""
+        found = explained_periods.of_incidents(connection, self.now - LOOKBACK)
+        self.incidents, self._excess = limit_duration(found, self.now)
+        self._pending = explained_periods.of_pending_alerts(connection, self._rules)
+        self._reader = WindowReader(connection)
 
-    def alert_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
-        """The alert that explains the failure; a resolved one is preferred to an open one."""
-        return _preferred(period for period in self.alerts if period.explains(failure))
+    def incident_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
+        """The incident that explains the failure; one that has ended is preferred to an open one."""
+        return _preferred(period for period in self.incidents if period.explains(failure))
 
-    def present_for(self, connection: Connection, failure: ContactFailure) -> ExplainedPeriod | None:
-        """The failure rate that is high now and explains the failure, if that is recent."""
+    def present_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
+        """What explains the failure for now and may not do so later.
+
+        A pending alert, a failure rate that is high now, or today if hardly anything has arrived so far.
+        """
         if self._is_normal(failure):
             return None
+        if found := _preferred(period for period in self._pending if period.explains(failure)):
+            return found
+        if (day := self.failed_day_for(failure)) and day.end is None:
+            return day
         if failure.occurred_at < min(self._live_from.values(), default=self.now):
             return None
         if self._present is None:
-            self._present = explained_periods.high_now(connection, self._rules, self.now)
+            self._present = [
+                found
+                for rule in self._windows
+                for found in self._read.high(rule, rates.window(self.now, rule.window_minutes))
+            ]
         return _preferred(period for period in self._present if period.explains(failure))
 
-    def past_for(self, connection: Connection, failure: ContactFailure) -> ExplainedPeriod | None:
-        """For a failure that arrived late: the window of its time that would have started an alert."""
+    def past_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
+        """For a failure that arrived late: a window of its time that would have started an alert."""
         if self._is_normal(failure):
             return None
-        late = [rule for rule in self._rules if failure.occurred_at < self._live_from[rule.name]]
         return _preferred(
             period
-            for rule in late
-            for period in self._around(connection, rule, failure.occurred_at)
+            for rule in self._windows
+            if failure.occurred_at < self._live_from[rule.window_minutes]
+            for period in self._around(rule, failure.occurred_at)
             if period.explains(failure)
         )
 
-    def sort(self, connection: Connection, failures: Iterable[ContactFailure]) -> SortedFailures:
+    def failed_day_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
+        """The day of the failure, if hardly anything that its number, template or country tried then arrived."""
+        day = failure.occurred_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        days = self._read.failed_days(failure.phone_number_id, day, self.now) if self._rules else ()
+        return _preferred(period for period in days if period.explains(failure))
+
+    def sort(self, failures: Iterable[ContactFailure]) -> SortedFailures:
         """Sort the failures into those to hold, to excuse for good, and to count."""
         found = SortedFailures([], [], [], [])
         for failure in failures:
-            if alert := self.alert_for(failure):
-                (found.hold if alert.end is None else found.excuse).append((failure, alert.alert_id))
-            elif past := self.past_for(connection, failure):
-                found.excuse.append((failure, past.alert_id))
+            if incident := self.incident_for(failure):
+                (found.hold if incident.end is None else found.excuse).append((failure, incident.by))
+            elif pending := _preferred(period for period in self._pending if period.explains(failure)):
+                found.hold.append((failure, pending.by))
+            elif past := self.past_for(failure):
+                found.excuse.append((failure, past.by))
                 found.past_periods += [past] if past not in found.past_periods else []
             else:
                 found.count.append(failure)
         return found
 
+    @property
+    def _read(self) -> WindowReader:
+        if self._reader is None:
+            raise RuntimeError("refresh comes first")
+        return self._reader
+
     def _is_normal(self, failure: ContactFailure) -> bool:
-        """Whether an alert has lasted so long that its failure rate is the normal state."""
+        """Whether an incident has lasted so long that its failure rate is the normal state."""
         return any(period.explains(failure) for period in self._excess)
 
-    def _around(self, connection: Connection, rule: Rule, moment: datetime) -> list[ExplainedPeriod]:
+    def _around(self, rule: Rule, moment: datetime) -> list[ExplainedPeriod]:
         start = explained_periods.window_start(rule, moment)
-        if (rule.name, start) not in self._past:
-            self._past[rule.name, start] = explained_periods.in_window(connection, rule, start)
-        return self._past[rule.name, start]
+        key = rule.name, rule.window_minutes, start
+        if key not in self._past:
+            self._past[key] = self._read.alerting(rule, start)
+        return self._past[key]
 
 
 def _preferred(found: Iterable[ExplainedPeriod]) -> ExplainedPeriod | None:

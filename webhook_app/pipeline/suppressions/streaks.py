@@ -31,11 +31,12 @@ Case = tuple[str, str]
 
 
 class StreakChanges(Struct):
-    """The changes to make, and failures to hold because of a high failure rate now."""
+    """The changes to make, and failures to hold or excuse because of the failure rate of their time."""
 
     wanted: list[Suppression] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
     held: list[tuple[ContactFailure, int]] = field(default_factory=list)
+    excused: list[tuple[ContactFailure, int]] = field(default_factory=list)
 
 
 class PriorSuppressions(Struct, frozen=True):
@@ -56,7 +57,7 @@ class ContactHistory(Struct):
     arrived: set[str] = field(default_factory=set)
     """Messages that failed on one device and arrived on another."""
     explained: dict[tuple[str, int], int] = field(default_factory=dict)
-    """(message id, code) of a failure to the alert that explains it."""
+    """(message id, code) of a failure to the incident that explains it."""
 
     def facts(self, cause: Cause | None = None) -> tuple[FailureFact, ...]:
         """The failures as the rules take them, with those that only the evidence of a suppression still holds."""
@@ -125,7 +126,7 @@ def decide_streaks(
     if open_cases:
         _add_successes(connection, open_cases)
     for case, history in open_cases.items():
-        _decide_case(connection, case, history, explanations, thresholds, changes)
+        _decide_case(case, history, explanations, thresholds, changes)
     return changes
 
 
@@ -138,8 +139,8 @@ def _load_histories(
     for failure in contact_failures.of_contacts(connection, keys, explainable_codes(), since):
         if history := histories.get((main[failure.contact], failure.phone_number_id)):
             history.failures.append(failure)
-            alert = explanations.alert_for(failure)
-            by = failure.explained_by if failure.explained_by is not None or not alert else alert.alert_id
+            incident = explanations.incident_for(failure)
+            by = failure.explained_by if failure.explained_by is not None or not incident else incident.by
             if by is not None:
                 history.explained[failure.message_id, failure.error_code] = by
     for row in of_contacts(connection, keys):
@@ -181,7 +182,6 @@ def _add_successes(connection: Connection, histories: dict[Case, ContactHistory]
 
 
 def _decide_case(
-    connection: Connection,
     case: Case,
     history: ContactHistory,
     explanations: Explanations,
@@ -192,8 +192,7 @@ def _decide_case(
     for cause in sorted(found):
         active = [row for row in history.suppressions if (row.reason, row.scope) == cause]
         decision = _decide(history, cause, explanations.now, thresholds)
-        if decision and not active and (high := _explain_by_rate(connection, history, cause, explanations)):
-            changes.held += [(failure, BY_RATE) for failure in high]
+        if decision and not active and _explain_by_rate(history, cause, explanations, changes):
             decision = _decide(history, cause, explanations.now, thresholds)
         if decision:
             row = _row(case, decision, history, active, explanations.now)
@@ -235,18 +234,23 @@ def _decide(history: ContactHistory, cause: Cause, now: datetime, thresholds: Th
 
 
 def _explain_by_rate(
-    connection: Connection, history: ContactHistory, cause: Cause, explanations: Explanations
-) -> list[ContactFailure]:
-    """Mark failures that a high failure rate explains now as explained, and return them."""
+    history: ContactHistory, cause: Cause, explanations: Explanations, changes: StreakChanges
+) -> bool:
+    """Hold failures that something explains for now, and excuse those of a day on which hardly anything arrived."""
     counting = {(fact.message_id, fact.code) for fact in history.facts(cause) if not fact.explained}
-    high = [
-        failure
-        for failure in history.failures
-        if (failure.message_id, failure.error_code) in counting
-        and explanations.present_for(connection, failure)
-    ]
-    history.explained |= {(failure.message_id, failure.error_code): BY_RATE for failure in high}
-    return high
+    before = len(history.explained)
+    for failure in history.failures:
+        key = failure.message_id, failure.error_code
+        if key not in counting:
+            continue
+        if (day := explanations.failed_day_for(failure)) and day.end is not None:
+            changes.excused.append((failure, BY_RATE))
+        elif explanations.present_for(failure):
+            changes.held.append((failure, BY_RATE))
+        else:
+            continue
+        history.explained[key] = BY_RATE
+    return len(history.explained) > before
 
 
 def _row(
@@ -282,12 +286,12 @@ def _row(
 def _lift_reason(row: Suppression, history: ContactHistory) -> str:
     """Why the facts lift the suppression; empty when only the failures it is based on are no longer stored."""
     by = [
-        alert_id
+        incident_id
         for e in row.evidence
-        if (alert_id := history.explained.get((e.message_id, e.code))) is not None
+        if (incident_id := history.explained.get((e.message_id, e.code))) is not None
     ]
     if by and max(by) > BY_RATE:
-        return f"explained by alert {max(by)}"
+        return f"explained by incident {max(by)}"
     if by:
         return _EXPLAINED[max(by)]
     if any(e.message_id in history.arrived for e in row.evidence):

@@ -3,9 +3,9 @@
 A run has these tasks, each in short transactions of bounded size:
 1. Expire suppressions; some become half-open instead, so that the next message is a probe.
 2. Move suppressions of people who changed their number.
-3. Settle failures held for an alert when it resolves; consider them again when it came to nothing.
+3. Settle failures held for an incident when it ends; consider again those held for less.
 4. Consider new failures: hold those that something explains now, decide about the contacts of the others.
-5. Decide again about suppressions that a later alert explains, recent ones, and those of contacts reached since.
+5. Decide again about suppressions that a later incident explains, recent ones, and those of contacts reached since.
 6. Apply preferences, STOP and START.
 Only one run works at a time; another one ends at once.
 """
@@ -150,29 +150,29 @@ class _SuppressRun:
         return len(old_keys)
 
     def settle_held(self, connection: Connection) -> int:
-        """Settle the failures held for one alert per transaction."""
+        """Settle the failures held for one incident per transaction."""
         self._explanations.refresh(connection)
-        ends = {period.alert_id: period.end for period in self._explanations.alerts}
-        for alert_id in contact_failures.holding_alerts(connection):
-            if alert_id not in ends:
-                done = contact_failures.release_held(connection, alert_id, _SETTLE_BATCH)
+        open_ones = {period.by for period in self._explanations.incidents if period.end is None}
+        known = {period.by for period in self._explanations.incidents}
+        for incident_id in contact_failures.holding_incidents(connection):
+            if incident_id not in known:
+                done = contact_failures.release_held(connection, incident_id, _SETTLE_BATCH)
                 self.summary.released += done
                 return max(done, _BATCH)
-            if ends[alert_id] is not None:
-                done = contact_failures.excuse_held(connection, alert_id, _SETTLE_BATCH, self._now)
+            if incident_id not in open_ones:
+                done = contact_failures.excuse_held(connection, incident_id, _SETTLE_BATCH, self._now)
                 self.summary.excused += done
                 return max(done, _BATCH)
         return 0
 
     def review_held(self, connection: Connection) -> int:
-        """Consider failures held for a high rate again when there is an alert or the rate has gone down."""
+        """Consider failures held without an incident again when there is one, or the rate has gone down."""
         self._explanations.refresh(connection)
         held = contact_failures.held_by_rate(connection, _BATCH)
         waiting = {
             id(failure)
             for failure in held
-            if not self._explanations.alert_for(failure)
-            and self._explanations.present_for(connection, failure)
+            if not self._explanations.incident_for(failure) and self._explanations.present_for(failure)
         }
         self._consider(connection, [failure for failure in held if id(failure) not in waiting])
         return len(held) - len(waiting)
@@ -185,13 +185,13 @@ class _SuppressRun:
         return len(taken)
 
     def review_explained(self, connection: Connection) -> int:
-        """Decide again about suppressions made before the alert that explains their failures was known."""
+        """Decide again about suppressions made before the incident that explains their failures was known."""
         self._explanations.refresh(connection)
         found: set[tuple[str, str]] = set()
-        for alert in self._explanations.alerts:
-            if alert.end is None or alert.end >= self._now - _HOUR:
-                span = (alert.start - _CLOCK_AHEAD, alert.noticed_at + _HOUR)
-                rows = lists.based_on(connection, alert.codes, alert.start, span, _BATCH)
+        for incident in self._explanations.incidents:
+            if incident.end is None or incident.end >= self._now - _HOUR:
+                span = (incident.start - _CLOCK_AHEAD, incident.noticed_at + _HOUR)
+                rows = lists.based_on(connection, incident.codes, incident.start, span, _BATCH)
                 found |= {(row.contact, row.phone_number_id) for row in rows}
         self._decide(connection, found)
         return 0
@@ -246,7 +246,7 @@ class _SuppressRun:
                 erased_opt_outs.forget(connection, links[each.contact], numbers, scope)
 
     def _consider(self, connection: Connection, taken: Iterable[ContactFailure]) -> None:
-        found = self._explanations.sort(connection, taken)
+        found = self._explanations.sort(taken)
         contact_failures.hold(connection, found.hold)
         contact_failures.excuse(connection, found.excuse, self._now)
         contact_failures.consider(connection, found.count, self._now)
@@ -274,7 +274,9 @@ class _SuppressRun:
     ) -> None:
         decided = decide_streaks(connection, people, self._explanations, self._thresholds)
         contact_failures.hold(connection, decided.held)
+        contact_failures.excuse(connection, decided.excused, self._now)
         self.summary.held += len(decided.held)
+        self.summary.excused += len(decided.excused)
         # A capped run takes no failures of these codes, but finds them beside others of the same person.
         allowed = [row for row in decided.wanted if not (self.summary.capped and self._blocks_anew(row))]
         allowed = self._within_key_caps(connection, allowed)

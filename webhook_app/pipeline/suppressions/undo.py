@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from webhook_app.pipeline.suppressions import streaks
 from webhook_app.pipeline.suppressions.explanations import Explanations
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.store.incidents import alerts, explained_periods
+from webhook_app.store.incidents import alerts, explained_periods, incidents
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import contact_failures, reported_failures, suppressions
@@ -32,21 +32,19 @@ class IncidentUndo(Struct):
 def undo_incident(
     connection: Connection, incident_id: int, thresholds: Thresholds, *, actor: str, now: datetime, batch: str
 ) -> IncidentUndo | None:
-    """Excuse the failures of all its alerts and decide anew about every contact that had one.
+    """Excuse the failures that the incident holds and decide anew about every contact that had one.
 
-    None: none of its alerts explains failures.
+    None: there is no such incident, or none of its alerts explains failures.
     """
-    explaining = [
-        alert
-        for alert in alerts.of_incidents(connection, [incident_id])
-        if alert.kind in explained_periods.ABOUT_FAILURES
-    ]
-    if not explaining:
+    incident = incidents.get(connection, incident_id)
+    members = alerts.of_incidents(connection, [incident_id])
+    periods = explained_periods.of_incident(incident, members) if incident is not None else []
+    if not any(alert.kind in explained_periods.ABOUT_FAILURES for alert in members):
         return None
     locks.hold_until_commit(connection, locks.SUPPRESS_LOCK)
     done, people = IncidentUndo(), set[tuple[str, str]]()
-    for alert in explaining:
-        excused, contacts = contact_failures.excuse_considered(connection, explained_periods.of_alert(alert))
+    for period in periods:
+        excused, contacts = contact_failures.excuse_considered(connection, period)
         done.excused += excused
         people |= contacts
     for change in _decide_anew(connection, people, thresholds, actor=actor, now=now, batch=batch):

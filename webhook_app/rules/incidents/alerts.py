@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from webhook_app.rules.counts.binomial import lower_bound
 from webhook_app.rules.counts.failure_rate import Rate, wilson
-from webhook_app.rules.incidents.formats import number, percent
+from webhook_app.rules.incidents.formats import number, percent, window_length
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 
 DEFAULT_CLASSES = ("broken", "unreachable")
@@ -306,12 +306,14 @@ def _lower(rule: Rule, counts: WindowFigures) -> float:
 
 def _describe(rule: Rule, counts: WindowFigures | None, limit: float) -> str:
     if counts is None or counts.attempts <= 0:
-        return f"no messages in {rule.window_minutes} min"
+        return f"no messages in {window_length(rule.window_minutes)}"
     share = min(counts.failures / counts.attempts, 1.0)
     description = (
-        f"{number(counts.failures)} of {number(counts.attempts)} messages failed in {rule.window_minutes} min, "
-        f"{percent(share)}"
+        f"{number(counts.failures)} of {number(counts.attempts)} messages failed"
+        f" in {window_length(rule.window_minutes)}, {percent(share)}"
     )
+    if not counts.failures:
+        return description
     if counts.attempts < rule.min_attempts:
         return f"{description}; at least {number(rule.min_attempts)} messages are needed to judge"
     if counts.failures < rule.min_failures:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule
-from webhook_app.rules.incidents.formats import number, percent
+from webhook_app.rules.incidents.formats import number, percent, window_length
 
 RESOLVE_SHARE_OF_LIMIT = 0.75
 """A spike resolves below this share of its limit."""
@@ -98,12 +98,12 @@ def judge_silence(rule: Rule, flow: TrafficFlow) -> Judgement:
     Usually: at least three days are known, and the second lowest of them had `min_usual` webhooks.
     """
     if flow.events:
-        description = f"{number(flow.events)} webhooks in {rule.window_minutes} min"
+        description = f"{number(flow.events)} webhooks in {window_length(rule.window_minutes)}"
         return Judgement(reading=Reading.BELOW, description=description, recovery="Webhooks arrive again")
     counts = sorted(flow.usual)
     expected = counts[1] if len(counts) >= 3 else 0.0
     closeness = max(expected / rule.min_usual, flow.sends / rule.min_sends)
-    description = f"no webhooks in {rule.window_minutes} min"
+    description = f"no webhooks in {window_length(rule.window_minutes)}"
     if flow.sends >= rule.min_sends:
         description += f" although {number(flow.sends)} messages were sent"
     elif expected >= rule.min_usual:
@@ -171,8 +171,7 @@ def poisson_tail(least: int, expected: float) -> float:
 
 
 def _describe_failures(rule: Rule, counts: Counts) -> str:
+    length = window_length(rule.window_minutes)
     if counts.attempts <= 0 and counts.failures <= 0:
-        return f"no messages in {rule.window_minutes} min"
-    return (
-        f"{number(counts.failures)} of {number(counts.attempts)} messages failed in {rule.window_minutes} min"
-    )
+        return f"no messages in {length}"
+    return f"{number(counts.failures)} of {number(counts.attempts)} messages failed in {length}"

@@ -25,3 +25,8 @@ def duration(length: timedelta) -> str:
     units = [(days, "d"), (hours, "h"), (rest, "min")]
     shown = [f"{value} {unit}" for value, unit in units if value][:2]
     return " ".join(shown) or "less than a minute"
+
+
+def window_length(minutes: int) -> str:
+    """The length of a window as a duration: 15 min, 6 h, 7 d."""
+    return duration(timedelta(minutes=minutes))

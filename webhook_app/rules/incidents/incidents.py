@@ -4,7 +4,7 @@ An incident holds the failed messages that have one of its leading codes and lie
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from typing import Literal
@@ -281,9 +281,3 @@ def leading_codes(counts: Mapping[int, int]) -> tuple[int, ...]:
     """The codes of an incident: those with at least a tenth of the failures of the first, most failures first."""
     ordered = sorted(counts, key=lambda code: (-counts[code], code))
     return tuple(code for code in ordered if counts[code] * 10 >= counts[ordered[0]])
-
-
-def title_of(codes: Sequence[int], where: str, fallback: str) -> str:
-    """A short name for the incident: the leading code's title and where it fails."""
-    what = f"{codes[0]} {explain(codes[0]).title}" if codes else fallback
-    return f"{what}, {where}" if where else what

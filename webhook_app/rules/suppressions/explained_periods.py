@@ -1,4 +1,4 @@
-"""Periods in which failures do not count against contacts, because an alert or a high failure rate explains them.
+"""Periods in which failures do not count against contacts, because an incident or a high failure rate explains them.
 
 Pure: the caller counts the windows and stores what was explained.
 """
@@ -12,20 +12,25 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.rules.counts.failure_rate import Counts, measure
-from webhook_app.rules.incidents.alerts import Rule, Transition, covers, decide
+from webhook_app.rules.incidents.alerts import USUAL_FACTOR, Reading, Rule, covers, judge_rate
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.whatsapp.errors.catalogue import catalogue
 
 BY_RATE = 0
-"""In place of an alert's id: the failure rate of the time explains the failure, without an alert."""
+"""In place of an incident's id: the failure rate of the time explains the failure, without an incident."""
 REPORT_UNDONE = -1
-"""In place of an alert's id: an operator has undone what a key reported."""
+"""In place of an incident's id: an operator has undone what a key reported."""
 
 EXPLAINED_AT_MOST = timedelta(days=3)
-"""The longest time within EXPLAINED_WITHIN that alerts of one slice explain failures. A longer one is the normal state
-and would keep unreachable people from ever being suppressed. Provider outages last hours, a template is paused for up
-to a day, and three days cover an unattended weekend."""
+"""The longest time within EXPLAINED_WITHIN that incidents explain failures with one code in one slice. A longer one is
+the normal state and would keep unreachable people from ever being suppressed. Provider outages last hours, a template
+is paused for up to a day, and three days cover an unattended weekend."""
 EXPLAINED_WITHIN = timedelta(days=14)
+
+LONGEST_WINDOW_MINUTES = 1_440
+"""Longer windows of a rule explain no failures: what has lasted for more than a day is found by its incident."""
+_HARDLY_ANYTHING_ARRIVED = 0.8
+_LEAST_TRIED = 3
 
 
 class FailedMessage(Protocol):
@@ -40,7 +45,8 @@ class FailedMessage(Protocol):
 class ExplainedPeriod(Struct, frozen=True):
     """Failures with these codes in this slice and time do not count against contacts. `end` None: still open."""
 
-    alert_id: int
+    by: int
+    """The incident, or BY_RATE."""
     codes: frozenset[int]
     slice: dict[str, str]
     """Value by dimension of the series; a missing dimension matches any value."""
@@ -60,23 +66,41 @@ class ExplainedPeriod(Struct, frozen=True):
         )
 
 
-def explained_by_alert(
-    alert_id: int,
-    rule: Rule | None,
+def explained_by_incident(
+    incident_id: int,
+    codes: Iterable[int],
+    groups: Iterable[Mapping[str, str | int]],
+    start: datetime,
+    end: datetime | None,
+    *,
+    noticed_at: datetime,
+) -> list[ExplainedPeriod]:
+    """The periods that an incident explains, one for each of its codes and holding groups."""
+    return [
+        ExplainedPeriod(incident_id, frozenset((code,)), _slice(group), start, end, noticed_at)
+        for code in dict.fromkeys(codes)
+        if code in explainable_codes()
+        for group in groups
+        if str(group.get("code", code)) == str(code)
+    ]
+
+
+def explained_by_rate(
+    rule: Rule,
     group: Mapping[str, str | int],
     start: datetime,
     end: datetime | None,
     *,
     noticed_at: datetime,
-    codes: Iterable[int] = (),
 ) -> ExplainedPeriod:
-    """The period that an alert of this rule and group explains. `codes` replace a rule that no longer exists."""
+    """The period in which this group's failure rate was above the rule's threshold."""
     chosen = {"code": str(group["code"])} if "code" in group else {}
-    explained = {
-        code for code in explainable_codes() if (covers(rule, chosen, code, "") if rule else code in codes)
-    }
-    where = {name: str(value) for name, value in group.items() if name != "code"}
-    return ExplainedPeriod(alert_id, frozenset(explained), where, start, end, noticed_at)
+    codes = frozenset(code for code in explainable_codes() if covers(rule, chosen, code, ""))
+    return ExplainedPeriod(BY_RATE, codes, _slice(group), start, end, noticed_at)
+
+
+def _slice(group: Mapping[str, str | int]) -> dict[str, str]:
+    return {name: str(value) for name, value in group.items() if name != "code"}
 
 
 def limit_duration(
@@ -84,11 +108,11 @@ def limit_duration(
 ) -> tuple[list[ExplainedPeriod], list[ExplainedPeriod]]:
     """The periods cut to EXPLAINED_AT_MOST, and the rest of each, in which failures count.
 
-    Earlier periods of the same slice use up the time of later ones, so that a flapping alert does not renew it.
+    Earlier periods of the same slice use up the time of later ones, so that a flapping incident does not renew it.
     """
     explaining: list[ExplainedPeriod] = []
     excess: list[ExplainedPeriod] = []
-    for found in sorted(periods, key=lambda each: (each.start, each.alert_id)):
+    for found in sorted(periods, key=lambda each: (each.start, each.by)):
         used = sum(
             (_used_before(earlier, found.start) for earlier in explaining if _same_slice(earlier, found)),
             timedelta(),
@@ -113,20 +137,29 @@ def _used_before(earlier: ExplainedPeriod, start: datetime) -> timedelta:
     return max(end - max(earlier.start, start - EXPLAINED_WITHIN), timedelta())
 
 
-def is_rate_high(rule: Rule, counts: Counts) -> bool:
-    """Whether the plain rate is above the threshold, even by chance: a reason to hold failures, not to excuse them."""
+def is_rate_high(rule: Rule, counts: Counts, usual: float = 0.0) -> bool:
+    """Whether the plain rate is above the limit, even by chance: a reason to hold failures, not to excuse them.
+
+    `usual`: the share of the group in the week before, or 0.
+    """
     enough = counts.attempts >= rule.min_attempts and counts.failures >= rule.min_failures
-    return enough and measure(counts.attempts, counts.failures).rate > rule.threshold
+    limit = max(rule.threshold, USUAL_FACTOR * usual)
+    return enough and measure(counts.attempts, counts.failures).rate > limit
 
 
-def would_alert(rule: Rule, counts: Counts) -> bool:
+def would_alert(rule: Rule, counts: Counts, usual: float = 0.0) -> bool:
     """Whether an evaluation of this window would start an alert."""
-    verdict = decide(rule, measure(counts.attempts, counts.failures), None)
-    return verdict.transition in (Transition.PEND, Transition.FIRE)
+    return judge_rate(rule, measure(counts.attempts, counts.failures), usual).reading is Reading.ABOVE
+
+
+def hardly_anything_arrived(counts: Counts) -> bool:
+    """Whether so much of what was tried in a day failed that the sender is the reason, however few messages it is."""
+    tried = max(counts.attempts, counts.failures)
+    return tried >= _LEAST_TRIED and counts.failures >= _HARDLY_ANYTHING_ARRIVED * tried
 
 
 @cache
 def explainable_codes() -> frozenset[int]:
-    """Codes that count against contacts and that an alert can explain; a person's own opt-out is never explained."""
+    """Codes that count against contacts and that an incident can explain; a person's own opt-out is never explained."""
     counting = {entry.code for entry in catalogue() if entry.contact_effect != "none"}
     return frozenset(counting - {STOPPED_MARKETING})

@@ -1,86 +1,156 @@
-"""Periods that explain failures: those of alerts, and windows whose counts show a high failure rate."""
+"""Periods that explain failures: those of incidents and pending alerts, and windows with a high failure rate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Rule, selects
+from webhook_app.rules.incidents.incidents import holding_groups
 from webhook_app.rules.suppressions.explained_periods import (
     BY_RATE,
+    LONGEST_WINDOW_MINUTES,
     ExplainedPeriod,
-    explained_by_alert,
+    explainable_codes,
+    explained_by_incident,
+    explained_by_rate,
+    hardly_anything_arrived,
     is_rate_high,
     would_alert,
 )
-from webhook_app.store.counts import rates
-from webhook_app.store.incidents import alerts
+from webhook_app.store.counts import baselines, rates
+from webhook_app.store.counts.rates import Filters
+from webhook_app.store.counts.window_counts import GroupKey, WindowCounts, is_failure
+from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import explain
 
 ABOUT_FAILURES = ("rate", "spike")
 """The kinds of alerts that explain failures."""
 
-
-def of_alerts(connection: Connection, rules: Sequence[Rule], since: datetime) -> list[ExplainedPeriod]:
-    """The periods of alerts about failures that are open, or fired and were resolved after `since`."""
-    by_name = {rule.name: rule for rule in rules}
-    return [
-        of_alert(alert, by_name.get(alert.rule))
-        for alert in alerts.explaining(connection, since)
-        if alert.kind in ABOUT_FAILURES and (alert.state != "resolved" or alert.fired_at is not None)
-    ]
+_SOFT = frozenset(code for code in explainable_codes() if explain(code).contact_effect == "soft")
+_USUAL = timedelta(days=7)
+_MIN_USUAL = 200  # messages of that week from which its share says what is usual
 
 
-def of_alert(alert: Alert, rule: Rule | None = None) -> ExplainedPeriod:
-    """The period that the alert explains; without its rule, the alert's own codes are used."""
-    return explained_by_alert(
-        alert.id,
-        rule,
-        alert.group,
-        alert.covers_from,
-        alert.resolved_at,
-        noticed_at=alert.started_at,
-        codes=alert.codes,
+def of_incidents(connection: Connection, since: datetime) -> list[ExplainedPeriod]:
+    """The periods of incidents about failures that are open, or ended after `since`."""
+    known = incidents.open_or_ended_since(connection, since)
+    members: dict[int, list[Alert]] = {incident.id: [] for incident in known}
+    for alert in alerts.of_incidents(connection, list(members)):
+        if alert.incident_id is not None:
+            members[alert.incident_id].append(alert)
+    return [period for incident in known for period in of_incident(incident, members[incident.id])]
+
+
+def of_incident(incident: Incident, members: Iterable[Alert]) -> list[ExplainedPeriod]:
+    """The periods that the incident explains: its codes in the groups of its alerts about failures."""
+    about = [alert for alert in members if alert.kind in ABOUT_FAILURES]
+    names = {name: frozenset(values) for name, values in incident.names.items()}
+    return explained_by_incident(
+        incident.id,
+        incident.codes,
+        holding_groups([alert.group for alert in about], names),
+        incident.began_at,
+        incident.ended_at,
+        noticed_at=max((alert.fired_at or alert.started_at for alert in about), default=incident.opened_at),
     )
 
 
-def high_now(connection: Connection, rules: Sequence[Rule], now: datetime) -> list[ExplainedPeriod]:
-    """Slices whose failure rate is above a rule's threshold now, whether an alert exists or not."""
+def of_pending_alerts(connection: Connection, rules: Sequence[Rule]) -> list[ExplainedPeriod]:
+    """The periods of alerts about failures that may fire and belong to no incident yet."""
+    by_name = {rule.name: rule for rule in rules}
     return [
-        found
-        for rule in rules
-        for found in _slices(connection, rule, rates.window(now, rule.window_minutes), is_rate_high)
+        explained_by_rate(by_name[alert.rule], alert.group, alert.covers_from, None, noticed_at=alert.started_at)
+        for alert in alerts.open_alerts(connection)
+        if alert.state == "pending" and alert.kind in ABOUT_FAILURES and alert.rule in by_name
     ]
 
 
-def in_window(connection: Connection, rule: Rule, start: datetime) -> list[ExplainedPeriod]:
-    """Slices that would have started an alert in the window that starts at `start`."""
-    end = start + timedelta(minutes=rule.window_minutes)
-    return _slices(connection, rule, (start, end), would_alert)
+def windows_of(rules: Sequence[Rule]) -> list[Rule]:
+    """The rules about failure rates that can explain failures, once for each of their windows up to a day."""
+    return [
+        replace(rule, window_minutes=minutes)
+        for rule in rules
+        if rule.kind == "rate" and any(selects(rule, explain(code), code) for code in explainable_codes())
+        for minutes in (rule.windows or (rule.window_minutes,))
+        if minutes <= LONGEST_WINDOW_MINUTES or not rule.windows
+    ]
+
+
+class WindowReader:
+    """Windows with a high failure rate. Reads each window at most once, for all rules."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._windows: dict[tuple[datetime, datetime], WindowCounts] = {}
+        self._usual: dict[datetime, WindowCounts] = {}
+        self._days: dict[tuple[str, datetime], list[ExplainedPeriod]] = {}
+
+    def high(self, rule: Rule, span: tuple[datetime, datetime]) -> list[ExplainedPeriod]:
+        """Slices whose failure rate is above the rule's limit in the span, whether an alert exists or not."""
+        return self._slices(rule, span, is_rate_high)
+
+    def alerting(self, rule: Rule, start: datetime) -> list[ExplainedPeriod]:
+        """Slices that would have started an alert in the window that starts at `start`."""
+        return self._slices(rule, (start, start + timedelta(minutes=rule.window_minutes)), would_alert)
+
+    def failed_days(self, phone_number_id: str, day: datetime, now: datetime) -> list[ExplainedPeriod]:
+        """The number, its templates and its countries of which hardly anything arrived on that day."""
+        key = phone_number_id, day
+        if key not in self._days:
+            end = day + timedelta(days=1)
+            counts = rates.read_window(self._connection, day, end, Filters(phone_number_id=phone_number_id))
+            number = {"phone_number_id": phone_number_id}
+            self._days[key] = [
+                ExplainedPeriod(
+                    BY_RATE,
+                    _SOFT,
+                    number | dict(zip(group_by, map(str, values), strict=True)),
+                    day,
+                    None if end > now else end - timedelta(microseconds=1),
+                    day,
+                )
+                for group_by in ((), ("template",), ("country",))
+                for values, count in counts.by_group(group_by, is_failure).items()
+                if "" not in values and hardly_anything_arrived(count)
+            ]
+        return self._days[key]
+
+    def _slices(
+        self, rule: Rule, span: tuple[datetime, datetime], is_above: Callable[[Rule, Counts, float], bool]
+    ) -> list[ExplainedPeriod]:
+        if span not in self._windows:
+            self._windows[span] = rates.read_window(self._connection, *span)
+        found = self._windows[span].by_group(rule.group_by, lambda code: selects(rule, explain(code), code))
+        enough = {values: count for values, count in found.items() if count.failures >= rule.min_failures}
+        usual = self._usual_shares(rule, span[0], enough) if enough else {}
+        last = span[1] - timedelta(microseconds=1)
+        return [
+            explained_by_rate(
+                rule, dict(zip(rule.group_by, values, strict=True)), span[0], last, noticed_at=span[0]
+            )
+            for values, count in enough.items()
+            if is_above(rule, count, usual[values])
+        ]
+
+    def _usual_shares(self, rule: Rule, start: datetime, groups: Iterable[GroupKey]) -> dict[GroupKey, float]:
+        """The share of failures of each group in the week before; 0 where too little is known."""
+        end = start.replace(minute=0, second=0, microsecond=0)
+        if end not in self._usual:
+            self._usual[end] = baselines.read(self._connection, end - _USUAL, end)
+        before = self._usual[end].by_group(rule.group_by, lambda code: selects(rule, explain(code), code))
+        shares = {}
+        for values in groups:
+            counts = before.get(values, Counts(0, 0))
+            shares[values] = counts.failures / counts.attempts if counts.attempts >= _MIN_USUAL else 0.0
+        return shares
 
 
 def window_start(rule: Rule, moment: datetime) -> datetime:
     """The start of the window that holds the moment, when windows of this rule follow each other."""
     seconds = rule.window_minutes * 60
     return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, UTC)
-
-
-def _slices(
-    connection: Connection,
-    rule: Rule,
-    span: tuple[datetime, datetime],
-    is_above: Callable[[Rule, Counts], bool],
-) -> list[ExplainedPeriod]:
-    start, end = span
-    last = end - timedelta(microseconds=1)
-    groups = rates.read_window(connection, start, end).by_group(
-        rule.group_by, lambda code: selects(rule, explain(code), code)
-    )
-    return [
-        explained_by_alert(
-            BY_RATE, rule, dict(zip(rule.group_by, key, strict=True)), start, last, noticed_at=start
-        )
-        for key, count in groups.items()
-        if is_above(rule, count)
-    ]

@@ -85,6 +85,9 @@ _SAVE = text(
 _OPEN = text(f"SELECT {_COLUMNS} FROM incidents WHERE state = 'open' ORDER BY id")
 _LOCK_OPEN = text(f"SELECT {_COLUMNS} FROM incidents WHERE state = 'open' ORDER BY id FOR UPDATE")
 _ENDED = text(f"SELECT {_COLUMNS} FROM incidents WHERE ended_at >= :since ORDER BY id FOR UPDATE")
+_OPEN_OR_ENDED = text(
+    f"SELECT {_COLUMNS} FROM incidents WHERE state = 'open' OR ended_at >= :since ORDER BY began_at, id"
+)
 _GET = text(f"SELECT {_COLUMNS} FROM incidents WHERE id = :id")
 _LIST = f"SELECT {_COLUMNS} FROM incidents WHERE true {{chosen}} ORDER BY id DESC LIMIT :limit"
 _ACKNOWLEDGE = text("""
@@ -92,6 +95,9 @@ UPDATE incidents SET acknowledged_at = coalesce(acknowledged_at, :now),
        acknowledged_by = CASE WHEN acknowledged_at IS NULL THEN :by ELSE acknowledged_by END
 WHERE id = :id AND state = 'open'
 """)
+_CLEAR_ACKNOWLEDGEMENT = text(
+    "UPDATE incidents SET acknowledged_at = NULL, acknowledged_by = '' WHERE id = :id"
+)
 _SNOOZE = text(
     "UPDATE incidents SET snoozed_until = :until, snoozed_by = :by WHERE id = :id AND state = 'open'"
 )
@@ -117,6 +123,11 @@ def open_incidents(connection: Connection, *, lock: bool = False) -> list[Incide
 def ended_since(connection: Connection, since: datetime) -> list[Incident]:
     """Incidents that ended at `since` or later, locked until the commit: the same cause may open them again."""
     return _read(connection, _ENDED, {"since": since})
+
+
+def open_or_ended_since(connection: Connection, since: datetime) -> list[Incident]:
+    """Open incidents and those that ended at `since` or later, in the order in which they began."""
+    return _read(connection, _OPEN_OR_ENDED, {"since": since})
 
 
 def get(connection: Connection, incident_id: int) -> Incident | None:
@@ -148,6 +159,11 @@ def list_incidents(
 def acknowledge(connection: Connection, incident_id: int, by: str, now: datetime) -> bool:
     """Record who takes care of it; the first name stays. False when it is not open."""
     return connection.execute(_ACKNOWLEDGE, {"id": incident_id, "by": by, "now": now}).rowcount == 1
+
+
+def clear_acknowledgement(connection: Connection, incident_id: int) -> None:
+    """Forget who acknowledged the incident, because it opens again."""
+    connection.execute(_CLEAR_ACKNOWLEDGEMENT, {"id": incident_id})
 
 
 def snooze(connection: Connection, incident_id: int, until: datetime, by: str) -> bool:

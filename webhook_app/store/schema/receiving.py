@@ -71,9 +71,7 @@ failures = Table(  # one row per failed status event, kept longer than the event
     Column("error_id", BigInteger, nullable=False, server_default="0"),  # in failure_errors; set by a trigger
     a_time("received_at"),
     a_time("considered_at", null=True),  # by pipeline/suppressions/suppress; null: new
-    Column(
-        "explained_by", BigInteger
-    ),  # the alert it is held or excused for; 0: the failure rate of its time
+    Column("explained_by", BigInteger),  # the incident it is held or excused for; 0: the failure rate of its time
     PrimaryKeyConstraint("message_id", "phone_number_id", "occurred_at", "participant", "error_code"),
     Index("failures_recent", "occurred_at", "error_code", "series_id"),
     Index("failures_contact", "contact", "occurred_at"),

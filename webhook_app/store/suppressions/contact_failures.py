@@ -1,7 +1,7 @@
-"""The states of failures for pipeline/suppressions/suppress: new, considered, held for an alert, excused.
+"""The states of failures for pipeline/suppressions/suppress: new, considered, held for an incident, excused.
 
 A failure is new while considered_at is null. `explained_by` says what explains it: null nothing, 0 the failure rate of
-its time, else an alert. A new and explained failure is held, and excused or released when the alert is resolved.
+its time, else an incident. A new and explained failure is held, and excused or released when the incident ends.
 """
 
 from collections.abc import Iterable, Sequence
@@ -72,8 +72,8 @@ FROM unnest(CAST(:message_ids AS text[]), CAST(:numbers AS text[]), CAST(:times 
 WHERE f.message_id = m.message_id AND f.phone_number_id = m.phone_number_id AND f.occurred_at = m.occurred_at
   AND f.participant = '' AND f.error_code = m.error_code AND f.occurred_at BETWEEN :first AND :last
 """)
-# One index lookup per alert, however many failures it holds.
-_HOLDING_ALERTS = text("""
+# One index lookup per incident, however many failures it holds.
+_HOLDING_INCIDENTS = text("""
 WITH RECURSIVE holder (id) AS (
   SELECT min(explained_by) FROM failures WHERE considered_at IS NULL AND explained_by > :by_rate
   UNION ALL
@@ -84,9 +84,9 @@ SELECT id FROM holder WHERE id IS NOT NULL
 """)
 # Limited by time of receipt, so that one range of the index is read. Failures of one delivery stay together.
 _HELD = """
-UPDATE failures SET {change} WHERE considered_at IS NULL AND explained_by = :alert_id AND received_at <= (
+UPDATE failures SET {change} WHERE considered_at IS NULL AND explained_by = :incident_id AND received_at <= (
   SELECT max(received_at) FROM (
-    SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by = :alert_id
+    SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by = :incident_id
     ORDER BY explained_by, received_at LIMIT :limit) AS oldest)
 """
 _EXCUSE_HELD = text(_HELD.format(change="considered_at = :now"))
@@ -114,7 +114,7 @@ def oldest_waiting(connection: Connection) -> datetime | None:
 
 
 def held_by_rate(connection: Connection, limit: int) -> list[ContactFailure]:
-    """Lock and return the oldest failures held for a high failure rate without an alert."""
+    """Lock and return the oldest failures held for a high failure rate without an incident."""
     return _read(connection, _HELD_BY_RATE, {"limit": limit, "by_rate": BY_RATE})
 
 
@@ -149,33 +149,33 @@ def hold(connection: Connection, explained: Sequence[tuple[ContactFailure, int]]
     _mark(connection, explained, None)
 
 
-def holding_alerts(connection: Connection) -> list[int]:
-    """The ids of alerts that hold failures."""
-    return list(connection.execute(_HOLDING_ALERTS, {"by_rate": BY_RATE}).scalars())
+def holding_incidents(connection: Connection) -> list[int]:
+    """The ids of incidents that hold failures."""
+    return list(connection.execute(_HOLDING_INCIDENTS, {"by_rate": BY_RATE}).scalars())
 
 
-def excuse_held(connection: Connection, alert_id: int, limit: int, now: datetime) -> int:
-    """Excuse about `limit` of the failures that the alert holds, because it explained them. Returns how many."""
-    values = {"alert_id": alert_id, "limit": limit, "now": now}
+def excuse_held(connection: Connection, incident_id: int, limit: int, now: datetime) -> int:
+    """Excuse about `limit` of the failures that the incident holds, because it explained them. Returns how many."""
+    values = {"incident_id": incident_id, "limit": limit, "now": now}
     return connection.execute(_EXCUSE_HELD, values).rowcount
 
 
-def release_held(connection: Connection, alert_id: int, limit: int) -> int:
-    """Release about `limit` of the failures that the alert holds, to be considered again. Returns how many."""
-    return connection.execute(_RELEASE_HELD, {"alert_id": alert_id, "limit": limit}).rowcount
+def release_held(connection: Connection, incident_id: int, limit: int) -> int:
+    """Release about `limit` of the failures that the incident holds, to be considered again. Returns how many."""
+    return connection.execute(_RELEASE_HELD, {"incident_id": incident_id, "limit": limit}).rowcount
 
 
-def excuse_considered(connection: Connection, incident: ExplainedPeriod) -> tuple[int, set[tuple[str, str]]]:
+def excuse_considered(connection: Connection, period: ExplainedPeriod) -> tuple[int, set[tuple[str, str]]]:
     """Excuse counted failures that the period explains; returns how many, with their contacts and numbers."""
-    same = "".join(f" AND {name} = :{name}" for name in incident.slice)
+    same = "".join(f" AND {name} = :{name}" for name in period.slice)
     statement = text(
-        "UPDATE failures SET explained_by = :alert_id WHERE considered_at IS NOT NULL AND explained_by IS NULL"
+        "UPDATE failures SET explained_by = :incident_id WHERE considered_at IS NOT NULL AND explained_by IS NULL"
         " AND occurred_at BETWEEN :start AND :end AND error_code = ANY(:codes) AND contact <> '' AND participant = ''"
         f" AND series_id IN (SELECT id FROM series WHERE TRUE{same}) RETURNING contact, phone_number_id"
     )
-    end = incident.end or _EVER
-    values: dict[str, Any] = {"alert_id": incident.alert_id, "start": incident.start, "end": end}
-    values |= {"codes": list(incident.codes)} | incident.slice
+    end = period.end or _EVER
+    values: dict[str, Any] = {"incident_id": period.by, "start": period.start, "end": end}
+    values |= {"codes": list(period.codes)} | period.slice
     rows = connection.execute(statement, values).all()
     return len(rows), {(row.contact, row.phone_number_id) for row in rows}
 

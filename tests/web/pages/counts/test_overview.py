@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from tests.factories import NUMBER, body, document, status
-from tests.web.conftest import ADMIN_KEY, sign_in, token_of
+from tests.alerts import store_alert
+from tests.factories import body, document, status
+from tests.incidents import HOUR, store_incident
+from tests.web.conftest import ADMIN_KEY, sign_in
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store import schema
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.receiving.webhook_activity import last_received_at
 
@@ -29,6 +31,7 @@ channels = ["log"]
 HOSTILE = '<script>alert("template")</script>'
 PAGES = (
     "/",
+    "/incidents",
     "/alerts",
     "/?hours=24",
     "/failures",
@@ -43,24 +46,15 @@ PAGES = (
 
 
 @pytest.fixture
-def fired(deliver, engine, now):
-    """The id of a firing alert about a template with a hostile name."""
+def opened(deliver, engine, now):
+    """The id of an open incident about a template with a hostile name."""
     named = {"biz_opaque_callback_data": json.dumps({"template": HOSTILE})}
     sent = [status(f"wamid.{n}", "sent", now, **named) for n in range(40)]
     failed = [status(f"wamid.{n}", "failed", now, code=132015, **named) for n in range(20)]
     deliver(body(*sent, *failed))
     evaluate(engine, parse_rules(RULES), now)
     with engine.connect() as connection:
-        return alerts.open_alerts(connection)[0].id
-
-
-@pytest.fixture
-def alert(engine, fired):
-    def read():
-        with engine.connect() as connection:
-            return alerts.get_alert(connection, fired)
-
-    return read
+        return incidents.open_incidents(connection)[0].id
 
 
 class TestOverview:
@@ -83,13 +77,28 @@ class TestOverview:
         assert "3 deliveries refused within an hour" in page
         assert "compare META_APP_SECRET" in page
 
-    def test_a_firing_alert_is_the_first_thing_it_says(self, admin, fired):
+    def test_an_open_incident_is_the_first_thing_it_says(self, admin, opened):
         page = admin.get("/").text
-        assert "1 alert firing" in page
-        assert f'href="/alerts/{fired}"' in page
+        assert "1 open incident" in page
+        assert f'href="/incidents/{opened}"' in page
         assert "132015 Template is Paused" in page
-        assert "Use another template, and revise this one" in page
         assert re.search(r"50\N{NARROW NO-BREAK SPACE}%</b>\s+of 40 messages", page)
+        assert "What to do" in page
+
+    def test_incidents_beyond_the_third_are_one_line_each(self, admin, engine, deliver, now):
+        deliver(body(status(at=now)))
+        made = [
+            store_incident(engine, now, {}, title=f"Cause {n}", began_at=now - n * HOUR) for n in range(5)
+        ]
+        page = admin.get("/").text
+        assert "5 open incidents" in page
+        assert "2 more open incidents" in page
+        assert all(f'href="/incidents/{each}"' in page for each in made)
+
+    def test_a_pending_alert_is_no_incident_yet(self, admin, engine, deliver, now):
+        deliver(body(status(at=now)))
+        store_alert(engine, now)
+        assert "Failures are rising" in admin.get("/").text
 
     def test_without_a_scheduler_it_does_not_say_that_all_is_quiet(self, admin, deliver, now):
         deliver(body(status(at=now)))
@@ -108,9 +117,9 @@ class TestOverview:
         deliver(json.dumps(document({"statuses": [{"id": 5}]})).encode())
         assert "1 item was not understood" in admin.get("/").text
 
-    def test_the_script_gets_the_same_parts_and_the_chart(self, admin, fired):
+    def test_the_script_gets_the_same_parts_and_the_chart(self, admin, opened):
         data = admin.get("/dashboard/data").json
-        assert data["headline"] == "1 alert firing"
+        assert data["headline"] == "1 open incident"
         assert "132015" in data["parts"]["codes"]
         chart = data["chart"]
         assert [line["name"] for line in chart["lines"]] == ["Broken", "Withheld", "Unreachable"]
@@ -124,67 +133,21 @@ class TestOverview:
         assert "1\N{NARROW NO-BREAK SPACE}204" in admin.get("/").text
 
 
-class TestAlerts:
-    def test_the_list_has_the_firing_ones_first(self, admin, engine, fired, now):
-        gone = {"state": "resolved", "resolved_at": now, "group": {"code": 1}, "codes": [1]}
-        with engine.begin() as connection:
-            known = alerts.get_alert(connection, fired)
-            values = {name: getattr(known, name) for name in known.__struct_fields__} | gone
-            later = alerts.insert_new(connection, alerts.Alert(**values))
-        page = admin.get("/alerts").text
-        assert page.index(f"/alerts/{fired}") < page.index(f"/alerts/{later}")
-
-    def test_one_alert_tells_its_story(self, admin, fired):
-        page = admin.get(f"/alerts/{fired}").text
-        for words in (
-            "20 of 40 messages failed",
-            NUMBER,
-            "wamid.",
-            "Pending",
-            "Notification to the log waiting",
-        ):
-            assert words in page
-        assert admin.get(f"/dashboard/alerts/{fired}").json["chart"]["lines"][0]["failures"][-1] == 20
-
-    def test_an_admin_acknowledges_and_snoozes(self, admin, fired, alert, now):
-        token = token_of(admin.get(f"/alerts/{fired}"))
-        assert admin.post(f"/alerts/{fired}/acknowledge", data={"token": token}).status_code == 303
-        assert admin.post(f"/alerts/{fired}/snooze", data={"token": token, "for": "1h"}).status_code == 303
-        assert alert().acknowledged_by == "ADMIN_API_KEY"
-        assert timedelta(minutes=59) < alert().snoozed_until - now < timedelta(minutes=62)
-        assert "ADMIN_API_KEY" in admin.get(f"/alerts/{fired}").text
-
-    @pytest.mark.parametrize("data", [{}, {"token": ""}, {"token": "0" * 64}])
-    @pytest.mark.parametrize("action", ["acknowledge", "snooze"])
-    def test_a_form_that_is_not_ours_changes_nothing(self, admin, fired, alert, action, data):
-        assert admin.post(f"/alerts/{fired}/{action}", data=data).status_code == 403
-        assert (alert().acknowledged_at, alert().snoozed_until) == (None, None)
-
-    @pytest.mark.parametrize("action", ["acknowledge", "snooze"])
-    def test_a_viewer_changes_nothing_and_sees_no_buttons(self, viewer, fired, alert, action):
-        page = viewer.get(f"/alerts/{fired}")
-        assert "<button" not in page.text[page.text.index("<main") :]
-        response = viewer.post(f"/alerts/{fired}/{action}", data={"token": token_of(page)})
-        assert response.status_code == 403
-        assert (alert().acknowledged_at, alert().snoozed_until) == (None, None)
-
-    @pytest.mark.parametrize("number", [404, 2**63, 10**30])
-    def test_an_alert_that_is_not_there_is_not_found(self, admin, number):
-        response = admin.get(f"/alerts/{number}")
-        assert response.status_code == 404
-        assert "There is no alert" in response.text
-
-
 class TestSafety:
-    def test_a_hostile_template_name_is_only_text(self, admin, fired):
-        for path in ("/", "/alerts", f"/alerts/{fired}"):
+    def test_a_hostile_template_name_is_only_text(self, admin, engine, opened):
+        with engine.connect() as connection:
+            [alert] = alerts.of_incidents(connection, [opened])
+        shown = [f"/incidents/{opened}", f"/alerts/{alert.id}"]
+        for path in ("/", "/incidents", f"/incidents/{opened}"):
             page = admin.get(path).text
             assert HOSTILE not in page
             assert "&lt;script&gt;" in page
-        for path in ("/dashboard/data", f"/dashboard/alerts/{fired}"):
+        for path in ("/alerts", f"/alerts/{alert.id}"):
+            assert HOSTILE not in admin.get(path).text
+        for path in ("/dashboard/data", *(f"/dashboard{each}" for each in shown)):
             assert not any(HOSTILE in part for part in admin.get(path).json["parts"].values())
 
-    @pytest.mark.parametrize("path", [*PAGES, "/login", "/alerts/404", "/dashboard/data"])
+    @pytest.mark.parametrize("path", [*PAGES, "/login", "/incidents/404", "/alerts/404", "/dashboard/data"])
     def test_every_answer_forbids_what_pages_do_not_need(self, admin, path):
         headers = admin.get(path).headers
         policy = headers["Content-Security-Policy"]

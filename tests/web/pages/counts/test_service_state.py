@@ -22,7 +22,7 @@ def looked(seconds_ago, error=""):
 def facts(**changed):
     usual = {
         "now": NOW,
-        "firing": 0,
+        "open_incidents": 0,
         "pending": 0,
         "since": None,
         "attempts": 1000,
@@ -47,10 +47,10 @@ NOTHING = Totals(received=0, applied=0, duplicate=0, ignored=0, quarantined=0)
     ("changed", "level", "headline"),
     [
         ({}, "calm", "All quiet"),
-        ({"firing": 1}, "bad", "1 alert firing"),
-        ({"firing": 2, "pending": 1, "evaluated": None}, "bad", "2 alerts firing"),
+        ({"open_incidents": 1}, "bad", "1 open incident"),
+        ({"open_incidents": 2, "pending": 1, "evaluated": None}, "bad", "2 open incidents"),
         ({"pending": 1}, "watch", "Failures are rising"),
-        ({"evaluated": None}, "watch", "No alerts, but check the notices"),
+        ({"evaluated": None}, "watch", "No incidents, but check the notices"),
         ({"totals": NOTHING, "last_received_at": None}, "new", "Waiting for the first webhook"),
         ({"totals": NOTHING}, "calm", "All quiet"),
     ],
@@ -87,7 +87,7 @@ def test_what_needs_a_person_is_said_and_nothing_else(changed, words):
 
 
 def test_a_bad_state_says_since_when():
-    state = state_of(facts(firing=1, since=NOW - timedelta(minutes=46)), [])
+    state = state_of(facts(open_incidents=1, since=NOW - timedelta(minutes=46)), [])
     assert state.detail.startswith("Since 02:14 UTC, for 46 min. 1 % of")
 
 

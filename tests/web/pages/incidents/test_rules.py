@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from tests.alerts import store_alert
 from tests.factories import NUMBER, body, status
-from webhook_app.pipeline.incidents import alert_actions
+from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
@@ -89,18 +90,14 @@ class TestActive:
         assert "80 %" in card
         assert "No rule has been looked at yet" not in page
 
-    def test_what_is_muted_is_named_with_the_reason(self, viewer, engine, now):
-        plain = {"kind": "rate", "severity": "warning", "state": "firing", "codes": [], "fired_at": now}
-        plain |= {"covers_from": now, "started_at": now, "evaluated_at": now, "rule": "failure-rate-per-code"}
+    def test_firing_alerts_and_silences_are_named_with_their_rule(self, viewer, engine, now):
+        for code in (131026, 131053):
+            store_alert(engine, now, rule="failure-rate-per-code", state="firing", group={"code": code})
         with engine.begin() as connection:
-            leader = alerts.insert_new(connection, alerts.Alert(group={"code": 131026}, **plain))
-            muted = {"muted_by": leader, "muted_why": "incident"}
-            alerts.insert_new(connection, alerts.Alert(group={"code": 131053}, **plain, **muted))
-            alert_actions.add_silence(
+            actions.add_silence(
                 connection, matchers={"kind": "health"}, author="kim", until=now + HOUR, comment="", now=now
             )
         page = viewer.get("/rules").text
-        assert "another alert reports the same incident" in page
         assert "2 firing" in page
         health = page[page.index('id="health"') : page.index('id="messaging-limit"')]
         assert "by kim covers all of its alerts" in health

@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.alerts import make_alert
+from tests.incidents import store_incident
 from tests.web.conftest import token_of
-from webhook_app.pipeline.incidents import alert_actions
-from webhook_app.store.incidents import alerts, silences
-from webhook_app.web.pages.incidents.silence_form import NOTHING, SilenceRequest, for_group, read_form
+from webhook_app.pipeline.incidents import actions
+from webhook_app.store.incidents import silences
+from webhook_app.web.pages.incidents.silence_form import NOTHING, SilenceRequest, for_alerts, read_form
 
 NOW = datetime(2026, 9, 30, 12, 0, tzinfo=UTC)
 PATH = "/alerts/silences"
@@ -23,12 +25,11 @@ def held(engine):
 
 
 @pytest.fixture
-def open_alert(engine, now):
-    plain = {"rule": "failures", "kind": "rate", "severity": "warning", "state": "firing", "codes": []}
-    times = {"covers_from": now, "started_at": now, "fired_at": now, "evaluated_at": now}
-    group = {"code": 131026, "template": "order_update", "country": ""}
-    with engine.begin() as connection:
-        return alerts.insert_new(connection, alerts.Alert(**plain, **times, group=group))
+def open_incident(engine, now):
+    """An incident with two alerts that have a code, a template and no country in common."""
+    shared = {"code": 131026, "template": "order_update", "country": ""}
+    members = [{"rule": "failures", "group": shared}, {"rule": "severe", "group": shared | {"campaign": "x"}}]
+    return store_incident(engine, now, *members)
 
 
 class TestForm:
@@ -63,31 +64,33 @@ class TestForm:
     def test_what_is_wrong_is_said_in_words(self, typed, fault):
         assert fault in read_form(typed, NOW)
 
-    def test_an_alert_fills_it_with_its_rule_and_what_can_be_matched(self):
-        filled = for_group("health", {"template": "order_update", "country": "", "aspect": "status"})
-        assert filled.typed == {"rule": "health", "template": "order_update", "country": NOTHING}
+    def test_an_incident_fills_it_with_what_its_alerts_share(self, now):
+        group = {"template": "order_update", "country": "", "aspect": "status"}
+        one, other = (
+            make_alert(now, rule="a", group=group),
+            make_alert(now, rule="b", group=group | {"code": 1}),
+        )
+        assert for_alerts([one, other]).typed == {"template": "order_update", "country": NOTHING}
+        everything = make_alert(now, rule="a", group={})
+        assert for_alerts([everything]).typed == {"rule": "a"}
+        assert for_alerts([everything, other]).typed == {}
 
 
 class TestPage:
     def test_empty_it_says_that_everything_is_told(self, viewer):
         page = viewer.get(PATH).text
-        assert "every alert notifies" in page
+        assert "every incident is notified" in page
         assert "needs an admin key" in page
 
-    def test_from_an_alert_to_a_silence_that_covers_it_and_back(self, admin, held, open_alert, now):
-        form = admin.get(f"{PATH}/new?alert={open_alert}")
+    def test_from_an_incident_to_a_silence_that_covers_it_and_back(self, admin, held, open_incident, now):
+        form = admin.get(f"{PATH}/new?incident={open_incident}")
         assert 'value="order_update"' in form.text
-        data = {
-            "token": token_of(form),
-            "rule": "failures",
-            "code": "131026",
-            "span": "1h",
-            "comment": "known",
-        }
+        assert f'href="/incidents/{open_incident}"' in form.text
+        data = {"token": token_of(form), "code": "131026", "span": "1h", "comment": "known"}
         page = admin.post(PATH, data=data, follow_redirects=True)
-        assert "it covers 1 open alert." in page.text
-        assert "rule failures, error code 131026" in page.text
-        assert f'href="/alerts/{open_alert}"' in page.text
+        assert "it covers 2 open alerts." in page.text
+        assert "error code 131026" in page.text
+        assert 'href="/alerts/1"' in page.text
         [silence] = held(now + timedelta(minutes=1))
         assert (silence.author, silence.comment) == ("ADMIN_API_KEY", "known")
         ended = admin.post(
@@ -108,7 +111,7 @@ class TestPage:
 
     def test_viewers_see_silences_and_change_none(self, viewer, engine, held, now):
         with engine.begin() as connection:
-            made = alert_actions.add_silence(
+            made = actions.add_silence(
                 connection,
                 matchers={"rule": "r"},
                 author="kim",
@@ -126,10 +129,10 @@ class TestPage:
         assert len(held(now + timedelta(minutes=1))) == 1
 
     @pytest.mark.parametrize("number", [404, 2**63])
-    def test_a_silence_or_alert_that_is_not_there_is_not_found(self, admin, number):
+    def test_a_silence_or_incident_that_is_not_there_is_not_found(self, admin, number):
         data = {"token": token_of(admin.get(PATH))}
         assert admin.post(f"{PATH}/{number}/end", data=data).status_code == 404
-        assert admin.get(f"{PATH}/new?alert=404").status_code == 404
+        assert admin.get(f"{PATH}/new?incident=404").status_code == 404
 
     def test_older_ones_are_on_the_next_page(self, admin, engine, now):
         with engine.begin() as connection:

@@ -13,6 +13,7 @@ from webhook_app.store.operations import api_keys, sessions
 COOKIE = "webhook_app_session"
 PAGES = (
     "/",
+    "/incidents",
     "/alerts",
     "/?hours=24",
     "/failures",
@@ -27,14 +28,14 @@ PAGES = (
 
 
 class TestSignIn:
-    @pytest.mark.parametrize("path", [*PAGES, "/alerts/1"])
+    @pytest.mark.parametrize("path", [*PAGES, "/incidents/1", "/alerts/1"])
     def test_a_page_sends_strangers_to_the_form_and_remembers_where_they_wanted_to_go(self, client, path):
         response = client.get(path)
         assert response.status_code == 303
         wanted = path.replace("/", "%2F").replace("?", "%3F").replace("=", "%3D")
         assert response.location == f"/login?next={wanted}"
 
-    @pytest.mark.parametrize("path", ["/dashboard/data", "/dashboard/alerts/1"])
+    @pytest.mark.parametrize("path", ["/dashboard/data", "/dashboard/incidents/1", "/dashboard/alerts/1"])
     def test_a_script_without_a_session_is_told_in_json(self, client, path):
         response = client.get(path)
         assert (response.status_code, response.json["error"]["code"]) == (401, "unauthorized")

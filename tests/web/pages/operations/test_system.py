@@ -5,11 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.alerts import make_alert
 from tests.factories import body, document, status
 from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
 from webhook_app.settings import Settings
-from webhook_app.store.incidents import alerts, notification_log, outbox
+from webhook_app.store.incidents import notification_log, outbox
 from webhook_app.store.operations import audit, scheduler_state
 from webhook_app.store.receiving import quarantine
 from webhook_app.store.receiving.quarantine import QuarantineFilters
@@ -23,8 +22,7 @@ PATHS = ("/system", "/system/outbox", "/system/quarantine", "/system/audit")
 def failed(engine, now):
     """A notification that no try got through."""
     with engine.begin() as connection:
-        alert_id = alerts.insert_new(connection, make_alert(now, state="firing", fired_at=now))
-        outbox.add(connection, alert_id, "slack", "fired", {}, now)
+        outbox.add(connection, 7, "slack", "fired", {}, now)
         (entry,) = notification_log.entries(connection)
         connection.exec_driver_sql(
             "UPDATE notifications SET failed_at = now(), last_error = 'no_such_channel'"

@@ -1,0 +1,74 @@
+"""An outage that becomes known afterwards, or that hits a small sender, suppresses nobody."""
+
+import pytest
+
+from tests.factories import body, status
+from tests.pipeline.world import CROWD, DAY, HOUR, MINUTE, UNREACHABLE, World, others_sent, scattered_failures
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    world.rules = tuple(parse_rules(default_rules_text()))
+    return world
+
+
+def failed_twice_before(world: World, contacts: list[str]) -> None:
+    """Each of these failed on two days, on which the number worked."""
+    world.store(*scattered_failures(world, contacts, 5, 4))
+    for day in (5, 4):
+        for hour in range(0, 24, 3):
+            world.store(*others_sent(world, 60, day * DAY - 12 * HOUR + hour * HOUR))
+    world.run()
+    assert world.all() == []
+
+
+@pytest.mark.parametrize(
+    ("every_minutes", "failing"), [(2, 1.0), (2, 0.3), (20, 1.0)], ids=["total", "partial", "small sender"]
+)
+def test_an_outage_of_six_hours_that_arrives_at_once_suppresses_nobody(world, every_minutes, failing):
+    tried = [CROWD[place] for place in range(360 // every_minutes)]
+    failed_twice_before(world, tried[:20])
+    backlog = [
+        world.failure(8 * HOUR - place * every_minutes * MINUTE, contact=contact)
+        if place % 10 < failing * 10
+        else body(status(f"wamid.ok{place}", "sent", world.now - 8 * HOUR + place * every_minutes * MINUTE))
+        for place, contact in enumerate(tried)
+    ]
+    world.store(*others_sent(world, 100, 10 * HOUR), *backlog)
+    for minutes in (0, 1, 30, 24 * 60, 3 * 24 * 60):
+        world.run(minutes * MINUTE)
+        assert world.all() == []
+    assert world.changes() == []
+
+
+def test_a_backlog_is_no_excuse_for_a_contact_that_failed_while_the_others_arrived(world):
+    failed_twice_before(world, CROWD[:1])
+    backlog = others_sent(world, 300, 3 * HOUR)
+    world.store(*backlog, world.failure(3 * HOUR, contact=CROWD[0]))
+    world.run()
+    assert [row.contact for row in world.all()] == [CROWD[0]]
+
+
+def test_the_outage_of_a_small_sender_suppresses_none_of_its_contacts(world, engine):
+    """40 contacts, one message each on three days, all failing, with rules that need many messages."""
+    world.rules = tuple(parse_rules('[[rule]]\nname = "r"\nthreshold = 0.02\n'))
+    for day in (2, 1, 0):
+        at = day * DAY
+        world.store(
+            *(world.failure(at + place * MINUTE, contact=contact) for place, contact in enumerate(CROWD[:40]))
+        )
+        evaluate(engine, world.rules, world.now - at)
+        world.run(-at)
+        assert world.all() == []
+    world.run(2 * DAY)
+    assert world.all() == []
+
+
+def test_a_contact_of_a_small_sender_whose_other_messages_arrive_is_suppressed(world):
+    for day in (3, 2, 1):
+        world.store(*others_sent(world, 4, day * DAY), world.failure(day * DAY, contact=CROWD[0]))
+    world.rules = tuple(parse_rules('[[rule]]\nname = "r"\nthreshold = 0.02\n'))
+    world.run()
+    assert [(row.contact, row.code) for row in world.all()] == [(CROWD[0], UNREACHABLE)]
