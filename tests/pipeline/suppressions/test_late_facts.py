@@ -3,7 +3,17 @@
 import pytest
 
 from tests.factories import body, status
-from tests.pipeline.world import CROWD, DAY, HOUR, MINUTE, UNREACHABLE, World, others_sent, scattered_failures
+from tests.pipeline.world import (
+    CROWD,
+    DAY,
+    HOUR,
+    MINUTE,
+    RULE,
+    UNREACHABLE,
+    World,
+    others_sent,
+    scattered_failures,
+)
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 
@@ -53,7 +63,7 @@ def test_a_backlog_is_no_excuse_for_a_contact_that_failed_while_the_others_arriv
 
 def test_the_outage_of_a_small_sender_suppresses_none_of_its_contacts(world, engine):
     """40 contacts, one message each on three days, all failing, with rules that need many messages."""
-    world.rules = tuple(parse_rules('[[rule]]\nname = "r"\nthreshold = 0.02\n'))
+    world.rules = (RULE,)
     for day in (2, 1, 0):
         at = day * DAY
         world.store(
@@ -69,6 +79,6 @@ def test_the_outage_of_a_small_sender_suppresses_none_of_its_contacts(world, eng
 def test_a_contact_of_a_small_sender_whose_other_messages_arrive_is_suppressed(world):
     for day in (3, 2, 1):
         world.store(*others_sent(world, 4, day * DAY), world.failure(day * DAY, contact=CROWD[0]))
-    world.rules = tuple(parse_rules('[[rule]]\nname = "r"\nthreshold = 0.02\n'))
+    world.rules = (RULE,)
     world.run()
     assert [(row.contact, row.code) for row in world.all()] == [(CROWD[0], UNREACHABLE)]

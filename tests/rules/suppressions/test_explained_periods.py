@@ -7,7 +7,9 @@ from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.explained_periods import (
     explainable_codes,
-    explained_by_alert,
+    explained_by_incident,
+    explained_by_rate,
+    hardly_anything_arrived,
     is_rate_high,
     would_alert,
 )
@@ -24,8 +26,17 @@ class Failed(Struct, kw_only=True):
     template: str = "spring"
 
 
-def made(group, rule=RULE, end=None, codes=()):
-    return explained_by_alert(7, rule, group, NOON, end, noticed_at=NOON, codes=codes)
+class Explained(Struct):
+    """What an incident explains, as one."""
+
+    periods: list
+
+    def explains(self, failed):
+        return any(period.explains(failed) for period in self.periods)
+
+
+def made(group, codes=(131026,), end=None):
+    return Explained(explained_by_incident(7, codes, [group], NOON, end, noticed_at=NOON))
 
 
 @pytest.mark.parametrize(
@@ -40,33 +51,32 @@ def made(group, rule=RULE, end=None, codes=()):
         ({"phone_number_id": "1", "template": "autumn"}, False),
     ],
 )
-def test_an_alert_explains_its_slice(group, explained):
+def test_an_incident_explains_its_codes_in_its_groups(group, explained):
     assert made(group).explains(Failed()) is explained
 
 
 @pytest.mark.parametrize(("minutes", "explained"), [(-1, False), (0, True), (5, True), (6, False)])
-def test_an_alert_explains_its_time_including_both_ends(minutes, explained):
+def test_an_incident_explains_its_time_including_both_ends(minutes, explained):
     assert made({}, end=NOON + 5 * MINUTE).explains(Failed(occurred_at=NOON + minutes * MINUTE)) is explained
 
 
-def test_an_open_alert_explains_later_failures():
+def test_an_open_incident_explains_later_failures():
     assert made({}).explains(Failed(occurred_at=NOON + timedelta(days=9)))
 
 
-def test_a_rule_explains_only_what_it_counts():
+def test_an_incident_explains_only_its_codes():
+    assert not made({}, [131000]).explains(Failed())
+
+
+def test_a_window_explains_only_what_its_rule_counts():
     broken = Rule(name="r", classes=("broken",), threshold=0.02, resolve_below=0.01)
-    assert not made({}, broken).explains(Failed())
-
-
-def test_the_codes_of_the_alert_replace_a_removed_rule():
-    assert made({}, None, codes=[131026]).explains(Failed())
-    assert not made({}, None, codes=[131043]).explains(Failed())
+    assert explained_by_rate(RULE, {}, NOON, None, noticed_at=NOON).explains(Failed())
+    assert not explained_by_rate(broken, {}, NOON, None, noticed_at=NOON).explains(Failed())
 
 
 def test_an_opt_out_is_never_explained():
     assert 131050 not in explainable_codes()
-    stopped = Rule(name="r", codes=(131050,), threshold=0.02, resolve_below=0.01)
-    assert not made({}, stopped).explains(Failed(error_code=131050))
+    assert not made({}, [131050]).explains(Failed(error_code=131050))
 
 
 @pytest.mark.parametrize(
@@ -84,3 +94,16 @@ def test_an_opt_out_is_never_explained():
 def test_a_rate_can_be_high_before_it_would_alert(attempts, failures, high, alerts):
     assert is_rate_high(RULE, Counts(attempts, failures)) is high
     assert would_alert(RULE, Counts(attempts, failures)) is alerts
+
+
+@pytest.mark.parametrize(("usual", "high"), [(0.0, True), (0.03, True), (0.05, False)])
+def test_a_rate_is_high_only_above_one_and_a_half_times_the_usual(usual, high):
+    assert is_rate_high(RULE, Counts(1000, 60), usual) is high
+
+
+@pytest.mark.parametrize(
+    ("attempts", "failures", "expected"),
+    [(2, 2, False), (3, 3, True), (10, 8, True), (10, 7, False), (40, 40, True), (0, 3, True)],
+)
+def test_hardly_anything_arrived_when_four_of_five_failed(attempts, failures, expected):
+    assert hardly_anything_arrived(Counts(attempts, failures)) is expected
