@@ -32,7 +32,7 @@ def channel(slack: FakeSlack) -> Iterator[Alertmanager]:
     made.close()
 
 
-def test_an_alert_has_labels_to_route_by_and_annotations_to_read(
+def test_an_incident_has_labels_to_route_by_and_annotations_to_read(
     slack: FakeSlack, channel: Alertmanager
 ) -> None:
     channel.send(notification())
@@ -48,9 +48,10 @@ def test_an_alert_has_labels_to_route_by_and_annotations_to_read(
         "title": f"131026 Message undeliverable, business number {NUMBER}",
     }
     assert alert["annotations"]["summary"].startswith("WARNING: 131026")
+    assert alert["annotations"]["incident_id"] == "12"
     assert "What to do: Do not send it again." in alert["annotations"]["description"]
     assert alert["annotations"]["runbook_url"] == "https://wiki.example/131026"
-    assert alert["generatorURL"] == "https://alerts.example/alerts/12"
+    assert alert["generatorURL"] == "https://alerts.example/incidents/12"
     assert alert["startsAt"] == SINCE.isoformat()
     assert alert["endsAt"] == (LATER + VALID_FOR).isoformat()
 
@@ -79,6 +80,27 @@ def test_after_its_end_an_alert_is_never_sent_as_firing(
     assert channel.send(notification(reason=reason), ended) is None
     channel.resend([notification()], [ended])
     assert len(slack.posted) == 2
+
+
+def test_an_incident_that_opens_again_is_a_new_start_of_the_same_alert(
+    slack: FakeSlack, channel: Alertmanager
+) -> None:
+    ended = channel.send(notification(reason="resolved", resolved_at=NOW), channel.send(notification()))
+    again = channel.send(notification(reason="again", at=LATER, again=1), ended)
+    channel.send(notification(reason="resolved", resolved_at=LATER + timedelta(hours=1), again=1), again)
+    [[fired], _, [reopened], [end]] = slack.posted
+    assert reopened["labels"] == fired["labels"]
+    assert (reopened["startsAt"], reopened["endsAt"]) == (LATER.isoformat(), (LATER + VALID_FOR).isoformat())
+    assert (end["startsAt"], end["endsAt"]) == (
+        LATER.isoformat(),
+        (LATER + timedelta(hours=1)).isoformat(),
+    )
+
+
+def test_a_past_incident_is_not_sent_at_all(slack: FakeSlack, channel: Alertmanager) -> None:
+    receipt = channel.send(notification(reason="past", resolved_at=NOW))
+    channel.resend([notification()], [receipt])
+    assert slack.posted == []
 
 
 def test_a_higher_severity_ends_the_alert_of_the_lower_one_only(

@@ -1,4 +1,4 @@
-"""Mail as a real server on loopback receives it: text and HTML, one conversation per alert."""
+"""Mail as a real server on loopback receives it: text and HTML, one conversation per incident."""
 
 import email
 import email.policy
@@ -94,7 +94,7 @@ def test_it_arrives_as_text_and_as_html_with_every_fact(sink: Sink, serve: Calla
     rude = replace(UNDELIVERABLE, meaning="a <b> & é")
     channel(serve()).send(notification(codes=(rude,)))
     [mail] = sink.mails
-    assert mail["Subject"] == "Alert 12: 131026 Message undeliverable, business number 590238114470021"
+    assert mail["Subject"] == "Incident 12: 131026 Message undeliverable, business number 590238114470021"
     assert (mail["From"], mail["To"]) == ("webhook_app <alerts@example.org>", ", ".join(TO))
     assert mail["Auto-Submitted"] == "auto-generated"
     text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
@@ -103,7 +103,7 @@ def test_it_arrives_as_text_and_as_html_with_every_fact(sink: Sink, serve: Calla
     assert text.get_content().startswith("WARNING: 131026 Message undeliverable")
     assert "What broke: 131026 Message undeliverable (unreachable). a <b> & é" in text.get_content()
     assert "a &lt;b&gt; &amp; é" in html.get_content()
-    assert 'href="https://alerts.example/alerts/12"' in html.get_content()
+    assert 'href="https://alerts.example/incidents/12"' in html.get_content()
 
 
 def test_an_incident_is_one_conversation_and_two_are_two(sink: Sink, serve: Callable[..., int]) -> None:
@@ -112,16 +112,19 @@ def test_an_incident_is_one_conversation_and_two_are_two(sink: Sink, serve: Call
         replace(notification(), id=1),
         replace(notification(reason="escalated", severity="critical"), id=2),
         replace(notification(reason="resolved", severity="critical", resolved_at=NOW), id=3),
-        replace(notification(alert_id=13), id=4),
+        replace(notification(reason="again", again=1), id=4),
+        replace(notification(incident_id=13), id=5),
+        replace(notification(incident_id=14, reason="past", severity="critical", resolved_at=NOW), id=6),
     ]
     for one in mails:
         sender.send(one)
-    first, second, third, other = sink.mails
-    assert second["In-Reply-To"] == third["In-Reply-To"] == third["References"] == first["Message-ID"]
-    assert second["Subject"] == third["Subject"] == f"Re: {first['Subject']}"
-    assert len({mail["Message-ID"] for mail in sink.mails}) == 4
-    assert other["In-Reply-To"] is None
-    assert [mail["Importance"] for mail in sink.mails] == [None, "high", None, None]
+    first, *replies, other, past = sink.mails
+    for reply in replies:
+        assert reply["In-Reply-To"] == reply["References"] == first["Message-ID"]
+        assert reply["Subject"] == f"Re: {first['Subject']}"
+    assert len({mail["Message-ID"] for mail in sink.mails}) == 6
+    assert (other["In-Reply-To"], past["In-Reply-To"]) == (None, None)
+    assert [mail["Importance"] for mail in sink.mails] == [None, "high", None, None, None, None]
 
 
 def test_the_same_message_again_is_the_same_to_mail_programs(sink: Sink, serve: Callable[..., int]) -> None:
@@ -131,19 +134,19 @@ def test_the_same_message_again_is_the_same_to_mail_programs(sink: Sink, serve: 
     assert sink.mails[0]["Message-ID"] == sink.mails[1]["Message-ID"]
 
 
-def test_a_digest_is_one_mail_that_lists_each_alert(sink: Sink, serve: Callable[..., int]) -> None:
-    several = [notification(alert_id=number, group={"country": f"C{number}"}) for number in range(20)]
+def test_a_digest_is_one_mail_that_lists_each_incident(sink: Sink, serve: Callable[..., int]) -> None:
+    several = [notification(incident_id=number, title=f"131026, country C{number}:") for number in range(20)]
     channel(serve()).send_digest(several)
     [mail] = sink.mails
-    assert mail["Subject"] == "News of 20 alerts: 20 firing"
+    assert mail["Subject"] == "News of 20 incidents: 20 opened"
     body = mail.get_body(("plain",))
     assert body is not None
-    places = [body.get_content().index(f"country C{number},") for number in range(20)]
+    places = [body.get_content().index(f"country C{number}:") for number in range(20)]
     assert places == sorted(places)
 
 
 def test_no_text_can_add_a_header(sink: Sink, serve: Callable[..., int]) -> None:
-    channel(serve()).send(notification(group={"country": "BR\nBcc: x@example.org"}))
+    channel(serve()).send(notification(title="BR\nBcc: x@example.org"))
     assert sink.mails[0]["Bcc"] is None
 
 

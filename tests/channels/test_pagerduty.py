@@ -1,4 +1,4 @@
-"""One PagerDuty incident per alert: triggered, acknowledged, resolved."""
+"""One PagerDuty incident per incident: triggered, acknowledged, resolved, triggered anew."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -22,7 +22,7 @@ def channel(slack: FakeSlack) -> Iterator[PagerDuty]:
     made.close()
 
 
-def test_an_alert_triggers_with_everything_that_is_needed_on_call(
+def test_an_incident_triggers_with_everything_that_is_needed_on_call(
     slack: FakeSlack, channel: PagerDuty
 ) -> None:
     channel.send(notification())
@@ -33,19 +33,21 @@ def test_an_alert_triggers_with_everything_that_is_needed_on_call(
     assert payload["summary"].startswith("WARNING: 131026 Message undeliverable")
     assert (payload["severity"], payload["timestamp"]) == ("warning", SINCE.isoformat())
     assert payload["custom_details"]["What to do"] == "Do not send it again. Clean the list."
-    assert event["client_url"] == "https://alerts.example/alerts/12"
-    assert [link["text"] for link in event["links"]] == ["Open the alert", "Runbook"]
+    assert event["client_url"] == "https://alerts.example/incidents/12"
+    assert [link["text"] for link in event["links"]] == ["Open the incident", "Runbook"]
 
 
 @pytest.mark.parametrize(
     ("reason", "action"),
     [
         ("fired", "trigger"),
+        ("again", "trigger"),
         ("repeated", "trigger"),
         ("escalated", "trigger"),
         ("acknowledged", "acknowledge"),
         ("snoozed", "acknowledge"),
         ("resolved", "resolve"),
+        ("past", "resolve"),
     ],
 )
 def test_every_reason_is_an_action_on_the_same_incident(reason: str, action: str) -> None:
@@ -53,7 +55,7 @@ def test_every_reason_is_an_action_on_the_same_incident(reason: str, action: str
     assert (event["event_action"], event["dedup_key"]) == (action, dedup_key(notification()))
 
 
-@pytest.mark.parametrize("reason", ["fired", "repeated", "escalated", "acknowledged", "resolved"])
+@pytest.mark.parametrize("reason", ["fired", "repeated", "escalated", "acknowledged", "resolved", "past"])
 def test_a_late_notification_does_not_open_a_resolved_incident_again(
     slack: FakeSlack, channel: PagerDuty, reason: str
 ) -> None:
@@ -62,10 +64,34 @@ def test_a_late_notification_does_not_open_a_resolved_incident_again(
     assert [event["event_action"] for event in slack.posted] == ["resolve"]
 
 
-def test_another_incident_has_another_key() -> None:
-    others = [{"alert_id": 13}, {"group": {}}, {"since": SINCE + timedelta(seconds=1)}, {"rule": "other"}]
+def test_an_incident_that_opens_again_after_its_end_triggers_anew_and_can_end_again(
+    slack: FakeSlack, channel: PagerDuty
+) -> None:
+    ended = channel.send(notification(reason="resolved", resolved_at=NOW))
+    again = channel.send(notification(reason="again", again=1), ended)
+    channel.send(notification(reason="repeated", again=1), again)
+    channel.send(notification(reason="resolved", resolved_at=NOW, again=1), again)
+    assert [event["event_action"] for event in slack.posted] == ["resolve", "trigger", "trigger", "resolve"]
+    assert len({event["dedup_key"] for event in slack.posted}) == 1
+
+
+def test_a_past_incident_pages_nobody(slack: FakeSlack, channel: PagerDuty) -> None:
+    channel.send(notification(reason="past", resolved_at=NOW))
+    assert "trigger" not in [event["event_action"] for event in slack.posted]
+
+
+def test_another_incident_has_another_key_and_the_same_one_keeps_its_key() -> None:
+    others = [{"incident_id": 13}, {"opened_at": SINCE + timedelta(seconds=1)}]
     keys = {dedup_key(notification(**other)) for other in [{}, *others]}
-    assert len(keys) == 5
+    assert len(keys) == 3
+    changed = {
+        "group": {},
+        "since": SINCE - timedelta(hours=1),
+        "rule": "other",
+        "title": "wider",
+        "again": 1,
+    }
+    assert dedup_key(notification(**changed)) == dedup_key(notification())
     assert max(map(len, keys)) <= 255
 
 
@@ -75,7 +101,7 @@ def test_severities_are_pagerdutys_own(severity: str) -> None:
 
 
 def test_no_summary_is_longer_than_pagerduty_takes() -> None:
-    assert len(event_of(notification(finding="x" * 5000))["payload"]["summary"]) == 1024
+    assert len(event_of(notification(title="x" * 5000))["payload"]["summary"]) == 1024
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_every_fact_is_in_the_blocks_and_in_the_fallback_text() -> None:
     for _, text in message.facts:
         assert text in json.dumps(shown["blocks"], ensure_ascii=False)
         assert text in shown["text"]
-    assert "<https://alerts.example/alerts/12|Open the alert>" in json.dumps(shown)
+    assert "<https://alerts.example/incidents/12|Open the incident>" in json.dumps(shown)
 
 
 def test_no_text_becomes_a_link_or_mentions_the_channel() -> None:
@@ -118,23 +118,23 @@ def test_no_text_is_longer_than_slack_takes(text: str) -> None:
     assert len(shown["text"]) <= 40_000
 
 
-def test_a_digest_lists_each_alert_with_a_link(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
+def test_a_digest_lists_each_incident_with_a_link(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
     several = [
         notification(
-            alert_id=number, group={"phone_number_id": str(number)}, link=f"https://a.example/{number}"
+            incident_id=number, title=f"131026, number {number}:", link=f"https://a.example/{number}"
         )
         for number in range(DIGEST_SIZE)
     ]
-    several[1] = notification(alert_id=1, reason="resolved", resolved_at=NOW)
+    several[1] = notification(incident_id=1, reason="resolved", resolved_at=NOW)
     slack_webhook.send_digest(several)
     [posted] = slack.posted
     assert posted == digest_payload(compose_digest(several))
-    assert posted["blocks"][0]["text"]["text"] == "News of 30 alerts: 29 firing, 1 resolved"
+    assert posted["blocks"][0]["text"]["text"] == "News of 30 incidents: 29 opened, 1 ended"
     shown = json.dumps(posted["blocks"], ensure_ascii=False)
-    places = [shown.index(f"business number {number}, mostly 131026") for number in range(2, DIGEST_SIZE)]
+    places = [shown.index(f"131026, number {number}:") for number in range(2, DIGEST_SIZE)]
     assert places == sorted(places)
-    assert "<https://a.example/29|WARNING: business number 29" in shown
-    assert "Resolved: 131026" in shown
+    assert "<https://a.example/29|WARNING: 131026, number 29:" in shown
+    assert "Ended after 25 min (recovered): 131026" in shown
 
 
 def test_no_digest_is_longer_than_slack_takes() -> None:

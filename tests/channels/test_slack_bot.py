@@ -1,4 +1,4 @@
-"""One message per alert, edited in place, with its history in the thread and action buttons."""
+"""One message per incident, edited in place, with its history in the thread and action buttons."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,9 @@ def buttons(posted: dict[str, Any]) -> dict[str, str]:
     return {button["action_id"]: button["value"] for row in rows for button in row}
 
 
-def test_an_alert_begins_with_one_message_with_buttons_and_a_receipt(api: FakeSlack, bot: SlackBot) -> None:
+def test_an_incident_begins_with_one_message_with_buttons_and_a_receipt(
+    api: FakeSlack, bot: SlackBot
+) -> None:
     assert bot.send(notification()) == RECEIPT
     [posted] = api.posted
     assert calls(api) == ["chat.postMessage"]
@@ -73,11 +75,53 @@ def test_a_change_edits_the_message_and_is_added_to_its_thread(api: FakeSlack, b
 
 
 def test_the_end_removes_the_buttons(api: FakeSlack, bot: SlackBot) -> None:
-    bot.send(notification(reason="resolved", resolved_at=NOW), RECEIPT)
+    bot.send(notification(reason="resolved", resolved_at=NOW, ended_how="recovered"), RECEIPT)
     edit, reply = api.posted
     assert buttons(edit) == {}
-    assert edit["blocks"][0]["text"]["text"].startswith(":large_green_circle: Resolved")
-    assert reply["text"].startswith("Resolved after 25 min")
+    assert edit["blocks"][0]["text"]["text"].startswith(":large_green_circle: Ended after 25 min (recovered)")
+    assert reply["text"].startswith("Ended after 25 min.")
+
+
+@pytest.mark.parametrize(
+    ("how", "symbol"),
+    [
+        ("recovered", "green"),
+        ("faded", "green"),
+        ("quiet", "white"),
+        ("chronic", "white"),
+        ("rules", "white"),
+    ],
+)
+def test_only_an_end_without_the_failure_is_green(
+    api: FakeSlack, bot: SlackBot, how: str, symbol: str
+) -> None:
+    bot.send(notification(reason="resolved", resolved_at=NOW, ended_how=how))
+    assert symbol in api.posted[0]["blocks"][0]["text"]["text"].partition(" ")[0]
+
+
+def test_an_incident_that_opens_again_is_edited_back_to_open_and_broadcast(
+    api: FakeSlack, bot: SlackBot
+) -> None:
+    ended = bot.send(notification(reason="resolved", resolved_at=NOW), RECEIPT)
+    again = bot.send(notification(reason="again", again=1), ended)
+    assert again == RECEIPT
+    edit, reply = api.posted[2:]
+    assert (edit["ts"], edit["blocks"][0]["text"]["text"]) == (
+        "1.1",
+        f":large_orange_circle: WARNING again: {notification().title}: 3.85 % of messages fail",
+    )
+    assert buttons(edit).keys() == {"acknowledge", "snooze", "silence"}
+    assert (reply["thread_ts"], reply["reply_broadcast"]) == ("1.1", True)
+    assert reply["text"].startswith("Opened again: 40 of 1 040 messages failed")
+    bot.send(notification(reason="resolved", resolved_at=NOW, again=1), again)
+    assert calls(api)[-2:] == ["chat.update", "chat.postMessage"]
+
+
+def test_a_past_incident_has_no_buttons_and_nothing_shows_it_as_open(api: FakeSlack, bot: SlackBot) -> None:
+    receipt = bot.send(notification(reason="past", resolved_at=NOW))
+    assert buttons(api.posted[0]) == {}
+    assert bot.send(notification(reason="repeated"), receipt) is None
+    assert calls(api) == ["chat.postMessage", "chat.postMessage"]
 
 
 def test_only_a_rise_in_severity_is_shown_to_the_whole_channel_again(api: FakeSlack, bot: SlackBot) -> None:
@@ -105,15 +149,17 @@ def test_a_message_that_cannot_be_edited_is_posted_again(api: FakeSlack, bot: Sl
 
 
 def test_a_digest_has_a_shared_receipt_and_its_thread_has_the_ends(api: FakeSlack, bot: SlackBot) -> None:
-    receipt = bot.send_digest([notification(), notification(alert_id=13)])
+    receipt = bot.send_digest([notification(), notification(incident_id=13)])
     assert receipt == Receipt('{"channel":"C7","ts":"1.1"}', shared=True)
     ended = bot.send(notification(reason="resolved", resolved_at=NOW), DIGEST)
     assert ended == Receipt('{"channel":"C7","ts":"9.9","ended":true}', shared=True)
     assert api.posted[1]["thread_ts"] == "9.9"
-    assert api.posted[1]["text"].startswith("Resolved: 131026")
+    assert api.posted[1]["text"].startswith("Ended after 25 min (recovered): 131026")
 
 
-def test_an_alert_of_a_digest_that_still_fires_gets_its_own_message(api: FakeSlack, bot: SlackBot) -> None:
+def test_an_incident_of_a_digest_that_is_still_open_gets_its_own_message(
+    api: FakeSlack, bot: SlackBot
+) -> None:
     assert bot.send(notification(reason="repeated"), DIGEST) == RECEIPT
     assert "thread_ts" not in api.posted[0]
     assert buttons(api.posted[0])
@@ -165,7 +211,7 @@ def test_a_silence_button_needs_a_code_and_says_what_it_covers(api: FakeSlack, b
     assert "on all business numbers for 24 hours" in json.dumps(api.posted[1])
 
 
-def test_a_snoozed_alert_says_until_when(api: FakeSlack, bot: SlackBot) -> None:
+def test_a_snoozed_incident_says_until_when(api: FakeSlack, bot: SlackBot) -> None:
     until = NOW + timedelta(hours=1)
     bot.send(notification(reason="snoozed", actor="ada", snoozed_until=until), RECEIPT)
     assert api.posted[1]["text"] == "Snoozed until 2026-11-20 04:39 UTC by ada"

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -11,7 +12,8 @@ from msgspec.structs import replace
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import notification
 from webhook_app.channels import SendError
-from webhook_app.channels.webhook import Webhook, read_secret, sign
+from webhook_app.channels.notification import Reason
+from webhook_app.channels.webhook import Webhook, body_of, read_secret, sign
 
 KEYS = [b"0" * 24, b"1" * 32]
 NOW_S = 1_700_000_000
@@ -42,10 +44,16 @@ def test_it_is_posted_with_id_time_and_a_signature_by_each_key(slack: FakeSlack,
     assert first.headers["webhook-signature"] == sign("notification_7", NOW_S, first.body, KEYS)
     assert first.headers["webhook-signature"].count("v1,") == 2
     held = json.loads(first.body)
-    assert held["type"] == "alert.fired"
-    assert (held["data"]["alert_id"], held["data"]["figures"]["failures"]) == (12, 40)
+    assert held["type"] == "incident.fired"
+    assert (held["data"]["incident_id"], held["data"]["figures"]["failures"]) == (12, 40)
     assert held["data"]["headline"].startswith("WARNING: 131026")
+    assert held["data"]["title"] in held["data"]["headline"]
     assert "What to do: Do not send it again." in held["data"]["text"]
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+def test_the_type_names_the_reason(reason: Any) -> None:
+    assert json.loads(body_of(notification(reason=reason)))["type"] == f"incident.{reason}"
 
 
 @pytest.mark.parametrize(

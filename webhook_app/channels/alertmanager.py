@@ -2,7 +2,8 @@
 
 https://prometheus.io/docs/alerting/latest/alerts_api/ (read 2026-11). Alertmanager identifies an alert by its labels.
 The receipt keeps the labels and start of what was sent, so that every later message is about the same alert: an end
-ends exactly that, and nothing is sent after it. Only a higher severity, by which routes choose, makes a new alert.
+ends exactly that, and nothing is sent after it unless the incident opens again, which is a new start. Only a higher
+severity, by which routes choose, makes a new alert.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,13 +54,13 @@ class Alertmanager:
         self._http = HttpClient("Alertmanager", timeout)
 
     def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
-        """Post the alert as firing or ended. Raises SendError."""
+        """Post the incident as firing or ended; one that is past is not posted. Raises SendError."""
         sent = _read(earlier)
         if sent is not None and sent.ended:
             if notification.reason != "again":
                 return None
             sent = None
-        if notification.reason == "resolved":
+        if notification.is_over:
             ended = _SentAlert({}, "", ended=True) if sent is None else replace(sent, ended=True)
             if sent is not None:
                 self._post([_alert(notification, sent, notification.resolved_at or notification.at)])
@@ -95,13 +96,14 @@ class Alertmanager:
 def _firing(notification: Notification, sent: _SentAlert | None) -> _SentAlert:
     """The alert to send: the one sent before, with a severity that never falls."""
     if sent is None:
-        return _SentAlert(_labels(notification), notification.since.isoformat())
+        start = notification.at if notification.reason == "again" else notification.since
+        return _SentAlert(_labels(notification), start.isoformat())
     severity = max(sent.labels["severity"], notification.severity, key=_SEVERITIES.index)
     return replace(sent, labels=sent.labels | {"severity": severity})
 
 
 def _alert(notification: Notification, sent: _SentAlert, ends_at: datetime) -> dict[str, Any]:
-    if notification.reason != "resolved":  # annotations describe the alert, not the reason for this message
+    if not notification.is_over:  # annotations describe the alert, not the reason for this message
         notification = replace(notification, reason="fired", severity=sent.labels["severity"])
     message = compose(notification)
     annotations = {

@@ -162,7 +162,7 @@ def alert_mail(notification: Notification, sender: str, addresses: Sequence[str]
     mail["Message-ID"] = root if first else f"<notification-{notification.id}.{root[1:]}"
     if not first:
         mail["In-Reply-To"] = mail["References"] = root
-    if notification.severity == "critical" and notification.reason != "resolved":
+    if notification.severity == "critical" and not notification.is_over:
         mail["Importance"] = "high"
     mail.set_content(plain_text(message))
     mail.add_alternative(_html(message), subtype="html")

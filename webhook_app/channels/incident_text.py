@@ -62,11 +62,7 @@ def compose(notification: Notification) -> MessageText:
     facts = [*_undelivered(notification), *_failing_codes(notification), *_latest_finding(notification)]
     if for_whom := _who_is_hit(notification):
         facts.append(("For whom", for_whom))
-    facts += (
-        _after_the_end(notification)
-        if notification.reason in ("resolved", "past")
-        else _while_open(notification)
-    )
+    facts += _after_the_end(notification) if notification.is_over else _while_open(notification)
     links = [("Open the incident", notification.link), ("Runbook", notification.runbook)]
     rules = dict.fromkeys([notification.rule, *(each.rule for each in notification.evidence)])
     footer = f"Incident {notification.incident_id}, {_plural('rule', len(rules))} {', '.join(rules)}"
@@ -156,8 +152,7 @@ def _failing_codes(notification: Notification) -> list[tuple[str, str]]:
 
 def _latest_finding(notification: Notification) -> list[tuple[str, str]]:
     """The finding of now, if the title does not say it: the title is that of the first message."""
-    is_over = notification.reason in ("resolved", "past")
-    if is_over or not notification.finding or notification.finding in notification.title:
+    if notification.is_over or not notification.finding or notification.finding in notification.title:
         return []
     return [("Now", notification.finding)]
 

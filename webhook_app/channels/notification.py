@@ -118,3 +118,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     """Who acknowledged or snoozed, if that is the reason."""
     undelivered: tuple[Undelivered, ...] = ()
     """Channels that did not accept the message, if it was rerouted."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the message is about an incident that has ended."""
+        return self.reason in ("resolved", "past")

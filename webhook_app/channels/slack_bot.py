@@ -105,7 +105,7 @@ class SlackBot:
         if not message.ended and notification.reason not in _THREAD_REASONS:
             return self._open(notification)
         self._reply(message, compose(notification).headline)
-        return _ended(message, shared=earlier.shared) if notification.reason == "resolved" else None
+        return _ended(message, shared=earlier.shared) if notification.is_over else None
 
     def send_digest(self, notifications: Sequence[Notification]) -> Receipt | None:
         """Post one message that lists each incident; later changes go to its thread."""
@@ -118,7 +118,7 @@ class SlackBot:
 
     def _open(self, notification: Notification) -> Receipt:
         posted = _reference(self._post({"channel": self._channel, **_message(notification)}))
-        return _ended(posted) if notification.reason == "resolved" else _receipt(posted)
+        return _ended(posted) if notification.is_over else _receipt(posted)
 
     def _edit(self, notification: Notification, message: _MessageReference) -> Receipt | None:
         answer = self._call(
@@ -131,7 +131,7 @@ class SlackBot:
         self._reply(message, change_line(notification), broadcast=broadcast)
         if message.ended:
             return _receipt(replace(message, ended=False))
-        return _ended(message) if notification.reason == "resolved" else None
+        return _ended(message) if notification.is_over else None
 
     def _reply(self, message: _MessageReference, text: str, *, broadcast: bool = False) -> None:
         reply = {
@@ -193,7 +193,7 @@ def _check_answer(answer: _SlackAnswer) -> None:
 def _message(notification: Notification) -> dict[str, Any]:
     text = compose(notification)
     shown = payload(replace(text, headline=f"{_symbol(notification)} {text.headline}"))
-    if notification.reason not in ("resolved", "past"):
+    if not notification.is_over:
         shown["blocks"].append({"type": "actions", "elements": _buttons(notification)})
     return shown | {"text": payload(text)["text"]}
 
