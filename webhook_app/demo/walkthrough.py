@@ -1,6 +1,6 @@
 """`webhook-app demo`: the service at work, in a terminal, with a temporary database and port.
 
-It uses the default rules. After the replayed week, their windows are one minute instead of 15, so that an outage
+It uses the default rules. After the replayed week, their shortest window is one minute instead of 15, so that an outage
 starts and resolves within two minutes.
 """
 
@@ -53,8 +53,8 @@ def run_demo(echo: Print, *, stay: bool) -> None:
 
 
 def one_minute_rules() -> str:
-    """Return the default rules with windows of one minute instead of 15."""
-    return default_rules_text().replace("window_minutes = 15\n", "window_minutes = 1\n")
+    """Return the default rules with a shortest window of one minute instead of 15."""
+    return default_rules_text().replace("window_minutes = [15, ", "window_minutes = [1, ")
 
 
 def demo_environment(given: Mapping[str, str], folder: str, rules: Path, slack_url: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""From stored webhooks to alerts and the outbox: alerts open, fire, repeat and end once, however many schedulers run."""
+"""From stored webhooks to alerts, incidents and the outbox: each once, however many schedulers run."""
 
 import threading
 from datetime import datetime, timedelta
@@ -10,14 +10,16 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.factories import NUMBER
 from tests.traffic import Traffic
-from webhook_app.channels.notification import Notification, Slice
+from webhook_app.channels.notification import Notification
+from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
 
-MINUTE = timedelta(minutes=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 OTHER_NUMBER = "590238114470022"
 UNREACHABLE, WITHHELD, BROKEN = 131026, 131049, 131053
 
@@ -31,6 +33,18 @@ def rule(**more: Any) -> Rule:
         "channels": ("log",),
     }
     return Rule(**(plain | more))
+
+
+def announce(engine: Engine, rules: list[Rule], at: datetime, **more: Any) -> int:
+    """Evaluate three times, 15 s apart, so that an incident is announced; returns the number of notifications."""
+    return sum(
+        evaluate(engine, rules, at + seconds * SECOND, **more).notifications for seconds in (0, 15, 30)
+    )
+
+
+def known_incidents(engine: Engine) -> list[Incident]:
+    with engine.connect() as connection:
+        return incidents.list_incidents(connection, 100)
 
 
 def open_alerts(engine: Engine) -> list[Alert]:
@@ -58,31 +72,37 @@ def test_the_default_rules_fire_after_two_evaluations_with_a_complete_notificati
 ) -> None:
     traffic.sent(1000, now - MINUTE)
     traffic.failed(30, now - MINUTE, UNREACHABLE, template="order_update")
-    ids = traffic.failed(10, now, UNREACHABLE, recipient="4915123456789")
+    traffic.failed(10, now, UNREACHABLE, recipient="4915123456789")
     rules = parse_rules(default_rules_text())
     first = evaluate(engine, rules, now, public_url="https://alerts.example/", channels=["log", "slack"])
     assert first.transitions == {"pend": 1}
     assert notifications_of(engine) == []
-    later = now + timedelta(seconds=15)
-    second = evaluate(engine, rules, later, public_url="https://alerts.example/", channels=["log", "slack"])
-    assert (second.transitions, second.notifications) == ({"fire": 1}, 1)
+    second = evaluate(engine, rules, now + 15 * SECOND, channels=["log", "slack"])
+    assert (second.transitions, second.notifications) == ({"fire": 1}, 0), (
+        "what joins it is announced with it"
+    )
+    later = {"public_url": "https://alerts.example/", "channels": ["log", "slack"]}
+    assert announce(engine, list(rules), now + 30 * SECOND, **later) == 1
     [(channel, reason, payload)] = notifications_of(engine)
-    [alert] = open_alerts(engine)
+    [alert], [incident] = open_alerts(engine), known_incidents(engine)
     assert (channel, reason) == ("slack", "fired")
     assert payload.group == alert.group == {"code": UNREACHABLE, "phone_number_id": NUMBER}
     assert (payload.figures.attempts, payload.figures.failures) == (1040, 40)
     assert payload.figures.rate == pytest.approx(0.0385, abs=0.00005)
     assert (payload.figures.low, payload.figures.high) == pytest.approx((0.0284, 0.0520), abs=0.0001)
-    assert payload.contacts == 31
+    assert (payload.failures, payload.contacts) == (40, 31)
+    assert (payload.numbers, payload.templates) == ((NUMBER,), ("order_update",))
     assert payload.since == now - MINUTE
-    assert payload.slice == Slice(template="order_update", country="US", failures=30, share=0.75)
+    assert payload.slice is None, "no part carries nine tenths of the failures"
+    assert payload.title == f"131026 Message Undeliverable, business number {NUMBER}"
     assert len(payload.samples) == 3
-    assert not set(payload.samples) & set(ids), "the samples are of the slice that failed most"
     [code] = payload.codes
     assert (code.code, code.failure_class, code.failures) == (UNREACHABLE, "unreachable", 40)
     assert code.meaning
+    assert payload.advice == code.advice
     assert code.action in code.advice
-    assert payload.link == f"https://alerts.example/alerts/{alert.id}"
+    assert payload.link == f"https://alerts.example/incidents/{incident.id}"
+    assert (incident.title, alert.incident_id) == (payload.title, incident.id)
 
 
 def test_the_alert_keeps_the_figures_and_covers_from_the_start_of_the_first_window_above(
@@ -117,18 +137,22 @@ def test_a_pending_alert_that_goes_quiet_is_forgotten(
 def test_no_data_is_not_recovery(engine: Engine, traffic: Traffic, now: datetime) -> None:
     traffic.failed(60, now, UNREACHABLE)
     evaluate(engine, [rule(resolve_after_evaluations=1)], now)
-    summary = evaluate(engine, [rule(resolve_after_evaluations=1)], now + 60 * MINUTE)
+    summary = evaluate(engine, [rule(resolve_after_evaluations=1)], now + 20 * MINUTE)
     assert (summary.groups, summary.transitions) == (1, {})
     [alert] = open_alerts(engine)
-    assert (alert.state, alert.attempts, alert.evaluated_at) == ("firing", 0, now + 60 * MINUTE)
+    assert (alert.state, alert.attempts, alert.evaluated_at) == ("firing", 0, now + 20 * MINUTE)
+    evaluate(engine, [rule(resolve_after_evaluations=1)], now + 31 * MINUTE)
+    [alert] = all_alerts(engine)
+    assert (alert.state, alert.ended_how) == ("resolved", "quiet"), "after half an hour it ends as unknown"
 
 
 def test_a_firing_alert_resolves_when_messages_are_delivered_again_and_its_end_is_notified(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     rules = [rule(resolve_after_evaluations=2)]
-    traffic.failed(60, now - 30 * MINUTE, UNREACHABLE)
-    evaluate(engine, rules, now - 30 * MINUTE)
+    start = now - 20 * MINUTE
+    traffic.failed(60, start, UNREACHABLE)
+    announce(engine, rules, start)
     traffic.sent(100, now)
     evaluate(engine, rules, now)
     assert [alert.evaluations_below for alert in open_alerts(engine)] == [1]
@@ -138,41 +162,48 @@ def test_a_firing_alert_resolves_when_messages_are_delivered_again_and_its_end_i
     assert (alert.state, alert.resolved_at) == ("resolved", now + MINUTE)
     assert [reason for _, reason, _ in notifications_of(engine)] == ["fired", "resolved"]
     resolved = notifications_of(engine)[-1][2]
-    assert resolved.since == now - 30 * MINUTE
-    assert resolved.resolved_at == now + MINUTE
-    assert (resolved.peak_rate, resolved.figures.rate, resolved.figures.attempts) == (1.0, 0.0, 100)
+    assert resolved.since == start
+    assert (resolved.resolved_at, resolved.ended_how) == (now + MINUTE, "recovered")
+    assert (resolved.peak_rate, resolved.peak_at) == (1.0, start)
+    assert (resolved.failures, resolved.contacts) == (60, 60)
+    assert resolved.why == "Below 1.5 % for 2 evaluations: 0 of 100 messages failed in 15 min, 0 %."
     assert [code.code for code in resolved.codes] == [UNREACHABLE]
 
 
 def test_reminders_come_at_growing_intervals_until_somebody_acknowledges(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
-    hour = timedelta(hours=1)
-    rules = [rule(repeat_hours=1.0)]
-    traffic.failed(60, now, UNREACHABLE)
-    judgements = [evaluate(engine, rules, now + hours * hour).notifications for hours in range(5)]
-    assert judgements == [1, 1, 0, 1, 0]
+    rules = [rule(repeat_hours=0.25, resolve_after_evaluations=99)]
+
+    def notified(minutes: int) -> int:
+        """The notifications of an evaluation after so many minutes, while messages go on failing."""
+        traffic.failed(1, now + minutes * MINUTE, UNREACHABLE)
+        return evaluate(engine, rules, now + minutes * MINUTE).notifications
+
+    traffic.failed(60, now - MINUTE, UNREACHABLE)
+    assert announce(engine, rules, now - MINUTE) == 1
+    assert [notified(minutes) for minutes in (14, 15, 29, 44, 45, 59)] == [0, 1, 0, 0, 1, 0]
     assert [reason for _, reason, _ in notifications_of(engine)] == ["fired", "repeated", "repeated"]
-    [alert] = open_alerts(engine)
-    assert (alert.repeats, alert.notified_at) == (2, now + 3 * hour)
-    assert alert.explanation["contacts"] == 60, "an empty window takes nothing away from what is known"
+    [incident] = known_incidents(engine)
+    assert (incident.repeats, incident.last_notified_at) == (2, now + 45 * MINUTE)
+    assert notifications_of(engine)[-1][2].failures == 65, "of its whole life, not of the window"
     with engine.begin() as connection:
-        assert alerts.acknowledge(connection, alert.id, "ops", now)
-    assert evaluate(engine, rules, now + 48 * hour).notifications == 0
+        assert actions.acknowledge(connection, incident.id, actor="ops", now=now + 46 * MINUTE)
+    assert [notified(minutes) for minutes in range(60, 240, 20)] == [0] * 9
 
 
-def test_an_alert_keeps_its_start_although_earlier_failures_arrive_late(
+def test_earlier_failures_that_arrive_late_move_the_start_back_and_never_forward(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     rules = [rule(repeat_hours=0.25, window_minutes=60, resolve_after_evaluations=99)]
     traffic.failed(60, now, UNREACHABLE)
-    evaluate(engine, rules, now)
-    traffic.failed(60, now - 30 * MINUTE, UNREACHABLE)
+    announce(engine, rules, now)
+    traffic.failed(60, now - 10 * MINUTE, UNREACHABLE)
     evaluate(engine, rules, now + 16 * MINUTE)
-    assert [(reason, payload.since) for _, reason, payload in notifications_of(engine)] == [
-        ("fired", now),
-        ("repeated", now),
-    ]
+    [fired, repeated] = [payload for _, _, payload in notifications_of(engine)]
+    assert fired.since == now
+    assert repeated.since <= now
+    assert repeated.title == fired.title
 
 
 def test_a_backlog_of_old_events_raises_no_alert(engine: Engine, traffic: Traffic, now: datetime) -> None:
@@ -229,9 +260,9 @@ def test_each_channel_of_the_rule_gets_one_row_and_the_log_replaces_missing_ones
     expected: list[str],
 ) -> None:
     traffic.failed(60, now, UNREACHABLE)
-    summary = evaluate(engine, [rule(channels=wanted)], now, channels=known)
+    added = announce(engine, [rule(channels=wanted)], now, channels=known)
     assert [channel for channel, _, _ in notifications_of(engine)] == expected
-    assert summary.notifications == len(expected)
+    assert added == len(expected)
 
 
 @pytest.mark.parametrize("channel", ["pagerduty", "email", "webhook", "alertmanager"])
@@ -241,17 +272,19 @@ def test_the_default_rules_notify_the_only_channel_that_is_set_up(
     traffic.sent(900, now - MINUTE)
     traffic.failed(100, now, UNREACHABLE)
     default = parse_rules(default_rules_text())
-    for seconds in (0, 15):
-        evaluate(engine, default, now + timedelta(seconds=seconds), channels=[channel, "log"])
+    announce(engine, list(default), now, channels=[channel, "log"])
+    announce(engine, list(default), now + 45 * SECOND, channels=[channel, "log"])
     assert (channel, "fired") in [(name, reason) for name, reason, _ in notifications_of(engine)]
 
 
-def test_a_channel_that_nothing_names_gets_every_notification_but_no_muted_rule(
+def test_a_channel_that_nothing_names_gets_every_notification_but_those_of_rules_without_channels(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.failed(60, now, UNREACHABLE)
     rules = [rule(channels=("slack",)), rule(name="shown only", group_by=(), channels=())]
-    evaluate(engine, rules, now, channels=["slack", "webhook", "log"])
+    announce(engine, rules[1:], now, channels=["slack", "webhook", "log"])
+    assert notifications_of(engine) == []
+    announce(engine, rules, now + MINUTE, channels=["slack", "webhook", "log"])
     assert [(channel, payload.rule) for channel, _, payload in notifications_of(engine)] == [
         ("slack", "r"),
         ("webhook", "r"),
@@ -268,20 +301,18 @@ def test_a_channel_that_nothing_names_gets_every_notification_but_no_muted_rule(
     ],
     ids=["gone", "renamed", "grouped differently", "another code"],
 )
-def test_alerts_that_no_rule_covers_any_more_are_resolved_and_their_channels_notified(
+def test_incidents_that_no_rule_covers_any_more_end_and_their_channels_are_notified(
     engine: Engine, traffic: Traffic, now: datetime, rules: list[Rule]
 ) -> None:
     traffic.failed(60, now, UNREACHABLE)
-    evaluate(engine, [rule(channels=("slack",))], now, channels=["slack", "log"])
+    announce(engine, [rule(channels=("slack",))], now, channels=["slack", "log"])
     summary = evaluate(engine, rules, now + MINUTE, channels=["slack", "log"])
     assert summary.transitions["resolve"] == 1
     [alert] = [alert for alert in all_alerts(engine) if alert.rule == "r"]
     assert (alert.state, alert.resolved_at) == ("resolved", now + MINUTE)
     assert "rules were changed" in alert.explanation["reason"]
-    assert [(c, r) for c, r, p in notifications_of(engine) if p.alert_id == alert.id] == [
-        ("slack", "fired"),
-        ("slack", "resolved"),
-    ]
+    sent = [(c, r, p.ended_how) for c, r, p in notifications_of(engine) if p.incident_id == alert.incident_id]
+    assert sent == [("slack", "fired", ""), ("slack", "resolved", "rules")]
 
 
 def test_a_pending_alert_that_no_rule_watches_is_forgotten(
@@ -305,7 +336,7 @@ def test_the_same_moment_evaluated_twice_changes_nothing(
 
 
 @pytest.mark.parametrize("earlier_looks", [0, 1])
-def test_concurrent_schedulers_open_one_alert_per_group_and_notify_the_cause_once(
+def test_concurrent_schedulers_open_one_alert_per_group_and_one_incident(
     engine: Engine, traffic: Traffic, now: datetime, earlier_looks: int
 ) -> None:
     numbers = [str(590238114470100 + index) for index in range(5)]
@@ -314,38 +345,44 @@ def test_concurrent_schedulers_open_one_alert_per_group_and_notify_the_cause_onc
     rules = [rule(for_evaluations=1 + earlier_looks)]
     if earlier_looks:
         evaluate(engine, rules, now - timedelta(seconds=1))
-    start = threading.Barrier(4)
 
-    def one() -> None:
-        start.wait()
-        evaluate(engine, rules, now)
+    def evaluate_concurrently(at: datetime) -> None:
+        start = threading.Barrier(4)
 
-    threads = [threading.Thread(target=one) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+        def one() -> None:
+            start.wait()
+            evaluate(engine, rules, at)
+
+        threads = [threading.Thread(target=one) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    for seconds in (0, 15, 30):
+        evaluate_concurrently(now + seconds * SECOND)
     assert sorted(str(a.group["phone_number_id"]) for a in open_alerts(engine)) == numbers
     assert {alert.state for alert in open_alerts(engine)} == {"firing"}
+    [incident] = known_incidents(engine)
     [(_, reason, payload)] = notifications_of(engine)
     assert reason == "fired"
-    [(label, others)] = payload.details
-    assert label == "Same cause"
-    assert others.count("business number") == 4
+    assert sorted(payload.numbers) == sorted(incident.names["phone_number_id"]) == numbers
+    assert [each.rule for each in payload.evidence] == ["r"] * 5
 
 
-def test_a_crash_before_the_commit_leaves_neither_alert_nor_notification(
+def test_a_crash_before_the_commit_records_neither_incident_nor_notification(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.failed(60, now, UNREACHABLE)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE notifications ADD CONSTRAINT refused CHECK (channel <> 'log')"))
     with pytest.raises(Exception, match="refused"):
-        evaluate(engine, [rule()], now)
-    assert all_alerts(engine) == []
+        announce(engine, [rule()], now)
+    [incident] = known_incidents(engine)
+    assert (incident.evaluated_at, incident.notified_at) == (now + 15 * SECOND, None)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE notifications DROP CONSTRAINT refused"))
-    evaluate(engine, [rule()], now)
+    evaluate(engine, [rule()], now + 45 * SECOND)
     assert len(notifications_of(engine)) == 1
 
 
@@ -353,7 +390,7 @@ def test_notifications_contain_no_phone_number_and_no_contact(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.failed(60, now, UNREACHABLE, recipient="4915123456789")
-    evaluate(engine, [rule()], now)
+    announce(engine, [rule()], now)
     with engine.connect() as connection:
         payload = connection.execute(text("SELECT payload::text FROM notifications")).scalar_one()
     assert "4915123456789" not in payload

@@ -11,6 +11,7 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_details import AlertDetails, codes_of, figures_of, stored_details
+from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, RuleGroup
 from webhook_app.rules.incidents.alerts import (
     AlertState,
@@ -22,9 +23,7 @@ from webhook_app.rules.incidents.alerts import (
 )
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.store.counts import rates
-from webhook_app.store.incidents import alerts
 from webhook_app.store.incidents.alerts import Alert
-from webhook_app.store.postgres.engine import Connection
 
 
 class AlertChange(Struct):
@@ -39,14 +38,14 @@ class AlertChange(Struct):
 class AlertLifecycle:
     """The alerts of one evaluation. `known`: the ids of the alerts that the judgements have taken into account."""
 
-    def __init__(self, connection: Connection, now: datetime, known: Collection[int]) -> None:
+    def __init__(self, store: IncidentStore, now: datetime, known: Collection[int]) -> None:
         self.groups = 0
         self.transitions: Counter[str] = Counter()
         self.changes: list[AlertChange] = []
-        self._connection = connection
+        self._store = store
         self._now = now
         self._known_ids = known
-        self._open_alerts = {(a.rule, a.group_key): a for a in alerts.open_alerts(connection, lock=True)}
+        self._open_alerts = {(a.rule, a.group_key): a for a in store.open_alerts()}
 
     def judge(self, rule_group: RuleGroup) -> None:
         """Apply the judgement of this group."""
@@ -61,7 +60,7 @@ class AlertLifecycle:
             if verdict.transition in (Transition.PEND, Transition.FIRE):
                 self._open_new(rule_group, verdict)
         elif verdict.transition is Transition.CLEAR:
-            alerts.remove_pending(self._connection, alert.id)
+            self._store.remove_pending(alert.id)
         else:
             self.changes.append(self._updated(rule_group, alert, verdict))
 
@@ -71,7 +70,7 @@ class AlertLifecycle:
             if alert.evaluated_at >= self._now or alert.id not in self._known_ids:
                 continue
             if alert.state == "pending":
-                alerts.remove_pending(self._connection, alert.id)
+                self._store.remove_pending(alert.id)
                 continue
             self.transitions[Transition.RESOLVE.value] += 1
             reason = "No rule covers this group any more: the rules were changed."
@@ -98,7 +97,7 @@ class AlertLifecycle:
             evaluated_at=self._now,
         )
         change = self._updated(rule_group, blank, verdict)
-        new_id = alerts.insert_new(self._connection, change.alert)
+        new_id = self._store.insert_alert(change.alert)
         if new_id is not None:
             change.alert = replace(change.alert, id=new_id)
             self.changes.append(change)

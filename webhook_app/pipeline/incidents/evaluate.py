@@ -7,16 +7,17 @@ A concurrent evaluation waits for the locks, and then finds nothing left to do f
 Old events count in their own minutes, outside of every window: a backlog raises no alert.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
+from webhook_app.pipeline.incidents.incident_store import IncidentStore, IncidentTables
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
 from webhook_app.pipeline.incidents.rate_groups import FoundGroups, OpenGroup
 from webhook_app.pipeline.incidents.rule_groups import find_groups
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache
+from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache, RuleInputs
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
 from webhook_app.store.incidents import alerts, rule_evaluations
@@ -48,20 +49,34 @@ def evaluate(
         plan_each(reading)
         inputs = LiveInputs(reading, now, memory)
         known = alerts.open_alerts(reading)
-        found = {rule.name: find_groups(rule, inputs, _open_groups(known, rule)) for rule in rules}
+        found = find_all_groups(rules, inputs, known)
     with engine.begin() as connection:
-        lifecycle = AlertLifecycle(connection, now, {alert.id for alert in known})
-        for rule in rules:
-            for rule_group in found[rule.name].groups:
-                lifecycle.judge(rule_group)
-        lifecycle.resolve_unwatched()
-        added = IncidentUpdates(LiveInputs(connection, now, memory), rules, public_url, channels).apply(
-            lifecycle.changes
-        )
+        inputs, store = LiveInputs(connection, now, memory), IncidentTables(connection)
+        lifecycle = judge_groups(store, found, known, now)
+        added = IncidentUpdates(inputs, store, rules, public_url, channels).apply(lifecycle.changes)
         rule_evaluations.save(
             connection, [_rule_evaluation(rule, found[rule.name], now) for rule in rules], now
         )
         return EvaluationSummary(lifecycle.groups, dict(lifecycle.transitions), added)
+
+
+def find_all_groups(
+    rules: Sequence[Rule], inputs: RuleInputs, known: Sequence[Alert]
+) -> dict[str, FoundGroups]:
+    """The judged groups of each rule, by its name. `known`: the open alerts."""
+    return {rule.name: find_groups(rule, inputs, _open_groups(known, rule)) for rule in rules}
+
+
+def judge_groups(
+    store: IncidentStore, found: Mapping[str, FoundGroups], known: Sequence[Alert], now: datetime
+) -> AlertLifecycle:
+    """Move the alerts of all rules by their judgements. The changes are not written yet."""
+    lifecycle = AlertLifecycle(store, now, {alert.id for alert in known})
+    for groups in found.values():
+        for rule_group in groups.groups:
+            lifecycle.judge(rule_group)
+    lifecycle.resolve_unwatched()
+    return lifecycle
 
 
 def _open_groups(known: Sequence[Alert], rule: Rule) -> list[OpenGroup]:

@@ -3,17 +3,15 @@
 from datetime import timedelta
 
 from webhook_app.pipeline.incidents.rate_groups import Group, RuleGroup
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
+from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, RuleInputs
 from webhook_app.rules.accounts.health_problems import check_name, find_problems
 from webhook_app.rules.accounts.health_states import HealthState, states
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.anomalies import judge_limit
-from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import traffic
 from webhook_app.store.incidents.alerts import group_key
 
-_MAX_SUBJECTS = 100_000
 _DAY = timedelta(hours=24)
 _DETAIL_KEYS = (
     "reason",
@@ -34,7 +32,7 @@ _ADVICE = {
 }
 
 
-def find_health_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
+def find_health_groups(rule: Rule, inputs: RuleInputs) -> list[RuleGroup]:
     """Judge one group for each aspect of each subject that is or was a problem."""
     groups = []
     for subject, states_by_aspect in _subject_states(inputs):
@@ -99,10 +97,8 @@ def _count_contacts(inputs: LiveInputs, subject: Subject, limit: int) -> int:
     )
 
 
-def _subject_states(inputs: LiveInputs) -> list[tuple[Subject, dict[str, HealthState]]]:
-    found = health.subjects(inputs.connection, health.HealthFilters(), _MAX_SUBJECTS)
-    reports = health.reported_health(inputs.connection, found)
-    return [(each, states(reports[each.subject, each.subject_id], inputs.now)) for each in found]
+def _subject_states(inputs: RuleInputs) -> list[tuple[Subject, dict[str, HealthState]]]:
+    return [(subject, states(reports, inputs.now)) for subject, reports in inputs.reported_health()]
 
 
 def _dimension(subject: Subject) -> tuple[str, str]:

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from webhook_app.channels.descriptions import count_values, describe_group, describe_values
 from webhook_app.channels.notification import CodeFacts, Evidence, Figures, Notification, Reason, Slice
 from webhook_app.pipeline.incidents.alert_details import stored_details
+from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.pipeline.incidents.rate_groups import COUNTING
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
+from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.advice import advise
@@ -22,7 +23,6 @@ from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.incidents import Group, holding_groups
 from webhook_app.rules.incidents.slices import Cell, localise
-from webhook_app.store.counts.impact import incident_impact, incident_samples
 from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
@@ -64,17 +64,22 @@ def held_groups(incident: Incident, members: Sequence[Alert]) -> list[Group]:
 
 
 def counted(connection: Connection, incident: Incident, members: Sequence[Alert], now: datetime) -> Incident:
+    """The incident with its stored failed messages and contacts counted over its whole life."""
+    return counted_from(StoredFailures(connection), incident, members, now)
+
+
+def counted_from(failures: Failures, incident: Incident, members: Sequence[Alert], now: datetime) -> Incident:
     """The incident with its failed messages and contacts counted over its whole life."""
     if not incident.codes:
         return incident
     groups, end = held_groups(incident, members), incident.ended_at or now
-    impact = incident_impact(connection, incident.began_at, end, incident.codes, groups)
+    impact = failures.impact(incident.began_at, end, incident.codes, groups)
     details = replace(
         stored(incident),
         codes={str(code): count for code, count in impact.by_code.items()},
         numbers=tuple(impact.numbers),
         templates=tuple(impact.templates),
-        samples=tuple(incident_samples(connection, incident.began_at, end, incident.codes, groups)),
+        samples=tuple(failures.samples(incident.began_at, end, incident.codes, groups)),
     )
     return replace(
         incident,
@@ -87,9 +92,9 @@ def counted(connection: Connection, incident: Incident, members: Sequence[Alert]
     )
 
 
-def examine(inputs: LiveInputs, incident: Incident, members: Sequence[Alert]) -> Incident:
+def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) -> Incident:
     """The incident with what its failures have in common, counted over its whole life."""
-    incident = counted(inputs.connection, incident, members, inputs.now)
+    incident = counted_from(inputs.failures, incident, members, inputs.now)
     details = stored(incident)
     if incident.codes and incident.is_open:
         incident, details = _with_slice(inputs, incident, details)
@@ -232,7 +237,7 @@ def _where(incident: Incident, details: IncidentDetails) -> str:
 
 
 def _with_slice(
-    inputs: LiveInputs, incident: Incident, details: IncidentDetails
+    inputs: RuleInputs, incident: Incident, details: IncidentDetails
 ) -> tuple[Incident, IncidentDetails]:
     """The incident with the part where its failures are concentrated in the window of its leading alert.
 

@@ -11,14 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
 from webhook_app.pipeline.incidents.incident_details import by_rank, examine, last_resolved, notification
+from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, counted_by
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
+from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.alerts import Rule, Transition
 from webhook_app.rules.incidents.announcements import (
@@ -42,10 +42,9 @@ from webhook_app.rules.incidents.incidents import (
     names_of,
 )
 from webhook_app.rules.incidents.silences import is_silenced
-from webhook_app.store.incidents import alerts, incidents, outbox, silences
+from webhook_app.store.incidents import silences
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
-from webhook_app.store.postgres.engine import Connection
 
 OPEN_DELAY = timedelta(seconds=20)
 """How long an incident gathers alerts before it is announced, so that what belongs together is announced together."""
@@ -58,24 +57,24 @@ class IncidentUpdates:
 
     def __init__(
         self,
-        inputs: LiveInputs,
+        inputs: RuleInputs,
+        store: IncidentStore,
         rules: Sequence[Rule],
         public_url: str,
         channels: Collection[str],
     ) -> None:
         self.inputs = inputs
-        self._connection: Connection = inputs.connection
+        self._store = store
         self._now = inputs.now
         self._rules = {rule.name: rule for rule in rules}
         self._public_url = public_url
         self._channels = channels
         self._unnamed = unnamed_channels(rules, channels)
         self._added = 0
-        known = incidents.open_incidents(self._connection, lock=True)
-        known += incidents.ended_since(self._connection, self._now - max(AGAIN_WITHIN.values()))
+        known = store.known_incidents(self._now - max(AGAIN_WITHIN.values()))
         self._incidents = {incident.id: incident for incident in known}
         self._members: dict[int, dict[int, Alert]] = {incident_id: {} for incident_id in self._incidents}
-        for alert in alerts.of_incidents(self._connection, list(self._incidents)):
+        for alert in store.alerts_of(list(self._incidents)):
             self._members[cast("int", alert.incident_id)][alert.id] = alert
 
     def apply(self, changes: Sequence[AlertChange]) -> int:
@@ -87,15 +86,15 @@ class IncidentUpdates:
         for change in changes:
             if change.alert.incident_id is not None:
                 self._members[change.alert.incident_id][change.alert.id] = change.alert
-        active = silences.active(self._connection, self._now)
+        active = self._store.active_silences(self._now)
         for incident_id, incident in sorted(self._incidents.items()):
             if incident.is_open:
                 updated = self._update(incident)
                 silence = self._silence(updated, active)
                 self._incidents[incident_id] = self._notify(replace(updated, silenced_by=silence))
-        alerts.save_all(self._connection, [change.alert for change in changes])
-        incidents.save_all(
-            self._connection, [each for each in self._incidents.values() if self._is_changed(each)]
+        self._store.save(
+            [change.alert for change in changes],
+            [each for each in self._incidents.values() if self._is_changed(each)],
         )
         return self._added
 
@@ -131,7 +130,7 @@ class IncidentUpdates:
                     acknowledged_at=None,
                     acknowledged_by="",
                 )
-                incidents.clear_acknowledgement(self._connection, incident.id)
+                self._store.clear_acknowledgement(incident.id)
         self._incidents[incident.id] = incident
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
@@ -150,7 +149,7 @@ class IncidentUpdates:
             opened_at=self._now,
             evaluated_at=self._now,
         )
-        return replace(incident, id=incidents.insert(self._connection, incident))
+        return replace(incident, id=self._store.insert_incident(incident))
 
     def _known(self, incident: Incident) -> KnownIncident:
         members = self._members.get(incident.id, {}).values()
@@ -207,7 +206,7 @@ class IncidentUpdates:
             incident, list(members.values()), self._rules, reason, self._now, self._public_url
         )
         for channel in self._channels_for(incident, reason):
-            outbox.add(self._connection, incident.id, channel, reason, to_builtins(message), self._now)
+            self._store.notify(incident.id, channel, reason, message, self._now)
             self._added += 1
         return replace(
             incident,
@@ -247,7 +246,7 @@ class IncidentUpdates:
     def _channels_for(self, incident: Incident, reason: Reason) -> list[str]:
         """The channels of the rules of its firing alerts; for the end, those that were notified of it."""
         if reason == "resolved":
-            named = outbox.channels_of(self._connection, incident.id)
+            named = self._store.notified_channels(incident.id)
         else:
             rules = {
                 alert.rule: self._rules[alert.rule]

@@ -19,12 +19,11 @@ from webhook_app.pipeline.incidents.service_groups import (
 )
 from webhook_app.rules.incidents.alerts import Rule
 
-REPLAYABLE = (*COUNTING, "silence")
-"""Kinds that need only stored counts, so that they can be judged at any time in the past."""
+REPLAYABLE = (*COUNTING, "silence", "health")
+"""Kinds that can be judged at any time in the past, by stored counts and Meta's reports."""
 
 _LIVE_ONLY: dict[str, Callable[[Rule, LiveInputs], list[RuleGroup]]] = {
     "signature": find_signature_groups,
-    "health": find_health_groups,
     "tier": find_tier_groups,
     "integrity": find_integrity_groups,
     "self": find_self_groups,
@@ -37,6 +36,9 @@ def find_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> 
         return find_counted_groups(rule, inputs, opened)
     if rule.kind == "silence":
         return find_silence_groups(rule, inputs, opened)
+    if rule.kind == "health":
+        groups = find_health_groups(rule, inputs)
+        return FoundGroups(groups, len(groups))
     if not isinstance(inputs, LiveInputs):
         return FoundGroups([], 0)
     groups = _LIVE_ONLY[rule.kind](rule, inputs)

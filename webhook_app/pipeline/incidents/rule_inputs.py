@@ -8,9 +8,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
+from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.anomalies import USUAL_DAYS
 from webhook_app.rules.incidents.incidents import holding_groups, holds
+from webhook_app.store.accounts import health
+from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, rates, traffic
 from webhook_app.store.counts.baselines import HOUR
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
@@ -25,12 +29,21 @@ class RuleInputs(Protocol):
 
     @property
     def now(self) -> datetime: ...
+    @property
+    def failures(self) -> Failures:
+        """The failed messages that describe an incident."""
+        ...
+
     def window(self, minutes: int) -> WindowCounts:
         """The counts of the window: the last full minutes and the running one."""
         ...
 
     def usual(self, minutes: int, hours: int) -> WindowCounts:
         """The counts of the hours before the window."""
+        ...
+
+    def attempts_of_day(self) -> dict[SeriesKey, int]:
+        """Messages of the last 24 hours by series."""
         ...
 
     def met(self, minutes: int, days: int) -> WindowCounts:
@@ -55,6 +68,10 @@ class RuleInputs(Protocol):
 
     def sends(self, minutes: int) -> dict[str, int]:
         """Accepted sends in the window by business number, without those too recent to have a webhook."""
+        ...
+
+    def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
+        """Accounts, numbers and templates with what Meta had reported of each."""
         ...
 
 
@@ -93,6 +110,15 @@ class LiveInputs:
     @property
     def now(self) -> datetime:
         return self._now
+
+    @property
+    def failures(self) -> Failures:
+        return StoredFailures(self.connection)
+
+    def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
+        found = health.subjects(self.connection, health.HealthFilters(), _MAX_SUBJECTS)
+        reports = health.reported_health(self.connection, found)
+        return [(each, reports[each.subject, each.subject_id]) for each in found]
 
     def remembered(self, name: str, read: Callable[[], int]) -> int:
         """A figure that is expensive to read, at most five minutes old."""
@@ -216,6 +242,7 @@ class LiveInputs:
         return reports.accepted_by_number(self.connection, start, end - WEBHOOK_DELAY)
 
 
+_MAX_SUBJECTS = 100_000
 _CACHE_FOR = timedelta(minutes=5)
 _LONG_MINUTES = 120
 _LONG_CACHE_FOR = timedelta(seconds=60)

@@ -1,50 +1,124 @@
 """The inputs of the rules at any minute of the past: counts by minute, read in stretches and held in memory."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from webhook_app.pipeline.incidents.incident_store import Failures, Groups, StoredFailures
 from webhook_app.pipeline.incidents.rule_inputs import WEBHOOK_DELAY
+from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.anomalies import USUAL_DAYS
+from webhook_app.rules.incidents.incidents import holds
+from webhook_app.store.accounts import health
+from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, minutes, rates
 from webhook_app.store.counts.baselines import HOUR
 from webhook_app.store.counts.minutes import Minute
-from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
+from webhook_app.store.counts.window_counts import FailedMessages, GroupKey, Mark, WindowCounts, values_of
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends import reports
 
 MINUTE = timedelta(minutes=1)
+DAY_MINUTES = 1_440
 
 _Any = TypeVar("_Any")
+
+
+class Past(Protocol):
+    """What was counted at any time."""
+
+    @property
+    def failures(self) -> Failures: ...
+    def minutes(self, start: datetime, end: datetime) -> dict[datetime, Minute]: ...
+    def hours(self, start: datetime, end: datetime) -> WindowCounts: ...
+    def first_hours(self, since: datetime) -> dict[SeriesKey, datetime]: ...
+    def events_in(self, hours: Sequence[datetime]) -> dict[datetime, dict[SeriesKey, int]]: ...
+    def failures_between(self, start: datetime, end: datetime) -> list[FailedMessages]: ...
+    def sends(self, start: datetime, end: datetime) -> dict[str, int]: ...
+    def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]: ...
+
+
+class StoredPast:
+    """The past in the tables."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def failures(self) -> Failures:
+        return StoredFailures(self._connection)
+
+    def minutes(self, start: datetime, end: datetime) -> dict[datetime, Minute]:
+        return minutes.read(self._connection, start, end)
+
+    def hours(self, start: datetime, end: datetime) -> WindowCounts:
+        return baselines.read(self._connection, start, end)
+
+    def first_hours(self, since: datetime) -> dict[SeriesKey, datetime]:
+        return baselines.first_hours(self._connection, since)
+
+    def events_in(self, hours: Sequence[datetime]) -> dict[datetime, dict[SeriesKey, int]]:
+        return baselines.events_in(self._connection, hours)
+
+    def failures_between(self, start: datetime, end: datetime) -> list[FailedMessages]:
+        return rates.failures_by_code_and_series(self._connection, start, end)
+
+    def sends(self, start: datetime, end: datetime) -> dict[str, int]:
+        return reports.accepted_by_number(self._connection, start, end)
+
+    def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
+        found = health.subjects(self._connection, health.HealthFilters(), _MAX_SUBJECTS)
+        reported = health.reported_health(self._connection, found)
+        return [(each, reported[each.subject, each.subject_id]) for each in found]
 
 
 class _SlidingWindow:
     """A sliding window of one length. Its sums are updated with each minute instead of computed again."""
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, groupings: Collection[tuple[str, ...]], *, with_events: bool) -> None:
         self._length = length + 1  # the full minutes and the running one
         self._held: deque[Minute] = deque()
         self._attempts: Counter[SeriesKey] = Counter()
-        self._events: Counter[SeriesKey] = Counter()
+        self._by_group: dict[tuple[str, ...], Counter[GroupKey]] = {names: Counter() for names in groupings}
+        self._values = [(values_of(names), sums) for names, sums in self._by_group.items()]
+        self._events: Counter[SeriesKey] | None = Counter() if with_events else None
         self._once: Counter[Mark] = Counter()
         self._counts: WindowCounts | None = None
 
     def push(self, minute: Minute) -> None:
         self._held.append(minute)
-        self._attempts.update(minute.attempts)
-        self._events.update(minute.events)
-        self._once.update(minute.once)
+        self._add(minute, 1)
         if len(self._held) > self._length:
-            gone = self._held.popleft()
-            _subtract(self._attempts, gone.attempts)
-            _subtract(self._events, gone.events)
-            _subtract(self._once, gone.once)
+            self._add(self._held.popleft(), -1)
         self._counts = None
+
+    def _add(self, minute: Minute, sign: int) -> None:
+        for series, attempts in minute.attempts.items():
+            _add(self._attempts, series, sign * attempts)
+            for values, sums in self._values:
+                _add(sums, values(series), sign * attempts)
+        for mark, messages in minute.once.items():
+            _add(self._once, mark, sign * messages)
+        if self._events is not None:
+            for series, events in minute.events.items():
+                _add(self._events, series, sign * events)
+
+    def spend(self, back: int, marks: Mapping[Mark, int]) -> None:
+        """Take these failures out, `back` minutes before the running one."""
+        if back < len(self._held):
+            for mark, messages in marks.items():
+                _add(self._once, mark, -messages)
+            self._counts = None
+
+    @property
+    def held(self) -> deque[Minute]:
+        return self._held
 
     @property
     def counts(self) -> WindowCounts:
+        """The counts. They change with the next minute."""
         if self._counts is None:
             failed = [FailedMessages((mark,), messages) for mark, messages in self._once.items()]
             marks: dict[tuple[str, str], set[Mark]] = {}
@@ -53,30 +127,50 @@ class _SlidingWindow:
                     marks.setdefault(message, set()).add(mark)
             again = Counter(tuple(sorted(held)) for held in marks.values())
             failed += [FailedMessages(held, messages) for held, messages in again.items()]
-            self._counts = WindowCounts(dict(self._attempts), failed)
+            self._counts = WindowCounts(self._attempts, failed)
+            self._counts.attempts_by_names.update(self._by_group)
         return self._counts
 
     @property
     def events(self) -> dict[SeriesKey, int]:
-        return dict(self._events)
+        return dict(self._events or {})
 
 
 class PastInputs:
-    """The inputs at successive minutes; call `go_to` with increasing times."""
+    """The inputs at successive minutes; call `go_to` with increasing times.
 
-    def __init__(self, connection: Connection, start: datetime, lengths: set[int]) -> None:
-        self._connection = connection
-        self._longest = max(lengths, default=1)
-        self._windows = {length: _SlidingWindow(length) for length in lengths}
+    `lengths`: of the windows that the rules use; `groupings`: the sets of dimensions they group by, without the code.
+    """
+
+    def __init__(
+        self,
+        past: Past,
+        start: datetime,
+        lengths: Collection[int],
+        groupings: Collection[tuple[str, ...]] = (),
+        silences: Collection[int] = (),
+    ) -> None:
+        self._past = past
+        every = {*lengths, *silences, DAY_MINUTES}
+        self._longest = max(every)
+        self._windows = {
+            length: _SlidingWindow(length, groupings if length in lengths else (), with_events=length in silences)
+            for length in every
+        }
         self._next = start.replace(second=0, microsecond=0) - MINUTE * self._longest
         self._loaded: dict[datetime, Minute] = {}
         self._loaded_until = self._next
         self._now = start
         self._hourly: dict[object, object] = {}
+        self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
 
     @property
     def now(self) -> datetime:
         return self._now
+
+    @property
+    def failures(self) -> Failures:
+        return self._past.failures
 
     def go_to(self, now: datetime) -> None:
         """Move to this minute, which becomes the running one."""
@@ -90,48 +184,71 @@ class PastInputs:
                 window.push(minute)
             self._next += MINUTE
 
+    def spend(self, codes: Collection[int], groups: Groups, start: datetime, end: datetime) -> None:
+        """Take out failures that an ended alert held: they are not judged twice."""
+        held = self._windows[self._longest].held
+        latest = self._next - MINUTE
+        first, last = (max(int((latest - moment) // MINUTE), 0) for moment in (end, start))
+        for back in range(first, min(last + 1, len(held))):
+            minute = held[-1 - back]
+            marks = {mark: count for mark, count in minute.once.items() if holds(codes, groups, *mark)}
+            for mark in marks:
+                del minute.once[mark]
+            minute.again = [each for each in minute.again if not holds(codes, groups, *each[1])]
+            for window in self._windows.values():
+                window.spend(back, marks)
+
     def window(self, minutes: int) -> WindowCounts:
         return self._windows[minutes].counts
 
     def webhooks(self, minutes: int) -> dict[SeriesKey, int]:
         return self._windows[minutes].events
 
+    def attempts_of_day(self) -> dict[SeriesKey, int]:
+        return self._windows[DAY_MINUTES].counts.attempts
+
     def usual(self, minutes: int, hours: int) -> WindowCounts:
         end = _hour(rates.window(self._now, minutes)[0])
-        return self._remember(
-            ("usual", end, hours), lambda: baselines.read(self._connection, end - HOUR * hours, end)
-        )
+        return self._remember(("usual", end, hours), lambda: self._past.hours(end - HOUR * hours, end))
 
     def met(self, minutes: int, days: int) -> WindowCounts:
         return self.usual(minutes, days * 24)
 
     def met_lately(self, minutes: int) -> WindowCounts:
         start = rates.window(self._now, minutes)[0]
-        span = _hour(start), start
-        failed = rates.failures_by_code_and_series(self._connection, *span) if span[0] < span[1] else []
+        failed = self._past.failures_between(_hour(start), start) if _hour(start) < start else []
         return WindowCounts({}, [FailedMessages((mark,), 1) for one in failed for mark in one.marks])
 
     def known_since(self, days: int) -> dict[SeriesKey, datetime]:
         since = _hour(self._now) - timedelta(days=days)
-        return self._remember(("known", since), lambda: baselines.first_hours(self._connection, since))
+        return self._remember(("known", since), lambda: self._past.first_hours(since))
 
     def usual_webhooks(self, minutes: int) -> list[dict[SeriesKey, float]]:
         hour = _hour(self._now - timedelta(minutes=minutes))
 
         def read() -> list[dict[SeriesKey, float]]:
             days = [hour - timedelta(days=back) for back in range(1, USUAL_DAYS + 1)]
-            found = baselines.events_in(self._connection, days)
+            found = self._past.events_in(days)
             return [{key: events * minutes / 60 for key, events in day.items()} for day in found.values()]
 
         return self._remember(("webhooks", hour, minutes), read)
 
     def sends(self, minutes: int) -> dict[str, int]:
         start, end = rates.window(self._now, minutes)
-        return reports.accepted_by_number(self._connection, start, end - WEBHOOK_DELAY)
+        return self._past.sends(start, end - WEBHOOK_DELAY)
+
+    def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
+        if self._health is None:
+            self._health = [(subject, found) for subject, found in self._past.reported_health() if found]
+        return [
+            (subject, known)
+            for subject, found in self._health
+            if (known := [report for report in found if report.occurred_at <= self._now])
+        ]
 
     def _load(self) -> None:
         start, self._loaded_until = self._loaded_until, self._loaded_until + _READ_AHEAD
-        self._loaded |= minutes.read(self._connection, start, self._loaded_until)
+        self._loaded |= self._past.minutes(start, self._loaded_until)
 
     def _remember(self, name: tuple[object, ...], read: Callable[[], _Any]) -> _Any:
         """Return the cached value, or read it. The cache is cleared when it is full."""
@@ -145,13 +262,15 @@ class PastInputs:
 
 _READ_AHEAD = timedelta(hours=2)
 _MAX_CACHED = 64
+_MAX_SUBJECTS = 100_000
 
 
-def _subtract(sums: Counter[_Any], gone: Mapping[_Any, int]) -> None:
-    for key, number in gone.items():
-        sums[key] -= number
-        if not sums[key]:
-            del sums[key]
+def _add(sums: Counter[_Any], key: _Any, number: int) -> None:
+    total = sums[key] + number
+    if total:
+        sums[key] = total
+    else:
+        sums.pop(key, None)
 
 
 def _hour(moment: datetime) -> datetime:

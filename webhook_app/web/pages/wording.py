@@ -124,6 +124,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "stamp": stamp,
     "moment": moment,
     "ago": ago,
+    "window_length": formats.window_length,
     "code_name": code_name,
     "group_words": group_words,
     "stored_moment": stored_moment,

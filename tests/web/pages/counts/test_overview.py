@@ -88,7 +88,8 @@ class TestOverview:
     def test_incidents_beyond_the_third_are_one_line_each(self, admin, engine, deliver, now):
         deliver(body(status(at=now)))
         made = [
-            store_incident(engine, now, {}, title=f"Cause {n}", began_at=now - n * HOUR) for n in range(5)
+            store_incident(engine, now, {"group": {"code": n}}, title=f"Cause {n}", began_at=now - n * HOUR)
+            for n in range(5)
         ]
         page = admin.get("/").text
         assert "5 open incidents" in page
@@ -138,11 +139,11 @@ class TestSafety:
         with engine.connect() as connection:
             [alert] = alerts.of_incidents(connection, [opened])
         shown = [f"/incidents/{opened}", f"/alerts/{alert.id}"]
-        for path in ("/", "/incidents", f"/incidents/{opened}"):
+        for path in ("/", f"/incidents/{opened}"):
             page = admin.get(path).text
             assert HOSTILE not in page
             assert "&lt;script&gt;" in page
-        for path in ("/alerts", f"/alerts/{alert.id}"):
+        for path in ("/incidents", "/alerts", f"/alerts/{alert.id}"):
             assert HOSTILE not in admin.get(path).text
         for path in ("/dashboard/data", *(f"/dashboard{each}" for each in shown)):
             assert not any(HOSTILE in part for part in admin.get(path).json["parts"].values())

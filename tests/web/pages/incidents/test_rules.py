@@ -66,7 +66,7 @@ class TestWords:
             ("for_evaluations = 1", "Counts broken and unreachable failures."),
             ("for_evaluations = 3", "it takes 3 looks in a row"),
             ("confidence = 0", "fail within 15 min, with at least"),
-            ("group_by = []", "the messages of one kind at all"),
+            ("group_by = []", "of all messages fail"),
             ("channels = []", "Told nowhere: it shows here"),
             ("escalate_above = 0.2", "Becomes critical above 20\N{NARROW NO-BREAK SPACE}%"),
         ],
@@ -85,7 +85,7 @@ class TestActive:
     def test_the_last_look_says_what_was_nearest_and_how_near(self, viewer, traffic, engine, now):
         evaluate(engine, parse_rules(default_rules_text()), now)
         page = viewer.get("/rules").text
-        card = page[page.index('id="failure-rate-per-code"') : page.index('id="severe-failure-rate"')]
+        card = page[page.index('id="failure-rate-per-code"') : page.index('id="failure-rate-per-number"')]
         assert f"<b>code 131026, business number {NUMBER}</b>: 8 of 200 messages failed" in card
         assert "80 %" in card
         assert "No rule has been looked at yet" not in page

@@ -9,7 +9,7 @@ from webhook_app.channels.notification import Figures
 from webhook_app.pipeline.incidents.alert_details import AlertDetails, stored_details
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.formats import duration
+from webhook_app.rules.incidents.formats import duration, window_length
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.web.pages.incidents.alert_names import name_alert, who
 from webhook_app.web.pages.wording import number, percent
@@ -40,8 +40,8 @@ class AlertView(Struct, frozen=True):
         if not self.is_open and self.details.peak_rate:
             return f"{percent(self.details.peak_rate)} at its worst"
         if not alert.attempts:
-            return f"{number(alert.failures)} failed in {alert.window_minutes} min"
-        return f"{percent(alert.rate)} of {number(alert.attempts)} messages in {alert.window_minutes} min"
+            return f"{number(alert.failures)} failed in {window_length(alert.window_minutes)}"
+        return f"{percent(alert.rate)} of {number(alert.attempts)} messages in {window_length(alert.window_minutes)}"
 
     @property
     def figures(self) -> str:

@@ -1,6 +1,6 @@
 """The evidence of an incident: where its failures are concentrated, sample messages, what Meta reported.
 
-Every read is bounded: the last hours of the incident, a few rows. No HTML.
+Every read is bounded: the last hours of the incident, at most a day, and a few rows. No HTML.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from webhook_app.web.pages.incidents.incident_view import IncidentView
 
 _DIMENSIONS = ("template", "country", "phone_number_id", "campaign", "waba_id")
 _COMBINED = ("template", "country", "phone_number_id")
-_LONGEST = timedelta(hours=3)
+_SHORTEST_PERIOD, _LONGEST_PERIOD = timedelta(hours=3), timedelta(days=1)
 _ROWS = 5
 _MESSAGES = 8
 _HISTORY = 12
@@ -52,7 +52,8 @@ class IncidentEvidence(Struct, frozen=True):
 def gather_evidence(connection: Connection, shown: IncidentView, now: datetime) -> IncidentEvidence:
     """Read the evidence for this incident."""
     until = shown.incident.ended_at or now
-    since = max(shown.incident.began_at, until - _LONGEST)
+    longest = max(_SHORTEST_PERIOD, min(timedelta(minutes=shown.incident.window_minutes), _LONGEST_PERIOD))
+    since = max(shown.incident.began_at, until - longest)
     history = _health_history(connection, shown)
     if not shown.counts_failures:
         return IncidentEvidence(since, until, [], [], history)

@@ -11,7 +11,7 @@ from webhook_app.channels.notification import Figures, Slice
 from webhook_app.pipeline.incidents.incident_details import IncidentDetails, by_rank, stored
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.formats import duration
+from webhook_app.rules.incidents.formats import duration, window_length
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.explained_periods import ABOUT_FAILURES
 from webhook_app.store.incidents.incidents import Incident
@@ -75,9 +75,10 @@ class IncidentView(Struct, frozen=True):
             return f"{percent(incident.worst_rate)} at its worst"
         if not incident.window_minutes:
             return self.finding
+        length = window_length(incident.window_minutes)
         if not incident.attempts:
-            return f"{number(incident.failures)} failed in {incident.window_minutes} min"
-        return f"{percent(incident.rate)} of {number(incident.attempts)} messages in {incident.window_minutes} min"
+            return f"{number(incident.failures)} failed in {length}"
+        return f"{percent(incident.rate)} of {number(incident.attempts)} messages in {length}"
 
     @property
     def figures(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from webhook_app.rules.counts.dimensions import GROUP_WORDS
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import channels_for
+from webhook_app.rules.incidents.formats import window_length
 from webhook_app.web.pages.wording import number, percent
 
 CHECKS = {
@@ -19,7 +20,7 @@ CHECKS = {
     "number": "numbers in trouble",
     "tier": "messaging limits lowered",
     "security": "the two-step PIN",
-    "notifications": "whether alerts get out",
+    "notifications": "whether notifications are delivered",
     "jobs": "whether the scheduler's jobs run",
     "slow_evaluation": "how long judging the rules takes",
     "suppression": "whether failures are held back by the hourly cap",
@@ -49,11 +50,14 @@ def counted(rule: Rule) -> str:
 
 
 def _rate(rule: Rule) -> str:
-    sure = f", surely (at {percent(rule.confidence)} confidence)" if rule.confidence else ""
+    sure = f" ({percent(rule.confidence)} confidence)" if rule.confidence else ""
+    lengths = [window_length(minutes) for minutes in rule.windows or (rule.window_minutes,)]
+    within = " or ".join(filter(None, (", ".join(lengths[:-1]), lengths[-1])))
+    whose = f"the messages of one {_group(rule)}" if rule.group_by else "all messages"
+    messages = f"{number(rule.min_attempts)} messages and " if rule.min_attempts else ""
     return (
-        f"Fires when more than {percent(rule.threshold)} of the messages of one {_group(rule)} fail within"
-        f" {rule.window_minutes} min{sure}, with at least {number(rule.min_attempts)} messages and"
-        f" {number(rule.min_failures)} failures. Counts {counted(rule)}"
+        f"Fires when more than {percent(rule.threshold)} of {whose} fail within"
+        f" {within}{sure}, with at least {messages}{number(rule.min_failures)} failures. Counts {counted(rule)}"
     )
 
 

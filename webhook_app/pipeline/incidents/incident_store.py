@@ -1,0 +1,110 @@
+"""Where an evaluation reads and writes alerts, incidents and notifications: the tables, or memory for a backtest."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import to_builtins
+
+from webhook_app.channels.notification import Notification, Reason
+from webhook_app.store.counts.impact import IncidentImpact, incident_impact, incident_samples
+from webhook_app.store.incidents import alerts, incidents, outbox, silences
+from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.incidents.silences import Silence
+from webhook_app.store.postgres.engine import Connection
+
+Groups = Sequence[Mapping[str, str | int]]
+
+
+class Failures(Protocol):
+    """The failed messages that describe an incident."""
+
+    def impact(
+        self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups
+    ) -> IncidentImpact: ...
+    def samples(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> list[str]: ...
+
+
+class IncidentStore(Protocol):
+    """Alerts, incidents and notifications during one evaluation."""
+
+    def open_alerts(self) -> list[Alert]:
+        """Every pending and firing alert. No other evaluation changes them meanwhile."""
+        ...
+
+    def insert_alert(self, alert: Alert) -> int | None:
+        """Store a new alert and return its id; None if another evaluation has just opened it."""
+        ...
+
+    def remove_pending(self, alert_id: int) -> None: ...
+    def alerts_of(self, incident_ids: Sequence[int]) -> list[Alert]: ...
+    def known_incidents(self, ended_since: datetime) -> list[Incident]:
+        """Open incidents, and those that ended at this time or later."""
+        ...
+
+    def insert_incident(self, incident: Incident) -> int: ...
+    def clear_acknowledgement(self, incident_id: int) -> None: ...
+    def save(self, changed_alerts: Sequence[Alert], changed_incidents: Sequence[Incident]) -> None: ...
+    def active_silences(self, now: datetime) -> Sequence[Silence]: ...
+    def notify(
+        self, incident_id: int, channel: str, reason: Reason, message: Notification, now: datetime
+    ) -> None: ...
+    def notified_channels(self, incident_id: int) -> list[str]: ...
+
+
+class StoredFailures:
+    """The failures in the tables."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def impact(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> IncidentImpact:
+        return incident_impact(self._connection, start, end, codes, groups)
+
+    def samples(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> list[str]:
+        return incident_samples(self._connection, start, end, codes, groups)
+
+
+class IncidentTables:
+    """The tables, in the transaction of an evaluation."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def open_alerts(self) -> list[Alert]:
+        return alerts.open_alerts(self._connection, lock=True)
+
+    def insert_alert(self, alert: Alert) -> int | None:
+        return alerts.insert_new(self._connection, alert)
+
+    def remove_pending(self, alert_id: int) -> None:
+        alerts.remove_pending(self._connection, alert_id)
+
+    def alerts_of(self, incident_ids: Sequence[int]) -> list[Alert]:
+        return alerts.of_incidents(self._connection, incident_ids)
+
+    def known_incidents(self, ended_since: datetime) -> list[Incident]:
+        known = incidents.open_incidents(self._connection, lock=True)
+        return known + incidents.ended_since(self._connection, ended_since)
+
+    def insert_incident(self, incident: Incident) -> int:
+        return incidents.insert(self._connection, incident)
+
+    def clear_acknowledgement(self, incident_id: int) -> None:
+        incidents.clear_acknowledgement(self._connection, incident_id)
+
+    def save(self, changed_alerts: Sequence[Alert], changed_incidents: Sequence[Incident]) -> None:
+        alerts.save_all(self._connection, changed_alerts)
+        incidents.save_all(self._connection, changed_incidents)
+
+    def active_silences(self, now: datetime) -> Sequence[Silence]:
+        return silences.active(self._connection, now)
+
+    def notify(
+        self, incident_id: int, channel: str, reason: Reason, message: Notification, now: datetime
+    ) -> None:
+        outbox.add(self._connection, incident_id, channel, reason, to_builtins(message), now)
+
+    def notified_channels(self, incident_id: int) -> list[str]:
+        return outbox.channels_of(self._connection, incident_id)

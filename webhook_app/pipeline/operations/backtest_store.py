@@ -1,0 +1,110 @@
+"""The alerts, incidents and messages of a backtest, in memory."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from webhook_app.channels.notification import Notification, Reason
+from webhook_app.store.incidents.alerts import OPEN, Alert
+from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.incidents.silences import Silence
+
+_REASONS: dict[str, str] = {
+    "fired": "opened",
+    "escalated": "raised",
+    "repeated": "reminder",
+    "again": "again",
+    "resolved": "ended",
+}
+
+
+class BacktestMessage(Struct, frozen=True):
+    """A notification, however many channels it would have gone to. The figures are those of the leading alert."""
+
+    at: datetime
+    reason: str
+    rate: float | None
+    low: float | None
+    threshold: float | None
+
+
+class BacktestStore:
+    """Alerts and incidents at the current time of the backtest, and what people were notified of."""
+
+    def __init__(self) -> None:
+        self.incidents: dict[int, Incident] = {}
+        self.messages: dict[int, list[BacktestMessage]] = {}
+        self._members: dict[int, dict[int, Alert]] = {}
+        self._open: dict[int, Alert] = {}
+        self._channels: dict[int, list[str]] = {}
+        self._ids = 0
+
+    def open_alerts(self) -> list[Alert]:
+        return list(self._open.values())
+
+    def insert_alert(self, alert: Alert) -> int | None:
+        stored = replace(alert, id=self._next_id())
+        self._open[stored.id] = stored
+        return stored.id
+
+    def remove_pending(self, alert_id: int) -> None:
+        self._open.pop(alert_id, None)
+
+    def alerts_of(self, incident_ids: Sequence[int]) -> list[Alert]:
+        return [alert for each in incident_ids for alert in self._members.get(each, {}).values()]
+
+    def known_incidents(self, ended_since: datetime) -> list[Incident]:
+        return [
+            each
+            for each in self.incidents.values()
+            if each.is_open or (each.ended_at is not None and each.ended_at >= ended_since)
+        ]
+
+    def insert_incident(self, incident: Incident) -> int:
+        stored = replace(incident, id=self._next_id())
+        self.incidents[stored.id] = stored
+        return stored.id
+
+    def clear_acknowledgement(self, incident_id: int) -> None:
+        """Nobody acknowledges anything in a backtest."""
+
+    def save(self, changed_alerts: Sequence[Alert], changed_incidents: Sequence[Incident]) -> None:
+        for alert in changed_alerts:
+            if alert.state in OPEN:
+                self._open[alert.id] = alert
+            else:
+                self._open.pop(alert.id, None)
+            if alert.incident_id is not None:
+                self._members.setdefault(alert.incident_id, {})[alert.id] = alert
+        self.incidents |= {incident.id: incident for incident in changed_incidents}
+
+    def active_silences(self, now: datetime) -> Sequence[Silence]:
+        del now
+        return ()
+
+    def notify(
+        self, incident_id: int, channel: str, reason: Reason, message: Notification, now: datetime
+    ) -> None:
+        self._channels.setdefault(incident_id, []).append(channel)
+        sent = self.messages.setdefault(incident_id, [])
+        if sent and (sent[-1].at, sent[-1].reason) == (now, _REASONS.get(reason, reason)):
+            return
+        figures = message.figures
+        sent.append(
+            BacktestMessage(
+                now,
+                _REASONS.get(reason, reason),
+                figures.rate if figures else None,
+                figures.low if figures else None,
+                figures.threshold if figures else None,
+            )
+        )
+
+    def notified_channels(self, incident_id: int) -> list[str]:
+        return sorted(set(self._channels.get(incident_id, ())))
+
+    def _next_id(self) -> int:
+        self._ids += 1
+        return self._ids
