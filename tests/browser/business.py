@@ -47,7 +47,12 @@ def open_business(
         ):
             start = now - timedelta(hours=begins)
             planned = plan(SCENARIOS[scenario], 7, rate * share, lasts * _HOUR, start)
-            _feed(writer, plan_posts(planned, start, random.Random(7), batch=_BATCH, duplicates=0.02), start, now)
+            _feed(
+                writer,
+                plan_posts(planned, start, random.Random(7), batch=_BATCH, duplicates=0.02),
+                start,
+                now,
+            )
         _write_oddities(writer, now)
     finally:
         traffic.close()
