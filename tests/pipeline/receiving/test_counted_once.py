@@ -1,6 +1,6 @@
-"""Any order, repetition and batching of the same webhooks gives the same tables, equal to a brute-force model.
+"""Ingest, counts and books: any order, repetition and batching of webhooks gives the same tables as a simple model.
 
-The model knows nothing of the store: it reads the Meta-shaped items themselves.
+The model shares no code with the store: it reads the items in Meta's shape.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""Lives of people in any order and repetition end as a plain model says, and the audit replays to the same rows."""
+"""Suppress, consent and changes: any order and repetition of events gives the suppressions of a simple model."""
 
 import random
 from datetime import timedelta
@@ -22,14 +22,14 @@ KINDS = (
     *[("failed", UNREACHABLE)] * 8,
     *[("failed", WITHHELD)] * 3,
     *[("failed", code) for code in (EXPERIMENT, STOPPED, BLOCKED, 131_000)],
-    *[("prefer", wish) for wish in ("stop", "resume")] * 2,
+    *[("prefer", value) for value in ("stop", "resume")] * 2,
     *[("write", text) for text in ("stop", "start", "hi")],
     *[("reach", what) for what in ("delivered", "read")],
     *[("manual", what) for what in ("put", "lift")],
 )
 
 
-def life(chance, now):
+def random_events(chance, now):
     """What happens to somebody within 60 days, each moment another one."""
     hours = chance.sample(range(1, 60 * 24), STEPS)
     found = []
@@ -40,7 +40,7 @@ def life(chance, now):
     return found
 
 
-def tell(world, contact, fact):
+def deliver(world, contact, fact):
     kind, what, at, message_id, campaign = fact
     name = f"{message_id}.{contact}"
     age = world.now - at
@@ -74,14 +74,14 @@ def expected(facts, by_hand, now):  # noqa: C901, PLR0912 - every definition in 
     def since(moment, *codes):
         return [(a, w, c) for a, w, c in failures if w in codes and (moment is None or a > moment)]
 
-    strikes, seen = [], set()
+    counted, seen = [], set()
     for at, _, campaign in since(success, UNREACHABLE):
         if (campaign, at.date()) not in seen:
             seen.add((campaign, at.date()))
-            strikes.append(at)
+            counted.append(at)
     until, times = None, 0
-    for count, at in enumerate(strikes, 1):
-        if count >= 3 and len({strike.date() for strike in strikes[:count]}) >= 2:
+    for count, at in enumerate(counted, 1):
+        if count >= 3 and len({each.date() for each in counted[:count]}) >= 2:
             if until is None or at > until:
                 times += 1
             until = at + timedelta(days=min(30 * 2 ** (times - 1), 365))
@@ -122,30 +122,30 @@ def replayed(changes):
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_any_order_and_repetition_ends_as_the_model_says_and_the_audit_replays(world, seed):
+def test_any_order_and_repetition_gives_the_state_of_the_model_and_the_audit_replays(world, seed):
     chance = random.Random(seed)
-    lives = {f"1606555{place:04}": life(chance, world.now) for place in range(PEOPLE)}
-    told = {contact: chance.sample(facts, STEPS) for contact, facts in lives.items()}
+    histories = {f"1606555{place:04}": random_events(chance, world.now) for place in range(PEOPLE)}
+    arriving = {contact: chance.sample(facts, STEPS) for contact, facts in histories.items()}
     by_hand = {}
     for step in range(STEPS):
-        for contact, facts in told.items():
+        for contact, facts in arriving.items():
             kind, what, *_ = facts[step]
             if kind == "manual":
                 decide_by_hand(world, contact, what)
                 by_hand[contact] = what
             else:
-                tell(world, contact, facts[step])
+                deliver(world, contact, facts[step])
                 if chance.random() < 0.3:
-                    tell(world, contact, chance.choice(facts[: step + 1]))
+                    deliver(world, contact, chance.choice(facts[: step + 1]))
         if chance.random() < 0.6:
             world.run()
     world.run()
-    found = {contact: {} for contact in lives}
+    found = {contact: {} for contact in histories}
     for row in world.all():
         assert row.phone_number_id == ("" if row.reason == "manual" else NUMBER)
         found[row.contact][row.reason, row.scope] = (row.until, row.times)
     assert found == {
-        contact: expected(facts, by_hand.get(contact), world.now) for contact, facts in lives.items()
+        contact: expected(facts, by_hand.get(contact), world.now) for contact, facts in histories.items()
     }
     rows = {row.key: row for row in world.all()}
     audit = replayed(world.changes())
@@ -164,8 +164,8 @@ def test_any_order_and_repetition_ends_as_the_model_says_and_the_audit_replays(w
     )
     assert all(getattr(audit[key], name) == getattr(rows[key], name) for key in rows for name in same)
     before = world.changes()
-    for contact, facts in lives.items():
+    for contact, facts in histories.items():
         for fact in facts:
-            tell(world, contact, fact)
+            deliver(world, contact, fact)
     world.run()
     assert world.changes() == before

@@ -1,6 +1,6 @@
-"""Any order of webhooks gives the same people: whoever is linked by what was shown, whichever came first.
+"""Ingest, links and suppress: any order of webhooks gives the same people and suppressions.
 
-The model joins the keys that one webhook shows, by hand, and knows nothing of the store.
+The model joins the keys of each webhook and shares no code with the store.
 """
 
 import json
@@ -87,19 +87,25 @@ def webhooks(draw: st.DrawFn) -> Shown:
                 draw(spelt.filter(lambda new: shown(b"", new) != shown(b"", phone))),
                 draw(users),
             )
-            told = {
+            system = {
                 "type": "user_changed_number",
                 "wa_id": new_phone,
                 "user_id": new_user,
                 "previous_user_id": user,
             }
-            item = {"id": serial, "from": phone, "timestamp": utc_text(at), "type": "system", "system": told}
+            item = {
+                "id": serial,
+                "from": phone,
+                "timestamp": utc_text(at),
+                "type": "system",
+                "system": system,
+            }
             found = shown(body(messages=[item]), phone, new_phone, user, new_user)
         case _:
             new_user = draw(users.filter(lambda new: new != user))
-            told = {"type": "user_changed_user_id", "user_id": new_user, "previous_user_id": user}
-            told |= {"parent_user_id": parent} if parent else {}
-            item = {"id": serial, "timestamp": utc_text(at), "type": "system", "system": told}
+            system = {"type": "user_changed_user_id", "user_id": new_user, "previous_user_id": user}
+            system |= {"parent_user_id": parent} if parent else {}
+            item = {"id": serial, "timestamp": utc_text(at), "type": "system", "system": system}
             found = shown(body(messages=[item]), user, new_user, parent)
     return found
 
@@ -154,7 +160,7 @@ def test_any_order_of_webhooks_gives_the_same_people(
     assert all(len({mains[key] for key in person}) == 1 for person in found)
 
 
-def test_a_failure_by_one_key_counts_for_the_person_whichever_key_is_asked_for(
+def test_a_failure_by_one_key_counts_for_all_keys_of_the_person(
     engine: Engine, database_url: str, now: datetime
 ) -> None:
     by_phone = body(status("wamid.1", "failed", now, recipient="551161234567", code=131026))

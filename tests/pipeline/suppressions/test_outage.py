@@ -1,10 +1,10 @@
-"""A simulated outage suppresses nobody, and those who are truly gone are suppressed later all the same."""
+"""Evaluate and suppress: a simulated outage suppresses only contacts that are unreachable anyway."""
 
-from benchmarks.outage import drill
+from benchmarks.outage import run_outage
 
 
-def test_an_outage_suppresses_nobody_and_afterwards_the_gone_still_are(engine, database_url, now):
-    found = drill(engine, database_url, 600, now)
+def test_an_outage_suppresses_nobody_and_unreachable_contacts_are_suppressed_later(engine, database_url, now):
+    found = run_outage(engine, database_url, 600, now)
     assert found.alerts >= 1
     assert found.suppressed_in_the_outage == 0
     assert (found.wrongly, found.missed) == (0, 0)
