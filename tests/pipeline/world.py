@@ -1,4 +1,4 @@
-"""A world for suppression: Meta on one side, the table of suppressions on the other, and a clock that stands."""
+"""Webhooks of people whose messages fail or arrive, runs of suppress, and the suppressions made, at a fixed time."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 class World:
-    """Meta on one side, the table of suppressions on the other."""
+    """Sends webhooks as Meta does, runs suppress, and reads the result."""
 
     def __init__(self, engine, database_url, now):
         self.engine = engine
@@ -50,7 +50,7 @@ class World:
             status(message_id, "failed", self.now - age, recipient=contact, code=code, **more), number=number
         )
 
-    def reach(self, age, what="delivered", contact=CONTACT, message_id="", number=NUMBER, **more):
+    def deliver(self, age, what="delivered", contact=CONTACT, message_id="", number=NUMBER, **more):
         message_id = message_id or f"wamid.{next(self._ids)}"
         self.store(body(status(message_id, what, self.now - age, recipient=contact, **more), number=number))
 
@@ -58,17 +58,17 @@ class World:
         item = message(f"wamid.{next(self._ids)}", self.now - age, sender=contact, text=text)
         self.store(body(messages=[item], number=number))
 
-    def prefer(self, age, wish, contact=CONTACT, number=NUMBER):
-        self.store(self.preference(age, wish, contact, number))
+    def prefer(self, age, preference, contact=CONTACT, number=NUMBER):
+        self.store(self.preference(age, preference, contact, number))
 
-    def preference(self, age, wish, contact=CONTACT, number=NUMBER):
+    def preference(self, age, preference, contact=CONTACT, number=NUMBER):
         stamp = int((self.now - age).timestamp())
-        said = {"wa_id": contact, "category": "marketing_messages", "value": wish, "timestamp": stamp}
-        held = value(number=number, user_preferences=[said])
+        stated = {"wa_id": contact, "category": "marketing_messages", "value": preference, "timestamp": stamp}
+        held = value(number=number, user_preferences=[stated])
         return json.dumps(document(held, field="user_preferences")).encode()
 
     def alert(self, started, ended=None, state=None, group=None, rule=RULE.name):
-        """An alert row as the evaluation writes it; returns its id."""
+        """Insert an alert as the evaluation does and return its id."""
         row = alerts.Alert(
             rule=rule,
             kind="rate",
@@ -112,3 +112,21 @@ class World:
             return connection.execute(
                 text(f"SELECT count(*) FROM failures WHERE {where}"), values
             ).scalar_one()
+
+
+CROWD = [f"1303555{i:04}" for i in range(500)]
+
+
+def scattered_failures(world, contacts, *days):
+    """A failure for each of them on each of these days, spread so that no hour looks bad by itself."""
+    return [
+        world.failure(day * DAY + place * 10 * MINUTE, contact=contact)
+        for day in days
+        for place, contact in enumerate(contacts)
+    ]
+
+
+def outage(world, contacts=CROWD, age=MINUTE):
+    """All of these fail within a minute, some of them for the third day."""
+    world.store(*scattered_failures(world, contacts[::5], 2, 1))
+    world.store(*(world.failure(age, contact=contact) for contact in contacts))

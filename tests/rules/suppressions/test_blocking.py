@@ -12,7 +12,8 @@ def test_reasons_are_ranked_and_within_a_reason_all_comes_before_marketing():
         for reason in ("opted_out", "manual", "hard", "unreachable")
         for scope in ("all", "marketing")
     ]
-    assert sorted(ranked[::-1], key=lambda each: strength(*each)) == ranked
+    shuffled = [ranked[place] for place in (3, 7, 0, 5, 1, 6, 4, 2)]
+    assert sorted(shuffled, key=lambda each: strength(*each)) == ranked
 
 
 def suppression(reason, scope):

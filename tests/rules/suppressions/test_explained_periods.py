@@ -40,16 +40,16 @@ def made(group, rule=RULE, end=None, codes=()):
         ({"phone_number_id": "1", "template": "autumn"}, False),
     ],
 )
-def test_an_incident_explains_its_slice(group, explained):
+def test_an_alert_explains_its_slice(group, explained):
     assert made(group).explains(Failed()) is explained
 
 
 @pytest.mark.parametrize(("minutes", "explained"), [(-1, False), (0, True), (5, True), (6, False)])
-def test_an_incident_explains_its_time_with_both_ends(minutes, explained):
+def test_an_alert_explains_its_time_including_both_ends(minutes, explained):
     assert made({}, end=NOON + 5 * MINUTE).explains(Failed(occurred_at=NOON + minutes * MINUTE)) is explained
 
 
-def test_an_incident_without_end_goes_on():
+def test_an_open_alert_explains_later_failures():
     assert made({}).explains(Failed(occurred_at=NOON + timedelta(days=9)))
 
 
@@ -58,12 +58,12 @@ def test_a_rule_explains_only_what_it_counts():
     assert not made({}, broken).explains(Failed())
 
 
-def test_the_alert_s_codes_stand_in_for_a_rule_that_is_gone():
+def test_the_codes_of_the_alert_replace_a_removed_rule():
     assert made({}, None, codes=[131026]).explains(Failed())
     assert not made({}, None, codes=[131043]).explains(Failed())
 
 
-def test_a_person_s_own_stop_is_never_explained_away():
+def test_an_opt_out_is_never_explained():
     assert 131050 not in explainable_codes()
     stopped = Rule(name="r", codes=(131050,), threshold=0.02, resolve_below=0.01)
     assert not made({}, stopped).explains(Failed(error_code=131050))
@@ -81,6 +81,6 @@ def test_a_person_s_own_stop_is_never_explained_away():
         (0, 0, False, False),
     ],
 )
-def test_a_rate_may_be_high_by_chance_before_it_would_alert(attempts, failures, high, alerts):
+def test_a_rate_can_be_high_before_it_would_alert(attempts, failures, high, alerts):
     assert is_rate_high(RULE, Counts(attempts, failures)) is high
     assert would_alert(RULE, Counts(attempts, failures)) is alerts

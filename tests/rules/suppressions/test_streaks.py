@@ -1,4 +1,4 @@
-"""Who is suppressed and why, what that blocks, and what ends it."""
+"""Who is suppressed and why, and what lifts it."""
 
 import random
 from datetime import UTC, datetime, timedelta, timezone
@@ -106,14 +106,14 @@ def test_unknown_codes_and_no_code_never_suppress():
     assert judged([FailureFact("m", START, 1, "an effect of tomorrow")]) is None
 
 
-def test_a_success_starts_the_streak_anew_and_wins_within_its_second():
+def test_a_success_resets_the_streak_and_wins_within_its_second():
     assert isinstance(judged(THREE, START - DAY), Suppress)
     assert judged(THREE, THREE[0].occurred_at) is None
     assert judged(THREE, START + 5 * DAY) is None
 
 
 @pytest.mark.parametrize(("previous", "days"), [(0, 30), (1, 60), (2, 120), (3, 240), (4, 365), (9999, 365)])
-def test_the_wait_doubles_to_a_year(previous, days):
+def test_the_period_doubles_to_a_year(previous, days):
     verdict = judged(THREE, previous_times=previous)
     assert (verdict.until - THREE[-1].occurred_at, verdict.times) == (days * DAY, previous + 1)
 
@@ -140,7 +140,7 @@ def test_131049_pauses_marketing_for_a_day_doubling_to_30():
     )
 
 
-def test_a_pause_that_is_already_over_is_not_begun():
+def test_a_period_that_is_over_starts_no_suppression():
     assert judged([failed(0, 131049)]) is None
     assert judged(THREE, now=START + 32 * DAY) is None
 
@@ -195,7 +195,7 @@ def test_nobody_is_suppressed_when_an_alert_explains_everything():
     assert isinstance(judged(outage), Hold)
 
 
-def test_what_a_suppression_already_rested_on_is_not_news():
+def test_failures_of_an_earlier_suppression_start_no_new_one():
     last = THREE[-1].occurred_at
     assert judged(THREE, previous_times=1, acted_on=last) is None
     again = failed(9)

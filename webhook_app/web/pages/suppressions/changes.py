@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from flask import Response
@@ -65,7 +65,11 @@ def undo_changes(request: PageRequest) -> Response:
     if not batch and not key and not ticked:
         return redirect_with_message(request, place, "Nothing was ticked: nothing changed.", is_good=False)
     try:
-        asked = {"batch": batch or None, "changes": ticked, "before": (batch and before) or None}
+        asked: dict[str, Any] = {
+            "batch": batch or None,
+            "changes": ticked,
+            "before": (batch and before) or None,
+        }
         if key:
             hours = convert(request.form.get("hours"), Annotated[int, Meta(ge=1, le=8760)], strict=False)
             asked = {"key": key, "since": request.now - timedelta(hours=hours)}

@@ -1,0 +1,109 @@
+"""Preferences, STOP and START: the newest statement counts."""
+
+import itertools
+
+import pytest
+from sqlalchemy import text
+
+from tests.factories import NUMBER
+from tests.pipeline.world import (
+    CONTACT,
+    DAY,
+    HOUR,
+    MINUTE,
+)
+from webhook_app.store.suppressions import suppressions
+
+PREFERENCES = [(5, "stop"), (4, "resume"), (3, "stop"), (2, "resume")]
+
+
+@pytest.mark.parametrize("said", [PREFERENCES[:1], PREFERENCES[:2], PREFERENCES[:3], PREFERENCES])
+def test_the_newest_preference_wins_in_any_order(world, said):
+    orders = {f"1505555{place:04}": order for place, order in enumerate(itertools.permutations(said))}
+    for step in range(len(said)):
+        for contact, order in orders.items():
+            hours, preference = order[step]
+            world.prefer(hours * HOUR, preference, contact)
+        world.run()
+    rows = world.all()
+    assert [row.contact for row in rows] == (list(orders) if said[-1][1] == "stop" else [])
+    since = world.now - said[-1][0] * HOUR
+    assert all((row.reason, row.scope, row.since) == ("opted_out", "marketing", since) for row in rows)
+
+
+def test_a_preference_concerns_the_number_it_was_given_to(world):
+    world.prefer(2 * HOUR, "stop")
+    world.prefer(HOUR, "resume", number="2")
+    world.run()
+    assert [row.phone_number_id for row in world.rows()] == [NUMBER]
+
+
+def test_a_preference_for_no_number_concerns_all(world):
+    world.prefer(2 * HOUR, "stop", number="")
+    world.run()
+    assert [row.phone_number_id for row in world.rows()] == [""]
+    world.prefer(HOUR, "resume")
+    world.run()
+    assert world.rows() == []
+
+
+@pytest.mark.parametrize(
+    "words", [["STOP"], ["STOP", "Start"], ["start", "Stop!"], ["stop", "start", "stop"]]
+)
+def test_the_newest_word_wins_in_any_order(world, words):
+    orders = {f"1505555{n:04}": order for n, order in enumerate(itertools.permutations(enumerate(words)))}
+    for step in range(len(words)):
+        for contact, order in orders.items():
+            place, word = order[step]
+            world.write((10 - place) * HOUR, word, contact)
+        world.run()
+    rows = world.all()
+    assert [row.contact for row in rows] == (list(orders) if words[-1].lower().startswith("stop") else [])
+    assert all((row.reason, row.scope, row.actor) == ("opted_out", "all", "person") for row in rows)
+
+
+def test_start_does_not_resume_marketing_and_resume_does_not_undo_a_stop(world):
+    world.prefer(4 * HOUR, "stop")
+    world.write(4 * HOUR, "stop")
+    world.write(3 * HOUR, "start")
+    world.run()
+    assert [row.scope for row in world.rows()] == ["marketing"]
+    world.write(2 * HOUR, "stop")
+    world.prefer(HOUR, "resume")
+    world.run()
+    assert [row.scope for row in world.rows()] == ["all"]
+
+
+def test_an_operator_can_undo_a_stop_and_an_older_word_does_not_bring_it_back(world, engine, now):
+    world.write(3 * HOUR, "stop")
+    world.run()
+    with engine.begin() as connection:
+        suppressions.lift(connection, CONTACT, None, None, None, actor="ops", now=now - HOUR)
+    world.write(4 * HOUR, "start")
+    world.run()
+    assert world.rows() == []
+    world.write(MINUTE, "stop")
+    world.run()
+    assert len(world.rows()) == 1
+
+
+def test_an_opt_out_outhistories_its_message(world, engine):
+    world.write(3 * HOUR, "stop")
+    world.run()
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM inbound_messages"))
+    before = world.rows()
+    world.write(4 * HOUR, "start")
+    world.run()
+    assert world.rows() == before
+    world.write(HOUR, "start")
+    world.run()
+    assert world.rows() == []
+
+
+def test_start_lifts_an_opt_out_entered_by_hand_for_all_numbers(world, engine, now):
+    with engine.begin() as connection:
+        suppressions.put(connection, CONTACT, reason="opted_out", actor="import", now=now - DAY)
+    world.write(HOUR, "start")
+    world.run()
+    assert world.rows() == []
