@@ -100,6 +100,8 @@ failure_errors = Table(  # each distinct error once, for text search; kept as lo
     a_text("title"),
     a_text("details"),
     a_time("first_at"),
+    Index("failure_errors_first", "first_at"),
+    Index("failure_errors_code", "error_code", "error_subcode"),
 )
 
 inbound_messages = Table(  # sender and time; message text is never stored
