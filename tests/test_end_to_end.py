@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from tests.clocks import Stopwatch
-from tests.factories import NUMBER, body, status
+from tests.support.clocks import Stopwatch
+from tests.support.factories import NUMBER, body, status
 from webhook_app.app import CLOSE, create_app
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.pipeline.incidents.evaluate import evaluate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.folders import ROOT
+from tests.support.folders import ROOT
 
 
 def make(folder: Path, python: str) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
-from tests.factories import document, value
-from tests.traffic import Traffic
+from tests.support.factories import document, value
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import Settings

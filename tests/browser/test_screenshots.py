@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import CHROMIUM, served, settings_for
-from tests.folders import ROOT
+from tests.support.folders import ROOT
 
 FAILS = """
 import sys

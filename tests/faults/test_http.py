@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
 from tests.faults.web_server import SECRET, WebServer, read_all, read_one, request, statuses, wait_for
+from tests.support.factories import body, status
 from webhook_app.whatsapp.receiving.signature import sign
 
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

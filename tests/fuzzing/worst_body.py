@@ -19,9 +19,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.factories import body, document, status
 from tests.faults.web_server import SECRET, WebServer, web_server
 from tests.fuzzing.mutations import Pairs, Raw, as_json, mutate
+from tests.support.factories import body, document, status
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
 from webhook_app.whatsapp.receiving.signature import sign

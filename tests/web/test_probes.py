@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import scheduler_state
 from webhook_app.web.probes import check_readiness, probes_blueprint

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NUMBER, notification
-from tests.clocks import Stopwatch
+from tests.support.clocks import Stopwatch
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.slack_interactions import signature
 from webhook_app.pipeline.incidents.notify import notify

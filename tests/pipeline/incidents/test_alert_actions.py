@@ -6,7 +6,7 @@ import pytest
 from msgspec import convert
 from sqlalchemy import Engine, text
 
-from tests.traffic import Traffic
+from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents.alert_actions import acknowledge, add_silence, end_silence, snooze
 from webhook_app.pipeline.incidents.evaluate import evaluate

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import ARRAY, Engine, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from tests.alerts import make_alert
-from tests.factories import NUMBER, body, document, message, status, value
+from tests.support.alerts import make_alert
+from tests.support.factories import NUMBER, body, document, message, status, value
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.factories import body, message, status
+from tests.support.factories import body, message, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.counts.rates import Filters, rates
 from webhook_app.store.postgres.engine import connect

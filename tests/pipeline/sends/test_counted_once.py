@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.sends.reports import follow_up, register
 from webhook_app.store.counts.rates import rates

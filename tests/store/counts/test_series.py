@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.counts import failures, rates, series
 from webhook_app.store.counts.failure_filters import FailureFilters, errors_of

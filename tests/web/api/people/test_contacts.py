@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, message, status
+from tests.support.factories import NUMBER, body, message, status
 
 USER_ID = "US.70411938265500174423"
 SECOND = timedelta(seconds=1)

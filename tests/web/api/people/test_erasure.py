@@ -1,6 +1,6 @@
 """Erasing over HTTP: admins only, by any spelling, with an entry in the feed."""
 
-from tests.factories import body, message, status
+from tests.support.factories import body, message, status
 
 
 def test_a_person_is_erased_and_the_feed_has_an_entry_without_a_contact(api, deliver, engine, now):

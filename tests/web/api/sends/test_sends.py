@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, WABA, body, status
+from tests.support.factories import NUMBER, WABA, body, status
 from webhook_app.pipeline.sends.reports import follow_up
 
 CONTACT = "+12025550117"

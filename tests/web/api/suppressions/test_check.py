@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, message, status
-from tests.suppressions import store_suppression
+from tests.support.factories import NUMBER, body, message, status
+from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from tests.factories import body, status
-from tests.suppressions import store_suppression
+from tests.support.factories import body, status
+from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 

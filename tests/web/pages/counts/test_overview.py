@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from tests.factories import NUMBER, body, document, status
+from tests.support.factories import NUMBER, body, document, status
 from tests.web.conftest import ADMIN_KEY, sign_in, token_of
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules

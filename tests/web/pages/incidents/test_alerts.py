@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert
 
-from tests.alerts import store_alert
-from tests.factories import NUMBER, body, status
+from tests.support.alerts import store_alert
+from tests.support.factories import NUMBER, body, status
 from tests.web.conftest import token_of
 from webhook_app.pipeline.incidents import alert_actions
 from webhook_app.pipeline.incidents.evaluate import evaluate

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, status
+from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.incidents import alert_actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
@@ -42,12 +42,12 @@ def traffic(deliver, now):
 
 class TestWords:
     @pytest.mark.parametrize("kind", RULE_KINDS)
-    def test_every_kind_says_when_it_begins_when_it_ends_and_who_is_told(self, kind):
-        begins, ends, told = describe(rule(kind))
-        assert begins.startswith(("Fires when ", "Looks at "))
-        assert ends.startswith("Over when it ")
-        assert told.startswith("Told on slack, again after ")
-        for words in (begins, ends, told):
+    def test_every_kind_says_when_it_begins_when_it_ends_and_what_it_notifies(self, kind):
+        begins, ends, notifies = describe(rule(kind))
+        assert begins.startswith(("Fires when ", "Checks "))
+        assert ends.startswith("Resolves when it ")
+        assert notifies.startswith("Notifies Slack, again after ")
+        for words in (begins, ends, notifies):
             assert words.endswith(".")
             assert "_" not in words
 
@@ -63,10 +63,10 @@ class TestWords:
             ('classes = ["withheld"]', "Counts withheld failures"),
             ('domains = ["template", "media"]', "Counts failures of the domains template and media"),
             ("for_evaluations = 1", "Counts broken and unreachable failures."),
-            ("for_evaluations = 3", "it takes 3 looks in a row"),
+            ("for_evaluations = 3", "it takes 3 evaluations in a row"),
             ("confidence = 0", "fail within 15 min, with at least"),
             ("group_by = []", "the messages of one kind at all"),
-            ("channels = []", "Told nowhere: it shows here"),
+            ("channels = []", "Notifies nobody: it shows here"),
             ("escalate_above = 0.2", "Becomes critical above 20\N{NARROW NO-BREAK SPACE}%"),
         ],
     )

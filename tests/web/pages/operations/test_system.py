@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.alerts import make_alert
-from tests.factories import body, document, status
+from tests.support.alerts import make_alert
+from tests.support.factories import body, document, status
 from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
 from webhook_app.settings import Settings
 from webhook_app.store.incidents import alerts, notification_log, outbox
