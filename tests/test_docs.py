@@ -125,6 +125,12 @@ def test_make_targets_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_named_tests_exist(page):
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_api_calls_exist(page):
     known = [re.sub(r"\{\w+\}", "[^/]+", endpoint.path) for endpoint in ENDPOINTS]
     for path in re.findall(r"(?:GET|POST|PUT|DELETE) (/v1/[\w/{}-]*)", page.read_text()):
