@@ -79,7 +79,7 @@ class TestActive:
         page = viewer.get("/rules").text
         for each in parse_rules(default_rules_text()):
             assert f'id="{each.name}"' in page
-        assert "No rule has been looked at yet" in page
+        assert "No rule has been evaluated yet" in page
 
     def test_the_last_look_says_what_was_nearest_and_how_near(self, viewer, traffic, engine, now):
         evaluate(engine, parse_rules(default_rules_text()), now)
@@ -87,7 +87,7 @@ class TestActive:
         card = page[page.index('id="failure-rate-per-code"') : page.index('id="severe-failure-rate"')]
         assert f"<b>code 131026, business number {NUMBER}</b>: 8 of 200 messages failed" in card
         assert "80 %" in card
-        assert "No rule has been looked at yet" not in page
+        assert "No rule has been evaluated yet" not in page
 
     def test_what_is_muted_is_named_with_the_reason(self, viewer, engine, now):
         plain = {"kind": "rate", "severity": "warning", "state": "firing", "codes": [], "fired_at": now}

@@ -106,9 +106,9 @@ def _failures(
 
 
 def _search(alert: Alert, code: int | None, since: datetime, until: datetime) -> dict[str, str]:
-    asked = {} if code is None else {"code": "none" if code == NO_CODE else str(code)}
-    asked |= {name: str(value) or "none" for name, value in alert.group.items() if name != "code"}
-    return asked | {"since": f"{since:%Y-%m-%dT%H:%MZ}", "until": f"{until + _MINUTE:%Y-%m-%dT%H:%MZ}"}
+    query = {} if code is None else {"code": "none" if code == NO_CODE else str(code)}
+    query |= {name: str(value) or "none" for name, value in alert.group.items() if name != "code"}
+    return query | {"since": f"{since:%Y-%m-%dT%H:%MZ}", "until": f"{until + _MINUTE:%Y-%m-%dT%H:%MZ}"}
 
 
 def _health_history(connection: Connection, group: Mapping[str, str | int]) -> list[HistoryEntry]:

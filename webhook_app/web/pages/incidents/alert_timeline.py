@@ -22,7 +22,7 @@ _COUNTING = "the start of the first window above the threshold"
 
 
 class AlertTimelineEntry(Struct, frozen=True):
-    """One line. `kind`: state, sent, unsent or done (by a person)."""
+    """One line. `kind`: change (of state), sent, unsent or done (by a person)."""
 
     at: datetime
     kind: str
@@ -37,7 +37,7 @@ def timeline(
     silences: Sequence[Silence] = (),
 ) -> list[AlertTimelineEntry]:
     """The entries in time order."""
-    entries = [*_states(alert), *_actions(alert, notifications), *map(_undone, undone)]
+    entries = [*_state_changes(alert), *_actions(alert, notifications), *map(_undone, undone)]
     entries += filter(None, map(_notification, notifications))
     for silence in silences:
         detail = f"by {silence.author}, until {moment(silence.until)}"
@@ -51,18 +51,18 @@ def timeline(
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def _states(alert: Alert) -> list[AlertTimelineEntry]:
-    entries = [AlertTimelineEntry(alert.started_at, "state", "Pending", "seen for the first time")]
+def _state_changes(alert: Alert) -> list[AlertTimelineEntry]:
+    entries = [AlertTimelineEntry(alert.started_at, "change", "Pending", "seen for the first time")]
     if alert.covers_from < alert.started_at:
         entries.insert(
-            0, AlertTimelineEntry(alert.covers_from, "state", "Failures counted from here", _COUNTING)
+            0, AlertTimelineEntry(alert.covers_from, "change", "Failures counted from here", _COUNTING)
         )
     if alert.fired_at is not None:
-        entries.append(AlertTimelineEntry(alert.fired_at, "state", "Firing", "seen often enough in a row"))
+        entries.append(AlertTimelineEntry(alert.fired_at, "change", "Firing", "seen often enough in a row"))
     if alert.resolved_at is not None:
         entries.append(
             AlertTimelineEntry(
-                alert.resolved_at, "state", "Resolved", str(alert.explanation.get("reason", ""))
+                alert.resolved_at, "change", "Resolved", str(alert.explanation.get("reason", ""))
             )
         )
     return entries
