@@ -41,9 +41,7 @@ class TimelineEntry(Struct, kw_only=True):
     code: Annotated[int | None, Meta(description="null: no code.")]
     template: str
     campaign: str
-    note: Annotated[
-        str, Meta(description="The title of a failure; the kind of message or preference.")
-    ]
+    note: Annotated[str, Meta(description="The title of a failure; the kind of message or preference.")]
 
 
 class MessageOutcomeEntry(Struct, kw_only=True):
@@ -86,7 +84,9 @@ def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactVie
     address = parse_address(contact)
     assert isinstance(address, Address)  # noqa: S101  get_suppression refuses an invalid one
     keys = contacts.keys_of(call.connection, address.key)
-    before = None if query.cursor is None else TimelinePosition(*cursor.decode_as(query.cursor, _PositionText))
+    before = (
+        None if query.cursor is None else TimelinePosition(*cursor.decode_as(query.cursor, _PositionText))
+    )
     found = contact_timeline.page(call.connection, keys, query.limit + 1, before)
     page = found[: query.limit]
     return ContactView(
