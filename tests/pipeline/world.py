@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from tests.factories import NUMBER, body, document, message, status, value
+from tests.support.factories import NUMBER, body, document, message, status, value
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.incidents.alerts import Rule
@@ -69,7 +69,7 @@ class World:
         return json.dumps(document(held, field="user_preferences")).encode()
 
     def alert(self, started, ended=None, state=None, group=None, rule=RULE.name):
-        """Insert an alert with its incident as the evaluation does. Return the id of the incident, or of a pending alert."""
+        """Insert an alert with its incident. Return the id of the incident, or of a pending alert."""
         group = group or {"code": UNREACHABLE, "phone_number_id": NUMBER}
         start, end = self.now - started, None if ended is None else self.now - ended
         alert = alerts.Alert(
@@ -109,7 +109,8 @@ class World:
         with self.engine.begin() as connection:
             values = {"now": self.now - age, "id": incident_id}
             connection.execute(
-                text("UPDATE alerts SET state = 'resolved', resolved_at = :now WHERE incident_id = :id"), values
+                text("UPDATE alerts SET state = 'resolved', resolved_at = :now WHERE incident_id = :id"),
+                values,
             )
             connection.execute(
                 text("UPDATE incidents SET state = 'ended', ended_at = :now WHERE id = :id"), values

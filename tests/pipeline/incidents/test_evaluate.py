@@ -1,4 +1,4 @@
-"""From stored webhooks to alerts and the outbox: alerts open, fire, repeat and end once, however many schedulers run."""
+"""Stored webhooks to alerts and outbox: alerts open, fire, repeat and end once, however many schedulers run."""
 
 import threading
 from datetime import datetime, timedelta
@@ -8,8 +8,8 @@ import pytest
 from msgspec import convert
 from sqlalchemy import Connection, Engine, text
 
-from tests.factories import NUMBER
-from tests.traffic import Traffic
+from tests.support.factories import NUMBER
+from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification, Slice
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.factories import body, status
 from tests.pipeline.world import CROWD, DAY, HOUR, MINUTE, UNREACHABLE, World, others_sent, scattered_failures
+from tests.support.factories import body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 

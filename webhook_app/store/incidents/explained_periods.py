@@ -64,7 +64,9 @@ def of_pending_alerts(connection: Connection, rules: Sequence[Rule]) -> list[Exp
     """The periods of alerts about failures that may fire and belong to no incident yet."""
     by_name = {rule.name: rule for rule in rules}
     return [
-        explained_by_rate(by_name[alert.rule], alert.group, alert.covers_from, None, noticed_at=alert.started_at)
+        explained_by_rate(
+            by_name[alert.rule], alert.group, alert.covers_from, None, noticed_at=alert.started_at
+        )
         for alert in alerts.open_alerts(connection)
         if alert.state == "pending" and alert.kind in ABOUT_FAILURES and alert.rule in by_name
     ]
