@@ -1,4 +1,4 @@
-# Everything runs in .venv, made from pyproject.toml with nothing but python3, pip and make.
+# Everything runs in .venv, which needs only python3, pip and make.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -11,13 +11,13 @@ PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  %-14s %s\n", $$1, $$2}'
 
-NOT_INSTALLED := Not installed; pip says above why. Everything comes ready-made from PyPI. If pip wanted a compiler, this Python \
-  is too new or too rare for that: name another (make run PYTHON=python3.12). Else look at the network, the proxy, pip's index.
+NOT_INSTALLED := Not installed; pip's message is above. All packages are binary wheels on PyPI. If pip wanted a compiler, there are none for \
+  this Python: name another (make run PYTHON=python3.12). Otherwise check the network, the proxy and pip's index.
 
-# What a fresh machine may lack is said in a sentence, before pip says it in fifty.
+# Names in one line what the machine lacks, before pip fails with many.
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null || \
-	  { echo "$(PYTHON) is not there. Install Python 3.11 or newer, or name it: make run PYTHON=python3.12"; exit 1; }
+	  { echo "$(PYTHON) is not installed. Install Python 3.11 or newer, or name it: make run PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) --version 2>&1). Name another: make run PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || \
@@ -84,7 +84,7 @@ imports: .venv/dev ## Check that modules import only from the floors below their
 check: lint types imports ## Lint, types and import contracts
 
 .PHONY: format
-format: .venv/dev ## Format the code and mend what ruff can mend
+format: .venv/dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

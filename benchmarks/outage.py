@@ -106,7 +106,7 @@ class _OutageRun:
                     )
                 ],
             )
-            self._steps(at + MINUTE)
+            self._evaluate_and_suppress(at + MINUTE)
 
     def _outage(self, start: datetime) -> None:
         for minute, people in self._shares(every=3):
@@ -118,11 +118,11 @@ class _OutageRun:
             self._store(at, BROKEN, failed)
             delivered = [each for person in people[::2] for each in self._delivered(person, at)]
             self._store(at, WORKING, delivered)
-            self._steps(at + MINUTE)
+            self._evaluate_and_suppress(at + MINUTE)
 
     def _quiet(self, start: datetime) -> None:
         for minutes in range(0, 40, 10):
-            self._steps(start + minutes * MINUTE)
+            self._evaluate_and_suppress(start + minutes * MINUTE)
 
     def _shares(self, *, every: int) -> Iterator[tuple[int, list[str]]]:
         """Return the people in equal parts, each with the minute of the hour at which it gets messages."""
@@ -158,7 +158,7 @@ class _OutageRun:
             document = {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [change]}]}
             self._writer.store([Delivery(json.dumps(document).encode())], at)
 
-    def _steps(self, now: datetime) -> None:
+    def _evaluate_and_suppress(self, now: datetime) -> None:
         """Run the scheduler's steps once."""
         evaluate(self._engine, self._rules, now)
         suppress(self._engine, self._rules, Thresholds(), now)

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine
 
 from tests.channels.fake_slack import FakeSlack, fake_slack
-from tests.traffic import Traffic
+from tests.support.traffic import Traffic
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
-from tests.folders import ROOT
+from tests.support.factories import body, status
+from tests.support.folders import ROOT
 from webhook_app.cli.main import main
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.operations import sessions

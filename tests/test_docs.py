@@ -4,15 +4,21 @@ import os
 import re
 import shutil
 import subprocess
+from datetime import timedelta
 
 import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import text
 
 from tests.faults.web_server import web_server
-from tests.folders import ROOT
+from tests.support.folders import ROOT
 from webhook_app.cli.main import main
 from webhook_app.client import Client
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.scheduler import load_rules
 from webhook_app.settings import Settings, read_settings
 from webhook_app.store.postgres.engine import connect, make_engine
 from webhook_app.web.api import ENDPOINTS
@@ -119,6 +125,12 @@ def test_make_targets_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_named_tests_exist(page):
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_api_calls_exist(page):
     known = [re.sub(r"\{\w+\}", "[^/]+", endpoint.path) for endpoint in ENDPOINTS]
     for path in re.findall(r"(?:GET|POST|PUT|DELETE) (/v1/[\w/{}-]*)", page.read_text()):
@@ -136,7 +148,7 @@ def service(database, tmp_path_factory):
     with web_server(database.url, tmp_path_factory.mktemp("web"), ADMIN_API_KEY=ADMIN_KEY) as server:
         url = f"http://127.0.0.1:{server.port}"
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        failed = {"contact": "+12025550199", "phone_number_id": NUMBER, "error": {"code": 190}}
+        failed = {"contact": "+12025550199", "phone_number_id": NUMBER, "error": {"code": 131008}}
         assert httpx.post(f"{url}/v1/sends", json={"sends": [failed]}, headers=headers).is_success
         (found,) = httpx.get(f"{url}/v1/failures", headers=headers).json()["failures"]
         yield {"url": url, "id": str(found["id"])}
@@ -168,6 +180,23 @@ def test_an_example_marked_as_checked_runs(service, tmp_path, kind, code):
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_senders_examples_raise_no_alert_and_suppress_nobody(service, database, tmp_path, now):
+    """A reader types them into a live service. They run here, whatever other tests have run before."""
+    for example in CHECKED:
+        if example.id.startswith("senders.md"):
+            test_an_example_marked_as_checked_runs(service, tmp_path, *example.values)
+    engine = make_engine(database.url, application="tests")
+    rules = load_rules(None)
+    for minute in range(4):
+        evaluate(engine, rules, now + timedelta(minutes=minute))
+    suppress(engine, rules, Thresholds(), now + timedelta(minutes=5))
+    with engine.connect() as connection:
+        fired = connection.execute(text("SELECT severity, rule FROM alerts WHERE severity <> 'info'")).all()
+        suppressed = connection.execute(text("SELECT count(*) FROM suppressions")).scalar_one()
+    engine.dispose()
+    assert (fired, suppressed) == ([], 0)
 
 
 def _run_python(url, folder, code):

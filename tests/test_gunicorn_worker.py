@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook_app.gunicorn_worker import Connection
+from webhook_app.gunicorn_worker import ClientConnection
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
 
@@ -39,7 +39,7 @@ def client():
 
 @pytest.fixture
 def connection(client):
-    made = Connection(client, 1.0)
+    made = ClientConnection(client, 1.0)
     made.begin_answer(None)
     return made
 
@@ -92,7 +92,7 @@ def test_the_head_leaves_before_a_file(connection, client, tmp_path: Path):
 def test_a_client_that_has_gone_is_told_of_when_the_head_is_sent():
     ours, theirs = socket.socketpair()
     theirs.close()
-    connection = Connection(ours, 1.0)
+    connection = ClientConnection(ours, 1.0)
     connection.begin_answer(None)
     connection.sendall(HEAD)
     with pytest.raises(BrokenPipeError):

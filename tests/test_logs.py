@@ -17,8 +17,8 @@ from sqlalchemy import Engine, text
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import notification
-from tests.factories import body, message, status
-from tests.waiting import wait_for
+from tests.support.factories import body, message, status
+from tests.support.waiting import wait_for
 from webhook_app import logs
 from webhook_app.app import CLOSE, create_app
 from webhook_app.pipeline.counts.measure_lateness import measure

@@ -1,4 +1,4 @@
-"""What make says on a machine that lacks something, before pip is asked."""
+"""make names what a machine lacks, before it runs pip."""
 
 import shutil
 import subprocess
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.folders import ROOT
+from tests.support.folders import ROOT
 
 
 def make(folder: Path, python: str) -> str:
-    """The words of a first `make` with this Python, which must end badly."""
+    """The output of a first `make` with this Python, which must fail."""
     shutil.copy(ROOT / "Makefile", folder)
     command = ["make", "-s", ".venv/bin/python", f"PYTHON={python}"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -30,12 +30,12 @@ def make(folder: Path, python: str) -> str:
         ('case "$2" in venv) exit 1;; esac; exit 0', "No .venv could be made"),
     ],
 )
-def test_what_the_python_lacks_is_named(tmp_path: Path, script: str, words: str) -> None:
+def test_a_python_that_lacks_something_is_named(tmp_path: Path, script: str, words: str) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     assert words in make(tmp_path, str(python))
 
 
-def test_a_python_that_is_not_there_is_named(tmp_path: Path) -> None:
-    assert "python9 is not there. Install Python 3.11 or newer" in make(tmp_path, "python9")
+def test_a_missing_python_is_named(tmp_path: Path) -> None:
+    assert "python9 is not installed. Install Python 3.11 or newer" in make(tmp_path, "python9")

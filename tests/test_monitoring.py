@@ -13,9 +13,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from tests.factories import NUMBER, body, status
 from tests.faults.web_server import web_server
-from tests.folders import DOCS
+from tests.support.factories import NUMBER, body, status
+from tests.support.folders import DOCS
 from webhook_app.scheduler import Job, _run_job
 from webhook_app.store.counts.lateness import BOUNDS_S
 from webhook_app.store.incidents import alerts, outbox

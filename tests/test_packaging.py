@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.folders import ROOT
+from tests.support.folders import ROOT
 from tests.test_up import clean_environment, free_port, request, wait_until_answering
 
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"

@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 import yaml
 
-from tests.folders import DOCS, ROOT
+from tests.support.folders import DOCS, ROOT
 
 CASES = ROOT / "tests" / "prometheus_rules.yml"
 

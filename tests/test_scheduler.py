@@ -18,9 +18,9 @@ from sqlalchemy import Engine, text
 from tests.channels.fake_slack import Answer, fake_slack
 from tests.channels.notifications import notification
 from tests.store.postgres.test_leadership import end_leaders_session
+from tests.support.traffic import Traffic
+from tests.support.waiting import wait_for
 from tests.test_settings import CHANNELS
-from tests.traffic import Traffic
-from tests.waiting import wait_for
 from webhook_app.rules.incidents.rules_file import RulesFileError
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import read_settings

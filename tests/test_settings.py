@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tests.folders import ROOT
+from tests.support.folders import ROOT
 from webhook_app.settings import SHOWN, Settings, SettingsError, read_database_url, read_settings
 from webhook_app.whatsapp.people.keywords import keyword_in
 

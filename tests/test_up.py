@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.factories import body, status
-from tests.folders import ROOT
+from tests.support.factories import body, status
+from tests.support.folders import ROOT
 from webhook_app.embedded import StartupError
 from webhook_app.settings import Settings
 from webhook_app.up import Running, _wait_until_ready, local_url

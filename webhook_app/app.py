@@ -1,11 +1,15 @@
 """create_app: assembles settings, connections and blueprints. No routes, no queries."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from flask import Flask
+from gevent.monkey import is_module_patched  # type: ignore[import-untyped]
+from gevent.threadpool import ThreadPool  # type: ignore[import-untyped]
 
 from webhook_app import logs
 from webhook_app.pipeline.receiving.ingest import GroupCommit
@@ -45,6 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         slot=os.getpid() % _SLOTS,
         max_waiting=settings.ingest_queue,
         words=settings.keywords,
+        in_thread=_thread_runner(),
     )
     engine = make_engine(url, application="webhook_app web")
     origin = Origin(settings.webhook_allow_from, settings.trusted_proxies, settings.meta_mtls_subject_header)
@@ -66,6 +71,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     errors.install(app)
     security_headers.secure_app(app, settings.public_url)
     return app
+
+
+def _thread_runner() -> Callable[[Callable[[], Any]], Any]:
+    """In a gevent worker, runs a call in a thread of its own while greenlets go on; elsewhere just calls it."""
+    return ThreadPool(1).apply if is_module_patched("threading") else lambda call: call()
 
 
 def _close(ingest: GroupCommit, checks: Checks, *engines: Engine) -> None:

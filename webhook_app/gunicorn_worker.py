@@ -33,7 +33,11 @@ FIRST_BYTE_S = 20.0  # from accepting a connection to its first byte
 REQUEST_S = 20.0  # from a request's first byte to its last, headers and body together
 BYTES_PER_SECOND = 64 * 1024  # received bytes extend the deadline: large bodies on slow lines are no attack
 ANSWER_S = 30.0  # for the client to read one part of the answer
-LINGER_S = 1.0  # after the answer, so that a client still sending reads it instead of a reset
+LINGER_S = 5.0  # after the answer, so that a client still sending reads it instead of a reset
+LINGER_IDLE_S = 1.0  # of these without a byte from the client
+LINGER_BYTES = (
+    64 * 2**20
+)  # that are discarded meanwhile; a client that sends all before it reads needs them read
 CROWDED_SHARE = 0.9  # of a worker's connections in use: from here on a new client replaces the slowest
 DRAIN_BYTES = (
     64 * 1024
@@ -171,11 +175,11 @@ class ClientConnection:
         return data
 
     def _linger(self) -> None:
-        until = monotonic() + LINGER_S
-        left = 16 * DRAIN_BYTES
+        """Discard what the client still sends. When connections run out, the worker may end this, too."""
+        self.since = monotonic()
+        until, left = self.since + LINGER_S, LINGER_BYTES
         while left > 0 and (seconds := until - monotonic()) > 0:
-            self._socket.settimeout(seconds)
-            data = self._socket.recv(DRAIN_BYTES)
+            data = self._receive(DRAIN_BYTES, min(seconds, LINGER_IDLE_S))
             if not data:
                 return
             left -= len(data)

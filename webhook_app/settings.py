@@ -36,8 +36,8 @@ SHOWN = frozenset((
     "port", "bind_host", "web_concurrency", "public_url", "trusted_proxies", "webhook_allow_from",
     "meta_mtls_subject_header", "data_dir", "rules_file", "evaluate_seconds", "slack_channel", "events_keep_days",
     "failures_keep_days", "raw_keep_days", "counts_keep_days", "soft_failures", "soft_days", "stop_blocks",
-    "probe_hours", "suppress_hourly_cap", "key_suppress_hourly_cap", "default_region", "check_when_away", "pause_senders", "keywords_file",
-    "ingest_queue", "log_format",
+    "probe_hours", "suppress_hourly_cap", "key_suppress_hourly_cap", "default_region", "check_when_away",
+    "pause_senders", "keywords_file", "ingest_queue", "log_format",
 ))  # fmt: skip
 """Settings whose values may be shown. Any other value is masked: it is a secret, or may contain one."""
 

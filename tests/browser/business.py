@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
-from tests.factories import document, value
-from tests.traffic import Traffic
+from tests.support.factories import document, value
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import Settings
@@ -47,7 +47,12 @@ def open_business(
         ):
             start = now - timedelta(hours=begins)
             planned = plan(SCENARIOS[scenario], 7, rate * share, lasts * _HOUR, start)
-            _feed(writer, plan_posts(planned, start, random.Random(7), batch=_BATCH, duplicates=0.02), start, now)
+            _feed(
+                writer,
+                plan_posts(planned, start, random.Random(7), batch=_BATCH, duplicates=0.02),
+                start,
+                now,
+            )
         _write_oddities(writer, now)
     finally:
         traffic.close()

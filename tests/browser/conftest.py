@@ -6,7 +6,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,22 +35,24 @@ def chromium() -> Iterator[Browser]:
         opened = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         )
-        yield opened
-        opened.close()
+        with closing(opened):
+            yield opened
 
 
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
-    """Where the application answers meanwhile."""
+    """The address of the application, which runs until the block ends."""
     app = create_app(settings)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    app.extensions[CLOSE]()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        app.extensions[CLOSE]()
 
 
 def settings_for(database_url: str) -> Settings:
@@ -77,9 +79,9 @@ def business(browser: Browser, server_url: str, template: str) -> Iterator[str]:
     settings = settings_for(database.url)
     engine = make_engine(database.url, application="tests", pool_size=0)
     open_business(settings, engine, datetime.now(UTC).replace(microsecond=0), rate=0.1, history_hours=1)
+    engine.dispose()
     with served(settings) as address:
         yield address
-    engine.dispose()
     database.drop()
 
 

@@ -66,14 +66,16 @@ def _databases() -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory(prefix="webhook_app_pictures_", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder) / "postgres")
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE business")
-            connection.execute("CREATE DATABASE empty")
-        urls = [make_conninfo(server.url, dbname=name) for name in ("business", "empty")]
-        for url in urls:
-            migrate_database(url)
-        yield urls
-        server.stop()
+        try:
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                connection.execute("CREATE DATABASE business")
+                connection.execute("CREATE DATABASE empty")
+            urls = [make_conninfo(server.url, dbname=name) for name in ("business", "empty")]
+            for url in urls:
+                migrate_database(url)
+            yield urls
+        finally:
+            server.stop()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NOW, NUMBER, SINCE, notification
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.channels import SendError
 from webhook_app.channels.alertmanager import VALID_FOR, Alertmanager
 

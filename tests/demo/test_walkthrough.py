@@ -1,184 +1,58 @@
-"""The whole way: a signed POST becomes an alert in Slack and a "do not send"; an outage suppresses nobody."""
+"""The parts of the demo. The whole demo takes two minutes and is run by hand."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
 
-import pytest
-from flask.testing import FlaskClient
-from sqlalchemy import Engine
-
-from tests.clocks import Stopwatch
-from tests.factories import NUMBER, body, status
-from webhook_app.app import CLOSE, create_app
-from webhook_app.channels.slack import SlackWebhook
-from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.notify import notify
-from webhook_app.pipeline.suppressions.suppress import suppress
-from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.demo.walkthrough import SlackPrinter, boxed, demo_environment, one_minute_rules
+from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.scheduler import load_rules
-from webhook_app.settings import Settings
-from webhook_app.simulator.slack import SlackReceiver
-from webhook_app.whatsapp.receiving.signature import sign
-
-SECRET = b"the app secret of the story"
-KEY = {"Authorization": "Bearer an admin key for the story"}
-RULES = load_rules(None)
+from webhook_app.settings import read_settings
 
 
-class Service:
-    """The application, the scheduler's steps and a Slack to write to."""
-
-    def __init__(self, engine: Engine, client: FlaskClient, slack: SlackReceiver) -> None:
-        self.engine, self.client, self.slack = engine, client, slack
-
-    def post(self, *statuses: dict[str, Any]) -> None:
-        raw = body(*statuses)
-        answer = self.client.post("/webhook", data=raw, headers={"X-Hub-Signature-256": sign(raw, SECRET)})
-        assert answer.status_code == 200
-
-    def get(self, path: str) -> Any:
-        answer = self.client.get(path, headers=KEY)
-        assert answer.status_code == 200, answer.text
-        return answer.json
-
-    def step(self, now: datetime) -> None:
-        """What the scheduler does in one round."""
-        evaluate(self.engine, RULES, now, channels=("slack",))
-        suppress(self.engine, RULES, Thresholds(), now)
-        channel = SlackWebhook(self.slack.url)
-        while notify(self.engine, channel, Stopwatch().clock(now)).sent:
-            pass
-        channel.close()
+def test_the_rules_are_the_default_ones_with_a_shortest_window_of_a_minute() -> None:
+    ours = {rule.name: rule for rule in parse_rules(one_minute_rules(), "demo")}
+    shipped = {rule.name: rule for rule in load_rules(None)}
+    assert list(ours) == list(shipped)
+    changed = {name for name, rule in ours.items() if rule != shipped[name]}
+    assert changed == {name for name, rule in shipped.items() if rule.windows}
+    assert {ours[name].windows[0] for name in changed} == {1}
 
 
-@pytest.fixture
-def service(engine: Engine, database_url: str) -> Iterator[Service]:
-    settings = Settings(
-        database_url=database_url,
-        meta_app_secret=(SECRET,),
-        meta_verify_token="the token of the test",
-        admin_api_key=KEY["Authorization"].removeprefix("Bearer "),
+def test_no_setting_of_the_users_own_service_reaches_the_demo(tmp_path: Path) -> None:
+    own = {
+        "DATABASE_URL": "postgresql://production",
+        "DATABASE_URL_FILE": "/run/secrets/url",
+        "DATA_DIR": ".data",
+        "META_APP_SECRET": "theirs",
+        "PAGERDUTY_ROUTING_KEY": "theirs",
+        "SMTP_URL": "smtp://theirs",
+        "ADMIN_API_KEY_FILE": "/run/secrets/key",
+        "RULES_FILE": "theirs.toml",
+    }
+    given = demo_environment(
+        own | {"PATH": "/bin"}, str(tmp_path), tmp_path / "r.toml", "http://127.0.0.1:1/x"
     )
-    app = create_app(settings)
-    with SlackReceiver(show=lambda _: None) as slack:
-        yield Service(engine, app.test_client(), slack)
-    app.extensions[CLOSE]()
-
-
-def test_forty_failures_among_a_thousand_are_counted_explained_and_told_once(
-    service: Service, now: datetime
-) -> None:
-    sent = [status(f"wamid.S{n}", "sent", now, recipient=f"1202555{n:04}") for n in range(1000)]
-    failed = [
-        status(f"wamid.F{n}", "failed", now, recipient=f"1312555{n:04}", code=131026) for n in range(40)
-    ]
-
-    def deliver() -> None:
-        service.post(*sent)
-        service.post(*failed)
-
-    deliver()
-    rates = service.get("/v1/rates?window_minutes=15&group_by=code")
-    assert (rates["attempts"], rates["failures"]) == (1040, 40)
-    assert rates["rate"] == pytest.approx(40 / 1040)
-    assert rates["low"] < 40 / 1040 < rates["high"]
-    assert [(group["code"], group["failures"]) for group in rates["groups"]] == [(131026, 40)]
-    for seconds in (0, 15, 30, 45):
-        service.step(now + timedelta(seconds=seconds))
-    [text] = service.slack.texts
-    for wanted in (
-        "131026",
-        "Message Undeliverable",
-        NUMBER,
-        "40 of",
-        "3.85 %",
-        "threshold is 2 %",
-        "What to do",
-        "wamid.F",
-    ):
-        assert wanted in text
-
-    deliver()
-    for seconds in (60, 75):
-        service.step(now + timedelta(seconds=seconds))
-    assert service.get("/v1/rates?window_minutes=15&group_by=code")["failures"] == 40
-    assert len(service.slack.messages) == 1
-    books = service.get("/v1/books")
-    assert (books["received"], books["applied"], books["duplicate"], books["balanced"]) == (
-        2080,
-        1040,
-        1040,
-        True,
+    assert given["PATH"] == "/bin"
+    assert not set(own.values()) & set(given.values())
+    made = read_settings(
+        given
+        | {
+            "DATABASE_URL": "postgresql://127.0.0.1/demo",
+            "META_APP_SECRET": "the secret of the app",
+            "META_VERIFY_TOKEN": "the token of the webhook",
+        }
     )
-    [alert] = service.get("/v1/alerts?state=firing")["alerts"]
-    assert (alert["codes"], alert["failures"], alert["attempts"]) == ([131026], 40, 1040)
+    assert made.data_dir == tmp_path
+    assert made.bind_host == "127.0.0.1"
+    assert made.port != 8000
+    assert made.pagerduty_routing_key == ""
+    assert made.smtp_url is None
 
 
-def test_the_incident_ends_when_the_window_is_healthy_again_and_says_so(
-    service: Service, now: datetime
-) -> None:
-    service.post(*(status(f"wamid.S{n}", "sent", now) for n in range(500)))
-    service.post(*(status(f"wamid.F{n}", "failed", now, code=131016) for n in range(100)))
-    service.step(now)
-    for seconds in (15, 45):
-        service.step(now + timedelta(seconds=seconds))
-    assert len(service.slack.messages) == 1
-    later = now + timedelta(minutes=17)
-    for step in range(5):  # no data is not recovery
-        service.step(later + timedelta(seconds=15 * step))
-    assert service.get("/v1/alerts?state=firing")["alerts"] != []
-    service.post(*(status(f"wamid.L{n}", "sent", now + timedelta(minutes=4)) for n in range(500)))
-    for step in range(5, 10):
-        service.step(later + timedelta(seconds=15 * step))
-    assert service.get("/v1/alerts?state=firing")["alerts"] == []
-    assert len(service.slack.messages) == 2
-    assert "Ended: 131016" in service.slack.texts[1]
-
-
-def test_a_contact_that_failed_on_three_days_is_not_to_be_written_to_until_it_is_reached(
-    service: Service, now: datetime
-) -> None:
-    for days in (2, 1, 0):
-        service.post(status(f"wamid.D{days}", "failed", now - timedelta(days=days), code=131026))
-    assert service.get("/v1/check/+12025550117")["allowed"] is True
-    service.step(now)
-    answer = service.get("/v1/check/+1 (202) 555-0117")
-    assert (answer["allowed"], answer["verdict"], answer["reason"]) == (False, "suppressed", "unreachable")
-    assert answer["code"] == 131026
-    [row] = service.get("/v1/suppressions/12025550117")["suppressions"]
-    assert {evidence["message_id"] for evidence in row["evidence"]} == {"wamid.D0", "wamid.D1", "wamid.D2"}
-    service.post(status("wamid.OK", "delivered", now + timedelta(seconds=5)))
-    service.step(now + timedelta(seconds=10))
-    assert service.get("/v1/check/+12025550117")["allowed"] is True
-
-
-@pytest.mark.parametrize("code", [131026, 131000])
-def test_an_outage_over_five_thousand_contacts_suppresses_nobody(
-    service: Service, now: datetime, code: int
-) -> None:
-    people = [f"1202{n:07}" for n in range(5000)]
-    for days in (2, 1):  # everybody is one failure short of being suppressed
-        at = now - timedelta(days=days)
-        for first in range(0, 5000, 1000):
-            service.post(
-                *(
-                    status(f"wamid.{days}.{p}", "failed", at, recipient=p, code=code)
-                    for p in people[first : first + 1000]
-                )
-            )
-    service.step(now - timedelta(minutes=1))
-    for first in range(0, 5000, 500):
-        at = now + timedelta(seconds=first / 100)
-        service.post(
-            *(
-                status(f"wamid.0.{p}", "failed", at, recipient=p, code=code)
-                for p in people[first : first + 500]
-            )
-        )
-        service.step(at)
-    for minutes in (2, 5):
-        service.step(now + timedelta(minutes=minutes))
-    assert service.get("/v1/suppressions")["suppressions"] == []
-    assert service.get("/v1/alerts?state=firing")["alerts"] != []
-    assert 1 <= len(service.slack.messages) <= 2
+def test_once_enabled_the_first_message_is_printed_whole_and_then_only_headlines() -> None:
+    printed: list[str] = []
+    printer = SlackPrinter(printed.append)
+    printer.show("of last week")
+    printer.enabled = True
+    printer.show("WARNING\nsince noon")
+    printer.show("CRITICAL\nsince one")
+    assert printed == [boxed("WARNING\nsince noon"), boxed("CRITICAL")]

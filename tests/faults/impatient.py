@@ -8,7 +8,8 @@ from webhook_app import gunicorn_worker
 gunicorn_worker.FIRST_BYTE_S = 0.6
 gunicorn_worker.REQUEST_S = 0.6
 gunicorn_worker.ANSWER_S = 0.6
-gunicorn_worker.LINGER_S = 0.2
+gunicorn_worker.LINGER_S = 3.0
+gunicorn_worker.LINGER_IDLE_S = 0.2
 gunicorn_worker.BYTES_PER_SECOND = 2**20
 keepalive = 1
 worker_connections = 100

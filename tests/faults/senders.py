@@ -8,8 +8,8 @@ from contextlib import closing
 
 import psutil
 
-from tests.factories import body, status
 from tests.faults.web_server import SECRET
+from tests.support.factories import body, status
 from webhook_app.whatsapp.receiving.signature import sign
 
 

@@ -4,13 +4,14 @@ Each is refused once and its connection ends, so that nothing smuggled behind it
 """
 
 import socket
+import time
 from contextlib import closing
 
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
 from tests.faults.web_server import SECRET, WebServer, read_all, read_one, request, statuses, wait_for
+from tests.support.factories import body, status
 from webhook_app.whatsapp.receiving.signature import sign
 
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -157,6 +158,28 @@ def test_a_length_of_thousands_of_digits_is_413_as_well(server: WebServer) -> No
 def test_a_client_that_sends_its_four_megabytes_all_the_same_reads_the_413(server: WebServer) -> None:
     raw = b" " * (3 * MEGABYTE + 1)
     assert server.ask(request(raw)) == [413]
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_client_that_sends_twenty_megabytes_before_it_reads_reads_the_413(
+    server: WebServer, encoded: bool
+) -> None:
+    raw = b" " * (20 * MEGABYTE)
+    assert server.ask(chunked_request(raw, chunked(raw)) if encoded else request(raw)) == [413]
+
+
+def send_until(wire: socket.socket, end: float) -> None:
+    while time.monotonic() < end:
+        wire.sendall(b" " * MEGABYTE)
+
+
+def test_a_client_that_never_ends_its_refused_body_is_let_go(server: WebServer) -> None:
+    begin = time.monotonic()
+    with closing(server.connect()) as wire:
+        wire.sendall(HEAD + b"Content-Length: 99999999999\r\n\r\n")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            send_until(wire, begin + 60)
+    assert time.monotonic() - begin < 30
 
 
 @pytest.mark.parametrize("announced", [b"", b"X-Original-Content-Length: 2\r\n"])

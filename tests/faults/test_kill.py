@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.senders import Sender, kill_all
 from tests.faults.web_server import web_server
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
 

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from tests.channels.fake_slack import Answer, FakeSlack
+from tests.support.traffic import Traffic
+from tests.support.waiting import wait_for
 from tests.test_scheduler import Start, environment, start  # noqa: F401  fixtures
-from tests.traffic import Traffic
-from tests.waiting import wait_for
 
 RULES = """
 [[rule]]

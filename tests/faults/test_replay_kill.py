@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.books import read_books
-from tests.factories import body, document, status
 from tests.faults.replaying import newer_parser, replay_all
-from tests.waiting import wait_for
+from tests.support.books import read_books
+from tests.support.factories import body, document, status
+from tests.support.waiting import wait_for
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import connect
 

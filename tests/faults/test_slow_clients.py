@@ -8,8 +8,8 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
-from tests.factories import body, status
 from tests.faults.web_server import WebServer, read_all, request, statuses
+from tests.support.factories import body, status
 
 PATIENCE = 2.5
 """Seconds, more than any of the limits of impatient.py, on a machine at rest."""

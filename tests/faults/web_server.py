@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 from webhook_app.whatsapp.receiving.signature import sign
 
 SECRET = b"a secret for the fault tests"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.factories import message, status, value
-from tests.folders import PAYLOADS
+from tests.support.factories import message, status, value
+from tests.support.folders import PAYLOADS
 
 SAMPLES = [json.loads(path.read_bytes()) for path in sorted(PAYLOADS.glob("*.json"))]
 ITEM_LISTS = ("statuses", "messages", "errors", "calls", "user_preferences")

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.factories import body, document, status, value
 from tests.fuzzing.mutations import as_json, deliver, garble, mutate
+from tests.support.factories import body, document, status, value
 from webhook_app.pipeline.receiving import batch_writer
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.whatsapp.receiving.payload import parse, parse_any

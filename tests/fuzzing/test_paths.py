@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from werkzeug.test import create_environ, run_wsgi_app
 
-from tests.factories import body, status
 from tests.faults.web_server import SECRET, WebServer, read_all, statuses, web_server
+from tests.support.factories import body, status
 from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
 from webhook_app.whatsapp.receiving.signature import sign

@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from tests.factories import NUMBER, body, document, message, status, value
+from tests.support.factories import NUMBER, body, document, message, status, value
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.incidents.alerts import Rule

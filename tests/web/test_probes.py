@@ -6,10 +6,10 @@ import pytest
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import scheduler_state
-from webhook_app.web.probes import check_readiness, health_blueprint
+from webhook_app.web.probes import check_readiness, probes_blueprint
 
 NOWHERE = "postgresql://127.0.0.1:1/nothing"
 
@@ -40,7 +40,9 @@ def test_a_migrated_database_with_partitions_is_ready(client):
     response = client.get("/readyz")
     assert response.status_code == 200
     assert response.json["ready"] is True
-    assert set(response.json["checks"]) == {"database", "migrations", "partitions", "ingest", "queue"}
+    assert set(response.json["checks"]) == {
+        *("database", "sessions", "migrations", "partitions", "ingest", "queue")
+    }
     assert all(check == {"ok": True, "detail": ""} for check in response.json["checks"].values())
 
 
@@ -76,7 +78,7 @@ def test_a_schema_ahead_of_the_code_is_ready(client, engine):
 def test_a_full_ingest_queue_is_not_ready_and_its_filling_is_told(engine):
     app = Flask("queue")
     filling = [0.3]
-    app.register_blueprint(health_blueprint(engine, lambda: datetime.now(UTC), None, lambda: filling[0]))
+    app.register_blueprint(probes_blueprint(engine, lambda: datetime.now(UTC), None, lambda: filling[0]))
     assert app.test_client().get("/readyz").status_code == 200
     filling[0] = 0.95
     response = app.test_client().get("/readyz")

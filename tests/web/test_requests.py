@@ -9,7 +9,7 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app import logs
 
 GIVEN = "5f0c1b1e-6f1d-4c55-9a7e-0e5a0b7a2c11"

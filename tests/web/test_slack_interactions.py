@@ -15,8 +15,8 @@ from werkzeug.test import TestResponse
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NUMBER, notification
-from tests.clocks import Stopwatch
-from tests.incidents import store_incident
+from tests.support.clocks import Stopwatch
+from tests.support.incidents import store_incident
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.slack_interactions import signature
 from webhook_app.pipeline.incidents.notify import notify

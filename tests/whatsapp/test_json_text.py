@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.whatsapp.json_text import limit_depth
 from webhook_app.whatsapp.receiving.payload import parse
 

@@ -22,6 +22,7 @@ from webhook_app.store.sends import reports
 from webhook_app.store.suppressions import contact_failures, lists
 
 WINDOW_MINUTES = 15
+_MAX_LABELS = 100
 _SIZES_EVERY = timedelta(seconds=60)
 _SEVERITIES = ("info", "warning", "error", "critical")
 _REASONS = ("opted_out", "manual", "hard", "unreachable")
@@ -100,7 +101,9 @@ def _lateness_metrics(connection: Connection, now: datetime) -> Iterator[Metric]
         "what",
     )
     silent = {each.phone_number_id: float(each.silent) for each in reports.unreported(connection, now)}
-    yield _gauge("silent_sends", "Reported sends of a day without any webhook", silent, "phone_number_id")
+    yield _gauge(
+        "silent_sends", "Reported sends of a day without any webhook", _largest(silent), "phone_number_id"
+    )
 
 
 def _traffic(connection: Connection, now: datetime) -> Iterator[Metric]:
@@ -115,7 +118,10 @@ def _traffic(connection: Connection, now: datetime) -> Iterator[Metric]:
     yield _gauge("recent_failures", f"Messages failed {span}, by class", classes, "class")
     codes = {str(group["code"]): float(group["failures"]) for group in found.groups}
     yield _gauge(
-        "recent_failures_by_code", f"Messages failed {span}, by code; -1: without one", codes, "code"
+        "recent_failures_by_code",
+        f"Messages failed {span}, by code; -1: without one; other: all but the {_MAX_LABELS} most frequent",
+        _largest(codes),
+        "code",
     )
 
 
@@ -160,6 +166,14 @@ def _scheduler(connection: Connection, _now: datetime) -> Iterator[Metric]:
 
 
 _READ = (_books, _lateness_metrics, _traffic, _alerts, _scheduler)
+
+
+def _largest(values: _Values) -> _Values:
+    """The largest values and the sum of the others: senders and webhooks can make up any number of labels."""
+    if len(values) <= _MAX_LABELS:
+        return values
+    ordered = sorted(values.items(), key=lambda item: (-item[1], item[0]))
+    return dict(ordered[:_MAX_LABELS]) | {"other": sum(value for _, value in ordered[_MAX_LABELS:])}
 
 
 def _age(since: datetime | None, now: datetime) -> float:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
-from tests.factories import NUMBER, body, status
+from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.counts import count_funnels as step_counting
 from webhook_app.pipeline.counts.count_funnels import SETTLED, count_stages
 from webhook_app.pipeline.operations.prune import Retention, prune

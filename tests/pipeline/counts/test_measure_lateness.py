@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.factories import status
-from tests.traffic import Traffic
+from tests.support.factories import status
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.measure_lateness import MAX_MINUTES_PER_RUN, measure
 from webhook_app.store.counts import lateness
 from webhook_app.store.counts.lateness import BOUNDS_S, Lateness, percentile

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.traffic import Traffic
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.store.counts import baselines

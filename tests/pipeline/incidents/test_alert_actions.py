@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec import convert
 from sqlalchemy import Engine, text
-
-from tests.traffic import Traffic
-from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents.alert_actions import acknowledge, add_silence, end_silence, snooze
+
+from tests.support.traffic import Traffic
+from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.store.incidents import alerts

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from msgspec import convert
 from sqlalchemy import Engine, text
 
-from tests.factories import NUMBER
-from tests.traffic import Traffic
+from tests.support.factories import NUMBER
+from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules

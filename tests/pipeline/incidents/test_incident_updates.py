@@ -8,8 +8,8 @@ import pytest
 from msgspec import convert
 from sqlalchemy import Engine, text
 
-from tests.factories import NUMBER
-from tests.traffic import Traffic
+from tests.support.factories import NUMBER
+from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import notification
-from tests.clocks import Stopwatch
+from tests.support.clocks import Stopwatch
 from webhook_app.channels import Channel, Receipt, SendError
 from webhook_app.channels.notification import Notification, Undelivered
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
-from tests.factories import NUMBER, WABA, body, status
-from tests.traffic import Traffic
+from tests.support.factories import NUMBER, WABA, body, status
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate

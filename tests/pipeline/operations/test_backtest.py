@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from tests.factories import status
-from tests.traffic import Traffic
+from tests.support.factories import status
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.operations.backtest import backtest

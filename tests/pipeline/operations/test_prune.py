@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
-from tests.alerts import make_alert
-from tests.factories import status
-from tests.traffic import Traffic
+from tests.support.alerts import make_alert
+from tests.support.factories import status
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.operations.prune import PruneSummary, Retention, prune
 from webhook_app.store.incidents import alerts, incidents, outbox
 from webhook_app.store.incidents.incidents import Incident

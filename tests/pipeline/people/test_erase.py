@@ -1,4 +1,4 @@
-"""Erasing a person: nothing in any table shows them any more, in no spelling, and everything counted stays."""
+"""Erasing a person: no table identifies them in any spelling, and counts do not change."""
 
 import json
 from base64 import b64decode, b64encode
@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import ARRAY, Engine, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from tests.alerts import make_alert
-from tests.factories import NUMBER, body, document, message, status, value
+from tests.support.alerts import make_alert
+from tests.support.factories import NUMBER, body, document, message, status, value
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
@@ -124,17 +124,17 @@ def forget(engine: Engine, database_url: str, now: datetime) -> Callable[..., Er
 
 def dump(engine: Engine) -> dict[str, str]:
     """Every row of every table as text; archived bodies unpacked, bytes as they are read."""
-    told: dict[str, str] = {}
+    rows_of: dict[str, str] = {}
     with engine.connect() as connection:
         for table in metadata.sorted_tables:
             rows = connection.execute(table.select()).mappings().all()
-            told[table.name] = "\n".join(
+            rows_of[table.name] = "\n".join(
                 repr({name: _plain(held) for name, held in row.items()}) for row in rows
             )
         kept = connection.execute(text("SELECT body, packed FROM deliveries")).all()
         bodies = [each for row in kept for each in archive.unpack(row.body, packed=row.packed)]
-        told["deliveries"] = b"\n".join(bodies).decode("utf-8", "replace")
-    return told
+        rows_of["deliveries"] = b"\n".join(bodies).decode("utf-8", "replace")
+    return rows_of
 
 
 def _plain(held: Any) -> Any:
@@ -145,13 +145,17 @@ def shown_in(engine: Engine, ids: list[str]) -> set[str]:
     """The tables in which the person can still be found, by means that do not rest on the code under test."""
     spelled = (PERSON, OLD_SPELLING, USER, PARENT, *ids)
     encoded = [b64encode(bytes(n) + PERSON.encode()).decode()[4:16] for n in range(3)]
-    return {name for name, told in dump(engine).items() if any(each in told for each in (*spelled, *encoded))}
+    return {
+        name
+        for name, rows_of in dump(engine).items()
+        if any(each in rows_of for each in (*spelled, *encoded))
+    }
 
 
 def counted(engine: Engine, now: datetime) -> Any:
     with engine.connect() as connection:
         span = now - 3 * DAY, now + timedelta(minutes=1)
-        told = rates(connection, *span, ()), funnel(connection, *span, ("category", "country"))
+        counts = rates(connection, *span, ()), funnel(connection, *span, ("category", "country"))
         figures = connection.execute(
             text(
                 "SELECT (SELECT sum(attempts) FROM minute_counts), (SELECT count(*) FROM status_events),"
@@ -161,11 +165,11 @@ def counted(engine: Engine, now: datetime) -> Any:
                 " (SELECT sum(quarantined) FROM books)"
             )
         ).one()
-        return told, tuple(figures)
+        return counts, tuple(figures)
 
 
-def live(writer: BatchWriter, engine: Engine, now: datetime) -> list[str]:
-    """A life that leaves the person in every table that can hold one; returns the ids of their messages."""
+def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list[str]:
+    """Store events that put the person into every table that can hold one; returns the ids of their messages."""
     ids = [wamid(PERSON, n) for n in range(6)]
     at = now - timedelta(minutes=10)
     both = {"recipient_user_id": USER, "recipient_parent_user_id": PARENT}
@@ -220,11 +224,11 @@ def live(writer: BatchWriter, engine: Engine, now: datetime) -> list[str]:
             ),
             {"contact": PERSON, "number": NUMBER},
         )
-        told = make_alert(
+        alert = make_alert(
             now, rule="r", state="firing", explanation={"samples": [ids[1], wamid(OTHER, 7)], "contacts": 2}
         )
         stages.request_recount(driver(connection), [(ids[0], NUMBER)])
-        alert_id = alerts.insert_new(connection, told)
+        alert_id = alerts.insert_new(connection, alert)
         assert alert_id
         outbox.add(connection, alert_id, "log", "fired", {"samples": [ids[1], "wamid.X"]}, now)
         connection.execute(
@@ -244,16 +248,16 @@ def live(writer: BatchWriter, engine: Engine, now: datetime) -> list[str]:
 
 
 @pytest.mark.parametrize("already_counted", [False, True])
-def test_a_person_who_was_everywhere_is_nowhere_and_what_is_counted_stays(
+def test_a_person_is_erased_from_every_table_and_counts_do_not_change(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased], already_counted: bool
 ) -> None:
-    ids = live(writer, engine, now)
+    ids = fill_every_table(writer, engine, now)
     if already_counted:
         count_stages(engine, now)
         with engine.begin() as connection:
             stages.request_recount(driver(connection), [(ids[0], NUMBER)])
     before = counted(engine, now)
-    assert shown_in(engine, ids) == set(erasure.HOLDS) - {"erasures"}, "the story must reach every table"
+    assert shown_in(engine, ids) == set(erasure.HOLDS) - {"erasures"}, "the events must fill every table"
     done = forget(PERSON)
     assert shown_in(engine, ids) == set()
     assert counted(engine, now) == before
@@ -267,15 +271,15 @@ def test_a_person_who_was_everywhere_is_nowhere_and_what_is_counted_stays(
 def test_the_person_is_found_by_any_of_their_keys(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased], known_as: str
 ) -> None:
-    ids = live(writer, engine, now)
+    ids = fill_every_table(writer, engine, now)
     forget("5511987654321" if known_as == OLD_SPELLING else known_as)
     assert shown_in(engine, ids) == set()
 
 
-def test_others_lose_nothing(
+def test_data_of_others_does_not_change(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
 ) -> None:
-    live(writer, engine, now)
+    fill_every_table(writer, engine, now)
 
     def of_others() -> Any:
         with engine.connect() as connection:
@@ -290,16 +294,16 @@ def test_others_lose_nothing(
     assert all(before)
     forget(PERSON)
     assert of_others() == before
-    told = dump(engine)
-    assert all(wamid(OTHER, n) in told["deliveries"] for n in (0, 1, 2, 7))
-    assert wamid(OTHER, 7) in told["alerts"]
-    assert "wamid.X" in told["notifications"]
+    rows_of = dump(engine)
+    assert all(wamid(OTHER, n) in rows_of["deliveries"] for n in (0, 1, 2, 7))
+    assert wamid(OTHER, 7) in rows_of["alerts"]
+    assert "wamid.X" in rows_of["notifications"]
 
 
-def test_what_stays_is_that_somebody_was_erased_and_by_whom(
+def test_the_record_keeps_when_and_by_whom_somebody_was_erased(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
 ) -> None:
-    live(writer, engine, now)
+    fill_every_table(writer, engine, now)
     done = forget(PERSON)
     with engine.connect() as connection:
         record = connection.execute(text("SELECT * FROM erasures")).mappings().one()
@@ -316,7 +320,7 @@ def test_what_stays_is_that_somebody_was_erased_and_by_whom(
     assert (line.action, line.contact, line.actor, line.seq) == ("erase", "", "tester", 2)
 
 
-def test_a_number_in_the_error_text_of_somebody_else_s_failure_goes_and_the_failure_stays(
+def test_a_number_in_the_error_text_of_another_contacts_failure_is_blanked(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
 ) -> None:
     said = {"code": 131026, "details": f"instead of +{PERSON}"}
@@ -338,10 +342,10 @@ def test_a_number_in_the_error_text_of_somebody_else_s_failure_goes_and_the_fail
         assert sorted(kept.scalars()) == ["erased", "erased", "switched off"]
 
 
-def test_of_an_opt_out_only_a_mark_stays_that_does_not_show_the_person(
+def test_an_opt_out_leaves_only_a_mark_that_does_not_identify_the_person(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
 ) -> None:
-    ids = live(writer, engine, now)
+    ids = fill_every_table(writer, engine, now)
     forget(PERSON)
     assert shown_in(engine, ids) == set()
     with engine.connect() as connection:
@@ -356,7 +360,7 @@ def test_of_an_opt_out_only_a_mark_stays_that_does_not_show_the_person(
     }
 
 
-def test_who_did_not_opt_out_leaves_no_mark(
+def test_a_person_who_did_not_opt_out_leaves_no_mark(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
 ) -> None:
     manual = Suppression(contact=PERSON, reason="manual", since=now, actor="tester")
@@ -367,7 +371,7 @@ def test_who_did_not_opt_out_leaves_no_mark(
         assert not erased_opt_outs.are_kept(connection)
 
 
-def test_a_worker_forgets_the_links_of_the_erased_at_once_and_links_who_comes_back_anew(
+def test_a_worker_forgets_links_of_erased_people_and_links_returning_ones_anew(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
 ) -> None:
     def links() -> list[Any]:
@@ -390,7 +394,7 @@ def test_a_worker_forgets_the_links_of_the_erased_at_once_and_links_who_comes_ba
     assert links() == [], "nothing is written back from memory"
 
 
-def test_somebody_unknown_can_be_erased_too(engine: Engine, forget: Callable[..., Erased]) -> None:
+def test_an_unknown_person_can_be_erased(engine: Engine, forget: Callable[..., Erased]) -> None:
     done = forget("4915112345678")
     assert (sum(done.rows.values()), done.opted_out, done.archive_done) == (0, False, True)
 
@@ -419,7 +423,7 @@ def test_a_large_archive_is_left_to_the_scheduler_and_nothing_is_replayed_meanwh
     assert (outcome.applied, outcome.duplicate) == (0, 0)
 
 
-def test_while_a_replay_runs_the_archive_waits_and_the_tables_do_not(
+def test_during_a_replay_only_the_archive_waits(
     writer: BatchWriter, engine: Engine, database_url: str, now: datetime, forget: Callable[..., Erased]
 ) -> None:
     writer.store([Delivery(body(status(wamid(PERSON, 1), "sent", now, recipient=PERSON)))], now)
@@ -432,7 +436,7 @@ def test_while_a_replay_runs_the_archive_waits_and_the_tables_do_not(
     assert shown_in(engine, []) == set()
 
 
-def test_a_damaged_row_of_the_archive_goes_since_it_may_hold_anybody(
+def test_a_damaged_row_of_the_archive_is_deleted(
     writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
 ) -> None:
     writer.store([Delivery(body(status("wamid.B", recipient=OTHER)))], now)
@@ -443,7 +447,7 @@ def test_a_damaged_row_of_the_archive_goes_since_it_may_hold_anybody(
         assert connection.execute(text("SELECT count(*) FROM deliveries")).scalar_one() == 0
 
 
-def test_every_column_that_could_show_a_person_is_erased_or_known_to_be_harmless() -> None:
+def test_every_column_that_can_identify_a_person_is_erased_or_listed_as_harmless() -> None:
     """A new table or column fails here until somebody has said what becomes of it."""
     missing = {
         f"{table.name}.{column.name}"
@@ -460,6 +464,6 @@ def test_every_column_that_could_show_a_person_is_erased_or_known_to_be_harmless
     assert not (set(erasure.HOLDS) | set(SEARCHED)) & set(NO_PERSON)
 
 
-def test_the_number_really_stands_in_the_ids_this_test_makes() -> None:
+def test_the_ids_of_this_test_contain_the_number() -> None:
     assert PERSON.encode() in b64decode(wamid(PERSON, 1).removeprefix("wamid."))
     assert Traces([PERSON]).in_text(wamid(PERSON, 1))

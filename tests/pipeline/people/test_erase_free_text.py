@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, body, status
 from tests.pipeline.people.test_erase import OTHER, PERSON, dump, wamid
+from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.people.erase import erase
 from webhook_app.pipeline.receiving.batch_writer import Delivery
 from webhook_app.store.people import free_text

@@ -1,4 +1,4 @@
-"""A backlog after an outage, delivered at once: nothing is lost, nobody is told about now, the past is counted right.
+"""Ingest, rates and evaluation: a backlog after an outage is stored once, fires no live alert, and counts in its time.
 
 `python -m benchmarks.redelivery` does the same with 200 000 events over a real server.
 """
@@ -29,15 +29,15 @@ def test_a_backlog_of_36_hours_lands_in_its_own_minutes_and_raises_no_alert_abou
     now = datetime.now(UTC)
     backlog = Backlog.make(now, events=6000, seed=3)
     bodies = list(backlog.bodies(seed=3, statuses=40))
-    watch = Evaluator(engine)
+    evaluator = Evaluator(engine)
     for first in range(0, len(bodies), 10):
         writers[first // 10 % 2].store([Delivery(body) for body in bodies[first : first + 10]], now)
         if first % 30 == 0:
-            watch.look(now + timedelta(seconds=first))
-    assert watch.found() == []
+            evaluator.evaluate(now + timedelta(seconds=first))
+    assert evaluator.alerts() == []
     assert backlog.faults(engine, windows=40, seed=3) == []
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM notifications")).scalar_one() == 0
     for minute in range(3):  # asked in the worst hour, the same rules speak up
-        watch.look(backlog.worst_hour + timedelta(minutes=minute))
-    assert watch.found() != []
+        evaluator.evaluate(backlog.worst_hour + timedelta(minutes=minute))
+    assert evaluator.alerts() != []

@@ -1,6 +1,6 @@
-"""Any order, repetition and batching of the same webhooks gives the same tables, equal to a brute-force model.
+"""Ingest, counts and books: any order, repetition and batching of webhooks gives the same tables as a simple model.
 
-The model knows nothing of the store: it reads the Meta-shaped items themselves.
+The model shares no code with the store: it reads the items in Meta's shape.
 """
 
 import threading
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.factories import body, message, status
+from tests.support.factories import body, message, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.counts.rates import Filters, rates
 from webhook_app.store.postgres.engine import connect

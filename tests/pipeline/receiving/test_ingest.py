@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from tests.books import read_books
-from tests.factories import NUMBER, body, document, message, status, value
+from tests.support.books import read_books
+from tests.support.factories import NUMBER, body, document, message, status, value
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.receiving.ingest import GroupCommit, NotStoredError
 from webhook_app.store.people.contacts import keys_of

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.books import read_books
-from tests.factories import NUMBER, WABA, body, document, message, status, value
 from tests.faults import replaying
+from tests.support.books import read_books
+from tests.support.factories import NUMBER, WABA, body, document, message, status, value
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
 from webhook_app.store.postgres.engine import connect

@@ -1,6 +1,6 @@
-"""Sends and webhooks of the same messages, in any order and however often: counted once, as a brute-force model does.
+"""Reports and ingest: sends and webhooks of the same messages, in any order and repetition, are counted once.
 
-The model knows nothing of the store: it reads the reported calls and the Meta-shaped items themselves.
+The model shares no code with the store: it reads the reported calls and the items in Meta's shape.
 """
 
 import threading
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.sends.reports import follow_up, register
 from webhook_app.store.counts.rates import rates
@@ -39,7 +39,7 @@ Key = tuple[str, str]
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One thing told of one message: a status by webhook, or a call by the sender ('accepted' or 'refused')."""
+    """One event of one message: a status by webhook, or a call by the sender ('accepted' or 'refused')."""
 
     kind: str
     serial: int
@@ -111,7 +111,7 @@ def items(draw: st.DrawFn) -> Item:
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[list[Item], list[list[Item]]]:
-    """A set of items, and one way they could be told: shuffled, repeated, split into calls."""
+    """A set of items, and one way they could arrive: shuffled, repeated, split into calls."""
     whole = draw(st.lists(items(), min_size=1, max_size=14))
     rest = list(draw(st.permutations(whole + draw(st.lists(st.sampled_from(whole), max_size=6)))))
     parts = []
@@ -129,11 +129,11 @@ class Model:
     def __init__(self, whole: Sequence[Item]) -> None:
         self.events: dict[tuple[str, str, str, datetime, int], str] = {}
         numbers: dict[str, set[str]] = defaultdict(set)
-        told: set[Key] = {(i.message_id, i.number) for i in whole if not i.by_webhook}
+        reported: set[Key] = {(i.message_id, i.number) for i in whole if not i.by_webhook}
         for item in whole:
             if item.by_webhook:
                 knows = item.serial in CARRYING or bool(
-                    told & {(item.message_id, item.number), (item.message_id, "")}
+                    reported & {(item.message_id, item.number), (item.message_id, "")}
                 )
                 self.events[item.message_id, item.number, item.kind, item.at, item.code] = (
                     item.template if knows else ""
@@ -243,7 +243,7 @@ quiet = settings(
 
 @quiet
 @given(stream=streams())
-def test_any_order_of_the_same_sends_and_webhooks_gives_the_model_s_tables(
+def test_any_order_of_sends_and_webhooks_gives_the_tables_of_the_model(
     engine: Engine,
     database_url: str,
     clean: Callable[[], None],
@@ -261,7 +261,7 @@ def test_any_order_of_the_same_sends_and_webhooks_gives_the_model_s_tables(
 
 @settings(quiet, max_examples=12)
 @given(stream=streams(), seed=st.randoms(use_true_random=False))
-def test_two_at_once_that_each_tell_everything_agree_once_looked_after(
+def test_two_concurrent_streams_of_everything_agree_after_the_follow_up(
     engine: Engine,
     database_url: str,
     clean: Callable[[], None],

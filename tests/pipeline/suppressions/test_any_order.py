@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, message, status
 from tests.pipeline.world import (
     BLOCKED,
     EXPERIMENT,
@@ -14,6 +13,7 @@ from tests.pipeline.world import (
     UNREACHABLE,
     WITHHELD,
 )
+from tests.support.factories import NUMBER, body, message, status
 from webhook_app.store.suppressions import suppressions
 from webhook_app.store.suppressions.changes import ENDED
 

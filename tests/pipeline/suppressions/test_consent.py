@@ -5,13 +5,13 @@ import itertools
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER
 from tests.pipeline.world import (
     CONTACT,
     DAY,
     HOUR,
     MINUTE,
 )
+from tests.support.factories import NUMBER
 from webhook_app.store.suppressions import suppressions
 
 PREFERENCES = [(5, "stop"), (4, "resume"), (3, "stop"), (2, "resume")]

@@ -2,7 +2,6 @@
 
 from sqlalchemy import text
 
-from tests.factories import NUMBER, body, status
 from tests.pipeline.world import (
     CONTACT,
     CROWD,
@@ -15,6 +14,7 @@ from tests.pipeline.world import (
     outage,
     scattered_failures,
 )
+from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store.incidents import alerts

@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.factories import body, status
 from tests.pipeline.world import (
     CROWD,
     DAY,
@@ -14,6 +13,7 @@ from tests.pipeline.world import (
     others_sent,
     scattered_failures,
 )
+from tests.support.factories import body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 

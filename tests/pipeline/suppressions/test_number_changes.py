@@ -1,12 +1,12 @@
 """Suppressions move with people who change their number."""
 
-from tests.factories import body, message
 from tests.pipeline.world import (
     CONTACT,
     DAY,
     HOUR,
     MINUTE,
 )
+from tests.support.factories import body, message
 from webhook_app.store.suppressions import suppressions
 
 NEW = "491715550117"

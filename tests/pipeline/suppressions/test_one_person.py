@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.factories import body, document, message, status, utc_text
+from tests.support.factories import body, document, message, status, utc_text
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys
 from webhook_app.store.postgres.engine import connect

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, body, message
 from tests.pipeline.world import (
     CONTACT,
     DAY,
@@ -14,6 +13,7 @@ from tests.pipeline.world import (
     UNREACHABLE,
     USER,
 )
+from tests.support.factories import NUMBER, body, message
 from webhook_app.store.suppressions import suppressions
 
 

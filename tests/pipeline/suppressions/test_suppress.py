@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from tests.factories import body, status
 from tests.pipeline.world import (
     BLOCKED,
     CONTACT,
@@ -19,6 +18,7 @@ from tests.pipeline.world import (
     WITHHELD,
     scattered_failures,
 )
+from tests.support.factories import body, status
 from webhook_app.store.suppressions import suppressions
 
 

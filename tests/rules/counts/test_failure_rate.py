@@ -8,7 +8,7 @@ from math import comb, isclose
 
 import pytest
 
-from tests.folders import DOCS
+from tests.support.folders import DOCS
 from webhook_app.rules.counts.failure_rate import Interval, Rate, measure, wilson
 
 RULES_PAGE = DOCS / "rules.md"

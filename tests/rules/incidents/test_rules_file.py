@@ -5,7 +5,7 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from tests.folders import DOCS
+from tests.support.folders import DOCS
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rule_keys import KINDS, checks
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from tests.factories import NUMBER, status
-from tests.traffic import Traffic
+from tests.support.factories import NUMBER, status
+from tests.support.traffic import Traffic
 from webhook_app.rules.counts.dimensions import GROUPS
 from webhook_app.store.counts.impact import impact_of, sample_messages
 from webhook_app.store.counts.rates import Filters, rates, series, window

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
 
-from tests.alerts import GROUP, make_alert
+from tests.support.alerts import GROUP, make_alert
 from webhook_app.store.incidents import alerts
 from webhook_app.store.incidents.alerts import Alert
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, message, status
+from tests.support.factories import body, message, status
 from webhook_app.pipeline.receiving.batch_writer import Delivery
 from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys, preferred
 

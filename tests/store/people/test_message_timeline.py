@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.counts import stages

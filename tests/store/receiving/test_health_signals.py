@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, WABA, body, document
-from tests.folders import PAYLOADS
+from tests.support.factories import NUMBER, WABA, body, document
+from tests.support.folders import PAYLOADS
 from webhook_app.pipeline.receiving.batch_writer import Delivery
 
 CHANGES = "SELECT subject, subject_id, aspect, value, detail, name, language, waba_id, occurred_at FROM health_changes"

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from tests.factories import NUMBER, status
-from tests.traffic import Traffic
+from tests.support.factories import NUMBER, status
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.sends import reports as step
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.store.sends import reports as sends

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.factories import NUMBER, body, message
+from tests.support.factories import NUMBER, body, message
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.suppressions.checks import CheckRequest, read_facts, read_facts_of_thousands

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.suppressions import store_suppression
+from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.checks import Checks
 from webhook_app.web.api import direct
 

@@ -1,14 +1,24 @@
-"""What every page has: the way to the others, colours, what the last action had to say, and a record of who did it."""
+"""What every page has: who may see and use it, navigation, colours, the message of the last action, and the audit."""
 
 import re
 
 import pytest
 
-from tests.incidents import store_incident
+from tests.support.incidents import store_incident
 from tests.web.conftest import ADMIN_KEY, sign_in, token_of
 from webhook_app.store.operations import audit
 from webhook_app.store.suppressions import suppressions
+from webhook_app.web.pages import PAGES
 from webhook_app.web.pages.navigation import NAVIGATION, NavigationEntry
+
+
+def name_of(page):
+    return page.view.__name__
+
+
+def address_of(page):
+    """The page's path with a number for each parameter."""
+    return re.sub(r"<[^>]+>", "1", page.path)
 
 
 @pytest.fixture
@@ -52,6 +62,40 @@ class TestNavigation:
         assert NavigationEntry("/", "Overview").aria_current("/alerts") == ""
 
 
+class TestTable:
+    """Whoever adds a page to the table gets these checks without thinking of them."""
+
+    def test_names_and_addresses_are_unique(self):
+        assert len({page.view.__name__ for page in PAGES}) == len(PAGES)
+        assert len({(page.method, page.path) for page in PAGES}) == len(PAGES)
+
+    @pytest.mark.parametrize("page", [page for page in PAGES if not page.is_public], ids=name_of)
+    def test_strangers_see_and_change_nothing(self, client, page):
+        response = client.open(address_of(page), method=page.method)
+        if page.method == "POST":
+            assert response.status_code == 403
+        elif page.path.startswith("/dashboard/"):
+            assert response.status_code == 401
+        else:
+            assert (response.status_code, response.location[:11]) == (303, "/login?next")
+
+    @pytest.mark.parametrize(
+        "page", [page for page in PAGES if page.method == "POST" and not page.is_public], ids=name_of
+    )
+    def test_viewers_change_nothing_and_admins_only_with_our_form(self, app, viewer, page, written):
+        token = token_of(viewer.get("/system"))
+        refused = viewer.post(address_of(page), data={"token": token})
+        assert (refused.status_code, "needs an admin key" in refused.text) == (403, True)
+        admin = app.test_client()
+        sign_in(admin, ADMIN_KEY)
+        forged = admin.post(address_of(page), data={"token": token})
+        assert (forged.status_code, "out of date" in forged.text) == (403, True)
+        action = page.view.__name__.replace("_", " ")
+        assert [(each[2], each[5]) for each in written()[1:] if each[2] != "sign in"] == 2 * [
+            (action, "refused")
+        ]
+
+
 class TestColours:
     def test_a_choice_is_remembered_and_in_the_page_before_any_script_runs(self, admin):
         assert "data-theme" not in admin.get("/").text
@@ -75,24 +119,24 @@ class TestColours:
         assert admin.post("/theme", data=form).location == "/"
 
 
-class TestSaid:
+class TestMessages:
     @pytest.fixture
     def snoozed(self, admin, incident_id):
         token = token_of(admin.get(f"/incidents/{incident_id}"))
         return admin.post(f"/incidents/{incident_id}/snooze", data={"token": token}).location
 
-    def test_an_action_says_what_it_did_once(self, admin, snoozed):
+    def test_an_action_says_once_what_it_did(self, admin, snoozed):
         assert "Snoozed: no reminders until" in admin.get(snoozed).text
         assert "Snoozed: no reminders until" not in admin.get(snoozed).text
 
-    def test_it_is_not_said_to_another_session(self, admin, snoozed):
+    def test_it_is_not_shown_to_another_session(self, admin, snoozed):
         kept = admin.get_cookie("webhook_app_message").value
         admin.delete_cookie("webhook_app_session")
         sign_in(admin, ADMIN_KEY)
         admin.set_cookie("webhook_app_message", kept)
         assert 'class="flash' not in admin.get(snoozed).text
 
-    def test_what_somebody_made_up_is_not_said(self, admin):
+    def test_a_message_that_somebody_made_up_is_not_shown(self, admin):
         admin.set_cookie("webhook_app_message", "made up")
         assert 'class="flash' not in admin.get("/").text
 

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from tests.web.conftest import SECRET
 from webhook_app.settings import SettingsError, read_settings
 from webhook_app.web.receiving.origin import read_address

@@ -8,8 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
-from tests.factories import body, message, status
-from tests.folders import PAYLOADS
+from tests.support.factories import body, message, status
+from tests.support.folders import PAYLOADS
 from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
 from webhook_app.whatsapp.receiving.signature import sign

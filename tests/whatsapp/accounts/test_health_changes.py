@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.factories import body, document
-from tests.folders import PAYLOADS
+from tests.support.factories import body, document
+from tests.support.folders import PAYLOADS
 from webhook_app.whatsapp.accounts.health_changes import tier
 from webhook_app.whatsapp.accounts.health_signals import FIELDS
 from webhook_app.whatsapp.events import HealthSignal

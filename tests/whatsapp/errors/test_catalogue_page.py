@@ -1,6 +1,6 @@
 """The page of error codes matches the catalogue, and the copy in docs/ is up to date."""
 
-from tests.folders import DOCS
+from tests.support.folders import DOCS
 from webhook_app.whatsapp.errors.catalogue import catalogue, explain, sources
 from webhook_app.whatsapp.errors.catalogue_page import code_label, entry_text, markdown_page
 

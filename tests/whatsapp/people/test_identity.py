@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.factories import body, document, message, status, value
-from tests.folders import PAYLOADS
+from tests.support.factories import body, document, message, status, value
+from tests.support.folders import PAYLOADS
 from webhook_app.whatsapp.events import NumberChange
 from webhook_app.whatsapp.people.identity import links_in, read_number_change
 from webhook_app.whatsapp.receiving.payload import parse

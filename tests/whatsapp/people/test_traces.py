@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.factories import body, message, status
-from tests.folders import PAYLOADS
+from tests.support.factories import body, message, status
+from tests.support.folders import PAYLOADS
 from webhook_app.whatsapp.people.traces import Traces
 from webhook_app.whatsapp.receiving.payload import parse
 

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from tests.factories import body, message
+from tests.support.factories import body, message
 from webhook_app.whatsapp.events import InboundMessage
 from webhook_app.whatsapp.receiving.payload import parse
 

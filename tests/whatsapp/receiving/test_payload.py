@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.folders import PAYLOADS
+from tests.support.folders import PAYLOADS
 from webhook_app.whatsapp.events import NO_CODE, Parsed
 from webhook_app.whatsapp.receiving.payload import parse
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.folders import PAYLOADS
+from tests.support.folders import PAYLOADS
 from webhook_app.whatsapp.receiving.payload import parse_any
 from webhook_app.whatsapp.receiving.plain_delivery import read_plain
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.factories import body, message, status
-from tests.folders import PAYLOADS
+from tests.support.factories import body, message, status
+from tests.support.folders import PAYLOADS
 from webhook_app.whatsapp.json_text import limit_depth
 from webhook_app.whatsapp.people.keywords import keyword_in
 from webhook_app.whatsapp.receiving.payload import parse_any

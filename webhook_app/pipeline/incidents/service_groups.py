@@ -8,7 +8,7 @@ from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length
-from webhook_app.store.counts import lateness, rates, traffic
+from webhook_app.store.counts import failures, lateness, rates, series, traffic
 from webhook_app.store.incidents import outbox
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.store.operations import scheduler_state
@@ -183,6 +183,28 @@ def _key_reports(rule: Rule, connection: Connection, now: datetime) -> RuleGroup
     return _group(rule, {"check": "key_reports"}, judge_fact(bad=bool(odd), description=description), advice)
 
 
+def _ceilings(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
+    since = now - timedelta(hours=1)
+    reached = [
+        name
+        for name, is_reached in (
+            ("templates and campaigns", series.is_at_ceiling(connection, since)),
+            ("error texts", failures.is_at_ceiling(connection, since)),
+        )
+        if is_reached
+    ]
+    description = (
+        f"so many new {' and '.join(reached)} within an hour that further ones are counted as (other)"
+        if reached
+        else "no hourly ceiling on new templates, campaigns and error texts is reached"
+    )
+    advice = (
+        "Check biz_opaque_callback_data and what senders report: a template or campaign must not hold an id of its own"
+        " for each message. Totals are exact; the next hour counts new ones by name again."
+    )
+    return _group(rule, {"check": "ceilings"}, judge_fact(bad=bool(reached), description=description), advice)
+
+
 _Check = Callable[[Rule, Connection, datetime], RuleGroup]
 _INTEGRITY: dict[str, _Check] = {
     "quarantine": _quarantine,
@@ -196,6 +218,7 @@ _SELF: dict[str, _Check] = {
     "slow_evaluation": _slow_evaluation,
     "suppression": _suppression,
     "key_reports": _key_reports,
+    "ceilings": _ceilings,
 }
 
 

@@ -1,153 +1,157 @@
-"""Evaluates a rules file over stored data: which alerts would have fired, and which contacts been suppressed.
+"""Evaluates a rules file over stored data: which incidents there would have been, and which contacts been suppressed.
 
-The same pure rules judge every minute, with the counts known now, late events included. Reads only. Rules of kinds
-that need more than stored counts cannot be judged; the report names them.
+The same code as the live evaluation judges every minute, with the counts known now, late events included, and keeps
+alerts, incidents and messages in memory. Reads only. Rules of kinds that need more than stored counts and Meta's reports
+cannot be judged; the report names them.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec import Struct
 
-from webhook_app.pipeline.incidents.alert_details import CodeCount, codes_of
-from webhook_app.pipeline.incidents.rate_groups import OpenGroup, RuleGroup
-from webhook_app.pipeline.incidents.rule_groups import REPLAYABLE, find_groups
-from webhook_app.pipeline.operations.backtest_inputs import MINUTE, PastInputs
+from webhook_app.pipeline.incidents.evaluate import find_all_groups, judge_groups
+from webhook_app.pipeline.incidents.incident_details import counted_from, held_groups, stored
+from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
+from webhook_app.pipeline.incidents.rule_groups import REPLAYABLE
+from webhook_app.pipeline.operations.backtest_inputs import MINUTE, Past, PastInputs, StoredPast
+from webhook_app.pipeline.operations.backtest_store import BacktestMessage, BacktestStore
 from webhook_app.pipeline.operations.backtest_suppressions import BlockedContact, find_blocked_contacts
-from webhook_app.rules.incidents.alerts import AlertState, Rule, Transition, advance
-from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.muting import MUTES_AFTER_END, OpenAlert, find_mutes
-from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, explained_by_alert
+from webhook_app.rules.incidents.alerts import Rule, Transition
+from webhook_app.rules.incidents.rule_keys import KNOWN_CHANNELS
+from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, limit_duration
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.store.counts import rates
+from webhook_app.store.incidents import explained_periods
 from webhook_app.store.postgres.engine import Engine
+from webhook_app.whatsapp.people.contacts import display
 
 Progress = Callable[[float], None]
 """Called from time to time with the share that is done."""
 
+_SHORT_MINUTES = 60  # the window by which an incident without one of its own is described
 
-class BacktestAlert(Struct, kw_only=True):
-    """An alert that would have fired. `resolved_at` is None if it still fires at the end."""
 
-    number: int
+class BacktestAlert(Struct, frozen=True, kw_only=True):
+    """The alert that one rule would have raised for one group."""
+
     rule: str
-    kind: str
-    severity: str
     group: dict[str, str | int]
-    codes: tuple[CodeCount, ...]
-    covers_from: datetime
     fired_at: datetime
-    resolved_at: datetime | None = None
-    told_at: datetime | None = None
-    """The time of its first notification; None if another alert muted it."""
-    spoken_for_by: int | None = None
+
+
+class BacktestIncident(Struct, frozen=True, kw_only=True):
+    """An incident that there would have been. `told_at` None: nobody would have been notified.
+
+    `failures`, `contacts`: over its whole life. `attempts`: in the window of its leading alert.
+    """
+
+    kind: str
+    opened_at: datetime
+    told_at: datetime | None
+    ended_at: datetime | None
+    ended_how: str
+    severity: str
+    title: str
+    advice: str
+    codes: list[int]
+    slice: dict[str, list[str]] | None
     attempts: int
     failures: int
-    peak_rate: float = 0.0
-    why: str
-    """The reason at the time it fired."""
+    contacts: int
+    alerts: list[BacktestAlert]
+    messages: list[BacktestMessage]
 
     def minutes(self, end: datetime) -> int:
-        return int(((self.resolved_at or end) - self.fired_at) / MINUTE)
+        """How long it lasted, up to the end of the backtest."""
+        return int(((self.ended_at or end) - self.opened_at) / MINUTE)
 
 
 class BacktestReport(Struct, kw_only=True):
+    """The result of a backtest."""
+
     start: datetime
     end: datetime
     evaluations: int
-    firings: list[BacktestAlert]
+    incidents: list[BacktestIncident]
     left_out: list[str]
     """The names of rules whose kind cannot be judged in the past."""
     blocked: list[BlockedContact]
-    """The contacts that would have been suppressed; failures explained by these alerts do not count."""
+    """The contacts that would have been suppressed; failures that these incidents explain do not count."""
     spared: int
-    """How many more would have been suppressed without the alerts."""
+    """How many more would have been suppressed without the incidents."""
 
 
-class _OpenBacktestAlert(Struct):
-    """An open alert at the current time of the backtest."""
+class BacktestRun:
+    """The rules, evaluated at one time after another."""
 
-    group: dict[str, str | int]
-    state: AlertState
-    limit: float
-    began_at: datetime
-    firing: BacktestAlert | None = None
+    def __init__(self, past: Past, rules: Sequence[Rule], start: datetime) -> None:
+        self.store = BacktestStore()
+        self.evaluations = 0
+        self._rules = rules
+        counting = [rule for rule in rules if rule.kind != "silence"]
+        lengths = {minutes for rule in counting for minutes in (rule.windows or (rule.window_minutes,))}
+        groupings = {tuple(name for name in rule.group_by if name != "code") for rule in counting}
+        silences = {rule.window_minutes for rule in rules if rule.kind == "silence"}
+        self._inputs = PastInputs(past, start, {*lengths, _SHORT_MINUTES}, groupings, silences)
 
+    def evaluate(self, now: datetime) -> None:
+        """Evaluate all rules at this time, which is later than the last one."""
+        self._inputs.go_to(now)
+        known = self.store.open_alerts()
+        found = find_all_groups(self._rules, self._inputs, known)
+        lifecycle = judge_groups(self.store, found, known, now)
+        IncidentUpdates(self._inputs, self.store, self._rules, "", KNOWN_CHANNELS).apply(lifecycle.changes)
+        for change in lifecycle.changes:
+            if change.transition is Transition.RESOLVE and change.alert.incident_id is not None:
+                self._spend(change.alert.incident_id, now)
+        self.evaluations += 1
 
-class _BacktestRun:
-    """The open alerts at the current time of the backtest, and all that have fired."""
+    def _spend(self, incident_id: int, now: datetime) -> None:
+        """What resolved alerts of an incident held does not count again."""
+        incident = self.store.incidents[incident_id]
+        resolved = [alert for alert in self.store.alerts_of([incident_id]) if alert.state == "resolved"]
+        start = min([incident.began_at, *(alert.covers_from for alert in resolved)])
+        self._inputs.spend(incident.codes, held_groups(incident, resolved), start, now)
 
-    def __init__(self, start: datetime) -> None:
-        self.now = start
-        self.running: dict[tuple[str, str], _OpenBacktestAlert] = {}
-        self.fired: list[BacktestAlert] = []
+    def found_incidents(self, end: datetime) -> list[BacktestIncident]:
+        """Every incident so far, counted over its whole life, oldest first."""
+        return [self._found(incident_id, end) for incident_id in sorted(self.store.incidents)]
 
-    def evaluate(self, rule: Rule, inputs: PastInputs) -> None:
-        """Evaluate one rule at the current time."""
-        opened = [
-            OpenGroup(open_alert.group, open_alert.limit, open_alert.firing is not None)
-            for (name, _), open_alert in self.running.items()
-            if name == rule.name
+    def explained(self, end: datetime) -> list[ExplainedPeriod]:
+        """The periods in which the incidents explain failures."""
+        found = [
+            period
+            for incident in self.store.incidents.values()
+            for period in explained_periods.of_incident(incident, self.store.alerts_of([incident.id]))
         ]
-        for rule_group in find_groups(rule, inputs, opened).groups:
-            self._advance(rule_group)
+        return limit_duration(found, end)[0]
 
-    def _advance(self, rule_group: RuleGroup) -> None:
-        rule, key = rule_group.rule, (rule_group.rule.name, rule_group.key)
-        open_alert = self.running.get(key)
-        verdict = advance(rule, rule_group.judgement, open_alert.state if open_alert else None)
-        if verdict.transition in (Transition.CLEAR, Transition.RESOLVE) and open_alert is not None:
-            if open_alert.firing is not None:
-                open_alert.firing.resolved_at = self.now
-            del self.running[key]
-            return
-        if open_alert is None:
-            if verdict.transition is Transition.NONE:
-                return
-            open_alert = self.running[key] = _OpenBacktestAlert(
-                rule_group.group, AlertState(state="pending"), rule_group.judgement.limit, self.now
-            )
-        if verdict.transition is Transition.FIRE:
-            open_alert.firing = self._fire(rule_group, open_alert, verdict.reason)
-        open_alert.state = AlertState(
-            state="firing" if open_alert.firing else "pending",
-            evaluations_above=verdict.evaluations_above,
-            evaluations_below=verdict.evaluations_below,
+    def _found(self, incident_id: int, end: datetime) -> BacktestIncident:
+        members = self.store.alerts_of([incident_id])
+        incident = counted_from(self._inputs.failures, self.store.incidents[incident_id], members, end)
+        messages = self.store.messages.get(incident_id, [])
+        return BacktestIncident(
+            kind=incident.kind,
+            opened_at=stored(incident).first_opened_at or incident.opened_at,
+            told_at=messages[0].at if messages else None,
+            ended_at=incident.ended_at,
+            ended_how=incident.ended_how,
+            severity=incident.severity,
+            title=incident.title,
+            advice=incident.advice,
+            codes=incident.codes,
+            slice=incident.slice or None,
+            attempts=incident.attempts,
+            failures=incident.total_failures,
+            contacts=incident.contacts,
+            alerts=[
+                BacktestAlert(rule=alert.rule, group=alert.group, fired_at=alert.fired_at)
+                for alert in members
+                if alert.fired_at is not None
+            ],
+            messages=messages,
         )
-        if open_alert.firing is not None:
-            _update_peak(open_alert.firing, rule_group)
-
-    def _fire(self, rule_group: RuleGroup, open_alert: _OpenBacktestAlert, why: str) -> BacktestAlert:
-        rule = rule_group.rule
-        firing = BacktestAlert(
-            number=len(self.fired) + 1,
-            rule=rule.name,
-            kind=rule.kind,
-            severity=rule.severity,
-            group=rule_group.group,
-            codes=codes_of(rule_group),
-            covers_from=rates.window(open_alert.began_at, rule.window_minutes)[0],
-            fired_at=self.now,
-            attempts=rule_group.counts.attempts,
-            failures=rule_group.counts.failures,
-            why=why,
-        )
-        self.fired.append(firing)
-        return firing
-
-    def mute(self) -> None:
-        """Decide which firing alerts would be muted, and which notified now."""
-        now = self.now
-        recent = [f for f in self.fired if f.resolved_at is None or now - f.resolved_at < MUTES_AFTER_END]
-        not_notified = [f for f in recent if f.resolved_at is None and f.told_at is None]
-        if not not_notified:
-            return
-        mutes = find_mutes([_open_alert(firing) for firing in recent], now)
-        for firing in not_notified:
-            if (mute := mutes.get(firing.number)) is not None:
-                firing.spoken_for_by = mute.by
-            else:
-                firing.told_at, firing.spoken_for_by = now, None
 
 
 def backtest(
@@ -163,60 +167,34 @@ def backtest(
     """Evaluate the rules every `step` from `start` to `end`. The scheduler does so more often: every 15 s."""
     judged = [rule for rule in rules if rule.kind in REPLAYABLE]
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    run, judgements = _BacktestRun(start), 0
     with snapshot.connect() as connection:
-        inputs = PastInputs(connection, start, {rule.window_minutes for rule in judged})
-        while run.now <= end and judged:
-            inputs.go_to(run.now)
-            for rule in judged:
-                run.evaluate(rule, inputs)
-            run.mute()
-            judgements += 1
-            progress(0.95 * ((run.now - start) / (end - start)) if end > start else 0.95)
-            run.now += step
-        incidents = [
-            _explained_period(firing, judged) for firing in run.fired if firing.kind in ("rate", "spike")
-        ]
-        blocked = find_blocked_contacts(connection, start, end, incidents, thresholds)
-        unspared = find_blocked_contacts(connection, start, end, [], thresholds) if incidents else blocked
+        run, now = BacktestRun(StoredPast(connection), judged, start), start
+        while now <= end and judged:
+            run.evaluate(now)
+            progress(0.95 * ((now - start) / (end - start)) if end > start else 0.95)
+            now += step
+        incidents, explained = run.found_incidents(end), run.explained(end)
+        blocked = find_blocked_contacts(connection, start, end, explained, thresholds)
+        unspared = find_blocked_contacts(connection, start, end, None, thresholds)
     progress(1.0)
     return BacktestReport(
         start=start,
         end=end,
-        evaluations=judgements,
-        firings=run.fired,
+        evaluations=run.evaluations,
+        incidents=incidents,
         left_out=[rule.name for rule in rules if rule.kind not in REPLAYABLE],
         blocked=blocked,
         spared=len(unspared) - len(blocked),
     )
 
 
-def _update_peak(firing: BacktestAlert, rule_group: RuleGroup) -> None:
-    open_alert = rule_group.counts
-    if open_alert.attempts >= rule_group.rule.min_attempts:
-        firing.peak_rate = max(firing.peak_rate, min(open_alert.failures / open_alert.attempts, 1.0))
-    if rule_group.judgement.escalates:
-        firing.severity = max(firing.severity, rule_group.rule.escalate_to, key=rank)
-
-
-def _open_alert(firing: BacktestAlert) -> OpenAlert:
-    code = firing.group.get("code")
-    return OpenAlert(
-        id=firing.number,
-        rule=firing.rule,
-        kind=firing.kind,
-        severity=firing.severity,
-        group=firing.group,
-        code=int(code) if code is not None else next((each.code for each in firing.codes), None),
-        fired_at=firing.fired_at,
-        resolved_at=firing.resolved_at,
-        notified=firing.told_at is not None,
-        failures=firing.failures,
-    )
-
-
-def _explained_period(firing: BacktestAlert, rules: Sequence[Rule]) -> ExplainedPeriod:
-    rule = next(each for each in rules if each.name == firing.rule)
-    return explained_by_alert(
-        firing.number, rule, firing.group, firing.covers_from, firing.resolved_at, noticed_at=firing.fired_at
-    )
+def as_json(report: BacktestReport) -> dict[str, Any]:
+    """The report in the form that programs read."""
+    return {
+        "incidents": report.incidents,
+        "findings": [],
+        "suppressed": [
+            {"contact": display(row.contact), "at": row.at, "reason": row.reason, "code": row.code}
+            for row in report.blocked
+        ],
+    }

@@ -154,7 +154,9 @@ class PastInputs:
         every = {*lengths, *silences, DAY_MINUTES}
         self._longest = max(every)
         self._windows = {
-            length: _SlidingWindow(length, groupings if length in lengths else (), with_events=length in silences)
+            length: _SlidingWindow(
+                length, groupings if length in lengths else (), with_events=length in silences
+            )
             for length in every
         }
         self._next = start.replace(second=0, microsecond=0) - MINUTE * self._longest

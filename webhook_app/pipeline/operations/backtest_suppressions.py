@@ -1,4 +1,4 @@
-"""Finds the contacts that failures of the past would have suppressed, given the alerts that explain some of them.
+"""Finds the contacts that failures of the past would have suppressed, given the incidents that explain some.
 
 Decides at the end of the time span from all stored facts, regardless of existing suppressions. Reads only.
 """
@@ -28,6 +28,8 @@ class BlockedContact(Struct, frozen=True, kw_only=True):
     scope: str
     code: int
     until: datetime | None
+    at: datetime
+    """The last failure that counts."""
     failures: int
     """The number of failures that count as evidence."""
 
@@ -36,20 +38,26 @@ def find_blocked_contacts(
     connection: Connection,
     start: datetime,
     end: datetime,
-    incidents: Sequence[ExplainedPeriod],
+    explained: Sequence[ExplainedPeriod] | None,
     thresholds: Thresholds,
 ) -> list[BlockedContact]:
-    """The contacts with a failure in the time span that would be suppressed at its end."""
+    """The contacts with a failure in the time span that would be suppressed at its end.
+
+    `explained`: the periods of incidents; None: nothing is explained, not even by a day on which hardly anything arrived.
+    """
     found: list[BlockedContact] = []
+    reader = WindowReader(connection)
     for contacts in _pages(connection, start, end):
         facts: dict[tuple[str, str], list[FailureFact]] = {}
+        numbers: dict[tuple[str, int], ContactFailure] = {}
         stored = contact_failures.of_contacts(connection, contacts, explainable_codes(), end - LOOKBACK)
         known = [failure for failure in stored if failure.occurred_at <= end]
         delivered = successes.arrived_messages(connection, [s.message_id for s in known], end - LOOKBACK)
         for failure in known:
             if (failure.message_id, failure.phone_number_id) not in delivered:
                 key = failure.contact, failure.phone_number_id
-                facts.setdefault(key, []).append(_fact(failure, incidents))
+                facts.setdefault(key, []).append(_fact(failure, explained or ()))
+                numbers[failure.message_id, failure.error_code] = failure
         stored_successes = successes.last_successes(connection, contacts, end - LOOKBACK)
         success_of = {(each.contact, each.phone_number_id): each for each in stored_successes}
         for key, facts_of_key in facts.items():

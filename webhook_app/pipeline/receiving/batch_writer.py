@@ -4,8 +4,9 @@ An item the database rejects is found by halving the batch, then the delivery. I
 everything else is stored. When the database is unavailable the error is raised and nothing is stored.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from typing import Any
 
 import structlog
@@ -33,15 +34,49 @@ _MAX_CLOCK_AHEAD_S = 300  # a timestamp further in the future comes from a wrong
 _MAX_CACHED_LINKS = 200_000
 _LINK_CACHE_TTL = timedelta(minutes=10)
 _MAX_CACHED_SERIES = 100_000
+_MAX_CACHED_NUMBERS = 100_000
+_MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
 
 
 class Delivery:
-    """A verified body as it is archived, and its parsed items."""
+    """A verified body and its parsed items. `is_archived`: whether storing it stores the body."""
 
-    __slots__ = ("body", "parsed")
+    __slots__ = ("body", "is_archived", "parsed")
 
-    def __init__(self, body: bytes, parsed: Parsed | None = None, words: Keywords = DEFAULT) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        parsed: Parsed | None = None,
+        words: Keywords = DEFAULT,
+        *,
+        is_archived: bool = True,
+    ) -> None:
         self.body, self.parsed = redact_and_parse(body, words) if parsed is None else (body, parsed)
+        self.is_archived = is_archived
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that hold its items."""
+        found = self.parsed
+        others = len(found.preferences) + len(found.number_changes) + len(found.signals)
+        return len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
+
+    def split(self, rows: int) -> "list[Delivery]":
+        """Split the delivery into parts of about as many rows, each fit for a transaction. The first is archived."""
+        if max(self.rows, len(self.parsed.links), len(self.parsed.numbers)) <= rows:
+            return [self]
+        links, numbers = list(self.parsed.links), list(self.parsed.numbers)
+        items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
+        parts: list[Delivery] = []
+        for first in range(0, max(len(items), len(links), len(numbers)), rows):
+            chosen = slice(first, first + rows)
+            part = Parsed(links=set(links[chosen]), numbers=set(numbers[chosen]))
+            if not parts:
+                part.ignored = self.parsed.ignored
+            for kind, item in items[chosen]:
+                getattr(part, kind).append(item)
+            parts.append(Delivery(self.body, part, is_archived=not parts))
+        return parts
 
     def halves(self) -> "list[Delivery]":
         """Split the delivery into two with half the items each; empty when there is only one item.
@@ -56,7 +91,7 @@ class Delivery:
         middle = (len(items) + 1) // 2
         for index, (kind, item) in enumerate(items):
             getattr(first if index < middle else second, kind).append(item)
-        return [Delivery(self.body, first), Delivery(self.body, second)]
+        return [Delivery(self.body, half, is_archived=self.is_archived) for half in (first, second)]
 
 
 _ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "signals", "unreadable")
@@ -70,7 +105,7 @@ class BatchWriter:
         self._slot = slot
         self._connection: DriverConnection | None = None
         self._series: dict[Series, int] = {}
-        self._series_of: date | None = None
+        self._series_of: datetime | None = None
         self._links: set[tuple[str, str]] = set()
         self._links_until = datetime.min.replace(tzinfo=UTC)
         self._numbers: set[health_signals.Number] = set()
@@ -103,7 +138,7 @@ class BatchWriter:
         """
         connection = self.connection()
         erasure_requests.poll(connection, self._links.clear)
-        batch = Batch([], [], [], [], 0)
+        batch = Batch([], [], [], None, 0)
         reports = self._reports(connection, found)
         self._add_rows(connection, batch, found, reports, received_at)
         receipt: dict[str, Any] = {"received_at": received_at, "slot": books.REPLAY_SLOT}
@@ -140,19 +175,33 @@ class BatchWriter:
         try:
             self._store(deliveries, received_at)
         except REFUSED as fault:
-            parts = deliveries if len(deliveries) > 1 else deliveries[0].halves()
-            if not parts:
-                self._quarantine(deliveries[0], fault, received_at)
+            if len(deliveries) == 1:
+                self._store_halves(deliveries[0], received_at, fault, repeat(fault, _MAX_REFUSALS))
                 return
-            middle = len(parts) // 2
-            self._store_or_halve(parts[:middle], received_at)
-            self._store_or_halve(parts[middle:], received_at)
+            middle = len(deliveries) // 2
+            self._store_or_halve(deliveries[:middle], received_at)
+            self._store_or_halve(deliveries[middle:], received_at)
+
+    def _store_halves(
+        self, delivery: Delivery, received_at: datetime, fault: Exception, tries: Iterator[object]
+    ) -> None:
+        """Store the halves of a rejected delivery, and theirs; quarantine what is left when the tries are used up."""
+        halves = delivery.halves()
+        if not halves or next(tries, None) is None:
+            self._quarantine(delivery, fault, received_at)
+            return
+        for half in halves:
+            try:
+                self._store([half], received_at)
+            except REFUSED as its_fault:
+                self._store_halves(half, received_at, its_fault, tries)
 
     def _store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
         connection = self.connection()
         erasure_requests.poll(connection, self._links.clear)
         found = [delivery.parsed for delivery in deliveries]
-        batch = Batch([], [], [], [delivery.body for delivery in deliveries], 0)
+        bodies = [delivery.body for delivery in deliveries if delivery.is_archived]
+        batch = Batch([], [], [], bodies, 0)
         reports = self._reports(connection, found)
         self._add_rows(connection, batch, found, reports, received_at)
         receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
@@ -232,10 +281,11 @@ class BatchWriter:
         batch.ignored = sum(sum(parsed.ignored.values()) for parsed in found if parsed.ignored)
 
     def _cache_series(self, connection: DriverConnection, events: list[StatusEvent]) -> None:
-        today = datetime.now(UTC).date()  # seen_on is the database's current day, whatever day is stored
-        if len(self._series) > _MAX_CACHED_SERIES or today != self._series_of:
+        # Each hour anew: series are marked as seen each day, and the ceilings on new ones are per hour.
+        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        if len(self._series) > _MAX_CACHED_SERIES or hour != self._series_of:
             self._series.clear()
-            self._series_of = today
+            self._series_of = hour
         wanted = {(e.phone_number_id, e.waba_id, e.template, e.campaign, e.country) for e in events}
         if new := wanted.difference(self._series):
             self._series |= series_ids(connection, list(new))
@@ -245,6 +295,8 @@ class BatchWriter:
     ) -> None:
         if new := set().union(*(parsed.numbers for parsed in found)) - self._numbers:
             health_signals.insert_numbers(connection, new, received_at)
+            if len(self._numbers) > _MAX_CACHED_NUMBERS:
+                self._numbers.clear()
             self._numbers |= new
 
     def _cache_links(self, links: Sequence[tuple[str, str]], received_at: datetime) -> None:
@@ -256,11 +308,14 @@ class BatchWriter:
 
     def _quarantine(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
         log.error("an item rejected by the database was quarantined", fault=type(fault).__name__)
+        ignored = sum(delivery.parsed.ignored.values())
         item = unreadable_body(delivery.body, f"refused by the database: {type(fault).__name__}")
+        item = replace(item, items=delivery.parsed.received - ignored)
+        bodies = [delivery.body] if delivery.is_archived else []
         connection = self.connection()
         receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         with connection.transaction():
-            event_store.insert_batch(connection, Batch([], [], [], [delivery.body], 0), **receipt)
+            event_store.insert_batch(connection, Batch([], [], [], bodies, ignored), **receipt)
             inbound_store.insert_unreadable(connection, [item], **receipt)
 
 

@@ -1,7 +1,8 @@
 """Group commit: concurrent deliveries of one worker share one transaction, and each is answered after it.
 
 Steps of a delivery:
-1. `submit` parses the body in the calling greenlet and adds it to the open batch, if the queue has room.
+1. `submit` parses the body in the calling greenlet and adds it to the open batch, if the queue has room. A large
+   body is parsed in a thread, and stored in parts one after the other, so that other deliveries do not wait for it.
 2. One writer stores the whole open batch in one transaction; meanwhile the next batch fills.
 3. The commit wakes all callers of the batch; none returns before it.
 batch_writer.py describes how a batch is stored.
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -24,8 +26,10 @@ from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 log = structlog.get_logger()
 
 _GATHER_S = 0.002  # under load, let received requests be parsed and join: batches double, commits halve
-_ITEMS_PER_BATCH = 3_000  # measured: smaller batches cost a fifth of the throughput, larger ones gain nothing
+_ROWS_PER_BATCH = 3_000  # measured: smaller batches cost a fifth of the throughput, larger ones gain nothing
 _BYTES_PER_BATCH = 16 * 2**20
+_ROWS_PER_PART = 1_000  # of a delivery of more rows than a batch; another delivery waits for one part at most
+_LARGE_BODY = 2**19  # bytes; smaller ones are parsed within 0.1 s whatever they hold
 _BYTES_WAITING = 64 * 2**20  # of bodies; parsed they take about six times as much memory
 
 DELIVERIES = Counter("webhook_app_deliveries", "Deliveries stored, repeats included")
@@ -55,18 +59,22 @@ class NotStoredError(Exception):
 
 
 class _Batch:
-    __slots__ = ("bytes", "deliveries", "done", "fault", "items")
+    __slots__ = ("bytes", "deliveries", "done", "fault", "items", "rows")
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
         self.items = 0
+        self.rows = 0
         self.bytes = 0
         self.done = threading.Event()
         self.fault: NotStoredError | None = None
 
 
 class GroupCommit:
-    """The writer of one process. `connect` opens a driver connection; `clock` returns the time of receipt."""
+    """The writer of one process. `connect` opens a driver connection; `clock` returns the time of receipt.
+
+    `in_thread` runs a call elsewhere and waits for it: what takes long there does not hold up other callers.
+    """
 
     def __init__(
         self,
@@ -76,11 +84,13 @@ class GroupCommit:
         slot: int,
         max_waiting: int = 2_000,
         words: Keywords = DEFAULT,
+        in_thread: Callable[[Callable[[], Delivery]], Delivery] = lambda parse: parse(),
     ) -> None:
         self._writer = BatchWriter(connect, slot)
         self._clock = clock
         self._max_waiting = max_waiting
         self._words = words
+        self._in_thread = in_thread
         self._waiting = 0
         self._bytes_waiting = 0
         self._open = [_Batch()]
@@ -96,14 +106,32 @@ class GroupCommit:
         if (full := self.fullness()) >= 1:
             QUEUE.set(full)
             raise NotStoredError(QUEUE_FULL, retry_after=1)
-        delivery = Delivery(body, words=self._words)
+        parse = partial(Delivery, body, words=self._words)
+        delivery = parse() if len(body) < _LARGE_BODY else self._parse_large(body, parse)
+        if delivery.rows <= _ROWS_PER_PART >= len(delivery.parsed.links):
+            self._store(delivery)
+        else:
+            for part in delivery.split(_ROWS_PER_PART):
+                self._store(part)
+
+    def _parse_large(self, body: bytes, parse: Callable[[], Delivery]) -> Delivery:
+        with self._lock:
+            self._bytes_waiting += len(body)
+        try:
+            return self._in_thread(parse)
+        finally:
+            with self._lock:
+                self._bytes_waiting -= len(body)
+
+    def _store(self, delivery: Delivery) -> None:
         with self._lock:
             batch = self._batch_with_room(delivery)
             batch.deliveries.append(delivery)
             batch.items += delivery.parsed.received
-            batch.bytes += len(body)
+            batch.rows += delivery.rows
+            batch.bytes += len(delivery.body)
             self._waiting += 1
-            self._bytes_waiting += len(body)
+            self._bytes_waiting += len(delivery.body)
             if self._thread is None:
                 self._start()
         self._wake.set()
@@ -134,7 +162,7 @@ class GroupCommit:
     def _batch_with_room(self, delivery: Delivery) -> _Batch:
         """The batch that is filling. A full one is left to the writer, so that each commit stays short."""
         batch = self._open[-1]
-        full = batch.items + delivery.parsed.received > _ITEMS_PER_BATCH or batch.bytes > _BYTES_PER_BATCH
+        full = batch.rows + delivery.rows > _ROWS_PER_BATCH or batch.bytes > _BYTES_PER_BATCH
         if batch.deliveries and full:
             batch = _Batch()
             self._open.append(batch)
@@ -171,7 +199,7 @@ class GroupCommit:
             with COMMIT_SECONDS.time():
                 self._writer.store(batch.deliveries, self._clock())
             BATCHES.inc()
-            DELIVERIES.inc(len(batch.deliveries))
+            DELIVERIES.inc(sum(delivery.is_archived for delivery in batch.deliveries))
             ITEMS.inc(batch.items)
         except DriverError as fault:
             # An unavailable database is no error of ours: no traceback, and each batch may report it.

@@ -129,7 +129,7 @@ def store_failed_calls(
     dimensions = [_series_of(call, accounts.get(call.phone_number_id, "")) for call in calls]
     series = series_ids(connection, list(set(dimensions)))
     rows = [(call, series[each]) for call, each in zip(calls, dimensions, strict=True)]
-    batch = Batch([_status_row(*row) for row in rows], [_failure_row(*row) for row in rows], [], [], 0)
+    batch = Batch([_status_row(*row) for row in rows], [_failure_row(*row) for row in rows], [], None, 0)
     insert_batch(connection, batch, received_at=now, slot=slot)
 
 

@@ -15,7 +15,7 @@ _SELECTED = ("codes", "classes", "domains", "group_by", "window_minutes")
 
 INTEGRITY_CHECKS = ("quarantine", "books", "delivered_without_sent", "silent_sends")
 HEALTH_CHECKS = ("quality", "template", "category", "account", "number", "tier", "security")
-SELF_CHECKS = ("notifications", "jobs", "slow_evaluation", "suppression", "key_reports")
+SELF_CHECKS = ("notifications", "jobs", "slow_evaluation", "suppression", "key_reports", "ceilings")
 
 
 class Kind(Struct, frozen=True):

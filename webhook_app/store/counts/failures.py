@@ -56,6 +56,11 @@ class Failure(Struct, frozen=True, kw_only=True):
         )
 
 
+MAX_NEW_ERRORS = 2_000
+"""New rows of `failure_errors` within an hour; the trigger `failures_label` holds the limit."""
+_NEW_ERRORS = text(
+    "SELECT count(*) FROM (SELECT FROM failure_errors WHERE first_at >= :since LIMIT :limit) AS new"
+)
 KEY = ", ".join(f"f.{name}" for name in FailurePosition._fields)
 NEWEST_FIRST = ", ".join(f"f.{name} DESC" for name in FailurePosition._fields)
 
@@ -86,3 +91,9 @@ def find(connection: Connection, place: FailurePosition) -> Failure | None:
     """The failure at this position; None if there is none."""
     row = connection.execute(_ONE, place._asdict() | {"counted": list(COUNTED)}).mappings().one_or_none()
     return None if row is None else Failure(**row)
+
+
+def is_at_ceiling(connection: Connection, since: datetime) -> bool:
+    """Whether so many error texts are new since then that further ones share a row of `failure_errors`."""
+    new = connection.execute(_NEW_ERRORS, {"since": since, "limit": MAX_NEW_ERRORS}).scalar_one()
+    return bool(new >= MAX_NEW_ERRORS)

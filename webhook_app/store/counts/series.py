@@ -1,9 +1,10 @@
-"""Series: the combinations of dimensions that messages are counted under. Rows are added and never changed.
+"""Series: the combinations of dimensions that messages are counted under. Their dimensions never change.
 
 `series_ids` and `accounts_of` use the driver: they run beside the ingest statement, once per batch with new series.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -22,17 +23,26 @@ OTHER_COLUMNS = ", ".join(f"s.{name}" for name in DIMENSIONS if name != "phone_n
 
 _NAMES = ", ".join(DIMENSIONS)
 _WANTED = f"unnest({', '.join(['%s::text[]'] * len(DIMENSIONS))})"
-_INSERT = f"""
-INSERT INTO series AS s ({_NAMES}) SELECT * FROM {_WANTED} ON CONFLICT ({_NAMES})
-DO UPDATE SET seen_on = CURRENT_DATE WHERE s.seen_on < CURRENT_DATE
+_FIND = (
+    f"SELECT {_NAMES}, id, seen_on < CURRENT_DATE FROM series JOIN {_WANTED} AS w({_NAMES}) USING ({_NAMES})"
+)
+_MARK_SEEN = "UPDATE series SET seen_on = CURRENT_DATE WHERE id = ANY(%s) AND seen_on < CURRENT_DATE"
+_INSERT = f"INSERT INTO series ({_NAMES}) SELECT * FROM {_WANTED} ON CONFLICT ({_NAMES}) DO NOTHING"
+_NEW_THIS_HOUR = """
+SELECT waba_id, count(*) FROM series WHERE created_at >= date_trunc('hour', now()) GROUP BY waba_id
 """
-_IDS = f"SELECT {_NAMES}, id FROM series JOIN {_WANTED} AS w({_NAMES}) USING ({_NAMES})"
+_NEW_SINCE = text("SELECT waba_id, count(*) FROM series WHERE created_at >= :since GROUP BY waba_id")
 _ACCOUNTS = """
 SELECT DISTINCT ON (phone_number_id) phone_number_id, waba_id FROM series
 WHERE phone_number_id = ANY(%s::text[]) AND waba_id <> '' ORDER BY phone_number_id, id DESC
 """
 _KEYS = text(f"SELECT id, {_NAMES} FROM series WHERE id = ANY(:ids)")
 _MAX_CACHED = 100_000
+
+OTHER = "(other)"
+"""The template and campaign of messages whose own would exceed the ceilings. Totals stay exact."""
+MAX_NEW_PER_ACCOUNT, MAX_NEW = 2_000, 10_000
+"""New series within an hour, of an account and in all: evaluation and memory grow with the number of series."""
 
 
 def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey]:
@@ -48,11 +58,49 @@ def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey
 def series_ids(connection: DriverConnection, wanted: Sequence[Series]) -> dict[Series, int]:
     """The ids of these series; missing ones are inserted, all are marked as seen today.
 
-    Run outside the batch's transaction.
+    Beyond MAX_NEW_PER_ACCOUNT or MAX_NEW new series in an hour, a missing one shares a series with others of its
+    number and country; beyond twice MAX_NEW with all others. Run outside the batch's transaction.
     """
+    known, unseen = _find(connection, wanted)
+    if unseen:
+        connection.execute(_MARK_SEEN, [unseen])
+        known, _ = _find(connection, wanted)  # one that was never seen again may have been pruned meanwhile
+    if missing := [key for key in wanted if key not in known]:
+        used = _admit(sorted(missing), dict(connection.execute(_NEW_THIS_HOUR).fetchall()))
+        columns = [text_array(column) for column in zip(*sorted(set(used.values())), strict=True)]
+        connection.execute(_INSERT, columns)
+        made, _ = _find(connection, list(set(used.values())))
+        known |= {key: made[stored] for key, stored in used.items()}
+    return known
+
+
+def _find(connection: DriverConnection, wanted: Sequence[Series]) -> tuple[dict[Series, int], list[int]]:
+    """The ids of those that exist, and which of the ids were not seen today."""
     columns = [text_array(column) for column in zip(*sorted(wanted), strict=True)]
-    connection.execute(_INSERT, columns)
-    return {tuple(row[:-1]): row[-1] for row in connection.execute(_IDS, columns).fetchall()}
+    rows = connection.execute(_FIND, columns).fetchall()
+    return {tuple(row[:-2]): row[-2] for row in rows}, [row[-2] for row in rows if row[-1]]
+
+
+def _admit(missing: Iterable[Series], new: dict[str, int]) -> dict[Series, Series]:
+    """The series under which each missing one is stored, given the number of new ones by account."""
+    used, total = {}, sum(new.values())
+    for key in missing:
+        number, account, _, _, country = key
+        if total < MAX_NEW and new.get(account, 0) < MAX_NEW_PER_ACCOUNT:
+            used[key] = key
+            new[account] = new.get(account, 0) + 1
+        elif total < 2 * MAX_NEW:
+            used[key] = (number, account, OTHER, OTHER, country)
+        else:
+            used[key] = (OTHER, OTHER, OTHER, OTHER, "")
+        total += 1
+    return used
+
+
+def is_at_ceiling(connection: Connection, since: datetime) -> bool:
+    """Whether so many series are new since then that further ones are stored as OTHER."""
+    new = {row[0]: row[1] for row in connection.execute(_NEW_SINCE, {"since": since})}
+    return sum(new.values()) >= MAX_NEW or max(new.values(), default=0) >= MAX_NEW_PER_ACCOUNT
 
 
 def accounts_of(connection: DriverConnection, numbers: Iterable[str]) -> dict[str, str]:

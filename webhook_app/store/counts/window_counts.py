@@ -71,22 +71,25 @@ class WindowCounts(Struct, frozen=True, dict=True):
         attempts = self.attempts_by(others)
         failures = self._failures_by_group(tuple(group_by), counted)
         if "code" not in group_by:
-            return {key: Counts(attempts.get(key, 0), failures.get(key, 0)) for key in attempts | failures}
+            return {
+                key: Counts(attempts.get(key, 0), failures.get(key, 0))
+                for key in attempts.keys() | failures.keys()
+            }
         at = group_by.index("code")
         return {
             key: Counts(attempts.get(key[:at] + key[at + 1 :], 0), failed) for key, failed in failures.items()
         }
 
-    def attempts_by(self, names: tuple[str, ...]) -> dict[GroupKey, int]:
+    def attempts_by(self, names: tuple[str, ...]) -> Mapping[GroupKey, int]:
         """Attempts by these dimensions of a series."""
-        if names not in self._attempts:
+        if names not in self.attempts_by_names:
             found: dict[GroupKey, int] = {}
             values = values_of(names)
             for series, count in self.attempts.items():
                 place = values(series)
                 found[place] = found.get(place, 0) + count
-            self._attempts[names] = found
-        return self._attempts[names]
+            self.attempts_by_names[names] = found
+        return self.attempts_by_names[names]
 
     def failed_once_by(self, names: tuple[str, ...]) -> dict[int, dict[GroupKey, int]]:
         """Messages with a single failure, by code and then by these dimensions."""
@@ -101,7 +104,8 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return self._once[names]
 
     @cached_property
-    def _attempts(self) -> dict[tuple[str, ...], dict[GroupKey, int]]:
+    def attempts_by_names(self) -> dict[tuple[str, ...], Mapping[GroupKey, int]]:
+        """The sums of `attempts_by`, each computed once. A caller that knows some may put them here."""
         return {}
 
     @cached_property

@@ -34,14 +34,15 @@ WEBHOOK, SEND = "webhook", "send"
 class Batch(Struct, gc=False):
     """The rows that one transaction stores. `ignored` items are only counted in the books.
 
-    Without bodies it is not a delivery: nothing is archived or counted in the books.
+    `bodies` None: not received now, so that nothing is archived or counted in the books. An empty list: received, and
+    archived by another batch.
     """
 
     statuses: list[StatusRow]
     failures: list[FailureRow]
     links: list[tuple[str, str]]
     """(user_id, contact) pairs that this process has not stored before."""
-    bodies: list[bytes]
+    bodies: list[bytes] | None
     ignored: int
 
 
@@ -192,7 +193,7 @@ def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: dat
         *_status_columns(statuses),
         slot,
         *map(text_array, zip(*sorted(batch.links), strict=True) if batch.links else ((), ())),
-        pack(batch.bodies) if batch.bodies else None,
+        pack(batch.bodies) if batch.bodies is not None else None,
         len(statuses),
         batch.ignored,
     ]

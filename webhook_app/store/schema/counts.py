@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Date,
+    DateTime,
     Identity,
     Index,
     Integer,
@@ -25,6 +26,10 @@ series = Table(  # the dimensions a message is counted under; a row per combinat
     *map(a_text, DIMENSIONS),
     # Updated once a day; a series not used for longer than any retention is deleted.
     Column("seen_on", Date, nullable=False, server_default=text("CURRENT_DATE")),
+    Column(
+        "created_at", DateTime(timezone=True), server_default=text("now()")
+    ),  # null: before there were ceilings
+    Index("series_created", "created_at"),
     UniqueConstraint(*DIMENSIONS, name="series_dimensions"),
 )
 

@@ -71,7 +71,9 @@ failures = Table(  # one row per failed status event, kept longer than the event
     Column("error_id", BigInteger, nullable=False, server_default="0"),  # in failure_errors; set by a trigger
     a_time("received_at"),
     a_time("considered_at", null=True),  # by pipeline/suppressions/suppress; null: new
-    Column("explained_by", BigInteger),  # the incident it is held or excused for; 0: the failure rate of its time
+    Column(
+        "explained_by", BigInteger
+    ),  # the incident it is held or excused for; 0: the failure rate of its time
     PrimaryKeyConstraint("message_id", "phone_number_id", "occurred_at", "participant", "error_code"),
     Index("failures_recent", "occurred_at", "error_code", "series_id"),
     Index("failures_contact", "contact", "occurred_at"),
@@ -98,6 +100,8 @@ failure_errors = Table(  # each distinct error once, for text search; kept as lo
     a_text("title"),
     a_text("details"),
     a_time("first_at"),
+    Index("failure_errors_first", "first_at"),
+    Index("failure_errors_code", "error_code", "error_subcode"),
 )
 
 inbound_messages = Table(  # sender and time; message text is never stored

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent
+from webhook_app.whatsapp.json_text import has_long_numbers
 from webhook_app.whatsapp.people.identity import links_of, links_to_recipient
 from webhook_app.whatsapp.receiving.statuses import (
     MAX_ID_BYTES,
@@ -88,7 +89,7 @@ class _UnusualError(ValueError):
 
 def read_plain(body: bytes) -> Parsed | None:
     """Parse a body that holds only ordinary statuses; None for any other body."""
-    if b"\\u0000" in body:
+    if b"\\u0000" in body or has_long_numbers(body):
         return None
     parsed = Parsed()
     try:

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, WABA, body, document
-from tests.folders import PAYLOADS
+from tests.support.factories import NUMBER, WABA, body, document
+from tests.support.folders import PAYLOADS
 
 DISPLAY = "+13125550199"
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.store.postgres.partitions import ensure
 from webhook_app.whatsapp.errors.catalogue import catalogue
 

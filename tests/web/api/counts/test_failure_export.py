@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.web.api.counts import failure_export
 
 

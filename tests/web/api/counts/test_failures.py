@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, message, status, utc_text
+from tests.support.factories import body, message, status, utc_text
 
 OTHER_NUMBER = "590238114470099"
 

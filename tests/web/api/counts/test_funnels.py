@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.pipeline.counts.count_funnels import count_stages
 
 HOUR = timedelta(hours=1)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, WABA, body, status
+from tests.support.factories import NUMBER, WABA, body, status
 
 OTHER_NUMBER = "590238114470099"
 PAUSED, UNDELIVERABLE, WITHHELD = 132015, 131026, 131049

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, WABA, body, status, utc_text
+from tests.support.factories import NUMBER, WABA, body, status, utc_text
 
 TOKEN = "EAAGm0PX4ZCpsBAKZCtokenZBofsomebodyZD"
 

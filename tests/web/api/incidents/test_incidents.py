@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from tests.alerts import store_alert
-from tests.factories import NUMBER, body, status
-from tests.incidents import store_incident
+from tests.support.alerts import store_alert
+from tests.support.factories import NUMBER, body, status
+from tests.support.incidents import store_incident
 from tests.web.conftest import Api, Deliver
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules

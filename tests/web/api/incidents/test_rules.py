@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from tests.factories import NUMBER, body, status
+from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 

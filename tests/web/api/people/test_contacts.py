@@ -1,18 +1,18 @@
-"""Everything known of one person, whichever of their numbers or ids one asks for, newest first."""
+"""Everything stored about one person, under any number or id, newest first."""
 
 from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, message, status
+from tests.support.factories import NUMBER, body, message, status
 
 USER_ID = "US.70411938265500174423"
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def told(api, deliver, now):
-    """A send, its life, a failure, a word of theirs and a STOP, partly under the user id alone."""
+def stored(api, deliver, now):
+    """A send, its statuses, a failure, a message and a STOP of the person, partly under the user id alone."""
     at = now - timedelta(minutes=10)
     api.post(
         "/v1/sends",
@@ -44,7 +44,7 @@ def told(api, deliver, now):
 
 
 @pytest.mark.parametrize("asked", ["+1 (202) 555-0117", "0012025550117", "12025550117", USER_ID])
-def test_a_person_is_found_by_any_way_to_write_any_of_their_keys(api, told, asked):
+def test_a_person_is_found_by_any_spelling_of_any_key(api, stored, asked):
     answer = api.get(f"/v1/contacts/{asked}", role="sender").json
     assert set(answer["keys"]) == {"+12025550117", USER_ID}
     assert [(entry["what"], entry["message_id"]) for entry in answer["timeline"]] == [
@@ -60,7 +60,7 @@ def test_a_person_is_found_by_any_way_to_write_any_of_their_keys(api, told, aske
     assert answer["timeline"][4]["template"] == "offer"
 
 
-def test_the_page_tells_what_became_of_its_messages(api, told):
+def test_the_page_has_the_outcome_of_its_messages(api, stored):
     outcomes = {each["message_id"]: each for each in api.get("/v1/contacts/12025550117").json["messages"]}
     assert set(outcomes) == {"wamid.A", "wamid.B"}
     assert (outcomes["wamid.A"]["reached"], outcomes["wamid.A"]["failed"]) == (True, False)
@@ -68,21 +68,21 @@ def test_the_page_tells_what_became_of_its_messages(api, told):
     assert (outcomes["wamid.B"]["reached"], outcomes["wamid.B"]["failed"]) == (False, True)
 
 
-def test_a_window_is_open_for_a_day_after_they_wrote(api, told):
+def test_a_window_is_open_for_a_day_after_they_wrote(api, stored):
     (window,) = api.get("/v1/contacts/12025550117").json["windows"]
-    until = (told + 7 * SECOND + timedelta(days=1)).isoformat().replace("+00:00", "Z")
+    until = (stored + 7 * SECOND + timedelta(days=1)).isoformat().replace("+00:00", "Z")
     assert window == {"phone_number_id": NUMBER, "until": until}
 
 
-def test_suppressions_come_with_their_evidence_and_history(api, told):
+def test_suppressions_come_with_their_evidence_and_history(api, stored):
     api.put("/v1/suppressions/12025550117", json={"note": "asked by phone"})
-    standing = api.get(f"/v1/contacts/{USER_ID}").json["suppression"]
-    assert [row["reason"] for row in standing["suppressions"]] == ["manual"]
-    assert standing["history"][0]["note"] == "asked by phone"
+    suppression = api.get(f"/v1/contacts/{USER_ID}").json["suppression"]
+    assert [row["reason"] for row in suppression["suppressions"]] == ["manual"]
+    assert suppression["history"][0]["note"] == "asked by phone"
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 6])
-def test_pages_together_are_the_whole_in_order(api, told, limit):
+def test_pages_together_are_complete_and_in_order(api, stored, limit):
     whole = api.get("/v1/contacts/12025550117").json["timeline"]
     path, seen, cursor = "/v1/contacts/12025550117", [], None
     while True:
@@ -107,12 +107,12 @@ def test_events_of_one_second_are_paged_without_loss(api, deliver, now):
     assert sorted(seen) == [f"wamid.{i}" for i in range(7)]
 
 
-def test_of_a_stranger_nothing_is_known(api):
+def test_an_unknown_person_has_no_data(api):
     answer = api.get("/v1/contacts/+49 171 2345678").json
     assert (answer["contact"], answer["keys"], answer["timeline"]) == ("+491712345678", ["+491712345678"], [])
     assert answer["next_cursor"] is None
 
 
-def test_what_names_nobody_and_false_cursors_are_refused(api):
+def test_invalid_contacts_and_cursors_are_refused(api):
     assert api.get("/v1/contacts/nobody").status_code == 400
     assert api.get("/v1/contacts/12025550117?cursor=abc").json["error"]["code"] == "bad_cursor"

@@ -1,4 +1,4 @@
-"""Who opted out and was erased is still refused, is found nowhere else, and may come back by their own word."""
+"""Erased people who had opted out are still refused, cannot be found, and can opt in again."""
 
 import itertools
 import json
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, document, message, status, value
+from tests.support.factories import body, document, message, status, value
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 
@@ -40,7 +40,7 @@ def erase(api):
     assert (answer.status_code, answer.json["opted_out"]) == (200, True)
 
 
-def test_checks_go_on_refusing_under_every_key_and_nothing_else_knows_the_person(api, deliver, say, now):
+def test_checks_still_refuse_every_key_and_nothing_else_identifies_the_person(api, deliver, say, now):
     deliver(body(status("wamid.A", "sent", now, recipient=PERSON, recipient_user_id=USER)))
     say("STOP")
     erase(api)
@@ -53,7 +53,7 @@ def test_checks_go_on_refusing_under_every_key_and_nothing_else_knows_the_person
     assert PERSON not in api.get("/v1/changes", role="sender").text
 
 
-def test_a_wish_told_to_one_number_binds_that_number_and_whoever_names_none(api, deliver, engine, now):
+def test_an_opt_out_from_one_number_applies_to_checks_of_that_or_of_no_number(api, deliver, engine, now):
     stop = {
         "wa_id": PERSON,
         "category": "marketing_messages",
@@ -65,14 +65,14 @@ def test_a_wish_told_to_one_number_binds_that_number_and_whoever_names_none(api,
     (before,) = verdicts(api, PERSON)
     erase(api)
     (after,) = verdicts(api, PERSON)
-    told = ("verdict", "scope", "reason", "allowed")
-    assert [after[name] for name in told] == [before[name] for name in told]
+    compared = ("verdict", "scope", "reason", "allowed")
+    assert [after[name] for name in compared] == [before[name] for name in compared]
     assert before["scope"] == "marketing"
     assert verdicts(api, PERSON, phone_number_id="999")[0]["verdict"] == "send"
     assert verdicts(api, PERSON, category="utility")[0]["verdict"] == "send"
 
 
-def test_who_writes_start_afterwards_is_written_to_again(api, say, now):
+def test_a_start_after_the_erasure_allows_messages_again(api, say, now):
     say("STOP")
     erase(api)
     say("hello again", now + timedelta(seconds=10))
@@ -81,7 +81,7 @@ def test_who_writes_start_afterwards_is_written_to_again(api, say, now):
     assert verdicts(api, PERSON)[0]["verdict"] == "send"
 
 
-def test_somebody_may_answer_for_lifting_it_and_says_why(api, say):
+def test_an_admin_may_lift_it_with_a_note(api, say):
     say("STOP")
     erase(api)
     assert api.delete(f"/v1/suppressions/{PERSON}").status_code == 409

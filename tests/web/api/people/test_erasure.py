@@ -1,9 +1,9 @@
-"""Erasing over HTTP: admins only, by any spelling, told to whoever follows the feed."""
+"""Erasing over HTTP: admins only, by any spelling, with an entry in the feed."""
 
-from tests.factories import body, message, status
+from tests.support.factories import body, message, status
 
 
-def test_a_person_is_erased_and_the_feed_says_so_without_a_name(api, deliver, engine, now):
+def test_a_person_is_erased_and_the_feed_has_an_entry_without_a_contact(api, deliver, engine, now):
     deliver(body(status("wamid.A", "sent", now), messages=[message("wamid.IN", now)]))
     api.put("/v1/suppressions/+12025550117", json={"note": "asked on the phone"})
     books = api.get("/v1/books").json
@@ -21,7 +21,7 @@ def test_a_person_is_erased_and_the_feed_says_so_without_a_name(api, deliver, en
     assert all(each.startswith("erased:") for each in ids)
 
 
-def test_only_admins_may_and_only_what_can_be_a_contact(api):
+def test_only_admins_erase_and_only_valid_contacts(api):
     assert api.delete("/v1/contacts/+12025550117", role="viewer").status_code == 403
     refused = api.delete("/v1/contacts/nobody")
     assert (refused.status_code, refused.json["error"]["code"]) == (400, "bad_contact")

@@ -1,15 +1,15 @@
-"""The life of one message: all its events, what went wrong and what became of it."""
+"""One message: all its events, failures and its outcome."""
 
 from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, status, utc_text
+from tests.support.factories import body, status, utc_text
 
 OTHER_NUMBER = "590238114470099"
 
 
-def test_a_message_has_its_events_in_time_order_whatever_order_they_came_in(api, deliver, now):
+def test_a_message_has_its_events_in_time_order_in_any_order_of_arrival(api, deliver, now):
     for offset, name in ((30, "read"), (0, "sent"), (10, "delivered"), (10, "delivered")):
         deliver(body(status("wamid.A", name, now - timedelta(minutes=5) + timedelta(seconds=offset))))
     answer = api.get("/v1/messages/wamid.A", role="sender").json
@@ -27,14 +27,14 @@ def test_a_message_has_its_events_in_time_order_whatever_order_they_came_in(api,
     }
 
 
-def test_statuses_of_one_second_keep_the_order_of_a_life(api, deliver, now):
+def test_statuses_of_one_second_keep_their_usual_order(api, deliver, now):
     for name in ("read", "delivered", "sent"):
         deliver(body(status("wamid.A", name, now)))
     events = api.get("/v1/messages/wamid.A").json["events"]
     assert [event["status"] for event in events] == ["sent", "delivered", "read"]
 
 
-def test_a_failure_comes_with_metas_whole_error_its_meaning_and_advice(api, deliver, now):
+def test_a_failure_has_metas_whole_error_its_meaning_and_advice(api, deliver, now):
     error = {
         "code": 131026,
         "title": "Message undeliverable",
@@ -82,7 +82,7 @@ def test_read_implies_delivered(api, deliver, now, name):
     )
 
 
-def test_one_id_on_two_numbers_shows_both_lives(api, deliver, now):
+def test_one_id_on_two_numbers_shows_the_events_of_both(api, deliver, now):
     deliver(body(status("wamid.A", "sent", now)))
     deliver(body(status("wamid.A", "sent", now), number=OTHER_NUMBER))
     events = api.get("/v1/messages/wamid.A").json["events"]
@@ -108,7 +108,7 @@ def test_an_unknown_message_is_404(api):
     assert (response.status_code, response.json["error"]["code"]) == (404, "not_found")
 
 
-def test_what_senders_told_of_it_is_part_of_its_life(api, deliver, now):
+def test_the_reports_of_senders_are_listed(api, deliver, now):
     sent_at = (now - timedelta(seconds=2)).isoformat()
     send = {"contact": "+12025550117", "message_id": "wamid.A", "template": "offer", "sent_at": sent_at}
     api.post("/v1/sends", json={"sends": [send]})
@@ -117,7 +117,7 @@ def test_what_senders_told_of_it_is_part_of_its_life(api, deliver, now):
     assert answer["outcome"]["sent_at"] is None
     deliver(body(status("wamid.A", "sent", now)))
     answer = api.get("/v1/messages/wamid.A").json
-    assert [(told["result"], told["sent_at"]) for told in answer["sends"]] == [
+    assert [(call["result"], call["sent_at"]) for call in answer["sends"]] == [
         ("accepted", utc_text(now - timedelta(seconds=2)))
     ]
     assert answer["template"] == "offer"

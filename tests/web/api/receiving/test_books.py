@@ -3,8 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from tests.factories import body, document, status, value
-from tests.traffic import Traffic
+from tests.support.factories import body, document, status, value
+from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.measure_lateness import measure
 
 

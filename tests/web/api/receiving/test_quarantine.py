@@ -4,7 +4,7 @@ import json
 from base64 import b64decode
 from datetime import timedelta
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.whatsapp.receiving import statuses

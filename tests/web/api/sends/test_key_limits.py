@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, body, status
+from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations import api_keys
@@ -81,14 +81,14 @@ def test_reported_opt_outs_opt_nobody_out(api, report, engine, now):
     assert failures_in_rates(api) == 1001
 
 
-def test_not_even_for_a_message_that_meta_named(api, report, deliver, engine, now):
+def test_a_reported_opt_out_of_a_message_that_meta_named_opts_nobody_out(api, report, deliver, engine, now):
     deliver(body(status("wamid.A", "sent", now, recipient=CONTACT)))
     report(failed(STOPPED, message_id="wamid.A"))
     run(engine, now)
     assert verdict(api) == ("send", None)
 
 
-def test_an_opt_out_that_meta_reports_counts_as_before(api, report, deliver, engine, now):
+def test_an_opt_out_that_meta_reports_counts(api, report, deliver, engine, now):
     report(accepted("wamid.A"), failed(STOPPED, message_id="wamid.A"))
     run(engine, now)
     deliver(body(status("wamid.A", "failed", now, recipient=CONTACT, code=STOPPED)))
@@ -105,7 +105,7 @@ def test_failed_calls_without_a_message_suppress_nobody_but_count_in_rates(api, 
     assert failures_in_rates(api) == 3
 
 
-def test_backdated_failures_suppress_nobody_even_of_messages_said_to_be_accepted(api, report, engine, now):
+def test_backdated_failures_suppress_nobody_even_of_accepted_messages(api, report, engine, now):
     report_failures(report, now, UNREACHABLE, days=(1.5, 2, 3, 4))
     run(engine, now)
     assert verdict(api) == ("send", None)
@@ -189,7 +189,7 @@ def test_a_key_s_reports_suppress_no_more_than_its_hourly_cap(api, report, engin
     assert suppressed() == 20
 
 
-def test_what_a_key_caused_is_taken_back_by_key_and_time_and_stays_so(api, report, engine, now):
+def test_suppressions_by_a_key_are_undone_by_key_and_time_for_good(api, report, engine, now):
     for place, key in enumerate(("rival", "rival", "shop")):
         report_failures(report, now, BLOCKED, f"1202555010{place}", key=key)
     run(engine, now)
@@ -209,13 +209,13 @@ def test_what_a_key_caused_is_taken_back_by_key_and_time_and_stays_so(api, repor
 
 @pytest.mark.parametrize("wrong", [{"key": "x"}, {"key": "x", "since": "2026-01-01T00:00:00Z", "batch": "b"},
                                    {"since": "2026-01-01T00:00:00Z"}])  # fmt: skip
-def test_an_undo_names_one_kind_of_thing_and_a_key_with_its_span(api, wrong):
+def test_an_undo_names_one_target_and_a_key_with_its_span(api, wrong):
     assert api.post("/v1/suppressions/undo", json=wrong).status_code == 400
 
 
 @pytest.mark.parametrize("as_failure", [False, True])
 @pytest.mark.parametrize("number", ["", NUMBER])
-def test_another_key_cannot_change_what_a_first_key_said_of_its_message(
+def test_another_key_cannot_describe_a_message_that_a_first_key_reported(
     api, report, deliver, engine, now, as_failure, number
 ):
     report(accepted("wamid.A", template="offer", phone_number_id=""), key="shop")

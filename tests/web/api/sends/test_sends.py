@@ -1,4 +1,4 @@
-"""Reports of sends: each item judged by itself, counted once with the webhooks, in whichever order they come."""
+"""Reports of sends: each item validated by itself, counted once with the webhooks in any order."""
 
 import json
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.factories import NUMBER, WABA, body, status
+from tests.support.factories import NUMBER, WABA, body, status
 from webhook_app.pipeline.sends.reports import follow_up
 
 CONTACT = "+12025550117"
@@ -48,7 +48,7 @@ def all_rows(engine, statement):
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
-def test_an_accepted_send_is_no_attempt_by_itself(report, rates):
+def test_an_accepted_send_is_not_an_attempt(report, rates):
     answer = report({"contact": CONTACT, "message_id": "wamid.A", "template": "offer"})
     assert answer["summary"] == {"stored": 1, "duplicate": 0, "invalid": 0}
     assert answer["results"][0] == {
@@ -63,7 +63,7 @@ def test_an_accepted_send_is_no_attempt_by_itself(report, rates):
 
 
 @pytest.mark.parametrize("first", ["send", "webhooks"])
-def test_a_send_gives_its_dimensions_to_what_webhooks_tell_before_and_after(
+def test_a_send_gives_its_dimensions_to_webhooks_before_and_after(
     report, rates, deliver, api, engine, now, first
 ):
     send = {
@@ -93,14 +93,14 @@ def test_a_send_gives_its_dimensions_to_what_webhooks_tell_before_and_after(
     assert (message["template"], message["campaign"], message["category"]) == ("offer", "autumn", "marketing")
 
 
-def test_what_meta_says_goes_before_what_the_sender_says(report, rates, deliver, now):
+def test_values_of_meta_override_those_of_the_sender(report, rates, deliver, now):
     report({"contact": CONTACT, "message_id": "wamid.A", "template": "theirs", "campaign": "theirs"})
     deliver(body(status("wamid.A", "sent", now, biz_opaque_callback_data="template=metas")))
     assert rates()[1] == {"metas": (1, 0)}
     assert rates("campaign")[1] == {"theirs": (1, 0)}
 
 
-def test_a_status_without_a_contact_gets_the_sender_s(report, deliver, api, now):
+def test_a_status_without_a_contact_gets_that_of_the_sender(report, deliver, api, now):
     deliver(body(status("wamid.A", "sent", now, recipient="")))
     report({"contact": "+49 171 2345678", "message_id": "wamid.A"})
     deliver(body(status("wamid.A", "delivered", now, recipient="")))
@@ -127,7 +127,7 @@ def test_a_failed_call_is_a_failed_message_with_its_trace_and_subcode(
 
 @pytest.mark.parametrize("first", ["send", "webhook"])
 @pytest.mark.parametrize("number", ["", NUMBER])
-def test_the_number_written_to_is_linked_to_the_user_id_that_webhooks_name(
+def test_the_reported_number_is_linked_to_the_user_id_of_the_webhooks(
     report, deliver, engine, now, first, number
 ):
     send = {"contact": CONTACT, "message_id": "wamid.A"} | ({"phone_number_id": number} if number else {})
@@ -139,9 +139,7 @@ def test_the_number_written_to_is_linked_to_the_user_id_that_webhooks_name(
 
 
 @pytest.mark.parametrize("first", ["send", "webhook"])
-def test_nobody_of_a_group_or_of_another_number_s_message_is_linked_to_whom_the_sender_named(
-    report, deliver, engine, now, first
-):
+def test_group_messages_and_those_of_other_numbers_link_nobody(report, deliver, engine, now, first):
     group = status("wamid.G", "delivered", now, recipient="a-group", recipient_type="group",
                    recipient_participant_user_id="US.7041abc", recipient_participant_id="")  # fmt: skip
     webhook = body(group, status("wamid.A", "sent", now, recipient="", recipient_user_id="US.7041abc"))
@@ -160,7 +158,7 @@ def test_the_books_and_the_archive_hold_deliveries_alone(report, api, engine):
     assert all_rows(engine, "SELECT count(*) FROM deliveries") == [(0,)]
 
 
-def test_the_same_report_again_is_a_duplicate_and_another_call_is_not(report, rates, now):
+def test_a_repeated_report_is_a_duplicate_and_another_call_is_not(report, rates, now):
     send = {"contact": CONTACT, "sent_at": now.isoformat(), "error": graph_error()}
     assert [r["result"] for r in report(send, send)["results"]] == ["stored", "duplicate"]
     assert report(send)["summary"]["duplicate"] == 1
@@ -241,7 +239,7 @@ def test_two_codes_of_one_message_are_one_failed_message(report, rates, deliver,
     assert rates("code") == ((1, 1), {131026: (1, 1), 131000: (1, 1)})
 
 
-def test_one_bad_item_harms_no_other(report):
+def test_an_invalid_item_affects_no_other(report):
     good = {"contact": CONTACT, "message_id": "wamid.A"}
     bad = [
         None,
@@ -266,7 +264,7 @@ def test_one_bad_item_harms_no_other(report):
     assert answer["results"][4]["reason"] == "contact: Expected `str`, got `int`"
 
 
-def test_odd_error_objects_are_stored_all_the_same(report, engine):
+def test_unusual_error_objects_are_stored(report, engine):
     odd = [
         {"code": "131047", "message": "a\0b \ud83d\ude00"},
         {"code": 10**30, "error_subcode": -5, "fbtrace_id": 7},
@@ -281,7 +279,7 @@ def test_odd_error_objects_are_stored_all_the_same(report, engine):
     assert all_rows(engine, "SELECT details FROM failures WHERE error_code = 4") == [("in words",)]
 
 
-def test_a_failure_with_an_unusable_contact_is_counted_and_said_to_be_so(report, rates):
+def test_a_failure_with_an_invalid_contact_counts_and_the_answer_says_so(report, rates):
     (result,) = report({"contact": "12", "error": graph_error(131009)})["results"]
     assert (result["result"], result["contact"]) == ("stored", None)
     assert result["reason"].startswith("contact: ")
@@ -324,7 +322,7 @@ def test_credentials_and_texts_are_never_stored(report, engine):
     ]
 
 
-def test_a_body_that_is_no_list_of_at_most_1000_is_refused(api):
+def test_a_body_that_is_not_a_list_of_at_most_1000_is_refused(api):
     for wrong in ({}, {"sends": {}}, {"sends": [{"contact": CONTACT}] * 1001}, {"sends": [], "x": 1}):
         assert api.post("/v1/sends", json=wrong, role="sender").status_code == 400
     assert api.post("/v1/sends", json={"sends": []}, role="sender").json["results"] == []
@@ -339,7 +337,7 @@ def test_a_thousand_sends_at_once_are_taken(report, rates):
     assert rates()[0] == (1000, 1000)
 
 
-def test_sends_that_nothing_was_heard_of_are_looked_after_until_meta_gives_up(report, engine, deliver, now):
+def test_sends_without_webhooks_are_checked_until_meta_gives_up(report, engine, deliver, now):
     report({"contact": CONTACT, "message_id": "wamid.A"}, {"contact": CONTACT, "message_id": "wamid.B"})
     deliver(body(status("wamid.A", "delivered", now)))
     minute = timedelta(minutes=1)
@@ -369,7 +367,7 @@ def test_sends_that_nothing_was_heard_of_are_looked_after_until_meta_gives_up(re
         (132000, None, "Template Param Count Mismatch", "template", "after_fix"),
     ],
 )
-def test_what_only_the_call_tells_is_listed_explained_and_in_the_rates(
+def test_errors_that_only_calls_report_are_listed_explained_and_counted(
     report, api, rates, code, subcode, title, domain, retry
 ):
     report({"contact": CONTACT, "phone_number_id": NUMBER, "error": graph_error(code, subcode)})

@@ -1,12 +1,12 @@
-"""May I write to these? Verdicts in the order asked, with the reason, the end and what they matched on."""
+"""Checks: verdicts in the order asked, with reason, end and the contact they matched."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, message, status
-from tests.suppressions import store_suppression
+from tests.support.factories import NUMBER, body, message, status
+from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts
@@ -21,7 +21,7 @@ def check(api, *contacts, **more):
     return response.json["results"]
 
 
-def test_a_contact_with_nothing_against_it_may_be_written_to(api):
+def test_a_contact_without_suppressions_may_be_messaged(api):
     assert check(api, FREE) == [
         {
             "contact": "+12025550117",
@@ -42,7 +42,7 @@ def test_a_contact_with_nothing_against_it_may_be_written_to(api):
     ]
 
 
-def test_a_suppressed_contact_comes_with_reason_code_start_and_end(api, engine, now):
+def test_a_suppressed_contact_has_reason_code_start_and_end(api, engine, now):
     until = now + timedelta(days=30)
     store_suppression(engine, now, contact="12025550117", reason="unreachable", code=131026, until=until)
     (result,) = check(api, "+1 (202) 555-0117")
@@ -65,7 +65,7 @@ def test_a_suppressed_contact_comes_with_reason_code_start_and_end(api, engine, 
     }
 
 
-def test_results_come_in_the_order_asked_repeats_and_all(api, engine, now):
+def test_results_come_in_the_order_asked_with_repeats(api, engine, now):
     store_suppression(engine, now, contact="12025550118", reason="hard", code=131021)
     asked = ["12025550119", "12025550118", "nobody", "12025550119", "+1 202 555 0118", ""]
     results = check(api, *asked)
@@ -89,7 +89,7 @@ def test_the_summary_counts_the_verdicts_and_the_version_is_the_feeds(api, engin
     assert answer.json["version"] == api.get("/v1/changes").json["version"]
 
 
-def test_an_invalid_contact_says_why_in_words(api):
+def test_an_invalid_contact_has_a_reason_in_words(api):
     (result,) = check(api, "0171 5550117")
     assert (result["verdict"], result["allowed"]) == ("invalid", False)
     assert "country code" in result["reason"]
@@ -125,7 +125,7 @@ def test_what_a_scope_blocks_depends_on_the_category(api, engine, now):
     }
 
 
-def test_a_typed_stop_lets_replies_through_while_the_window_is_open_unless_all_is_blocked(
+def test_a_typed_stop_allows_replies_while_the_window_is_open_unless_all_is_blocked(
     api, make_app, deliver, engine, now, operator
 ):
     store_suppression(engine, now, contact="12025550119", scope="all", reason="opted_out")
@@ -145,7 +145,7 @@ def test_a_window_closes_after_24_hours(api, deliver, now):
     assert [result["window_open"] for result in check(api, "12025550118", "12025550119")] == [True, False]
 
 
-def test_a_suppression_for_one_number_binds_that_number_and_whoever_names_none(api, engine, now):
+def test_a_suppression_for_one_number_applies_to_checks_of_that_or_of_no_number(api, engine, now):
     store_suppression(engine, now, contact="12025550117", phone_number_id=NUMBER, reason="hard", code=131021)
     assert check(api, FREE, phone_number_id=NUMBER)[0]["allowed"] is False
     assert check(api, FREE, phone_number_id=OTHER_NUMBER)[0]["allowed"] is True
@@ -159,14 +159,14 @@ def test_the_strongest_reason_is_named(api, engine, now):
     assert (result["reason"], result["code"]) == ("manual", None)
 
 
-def test_what_has_run_out_blocks_no_more(api, engine, now):
+def test_an_expired_suppression_blocks_nothing(api, engine, now):
     past = now - timedelta(seconds=1)
     store_suppression(engine, now, contact="12025550117", reason="manual", until=past)
     store_suppression(engine, now, contact="12025550118", reason="unreachable", scope="marketing", until=past)
     assert [result["verdict"] for result in check(api, FREE, "12025550118")] == ["send", "send"]
 
 
-def test_number_variants_of_one_person_match_and_the_answer_says_on_what(api):
+def test_number_variants_of_one_person_match_and_the_answer_says_which(api):
     assert api.put("/v1/suppressions/+55 11 8765-4321", json={}).status_code == 200
     old, new = check(api, "551187654321", "+5511987654321")
     assert old["contact"] == new["contact"] == "+5511987654321"
@@ -192,7 +192,7 @@ def test_a_user_id_of_its_own_matches_as_itself(api):
     assert result["matched_on"] == {"kind": "user_id", "contact": "US.13491208655302741918"}
 
 
-def test_what_meta_withholds_for_now_is_a_wait_and_only_for_marketing(api, deliver, engine, now):
+def test_131049_is_a_wait_for_marketing_only(api, deliver, engine, now):
     deliver(body(status(at=now, status="failed", code=131049)))
     suppress(engine, (), Thresholds(), now)
     (result,) = check(api, FREE, phone_number_id=NUMBER)
@@ -202,7 +202,7 @@ def test_what_meta_withholds_for_now_is_a_wait_and_only_for_marketing(api, deliv
     assert check(api, FREE, phone_number_id=NUMBER, category="utility")[0]["verdict"] == "send"
 
 
-def test_a_stop_is_answered_from_the_next_run_on(api, deliver, engine, now):
+def test_a_stop_counts_from_the_next_run_on(api, deliver, engine, now):
     deliver(body(messages=[message(at=now, text="STOP")]))
     suppress(engine, (), Thresholds(), now)
     (result,) = check(api, FREE, phone_number_id=NUMBER)
@@ -219,7 +219,7 @@ def test_one_contact_is_answered_like_one_of_many(api, engine, now):
     assert api.get("/v1/check/nobody").json["verdict"] == "invalid"
 
 
-def test_few_and_many_are_answered_alike(api, deliver, engine, now):
+def test_small_and_large_checks_have_the_same_answers(api, deliver, engine, now):
     deliver(
         body(status(at=now, user_id="US.1", recipient_user_id="US.1", recipient_parent_user_id="US.ENT.9"))
     )
@@ -249,9 +249,7 @@ def half_open(engine, now, contact="12025550117", **more):
 
 
 @pytest.mark.parametrize("by_the_scheduler", [False, True])
-def test_after_the_end_one_asker_may_send_and_the_others_wait_for_the_fate(
-    api, engine, now, by_the_scheduler
-):
+def test_after_the_end_the_first_caller_may_send_and_the_others_wait(api, engine, now, by_the_scheduler):
     half_open(engine, now)
     if by_the_scheduler:
         assert suppress(engine, (), Thresholds(), now).half_opened == 1
@@ -263,7 +261,7 @@ def test_after_the_end_one_asker_may_send_and_the_others_wait_for_the_fate(
     assert "decides" in second["why"]
 
 
-def test_only_one_of_a_request_and_only_one_of_many_at_once_is_let_through(api, engine, now, app, keys):
+def test_only_one_in_a_request_and_one_of_concurrent_requests_claims_the_probe(api, engine, now, app, keys):
     half_open(engine, now)
     half_open(engine, now, contact="12025550118")
     assert [r["verdict"] for r in check(api, FREE, FREE, FREE)] == ["send", "wait", "wait"]
@@ -277,7 +275,7 @@ def test_only_one_of_a_request_and_only_one_of_many_at_once_is_let_through(api, 
         assert sorted(pool.map(ask, range(8))) == ["send", *["wait"] * 7]
 
 
-def test_looking_claims_no_probe(api, engine, now):
+def test_a_check_without_probe_claims_none(api, engine, now):
     half_open(engine, now)
     for _ in range(2):
         assert check(api, FREE, probe=False)[0]["verdict"] == "send"
@@ -285,20 +283,20 @@ def test_looking_claims_no_probe(api, engine, now):
     assert check(api, FREE, probe=False)[0]["verdict"] == "wait"
 
 
-def test_a_probe_that_was_never_sent_is_given_to_the_next_after_a_day(api, engine, now):
+def test_an_unused_probe_can_be_claimed_again_after_a_day(api, engine, now):
     past = now - timedelta(hours=25)
     half_open(engine, now, probe_until=past + timedelta(hours=24))
     assert check(api, FREE)[0]["probe"] is True
 
 
-def test_a_probe_is_not_spent_on_who_may_not_be_written_to_anyway(api, engine, now):
+def test_a_contact_blocked_for_another_reason_uses_no_probe(api, engine, now):
     half_open(engine, now)
     store_suppression(engine, now, contact="12025550117", reason="opted_out")
     assert check(api, FREE)[0]["reason"] == "opted_out"
     assert check(api, FREE, category="authentication")[0]["probe"] is True
 
 
-def test_the_fate_of_the_probe_decides(api, deliver, engine, now):
+def test_the_outcome_of_the_probe_decides(api, deliver, engine, now):
     half_open(engine, now - timedelta(days=31))
     check(api, FREE, phone_number_id=NUMBER)
     deliver(body(status("wamid.probe", "delivered", now)))
@@ -325,7 +323,7 @@ def alarm(engine, now, code=131042, group=None, state="firing", kind="attention"
         return alerts.insert_new(connection, row)
 
 
-def test_while_the_account_cannot_send_checks_say_wait_if_enabled(api, make_app, engine, now, operator):
+def test_while_the_account_cannot_send_checks_answer_wait_if_enabled(api, make_app, engine, now, operator):
     alert_id = alarm(engine, now)
     store_suppression(engine, now, contact="12025550118", reason="manual")
     pause = api.get("/v1/pause", role="sender").json
@@ -341,7 +339,7 @@ def test_while_the_account_cannot_send_checks_say_wait_if_enabled(api, make_app,
     assert f"alert {alert_id}" in results[0]["why"]
 
 
-def test_a_pause_of_one_number_leaves_the_others(api, engine, now):
+def test_a_pause_of_one_number_does_not_affect_others(api, engine, now):
     alarm(engine, now, group={"code": 131042, "phone_number_id": NUMBER})
     alarm(engine, now, code=131026)
     alarm(engine, now, code=190, state="pending")
@@ -362,7 +360,7 @@ def test_numbers_as_people_dial_them_are_understood_with_a_region(api, make_app,
     assert api.get("/v1/check/1?region=QX").json["error"]["code"] == "bad_region"
 
 
-def test_an_unchanged_answer_is_not_sent_again(api, engine, now):
+def test_an_unchanged_answer_is_304(api, engine, now):
     store_suppression(engine, now, contact="12025550117", until=now + timedelta(days=1))
     first = api.get("/v1/check/12025550117")
     headers = {"Authorization": f"Bearer {api.keys['sender']}", "If-None-Match": first.headers["ETag"]}
@@ -373,7 +371,7 @@ def test_an_unchanged_answer_is_not_sent_again(api, engine, now):
     assert api.client.get("/v1/check/12025550117", headers=headers).json["reason"] == "opted_out"
 
 
-def test_without_a_database_a_check_is_refused_or_lets_through_as_set(make_app, operator):
+def test_without_a_database_checks_are_refused_or_allowed_as_configured(make_app, operator):
     away = "postgresql://127.0.0.1:1/nowhere"
     for path, send in (("/v1/check/12025550117", "get"), ("/v1/check", "post")):
         more = {"json": {"contacts": [FREE, "x"]}} if send == "post" else {}

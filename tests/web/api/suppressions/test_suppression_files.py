@@ -1,4 +1,4 @@
-"""Whole lists in and out: each row is answered, nothing is stored twice, and an import can be taken back."""
+"""Whole lists in and out: each row is answered, nothing is stored twice, and an import can be undone."""
 
 import json
 from datetime import timedelta
@@ -107,7 +107,7 @@ def test_odd_bytes_and_endless_quotes_are_invalid_rows(api):
             assert json.loads(response.text.splitlines()[-1])["done"]["added"] == 0
 
 
-def test_an_import_is_taken_back_as_a_whole_except_what_was_decided_since(api, engine, now):
+def test_an_import_is_undone_except_for_later_decisions(api, engine, now):
     with engine.begin() as connection:
         suppressions.put(connection, "12025550117", note="before", actor="ops", now=now)
     _, done = imported(api, "12025550117\n12025550118\n12025550119\n", "?note=wrong+list")
@@ -127,7 +127,7 @@ def test_an_import_is_taken_back_as_a_whole_except_what_was_decided_since(api, e
     assert [row.contact for row in all_suppressions(engine)] == ["12025550117", "12025550118", "12025550119"]
 
 
-def test_what_is_exported_can_be_imported(api, engine, now):
+def test_an_export_can_be_imported(api, engine, now):
     rows = [
         Suppression(
             contact="12025550117", reason="hard", code=131021, since=now, actor="system", review=True

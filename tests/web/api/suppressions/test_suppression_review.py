@@ -1,11 +1,11 @@
-"""Review, taking back, and undoing an incident."""
+"""Review, undo of changes, and undo of an alert's suppressions."""
 
 from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, message, status
-from tests.incidents import store_incident
+from tests.support.factories import NUMBER, body, message, status
+from tests.support.incidents import store_incident
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.suppressions import suppressions
@@ -37,7 +37,7 @@ def contacts(api, query=""):
     return [row["contact"] for row in api.get(f"/v1/suppressions{query}").json["suppressions"]]
 
 
-def test_what_rules_made_waits_for_review_until_it_is_confirmed_or_lifted(api, engine, now):
+def test_automatic_suppressions_wait_for_review_until_confirmed_or_lifted(api, engine, now):
     automatic(engine, now, "12025550117", "12025550118", "12025550119")
     with engine.begin() as connection:
         suppressions.put(connection, "12025550120", actor="ops", now=now)
@@ -57,7 +57,7 @@ def test_what_rules_made_waits_for_review_until_it_is_confirmed_or_lifted(api, e
     assert contacts(api, "?review=true") == ["+12025550118", "+12025550119"]
 
 
-def test_single_changes_are_taken_back_and_the_audit_shows_both(api):
+def test_single_changes_are_undone_and_the_audit_shows_both(api):
     api.put("/v1/suppressions/+12025550117", json={"scope": "marketing"})
     api.put("/v1/suppressions/+12025550117", json={"scope": "marketing", "note": "typo"})
     undone = api.post("/v1/suppressions/undo", json={"changes": [2]}).json
@@ -75,7 +75,7 @@ def test_single_changes_are_taken_back_and_the_audit_shows_both(api):
     assert actions == ["suppress", "extend", "extend", "lift", "restore"]
 
 
-def test_a_persons_stop_that_an_operator_lifted_and_restored_stands(api, deliver, engine, now):
+def test_a_stop_that_an_operator_lifted_and_restored_is_active(api, deliver, engine, now):
     deliver(body(messages=[message(at=now - DAY, text="STOP")]))
     suppress(engine, (), Thresholds(), now)
     assert api.post("/v1/suppressions/undo", json={"changes": [1]}).status_code == 409
@@ -87,7 +87,7 @@ def test_a_persons_stop_that_an_operator_lifted_and_restored_stands(api, deliver
     assert contacts(api) == ["+12025550117"]
 
 
-def test_it_must_be_said_what_to_take_back(api):
+def test_an_undo_without_a_target_is_refused(api):
     assert api.post("/v1/suppressions/undo", json={}).status_code == 400
     assert api.post("/v1/suppressions/undo", json={"batch": "b", "changes": [1]}).status_code == 400
     assert api.post("/v1/suppressions/undo", json={"batch": "unknown"}).json["results"] == []

@@ -1,16 +1,16 @@
-"""Adding, reading and lifting by hand, and the feed that lets a sender hold a copy."""
+"""Adding, reading and lifting by hand, and the feed from which a sender keeps a copy."""
 
 from datetime import timedelta
 
-from tests.factories import body, status
-from tests.suppressions import store_suppression
+from tests.support.factories import body, status
+from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 
 CONTACT = "/v1/suppressions/+12025550117"
 
 
-def test_by_hand_a_contact_is_suppressed_with_scope_number_end_note_and_the_keys_name(api, now):
+def test_a_manual_suppression_has_scope_number_end_note_and_the_name_of_the_key(api, now):
     until = (now + timedelta(days=3)).isoformat().replace("+00:00", "Z")
     asked = {"scope": "marketing", "phone_number_id": "1", "until": until, "note": "asked by letter"}
     answer = api.put(CONTACT, json=asked)
@@ -22,7 +22,7 @@ def test_by_hand_a_contact_is_suppressed_with_scope_number_end_note_and_the_keys
     assert [change["action"] for change in answer.json["history"]] == ["suppress"]
 
 
-def test_the_spelling_used_is_kept_if_it_is_one_of_the_persons_own(api):
+def test_the_spelling_used_is_kept_if_it_is_a_variant_of_the_person(api):
     for asked, seen_as in (
         ("+55 11 8765-4321", "+551187654321"),
         ("0055 11 98765 4321", "+5511987654321"),
@@ -33,7 +33,7 @@ def test_the_spelling_used_is_kept_if_it_is_one_of_the_persons_own(api):
         assert row["seen_as"] == seen_as
 
 
-def test_without_a_body_everything_is_suppressed_until_lifted(api):
+def test_without_a_body_all_messages_are_suppressed_until_lifted(api):
     (row,) = api.put(CONTACT).json["suppressions"]
     assert (row["scope"], row["phone_number_id"], row["until"], row["note"]) == ("all", "", None, "")
 
@@ -45,14 +45,14 @@ def test_putting_twice_changes_the_row_and_putting_the_same_changes_nothing(api)
     assert [change["action"] for change in answer["history"]] == ["extend", "suppress"]
 
 
-def test_a_contact_that_cannot_be_one_is_refused_with_the_reason(api):
+def test_an_invalid_contact_is_refused_with_the_reason(api):
     for method in ("GET", "PUT", "DELETE"):
         error = api.ask(method, "/v1/suppressions/0171 5550117").json["error"]
         assert error["code"] == "bad_contact"
         assert "country code" in error["message"]
 
 
-def test_nobody_known_gives_empty_lists(api):
+def test_an_unknown_contact_gives_empty_lists(api):
     assert api.get(CONTACT).json == {"contact": "+12025550117", "suppressions": [], "history": []}
 
 
@@ -76,21 +76,21 @@ def test_a_person_is_read_under_any_of_their_contacts(api, deliver, now):
     assert api.get(CONTACT).json["suppressions"] == []
 
 
-def test_lifting_ends_what_fits_and_leaves_the_rest(api, engine, now):
+def test_lifting_ends_matching_suppressions_only(api, engine, now):
     store_suppression(engine, now, contact="12025550117", reason="hard", code=131021)
     store_suppression(engine, now, contact="12025550117", reason="unreachable", phone_number_id="1")
     store_suppression(engine, now, contact="12025550117", reason="unreachable", scope="marketing")
 
-    def standing():
+    def suppressions_left():
         return [(row["reason"], row["scope"]) for row in api.get(CONTACT).json["suppressions"]]
 
-    assert len(standing()) == 3
+    assert len(suppressions_left()) == 3
     lifted = api.delete(f"{CONTACT}?reason=unreachable&phone_number_id=1").json["lifted"]
     assert [(row["reason"], row["scope"]) for row in lifted] == [("unreachable", "all")]
     api.delete(f"{CONTACT}?scope=marketing")
-    assert standing() == [("hard", "all")]
+    assert suppressions_left() == [("hard", "all")]
     api.delete(CONTACT)
-    assert standing() == []
+    assert suppressions_left() == []
     assert api.delete(CONTACT).json == {"contact": "+12025550117", "lifted": []}
 
 
@@ -101,7 +101,7 @@ def test_lifting_records_who_and_why(api, engine, now):
     assert (change["action"], change["actor"], change["note"]) == ("lift", "admin", "number is in use again")
 
 
-def test_what_a_person_asked_for_is_lifted_only_with_a_note(api, engine, now):
+def test_an_opt_out_is_lifted_only_with_a_note(api, engine, now):
     store_suppression(engine, now, contact="12025550117", reason="opted_out")
     store_suppression(engine, now, contact="12025550117", reason="hard", code=131021)
     for query in ("", "?reason=opted_out", "?note=%20", "?scope=all"):
@@ -128,7 +128,7 @@ def test_the_list_is_paged_without_loss_or_repetition(api, engine, now):
     assert api.get("/v1/suppressions?limit=7").json["next_cursor"] is None
 
 
-def test_the_list_can_be_narrowed(api, engine, now):
+def test_the_list_can_be_filtered(api, engine, now):
     store_suppression(engine, now, contact="12025550117", reason="hard", phone_number_id="1")
     store_suppression(engine, now, contact="12025550118", reason="manual", scope="marketing")
     store_suppression(engine, now, contact="12025550119", reason="hard", until=now - timedelta(days=1))
@@ -144,7 +144,7 @@ def test_the_list_can_be_narrowed(api, engine, now):
     assert [row["active"] for row in rows] == [True, True, False]
 
 
-def test_the_feed_lets_a_sender_hold_a_copy(api):
+def test_a_copy_can_follow_the_feed(api):
     copy: dict[tuple[str, ...], str] = {}
     reached = 0
 

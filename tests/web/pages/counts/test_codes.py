@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from tests.web.pages.conftest import HOSTILE
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.store.counts.code_counts import per_day

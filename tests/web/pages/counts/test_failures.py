@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, status
+from tests.support.factories import NUMBER, body, status
 from tests.web.pages.conftest import HOSTILE, main_of
 
 OTHER = "590238114470099"

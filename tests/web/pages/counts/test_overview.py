@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from tests.alerts import store_alert
-from tests.factories import body, document, status
-from tests.incidents import HOUR, store_incident
+from tests.support.alerts import store_alert
+from tests.support.factories import body, document, status
+from tests.support.incidents import HOUR, store_incident
 from tests.web.conftest import ADMIN_KEY, sign_in
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from tests.alerts import store_alert
-from tests.factories import NUMBER, body, status
-from tests.incidents import store_incident
+from tests.support.alerts import store_alert
+from tests.support.factories import NUMBER, body, status
+from tests.support.incidents import store_incident
 from webhook_app.rules.incidents.rule_kinds import INTEGRITY_CHECKS, SELF_CHECKS
 from webhook_app.store import schema
 from webhook_app.store.incidents import alerts

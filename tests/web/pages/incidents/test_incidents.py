@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, status
-from tests.incidents import store_incident
+from tests.support.factories import NUMBER, body, status
+from tests.support.incidents import store_incident
 from tests.web.conftest import token_of
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate

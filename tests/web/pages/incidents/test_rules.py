@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.alerts import store_alert
-from tests.factories import NUMBER, body, status
+from tests.support.alerts import store_alert
+from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
@@ -43,12 +43,12 @@ def traffic(deliver, now):
 
 class TestWords:
     @pytest.mark.parametrize("kind", RULE_KINDS)
-    def test_every_kind_says_when_it_begins_when_it_ends_and_who_is_told(self, kind):
-        begins, ends, told = describe(rule(kind))
-        assert begins.startswith(("Fires when ", "Looks at "))
-        assert ends.startswith("Over when it ")
-        assert told.startswith("Told on slack, again after ")
-        for words in (begins, ends, told):
+    def test_every_kind_says_when_it_begins_when_it_ends_and_what_it_notifies(self, kind):
+        begins, ends, notifies = describe(rule(kind))
+        assert begins.startswith(("Fires when ", "Checks "))
+        assert ends.startswith("Resolves when it ")
+        assert notifies.startswith("Notifies Slack, again after ")
+        for words in (begins, ends, notifies):
             assert words.endswith(".")
             assert "_" not in words
 
@@ -64,10 +64,10 @@ class TestWords:
             ('classes = ["withheld"]', "Counts withheld failures"),
             ('domains = ["template", "media"]', "Counts failures of the domains template and media"),
             ("for_evaluations = 1", "Counts broken and unreachable failures."),
-            ("for_evaluations = 3", "it takes 3 looks in a row"),
+            ("for_evaluations = 3", "it takes 3 evaluations in a row"),
             ("confidence = 0", "fail within 15 min, with at least"),
             ("group_by = []", "of all messages fail"),
-            ("channels = []", "Told nowhere: it shows here"),
+            ("channels = []", "Notifies nobody: it shows here"),
             ("escalate_above = 0.2", "Becomes critical above 20\N{NARROW NO-BREAK SPACE}%"),
         ],
     )
@@ -80,7 +80,7 @@ class TestActive:
         page = viewer.get("/rules").text
         for each in parse_rules(default_rules_text()):
             assert f'id="{each.name}"' in page
-        assert "No rule has been looked at yet" in page
+        assert "No rule has been evaluated yet" in page
 
     def test_the_last_look_says_what_was_nearest_and_how_near(self, viewer, traffic, engine, now):
         evaluate(engine, parse_rules(default_rules_text()), now)
@@ -88,7 +88,7 @@ class TestActive:
         card = page[page.index('id="failure-rate-per-code"') : page.index('id="failure-rate-per-number"')]
         assert f"<b>code 131026, business number {NUMBER}</b>: 8 of 200 messages failed" in card
         assert "80 %" in card
-        assert "No rule has been looked at yet" not in page
+        assert "No rule has been evaluated yet" not in page
 
     def test_firing_alerts_and_silences_are_named_with_their_rule(self, viewer, engine, now):
         for code in (131026, 131053):

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.alerts import make_alert
-from tests.incidents import store_incident
+from tests.support.alerts import make_alert
+from tests.support.incidents import store_incident
 from tests.web.conftest import token_of
 from webhook_app.pipeline.incidents import actions
 from webhook_app.store.incidents import silences

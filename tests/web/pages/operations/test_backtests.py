@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from tests.web.conftest import token_of
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.rules.suppressions.streaks import Thresholds

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, document, status
+from tests.support.factories import body, document, status
 from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
 from webhook_app.settings import Settings
 from webhook_app.store.incidents import notification_log, outbox

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import NUMBER, body, message, status
+from tests.support.factories import NUMBER, body, message, status
 from tests.web.conftest import sign_in
 from tests.web.pages.conftest import HOSTILE, Browser, main_of
 from webhook_app.store.suppressions import suppressions

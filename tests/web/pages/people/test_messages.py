@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.factories import body, status
+from tests.support.factories import body, status
 from tests.web.pages.conftest import HOSTILE
 
 

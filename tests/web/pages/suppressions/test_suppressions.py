@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.factories import NUMBER
+from tests.support.factories import NUMBER
 from tests.web.pages.conftest import HOSTILE, main_of
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds

@@ -46,7 +46,7 @@ class LatencyQuery(_FunnelSelection, kw_only=True):
 
 
 class FunnelStages(Struct, kw_only=True):
-    """Messages that first reached each stage in the window. Read implies delivered; failed and delivered can coincide."""
+    """Messages that first reached the stage in the window. Read implies delivered; failed ones may be delivered."""
 
     sent: int
     delivered: int

@@ -45,23 +45,23 @@ class FilterChip(Struct, frozen=True):
 
 def failure_list(request: PageRequest) -> Response:
     """The search form and a page of its results."""
-    asked = failure_filters.read(request.args)
+    form = failure_filters.read(request.args)
     if any(not value.strip() for value in request.args.values()):
-        return make_response(redirect(_address(asked.given), code=303))  # a short address to share
-    found, fault = _find(request, asked)
-    spans = {name: asked.query(since=f"{request.now - span:%Y-%m-%d %H:%M}") for name, span in _SPANS.items()}
+        return make_response(redirect(_address(form.given), code=303))  # a short address to share
+    found, fault = _find(request, form)
+    spans = {name: form.query(since=f"{request.now - span:%Y-%m-%d %H:%M}") for name, span in _SPANS.items()}
     return render(
         request,
         "failures.html",
         status=400 if fault else 200,
-        asked=asked,
+        form=form,
         fault=fault,
         failures=found.failures,
-        following=found.next_cursor and asked.query(cursor=found.next_cursor),
+        following=found.next_cursor and form.query(cursor=found.next_cursor),
         is_first="cursor" not in request.args,
-        chips=_chips(asked),
+        chips=_chips(form),
         spans=spans,
-        is_open=any(name not in _ALWAYS_SEEN for name in asked.given),
+        is_open=any(name not in _ALWAYS_SEEN for name in form.given),
         domains=sorted({entry.domain for entry in catalogue()}),
         known=failure_choice.known_values(request.connection),
         none=NONE,
@@ -70,11 +70,11 @@ def failure_list(request: PageRequest) -> Response:
 
 def failure_export(request: PageRequest) -> Response:
     """The failures of the search as CSV or NDJSON."""
-    asked = failure_filters.read(request.args)
-    if asked.selection is None:
-        raise ApiError(400, "bad_parameter", asked.fault)
+    form = failure_filters.read(request.args)
+    if form.selection is None:
+        raise ApiError(400, "bad_parameter", form.fault)
     kind: Literal["csv", "ndjson"] = "ndjson" if request.args.get("format") == "ndjson" else "csv"
-    query = FailureExportQuery(**structs.asdict(asked.selection), format=kind)
+    query = FailureExportQuery(**structs.asdict(form.selection), format=kind)
     return streamed(export_failures(request.call, query), request.context.api.engine.begin)
 
 
@@ -101,11 +101,11 @@ def failure_bundle(request: PageRequest, failure_id: str) -> Response:
     return response
 
 
-def _find(request: PageRequest, asked: FailureForm) -> tuple[FailureList, str]:
+def _find(request: PageRequest, form: FailureForm) -> tuple[FailureList, str]:
     """The results after the cursor, or why there are none."""
-    if asked.selection is None:
-        return FailureList([], None), asked.fault
-    chosen = structs.asdict(asked.selection)
+    if form.selection is None:
+        return FailureList([], None), form.fault
+    chosen = structs.asdict(form.selection)
     query = FailuresQuery(**chosen, limit=_PAGE, cursor=request.args.get("cursor"))
     try:
         return list_failures(request.call, query), ""
@@ -115,10 +115,10 @@ def _find(request: PageRequest, asked: FailureForm) -> tuple[FailureList, str]:
         return FailureList([], None), refused.message
 
 
-def _chips(asked: FailureForm) -> list[FilterChip]:
+def _chips(form: FailureForm) -> list[FilterChip]:
     return [
-        FilterChip(FIELDS[name], _chip_value(name, value), asked.without(name))
-        for name, value in asked.given.items()
+        FilterChip(FIELDS[name], _chip_value(name, value), form.without(name))
+        for name, value in form.given.items()
     ]
 
 

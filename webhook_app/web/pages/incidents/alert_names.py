@@ -31,6 +31,7 @@ CHECKS = {
     "slow_evaluation": "Rule evaluation is slow",
     "suppression": "Failures wait for suppression",
     "key_reports": "Reports of one API key suppress many contacts",
+    "ceilings": "Too many new templates, campaigns or error texts",
 }
 _FIXED = {
     "silence": "No webhooks arrive",

@@ -61,17 +61,17 @@ class _Page(Struct, frozen=True):
 
 def alert_list(request: PageRequest) -> Response:
     """Open alerts, then resolved ones, the latest first."""
-    asked = _asked(request.args, request.rules)
+    filters = _read_filters(request.args, request.rules)
     before = cursor.decode_id(request.args.get("cursor"))
-    resolved = _resolved(request, asked, before)
-    opened = [] if before is not None or asked.state == "resolved" else _open(request, asked)
+    resolved = _resolved(request, filters, before)
+    opened = [] if before is not None or filters.state == "resolved" else _open(request, filters)
     return render(
         request,
         "alerts.html",
         alerts=[view(alert) for alert in (*opened, *resolved[:_PAGE])],
         following=cursor.encode(resolved[_PAGE - 1].id) if len(resolved) > _PAGE else None,
         is_first=before is None,
-        asked=asked,
+        filters=filters,
         states=STATES,
         severities=SEVERITIES,
         kinds=KINDS,
@@ -98,7 +98,7 @@ def _known_alert(request: PageRequest, alert_id: int) -> Alert:
     return alert
 
 
-def _asked(given: Mapping[str, str], rules: Mapping[str, Rule]) -> _Filters:
+def _read_filters(given: Mapping[str, str], rules: Mapping[str, Rule]) -> _Filters:
     """The filters of the query; unknown values are ignored."""
     known: dict[str, Any] = {"state": STATES, "severity": SEVERITIES, "kind": KINDS, "rule": rules}
     return _Filters(
@@ -106,21 +106,21 @@ def _asked(given: Mapping[str, str], rules: Mapping[str, Rule]) -> _Filters:
     )
 
 
-def _open(request: PageRequest, asked: _Filters) -> list[Alert]:
-    return worst_first([alert for alert in alerts.open_alerts(request.connection) if asked.matches(alert)])
+def _open(request: PageRequest, filters: _Filters) -> list[Alert]:
+    return worst_first([alert for alert in alerts.open_alerts(request.connection) if filters.matches(alert)])
 
 
-def _resolved(request: PageRequest, asked: _Filters, before: int | None) -> list[Alert]:
-    if asked.state not in ("", "resolved"):
+def _resolved(request: PageRequest, filters: _Filters, before: int | None) -> list[Alert]:
+    if filters.state not in ("", "resolved"):
         return []
     return alerts.list_alerts(
         request.connection,
         "resolved",
         _PAGE + 1,
         before,
-        severity=asked.severity or None,
-        kind=asked.kind or None,
-        rule=asked.rule or None,
+        severity=filters.severity or None,
+        kind=filters.kind or None,
+        rule=filters.rule or None,
     )
 
 

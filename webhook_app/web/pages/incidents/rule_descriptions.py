@@ -1,4 +1,4 @@
-"""Rules in plain words: a rule in, sentences out, as one would explain it to a colleague. No HTML, no rows."""
+"""Rules in plain words: a rule in, sentences out. No HTML, no rows."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,31 +6,32 @@ from webhook_app.rules.counts.dimensions import GROUP_WORDS
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import channels_for
 from webhook_app.rules.incidents.formats import window_length
-from webhook_app.web.pages.wording import number, percent
+from webhook_app.web.pages.wording import CHANNELS, number, percent
 
 CHECKS = {
     "quarantine": "items that are not understood",
     "books": "whether the books balance",
     "delivered_without_sent": "messages delivered without a sent",
-    "silent_sends": "messages that Meta accepted and no webhook tells of",
+    "silent_sends": "messages that Meta accepted and no webhook reports",
     "quality": "quality ratings",
     "template": "templates paused, disabled or rejected",
     "category": "templates put into another category",
     "account": "the account restricted, in violation or disabled",
-    "number": "numbers in trouble",
+    "number": "numbers with problems",
     "tier": "messaging limits lowered",
     "security": "the two-step PIN",
     "notifications": "whether notifications are delivered",
     "jobs": "whether the scheduler's jobs run",
-    "slow_evaluation": "how long judging the rules takes",
+    "slow_evaluation": "how long rule evaluation takes",
     "suppression": "whether failures are held back by the hourly cap",
     "key_reports": "whether one API key's reports suppress unusually many contacts",
+    "ceilings": "whether so many templates, campaigns or error texts are new that some are counted as (other)",
 }
 
 
 def describe(rule: Rule) -> list[str]:
-    """When it fires, when it is over, and who is told: a sentence or two each."""
-    return [_BEGINS[rule.kind](rule) + _in_a_row(rule), _end(rule), _told(rule)]
+    """When it fires, when it resolves and whom it notifies, in a sentence or two each."""
+    return [_FIRES[rule.kind](rule) + _in_a_row(rule), _end(rule), _notifies(rule)]
 
 
 def counted(rule: Rule) -> str:
@@ -50,7 +51,7 @@ def counted(rule: Rule) -> str:
 
 
 def _rate(rule: Rule) -> str:
-    sure = f" ({percent(rule.confidence)} confidence)" if rule.confidence else ""
+    sure = f" with {percent(rule.confidence)} confidence" if rule.confidence else ""
     lengths = [window_length(minutes) for minutes in rule.windows or (rule.window_minutes,)]
     within = " or ".join(filter(None, (", ".join(lengths[:-1]), lengths[-1])))
     whose = f"the messages of one {_group(rule)}" if rule.group_by else "all messages"
@@ -98,14 +99,11 @@ def _signature(rule: Rule) -> str:
 
 
 def _integrity(rule: Rule) -> str:
-    return (
-        f"Looks at {_checks(rule)}. What is counted fires from {number(rule.min_count)} within"
-        f" {rule.window_minutes} min"
-    )
+    return f"Checks {_checks(rule)}. Counted items fire from {number(rule.min_count)} within {rule.window_minutes} min"
 
 
 def _health(rule: Rule) -> str:
-    return f"Fires when Meta says something bad. Looks at {_checks(rule)}"
+    return f"Fires when Meta says something bad. Checks {_checks(rule)}"
 
 
 def _tier(rule: Rule) -> str:
@@ -116,10 +114,10 @@ def _tier(rule: Rule) -> str:
 
 
 def _self(rule: Rule) -> str:
-    return f"Looks at {_checks(rule)}. Fires when something is {rule.max_minutes} min late or fails"
+    return f"Checks {_checks(rule)}. Fires when something is {rule.max_minutes} min late or fails"
 
 
-_BEGINS: dict[str, Callable[[Rule], str]] = {
+_FIRES: dict[str, Callable[[Rule], str]] = {
     "rate": _rate,
     "new_code": _new_code,
     "spike": _spike,
@@ -134,31 +132,37 @@ _BEGINS: dict[str, Callable[[Rule], str]] = {
 
 
 def _in_a_row(rule: Rule) -> str:
-    return "." if rule.for_evaluations == 1 else f"; it takes {rule.for_evaluations} looks in a row."
+    return "." if rule.for_evaluations == 1 else f"; it takes {rule.for_evaluations} evaluations in a row."
 
 
 def _end(rule: Rule) -> str:
-    looks = "one look" if rule.resolve_after_evaluations == 1 else f"{rule.resolve_after_evaluations} looks"
+    count = rule.resolve_after_evaluations
+    evaluations = "one evaluation" if count == 1 else f"{count} evaluations"
+    below = f"was below {percent(rule.resolve_below)} for {evaluations}"
     calm = {
-        "rate": f"was under {percent(rule.resolve_below)} for {looks}; looks without enough messages do not count",
-        "tier": f"was under {percent(rule.resolve_below)} for {looks}",
-        "silence": f"had webhooks for {looks}",
-        "health": "is said to be well again; what Meta never takes back ends after a week",
-    }.get(rule.kind, f"was calm for {looks}")
-    return f"Over when it {calm}."
+        "rate": f"{below}; those without enough messages do not count",
+        "tier": below,
+        "silence": f"had webhooks for {evaluations}",
+        "health": "is healthy again; what Meta never withdraws ends after a week",
+    }.get(rule.kind, f"was calm for {evaluations}")
+    return f"Resolves when it {calm}."
 
 
-def _told(rule: Rule) -> str:
+def _notifies(rule: Rule) -> str:
     channels = channels_for(rule, rule.severity)
-    where = f"Told on {_and(channels)}" if channels else "Told nowhere: it shows here and in the API only"
+    where = (
+        f"Notifies {_and(_names(channels))}"
+        if channels
+        else "Notifies nobody: it shows here and in the API only"
+    )
     worse = ""
     if rule.escalate_above:
         also = channels_for(rule, rule.escalate_to)
-        elsewhere = f", on {_and(also)}" if also and also != channels else ""
+        elsewhere = f", {_and(_names(also))} too" if also and also != channels else ""
         worse = (
-            f" Becomes {rule.escalate_to} above {percent(rule.escalate_above)} and is told again{elsewhere}."
+            f" Becomes {rule.escalate_to} above {percent(rule.escalate_above)} and notifies again{elsewhere}."
         )
-    again = f", again after {rule.repeat_hours:g} h, then ever more rarely" if channels else ""
+    again = f", again after {rule.repeat_hours:g} h, then less often" if channels else ""
     return f"{where}{again}.{worse}"
 
 
@@ -168,6 +172,10 @@ def _group(rule: Rule) -> str:
 
 def _checks(rule: Rule) -> str:
     return _and([CHECKS.get(check, check) for check in rule.checks])
+
+
+def _names(channels: Sequence[str]) -> list[str]:
+    return [CHANNELS.get(channel, channel) for channel in channels]
 
 
 def _and(words: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ class RuleView(Struct, frozen=True):
     kind: str
     asks: str
     words: list[str]
-    look: RuleEvaluation | None
+    evaluation: RuleEvaluation | None
     alerts: list[AlertView]
     silences: list[Silence]
     """In force, and about this rule or its kind."""
@@ -66,14 +66,14 @@ def rule_page(request: PageRequest) -> Response:
     shown = next((each for each in _views(request) if each.rule.name == name), None)
     if shown is None:
         raise NotFound(f"There is no rule {name!r} in the file.")
-    held = to_builtins(shown.rule)
-    keys = {key: held[key] for key in RULE_KINDS[shown.rule.kind].all_keys if key not in _SHOWN_BESIDE}
+    values = to_builtins(shown.rule)
+    keys = {key: values[key] for key in RULE_KINDS[shown.rule.kind].all_keys if key not in _SHOWN_BESIDE}
     groups = _groups(request, shown) if shown.rule.kind in LIVE else None
     return render(request, "rule.html", shown=shown, keys=keys, groups=groups, most=_GROUPS)
 
 
 def _views(request: PageRequest) -> list[RuleView]:
-    looks = rule_evaluations.all_evaluations(request.connection)
+    evaluations = rule_evaluations.all_evaluations(request.connection)
     open_alerts = worst_first(alerts.open_alerts(request.connection))
     active = silences.active(request.connection, request.now)
     return [
@@ -82,7 +82,7 @@ def _views(request: PageRequest) -> list[RuleView]:
             KINDS.get(rule.kind, rule.kind),
             RULE_KINDS[rule.kind].asks,
             describe(rule),
-            looks.get(rule.name),
+            evaluations.get(rule.name),
             [view(alert) for alert in open_alerts if alert.rule == rule.name],
             [silence for silence in active if _is_about(silence.matchers, rule)],
         )
@@ -107,11 +107,11 @@ def _groups(request: PageRequest, shown: RuleView) -> list[GroupView]:
 
 
 def _group(case: RuleGroup, alert: Alert | None) -> GroupView:
-    look = case.judgement
+    judgement = case.judgement
     code = case.group.get("code")
     named = ", ".join(filter(None, ("" if code is None else f"code {code}", who(case.group), _check(case))))
-    words = f"{look.text[:1].upper()}{look.text[1:]}"
-    return GroupView(named or "everything", words, look.reading.name.lower(), look.closeness, alert)
+    words = f"{judgement.text[:1].upper()}{judgement.text[1:]}"
+    return GroupView(named or "everything", words, judgement.reading.name.lower(), judgement.closeness, alert)
 
 
 def _check(case: RuleGroup) -> str:

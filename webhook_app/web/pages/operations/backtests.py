@@ -110,7 +110,7 @@ def _typed(request: PageRequest) -> BacktestForm:
 
 def _fault(typed: BacktestForm, text: str | None) -> str:
     if typed.days not in map(str, DAYS) or typed.step not in map(str, STEPS):
-        return "Choose how many days, and how often to look."
+        return "Choose how many days, and how often to evaluate."
     if len(typed.rules) > _LONGEST_RULES or "\0" in typed.rules:
         return f"Rules: at most {wording.number(_LONGEST_RULES)} characters."
     if text is None:

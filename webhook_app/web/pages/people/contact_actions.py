@@ -33,9 +33,9 @@ def suppress_contact(request: PageRequest) -> Response:
     contact = _posted_contact(request)
     days = request.form.get("days", "")
     until = request.now + timedelta(days=int(days)) if days in SUPPRESS_DAYS else None
-    asked = _read_form(request, SuppressBody, "scope", "phone_number_id", "note", until=until)
-    put_suppression(request.call, contact, asked)
-    what = "No message" if asked.scope == "all" else "No marketing"
+    form = _read_form(request, SuppressBody, "scope", "phone_number_id", "note", until=until)
+    put_suppression(request.call, contact, form)
+    what = "No message" if form.scope == "all" else "No marketing"
     how_long = SUPPRESS_DAYS[days] if until else "until this is lifted"
     words = f"{what} is to be sent to this contact {how_long}."
     return redirect_with_message(request, _page_of(contact), words)
@@ -44,10 +44,10 @@ def suppress_contact(request: PageRequest) -> Response:
 def lift_contact_suppression(request: PageRequest) -> Response:
     """Lift the contact's suppressions, or forget an opt-out from before an erasure."""
     contact = _posted_contact(request)
-    asked = _read_form(request, LiftQuery, "scope", "reason", "phone_number_id", "note")
+    form = _read_form(request, LiftQuery, "scope", "reason", "phone_number_id", "note")
     try:
         with request.connection.begin_nested():
-            lifted = lift_suppression(request.call, contact, asked).lifted
+            lifted = lift_suppression(request.call, contact, form).lifted
     except ApiError as refused:
         return redirect_with_message(request, _page_of(contact), refused.message, is_good=False)
     if "erased" in request.form:

@@ -33,7 +33,7 @@ _MESSAGES = ("wamid.", "send:")
 class FoundContact(Struct, frozen=True):
     """The contact that the text names, as people write it, and other spellings of the same contact."""
 
-    asked: str
+    typed: str
     contact: str
     kind: str
     country: str
@@ -44,11 +44,11 @@ class FoundContact(Struct, frozen=True):
 
 def contact_page(request: PageRequest) -> Response:
     """The search form, and the contact that was asked for."""
-    asked = request.args.get("contact", "").strip()
-    if asked.startswith(_MESSAGES):
-        return make_response(redirect(f"/messages/{quote(asked, safe='')}", code=303))
+    typed = request.args.get("contact", "").strip()
+    if typed.startswith(_MESSAGES):
+        return make_response(redirect(f"/messages/{quote(typed, safe='')}", code=303))
     found: ContactView | None = None
-    address = typed_address(request, asked) if asked else None
+    address = typed_address(request, typed) if typed else None
     fault = address.reason if isinstance(address, InvalidAddress) else ""
     person = _found(address) if isinstance(address, Address) else None
     erased = _erased_opt_outs(request, address.key) if isinstance(address, Address) else []
@@ -59,7 +59,7 @@ def contact_page(request: PageRequest) -> Response:
         request,
         "contact.html",
         status=400 if fault else 200,
-        asked=asked,
+        typed=typed,
         fault=fault,
         person=person,
         found=found,
@@ -96,14 +96,14 @@ def _erased_opt_outs(request: PageRequest, key: str) -> list[ContactSuppression]
 
 
 def _found(address: Address) -> FoundContact:
-    key, typed = address.key, spelling(address)
+    key, written = address.key, spelling(address)
     return FoundContact(
         address.as_given,
         display(key),
         "a phone number" if address.kind == "phone" else "a business-scoped user id",
         country_of(key),
         tuple(display(other) for other in variants(key) if other != key),
-        display(typed) if typed != key else "",
+        display(written) if written != key else "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from flask import Response
@@ -34,18 +34,18 @@ _OUTCOMES = {
 
 
 def change_log(request: PageRequest) -> Response:
-    """A page of the changes, of one contact or batch when asked."""
-    asked, batch = (request.args.get(name, "").strip() for name in ("contact", "batch"))
-    keys = contacts.keys_of(request.connection, known_address(request, asked).key) if asked else None
+    """A page of the changes, of one contact or batch if given."""
+    typed, batch = (request.args.get(name, "").strip() for name in ("contact", "batch"))
+    keys = contacts.keys_of(request.connection, known_address(request, typed).key) if typed else None
     before = cursor.decode_id(request.args.get("cursor"))
     found = changes.latest(request.connection, _PAGE + 1, before, contacts=keys, batch=batch)
-    given = {name: value for name, value in (("contact", asked), ("batch", batch)) if value}
+    given = {name: value for name, value in (("contact", typed), ("batch", batch)) if value}
     page, is_more = found[:_PAGE], len(found) > _PAGE
     return render(
         request,
         "changes.html",
         changes=page,
-        asked=asked,
+        typed=typed,
         batch=batch,
         following=is_more and urlencode(given | {"cursor": cursor.encode(page[-1].seq)}),
         first=f"{_LOG}?{urlencode(given)}" if before is not None else None,
@@ -65,11 +65,15 @@ def undo_changes(request: PageRequest) -> Response:
     if not batch and not key and not ticked:
         return redirect_with_message(request, place, "Nothing was ticked: nothing changed.", is_good=False)
     try:
-        asked = {"batch": batch or None, "changes": ticked, "before": (batch and before) or None}
+        values: dict[str, Any] = {
+            "batch": batch or None,
+            "changes": ticked,
+            "before": (batch and before) or None,
+        }
         if key:
             hours = convert(request.form.get("hours"), Annotated[int, Meta(ge=1, le=8760)], strict=False)
-            asked = {"key": key, "since": request.now - timedelta(hours=hours)}
-        body = convert(asked | {"note": request.form.get("note", "").strip()}, UndoBody, strict=False)
+            values = {"key": key, "since": request.now - timedelta(hours=hours)}
+        body = convert(values | {"note": request.form.get("note", "").strip()}, UndoBody, strict=False)
         with request.connection.begin_nested():
             done = undo_suppressions(request.call, body)
     except ValidationError:

@@ -31,14 +31,14 @@ def suppression_list(request: PageRequest) -> Response:
     if contact := request.args.get("contact", "").strip():
         return make_response(redirect(f"/contacts?{urlencode({'contact': contact})}", code=303))
     given = _given(request)
-    asked = _read(SuppressionsQuery, given, limit=_PAGE, cursor=request.args.get("cursor"))
-    found = list_suppressions(request.call, asked)
+    query = _read(SuppressionsQuery, given, limit=_PAGE, cursor=request.args.get("cursor"))
+    found = list_suppressions(request.call, query)
     return render(
         request,
         "suppressions.html",
         rows=found.suppressions,
         given=given,
-        query=urlencode(given),
+        query_string=urlencode(given),
         following=found.next_cursor and urlencode(given | {"cursor": found.next_cursor}),
         is_first="cursor" not in request.args,
         reasons=REASONS,
@@ -61,8 +61,8 @@ def suppression_export(request: PageRequest) -> Response:
 
 def review_queue(request: PageRequest) -> Response:
     """The suppressions that wait for review."""
-    asked = SuppressionsQuery(review=True, limit=_PAGE, cursor=request.args.get("cursor"))
-    found = list_suppressions(request.call, asked)
+    query = SuppressionsQuery(review=True, limit=_PAGE, cursor=request.args.get("cursor"))
+    found = list_suppressions(request.call, query)
     items = [
         (row, cursor.encode((row.contact, row.phone_number_id, row.scope, row.reason)))
         for row in found.suppressions

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from tests.alerts import store_alert
+from tests.support.alerts import store_alert
 from webhook_app.store.incidents import incidents
 from webhook_app.store.incidents.incidents import Incident
 

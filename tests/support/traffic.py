@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from tests.factories import NUMBER, WABA, body, message, status
+from tests.support.factories import NUMBER, WABA, body, message, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres.engine import connect
 

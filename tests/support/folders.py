@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAYLOADS = ROOT / "tests" / "payloads"

@@ -1,0 +1,107 @@
+"""Ceilings on what webhooks and senders can make up: beyond them is one bucket, and totals stay exact."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.support.factories import body, status
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.counts import failures, rates, series
+from webhook_app.store.counts.failure_filters import FailureFilters, errors_of
+from webhook_app.store.counts.series import OTHER
+from webhook_app.store.postgres.engine import connect
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def writer(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchWriter]:
+    monkeypatch.setattr(series, "MAX_NEW_PER_ACCOUNT", 5)
+    monkeypatch.setattr(series, "MAX_NEW", 8)
+    made = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+    yield made
+    made.close()
+
+
+def sent(now: datetime, first: int, count: int, **more: str) -> bytes:
+    items = [
+        status(f"wamid.{n}", "sent", now, biz_opaque_callback_data=f"template=t{n};campaign=c{n}")
+        for n in range(first, first + count)
+    ]
+    return body(*items, **more)
+
+
+def templates(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT template FROM series ORDER BY id")).scalars())
+
+
+def attempts(engine: Engine, now: datetime) -> dict[str, int]:
+    with engine.connect() as connection:
+        found = rates.rates(connection, now - HOUR, now + HOUR, ("template",))
+    assert found.attempts == sum(group["attempts"] for group in found.groups)
+    return {str(group["template"]): group["attempts"] for group in found.groups}
+
+
+def test_beyond_the_ceiling_of_an_hour_templates_are_counted_as_other_and_in_the_next_by_name(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    for _ in range(2):
+        writer.store([Delivery(sent(now, 0, 12))], now)
+    assert sorted(templates(engine)) == [OTHER, "t0", "t1", "t10", "t11", "t2"]
+    found = attempts(engine, now)
+    assert found.pop(OTHER) == 7
+    assert set(found.values()) == {1}
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE series SET created_at = created_at - interval '1 hour'"))
+    writer._series.clear()
+    writer.store([Delivery(sent(now, 20, 3))], now)
+    assert {"t20", "t21", "t22"} <= set(attempts(engine, now))
+
+
+def test_a_known_template_keeps_its_name_and_another_account_its_own_ceiling(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    writer.store([Delivery(sent(now, 0, 1))], now)
+    writer.store([Delivery(sent(now, 100, 9))], now)
+    writer.store(
+        [Delivery(body(status("wamid.A", "sent", now, biz_opaque_callback_data="template=t0;campaign=c0")))],
+        now,
+    )
+    assert attempts(engine, now)["t0"] == 2
+    writer.store([Delivery(sent(now, 0, 1, number="1", waba="2"))], now)
+    with engine.connect() as connection:
+        assert (
+            connection.execute(text("SELECT template FROM series WHERE waba_id = '2'")).scalar_one() == "t0"
+        )
+
+
+def test_numbers_that_are_made_up_end_in_one_series(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    for n in range(30):
+        raw = body(status(f"wamid.{n}", "sent", now), number=str(1000 + n), waba=str(10 + n))
+        writer.store([Delivery(raw)], now)
+    assert len(templates(engine)) < 20
+    assert sum(attempts(engine, now).values()) == 30
+    with engine.connect() as connection:
+        assert series.is_at_ceiling(connection, now - HOUR)
+        assert not series.is_at_ceiling(connection, now + HOUR)
+
+
+def test_error_texts_beyond_the_ceiling_share_a_row_and_stay_found_by_code(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    count = failures.MAX_NEW_ERRORS + 50
+    failed = [status(f"wamid.{n}", "failed", now, code=131026, details=f"text {n}") for n in range(count)]
+    failed.append(status("wamid.odd", "failed", now, code=987_654))
+    writer.store([Delivery(body(*failed))], now)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT count(*) FROM failure_errors")).scalar_one()
+        assert rows == failures.MAX_NEW_ERRORS + 2
+        assert failures.is_at_ceiling(connection, now - HOUR)
+        ids = errors_of(connection, FailureFilters(code=131026)).wanted
+        found = "SELECT count(*) FROM failures WHERE error_id = ANY(:ids) AND error_code = 131026"
+        assert connection.execute(text(found), {"ids": ids}).scalar_one() == count
