@@ -86,7 +86,7 @@ class Database:
         self._shape = _shape(self._kept)
 
     def empty(self) -> None:
-        """End whatever the test left connected, and delete its rows."""
+        """End the sessions that the test left, and delete its rows."""
         try:
             self._end_others()
             if _shape(self._kept) == self._shape:
@@ -99,7 +99,7 @@ class Database:
         self._make()
 
     def _end_others(self) -> None:
-        """With a wait of our own: pg_terminate_backend looks again only every 100 ms."""
+        """End the sessions and wait: pg_terminate_backend itself checks only every 100 ms."""
         others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         self._kept.execute(f"SELECT pg_terminate_backend(pid) {others}")
         deadline = time.monotonic() + 5
@@ -176,14 +176,14 @@ def traffic(database_url: str) -> Iterator[Traffic]:
 
 @pytest.fixture
 def slack() -> Iterator[FakeSlack]:
-    """A Slack of our own that answers as it is told."""
+    """A fake Slack that gives the answers it is set to give."""
     with fake_slack() as server:
         yield server
 
 
 @pytest.fixture
 def slack_webhook(slack: FakeSlack) -> Iterator[SlackWebhook]:
-    """The channel to it, with little patience."""
+    """The channel to it, with a short timeout."""
     made = SlackWebhook(slack.url, httpx.Timeout(0.3))
     yield made
     made.close()

@@ -107,7 +107,7 @@ def local(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return command
 
 
-def test_check_looks_at_this_machine_when_nothing_is_set(local: Command) -> None:
+def test_check_covers_this_machine_when_nothing_is_set(local: Command) -> None:
     done = local("check")
     assert done.exit_code == 0, done.output
     assert [line.split()[0] for line in done.output.splitlines()] == [
@@ -140,7 +140,7 @@ def test_check_says_that_the_data_folder_cannot_be_used(
     assert "cannot be written to" in done.output
 
 
-def test_up_ends_with_the_same_words_before_it_starts_anything(
+def test_up_reports_the_same_fault_before_it_starts_anything(
     local: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as other:
@@ -202,7 +202,7 @@ def test_codes_explains_one_code_and_prints_the_whole_catalogue(command: Command
     assert command("codes", "many").exit_code == 2
 
 
-def test_a_replay_tells_what_became_of_the_items_and_whether_some_are_left(
+def test_a_replay_reports_its_results_and_whether_items_are_left(
     command: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
@@ -229,7 +229,7 @@ def test_a_person_is_erased_after_being_asked(command: Command, database_url: st
     writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
     writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)
     writer.close()
-    assert command("erase", "+12025550117").exit_code == 1, "nobody answered the question"
+    assert command("erase", "+12025550117").exit_code == 1, "the question was not answered"
     assert command("erase", "--yes", "nobody").exit_code == 2
     done = command("erase", "--yes", "+12025550117")
     assert (done.exit_code, "1 status_events" in done.output) == (0, True), done.output

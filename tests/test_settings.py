@@ -56,7 +56,7 @@ def test_a_value_and_its_file_at_once_are_refused(tmp_path: Path) -> None:
         read_settings(GOOD | {"META_APP_SECRET_FILE": str(path)})
 
 
-def test_a_secret_never_stands_in_the_message() -> None:
+def test_no_secret_is_in_the_message() -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings(GOOD | {"META_APP_SECRET": "hush-hush", "PORT": "0"})
     assert "hush-hush" not in str(caught.value)
@@ -116,7 +116,7 @@ def test_every_fault_of_a_channel_is_named_at_once_without_its_secret() -> None:
     }
     with pytest.raises(SettingsError) as caught:
         read_settings(GOOD | wrong)
-    told = str(caught.value)
+    message = str(caught.value)
     for line in (
         "SLACK_CHANNEL: is required with SLACK_BOT_TOKEN",
         "SLACK_SIGNING_SECRET: is required with SLACK_BOT_TOKEN",
@@ -130,8 +130,8 @@ def test_every_fault_of_a_channel_is_named_at_once_without_its_secret() -> None:
         "ALERT_EMAIL_FROM: 'nobody' is not an e-mail address",
         "PORT: ",
     ):
-        assert line in told
-    assert "hush" not in told
+        assert line in message
+    assert "hush" not in message
 
 
 def test_a_keywords_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:

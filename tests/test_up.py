@@ -59,7 +59,7 @@ def wait_until_answering(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def family(process: subprocess.Popen[bytes], folder: Path) -> list[psutil.Process]:
-    """The service's processes: its children and whoever works on its data folder."""
+    """The service's processes: its children, and those that work on its data folder."""
     children = psutil.Process(process.pid).children(recursive=True)
     others = [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
     return children + others

@@ -1,7 +1,7 @@
 """The embedded PostgreSQL 18, from a wheel, used when DATABASE_URL is not set: start, URL, stop. No SQL.
 
 Each process that uses a server holds a shared lock on the file `NAME.users` beside its folder. A server that is stopped
-while another process still uses it goes on, and that process stops it.
+while another process still uses it keeps running, and that process stops it.
 """
 
 import fcntl

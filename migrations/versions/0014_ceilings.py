@@ -12,13 +12,15 @@ _UPGRADE = """
 ALTER TABLE series ADD COLUMN created_at TIMESTAMP WITH TIME ZONE;
 ALTER TABLE series ALTER COLUMN created_at SET DEFAULT now();
 CREATE INDEX series_created ON series (created_at);
-CREATE INDEX failure_errors_first ON failure_errors (first_at);
+ALTER TABLE failure_errors ADD COLUMN of_hour INTEGER;
+CREATE INDEX failure_errors_first ON failure_errors (first_at, of_hour);
 CREATE INDEX failure_errors_code ON failure_errors (error_code, error_subcode);
 
 CREATE OR REPLACE FUNCTION failures_label() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     code BIGINT := -1;
     subcode BIGINT := -1;
+    last INTEGER;
 BEGIN
     NEW.error_id := hashtextextended(
         NEW.error_code || E'\\x1f' || NEW.error_subcode || E'\\x1f' || NEW.source || E'\\x1f' || NEW.title
@@ -26,11 +28,14 @@ BEGIN
     IF EXISTS (SELECT FROM failure_errors WHERE id = NEW.error_id) THEN
         RETURN NEW;
     END IF;
-    IF (SELECT count(*) FROM (SELECT FROM failure_errors
-            WHERE first_at >= date_trunc('hour', NEW.received_at) AND first_at <= NEW.received_at LIMIT 2000) AS new)
-        < 2000 THEN
-        INSERT INTO failure_errors (id, error_code, error_subcode, source, title, details, first_at)
-        VALUES (NEW.error_id, NEW.error_code, NEW.error_subcode, NEW.source, NEW.title, NEW.details, NEW.received_at)
+    SELECT coalesce(max(of_hour), 0) INTO last FROM (
+        SELECT of_hour FROM failure_errors
+        WHERE first_at >= date_trunc('hour', NEW.received_at) AND first_at <= NEW.received_at AND of_hour IS NOT NULL
+        ORDER BY first_at DESC, of_hour DESC LIMIT 1) AS newest;
+    IF last < 2000 THEN
+        INSERT INTO failure_errors (id, error_code, error_subcode, source, title, details, first_at, of_hour)
+        VALUES (NEW.error_id, NEW.error_code, NEW.error_subcode, NEW.source, NEW.title, NEW.details, NEW.received_at,
+                last + 1)
         ON CONFLICT DO NOTHING;
         RETURN NEW;
     END IF;
@@ -67,6 +72,7 @@ END $$;
 
 DROP INDEX failure_errors_code;
 DROP INDEX failure_errors_first;
+ALTER TABLE failure_errors DROP COLUMN of_hour;
 DROP INDEX series_created;
 ALTER TABLE series DROP COLUMN created_at;
 """

@@ -86,25 +86,43 @@ def demo(stay: bool | None) -> None:
 
 @click.command()
 @click.argument(
-    "rules_path", metavar="RULES", required=False, type=click.Path(path_type=Path, dir_okay=False)
+    "rules_path", metavar="[RULES]", required=False, type=click.Path(path_type=Path, dir_okay=False)
 )
+@click.option("--rules", "rules_option", type=click.Path(path_type=Path, dir_okay=False), help="the same")
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(0, 90, min_open=True))
+@click.option("--since", default=None, help="start, ISO 8601; UTC without an offset  [default: --days ago]")
+@click.option("--until", default=None, help="end, ISO 8601  [default: now]")
 @click.option(
     "--step", default=60, show_default=True, type=click.IntRange(15, 3600), help="seconds between evaluations"
 )
-def backtest(rules_path: Path | None, days: float, step: int) -> None:
-    """Try a rules file on the stored past: alerts, their durations, and contacts it would have suppressed.
+@click.option("--json", "as_json_", is_flag=True, help="print the report as JSON")
+def backtest(
+    rules_path: Path | None,
+    rules_option: Path | None,
+    days: float,
+    since: str | None,
+    until: str | None,
+    step: int,
+    as_json_: bool,
+) -> None:
+    """Try a rules file on the stored past: incidents, their messages, and contacts it would have suppressed.
 
     Without RULES the rules in force are tried. Reads only.
     """
+    import msgspec  # noqa: PLC0415
+
+    from webhook_app.pipeline.operations.backtest import as_json  # noqa: PLC0415
     from webhook_app.pipeline.operations.backtest import backtest as run_backtest  # noqa: PLC0415
     from webhook_app.pipeline.operations.backtest_text import as_text  # noqa: PLC0415
     from webhook_app.rules.suppressions.streaks import Thresholds  # noqa: PLC0415
     from webhook_app.store.postgres.engine import make_engine  # noqa: PLC0415
 
-    now = datetime.now(UTC)
+    end = _moment(until, "--until") if until else datetime.now(UTC)
+    start = _moment(since, "--since") if since else end - timedelta(days=days)
+    if start >= end:
+        sys.exit("--since: must be before --until")
     with settings_with_database() as settings:
-        rules = read_rules(rules_path or settings.rules_file)
+        rules = read_rules(rules_option or rules_path or settings.rules_file)
         engine = make_engine(
             settings.database_url, application="webhook_app backtest", statement_seconds=600, pool_size=0
         )
@@ -112,13 +130,21 @@ def backtest(rules_path: Path | None, days: float, step: int) -> None:
             outcome = run_backtest(
                 engine,
                 rules,
-                now - timedelta(days=days),
-                now,
+                start,
+                end,
                 Thresholds(failures=settings.soft_failures, days=settings.soft_days),
                 step=timedelta(seconds=step),
                 progress=lambda share: bar.update(int(1000 * share) - bar.pos),
             )
-    click.echo(as_text(outcome))
+    click.echo(msgspec.json.encode(as_json(outcome)).decode() if as_json_ else as_text(outcome))
+
+
+def _moment(given: str, option: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(given)
+    except ValueError:
+        sys.exit(f"{option}: {given!r} is not a time in ISO 8601, such as 2026-11-29T12:00:00Z")
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _target() -> tuple[str, str, str, str]:

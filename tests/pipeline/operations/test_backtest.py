@@ -13,7 +13,7 @@ from webhook_app.pipeline.operations.backtest import backtest
 from webhook_app.pipeline.operations.backtest_text import as_text
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import alerts, incidents
 
 MINUTE = timedelta(minutes=1)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -61,18 +61,35 @@ def test_it_fires_and_ends_at_the_minutes_at_which_the_evaluation_does(
     rules = parse_rules(RULES)
     report = backtest(engine, rules, start, now, Thresholds())
     for minute in range(121):
-        evaluate(engine, rules[:3], start + minute * MINUTE)
+        evaluate(engine, rules[:3], start + minute * MINUTE, channels=["slack", "log"])
     with engine.connect() as connection:
-        real = alerts.list_alerts(connection)[::-1]
-    assert [(f.rule, f.group, f.fired_at, f.resolved_at, f.severity) for f in report.firings] == [
-        (a.rule, a.group, a.fired_at, a.resolved_at, a.severity) for a in real if a.fired_at
+        real = incidents.list_incidents(connection, 100)[::-1]
+        members = {each.id: alerts.of_incidents(connection, [each.id]) for each in real}
+    assert [
+        (each.title, each.opened_at, each.told_at, each.ended_at, each.ended_how, each.severity, each.codes)
+        for each in report.incidents
+    ] == [
+        (
+            each.title,
+            each.opened_at,
+            each.notified_at,
+            each.ended_at,
+            each.ended_how,
+            each.severity,
+            each.codes,
+        )
+        for each in real
     ]
-    assert {f.rule for f in report.firings} >= {"rate", "attention"}
-    assert all(f.resolved_at for f in report.firings)
+    assert [
+        [(each.rule, each.group, each.fired_at) for each in incident.alerts] for incident in report.incidents
+    ] == [[(each.rule, each.group, each.fired_at) for each in members[incident.id]] for incident in real]
+    assert [(each.failures, each.contacts, each.slice) for each in report.incidents] == [
+        (each.total_failures, each.contacts, each.slice or None) for each in real
+    ]
+    assert {alert.rule for each in report.incidents for alert in each.alerts} >= {"rate", "attention"}
+    assert all(each.ended_at for each in report.incidents)
+    assert [each.reason for each in report.incidents[0].messages][:1] == ["opened"]
     assert (report.evaluations, report.left_out) == (121, ["own"])
-    assert [f.told_at is not None for f in report.firings] == [
-        a.notified_at is not None for a in real if a.fired_at
-    ]
 
 
 def test_it_reports_who_would_be_suppressed_with_and_without_its_alerts(
@@ -117,6 +134,7 @@ def test_it_changes_nothing_and_reports_its_progress(engine: Engine, traffic: Tr
     with engine.connect() as connection:
         assert alerts.list_alerts(connection) == []
     words = as_text(report)
-    assert "failure-rate-per-code: business number 590238114470021" in words
+    assert "131026" in words
+    assert "business number 590238114470021" in words
     assert "Not evaluated" in words
     assert "1202555" not in words

@@ -1,14 +1,18 @@
 """The states of an alert as tables of readings, and which failures an alert explains."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from webhook_app.rules.counts.failure_rate import measure
+from webhook_app.rules.counts.failure_rate import Counts, measure
 from webhook_app.rules.incidents.alerts import (
     AlertState,
+    Reading,
     Rule,
     Transition,
     covers,
     decide,
+    end_without_recovery,
     judge_rate,
     selects,
 )
@@ -180,6 +184,71 @@ def test_a_judgement_has_the_distance_to_firing(rate, closeness):
 
 def test_a_rule_on_the_raw_rate_claims_no_certainty():
     assert "confidence" not in decide(rule(confidence=0), HIGH, None).reason
+
+
+LIST = rule(windows=(15, 60, 360, 1440, 10_080), min_attempts=0, min_failures=3)
+
+
+@pytest.mark.parametrize(("failures", "attempts"), [(3, 3), (3, 5), (5, 20), (9, 100), (17, 300), (44, 1200)])
+def test_with_a_list_of_windows_the_exact_bound_alone_says_what_is_enough(failures, attempts):
+    assert judge_rate(LIST, Counts(attempts, failures)).reading is Reading.ABOVE
+    assert judge_rate(LIST, Counts(attempts, failures - 1)).reading is not Reading.ABOVE
+
+
+def test_with_a_list_of_windows_the_allowed_error_is_shared_between_them():
+    one, five = (rule(windows=windows, min_attempts=0, min_failures=3) for windows in ((15,), LIST.windows))
+    assert one.window_error == pytest.approx(0.001)
+    assert five.window_error == pytest.approx(0.0002)
+    enough_for_one = Counts(1200, 41)
+    assert judge_rate(one, enough_for_one).reading is Reading.ABOVE
+    assert judge_rate(five, enough_for_one).reading is not Reading.ABOVE
+
+
+def test_a_usual_share_raises_the_limit_by_half_of_it_and_recovery_is_the_usual_share():
+    usual = judge_rate(LIST, Counts(2000, 100), 0.05)
+    assert (usual.reading, usual.limit) == (Reading.BETWEEN, pytest.approx(0.075))
+    assert judge_rate(LIST, Counts(2000, 80), 0.05).reading is Reading.BELOW
+    assert judge_rate(LIST, Counts(2000, 240), 0.05).reading is Reading.ABOVE
+    assert "the limit, 1.5 times the usual share, is 7.5 %" in usual.text
+
+
+NOW = datetime(2026, 3, 8, 12, 0, tzinfo=UTC)
+MINUTES, DAYS = timedelta(minutes=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "failure", "fired", "how", "why"),
+    [
+        (29 * MINUTES, 29 * MINUTES, 29 * MINUTES, "", ""),
+        (
+            30 * MINUTES,
+            30 * MINUTES,
+            DAYS,
+            "quiet",
+            "No messages since 11:30 UTC, so whether the cause is fixed is unknown.",
+        ),
+        (MINUTES, DAYS, DAYS, "faded", "No failure for 24 h."),
+        (
+            30 * MINUTES,
+            DAYS,
+            7 * DAYS,
+            "quiet",
+            "No messages since 11:30 UTC, so whether the cause is fixed is unknown.",
+        ),
+        (
+            MINUTES,
+            MINUTES,
+            7 * DAYS,
+            "chronic",
+            "It has fired for seven days, so it is the usual state by now.",
+        ),
+        (MINUTES, MINUTES, 6.9 * DAYS, "", ""),
+    ],
+)
+def test_an_alert_ends_without_recovery_when_nobody_can_know_or_it_is_usual(
+    attempt, failure, fired, how, why
+):
+    assert end_without_recovery(NOW - attempt, NOW - failure, NOW - fired, NOW) == (how, why)
 
 
 @pytest.mark.parametrize(

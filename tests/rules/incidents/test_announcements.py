@@ -1,4 +1,4 @@
-"""Whether an alert causes a notification, why, and on which channels."""
+"""Whether an open incident causes another notification, why, and on which channels."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -38,24 +38,15 @@ def state(**changes):
         ({"acknowledged": True}, 400 * HOURS, False),
         ({"snoozed_until": NOW + 6 * HOURS}, 5 * HOURS, False),
         ({"snoozed_until": NOW + 6 * HOURS}, 6 * HOURS, True),
-        ({"muted": True}, 400 * HOURS, False),
     ],
 )
 def test_it_is_repeated_at_growing_intervals_unless_somebody_has_it(changes, after, due):
     assert notification_reason(RULE, state(**changes), NOW + after) == ("repeated" if due else None)
 
 
-def test_an_alert_that_was_never_notified_fires_when_it_is_no_longer_muted():
-    never_notified = {"notified_severity": "", "notified_at": None}
-    assert notification_reason(RULE, state(muted=True, **never_notified), NOW) is None
-    assert notification_reason(RULE, state(**never_notified), NOW) == "fired"
-    assert notification_reason(RULE, state(acknowledged=True, **never_notified), NOW) == "fired"
-
-
 @pytest.mark.parametrize("handled", [{}, {"acknowledged": True}, {"snoozed_until": NOW + 6 * HOURS}])
 def test_a_rise_in_severity_is_notified_even_if_acknowledged_or_snoozed(handled):
     assert notification_reason(RULE, state(severity="critical", **handled), NOW) == "escalated"
-    assert notification_reason(RULE, state(severity="critical", muted=True, **handled), NOW) is None
 
 
 def test_a_fall_in_severity_is_not_notified():

@@ -29,16 +29,17 @@ def faults(text, **options):
 
 def test_the_shipped_default_watches_each_code_and_number_and_serious_trouble():
     shipped = parse_rules(default_rules_text(), "default_rules.toml")
-    per_code, severe = shipped[:2]
+    per_code, *others = shipped
     assert per_code == Rule(
         name="failure-rate-per-code",
         kind="rate",
         classes=("broken", "unreachable"),
         group_by=("code", "phone_number_id"),
         window_minutes=15,
+        windows=(15, 60, 360, 1440, 10_080),
         threshold=0.02,
-        min_attempts=50,
-        min_failures=10,
+        min_attempts=0,
+        min_failures=3,
         confidence=0.999,
         for_evaluations=2,
         resolve_below=0.015,
@@ -49,15 +50,19 @@ def test_the_shipped_default_watches_each_code_and_number_and_serious_trouble():
         repeat_hours=4,
         channels=("slack",),
     )
-    assert (severe.group_by, severe.classes) == (("phone_number_id",), ("broken",))
-    assert (severe.threshold, severe.severity) == (0.10, "critical")
+    levels = {rule.group_by: rule for rule in others if rule.kind == "rate" and rule.classes == ("broken",)}
+    names = [("phone_number_id",), ("waba_id",), (), ("template",), ("campaign",), ("country",)]
+    assert list(levels) == names, "what is too thin for one level shows at another"
+    assert {rule.threshold for rule in levels.values()} == {0.02}
+    assert {rule.windows for rule in levels.values()} == {(15, 60, 360, 1440)}
     assert {rule.kind for rule in shipped} == set(KINDS)
 
 
 def test_the_first_shipped_rule_explains_every_key_of_its_kind_but_the_other_selectors():
     first = re.split(r"^\[\[rule\]\]$", default_rules_text(), flags=re.MULTILINE)[1]
     written = set(re.findall(r"^(?:# )?(\w+) =", first, re.MULTILINE))
-    assert written | {"codes", "domains"} == set(RULE_KINDS["rate"].all_keys)
+    left_out = {"codes", "domains", "min_attempts", "min_failures"}
+    assert written | left_out == set(RULE_KINDS["rate"].all_keys)
 
 
 def test_the_routes_shown_in_the_shipped_file_are_valid():
@@ -68,7 +73,7 @@ def test_the_routes_shown_in_the_shipped_file_are_valid():
 
 
 def test_every_key_has_a_check_and_belongs_to_a_kind():
-    assert set(checks(KNOWN_CHANNELS)) == set(Rule.__struct_fields__) - {"routes", "own_channels"}
+    assert set(checks(KNOWN_CHANNELS)) == set(Rule.__struct_fields__) - {"routes", "own_channels", "windows"}
     assert {key for kind in RULE_KINDS.values() for key in kind.all_keys} == set(checks(KNOWN_CHANNELS))
 
 
@@ -205,6 +210,36 @@ def test_the_limits_themselves_are_allowed():
     )
     (rule,) = parse_rules(text)
     assert (rule.group_by, rule.channels, rule.codes) == ((), (), (-1, 0, 250))
+
+
+def test_a_list_of_windows_has_defaults_for_which_the_exact_bound_needs_no_minimum():
+    (rule,) = parse_rules(SMALLEST + "window_minutes = [60, 15, 10080]\n")
+    assert (rule.windows, rule.window_minutes, rule.longest_window_minutes) == ((15, 60, 10_080), 15, 10_080)
+    assert (rule.min_attempts, rule.min_failures) == (0, 3)
+    (own,) = parse_rules(SMALLEST + "window_minutes = [15]\nmin_attempts = 20\nmin_failures = 7\n")
+    assert (own.windows, own.min_attempts, own.min_failures) == ((15,), 20, 7)
+    (single,) = parse_rules(SMALLEST + "window_minutes = 15\n")
+    assert (single.windows, single.min_attempts, single.min_failures) == ((), 50, 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "fault"),
+    [
+        ("rate", "[]", "must not be an empty list; leave the key out instead"),
+        ("rate", "[15, 15]", "has 15 more than once"),
+        ("rate", "[0]", "must be a whole number from 1 to 10080, is 0"),
+        ("rate", "[10081]", "must be a whole number from 1 to 10080, is 10081"),
+        ("rate", '["15"]', "must be a whole number from 1 to 10080, is '15'"),
+        ("rate", "[true]", "must be a whole number from 1 to 10080, is true"),
+        ("rate", "[1, 2, 3, 4, 5, 6, 7, 8, 9]", "must have at most 8 windows, has 9"),
+        ("spike", "[15, 60]", "kind 'spike' takes one window; only kind 'rate' takes a list"),
+        ("silence", "[30]", "kind 'silence' takes one window; only kind 'rate' takes a list"),
+    ],
+)
+def test_a_bad_list_of_windows_is_named_with_its_line_and_key(kind, value, fault):
+    threshold = "threshold = 0.02\n" if kind == "rate" else ""
+    text = f'[[rule]]\nname = "a"\nkind = "{kind}"\nwindow_minutes = {value}\n{threshold}'
+    assert faults(text) == [f"rules.toml:4: window_minutes: {fault}"]
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_read_and_keep_the_lines():

@@ -1,8 +1,8 @@
 """Evaluates a rules file over stored data: which incidents there would have been, and which contacts been suppressed.
 
-The same code as the live evaluation judges every minute, with the counts known now, late events included, and keeps
-alerts, incidents and messages in memory. Reads only. Rules of kinds that need more than stored counts and Meta's reports
-cannot be judged; the report names them.
+The code of the live evaluation judges every minute, with the counts known now, late events included. Alerts, incidents
+and messages are kept in memory. Reads only. Rules of kinds that need more than stored counts and Meta's reports cannot
+be judged; the report names them.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from webhook_app.pipeline.operations.backtest_inputs import MINUTE, Past, PastIn
 from webhook_app.pipeline.operations.backtest_store import BacktestMessage, BacktestStore
 from webhook_app.pipeline.operations.backtest_suppressions import BlockedContact, find_blocked_contacts
 from webhook_app.rules.incidents.alerts import Rule, Transition
-from webhook_app.rules.incidents.rule_keys import KNOWN_CHANNELS
+from webhook_app.rules.incidents.rules_file import KNOWN_CHANNELS
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, limit_duration
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import explained_periods

@@ -2,7 +2,7 @@
 
 1. The oldest waiting one is claimed. One whose runner has stopped reporting is started again, at most three times.
 2. Progress is written every second, which also detects whether it was cancelled.
-3. The result is stored: alerts and counts as JSON, contacts in a table of their own, which erasure covers.
+3. The result is stored: incidents and counts as JSON, contacts in a table of their own, which erasure covers.
 A run that is interrupted by the end of the scheduler waits again.
 """
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 ABANDONED_AFTER = timedelta(seconds=60)
 MAX_TRIES = 3
 PEOPLE_KEPT = 1_000
-ALERTS_KEPT = 500
+INCIDENTS_KEPT = 500
 
 _PROGRESS_S = 1.0
 
@@ -108,10 +108,10 @@ def _result(report: BacktestReport) -> dict[str, Any]:
     """The report without contacts, as JSON."""
     return {
         "evaluations": report.evaluations,
-        "alerts": len(report.firings),
-        "firings": [
-            to_builtins(firing) | {"minutes": firing.minutes(report.end)}
-            for firing in report.firings[:ALERTS_KEPT]
+        "found": len(report.incidents),
+        "incidents": [
+            to_builtins(incident) | {"minutes": incident.minutes(report.end)}
+            for incident in report.incidents[:INCIDENTS_KEPT]
         ],
         "left_out": report.left_out,
         "suppressed": len(report.blocked),

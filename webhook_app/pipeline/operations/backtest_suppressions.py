@@ -3,16 +3,19 @@
 Decides at the end of the time span from all stored facts, regardless of existing suppressions. Reads only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, explainable_codes
 from webhook_app.rules.suppressions.streaks import FailureFact, Suppress, Thresholds, decide
+from webhook_app.store.incidents.explained_periods import WindowReader
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import contact_failures, successes
 from webhook_app.store.suppressions.contact_failures import ContactFailure
+from webhook_app.store.suppressions.successes import LastSuccess
 from webhook_app.whatsapp.errors.catalogue import explain
 
 LOOKBACK = timedelta(days=90)
@@ -43,13 +46,13 @@ def find_blocked_contacts(
 ) -> list[BlockedContact]:
     """The contacts with a failure in the time span that would be suppressed at its end.
 
-    `explained`: the periods of incidents; None: nothing is explained, not even by a day on which hardly anything arrived.
+    `explained`: the periods of incidents; None: nothing is, not even by a day on which little arrived.
     """
     found: list[BlockedContact] = []
     reader = WindowReader(connection)
     for contacts in _pages(connection, start, end):
         facts: dict[tuple[str, str], list[FailureFact]] = {}
-        numbers: dict[tuple[str, int], ContactFailure] = {}
+        failures: dict[tuple[str, int], ContactFailure] = {}
         stored = contact_failures.of_contacts(connection, contacts, explainable_codes(), end - LOOKBACK)
         known = [failure for failure in stored if failure.occurred_at <= end]
         delivered = successes.arrived_messages(connection, [s.message_id for s in known], end - LOOKBACK)
@@ -57,22 +60,44 @@ def find_blocked_contacts(
             if (failure.message_id, failure.phone_number_id) not in delivered:
                 key = failure.contact, failure.phone_number_id
                 facts.setdefault(key, []).append(_fact(failure, explained or ()))
-                numbers[failure.message_id, failure.error_code] = failure
+                failures[failure.message_id, failure.error_code] = failure
         stored_successes = successes.last_successes(connection, contacts, end - LOOKBACK)
         success_of = {(each.contact, each.phone_number_id): each for each in stored_successes}
         for key, facts_of_key in facts.items():
-            last = success_of.get(key)
-            decision = decide(
-                facts_of_key,
-                last.at if last else None,
-                0,
-                end,
-                thresholds,
-                last_inbound=last.wrote_at if last else None,
-            )
-            if isinstance(decision, Suppress) and decision.evidence[-1].occurred_at >= start:
+            decision = _decide(facts_of_key, success_of.get(key), end, thresholds)
+            if decision is not None and explained is not None:
+                judged = [_judge_day(fact, failures, reader, end) for fact in facts_of_key]
+                decision = _decide(judged, success_of.get(key), end, thresholds)
+            if decision is not None and decision.evidence[-1].occurred_at >= start:
                 found.append(_blocked(key, decision))
     return found
+
+
+def _decide(
+    facts: Sequence[FailureFact], last: LastSuccess | None, end: datetime, thresholds: Thresholds
+) -> Suppress | None:
+    decision = decide(
+        facts,
+        last.at if last else None,
+        0,
+        end,
+        thresholds,
+        last_inbound=last.wrote_at if last else None,
+    )
+    return decision if isinstance(decision, Suppress) else None
+
+
+def _judge_day(
+    fact: FailureFact,
+    failures: Mapping[tuple[str, int], ContactFailure],
+    reader: WindowReader,
+    end: datetime,
+) -> FailureFact:
+    """The fact, explained if hardly anything arrived that day."""
+    failure = failures[fact.message_id, fact.code]
+    day = fact.occurred_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = reader.failed_days(failure.phone_number_id, day, end)
+    return replace(fact, explained=fact.explained or any(each.explains(failure) for each in days))
 
 
 def _pages(connection: Connection, start: datetime, end: datetime) -> Iterator[list[str]]:
@@ -105,5 +130,6 @@ def _blocked(key: tuple[str, str], decision: Suppress) -> BlockedContact:
         scope=decision.scope,
         code=decision.code,
         until=decision.until,
+        at=decision.evidence[-1].occurred_at,
         failures=len(decision.evidence),
     )

@@ -2,19 +2,18 @@
 
 from collections import Counter
 
-from webhook_app.channels.descriptions import describe_group
-from webhook_app.pipeline.operations.backtest import BacktestAlert, BacktestReport
-from webhook_app.rules.incidents.formats import moment, number
+from webhook_app.pipeline.operations.backtest import BacktestIncident, BacktestReport
+from webhook_app.rules.incidents.formats import moment, number, percent
 
 
 def as_text(report: BacktestReport) -> str:
-    """The report as text: alerts in order of time, then suppressions."""
-    notified = [firing for firing in report.firings if firing.told_at is not None]
+    """The report as text: incidents in order of time, then suppressions."""
+    told = [incident for incident in report.incidents if incident.told_at is not None]
     span = f"{moment(report.start)} to {moment(report.end)}, {number(report.evaluations)} evaluations"
     lines = [
-        f"{span}: {number(len(report.firings))} alerts, {number(len(notified))} notified, the others muted.",
+        f"{span}: {number(len(report.incidents))} incidents, {number(len(told))} notified.",
         "",
-        *(line for firing in report.firings for line in _lines(firing, report)),
+        *(line for incident in report.incidents for line in _lines(incident, report)),
     ]
     if report.left_out:
         lines += [
@@ -25,19 +24,21 @@ def as_text(report: BacktestReport) -> str:
     named = ", ".join(f"{name} {number(count)}" for name, count in reasons.most_common())
     lines.append(
         f"Suppressed: {number(len(report.blocked))} contacts{f': {named}' if named else ''};"
-        f" {number(report.spared)} more without the alerts."
+        f" {number(report.spared)} more without the incidents."
     )
     return "\n".join(lines)
 
 
-def _lines(firing: BacktestAlert, report: BacktestReport) -> list[str]:
-    end = f"for {number(firing.minutes(report.end))} min" if firing.resolved_at else "still firing"
-    codes = ", ".join(f"{each.code} ({number(each.failures)})" for each in firing.codes[:4])
-    spoken = f"; muted by alert {firing.spoken_for_by}" if firing.told_at is None else ""
-    what = f"{firing.rule}: {describe_group(firing.group)}"
+def _lines(incident: BacktestIncident, report: BacktestReport) -> list[str]:
+    end = f"{incident.ended_how} after" if incident.ended_at else "open for"
+    sent = ", ".join(f"{each.reason} {moment(each.at)}" for each in incident.messages)
+    rates = [each.rate for each in incident.messages if each.rate is not None]
+    worst = f", {percent(max(rates))} at its worst" if rates else ""
+    lasted = f"{end} {number(incident.minutes(report.end))} min"
     return [
-        f"{firing.number:4}  {moment(firing.fired_at)}  {firing.severity:8}  {what}, {end}{spoken}",
-        f"      codes {codes}" if codes else "      no codes",
-        f"      {firing.why}",
+        f"{moment(incident.opened_at)}  {incident.severity:8}  {incident.title}, {lasted}",
+        f"      {number(incident.failures)} messages failed, {number(incident.contacts)} contacts{worst}",
+        f"      rules {', '.join(sorted({alert.rule for alert in incident.alerts}))}",
+        f"      messages: {sent}" if sent else "      nobody would have been notified",
         "",
     ]

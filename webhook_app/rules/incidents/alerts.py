@@ -312,10 +312,10 @@ def _describe(rule: Rule, counts: WindowFigures | None, limit: float) -> str:
         f"{number(counts.failures)} of {number(counts.attempts)} messages failed"
         f" in {window_length(rule.window_minutes)}, {percent(share)}"
     )
-    if not counts.failures:
-        return description
     if counts.attempts < rule.min_attempts:
         return f"{description}; at least {number(rule.min_attempts)} messages are needed to judge"
+    if not counts.failures:
+        return description
     if counts.failures < rule.min_failures:
         return f"{description}; at least {number(rule.min_failures)} failures are needed to fire"
     lower = _lower(rule, counts)

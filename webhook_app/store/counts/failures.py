@@ -58,9 +58,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 MAX_NEW_ERRORS = 2_000
 """New rows of `failure_errors` within an hour; the trigger `failures_label` holds the limit."""
-_NEW_ERRORS = text(
-    "SELECT count(*) FROM (SELECT FROM failure_errors WHERE first_at >= :since LIMIT :limit) AS new"
-)
+_NEW_ERRORS = text("SELECT coalesce(max(of_hour), 0) FROM failure_errors WHERE first_at >= :since")
 KEY = ", ".join(f"f.{name}" for name in FailurePosition._fields)
 NEWEST_FIRST = ", ".join(f"f.{name} DESC" for name in FailurePosition._fields)
 
@@ -95,5 +93,4 @@ def find(connection: Connection, place: FailurePosition) -> Failure | None:
 
 def is_at_ceiling(connection: Connection, since: datetime) -> bool:
     """Whether so many error texts are new since then that further ones share a row of `failure_errors`."""
-    new = connection.execute(_NEW_ERRORS, {"since": since, "limit": MAX_NEW_ERRORS}).scalar_one()
-    return bool(new >= MAX_NEW_ERRORS)
+    return bool(connection.execute(_NEW_ERRORS, {"since": since}).scalar_one() >= MAX_NEW_ERRORS)

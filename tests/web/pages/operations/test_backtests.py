@@ -54,11 +54,12 @@ def test_from_the_form_over_the_run_to_what_would_have_fired(admin, begin, run, 
     data = admin.get("/dashboard/backtests/1").json
     assert (data["shape"], data["chart"]) == ("over", None)
     page = admin.get(f"{PATH}/1").text
-    assert "1 alert would have fired" in page
-    assert "20 of 40 messages failed" in page
-    assert "1. tried" in page
+    assert "1 incident would have been opened" in page
+    assert "131026" in page
+    assert ">tried<" in page
+    assert "opened " in page
     assert "data-live" not in page
-    assert "1 alert<" in admin.get(PATH).text
+    assert "1 incident<" in admin.get(PATH).text
 
 
 def test_whom_it_would_have_suppressed_is_named(admin, begin, run, deliver, now):

@@ -58,24 +58,42 @@ class BacktestBody(Struct, kw_only=True, forbid_unknown_fields=True):
     step_seconds: Annotated[int, Meta(ge=15, le=3600, description="Seconds between evaluations.")] = 60
 
 
-class WouldFire(Struct, kw_only=True):
-    """An alert that would have fired. `told_at` is null if alert `spoken_for_by` would have covered its cause."""
+class BacktestAlertAnswer(Struct, kw_only=True):
+    """The alert that one rule would have raised for one group."""
 
-    number: int
     rule: str
-    kind: str
-    severity: str
     group: dict[str, str | int]
-    codes: dict[str, Annotated[int, Meta(description="Messages that failed with it.")]]
     fired_at: Time
-    resolved_at: Time | None
-    minutes: int
+
+
+class BacktestMessageAnswer(Struct, kw_only=True):
+    """A notification that would have been sent, with the figures of the leading alert."""
+
+    at: Time
+    reason: Annotated[str, Meta(description="opened, raised, reminder, again, ended or past.")]
+    rate: float | None
+    low: float | None
+    threshold: float | None
+
+
+class BacktestIncidentAnswer(Struct, kw_only=True):
+    """An incident that there would have been. `told_at` is null if nobody would have been notified."""
+
+    kind: str
+    opened_at: Time
     told_at: Time | None
-    spoken_for_by: int | None
+    ended_at: Time | None
+    ended_how: str
+    severity: str
+    title: str
+    advice: str
+    codes: Annotated[list[int], Meta(description="The leading code first.")]
+    slice: dict[str, list[str]] | None
     attempts: int
-    failures: int
-    peak_rate: float
-    why: str
+    failures: Annotated[int, Meta(description="Over its whole life, as are the contacts.")]
+    contacts: int
+    alerts: list[BacktestAlertAnswer]
+    messages: list[BacktestMessageAnswer]
 
 
 class WouldSuppress(Struct, kw_only=True):
@@ -96,10 +114,10 @@ class BacktestAnswer(Struct, kw_only=True):
     start: Time
     end: Time
     evaluations: int
-    alerts: list[WouldFire]
+    incidents: list[BacktestIncidentAnswer]
     left_out: list[str]
     suppressed: Annotated[int, Meta(description="Number of suppressions; the first thousand are listed.")]
-    spared: Annotated[int, Meta(description="Suppressions that the alerts would have prevented.")]
+    spared: Annotated[int, Meta(description="Suppressions that the incidents would have prevented.")]
     suppressions: list[WouldSuppress]
 
 
@@ -113,7 +131,7 @@ def list_rules(call: Call) -> ActiveRules:
 
 
 def backtest_rules(call: Call, body: BacktestBody) -> BacktestAnswer:
-    """Test a rules file on past data: alerts that would have fired, and suppressions.
+    """Test a rules file on past data: incidents that there would have been, and suppressions.
 
     An invalid file returns 400 with every error by line and key. For longer periods use `webhook-app backtest`.
     """
@@ -139,26 +157,6 @@ def _active_rule(rule: Rule, evaluation: RuleEvaluation | None) -> ActiveRule:
 
 
 def _backtest_answer(report: BacktestReport) -> BacktestAnswer:
-    alerts = [
-        WouldFire(
-            number=firing.number,
-            rule=firing.rule,
-            kind=firing.kind,
-            severity=firing.severity,
-            group=firing.group,
-            codes={str(each.code): each.failures for each in firing.codes},
-            fired_at=firing.fired_at,
-            resolved_at=firing.resolved_at,
-            minutes=firing.minutes(report.end),
-            told_at=firing.told_at,
-            spoken_for_by=firing.spoken_for_by,
-            attempts=firing.attempts,
-            failures=firing.failures,
-            peak_rate=firing.peak_rate,
-            why=firing.why,
-        )
-        for firing in report.firings
-    ]
     suppressions = [
         WouldSuppress(
             contact=display(row.contact),
@@ -175,7 +173,7 @@ def _backtest_answer(report: BacktestReport) -> BacktestAnswer:
         start=report.start,
         end=report.end,
         evaluations=report.evaluations,
-        alerts=alerts,
+        incidents=[convert(each, BacktestIncidentAnswer, from_attributes=True) for each in report.incidents],
         left_out=report.left_out,
         suppressed=len(report.blocked),
         spared=report.spared,

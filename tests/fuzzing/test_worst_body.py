@@ -1,0 +1,81 @@
+"""Bounded work: the worst bodies that searches found cost less than a second of a worker, and hold up nobody.
+
+`python -m tests.fuzzing.worst_body` searches for worse ones.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.faults.web_server import web_server
+from tests.fuzzing.worst_body import SHAPES, Bench
+from tests.support.factories import body, status
+from webhook_app.pipeline.receiving.batch_writer import Delivery
+
+PROCESSOR_S, WAIT_S = 1.0, 0.25
+REFERENCE_S = 0.09
+"""Seconds that `pace` takes on a machine at rest."""
+WORST = (
+    *(
+        "messages of change of number",
+        "empty objects as messages",
+        "messages with links",
+        "signals",
+        "long numbers",
+    ),
+    *(
+        "failures beside one odd key",
+        "numbers",
+        "entries",
+        "distinct error texts",
+        "distinct templates and campaigns",
+    ),
+    *("ids that no index holds", "lone surrogates", "preferences"),
+)
+
+
+def pace(clock: object = time.process_time) -> float:
+    """How many times slower than at rest this machine is now; by the wall clock its load counts, too."""
+    held = {"key": [{"number": n, "text": "word " * 5} for n in range(200)]}
+    begin = clock()  # type: ignore[operator]
+    for _ in range(720):
+        json.loads(json.dumps(held, sort_keys=True))
+    return max(1.0, (clock() - begin) / REFERENCE_S)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_body_is_parsed_in_bounded_time(name: str) -> None:
+    raw = SHAPES[name].build("1")
+    allowed = PROCESSOR_S * pace()
+    begin = time.process_time()
+    delivery = Delivery(raw)
+    taken = time.process_time() - begin
+    assert taken < allowed
+    assert sum(part.parsed.received for part in delivery.split(1000)) == delivery.parsed.received
+
+
+def test_no_body_holds_a_worker_for_a_second_or_keeps_others_waiting(
+    database_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    with web_server(database_url, tmp_path) as server:
+        bench = Bench(server)
+        bench.measure("the first", body(status("wamid.first")))
+        for number, name in enumerate(WORST):
+            slower, loaded = pace(), pace(time.perf_counter)
+            cost = bench.measure(name, SHAPES[name].build(f"{number + 1}0", int(time.time())))
+            assert cost.answer == 200, cost
+            assert cost.processor < PROCESSOR_S * slower, cost
+            assert cost.wait < WAIT_S * 2 * max(loaded, pace(time.perf_counter)), cost
+        assert "Traceback" not in server.log
+    with engine.connect() as connection:
+        received, sorted_out, entries = connection.execute(
+            text(
+                "SELECT sum(received), sum(applied + duplicate + ignored + quarantined),"
+                " (SELECT count(*) FROM quarantine) FROM books"
+            )
+        ).one()
+    assert received == sorted_out > 100_000
+    assert entries < 20 * len(WORST)
