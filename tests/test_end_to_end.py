@@ -13,7 +13,7 @@ from tests.support.factories import NUMBER, body, status
 from webhook_app.app import CLOSE, create_app
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.notify import notify
+from webhook_app.pipeline.incidents.notifications.notify import notify
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.scheduler import load_rules

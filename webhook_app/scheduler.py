@@ -1,10 +1,8 @@
 """The table of jobs, run by one leader at a time, however many schedulers are started.
 
-1. Leadership is a session advisory lock on its own connection. Standbys try to take it every second.
-2. Jobs run only while the lock is held, and each run checks the lock's connection first.
-3. When that connection is lost, no job starts, running ones finish, and the lock is tried again.
-4. On SIGTERM or SIGINT running jobs finish, the lock is released, and `run` returns.
-The lock needs a session: the scheduler must not connect through a pooler that shares connections.
+Leadership is a session advisory lock on its own connection, which standbys try to take every second; so the scheduler
+must not connect through a pooler that shares connections. When the connection is lost no job starts, running ones
+finish, and the lock is tried again. On SIGTERM or SIGINT running jobs finish and `run` returns.
 """
 
 import logging
@@ -36,8 +34,8 @@ from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.expire_notifications import expire
-from webhook_app.pipeline.incidents.notify import Clock, notify
+from webhook_app.pipeline.incidents.notifications.expire import expire
+from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.incidents.rule_inputs import ReadCache
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor

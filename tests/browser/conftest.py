@@ -120,7 +120,7 @@ def open_browser(browser: Browser, watch: Watch) -> Iterator[Open]:
 
 @pytest.fixture
 def sign_in(open_browser: Open) -> Open:
-    """The same with somebody signed in: the operator unless `key` is given."""
+    """Open a page signed in: as the operator, unless `key` is given."""
 
     def signed_in(address: str, key: str = ADMIN_KEY, **options: Any) -> Page:
         page = open_browser(address, **options)

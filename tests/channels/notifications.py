@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from webhook_app.channels.notification import CodeFacts, Figures, Notification, Slice
+from webhook_app.channels.notification import AffectedPart, CodeFacts, Figures, Notification
 
 SINCE = datetime(2026, 11, 20, 3, 14, 20, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 3, 39, 50, tzinfo=UTC)
@@ -22,7 +22,7 @@ UNDELIVERABLE = CodeFacts(
 FIGURES = Figures(
     attempts=1040, failures=40, rate=40 / 1040, low=0.0284, high=0.0520, threshold=0.02, window_minutes=15
 )
-SLICE = Slice(values={"template": ("order_update",), "country": ("BR",)}, failures=33, share=33 / 40)
+SLICE = AffectedPart(values={"template": ("order_update",), "country": ("BR",)}, failures=33, share=33 / 40)
 
 
 def notification(**more: Any) -> Notification:

@@ -13,7 +13,7 @@ from webhook_app.channels import SendError
 from webhook_app.channels.descriptions import count_values, describe_group
 from webhook_app.channels.incident_text import change_line, compose, plain_text
 from webhook_app.channels.log import LogChannel
-from webhook_app.channels.notification import Evidence, Notification, Reason, Slice, Undelivered
+from webhook_app.channels.notification import AffectedPart, Evidence, Notification, Reason, Undelivered
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length
 
 OTHER_NUMBER = "590238114470022"
@@ -246,7 +246,7 @@ def test_numbers_and_templates_are_named_up_to_three_and_not_twice() -> None:
         f"5 business numbers: {', '.join(numbers[:3])} and 2 more; template a; 44 failed messages to 38 contacts so far"
     )
     sliced = notification(
-        slice=Slice(values={"phone_number_id": (NUMBER, OTHER_NUMBER)}, failures=40, share=1.0),
+        slice=AffectedPart(values={"phone_number_id": (NUMBER, OTHER_NUMBER)}, failures=40, share=1.0),
         numbers=(NUMBER, OTHER_NUMBER),
     )
     assert facts(sliced)["For whom"].count("business number") == 1

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from webhook_app.pipeline.incidents.notify import Clock
+from webhook_app.pipeline.incidents.notifications.notify import Clock
 
 
 class Stopwatch:

@@ -19,7 +19,7 @@ from tests.support.clocks import Stopwatch
 from tests.support.incidents import store_incident
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.slack_interactions import signature
-from webhook_app.pipeline.incidents.notify import notify
+from webhook_app.pipeline.incidents.notifications.notify import notify
 from webhook_app.store.incidents import incidents, outbox, silences
 from webhook_app.store.incidents.incidents import Incident
 

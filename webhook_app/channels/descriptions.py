@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from webhook_app.channels.notification import Figures, Slice
+from webhook_app.channels.notification import AffectedPart, Figures
 from webhook_app.rules.counts.dimensions import DIMENSIONS, GROUP_WORDS
 from webhook_app.rules.incidents.formats import number, percent, window_length
 
@@ -31,7 +31,7 @@ def _sorted_group(group: dict[str, str | int]) -> dict[str, str | int]:
     return {key: group[key] for key in [*known, *sorted(group.keys() - GROUP_WORDS.keys())]}
 
 
-def describe_slice(part: Slice) -> str:
+def describe_slice(part: AffectedPart) -> str:
     """The slice in words, with its share of the failures."""
     return f"{percent(part.share)} of the failures: {describe_values(part.values)}"
 

@@ -38,7 +38,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     window_minutes: int
 
 
-class Slice(Struct, frozen=True, kw_only=True):
+class AffectedPart(Struct, frozen=True, kw_only=True):
     """The part of the traffic where failures are concentrated: values by dimension, and its share of the failures."""
 
     values: dict[str, tuple[str, ...]]
@@ -99,7 +99,7 @@ class Notification(Struct, frozen=True, kw_only=True):
     """recovered, quiet (no traffic), faded, chronic or rules (changed); empty while it is open."""
     again: int = 0
     """How often it opened again."""
-    slice: Slice | None = None
+    slice: AffectedPart | None = None
     samples: tuple[str, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
     """Further facts as (label, text), in reading order."""

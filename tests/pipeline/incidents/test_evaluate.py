@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.support.factories import NUMBER
 from tests.support.traffic import Traffic
-from webhook_app.channels.notification import Notification
+from webhook_app.channels.notification import AffectedPart, Notification
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
@@ -93,8 +93,8 @@ def test_the_default_rules_fire_after_two_evaluations_with_a_complete_notificati
     assert (payload.failures, payload.contacts) == (40, 31)
     assert (payload.numbers, payload.templates) == ((NUMBER,), ("order_update",))
     assert payload.since == now - MINUTE
-    assert payload.slice is None, "no part carries nine tenths of the failures"
-    assert payload.title == f"131026 Message Undeliverable, business number {NUMBER}"
+    assert payload.slice == AffectedPart(values={"template": ("order_update",)}, failures=30, share=0.75)
+    assert payload.title == "131026 Message Undeliverable, template order_update"
     assert len(payload.samples) == 3
     [code] = payload.codes
     assert (code.code, code.failure_class, code.failures) == (UNREACHABLE, "unreachable", 40)
@@ -285,21 +285,21 @@ def test_a_channel_that_nothing_names_gets_every_notification_but_those_of_rules
     announce(engine, rules[1:], now, channels=["slack", "webhook", "log"])
     assert notifications_of(engine) == []
     announce(engine, rules, now + MINUTE, channels=["slack", "webhook", "log"])
-    assert [(channel, payload.rule) for channel, _, payload in notifications_of(engine)] == [
-        ("slack", "r"),
-        ("webhook", "r"),
+    assert [(channel, reason) for channel, reason, _ in notifications_of(engine)] == [
+        ("slack", "fired"),
+        ("webhook", "fired"),
     ]
+    assert len(known_incidents(engine)) == 1
 
 
 @pytest.mark.parametrize(
     "rules",
     [
         [],
-        [rule(name="other", group_by=("template",))],
         [rule(group_by=("phone_number_id",), min_failures=1000)],
         [rule(codes=(BROKEN,))],
     ],
-    ids=["gone", "renamed", "grouped differently", "another code"],
+    ids=["gone", "grouped differently", "another code"],
 )
 def test_incidents_that_no_rule_covers_any_more_end_and_their_channels_are_notified(
     engine: Engine, traffic: Traffic, now: datetime, rules: list[Rule]
@@ -313,6 +313,30 @@ def test_incidents_that_no_rule_covers_any_more_end_and_their_channels_are_notif
     assert "rules were changed" in alert.explanation["reason"]
     sent = [(c, r, p.ended_how) for c, r, p in notifications_of(engine) if p.incident_id == alert.incident_id]
     assert sent == [("slack", "fired", ""), ("slack", "resolved", "rules")]
+
+
+def test_an_incident_goes_on_while_another_rule_covers_its_failures(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.failed(60, now, UNREACHABLE)
+    announce(engine, [rule(channels=("log",))], now)
+    announce(engine, [rule(name="other", group_by=("phone_number_id",))], now + MINUTE)
+    [incident] = known_incidents(engine)
+    assert incident.is_open
+    assert {alert.incident_id for alert in all_alerts(engine)} == {incident.id}
+    assert [reason for _, reason, _ in notifications_of(engine)] == ["fired"]
+
+
+def test_a_channel_that_only_a_later_alert_names_gets_the_opening_once(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.failed(60, now, UNREACHABLE)
+    first, second = rule(channels=("log",)), rule(name="other", group_by=(), channels=("slack", "log"))
+    announce(engine, [first], now, channels=["slack", "log"])
+    announce(engine, [first, second], now + MINUTE, channels=["slack", "log"])
+    announce(engine, [first, second], now + 2 * MINUTE, channels=["slack", "log"])
+    sent = [(channel, reason) for channel, reason, _ in notifications_of(engine)]
+    assert sent == [("log", "fired"), ("slack", "fired")]
 
 
 def test_a_pending_alert_that_no_rule_watches_is_forgotten(

@@ -1,3 +1,5 @@
+"""Of several statements of a person, the newest counts."""
+
 import itertools
 from datetime import UTC, datetime, timedelta
 

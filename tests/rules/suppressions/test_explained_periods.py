@@ -1,3 +1,5 @@
+"""Which failures an incident, a high rate or a failed day explains, and for how long."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -30,7 +30,6 @@ class AlertChange(Struct):
     """An evaluated alert, not yet written. Without a rule group, no rule covers the alert any more."""
 
     alert: Alert
-    explanation: AlertDetails
     rule_group: RuleGroup | None
     transition: Transition
 
@@ -75,11 +74,14 @@ class AlertLifecycle:
             self.transitions[Transition.RESOLVE.value] += 1
             reason = "No rule covers this group any more: the rules were changed."
             resolved = replace(
-                alert, state="resolved", ended_how="rules", resolved_at=self._now, evaluated_at=self._now
+                alert,
+                state="resolved",
+                ended_how="rules",
+                resolved_at=self._now,
+                evaluated_at=self._now,
+                explanation=to_builtins(replace(stored_details(alert), reason=reason)),
             )
-            self.changes.append(
-                AlertChange(resolved, replace(stored_details(alert), reason=reason), None, Transition.RESOLVE)
-            )
+            self.changes.append(AlertChange(resolved, None, Transition.RESOLVE))
 
     def _open_new(self, rule_group: RuleGroup, verdict: AlertVerdict) -> None:
         """Insert a new alert, unless a concurrent evaluation has inserted it."""
@@ -140,9 +142,7 @@ class AlertLifecycle:
             ended_how=ended_how,
             evaluated_at=self._now,
         )
-        return AlertChange(
-            _apply(alert, verdict.transition, self._now), details, rule_group, verdict.transition
-        )
+        return AlertChange(_apply(alert, verdict.transition, self._now), rule_group, verdict.transition)
 
     def _end_without_recovery(self, details: AlertDetails, alert: Alert) -> tuple[str, str]:
         return end_without_recovery(

@@ -1,8 +1,7 @@
-"""Evaluates all rules every few seconds, and writes alerts and notifications in one transaction.
+"""Evaluates all rules every few seconds: alerts, incidents and notifications change in one transaction.
 
 1. In one read-only snapshot, every rule finds its groups and judges each; inputs that rules share are read once.
-2. In one transaction, open alerts are locked and each judgement updates its alert (alert_lifecycle.py).
-3. In the same transaction, mutes and notifications are decided and everything is written (announce.py).
+2. In one transaction, open alerts are locked, each judgement updates its alert, and alerts join incidents.
 A concurrent evaluation waits for the locks, and then finds nothing left to do for this `now`.
 Old events count in their own minutes, outside of every window: a backlog raises no alert.
 """

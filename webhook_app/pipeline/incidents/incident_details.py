@@ -11,7 +11,7 @@ from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
 from webhook_app.channels.descriptions import count_values, describe_group, describe_values
-from webhook_app.channels.notification import CodeFacts, Evidence, Figures, Notification, Reason, Slice
+from webhook_app.channels.notification import AffectedPart, CodeFacts, Evidence, Figures, Notification, Reason
 from webhook_app.pipeline.incidents.alert_details import stored_details
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.pipeline.incidents.rate_groups import COUNTING
@@ -48,6 +48,8 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     what: str = ""
     """What fails, as the title says it. Fixed by the first notification."""
     slice_failures: int = 0
+    channels: tuple[str, ...] = ()
+    """The channels that were notified."""
     first_opened_at: datetime | None = None
     """When it opened for the first time."""
 
@@ -276,11 +278,11 @@ def _cells(window: WindowCounts, codes: Sequence[int]) -> dict[Cell, Counts]:
     return {cell: Counts(attempts.get(cell, 0), failed[cell]) for cell in attempts.keys() | failed.keys()}
 
 
-def _shown_slice(incident: Incident, details: IncidentDetails) -> Slice | None:
+def _shown_slice(incident: Incident, details: IncidentDetails) -> AffectedPart | None:
     if not incident.slice or not incident.failures:
         return None
     share = min(details.slice_failures / incident.failures, 1.0)
-    return Slice(
+    return AffectedPart(
         failures=details.slice_failures,
         share=share,
         values={name: tuple(values) for name, values in incident.slice.items()},

@@ -11,15 +11,22 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
-from webhook_app.pipeline.incidents.incident_details import by_rank, examine, last_resolved, notification
+from webhook_app.pipeline.incidents.incident_details import (
+    by_rank,
+    examine,
+    last_resolved,
+    notification,
+    stored,
+)
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, counted_by
 from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
-from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
 from webhook_app.rules.incidents.alerts import Rule, Transition
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,
@@ -188,28 +195,38 @@ class IncidentUpdates:
         """The silence that covers every firing alert of the incident, if one does."""
         firing = [alert for alert in self._members[incident.id].values() if alert.state == "firing"]
         covering = [
-            next((each.id for each in active if is_silenced(each.matchers, _silence_facts(alert))), None)
-            for alert in firing
+            next((each.id for each in active if is_silenced(each.matchers, facts)), None)
+            for facts in (_silence_facts(alert, incident) for alert in firing)
         ]
         return covering[0] if covering and None not in covering else None
 
     def _notify(self, incident: Incident) -> Incident:
-        """Add notifications if there is a reason for them, and record them with the incident."""
+        """Add notifications if there is a reason for them, and record them with the incident.
+
+        A channel that was not notified yet, because only an alert that joined later names it, gets the opening.
+        """
         reason = self._reason(incident)
-        if reason is None and incident.title:
+        notified = stored(incident).channels
+        channels = self._channels_for(incident, reason or "fired")
+        if reason is None and incident.notified_at and incident.is_open and incident.silenced_by is None:
+            channels = [name for name in channels if name not in notified]
+            reason = "fired" if channels else None
+        if not (reason and channels) and incident.title:
             return incident
         members = self._members[incident.id]
         incident = examine(self.inputs, incident, list(members.values()))
-        if reason is None:
+        if not (reason and channels):
             return incident
         message = notification(
             incident, list(members.values()), self._rules, reason, self._now, self._public_url
         )
-        for channel in self._channels_for(incident, reason):
+        for channel in channels:
             self._store.notify(incident.id, channel, reason, message, self._now)
             self._added += 1
+        details = replace(stored(incident), channels=tuple(dict.fromkeys([*notified, *channels])))
         return replace(
             incident,
+            details=to_builtins(details),
             notified_at=incident.notified_at or self._now,
             last_notified_at=self._now,
             notified_severity=incident.severity,
@@ -304,8 +321,12 @@ def _names(incident: Incident) -> Mapping[str, frozenset[str]]:
     return {name: frozenset(values) for name, values in incident.names.items()}
 
 
-def _silence_facts(alert: Alert) -> dict[str, str | int]:
-    return {"rule": alert.rule, "kind": alert.kind, "severity": alert.severity} | alert.group
+def _silence_facts(alert: Alert, incident: Incident) -> dict[str, str | int]:
+    """The facts that a silence matches: the alert's own, and the only code, number, … of the incident."""
+    facts: dict[str, str | int] = {"rule": alert.rule, "kind": alert.kind, "severity": alert.severity}
+    facts |= {"code": incident.codes[0]} if len(incident.codes) == 1 else {}
+    facts |= {name: held[0] for name, held in incident.names.items() if len(held) == 1 and name in DIMENSIONS}
+    return facts | alert.group
 
 
 def _notified_state(incident: Incident) -> NotifiedState:

@@ -99,21 +99,33 @@ def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
 def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
     """Judge the groups in each window of the list, and take one judgement for each.
 
-    A group is above if it is in any window; the shortest such window is reported. A firing alert is judged by the
-    shortest window with enough messages alone: longer ones still hold the failures that it began with.
+    A group is above if it is in any window; the shortest such window is reported. It also needs a failure within
+    the last hour, so that a backlog of old failures raises nothing. A firing alert is judged by the shortest window
+    with enough messages alone: longer ones still hold the failures that it began with.
     """
     firing = {group_key(each.group) for each in opened if each.is_firing}
     found: dict[str, list[RuleGroup]] = {}
     examined = 0
+    latest = recent = _counts(rule, inputs, rule.windows[0])
     for minutes in rule.windows:
         view = replace(rule, window_minutes=minutes)
-        counts = inputs.window(minutes).by_group(rule.group_by, counted_by(rule))
+        counts = _counts(rule, inputs, minutes)
+        recent = counts if minutes <= _RECENT_MINUTES else recent
         examined = max(examined, len(counts))
         chosen = [values for values in _candidates(view, counts) if not _is_unnamed(rule, values)]
         for group in judge_counted_groups(view, inputs, opened, counts, chosen):
             found.setdefault(group.key, []).append(group)
-    groups = [_one_window(rule, judged, is_firing=key in firing) for key, judged in sorted(found.items())]
+    groups = []
+    for key, judged in sorted(found.items()):
+        values = tuple(judged[0].group[name] for name in rule.group_by)
+        may_open = key not in firing and recent.get(values, _NONE).failures > 0
+        chosen_group = _one_window(rule, judged, is_firing=key in firing, may_open=may_open)
+        groups.append(replace(chosen_group, recent=latest.get(values, _NONE)))
     return FoundGroups(groups, max(examined, len(groups)))
+
+
+def _counts(rule: Rule, inputs: RuleInputs, minutes: int) -> Groups:
+    return inputs.window(minutes).by_group(rule.group_by, counted_by(rule))
 
 
 def _is_unnamed(rule: Rule, values: GroupKey) -> bool:
@@ -122,20 +134,23 @@ def _is_unnamed(rule: Rule, values: GroupKey) -> bool:
 
 
 _OPTIONAL = ("template", "campaign", "country")
+_RECENT_MINUTES = 60
 _ENOUGH_TO_JUDGE = 20
 """Messages in a window from which its rate says whether a failure is over."""
 
 
-def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool) -> RuleGroup:
+def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, may_open: bool) -> RuleGroup:
     """The judgement of the group, from one of its windows. `judged` is in the order of the windows."""
     enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), judged[-1])
     above = next((each for each in judged if each.judgement.reading is Reading.ABOVE), None)
     chosen = enough if is_firing or above is None else above
     if not is_firing and above is None:
         chosen = max(judged, key=lambda each: each.judgement.closeness)
-    return replace(
-        chosen, rule=replace(rule, window_minutes=chosen.rule.window_minutes), recent=judged[0].counts
-    )
+    judgement = chosen.judgement
+    if judgement.reading is Reading.ABOVE and not (is_firing or may_open):
+        judgement = replace(judgement, reading=Reading.BETWEEN, closeness=min(judgement.closeness, 0.99))
+    view = replace(rule, window_minutes=chosen.rule.window_minutes)
+    return replace(chosen, rule=view, judgement=judgement)
 
 
 def judge_counted_groups(

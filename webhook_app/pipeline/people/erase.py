@@ -1,10 +1,8 @@
-"""Erases a person: at once from every table, then from the raw archive, one partition after the other.
+"""Erases a person from every table at once, then from the raw archive, one partition after the other.
 
-1. One transaction erases the person from every table and records whom to search for in the archive. Of an opt-out a
-   mark stays, which only a check for that very contact matches.
-2. Each row of the archive that names the person is rewritten without their items, in a transaction of its own.
-3. When every partition is done, the record loses the person: it keeps that somebody was erased, when and by whom.
-The next run continues an interrupted one. While a record is open nothing is replayed, as that could restore the person.
+The first transaction records whom to search for in the archive; of an opt-out a mark stays, which only a check for
+that contact matches. Each archive row that names the person is rewritten in a transaction of its own. Then the record
+loses the person. The next run continues an interrupted one; nothing is replayed before, as that could restore them.
 """
 
 from collections.abc import Callable, Sequence

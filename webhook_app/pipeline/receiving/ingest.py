@@ -1,11 +1,8 @@
 """Group commit: concurrent deliveries of one worker share one transaction, and each is answered after it.
 
-Steps of a delivery:
-1. `submit` parses the body in the calling greenlet and adds it to the open batch, if the queue has room. A large
-   body is parsed in a thread, and stored in parts one after the other, so that other deliveries do not wait for it.
-2. One writer stores the whole open batch in one transaction; meanwhile the next batch fills.
-3. The commit wakes all callers of the batch; none returns before it.
-batch_writer.py describes how a batch is stored.
+`submit` parses the body and adds it to the open batch, if the queue has room; a large body is parsed in a thread and
+stored in parts, so that other deliveries do not wait for it. One writer stores the whole batch in one transaction
+while the next fills. The commit wakes all callers of the batch; none returns before it.
 """
 
 import threading

@@ -1,12 +1,9 @@
 """Replays old webhooks after a fix: quarantined items, or the raw archive of a period.
 
-What keeps it exact during ingest and across crashes:
-1. Each quarantined item and each archive row is one transaction: stored, moved in the books, marked.
-2. It is stored by the same de-duplicating statements, as of its original receipt, and is not archived again.
-3. Nothing counts as received: a quarantined item becomes applied, duplicate or ignored; an ignored one may become
-   applied.
-4. An item leaves quarantine once all of it is understood; until then it stays, with the current reason.
-A replay can be stopped at any point and run again. Only one runs at a time.
+Each quarantined item and each archive row is one transaction that stores, counts in the books and marks. It uses the
+statements of live deliveries, which store nothing twice, with the time of the original receipt, and nothing is received
+or archived again. An item leaves quarantine once all of it is understood. Only one replay runs at a time, and it can be
+stopped at any point.
 """
 
 from collections.abc import Callable, Iterator, Sequence

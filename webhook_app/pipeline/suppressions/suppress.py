@@ -1,13 +1,8 @@
-"""Makes, changes and lifts suppressions from new failures, successes and opt-outs.
+"""Makes, changes and lifts suppressions from new failures, successes and preferences.
 
-A run has these tasks, each in short transactions of bounded size:
-1. Expire suppressions; some become half-open instead, so that the next message is a probe.
-2. Move suppressions of people who changed their number.
-3. Settle failures held for an incident when it ends; consider again those held for less.
-4. Consider new failures: hold those that something explains now, decide about the contacts of the others.
-5. Decide again about suppressions that a later incident explains, recent ones, and those of contacts reached since.
-6. Apply preferences, STOP and START.
-Only one run works at a time; another one ends at once.
+A run expires suppressions or sets them half-open, moves those of people who changed their number, settles failures held
+for an incident that ended, considers new failures, decides again about suppressions that a later incident explains, and
+applies STOP and START. Each is done in short transactions of bounded size. Only one run works at a time.
 """
 
 from collections import Counter

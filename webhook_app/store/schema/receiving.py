@@ -100,7 +100,9 @@ failure_errors = Table(  # each distinct error once, for text search; kept as lo
     a_text("title"),
     a_text("details"),
     a_time("first_at"),
-    Column("of_hour", Integer),  # its number among the new ones of its hour; null: one that stands for several
+    Column(
+        "of_hour", Integer
+    ),  # its number among the new ones of its hour; null: one that stands for several
     Index("failure_errors_first", "first_at", "of_hour"),
     Index("failure_errors_code", "error_code", "error_subcode"),
 )

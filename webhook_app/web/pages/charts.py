@@ -103,7 +103,7 @@ def around(connection: Connection, alert: Alert, now: datetime) -> Chart | None:
 def around_incident(
     connection: Connection, incident: Incident, opened_at: datetime, leading: Alert, now: datetime
 ) -> Chart | None:
-    """The same chart for an incident: the figures of its leading alert, over the time of the incident."""
+    """The chart of an incident: the figures of its leading alert, over the time of the incident."""
     period = _Period(incident.began_at, opened_at, incident.ended_at, incident.title)
     return _around(connection, leading, period, now)
 

@@ -1,10 +1,8 @@
 """Meta's webhook: the verification GET and the signed POST. Answers 200 only after the commit.
 
 Statuses: 200 stored (or a retry cannot help), 401 bad signature, 403 refused origin, 413 too large, 400 incomplete,
-503 send again.
-
-A POST is handled before Flask creates a request (`receive_before_flask`): Flask would take a third more processor
-time. Only a delivery that was not stored goes on to the route, which answers with the reason.
+503 send again. A POST is handled before Flask creates a request, which would take a third more processor time; only a
+delivery that was not stored goes on to the route, which answers with the reason.
 """
 
 import hmac

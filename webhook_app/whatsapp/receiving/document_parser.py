@@ -35,7 +35,7 @@ _MAX_CONTACTS = 3
 """Copied into a quarantined item. Inbound messages come with one; copies of many would multiply in size."""
 
 
-class _Change(Struct, frozen=True, gc=False):
+class _ChangeOrigin(Struct, frozen=True, gc=False):
     entry: Object
     field: str
     value: Object
@@ -99,11 +99,11 @@ class DocumentParser:
             else:
                 field = change.get("field")
                 field = field if type(field) is str else _field_by_keys(value)
-                self._read_change(_Change(entry, field, value, waba_id, number))
+                self._read_change(_ChangeOrigin(entry, field, value, waba_id, number))
         self._quarantine_alike("a change without an object as value", "", waba_id, unreadable, document)
         return None
 
-    def _read_change(self, change: _Change) -> None:
+    def _read_change(self, change: _ChangeOrigin) -> None:
         if change.field == "messages":
             self._read_messages(change)
         elif change.field == "calls":
@@ -118,7 +118,7 @@ class DocumentParser:
         else:
             self._ignore(f"field {change.field[:64]}" if change.field else "no field")
 
-    def _read_signal(self, change: _Change) -> None:
+    def _read_signal(self, change: _ChangeOrigin) -> None:
         entry, field, value, waba_id = change.entry, change.field, change.value, change.waba_id
         try:
             self.parsed.signals.append(health_signals.read_signal(entry, field, value, waba_id))
@@ -129,7 +129,7 @@ class DocumentParser:
             document = _webhook([context | {"changes": [{"field": field, "value": value}]}])
             self._quarantine(f"{field}: {fault}"[:200], field, waba_id, item, document)
 
-    def _read_messages(self, change: _Change) -> None:
+    def _read_messages(self, change: _ChangeOrigin) -> None:
         value, parsed = change.value, self.parsed
         before = self._count
         parsed.links.update(identity.links_in(value))
@@ -155,7 +155,7 @@ class DocumentParser:
         else:
             self.parsed.inbound.append(event)
 
-    def _read_calls(self, change: _Change) -> None:
+    def _read_calls(self, change: _ChangeOrigin) -> None:
         """Read calls, which can open the 24-hour window, and ignore their statuses."""
         before = self._count
         self.parsed.links.update(identity.links_in(change.value))
@@ -167,7 +167,7 @@ class DocumentParser:
             self._ignore("calls without items")
 
     def _read_items(
-        self, change: _Change, key: str, read: Callable[..., Any], add: Callable[[Any], None]
+        self, change: _ChangeOrigin, key: str, read: Callable[..., Any], add: Callable[[Any], None]
     ) -> None:
         items = change.value.get(key)
         if items is None:
@@ -293,7 +293,7 @@ def _webhook_of_changes(waba_id: str, changes: list[Any]) -> dict[str, Any]:
     return _webhook([{"id": waba_id, "changes": changes}])
 
 
-def _webhook_with(change: _Change, key: str, items: Any) -> dict[str, Any]:
+def _webhook_with(change: _ChangeOrigin, key: str, items: Any) -> dict[str, Any]:
     """Build a webhook with only these items and the ids of their context, to keep it small."""
     metadata, contacts = change.value.get("metadata"), change.value.get("contacts")
     context: dict[str, Any] = {"metadata": _ids(metadata, "display_phone_number", "phone_number_id")}

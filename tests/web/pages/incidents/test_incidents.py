@@ -59,7 +59,7 @@ def opened(deliver, engine, now):
 
 @pytest.fixture
 def announced(engine, opened, now):
-    """The same incident after its first notification was written."""
+    """The incident `opened` after its first notification was written."""
     evaluate(engine, parse_rules(RULES), now + MINUTE)
     return opened
 
@@ -254,7 +254,7 @@ class TestTimeline:
         for words in (
             "First failure",
             "Incident opened",
-            "Alert 1 fired",
+            "1 alert fired",
             "by kim",
             "by sam",
             "Notification to the log failed",

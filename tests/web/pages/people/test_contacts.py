@@ -14,15 +14,15 @@ PERSON = "+5511987000001"
 
 
 @pytest.fixture
-def life(deliver, now):
+def three_messages(deliver, now):
     """Two messages out, one of them failed, and one in."""
-    told = {"biz_opaque_callback_data": "template=offer"}
+    campaign = {"biz_opaque_callback_data": "template=offer"}
     to = {"recipient": "551187000001"}
     deliver(
         body(
-            status("wamid.1", "sent", now - timedelta(minutes=9), **told, **to),
-            status("wamid.1", "delivered", now - timedelta(minutes=8), **told, **to),
-            status("wamid.2", "failed", now - timedelta(minutes=7), code=131026, **told, **to),
+            status("wamid.1", "sent", now - timedelta(minutes=9), **campaign, **to),
+            status("wamid.1", "delivered", now - timedelta(minutes=8), **campaign, **to),
+            status("wamid.2", "failed", now - timedelta(minutes=7), code=131026, **campaign, **to),
         )
     )
     deliver(body(messages=[message("wamid.IN", now - timedelta(minutes=5), sender="5511987000001")]))
@@ -35,8 +35,8 @@ def opted_out(engine, now):
 
 
 @pytest.fixture
-def standing(engine):
-    """What stands against the person: (reason, scope, actor, note)."""
+def person_state(engine):
+    """Reads the person's suppressions: [(reason, scope, actor, note), …]."""
 
     def read():
         with engine.connect() as connection:
@@ -53,7 +53,9 @@ class TestSearch:
     @pytest.mark.parametrize(
         "typed", ["+55 11 98700-0001", "005511987000001", "55 11 8700-0001", "(55) 11.98700.0001"]
     )
-    def test_any_spelling_finds_the_person_and_says_whom_it_understood(self, viewer_browser, life, typed):
+    def test_any_spelling_finds_the_person_and_says_whom_it_understood(
+        self, viewer_browser, three_messages, typed
+    ):
         page = viewer_browser.see("/contacts", contact=typed)
         assert f"<b>{PERSON}</b>, a phone number in BR" in page
         assert 'href="/messages/wamid.1"' in page
@@ -83,7 +85,7 @@ class TestSearch:
 
 
 class TestPerson:
-    def test_the_timeline_has_it_all_with_what_became_of_each_message(self, viewer_browser, life):
+    def test_the_timeline_has_it_all_with_what_became_of_each_message(self, viewer_browser, three_messages):
         page = viewer_browser.see("/contacts", contact=PERSON)
         assert "wrote to you" in page
         for message_id, outcome in (("1", "delivered"), ("2", "failed")):
@@ -120,7 +122,7 @@ class TestPerson:
 
 
 class TestDeciding:
-    def test_an_admin_suppresses_with_a_reason_and_an_end(self, admin_browser, engine, now, standing):
+    def test_an_admin_suppresses_with_a_reason_and_an_end(self, admin_browser, engine, now, person_state):
         page = admin_browser.submit(
             f"/contacts?contact=%2B{PERSON[1:]}",
             "/contacts/suppress",
@@ -131,12 +133,12 @@ class TestDeciding:
             note="asked by phone",
         )
         assert "No marketing is to be sent to this contact for 30 days." in page
-        assert standing() == [("manual", "marketing", "ADMIN_API_KEY", "asked by phone")]
+        assert person_state() == [("manual", "marketing", "ADMIN_API_KEY", "asked by phone")]
         with engine.connect() as connection:
             (row,) = suppressions.get(connection, PERSON[1:])
         assert abs(row.until - now - timedelta(days=30)) < timedelta(minutes=5)
 
-    def test_an_admin_lifts_one_of_several(self, admin_browser, engine, now, opted_out, standing):
+    def test_an_admin_lifts_one_of_several(self, admin_browser, engine, now, opted_out, person_state):
         with engine.begin() as connection:
             suppressions.put(connection, PERSON[1:], actor="somebody", now=now)
         page = admin_browser.submit(
@@ -149,17 +151,17 @@ class TestDeciding:
             note="",
         )
         assert "1 suppression was lifted." in page
-        assert [row[0] for row in standing()] == ["opted_out"]
+        assert [row[0] for row in person_state()] == ["opted_out"]
 
-    def test_a_wish_is_lifted_only_with_words(self, admin_browser, opted_out, standing):
+    def test_a_wish_is_lifted_only_with_words(self, admin_browser, opted_out, person_state):
         form = {"contact": PERSON, "reason": "opted_out", "scope": "all", "phone_number_id": ""}
         where = f"/contacts?contact=%2B{PERSON[1:]}"
         assert "The person opted out" in admin_browser.submit(where, "/contacts/lift", note=" ", **form)
-        assert len(standing()) == 1
+        assert len(person_state()) == 1
         assert "was lifted" in admin_browser.submit(
             where, "/contacts/lift", note="wrote START by mail", **form
         )
-        assert standing() == []
+        assert person_state() == []
 
     def test_lifting_what_is_gone_says_so(self, admin_browser):
         page = admin_browser.submit(
@@ -176,12 +178,14 @@ class TestDeciding:
             {"contact": "nobody", "scope": "all"},
         ],
     )
-    def test_a_form_that_cannot_be_used_changes_nothing(self, admin_browser, standing, form):
+    def test_a_form_that_cannot_be_used_changes_nothing(self, admin_browser, person_state, form):
         admin_browser.submit("/contacts", "/contacts/suppress", status=400, **form)
-        assert standing() == []
+        assert person_state() == []
 
     @pytest.mark.parametrize("action", ["suppress", "lift", "erase"])
-    def test_a_viewer_decides_nothing_and_sees_no_buttons(self, viewer_browser, opted_out, standing, action):
+    def test_a_viewer_decides_nothing_and_sees_no_buttons(
+        self, viewer_browser, opted_out, person_state, action
+    ):
         assert main_of(viewer_browser.see("/contacts", contact=PERSON)).count("<button") == 1  # the search
         viewer_browser.submit(
             "/contacts",
@@ -192,7 +196,7 @@ class TestDeciding:
             note="x",
             typed=PERSON,
         )
-        assert [row[0] for row in standing()] == ["opted_out"]
+        assert [row[0] for row in person_state()] == ["opted_out"]
 
 
 class TestErasing:
@@ -203,22 +207,24 @@ class TestErasing:
         assert "type the number or id" in page
         assert "This person opted out" in page
 
-    def test_a_wrong_confirmation_erases_nothing(self, admin_browser, life, opted_out, standing):
+    def test_a_wrong_confirmation_erases_nothing(
+        self, admin_browser, three_messages, opted_out, person_state
+    ):
         for typed in ("", "yes", "+5511987000002"):
             page = admin_browser.submit(
                 self.WHERE, "/contacts/erase", status=400, contact=PERSON, typed=typed
             )
             assert "nothing was erased" in page
-        assert len(standing()) == 1
+        assert len(person_state()) == 1
 
     def test_typed_in_any_spelling_it_erases_and_names_nobody_after(
-        self, admin_browser, life, opted_out, standing
+        self, admin_browser, three_messages, opted_out, person_state
     ):
         page = admin_browser.submit(self.WHERE, "/contacts/erase", contact=PERSON, typed="55 11 8700 0001")
         assert "Erased from" in page
         assert "checks still refuse" in page
         assert PERSON[1:] not in page
-        assert standing() == []
+        assert person_state() == []
         assert "Nothing is known of this contact" in admin_browser.see("/contacts", contact=PERSON)
 
     def test_the_wish_of_somebody_erased_is_shown_and_forgotten_only_with_words(
@@ -247,7 +253,7 @@ class TestErasing:
         admin_browser.see("/contacts/erase", status=400, contact="nobody")
 
 
-def test_numbers_stand_in_no_title(admin_browser, life):
+def test_numbers_stand_in_no_title(admin_browser, three_messages):
     for path in (
         f"/contacts?contact=%2B{PERSON[1:]}",
         f"/contacts/erase?contact=%2B{PERSON[1:]}",

@@ -26,8 +26,8 @@ def automatic(contact, now, **more):
 
 
 @pytest.fixture
-def standing(engine):
-    """Who stands suppressed: {contact: [(reason, review), …]}."""
+def suppressed_contacts(engine):
+    """Reads who is suppressed: {contact: [(reason, review), …]}."""
 
     def read():
         with engine.connect() as connection:
@@ -131,33 +131,35 @@ class TestReview:
     def test_only_what_rules_made_waits(self, viewer_browser, three):
         assert listed(viewer_browser.see(QUEUE)) == [f"+{THREE}"]
 
-    def test_one_is_confirmed_and_waits_no_more(self, admin_browser, queue, standing):
+    def test_one_is_confirmed_and_waits_no_more(self, admin_browser, queue, suppressed_contacts):
         page = admin_browser.submit(
             QUEUE, QUEUE, item=ticks(admin_browser.see(QUEUE))[0], action="confirm", note="looked at"
         )
         assert "1 suppression was confirmed." in page
         assert listed(page) == [f"+{TWO}", f"+{THREE}"]
-        assert standing()[ONE] == [("hard", False)]
+        assert suppressed_contacts()[ONE] == [("hard", False)]
 
-    def test_many_are_lifted_at_once(self, admin_browser, queue, standing):
+    def test_many_are_lifted_at_once(self, admin_browser, queue, suppressed_contacts):
         page = admin_browser.submit(
             QUEUE, QUEUE, item=ticks(admin_browser.see(QUEUE))[:2], action="lift", note="a bad list"
         )
         assert "2 suppressions were lifted." in page
-        assert list(standing()) == [THREE]
+        assert list(suppressed_contacts()) == [THREE]
 
-    def test_all_that_are_shown_can_be_confirmed_without_ticking(self, admin_browser, queue, standing):
+    def test_all_that_are_shown_can_be_confirmed_without_ticking(
+        self, admin_browser, queue, suppressed_contacts
+    ):
         page = admin_browser.submit(
             QUEUE, QUEUE, shown=ticks(admin_browser.see(QUEUE), "shown"), action="confirm all", note=""
         )
         assert "3 suppressions were confirmed." in page
         assert "Nothing waits for review" in page
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
-    def test_without_a_tick_nothing_is_done(self, admin_browser, queue, standing):
+    def test_without_a_tick_nothing_is_done(self, admin_browser, queue, suppressed_contacts):
         shown = ticks(admin_browser.see(QUEUE), "shown")
         assert "Nothing was ticked" in admin_browser.submit(QUEUE, QUEUE, shown=shown, action="lift", note="")
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
     def test_somebody_faster_is_told(self, admin_browser, queue):
         item = ticks(admin_browser.see(QUEUE))[0]
@@ -169,16 +171,18 @@ class TestReview:
     @pytest.mark.parametrize(
         "form", [{"item": "zzz", "action": "lift"}, {"item": "WyJhIl0", "action": "lift"}]
     )
-    def test_a_form_that_cannot_be_used_changes_nothing(self, admin_browser, queue, standing, form):
+    def test_a_form_that_cannot_be_used_changes_nothing(
+        self, admin_browser, queue, suppressed_contacts, form
+    ):
         admin_browser.submit(QUEUE, QUEUE, status=400, **form)
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
-    def test_an_action_nobody_offers_is_refused(self, admin_browser, queue, standing):
+    def test_an_action_nobody_offers_is_refused(self, admin_browser, queue, suppressed_contacts):
         admin_browser.submit(QUEUE, QUEUE, status=400, item=ticks(admin_browser.see(QUEUE))[0], action="burn")
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
     def test_a_viewer_decides_nothing_and_sees_no_buttons(
-        self, viewer_browser, admin_browser, queue, standing
+        self, viewer_browser, admin_browser, queue, suppressed_contacts
     ):
         page = main_of(viewer_browser.see(QUEUE))
         assert "<button" not in page
@@ -186,7 +190,7 @@ class TestReview:
         viewer_browser.submit(
             "/suppressions", QUEUE, status=403, item=ticks(admin_browser.see(QUEUE)), action="lift"
         )
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
 
 class TestChangeLog:
@@ -214,17 +218,17 @@ class TestChangeLog:
         assert len(set(listed(first) + listed(second))) == 60
         assert "Back to the first page" in second
 
-    def test_one_change_is_taken_back(self, admin_browser, three, standing):
+    def test_one_change_is_taken_back(self, admin_browser, three, suppressed_contacts):
         page = admin_browser.see(LOG)
         seq = dict(zip(listed(page), ticks(page, "change"), strict=True))[f"+{ONE}"]
         assert "Undone: 1 lifted." in admin_browser.submit(LOG, "/suppressions/undo", change=seq, note="")
-        assert ONE not in standing()
+        assert ONE not in suppressed_contacts()
 
-    def test_a_whole_review_is_taken_back(self, admin_browser, queue, standing):
+    def test_a_whole_review_is_taken_back(self, admin_browser, queue, suppressed_contacts):
         admin_browser.submit(
             QUEUE, QUEUE, shown=ticks(admin_browser.see(QUEUE), "shown"), action="lift all", note=""
         )
-        assert standing() == {}
+        assert suppressed_contacts() == {}
         batch = re.search(r'href="(/suppressions/changes\?batch=[^"]*)"', admin_browser.see(LOG))[1]
         page = admin_browser.see(batch)
         assert len(listed(page)) == 3
@@ -233,43 +237,45 @@ class TestChangeLog:
         assert "Undone: 3 restored." in admin_browser.submit(
             batch, "/suppressions/undo", batch=name, before="", note=""
         )
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
-    def test_a_wish_is_taken_back_only_with_words(self, admin_browser, three, standing):
+    def test_a_wish_is_taken_back_only_with_words(self, admin_browser, three, suppressed_contacts):
         page = admin_browser.see(LOG, contact=f"+{TWO}")
         (seq,) = ticks(page, "change")
         refused = admin_browser.submit(LOG, "/suppressions/undo", change=seq, note="")
         assert "lift opt-outs" in refused
-        assert TWO in standing()
+        assert TWO in suppressed_contacts()
         admin_browser.submit(LOG, "/suppressions/undo", change=seq, note="a mistake of ours")
-        assert TWO not in standing()
+        assert TWO not in suppressed_contacts()
 
-    def test_the_reports_of_a_key_are_undone(self, admin_browser, api, engine, standing, now):
+    def test_the_reports_of_a_key_are_undone(self, admin_browser, api, engine, suppressed_contacts, now):
         sent = {"contact": "+12025550199", "message_id": "wamid.R", "phone_number_id": "1"}
         failed = sent | {"error": {"code": 130403, "message": "blocked"}}
         api.post("/v1/sends", json={"sends": [sent, failed]}, role="sender")
         suppress(engine, (), Thresholds(), now)
-        assert "12025550199" in standing()
+        assert "12025550199" in suppressed_contacts()
         form = {"hours": "1", "note": "wrong error"}
         assert "Undone: nothing." in admin_browser.submit(LOG, "/suppressions/undo", key="somebody", **form)
         assert "Undone: 1 lifted." in admin_browser.submit(LOG, "/suppressions/undo", key="sender", **form)
-        assert "12025550199" not in standing()
+        assert "12025550199" not in suppressed_contacts()
         admin_browser.submit(LOG, "/suppressions/undo", status=400, key="sender", hours="x")
 
-    def test_without_a_tick_nothing_is_taken_back(self, admin_browser, three, standing):
+    def test_without_a_tick_nothing_is_taken_back(self, admin_browser, three, suppressed_contacts):
         assert "Nothing was ticked" in admin_browser.submit(LOG, "/suppressions/undo", note="")
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
     @pytest.mark.parametrize("form", [{"change": "x"}, {"change": "-1"}, {"batch": "b", "before": "x"}])
-    def test_a_form_that_cannot_be_used_changes_nothing(self, admin_browser, three, standing, form):
+    def test_a_form_that_cannot_be_used_changes_nothing(
+        self, admin_browser, three, suppressed_contacts, form
+    ):
         admin_browser.submit(LOG, "/suppressions/undo", status=400, **form)
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
-    def test_a_viewer_takes_nothing_back(self, viewer_browser, three, standing):
+    def test_a_viewer_takes_nothing_back(self, viewer_browser, three, suppressed_contacts):
         page = main_of(viewer_browser.see(LOG))
         assert page.count("<button") == 1  # the search
         viewer_browser.submit(LOG, "/suppressions/undo", status=403, change="1", note="x")
-        assert len(standing()) == 3
+        assert len(suppressed_contacts()) == 3
 
     def test_somebody_erased_is_a_line_without_a_person(self, admin_browser, three):
         admin_browser.submit("/contacts", "/contacts/erase", contact=f"+{ONE}", typed=f"+{ONE}")
@@ -286,18 +292,20 @@ def file(text, name="list.csv"):
 class TestImport:
     ROWS = f"contact,note\n+55 11 8700-0001,{HOSTILE}\nnobody,\n+{TWO},\n"
 
-    def test_a_check_says_what_would_become_of_it_and_stores_nothing(self, admin_browser, standing):
+    def test_a_check_says_what_would_become_of_it_and_stores_nothing(
+        self, admin_browser, suppressed_contacts
+    ):
         page = admin_browser.submit(IMPORT, IMPORT, status=200, file=file(self.ROWS), action="check")
         assert "What would become of the file" in page
         assert "<b>3</b> rows: 2 added, 0 changed, 0 as they were, 1 that cannot be used" in page
         assert "neither a phone number" in page
-        assert standing() == {}
+        assert suppressed_contacts() == {}
 
-    def test_without_a_word_it_is_a_check(self, admin_browser, standing):
+    def test_without_a_word_it_is_a_check(self, admin_browser, suppressed_contacts):
         admin_browser.submit(IMPORT, IMPORT, status=200, file=file(self.ROWS))
-        assert standing() == {}
+        assert suppressed_contacts() == {}
 
-    def test_an_import_stores_the_rest_and_can_be_taken_back(self, admin_browser, standing):
+    def test_an_import_stores_the_rest_and_can_be_taken_back(self, admin_browser, suppressed_contacts):
         page = admin_browser.submit(
             IMPORT,
             IMPORT,
@@ -308,14 +316,14 @@ class TestImport:
             note="old list",
         )
         assert "Imported" in page
-        assert standing() == {ONE: [("opted_out", False)], TWO: [("opted_out", False)]}
+        assert suppressed_contacts() == {ONE: [("opted_out", False)], TWO: [("opted_out", False)]}
         log = admin_browser.see(re.search(r'href="(/suppressions/changes\?batch=[^"]*)"', page)[1])
         assert "old list" in log
         name = re.search(r'name="batch" value="([^"]+)"', log)[1]
         admin_browser.submit(LOG, "/suppressions/undo", batch=name, before="", note="the wrong list")
-        assert standing() == {}
+        assert suppressed_contacts() == {}
 
-    def test_the_script_gets_each_row_and_then_the_counts(self, admin_browser, standing):
+    def test_the_script_gets_each_row_and_then_the_counts(self, admin_browser, suppressed_contacts):
         token = re.search(r'name="token" value="([0-9a-f]+)"', admin_browser.see(IMPORT))[1]
         rows = "".join(f"+4917612{n:06}\n" for n in range(1201))
         response = admin_browser.client.post(
@@ -327,18 +335,18 @@ class TestImport:
         told = [json.loads(line) for line in response.text.splitlines()]
         assert [each["row"] for each in told if "row" in each] == list(range(1, 1202))
         assert told[-1]["done"]["added"] == 1201
-        assert len(standing()) == 1000  # of a page of them
+        assert len(suppressed_contacts()) == 1000  # of a page of them
 
-    def test_ndjson_is_known_by_its_name(self, admin_browser, standing):
+    def test_ndjson_is_known_by_its_name(self, admin_browser, suppressed_contacts):
         rows = json.dumps({"contact": f"+{ONE}", "scope": "marketing"}) + "\n"
         admin_browser.submit(IMPORT, IMPORT, status=200, file=file(rows, "LIST.NDJSON"), action="import")
-        assert list(standing()) == [ONE]
+        assert list(suppressed_contacts()) == [ONE]
 
-    def test_a_file_larger_than_other_forms_is_taken(self, admin_browser, standing):
+    def test_a_file_larger_than_other_forms_is_taken(self, admin_browser, suppressed_contacts):
         rows = f"contact,note\n+{ONE},{'x' * 400}\n" + "nobody\n" * 30_000
         page = admin_browser.submit(IMPORT, IMPORT, status=200, file=file(rows), action="import")
         assert "The first 200" in page
-        assert list(standing()) == [ONE]
+        assert list(suppressed_contacts()) == [ONE]
 
     @pytest.mark.parametrize(
         ("form", "words"),
@@ -356,10 +364,10 @@ class TestImport:
         assert HOSTILE not in page
         assert "&lt;script&gt;" in page
 
-    def test_a_viewer_imports_nothing_not_even_to_check(self, viewer_browser, standing):
+    def test_a_viewer_imports_nothing_not_even_to_check(self, viewer_browser, suppressed_contacts):
         assert "needs an admin key" in viewer_browser.see(IMPORT)
         viewer_browser.submit("/suppressions", IMPORT, status=403, file=file(self.ROWS), action="import")
-        assert standing() == {}
+        assert suppressed_contacts() == {}
 
 
 def test_the_latest_changes_of_nobody_in_particular_have_no_gap(connection, three):

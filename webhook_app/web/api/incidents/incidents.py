@@ -85,7 +85,7 @@ class IncidentAlert(Struct, kw_only=True):
 
 
 class IncidentEntry(Struct, kw_only=True):
-    """One incident. `failures` and `contacts` count its whole life.
+    """One incident. `failures` and `contacts` count its whole life; for open incidents, up to this answer.
 
     `attempts`, `window_failures`, `rate`, `low` and `high` are those of its leading alert at the last evaluation; they
     are 0 for incidents that do not count messages. Rates are between 0 and 1. Code -1 stands for failures without a
@@ -136,7 +136,7 @@ class IncidentEntry(Struct, kw_only=True):
 
 
 class IncidentDetail(IncidentEntry, kw_only=True):
-    """One incident with whom it affects and the meaning of its codes; open ones are counted when asked."""
+    """One incident with whom it affects and the meaning of its codes."""
 
     failures_by_code: dict[int, int]
     numbers: Annotated[list[str], Meta(description="Business numbers with failures, most failures first.")]
@@ -178,8 +178,9 @@ def list_incidents(call: Call, query: IncidentsQuery) -> IncidentList:
     for alert in alerts.of_incidents(call.connection, [incident.id for incident in page]):
         members[alert.incident_id].append(alert)
     following = cursor.encode(page[-1].id) if len(found) > len(page) else None
+    listed = [_counted(call, incident, members[incident.id]) for incident in page]
     return IncidentList(
-        [IncidentEntry(**_fields(incident, members[incident.id])) for incident in page], following
+        [IncidentEntry(**_fields(incident, members[incident.id])) for incident in listed], following
     )
 
 
@@ -260,8 +261,7 @@ def _still_open(incident: Incident | None, incident_id: int) -> Incident:
 
 def _detail(call: Call, incident: Incident) -> IncidentDetail:
     members = alerts.of_incidents(call.connection, [incident.id])
-    if incident.is_open:
-        incident = counted(call.connection, incident, members, call.now)
+    incident = _counted(call, incident, members)
     details = stored(incident)
     return IncidentDetail(
         **_fields(incident, members),
@@ -272,6 +272,11 @@ def _detail(call: Call, incident: Incident) -> IncidentDetail:
         suspected_outage=details.suspected_outage,
         meanings=[explain(code) for code in incident.codes],
     )
+
+
+def _counted(call: Call, incident: Incident, members: list[Alert]) -> Incident:
+    """An open incident with its current counts; the stored ones are those of its last notification."""
+    return counted(call.connection, incident, members, call.now) if incident.is_open else incident
 
 
 def _fields(incident: Incident, members: Iterable[Alert]) -> dict[str, Any]:

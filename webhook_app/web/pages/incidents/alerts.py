@@ -32,7 +32,7 @@ _BIGINT = 2**63
 _PARTS = ("state", "chart_table")
 
 
-class _Filters(Struct, frozen=True):
+class _AlertFilters(Struct, frozen=True):
     """The filters of the list; empty: all."""
 
     state: str = ""
@@ -51,7 +51,7 @@ class _Filters(Struct, frozen=True):
         return all(value in ("", getattr(alert, name)) for name, value in wanted.items())
 
 
-class _Page(Struct, frozen=True):
+class _AlertPage(Struct, frozen=True):
     """The values of one alert's page."""
 
     shown: AlertView
@@ -98,19 +98,19 @@ def _known_alert(request: PageRequest, alert_id: int) -> Alert:
     return alert
 
 
-def _read_filters(given: Mapping[str, str], rules: Mapping[str, Rule]) -> _Filters:
+def _read_filters(given: Mapping[str, str], rules: Mapping[str, Rule]) -> _AlertFilters:
     """The filters of the query; unknown values are ignored."""
     known: dict[str, Any] = {"state": STATES, "severity": SEVERITIES, "kind": KINDS, "rule": rules}
-    return _Filters(
+    return _AlertFilters(
         **{name: value for name, allowed in known.items() if (value := given.get(name, "")) in allowed}
     )
 
 
-def _open(request: PageRequest, filters: _Filters) -> list[Alert]:
+def _open(request: PageRequest, filters: _AlertFilters) -> list[Alert]:
     return worst_first([alert for alert in alerts.open_alerts(request.connection) if filters.matches(alert)])
 
 
-def _resolved(request: PageRequest, filters: _Filters, before: int | None) -> list[Alert]:
+def _resolved(request: PageRequest, filters: _AlertFilters, before: int | None) -> list[Alert]:
     if filters.state not in ("", "resolved"):
         return []
     return alerts.list_alerts(
@@ -124,10 +124,10 @@ def _resolved(request: PageRequest, filters: _Filters, before: int | None) -> li
     )
 
 
-def _gather(request: PageRequest, alert_id: int) -> _Page:
+def _gather(request: PageRequest, alert_id: int) -> _AlertPage:
     connection, alert = request.connection, _known_alert(request, alert_id)
     incident = None if alert.incident_id is None else incidents.get(connection, alert.incident_id)
-    return _Page(view(alert), incident, around(connection, alert, request.now))
+    return _AlertPage(view(alert), incident, around(connection, alert, request.now))
 
 
 PAGES = (

@@ -85,9 +85,10 @@ def _slices(
     groupings: list[tuple[str, ...]] = [(name,) for name in free]
     groupings += [combined] if len(combined) > 1 else []
     tables = [_table(names, parts(own, set(codes).__contains__, names)) for names in groupings]
-    return [
+    shown = [
         table for table in tables if any(part.values[name] for part in table.rows for name in table.names)
     ]
+    return sorted(shown, key=lambda table: (len(table.names), -table.rows[0].excess))
 
 
 def _within(window: WindowCounts, groups: Sequence[Group]) -> WindowCounts:

@@ -23,14 +23,13 @@ _SENT = {
 _BY_PEOPLE = ("acknowledged", "snoozed")
 
 
-class TimelineEntry(Struct, frozen=True):
-    """One line. `kind`: state, joined (an alert), sent, unsent or done (by a person)."""
+class IncidentEvent(Struct, frozen=True):
+    """One line. `kind`: state, joined (alerts), sent, unsent or done (by a person)."""
 
     at: datetime
     kind: str
     what: str
     detail: str = ""
-    alert_id: int | None = None
 
 
 def timeline(
@@ -38,57 +37,64 @@ def timeline(
     notifications: Sequence[SentNotification],
     undone: Sequence[UndoneBatch] = (),
     silence: Silence | None = None,
-) -> list[TimelineEntry]:
+) -> list[IncidentEvent]:
     """The entries in time order."""
     entries = [
         *_states(shown),
-        *map(_joined, shown.alerts),
+        *_joined(shown.alerts),
         *_actions(shown, notifications),
         *map(_undone, undone),
     ]
     entries += filter(None, map(_notification, notifications))
     if silence is not None:
         detail = f"by {silence.author}, until {moment(silence.until)}"
-        entries.append(TimelineEntry(silence.since, "done", f"Silence {silence.id} began", detail))
+        entries.append(IncidentEvent(silence.since, "done", f"Silence {silence.id} began", detail))
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def _states(shown: IncidentView) -> list[TimelineEntry]:
+def _states(shown: IncidentView) -> list[IncidentEvent]:
     incident = shown.incident
     began = "First failure" if shown.counts_failures else "Began"
     entries = [
-        TimelineEntry(incident.began_at, "state", began),
-        TimelineEntry(shown.first_opened_at, "state", "Incident opened"),
+        IncidentEvent(incident.began_at, "state", began),
+        IncidentEvent(shown.first_opened_at, "state", "Incident opened"),
     ]
     if incident.opened_at != shown.first_opened_at:
-        entries.append(TimelineEntry(incident.opened_at, "state", "Opened again"))
+        entries.append(IncidentEvent(incident.opened_at, "state", "Opened again"))
     if incident.worst_at is not None and incident.worst_at > shown.first_opened_at:
-        entries.append(TimelineEntry(incident.worst_at, "state", "Highest failure rate", shown.worst))
+        entries.append(IncidentEvent(incident.worst_at, "state", "Highest failure rate", shown.worst))
     if incident.ended_at is not None:
-        entries.append(TimelineEntry(incident.ended_at, "state", "Incident ended", shown.ending))
+        entries.append(IncidentEvent(incident.ended_at, "state", "Incident ended", shown.ending))
     return entries
 
 
-def _joined(member: AlertView) -> TimelineEntry:
-    alert = member.alert
-    where = f"{alert.rule}: {member.for_whom}" if member.for_whom else alert.rule
-    return TimelineEntry(
-        alert.fired_at or alert.started_at, "joined", f"Alert {alert.id} fired", where, alert.id
-    )
+def _joined(members: Sequence[AlertView]) -> list[IncidentEvent]:
+    """One entry for the alerts that fired in the same minute."""
+    by_minute: dict[datetime, list[AlertView]] = {}
+    for member in members:
+        at = member.alert.fired_at or member.alert.started_at
+        by_minute.setdefault(at.replace(second=0, microsecond=0), []).append(member)
+    entries = []
+    for fired in by_minute.values():
+        at = min(each.alert.fired_at or each.alert.started_at for each in fired)
+        rules = ", ".join(dict.fromkeys(each.alert.rule for each in fired))
+        what = "1 alert fired" if len(fired) == 1 else f"{len(fired)} alerts fired"
+        entries.append(IncidentEvent(at, "joined", what, rules))
+    return entries
 
 
-def _actions(shown: IncidentView, notifications: Sequence[SentNotification]) -> list[TimelineEntry]:
+def _actions(shown: IncidentView, notifications: Sequence[SentNotification]) -> list[IncidentEvent]:
     """What people did. The incident knows only its last snooze; the outbox knows all that were notified."""
     incident = shown.incident
     acts = {(each.created_at, each.reason): each for each in notifications if each.reason in _BY_PEOPLE}
     entries = [
-        TimelineEntry(at, "done", f"Snoozed{_until(each)}", f"by {each.actor}")
+        IncidentEvent(at, "done", f"Snoozed{_until(each)}", f"by {each.actor}")
         for (at, reason), each in acts.items()
         if reason == "snoozed"
     ]
     if incident.acknowledged_at is not None:
         by = f"by {incident.acknowledged_by}"
-        entries.append(TimelineEntry(incident.acknowledged_at, "done", "Acknowledged", by))
+        entries.append(IncidentEvent(incident.acknowledged_at, "done", "Acknowledged", by))
     return entries
 
 
@@ -96,26 +102,26 @@ def _until(sent: SentNotification) -> str:
     return f" until {moment(sent.snoozed_until)}" if sent.snoozed_until else ""
 
 
-def _notification(sent: SentNotification) -> TimelineEntry | None:
+def _notification(sent: SentNotification) -> IncidentEvent | None:
     """One notification. Those of what people did are shown only when they failed."""
     by_people = sent.reason in _BY_PEOPLE
     channel = CHANNELS.get(sent.channel, sent.channel)
     if sent.sent_at is not None:
         detail = "" if sent.tries <= 1 else f"after {sent.tries} tries"
         words = _SENT.get(sent.reason, f"Sent {sent.reason} to {{}}").format(channel)
-        return None if by_people else TimelineEntry(sent.sent_at, "sent", words, detail)
+        return None if by_people else IncidentEvent(sent.sent_at, "sent", words, detail)
     if sent.superseded_at is not None:
         return None
     if sent.failed_at is not None:
         instead = "; sent to another channel instead" if sent.rerouted_at else ""
         words = f"Notification to {channel} failed"
-        return TimelineEntry(sent.failed_at, "unsent", words, sent.last_error + instead)
+        return IncidentEvent(sent.failed_at, "unsent", words, sent.last_error + instead)
     if by_people and not sent.last_error:
         return None
     words = f"Notification to {channel} waiting"
-    return TimelineEntry(sent.created_at, "unsent", words, sent.last_error or "not sent yet")
+    return IncidentEvent(sent.created_at, "unsent", words, sent.last_error or "not sent yet")
 
 
-def _undone(undone: UndoneBatch) -> TimelineEntry:
+def _undone(undone: UndoneBatch) -> IncidentEvent:
     what = f"Suppressions undone: {undone.lifted} lifted, {undone.changed} changed"
-    return TimelineEntry(undone.at, "done", what, f"by {undone.actor}")
+    return IncidentEvent(undone.at, "done", what, f"by {undone.actor}")

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from webhook_app.channels.descriptions import describe_figures, describe_slice, describe_values
 from webhook_app.channels.incident_text import ENDINGS
-from webhook_app.channels.notification import Figures, Slice
+from webhook_app.channels.notification import AffectedPart, Figures
 from webhook_app.pipeline.incidents.incident_details import IncidentDetails, by_rank, stored
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
@@ -51,6 +51,13 @@ class IncidentView(Struct, frozen=True):
         return bool(self.incident.codes)
 
     @property
+    def measured(self) -> AlertView | None:
+        """The first alert that counts messages: the leading one may be about something else, such as health."""
+        return next(
+            (each for each in self.alerts if each.counts_failures and each.alert.window_minutes), None
+        )
+
+    @property
     def codes(self) -> list[CodeFailures]:
         """Its codes, most failures first."""
         counts = self.details.codes
@@ -74,7 +81,7 @@ class IncidentView(Struct, frozen=True):
         if not self.is_open and incident.worst_rate:
             return f"{percent(incident.worst_rate)} at its worst"
         if not incident.window_minutes:
-            return self.finding
+            return self.measured.how_bad if self.measured else self.finding
         length = window_length(incident.window_minutes)
         if not incident.attempts:
             return f"{number(incident.failures)} failed in {length}"
@@ -84,7 +91,7 @@ class IncidentView(Struct, frozen=True):
     def figures(self) -> str:
         """The figures of its leading alert at the last evaluation; empty for incidents that count no messages."""
         if not self.incident.window_minutes:
-            return ""
+            return self.measured.figures if self.measured else ""
         return describe_figures(
             Figures(**{name: getattr(self.incident, name) for name in Figures.__struct_fields__})
         )
@@ -104,7 +111,7 @@ class IncidentView(Struct, frozen=True):
         if not incident.failures or not self.details.slice_failures:
             return describe_values(values)
         share = min(self.details.slice_failures / incident.failures, 1.0)
-        return describe_slice(Slice(values=values, failures=self.details.slice_failures, share=share))
+        return describe_slice(AffectedPart(values=values, failures=self.details.slice_failures, share=share))
 
     @property
     def for_whom(self) -> str:

@@ -19,7 +19,7 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api import cursor
 from webhook_app.web.pages.charts import Chart, around_incident
 from webhook_app.web.pages.incidents.incident_evidence import IncidentEvidence, gather_evidence
-from webhook_app.web.pages.incidents.incident_timeline import TimelineEntry, timeline
+from webhook_app.web.pages.incidents.incident_timeline import IncidentEvent, timeline
 from webhook_app.web.pages.incidents.incident_view import (
     IncidentView,
     view_incident,
@@ -43,18 +43,18 @@ _COUNTS_KEPT = timedelta(seconds=30)
 _MOST_KEPT = 200
 
 
-class _Filters(Struct, frozen=True):
+class _IncidentFilters(Struct, frozen=True):
     """The filters of the list; empty: all."""
 
     state: str = ""
     severity: str = ""
 
 
-class _Page(Struct, frozen=True):
+class _IncidentPage(Struct, frozen=True):
     """The values of one incident's page."""
 
     shown: IncidentView
-    timeline: list[TimelineEntry]
+    timeline: list[IncidentEvent]
     chart: Chart | None
     evidence: IncidentEvidence
     silence: Silence | None
@@ -75,7 +75,7 @@ class _CountCache(Struct):
                 self.known.clear()
             figures = counted(connection, incident, members, now)
             self.known[incident.id] = now + _COUNTS_KEPT, figures
-        names = ("began_at", "total_failures", "contacts", "counted_at", "details")
+        names = ("began_at", "total_failures", "contacts", "details")
         return replace(incident, **{name: getattr(figures, name) for name in names})
 
 
@@ -87,6 +87,7 @@ def incident_list(request: PageRequest) -> Response:
     opened = [] if before is not None or asked.state == "ended" else _open(request, asked)
     found = [*opened, *ended[:_PAGE]]
     members = alerts.of_incidents(request.connection, [incident.id for incident in found])
+    found = [_counted(request, each, [a for a in members if a.incident_id == each.id]) for each in found]
     return render(
         request,
         "incidents.html",
@@ -124,27 +125,30 @@ def read_incident(request: PageRequest, incident_id: int) -> IncidentView:
     """The incident with its alerts. Raises NotFound."""
     incident = known_incident(request, incident_id)
     members = alerts.of_incidents(request.connection, [incident.id])
-    if incident.is_open:
-        incident = request.context.cache(_CountCache).count(
-            request.connection, incident, members, request.now
-        )
-    return view_incident(incident, members, request.rules, request.now)
+    return view_incident(_counted(request, incident, members), members, request.rules, request.now)
 
 
-def _asked(given: Mapping[str, str]) -> _Filters:
+def _counted(request: PageRequest, incident: Incident, members: list[Alert]) -> Incident:
+    """An open incident with its current counts; the stored ones are those of its last notification."""
+    if not incident.is_open:
+        return incident
+    return request.context.cache(_CountCache).count(request.connection, incident, members, request.now)
+
+
+def _asked(given: Mapping[str, str]) -> _IncidentFilters:
     """The filters of the query; unknown values are ignored."""
     known: dict[str, Any] = {"state": STATES, "severity": SEVERITIES}
-    return _Filters(
+    return _IncidentFilters(
         **{name: value for name, allowed in known.items() if (value := given.get(name, "")) in allowed}
     )
 
 
-def _open(request: PageRequest, asked: _Filters) -> list[Incident]:
+def _open(request: PageRequest, asked: _IncidentFilters) -> list[Incident]:
     found = incidents.open_incidents(request.connection)
     return worst_first(incident for incident in found if asked.severity in ("", incident.severity))
 
 
-def _ended(request: PageRequest, asked: _Filters, before: int | None) -> list[Incident]:
+def _ended(request: PageRequest, asked: _IncidentFilters, before: int | None) -> list[Incident]:
     if asked.state == "open":
         return []
     severity = asked.severity or None
@@ -153,7 +157,7 @@ def _ended(request: PageRequest, asked: _Filters, before: int | None) -> list[In
     )
 
 
-def _gather(request: PageRequest, incident_id: int) -> _Page:
+def _gather(request: PageRequest, incident_id: int) -> _IncidentPage:
     connection, shown = request.connection, read_incident(request, incident_id)
     silenced_by = shown.incident.silenced_by if shown.is_open else None
     silence = silences.get(connection, silenced_by) if silenced_by is not None else None
@@ -165,9 +169,9 @@ def _gather(request: PageRequest, incident_id: int) -> _Page:
     )
     chart = None
     if shown.alerts:
-        leading, opened_at = shown.alerts[0].alert, shown.first_opened_at
+        leading, opened_at = (shown.measured or shown.alerts[0]).alert, shown.first_opened_at
         chart = around_incident(connection, shown.incident, opened_at, leading, request.now)
-    return _Page(shown, entries, chart, gather_evidence(connection, shown, request.now), silence)
+    return _IncidentPage(shown, entries, chart, gather_evidence(connection, shown, request.now), silence)
 
 
 PAGES = (

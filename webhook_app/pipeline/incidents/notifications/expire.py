@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from webhook_app.pipeline.incidents.reroute import lock_incidents, reroute
+from webhook_app.pipeline.incidents.notifications.reroute import lock_incidents, reroute
 from webhook_app.store.incidents import outbox
 from webhook_app.store.incidents.outbox import Orphan
 from webhook_app.store.postgres.engine import Engine

@@ -15,8 +15,8 @@ from tests.support.clocks import Stopwatch
 from webhook_app.channels import Channel, Receipt, SendError
 from webhook_app.channels.notification import Notification, Undelivered
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook
-from webhook_app.pipeline.incidents.expire_notifications import GIVE_UP_AFTER, expire
-from webhook_app.pipeline.incidents.notify import (
+from webhook_app.pipeline.incidents.notifications.expire import GIVE_UP_AFTER, expire
+from webhook_app.pipeline.incidents.notifications.notify import (
     LEASE,
     LONGEST_WAIT_S,
     OVERDUE_AFTER,

@@ -1,13 +1,9 @@
-"""Sends the outbox of one channel at least once: claim, record the try, send, mark.
+"""Sends the outbox of one channel at least once.
 
-1. One transaction leases the channel's next due notification and records the try. If the channel supports digests and
-   many are due, it leases them together.
-2. It is sent outside of any transaction.
-3. Another transaction marks it sent, due again later, or given up. After a crash in between the lease ends and it is
-   sent again: a duplicate is better than a loss.
-4. The channel's pace between messages, and a pause that it asked for, are stored, so that another process keeps both.
-5. A notification that is given up, or not sent for a while, is rerouted to another channel once.
-Every channel has its own run, so that a slow one does not delay others.
+One transaction leases the next due notification, or several for a digest, and records the try; it is sent outside of
+any transaction; another transaction marks it sent, due again later, or given up. After a crash in between the lease
+ends and it is sent again: a duplicate is better than a loss. Pace and pauses of a channel are stored, so that another
+process keeps both. What is given up is rerouted to another channel once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +18,7 @@ from msgspec.structs import replace
 from webhook_app.channels import Channel, DigestChannel, Receipt, ResendingChannel, SendError
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents.incident_details import with_current_state
-from webhook_app.pipeline.incidents.reroute import lock_incidents, reroute
+from webhook_app.pipeline.incidents.notifications.reroute import lock_incidents, reroute
 from webhook_app.store.incidents import alerts, channel_states, incidents, outbox
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.channel_states import ChannelMessage

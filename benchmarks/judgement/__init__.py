@@ -1,0 +1,1 @@
+"""Plays outages and healthy traffic in simulated time, and reports what the rules say of them."""

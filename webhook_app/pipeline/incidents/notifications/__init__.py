@@ -1,0 +1,1 @@
+"""Sends the notifications of incidents to their channels, and reroutes what a channel cannot deliver."""
