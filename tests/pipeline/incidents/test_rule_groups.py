@@ -57,9 +57,21 @@ def test_attention_fires_at_the_first_failure_and_ends_when_messages_are_deliver
     assert evaluate_at(engine, rule("attention"), now) == {"fire": 1}
     [(group, _)] = firing(engine)
     assert group == {"code": TOKEN, "phone_number_id": NUMBER}
-    assert evaluate_at(engine, rule("attention"), now + HOUR) == {}, "nothing was sent: no recovery"
-    traffic.sent(1, now + HOUR)
-    assert evaluate_at(engine, rule("attention"), now + HOUR + MINUTE) == {"resolve": 1}
+    soon = now + 25 * MINUTE
+    assert evaluate_at(engine, rule("attention"), soon) == {}, "nothing was sent: no recovery"
+    traffic.sent(1, soon)
+    assert evaluate_at(engine, rule("attention"), soon + MINUTE) == {"resolve": 1}
+
+
+def test_attention_without_any_traffic_ends_as_quiet_and_not_as_recovered(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.failed(1, now, TOKEN)
+    evaluate_at(engine, rule("attention"), now)
+    assert evaluate_at(engine, rule("attention"), now + HOUR) == {"resolve": 1}
+    with engine.connect() as connection:
+        [alert] = alerts.list_alerts(connection)
+    assert alert.ended_how == "quiet"
 
 
 def test_a_new_code_fires_once_and_not_again_within_the_month(
@@ -168,10 +180,10 @@ def test_integrity_sees_quarantine_books_missing_sent_and_silent_sends(
         )
     assert evaluate_at(engine, rule("integrity"), real) == {"fire": 4}
     found = {str(group["check"]): finding for group, finding in firing(engine)}
-    assert found["quarantine"] == "10 items quarantined in 60 min"
+    assert found["quarantine"] == "10 items quarantined in 1 h"
     assert found["books"].endswith("do not balance")
     assert found["delivered_without_sent"] == (
-        "No `sent` came within 30 min for 100 % of 60 messages delivered in 60 min"
+        "No `sent` came within 30 min for 100 % of 60 messages delivered in 1 h"
     )
     assert found["silent_sends"].startswith("10 messages accepted over 15 min ago")
 
@@ -247,7 +259,7 @@ def test_the_service_monitors_itself(engine: Engine, now: datetime) -> None:
     with engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO notifications (alert_id, channel, reason, sequence, payload, created_at, next_try_at)"
+                "INSERT INTO notifications (incident_id, channel, reason, sequence, payload, created_at, next_try_at)"
                 " VALUES (1, 'slack', 'fired', 1, '{}', :at, :at)"
             ),
             {"at": now - 10 * MINUTE},
@@ -269,6 +281,7 @@ def test_the_service_monitors_itself(engine: Engine, now: datetime) -> None:
 def test_hours_are_summed_once_and_again_while_late_events_may_come(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
+    traffic.sent(1, now - 5 * HOUR)
     sum_all(engine, now)
     assert sum_hours(engine, now) == 3
     traffic.failed(2, now - 2 * HOUR, UNREACHABLE)
@@ -283,7 +296,7 @@ def test_hours_are_summed_once_and_again_while_late_events_may_come(
         assert [tuple(row) for row in hours] == [(1, 1), (UNREACHABLE, 2)]
         assert connection.execute(
             text("SELECT sum(attempts)::int, sum(events)::int FROM hourly_counts")
-        ).one() == (3, 4)
+        ).one() == (4, 5)
 
 
 def sum_all(engine: Engine, now: datetime) -> None:

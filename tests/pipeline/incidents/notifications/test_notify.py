@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import notification
 from tests.support.clocks import Stopwatch
+from tests.support.incidents import store_incident
 from webhook_app.channels import Channel, Receipt, SendError
 from webhook_app.channels.notification import Notification, Undelivered
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook
@@ -24,8 +25,7 @@ from webhook_app.pipeline.incidents.notifications.notify import (
     backoff,
     notify,
 )
-from webhook_app.store.incidents import alerts, outbox
-from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents import outbox
 
 SECOND = timedelta(seconds=1)
 
@@ -59,8 +59,8 @@ class MemoryChannel:
         return self.receipt
 
     @property
-    def alerts(self) -> list[int]:
-        return [sent.alert_id for sent in self.accepted]
+    def incidents(self) -> list[int]:
+        return [sent.incident_id for sent in self.accepted]
 
 
 class DigestMemoryChannel(MemoryChannel):
@@ -79,7 +79,7 @@ class DigestMemoryChannel(MemoryChannel):
         if self._digest_faults:
             raise self._digest_faults.pop(0)
         self.sent_after.append(self.hands.seconds)
-        self.digests.append([one.alert_id for one in sent])
+        self.digests.append([one.incident_id for one in sent])
         return self.digest_receipt
 
 
@@ -98,10 +98,10 @@ class RecordReadingChannel(MemoryChannel):
         return super().send(notification, earlier)
 
 
-def add(engine: Engine, now: datetime, alert_id: int = 12, channel: str = "log", **more: Any) -> None:
-    sent = notification(alert_id=alert_id, **more)
+def add(engine: Engine, now: datetime, incident_id: int = 12, channel: str = "log", **more: Any) -> None:
+    sent = notification(incident_id=incident_id, **more)
     with engine.begin() as connection:
-        outbox.add(connection, alert_id, channel, sent.reason, to_builtins(sent), now)
+        outbox.add(connection, incident_id, channel, sent.reason, to_builtins(sent), now)
 
 
 def run(engine: Engine, channel: Channel, now: datetime, **more: Any) -> NotifySummary:
@@ -125,7 +125,7 @@ def test_the_try_is_on_record_before_anything_is_sent(engine: Engine, now: datet
     add(engine, now)
     channel = RecordReadingChannel(engine)
     assert run(engine, channel, now) == NotifySummary(1, 0, 0)
-    assert (channel.alerts, channel.seen) == ([12], [[""]])
+    assert (channel.incidents, channel.seen) == ([12], [[""]])
     assert row(engine)["sent_at"] == now
     with engine.connect() as connection:
         [(outcome, ended_at)] = connection.execute(text("SELECT outcome, ended_at FROM notification_tries"))
@@ -137,7 +137,7 @@ def test_a_sent_notification_is_not_sent_again(engine: Engine, now: datetime) ->
     channel = MemoryChannel()
     run(engine, channel, now)
     assert run(engine, channel, now + timedelta(days=2)) == NotifySummary(0, 0, 0)
-    assert channel.alerts == [12]
+    assert channel.incidents == [12]
 
 
 def test_a_notification_has_its_outbox_id_at_every_try(engine: Engine, now: datetime) -> None:
@@ -156,28 +156,28 @@ def test_a_crash_between_sending_and_marking_means_sent_again_after_the_lease(
     channel = MemoryChannel()
     assert run(engine, channel, now + LEASE - SECOND) == NotifySummary(0, 0, 0)
     assert run(engine, channel, now + LEASE) == NotifySummary(1, 0, 0)
-    assert channel.alerts == [12]
+    assert channel.incidents == [12]
 
 
 def test_a_run_sends_all_that_is_due_at_the_channels_pace_and_in_order(engine: Engine, now: datetime) -> None:
-    for alert_id in (1, 2, 3):
-        add(engine, now, alert_id)
+    for incident_id in (1, 2, 3):
+        add(engine, now, incident_id)
     channel = MemoryChannel(pace_s=1.0)
     assert run(engine, channel, now).sent == 3
-    assert channel.alerts == [1, 2, 3]
+    assert channel.incidents == [1, 2, 3]
     assert channel.sent_after == [0.0, 1.0, 2.0]
 
 
 def test_a_run_ends_in_time_and_when_it_has_to_stop(engine: Engine, now: datetime) -> None:
-    for alert_id in range(20):
-        add(engine, now, alert_id)
+    for incident_id in range(20):
+        add(engine, now, incident_id)
     assert run(engine, MemoryChannel(pace_s=5.0), now).sent == 7
     assert run(engine, MemoryChannel(pace_s=5.0), now + 35 * SECOND, go_on=lambda: False).sent == 1
 
 
 def test_another_process_keeps_the_pace_after_a_crash_while_sending(engine: Engine, now: datetime) -> None:
-    for alert_id in (1, 2):
-        add(engine, now, alert_id)
+    for incident_id in (1, 2):
+        add(engine, now, incident_id)
     with pytest.raises(KeyboardInterrupt):
         run(engine, MemoryChannel(KeyboardInterrupt(), pace_s=2.0), now)
     successor = MemoryChannel(pace_s=2.0)
@@ -207,43 +207,43 @@ def test_slack_gets_it_again_after_an_answer_that_is_not_final(
 def test_a_pause_that_slack_asks_for_holds_for_every_message_and_keeps_the_order(
     engine: Engine, slack: FakeSlack, slack_webhook: SlackWebhook, now: datetime
 ) -> None:
-    for alert_id in (1, 2):
-        add(engine, now, alert_id, "slack", rule=f"rule {alert_id}")
+    for incident_id in (1, 2):
+        add(engine, now, incident_id, "slack", rule=f"rule {incident_id}")
     slack.answers.append(Answer(429, "rate_limited", "30"))
     run(engine, slack_webhook, now)
     add(engine, now, 3, "slack", rule="rule 3")
     assert run(engine, slack_webhook, now + 29 * SECOND) == NotifySummary(0, 0, 0)
     assert run(engine, slack_webhook, now + 30 * SECOND) == NotifySummary(3, 0, 0)
-    sent = [posted["blocks"][-1]["elements"][0]["text"].split(",")[0] for posted in slack.posted]
-    assert sent == ["Rule rule 1", "Rule rule 1", "Rule rule 2", "Rule rule 3"]
+    sent = [posted["blocks"][-1]["elements"][0]["text"] for posted in slack.posted]
+    assert sent == [f"Incident {number}, rule rule {number}" for number in (1, 1, 2, 3)]
 
 
 def test_a_failing_channel_is_paused_longer_each_time_for_all_its_messages(
     engine: Engine, now: datetime
 ) -> None:
-    for alert_id in range(9):
-        add(engine, now, alert_id)
+    for incident_id in range(9):
+        add(engine, now, incident_id)
     down = MemoryChannel(*[SendError("down", permanent=False)] * 4)
     spent = [now + seconds * SECOND for seconds in range(16)]
     told_at = [moment for moment in spent if run(engine, down, moment) != NotifySummary(0, 0, 0)]
     assert told_at == [now, now + SECOND, now + 3 * SECOND, now + 7 * SECOND, now + 15 * SECOND]
-    assert down.alerts[0] == 0
-    assert len(down.alerts) == 9
+    assert down.incidents[0] == 0
+    assert len(down.incidents) == 9
 
 
 def test_one_message_that_is_never_accepted_delays_no_other(engine: Engine, now: datetime) -> None:
     class Picky(MemoryChannel):
         def send(self, notification: Notification, earlier: Receipt | None = None) -> Receipt | None:
-            if notification.alert_id == 1:
+            if notification.incident_id == 1:
                 raise SendError("not this one", permanent=False)
             return super().send(notification, earlier)
 
-    for alert_id in range(1, 5):
-        add(engine, now, alert_id)
+    for incident_id in range(1, 5):
+        add(engine, now, incident_id)
     channel = Picky()
     for seconds in range(33):
         run(engine, channel, now + seconds * SECOND)
-    assert channel.alerts == [2, 3, 4]
+    assert channel.incidents == [2, 3, 4]
 
 
 def test_a_permanent_refusal_is_recorded_and_the_next_message_is_sent(
@@ -258,7 +258,7 @@ def test_a_permanent_refusal_is_recorded_and_the_next_message_is_sent(
     assert run(engine, slack_webhook, now + timedelta(days=1)) == NotifySummary(0, 0, 0)
 
 
-def test_the_end_of_an_alert_is_not_sent_before_its_beginning(engine: Engine, now: datetime) -> None:
+def test_the_end_of_an_incident_is_not_sent_before_its_beginning(engine: Engine, now: datetime) -> None:
     add(engine, now)
     add(engine, now, reason="resolved", resolved_at=now)
     busy = MemoryChannel(SendError("busy", permanent=False))
@@ -287,14 +287,14 @@ def test_a_reminder_that_is_being_sent_is_not_superseded(engine: Engine, now: da
     assert [held["superseded_at"] for held in rows(engine)] == [None, None]
 
 
-def test_a_channel_gets_its_last_receipt_of_the_alert(engine: Engine, now: datetime) -> None:
+def test_a_channel_gets_its_last_receipt_of_the_incident(engine: Engine, now: datetime) -> None:
     channel = MemoryChannel()
     for receipt in (Receipt("message 1"), None, Receipt("message 2", shared=True)):
         channel.receipt = receipt
         add(engine, now)
         run(engine, channel, now)
     add(engine, now)
-    add(engine, now, alert_id=13)
+    add(engine, now, incident_id=13)
     run(engine, channel, now)
     first = Receipt("message 1")
     assert channel.earlier == [None, first, first, Receipt("message 2", shared=True), None]
@@ -303,26 +303,26 @@ def test_a_channel_gets_its_last_receipt_of_the_alert(engine: Engine, now: datet
 def test_many_notifications_are_sent_in_digests_that_list_each_in_order(
     engine: Engine, now: datetime
 ) -> None:
-    for alert_id in range(10):
-        add(engine, now, alert_id)
+    for incident_id in range(10):
+        add(engine, now, incident_id)
     channel = DigestMemoryChannel(pace_s=1.0)
     assert run(engine, channel, now).sent == 10
     assert channel.digests == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert channel.alerts == [8, 9]
+    assert channel.incidents == [8, 9]
     assert channel.sent_after == [0.0, 1.0, 2.0, 3.0]
 
 
-def test_an_alert_with_its_own_message_is_updated_there_and_not_in_a_digest(
+def test_an_incident_with_its_own_message_is_updated_there_and_not_in_a_digest(
     engine: Engine, now: datetime
 ) -> None:
     channel = DigestMemoryChannel()
     channel.receipt, channel.digest_receipt = Receipt("its own"), Receipt("digest", shared=True)
     add(engine, now, 1)
     run(engine, channel, now)
-    for alert_id in (1, 2, 3, 4):
-        add(engine, now, alert_id, reason="resolved", resolved_at=now)
+    for incident_id in (1, 2, 3, 4):
+        add(engine, now, incident_id, reason="resolved", resolved_at=now)
     run(engine, channel, now)
-    assert (channel.digests, channel.alerts) == ([[2, 3, 4]], [1, 1])
+    assert (channel.digests, channel.incidents) == ([[2, 3, 4]], [1, 1])
     assert channel.earlier[1] == Receipt("its own")
     add(engine, now, 3)
     run(engine, channel, now)
@@ -332,24 +332,24 @@ def test_an_alert_with_its_own_message_is_updated_there_and_not_in_a_digest(
 def test_a_notification_that_makes_a_digest_invalid_is_found_by_sending_each_alone(
     engine: Engine, now: datetime
 ) -> None:
-    for alert_id in range(4):
-        add(engine, now, alert_id)
+    for incident_id in range(4):
+        add(engine, now, incident_id)
     channel = DigestMemoryChannel(SendError("invalid_payload", permanent=True, of_message=True))
     assert run(engine, channel, now) == NotifySummary(4, 4, 0)
-    assert (channel.digests, channel.alerts) == ([], [0, 1, 2, 3])
+    assert (channel.digests, channel.incidents) == ([], [0, 1, 2, 3])
 
 
 def test_a_digest_that_is_refused_permanently_is_given_up_whole(engine: Engine, now: datetime) -> None:
-    for alert_id in range(4):
-        add(engine, now, alert_id)
+    for incident_id in range(4):
+        add(engine, now, incident_id)
     channel = DigestMemoryChannel(SendError("404 no_service", permanent=True))
     assert run(engine, channel, now, fallbacks=["log", "email"]) == NotifySummary(0, 0, 4)
     assert [held["channel"] for held in rows(engine)] == ["log"] * 4 + ["email"] * 4
 
 
 def test_a_digest_that_failed_is_sent_again_as_one(engine: Engine, now: datetime) -> None:
-    for alert_id in range(4):
-        add(engine, now, alert_id)
+    for incident_id in range(4):
+        add(engine, now, incident_id)
     channel = DigestMemoryChannel(SendError("busy", permanent=False, retry_after=5))
     assert run(engine, channel, now) == NotifySummary(0, 4, 0)
     assert run(engine, channel, now + 4 * SECOND) == NotifySummary(0, 0, 0)
@@ -357,12 +357,12 @@ def test_a_digest_that_failed_is_sent_again_as_one(engine: Engine, now: datetime
     assert channel.digests == [[0, 1, 2, 3]]
 
 
-def test_three_hundred_alerts_at_once_are_all_sent_in_order_and_at_pace_through_a_failing_slack(
+def test_three_hundred_incidents_at_once_are_all_sent_in_order_and_at_pace_through_a_failing_slack(
     engine: Engine, slack: FakeSlack, now: datetime
 ) -> None:
-    names = [f"{500_000 + alert_id}" for alert_id in range(300)]
-    for alert_id, name in enumerate(names):
-        add(engine, now, alert_id, "slack", group={"phone_number_id": name})
+    names = [f"{500_000 + incident_id}" for incident_id in range(300)]
+    for incident_id, name in enumerate(names):
+        add(engine, now, incident_id, "slack", title=f"131026, business number {name},")
     trouble = [
         Answer(429, "rate_limited", "3"),
         Answer(500, "rollup_error"),
@@ -479,7 +479,7 @@ def test_an_unreadable_payload_fails_permanently(engine: Engine, now: datetime) 
     add(engine, now, 13)
     channel = MemoryChannel()
     assert run(engine, channel, now, fallbacks=["log", "slack"]) == NotifySummary(1, 0, 1)
-    assert channel.alerts == [13]
+    assert channel.incidents == [13]
 
 
 def test_a_notification_that_failed_for_three_days_is_given_up(engine: Engine, now: datetime) -> None:
@@ -544,7 +544,7 @@ def test_waits_double_up_to_five_minutes_and_are_spread_over_all_of_it(tries: in
 
 
 class ResendingMemoryChannel(MemoryChannel):
-    """A channel in memory that wants firing alerts to be sent again."""
+    """A channel in memory that wants open incidents to be sent again."""
 
     resend_s = 60.0
 
@@ -559,38 +559,25 @@ class ResendingMemoryChannel(MemoryChannel):
     def resend(self, notifications: Sequence[Notification], earlier: Sequence[Receipt | None]) -> None:
         if self._resend_faults:
             raise self._resend_faults.pop(0)
-        self.again.append([each.alert_id for each in notifications])
+        self.again.append([each.incident_id for each in notifications])
         self.resent += notifications
         self.receipts += earlier
 
 
-def fire(engine: Engine, now: datetime, name: str) -> int:
-    """A firing alert with a notification for Alertmanager."""
-    with engine.begin() as connection:
-        made = alerts.insert_new(
-            connection,
-            Alert(
-                rule=name,
-                kind="rate",
-                severity="warning",
-                state="firing",
-                group={},
-                codes=[],
-                covers_from=now,
-                started_at=now,
-                evaluated_at=now,
-                attempts=1000,
-                failures=100,
-                rate=0.1,
-                explanation={"since": now.isoformat(), "reason": "Above the threshold."},
-            ),
-        )
-    assert made is not None
+def fire(engine: Engine, now: datetime, rule: str) -> int:
+    """An open incident with a notification for Alertmanager."""
+    member = {
+        "rule": rule,
+        "group": {},
+        "explanation": {"since": now.isoformat(), "reason": "Above the threshold."},
+    }
+    figures = {"attempts": 1000, "failures": 100, "rate": 0.1, "window_minutes": 15}
+    made = store_incident(engine, now, member, **figures)
     add(engine, now, made, "alertmanager")
     return made
 
 
-def test_firing_alerts_are_sent_again_each_minute_and_resolved_ones_are_not(
+def test_open_incidents_are_sent_again_each_minute_and_ended_ones_are_not(
     engine: Engine, now: datetime
 ) -> None:
     first, second = fire(engine, now, "first"), fire(engine, now, "second")
@@ -598,24 +585,28 @@ def test_firing_alerts_are_sent_again_each_minute_and_resolved_ones_are_not(
     run(engine, channel, now)
     assert channel.again == [[first, second]]
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alerts SET state = 'resolved' WHERE id = :id"), {"id": first})
+        connection.execute(text("UPDATE incidents SET state = 'ended' WHERE id = :id"), {"id": first})
     run(engine, channel, now + 59 * SECOND)
     run(engine, channel, now + 60 * SECOND)
     run(engine, ResendingMemoryChannel(), now + 61 * SECOND)
     assert channel.again == [[first, second], [second]]
 
 
-def test_an_alert_that_is_sent_again_has_its_current_figures_but_the_notified_severity(
+def test_an_incident_that_is_sent_again_has_its_current_figures_but_the_notified_severity(
     engine: Engine, now: datetime
 ) -> None:
     made = fire(engine, now, "first")
     run(engine, ResendingMemoryChannel(), now)
     update = text(
-        "UPDATE alerts SET severity = 'critical', failures = 20, rate = 0.02, acknowledged_by = 'Ann',"
-        ' acknowledged_at = :now, explanation = explanation || \'{"reason": "Still firing."}\' WHERE id = :id'
+        "UPDATE incidents SET severity = 'critical', failures = 20, rate = 0.02, acknowledged_by = 'Ann',"
+        " acknowledged_at = :now WHERE id = :id"
+    )
+    reason = text(
+        'UPDATE alerts SET explanation = explanation || \'{"reason": "Still firing."}\' WHERE incident_id = :id'
     )
     with engine.begin() as connection:
         connection.execute(update, {"id": made, "now": now})
+        connection.execute(reason, {"id": made})
     restarted = ResendingMemoryChannel()
     run(engine, restarted, now + 60 * SECOND)
     [again] = restarted.resent
