@@ -58,7 +58,7 @@ def test_an_incident_begins_with_one_message_with_buttons_and_a_receipt(
     assert posted["channel"] == "#alerts"
     assert posted["blocks"][0]["text"]["text"].startswith(":large_orange_circle: WARNING: 131026")
     assert posted["text"].startswith("WARNING: 131026")
-    assert buttons(posted) == {"acknowledge": "12", "snooze": "12", "silence": "12:131026"}
+    assert buttons(posted) == {"acknowledge": "12", "snooze": "12", "silence": f"12:131026:{NUMBER}"}
     assert f"on business number {NUMBER} for 24 hours" in json.dumps(posted)
 
 
@@ -206,9 +206,10 @@ def test_the_answer_of_slack_decides_whether_to_retry(
 
 def test_a_silence_button_needs_a_code_and_says_what_it_covers(api: FakeSlack, bot: SlackBot) -> None:
     bot.send(notification(codes=()))
-    bot.send(notification(group={"code": 131026}))
+    bot.send(notification(numbers=(NUMBER, "590238114470022")))
     assert buttons(api.posted[0]).keys() == {"acknowledge", "snooze"}
     assert "on all business numbers for 24 hours" in json.dumps(api.posted[1])
+    assert buttons(api.posted[1])["silence"] == "12:131026:"
 
 
 def test_a_snoozed_incident_says_until_when(api: FakeSlack, bot: SlackBot) -> None:

@@ -65,6 +65,11 @@ def test_any_other_signature_is_refused(body: bytes, timestamp: str, given: str,
         ({"action_id": "acknowledge", "value": "12"}, Interaction("acknowledge", 12, "ada (Slack)")),
         ({"action_id": "snooze", "value": "12"}, Interaction("snooze", 12, "ada (Slack)")),
         ({"action_id": "silence", "value": "12:-1"}, Interaction("silence", 12, "ada (Slack)", -1)),
+        ({"action_id": "silence", "value": "12:190:"}, Interaction("silence", 12, "ada (Slack)", 190)),
+        (
+            {"action_id": "silence", "value": "12:190:55"},
+            Interaction("silence", 12, "ada (Slack)", 190, "55"),
+        ),
         ({"action_id": "open", "value": "12"}, None),
     ],
 )

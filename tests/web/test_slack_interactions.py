@@ -101,7 +101,7 @@ def test_snooze_lasts_an_hour(press: Press, engine: Engine, incident_id: int) ->
 def test_silence_covers_the_code_on_the_number_for_a_day_and_is_shown(
     press: Press, engine: Engine, incident_id: int, slack: FakeSlack
 ) -> None:
-    assert press("silence", f"{incident_id}:131026").status_code == 200
+    assert press("silence", f"{incident_id}:131026:{NUMBER}").status_code == 200
     with engine.connect() as connection:
         [silence] = silences.active(connection, datetime.now(UTC))
     assert silence.matchers == {"code": 131026, "phone_number_id": NUMBER}

@@ -216,11 +216,11 @@ def _buttons(notification: Notification) -> Blocks:
         buttons.insert(0, _button("acknowledge", "Acknowledge", incident) | {"style": "primary"})
     if notification.codes:
         code = notification.codes[0].code
-        number = notification.group.get("phone_number_id")
+        number = notification.numbers[0] if len(notification.numbers) == 1 else ""
         where = f"on business number {number}" if number else "on all business numbers"
         question = f"Mute all notifications about {code} {where} for 24 hours?"
         buttons.append(
-            _button("silence", f"Silence {code} for 24 h", f"{incident}:{code}")
+            _button("silence", f"Silence {code} for 24 h", f"{incident}:{code}:{number}")
             | {
                 "confirm": {
                     "title": _plain(f"Silence {code}?"),

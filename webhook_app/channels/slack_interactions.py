@@ -17,12 +17,13 @@ Action = Literal["acknowledge", "snooze", "silence"]
 
 
 class Interaction(Struct, frozen=True):
-    """One button press. `code` is set for `silence`."""
+    """One button press. `code` is set for `silence`, `phone_number_id` if it is about one business number."""
 
     action: Action
     incident_id: int
     actor: str
     code: int | None = None
+    phone_number_id: str = ""
 
 
 class _User(Struct):
@@ -72,12 +73,13 @@ def parse(body: bytes) -> Interaction | None:
 
 
 def _read(pressed: _PressedButton, actor: str) -> Interaction | None:
-    alert, _, code = pressed.value.partition(":")
+    incident, _, silenced = pressed.value.partition(":")
+    code, _, phone_number_id = silenced.partition(":")
     match pressed.action_id:
         case "acknowledge" | "snooze" as action:
-            return Interaction(action, _number(alert), actor)
+            return Interaction(action, _number(incident), actor)
         case "silence":
-            return Interaction("silence", _number(alert), actor, _number(code))
+            return Interaction("silence", _number(incident), actor, _number(code), phone_number_id)
     return None
 
 

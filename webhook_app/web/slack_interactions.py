@@ -13,8 +13,7 @@ from flask import Blueprint, Response, request
 
 from webhook_app.channels.slack_interactions import Interaction, parse, verify
 from webhook_app.pipeline.incidents import actions
-from webhook_app.rules.incidents.silences import shared_matchers
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import incidents
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.web import security_headers
@@ -72,14 +71,12 @@ def _act(connection: Connection, interaction: Interaction, now: datetime) -> Non
 
 
 def _silence(connection: Connection, interaction: Interaction, now: datetime) -> None:
-    """Silence the code, on the number that all alerts of the incident name, and snooze the incident as long."""
-    members = alerts.of_incidents(connection, [interaction.incident_id])
-    if not members or interaction.code is None:
+    """Silence the code, on the number that the button names or on all, and snooze the incident as long."""
+    if interaction.code is None or incidents.get(connection, interaction.incident_id) is None:
         return
-    shared = shared_matchers([alert.group for alert in members])
     matchers: dict[str, str | int] = {"code": interaction.code}
-    if number := shared.get("phone_number_id"):
-        matchers["phone_number_id"] = number
+    if interaction.phone_number_id:
+        matchers["phone_number_id"] = interaction.phone_number_id
     until = now + SILENCE
     comment = f"Slack button of incident {interaction.incident_id}"
     actions.add_silence(

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from tests.support.factories import NUMBER
 from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
+from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
@@ -272,6 +273,155 @@ def test_a_silence_that_covers_every_alert_keeps_the_incident_quiet_until_it_end
     assert reasons(engine) == ["fired"]
 
 
+def test_a_silence_of_a_code_covers_the_alerts_of_every_level(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    with engine.begin() as connection:
+        actions.add_silence(
+            connection,
+            matchers={"code": BROKEN, "phone_number_id": NUMBER},
+            author="ops",
+            until=now + HOUR,
+            comment="",
+            now=now - MINUTE,
+        )
+    traffic.failed(100, now, BROKEN)
+    look(now)
+    with engine.connect() as connection:
+        assert len(alerts.open_alerts(connection)) > 2
+    assert reasons(engine) == []
+    traffic.failed(100, now + 2 * MINUTE, BROKEN, number=OTHER_NUMBER, waba="1099887766554")
+    look(now + 2 * MINUTE)
+    assert "fired" in reasons(engine), "another number is not covered"
+
+
+def test_a_higher_severity_goes_where_critical_incidents_go(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    rules = parse_rules("""
+[[rule]]
+name = "rate"
+kind = "rate"
+threshold = 0.02
+for_evaluations = 1
+escalate_above = 0.3
+
+[[route]]
+severities = ["critical"]
+channels = ["pagerduty", "slack"]
+""")
+    traffic.sent(900, now)
+    traffic.failed(60, now, UNREACHABLE)
+    for seconds in (0, 30):
+        evaluate(engine, rules, now + seconds * SECOND, channels=["slack", "pagerduty", "log"])
+    traffic.failed(900, now + MINUTE, UNREACHABLE)
+    for minutes in (1, 2):
+        evaluate(engine, rules, now + minutes * MINUTE, channels=["slack", "pagerduty", "log"])
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT channel, reason FROM notifications ORDER BY id"))
+        assert [tuple(row) for row in rows] == [
+            ("slack", "fired"),
+            ("pagerduty", "escalated"),
+            ("slack", "escalated"),
+        ]
+
+
+def test_an_expired_token_is_one_incident_with_the_alerts_about_its_effects(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.failed(100, now, 190)
+    look(now)
+    [incident] = known(engine)
+    [message] = sent(engine)
+    assert (message.rule, message.severity) == ("needs-attention", "critical")
+    with engine.connect() as connection:
+        members = alerts.of_incidents(connection, [incident.id])
+    assert {"needs-attention", "failure-rate-per-code"} <= {member.rule for member in members}
+
+
+def test_an_incident_lasts_until_its_last_alert_is_resolved(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    for number in (NUMBER, OTHER_NUMBER):
+        traffic.failed(100, now, PLATFORM, number=number)
+    look(now, [rule()])
+    later = now + 20 * MINUTE
+    traffic.sent(500, later)
+    traffic.failed(100, later, PLATFORM, number=OTHER_NUMBER)
+    look(later, [rule()])
+    [incident] = known(engine)
+    assert (incident.is_open, reasons(engine)) == (True, ["fired"])
+    traffic.sent(500, later + 20 * MINUTE, number=OTHER_NUMBER)
+    look(later + 20 * MINUTE, [rule()])
+    assert reasons(engine) == ["fired", "resolved"]
+
+
+def test_a_popular_template_is_not_named_for_being_popular(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    for template, size in (("popular", 9), ("rare", 1)):
+        traffic.sent(size * 90, now, template=template)
+        traffic.failed(size * 10, now, BROKEN, template=template)
+    look(now, [rule()])
+    assert [message.slice for message in sent(engine)] == [None]
+
+
+def test_the_figures_are_those_of_the_narrowest_alert_that_has_all_failures(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(4_000, now)
+    traffic.failed(90, now, BROKEN, biz_opaque_callback_data='{"campaign": "blast"}')
+    look(now)
+    [message] = sent(engine)
+    assert (message.group, message.title) == (
+        {"campaign": "blast"},
+        "131053 Media upload error, campaign blast",
+    )
+    assert message.figures is not None
+    assert (message.figures.failures, message.figures.attempts) == (90, 90)
+
+
+def test_an_incident_that_opens_again_is_not_acknowledged_any_more_and_keeps_its_title(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    rules = [rule(name="wide", group_by=("phone_number_id",)), rule()]
+    traffic.sent(100, now)
+    traffic.failed(100, now, PLATFORM)
+    look(now, rules)
+    with engine.begin() as connection:
+        actions.acknowledge(connection, known(engine)[0].id, actor="ops", now=now + 2 * MINUTE)
+    traffic.sent(500, now + 20 * MINUTE)
+    look(now + 20 * MINUTE, rules)
+    traffic.sent(100, now + 80 * MINUTE)
+    traffic.failed(60, now + 80 * MINUTE, PLATFORM)
+    traffic.failed(90, now + 80 * MINUTE, 131000)
+    look(now + 80 * MINUTE, rules)
+    incident = known(engine)[0]
+    assert (incident.again, incident.acknowledged_at, incident.acknowledged_by) == (1, None, "")
+    messages = [message for message in sent(engine) if message.incident_id == incident.id]
+    assert [message.reason for message in messages] == ["fired", "acknowledged", "resolved", "again"]
+    assert len({message.title for message in messages}) == 1
+    assert messages[-1].acknowledged_by == ""
+
+
+def test_the_title_of_a_finding_stays_when_the_finding_changes(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    start = now.replace(minute=30, second=0) - HOUR
+    for day in range(1, 7):
+        for hour in (-1, 0, 1):
+            traffic.sent(50, start - day * 24 * HOUR - 25 * MINUTE + hour * HOUR)
+    while sum_hours(engine, start) > 3:
+        pass
+    look(start)
+    traffic.sent(50, start + 5 * MINUTE)
+    look(start + 5 * MINUTE, seconds=120)
+    fired, resolved = (each for each in sent(engine) if each.rule == "no-webhooks")
+    assert fired.title == f"No webhooks in 30 min, 25 or more are usual, business number {NUMBER}"
+    assert (resolved.reason, resolved.title) == ("resolved", fired.title)
+    assert resolved.why == "Webhooks arrive again for 4 evaluations: 50 webhooks in 30 min."
+
+
 def test_two_accounts_that_cannot_pay_are_two_incidents(
     engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
 ) -> None:
@@ -323,6 +473,35 @@ class TestWhatTheDefaultRulesSee:
         [message] = sent(engine)
         assert (message.failures, len(message.numbers)) == (2_000, 50)
         assert "outage at Meta" in message.advice
+
+    def test_when_three_hundred_small_numbers_fall_silent(
+        self, engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+    ) -> None:
+        start = now.replace(minute=30, second=0) - HOUR
+        for day in range(1, 5):
+            for hour in (-1, 0, 1):
+                for index in range(300):
+                    at = start - day * 24 * HOUR - 25 * MINUTE + hour * HOUR
+                    traffic.sent(1, at, number=str(590238114470100 + index))
+        while sum_hours(engine, start) > 3:
+            pass
+        look(start)
+        [message] = sent(engine)
+        assert message.rule == "no-webhooks-at-all"
+        assert "150 or more are usual" in message.title
+
+    def test_one_number_that_falls_silent_alone_is_one_incident(
+        self, engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+    ) -> None:
+        start = now.replace(minute=30, second=0) - HOUR
+        for day in range(1, 5):
+            for hour in (-1, 0, 1):
+                traffic.sent(50, start - day * 24 * HOUR - 25 * MINUTE + hour * HOUR)
+        while sum_hours(engine, start) > 3:
+            pass
+        look(start)
+        assert len(known(engine)) == 1
+        assert len(sent(engine)) == 1
 
     def test_four_percent_for_two_hours_at_three_hundred_messages_per_quarter(
         self, engine: Engine, traffic: Traffic, look: Evaluate, now: datetime

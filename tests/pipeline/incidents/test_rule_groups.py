@@ -118,7 +118,8 @@ def test_silence_on_a_number_that_has_webhooks_every_day_at_this_time(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     for day in range(1, 7):  # the seventh had none: one poor day is forgiven
-        traffic.sent(50, now - day * DAY - 25 * MINUTE)
+        for hour in (-1, 0, 1):
+            traffic.sent(50, now - day * DAY - 25 * MINUTE + hour * HOUR)
     sum_all(engine, now)
     assert evaluate_at(engine, rule("silence"), now) == {"fire": 1}
     [(group, finding)] = firing(engine)
