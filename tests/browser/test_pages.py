@@ -36,6 +36,7 @@ def test_every_kind_of_page_is_found(kinds_of_pages):
     assert set(kinds_of_pages.values()) >= {each.path for each in NAVIGATION}
     behind = {
         "alerts-one",
+        "incidents-one",
         "codes-one",
         "contacts-by-contact",
         "failures-one",

@@ -13,9 +13,9 @@ def test_from_the_incident_to_the_contact(business, open_browser):
     enter(page, "an operator's key for tests")
 
     # The incident is the first thing to be seen.
-    page.get_by_text("alerts firing").first.wait_for()
-    page.locator("#part-state").get_by_role("link", name="132015 Template is Paused").first.click()
-    page.wait_for_url("**/alerts/*")
+    page.get_by_text("open incident").first.wait_for()
+    page.locator("#part-state").get_by_role("link", name="seasonal_offer").first.click()
+    page.wait_for_url("**/incidents/*")
 
     # It is taken in hand, and the page says so.
     page.get_by_role("button", name="Acknowledge").click()
@@ -49,6 +49,6 @@ def test_from_the_incident_to_the_contact(business, open_browser):
     assert page.locator("html").get_attribute("data-theme") == "dark"
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == dark
     did = page.get_by_role("region", name="Who did what").inner_text()
-    assert "acknowledge alert" in did
+    assert "acknowledge incident" in did
     assert "lift contact suppression" in did
     assert UNREACHABLE in did
