@@ -105,7 +105,7 @@ def incident(engine, now, kind="rate"):
         "started_at": old,
         "fired_at": old,
     }
-    return store_incident(engine, now, member, kind=kind, began_at=old, opened_at=old)
+    return store_incident(engine, now, member, kind=kind, codes=[131026], began_at=old, opened_at=old)
 
 
 @pytest.fixture
