@@ -69,6 +69,27 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
+_BACKDATE = """
+CREATE FUNCTION backdate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.opened_at := NEW.opened_at - interval '1 minute';
+  RETURN NEW;
+END $$;
+CREATE TRIGGER backdate BEFORE INSERT OR UPDATE ON incidents
+FOR EACH ROW WHEN (NEW.notified_at IS NULL) EXECUTE FUNCTION backdate();
+"""
+
+
+@pytest.fixture
+def announced_at_once(database_url: str) -> Iterator[None]:
+    """Lets no test wait for the seconds during which a new incident gathers alerts. Precedes `start`."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(_BACKDATE)
+        yield
+        connection.execute("DROP TRIGGER backdate ON incidents")
+        connection.execute("DROP FUNCTION backdate")
+
+
 def always(condition: Callable[[], bool], seconds: float) -> None:
     """Assert that `condition` is true for so many seconds."""
     end = time.monotonic() + seconds
@@ -224,8 +245,8 @@ def test_a_slow_channel_delays_no_other_and_no_evaluation(
         assert not _sent(engine, "slack")
 
 
-def test_failures_become_an_alert_in_slack(
-    start: Start, engine: Engine, database_url: str, now: datetime
+def test_failures_become_an_incident_in_slack(
+    announced_at_once: None, start: Start, engine: Engine, database_url: str, now: datetime
 ) -> None:
     traffic = Traffic(database_url)
     traffic.sent(1000, now)
@@ -235,7 +256,7 @@ def test_failures_become_an_alert_in_slack(
         start(SLACK_WEBHOOK_URL=slack.url, PUBLIC_URL="https://alerts.example")
         [posted] = wait_for(lambda: slack.posted)
     assert "60 of 1 060 messages failed" in posted["text"]
-    assert "https://alerts.example/alerts/" in str(posted["blocks"])
+    assert "https://alerts.example/incidents/" in str(posted["blocks"])
 
 
 def _add(engine: Engine, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 of a real scheduler between decide, record, send and mark: every alert is told once or twice, and its end.
+"""kill -9 of a real scheduler between decide, record, send and mark: every incident and its end is sent once or twice.
 
 The process is stalled from outside, by locks of the database and by a Slack that does not answer, and killed there.
 """
@@ -15,7 +15,7 @@ import pytest
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_for
-from tests.test_scheduler import Start, environment, start  # noqa: F401  fixtures
+from tests.test_scheduler import Start, announced_at_once, environment, start  # noqa: F401  fixtures
 
 RULES = """
 [[rule]]
@@ -48,7 +48,7 @@ def _waits(database_url: str, statement: str) -> bool:
 
 @contextmanager
 def decided(database_url: str, slack: FakeSlack) -> Iterator[None]:
-    """The alert has been decided, and its rows are not committed."""
+    """The notification has been decided, and its rows are not committed."""
     lock = "LOCK TABLE notifications IN SHARE ROW EXCLUSIVE MODE"
     with while_locked(database_url, lock, r"INSERT INTO notifications \(|superseded_at"):
         yield
@@ -102,16 +102,17 @@ def let_the_lease_end(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("point", "told"), [(decided, 1), (recorded, 1), (claimed, 1), (sent, 2), (answered, 2)]
+    ("point", "times"), [(decided, 1), (recorded, 1), (claimed, 1), (sent, 2), (answered, 2)]
 )
-def test_killed_at_any_point_an_alert_and_its_end_are_told_once_or_twice(
+def test_killed_at_any_point_an_incident_and_its_end_are_notified_once_or_twice(
+    announced_at_once: None,  # noqa: F811
     start: Start,  # noqa: F811
     slack: FakeSlack,
     database_url: str,
     tmp_path: Path,
     now: datetime,
     point: Callable[[str, FakeSlack], Iterator[None]],
-    told: int,
+    times: int,
 ) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES, encoding="utf-8")
@@ -134,13 +135,13 @@ def test_killed_at_any_point_an_alert_and_its_end_are_told_once_or_twice(
     kill_at_the_point(lead())
     second = lead()
     wait_for(lambda: _is_marked(database_url, "fired"), 20)
-    assert count("WARNING") == told
+    assert count("WARNING") == times
     traffic.sent(5000, now)
     traffic.close()
     kill_at_the_point(second)
     lead()
     wait_for(lambda: _is_marked(database_url, "resolved"), 20)
-    assert (count("WARNING"), count("Resolved")) == (told, told)
+    assert (count("WARNING"), count("Ended")) == (times, times)
 
 
 def _is_marked(database_url: str, reason: str) -> bool:
