@@ -57,6 +57,10 @@ setup: .venv/dev ## Install the project and its development tools into .venv
 run: .venv/run ## Start Postgres (embedded unless DATABASE_URL is set), web and scheduler; Ctrl-C stops everything
 	@exec $(BIN)/webhook-app up
 
+.PHONY: judgement
+judgement: .venv/dev ## What the default rules say of 36 scenarios and of healthy traffic, in simulated time (a few minutes)
+	@$(BIN)/python -m benchmarks.judgement
+
 .PHONY: demo
 demo: .venv/run ## Show a week of history and a simulated outage, in a terminal and on the dashboard
 	@exec $(BIN)/webhook-app demo

@@ -116,7 +116,7 @@ def play_healthy(rules: Sequence[Rule], *, days: int, seeds: int, step: int) -> 
         untold += sum(each.told_at is None for each in found)
         for each in found:
             if each.told_at is not None:
-                print(f"  false   {each.told_at:%a %H:%M} {each.title}: {each.alerts[0].rule} {each.messages[0].rate:.3f}")
-    return HealthyOutcome(
-        days=days * seeds, told=told, untold=untold, seconds=time.perf_counter() - begin
-    )
+                print(
+                    f"  false   {each.told_at:%a %H:%M} {each.title}: {each.alerts[0].rule} {each.messages[0].rate:.3f}"
+                )
+    return HealthyOutcome(days=days * seeds, told=told, untold=untold, seconds=time.perf_counter() - begin)

@@ -122,6 +122,18 @@ def test_a_locked_account_explains_nothing_of_another_account() -> None:
     assert joined(elsewhere, opened(locked)).incident_id is None
 
 
+def test_what_falls_silent_within_an_hour_is_one_incident() -> None:
+    everything = FiringAlert(rule="all", kind="silence", group={}, fired_at=NOW)
+    one = FiringAlert(
+        rule="s", kind="silence", group={"phone_number_id": "N1"}, fired_at=NOW + timedelta(minutes=40)
+    )
+    late = FiringAlert(
+        rule="s", kind="silence", group={"phone_number_id": "N2"}, fired_at=NOW + timedelta(hours=2)
+    )
+    assert joined(one, opened(everything)) == Membership(1, Joined.SAME_CODE)
+    assert joined(late, opened(one), now=late.fired_at).incident_id is None
+
+
 def test_a_locked_account_explains_the_silence_of_its_number_and_of_no_other() -> None:
     locked = opened(alert(LOCKED, kind="attention"))
     silent = FiringAlert(rule="s", kind="silence", group={"phone_number_id": "N1"}, fired_at=NOW)
@@ -207,8 +219,15 @@ def test_what_fired_for_the_same_group_belongs_to_the_same_incident_without_any_
 
 
 def test_leading_codes_leave_out_what_hardly_occurs() -> None:
-    assert leading_codes({1: 100, 2: 10, 3: 9}) == (1, 2)
+    place = series()
+    assert leading_codes({(1, place): 100, (2, place): 10, (3, place): 9}) == (1, 2)
     assert leading_codes({}) == ()
+
+
+def test_a_code_that_fails_elsewhere_is_another_cause_unless_the_platform_fails() -> None:
+    one, other = series(number="1"), series(number="2")
+    assert leading_codes({(132001, one): 20, (131053, other): 18, (131053, one): 1}) == (132001,)
+    assert leading_codes({(131016, one): 20, (131053, other): 18}) == (131016, 131053)
 
 
 def test_names_add_up() -> None:

@@ -5,7 +5,7 @@ Runs in the transaction of an evaluation, which has locked the open alerts.
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
@@ -119,7 +119,7 @@ class AlertLifecycle:
             details = replace(details, last_failure_at=self._now)
         ended_how = "recovered" if verdict.transition is Transition.RESOLVE else ""
         if rule.kind in COUNTING and alert.state == "firing" and not ended_how:
-            ended_how, why = self._end_without_recovery(details, alert)
+            ended_how, why = self._end_without_recovery(details, alert, rule_group.usual_gap)
             if ended_how:
                 verdict = replace(verdict, transition=Transition.RESOLVE, reason=why)
                 details = replace(details, reason=why)
@@ -144,12 +144,15 @@ class AlertLifecycle:
         )
         return AlertChange(_apply(alert, verdict.transition, self._now), rule_group, verdict.transition)
 
-    def _end_without_recovery(self, details: AlertDetails, alert: Alert) -> tuple[str, str]:
+    def _end_without_recovery(
+        self, details: AlertDetails, alert: Alert, usual_gap: timedelta
+    ) -> tuple[str, str]:
         return end_without_recovery(
             details.last_attempt_at or self._now,
             details.last_failure_at or self._now,
             alert.fired_at or self._now,
             self._now,
+            usual_gap,
         )
 
 

@@ -22,7 +22,7 @@ from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.incidents import Group, holding_groups
-from webhook_app.rules.incidents.slices import Cell, localise
+from webhook_app.rules.incidents.slices import NEARLY_ALL, Cell, localise
 from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
@@ -33,6 +33,7 @@ from webhook_app.whatsapp.errors.retry import retry_advice
 _MAX_CODES = 4
 _MAX_EVIDENCE = 6
 _BASELINE_HOURS = 168
+_SHORT_MINUTES = 60
 _TITLE_DIMENSIONS = ("template", "campaign", "phone_number_id", "waba_id", "country")
 """The dimensions by which the title names the place of an incident without codes, the narrowest first."""
 
@@ -99,7 +100,7 @@ def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) ->
     incident = counted_from(inputs.failures, incident, members, inputs.now)
     details = stored(incident)
     if incident.codes and incident.is_open:
-        incident, details = _with_slice(inputs, incident, details)
+        incident, details = _with_slice(inputs, incident, details, members)
     fallback = next((text for alert in by_rank(members) if (text := stored_details(alert).advice)), "")
     advice = advise(incident.codes, len(details.numbers), fallback)
     details = replace(
@@ -239,24 +240,43 @@ def _where(incident: Incident, details: IncidentDetails) -> str:
 
 
 def _with_slice(
-    inputs: RuleInputs, incident: Incident, details: IncidentDetails
+    inputs: RuleInputs, incident: Incident, details: IncidentDetails, members: Sequence[Alert]
 ) -> tuple[Incident, IncidentDetails]:
-    """The incident with the part where its failures are concentrated in the window of its leading alert.
+    """The incident with the part where its failures are concentrated, by the shortest window of its alerts.
 
     After the first notification the part is only replaced by a wider one.
     """
-    minutes = incident.window_minutes or 60
-    now = _cells(inputs.window(minutes), incident.codes)
+    windows = [a.window_minutes for a in members if a.state == "firing" and a.kind in COUNTING and a.failures]
+    minutes = min(windows, default=incident.window_minutes) or _SHORT_MINUTES
+    now = _cells(inputs.window(minutes), incident)
     if not now:
         return incident, details
-    usual = _cells(inputs.usual(minutes, _BASELINE_HOURS), incident.codes)
+    usual = _cells(inputs.usual(minutes, _BASELINE_HOURS), incident)
     day = {tuple(series): count for series, count in inputs.attempts_of_day().items()}
-    found = localise(DIMENSIONS, now, usual, day)
-    values = {name: list(held) for name, held in found.values.items()} if found is not None else None
+    values = _account_slice(incident, day)
+    if values is None and (found := localise(DIMENSIONS, now, usual, day)) is not None:
+        values = {name: list(held) for name, held in found.values.items()}
     if incident.notified_at is not None and not _is_wider(values, incident.slice):
         values = incident.slice
-    failures = sum(counts.failures for cell, counts in now.items() if _lies_in(values or {}, cell))
+    leading = (
+        now if minutes == incident.window_minutes else _cells(_leading_window(inputs, incident), incident)
+    )
+    failures = sum(counts.failures for cell, counts in leading.items() if _lies_in(values or {}, cell))
     return replace(incident, slice=values), replace(details, slice_failures=failures)
+
+
+def _leading_window(inputs: RuleInputs, incident: Incident) -> WindowCounts:
+    return inputs.window(incident.window_minutes or _SHORT_MINUTES)
+
+
+def _account_slice(incident: Incident, day: Mapping[Cell, int]) -> dict[str, list[str]] | None:
+    """The account, where the code says that the whole account is affected and there are others."""
+    named = incident.names.get("waba_id", [])
+    if explain(incident.codes[0]).domain != "account" or len(named) != 1:
+        return None
+    place, total = DIMENSIONS.index("waba_id"), sum(day.values())
+    own = sum(count for cell, count in day.items() if cell[place] == named[0])
+    return {"waba_id": list(named)} if own < NEARLY_ALL * total else None
 
 
 def _is_wider(values: Mapping[str, list[str]] | None, than: Mapping[str, list[str]] | None) -> bool:
@@ -269,10 +289,16 @@ def _lies_in(values: Mapping[str, Sequence[str]], cell: Cell) -> bool:
     return all(cell[DIMENSIONS.index(name)] in held for name, held in values.items())
 
 
-def _cells(window: WindowCounts, codes: Sequence[int]) -> dict[Cell, Counts]:
+def _cells(window: WindowCounts, incident: Incident) -> dict[Cell, Counts]:
+    """The window by series, with the failures that have the incident's codes and happen in its accounts."""
+    accounts = incident.names.get("waba_id") or None
     failed: Counter[Cell] = Counter()
     for one in window.failed:
-        for cell in {tuple(mark.series) for mark in one.marks if mark.code in codes}:
+        for cell in {
+            tuple(mark.series)
+            for mark in one.marks
+            if mark.code in incident.codes and (accounts is None or mark.series.waba_id in accounts)
+        }:
             failed[cell] += one.messages
     attempts = {tuple(series): count for series, count in window.attempts.items()}
     return {cell: Counts(attempts.get(cell, 0), failed[cell]) for cell in attempts.keys() | failed.keys()}

@@ -42,6 +42,7 @@ from webhook_app.rules.incidents.incidents import (
     FiringAlert,
     KnownIncident,
     domain_of,
+    has_several_causes,
     is_account_wide,
     join,
     leading_codes,
@@ -275,10 +276,20 @@ class IncidentUpdates:
         return list(dict.fromkeys(name if name in self._channels else FALLBACK_CHANNEL for name in named))
 
 
-def _joining_order(change: AlertChange) -> tuple[bool, int, int, int]:
-    """Causes before effects, then the alert with the most failures."""
-    wide = is_account_wide(_firing_alert(change))
-    return not wide, -change.alert.failures, -rank(change.alert.severity), change.alert.id
+def _joining_order(change: AlertChange) -> tuple[bool, bool, int, int, int]:
+    """Causes before effects, then the alert with the most failures.
+
+    An alert with codes that fail in different places comes after the others, so that two causes at once are not taken
+    for one.
+    """
+    firing, alert = _firing_alert(change), change.alert
+    return (
+        not is_account_wide(firing),
+        has_several_causes(firing.failing),
+        -alert.failures,
+        -rank(alert.severity),
+        alert.id,
+    )
 
 
 def _firing_alert(change: AlertChange) -> FiringAlert:
@@ -311,10 +322,7 @@ def _domain(alert: Alert) -> str:
 
 def _codes(known: Sequence[int], firing: FiringAlert) -> list[int]:
     """The codes of an incident after the alert has joined it: a code joins with an alert, never by itself."""
-    counts: Counter[int] = Counter()
-    for (code, _), messages in firing.failing.items():
-        counts[code] += messages
-    return list(dict.fromkeys([*known, *leading_codes(counts)]))[:MAX_CODES]
+    return list(dict.fromkeys([*known, *leading_codes(firing.failing)]))[:MAX_CODES]
 
 
 def _names(incident: Incident) -> Mapping[str, frozenset[str]]:

@@ -13,7 +13,15 @@ from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
 from webhook_app.rules.counts.binomial import fewest_failures
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Reading, Rule, judge_rate, selects
+from webhook_app.rules.incidents.alerts import (
+    COUNTING_KINDS,
+    Judgement,
+    Reading,
+    Rule,
+    judge_rate,
+    selects,
+    usual_share,
+)
 from webhook_app.rules.incidents.anomalies import (
     TrafficFlow,
     judge_attention,
@@ -33,7 +41,7 @@ _MIN_AGE = timedelta(hours=24)
 
 _NONE = Counts(0, 0)
 _USUAL_HOURS = 168
-_MIN_USUAL = 200  # messages of a week from which its share says what is usual
+_DAY_MINUTES = 1_440
 UNREACHABLE = 131026
 
 
@@ -61,6 +69,8 @@ class RuleGroup(Struct, frozen=True, kw_only=True):
     account_wide: bool = False
     recent: Counts | None = None
     """The counts of the shortest window, for a rule with several."""
+    usual_gap: timedelta = timedelta(0)
+    """The average time between two messages, for a rule with several windows."""
 
 
 def counted_by(rule: Rule) -> Counted:
@@ -100,7 +110,7 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     """Judge the groups in each window of the list, and take one judgement for each.
 
     A group is above if it is in any window; the shortest such window is reported. It also needs a failure within
-    the last hour, so that a backlog of old failures raises nothing. A firing alert is judged by the shortest window
+    the last hour, so that a backlog of old failures raises nothing. A firing alert recovers by the shortest window
     with enough messages alone: longer ones still hold the failures that it began with.
     """
     firing = {group_key(each.group) for each in opened if each.is_firing}
@@ -120,8 +130,15 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
         values = tuple(judged[0].group[name] for name in rule.group_by)
         may_open = key not in firing and recent.get(values, _NONE).failures > 0
         chosen_group = _one_window(rule, judged, is_firing=key in firing, may_open=may_open)
-        groups.append(replace(chosen_group, recent=latest.get(values, _NONE)))
+        groups.append(
+            replace(chosen_group, recent=latest.get(values, _NONE), usual_gap=_usual_gap(judged[-1]))
+        )
     return FoundGroups(groups, max(examined, len(groups)))
+
+
+def _usual_gap(longest: RuleGroup) -> timedelta:
+    """The average time between two messages of the group in its longest window."""
+    return timedelta(minutes=longest.rule.window_minutes / max(longest.counts.attempts, 1))
 
 
 def _counts(rule: Rule, inputs: RuleInputs, minutes: int) -> Groups:
@@ -141,12 +158,19 @@ _ENOUGH_TO_JUDGE = 20
 
 def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, may_open: bool) -> RuleGroup:
     """The judgement of the group, from one of its windows. `judged` is in the order of the windows."""
-    enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), judged[-1])
+    enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), None)
     above = next((each for each in judged if each.judgement.reading is Reading.ABOVE), None)
-    chosen = enough if is_firing or above is None else above
-    if not is_firing and above is None:
+    if is_firing and enough is not None and enough.judgement.reading is Reading.BELOW:
+        chosen = enough
+    elif above is not None:
+        chosen = above
+    elif is_firing:
+        chosen = enough or judged[0]
+    else:
         chosen = max(judged, key=lambda each: each.judgement.closeness)
     judgement = chosen.judgement
+    if is_firing and enough is None and judgement.reading is Reading.BELOW:
+        judgement = replace(judgement, reading=Reading.BETWEEN)
     if judgement.reading is Reading.ABOVE and not (is_firing or may_open):
         judgement = replace(judgement, reading=Reading.BETWEEN, closeness=min(judgement.closeness, 0.99))
     view = replace(rule, window_minutes=chosen.rule.window_minutes)
@@ -193,12 +217,14 @@ class _CountedGroup(Struct, frozen=True):
 
 def _candidates(rule: Rule, groups: Groups) -> list[GroupKey]:
     """The groups that may be above, or else the closest one; there may be thousands of calm ones."""
+    least, share = rule.min_failures, rule.threshold if rule.kind in ("rate", "spike") else 0.0
     enough = [
         values
         for values, count in groups.items()
-        if count.failures >= rule.min_failures
-        and (rule.kind not in ("rate", "spike") or _may_be_above(rule, count))
+        if count.failures >= least and count.failures > share * count.attempts
     ]
+    if rule.kind in ("rate", "spike"):
+        enough = [values for values in enough if _may_be_above(rule, groups[values])]
     if enough or rule.kind == "new_code":
         return enough
     nearest = max(groups, key=lambda values: groups[values].failures, default=None)
@@ -209,7 +235,7 @@ def _may_be_above(rule: Rule, counts: Counts) -> bool:
     if rule.windows:
         attempts = max(counts.attempts, counts.failures)
         return counts.failures >= fewest_failures(attempts, rule.threshold, rule.window_error)
-    return counts.attempts >= rule.min_attempts and counts.failures > rule.threshold * counts.attempts
+    return counts.attempts >= rule.min_attempts
 
 
 def _open_groups(
@@ -251,22 +277,34 @@ def _judge(
 
 
 def _usual_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGroup]) -> list[float]:
-    """The share of each group in the week before, for failures that depend on whom the sender writes to.
+    """The usual share of each group, for failures that depend on whom the sender writes to; 0 for the others.
 
-    0 for what should never fail, and for a group with too little of a past.
+    It is the share of the week before, at most a day ago for long windows. A group with a short past is expected to be
+    like the rest, and what its past may be by chance is usual too.
     """
     if not selected or not selects(rule, explain(UNREACHABLE), UNREACHABLE):
         return [0.0] * len(selected)
     others = tuple(name for name in rule.group_by if name != "code")
-    usual = inputs.usual(rule.window_minutes, _USUAL_HOURS)
+    usual = inputs.usual(min(rule.window_minutes, _DAY_MINUTES), _USUAL_HOURS)
     attempts, failures = usual.attempts_by(others), usual.by_group(rule.group_by, counted_by(rule))
     shares = []
     for each in selected:
+        if "code" in each.group and class_of(int(each.group["code"])) != "unreachable":
+            shares.append(0.0)
+            continue
         tried = attempts.get(tuple(each.group[name] for name in others), 0)
         failed = failures.get(tuple(each.group[name] for name in rule.group_by), _NONE).failures
-        depends = "code" not in each.group or class_of(int(each.group["code"])) == "unreachable"
-        shares.append(failed / tried if depends and tried >= _MIN_USUAL else 0.0)
+        shares.append(usual_share(Counts(tried, failed), _overall(usual, rule, each.group)))
     return shares
+
+
+def _overall(usual: WindowCounts, rule: Rule, group: Group) -> Counts:
+    """What all groups together had of the same failures."""
+    if "code" in group:
+        counts = usual.by_group(("code",), counted_by(rule)).get((int(group["code"]),), _NONE)
+    else:
+        counts = usual.by_group((), counted_by(rule)).get((), _NONE)
+    return Counts(usual.attempts_by(()).get((), 0), counts.failures)
 
 
 def _new_codes(rule: Rule, inputs: RuleInputs, groups: Sequence[GroupKey]) -> list[GroupKey]:
@@ -329,14 +367,14 @@ def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
 
     group_values = values_of(rule.group_by)
     webhooks = by_group(inputs.webhooks(minutes))
-    days = [by_group(day) for day in inputs.usual_webhooks(minutes)]
+    days = {back: by_group(day) for back, day in inputs.usual_webhooks(minutes).items()}
     sends: dict[GroupKey, int] = {}
     if "waba_id" not in rule.group_by:  # senders report the number but not the account
         for number, count in inputs.sends(minutes).items():
             sender: GroupKey = (number,) if rule.group_by else ()
             sends[sender] = sends.get(sender, 0) + count
     group_keys: set[GroupKey] = set(webhooks) | set(sends)
-    for day in days:
+    for day in days.values():
         group_keys |= set(day)
     group_keys |= {
         tuple(each.group[name] for name in rule.group_by)
@@ -345,7 +383,7 @@ def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
     }
     groups = []
     for values in sorted(group_keys, key=str):
-        usual = [day.get(values, 0.0) for day in days]
+        usual = {back: day.get(values, 0.0) for back, day in days.items()}
         judgement = judge_silence(
             rule, TrafficFlow(round(webhooks.get(values, 0)), usual, sends.get(values, 0))
         )

@@ -9,7 +9,7 @@ from webhook_app.pipeline.incidents.incident_store import Failures, Groups, Stor
 from webhook_app.pipeline.incidents.rule_inputs import WEBHOOK_DELAY
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.rules.incidents.anomalies import USUAL_DAYS
+from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
 from webhook_app.rules.incidents.incidents import holds
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
@@ -225,13 +225,12 @@ class PastInputs:
         since = _hour(self._now) - timedelta(days=days)
         return self._remember(("known", since), lambda: self._past.first_hours(since))
 
-    def usual_webhooks(self, minutes: int) -> list[dict[SeriesKey, float]]:
+    def usual_webhooks(self, minutes: int) -> dict[int, dict[SeriesKey, float]]:
         hour = _hour(self._now - timedelta(minutes=minutes))
 
-        def read() -> list[dict[SeriesKey, float]]:
-            days = [hour - timedelta(days=back) for back in range(1, USUAL_DAYS + 1)]
-            found = self._past.events_in(days)
-            return [{key: events * minutes / 60 for key, events in day.items()} for day in found.values()]
+        def read() -> dict[int, dict[SeriesKey, float]]:
+            hours = [at for day in hours_to_compare(hour).values() for at in day]
+            return usual_webhooks(hour, self._past.events_in(hours), minutes)
 
         return self._remember(("webhooks", hour, minutes), read)
 

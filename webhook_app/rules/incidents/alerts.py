@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from webhook_app.rules.counts.binomial import lower_bound
-from webhook_app.rules.counts.failure_rate import Rate, wilson
+from webhook_app.rules.counts.failure_rate import Counts, Rate, wilson
 from webhook_app.rules.incidents.formats import number, percent, window_length
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 
@@ -235,18 +235,24 @@ USUAL_FACTOR = 1.5
 """A share has to exceed the usual one by this factor, since lists and campaigns differ."""
 
 QUIET_AFTER = timedelta(minutes=30)
+QUIET_GAPS = 3
 FADED_AFTER = timedelta(hours=24)
 CHRONIC_AFTER = timedelta(days=7)
 
 
 def end_without_recovery(
-    last_attempt_at: datetime, last_failure_at: datetime, fired_at: datetime, now: datetime
+    last_attempt_at: datetime,
+    last_failure_at: datetime,
+    fired_at: datetime,
+    now: datetime,
+    usual_gap: timedelta = timedelta(0),
 ) -> tuple[Literal["", "quiet", "faded", "chronic"], str]:
     """Whether a firing alert that counts messages ends although nothing recovered, and why as one sentence.
 
-    quiet: no messages for 30 minutes. faded: no failure for 24 hours. chronic: it has fired for seven days.
+    quiet: no messages for 30 minutes, or for three times the usual gap between two messages if that is longer.
+    faded: no failure for 24 hours. chronic: it has fired for seven days.
     """
-    if now - last_attempt_at >= QUIET_AFTER:
+    if now - last_attempt_at >= min(max(QUIET_AFTER, QUIET_GAPS * usual_gap), FADED_AFTER):
         return (
             "quiet",
             f"No messages since {last_attempt_at:%H:%M} UTC, so whether the cause is fixed is unknown.",
@@ -256,6 +262,23 @@ def end_without_recovery(
     if now - fired_at >= CHRONIC_AFTER:
         return "chronic", "It has fired for seven days, so it is the usual state by now."
     return "", ""
+
+
+def usual_share(own: Counts, overall: Counts) -> float:
+    """The highest share of failures that is usual for a group with this past, 0 where nothing is known.
+
+    A short past is completed with messages that fail as often as `overall`; chance may then have hidden more.
+    """
+    if overall.attempts < _KNOWN:
+        return 0.0
+    share = overall.failures / overall.attempts
+    attempts = own.attempts + _KNOWN
+    failures = own.failures + share * _KNOWN
+    return max(failures / attempts, wilson(round(failures), attempts, _USUAL_CONFIDENCE).high / USUAL_FACTOR)
+
+
+_KNOWN = 200  # messages from which on a past says what is usual
+_USUAL_CONFIDENCE = 0.99
 
 
 class WindowFigures(Protocol):

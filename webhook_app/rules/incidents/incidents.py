@@ -22,6 +22,7 @@ EndedHow = Literal["", "recovered", "quiet", "faded", "chronic", "rules"]
 
 SAME_NAME_WITHIN = timedelta(hours=24)
 SAME_CODE_WITHIN = timedelta(minutes=30)
+SILENT_WITHIN = timedelta(hours=1)
 AGAIN_WITHIN: Mapping[str, timedelta] = {"recovered": timedelta(hours=2), "quiet": timedelta(hours=26)}
 """For how long the same cause opens an ended incident again, by how it ended."""
 _HELD_SHARE = 0.5
@@ -97,7 +98,7 @@ def join(
     3. The one whose cause explains it, if both name the same account, number or template.
     4. The one with the same named template, campaign or number and the same fault domain, begun within 24 hours.
     5. The one with the same code of the fault domain `platform`, or the same code in the same account, begun within
-       30 minutes.
+       30 minutes. What falls silent within an hour is silent for one reason.
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
     """
     known = sorted(
@@ -208,9 +209,10 @@ def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
 
 def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
     del origin
-    if not alert.codes or alert.codes[0] not in incident.codes:
-        return False
-    if abs(alert.fired_at - incident.began_at) > SAME_CODE_WITHIN:
+    apart = abs(alert.fired_at - incident.began_at)
+    if alert.kind == incident.domain == "silence":
+        return apart <= SILENT_WITHIN
+    if apart > SAME_CODE_WITHIN or not alert.codes or alert.codes[0] not in incident.codes:
         return False
     if explain(alert.codes[0]).domain == "platform":
         return True
@@ -277,7 +279,34 @@ def merge_names(one: Names, other: Names) -> dict[str, frozenset[str]]:
     }
 
 
-def leading_codes(counts: Mapping[int, int]) -> tuple[int, ...]:
-    """The codes of an incident: those with at least a tenth of the failures of the first, most failures first."""
+def leading_codes(failing: Mapping[tuple[int, SeriesKey], int]) -> tuple[int, ...]:
+    """The codes of an incident: those with at least a tenth of the failures of the first, most failures first.
+
+    A code that fails elsewhere than the first one is another cause, unless the first one is the platform's.
+    """
+    counts = _by_code(failing)
     ordered = sorted(counts, key=lambda code: (-counts[code], code))
-    return tuple(code for code in ordered if counts[code] * 10 >= counts[ordered[0]])
+    if not ordered:
+        return ()
+    first = ordered[0]
+    places = {series for code, series in failing if code == first}
+    beside: Counter[int] = Counter()
+    for (code, series), messages in failing.items():
+        if series in places or explain(first).domain == "platform":
+            beside[code] += messages
+    return tuple(
+        code for code in ordered if beside[code] * 10 >= counts[first] and 2 * beside[code] >= counts[code]
+    )
+
+
+def has_several_causes(failing: Mapping[tuple[int, SeriesKey], int]) -> bool:
+    """Whether a code with a tenth of the failures of the first fails elsewhere than it."""
+    counts, leading = _by_code(failing), leading_codes(failing)
+    return any(count * 10 >= counts[leading[0]] and code not in leading for code, count in counts.items())
+
+
+def _by_code(failing: Mapping[tuple[int, SeriesKey], int]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for (code, _), messages in failing.items():
+        counts[code] += messages
+    return counts

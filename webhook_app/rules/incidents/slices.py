@@ -8,11 +8,12 @@ usually has. Of the parts that carry nearly all of the excess, the smallest one 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
-from math import inf
+from math import inf, sqrt
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from webhook_app.rules.counts.binomial import upper_tail
 from webhook_app.rules.counts.failure_rate import Counts
 
 Cell = tuple[str, ...]
@@ -28,6 +29,9 @@ _MIN_FAILURES = 3
 _MIN_USUAL = 50  # attempts of the past from which on it says what is usual
 _MIN_SHARE_OF_FAILURES = 1 / 3
 _CLEARLY_MORE = 1.25  # by so much several values have to explain more than the best single one
+_CHANCE = 0.01
+_NOISE = 2  # standard deviations
+_SUSPICIOUS = 3  # standard deviations beyond what is expected
 _ADDS = 1.02  # one more value has to add at least so much to the excess
 
 
@@ -80,9 +84,10 @@ def localise(
     ]
     together = [one for place in places if (one := search.several(place, named, traffic)) is not None]
     needed = MIN_SHARE * search.all_excess(singles, together)
-    found = [one for one in singles if one.excess >= needed] or [
-        one for one in together if one.excess >= needed
+    found = [one for one in singles if one.excess >= needed - search.noise_beside(one)] or [
+        one for one in together if one.excess >= needed - search.noise_beside(one)
     ]
+    found = [one for one in found if search.stands_out(one)]
     return min(found, key=lambda one: (one.attempts, one.size, sorted(one.values)), default=None)
 
 
@@ -116,6 +121,27 @@ class _Search:
         top = joint if joint > _CLEARLY_MORE * alone else alone
         return top if top >= _MIN_SHARE_OF_FAILURES * self.total.failures else inf
 
+    def noise_beside(self, one: Slice) -> float:
+        """How many failures too many the rest may have by chance."""
+        expected = sum(share for cell, share in self._expected.items() if not self._lies_in(one.values, cell))
+        return _NOISE * sqrt(expected)
+
+    def stands_out(self, one: Slice) -> bool:
+        """Whether the rest fails less often, by more than chance explains."""
+        rest = max(self.total.attempts - one.attempts, 0)
+        failures = max(self.total.failures - one.failures, 0)
+        if rest <= (1 - NEARLY_ALL) * self.total.attempts:
+            return self._is_learnt  # hardly any rest to compare with, only a past
+        succeeded = max(rest - failures, 0)
+        return upper_tail(succeeded, rest, 1 - min(one.failures / one.attempts, 1.0)) < _CHANCE
+
+    def _lies_in(self, values: Mapping[str, tuple[str, ...]], cell: Cell) -> bool:
+        return all(cell[self._dimensions.index(name)] in held for name, held in values.items())
+
+    def _is_suspicious(self, part: _Part) -> bool:
+        """Whether the part has more failures than chance explains, given its past."""
+        return part.failures - part.expected >= _SUSPICIOUS * sqrt(max(part.expected, 1.0))
+
     def single(self, places: tuple[int, ...], named: Collection[tuple[int, str]]) -> list[Slice]:
         """Every combination of one value in each of these dimensions."""
         found = []
@@ -132,7 +158,11 @@ class _Search:
         self, place: int, named: Collection[tuple[int, str]], traffic: Mapping[tuple[int, str], float]
     ) -> Slice | None:
         """The values of one dimension that have more failures than they should, taken together, the worst first."""
-        parts = {key[0]: part for key, part in self._parts((place,)).items() if (place, key[0]) in named}
+        parts = {
+            key[0]: part
+            for key, part in self._parts((place,)).items()
+            if (place, key[0]) in named and self._is_suspicious(part)
+        }
         worst = sorted(parts, key=lambda value: (-self._excess(parts[value]), value))[:MAX_VALUES]
         best: Slice | None = None
         for count in range(2, len(worst) + 1):
