@@ -82,6 +82,7 @@ EXPORTS = {
         lambda values: list_files.write_rows([values], "csv"),
     ),
     "/v1/failures/export": (failure_export.COLUMNS, _failure_line),
+    "/v1/incidents/{incident_id}/failures": (failure_export.COLUMNS, _failure_line),
 }
 
 

@@ -1,11 +1,14 @@
 """New codes, spikes, silence and other kinds: tables of counts and the readings they give."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Reading, Rule
 from webhook_app.rules.incidents.anomalies import (
     TrafficFlow,
+    hours_to_compare,
     judge_attention,
     judge_count,
     judge_fact,
@@ -14,6 +17,7 @@ from webhook_app.rules.incidents.anomalies import (
     judge_silence,
     judge_spike,
     poisson_tail,
+    usual_webhooks,
 )
 from webhook_app.rules.incidents.rules_file import parse_rules
 
@@ -76,22 +80,61 @@ def test_a_spike_that_lasts_does_not_become_the_new_normal():
     assert judge_spike(rule("spike"), Counts(1000, 20), swallowed, 0.03).reading is BELOW
 
 
+def days(*counts):
+    """Webhooks of yesterday, of the day before, and so on."""
+    return dict(enumerate(counts, 1))
+
+
 @pytest.mark.parametrize(
     ("flow", "reading"),
     [
         (TrafficFlow(1), BELOW),
         (TrafficFlow(0), NO_DATA),
-        (TrafficFlow(0, [500, 400, 30]), ABOVE),
-        (TrafficFlow(0, [500, 400, 300, 0, 0]), NO_DATA),  # two poor days: a weekend
-        (TrafficFlow(0, [500, 400, 300, 0]), ABOVE),  # one poor day: the last outage
-        (TrafficFlow(0, [500, 500]), NO_DATA),  # two days are too few to know
-        (TrafficFlow(0, [], sends=20), ABOVE),
-        (TrafficFlow(0, [], sends=19), NO_DATA),
-        (TrafficFlow(5, [500] * 7, sends=500), BELOW),
+        (TrafficFlow(0, days(500, 400, 30)), ABOVE),
+        (TrafficFlow(0, days(500, 400, 300, 0, 0)), NO_DATA),  # two poor days: a weekend
+        (TrafficFlow(0, days(500, 400, 300, 0)), ABOVE),  # one poor day: the last outage
+        (TrafficFlow(0, days(500, 500)), NO_DATA),  # two days are too few to know
+        (TrafficFlow(0, sends=20), ABOVE),
+        (TrafficFlow(0, sends=19), NO_DATA),
+        (TrafficFlow(5, days(*[500] * 7), sends=500), BELOW),
     ],
 )
 def test_silence_is_judged_by_sends_and_by_the_days_before(flow, reading):
     assert judge_silence(rule("silence"), flow).reading is reading
+
+
+WEEK_WITH_FREE_DAYS = days(0, 0, 500, 500, 500, 500)  # a Monday's last week: Sunday, Saturday, Friday …
+
+
+@pytest.mark.parametrize(
+    ("usual", "reading"),
+    [
+        (WEEK_WITH_FREE_DAYS | {7: 500, 14: 500, 21: 500, 28: 500}, ABOVE),
+        (WEEK_WITH_FREE_DAYS | {7: 500}, NO_DATA),  # only a week is known: it may be free today
+        (WEEK_WITH_FREE_DAYS | {7: 500, 14: 500}, ABOVE),
+        (
+            WEEK_WITH_FREE_DAYS | {7: 0, 14: 500, 21: 500, 28: 500},
+            ABOVE,
+        ),  # a holiday, or an outage, a week ago
+        (WEEK_WITH_FREE_DAYS | {7: 0, 14: 0, 21: 500, 28: 500}, NO_DATA),
+        (
+            days(500, 500, 500, 500, 500, 500, 0) | {14: 0, 21: 0, 28: 0},
+            NO_DATA,
+        ),  # a Sunday that is always free
+        (days(0, 0, 0, 0, 0, 0, 0) | {14: 500, 21: 500, 28: 500}, NO_DATA),  # silent for a week: nobody sends
+    ],
+)
+def test_silence_knows_the_free_days_of_a_week(usual, reading):
+    assert judge_silence(rule("silence"), TrafficFlow(0, usual)).reading is reading
+
+
+def test_usual_is_the_poorest_of_three_neighbouring_hours_on_days_that_are_known_whole():
+    hour = datetime(2026, 3, 30, 8, tzinfo=UTC)
+    hours = hours_to_compare(hour)
+    webhooks = {at: {"a": 60, "b": 60} for at in (*hours[1], *hours[7])}
+    webhooks[hour - timedelta(days=7, hours=1)] = {"a": 20}
+    webhooks |= {hour - timedelta(days=2): {"a": 60}}
+    assert usual_webhooks(hour, webhooks, 30) == {1: {"a": 30.0, "b": 30.0}, 7: {"a": 10.0}}
 
 
 @pytest.mark.parametrize(

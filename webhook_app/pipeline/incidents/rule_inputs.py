@@ -11,7 +11,7 @@ from typing import Protocol
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.rules.incidents.anomalies import USUAL_DAYS
+from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
 from webhook_app.rules.incidents.incidents import holding_groups, holds
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
@@ -62,8 +62,8 @@ class RuleInputs(Protocol):
         """The number of status events in the window."""
         ...
 
-    def usual_webhooks(self, minutes: int) -> list[dict[SeriesKey, float]]:
-        """The number of status events in a window of this length at this time, for each known day before."""
+    def usual_webhooks(self, minutes: int) -> dict[int, dict[SeriesKey, float]]:
+        """Status events of a window of this length at this time, by number of days before, of days that are known."""
         ...
 
     def sends(self, minutes: int) -> dict[str, int]:
@@ -81,17 +81,19 @@ class ReadCache:
     def __init__(self) -> None:
         self.hour: datetime | None = None
         self.usual: dict[tuple[datetime, datetime], WindowCounts] = {}
-        self.usual_webhooks: dict[tuple[datetime, int], list[dict[SeriesKey, float]]] = {}
+        self.usual_webhooks: dict[tuple[datetime, int], dict[int, dict[SeriesKey, float]]] = {}
         self.known_since: dict[datetime, dict[SeriesKey, datetime]] = {}
         self.expensive: dict[str, tuple[datetime, int]] = {}
         self.long_windows: dict[int, tuple[datetime, WindowCounts]] = {}
+        self.spent: dict[tuple[int, datetime, datetime], Counter[tuple[Mark, ...]]] = {}
+        """Failures of ended incidents by incident and span."""
         self.known_ends: tuple[tuple[int, datetime], ...] = ()
 
     def renew(self, hour: datetime | None) -> None:
         """Clear the cache if another hour has been summed since."""
         if hour != self.hour:
             self.hour = hour
-            self.usual, self.usual_webhooks, self.known_since = {}, {}, {}
+            self.usual, self.usual_webhooks, self.known_since, self.spent = {}, {}, {}, {}
 
 
 class LiveInputs:
@@ -163,12 +165,20 @@ class LiveInputs:
             span = max(start, ended.start), min(end, ended.end)
             if span[0] >= span[1]:
                 continue
-            names = {name: frozenset(values) for name, values in ended.names.items()}
-            groups = holding_groups(ended.groups, names)
-            for failed in rates.failures_by_code_and_series(self.connection, *span):
-                if any(holds(ended.codes, groups, *mark) for mark in failed.marks):
-                    spent[failed.marks] += failed.messages
+            key = ended.incident_id, *span
+            if key not in self._cache.spent:
+                self._cache.spent[key] = self._spent(ended, *span)
+            spent.update(self._cache.spent[key])
         return window.without(spent) if spent else window
+
+    def _spent(self, ended: EndedFailures, start: datetime, end: datetime) -> Counter[tuple[Mark, ...]]:
+        names = {name: frozenset(values) for name, values in ended.names.items()}
+        groups = holding_groups(ended.groups, names)
+        found: Counter[tuple[Mark, ...]] = Counter()
+        for failed in rates.failures_by_code_and_series(self.connection, start, end):
+            if any(holds(ended.codes, groups, *mark) for mark in failed.marks):
+                found[failed.marks] += failed.messages
+        return found
 
     def _ended(self) -> list[EndedFailures]:
         if self._ended_failures is None:
@@ -225,16 +235,12 @@ class LiveInputs:
             self._webhooks[minutes] = traffic.events_by_series(self.connection, *span)
         return self._webhooks[minutes]
 
-    def usual_webhooks(self, minutes: int) -> list[dict[SeriesKey, float]]:
+    def usual_webhooks(self, minutes: int) -> dict[int, dict[SeriesKey, float]]:
         hour = _hour(self._now - timedelta(minutes=minutes))
         cached = self._cache.usual_webhooks
         if (hour, minutes) not in cached:
-            days = [hour - timedelta(days=back) for back in range(1, USUAL_DAYS + 1)]
-            found = baselines.events_in(self.connection, days)
-            cached[hour, minutes] = [
-                {series: events * minutes / 60 for series, events in of_day.items()}
-                for of_day in found.values()
-            ]
+            hours = [at for day in hours_to_compare(hour).values() for at in day]
+            cached[hour, minutes] = usual_webhooks(hour, baselines.events_in(self.connection, hours), minutes)
         return cached[hour, minutes]
 
     def sends(self, minutes: int) -> dict[str, int]:

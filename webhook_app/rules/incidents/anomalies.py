@@ -3,11 +3,13 @@
 Takes numbers only: no windows, clocks or queries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from math import exp, lgamma, log
 
 from msgspec import Struct
 
+from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule
 from webhook_app.rules.incidents.formats import number, percent, window_length
@@ -15,8 +17,8 @@ from webhook_app.rules.incidents.formats import number, percent, window_length
 RESOLVE_SHARE_OF_LIMIT = 0.75
 """A spike resolves below this share of its limit."""
 
-USUAL_DAYS = 7
-"""Silence is judged against the same hour of this many days before."""
+USUAL_DAYS = (1, 2, 3, 4, 5, 6, 7, 14, 21, 28)
+"""Silence is judged against the same hour of this many days before: the last week, and the same day of four weeks."""
 
 _MIN_BASELINE_WINDOWS = 4.0
 """A baseline needs at least this many times `min_attempts` messages."""
@@ -84,24 +86,64 @@ def judge_spike(rule: Rule, counts: Counts, usual: Counts, open_limit: float | N
     )
 
 
+def hours_to_compare(hour: datetime) -> dict[int, tuple[datetime, ...]]:
+    """The hours whose webhooks say what is usual in this one, by number of days before.
+
+    The neighbours of the hour count too: a summer time change moves daily jobs by an hour.
+    """
+    return {
+        back: tuple(hour - timedelta(days=back, hours=shift) for shift in (1, 0, -1)) for back in USUAL_DAYS
+    }
+
+
+def usual_webhooks(
+    hour: datetime, webhooks: Mapping[datetime, Mapping[SeriesKey, int]], minutes: int
+) -> dict[int, dict[SeriesKey, float]]:
+    """Webhooks of a window of this length at this hour, by number of days before, of days that are known.
+
+    `webhooks`: those of the `hours_to_compare` that are known. The poorest of the three hours of a day counts.
+    """
+    found: dict[int, dict[SeriesKey, float]] = {}
+    for back, hours in hours_to_compare(hour).items():
+        known = [webhooks[at] for at in hours if at in webhooks]
+        if len(known) == len(hours):
+            least = {key: min(each.get(key, 0) for each in known) for key in known[0]}
+            found[back] = {key: count * minutes / 60 for key, count in least.items() if count}
+    return found
+
+
 class TrafficFlow(Struct, frozen=True):
-    """Webhooks of one group in the window and at the same time of each day before, and the sends in the window."""
+    """Webhooks of one group in the window, at the same time of known days before, and the sends in the window.
+
+    `usual`: webhooks by number of days before, of `USUAL_DAYS`.
+    """
 
     events: int
-    usual: Sequence[float] = ()
+    usual: Mapping[int, float] = {}
     sends: int = 0
+
+    @property
+    def expected(self) -> float:
+        """Webhooks that this time of day has at least. 0: it may have none, or too few days are known.
+
+        Where two or more weeks are known, the same day of the week counts, so that free days are free; otherwise the
+        last seven days. One poor day of three or more is taken for an outage. After a week without any, none are usual.
+        """
+        last_week = [count for day, count in self.usual.items() if day <= 7]
+        same_weekday = sorted(count for day, count in self.usual.items() if day % 7 == 0)
+        if not any(last_week):
+            return 0.0
+        if len(same_weekday) >= 2:
+            return same_weekday[1 if len(same_weekday) >= 3 else 0]
+        return sorted(last_week)[1] if len(last_week) >= 3 else 0.0
 
 
 def judge_silence(rule: Rule, flow: TrafficFlow) -> Judgement:
-    """Above: no webhook, although enough messages were sent or this time of day usually has webhooks.
-
-    Usually: at least three days are known, and the second lowest of them had `min_usual` webhooks.
-    """
+    """Above: no webhook, although enough messages were sent or `min_usual` webhooks are usual at this time."""
     if flow.events:
         description = f"{number(flow.events)} webhooks in {window_length(rule.window_minutes)}"
         return Judgement(reading=Reading.BELOW, description=description, recovery="Webhooks arrive again")
-    counts = sorted(flow.usual)
-    expected = counts[1] if len(counts) >= 3 else 0.0
+    expected = flow.expected
     closeness = max(expected / rule.min_usual, flow.sends / rule.min_sends)
     description = f"no webhooks in {window_length(rule.window_minutes)}"
     if flow.sends >= rule.min_sends:

@@ -65,11 +65,20 @@ class WindowCounts(Struct, frozen=True, dict=True):
         ]
         return WindowCounts(self.attempts, kept)
 
-    def by_group(self, group_by: Sequence[str], counted: Counted) -> dict[GroupKey, Counts]:
-        """Attempts and failures of every group. A code has the attempts of its group without the code."""
+    def by_group(self, group_by: Sequence[str], counted: Counted) -> Mapping[GroupKey, Counts]:
+        """Attempts and failures of every group. A code has the attempts of its group without the code.
+
+        Long windows are kept between evaluations, and their groups with them.
+        """
+        key = tuple(group_by), frozenset(filter(counted, self._codes))
+        if key not in self._groups:
+            self._groups[key] = self._count_groups(key[0], key[1].__contains__)
+        return self._groups[key]
+
+    def _count_groups(self, group_by: tuple[str, ...], counted: Counted) -> dict[GroupKey, Counts]:
         others = tuple(name for name in group_by if name != "code")
         attempts = self.attempts_by(others)
-        failures = self._failures_by_group(tuple(group_by), counted)
+        failures = self._failures_by_group(group_by, counted)
         if "code" not in group_by:
             return {
                 key: Counts(attempts.get(key, 0), failures.get(key, 0))
@@ -106,6 +115,14 @@ class WindowCounts(Struct, frozen=True, dict=True):
     @cached_property
     def attempts_by_names(self) -> dict[tuple[str, ...], Mapping[GroupKey, int]]:
         """The sums of `attempts_by`, each computed once. A caller that knows some may put them here."""
+        return {}
+
+    @cached_property
+    def _codes(self) -> frozenset[int]:
+        return frozenset(mark.code for failed in self.failed for mark in failed.marks)
+
+    @cached_property
+    def _groups(self) -> dict[tuple[tuple[str, ...], frozenset[int]], Mapping[GroupKey, Counts]]:
         return {}
 
     @cached_property
