@@ -151,6 +151,18 @@ def test_no_text_can_add_a_header(sink: Sink, serve: Callable[..., int]) -> None
 
 
 @pytest.mark.parametrize(
+    "value", ["=?utf-8?q?1=0D=0AReply-To:_e@evil.example=0D=0A=0D=0APay_here?=", "=?utf-7?q?+2AA-?="]
+)
+def test_a_name_that_is_an_encoded_word_is_only_a_name(
+    sink: Sink, serve: Callable[..., int], value: str
+) -> None:
+    channel(serve()).send(notification(title=f"131053 Media upload error, business number {value}"))
+    [mail] = sink.mails
+    assert mail["Reply-To"] is None
+    assert "business number = ?utf-" in mail["Subject"]
+
+
+@pytest.mark.parametrize(
     ("refused", "permanent"),
     [
         ({TO[0]: "550 no such user"}, True),

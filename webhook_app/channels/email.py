@@ -184,7 +184,9 @@ def _mail(sender: str, addresses: Sequence[str], subject: str) -> EmailMessage:
     mail = EmailMessage(policy=_UNFOLDED)
     mail["From"] = Address("webhook_app", addr_spec=sender)
     mail["To"] = [Address(addr_spec=address) for address in addresses]
-    mail["Subject"] = " ".join(subject.split())
+    mail["Subject"] = " ".join(subject.split()).replace(
+        "=?", "= ?"
+    )  # not to be decoded as an encoded word (RFC 2047)
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents automatic replies
     return mail
 

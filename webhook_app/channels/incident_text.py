@@ -82,7 +82,7 @@ def compose_digest(notifications: Sequence[Notification]) -> Digest:
 def plain_text(message: MessageText) -> str:
     """The message as plain text."""
     lines = [message.headline, *(f"  {label}: {text}" for label, text in message.facts + message.links)]
-    return "\n".join([*lines, f"  {message.footer}"])
+    return "\n".join(line.replace("\n", "\n    ") for line in [*lines, f"  {message.footer}"])
 
 
 def change_line(notification: Notification) -> str:

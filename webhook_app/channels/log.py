@@ -6,6 +6,9 @@ from webhook_app.channels import Receipt, SendError
 from webhook_app.channels.incident_text import compose, plain_text
 from webhook_app.channels.notification import Notification
 
+_CONTROL = dict.fromkeys((*range(10), *range(11, 32), *range(127, 160)), "�")
+"""Control characters but the line feed: a terminal would obey them."""
+
 
 class LogChannel:
     """A stream, with a blank line after each message."""
@@ -20,7 +23,8 @@ class LogChannel:
         """Write and flush the message. Raises SendError."""
         del earlier
         try:
-            self._stream.write(plain_text(compose(notification)) + "\n\n")
+            text = plain_text(compose(notification)).translate(_CONTROL)
+            self._stream.write(text + "\n\n")
             self._stream.flush()
         except (OSError, ValueError) as fault:
             raise SendError(f"the stream: {fault}", permanent=False) from fault

@@ -26,7 +26,7 @@ def payload(message: MessageText) -> dict[str, Any]:
     ]
     if message.links:
         blocks.append(section(" · ".join(_link(label, url) for label, url in message.links)))
-    footer = {"type": "mrkdwn", "text": escape(cut(message.footer, _FACT_LENGTH))}
+    footer = {"type": "mrkdwn", "verbatim": True, "text": escape(cut(message.footer, _FACT_LENGTH))}
     blocks.append({"type": "context", "elements": [footer]})
     facts = [f"{label}: {cut(text, _FACT_LENGTH)}" for label, text in message.facts]
     return _message("\n".join([message.headline, *facts]), blocks)
@@ -62,7 +62,7 @@ def header(headline: str) -> dict[str, Any]:
 
 def section(text: str) -> dict[str, Any]:
     """A section block of text that is already escaped."""
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+    return {"type": "section", "text": {"type": "mrkdwn", "verbatim": True, "text": text}}
 
 
 def escape(text: str) -> str:

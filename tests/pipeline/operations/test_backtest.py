@@ -1,15 +1,17 @@
 """A backtest reports the alerts of an evaluation at every minute, and the contacts it would have suppressed."""
 
+import json
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.support.factories import status
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.operations.backtest import backtest
+from webhook_app.pipeline.operations.backtest import as_json, backtest
 from webhook_app.pipeline.operations.backtest_text import as_text
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
@@ -138,3 +140,43 @@ def test_it_changes_nothing_and_reports_its_progress(engine: Engine, traffic: Tr
     assert "business number 590238114470021" in words
     assert "Not evaluated" in words
     assert "1202555" not in words
+
+
+def test_the_report_as_json_has_the_form_that_programs_read(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.sent(40, now - HOUR)
+    traffic.failed(60, now - HOUR, UNREACHABLE)
+    rules = parse_rules(default_rules_text())
+    report = backtest(engine, rules, now - 2 * HOUR, now, Thresholds())
+    found = json.loads(msgspec.json.encode(as_json(report)))
+    assert list(found) == ["incidents", "findings", "suppressed"]
+    [incident] = found["incidents"]
+    assert list(incident) == [
+        *("kind", "opened_at", "told_at", "ended_at", "ended_how", "severity", "title", "advice", "codes"),
+        *("slice", "attempts", "failures", "contacts", "alerts", "messages"),
+    ]
+    assert (incident["codes"], incident["failures"], incident["slice"]) == ([UNREACHABLE], 60, None)
+    assert incident["alerts"][0].keys() == {"rule", "group", "fired_at"}
+    assert incident["messages"][0].keys() == {"at", "reason", "rate", "low", "threshold"}
+    assert incident["messages"][0]["reason"] == "opened"
+    assert incident["told_at"] == incident["messages"][0]["at"]
+
+
+def test_evidence_before_the_start_and_reports_of_meta_count(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.failed(60, now - 20 * MINUTE, UNREACHABLE)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO health_changes (subject, subject_id, aspect, occurred_at, value, waba_id, name, language,"
+                " received_at) VALUES ('template', '7', 'status', :at, 'PAUSED', '1', 'order', 'en', :at)"
+            ),
+            {"at": now - 5 * MINUTE},
+        )
+    rules = parse_rules(default_rules_text())
+    report = backtest(engine, rules, now - 10 * MINUTE, now, Thresholds())
+    assert {each.kind for each in report.incidents} == {"rate", "health"}
+    [health] = [each for each in report.incidents if each.kind == "health"]
+    assert health.opened_at == now - 5 * MINUTE

@@ -15,7 +15,9 @@ from tests.pipeline.world import (
 )
 from tests.support.factories import body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.suppressions import explanations
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.store.incidents import explained_periods
 
 
 @pytest.fixture
@@ -82,3 +84,25 @@ def test_a_contact_of_a_small_sender_whose_other_messages_arrive_is_suppressed(w
     world.rules = (RULE,)
     world.run()
     assert [(row.contact, row.code) for row in world.all()] == [(CROWD[0], UNREACHABLE)]
+
+
+def test_failures_of_invented_times_do_not_hold_a_run(world, monkeypatch):
+    read = []
+    real = explained_periods.rates.read_window
+    monkeypatch.setattr(
+        explained_periods.rates,
+        "read_window",
+        lambda *given, **more: (read.append(1), real(*given, **more))[1],
+    )
+    world.fail(*(20 * 365 * DAY + minutes * HOUR for minutes in range(400)), contact=CROWD[0])
+    world.run()
+    assert len(read) < 50
+    assert world.count("considered_at IS NULL") == 0
+
+
+def test_failures_spread_over_many_hours_are_considered_over_several_transactions(world, monkeypatch):
+    monkeypatch.setattr(explanations, "_MAX_WINDOWS", 20)
+    world.fail(*(40 * DAY + hours * HOUR for hours in range(60)), contact=CROWD[0])
+    world.run()
+    world.run()
+    assert world.count("considered_at IS NULL") == 0

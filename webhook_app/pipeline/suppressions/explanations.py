@@ -16,6 +16,9 @@ from webhook_app.store.suppressions.contact_failures import ContactFailure
 LOOKBACK = timedelta(days=90)
 """How far back failures count and incidents explain them."""
 
+_MAX_WINDOWS = 300
+"""Windows of the past read in one transaction. Failures of invented times would need one each."""
+
 
 class SortedFailures(Struct):
     """Failures to hold while something explains them, to excuse, and to count."""
@@ -78,7 +81,7 @@ class Explanations:
 
     def past_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
         """For a failure that arrived late: a window of its time that would have started an alert."""
-        if self._is_normal(failure):
+        if self._is_normal(failure) or failure.occurred_at < self.now - LOOKBACK:
             return None
         return _preferred(
             period
@@ -95,9 +98,14 @@ class Explanations:
         return _preferred(period for period in days if period.explains(failure))
 
     def sort(self, failures: Iterable[ContactFailure]) -> SortedFailures:
-        """Sort the failures into those to hold, to excuse for good, and to count."""
+        """Sort the failures into those to hold, to excuse for good, and to count.
+
+        Stops early after many windows; the rest is for the next transaction.
+        """
         found = SortedFailures([], [], [], [])
         for failure in failures:
+            if self._read.windows_read > _MAX_WINDOWS:
+                break
             if incident := self.incident_for(failure):
                 (found.hold if incident.end is None else found.excuse).append((failure, incident.by))
             elif pending := _preferred(period for period in self._pending if period.explains(failure)):

@@ -6,7 +6,7 @@ applies STOP and START. Each is done in short transactions of bounded size. Only
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -176,8 +176,8 @@ class _SuppressRun:
         self._explanations.refresh(connection)
         left_out = _blocking_codes() if self._is_capped(connection) else ()
         taken = contact_failures.take(connection, _BATCH, left_out, self._capped_keys(connection))
-        self._consider(connection, taken)
-        return len(taken)
+        left = self._consider(connection, taken)
+        return _BATCH if left else len(taken)
 
     def review_explained(self, connection: Connection) -> int:
         """Decide again about suppressions made before the incident that explains their failures was known."""
@@ -240,7 +240,8 @@ class _SuppressRun:
                 numbers = ("", each.phone_number_id)
                 erased_opt_outs.forget(connection, links[each.contact], numbers, scope)
 
-    def _consider(self, connection: Connection, taken: Iterable[ContactFailure]) -> None:
+    def _consider(self, connection: Connection, taken: Sequence[ContactFailure]) -> int:
+        """Hold, excuse or count the failures, and decide. Returns how many are left for another transaction."""
         found = self._explanations.sort(taken)
         contact_failures.hold(connection, found.hold)
         contact_failures.excuse(connection, found.excuse, self._now)
@@ -259,6 +260,7 @@ class _SuppressRun:
         }
         wanted, removals = decide_consent(connection, refused, self._now)
         self._decide(connection, people, removals, wanted)
+        return len(taken) - len(found.hold) - len(found.excuse) - len(found.count)
 
     def _decide(
         self,

@@ -92,6 +92,11 @@ class WindowReader:
         self._usual: dict[datetime, WindowCounts] = {}
         self._days: dict[tuple[str, datetime], list[ExplainedPeriod]] = {}
 
+    @property
+    def windows_read(self) -> int:
+        """How many windows and days were read from the tables so far."""
+        return len(self._windows) + len(self._days)
+
     def high(self, rule: Rule, span: tuple[datetime, datetime]) -> list[ExplainedPeriod]:
         """Slices whose failure rate is above the rule's limit in the span, whether an alert exists or not."""
         return self._slices(rule, span, is_rate_high)

@@ -258,6 +258,18 @@ def test_a_permanent_refusal_is_recorded_and_the_next_message_is_sent(
     assert run(engine, slack_webhook, now + timedelta(days=1)) == NotifySummary(0, 0, 0)
 
 
+def test_a_message_that_breaks_its_channel_is_given_up_and_the_next_one_is_sent(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now, incident_id=1)
+    add(engine, now, incident_id=2)
+    channel = MemoryChannel(UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"))
+    assert run(engine, channel, now).failed == 1
+    assert channel.incidents == [2]
+    assert row(engine)["failed_at"] == now
+    assert row(engine)["last_error"].startswith("UnicodeEncodeError")
+
+
 def test_the_end_of_an_incident_is_not_sent_before_its_beginning(engine: Engine, now: datetime) -> None:
     add(engine, now)
     add(engine, now, reason="resolved", resolved_at=now)

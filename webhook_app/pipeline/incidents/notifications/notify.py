@@ -6,7 +6,8 @@ ends and it is sent again: a duplicate is better than a loss. Pace and pauses of
 process keeps both. What is given up is rerouted to another channel once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
 from time import monotonic, sleep
@@ -133,7 +134,8 @@ class _NotifyRun:
             channel_states.mark_resent(connection, channel.name, now)
         try:
             if notifications:
-                channel.resend(notifications, receipts)
+                with _only_send_errors():
+                    channel.resend(notifications, receipts)
         except SendError as fault:
             log.warning("open incidents were not sent again", channel=channel.name, fault=str(fault))
             with self._engine.begin() as connection:
@@ -200,10 +202,12 @@ class _NotifyRun:
     def _send(self, claims: Sequence[Claim], notifications: Sequence[Notification]) -> Receipt | None:
         channel = self._channel
         if len(notifications) > 1 and isinstance(channel, DigestChannel):
-            return channel.send_digest(notifications)
+            with _only_send_errors():
+                return channel.send_digest(notifications)
         with self._engine.connect() as connection:
             earlier = self._receipt(connection, claims[0].incident_id)
-        return channel.send(notifications[0], earlier)
+        with _only_send_errors():
+            return channel.send(notifications[0], earlier)
 
     def _mark_sent(self, claims: Sequence[Claim], receipt: Receipt | None) -> None:
         at = self._clock.now()
@@ -277,6 +281,18 @@ class _NotifyRun:
 
     def _reroute(self, connection: Connection, claimed: Claim, fault: SendError, at: datetime) -> None:
         reroute(connection, claimed.id, claimed.channel, claimed.payload, str(fault), self._fallbacks, at)
+
+
+@contextmanager
+def _only_send_errors() -> Iterator[None]:
+    """Any other error of a channel is about this message, so that it is given up and rerouted, not tried for ever."""
+    try:
+        yield
+    except SendError:
+        raise
+    except Exception as fault:
+        log.exception("a channel failed in an unexpected way")
+        raise SendError(f"{type(fault).__name__}: {fault}", permanent=True, of_message=True) from fault
 
 
 def _notification_of(claimed: Claim) -> Notification | None:
