@@ -1,4 +1,4 @@
-"""kill -9 of a real scheduler between decide, record, send and mark: every alert is told once or twice, and its end.
+"""kill -9 of a real scheduler between decide, record, send and mark: every alert and resolution is sent once or twice.
 
 The process is stalled from outside, by locks of the database and by a Slack that does not answer, and killed there.
 """
@@ -29,7 +29,7 @@ CODE = 131026
 
 @contextmanager
 def while_locked(database_url: str, lock: str, waiting: str) -> Iterator[None]:
-    """Hold the lock until somebody waits for it with such a statement, and then for the block."""
+    """Hold the lock until such a statement waits for it, and during the block."""
     with psycopg.connect(database_url) as holder:
         holder.execute(lock)
         wait_for(lambda: _waits(database_url, waiting), 20)
@@ -56,7 +56,7 @@ def decided(database_url: str, slack: FakeSlack) -> Iterator[None]:
 
 @contextmanager
 def recorded(database_url: str, slack: FakeSlack) -> Iterator[None]:
-    """The notification is a row, and nobody has claimed it."""
+    """The notification is a row and not claimed."""
     lock = "LOCK TABLE notification_tries IN SHARE ROW EXCLUSIVE MODE"
     with while_locked(database_url, lock, "WITH claimed AS"):
         yield
@@ -102,16 +102,16 @@ def let_the_lease_end(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("point", "told"), [(decided, 1), (recorded, 1), (claimed, 1), (sent, 2), (answered, 2)]
+    ("point", "sent_times"), [(decided, 1), (recorded, 1), (claimed, 1), (sent, 2), (answered, 2)]
 )
-def test_killed_at_any_point_an_alert_and_its_end_are_told_once_or_twice(
+def test_killed_at_any_point_an_alert_and_its_resolution_are_sent_once_or_twice(
     start: Start,  # noqa: F811
     slack: FakeSlack,
     database_url: str,
     tmp_path: Path,
     now: datetime,
     point: Callable[[str, FakeSlack], Iterator[None]],
-    told: int,
+    sent_times: int,
 ) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES, encoding="utf-8")
@@ -134,13 +134,13 @@ def test_killed_at_any_point_an_alert_and_its_end_are_told_once_or_twice(
     kill_at_the_point(lead())
     second = lead()
     wait_for(lambda: _is_marked(database_url, "fired"), 20)
-    assert count("WARNING") == told
+    assert count("WARNING") == sent_times
     traffic.sent(5000, now)
     traffic.close()
     kill_at_the_point(second)
     lead()
     wait_for(lambda: _is_marked(database_url, "resolved"), 20)
-    assert (count("WARNING"), count("Resolved")) == (told, told)
+    assert (count("WARNING"), count("Resolved")) == (sent_times, sent_times)
 
 
 def _is_marked(database_url: str, reason: str) -> bool:

@@ -1,4 +1,4 @@
-"""Bounded work: the worst bodies that searches found cost less than a second of a worker, and hold up nobody.
+"""Bounded work: the worst bodies that searches found take less than a second of a worker and do not delay others.
 
 `python -m tests.fuzzing.worst_body` searches for worse ones.
 """
