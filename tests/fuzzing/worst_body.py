@@ -144,6 +144,8 @@ SHAPES: dict[str, Shape] = {
     "changes without a value": Shape("changes", {}),
     "entries": Shape("entry", {"id": "@n@", "changes": [_CHANGE]}),
     "empty entries": Shape("entry", {}),
+    "entries without changes": Shape("entry", {"id": "@n@"}),
+    "messages of few values, deep": Shape("messages", _WROTE | {"text": Raw('{"a":' * 60 + "1" + "}" * 60)}),
     "unknown keys": Shape("keys", Raw('"key@n@": 1')),
     "repeated keys": Shape("keys", Raw('"statuses": [{}]')),
     "lone surrogates": Shape("statuses", Raw(r'"\ud800\ud800\ud800\ud800\ud800\ud800\ud800\ud800\ud800\ud800"')),
