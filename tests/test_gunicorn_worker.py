@@ -89,7 +89,7 @@ def test_the_head_leaves_before_a_file(connection, client, tmp_path: Path):
     assert client.pieces == [HEAD, b"page"]
 
 
-def test_a_client_that_has_gone_is_told_of_when_the_head_is_sent():
+def test_sending_a_head_to_a_closed_client_raises():
     ours, theirs = socket.socketpair()
     theirs.close()
     connection = ClientConnection(ours, 1.0)

@@ -60,7 +60,7 @@ def fail_with(phone: str) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_a_traceback_shows_where_it_broke_and_no_value_of_anybody(
+def test_a_traceback_shows_the_place_of_the_error_and_no_personal_value(
     monkeypatch: pytest.MonkeyPatch, logged: io.StringIO, log_format: str
 ) -> None:
     monkeypatch.setattr(sys, "stderr", logged)
@@ -70,14 +70,14 @@ def test_a_traceback_shows_where_it_broke_and_no_value_of_anybody(
             fail_with(private)
         except RuntimeError:
             structlog.get_logger().exception("it broke")
-    told = logged.getvalue()
-    assert told.count("it broke") == 3
-    assert told.count("in fail_with") == 6, "both faults, with their place"
-    assert "no such contact" in told
-    assert [each for each in PRIVATE if each in told] == []
+    logged_text = logged.getvalue()
+    assert logged_text.count("it broke") == 3
+    assert logged_text.count("in fail_with") == 6, "both faults, with their place"
+    assert "no such contact" in logged_text
+    assert [each for each in PRIVATE if each in logged_text] == []
 
 
-def test_a_fault_that_is_its_own_cause_can_be_told(logged: io.StringIO) -> None:
+def test_an_error_that_is_its_own_cause_can_be_logged(logged: io.StringIO) -> None:
     first, second = ValueError("one\ntwo"), ValueError("three")
     first.__context__, second.__context__ = second, first
     structlog.get_logger().error("odd", exc_info=first)
@@ -95,7 +95,7 @@ run(settings, load_rules(settings.rules_file))
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_neither_failing_jobs_nor_failing_channels_name_anybody(
+def test_failing_jobs_and_channels_log_no_personal_value(
     database_url: str, engine: Engine, slack: FakeSlack, tmp_path: Path, now: datetime, log_format: str
 ) -> None:
     writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
@@ -128,9 +128,9 @@ def test_neither_failing_jobs_nor_failing_channels_name_anybody(
     finally:
         process.terminate()
         assert process.wait(30) == 0
-    told = into.read_text()
-    assert "CheckViolation" in told
-    assert [each for each in (*PRIVATE, slack.url) if each in told] == []
+    logged_text = into.read_text()
+    assert "CheckViolation" in logged_text
+    assert [each for each in (*PRIVATE, slack.url) if each in logged_text] == []
     with engine.connect() as connection:
         errors = " ".join(connection.execute(text("SELECT error FROM scheduler_state")).scalars())
     assert "CheckViolation" in errors
@@ -194,7 +194,7 @@ def test_nothing_private_is_logged_on_any_of_the_main_paths(
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE elsewhere RENAME TO suppressions"))
     app.extensions[CLOSE]()
-    told = logged.getvalue()
-    assert "refused" in told, "the log under test was written to"
-    assert "erased" in told
-    assert [each for each in PRIVATE if each in told] == []
+    logged_text = logged.getvalue()
+    assert "refused" in logged_text, "the log under test was written to"
+    assert "erased" in logged_text
+    assert [each for each in PRIVATE if each in logged_text] == []

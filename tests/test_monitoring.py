@@ -102,7 +102,7 @@ def table(families):
     return rows
 
 
-def test_every_metric_stands_in_the_table_as_it_is_served(served):
+def test_the_table_lists_every_metric_as_it_is_served(served):
     page = (DOCS / "monitoring.md").read_text()
     written = [line for line in page.splitlines() if line.startswith("| `webhook_app_")]
     wanted = table(served)

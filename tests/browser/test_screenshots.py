@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,14 @@ screenshots.take(Path(sys.argv[1]))
 """
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that Postgres can enter, which runs as another user when the tests run as root."""
+    with tempfile.TemporaryDirectory(prefix="webhook_app_test_") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 def test_the_server_ends_with_the_block_that_fails(database_url: str) -> None:
     before = set(threading.enumerate())
     with pytest.raises(RuntimeError, match="ours"), served(settings_for(database_url)):
@@ -32,12 +42,12 @@ def test_the_server_ends_with_the_block_that_fails(database_url: str) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_a_picture_that_fails_ends_the_command_and_its_database(tmp_path: Path) -> None:
+def test_a_picture_that_fails_ends_the_command_and_its_database(open_folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FAILS, str(tmp_path / "pictures")],
+        [sys.executable, "-c", FAILS, str(open_folder / "pictures")],
         check=False, capture_output=True, text=True, timeout=120,
-        cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)},
+        cwd=ROOT, env=os.environ | {"TMPDIR": str(open_folder)},
     )  # fmt: skip
     assert done.returncode == 1
     assert "RuntimeError: no picture" in done.stderr
-    assert not list(tmp_path.glob("webhook_app_pictures_*"))
+    assert not list(open_folder.glob("webhook_app_pictures_*"))

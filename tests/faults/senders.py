@@ -1,4 +1,4 @@
-"""Who sends deliveries until told to stop, whatever happens to the service, and remembers what was acknowledged."""
+"""Sends deliveries continuously during faults and records which were acknowledged."""
 
 import http.client
 import signal
@@ -20,7 +20,7 @@ def post(port: int, raw: bytes) -> int:
 
 
 class Sender:
-    """Sends until told to stop, again whatever was not answered 200, and remembers what was."""
+    """Sends until stopped, repeats what was not answered 200, and records what was."""
 
     def __init__(self, port: int, name: str) -> None:
         self.acknowledged: list[str] = []

@@ -31,7 +31,7 @@ class Standby:
             "pg_basebackup", "--wal-method=stream", "--checkpoint=fast", "--write-recovery-conf",
             f"--host={host}", "--username=postgres", f"--pgdata={folder}",
         )  # fmt: skip
-        (folder / ".s.PGSQL.5432.lock").unlink()  # the primary's socket stands among its files
+        (folder / ".s.PGSQL.5432.lock").unlink()  # copied with the primary's files
         self._ctl("-w", "-l", str(folder / "log"), "-o", f"-h '' -k {folder}", "start")
         self.url = f"postgresql://postgres:@/postgres?host={folder}"
 
@@ -96,4 +96,4 @@ def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(
         attempts, *_ = connection.execute("SELECT sum(attempts) FROM minute_counts").fetchone() or (0,)
     assert acknowledged <= set(stored)
     assert len(stored) == len(set(stored)) == attempts
-    assert all(sender.refused for sender in senders), "while nobody took writes, nothing was acknowledged"
+    assert all(sender.refused for sender in senders), "without a primary nothing was acknowledged"

@@ -173,7 +173,7 @@ def send_until(wire: socket.socket, end: float) -> None:
         wire.sendall(b" " * MEGABYTE)
 
 
-def test_a_client_that_never_ends_its_refused_body_is_let_go(server: WebServer) -> None:
+def test_a_client_that_never_ends_its_refused_body_is_disconnected(server: WebServer) -> None:
     begin = time.monotonic()
     with closing(server.connect()) as wire:
         wire.sendall(HEAD + b"Content-Length: 99999999999\r\n\r\n")
@@ -249,7 +249,7 @@ def test_a_refused_call_with_an_unread_body_does_not_let_the_body_be_read_as_a_r
     assert server.ask(large + b" " * MEGABYTE + SMUGGLED) == [404]
 
 
-def test_a_reset_in_the_middle_of_a_body_is_nobody_s_fault(server: WebServer, database_url: str) -> None:
+def test_a_reset_in_the_middle_of_a_body_leaves_no_traceback(server: WebServer, database_url: str) -> None:
     before = server.log.count("Traceback")
     for _ in range(5):
         wire = server.connect()

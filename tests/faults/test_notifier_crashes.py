@@ -29,7 +29,7 @@ CODE = 131026
 
 @contextmanager
 def while_locked(database_url: str, lock: str, waiting: str) -> Iterator[None]:
-    """Hold the lock until somebody waits for it with such a statement, and then for the block."""
+    """Hold the lock until such a statement waits for it, and during the block."""
     with psycopg.connect(database_url) as holder:
         holder.execute(lock)
         wait_for(lambda: _waits(database_url, waiting), 20)
@@ -56,7 +56,7 @@ def decided(database_url: str, slack: FakeSlack) -> Iterator[None]:
 
 @contextmanager
 def recorded(database_url: str, slack: FakeSlack) -> Iterator[None]:
-    """The notification is a row, and nobody has claimed it."""
+    """The notification is a row and not claimed."""
     lock = "LOCK TABLE notification_tries IN SHARE ROW EXCLUSIVE MODE"
     with while_locked(database_url, lock, "WITH claimed AS"):
         yield

@@ -31,7 +31,7 @@ def queued(serial: int, now: datetime) -> bytes:
 
 
 def novel(serial: int) -> bytes:
-    return json.dumps(document({"told": serial}, field="novelty")).encode()
+    return json.dumps(document({"serial": serial}, field="novelty")).encode()
 
 
 def assert_each_is_there_once(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Slow clients: each is let go in bounded time, and nobody else notices them."""
+"""Slow clients: each is disconnected in bounded time, without effect on others."""
 
 import socket
 import threading
@@ -31,7 +31,7 @@ def slowness(server: WebServer, database_url: str) -> float:
 
 @contextmanager
 def dripping(server: WebServer, start: bytes, drip: bytes, count: int) -> Iterator[list[socket.socket]]:
-    """So many clients that send the start, then a little every 50 ms, for as long as anybody listens."""
+    """Clients that send the start, then a little every 50 ms, while the server listens."""
     stop = threading.Event()
     with ExitStack() as stack:
         clients = [stack.enter_context(closing(server.connect())) for _ in range(count)]
@@ -76,9 +76,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("kind", SLOW)
-def test_a_slow_client_is_let_go_in_bounded_time_and_hears_at_most_why(
-    server: WebServer, slowness: float, kind: str
-) -> None:
+def test_a_slow_client_is_disconnected_in_bounded_time(server: WebServer, slowness: float, kind: str) -> None:
     cut = 'webhook_app_connections_cut_total{reason="late"}'
     before = server.metrics()[cut]
     begin = time.monotonic()
@@ -121,7 +119,7 @@ def test_a_client_that_sends_much_slowly_but_steadily_is_not_cut_off(
         assert statuses(read_all(wire)) == [200]
 
 
-def test_a_client_that_never_reads_its_answers_is_let_go(server: WebServer, slowness: float) -> None:
+def test_a_client_that_never_reads_its_answers_is_disconnected(server: WebServer, slowness: float) -> None:
     wire = server.connect()
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     wire.settimeout(PATIENCE * slowness)

@@ -1,6 +1,6 @@
 """Deliveries with one mutated item among untouched neighbours, made from the samples. Knows Meta's shapes, no server.
 
-Everything random comes from the `Random` given: the same one makes the same bytes.
+All randomness comes from the `Random` given: the same one makes the same bytes.
 """
 
 import copy

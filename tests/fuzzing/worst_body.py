@@ -34,7 +34,7 @@ _MARK = "@n@"
 
 @dataclass(frozen=True)
 class Shape:
-    """A body filled with one item over and over: where it stands, the item, and what stands beside the list."""
+    """A body that repeats one item: the list it is in, the item, and the keys beside the list."""
 
     place: str
     item: Any
@@ -133,7 +133,7 @@ SHAPES: dict[str, Shape] = {
     "errors": Shape("errors", {"code": "@n@"}),
     "calls": Shape("calls", {"id": "@n@", "direction": "USER_INITIATED", "from": "1@n@"}, field="calls"),
     "preferences": Shape("user_preferences", {"wa_id": "1202555@n@", "value": "stop"}, field="user_preferences"),
-    "preferences without anybody": Shape("user_preferences", {"value": "stop"}, field="user_preferences"),
+    "preferences without a contact": Shape("user_preferences", {"value": "stop"}, field="user_preferences"),
     "signals": Shape("changes", _SIGNAL),
     "signals beside a long key": Shape("changes", _SIGNAL, {"pad": "x" * 1_000_000}),
     "signals with lists": Shape(
@@ -144,6 +144,8 @@ SHAPES: dict[str, Shape] = {
     "changes without a value": Shape("changes", {}),
     "entries": Shape("entry", {"id": "@n@", "changes": [_CHANGE]}),
     "empty entries": Shape("entry", {}),
+    "entries without changes": Shape("entry", {"id": "@n@"}),
+    "messages of few values, deep": Shape("messages", _WROTE | {"text": Raw('{"a":' * 60 + "1" + "}" * 60)}),
     "unknown keys": Shape("keys", Raw('"key@n@": 1')),
     "repeated keys": Shape("keys", Raw('"statuses": [{}]')),
     "lone surrogates": Shape("statuses", Raw(r'"\ud800\ud800\ud800\ud800\ud800\ud800\ud800\ud800\ud800\ud800"')),

@@ -129,11 +129,11 @@ def check(engine: Engine, windows: Sequence[tuple[datetime, datetime]] = WINDOWS
         model = Model(connection)
         for start, end in windows:
             found = funnel(connection, start, end, ("template", "category"))
-            told = {
+            counted = {
                 key: Counter(sent=s.sent, delivered=s.delivered, read=s.read, failed=s.failed)
                 for key, s in found.items()
             }
-            assert told == {key: counter for key, counter in model.funnel(start, end).items() if counter}
+            assert counted == {key: counter for key, counter in model.funnel(start, end).items() if counter}
             one = funnel(connection, start, end, (), Filters(template="t1"))
             wanted = sum((c for (t, _), c in model.funnel(start, end).items() if t == "t1"), Counter())
             assert sum(s.sent for s in one.values()) == wanted["sent"]
@@ -154,7 +154,7 @@ def tell(writer: BatchWriter, items: Sequence[dict[str, Any]], at: datetime = NO
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(happening=days())
-def test_any_order_repetition_and_counting_at_any_time_gives_what_the_events_say(
+def test_stages_equal_the_events_in_any_order_with_repeats_and_at_any_time_of_counting(
     engine: Engine, writer: BatchWriter, happening: list[list[dict[str, Any]] | str]
 ) -> None:
     with engine.begin() as connection:
@@ -192,7 +192,7 @@ def test_any_order_repetition_and_counting_at_any_time_gives_what_the_events_say
     assert hours == minutes
 
 
-def test_history_is_counted_in_stretches_and_only_once(
+def test_history_is_counted_in_spans_and_only_once(
     engine: Engine, writer: BatchWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_counting, "_MANY", 2)
@@ -211,7 +211,7 @@ def test_history_is_counted_in_stretches_and_only_once(
     assert (found[()].sent, counted) == (sent, sent)
 
 
-def test_a_read_that_came_first_gives_way_to_the_earlier_delivered_of_another_day(
+def test_a_read_received_first_is_replaced_by_the_earlier_delivered_of_another_day(
     engine: Engine, writer: BatchWriter
 ) -> None:
     yesterday, today = NOW - DAY, NOW - 5 * MINUTE
@@ -226,9 +226,7 @@ def test_a_read_that_came_first_gives_way_to_the_earlier_delivered_of_another_da
     assert [(s.sent, s.delivered, s.read) for s in (then, now, both)] == [(1, 1, 0), (0, 0, 1), (1, 1, 1)]
 
 
-def test_what_is_replayed_under_its_old_time_of_receipt_is_counted(
-    engine: Engine, writer: BatchWriter
-) -> None:
+def test_events_replayed_with_an_old_time_of_receipt_are_counted(engine: Engine, writer: BatchWriter) -> None:
     count_stages(engine, NOW)
     late = parse(body(status("wamid.A", "sent", NOW - DAY)))
     writer.store_again([late], NOW - DAY, lambda *_: None)
@@ -238,7 +236,7 @@ def test_what_is_replayed_under_its_old_time_of_receipt_is_counted(
         assert funnel(connection, NOW - 2 * DAY, NOW)[()].sent == 1
 
 
-def test_counts_end_with_the_events_and_nothing_is_counted_twice_for_it(
+def test_counts_are_deleted_with_their_events_and_nothing_is_counted_twice(
     engine: Engine, writer: BatchWriter
 ) -> None:
     old = NOW - 12 * DAY

@@ -27,7 +27,7 @@ def lately(engine: Engine, now: datetime) -> Lateness:
         return lateness.last_hour(connection, now)
 
 
-def test_lags_are_those_between_meta_s_clock_and_ours(
+def test_a_lag_is_the_time_from_meta_s_clock_to_ours(
     engine: Engine, traffic: Traffic, now: datetime, at: datetime
 ) -> None:
     for serial, lag in enumerate([0] * 90 + [4] * 6 + [100] * 4):
@@ -43,7 +43,7 @@ def test_lags_are_those_between_meta_s_clock_and_ours(
     )
 
 
-def test_a_repeat_is_no_late_arrival(engine: Engine, traffic: Traffic, now: datetime, at: datetime) -> None:
+def test_a_duplicate_is_not_late(engine: Engine, traffic: Traffic, now: datetime, at: datetime) -> None:
     traffic.store(status("wamid.1", "sent", at), at=at)
     traffic.store(status("wamid.1", "sent", at), at=at + 10 * MINUTE)
     measure(engine, now)
@@ -63,7 +63,7 @@ def test_counting_again_changes_nothing_and_every_minute_is_counted_once(
     assert lately(engine, now) == first
 
 
-def test_delivered_without_sent_is_found_after_the_grace_only(
+def test_delivered_without_sent_is_found_only_after_the_grace_period(
     engine: Engine, traffic: Traffic, now: datetime, at: datetime
 ) -> None:
     traffic.store(status("wamid.lost", "delivered", at), status("wamid.lost", "read", at), at=at)
@@ -79,7 +79,7 @@ def test_delivered_without_sent_is_found_after_the_grace_only(
     assert (found.reached, found.unsent) == (3, 2)
 
 
-def test_what_was_received_while_no_scheduler_ran_is_counted_later_the_newest_first_and_so_much_a_run(
+def test_minutes_without_a_scheduler_are_counted_later_newest_first_and_a_limited_number_per_run(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     before = now - 9 * 60 * MINUTE
@@ -104,7 +104,7 @@ def counted(engine: Engine) -> int:
         return connection.execute(text("SELECT coalesce(sum(events), 0)::int FROM lateness")).scalar_one()
 
 
-def test_a_delivered_of_a_backlog_is_not_held_against_a_sent_that_may_come_much_later(
+def test_a_delivered_of_a_backlog_does_not_count_as_unsent(
     engine: Engine, traffic: Traffic, now: datetime, at: datetime
 ) -> None:
     traffic.store(status("wamid.backlog", "delivered", at - 5 * MINUTE), at=at)
@@ -115,7 +115,7 @@ def test_a_delivered_of_a_backlog_is_not_held_against_a_sent_that_may_come_much_
 
 
 @given(st.lists(st.integers(0, 700_000), min_size=1), st.sampled_from((0.5, 0.95, 0.99)))
-def test_a_percentile_is_the_least_bound_that_holds_its_share(lags: list[int], share: float) -> None:
+def test_a_percentile_is_the_smallest_bound_that_covers_its_share(lags: list[int], share: float) -> None:
     places = [sum(lag >= bound for bound in BOUNDS_S) for lag in lags]
     counted = [places.count(place) for place in range(len(BOUNDS_S) + 1)]
     found = percentile(counted, share)

@@ -23,7 +23,7 @@ def writers(database_url: str) -> Iterator[list[BatchWriter]]:
         each.close()
 
 
-def test_a_backlog_of_36_hours_lands_in_its_own_minutes_and_raises_no_alert_about_now(
+def test_a_backlog_of_36_hours_is_counted_in_its_own_minutes_and_raises_no_live_alert(
     writers: list[BatchWriter], engine: Engine
 ) -> None:
     now = datetime.now(UTC)

@@ -92,7 +92,7 @@ def test_an_attempt_is_counted_under_the_template_of_its_sent_whichever_came_fir
     ],
     ids="-".join,
 )
-def test_one_spoilt_status_harms_no_neighbour_in_its_post_or_its_commit(
+def test_one_bad_status_harms_no_other_in_its_body_or_commit(
     writer: BatchWriter, engine: Engine, now: datetime, spoilt: dict[str, object]
 ) -> None:
     bad = status("wamid.BAD", "failed", now, code=131026) | {
@@ -131,7 +131,7 @@ def test_one_spoilt_status_harms_no_neighbour_in_its_post_or_its_commit(
     ],
     ids=lambda raw: raw[:40].decode("latin-1"),
 )
-def test_a_body_that_is_not_understood_is_kept_whole_once(
+def test_an_unreadable_body_is_stored_whole_once(
     writer: BatchWriter, engine: Engine, now: datetime, raw: bytes
 ) -> None:
     writer.store([Delivery(raw)], now)
@@ -156,7 +156,7 @@ def test_an_unknown_status_is_quarantined_with_its_whole_item(
 
 
 @pytest.mark.parametrize("stamp", ["", "soon", str(2**40), "99999999999"])
-def test_a_time_that_cannot_be_used_is_replaced_once_and_for_all(
+def test_an_unusable_time_is_replaced_once(
     writer: BatchWriter, engine: Engine, now: datetime, stamp: str
 ) -> None:
     item = status("wamid.A", "sent", stamp)
@@ -221,7 +221,7 @@ def test_a_status_with_both_keys_links_them_and_an_old_event_lands_in_its_own_mi
     assert rows(engine, "SELECT minute FROM minute_counts") == [(old.replace(second=0),)]
 
 
-def test_a_statement_the_database_refuses_costs_one_delivery_only(
+def test_a_rejected_statement_affects_only_one_delivery(
     writer: BatchWriter, engine: Engine, now: datetime
 ) -> None:
     with engine.begin() as connection:
@@ -243,7 +243,7 @@ def test_a_statement_the_database_refuses_costs_one_delivery_only(
     }
 
 
-def test_an_item_the_database_refuses_costs_none_of_those_beside_it(
+def test_a_rejected_item_affects_no_other_of_its_delivery(
     writer: BatchWriter, engine: Engine, now: datetime
 ) -> None:
     with engine.begin() as connection:
@@ -319,7 +319,7 @@ def test_many_at_once_are_each_answered_after_the_commit_that_holds_them(
     assert seen == [True] * 60
 
 
-def test_a_database_that_is_away_is_said_and_nothing_is_lost_track_of() -> None:
+def test_an_unavailable_database_is_reported_and_the_queue_is_empty_afterwards() -> None:
     def away() -> psycopg.Connection[object]:
         raise psycopg.OperationalError("no route")
 
@@ -405,7 +405,7 @@ def test_a_connection_killed_between_batches_is_replaced(
     assert rows(engine, "SELECT count(*)::int FROM status_events") == [(2,)]
 
 
-def test_a_reached_contact_is_queued_only_when_somebody_suppressed_it(
+def test_a_delivered_message_is_queued_only_when_its_contact_is_suppressed(
     writer: BatchWriter, connection: Connection, engine: Engine, now: datetime
 ) -> None:
     with engine.begin() as own:
@@ -426,8 +426,8 @@ def test_a_change_of_number_is_stored_once_and_finds_the_person_under_both_keys(
     writer: BatchWriter, engine: Engine, connection: Connection, now: datetime
 ) -> None:
     item = {"from": "12025550117", "id": "wamid.S", "timestamp": "soon", "type": "system"}
-    told = {"wa_id": "12025550129", "user_id": "US.2", "previous_user_id": "US.1"}
-    item["system"] = {"type": "user_changed_number"} | told
+    changed = {"wa_id": "12025550129", "user_id": "US.2", "previous_user_id": "US.1"}
+    item["system"] = {"type": "user_changed_number"} | changed
     for later in range(2):
         writer.store([Delivery(body(messages=[item]))], now + timedelta(hours=later))
     columns = "old_contact, new_contact, phone_number_id, message_id, occurred_at, considered_at"

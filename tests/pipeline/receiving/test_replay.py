@@ -50,7 +50,7 @@ def quarantined(replay: Callable[..., Replay], *chosen: QuarantineFilters, **mor
         return running.of_quarantine(*chosen, **more)
 
 
-def test_a_newer_parser_rescues_a_status_with_all_that_stood_around_it(
+def test_a_newer_parser_applies_a_quarantined_status_with_its_context(
     writer: BatchWriter,
     engine: Engine,
     now: datetime,
@@ -95,7 +95,7 @@ def test_a_second_replay_and_a_repeat_by_meta_change_nothing_but_the_duplicates(
     assert read_books(engine) == first | {"received": 2, "duplicate": 1}
 
 
-def test_what_is_still_not_understood_waits_with_the_present_reason(
+def test_an_item_that_is_still_not_understood_stays_with_the_current_reason(
     writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
 ) -> None:
     writer.store([Delivery(body(status("wamid.Q", "queued", now))), Delivery(b"no json")], now)
@@ -110,7 +110,7 @@ def test_what_is_still_not_understood_waits_with_the_present_reason(
     assert not any("older" in reason for reason in reasons)
 
 
-def test_an_item_that_turns_out_known_leaves_as_a_duplicate_and_an_unneeded_one_as_ignored(
+def test_a_replayed_item_that_is_known_becomes_a_duplicate_and_one_not_needed_ignored(
     writer: BatchWriter,
     engine: Engine,
     now: datetime,
@@ -193,7 +193,7 @@ def test_many_alike_items_of_a_body_are_one_entry_that_is_counted_and_replayed_i
     assert rows(engine, "SELECT count(*) FROM status_events") == [(501,)]
 
 
-def test_of_an_entry_of_several_what_is_understood_is_applied_and_the_rest_stays(
+def test_the_understood_items_of_an_entry_are_applied_and_the_others_stay(
     writer: BatchWriter,
     engine: Engine,
     now: datetime,
@@ -217,7 +217,7 @@ def test_of_an_entry_of_several_what_is_understood_is_applied_and_the_rest_stays
     assert read_books(engine) == found
 
 
-def test_the_archive_gives_back_what_was_ignored_and_nothing_is_received_again(
+def test_an_archive_replay_applies_ignored_items_and_counts_nothing_as_received(
     writer: BatchWriter,
     engine: Engine,
     now: datetime,
@@ -244,7 +244,7 @@ def test_the_archive_gives_back_what_was_ignored_and_nothing_is_received_again(
     assert by_day == [((now - DAY).date(), 3, 3), (now.date(), 1, 1)]
 
 
-def test_only_the_time_asked_for_is_read(
+def test_only_the_requested_period_is_replayed(
     writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
 ) -> None:
     for days in (0, 1, 2):
@@ -254,7 +254,7 @@ def test_only_the_time_asked_for_is_read(
     assert outcome.looked_at == 1
 
 
-def test_what_retention_has_taken_does_not_come_back(
+def test_events_deleted_by_retention_are_not_restored(
     writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
 ) -> None:
     old = now - 100 * DAY
@@ -268,7 +268,7 @@ def test_what_retention_has_taken_does_not_come_back(
     assert rows(engine, "SELECT 1 FROM status_events UNION ALL SELECT 1 FROM inbound_messages") == []
 
 
-def test_a_body_the_database_refused_is_rescued_when_it_no_longer_does(
+def test_a_body_the_database_rejected_is_applied_once_it_no_longer_does(
     writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
 ) -> None:
     with engine.begin() as connection:
@@ -356,7 +356,7 @@ class PowerCutError(Exception):
     pass
 
 
-def test_a_replay_that_is_cut_off_anywhere_goes_on_where_it_was(
+def test_an_interrupted_replay_continues_where_it_stopped(
     writer: BatchWriter,
     engine: Engine,
     database_url: str,
@@ -388,7 +388,7 @@ def test_a_replay_that_is_cut_off_anywhere_goes_on_where_it_was(
     assert rows(engine, "SELECT count(*)::int FROM status_events") == [(12,)]
 
 
-def test_a_damaged_row_of_the_archive_costs_only_itself(
+def test_a_damaged_archive_row_affects_no_other(
     writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
 ) -> None:
     writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)

@@ -1,4 +1,4 @@
-"""Who may deliver: addresses and client certificates, told by the network and by trusted proxies only."""
+"""Addresses and client certificates of deliveries, taken only from the network and trusted proxies."""
 
 from collections.abc import Callable
 
@@ -74,7 +74,7 @@ def test_without_trusted_proxies_a_forwarded_address_is_never_believed(
         ("8.8.8.8", META_CERTIFICATE, 403),
     ],
 )
-def test_a_client_certificate_must_be_meta_s_and_told_by_a_trusted_proxy(
+def test_a_client_certificate_must_be_meta_s_and_come_from_a_trusted_proxy(
     make_app: Callable[..., Flask], peer: str, subject: str, answer: int
 ) -> None:
     app = make_app(trusted_proxies="10.0.0.0/8", meta_mtls_subject_header="X-Amzn-Mtls-Clientcert-Subject")
@@ -108,7 +108,7 @@ def test_the_rest_of_the_service_is_not_behind_the_list(make_app: Callable[..., 
         ({"META_MTLS_SUBJECT_HEADER": "X Subject", "TRUSTED_PROXIES": "::/0"}, "META_MTLS_SUBJECT_HEADER"),
     ],
 )
-def test_a_setting_that_would_protect_nobody_stops_the_start(wrong: dict[str, str], named: str) -> None:
+def test_a_setting_without_effect_prevents_the_start(wrong: dict[str, str], named: str) -> None:
     good = {"DATABASE_URL": "postgresql://h/d", "META_APP_SECRET": "s" * 16, "META_VERIFY_TOKEN": "t" * 16}
     with pytest.raises(SettingsError, match=named):
         read_settings(good | wrong)

@@ -25,7 +25,8 @@ log = structlog.get_logger()
 _GATHER_S = 0.002  # under load, let received requests be parsed and join: batches double, commits halve
 _ROWS_PER_BATCH = 3_000  # measured: smaller batches cost a fifth of the throughput, larger ones gain nothing
 _BYTES_PER_BATCH = 16 * 2**20
-_ROWS_PER_PART = 1_000  # of a delivery of more rows than a batch; another delivery waits for one part at most
+_MAX_WHOLE_ROWS = 1_000  # of a delivery that is stored in one transaction; Meta sends up to 1 000 items
+_ROWS_PER_PART = 500  # of larger ones: another delivery waits for one part at most
 _LARGE_BODY = 2**19  # bytes; smaller ones are parsed within 0.1 s whatever they hold
 _BYTES_WAITING = 64 * 2**20  # of bodies; parsed they take about six times as much memory
 
@@ -105,7 +106,7 @@ class GroupCommit:
             raise NotStoredError(QUEUE_FULL, retry_after=1)
         parse = partial(Delivery, body, words=self._words)
         delivery = parse() if len(body) < _LARGE_BODY else self._parse_large(body, parse)
-        if delivery.rows <= _ROWS_PER_PART >= len(delivery.parsed.links):
+        if max(delivery.rows, len(delivery.parsed.links), len(delivery.parsed.numbers)) <= _MAX_WHOLE_ROWS:
             self._store(delivery)
         else:
             for part in delivery.split(_ROWS_PER_PART):

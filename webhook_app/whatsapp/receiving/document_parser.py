@@ -1,7 +1,7 @@
 """Sorts the items of a webhook document into events, ignored and unreadable items.
 
 The work per document is bounded: after MAX_ITEMS items that are not ordinary statuses, the rest of each list is
-quarantined unread, as one entry. Alike unreadable items of a list share an entry, too.
+quarantined unread, as one entry. Many unreadable items with the same reason share an entry, too.
 Formats from Meta's webhook reference as of September 2026.
 """
 
@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -29,8 +29,8 @@ MAX_STATUSES = 20_000
 """Statuses that are read of one document here; plain_delivery.py reads any number of ordinary ones."""
 
 _OBJECT = "whatsapp_business_account"
-_MAX_SINGLE = 10  # unreadable items of a list that are quarantined one by one; more share an entry per reason
-_MAX_REASONS = 20  # per list, and of ignored items per document
+_MAX_SINGLE = 10  # unreadable items with the same reason that are quarantined one by one; more share an entry
+_MAX_REASONS = 20  # that are told apart in one document, of unreadable and of ignored items
 _MAX_CONTACTS = 3
 """Copied into a quarantined item. Inbound messages come with one; copies of many would multiply in size."""
 
@@ -43,6 +43,16 @@ class _ChangeOrigin(Struct, frozen=True, gc=False):
     number: str
 
 
+class _Unreadable(NamedTuple):
+    """An item that could not be read, and an entry of a webhook that holds it alone."""
+
+    reason: str
+    field: str
+    waba_id: str
+    item: Any
+    entry: Any
+
+
 class DocumentParser:
     """Adds the items of one webhook document to `parsed`. `limited`: bound the work, as for received documents."""
 
@@ -50,48 +60,49 @@ class DocumentParser:
         self.parsed = Parsed()
         self._words = words
         self._count = 0
+        self._unreadable: dict[tuple[str, ...], list[_Unreadable]] = {}
         self._items_left: float = MAX_ITEMS if limited else inf
         self._statuses_left: float = MAX_STATUSES if limited else inf
 
     def read(self, document: Any) -> None:
         """Add all items of a decoded document."""
         if type(document) is not dict:
-            return self._quarantine("the body is not an object", "", "", document, document)
+            return self._add_unreadable("the body is not an object", "", "", document, document)
         if document.get("object") != _OBJECT:
             return self._ignore("other object")
         entries = document.get("entry")
         if type(entries) is not list:
-            return self._quarantine("entry is not a list", "", "", document, document)
-        unreadable = []
+            return self._add_unreadable("entry is not a list", "", "", document, document)
         for position, entry in enumerate(entries):
             if self._items_left <= 0:
-                self._quarantine_rest(entries[position:], "", "", _webhook, _entry_items)
+                rest = entries[position:]
+                self._add_rest("", "", rest, _webhook(rest), _entry_items(rest))
                 break
-            if type(entry) is dict:
-                self._read_entry(entry)
-            else:
-                self._items_left -= 1
-                unreadable.append(entry)
-        self._quarantine_alike("an entry is not an object", "", "", unreadable, _webhook)
+            self._read_entry(entry)
+        for alike in self._unreadable.values():
+            self._add_alike(alike)
         return None
 
-    def _read_entry(self, entry: Object) -> None:
-        waba_id = _identifier(entry.get("id"))
-        changes = entry.get("changes")
+    def _read_entry(self, entry: Any) -> None:
+        changes = entry.get("changes") if type(entry) is dict else None
         if type(changes) is not list:
+            self._items_left -= 1
+            if type(entry) is not dict:
+                return self._quarantine("an entry is not an object", "", "", entry, entry)
             if "changed_fields" in entry:  # the app is subscribed without "include values"
                 return self._ignore("changed_fields without values")
-            return self._quarantine("changes is not a list", "", waba_id, entry, _webhook([entry]))
-        document = partial(_webhook_of_changes, waba_id)
-        unreadable = []
+            return self._quarantine("changes is not a list", "", _identifier(entry.get("id")), entry, entry)
+        waba_id = _identifier(entry.get("id"))
         for position, change in enumerate(changes):
             if self._items_left <= 0:
-                self._quarantine_rest(changes[position:], "", waba_id, document, _change_items)
+                rest = changes[position:]
+                self._add_rest("", waba_id, rest, _webhook([_entry(waba_id, rest)]), _change_items(rest))
                 break
             self._items_left -= 1
             value = change.get("value") if type(change) is dict else None
             if type(value) is not dict:
-                unreadable.append(change)
+                reason = "a change without an object as value"
+                self._quarantine(reason, "", waba_id, change, _entry(waba_id, [change]))
                 continue
             number = _number_of(value)
             if waba_id == TEST_ENTRY or number == TEST_NUMBER:
@@ -100,7 +111,6 @@ class DocumentParser:
                 field = change.get("field")
                 field = field if type(field) is str else _field_by_keys(value)
                 self._read_change(_ChangeOrigin(entry, field, value, waba_id, number))
-        self._quarantine_alike("a change without an object as value", "", waba_id, unreadable, document)
         return None
 
     def _read_change(self, change: _ChangeOrigin) -> None:
@@ -126,8 +136,8 @@ class DocumentParser:
         except (TypeError, ValueError, AttributeError) as fault:
             context = {name: entry[name] for name in ("id", "time") if name in entry}
             item = context | {"changes": [value]}
-            document = _webhook([context | {"changes": [{"field": field, "value": value}]}])
-            self._quarantine(f"{field}: {fault}"[:200], field, waba_id, item, document)
+            lone = context | {"changes": [{"field": field, "value": value}]}
+            self._quarantine(f"{field}: {fault}"[:200], field, waba_id, item, lone)
 
     def _read_messages(self, change: _ChangeOrigin) -> None:
         value, parsed = change.value, self.parsed
@@ -173,23 +183,21 @@ class DocumentParser:
         if items is None:
             return
         if type(items) is not list:
-            document = _webhook_with(change, key, items)
-            self._quarantine(f"{key} is not a list", change.field, change.waba_id, items, document)
+            lone = _entry_with(change, key, items)
+            self._quarantine(f"{key} is not a list", change.field, change.waba_id, items, lone)
             return
-        unreadable: dict[str, list[Any]] = {}
         for position, item in enumerate(items):
             if self._items_left <= 0 or self._statuses_left <= 0:
-                rest = partial(_webhook_with, change, key)
-                self._quarantine_rest(items[position:], change.field, change.waba_id, rest, len)
+                rest = items[position:]
+                document = _webhook([_entry_with(change, key, rest)])
+                self._add_rest(change.field, change.waba_id, rest, document, len(rest))
                 break
             try:
                 event = read(item, change.waba_id, change.number)
             except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as fault:
                 self._items_left -= 1
-                reason = f"{key}: {fault}"[:200]
-                if reason not in unreadable and len(unreadable) >= _MAX_REASONS:
-                    reason = f"{key}: other faults"
-                unreadable.setdefault(reason, []).append(item)
+                lone = _entry_with(change, key, [item])
+                self._quarantine(f"{key}: {fault}"[:200], change.field, change.waba_id, item, lone)
                 continue
             if type(event) is str:
                 self._items_left -= 1
@@ -201,9 +209,6 @@ class DocumentParser:
                     self._items_left -= 1
                 self._count += 1
                 add(event)
-        for reason, alike in unreadable.items():
-            build = partial(_webhook_with, change, key)
-            self._quarantine_alike(reason, change.field, change.waba_id, alike, build)
 
     def _ignore(self, reason: str, count: int = 1) -> None:
         ignored = self.parsed.ignored
@@ -212,34 +217,37 @@ class DocumentParser:
         ignored[reason] = ignored.get(reason, 0) + count
         self._count += count
 
-    def _quarantine_alike(
-        self, reason: str, field: str, waba_id: str, items: list[Any], document: Callable[[list[Any]], Any]
-    ) -> None:
-        """Quarantine items with the same reason: each by itself when they are few, else in one entry."""
-        if len(items) > _MAX_SINGLE:
-            self._quarantine(reason, field, waba_id, items, document(items), len(items))
-        else:
-            for item in items:
-                self._quarantine(reason, field, waba_id, item, document([item]))
+    def _quarantine(self, reason: str, field: str, waba_id: str, item: Any, entry: Any) -> None:
+        """Quarantine an item at the end of the document, together with others of the same reason."""
+        self._count += 1
+        key: tuple[str, ...] = (reason, field, waba_id)
+        if key not in self._unreadable and len(self._unreadable) >= _MAX_REASONS:
+            key = ("others",)
+        self._unreadable.setdefault(key, []).append(_Unreadable(reason, field, waba_id, item, entry))
 
-    def _quarantine_rest(
-        self,
-        items: list[Any],
-        field: str,
-        waba_id: str,
-        document: Callable[[list[Any]], Any],
-        count: Callable[[list[Any]], int],
-    ) -> None:
+    def _add_alike(self, alike: list[_Unreadable]) -> None:
+        if len(alike) <= _MAX_SINGLE:
+            for reason, field, waba_id, item, entry in alike:
+                self._add_unreadable(reason, field, waba_id, item, _webhook([entry]))
+            return
+        first, reasons = alike[0], {each.reason for each in alike}
+        reason = first.reason if len(reasons) == 1 else f"several faults, such as {first.reason}"[:200]
+        field = first.field if len({each.field for each in alike}) == 1 else ""
+        waba_id = first.waba_id if len({each.waba_id for each in alike}) == 1 else ""
+        document = _webhook([each.entry for each in alike])
+        self._add_unreadable(reason, field, waba_id, [each.item for each in alike], document, len(alike))
+
+    def _add_rest(self, field: str, waba_id: str, items: list[Any], document: Any, count: int) -> None:
         """Quarantine the unread rest of a list as one entry."""
+        self._count += count
         reason = f"not read: the body has more than {MAX_ITEMS} items"
-        self._quarantine(reason, field, waba_id, items, document(items), count(items))
+        self._add_unreadable(reason, field, waba_id, items, document, count)
 
-    def _quarantine(
+    def _add_unreadable(
         self, reason: str, field: str, waba_id: str, item: Any, document: Any, count: int = 1
     ) -> None:
         text = canonical(item)
         digest = hashlib.sha256(text.encode()).digest()
-        self._count += count
         self.parsed.unreadable.append(
             Unreadable(reason, field, waba_id, text, digest, document_json=canonical(document), items=count)
         )
@@ -289,18 +297,17 @@ def _webhook(entries: list[Any]) -> dict[str, Any]:
     return {"object": _OBJECT, "entry": entries}
 
 
-def _webhook_of_changes(waba_id: str, changes: list[Any]) -> dict[str, Any]:
-    return _webhook([{"id": waba_id, "changes": changes}])
+def _entry(waba_id: str, changes: list[Any]) -> dict[str, Any]:
+    return {"id": waba_id, "changes": changes}
 
 
-def _webhook_with(change: _ChangeOrigin, key: str, items: Any) -> dict[str, Any]:
-    """Build a webhook with only these items and the ids of their context, to keep it small."""
+def _entry_with(change: _ChangeOrigin, key: str, items: Any) -> dict[str, Any]:
+    """Build an entry with only these items and the ids of their context, to keep it small."""
     metadata, contacts = change.value.get("metadata"), change.value.get("contacts")
     context: dict[str, Any] = {"metadata": _ids(metadata, "display_phone_number", "phone_number_id")}
     if type(contacts) is list and len(contacts) <= _MAX_CONTACTS:
         context["contacts"] = [_ids(each, "wa_id", "user_id", "parent_user_id") for each in contacts]
-    value = context | {key: items}
-    return _webhook_of_changes(change.waba_id, [{"field": change.field, "value": value}])
+    return _entry(change.waba_id, [{"field": change.field, "value": context | {key: items}}])
 
 
 def _ids(source: Any, *names: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 from webhook_app.whatsapp.receiving import inbound
 from webhook_app.whatsapp.receiving.document_parser import DocumentParser
 from webhook_app.whatsapp.receiving.plain_delivery import read_plain
-from webhook_app.whatsapp.receiving.redaction import redact_text
+from webhook_app.whatsapp.receiving.redaction import redact_text, remove_strings
 
 MAX_VALUES = 250_000
 """JSON values of a body that is read. A body of 1 000 statuses has 25 000, a chunk of chat history up to 150 000."""
@@ -28,11 +28,10 @@ def redact_and_parse(body: bytes, words: Keywords = DEFAULT) -> tuple[bytes, Par
     plain = read_plain(body)
     if plain is not None:
         return body, plain
-    redacted = redact_text(body, words)
     if count_values(body) > MAX_VALUES:
-        return redacted, Parsed(
-            unreadable=[unreadable_body(redacted, f"not read: more than {MAX_VALUES} values")]
-        )
+        kept = remove_strings(body)
+        return kept, Parsed(unreadable=[unreadable_body(kept, f"not read: more than {MAX_VALUES} values")])
+    redacted = redact_text(body, words)
     return redacted, parse_any(redacted, words)
 
 

@@ -17,6 +17,7 @@ MAX_CHECKED = 20_000
 """Texts of a body that are compared with keywords; in a body with more, the others are removed unread."""
 
 _MAY_HOLD_TEXT = re.compile(rb'"(?:messages|message_echoes|history|group_subject|group_description)"\s*:')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(\s*:)?|\Z)', re.DOTALL)
 _TEXT_KEYS = frozenset(("messages", "message_echoes", "group_subject", "group_description"))
 """Under these keys, every text is removed unless its key is in _KEPT_KEYS."""
 
@@ -48,6 +49,13 @@ def redact_text(body: bytes, words: Keywords = DEFAULT) -> bytes:
     except ValueError:
         return body
     return body if redacted == document else msgspec.json.encode(redacted)
+
+
+def remove_strings(body: bytes) -> bytes:
+    """Replace all strings of a body that may hold text, except keys. Takes a fraction of the time of `redact_text`."""
+    if not _MAY_HOLD_TEXT.search(body):
+        return body
+    return _STRING.sub(lambda found: found[0] if found[1] else b'"[removed]"', body)
 
 
 class _Redaction:

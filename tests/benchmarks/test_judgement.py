@@ -1,0 +1,25 @@
+"""A short form of `make judgement`: some scenarios in simulated time, through the code that evaluates live."""
+
+import pytest
+
+from benchmarks.judgement.__main__ import play
+from benchmarks.judgement.scenarios import MUST_NOT_SAY, MUST_SEE
+from webhook_app.pipeline.incidents.rule_groups import REPLAYABLE
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+
+RULES = [rule for rule in parse_rules(default_rules_text()) if rule.kind in REPLAYABLE]
+SCENARIOS = {scenario.name: scenario for scenario in (*MUST_SEE, *MUST_NOT_SAY)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "20 of 20 in an hour",
+        "60 of 60 of one campaign among 4 060 messages of the number",
+        "a bill not paid",
+        "two causes at once",
+        "a quiet night",
+    ],
+)
+def test_the_default_rules_are_right_about_a_scenario(name):
+    assert play(SCENARIOS[name], RULES).faults == []
