@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine
 
@@ -27,6 +28,10 @@ from webhook_app.migrating import migrate_database
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.store.postgres.engine import connect, libpq_url, make_engine
 from webhook_app.store.schema import metadata
+
+# A busy machine generates slowly; that says nothing about the code.
+settings.register_profile("default_here", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default_here")
 
 TEMPLATE = "webhook_app_template"
 

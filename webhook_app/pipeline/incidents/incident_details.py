@@ -86,7 +86,7 @@ def counted_from(failures: Failures, incident: Incident, members: Sequence[Alert
     )
     return replace(
         incident,
-        began_at=impact.first_at or incident.began_at,
+        began_at=min(filter(None, (impact.first_at, details.first_opened_at)), default=incident.began_at),
         codes=incident.codes if incident.notified_at else _worst_first(incident.codes, impact.by_code),
         total_failures=impact.messages,
         contacts=impact.contacts,
@@ -207,6 +207,8 @@ def by_rank(members: Sequence[Alert]) -> list[Alert]:
             alert.state != "firing",
             -rank(alert.severity),
             alert.kind != "attention",
+            alert.group.get("aspect")
+            == "quality",  # a status says that nothing is sent, a quality that it may be so
             -alert.failures,
             alert.attempts,
             alert.id,

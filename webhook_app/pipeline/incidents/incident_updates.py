@@ -124,7 +124,6 @@ class IncidentUpdates:
                 incident,
                 names={name: sorted(values) for name, values in names.items()},
                 codes=_codes(incident.codes, firing),
-                began_at=min(incident.began_at, change.alert.covers_from),
             )
             if found.again:
                 incident = replace(
