@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from webhook_app.store.counts.series import Series, accounts_of, series_ids
 from webhook_app.store.postgres.engine import DriverConnection
-from webhook_app.store.postgres.errors import RETRYABLE
+from webhook_app.store.postgres.errors import REFUSED, RETRYABLE
 from webhook_app.store.receiving.ingest_statement import (
     SEND,
     Batch,
@@ -30,6 +31,8 @@ from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.events import StatusEvent
 from webhook_app.whatsapp.people.numbering import country_of
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
+
+log = structlog.get_logger()
 
 KnownSends = Mapping[tuple[str, str], KnownSend]
 """What was reported about messages, by message and business number ('': the report named none)."""
@@ -99,9 +102,34 @@ def merge_reports(
 ) -> None:
     """Merge everything stored about these messages; each transaction is retried after a conflict.
 
-    `webhook_failures`: failures that webhooks have just reported.
+    A message whose reports the database refuses is found by halving and left as it is. `webhook_failures`: failures
+    that webhooks have just reported.
     """
+    try:
+        _merge_all(connection, message_ids, now, slot, webhook_failures)
+    except REFUSED as fault:
+        if len(message_ids) <= 1:
+            log.error(
+                "reports of a message that the database refuses are not merged", fault=type(fault).__name__
+            )
+            return
+        ids = sorted(message_ids)
+        for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+            failures = [row for row in webhook_failures if row[0] in set(half)]
+            merge_reports(connection, half, now=now, slot=slot, webhook_failures=failures)
+
+
+def _merge_all(
+    connection: DriverConnection,
+    message_ids: Collection[str],
+    now: datetime,
+    slot: int,
+    webhook_failures: Sequence[FailureRow],
+) -> None:
     known_sends = reports.known_sends(connection, message_ids)
+    if not known_sends:
+        return
+    message_ids = {message_id for message_id, _ in known_sends}
     completion = _completion(known_sends)
     _retried(connection, lambda: reassignment.reassign(connection, message_ids, completion, slot=slot))
     if any(known.contact for known in known_sends.values()):

@@ -140,6 +140,8 @@ WHERE (s.message_id, s.phone_number_id, s.failed, s.error_code)
     = (i.message_id, i.phone_number_id, i.failed, i.error_code)
 """)
 
+_CHECK_AT_ONCE = "UPDATE sends SET check_at = %s WHERE message_id = ANY(%s::text[])"
+
 # The next check of a send may be some time off, so sends reported meanwhile are excluded by lookups of primary keys.
 _UNREPORTED = text("""
 SELECT phone_number_id, count(*) AS silent, min(sent_at) AS first_at, max(sent_at) AS last_at
@@ -227,6 +229,11 @@ def schedule_checks(connection: Connection, when: dict[Key, datetime | None]) ->
     values: dict[str, Any] = dict(zip(names, map(list, zip(*when, strict=True)), strict=True)) if when else {}
     if values:
         connection.execute(_SCHEDULE_CHECKS, values | {"check_at": list(when.values())})
+
+
+def check_at_once(connection: DriverConnection, message_ids: Iterable[str], now: datetime) -> None:
+    """Make every report of these messages due for a check."""
+    connection.execute(_CHECK_AT_ONCE, [now, text_array(sorted(message_ids))])
 
 
 def unreported(

@@ -1,6 +1,7 @@
 """Reports of sends: each item validated by itself, counted once with the webhooks in any order."""
 
 import json
+import random
 from datetime import timedelta
 
 import pytest
@@ -251,6 +252,9 @@ def test_an_invalid_item_affects_no_other(report):
         {"contact": CONTACT, "colour": "red"},
         {"contact": CONTACT, "message_id": "a\0b"},
         {"contact": CONTACT, "message_id": "x" * 600},
+        {"contact": CONTACT, "message_id": "語" * 200},
+        {"contact": CONTACT, "message_id": "wamid.B", "phone_number_id": "😀" * 17},
+        {"contact": CONTACT, "message_id": "wamid.B", "template": "x" * 201},
         {"contact": CONTACT, "sent_at": "yesterday"},
         {"contact": CONTACT, "sent_at": "1999-01-01T00:00:00Z"},
         {"contact": CONTACT, "error": "timed out"},
@@ -262,6 +266,26 @@ def test_an_invalid_item_affects_no_other(report):
     assert all(result["reason"] for result in answer["results"][:-1])
     assert answer["results"][6]["reason"] == "Object contains unknown field `colour`"
     assert answer["results"][4]["reason"] == "contact: Expected `str`, got `int`"
+
+
+def test_the_longest_values_that_are_accepted_fit_into_every_index(report, deliver, engine, now):
+    letters = random.Random(1)
+    longest = {name: "".join(chr(letters.randint(0x20000, 0x2A000)) for _ in range(200)) for name in
+               ("template", "campaign", "category")}  # fmt: skip
+    ids = ["".join(chr(letters.randint(0x20000, 0x2A000)) for _ in range(128)) for _ in range(2)]
+    number, account = (
+        "".join(chr(letters.randint(0x20000, 0x2A000)) for _ in range(size)) for size in (64, 64)
+    )
+    deliver(body(status(ids[0], "sent", now), number=number, waba=account))
+    sends = [
+        {"contact": CONTACT, "message_id": each, "phone_number_id": number[:16]} | longest for each in ids
+    ]
+    answer = report(*sends, *(send | {"error": graph_error()} for send in sends))
+    assert answer["summary"]["stored"] == 4
+    deliver(body(status(ids[0], "delivered", now), number=number, waba=account))
+    follow_up(engine, now + timedelta(minutes=2))
+    campaigns = all_rows(engine, "SELECT DISTINCT campaign FROM series WHERE campaign <> ''")
+    assert campaigns == [(longest["campaign"],)]
 
 
 def test_unusual_error_objects_are_stored(report, engine):
