@@ -273,7 +273,6 @@ class BatchWriter:
         events = [event for parsed in found for event in parsed.statuses]
         links: set[tuple[str, str]] = set()
         if reports:
-            links = merge.user_id_links(events, reports)
             events = [merge.complete_event(event, reports) for event in events]
         now_s = int(received_at.timestamp())
         latest = now_s + _MAX_CLOCK_AHEAD_S

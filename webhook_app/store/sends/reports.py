@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.people.links import link_ctes
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport
@@ -95,19 +94,6 @@ SELECT message_id, phone_number_id, coalesce(max(contact) FILTER (WHERE reported
        coalesce(max(campaign) FILTER (WHERE reported_by = sender), ''),
        coalesce(max(category) FILTER (WHERE reported_by = sender), ''), bool_or(failed)
 FROM ({_OWN}) AS s GROUP BY message_id, phone_number_id
-"""
-
-# Only messages to one person: in a group the recipient is not the contact that the sender named. User ids begin with a
-# letter.
-_LINK = f"""
-WITH named AS (
-  SELECT DISTINCT e.contact AS user_id, s.contact
-  FROM ({_OWN}) AS s JOIN status_events e
-    ON hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0) AND e.message_id = s.message_id
-   AND s.phone_number_id IN ('', e.phone_number_id)
-  WHERE s.reported_by = s.sender AND s.contact BETWEEN '0' AND ':' AND e.contact >= 'A' AND e.participant = ''
-), {link_ctes("named l")}
-SELECT count(*) FROM linked
 """
 
 _FAILED = """
@@ -198,11 +184,6 @@ def known_sends(connection: DriverConnection, message_ids: Iterable[str]) -> dic
     """What was told of these messages, by message and business number."""
     rows = connection.execute(_KNOWN_SENDS, [text_array(list(message_ids))], prepare=True)
     return {(row[0], row[1]): KnownSend(*row[2:]) for row in rows}
-
-
-def link(connection: DriverConnection, message_ids: Iterable[str]) -> None:
-    """Link the number in a sender's report with the user id in the webhooks of the same message."""
-    connection.execute(_LINK, [text_array(list(message_ids))])
 
 
 def failed_sends(connection: DriverConnection, message_ids: Iterable[str]) -> list[FailedSend]:

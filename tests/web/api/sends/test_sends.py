@@ -127,29 +127,22 @@ def test_a_failed_call_is_a_failed_message_with_its_trace_and_subcode(
 
 
 @pytest.mark.parametrize("first", ["send", "webhook"])
-@pytest.mark.parametrize("number", ["", NUMBER])
-def test_the_reported_number_is_linked_to_the_user_id_of_the_webhooks(
-    report, deliver, engine, now, first, number
-):
-    send = {"contact": CONTACT, "message_id": "wamid.A"} | ({"phone_number_id": number} if number else {})
-    webhook = body(status("wamid.A", "sent", now, recipient="", recipient_user_id="US.7041abc"))
-    for each in ("send", "webhook") if first == "send" else ("webhook", "send"):
+@pytest.mark.parametrize("error", [None, graph_error()])
+@pytest.mark.parametrize(
+    "person",
+    [
+        {"recipient_user_id": "US.7041abc"},
+        {"recipient_parent_user_id": "US.ENT.7041abc"},
+        {"recipient_type": "group", "recipient_participant_user_id": "US.7041abc"},
+    ],
+)
+def test_a_report_links_no_number_with_a_user_id(report, deliver, engine, now, first, error, person):
+    send = {"contact": CONTACT, "message_id": "wamid.A"} | ({"error": error} if error else {})
+    webhook = body(status("wamid.A", "sent", now, recipient="", **person))
+    for each in ("send", "webhook", "send") if first == "send" else ("webhook", "send"):
         _ = report(send) if each == "send" else deliver(webhook)
-    links = all_rows(engine, "SELECT user_id, contact FROM contact_links")
-    assert links == [("US.7041abc", CONTACT.removeprefix("+"))]
-
-
-@pytest.mark.parametrize("first", ["send", "webhook"])
-def test_group_messages_and_those_of_other_numbers_link_nobody(report, deliver, engine, now, first):
-    group = status("wamid.G", "delivered", now, recipient="a-group", recipient_type="group",
-                   recipient_participant_user_id="US.7041abc", recipient_participant_id="")  # fmt: skip
-    webhook = body(group, status("wamid.A", "sent", now, recipient="", recipient_user_id="US.7041abc"))
-    sends = [
-        {"contact": CONTACT, "message_id": "wamid.G"},
-        {"contact": CONTACT, "message_id": "wamid.A", "phone_number_id": "1"},
-    ]
-    for each in ("send", "webhook") if first == "send" else ("webhook", "send"):
-        _ = report(*sends) if each == "send" else deliver(webhook)
+    deliver(body(status("wamid.A", "delivered", now, recipient="", **person)))
+    follow_up(engine, now + timedelta(minutes=2))
     assert all_rows(engine, "SELECT * FROM contact_links") == []
 
 

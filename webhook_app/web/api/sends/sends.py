@@ -122,7 +122,8 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     """Report up to 1000 send calls, accepted or failed; the results come in the order given.
 
     An accepted send is not an attempt. It gives template, campaign, category and contact to the webhooks of its
-    message; only the key that reported a message first can do that, and what Meta says goes first. A failed call counts
+    message; only the key that reported a message first can do that, and what Meta says goes first. Its contact only
+    stands in for one that the webhooks lack: it never links a number with a user id. A failed call counts
     in rates and alerts, once if a webhook reports it too. It counts against its contact only for a message that this
     key sent or that a webhook named, reported within a day, and never as an opt-out. An invalid item affects no other.
     """
