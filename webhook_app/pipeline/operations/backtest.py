@@ -20,7 +20,12 @@ from webhook_app.rules.incidents.muting import MUTES_AFTER_END, OpenAlert, find_
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, explained_by_alert
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.counts import rates
+from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Engine
+
+_LONGEST_PAUSE = timedelta(
+    minutes=30
+)  # many rules are judged between two statements; the snapshot holds no lock
 
 Progress = Callable[[float], None]
 """Called from time to time with the share that is done."""
@@ -165,6 +170,7 @@ def backtest(
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     run, judgements = _BacktestRun(start), 0
     with snapshot.connect() as connection:
+        locks.limit_idle_transaction(connection, _LONGEST_PAUSE)
         inputs = PastInputs(connection, start, {rule.window_minutes for rule in judged})
         while run.now <= end and judged:
             inputs.go_to(run.now)
