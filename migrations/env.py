@@ -20,6 +20,10 @@ def _migrate(connection: Connection) -> None:
     _wait_for_lock(connection)
     connection.execute(text("SET statement_timeout = '15min'"))
     connection.execute(text("SET lock_timeout = '4s'"))
+    connection.execute(
+        text("SET idle_session_timeout = '5min'")
+    )  # a frozen run must not keep the migration lock
+    connection.execute(text("SET idle_in_transaction_session_timeout = '5min'"))
     connection.commit()
     try:
         context.configure(

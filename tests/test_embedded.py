@@ -1,15 +1,19 @@
 """The embedded database: starts whatever its folder is called, survives leftovers, and is stopped by its last user."""
 
+import fcntl
+import hashlib
 import os
+import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from webhook_app import embedded
 from webhook_app.embedded import EmbeddedPostgres, StartupError
 
 
@@ -95,3 +99,74 @@ def test_a_file_in_place_of_the_folder_is_named(folder: Path) -> None:
     (folder / "postgres" / "PG_VERSION").write_text("12\n")
     with pytest.raises(StartupError, match="expecting version 18 but found version 12"):
         EmbeddedPostgres(folder / "postgres")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def symlink_to_a_folder(place: Path) -> None:
+    (place.parent / "victim").mkdir(mode=0o755)
+    place.symlink_to(place.parent / "victim")
+
+
+def open_folder(place: Path) -> None:
+    place.mkdir()
+    place.chmod(0o777)
+
+
+def folder_of_another_user(place: Path) -> None:
+    place.mkdir(mode=0o700)
+    os.chown(place, 65534, 65534)
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        symlink_to_a_folder,
+        open_folder,
+        Path.touch,
+        pytest.param(
+            folder_of_another_user,
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can give it away"),
+        ),
+    ],
+)
+def test_a_socket_folder_that_another_user_prepared_is_refused_and_not_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    data = folder / ("long" * 30) / "postgres"
+    place = folder / f"webhook_app_{hashlib.sha256(bytes(data)).hexdigest()[:12]}"
+    prepare(place)
+    before = {each: (each.lstat().st_uid, mode(each)) for each in folder.iterdir()}
+    with pytest.raises(StartupError, match="the database's socket cannot be put there"):
+        EmbeddedPostgres(data)
+    assert {each: (each.lstat().st_uid, mode(each)) for each in before} == before
+
+
+def test_only_the_owner_may_open_the_lock_files_or_list_the_folder(folder: Path) -> None:
+    (folder / "data").mkdir(mode=0o700)
+    (folder / "data" / "postgres.lock").touch(mode=0o644)
+    server = EmbeddedPostgres(folder / "data" / "postgres")
+    server.stop()
+    assert mode(folder / "data") & 0o066 == 0
+    assert {mode(folder / "data" / f"postgres.{ending}") for ending in ("lock", "users")} == {0o600}
+
+
+@pytest.mark.parametrize("ending", ["lock", "users"])
+def test_a_lock_that_another_process_holds_ends_the_start_with_a_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(embedded, "LOCK_SECONDS", 0.2)
+    with (folder / f"postgres.{ending}").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StartupError, match=rf"has held the lock on .*postgres\.{ending}"):
+            EmbeddedPostgres(folder / "postgres")
+
+
+def test_a_lock_file_that_is_a_link_is_refused(folder: Path) -> None:
+    (folder / "postgres.lock").symlink_to(folder / "elsewhere")
+    with pytest.raises(StartupError, match=r"postgres\.lock cannot be opened"):
+        EmbeddedPostgres(folder / "postgres")
+    assert not (folder / "elsewhere").exists()

@@ -28,6 +28,7 @@ from webhook_app.web.probes import probes_blueprint
 from webhook_app.web.receiving.origin import Origin
 from webhook_app.web.receiving.receive import DeliveryReceiver, receive_before_flask, receive_blueprint
 from webhook_app.web.requests import follow_requests
+from webhook_app.web.security_headers import is_https
 from webhook_app.web.slack_interactions import slack_blueprint
 
 CLOSE = "webhook_app.close"
@@ -42,6 +43,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         logs.configure(settings.log_format)
     url = settings.database_url
     app = Flask("webhook_app.web", static_folder=None)
+    app.url_map.merge_slashes = False  # its redirects repeat the Host and scheme of the request
+    app.config["SESSION_COOKIE_SECURE"] = is_https(settings.public_url)
     follow_requests(app)
     ingest = GroupCommit(
         lambda: connect(url, application="webhook_app ingest", statement_seconds=15),
@@ -56,8 +59,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(receive_blueprint(ingest, settings.meta_verify_token))
     receive_before_flask(app, DeliveryReceiver(ingest, settings.meta_app_secret, origin), settings.public_url)
     lookups = make_engine(url, application="webhook_app lookups", plans_once=True)
+    probes = make_engine(url, application="webhook_app probes", pool_size=2)
     checks = Checks(lambda: connect(url, application="webhook_app checks", plans_once=True), _clock)
-    app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups)
+    app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups, probes)
     keyring = Keyring(engine, settings.admin_api_key, settings.trusted_proxies)
     context = ApiContext(engine, lookups, checks, settings, keyring, _clock)
     app.register_blueprint(api_blueprint(context))
@@ -67,7 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         docs_blueprint(openapi.document(ENDPOINTS, version("webhook-app"), settings.public_url))
     )
-    app.register_blueprint(probes_blueprint(engine, _clock, metrics_folder(), ingest.fullness))
+    app.register_blueprint(probes_blueprint(probes, _clock, metrics_folder(), ingest.fullness))
     errors.install(app)
     security_headers.secure_app(app, settings.public_url)
     return app

@@ -32,7 +32,7 @@ class DataFolder:
     def fault(self) -> str:
         """Why the data cannot be kept there; empty when it can. Creates the folder."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
             for file in (self._secrets, *(self.path / f"postgres.{ending}" for ending in ("lock", "users"))):

@@ -7,14 +7,15 @@ while another process still uses it keeps running, and that process stops it.
 import fcntl
 import hashlib
 import os
+import pwd
 import shlex
-import shutil
+import stat
 import subprocess
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
@@ -28,6 +29,8 @@ Report = Callable[[str], object]
 """Shows one line of progress."""
 
 REPORT_SECONDS = 5.0
+LOCK_SECONDS = 60.0
+"""How long a process waits for another one that holds a lock and is neither starting nor stopping the server."""
 _STOP_SECONDS = "120"
 _LONGEST_SOCKET_PATH = 103  # bytes; macOS allows 104 with the final zero, Linux 108
 _SOCKET = ".s.PGSQL.5432"
@@ -51,13 +54,13 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, folder: Path, report: Report = lambda _line: None) -> None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder.resolve()
         self._report = report
-        self._users = self._folder.with_name(f"{self._folder.name}.users").open("ab")
+        self._users = _open_lock(self._folder.with_name(f"{self._folder.name}.users"))
         try:
             with self._exclusive():
-                fcntl.flock(self._users, fcntl.LOCK_SH)
+                self._lock(self._users, fcntl.LOCK_SH)
                 self._server = self._prepare()
                 self.started_here = self.pid is None
                 if self.started_here:
@@ -82,7 +85,7 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stop the server unless another process uses it. Sessions end, a checkpoint is written, the data stays."""
         with self._exclusive():
-            if _lock_alone(self._users) and self.pid is not None:
+            if _try_lock(self._users, fcntl.LOCK_EX) and self.pid is not None:
                 self._stop()
             self._users.close()
 
@@ -101,9 +104,28 @@ class EmbeddedPostgres:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Hold the lock under which the server is created, started and stopped."""
-        with self._folder.with_name(f"{self._folder.name}.lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with closing(_open_lock(self._folder.with_name(f"{self._folder.name}.lock"))) as file:
+            self._lock(file, fcntl.LOCK_EX)
             yield
+
+    def _lock(self, file: IO[bytes], kind: int) -> None:
+        """Lock the file. The deadline does not count the time in which the server starts or stops."""
+        began = reported = idle_since = time.monotonic()
+        while not _try_lock(file, kind):
+            now = time.monotonic()
+            if _pid_file(self._folder)[7:8] not in ([], ["ready   "]):
+                idle_since = now
+            if now - idle_since > LOCK_SECONDS:
+                raise StartupError(
+                    f"Another process has held the lock on {file.name} for {LOCK_SECONDS:.0f} s. `fuser {file.name}`"
+                    " shows which; end it, or wait, and try again."
+                )
+            if now - reported > REPORT_SECONDS:
+                reported = now
+                self._report(
+                    f"Waiting for another process that uses the database, {now - began:.0f} s so far …"
+                )
+            time.sleep(0.02)
 
     def _prepare(self) -> "PostgresServer":
         """The wheel's server object: it finds the programs, makes the system user, and creates the files."""
@@ -113,11 +135,16 @@ class EmbeddedPostgres:
         is_new = not (self._folder / "PG_VERSION").exists()
         if is_new:
             self._report("Creating the database …")
+        modes = {each: stat.S_IMODE(each.stat().st_mode) for each in self._folder.parents}
         try:
             server = get_server(self._folder, cleanup_mode=None, start=False)
+            if self._folder.stat().st_uid not in _ids(server.system_user):
+                raise StartupError(f"PostgreSQL cannot use {self._folder}: it belongs to another user")
             server.ensure_pgdata_inited()
         except (RuntimeError, subprocess.SubprocessError) as fault:
             raise StartupError(f"PostgreSQL cannot use {self._folder}: {fault}") from None
+        finally:
+            _narrow(modes)
         if is_new:
             with (self._folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
                 settings.write(_SETTINGS)
@@ -173,18 +200,72 @@ class EmbeddedPostgres:
             return Path()  # relative to the data folder, so that other characters in its path do not matter
         name = hashlib.sha256(bytes(self._folder)).hexdigest()[:12]
         folder = Path(tempfile.gettempdir()) / f"webhook_app_{name}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.geteuid() and folder.owner() != self._server.system_user:
-            raise StartupError(f"{folder} belongs to another user: the database's socket cannot be put there")
-        if self._server.system_user is not None:
-            shutil.chown(folder, self._server.system_user)
+        _make_private(folder, self._server.system_user)
         return folder
 
 
-def _lock_alone(file: IO[bytes]) -> bool:
-    """Turn the shared lock into an exclusive one; False when another process shares it."""
+def _make_private(folder: Path, system_user: str | None) -> None:
+    """Make a folder that only its owner may enter: the server's own user, or this one.
+
+    Everybody may write to the folder around it, so an existing one is checked, and no link is followed.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.mkdir(mode=0o700)
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileExistsError:
+        try:
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            raise StartupError(_unsafe(folder, "is not a folder that this user may open")) from None
+    try:
+        found = os.fstat(opened)
+        if found.st_uid not in _ids(system_user):
+            raise StartupError(_unsafe(folder, "belongs to another user"))
+        if stat.S_IMODE(found.st_mode) != 0o700:
+            raise StartupError(_unsafe(folder, "can be entered by other users"))
+        if system_user is not None:
+            os.fchown(opened, pwd.getpwnam(system_user).pw_uid, -1)
+    finally:
+        os.close(opened)
+
+
+def _unsafe(folder: Path, why: str) -> str:
+    return (
+        f"{folder} {why}: the database's socket cannot be put there. Remove it, or choose a shorter DATA_DIR"
+        " without commas, which needs no such folder."
+    )
+
+
+def _ids(system_user: str | None) -> set[int]:
+    """The users to whom the server's files may belong."""
+    return {os.geteuid(), *(() if system_user is None else (pwd.getpwnam(system_user).pw_uid,))}
+
+
+def _narrow(modes: dict[Path, int]) -> None:
+    """Undo what the wheel does as root: it lets everybody list the folders above. The server's user must pass them."""
+    if os.geteuid() == 0:
+        for folder, mode in modes.items():
+            wanted = mode | stat.S_IXGRP | stat.S_IXOTH
+            if stat.S_IMODE(folder.stat().st_mode) & ~wanted:
+                folder.chmod(wanted)
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    """Open a lock file that only its owner may open: whoever can read a file can lock it."""
+    try:
+        # Path.open takes no opener.
+        file = open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))  # noqa: SIM115
+    except OSError as fault:
+        raise StartupError(f"{path} cannot be opened: {fault.strerror}") from None
+    if os.fstat(file.fileno()).st_uid == os.geteuid():
+        os.fchmod(file.fileno(), 0o600)  # earlier versions let everybody read it
+    return file
+
+
+def _try_lock(file: IO[bytes], kind: int) -> bool:
+    """Lock the file without waiting; False when another process holds it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

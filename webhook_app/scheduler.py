@@ -42,7 +42,7 @@ from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
 from webhook_app.pipeline.operations.prune import Retention, prune
 from webhook_app.pipeline.people.erase import erase_from_archive
 from webhook_app.pipeline.sends.reports import follow_up
-from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.pipeline.suppressions.suppress import LockWatch, suppress
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import missing_channels
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
@@ -134,13 +134,14 @@ def make_jobs(
     thresholds = Thresholds(failures=settings.soft_failures, days=settings.soft_days)
     public_url, names, memory = settings.public_url, tuple(channels), ReadCache()
     connecting = partial(connect, settings.database_url, application="webhook_app erase")
+    lock_watch = LockWatch()
 
     def suppressing(now: datetime) -> object:
         caps = {
             "hourly_cap": settings.suppress_hourly_cap,
             "key_hourly_cap": settings.key_suppress_hourly_cap,
         }
-        return suppress(engine, rules, thresholds, now, **caps)
+        return lock_watch.check(suppress(engine, rules, thresholds, now, **caps), now)
 
     def notifying(name: str, channel: Channel) -> Job:
         return Job(

@@ -29,13 +29,15 @@ NOT_WEBHOOK = (
 )  # fmt: skip
 PLACES = (
     *("/", "/webhook", "/healthz", "/readyz", "/metrics", "/login", "/docs", "/openapi.json", "/static/style.css"),
-    *("/v1/check", "/v1/check/12025550117", "/v1/failures", "/v1/contacts/12025550117", "/v1/quarantine/1", "/slack"),
-    *("/slack/interactions", "/alerts", "/alerts/1", "/contacts/1", "/messages/wamid.A", "/codes/131026", "/overview"),
+    *("/theme", "/v1/check", "/v1/check/12025550117", "/v1/failures", "/v1/contacts/12025550117", "/v1/quarantine/1"),
+    *("/slack", "/slack/interactions", "/alerts", "/alerts/1", "/contacts/1", "/messages/wamid.A", "/codes/131026"),
 )  # fmt: skip
 PIECES = (
     *("/", "//", "/.", "/..", "/../", "%2f", "%2F..%2f", "%5c", "\\", "%00", "%0a", "%0d%0aX: 1", "%ff", "%c0%ae"),
     *("%ed%a0%80", "%f0%9f%98%80", "\xe9", "\xff", "%", "%zz", "%25", "%u0041", ";a=b", ":", "@", "?", "??", "&&="),
-    *("?limit=%00", "?cursor=%ff", "?next=//evil.example", "http://evil.example/", "*", "~", "'", "<x>", "a" * 3000),
+    *("[", "]", "//[x", "%5b", "%e2%84%80", "%2f%2f%5bx", "//a%e2%84%80b", "%EF%BC%8F"),
+    *("?limit=%00", "?cursor=%ff", "?next=//evil.example", "?next=//[x", "?next=//a%e2%84%80b"),
+    *("http://evil.example/", "*", "~", "'", "<x>", "a" * 3000),
 )  # fmt: skip
 HEADERS = (
     *("", "Authorization: Bearer \xff", "Authorization: Basic !!!", "Authorization: Bearer", "Cookie: session=\xff;;="),
@@ -46,13 +48,37 @@ HEADERS = (
 )  # fmt: skip
 
 
+QUERIES = (
+    "next",
+    "cursor",
+    "limit",
+    "since",
+    "until",
+    "hours",
+    "format",
+    "contact",
+    "code",
+    "hub.mode",
+    "open",
+    "x",
+)
+
+
 def odd_target(random: Random) -> str:
     """A path of the service with some pieces put in, or pieces alone."""
     target = random.choice(PLACES)
     for _ in range(random.choice((1, 1, 2, 4))):
         at = random.randrange(len(target) + 1)
         target = target[:at] + random.choice(PIECES) + target[at:]
+    if random.random() < 0.5:
+        parameters = [f"{random.choice(QUERIES)}={odd_value(random)}" for _ in range(random.choice((1, 2)))]
+        target += ("&" if "?" in target else "?") + "&".join(parameters)
     return target
+
+
+def odd_value(random: Random) -> str:
+    """A value of a query parameter: pieces, often after a slash, as a path to return to has it."""
+    return random.choice(("", "/", "//", "1")) + "".join(random.choices(PIECES, k=random.choice((1, 2))))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +169,9 @@ def test_no_odd_request_without_a_key_is_answered_500(ask: Ask, database_url: st
     random = Random(11)
     for _ in range(1500):
         method, target, header = random.choice(METHODS), odd_target(random), random.choice(HEADERS)
-        raw = random.choice((b"", b"{}", b"\xff", b"a=%ff&=", b'{"contacts": ["\\ud800"]}'))
+        raw = random.choice(
+            (b"", b"{}", b"\xff", b"a=%ff&=", b'{"contacts": ["\\ud800"]}', b"theme=dark&next=//%5bx")
+        )
         answer = ask(method, target.replace(" ", ""), header, raw)
         assert answer < 500 or answer in (501, 503), (method, target, header, raw, answer)
 

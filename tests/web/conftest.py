@@ -12,7 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from jsonschema import Draft202012Validator
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import Pool
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
@@ -172,6 +173,32 @@ def sign_in(client: FlaskClient, key: str, **form: str) -> TestResponse:
     """The answer to signing in with this key."""
     page = client.get("/login")
     return client.post("/login", data={"token": token_of(page), "key": key} | form)
+
+
+class Checkouts:
+    """The connections that were taken from any pool: how many in all, and how many at once at most."""
+
+    def __init__(self) -> None:
+        self.taken = self.most = self._open = 0
+
+    def take(self, *_: object) -> None:
+        self.taken += 1
+        self._open += 1
+        self.most = max(self.most, self._open)
+
+    def give_back(self, *_: object) -> None:
+        self._open -= 1
+
+
+@pytest.fixture
+def checkouts() -> Iterator[Checkouts]:
+    """The connections that the test takes from the pools."""
+    counted = Checkouts()
+    event.listen(Pool, "checkout", counted.take)
+    event.listen(Pool, "checkin", counted.give_back)
+    yield counted
+    event.remove(Pool, "checkout", counted.take)
+    event.remove(Pool, "checkin", counted.give_back)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Whether the process lives, whether webhooks could be stored, and the figures for monitoring."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier, Event
 
 import pytest
 from flask import Flask
@@ -9,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.factories import body, status
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import scheduler_state
-from webhook_app.web.probes import check_readiness, probes_blueprint
+from webhook_app.web.probes import SharedResult, check_readiness, probes_blueprint
 
 NOWHERE = "postgresql://127.0.0.1:1/nothing"
 
@@ -104,7 +106,76 @@ def test_a_database_that_takes_no_writes_is_not_ready(make_app, engine, database
     assert (response.status_code, response.json["checks"]["ingest"]["ok"]) == (503, False)
 
 
-def test_figures_of_the_database_are_read_at_the_scrape(client, deliver, engine, now):
+def get_at_once(app, path, count):
+    """The statuses of parallel requests."""
+    barrier = Barrier(count)
+
+    def get(_):
+        barrier.wait()
+        return app.test_client().get(path).status_code
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(get, range(count)))
+
+
+@pytest.mark.parametrize(("path", "connections"), [("/readyz", 2), ("/metrics", 1)])
+def test_parallel_probes_share_one_run(app, checkouts, path, connections):
+    assert get_at_once(app, path, 24) == [200] * 24
+    assert checkouts.taken == connections
+
+
+def test_probes_do_not_take_connections_from_the_other_requests(client, engine):
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/metrics").status_code == 200
+    with engine.connect() as connection:
+        names = connection.exec_driver_sql(
+            "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
+        ).scalars()
+        counts = list(names)
+    assert (counts.count("webhook_app probes"), counts.count("webhook_app web")) == (2, 0)
+
+
+class TestSharedResult:
+    def test_a_result_is_kept_for_its_time(self):
+        seconds, runs = [0.0], []
+        shared = SharedResult(lambda: runs.append(1) or len(runs), 1, lambda: seconds[0])
+        assert [shared.get(), shared.get()] == [1, 1]
+        seconds[0] = 1.0
+        assert shared.get() == 2
+
+    def test_a_failed_run_is_not_kept(self):
+        outcomes = iter([ZeroDivisionError, 7])
+
+        def run():
+            outcome = next(outcomes)
+            if isinstance(outcome, type):
+                raise outcome
+            return outcome
+
+        shared = SharedResult(run, 1)
+        with pytest.raises(ZeroDivisionError):
+            shared.get()
+        assert shared.get() == 7
+
+    def test_callers_during_a_run_get_its_result(self):
+        begun, go_on, runs = Event(), Event(), []
+
+        def run():
+            runs.append(1)
+            begun.set()
+            assert go_on.wait(10)
+            return len(runs)
+
+        shared = SharedResult(run, 1)
+        with ThreadPoolExecutor(5) as threads:
+            first = threads.submit(shared.get)
+            assert begun.wait(10)
+            others = [threads.submit(shared.get) for _ in range(4)]
+            go_on.set()
+            assert [each.result(10) for each in (first, *others)] == [1] * 5
+
+
+def test_figures_of_the_database_are_read_at_the_scrape(client, make_app, deliver, engine, now):
     before = gauges(client.get("/metrics"))
     assert before["database_up",] == 1
     assert before["alerts_firing", "warning"] == 0
@@ -122,7 +193,7 @@ def test_figures_of_the_database_are_read_at_the_scrape(client, deliver, engine,
         scheduler_state.record_end(connection, "evaluate", "host", now, 2.5, "OSError: gone")
         scheduler_state.record_start(connection, "evaluate", "other", began, 15)
         scheduler_state.record_end(connection, "evaluate", "other", now, 0.5, "")
-    found = gauges(client.get("/metrics"))
+    found = gauges(make_app().test_client().get("/metrics"))
     columns = ("received", "applied", "duplicate", "ignored", "quarantined")
     assert [found["books_items", column] for column in columns] == [3, 1, 1, 0, 1]
     assert found["books_balanced",] == 1
@@ -141,9 +212,9 @@ def test_figures_of_the_database_are_read_at_the_scrape(client, deliver, engine,
     assert found["suppressions", "opted_out"] == 0
 
 
-def test_what_the_process_counted_is_there_too(client, deliver, now):
+def test_what_the_process_counted_is_there_too(make_app, deliver, now):
     def items():
-        return gauges(client.get("/metrics"))["items_total",]
+        return gauges(make_app().test_client().get("/metrics"))["items_total",]
 
     before = items()
     deliver(body(status("wamid.A", "sent", now), status("wamid.A", "delivered", now)))

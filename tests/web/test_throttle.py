@@ -1,15 +1,24 @@
 """Guessing keys is slowed down by address and by key, for all processes together; right API keys cost nothing more."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from tests.web.conftest import ADMIN_KEY, sign_in, token_of
-from webhook_app.store.operations import api_keys
+from webhook_app.store.operations import api_keys, wrong_keys
 from webhook_app.web.auth import Keyring
-from webhook_app.web.throttle import API_LIMIT, KEY_LIMIT, SIGN_IN_LIMIT, Throttle, caller_address
+from webhook_app.web.throttle import (
+    API_LIMIT,
+    KEY_LIMIT,
+    MAX_CALLERS,
+    SIGN_IN_LIMIT,
+    AttemptCounts,
+    SignInThrottle,
+    Throttle,
+    caller_address,
+)
 
 PROXY = {"trusted_proxies": (ip_network("127.0.0.0/8"),)}
 
@@ -63,6 +72,70 @@ class TestSignIn:
             assert try_key(client, guess, f"203.0.113.{number}").status_code == 401
         assert try_key(client, keys["viewer"], "198.51.100.1").status_code == 429
         assert try_key(client, keys["admin"], "198.51.100.1").status_code == 303
+
+    def test_an_address_over_its_limit_adds_no_rows(self, client, engine):
+        for number in range(SIGN_IN_LIMIT + 10):
+            sign_in(client, f"{number:09} guess")
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT count(*) FROM wrong_keys").scalar_one()
+        assert rows == 1 + SIGN_IN_LIMIT, "its address, and the start of each key within the limit"
+
+
+class TestFullTable:
+    """So many addresses guess that the shared table has no room for more."""
+
+    @pytest.fixture(autouse=True)
+    def full(self, engine, now):
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO wrong_keys (caller, until, attempts)"
+                    " SELECT int4send(n), :until, 1 FROM generate_series(1, :rows) n"
+                ),
+                {"until": datetime.now(UTC) + timedelta(seconds=50), "rows": wrong_keys.MAX_ROWS},
+            )
+
+    def test_the_process_counts_the_sign_in_attempts_of_an_address(self, client):
+        answers = [sign_in(client, f"{number:09} guess").status_code for number in range(SIGN_IN_LIMIT + 2)]
+        assert answers == [401] * SIGN_IN_LIMIT + [429] * 2
+        assert sign_in(client, ADMIN_KEY).status_code == 429
+
+    def test_right_keys_are_not_counted(self, app, keys):
+        for _ in range(SIGN_IN_LIMIT + 2):
+            assert sign_in(app.test_client(), keys["viewer"]).status_code == 303
+
+    def test_the_process_counts_the_attempts_for_the_start_of_a_key(self, engine):
+        throttle, now = SignInThrottle(), datetime.now(UTC)
+        waits = [
+            throttle.reserve(engine, {b"address %d" % number: SIGN_IN_LIMIT, b"key": KEY_LIMIT}, now)
+            for number in range(KEY_LIMIT + 1)
+        ]
+        assert [bool(wait) for wait in waits] == [False] * KEY_LIMIT + [True]
+
+    def test_the_limit_ends_with_its_minute_and_the_table_has_room_again(self, engine):
+        throttle, now = SignInThrottle(), datetime.now(UTC)
+        limits = {b"address": 1, b"key": KEY_LIMIT}
+        assert not throttle.reserve(engine, limits, now)
+        assert throttle.reserve(engine, limits, now) == timedelta(minutes=1)
+        later = now + timedelta(minutes=1)
+        assert not throttle.reserve(engine, limits, later)
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT caller FROM wrong_keys").scalars()
+            assert sorted(map(bytes, rows)) == [b"address", b"key"]
+
+    def test_the_process_counts_wrong_keys_at_the_api(self, client):
+        answers = [call(client, f"guess {number}").status_code for number in range(API_LIMIT + 1)]
+        assert answers == [401] * API_LIMIT + [429]
+
+
+def test_a_process_that_counts_too_many_callers_forgets_those_with_few_attempts_first(now):
+    counts = AttemptCounts()
+    for _ in range(5):
+        counts.add(b"guesser", now)
+    for number in range(2 * MAX_CALLERS):
+        counts.add(b"%d" % number, now)
+    assert counts.get(b"guesser", now).count == 5
+    assert len(counts) <= MAX_CALLERS
 
 
 class TestApi:

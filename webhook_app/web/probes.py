@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from threading import Lock
+from time import monotonic
+from typing import Generic, TypeVar
 
 import msgspec
 from flask import Blueprint, Response
@@ -24,7 +27,33 @@ from webhook_app.web.metrics import MetricsCollector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # several workers have no common creation time
 
+_SHARED_SECONDS = 1
 _BUSY = 0.9  # of the ingest queue: a balancer should send elsewhere before deliveries are refused
+
+
+Result = TypeVar("Result")
+
+
+class SharedResult(Generic[Result]):
+    """The result of a call that runs at most once at a time. Callers share it, and those of the next `seconds` too.
+
+    Anybody may ask the probes at any rate, so their cost must not depend on the number of requests.
+    """
+
+    def __init__(
+        self, call: Callable[[], Result], seconds: float, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._call, self._seconds, self._clock = call, seconds, clock
+        self._lock = Lock()  # in a gevent worker one of greenlets
+        self._held: tuple[Result, float] | None = None
+
+    def get(self) -> Result:
+        """Return the current result; waits for the run that determines it."""
+        with self._lock:
+            if self._held is None or self._clock() >= self._held[1]:
+                self._held = None
+                self._held = self._call(), self._clock() + self._seconds
+            return self._held[0]
 
 
 class Check(Struct):
@@ -44,10 +73,16 @@ def probes_blueprint(
 ) -> Blueprint:
     """The three routes. `metrics_folder`: where the workers of a host share their metrics; None for one process.
 
+    `engine`: a pool that nothing else uses, because a check of sessions takes two connections at once.
     `fullness`: the share of this process' ingest queue in use; from 1 on it refuses.
     """
     blueprint = Blueprint("health", __name__)
-    figures = MetricsCollector(engine, clock)
+    figures = CollectorRegistry()
+    figures.register(MetricsCollector(engine, clock))
+    readiness_now = SharedResult(lambda: check_readiness(engine, clock()), _SHARED_SECONDS)
+    metrics_now = SharedResult(
+        lambda: generate_latest(_process_metrics(metrics_folder)) + generate_latest(figures), _SHARED_SECONDS
+    )
     security_headers.secure_api(blueprint)
 
     @blueprint.get("/healthz")
@@ -58,26 +93,23 @@ def probes_blueprint(
     @blueprint.get("/readyz")
     def ready() -> Response:
         """Whether webhooks can be stored now, by condition."""
-        found = check_readiness(engine, clock())
         full = fullness()
-        found.checks["queue"] = Check(ok=full < _BUSY, detail=f"{full:.0%} full" if full >= _BUSY else "")
-        found.ready = all(check.ok for check in found.checks.values())
+        queue = Check(ok=full < _BUSY, detail=f"{full:.0%} full" if full >= _BUSY else "")
+        shared = readiness_now.get()
+        found = Readiness(shared.ready and queue.ok, {**shared.checks, "queue": queue})
         status = 200 if found.ready else 503
         return Response(msgspec.json.encode(found), status=status, content_type="application/json")
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
         """The counters of this host's workers, and the current figures of the database."""
-        held = CollectorRegistry()
-        held.register(figures)
-        body = generate_latest(_process_metrics(metrics_folder)) + generate_latest(held)
-        return Response(body, content_type=CONTENT_TYPE_LATEST)
+        return Response(metrics_now.get(), content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
 
 
 def check_readiness(engine: Engine, now: datetime) -> Readiness:
-    """Check every condition; those that depend on a failed one are unknown."""
+    """Check every condition; those that depend on a failed one are unknown. Takes two connections at once."""
     names = ("database", "sessions", "migrations", "partitions", "ingest")
     checks = {name: Check(ok=False, detail="unknown while the database is unavailable") for name in names}
     try:

@@ -51,8 +51,13 @@ def data_headers(public_url: str) -> list[tuple[str, str]]:
     return list(_API.items()) + _https(public_url)
 
 
+def is_https(public_url: str) -> bool:
+    """Whether browsers reach the service over https. URL schemes ignore case."""
+    return public_url.lower().startswith("https://")
+
+
 def _https(public_url: str) -> list[tuple[str, str]]:
-    return list(_HTTPS_ONLY.items()) if public_url.startswith("https://") else []
+    return list(_HTTPS_ONLY.items()) if is_https(public_url) else []
 
 
 def secure_api(blueprint: Blueprint) -> None:

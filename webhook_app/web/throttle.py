@@ -1,6 +1,7 @@
 """Slows down callers who guess keys: counts wrong keys per caller and minute, for all processes and hosts together.
 
-A caller who is over the limit is remembered in this process until the minute ends, and costs no more statements.
+At the API a caller who is over the limit is remembered in this process until the minute ends, and costs no more
+statements. Callers for whom the shared table has no room are counted by each process.
 """
 
 import hashlib
@@ -22,10 +23,48 @@ KEY_LIMIT = 20
 API_LIMIT = 30
 """Wrong keys per minute at the API, by address."""
 
-_MAX_CALLERS = 10_000
+MAX_CALLERS = 10_000
+"""How many callers a process counts itself."""
 _PREFIX = 9  # the characters of a key that lists show
 _IPV6_CUSTOMER = 64
 _NO_WAIT = timedelta(0)
+
+
+class AttemptCounts:
+    """Attempts that this process counts itself. When full, it forgets the callers with the fewest attempts first."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Attempts] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, caller: bytes, now: datetime) -> Attempts:
+        """The caller's attempts in its window, which begins now if there is none."""
+        known = self._known.get(caller)
+        return Attempts(0, now + WINDOW) if known is None or known.until <= now else known
+
+    def put(self, caller: bytes, attempts: Attempts, now: datetime) -> None:
+        if len(self._known) >= MAX_CALLERS and caller not in self._known:
+            self._make_room(now)
+        self._known[caller] = attempts
+
+    def add(self, caller: bytes, now: datetime) -> Attempts:
+        """Count an attempt; returns the caller's attempts with it."""
+        known = self.get(caller, now)
+        counted = Attempts(known.count + 1, known.until)
+        self.put(caller, counted, now)
+        return counted
+
+    def subtract(self, caller: bytes) -> None:
+        """Take back an attempt, if the caller is counted here."""
+        if (known := self._known.get(caller)) is not None:
+            self._known[caller] = Attempts(max(known.count - 1, 0), known.until)
+
+    def _make_room(self, now: datetime) -> None:
+        current = [(caller, each) for caller, each in self._known.items() if each.until > now]
+        current.sort(key=lambda held: held[1].count, reverse=True)
+        self._known = dict(current[: MAX_CALLERS // 2])
 
 
 class Throttle:
@@ -33,59 +72,60 @@ class Throttle:
 
     def __init__(self, engine: Engine, limit: int) -> None:
         self._engine, self._limit = engine, limit
-        self._known: dict[bytes, Attempts] = {}
+        self._counts = AttemptCounts()
 
     @property
     def is_active(self) -> bool:
         """Whether this process knows of any wrong key."""
-        return bool(self._known)
+        return len(self._counts) > 0
 
     def wait(self, caller: bytes, now: datetime) -> timedelta:
         """How long the caller must wait, as far as this process knows. Asks no database."""
-        known = self._known.get(caller)
-        is_over = known is not None and known.count >= self._limit and now < known.until
-        return known.until - now if known is not None and is_over else _NO_WAIT
+        known = self._counts.get(caller, now)
+        return known.until - now if known.count >= self._limit else _NO_WAIT
 
     def count(self, caller: bytes, now: datetime) -> timedelta:
         """Count a wrong key; returns how long the caller must wait if it was one too many."""
-        known = self._known.get(caller)
-        if known is None or known.until <= now:
-            known = Attempts(0, now + WINDOW)
         # Before the database is asked, which lets other requests of this caller run.
-        self._remember(caller, Attempts(known.count + 1, known.until), now)
+        counted = self._counts.add(caller, now)
         try:
             with self._engine.begin() as connection:
                 found = wrong_keys.add(connection, [caller], now).get(caller)
         except UNAVAILABLE:
             found = None  # this process counts for itself
-        if found is not None and found.count > known.count:
-            self._remember(caller, found, now)
-        counted = self._known[caller]
+        if found is not None and found.count >= counted.count:
+            self._counts.put(caller, found, now)
+        counted = self._counts.get(caller, now)
         return counted.until - now if counted.count > self._limit else _NO_WAIT
 
-    def _remember(self, caller: bytes, attempts: Attempts, now: datetime) -> None:
-        if len(self._known) >= _MAX_CALLERS:
-            self._known = {each: held for each, held in self._known.items() if held.until > now}
-        if len(self._known) >= _MAX_CALLERS:
-            self._known.clear()
-        self._known[caller] = attempts
 
+class SignInThrottle:
+    """The attempts at the sign-in form."""
 
-def reserve(engine: Engine, limits: Mapping[bytes, int], now: datetime) -> timedelta:
-    """Count an attempt of each caller before its key is looked at; returns how long they must wait.
+    def __init__(self) -> None:
+        self._uncounted = AttemptCounts()
 
-    Parallel attempts cannot outrun the limit. `release` takes the attempt back when the key was right.
-    """
-    with engine.begin() as connection:
-        found = wrong_keys.add(connection, limits, now)
-    over = [each.until - now for caller, each in found.items() if each.count > limits[caller]]
-    return max(over, default=_NO_WAIT)
+    def reserve(self, engine: Engine, limits: Mapping[bytes, int], now: datetime) -> timedelta:
+        """Count an attempt of each caller before its key is checked; returns the wait of the first over its limit.
 
+        The callers after it are not counted: an address over its limit adds no rows for the keys that it makes up.
+        Parallel attempts cannot outrun the limit. `release` takes the attempt back when the key was right.
+        """
+        for caller, limit in limits.items():
+            with engine.begin() as connection:
+                found = wrong_keys.add(connection, [caller], now).get(caller)
+            counted = self._uncounted.add(caller, now) if found is None else found
+            if counted.count > limit:
+                return counted.until - now
+        return _NO_WAIT
 
-def release(engine: Engine, callers: Iterable[bytes], now: datetime) -> None:
-    """Take back the attempt of each caller, because the key was right."""
-    with engine.begin() as connection:
-        wrong_keys.subtract(connection, callers, now)
+    def release(self, engine: Engine, callers: Iterable[bytes], now: datetime) -> None:
+        """Take back the attempt of each caller, because the key was right."""
+        counted = list(callers)
+        with engine.begin() as connection:
+            wrong_keys.subtract(connection, counted, now)
+        for caller in counted:
+            self._uncounted.subtract(caller)
 
 
 def sign_in_limits(environ: Mapping[str, Any], proxies: Sequence[Network], key: str) -> dict[bytes, int]:

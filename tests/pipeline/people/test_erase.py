@@ -394,6 +394,34 @@ def test_a_worker_forgets_links_of_erased_people_and_links_returning_ones_anew(
     assert links() == [], "nothing is written back from memory"
 
 
+@pytest.mark.parametrize("is_webhook_first", [True, False])
+def test_erasing_a_person_does_not_follow_what_a_sender_reported_about_another_s_message(
+    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased], is_webhook_first: bool
+) -> None:
+    def store() -> None:
+        webhook = status("wamid.X", "sent", now, recipient="", recipient_user_id="US.7041abc")
+        writer.store([Delivery(body(webhook))], now)
+
+    if is_webhook_first:
+        store()
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO sends (message_id, phone_number_id, failed, contact, sent_at, registered_at)"
+                " VALUES ('wamid.X', '', false, :contact, :now, :now)"
+            ),
+            {"contact": PERSON, "now": now},
+        )
+    if not is_webhook_first:
+        store()
+    forget(PERSON)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT message_id, contact FROM status_events")).all()
+        reported = connection.execute(text("SELECT contact FROM sends")).scalars().all()
+    assert found == [("wamid.X", "US.7041abc")]
+    assert reported == [""]
+
+
 def test_an_unknown_person_can_be_erased(engine: Engine, forget: Callable[..., Erased]) -> None:
     done = forget("4915112345678")
     assert (sum(done.rows.values()), done.opted_out, done.archive_done) == (0, False, True)

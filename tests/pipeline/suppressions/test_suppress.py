@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from tests.pipeline.world import (
     BLOCKED,
@@ -19,7 +20,24 @@ from tests.pipeline.world import (
     scattered_failures,
 )
 from tests.support.factories import body, status
+from webhook_app.pipeline.suppressions.suppress import LockTakenError, LockWatch
+from webhook_app.store.postgres import locks
 from webhook_app.store.suppressions import suppressions
+
+
+def test_a_run_that_finds_the_lock_taken_says_so_and_after_five_minutes_its_job_fails(world, now):
+    watch = LockWatch()
+    world.fail(HOUR, code=WITHHELD)
+    with world.engine.begin() as other:
+        assert locks.try_until_commit(other, locks.SUPPRESS_LOCK)
+        with capture_logs() as logged:
+            for minute in range(6):
+                assert watch.check(world.run(), now + minute * MINUTE).lock_taken
+        assert [line["event"] for line in logged] == ["another run holds the lock of `suppress`"]
+        with pytest.raises(LockTakenError, match="another run holds the lock, since "):
+            watch.check(world.run(), now + 6 * MINUTE)
+    done = watch.check(world.run(), now + 7 * MINUTE)
+    assert (done.lock_taken, done.suppressed) == (False, 1)
 
 
 def test_131049_pauses_marketing_for_a_day(world, now):

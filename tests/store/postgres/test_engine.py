@@ -4,7 +4,10 @@ from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from tests.support.waiting import wait_for
+from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import connect, is_libpq_url, make_engine
 
 
@@ -32,6 +35,33 @@ def test_a_connection_has_its_parameters_set_after_connecting(database_url: str)
     assert shown(database_url, *names, plans_once=True) == [
         "UTC", "off", "30s", "10s", "force_generic_plan", "tests",
     ]  # fmt: skip
+
+
+def test_the_server_ends_a_frozen_process_s_transaction_and_releases_its_locks(database_url: str) -> None:
+    assert shown(database_url, "idle_in_transaction_session_timeout") == ["1min"]
+    shorter = f"{database_url} options='-c idle_in_transaction_session_timeout=50ms'"
+    frozen, other = (make_engine(url, application="tests") for url in (shorter, database_url))
+    holder = frozen.connect()
+    assert locks.try_until_commit(holder, locks.SUPPRESS_LOCK)
+    with other.begin() as waiting:
+        locks.hold_until_commit(
+            waiting, locks.SUPPRESS_LOCK
+        )  # fails after `lock_timeout` if it is not released
+    with pytest.raises(DBAPIError):
+        holder.execute(text("SELECT 1"))
+    holder.close()
+    for engine in (frozen, other):
+        engine.dispose()
+
+
+def test_a_silent_session_loses_its_lock(database_url: str) -> None:
+    with (
+        connect(database_url, application="frozen") as frozen,
+        connect(database_url, application="tests") as other,
+    ):
+        assert locks.try_acquire(frozen, locks.REPLAY_LOCK)
+        locks.end_session_if_silent(frozen, 1)
+        wait_for(lambda: locks.try_acquire(other, locks.REPLAY_LOCK))
 
 
 def test_options_of_the_url_are_kept_and_win_except_for_the_time_zone(database_url: str) -> None:

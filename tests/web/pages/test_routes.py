@@ -1,15 +1,22 @@
 """What every page has: who may see and use it, navigation, colours, the message of the last action, and the audit."""
 
 import re
+from io import BytesIO
 
 import pytest
+from structlog.testing import capture_logs
 
+from tests.support.factories import body, status
 from tests.support.incidents import store_incident
 from tests.web.conftest import ADMIN_KEY, sign_in, token_of
 from webhook_app.store.operations import audit
 from webhook_app.store.suppressions import suppressions
 from webhook_app.web.pages import PAGES
 from webhook_app.web.pages.navigation import NAVIGATION, NavigationEntry
+from webhook_app.web.pages.routes import MAX_REFUSALS
+
+MALFORMED = ("//[x", "//a\u2100b", "http://[::1", "//[::1]x/")
+"""Addresses that the standard library refuses to parse, or nearly."""
 
 
 def name_of(page):
@@ -96,6 +103,28 @@ class TestTable:
         ]
 
 
+class TestConnections:
+    @pytest.mark.parametrize(
+        "path", ["/", "/failures/export", "/suppressions/export", "/failures/{failure}/bundle?format=text"]
+    )
+    def test_a_page_takes_one_connection_at_a_time(self, viewer, deliver, now, checkouts, path):
+        """A page that waits for a second one while it holds the first can stop all the others."""
+        deliver(body(status("wamid.A", "failed", now, code=131026)))
+        failure = re.search(r'href="/failures/([\w-]{20,})"', viewer.get("/failures").text)[1]
+        assert viewer.get(path.format(failure=failure)).status_code == 200
+        assert checkouts.most == 1
+
+    @pytest.mark.parametrize("accepted", ["text/html", "application/x-ndjson"])
+    def test_an_import_takes_one_connection_at_a_time(self, admin, written, checkouts, accepted):
+        form = {"token": token_of(admin.get("/suppressions/import")), "action": "import"}
+        form["file"] = (BytesIO(b"contact\n+12025550117\n"), "list.csv")
+        answer = admin.post("/suppressions/import", data=form, headers={"Accept": accepted})
+        assert answer.status_code == 200, answer.text
+        answer.close()
+        assert checkouts.most == 1
+        assert written()[-1] == ("ADMIN_API_KEY", "page", "import file", "", "", "done")
+
+
 class TestColours:
     def test_a_choice_is_remembered_and_in_the_page_before_any_script_runs(self, admin):
         assert "data-theme" not in admin.get("/").text
@@ -117,6 +146,16 @@ class TestColours:
     def test_it_leads_to_pages_of_ours_only(self, admin):
         form = {"theme": "dark", "next": "//elsewhere.example/"}
         assert admin.post("/theme", data=form).location == "/"
+
+    @pytest.mark.parametrize("wanted", MALFORMED)
+    def test_a_malformed_address_leads_to_the_first_page(self, admin, wanted):
+        assert admin.post("/theme", data={"theme": "dark", "next": wanted}).location == "/"
+
+    @pytest.mark.parametrize("public_url", ["", "https://hooks.example.com"])
+    def test_the_choice_is_sent_over_https_only_when_the_public_address_has_it(self, make_app, public_url):
+        client = make_app(public_url=public_url).test_client()
+        cookie = client.post("/theme", data={"theme": "dark"}).headers["Set-Cookie"]
+        assert ("Secure" in cookie) is bool(public_url)
 
 
 class TestMessages:
@@ -161,6 +200,28 @@ class TestAudit:
         assert written()[1:] == [
             ("viewer", "page", "snooze incident", f"incident {incident_id}", "", "refused")
         ]
+
+    def test_a_refusal_names_no_contact(self, viewer, written):
+        form = {"token": token_of(viewer.get("/system")), "contact": "+12025550117"}
+        assert viewer.post("/suppressions", data=form).status_code in (403, 405)
+        viewer.post("/contacts/12025550117/suppress", data=form)
+        for page in PAGES:
+            if page.method == "POST" and not page.is_public and "contact" in page.path:
+                viewer.post(re.sub(r"<[^>]+>", "12025550117", page.path), data=form)
+        refusals = [each for each in written() if each[5] == "refused"]
+        assert refusals
+        assert {each[4] for each in refusals} == {""}
+
+    def test_refusals_of_a_key_are_recorded_up_to_a_limit_and_then_only_logged(self, viewer, written):
+        token = token_of(viewer.get("/system"))
+        with capture_logs() as logged:
+            answers = [
+                viewer.post("/incidents/1/snooze", data={"token": token}) for _ in range(MAX_REFUSALS + 3)
+            ]
+        assert {each.status_code for each in answers} == {403}
+        assert [each[5] for each in written()].count("refused") == MAX_REFUSALS
+        (line,) = [line for line in logged if line["event"] == "refused forms not recorded"]
+        assert (line["kind"], line["count"]) == ("viewer", 1)
 
     def test_what_did_not_come_to_its_end_does_not_say_done(self, admin, written):
         token = token_of(admin.get("/"))

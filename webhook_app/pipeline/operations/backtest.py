@@ -23,8 +23,12 @@ from webhook_app.rules.incidents.rules_file import KNOWN_CHANNELS
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, limit_duration
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import explained_periods
+from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Engine
 from webhook_app.whatsapp.people.contacts import display
+
+_LONGEST_PAUSE = timedelta(minutes=30)
+"""Between two statements, while many rules are judged. The snapshot holds no lock."""
 
 Progress = Callable[[float], None]
 """Called from time to time with the share that is done."""
@@ -168,6 +172,7 @@ def backtest(
     judged = [rule for rule in rules if rule.kind in REPLAYABLE]
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with snapshot.connect() as connection:
+        locks.limit_idle_transaction(connection, _LONGEST_PAUSE)
         run, now = BacktestRun(StoredPast(connection), judged, start), start
         while now <= end and judged:
             run.evaluate(now)

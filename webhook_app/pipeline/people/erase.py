@@ -117,6 +117,7 @@ def erase_from_archive(
         if not locks.try_acquire(own, REPLAY_LOCK):
             return False
         try:
+            locks.end_session_if_silent(own, locks.SILENT_SECONDS)
             return _ArchiveRun(engine, own, now, rows, go_on).run(waiting)
         finally:
             locks.release(own, REPLAY_LOCK)

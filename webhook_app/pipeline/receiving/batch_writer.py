@@ -110,12 +110,15 @@ class BatchWriter:
         self._links_until = datetime.min.replace(tzinfo=UTC)
         self._numbers: set[health_signals.Number] = set()
         self._sends_are_used = False
+        self._unmerged: set[str] = set()
+        self._unmerged_failures: list[event_store.FailureRow] = []
 
     def store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
         """Commit all deliveries. Raises DriverError when the database is unavailable or cannot store them now."""
         for attempt in (1, 2, 3):
             try:
-                return self._store_or_halve(deliveries, received_at)
+                self._store_or_halve(deliveries, received_at)
+                break
             except RETRYABLE:
                 if attempt == 3:
                     raise
@@ -124,7 +127,7 @@ class BatchWriter:
                 self.close()
                 if attempt > 1:
                     raise
-        return None
+        self._merge_reports(received_at)
 
     def store_again(
         self,
@@ -148,7 +151,8 @@ class BatchWriter:
             _insert_others(connection, found, int(received_at.timestamp()), receipt)
             stages.request_recount(connection, [row[:2] for row in batch.statuses])
             settle(connection, stored.new + books.undo_received(connection, received_at, held))
-        self._merge_reports(batch, reports, stored, received_at)
+        self._note_reports(batch, reports, stored)
+        self._merge_reports(received_at)
 
     def store_rejections(self, counts: dict[str, int], now: datetime) -> None:
         for kind, count in counts.items():
@@ -212,7 +216,7 @@ class BatchWriter:
         else:
             stored = event_store.insert_batch(connection, batch, **receipt)
         self._cache_links(batch.links, received_at)
-        self._merge_reports(batch, reports, stored, received_at)
+        self._note_reports(batch, reports, stored)
 
     def _reports(self, connection: DriverConnection, found: Sequence[Parsed]) -> merge.KnownSends:
         """What senders reported about these messages; empty without a query when no sender reports anything."""
@@ -221,21 +225,41 @@ class BatchWriter:
             sends_store.known_sends(connection, message_ids) if self._sends_are_used and message_ids else {}
         )
 
-    def _merge_reports(
-        self, batch: Batch, reports: merge.KnownSends, stored: event_store.Stored, received_at: datetime
-    ) -> None:
-        """Merge sender reports in their own transaction, in the two rare cases: a failed send call was reported for
+    def _note_reports(self, batch: Batch, reports: merge.KnownSends, stored: event_store.Stored) -> None:
+        """Note the messages whose reports must be merged, in the two rare cases: a failed send call was reported for
         a message, or this process has just learned that senders report sends."""
-        incomplete = {message_id for (message_id, _), each in reports.items() if each.failed}
+        unmerged = {message_id for (message_id, _), each in reports.items() if each.failed}
         if stored.sends_are_used and not self._sends_are_used:
             self._sends_are_used = True
-            known = sends_store.known_sends(self.connection(), {row[0] for row in batch.statuses})
-            incomplete = {message_id for message_id, _ in known}
-        if incomplete:
-            reported = [row for row in batch.failures if row[0] in incomplete]
-            merge.merge_reports(
-                self.connection(), incomplete, now=received_at, slot=self._slot, webhook_failures=reported
-            )
+            unmerged = {row[0] for row in batch.statuses}
+        if unmerged:
+            self._unmerged |= unmerged
+            self._unmerged_failures += [row for row in batch.failures if row[0] in unmerged]
+
+    def _merge_reports(self, received_at: datetime) -> None:
+        """Merge the noted reports once everything is stored, so that their faults neither halve nor repeat a batch.
+
+        After two faults the job `sends` merges them. Raises DriverError only when the database is unavailable.
+        """
+        message_ids, failures = self._unmerged, self._unmerged_failures
+        if not message_ids:
+            return
+        self._unmerged, self._unmerged_failures = set(), []
+        for _ in range(2):
+            try:
+                merge.merge_reports(
+                    self.connection(),
+                    message_ids,
+                    now=received_at,
+                    slot=self._slot,
+                    webhook_failures=failures,
+                )
+            except DriverError as fault:
+                log.warning("reports of senders were not merged", fault=type(fault).__name__)
+                self.close()
+            else:
+                return
+        sends_store.check_at_once(self.connection(), message_ids, received_at)
 
     def _add_rows(
         self,
@@ -249,7 +273,6 @@ class BatchWriter:
         events = [event for parsed in found for event in parsed.statuses]
         links: set[tuple[str, str]] = set()
         if reports:
-            links = merge.user_id_links(events, reports)
             events = [merge.complete_event(event, reports) for event in events]
         now_s = int(received_at.timestamp())
         latest = now_s + _MAX_CLOCK_AHEAD_S

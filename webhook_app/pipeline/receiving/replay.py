@@ -79,6 +79,7 @@ class Replay:
             is_free = locks.try_acquire(connection, REPLAY_LOCK) and not erasure_requests.any_unfinished(
                 connection
             )
+            locks.end_session_if_silent(connection, locks.SILENT_SECONDS)
         finally:
             if not is_free:
                 self._end()

@@ -1,19 +1,20 @@
 """Merges what senders reported about messages with what webhooks say, whichever comes first.
 
-A send completes the webhooks of its message with what they lack. A failed call becomes a failed event on the business
-number that webhooks name, unless a webhook reports the same failure.
+A send completes the webhooks of its message with what they lack; it never links two keys of a person. A failed call
+becomes a failed event on the business number that webhooks name, unless a webhook reports the same failure.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from webhook_app.store.counts.series import Series, accounts_of, series_ids
 from webhook_app.store.postgres.engine import DriverConnection
-from webhook_app.store.postgres.errors import RETRYABLE
+from webhook_app.store.postgres.errors import REFUSED, RETRYABLE
 from webhook_app.store.receiving.ingest_statement import (
     SEND,
     Batch,
@@ -30,6 +31,8 @@ from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.events import StatusEvent
 from webhook_app.whatsapp.people.numbering import country_of
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
+
+log = structlog.get_logger()
 
 KnownSends = Mapping[tuple[str, str], KnownSend]
 """What was reported about messages, by message and business number ('': the report named none)."""
@@ -49,9 +52,13 @@ class FailedCall(NamedTuple):
 
 
 def complete_event(event: StatusEvent, known_sends: KnownSends) -> StatusEvent:
-    """The event with the sender's values where Meta gave none."""
+    """The event with the sender's values where Meta gave none.
+
+    A contact that only a sender named is linked with none of the event's user ids: links carry opt-outs and erasures.
+    """
     known = known_send(known_sends, event.message_id, event.phone_number_id)
     completed = {
+        "parent_user_id": event.parent_user_id if event.contact else "",
         "contact": event.contact or known.contact,
         "country": event.country or _country(event.contact, known),
         "template": event.template or known.template,
@@ -61,17 +68,6 @@ def complete_event(event: StatusEvent, known_sends: KnownSends) -> StatusEvent:
     if all(getattr(event, name) == value for name, value in completed.items()):
         return event
     return msgspec.structs.replace(event, **completed)
-
-
-def user_id_links(events: Iterable[StatusEvent], known_sends: KnownSends) -> set[tuple[str, str]]:
-    """(user id, number) of messages to one person whose webhooks give only the user id and whose sender the number."""
-    found = set()
-    for event in events:
-        if event.user_id and event.contact == event.user_id and not event.group:
-            number = known_send(known_sends, event.message_id, event.phone_number_id).contact
-            if number.isdecimal():
-                found.add((event.user_id, number))
-    return found
 
 
 def known_send(known_sends: KnownSends, message_id: str, number: str) -> KnownSend:
@@ -99,13 +95,36 @@ def merge_reports(
 ) -> None:
     """Merge everything stored about these messages; each transaction is retried after a conflict.
 
-    `webhook_failures`: failures that webhooks have just reported.
+    A message whose reports the database refuses is found by halving and left as it is. `webhook_failures`: failures
+    that webhooks have just reported.
     """
+    try:
+        _merge_all(connection, message_ids, now, slot, webhook_failures)
+    except REFUSED as fault:
+        if len(message_ids) <= 1:
+            log.warning(
+                "reports of a message that the database refuses are not merged", fault=type(fault).__name__
+            )
+            return
+        ids = sorted(message_ids)
+        for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+            failures = [row for row in webhook_failures if row[0] in set(half)]
+            merge_reports(connection, half, now=now, slot=slot, webhook_failures=failures)
+
+
+def _merge_all(
+    connection: DriverConnection,
+    message_ids: Collection[str],
+    now: datetime,
+    slot: int,
+    webhook_failures: Sequence[FailureRow],
+) -> None:
     known_sends = reports.known_sends(connection, message_ids)
+    if not known_sends:
+        return
+    message_ids = {message_id for message_id, _ in known_sends}
     completion = _completion(known_sends)
     _retried(connection, lambda: reassignment.reassign(connection, message_ids, completion, slot=slot))
-    if any(known.contact for known in known_sends.values()):
-        _retried(connection, lambda: reports.link(connection, message_ids))
     by_message: dict[str, list[FailedSend]] = defaultdict(list)
     for failed in reports.failed_sends(connection, message_ids):
         by_message[failed.message_id].append(failed)

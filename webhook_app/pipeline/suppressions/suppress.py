@@ -2,7 +2,8 @@
 
 A run expires suppressions or sets them half-open, moves those of people who changed their number, settles failures held
 for an incident that ended, considers new failures, decides again about suppressions that a later incident explains, and
-applies STOP and START. Each is done in short transactions of bounded size. Only one run works at a time.
+applies STOP and START. Each is done in short transactions of bounded size. Only one run
+works at a time; another one ends at once, and `LockWatch` notices when that goes on.
 """
 
 from collections import Counter
@@ -46,6 +47,9 @@ HOURLY_CAP = 5_000
 KEY_HOURLY_CAP = 100
 """The most contacts that the reports of one API key can get suppressed within an hour; the rest waits."""
 
+LOCKED_AT_MOST = timedelta(minutes=5)
+"""Longer than an undo, which holds the lock as well."""
+
 _BATCH = 1_000
 _BATCHES = 20
 _SETTLE_BATCH = 10_000
@@ -70,6 +74,32 @@ class SuppressSummary(Struct):
     expired: int = 0
     half_opened: int = 0
     capped: bool = False
+    lock_taken: bool = False
+    """Another run held the lock, so that this one did not do all tasks."""
+
+
+class LockTakenError(Exception):
+    """Other runs have held the lock for minutes, so that no suppression changes."""
+
+
+class LockWatch:
+    """Logs when runs find the lock taken, and raises LockTakenError when they have done so for LOCKED_AT_MOST."""
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None
+
+    def check(self, summary: SuppressSummary, now: datetime) -> SuppressSummary:
+        """Take note of one run that began at `now`."""
+        if not summary.lock_taken:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+            log.warning("another run holds the lock of `suppress`")
+        elif now - self._since > LOCKED_AT_MOST:
+            raise LockTakenError(
+                f"another run holds the lock, since {self._since:%Y-%m-%d %H:%M:%S} UTC or earlier"
+            )
+        return summary
 
 
 def suppress(
@@ -87,6 +117,7 @@ def suppress(
         for _ in range(_BATCHES):
             with engine.begin() as connection:
                 if not locks.try_until_commit(connection, locks.SUPPRESS_LOCK):
+                    run.summary.lock_taken = True
                     return run.summary
                 if task(connection) < _BATCH:
                     break

@@ -1,7 +1,7 @@
 """How often each caller used a wrong key in the running minute, counted by all processes and hosts together.
 
 A caller is a hash, so no address or key is stored. The table is bounded: while it is full of running windows, further
-callers are not counted here.
+callers are not counted here. Windows that have ended make room for the next caller.
 """
 
 from collections.abc import Iterable
@@ -50,9 +50,15 @@ def add(
     """Count one attempt of each caller; returns their attempts, without callers for whom the table has no room."""
     wanted = sorted(set(callers))
     values = {"callers": wanted, "now": now, "until": now + WINDOW, "max_rows": max_rows}
-    rows = connection.execute(_ADD, values).all()
-    if len(rows) < len(wanted):
-        connection.execute(_MAKE_ROOM, {"now": now, "max_rows": max_rows})
+    rows = list(connection.execute(_ADD, values))
+    if (
+        len(rows) < len(wanted)
+        and connection.execute(_MAKE_ROOM, {"now": now, "max_rows": max_rows}).rowcount
+    ):
+        counted = {bytes(row.caller) for row in rows}
+        rows += connection.execute(
+            _ADD, values | {"callers": [each for each in wanted if each not in counted]}
+        )
     return {bytes(row.caller): Attempts(row.attempts, row.until) for row in rows}
 
 

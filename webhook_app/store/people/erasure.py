@@ -67,7 +67,8 @@ _BY_CONTACT = (
     "backtest_people",
 )
 
-# A status without a recipient is found by its message id, which contains the number.
+# A status without a recipient is found by its message id, which contains the number. A message that a sender reported
+# for this person, but that a webhook names for another, belongs to the other.
 _MESSAGE_IDS = text("""
 SELECT message_id FROM status_events WHERE contact = '' AND participant = ''
   AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
@@ -75,7 +76,12 @@ UNION SELECT message_id FROM failures WHERE contact = '' AND participant = ''
   AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
 UNION SELECT message_id FROM status_events WHERE contact = ANY(:keys) AND participant = ''
 UNION SELECT message_id FROM failures WHERE contact = ANY(:keys) AND participant = ''
-UNION SELECT message_id FROM sends WHERE contact = ANY(:keys)
+UNION SELECT message_id FROM sends r WHERE contact = ANY(:keys)
+  AND NOT EXISTS (SELECT FROM status_events e
+                  WHERE hashtextextended(e.message_id, 0) = hashtextextended(r.message_id, 0)
+                    AND e.message_id = r.message_id AND e.contact <> '' AND e.contact <> ALL(:keys))
+  AND NOT EXISTS (SELECT FROM failures f
+                  WHERE f.message_id = r.message_id AND f.contact <> '' AND f.contact <> ALL(:keys))
 UNION SELECT message_id FROM inbound_messages WHERE contact = ANY(:keys)
 UNION SELECT message_id FROM number_changes WHERE old_contact = ANY(:keys) OR new_contact = ANY(:keys)
 """)

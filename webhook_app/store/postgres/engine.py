@@ -39,6 +39,7 @@ def connect(
 ) -> DriverConnection:
     """A driver connection in autocommit mode, in UTC, that cancels a statement after `statement_seconds`.
 
+    The server ends a session whose transaction has been idle for a minute: a frozen process must not keep its locks.
     `plans_once` prepares statements at first use, with one plan for all values. By default Postgres plans a query over
     a hundred partitions anew each time, which costs three times the lookup itself.
     Options in the URL are kept, and take precedence except for the time zone.
@@ -48,6 +49,7 @@ def connect(
         "jit": "off",
         "statement_timeout": f"{statement_seconds}s",
         "lock_timeout": "10s",
+        "idle_in_transaction_session_timeout": "60s",
     }
     if plans_once:
         parameters["plan_cache_mode"] = "force_generic_plan"

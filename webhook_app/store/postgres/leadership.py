@@ -14,8 +14,7 @@ from webhook_app.store.postgres.sessions import sessions_fault
 
 log = structlog.get_logger()
 
-# A frozen or disconnected leader sends no statements; the server then ends its session, which releases the lock.
-_SILENT_LEADER = "SET idle_session_timeout = '10s'"
+_SILENT_SECONDS = 10  # a leader sends a statement every second
 
 
 class Leadership:
@@ -59,7 +58,7 @@ class Leadership:
             self._fault = fault
             if fault:
                 return None
-            connection.execute(_SILENT_LEADER)
+            locks.end_session_if_silent(connection, _SILENT_SECONDS)
             other.close()
             stack.pop_all()
             return connection

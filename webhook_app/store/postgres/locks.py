@@ -4,6 +4,7 @@ Postgres also releases a session's locks when it ends, but only some time after 
 """
 
 from contextlib import suppress
+from datetime import timedelta
 
 import psycopg
 from sqlalchemy import text
@@ -17,6 +18,8 @@ SUPPRESS_LOCK = 7_410_004
 REPLAY_LOCK = 7_410_005
 PARTITIONS_LOCK = 7_410_006
 
+SILENT_SECONDS = 300
+"""Limit for sessions that work between two statements; the largest document takes seconds to parse."""
 
 _WAIT = text("SELECT pg_advisory_xact_lock(:key)")
 _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
@@ -45,9 +48,24 @@ def release(connection: DriverConnection, key: int) -> None:
         connection.execute("SELECT pg_advisory_unlock(%s::bigint)", [key])
 
 
+def end_session_if_silent(connection: DriverConnection, seconds: int) -> None:
+    """Make the server end the session, which releases its locks, after so many seconds without a statement.
+
+    For sessions that hold a lock: a frozen or disconnected process would hold it for ever. In a transaction the limit
+    of `connect` applies.
+    """
+    connection.execute(f"SET idle_session_timeout = '{seconds:d}s'".encode())
+
+
 def limit_lock_wait(connection: Connection) -> None:
     """Limit this transaction's wait for a lock to 250 ms, because other sessions queue behind a waiting one."""
     connection.execute(_SHORT_WAIT)
+
+
+def limit_idle_transaction(connection: Connection, limit: timedelta) -> None:
+    """Limit how long this transaction may be idle between two statements, instead of the limit of `connect`."""
+    milliseconds = limit // timedelta(milliseconds=1)
+    connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds:d}"))
 
 
 def limit_statements(connection: Connection, milliseconds: int) -> None:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.people.links import link_ctes
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport
@@ -97,19 +96,6 @@ SELECT message_id, phone_number_id, coalesce(max(contact) FILTER (WHERE reported
 FROM ({_OWN}) AS s GROUP BY message_id, phone_number_id
 """
 
-# Only messages to one person: in a group the recipient is not the contact that the sender named. User ids begin with a
-# letter.
-_LINK = f"""
-WITH named AS (
-  SELECT DISTINCT e.contact AS user_id, s.contact
-  FROM ({_OWN}) AS s JOIN status_events e
-    ON hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0) AND e.message_id = s.message_id
-   AND s.phone_number_id IN ('', e.phone_number_id)
-  WHERE s.reported_by = s.sender AND s.contact BETWEEN '0' AND ':' AND e.contact >= 'A' AND e.participant = ''
-), {link_ctes("named l")}
-SELECT count(*) FROM linked
-"""
-
 _FAILED = """
 SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id, coalesce(error, '{}') AS error
 FROM sends WHERE message_id = ANY(%s::text[]) AND failed AND NOT starts_with(message_id, %s)
@@ -139,6 +125,8 @@ FROM unnest(CAST(:message_id AS text[]), CAST(:phone_number_id AS text[]), CAST(
 WHERE (s.message_id, s.phone_number_id, s.failed, s.error_code)
     = (i.message_id, i.phone_number_id, i.failed, i.error_code)
 """)
+
+_CHECK_AT_ONCE = "UPDATE sends SET check_at = %s WHERE message_id = ANY(%s::text[])"
 
 # The next check of a send may be some time off, so sends reported meanwhile are excluded by lookups of primary keys.
 _UNREPORTED = text("""
@@ -198,11 +186,6 @@ def known_sends(connection: DriverConnection, message_ids: Iterable[str]) -> dic
     return {(row[0], row[1]): KnownSend(*row[2:]) for row in rows}
 
 
-def link(connection: DriverConnection, message_ids: Iterable[str]) -> None:
-    """Link the number in a sender's report with the user id in the webhooks of the same message."""
-    connection.execute(_LINK, [text_array(list(message_ids))])
-
-
 def failed_sends(connection: DriverConnection, message_ids: Iterable[str]) -> list[FailedSend]:
     """The failed calls of these messages, in the order of their keys."""
     rows = connection.execute(_FAILED, [text_array(list(message_ids)), GENERATED_ID_PREFIX])
@@ -227,6 +210,11 @@ def schedule_checks(connection: Connection, when: dict[Key, datetime | None]) ->
     values: dict[str, Any] = dict(zip(names, map(list, zip(*when, strict=True)), strict=True)) if when else {}
     if values:
         connection.execute(_SCHEDULE_CHECKS, values | {"check_at": list(when.values())})
+
+
+def check_at_once(connection: DriverConnection, message_ids: Iterable[str], now: datetime) -> None:
+    """Make every report of these messages due for a check."""
+    connection.execute(_CHECK_AT_ONCE, [now, text_array(sorted(message_ids))])
 
 
 def unreported(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from webhook_app.web.api.values import check_times
 from webhook_app.web.errors import ApiError
 
 _ID = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -35,9 +36,11 @@ def decode_as(cursor: str | None, kind: Any) -> Any:
     if cursor is None:
         return None
     try:
-        return msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
+        position = msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
+        check_times(position)
     except (ValueError, msgspec.DecodeError):
         raise invalid_cursor() from None
+    return position
 
 
 def invalid_cursor() -> ApiError:

@@ -18,6 +18,7 @@ from werkzeug.http import parse_etags
 from webhook_app.web import requests
 from webhook_app.web.api.endpoints import ApiContext, Endpoint
 from webhook_app.web.api.routes import API_ERROR, JSON, EndpointCaller, encode
+from webhook_app.web.api.values import check_times
 from webhook_app.web.security_headers import data_headers
 
 _CACHED_QUERIES = 1000  # senders repeat the same few query strings with each contact
@@ -91,4 +92,6 @@ def _read(text: str, kind: type[msgspec.Struct], fields: Mapping[str, Any]) -> m
     values = dict(given)
     if len(values) != len(given) or not values.keys() <= fields.keys():
         raise ValueError(text)
-    return msgspec.convert(values, kind, strict=False)
+    query = msgspec.convert(values, kind, strict=False)
+    check_times(query)
+    return query

@@ -18,6 +18,7 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.errors import UNAVAILABLE
 from webhook_app.web import auditing
 from webhook_app.web.api.endpoints import ApiContext, Call, Connect, Endpoint, Stream, plain
+from webhook_app.web.api.values import check_times, has_times
 from webhook_app.web.errors import ApiError
 
 MAX_BODY_BYTES = 4 * 2**20  # 10 000 contacts as long as they may be, with context for escapes
@@ -65,6 +66,7 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
     """Add the endpoint's route to the blueprint."""
     caller = EndpointCaller(endpoint, context)
     decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body else None
+    body_has_times = endpoint.body is not None and has_times(endpoint.body)
 
     def answer(**path: Any) -> Response:
         if (error := request.environ.get(API_ERROR)) is not None:
@@ -77,7 +79,7 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
         else:
             _refuse_unknown(())
         if decoder is not None:
-            arguments["body"] = _read_body(decoder)
+            arguments["body"] = _read_body(decoder, with_times=body_has_times)
         if endpoint.uploads:
             return _with_upload(lambda upload: respond(now, key, {**arguments, "upload": upload}))
         return respond(now, key, arguments)
@@ -150,9 +152,11 @@ def _read_query(endpoint: Endpoint) -> Struct:
     _refuse_unknown(tuple(fields))
     values = {name: _query_value(name, fields[name]) for name in request.args}
     try:
-        return msgspec.convert(values, endpoint.query, strict=False)
+        query = msgspec.convert(values, endpoint.query, strict=False)
+        check_times(query)
     except msgspec.ValidationError as fault:
         raise ApiError(400, "bad_parameter", _with_location(fault)) from None
+    return query
 
 
 def _refuse_unknown(known: tuple[str, ...]) -> None:
@@ -170,15 +174,20 @@ def _query_value(name: str, kind: Any) -> str | list[str]:
     return given[0]
 
 
-def _read_body(decoder: msgspec.json.Decoder[Struct]) -> Struct:
+def _read_body(decoder: msgspec.json.Decoder[Struct], *, with_times: bool) -> Struct:
     """Decode the body as JSON, whatever its content type; an empty body counts as {}."""
     request.max_content_length = MAX_BODY_BYTES
     try:
-        return decoder.decode(request.get_data(cache=False) or b"{}")
+        body = decoder.decode(request.get_data(cache=False) or b"{}")
+        if with_times:  # a check of thousands of contacts has none
+            check_times(body)
     except msgspec.ValidationError as fault:
         raise ApiError(400, "bad_body", _with_location(fault)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise ApiError(400, "bad_json", f"The body is not JSON: {fault}.") from None
+    except RecursionError:
+        raise ApiError(400, "bad_json", "The body is nested too deeply.") from None
+    return body
 
 
 def _with_location(fault: msgspec.ValidationError) -> str:

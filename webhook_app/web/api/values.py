@@ -1,11 +1,13 @@
 """Field types that several endpoints share, with bounds and descriptions."""
 
-from datetime import datetime
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, Struct, ValidationError, inspect
 
 Time = Annotated[datetime, Meta(tz=True)]
+_EARLIEST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 Word = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")]
 """Text that the database can store."""
@@ -26,3 +28,48 @@ Cursor = Annotated[str, Meta(max_length=500, description="`next_cursor` of the p
 NextCursor = Annotated[
     str | None, Meta(description="Pass as `cursor` to get the next page; null on the last page.")
 ]
+
+
+def check_times(value: object) -> None:
+    """Raise msgspec's ValidationError if a time in the value is outside the years 1970 to 9998, with its location.
+
+    At the ends of the calendar, sums of times overflow in Python and other zones in Postgres.
+    """
+    for location, time in _times(value):
+        if not _EARLIEST <= time < _END:
+            raise ValidationError(f"Expected a time of the years 1970 to 9998 - at `${location}`")
+
+
+def has_times(kind: Any) -> bool:
+    """Whether values of this type can hold a time."""
+    return _has_times(inspect.type_info(kind), set())
+
+
+def _times(value: object) -> Iterator[tuple[str, datetime]]:
+    if isinstance(value, datetime):
+        yield "", value
+    elif isinstance(value, Struct):
+        for field, name in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            for location, time in _times(getattr(value, field)):
+                yield f".{name}{location}", time
+    elif isinstance(value, list | tuple):
+        for position, each in enumerate(value):
+            for location, time in _times(each):
+                yield f"[{position}]{location}", time
+
+
+def _has_times(kind: inspect.Type, seen: set[type]) -> bool:
+    parts: Iterable[inspect.Type] = ()
+    match kind:
+        case inspect.StructType() if kind.cls not in seen:
+            seen.add(kind.cls)
+            parts = [field.type for field in kind.fields]
+        case inspect.UnionType():
+            parts = kind.types
+        case inspect.TupleType():
+            parts = kind.item_types
+        case inspect.CollectionType():
+            parts = [kind.item_type]
+        case inspect.Metadata():
+            parts = [kind.type]
+    return isinstance(kind, inspect.DateTimeType) or any(_has_times(part, seen) for part in parts)

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, make_response, redirect
 
+from webhook_app.web.pages.operations.sessions import is_secure
 from webhook_app.web.pages.page import Page, PublicRequest
 
 THEMES = {"light": "Light", "dark": "Dark", "auto": "Auto"}
@@ -23,13 +24,16 @@ def choose_theme(request: PublicRequest) -> Response:
     response = make_response(redirect(own_path(request.form.get("next", "")), code=303))
     chosen = request.form.get("theme", "")
     if chosen in THEMES:
-        response.set_cookie(_COOKIE, chosen, max_age=_YEAR, samesite="Lax", secure=request.http.is_secure)
+        response.set_cookie(_COOKIE, chosen, max_age=_YEAR, samesite="Lax", secure=is_secure(request.http))
     return response
 
 
 def own_path(wanted: str) -> str:
     """The path a form asks to be sent to when it is on this host; else the first page."""
-    parts = urlsplit(wanted) if wanted.isprintable() and "\\" not in wanted else None
+    try:
+        parts = urlsplit(wanted) if wanted.isprintable() and "\\" not in wanted else None
+    except ValueError:  # brackets without an IPv6 address, characters that normalise to separators
+        parts = None
     is_ours = parts is not None and not parts.scheme and not parts.netloc and wanted[:1] == "/" != wanted[1:2]
     return wanted if is_ours else "/"
 

@@ -31,6 +31,11 @@ SCRIPT_PATHS = "/dashboard/"
 STALE_FORM = "This form is out of date. Go back, reload the page and try again."
 
 Cache = TypeVar("Cache")
+Answer = Response | Callable[[], Response]
+"""What a view returns: the response, or a function that takes connections of its own to make it.
+
+It is called after the view's transaction: requests that hold one pooled connection while they wait for another can
+block each other."""
 
 
 class Page(Struct, frozen=True):
@@ -38,7 +43,7 @@ class Page(Struct, frozen=True):
 
     method: Literal["GET", "POST"]
     path: str
-    view: Callable[..., Response]
+    view: Callable[..., Answer]
     max_form_bytes: int = MAX_FORM_BYTES
     is_public: bool = False
     """Needs no session: the view gets a PublicRequest, without a transaction."""

@@ -1,16 +1,21 @@
 """Pages over HTTP: checks session, role and form token, writes the audit entry, runs the view in a transaction."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from flask import Blueprint, Response, make_response, redirect, request
 from werkzeug.exceptions import Forbidden
 
+from webhook_app.logs import RateLimitedLog
 from webhook_app.store.operations import audit
+from webhook_app.store.operations.api_keys import ApiKey
 from webhook_app.web import auditing
 from webhook_app.web.errors import error_response
+from webhook_app.web.pages.operations.sessions import Session
 from webhook_app.web.pages.page import (
     MAX_FORM_BYTES,
     SCRIPT_PATHS,
@@ -20,6 +25,20 @@ from webhook_app.web.pages.page import (
     PageRequest,
     PublicRequest,
 )
+from webhook_app.web.throttle import AttemptCounts
+
+MAX_REFUSALS = 30
+"""How many refused forms of a key one process records in a minute."""
+
+log = structlog.get_logger()
+
+
+class _Refusals(AttemptCounts):
+    """The refused forms of each key, and the log of those that are not recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = RateLimitedLog(log.warning, "refused forms not recorded")
 
 
 def add_page(blueprint: Blueprint, page: Page, context: PageContext) -> None:
@@ -31,7 +50,8 @@ def add_page(blueprint: Blueprint, page: Page, context: PageContext) -> None:
 
 def _public(page: Page, context: PageContext, **path: Any) -> Response:
     request.max_content_length = page.max_form_bytes
-    return page.view(PublicRequest(request, context.api.clock(), context), **path)
+    answer = page.view(PublicRequest(request, context.api.clock(), context), **path)
+    return answer if isinstance(answer, Response) else answer()
 
 
 def _read(page: Page, context: PageContext, **path: Any) -> Response:
@@ -40,7 +60,8 @@ def _read(page: Page, context: PageContext, **path: Any) -> Response:
         session = context.sessions.read(request, connection, now)
         if session is None:
             return _sign_in_first()
-        return page.view(PageRequest(request, now, context, connection, session), **path)
+        answer = page.view(PageRequest(request, now, context, connection, session), **path)
+    return answer if isinstance(answer, Response) else answer()
 
 
 def _change(page: Page, context: PageContext, **path: Any) -> Response:
@@ -52,27 +73,45 @@ def _change(page: Page, context: PageContext, **path: Any) -> Response:
         return _sign_in_first()
     request.max_content_length = page.max_form_bytes if session.is_admin else MAX_FORM_BYTES
     _ = request.form  # read whole before anything else: a slow upload holds no connection
-    with engine.begin() as connection:
-        form = PageRequest(request, now, context, connection, session)
-        entry, fault = _record(form, page.view.__name__, path)
-    if fault:
+    if fault := _fault(session):
+        _record_refusal(context, session.key, page.view.__name__, path, now)
         raise Forbidden(fault)
+    about = {"contact": request.form.get("contact", ""), **path}
     with engine.begin() as connection:
-        response = page.view(PageRequest(request, now, context, connection, session), **path)
+        entry = auditing.record(connection, session.key, "page", page.view.__name__, about, now)
+    with engine.begin() as connection:
+        answer = page.view(PageRequest(request, now, context, connection, session), **path)
+        if isinstance(answer, Response):
+            audit.finish(connection, entry, auditing.DONE)
+            return answer
+    response = answer()
+    with engine.begin() as connection:
         audit.finish(connection, entry, auditing.DONE)
-        return response
+    return response
 
 
-def _record(form: PageRequest, action: str, path: Mapping[str, Any]) -> tuple[int, str]:
-    """The id of the new audit entry, and why the form is refused; empty when it is not."""
-    session, fault = form.session, ""
-    if not session.is_own_form(form.form.get("token", "")):
-        fault = STALE_FORM
-    elif not session.is_admin:
-        fault = f"This needs an admin key; {session.key.name} has the role {session.key.role}."
-    about = {"contact": form.form.get("contact", ""), **path}
-    outcome = auditing.REFUSED if fault else ""
-    return auditing.record(form.connection, session.key, "page", action, about, form.now, outcome), fault
+def _fault(session: Session) -> str:
+    """Why the form is refused; empty when it is not."""
+    if not session.is_own_form(request.form.get("token", "")):
+        return STALE_FORM
+    return (
+        ""
+        if session.is_admin
+        else f"This needs an admin key; {session.key.name} has the role {session.key.role}."
+    )
+
+
+def _record_refusal(
+    context: PageContext, key: ApiKey, action: str, path: Mapping[str, Any], now: datetime
+) -> None:
+    """Record it without a contact: a viewer may type any. Beyond the limit it is only counted in the log."""
+    refusals = context.cache(_Refusals)
+    if refusals.add(key.name.encode(), now).count > MAX_REFUSALS:
+        refusals.log(key.name)
+        return
+    about = {name: value for name, value in path.items() if name != "contact"}
+    with context.api.engine.begin() as connection:
+        auditing.record(connection, key, "page", action, about, now, auditing.REFUSED)
 
 
 def _sign_in_first() -> Response:

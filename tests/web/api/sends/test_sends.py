@@ -1,6 +1,7 @@
 """Reports of sends: each item validated by itself, counted once with the webhooks in any order."""
 
 import json
+import random
 from datetime import timedelta
 
 import pytest
@@ -126,29 +127,22 @@ def test_a_failed_call_is_a_failed_message_with_its_trace_and_subcode(
 
 
 @pytest.mark.parametrize("first", ["send", "webhook"])
-@pytest.mark.parametrize("number", ["", NUMBER])
-def test_the_reported_number_is_linked_to_the_user_id_of_the_webhooks(
-    report, deliver, engine, now, first, number
-):
-    send = {"contact": CONTACT, "message_id": "wamid.A"} | ({"phone_number_id": number} if number else {})
-    webhook = body(status("wamid.A", "sent", now, recipient="", recipient_user_id="US.7041abc"))
-    for each in ("send", "webhook") if first == "send" else ("webhook", "send"):
+@pytest.mark.parametrize("error", [None, graph_error()])
+@pytest.mark.parametrize(
+    "person",
+    [
+        {"recipient_user_id": "US.7041abc"},
+        {"recipient_parent_user_id": "US.ENT.7041abc"},
+        {"recipient_type": "group", "recipient_participant_user_id": "US.7041abc"},
+    ],
+)
+def test_a_report_links_no_number_with_a_user_id(report, deliver, engine, now, first, error, person):
+    send = {"contact": CONTACT, "message_id": "wamid.A"} | ({"error": error} if error else {})
+    webhook = body(status("wamid.A", "sent", now, recipient="", **person))
+    for each in ("send", "webhook", "send") if first == "send" else ("webhook", "send"):
         _ = report(send) if each == "send" else deliver(webhook)
-    links = all_rows(engine, "SELECT user_id, contact FROM contact_links")
-    assert links == [("US.7041abc", CONTACT.removeprefix("+"))]
-
-
-@pytest.mark.parametrize("first", ["send", "webhook"])
-def test_group_messages_and_those_of_other_numbers_link_nobody(report, deliver, engine, now, first):
-    group = status("wamid.G", "delivered", now, recipient="a-group", recipient_type="group",
-                   recipient_participant_user_id="US.7041abc", recipient_participant_id="")  # fmt: skip
-    webhook = body(group, status("wamid.A", "sent", now, recipient="", recipient_user_id="US.7041abc"))
-    sends = [
-        {"contact": CONTACT, "message_id": "wamid.G"},
-        {"contact": CONTACT, "message_id": "wamid.A", "phone_number_id": "1"},
-    ]
-    for each in ("send", "webhook") if first == "send" else ("webhook", "send"):
-        _ = report(*sends) if each == "send" else deliver(webhook)
+    deliver(body(status("wamid.A", "delivered", now, recipient="", **person)))
+    follow_up(engine, now + timedelta(minutes=2))
     assert all_rows(engine, "SELECT * FROM contact_links") == []
 
 
@@ -251,6 +245,9 @@ def test_an_invalid_item_affects_no_other(report):
         {"contact": CONTACT, "colour": "red"},
         {"contact": CONTACT, "message_id": "a\0b"},
         {"contact": CONTACT, "message_id": "x" * 600},
+        {"contact": CONTACT, "message_id": "語" * 200},
+        {"contact": CONTACT, "message_id": "wamid.B", "phone_number_id": "😀" * 17},
+        {"contact": CONTACT, "message_id": "wamid.B", "template": "x" * 201},
         {"contact": CONTACT, "sent_at": "yesterday"},
         {"contact": CONTACT, "sent_at": "1999-01-01T00:00:00Z"},
         {"contact": CONTACT, "error": "timed out"},
@@ -262,6 +259,26 @@ def test_an_invalid_item_affects_no_other(report):
     assert all(result["reason"] for result in answer["results"][:-1])
     assert answer["results"][6]["reason"] == "Object contains unknown field `colour`"
     assert answer["results"][4]["reason"] == "contact: Expected `str`, got `int`"
+
+
+def test_the_longest_values_that_are_accepted_fit_into_every_index(report, deliver, engine, now):
+    letters = random.Random(1)
+    longest = {name: "".join(chr(letters.randint(0x20000, 0x2A000)) for _ in range(200)) for name in
+               ("template", "campaign", "category")}  # fmt: skip
+    ids = ["".join(chr(letters.randint(0x20000, 0x2A000)) for _ in range(128)) for _ in range(2)]
+    number, account = (
+        "".join(chr(letters.randint(0x20000, 0x2A000)) for _ in range(size)) for size in (64, 64)
+    )
+    deliver(body(status(ids[0], "sent", now), number=number, waba=account))
+    sends = [
+        {"contact": CONTACT, "message_id": each, "phone_number_id": number[:16]} | longest for each in ids
+    ]
+    answer = report(*sends, *(send | {"error": graph_error()} for send in sends))
+    assert answer["summary"]["stored"] == 4
+    deliver(body(status(ids[0], "delivered", now), number=number, waba=account))
+    follow_up(engine, now + timedelta(minutes=2))
+    campaigns = all_rows(engine, "SELECT DISTINCT campaign FROM series WHERE campaign <> ''")
+    assert campaigns == [(longest["campaign"],)]
 
 
 def test_unusual_error_objects_are_stored(report, engine):

@@ -58,6 +58,8 @@ class TestForm:
             ({"rule": "r", "until": "tomorrow"}, "is no time"),
             ({"rule": "r", "until": "2026-09-30T11:00"}, "is over"),
             ({"rule": "r", "until": "2028-01-01T00:00"}, "at most a year"),
+            ({"rule": "r", "until": "9999-12-31T23:59:59-14:00"}, "is no time"),
+            ({"rule": "r", "until": "0001-01-01T00:00:00+14:00"}, "is no time"),
             ({"rule": "r", "span": "1h", "comment": "x" * 501}, "at most 500"),
         ],
     )

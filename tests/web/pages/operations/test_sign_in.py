@@ -66,6 +66,20 @@ class TestSignIn:
         assert "SameSite=Strict" in cookie
         assert ("Secure" in cookie) is is_https
 
+    def test_an_https_public_address_makes_every_cookie_secure_whatever_the_proxy_says(self, make_app):
+        client = make_app(public_url="https://hooks.example.com").test_client()
+        form = {"token": token_of(client.get("/login", base_url="https://localhost")), "key": ADMIN_KEY}
+        client.set_cookie("webhook_app_sign_in", client.get_cookie("webhook_app_sign_in").value)
+        response = client.post("/login", data=form)
+        assert response.status_code == 303
+        assert all("Secure" in cookie for cookie in response.headers.getlist("Set-Cookie"))
+
+    @pytest.mark.parametrize("path", ["/alerts//5", "/alerts//", "/alerts/", "/dashboard//data"])
+    def test_doubled_slashes_lead_to_no_other_host_or_scheme(self, client, path):
+        response = client.get(path, headers={"Host": "evil.example"})
+        assert response.status_code == 404
+        assert "Location" not in response.headers
+
     @pytest.mark.parametrize(
         ("wanted", "target"),
         [
@@ -76,6 +90,8 @@ class TestSignIn:
             ("/\\elsewhere.example/", "/"),
             ("/\t/elsewhere.example/", "/"),
             ("javascript:alert(1)", "/"),
+            ("//[x", "/"),
+            ("//a\u2100b", "/"),
         ],
     )
     def test_it_leads_to_pages_of_ours_only(self, client, wanted, target):

@@ -24,6 +24,8 @@ _Detail = Annotated[
     dict[str, Any], Meta(description="More from Meta: reasons, dates, limits, the previous value.")
 ]
 
+_Position = tuple[Time, Word, Word, Word, Word]
+
 
 class HealthQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     """Filters; without any, everything. `phone_number_id` selects one number, `template` the templates of that name."""
@@ -177,15 +179,11 @@ def list_health_history(call: Call, query: HealthQuery) -> HealthHistory:
 
     The latest value of each aspect is kept forever, the others as long as failures.
     """
-    before = _history_position(query.cursor)
+    before: health.ChangePlace | None = cursor.decode_as(query.cursor, _Position)
     found = health.history(call.connection, _filters(query), query.limit + 1, before)
     page = found[: query.limit]
     last = page[-1] if len(found) > len(page) else None
-    position = (
-        [last.occurred_at.isoformat(), last.subject, last.subject_id, last.aspect, last.value]
-        if last
-        else None
-    )
+    position = (last.occurred_at, last.subject, last.subject_id, last.aspect, last.value) if last else None
     following = cursor.encode(position) if position else None
     return HealthHistory(changes=[_history_item(each) for each in page], next_cursor=following)
 
@@ -262,17 +260,6 @@ def _history_item(entry: health.HistoryEntry) -> HealthHistoryItem:
 
 def _display(subject_id: str) -> str:
     return subject_id if subject_id.startswith("+") else ""
-
-
-def _history_position(given: str | None) -> health.ChangePlace | None:
-    texts = cursor.decode_texts(given, 5)
-    if texts is None:
-        return None
-    try:
-        at = datetime.fromisoformat(texts[0])
-    except ValueError:
-        raise cursor.invalid_cursor() from None
-    return (at, texts[1], texts[2], texts[3], texts[4])
 
 
 ENDPOINTS = (

@@ -14,6 +14,7 @@ from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
 from webhook_app.whatsapp.json_text import scrub
 from webhook_app.whatsapp.people.contacts import InvalidAddress, display, parse_address
+from webhook_app.whatsapp.receiving.statuses import MAX_ID_BYTES
 from webhook_app.whatsapp.sends.call_redaction import redacted_request, without_credentials
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
 from webhook_app.whatsapp.sends.send_reports import SendReport, generated_message_id
@@ -22,16 +23,27 @@ MAX_SENDS = 1_000
 _EARLIEST = datetime(2001, 1, 1, tzinfo=UTC)
 _MAX_CLOCK_AHEAD_S = 300  # as for Meta's timestamps: further ahead comes from a wrong clock
 _MAX_REQUEST_BYTES = 64 * 1024
+# Limits in bytes: an entry of a database index holds 2704. Template and campaign fit with 200 characters each.
+_MAX_NUMBER_BYTES = 64
 
 _MessageId = Annotated[
     str,
     Meta(
-        max_length=512,
+        max_length=MAX_ID_BYTES,
         pattern=r"^[^\x00]*$",
-        description="Meta's id of the message, `wamid.…`. A failed call has none; the service generates one.",
+        description="Meta's id of the message, `wamid.…`, at most 512 bytes. A failed call has none; the service"
+        " generates one.",
     ),
 ]
 _Name = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
+_Number = Annotated[
+    str,
+    Meta(
+        max_length=_MAX_NUMBER_BYTES,
+        pattern=r"^[^\x00]*$",
+        description="Meta's id of the business number that sent it, at most 64 bytes.",
+    ),
+]
 _SentAt = Annotated[
     Time, Meta(description="When the call was made; missing or more than five minutes ahead: now.")
 ]
@@ -55,7 +67,7 @@ class SendItem(Struct, kw_only=True, forbid_unknown_fields=True):
     """One send call: accepted by Meta, or failed with `error`."""
 
     contact: Contact
-    phone_number_id: Annotated[Word, Meta(description="Meta's id of the business number that sent it.")] = ""
+    phone_number_id: _Number = ""
     message_id: _MessageId | None = None
     template: _Name | None = None
     campaign: _Name | None = None
@@ -110,7 +122,8 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     """Report up to 1000 send calls, accepted or failed; the results come in the order given.
 
     An accepted send is not an attempt. It gives template, campaign, category and contact to the webhooks of its
-    message; only the key that reported a message first can do that, and what Meta says goes first. A failed call counts
+    message; only the key that reported a message first can do that, and what Meta says goes first. Its contact only
+    stands in for one that the webhooks lack: it never links a number with a user id. A failed call counts
     in rates and alerts, once if a webhook reports it too. It counts against its contact only for a message that this
     key sent or that a webhook named, reported within a day, and never as an opt-out. An invalid item affects no other.
     """
@@ -126,6 +139,8 @@ def parse_send(item: Any, now: datetime) -> tuple[SendReport | None, str]:
     """The report, or None, and the fault of the item or its contact."""
     try:
         send = msgspec.convert(item, SendItem)
+        _check_bytes("message_id", send.message_id or "", MAX_ID_BYTES)
+        _check_bytes("phone_number_id", send.phone_number_id, _MAX_NUMBER_BYTES)
         error = None if send.error is None else _within("error", read_graph_error, send.error)
         request = "" if send.request is None else _within("request", _request_text, send.request)
         sent_at = _sent_at(send.sent_at, now)
@@ -162,6 +177,11 @@ def _generated_id(
     return generated_message_id(
         addressee, send.phone_number_id, send.template or "", send.campaign or "", error, sent_at, now
     )
+
+
+def _check_bytes(key: str, value: str, limit: int) -> None:
+    if len(value.encode()) > limit:
+        raise ValueError(f"{key}: longer than {limit} bytes")
 
 
 def _within(key: str, read: Any, raw: Any) -> Any:

@@ -12,6 +12,7 @@ from msgspec import Struct, ValidationError, convert
 
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.web.api.counts.failures import Selection
+from webhook_app.web.api.values import check_times
 from webhook_app.whatsapp.events import NO_CODE
 
 NONE = "none"
@@ -73,7 +74,9 @@ def read(given: Mapping[str, str]) -> FailureForm:
     try:
         for name, typed in asked.items():
             values[name] = _value(name, typed)
-        return FailureForm(asked, convert(values, Selection, strict=False))
+        selection = convert(values, Selection, strict=False)
+        check_times(selection)
+        return FailureForm(asked, selection)
     except ValueError as fault:  # msgspec's, which says where, or ours of the field that was read last
         name = str(fault).rpartition("`$.")[2].strip("`") if isinstance(fault, ValidationError) else name
         expected = _EXPECTED.get(name, "something shorter, or one of those offered")

@@ -1,6 +1,7 @@
 """/failures: search failures, export them, and read one with its support bundle. Reads as the API does."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.counts import failure_filters
 from webhook_app.web.pages.counts.failure_filters import FIELDS, NONE, FailureForm
 from webhook_app.web.pages.page import (
+    Answer,
     Page,
     PageRequest,
     render,
@@ -68,14 +70,14 @@ def failure_list(request: PageRequest) -> Response:
     )
 
 
-def failure_export(request: PageRequest) -> Response:
+def failure_export(request: PageRequest) -> Answer:
     """The failures of the search as CSV or NDJSON."""
     form = failure_filters.read(request.args)
     if form.selection is None:
         raise ApiError(400, "bad_parameter", form.fault)
     kind: Literal["csv", "ndjson"] = "ndjson" if request.args.get("format") == "ndjson" else "csv"
     query = FailureExportQuery(**structs.asdict(form.selection), format=kind)
-    return streamed(export_failures(request.call, query), request.context.api.engine.begin)
+    return partial(streamed, export_failures(request.call, query), request.context.api.engine.begin)
 
 
 def failure_page(request: PageRequest, failure_id: str) -> Response:
@@ -88,13 +90,14 @@ def failure_page(request: PageRequest, failure_id: str) -> Response:
     return render(request, "failure.html", failure=failure, bundle=bundle, errors=errors)
 
 
-def failure_bundle(request: PageRequest, failure_id: str) -> Response:
+def failure_bundle(request: PageRequest, failure_id: str) -> Answer:
     """The support bundle as a file."""
     kind: Literal["json", "text"] = "json" if request.args.get("format") == "json" else "text"
     bundle = get_support_bundle(request.call, failure_id, BundleQuery(format=kind))
     name = f"failure-{request.now:%Y%m%d-%H%M%S}"
     if isinstance(bundle, Stream):
-        return streamed(structs.replace(bundle, filename=f"{name}.txt"), request.context.api.engine.begin)
+        named = structs.replace(bundle, filename=f"{name}.txt")
+        return partial(streamed, named, request.context.api.engine.begin)
     body = msgspec.json.format(msgspec.json.encode(bundle), indent=2)
     response = Response(body, content_type="application/json")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'

@@ -77,9 +77,9 @@ def _until(typed: Mapping[str, str], now: datetime) -> datetime | str:
         return "Choose for how long." if known is None else now + known[1]
     try:
         until = datetime.fromisoformat(typed["until"])
-    except ValueError:
+        until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter at the ends of the calendar
         return f"Until: {typed['until']!r} is no time; write it like 2026-09-30T14:00."
-    until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
     if until <= now:
         return "Until: that time is over (all times are UTC)."
     return "Until: at most a year from now." if until > now + _LONGEST else until

@@ -9,7 +9,7 @@ import hmac
 import secrets
 from datetime import datetime, timedelta
 
-from flask import Request, Response
+from flask import Request, Response, current_app
 from itsdangerous import BadSignature, URLSafeSerializer
 from msgspec import Struct
 
@@ -134,14 +134,20 @@ def _signer(session: Session) -> URLSafeSerializer:
     return URLSafeSerializer(key, signer_kwargs={"digest_method": hashlib.sha256})
 
 
-def _set_cookie(request: Request, response: Response, name: str, value: str, age: timedelta) -> None:
+def is_secure(request: Request) -> bool:
+    """Whether a cookie for this browser must only be sent over https."""
     # An unknown proxy may end TLS. Believing its header here can only make the cookie stricter.
     forwarded = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
+    is_public_https = bool(current_app.config["SESSION_COOKIE_SECURE"])
+    return is_public_https or request.is_secure or forwarded == "https"
+
+
+def _set_cookie(request: Request, response: Response, name: str, value: str, age: timedelta) -> None:
     response.set_cookie(
         name,
         value,
         max_age=age,
-        secure=request.is_secure or forwarded == "https",
+        secure=is_secure(request),
         httponly=True,
         samesite="Strict",
     )

@@ -16,7 +16,7 @@ from webhook_app.web.pages.operations.sessions import (
     sign_in_nonce,
 )
 from webhook_app.web.pages.page import STALE_FORM, Page, PublicRequest
-from webhook_app.web.throttle import caller_address, release, reserve, sign_in_limits
+from webhook_app.web.throttle import SignInThrottle, caller_address, sign_in_limits
 
 log = structlog.get_logger()
 
@@ -34,13 +34,14 @@ def sign_in(request: PublicRequest) -> Response:
     engine, secret = request.context.api.engine, request.form.get("key", "").strip()
     environ, proxies = request.http.environ, request.settings.trusted_proxies
     callers = sign_in_limits(environ, proxies, secret)
-    if wait := reserve(engine, callers, now):
+    throttle = request.context.cache(SignInThrottle)
+    if wait := throttle.reserve(engine, callers, now):
         return _slow_down(request, int(wait.total_seconds()) + 1)
     key = request.context.api.keyring.find(secret, now)
     if key is None:
         log.warning("sign-in refused", address=caller_address(environ, proxies))
         return _form(request, 401, "The key is unknown or revoked.")
-    release(engine, callers, now)
+    throttle.release(engine, callers, now)
     if not is_enough(key.role, "viewer"):
         return _form(request, 403, f"{key.name} is a {key.role} key: pages need a viewer or an admin key.")
     response = _go_on(request)

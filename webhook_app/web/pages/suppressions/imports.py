@@ -15,6 +15,7 @@ from webhook_app.web.api.routes import MAX_UPLOAD_BYTES, streamed
 from webhook_app.web.api.suppressions.suppression_files import ImportQuery, import_suppressions
 from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.page import (
+    Answer,
     Page,
     PageRequest,
     render,
@@ -40,7 +41,7 @@ def import_page(request: PageRequest) -> Response:
     return _page(request, None)
 
 
-def import_file(request: PageRequest) -> Response:
+def import_file(request: PageRequest) -> Answer:
     """Check or import the file of the form."""
     upload = request.http.files.get("file")
     if upload is None or not upload.filename:
@@ -52,11 +53,16 @@ def import_file(request: PageRequest) -> Response:
     except ApiError as refused:
         return _page(request, ImportResult([], fault=refused.message))
     if not by_line:
-        return _page(request, _collect(request, lines))
-    response = streamed(lines, request.context.api.engine.begin)
-    response.call_on_close(upload.stream.close)
+        return lambda: _page(request, _collect(request, lines))
+    file = upload.stream
     upload.stream = BytesIO()  # the request closes its files before the answer is sent
-    return response
+
+    def respond() -> Response:
+        response = streamed(lines, request.context.api.engine.begin)
+        response.call_on_close(file.close)
+        return response
+
+    return respond
 
 
 def _page(request: PageRequest, result: ImportResult | None) -> Response:

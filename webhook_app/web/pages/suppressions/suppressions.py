@@ -13,6 +13,7 @@ from webhook_app.web.api.suppressions.suppression_review import ReviewBody, Revi
 from webhook_app.web.api.suppressions.suppressions import SuppressionsQuery, list_suppressions
 from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.page import (
+    Answer,
     Page,
     PageRequest,
     redirect_with_message,
@@ -47,16 +48,18 @@ def suppression_list(request: PageRequest) -> Response:
     )
 
 
-def suppression_export(request: PageRequest) -> Response:
+def suppression_export(request: PageRequest) -> Answer:
     """The suppressions of the filters as CSV or NDJSON."""
     kind = "ndjson" if request.args.get("format") == "ndjson" else "csv"
     call = request.call
-    response = streamed(
-        export_suppressions(call, _read(SuppressionExportQuery, _given(request), format=kind)),
-        request.context.api.engine.begin,
-    )
-    response.headers.update(call.headers)
-    return response
+    rows = export_suppressions(call, _read(SuppressionExportQuery, _given(request), format=kind))
+
+    def respond() -> Response:
+        response = streamed(rows, request.context.api.engine.begin)
+        response.headers.update(call.headers)
+        return response
+
+    return respond
 
 
 def review_queue(request: PageRequest) -> Response:
