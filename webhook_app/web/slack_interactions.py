@@ -13,7 +13,7 @@ from flask import Blueprint, Response, request
 
 from webhook_app.channels.slack_interactions import Interaction, parse, verify
 from webhook_app.pipeline.incidents import alert_actions
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import alerts, silences
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.web import security_headers
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 SNOOZE = timedelta(hours=1)
 SILENCE = timedelta(hours=24)
+
+_REPEATED_WITHIN = timedelta(minutes=5)  # a signature is valid that long, so a request can be sent again
 
 _MAX_BODY_BYTES = 1 << 20
 _STATEMENT_MILLISECONDS = 2_000  # Slack waits for three seconds
@@ -73,7 +75,11 @@ def _act(connection: Connection, interaction: Interaction, now: datetime) -> Non
 
 
 def _silence(connection: Connection, interaction: Interaction, now: datetime) -> None:
-    """Silence the code on the alert's number, or everywhere, and snooze the alert for the same time."""
+    """Silence the code on the alert's number, or everywhere, and snooze the alert for the same time.
+
+    A request that is sent again changes nothing.
+    """
+    alerts.lock(connection, interaction.alert_id)
     alert = alerts.get_alert(connection, interaction.alert_id)
     if alert is None or interaction.code is None:
         return
@@ -82,6 +88,10 @@ def _silence(connection: Connection, interaction: Interaction, now: datetime) ->
         matchers["phone_number_id"] = number
     until = now + SILENCE
     comment = f"Slack button of alert {alert.id}"
+    for earlier in silences.active(connection, now):
+        same = (earlier.author, earlier.comment, earlier.matchers) == (interaction.actor, comment, matchers)
+        if same and now - earlier.since <= _REPEATED_WITHIN:
+            return
     alert_actions.add_silence(
         connection, matchers=matchers, author=interaction.actor, until=until, comment=comment, now=now
     )
