@@ -98,3 +98,13 @@ def test_sending_a_head_to_a_closed_client_raises():
     with pytest.raises(BrokenPipeError):
         connection.finish_answer()
     ours.close()
+
+
+def test_a_large_body_is_sent_without_copying_it_whole(connection, client):
+    body = bytes(5_000_000)
+    connection.sendall(HEAD)
+    connection.sendall(body)
+    assert b"".join(client.pieces) == HEAD + body
+    first, rest = client.pieces
+    assert len(first) < 100_000
+    assert rest.obj is body

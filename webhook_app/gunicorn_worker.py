@@ -1,17 +1,20 @@
-"""gunicorn's gevent worker with limits per connection: waiting time, unread bytes, log lines. No routes.
+"""gunicorn's gevent worker with limits per connection: waiting, turns, unread bytes, log lines. No routes.
 
 A client that misses its deadline is treated as disconnected, so that no other code handles client timeouts. When
-nearly all connections of the worker are in use, the client that has kept it waiting longest is disconnected.
+nearly all connections of the worker are in use, or incomplete bodies fill its memory, the client that has kept it
+waiting longest is disconnected.
 """
 
 import contextlib
 import errno
 import socket
+from collections.abc import Callable
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import structlog
+from gevent import get_hub, sleep  # type: ignore[import-untyped]
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -35,13 +38,16 @@ BYTES_PER_SECOND = 64 * 1024  # received bytes extend the deadline: large bodies
 ANSWER_S = 30.0  # for the client to read one part of the answer
 LINGER_S = 5.0  # after the answer, so that a client still sending reads it instead of a reset
 LINGER_IDLE_S = 1.0  # of these without a byte from the client
-LINGER_BYTES = (
-    64 * 2**20
-)  # that are discarded meanwhile; a client that sends all before it reads needs them read
+LINGER_BYTES = 64 * 2**20  # discarded meanwhile, for clients that send everything before they read
 CROWDED_SHARE = 0.9  # of a worker's connections in use: from here on a new client replaces the slowest
 DRAIN_BYTES = (
     64 * 1024
 )  # an unread rest up to this size is discarded and the connection kept; else it is closed
+FIRST_PART = 64 * 1024  # bytes of an answer's body that are sent together with its head
+TURN_S = 0.005  # since the event loop last polled; then a connection with more input lets others run
+READING_BYTES = 64 * 2**20  # of large incomplete bodies per worker; beyond it the slowest is disconnected
+SMALL_BODY = 64 * 1024  # smaller incomplete bodies do not count
+CHUNK_FRAMING = 256 * 1024  # wire bytes that a chunked body may take beyond twice its length
 
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (LimitRequestLine, 414, "URI Too Long"),
@@ -61,10 +67,10 @@ for _refusal in _STATUS:
     MALFORMED.labels(str(_refusal[1]))
 CUT = Counter(
     "webhook_app_connections_cut",
-    "Connections closed within a request: a late client, or the slowest when nearly all are in use",
+    "Connections closed within a request: a late client, or the slowest when connections or memory run out",
     ["reason"],
 )
-LATE, CROWD = CUT.labels("late"), CUT.labels("crowd")
+LATE, CROWD, MEMORY = CUT.labels("late"), CUT.labels("crowd"), CUT.labels("memory")
 
 _NO_CONTEXT = contextlib.nullcontext(None)
 
@@ -72,15 +78,20 @@ _NO_CONTEXT = contextlib.nullcontext(None)
 class ClientConnection:
     """A client's socket with a deadline for every wait. After the deadline it reads like a closed connection."""
 
-    def __init__(self, client: socket.socket, idle_s: float) -> None:
+    def __init__(
+        self, client: socket.socket, idle_s: float, on_growth: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_growth` is called for every SMALL_BODY bytes of a request after the first."""
         self._socket = client
         self._idle_s = idle_s
+        self._on_growth = on_growth
         self._awaiting_request = True
         self._ended = False
         self._hung_up = False
         self._head: bytes | None = None
         self.request: Any = None
         self.reading = False
+        self.received = 0  # bytes, of the current request
         self.since = monotonic()
         self._deadline = self.since + FIRST_BYTE_S
 
@@ -89,6 +100,7 @@ class ClientConnection:
 
     def recv(self, size: int) -> bytes:
         """Receive up to `size` bytes; empty when the client has closed or missed its deadline."""
+        give_way()
         left = self._deadline - monotonic()
         data = self._receive(size, left) if left > 0 and not self._ended else b""
         if not data:
@@ -103,6 +115,9 @@ class ClientConnection:
             self._deadline = self.since + REQUEST_S
         else:
             self._deadline += len(data) / BYTES_PER_SECOND
+        before, self.received = self.received, self.received + len(data)
+        if before // SMALL_BODY != self.received // SMALL_BODY:
+            self._on_growth()
         return data
 
     def send(self, data: bytes) -> int:
@@ -118,10 +133,14 @@ class ClientConnection:
         if self._head == b"":
             self._head = data
             return
-        if self._head:
-            data, self._head = self._head + data, None
+        head, self._head = self._head, None
         with self._answering():
-            self._socket.sendall(data)
+            if head:  # a large body is not copied to join its head
+                self._socket.sendall(head + data[:FIRST_PART])
+                if len(data) > FIRST_PART:
+                    self._socket.sendall(memoryview(data)[FIRST_PART:])
+            else:
+                self._socket.sendall(data)
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Send a part of a file, after the head of the answer."""
@@ -143,6 +162,7 @@ class ClientConnection:
     def await_next(self) -> None:
         """Start waiting for the next request, up to the keep-alive timeout."""
         self.request = None
+        self.received = 0
         self._awaiting_request = True
         self.since = monotonic()
         self._deadline = self.since + self._idle_s
@@ -150,11 +170,13 @@ class ClientConnection:
     def drop(self) -> None:
         """End a wait from another greenlet: the reading greenlet sees a closed connection."""
         self._ended = self._hung_up = True
+        self.reading = False  # it is not to be dropped again before its greenlet runs
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Close, after draining a client that is still sending: unread bytes would turn the answer into a reset."""
+        self.received = 0
         if not self._hung_up:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
@@ -179,6 +201,7 @@ class ClientConnection:
         self.since = monotonic()
         until, left = self.since + LINGER_S, LINGER_BYTES
         while left > 0 and (seconds := until - monotonic()) > 0:
+            give_way()
             data = self._receive(DRAIN_BYTES, min(seconds, LINGER_IDLE_S))
             if not data:
                 return
@@ -196,25 +219,48 @@ class ClientConnection:
             raise BrokenPipeError(errno.EPIPE, "the client does not read its answer") from None
 
 
-class _ChunkedInput:
-    """A chunked body's reader. Malformed chunks are reported as a lost connection."""
+def give_way() -> None:
+    """Let other connections run if the event loop has not polled for TURN_S: buffered input is read without waiting."""
+    if time() - get_hub().loop.now() > TURN_S:
+        sleep(0)
 
-    def __init__(self, reader: ChunkedReader, request: Any) -> None:
+
+class _ChunkedInput:
+    """A chunked body's reader. Malformed chunks, or too many small ones, are reported as a lost connection."""
+
+    def __init__(self, reader: ChunkedReader, request: Any, connection: ClientConnection) -> None:
         self._reader = reader
         self._request = request
+        self._connection = connection
+        self._received_before = connection.received
+        self._body_bytes = 0
+        self._rest = b""
 
     def read(self, size: int) -> bytes:
+        """Up to `size` bytes of the body; fewer only at its end."""
+        data = bytearray(self._rest)
         try:
-            data: bytes = self._reader.read(size)
+            while len(data) < size and self._reader.parser is not None:
+                piece = next(self._reader.parser, None)
+                if piece is None:
+                    self._reader.parser = None
+                    break
+                data += piece
+                self._body_bytes += len(piece)
+                on_wire = self._connection.received - self._received_before
+                if on_wire > 2 * self._body_bytes + CHUNK_FRAMING:
+                    raise ParseException("the chunks are too small")  # noqa: TRY301
         except (ParseException, OSError) as fault:
             self._request.force_close()
-            raise ConnectionResetError(errno.ECONNRESET, "the chunks end early or are malformed") from fault
-        return data
+            reason = "the chunks end early, are malformed or too small"
+            raise ConnectionResetError(errno.ECONNRESET, reason) from fault
+        self._rest = bytes(data[size:])
+        return bytes(data[:size])
 
     @property
     def length(self) -> int:
         """The unread bytes: 0 at the end, else more than the drain limit because the number is unknown."""
-        return 0 if self._reader.parser is None else DRAIN_BYTES + 1
+        return len(self._rest) if self._reader.parser is None else DRAIN_BYTES + 1
 
 
 class BoundedWorker(GeventWorker):  # type: ignore[misc]
@@ -227,7 +273,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve one connection until it closes."""
-        connection = ClientConnection(client, self.cfg.keepalive)
+        connection = ClientConnection(client, self.cfg.keepalive, self._limit_memory)
         self._connections.add(connection)
         try:
             if len(self._connections) > CROWDED_SHARE * self.worker_connections:
@@ -245,7 +291,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         sock.begin_answer(req)
         body = req.body
         if isinstance(body.reader, ChunkedReader):
-            body.reader = _ChunkedInput(body.reader, req)
+            body.reader = _ChunkedInput(body.reader, req, sock)
         if body.reader.length:
             req.should_close = partial(_should_close, req, body.reader, req.should_close)
         try:
@@ -253,6 +299,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         finally:
             sock.finish_answer()
         sock.await_next()
+        give_way()  # the next request may be in the buffer already
         return True
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
@@ -273,6 +320,17 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         )
         if slowest is not None:
             CROWD.inc()
+            slowest.drop()
+
+    def _limit_memory(self) -> None:
+        """Disconnect the slowest of the clients with large incomplete bodies until the others' fit."""
+        large = [each for each in self._connections if each.reading and each.received >= SMALL_BODY]
+        excess = sum(each.received for each in large) - READING_BYTES
+        for slowest in sorted(large, key=lambda each: each.since) if excess > 0 else ():
+            if excess <= 0:
+                break
+            excess -= slowest.received
+            MEMORY.inc()
             slowest.drop()
 
 

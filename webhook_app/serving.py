@@ -39,6 +39,9 @@ limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
 header_map = "drop"  # X_Hub_Signature_256 is not X-Hub-Signature-256
+forwarder_headers = (
+    ""  # gunicorn exempts SCRIPT_NAME of a client on 127.0.0.1, which moves the start of every path
+)
 accesslog = None
 errorlog = "-"
 loglevel = "warning"

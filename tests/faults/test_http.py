@@ -4,8 +4,9 @@ Each is refused once and its connection ends, so that nothing smuggled behind it
 """
 
 import socket
+import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 from sqlalchemy import Engine, text
@@ -16,6 +17,7 @@ from webhook_app.whatsapp.receiving.signature import sign
 
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD = b"POST /webhook HTTP/1.1\r\nHost: x\r\n"
+SIGNATURE = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
 MEGABYTE = 2**20
 
 
@@ -185,7 +187,7 @@ def test_a_client_that_never_ends_its_refused_body_is_disconnected(server: WebSe
 @pytest.mark.parametrize("announced", [b"", b"X-Original-Content-Length: 2\r\n"])
 def test_a_chunked_body_that_does_not_end_is_413_at_the_limit(server: WebServer, announced: bytes) -> None:
     with closing(server.connect()) as wire:
-        wire.sendall(HEAD + announced + b"Transfer-Encoding: chunked\r\n\r\n")
+        wire.sendall(HEAD + SIGNATURE + announced + b"Transfer-Encoding: chunked\r\n\r\n")
         sent = 0
         try:
             while sent < 100:
@@ -196,6 +198,100 @@ def test_a_chunked_body_that_does_not_end_is_413_at_the_limit(server: WebServer,
         answer = read_all(wire)
     assert statuses(answer) == [413]
     assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize("header", [b"", b"X-Hub-Signature-256: sha1=0\r\n"])
+@pytest.mark.parametrize("framing", [b"Content-Length: 3000000\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_a_body_without_a_signature_in_its_form_is_401_before_it_is_read(
+    server: WebServer, header: bytes, framing: bytes
+) -> None:
+    before = server.metrics()
+    kind = "malformed" if header else "missing"
+    with closing(server.connect()) as wire:
+        wire.sendall(HEAD + header + framing + b"\r\n")
+        answer = read_all(wire)
+    assert statuses(answer) == [401]
+    assert f"signature {kind}".encode() in answer
+    assert b"connection: close" in answer.lower()
+    counted = f'webhook_app_deliveries_refused_total{{kind="{kind}"}}'
+    assert server.metrics()[counted] - before[counted] == 1
+
+
+def test_a_client_that_sends_three_unsigned_megabytes_before_it_reads_reads_the_401(
+    server: WebServer,
+) -> None:
+    assert server.ask(HEAD + b"Content-Length: %d\r\n\r\n" % (3 * MEGABYTE) + b" " * 3 * MEGABYTE) == [401]
+
+
+def test_bodies_that_never_end_hold_limited_memory_and_a_delivery_is_stored_meanwhile(
+    server: WebServer, database_url: str
+) -> None:
+    cut = 'webhook_app_connections_cut_total{reason="memory"}'
+    before = server.metrics()[cut]
+    with ExitStack() as stack:
+        for _ in range(6):  # impatient.py allows 8 MiB of bodies
+            wire = stack.enter_context(closing(server.connect()))
+            wire.sendall(HEAD + SIGNATURE + b"Content-Length: %d\r\n\r\n" % (3 * MEGABYTE))
+            wire.sendall(b" " * (3 * MEGABYTE - 10))
+        wait_for(lambda: server.metrics()[cut] - before >= 3)
+        assert server.post(body(status("wamid.meanwhile")) + b" " * MEGABYTE) == 200
+
+
+def test_chunks_of_one_byte_are_400_and_keep_nobody_waiting(server: WebServer, database_url: str) -> None:
+    tiny = HEAD + SIGNATURE + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * MEGABYTE + b"0\r\n\r\n"
+    longest, answers = longest_wait(server, tiny)
+    assert statuses(answers) == [400]
+    assert longest < 0.7
+
+
+def test_chunks_with_long_extensions_are_400_and_their_rest_is_not_parsed(
+    server: WebServer, database_url: str
+) -> None:
+    chunk = b"1;" + b"a" * 8000 + b"\r\na\r\n"
+    head = HEAD + SIGNATURE + b"Transfer-Encoding: chunked\r\n\r\n"
+    assert server.ask(head + chunk * 1000 + b"0\r\n\r\n") == [400]
+
+
+@pytest.mark.parametrize("size", [1, 300])
+def test_a_body_in_small_chunks_is_stored(server: WebServer, database_url: str, size: int) -> None:
+    raw = body(status(f"wamid.small.{size}")) + (b" " * (3 * MEGABYTE - 2000) if size > 1 else b"")
+    encoded = chunked(*(raw[start : start + size] for start in range(0, len(raw), size)))
+    assert server.ask(chunked_request(raw, encoded, b"Connection: close")) == [200]
+
+
+def test_a_client_that_pipelines_thousands_of_requests_keeps_nobody_waiting(server: WebServer) -> None:
+    longest, answers = longest_wait(server, b"GET /healthz HTTP/1.1\r\n\r\n" * 5000)
+    assert statuses(answers) == [200] * 5000
+    assert longest < 0.7
+
+
+@pytest.mark.parametrize("name", [b"SCRIPT_NAME", b"PATH_INFO", b"REMOTE_ADDR"])
+def test_no_header_changes_the_path_or_the_address_of_a_request(server: WebServer, name: bytes) -> None:
+    asked = b"GET /x/metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%b: /x\r\n\r\n"
+    assert server.ask(asked % name) == [404]
+
+
+def longest_wait(server: WebServer, attack: bytes) -> tuple[float, bytes]:
+    """The longest that another client waits for /healthz during an attack, and what the attacker was answered."""
+    answers: list[bytes] = []
+    with closing(server.connect()) as wire:
+        sending = threading.Thread(target=_send_all, args=(wire, attack))
+        reading = threading.Thread(target=lambda: answers.append(read_all(wire)))
+        reading.start()
+        sending.start()
+        longest = 0.0
+        while reading.is_alive():
+            begin = time.monotonic()
+            assert server.ask(b"GET /healthz HTTP/1.0\r\n\r\n") == [200]
+            longest = max(longest, time.monotonic() - begin)
+        sending.join()
+    return longest, answers[0]
+
+
+def _send_all(wire: socket.socket, data: bytes) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):
+        wire.sendall(data)
+        wire.shutdown(socket.SHUT_WR)
 
 
 def test_a_body_announced_longer_than_sent_is_400_once_the_client_ends(server: WebServer) -> None:

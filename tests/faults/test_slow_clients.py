@@ -56,16 +56,17 @@ def dripping(server: WebServer, start: bytes, drip: bytes, count: int) -> Iterat
             thread.join()
 
 
+HEAD = b"POST /webhook HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
 SLOW = {
     "nothing at all": (b"", b""),
-    "a head without end": (b"POST /webhook HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n"),
-    "a body by the byte": (b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{", b" "),
+    "a head without end": (HEAD, b"X: y\r\n"),
+    "a body by the byte": (HEAD + b"Content-Length: 100000\r\n\r\n{", b" "),
     "chunks by the byte": (
-        b"POST /webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
         b"1\r\n \r\n",
     ),
     "a chunk size by the byte": (
-        b"POST /webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
         b"0",
     ),
     "an unread body by the byte": (

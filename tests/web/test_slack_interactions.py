@@ -10,7 +10,7 @@ import httpx
 import pytest
 from flask import Flask
 from msgspec import to_builtins
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from werkzeug.test import TestResponse
 
 from tests.channels.fake_slack import Answer, FakeSlack
@@ -108,6 +108,21 @@ def test_silence_covers_the_code_on_the_number_for_a_day_and_is_shown(
     assert (silence.author, silence.comment) == ("ada (Slack)", f"Slack button of incident {incident_id}")
     assert 86_390 < (silence.until - datetime.now(UTC)).total_seconds() <= 86_400
     assert "by ada (Slack), who silenced 131026" in json.dumps(shown(engine, slack))
+
+
+def test_a_request_that_is_sent_again_adds_no_second_silence(
+    press: Press, engine: Engine, incident_id: int
+) -> None:
+    for code in (131026, 131026, 131047, 131026):
+        assert press("silence", f"{incident_id}:{code}:{NUMBER}").status_code == 200
+    with engine.connect() as connection:
+        found = silences.active(connection, datetime.now(UTC))
+    assert [silence.matchers["code"] for silence in found] == [131026, 131047]
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE silences SET since = since - interval '6 minutes'"))
+    assert press("silence", f"{incident_id}:131026:{NUMBER}").status_code == 200
+    with engine.connect() as connection:
+        assert len(silences.active(connection, datetime.now(UTC))) == 3
 
 
 def test_an_unknown_incident_does_not_change(press: Press, engine: Engine, incident_id: int) -> None:

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, request
 
 from webhook_app.channels.slack_interactions import Interaction, parse, verify
 from webhook_app.pipeline.incidents import actions
-from webhook_app.store.incidents import incidents
+from webhook_app.store.incidents import incidents, silences
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.web import security_headers
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 SNOOZE = timedelta(hours=1)
 SILENCE = timedelta(hours=24)
+
+_REPEATED_WITHIN = timedelta(minutes=5)  # a signature is valid that long, so a request can be sent again
 
 _MAX_BODY_BYTES = 1 << 20
 _STATEMENT_MILLISECONDS = 2_000  # Slack waits for three seconds
@@ -71,7 +73,11 @@ def _act(connection: Connection, interaction: Interaction, now: datetime) -> Non
 
 
 def _silence(connection: Connection, interaction: Interaction, now: datetime) -> None:
-    """Silence the code, on the number that the button names or on all, and snooze the incident as long."""
+    """Silence the code, on the number that the button names or on all, and snooze the incident as long.
+
+    A request that is sent again changes nothing.
+    """
+    incidents.lock(connection, [interaction.incident_id])
     if interaction.code is None or incidents.get(connection, interaction.incident_id) is None:
         return
     matchers: dict[str, str | int] = {"code": interaction.code}
@@ -79,6 +85,10 @@ def _silence(connection: Connection, interaction: Interaction, now: datetime) ->
         matchers["phone_number_id"] = interaction.phone_number_id
     until = now + SILENCE
     comment = f"Slack button of incident {interaction.incident_id}"
+    for earlier in silences.active(connection, now):
+        same = (earlier.author, earlier.comment, earlier.matchers) == (interaction.actor, comment, matchers)
+        if same and now - earlier.since <= _REPEATED_WITHIN:
+            return
     actions.add_silence(
         connection, matchers=matchers, author=interaction.actor, until=until, comment=comment, now=now
     )

@@ -47,7 +47,6 @@ NO_PERSON: dict[str, str] = {
     "message_stages": "when, under a hash that goes with the id",
     "stage_counts": "figures",
     "stage_progress": "a moment",
-    "channel_messages": "where an alert stands in a channel",
     "erased_opt_outs": "marks that cannot be read back",
     "erased_opt_outs_secret": "random bytes",
     "failure_counts": "figures",
@@ -58,7 +57,7 @@ NO_PERSON: dict[str, str] = {
     "sessions": "tokens of operators",
     "wrong_keys": "addresses of callers",
 }
-HARMLESS = {  # texts that Meta or we choose from few values, or that name no contact
+HARMLESS = {  # texts that Meta or we choose from few values, that name no contact, or that NOT_SEARCHED lists
     *(
         "phone_number_id",
         "waba_id",

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -22,6 +23,8 @@ SPELLINGS = [
     "+55 11 98765-4321",
     "0055 (11) 98765.4321",
     "55/11/987654321",
+    "55 11 98765\u20114321",
+    "５５１１９８７６５４３２１",
 ]
 
 
@@ -74,6 +77,16 @@ def write_everywhere(engine, run, writer, now, spelled):
         " VALUES (1, 'log', 'fired', 1, CAST(:group AS jsonb), :now, :now, :error)",
         group=group, now=now, error=f"no route to {spelled}",
     )  # fmt: skip
+    labels = {
+        "labels": {"severity": "warning", "title": f"for {spelled}"},
+        "starts_at": "2026-11-01",
+        "ended": False,
+    }
+    run(
+        "INSERT INTO channel_messages (alert_id, channel, reference, shared, at)"
+        " VALUES (1, 'alertmanager', :reference, false, :now)",
+        reference=msgspec.json.encode(labels).decode(), now=now,
+    )  # fmt: skip
     run(
         "INSERT INTO audit (at, actor, action, object) VALUES (:now, 'ops', 'silence', :o)",
         now=now,
@@ -90,7 +103,7 @@ def test_texts_of_senders_and_operators_lose_the_person_in_any_spelling(
     holding = {name for name, rows in before.items() if spelled in rows}
     assert holding >= {
         *("series", "sends", "suppressions", "suppression_changes", "alerts", "silences"),
-        *("rule_evaluations", "notifications", "audit"),
+        *("rule_evaluations", "notifications", "audit", "channel_messages"),
     }
     done = erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
     after = dump(engine)
@@ -121,6 +134,31 @@ def test_one_replacement_stands_for_one_template_everywhere(engine, database_url
     assert sends[0] in templates
     assert group["template"] == sends[0]
     assert json.loads(key) == group
+
+
+def test_the_receipt_of_alertmanager_stays_readable(engine, database_url, run, writer, now):
+    write_everywhere(engine, run, writer, now, PERSON)
+    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    with engine.connect() as connection:
+        reference = connection.execute(text("SELECT reference FROM channel_messages")).scalar_one()
+    stored = json.loads(reference)
+    assert stored["labels"].pop("title").startswith("erased")
+    assert stored == {"labels": {"severity": "warning"}, "starts_at": "2026-11-01", "ended": False}
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_an_unreadable_item_with_full_width_digits_leaves_the_archive(
+    engine, database_url, writer, now, ascii_only
+):
+    wide = "".join(chr(0xFF10 + int(digit)) for digit in PERSON)
+    strange = {"id": "x", "status": "strange", "recipient_id": wide, "timestamp": "1"}
+    delivery = json.loads(body(status("wamid.OTHER", "sent", now, recipient=OTHER), strange))
+    writer.store([Delivery(json.dumps(delivery, ensure_ascii=ascii_only).encode())], now)
+    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    after = dump(engine)
+    spellings = (wide, json.dumps(wide).strip('"'))
+    assert {name for name, rows in after.items() if any(each in rows for each in spellings)} == set()
+    assert "wamid.OTHER" in after["deliveries"]
 
 
 def test_other_numbers_and_ordinary_texts_stay(engine, database_url, run, writer, now):

@@ -1,5 +1,7 @@
 """/webhook as Meta and an attacker see it: the handshake, signatures, limits, and what each answer promises."""
 
+import gc
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
+from werkzeug.test import EnvironBuilder
 
 from tests.support.factories import body, message, status
 from tests.support.folders import PAYLOADS
@@ -91,6 +94,27 @@ def test_an_unsigned_or_wrongly_signed_post_is_401_and_leaves_nothing(
     answer = client.post("/webhook", data=body(status()), headers=headers)
     assert (answer.status_code, answer.text) == (401, f"signature {kind}\n")
     assert stored(engine) == 0
+
+
+def test_a_refused_body_is_freed_with_its_request_without_the_garbage_collector(app: Flask) -> None:
+    environ = EnvironBuilder("/webhook", method="POST", data=b" " * 2**20).get_environ()
+    environ["HTTP_X_HUB_SIGNATURE_256"] = "sha256=" + "0" * 64
+    environ["CONTENT_LENGTH"] = str(2**20 - 1)  # the whole of a BytesIO would be read without a copy
+    statuses: list[str] = []
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(5):
+            environ["wsgi.input"].seek(0)
+            # Each request has a dictionary of its own; the stream is shared.
+            b"".join(app.wsgi_app(dict(environ), lambda status, *_: statuses.append(status)))
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert statuses == ["401 UNAUTHORIZED"] * 5
+    assert held < 2**20
 
 
 def test_a_signature_over_other_bytes_is_refused(client: FlaskClient) -> None:

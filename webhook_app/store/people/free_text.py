@@ -18,6 +18,7 @@ from webhook_app.whatsapp.people.traces import ERASED, Traces
 SEARCHED: dict[str, tuple[str, ...]] = {
     "alerts": ("explanation", "group", "group_key"),
     "audit": ("object",),
+    "channel_messages": ("reference",),
     "backtests": ("rules", "result", "fault"),
     "health_changes": ("detail",),
     "health_signals": ("payload",),
@@ -34,6 +35,7 @@ SEARCHED: dict[str, tuple[str, ...]] = {
 NOT_SEARCHED = (
     "callback data, requests and error objects of messages to other contacts",
     "templates and campaigns of reported sends to other contacts that no webhook or failure has used",
+    "phone number ids of reported sends, in which a sender may have put a contact's number",
     "numbers written without their country code",
 )
 """Where a person may still be named: too large to search for one person, or impossible to recognise."""
@@ -70,7 +72,10 @@ class _Names:
 
 def _rename_series(connection: Connection, traces: Traces) -> _Names:
     names = _Names()
-    found = text("SELECT id, template, campaign FROM series WHERE template ~ :pattern OR campaign ~ :pattern")
+    found = text(
+        "SELECT id, template, campaign FROM series"
+        " WHERE normalize(template, NFKC) ~ :pattern OR normalize(campaign, NFKC) ~ :pattern"
+    )
     for row in connection.execute(found, {"pattern": traces.pattern}).all():
         changed = {
             column: names.by_text.setdefault(value, f"{ERASED}:{token_hex(16)}")
@@ -118,10 +123,12 @@ def _erase(
 
 
 def _without(column: str, value: Any, traces: Traces, by_text: Mapping[str, str]) -> Any:
-    if column == "group_key":
-        group = json.decode(value)
-        replaced = _replaced(group, traces, by_text)
-        return value if replaced == group else json.encode(replaced, order="sorted").decode()
+    if column == "group_key" or (column == "reference" and value.startswith("{")):
+        stored = json.decode(value)
+        replaced = _replaced(stored, traces, by_text)
+        if replaced == stored:
+            return value
+        return json.encode(replaced, order="sorted" if column == "group_key" else None).decode()
     return _replaced(value, traces, by_text)
 
 
@@ -137,7 +144,7 @@ def _replaced(value: Any, traces: Traces, by_text: Mapping[str, str]) -> Any:
 
 def _rows(connection: Connection, table: str, columns: tuple[str, ...], traces: Traces) -> Iterable[Any]:
     chosen = ", ".join(f'"{column}"' for column in columns)
-    shown = " OR ".join(f'"{column}"::text ~ :pattern' for column in columns)
+    shown = " OR ".join(f'normalize("{column}"::text, NFKC) ~ :pattern' for column in columns)
     condition = f" AND ({shown})" if table in _LARGE else ""
     page = text(
         f"SELECT ctid::text, {chosen} FROM {table} WHERE ctid > CAST(:after AS tid){condition} ORDER BY ctid"

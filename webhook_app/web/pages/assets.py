@@ -5,6 +5,7 @@ Addresses carry a version, so browsers may cache every answer for a year.
 
 import hashlib
 import re
+import threading
 import time
 import zlib
 from functools import cache, cached_property
@@ -31,12 +32,16 @@ _HEADERS = {
 
 
 class Assets:
-    """The files by name, compressed once per process; plotly.js only when it is first asked for."""
+    """The files by name, read and compressed once per process; plotly.js only when it is first asked for.
+
+    Answers share these bytes: a client that reads slowly holds its answer for as long as it is connected.
+    """
 
     def __init__(self) -> None:
         static = resources.files("webhook_app.web").joinpath("static")
         self._files = {name: static.joinpath(name).read_bytes() for name in _OWN}
         self._packed: dict[str, bytes] = {}
+        self._packing = threading.Lock()
         self._versions = {name: hashlib.sha256(held).hexdigest()[:12] for name, held in self._files.items()}
         self._versions[_PLOTLY] = version("plotly")
 
@@ -56,15 +61,16 @@ class Assets:
         kind = _TYPES[name.rpartition(".")[2]] + "; charset=utf-8"
         if not gzip:
             return Response(self._read(name), content_type=kind, headers=_HEADERS)
-        if name not in self._packed:
-            self._packed[name] = _pack(self._read(name))
+        with self._packing:  # other requests run meanwhile, and must not pack the same file again
+            if name not in self._packed:
+                self._packed[name] = _pack(self._read(name))
         return Response(
             self._packed[name], content_type=kind, headers=_HEADERS | {"Content-Encoding": "gzip"}
         )
 
     def _read(self, name: str) -> bytes:
-        if name == _PLOTLY:
-            return resources.files("plotly").joinpath("package_data", _PLOTLY).read_bytes()
+        if name not in self._files:
+            self._files[name] = resources.files("plotly").joinpath("package_data", name).read_bytes()
         return self._files[name]
 
 

@@ -18,7 +18,7 @@ from webhook_app.logs import RateLimitedLog
 from webhook_app.pipeline.receiving.ingest import AWAY, FAILED, QUEUE_FULL, GroupCommit, NotStoredError
 from webhook_app.web.receiving.origin import Origin
 from webhook_app.web.security_headers import bare_headers
-from webhook_app.whatsapp.receiving.signature import SignatureFault, verify
+from webhook_app.whatsapp.receiving.signature import SignatureFault, header_fault, verify
 
 log = structlog.get_logger()
 
@@ -58,13 +58,17 @@ class DeliveryReceiver:
         """Return once the delivery is committed. Raises Refusal, or NotStoredError when Meta should send it again."""
         if self._origin is not None and (fault := self._origin.fault(environ)):
             raise Refusal(fault, 403, counted=True)
+        signature = environ.get("HTTP_X_HUB_SIGNATURE_256")
         try:
-            body = _read_body(environ)
+            announced = _announced_length(environ)
+            wrong = header_fault(signature)  # no memory for the body of a client that has not signed it
+            if wrong is None:
+                body = _read_body(environ, announced)
+                wrong = verify(body, signature, self._secrets)
         except RequestEntityTooLarge:
             raise Refusal("too large", 413, counted=False) from None
         except (ClientDisconnected, OSError):
             raise Refusal("cut short", 400, counted=False) from None
-        wrong = verify(body, environ.get("HTTP_X_HUB_SIGNATURE_256"), self._secrets)
         if wrong is not None:
             raise Refusal(f"signature {wrong.value}", 401, counted=True)
         self._ingest.submit(body)
@@ -116,7 +120,7 @@ def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
     def explain() -> Response:
         """Answer with the reason why the delivery was not stored."""
         try:
-            raise request.environ[_FAULT]
+            raise request.environ.pop(_FAULT)  # else its traceback keeps the environment and the body alive
         except Refusal as refusal:
             return reject(refusal)
         except NotStoredError as not_stored:
@@ -128,24 +132,27 @@ def receive_blueprint(ingest: GroupCommit, verify_token: str) -> Blueprint:
     return blueprint
 
 
-def _read_body(environ: WSGIEnvironment) -> bytes:
-    """The raw bytes of the body.
-
-    Raises RequestEntityTooLarge by the announced length or, for a chunked body, one byte after the limit. Raises
-    OSError or ClientDisconnected when the body is incomplete.
-    """
-    stream = environ["wsgi.input"]
+def _announced_length(environ: WSGIEnvironment) -> int | None:
+    """The length in the head, None for a chunked body. Raises RequestEntityTooLarge above the limit."""
     if "HTTP_TRANSFER_ENCODING" in environ:
-        body: bytes = stream.read(MAX_BODY_BYTES + 1)
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestEntityTooLarge
-        return body
+        return None
     announced = environ.get("CONTENT_LENGTH") or "0"
     length = int(announced) if announced.isdecimal() and len(announced) < 19 else MAX_BODY_BYTES + 1
     if length > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
-    body = stream.read(length)
-    if len(body) < length:
+    return length
+
+
+def _read_body(environ: WSGIEnvironment, length: int | None) -> bytes:
+    """The raw bytes of the body.
+
+    Raises RequestEntityTooLarge one byte after the limit of a chunked body, OSError or ClientDisconnected when the
+    body is incomplete.
+    """
+    body: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1 if length is None else length)
+    if length is None and len(body) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    if length is not None and len(body) < length:
         raise ClientDisconnected
     return body
 

@@ -4,12 +4,17 @@ Invalid values give no link, never an exception. Similar numbers alone never lin
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from webhook_app.whatsapp.events import NumberChange
 from webhook_app.whatsapp.people.contacts import contact_key, phone_key, user_key
-from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_message_id, read_timestamp
+from webhook_app.whatsapp.receiving.statuses import (
+    bounded_text,
+    cached_if_short,
+    digits,
+    read_message_id,
+    read_timestamp,
+)
 
 Link = tuple[str, str]
 """(user_id, contact), as stored."""
@@ -47,7 +52,7 @@ def links_in(value: Mapping[str, Any]) -> set[Link]:
     return found
 
 
-@lru_cache(maxsize=65536, typed=True)
+@cached_if_short(maxsize=65536)
 def links_of(phone: Any, user_id: Any, parent_id: Any) -> tuple[Link, ...]:
     """Link the keys of one person. Cached, because the same people recur."""
     phone, user_id = digits(phone), digits(user_id)
@@ -107,7 +112,7 @@ def _recipient_links(value: Mapping[str, Any]) -> Iterable[Link]:
         )
 
 
-@lru_cache(maxsize=65536)
+@cached_if_short(maxsize=65536)
 def links_to_recipient(phone: Any, user_id: Any, recipient: str, recipient_user_id: str) -> tuple[Link, ...]:
     """Link the only contact of a change to the recipient of its only status, if their keys differ."""
     contact = contact_key(digits(phone), digits(user_id))

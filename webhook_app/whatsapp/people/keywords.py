@@ -88,11 +88,13 @@ def read_keywords(text: str) -> Keywords:
     return keywords((*stop, *(DEFAULT.stop - overridden)), (*start, *(DEFAULT.start - overridden)))
 
 
-@lru_cache(maxsize=1024)
 def keyword_in(text: str, words: Keywords = DEFAULT) -> str:
     """Return 'stop', 'start' or ''."""
-    if not 0 < len(text) <= MAX_LENGTH:
-        return ""
+    return _keyword_in(text, words) if 0 < len(text) <= MAX_LENGTH else ""
+
+
+@lru_cache(maxsize=1024)
+def _keyword_in(text: str, words: Keywords) -> str:
     folded = fold(text)
     return "stop" if folded in words.stop else "start" if folded in words.start else ""
 

@@ -8,12 +8,14 @@ import re
 from base64 import b64encode
 from collections.abc import Collection, Iterator
 from typing import Any
+from unicodedata import normalize
 
 from webhook_app.whatsapp.json_text import decode
 from webhook_app.whatsapp.people.contacts import variants
 
 _SHORTEST = 7  # shorter keys would match too many ids by chance
-_SEPARATORS = "[ \t\u00a0().\\-/]{0,3}"
+_SEPARATORS = "[ \t\u00a0().\\-\u2010\u2011\u2012\u2013\u2014\u2212/]{0,3}"
+_ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _STRINGS = re.compile(r'"((?:[^"\\]|\\.){1,600})"')
 
 ERASED = "erased"
@@ -30,17 +32,19 @@ class Traces:
         self.encoded = tuple(sorted({core for key in long_keys for core in _in_base64(key)}))
         """The keys as encoded in message ids."""
         self.pattern = "|".join([*patterns, *map(re.escape, self.encoded)]) or r"(?!)"
-        """A regular expression of Python and Postgres alike; it finds no message ids."""
+        """A regular expression of Python and Postgres alike, for text in NFKC; it finds no message ids."""
         self._pattern = re.compile(self.pattern)
 
     def in_text(self, text: str) -> bool:
         """Whether a decoded text identifies the person."""
-        return text in self.message_ids or self._pattern.search(text) is not None
+        return text in self.message_ids or self._pattern.search(_plain(text)) is not None
 
     def in_json(self, text: str) -> bool:
-        r"""Whether JSON may identify the person. Meta sometimes escapes / as \/."""
+        r"""Whether JSON may identify the person. Meta sometimes escapes / as \/; others may escape any character."""
         text = text.replace("\\/", "/")
-        if self._pattern.search(text) is not None:
+        if "\\u" in text:
+            text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+        if self._pattern.search(_plain(text)) is not None:
             return True
         return bool(self.message_ids) and not self.message_ids.isdisjoint(_STRINGS.findall(text))
 
@@ -75,6 +79,11 @@ class Traces:
             found = any(found for _, found in parts.values()) or any(map(self.in_text, parts))
             return {key: kept for key, (kept, _) in parts.items()}, found
         return value, self.in_text(value if type(value) is str else str(value))
+
+
+def _plain(text: str) -> str:
+    """The text with other forms of digits and letters, such as full-width ones, replaced by the ordinary ones."""
+    return text if text.isascii() else normalize("NFKC", text)
 
 
 def _spelled(key: str) -> str:

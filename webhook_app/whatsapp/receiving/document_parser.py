@@ -145,7 +145,7 @@ class DocumentParser:
         parsed.links.update(identity.links_in(value))
         if change.number:
             display = value["metadata"].get("display_phone_number")
-            parsed.numbers.add((change.number, display if type(display) is str else "", change.waba_id))
+            parsed.numbers.add((change.number, display[:160] if type(display) is str else "", change.waba_id))
         self._read_items(change, "statuses", statuses.read_status, parsed.statuses.append)
         if "messages" in value:
             read = partial(inbound.read_message, self._words, identity.only_contact(value))
@@ -275,7 +275,7 @@ def _number_of(value: Object) -> str:
 
 def _identifier(value: Any) -> str:
     """Return an id, given as string or number, as text; empty if it is neither."""
-    return value[:64] if type(value) is str else str(value) if type(value) is int else ""
+    return value[:64] if type(value) is str else str(value)[:64] if type(value) is int else ""
 
 
 def _item_count(value: Object) -> int:

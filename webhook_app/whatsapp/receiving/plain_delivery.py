@@ -107,7 +107,7 @@ def _read_value(value: _Value, waba_id: str, parsed: Parsed) -> None:
     if is_test or not statuses or len(waba_id) > _ID_LENGTH or len(number) > _ID_LENGTH:
         raise _UnusualError
     if number:
-        parsed.numbers.add((number, value.metadata.display_phone_number, waba_id))
+        parsed.numbers.add((number, value.metadata.display_phone_number[:160], waba_id))
     parsed.statuses += [_event(status, number, waba_id) for status in statuses]
     for person in contacts:
         parsed.links.update(links_of(person.wa_id, person.user_id, person.parent_user_id))

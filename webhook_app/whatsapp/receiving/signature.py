@@ -26,12 +26,17 @@ def sign(body: bytes, secret: bytes) -> str:
     return _PREFIX + hmac.digest(secret, body, "sha256").hex()
 
 
-def verify(body: bytes, header: str | None, app_secrets: Sequence[bytes]) -> SignatureFault | None:
-    """Return None if one of the secrets signed the body, else the fault. Always tries every secret."""
+def header_fault(header: str | None) -> SignatureFault | None:
+    """Return what is wrong with the form of the header: that much is known before the body is read."""
     if not header:
         return SignatureFault.MISSING
-    if _SIGNATURE.fullmatch(header) is None:
-        return SignatureFault.MALFORMED
+    return None if _SIGNATURE.fullmatch(header) else SignatureFault.MALFORMED
+
+
+def verify(body: bytes, header: str | None, app_secrets: Sequence[bytes]) -> SignatureFault | None:
+    """Return None if one of the secrets signed the body, else the fault. Always tries every secret."""
+    if (fault := header_fault(header)) or not header:
+        return fault
     given = bytes.fromhex(header[len(_PREFIX) :])
     good = False
     for secret in app_secrets:

@@ -3,9 +3,9 @@
 `read_status` raises ValueError for invalid items and returns a reason for ignored ones.
 """
 
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
@@ -18,6 +18,10 @@ _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
 _EARLIEST, _LATEST = 1_000_000_000, 4_102_444_800  # 2001 to 2100 in seconds, which excludes milliseconds
+
+_MAX_CACHED = 160
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_ID_BYTES = 512
 TEMPLATE_KEYS = ("template", "tpl", "template_name")
@@ -68,7 +72,25 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
     )
 
 
-@lru_cache(maxsize=65536)
+def cached_if_short(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Cache the results for short arguments only: what somebody else writes must not fill the memory."""
+
+    def decorate(work: Callable[P, R]) -> Callable[P, R]:
+        cached = cast("Callable[P, R]", lru_cache(maxsize, typed=True)(work))
+
+        @wraps(work)
+        def call(*given: P.args, **named: P.kwargs) -> R:
+            for each in given:
+                if (type(each) is str and len(each) > _MAX_CACHED) or (type(each) is int and each >= 10**20):
+                    return work(*given, **named)
+            return cached(*given, **named)
+
+        return call
+
+    return decorate
+
+
+@cached_if_short(maxsize=65536)
 def keys_and_country(recipient: str, user_id: str, parent: str) -> tuple[str, str, str, str]:
     """Return contact key, country, BSUID key and parent key. Cached: several statuses arrive per person."""
     contact = contact_key(recipient, user_id)
@@ -126,7 +148,7 @@ def bounded_text(value: Any, limit: int) -> str:
 def digits(value: Any) -> str:
     """Return phone digits or an id as text. Meta sends strings; fixtures also numbers and a leading plus."""
     if type(value) is str:
-        return value if value.isdigit() else value.lstrip("+").replace(" ", "")[:160]
+        return (value if value.isdigit() else value.lstrip("+").replace(" ", ""))[:_MAX_CACHED]
     return str(value)[:32] if type(value) is int else ""
 
 
@@ -163,7 +185,7 @@ def _category(item: Mapping[str, Any]) -> str:
     return bounded_text(origin.get("type"), 64) if type(origin) is dict else ""
 
 
-@lru_cache(maxsize=8192)
+@cached_if_short(maxsize=8192)
 def read_callback(text: str) -> tuple[str, str]:
     """Read (template, campaign) from `biz_opaque_callback_data`: JSON, or key=value pairs split by `;`, `&` or `,`."""
     pairs = _json_pairs(text) if text.startswith("{") else _plain_pairs(text)
