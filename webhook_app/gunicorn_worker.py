@@ -100,7 +100,9 @@ class ClientConnection:
 
     def recv(self, size: int) -> bytes:
         """Receive up to `size` bytes; empty when the client has closed or missed its deadline."""
+        self.reading = True  # its memory counts while others run
         give_way()
+        self.reading = False
         left = self._deadline - monotonic()
         data = self._receive(size, left) if left > 0 and not self._ended else b""
         if not data:
