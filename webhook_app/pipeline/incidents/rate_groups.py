@@ -110,8 +110,8 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     """Judge the groups in each window of the list, and take one judgement for each.
 
     A group is above if it is in any window; the shortest such window is reported. It also needs a failure within
-    the last hour, so that a backlog of old failures raises nothing. A firing alert recovers by the shortest window
-    with enough messages alone: longer ones still hold the failures that it began with.
+    the last hour and must not be calm now, so that a backlog of old failures raises nothing. A firing alert recovers
+    by the shortest window with enough messages alone: longer ones still hold the failures that it began with.
     """
     firing = {group_key(each.group) for each in opened if each.is_firing}
     found: dict[str, list[RuleGroup]] = {}
@@ -128,12 +128,23 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     groups = []
     for key, judged in sorted(found.items()):
         values = tuple(judged[0].group[name] for name in rule.group_by)
-        may_open = key not in firing and recent.get(values, _NONE).failures > 0
+        may_open = recent.get(values, _NONE).failures > 0 and not _is_calm_now(rule, inputs, values)
         chosen_group = _one_window(rule, judged, is_firing=key in firing, may_open=may_open)
         groups.append(
             replace(chosen_group, recent=latest.get(values, _NONE), usual_gap=_usual_gap(judged[-1]))
         )
     return FoundGroups(groups, max(examined, len(groups)))
+
+
+def _is_calm_now(rule: Rule, inputs: RuleInputs, values: GroupKey) -> bool:
+    """Whether an alert about the group would recover at once, by the shortest window with enough messages."""
+    place = tuple(value for name, value in zip(rule.group_by, values, strict=True) if name != "code")
+    others = tuple(name for name in rule.group_by if name != "code")
+    for minutes in rule.windows:
+        attempts = inputs.window(minutes).attempts_by(others).get(place, 0)
+        if attempts >= _ENOUGH_TO_JUDGE:
+            return _counts(rule, inputs, minutes).get(values, _NONE).failures < rule.resolve_below * attempts
+    return False
 
 
 def _usual_gap(longest: RuleGroup) -> timedelta:
