@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
@@ -76,7 +76,7 @@ def cached_if_short(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Cache the results for short arguments only: what somebody else writes must not fill the memory."""
 
     def decorate(work: Callable[P, R]) -> Callable[P, R]:
-        cached = lru_cache(maxsize, typed=True)(work)
+        cached = cast("Callable[P, R]", lru_cache(maxsize, typed=True)(work))
 
         @wraps(work)
         def call(*given: P.args, **named: P.kwargs) -> R:
