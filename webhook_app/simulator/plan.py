@@ -102,6 +102,19 @@ class _Planner:
                 message = self._to(person, ORDER_UPDATE, f"orders-{days}-days-ago", sent_at)
                 for event in status_events(self.rng, message, faults.UNDELIVERABLE):
                     yield _timed_status(message, event, self.start)
+                for other in self._neighbours(person):
+                    reached = self._to(other, ORDER_UPDATE, f"orders-{days}-days-ago", sent_at)
+                    for event in status_events(self.rng, reached, None):
+                        yield _timed_status(reached, event, self.start)
+
+    def _neighbours(self, person: Person) -> list[Person]:
+        """Two reachable people of the same number and country: on the days of a history the service worked."""
+        same = [
+            each
+            for each in self.contacts.without_history
+            if each.number_index == person.number_index and each.phone[:2] == person.phone[:2]
+        ]
+        return same[:2]
 
     def _template_pauses(self) -> Iterator[TimedChange]:
         for phase in self.scenario.phases:

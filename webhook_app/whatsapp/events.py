@@ -7,6 +7,7 @@ Text is already scrubbed (no NUL, no lone surrogates), so the database accepts i
 from msgspec import Struct
 
 NO_CODE = -1
+OTHER_CODE = -2
 """The error_code stored for a status without a valid code; 0 is a real code (AuthException)."""
 
 DELIVERY_STATUSES = ("sent", "delivered", "read", "played", "failed")

@@ -73,7 +73,8 @@ def write_everywhere(engine, run, writer, now, spelled):
         group=group, now=now,
     )  # fmt: skip
     run(
-        "INSERT INTO notifications (alert_id, channel, reason, sequence, payload, created_at, next_try_at, last_error)"
+        "INSERT INTO notifications"
+        " (incident_id, channel, reason, sequence, payload, created_at, next_try_at, last_error)"
         " VALUES (1, 'log', 'fired', 1, CAST(:group AS jsonb), :now, :now, :error)",
         group=group, now=now, error=f"no route to {spelled}",
     )  # fmt: skip
@@ -83,7 +84,7 @@ def write_everywhere(engine, run, writer, now, spelled):
         "ended": False,
     }
     run(
-        "INSERT INTO channel_messages (alert_id, channel, reference, shared, at)"
+        "INSERT INTO channel_messages (incident_id, channel, reference, shared, at)"
         " VALUES (1, 'alertmanager', :reference, false, :now)",
         reference=msgspec.json.encode(labels).decode(), now=now,
     )  # fmt: skip

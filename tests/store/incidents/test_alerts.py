@@ -1,7 +1,7 @@
 """There is one open alert per rule and group, and it is kept after it is resolved."""
 
 import threading
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -90,35 +90,6 @@ def test_two_transactions_that_open_the_same_alert_store_one(engine: Engine, now
         assert [alert.id for alert in alerts.open_alerts(connection)] == [mine]
 
 
-def test_an_evaluation_does_not_change_what_people_wrote(connection: Connection, now: datetime) -> None:
-    alert_id = opened(connection, make_alert(now))
-    before = alerts.get_alert(connection, alert_id)
-    assert before is not None
-    assert alerts.acknowledge(connection, alert_id, "ops", now)
-    assert alerts.snooze(connection, alert_id, now + timedelta(hours=1))
-    alerts.save(connection, replace(before, state="firing", fired_at=now, evaluations_above=2))
-    after = alerts.get_alert(connection, alert_id)
-    assert after is not None
-    assert (after.state, after.evaluations_above) == ("firing", 2)
-    assert (after.acknowledged_at, after.acknowledged_by) == (now, "ops")
-    assert after.snoozed_until == now + timedelta(hours=1)
-
-
-def test_the_first_acknowledgement_stays(connection: Connection, now: datetime) -> None:
-    alert_id = opened(connection, make_alert(now))
-    assert alerts.acknowledge(connection, alert_id, "first", now)
-    assert alerts.acknowledge(connection, alert_id, "second", now + timedelta(minutes=1))
-    after = alerts.get_alert(connection, alert_id)
-    assert after is not None
-    assert (after.acknowledged_at, after.acknowledged_by) == (now, "first")
-
-
-def test_a_resolved_alert_cannot_be_acknowledged_or_snoozed(connection: Connection, now: datetime) -> None:
-    alert_id = opened(connection, make_alert(now, state="resolved", resolved_at=now))
-    assert not alerts.acknowledge(connection, alert_id, "ops", now)
-    assert not alerts.snooze(connection, alert_id, now)
-
-
 def test_only_a_pending_alert_can_be_removed(connection: Connection, now: datetime) -> None:
     pending = opened(connection, make_alert(now))
     firing = opened(connection, make_alert(now, rule="other", state="firing"))
@@ -137,12 +108,3 @@ def test_the_list_is_paged_newest_first(connection: Connection, now: datetime) -
     second = alerts.list_alerts(connection, limit=2, before_id=first[-1].id)
     assert [alert.id for alert in first + second] == ids[:0:-1]
     assert [alert.id for alert in alerts.list_alerts(connection, state="firing")] == [ids[3], ids[1]]
-
-
-def test_explaining_alerts_are_open_or_recently_resolved(connection: Connection, now: datetime) -> None:
-    hour = timedelta(hours=1)
-    opened(connection, make_alert(now, rule="pending"))
-    opened(connection, make_alert(now, rule="firing", state="firing"))
-    opened(connection, make_alert(now, rule="late", state="resolved", resolved_at=now - hour))
-    opened(connection, make_alert(now, rule="early", state="resolved", resolved_at=now - 3 * hour))
-    assert [a.rule for a in alerts.explaining(connection, now - 2 * hour)] == ["pending", "firing", "late"]

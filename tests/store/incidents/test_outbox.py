@@ -28,7 +28,7 @@ def tries(connection: Connection) -> list[tuple[str, str]]:
 def test_a_claim_returns_the_payload_and_records_the_try(connection: Connection, now: datetime) -> None:
     outbox.add(connection, 7, "slack", "fired", {"text": "é"}, now)
     claimed = taken(connection, now)
-    assert (claimed.alert_id, claimed.channel, claimed.reason) == (7, "slack", "fired")
+    assert (claimed.incident_id, claimed.channel, claimed.reason) == (7, "slack", "fired")
     assert (claimed.payload, claimed.tries) == ({"text": "é"}, 1)
     assert tries(connection) == [("", "")]
 
@@ -43,7 +43,7 @@ def test_a_claimed_notification_is_not_claimed_again_before_its_lease_ends(
     assert (again.id, again.tries) == (first.id, 2)
 
 
-def test_a_later_notification_of_an_alert_waits_for_the_earlier_one(
+def test_a_later_notification_of_an_incident_waits_for_the_earlier_one(
     connection: Connection, now: datetime
 ) -> None:
     for reason in ("fired", "escalated", "resolved"):
@@ -60,21 +60,21 @@ def test_a_later_notification_of_an_alert_waits_for_the_earlier_one(
     assert [c.reason for c in (first, second, third)] == ["fired", "escalated", "resolved"]
 
 
-def test_other_alerts_and_other_channels_do_not_wait(connection: Connection, now: datetime) -> None:
+def test_other_incidents_and_other_channels_do_not_wait(connection: Connection, now: datetime) -> None:
     outbox.add(connection, 7, "slack", "fired", {}, now)
     outbox.add(connection, 8, "slack", "fired", {}, now)
     outbox.add(connection, 7, "log", "fired", {}, now)
-    assert taken(connection, now).alert_id == 7
-    assert taken(connection, now).alert_id == 8
-    assert taken(connection, now, "log").alert_id == 7
+    assert taken(connection, now).incident_id == 7
+    assert taken(connection, now).incident_id == 8
+    assert taken(connection, now, "log").incident_id == 7
 
 
 def test_concurrent_claims_never_get_the_same_notification(engine: Engine, now: datetime) -> None:
     with engine.begin() as connection:
-        for alert_id in (7, 8):
-            outbox.add(connection, alert_id, "slack", "fired", {}, now)
+        for incident_id in (7, 8):
+            outbox.add(connection, incident_id, "slack", "fired", {}, now)
     with engine.begin() as one, engine.begin() as other:
-        assert {taken(one, now).alert_id, taken(other, now).alert_id} == {7, 8}
+        assert {taken(one, now).incident_id, taken(other, now).incident_id} == {7, 8}
         assert take(other, now) is None
 
 
@@ -111,22 +111,22 @@ def test_a_success_counts_even_after_the_lease_ran_out(connection: Connection, n
 
 def test_old_notifications_fail_except_one_that_is_being_sent(connection: Connection, now: datetime) -> None:
     day = timedelta(days=1)
-    for alert_id in (9, 8, 7):
-        outbox.add(connection, alert_id, "slack", "fired", {}, now - alert_id * day)
-    assert taken(connection, now).alert_id == 9
+    for incident_id in (9, 8, 7):
+        outbox.add(connection, incident_id, "slack", "fired", {}, now - incident_id * day)
+    assert taken(connection, now).incident_id == 9
     [old] = outbox.outdated(connection, now - 7.5 * day, now, 10)
-    assert old.alert_id == 8
+    assert old.incident_id == 8
     assert outbox.fail(connection, old.id, now, "too late")
     assert not outbox.fail(connection, old.id, now, "too late"), "it has ended"
-    assert taken(connection, now).alert_id == 7
+    assert taken(connection, now).incident_id == 7
 
 
 def test_the_backlog_counts_waiting_and_failed_notifications_by_channel(
     connection: Connection, now: datetime
 ) -> None:
     minute = timedelta(minutes=1)
-    for alert_id, channel in ((9, "slack"), (8, "slack"), (7, "slack"), (7, "log")):
-        outbox.add(connection, alert_id, channel, "fired", {}, now - alert_id * minute)
+    for incident_id, channel in ((9, "slack"), (8, "slack"), (7, "slack"), (7, "log")):
+        outbox.add(connection, incident_id, channel, "fired", {}, now - incident_id * minute)
     outbox.mark_failed(connection, taken(connection, now), now, "gone")
     outbox.mark_sent(connection, taken(connection, now, "log"), now)
     [(channel, backlog)] = outbox.backlog(connection).items()
@@ -143,7 +143,7 @@ def test_a_superseded_reminder_is_not_a_failure_of_the_backlog(connection: Conne
     assert outbox.backlog(connection, failed_since=now + timedelta(minutes=1))["slack"].failed == 0
 
 
-def test_the_channels_of_an_alert_are_known(connection: Connection, now: datetime) -> None:
-    for alert_id, channel in ((7, "slack"), (7, "log"), (7, "slack"), (8, "pager")):
-        outbox.add(connection, alert_id, channel, "fired", {}, now)
+def test_the_channels_of_an_incident_are_known(connection: Connection, now: datetime) -> None:
+    for incident_id, channel in ((7, "slack"), (7, "log"), (7, "slack"), (8, "pager")):
+        outbox.add(connection, incident_id, channel, "fired", {}, now)
     assert outbox.channels_of(connection, 7) == ["log", "slack"]

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -45,7 +46,8 @@ def pooler(database_url: str, tmp_path: Path) -> Iterator[Pooler]:
             lines = ["[databases]", f"* = host={folder} user={given['user']}", "[pgbouncer]"]
             config = tmp_path / f"{mode}.ini"
             config.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in settings.items())]))
-            for each in (config, *config.parents[:3]):
+            below = len(Path(tempfile.gettempdir()).parents) + 1
+            for each in (config, *config.parents[: len(config.parents) - below]):
                 each.chmod(each.stat().st_mode | 0o055)
             process = subprocess.Popen(
                 [str(PGBOUNCER), "-q", str(config)],

@@ -110,7 +110,7 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     """Judge the groups in each window of the list, and take one judgement for each.
 
     A group is above if it is in any window; the shortest such window is reported. It also needs a failure within
-    the last hour and must not be calm now, so that a backlog of old failures raises nothing. A firing alert recovers
+    the last hour and must go on now, so that a backlog of old failures raises nothing. A firing alert recovers
     by the shortest window with enough messages alone: longer ones still hold the failures that it began with.
     """
     firing = {group_key(each.group) for each in opened if each.is_firing}
@@ -128,23 +128,31 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     groups = []
     for key, judged in sorted(found.items()):
         values = tuple(judged[0].group[name] for name in rule.group_by)
-        may_open = recent.get(values, _NONE).failures > 0 and not _is_calm_now(rule, inputs, values)
-        chosen_group = _one_window(rule, judged, is_firing=key in firing, may_open=may_open)
+        now = _latest_counts(rule, inputs, values) if recent.get(values, _NONE).failures else None
+        chosen_group = _one_window(rule, judged, is_firing=key in firing, now=now)
         groups.append(
             replace(chosen_group, recent=latest.get(values, _NONE), usual_gap=_usual_gap(judged[-1]))
         )
     return FoundGroups(groups, max(examined, len(groups)))
 
 
-def _is_calm_now(rule: Rule, inputs: RuleInputs, values: GroupKey) -> bool:
-    """Whether an alert about the group would recover at once, by the shortest window with enough messages."""
+def _latest_counts(rule: Rule, inputs: RuleInputs, values: GroupKey) -> Counts:
+    """The group's counts in the shortest window with enough messages to judge; in the longest if none has."""
     place = tuple(value for name, value in zip(rule.group_by, values, strict=True) if name != "code")
     others = tuple(name for name in rule.group_by if name != "code")
     for minutes in rule.windows:
         attempts = inputs.window(minutes).attempts_by(others).get(place, 0)
-        if attempts >= _ENOUGH_TO_JUDGE:
-            return _counts(rule, inputs, minutes).get(values, _NONE).failures < rule.resolve_below * attempts
-    return False
+        if attempts >= _ENOUGH_TO_JUDGE or minutes == rule.windows[-1]:
+            return Counts(attempts, _counts(rule, inputs, minutes).get(values, _NONE).failures)
+    return _NONE
+
+
+def _goes_on(now: Counts, rule: Rule, whole: Counts) -> bool:
+    """Whether the failures of a long window still happen: the alert would not recover at once, and at least half of
+    the window's share fails now. What is over is no live alert.
+    """
+    share = whole.failures / max(whole.attempts, whole.failures)
+    return now.failures >= max(rule.resolve_below, _GOES_ON_SHARE * share) * now.attempts
 
 
 def _usual_gap(longest: RuleGroup) -> timedelta:
@@ -165,10 +173,14 @@ _OPTIONAL = ("template", "campaign", "country")
 _RECENT_MINUTES = 60
 _ENOUGH_TO_JUDGE = 20
 """Messages in a window from which its rate says whether a failure is over."""
+_GOES_ON_SHARE = 0.5
 
 
-def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, may_open: bool) -> RuleGroup:
-    """The judgement of the group, from one of its windows. `judged` is in the order of the windows."""
+def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, now: Counts | None) -> RuleGroup:
+    """The judgement of the group, from one of its windows. `judged` is in the order of the windows.
+
+    `now`: its latest counts; None without a failure in the last hour.
+    """
     enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), None)
     above = next((each for each in judged if each.judgement.reading is Reading.ABOVE), None)
     if is_firing and enough is not None and enough.judgement.reading is Reading.BELOW:
@@ -182,6 +194,7 @@ def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, may
     judgement = chosen.judgement
     if is_firing and enough is None and judgement.reading is Reading.BELOW:
         judgement = replace(judgement, reading=Reading.BETWEEN)
+    may_open = now is not None and _goes_on(now, rule, chosen.counts)
     if judgement.reading is Reading.ABOVE and not (is_firing or may_open):
         judgement = replace(judgement, reading=Reading.BETWEEN, closeness=min(judgement.closeness, 0.99))
     view = replace(rule, window_minutes=chosen.rule.window_minutes)

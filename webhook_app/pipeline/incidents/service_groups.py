@@ -8,7 +8,7 @@ from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length
-from webhook_app.store.counts import failures, lateness, rates, series, traffic
+from webhook_app.store.counts import failures, lateness, rates, seen_codes, series, traffic
 from webhook_app.store.incidents import outbox
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.store.operations import scheduler_state
@@ -190,13 +190,14 @@ def _ceilings(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
         for name, is_reached in (
             ("templates and campaigns", series.is_at_ceiling(connection, since)),
             ("error texts", failures.is_at_ceiling(connection, since)),
+            ("error codes", seen_codes.is_at_ceiling(connection, since)),
         )
         if is_reached
     ]
     description = (
         f"so many new {' and '.join(reached)} within an hour that further ones are counted as (other)"
         if reached
-        else "no hourly ceiling on new templates, campaigns and error texts is reached"
+        else "no hourly ceiling on new templates, campaigns, error texts and codes is reached"
     )
     advice = (
         "Check biz_opaque_callback_data and what senders report: a template or campaign must not hold an id of its own"

@@ -13,7 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from webhook_app.pipeline.sends import merge
-from webhook_app.store.counts import stages
+from webhook_app.store.counts import seen_codes, stages
 from webhook_app.store.counts.series import Series, series_ids
 from webhook_app.store.people import erasure_requests
 from webhook_app.store.postgres.engine import DriverConnection
@@ -34,6 +34,7 @@ _MAX_CLOCK_AHEAD_S = 300  # a timestamp further in the future comes from a wrong
 _MAX_CACHED_LINKS = 200_000
 _LINK_CACHE_TTL = timedelta(minutes=10)
 _MAX_CACHED_SERIES = 100_000
+_MAX_CACHED_CODES = 100_000
 _MAX_CACHED_NUMBERS = 100_000
 _MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
 
@@ -106,6 +107,8 @@ class BatchWriter:
         self._connection: DriverConnection | None = None
         self._series: dict[Series, int] = {}
         self._series_of: datetime | None = None
+        self._codes: set[int] = set()
+        self._other_codes: set[int] = set()
         self._links: set[tuple[str, str]] = set()
         self._links_until = datetime.min.replace(tzinfo=UTC)
         self._numbers: set[health_signals.Number] = set()
@@ -279,6 +282,7 @@ class BatchWriter:
         if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
             event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
         self._cache_series(connection, events)
+        self._cache_codes(connection, events)
         self._store_numbers(connection, found, received_at)
         series = self._series
         for e in events:
@@ -301,6 +305,7 @@ class BatchWriter:
                 links.add((e.parent_user_id, e.contact))
         links.update(*(parsed.links for parsed in found if parsed.links))
         batch.links = list(links - self._links)
+        batch.other_codes = sorted(self._other_codes.intersection(row[5] for row in batch.failures))
         batch.ignored = sum(sum(parsed.ignored.values()) for parsed in found if parsed.ignored)
 
     def _cache_series(self, connection: DriverConnection, events: list[StatusEvent]) -> None:
@@ -308,10 +313,20 @@ class BatchWriter:
         hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         if len(self._series) > _MAX_CACHED_SERIES or hour != self._series_of:
             self._series.clear()
+            self._codes.clear()
+            self._other_codes.clear()
             self._series_of = hour
         wanted = {(e.phone_number_id, e.waba_id, e.template, e.campaign, e.country) for e in events}
         if new := wanted.difference(self._series):
             self._series |= series_ids(connection, list(new))
+
+    def _cache_codes(self, connection: DriverConnection, events: list[StatusEvent]) -> None:
+        if len(self._codes) > _MAX_CACHED_CODES:
+            self._codes.clear()
+            self._other_codes.clear()
+        if new := {e.error_code for e in events if e.status == "failed"} - self._codes:
+            self._other_codes |= seen_codes.over_ceiling(connection, new)
+            self._codes |= new
 
     def _store_numbers(
         self, connection: DriverConnection, found: Sequence[Parsed], received_at: datetime

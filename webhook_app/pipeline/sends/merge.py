@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.series import Series, accounts_of, series_ids
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import REFUSED, RETRYABLE
@@ -149,6 +150,7 @@ def store_failed_calls(
     series = series_ids(connection, list(set(dimensions)))
     rows = [(call, series[each]) for call, each in zip(calls, dimensions, strict=True)]
     batch = Batch([_status_row(*row) for row in rows], [_failure_row(*row) for row in rows], [], None, 0)
+    batch.other_codes = sorted(seen_codes.over_ceiling(connection, {call.error.code for call in calls}))
     insert_batch(connection, batch, received_at=now, slot=slot)
 
 

@@ -28,10 +28,10 @@ INSERT INTO hourly_failures (hour, error_code, series_id, failures)
 SELECT :hour, error_code, series_id, sum(failures) FROM (
   SELECT error_code, series_id, failures FROM failure_counts WHERE minute >= :hour AND minute < :end
   UNION ALL
-  SELECT f.error_code, f.series_id, count(DISTINCT (f.message_id, f.phone_number_id))
+  SELECT coalesce(f.counted_code, f.error_code), f.series_id, count(DISTINCT (f.message_id, f.phone_number_id))
   FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
   WHERE NOT m.alone AND m.last_at >= :hour AND m.first_at < :end AND f.occurred_at >= :hour AND f.occurred_at < :end
-  GROUP BY f.error_code, f.series_id) found
+  GROUP BY 1, 2) found
 GROUP BY error_code, series_id HAVING sum(failures) > 0
 """)
 _MARK_SUMMED = text("""

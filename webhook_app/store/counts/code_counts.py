@@ -2,30 +2,42 @@
 failed with it. A read costs as much as the counts of 30 days hold.
 """
 
-from collections import defaultdict
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 from sqlalchemy import text
 
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.errors.catalogue import known_codes
+from webhook_app.whatsapp.events import NO_CODE, OTHER_CODE
+
+MAX_UNKNOWN = 1_000
+"""Codes outside the catalogue in one answer."""
 
 # Nearly every message failed once and is counted by ingest; the few that failed again are counted from their failures.
-_ONCE = text("""
-SELECT error_code AS code, sum(failures) FILTER (WHERE minute >= :hour)::bigint AS hour,
-       sum(failures) FILTER (WHERE minute >= :day)::bigint AS day, sum(failures)::bigint AS month
-FROM failure_counts WHERE minute >= :month AND minute < :end GROUP BY error_code
-""")
-_AGAIN = text("""
-SELECT code, count(*) FILTER (WHERE last >= :hour) AS hour, count(*) FILTER (WHERE last >= :day) AS day,
-       count(*) AS month
-FROM (SELECT f.error_code AS code, max(f.occurred_at) AS last
-      FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
-      WHERE NOT m.alone AND m.last_at >= :month AND m.first_at < :end
-        AND f.occurred_at >= :month AND f.occurred_at < :end
-      GROUP BY f.error_code, f.message_id, f.phone_number_id) one
-GROUP BY code
+_BY_CODE = text("""
+WITH counted AS (
+  SELECT error_code AS code, sum(failures) FILTER (WHERE minute >= :hour) AS hour,
+         sum(failures) FILTER (WHERE minute >= :day) AS day, sum(failures) AS month
+  FROM failure_counts WHERE minute >= :month AND minute < :end AND (CAST(:code AS bigint) IS NULL OR error_code = :code)
+  GROUP BY error_code
+  UNION ALL
+  SELECT code, count(*) FILTER (WHERE last >= :hour), count(*) FILTER (WHERE last >= :day), count(*)
+  FROM (SELECT coalesce(f.counted_code, f.error_code) AS code, max(f.occurred_at) AS last
+        FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
+        WHERE NOT m.alone AND m.last_at >= :month AND m.first_at < :end
+          AND f.occurred_at >= :month AND f.occurred_at < :end
+        GROUP BY 1, f.message_id, f.phone_number_id) one
+  WHERE CAST(:code AS bigint) IS NULL OR code = :code
+  GROUP BY code
+), summed AS (
+  SELECT code, coalesce(sum(hour), 0)::bigint AS hour, coalesce(sum(day), 0)::bigint AS day,
+         sum(month)::bigint AS month, code = ANY(CAST(:catalogued AS bigint[])) AS is_known
+  FROM counted GROUP BY code HAVING sum(month) <> 0
+)
+SELECT code, hour, day, month
+FROM (SELECT *, row_number() OVER (PARTITION BY is_known ORDER BY month DESC, code) AS place FROM summed) ranked
+WHERE is_known OR place <= :limit
 """)
 _WITH_SUBCODE = text("""
 SELECT e.error_code AS code, e.error_subcode AS subcode,
@@ -54,7 +66,8 @@ WITH open_hours AS (
     SELECT DISTINCT date_trunc('hour', f.occurred_at, 'UTC') AS hour, f.message_id, f.phone_number_id
     FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
     WHERE NOT m.alone AND m.last_at >= (SELECT min(hour) FROM open_hours) AND m.first_at <= :now
-      AND f.occurred_at >= (SELECT min(hour) FROM open_hours) AND f.error_code BETWEEN :first AND :last) again
+      AND f.occurred_at >= (SELECT min(hour) FROM open_hours)
+      AND coalesce(f.counted_code, f.error_code) BETWEEN :first AND :last) again
   JOIN open_hours USING (hour) GROUP BY again.hour
 )
 SELECT date_trunc('day', hour, 'UTC') AS day, sum(failures)::bigint AS failures FROM found GROUP BY 1
@@ -76,13 +89,20 @@ class CodeCounts(Struct, frozen=True):
         )
 
 
-def failures_by_code(connection: Connection, now: datetime) -> dict[int, CodeCounts]:
-    """Counts of every code that a message failed with in the last 30 days, NO_CODE included."""
-    found: dict[int, CodeCounts] = defaultdict(CodeCounts)
-    for statement in (_ONCE, _AGAIN):
-        for row in connection.execute(statement, _spans(now)):
-            found[row.code] += CodeCounts(row.hour or 0, row.day or 0, row.month)
-    return {code: counts for code, counts in found.items() if counts.last_30_days}
+def failures_by_code(
+    connection: Connection, now: datetime, code: int | None = None, limit: int = MAX_UNKNOWN
+) -> dict[int, CodeCounts]:
+    """Counts of the codes that a message failed with in the last 30 days, or of one of them.
+
+    Of the codes that the catalogue does not list, the `limit` most frequent are counted.
+    """
+    values = _spans(now) | {
+        "code": code,
+        "limit": limit,
+        "catalogued": sorted({NO_CODE, OTHER_CODE, *known_codes()}),
+    }
+    rows = connection.execute(_BY_CODE, values)
+    return {row.code: CodeCounts(row.hour, row.day, row.month) for row in rows}
 
 
 def failures_by_subcode(connection: Connection, now: datetime) -> dict[tuple[int, int], CodeCounts]:

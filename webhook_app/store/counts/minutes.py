@@ -33,7 +33,8 @@ FROM failure_counts WHERE minute >= :start AND minute < :end
 GROUP BY minute, series_id, error_code HAVING sum(failures) <> 0
 """)
 _AGAIN = text("""
-SELECT date_trunc('minute', f.occurred_at) AS minute, f.message_id, f.phone_number_id, f.error_code, f.series_id
+SELECT date_trunc('minute', f.occurred_at) AS minute, f.message_id, f.phone_number_id,
+       coalesce(f.counted_code, f.error_code) AS error_code, f.series_id
 FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
 WHERE NOT m.alone AND m.last_at >= :start AND m.first_at < :end
   AND f.occurred_at >= :start AND f.occurred_at < :end

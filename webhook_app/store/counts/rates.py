@@ -41,7 +41,7 @@ GROUP BY 1, 2, 3 HAVING sum(failures) <> 0
 _FAILED_AGAIN = """
 SELECT at, marks, count(*) AS messages
 FROM (SELECT date_bin(:step, f.occurred_at, :start) AS at,
-             array_agg(DISTINCT ARRAY[f.error_code, f.series_id::bigint]) AS marks
+             array_agg(DISTINCT ARRAY[coalesce(f.counted_code, f.error_code), f.series_id::bigint]) AS marks
       FROM failed_messages m JOIN failures f USING (message_id, phone_number_id)
       WHERE NOT m.alone AND m.last_at >= :start AND m.first_at < :end
         AND f.occurred_at >= :start AND f.occurred_at < :end {chosen}
@@ -153,7 +153,7 @@ def _failures(
     chosen, values = filter_sql(filters, codes)
     values |= {"start": start, "end": end, "step": step}
     once = connection.execute(text(_FAILED_ONCE.format(chosen=chosen)), values).all()
-    chosen, _ = filter_sql(filters, codes, table="f.")
+    chosen, _ = filter_sql(filters, codes, table="f.", code="coalesce(f.counted_code, f.error_code)")
     again = connection.execute(text(_FAILED_AGAIN.format(chosen=chosen)), values).all()
     ids = {series_id for _, _, series_id, _ in once}
     known = series_keys(connection, ids | {series_id for _, marks, _ in again for _, series_id in marks})
@@ -167,16 +167,16 @@ def _failures(
 
 
 def filter_sql(
-    filters: Filters, codes: Sequence[int] | None = None, table: str = ""
+    filters: Filters, codes: Sequence[int] | None = None, table: str = "", code: str = "error_code"
 ) -> tuple[str, dict[str, Any]]:
-    """SQL conditions on `table`'s series_id, and on error_code if `codes` are given, with their values."""
+    """SQL conditions on `table`'s series_id, and on `code` if `codes` are given, with their values."""
     wanted = {name: value for name in DIMENSIONS if (value := getattr(filters, name)) is not None}
     chosen, values = "", dict[str, Any](wanted)
     if wanted:
         same = " AND ".join(f"{name} = :{name}" for name in wanted)
         chosen += f" AND {table}series_id IN (SELECT id FROM series WHERE {same})"
     if codes is not None:
-        chosen += f" AND {table}error_code = ANY(:codes)"
+        chosen += f" AND {code} = ANY(:codes)"
         values["codes"] = list(codes)
     return chosen, values
 

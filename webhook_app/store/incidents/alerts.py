@@ -77,12 +77,7 @@ FROM alerts a JOIN incidents i ON i.id = a.incident_id
 WHERE a.state = 'resolved' AND a.resolved_at >= :since AND i.codes <> '{}'
 GROUP BY a.incident_id, i.codes, i.names, i.began_at ORDER BY a.incident_id
 """)
-_LAST_SIMILAR = text(
-    f"{_SELECT} WHERE rule = :rule AND group_key = :group_key AND state = 'resolved' AND fired_at IS NOT NULL"
-    " AND id <> :id ORDER BY id DESC LIMIT 1"
-)
 _GET = text(f"{_SELECT} WHERE id = :id")
-_EXPLAINING = text(f"{_SELECT} WHERE {_IS_OPEN} OR resolved_at >= :since ORDER BY id")
 
 
 def group_key(group: Mapping[str, str | int]) -> str:
@@ -139,12 +134,6 @@ def ended_failures(connection: Connection, since: datetime) -> list[EndedFailure
     return [EndedFailures(*row) for row in connection.execute(_ENDED, {"since": since})]
 
 
-def last_similar(connection: Connection, alert: Alert) -> Alert | None:
-    """The latest resolved alert of the same rule and group that had fired."""
-    found = _read(connection, _LAST_SIMILAR, rule=alert.rule, group_key=alert.group_key, id=alert.id)
-    return found[0] if found else None
-
-
 def get_alert(connection: Connection, alert_id: int) -> Alert | None:
     """The alert with this id, open or resolved."""
     found = _read(connection, _GET, id=alert_id)
@@ -170,11 +159,6 @@ def list_alerts(
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     statement = f"{_SELECT}{where} ORDER BY id DESC LIMIT :limit"
     return _read(connection, statement, **values, before_id=before_id, limit=limit)
-
-
-def explaining(connection: Connection, since: datetime) -> list[Alert]:
-    """Alerts that may explain failures after `since`: open ones, and those resolved after it."""
-    return _read(connection, _EXPLAINING, since=since)
 
 
 def _read(connection: Connection, statement: TextClause | str, **values: object) -> list[Alert]:

@@ -16,6 +16,7 @@ from webhook_app.store.people.links import BY_CONTACT, BY_USER, NUMBERS_CHANGED,
 from webhook_app.store.postgres.arrays import bool_array, int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.archive import pack
+from webhook_app.whatsapp.events import OTHER_CODE
 
 StatusRow = tuple[str, str, str, int, str, str, int, str, int, str, str]
 """message_id, phone_number_id, status, occurred (Unix seconds), raw timestamp ('' if it is the same), participant,
@@ -44,6 +45,8 @@ class Batch(Struct, gc=False):
     """(user_id, contact) pairs that this process has not stored before."""
     bodies: list[bytes] | None
     ignored: int
+    other_codes: list[int] = []
+    """Codes of failures that are counted as OTHER_CODE."""
 
 
 _INSERT = f"""
@@ -140,13 +143,15 @@ _NO_FAILURES = _INSERT + _RESULT
 
 _WITH_FAILURES = (
     _INSERT.rstrip()
-    + """, failed AS (  -- de-duplicated by its own unique key, as status_events are
+    + f""", failed AS (  -- de-duplicated by its own unique key, as status_events are
   INSERT INTO failures (message_id, phone_number_id, occurred_at, participant, error_code, contact, series_id,
-                        title, details, errors, source, error_subcode, fbtrace_id, received_at, considered_at)
+                        title, details, errors, source, error_subcode, fbtrace_id, received_at, considered_at,
+                        counted_code)
   SELECT f.message_id, f.phone_number_id, coalesce(r.occurred_at, to_timestamp(f.occurred)), f.participant,
          f.error_code, f.contact, f.series_id, f.title, f.details, nullif(f.errors, '')::jsonb,
          f.source, f.subcode, f.trace, $1,
-         CASE WHEN f.counts AND f.contact <> '' THEN NULL ELSE $1::timestamptz END
+         CASE WHEN f.counts AND f.contact <> '' THEN NULL ELSE $1::timestamptz END,
+         CASE WHEN f.error_code = ANY($34::bigint[]) THEN {OTHER_CODE} END
   FROM unnest($19::text[], $20::text[], $21::bigint[], $22::text[], $23::text[], $24::bigint[], $25::text[],
               $26::int[], $27::text[], $28::text[], $29::text[], $30::text[],
               $31::bigint[], $32::text[], $33::bool[])
@@ -157,7 +162,7 @@ _WITH_FAILURES = (
      = (f.message_id, f.phone_number_id, 'failed', coalesce(nullif(f.raw_timestamp, ''), f.occurred::text),
         f.participant, f.error_code)
   ON CONFLICT DO NOTHING
-  RETURNING message_id, phone_number_id, occurred_at, error_code, series_id
+  RETURNING message_id, phone_number_id, occurred_at, coalesce(counted_code, error_code) AS error_code, series_id
 ), failed_once AS (  -- a message with a single failure is counted in that minute; others are counted when read
   INSERT INTO failed_messages AS m (message_id, phone_number_id, minute, error_code, series_id, alone, first_at,
                                     last_at)
@@ -200,7 +205,7 @@ def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: dat
     statement = _NO_FAILURES
     if batch.failures:
         statement = _WITH_FAILURES
-        values += _failure_columns(sorted(batch.failures))
+        values += [*_failure_columns(sorted(batch.failures)), int_array(batch.other_codes)]
     cursor = psycopg.RawCursor(connection)
     row = cursor.execute(statement, values, prepare=True).fetchone()
     assert row is not None  # noqa: S101  a SELECT without FROM always has a row

@@ -48,6 +48,7 @@ from webhook_app.store.schema.receiving import (
     inbound_messages,
     quarantine,
     rejections,
+    seen_codes,
     status_events,
 )
 from webhook_app.store.schema.sends import sends
@@ -99,6 +100,7 @@ __all__ = [
     "rejections",
     "rule_evaluations",
     "scheduler_state",
+    "seen_codes",
     "sends",
     "series",
     "service_windows",

@@ -70,6 +70,9 @@ failures = Table(  # one row per failed status event, kept longer than the event
     a_text("fbtrace_id"),
     Column("error_id", BigInteger, nullable=False, server_default="0"),  # in failure_errors; set by a trigger
     a_time("received_at"),
+    Column(
+        "counted_code", BigInteger
+    ),  # the code it counts under, if not its own; see store/counts/seen_codes
     a_time("considered_at", null=True),  # by pipeline/suppressions/suppress; null: new
     Column(
         "explained_by", BigInteger
@@ -105,6 +108,14 @@ failure_errors = Table(  # each distinct error once, for text search; kept as lo
     ),  # its number among the new ones of its hour; null: one that stands for several
     Index("failure_errors_first", "first_at", "of_hour"),
     Index("failure_errors_code", "error_code", "error_subcode"),
+)
+
+seen_codes = Table(  # error codes outside the catalogue that have counts of their own
+    "seen_codes",
+    metadata,
+    Column("code", BigInteger, primary_key=True, autoincrement=False),
+    a_time("first_at"),
+    Index("seen_codes_first", "first_at"),
 )
 
 inbound_messages = Table(  # sender and time; message text is never stored

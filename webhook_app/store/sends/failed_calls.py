@@ -81,7 +81,7 @@ SELECT minute, series_id, error_code, alone FROM failed_messages
 WHERE message_id = %s AND phone_number_id = %s FOR UPDATE
 """
 _FAILURES_LEFT = """
-SELECT occurred_at, series_id, error_code FROM failures
+SELECT occurred_at, series_id, coalesce(counted_code, error_code) FROM failures
 WHERE message_id = %s AND phone_number_id = %s ORDER BY occurred_at
 """
 _SET_FAILED = """

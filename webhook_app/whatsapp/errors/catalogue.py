@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, ValidationError, convert
 
-from webhook_app.whatsapp.events import NO_CODE
+from webhook_app.whatsapp.events import NO_CODE, OTHER_CODE
 
 CODES_CSV = "error_codes.csv"
 MISREAD_CSV = "error_codes_misread.csv"
@@ -32,6 +32,7 @@ _CODE_COLUMNS = [
     "contact_effect", "attention", "summary", "action", "confidence", "sources",
 ]  # fmt: skip
 _MISREAD_COLUMNS = ["code", "mistaken_for"]
+_OTHER_TITLE = "Other codes: more unknown codes within an hour than are counted one by one"
 _SOURCES_COLUMNS = ["source", "what"]
 
 
@@ -69,6 +70,17 @@ def explain(code: int, subcode: int | None = None) -> ErrorCode:
     single, ranges = _index()
     found = single.get((code, subcode)) or single.get((code, None))
     return found or next((r for r in ranges if r.code <= code <= r.code_to), None) or _unknown(code)
+
+
+def is_known(code: int) -> bool:
+    """Whether the catalogue lists the code alone, in a range or with a subcode, or it means the absence of a code."""
+    return code == NO_CODE or code in known_codes()
+
+
+@cache
+def known_codes() -> frozenset[int]:
+    """Return all codes of the catalogue, those in ranges included."""
+    return frozenset(number for entry in catalogue() for number in range(entry.code, entry.code_to + 1))
 
 
 @cache
@@ -169,7 +181,7 @@ def _unknown(code: int) -> ErrorCode:
         code=code,
         code_to=code,
         subcode=None,
-        title=f"Unknown code {code}" if given else "No error code",
+        title=_OTHER_TITLE if code == OTHER_CODE else f"Unknown code {code}" if given else "No error code",
         official_title=False,
         http_status=None,
         surface="unknown",

@@ -90,7 +90,7 @@ def cached_if_short(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-@cached_if_short(maxsize=65536)
+@lru_cache(maxsize=65536)  # callers cut the texts
 def keys_and_country(recipient: str, user_id: str, parent: str) -> tuple[str, str, str, str]:
     """Return contact key, country, BSUID key and parent key. Cached: several statuses arrive per person."""
     contact = contact_key(recipient, user_id)

@@ -64,6 +64,21 @@ def test_an_unknown_code_is_explained_always_and_listed_once_it_occurs(api, deli
     assert counted(api.get("/v1/codes/987654").json) == (1, 1, 1)
 
 
+def test_unknown_codes_are_listed_up_to_a_limit_those_with_most_failures(api, deliver, now):
+    made_up = [987_000 + n for n in range(120)]
+    deliver(body(*(status(f"wamid.{code}", "failed", now, code=code) for code in made_up)))
+    deliver(body(status("wamid.A", "failed", now, code=987_110)))
+
+    def unknown(query=""):
+        return [code["code"] for code in api.get(f"/v1/codes{query}").json["codes"] if not code["known"]]
+
+    assert unknown("?limit=1") == [987_110]
+    assert unknown() == [*made_up[:99], 987_110]
+    assert unknown("?limit=1000") == made_up
+    assert api.get("/v1/codes?limit=1001").status_code == 400
+    assert unknown("?limit=0") == []
+
+
 def test_a_subcode_has_its_own_meaning_and_counts(api, deliver, engine, now):
     deliver(body(*(status(f"wamid.{n}", "failed", now, code=190) for n in range(3))))
     with engine.begin() as connection:  # as a sender's report of a failed call leaves it

@@ -1,11 +1,17 @@
 """/v1/codes: the meaning of Meta's error codes, what to do about them, and how often they occurred here."""
 
+from functools import cache
 from typing import Annotated
 
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from webhook_app.store.counts.code_counts import CodeCounts, failures_by_code, failures_by_subcode
+from webhook_app.store.counts.code_counts import (
+    MAX_UNKNOWN,
+    CodeCounts,
+    failures_by_code,
+    failures_by_subcode,
+)
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Code
 from webhook_app.web.rules_in_force import rules_counting
@@ -26,7 +32,7 @@ class CodeEntry(ErrorCode, frozen=True, kw_only=True):
 
 
 class CodeList(Struct):
-    """The whole catalogue, ordered by code, and codes that occurred but are not in it."""
+    """The whole catalogue, ordered by code, with the codes that occurred most often but are not in it."""
 
     codes: list[CodeEntry]
 
@@ -35,9 +41,19 @@ class CodeQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     subcode: Code | None = None
 
 
-def list_codes(call: Call) -> CodeList:
-    """List Meta's error codes: cause, retry advice, action, and how often each occurred here."""
-    codes = failures_by_code(call.connection, call.now)
+class CodesQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    limit: Annotated[
+        int, Meta(ge=0, le=MAX_UNKNOWN, description="Maximum number of codes that are not in the catalogue.")
+    ] = 100
+
+
+def list_codes(call: Call, query: CodesQuery) -> CodeList:
+    """List Meta's error codes: cause, retry advice, action, and how often each occurred here.
+
+    Codes that are not in the catalogue are listed when they occurred within 30 days, at most `limit`,
+    those with most failures. Beyond 500 new ones within an hour, further ones are counted as code -2.
+    """
+    codes = failures_by_code(call.connection, call.now, limit=query.limit)
     seen = _by_entry(codes) | _by_subcode(call)
     entries = {_key(entry): entry for entry in (*catalogue(), *map(explain, codes))}
     return CodeList(
@@ -52,7 +68,7 @@ def get_code(call: Call, code: int, query: CodeQuery) -> CodeEntry:
     """
     entry = explain(code, query.subcode)
     if entry.subcode is None:
-        seen = failures_by_code(call.connection, call.now).get(code, CodeCounts())
+        seen = failures_by_code(call.connection, call.now, code).get(code, CodeCounts())
     else:
         seen = failures_by_subcode(call.connection, call.now).get((entry.code, entry.subcode), CodeCounts())
     return entry_of(call, entry, seen)
@@ -85,8 +101,13 @@ def _key(entry: ErrorCode) -> _Key:
     return entry.code, entry.code_to, NO_CODE if entry.subcode is None else entry.subcode
 
 
+@cache
+def _catalogue_keys() -> frozenset[_Key]:
+    return frozenset(map(_key, catalogue()))
+
+
 def entry_of(call: Call, entry: ErrorCode, seen: CodeCounts) -> CodeEntry:
-    known = _key(entry) in {_key(each) for each in catalogue()}
+    known = _key(entry) in _catalogue_keys()
     return CodeEntry(
         **asdict(entry),
         known=known,

@@ -13,6 +13,7 @@ from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.events import NO_CODE
 
 _MAX_POINTS = 2_000
+_MAX_GROUPS = 1_000
 
 _Group = Literal["code", "phone_number_id", "waba_id", "template", "campaign", "country"]
 _Share = Annotated[float, Meta(description="A share between 0 and 1.")]
@@ -114,7 +115,8 @@ def get_rates(call: Call, query: RatesQuery) -> Rates:
     """Return the failure rates of the last minutes, in total and by group, the worst group first.
 
     The failure rate counts failures of the classes broken and unreachable. With `code`, or grouped by code, it counts
-    the failures with that code, of any class.
+    the failures with that code, of any class. Code -2 stands for codes beyond the ceiling of 500 new ones within an
+    hour. At most 1000 groups are returned, those with most failures; the totals count all.
     """
     start, end = _window(call, query.until, query.window_minutes)
     found = rates.rates(call.connection, start, end, query.group_by, query.filters())
@@ -128,7 +130,7 @@ def get_rates(call: Call, query: RatesQuery) -> Rates:
         low=found.low,
         high=found.high,
         classes=Classes(**found.classes),
-        groups=[GroupRate(**row) for row in groups],
+        groups=[GroupRate(**row) for row in groups[:_MAX_GROUPS]],
     )
 
 

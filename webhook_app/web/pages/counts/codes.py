@@ -8,7 +8,7 @@ from werkzeug.exceptions import BadRequest
 
 from webhook_app.store.counts.code_counts import CodeCounts, failures_by_code, failures_by_subcode, per_day
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.web.api.counts.codes import CodeEntry, entry_of, list_codes
+from webhook_app.web.api.counts.codes import CodeEntry, CodesQuery, entry_of, list_codes
 from webhook_app.web.api.counts.failures import FailuresQuery, list_failures
 from webhook_app.web.pages.page import (
     Page,
@@ -48,7 +48,7 @@ class _SeenCodes(Struct):
 def code_list(request: PageRequest) -> Response:
     """The catalogue, the codes seen most often first."""
     wanted = request.args.get("text", "").strip()
-    entries = [entry for entry in list_codes(request.call).codes if _mentions(entry, wanted)]
+    entries = [entry for entry in list_codes(request.call, CodesQuery()).codes if _mentions(entry, wanted)]
     entries.sort(key=lambda entry: -entry.seen.last_30_days)  # equal ones stay in the order of the codes
     return render(request, "codes.html", entries=entries, wanted=wanted, code_label=code_label)
 

@@ -31,7 +31,7 @@ CHECKS = {
     "slow_evaluation": "Rule evaluation is slow",
     "suppression": "Failures wait for suppression",
     "key_reports": "Reports of one API key suppress many contacts",
-    "ceilings": "Too many new templates, campaigns or error texts",
+    "ceilings": "Too many new templates, campaigns, error texts or error codes",
 }
 _FIXED = {
     "silence": "No webhooks arrive",

@@ -25,7 +25,7 @@ CHECKS = {
     "slow_evaluation": "how long rule evaluation takes",
     "suppression": "whether failures are held back by the hourly cap",
     "key_reports": "whether one API key's reports suppress unusually many contacts",
-    "ceilings": "whether so many templates, campaigns or error texts are new that some are counted as (other)",
+    "ceilings": "whether so many templates, campaigns, error texts or codes are new that some are counted as other",
 }
 
 

@@ -1,0 +1,43 @@
+"""The error codes that have counts of their own: those of the catalogue, and others up to a ceiling per hour.
+
+Evaluation, metrics and lists grow with the number of codes, and whoever writes webhooks or reports can make codes up.
+`over_ceiling` uses the driver: it runs beside the ingest statement, once per batch with new codes.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import text
+
+from webhook_app.store.postgres.arrays import int_array
+from webhook_app.store.postgres.engine import Connection, DriverConnection
+from webhook_app.whatsapp.errors.catalogue import is_known
+
+MAX_NEW_CODES = 500
+"""Codes that are not in the catalogue and new within an hour; further ones are counted as OTHER_CODE."""
+
+_FIND = "SELECT code FROM seen_codes WHERE code = ANY(%s::bigint[])"
+_NEW_THIS_HOUR = "SELECT count(*) FROM seen_codes WHERE first_at >= date_trunc('hour', now())"
+_INSERT = "INSERT INTO seen_codes (code, first_at) SELECT unnest(%s::bigint[]), now() ON CONFLICT DO NOTHING"
+_NEW_SINCE = text("SELECT count(*) FROM seen_codes WHERE first_at >= :since")
+
+
+def over_ceiling(connection: DriverConnection, codes: Iterable[int]) -> set[int]:
+    """The codes among these that are counted as OTHER_CODE. New ones below the ceiling are noted as seen."""
+    unknown = sorted(code for code in codes if not is_known(code))
+    if not unknown:
+        return set()
+    seen = {row[0] for row in connection.execute(_FIND, [int_array(unknown)])}
+    missing = [code for code in unknown if code not in seen]
+    if not missing:
+        return set()
+    (new,) = connection.execute(_NEW_THIS_HOUR).fetchall()[0]
+    room = max(0, MAX_NEW_CODES - new)
+    if room:
+        connection.execute(_INSERT, [int_array(missing[:room])])
+    return set(missing[room:])
+
+
+def is_at_ceiling(connection: Connection, since: datetime) -> bool:
+    """Whether so many codes are new since then that further ones are counted as OTHER_CODE."""
+    return bool(connection.execute(_NEW_SINCE, {"since": since}).scalar_one() >= MAX_NEW_CODES)
