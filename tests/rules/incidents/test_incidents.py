@@ -122,6 +122,26 @@ def test_a_locked_account_explains_nothing_of_another_account() -> None:
     assert joined(elsewhere, opened(locked)).incident_id is None
 
 
+def test_unreachable_people_on_the_numbers_of_an_outage_belong_to_it() -> None:
+    platform = {(131000, series("N1")): 90, (131000, series("N2")): 80}
+    outage = opened(alert(131000, group={}, failing=platform))
+    same = alert(
+        131026, group={"code": 131026, "phone_number_id": "N1"}, failing={(131026, series("N1")): 30}
+    )
+    assert joined(same, outage) == Membership(1, Joined.SAME_CODE)
+    elsewhere = alert(
+        131026, group={"code": 131026, "phone_number_id": "N9"}, failing={(131026, series("N9")): 30}
+    )
+    assert joined(elsewhere, outage).incident_id is None
+    later = alert(
+        131026,
+        NOW + timedelta(hours=2),
+        group={"code": 131026, "phone_number_id": "N1"},
+        failing={(131026, series("N1")): 30},
+    )
+    assert joined(later, outage, now=later.fired_at).incident_id is None
+
+
 def test_what_falls_silent_within_an_hour_is_one_incident() -> None:
     everything = FiringAlert(rule="all", kind="silence", group={}, fired_at=NOW)
     one = FiringAlert(

@@ -98,7 +98,8 @@ def join(
     3. The one whose cause explains it, if both name the same account, number or template.
     4. The one with the same named template, campaign or number and the same fault domain, begun within 24 hours.
     5. The one with the same code of the fault domain `platform`, or the same code in the same account, begun within
-       30 minutes. What falls silent within an hour is silent for one reason.
+       30 minutes. What falls silent within an hour is silent for one reason,
+       and unreachable people on the numbers of an outage at Meta belong to the outage.
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
     """
     known = sorted(
@@ -212,12 +213,23 @@ def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
     apart = abs(alert.fired_at - incident.began_at)
     if alert.kind == incident.domain == "silence":
         return apart <= SILENT_WITHIN
+    if apart <= SAME_CODE_WITHIN and _is_unreachable_in_outage(alert, incident):
+        return True
     if apart > SAME_CODE_WITHIN or not alert.codes or alert.codes[0] not in incident.codes:
         return False
     if explain(alert.codes[0]).domain == "platform":
         return True
     own = names_of(alert)
     return bool(own.get("waba_id", frozenset()) & incident.names.get("waba_id", frozenset()))
+
+
+def _is_unreachable_in_outage(alert: FiringAlert, incident: KnownIncident) -> bool:
+    """Whether people cannot be reached on numbers that an outage at Meta affects: it reports both kinds of codes."""
+    if incident.domain != "platform" or not alert.codes:
+        return False
+    numbers = names_of(alert).get("phone_number_id", frozenset())
+    is_unreachable = explain(alert.codes[0]).failure_class == "unreachable"
+    return is_unreachable and bool(numbers) and numbers <= incident.names.get("phone_number_id", frozenset())
 
 
 _REASONS = (
