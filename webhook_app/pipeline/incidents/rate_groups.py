@@ -136,21 +136,24 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     return FoundGroups(groups, max(examined, len(groups)))
 
 
-def _latest_counts(rule: Rule, inputs: RuleInputs, values: GroupKey) -> Counts:
-    """The group's counts in the shortest window with enough messages to judge; in the longest if none has."""
+def _latest_counts(rule: Rule, inputs: RuleInputs, values: GroupKey) -> tuple[int, Counts]:
+    """The length of the shortest window with enough messages to judge, and the group's counts in it."""
     place = tuple(value for name, value in zip(rule.group_by, values, strict=True) if name != "code")
     others = tuple(name for name in rule.group_by if name != "code")
     for minutes in rule.windows:
         attempts = inputs.window(minutes).attempts_by(others).get(place, 0)
-        if attempts >= _ENOUGH_TO_JUDGE or minutes == rule.windows[-1]:
-            return Counts(attempts, _counts(rule, inputs, minutes).get(values, _NONE).failures)
-    return _NONE
+        if attempts >= _ENOUGH_TO_JUDGE:
+            return minutes, Counts(attempts, _counts(rule, inputs, minutes).get(values, _NONE).failures)
+    return rule.windows[-1], _NONE
 
 
-def _goes_on(now: Counts, rule: Rule, whole: Counts) -> bool:
+def _goes_on(latest: tuple[int, Counts], rule: Rule, chosen: RuleGroup) -> bool:
     """Whether the failures of a long window still happen: the alert would not recover at once, and at least half of
     the window's share fails now. What is over is no live alert.
     """
+    (minutes, now), whole = latest, chosen.counts
+    if minutes >= chosen.rule.window_minutes:
+        return True
     share = whole.failures / max(whole.attempts, whole.failures)
     return now.failures >= max(rule.resolve_below, _GOES_ON_SHARE * share) * now.attempts
 
@@ -176,10 +179,12 @@ _ENOUGH_TO_JUDGE = 20
 _GOES_ON_SHARE = 0.5
 
 
-def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, now: Counts | None) -> RuleGroup:
+def _one_window(
+    rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, now: tuple[int, Counts] | None
+) -> RuleGroup:
     """The judgement of the group, from one of its windows. `judged` is in the order of the windows.
 
-    `now`: its latest counts; None without a failure in the last hour.
+    `now`: its `_latest_counts`; None without a failure in the last hour.
     """
     enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), None)
     above = next((each for each in judged if each.judgement.reading is Reading.ABOVE), None)
@@ -194,8 +199,8 @@ def _one_window(rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, now
     judgement = chosen.judgement
     if is_firing and enough is None and judgement.reading is Reading.BELOW:
         judgement = replace(judgement, reading=Reading.BETWEEN)
-    may_open = now is not None and _goes_on(now, rule, chosen.counts)
-    if judgement.reading is Reading.ABOVE and not (is_firing or may_open):
+    is_new = judgement.reading is Reading.ABOVE and not is_firing
+    if is_new and (now is None or not _goes_on(now, rule, chosen)):
         judgement = replace(judgement, reading=Reading.BETWEEN, closeness=min(judgement.closeness, 0.99))
     view = replace(rule, window_minutes=chosen.rule.window_minutes)
     return replace(chosen, rule=view, judgement=judgement)
