@@ -106,7 +106,7 @@ def environment(database_url: str, port: int, folder: Path) -> dict[str, str]:
     return kept | {
         "DATABASE_URL": database_url,
         "META_APP_SECRET": SECRET.decode(),
-        "META_VERIFY_TOKEN": "benchmark-token",
+        "META_VERIFY_TOKEN": "the verify token of the benchmark",
         "ADMIN_API_KEY": "benchmark-admin-key",
         "BIND_HOST": "127.0.0.1",
         "PORT": str(port),

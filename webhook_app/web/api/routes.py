@@ -69,8 +69,8 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
     body_has_times = endpoint.body is not None and has_times(endpoint.body)
 
     def answer(**path: Any) -> Response:
-        if (error := request.environ.get(API_ERROR)) is not None:
-            raise error
+        if API_ERROR in request.environ:
+            raise request.environ.pop(API_ERROR)  # else its traceback keeps the environment alive
         now = context.clock()
         key = context.keyring.require(endpoint.role, request.environ, now)
         arguments = _path_values(path)

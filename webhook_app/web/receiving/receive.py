@@ -95,7 +95,10 @@ def receive_before_flask(app: Flask, receiver: DeliveryReceiver, public_url: str
             else:
                 start_response("200 OK", headers)
                 return ()
-        return rest(environ, start_response)
+        try:
+            return rest(environ, start_response)
+        finally:  # whoever answered: the fault's traceback would keep the body alive
+            environ.pop(_FAULT, None)
 
     app.wsgi_app = serve  # type: ignore[method-assign]
 
