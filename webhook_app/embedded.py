@@ -251,7 +251,7 @@ def _narrow(modes: dict[Path, int]) -> None:
 
 
 def _open_lock(path: Path) -> IO[bytes]:
-    """Open a lock file that only its owner may open: whoever can read a file can lock it."""
+    """Open a lock file that only its owner may open: a user who can read a file can lock it."""
     try:
         # Path.open takes no opener.
         file = open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))  # noqa: SIM115

@@ -40,7 +40,7 @@ class HealthyOutcome(Struct, kw_only=True):
 
     @property
     def per_day(self) -> float:
-        """False incidents that people are told of, per 200 numbers and day."""
+        """False incidents that are notified, per 200 numbers and day."""
         return len(self.told) / self.days
 
     @property

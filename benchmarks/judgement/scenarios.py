@@ -41,7 +41,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
     begin: datetime = BEGIN
     hours: float = 3.0
     told: int = 1
-    """How many incidents people are told of."""
+    """How many incidents are notified."""
     slice: tuple[dict[str, list[str]], ...] | None = None
     """Slices that are right; they hold the same messages."""
     any_slice: bool = False

@@ -131,7 +131,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def operator() -> dict[str, str]:
-    """The headers of whoever set ADMIN_API_KEY."""
+    """The headers of a request with ADMIN_API_KEY."""
     return {"Authorization": f"Bearer {ADMIN_KEY}"}
 
 

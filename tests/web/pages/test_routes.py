@@ -70,7 +70,7 @@ class TestNavigation:
 
 
 class TestTable:
-    """Whoever adds a page to the table gets these checks without thinking of them."""
+    """Every page of the table gets these checks, new ones included."""
 
     def test_names_and_addresses_are_unique(self):
         assert len({page.view.__name__ for page in PAGES}) == len(PAGES)

@@ -62,7 +62,7 @@ def localise(
     usual: Mapping[Cell, Counts],
     day: Mapping[Cell, int],
 ) -> Slice | None:
-    """Return the part that carries the excess, or None when the failures are spread, or too few to say.
+    """Return the part with the excess failures, or None when the failures are spread, or too few to say.
 
     `now`: the window's counts by cell; `usual`: those of the weeks before; `day`: attempts of the last 24 hours, in
     which a value that nearly all messages have is not worth a name. An empty value (no template) is never named.

@@ -1,6 +1,6 @@
 """The error codes that have counts of their own: those of the catalogue, and others up to a ceiling per hour.
 
-Evaluation, metrics and lists grow with the number of codes, and whoever writes webhooks or reports can make codes up.
+Evaluation, metrics and lists grow with the number of codes, and webhooks and reports can contain made-up codes.
 `over_ceiling` uses the driver: it runs beside the ingest statement, once per batch with new codes.
 """
 

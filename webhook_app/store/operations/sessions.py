@@ -45,7 +45,7 @@ ON CONFLICT (id) DO UPDATE SET secret = excluded.secret, made_at = excluded.made
 
 
 class StoredSession(Struct, frozen=True):
-    """A valid session: the key of whoever signed in, and the secret for its forms and messages."""
+    """A valid session: the key that signed in, and the secret for its forms and messages."""
 
     key: ApiKey
     secret: bytes

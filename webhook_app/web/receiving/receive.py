@@ -97,7 +97,7 @@ def receive_before_flask(app: Flask, receiver: DeliveryReceiver, public_url: str
                 return ()
         try:
             return rest(environ, start_response)
-        finally:  # whoever answered: the fault's traceback would keep the body alive
+        finally:  # whichever route answered: the fault's traceback would keep the body alive
             environ.pop(_FAULT, None)
 
     app.wsgi_app = serve  # type: ignore[method-assign]

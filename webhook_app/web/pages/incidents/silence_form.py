@@ -46,7 +46,7 @@ def for_alerts(alerts: Sequence[Alert]) -> SilenceForm:
 
 
 def read_form(given: Mapping[str, str], now: datetime) -> SilenceRequest | str:
-    """What is meant, or what is wrong with it in words for whoever typed it."""
+    """What is meant, or what is wrong with it in words for the user."""
     typed = {name: given.get(name, "").strip() for name in (*MATCHED, "span", "until", "comment")}
     matchers: dict[str, str | int] = {}
     for name in MATCHED:
