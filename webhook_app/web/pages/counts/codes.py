@@ -10,11 +10,7 @@ from webhook_app.store.counts.code_counts import CodeCounts, failures_by_code, f
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api.counts.codes import CodeEntry, CodesQuery, entry_of, list_codes
 from webhook_app.web.api.counts.failures import FailuresQuery, list_failures
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, render
 from webhook_app.whatsapp.errors.catalogue import explain, sources
 from webhook_app.whatsapp.errors.catalogue_page import code_label
 

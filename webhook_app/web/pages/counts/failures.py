@@ -18,12 +18,7 @@ from webhook_app.web.api.routes import streamed
 from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.counts import failure_filters
 from webhook_app.web.pages.counts.failure_filters import FIELDS, NONE, FailureForm
-from webhook_app.web.pages.page import (
-    Answer,
-    Page,
-    PageRequest,
-    render,
-)
+from webhook_app.web.pages.page import Answer, Page, PageRequest, render
 from webhook_app.web.pages.wording import SOURCES
 from webhook_app.whatsapp.errors.catalogue import catalogue
 

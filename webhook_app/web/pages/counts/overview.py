@@ -12,13 +12,7 @@ from webhook_app.store.suppressions import lists
 from webhook_app.web.pages.accounts.health_summary import HealthSummary, read_health
 from webhook_app.web.pages.charts import Chart, recent
 from webhook_app.web.pages.counts.overview_data import Overview, read_overview
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    live_response,
-    render,
-    render_part,
-)
+from webhook_app.web.pages.page import Page, PageRequest, live_response, render, render_part
 
 _HOURS = (3, 24)
 _KEPT = {3: timedelta(seconds=8), 24: timedelta(seconds=60)}

@@ -17,13 +17,7 @@ from webhook_app.web.api import cursor
 from webhook_app.web.pages.charts import Chart, around
 from webhook_app.web.pages.incidents.alert_names import KINDS
 from webhook_app.web.pages.incidents.alert_view import AlertView, view, worst_first
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    live_response,
-    render,
-    render_part,
-)
+from webhook_app.web.pages.page import Page, PageRequest, live_response, render, render_part
 
 STATES = {"": "All", "open": "Open", "firing": "Firing", "pending": "Pending", "resolved": "Resolved"}
 

@@ -10,12 +10,7 @@ from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.suppressions.undo import IncidentUndo, undo_incident
 from webhook_app.store.incidents.incident_history import undo_batch_name
 from webhook_app.web.pages.incidents.incidents import known_incident, read_incident
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    redirect_with_message,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render
 from webhook_app.web.pages.wording import moment, number
 
 MORNING_HOUR = 8

@@ -26,13 +26,7 @@ from webhook_app.web.pages.incidents.incident_view import (
     view_incidents,
     worst_first,
 )
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    live_response,
-    render,
-    render_part,
-)
+from webhook_app.web.pages.page import Page, PageRequest, live_response, render, render_part
 
 STATES = {"": "All", "open": "Open", "ended": "Ended"}
 

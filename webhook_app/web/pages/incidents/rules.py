@@ -18,11 +18,7 @@ from webhook_app.store.incidents.silences import Silence
 from webhook_app.web.pages.incidents.alert_names import KINDS, who
 from webhook_app.web.pages.incidents.alert_view import AlertView, view, worst_first
 from webhook_app.web.pages.incidents.rule_descriptions import describe
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, render
 
 _GROUPS = 25
 _SHOWN_BESIDE = ("name", "kind", "severity")

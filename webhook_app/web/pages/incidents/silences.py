@@ -18,12 +18,7 @@ from webhook_app.web.pages.incidents.alert_names import KINDS
 from webhook_app.web.pages.incidents.alert_view import AlertView, view
 from webhook_app.web.pages.incidents.incidents import known_incident
 from webhook_app.web.pages.incidents.silence_form import NOTHING, SPANS, SilenceForm, for_alerts, read_form
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    redirect_with_message,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render
 from webhook_app.web.pages.wording import moment, number
 
 PATH = "/alerts/silences"

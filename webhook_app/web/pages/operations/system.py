@@ -10,12 +10,7 @@ from webhook_app.store.operations import audit, disk_usage, scheduler_state, ses
 from webhook_app.store.receiving import books, quarantine
 from webhook_app.web.api import cursor
 from webhook_app.web.pages.operations.settings_list import shown_settings
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    redirect_with_message,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render
 
 _DAYS = 14
 _PAGE = 50

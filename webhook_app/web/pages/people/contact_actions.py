@@ -17,12 +17,7 @@ from webhook_app.web.api.suppressions.suppressions import (
     put_suppression,
 )
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    redirect_with_message,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render
 from webhook_app.web.pages.people.contacts import known_address, typed_address
 from webhook_app.web.pages.wording import SUPPRESS_DAYS
 from webhook_app.whatsapp.people.contacts import InvalidAddress, display

@@ -9,11 +9,7 @@ from webhook_app.store.postgres.engine import driver
 from webhook_app.store.suppressions.checks import CheckRequest, ContactSuppression, read_facts
 from webhook_app.web.api.people.contacts import ContactQuery, ContactView, get_contact
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, render
 from webhook_app.web.pages.wording import CHANGES, REASONS, SCOPES, SUPPRESS_DAYS
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.people.contacts import (

@@ -8,11 +8,7 @@ from msgspec import Struct
 
 from webhook_app.web.api.people.messages import MessageAnswer, MessageFailureEntry, get_message
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, render
 
 _LONGEST = 1000
 

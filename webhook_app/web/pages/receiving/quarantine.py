@@ -11,13 +11,7 @@ from webhook_app.store.postgres.engine import connect
 from webhook_app.store.receiving import quarantine
 from webhook_app.store.receiving.quarantine import Quarantined, QuarantineFilters
 from webhook_app.web.api import cursor
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    redirect_with_message,
-    render,
-    render_part,
-)
+from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render, render_part
 from webhook_app.web.pages.wording import number
 from webhook_app.whatsapp.receiving.payload import parse_again
 
