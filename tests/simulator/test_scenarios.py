@@ -29,8 +29,8 @@ class Outcome(Struct):
 def play(engine: Engine, database_url: str, now: datetime) -> Callable[..., Outcome]:
     def run(name: str, *, minutes: int = 40, rate: float = 1.0, history: int = 0) -> Outcome:
         length = minutes * MINUTE
-        noon = now.replace(hour=12, minute=0, second=0) - timedelta(days=1)  # no scenario crosses midnight
-        start = noon - length
+        midnight = now.replace(hour=0, minute=0, second=0)
+        start = midnight + timedelta(minutes=50)  # what comes three hours late is of the day before
         events = plan(SCENARIOS[name], 1, rate, length.total_seconds(), start, history)
         past = Backfill(engine, database_url, load_rules(None), {})
         for _ in past.run(events, [start + 4 * MINUTE * n for n in range(minutes // 4 + 1)]):

@@ -54,7 +54,9 @@ def test_three_soft_failures_on_different_days_suppress_for_30_days_after_the_la
         ([failed(0), failed(0, hours=1), failed(0, hours=2)], 1, 1),  # no campaign counts as one campaign
         ([failed(0, campaign="a"), failed(1, campaign="a")], 2, 2),
         ([failed(0, message_id="m"), failed(1, message_id="m")], 1, 1),  # one message, reported twice
-        ([failed(0, hours=14.9), failed(0, hours=15.1)], 2, 2),  # either side of midnight
+        ([failed(0, hours=14.9), failed(0, hours=15.1)], 1, 1),  # an evening across midnight
+        ([failed(0, hours=14.9), failed(0, hours=15.1), failed(0, hours=20.8)], 1, 1),
+        ([failed(0, hours=14.9), failed(0, hours=15.1), failed(0, hours=21)], 2, 2),  # six hours apart
         ([failed(0, 131049), failed(1, 131000), failed(2, 424242), failed(3, 130403)], 0, 0),
         ([failed(0, explained=True), failed(1)], 1, 1),
     ],
@@ -85,6 +87,7 @@ def test_messages_without_an_id_are_not_taken_for_one_message():
         THREE[:2],
         [failed(0, campaign=name) for name in "abcdef"],  # one bad day is not enough
         [failed(0, campaign="a"), failed(0, campaign="a", hours=1), failed(1, campaign="a")],
+        [failed(0, campaign=name, hours=14 + n) for n, name in enumerate("abcde")],  # one evening across midnight
     ],
 )
 def test_too_few_failures_or_days_suppress_nobody(failures):

@@ -16,6 +16,9 @@ WITHHELD_FOR_NOW = 131049
 WITHHELD_UNTIL_THEY_WRITE = 130472
 STOPPED_MARKETING = 131050
 
+DAYS_APART = timedelta(hours=6)
+"""The least time between the first failures of two days of a streak."""
+
 _SUCCESSES = ("delivered", "read", "played", "inbound")
 _DOUBLINGS = 16  # beyond every longest wait, and without overflow
 
@@ -70,17 +73,22 @@ class Hold(Struct, frozen=True):
 
 
 def streak(failures: Iterable[FailureFact], last_success: datetime | None) -> Streak:
-    """The soft, unexplained failures since the last success, counted once per campaign and UTC day.
+    """The soft, unexplained failures since the last success, counted once per campaign and day.
 
-    Messages without a campaign count as one campaign. A success in the same second wins over the failure.
+    A day is a UTC day that begins at least DAYS_APART after the first failure of the day before: one evening across
+    midnight is one day. Messages without a campaign count as one campaign. A success in the same second wins over
+    the failure.
     """
     first_of_message: dict[object, FailureFact] = {}
     for index, fact in enumerate(_in_order(failures)):
         if fact.effect == "soft" and not fact.explained and _is_after(fact, last_success):
             first_of_message.setdefault(fact.message_id or index, fact)
     first_of_day: dict[tuple[str, date], FailureFact] = {}
+    began: FailureFact | None = None
     for fact in first_of_message.values():
-        first_of_day.setdefault((fact.campaign, _day(fact)), fact)
+        if began is None or (_day(fact) > _day(began) and fact.occurred_at - began.occurred_at >= DAYS_APART):
+            began = fact
+        first_of_day.setdefault((fact.campaign, _day(began)), fact)
     days = {day for _, day in first_of_day}
     return Streak(len(days), tuple(first_of_day.values()))
 
