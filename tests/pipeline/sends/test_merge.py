@@ -13,7 +13,10 @@ from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.sends import merge, reports
 from webhook_app.pipeline.sends.reports import follow_up
+from webhook_app.store.postgres.engine import driver
 from webhook_app.store.postgres.errors import DriverUnavailable
+from webhook_app.store.sends import reports as sends
+from webhook_app.store.sends.reports import MAX_PER_MESSAGE, KnownSend
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
@@ -22,6 +25,12 @@ TOO_LONG = "".join(chr(_letters.randint(0x20000, 0x2A000)) for _ in range(800))
 """Text that cannot be compressed, in characters of four bytes."""
 ERROR = {"code": 131026, "message": "Message undeliverable"}
 MINUTE = timedelta(minutes=1)
+_TIME_OUT = """
+CREATE FUNCTION takes_too_long() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'a statement that takes too long' USING ERRCODE = 'query_canceled'; END $$;
+CREATE TRIGGER takes_too_long BEFORE UPDATE ON messages
+FOR EACH ROW WHEN (old.message_id = 'wamid.2') EXECUTE FUNCTION takes_too_long()
+"""
 
 
 def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
@@ -45,7 +54,7 @@ def reported(message_id: str, at: datetime, **more: Any) -> SendReport:
     return replace(found, **more)
 
 
-def register(engine: Engine, *found: SendReport, now: datetime) -> list[bool]:
+def register(engine: Engine, *found: SendReport, now: datetime) -> list[reports.Outcome]:
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         return reports.register(connection, found, now, reported_by="shop")
 
@@ -61,7 +70,7 @@ def test_a_report_that_cannot_be_merged_keeps_no_other_from_being_merged(
 ) -> None:
     ids = [f"wamid.{n}" for n in range(6)]
     good = [reported(each, now, template="welcome") for each in ids if each != "wamid.3"]
-    assert register(engine, *good[:2], refused("wamid.3", now), *good[2:], now=now) == [True] * 6
+    assert register(engine, *good[:2], refused("wamid.3", now), *good[2:], now=now) == ["stored"] * 6
     writer.store([Delivery(body(*(status(each, "sent", now) for each in ids)))], now)
     follow_up(engine, now + 2 * MINUTE)
     named = rows(
@@ -98,3 +107,80 @@ def test_a_merge_that_the_database_interrupts_is_left_to_the_job_and_repeats_no_
         writer.store([Delivery(body(status("wamid.A", "sent", now)))], now + 3 * MINUTE)
     assert read_books(engine)["received"] == read_books(engine)["applied"] == 1
     assert follow_up(engine, now + 3 * MINUTE).confirmed == 1
+
+
+def failed_calls(message_id: str, at: datetime, codes: range, **more: Any) -> list[SendReport]:
+    """Failed calls of a message, each with a code of its own."""
+    errors = [read_graph_error({"code": code, "message": "no"}) for code in codes]
+    return [reported(message_id, at, error=error, **more) for error in errors]
+
+
+def test_a_message_takes_no_more_reports_than_the_limit(engine: Engine, now: datetime) -> None:
+    calls = failed_calls("wamid.A", now, range(1_000_000, 1_000_100))
+    kept, rest = calls[:MAX_PER_MESSAGE], calls[MAX_PER_MESSAGE:]
+    other = reported("wamid.B", now)
+    assert register(engine, *kept[:5], now=now) == ["stored"] * 5
+    outcomes = register(engine, *calls, other, replace(kept[5]), now=now)
+    taken = ["duplicate"] * 5 + ["stored"] * (MAX_PER_MESSAGE - 5)
+    assert outcomes == [*taken, *["refused"] * len(rest), "stored", "duplicate"]
+    assert register(engine, rest[0], rest[0], kept[-1], now=now) == ["refused", "refused", "duplicate"]
+    counted = rows(engine, "SELECT message_id, count(*) FROM sends GROUP BY 1 ORDER BY 1")
+    assert counted == [("wamid.A", MAX_PER_MESSAGE), ("wamid.B", 1)]
+
+
+def test_generated_ids_are_limited_too(engine: Engine, now: datetime) -> None:
+    calls = failed_calls("send:mine", now, range(MAX_PER_MESSAGE + 1))
+    assert register(engine, *calls, now=now)[-1] == "refused"
+    assert rows(engine, "SELECT count(*) FROM failures") == [(MAX_PER_MESSAGE,)]
+
+
+def test_webhooks_merge_no_more_reports_than_the_limit(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    """Reports of a version without the limit, whose events were stored before a webhook named the number."""
+    calls = failed_calls("wamid.A", now, range(3 * MAX_PER_MESSAGE), phone_number_id="")
+    with engine.begin() as connection:
+        sends.insert(connection, calls, now, now, reported_by="shop")
+    stored = [
+        merge.FailedCall("wamid.A", "", now, call.error, KnownSend())
+        for call in calls
+        if call.error is not None
+    ]
+    with engine.connect() as connection:
+        merge.store_failed_calls(driver(connection), stored, now=now, slot=0)
+        connection.commit()
+    writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)
+    follow_up(engine, now + 2 * MINUTE)
+    of_calls = (
+        "SELECT phone_number_id, count(*), count(DISTINCT error_code), min(error_code), max(error_code)"
+    )
+    kept = [(NUMBER, MAX_PER_MESSAGE, MAX_PER_MESSAGE, 0, MAX_PER_MESSAGE - 1)]
+    assert rows(engine, f"{of_calls} FROM failures GROUP BY 1") == kept
+    assert rows(engine, f"{of_calls} FROM status_events WHERE status = 'failed' GROUP BY 1") == kept
+    assert rows(engine, "SELECT sum(failed), sum(attempts) FROM minute_counts") == [(MAX_PER_MESSAGE, 1)]
+
+
+def test_a_fault_of_the_database_leaves_one_message_for_later_and_merges_the_others(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    ids = [f"wamid.{n}" for n in range(4)]
+    writer.store([Delivery(body(*(status(each, "sent", now) for each in ids)))], now)
+    with engine.begin() as connection:
+        sends.insert(
+            connection,
+            [reported(each, now, template="welcome") for each in ids],
+            now,
+            now,
+            reported_by="shop",
+        )
+        connection.execute(text(_TIME_OUT))
+    follow_up(engine, now + 2 * MINUTE)
+    merged = "SELECT message_id FROM messages JOIN series s ON s.id = series_id WHERE template = 'welcome' ORDER BY 1"
+    assert rows(engine, merged) == [("wamid.0",), ("wamid.1",), ("wamid.3",)]
+    waiting = "SELECT message_id FROM sends WHERE check_at IS NOT NULL"
+    assert rows(engine, waiting) == [("wamid.2",)]
+    with engine.begin() as connection:
+        connection.execute(text("DROP FUNCTION takes_too_long CASCADE"))
+    follow_up(engine, now + timedelta(hours=1))
+    assert len(rows(engine, merged)) == 4
+    assert rows(engine, waiting) == []

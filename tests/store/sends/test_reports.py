@@ -9,13 +9,15 @@ from tests.support.factories import NUMBER, status
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.sends import reports as step
 from webhook_app.pipeline.sends.reports import follow_up
+from webhook_app.store.postgres.engine import driver
 from webhook_app.store.sends import reports as sends
+from webhook_app.whatsapp.sends.graph_errors import read_graph_error
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
 MINUTE = timedelta(minutes=1)
 
 
-def register(engine: Engine, reports: list[SendReport], now: datetime) -> list[bool]:
+def register(engine: Engine, reports: list[SendReport], now: datetime) -> list[step.Outcome]:
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         return step.register(connection, reports, now, reported_by="shop")
 
@@ -75,9 +77,9 @@ def test_a_repeated_report_fills_in_and_never_overwrites(engine: Engine, now: da
         endpoint="",
         request_json="",
     )
-    assert register(engine, [accepted("a", now)], now) == [True]
-    assert register(engine, [whole], now) == [False]
-    assert register(engine, [accepted("a", now)], now) == [False]
+    assert register(engine, [accepted("a", now)], now) == ["stored"]
+    assert register(engine, [whole], now) == ["duplicate"]
+    assert register(engine, [accepted("a", now)], now) == ["duplicate"]
     with engine.connect() as connection:
         row = connection.exec_driver_sql("SELECT template, campaign, category, sent_at FROM sends").one()
     assert tuple(row) == ("offer", "autumn", "marketing", now - MINUTE)
@@ -85,7 +87,19 @@ def test_a_repeated_report_fills_in_and_never_overwrites(engine: Engine, now: da
 
 def test_a_send_reported_twice_in_one_call_has_the_values_of_both(engine: Engine, now: datetime) -> None:
     later, earlier = accepted("a", now), accepted("a", now - MINUTE)
-    assert register(engine, [later, earlier, replace(later, template="offer")], now) == [True, False, False]
+    outcomes = register(engine, [later, earlier, replace(later, template="offer")], now)
+    assert outcomes == ["stored", "duplicate", "duplicate"]
     with engine.connect() as connection:
         row = connection.exec_driver_sql("SELECT template, sent_at FROM sends").one()
     assert tuple(row) == ("offer", now - MINUTE)
+
+
+def test_error_objects_are_read_for_the_calls_that_are_named(engine: Engine, now: datetime) -> None:
+    errors = {code: read_graph_error({"code": code, "message": f"no {code}"}) for code in (1, 2, 3)}
+    register(engine, [replace(accepted("a", now), error=error) for error in errors.values()], now)
+    with engine.connect() as connection:
+        found = sends.errors_of(driver(connection), "a", [(NUMBER, 1), (NUMBER, 3)])
+    assert {key: error["message"] for key, error in found.items()} == {
+        (NUMBER, 1): "no 1",
+        (NUMBER, 3): "no 3",
+    }

@@ -200,24 +200,39 @@ def _failed_calls_merge(
             for event in stored
             if event.source == SEND and _is_wanted(event, wanted)
         }
-        missing = [
-            FailedCall(
-                message_id,
-                number,
-                call.sent_at,
-                read_graph_error(call.error),
-                known_send(known_sends, message_id, number),
-            )
-            for (number, code), call in wanted.items()
-            if (number, code) not in kept
-        ]
-        store_failed_calls(connection, missing, now=now, slot=slot)
+        missing = {key: call for key, call in wanted.items() if key not in kept}
+        events = _missing_events(connection, message_id, missing, known_sends)
+        store_failed_calls(connection, events, now=now, slot=slot)
         deltas = Deltas()
         obsolete = [event for event in stored if event.source == SEND and not _is_wanted(event, wanted)]
         failed_calls.delete_events(connection, message_id, obsolete, deltas)
         reassignment.add_counts(connection, deltas, slot=slot)
 
     return merge
+
+
+def _missing_events(
+    connection: DriverConnection,
+    message_id: str,
+    missing: Mapping[tuple[str, int], FailedSend],
+    known_sends: KnownSends,
+) -> list[FailedCall]:
+    """The failed events to store for these calls, given by business number and code."""
+    if not missing:
+        return []
+    calls = [(call.phone_number_id, call.error_code) for call in missing.values()]
+    errors = reports.errors_of(connection, message_id, calls)
+    return [
+        FailedCall(
+            message_id,
+            number,
+            call.sent_at,
+            read_graph_error(errors[reported]),
+            known_send(known_sends, message_id, number),
+        )
+        for (number, _), call in missing.items()
+        if (reported := (call.phone_number_id, call.error_code)) in errors  # else erased meanwhile
+    ]
 
 
 def _number_of(of_webhooks: Sequence[FailedEvent], calls: Sequence[FailedSend]) -> str:

@@ -1,22 +1,32 @@
 """Stores what senders report, counts it together with the webhooks, and follows up until webhooks confirm it.
 
-register: commits the reports, then merges them with what webhooks say of the same messages.
+register: commits the reports, then merges them with what webhooks say of the same messages. A message takes a limited
+number of reports; further ones are refused.
 follow_up: merges, a minute later, reports and webhooks that were stored at the same moment and so missed each other;
 keeps sends without a webhook in view for as long as Meta may still deliver one.
 """
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
+import structlog
 from msgspec import Struct
 
 from webhook_app.pipeline.sends import merge
 from webhook_app.pipeline.sends.merge import FailedCall
-from webhook_app.store.postgres.engine import Connection, Engine, driver
+from webhook_app.store.postgres.engine import Connection, DriverConnection, Engine, driver
+from webhook_app.store.postgres.errors import DriverError
 from webhook_app.store.sends import reports as sends
 from webhook_app.store.sends.reports import Key, KnownSend
 from webhook_app.whatsapp.sends.send_reports import SendReport
+
+log = structlog.get_logger()
+
+Outcome = Literal["stored", "duplicate", "refused"]
+"""refused: the message has as many reports as it takes."""
 
 CHECK_DELAYS = (
     timedelta(minutes=1),  # longer than any ingest transaction that did not see the report can last
@@ -30,6 +40,7 @@ CHECK_DELAYS = (
 )
 _BATCH = 1_000
 _BATCHES = 50
+_MAX_FAULTS = 5
 
 # Count rows of our own: an ingest writer never waits for a report.
 _FIRST_SLOT, _SLOTS = 64, 64
@@ -44,17 +55,18 @@ class FollowedUp(Struct):
 
 def register(
     connection: Connection, reports: Sequence[SendReport], now: datetime, *, reported_by: str
-) -> list[bool]:
-    """Store and count the reports of one API key; return for each whether it is new.
+) -> list[Outcome]:
+    """Store and count the reports of one API key; return the outcome of each.
 
     A repeated report only fills in what the first one lacked, and only when the same key made both. The connection
     must be in autocommit mode: the transactions begin and end here.
     """
-    first: dict[Key, SendReport] = {}
-    repeated = [report for report in reports if first.setdefault(_key(report), report) is not report]
     raw = driver(connection)
     check_at = now + CHECK_DELAYS[0]
     with raw.transaction():
+        known = sends.stored_keys(connection, {report.message_id for report in reports})
+        first = _within_limit(reports, known)
+        repeated = [r for r in reports if (key := _key(r)) in first and first[key] is not r]
         stored = sends.insert(connection, list(first.values()), check_at, now, reported_by=reported_by)
         for report in repeated:  # it may hold more, or an earlier time
             again = sends.insert(connection, [report], check_at, now, reported_by=reported_by)
@@ -65,9 +77,10 @@ def register(
             if r.has_generated_id and r.error is not None
         ]
         merge.store_failed_calls(raw, without_id, now=now, slot=_slot())
-    named_by_meta = {report.message_id for report in reports if not report.has_generated_id}
+    named_by_meta = {report.message_id for report in first.values() if not report.has_generated_id}
     merge.merge_reports(raw, named_by_meta, now=now, slot=_slot())
-    return [first[key := _key(report)] is report and stored[key][1] for report in reports]
+    new = {key for key, (_, is_new) in stored.items() if is_new}
+    return [_outcome(report, first, new) for report in reports]
 
 
 def follow_up(engine: Engine, now: datetime) -> FollowedUp:
@@ -78,14 +91,63 @@ def follow_up(engine: Engine, now: datetime) -> FollowedUp:
         with autocommit.connect() as connection:
             due = sends.due_checks(connection, now, _BATCH)
             confirmed = sends.with_webhooks(connection, {key[0] for key, _ in due})
-            merge.merge_reports(driver(connection), confirmed, now=now, slot=_slot())
-            when = {key: None if key[0] in confirmed else _next_check(at, now) for key, at in due}
+            merged = confirmed - _merge(driver(connection), confirmed, now)
+            when = {key: None if key[0] in merged else _next_check(at, now) for key, at in due}
             sends.schedule_checks(connection, when)
         done.checked += len(due)
         done.confirmed += sum(key[0] in confirmed for key, _ in due)
         if len(due) < _BATCH:
             break
     return done
+
+
+def _merge(connection: DriverConnection, message_ids: Collection[str], now: datetime) -> set[str]:
+    """Merge the reports of these messages; returns those that faults of the database leave for their next check.
+
+    After a fault the messages are merged one by one, so that one of them affects no other.
+    """
+    try:
+        merge.merge_reports(connection, message_ids, now=now, slot=_slot())
+    except DriverError as fault:
+        if connection.closed:
+            raise
+        log.warning("reports are merged message by message after a fault", fault=type(fault).__name__)
+    else:
+        return set()
+    left, faults = set(message_ids), 0
+    for message_id in sorted(message_ids):
+        try:
+            merge.merge_reports(connection, [message_id], now=now, slot=_slot())
+        except DriverError as fault:
+            if connection.closed:
+                raise
+            log.warning("reports of a message are merged later", fault=type(fault).__name__)
+            faults += 1
+            if faults == _MAX_FAULTS:  # the fault is not that of a message
+                break
+        else:
+            left.remove(message_id)
+    return left
+
+
+def _within_limit(reports: Sequence[SendReport], known: Collection[Key]) -> dict[Key, SendReport]:
+    """The first report of each key that its message takes, given the keys that are stored."""
+    taken = Counter(key[0] for key in known)
+    first: dict[Key, SendReport] = {}
+    for report in reports:
+        key = _key(report)
+        if key in first or (key not in known and taken[report.message_id] >= sends.MAX_PER_MESSAGE):
+            continue
+        taken[report.message_id] += key not in known
+        first[key] = report
+    return first
+
+
+def _outcome(report: SendReport, first: dict[Key, SendReport], new: Collection[Key]) -> Outcome:
+    key = _key(report)
+    if key not in first:
+        return "refused"
+    return "stored" if first[key] is report and key in new else "duplicate"
 
 
 def _next_check(registered_at: datetime, now: datetime) -> datetime | None:

@@ -59,14 +59,19 @@ UPDATE failures SET error_subcode = %s, fbtrace_id = %s
 WHERE message_id = %s AND phone_number_id = %s AND error_code = %s AND source = 'webhook'
   AND (error_subcode, fbtrace_id) IS DISTINCT FROM (%s, %s)
 """
-_IS_EVENT = (
-    "message_id = %s AND phone_number_id = %s AND occurred_at = %s AND participant = '' AND error_code = %s"
+_GONE = (
+    "unnest(%s::text[], %s::timestamptz[], %s::bigint[]) AS i(phone_number_id, occurred_at, error_code)"
+    " WHERE {0}.message_id = %s AND {0}.phone_number_id = i.phone_number_id AND {0}.occurred_at = i.occurred_at"
+    " AND {0}.participant = '' AND {0}.error_code = i.error_code"
 )
-_DELETE_EVENT = (
-    "DELETE FROM status_events WHERE hashtextextended(message_id, 0) = hashtextextended(%s, 0)"
-    f" AND status = 'failed' AND {_IS_EVENT}"
-)
-_DELETE_FAILURE = f"DELETE FROM failures WHERE source = 'send' AND {_IS_EVENT}"
+_DELETE_FAILURES = f"""
+DELETE FROM failures f USING {_GONE.format("f")} AND f.source = 'send'
+RETURNING f.phone_number_id, f.occurred_at, f.error_code
+"""
+_DELETE_EVENTS = f"""
+DELETE FROM status_events e USING {_GONE.format("e")} AND e.status = 'failed'
+  AND hashtextextended(e.message_id, 0) = hashtextextended(%s, 0)
+"""
 _ATTEMPT = "SELECT series_id, sent_at, failed_at FROM messages WHERE message_id = %s AND phone_number_id = %s"
 _FIRST_FAILED = """
 SELECT occurred_at, series_id FROM status_events
@@ -81,8 +86,8 @@ SELECT minute, series_id, error_code, alone FROM failed_messages
 WHERE message_id = %s AND phone_number_id = %s FOR UPDATE
 """
 _FAILURES_LEFT = """
-SELECT occurred_at, series_id, coalesce(counted_code, error_code) FROM failures
-WHERE message_id = %s AND phone_number_id = %s ORDER BY occurred_at
+SELECT occurred_at, series_id, coalesce(counted_code, error_code), count(*) OVER (), max(occurred_at) OVER ()
+FROM failures WHERE message_id = %s AND phone_number_id = %s ORDER BY occurred_at LIMIT 1
 """
 _SET_FAILED = """
 UPDATE failed_messages SET minute = %s, series_id = %s, error_code = %s, alone = %s, first_at = %s, last_at = %s
@@ -125,14 +130,21 @@ def delete_events(
     connection: DriverConnection, message_id: str, events: Iterable[FailedEvent], deltas: Deltas
 ) -> None:
     """Delete events that calls reported, and add the changes of the counts to `deltas`."""
-    for event in events:
-        key = [message_id, event.phone_number_id, event.occurred_at, event.error_code]
-        if connection.execute(_DELETE_FAILURE, key).rowcount:
-            connection.execute(_DELETE_EVENT, [message_id, *key])
-            stages.request_recount(connection, [(message_id, event.phone_number_id)])
-            deltas.events[event.occurred_at, event.series_id, "failed"] -= 1
-            _recount_attempt(connection, message_id, event.phone_number_id, deltas)
-            _recount_failures(connection, message_id, event.phone_number_id, deltas)
+    series = {(each.phone_number_id, each.occurred_at, each.error_code): each.series_id for each in events}
+    if not series:
+        return
+    keys: list[Any] = [list(column) for column in zip(*series, strict=True)]
+    deleted = connection.execute(_DELETE_FAILURES, [*keys, message_id]).fetchall()
+    if not deleted:
+        return
+    keys = [list(column) for column in zip(*deleted, strict=True)]
+    connection.execute(_DELETE_EVENTS, [*keys, message_id, message_id])
+    for number, occurred_at, code in deleted:
+        deltas.events[occurred_at, series[number, occurred_at, code], "failed"] -= 1
+    for number in sorted({row[0] for row in deleted}):
+        stages.request_recount(connection, [(message_id, number)])
+        _recount_attempt(connection, message_id, number, deltas)
+        _recount_failures(connection, message_id, number, deltas)
 
 
 def _recount_attempt(connection: DriverConnection, message_id: str, number: str, deltas: Deltas) -> None:
@@ -164,12 +176,12 @@ def _recount_failures(connection: DriverConnection, message_id: str, number: str
     minute, series_id, code, alone = row
     if alone:
         deltas.failures[minute, series_id, code] -= 1
-    left = connection.execute(_FAILURES_LEFT, key).fetchall()
-    if not left:
+    left = connection.execute(_FAILURES_LEFT, key).fetchone()
+    if left is None:
         connection.execute(_DELETE_FAILED, key)
         return
-    first_at, series_id, code = left[0]
+    first_at, series_id, code, count, last_at = left
     minute = first_at.replace(second=0, microsecond=0)
-    connection.execute(_SET_FAILED, [minute, series_id, code, len(left) == 1, first_at, left[-1][0], *key])
-    if len(left) == 1:
+    connection.execute(_SET_FAILED, [minute, series_id, code, count == 1, first_at, last_at, *key])
+    if count == 1:
         deltas.failures[minute, series_id, code] += 1

@@ -1,7 +1,8 @@
 """Sends as senders report them, and the sends that no webhook has reported since.
 
-There is a row per message, business number and answer (accepted, or failed with this code). A repeated report only
-fills in what the first one left out. What the batch writers call uses the driver: it shares their connection.
+There is a row per message, business number and answer (accepted, or failed with this code), at most MAX_PER_MESSAGE of
+a message. A repeated report only fills in what the first one left out. What the batch writers call uses the driver: it
+shares their connection.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,9 +12,12 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.postgres.arrays import text_array
+from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport
+
+MAX_PER_MESSAGE = 20
+"""Reports of one message: a call and a few retries. Each webhook of a message merges all of its reports."""
 
 UNREPORTED_AFTER = timedelta(minutes=30)
 """Meta reports nearly every message within seconds; an accepted send without a webhook for so long is suspicious."""
@@ -41,7 +45,7 @@ class UnreportedSends(Struct, frozen=True):
 
 
 class FailedSend(Struct, frozen=True, kw_only=True):
-    """A failed call of a message with an id from Meta."""
+    """A failed call of a message with an id from Meta, without its error object."""
 
     message_id: str
     phone_number_id: str
@@ -49,7 +53,6 @@ class FailedSend(Struct, frozen=True, kw_only=True):
     sent_at: datetime
     error_subcode: int
     fbtrace_id: str
-    error: dict[str, Any]
 
 
 Key = tuple[str, str, bool, int]
@@ -96,11 +99,24 @@ SELECT message_id, phone_number_id, coalesce(max(contact) FILTER (WHERE reported
 FROM ({_OWN}) AS s GROUP BY message_id, phone_number_id
 """
 
+# What other keys say of a message is stored too. A row that a race stored beyond the limit is never merged.
 _FAILED = """
-SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id, coalesce(error, '{}') AS error
-FROM sends WHERE message_id = ANY(%s::text[]) AND failed AND NOT starts_with(message_id, %s)
-ORDER BY message_id, phone_number_id, error_code
+SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id FROM (
+  SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id,
+         row_number() OVER (PARTITION BY message_id ORDER BY registered_at, phone_number_id, error_code) AS place
+  FROM sends WHERE message_id = ANY(%s::text[]) AND failed AND NOT starts_with(message_id, %s)) AS s
+WHERE place <= %s ORDER BY message_id, phone_number_id, error_code
 """
+
+_ERRORS = """
+SELECT phone_number_id, error_code, coalesce(error, '{}') AS error FROM sends
+WHERE message_id = %s AND failed
+  AND (phone_number_id, error_code) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))
+"""
+
+_KEYS = text("""
+SELECT message_id, phone_number_id, failed, error_code FROM sends WHERE message_id = ANY(:ids)
+""")
 
 _DUE = text("""
 SELECT message_id, phone_number_id, failed, error_code, registered_at FROM sends
@@ -186,11 +202,27 @@ def known_sends(connection: DriverConnection, message_ids: Iterable[str]) -> dic
     return {(row[0], row[1]): KnownSend(*row[2:]) for row in rows}
 
 
+def stored_keys(connection: Connection, message_ids: Iterable[str]) -> set[Key]:
+    """The keys of all reports of these messages."""
+    rows = connection.execute(_KEYS, {"ids": list(message_ids)})
+    return {(row[0], row[1], row[2], row[3]) for row in rows}
+
+
 def failed_sends(connection: DriverConnection, message_ids: Iterable[str]) -> list[FailedSend]:
-    """The failed calls of these messages, in the order of their keys."""
-    rows = connection.execute(_FAILED, [text_array(list(message_ids)), GENERATED_ID_PREFIX])
+    """The failed calls of these messages, the first MAX_PER_MESSAGE of each, in the order of their keys."""
+    values = [text_array(list(message_ids)), GENERATED_ID_PREFIX, MAX_PER_MESSAGE]
+    rows = connection.execute(_FAILED, values)
     names = FailedSend.__struct_fields__
     return [FailedSend(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def errors_of(
+    connection: DriverConnection, message_id: str, calls: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """The error objects of these failed calls of a message, by reported business number and code."""
+    numbers, codes = zip(*calls, strict=True)
+    rows = connection.execute(_ERRORS, [message_id, text_array(numbers), int_array(codes)])
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def due_checks(connection: Connection, now: datetime, limit: int) -> list[tuple[Key, datetime]]:

@@ -395,3 +395,13 @@ def test_errors_that_only_calls_report_are_listed_explained_and_counted(
     assert (failure["domain"], failure["meaning"]["retry"]) == (domain, retry)
     assert title is None or failure["meaning"]["title"] == title
     assert rates("code") == ((1, 1), {code: (1, 1)})
+
+
+def test_a_report_beyond_the_limit_of_its_message_is_invalid_and_the_answer_says_why(report, rates):
+    calls = [{"contact": CONTACT, "message_id": "wamid.A", "error": graph_error(code)} for code in range(22)]
+    answer = report(*calls, {"contact": CONTACT, "message_id": "wamid.B"})
+    assert answer["summary"] == {"stored": 21, "duplicate": 0, "invalid": 2}
+    assert answer["results"][21]["result"] == "invalid"
+    assert "20 reports" in answer["results"][21]["reason"]
+    assert answer["results"][22]["result"] == "stored"
+    assert rates()[0] == (1, 1)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from webhook_app.pipeline.sends.reports import register
+from webhook_app.pipeline.sends.reports import Outcome, register
+from webhook_app.store.sends.reports import MAX_PER_MESSAGE
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Contact, Time, Word
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
@@ -23,6 +24,7 @@ MAX_SENDS = 1_000
 _EARLIEST = datetime(2001, 1, 1, tzinfo=UTC)
 _MAX_CLOCK_AHEAD_S = 300  # as for Meta's timestamps: further ahead comes from a wrong clock
 _MAX_REQUEST_BYTES = 64 * 1024
+_TOO_MANY = f"message_id: {MAX_PER_MESSAGE} reports of this message are stored, and no more are taken"
 # Limits in bytes: an entry of a database index holds 2704. Template and campaign fit with 200 characters each.
 _MAX_NUMBER_BYTES = 64
 
@@ -126,11 +128,14 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     stands in for one that the webhooks lack: it never links a number with a user id. A failed call counts
     in rates and alerts, once if a webhook reports it too. It counts against its contact only for a message that this
     key sent or that a webhook named, reported within a day, and never as an opt-out. An invalid item affects no other.
+    A message takes at most 20 reports: one per business number and answer, however often it is repeated.
     """
     items = [parse_send(item, call.now) for item in body.sends]
     reports = [found for found, _ in items if found is not None]
-    new = iter(register(call.connection, reports, call.now, reported_by=call.key.name))
-    results = [_result(found, reason, is_new=found is not None and next(new)) for found, reason in items]
+    outcomes = iter(register(call.connection, reports, call.now, reported_by=call.key.name))
+    results = [
+        _result(found, reason, "refused" if found is None else next(outcomes)) for found, reason in items
+    ]
     counts = [sum(each.result == name for each in results) for name in ("stored", "duplicate", "invalid")]
     return SendsAnswer(results, SendsSummary(*counts))
 
@@ -214,13 +219,15 @@ def _message_of(fault: Exception) -> str:
     return f"{found[2]}: {found[1]}" if found and found[2] else str(fault)
 
 
-def _result(report: SendReport | None, reason: str, *, is_new: bool) -> SendResult:
+def _result(report: SendReport | None, reason: str, outcome: Outcome) -> SendResult:
     if report is None:
         return SendResult(result="invalid", reason=reason)
+    if outcome == "refused":
+        return SendResult(result="invalid", reason=_TOO_MANY)
     error = report.error
     meaning = explain(error.code, error.subcode) if error else None
     return SendResult(
-        result="stored" if is_new else "duplicate",
+        result=outcome,
         message_id=report.message_id,
         contact=display(report.contact) if report.contact else None,
         reason=reason or None,
