@@ -1,12 +1,16 @@
 """An answer's head leaves together with what follows it, and is never left behind."""
 
 import socket
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import gevent
+import gevent.socket
 import pytest
 
 from webhook_app.gunicorn_worker import ClientConnection
 
+LARGE = bytes(20_000_000)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
 
 
@@ -16,15 +20,15 @@ class Recording:
     def __init__(self):
         self.pieces = []
 
+    takes = None
+    """The most bytes it takes at once."""
+
     def settimeout(self, _seconds):
         pass
 
-    def sendall(self, data):
-        self.pieces.append(data)
-
     def send(self, data):
-        self.pieces.append(data)
-        return len(data)
+        self.pieces.append(data[: self.takes])
+        return len(self.pieces[-1])
 
     def sendfile(self, file, offset, count):
         file.seek(offset)
@@ -108,3 +112,63 @@ def test_a_large_body_is_sent_without_copying_it_whole(connection, client):
     first, rest = client.pieces
     assert len(first) < 100_000
     assert rest.obj is body
+
+
+def test_an_answer_that_the_client_takes_in_small_parts_is_sent_whole(connection, client):
+    client.takes = 1000
+    connection.sendall(HEAD)
+    connection.sendall(bytes(range(256)) * 1000)
+    assert b"".join(client.pieces) == HEAD + bytes(range(256)) * 1000
+
+
+@pytest.fixture
+def connect():
+    """Makes the two ends of a TCP connection."""
+    with ExitStack() as stack:
+
+        def make():
+            listener = stack.enter_context(closing(gevent.socket.socket()))
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            theirs = stack.enter_context(closing(gevent.socket.create_connection(listener.getsockname())))
+            ours, _ = listener.accept()
+            return stack.enter_context(closing(ours)), theirs
+
+        yield make
+
+
+def send(connection):
+    """Send a large answer; returns what ended it early."""
+    try:
+        connection.sendall(LARGE)
+    except OSError as fault:
+        return fault
+
+
+def test_a_client_that_does_not_take_its_answer_is_dropped_at_once_and_what_is_unsent_is_discarded(connect):
+    ours, theirs = connect()
+    connection = ClientConnection(ours, 1.0)
+    sender = gevent.spawn(send, connection)
+    gevent.sleep(0)
+    assert connection.sending
+    connection.drop()
+    assert type(sender.get(timeout=10)) is BrokenPipeError
+    connection.close()
+    with pytest.raises(ConnectionResetError):
+        list(iter(lambda: theirs.recv(65536), b""))
+
+
+def test_a_client_that_takes_its_answer_has_kept_the_worker_waiting_for_less_time(connect):
+    pairs = [connect(), connect()]
+    moving, stalled = (ClientConnection(ours, 1.0) for ours, _ in pairs)
+    senders = [gevent.spawn(send, each) for each in (moving, stalled)]
+    gevent.sleep(0)
+    assert moving.since <= stalled.since
+    for _ in range(100):
+        pairs[0][1].recv(100_000)
+    assert stalled.sending
+    assert moving.sending
+    assert moving.since > stalled.since
+    for each in (stalled, moving):
+        each.drop()
+    gevent.joinall(senders, timeout=10)

@@ -2,12 +2,13 @@
 
 A client that misses its deadline is treated as disconnected, so that no other code handles client timeouts. When
 nearly all connections of the worker are in use, or incomplete bodies fill its memory, the client that has kept it
-waiting longest is disconnected.
+waiting longest, for its request or to take its answer, is disconnected.
 """
 
 import contextlib
 import errno
 import socket
+import struct
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, time
@@ -34,8 +35,10 @@ log = structlog.get_logger()
 
 FIRST_BYTE_S = 20.0  # from accepting a connection to its first byte
 REQUEST_S = 20.0  # from a request's first byte to its last, headers and body together
-BYTES_PER_SECOND = 64 * 1024  # received bytes extend the deadline: large bodies on slow lines are no attack
-ANSWER_S = 30.0  # for the client to read one part of the answer
+BYTES_PER_SECOND = (
+    64 * 1024
+)  # received or sent bytes extend the deadline: large bodies on slow lines are no attack
+ANSWER_S = 30.0  # for the client to take one part of the answer
 LINGER_S = 5.0  # after the answer, so that a client still sending reads it instead of a reset
 LINGER_IDLE_S = 1.0  # of these without a byte from the client
 LINGER_BYTES = 64 * 2**20  # discarded meanwhile, for clients that send everything before they read
@@ -72,6 +75,7 @@ CUT = Counter(
 )
 LATE, CROWD, MEMORY = CUT.labels("late"), CUT.labels("crowd"), CUT.labels("memory")
 
+_RESET = struct.pack("ii", 1, 0)  # for SO_LINGER
 _NO_CONTEXT = contextlib.nullcontext(None)
 
 
@@ -90,9 +94,9 @@ class ClientConnection:
         self._hung_up = False
         self._head: bytes | None = None
         self.request: Any = None
-        self.reading = False
+        self.reading = self.sending = False
         self.received = 0  # bytes, of the current request
-        self.since = monotonic()
+        self.since = monotonic()  # of the current wait; sent bytes make it later
         self._deadline = self.since + FIRST_BYTE_S
 
     def __getattr__(self, name: str) -> Any:
@@ -136,13 +140,12 @@ class ClientConnection:
             self._head = data
             return
         head, self._head = self._head, None
-        with self._answering():
-            if head:  # a large body is not copied to join its head
-                self._socket.sendall(head + data[:FIRST_PART])
-                if len(data) > FIRST_PART:
-                    self._socket.sendall(memoryview(data)[FIRST_PART:])
-            else:
-                self._socket.sendall(data)
+        if not head:
+            self._send_whole(data)
+            return
+        self._send_whole(head + data[:FIRST_PART])  # a large body is not copied to join its head
+        if len(data) > FIRST_PART:
+            self._send_whole(memoryview(data)[FIRST_PART:])
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Send a part of a file, after the head of the answer."""
@@ -170,11 +173,15 @@ class ClientConnection:
         self._deadline = self.since + self._idle_s
 
     def drop(self) -> None:
-        """End a wait from another greenlet: the reading greenlet sees a closed connection."""
+        """End a wait from another greenlet, which sees a closed connection."""
         self._ended = self._hung_up = True
-        self.reading = False  # it is not to be dropped again before its greenlet runs
+        how = socket.SHUT_RD
+        if self.sending:
+            self._discard_unsent()
+            how = socket.SHUT_RDWR
+        self.reading = self.sending = False  # it is not to be dropped again before its greenlet runs
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
+            self._socket.shutdown(how)
 
     def close(self) -> None:
         """Close, after draining a client that is still sending: unread bytes would turn the answer into a reset."""
@@ -209,16 +216,35 @@ class ClientConnection:
                 return
             left -= len(data)
 
+    def _send_whole(self, data: bytes | memoryview) -> None:
+        """Send all data, part by part: what the client takes extends its deadline."""
+        with self._answering():
+            begin, sent = self.since, self._socket.send(data)
+            while sent < len(data):
+                self.since = min(begin + sent / BYTES_PER_SECOND, monotonic())
+                self._socket.settimeout(max(self.since + ANSWER_S - monotonic(), 0.001))
+                sent += self._socket.send(memoryview(data)[sent:])
+
     @contextlib.contextmanager
     def _answering(self) -> Any:
+        self.since = monotonic()
+        self.sending = True
         self._socket.settimeout(ANSWER_S)
         try:
             yield
         except OSError as fault:
             if isinstance(fault, TimeoutError):
                 LATE.inc()
+                self._discard_unsent()
             self._ended = self._hung_up = True
             raise BrokenPipeError(errno.EPIPE, "the client does not read its answer") from None
+        finally:
+            self.sending = False
+
+    def _discard_unsent(self) -> None:
+        """Make closing discard what the client has not taken; else the kernel keeps it in memory for minutes."""
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 def give_way() -> None:
@@ -317,9 +343,8 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             client.sendall(_ANSWER.format(status=status, reason=reason, length=len(reason) + 1).encode())
 
     def _drop_slowest(self) -> None:
-        slowest = min(
-            (each for each in self._connections if each.reading), key=lambda each: each.since, default=None
-        )
+        waiting = (each for each in self._connections if each.reading or each.sending)
+        slowest = min(waiting, key=lambda each: each.since, default=None)
         if slowest is not None:
             CROWD.inc()
             slowest.drop()

@@ -3,12 +3,14 @@
 from webhook_app.serving import *  # noqa: F403  first: it says where the metrics go, before anything counts
 
 # isort: split
+import os
+
 from webhook_app import gunicorn_worker
 from webhook_app.web import probes
 
 gunicorn_worker.FIRST_BYTE_S = 0.6
 gunicorn_worker.REQUEST_S = 0.6
-gunicorn_worker.ANSWER_S = 0.6
+gunicorn_worker.ANSWER_S = float(os.environ.get("ANSWER_S", "0.6"))
 gunicorn_worker.LINGER_S = 3.0
 gunicorn_worker.LINGER_IDLE_S = 0.2
 gunicorn_worker.BYTES_PER_SECOND = 2**20

@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.faults.web_server import WebServer, read_all, request, statuses
+from tests.faults.web_server import WebServer, read_all, request, statuses, web_server
 from tests.support.factories import body, status
 
 PATIENCE = 2.5
@@ -135,6 +136,24 @@ def test_a_client_that_never_reads_its_answers_is_disconnected(server: WebServer
                 let_go = True
     assert let_go
     assert "Traceback" not in server.log, server.log
+
+
+def test_clients_that_never_read_a_large_answer_keep_no_others_from_being_served(
+    database_url: str, tmp_path: Path
+) -> None:
+    asked = b"GET /static/plotly.min.js HTTP/1.1\r\nHost: x\r\n\r\n" * 3
+    config = "tests.faults.impatient"
+    with web_server(database_url, tmp_path, config=config, ANSWER_S="300") as server, ExitStack() as stack:
+        for n in range(150):  # more than the places
+            client = stack.enter_context(closing(socket.socket()))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(20)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(asked)
+            assert client.recv(1), f"client {n} is not served"
+        assert server.post(body(status("wamid.meanwhile"))) == 200
+        assert server.metrics()['webhook_app_connections_cut_total{reason="crowd"}'] > 50
+        assert "Traceback" not in server.log, server.log
 
 
 def test_an_idle_connection_is_kept_for_the_next_request_and_closed_after_its_time(
