@@ -1,9 +1,7 @@
-"""Looking things up and deciding in a real browser: what people do on the pages behind the navigation."""
-
-import re
+"""A suppression list imported and undone in a real browser."""
 
 
-def test_a_file_is_checked_then_imported_then_taken_back(empty, sign_in):
+def test_a_file_is_checked_then_imported_then_undone(empty, sign_in):
     page = sign_in(empty)
     page.goto("/suppressions/import")
     really, counts = page.locator("#really"), page.locator("#counts")
@@ -11,15 +9,15 @@ def test_a_file_is_checked_then_imported_then_taken_back(empty, sign_in):
     rows = "contact,note\n+55 11 98700-0001,old list\nnobody,\n"
     file = {"name": "list.csv", "mimeType": "text/csv", "buffer": rows.encode()}
     page.set_input_files("#upload", file)
-    page.get_by_role("button", name="Check the file first").click()
+    page.get_by_role("button", name="Check file").click()
     counts.filter(has_text="Checked, nothing is stored yet. 2 rows: 1 added").wait_for()
     assert "neither a phone number" in page.inner_text("#rows")
     really.click()
     counts.filter(has_text="Imported. 2 rows: 1 added").wait_for()
     assert really.is_disabled()
-    page.get_by_role("link", name=re.compile("take it back")).click()
+    page.get_by_role("link", name="View or undo the changes").click()
     assert "+5511987000001" in page.inner_text("main table")
     page.get_by_role("button", name="Undo the whole batch").click()
     assert page.inner_text(".flash") == "Undone: 1 lifted."
     page.goto("/suppressions")
-    assert "Nobody is suppressed" in page.inner_text("main")
+    assert "No contacts are suppressed" in page.inner_text("main")

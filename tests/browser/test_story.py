@@ -1,4 +1,4 @@
-"""What somebody on call does, in one go: sees the incident, takes it, and helps the one who was wrongly stopped."""
+"""The work of an operator from the incident to the contact: acknowledge, find, lift, export, read the audit log."""
 
 import csv
 import io
@@ -12,43 +12,43 @@ def test_from_the_incident_to_the_contact(business, open_browser):
     page.goto("/")
     enter(page, "an operator's key for tests")
 
-    # The incident is the first thing to be seen.
+    # The overview shows the incident first.
     page.get_by_text("open incident").first.wait_for()
     page.locator("#part-state").get_by_role("link", name="seasonal_offer").first.click()
     page.wait_for_url("**/incidents/*")
 
-    # It is taken in hand, and the page says so.
+    # Acknowledge the incident.
     page.get_by_role("button", name="Acknowledge").click()
     page.get_by_role("status").get_by_text("Acknowledged").first.wait_for()
     assert page.get_by_role("button", name="Acknowledge").count() == 0
 
-    # The one who keeps failing is found by the number as people write it.
+    # Find the contact whose messages keep failing.
     page.get_by_label("Pages").get_by_role("link", name="Contacts").click()
-    page.get_by_label("Phone number as you have it").fill("+1 (808) 555-0142")
-    page.get_by_role("button", name="Look up").click()
+    page.get_by_label("Phone number in any format").fill("+1 (808) 555-0142")
+    page.get_by_role("button", name="Find").click()
     assert page.get_by_role("heading", level=1).inner_text() == UNREACHABLE
     main = page.locator("main")
     assert "131026" in main.inner_text()
-    assert "No message is to be sent" in main.inner_text()
+    assert "Do not send messages" in main.inner_text()
 
-    # Their suppression is lifted.
+    # Lift their suppression.
     page.get_by_role("button", name="Lift", exact=True).click()
-    page.get_by_text("Nothing stands against this contact").wait_for()
+    page.get_by_text("This contact is not suppressed").wait_for()
 
-    # The failures are saved as a file.
+    # Download the failures.
     page.get_by_label("Pages").get_by_role("link", name="Failures").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
     rows = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))))
     assert {"131026", "132015"} <= {row["code"] for row in rows}
 
-    # Dark is dark at once, stays so on the next page, and all of it stands in the audit.
+    # The dark theme applies at once and on the next page. The audit log has every action.
     page.get_by_role("button", name="Dark").click()
     dark = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     page.get_by_label("Pages").get_by_role("link", name="System").click()
     assert page.locator("html").get_attribute("data-theme") == "dark"
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == dark
-    did = page.get_by_role("region", name="Who did what").inner_text()
+    did = page.get_by_role("region", name="Audit log").inner_text()
     assert "acknowledge incident" in did
     assert "lift contact suppression" in did
     assert UNREACHABLE in did

@@ -24,7 +24,7 @@ def install(blueprint: Blueprint) -> None:
 
     @blueprint.errorhandler(EngineUnavailable)
     def _database(error: EngineUnavailable) -> Response:
-        log.error("the database is away", fault=type(error.orig).__name__)
+        log.error("the database is unavailable", fault=type(error.orig).__name__)
         message = "The database cannot be reached. Webhooks are refused meanwhile; Meta sends them again."
         return _answer(503, message)
 

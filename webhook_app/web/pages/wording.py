@@ -13,18 +13,18 @@ _THIN = "\N{NARROW NO-BREAK SPACE}"
 
 REASONS = {
     "opted_out": "Opted out",
-    "manual": "Stopped by hand",
+    "manual": "Suppressed by hand",
     "hard": "Permanently unreachable",
     "unreachable": "Unreachable",
 }
 CHANGES = {
     "suppress": "added",
     "extend": "changed",
-    "half_open": "expired, waits for a probe",
+    "half_open": "expired, waiting for a probe",
     "lift": "lifted",
     "expire": "expired",
-    "restore": "put back",
-    "erase": "somebody was erased",
+    "restore": "restored",
+    "erase": "person erased",
 }
 """Actions of the change log in words."""
 SUPPRESS_DAYS = {

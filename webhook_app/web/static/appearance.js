@@ -1,4 +1,4 @@
-// Changes colours at once, where without it the form would load the page anew. The server reads the same cookie.
+// Changes the colours without reloading the page. The server reads the same cookie.
 "use strict";
 (() => {
   const form = document.getElementById("theme");

@@ -1,4 +1,4 @@
-// Draws failure rates with plotly.js, in the page's own colours. Figures in, picture out; loads nothing but our own copy.
+// Draws failure rates with plotly.js in the page's colours. Loads plotly.js only from this server.
 "use strict";
 const charts = (() => {
   const DASHES = { broken: "solid", unreachable: "dash", withheld: "dot", code: "solid" };

@@ -1,5 +1,5 @@
-// Renews a page every ten seconds, or as often as it says. Only parts whose text changed are exchanged; focus, open details and a selection
-// somebody is copying from stay where they are.
+// Refreshes a page every ten seconds, or at the interval it names. Replaces only parts whose text changed; keeps focus,
+// open details and a selection that somebody is copying from.
 "use strict";
 (() => {
   const PATIENCE_MS = 20_000;
@@ -39,7 +39,7 @@
     page.classList.toggle("old", text !== "");
   }
 
-  async function renew() {
+  async function refresh() {
     const answer = await fetch(page.dataset.live, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
     if (answer.status === 401) return location.reload();
     if (!answer.ok) throw new Error(`the answer was ${answer.status}`);
@@ -48,7 +48,7 @@
     for (const [id, html] of Object.entries(data.parts)) exchange(id, html);
     charts.draw(document.getElementById("chart"), data.chart);
     at = data.at.slice(11, 19);
-    document.getElementById("freshness").textContent = `As of ${at} UTC, renewed every ${everyS} s.`;
+    document.getElementById("freshness").textContent = `As of ${at} UTC, refreshed every ${everyS} s.`;
     say("");
     if (headline !== null && headline !== data.headline) {
       document.getElementById("announcement").textContent = data.headline;
@@ -61,9 +61,9 @@
     clearTimeout(timer);
     if (!document.hidden) {
       try {
-        await renew();
+        await refresh();
       } catch (fault) {
-        say(`What you see is ${at ? `of ${at} UTC` : "old"}: it cannot be renewed (${fault.message}). Trying again.`);
+        say(`This page is ${at ? `from ${at} UTC` : "out of date"}: it cannot be refreshed (${fault.message}). Trying again.`);
       }
     }
     timer = setTimeout(tick, 1000 * everyS);

@@ -1,5 +1,5 @@
-// Sends a file of suppressions and shows what becomes of each row while the answer comes. Without it the form works too,
-// and the result comes as a page when all is done. Importing waits for a check of the same file with the same choices.
+// Sends a file of suppressions and shows the result of each row while the answer arrives. Without this script the form
+// works too, and the result is a page. Import is enabled after a check of the same file with the same choices.
 "use strict";
 (() => {
   const form = document.getElementById("import");
@@ -27,27 +27,27 @@
     return made;
   }
 
-  function addRow(told) {
-    // Half of the room is kept for rows that cannot be used: those one looks for.
-    const room = told.result === "invalid" ? shownAtMost : shownAtMost / 2;
-    if (shown >= room) {
+  function addRow(result) {
+    // Half of the space is reserved for invalid rows.
+    const space = result.result === "invalid" ? shownAtMost : shownAtMost / 2;
+    if (shown >= space) {
       passedOver += 1;
       return;
     }
     shown += 1;
     const row = document.createElement("tr");
     row.append(
-      cell("th", number(told.row), ""),
-      cell("td", told.contact, "Contact"),
-      cell("td", told.result === "invalid" ? "cannot be used" : told.result, "Result"),
-      cell("td", told.why ?? "", "Why"),
+      cell("th", number(result.row), ""),
+      cell("td", result.contact, "Contact"),
+      cell("td", result.result, "Result"),
+      cell("td", result.why ?? "", "Why"),
     );
     byId("rows").append(row);
   }
 
   function counted(counts) {
     return `${number(counts.rows)} rows: ${number(counts.added)} added, ${number(counts.changed)} changed, ` +
-      `${number(counts.unchanged)} as they were, ${number(counts.invalid)} that cannot be used.`;
+      `${number(counts.unchanged)} unchanged, ${number(counts.invalid)} invalid.`;
   }
 
   function finish(done) {
@@ -56,24 +56,24 @@
     const after = byId("after");
     if (done.dry_run) {
       really.disabled = done.rows === done.invalid;
-      after.textContent = really.disabled ? "There is nothing to import." : "If that is right, press Import.";
+      after.textContent = really.disabled ? "There is nothing to import." : "To import the file, press Import.";
       if (!really.disabled) really.focus();
     } else if (done.added + done.changed > 0) {
       const link = document.createElement("a");
       link.href = `/suppressions/changes?batch=${encodeURIComponent(done.batch)}`;
-      link.textContent = "See what changed, or take it back";
+      link.textContent = "View or undo the changes";
       after.replaceChildren(link);
     }
   }
 
   function take(line) {
     if (line === "") return false;
-    const told = JSON.parse(line);
-    if (told.error) throw new Error(told.error.message);
-    if (told.done) finish(told.done);
-    else if (told.progress) byId("counts").textContent = `So far ${counted(told.progress)}`;
-    else addRow(told);
-    return Boolean(told.done);
+    const result = JSON.parse(line);
+    if (result.error) throw new Error(result.error.message);
+    if (result.done) finish(result.done);
+    else if (result.progress) byId("counts").textContent = `So far ${counted(result.progress)}`;
+    else addRow(result);
+    return Boolean(result.done);
   }
 
   async function read(answer) {
@@ -87,7 +87,7 @@
       rest = lines.pop();
       for (const line of lines) isDone = take(line) || isDone;
     }
-    if (!isDone) throw new Error("it broke off; what was answered is stored, and the whole file can be sent again");
+    if (!isDone) throw new Error("the answer ended early; the rows shown are stored, and you can send the whole file again");
   }
 
   async function send(action) {
@@ -108,7 +108,7 @@
       }
       await read(answer);
     } catch (fault) {
-      byId("counts").textContent = `That did not work: ${fault.message}`;
+      byId("counts").textContent = `Failed: ${fault.message}`;
     } finally {
       byId("bar").hidden = true;
       form.querySelector("button[value=check]").disabled = false;

@@ -35,7 +35,7 @@ class TestCatalogue:
         assert 'href="/codes/131049"' in admin_browser.see("/codes", text="131049")
         assert 'href="/codes/190?subcode=463"' in admin_browser.see("/codes", text="190/463")
         page = admin_browser.see("/codes", text="no code says this")
-        assert "No code of the catalogue fits" in page
+        assert "No code in the catalogue matches" in page
 
 
 class TestOneCode:
@@ -44,9 +44,9 @@ class TestOneCode:
         assert "Often misread" in page
         assert "What to do" in page
         assert "marketing" in page
-        assert "confidence" in page
+        assert "<dt>Confidence</dt>" in page
         assert 'href="/rules#' in admin_browser.see("/codes/131026")
-        assert "No message failed with it" in page
+        assert "No message failed with this code" in page
 
     def test_it_shows_our_own_history_and_the_latest_failures(self, admin_browser, seen, now):
         page = admin_browser.see("/codes/131026")

@@ -41,7 +41,7 @@ def three(deliver, now):
 class TestExplorer:
     def test_before_the_first_failure_it_says_where_they_come_from(self, admin_browser):
         page = admin_browser.see("/failures")
-        assert "Nothing has failed so far" in page
+        assert "No failures so far" in page
         assert "make demo" in page
 
     def test_failures_come_newest_first_with_meaning_person_and_advice(self, admin_browser, three):
@@ -76,7 +76,7 @@ class TestExplorer:
     def test_every_filter_narrows(self, admin_browser, three, query, listed):
         page = admin_browser.see("/failures", **query)
         assert found(page) == listed
-        assert ("No failure fits these filters" in page) is not listed
+        assert ("No failure matches these filters" in page) is not listed
 
     def test_a_span_of_time_is_read_as_utc(self, admin_browser, three, now):
         page = admin_browser.see("/failures", since=spelt(now - timedelta(minutes=10)), until=spelt(now))

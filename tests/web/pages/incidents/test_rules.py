@@ -68,7 +68,7 @@ class TestWords:
             ("for_evaluations = 3", "it takes 3 evaluations in a row"),
             ("confidence = 0", "fail within 15 min, with at least"),
             ("group_by = []", "of all messages fail"),
-            ("channels = []", "Notifies nobody: it shows here"),
+            ("channels = []", "Notifies nobody: it is visible only here"),
             ("escalate_above = 0.2", "Becomes critical above 20\N{NARROW NO-BREAK SPACE}%"),
         ],
     )
@@ -110,7 +110,7 @@ class TestActive:
         faulty.write_text("[[rule]]\n")
         client = make_app(rules_file=faulty).test_client()
         sign_in(client, keys["viewer"])
-        assert "rules file cannot be used" in client.get("/rules").text
+        assert "rules file is invalid" in client.get("/rules").text
 
 
 class TestOne:

@@ -47,19 +47,19 @@ class TestForm:
     @pytest.mark.parametrize(
         ("typed", "fault"),
         [
-            ({"span": "1h"}, "Say what is to be silent"),
-            ({"code": "13x", "span": "1h"}, "is no number"),
-            ({"code": "9" * 5000, "span": "1h"}, "is no number"),
+            ({"span": "1h"}, "Fill in at least one field"),
+            ({"code": "13x", "span": "1h"}, "is not a number"),
+            ({"code": "9" * 5000, "span": "1h"}, "is not a number"),
             ({"kind": "weather", "span": "1h"}, "kind must be one of"),
             ({"template": "x" * 513, "span": "1h"}, "up to 512"),
             ({"rule": "r\0", "span": "1h"}, "up to 512"),
-            ({"rule": "r"}, "Choose for how long"),
-            ({"rule": "r", "span": "9y"}, "Choose for how long"),
-            ({"rule": "r", "until": "tomorrow"}, "is no time"),
-            ({"rule": "r", "until": "2026-09-30T11:00"}, "is over"),
+            ({"rule": "r"}, "Choose a duration"),
+            ({"rule": "r", "span": "9y"}, "Choose a duration"),
+            ({"rule": "r", "until": "tomorrow"}, "is not a time"),
+            ({"rule": "r", "until": "2026-09-30T11:00"}, "has passed"),
             ({"rule": "r", "until": "2028-01-01T00:00"}, "at most a year"),
-            ({"rule": "r", "until": "9999-12-31T23:59:59-14:00"}, "is no time"),
-            ({"rule": "r", "until": "0001-01-01T00:00:00+14:00"}, "is no time"),
+            ({"rule": "r", "until": "9999-12-31T23:59:59-14:00"}, "is not a time"),
+            ({"rule": "r", "until": "0001-01-01T00:00:00+14:00"}, "is not a time"),
             ({"rule": "r", "span": "1h", "comment": "x" * 501}, "at most 500"),
         ],
     )
@@ -98,7 +98,7 @@ class TestPage:
         ended = admin.post(
             f"{PATH}/{silence.id}/end", data={"token": token_of(page)}, follow_redirects=True
         ).text
-        assert f"Silence {silence.id} is over" in ended
+        assert f"Silence {silence.id} has ended" in ended
         assert "ended by ADMIN_API_KEY" in ended
         assert held(now + timedelta(minutes=1)) == []
 
@@ -106,7 +106,7 @@ class TestPage:
         data = {"token": token_of(admin.get(f"{PATH}/new")), "template": '"<b>', "code": "x", "span": "4h"}
         answer = admin.post(PATH, data=data)
         assert answer.status_code == 400
-        assert "is no number" in answer.text
+        assert "is not a number" in answer.text
         assert 'value="&#34;&lt;b&gt;"' in answer.text
         assert '<option value="4h" selected>' in answer.text
         assert held(now) == []

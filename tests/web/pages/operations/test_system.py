@@ -54,7 +54,7 @@ def test_the_books_of_each_day_and_of_all_time_stand_there(admin, deliver, now):
 
 def test_a_scheduler_that_stands_still_is_told_from_one_that_runs(admin, engine, now):
     assert "It has never run" in admin.get("/system").text
-    for began, words in ((now - timedelta(minutes=5), "stands still"), (now, "✓ runs")):
+    for began, words in ((now - timedelta(minutes=5), "◆ stopped"), (now, "✓ runs")):
         with engine.begin() as connection:
             scheduler_state.record_start(connection, "evaluate", "host-7:12", began)
             scheduler_state.record_end(connection, "evaluate", "host-7:12", began, 0.1, "")
@@ -94,7 +94,7 @@ class TestOutbox:
     def test_a_failed_one_is_tried_again_once(self, admin, engine, failed):
         page = admin.get("/system/outbox?state=failed")
         assert "no_such_channel" in page.text
-        for words in ("is tried again at once", "only failed ones can be tried again"):
+        for words in ("will be sent again now", "only failed notifications can be sent again"):
             response = admin.post(f"/system/outbox/{failed}/retry", data={"token": token_of(page)})
             assert words in admin.get(response.location).text
         with engine.connect() as connection:
@@ -110,7 +110,7 @@ class TestOutbox:
 
     def test_it_narrows_by_state(self, admin, failed):
         assert f"/system/outbox/{failed}/retry" in admin.get("/system/outbox?state=failed").text
-        assert "None like that" in admin.get("/system/outbox?state=sent").text
+        assert "No notifications in this state" in admin.get("/system/outbox?state=sent").text
 
     def test_one_that_is_not_there_is_not_found(self, admin, failed):
         token = token_of(admin.get("/system/outbox"))
@@ -119,9 +119,9 @@ class TestOutbox:
 
 class TestQuarantine:
     def test_items_narrow_by_reason_and_field(self, admin, odd):
-        assert "<b>2</b> wait." in admin.get("/system/quarantine").text
-        assert "<b>1</b> waits of this choice." in admin.get("/system/quarantine?field=messages").text
-        assert "No item is like that" in admin.get("/system/quarantine?reason=nothing+says+this").text
+        assert "<b>2</b> items in quarantine." in admin.get("/system/quarantine").text
+        assert "<b>1</b> item in quarantine with these filters." in admin.get("/system/quarantine?field=messages").text
+        assert "No item matches these filters" in admin.get("/system/quarantine?reason=nothing+says+this").text
 
     def test_only_admins_see_what_came(self, viewer, odd):
         page = viewer.get("/system/quarantine").text
@@ -139,8 +139,8 @@ class TestQuarantine:
         page = admin.get("/system/quarantine")
         assert "this is no JSON" in page.text
         told = admin.post("/system/quarantine/replay", data={"token": token_of(page)}, buffered=True).text
-        assert "2 of 2 read again" in told
-        assert "1 applied, 0 known already, 0 not needed, 1 still not understood" in told
+        assert "2 of 2 replayed" in told
+        assert "1 applied, 0 already known, 0 not needed, 1 still not understood" in told
         with engine.connect() as connection:
             assert quarantine.count_open(connection) == 1
             assert quarantine.count_open(connection, QuarantineFilters(field="messages")) == 0

@@ -23,7 +23,7 @@ def both(deliver, now):
 
 def test_its_steps_stand_in_order_with_the_outcome_from_all_of_them(viewer_browser, both):
     page = viewer_browser.see("/messages/wamid.A/B+=")
-    assert "failed and reached" in page
+    assert "failed and delivered" in page
     whats = re.findall(r'data-label="What"><span>(\w+)', page)
     assert whats == ["sent", "failed", "delivered"]
     assert "+12025550117" in page

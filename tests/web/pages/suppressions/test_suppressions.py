@@ -75,7 +75,7 @@ def ticks(page, name="item"):
 class TestList:
     def test_before_anybody_is_suppressed_it_says_how_they_come(self, viewer_browser):
         page = viewer_browser.see("/suppressions")
-        assert "everyone may be written to" in page
+        assert "No contacts are suppressed" in page
         assert f'href="{IMPORT}"' in page
 
     @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ class TestList:
 
 class TestReview:
     def test_an_empty_queue_says_so(self, viewer_browser):
-        assert "Nothing waits for review" in viewer_browser.see(QUEUE)
+        assert "No suppressions to review" in viewer_browser.see(QUEUE)
 
     def test_only_what_rules_made_waits(self, viewer_browser, three):
         assert listed(viewer_browser.see(QUEUE)) == [f"+{THREE}"]
@@ -153,12 +153,12 @@ class TestReview:
             QUEUE, QUEUE, shown=ticks(admin_browser.see(QUEUE), "shown"), action="confirm all", note=""
         )
         assert "3 suppressions were confirmed." in page
-        assert "Nothing waits for review" in page
+        assert "No suppressions to review" in page
         assert len(suppressed_contacts()) == 3
 
     def test_without_a_tick_nothing_is_done(self, admin_browser, queue, suppressed_contacts):
         shown = ticks(admin_browser.see(QUEUE), "shown")
-        assert "Nothing was ticked" in admin_browser.submit(QUEUE, QUEUE, shown=shown, action="lift", note="")
+        assert "Nothing was selected" in admin_browser.submit(QUEUE, QUEUE, shown=shown, action="lift", note="")
         assert len(suppressed_contacts()) == 3
 
     def test_somebody_faster_is_told(self, admin_browser, queue):
@@ -195,7 +195,7 @@ class TestReview:
 
 class TestChangeLog:
     def test_an_empty_log_says_so(self, viewer_browser):
-        assert "Nothing has changed yet" in viewer_browser.see(LOG)
+        assert "No changes yet" in viewer_browser.see(LOG)
 
     def test_the_latest_changes_come_first_and_notes_are_only_text(self, viewer_browser, three):
         page = viewer_browser.see(LOG)
@@ -204,7 +204,7 @@ class TestChangeLog:
 
     def test_it_is_narrowed_to_one_person_by_any_spelling(self, viewer_browser, three):
         assert listed(viewer_browser.see(LOG, contact="55 11 8700-0002")) == [f"+{TWO}"]
-        assert "Nothing was ever changed" in viewer_browser.see(LOG, contact="+491711234567")
+        assert "No changes for this contact" in viewer_browser.see(LOG, contact="+491711234567")
         viewer_browser.see(LOG, status=400, contact="nobody")
 
     def test_it_comes_in_pages(self, viewer_browser, engine, now):
@@ -261,7 +261,7 @@ class TestChangeLog:
         admin_browser.submit(LOG, "/suppressions/undo", status=400, key="sender", hours="x")
 
     def test_without_a_tick_nothing_is_taken_back(self, admin_browser, three, suppressed_contacts):
-        assert "Nothing was ticked" in admin_browser.submit(LOG, "/suppressions/undo", note="")
+        assert "Nothing was selected" in admin_browser.submit(LOG, "/suppressions/undo", note="")
         assert len(suppressed_contacts()) == 3
 
     @pytest.mark.parametrize("form", [{"change": "x"}, {"change": "-1"}, {"batch": "b", "before": "x"}])
@@ -280,7 +280,7 @@ class TestChangeLog:
     def test_somebody_erased_is_a_line_without_a_person(self, admin_browser, three):
         admin_browser.submit("/contacts", "/contacts/erase", contact=f"+{ONE}", typed=f"+{ONE}")
         page = admin_browser.see(LOG)
-        assert "somebody was erased" in page
+        assert "person erased" in page
         assert f"+{ONE}" not in listed(page)
         assert len(ticks(page, "change")) == 2
 
@@ -296,8 +296,8 @@ class TestImport:
         self, admin_browser, suppressed_contacts
     ):
         page = admin_browser.submit(IMPORT, IMPORT, status=200, file=file(self.ROWS), action="check")
-        assert "What would become of the file" in page
-        assert "<b>3</b> rows: 2 added, 0 changed, 0 as they were, 1 that cannot be used" in page
+        assert "Result of the check" in page
+        assert "<b>3</b> rows: 2 added, 0 changed, 0 unchanged, 1 invalid" in page
         assert "neither a phone number" in page
         assert suppressed_contacts() == {}
 

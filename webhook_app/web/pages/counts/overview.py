@@ -13,6 +13,7 @@ from webhook_app.web.pages.accounts.health_summary import HealthSummary, read_he
 from webhook_app.web.pages.charts import Chart, recent
 from webhook_app.web.pages.counts.overview_data import Overview, read_overview
 from webhook_app.web.pages.page import Page, PageRequest, live_response, render, render_part
+from webhook_app.web.pages.wording import REASONS
 
 _HOURS = (3, 24)
 _KEPT = {3: timedelta(seconds=8), 24: timedelta(seconds=60)}
@@ -75,6 +76,7 @@ def _gather(request: PageRequest) -> tuple[Overview, Chart, dict[str, Any]]:
         "hours": hours,
         "all_hours": _HOURS,
         "suppressed": cache.suppressions(connection, now),
+        "reasons": REASONS,
         "health": cache.health_of(connection, now),
         "webhook_url": f"{address.rstrip('/')}/webhook",
         "parts": _PARTS,

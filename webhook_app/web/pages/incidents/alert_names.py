@@ -22,7 +22,7 @@ KINDS = {
 """Kinds of rules in words."""
 
 CHECKS = {
-    "quarantine": "Items that are not understood",
+    "quarantine": "Items not understood",
     "books": "The books do not balance",
     "delivered_without_sent": "Delivered messages without a sent",
     "silent_sends": "Accepted by Meta, but no webhook",

@@ -1,4 +1,4 @@
-"""Rules in plain words: a rule in, sentences out. No HTML, no rows."""
+"""Describes rules in sentences."""
 
 from collections.abc import Callable, Sequence
 
@@ -65,7 +65,7 @@ def _rate(rule: Rule) -> str:
 def _new_code(rule: Rule) -> str:
     return (
         f"Fires when {number(rule.min_failures)} messages of one {_group(rule)} fail within {rule.window_minutes} min"
-        f" with a code that was not met there for {rule.quiet_days} days. Counts {counted(rule)}"
+        f" with a code that did not occur there in the {rule.quiet_days} days before. Counts {counted(rule)}"
     )
 
 
@@ -74,7 +74,7 @@ def _spike(rule: Rule) -> str:
     return (
         f"Fires when one {_group(rule)} fails {rule.factor:g} times as often as in the {days:g} days before, and for"
         f" more than {percent(rule.threshold)} of at least {number(rule.min_attempts)} messages in"
-        f" {rule.window_minutes} min, which must not be chance. Counts {counted(rule)}"
+        f" {rule.window_minutes} min, and chance is an unlikely cause. Counts {counted(rule)}"
     )
 
 
@@ -86,7 +86,7 @@ def _attention(rule: Rule) -> str:
 def _silence(rule: Rule) -> str:
     whom = f" of one {_group(rule)}" if rule.group_by else ""
     return (
-        f"Fires when no webhook{whom} comes for {rule.window_minutes} min, although {number(rule.min_sends)} messages"
+        f"Fires when no webhook{whom} arrives for {rule.window_minutes} min, although {number(rule.min_sends)} messages"
         f" were sent or {number(rule.min_usual)} webhooks are usual at this time of day"
     )
 
@@ -103,7 +103,7 @@ def _integrity(rule: Rule) -> str:
 
 
 def _health(rule: Rule) -> str:
-    return f"Fires when Meta says something bad. Checks {_checks(rule)}"
+    return f"Fires when Meta reports a problem. Checks {_checks(rule)}"
 
 
 def _tier(rule: Rule) -> str:
@@ -114,7 +114,7 @@ def _tier(rule: Rule) -> str:
 
 
 def _self(rule: Rule) -> str:
-    return f"Checks {_checks(rule)}. Fires when something is {rule.max_minutes} min late or fails"
+    return f"Checks {_checks(rule)}. Fires when one is {rule.max_minutes} min late or fails"
 
 
 _FIRES: dict[str, Callable[[Rule], str]] = {
@@ -143,7 +143,7 @@ def _end(rule: Rule) -> str:
         "rate": f"{below}; those without enough messages do not count",
         "tier": below,
         "silence": f"had webhooks for {evaluations}",
-        "health": "is healthy again; what Meta never withdraws ends after a week",
+        "health": "is healthy again; a state that Meta never withdraws ends after a week",
     }.get(rule.kind, f"was calm for {evaluations}")
     return f"Resolves when it {calm}."
 
@@ -153,7 +153,7 @@ def _notifies(rule: Rule) -> str:
     where = (
         f"Notifies {_and(_names(channels))}"
         if channels
-        else "Notifies nobody: it shows here and in the API only"
+        else "Notifies nobody: it is visible only here and in the API"
     )
     worse = ""
     if rule.escalate_above:

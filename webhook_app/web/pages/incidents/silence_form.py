@@ -1,4 +1,4 @@
-"""The form of a silence: what somebody typed in; matchers, end and comment out, or what is wrong with it."""
+"""The form of a silence, read into matchers, end and comment, or into the error to show."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ SPANS = {
     "30d": ("30 days", timedelta(days=30)),
 }
 NOTHING = "none"
-"""Typed for what has no template, campaign or country."""
+"""Typed for messages without a template, campaign or country."""
 
 _LONGEST = timedelta(days=366)
 _LONGEST_COMMENT = 500
@@ -31,7 +31,7 @@ class SilenceForm(Struct, frozen=True):
 
 
 class SilenceRequest(Struct, frozen=True):
-    """What the form says."""
+    """The silence that the form asks for."""
 
     matchers: dict[str, str | int]
     until: datetime
@@ -46,7 +46,7 @@ def for_alerts(alerts: Sequence[Alert]) -> SilenceForm:
 
 
 def read_form(given: Mapping[str, str], now: datetime) -> SilenceRequest | str:
-    """What is meant, or what is wrong with it in words for the user."""
+    """Read the form; a text is the error to show to the user."""
     typed = {name: given.get(name, "").strip() for name in (*MATCHED, "span", "until", "comment")}
     matchers: dict[str, str | int] = {}
     for name in MATCHED:
@@ -57,11 +57,11 @@ def read_form(given: Mapping[str, str], now: datetime) -> SilenceRequest | str:
             try:
                 matchers[name] = int(value)
             except ValueError:
-                return f"Error code: {typed[name]!r} is no number. Meta's codes look like 131026."
+                return f"Error code: {typed[name]!r} is not a number such as 131026."
         else:
             matchers[name] = value
     if not matchers:
-        return "Say what is to be silent: at least one of the fields. Empty fields match everything."
+        return "Fill in at least one field. Empty fields match everything."
     if fault := matcher_fault(matchers):
         return f"{fault[:1].upper()}{fault[1:]}."
     if len(typed["comment"]) > _LONGEST_COMMENT or "\0" in typed["comment"]:
@@ -71,15 +71,15 @@ def read_form(given: Mapping[str, str], now: datetime) -> SilenceRequest | str:
 
 
 def _until(typed: Mapping[str, str], now: datetime) -> datetime | str:
-    """A time of one's own goes before a span from the list."""
+    """A time that was typed takes precedence over a duration from the list."""
     if not typed["until"]:
         known = SPANS.get(typed["span"])
-        return "Choose for how long." if known is None else now + known[1]
+        return "Choose a duration." if known is None else now + known[1]
     try:
         until = datetime.fromisoformat(typed["until"])
         until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
     except (ValueError, OverflowError):  # the latter at the ends of the calendar
-        return f"Until: {typed['until']!r} is no time; write it like 2026-09-30T14:00."
+        return f"Until: {typed['until']!r} is not a time such as 2026-09-30T14:00."
     if until <= now:
-        return "Until: that time is over (all times are UTC)."
+        return "Until: that time has passed (all times are UTC)."
     return "Until: at most a year from now." if until > now + _LONGEST else until

@@ -83,7 +83,7 @@ def add_silence(request: PageRequest) -> Response:
     )
     covered = len(_covered(silence.matchers, alerts.open_alerts(request.connection)))
     alerts_covered = f"it covers {number(covered)} open alert{'' if covered == 1 else 's'}"
-    words = f"Silence {silence.id} holds until {moment(silence.until)}; {alerts_covered}."
+    words = f"Silence {silence.id} is in force until {moment(silence.until)}; {alerts_covered}."
     return redirect_with_message(request, PATH, words)
 
 
@@ -95,7 +95,7 @@ def end_silence(request: PageRequest, silence_id: int) -> Response:
     if not is_known:
         raise NotFound(f"There is no silence {silence_id}.")
     words = (
-        f"Silence {silence_id} is over; incidents that are still open are notified at the next evaluation."
+        f"Silence {silence_id} has ended; incidents that are still open are notified at the next evaluation."
     )
     return redirect_with_message(request, PATH, words)
 

@@ -84,7 +84,7 @@ def stop_backtest(request: PageRequest, backtest_id: int) -> Response:
     """Stop a run that waits or runs."""
     run = _known(request, backtest_id)
     stopped = backtests.stop(request.connection, run.id, request.actor, request.now)
-    words = "Stopped." if stopped else "Already over: nothing to stop."
+    words = "Stopped." if stopped else "Already finished: nothing to stop."
     return redirect_with_message(request, f"{PATH}/{run.id}", words, is_good=stopped)
 
 

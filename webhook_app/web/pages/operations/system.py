@@ -15,11 +15,11 @@ from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message,
 _DAYS = 14
 _PAGE = 50
 _LATE = timedelta(minutes=1)
-STATES = {"waiting": "Waiting", "failed": "Failed", "sent": "Sent", "superseded": "Overtaken"}
+STATES = {"waiting": "Waiting", "failed": "Failed", "sent": "Sent", "superseded": "Superseded"}
 
 
 def system_page(request: PageRequest) -> Response:
-    """Everything at a glance."""
+    """The page."""
     jobs = scheduler_state.job_states(request.connection)
     latest = max(jobs, key=lambda job: job.started_at, default=None)
     days = books.by_day(request.connection, _DAYS)  # before the totals, so that those are never behind
@@ -68,9 +68,9 @@ def retry_notification(request: PageRequest, notification_id: int) -> Response:
         raise NotFound(f"There is no notification {notification_id}.")
     if notification_log.retry(request.connection, notification_id, request.now):
         return redirect_with_message(
-            request, "/system/outbox", f"Notification {notification_id} is tried again at once."
+            request, "/system/outbox", f"Notification {notification_id} will be sent again now."
         )
-    words = f"Notification {notification_id} is {entry.state}: only failed ones can be tried again."
+    words = f"Notification {notification_id} is {entry.state}: only failed notifications can be sent again."
     return redirect_with_message(request, "/system/outbox", words, is_good=False)
 
 

@@ -30,14 +30,14 @@ def suppress_contact(request: PageRequest) -> Response:
     until = request.now + timedelta(days=int(days)) if days in SUPPRESS_DAYS else None
     form = _read_form(request, SuppressBody, "scope", "phone_number_id", "note", until=until)
     put_suppression(request.call, contact, form)
-    what = "No message" if form.scope == "all" else "No marketing"
-    how_long = SUPPRESS_DAYS[days] if until else "until this is lifted"
-    words = f"{what} is to be sent to this contact {how_long}."
+    what = "Messages" if form.scope == "all" else "Marketing messages"
+    how_long = SUPPRESS_DAYS[days] if until else "until you lift this"
+    words = f"{what} to this contact are suppressed {how_long}."
     return redirect_with_message(request, _page_of(contact), words)
 
 
 def lift_contact_suppression(request: PageRequest) -> Response:
-    """Lift the contact's suppressions, or forget an opt-out from before an erasure."""
+    """Lift the contact's suppressions, or remove an opt-out from before an erasure."""
     contact = _posted_contact(request)
     form = _read_form(request, LiftQuery, "scope", "reason", "phone_number_id", "note")
     try:
@@ -46,10 +46,10 @@ def lift_contact_suppression(request: PageRequest) -> Response:
     except ApiError as refused:
         return redirect_with_message(request, _page_of(contact), refused.message, is_good=False)
     if "erased" in request.form:
-        words = "The opt-out from before the erasure is removed."
+        words = "The opt-out from before the erasure was removed."
         return redirect_with_message(request, _page_of(contact), words)
     if not lifted:
-        words = "Nothing was lifted: it had been lifted already."
+        words = "Nothing to lift: it was lifted already."
         return redirect_with_message(request, _page_of(contact), words, is_good=False)
     many = "suppression was" if len(lifted) == 1 else "suppressions were"
     return redirect_with_message(request, _page_of(contact), f"{len(lifted)} {many} lifted.")
@@ -65,13 +65,13 @@ def erase_person(request: PageRequest) -> Response:
     contact = _posted_contact(request)
     typed = typed_address(request, request.form.get("typed", "").strip())
     if isinstance(typed, InvalidAddress) or display(typed.key) != contact:
-        fault = "What you typed is not this contact: nothing was erased."
+        fault = "What you typed does not match this contact. Nothing was erased."
         return _ask_to_erase(request, contact, fault)
     return redirect_with_message(request, "/contacts", _erased(erase_contact(request.call, contact)))
 
 
 def _erased(done: ErasedContact) -> str:
-    words = f"Erased from {sum(done.rows.values())} rows, as number {done.erasure} of the erasures."
+    words = f"Erased from {sum(done.rows.values())} rows, erasure {done.erasure}."
     if done.archive == "pending":
         words += " The raw archive follows within minutes."
     if done.opted_out:

@@ -70,12 +70,12 @@ def _progress(replay: Replay, chosen: QuarantineFilters, page: str) -> Iterator[
     """The page in parts, with a line for each batch once it is replayed."""
     head, _, foot = page.partition(_PROGRESS)
     total = replay.count_quarantine(chosen)
-    yield f"{head}<p>{number(total)} items wait.</p><ul class='plain'>\n"
+    yield f"{head}<p>{number(total)} items to replay.</p><ul class='plain'>\n"
     outcome = ReplayTally()
     for outcome in replay.pages_of_quarantine(chosen):
-        yield f"<li>{number(outcome.looked_at)} of {number(total)} read again</li>\n"
+        yield f"<li>{number(outcome.looked_at)} of {number(total)} replayed</li>\n"
     counts = (
-        f"{number(outcome.applied)} applied, {number(outcome.duplicate)} known already, "
+        f"{number(outcome.applied)} applied, {number(outcome.duplicate)} already known, "
         f"{number(outcome.ignored)} not needed, {number(outcome.left)} still not understood"
     )
     yield f"</ul><p class='flash good' role='status'>Done: {counts}.</p>{foot}"

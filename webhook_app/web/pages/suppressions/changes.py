@@ -57,17 +57,17 @@ def change_log(request: PageRequest) -> Response:
 
 
 def undo_changes(request: PageRequest) -> Response:
-    """Undo the ticked changes, a batch, or the reports of an API key."""
+    """Undo the selected changes, a batch, or the reports of an API key."""
     batch, before = request.form.get("batch", ""), request.form.get("before", "")
     key = request.form.get("key", "").strip()
-    ticked = [] if batch or key else request.form.getlist("change")
+    selected = [] if batch or key else request.form.getlist("change")
     place = f"{_LOG}?{urlencode({'batch': batch})}" if batch else _LOG
-    if not batch and not key and not ticked:
-        return redirect_with_message(request, place, "Nothing was ticked: nothing changed.", is_good=False)
+    if not batch and not key and not selected:
+        return redirect_with_message(request, place, "Nothing was selected, so nothing changed.", is_good=False)
     try:
         values: dict[str, Any] = {
             "batch": batch or None,
-            "changes": ticked,
+            "changes": selected,
             "before": (batch and before) or None,
         }
         if key:

@@ -82,11 +82,11 @@ def review_queue(request: PageRequest) -> Response:
 
 
 def review_chosen(request: PageRequest) -> Response:
-    """Confirm or lift the ticked suppressions, or all shown."""
+    """Confirm or lift the selected suppressions, or all shown."""
     action, _, which = request.form.get("action", "").partition(" ")
     chosen = [_item(text) for text in request.form.getlist("shown" if which == "all" else "item")]
     if not chosen:
-        return redirect_with_message(request, _QUEUE, "Nothing was ticked: nothing changed.", is_good=False)
+        return redirect_with_message(request, _QUEUE, "Nothing was selected, so nothing changed.", is_good=False)
     values = {"action": action, "items": chosen, "note": request.form.get("note", "").strip()}
     done = review_suppressions(request.call, _read(ReviewBody, values))
     count = sum(each.suppressions for each in done.results)
