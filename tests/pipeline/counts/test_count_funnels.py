@@ -15,8 +15,8 @@ from webhook_app.pipeline.counts import count_funnels as step_counting
 from webhook_app.pipeline.counts.count_funnels import SETTLED, count_stages
 from webhook_app.pipeline.operations.prune import Retention, prune
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
-from webhook_app.store.counts import stages
-from webhook_app.store.counts.funnels import funnel, latencies
+from webhook_app.store.counts.messages import stages
+from webhook_app.store.counts.messages.funnels import funnel, latencies
 from webhook_app.store.counts.rates import Filters
 from webhook_app.store.postgres.engine import driver
 from webhook_app.whatsapp.receiving.payload import parse

@@ -17,8 +17,8 @@ from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
-from webhook_app.store.counts import stages
-from webhook_app.store.counts.funnels import funnel
+from webhook_app.store.counts.messages import stages
+from webhook_app.store.counts.messages.funnels import funnel
 from webhook_app.store.counts.rates import rates
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import audit

@@ -7,7 +7,7 @@ earlier version, for example) is counted oldest first, in spans of roughly equal
 
 from datetime import UTC, datetime, time, timedelta
 
-from webhook_app.store.counts import stages
+from webhook_app.store.counts.messages import stages
 from webhook_app.store.postgres import partitions
 from webhook_app.store.postgres.engine import Connection, Engine
 

@@ -13,7 +13,8 @@ import structlog
 from msgspec.structs import replace
 
 from webhook_app.pipeline.sends import merge
-from webhook_app.store.counts import seen_codes, stages
+from webhook_app.store.counts import seen_codes
+from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.series import Series, series_ids
 from webhook_app.store.people import erasure_requests
 from webhook_app.store.postgres.engine import DriverConnection

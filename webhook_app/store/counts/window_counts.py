@@ -22,6 +22,9 @@ FAILURE_CLASSES = ("broken", "unreachable")
 GroupKey = tuple[str | int, ...]
 """One value for each dimension of the grouping; the code is a number, everything else a text."""
 
+OUTCOME = -3
+"""The code of messages in windows of outcomes, which count something else than failures (outcome_counts.py)."""
+
 Counted = Callable[[int], bool]
 """Whether a failure with this code counts."""
 

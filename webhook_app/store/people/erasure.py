@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from webhook_app.store.counts import stages
+from webhook_app.store.counts.messages import stages
 from webhook_app.store.people import links
 from webhook_app.store.people.free_text import erase_free_text
 from webhook_app.store.postgres.engine import Connection

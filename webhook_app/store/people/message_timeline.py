@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import RowMapping, TextClause, text
 
+from webhook_app.store.counts.messages.stages import MessageSpan, message_span
 from webhook_app.store.counts.series import OTHER_COLUMNS
-from webhook_app.store.counts.stages import MessageSpan, message_span
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.partitions import planned_once
 

@@ -17,7 +17,13 @@ from sqlalchemy import (
 )
 
 from webhook_app.rules.counts.dimensions import DIMENSIONS
+from webhook_app.rules.counts.outcome_measures import SLOW_SECONDS, UNDELIVERED_MINUTES
 from webhook_app.store.schema.columns import a_text, a_time, metadata
+
+
+def _a_count(name: str) -> Column[object]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
 
 series = Table(  # the dimensions a message is counted under; a row per combination
     "series",
@@ -132,6 +138,8 @@ message_stages = Table(  # the first time each message reached each stage; kept 
     a_time("read_at", null=True),
     a_time("failed_at", null=True),
     a_time("last_at"),
+    # its `sent` arrived without delay
+    Column("sent_live", Boolean, nullable=False, server_default=text("false")),
     Index(
         "message_stages_time",
         "sent_at",
@@ -142,20 +150,22 @@ message_stages = Table(  # the first time each message reached each stage; kept 
     ),
 )
 
-stage_counts = (
-    Table(  # messages by when they reached a stage, each counted once per stage; kept as long as events
-        "stage_counts",
-        metadata,
-        Column("unit", Integer, nullable=False),  # 1 or 60 minutes; each holds everything
-        a_time("at"),
-        Column("series_id", Integer, nullable=False),
-        a_text("category"),
-        Column("sent", BigInteger, nullable=False),
-        Column("delivered", BigInteger, nullable=False),
-        Column("read", BigInteger, nullable=False),
-        Column("failed", BigInteger, nullable=False),
-        PrimaryKeyConstraint("unit", "at", "series_id", "category"),
-    )
+stage_counts = Table(  # messages by when they reached a stage, each counted once per stage; kept as long as events
+    "stage_counts",
+    metadata,
+    Column("unit", Integer, nullable=False),  # 1 or 60 minutes; each holds everything
+    a_time("at"),
+    Column("series_id", Integer, nullable=False),
+    a_text("category"),
+    Column("sent", BigInteger, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    Column("read", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    # by when they were sent: messages whose `sent` arrived without delay, and those without a report in time
+    *map(_a_count, ("watched", *(f"unreported_{minutes}m" for minutes in UNDELIVERED_MINUTES))),
+    # by when they were delivered: messages delivered within an hour, and slow ones
+    *map(_a_count, ("timed", *(f"slower_{seconds}s" for seconds in SLOW_SECONDS))),
+    PrimaryKeyConstraint("unit", "at", "series_id", "category"),
 )
 
 stage_recounts = (

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import namedtuple_row
 
-from webhook_app.store.counts import stages
+from webhook_app.store.counts.messages import stages
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.ingest_statement import WEBHOOK, FailureRow

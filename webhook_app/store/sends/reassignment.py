@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from psycopg.rows import namedtuple_row
 
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.store.counts import stages
+from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.series import COLUMNS, Series, series_ids
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import DriverConnection

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, field
 
-from webhook_app.store.counts import funnels, rates
-from webhook_app.store.counts.funnels import StageCounts
+from webhook_app.store.counts import rates
+from webhook_app.store.counts.messages import funnels
+from webhook_app.store.counts.messages.funnels import StageCounts
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
+from webhook_app.rules.counts.outcome_measures import LIVE_WITHIN
+from webhook_app.store.counts.messages import outcome_counts
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 
@@ -21,25 +23,39 @@ Message = tuple[str, str]
 _KEY = "hashtextextended({}, hashtext({}))"
 _STAGES = ("sent", "delivered", "read", "failed")
 
-_NEW = ", ".join(("series_id", "category", *(f"{stage}_at" for stage in _STAGES)))
-_OLD = ", ".join(("was_series_id", "was_category", *(f"was_{stage}_at" for stage in _STAGES)))
-_SUMS = ", ".join(f"sum({stage}) AS {stage}" for stage in _STAGES)
-_ANY = " OR ".join(f"sum({stage}) <> 0" for stage in _STAGES)
+_FIELDS = ("series_id", "category", "sent_live", *(f"{stage}_at" for stage in _STAGES))
+_NEW = ", ".join(_FIELDS)
+_OLD = ", ".join(f"was_{name}" for name in _FIELDS)
+_COUNTS = (*_STAGES, *outcome_counts.COLUMNS)
+_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
+_ANY = " OR ".join(f"sum({name}) <> 0" for name in _COUNTS)
 
 
 def _count_rows(prefix: str, sign: int) -> str:
     """SQL: one row of counts per stage of a message."""
-    names = f"{prefix}series_id, {prefix}category"
-    return ", ".join(
-        f"({prefix}{stage}_at, {names}, " + ", ".join(str(sign * (stage == each)) for each in _STAGES) + ")"
-        for stage in _STAGES
+    return ", ".join(f"({', '.join(_count_row(stage, prefix, sign))})" for stage in _STAGES)
+
+
+def _count_row(stage: str, prefix: str, sign: int) -> list[str]:
+    reached = [str(sign * (stage == each)) for each in _STAGES]
+    zeros = ["0"]
+    sent = (
+        outcome_counts.sent_values(prefix, sign) if stage == "sent" else zeros * len(outcome_counts.OF_SENT)
     )
+    delivered = (
+        outcome_counts.delivered_values(prefix, sign)
+        if stage == "delivered"
+        else zeros * len(outcome_counts.OF_DELIVERED)
+    )
+    return [f"{prefix}{stage}_at", f"{prefix}series_id", f"{prefix}category", *reached, *sent, *delivered]
 
 
 NEW_STAGES = f"""
 new_stages AS MATERIALIZED (
   SELECT {_KEY.format("message_id", "phone_number_id")} AS message, max(series_id) AS series_id,
          max(category) AS category,
+         coalesce(bool_or(received_at < occurred_at + interval '{int(LIVE_WITHIN.total_seconds())} seconds')
+                    FILTER (WHERE status = 'sent'), FALSE) AS sent_live,
          min(occurred_at) FILTER (WHERE status = 'sent') AS sent_at,
          min(occurred_at) FILTER (WHERE status IN ('delivered', 'read', 'played')) AS delivered_at,
          min(occurred_at) FILTER (WHERE status IN ('read', 'played')) AS read_at,
@@ -48,8 +64,10 @@ new_stages AS MATERIALIZED (
   GROUP BY 1
 ), merged AS MATERIALIZED (
   SELECT n.message, h.series_id AS was_series_id, h.category AS was_category,
+         h.sent_live AS was_sent_live,
          {", ".join(f"h.{stage}_at AS was_{stage}_at" for stage in _STAGES)}, h.last_at AS was_last_at,
          greatest(h.series_id, n.series_id) AS series_id, greatest(h.category, n.category) AS category,
+         coalesce(h.sent_live, FALSE) OR n.sent_live AS sent_live,
          {", ".join(f"least(h.{stage}_at, n.{stage}_at) AS {stage}_at" for stage in _STAGES)},
          greatest(h.last_at, n.last_at) AS last_at
   FROM new_stages n LEFT JOIN message_stages h USING (message)
@@ -61,7 +79,7 @@ new_stages AS MATERIALIZED (
 DELTAS = f"""
 deltas AS (
   SELECT d.* FROM changed CROSS JOIN LATERAL (VALUES {_count_rows("changed.", 1)}, {_count_rows("changed.was_", -1)})
-    AS d(at, series_id, category, {", ".join(_STAGES)})
+    AS d(at, series_id, category, {", ".join(_COUNTS)})
   WHERE d.at IS NOT NULL
 )"""
 """SQL: how the changed messages change the counts, by time."""
@@ -70,12 +88,12 @@ RECEIVED = "received_at >= :since"
 """SQL for `which`: the events received since `counted_until`, which may not be counted."""
 
 _ADD = f"""
-INSERT INTO stage_counts AS c (unit, at, series_id, category, {", ".join(_STAGES)})
+INSERT INTO stage_counts AS c (unit, at, series_id, category, {", ".join(_COUNTS)})
 SELECT unit, date_trunc(CASE unit WHEN 60 THEN 'hour' ELSE 'minute' END, at) AS at, series_id, category, {_SUMS}
 FROM deltas CROSS JOIN (VALUES (1), (60)) AS u(unit)
 GROUP BY 1, 2, 3, 4 HAVING {_ANY} ORDER BY 1, 2, 3, 4
 ON CONFLICT (unit, at, series_id, category) DO UPDATE SET
-  {", ".join(f"{stage} = c.{stage} + excluded.{stage}" for stage in _STAGES)}
+  {", ".join(f"{name} = c.{name} + excluded.{name}" for name in _COUNTS)}
 """
 _EXTEND = f"""
 WITH {NEW_STAGES}, {DELTAS}, written AS (
@@ -101,7 +119,7 @@ WITH gone AS (
   RETURNING *
 ), deltas AS (
   SELECT d.* FROM gone CROSS JOIN LATERAL (VALUES {_count_rows("gone.", -1)})
-    AS d(at, series_id, category, {", ".join(_STAGES)})
+    AS d(at, series_id, category, {", ".join(_COUNTS)})
   WHERE d.at IS NOT NULL
 )
 {_ADD}

@@ -1,8 +1,8 @@
 """Funnels of a window: how many messages reached each stage, and how long that took.
 
-Each message counts once per stage, at its first such event (store/counts/stages). A window is read from the hourly
-counts and from minute counts at its edges. Events received since the last run of pipeline/counts/count_funnels are
-read from status_events, so the answer includes them.
+Each message counts once per stage, at its first such event (see stages.py). A window is read from the hourly counts and
+from minute counts at its edges. Events received since the last run of pipeline/counts/count_funnels are read from
+status_events, so the answer includes them.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.counts import stages
+from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.rates import EVERYTHING, Filters, filter_sql
 from webhook_app.store.counts.series import series_keys
 from webhook_app.store.postgres.engine import Connection

@@ -1,0 +1,157 @@
+"""However webhooks come and are counted, counts of outcomes say what looking at each message says."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from tests.support.factories import NUMBER, body, status
+from webhook_app.pipeline.counts.count_funnels import count_stages
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.rules.counts.outcome_measures import MEASURES, OutcomeMeasure
+from webhook_app.store.counts.messages import outcome_counts, stages
+from webhook_app.store.postgres.engine import driver
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+NOW = datetime.now(UTC).replace(microsecond=0)
+START = NOW.replace(minute=0, second=0) - 5 * HOUR
+TABLES = (
+    "status_events",
+    "failures",
+    "messages",
+    "minute_counts",
+    "failed_messages",
+    "failure_counts",
+    "deliveries",
+)
+TABLES += ("message_stages", "stage_counts", "stage_recounts", "stage_progress", "books", "sends")
+
+Told = tuple[dict[str, Any], datetime]
+"""A status and when it was received."""
+
+
+@st.composite
+def told(draw: st.DrawFn) -> Told:
+    """Statuses of few messages, on both sides of every limit, received at once or later."""
+    serial, kind = (
+        draw(st.integers(0, 3)),
+        draw(st.sampled_from(("sent", "sent", "delivered", "read", "failed"))),
+    )
+    after = draw(st.sampled_from((0, 60, 61, 299, 300, 301, 900, 901, 3600, 3601))) if kind != "sent" else 0
+    at = START + draw(st.sampled_from((0, 59, 3599))) * SECOND + after * SECOND
+    more = {"biz_opaque_callback_data": f"template=t{draw(st.integers(0, 1))}"}
+    code = 131026 if kind == "failed" else None
+    lag = draw(st.sampled_from((1, 119, 120, 3000)))
+    return status(f"wamid.{serial}", kind, at, code=code, **more), at + lag * SECOND
+
+
+def model(engine: Engine) -> dict[tuple[datetime, OutcomeMeasure], Counter[str]]:
+    """Count message by message from all stored events."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT message_id, status, occurred_at, received_at FROM status_events")
+        ).all()
+    found: dict[tuple[datetime, OutcomeMeasure], Counter[str]] = {}
+    for message in {row.message_id for row in rows}:
+        own = [row for row in rows if row.message_id == message]
+        sent = min((row.occurred_at for row in own if row.status == "sent"), default=None)
+        reached = min((row.occurred_at for row in own if row.status in ("delivered", "read")), default=None)
+        ended = min((row.occurred_at for row in own if row.status != "sent"), default=None)
+        is_live = any(row.status == "sent" and row.received_at < row.occurred_at + 2 * MINUTE for row in own)
+        for measure in MEASURES:
+            if measure.kind == "undelivered" and sent and is_live:
+                late = ended is None or ended - sent > measure.limit * MINUTE
+                at = sent
+            elif measure.kind == "slow" and sent and reached and reached - sent <= HOUR:
+                late = reached - sent > measure.limit * SECOND
+                at = reached
+            else:
+                continue
+            counter = found.setdefault((at.replace(second=0), measure), Counter())
+            counter["messages"] += 1
+            counter["counted"] += late
+    return found
+
+
+def stored(engine: Engine) -> dict[tuple[datetime, OutcomeMeasure], Counter[str]]:
+    found: dict[tuple[datetime, OutcomeMeasure], Counter[str]] = {}
+    with engine.connect() as connection:
+        for measure in MEASURES:
+            minutes = outcome_counts.read_minutes(connection, measure, START - HOUR, NOW + HOUR)
+            for at, counts in minutes.items():
+                counter = found.setdefault((at, measure), Counter())
+                for messages, counted in counts.values():
+                    counter["messages"] += messages
+                    counter["counted"] += counted
+    return found
+
+
+@settings(
+    deadline=None,
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(events=st.lists(told(), min_size=1, max_size=12), data=st.data())
+def test_counts_of_deliveries_equal_the_messages_in_any_order_with_repeats_and_recounts(
+    engine: Engine, writer: BatchWriter, events: list[Told], data: st.DataObject
+) -> None:
+    with engine.begin() as connection:
+        for table in TABLES:
+            connection.execute(text(f"DELETE FROM {table}"))
+    for item, received_at in data.draw(st.permutations(events + events[:3])):
+        writer.store([Delivery(body(item))], received_at)
+        if data.draw(st.booleans()):
+            with engine.begin() as connection:
+                ids = [(f"wamid.{serial}", NUMBER) for serial in (0, 1)]
+                stages.request_recount(driver(connection), ids)
+                connection.execute(text("UPDATE stage_progress SET counted_until = NULL"))
+            count_stages(engine, NOW)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE stage_progress SET counted_until = NULL"))
+    count_stages(engine, NOW)
+    assert stored(engine) == model(engine)
+
+
+@pytest.fixture
+def busy_hours(engine: Engine, writer: BatchWriter) -> None:
+    """Over four hours, a message a minute that is delivered after 90 seconds; those of the second hour never."""
+    for minute in range(240):
+        at = START + minute * MINUTE
+        items = [(status(f"wamid.{minute}", "sent", at), at)]
+        if not 60 <= minute < 120:
+            items.append((status(f"wamid.{minute}", "delivered", at + 90 * SECOND), at + 90 * SECOND))
+        for item, received_at in items:
+            writer.store([Delivery(body(item))], received_at)
+    count_stages(engine, NOW)
+
+
+@pytest.mark.usefixtures("busy_hours")
+def test_windows_and_hours_sum_the_minutes(engine: Engine) -> None:
+    undelivered, slow = OutcomeMeasure("undelivered", 15), OutcomeMeasure("slow", 60)
+    with engine.connect() as connection:
+        window = outcome_counts.read_window(connection, undelivered, START + 50 * MINUTE, START + 80 * MINUTE)
+        hours = outcome_counts.read_hours(connection, undelivered, [START, START + HOUR, START - HOUR])
+        slow_hour = outcome_counts.read_hours(connection, slow, [START + 3 * HOUR])
+        quick = outcome_counts.read_hours(connection, OutcomeMeasure("slow", 120), [START + 3 * HOUR])
+    assert list(window.values()) == [(30, 20)]
+    assert list(hours.values()) == [(120, 60)]
+    assert list(slow_hour.values()) == [(60, 60)]
+    assert list(quick.values()) == [(60, 0)]
+
+
+@pytest.mark.usefixtures("busy_hours")
+def test_a_window_has_messages_as_attempts_and_late_ones_as_failures(engine: Engine) -> None:
+    measure = OutcomeMeasure("undelivered", 15)
+    with engine.connect() as connection:
+        parts = [
+            outcome_counts.read_window(
+                connection, measure, START + first * MINUTE, START + (first + 30) * MINUTE
+            )
+            for first in (30, 60)
+        ]
+    counts = outcome_counts.as_window(*parts).by_group(("phone_number_id",), lambda _: True)
+    assert [(key, each.attempts, each.failures) for key, each in counts.items()] == [((NUMBER,), 60, 30)]

@@ -1,0 +1,36 @@
+"""The shares by which outcomes of messages are judged: no report in time, and slow deliveries. Values only."""
+
+from datetime import timedelta
+from typing import Literal, NamedTuple
+
+UNDELIVERED_MINUTES = (5, 15, 30, 60)
+SLOW_SECONDS = (10, 30, 60, 120, 300, 900)
+"""The limits that are counted. Each is a column of `stage_counts`, so that evaluations never read events."""
+
+LIVE_WITHIN = timedelta(minutes=2)
+"""A `sent` that arrives later belongs to a backlog, in which its `delivered` may come much later still."""
+
+TIMED_WITHIN = timedelta(hours=1)
+"""A delivery that takes longer had to wait for the recipient's phone, and says nothing about speed."""
+
+
+class OutcomeMeasure(NamedTuple):
+    """undelivered: of the messages sent, those neither delivered nor failed within `limit` minutes.
+
+    slow: of the messages delivered within an hour, those that took longer than `limit` seconds.
+    """
+
+    kind: Literal["undelivered", "slow"]
+    limit: int
+
+    @property
+    def delay_minutes(self) -> int:
+        """How many minutes must pass before the messages of a minute can be judged."""
+        return self.limit if self.kind == "undelivered" else 0
+
+
+MEASURES = (
+    *(OutcomeMeasure("undelivered", minutes) for minutes in UNDELIVERED_MINUTES),
+    *(OutcomeMeasure("slow", seconds) for seconds in SLOW_SECONDS),
+)
+"""Every measure that is counted."""

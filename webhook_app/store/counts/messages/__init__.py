@@ -1,0 +1,1 @@
+"""SQL of what happens to messages: their stages, funnels, and outcomes in time."""

@@ -1,0 +1,110 @@
+"""Counts of outcomes by minute and hour, in columns of `stage_counts`: messages without a report in time, slow ones.
+
+A message is watched in the minute it was sent, if its `sent` arrived without delay. It is timed in the minute it was
+delivered. Both go by Meta's clock, so late and repeated events lead to the same counts. stages.py keeps the columns.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.counts.outcome_measures import (
+    SLOW_SECONDS,
+    TIMED_WITHIN,
+    UNDELIVERED_MINUTES,
+    OutcomeMeasure,
+)
+from webhook_app.store.counts.series import series_keys
+from webhook_app.store.counts.window_counts import OUTCOME, FailedMessages, Mark, WindowCounts
+from webhook_app.store.postgres.engine import Connection
+
+OF_SENT = ("watched", *(f"unreported_{minutes}m" for minutes in UNDELIVERED_MINUTES))
+OF_DELIVERED = ("timed", *(f"slower_{seconds}s" for seconds in SLOW_SECONDS))
+COLUMNS = (*OF_SENT, *OF_DELIVERED)
+
+OutcomeCounts = Mapping[SeriesKey, tuple[int, int]]
+"""By series: the messages judged by a measure, and those that it counts."""
+
+_TIMED = TIMED_WITHIN // timedelta(seconds=1)
+
+_HOURS = """
+SELECT series_id, sum({of})::bigint AS messages, sum({counted})::bigint AS counted FROM stage_counts
+WHERE unit = 60 AND at = ANY(:hours) AND {of} > 0 GROUP BY series_id
+"""
+_WINDOW = """
+SELECT series_id, sum({of})::bigint AS messages, sum({counted})::bigint AS counted FROM stage_counts
+WHERE unit = 1 AND at >= :start AND at < :end AND {of} > 0 GROUP BY series_id
+"""
+_MINUTES = """
+SELECT at, series_id, sum({of})::bigint AS messages, sum({counted})::bigint AS counted FROM stage_counts
+WHERE unit = 1 AND at >= :start AND at < :end AND {of} > 0 GROUP BY at, series_id
+"""
+
+
+def sent_values(prefix: str, sign: int) -> list[str]:
+    """SQL: the columns that a message adds in the minute it was sent. `prefix`: of the columns of message_stages."""
+    live, sent = f"{prefix}sent_live", f"{prefix}sent_at"
+    reported = f"least({prefix}delivered_at, {prefix}failed_at)"
+    late = (f"coalesce({reported} > {sent} + interval '{m} minutes', TRUE)" for m in UNDELIVERED_MINUTES)
+    return [f"{sign} * {live}::int", *(f"{sign} * ({live} AND {is_late})::int" for is_late in late)]
+
+
+def delivered_values(prefix: str, sign: int) -> list[str]:
+    """SQL: the columns that a message adds in the minute it was delivered."""
+    took = f"extract(epoch FROM {prefix}delivered_at - {prefix}sent_at)"
+    timed = [f"{took} <= {_TIMED}", *(f"{took} > {limit} AND {took} <= {_TIMED}" for limit in SLOW_SECONDS)]
+    return [f"{sign} * coalesce({is_timed}, FALSE)::int" for is_timed in timed]
+
+
+def read_window(
+    connection: Connection, measure: OutcomeMeasure, start: datetime, end: datetime
+) -> OutcomeCounts:
+    """The counts of the full minutes from `start` to before `end`."""
+    return _read(connection, _WINDOW, measure, {"start": start, "end": end})
+
+
+def read_hours(connection: Connection, measure: OutcomeMeasure, hours: Sequence[datetime]) -> OutcomeCounts:
+    """The counts of these hours together."""
+    return _read(connection, _HOURS, measure, {"hours": list(hours)})
+
+
+def read_minutes(
+    connection: Connection, measure: OutcomeMeasure, start: datetime, end: datetime
+) -> dict[datetime, OutcomeCounts]:
+    """The counts of each minute from `start` to before `end`; empty minutes are left out."""
+    rows = connection.execute(text(_MINUTES.format(**_columns(measure))), {"start": start, "end": end}).all()
+    known = series_keys(connection, {row.series_id for row in rows})
+    found: dict[datetime, dict[SeriesKey, tuple[int, int]]] = {}
+    for row in rows:
+        found.setdefault(row.at, {})[known[row.series_id]] = row.messages, row.counted
+    return dict(found)
+
+
+def _read(
+    connection: Connection, statement: str, measure: OutcomeMeasure, values: Mapping[str, object]
+) -> OutcomeCounts:
+    rows = connection.execute(text(statement.format(**_columns(measure))), values).all()
+    known = series_keys(connection, {series_id for series_id, _, _ in rows})
+    return {known[series_id]: (messages, counted) for series_id, messages, counted in rows}
+
+
+def _columns(measure: OutcomeMeasure) -> dict[str, str]:
+    if measure.kind == "undelivered":
+        return {"of": "watched", "counted": f"unreported_{measure.limit}m"}
+    return {"of": "timed", "counted": f"slower_{measure.limit}s"}
+
+
+def as_window(*parts: OutcomeCounts) -> WindowCounts:
+    """The counts as a window: messages as attempts, those that the measure counts as failures marked OUTCOME."""
+    attempts: dict[SeriesKey, int] = {}
+    counted: dict[SeriesKey, int] = {}
+    for part in parts:
+        for series, (messages, these) in part.items():
+            attempts[series] = attempts.get(series, 0) + messages
+            if these:
+                counted[series] = counted.get(series, 0) + these
+    return WindowCounts(
+        attempts, [FailedMessages((Mark(OUTCOME, series),), these) for series, these in counted.items()]
+    )
