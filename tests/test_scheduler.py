@@ -123,6 +123,7 @@ def test_every_job_runs_and_is_recorded(start: Start, engine: Engine) -> None:
     start()
     names = {
         "evaluate",
+        "judge past",
         "notify log",
         "tidy outbox",
         "suppress",
@@ -288,6 +289,7 @@ def test_the_table_of_jobs_has_one_for_each_channel(environment: dict[str, str],
     jobs = make_jobs(engine, settings, (), channels, lambda: True)
     assert {job.name: job.seconds for job in jobs} == {
         "evaluate": 0.3,
+        "judge past": 60.0,
         "notify log": 1.0,
         "notify slack": 1.0,
         "tidy outbox": 60.0,

@@ -36,6 +36,7 @@ from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.notifications.expire import expire
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
+from webhook_app.pipeline.incidents.past.judge_past import judge_past, note_gap
 from webhook_app.pipeline.incidents.rule_inputs import ReadCache
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
@@ -56,6 +57,7 @@ from webhook_app.store.postgres.leadership import Leadership
 log = structlog.get_logger()
 
 NOTIFY_SECONDS = 1.0
+PAST_SECONDS = 60.0
 EXPIRE_SECONDS = 60.0
 SUPPRESS_SECONDS = 2.0
 SENDS_SECONDS = 10.0
@@ -143,6 +145,10 @@ def make_jobs(
         }
         return lock_watch.check(suppress(engine, rules, thresholds, now, **caps), now)
 
+    def evaluating(now: datetime) -> object:
+        note_gap(engine, now)
+        return evaluate(engine, rules, now, public_url=public_url, channels=names, memory=memory)
+
     def notifying(name: str, channel: Channel) -> Job:
         return Job(
             f"notify {name}",
@@ -151,10 +157,11 @@ def make_jobs(
         )
 
     return [
+        Job("evaluate", settings.evaluate_seconds, evaluating),
         Job(
-            "evaluate",
-            settings.evaluate_seconds,
-            lambda now: evaluate(engine, rules, now, public_url=public_url, channels=names, memory=memory),
+            "judge past",
+            PAST_SECONDS,
+            lambda now: judge_past(engine, rules, now, public_url=public_url, channels=names),
         ),
         *(notifying(name, channel) for name, channel in channels.items()),
         Job("tidy outbox", EXPIRE_SECONDS, lambda now: expire(engine, now, names)),

@@ -10,6 +10,7 @@ from functools import partial
 
 from webhook_app.pipeline.counts.sum_hours import BACKFILL_DAYS, RECOUNTED_HOURS
 from webhook_app.store.counts import baselines, lateness
+from webhook_app.store.incidents import unjudged_minutes
 from webhook_app.store.postgres.engine import Connection, Engine
 
 LOOKBACK = timedelta(hours=1)
@@ -28,17 +29,19 @@ def measure(engine: Engine, now: datetime) -> int:
         lateness.add_minutes(connection, last, last - LOOKBACK)
         due = lateness.uncounted(connection, MAX_MINUTES_PER_RUN)
         lateness.summarize_index(connection, min(due, default=now), now)
-    _each(engine, due, partial(_count, before=_regular_hours(now)))
+    _each(engine, due, partial(_count, now=now))
     with engine.begin() as connection:
         settled = lateness.unchecked(connection, now - _SETTLED, MAX_MINUTES_PER_RUN)
     _each(engine, settled, lateness.check_minute)
     return len(due)
 
 
-def _count(connection: Connection, minute: datetime, before: datetime) -> None:
-    """Count the minute's events by lag, and have the hours summed again that late ones belong to."""
+def _count(connection: Connection, minute: datetime, now: datetime) -> None:
+    """Count the minute's events by lag; late ones have their hours summed again and their minutes judged again."""
     lateness.count_minute(connection, minute)
-    baselines.unsum_late_hours(connection, minute, before, minute - timedelta(days=BACKFILL_DAYS))
+    oldest = minute - timedelta(days=BACKFILL_DAYS)
+    baselines.unsum_late_hours(connection, minute, _regular_hours(now), oldest)
+    unjudged_minutes.add_late(connection, minute, now)
 
 
 def _regular_hours(now: datetime) -> datetime:

@@ -31,7 +31,7 @@ from webhook_app.rules.incidents.alerts import Rule, Transition
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,
     NotifiedState,
-    channels_for,
+    channels_of_incident,
     notification_reason,
     rank,
     unnamed_channels,
@@ -264,15 +264,13 @@ class IncidentUpdates:
         """The channels of the rules of its firing alerts; for the end, those that were notified of it."""
         if reason == "resolved":
             named = self._store.notified_channels(incident.id)
-        else:
-            rules = {
-                alert.rule: self._rules[alert.rule]
-                for alert in self._members[incident.id].values()
-                if alert.state == "firing" and alert.rule in self._rules
-            }
-            named = [channel for rule in rules.values() for channel in channels_for(rule, incident.severity)]
-            named = [*named, *self._unnamed] if named else []
-        return list(dict.fromkeys(name if name in self._channels else FALLBACK_CHANNEL for name in named))
+            return list(dict.fromkeys(name if name in self._channels else FALLBACK_CHANNEL for name in named))
+        rules = {
+            alert.rule: self._rules[alert.rule]
+            for alert in self._members[incident.id].values()
+            if alert.state == "firing" and alert.rule in self._rules
+        }
+        return channels_of_incident(rules.values(), incident.severity, self._unnamed, self._channels)
 
 
 def _joining_order(change: AlertChange) -> tuple[bool, bool, int, int, int]:

@@ -23,7 +23,7 @@ _WEBHOOK_WITHIN = timedelta(minutes=15)
 _GIVEN_UP_WITHIN = timedelta(hours=1)
 _MIN_REPORTED = 20  # contacts suppressed within a day because of one key's reports
 _MAX_REPORTED_SHARE = 0.2  # webhooks bring nearly all evidence
-_RARE_JOBS = ("prune", "sum up", "archive", "replay", "backtests")
+_RARE_JOBS = ("prune", "sum up", "archive", "replay", "backtests", "judge past")
 
 
 def find_signature_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:

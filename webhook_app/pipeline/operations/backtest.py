@@ -14,9 +14,9 @@ from msgspec import Struct
 from webhook_app.pipeline.incidents.evaluate import find_all_groups, judge_groups
 from webhook_app.pipeline.incidents.incident_details import counted_from, held_groups, stored
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
+from webhook_app.pipeline.incidents.past.memory_store import MemoryStore, SentMessage
 from webhook_app.pipeline.incidents.rule_groups import REPLAYABLE
 from webhook_app.pipeline.operations.backtest_inputs import MINUTE, Past, PastInputs, StoredPast
-from webhook_app.pipeline.operations.backtest_store import BacktestMessage, BacktestStore
 from webhook_app.pipeline.operations.backtest_suppressions import BlockedContact, find_blocked_contacts
 from webhook_app.rules.incidents.alerts import Rule, Transition
 from webhook_app.rules.incidents.rules_file import KNOWN_CHANNELS
@@ -64,7 +64,7 @@ class BacktestIncident(Struct, frozen=True, kw_only=True):
     failures: int
     contacts: int
     alerts: list[BacktestAlert]
-    messages: list[BacktestMessage]
+    messages: list[SentMessage]
 
     def minutes(self, end: datetime) -> int:
         """How long it lasted, up to the end of the backtest."""
@@ -90,7 +90,7 @@ class BacktestRun:
     """The rules, evaluated at one time after another."""
 
     def __init__(self, past: Past, rules: Sequence[Rule], start: datetime) -> None:
-        self.store = BacktestStore()
+        self.store = MemoryStore()
         self.evaluations = 0
         self._rules = rules
         counting = [rule for rule in rules if rule.kind != "silence"]

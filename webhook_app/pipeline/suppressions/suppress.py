@@ -215,7 +215,7 @@ class _SuppressRun:
         self._explanations.refresh(connection)
         found: set[tuple[str, str]] = set()
         for incident in self._explanations.incidents:
-            if incident.end is None or incident.end >= self._now - _HOUR:
+            if incident.end is None or incident.noticed_at >= self._now - _HOUR:
                 span = (incident.start - _CLOCK_AHEAD, incident.noticed_at + _HOUR)
                 rows = lists.based_on(connection, incident.codes, incident.start, span, _BATCH)
                 found |= {(row.contact, row.phone_number_id) for row in rows}

@@ -1,6 +1,6 @@
 """Decides whether an open incident causes another notification, why, and on which channels. Sends nothing."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -88,6 +88,18 @@ def unnamed_channels(rules: Sequence[Rule], set_up: Collection[str]) -> tuple[st
         named.update(*(channels_for(rule, severity) for severity in _severities(rule)))
         named.update(*(route.channels for route in rule.routes))
     return tuple(name for name in set_up if name not in named)
+
+
+def channels_of_incident(
+    rules: Iterable[Rule], severity: str, unnamed: Sequence[str], set_up: Collection[str]
+) -> list[str]:
+    """The channels of an incident with alerts of these rules, each once; the log in place of one that is not set up.
+
+    `unnamed`: the `unnamed_channels`.
+    """
+    named = [channel for rule in rules for channel in channels_for(rule, severity)]
+    named = [*named, *unnamed] if named else []
+    return list(dict.fromkeys(name if name in set_up else FALLBACK_CHANNEL for name in named))
 
 
 def missing_channels(rules: Sequence[Rule], set_up: Collection[str]) -> tuple[str, ...]:

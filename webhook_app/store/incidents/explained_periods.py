@@ -50,13 +50,14 @@ def of_incident(incident: Incident, members: Iterable[Alert]) -> list[ExplainedP
     """The periods that the incident explains: its codes in the groups of its alerts about failures."""
     about = [alert for alert in members if alert.kind in ABOUT_FAILURES]
     names = {name: frozenset(values) for name, values in incident.names.items()}
+    fired_at = max((alert.fired_at or alert.started_at for alert in about), default=incident.opened_at)
     return explained_by_incident(
         incident.id,
         incident.codes,
         holding_groups([alert.group for alert in about], names),
         incident.began_at,
         incident.ended_at,
-        noticed_at=max((alert.fired_at or alert.started_at for alert in about), default=incident.opened_at),
+        noticed_at=fired_at if incident.ended_at is None else max(fired_at, incident.evaluated_at),
     )
 
 

@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    DateTime,
     Float,
     Identity,
     Index,
@@ -57,12 +58,37 @@ incidents = Table(  # one cause each; its alerts are the evidence
     a_text("advice"),
     Column("details", JSONB, nullable=False),
     Column("silenced_by", BigInteger),
+    Column("finding_id", BigInteger),  # the finding it belongs to; it is not announced then
     a_time("acknowledged_at", null=True),
     a_text("acknowledged_by"),
     a_time("snoozed_until", null=True),
     a_text("snoozed_by"),
     Index("incidents_open", "id", postgresql_where=text("state = 'open'")),
     Index("incidents_ended", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+)
+
+findings = Table(  # states that last, apart from incidents
+    "findings",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    a_text("kind"),  # chronic, recurring, template_quality, unlabelled_sends, unreached_list
+    a_text("key"),  # what it is about; one open row for each kind and key
+    a_text("state"),  # open, fixed
+    a_text("title"),
+    a_text("severity"),  # notice, warning
+    a_text("waba_id"),
+    Column("codes", ARRAY(BigInteger), nullable=False),  # the leading one first
+    Column("slice", JSONB),  # values by dimension; null: everything of the account
+    Column("impact", JSONB, nullable=False),  # failed messages, contacts, share
+    Column("evidence", JSONB, nullable=False),  # what was counted
+    a_text("advice"),
+    a_time("since"),
+    a_time("found_at"),
+    a_time("seen_at"),  # when the state was observed last
+    a_time("notified_at", null=True),
+    a_time("fixed_at", null=True),
+    Index("findings_open", "kind", "key", unique=True, postgresql_where=text("state = 'open'")),
+    Index("findings_fixed", "fixed_at", postgresql_where=text("fixed_at IS NOT NULL")),
 )
 
 alerts = Table(
@@ -176,6 +202,13 @@ silences = Table(  # few rows, made by people; kept as long as alerts
     a_time("ended_at", null=True),  # by a person, before `until`
     a_text("ended_by"),
     Index("silences_until", "until"),
+)
+
+unjudged_minutes = Table(  # late failures arrived for them, or no scheduler ran; removed once they are judged
+    "unjudged_minutes",
+    metadata,
+    Column("minute", DateTime(timezone=True), primary_key=True),
+    a_time("added_at"),
 )
 
 channel_states = Table(  # one row per channel, shared by processes

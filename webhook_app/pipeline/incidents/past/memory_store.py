@@ -1,6 +1,6 @@
-"""The alerts, incidents and messages of a backtest, in memory."""
+"""The alerts, incidents and messages of times that are judged afterwards, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ _REASONS: dict[str, str] = {
 }
 
 
-class BacktestMessage(Struct, frozen=True):
+class SentMessage(Struct, frozen=True):
     """A notification, however many channels it would have gone to. The figures are those of the leading alert."""
 
     at: datetime
@@ -30,16 +30,29 @@ class BacktestMessage(Struct, frozen=True):
     threshold: float | None
 
 
-class BacktestStore:
-    """Alerts and incidents at the current time of the backtest, and what people were notified of."""
+class MemoryStore:
+    """Alerts and incidents at the time that is judged, and what people would have been notified of.
 
-    def __init__(self) -> None:
-        self.incidents: dict[int, Incident] = {}
-        self.messages: dict[int, list[BacktestMessage]] = {}
+    `incidents`, `alerts`: those that exist already, which new alerts may join. `silences`: for any time.
+    """
+
+    def __init__(
+        self,
+        incidents: Iterable[Incident] = (),
+        alerts: Iterable[Alert] = (),
+        silences: Sequence[Silence] = (),
+    ) -> None:
+        self.incidents = {incident.id: incident for incident in incidents}
+        self.messages: dict[int, list[SentMessage]] = {}
         self._members: dict[int, dict[int, Alert]] = {}
+        for alert in alerts:
+            if alert.incident_id is not None:
+                self._members.setdefault(alert.incident_id, {})[alert.id] = alert
         self._open: dict[int, Alert] = {}
         self._channels: dict[int, list[str]] = {}
-        self._ids = 0
+        self._silences = silences
+        known = [*self.incidents, *(each for members in self._members.values() for each in members)]
+        self._ids = max(known, default=0)
 
     def open_alerts(self) -> list[Alert]:
         return list(self._open.values())
@@ -68,7 +81,7 @@ class BacktestStore:
         return stored.id
 
     def clear_acknowledgement(self, incident_id: int) -> None:
-        """Nobody acknowledges anything in a backtest."""
+        """Nobody acknowledges what is judged afterwards."""
 
     def save(self, changed_alerts: Sequence[Alert], changed_incidents: Sequence[Incident]) -> None:
         for alert in changed_alerts:
@@ -82,7 +95,7 @@ class BacktestStore:
 
     def active_silences(self, now: datetime) -> Sequence[Silence]:
         del now
-        return ()
+        return self._silences
 
     def notify(
         self, incident_id: int, channel: str, reason: Reason, message: Notification, now: datetime
@@ -93,7 +106,7 @@ class BacktestStore:
             return
         figures = message.figures
         sent.append(
-            BacktestMessage(
+            SentMessage(
                 now,
                 _REASONS.get(reason, reason),
                 figures.rate if figures else None,

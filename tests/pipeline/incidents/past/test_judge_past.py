@@ -1,0 +1,168 @@
+"""Outages of the past become ended incidents, announced once as past: those of a backlog, and those of a gap."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from msgspec import convert
+from sqlalchemy import Engine, text
+
+from tests.support.factories import NUMBER, status
+from tests.support.traffic import Traffic
+from webhook_app.channels.incident_text import compose
+from webhook_app.channels.notification import Notification
+from webhook_app.pipeline.counts.measure_lateness import measure
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.past import judge_past as module
+from webhook_app.pipeline.incidents.past.judge_past import judge_past, note_gap
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.store.incidents import incidents, unjudged_minutes
+from webhook_app.store.incidents.incidents import Incident
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+BROKEN = 131000
+RULES = parse_rules(default_rules_text())
+CHANNELS = ("slack", "log")
+
+
+def known_incidents(engine: Engine) -> list[Incident]:
+    """The incidents about failures, the newest first."""
+    with engine.connect() as connection:
+        return [each for each in incidents.list_incidents(connection, 100) if each.codes]
+
+
+def notifications(engine: Engine) -> list[tuple[str, str, Notification]]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT channel, reason, payload FROM notifications ORDER BY id"))
+        return [(row.channel, row.reason, convert(row.payload, Notification)) for row in rows]
+
+
+def unjudged(engine: Engine, now: datetime) -> int:
+    with engine.connect() as connection:
+        span = unjudged_minutes.span(connection, now)
+    return 0 if span is None else 1 + (span.last - span.first) // MINUTE
+
+
+def send(traffic: Traffic, start: datetime, minutes: int, *, failing: bool, received: datetime | None = None):
+    """Five messages a minute. `received`: when all of their webhooks arrive, if it is not at once."""
+    kind, code = ("failed", {"code": BROKEN}) if failing else ("sent", {})
+    for minute in range(minutes):
+        at = start + minute * MINUTE
+        statuses = [
+            status(f"wamid.{at:%H%M}.{place}", kind, at, recipient=f"120255{at:%H%M}{place}", **code)
+            for place in range(5)
+        ]
+        traffic.store(*statuses, at=received or at)
+
+
+def judge_afterwards(engine: Engine, now: datetime) -> int:
+    """What the scheduler's jobs do within some minutes after `now`; returns the number of incidents."""
+    measure(engine, now + 2 * MINUTE)
+    evaluate(engine, RULES, now + 2 * MINUTE, channels=CHANNELS)
+    return judge_past(engine, RULES, now + 6 * MINUTE, channels=CHANNELS)
+
+
+@pytest.fixture
+def healthy(traffic: Traffic, engine: Engine, now: datetime) -> None:
+    """Eight hours of messages that arrive, with the exception of the two hours before the last one."""
+    send(traffic, now - 8 * HOUR, 300, failing=False)
+    send(traffic, now - HOUR, 60, failing=False)
+    measure(engine, now)
+
+
+@pytest.mark.usefixtures("healthy")
+def test_an_outage_that_arrives_late_is_one_past_incident(traffic: Traffic, engine: Engine, now: datetime):
+    send(traffic, now - 3 * HOUR, 120, failing=True, received=now)
+    assert judge_afterwards(engine, now) == 1
+    (incident,) = known_incidents(engine)
+    assert (incident.state, incident.codes) == ("ended", [BROKEN])
+    assert incident.total_failures == 600
+    assert timedelta(0) <= incident.opened_at - (now - 3 * HOUR) <= 4 * MINUTE
+    assert incident.ended_at is not None
+    assert abs(incident.ended_at - (now - HOUR)) <= 20 * MINUTE
+    ((channel, reason, message),) = notifications(engine)
+    assert (channel, reason) == ("slack", "past")
+    assert compose(message).headline.startswith("In the past, for 2 h")
+    assert judge_past(engine, RULES, now + HOUR, channels=CHANNELS) == 0
+    assert len(known_incidents(engine)) == len(notifications(engine)) == 1
+
+
+@pytest.mark.usefixtures("healthy")
+def test_an_outage_while_no_scheduler_ran_is_one_past_incident(
+    traffic: Traffic, engine: Engine, now: datetime
+):
+    evaluate(engine, RULES, now - 3 * HOUR - MINUTE, channels=CHANNELS)
+    send(traffic, now - 3 * HOUR, 120, failing=True)
+    note_gap(engine, now)
+    evaluate(engine, RULES, now, channels=CHANNELS)
+    assert known_incidents(engine) == []
+    assert judge_past(engine, RULES, now + 4 * MINUTE, channels=CHANNELS) == 1
+    assert [reason for _, reason, _ in notifications(engine)] == ["past"]
+    assert unjudged(engine, now) == 0
+
+
+@pytest.mark.usefixtures("healthy")
+def test_what_a_live_incident_explains_is_no_past_incident(traffic: Traffic, engine: Engine, now: datetime):
+    send(traffic, now - 3 * HOUR, 60, failing=True)
+    for minutes in range(0, 100, 2):
+        evaluate(engine, RULES, now - 3 * HOUR + minutes * MINUTE, channels=CHANNELS)
+    (live,) = known_incidents(engine)
+    before = len(notifications(engine))
+    send(traffic, now - 2 * HOUR, 30, failing=True, received=now)
+    assert judge_afterwards(engine, now) == 0
+    assert [each.id for each in known_incidents(engine)] == [live.id]
+    assert len(notifications(engine)) == before
+    assert unjudged(engine, now) == 0
+
+
+@pytest.mark.usefixtures("healthy")
+def test_late_failures_like_any_other_day_are_no_incident(traffic: Traffic, engine: Engine, now: datetime):
+    send(traffic, now - 3 * HOUR, 120, failing=False, received=now)
+    late = [status(f"wamid.x{n}", "failed", now - 2 * HOUR, code=131026) for n in range(3)]
+    traffic.store(*late, at=now)
+    measure(engine, now + 2 * MINUTE)
+    assert unjudged(engine, now) == 1
+    assert judge_afterwards(engine, now) == 0
+    assert unjudged(engine, now) == 0
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_backlog_is_judged_when_it_has_arrived(traffic: Traffic, engine: Engine, now: datetime):
+    send(traffic, now - 3 * HOUR, 60, failing=True, received=now)
+    measure(engine, now + 2 * MINUTE)
+    assert judge_past(engine, RULES, now + 3 * MINUTE, channels=CHANNELS) == 0
+    assert unjudged(engine, now) == 60
+    assert judge_past(engine, RULES, now + 6 * MINUTE, channels=CHANNELS) == 1
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_run_that_fails_leaves_nothing_and_is_repeated(
+    traffic: Traffic, engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    send(traffic, now - 3 * HOUR, 60, failing=True, received=now)
+    measure(engine, now + 2 * MINUTE)
+    with monkeypatch.context() as broken:
+        broken.setattr(module.unjudged_minutes, "remove", lambda *_: {}["gone"])
+        with pytest.raises(KeyError):
+            judge_past(engine, RULES, now + 6 * MINUTE, channels=CHANNELS)
+    assert known_incidents(engine) == []
+    assert judge_past(engine, RULES, now + 7 * MINUTE, channels=CHANNELS) == 1
+
+
+def test_what_is_older_than_a_day_is_not_judged(traffic: Traffic, engine: Engine, now: datetime):
+    send(traffic, now - 30 * HOUR, 60, failing=True, received=now)
+    assert judge_afterwards(engine, now) == 0
+    assert known_incidents(engine) == []
+
+
+def test_five_of_five_of_a_small_sender_are_found_afterwards(traffic: Traffic, engine: Engine, now: datetime):
+    for day in range(1, 8):
+        for place in range(5):
+            traffic.sent(1, now - day * 24 * HOUR - place * HOUR)
+    late = [
+        status(f"wamid.s{n}", "failed", now - (6 - n) * HOUR, code=BROKEN, recipient=f"1202555020{n}")
+        for n in range(5)
+    ]
+    traffic.store(*late, at=now)
+    assert judge_afterwards(engine, now) == 1
+    (incident,) = known_incidents(engine)
+    assert incident.names["phone_number_id"] == [NUMBER]

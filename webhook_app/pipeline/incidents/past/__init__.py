@@ -1,0 +1,1 @@
+"""Judges times of the past, afterwards."""
