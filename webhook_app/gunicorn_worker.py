@@ -26,9 +26,11 @@ from gunicorn.http.errors import (
     ParseException,
     UnsupportedTransferCoding,
 )
+from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 from prometheus_client import Counter
 
+from webhook_app.gunicorn_request import BoundedRequest
 from webhook_app.logs import RateLimitedLog
 
 log = structlog.get_logger()
@@ -296,6 +298,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        RequestParser.mesg_class = BoundedRequest  # gunicorn has no setting for it
         self._connections: set[ClientConnection] = set()
         self._log_refused = RateLimitedLog(log.warning, "requests that are not HTTP refused")
 

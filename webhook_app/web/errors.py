@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from webhook_app.store.postgres.errors import DriverUnavailable, EngineUnavailable, driver_fault
@@ -31,6 +31,11 @@ def error_response(status: int, code: str, message: str, details: Any = None) ->
 
 def install(app: Flask) -> None:
     """Answer every error in the documented form."""
+
+    @app.teardown_request
+    def _free(_: BaseException | None) -> None:
+        """Free the request at once: the traceback of a 404 refers to it, and it to the 404."""
+        request.routing_exception = None
 
     @app.errorhandler(ApiError)
     def _api(error: ApiError) -> Response:

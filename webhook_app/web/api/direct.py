@@ -38,7 +38,10 @@ def answer_directly(app: Flask, endpoints: Iterable[Endpoint], context: ApiConte
                 status, headers, body = found
                 start_response(status, headers)
                 return body
-        return application(environ, start_response)
+        try:
+            return application(environ, start_response)
+        finally:  # whichever route answered: the error's traceback would keep the request alive
+            environ.pop(API_ERROR, None)
 
     app.wsgi_app = serve  # type: ignore[method-assign]
 

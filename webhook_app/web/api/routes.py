@@ -70,7 +70,7 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
 
     def answer(**path: Any) -> Response:
         if API_ERROR in request.environ:
-            raise request.environ.pop(API_ERROR)  # else its traceback keeps the environment alive
+            raise request.environ.pop(API_ERROR)
         now = context.clock()
         key = context.keyring.require(endpoint.role, request.environ, now)
         arguments = _path_values(path)
