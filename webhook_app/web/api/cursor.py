@@ -1,7 +1,8 @@
 """The opaque cursor of lists: the position of the next page, encoded as text."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -9,12 +10,22 @@ from msgspec import Meta
 from webhook_app.web.api.values import check_times
 from webhook_app.web.errors import ApiError
 
+Row = TypeVar("Row")
+
 _ID = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 def encode(position: object) -> str:
     """Return a cursor for this position."""
     return urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+
+
+def cut(
+    found: Sequence[Row], limit: int, position: Callable[[Row], object]
+) -> tuple[Sequence[Row], str | None]:
+    """Return at most `limit` rows, and the cursor after them if more were found."""
+    page = found[:limit]
+    return page, encode(position(page[-1])) if len(found) > limit else None
 
 
 def decode_id(cursor: str | None) -> int | None:

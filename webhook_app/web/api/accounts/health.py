@@ -12,6 +12,7 @@ from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import HealthFilters, Subject
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from
 from webhook_app.web.api.values import Code, Cursor, Limit, NextCursor, PhoneNumberId, Time, Word
 from webhook_app.whatsapp.errors.catalogue import explain
 
@@ -146,9 +147,8 @@ def get_health(call: Call, query: HealthQuery) -> HealthPage:
     after = cursor.decode_texts(query.cursor, 2)
     position = ("", "") if after is None else (after[0], after[1])
     found = health.subjects(call.connection, _filters(query), query.limit + 1, position)
-    page = found[: query.limit]
+    page, following = cursor.cut(found, query.limit, lambda each: (each.subject, each.subject_id))
     reported = health.reported_health(call.connection, page)
-    last = page[-1] if len(found) > len(page) else None
 
     def of(kind: str) -> list[Subject]:
         return [each for each in page if each.subject == kind]
@@ -170,7 +170,7 @@ def get_health(call: Call, query: HealthQuery) -> HealthPage:
             for each in of("number")
         ],
         templates=[_template(each, common(each)) for each in of("template")],
-        next_cursor=cursor.encode([last.subject, last.subject_id]) if last else None,
+        next_cursor=following,
     )
 
 
@@ -181,10 +181,9 @@ def list_health_history(call: Call, query: HealthQuery) -> HealthHistory:
     """
     before: health.ChangePlace | None = cursor.decode_as(query.cursor, _Position)
     found = health.history(call.connection, _filters(query), query.limit + 1, before)
-    page = found[: query.limit]
-    last = page[-1] if len(found) > len(page) else None
-    position = (last.occurred_at, last.subject, last.subject_id, last.aspect, last.value) if last else None
-    following = cursor.encode(position) if position else None
+    page, following = cursor.cut(
+        found, query.limit, lambda e: (e.occurred_at, e.subject, e.subject_id, e.aspect, e.value)
+    )
     return HealthHistory(changes=[_history_item(each) for each in page], next_cursor=following)
 
 
@@ -228,33 +227,26 @@ def _errors(call: Call, numbers: Sequence[Subject]) -> Mapping[str, list[HealthE
     found: dict[str, list[HealthErrorEntry]] = {}
     for error in health.errors_of(call.connection, list(owners), call.now - ERRORS_LOOK_BACK):
         meaning = explain(error.error_code)
-        entry = HealthErrorEntry(
+        entry = entry_from(
+            error,
+            HealthErrorEntry,
             code=error.error_code,
             title=meaning.title,
             summary=meaning.summary,
             action=meaning.action,
-            count=error.count,
-            first_at=error.first_at,
-            last_at=error.last_at,
         )
         found.setdefault(owners[error.phone_number_id], []).append(entry)
     return found
 
 
 def _history_item(entry: health.HistoryEntry) -> HealthHistoryItem:
-    return HealthHistoryItem(
+    return entry_from(
+        entry,
+        HealthHistoryItem,
         kind=entry.subject,
-        waba_id=entry.waba_id,
-        phone_number_id=entry.phone_number_id,
         display_phone_number=_display(entry.subject_id) if entry.subject == "number" else "",
         template_id=entry.subject_id if entry.subject == "template" else "",
         template=entry.name,
-        language=entry.language,
-        aspect=entry.aspect,
-        value=entry.value,
-        detail=entry.detail,
-        occurred_at=entry.occurred_at,
-        received_at=entry.received_at,
     )
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, convert, field
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.incident_details import held_groups
@@ -15,11 +15,11 @@ from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.people import contacts
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from, known_code
 from webhook_app.web.api.values import Code, Contact, Limit, NextCursor, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import Domain, ErrorCode, FailureClass, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice, retry_at
-from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import InvalidAddress, display, parse_address
 
 _Text = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
@@ -139,8 +139,7 @@ def list_failures(call: Call, query: FailuresQuery) -> FailureList:
     """
     before = None if query.cursor is None else _position(query.cursor)
     found = search(call.connection, failure_filters(call, query), query.limit + 1, before)
-    page = found[: query.limit]
-    following = cursor.encode(page[-1].place) if len(found) > len(page) else None
+    page, following = cursor.cut(found, query.limit, lambda failure: failure.place)
     return FailureList([entry_of(failure) for failure in page], following)
 
 
@@ -165,23 +164,9 @@ def find_failure(call: Call, failure_id: str) -> Failure:
 
 def failure_filters(call: Call, query: Selection) -> FailureFilters:
     """Return the filters for the search. Raises ApiError 400 for an invalid contact or incident."""
-    filters = FailureFilters(
-        code=query.code,
-        subcode=query.subcode,
-        failure_class=query.class_,
-        domain=query.domain,
-        source=query.source,
-        text=query.text,
-        phone_number_id=query.phone_number_id,
-        waba_id=query.waba_id,
-        template=query.template,
-        campaign=query.campaign,
-        country=query.country,
-        contacts=None if query.contact is None else _contact_keys(call, query.contact),
-        since=query.since,
-        until=query.until,
-        dead_letter=query.dead_letter,
-    )
+    keys = None if query.contact is None else _contact_keys(call, query.contact)
+    filters = convert(query, FailureFilters, from_attributes=True)
+    filters = replace(filters, failure_class=query.class_, contacts=keys)
     return filters if query.incident_id is None else _of_incident(call, query.incident_id, filters)
 
 
@@ -191,9 +176,8 @@ def _of_incident(call: Call, incident_id: int, filters: FailureFilters) -> Failu
     if incident is None:
         raise ApiError(400, "bad_incident", f"incident_id: there is no incident {incident_id}.")
     members = alerts.of_incidents(call.connection, [incident.id])
-    ends = (
-        [] if incident.ended_at is None else [incident.ended_at + timedelta(microseconds=1)]
-    )  # `until` is exclusive
+    # `until` is exclusive.
+    ends = [] if incident.ended_at is None else [incident.ended_at + timedelta(microseconds=1)]
     ends += [] if filters.until is None else [filters.until]
     return replace(
         filters,
@@ -205,32 +189,20 @@ def _of_incident(call: Call, incident_id: int, filters: FailureFilters) -> Failu
 
 
 def entry_of(failure: Failure) -> FailureEntry:
-    subcode = None if failure.error_subcode == NO_CODE else failure.error_subcode
+    subcode = known_code(failure.error_subcode)
     meaning = explain(failure.error_code, subcode)
     advice = retry_advice(meaning, failure.tries)
-    return FailureEntry(
+    return entry_from(
+        failure,
+        FailureEntry,
         id=cursor.encode(failure.place),
-        occurred_at=failure.occurred_at,
-        received_at=failure.received_at,
         source="send" if failure.source == "send" else "webhook",
-        message_id=failure.message_id,
         contact=display(failure.contact),
-        participant=failure.participant,
-        phone_number_id=failure.phone_number_id,
-        waba_id=failure.waba_id,
-        template=failure.template,
-        campaign=failure.campaign,
-        country=failure.country,
-        code=None if failure.error_code == NO_CODE else failure.error_code,
+        code=known_code(failure.error_code),
         subcode=subcode,
-        title=failure.title,
-        details=failure.details,
-        fbtrace_id=failure.fbtrace_id,
-        errors=failure.errors,
         domain=meaning.domain,
         failure_class=meaning.failure_class,
         meaning=meaning,
-        tries=failure.tries,
         retry_advice=advice,
         retry_at=retry_at(advice, failure.occurred_at),
         dead_letter=advice.final,

@@ -13,9 +13,9 @@ from webhook_app.store.people import message_timeline
 from webhook_app.store.people.message_timeline import MessageEvent, MessageSend
 from webhook_app.web.api.counts.failures import FailureId, Source, entry_of, find_failure
 from webhook_app.web.api.endpoints import Call, Endpoint, Stream
+from webhook_app.web.api.entries import entry_from, known_code
 from webhook_app.web.api.values import Time
 from webhook_app.whatsapp.errors.catalogue_page import code_label
-from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.sends.call_redaction import without_credentials
 
 TEXT = "text/plain"
@@ -93,18 +93,12 @@ def _bundle(call: Call, failure: Failure, calls: Sequence[MessageSend]) -> Suppo
     own = next((each for each in calls if each.failed and each.error_code == failure.error_code), None)
     own = own or next((each for each in calls if each.endpoint or each.request is not None), None)
     traces = (failure.fbtrace_id, own.fbtrace_id if own else "")
-    return SupportBundle(
+    return entry_from(
+        entry,
+        SupportBundle,
         made_at=call.now,
-        message_id=failure.message_id,
         fbtrace_id=next(filter(None, traces), ""),
-        phone_number_id=failure.phone_number_id,
-        waba_id=failure.waba_id,
         recipient=entry.contact,
-        template=failure.template,
-        occurred_at=failure.occurred_at,
-        source=entry.source,
-        code=entry.code,
-        subcode=entry.subcode,
         errors=without_credentials(failure.errors),
         meaning=f"{code_label(entry.meaning)} {entry.meaning.title}: {entry.meaning.summary}",
         endpoint=without_credentials(own.endpoint) if own else "",
@@ -126,7 +120,7 @@ def _timeline(
             received_at=event.received_at,
             what=event.status,
             phone_number_id=event.phone_number_id,
-            code=_code(event.error_code),
+            code=known_code(event.error_code),
         )
         for event in events
         if not (event.status == "failed" and (event.occurred_at, event.error_code) in refused)
@@ -137,7 +131,7 @@ def _timeline(
             received_at=each.registered_at,
             what="call failed" if each.failed else "call accepted",
             phone_number_id=each.phone_number_id,
-            code=_code(each.error_code),
+            code=known_code(each.error_code),
         )
         for each in calls
     ]
@@ -148,7 +142,7 @@ def _timeline(
                 received_at=failure.received_at,
                 what="failed",
                 phone_number_id=failure.phone_number_id,
-                code=_code(failure.error_code),
+                code=known_code(failure.error_code),
             )
         )
     return sorted(timeline, key=lambda event: event.at)
@@ -159,10 +153,6 @@ def _frequency(call: Call, failure: Failure) -> Frequency:
     filters = rates.Filters(phone_number_id=failure.phone_number_id, code=failure.error_code)
     found = rates.rates(call.connection, start, end, filters=filters)
     return Frequency(from_=start, to=end, attempts=found.attempts, failures=found.failures)
-
-
-def _code(code: int) -> int | None:
-    return None if code == NO_CODE else code
 
 
 def _text(bundle: SupportBundle) -> str:

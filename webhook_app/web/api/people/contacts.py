@@ -9,9 +9,9 @@ from webhook_app.store.people import contact_timeline, contacts
 from webhook_app.store.people.contact_timeline import TimelinePosition
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from, known_code
 from webhook_app.web.api.suppressions.suppressions import ContactSuppressions, get_suppression
 from webhook_app.web.api.values import Contact, Limit, NextCursor, Time
-from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import Address, display, parse_address
 
 _Text = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
@@ -88,7 +88,7 @@ def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactVie
         None if query.cursor is None else TimelinePosition(*cursor.decode_as(query.cursor, _PositionText))
     )
     found = contact_timeline.page(call.connection, keys, query.limit + 1, before)
-    page = found[: query.limit]
+    page, following = cursor.cut(found, query.limit, lambda entry: entry.place)
     return ContactView(
         contact=display(address.key),
         keys=[display(key) for key in keys],
@@ -96,7 +96,7 @@ def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactVie
         suppression=suppression,
         timeline=[_entry(entry) for entry in page],
         messages=[_outcome(each) for each in contact_timeline.outcomes(call.connection, page)],
-        next_cursor=cursor.encode(page[-1].place) if len(found) > len(page) else None,
+        next_cursor=following,
     )
 
 
@@ -106,29 +106,12 @@ def _windows(call: Call, keys: tuple[str, ...]) -> list[OpenWindow]:
 
 
 def _entry(entry: contact_timeline.ContactEvent) -> TimelineEntry:
-    return TimelineEntry(
-        at=entry.at,
-        what=entry.what,
-        message_id=entry.message_id,
-        phone_number_id=entry.phone_number_id,
-        contact=display(entry.contact),
-        code=None if entry.code == NO_CODE else entry.code,
-        template=entry.template,
-        campaign=entry.campaign,
-        note=entry.note,
-    )
+    return entry_from(entry, TimelineEntry, contact=display(entry.contact), code=known_code(entry.code))
 
 
 def _outcome(each: contact_timeline.MessageOutcome) -> MessageOutcomeEntry:
-    return MessageOutcomeEntry(
-        message_id=each.message_id,
-        sent_at=each.sent_at,
-        delivered_at=each.delivered_at,
-        read_at=each.read_at,
-        failed_at=each.failed_at,
-        reached=each.delivered_at is not None,
-        failed=each.failed_at is not None,
-    )
+    reached, failed = each.delivered_at is not None, each.failed_at is not None
+    return entry_from(each, MessageOutcomeEntry, reached=reached, failed=failed)
 
 
 ENDPOINTS = (Endpoint("GET", "/v1/contacts/{contact}", get_contact, "sender"),)

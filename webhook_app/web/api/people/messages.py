@@ -9,11 +9,11 @@ from msgspec import Meta, Struct
 from webhook_app.store.people import message_timeline
 from webhook_app.store.people.message_timeline import MessageEvent, MessageFailure, MessageSend
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from, known_code
 from webhook_app.web.api.values import Time
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
-from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import display
 
 _DELIVERED = ("delivered", "read", "played")
@@ -146,45 +146,21 @@ def _outcome(events: Sequence[MessageEvent], failures: Sequence[MessageFailure])
 
 
 def _event(event: MessageEvent) -> MessageEventEntry:
-    return MessageEventEntry(
-        status=event.status,
-        occurred_at=event.occurred_at,
-        received_at=event.received_at,
-        phone_number_id=event.phone_number_id,
-        waba_id=event.waba_id,
-        participant=event.participant,
-        code=None if event.error_code == NO_CODE else event.error_code,
-        clock_replaced=event.clock_replaced,
-    )
+    return entry_from(event, MessageEventEntry, code=known_code(event.error_code))
 
 
 def _send(call: MessageSend) -> SendCallEntry:
-    return SendCallEntry(
-        result="refused" if call.failed else "accepted",
-        sent_at=call.sent_at,
-        registered_at=call.registered_at,
-        phone_number_id=call.phone_number_id,
-        code=None if call.error_code == NO_CODE else call.error_code,
-        endpoint=call.endpoint,
-        reported_by=call.reported_by,
-    )
+    result = "refused" if call.failed else "accepted"
+    return entry_from(call, SendCallEntry, result=result, code=known_code(call.error_code))
 
 
 def _failure(failure: MessageFailure) -> MessageFailureEntry:
     meaning = explain(failure.error_code, failure.error_subcode)
-    return MessageFailureEntry(
-        source=failure.source,
-        subcode=None if failure.error_subcode == NO_CODE else failure.error_subcode,
-        fbtrace_id=failure.fbtrace_id,
-        occurred_at=failure.occurred_at,
-        received_at=failure.received_at,
-        phone_number_id=failure.phone_number_id,
-        waba_id=failure.waba_id,
-        participant=failure.participant,
-        code=None if failure.error_code == NO_CODE else failure.error_code,
-        title=failure.title,
-        details=failure.details,
-        errors=failure.errors,
+    return entry_from(
+        failure,
+        MessageFailureEntry,
+        code=known_code(failure.error_code),
+        subcode=known_code(failure.error_subcode),
         meaning=meaning,
         retry_advice=retry_advice(meaning),
     )

@@ -95,8 +95,7 @@ def list_quarantine(call: Call, query: QuarantineQuery) -> QuarantineList:
     found = quarantine.list_page(
         call.connection, query.limit + 1, before_id=before, only_open=query.open, chosen=chosen
     )
-    page = found[: query.limit]
-    following = cursor.encode(page[-1].id) if len(found) > len(page) else None
+    page, following = cursor.cut(found, query.limit, lambda item: item.id)
     if not is_enough(call.key.role, "admin"):
         page = [replace(item, item=None, body=None) for item in page]
     return QuarantineList([convert(item, QuarantinedItem, from_attributes=True) for item in page], following)
