@@ -105,6 +105,7 @@ class _PruneRun:
             ("channel_messages", kept.events_days),
             ("incidents", kept.failures_days),
             ("alerts", kept.failures_days),
+            ("findings", kept.failures_days),
             ("failure_errors", kept.failures_days),
             ("silences", kept.failures_days),
             ("erasures", kept.failures_days),

@@ -60,6 +60,8 @@ class Incident(Struct, frozen=True, kw_only=True):
     advice: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     silenced_by: int | None = None
+    finding_id: int | None = None
+    """The finding it belongs to; it is not announced then."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
     snoozed_until: datetime | None = None

@@ -37,9 +37,9 @@ AND NOT EXISTS (SELECT FROM notifications e
                 WHERE e.incident_id = n.incident_id AND e.channel = n.channel AND e.sequence < n.sequence
                   AND e.sent_at IS NULL AND e.failed_at IS NULL)
 """
-# An incident with a message of its own is updated there, not in a digest.
+# An incident with a message of its own is updated there, not in a digest. Messages about no incident (0) stay alone.
 _COLLAPSIBLE = """
-NOT n.alone AND NOT EXISTS (SELECT FROM channel_messages m
+NOT n.alone AND n.incident_id <> 0 AND NOT EXISTS (SELECT FROM channel_messages m
                             WHERE m.incident_id = n.incident_id AND m.channel = n.channel AND NOT m.shared)
 """
 # Oldest first, but after five tries behind the others: the fault may be in this notification alone.
@@ -103,6 +103,7 @@ SELECT DISTINCT ON (n.incident_id) n.payload FROM notifications n JOIN incidents
 WHERE n.channel = :channel AND n.sent_at IS NOT NULL AND i.state = 'open'
 ORDER BY n.incident_id, n.sequence DESC
 """)
+_LAST_ADDED = text("SELECT max(created_at) FROM notifications WHERE incident_id = 0 AND reason = :reason")
 _CHANNELS = text("SELECT DISTINCT channel FROM notifications WHERE incident_id = :id ORDER BY channel")
 _LATEST = text("""
 SELECT DISTINCT ON (channel) channel, payload FROM notifications WHERE incident_id = :id
@@ -255,6 +256,12 @@ def open_payloads(connection: Connection, channel: str) -> list[dict[str, Any]]:
 def channels_of(connection: Connection, incident_id: int) -> list[str]:
     """The channels with a notification of this incident, sent or not."""
     return list(connection.execute(_CHANNELS, {"id": incident_id}).scalars())
+
+
+def last_added(connection: Connection, reason: str) -> datetime | None:
+    """When the last notification about no incident was queued for this reason."""
+    at: datetime | None = connection.execute(_LAST_ADDED, {"reason": reason}).scalar_one()
+    return at
 
 
 def latest_payloads(connection: Connection, incident_id: int) -> dict[str, dict[str, Any]]:

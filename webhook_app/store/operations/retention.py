@@ -58,6 +58,7 @@ _OLD = {
             = (health_changes.subject, health_changes.subject_id, health_changes.aspect)
           AND (later.occurred_at, later.value) > (health_changes.occurred_at, health_changes.value)
           AND later.occurred_at < :cutoff)""",
+    "findings": "fixed_at < :cutoff",
     "silences": "until < :cutoff",
     "backtest_people": "backtest_id IN (SELECT id FROM backtests WHERE requested_at < :cutoff)",
     "backtests": "requested_at < :cutoff AND id NOT IN (SELECT backtest_id FROM backtest_people)",
@@ -73,8 +74,9 @@ _OLD = {
 _NOTIFICATIONS = f"""
 WITH gone AS (
   DELETE FROM notifications WHERE id = ANY (ARRAY(
-    SELECT n.id FROM incidents i JOIN notifications n ON n.incident_id = i.id
-    WHERE i.ended_at < :cutoff LIMIT {BATCH}))
+    (SELECT n.id FROM incidents i JOIN notifications n ON n.incident_id = i.id
+     WHERE i.ended_at < :cutoff LIMIT {BATCH})
+    UNION ALL (SELECT id FROM notifications WHERE incident_id = 0 AND created_at < :cutoff LIMIT {BATCH})))
   RETURNING id
 ), tries AS (
   DELETE FROM notification_tries t USING gone WHERE t.notification_id = gone.id
@@ -133,7 +135,7 @@ def delete_old(connection: Connection, rule: str, cutoff: datetime) -> int:
 
 
 def delete_notifications(connection: Connection, cutoff: datetime) -> int:
-    """Delete up to one batch of notifications of alerts resolved before `cutoff`, with their tries."""
+    """Delete up to two batches of notifications of incidents that ended before `cutoff`, or older ones of findings."""
     return int(connection.execute(text(_NOTIFICATIONS), {"cutoff": cutoff}).scalar_one())
 
 

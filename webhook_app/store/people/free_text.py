@@ -20,6 +20,7 @@ SEARCHED: dict[str, tuple[str, ...]] = {
     "audit": ("object",),
     "channel_messages": ("reference",),
     "backtests": ("rules", "result", "fault"),
+    "findings": ("key", "title", "slice", "impact", "evidence", "advice"),
     "health_changes": ("detail",),
     "health_signals": ("payload",),
     "incidents": ("title", "names", "slice", "details", "advice"),
@@ -43,7 +44,7 @@ NOT_SEARCHED = (
 _JSON_COLUMNS = frozenset(
     (
         *("explanation", "group", "result", "detail", "payload", "names", "slice", "details", "nearest"),
-        *("matchers", "evidence"),
+        *("matchers", "evidence", "impact"),
     )
 )
 _LARGE = frozenset(
@@ -123,12 +124,12 @@ def _erase(
 
 
 def _without(column: str, value: Any, traces: Traces, by_text: Mapping[str, str]) -> Any:
-    if column == "group_key" or (column == "reference" and value.startswith("{")):
+    if column == "group_key" or (column in ("key", "reference") and value.startswith("{")):
         stored = json.decode(value)
         replaced = _replaced(stored, traces, by_text)
         if replaced == stored:
             return value
-        return json.encode(replaced, order="sorted" if column == "group_key" else None).decode()
+        return json.encode(replaced, order=None if column == "reference" else "sorted").decode()
     return _replaced(value, traces, by_text)
 
 

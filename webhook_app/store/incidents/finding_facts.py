@@ -1,0 +1,58 @@
+"""What findings are decided from: messages and failures by day, and contacts whom a campaign did not reach."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from webhook_app.rules.incidents.findings.finding import DAY, CountedDays
+from webhook_app.store.counts.series import series_keys
+from webhook_app.store.postgres.engine import Connection
+
+_ATTEMPTS = text("""
+SELECT floor(extract(epoch FROM hour - :first) / 86400)::int AS day, series_id, sum(attempts)::bigint AS messages
+FROM hourly_counts WHERE hour >= :first AND hour < :end GROUP BY 1, 2 HAVING sum(attempts) > 0
+""")
+_FAILURES = text("""
+SELECT floor(extract(epoch FROM hour - :first) / 86400)::int AS day, series_id, error_code,
+       sum(failures)::bigint AS messages
+FROM hourly_failures WHERE hour >= :first AND hour < :end GROUP BY 1, 2, 3
+""")
+_UNREACHABLE = text("""
+SELECT DISTINCT contact FROM failures
+WHERE occurred_at >= :since AND occurred_at < :until AND error_code = :code AND contact <> ''
+  AND series_id IN (SELECT id FROM series WHERE campaign = :campaign AND waba_id = :waba_id)
+LIMIT :limit
+""")
+A_YEAR = timedelta(days=365)
+"""How far back a delivered message or an answer says that a contact was reached."""
+MOST_CONTACTS = 50_000
+"""Contacts that are read at most for one campaign."""
+
+
+def read_days(connection: Connection, first: datetime, days: int) -> CountedDays:
+    """The messages and failures of so many days from midnight UTC of `first`, from the hourly sums."""
+    span = {"first": first, "end": first + DAY * days}
+    found = CountedDays(first, days)
+    attempts = connection.execute(_ATTEMPTS, span).all()
+    failures = connection.execute(_FAILURES, span).all()
+    known = series_keys(connection, {row.series_id for row in attempts} | {row.series_id for row in failures})
+    for row in attempts:
+        found.add_attempts(row.day, known[row.series_id], row.messages)
+    for row in failures:
+        found.add_failures(row.day, row.error_code, known[row.series_id], row.messages)
+    return found
+
+
+def unreachable_contacts(
+    connection: Connection, campaign: str, waba_id: str, code: int, since: datetime, until: datetime
+) -> list[str]:
+    """The contacts of the campaign whose messages failed with the code, up to a limit."""
+    values = {
+        "campaign": campaign,
+        "waba_id": waba_id,
+        "code": code,
+        "since": since,
+        "until": until,
+        "limit": MOST_CONTACTS,
+    }
+    return list(connection.execute(_UNREACHABLE, values).scalars())
