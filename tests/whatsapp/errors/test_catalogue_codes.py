@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook_app.whatsapp.errors.catalogue import explain
+from webhook_app.whatsapp.errors.catalogue import catalogue, explain
 
 UNREACHABLE, WITHHELD = {"recipient"}, {"consent"}
 
@@ -96,3 +96,35 @@ def test_a_subcode_of_the_send_call_has_its_own_entry(code, subcode, domain, ret
 @pytest.mark.parametrize("code", [190, 4, 131042, 131031, 368])
 def test_account_wide_failures_do_not_affect_contacts(code):
     assert explain(code).contact_effect == "none"
+
+
+def test_these_codes_have_an_effect_on_the_contact_each_with_a_reason_and_no_other_has_one():
+    with_effect = {entry.code: entry for entry in catalogue() if entry.contact_effect != "none"}
+    assert {code: entry.contact_effect for code, entry in with_effect.items()} == {
+        130403: "hard",
+        131026: "soft",
+        130472: "marketing_only",
+        131049: "marketing_only",
+        131050: "marketing_only",
+    }
+    assert all(entry.contact_reason and entry.code == entry.code_to for entry in with_effect.values())
+
+
+def test_a_code_about_the_recipient_without_an_effect_says_why():
+    about_people = {entry for entry in catalogue() if entry.domain in ("recipient", "consent")}
+    assert all(entry.contact_reason for entry in about_people)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (137000, "hash"),  # the sender's stored hash is out of date
+        (131203, "group"),  # adding to a group, not a message
+        (131043, "off"),  # a phone that is off for long
+        (131036, "device"),
+        (1026, "kind of message"),
+    ],
+)
+def test_codes_that_are_not_about_the_person_suppress_nobody_and_say_why(code, reason):
+    assert explain(code).contact_effect == "none"
+    assert reason in explain(code).contact_reason

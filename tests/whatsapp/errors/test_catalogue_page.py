@@ -31,3 +31,11 @@ def test_an_entry_for_the_terminal_shows_common_mistake_and_sources():
     assert "Common mistake: " in text
     assert "meta-calling" in text
     assert "Common mistake" not in entry_text(explain(987654))
+
+
+def test_the_page_and_the_terminal_say_why_a_code_affects_the_contact_or_does_not():
+    text = markdown_page(catalogue(), sources())
+    for code in (131026, 130403, 131049, 137000):
+        entry = explain(code)
+        assert f"- **{code}** `{entry.contact_effect}`. {entry.contact_reason}" in text
+        assert entry.contact_reason in entry_text(entry)

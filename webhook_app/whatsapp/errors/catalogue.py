@@ -29,7 +29,7 @@ Domain = Literal[
 _CLASSES: dict[str, FailureClass] = {"consent": "withheld", "recipient": "unreachable"}
 _CODE_COLUMNS = [
     "code", "subcode", "title", "http_status", "surface", "fault_domain", "retry",
-    "contact_effect", "attention", "summary", "action", "confidence", "sources",
+    "contact_effect", "contact_reason", "attention", "summary", "action", "confidence", "sources",
 ]  # fmt: skip
 _MISREAD_COLUMNS = ["code", "mistaken_for"]
 _OTHER_TITLE = "Other codes: more unknown codes within an hour than are counted one by one"
@@ -52,6 +52,8 @@ class ErrorCode(Struct, frozen=True, kw_only=True):
     failure_class: FailureClass
     retry: Retry
     contact_effect: Literal["none", "soft", "hard", "marketing_only"]
+    contact_reason: str
+    """Why the code affects the contact, or does not although it is about a recipient; else empty."""
     attention: Literal["none", "watch", "page"]
     summary: NonEmptyText
     action: NonEmptyText
@@ -165,7 +167,12 @@ def _entry(row: dict[str, str], notes: dict[int, str]) -> ErrorCode:
         "sources": [source for source in row["sources"].split("; ") if source],
         "mistaken_for": notes.get(code, "") if single else "",
     }
-    return convert(values, ErrorCode, strict=False)
+    entry = convert(values, ErrorCode, strict=False)
+    if (entry.contact_effect != "none" or entry.domain in _CLASSES) and not entry.contact_reason:
+        raise ValueError(
+            "an effect on the contact needs a reason, and so does a recipient's code without one"
+        )
+    return entry
 
 
 def _check_ranges(entries: tuple[ErrorCode, ...]) -> None:
@@ -189,6 +196,7 @@ def _unknown(code: int) -> ErrorCode:
         failure_class="broken",
         retry="no",
         contact_effect="none",
+        contact_reason="",
         attention="watch",
         summary="The catalogue does not list this code." if given else "Meta sent no valid error code.",
         action="Read the title and details in Meta's error, and look up the code on Meta's error page.",

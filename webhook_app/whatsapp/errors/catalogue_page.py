@@ -53,7 +53,7 @@ Match on the code. Meta is removing titles, newer API versions omit subcodes, an
 {backoff} s with jitter; `after_window`, when Meta's limit or pause has ended.
 
 **Contact** is the effect on the contact: `none`; `soft`, counts towards a suppression; `hard`, suppresses at once;
-`marketing_only`, stops only marketing.
+`marketing_only`, stops only marketing. Only codes about the person have one; the reasons are below.
 
 **Attention**: `page`, needs action the first time it occurs; `watch`, worth checking; `none`, expected in normal
 operation.
@@ -78,6 +78,7 @@ def markdown_page(entries: Sequence[ErrorCode], sources: Mapping[str, str]) -> s
             backoff=", ".join(map(str, waits)),
         ),
         _misreadings(entries),
+        _contact_reasons(entries),
         *(_section(domain, group) for domain, group in by_domain.items() if group),
         _sources(entries, sources),
     ]
@@ -91,6 +92,7 @@ def entry_text(entry: ErrorCode) -> str:
         place,
         f"  {entry.summary}",
         f"  Fault domain {entry.domain}, class {entry.failure_class}. Effect on the contact: {entry.contact_effect}.",
+        *([f"  {entry.contact_reason}"] if entry.contact_reason else []),
         f"  {retry_advice(entry).words}",
         *([f"  Common mistake: {entry.mistaken_for}"] if entry.mistaken_for else []),
         f"  Confidence {entry.confidence}"
@@ -132,6 +134,16 @@ def _misreadings(entries: Iterable[ErrorCode]) -> str:
         f"- **{code_label(e)}** {e.title.rstrip('.')}. {e.mistaken_for}" for e in entries if e.mistaken_for
     )
     return f"## Common mistakes\n\nWrong meanings in public guides and lists, and the right ones.\n\n{rows}\n"
+
+
+def _contact_reasons(entries: Iterable[ErrorCode]) -> str:
+    rows = "\n".join(
+        f"- **{code_label(e)}** `{e.contact_effect}`. {e.contact_reason}" for e in entries if e.contact_reason
+    )
+    return (
+        "## Effect on the contact\n\nWhy a code affects the contact, and why some that seem to be about the person"
+        f" do not. Every code that is not listed has the effect `none`.\n\n{rows}\n"
+    )
 
 
 def _sources(entries: Iterable[ErrorCode], sources: Mapping[str, str]) -> str:
