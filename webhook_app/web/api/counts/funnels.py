@@ -4,11 +4,13 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, field
+from msgspec.structs import astuple
 
 from webhook_app.store.counts import rates
 from webhook_app.store.counts.messages import funnels
 from webhook_app.store.counts.messages.funnels import StageCounts
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from
 from webhook_app.web.api.values import PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
 
@@ -146,12 +148,7 @@ def _window(call: Call, query: _FunnelSelection) -> tuple[datetime, datetime]:
 
 
 def _sum(found: dict[tuple[str, ...], StageCounts]) -> StageCounts:
-    return StageCounts(
-        sum(each.sent for each in found.values()),
-        sum(each.delivered for each in found.values()),
-        sum(each.read for each in found.values()),
-        sum(each.failed for each in found.values()),
-    )
+    return StageCounts(*(sum(counts) for counts in zip(*map(astuple, found.values()), strict=True)))
 
 
 def _stages(found: StageCounts | None) -> FunnelStages:
@@ -160,11 +157,9 @@ def _stages(found: StageCounts | None) -> FunnelStages:
     def share(count: int) -> float | None:
         return count / counts.sent if counts.sent else None
 
-    return FunnelStages(
-        sent=counts.sent,
-        delivered=counts.delivered,
-        read=counts.read,
-        failed=counts.failed,
+    return entry_from(
+        counts,
+        FunnelStages,
         delivered_share=share(counts.delivered),
         read_share=share(counts.read),
         failed_share=share(counts.failed),

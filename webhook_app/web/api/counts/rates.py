@@ -1,13 +1,14 @@
 """/v1/rates and /v1/series: failure rates of one window or over time, by code, number, template and so on."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, field
 
 from webhook_app.rules.counts.failure_rate import measure
 from webhook_app.store.counts import rates
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from
 from webhook_app.web.api.values import Code, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.events import NO_CODE
@@ -121,17 +122,8 @@ def get_rates(call: Call, query: RatesQuery) -> Rates:
     start, end = _window(call, query.until, query.window_minutes)
     found = rates.rates(call.connection, start, end, query.group_by, query.filters())
     groups = [row | {"code": None} if row.get("code") == NO_CODE else row for row in found.groups]
-    return Rates(
-        from_=start,
-        to=end,
-        attempts=found.attempts,
-        failures=found.failures,
-        rate=found.rate,
-        low=found.low,
-        high=found.high,
-        classes=Classes(**found.classes),
-        groups=[GroupRate(**row) for row in groups[:_MAX_GROUPS]],
-    )
+    classes, listed = Classes(**found.classes), [GroupRate(**row) for row in groups[:_MAX_GROUPS]]
+    return entry_from(found, Rates, from_=start, to=end, classes=classes, groups=listed)
 
 
 def get_series(call: Call, query: SeriesQuery) -> Series:
@@ -141,9 +133,7 @@ def get_series(call: Call, query: SeriesQuery) -> Series:
         message = f"step_minutes: more than {_MAX_POINTS} points; choose a longer step or a shorter window."
         raise ApiError(400, "bad_parameter", message)
     points = rates.series(call.connection, start, end, query.step_minutes, query.filters())
-    return Series(
-        from_=start, to=end, step_minutes=query.step_minutes, points=[_point(**row) for row in points]
-    )
+    return Series(from_=start, to=end, step_minutes=query.step_minutes, points=list(map(_point, points)))
 
 
 def _window(call: Call, until: datetime | None, minutes: int) -> tuple[datetime, datetime]:
@@ -153,22 +143,10 @@ def _window(call: Call, until: datetime | None, minutes: int) -> tuple[datetime,
         raise ApiError(400, "bad_parameter", "until: out of range.") from None
 
 
-def _point(
-    at: datetime, attempts: int, failures: int, classes: dict[str, int], sent: int, delivered: int, read: int
-) -> Point:
-    rate = measure(attempts, failures)
-    return Point(
-        at=at,
-        attempts=attempts,
-        failures=failures,
-        rate=rate.rate,
-        low=rate.low,
-        high=rate.high,
-        classes=Classes(**classes),
-        sent=sent,
-        delivered=delivered,
-        read=read,
-    )
+def _point(counts: dict[str, Any]) -> Point:
+    rate = measure(counts["attempts"], counts["failures"])
+    classes = Classes(**counts["classes"])
+    return Point(**counts | {"classes": classes, "rate": rate.rate, "low": rate.low, "high": rate.high})
 
 
 ENDPOINTS = (

@@ -91,8 +91,7 @@ def list_alerts(call: Call, query: AlertsQuery) -> AlertList:
         kind=query.kind,
         rule=query.rule,
     )
-    page = found[: query.limit]
-    following = cursor.encode(page[-1].id) if len(found) > len(page) else None
+    page, following = cursor.cut(found, query.limit, lambda alert: alert.id)
     return AlertList([convert(alert, AlertEntry, from_attributes=True) for alert in page], following)
 
 

@@ -173,11 +173,10 @@ def list_incidents(call: Call, query: IncidentsQuery) -> IncidentList:
         since=query.since,
         before_id=cursor.decode_id(query.cursor),
     )
-    page = found[: query.limit]
+    page, following = cursor.cut(found, query.limit, lambda incident: incident.id)
     members: dict[int | None, list[Alert]] = {incident.id: [] for incident in page}
     for alert in alerts.of_incidents(call.connection, [incident.id for incident in page]):
         members[alert.incident_id].append(alert)
-    following = cursor.encode(page[-1].id) if len(found) > len(page) else None
     listed = [_counted(call, incident, members[incident.id]) for incident in page]
     return IncidentList(
         [IncidentEntry(**_fields(incident, members[incident.id])) for incident in listed], following

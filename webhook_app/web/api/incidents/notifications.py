@@ -71,8 +71,7 @@ def list_notifications(call: Call, query: NotificationsQuery) -> NotificationLis
         before_id=cursor.decode_id(query.cursor),
         limit=query.limit + 1,
     )
-    page = found[: query.limit]
-    following = cursor.encode(page[-1].id) if len(found) > len(page) else None
+    page, following = cursor.cut(found, query.limit, lambda entry: entry.id)
     return NotificationList([_entry(entry) for entry in page], following)
 
 

@@ -66,8 +66,7 @@ def list_silences(call: Call, query: SilencesQuery) -> SilenceList:
     """List silences, including ended ones, the newest first."""
     active_at = call.now if query.active else None
     found = silences.list_page(call.connection, query.limit + 1, cursor.decode_id(query.cursor), active_at)
-    page = found[: query.limit]
-    following = cursor.encode(page[-1].id) if len(found) > len(page) else None
+    page, following = cursor.cut(found, query.limit, lambda silence: silence.id)
     return SilenceList([_entry(each, call.now) for each in page], following)
 
 

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from webhook_app.pipeline.people.erase import erase
 from webhook_app.store.postgres.engine import connect
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from
 from webhook_app.web.api.values import Contact
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address
@@ -52,14 +53,8 @@ def erase_contact(call: Call, contact: Contact) -> ErasedContact:
         actor=call.key.name,
         now=call.now,
     )
-    state = "done" if done.archive_done else "pending"
-    return ErasedContact(
-        erasure=done.id,
-        rows=done.rows,
-        opted_out=done.opted_out,
-        archive=state,
-        not_searched=list(done.not_searched),
-    )
+    archive = "done" if done.archive_done else "pending"
+    return entry_from(done, ErasedContact, erasure=done.id, archive=archive)
 
 
 ENDPOINTS = (Endpoint("DELETE", "/v1/contacts/{contact}", erase_contact, "admin"),)

@@ -10,8 +10,8 @@ from webhook_app.store.suppressions import changes as suppression_changes
 from webhook_app.store.suppressions.changes import ChangeEvidence
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from, known_code
 from webhook_app.web.api.values import Cursor, Limit, NextCursor, Time
-from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import display
 
 
@@ -66,10 +66,9 @@ def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
     since = query.since if position is None else position
     version = suppression_changes.latest_seq(call.connection)
     found = suppression_changes.changes_since(call.connection, since, query.limit + 1)
-    page = found[: query.limit]
+    page, following = cursor.cut(found, query.limit, lambda change: change.seq)
     last_seq = page[-1].seq if page else since
     people = links_of_many(call.connection, [change.contact for change in page])
-    following = cursor.encode(last_seq) if len(found) > len(page) else None
     call.headers["ETag"] = f'"{since}-{last_seq}-{following is None}-{version}"'
     return ChangeList(
         version=max(version, *(change.seq for change in page)) if page else version,
@@ -81,21 +80,12 @@ def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
 
 def change_of(change: suppression_changes.SuppressionChange, aliases: Sequence[str]) -> ChangeEntry:
     """The change as the API returns it."""
-    return ChangeEntry(
-        seq=change.seq,
-        at=change.at,
-        action=change.action,
+    return entry_from(
+        change,
+        ChangeEntry,
         contact=display(change.contact),
         aliases=list(map(display, aliases)),
-        phone_number_id=change.phone_number_id,
-        scope=change.scope,
-        reason=change.reason,
-        code=None if change.code == NO_CODE else change.code,
-        until=change.until,
-        times=change.times,
-        actor=change.actor,
-        note=change.note,
-        evidence=list(change.evidence),
+        code=known_code(change.code),
     )
 
 

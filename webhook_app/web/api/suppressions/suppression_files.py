@@ -25,9 +25,9 @@ from webhook_app.store.postgres.errors import EngineUnavailable
 from webhook_app.store.suppressions import changes, lists, suppressions
 from webhook_app.store.suppressions.suppressions import Suppression
 from webhook_app.web.api.endpoints import Call, Connect, Endpoint, Stream
+from webhook_app.web.api.entries import known_code
 from webhook_app.web.api.values import PhoneNumberId, Word
 from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import display
 from webhook_app.whatsapp.people.numbering import is_region
 
@@ -179,8 +179,7 @@ def _export(connect: Connect, query: SuppressionExportQuery, now: datetime) -> I
 
 
 def _values(row: Suppression) -> dict[str, object]:
-    code = None if row.code == NO_CODE else row.code
-    return asdict(row) | {"contact": display(row.contact), "code": code}
+    return asdict(row) | {"contact": display(row.contact), "code": known_code(row.code)}
 
 
 def _line(value: object) -> bytes:

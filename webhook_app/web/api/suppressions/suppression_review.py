@@ -13,6 +13,7 @@ from webhook_app.store.suppressions.changes import SuppressionChange
 from webhook_app.store.suppressions.suppressions import Key, Removal, Suppression
 from webhook_app.store.suppressions.undo import UNDO, UndoneChange
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from
 from webhook_app.web.api.suppressions.suppressions import Reason, Scope
 from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
@@ -192,25 +193,13 @@ def _fits(item: ReviewItem, row: Suppression) -> bool:
 
 def _undone(done: UndoneChange) -> UndoResult:
     contact, number, scope, reason = done.key
-    return UndoResult(
-        seq=done.seq,
-        contact=display(contact),
-        phone_number_id=number,
-        scope=scope,
-        reason=reason,
-        result=done.outcome,
-    )
+    key = {"contact": display(contact), "phone_number_id": number, "scope": scope, "reason": reason}
+    return UndoResult(seq=done.seq, **key, result=done.outcome)
 
 
 def _undone_report(change: SuppressionChange) -> UndoResult:
-    return UndoResult(
-        seq=change.seq,
-        contact=display(change.contact),
-        phone_number_id=change.phone_number_id,
-        scope=change.scope,
-        reason=change.reason,
-        result="lifted" if change.action == "lift" else "restored",
-    )
+    result = "lifted" if change.action == "lift" else "restored"
+    return entry_from(change, UndoResult, contact=display(change.contact), result=result)
 
 
 ENDPOINTS = (

@@ -11,10 +11,10 @@ from webhook_app.store.suppressions import lists, suppressions
 from webhook_app.store.suppressions.changes import ChangeEvidence
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.entries import entry_from, known_code
 from webhook_app.web.api.suppressions.changes import ChangeEntry, change_of
 from webhook_app.web.api.values import Contact, Cursor, Limit, NextCursor, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import (
     Address,
     InvalidAddress,
@@ -115,8 +115,7 @@ def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
         phone_number_id=query.phone_number_id,
         review=query.review,
     )
-    page = found[: query.limit]
-    following = cursor.encode(page[-1].key) if len(found) > len(page) else None
+    page, following = cursor.cut(found, query.limit, lambda row: row.key)
     return SuppressionList([_entry(row, call.now) for row in page], following)
 
 
@@ -195,22 +194,14 @@ def _all_of(call: Call, key: str) -> ContactSuppressions:
 
 
 def _entry(row: suppressions.Suppression, now: datetime) -> SuppressionEntry:
-    return SuppressionEntry(
+    return entry_from(
+        row,
+        SuppressionEntry,
         contact=display(row.contact),
-        phone_number_id=row.phone_number_id,
         scope="marketing" if row.scope == "marketing" else "all",
-        reason=row.reason,
-        code=None if row.code == NO_CODE else row.code,
-        since=row.since,
-        until=row.until,
+        code=known_code(row.code),
         active=row.until is None or row.until > now,
-        times=row.times,
-        review=row.review,
-        half_open_at=row.half_open_at,
         seen_as=display(row.seen_as),
-        actor=row.actor,
-        note=row.note,
-        evidence=list(row.evidence),
     )
 
 
