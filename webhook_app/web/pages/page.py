@@ -3,18 +3,20 @@
 The view's name is the page's name; path parameters are its keyword arguments. routes.py serves the declarations.
 """
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Hashable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from flask import Request, Response, jsonify, make_response, redirect, render_template
-from msgspec import Struct, field, to_builtins
+from msgspec import Struct, ValidationError, convert, field, to_builtins
 from werkzeug.datastructures import MultiDict
 
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.settings import Settings
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import ApiContext, Call
+from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.charts import Chart
 from webhook_app.web.pages.operations.sessions import (
     PageMessage,
@@ -30,7 +32,10 @@ SCRIPT_PATHS = "/dashboard/"
 """Where scripts read: errors below it are JSON."""
 STALE_FORM = "This form is out of date. Go back, reload the page and try again."
 
+_MOST_KEPT = 500
+
 Cache = TypeVar("Cache")
+Value = TypeVar("Value")
 Answer = Response | Callable[[], Response]
 """What a view returns: the response, or a function that takes connections of its own to make it.
 
@@ -56,6 +61,8 @@ class PageContext(Struct, frozen=True):
     sessions: Sessions
     rules: Mapping[str, Rule]
     caches: dict[type, Any] = field(default_factory=dict)
+    kept: dict[Hashable, tuple[datetime, Any]] = field(default_factory=dict)
+    """Values for `PageRequest.keep`, each with the end of its time."""
 
     def cache(self, kind: type[Cache]) -> Cache:
         """The application's one instance of this class, made on first use."""
@@ -108,6 +115,31 @@ class PageRequest(PublicRequest, frozen=True):
         """The request as a call of the API, for pages that show or do what the API does."""
         api = self.context.api
         return Call(lambda: self.connection, self.now, self.session.key, api.settings, api.checks)
+
+    @property
+    def before(self) -> int | None:
+        """The id after which the wanted page of a list begins; None for the first page."""
+        return cursor.decode_id(self.args.get("cursor"))
+
+    def keep(self, key: Hashable, age: timedelta, read: Callable[[], Value]) -> Value:
+        """The value of `read`, which is called again once the value is older than `age`. All browsers share it."""
+        kept = self.context.kept
+        until, value = kept.get(key, (self.now, None))
+        if until <= self.now:
+            value = read()
+            if len(kept) >= _MOST_KEPT:
+                kept.clear()
+            kept[key] = self.now + age, value
+        found: Value = value
+        return found
+
+
+def read_form(values: Mapping[str, Any], kind: type[Value]) -> Value:
+    """The values of a form or query as a type of the API. Raises ApiError."""
+    try:
+        return convert(values, kind, strict=False)
+    except ValidationError as fault:
+        raise ApiError(400, "bad_form", f"The form is invalid: {fault}.") from None
 
 
 def render(request: PageRequest, template: str, *, status: int = 200, **values: Any) -> Response:

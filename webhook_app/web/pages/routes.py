@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 from flask import Blueprint, Response, make_response, redirect, request
-from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import Forbidden, NotFound
 
 from webhook_app.logs import RateLimitedLog
 from webhook_app.store.operations import audit
@@ -30,6 +29,8 @@ from webhook_app.web.throttle import AttemptCounts
 MAX_REFUSALS = 30
 """How many refused forms of a key one process records in a minute."""
 
+_LARGEST_ID = 2**63 - 1
+
 log = structlog.get_logger()
 
 
@@ -44,7 +45,13 @@ class _Refusals(AttemptCounts):
 def add_page(blueprint: Blueprint, page: Page, context: PageContext) -> None:
     """Serve the page."""
     serve = _public if page.is_public else _read if page.method == "GET" else _change
-    handler = partial(serve, page, context)
+
+    def handler(**path: Any) -> Response:
+        for name, value in path.items():
+            if name.endswith("_id") and isinstance(value, int) and value > _LARGEST_ID:
+                raise NotFound(f"There is no {name.removesuffix('_id')} {value}.")
+        return serve(page, context, **path)
+
     blueprint.add_url_rule(page.path, page.view.__name__, handler, methods=[page.method])
 
 

@@ -353,7 +353,7 @@ class TestImport:
         [
             ({}, "No file was chosen"),
             ({"file": (io.BytesIO(b"1"), "list.csv"), "region": "QQ"}, "QQ has no numbering plan"),
-            ({"file": (io.BytesIO(b"1"), "list.csv"), "reason": "odd"}, "cannot be used"),
+            ({"file": (io.BytesIO(b"1"), "list.csv"), "reason": "odd"}, "is invalid"),
         ],
     )
     def test_what_cannot_be_imported_is_explained(self, admin_browser, form, words):

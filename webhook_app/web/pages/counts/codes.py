@@ -7,7 +7,6 @@ from msgspec import Struct
 from werkzeug.exceptions import BadRequest
 
 from webhook_app.store.counts.code_counts import CodeCounts, failures_by_code, failures_by_subcode, per_day
-from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api.counts.codes import CodeEntry, CodesQuery, entry_of, list_codes
 from webhook_app.web.api.counts.failures import FailuresQuery, list_failures
 from webhook_app.web.pages.page import Page, PageRequest, render
@@ -16,8 +15,8 @@ from webhook_app.whatsapp.errors.catalogue_page import code_label
 
 _DAYS = 30
 _LATEST = 10
-_KEPT = timedelta(seconds=30)
 _BIGINT = 2**63
+_KEPT = timedelta(seconds=30)
 
 
 class Day(Struct, frozen=True):
@@ -27,18 +26,6 @@ class Day(Struct, frozen=True):
     failures: int
     share: float
     """Of the highest bar."""
-
-
-class _SeenCodes(Struct):
-    """How often each code was seen, counted at most every 30 seconds."""
-
-    until: datetime | None = None
-    found: dict[int, CodeCounts] = {}
-
-    def of(self, connection: Connection, code: int, now: datetime) -> CodeCounts:
-        if self.until is None or self.until <= now:
-            self.found, self.until = failures_by_code(connection, now), now + _KEPT
-        return self.found.get(code, CodeCounts())
 
 
 def code_list(request: PageRequest) -> Response:
@@ -53,14 +40,15 @@ def code_page(request: PageRequest, code: int) -> Response:
     """One code, its history and its latest failures."""
     subcode = _subcode(request.args.get("subcode", ""))
     code = code if -_BIGINT <= code < _BIGINT else 0
-    call = request.call
+    call, connection, now = request.call, request.connection, request.now
     known = explain(code, subcode)
     if known.subcode is None:
-        seen = request.context.cache(_SeenCodes).of(request.connection, code, request.now)
+        codes = request.keep("codes", _KEPT, lambda: failures_by_code(connection, now))
+        seen = codes.get(code, CodeCounts())
     else:
-        seen = failures_by_subcode(request.connection, request.now).get((code, known.subcode), CodeCounts())
+        seen = failures_by_subcode(connection, now).get((code, known.subcode), CodeCounts())
     entry = entry_of(call, known, seen)
-    days = per_day(request.connection, entry.code, entry.code_to, _DAYS, request.now)
+    days = per_day(connection, entry.code, entry.code_to, _DAYS, now)
     chosen = FailuresQuery(code=code, subcode=entry.subcode, limit=_LATEST)
     return render(
         request,

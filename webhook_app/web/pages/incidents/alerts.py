@@ -22,7 +22,6 @@ from webhook_app.web.pages.page import Page, PageRequest, live_response, render,
 STATES = {"": "All", "open": "Open", "firing": "Firing", "pending": "Pending", "resolved": "Resolved"}
 
 _PAGE = 50
-_BIGINT = 2**63
 _PARTS = ("state", "chart_table")
 
 
@@ -56,15 +55,14 @@ class _AlertPage(Struct, frozen=True):
 def alert_list(request: PageRequest) -> Response:
     """Open alerts, then resolved ones, the latest first."""
     filters = _read_filters(request.args, request.rules)
-    before = cursor.decode_id(request.args.get("cursor"))
-    resolved = _resolved(request, filters, before)
-    opened = [] if before is not None or filters.state == "resolved" else _open(request, filters)
+    resolved, following = cursor.cut(_resolved(request, filters), _PAGE, lambda alert: alert.id)
+    opened = [] if request.before is not None or filters.state == "resolved" else _open(request, filters)
     return render(
         request,
         "alerts.html",
-        alerts=[view(alert) for alert in (*opened, *resolved[:_PAGE])],
-        following=cursor.encode(resolved[_PAGE - 1].id) if len(resolved) > _PAGE else None,
-        is_first=before is None,
+        alerts=[view(alert) for alert in (*opened, *resolved)],
+        following=following,
+        is_first=request.before is None,
         filters=filters,
         states=STATES,
         severities=SEVERITIES,
@@ -86,7 +84,7 @@ def alert_data(request: PageRequest, alert_id: int) -> Response:
 
 
 def _known_alert(request: PageRequest, alert_id: int) -> Alert:
-    alert = alerts.get_alert(request.connection, alert_id) if alert_id < _BIGINT else None
+    alert = alerts.get_alert(request.connection, alert_id)
     if alert is None:
         raise NotFound(f"There is no alert {alert_id}. Alerts that end before they fire are deleted.")
     return alert
@@ -104,14 +102,14 @@ def _open(request: PageRequest, filters: _AlertFilters) -> list[Alert]:
     return worst_first([alert for alert in alerts.open_alerts(request.connection) if filters.matches(alert)])
 
 
-def _resolved(request: PageRequest, filters: _AlertFilters, before: int | None) -> list[Alert]:
+def _resolved(request: PageRequest, filters: _AlertFilters) -> list[Alert]:
     if filters.state not in ("", "resolved"):
         return []
     return alerts.list_alerts(
         request.connection,
         "resolved",
         _PAGE + 1,
-        before,
+        request.before,
         severity=filters.severity or None,
         kind=filters.kind or None,
         rule=filters.rule or None,

@@ -1,7 +1,7 @@
 """/incidents: the list of incidents, and one incident with its evidence and timeline. Read-only."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from flask import Response
@@ -15,7 +15,6 @@ from webhook_app.store.incidents import alerts, incident_history, incidents, sil
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.incidents.silences import Silence
-from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api import cursor
 from webhook_app.web.pages.charts import Chart, around_incident
 from webhook_app.web.pages.incidents.incident_evidence import IncidentEvidence, gather_evidence
@@ -31,10 +30,8 @@ from webhook_app.web.pages.page import Page, PageRequest, live_response, render,
 STATES = {"": "All", "open": "Open", "ended": "Ended"}
 
 _PAGE = 50
-_BIGINT = 2**63
 _PARTS = ("state", "codes", "slices", "messages", "alerts", "meta", "timeline", "chart_table")
 _COUNTS_KEPT = timedelta(seconds=30)
-_MOST_KEPT = 200
 
 
 class _IncidentFilters(Struct, frozen=True):
@@ -55,39 +52,20 @@ class _IncidentPage(Struct, frozen=True):
     """The one that covers it now."""
 
 
-class _CountCache(Struct):
-    """Failures and contacts of incidents, which every open browser asks for every ten seconds."""
-
-    known: dict[int, tuple[datetime, Incident]] = {}
-
-    def count(
-        self, connection: Connection, incident: Incident, members: list[Alert], now: datetime
-    ) -> Incident:
-        until, figures = self.known.get(incident.id, (now, None))
-        if figures is None or until <= now:
-            if len(self.known) >= _MOST_KEPT:
-                self.known.clear()
-            figures = counted(connection, incident, members, now)
-            self.known[incident.id] = now + _COUNTS_KEPT, figures
-        names = ("began_at", "total_failures", "contacts", "details")
-        return replace(incident, **{name: getattr(figures, name) for name in names})
-
-
 def incident_list(request: PageRequest) -> Response:
     """Open incidents, then ended ones, the latest first."""
     asked = _asked(request.args)
-    before = cursor.decode_id(request.args.get("cursor"))
-    ended = _ended(request, asked, before)
-    opened = [] if before is not None or asked.state == "ended" else _open(request, asked)
-    found = [*opened, *ended[:_PAGE]]
+    ended, following = cursor.cut(_ended(request, asked), _PAGE, lambda incident: incident.id)
+    opened = [] if request.before is not None or asked.state == "ended" else _open(request, asked)
+    found = [*opened, *ended]
     members = alerts.of_incidents(request.connection, [incident.id for incident in found])
     found = [_counted(request, each, [a for a in members if a.incident_id == each.id]) for each in found]
     return render(
         request,
         "incidents.html",
         incidents=view_incidents(found, members, request.rules, request.now),
-        following=cursor.encode(ended[_PAGE - 1].id) if len(ended) > _PAGE else None,
-        is_first=before is None,
+        following=following,
+        is_first=request.before is None,
         asked=asked,
         is_narrow=any(asdict(asked).values()),
         states=STATES,
@@ -109,7 +87,7 @@ def incident_data(request: PageRequest, incident_id: int) -> Response:
 
 def known_incident(request: PageRequest, incident_id: int) -> Incident:
     """The incident with this id. Raises NotFound."""
-    incident = incidents.get(request.connection, incident_id) if incident_id < _BIGINT else None
+    incident = incidents.get(request.connection, incident_id)
     if incident is None:
         raise NotFound(f"There is no incident {incident_id}, or it is older than the retention period.")
     return incident
@@ -126,7 +104,13 @@ def _counted(request: PageRequest, incident: Incident, members: list[Alert]) -> 
     """An open incident with its current counts; the stored ones are those of its last notification."""
     if not incident.is_open:
         return incident
-    return request.context.cache(_CountCache).count(request.connection, incident, members, request.now)
+    figures = request.keep(  # every open browser asks for them every ten seconds
+        ("incident", incident.id),
+        _COUNTS_KEPT,
+        lambda: counted(request.connection, incident, members, request.now),
+    )
+    names = ("began_at", "total_failures", "contacts", "details")
+    return replace(incident, **{name: getattr(figures, name) for name in names})
 
 
 def _asked(given: Mapping[str, str]) -> _IncidentFilters:
@@ -142,12 +126,12 @@ def _open(request: PageRequest, asked: _IncidentFilters) -> list[Incident]:
     return worst_first(incident for incident in found if asked.severity in ("", incident.severity))
 
 
-def _ended(request: PageRequest, asked: _IncidentFilters, before: int | None) -> list[Incident]:
+def _ended(request: PageRequest, asked: _IncidentFilters) -> list[Incident]:
     if asked.state == "open":
         return []
     severity = asked.severity or None
     return incidents.list_incidents(
-        request.connection, _PAGE + 1, state="ended", severity=severity, before_id=before
+        request.connection, _PAGE + 1, state="ended", severity=severity, before_id=request.before
     )
 
 

@@ -24,7 +24,6 @@ from webhook_app.web.pages.wording import moment, number
 PATH = "/alerts/silences"
 
 _PAGE = 50
-_BIGINT = 2**63
 _WORDS = {
     "rule": "rule",
     "kind": "kind",
@@ -44,17 +43,18 @@ class SilenceRow(Struct, frozen=True):
 
 def silence_list(request: PageRequest) -> Response:
     """The silences, the latest first."""
-    before = cursor.decode_id(request.args.get("cursor"))
-    found = silences.list_page(request.connection, _PAGE + 1, before)
+    found, following = cursor.cut(
+        silences.list_page(request.connection, _PAGE + 1, request.before), _PAGE, lambda silence: silence.id
+    )
     open_alerts = alerts.open_alerts(request.connection)
-    rows = [_row(request, each, open_alerts) for each in found[:_PAGE]]
+    rows = [_row(request, each, open_alerts) for each in found]
     return render(
         request,
         "silences.html",
         active=[each for each in rows if each.is_active],
         over=[each for each in rows if not each.is_active],
-        following=cursor.encode(found[_PAGE - 1].id) if len(found) > _PAGE else None,
-        is_first=before is None,
+        following=following,
+        is_first=request.before is None,
     )
 
 
@@ -89,10 +89,8 @@ def add_silence(request: PageRequest) -> Response:
 
 def end_silence(request: PageRequest, silence_id: int) -> Response:
     """End a silence before its time."""
-    is_known = silence_id < _BIGINT and actions.end_silence(
-        request.connection, silence_id, actor=request.actor, now=request.now
-    )
-    if not is_known:
+    ended = actions.end_silence(request.connection, silence_id, actor=request.actor, now=request.now)
+    if ended is None:
         raise NotFound(f"There is no silence {silence_id}.")
     words = (
         f"Silence {silence_id} has ended; incidents that are still open are notified at the next evaluation."

@@ -30,7 +30,6 @@ MOST_WAITING = 5
 _LONGEST_RULES = 40_000
 _RECENT = 20
 _PEOPLE = 100
-_BIGINT = 2**63
 
 
 class BacktestForm(Struct, frozen=True):
@@ -131,7 +130,7 @@ def _busy(request: PageRequest) -> str:
 
 
 def _known(request: PageRequest, backtest_id: int) -> Backtest:
-    run = backtests.get(request.connection, backtest_id) if backtest_id < _BIGINT else None
+    run = backtests.get(request.connection, backtest_id)
     if run is None:
         raise NotFound(f"There is no backtest {backtest_id}; they are kept for 30 days.")
     return run

@@ -51,14 +51,11 @@ def outbox_page(request: PageRequest) -> Response:
     """Notifications, the latest first."""
     state = request.args.get("state", "")
     state = state if state in STATES else ""
-    before = cursor.decode_id(request.args.get("cursor"))
     found = notification_log.entries(
-        request.connection, state=state or None, before_id=before, limit=_PAGE + 1
+        request.connection, state=state or None, before_id=request.before, limit=_PAGE + 1
     )
-    following = cursor.encode(found[_PAGE - 1].id) if len(found) > _PAGE else None
-    return render(
-        request, "outbox.html", entries=found[:_PAGE], state=state, states=STATES, following=following
-    )
+    page, following = cursor.cut(found, _PAGE, lambda entry: entry.id)
+    return render(request, "outbox.html", entries=page, state=state, states=STATES, following=following)
 
 
 def retry_notification(request: PageRequest, notification_id: int) -> Response:
@@ -77,11 +74,9 @@ def retry_notification(request: PageRequest, notification_id: int) -> Response:
 def audit_page(request: PageRequest) -> Response:
     """The audit, the latest first."""
     actor = request.args.get("actor", "").strip().replace("\0", "")
-    found = audit.list_page(
-        request.connection, _PAGE + 1, cursor.decode_id(request.args.get("cursor")), actor
-    )
-    following = cursor.encode(found[_PAGE - 1].id) if len(found) > _PAGE else None
-    return render(request, "audit.html", entries=found[:_PAGE], actor=actor, following=following)
+    found = audit.list_page(request.connection, _PAGE + 1, request.before, actor)
+    page, following = cursor.cut(found, _PAGE, lambda entry: entry.id)
+    return render(request, "audit.html", entries=page, actor=actor, following=following)
 
 
 PAGES = (

@@ -1,12 +1,10 @@
 """Actions on one contact: suppress, lift, erase. Uses the API's functions; erasing asks for the number again."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response
-from msgspec import ValidationError, convert
 
 from webhook_app.web.api.people.contacts import ContactQuery, get_contact
 from webhook_app.web.api.people.erasure import ErasedContact, erase_contact
@@ -17,7 +15,7 @@ from webhook_app.web.api.suppressions.suppressions import (
     put_suppression,
 )
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render
+from webhook_app.web.pages.page import Page, PageRequest, read_form, redirect_with_message, render
 from webhook_app.web.pages.people.contacts import known_address, typed_address
 from webhook_app.web.pages.wording import SUPPRESS_DAYS
 from webhook_app.whatsapp.people.contacts import InvalidAddress, display
@@ -28,7 +26,7 @@ def suppress_contact(request: PageRequest) -> Response:
     contact = _posted_contact(request)
     days = request.form.get("days", "")
     until = request.now + timedelta(days=int(days)) if days in SUPPRESS_DAYS else None
-    form = _read_form(request, SuppressBody, "scope", "phone_number_id", "note", until=until)
+    form = read_form(_fields(request, "scope", "phone_number_id", "note") | {"until": until}, SuppressBody)
     put_suppression(request.call, contact, form)
     what = "Messages" if form.scope == "all" else "Marketing messages"
     how_long = SUPPRESS_DAYS[days] if until else "until you lift this"
@@ -39,7 +37,7 @@ def suppress_contact(request: PageRequest) -> Response:
 def lift_contact_suppression(request: PageRequest) -> Response:
     """Lift the contact's suppressions, or remove an opt-out from before an erasure."""
     contact = _posted_contact(request)
-    form = _read_form(request, LiftQuery, "scope", "reason", "phone_number_id", "note")
+    form = read_form(_fields(request, "scope", "reason", "phone_number_id", "note"), LiftQuery)
     try:
         with request.connection.begin_nested():
             lifted = lift_suppression(request.call, contact, form).lifted
@@ -90,13 +88,8 @@ def _posted_contact(request: PageRequest) -> str:
     return display(known_address(request, request.form.get("contact", "")).key)
 
 
-def _read_form(request: PageRequest, kind: Callable[..., Any], *names: str, **more: Any) -> Any:
-    """The fields of the form as the API's type. Raises ApiError."""
-    values = {name: request.form[name].strip() for name in names if name in request.form}
-    try:
-        return convert(values | more, kind)
-    except ValidationError:
-        raise ApiError(400, "bad_form", "The form holds a value that cannot be stored.") from None
+def _fields(request: PageRequest, *names: str) -> dict[str, Any]:
+    return {name: request.form[name].strip() for name in names if name in request.form}
 
 
 def _page_of(contact: str) -> str:

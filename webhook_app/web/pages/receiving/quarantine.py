@@ -26,19 +26,19 @@ def quarantine_page(request: PageRequest) -> Response:
     reason, field = _texts(request.args.get("reason", ""), request.args.get("field", ""))
     is_all = request.args.get("state") == "all"
     chosen = QuarantineFilters(reason=reason, field=field or None)
-    before = cursor.decode_id(request.args.get("cursor"))
     found = quarantine.list_page(
-        request.connection, _PAGE + 1, before_id=before, only_open=not is_all, chosen=chosen
+        request.connection, _PAGE + 1, before_id=request.before, only_open=not is_all, chosen=chosen
     )
+    page, following = cursor.cut(found, _PAGE, lambda item: item.id)
     return render(
         request,
         "quarantine.html",
-        items=[(item, _excerpt(item)) for item in found[:_PAGE]],
+        items=[(item, _excerpt(item)) for item in page],
         reason=reason,
         field=field,
         is_all=is_all,
         waiting=quarantine.count_open(request.connection, chosen),
-        following=cursor.encode(found[_PAGE - 1].id) if len(found) > _PAGE else None,
+        following=following,
     )
 
 

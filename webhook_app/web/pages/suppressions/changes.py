@@ -13,12 +13,7 @@ from webhook_app.store.suppressions import changes
 from webhook_app.web.api import cursor
 from webhook_app.web.api.suppressions.suppression_review import UndoAnswer, UndoBody, undo_suppressions
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.page import (
-    Page,
-    PageRequest,
-    redirect_with_message,
-    render,
-)
+from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render
 from webhook_app.web.pages.people.contacts import known_address
 from webhook_app.web.pages.wording import CHANGES, REASONS
 from webhook_app.whatsapp.errors.catalogue import explain

@@ -8,18 +8,13 @@ from typing import Any, Literal
 
 import msgspec
 from flask import Response
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct
 
 from webhook_app.web.api.endpoints import Stream
 from webhook_app.web.api.routes import MAX_UPLOAD_BYTES, streamed
 from webhook_app.web.api.suppressions.suppression_files import ImportQuery, import_suppressions
 from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.page import (
-    Answer,
-    Page,
-    PageRequest,
-    render,
-)
+from webhook_app.web.pages.page import Answer, Page, PageRequest, read_form, render
 from webhook_app.web.pages.wording import REASONS, SCOPES
 
 _IMPORT = "/suppressions/import"
@@ -82,10 +77,7 @@ def _query(request: PageRequest, filename: str, results: Literal["all", "invalid
     kind = "ndjson" if filename.lower().endswith((".ndjson", ".jsonl", ".json")) else "csv"
     kind = request.form.get("format") or kind
     dry_run = request.form.get("action") != "import"
-    try:
-        return convert(values | {"format": kind, "dry_run": dry_run, "results": results}, ImportQuery)
-    except ValidationError as fault:
-        raise ApiError(400, "bad_form", f"This cannot be used: {fault}.") from None
+    return read_form(values | {"format": kind, "dry_run": dry_run, "results": results}, ImportQuery)
 
 
 def _collect(request: PageRequest, lines: Stream) -> ImportResult:

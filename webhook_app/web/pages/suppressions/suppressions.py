@@ -1,24 +1,15 @@
 """/suppressions: the list, its export, and the review queue of automatic suppressions. Uses the API's functions."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, make_response, redirect
-from msgspec import ValidationError, convert
 
 from webhook_app.web.api import cursor
 from webhook_app.web.api.routes import streamed
 from webhook_app.web.api.suppressions.suppression_files import SuppressionExportQuery, export_suppressions
 from webhook_app.web.api.suppressions.suppression_review import ReviewBody, ReviewItem, review_suppressions
 from webhook_app.web.api.suppressions.suppressions import SuppressionsQuery, list_suppressions
-from webhook_app.web.errors import ApiError
-from webhook_app.web.pages.page import (
-    Answer,
-    Page,
-    PageRequest,
-    redirect_with_message,
-    render,
-)
+from webhook_app.web.pages.page import Answer, Page, PageRequest, read_form, redirect_with_message, render
 from webhook_app.web.pages.wording import REASONS, SCOPES
 from webhook_app.whatsapp.errors.catalogue import explain
 
@@ -32,7 +23,8 @@ def suppression_list(request: PageRequest) -> Response:
     if contact := request.args.get("contact", "").strip():
         return make_response(redirect(f"/contacts?{urlencode({'contact': contact})}", code=303))
     given = _given(request)
-    query = _read(SuppressionsQuery, given, limit=_PAGE, cursor=request.args.get("cursor"))
+    asked = given | {"limit": _PAGE, "cursor": request.args.get("cursor")}
+    query = read_form(asked, SuppressionsQuery)
     found = list_suppressions(request.call, query)
     return render(
         request,
@@ -52,7 +44,7 @@ def suppression_export(request: PageRequest) -> Answer:
     """The suppressions of the filters as CSV or NDJSON."""
     kind = "ndjson" if request.args.get("format") == "ndjson" else "csv"
     call = request.call
-    rows = export_suppressions(call, _read(SuppressionExportQuery, _given(request), format=kind))
+    rows = export_suppressions(call, read_form(_given(request) | {"format": kind}, SuppressionExportQuery))
 
     def respond() -> Response:
         response = streamed(rows, request.context.api.engine.begin)
@@ -86,9 +78,11 @@ def review_chosen(request: PageRequest) -> Response:
     action, _, which = request.form.get("action", "").partition(" ")
     chosen = [_item(text) for text in request.form.getlist("shown" if which == "all" else "item")]
     if not chosen:
-        return redirect_with_message(request, _QUEUE, "Nothing was selected, so nothing changed.", is_good=False)
+        return redirect_with_message(
+            request, _QUEUE, "Nothing was selected, so nothing changed.", is_good=False
+        )
     values = {"action": action, "items": chosen, "note": request.form.get("note", "").strip()}
-    done = review_suppressions(request.call, _read(ReviewBody, values))
+    done = review_suppressions(request.call, read_form(values, ReviewBody))
     count = sum(each.suppressions for each in done.results)
     missed = sum(each.result == "nothing" for each in done.results)
     verb = "confirmed" if action == "confirm" else "lifted"
@@ -106,16 +100,7 @@ def _given(request: PageRequest) -> dict[str, str]:
 def _item(text: str) -> ReviewItem:
     contact, number, scope, reason = cursor.decode_texts(text, 4) or ("", "", "", "")
     values = {"contact": contact, "phone_number_id": number, "scope": scope, "reason": reason}
-    item: ReviewItem = _read(ReviewItem, values)
-    return item
-
-
-def _read(kind: type[Any], values: dict[str, Any], **more: Any) -> Any:
-    """The values as the API's type. Raises ApiError."""
-    try:
-        return convert(values | more, kind, strict=False)
-    except ValidationError as fault:
-        raise ApiError(400, "bad_parameter", f"This cannot be used: {fault}.") from None
+    return read_form(values, ReviewItem)
 
 
 PAGES = (
