@@ -4,7 +4,12 @@ import gc
 import weakref
 
 import pytest
+from flask import Flask
+from sqlalchemy import create_engine
 from werkzeug.test import EnvironBuilder
+
+from webhook_app.store.postgres.engine import connect
+from webhook_app.web import errors
 
 WEBSOCKET = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
 """Headers that no route accepts."""
@@ -47,3 +52,26 @@ def test_a_failed_request_is_freed_without_the_garbage_collector(app, method, pa
         assert ask()() is None
     finally:
         gc.enable()
+
+
+def test_a_request_for_which_no_connection_is_free_is_to_be_sent_again(database_url):
+    busy = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(database_url, application="tests"),
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.01,
+    )
+    app = Flask(__name__)
+    errors.install(app)
+
+    @app.get("/")
+    def ask():
+        with busy.connect():
+            return ""
+
+    with busy.connect():
+        answer = app.test_client().get("/")
+    busy.dispose()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json["error"]["code"] == "database_away"

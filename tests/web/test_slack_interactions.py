@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from msgspec import to_builtins
 from sqlalchemy import Engine, text
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
 
 from tests.channels.fake_slack import Answer, FakeSlack
 from tests.channels.notifications import NUMBER, notification
@@ -154,6 +154,42 @@ def test_an_evaluation_that_holds_the_incident_for_long_makes_slack_say_that_it_
         assert press("acknowledge", str(incident_id)).status_code == 503
         assert (datetime.now(UTC) - began).total_seconds() < 3
     assert press("acknowledge", str(incident_id)).status_code == 200
+
+
+class Unread:
+    """A body that must not be read."""
+
+    def read(self, *_: object) -> bytes:
+        raise AssertionError("the body was read")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"HTTP_X_SLACK_SIGNATURE": ""},
+        {"HTTP_X_SLACK_SIGNATURE": "v0=" + "0" * 63},
+        {"HTTP_X_SLACK_SIGNATURE": "v0=" + "g" * 64},
+        {"HTTP_X_SLACK_REQUEST_TIMESTAMP": ""},
+        {"HTTP_X_SLACK_REQUEST_TIMESTAMP": "1000000000"},
+    ],
+    ids=str,
+)
+def test_a_body_without_a_recent_time_and_a_signature_in_its_form_is_not_read(
+    make_app: Callable[..., Flask], wrong: dict[str, str]
+) -> None:
+    app = make_app(slack_signing_secret=SECRET)
+    headers = {
+        "HTTP_X_SLACK_REQUEST_TIMESTAMP": str(int(datetime.now(UTC).timestamp())),
+        "HTTP_X_SLACK_SIGNATURE": "v0=" + "0" * 64,
+    }
+    environ = EnvironBuilder("/slack/interactions", method="POST", data=b" " * 1000).get_environ()
+    statuses: list[str] = []
+    b"".join(
+        app.wsgi_app(
+            environ | headers | wrong | {"wsgi.input": Unread()}, lambda status, *_: statuses.append(status)
+        )
+    )
+    assert statuses == ["401 UNAUTHORIZED"]
 
 
 def test_without_a_signing_secret_there_are_no_buttons(make_app: Callable[..., Flask]) -> None:

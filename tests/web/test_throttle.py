@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from secrets import token_urlsafe
 
 import pytest
 from sqlalchemy import event, text
@@ -9,6 +10,7 @@ from sqlalchemy import event, text
 from tests.web.conftest import ADMIN_KEY, sign_in, token_of
 from webhook_app.store.operations import api_keys, wrong_keys
 from webhook_app.web.auth import Keyring
+from webhook_app.web.errors import ApiError
 from webhook_app.web.throttle import (
     API_LIMIT,
     KEY_LIMIT,
@@ -198,6 +200,30 @@ class TestCost:
         assert len(statements) == 2, "find it, mark it used"
         keyring.require("sender", environ, now)
         assert len(statements) == 2
+
+    def test_wrong_keys_in_the_form_of_a_key_cost_one_statement_once_their_address_is_over_the_limit(
+        self, engine, keys, now, statements
+    ):
+        keyring = Keyring(engine, ADMIN_KEY)
+
+        def ask(key, at=now):
+            keyring.require(
+                "viewer", {"HTTP_AUTHORIZATION": f"Bearer {key}", "REMOTE_ADDR": "198.51.100.1"}, at
+            )
+
+        for number in range(API_LIMIT + 1):
+            with pytest.raises(ApiError):
+                ask(f"guess {number}")
+        statements.clear()
+        for _ in range(20):
+            with pytest.raises(ApiError) as refused:
+                ask(f"{api_keys.PREFIX}{token_urlsafe(32)}")
+            assert refused.value.status == 429
+        assert len(statements) == 1
+        ask(keys["viewer"])
+        with engine.begin() as connection:
+            made = api_keys.create(connection, "new", "viewer", now)
+        ask(made.secret, now + timedelta(seconds=10))
 
     def test_a_caller_over_the_limit_costs_no_statement(self, engine, now, statements):
         throttle = Throttle(engine, limit=2)

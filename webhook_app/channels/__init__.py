@@ -6,10 +6,13 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from webhook_app.channels.notification import Notification
+from webhook_app.whatsapp.json_text import scrub
+
+_MAX_REASON = 1000
 
 
 class SendError(Exception):
-    """The channel did not accept a message.
+    """The channel did not accept a message. The reason, which may be a server's text, is made fit to be stored.
 
     `retry_after`: the pause it asked for, in seconds. `of_message`: the message is the cause, not the channel.
     """
@@ -17,7 +20,7 @@ class SendError(Exception):
     def __init__(
         self, reason: str, *, permanent: bool, retry_after: float | None = None, of_message: bool = False
     ) -> None:
-        super().__init__(reason)
+        super().__init__(scrub(reason)[:_MAX_REASON])
         self.permanent = permanent
         self.retry_after = retry_after
         self.of_message = of_message

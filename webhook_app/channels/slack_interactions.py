@@ -4,6 +4,7 @@ https://docs.slack.dev/authentication/verifying-requests-from-slack (read 2026-1
 """
 
 import hmac
+import re
 from typing import Literal
 from urllib.parse import parse_qs
 
@@ -12,6 +13,8 @@ from msgspec import Struct
 
 REPLAY_S = 300
 """How far the time of a request may differ from our clock, in both directions."""
+
+_SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 
 Action = Literal["acknowledge", "snooze", "silence"]
 
@@ -49,13 +52,18 @@ def signature(body: bytes, timestamp: str, signing_secret: str) -> str:
     return f"v0={hmac.digest(signing_secret.encode(), signed, 'sha256').hex()}"
 
 
-def verify(body: bytes, timestamp: str, given: str, signing_secret: str, now_s: float) -> bool:
-    """Whether Slack signed this body within the last five minutes. Compares in constant time."""
+def may_be_signed(timestamp: str, given: str, now_s: float) -> bool:
+    """Whether the headers have a time of the last five minutes and a signature in its form; known before the body."""
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
         return False
-    fresh = abs(now_s - int(timestamp)) <= REPLAY_S
-    known = hmac.compare_digest(signature(body, timestamp, signing_secret).encode(), given.encode())
-    return fresh and known
+    return abs(now_s - int(timestamp)) <= REPLAY_S and _SIGNATURE.fullmatch(given) is not None
+
+
+def verify(body: bytes, timestamp: str, given: str, signing_secret: str, now_s: float) -> bool:
+    """Whether Slack signed this body within the last five minutes. Compares in constant time."""
+    if not may_be_signed(timestamp, given, now_s):
+        return False
+    return hmac.compare_digest(signature(body, timestamp, signing_secret).encode(), given.encode())
 
 
 def parse(body: bytes) -> Interaction | None:

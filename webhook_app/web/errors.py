@@ -4,10 +4,10 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException
 
-from webhook_app.store.postgres.errors import DriverUnavailable, EngineUnavailable, driver_fault
+from webhook_app.store.postgres.errors import UNAVAILABLE, driver_fault
 
 log = structlog.get_logger()
 
@@ -32,11 +32,6 @@ def error_response(status: int, code: str, message: str, details: Any = None) ->
 def install(app: Flask) -> None:
     """Answer every error in the documented form."""
 
-    @app.teardown_request
-    def _free(_: BaseException | None) -> None:
-        """Free the request at once: the traceback of a 404 refers to it, and it to the 404."""
-        request.routing_exception = None
-
     @app.errorhandler(ApiError)
     def _api(error: ApiError) -> Response:
         response = error_response(error.status, error.code, error.message, error.details)
@@ -53,13 +48,14 @@ def install(app: Flask) -> None:
             response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
         return response
 
-    @app.errorhandler(EngineUnavailable)
-    @app.errorhandler(DriverUnavailable)  # of statements that go to the driver itself
-    def _database(error: EngineUnavailable | DriverUnavailable) -> Response:
+    def _database(error: Exception) -> Response:
         log.error("the database is unavailable", fault=type(driver_fault(error)).__name__)
         response = error_response(503, "database_away", "The database is unavailable; try again.")
         response.headers["Retry-After"] = "5"
         return response
+
+    for fault in UNAVAILABLE:
+        app.register_error_handler(fault, _database)
 
     @app.errorhandler(Exception)
     def _ours(error: Exception) -> Response:

@@ -55,6 +55,7 @@ def follow_requests(app: Flask) -> None:
 
     @app.after_request
     def at_last(response: Response) -> Response:
+        request.routing_exception = None  # its traceback refers to the request: free both at once
         if _is_delivery():
             return response
         end(request.endpoint or "none", str(response.status_code), g.began)

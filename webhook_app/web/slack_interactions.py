@@ -1,6 +1,6 @@
 """POST /slack/interactions: the buttons of Slack messages. Every member of the channel may use them.
 
-1. Slack's signature over the raw body must match and be at most five minutes old; else 401.
+1. Slack's signature over the raw body must match and be at most five minutes old; else 401. Headers are checked first.
 2. The action and its notification are committed, and Slack is answered within its limit of three seconds.
 3. The notification updates the message, which then shows who acted.
 """
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 from flask import Blueprint, Response, request
 
-from webhook_app.channels.slack_interactions import Interaction, parse, verify
+from webhook_app.channels.slack_interactions import Interaction, may_be_signed, parse, verify
 from webhook_app.pipeline.incidents import actions
 from webhook_app.store.incidents import incidents, silences
 from webhook_app.store.postgres import locks
@@ -41,9 +41,11 @@ def slack_blueprint(engine: Engine, signing_secret: str, clock: Callable[[], dat
         if not signing_secret:
             raise ApiError(404, "not_found", "SLACK_SIGNING_SECRET is not set.")
         request.max_content_length = _MAX_BODY_BYTES
-        body, now = request.get_data(cache=False), clock()
         timestamp = request.headers.get("X-Slack-Request-Timestamp", "")
         given = request.headers.get("X-Slack-Signature", "")
+        # Before the body is read: no memory for a caller that has not signed it.
+        is_signed = may_be_signed(timestamp, given, clock().timestamp())
+        body, now = request.get_data(cache=False) if is_signed else b"", clock()
         if not verify(body, timestamp, given, signing_secret, now.timestamp()):
             raise ApiError(401, "unauthorized", "The signature is missing, wrong or too old.")
         try:

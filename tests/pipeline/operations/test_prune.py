@@ -335,3 +335,18 @@ def test_an_error_is_kept_as_long_as_a_failure_refers_to_it(
     for _ in range(2):  # the errors' turn comes before that of the partitions
         prune(engine, now, KEPT)
     assert times(engine, "failure_errors", "details") == ["still"]
+
+
+def test_a_code_outside_the_catalogue_is_kept_as_long_as_a_failure_has_it(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    make_partitions(engine, now, 140)
+    for days, code in ((130, 900_001), (130, 900_002), (1, 900_002)):
+        at = now - days * DAY
+        traffic.store(status(f"wamid.{days}.{code}", "failed", at, code=code), at=at)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE seen_codes SET first_at = :at"), {"at": now - 130 * DAY})
+    assert times(engine, "seen_codes", "code") == [900_001, 900_002]
+    for _ in range(3):  # the failures, then their errors, then the codes
+        prune(engine, now, KEPT)
+    assert times(engine, "seen_codes", "code") == [900_002]

@@ -107,6 +107,7 @@ class _PruneRun:
             ("alerts", kept.failures_days),
             ("findings", kept.failures_days),
             ("failure_errors", kept.failures_days),
+            ("seen_codes", kept.failures_days),
             ("silences", kept.failures_days),
             ("erasures", kept.failures_days),
             ("audit", kept.failures_days),

@@ -48,6 +48,7 @@ VALUES (:key_hash, :name, :role, :prefix, :created_at) RETURNING id
 """)
 _LIST = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")
 _FIND = text(f"SELECT {_COLUMNS} FROM api_keys WHERE key_hash = :key_hash AND revoked_at IS NULL")
+_PREFIXES = text("SELECT prefix FROM api_keys WHERE revoked_at IS NULL")
 _MARK_USED = text("""
 UPDATE api_keys SET used_at = :now WHERE id = :id AND (used_at IS NULL OR used_at <= :before)
 """)
@@ -67,7 +68,7 @@ def is_plausible(secret: str) -> bool:
 def create(connection: Connection, name: str, role: str, now: datetime) -> NewKey:
     """Create a key and store its hash."""
     secret = PREFIX + secrets.token_urlsafe(_BYTES)
-    key = ApiKey(id=0, name=name, role=role, prefix=secret[:_SHOWN], created_at=now)
+    key = ApiKey(id=0, name=name, role=role, prefix=prefix_of(secret), created_at=now)
     values = {"name": name, "role": role, "prefix": key.prefix, "created_at": now}
     found = connection.execute(_INSERT, values | {"key_hash": hash_of(secret)})
     return NewKey(replace(key, id=found.scalar_one()), secret)
@@ -82,6 +83,16 @@ def find(connection: Connection, secret: str) -> ApiKey | None:
     """The key with this secret, unless it is revoked."""
     row = connection.execute(_FIND, {"key_hash": hash_of(secret)}).mappings().one_or_none()
     return ApiKey(**row) if row else None
+
+
+def prefixes(connection: Connection) -> frozenset[str]:
+    """The shown beginnings of all keys that are not revoked."""
+    return frozenset(connection.execute(_PREFIXES).scalars())
+
+
+def prefix_of(secret: str) -> str:
+    """The shown beginning of a secret."""
+    return secret[:_SHOWN]
 
 
 def mark_used(connection: Connection, key: ApiKey, now: datetime) -> None:

@@ -27,6 +27,7 @@ _OLD = {
     "failure_counts": "minute < :cutoff",
     "failed_messages": "last_at < :cutoff",
     "failure_errors": "first_at < :cutoff AND NOT EXISTS (SELECT FROM failures WHERE error_id = failure_errors.id)",
+    "seen_codes": "first_at < :cutoff AND NOT EXISTS (SELECT FROM failure_errors e WHERE e.error_code = code)",
     "rejections": "minute < :cutoff",
     "lateness": "minute < :cutoff",
     "message_stages": "last_at < :cutoff",

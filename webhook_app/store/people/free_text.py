@@ -36,7 +36,7 @@ SEARCHED: dict[str, tuple[str, ...]] = {
 NOT_SEARCHED = (
     "callback data, requests and error objects of messages to other contacts",
     "templates and campaigns of reported sends to other contacts that no webhook or failure has used",
-    "phone number ids of reported sends, in which a sender may have put a contact's number",
+    "phone number ids of reported calls, their events and series, in which a sender may have put a contact's number",
     "numbers written without their country code",
 )
 """Where a person may still be named: too large to search for one person, or impossible to recognise."""

@@ -3,6 +3,7 @@
 import psycopg
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 DriverError = psycopg.Error
 """Any error of a statement run by the driver."""
@@ -11,8 +12,8 @@ EngineError = SQLAlchemyError
 """Any error of a statement run by the engine."""
 EngineUnavailable = OperationalError
 
-UNAVAILABLE = (OperationalError, psycopg.OperationalError)
-"""The database is not reachable, or a statement took too long; a later retry can help."""
+UNAVAILABLE = (OperationalError, psycopg.OperationalError, NoFreeConnection)
+"""The database is not reachable, a statement took too long, or no connection is free; a later retry can help."""
 REFUSED = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, UnicodeError, ValueError)
 """Postgres will never accept these values."""
 RETRYABLE = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)

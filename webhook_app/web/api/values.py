@@ -20,7 +20,12 @@ Contact = Annotated[
     ),
 ]
 Code = Annotated[
-    int, Meta(ge=-1, le=2**63 - 1, description="Meta's error code; -1 for failures without a code.")
+    int,
+    Meta(
+        ge=-2,
+        le=2**63 - 1,
+        description="Meta's error code; -1 for failures without a code, -2 in counts for codes beyond a ceiling.",
+    ),
 ]
 
 Limit = Annotated[int, Meta(ge=1, le=1000, description="Maximum number of items to return.")]

@@ -4,7 +4,7 @@ import structlog
 from flask import Blueprint, Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from webhook_app.store.postgres.errors import EngineUnavailable
+from webhook_app.store.postgres.errors import UNAVAILABLE, driver_fault
 from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.page import SCRIPT_PATHS
 
@@ -22,11 +22,13 @@ def install(blueprint: Blueprint) -> None:
     def _http(error: HTTPException) -> Response:
         return _answer(error.code or 500, error.description or "")
 
-    @blueprint.errorhandler(EngineUnavailable)
-    def _database(error: EngineUnavailable) -> Response:
-        log.error("the database is unavailable", fault=type(error.orig).__name__)
+    def _database(error: Exception) -> Response:
+        log.error("the database is unavailable", fault=type(driver_fault(error)).__name__)
         message = "The database cannot be reached. Webhooks are refused meanwhile; Meta sends them again."
         return _answer(503, message)
+
+    for fault in UNAVAILABLE:
+        blueprint.register_error_handler(fault, _database)
 
     @blueprint.errorhandler(Exception)
     def _own(error: Exception) -> Response:

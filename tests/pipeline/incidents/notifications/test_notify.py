@@ -246,6 +246,15 @@ def test_one_message_that_is_never_accepted_delays_no_other(engine: Engine, now:
     assert channel.incidents == [2, 3, 4]
 
 
+def test_a_reason_with_characters_that_the_database_refuses_is_recorded(
+    engine: Engine, now: datetime
+) -> None:
+    add(engine, now)
+    answered = MemoryChannel(SendError("the server answered broken\0 text", permanent=False))
+    assert run(engine, answered, now).retried == 1
+    assert row(engine)["last_error"] == "the server answered broken text"
+
+
 def test_a_permanent_refusal_is_recorded_and_the_next_message_is_sent(
     engine: Engine, slack: FakeSlack, slack_webhook: SlackWebhook, now: datetime
 ) -> None:
