@@ -136,7 +136,7 @@ def _evaluate(inputs: LiveInputs, store: MemoryStore, rules: Sequence[Rule]) -> 
 
 
 class _ReplayedInputs(LiveInputs):
-    """The inputs at a time in the past. What incidents found so far held does not count again after their end."""
+    """The inputs at a time in the past. What resolved alerts held does not count again."""
 
     def __init__(
         self,
@@ -153,20 +153,24 @@ class _ReplayedInputs(LiveInputs):
     def _ended(self) -> list[EndedFailures]:
         if self._ended_failures is None:
             found = [
-                _held(incident, self._store.alerts_of([incident.id]))
+                _held(incident, resolved)
                 for incident in self._store.incidents.values()
-                if not incident.is_open and incident.id not in self._existing and incident.codes
+                if incident.id not in self._existing and incident.codes
+                if (resolved := _resolved(self._store.alerts_of([incident.id])))
             ]
             self._ended_failures = super()._ended() + found
         return self._ended_failures
 
 
-def _held(incident: Incident, members: Sequence[Alert]) -> EndedFailures:
-    start = min([incident.began_at, *(alert.covers_from for alert in members)])
-    groups = [alert.group for alert in members]
-    return EndedFailures(
-        incident.id, incident.codes, incident.names, start, incident.ended_at or incident.evaluated_at, groups
-    )
+def _resolved(members: Sequence[Alert]) -> list[Alert]:
+    return [alert for alert in members if alert.resolved_at is not None]
+
+
+def _held(incident: Incident, resolved: Sequence[Alert]) -> EndedFailures:
+    start = min([incident.began_at, *(alert.covers_from for alert in resolved)])
+    end = max(alert.resolved_at or alert.evaluated_at for alert in resolved)
+    groups = [alert.group for alert in resolved]
+    return EndedFailures(incident.id, incident.codes, incident.names, start, end, groups)
 
 
 def _last_failure(members: Sequence[Alert]) -> datetime:
@@ -177,7 +181,7 @@ def _ended(incident: Incident, members: Sequence[Alert]) -> tuple[Incident, list
     """The incident with an end at its last failure, since nothing of it failed later."""
     at = _last_failure(members)
     last_attempt = max(stored_details(alert).last_attempt_at or at for alert in members)
-    how = "recovered" if last_attempt - at >= _STILL_GOING_ON else "quiet"
+    how = "recovered" if last_attempt > at else "quiet"
     ended = [
         replace(alert, state="resolved", resolved_at=at, ended_how=how) if alert.state == "firing" else alert
         for alert in members

@@ -7,6 +7,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.channels.notification import Notification, Reason
+from webhook_app.pipeline.incidents.findings.finding_store import FindingMemory
+from webhook_app.rules.incidents.findings.finding import FoundState
+from webhook_app.rules.incidents.findings.recurring import Occasion
 from webhook_app.store.incidents.alerts import OPEN, Alert
 from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.incidents.silences import Silence
@@ -51,6 +54,7 @@ class MemoryStore:
         self._open: dict[int, Alert] = {}
         self._channels: dict[int, list[str]] = {}
         self._silences = silences
+        self.findings = FindingMemory()
         known = [*self.incidents, *(each for members in self._members.values() for each in members)]
         self._ids = max(known, default=0)
 
@@ -117,6 +121,24 @@ class MemoryStore:
 
     def notified_channels(self, incident_id: int) -> list[str]:
         return sorted(set(self._channels.get(incident_id, ())))
+
+    def occasions(self, since: datetime) -> list[Occasion]:
+        return [
+            Occasion(
+                incident_id=incident_id,
+                at=alert.fired_at,
+                codes=incident.codes,
+                names=incident.names,
+                failures=incident.total_failures // (incident.again + 1),
+            )
+            for incident_id, incident in self.incidents.items()
+            if incident.codes and not incident.account_wide
+            for alert in self._members.get(incident_id, {}).values()
+            if alert.fired_at is not None and alert.fired_at >= since
+        ]
+
+    def add_finding(self, found: FoundState, seen_at: datetime, now: datetime) -> tuple[int, bool]:
+        return self.findings.add_finding(found, seen_at, now)
 
     def _next_id(self) -> int:
         self._ids += 1
