@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from tests.support.factories import body, status
 from tests.support.folders import ROOT
@@ -36,7 +36,7 @@ def command(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
     return lambda *arguments: CliRunner().invoke(main, arguments)
 
 
-def test_check_says_that_everything_is_in_order(command: Command) -> None:
+def test_check_says_that_everything_is_in_order(command):
     done = command("check")
     assert done.exit_code == 0, done.output
     assert [line.split()[:2] for line in done.output.splitlines()] == [
@@ -49,7 +49,7 @@ def test_check_says_that_everything_is_in_order(command: Command) -> None:
     ]
 
 
-def test_check_says_that_the_schema_is_behind(command: Command, engine: Engine) -> None:
+def test_check_says_that_the_schema_is_behind(command, engine):
     with engine.begin() as connection:
         newest = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
@@ -60,9 +60,7 @@ def test_check_says_that_the_schema_is_behind(command: Command, engine: Engine) 
     assert "webhook-app migrate" in done.output
 
 
-def test_check_names_line_and_key_of_a_bad_rule(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_names_line_and_key_of_a_bad_rule(command, tmp_path, monkeypatch):
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rule]]\nname = "a"\nkind = "rate"\nthreshold = 2\n')
     monkeypatch.setenv("RULES_FILE", str(rules))
@@ -71,9 +69,7 @@ def test_check_names_line_and_key_of_a_bad_rule(
     assert "rules.toml:4: threshold" in done.output
 
 
-def test_check_names_each_rule_and_route_whose_channel_is_not_set_up(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_names_each_rule_and_route_whose_channel_is_not_set_up(command, tmp_path, monkeypatch):
     rules = tmp_path / "rules.toml"
     rules.write_text(
         '[[rule]]\nname = "a"\nkind = "attention"\nchannels = ["email", "pagerduty"]\n'
@@ -88,7 +84,7 @@ def test_check_names_each_rule_and_route_whose_channel_is_not_set_up(
     assert "pagerduty is not" not in done.output
 
 
-def test_check_says_that_the_database_is_away(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_says_that_the_database_is_away(command, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     done = command("check")
     assert done.exit_code == 1
@@ -107,7 +103,7 @@ def local(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return command
 
 
-def test_check_covers_this_machine_when_nothing_is_set(local: Command) -> None:
+def test_check_covers_this_machine_when_nothing_is_set(local):
     done = local("check")
     assert done.exit_code == 0, done.output
     assert [line.split()[0] for line in done.output.splitlines()] == [
@@ -116,9 +112,7 @@ def test_check_covers_this_machine_when_nothing_is_set(local: Command) -> None:
     assert "`webhook-app up` creates it" in done.output
 
 
-def test_check_says_that_the_port_is_taken_and_how_to_name_another(
-    local: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_says_that_the_port_is_taken_and_how_to_name_another(local, monkeypatch):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
@@ -129,9 +123,7 @@ def test_check_says_that_the_port_is_taken_and_how_to_name_another(
     assert f"PORT={port % 65535 + 1} make run" in done.output
 
 
-def test_check_says_that_the_data_folder_cannot_be_used(
-    local: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_says_that_the_data_folder_cannot_be_used(local, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "file"))
     done = local("check")
@@ -140,9 +132,7 @@ def test_check_says_that_the_data_folder_cannot_be_used(
     assert "cannot be written to" in done.output
 
 
-def test_up_reports_the_same_fault_before_it_starts_anything(
-    local: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_up_reports_the_same_fault_before_it_starts_anything(local, tmp_path, monkeypatch):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         monkeypatch.setenv("PORT", str(other.getsockname()[1]))
@@ -152,7 +142,7 @@ def test_up_reports_the_same_fault_before_it_starts_anything(
     assert not (tmp_path / "data" / "postgres").exists()
 
 
-def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(command: Command) -> None:
+def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(command):
     secret = command("api-key", "create", "the shop", "--role", "sender").output.strip()
     listed = command("api-key", "list").output
     assert "the shop" in listed
@@ -163,7 +153,7 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(command: Comm
     assert command("api-key", "revoke", number).exit_code == 1
 
 
-def test_the_sessions_of_browsers_end_at_once(command: Command, engine: Engine) -> None:
+def test_the_sessions_of_browsers_end_at_once(command, engine):
     now = datetime.now(UTC)
 
     def begin() -> bytes:
@@ -181,30 +171,28 @@ def test_the_sessions_of_browsers_end_at_once(command: Command, engine: Engine) 
         assert sessions.secret(connection, now) != secret
 
 
-def test_missing_settings_are_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_settings_are_named(command, monkeypatch):
     monkeypatch.delenv("META_VERIFY_TOKEN")
     done = command("check")
     assert done.exit_code == 1
     assert "META_VERIFY_TOKEN: is required" in done.output
 
 
-def test_the_scenarios_are_listed_and_an_unknown_one_is_refused(command: Command) -> None:
+def test_the_scenarios_are_listed_and_an_unknown_one_is_refused(command):
     assert "outage" in command("simulate", "--list").output
     refused = command("simulate", "--scenario", "nonsense")
     assert refused.exit_code == 1
     assert "nonsense" in refused.output
 
 
-def test_codes_explains_one_code_and_prints_the_whole_catalogue(command: Command) -> None:
+def test_codes_explains_one_code_and_prints_the_whole_catalogue(command):
     assert command("codes", "190", "463").output.startswith("190/463  Expired\n")
     assert "Unknown code 987654" in command("codes", "987654").output
     assert command("codes").output.startswith("# Error codes\n")
     assert command("codes", "many").exit_code == 2
 
 
-def test_a_replay_reports_its_results_and_whether_items_are_left(
-    command: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_reports_its_results_and_whether_items_are_left(command, database_url, monkeypatch):
     now = datetime.now(UTC)
     writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
     writer.store([Delivery(body(status("wamid.Q", "queued", now)))], now)
@@ -219,12 +207,12 @@ def test_a_replay_reports_its_results_and_whether_items_are_left(
     assert (archived.exit_code, "1 known already" in archived.output) == (0, True), archived.output
 
 
-def test_a_replay_refuses_a_time_it_cannot_read(command: Command) -> None:
+def test_a_replay_refuses_a_time_it_cannot_read(command):
     assert command("replay", "--since", "yesterday").exit_code == 2
     assert command("replay", "--archive", "--reason", "x").exit_code == 2
 
 
-def test_a_person_is_erased_after_being_asked(command: Command, database_url: str) -> None:
+def test_a_person_is_erased_after_being_asked(command, database_url):
     now = datetime.now(UTC)
     writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
     writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)
@@ -237,7 +225,7 @@ def test_a_person_is_erased_after_being_asked(command: Command, database_url: st
     assert "2025550117" not in done.output
 
 
-def test_pruning_says_what_it_removed(command: Command, engine: Engine) -> None:
+def test_pruning_says_what_it_removed(command, engine):
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO rejections VALUES (now() - interval '200 days', 'missing', 1)"))
     done = command("prune")
@@ -245,7 +233,7 @@ def test_pruning_says_what_it_removed(command: Command, engine: Engine) -> None:
     assert "rows of" not in command("prune").output
 
 
-def test_help_answers_without_loading_the_service() -> None:
+def test_help_answers_without_loading_the_service():
     heavy = ("sqlalchemy", "psycopg", "pydantic", "httpx", "flask", "msgspec", "webhook_app.settings")
     script = f"""
 import sys
@@ -281,7 +269,7 @@ def fails_in_one_line(done: Result) -> str:
 
 
 @pytest.mark.parametrize("arguments", DATABASE_COMMANDS, ids=" ".join)
-def test_a_command_without_any_database_says_what_to_do(local: Command, arguments: list[str]) -> None:
+def test_a_command_without_any_database_says_what_to_do(local, arguments):
     done = local(*arguments)
     if arguments == ["check"]:
         return  # it says that `up` creates the database
@@ -299,8 +287,8 @@ def test_a_command_without_any_database_says_what_to_do(local: Command, argument
     ],
 )
 def test_a_command_whose_database_cannot_be_reached_ends_without_a_traceback(
-    command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], url: str, message: str | None
-) -> None:
+    command, monkeypatch, arguments, url, message
+):
     monkeypatch.setenv("DATABASE_URL", url)
     done = command(*arguments)
     assert "hush" not in done.output
@@ -313,8 +301,8 @@ def test_a_command_whose_database_cannot_be_reached_ends_without_a_traceback(
 
 @pytest.mark.parametrize("arguments", DATABASE_COMMANDS, ids=" ".join)
 def test_a_command_without_the_right_to_do_it_ends_without_a_traceback(
-    command: Command, database_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
+    command, database_url, engine, monkeypatch, arguments
+):
     role = "cli_test_without_rights"
     with engine.begin() as connection:
         connection.execute(text(f"DROP ROLE IF EXISTS {role}"))
@@ -327,8 +315,8 @@ def test_a_command_without_the_right_to_do_it_ends_without_a_traceback(
 
 
 def test_migrate_needs_no_setting_but_the_database_and_reads_it_from_a_file(
-    command: Command, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    command, database_url, tmp_path, monkeypatch
+):
     for name in ("DATABASE_URL", "META_APP_SECRET", "META_VERIFY_TOKEN"):
         monkeypatch.delenv(name)
     (tmp_path / "url").write_text(f"{database_url}\n")
@@ -337,9 +325,7 @@ def test_migrate_needs_no_setting_but_the_database_and_reads_it_from_a_file(
     assert done.exit_code == 0, done.output
 
 
-def test_migrate_leaves_a_schema_alone_that_is_newer_than_this_version(
-    command: Command, engine: Engine
-) -> None:
+def test_migrate_leaves_a_schema_alone_that_is_newer_than_this_version(command, engine):
     with engine.begin() as connection:
         newest = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

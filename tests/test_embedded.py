@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -31,7 +31,7 @@ def answers(server: EmbeddedPostgres) -> bool:
 
 
 @pytest.mark.parametrize("name", ["a folder of 50 % & 'quotes', $HOME", "long" * 30], ids=["odd", "long"])
-def test_the_path_may_be_odd_or_long(folder: Path, name: str) -> None:
+def test_the_path_may_be_odd_or_long(folder, name):
     lines: list[str] = []
     server = EmbeddedPostgres(folder / name / "postgres", lines.append)
     try:
@@ -42,7 +42,7 @@ def test_the_path_may_be_odd_or_long(folder: Path, name: str) -> None:
     assert server.pid is None
 
 
-def test_it_goes_on_while_another_process_uses_it_and_that_one_stops_it(folder: Path) -> None:
+def test_it_goes_on_while_another_process_uses_it_and_that_one_stops_it(folder):
     first = EmbeddedPostgres(folder / "postgres")
     script = f"""
 from pathlib import Path
@@ -65,7 +65,7 @@ server.stop()
     assert first.pid is None
 
 
-def test_a_command_stops_only_what_it_started(folder: Path) -> None:
+def test_a_command_stops_only_what_it_started(folder):
     service = EmbeddedPostgres(folder / "postgres")
     command = EmbeddedPostgres(folder / "postgres")
     command.close()
@@ -76,7 +76,7 @@ def test_a_command_stops_only_what_it_started(folder: Path) -> None:
     assert command.pid is None
 
 
-def test_a_number_that_now_belongs_to_another_process_does_not_keep_it_from_starting(folder: Path) -> None:
+def test_a_number_that_now_belongs_to_another_process_does_not_keep_it_from_starting(folder):
     server = EmbeddedPostgres(folder / "postgres")
     lines = (folder / "postgres" / "postmaster.pid").read_text().splitlines()
     server.stop()
@@ -86,7 +86,7 @@ def test_a_number_that_now_belongs_to_another_process_does_not_keep_it_from_star
     again.stop()
 
 
-def test_a_server_that_does_not_start_says_why(folder: Path) -> None:
+def test_a_server_that_does_not_start_says_why(folder):
     EmbeddedPostgres(folder / "postgres").stop()
     with (folder / "postgres" / "postgresql.conf").open("a") as settings:
         settings.write("no_such_setting = 1\n")
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_start_says_why(folder: Path) -> None:
         EmbeddedPostgres(folder / "postgres")
 
 
-def test_a_file_in_place_of_the_folder_is_named(folder: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_named(folder):
     (folder / "postgres").mkdir()
     (folder / "postgres" / "PG_VERSION").write_text("12\n")
     with pytest.raises(StartupError, match="expecting version 18 but found version 12"):
@@ -132,9 +132,7 @@ def folder_of_another_user(place: Path) -> None:
         ),
     ],
 )
-def test_a_socket_folder_that_another_user_prepared_is_refused_and_not_changed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Path], None]
-) -> None:
+def test_a_socket_folder_that_another_user_prepared_is_refused_and_not_changed(folder, monkeypatch, prepare):
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     data = folder / ("long" * 30) / "postgres"
     place = folder / f"webhook_app_{hashlib.sha256(bytes(data)).hexdigest()[:12]}"
@@ -145,7 +143,7 @@ def test_a_socket_folder_that_another_user_prepared_is_refused_and_not_changed(
     assert {each: (each.lstat().st_uid, mode(each)) for each in before} == before
 
 
-def test_only_the_owner_may_open_the_lock_files_or_list_the_folder(folder: Path) -> None:
+def test_only_the_owner_may_open_the_lock_files_or_list_the_folder(folder):
     (folder / "data").mkdir(mode=0o700)
     (folder / "data" / "postgres.lock").touch(mode=0o644)
     server = EmbeddedPostgres(folder / "data" / "postgres")
@@ -155,9 +153,7 @@ def test_only_the_owner_may_open_the_lock_files_or_list_the_folder(folder: Path)
 
 
 @pytest.mark.parametrize("ending", ["lock", "users"])
-def test_a_lock_that_another_process_holds_ends_the_start_with_a_message(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, ending: str
-) -> None:
+def test_a_lock_that_another_process_holds_ends_the_start_with_a_message(folder, monkeypatch, ending):
     monkeypatch.setattr(embedded, "LOCK_SECONDS", 0.2)
     with (folder / f"postgres.{ending}").open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -165,7 +161,7 @@ def test_a_lock_that_another_process_holds_ends_the_start_with_a_message(
             EmbeddedPostgres(folder / "postgres")
 
 
-def test_a_lock_file_that_is_a_link_is_refused(folder: Path) -> None:
+def test_a_lock_file_that_is_a_link_is_refused(folder):
     (folder / "postgres.lock").symlink_to(folder / "elsewhere")
     with pytest.raises(StartupError, match=r"postgres\.lock cannot be opened"):
         EmbeddedPostgres(folder / "postgres")

@@ -66,9 +66,7 @@ def service(engine: Engine, database_url: str) -> Iterator[Service]:
     app.extensions[CLOSE]()
 
 
-def test_forty_failures_among_a_thousand_are_counted_explained_and_told_once(
-    service: Service, now: datetime
-) -> None:
+def test_forty_failures_among_a_thousand_are_counted_explained_and_told_once(service, now):
     sent = [status(f"wamid.S{n}", "sent", now, recipient=f"1202555{n:04}") for n in range(1000)]
     failed = [
         status(f"wamid.F{n}", "failed", now, recipient=f"1312555{n:04}", code=131026) for n in range(40)
@@ -115,9 +113,7 @@ def test_forty_failures_among_a_thousand_are_counted_explained_and_told_once(
     assert (alert["codes"], alert["failures"], alert["attempts"]) == ([131026], 40, 1040)
 
 
-def test_the_incident_ends_when_the_window_is_healthy_again_and_says_so(
-    service: Service, now: datetime
-) -> None:
+def test_the_incident_ends_when_the_window_is_healthy_again_and_says_so(service, now):
     service.post(*(status(f"wamid.S{n}", "sent", now) for n in range(500)))
     service.post(*(status(f"wamid.F{n}", "failed", now, code=131016) for n in range(100)))
     service.step(now)
@@ -136,9 +132,7 @@ def test_the_incident_ends_when_the_window_is_healthy_again_and_says_so(
     assert service.slack.texts[1].startswith("Ended after")
 
 
-def test_a_contact_that_failed_on_three_days_is_not_to_be_written_to_until_it_is_reached(
-    service: Service, now: datetime
-) -> None:
+def test_a_contact_that_failed_on_three_days_is_not_to_be_written_to_until_it_is_reached(service, now):
     for days in (2, 1, 0):
         at = now - timedelta(days=days)
         others = [(f"wamid.{days}.{n}", f"1312555{n:04}") for n in range(20)]
@@ -158,9 +152,7 @@ def test_a_contact_that_failed_on_three_days_is_not_to_be_written_to_until_it_is
 
 
 @pytest.mark.parametrize("code", [131026, 131000])
-def test_an_outage_over_five_thousand_contacts_suppresses_nobody(
-    service: Service, now: datetime, code: int
-) -> None:
+def test_an_outage_over_five_thousand_contacts_suppresses_nobody(service, now, code):
     people = [f"1202{n:07}" for n in range(5000)]
     for days in (2, 1):  # everybody is one failure short of being suppressed
         at = now - timedelta(days=days)

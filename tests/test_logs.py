@@ -8,14 +8,13 @@ import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import structlog
 from msgspec import to_builtins
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from tests.channels.fake_slack import Answer, FakeSlack
+from tests.channels.fake_slack import Answer
 from tests.channels.notifications import notification
 from tests.support.factories import body, message, status
 from tests.support.waiting import wait_for
@@ -60,9 +59,7 @@ def fail_with(phone: str) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_a_traceback_shows_the_place_of_the_error_and_no_personal_value(
-    monkeypatch: pytest.MonkeyPatch, logged: io.StringIO, log_format: str
-) -> None:
+def test_a_traceback_shows_the_place_of_the_error_and_no_personal_value(monkeypatch, logged, log_format):
     monkeypatch.setattr(sys, "stderr", logged)
     logs.configure(log_format)
     for private in (PHONE, USER, WAMID):
@@ -77,7 +74,7 @@ def test_a_traceback_shows_the_place_of_the_error_and_no_personal_value(
     assert [each for each in PRIVATE if each in logged_text] == []
 
 
-def test_an_error_that_is_its_own_cause_can_be_logged(logged: io.StringIO) -> None:
+def test_an_error_that_is_its_own_cause_can_be_logged(logged):
     first, second = ValueError("one\ntwo"), ValueError("three")
     first.__context__, second.__context__ = second, first
     structlog.get_logger().error("odd", exc_info=first)
@@ -96,8 +93,8 @@ run(settings, load_rules(settings.rules_file))
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_failing_jobs_and_channels_log_no_personal_value(
-    database_url: str, engine: Engine, slack: FakeSlack, tmp_path: Path, now: datetime, log_format: str
-) -> None:
+    database_url, engine, slack, tmp_path, now, log_format
+):
     writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
     writer.store([Delivery(body(messages=[message(WAMID, now, sender=PHONE, text="STOP")]))], now)
     writer.close()
@@ -137,9 +134,7 @@ def test_failing_jobs_and_channels_log_no_personal_value(
     assert PHONE not in errors
 
 
-def test_nothing_private_is_logged_on_any_of_the_main_paths(
-    database_url: str, engine: Engine, logged: io.StringIO
-) -> None:
+def test_nothing_private_is_logged_on_any_of_the_main_paths(database_url, engine, logged):
     now = datetime.now(UTC)
     settings = Settings(
         database_url=database_url, meta_app_secret=(SECRET,), meta_verify_token=TOKEN, admin_api_key=KEY

@@ -30,12 +30,12 @@ def make(folder: Path, python: str) -> str:
         ('case "$2" in venv) exit 1;; esac; exit 0', "No .venv could be made"),
     ],
 )
-def test_a_python_that_lacks_something_is_named(tmp_path: Path, script: str, words: str) -> None:
+def test_a_python_that_lacks_something_is_named(tmp_path, script, words):
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     assert words in make(tmp_path, str(python))
 
 
-def test_a_missing_python_is_named(tmp_path: Path) -> None:
+def test_a_missing_python_is_named(tmp_path):
     assert "python9 is not installed. Install Python 3.11 or newer" in make(tmp_path, "python9")

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from webhook_app.migrating import migrate_database
 from webhook_app.store.operations.readiness import migrations_fault
@@ -36,7 +36,7 @@ def fresh_database(server_url: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {FRESH} WITH (FORCE)")
 
 
-def test_migrations_and_schema_are_equal(engine: Engine) -> None:
+def test_migrations_and_schema_are_equal(engine):
     def ours(_thing: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:
         return not (kind == "table" and reflected and name not in metadata.tables)
 
@@ -45,13 +45,13 @@ def test_migrations_and_schema_are_equal(engine: Engine) -> None:
         assert compare_metadata(context, metadata) == []
 
 
-def test_a_second_migration_changes_nothing(engine: Engine, database_url: str) -> None:
+def test_a_second_migration_changes_nothing(engine, database_url):
     migrate_database(database_url)
     with engine.connect() as connection:
         assert migrations_fault(connection) == ""
 
 
-def test_every_partitioned_table_has_future_partitions_and_a_default(engine: Engine) -> None:
+def test_every_partitioned_table_has_future_partitions_and_a_default(engine):
     with engine.connect() as connection:
         for table, step in PARTITIONED.items():
             dated = partitions(connection, table)
@@ -60,7 +60,7 @@ def test_every_partitioned_table_has_future_partitions_and_a_default(engine: Eng
             assert default.scalar_one() is not None
 
 
-def test_a_downgrade_leaves_an_empty_database(engine: Engine, database_url: str) -> None:
+def test_a_downgrade_leaves_an_empty_database(engine, database_url):
     config = Config("alembic.ini")
     config.attributes["url"] = database_url
     command.downgrade(config, "base")
@@ -73,14 +73,14 @@ def test_a_downgrade_leaves_an_empty_database(engine: Engine, database_url: str)
         assert list(left.scalars()) == ["alembic_version"]
 
 
-def test_a_database_without_migrations_is_reported(engine: Engine) -> None:
+def test_a_database_without_migrations_is_reported(engine):
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
     with engine.connect() as connection:
         assert migrations_fault(connection) != ""
 
 
-def test_every_statement_that_stores_a_failure_labels_it_with_its_error(engine: Engine) -> None:
+def test_every_statement_that_stores_a_failure_labels_it_with_its_error(engine):
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -101,9 +101,7 @@ def test_every_statement_that_stores_a_failure_labels_it_with_its_error(engine: 
     assert tuple(known) == (50, 4, 50)
 
 
-def test_two_concurrent_migrations_of_a_new_database_both_succeed(
-    server_url: str, fresh_database: str
-) -> None:
+def test_two_concurrent_migrations_of_a_new_database_both_succeed(server_url, fresh_database):
     runs = [
         subprocess.Popen([sys.executable, "-c", MIGRATE, fresh_database], stderr=subprocess.PIPE, text=True)
         for _ in range(2)
@@ -112,7 +110,7 @@ def test_two_concurrent_migrations_of_a_new_database_both_succeed(
     assert [code for _, code in ends] == [0, 0], ends
 
 
-def test_a_waiting_migration_does_not_block_a_concurrent_index_build(database_url: str) -> None:
+def test_a_waiting_migration_does_not_block_a_concurrent_index_build(database_url):
     """CREATE INDEX CONCURRENTLY waits for older transactions; one that waits for our lock would be a deadlock."""
     with (
         connect(database_url, application="tests") as first,

@@ -56,15 +56,13 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("wheel", source, tmp_path_factory.mktemp("wheel"))
 
 
-def test_the_wheel_has_every_file_of_the_package_and_the_migrations(source: Path, wheel: Path) -> None:
+def test_the_wheel_has_every_file_of_the_package_and_the_migrations(source, wheel):
     wanted = files_below(source / "webhook_app", "webhook_app")
     wanted |= files_below(source / "migrations", "webhook_app/migrations")
     assert {name for name in names_in(wheel) if ".dist-info/" not in name} == wanted
 
 
-def test_the_source_distribution_builds_the_same_wheel_and_has_the_tests(
-    source: Path, wheel: Path, tmp_path: Path
-) -> None:
+def test_the_source_distribution_builds_the_same_wheel_and_has_the_tests(source, wheel, tmp_path):
     archive = build("sdist", source, tmp_path)
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter="data")
@@ -104,7 +102,7 @@ def run(python: Path, cwd: Path, environment: dict[str, str], *arguments: str) -
     return done.stdout
 
 
-def test_the_installed_wheel_migrates_checks_and_runs(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_wheel_migrates_checks_and_runs(installed, tmp_path):
     port = free_port()
     # The database's own user has to reach the folder, so it is below a public one.
     data = Path("/tmp") / f"webhook_app_installed_{port}"
@@ -140,7 +138,7 @@ PINNED = re.compile(r"^([\w.-]+)(?:\[[\w,]+\])?==(\S+)((?: ; [^\\]+)?) \\$", re.
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
-def test_the_lock_file_pins_what_pyproject_asks_for_with_hashes(name: str) -> None:
+def test_the_lock_file_pins_what_pyproject_asks_for_with_hashes(name):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"]
     if name == "requirements-dev.lock":

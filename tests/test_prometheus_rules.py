@@ -16,14 +16,14 @@ CASES = ROOT / "tests" / "prometheus_rules.yml"
 @pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool comes with Debian's package prometheus"
 )
-def test_every_rule_passes_its_unit_tests() -> None:
+def test_every_rule_passes_its_unit_tests():
     done = subprocess.run(
         ["promtool", "test", "rules", CASES], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_rule_has_a_firing_and_a_silent_case() -> None:
+def test_every_rule_has_a_firing_and_a_silent_case():
     results: dict[str, set[bool]] = defaultdict(set)
     for group in yaml.safe_load(CASES.read_text())["tests"]:
         for case in group["promql_expr_test"]:

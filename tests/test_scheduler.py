@@ -119,7 +119,7 @@ def connected(database_url: str, number: int) -> bool:
     return row == (number,)
 
 
-def test_every_job_runs_and_is_recorded(start: Start, engine: Engine) -> None:
+def test_every_job_runs_and_is_recorded(start, engine):
     start()
     names = {
         "evaluate",
@@ -143,8 +143,8 @@ def test_every_job_runs_and_is_recorded(start: Start, engine: Engine) -> None:
 
 
 def test_one_of_two_leads_and_the_other_takes_over_within_five_seconds_of_its_death(
-    start: Start, engine: Engine, database_url: str
-) -> None:
+    start, engine, database_url
+):
     pair = {process.pid: process for process in (start(), start())}
     wait_for(lambda: connected(database_url, 2))
     leader = wait_for(lambda: leader_pid(engine))
@@ -154,9 +154,7 @@ def test_one_of_two_leads_and_the_other_takes_over_within_five_seconds_of_its_de
     wait_for(lambda: leader_pid(engine) == standby, 5)
 
 
-def test_a_leader_that_loses_its_lock_stops_until_it_has_it_again(
-    start: Start, engine: Engine, database_url: str
-) -> None:
+def test_a_leader_that_loses_its_lock_stops_until_it_has_it_again(start, engine, database_url):
     process = start()
     wait_for(lambda: leader_pid(engine) == process.pid)
     with psycopg.connect(database_url, autocommit=True) as rival:
@@ -183,9 +181,7 @@ def _queued(database_url: str) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_running_job_finish(
-    start: Start, engine: Engine, database_url: str, now: datetime, number: signal.Signals
-) -> None:
+def test_a_signal_lets_the_running_job_finish(start, engine, database_url, now, number):
     with fake_slack() as slack:
         slack.answers.append(Answer(slow=True))
         process = start(SLACK_WEBHOOK_URL=slack.url)
@@ -206,7 +202,7 @@ def test_a_signal_lets_the_running_job_finish(
     assert states(engine)["notify slack"].error == ""
 
 
-def test_a_standby_stops_at_once(start: Start, engine: Engine, database_url: str) -> None:
+def test_a_standby_stops_at_once(start, engine, database_url):
     with psycopg.connect(database_url, autocommit=True) as rival:
         rival.execute("SELECT pg_advisory_lock(7410002)")
         process = start()
@@ -216,9 +212,7 @@ def test_a_standby_stops_at_once(start: Start, engine: Engine, database_url: str
     assert states(engine) == {}
 
 
-def test_a_job_that_fails_is_recorded_and_the_others_and_its_next_run_go_on(
-    start: Start, engine: Engine
-) -> None:
+def test_a_job_that_fails_is_recorded_and_the_others_and_its_next_run_go_on(start, engine):
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE minute_counts RENAME TO hidden"))
     start()
@@ -230,9 +224,7 @@ def test_a_job_that_fails_is_recorded_and_the_others_and_its_next_run_go_on(
     wait_for(lambda: (state := states(engine)["evaluate"]).ended_at and not state.error)
 
 
-def test_a_slow_channel_delays_no_other_and_no_evaluation(
-    start: Start, engine: Engine, now: datetime
-) -> None:
+def test_a_slow_channel_delays_no_other_and_no_evaluation(start, engine, now):
     with fake_slack() as slack:
         slack.answers.append(Answer(hang=True))
         _add(engine, now)
@@ -246,9 +238,7 @@ def test_a_slow_channel_delays_no_other_and_no_evaluation(
         assert not _sent(engine, "slack")
 
 
-def test_failures_become_an_incident_in_slack(
-    announced_at_once: None, start: Start, engine: Engine, database_url: str, now: datetime
-) -> None:
+def test_failures_become_an_incident_in_slack(announced_at_once, start, engine, database_url, now):
     traffic = Traffic(database_url)
     traffic.sent(1000, now)
     traffic.failed(60, now, 131026)
@@ -273,7 +263,7 @@ def _sent(engine: Engine, channel: str) -> bool:
         return bool(connection.execute(statement, {"channel": channel}).scalar_one())
 
 
-def test_rules_come_from_the_file_or_from_the_package(tmp_path: Path) -> None:
+def test_rules_come_from_the_file_or_from_the_package(tmp_path):
     assert {rule.name for rule in load_rules(None)} >= {"failure-rate-per-code"}
     path = tmp_path / "mine.toml"
     path.write_text('[[rule]]\nname = "mine"\nkind = "rate"\nthreshold = 0.05\n', encoding="utf-8")
@@ -283,7 +273,7 @@ def test_rules_come_from_the_file_or_from_the_package(tmp_path: Path) -> None:
         load_rules(path)
 
 
-def test_the_table_of_jobs_has_one_for_each_channel(environment: dict[str, str], engine: Engine) -> None:
+def test_the_table_of_jobs_has_one_for_each_channel(environment, engine):
     settings = read_settings(environment | {"SLACK_WEBHOOK_URL": "http://127.0.0.1:1/x"})
     channels = make_channels(settings)
     jobs = make_jobs(engine, settings, (), channels, lambda: True)
@@ -305,9 +295,7 @@ def test_the_table_of_jobs_has_one_for_each_channel(environment: dict[str, str],
     assert list(make_channels(read_settings(environment))) == ["log"]
 
 
-def test_every_channel_that_is_set_up_is_created_and_the_heartbeat_too(
-    environment: dict[str, str], engine: Engine
-) -> None:
+def test_every_channel_that_is_set_up_is_created_and_the_heartbeat_too(environment, engine):
     settings = read_settings(environment | CHANNELS)
     channels = make_channels(settings)
     assert list(channels) == ["slack", "pagerduty", "email", "webhook", "alertmanager", "log"]
@@ -315,7 +303,7 @@ def test_every_channel_that_is_set_up_is_created_and_the_heartbeat_too(
     assert {job.name: job.seconds for job in jobs}["heartbeat"] == pytest.approx(0.1)
 
 
-def test_a_monitor_that_never_answers_delays_no_evaluation(start: Start, engine: Engine) -> None:
+def test_a_monitor_that_never_answers_delays_no_evaluation(start, engine):
     with fake_slack() as watchman:
         watchman.usual = lambda _: Answer(hang=True)
         start(HEARTBEAT_URL=watchman.base)

@@ -41,7 +41,7 @@ def report(found: list[str]) -> None:
         pytest.fail("\n".join(found), pytrace=False)
 
 
-def test_a_class_name_stands_for_one_thing() -> None:
+def test_a_class_name_stands_for_one_thing():
     places = defaultdict(list)
     for path, node in nodes("webhook_app"):
         if isinstance(node, ast.ClassDef):
@@ -49,12 +49,12 @@ def test_a_class_name_stands_for_one_thing() -> None:
     report([f"{', '.join(found)} {name}" for name, found in places.items() if len(found) > 1])
 
 
-def test_no_folder_has_too_many_files() -> None:
+def test_no_folder_has_too_many_files():
     sizes = Counter(str(Path(path).parent) for folder in ("webhook_app", "tests") for path in modules(folder))
     report([f"{folder}: {size} files" for folder, size in sizes.items() if size > MAX_FILES])
 
 
-def test_no_docstring_depends_on_the_one_before() -> None:
+def test_no_docstring_depends_on_the_one_before():
     report(
         [
             f"{path}:{node.lineno} {node.value.value.splitlines()[0]}"
@@ -67,7 +67,7 @@ def test_no_docstring_depends_on_the_one_before() -> None:
     )
 
 
-def test_no_file_class_or_function_has_a_vague_name() -> None:
+def test_no_file_class_or_function_has_a_vague_name():
     found = [
         f"{path}:1"
         for folder in FOLDERS
@@ -83,7 +83,7 @@ def test_no_file_class_or_function_has_a_vague_name() -> None:
     report(found)
 
 
-def test_sql_is_only_in_the_store_and_the_migrations() -> None:
+def test_sql_is_only_in_the_store_and_the_migrations():
     report(
         [
             f"{path}:{node.lineno}"
@@ -107,7 +107,7 @@ def runs_sql(node: ast.AST) -> bool:
     )
 
 
-def test_every_module_begins_with_a_short_docstring() -> None:
+def test_every_module_begins_with_a_short_docstring():
     lines = {
         path: len((ast.get_docstring(tree) or "").splitlines())
         for folder in FOLDERS

@@ -72,9 +72,7 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
-def test_up_starts_everything_ctrl_c_leaves_nothing_behind_and_a_second_run_finds_its_data(
-    folder: Path,
-) -> None:
+def test_up_starts_everything_ctrl_c_leaves_nothing_behind_and_a_second_run_finds_its_data(folder):
     raw = body(status("wamid.KEPT", "sent", int(time.time())))
     for run in (1, 2):
         port = free_port()
@@ -112,7 +110,7 @@ def run_command(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) 
     return done.stdout
 
 
-def test_commands_find_the_embedded_database_running_or_not_in_a_path_with_a_space(folder: Path) -> None:
+def test_commands_find_the_embedded_database_running_or_not_in_a_path_with_a_space(folder):
     data, port = folder / "my data" / "of today", free_port()
     environment = clean_environment(DATA_DIR=str(data), PORT=str(port), PYTHONPATH=str(ROOT))
     process = subprocess.Popen(
@@ -153,7 +151,7 @@ def works_in(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def test_up_shows_only_the_secrets_it_has_made(folder: Path) -> None:
+def test_up_shows_only_the_secrets_it_has_made(folder):
     port = free_port()
     (folder / "key").write_text("an admin key from a file\n")
     environment = clean_environment(
@@ -200,7 +198,7 @@ def starting(code: str, port: int) -> Running:
     )
 
 
-def test_a_slow_start_is_waited_for_while_the_web_server_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_start_is_waited_for_while_the_web_server_works(monkeypatch):
     port, lines = free_port(), []
     monkeypatch.setattr("webhook_app.up.REPORT_SECONDS", 0.5)
     code = f"""
@@ -233,7 +231,7 @@ http.server.HTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
         ("raise SystemExit(3)", "The web did not start"),
     ],
 )
-def test_a_start_that_makes_no_progress_ends_with_a_reason(code: str, message: str) -> None:
+def test_a_start_that_makes_no_progress_ends_with_a_reason(code, message):
     running = starting(code, free_port())
     try:
         with pytest.raises(StartupError, match=message):
@@ -243,7 +241,7 @@ def test_a_start_that_makes_no_progress_ends_with_a_reason(code: str, message: s
         running.processes["web"].wait()
 
 
-def test_production_invents_no_secret(database_url: str, folder: Path) -> None:
+def test_production_invents_no_secret(database_url, folder):
     environment = clean_environment(DATABASE_URL=database_url, DATA_DIR=str(folder))
     done = subprocess.run(
         [sys.executable, "-m", "webhook_app.cli.main", "up"],
@@ -258,7 +256,7 @@ def test_production_invents_no_secret(database_url: str, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_the_procfile_runs_as_it_is(database_url: str, folder: Path) -> None:
+def test_the_procfile_runs_as_it_is(database_url, folder):
     port = free_port()
     environment = clean_environment(
         DATABASE_URL=database_url, META_APP_SECRET="a secret from outside", META_VERIFY_TOKEN="a token of the test",

@@ -34,7 +34,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_the_server_ends_with_the_block_that_fails(database_url: str) -> None:
+def test_the_server_ends_with_the_block_that_fails(database_url):
     before = set(threading.enumerate())
     with pytest.raises(RuntimeError, match="ours"), served(settings_for(database_url)):
         raise RuntimeError("ours")
@@ -42,7 +42,7 @@ def test_the_server_ends_with_the_block_that_fails(database_url: str) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_a_picture_that_fails_ends_the_command_and_its_database(open_folder: Path) -> None:
+def test_a_picture_that_fails_ends_the_command_and_its_database(open_folder):
     done = subprocess.run(
         [sys.executable, "-c", FAILS, str(open_folder / "pictures")],
         check=False, capture_output=True, text=True, timeout=120,

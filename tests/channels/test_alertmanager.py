@@ -32,9 +32,7 @@ def channel(slack: FakeSlack) -> Iterator[Alertmanager]:
     made.close()
 
 
-def test_an_incident_has_labels_to_route_by_and_annotations_to_read(
-    slack: FakeSlack, channel: Alertmanager
-) -> None:
+def test_an_incident_has_labels_to_route_by_and_annotations_to_read(slack, channel):
     channel.send(notification())
     assert slack.asked[0].path == "/am/api/v2/alerts"
     [[alert]] = slack.posted
@@ -56,7 +54,7 @@ def test_an_incident_has_labels_to_route_by_and_annotations_to_read(
     assert alert["endsAt"] == (LATER + VALID_FOR).isoformat()
 
 
-def test_an_end_ends_what_was_sent_and_nothing_else(slack: FakeSlack, channel: Alertmanager) -> None:
+def test_an_end_ends_what_was_sent_and_nothing_else(slack, channel):
     receipt = channel.send(notification())
     ended = channel.send(notification(reason="resolved", resolved_at=NOW, why="Calm."), receipt)
     [[fired], [end]] = slack.posted
@@ -66,25 +64,21 @@ def test_an_end_ends_what_was_sent_and_nothing_else(slack: FakeSlack, channel: A
     assert len(slack.posted) == 2, "the second end is not sent"
 
 
-def test_an_alert_that_was_never_sent_does_not_end(slack: FakeSlack, channel: Alertmanager) -> None:
+def test_an_alert_that_was_never_sent_does_not_end(slack, channel):
     ended = channel.send(notification(reason="resolved", resolved_at=NOW))
     assert channel.send(notification(), ended) is None
     assert slack.posted == []
 
 
 @pytest.mark.parametrize("reason", ["fired", "repeated", "escalated", "acknowledged", "snoozed"])
-def test_after_its_end_an_alert_is_never_sent_as_firing(
-    slack: FakeSlack, channel: Alertmanager, reason: str
-) -> None:
+def test_after_its_end_an_alert_is_never_sent_as_firing(slack, channel, reason):
     ended = channel.send(notification(reason="resolved"), channel.send(notification()))
     assert channel.send(notification(reason=reason), ended) is None
     channel.resend([notification()], [ended])
     assert len(slack.posted) == 2
 
 
-def test_an_incident_that_opens_again_is_a_new_start_of_the_same_alert(
-    slack: FakeSlack, channel: Alertmanager
-) -> None:
+def test_an_incident_that_opens_again_is_a_new_start_of_the_same_alert(slack, channel):
     ended = channel.send(notification(reason="resolved", resolved_at=NOW), channel.send(notification()))
     again = channel.send(notification(reason="again", at=LATER, again=1), ended)
     channel.send(notification(reason="resolved", resolved_at=LATER + timedelta(hours=1), again=1), again)
@@ -97,15 +91,13 @@ def test_an_incident_that_opens_again_is_a_new_start_of_the_same_alert(
     )
 
 
-def test_a_past_incident_is_not_sent_at_all(slack: FakeSlack, channel: Alertmanager) -> None:
+def test_a_past_incident_is_not_sent_at_all(slack, channel):
     receipt = channel.send(notification(reason="past", resolved_at=NOW))
     channel.resend([notification()], [receipt])
     assert slack.posted == []
 
 
-def test_a_higher_severity_ends_the_alert_of_the_lower_one_only(
-    slack: FakeSlack, channel: Alertmanager
-) -> None:
+def test_a_higher_severity_ends_the_alert_of_the_lower_one_only(slack, channel):
     warning = channel.send(notification())
     critical = channel.send(notification(reason="escalated", severity="critical"), warning)
     late = channel.send(notification(reason="repeated"), critical)
@@ -119,9 +111,7 @@ def test_a_higher_severity_ends_the_alert_of_the_lower_one_only(
     assert resolved == [("critical", LATER.isoformat())]
 
 
-def test_labels_and_start_stay_the_same_for_the_whole_life_of_an_alert(
-    slack: FakeSlack, channel: Alertmanager
-) -> None:
+def test_labels_and_start_stay_the_same_for_the_whole_life_of_an_alert(slack, channel):
     receipt = channel.send(notification())
     renamed = {"codes": (), "since": NOW, "at": LATER}
     receipt = channel.send(notification(reason="acknowledged", actor="Ann", **renamed), receipt)
@@ -132,9 +122,7 @@ def test_labels_and_start_stay_the_same_for_the_whole_life_of_an_alert(
     assert seen[0][1] == SINCE.isoformat()
 
 
-def test_annotations_describe_the_alert_and_not_the_last_message(
-    slack: FakeSlack, channel: Alertmanager
-) -> None:
+def test_annotations_describe_the_alert_and_not_the_last_message(slack, channel):
     known = {"acknowledged_by": "Ann", "acknowledged_at": NOW, "actor": "Ann"}
     for reason in ("fired", "repeated", "acknowledged", "snoozed"):
         channel.send(notification(reason=reason, **known))
@@ -144,7 +132,7 @@ def test_annotations_describe_the_alert_and_not_the_last_message(
     assert all("Acknowledged: by Ann" in alert["annotations"]["description"] for [alert] in slack.posted)
 
 
-def test_all_firing_alerts_are_sent_again_in_one_call(slack: FakeSlack, channel: Alertmanager) -> None:
+def test_all_firing_alerts_are_sent_again_in_one_call(slack, channel):
     bare = {"group": {"template": ""}, "link": "", "runbook": ""}
     receipts = [channel.send(notification()), channel.send(notification(**bare))]
     channel.resend([notification(), notification(**bare), notification()], [*receipts, None])
@@ -167,8 +155,8 @@ def test_all_firing_alerts_are_sent_again_in_one_call(slack: FakeSlack, channel:
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
 def test_any_answer_but_ok_is_an_error_that_says_whether_to_retry(
-    slack: FakeSlack, channel: Alertmanager, answer: Answer, permanent: bool, retry_after: float | None
-) -> None:
+    slack, channel, answer, permanent, retry_after
+):
     slack.answers.append(answer)
     with pytest.raises(SendError) as raised:
         channel.send(notification())
@@ -256,7 +244,7 @@ def reported(status: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
-def test_a_real_alertmanager_reports_one_end_for_one_end(real: str) -> None:
+def test_a_real_alertmanager_reports_one_end_for_one_end(real):
     began = datetime.now(UTC) - timedelta(minutes=5)
     channel = Alertmanager(real)
     health = {"kind": "health", "figures": None, "codes": (), "finding": "é was paused", "rule": "health"}

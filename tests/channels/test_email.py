@@ -90,7 +90,7 @@ def channel(port: int, **more: Any) -> Email:
     return Email(replace(server, **more), "alerts@example.org", TO, timeout_s=2.0)
 
 
-def test_it_arrives_as_text_and_as_html_with_every_fact(sink: Sink, serve: Callable[..., int]) -> None:
+def test_it_arrives_as_text_and_as_html_with_every_fact(sink, serve):
     rude = replace(UNDELIVERABLE, meaning="a <b> & é")
     channel(serve()).send(notification(codes=(rude,)))
     [mail] = sink.mails
@@ -106,7 +106,7 @@ def test_it_arrives_as_text_and_as_html_with_every_fact(sink: Sink, serve: Calla
     assert 'href="https://alerts.example/incidents/12"' in html.get_content()
 
 
-def test_an_incident_is_one_conversation_and_two_are_two(sink: Sink, serve: Callable[..., int]) -> None:
+def test_an_incident_is_one_conversation_and_two_are_two(sink, serve):
     sender = channel(serve())
     mails = [
         replace(notification(), id=1),
@@ -127,14 +127,14 @@ def test_an_incident_is_one_conversation_and_two_are_two(sink: Sink, serve: Call
     assert [mail["Importance"] for mail in sink.mails] == [None, "high", None, None, None, None]
 
 
-def test_the_same_message_again_is_the_same_to_mail_programs(sink: Sink, serve: Callable[..., int]) -> None:
+def test_the_same_message_again_is_the_same_to_mail_programs(sink, serve):
     sender, mails = channel(serve()), replace(notification(reason="repeated"), id=5)
     sender.send(mails)
     sender.send(mails)
     assert sink.mails[0]["Message-ID"] == sink.mails[1]["Message-ID"]
 
 
-def test_a_digest_is_one_mail_that_lists_each_incident(sink: Sink, serve: Callable[..., int]) -> None:
+def test_a_digest_is_one_mail_that_lists_each_incident(sink, serve):
     several = [notification(incident_id=number, title=f"131026, country C{number}:") for number in range(20)]
     channel(serve()).send_digest(several)
     [mail] = sink.mails
@@ -145,7 +145,7 @@ def test_a_digest_is_one_mail_that_lists_each_incident(sink: Sink, serve: Callab
     assert places == sorted(places)
 
 
-def test_no_text_can_add_a_header(sink: Sink, serve: Callable[..., int]) -> None:
+def test_no_text_can_add_a_header(sink, serve):
     channel(serve()).send(notification(title="BR\nBcc: x@example.org"))
     assert sink.mails[0]["Bcc"] is None
 
@@ -153,9 +153,7 @@ def test_no_text_can_add_a_header(sink: Sink, serve: Callable[..., int]) -> None
 @pytest.mark.parametrize(
     "value", ["=?utf-8?q?1=0D=0AReply-To:_e@evil.example=0D=0A=0D=0APay_here?=", "=?utf-7?q?+2AA-?="]
 )
-def test_a_name_that_is_an_encoded_word_is_only_a_name(
-    sink: Sink, serve: Callable[..., int], value: str
-) -> None:
+def test_a_name_that_is_an_encoded_word_is_only_a_name(sink, serve, value):
     channel(serve()).send(notification(title=f"131053 Media upload error, business number {value}"))
     [mail] = sink.mails
     assert mail["Reply-To"] is None
@@ -174,8 +172,8 @@ def test_a_name_that_is_an_encoded_word_is_only_a_name(
     ids=str,
 )
 def test_a_refused_address_is_an_error_without_a_retry_if_another_was_accepted(
-    sink: Sink, serve: Callable[..., int], refused: dict[str, str], permanent: bool
-) -> None:
+    sink, serve, refused, permanent
+):
     sink.refused = refused
     with pytest.raises(SendError, match=f"refused {len(refused)} of 2 addresses") as raised:
         channel(serve()).send(notification())
@@ -185,16 +183,14 @@ def test_a_refused_address_is_an_error_without_a_retry_if_another_was_accepted(
 
 
 @pytest.mark.parametrize(("answer", "permanent"), [("554 spam", True), ("451 later", False)])
-def test_the_answer_of_the_server_decides_whether_to_retry(
-    sink: Sink, serve: Callable[..., int], answer: str, permanent: bool
-) -> None:
+def test_the_answer_of_the_server_decides_whether_to_retry(sink, serve, answer, permanent):
     sink.answer = answer
     with pytest.raises(SendError, match=answer[:3]) as raised:
         channel(serve()).send(notification())
     assert raised.value.permanent is permanent
 
 
-def test_a_server_that_is_down_or_silent_is_retried(tcp_silence: int) -> None:
+def test_a_server_that_is_down_or_silent_is_retried(tcp_silence):
     for port in (tcp_silence, 1):
         sender = Email(SmtpServer("127.0.0.1", port, "none"), "a@example.org", TO, timeout_s=0.2)
         with pytest.raises(SendError, match="cannot be reached") as raised:
@@ -202,9 +198,7 @@ def test_a_server_that_is_down_or_silent_is_retried(tcp_silence: int) -> None:
         assert not raised.value.permanent
 
 
-def test_a_server_without_starttls_gets_neither_password_nor_mail(
-    sink: Sink, serve: Callable[..., int]
-) -> None:
+def test_a_server_without_starttls_gets_neither_password_nor_mail(sink, serve):
     with pytest.raises(SendError, match="does not support it") as raised:
         channel(serve(), security="starttls", user="u", password="p").send(notification())
     assert raised.value.permanent
@@ -233,9 +227,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
 @pytest.mark.parametrize("password", ["p@ss", "wrong"])
-def test_it_signs_in_over_tls_and_rejects_unknown_certificates(
-    sink: Sink, serve: Callable[..., int], certificate: tuple[Path, Path], security: str, password: str
-) -> None:
+def test_it_signs_in_over_tls_and_rejects_unknown_certificates(sink, serve, certificate, security, password):
     made, key = certificate
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(made, key)
@@ -268,7 +260,7 @@ def test_it_signs_in_over_tls_and_rejects_unknown_certificates(
         ("smtps://u:p@mail.example:4650", SmtpServer("mail.example", 4650, "tls", "u", "p")),
     ],
 )
-def test_smtp_urls_are_parsed(url: str, server: SmtpServer) -> None:
+def test_smtp_urls_are_parsed(url, server):
     assert read_smtp_url(url) == server
 
 
@@ -282,13 +274,13 @@ def test_smtp_urls_are_parsed(url: str, server: SmtpServer) -> None:
         ("smtp://u:hush@mail.example", "unencrypted"),
     ],
 )
-def test_an_invalid_smtp_url_has_an_error_without_secrets(url: str, fault: str) -> None:
+def test_an_invalid_smtp_url_has_an_error_without_secrets(url, fault):
     with pytest.raises(ValueError, match=fault) as raised:
         read_smtp_url(url)
     assert "hush" not in str(raised.value)
 
 
-def test_recipients_are_a_list() -> None:
+def test_recipients_are_a_list():
     assert read_addresses(" ops@example.org , boss@example.org,") == TO
     for wrong in ("ops", "ops@", "@example.org", "a b@example.org", "Ops <ops@example.org>"):
         with pytest.raises(ValueError, match="is not an e-mail address"):

@@ -17,7 +17,7 @@ def heartbeat(slack: FakeSlack) -> Iterator[Heartbeat]:
     made.close()
 
 
-def test_success_pings_the_address_and_failure_its_fail_path(slack: FakeSlack, heartbeat: Heartbeat) -> None:
+def test_success_pings_the_address_and_failure_its_fail_path(slack, heartbeat):
     heartbeat.report_success()
     heartbeat.report_failure("OperationalError")
     assert [(asked.method, asked.path) for asked in slack.asked] == [
@@ -28,9 +28,7 @@ def test_success_pings_the_address_and_failure_its_fail_path(slack: FakeSlack, h
 
 
 @pytest.mark.parametrize("answer", [Answer(404, ""), Answer(500, ""), Answer(hang=True)], ids=str)
-def test_a_ping_that_is_refused_is_an_error_without_the_address(
-    slack: FakeSlack, heartbeat: Heartbeat, answer: Answer
-) -> None:
+def test_a_ping_that_is_refused_is_an_error_without_the_address(slack, heartbeat, answer):
     slack.answers.append(answer)
     with pytest.raises(SendError) as raised:
         heartbeat.report_success()

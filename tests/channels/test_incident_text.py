@@ -24,7 +24,7 @@ def facts(message: Notification) -> dict[str, str]:
     return dict(compose(message).facts)
 
 
-def test_an_open_incident_has_every_fact_an_operator_needs_and_each_once() -> None:
+def test_an_open_incident_has_every_fact_an_operator_needs_and_each_once():
     message = compose(notification())
     assert message.headline == (
         f"WARNING: 131026 Message undeliverable, business number {NUMBER}: 3.85 % of messages fail"
@@ -54,14 +54,14 @@ def test_an_open_incident_has_every_fact_an_operator_needs_and_each_once() -> No
     assert message.footer == "Incident 12, rule failure-rate-per-code"
 
 
-def test_every_message_of_an_incident_has_the_same_title() -> None:
+def test_every_message_of_an_incident_has_the_same_title():
     worse = replace(FIGURES, rate=0.5, failures=520)
     for reason in REASONS:
         text = compose(notification(reason=reason, figures=worse, severity="critical", resolved_at=NOW))
         assert f"131026 Message undeliverable, business number {NUMBER}" in text.headline
 
 
-def test_there_is_one_piece_of_advice_and_it_is_that_of_the_incident() -> None:
+def test_there_is_one_piece_of_advice_and_it_is_that_of_the_incident():
     other = replace(UNDELIVERABLE, code=131053, advice="Fix the file.", action="Fix it.")
     text = plain_text(compose(notification(codes=(UNDELIVERABLE, other), advice="Hold what can wait.")))
     assert text.count("What to do") == 1
@@ -90,7 +90,7 @@ def test_there_is_one_piece_of_advice_and_it_is_that_of_the_incident() -> None:
         ("rules", "rules changed", "", "No rule covers it any more."),
     ],
 )
-def test_an_end_says_how_and_after_how_long(how: str, word: str, why: str, ending: str) -> None:
+def test_an_end_says_how_and_after_how_long(how, word, why, ending):
     peak_at = SINCE + timedelta(minutes=40)
     ended = notification(
         reason="resolved",
@@ -112,13 +112,13 @@ def test_an_end_says_how_and_after_how_long(how: str, word: str, why: str, endin
     assert change_line(ended) == f"Ended after 2 h 10 min. {ending}"
 
 
-def test_an_end_counts_how_often_the_incident_opened_again() -> None:
+def test_an_end_counts_how_often_the_incident_opened_again():
     ended = {"reason": "resolved", "resolved_at": NOW}
     assert facts(notification(again=1, **ended))["Lasted"].endswith("; it opened again once")
     assert facts(notification(again=3, **ended))["Lasted"].endswith("; it opened again 3 times")
 
 
-def test_a_past_incident_says_that_it_is_over_and_asks_for_nothing() -> None:
+def test_a_past_incident_says_that_it_is_over_and_asks_for_nothing():
     past = notification(reason="past", resolved_at=SINCE + timedelta(hours=2), ended_how="recovered", why="")
     assert compose(past).headline.startswith("In the past, for 2 h: 131026 Message undeliverable")
     assert "What to do" not in facts(past)
@@ -148,7 +148,7 @@ def without_rates(**more: Any) -> Notification:
     return notification(**(text | more))
 
 
-def test_a_kind_without_rates_has_the_finding_and_advice_but_no_figures() -> None:
+def test_a_kind_without_rates_has_the_finding_and_advice_but_no_figures():
     message = compose(without_rates())
     assert message.headline == "WARNING: Meta reports for the template: status PAUSED, template order_update"
     assert message.facts == (
@@ -162,14 +162,14 @@ def test_a_kind_without_rates_has_the_finding_and_advice_but_no_figures() -> Non
     assert [label for label, _ in bare.facts] == ["Since"]
 
 
-def test_a_finding_that_has_changed_since_the_title_is_shown_beside_it() -> None:
+def test_a_finding_that_has_changed_since_the_title_is_shown_beside_it():
     later = without_rates(reason="repeated", finding="Meta reports for the template: status DISABLED")
     assert facts(later)["Now"] == "Meta reports for the template: status DISABLED"
     assert "Now" not in facts(without_rates(reason="repeated"))
     assert change_line(later) == "Still open: Meta reports for the template: status DISABLED"
 
 
-def test_the_headline_has_the_share_only_if_it_is_that_of_the_place_it_names() -> None:
+def test_the_headline_has_the_share_only_if_it_is_that_of_the_place_it_names():
     narrow = {"title": "131026 Message undeliverable, campaign spring", "slice": None}
     of_campaign = compose(notification(group={"campaign": "spring"}, **narrow))
     of_number = compose(notification(**narrow))
@@ -195,11 +195,11 @@ def test_the_headline_has_the_share_only_if_it_is_that_of_the_place_it_names() -
     ],
     ids=lambda value: value.get("reason") if isinstance(value, dict) else None,
 )
-def test_every_reason_has_its_headline(more: dict[str, Any], headline: str) -> None:
+def test_every_reason_has_its_headline(more, headline):
     assert compose(notification(**more)).headline.startswith(headline)
 
 
-def test_the_message_shows_who_acknowledged_or_snoozed_the_incident() -> None:
+def test_the_message_shows_who_acknowledged_or_snoozed_the_incident():
     text = facts(
         notification(acknowledged_by="ada", acknowledged_at=NOW, snoozed_until=NOW + timedelta(hours=1))
     )
@@ -208,7 +208,7 @@ def test_the_message_shows_who_acknowledged_or_snoozed_the_incident() -> None:
     assert "Snoozed" not in facts(notification(snoozed_until=NOW))
 
 
-def test_a_rerouted_message_names_the_failed_channel_first() -> None:
+def test_a_rerouted_message_names_the_failed_channel_first():
     text = compose(notification(undelivered=(Undelivered("slack", "404 no_service"),)))
     assert text.facts[0] == ("Not delivered on slack", "404 no_service")
 
@@ -226,18 +226,18 @@ def test_a_rerouted_message_names_the_failed_channel_first() -> None:
         ("past", "In the past, for 25 min. Above the threshold."),
     ],
 )
-def test_every_reason_has_one_line_for_the_history(reason: str, line: str) -> None:
+def test_every_reason_has_one_line_for_the_history(reason, line):
     actor = "ada" if reason in ("acknowledged", "snoozed") else ""
     assert change_line(notification(reason=reason, actor=actor)).startswith(line)
 
 
-def test_further_codes_are_listed_with_their_messages() -> None:
+def test_further_codes_are_listed_with_their_messages():
     other = replace(UNDELIVERABLE, code=131042, title="Payment issue", failures=1)
     text = notification(codes=(UNDELIVERABLE, other))
     assert facts(text)["Also"] == "131042 Payment issue (1 message)"
 
 
-def test_numbers_and_templates_are_named_up_to_three_and_not_twice() -> None:
+def test_numbers_and_templates_are_named_up_to_three_and_not_twice():
     numbers = tuple(f"59023811447002{index}" for index in range(5))
     several = notification(
         title="131016 Service unavailable, 5 business numbers", slice=None, numbers=numbers, templates=("a",)
@@ -252,19 +252,19 @@ def test_numbers_and_templates_are_named_up_to_three_and_not_twice() -> None:
     assert facts(sliced)["For whom"].count("business number") == 1
 
 
-def test_the_footer_names_each_rule_once() -> None:
+def test_the_footer_names_each_rule_once():
     evidence = (Evidence("a", "all messages", ""), Evidence("b", "x", ""), Evidence("a", "y", ""))
     footer = compose(notification(rule="a", evidence=evidence)).footer
     assert footer == "Incident 12, rules a, b"
 
 
-def test_an_empty_window_is_described_as_one() -> None:
+def test_an_empty_window_is_described_as_one():
     silent = replace(FIGURES, attempts=0, failures=0, rate=0.0)
     assert facts(notification(figures=silent))["How bad"] == "no messages in the last 15 min"
     assert compose(notification(figures=silent)).headline == f"WARNING: {notification().title}"
 
 
-def test_unknown_facts_are_omitted() -> None:
+def test_unknown_facts_are_omitted():
     text = notification(
         codes=(), slice=None, samples=(), failures=0, numbers=(), advice="", link="", runbook=""
     )
@@ -283,11 +283,11 @@ def test_unknown_facts_are_omitted() -> None:
     ],
     ids=str,
 )
-def test_groups_are_described_in_words(group: dict[str, str | int], words: str) -> None:
+def test_groups_are_described_in_words(group, words):
     assert describe_group(group) == words
 
 
-def test_values_are_named_alone_and_counted_together() -> None:
+def test_values_are_named_alone_and_counted_together():
     assert count_values("template", ["order"]) == "template order"
     assert count_values("country", ["BR", "DE"]) == "2 countries"
     assert count_values("country", []) == ""
@@ -304,17 +304,17 @@ def test_values_are_named_alone_and_counted_together() -> None:
         (97_260, "1 d 3 h"),
     ],
 )
-def test_durations_have_their_two_largest_units(seconds: int, words: str) -> None:
+def test_durations_have_their_two_largest_units(seconds, words):
     assert duration(timedelta(seconds=seconds)) == words
 
 
-def test_numbers_are_grouped_and_shares_are_short() -> None:
+def test_numbers_are_grouped_and_shares_are_short():
     assert number(1_234_567) == "1 234 567"
     assert (percent(0.03846), percent(1.0), percent(0.0)) == ("3.85 %", "100 %", "0 %")
     assert (window_length(15), window_length(60), window_length(10_080)) == ("15 min", "1 h", "7 d")
 
 
-def test_the_log_channel_writes_the_same_message_as_lines() -> None:
+def test_the_log_channel_writes_the_same_message_as_lines():
     stream = io.StringIO()
     LogChannel(stream).send(notification())
     assert stream.getvalue() == plain_text(compose(notification())) + "\n\n"
@@ -330,7 +330,7 @@ class Broken(io.StringIO):
 
 
 @pytest.mark.parametrize("fault", [BrokenPipeError("gone"), ValueError("closed")], ids=str)
-def test_a_closed_stream_is_a_temporary_error(fault: Exception) -> None:
+def test_a_closed_stream_is_a_temporary_error(fault):
     with pytest.raises(SendError) as raised:
         LogChannel(Broken(fault)).send(notification(at=NOW))
     assert not raised.value.permanent

@@ -22,9 +22,7 @@ def channel(slack: FakeSlack) -> Iterator[PagerDuty]:
     made.close()
 
 
-def test_an_incident_triggers_with_everything_that_is_needed_on_call(
-    slack: FakeSlack, channel: PagerDuty
-) -> None:
+def test_an_incident_triggers_with_everything_that_is_needed_on_call(slack, channel):
     channel.send(notification())
     assert slack.asked[0].path == "/v2/enqueue"
     [event] = slack.posted
@@ -50,23 +48,19 @@ def test_an_incident_triggers_with_everything_that_is_needed_on_call(
         ("past", "resolve"),
     ],
 )
-def test_every_reason_is_an_action_on_the_same_incident(reason: str, action: str) -> None:
+def test_every_reason_is_an_action_on_the_same_incident(reason, action):
     event = event_of(notification(reason=reason, resolved_at=NOW))
     assert (event["event_action"], event["dedup_key"]) == (action, dedup_key(notification()))
 
 
 @pytest.mark.parametrize("reason", ["fired", "repeated", "escalated", "acknowledged", "resolved", "past"])
-def test_a_late_notification_does_not_open_a_resolved_incident_again(
-    slack: FakeSlack, channel: PagerDuty, reason: str
-) -> None:
+def test_a_late_notification_does_not_open_a_resolved_incident_again(slack, channel, reason):
     resolved = channel.send(notification(reason="resolved", resolved_at=NOW))
     channel.send(notification(reason=reason), resolved)
     assert [event["event_action"] for event in slack.posted] == ["resolve"]
 
 
-def test_an_incident_that_opens_again_after_its_end_triggers_anew_and_can_end_again(
-    slack: FakeSlack, channel: PagerDuty
-) -> None:
+def test_an_incident_that_opens_again_after_its_end_triggers_anew_and_can_end_again(slack, channel):
     ended = channel.send(notification(reason="resolved", resolved_at=NOW))
     again = channel.send(notification(reason="again", again=1), ended)
     channel.send(notification(reason="repeated", again=1), again)
@@ -75,12 +69,12 @@ def test_an_incident_that_opens_again_after_its_end_triggers_anew_and_can_end_ag
     assert len({event["dedup_key"] for event in slack.posted}) == 1
 
 
-def test_a_past_incident_pages_nobody(slack: FakeSlack, channel: PagerDuty) -> None:
+def test_a_past_incident_pages_nobody(slack, channel):
     channel.send(notification(reason="past", resolved_at=NOW))
     assert "trigger" not in [event["event_action"] for event in slack.posted]
 
 
-def test_another_incident_has_another_key_and_the_same_one_keeps_its_key() -> None:
+def test_another_incident_has_another_key_and_the_same_one_keeps_its_key():
     others = [{"incident_id": 13}, {"opened_at": SINCE + timedelta(seconds=1)}]
     keys = {dedup_key(notification(**other)) for other in [{}, *others]}
     assert len(keys) == 3
@@ -96,11 +90,11 @@ def test_another_incident_has_another_key_and_the_same_one_keeps_its_key() -> No
 
 
 @pytest.mark.parametrize("severity", ["info", "warning", "error", "critical"])
-def test_severities_are_pagerdutys_own(severity: str) -> None:
+def test_severities_are_pagerdutys_own(severity):
     assert event_of(notification(severity=severity))["payload"]["severity"] == severity
 
 
-def test_no_summary_is_longer_than_pagerduty_takes() -> None:
+def test_no_summary_is_longer_than_pagerduty_takes():
     assert len(event_of(notification(title="x" * 5000))["payload"]["summary"]) == 1024
 
 
@@ -121,8 +115,8 @@ def test_no_summary_is_longer_than_pagerduty_takes() -> None:
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
 def test_any_answer_but_queued_is_an_error_that_says_whether_to_retry(
-    slack: FakeSlack, channel: PagerDuty, answer: Answer, permanent: bool, retry_after: float | None
-) -> None:
+    slack, channel, answer, permanent, retry_after
+):
     slack.answers.append(answer)
     with pytest.raises(SendError) as raised:
         channel.send(notification())

@@ -3,7 +3,7 @@
 from webhook_app.channels import SendError
 
 
-def test_a_reason_has_no_characters_that_the_database_refuses_and_a_limited_length() -> None:
+def test_a_reason_has_no_characters_that_the_database_refuses_and_a_limited_length():
     fault = SendError("Slack answered a\0b \ud800" + "x" * 100_000, permanent=False, retry_after=3.0)
     assert str(fault).startswith("Slack answered ab \ufffdx")
     assert len(str(fault)) == 1000

@@ -6,7 +6,7 @@ import socket
 import pytest
 from msgspec.structs import replace
 
-from tests.channels.fake_slack import Answer, FakeSlack
+from tests.channels.fake_slack import Answer
 from tests.channels.notifications import NOW, UNDELIVERABLE, notification
 from webhook_app.channels import SendError
 from webhook_app.channels.incident_text import Digest, MessageText, compose, compose_digest
@@ -20,7 +20,7 @@ def refusal(channel: SlackWebhook) -> SendError:
     return raised.value
 
 
-def test_the_message_is_posted_as_json_once(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
+def test_the_message_is_posted_as_json_once(slack, slack_webhook):
     slack_webhook.send(notification())
     assert slack.posted == [payload(compose(notification()))]
 
@@ -51,22 +51,22 @@ def test_the_message_is_posted_as_json_once(slack: FakeSlack, slack_webhook: Sla
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
 def test_any_answer_but_ok_is_an_error_that_says_whether_to_retry(
-    slack: FakeSlack, slack_webhook: SlackWebhook, answer: Answer, permanent: bool, retry_after: float | None
-) -> None:
+    slack, slack_webhook, answer, permanent, retry_after
+):
     slack.answers.append(answer)
     fault = refusal(slack_webhook)
     assert (fault.permanent, fault.retry_after) == (permanent, retry_after)
     assert f"{answer.status} {answer.body!r}" in str(fault)
 
 
-def test_a_missing_answer_times_out_and_is_retried(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
+def test_a_missing_answer_times_out_and_is_retried(slack, slack_webhook):
     slack.answers.append(Answer(hang=True))
     fault = refusal(slack_webhook)
     assert (fault.permanent, str(fault)) == (False, "Slack cannot be reached (ReadTimeout)")
     slack_webhook.send(notification())
 
 
-def test_a_server_that_is_down_is_retried() -> None:
+def test_a_server_that_is_down_is_retried():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         channel = SlackWebhook(f"http://127.0.0.1:{unused.getsockname()[1]}/services/secret")
@@ -77,7 +77,7 @@ def test_a_server_that_is_down_is_retried() -> None:
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/services/secret", "https://host:port/secret"])
-def test_an_invalid_address_is_a_permanent_error_without_the_address(url: str) -> None:
+def test_an_invalid_address_is_a_permanent_error_without_the_address(url):
     channel = SlackWebhook(url)
     fault = refusal(channel)
     channel.close()
@@ -85,7 +85,7 @@ def test_an_invalid_address_is_a_permanent_error_without_the_address(url: str) -
     assert "secret" not in str(fault)
 
 
-def test_every_fact_is_in_the_blocks_and_in_the_fallback_text() -> None:
+def test_every_fact_is_in_the_blocks_and_in_the_fallback_text():
     message = compose(notification())
     shown = payload(message)
     assert shown["blocks"][0]["text"]["text"] == message.headline
@@ -95,7 +95,7 @@ def test_every_fact_is_in_the_blocks_and_in_the_fallback_text() -> None:
     assert "<https://alerts.example/incidents/12|Open the incident>" in json.dumps(shown)
 
 
-def test_no_text_becomes_a_link_or_mentions_the_channel() -> None:
+def test_no_text_becomes_a_link_or_mentions_the_channel():
     rude = replace(UNDELIVERABLE, title="<!channel>", meaning="a & b <https://x.example|y>")
     shown = json.dumps(payload(compose(notification(codes=(rude,)))))
     assert "<!channel>" not in shown
@@ -103,13 +103,13 @@ def test_no_text_becomes_a_link_or_mentions_the_channel() -> None:
     assert "a &amp; b &lt;https://x.example|y&gt;" in shown
 
 
-def test_a_link_cannot_break_out_of_its_brackets() -> None:
+def test_a_link_cannot_break_out_of_its_brackets():
     shown = json.dumps(payload(compose(notification(runbook="https://wiki.example/a|b>c&d"))))
     assert "<https://wiki.example/a%7Cb%3Ec&amp;d|Runbook>" in shown
 
 
 @pytest.mark.parametrize("text", ["x" * 9000, "&" * 9000, "<>" * 4500], ids=lambda text: text[:2])
-def test_no_text_is_longer_than_slack_takes(text: str) -> None:
+def test_no_text_is_longer_than_slack_takes(text):
     shown = payload(MessageText(text, (("Label", text),), (), text))
     header, section, context = shown["blocks"]
     assert len(header["text"]["text"]) <= 150
@@ -118,7 +118,7 @@ def test_no_text_is_longer_than_slack_takes(text: str) -> None:
     assert len(shown["text"]) <= 40_000
 
 
-def test_a_digest_lists_each_incident_with_a_link(slack: FakeSlack, slack_webhook: SlackWebhook) -> None:
+def test_a_digest_lists_each_incident_with_a_link(slack, slack_webhook):
     several = [
         notification(
             incident_id=number, title=f"131026, number {number}:", link=f"https://a.example/{number}"
@@ -137,7 +137,7 @@ def test_a_digest_lists_each_incident_with_a_link(slack: FakeSlack, slack_webhoo
     assert "Ended after 25 min (recovered): 131026" in shown
 
 
-def test_no_digest_is_longer_than_slack_takes() -> None:
+def test_no_digest_is_longer_than_slack_takes():
     shown = digest_payload(
         Digest("&" * 900, tuple(("<>" * 400, f"https://a.example/{'x' * n}") for n in range(90)))
     )

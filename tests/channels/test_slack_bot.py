@@ -48,9 +48,7 @@ def buttons(posted: dict[str, Any]) -> dict[str, str]:
     return {button["action_id"]: button["value"] for row in rows for button in row}
 
 
-def test_an_incident_begins_with_one_message_with_buttons_and_a_receipt(
-    api: FakeSlack, bot: SlackBot
-) -> None:
+def test_an_incident_begins_with_one_message_with_buttons_and_a_receipt(api, bot):
     assert bot.send(notification()) == RECEIPT
     [posted] = api.posted
     assert calls(api) == ["chat.postMessage"]
@@ -62,7 +60,7 @@ def test_an_incident_begins_with_one_message_with_buttons_and_a_receipt(
     assert f"on business number {NUMBER} for 24 hours" in json.dumps(posted)
 
 
-def test_a_change_edits_the_message_and_is_added_to_its_thread(api: FakeSlack, bot: SlackBot) -> None:
+def test_a_change_edits_the_message_and_is_added_to_its_thread(api, bot):
     taken = notification(reason="acknowledged", actor="ada", acknowledged_by="ada", acknowledged_at=NOW)
     assert bot.send(taken, RECEIPT) is None
     assert calls(api) == ["chat.update", "chat.postMessage"]
@@ -74,7 +72,7 @@ def test_a_change_edits_the_message_and_is_added_to_its_thread(api: FakeSlack, b
     assert reply == {"channel": "C7", "thread_ts": "1.1", "text": "Acknowledged by ada"}
 
 
-def test_the_end_removes_the_buttons(api: FakeSlack, bot: SlackBot) -> None:
+def test_the_end_removes_the_buttons(api, bot):
     bot.send(notification(reason="resolved", resolved_at=NOW, ended_how="recovered"), RECEIPT)
     edit, reply = api.posted
     assert buttons(edit) == {}
@@ -92,16 +90,12 @@ def test_the_end_removes_the_buttons(api: FakeSlack, bot: SlackBot) -> None:
         ("rules", "white"),
     ],
 )
-def test_only_an_end_without_the_failure_is_green(
-    api: FakeSlack, bot: SlackBot, how: str, symbol: str
-) -> None:
+def test_only_an_end_without_the_failure_is_green(api, bot, how, symbol):
     bot.send(notification(reason="resolved", resolved_at=NOW, ended_how=how))
     assert symbol in api.posted[0]["blocks"][0]["text"]["text"].partition(" ")[0]
 
 
-def test_an_incident_that_opens_again_is_edited_back_to_open_and_broadcast(
-    api: FakeSlack, bot: SlackBot
-) -> None:
+def test_an_incident_that_opens_again_is_edited_back_to_open_and_broadcast(api, bot):
     ended = bot.send(notification(reason="resolved", resolved_at=NOW), RECEIPT)
     again = bot.send(notification(reason="again", again=1), ended)
     assert again == RECEIPT
@@ -117,22 +111,20 @@ def test_an_incident_that_opens_again_is_edited_back_to_open_and_broadcast(
     assert calls(api)[-2:] == ["chat.update", "chat.postMessage"]
 
 
-def test_a_past_incident_has_no_buttons_and_nothing_shows_it_as_open(api: FakeSlack, bot: SlackBot) -> None:
+def test_a_past_incident_has_no_buttons_and_nothing_shows_it_as_open(api, bot):
     receipt = bot.send(notification(reason="past", resolved_at=NOW))
     assert buttons(api.posted[0]) == {}
     assert bot.send(notification(reason="repeated"), receipt) is None
     assert calls(api) == ["chat.postMessage", "chat.postMessage"]
 
 
-def test_only_a_rise_in_severity_is_shown_to_the_whole_channel_again(api: FakeSlack, bot: SlackBot) -> None:
+def test_only_a_rise_in_severity_is_shown_to_the_whole_channel_again(api, bot):
     bot.send(notification(reason="repeated"), RECEIPT)
     bot.send(notification(reason="escalated", severity="critical"), RECEIPT)
     assert [posted.get("reply_broadcast") for posted in api.posted] == [None, None, None, True]
 
 
-def test_after_the_end_a_late_notification_goes_to_the_thread_and_the_message_stays(
-    api: FakeSlack, bot: SlackBot
-) -> None:
+def test_after_the_end_a_late_notification_goes_to_the_thread_and_the_message_stays(api, bot):
     ended = bot.send(notification(reason="resolved", resolved_at=NOW), RECEIPT)
     assert bot.send(notification(), ended) is None
     assert calls(api) == ["chat.update", "chat.postMessage", "chat.postMessage"]
@@ -142,13 +134,13 @@ def test_after_the_end_a_late_notification_goes_to_the_thread_and_the_message_st
 
 
 @pytest.mark.parametrize("name", ["message_not_found", "cant_update_message"])
-def test_a_message_that_cannot_be_edited_is_posted_again(api: FakeSlack, bot: SlackBot, name: str) -> None:
+def test_a_message_that_cannot_be_edited_is_posted_again(api, bot, name):
     api.answers.append(error(name))
     assert bot.send(notification(reason="repeated"), RECEIPT) == Receipt('{"channel":"C7","ts":"2.1"}')
     assert calls(api) == ["chat.update", "chat.postMessage"]
 
 
-def test_a_digest_has_a_shared_receipt_and_its_thread_has_the_ends(api: FakeSlack, bot: SlackBot) -> None:
+def test_a_digest_has_a_shared_receipt_and_its_thread_has_the_ends(api, bot):
     receipt = bot.send_digest([notification(), notification(incident_id=13)])
     assert receipt == Receipt('{"channel":"C7","ts":"1.1"}', shared=True)
     ended = bot.send(notification(reason="resolved", resolved_at=NOW), DIGEST)
@@ -157,9 +149,7 @@ def test_a_digest_has_a_shared_receipt_and_its_thread_has_the_ends(api: FakeSlac
     assert api.posted[1]["text"].startswith("Ended after 25 min (recovered): 131026")
 
 
-def test_an_incident_of_a_digest_that_is_still_open_gets_its_own_message(
-    api: FakeSlack, bot: SlackBot
-) -> None:
+def test_an_incident_of_a_digest_that_is_still_open_gets_its_own_message(api, bot):
     assert bot.send(notification(reason="repeated"), DIGEST) == RECEIPT
     assert "thread_ts" not in api.posted[0]
     assert buttons(api.posted[0])
@@ -188,14 +178,7 @@ def test_an_incident_of_a_digest_that_is_still_open_gets_its_own_message(
     ],
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
-def test_the_answer_of_slack_decides_whether_to_retry(
-    slack: FakeSlack,
-    bot: SlackBot,
-    answer: Answer,
-    permanent: bool,
-    of_message: bool,
-    retry_after: float | None,
-) -> None:
+def test_the_answer_of_slack_decides_whether_to_retry(slack, bot, answer, permanent, of_message, retry_after):
     slack.answers.append(answer)
     with pytest.raises(SendError) as raised:
         bot.send(notification())
@@ -204,7 +187,7 @@ def test_the_answer_of_slack_decides_whether_to_retry(
     assert "xoxb" not in str(fault)
 
 
-def test_a_silence_button_needs_a_code_and_says_what_it_covers(api: FakeSlack, bot: SlackBot) -> None:
+def test_a_silence_button_needs_a_code_and_says_what_it_covers(api, bot):
     bot.send(notification(codes=()))
     bot.send(notification(numbers=(NUMBER, "590238114470022")))
     assert buttons(api.posted[0]).keys() == {"acknowledge", "snooze"}
@@ -212,7 +195,7 @@ def test_a_silence_button_needs_a_code_and_says_what_it_covers(api: FakeSlack, b
     assert buttons(api.posted[1])["silence"] == "12:131026:"
 
 
-def test_a_snoozed_incident_says_until_when(api: FakeSlack, bot: SlackBot) -> None:
+def test_a_snoozed_incident_says_until_when(api, bot):
     until = NOW + timedelta(hours=1)
     bot.send(notification(reason="snoozed", actor="ada", snoozed_until=until), RECEIPT)
     assert api.posted[1]["text"] == "Snoozed until 2026-11-20 04:39 UTC by ada"

@@ -26,13 +26,13 @@ def pressed(*actions: dict[str, Any], **more: Any) -> bytes:
     return urlencode({"payload": json.dumps(payload)}).encode()
 
 
-def test_the_example_of_slacks_documentation_holds() -> None:
+def test_the_example_of_slacks_documentation_holds():
     assert signature(BODY, str(AT), SECRET) == SIGNED
     assert verify(BODY, str(AT), SIGNED, SECRET, AT + 1)
 
 
 @pytest.mark.parametrize("seconds", [-REPLAY_S, 0, REPLAY_S])
-def test_five_minutes_either_way_are_allowed(seconds: int) -> None:
+def test_five_minutes_either_way_are_allowed(seconds):
     assert verify(BODY, str(AT), SIGNED, SECRET, AT + seconds)
     beyond = seconds + (1 if seconds >= 0 else -1) * (REPLAY_S + 1 - abs(seconds))
     assert not verify(BODY, str(AT), SIGNED, SECRET, AT + beyond)
@@ -55,7 +55,7 @@ def test_five_minutes_either_way_are_allowed(seconds: int) -> None:
         (BODY, "١٢٣", SIGNED, SECRET),
     ],
 )
-def test_any_other_signature_is_refused(body: bytes, timestamp: str, given: str, secret: str) -> None:
+def test_any_other_signature_is_refused(body, timestamp, given, secret):
     assert not verify(body, timestamp, given, secret, AT)
 
 
@@ -73,18 +73,18 @@ def test_any_other_signature_is_refused(body: bytes, timestamp: str, given: str,
         ({"action_id": "open", "value": "12"}, None),
     ],
 )
-def test_each_button_has_its_action(action: dict[str, Any], interaction: Interaction | None) -> None:
+def test_each_button_has_its_action(action, interaction):
     assert parse(pressed(action)) == interaction
 
 
-def test_other_interactions_are_ignored() -> None:
+def test_other_interactions_are_ignored():
     ours = {"action_id": "snooze", "value": "7"}
     found = parse(pressed({"action_id": "link"}, ours))
     assert found == Interaction("snooze", 7, "ada (Slack)")
     assert parse(pressed(type="view_submission")) is None
 
 
-def test_a_user_without_a_name_is_called_by_id() -> None:
+def test_a_user_without_a_name_is_called_by_id():
     found = parse(pressed({"action_id": "snooze", "value": "7"}, user={"id": "U1"}))
     assert found is not None
     assert found.actor == "U1 (Slack)"
@@ -106,6 +106,6 @@ def test_a_user_without_a_name_is_called_by_id() -> None:
         pressed({"action_id": "snooze", "value": 7}),
     ],
 )
-def test_an_unreadable_body_is_refused(body: bytes) -> None:
+def test_an_unreadable_body_is_refused(body):
     with pytest.raises(ValueError):
         parse(body)

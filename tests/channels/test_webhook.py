@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import get_args
 
 import httpx
 import pytest
@@ -26,14 +26,14 @@ def channel(slack: FakeSlack) -> Iterator[Webhook]:
     made.close()
 
 
-def test_the_signature_is_the_one_of_the_specifications_example() -> None:
+def test_the_signature_is_the_one_of_the_specifications_example():
     key = read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     body = b'{"test": 2432232314}'
     made = sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, [key])
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_it_is_posted_with_id_time_and_a_signature_by_each_key(slack: FakeSlack, channel: Webhook) -> None:
+def test_it_is_posted_with_id_time_and_a_signature_by_each_key(slack, channel):
     message = replace(notification(), id=7)
     channel.send(message)
     channel.send(message)
@@ -52,7 +52,7 @@ def test_it_is_posted_with_id_time_and_a_signature_by_each_key(slack: FakeSlack,
 
 
 @pytest.mark.parametrize("reason", get_args(Reason))
-def test_the_type_names_the_reason(reason: Any) -> None:
+def test_the_type_names_the_reason(reason):
     assert json.loads(body_of(notification(reason=reason)))["type"] == f"incident.{reason}"
 
 
@@ -70,8 +70,8 @@ def test_the_type_names_the_reason(reason: Any) -> None:
     ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else None,
 )
 def test_any_answer_but_2xx_is_an_error_that_says_whether_to_retry(
-    slack: FakeSlack, channel: Webhook, answer: Answer, permanent: bool, retry_after: float | None
-) -> None:
+    slack, channel, answer, permanent, retry_after
+):
     slack.answers.append(answer)
     with pytest.raises(SendError) as raised:
         channel.send(notification())
@@ -80,7 +80,7 @@ def test_any_answer_but_2xx_is_an_error_that_says_whether_to_retry(
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_any_2xx_answer_is_success(slack: FakeSlack, channel: Webhook, status: int) -> None:
+def test_any_2xx_answer_is_success(slack, channel, status):
     slack.answers.append(Answer(status, ""))
     channel.send(notification())
 
@@ -94,7 +94,7 @@ def test_any_2xx_answer_is_success(slack: FakeSlack, channel: Webhook, status: i
         ("whsec_" + base64.b64encode(b"l" * 65).decode(), "must have 24 to 64 bytes, has 65"),
     ],
 )
-def test_an_invalid_secret_has_an_error_without_the_secret(text: str, fault: str) -> None:
+def test_an_invalid_secret_has_an_error_without_the_secret(text, fault):
     with pytest.raises(ValueError, match=fault) as raised:
         read_secret(text)
     assert "hush" not in str(raised.value)

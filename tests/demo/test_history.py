@@ -48,7 +48,7 @@ def evening(engine: Engine, database_url: str, now: datetime) -> Evening:
     return fill_evening
 
 
-def test_an_evening_fills_every_page(evening: Evening, engine: Engine, now: datetime) -> None:
+def test_an_evening_fills_every_page(evening, engine, now):
     texts = evening()
     assert any("190" in message for message in texts)
     with engine.connect() as connection:

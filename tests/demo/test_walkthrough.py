@@ -1,14 +1,12 @@
 """The parts of the demo. The whole demo takes two minutes and is run by hand."""
 
-from pathlib import Path
-
 from webhook_app.demo.walkthrough import SlackPrinter, boxed, demo_environment, one_minute_rules
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.scheduler import load_rules
 from webhook_app.settings import read_settings
 
 
-def test_the_rules_are_the_default_ones_with_a_shortest_window_of_a_minute() -> None:
+def test_the_rules_are_the_default_ones_with_a_shortest_window_of_a_minute():
     ours = {rule.name: rule for rule in parse_rules(one_minute_rules(), "demo")}
     shipped = {rule.name: rule for rule in load_rules(None)}
     assert list(ours) == list(shipped)
@@ -17,7 +15,7 @@ def test_the_rules_are_the_default_ones_with_a_shortest_window_of_a_minute() -> 
     assert {ours[name].windows[0] for name in changed} == {1}
 
 
-def test_no_setting_of_the_users_own_service_reaches_the_demo(tmp_path: Path) -> None:
+def test_no_setting_of_the_users_own_service_reaches_the_demo(tmp_path):
     own = {
         "DATABASE_URL": "postgresql://production",
         "DATABASE_URL_FILE": "/run/secrets/url",
@@ -48,7 +46,7 @@ def test_no_setting_of_the_users_own_service_reaches_the_demo(tmp_path: Path) ->
     assert made.smtp_url is None
 
 
-def test_once_enabled_the_first_message_is_printed_whole_and_then_only_headlines() -> None:
+def test_once_enabled_the_first_message_is_printed_whole_and_then_only_headlines():
     printed: list[str] = []
     printer = SlackPrinter(printed.append)
     printer.show("of last week")

@@ -12,7 +12,7 @@ TIMES = [datetime(2026, 11, 20, hour, 5, tzinfo=UTC) for hour in (0, 9, 15, 23)]
 
 
 @pytest.mark.parametrize("now", TIMES)
-def test_every_incident_is_in_the_week_and_over_before_the_next(now: datetime) -> None:
+def test_every_incident_is_in_the_week_and_over_before_the_next(now):
     week = week_before(now)
     assert week.end == now
     assert week.start == now - timedelta(days=DAYS)
@@ -28,7 +28,7 @@ def test_every_incident_is_in_the_week_and_over_before_the_next(now: datetime) -
 
 
 @pytest.mark.parametrize("now", TIMES)
-def test_evaluations_are_frequent_during_incidents_and_at_the_end(now: datetime) -> None:
+def test_evaluations_are_frequent_during_incidents_and_at_the_end(now):
     week = week_before(now)
     times = list(week.evaluation_times())
     assert times == sorted(set(times))
@@ -40,7 +40,7 @@ def test_evaluations_are_frequent_during_incidents_and_at_the_end(now: datetime)
     assert sum(at > now - timedelta(minutes=15) for at in times) >= 3
 
 
-def test_events_are_in_order_of_time_and_of_every_kind() -> None:
+def test_events_are_in_order_of_time_and_of_every_kind():
     week = week_before(TIMES[1])
     events = list(week.events(1))
     times = [event.at for event in events]

@@ -70,9 +70,7 @@ def pair() -> Iterator[tuple[EmbeddedPostgres, Standby]]:
         primary.stop()
 
 
-def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(
-    pair: tuple[EmbeddedPostgres, Standby], tmp_path: Path
-) -> None:
+def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(pair, tmp_path):
     primary, standby = pair
     hosts = ",".join(server.url.partition("host=")[2] for server in (primary, standby))
     url = f"postgresql://postgres:@/postgres?host={hosts}&target_session_attrs=read-write"

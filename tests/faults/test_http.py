@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack, closing, suppress
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from tests.faults.web_server import SECRET, WebServer, read_all, read_one, request, statuses, wait_for
 from tests.support.factories import body, status
@@ -64,9 +64,7 @@ def chunked_request(raw: bytes, encoded: bytes, *headers: bytes) -> bytes:
     ],
     ids=lambda value: value.decode("latin-1").strip() if isinstance(value, bytes) else None,
 )
-def test_a_head_that_can_be_read_in_two_ways_is_refused_and_hides_no_second_request(
-    server: WebServer, head: bytes, refused: int
-) -> None:
+def test_a_head_that_can_be_read_in_two_ways_is_refused_and_hides_no_second_request(server, head, refused):
     assert server.ask(HEAD + head + b"\r\n" + b"0\r\n\r\n" + SMUGGLED) == [refused]
 
 
@@ -86,7 +84,7 @@ def test_a_head_that_can_be_read_in_two_ways_is_refused_and_hides_no_second_requ
     ],
     ids=lambda line: line.decode("latin-1").strip(),
 )
-def test_a_first_line_that_is_not_http_is_refused(server: WebServer, line: bytes) -> None:
+def test_a_first_line_that_is_not_http_is_refused(server, line):
     assert server.ask(line + b"Host: x\r\n\r\n" + SMUGGLED) == [400]
 
 
@@ -101,7 +99,7 @@ def test_a_first_line_that_is_not_http_is_refused(server: WebServer, line: bytes
     ],
     ids=["line", "field", "fields", "endless field", "endless fields"],
 )
-def test_a_huge_head_is_refused_with_its_own_status(server: WebServer, raw: bytes, refused: int) -> None:
+def test_a_huge_head_is_refused_with_its_own_status(server, raw, refused):
     assert server.ask(raw) == [refused]
 
 
@@ -124,14 +122,12 @@ def test_a_huge_head_is_refused_with_its_own_status(server: WebServer, raw: byte
     ],
     ids=lambda encoded: encoded[:24].decode("latin-1"),
 )
-def test_a_chunk_that_lies_is_400_and_ends_the_connection(server: WebServer, encoded: bytes) -> None:
+def test_a_chunk_that_lies_is_400_and_ends_the_connection(server, encoded):
     assert server.ask(chunked_request(b"{}", encoded) + SMUGGLED) == [400]
     assert "Traceback" not in server.log
 
 
-def test_a_chunked_body_is_stored_like_any_other_and_its_connection_goes_on(
-    server: WebServer, database_url: str, engine: Engine
-) -> None:
+def test_a_chunked_body_is_stored_like_any_other_and_its_connection_goes_on(server, database_url, engine):
     raw = body(status("wamid.chunked"))
     encoded = chunked(raw[:7], raw[7:], end=b"0\r\nX-Trailer: fine\r\n\r\n")
     with closing(server.connect()) as wire:
@@ -144,7 +140,7 @@ def test_a_chunked_body_is_stored_like_any_other_and_its_connection_goes_on(
         assert connection.execute(text("SELECT count(*) FROM status_events")).scalar_one() == 1
 
 
-def test_too_large_a_body_is_413_before_it_is_read_and_the_connection_ends(server: WebServer) -> None:
+def test_too_large_a_body_is_413_before_it_is_read_and_the_connection_ends(server):
     head = HEAD + b"Content-Length: 3145729\r\n\r\n"
     with closing(server.connect()) as wire:
         wire.sendall(head)
@@ -153,19 +149,17 @@ def test_too_large_a_body_is_413_before_it_is_read_and_the_connection_ends(serve
     assert b"connection: close" in answer.lower()
 
 
-def test_a_length_of_thousands_of_digits_is_413_as_well(server: WebServer) -> None:
+def test_a_length_of_thousands_of_digits_is_413_as_well(server):
     assert server.ask(HEAD + b"Content-Length: " + b"9" * 6000 + b"\r\n\r\n") in ([400], [413])
 
 
-def test_a_client_that_sends_its_four_megabytes_all_the_same_reads_the_413(server: WebServer) -> None:
+def test_a_client_that_sends_its_four_megabytes_all_the_same_reads_the_413(server):
     raw = b" " * (3 * MEGABYTE + 1)
     assert server.ask(request(raw)) == [413]
 
 
 @pytest.mark.parametrize("encoded", [False, True])
-def test_a_client_that_sends_twenty_megabytes_before_it_reads_reads_the_413(
-    server: WebServer, encoded: bool
-) -> None:
+def test_a_client_that_sends_twenty_megabytes_before_it_reads_reads_the_413(server, encoded):
     raw = b" " * (20 * MEGABYTE)
     assert server.ask(chunked_request(raw, chunked(raw)) if encoded else request(raw)) == [413]
 
@@ -175,7 +169,7 @@ def send_until(wire: socket.socket, end: float) -> None:
         wire.sendall(b" " * MEGABYTE)
 
 
-def test_a_client_that_never_ends_its_refused_body_is_disconnected(server: WebServer) -> None:
+def test_a_client_that_never_ends_its_refused_body_is_disconnected(server):
     begin = time.monotonic()
     with closing(server.connect()) as wire:
         wire.sendall(HEAD + b"Content-Length: 99999999999\r\n\r\n")
@@ -185,7 +179,7 @@ def test_a_client_that_never_ends_its_refused_body_is_disconnected(server: WebSe
 
 
 @pytest.mark.parametrize("announced", [b"", b"X-Original-Content-Length: 2\r\n"])
-def test_a_chunked_body_that_does_not_end_is_413_at_the_limit(server: WebServer, announced: bytes) -> None:
+def test_a_chunked_body_that_does_not_end_is_413_at_the_limit(server, announced):
     with closing(server.connect()) as wire:
         wire.sendall(HEAD + SIGNATURE + announced + b"Transfer-Encoding: chunked\r\n\r\n")
         sent = 0
@@ -202,9 +196,7 @@ def test_a_chunked_body_that_does_not_end_is_413_at_the_limit(server: WebServer,
 
 @pytest.mark.parametrize("header", [b"", b"X-Hub-Signature-256: sha1=0\r\n"])
 @pytest.mark.parametrize("framing", [b"Content-Length: 3000000\r\n", b"Transfer-Encoding: chunked\r\n"])
-def test_a_body_without_a_signature_in_its_form_is_401_before_it_is_read(
-    server: WebServer, header: bytes, framing: bytes
-) -> None:
+def test_a_body_without_a_signature_in_its_form_is_401_before_it_is_read(server, header, framing):
     before = server.metrics()
     kind = "malformed" if header else "missing"
     with closing(server.connect()) as wire:
@@ -217,15 +209,11 @@ def test_a_body_without_a_signature_in_its_form_is_401_before_it_is_read(
     assert server.metrics()[counted] - before[counted] == 1
 
 
-def test_a_client_that_sends_three_unsigned_megabytes_before_it_reads_reads_the_401(
-    server: WebServer,
-) -> None:
+def test_a_client_that_sends_three_unsigned_megabytes_before_it_reads_reads_the_401(server):
     assert server.ask(HEAD + b"Content-Length: %d\r\n\r\n" % (3 * MEGABYTE) + b" " * 3 * MEGABYTE) == [401]
 
 
-def test_bodies_that_never_end_hold_limited_memory_and_a_delivery_is_stored_meanwhile(
-    server: WebServer, database_url: str
-) -> None:
+def test_bodies_that_never_end_hold_limited_memory_and_a_delivery_is_stored_meanwhile(server, database_url):
     cut = 'webhook_app_connections_cut_total{reason="memory"}'
     before = server.metrics()[cut]
     with ExitStack() as stack:
@@ -237,36 +225,34 @@ def test_bodies_that_never_end_hold_limited_memory_and_a_delivery_is_stored_mean
         assert server.post(body(status("wamid.meanwhile")) + b" " * MEGABYTE) == 200
 
 
-def test_chunks_of_one_byte_are_400_and_keep_nobody_waiting(server: WebServer, database_url: str) -> None:
+def test_chunks_of_one_byte_are_400_and_keep_nobody_waiting(server, database_url):
     tiny = HEAD + SIGNATURE + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * MEGABYTE + b"0\r\n\r\n"
     longest, answers = longest_wait(server, tiny)
     assert statuses(answers) == [400]
     assert longest < 0.7
 
 
-def test_chunks_with_long_extensions_are_400_and_their_rest_is_not_parsed(
-    server: WebServer, database_url: str
-) -> None:
+def test_chunks_with_long_extensions_are_400_and_their_rest_is_not_parsed(server, database_url):
     chunk = b"1;" + b"a" * 8000 + b"\r\na\r\n"
     head = HEAD + SIGNATURE + b"Transfer-Encoding: chunked\r\n\r\n"
     assert server.ask(head + chunk * 1000 + b"0\r\n\r\n") == [400]
 
 
 @pytest.mark.parametrize("size", [1, 300])
-def test_a_body_in_small_chunks_is_stored(server: WebServer, database_url: str, size: int) -> None:
+def test_a_body_in_small_chunks_is_stored(server, database_url, size):
     raw = body(status(f"wamid.small.{size}")) + (b" " * (3 * MEGABYTE - 2000) if size > 1 else b"")
     encoded = chunked(*(raw[start : start + size] for start in range(0, len(raw), size)))
     assert server.ask(chunked_request(raw, encoded, b"Connection: close")) == [200]
 
 
-def test_a_client_that_pipelines_thousands_of_requests_keeps_nobody_waiting(server: WebServer) -> None:
+def test_a_client_that_pipelines_thousands_of_requests_keeps_nobody_waiting(server):
     longest, answers = longest_wait(server, b"GET /healthz HTTP/1.1\r\n\r\n" * 5000)
     assert statuses(answers) == [200] * 5000
     assert longest < 0.7
 
 
 @pytest.mark.parametrize("name", [b"SCRIPT_NAME", b"PATH_INFO", b"REMOTE_ADDR"])
-def test_no_header_changes_the_path_or_the_address_of_a_request(server: WebServer, name: bytes) -> None:
+def test_no_header_changes_the_path_or_the_address_of_a_request(server, name):
     asked = b"GET /x/metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%b: /x\r\n\r\n"
     assert server.ask(asked % name) == [404]
 
@@ -294,22 +280,18 @@ def _send_all(wire: socket.socket, data: bytes) -> None:
         wire.shutdown(socket.SHUT_WR)
 
 
-def test_a_body_announced_longer_than_sent_is_400_once_the_client_ends(server: WebServer) -> None:
+def test_a_body_announced_longer_than_sent_is_400_once_the_client_ends(server):
     raw = body(status("wamid.short"))
     whole = request(raw)
     assert server.ask(whole[:-10], half_close=True) == [400]
     assert server.ask(chunked_request(raw, chunked(raw)[:-12]), half_close=True) == [400]
 
 
-def test_a_client_that_only_closed_its_sending_half_still_reads_its_answer(
-    server: WebServer, database_url: str
-) -> None:
+def test_a_client_that_only_closed_its_sending_half_still_reads_its_answer(server, database_url):
     assert server.ask(request(body(status("wamid.half"))), half_close=True) == [200]
 
 
-def test_pipelined_posts_are_all_stored_and_answered_in_order(
-    server: WebServer, database_url: str, engine: Engine
-) -> None:
+def test_pipelined_posts_are_all_stored_and_answered_in_order(server, database_url, engine):
     posts = [request(body(status(f"wamid.P{n}"))) for n in range(20)]
     posts[7] = request(b"{}", signed=b"something else")
     expected = [200] * 20
@@ -319,14 +301,12 @@ def test_pipelined_posts_are_all_stored_and_answered_in_order(
         assert connection.execute(text("SELECT count(*) FROM status_events")).scalar_one() == 19
 
 
-def test_a_body_longer_than_announced_is_the_next_request_and_refused(
-    server: WebServer, database_url: str
-) -> None:
+def test_a_body_longer_than_announced_is_the_next_request_and_refused(server, database_url):
     raw = body(status("wamid.long"))
     assert server.ask(request(raw) + b"leftover bytes\r\n\r\n") == [200, 400]
 
 
-def test_expect_100_continue_is_granted_and_the_body_stored(server: WebServer, database_url: str) -> None:
+def test_expect_100_continue_is_granted_and_the_body_stored(server, database_url):
     raw = body(status("wamid.expect"))
     whole = request(raw, "Expect: 100-continue", "Connection: close")
     with closing(server.connect()) as wire:
@@ -336,16 +316,14 @@ def test_expect_100_continue_is_granted_and_the_body_stored(server: WebServer, d
         assert statuses(read_all(wire)) == [200]
 
 
-def test_a_refused_call_with_an_unread_body_does_not_let_the_body_be_read_as_a_request(
-    server: WebServer, database_url: str
-) -> None:
+def test_a_refused_call_with_an_unread_body_does_not_let_the_body_be_read_as_a_request(server, database_url):
     small = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED)
     assert server.ask(small + SMUGGLED, half_close=True) == [404]
     large = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (MEGABYTE + len(SMUGGLED))
     assert server.ask(large + b" " * MEGABYTE + SMUGGLED) == [404]
 
 
-def test_a_reset_in_the_middle_of_a_body_leaves_no_traceback(server: WebServer, database_url: str) -> None:
+def test_a_reset_in_the_middle_of_a_body_leaves_no_traceback(server, database_url):
     before = server.log.count("Traceback")
     for _ in range(5):
         wire = server.connect()
@@ -356,7 +334,7 @@ def test_a_reset_in_the_middle_of_a_body_leaves_no_traceback(server: WebServer, 
     assert server.log.count("Traceback") == before
 
 
-def test_refusals_say_nothing_of_what_was_sent_and_fill_no_log(server: WebServer) -> None:
+def test_refusals_say_nothing_of_what_was_sent_and_fill_no_log(server):
     before = len(server.log)
     for n in range(200):
         wire = server.connect()
@@ -371,7 +349,7 @@ def test_refusals_say_nothing_of_what_was_sent_and_fill_no_log(server: WebServer
     assert written.count("\n") <= 3
 
 
-def test_refusals_are_counted_by_the_status_they_got(server: WebServer) -> None:
+def test_refusals_are_counted_by_the_status_they_got(server):
     before = server.metrics()
     assert server.ask(HEAD + b"Content-Length: -5\r\n\r\n") == [400]
     assert server.ask(HEAD + b"Transfer-Encoding: xchunked\r\n\r\n") == [501]
@@ -384,9 +362,7 @@ def test_refusals_are_counted_by_the_status_they_got(server: WebServer) -> None:
     assert risen == {"400": 1, "414": 0, "417": 0, "431": 0, "501": 1}
 
 
-def test_a_worker_that_waits_for_the_database_answers_other_requests(
-    server: WebServer, database_url: str, engine: Engine
-) -> None:
+def test_a_worker_that_waits_for_the_database_answers_other_requests(server, database_url, engine):
     raw = request(body(status("wamid.waits")), "Connection: close")
     with closing(server.connect()) as wire:
         with engine.begin() as connection:

@@ -48,9 +48,7 @@ def kill_postgres(server: EmbeddedPostgres) -> None:
     server.start_again()
 
 
-def test_every_acknowledged_event_is_there_once_after_workers_and_postgres_were_killed(
-    postgres: EmbeddedPostgres, web: tuple[int, int]
-) -> None:
+def test_every_acknowledged_event_is_there_once_after_workers_and_postgres_were_killed(postgres, web):
     master, port = web
     chance = random.Random(7)
     senders = [Sender(port, f"s{number}") for number in range(6)]

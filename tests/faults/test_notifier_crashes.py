@@ -4,10 +4,8 @@ The process is stalled from outside, by locks of the database and by a Slack tha
 """
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -105,15 +103,15 @@ def let_the_lease_end(database_url: str) -> None:
     ("point", "times"), [(decided, 1), (recorded, 1), (claimed, 1), (sent, 2), (answered, 2)]
 )
 def test_killed_at_any_point_an_incident_and_its_end_are_notified_once_or_twice(
-    announced_at_once: None,  # noqa: F811
-    start: Start,  # noqa: F811
-    slack: FakeSlack,
-    database_url: str,
-    tmp_path: Path,
-    now: datetime,
-    point: Callable[[str, FakeSlack], Iterator[None]],
-    times: int,
-) -> None:
+    announced_at_once,  # noqa: F811
+    start,  # noqa: F811
+    slack,
+    database_url,
+    tmp_path,
+    now,
+    point,
+    times,
+):
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES, encoding="utf-8")
     traffic = Traffic(database_url)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, text
 
 from tests.faults.replaying import newer_parser, replay_all
@@ -45,8 +44,8 @@ def assert_each_is_there_once(engine: Engine) -> None:
 
 
 def test_a_replay_that_is_killed_again_and_again_ends_where_an_undisturbed_one_does(
-    writer: BatchWriter, engine: Engine, database_url: str, now: datetime
-) -> None:
+    writer, engine, database_url, now
+):
     for serial in range(WAITING):
         writer.store([Delivery(queued(serial, now))], now)
     for serial in range(KNOWN):
@@ -86,8 +85,8 @@ def begin_replay(database_url: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_replay_beside_workers_that_receive_the_same_again_counts_everything_once(
-    writer: BatchWriter, engine: Engine, database_url: str, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    writer, engine, database_url, now, monkeypatch
+):
     for serial in range(WAITING):
         writer.store([Delivery(queued(serial, now))], now)
     for serial in range(NOVEL):

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -78,7 +77,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("kind", SLOW)
-def test_a_slow_client_is_disconnected_in_bounded_time(server: WebServer, slowness: float, kind: str) -> None:
+def test_a_slow_client_is_disconnected_in_bounded_time(server, slowness, kind):
     cut = 'webhook_app_connections_cut_total{reason="late"}'
     before = server.metrics()[cut]
     begin = time.monotonic()
@@ -91,9 +90,7 @@ def test_a_slow_client_is_disconnected_in_bounded_time(server: WebServer, slowne
     assert "Traceback" not in server.log
 
 
-def test_a_hundred_and_fifty_slow_clients_on_a_hundred_places_do_not_keep_others_waiting(
-    server: WebServer, slowness: float
-) -> None:
+def test_a_hundred_and_fifty_slow_clients_on_a_hundred_places_do_not_keep_others_waiting(server, slowness):
     with ExitStack() as stack:
         for kind in ("nothing at all", "a head without end", "a body by the byte"):
             stack.enter_context(dripping(server, *SLOW[kind], count=50))
@@ -107,9 +104,7 @@ def test_a_hundred_and_fifty_slow_clients_on_a_hundred_places_do_not_keep_others
     assert sorted(waits)[20] < 0.1 * slowness
 
 
-def test_a_client_that_sends_much_slowly_but_steadily_is_not_cut_off(
-    server: WebServer, database_url: str
-) -> None:
+def test_a_client_that_sends_much_slowly_but_steadily_is_not_cut_off(server, database_url):
     raw = body(status("wamid.slow")) + b" " * 2**20
     whole = request(raw, "Connection: close")
     with closing(server.connect()) as wire:
@@ -121,7 +116,7 @@ def test_a_client_that_sends_much_slowly_but_steadily_is_not_cut_off(
         assert statuses(read_all(wire)) == [200]
 
 
-def test_a_client_that_never_reads_its_answers_is_disconnected(server: WebServer, slowness: float) -> None:
+def test_a_client_that_never_reads_its_answers_is_disconnected(server, slowness):
     wire = server.connect()
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     wire.settimeout(PATIENCE * slowness)
@@ -138,9 +133,7 @@ def test_a_client_that_never_reads_its_answers_is_disconnected(server: WebServer
     assert "Traceback" not in server.log, server.log
 
 
-def test_clients_that_never_read_a_large_answer_keep_no_others_from_being_served(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_clients_that_never_read_a_large_answer_keep_no_others_from_being_served(database_url, tmp_path):
     asked = b"GET /static/plotly.min.js HTTP/1.1\r\nHost: x\r\n\r\n" * 3
     config = "tests.faults.impatient"
     with web_server(database_url, tmp_path, config=config, ANSWER_S="300") as server, ExitStack() as stack:
@@ -156,9 +149,7 @@ def test_clients_that_never_read_a_large_answer_keep_no_others_from_being_served
         assert "Traceback" not in server.log, server.log
 
 
-def test_an_idle_connection_is_kept_for_the_next_request_and_closed_after_its_time(
-    server: WebServer, slowness: float
-) -> None:
+def test_an_idle_connection_is_kept_for_the_next_request_and_closed_after_its_time(server, slowness):
     with closing(server.connect()) as wire:
         wire.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert statuses(wire.recv(65536)) == [200]

@@ -1,7 +1,5 @@
 """The campaign of 10 000 mutations (`make mutations`), a smaller one of each kind, over a real gunicorn."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.faults.web_server import web_server
@@ -10,8 +8,8 @@ from tests.fuzzing.campaign import Campaign
 
 @pytest.mark.parametrize(("level", "mutations"), [("items", 300), ("bytes", 200)])
 def test_every_mutation_is_answered_its_neighbours_applied_and_the_books_balance(
-    database_url: str, tmp_path: Path, level: str, mutations: int
-) -> None:
+    database_url, tmp_path, level, mutations
+):
     with web_server(database_url, tmp_path) as server:
         campaign = Campaign(server, seed=1, level=level)
         campaign.run(mutations)

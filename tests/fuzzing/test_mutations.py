@@ -10,12 +10,11 @@ from typing import Any
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from tests.fuzzing.mutations import as_json, deliver, garble, mutate
 from tests.support.factories import body, document, status, value
 from webhook_app.pipeline.receiving import batch_writer
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.whatsapp.receiving.payload import parse, parse_any
 from webhook_app.whatsapp.receiving.plain_delivery import read_plain
 
@@ -42,7 +41,7 @@ def clean(held: Any) -> bool:
 
 @budget
 @given(random=randoms)
-def test_a_mutated_item_is_sorted_and_its_neighbours_are_applied(random: Random) -> None:
+def test_a_mutated_item_is_sorted_and_its_neighbours_are_applied(random):
     made = deliver(random, "x", int(NOW.timestamp()))
     parsed = parse(made.body)
     assert set(made.statuses) <= {event.message_id for event in parsed.statuses}
@@ -54,7 +53,7 @@ def test_a_mutated_item_is_sorted_and_its_neighbours_are_applied(random: Random)
 
 @budget
 @given(random=randoms)
-def test_what_the_reader_of_plain_deliveries_takes_it_reads_as_the_other_does(random: Random) -> None:
+def test_what_the_reader_of_plain_deliveries_takes_it_reads_as_the_other_does(random):
     item = status(
         "wamid.A", random.choice(("sent", "delivered", "failed")), code=random.choice((None, 131026))
     )
@@ -66,7 +65,7 @@ def test_what_the_reader_of_plain_deliveries_takes_it_reads_as_the_other_does(ra
 
 @budget
 @given(random=randoms)
-def test_a_garbled_body_is_sorted_too(random: Random) -> None:
+def test_a_garbled_body_is_sorted_too(random):
     whole = deliver(random, "x", int(NOW.timestamp())).body
     parsed = parse(garble(random, whole))
     assert parsed.received >= 0
@@ -77,9 +76,7 @@ def test_a_garbled_body_is_sorted_too(random: Random) -> None:
 
 @settings(budget, max_examples=120)
 @given(seed=st.integers(0, 2**63))
-def test_mutations_that_share_a_commit_with_good_deliveries_harm_none_of_them(
-    writer: BatchWriter, engine: Engine, seed: int
-) -> None:
+def test_mutations_that_share_a_commit_with_good_deliveries_harm_none_of_them(writer, engine, seed):
     random = Random(seed)
     made = [deliver(random, f"{seed}.{n}", int(NOW.timestamp())) for n in range(8)]
     good = [body(status(f"wamid.other.{seed}.{n}")) for n in range(8)]

@@ -146,9 +146,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 
 @pytest.mark.parametrize("target", WEBHOOK)
-def test_every_spelling_of_the_webhook_s_path_takes_get_and_post(
-    ask: Ask, database_url: str, target: str
-) -> None:
+def test_every_spelling_of_the_webhook_s_path_takes_get_and_post(ask, database_url, target):
     path, _, _ = target.partition("#")
     assert ask("GET", f"{path.rstrip('?')}?{QUERY}") == 200
     assert ask("HEAD", f"{path.rstrip('?')}?{QUERY}") == 200
@@ -158,14 +156,14 @@ def test_every_spelling_of_the_webhook_s_path_takes_get_and_post(
 
 
 @pytest.mark.parametrize("target", NOT_WEBHOOK)
-def test_another_path_takes_neither(ask: Ask, database_url: str, target: str) -> None:
+def test_another_path_takes_neither(ask, database_url, target):
     answers = ask("GET", f"{target}?{QUERY}"), ask("POST", target, "", body(status("wamid.other")))
     assert 200 not in answers
     if target != "/":
         assert answers[0] == answers[1]
 
 
-def test_no_odd_request_without_a_key_is_answered_500(ask: Ask, database_url: str, request: Any) -> None:
+def test_no_odd_request_without_a_key_is_answered_500(ask, database_url, request):
     random = Random(11)
     for _ in range(1500):
         method, target, header = random.choice(METHODS), odd_target(random), random.choice(HEADERS)
@@ -176,11 +174,11 @@ def test_no_odd_request_without_a_key_is_answered_500(ask: Ask, database_url: st
         assert answer < 500 or answer in (501, 503), (method, target, header, raw, answer)
 
 
-def test_no_odd_request_leaves_a_traceback_in_the_log(server: WebServer, database_url: str) -> None:
+def test_no_odd_request_leaves_a_traceback_in_the_log(server, database_url):
     assert "Traceback" not in server.log, server.log[-3000:]
 
 
-def test_a_target_of_raw_bytes_is_answered_or_refused(server: WebServer, database_url: str) -> None:
+def test_a_target_of_raw_bytes_is_answered_or_refused(server, database_url):
     random = Random(12)
     for _ in range(300):
         target = b"/" + random.randbytes(random.choice((1, 8, 60))).translate(None, b"\r\n ")

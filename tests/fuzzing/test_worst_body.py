@@ -5,10 +5,9 @@
 
 import json
 import time
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from tests.faults.web_server import web_server
 from tests.fuzzing.worst_body import SHAPES, Bench
@@ -48,7 +47,7 @@ def pace(clock: object = time.process_time) -> float:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_body_is_parsed_in_bounded_time(name: str) -> None:
+def test_a_body_is_parsed_in_bounded_time(name):
     raw = SHAPES[name].build("1")
     allowed = PROCESSOR_S * pace()
     begin = time.process_time()
@@ -59,7 +58,7 @@ def test_a_body_is_parsed_in_bounded_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("filling", [b"{},", b"[1],", b'"x",', b'{"a":"secret"},'])
-def test_a_body_that_is_not_read_keeps_no_text_of_messages(filling: bytes) -> None:
+def test_a_body_that_is_not_read_keeps_no_text_of_messages(filling):
     first = b'{"id":"w","text":{"body":"the \\"secret\\" words"}}'
     raw = (
         b'{"entry":[{"changes":[{"value":{"messages":['
@@ -73,9 +72,7 @@ def test_a_body_that_is_not_read_keeps_no_text_of_messages(filling: bytes) -> No
     assert [item.reason for item in delivery.parsed.unreadable] == ["not read: more than 250000 values"]
 
 
-def test_no_body_holds_a_worker_for_a_second_or_keeps_others_waiting(
-    database_url: str, engine: Engine, tmp_path: Path
-) -> None:
+def test_no_body_holds_a_worker_for_a_second_or_keeps_others_waiting(database_url, engine, tmp_path):
     with web_server(database_url, tmp_path) as server:
         bench = Bench(server)
         bench.measure("the first", body(status("wamid.first")))

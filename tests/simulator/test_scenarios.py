@@ -56,45 +56,43 @@ def blocked(found: Outcome) -> set[Any]:
     return {one for one in found.suppressed if one[0] in ("hard", "unreachable") and one[1] == "all"}
 
 
-def test_on_a_steady_day_nothing_fires_and_nobody_is_blocked(play: Callable[..., Outcome]) -> None:
+def test_on_a_steady_day_nothing_fires_and_nobody_is_blocked(play):
     found = play("steady")
     assert found.fired == {}
     assert blocked(found) == set()
 
 
-def test_a_contact_that_failed_on_three_days_before_is_blocked(play: Callable[..., Outcome]) -> None:
+def test_a_contact_that_failed_on_three_days_before_is_blocked(play):
     assert blocked(play("steady", minutes=8, history=3)) == {("unreachable", "all", 131026)}
 
 
-def test_a_bad_list_fires_for_its_code_and_blocks_nobody_on_the_same_day(
-    play: Callable[..., Outcome],
-) -> None:
+def test_a_bad_list_fires_for_its_code_and_blocks_nobody_on_the_same_day(play):
     found = play("bad-list")
     assert found.fired["rate"] == {131026}
     assert blocked(found) == set()
 
 
-def test_a_paused_template_fires_for_metas_notice_and_for_its_failures(play: Callable[..., Outcome]) -> None:
+def test_a_paused_template_fires_for_metas_notice_and_for_its_failures(play):
     found = play("template-paused")
     assert "health" in found.fired
     assert 132015 in found.fired["rate"]
     assert blocked(found) == set()
 
 
-def test_an_outage_fires_and_blocks_nobody_even_one_failure_short_of_it(play: Callable[..., Outcome]) -> None:
+def test_an_outage_fires_and_blocks_nobody_even_one_failure_short_of_it(play):
     found = play("outage", history=5)
     assert {131000, 131016} <= found.fired["rate"]
     assert blocked(found) == set()
 
 
-def test_an_expired_token_needs_attention(play: Callable[..., Outcome]) -> None:
+def test_an_expired_token_needs_attention(play):
     found = play("token-expired", minutes=20)
     assert found.fired["attention"] == {190}
     assert "silence" not in found.fired
     assert blocked(found) == set()
 
 
-def test_opting_out_fires_no_alert_and_blocks_as_requested(play: Callable[..., Outcome]) -> None:
+def test_opting_out_fires_no_alert_and_blocks_as_requested(play):
     found = play("opt-outs")
     assert set(found.fired) <= {"spike"}
     assert ("opted_out", "all", -1) in found.suppressed, "a typed STOP"
@@ -102,13 +100,13 @@ def test_opting_out_fires_no_alert_and_blocks_as_requested(play: Callable[..., O
     assert blocked(found) == set()
 
 
-def test_silence_fires_because_messages_were_sent(play: Callable[..., Outcome]) -> None:
+def test_silence_fires_because_messages_were_sent(play):
     found = play("silence", minutes=80, rate=0.3)
     assert "silence" in found.fired
     assert "rate" not in found.fired
 
 
-def test_a_backlog_fires_no_live_alert_and_blocks_nobody(play: Callable[..., Outcome]) -> None:
+def test_a_backlog_fires_no_live_alert_and_blocks_nobody(play):
     found = play("backlog")
     assert found.fired == {}
     assert blocked(found) == set()

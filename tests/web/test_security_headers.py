@@ -1,12 +1,6 @@
 """Every answer, whatever it is, forbids a browser to guess, frame, run or keep it."""
 
-from collections.abc import Callable
-
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
-
-from tests.web.conftest import Deliver
 
 CALLS = [
     (
@@ -31,7 +25,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_an_answer_carries_the_strict_headers(client: FlaskClient, method: str, path: str) -> None:
+def test_an_answer_carries_the_strict_headers(client, method, path):
     headers = client.open(path, method=method).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] in ("no-referrer", "same-origin")
@@ -45,7 +39,7 @@ def test_an_answer_carries_the_strict_headers(client: FlaskClient, method: str, 
         assert len(headers.getlist(name)) <= 1
 
 
-def test_an_answer_without_a_body_is_not_kept_or_guessed(client: FlaskClient, deliver: Deliver) -> None:
+def test_an_answer_without_a_body_is_not_kept_or_guessed(client, deliver):
     for answer in (deliver(b"{}"), client.options("/webhook")):
         assert answer.status_code == 200
         assert answer.data == b""
@@ -53,20 +47,18 @@ def test_an_answer_without_a_body_is_not_kept_or_guessed(client: FlaskClient, de
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_what_a_caller_gets_is_never_kept_by_a_cache(client: FlaskClient) -> None:
+def test_what_a_caller_gets_is_never_kept_by_a_cache(client):
     for path in ("/webhook", "/v1/rates", "/nothing", "/readyz"):
         assert client.get(path).headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/webhook", "/docs", "/healthz", "/nothing"])
-def test_a_service_that_is_reached_by_https_says_so_for_a_year(
-    make_app: Callable[..., Flask], path: str
-) -> None:
+def test_a_service_that_is_reached_by_https_says_so_for_a_year(make_app, path):
     headers = make_app(public_url="https://alerts.example.org").test_client().get(path).headers
     assert headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
-def test_an_answer_to_an_error_of_ours_is_as_strict(app: Flask) -> None:
+def test_an_answer_to_an_error_of_ours_is_as_strict(app):
     @app.get("/broken")
     def broken() -> str:
         raise RuntimeError("ours")

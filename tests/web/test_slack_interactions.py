@@ -69,9 +69,7 @@ def shown(engine: Engine, slack: FakeSlack) -> list[dict[str, Any]]:
     return slack.posted
 
 
-def test_acknowledge_is_carried_out_and_the_message_shows_who_pressed(
-    press: Press, engine: Engine, incident_id: int, slack: FakeSlack
-) -> None:
+def test_acknowledge_is_carried_out_and_the_message_shows_who_pressed(press, engine, incident_id, slack):
     assert len(shown(engine, slack)) == 1
     answer = press("acknowledge", str(incident_id))
     assert (answer.status_code, answer.data) == (200, b"")
@@ -84,23 +82,21 @@ def test_acknowledge_is_carried_out_and_the_message_shows_who_pressed(
     assert reply["text"] == "Acknowledged by ada (Slack)"
 
 
-def test_pressing_twice_changes_nothing_more(press: Press, engine: Engine, incident_id: int) -> None:
+def test_pressing_twice_changes_nothing_more(press, engine, incident_id):
     press("acknowledge", str(incident_id))
     first = held(engine, incident_id)
     assert press("acknowledge", str(incident_id)).status_code == 200
     assert held(engine, incident_id) == first
 
 
-def test_snooze_lasts_an_hour(press: Press, engine: Engine, incident_id: int) -> None:
+def test_snooze_lasts_an_hour(press, engine, incident_id):
     assert press("snooze", str(incident_id)).status_code == 200
     until = held(engine, incident_id).snoozed_until
     assert until is not None
     assert 3590 < (until - datetime.now(UTC)).total_seconds() <= 3600
 
 
-def test_silence_covers_the_code_on_the_number_for_a_day_and_is_shown(
-    press: Press, engine: Engine, incident_id: int, slack: FakeSlack
-) -> None:
+def test_silence_covers_the_code_on_the_number_for_a_day_and_is_shown(press, engine, incident_id, slack):
     assert press("silence", f"{incident_id}:131026:{NUMBER}").status_code == 200
     with engine.connect() as connection:
         [silence] = silences.active(connection, datetime.now(UTC))
@@ -110,9 +106,7 @@ def test_silence_covers_the_code_on_the_number_for_a_day_and_is_shown(
     assert "by ada (Slack), who silenced 131026" in json.dumps(shown(engine, slack))
 
 
-def test_a_request_that_is_sent_again_adds_no_second_silence(
-    press: Press, engine: Engine, incident_id: int
-) -> None:
+def test_a_request_that_is_sent_again_adds_no_second_silence(press, engine, incident_id):
     for code in (131026, 131026, 131047, 131026):
         assert press("silence", f"{incident_id}:{code}:{NUMBER}").status_code == 200
     with engine.connect() as connection:
@@ -125,7 +119,7 @@ def test_a_request_that_is_sent_again_adds_no_second_silence(
         assert len(silences.active(connection, datetime.now(UTC))) == 3
 
 
-def test_an_unknown_incident_does_not_change(press: Press, engine: Engine, incident_id: int) -> None:
+def test_an_unknown_incident_does_not_change(press, engine, incident_id):
     for action, value in (("acknowledge", "999"), ("snooze", "999"), ("silence", "999:1")):
         assert press(action, value).status_code == 200
     with engine.connect() as connection:
@@ -133,21 +127,19 @@ def test_an_unknown_incident_does_not_change(press: Press, engine: Engine, incid
 
 
 @pytest.mark.parametrize("wrong", [{"secret": "other"}, {"age_s": 301}, {"age_s": -302}], ids=str)
-def test_a_request_without_a_recent_slack_signature_is_refused(
-    press: Press, engine: Engine, incident_id: int, wrong: dict[str, Any]
-) -> None:
+def test_a_request_without_a_recent_slack_signature_is_refused(press, engine, incident_id, wrong):
     answer = press("acknowledge", str(incident_id), **wrong)
     assert answer.status_code == 401
     assert held(engine, incident_id).acknowledged_at is None
 
 
-def test_what_cannot_be_read_is_a_400(press: Press) -> None:
+def test_what_cannot_be_read_is_a_400(press):
     assert press("snooze", "x").status_code == 400
 
 
 def test_an_evaluation_that_holds_the_incident_for_long_makes_slack_say_that_it_failed(
-    press: Press, engine: Engine, incident_id: int
-) -> None:
+    press, engine, incident_id
+):
     with engine.begin() as connection:
         incidents.lock(connection, [incident_id])
         began = datetime.now(UTC)
@@ -174,9 +166,7 @@ class Unread:
     ],
     ids=str,
 )
-def test_a_body_without_a_recent_time_and_a_signature_in_its_form_is_not_read(
-    make_app: Callable[..., Flask], wrong: dict[str, str]
-) -> None:
+def test_a_body_without_a_recent_time_and_a_signature_in_its_form_is_not_read(make_app, wrong):
     app = make_app(slack_signing_secret=SECRET)
     headers = {
         "HTTP_X_SLACK_REQUEST_TIMESTAMP": str(int(datetime.now(UTC).timestamp())),
@@ -192,5 +182,5 @@ def test_a_body_without_a_recent_time_and_a_signature_in_its_form_is_not_read(
     assert statuses == ["401 UNAUTHORIZED"]
 
 
-def test_without_a_signing_secret_there_are_no_buttons(make_app: Callable[..., Flask]) -> None:
+def test_without_a_signing_secret_there_are_no_buttons(make_app):
     assert make_app().test_client().post("/slack/interactions", data=b"x").status_code == 404

@@ -11,9 +11,7 @@ from webhook_app.whatsapp.receiving.payload import parse
 
 @pytest.mark.parametrize("depth", [65, 100, 1000, 5000, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_json_nested_too_deeply_becomes_a_text_and_the_rest_stays(
-    depth: int, opening: str, closing: str
-) -> None:
+def test_json_nested_too_deeply_becomes_a_text_and_the_rest_stays(depth, opening, closing):
     bomb = opening * depth + "1" + closing * depth
     found = json.loads(limit_depth(f'[{bomb}, {{"x": "[[{{\\"", "y": [{bomb}]}}, 2]'.encode()))
     assert found[1]["x"] == '[[{"'
@@ -23,20 +21,20 @@ def test_json_nested_too_deeply_becomes_a_text_and_the_rest_stays(
 
 
 @pytest.mark.parametrize("plain", [b"", b"1", b'"[[["', b'{"a": [1, {"b": "]"}]}', b"[" * 64 + b"]" * 64])
-def test_shallow_json_stays_byte_for_byte(plain: bytes) -> None:
+def test_shallow_json_stays_byte_for_byte(plain):
     assert limit_depth(plain) == plain
 
 
 @pytest.mark.parametrize(
     "broken", [b"[" * 100, b"]" * 100, b'"' + b'\\"' * 100_000, b"{" * 70 + b'"', b"[}" * 200]
 )
-def test_invalid_json_stays_invalid_and_is_processed_fast(broken: bytes) -> None:
+def test_invalid_json_stays_invalid_and_is_processed_fast(broken):
     with pytest.raises(ValueError):
         json.loads(limit_depth(broken))
 
 
 @pytest.mark.parametrize("depth", [60, 200, 900, 990, 100_000])
-def test_deep_nesting_in_one_status_does_not_affect_the_others(depth: int) -> None:
+def test_deep_nesting_in_one_status_does_not_affect_the_others(depth):
     raw = body(
         status("wamid.A"), status("wamid.B", errors="BOMB"), status("wamid.C", "failed", errors="BOMB")
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from benchmarks.large import people
 from benchmarks.large.history import make_history
@@ -46,9 +46,7 @@ def history(database_url: str, now: datetime) -> int:
         return make_history(opened, 0.002, now, lambda _: None, days=3)
 
 
-def test_ingest_derives_the_same_from_the_same_events(
-    history: int, database_url: str, engine: Engine, now: datetime
-) -> None:
+def test_ingest_derives_the_same_from_the_same_events(history, database_url, engine, now):
     with engine.begin() as connection:
         generated = _all(connection, _DERIVED)
         batch = _facts(connection)
@@ -66,7 +64,7 @@ def test_ingest_derives_the_same_from_the_same_events(
         assert rows == derived[name], name
 
 
-def test_hours_and_lateness_equal_those_of_their_jobs(history: int, engine: Engine, now: datetime) -> None:
+def test_hours_and_lateness_equal_those_of_their_jobs(history, engine, now):
     with engine.begin() as connection:
         generated = _all(connection, _HOURLY)
         for hour in connection.execute(text("SELECT hour FROM summed_hours")).scalars().all():
@@ -82,9 +80,7 @@ def test_hours_and_lateness_equal_those_of_their_jobs(history: int, engine: Engi
         assert connection.execute(statement).all() == counted
 
 
-def test_people_have_valid_numbers_links_and_suppressions(
-    database_url: str, connection: Connection, now: datetime
-) -> None:
+def test_people_have_valid_numbers_links_and_suppressions(database_url, connection, now):
     with connect(database_url, application="tests") as opened:
         opened.autocommit = False
         people.link(opened, 500)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
@@ -155,8 +154,8 @@ def tell(writer: BatchWriter, items: Sequence[dict[str, Any]], at: datetime = NO
 )
 @given(happening=days())
 def test_stages_equal_the_events_in_any_order_with_repeats_and_at_any_time_of_counting(
-    engine: Engine, writer: BatchWriter, happening: list[list[dict[str, Any]] | str]
-) -> None:
+    engine, writer, happening
+):
     with engine.begin() as connection:
         for table in TABLES:
             connection.execute(text(f"DELETE FROM {table}"))
@@ -192,9 +191,7 @@ def test_stages_equal_the_events_in_any_order_with_repeats_and_at_any_time_of_co
     assert hours == minutes
 
 
-def test_history_is_counted_in_spans_and_only_once(
-    engine: Engine, writer: BatchWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_history_is_counted_in_spans_and_only_once(engine, writer, monkeypatch):
     monkeypatch.setattr(step_counting, "_MANY", 2)
     monkeypatch.setattr(step_counting, "_FEW", 1)
     for hours in range(60):
@@ -211,9 +208,7 @@ def test_history_is_counted_in_spans_and_only_once(
     assert (found[()].sent, counted) == (sent, sent)
 
 
-def test_a_read_received_first_is_replaced_by_the_earlier_delivered_of_another_day(
-    engine: Engine, writer: BatchWriter
-) -> None:
+def test_a_read_received_first_is_replaced_by_the_earlier_delivered_of_another_day(engine, writer):
     yesterday, today = NOW - DAY, NOW - 5 * MINUTE
     tell(writer, [status("wamid.A", "read", today)])
     count_stages(engine, NOW)
@@ -226,19 +221,17 @@ def test_a_read_received_first_is_replaced_by_the_earlier_delivered_of_another_d
     assert [(s.sent, s.delivered, s.read) for s in (then, now, both)] == [(1, 1, 0), (0, 0, 1), (1, 1, 1)]
 
 
-def test_events_replayed_with_an_old_time_of_receipt_are_counted(engine: Engine, writer: BatchWriter) -> None:
+def test_events_replayed_with_an_old_time_of_receipt_are_counted(engine, writer):
     count_stages(engine, NOW)
     late = parse(body(status("wamid.A", "sent", NOW - DAY)))
-    writer.store_again([late], NOW - DAY, lambda *_: None)
+    writer.store_again([late], NOW - DAY, lambda *_: None, NOW)
     count_stages(engine, NOW)
     count_stages(engine, NOW)
     with engine.connect() as connection:
         assert funnel(connection, NOW - 2 * DAY, NOW)[()].sent == 1
 
 
-def test_counts_are_deleted_with_their_events_and_nothing_is_counted_twice(
-    engine: Engine, writer: BatchWriter
-) -> None:
+def test_counts_are_deleted_with_their_events_and_nothing_is_counted_twice(engine, writer):
     old = NOW - 12 * DAY
     tell(writer, [status("wamid.OLD", "sent", old), status("wamid.LONG", "sent", old)])
     tell(writer, [status("wamid.LONG", "read", NOW - HOUR), status("wamid.NEW", "sent", NOW - HOUR)])

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from tests.support.factories import status
-from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.measure_lateness import MAX_MINUTES_PER_RUN, measure
 from webhook_app.store.counts import lateness
 from webhook_app.store.counts.lateness import BOUNDS_S, Lateness, percentile
@@ -27,9 +26,7 @@ def lately(engine: Engine, now: datetime) -> Lateness:
         return lateness.last_hour(connection, now)
 
 
-def test_a_lag_is_the_time_from_meta_s_clock_to_ours(
-    engine: Engine, traffic: Traffic, now: datetime, at: datetime
-) -> None:
+def test_a_lag_is_the_time_from_meta_s_clock_to_ours(engine, traffic, now, at):
     for serial, lag in enumerate([0] * 90 + [4] * 6 + [100] * 4):
         traffic.store(status(f"wamid.{serial}", "sent", at - timedelta(seconds=lag)), at=at)
     assert lately(engine, now).events == 0
@@ -43,16 +40,14 @@ def test_a_lag_is_the_time_from_meta_s_clock_to_ours(
     )
 
 
-def test_a_duplicate_is_not_late(engine: Engine, traffic: Traffic, now: datetime, at: datetime) -> None:
+def test_a_duplicate_is_not_late(engine, traffic, now, at):
     traffic.store(status("wamid.1", "sent", at), at=at)
     traffic.store(status("wamid.1", "sent", at), at=at + 10 * MINUTE)
     measure(engine, now)
     assert (lately(engine, now).events, lately(engine, now).lag_p99_seconds) == (1, 1)
 
 
-def test_counting_again_changes_nothing_and_every_minute_is_counted_once(
-    engine: Engine, traffic: Traffic, now: datetime, at: datetime
-) -> None:
+def test_counting_again_changes_nothing_and_every_minute_is_counted_once(engine, traffic, now, at):
     traffic.store(status("wamid.1", "sent", at), at=at)
     assert measure(engine, now) == 61
     first = lately(engine, now)
@@ -63,9 +58,7 @@ def test_counting_again_changes_nothing_and_every_minute_is_counted_once(
     assert lately(engine, now) == first
 
 
-def test_delivered_without_sent_is_found_only_after_the_grace_period(
-    engine: Engine, traffic: Traffic, now: datetime, at: datetime
-) -> None:
+def test_delivered_without_sent_is_found_only_after_the_grace_period(engine, traffic, now, at):
     traffic.store(status("wamid.lost", "delivered", at), status("wamid.lost", "read", at), at=at)
     traffic.store(status("wamid.late", "delivered", at), at=at)
     traffic.store(status("wamid.late", "sent", at - MINUTE), at=at + 20 * MINUTE)
@@ -80,8 +73,8 @@ def test_delivered_without_sent_is_found_only_after_the_grace_period(
 
 
 def test_minutes_without_a_scheduler_are_counted_later_newest_first_and_a_limited_number_per_run(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+    engine, traffic, now
+):
     before = now - 9 * 60 * MINUTE
     measure(engine, before)
     for hours in (1, 5, 8):
@@ -104,9 +97,7 @@ def counted(engine: Engine) -> int:
         return connection.execute(text("SELECT coalesce(sum(events), 0)::int FROM lateness")).scalar_one()
 
 
-def test_a_delivered_of_a_backlog_does_not_count_as_unsent(
-    engine: Engine, traffic: Traffic, now: datetime, at: datetime
-) -> None:
+def test_a_delivered_of_a_backlog_does_not_count_as_unsent(engine, traffic, now, at):
     traffic.store(status("wamid.backlog", "delivered", at - 5 * MINUTE), at=at)
     traffic.store(status("wamid.live", "delivered", at - MINUTE), at=at)
     measure(engine, now)
@@ -115,7 +106,7 @@ def test_a_delivered_of_a_backlog_does_not_count_as_unsent(
 
 
 @given(st.lists(st.integers(0, 700_000), min_size=1), st.sampled_from((0.5, 0.95, 0.99)))
-def test_a_percentile_is_the_smallest_bound_that_covers_its_share(lags: list[int], share: float) -> None:
+def test_a_percentile_is_the_smallest_bound_that_covers_its_share(lags, share):
     places = [sum(lag >= bound for bound in BOUNDS_S) for lag in lags]
     counted = [places.count(place) for place in range(len(BOUNDS_S) + 1)]
     found = percentile(counted, share)
@@ -126,6 +117,6 @@ def test_a_percentile_is_the_smallest_bound_that_covers_its_share(lags: list[int
     assert not smaller or sum(lag < smaller[-1] for lag in lags) < share * len(lags)
 
 
-def test_without_events_there_is_no_percentile() -> None:
+def test_without_events_there_is_no_percentile():
     assert percentile([], 0.5) is None
     assert percentile([0] * 5, 0.5) is None

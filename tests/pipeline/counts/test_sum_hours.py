@@ -40,9 +40,7 @@ def summed(engine: Engine) -> list[datetime]:
         return list(connection.execute(text("SELECT hour FROM summed_hours ORDER BY hour")).scalars())
 
 
-def test_hours_before_the_first_message_are_unknown_and_not_zero(
-    engine: Engine, traffic: Traffic, hour: datetime
-) -> None:
+def test_hours_before_the_first_message_are_unknown_and_not_zero(engine, traffic, hour):
     assert sum_hours(engine, hour + HOUR / 2) == 0
     traffic.sent(3, hour - 5 * HOUR)
     sum_hours(engine, hour + HOUR / 2)
@@ -50,9 +48,7 @@ def test_hours_before_the_first_message_are_unknown_and_not_zero(
 
 
 @pytest.mark.parametrize("late", [4, 10, 30, 24 * 6])
-def test_failures_that_come_hours_late_reach_the_sums_of_their_hour(
-    engine: Engine, traffic: Traffic, hour: datetime, late: int
-) -> None:
+def test_failures_that_come_hours_late_reach_the_sums_of_their_hour(engine, traffic, hour, late):
     then, now = hour - late * HOUR, hour + HOUR / 2
     traffic.sent(10, then)
     for _ in range(4):  # a run sums two days at most
@@ -70,7 +66,7 @@ def test_failures_that_come_hours_late_reach_the_sums_of_their_hour(
     assert sums(engine, then, then + HOUR) == (15, 5)
 
 
-def test_events_in_time_mark_no_hour(engine: Engine, traffic: Traffic, hour: datetime) -> None:
+def test_events_in_time_mark_no_hour(engine, traffic, hour):
     traffic.sent(10, hour - 2 * HOUR)
     sum_hours(engine, hour)
     before = summed(engine)

@@ -5,10 +5,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from tests.support.factories import status
-from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.operations.backtest import as_json, backtest
@@ -43,9 +42,7 @@ def now(now: datetime) -> datetime:
     return now.replace(second=0) - 10 * MINUTE
 
 
-def test_it_fires_and_ends_at_the_minutes_at_which_the_evaluation_does(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_it_fires_and_ends_at_the_minutes_at_which_the_evaluation_does(engine, traffic, now):
     start = now - 2 * HOUR
     for minute in range(120):
         at = start + minute * MINUTE
@@ -94,9 +91,7 @@ def test_it_fires_and_ends_at_the_minutes_at_which_the_evaluation_does(
     assert (report.evaluations, report.left_out) == (121, ["own"])
 
 
-def test_it_reports_who_would_be_suppressed_with_and_without_its_alerts(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_it_reports_who_would_be_suppressed_with_and_without_its_alerts(engine, traffic, now):
     for day in (3, 2, 1):
         traffic.store(
             *(
@@ -126,7 +121,7 @@ def test_it_reports_who_would_be_suppressed_with_and_without_its_alerts(
     assert (report.blocked, report.spared) == ([], 1)
 
 
-def test_it_changes_nothing_and_reports_its_progress(engine: Engine, traffic: Traffic, now: datetime) -> None:
+def test_it_changes_nothing_and_reports_its_progress(engine, traffic, now):
     traffic.failed(60, now - HOUR, UNREACHABLE)
     seen: list[float] = []
     rules = parse_rules(default_rules_text())
@@ -142,9 +137,7 @@ def test_it_changes_nothing_and_reports_its_progress(engine: Engine, traffic: Tr
     assert "1202555" not in words
 
 
-def test_the_report_as_json_has_the_form_that_programs_read(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_the_report_as_json_has_the_form_that_programs_read(engine, traffic, now):
     traffic.sent(40, now - HOUR)
     traffic.failed(60, now - HOUR, UNREACHABLE)
     rules = parse_rules(default_rules_text())
@@ -163,9 +156,7 @@ def test_the_report_as_json_has_the_form_that_programs_read(
     assert incident["told_at"] == incident["messages"][0]["at"]
 
 
-def test_evidence_before_the_start_and_reports_of_meta_count(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_evidence_before_the_start_and_reports_of_meta_count(engine, traffic, now):
     traffic.failed(60, now - 20 * MINUTE, UNREACHABLE)
     with engine.begin() as connection:
         connection.execute(

@@ -35,9 +35,7 @@ def reported(slack: FakeSlack) -> list[str]:
     return [asked.path for asked in slack.asked]
 
 
-def test_an_evaluation_is_reported_once_and_only_when_it_has_ended(
-    engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
-) -> None:
+def test_an_evaluation_is_reported_once_and_only_when_it_has_ended(engine, slack, watch, now):
     watch.report(now)
     evaluated(engine, now, ended=False)
     watch.report(now)
@@ -51,18 +49,14 @@ def test_an_evaluation_is_reported_once_and_only_when_it_has_ended(
     assert reported(slack) == ["/check", "/check"]
 
 
-def test_a_failed_evaluation_is_reported_as_a_failure(
-    engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
-) -> None:
+def test_a_failed_evaluation_is_reported_as_a_failure(engine, slack, watch, now):
     evaluated(engine, now, "RuntimeError: no")
     watch.report(now)
     assert reported(slack) == ["/check/fail"]
     assert slack.asked[0].body == b"RuntimeError: no"
 
 
-def test_a_report_that_failed_is_repeated(
-    engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
-) -> None:
+def test_a_report_that_failed_is_repeated(engine, slack, watch, now):
     evaluated(engine, now)
     slack.answers.append(Answer(503, ""))
     with pytest.raises(SendError):
@@ -71,9 +65,7 @@ def test_a_report_that_failed_is_repeated(
     assert reported(slack) == ["/check", "/check"]
 
 
-def test_a_database_that_cannot_be_read_is_a_failure(
-    engine: Engine, slack: FakeSlack, watch: HeartbeatMonitor, now: datetime
-) -> None:
+def test_a_database_that_cannot_be_read_is_a_failure(engine, slack, watch, now):
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE scheduler_state RENAME TO hidden"))
     with pytest.raises(SQLAlchemyError):

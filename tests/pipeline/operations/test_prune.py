@@ -37,9 +37,7 @@ def make_partitions(engine: Engine, now: datetime, days_back: int) -> None:
 
 
 @pytest.mark.parametrize("partitioned", [True, False], ids=["in partitions", "outside of them"])
-def test_every_table_has_its_own_retention(
-    engine: Engine, traffic: Traffic, now: datetime, partitioned: bool
-) -> None:
+def test_every_table_has_its_own_retention(engine, traffic, now, partitioned):
     if partitioned:
         make_partitions(engine, now, 70)
     for days in (0, 4, 7, 15, 25, 65):
@@ -60,9 +58,7 @@ def test_every_table_has_its_own_retention(
     assert bool(summary.dropped) is partitioned
 
 
-def test_coming_partitions_are_made_and_a_second_run_finds_nothing_to_do(
-    engine: Engine, now: datetime
-) -> None:
+def test_coming_partitions_are_made_and_a_second_run_finds_nothing_to_do(engine, now):
     summary = prune(engine, now + 3 * DAY, KEPT)
     coming = f"status_events_{now + 10 * DAY:%Y%m%d}"
     assert coming in summary.made
@@ -70,9 +66,7 @@ def test_coming_partitions_are_made_and_a_second_run_finds_nothing_to_do(
     assert (again.made, again.dropped, dict(again.deleted)) == ([], [], {})
 
 
-def test_a_message_stays_as_long_as_one_of_its_events(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_a_message_stays_as_long_as_one_of_its_events(engine, traffic, now):
     make_partitions(engine, now, 30)
     traffic.store(
         status("wamid.both", "sent", now - 25 * DAY),
@@ -93,9 +87,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_deleting_continues_over_any_number_of_batches(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_deleting_continues_over_any_number_of_batches(engine, traffic, now):
     make_partitions(engine, now, 30)
     traffic.sent(200, now - 25 * DAY)
     summary = prune(engine, now, KEPT)
@@ -103,9 +95,7 @@ def test_deleting_continues_over_any_number_of_batches(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_every_run_continues_as_far_as_its_budget_allows(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_every_run_continues_as_far_as_its_budget_allows(engine, traffic, now):
     make_partitions(engine, now, 30)
     traffic.sent(200, now - 25 * DAY)
     with engine.begin() as connection:
@@ -121,15 +111,13 @@ def test_every_run_continues_as_far_as_its_budget_allows(
     assert rows(engine, "status_events") == 0
 
 
-def test_a_run_ends_when_it_has_to_stop(engine: Engine, traffic: Traffic, now: datetime) -> None:
+def test_a_run_ends_when_it_has_to_stop(engine, traffic, now):
     traffic.sent(5, now - 25 * DAY)
     summary = prune(engine, now, KEPT, go_on=lambda: False)
     assert (dict(summary.deleted), summary.finished) == ({}, False)
 
 
-def test_a_table_in_use_is_left_to_the_next_run_and_no_session_queues(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_a_table_in_use_is_left_to_the_next_run_and_no_session_queues(engine, traffic, now):
     make_partitions(engine, now, 30)
     traffic.sent(5, now - 25 * DAY)
     with engine.begin() as reader:
@@ -142,9 +130,7 @@ def test_a_table_in_use_is_left_to_the_next_run_and_no_session_queues(
     assert any(name.startswith("status_events") for name in after.dropped)
 
 
-def test_incidents_with_alerts_and_notifications_are_deleted_long_after_their_end(
-    engine: Engine, now: datetime
-) -> None:
+def test_incidents_with_alerts_and_notifications_are_deleted_long_after_their_end(engine, now):
     ages = {"open": None, "new": 5, "middle": 30, "old": 70}
     began = now - 80 * DAY
     with engine.begin() as connection:
@@ -175,7 +161,7 @@ def test_incidents_with_alerts_and_notifications_are_deleted_long_after_their_en
     assert (rows(engine, "notifications"), rows(engine, "notification_tries")) == (2, 2)
 
 
-def test_small_tables_are_kept_small(engine: Engine, now: datetime) -> None:
+def test_small_tables_are_kept_small(engine, now):
     old = now - 30 * DAY
     with engine.begin() as connection:
         for at, name in ((old, "old"), (now, "new")):
@@ -220,7 +206,7 @@ def test_small_tables_are_kept_small(engine: Engine, now: datetime) -> None:
     assert prune(engine, now + 35 * DAY, KEPT).deleted["quarantine"] == 2, "but not forever"
 
 
-def test_old_days_of_the_books_become_one_and_the_totals_stay(engine: Engine, now: datetime) -> None:
+def test_old_days_of_the_books_become_one_and_the_totals_stay(engine, now):
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -241,9 +227,7 @@ def test_old_days_of_the_books_become_one_and_the_totals_stay(engine: Engine, no
     assert rows(engine, "books") == 60 * 3 + 1
 
 
-def test_a_series_is_deleted_after_everything_that_may_belong_to_it(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_a_series_is_deleted_after_everything_that_may_belong_to_it(engine, traffic, now):
     for template, days in (("dead", 70), ("late", 65), ("alive", 0)):
         traffic.sent(1, now, template=template)
         with engine.begin() as connection:
@@ -255,9 +239,7 @@ def test_a_series_is_deleted_after_everything_that_may_belong_to_it(
     assert times(engine, "series", "template") == ["alive", "late"]
 
 
-def test_a_deleted_series_is_created_again_by_a_new_writer(
-    engine: Engine, database_url: str, traffic: Traffic, now: datetime
-) -> None:
+def test_a_deleted_series_is_created_again_by_a_new_writer(engine, database_url, traffic, now):
     traffic.sent(1, now, template="t")
     with engine.begin() as connection:
         connection.execute(text("UPDATE series SET seen_on = '2020-01-01'"))
@@ -268,9 +250,7 @@ def test_a_deleted_series_is_created_again_by_a_new_writer(
     assert prune(engine, now, KEPT).deleted["series"] == 0
 
 
-def test_the_latest_preference_and_the_latest_suppression_change_are_kept(
-    engine: Engine, now: datetime
-) -> None:
+def test_the_latest_preference_and_the_latest_suppression_change_are_kept(engine, now):
     with engine.begin() as connection:
         for days, value in ((90, "stop"), (80, "stop"), (70, "resume"), (5, "stop")):
             connection.execute(
@@ -296,7 +276,7 @@ def test_the_latest_preference_and_the_latest_suppression_change_are_kept(
     assert times(engine, "preferences", "value") == ["resume", "stop"]
 
 
-def test_old_health_history_is_deleted_but_the_current_state_is_kept(engine: Engine, now: datetime) -> None:
+def test_old_health_history_is_deleted_but_the_current_state_is_kept(engine, now):
     reports = [
         ("quality", 90, "RED"),
         ("quality", 80, "YELLOW"),
@@ -323,9 +303,7 @@ def test_old_health_history_is_deleted_but_the_current_state_is_kept(engine: Eng
         ]
 
 
-def test_an_error_is_kept_as_long_as_a_failure_refers_to_it(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_an_error_is_kept_as_long_as_a_failure_refers_to_it(engine, traffic, now):
     make_partitions(engine, now, 140)
     for days, details in ((130, "gone"), (130, "still"), (1, "still")):
         at = now - days * DAY
@@ -337,9 +315,7 @@ def test_an_error_is_kept_as_long_as_a_failure_refers_to_it(
     assert times(engine, "failure_errors", "details") == ["still"]
 
 
-def test_a_code_outside_the_catalogue_is_kept_as_long_as_a_failure_has_it(
-    engine: Engine, traffic: Traffic, now: datetime
-) -> None:
+def test_a_code_outside_the_catalogue_is_kept_as_long_as_a_failure_has_it(engine, traffic, now):
     make_partitions(engine, now, 140)
     for days, code in ((130, 900_001), (130, 900_002), (1, 900_002)):
         at = now - days * DAY

@@ -248,8 +248,8 @@ def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list
 
 @pytest.mark.parametrize("already_counted", [False, True])
 def test_a_person_is_erased_from_every_table_and_counts_do_not_change(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased], already_counted: bool
-) -> None:
+    writer, engine, now, forget, already_counted
+):
     ids = fill_every_table(writer, engine, now)
     if already_counted:
         count_stages(engine, now)
@@ -267,17 +267,13 @@ def test_a_person_is_erased_from_every_table_and_counts_do_not_change(
 
 
 @pytest.mark.parametrize("known_as", [OLD_SPELLING, USER, PARENT, "5511912345678"])
-def test_the_person_is_found_by_any_of_their_keys(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased], known_as: str
-) -> None:
+def test_the_person_is_found_by_any_of_their_keys(writer, engine, now, forget, known_as):
     ids = fill_every_table(writer, engine, now)
     forget("5511987654321" if known_as == OLD_SPELLING else known_as)
     assert shown_in(engine, ids) == set()
 
 
-def test_data_of_others_does_not_change(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
-) -> None:
+def test_data_of_others_does_not_change(writer, engine, now, forget):
     fill_every_table(writer, engine, now)
 
     def of_others() -> Any:
@@ -299,9 +295,7 @@ def test_data_of_others_does_not_change(
     assert "wamid.X" in rows_of["notifications"]
 
 
-def test_the_record_keeps_when_and_by_whom_somebody_was_erased(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
-) -> None:
+def test_the_record_keeps_when_and_by_whom_somebody_was_erased(writer, engine, now, forget):
     fill_every_table(writer, engine, now)
     done = forget(PERSON)
     with engine.connect() as connection:
@@ -319,9 +313,7 @@ def test_the_record_keeps_when_and_by_whom_somebody_was_erased(
     assert (line.action, line.contact, line.actor, line.seq) == ("erase", "", "tester", 2)
 
 
-def test_a_number_in_the_error_text_of_another_contacts_failure_is_blanked(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
-) -> None:
+def test_a_number_in_the_error_text_of_another_contacts_failure_is_blanked(writer, engine, now, forget):
     said = {"code": 131026, "details": f"instead of +{PERSON}"}
     failed = [status(wamid(OTHER, n), "failed", now, recipient=OTHER, **said) for n in range(2)]
     failed.append(
@@ -341,9 +333,7 @@ def test_a_number_in_the_error_text_of_another_contacts_failure_is_blanked(
         assert sorted(kept.scalars()) == ["erased", "erased", "switched off"]
 
 
-def test_an_opt_out_leaves_only_a_mark_that_does_not_identify_the_person(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
-) -> None:
+def test_an_opt_out_leaves_only_a_mark_that_does_not_identify_the_person(writer, engine, now, forget):
     ids = fill_every_table(writer, engine, now)
     forget(PERSON)
     assert shown_in(engine, ids) == set()
@@ -359,9 +349,7 @@ def test_an_opt_out_leaves_only_a_mark_that_does_not_identify_the_person(
     }
 
 
-def test_a_person_who_did_not_opt_out_leaves_no_mark(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
-) -> None:
+def test_a_person_who_did_not_opt_out_leaves_no_mark(writer, engine, now, forget):
     manual = Suppression(contact=PERSON, reason="manual", since=now, actor="tester")
     with engine.begin() as connection:
         suppressions.apply(connection, [manual], [], now)
@@ -370,9 +358,7 @@ def test_a_person_who_did_not_opt_out_leaves_no_mark(
         assert not erased_opt_outs.are_kept(connection)
 
 
-def test_a_worker_forgets_links_of_erased_people_and_links_returning_ones_anew(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
-) -> None:
+def test_a_worker_forgets_links_of_erased_people_and_links_returning_ones_anew(writer, engine, now, forget):
     def links() -> list[Any]:
         with engine.connect() as connection:
             return [
@@ -395,8 +381,8 @@ def test_a_worker_forgets_links_of_erased_people_and_links_returning_ones_anew(
 
 @pytest.mark.parametrize("is_webhook_first", [True, False])
 def test_erasing_a_person_does_not_follow_what_a_sender_reported_about_another_s_message(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased], is_webhook_first: bool
-) -> None:
+    writer, engine, now, forget, is_webhook_first
+):
     def store() -> None:
         webhook = status("wamid.X", "sent", now, recipient="", recipient_user_id="US.7041abc")
         writer.store([Delivery(body(webhook))], now)
@@ -421,14 +407,14 @@ def test_erasing_a_person_does_not_follow_what_a_sender_reported_about_another_s
     assert reported == [""]
 
 
-def test_an_unknown_person_can_be_erased(engine: Engine, forget: Callable[..., Erased]) -> None:
+def test_an_unknown_person_can_be_erased(engine, forget):
     done = forget("4915112345678")
     assert (sum(done.rows.values()), done.opted_out, done.archive_done) == (0, False, True)
 
 
 def test_a_large_archive_is_left_to_the_scheduler_and_nothing_is_replayed_meanwhile(
-    writer: BatchWriter, engine: Engine, database_url: str, now: datetime, forget: Callable[..., Erased]
-) -> None:
+    writer, engine, database_url, now, forget
+):
     for n in range(9):
         writer.store(
             [Delivery(body(status(wamid(PERSON, n), "sent", now, recipient=PERSON)))], now - n % 3 * DAY
@@ -450,9 +436,7 @@ def test_a_large_archive_is_left_to_the_scheduler_and_nothing_is_replayed_meanwh
     assert (outcome.applied, outcome.duplicate) == (0, 0)
 
 
-def test_during_a_replay_only_the_archive_waits(
-    writer: BatchWriter, engine: Engine, database_url: str, now: datetime, forget: Callable[..., Erased]
-) -> None:
+def test_during_a_replay_only_the_archive_waits(writer, engine, database_url, now, forget):
     writer.store([Delivery(body(status(wamid(PERSON, 1), "sent", now, recipient=PERSON)))], now)
     with connect(database_url, application="tests") as other:
         other.execute("SELECT pg_advisory_lock(%s::bigint)", [REPLAY_LOCK])
@@ -463,9 +447,7 @@ def test_during_a_replay_only_the_archive_waits(
     assert shown_in(engine, []) == set()
 
 
-def test_a_damaged_row_of_the_archive_is_deleted(
-    writer: BatchWriter, engine: Engine, now: datetime, forget: Callable[..., Erased]
-) -> None:
+def test_a_damaged_row_of_the_archive_is_deleted(writer, engine, now, forget):
     writer.store([Delivery(body(status("wamid.B", recipient=OTHER)))], now)
     with engine.begin() as connection:
         connection.execute(text("UPDATE deliveries SET body = 'damaged'"))
@@ -474,7 +456,7 @@ def test_a_damaged_row_of_the_archive_is_deleted(
         assert connection.execute(text("SELECT count(*) FROM deliveries")).scalar_one() == 0
 
 
-def test_every_column_that_can_identify_a_person_is_erased_or_listed_as_harmless() -> None:
+def test_every_column_that_can_identify_a_person_is_erased_or_listed_as_harmless():
     """A new table or column fails here until somebody has said what becomes of it."""
     missing = {
         f"{table.name}.{column.name}"
@@ -491,6 +473,6 @@ def test_every_column_that_can_identify_a_person_is_erased_or_listed_as_harmless
     assert not (set(erasure.HOLDS) | set(SEARCHED)) & set(NO_PERSON)
 
 
-def test_the_ids_of_this_test_contain_the_number() -> None:
+def test_the_ids_of_this_test_contain_the_number():
     assert PERSON.encode() in b64decode(wamid(PERSON, 1).removeprefix("wamid."))
     assert Traces([PERSON]).in_text(wamid(PERSON, 1))

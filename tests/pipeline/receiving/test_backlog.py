@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from benchmarks.backlog import Backlog
 from benchmarks.redelivery import Evaluator
@@ -23,9 +23,7 @@ def writers(database_url: str) -> Iterator[list[BatchWriter]]:
         each.close()
 
 
-def test_a_backlog_of_36_hours_is_counted_in_its_own_minutes_and_raises_no_live_alert(
-    writers: list[BatchWriter], engine: Engine
-) -> None:
+def test_a_backlog_of_36_hours_is_counted_in_its_own_minutes_and_raises_no_live_alert(writers, engine):
     now = datetime.now(UTC)
     backlog = Backlog.make(now, events=6000, seed=3)
     bodies = list(backlog.bodies(seed=3, statuses=40))

@@ -188,8 +188,8 @@ quiet = settings(
 @quiet
 @given(stream=streams(), per_commit=st.integers(1, 5))
 def test_any_delivery_of_the_same_items_gives_the_model_s_tables(
-    engine: Engine, database_url: str, clean: Any, stream: tuple[list[Item], list[bytes]], per_commit: int
-) -> None:
+    engine, database_url, clean, stream, per_commit
+):
     clean()
     whole, bodies = stream
     writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
@@ -202,8 +202,8 @@ def test_any_delivery_of_the_same_items_gives_the_model_s_tables(
 @settings(quiet, max_examples=25)
 @given(stream=streams(), seed=st.randoms(use_true_random=False))
 def test_two_writers_at_once_that_each_get_everything_count_it_once(
-    engine: Engine, database_url: str, clean: Any, stream: tuple[list[Item], list[bytes]], seed: Any
-) -> None:
+    engine, database_url, clean, stream, seed
+):
     clean()
     whole, bodies = stream
     orders = [seed.sample(bodies, len(bodies)) for _ in range(2)]

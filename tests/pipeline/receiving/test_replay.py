@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from tests.faults import replaying
 from tests.support.books import read_books
 from tests.support.factories import NUMBER, WABA, body, document, message, status, value
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.postgres.locks import REPLAY_LOCK
@@ -51,12 +51,8 @@ def quarantined(replay: Callable[..., Replay], *chosen: QuarantineFilters, **mor
 
 
 def test_a_newer_parser_applies_a_quarantined_status_with_its_context(
-    writer: BatchWriter,
-    engine: Engine,
-    now: datetime,
-    replay: Callable[..., Replay],
-    newer_parser: Callable[[], None],
-) -> None:
+    writer, engine, now, replay, newer_parser
+):
     at = now - 3 * DAY
     unknown = status("wamid.Q", "queued", at, biz_opaque_callback_data="template=hello")
     writer.store([Delivery(body(unknown, status("wamid.A", "sent", at)))], at)
@@ -77,12 +73,8 @@ def test_a_newer_parser_applies_a_quarantined_status_with_its_context(
 
 
 def test_a_second_replay_and_a_repeat_by_meta_change_nothing_but_the_duplicates(
-    writer: BatchWriter,
-    engine: Engine,
-    now: datetime,
-    replay: Callable[..., Replay],
-    newer_parser: Callable[[], None],
-) -> None:
+    writer, engine, now, replay, newer_parser
+):
     raw = body(status("wamid.Q", "queued", now))
     writer.store([Delivery(raw)], now)
     newer_parser()
@@ -95,9 +87,7 @@ def test_a_second_replay_and_a_repeat_by_meta_change_nothing_but_the_duplicates(
     assert read_books(engine) == first | {"received": 2, "duplicate": 1}
 
 
-def test_an_item_that_is_still_not_understood_stays_with_the_current_reason(
-    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
-) -> None:
+def test_an_item_that_is_still_not_understood_stays_with_the_current_reason(writer, engine, now, replay):
     writer.store([Delivery(body(status("wamid.Q", "queued", now))), Delivery(b"no json")], now)
     before = read_books(engine)
     with engine.begin() as connection:
@@ -111,12 +101,8 @@ def test_an_item_that_is_still_not_understood_stays_with_the_current_reason(
 
 
 def test_a_replayed_item_that_is_known_becomes_a_duplicate_and_one_not_needed_ignored(
-    writer: BatchWriter,
-    engine: Engine,
-    now: datetime,
-    replay: Callable[..., Replay],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    writer, engine, now, replay, monkeypatch
+):
     odd = [status("wamid.A", "queued", now), status("wamid.B", "strange", now)]
     writer.store([Delivery(body(*odd, status("wamid.A", "sent", now)))], now)
     old = statuses.read_status
@@ -147,7 +133,7 @@ def test_a_replayed_item_that_is_known_becomes_a_duplicate_and_one_not_needed_ig
     ],
     ids=lambda broken: json.dumps(broken)[-60:],
 )
-def test_every_kind_of_quarantined_item_comes_with_a_webhook_that_reads_the_same_way(broken: Any) -> None:
+def test_every_kind_of_quarantined_item_comes_with_a_webhook_that_reads_the_same_way(broken):
     (kept,) = payload.parse(json.dumps(broken).encode()).unreadable
     (again,) = payload.parse(kept.document_json.encode()).unreadable
     assert (again.identity, again.reason, again.waba_id, again.item_json, again.document_json) == (
@@ -159,7 +145,7 @@ def test_every_kind_of_quarantined_item_comes_with_a_webhook_that_reads_the_same
     )
 
 
-def test_many_odd_items_with_many_contacts_do_not_multiply() -> None:
+def test_many_odd_items_with_many_contacts_do_not_multiply():
     contacts = [{"wa_id": str(n), "profile": {"name": "x" * 50}} for n in range(500)]
     parsed = payload.parse(body(*({"n": n} for n in range(500)), contacts=contacts))
     assert sum(item.items for item in parsed.unreadable) == 500
@@ -169,12 +155,8 @@ def test_many_odd_items_with_many_contacts_do_not_multiply() -> None:
 
 
 def test_many_alike_items_of_a_body_are_one_entry_that_is_counted_and_replayed_item_by_item(
-    writer: BatchWriter,
-    engine: Engine,
-    now: datetime,
-    replay: Callable[..., Replay],
-    newer_parser: Callable[[], None],
-) -> None:
+    writer, engine, now, replay, newer_parser
+):
     raw = body(status("wamid.A", "sent", now), *(status(f"wamid.{n}", "queued", now) for n in range(500)))
     for _ in range(2):
         writer.store([Delivery(raw)], now)
@@ -194,12 +176,8 @@ def test_many_alike_items_of_a_body_are_one_entry_that_is_counted_and_replayed_i
 
 
 def test_the_understood_items_of_an_entry_are_applied_and_the_others_stay(
-    writer: BatchWriter,
-    engine: Engine,
-    now: datetime,
-    replay: Callable[..., Replay],
-    newer_parser: Callable[[], None],
-) -> None:
+    writer, engine, now, replay, newer_parser
+):
     odd = [status(f"wamid.{n}", f"odd {n}", now) for n in range(document_parser.MAX_ITEMS)]
     good = [status("wamid.A", "sent", now), status("wamid.B", "queued", now)]
     writer.store([Delivery(body(*odd, *good))], now)
@@ -218,12 +196,8 @@ def test_the_understood_items_of_an_entry_are_applied_and_the_others_stay(
 
 
 def test_an_archive_replay_applies_ignored_items_and_counts_nothing_as_received(
-    writer: BatchWriter,
-    engine: Engine,
-    now: datetime,
-    replay: Callable[..., Replay],
-    newer_parser: Callable[[], None],
-) -> None:
+    writer, engine, now, replay, newer_parser
+):
     news = json.dumps(document({"event": "SOMETHING"}, field="novelty")).encode()
     known = body(status("wamid.A", "failed", now, code=131026), messages=[message("wamid.IN", now)])
     writer.store([Delivery(news), Delivery(known)], now - DAY)
@@ -244,9 +218,7 @@ def test_an_archive_replay_applies_ignored_items_and_counts_nothing_as_received(
     assert by_day == [((now - DAY).date(), 3, 3), (now.date(), 1, 1)]
 
 
-def test_only_the_requested_period_is_replayed(
-    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
-) -> None:
+def test_only_the_requested_period_is_replayed(writer, engine, now, replay):
     for days in (0, 1, 2):
         writer.store([Delivery(body(status(f"wamid.{days}", "sent", now)))], now - days * DAY)
     with replay() as running:
@@ -254,9 +226,7 @@ def test_only_the_requested_period_is_replayed(
     assert outcome.looked_at == 1
 
 
-def test_events_deleted_by_retention_are_not_restored(
-    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
-) -> None:
+def test_events_deleted_by_retention_are_not_restored(writer, engine, now, replay):
     old = now - 100 * DAY
     writer.store([Delivery(body(status("wamid.old", "sent", old), messages=[message("wamid.IN", old)]))], now)
     with engine.begin() as connection:
@@ -268,9 +238,7 @@ def test_events_deleted_by_retention_are_not_restored(
     assert rows(engine, "SELECT 1 FROM status_events UNION ALL SELECT 1 FROM inbound_messages") == []
 
 
-def test_a_body_the_database_rejected_is_applied_once_it_no_longer_does(
-    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
-) -> None:
+def test_a_body_the_database_rejected_is_applied_once_it_no_longer_does(writer, engine, now, replay):
     with engine.begin() as connection:
         connection.execute(
             text("ALTER TABLE status_events ADD CONSTRAINT refuse CHECK (message_id <> 'wamid.1') NOT VALID")
@@ -287,13 +255,7 @@ def test_a_body_the_database_rejected_is_applied_once_it_no_longer_does(
     assert read_books(engine) == dict(zip(NAMES, (3, 3, 0, 0, 0), strict=True))
 
 
-def test_items_are_chosen_by_reason_field_and_time(
-    writer: BatchWriter,
-    engine: Engine,
-    now: datetime,
-    replay: Callable[..., Replay],
-    newer_parser: Callable[[], None],
-) -> None:
+def test_items_are_chosen_by_reason_field_and_time(writer, engine, now, replay, newer_parser):
     for days in (0, 1, 2):
         writer.store([Delivery(body(status(f"wamid.{days}", "queued", now)))], now - days * DAY)
     newer_parser()
@@ -304,7 +266,7 @@ def test_items_are_chosen_by_reason_field_and_time(
     assert rows(engine, "SELECT count(*)::int FROM quarantine WHERE replayed_at IS NULL") == [(1,)]
 
 
-def test_only_one_replay_runs_at_a_time(replay: Callable[..., Replay]) -> None:
+def test_only_one_replay_runs_at_a_time(replay):
     with replay(), pytest.raises(ReplayBusyError), replay():
         pass
     with replay():
@@ -312,8 +274,8 @@ def test_only_one_replay_runs_at_a_time(replay: Callable[..., Replay]) -> None:
 
 
 def test_the_next_replay_may_begin_at_once_however_long_the_server_takes_to_end_the_session(
-    replay: Callable[..., Replay], database_url: str
-) -> None:
+    replay, database_url
+):
     for _ in range(50):
         with replay():
             pass
@@ -325,12 +287,8 @@ def test_the_next_replay_may_begin_at_once_however_long_the_server_takes_to_end_
 
 
 def test_a_replay_whose_session_was_ended_reports_that_and_leaves_the_rest_to_the_next(
-    writer: BatchWriter,
-    engine: Engine,
-    database_url: str,
-    now: datetime,
-    newer_parser: Callable[[], None],
-) -> None:
+    writer, engine, database_url, now, newer_parser
+):
     writer.store([Delivery(body(*(status(f"wamid.{n}", "queued", now) for n in range(4))))], now)
     newer_parser()
     kept: list[psycopg.Connection[Any]] = []
@@ -356,13 +314,7 @@ class PowerCutError(Exception):
     pass
 
 
-def test_an_interrupted_replay_continues_where_it_stopped(
-    writer: BatchWriter,
-    engine: Engine,
-    database_url: str,
-    now: datetime,
-    newer_parser: Callable[[], None],
-) -> None:
+def test_an_interrupted_replay_continues_where_it_stopped(writer, engine, database_url, now, newer_parser):
     writer.store([Delivery(body(*(status(f"wamid.{n}", "queued", now) for n in range(12))))], now)
     newer_parser()
     survived = 0
@@ -388,9 +340,7 @@ def test_an_interrupted_replay_continues_where_it_stopped(
     assert rows(engine, "SELECT count(*)::int FROM status_events") == [(12,)]
 
 
-def test_a_damaged_archive_row_affects_no_other(
-    writer: BatchWriter, engine: Engine, now: datetime, replay: Callable[..., Replay]
-) -> None:
+def test_a_damaged_archive_row_affects_no_other(writer, engine, now, replay):
     writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)
     writer.store([Delivery(body(status("wamid.B", "sent", now)))], now - DAY)
     with engine.begin() as connection:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from tests.support.factories import NUMBER, status
 from tests.support.traffic import Traffic
@@ -17,16 +17,14 @@ OTHER_NUMBER = "590238114470022"
 UNREACHABLE, WITHHELD, BROKEN = 131026, 131049, 131053
 
 
-def test_a_window_is_its_full_minutes_and_the_current_one(now: datetime) -> None:
+def test_a_window_is_its_full_minutes_and_the_current_one(now):
     now = now.replace(second=37)
     start, end = window(now, 15)
     assert start == now.replace(second=0) - timedelta(minutes=15)
     assert end == now.replace(second=0) + timedelta(minutes=1)
 
 
-def test_messages_that_failed_without_a_sent_count_as_attempts(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_messages_that_failed_without_a_sent_count_as_attempts(traffic, connection, now):
     traffic.sent(1000, now)
     traffic.failed(40, now, UNREACHABLE)
     table = rates(connection, *window(now, 15))
@@ -36,8 +34,8 @@ def test_messages_that_failed_without_a_sent_count_as_attempts(
 
 
 def test_a_message_with_two_codes_counts_once_in_each_code_once_in_its_class_and_once_in_the_total(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+    traffic, connection, now
+):
     traffic.store(
         status("wamid.A", "failed", now, code=131053),
         status("wamid.A", "failed", now, code=131000),
@@ -50,9 +48,7 @@ def test_a_message_with_two_codes_counts_once_in_each_code_once_in_its_class_and
     assert (table.attempts, table.failures) == (1, 1)
 
 
-def test_a_message_that_fails_twice_is_one_failed_message_of_a_window_with_both(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_a_message_that_fails_twice_is_one_failed_message_of_a_window_with_both(traffic, connection, now):
     start, end = window(now, 15)
     early, late = start + timedelta(minutes=2), start + timedelta(minutes=9)
     traffic.store(status("wamid.A", "failed", late, code=BROKEN), at=now)
@@ -67,9 +63,7 @@ def test_a_message_that_fails_twice_is_one_failed_message_of_a_window_with_both(
         assert [(row["code"], row["failures"]) for row in part.groups] == [(code, 1)]
 
 
-def test_withheld_messages_do_not_count_in_the_failure_rate(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_withheld_messages_do_not_count_in_the_failure_rate(traffic, connection, now):
     traffic.failed(3, now, WITHHELD)
     traffic.failed(2, now, UNREACHABLE)
     table = rates(connection, *window(now, 15), ["phone_number_id"])
@@ -78,9 +72,7 @@ def test_withheld_messages_do_not_count_in_the_failure_rate(
     assert table.groups[0]["failures"] == 2
 
 
-def test_with_a_code_in_the_filters_its_failures_count_whatever_its_class(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_with_a_code_in_the_filters_its_failures_count_whatever_its_class(traffic, connection, now):
     traffic.failed(3, now, WITHHELD)
     traffic.failed(2, now, UNREACHABLE)
     table = rates(connection, *window(now, 15), ["phone_number_id"], Filters(code=WITHHELD))
@@ -88,9 +80,7 @@ def test_with_a_code_in_the_filters_its_failures_count_whatever_its_class(
     assert table.groups[0]["failures"] == 3
 
 
-def test_a_code_has_all_attempts_of_its_group_without_the_code(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_a_code_has_all_attempts_of_its_group_without_the_code(traffic, connection, now):
     traffic.sent(100, now)
     traffic.failed(4, now, UNREACHABLE)
     traffic.sent(10, now, number=OTHER_NUMBER)
@@ -100,9 +90,7 @@ def test_a_code_has_all_attempts_of_its_group_without_the_code(
     assert (row["attempts"], row["failures"]) == (104, 4)
 
 
-def test_groups_without_failures_are_included_unless_grouped_by_code(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_groups_without_failures_are_included_unless_grouped_by_code(traffic, connection, now):
     traffic.failed(1, now, UNREACHABLE)
     traffic.sent(10, now, number=OTHER_NUMBER)
     table = rates(connection, *window(now, 15), ["phone_number_id"])
@@ -115,9 +103,7 @@ def test_groups_without_failures_are_included_unless_grouped_by_code(
 @pytest.mark.parametrize(
     ("offset", "counted"), [(-60, 0), (-1, 0), (0, 1), (15 * 60 + 59, 1), (16 * 60, 0)], ids=str
 )
-def test_the_start_of_a_window_is_inclusive_and_the_end_is_not(
-    traffic: Traffic, connection: Connection, now: datetime, offset: int, counted: int
-) -> None:
+def test_the_start_of_a_window_is_inclusive_and_the_end_is_not(traffic, connection, now, offset, counted):
     now = now - timedelta(hours=1)
     start, end = window(now, 15)
     traffic.failed(1, start + timedelta(seconds=offset), UNREACHABLE)
@@ -125,9 +111,7 @@ def test_the_start_of_a_window_is_inclusive_and_the_end_is_not(
     assert (table.attempts, table.failures) == (counted, counted)
 
 
-def test_a_failure_of_a_message_sent_before_the_window_adds_no_attempt(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_a_failure_of_a_message_sent_before_the_window_adds_no_attempt(traffic, connection, now):
     traffic.store(
         status("wamid.A", "sent", now - timedelta(hours=1)),
         status("wamid.A", "failed", now, code=UNREACHABLE),
@@ -138,9 +122,7 @@ def test_a_failure_of_a_message_sent_before_the_window_adds_no_attempt(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_every_grouping_equals_a_recount_over_the_raw_events(
-    traffic: Traffic, connection: Connection, now: datetime, seed: int
-) -> None:
+def test_every_grouping_equals_a_recount_over_the_raw_events(traffic, connection, now, seed):
     chance = random.Random(seed)
     _feed_random(traffic, chance, now)
     start, end = window(now, 15)
@@ -219,9 +201,7 @@ def _attempts(connection: Connection, start: datetime, end: datetime) -> int:
         (Filters(code=BROKEN), (12, 3)),
     ],
 )
-def test_filters_apply_to_attempts_and_failures(
-    traffic: Traffic, connection: Connection, now: datetime, filters: Filters, expected: tuple[int, int]
-) -> None:
+def test_filters_apply_to_attempts_and_failures(traffic, connection, now, filters, expected):
     traffic.sent(5, now, template="a")
     traffic.sent(2, now)
     traffic.failed(2, now, UNREACHABLE, number=OTHER_NUMBER, template="a")
@@ -230,9 +210,7 @@ def test_filters_apply_to_attempts_and_failures(
     assert (table.attempts, table.failures) == expected
 
 
-def test_a_series_has_a_point_for_every_step_and_sums_to_the_rates(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_a_series_has_a_point_for_every_step_and_sums_to_the_rates(traffic, connection, now):
     start, end = window(now, 14)
     traffic.sent(7, start)
     traffic.failed(2, start + timedelta(minutes=4, seconds=59), UNREACHABLE)
@@ -244,9 +222,7 @@ def test_a_series_has_a_point_for_every_step_and_sums_to_the_rates(
     assert points[1]["classes"] == {"broken": 1, "withheld": 1, "unreachable": 0}
 
 
-def test_impact_counts_contacts_and_finds_the_first_failure(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_impact_counts_contacts_and_finds_the_first_failure(traffic, connection, now):
     for minutes, recipient in ((5, "12025550117"), (3, "12025550117"), (1, "12025550118")):
         traffic.failed(1, now - timedelta(minutes=minutes), UNREACHABLE, recipient=recipient)
     traffic.failed(1, now - timedelta(minutes=9), BROKEN)
@@ -254,9 +230,7 @@ def test_impact_counts_contacts_and_finds_the_first_failure(
     assert (hit.contacts, hit.first_at) == (2, now - timedelta(minutes=5))
 
 
-def test_samples_are_the_latest_matching_messages(
-    traffic: Traffic, connection: Connection, now: datetime
-) -> None:
+def test_samples_are_the_latest_matching_messages(traffic, connection, now):
     ids = [
         traffic.failed(1, now - timedelta(seconds=s), UNREACHABLE, template="a")[0] for s in (40, 30, 20, 10)
     ]
@@ -265,7 +239,7 @@ def test_samples_are_the_latest_matching_messages(
     assert found == ids[:0:-1]
 
 
-def test_a_window_is_read_by_index_however_long_the_history_is(engine: Engine, now: datetime) -> None:
+def test_a_window_is_read_by_index_however_long_the_history_is(engine, now):
     start, end = window(now, 15)
     with engine.begin() as connection:
         _long_history(connection, now)

@@ -44,8 +44,8 @@ def counted(engine: Engine, now: datetime) -> dict[int, int]:
 
 
 def test_beyond_the_ceiling_of_an_hour_unknown_codes_count_as_one_and_in_the_next_by_themselves(
-    writer: BatchWriter, engine: Engine, now: datetime
-) -> None:
+    writer, engine, now
+):
     for _ in range(2):
         writer.store([Delivery(failed(now, range(MADE_UP, MADE_UP + 12)))], now)
     found = counted(engine, now)
@@ -61,9 +61,7 @@ def test_beyond_the_ceiling_of_an_hour_unknown_codes_count_as_one_and_in_the_nex
     assert counted(engine, now)[MADE_UP + 9] == 1
 
 
-def test_codes_of_the_catalogue_and_the_absence_of_a_code_have_no_ceiling(
-    writer: BatchWriter, engine: Engine, now: datetime
-) -> None:
+def test_codes_of_the_catalogue_and_the_absence_of_a_code_have_no_ceiling(writer, engine, now):
     writer.store([Delivery(failed(now, range(MADE_UP, MADE_UP + 9)))], now)
     writer.store(
         [Delivery(body(status("wamid.A", "failed", now, code=131026), status("wamid.B", "failed", now)))], now
@@ -72,9 +70,7 @@ def test_codes_of_the_catalogue_and_the_absence_of_a_code_have_no_ceiling(
     assert (found[131026], found[NO_CODE], found[OTHER_CODE]) == (1, 1, 4)
 
 
-def test_messages_that_failed_several_times_are_bound_too(
-    writer: BatchWriter, engine: Engine, now: datetime
-) -> None:
+def test_messages_that_failed_several_times_are_bound_too(writer, engine, now):
     items = [status(f"wamid.{n // 2}", "failed", now, code=MADE_UP + n) for n in range(40)]
     writer.store([Delivery(body(*items))], now)
     with engine.connect() as connection:
@@ -94,9 +90,7 @@ def test_messages_that_failed_several_times_are_bound_too(
     assert set(codes) == set(found)
 
 
-def test_reports_of_senders_are_bound_too(
-    engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reports_of_senders_are_bound_too(engine, now, monkeypatch):
     monkeypatch.setattr(seen_codes, "MAX_NEW_CODES", 5)
     reports = [
         SendReport(
@@ -111,9 +105,7 @@ def test_reports_of_senders_are_bound_too(
     assert (len(found), found[OTHER_CODE]) == (6, 7)
 
 
-def test_the_most_frequent_unknown_codes_are_listed_and_all_known_ones(
-    writer: BatchWriter, engine: Engine, now: datetime
-) -> None:
+def test_the_most_frequent_unknown_codes_are_listed_and_all_known_ones(writer, engine, now):
     twice = [status(f"wamid.{n}", "failed", now, code=MADE_UP + 3) for n in range(2)]
     writer.store([Delivery(failed(now, range(MADE_UP, MADE_UP + 5), "x")), Delivery(body(*twice))], now)
     writer.store([Delivery(body(status("wamid.A", "failed", now, code=131026)))], now)

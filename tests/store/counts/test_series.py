@@ -46,8 +46,8 @@ def attempts(engine: Engine, now: datetime) -> dict[str, int]:
 
 
 def test_beyond_the_ceiling_of_an_hour_templates_are_counted_as_other_and_in_the_next_by_name(
-    writer: BatchWriter, engine: Engine, now: datetime
-) -> None:
+    writer, engine, now
+):
     for _ in range(2):
         writer.store([Delivery(sent(now, 0, 12))], now)
     assert sorted(templates(engine)) == [OTHER, "t0", "t1", "t10", "t11", "t2"]
@@ -61,9 +61,7 @@ def test_beyond_the_ceiling_of_an_hour_templates_are_counted_as_other_and_in_the
     assert {"t20", "t21", "t22"} <= set(attempts(engine, now))
 
 
-def test_a_known_template_keeps_its_name_and_another_account_its_own_ceiling(
-    writer: BatchWriter, engine: Engine, now: datetime
-) -> None:
+def test_a_known_template_keeps_its_name_and_another_account_its_own_ceiling(writer, engine, now):
     writer.store([Delivery(sent(now, 0, 1))], now)
     writer.store([Delivery(sent(now, 100, 9))], now)
     writer.store(
@@ -78,9 +76,7 @@ def test_a_known_template_keeps_its_name_and_another_account_its_own_ceiling(
         )
 
 
-def test_numbers_that_are_made_up_end_in_one_series(
-    writer: BatchWriter, engine: Engine, now: datetime
-) -> None:
+def test_numbers_that_are_made_up_end_in_one_series(writer, engine, now):
     for n in range(30):
         raw = body(status(f"wamid.{n}", "sent", now), number=str(1000 + n), waba=str(10 + n))
         writer.store([Delivery(raw)], now)
@@ -91,9 +87,7 @@ def test_numbers_that_are_made_up_end_in_one_series(
         assert not series.is_at_ceiling(connection, now + HOUR)
 
 
-def test_error_texts_beyond_the_ceiling_share_a_row_and_stay_found_by_code(
-    writer: BatchWriter, engine: Engine, now: datetime
-) -> None:
+def test_error_texts_beyond_the_ceiling_share_a_row_and_stay_found_by_code(writer, engine, now):
     count = failures.MAX_NEW_ERRORS + 50
     failed = [status(f"wamid.{n}", "failed", now, code=131026, details=f"text {n}") for n in range(count)]
     failed.append(status("wamid.odd", "failed", now, code=987_654))

@@ -1,12 +1,10 @@
 """There is one open alert per rule and group, and it is kept after it is resolved."""
 
 import threading
-from datetime import datetime
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from tests.support.alerts import GROUP, make_alert
 from webhook_app.store.incidents import alerts
@@ -19,12 +17,12 @@ def opened(connection: Connection, alert: Alert) -> int:
     return alert_id
 
 
-def test_many_alerts_can_be_opened_on_one_connection(connection: Connection, now: datetime) -> None:
+def test_many_alerts_can_be_opened_on_one_connection(connection, now):
     ids = {opened(connection, make_alert(now, group={"code": code})) for code in range(40)}
     assert len(ids) == 40
 
 
-def test_an_alert_is_read_as_it_was_stored(connection: Connection, now: datetime) -> None:
+def test_an_alert_is_read_as_it_was_stored(connection, now):
     alert = make_alert(
         now, attempts=100, failures=7, rate=0.07, explanation={"since": "x"}, fired_at=now, state="firing"
     )
@@ -33,13 +31,13 @@ def test_an_alert_is_read_as_it_was_stored(connection: Connection, now: datetime
     assert alerts.open_alerts(connection) == [replace(alert, id=alert_id)]
 
 
-def test_the_order_of_keys_does_not_change_a_group(connection: Connection, now: datetime) -> None:
+def test_the_order_of_keys_does_not_change_a_group(connection, now):
     opened(connection, make_alert(now))
     turned = dict(reversed(GROUP.items()))
     assert alerts.insert_new(connection, make_alert(now, group=turned)) is None
 
 
-def test_a_long_lived_connection_can_still_open_alerts(connection: Connection, now: datetime) -> None:
+def test_a_long_lived_connection_can_still_open_alerts(connection, now):
     for code in range(
         30
     ):  # the driver prepares a statement after some, and Postgres plans it anew after more
@@ -58,20 +56,18 @@ def test_a_long_lived_connection_can_still_open_alerts(connection: Connection, n
     ],
     ids=str,
 )
-def test_a_rule_has_one_open_alert_for_a_group(
-    connection: Connection, now: datetime, more: dict[str, Any], is_new: bool
-) -> None:
+def test_a_rule_has_one_open_alert_for_a_group(connection, now, more, is_new):
     opened(connection, make_alert(now))
     assert (alerts.insert_new(connection, make_alert(now, **more)) is not None) is is_new
 
 
-def test_a_new_alert_may_follow_a_resolved_one(connection: Connection, now: datetime) -> None:
+def test_a_new_alert_may_follow_a_resolved_one(connection, now):
     first = opened(connection, make_alert(now))
     alerts.save(connection, replace(make_alert(now, id=first), state="resolved", resolved_at=now))
     assert opened(connection, make_alert(now)) != first
 
 
-def test_two_transactions_that_open_the_same_alert_store_one(engine: Engine, now: datetime) -> None:
+def test_two_transactions_that_open_the_same_alert_store_one(engine, now):
     found: list[int | None] = []
 
     def rival() -> None:
@@ -90,7 +86,7 @@ def test_two_transactions_that_open_the_same_alert_store_one(engine: Engine, now
         assert [alert.id for alert in alerts.open_alerts(connection)] == [mine]
 
 
-def test_only_a_pending_alert_can_be_removed(connection: Connection, now: datetime) -> None:
+def test_only_a_pending_alert_can_be_removed(connection, now):
     pending = opened(connection, make_alert(now))
     firing = opened(connection, make_alert(now, rule="other", state="firing"))
     for alert_id in (pending, firing):
@@ -99,7 +95,7 @@ def test_only_a_pending_alert_can_be_removed(connection: Connection, now: dateti
     assert alerts.get_alert(connection, firing) is not None
 
 
-def test_the_list_is_paged_newest_first(connection: Connection, now: datetime) -> None:
+def test_the_list_is_paged_newest_first(connection, now):
     ids = [
         opened(connection, make_alert(now, rule=f"r{i}", state="firing" if i % 2 else "pending"))
         for i in range(5)

@@ -1,6 +1,6 @@
 """What people did on an incident stays, whatever the evaluation writes meanwhile."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec.structs import replace
 from sqlalchemy import Engine
@@ -19,7 +19,7 @@ def read(engine: Engine, incident_id: int) -> Incident:
     return found
 
 
-def test_an_evaluation_does_not_change_what_people_wrote(engine: Engine, now: datetime) -> None:
+def test_an_evaluation_does_not_change_what_people_wrote(engine, now):
     incident_id = store_incident(engine, now)
     before = read(engine, incident_id)
     with engine.begin() as connection:
@@ -32,9 +32,7 @@ def test_an_evaluation_does_not_change_what_people_wrote(engine: Engine, now: da
     assert (after.snoozed_until, after.snoozed_by) == (now + HOUR, "kim")
 
 
-def test_the_first_acknowledgement_stays_until_the_incident_opens_again(
-    engine: Engine, now: datetime
-) -> None:
+def test_the_first_acknowledgement_stays_until_the_incident_opens_again(engine, now):
     incident_id = store_incident(engine, now)
     with engine.begin() as connection:
         incidents.acknowledge(connection, incident_id, "first", now)
@@ -48,16 +46,14 @@ def test_the_first_acknowledgement_stays_until_the_incident_opens_again(
     assert read(engine, incident_id).acknowledged_by == ""
 
 
-def test_an_incident_that_has_ended_is_neither_acknowledged_nor_snoozed(
-    engine: Engine, now: datetime
-) -> None:
+def test_an_incident_that_has_ended_is_neither_acknowledged_nor_snoozed(engine, now):
     incident_id = store_incident(engine, now, state="ended", ended_at=now, ended_how="recovered")
     with engine.begin() as connection:
         assert not incidents.acknowledge(connection, incident_id, "ops", now)
         assert not incidents.snooze(connection, incident_id, now + HOUR, "ops")
 
 
-def test_incidents_that_ended_are_listed_with_the_open_ones_for_a_time(engine: Engine, now: datetime) -> None:
+def test_incidents_that_ended_are_listed_with_the_open_ones_for_a_time(engine, now):
     opened = store_incident(engine, now)
     late = store_incident(engine, now, state="ended", ended_at=now - HOUR, ended_how="quiet")
     store_incident(engine, now, state="ended", ended_at=now - 3 * HOUR, ended_how="quiet")

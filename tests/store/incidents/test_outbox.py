@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from webhook_app.store.incidents import outbox
 from webhook_app.store.incidents.outbox import Claim
@@ -25,7 +25,7 @@ def tries(connection: Connection) -> list[tuple[str, str]]:
     return [(row.outcome, row.error) for row in rows]
 
 
-def test_a_claim_returns_the_payload_and_records_the_try(connection: Connection, now: datetime) -> None:
+def test_a_claim_returns_the_payload_and_records_the_try(connection, now):
     outbox.add(connection, 7, "slack", "fired", {"text": "é"}, now)
     claimed = taken(connection, now)
     assert (claimed.incident_id, claimed.channel, claimed.reason) == (7, "slack", "fired")
@@ -33,9 +33,7 @@ def test_a_claim_returns_the_payload_and_records_the_try(connection: Connection,
     assert tries(connection) == [("", "")]
 
 
-def test_a_claimed_notification_is_not_claimed_again_before_its_lease_ends(
-    connection: Connection, now: datetime
-) -> None:
+def test_a_claimed_notification_is_not_claimed_again_before_its_lease_ends(connection, now):
     outbox.add(connection, 7, "slack", "fired", {}, now)
     first = taken(connection, now)
     assert take(connection, now + LEASE - timedelta(seconds=1)) is None
@@ -43,9 +41,7 @@ def test_a_claimed_notification_is_not_claimed_again_before_its_lease_ends(
     assert (again.id, again.tries) == (first.id, 2)
 
 
-def test_a_later_notification_of_an_incident_waits_for_the_earlier_one(
-    connection: Connection, now: datetime
-) -> None:
+def test_a_later_notification_of_an_incident_waits_for_the_earlier_one(connection, now):
     for reason in ("fired", "escalated", "resolved"):
         outbox.add(connection, 7, "slack", reason, {}, now)
     first = taken(connection, now)
@@ -60,7 +56,7 @@ def test_a_later_notification_of_an_incident_waits_for_the_earlier_one(
     assert [c.reason for c in (first, second, third)] == ["fired", "escalated", "resolved"]
 
 
-def test_other_incidents_and_other_channels_do_not_wait(connection: Connection, now: datetime) -> None:
+def test_other_incidents_and_other_channels_do_not_wait(connection, now):
     outbox.add(connection, 7, "slack", "fired", {}, now)
     outbox.add(connection, 8, "slack", "fired", {}, now)
     outbox.add(connection, 7, "log", "fired", {}, now)
@@ -69,7 +65,7 @@ def test_other_incidents_and_other_channels_do_not_wait(connection: Connection, 
     assert taken(connection, now, "log").incident_id == 7
 
 
-def test_concurrent_claims_never_get_the_same_notification(engine: Engine, now: datetime) -> None:
+def test_concurrent_claims_never_get_the_same_notification(engine, now):
     with engine.begin() as connection:
         for incident_id in (7, 8):
             outbox.add(connection, incident_id, "slack", "fired", {}, now)
@@ -78,9 +74,7 @@ def test_concurrent_claims_never_get_the_same_notification(engine: Engine, now: 
         assert take(other, now) is None
 
 
-def test_a_retry_is_due_at_its_time_and_a_sent_notification_never(
-    connection: Connection, now: datetime
-) -> None:
+def test_a_retry_is_due_at_its_time_and_a_sent_notification_never(connection, now):
     outbox.add(connection, 7, "slack", "fired", {}, now)
     later = now + timedelta(seconds=30)
     outbox.mark_retry(connection, taken(connection, now), now, later, "busy")
@@ -90,7 +84,7 @@ def test_a_retry_is_due_at_its_time_and_a_sent_notification_never(
     assert tries(connection) == [("retry", "busy"), ("sent", "")]
 
 
-def test_an_expired_claim_cannot_overwrite_the_next_claim(connection: Connection, now: datetime) -> None:
+def test_an_expired_claim_cannot_overwrite_the_next_claim(connection, now):
     outbox.add(connection, 7, "slack", "fired", {}, now)
     late, second = taken(connection, now), taken(connection, now + LEASE)
     outbox.mark_retry(connection, late, now, now, "timeout")
@@ -101,7 +95,7 @@ def test_an_expired_claim_cannot_overwrite_the_next_claim(connection: Connection
     assert backlog == {}
 
 
-def test_a_success_counts_even_after_the_lease_ran_out(connection: Connection, now: datetime) -> None:
+def test_a_success_counts_even_after_the_lease_ran_out(connection, now):
     outbox.add(connection, 7, "slack", "fired", {}, now)
     late = taken(connection, now)
     taken(connection, now + LEASE)
@@ -109,7 +103,7 @@ def test_a_success_counts_even_after_the_lease_ran_out(connection: Connection, n
     assert take(connection, now + 3 * LEASE) is None
 
 
-def test_old_notifications_fail_except_one_that_is_being_sent(connection: Connection, now: datetime) -> None:
+def test_old_notifications_fail_except_one_that_is_being_sent(connection, now):
     day = timedelta(days=1)
     for incident_id in (9, 8, 7):
         outbox.add(connection, incident_id, "slack", "fired", {}, now - incident_id * day)
@@ -121,9 +115,7 @@ def test_old_notifications_fail_except_one_that_is_being_sent(connection: Connec
     assert taken(connection, now).incident_id == 7
 
 
-def test_the_backlog_counts_waiting_and_failed_notifications_by_channel(
-    connection: Connection, now: datetime
-) -> None:
+def test_the_backlog_counts_waiting_and_failed_notifications_by_channel(connection, now):
     minute = timedelta(minutes=1)
     for incident_id, channel in ((9, "slack"), (8, "slack"), (7, "slack"), (7, "log")):
         outbox.add(connection, incident_id, channel, "fired", {}, now - incident_id * minute)
@@ -134,7 +126,7 @@ def test_the_backlog_counts_waiting_and_failed_notifications_by_channel(
     assert backlog.oldest_at == now - 8 * minute
 
 
-def test_a_superseded_reminder_is_not_a_failure_of_the_backlog(connection: Connection, now: datetime) -> None:
+def test_a_superseded_reminder_is_not_a_failure_of_the_backlog(connection, now):
     for reason in ("fired", "repeated", "resolved"):
         outbox.add(connection, 7, "slack", reason, {}, now)
     outbox.mark_failed(connection, taken(connection, now), now, "gone")
@@ -143,7 +135,7 @@ def test_a_superseded_reminder_is_not_a_failure_of_the_backlog(connection: Conne
     assert outbox.backlog(connection, failed_since=now + timedelta(minutes=1))["slack"].failed == 0
 
 
-def test_the_channels_of_an_incident_are_known(connection: Connection, now: datetime) -> None:
+def test_the_channels_of_an_incident_are_known(connection, now):
     for incident_id, channel in ((7, "slack"), (7, "log"), (7, "slack"), (8, "pager")):
         outbox.add(connection, incident_id, channel, "fired", {}, now)
     assert outbox.channels_of(connection, 7) == ["log", "slack"]

@@ -11,7 +11,7 @@ from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import connect, is_libpq_url, make_engine
 
 
-def test_a_connection_that_the_server_ended_is_replaced_before_its_use(database_url: str) -> None:
+def test_a_connection_that_the_server_ended_is_replaced_before_its_use(database_url):
     engine = make_engine(database_url, application="tests", pool_size=1)
     mine = text("SELECT pg_backend_pid()")
     with engine.connect() as connection:
@@ -30,14 +30,14 @@ def shown(url: str, *names: str, **more: bool) -> list[str]:
         return [(connection.execute(f"SHOW {name}").fetchone() or [""])[0] for name in names]  # type: ignore[arg-type]
 
 
-def test_a_connection_has_its_parameters_set_after_connecting(database_url: str) -> None:
+def test_a_connection_has_its_parameters_set_after_connecting(database_url):
     names = ("TimeZone", "jit", "statement_timeout", "lock_timeout", "plan_cache_mode", "application_name")
     assert shown(database_url, *names, plans_once=True) == [
         "UTC", "off", "30s", "10s", "force_generic_plan", "tests",
     ]  # fmt: skip
 
 
-def test_the_server_ends_a_frozen_process_s_transaction_and_releases_its_locks(database_url: str) -> None:
+def test_the_server_ends_a_frozen_process_s_transaction_and_releases_its_locks(database_url):
     assert shown(database_url, "idle_in_transaction_session_timeout") == ["1min"]
     shorter = f"{database_url} options='-c idle_in_transaction_session_timeout=50ms'"
     frozen, other = (make_engine(url, application="tests") for url in (shorter, database_url))
@@ -54,7 +54,7 @@ def test_the_server_ends_a_frozen_process_s_transaction_and_releases_its_locks(d
         engine.dispose()
 
 
-def test_a_silent_session_loses_its_lock(database_url: str) -> None:
+def test_a_silent_session_loses_its_lock(database_url):
     with (
         connect(database_url, application="frozen") as frozen,
         connect(database_url, application="tests") as other,
@@ -64,7 +64,7 @@ def test_a_silent_session_loses_its_lock(database_url: str) -> None:
         wait_for(lambda: locks.try_acquire(other, locks.REPLAY_LOCK))
 
 
-def test_options_of_the_url_are_kept_and_win_except_for_the_time_zone(database_url: str) -> None:
+def test_options_of_the_url_are_kept_and_win_except_for_the_time_zone(database_url):
     options = "-c search_path=elsewhere -c work_mem=7MB --statement-timeout=7s -ctimezone=Asia/Tokyo"
     both = shown(
         f"{database_url} options='{options}'", "search_path", "work_mem", "statement_timeout", "TimeZone"
@@ -86,5 +86,5 @@ def test_options_of_the_url_are_kept_and_win_except_for_the_time_zone(database_u
         ("h", False),
     ],
 )
-def test_a_url_that_libpq_cannot_read_is_known_before_connecting(url: str, is_usable: bool) -> None:
+def test_a_url_that_libpq_cannot_read_is_known_before_connecting(url, is_usable):
     assert is_libpq_url(url) == is_usable

@@ -29,7 +29,7 @@ def end_leaders_session(database_url: str) -> None:
         )
 
 
-def test_only_one_of_two_leads_until_it_releases_the_lock(candidate: Callable[[], Leadership]) -> None:
+def test_only_one_of_two_leads_until_it_releases_the_lock(candidate):
     first, second = candidate(), candidate()
     assert (first.acquire(), second.acquire()) == (True, False)
     assert (first.check(), second.check()) == (True, False)
@@ -39,9 +39,7 @@ def test_only_one_of_two_leads_until_it_releases_the_lock(candidate: Callable[[]
     assert not first.held
 
 
-def test_a_leader_notices_that_its_session_ended_and_another_can_lead(
-    candidate: Callable[[], Leadership], database_url: str
-) -> None:
+def test_a_leader_notices_that_its_session_ended_and_another_can_lead(candidate, database_url):
     first, second = candidate(), candidate()
     assert first.acquire()
     end_leaders_session(database_url)
@@ -51,15 +49,13 @@ def test_a_leader_notices_that_its_session_ended_and_another_can_lead(
     assert not first.acquire()
 
 
-def test_there_is_no_leader_while_the_database_is_unreachable() -> None:
+def test_there_is_no_leader_while_the_database_is_unreachable():
     alone = Leadership("postgresql://127.0.0.1:1/nothing")
     assert not alone.acquire()
     assert not alone.check()
 
 
-def test_the_server_ends_the_session_of_a_silent_leader(
-    candidate: Callable[[], Leadership], database_url: str
-) -> None:
+def test_the_server_ends_the_session_of_a_silent_leader(candidate, database_url):
     leader = candidate()
     assert leader.acquire()
     assert leader._connection is not None

@@ -71,13 +71,13 @@ def pooler(database_url: str, tmp_path: Path) -> Iterator[Pooler]:
         yield start
 
 
-def test_two_connections_of_the_server_are_two_sessions(database_url: str) -> None:
+def test_two_connections_of_the_server_are_two_sessions(database_url):
     with connect(database_url, application="tests") as one, connect(database_url, application="tests") as two:
         assert sessions_fault(one, two) == ""
 
 
 @needs_pgbouncer
-def test_a_session_pooler_works(pooler: Pooler, environment: dict[str, str]) -> None:
+def test_a_session_pooler_works(pooler, environment):
     url = pooler("session")
     migrate_database(url)
     engine = make_engine(url, application="tests", plans_once=True)
@@ -98,9 +98,7 @@ def test_a_session_pooler_works(pooler: Pooler, environment: dict[str, str]) -> 
 
 @needs_pgbouncer
 @pytest.mark.parametrize("more", [{}, {"server_round_robin": "1", "min_pool_size": "4"}])
-def test_a_transaction_pooler_is_refused_in_clear_words(
-    pooler: Pooler, environment: dict[str, str], more: dict[str, str]
-) -> None:
+def test_a_transaction_pooler_is_refused_in_clear_words(pooler, environment, more):
     url = pooler("transaction", **more)
     done = CliRunner().invoke(main, ["check"], env=environment | {"DATABASE_URL": url})
     assert done.exit_code == 1

@@ -26,12 +26,12 @@ def wamid(number: str, before: str = "", after: str = "x" * 9) -> str:
     st.text("cd", min_size=1, max_size=5),
     st.from_regex("[1-9][0-9]{9,14}", fullmatch=True),
 )
-def test_a_number_is_found_at_any_position_in_a_message_id(before: str, after: str, number: str) -> None:
+def test_a_number_is_found_at_any_position_in_a_message_id(before, after, number):
     assert Traces([number]).in_text(wamid(number, before, after))
     assert not Traces([number]).in_text(wamid("9" * 5 + "1" * 5, before, after)) or number in "9999911111"
 
 
-def test_message_ids_of_the_samples_contain_their_numbers() -> None:
+def test_message_ids_of_the_samples_contain_their_numbers():
     """The premise: decoded ids contain the number as plain digits."""
     found = 0
     for path in sorted(PAYLOADS.rglob("*.json")):
@@ -55,17 +55,17 @@ def test_message_ids_of_the_samples_contain_their_numbers() -> None:
         ("US.70411938265500174423", "US.70411938265500174423"),
     ],
 )
-def test_every_variant_is_found(key: str, text: str) -> None:
+def test_every_variant_is_found(key, text):
     assert Traces([key]).in_text(text)
     assert Traces([key]).in_json(json.dumps({"a": [text]}))
 
 
 @pytest.mark.parametrize("text", ["912025550117", "120255501171", OTHER, "", "US.704"])
-def test_others_are_not_found(text: str) -> None:
+def test_others_are_not_found(text):
     assert not Traces([PERSON, "US.70411938265500174423"]).in_text(text)
 
 
-def test_only_the_person_s_items_are_removed_from_a_body() -> None:
+def test_only_the_person_s_items_are_removed_from_a_body():
     mine = [
         status("wamid.A", "sent"),
         status(wamid(PERSON), "read", recipient=""),
@@ -83,27 +83,27 @@ def test_only_the_person_s_items_are_removed_from_a_body() -> None:
     assert parse(kept) == parse(body(*others, messages=inbound[1:], contacts=contacts[1:]))
 
 
-def test_a_body_of_others_stays_byte_for_byte() -> None:
+def test_a_body_of_others_stays_byte_for_byte():
     raw = b' {"object" : "x", "n": 1.0, "s": "\\/"} '
     assert Traces([PERSON]).without(raw) is raw
 
 
-def test_ids_with_escaped_slashes_are_found() -> None:
+def test_ids_with_escaped_slashes_are_found():
     message_id = next(w for w in (wamid("48" + f"{n:09}", "?" * 3 + "~" * 2) for n in range(99)) if "/" in w)
     raw = body(status(message_id, recipient="")).replace(b"/", b"\\/")
     assert Traces(["1" * 9], [message_id]).without(raw) != raw
 
 
 @pytest.mark.parametrize("raw", [b"no json " + PERSON.encode(), b'{"object":"' + PERSON.encode() + b'"}'])
-def test_a_body_that_cannot_be_split_is_removed_completely(raw: bytes) -> None:
+def test_a_body_that_cannot_be_split_is_removed_completely(raw):
     assert Traces([PERSON]).without(raw) is None
 
 
-def test_redaction_keeps_the_structure() -> None:
+def test_redaction_keeps_the_structure():
     value = {"samples": [wamid(PERSON), "wamid.A", wamid(OTHER)], "n": 3, PERSON: None, "to": int(PERSON)}
     blanked = Traces([PERSON], ["wamid.A"]).redacted(value)
     assert blanked == {"samples": ["erased", "erased", wamid(OTHER)], "n": 3, "erased": None, "to": "erased"}
 
 
-def test_without_keys_nothing_matches() -> None:
+def test_without_keys_nothing_matches():
     assert not Traces([]).in_text("anything")

@@ -1,7 +1,6 @@
 """A table of the parsed items of every sample payload."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -238,9 +237,9 @@ def describe(parsed: Parsed) -> list[str]:
 
 
 @pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*.json")), ids=lambda path: path.stem)
-def test_each_sample_gives_the_items_in_the_table(path: Path) -> None:
+def test_each_sample_gives_the_items_in_the_table(path):
     assert describe(parse(path.read_bytes())) == ITEMS[path.stem]
 
 
-def test_the_table_lists_exactly_the_samples() -> None:
+def test_the_table_lists_exactly_the_samples():
     assert {path.stem for path in PAYLOADS.glob("*.json")} == set(ITEMS)

@@ -34,7 +34,7 @@ LONG: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("place", LONG)
-def test_no_long_text_of_a_body_stays_in_a_cache(place: str) -> None:
+def test_no_long_text_of_a_body_stays_in_a_cache(place):
     bodies = [LONG[place](f"{n}" + "7" * _SIZE) for n in range(1, 9)]
     Delivery(bodies[0])
     tracemalloc.start()

@@ -97,8 +97,8 @@ def stored(engine: Engine) -> dict[tuple[datetime, OutcomeMeasure], Counter[str]
 )
 @given(events=st.lists(told(), min_size=1, max_size=12), data=st.data())
 def test_counts_of_deliveries_equal_the_messages_in_any_order_with_repeats_and_recounts(
-    engine: Engine, writer: BatchWriter, events: list[Told], data: st.DataObject
-) -> None:
+    engine, writer, events, data
+):
     with engine.begin() as connection:
         for table in TABLES:
             connection.execute(text(f"DELETE FROM {table}"))
@@ -130,7 +130,7 @@ def busy_hours(engine: Engine, writer: BatchWriter) -> None:
 
 
 @pytest.mark.usefixtures("busy_hours")
-def test_windows_and_hours_sum_the_minutes(engine: Engine) -> None:
+def test_windows_and_hours_sum_the_minutes(engine):
     undelivered, slow = OutcomeMeasure("undelivered", 15), OutcomeMeasure("slow", 60)
     with engine.connect() as connection:
         window = outcome_counts.read_window(connection, undelivered, START + 50 * MINUTE, START + 80 * MINUTE)
@@ -144,7 +144,7 @@ def test_windows_and_hours_sum_the_minutes(engine: Engine) -> None:
 
 
 @pytest.mark.usefixtures("busy_hours")
-def test_a_window_has_messages_as_attempts_and_late_ones_as_failures(engine: Engine) -> None:
+def test_a_window_has_messages_as_attempts_and_late_ones_as_failures(engine):
     measure = OutcomeMeasure("undelivered", 15)
     with engine.connect() as connection:
         parts = [

@@ -120,8 +120,13 @@ class TestOutbox:
 class TestQuarantine:
     def test_items_narrow_by_reason_and_field(self, admin, odd):
         assert "<b>2</b> items in quarantine." in admin.get("/system/quarantine").text
-        assert "<b>1</b> item in quarantine with these filters." in admin.get("/system/quarantine?field=messages").text
-        assert "No item matches these filters" in admin.get("/system/quarantine?reason=nothing+says+this").text
+        assert (
+            "<b>1</b> item in quarantine with these filters."
+            in admin.get("/system/quarantine?field=messages").text
+        )
+        assert (
+            "No item matches these filters" in admin.get("/system/quarantine?reason=nothing+says+this").text
+        )
 
     def test_only_admins_see_what_came(self, viewer, odd):
         page = viewer.get("/system/quarantine").text
