@@ -12,6 +12,7 @@ from tests.support.books import read_books
 from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.sends import merge, reports
+from webhook_app.pipeline.sends.merge import MERGED_AT_ONCE
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.store.postgres.engine import driver
 from webhook_app.store.postgres.errors import DriverUnavailable
@@ -158,6 +159,22 @@ def test_webhooks_merge_no_more_reports_than_the_limit(
     assert rows(engine, f"{of_calls} FROM failures GROUP BY 1") == kept
     assert rows(engine, f"{of_calls} FROM status_events WHERE status = 'failed' GROUP BY 1") == kept
     assert rows(engine, "SELECT sum(failed), sum(attempts) FROM minute_counts") == [(MAX_PER_MESSAGE, 1)]
+
+
+def test_a_batch_of_webhooks_merges_the_failed_calls_of_some_messages_and_leaves_the_rest_to_the_job(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    ids = [f"wamid.{n:03}" for n in range(MERGED_AT_ONCE + 5)]
+    calls = [reported(each, now, error=read_graph_error(ERROR), template="welcome") for each in ids]
+    counted = "SELECT count(*) FROM failures WHERE source = 'send'"
+    merged = "SELECT count(*) FROM messages JOIN series s ON s.id = series_id WHERE template = 'welcome'"
+    with engine.begin() as connection:
+        sends.insert(connection, calls, now + MINUTE, now, reported_by="shop")
+    writer.store([Delivery(body(*(status(each, "sent", now) for each in ids)))], now)
+    assert rows(engine, counted) == [(MERGED_AT_ONCE,)]
+    assert rows(engine, merged) == [(len(ids),)]
+    follow_up(engine, now)
+    assert rows(engine, counted) == [(len(ids),)]
 
 
 def test_a_fault_of_the_database_leaves_one_message_for_later_and_merges_the_others(

@@ -41,6 +41,9 @@ KnownSends = Mapping[tuple[str, str], KnownSend]
 _UNKNOWN = KnownSend()
 _ATTEMPTS = 3
 
+MERGED_AT_ONCE = 50
+"""Messages with failed calls that a batch of webhooks merges, a transaction each; the job `sends` merges the rest."""
+
 
 class FailedCall(NamedTuple):
     """A failed call to store as a failed event."""
@@ -93,14 +96,15 @@ def merge_reports(
     now: datetime,
     slot: int,
     webhook_failures: Sequence[FailureRow] = (),
+    most: int | None = MERGED_AT_ONCE,
 ) -> None:
     """Merge everything stored about these messages; each transaction is retried after a conflict.
 
     A message whose reports the database refuses is found by halving and left as it is. `webhook_failures`: failures
-    that webhooks have just reported.
+    that webhooks have just reported. `most`: of more messages with failed calls the rest is left to the job `sends`.
     """
     try:
-        _merge_all(connection, message_ids, now, slot, webhook_failures)
+        _merge_all(connection, message_ids, now, slot, webhook_failures, most)
     except REFUSED as fault:
         if len(message_ids) <= 1:
             log.warning(
@@ -110,7 +114,7 @@ def merge_reports(
         ids = sorted(message_ids)
         for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
             failures = [row for row in webhook_failures if row[0] in set(half)]
-            merge_reports(connection, half, now=now, slot=slot, webhook_failures=failures)
+            merge_reports(connection, half, now=now, slot=slot, webhook_failures=failures, most=most)
 
 
 def _merge_all(
@@ -119,6 +123,7 @@ def _merge_all(
     now: datetime,
     slot: int,
     webhook_failures: Sequence[FailureRow],
+    most: int | None,
 ) -> None:
     known_sends = reports.known_sends(connection, message_ids)
     if not known_sends:
@@ -133,10 +138,13 @@ def _merge_all(
         return
     if webhook_failures:
         _retried(connection, lambda: failed_calls.mark_as_webhook(connection, webhook_failures))
-    for message_id, calls in by_message.items():
-        work = _failed_calls_merge(connection, message_id, calls, known_sends, now, slot)
+    merged = list(by_message)[:most]
+    for message_id in merged:
+        work = _failed_calls_merge(connection, message_id, by_message[message_id], known_sends, now, slot)
         _retried(connection, work)
-    _retried(connection, lambda: reported_failures.reconsider(connection, list(by_message)))
+    _retried(connection, lambda: reported_failures.reconsider(connection, merged))
+    if left := list(by_message)[len(merged) :]:
+        reports.check_at_once(connection, left, now)
 
 
 def store_failed_calls(

@@ -78,7 +78,7 @@ def register(
         ]
         merge.store_failed_calls(raw, without_id, now=now, slot=_slot())
     named_by_meta = {report.message_id for report in first.values() if not report.has_generated_id}
-    merge.merge_reports(raw, named_by_meta, now=now, slot=_slot())
+    merge.merge_reports(raw, named_by_meta, now=now, slot=_slot(), most=None)
     new = {key for key, (_, is_new) in stored.items() if is_new}
     return [_outcome(report, first, new) for report in reports]
 
@@ -107,7 +107,7 @@ def _merge(connection: DriverConnection, message_ids: Collection[str], now: date
     After a fault the messages are merged one by one, so that one of them affects no other.
     """
     try:
-        merge.merge_reports(connection, message_ids, now=now, slot=_slot())
+        merge.merge_reports(connection, message_ids, now=now, slot=_slot(), most=None)
     except DriverError as fault:
         if connection.closed:
             raise
@@ -117,7 +117,7 @@ def _merge(connection: DriverConnection, message_ids: Collection[str], now: date
     left, faults = set(message_ids), 0
     for message_id in sorted(message_ids):
         try:
-            merge.merge_reports(connection, [message_id], now=now, slot=_slot())
+            merge.merge_reports(connection, [message_id], now=now, slot=_slot(), most=None)
         except DriverError as fault:
             if connection.closed:
                 raise
