@@ -90,7 +90,7 @@ def test_operating_lists_every_setting_with_its_default():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_name_that_looks_like_a_setting_is_one(page):
+def test_every_name_in_the_form_of_a_setting_is_a_setting(page):
     known = {name.upper() for name in Settings.model_fields}
     known |= {f"{name}_FILE" for name in known}
     others = {"TEST_DATABASE_URL", "NAME_FILE"}

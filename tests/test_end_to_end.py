@@ -66,7 +66,7 @@ def service(engine: Engine, database_url: str) -> Iterator[Service]:
     app.extensions[CLOSE]()
 
 
-def test_forty_failures_among_a_thousand_are_counted_explained_and_told_once(service, now):
+def test_forty_failures_among_a_thousand_are_counted_explained_and_notified_once(service, now):
     sent = [status(f"wamid.S{n}", "sent", now, recipient=f"1202555{n:04}") for n in range(1000)]
     failed = [
         status(f"wamid.F{n}", "failed", now, recipient=f"1312555{n:04}", code=131026) for n in range(40)

@@ -48,7 +48,7 @@ def test_a_migrated_database_with_partitions_is_ready(client):
     assert all(check == {"ok": True, "detail": ""} for check in response.json["checks"].values())
 
 
-def test_without_a_database_nothing_is_ready_and_no_host_is_told(make_app):
+def test_without_a_database_nothing_is_ready_and_no_host_is_named(make_app):
     response = make_app(database_url=NOWHERE).test_client().get("/readyz")
     assert response.status_code == 503
     assert not any(check["ok"] for name, check in response.json["checks"].items() if name != "queue")
@@ -77,7 +77,7 @@ def test_a_schema_ahead_of_the_code_is_ready(client, engine):
     assert client.get("/readyz").status_code == 200
 
 
-def test_a_full_ingest_queue_is_not_ready_and_its_filling_is_told(engine):
+def test_a_full_ingest_queue_is_not_ready_and_its_fullness_is_reported(engine):
     app = Flask("queue")
     filling = [0.3]
     app.register_blueprint(probes_blueprint(engine, lambda: datetime.now(UTC), None, lambda: filling[0]))

@@ -100,7 +100,7 @@ def test_an_item_that_is_still_not_understood_stays_with_the_current_reason(writ
     assert not any("older" in reason for reason in reasons)
 
 
-def test_a_replayed_item_that_is_known_becomes_a_duplicate_and_one_not_needed_ignored(
+def test_a_replayed_item_that_is_known_is_a_duplicate_and_one_that_is_not_needed_is_ignored(
     writer, engine, now, replay, monkeypatch
 ):
     odd = [status("wamid.A", "queued", now), status("wamid.B", "strange", now)]

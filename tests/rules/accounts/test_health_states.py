@@ -15,7 +15,7 @@ def reported(value, hours, aspect="status", **detail):
     return ReportedHealth(aspect=aspect, value=value, detail=detail, occurred_at=NOW - timedelta(hours=hours))
 
 
-def test_the_latest_word_holds_since_the_first_of_its_run():
+def test_a_state_holds_since_the_first_of_equal_reports_in_a_row():
     reports = [
         reported("APPROVED", 9),
         reported("PAUSED", 8),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from tests.support.factories import NUMBER, status
 from tests.support.traffic import Traffic
 from webhook_app.rules.counts.dimensions import GROUPS
-from webhook_app.store.counts.impact import impact_of, sample_messages
+from webhook_app.store.counts.impact import incident_impact, incident_samples
 from webhook_app.store.counts.rates import Filters, rates, series, window
 
 OTHER_NUMBER = "590238114470022"
@@ -226,8 +226,8 @@ def test_impact_counts_contacts_and_finds_the_first_failure(traffic, connection,
     for minutes, recipient in ((5, "12025550117"), (3, "12025550117"), (1, "12025550118")):
         traffic.failed(1, now - timedelta(minutes=minutes), UNREACHABLE, recipient=recipient)
     traffic.failed(1, now - timedelta(minutes=9), BROKEN)
-    hit = impact_of(connection, *window(now, 15), [UNREACHABLE])
-    assert (hit.contacts, hit.first_at) == (2, now - timedelta(minutes=5))
+    hit = incident_impact(connection, *window(now, 15), [UNREACHABLE], [{}])
+    assert (hit.messages, hit.contacts, hit.first_at) == (3, 2, now - timedelta(minutes=5))
 
 
 def test_samples_are_the_latest_matching_messages(traffic, connection, now):
@@ -235,7 +235,7 @@ def test_samples_are_the_latest_matching_messages(traffic, connection, now):
         traffic.failed(1, now - timedelta(seconds=s), UNREACHABLE, template="a")[0] for s in (40, 30, 20, 10)
     ]
     traffic.failed(1, now, UNREACHABLE, template="b")
-    found = sample_messages(connection, *window(now, 15), [UNREACHABLE], Filters(template="a"))
+    found = incident_samples(connection, *window(now, 15), [UNREACHABLE], [{"template": "a"}])
     assert found == ids[:0:-1]
 
 

@@ -28,7 +28,7 @@ def test_a_new_window_starts_at_one(add, now):
     assert add(now + WINDOW, b"a") == {b"a": Attempts(1, now + 2 * WINDOW)}
 
 
-def test_an_attempt_that_was_right_is_taken_back(add, engine, now):
+def test_a_successful_attempt_does_not_count(add, engine, now):
     add(now, b"a", b"b")
     add(now, b"a", b"b")
     with engine.begin() as connection:

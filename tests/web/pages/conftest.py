@@ -1,9 +1,14 @@
-"""Somebody signed in at a browser, and forms sent as their page has them."""
+"""A signed-in browser, which sends forms as their page has them."""
 
 import pytest
 
 from tests.web.conftest import ADMIN_KEY, sign_in, token_of
 
+PAGES = (
+    *("/", "/incidents", "/alerts", "/?hours=24", "/failures", "/codes", "/codes/131026", "/contacts"),
+    *("/suppressions", "/suppressions/review", "/suppressions/import", "/suppressions/changes"),
+)
+"""Pages that every signed-in user can read."""
 HOSTILE = '<script>alert("hostile")</script>'
 
 
@@ -39,5 +44,5 @@ def viewer_browser(app, keys):
 
 
 def main_of(page):
-    """What stands between the frame's head and the page's end."""
+    """The page from its main part on."""
     return page[page.index("<main") :]

@@ -77,7 +77,7 @@ class TestTable:
         assert len({(page.method, page.path) for page in PAGES}) == len(PAGES)
 
     @pytest.mark.parametrize("page", [page for page in PAGES if not page.is_public], ids=name_of)
-    def test_strangers_see_and_change_nothing(self, client, page):
+    def test_without_a_session_nothing_is_shown_or_changed(self, client, page):
         response = client.open(address_of(page), method=page.method)
         if page.method == "POST":
             assert response.status_code == 403
@@ -139,7 +139,7 @@ class TestColours:
         admin.post("/theme", data={"theme": chosen})
         assert admin.get_cookie("webhook_app_theme") is None
 
-    def test_a_cookie_that_somebody_made_is_not_believed(self, admin):
+    def test_a_forged_cookie_is_rejected(self, admin):
         admin.set_cookie("webhook_app_theme", '"><script>')
         assert "data-theme" not in admin.get("/").text
 
@@ -175,7 +175,7 @@ class TestMessages:
         admin.set_cookie("webhook_app_message", kept)
         assert 'class="flash' not in admin.get(snoozed).text
 
-    def test_a_message_that_somebody_made_up_is_not_shown(self, admin):
+    def test_a_forged_message_is_not_shown(self, admin):
         admin.set_cookie("webhook_app_message", "made up")
         assert 'class="flash' not in admin.get("/").text
 
@@ -194,7 +194,7 @@ class TestAudit:
         did = ("ADMIN_API_KEY", "page", "acknowledge incident", f"incident {incident_id}", "", "done")
         assert written()[1:] == [did]
 
-    def test_what_a_viewer_may_not_do_is_written_down_as_refused(self, viewer, incident_id, written):
+    def test_what_a_viewer_may_not_do_is_recorded_as_refused(self, viewer, incident_id, written):
         token = token_of(viewer.get(f"/incidents/{incident_id}"))
         assert viewer.post(f"/incidents/{incident_id}/snooze", data={"token": token}).status_code == 403
         assert written()[1:] == [
@@ -223,23 +223,23 @@ class TestAudit:
         (line,) = [line for line in logged if line["event"] == "refused forms not recorded"]
         assert (line["kind"], line["count"]) == ("viewer", 1)
 
-    def test_what_did_not_come_to_its_end_does_not_say_done(self, admin, written):
+    def test_an_action_that_failed_is_not_recorded_as_done(self, admin, written):
         token = token_of(admin.get("/"))
         assert admin.post("/incidents/404/snooze", data={"token": token}).status_code == 404
         assert written()[1:] == [("ADMIN_API_KEY", "page", "snooze incident", "incident 404", "", "")]
 
-    def test_a_change_by_the_api_is_with_whom_it_was_about(self, api, written):
+    def test_a_change_by_the_api_is_recorded_with_its_contact(self, api, written):
         api.put("/v1/suppressions/+49 171 1234567", json={"note": "asked by phone"})
         assert written() == [("admin", "api", "put suppression", "", "491711234567", "done")]
 
-    def test_reading_and_checking_is_not(self, api, engine, now, written):
+    def test_reading_and_checking_is_not_recorded(self, api, engine, now, written):
         with engine.begin() as connection:
             suppressions.put(connection, "5511987000001", actor="somebody", note="", now=now)
         api.get("/v1/suppressions")
         api.post("/v1/check", role="sender", json={"contacts": ["+5511987000001"]})
         assert written() == []
 
-    def test_who_was_erased_is_not_in_it(self, api, written):
+    def test_the_audit_does_not_contain_erased_contacts(self, api, written):
         api.put("/v1/suppressions/+5511987000001", json={})
         api.delete("/v1/contacts/+5511987000001")
         assert [row[2:] for row in written()] == [

@@ -1,1 +1,1 @@
-"""Decisions about what Meta reports on accounts, numbers and templates."""
+"""Decisions about the state of accounts, numbers and templates."""

@@ -1,1 +1,1 @@
-"""Rows of what Meta says of accounts, numbers and templates."""
+"""Rows of the state of accounts, numbers and templates."""

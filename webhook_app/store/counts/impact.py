@@ -1,4 +1,4 @@
-"""Counts the contacts affected by the failures of a window, and returns sample messages."""
+"""Counts the messages and contacts that an incident affects, and returns sample messages."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,52 +7,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.counts.rates import EVERYTHING, Filters, filter_sql
 from webhook_app.store.counts.series import groups_sql
 from webhook_app.store.postgres.engine import Connection
-
-
-class Impact(Struct, frozen=True):
-    """The number of affected contacts, and the time of the first failure."""
-
-    contacts: int
-    first_at: datetime | None
-
-
-def impact_of(
-    connection: Connection,
-    start: datetime,
-    end: datetime,
-    codes: Sequence[int],
-    filters: Filters = EVERYTHING,
-) -> Impact:
-    """Count the contacts with a failure with one of the codes in the window, and find the first failure."""
-    chosen, values = filter_sql(filters, codes)
-    statement = (
-        "SELECT count(DISTINCT contact) FILTER (WHERE contact <> '') AS contacts,"
-        " min(occurred_at) AS first_at"
-        f" FROM failures WHERE occurred_at >= :start AND occurred_at < :end {chosen}"
-    )
-    row = connection.execute(text(statement), values | {"start": start, "end": end}).one()
-    return Impact(row.contacts, row.first_at)
-
-
-def sample_messages(
-    connection: Connection,
-    start: datetime,
-    end: datetime,
-    codes: Sequence[int],
-    filters: Filters = EVERYTHING,
-    limit: int = 3,
-) -> list[str]:
-    """Return the ids of the latest messages that failed with one of the codes."""
-    chosen, values = filter_sql(filters, codes)
-    statement = (
-        f"SELECT message_id FROM failures WHERE occurred_at >= :start AND occurred_at < :end {chosen}"
-        " GROUP BY message_id ORDER BY max(occurred_at) DESC, message_id LIMIT :limit"
-    )
-    values |= {"start": start, "end": end, "limit": limit}
-    return list(connection.execute(text(statement), values).scalars())
 
 
 class IncidentImpact(Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""Rows of deliveries and what became of their items."""
+"""Rows of deliveries and the results of their items."""

@@ -61,7 +61,7 @@ class TestOneCode:
         assert "with any subcode" in admin_browser.see("/codes/190", subcode="463")
 
     @pytest.mark.parametrize("path", ["/codes/-1", "/codes/999123", f"/codes/{10**40}", "/codes/-5"])
-    def test_what_nobody_knows_is_explained_as_unknown(self, admin_browser, path):
+    def test_an_unknown_code_is_explained_as_unknown(self, admin_browser, path):
         admin_browser.see(path)
 
     def test_a_subcode_that_is_no_number_is_refused(self, admin_browser):

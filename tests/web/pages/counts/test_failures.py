@@ -39,7 +39,7 @@ def three(deliver, now):
 
 
 class TestExplorer:
-    def test_before_the_first_failure_it_says_where_they_come_from(self, admin_browser):
+    def test_without_failures_it_says_where_they_come_from(self, admin_browser):
         page = admin_browser.see("/failures")
         assert "No failures so far" in page
         assert "make demo" in page
@@ -119,7 +119,7 @@ class TestExplorer:
         assert 'value="131026"' in second
         assert "Back to the first page" in second
 
-    def test_a_cursor_nobody_made_is_refused(self, admin_browser):
+    def test_an_invalid_cursor_is_refused(self, admin_browser):
         admin_browser.see("/failures", status=400, cursor="zzz")
 
     def test_hostile_text_is_only_text(self, admin_browser, deliver, now):
@@ -195,7 +195,7 @@ class TestOneFailure:
         assert "There is no such failure" in admin_browser.see(path, status=404)
 
 
-def test_strangers_are_sent_to_the_form(client):
+def test_without_a_session_the_page_redirects_to_the_sign_in_form(client):
     for path in ("/failures", "/failures/export", "/failures/x", "/failures/x/bundle"):
         assert client.get(path).status_code == 303
 

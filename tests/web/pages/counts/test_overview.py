@@ -1,4 +1,4 @@
-"""The pages as somebody signed in sees them, and what they refuse."""
+"""The overview and its live parts, and what all pages have in common."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from tests.support.alerts import store_alert
 from tests.support.factories import body, document, status
 from tests.support.incidents import HOUR, store_incident
 from tests.web.conftest import ADMIN_KEY, sign_in
+from tests.web.pages.conftest import PAGES
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store import schema
@@ -29,20 +30,6 @@ for_evaluations = 1
 channels = ["log"]
 """
 HOSTILE = '<script>alert("template")</script>'
-PAGES = (
-    "/",
-    "/incidents",
-    "/alerts",
-    "/?hours=24",
-    "/failures",
-    "/codes",
-    "/codes/131026",
-    "/contacts",
-    "/suppressions",
-    "/suppressions/review",
-    "/suppressions/import",
-    "/suppressions/changes",
-)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class TestWords:
             assert "_" not in words
 
     @pytest.mark.parametrize("check", [check for kind in RULE_KINDS.values() for check in kind.checks])
-    def test_every_check_is_said_in_words(self, check):
+    def test_every_check_has_a_description(self, check):
         kind = next(name for name, held in RULE_KINDS.items() if check in held.checks)
         assert CHECKS[check] in describe(rule(kind, f'checks = ["{check}"]'))[0]
 
@@ -103,7 +103,7 @@ class TestActive:
         health = page[page.index('id="health"') : page.index('id="messaging-limit"')]
         assert "by kim covers all of its alerts" in health
 
-    def test_a_file_that_cannot_be_used_is_said_so(self, make_app, keys, tmp_path):
+    def test_an_invalid_rules_file_is_reported(self, make_app, keys, tmp_path):
         from tests.web.conftest import sign_in  # noqa: PLC0415
 
         faulty = tmp_path / "rules.toml"

@@ -63,7 +63,7 @@ class TestForm:
             ({"rule": "r", "span": "1h", "comment": "x" * 501}, "at most 500"),
         ],
     )
-    def test_what_is_wrong_is_said_in_words(self, typed, fault):
+    def test_every_fault_has_a_message(self, typed, fault):
         assert fault in read_form(typed, NOW)
 
     def test_an_incident_fills_it_with_what_its_alerts_share(self, now):
@@ -79,7 +79,7 @@ class TestForm:
 
 
 class TestPage:
-    def test_empty_it_says_that_everything_is_told(self, viewer):
+    def test_without_silences_it_says_that_every_incident_is_notified(self, viewer):
         page = viewer.get(PATH).text
         assert "every incident is notified" in page
         assert "needs an admin key" in page
@@ -102,7 +102,7 @@ class TestPage:
         assert "ended by ADMIN_API_KEY" in ended
         assert held(now + timedelta(minutes=1)) == []
 
-    def test_a_faulty_form_comes_back_as_it_was_typed(self, admin, held, now):
+    def test_a_faulty_form_is_shown_again_as_it_was_typed(self, admin, held, now):
         data = {"token": token_of(admin.get(f"{PATH}/new")), "template": '"<b>', "code": "x", "span": "4h"}
         answer = admin.post(PATH, data=data)
         assert answer.status_code == 400

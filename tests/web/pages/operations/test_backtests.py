@@ -99,7 +99,7 @@ def test_rules_in_force_can_be_chosen_from(begin, run, engine, now):
         ({"rules": RULES, "step": "1"}, "Choose how many days"),
     ],
 )
-def test_a_faulty_form_comes_back_with_every_fault(begin, engine, form, fault):
+def test_a_faulty_form_is_shown_again_with_every_fault(begin, engine, form, fault):
     answer = begin(**form)
     assert answer.status_code == 400
     assert fault in answer.text

@@ -8,35 +8,22 @@ from itsdangerous import URLSafeSerializer
 from sqlalchemy import text
 
 from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
+from tests.web.pages.conftest import PAGES
 from webhook_app.store.operations import api_keys, sessions
 
 COOKIE = "webhook_app_session"
-PAGES = (
-    "/",
-    "/incidents",
-    "/alerts",
-    "/?hours=24",
-    "/failures",
-    "/codes",
-    "/codes/131026",
-    "/contacts",
-    "/suppressions",
-    "/suppressions/review",
-    "/suppressions/import",
-    "/suppressions/changes",
-)
 
 
 class TestSignIn:
     @pytest.mark.parametrize("path", [*PAGES, "/incidents/1", "/alerts/1"])
-    def test_a_page_sends_strangers_to_the_form_and_remembers_where_they_wanted_to_go(self, client, path):
+    def test_without_a_session_a_page_redirects_to_the_sign_in_form_with_its_address(self, client, path):
         response = client.get(path)
         assert response.status_code == 303
         wanted = path.replace("/", "%2F").replace("?", "%3F").replace("=", "%3D")
         assert response.location == f"/login?next={wanted}"
 
     @pytest.mark.parametrize("path", ["/dashboard/data", "/dashboard/incidents/1", "/dashboard/alerts/1"])
-    def test_a_script_without_a_session_is_told_in_json(self, client, path):
+    def test_a_script_without_a_session_gets_an_error_in_json(self, client, path):
         response = client.get(path)
         assert (response.status_code, response.json["error"]["code"]) == (401, "unauthorized")
 
@@ -118,7 +105,7 @@ class TestSignIn:
 
 class TestSessions:
     @pytest.mark.parametrize("admin_key", ["", ADMIN_KEY])
-    def test_the_app_secret_signs_nobody_in(self, make_app, engine, keys, admin_key):
+    def test_the_app_secret_is_no_key(self, make_app, engine, keys, admin_key):
         """Everybody who builds the Meta app knows its secret: it must open no page."""
         client = make_app(admin_api_key=admin_key).test_client()
         with engine.connect() as connection:
@@ -188,7 +175,7 @@ class TestSessions:
         assert (response.status_code, response.location) == (303, "/login")
         assert [browser.get("/").status_code for browser in (admin, other)] == [303, 303]
 
-    def test_a_viewer_signs_out_nobody_else(self, app, admin, keys):
+    def test_a_viewer_cannot_sign_out_other_browsers(self, app, admin, keys):
         viewer = app.test_client()
         sign_in(viewer, keys["viewer"])
         page = viewer.get("/system")

@@ -12,7 +12,7 @@ from webhook_app.store.incidents import notification_log, outbox
 from webhook_app.store.operations import audit, scheduler_state
 from webhook_app.store.receiving import quarantine
 from webhook_app.store.receiving.quarantine import QuarantineFilters
-from webhook_app.web.pages.operations.settings_list import shown_settings
+from webhook_app.web.pages.operations.system import shown_settings
 from webhook_app.web.pages.wording import size
 
 PATHS = ("/system", "/system/outbox", "/system/quarantine", "/system/audit")
@@ -52,7 +52,7 @@ def test_the_books_of_each_day_and_of_all_time_stand_there(admin, deliver, now):
     assert page.count('data-label="Received">3</td>') == 2
 
 
-def test_a_scheduler_that_stands_still_is_told_from_one_that_runs(admin, engine, now):
+def test_a_stopped_scheduler_is_shown_as_stopped_and_a_running_one_as_running(admin, engine, now):
     assert "It has never run" in admin.get("/system").text
     for began, words in ((now - timedelta(minutes=5), "◆ stopped"), (now, "✓ runs")):
         with engine.begin() as connection:
@@ -77,7 +77,7 @@ class TestSettings:
             assert secret not in page
         assert "SLACK_WEBHOOK_URL" in page
 
-    def test_one_that_nobody_listed_as_open_is_masked(self):
+    def test_a_setting_that_is_not_listed_as_open_is_masked(self):
         given = {
             "database_url": "postgresql://",
             "meta_app_secret": (b"s" * 16,),
@@ -91,7 +91,7 @@ class TestSettings:
 
 
 class TestOutbox:
-    def test_a_failed_one_is_tried_again_once(self, admin, engine, failed):
+    def test_a_failed_notification_is_sent_again_once(self, admin, engine, failed):
         page = admin.get("/system/outbox?state=failed")
         assert "no_such_channel" in page.text
         for words in ("will be sent again now", "only failed notifications can be sent again"):
@@ -133,9 +133,7 @@ class TestQuarantine:
         assert "this is no JSON" not in page
         assert "needs an admin key" in page
 
-    def test_reading_again_tells_how_far_it_is_and_what_became_of_them(
-        self, admin, engine, odd, deliver, now
-    ):
+    def test_a_replay_shows_its_progress_and_the_results(self, admin, engine, odd, deliver, now):
         with engine.begin() as connection:  # as if a fix had come since
             fixed = body(status("wamid.fixed", at=now)).decode()
             connection.exec_driver_sql(

@@ -1,4 +1,4 @@
-"""A person found by any spelling, what happened to them, and what people decide."""
+"""The page of a contact: search, timeline, suppressing, lifting, erasing."""
 
 import re
 from datetime import timedelta
@@ -53,7 +53,7 @@ class TestSearch:
     @pytest.mark.parametrize(
         "typed", ["+55 11 98700-0001", "005511987000001", "55 11 8700-0001", "(55) 11.98700.0001"]
     )
-    def test_any_spelling_finds_the_person_and_says_whom_it_understood(
+    def test_any_format_finds_the_person_and_the_page_shows_how_it_was_read(
         self, viewer_browser, three_messages, typed
     ):
         page = viewer_browser.see("/contacts", contact=typed)
@@ -63,7 +63,7 @@ class TestSearch:
     def test_it_says_when_another_spelling_was_typed(self, viewer_browser):
         assert "entered as +551187000001" in viewer_browser.see("/contacts", contact="551187000001")
 
-    def test_numbers_as_dialled_at_home_are_understood_in_a_default_region(self, make_app, keys):
+    def test_national_numbers_are_understood_in_a_default_region(self, make_app, keys):
         client = make_app(default_region="de").test_client()
         sign_in(client, keys["viewer"])
         assert "<b>+4917612345678</b>" in Browser(client).see("/contacts", contact="0176 12345678")
@@ -74,7 +74,7 @@ class TestSearch:
         )
 
     @pytest.mark.parametrize("typed", ["<b>", "017612345678", HOSTILE, "x" * 300, "a\0b"])
-    def test_what_names_nobody_is_explained(self, viewer_browser, typed):
+    def test_an_invalid_contact_is_explained(self, viewer_browser, typed):
         page = viewer_browser.see("/contacts", status=400, contact=typed)
         assert 'role="alert"' in page
         assert HOSTILE not in page
@@ -85,7 +85,9 @@ class TestSearch:
 
 
 class TestPerson:
-    def test_the_timeline_has_it_all_with_what_became_of_each_message(self, viewer_browser, three_messages):
+    def test_the_timeline_has_every_event_and_the_outcome_of_each_message(
+        self, viewer_browser, three_messages
+    ):
         page = viewer_browser.see("/contacts", contact=PERSON)
         assert "wrote to you" in page
         for message_id, outcome in (("1", "delivered"), ("2", "failed")):
@@ -93,7 +95,7 @@ class TestPerson:
         assert "24-hour window open with" in page
         assert "This contact is not suppressed" in page
 
-    def test_a_stranger_has_nothing_and_is_told_why_that_may_be(self, viewer_browser):
+    def test_for_an_unknown_contact_the_page_says_what_to_check(self, viewer_browser):
         page = viewer_browser.see("/contacts", contact="+4917612345678")
         assert "There is no data about this contact" in page
         assert "No 24-hour window is open" in page
@@ -113,7 +115,7 @@ class TestPerson:
         assert timelines[0] + timelines[1] == [str(n) for n in range(60)]
         assert "Back to the first page" in second
 
-    def test_what_stands_against_them_is_shown_with_the_evidence(self, viewer_browser, opted_out):
+    def test_suppressions_are_shown_with_their_evidence(self, viewer_browser, opted_out):
         page = viewer_browser.see("/contacts", contact=PERSON)
         assert "Do not send messages" in page
         assert "Opted out" in page
@@ -153,7 +155,7 @@ class TestDeciding:
         assert "1 suppression was lifted." in page
         assert [row[0] for row in person_state()] == ["opted_out"]
 
-    def test_a_wish_is_lifted_only_with_words(self, admin_browser, opted_out, person_state):
+    def test_an_opt_out_is_lifted_only_with_a_reason(self, admin_browser, opted_out, person_state):
         form = {"contact": PERSON, "reason": "opted_out", "scope": "all", "phone_number_id": ""}
         where = f"/contacts?contact=%2B{PERSON[1:]}"
         assert "The person opted out" in admin_browser.submit(where, "/contacts/lift", note=" ", **form)
@@ -163,7 +165,7 @@ class TestDeciding:
         )
         assert person_state() == []
 
-    def test_lifting_what_is_gone_says_so(self, admin_browser):
+    def test_lifting_a_suppression_that_is_gone_says_so(self, admin_browser):
         page = admin_browser.submit(
             "/contacts", "/contacts/lift", contact=PERSON, reason="manual", scope="all", note=""
         )
@@ -178,12 +180,12 @@ class TestDeciding:
             {"contact": "nobody", "scope": "all"},
         ],
     )
-    def test_a_form_that_cannot_be_used_changes_nothing(self, admin_browser, person_state, form):
+    def test_an_invalid_form_changes_nothing(self, admin_browser, person_state, form):
         admin_browser.submit("/contacts", "/contacts/suppress", status=400, **form)
         assert person_state() == []
 
     @pytest.mark.parametrize("action", ["suppress", "lift", "erase"])
-    def test_a_viewer_decides_nothing_and_sees_no_buttons(
+    def test_a_viewer_can_change_nothing_and_sees_no_buttons(
         self, viewer_browser, opted_out, person_state, action
     ):
         assert main_of(viewer_browser.see("/contacts", contact=PERSON)).count("<button") == 1  # the search
@@ -202,7 +204,7 @@ class TestDeciding:
 class TestErasing:
     WHERE = f"/contacts/erase?contact=%2B{PERSON[1:]}"
 
-    def test_it_says_what_goes_and_asks_for_the_number_once_more(self, admin_browser, opted_out):
+    def test_it_says_what_is_erased_and_asks_for_the_number(self, admin_browser, opted_out):
         page = admin_browser.see(self.WHERE)
         assert "type the number or id" in page
         assert "This person opted out" in page
@@ -217,7 +219,7 @@ class TestErasing:
             assert "Nothing was erased" in page
         assert len(person_state()) == 1
 
-    def test_typed_in_any_spelling_it_erases_and_names_nobody_after(
+    def test_typed_in_any_format_it_erases_and_the_page_does_not_name_the_person(
         self, admin_browser, three_messages, opted_out, person_state
     ):
         page = admin_browser.submit(self.WHERE, "/contacts/erase", contact=PERSON, typed="55 11 8700 0001")
@@ -227,7 +229,7 @@ class TestErasing:
         assert person_state() == []
         assert "There is no data about this contact" in admin_browser.see("/contacts", contact=PERSON)
 
-    def test_the_wish_of_somebody_erased_is_shown_and_forgotten_only_with_words(
+    def test_an_opt_out_from_before_an_erasure_is_shown_and_removed_only_with_a_reason(
         self, admin_browser, viewer_browser, opted_out
     ):
         admin_browser.submit(self.WHERE, "/contacts/erase", contact=PERSON, typed=PERSON)
@@ -249,11 +251,11 @@ class TestErasing:
     def test_a_viewer_may_read_but_has_no_form(self, viewer_browser):
         assert "needs an admin key" in viewer_browser.see(self.WHERE)
 
-    def test_nobody_cannot_be_erased(self, admin_browser):
+    def test_an_invalid_contact_cannot_be_erased(self, admin_browser):
         admin_browser.see("/contacts/erase", status=400, contact="nobody")
 
 
-def test_numbers_stand_in_no_title(admin_browser, three_messages):
+def test_no_title_contains_a_number(admin_browser, three_messages):
     for path in (
         f"/contacts?contact=%2B{PERSON[1:]}",
         f"/contacts/erase?contact=%2B{PERSON[1:]}",

@@ -21,7 +21,7 @@ def both(deliver, now):
     )
 
 
-def test_its_steps_stand_in_order_with_the_outcome_from_all_of_them(viewer_browser, both):
+def test_its_events_are_in_order_with_the_outcome_of_all_of_them(viewer_browser, both):
     page = viewer_browser.see("/messages/wamid.A/B+=")
     assert "failed and delivered" in page
     whats = re.findall(r'data-label="What"><span>(\w+)', page)
@@ -30,7 +30,7 @@ def test_its_steps_stand_in_order_with_the_outcome_from_all_of_them(viewer_brows
     assert "Send again?" in page
 
 
-def test_a_refused_call_is_told_once(viewer_browser, api, now):
+def test_a_refused_call_is_listed_once(viewer_browser, api, now):
     error = {"code": 190, "error_subcode": 463, "message": "expired", "fbtrace_id": "Trace1"}
     report = {"contact": "+12025550117", "message_id": "wamid.S", "sent_at": now.isoformat(), "error": error}
     assert api.post("/v1/sends", json={"sends": [report]}).status_code == 200

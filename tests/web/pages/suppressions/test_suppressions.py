@@ -73,7 +73,7 @@ def ticks(page, name="item"):
 
 
 class TestList:
-    def test_before_anybody_is_suppressed_it_says_how_they_come(self, viewer_browser):
+    def test_without_suppressions_it_says_how_contacts_get_suppressed(self, viewer_browser):
         page = viewer_browser.see("/suppressions")
         assert "No contacts are suppressed" in page
         assert f'href="{IMPORT}"' in page
@@ -146,9 +146,7 @@ class TestReview:
         assert "2 suppressions were lifted." in page
         assert list(suppressed_contacts()) == [THREE]
 
-    def test_all_that_are_shown_can_be_confirmed_without_ticking(
-        self, admin_browser, queue, suppressed_contacts
-    ):
+    def test_all_shown_can_be_confirmed_without_a_selection(self, admin_browser, queue, suppressed_contacts):
         page = admin_browser.submit(
             QUEUE, QUEUE, shown=ticks(admin_browser.see(QUEUE), "shown"), action="confirm all", note=""
         )
@@ -156,9 +154,11 @@ class TestReview:
         assert "No suppressions to review" in page
         assert len(suppressed_contacts()) == 3
 
-    def test_without_a_tick_nothing_is_done(self, admin_browser, queue, suppressed_contacts):
+    def test_without_a_selection_nothing_changes(self, admin_browser, queue, suppressed_contacts):
         shown = ticks(admin_browser.see(QUEUE), "shown")
-        assert "Nothing was selected" in admin_browser.submit(QUEUE, QUEUE, shown=shown, action="lift", note="")
+        assert "Nothing was selected" in admin_browser.submit(
+            QUEUE, QUEUE, shown=shown, action="lift", note=""
+        )
         assert len(suppressed_contacts()) == 3
 
     def test_somebody_faster_is_told(self, admin_browser, queue):
@@ -171,9 +171,7 @@ class TestReview:
     @pytest.mark.parametrize(
         "form", [{"item": "zzz", "action": "lift"}, {"item": "WyJhIl0", "action": "lift"}]
     )
-    def test_a_form_that_cannot_be_used_changes_nothing(
-        self, admin_browser, queue, suppressed_contacts, form
-    ):
+    def test_an_invalid_form_changes_nothing(self, admin_browser, queue, suppressed_contacts, form):
         admin_browser.submit(QUEUE, QUEUE, status=400, **form)
         assert len(suppressed_contacts()) == 3
 
@@ -181,7 +179,7 @@ class TestReview:
         admin_browser.submit(QUEUE, QUEUE, status=400, item=ticks(admin_browser.see(QUEUE))[0], action="burn")
         assert len(suppressed_contacts()) == 3
 
-    def test_a_viewer_decides_nothing_and_sees_no_buttons(
+    def test_a_viewer_can_change_nothing_and_sees_no_buttons(
         self, viewer_browser, admin_browser, queue, suppressed_contacts
     ):
         page = main_of(viewer_browser.see(QUEUE))
@@ -260,14 +258,12 @@ class TestChangeLog:
         assert "12025550199" not in suppressed_contacts()
         admin_browser.submit(LOG, "/suppressions/undo", status=400, key="sender", hours="x")
 
-    def test_without_a_tick_nothing_is_taken_back(self, admin_browser, three, suppressed_contacts):
+    def test_without_a_selection_nothing_is_undone(self, admin_browser, three, suppressed_contacts):
         assert "Nothing was selected" in admin_browser.submit(LOG, "/suppressions/undo", note="")
         assert len(suppressed_contacts()) == 3
 
     @pytest.mark.parametrize("form", [{"change": "x"}, {"change": "-1"}, {"batch": "b", "before": "x"}])
-    def test_a_form_that_cannot_be_used_changes_nothing(
-        self, admin_browser, three, suppressed_contacts, form
-    ):
+    def test_an_invalid_form_changes_nothing(self, admin_browser, three, suppressed_contacts, form):
         admin_browser.submit(LOG, "/suppressions/undo", status=400, **form)
         assert len(suppressed_contacts()) == 3
 
@@ -277,7 +273,7 @@ class TestChangeLog:
         viewer_browser.submit(LOG, "/suppressions/undo", status=403, change="1", note="x")
         assert len(suppressed_contacts()) == 3
 
-    def test_somebody_erased_is_a_line_without_a_person(self, admin_browser, three):
+    def test_an_erasure_is_a_line_without_a_contact(self, admin_browser, three):
         admin_browser.submit("/contacts", "/contacts/erase", contact=f"+{ONE}", typed=f"+{ONE}")
         page = admin_browser.see(LOG)
         assert "person erased" in page
@@ -292,7 +288,7 @@ def file(text, name="list.csv"):
 class TestImport:
     ROWS = f"contact,note\n+55 11 8700-0001,{HOSTILE}\nnobody,\n+{TWO},\n"
 
-    def test_a_check_says_what_would_become_of_it_and_stores_nothing(
+    def test_a_check_shows_the_result_of_each_row_and_stores_nothing(
         self, admin_browser, suppressed_contacts
     ):
         page = admin_browser.submit(IMPORT, IMPORT, status=200, file=file(self.ROWS), action="check")
@@ -356,7 +352,7 @@ class TestImport:
             ({"file": (io.BytesIO(b"1"), "list.csv"), "reason": "odd"}, "is invalid"),
         ],
     )
-    def test_what_cannot_be_imported_is_explained(self, admin_browser, form, words):
+    def test_a_file_that_cannot_be_imported_is_explained(self, admin_browser, form, words):
         assert words in admin_browser.submit(IMPORT, IMPORT, status=400, **form)
 
     def test_hostile_rows_are_only_text(self, admin_browser):

@@ -1,1 +1,1 @@
-"""Pages for what Meta says of accounts, numbers and templates."""
+"""Pages for the state of accounts, numbers and templates."""

@@ -3,19 +3,28 @@
 from datetime import timedelta
 
 from flask import Response, make_response, redirect
+from msgspec import Struct
 from werkzeug.exceptions import NotFound
 
+from webhook_app.settings import SHOWN, Settings
 from webhook_app.store.incidents import notification_log, outbox
 from webhook_app.store.operations import audit, disk_usage, scheduler_state, sessions
 from webhook_app.store.receiving import books, quarantine
 from webhook_app.web.api import cursor
-from webhook_app.web.pages.operations.settings_list import shown_settings
 from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render
 
 _DAYS = 14
 _PAGE = 50
 _LATE = timedelta(minutes=1)
 STATES = {"waiting": "Waiting", "failed": "Failed", "sent": "Sent", "superseded": "Superseded"}
+
+
+class SettingRow(Struct, frozen=True):
+    """A setting by its variable. `value` is empty if it is not set, and masked if it may be, or contain, a secret."""
+
+    name: str
+    value: str
+    is_masked: bool
 
 
 def system_page(request: PageRequest) -> Response:
@@ -77,6 +86,18 @@ def audit_page(request: PageRequest) -> Response:
     found = audit.list_page(request.connection, _PAGE + 1, request.before, actor)
     page, following = cursor.cut(found, _PAGE, lambda entry: entry.id)
     return render(request, "audit.html", entries=page, actor=actor, following=following)
+
+
+def shown_settings(settings: Settings) -> list[SettingRow]:
+    """All of them by name. One that nobody has listed as open is masked."""
+    return [_shown(name, getattr(settings, name)) for name in sorted(type(settings).model_fields)]
+
+
+def _shown(name: str, value: object) -> SettingRow:
+    if name not in SHOWN:
+        return SettingRow(name.upper(), "set" if value else "", is_masked=bool(value))
+    words = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+    return SettingRow(name.upper(), words, is_masked=False)
 
 
 PAGES = (

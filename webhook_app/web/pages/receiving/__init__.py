@@ -1,1 +1,1 @@
-"""Pages for deliveries and what became of their items."""
+"""Pages for deliveries and the results of their items."""
