@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.findings import FindingMessage, compose_findings
 from webhook_app.channels.incident_text import Digest, MessageText, compose, compose_digest, plain_text
 from webhook_app.channels.notification import Notification
 
@@ -112,6 +113,10 @@ class Email:
         """Send one message that lists each incident."""
         self._submit(digest_mail(notifications, self._sender, self._addresses))
 
+    def send_findings(self, message: FindingMessage) -> None:
+        """Send it to all addresses. Raises SendError."""
+        self._submit(finding_mail(message, self._sender, self._addresses))
+
     def _submit(self, mail: EmailMessage) -> None:
         try:
             with self._connect() as server:
@@ -177,6 +182,17 @@ def digest_mail(notifications: Sequence[Notification], sender: str, addresses: S
     mail["Message-ID"] = f"<digest-{notifications[0].id}-{last.id}-{last.at:%Y%m%d%H%M%S}@{_domain(sender)}>"
     mail.set_content("\n".join(f"{text}\n  {url}" if url else text for text, url in digest.lines))
     mail.add_alternative(_digest_html(digest), subtype="html")
+    return mail
+
+
+def finding_mail(message: FindingMessage, sender: str, addresses: Sequence[str]) -> EmailMessage:
+    """One message about findings, in no conversation."""
+    composed = compose_findings(message)
+    mail = _mail(sender, addresses, composed.headline)
+    mail["Date"] = format_datetime(message.at)
+    mail["Message-ID"] = f"<finding-{message.id}-{message.at:%Y%m%d%H%M%S}@{_domain(sender)}>"
+    mail.set_content(plain_text(composed))
+    mail.add_alternative(_html(composed), subtype="html")
     return mail
 
 

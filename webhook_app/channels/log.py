@@ -3,7 +3,8 @@
 from typing import TextIO
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.incident_text import compose, plain_text
+from webhook_app.channels.findings import FindingMessage, compose_findings
+from webhook_app.channels.incident_text import MessageText, compose, plain_text
 from webhook_app.channels.notification import Notification
 
 _CONTROL = dict.fromkeys((*range(10), *range(11, 32), *range(127, 160)), "�")
@@ -22,8 +23,15 @@ class LogChannel:
     def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
         """Write and flush the message. Raises SendError."""
         del earlier
+        self._write(compose(notification))
+
+    def send_findings(self, message: FindingMessage) -> None:
+        """Write and flush it. Raises SendError."""
+        self._write(compose_findings(message))
+
+    def _write(self, message: MessageText) -> None:
         try:
-            text = plain_text(compose(notification)).translate(_CONTROL)
+            text = plain_text(message).translate(_CONTROL)
             self._stream.write(text + "\n\n")
             self._stream.flush()
         except (OSError, ValueError) as fault:

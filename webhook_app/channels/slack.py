@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.findings import FindingMessage, compose_findings
 from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.incident_text import compose, compose_digest
 from webhook_app.channels.notification import Notification
@@ -49,6 +50,10 @@ class SlackWebhook:
     def send_digest(self, notifications: Sequence[Notification]) -> None:
         """Post one message that lists each incident."""
         self._post(digest_payload(compose_digest(notifications)))
+
+    def send_findings(self, message: FindingMessage) -> None:
+        """Post it. Raises SendError."""
+        self._post(payload(compose_findings(message)))
 
     def close(self) -> None:
         """Close the connections."""

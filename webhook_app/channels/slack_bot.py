@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.findings import FindingMessage, compose_findings
 from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.incident_text import change_line, compose, compose_digest
 from webhook_app.channels.notification import Notification
@@ -111,6 +112,10 @@ class SlackBot:
         """Post one message that lists each incident; later changes go to its thread."""
         posted = self._post({"channel": self._channel, **digest_payload(compose_digest(notifications))})
         return _receipt(_reference(posted), shared=True)
+
+    def send_findings(self, message: FindingMessage) -> None:
+        """Post a message without buttons, which is not edited later. Raises SendError."""
+        self._post({"channel": self._channel, **payload(compose_findings(message))})
 
     def close(self) -> None:
         """Close the connections."""

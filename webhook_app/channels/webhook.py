@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.findings import FindingMessage, compose_findings
 from webhook_app.channels.http_client import TIMEOUT, HttpClient
 from webhook_app.channels.incident_text import compose, plain_text
 from webhook_app.channels.notification import Notification
@@ -62,8 +63,14 @@ class Webhook:
     def send(self, notification: Notification, earlier: Receipt | None = None) -> None:
         """Post it; 2xx is success. Raises SendError, permanent for 410 as in the specification."""
         del earlier
-        body = body_of(notification)
-        message_id, timestamp = f"notification_{notification.id}", int(self._clock())
+        self._post(notification.id, body_of(notification))
+
+    def send_findings(self, message: FindingMessage) -> None:
+        """Post it as `send` does. Raises SendError."""
+        self._post(message.id, findings_body(message))
+
+    def _post(self, notification_id: int, body: bytes) -> None:
+        message_id, timestamp = f"notification_{notification_id}", int(self._clock())
         headers = {
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
@@ -89,5 +96,17 @@ def body_of(notification: Notification) -> bytes:
             "timestamp": notification.at,
             "data": msgspec.to_builtins(notification)
             | {"headline": message.headline, "text": plain_text(message)},
+        }
+    )
+
+
+def findings_body(message: FindingMessage) -> bytes:
+    """The body about findings: of the type finding.found for new ones, finding.digest for the weekly digest."""
+    text = compose_findings(message)
+    return msgspec.json.encode(
+        {
+            "type": "finding.found" if message.reason == "finding" else "finding.digest",
+            "timestamp": message.at,
+            "data": msgspec.to_builtins(message) | {"headline": text.headline, "text": plain_text(text)},
         }
     )

@@ -7,8 +7,10 @@ from typing import Protocol
 from msgspec import to_builtins
 
 from webhook_app.channels.notification import Notification, Reason
+from webhook_app.rules.incidents.findings.finding import FoundState
+from webhook_app.rules.incidents.findings.recurring import Occasion
 from webhook_app.store.counts.impact import IncidentImpact, incident_impact, incident_samples
-from webhook_app.store.incidents import alerts, incidents, outbox, silences
+from webhook_app.store.incidents import alerts, findings, incidents, outbox, silences
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.incidents.silences import Silence
@@ -51,6 +53,13 @@ class IncidentStore(Protocol):
         self, incident_id: int, channel: str, reason: Reason, message: Notification, now: datetime
     ) -> None: ...
     def notified_channels(self, incident_id: int) -> list[str]: ...
+    def occasions(self, since: datetime) -> list[Occasion]:
+        """When incidents with error codes opened, or opened again, since then."""
+        ...
+
+    def add_finding(self, found: FoundState, seen_at: datetime, now: datetime) -> tuple[int, bool]:
+        """Store a finding, or update the open one; returns the id and whether it is new."""
+        ...
 
 
 class StoredFailures:
@@ -108,3 +117,9 @@ class IncidentTables:
 
     def notified_channels(self, incident_id: int) -> list[str]:
         return outbox.channels_of(self._connection, incident_id)
+
+    def occasions(self, since: datetime) -> list[Occasion]:
+        return findings.occasions(self._connection, since)
+
+    def add_finding(self, found: FoundState, seen_at: datetime, now: datetime) -> tuple[int, bool]:
+        return findings.add(self._connection, found, seen_at, now)

@@ -6,20 +6,26 @@ ends and it is sent again: a duplicate is better than a loss. Pace and pauses of
 process keeps both. What is given up is rerouted to another channel once.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
 from time import monotonic, sleep
 
 import structlog
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.channels import Channel, DigestChannel, Receipt, ResendingChannel, SendError
+from webhook_app.channels.findings import FindingChannel, FindingMessage
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents.incident_details import with_current_state
-from webhook_app.pipeline.incidents.notifications.reroute import lock_incidents, reroute
+from webhook_app.pipeline.incidents.notifications.reroute import (
+    OutboxMessage,
+    lock_incidents,
+    read_message,
+    reroute,
+)
 from webhook_app.store.incidents import alerts, channel_states, incidents, outbox
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.channel_states import ChannelMessage
@@ -143,7 +149,7 @@ class _NotifyRun:
 
     def _open(self, connection: Connection, now: datetime) -> list[Notification]:
         """The last notification of each open incident, with the current state of the incident."""
-        sent = [_parse(payload) for payload in outbox.open_payloads(connection, self._channel.name)]
+        sent = [read_message(payload) for payload in outbox.open_payloads(connection, self._channel.name)]
         opened = {incident.id: incident for incident in incidents.open_incidents(connection)}
         members: dict[int | None, list[Alert]] = {}
         for alert in alerts.of_incidents(connection, list(opened)):
@@ -151,7 +157,7 @@ class _NotifyRun:
         return [
             with_current_state(each, opened[each.incident_id], members[each.incident_id], now)
             for each in sent
-            if each is not None and each.incident_id in opened  # it may have just ended
+            if isinstance(each, Notification) and each.incident_id in opened  # it may have just ended
         ]
 
     def _receipt(self, connection: Connection, incident_id: int) -> Receipt | None:
@@ -183,7 +189,7 @@ class _NotifyRun:
     def _pace(self) -> timedelta:
         return timedelta(seconds=self._channel.pace_s)
 
-    def _deliver(self, claims: Sequence[Claim], notifications: Sequence[Notification]) -> bool:
+    def _deliver(self, claims: Sequence[Claim], notifications: Sequence[OutboxMessage]) -> bool:
         """Send and mark; returns whether the run may continue."""
         try:
             receipt = self._send(claims, notifications)
@@ -199,15 +205,22 @@ class _NotifyRun:
             self._mark_sent(claims, receipt)
         return True
 
-    def _send(self, claims: Sequence[Claim], notifications: Sequence[Notification]) -> Receipt | None:
-        channel = self._channel
+    def _send(self, claims: Sequence[Claim], messages: Sequence[OutboxMessage]) -> Receipt | None:
+        channel, first = self._channel, messages[0]
+        if isinstance(first, FindingMessage):
+            if not isinstance(channel, FindingChannel):
+                raise SendError(f"{channel.name} takes no findings", permanent=True, of_message=True)
+            with _only_send_errors():
+                channel.send_findings(first)
+            return None
+        notifications = [each for each in messages if isinstance(each, Notification)]
         if len(notifications) > 1 and isinstance(channel, DigestChannel):
             with _only_send_errors():
                 return channel.send_digest(notifications)
         with self._engine.connect() as connection:
             earlier = self._receipt(connection, claims[0].incident_id)
         with _only_send_errors():
-            return channel.send(notifications[0], earlier)
+            return channel.send(first, earlier)
 
     def _mark_sent(self, claims: Sequence[Claim], receipt: Receipt | None) -> None:
         at = self._clock.now()
@@ -295,16 +308,9 @@ def _only_send_errors() -> Iterator[None]:
         raise SendError(f"{type(fault).__name__}: {fault}", permanent=True, of_message=True) from fault
 
 
-def _notification_of(claimed: Claim) -> Notification | None:
-    notifications = _parse(claimed.payload)
-    return None if notifications is None else replace(notifications, id=claimed.id)
-
-
-def _parse(payload: Mapping[str, object]) -> Notification | None:
-    try:
-        return convert(payload, Notification)
-    except ValidationError:
-        return None
+def _notification_of(claimed: Claim) -> OutboxMessage | None:
+    message = read_message(claimed.payload)
+    return None if message is None else replace(message, id=claimed.id)
 
 
 def _log_fields(claimed: Claim) -> dict[str, object]:

@@ -4,7 +4,7 @@ Runs in the caller's transaction, which locks the incident before any of its not
 evaluation.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,16 +12,34 @@ import structlog
 from msgspec import ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
+from webhook_app.channels.findings import FINDING_CHANNELS, NO_INCIDENT, FindingMessage
 from webhook_app.channels.notification import Notification, Undelivered
 from webhook_app.store.incidents import incidents, outbox
+from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection
 
 log = structlog.get_logger()
 
 
+OutboxMessage = Notification | FindingMessage
+
+
 def lock_incidents(connection: Connection, incident_ids: Collection[int]) -> None:
     """Lock the incidents of notifications that may be rerouted, before any other lock."""
+    if NO_INCIDENT in incident_ids:
+        locks.hold_until_commit(connection, locks.FINDINGS_LOCK)
     incidents.lock(connection, incident_ids)
+
+
+def read_message(payload: Mapping[str, Any]) -> OutboxMessage | None:
+    """The message of a row of the outbox; None if another version wrote it in a form that cannot be read."""
+    kind: type[OutboxMessage] = (
+        FindingMessage if payload.get("reason") in ("finding", "digest") else Notification
+    )
+    try:
+        return convert(payload, kind)
+    except ValidationError:
+        return None
 
 
 def reroute(
@@ -34,10 +52,11 @@ def reroute(
     now: datetime,
 ) -> str | None:
     """Add it to the outbox of the first channel that has not failed it; None if no channel is left."""
-    try:
-        notification = convert(payload, Notification)
-    except ValidationError:  # unreadable for every channel
+    notification = read_message(payload)
+    if notification is None:  # unreadable for every channel
         return None
+    if isinstance(notification, FindingMessage):
+        fallbacks = [name for name in fallbacks if name in FINDING_CHANNELS]
     failed = {channel, *(missed.channel for missed in notification.undelivered)}
     remaining = [name for name in fallbacks if name not in failed]
     if not remaining:
@@ -56,7 +75,8 @@ def reroute(
         connection, notification.incident_id, target, notification.reason, to_builtins(notification), now
     )
     outbox.mark_rerouted(connection, notification_id, now)
-    _add_resolve(connection, notification, target, now)
+    if isinstance(notification, Notification):
+        _add_resolve(connection, notification, target, now)
     return target
 
 

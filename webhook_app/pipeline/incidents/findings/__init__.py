@@ -1,0 +1,1 @@
+"""Finds states that last, and announces them apart from incidents."""

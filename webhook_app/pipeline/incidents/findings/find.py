@@ -1,0 +1,182 @@
+"""Every hour: find, update and fix findings from counts by day and from Meta's reports; then announce new ones.
+
+Incidents that last a week or come back every day become findings in the evaluation (incident_updates.py); here they are
+updated and fixed, and announced with the others. One transaction, under a lock.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from webhook_app.pipeline.incidents.findings.announce import announce
+from webhook_app.pipeline.incidents.findings.finding_inputs import FindingInputs, StoredFacts, midnight
+from webhook_app.pipeline.incidents.findings.finding_store import (
+    FindingStore,
+    FindingTables,
+    chronic_state,
+)
+from webhook_app.rules.accounts.health_states import states
+from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
+from webhook_app.rules.incidents.findings.chronic import find_chronic, is_known, last_above
+from webhook_app.rules.incidents.findings.finding import DAY, WEEK_DAYS, CountedDays, FoundState
+from webhook_app.rules.incidents.findings.observed_states import (
+    find_low_quality,
+    find_unlabelled,
+    find_unreached,
+    suspect_campaigns,
+)
+from webhook_app.rules.incidents.findings.recurring import SAME_HOUR, is_fixed
+from webhook_app.store.counts import baselines
+from webhook_app.store.incidents.findings import Finding
+from webhook_app.store.postgres import locks
+from webhook_app.store.postgres.engine import Engine
+
+MAX_CAMPAIGNS = 5
+"""Campaigns of one look whose contacts are examined; the largest first."""
+MAX_COUNTED = 20
+"""New findings of one look whose contacts are counted."""
+_WEEK = DAY * WEEK_DAYS
+
+
+class LastLook:
+    """The hour that was summed when the last look was made: without a new one there is nothing to find."""
+
+    def __init__(self) -> None:
+        self.hour: datetime | None = None
+
+
+def find(
+    engine: Engine,
+    rules: Sequence[Rule],
+    now: datetime,
+    *,
+    public_url: str = "",
+    channels: Collection[str] = (FALLBACK_CHANNEL,),
+    last: LastLook | None = None,
+) -> int:
+    """Look for findings if an hour was summed since, and announce new ones; returns the notifications added."""
+    last = last or LastLook()
+    with engine.begin() as connection:
+        locks.hold_until_commit(connection, locks.FINDINGS_LOCK)
+        hour = baselines.latest_hour(connection)
+        if hour is None or hour != last.hour:
+            search(StoredFacts(connection, now), FindingTables(connection), rules)
+        added = announce(connection, rules, now, public_url=public_url, channels=channels)
+    last.hour = hour
+    return added
+
+
+def search(
+    inputs: FindingInputs, store: FindingStore, rules: Sequence[Rule], *, days: CountedDays | None = None
+) -> None:
+    """Find, update and fix. `days`: the counts, if the caller has them already."""
+    known = store.open_findings()
+    _update_qualities(inputs, store, known)
+    days = days or inputs.days()
+    _update_chronic(inputs, store, known, days, rules)
+    _update_recurring(inputs, store, known)
+    _keep(inputs, store, known, "unlabelled_sends", find_unlabelled(days))
+    suspects = suspect_campaigns(days)[:MAX_CAMPAIGNS]
+    lists = [inputs.unreached(*each) for each in suspects]
+    _keep(inputs, store, known, "unreached_list", find_unreached(lists, inputs.now - _WEEK), after=True)
+
+
+def search_reports(inputs: FindingInputs, store: FindingStore) -> None:
+    """Find, update and fix what Meta's reports alone decide."""
+    _update_qualities(inputs, store, store.open_findings())
+
+
+def _update_qualities(inputs: FindingInputs, store: FindingStore, known: Sequence[Finding]) -> None:
+    found = [
+        found
+        for subject, reports in inputs.reported_health()
+        if subject.subject == "template"
+        and (
+            found := find_low_quality(
+                subject.subject_id, subject.name, subject.waba_id, states(reports, inputs.now)
+            )
+        )
+    ]
+    _keep(inputs, store, known, "template_quality", found)
+
+
+def _keep(
+    inputs: FindingInputs,
+    store: FindingStore,
+    known: Sequence[Finding],
+    kind: str,
+    found: Sequence[FoundState],
+    *,
+    after: bool = False,
+) -> None:
+    """Store what was found, and fix open findings of this kind that were not; `after`: only after a week without."""
+    for each in found:
+        store.add_finding(each, inputs.now, inputs.now)
+    keys = {each.key for each in found}
+    gone = [
+        each.id
+        for each in known
+        if each.kind == kind and each.key not in keys and not (after and inputs.now - each.seen_at < _WEEK)
+    ]
+    if gone:
+        store.fix_findings(gone, inputs.now)
+
+
+def _update_chronic(
+    inputs: FindingInputs,
+    store: FindingStore,
+    known: Sequence[Finding],
+    days: CountedDays,
+    rules: Sequence[Rule],
+) -> None:
+    opened = [each for each in known if each.kind == "chronic"]
+    gone = []
+    for each in opened:
+        threshold = float(each.evidence.get("threshold", 0.0))
+        latest, week = last_above(chronic_state(each), threshold, days)
+        if latest is not None:
+            impact = {"failures": week.failures, "share": week.failures / max(week.attempts, week.failures)}
+            store.update_finding(each.id, latest, impact)
+        elif midnight(inputs.now) - each.seen_at >= _WEEK:
+            gone.append(each.id)
+    if gone:
+        store.fix_findings(gone, inputs.now)
+    states_now = [chronic_state(each) for each in opened if each.id not in gone]
+    others = inputs.open_incidents() + [chronic_state(each) for each in known if each.kind == "recurring"]
+    keys = {each.key for each in opened}
+    found = find_chronic(days, rules, states_now)
+    new = sorted(
+        (each for each in found if each.key in keys or not is_known(each, others)),
+        key=lambda each: (-each.impact["failures"], each.key),
+    )
+    unknown = [state for state in new if state.key not in keys][:MAX_COUNTED]
+    for state in new:
+        counted = _with_contacts(inputs, state, days) if state in unknown else state
+        store.add_finding(counted, midnight(inputs.now), inputs.now)
+
+
+def _with_contacts(inputs: FindingInputs, found: FoundState, days: CountedDays) -> FoundState:
+    """The state with the number of contacts of the week."""
+    groups = [{name: values[0] for name, values in (found.slice or {}).items()}]
+    impact = inputs.failures.impact(days.starts[-WEEK_DAYS], midnight(inputs.now), found.codes, groups)
+    return replace(found, impact=found.impact | {"contacts": impact.contacts})
+
+
+def _update_recurring(inputs: FindingInputs, store: FindingStore, known: Sequence[Finding]) -> None:
+    """Fix what has not recurred for a week, or on three days on which messages were sent at that hour."""
+    for each in known:
+        if each.kind != "recurring":
+            continue
+        occasions = []
+        at = each.seen_at + DAY
+        while at + SAME_HOUR < inputs.now:
+            hour = at.replace(minute=0, second=0, microsecond=0)
+            start, end = hour - SAME_HOUR, hour + 2 * SAME_HOUR
+            if end > inputs.now:
+                break
+            occasions.append(inputs.in_hours(each.codes, each.slice or {}, start, end))
+            at += DAY
+        if is_fixed(each.seen_at, occasions, inputs.now):
+            store.fix_findings([each.id], inputs.now)
