@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import threading
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -15,7 +16,7 @@ from sqlalchemy import text
 
 from tests.faults.web_server import web_server
 from tests.support.factories import NUMBER, body, status
-from tests.support.folders import DOCS
+from tests.support.folders import DOCS, ROOT
 from webhook_app.scheduler import Job, _run_job
 from webhook_app.store.counts.lateness import BOUNDS_S
 from webhook_app.store.incidents import alerts, outbox
@@ -23,6 +24,8 @@ from webhook_app.store.postgres.engine import make_engine
 from webhook_app.store.postgres.leadership import Leadership
 
 RULES = DOCS / "prometheus-alerts.yml"
+CASES = ROOT / "tests" / "prometheus_rules.yml"
+"""Unit tests of the rules: each fires when it should, and only then."""
 ROUNDS = 20
 ADMIN_KEY = "an admin key of the test"
 EXPRESSIONS = {
@@ -182,3 +185,26 @@ def test_the_dashboard_can_be_imported_anywhere():
     ]
     assert len(set(cells)) == len(cells), "panels lie on each other"
     assert max(x for _, x in cells) < 24
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool comes with Debian's package prometheus"
+)
+def test_every_rule_passes_its_unit_tests():
+    done = subprocess.run(
+        ["promtool", "test", "rules", CASES], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_rule_has_a_firing_and_a_silent_case():
+    results: dict[str, set[bool]] = defaultdict(set)
+    for group in yaml.safe_load(CASES.read_text())["tests"]:
+        for case in group["promql_expr_test"]:
+            found = re.search(r'alertname="(\w+)"', case["expr"])
+            assert found
+            results[found[1]].add(bool(case["exp_samples"]))
+    rules = [
+        rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+    ]
+    assert results == {rule: {True, False} for rule in rules}
