@@ -37,9 +37,9 @@ AND NOT EXISTS (SELECT FROM notifications e
                 WHERE e.incident_id = n.incident_id AND e.channel = n.channel AND e.sequence < n.sequence
                   AND e.sent_at IS NULL AND e.failed_at IS NULL)
 """
-# An incident with a message of its own is updated there, not in a digest. Messages about no incident (0) stay alone.
+# An incident with a message of its own is updated there, not in a digest. Findings are messages of their own.
 _COLLAPSIBLE = """
-NOT n.alone AND n.incident_id <> 0 AND NOT EXISTS (SELECT FROM channel_messages m
+NOT n.alone AND n.reason NOT IN ('finding', 'digest') AND NOT EXISTS (SELECT FROM channel_messages m
                             WHERE m.incident_id = n.incident_id AND m.channel = n.channel AND NOT m.shared)
 """
 # Oldest first, but after five tries behind the others: the fault may be in this notification alone.
