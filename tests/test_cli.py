@@ -165,7 +165,7 @@ def test_the_sessions_of_browsers_end_at_once(command, engine):
     secret = begin()
     assert command("sessions", "end").output == "1 session ended.\n"
     assert begin() == secret
-    assert command("sessions", "rotate").output == "The secret is replaced. 1 session ended.\n"
+    assert command("sessions", "rotate").output == "The secret was replaced. 1 session ended.\n"
     with engine.begin() as connection:
         assert sessions.count(connection, now) == 0
         assert sessions.secret(connection, now) != secret

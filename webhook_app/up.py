@@ -50,7 +50,7 @@ class Running:
         """None while every part runs; else the exit code of one that ended by itself, 1 at least."""
         for name, process in self.processes.items():
             if (code := process.poll()) is not None:
-                log.error("a part ended by itself", part=name, exit_code=code)
+                log.error("a part ended unexpectedly", part=name, exit_code=code)
                 return code or 1
         return None
 
@@ -126,7 +126,7 @@ def port_fault(settings: Settings) -> str:
         except OSError as fault:
             return (
                 f"PORT: {settings.port} on {settings.bind_host} cannot be used ({fault.strerror})."
-                f" If another program uses it, name another port: PORT={settings.port % 65535 + 1} make run"
+                f" If another program uses it, choose another port: PORT={settings.port % 65535 + 1} make run"
             )
     return ""
 
@@ -144,7 +144,7 @@ def _wait_until_ready(running: Running, report: Report, idle_seconds: float = _I
     while True:
         for name, process in running.processes.items():
             if process.poll() is not None:
-                raise StartupError(f"The {name} did not start; its own message is above.")
+                raise StartupError(f"The {name} did not start; see its message above.")
         with suppress(httpx.TransportError):
             if httpx.get(f"{running.url}/healthz", timeout=2, trust_env=False).is_success:
                 return

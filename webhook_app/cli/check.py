@@ -1,4 +1,4 @@
-"""`webhook-app check`: whether settings, rules, database and, without DATABASE_URL, this machine are in order."""
+"""`webhook-app check`: checks settings, rules, channels, database and, without DATABASE_URL, this machine."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 def check() -> None:
-    """Check settings, rules, database and migrations. Exit code 1 if one is not in order."""
+    """Check settings, rules, channels, database and migrations. Exit code 1 if a check fails."""
     from webhook_app.data_folder import SECRETS, DataFolder  # noqa: PLC0415
     from webhook_app.settings import is_set, process_environment, read_settings  # noqa: PLC0415
 

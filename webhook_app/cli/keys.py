@@ -10,14 +10,14 @@ from webhook_app.cli.database import transaction
 
 @click.group("api-key")
 def api_key() -> None:
-    """Create, list and revoke the keys with which programs and people use the service."""
+    """Create, list and revoke API keys for programs and people."""
 
 
 @api_key.command("create")
 @click.argument("name")
 @click.option("--role", type=click.Choice(["sender", "viewer", "admin"]), required=True)
 def create_key(name: str, role: str) -> None:
-    """Create a key and show it, once."""
+    """Create a key and print it. It cannot be shown again."""
     from webhook_app.store.operations import api_keys  # noqa: PLC0415
 
     with transaction() as connection:
@@ -41,10 +41,10 @@ def list_keys() -> None:
 @api_key.command("revoke")
 @click.argument("key_id", type=int)
 def revoke_key(key_id: int) -> None:
-    """Revoke a key. All processes refuse it within seconds."""
+    """Revoke a key. All processes reject it within seconds."""
     from webhook_app.store.operations import api_keys  # noqa: PLC0415
 
     with transaction() as connection:
         is_revoked = api_keys.revoke(connection, key_id, datetime.now(UTC))
     if not is_revoked:
-        sys.exit(f"There is no key {key_id} that could be revoked.")
+        sys.exit(f"There is no active key {key_id}.")

@@ -27,11 +27,11 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="webhook-app")
 def main() -> None:
-    """Receives WhatsApp webhooks, alerts on failures, and keeps the list of suppressed contacts."""
+    """Receives WhatsApp webhooks, alerts on failures and keeps a list of suppressed contacts."""
 
 
 def _message(fault: Exception) -> str:
-    """The message of a fault of settings, files, rules or database; empty for any other, which is a bug."""
+    """The message for an error in settings, files, rules or database; empty for any other error, which is a bug."""
     from webhook_app.embedded import StartupError  # noqa: PLC0415  slow: see above
     from webhook_app.pipeline.receiving.replay import ReplayBusyError  # noqa: PLC0415
     from webhook_app.rules.incidents.rules_file import RulesFileError  # noqa: PLC0415

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 def up() -> None:
-    """Run everything here: Postgres (embedded unless DATABASE_URL is set), web and scheduler."""
+    """Run all parts on this machine: Postgres (embedded unless DATABASE_URL is set), web and scheduler."""
     from webhook_app.settings import process_environment  # noqa: PLC0415
     from webhook_app.up import StopRequestedError, everything  # noqa: PLC0415
 
@@ -28,7 +28,7 @@ def up() -> None:
 
 @click.command()
 def migrate() -> None:
-    """Upgrade the database's schema and create the coming partitions."""
+    """Upgrade the database schema and create partitions for the coming days."""
     from webhook_app.data_folder import DataFolder  # noqa: PLC0415
     from webhook_app.migrating import MigrationError, migrate_database  # noqa: PLC0415
     from webhook_app.settings import is_set, process_environment, read_database_url  # noqa: PLC0415
@@ -45,7 +45,7 @@ def migrate() -> None:
 
 @click.command()
 def scheduler() -> None:
-    """Run the jobs: evaluate, notify, suppress, prune. Start as many as you like; one of them leads."""
+    """Run the jobs: evaluate, notify, suppress, prune. You can start several; one of them leads."""
     from webhook_app import collect_garbage_rarely, logs  # noqa: PLC0415
     from webhook_app.scheduler import run  # noqa: PLC0415
     from webhook_app.settings import read_settings  # noqa: PLC0415

@@ -9,7 +9,7 @@ from webhook_app.cli.database import transaction
 
 @click.group("sessions")
 def session_group() -> None:
-    """End the sessions of the pages."""
+    """Manage the sessions of the dashboard."""
 
 
 @session_group.command("end")
@@ -29,7 +29,7 @@ def rotate_secret() -> None:
 
     with transaction() as connection:
         ended = sessions.rotate(connection, datetime.now(UTC))
-    click.echo(f"The secret is replaced. {_ended(ended)}")
+    click.echo(f"The secret was replaced. {_ended(ended)}")
 
 
 def _ended(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Commands to try things: a simulated Meta, the demo, rules on the stored past. No SQL."""
+"""Commands for trying things out: simulated webhooks, the demo, backtests. No SQL."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,16 +11,20 @@ from webhook_app.cli.database import read_rules, settings_with_database
 
 @click.command()
 @click.option("--scenario", default="steady", show_default=True, help="scenario to run; --list shows them")
-@click.option("--list", "list_them", is_flag=True, help="list the scenarios and end")
+@click.option("--list", "list_them", is_flag=True, help="list the scenarios and exit")
 @click.option("--url", default=None, help="webhook URL  [default: the local one]")
 @click.option("--rate", default=20.0, show_default=True, help="messages per second")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1000), help="changes per POST")
 @click.option("--duration", default=60.0, show_default=True, help="seconds")
-@click.option("--seed", default=1, show_default=True, help="the same seed sends the same messages")
+@click.option("--seed", default=1, show_default=True, help="a seed always sends the same messages")
 @click.option("--duplicates", default=0.02, show_default=True, help="share of POSTs sent twice")
-@click.option("--reorder", default=2.0, show_default=True, help="seconds by which POSTs may overtake")
-@click.option("--history", default=0, show_default=True, help="contacts that also failed on earlier days")
-@click.option("--api-key", default="", help="for reports of send calls  [default: ADMIN_API_KEY]")
+@click.option(
+    "--reorder", default=2.0, show_default=True, help="maximum delay in seconds that reorders POSTs"
+)
+@click.option(
+    "--history", default=0, show_default=True, help="number of contacts with failures on earlier days"
+)
+@click.option("--api-key", default="", help="key for reporting send calls  [default: ADMIN_API_KEY]")
 @click.option("--json", "as_json_", is_flag=True, help="print the report as JSON")
 def simulate(
     scenario: str,
@@ -36,7 +40,7 @@ def simulate(
     api_key: str,
     as_json_: bool,
 ) -> None:
-    """Act as Meta: send signed webhooks of whole message lives, and report what was acknowledged."""
+    """Simulate Meta: send signed webhooks with every status of each message, and report the acknowledgements."""
     from webhook_app.simulator.report import as_json, as_text  # noqa: PLC0415
     from webhook_app.simulator.run import HandshakeError, run  # noqa: PLC0415
     from webhook_app.simulator.scenarios import SCENARIOS  # noqa: PLC0415
@@ -71,10 +75,10 @@ def simulate(
 
 @click.command()
 @click.option(
-    "--stay/--leave", default=None, help="keep everything running afterwards  [default: on a terminal]"
+    "--stay/--leave", default=None, help="keep the service running afterwards  [default: on a terminal]"
 )
 def demo(stay: bool | None) -> None:
-    """Show a week of history and a simulated outage, in a terminal and on the dashboard. Keeps no data."""
+    """Show a week of history and a simulated outage, in the terminal and on the dashboard. Keeps no data."""
     from webhook_app.demo import walkthrough  # noqa: PLC0415
     from webhook_app.up import StopRequestedError  # noqa: PLC0415
 
@@ -88,7 +92,9 @@ def demo(stay: bool | None) -> None:
 @click.argument(
     "rules_path", metavar="[RULES]", required=False, type=click.Path(path_type=Path, dir_okay=False)
 )
-@click.option("--rules", "rules_option", type=click.Path(path_type=Path, dir_okay=False), help="the same")
+@click.option(
+    "--rules", "rules_option", type=click.Path(path_type=Path, dir_okay=False), help="alternative to RULES"
+)
 @click.option("--days", default=7.0, show_default=True, type=click.FloatRange(0, 90, min_open=True))
 @click.option("--since", default=None, help="start, ISO 8601; UTC without an offset  [default: --days ago]")
 @click.option("--until", default=None, help="end, ISO 8601  [default: now]")
@@ -105,9 +111,9 @@ def backtest(
     step: int,
     as_json_: bool,
 ) -> None:
-    """Try a rules file on the stored past: incidents, their messages, and contacts it would have suppressed.
+    """Evaluate a rules file over stored data: the incidents, notifications and suppressions it would have caused.
 
-    Without RULES the rules in force are tried. Reads only.
+    Without RULES it evaluates the active rules. It changes nothing.
     """
     import msgspec  # noqa: PLC0415
 

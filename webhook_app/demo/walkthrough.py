@@ -1,4 +1,4 @@
-"""`webhook-app demo`: the service at work, in a terminal, with a temporary database and port.
+"""`webhook-app demo`: a demonstration of the service in a terminal, with a temporary database and port.
 
 It uses the default rules. After the replayed week, their shortest window is one minute instead of 15, so that an outage
 starts and resolves within two minutes.
@@ -167,5 +167,5 @@ def _free_port() -> int:
 
 
 def stays_by_default() -> bool:
-    """Whether output goes to a terminal, so that a person may want to look around."""
+    """Whether output goes to a terminal, where a person may want to use the dashboard."""
     return sys.stdout.isatty()
