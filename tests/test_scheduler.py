@@ -127,6 +127,7 @@ def test_every_job_runs_and_is_recorded(start, engine):
         "notify log",
         "tidy outbox",
         "suppress",
+        "findings",
         "sum up",
         "backtests",
         "reconcile",
@@ -289,6 +290,7 @@ def test_the_table_of_jobs_has_one_for_each_channel(environment, engine):
         "erase": 30.0,
         "sends": 10.0,
         "backtests": 2.0,
+        "findings": 300.0,
         "sum up": 300.0,
         "prune": 3600.0,
     }

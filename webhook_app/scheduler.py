@@ -34,6 +34,7 @@ from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.findings.find import LastLook, find
 from webhook_app.pipeline.incidents.notifications.expire import expire
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.incidents.past.judge_past import judge_past, note_gap
@@ -59,6 +60,7 @@ log = structlog.get_logger()
 NOTIFY_SECONDS = 1.0
 PAST_SECONDS = 60.0
 EXPIRE_SECONDS = 60.0
+FINDINGS_SECONDS = 300.0
 SUPPRESS_SECONDS = 2.0
 SENDS_SECONDS = 10.0
 PRUNE_SECONDS = 3600.0
@@ -136,7 +138,7 @@ def make_jobs(
     thresholds = Thresholds(failures=settings.soft_failures, days=settings.soft_days)
     public_url, names, memory = settings.public_url, tuple(channels), ReadCache()
     connecting = partial(connect, settings.database_url, application="webhook_app erase")
-    lock_watch = LockWatch()
+    lock_watch, last_look = LockWatch(), LastLook()
 
     def suppressing(now: datetime) -> object:
         caps = {
@@ -172,6 +174,11 @@ def make_jobs(
         Job("erase", ERASE_SECONDS, lambda now: erase_from_archive(engine, connecting, now, go_on=go_on)),
         Job("sends", SENDS_SECONDS, lambda now: follow_up(engine, now)),
         Job("backtests", BACKTEST_SECONDS, lambda now: run_waiting(engine, thresholds, now, go_on=go_on)),
+        Job(
+            "findings",
+            FINDINGS_SECONDS,
+            lambda now: find(engine, rules, now, public_url=public_url, channels=names, last=last_look),
+        ),
         Job("sum up", SUM_HOURS_SECONDS, lambda now: sum_hours(engine, now)),
         Job("prune", PRUNE_SECONDS, lambda now: prune(engine, now, kept, go_on=go_on)),
     ]

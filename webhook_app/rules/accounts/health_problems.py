@@ -45,6 +45,8 @@ def find_problems(subject: str, states: Mapping[str, HealthState], now: datetime
     found = []
     for aspect, state in states.items():
         bad = _is_problem(state, now)
+        if subject == "template" and aspect == "quality" and state.concern == "warning":
+            bad = False  # a finding, not an incident
         if bad is None:
             continue
         judgement = Judgement(

@@ -6,7 +6,7 @@ from webhook_app.web import auth, security_headers
 from webhook_app.web.api.accounts import health
 from webhook_app.web.api.counts import codes, failure_export, failures, funnels, rates, support_bundle
 from webhook_app.web.api.endpoints import ApiContext
-from webhook_app.web.api.incidents import alerts, incidents, notifications, pause, rules, silences
+from webhook_app.web.api.incidents import alerts, findings, incidents, notifications, pause, rules, silences
 from webhook_app.web.api.people import contacts, erasure, messages
 from webhook_app.web.api.receiving import books, quarantine
 from webhook_app.web.api.routes import add_route
@@ -32,6 +32,7 @@ AREAS = (
     messages,
     contacts,
     incidents,
+    findings,
     alerts,
     silences,
     rules,

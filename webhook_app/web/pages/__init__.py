@@ -6,7 +6,7 @@ from webhook_app.web import security_headers
 from webhook_app.web.api.endpoints import ApiContext
 from webhook_app.web.pages import appearance, assets, errors, wording
 from webhook_app.web.pages.counts import codes, failures, overview
-from webhook_app.web.pages.incidents import alerts, incident_actions, incidents, rules, silences
+from webhook_app.web.pages.incidents import alerts, findings, incident_actions, incidents, rules, silences
 from webhook_app.web.pages.navigation import NAVIGATION
 from webhook_app.web.pages.operations import backtests, sign_in, system
 from webhook_app.web.pages.operations.sessions import Sessions
@@ -24,6 +24,7 @@ AREAS = (
     overview,
     incidents,
     incident_actions,
+    findings,
     alerts,
     silences,
     rules,

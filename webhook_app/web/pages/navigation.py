@@ -22,6 +22,7 @@ class NavigationEntry(Struct, frozen=True):
 NAVIGATION = (
     NavigationEntry("/", "Overview"),
     NavigationEntry("/incidents", "Incidents", also=("/alerts",)),
+    NavigationEntry("/findings", "Findings"),
     NavigationEntry("/failures", "Failures"),
     NavigationEntry("/contacts", "Contacts"),
     NavigationEntry("/suppressions", "Suppressions"),

@@ -11,7 +11,7 @@ from webhook_app.store.counts import lateness, rates, traffic
 from webhook_app.store.counts.lateness import Lateness
 from webhook_app.store.counts.traffic import Statuses
 from webhook_app.store.counts.window_counts import GroupKey, Mark, WindowCounts, is_failure
-from webhook_app.store.incidents import alerts, incidents, outbox
+from webhook_app.store.incidents import alerts, findings, incidents, outbox
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.receiving import books, quarantine, webhook_activity
@@ -80,6 +80,8 @@ class Overview(Struct, frozen=True, kw_only=True):
     notices: list[Notice]
     incidents: list[IncidentView]
     """The open ones, the worst first."""
+    findings: int
+    """How many are open."""
     rate: Rate
     classes: dict[str, int]
     statuses: Statuses
@@ -110,6 +112,7 @@ def read_overview(
         state=state_of(facts, notices),
         notices=notices,
         incidents=views,
+        findings=sum(findings.count_open(connection).values()),
         rate=rate,
         classes=window.failures_by_class(),
         statuses=_sum(flow, start),
