@@ -149,6 +149,11 @@ def hold(connection: Connection, explained: Sequence[tuple[ContactFailure, int]]
     _mark(connection, explained, None)
 
 
+def put_back(connection: Connection, failures: Sequence[ContactFailure]) -> None:
+    """Put failures back into the queue."""
+    _mark(connection, [(failure, None) for failure in failures], None)
+
+
 def holding_incidents(connection: Connection) -> list[int]:
     """The ids of incidents that hold failures."""
     return list(connection.execute(_HOLDING_INCIDENTS, {"by_rate": BY_RATE}).scalars())
