@@ -12,6 +12,7 @@ from msgspec import Struct
 from webhook_app.pipeline.incidents.incident_store import Failures, Groups
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.incidents.findings.observed_states import UnreachedList
 from webhook_app.rules.incidents.incidents import holds
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts.impact import IncidentImpact
@@ -213,6 +214,11 @@ class SimulatedPast:
 
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
         return []
+
+    def unreached(self, campaign: str, waba_id: str, messages: int, now: datetime) -> UnreachedList:
+        """Contacts are not simulated: all of them were reached before."""
+        del now
+        return UnreachedList(campaign=campaign, waba_id=waba_id, tried=messages, unreached=0)
 
     def impact(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> IncidentImpact:
         """Every failure is another contact's."""

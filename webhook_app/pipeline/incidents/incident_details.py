@@ -53,6 +53,8 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     """The channels that were notified."""
     first_opened_at: datetime | None = None
     """When it opened for the first time."""
+    usual_failures: int = 0
+    """Failures of one occasion of the recurring finding it belongs to."""
 
 
 def stored(incident: Incident) -> IncidentDetails:

@@ -281,6 +281,14 @@ _KNOWN = 200  # messages from which on a past says what is usual
 _USUAL_CONFIDENCE = 0.99
 
 
+def chronic_share(own: Counts) -> float:
+    """The highest share that is usual for a group with a chronic finding: its own, and what chance may hide."""
+    if own.attempts <= 0:
+        return 0.0
+    high = wilson(own.failures, own.attempts, _USUAL_CONFIDENCE).high
+    return max(min(own.failures / own.attempts, 1.0), high / USUAL_FACTOR)
+
+
 class WindowFigures(Protocol):
     """Anything that has the counts of a window."""
 
