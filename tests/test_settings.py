@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tests.support.folders import ROOT
 from webhook_app.settings import SHOWN, Settings, SettingsError, read_database_url, read_settings
+from webhook_app.whatsapp.people.keywords import keyword_in
 
 GOOD = {
     "DATABASE_URL": "postgresql://h/d",
@@ -136,13 +137,11 @@ def test_every_fault_of_a_channel_is_named_at_once_without_its_secret() -> None:
 def test_a_keywords_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     path = tmp_path / "words.toml"
     path.write_text('stop = ["halt"]\nstart = ["halt"]', encoding="utf-8")
-    with pytest.raises(
-        SettingsError, match=r"KEYWORDS_FILE: .*words\.toml: line \d: start: .* is in stop, too"
-    ):
+    with pytest.raises(SettingsError, match=r"KEYWORDS_FILE: .*words\.toml: in both stop and start: halt"):
         read_settings({**GOOD, "KEYWORDS_FILE": str(path)})
     path.write_text('stop = ["halt"]', encoding="utf-8")
-    assert read_settings({**GOOD, "KEYWORDS_FILE": str(path)}).keywords.typed("Halt!") == "stop"
-    assert read_settings(GOOD).keywords.typed("Halt!") == ""
+    assert keyword_in("Halt!", read_settings({**GOOD, "KEYWORDS_FILE": str(path)}).keywords) == "stop"
+    assert keyword_in("Halt!", read_settings(GOOD).keywords) == ""
 
 
 def test_no_other_module_reads_the_environment() -> None:

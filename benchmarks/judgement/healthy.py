@@ -56,7 +56,7 @@ class HealthyOutcome(Struct, kw_only=True):
 
 def healthy_fleet(seed: int) -> list[Sender]:
     """200 numbers in 20 accounts; one in eight sends a campaign on most days."""
-    chance, senders = random.Random(seed), []
+    chance, outcomes, senders = random.Random(seed), random.Random(f"outcomes {seed}"), []
     for place in range(NUMBERS):
         number, account = f"n{place}", f"a{place % 20}"
         per_day = LEAST * (MOST / LEAST) ** chance.random()
@@ -72,14 +72,16 @@ def healthy_fleet(seed: int) -> list[Sender]:
                 hours=hours,
                 weekdays=weekdays,
                 usual=usual,
+                unreported=0.97 if place % 25 == 0 else outcomes.uniform(0.02, 0.25),
+                slow=outcomes.uniform(0.01, 0.15),
             )
         )
         if place % 8 == 0:
-            senders += _campaigns(chance, senders[-1])
+            senders += _campaigns(chance, outcomes, senders[-1])
     return senders
 
 
-def _campaigns(chance: random.Random, sender: Sender) -> list[Sender]:
+def _campaigns(chance: random.Random, outcomes: random.Random, sender: Sender) -> list[Sender]:
     """Bursts of an hour with a list of another quality each."""
     found = []
     for day in range(40):
@@ -92,6 +94,8 @@ def _campaigns(chance: random.Random, sender: Sender) -> list[Sender]:
                 series=sender.series._replace(campaign=f"c{day}"),
                 per_day=chance.uniform(50, 3_000) * 24,
                 usual=(sender.usual[0], (UNREACHABLE, unreachable)),
+                unreported=min(sender.unreported * outcomes.uniform(0.5, 1.4), 1.0),
+                slow=sender.slow * outcomes.uniform(0.5, 1.4),
                 start=start,
                 end=start + HOUR,
             )

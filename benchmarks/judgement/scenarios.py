@@ -86,6 +86,18 @@ def fault(
     return Fault(start=start, end=start + minutes * MINUTE, code=code, share=share, where=where)
 
 
+def undelivered(minutes: float = 120, after: float = 0, begin: datetime = BEGIN, **where: str) -> Fault:
+    """Messages of matching series are reported as sent and not as delivered."""
+    start = begin + after * MINUTE
+    return Fault(start=start, end=start + minutes * MINUTE, undelivered=True, where=where)
+
+
+def slow(share: float = 1.0, minutes: float = 120, after: float = 0, **where: str) -> Fault:
+    """This share of the messages of matching series is delivered late."""
+    start = BEGIN + after * MINUTE
+    return Fault(start=start, end=start + minutes * MINUTE, slow=True, share=share, where=where)
+
+
 def campaign(name: str, messages: float, minutes: float, number_name: str = "n0", **more: Any) -> Sender:
     """A campaign that begins with the fault and sends evenly."""
     return number(
@@ -181,10 +193,79 @@ MUST_SEE: tuple[Scenario, ...] = (
         within=60,
     ),
     Scenario(
-        name="delivered stops while sent goes on",
+        name="delivered stops while sent goes on, one number",
+        senders=fleet(3, 3_000),
+        faults=[undelivered(phone_number_id="n0")],
+        slice=({"phone_number_id": ["n0"]},),
+        advice="does not report them delivered",
+        within=30,
+    ),
+    Scenario(
+        name="delivered stops, everything",
         senders=fleet(2, 3_000),
-        told=1,
-        missing="needs the kind undelivered, whose counts this traffic does not simulate",
+        faults=[undelivered()],
+        within=30,
+    ),
+    Scenario(
+        name="delivered stops, one account",
+        senders=[*fleet(3, 2_000, "A", "a"), *fleet(3, 2_000, "B", "b")],
+        faults=[undelivered(waba_id="B")],
+        slice=({"waba_id": ["B"]},),
+        within=30,
+    ),
+    Scenario(
+        name="delivered stops, one country",
+        senders=TWO_COUNTRIES,
+        faults=[undelivered(country="FR")],
+        slice=({"country": ["FR"]},),
+        within=30,
+    ),
+    Scenario(
+        name="delivered stops, a number that sends 5 a day",
+        senders=SLOW,
+        faults=[undelivered(minutes=3 * 1440, phone_number_id="small")],
+        slice=({"phone_number_id": ["small"]}, {"waba_id": ["B"]}),
+        hours=72,
+        within=52 * 60,
+    ),
+    Scenario(
+        name="delivered stops, five million messages a day",
+        senders=[number("n0", 5_000_000), number("n1", 5_000_000)],
+        faults=[undelivered(minutes=60, phone_number_id="n0")],
+        slice=({"phone_number_id": ["n0"]},),
+        hours=1.5,
+        within=30,
+    ),
+    Scenario(
+        name="delivered stops at night",
+        senders=[number("n0", 5_000, unreported=0.15), number("n1", 5_000, unreported=0.15)],
+        faults=[undelivered(minutes=180, begin=NIGHT, phone_number_id="n0")],
+        begin=NIGHT,
+        hours=4,
+        slice=({"phone_number_id": ["n0"]},),
+        within=40,
+    ),
+    Scenario(
+        name="delivered stops, slow first: one incident",
+        senders=fleet(3, 3_000),
+        faults=[
+            slow(minutes=30, phone_number_id="n0"),
+            undelivered(minutes=90, after=30, phone_number_id="n0"),
+        ],
+        slice=({"phone_number_id": ["n0"]},),
+    ),
+    Scenario(
+        name="slow deliveries, one number",
+        senders=fleet(3, 3_000),
+        faults=[slow(0.8, phone_number_id="n0")],
+        slice=({"phone_number_id": ["n0"]},),
+        advice="arrive late",
+    ),
+    Scenario(
+        name="slow deliveries, everything",
+        senders=fleet(3, 3_000),
+        faults=[slow(0.6)],
+        advice="arrive late",
     ),
     Scenario(
         name="platform outage over all numbers",
@@ -279,7 +360,7 @@ MUST_SEE: tuple[Scenario, ...] = (
         faults=[fault(PERMISSION, minutes=1, after=20 * turn, phone_number_id="n0") for turn in range(12)],
         hours=5,
         any_slice=True,
-        within=25,
+        within=30,
     ),
     Scenario(
         name="a number of two that carries a tenth of the traffic",
@@ -342,6 +423,25 @@ MUST_NOT_SAY: tuple[Scenario, ...] = (
             *(number(f"n{place}", 4_000, usual=((UNREACHABLE, 0.03), (BROKEN, 0.003))) for place in range(3)),
             campaign("sale", 3_000, 60, usual=((UNREACHABLE, 0.036), (BROKEN, 0.003))),
         ],
+        hours=6,
+        told=0,
+    ),
+    Scenario(
+        name="a sender whose messages never have delivery reports",
+        senders=[number("n0", 5_000, unreported=0.99), number("n1", 300, unreported=0.97), *fleet(2, 2_000)],
+        hours=24,
+        told=0,
+    ),
+    Scenario(
+        name="phones that are off at night, and slow ones in the morning",
+        senders=[number("n0", 5_000, unreported=0.2, slow=0.1), number("n1", 500, unreported=0.3, slow=0.15)],
+        begin=NIGHT - 6 * HOUR,
+        hours=20,
+        told=0,
+    ),
+    Scenario(
+        name="a campaign to phones that are off more often than usual",
+        senders=[*fleet(3, 4_000), campaign("sale", 3_000, 60, unreported=0.12, slow=0.08)],
         hours=6,
         told=0,
     ),

@@ -9,13 +9,16 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from benchmarks.judgement.outcomes import SimulatedOutcomes
 from webhook_app.pipeline.incidents.incident_store import Failures, Groups
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
 from webhook_app.rules.incidents.incidents import holds
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts.impact import IncidentImpact
+from webhook_app.store.counts.messages.outcome_counts import OutcomeCounts
 from webhook_app.store.counts.minutes import Minute
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
 
@@ -38,13 +41,19 @@ class Sender(Struct, frozen=True, kw_only=True):
     hours: tuple[float, ...] = ALL_DAY
     weekdays: tuple[float, ...] = (1.0,) * 7
     usual: tuple[tuple[int, float], ...] = ()
+    unreported: float = 0.05
+    """The share of messages that usually have no delivery report in time; at night it is twice as high."""
+    slow: float = 0.03
+    """The share of messages that are usually delivered late."""
     start: datetime | None = None
     end: datetime | None = None
     """A campaign sends only between these times."""
 
 
 class Fault(Struct, frozen=True, kw_only=True):
-    """A share of the messages of matching series fails with this code. `silent`: nothing is reported at all."""
+    """A share of the messages of matching series fails with this code, or has one of these outcomes instead:
+    `silent`: nothing is reported at all, `undelivered`: only `sent` is reported, `slow`: they are delivered late.
+    """
 
     start: datetime
     end: datetime
@@ -52,6 +61,12 @@ class Fault(Struct, frozen=True, kw_only=True):
     share: float = 1.0
     where: Mapping[str, str] = {}
     silent: bool = False
+    undelivered: bool = False
+    slow: bool = False
+
+    @property
+    def fails(self) -> bool:
+        return not (self.silent or self.undelivered or self.slow)
 
     def matches(self, series: SeriesKey) -> bool:
         return all(getattr(series, name) == value for name, value in self.where.items())
@@ -70,6 +85,8 @@ class SimulatedPast:
         self._days: dict[datetime, WindowCounts] = {}
         self._first: dict[SeriesKey, datetime] = {}
         self._failed: list[tuple[datetime, Mark, int]] = []
+        self._outcomes = SimulatedOutcomes(seed)
+        self._made: dict[datetime, Minute] = {}
         self._next_failure: dict[tuple[SeriesKey, int], int] = {}
 
     @property
@@ -77,13 +94,23 @@ class SimulatedPast:
         return self
 
     def minutes(self, start: datetime, end: datetime) -> dict[datetime, Minute]:
-        found: dict[datetime, Minute] = {}
-        hour = self._until
-        while hour < end:
-            self._generate(hour, found)
-            hour += HOUR
-        self._until = max(self._until, hour)
-        return {at: minute for at, minute in found.items() if start <= at < end}
+        self._generate_until(end)
+        made = {at: self._made.pop(at) for at in list(self._made) if at < end}
+        return {at: minute for at, minute in made.items() if at >= start}
+
+    def outcomes(
+        self, measure: OutcomeMeasure, start: datetime, end: datetime
+    ) -> dict[datetime, OutcomeCounts]:
+        self._generate_until(end)
+        return self._outcomes.between(measure, start, end)
+
+    def outcome_hours(self, measure: OutcomeMeasure, hours: Sequence[datetime]) -> OutcomeCounts:
+        return self._outcomes.of_hours(measure, hours)
+
+    def _generate_until(self, end: datetime) -> None:
+        while self._until < end:
+            self._generate(self._until, self._made)
+            self._until += HOUR
 
     def _generate(self, hour: datetime, found: dict[datetime, Minute]) -> None:
         """One hour of all senders. Hours are generated in turn, and each is asked for once."""
@@ -112,10 +139,17 @@ class SimulatedPast:
                 self._first.setdefault(series, hour)
                 left = messages
                 for each in now:
+                    if not each.fails:
+                        continue
                     count = min(left, self._binomial(messages, each.share))
                     left -= self._fail(minute, failed, at, Mark(each.code, series), count)
                 for code, share in sender.usual:
-                    self._fail(minute, failed, at, Mark(code, series), self._usual(series, code, share, left))
+                    left -= self._fail(
+                        minute, failed, at, Mark(code, series), self._usual(series, code, share, left)
+                    )
+                unreported = [sender.unreported, *(each.share for each in now if each.undelivered)]
+                slow = [sender.slow, *(each.share for each in now if each.slow)]
+                self._outcomes.add(at, series, messages, messages - left, unreported, slow)
 
     def _fail(self, minute: Minute, failed: Counter[Mark], at: datetime, mark: Mark, count: int) -> int:
         if count:

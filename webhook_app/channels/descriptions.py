@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from webhook_app.channels.notification import AffectedPart, Figures
 from webhook_app.rules.counts.dimensions import DIMENSIONS, GROUP_WORDS
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.formats import number, percent, window_length
 
 _PLURALS = {
@@ -52,15 +53,14 @@ def count_values(dimension: str, values: Sequence[str]) -> str:
     return f"{GROUP_WORDS[dimension]} {values[0]}" if values else ""
 
 
-def describe_figures(figures: Figures, place: str = "") -> str:
+def describe_figures(figures: Figures, place: str = "", measure: OutcomeMeasure | None = None) -> str:
     """The figures of the window and the threshold in words. `place`: the group they are about."""
     length = window_length(figures.window_minutes)
     if not figures.attempts and not figures.failures:
         return f"no messages in the last {length}"
     between = f"{percent(figures.low)} to {percent(figures.high)}"
     about = f" ({place})" if place else ""
-    text = (
-        f"{number(figures.failures)} of {number(figures.attempts)} messages{about} failed in {length}:"
-        f" {percent(figures.rate)} (95 % interval {between})"
-    )
+    messages = f"{number(figures.failures)} of {number(figures.attempts)} messages{about}"
+    counted = measure.describe(messages, length) if measure else f"{messages} failed in {length}"
+    text = f"{counted}: {percent(figures.rate)} (95 % interval {between})"
     return f"{text}; the threshold is {percent(figures.threshold)}" if figures.threshold else text

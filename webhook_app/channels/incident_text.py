@@ -130,6 +130,8 @@ def _title_and_share(notification: Notification) -> str:
     title, figures, place = notification.title, notification.figures, describe_group(notification.group)
     if figures is None or not figures.attempts:
         return title
+    if notification.measure is not None:
+        return f"{title}: {percent(figures.rate)} of messages"
     if title.endswith(place) or not notification.failures:
         return f"{title}: {percent(figures.rate)} of messages fail"
     return f"{title}: {_count('failed message', notification.failures)}"
@@ -161,7 +163,8 @@ def _who_is_hit(notification: Notification) -> str:
     part, parts = notification.slice, []
     if part is not None:
         named = describe_values(part.values)
-        parts.append(f"{named} ({percent(part.share)} of the failures)" if part.share else named)
+        counted = "these messages" if notification.measure else "the failures"
+        parts.append(f"{named} ({percent(part.share)} of {counted})" if part.share else named)
     for name, noun in (("phone_number_id", "business number"), ("template", "template")):
         values = notification.numbers if name == "phone_number_id" else notification.templates
         in_slice = part is not None and name in part.values
@@ -213,7 +216,9 @@ def _while_open(notification: Notification) -> list[tuple[str, str]]:
 def _how_bad(notification: Notification, figures: Figures) -> str:
     """The figures, and what they are about unless the title says it."""
     place = describe_group(notification.group)
-    return describe_figures(figures, "" if notification.title.endswith(place) else place)
+    return describe_figures(
+        figures, "" if notification.title.endswith(place) else place, notification.measure
+    )
 
 
 def _handling(notification: Notification) -> list[tuple[str, str]]:

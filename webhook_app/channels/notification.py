@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
+
 Reason = Literal["fired", "again", "repeated", "escalated", "acknowledged", "snoozed", "resolved", "past"]
 """fired: the incident opened. again: it opened again after its end. past: it is over, seen in late facts."""
 
@@ -80,6 +82,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     """The problem, for kinds without a rate: "template order_update was paused by Meta"."""
     codes: tuple[CodeFacts, ...] = ()
     """Most failures first."""
+    measure: OutcomeMeasure | None = None
+    """What the figures count; None: failed messages."""
     figures: Figures | None = None
     """None for kinds that count no messages."""
     peak_rate: float = 0.0

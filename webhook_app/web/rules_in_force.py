@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule, selects
+from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Rule, selects
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.settings import Settings
 from webhook_app.whatsapp.errors.catalogue import ErrorCode
@@ -35,7 +35,7 @@ def rules_counting(settings: Settings, entry: ErrorCode) -> list[str] | None:
     return (
         None
         if rules is None
-        else [rule.name for rule in rules if rule.kind in COUNTING_KINDS and selects(rule, entry)]
+        else [rule.name for rule in rules if rule.kind in FAILURE_KINDS and selects(rule, entry)]
     )
 
 

@@ -118,6 +118,19 @@ def test_a_kind_refuses_the_keys_it_does_not_use(kind):
         ),
         ('kind = "spike"\nfactor = 1', "4: factor: must be a number from 1.1 to 1000, is 1"),
         ('kind = "self"\nlabels = {"a b" = "x"}', "4: labels: must hold short texts under names of letters"),
+        (
+            'kind = "undelivered"\nafter_minutes = 20',
+            "4: after_minutes: must be one of 5, 15, 30, 60, is 20",
+        ),
+        (
+            'kind = "slow"\nslow_seconds = true',
+            "4: slow_seconds: must be one of 10, 30, 60, 120, 300, 900, is true",
+        ),
+        ('kind = "slow"\nafter_minutes = 15', "4: after_minutes: kind 'slow' does not use this key"),
+        (
+            'kind = "undelivered"\ngroup_by = ["code"]',
+            "4: group_by: kind 'undelivered' counts no failures: leave code out",
+        ),
         ('kind = "self"\nlabels = "x"', "4: labels: must be a table such as"),
     ],
 )
@@ -181,7 +194,10 @@ def test_the_page_documents_every_kind_with_its_defaults():
             continue
         header = f'[[rule]]\nname = "a"\nkind = "{name}"\n'
         documented = "".join(f"{key} = {value}\n" for key, value in defaults.items())
-        assert set(defaults) | {"codes", "classes", "domains"} >= set(kind.keys) - {"resolve_below"}, name
+        assert set(defaults) | {"codes", "classes", "domains"} >= set(kind.keys) - {
+            "resolve_below",
+            "escalate_above",
+        }, name
         assert parse_rules(header + documented) == parse_rules(header), name
 
 
@@ -232,14 +248,31 @@ def test_a_list_of_windows_has_defaults_for_which_the_exact_bound_needs_no_minim
         ("rate", '["15"]', "must be a whole number from 1 to 10080, is '15'"),
         ("rate", "[true]", "must be a whole number from 1 to 10080, is true"),
         ("rate", "[1, 2, 3, 4, 5, 6, 7, 8, 9]", "must have at most 8 windows, has 9"),
-        ("spike", "[15, 60]", "kind 'spike' takes one window; only kind 'rate' takes a list"),
-        ("silence", "[30]", "kind 'silence' takes one window; only kind 'rate' takes a list"),
+        (
+            "spike",
+            "[15, 60]",
+            "kind 'spike' takes one window; only the kinds rate, undelivered and slow take a list",
+        ),
+        (
+            "silence",
+            "[30]",
+            "kind 'silence' takes one window; only the kinds rate, undelivered and slow take a list",
+        ),
     ],
 )
 def test_a_bad_list_of_windows_is_named_with_its_line_and_key(kind, value, fault):
     threshold = "threshold = 0.02\n" if kind == "rate" else ""
     text = f'[[rule]]\nname = "a"\nkind = "{kind}"\nwindow_minutes = {value}\n{threshold}'
     assert faults(text) == [f"rules.toml:4: window_minutes: {fault}"]
+
+
+@pytest.mark.parametrize("kind", ["undelivered", "slow"])
+def test_kinds_of_outcomes_have_a_list_of_windows_even_if_the_file_gives_one(kind):
+    text = f'[[rule]]\nname = "a"\nkind = "{kind}"\n'
+    (rule,) = parse_rules(text + "window_minutes = 30\n")
+    assert (rule.windows, rule.window_minutes, rule.min_attempts) == ((30,), 30, 0)
+    (listed,) = parse_rules(text + "window_minutes = [60, 5]\n")
+    assert (listed.windows, listed.window_minutes) == ((5, 60), 5)
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_read_and_keep_the_lines():

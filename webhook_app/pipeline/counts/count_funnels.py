@@ -11,8 +11,7 @@ from webhook_app.store.counts.messages import stages
 from webhook_app.store.postgres import partitions
 from webhook_app.store.postgres.engine import Connection, Engine
 
-SETTLED = timedelta(minutes=2)
-"""Longer than a commit may take, including its retries."""
+SETTLED = stages.SETTLED
 
 _SPAN, _MIN_SPAN, _MAX_SPAN = timedelta(minutes=10), timedelta(seconds=10), timedelta(days=1)
 _FEW, _MANY = 20_000, 80_000  # messages per span; a busy machine counts about 15 000 a second

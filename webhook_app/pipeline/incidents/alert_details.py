@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, RuleGroup, counted_by
 from webhook_app.rules.counts.failure_rate import measure
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.store.incidents.alerts import Alert
 
 _MAX_CODES = 4
@@ -29,6 +30,8 @@ class AlertDetails(Struct, frozen=True, kw_only=True):
     finding: str = ""
     details: tuple[tuple[str, str], ...] = ()
     advice: str = ""
+    measure_limit: int = 0
+    """The minutes or seconds of the kinds undelivered and slow."""
     last_attempt_at: datetime | None = None
     last_failure_at: datetime | None = None
     """The last evaluations in whose window the group had messages, and failures."""
@@ -36,11 +39,20 @@ class AlertDetails(Struct, frozen=True, kw_only=True):
 
 def codes_of(rule_group: RuleGroup) -> tuple[CodeCount, ...]:
     """The codes of the group's failures in the window, most failures first."""
-    if rule_group.window is None or not rule_group.counts.failures:
+    if rule_group.window is None or rule_group.rule.measure or not rule_group.counts.failures:
         return ()
     own = rule_group.window.within(rule_group.group)
     by_code = own.failures_by(lambda mark: (mark.code,), counted_by(rule_group.rule)).most_common()
     return tuple(CodeCount(int(code), failures) for (code,), failures in by_code)
+
+
+def measure_of(alert: Alert) -> OutcomeMeasure | None:
+    """What an alert of the kinds undelivered and slow counts; None for other kinds."""
+    limit = stored_details(alert).measure_limit if alert.explanation else 0
+    match alert.kind:
+        case "undelivered" | "slow" as kind if limit:
+            return OutcomeMeasure(kind, limit)
+    return None
 
 
 def stored_details(alert: Alert) -> AlertDetails:

@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_details import AlertDetails, codes_of, figures_of, stored_details
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
+from webhook_app.pipeline.incidents.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.rate_groups import COUNTING, RuleGroup
 from webhook_app.rules.incidents.alerts import (
     AlertState,
     AlertVerdict,
     Reading,
+    Rule,
     Transition,
     advance,
     end_without_recovery,
@@ -86,7 +88,7 @@ class AlertLifecycle:
     def _open_new(self, rule_group: RuleGroup, verdict: AlertVerdict) -> None:
         """Insert a new alert, unless a concurrent evaluation has inserted it."""
         rule = rule_group.rule
-        start = rates.window(self._now, rule.window_minutes)[0] if rule.kind in COUNTING else self._now
+        start = _window_start(rule, self._now)
         blank = Alert(
             rule=rule.name,
             kind=rule.kind,
@@ -109,6 +111,8 @@ class AlertLifecycle:
         details = stored_details(alert) if alert.explanation else AlertDetails(since=alert.covers_from)
         if codes := codes_of(rule_group):
             details = replace(details, codes=codes)
+        if rule.measure is not None:
+            details = replace(details, measure_limit=rule.measure.limit)
         alert = figures_of(alert, rule_group)
         peak = max(details.peak_rate, alert.rate if alert.attempts >= rule.min_attempts else 0.0)
         details = replace(details, peak_rate=peak, reason=verdict.reason)
@@ -154,6 +158,13 @@ class AlertLifecycle:
             self._now,
             usual_gap,
         )
+
+
+def _window_start(rule: Rule, now: datetime) -> datetime:
+    """The start of the window that the rule judges; `now` for kinds without one."""
+    if rule.measure is not None:
+        return outcome_span(rule.measure, rule.window_minutes, now)[0]
+    return rates.window(now, rule.window_minutes)[0] if rule.kind in COUNTING else now
 
 
 def _severity(rule_group: RuleGroup, alert: Alert) -> str:

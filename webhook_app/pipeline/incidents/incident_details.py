@@ -12,18 +12,19 @@ from msgspec.structs import replace
 
 from webhook_app.channels.descriptions import count_values, describe_group, describe_values
 from webhook_app.channels.notification import AffectedPart, CodeFacts, Evidence, Figures, Notification, Reason
-from webhook_app.pipeline.incidents.alert_details import stored_details
+from webhook_app.pipeline.incidents.alert_details import measure_of, stored_details
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.pipeline.incidents.rate_groups import COUNTING
 from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.counts.failure_rate import Counts
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.incidents import Group, holding_groups
 from webhook_app.rules.incidents.slices import NEARLY_ALL, Cell, localise
-from webhook_app.store.counts.window_counts import WindowCounts
+from webhook_app.store.counts.window_counts import OUTCOME, WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.postgres.engine import Connection
@@ -101,7 +102,7 @@ def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) ->
     """The incident with what its failures have in common, counted over its whole life."""
     incident = counted_from(inputs.failures, incident, members, inputs.now)
     details = stored(incident)
-    if incident.codes and incident.is_open:
+    if incident.is_open and (incident.codes or _measure(members)):
         incident, details = _with_slice(inputs, incident, details, members)
     fallback = next((text for alert in by_rank(members) if (text := stored_details(alert).advice)), "")
     advice = advise(incident.codes, len(details.numbers), fallback)
@@ -147,6 +148,7 @@ def notification(
         codes=tuple(
             _code_facts(code, details.codes.get(str(code), 0)) for code in incident.codes[:_MAX_CODES]
         ),
+        measure=measure_of(leading),
         figures=figures if leading.kind in COUNTING and incident.window_minutes else None,
         finding=explanation.finding,
         details=explanation.details,
@@ -250,12 +252,17 @@ def _with_slice(
 
     After the first notification the part is only replaced by a wider one.
     """
-    windows = [a.window_minutes for a in members if a.state == "firing" and a.kind in COUNTING and a.failures]
+    measure = _measure(members)
+    kinds = (measure.kind,) if measure else COUNTING
+    windows = [a.window_minutes for a in members if a.state == "firing" and a.kind in kinds and a.failures]
     minutes = min(windows, default=incident.window_minutes) or _SHORT_MINUTES
-    now = _cells(inputs.window(minutes), incident)
+    now = _cells(_window(inputs, measure, minutes), incident)
     if not now:
         return incident, details
-    usual = _cells(inputs.usual(minutes, _BASELINE_HOURS), incident)
+    usual = _cells(
+        inputs.usual_outcomes(measure, minutes) if measure else inputs.usual(minutes, _BASELINE_HOURS),
+        incident,
+    )
     day = {tuple(series): count for series, count in inputs.attempts_of_day().items()}
     values = _account_slice(incident, day)
     if values is None and (found := localise(DIMENSIONS, now, usual, day)) is not None:
@@ -263,20 +270,27 @@ def _with_slice(
     if incident.notified_at is not None and not _is_wider(values, incident.slice):
         values = incident.slice
     leading = (
-        now if minutes == incident.window_minutes else _cells(_leading_window(inputs, incident), incident)
+        now
+        if minutes == incident.window_minutes
+        else _cells(_window(inputs, measure, incident.window_minutes or _SHORT_MINUTES), incident)
     )
     failures = sum(counts.failures for cell, counts in leading.items() if _lies_in(values or {}, cell))
     return replace(incident, slice=values), replace(details, slice_failures=failures)
 
 
-def _leading_window(inputs: RuleInputs, incident: Incident) -> WindowCounts:
-    return inputs.window(incident.window_minutes or _SHORT_MINUTES)
+def _measure(members: Sequence[Alert]) -> OutcomeMeasure | None:
+    """What the incident's leading alert counts, if that is not failures."""
+    return measure_of(by_rank(members)[0])
+
+
+def _window(inputs: RuleInputs, measure: OutcomeMeasure | None, minutes: int) -> WindowCounts:
+    return inputs.outcomes(measure, minutes) if measure else inputs.window(minutes)
 
 
 def _account_slice(incident: Incident, day: Mapping[Cell, int]) -> dict[str, list[str]] | None:
     """The account, where the code says that the whole account is affected and there are others."""
     named = incident.names.get("waba_id", [])
-    if explain(incident.codes[0]).domain != "account" or len(named) != 1:
+    if not incident.codes or explain(incident.codes[0]).domain != "account" or len(named) != 1:
         return None
     place, total = DIMENSIONS.index("waba_id"), sum(day.values())
     own = sum(count for cell, count in day.items() if cell[place] == named[0])
@@ -301,7 +315,8 @@ def _cells(window: WindowCounts, incident: Incident) -> dict[Cell, Counts]:
         for cell in {
             tuple(mark.series)
             for mark in one.marks
-            if mark.code in incident.codes and (accounts is None or mark.series.waba_id in accounts)
+            if mark.code in (incident.codes or (OUTCOME,))
+            and (accounts is None or mark.series.waba_id in accounts)
         }:
             failed[cell] += one.messages
     attempts = {tuple(series): count for series, count in window.attempts.items()}

@@ -9,16 +9,17 @@ from datetime import timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from webhook_app.pipeline.incidents.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
 from webhook_app.rules.counts.binomial import fewest_failures
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import (
     COUNTING_KINDS,
+    SHARE_KINDS,
     Judgement,
     Reading,
     Rule,
-    chronic_share,
     judge_rate,
     selects,
     usual_share,
@@ -30,6 +31,7 @@ from webhook_app.rules.incidents.anomalies import (
     judge_silence,
     judge_spike,
 )
+from webhook_app.rules.incidents.outcomes import ADVICE, FINDINGS, judge_outcomes, usual_outcome_share
 from webhook_app.store.counts.window_counts import Counted, GroupKey, WindowCounts, class_of, values_of
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.whatsapp.errors.catalogue import explain
@@ -125,6 +127,8 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
         examined = max(examined, len(counts))
         chosen = [values for values in _candidates(view, counts) if not _is_unnamed(rule, values)]
         for group in judge_counted_groups(view, inputs, opened, counts, chosen):
+            if group.key not in firing and _is_spent(view, inputs, group.key):
+                continue
             found.setdefault(group.key, []).append(group)
     groups = []
     for key, judged in sorted(found.items()):
@@ -137,12 +141,21 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     return FoundGroups(groups, max(examined, len(groups)))
 
 
+def _is_spent(rule: Rule, inputs: RuleInputs, key: str) -> bool:
+    """Whether the window still holds messages that an alert was about which has ended."""
+    if rule.measure is None:
+        return False
+    ended = inputs.ended_outcomes().get((rule.name, key))
+    start, _ = outcome_span(rule.measure, rule.window_minutes, inputs.now)
+    return ended is not None and start < ended - timedelta(minutes=rule.measure.delay_minutes)
+
+
 def _latest_counts(rule: Rule, inputs: RuleInputs, values: GroupKey) -> tuple[int, Counts]:
     """The length of the shortest window with enough messages to judge, and the group's counts in it."""
     place = tuple(value for name, value in zip(rule.group_by, values, strict=True) if name != "code")
     others = tuple(name for name in rule.group_by if name != "code")
     for minutes in rule.windows:
-        attempts = inputs.window(minutes).attempts_by(others).get(place, 0)
+        attempts = window_of(rule, inputs, minutes).attempts_by(others).get(place, 0)
         if attempts >= _ENOUGH_TO_JUDGE:
             return minutes, Counts(attempts, _counts(rule, inputs, minutes).get(values, _NONE).failures)
     return rule.windows[-1], _NONE
@@ -165,7 +178,12 @@ def _usual_gap(longest: RuleGroup) -> timedelta:
 
 
 def _counts(rule: Rule, inputs: RuleInputs, minutes: int) -> Groups:
-    return inputs.window(minutes).by_group(rule.group_by, counted_by(rule))
+    return window_of(rule, inputs, minutes).by_group(rule.group_by, counted_by(rule))
+
+
+def window_of(rule: Rule, inputs: RuleInputs, minutes: int) -> WindowCounts:
+    """The counts that the rule judges: failed messages, or outcomes."""
+    return inputs.window(minutes) if rule.measure is None else inputs.outcomes(rule.measure, minutes)
 
 
 def _is_unnamed(rule: Rule, values: GroupKey) -> bool:
@@ -211,7 +229,7 @@ def judge_counted_groups(
     rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup], groups: Groups, chosen: Sequence[GroupKey]
 ) -> list[RuleGroup]:
     """Judge the chosen groups and those with an open alert. For kind new_code, only chosen ones with a new code."""
-    window = inputs.window(rule.window_minutes)
+    window = window_of(rule, inputs, rule.window_minutes)
     known = {group_key(each.group): each for each in opened}
     selected = _open_groups(rule, window, groups, opened)
     selected_keys = {rule_group.key for rule_group in selected}
@@ -231,6 +249,8 @@ def judge_counted_groups(
             judgement=judgement,
             counts=rule_group.counts,
             window=window,
+            finding=FINDINGS.get(rule.kind, ""),
+            advice=ADVICE.get(rule.kind, ""),
         )
         for rule_group, judgement in zip(selected, judgements, strict=True)
     ]
@@ -247,13 +267,13 @@ class _CountedGroup(Struct, frozen=True):
 
 def _candidates(rule: Rule, groups: Groups) -> list[GroupKey]:
     """The groups that may be above, or else the closest one; there may be thousands of calm ones."""
-    least, share = rule.min_failures, rule.threshold if rule.kind in ("rate", "spike") else 0.0
+    least, share = rule.min_failures, rule.threshold if rule.kind in SHARE_KINDS else 0.0
     enough = [
         values
         for values, count in groups.items()
         if count.failures >= least and count.failures > share * count.attempts
     ]
-    if rule.kind in ("rate", "spike"):
+    if rule.kind in SHARE_KINDS:
         enough = [values for values in enough if _may_be_above(rule, groups[values])]
     if enough or rule.kind == "new_code":
         return enough
@@ -293,9 +313,16 @@ def _judge(
     rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGroup], known: _OpenByKey
 ) -> list[Judgement]:
     match rule.kind:
-        case "rate":
+        case "undelivered" | "slow":
+            shares = _usual_outcome_shares(rule, inputs, selected)
+            return [
+                judge_outcomes(rule, each.counts, share) for each, share in zip(selected, shares, strict=True)
+            ]
+        case "rate" if rule.windows:
             usual = _usual_shares(rule, inputs, selected)
             return [judge_rate(rule, each.counts, share) for each, share in zip(selected, usual, strict=True)]
+        case "rate":
+            return [judge_rate(rule, rule_group.counts) for rule_group in selected]
         case "attention":
             return [judge_attention(rule, rule_group.counts) for rule_group in selected]
         case "new_code":  # groups without a new code were left out before
@@ -308,22 +335,15 @@ def _usual_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGro
     """The usual share of each group, for failures that depend on whom the sender writes to; 0 for the others.
 
     It is the share of the week before, at most a day ago for long windows. A group with a short past is expected to be
-    like the rest, and what its past may be by chance is usual too. A group with a chronic finding is compared with its
-    own share of up to 28 days.
+    like the rest, and what its past may be by chance is usual too.
     """
-    chronic = [inputs.chronic.usual_hours(each.group, counted_by(rule)) for each in selected]
-    if not (rule.windows and selects(rule, explain(UNREACHABLE), UNREACHABLE)):
-        return [
-            _chronic_share(rule, inputs, each, hours) for each, hours in zip(selected, chronic, strict=True)
-        ]
+    if not selected or not selects(rule, explain(UNREACHABLE), UNREACHABLE):
+        return [0.0] * len(selected)
     others = tuple(name for name in rule.group_by if name != "code")
     usual = inputs.usual(min(rule.window_minutes, _DAY_MINUTES), _USUAL_HOURS)
     attempts, failures = usual.attempts_by(others), usual.by_group(rule.group_by, counted_by(rule))
     shares = []
-    for each, hours in zip(selected, chronic, strict=True):
-        if hours:
-            shares.append(_chronic_share(rule, inputs, each, hours))
-            continue
+    for each in selected:
         if "code" in each.group and class_of(int(each.group["code"])) != "unreachable":
             shares.append(0.0)
             continue
@@ -333,17 +353,18 @@ def _usual_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGro
     return shares
 
 
-def _chronic_share(rule: Rule, inputs: RuleInputs, group: _CountedGroup, hours: int) -> float:
-    """The usual share of a group with a chronic finding, over so many hours; 0 without one."""
-    if not hours:
-        return 0.0
-    usual = inputs.usual(min(rule.window_minutes, _DAY_MINUTES), hours)
-    place = tuple(group.group[name] for name in rule.group_by if name != "code")
-    tried = usual.attempts_by(tuple(name for name in rule.group_by if name != "code")).get(place, 0)
-    values = tuple(group.group[name] for name in rule.group_by)
-    return chronic_share(
-        Counts(tried, usual.by_group(rule.group_by, counted_by(rule)).get(values, _NONE).failures)
-    )
+def _usual_outcome_shares(
+    rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGroup]
+) -> list[float | None]:
+    """The usual share of each group in the same hours of the days before; None where too little is known."""
+    measure = rule.measure
+    if not selected or measure is None:
+        return []
+    usual = inputs.usual_outcomes(measure, rule.window_minutes)
+    groups = usual.by_group(rule.group_by, counted_by(rule))
+    overall = usual.by_group((), counted_by(rule)).get((), _NONE)
+    own = (groups.get(tuple(each.group[name] for name in rule.group_by), _NONE) for each in selected)
+    return [usual_outcome_share(counts, overall) for counts in own]
 
 
 def _overall(usual: WindowCounts, rule: Rule, group: Group) -> Counts:

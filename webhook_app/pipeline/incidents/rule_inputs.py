@@ -4,23 +4,24 @@ A class with the same methods for a time in the past lets the same rules judge t
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
+from webhook_app.pipeline.incidents.outcome_inputs import OutcomeCache, OutcomeInputs
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
+from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
-from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.rules.incidents.incidents import holding_groups, holds
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, rates, traffic
 from webhook_app.store.counts.baselines import HOUR
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
-from webhook_app.store.incidents import alerts, findings
+from webhook_app.store.incidents import alerts
 from webhook_app.store.incidents.alerts import EndedFailures
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends import reports
@@ -36,17 +37,24 @@ class RuleInputs(Protocol):
         """The failed messages that describe an incident."""
         ...
 
-    @property
-    def chronic(self) -> ChronicStates:
-        """The open chronic findings."""
-        ...
-
     def window(self, minutes: int) -> WindowCounts:
         """The counts of the window: the last full minutes and the running one."""
         ...
 
     def usual(self, minutes: int, hours: int) -> WindowCounts:
         """The counts of the hours before the window."""
+        ...
+
+    def outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
+        """The messages of the last minutes that the measure judges, as attempts, and those it counts, as failures."""
+        ...
+
+    def usual_outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
+        """The messages of the hours that say what is usual in the window of these outcomes."""
+        ...
+
+    def ended_outcomes(self) -> Mapping[tuple[str, str], datetime]:
+        """When the last alert about outcomes ended, by rule and group key. What it was about does not count again."""
         ...
 
     def attempts_of_day(self) -> dict[SeriesKey, int]:
@@ -95,6 +103,7 @@ class ReadCache:
         self.spent: dict[tuple[int, datetime, datetime], Counter[tuple[Mark, ...]]] = {}
         """Failures of ended incidents by incident and span."""
         self.known_ends: tuple[tuple[int, datetime], ...] = ()
+        self.outcomes = OutcomeCache()
 
     def renew(self, hour: datetime | None) -> None:
         """Clear the cache if another hour has been summed since."""
@@ -113,9 +122,10 @@ class LiveInputs:
         self._cache.renew(baselines.latest_hour(connection))
         self._windows: dict[int, WindowCounts] = {}
         self._webhooks: dict[int, dict[SeriesKey, int]] = {}
-        self._chronic: ChronicStates | None = None
         self._lately: dict[int, WindowCounts] = {}
         self._ended_failures: list[EndedFailures] | None = None
+        self._ended_outcomes: Mapping[tuple[str, str], datetime] | None = None
+        self._outcomes = OutcomeInputs(connection, now, self._cache.outcomes)
 
     @property
     def now(self) -> datetime:
@@ -124,12 +134,6 @@ class LiveInputs:
     @property
     def failures(self) -> Failures:
         return StoredFailures(self.connection)
-
-    @property
-    def chronic(self) -> ChronicStates:
-        if self._chronic is None:
-            self._chronic = chronic_states(findings.open_findings(self.connection), self._now)
-        return self._chronic
 
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
         found = health.subjects(self.connection, health.HealthFilters(), _MAX_SUBJECTS)
@@ -206,6 +210,18 @@ class LiveInputs:
         if span not in cached:
             cached[span] = baselines.read(self.connection, *span)
         return cached[span]
+
+    def outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
+        return self._outcomes.window(measure, minutes)
+
+    def usual_outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
+        return self._outcomes.usual(measure, minutes)
+
+    def ended_outcomes(self) -> Mapping[tuple[str, str], datetime]:
+        if self._ended_outcomes is None:
+            since = self._now - _LONGEST_WINDOW
+            self._ended_outcomes = alerts.last_ends(self.connection, OUTCOME_KINDS, since)
+        return self._ended_outcomes
 
     def attempts_of_day(self) -> dict[SeriesKey, int]:
         """Messages of the last 24 hours by series."""

@@ -8,6 +8,7 @@ from webhook_app.pipeline.incidents.rate_groups import (
     RuleGroup,
     counted_by,
     judge_counted_groups,
+    window_of,
 )
 from webhook_app.pipeline.incidents.rule_groups import find_groups
 from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
@@ -23,7 +24,7 @@ def closest_groups(
 ) -> list[RuleGroup]:
     """Up to `limit` groups: those with an open alert first, then by distance to the threshold."""
     if rule.kind in COUNTING:
-        window = inputs.window(rule.window_minutes)
+        window = window_of(rule, inputs, rule.window_minutes)
         groups = window.by_group(rule.group_by, counted_by(rule))
         nearest = sorted(
             groups, key=lambda values: (-groups[values].failures, -groups[values].attempts, values)

@@ -5,19 +5,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from webhook_app.pipeline.incidents.findings.finding_inputs import count_unreached
 from webhook_app.pipeline.incidents.incident_store import Failures, Groups, StoredFailures
+from webhook_app.pipeline.incidents.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.rule_inputs import WEBHOOK_DELAY
+from webhook_app.pipeline.operations.backtest_outcomes import OutcomeWindows, PastOutcomes
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
-from webhook_app.rules.incidents.findings.chronic import ChronicStates
-from webhook_app.rules.incidents.findings.observed_states import UnreachedList
 from webhook_app.rules.incidents.incidents import holds
+from webhook_app.rules.incidents.outcomes import usual_hours
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, minutes, rates
 from webhook_app.store.counts.baselines import HOUR
+from webhook_app.store.counts.messages import outcome_counts
+from webhook_app.store.counts.messages.outcome_counts import OutcomeCounts, as_window
 from webhook_app.store.counts.minutes import Minute
 from webhook_app.store.counts.window_counts import FailedMessages, GroupKey, Mark, WindowCounts, values_of
 from webhook_app.store.postgres.engine import Connection
@@ -29,7 +32,7 @@ DAY_MINUTES = 1_440
 _Any = TypeVar("_Any")
 
 
-class Past(Protocol):
+class Past(PastOutcomes, Protocol):
     """What was counted at any time."""
 
     @property
@@ -41,7 +44,6 @@ class Past(Protocol):
     def failures_between(self, start: datetime, end: datetime) -> list[FailedMessages]: ...
     def sends(self, start: datetime, end: datetime) -> dict[str, int]: ...
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]: ...
-    def unreached(self, campaign: str, waba_id: str, messages: int, now: datetime) -> UnreachedList: ...
 
 
 class StoredPast:
@@ -72,13 +74,18 @@ class StoredPast:
     def sends(self, start: datetime, end: datetime) -> dict[str, int]:
         return reports.accepted_by_number(self._connection, start, end)
 
+    def outcomes(
+        self, measure: OutcomeMeasure, start: datetime, end: datetime
+    ) -> dict[datetime, OutcomeCounts]:
+        return outcome_counts.read_minutes(self._connection, measure, start, end)
+
+    def outcome_hours(self, measure: OutcomeMeasure, hours: Sequence[datetime]) -> OutcomeCounts:
+        return outcome_counts.read_hours(self._connection, measure, hours)
+
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
         found = health.subjects(self._connection, health.HealthFilters(), _MAX_SUBJECTS)
         reported = health.reported_health(self._connection, found)
         return [(each, reported[each.subject, each.subject_id]) for each in found]
-
-    def unreached(self, campaign: str, waba_id: str, messages: int, now: datetime) -> UnreachedList:
-        return count_unreached(self._connection, campaign, waba_id, messages, now)
 
 
 class _SlidingWindow:
@@ -147,6 +154,7 @@ class PastInputs:
     """The inputs at successive minutes; call `go_to` with increasing times.
 
     `lengths`: of the windows that the rules use; `groupings`: the sets of dimensions they group by, without the code.
+    `silences`, `outcomes`: the windows of rules of these kinds.
     """
 
     def __init__(
@@ -156,6 +164,7 @@ class PastInputs:
         lengths: Collection[int],
         groupings: Collection[tuple[str, ...]] = (),
         silences: Collection[int] = (),
+        outcomes: Collection[tuple[OutcomeMeasure, int]] = (),
     ) -> None:
         self._past = past
         every = {*lengths, *silences, DAY_MINUTES}
@@ -169,8 +178,10 @@ class PastInputs:
         self._next = start.replace(second=0, microsecond=0) - MINUTE * self._longest
         self._loaded: dict[datetime, Minute] = {}
         self._loaded_until = self._next
+        self._outcomes = OutcomeWindows(past, outcomes)
+        self.ends: dict[tuple[str, str], datetime] = {}
+        """When the last alert ended, by rule and group key."""
         self._now = start
-        self.chronic = ChronicStates((), start)
         self._hourly: dict[object, object] = {}
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
 
@@ -193,6 +204,7 @@ class PastInputs:
             for window in self._windows.values():
                 window.push(minute)
             self._next += MINUTE
+        self._outcomes.go_to(now)
 
     def spend(self, codes: Collection[int], groups: Groups, start: datetime, end: datetime) -> None:
         """Take out failures that an ended alert held: they are not judged twice."""
@@ -220,6 +232,18 @@ class PastInputs:
     def usual(self, minutes: int, hours: int) -> WindowCounts:
         end = _hour(rates.window(self._now, minutes)[0])
         return self._remember(("usual", end, hours), lambda: self._past.hours(end - HOUR * hours, end))
+
+    def outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
+        return self._outcomes.window(measure, minutes)
+
+    def usual_outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
+        hours = tuple(usual_hours(*outcome_span(measure, minutes, self._now)))
+        return self._remember(
+            ("outcomes", measure, hours), lambda: as_window(self._past.outcome_hours(measure, hours))
+        )
+
+    def ended_outcomes(self) -> Mapping[tuple[str, str], datetime]:
+        return self.ends
 
     def met(self, minutes: int, days: int) -> WindowCounts:
         return self.usual(minutes, days * 24)

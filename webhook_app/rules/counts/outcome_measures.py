@@ -28,6 +28,12 @@ class OutcomeMeasure(NamedTuple):
         """How many minutes must pass before the messages of a minute can be judged."""
         return self.limit if self.kind == "undelivered" else 0
 
+    def describe(self, messages: str, window: str) -> str:
+        """What is counted, in words: "3 of 5 messages sent in 15 min have no delivery report 15 min later"."""
+        if self.kind == "undelivered":
+            return f"{messages} sent in {window} have no delivery report {self.limit} min later"
+        return f"{messages} delivered in {window} took longer than {self.limit} s"
+
 
 MEASURES = (
     *(OutcomeMeasure("undelivered", minutes) for minutes in UNDELIVERED_MINUTES),

@@ -13,14 +13,24 @@ from msgspec import Struct
 
 from webhook_app.rules.counts.binomial import lower_bound
 from webhook_app.rules.counts.failure_rate import Counts, Rate, wilson
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.formats import number, percent, window_length
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 
 DEFAULT_CLASSES = ("broken", "unreachable")
 """The classes that a rule counts if it names no codes, classes or domains."""
 
-COUNTING_KINDS = ("rate", "new_code", "spike", "attention")
+FAILURE_KINDS = ("rate", "new_code", "spike", "attention")
 """The kinds that count failed messages. The others have no selectors."""
+
+OUTCOME_KINDS = ("undelivered", "slow")
+"""The kinds that count messages without a delivery report, and slow ones."""
+
+COUNTING_KINDS = (*FAILURE_KINDS, *OUTCOME_KINDS)
+"""The kinds that judge a share of messages."""
+
+SHARE_KINDS = ("rate", "spike", *OUTCOME_KINDS)
+"""The kinds whose threshold is a share of messages."""
 
 
 class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +72,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_sends: int = 20
     min_count: int = 10
     max_minutes: int = 5
+    after_minutes: int = 15
+    slow_seconds: int = 60
     checks: tuple[str, ...] = ()
     for_evaluations: int = 2
     resolve_below: float = 0.0
@@ -82,6 +94,13 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def window_error(self) -> float:
         """The allowed probability of chance in each window of a list."""
         return (1 - self.confidence) / max(len(self.windows), 1)
+
+    @property
+    def measure(self) -> OutcomeMeasure | None:
+        """What an outcome kind counts; None for other kinds."""
+        if self.kind == "undelivered":
+            return OutcomeMeasure("undelivered", self.after_minutes)
+        return OutcomeMeasure("slow", self.slow_seconds) if self.kind == "slow" else None
 
     @property
     def longest_window_minutes(self) -> int:
@@ -269,15 +288,16 @@ def usual_share(own: Counts, overall: Counts) -> float:
 
     A short past is completed with messages that fail as often as `overall`; chance may then have hidden more.
     """
-    if overall.attempts < _KNOWN:
+    if overall.attempts < USUAL_KNOWN:
         return 0.0
     share = overall.failures / overall.attempts
-    attempts = own.attempts + _KNOWN
-    failures = own.failures + share * _KNOWN
+    attempts = own.attempts + USUAL_KNOWN
+    failures = own.failures + share * USUAL_KNOWN
     return max(failures / attempts, wilson(round(failures), attempts, _USUAL_CONFIDENCE).high / USUAL_FACTOR)
 
 
-_KNOWN = 200  # messages from which on a past says what is usual
+USUAL_KNOWN = 200
+"""Messages from which on a past says what is usual."""
 _USUAL_CONFIDENCE = 0.99
 
 
@@ -335,20 +355,27 @@ def _lower(rule: Rule, counts: WindowFigures) -> float:
     return lower_bound(counts.failures, max(counts.attempts, counts.failures), rule.window_error)
 
 
-def _describe(rule: Rule, counts: WindowFigures | None, limit: float) -> str:
+def describe_share(rule: Rule, counts: WindowFigures | None) -> str:
+    """What was counted in the window, as the middle of a sentence."""
+    length, measure = window_length(rule.window_minutes), rule.measure
     if counts is None or counts.attempts <= 0:
-        return f"no messages in {window_length(rule.window_minutes)}"
-    share = min(counts.failures / counts.attempts, 1.0)
-    description = (
-        f"{number(counts.failures)} of {number(counts.attempts)} messages failed"
-        f" in {window_length(rule.window_minutes)}, {percent(share)}"
-    )
+        return f"no messages in {length}"
+    messages = f"{number(counts.failures)} of {number(counts.attempts)} messages"
+    counted = measure.describe(messages, length) if measure else f"{messages} failed in {length}"
+    return f"{counted}, {percent(min(counts.failures / counts.attempts, 1.0))}"
+
+
+def _describe(rule: Rule, counts: WindowFigures | None, limit: float) -> str:
+    description = describe_share(rule, counts)
+    if counts is None or counts.attempts <= 0:
+        return description
     if counts.attempts < rule.min_attempts:
         return f"{description}; at least {number(rule.min_attempts)} messages are needed to judge"
     if not counts.failures:
         return description
     if counts.failures < rule.min_failures:
-        return f"{description}; at least {number(rule.min_failures)} failures are needed to fire"
+        which = "such messages" if rule.measure else "failures"
+        return f"{description}; at least {number(rule.min_failures)} {which} are needed to fire"
     lower = _lower(rule, counts)
     bound = f", at least {percent(lower)} ({100 * rule.confidence:g} % confidence)" if rule.confidence else ""
     named = "threshold" if limit <= rule.threshold else f"limit, {USUAL_FACTOR:g} times the usual share,"

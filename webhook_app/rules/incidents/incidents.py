@@ -28,6 +28,9 @@ AGAIN_WITHIN: Mapping[str, timedelta] = {"recovered": timedelta(hours=2), "quiet
 _HELD_SHARE = 0.5
 _SHARED = 0.9  # of the failing messages have a template or campaign for it to be what they have in common
 
+DELIVERY_DOMAIN = "delivery"
+"""What alerts about missing delivery reports and slow deliveries are about, in place of a code's fault domain."""
+
 ACCOUNT_WIDE_DOMAINS = ("auth", "account", "registration")
 """Fault domains that affect every message of the account or number."""
 ACCOUNT_WIDE_CODES = (131031, 368)
@@ -98,7 +101,7 @@ def join(
     3. The one whose cause explains it, if both name the same account, number or template.
     4. The one with the same named template, campaign or number and the same fault domain, begun within 24 hours.
     5. The one with the same code of the fault domain `platform`, or the same code in the same account, begun within
-       30 minutes. What falls silent within an hour is silent for one reason,
+       30 minutes. What falls silent within an hour is silent for one reason, as is what is no longer delivered,
        and unreachable people on the numbers of an outage at Meta belong to the outage.
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
     """
@@ -211,7 +214,7 @@ def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
 def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
     del origin
     apart = abs(alert.fired_at - incident.began_at)
-    if alert.kind == incident.domain == "silence":
+    if domain_of(alert) == incident.domain and incident.domain in ("silence", DELIVERY_DOMAIN):
         return apart <= SILENT_WITHIN
     if apart <= SAME_CODE_WITHIN and _is_unreachable_in_outage(alert, incident):
         return True

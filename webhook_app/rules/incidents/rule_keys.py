@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from webhook_app.rules.counts.dimensions import GROUPS
+from webhook_app.rules.counts.outcome_measures import SLOW_SECONDS, UNDELIVERED_MINUTES
+from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
 from webhook_app.whatsapp.errors.catalogue import catalogue
 from webhook_app.whatsapp.events import NO_CODE
@@ -16,6 +18,8 @@ from webhook_app.whatsapp.events import NO_CODE
 Check = Callable[[object], Iterator[str]]
 
 KINDS = tuple(RULE_KINDS)
+LIST_KINDS = ("rate", *OUTCOME_KINDS)
+"""The kinds whose `window_minutes` may be a list."""
 CLASSES = ("broken", "withheld", "unreachable")
 SEVERITIES = ("info", "warning", "error", "critical")
 
@@ -47,6 +51,8 @@ def checks(known_channels: Collection[str]) -> dict[str, Check]:
         "min_sends": _whole_number(1, 1_000_000),
         "min_count": _whole_number(1, 1_000_000),
         "max_minutes": _whole_number(1, 1440),
+        "after_minutes": _one_of_numbers(UNDELIVERED_MINUTES),
+        "slow_seconds": _one_of_numbers(SLOW_SECONDS),
         "checks": _check_list,
         "for_evaluations": _whole_number(1, 1000),
         "resolve_below": _check_resolve_below,
@@ -87,14 +93,17 @@ def check_together(rule: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _check_of_kind(kind: str, rule: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     allowed = RULE_KINDS[kind].checks if kind in RULE_KINDS else ()
     chosen, group_by = rule.get("checks"), rule.get("group_by")
-    if isinstance(rule.get("window_minutes"), list) and kind != "rate":
-        yield "window_minutes", f"kind '{kind}' takes one window; only kind 'rate' takes a list"
+    if isinstance(rule.get("window_minutes"), list) and kind not in LIST_KINDS:
+        kinds = f"{', '.join(LIST_KINDS[:-1])} and {LIST_KINDS[-1]}"
+        yield "window_minutes", f"kind '{kind}' takes one window; only the kinds {kinds} take a list"
     if allowed and isinstance(chosen, list):
         yield from (("checks", fault) for fault in _list_of(allowed)(chosen))
     if not isinstance(group_by, list):
         return
     if kind in ("new_code", "attention") and "code" not in group_by:
         yield "group_by", f"kind '{kind}' judges each code separately: add code"
+    if kind in OUTCOME_KINDS and "code" in group_by:
+        yield "group_by", f"kind '{kind}' counts no failures: leave code out"
     if kind == "silence" and not set(group_by) <= {"phone_number_id", "waba_id"}:
         yield "group_by", "kind 'silence' can group by phone_number_id and waba_id"
 
@@ -196,6 +205,14 @@ def _whole_number(low: int, high: int) -> Check:
     def check(value: object) -> Iterator[str]:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             yield f"must be a whole number from {low} to {high}, is {_quote(value)}"
+
+    return check
+
+
+def _one_of_numbers(allowed: Collection[int]) -> Check:
+    def check(value: object) -> Iterator[str]:
+        if isinstance(value, bool) or value not in allowed:
+            yield f"must be one of {', '.join(map(str, allowed))}, is {_quote(value)}"
 
     return check
 

@@ -32,6 +32,20 @@ class Kind(Struct, frozen=True):
         return (*_EVERY_KIND, *self.keys)
 
 
+_OUTCOME = (
+    "group_by", "window_minutes", "threshold", "min_failures", "confidence", "resolve_below", "escalate_above",
+    "escalate_to",
+)  # fmt: skip
+_OUTCOME_DEFAULTS: dict[str, Any] = {
+    "group_by": ("phone_number_id",),
+    "window_minutes": 15,
+    "windows": (15, 60, 360, 1440, 2880),
+    "threshold": 0.25,
+    "min_attempts": 0,
+    "min_failures": 5,
+    "confidence": 0.995,
+}
+
 RULE_KINDS = {
     "rate": Kind(
         "Do too many messages fail?",
@@ -56,6 +70,18 @@ RULE_KINDS = {
         (*_SELECTED, "min_failures"),
         (),
         {"min_failures": 1, "for_evaluations": 1, "severity": "critical", "repeat_hours": 1.0},
+    ),
+    "undelivered": Kind(
+        "Do too many messages that were sent stay without a delivery report?",
+        (*_OUTCOME, "after_minutes"),
+        (),
+        _OUTCOME_DEFAULTS,
+    ),
+    "slow": Kind(
+        "Does delivery take too long?",
+        (*_OUTCOME, "slow_seconds"),
+        (),
+        _OUTCOME_DEFAULTS,
     ),
     "silence": Kind(
         "Are webhooks missing although they are expected?",

@@ -10,7 +10,7 @@ from importlib import resources
 
 from msgspec import Struct, convert
 
-from webhook_app.rules.incidents.alerts import Route, Rule
+from webhook_app.rules.incidents.alerts import OUTCOME_KINDS, Route, Rule
 from webhook_app.rules.incidents.rule_keys import (
     Check,
     check_together,
@@ -160,6 +160,8 @@ def _repeated_names(rules: list[TableWithLines]) -> Iterator[RulesFileFault]:
 def _make_rule(table: dict[str, object], routes: tuple[Route, ...]) -> Rule:
     kind = RULE_KINDS[str(table["kind"])]
     values: dict[str, object] = {"checks": kind.checks, **kind.defaults, **table}
+    if table["kind"] in OUTCOME_KINDS and isinstance(table.get("window_minutes"), int):
+        values["window_minutes"] = [table["window_minutes"]]
     if isinstance(windows := values.get("window_minutes"), list):
         values |= {"windows": sorted(windows), "window_minutes": min(windows)}
         values = {**_LIST_DEFAULTS, **values}

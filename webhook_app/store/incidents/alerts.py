@@ -77,6 +77,10 @@ FROM alerts a JOIN incidents i ON i.id = a.incident_id
 WHERE a.state = 'resolved' AND a.resolved_at >= :since AND i.codes <> '{}'
 GROUP BY a.incident_id, i.codes, i.names, i.began_at ORDER BY a.incident_id
 """)
+_LAST_ENDS = text("""
+SELECT rule, group_key, max(resolved_at) FROM alerts
+WHERE state = 'resolved' AND resolved_at >= :since AND kind = ANY(:kinds) GROUP BY rule, group_key
+""")
 _GET = text(f"{_SELECT} WHERE id = :id")
 
 
@@ -132,6 +136,14 @@ class EndedFailures(Struct, frozen=True):
 def ended_failures(connection: Connection, since: datetime) -> list[EndedFailures]:
     """What alerts held that were resolved at `since` or later, by incident."""
     return [EndedFailures(*row) for row in connection.execute(_ENDED, {"since": since})]
+
+
+def last_ends(
+    connection: Connection, kinds: Sequence[str], since: datetime
+) -> dict[tuple[str, str], datetime]:
+    """When the last alert of each rule and group of these kinds was resolved, if that was at `since` or later."""
+    rows = connection.execute(_LAST_ENDS, {"kinds": list(kinds), "since": since})
+    return {(rule, key): resolved_at for rule, key, resolved_at in rows}
 
 
 def get_alert(connection: Connection, alert_id: int) -> Alert | None:

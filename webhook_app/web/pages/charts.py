@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS
+from webhook_app.rules.incidents.alerts import FAILURE_KINDS
 from webhook_app.store.counts import rates as counts
 from webhook_app.store.counts.rates import EVERYTHING, Filters
 from webhook_app.store.counts.window_counts import CLASSES
@@ -112,7 +112,7 @@ def _around(connection: Connection, alert: Alert, period: _Period, now: datetime
     start, end = _span(period, now)
     window = alert.window_minutes or _WINDOW_MINUTES
     bands = _bands(period, start, end)
-    if alert.kind in COUNTING_KINDS:
+    if alert.kind in FAILURE_KINDS:
         filters = Filters(**alert.group)  # type: ignore[arg-type]  # a code is a number, everything else a text
         points, step = _points(connection, start, end, window, filters)
         kinds = list(CLASSES) if filters.code is None else [code_name(filters.code)]

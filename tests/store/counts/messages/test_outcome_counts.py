@@ -30,12 +30,12 @@ TABLES = (
 )
 TABLES += ("message_stages", "stage_counts", "stage_recounts", "stage_progress", "books", "sends")
 
-Told = tuple[dict[str, Any], datetime]
+Received = tuple[dict[str, Any], datetime]
 """A status and when it was received."""
 
 
 @st.composite
-def told(draw: st.DrawFn) -> Told:
+def received_statuses(draw: st.DrawFn) -> Received:
     """Statuses of few messages, on both sides of every limit, received at once or later."""
     serial, kind = (
         draw(st.integers(0, 3)),
@@ -95,7 +95,7 @@ def stored(engine: Engine) -> dict[tuple[datetime, OutcomeMeasure], Counter[str]
     max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(events=st.lists(told(), min_size=1, max_size=12), data=st.data())
+@given(events=st.lists(received_statuses(), min_size=1, max_size=12), data=st.data())
 def test_counts_of_deliveries_equal_the_messages_in_any_order_with_repeats_and_recounts(
     engine, writer, events, data
 ):

@@ -9,6 +9,7 @@ from sqlalchemy import insert
 from tests.support.alerts import store_alert
 from tests.support.factories import NUMBER, body, status
 from tests.support.incidents import store_incident
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.rules.incidents.rule_kinds import INTEGRITY_CHECKS, SELF_CHECKS
 from webhook_app.store import schema
 from webhook_app.store.incidents import alerts
@@ -35,6 +36,8 @@ GROUPS = {
     "new_code": {"code": 131026, "phone_number_id": NUMBER},
     "spike": {"code": 131026, "phone_number_id": NUMBER},
     "attention": {"code": 190, "phone_number_id": NUMBER},
+    "undelivered": {"phone_number_id": NUMBER},
+    "slow": {"phone_number_id": NUMBER},
     "silence": {"phone_number_id": NUMBER},
     "signature": {},
     "integrity": {"check": "books"},
@@ -47,6 +50,8 @@ TITLES = {
     "new_code": "131026 Message Undeliverable, a new code here",
     "spike": "131026 Message Undeliverable, far more than usual",
     "attention": "190 ",
+    "undelivered": "Delivery reports are missing",
+    "slow": "Messages are delivered slowly",
     "silence": "No webhooks arrive",
     "signature": "Deliveries refused for their signature",
     "integrity": "The books do not balance",
@@ -60,7 +65,7 @@ class TestEveryKind:
     @pytest.mark.parametrize("state", ["firing", "pending", "resolved"])
     @pytest.mark.parametrize("kind", KINDS)
     def test_its_page_its_data_and_its_line_name_it(self, admin, make, now, kind, state):
-        counts = kind in ("rate", "new_code", "spike", "attention")
+        counts = kind in COUNTING_KINDS
         group = GROUPS[kind]
         explanation = EXPLAINED | {
             "finding": "" if counts else "The finding in words",
@@ -81,7 +86,9 @@ class TestEveryKind:
         for text in (page, line, data["headline"]):
             assert TITLES[kind] in text
         assert ("The finding in words" in page) is not counts
-        assert (data["chart"] is None) is (kind in ("integrity", "health", "tier", "self"))
+        assert (data["chart"] is None) is (
+            kind in ("undelivered", "slow", "integrity", "health", "tier", "self")
+        )
         assert "check books" not in page
         assert "aspect status" not in page
 

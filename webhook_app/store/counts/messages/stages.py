@@ -161,6 +161,10 @@ FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS i(old, new) WHERE mes
 """)
 
 
+SETTLED = timedelta(minutes=2)
+"""Longer than a commit may take, including its retries: `counted_until` is so much before the last counting."""
+
+
 def counted_until(connection: Connection) -> datetime | None:
     """The time of receipt up to which events are counted; None if nothing is counted yet."""
     found: datetime | None = connection.execute(_COUNTED_UNTIL).scalar()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from webhook_app.channels.descriptions import describe_group
+from webhook_app.rules.incidents.outcomes import FINDINGS
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.web.pages.wording import code_name
 from webhook_app.whatsapp.errors.catalogue import explain
@@ -12,6 +13,8 @@ KINDS = {
     "new_code": "New code",
     "spike": "Spike",
     "attention": "Needs attention",
+    "undelivered": "No delivery reports",
+    "slow": "Slow deliveries",
     "silence": "No webhooks",
     "signature": "Refused deliveries",
     "integrity": "Integrity",
@@ -34,6 +37,7 @@ CHECKS = {
     "ceilings": "Too many new templates, campaigns, error texts or error codes",
 }
 _FIXED = {
+    **FINDINGS,
     "silence": "No webhooks arrive",
     "signature": "Deliveries refused for their signature",
     "tier": "Messaging limit nearly used up",

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from webhook_app.channels.descriptions import describe_figures
 from webhook_app.channels.notification import Figures
-from webhook_app.pipeline.incidents.alert_details import AlertDetails, stored_details
+from webhook_app.pipeline.incidents.alert_details import AlertDetails, measure_of, stored_details
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.formats import duration, window_length
@@ -48,9 +48,8 @@ class AlertView(Struct, frozen=True):
         """The figures of the last evaluation in words; empty for kinds that count no failures."""
         if not self.counts_failures:
             return ""
-        return describe_figures(
-            Figures(**{name: getattr(self.alert, name) for name in Figures.__struct_fields__})
-        )
+        figures = Figures(**{name: getattr(self.alert, name) for name in Figures.__struct_fields__})
+        return describe_figures(figures, measure=measure_of(self.alert))
 
     @property
     def for_whom(self) -> str:

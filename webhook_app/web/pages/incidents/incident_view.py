@@ -8,6 +8,7 @@ from msgspec import Struct
 from webhook_app.channels.descriptions import describe_figures, describe_slice, describe_values
 from webhook_app.channels.incident_text import ENDINGS
 from webhook_app.channels.notification import AffectedPart, Figures
+from webhook_app.pipeline.incidents.alert_details import measure_of
 from webhook_app.pipeline.incidents.incident_details import IncidentDetails, by_rank, stored
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
@@ -92,9 +93,8 @@ class IncidentView(Struct, frozen=True):
         """The figures of its leading alert at the last evaluation; empty for incidents that count no messages."""
         if not self.incident.window_minutes:
             return self.measured.figures if self.measured else ""
-        return describe_figures(
-            Figures(**{name: getattr(self.incident, name) for name in Figures.__struct_fields__})
-        )
+        figures = Figures(**{name: getattr(self.incident, name) for name in Figures.__struct_fields__})
+        return describe_figures(figures, measure=measure_of(self.alerts[0].alert) if self.alerts else None)
 
     @property
     def worst(self) -> str:

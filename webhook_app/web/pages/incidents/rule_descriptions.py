@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from webhook_app.rules.counts.dimensions import GROUP_WORDS
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
+from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Rule
 from webhook_app.rules.incidents.announcements import channels_for
 from webhook_app.rules.incidents.formats import window_length
 from webhook_app.web.pages.wording import CHANNELS, number, percent
@@ -36,7 +36,7 @@ def describe(rule: Rule) -> list[str]:
 
 def counted(rule: Rule) -> str:
     """Which failures it counts; empty for kinds that count none."""
-    if rule.kind not in COUNTING_KINDS:
+    if rule.kind not in FAILURE_KINDS:
         return ""
     if not (rule.codes or rule.classes or rule.domains):
         return "codes that need attention" if rule.kind == "attention" else "broken and unreachable failures"
@@ -51,14 +51,34 @@ def counted(rule: Rule) -> str:
 
 
 def _rate(rule: Rule) -> str:
-    sure = f" with {percent(rule.confidence)} confidence" if rule.confidence else ""
-    lengths = [window_length(minutes) for minutes in rule.windows or (rule.window_minutes,)]
-    within = " or ".join(filter(None, (", ".join(lengths[:-1]), lengths[-1])))
     whose = f"the messages of one {_group(rule)}" if rule.group_by else "all messages"
     messages = f"{number(rule.min_attempts)} messages and " if rule.min_attempts else ""
     return (
         f"Fires when more than {percent(rule.threshold)} of {whose} fail within"
-        f" {within}{sure}, with at least {messages}{number(rule.min_failures)} failures. Counts {counted(rule)}"
+        f" {_within(rule)}, with at least {messages}{number(rule.min_failures)} failures. Counts {counted(rule)}"
+    )
+
+
+def _within(rule: Rule) -> str:
+    """The windows of the rule, and its confidence."""
+    sure = f" with {percent(rule.confidence)} confidence" if rule.confidence else ""
+    lengths = [window_length(minutes) for minutes in rule.windows or (rule.window_minutes,)]
+    return " or ".join(filter(None, (", ".join(lengths[:-1]), lengths[-1]))) + sure
+
+
+def _undelivered(rule: Rule) -> str:
+    return _outcomes(rule, f"have no delivery report {rule.after_minutes} min after they were sent")
+
+
+def _slow(rule: Rule) -> str:
+    return _outcomes(rule, f"take longer than {rule.slow_seconds} s to be delivered")
+
+
+def _outcomes(rule: Rule, what: str) -> str:
+    whose = f"the messages of one {_group(rule)}" if rule.group_by else "all messages"
+    return (
+        f"Fires when more than {percent(rule.threshold)} of {whose} {what}, within {_within(rule)}, and 1.5 times as"
+        f" many as usual in these hours, with at least {number(rule.min_failures)} such messages"
     )
 
 
@@ -122,6 +142,8 @@ _FIRES: dict[str, Callable[[Rule], str]] = {
     "new_code": _new_code,
     "spike": _spike,
     "attention": _attention,
+    "undelivered": _undelivered,
+    "slow": _slow,
     "silence": _silence,
     "signature": _signature,
     "integrity": _integrity,
@@ -141,6 +163,8 @@ def _end(rule: Rule) -> str:
     below = f"was below {percent(rule.resolve_below)} for {evaluations}"
     calm = {
         "rate": f"{below}; those without enough messages do not count",
+        "undelivered": f"{below}; those without enough messages do not count",
+        "slow": f"{below}; those without enough messages do not count",
         "tier": below,
         "silence": f"had webhooks for {evaluations}",
         "health": "is healthy again; a state that Meta never withdraws ends after a week",

@@ -1,0 +1,80 @@
+"""Judges shares of messages without a delivery report, or delivered slowly, against what is usual. Counts only."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+
+from webhook_app.rules.counts.failure_rate import Counts, wilson
+from webhook_app.rules.incidents.alerts import (
+    USUAL_FACTOR,
+    USUAL_KNOWN,
+    Judgement,
+    Reading,
+    Rule,
+    WindowFigures,
+    describe_share,
+    judge_rate,
+    usual_share,
+)
+from webhook_app.rules.incidents.anomalies import USUAL_DAYS
+
+OWN_KNOWN = 20
+"""A group with so many earlier messages says by itself what is usual, though nothing is known of the others."""
+
+_CONFIDENCE = 0.99
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+
+FINDINGS: Mapping[str, str] = {
+    "undelivered": "Delivery reports are missing",
+    "slow": "Messages are delivered slowly",
+}
+"""What an incident of this kind is about, as its title says it."""
+
+ADVICE: Mapping[str, str] = {
+    "undelivered": (
+        "Meta reports these messages as sent and does not report them delivered. Send one to a phone that is online. If"
+        " it does not arrive, hold what can wait, do not send again what was accepted, and remove no contacts: see"
+        " Meta's status page (https://metastatus.com/whatsapp-business-api). If it arrives, only the reports are late"
+        " or missing, and nothing needs to be sent again."
+    ),
+    "slow": (
+        "Messages arrive late. Send what is urgent, such as one-time codes, another way until the delay is over, and"
+        " send nothing twice. See Meta's status page (https://metastatus.com/whatsapp-business-api)."
+    ),
+}
+
+
+def usual_hours(start: datetime, end: datetime) -> list[datetime]:
+    """The hours that say what is usual from `start` to `end`: those of the last seven days, and of four weekdays."""
+    first = start.replace(minute=0, second=0, microsecond=0)
+    own = [first + place * _HOUR for place in range(-(-(end - first) // _HOUR))]
+    return sorted({hour - back * _DAY for back in USUAL_DAYS for hour in own if hour - back * _DAY < first})
+
+
+def usual_outcome_share(own: Counts, overall: Counts) -> float | None:
+    """The highest share that is usual for a group with this past; None if too few earlier messages are known.
+
+    A short past is completed by what is usual for all groups together.
+    """
+    if overall.attempts >= USUAL_KNOWN:
+        return usual_share(own, overall)
+    if own.attempts < OWN_KNOWN:
+        return None
+    high = wilson(own.failures, own.attempts, _CONFIDENCE).high
+    return max(own.failures / own.attempts, high / USUAL_FACTOR)
+
+
+def judge_outcomes(rule: Rule, counts: WindowFigures | None, usual: float | None) -> Judgement:
+    """Judge a share as a failure rate, once it is known which share is usual.
+
+    Where most messages never have a report, no share is a multiple of the usual one, so nothing fires.
+    """
+    if usual is not None:
+        return judge_rate(rule, counts, usual)
+    return Judgement(
+        reading=Reading.NO_DATA, description=partial(_describe_unknown, rule, counts), limit=rule.threshold
+    )
+
+
+def _describe_unknown(rule: Rule, counts: WindowFigures | None) -> str:
+    return f"{describe_share(rule, counts)}; too few earlier messages are known to say what is usual"
