@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from benchmarks.judgement.healthy import play_healthy
+from benchmarks.judgement.lasting import LASTING, play_lasting
 from benchmarks.judgement.scenarios import MONDAY, MUST_NOT_SAY, MUST_SEE, Scenario
 from benchmarks.judgement.traffic import MINUTE, SimulatedPast
 from webhook_app.pipeline.incidents.rule_groups import REPLAYABLE
@@ -102,15 +103,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.only in scenario.name:
             played.append(play(scenario, rules))
             _print(played[-1])
+    lasting = [play_lasting(each, rules) for each in LASTING if given.only in each.name]
+    for outcome in lasting:
+        print(outcome.text)
     judged = [each for each in played if not each.scenario.missing]
     wrong = [each for each in judged if each.faults]
-    print(f"{len(judged) - len(wrong)} of {len(judged)} scenarios right; {time.perf_counter() - begin:.0f} s")
+    right = len(judged) - len(wrong) + sum(each.is_right for each in lasting)
+    print(f"{right} of {len(judged) + len(lasting)} scenarios right; {time.perf_counter() - begin:.0f} s")
     false = 0.0
     if given.days:
         outcome = play_healthy(rules, days=given.days, seeds=given.seeds, step=given.step)
         false = outcome.per_day
         print(outcome.text)
-    return 1 if wrong or false > FALSE_INCIDENTS else 0
+    is_wrong = bool(wrong) or not all(each.is_right for each in lasting)
+    return 1 if is_wrong or false > FALSE_INCIDENTS else 0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.judgement.__main__ import play
+from benchmarks.judgement.lasting import LASTING, play_lasting
 from benchmarks.judgement.scenarios import MUST_NOT_SAY, MUST_SEE
 from webhook_app.pipeline.incidents.rule_groups import REPLAYABLE
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
@@ -23,3 +24,8 @@ SCENARIOS = {scenario.name: scenario for scenario in (*MUST_SEE, *MUST_NOT_SAY)}
 )
 def test_the_default_rules_are_right_about_a_scenario(name):
     assert play(SCENARIOS[name], RULES).faults == []
+
+
+@pytest.mark.parametrize("scenario", [LASTING[0], LASTING[3]], ids=lambda scenario: scenario.name)
+def test_a_state_that_lasts_is_a_finding_and_no_incident(scenario):
+    assert play_lasting(scenario, RULES).is_right

@@ -9,6 +9,7 @@ from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.factories import body, status
+from tests.support.findings import store_finding
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import scheduler_state
 from webhook_app.web.probes import SharedResult, check_readiness, probes_blueprint
@@ -184,6 +185,7 @@ def test_figures_of_the_database_are_read_at_the_scrape(client, make_app, delive
     with engine.begin() as connection:
         plain = {"rule": "r", "kind": "rate", "severity": "warning", "group": {}, "codes": [131026]}
         plain |= {"covers_from": now, "started_at": now, "evaluated_at": now}
+        store_finding(engine, now)
         fired = alerts.insert_new(connection, alerts.Alert(state="firing", **plain))
         alerts.insert_new(connection, alerts.Alert(state="pending", **(plain | {"rule": "s"})))
         for _ in range(2):
@@ -198,6 +200,7 @@ def test_figures_of_the_database_are_read_at_the_scrape(client, make_app, delive
     assert [found["books_items", column] for column in columns] == [3, 1, 1, 0, 1]
     assert found["books_balanced",] == 1
     assert found["alerts_firing", "warning"] == 1
+    assert [found["findings_open", kind] for kind in ("chronic", "recurring")] == [1, 0]
     assert found["notifications_undelivered", "slack"] == 2
     assert found["quarantine_open",] == 1
     assert found["scheduler_last_run_timestamp_seconds", "evaluate"] == began.timestamp()
