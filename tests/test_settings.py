@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from tests.support.folders import ROOT
 from webhook_app.settings import SHOWN, Settings, SettingsError, read_database_url, read_settings
-from webhook_app.whatsapp.people.keywords import keyword_in
 
 GOOD = {
     "DATABASE_URL": "postgresql://h/d",
@@ -137,11 +136,13 @@ def test_every_fault_of_a_channel_is_named_at_once_without_its_secret() -> None:
 def test_a_keywords_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     path = tmp_path / "words.toml"
     path.write_text('stop = ["halt"]\nstart = ["halt"]', encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"KEYWORDS_FILE: .*words\.toml: in both stop and start: halt"):
+    with pytest.raises(
+        SettingsError, match=r"KEYWORDS_FILE: .*words\.toml: line \d: start: .* is in stop, too"
+    ):
         read_settings({**GOOD, "KEYWORDS_FILE": str(path)})
     path.write_text('stop = ["halt"]', encoding="utf-8")
-    assert keyword_in("Halt!", read_settings({**GOOD, "KEYWORDS_FILE": str(path)}).keywords) == "stop"
-    assert keyword_in("Halt!", read_settings(GOOD).keywords) == ""
+    assert read_settings({**GOOD, "KEYWORDS_FILE": str(path)}).keywords.typed("Halt!") == "stop"
+    assert read_settings(GOOD).keywords.typed("Halt!") == ""
 
 
 def test_no_other_module_reads_the_environment() -> None:

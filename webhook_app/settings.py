@@ -26,8 +26,9 @@ from pydantic import (
 from webhook_app.channels import pagerduty, slack_bot
 from webhook_app.channels.email import SmtpServer, read_address, read_addresses, read_smtp_url
 from webhook_app.channels.webhook import read_secret
+from webhook_app.rules.suppressions.keywords_file import read_keywords
 from webhook_app.store.postgres.engine import is_libpq_url
-from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords, read_keywords
+from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's own variable, which it reads when it is imported."""

@@ -41,13 +41,13 @@ class Running:
     made: Environment
 
     def wait(self) -> int:
-        """Block until a part ends by itself; returns its exit code, 1 at least."""
+        """Block until a part ends unexpectedly; returns its exit code, at least 1."""
         while (code := self.ended()) is None:
             time.sleep(0.2)
         return code
 
     def ended(self) -> int | None:
-        """None while every part runs; else the exit code of one that ended by itself, 1 at least."""
+        """None while every part runs; else the exit code of one that ended unexpectedly, at least 1."""
         for name, process in self.processes.items():
             if (code := process.poll()) is not None:
                 log.error("a part ended unexpectedly", part=name, exit_code=code)

@@ -1,4 +1,4 @@
-"""Verifies and parses what Slack posts when somebody presses a button. The caller carries out the action.
+"""Verifies and parses the requests that Slack sends for a pressed button. The caller carries out the action.
 
 https://docs.slack.dev/authentication/verifying-requests-from-slack (read 2026-11).
 """

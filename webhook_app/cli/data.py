@@ -102,15 +102,18 @@ def erase(contact: str) -> None:
     """Erase a person everywhere, by phone number or user id. Counts and rates do not change."""
     from webhook_app.pipeline.people import erase as erasing  # noqa: PLC0415
     from webhook_app.store.postgres.engine import connect, make_engine  # noqa: PLC0415
-    from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address  # noqa: PLC0415
+    from webhook_app.web.api.people.addresses import find_address  # noqa: PLC0415
+    from webhook_app.whatsapp.people.contacts import InvalidAddress  # noqa: PLC0415
 
-    address = parse_address(contact)
-    if isinstance(address, InvalidAddress):
-        raise click.BadParameter(address.reason)
     with settings_with_database() as settings:
         url = settings.database_url
+        engine = make_engine(url, application="webhook_app erase", pool_size=0)
+        with engine.connect() as connection:
+            address = find_address(connection, contact)
+        if isinstance(address, InvalidAddress):
+            raise click.BadParameter(address.reason)
         done = erasing.erase(
-            make_engine(url, application="webhook_app erase", pool_size=0),
+            engine,
             lambda: connect(url, application="webhook_app erase"),
             address.key,
             actor="command line",

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from webhook_app.client.client import Client, FeedChange
-from webhook_app.rules.suppressions.blocking import blocking_suppression, ends_with_probe
-from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address
+from webhook_app.rules.suppressions.blocking import BY_PEOPLE, blocking_suppression, ends_with_probe
+from webhook_app.whatsapp.people.contacts import InvalidAddress, hints, if_stored, parse_address
 
 _REMOVALS = ("lift", "expire")
 
@@ -130,15 +130,12 @@ class LocalCopy:
     def _answer(
         self, contact: str, number: str | None, category: str | None, now: datetime, *, is_old: bool
     ) -> LocalAnswer:
-        address = parse_address(contact)
+        address = if_stored(parse_address(contact), self._suppressions)
         if isinstance(address, InvalidAddress):
             return LocalAnswer(input=contact, verdict="invalid", reason=address.reason)
-        rows = [
-            row
-            for key in (address.key, *self._contacts_by_alias.get(address.key, ()))
-            for row in self._suppressions.get(key, ())
-            if (number is None or row.phone_number_id in ("", number)) and not _has_ended(row, now)
-        ]
+        rows = self._rows_of(address.key, number, now)
+        for hint in hints(address.key):
+            rows += [row for row in self._rows_of(hint, number, now) if row.reason in BY_PEOPLE]
         closed = [row for row in rows if not _is_half_open(row, now)]
         if found := self._blocking(closed, category, window_open=False):
             # In an open window a reply may be sent despite a typed STOP, and the copy does not know the windows.
@@ -150,6 +147,14 @@ class LocalCopy:
         if is_old or self._blocking(rows, category, window_open=False):
             return LocalAnswer(input=contact, verdict="ask")
         return LocalAnswer(input=contact, verdict="send")
+
+    def _rows_of(self, contact: str, number: str | None, now: datetime) -> list[CopiedSuppression]:
+        return [
+            row
+            for key in (contact, *self._contacts_by_alias.get(contact, ()))
+            for row in self._suppressions.get(key, ())
+            if (number is None or row.phone_number_id in ("", number)) and not _has_ended(row, now)
+        ]
 
     def _blocking(
         self, rows: Iterable[CopiedSuppression], category: str | None, *, window_open: bool

@@ -51,7 +51,7 @@ def _opt_out(rng: random.Random, message: SimulatedMessage, at: datetime) -> Ite
     if way == "preference":
         yield _preference_reply(message, at, "stop")
     else:
-        text = "STOP" if way == "button" else rng.choice(_STOP_TEXTS)
+        text = "Stop promotions" if way == "button" else rng.choice(_STOP_TEXTS)
         yield _text_reply(rng, message, at, text, button=way == "button")
     if opts_in_again and way == "preference":
         yield _preference_reply(message, opt_in_at, "resume")

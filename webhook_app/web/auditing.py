@@ -50,4 +50,6 @@ def _object(parts: Mapping[str, Any]) -> str:
 
 def _contact(text: str) -> str:
     address = parse_address(text) if text else None
-    return "" if address is None or isinstance(address, InvalidAddress) else address.key
+    if address is None:
+        return ""
+    return address.literal if isinstance(address, InvalidAddress) else address.key

@@ -46,7 +46,7 @@ class StatusEvent(Struct, frozen=True, gc=False):
 
 
 class InboundMessage(Struct, frozen=True, gc=False):
-    """An inbound message or call: sender and time. Of its text, only a STOP or START keyword is kept."""
+    """An inbound message or call: sender and time. Of its text, only what it says about messages is kept."""
 
     message_id: str
     phone_number_id: str
@@ -55,7 +55,7 @@ class InboundMessage(Struct, frozen=True, gc=False):
     contact: str
     kind: str
     keyword: str
-    """'stop', 'start' or ''."""
+    """'stop', 'stop_marketing', 'ambiguous', 'start' or '' (keywords.py)."""
     opens_window: bool
 
 

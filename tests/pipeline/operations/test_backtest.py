@@ -104,6 +104,10 @@ def test_it_reports_who_would_be_suppressed_with_and_without_its_alerts(engine, 
                 )
                 for n in range(2)
             ),
+            *(
+                status(f"wamid.O{day}.{n}", "sent", now - day * DAY, recipient=f"1202555020{n}")
+                for n in range(2)
+            ),
             at=now,
         )
     traffic.store(status("wamid.OK", "delivered", now - HOUR, recipient="12025550101"), at=now)

@@ -23,7 +23,7 @@ KINDS = (
     *[("failed", WITHHELD)] * 3,
     *[("failed", code) for code in (EXPERIMENT, STOPPED, BLOCKED, 131_000)],
     *[("prefer", value) for value in ("stop", "resume")] * 2,
-    *[("write", text) for text in ("stop", "start", "hi")],
+    *[("write", text) for text in ("stop", "start", "cancel", "stop promotions", "hi")],
     *[("reach", what) for what in ("delivered", "read")],
     *[("manual", what) for what in ("put", "lift")],
 )
@@ -99,11 +99,15 @@ def expected(facts, by_hand, now):  # noqa: C901, PLR0912 - every definition in 
             until = at + min(timedelta(hours=24 * 2 ** (times - 1)), timedelta(days=30))
         if until > now:
             found["unreachable", "marketing"] = (until, times)
-    words = [(at, what == "stop") for kind, what, at, *_ in facts if kind == "prefer"]
-    words += [(at, True) for at, *_ in since(None, STOPPED)]
-    if words and max(words)[1]:
+    written = [(at, what) for kind, what, at, *_ in facts if kind == "write" and what != "hi"]
+    preferred = [(at, what) for kind, what, at, *_ in facts if kind == "prefer"]
+    chosen = [(at, what == "stop") for at, what in preferred]
+    chosen += [(at, True) for at, *_ in since(None, STOPPED)]
+    said = [(at, what != "start") for at, what in written if what != "stop"]
+    said += [(at, False) for at, what in preferred if what == "resume"]
+    if any(words and max(words)[1] for words in (chosen, said)):
         found["opted_out", "marketing"] = (None, 1)
-    words = [(at, what == "stop") for kind, what, at, *_ in facts if kind == "write" and what != "hi"]
+    words = [(at, what == "stop") for at, what in written if what in ("stop", "start")]
     if words and max(words)[1]:
         found["opted_out", "all"] = (None, 1)
     if by_hand == "put":

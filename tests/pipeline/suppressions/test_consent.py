@@ -1,8 +1,9 @@
-"""Preferences, STOP and START: the newest statement counts."""
+"""Preferences, words and buttons: of each source, the newest statement counts."""
 
 import itertools
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from tests.pipeline.world import (
@@ -105,5 +106,90 @@ def test_start_lifts_an_opt_out_entered_by_hand_for_all_numbers(world, engine, n
     with engine.begin() as connection:
         suppressions.put(connection, CONTACT, reason="opted_out", actor="import", now=now - DAY)
     world.write(HOUR, "start")
+    world.run()
+    assert world.rows() == []
+
+
+MARKETING_WORDS = ("cancel", "stop promotions")
+
+
+@pytest.mark.parametrize("word", MARKETING_WORDS)
+@pytest.mark.parametrize("lift", ["start", "resume"])
+def test_a_word_that_stops_marketing_is_lifted_by_start_and_by_a_resume_at_meta(world, word, lift):
+    world.write(3 * HOUR, word)
+    world.run()
+    assert [(row.scope, row.review) for row in world.rows()] == [("marketing", word == "cancel")]
+    if lift == "start":
+        world.write(HOUR, "start")
+    else:
+        world.prefer(HOUR, "resume")
+    world.run()
+    assert world.rows() == []
+
+
+def test_start_leaves_what_was_stopped_at_meta_beside_a_word(world):
+    world.prefer(4 * HOUR, "stop")
+    world.write(3 * HOUR, "cancel")
+    world.run()
+    assert [(row.scope, row.review, len(row.evidence)) for row in world.rows()] == [("marketing", False, 2)]
+    world.write(2 * HOUR, "start")
+    world.run()
+    (row,) = world.rows()
+    assert (row.scope, row.since) == ("marketing", world.now - 4 * HOUR)
+    assert [each.what for each in row.evidence] == ["stop"]
+
+
+@pytest.mark.parametrize("arriving", list(itertools.permutations(range(4))))
+def test_an_ambiguous_word_waits_for_review_unless_a_clear_one_says_the_same(world, arriving):
+    said = [(5, "stop promotions"), (4, "start"), (3, "cancel"), (2, "quit")]
+    for place in arriving:
+        hours, word = said[place]
+        world.write(hours * HOUR, word)
+        world.run()
+    (row,) = world.rows()
+    assert (row.review, row.since) == (True, world.now - 2 * HOUR)
+    world.write(HOUR, "stop promotions")
+    world.run()
+    (row,) = world.rows()
+    assert (row.review, row.since) == (False, world.now - HOUR)
+
+
+def test_a_confirmed_ambiguous_word_stays_confirmed(world, engine):
+    world.write(5 * HOUR, "cancel")
+    world.run()
+    (row,) = world.rows()
+    with engine.begin() as connection:
+        confirmed = replace(row, review=False, actor="ops")
+        suppressions.apply(connection, [confirmed], [], world.now)
+    world.run()
+    assert world.rows() == [confirmed]
+    world.write(HOUR, "quit")
+    world.run()
+    assert [row.review for row in world.rows()] == [False]
+
+
+def test_an_ambiguous_word_outlives_its_message(world, engine):
+    world.write(3 * HOUR, "cancel")
+    world.run()
+    before = world.rows()
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM inbound_messages"))
+    world.write(4 * HOUR, "start")
+    world.run()
+    assert world.rows() == before
+    world.write(HOUR, "start")
+    world.run()
+    assert world.rows() == []
+
+
+def test_start_does_not_lift_an_opt_out_of_marketing_entered_by_hand(world, engine, now):
+    with engine.begin() as connection:
+        suppressions.put(
+            connection, CONTACT, reason="opted_out", scope="marketing", actor="import", now=now - DAY
+        )
+    world.write(HOUR, "start")
+    world.run()
+    assert [row.scope for row in world.rows()] == ["marketing"]
+    world.prefer(MINUTE, "resume")
     world.run()
     assert world.rows() == []

@@ -159,6 +159,7 @@ def test_a_flapping_incident_explains_three_days_in_a_fortnight_and_not_more(wor
     world.alert(4 * DAY)
     world.fail(9 * DAY, 6.5 * DAY, contact=CROWD[0])
     world.fail(5.5 * DAY, 3 * DAY, 2 * DAY)
+    world.store(*(each for age in (5, 3, 2) for each in others_sent(world, 2, age * DAY)))
     world.run()
     assert [row.contact for row in world.all()] == [CONTACT]
     assert world.count("contact = :contact AND explained_by IS NOT NULL", contact=CROWD[0]) == 2

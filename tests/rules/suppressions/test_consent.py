@@ -1,17 +1,17 @@
-"""Of several statements of a person, the newest counts."""
+"""Of several statements of a person, the newest of each source counts."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook_app.rules.suppressions.consent import ConsentStatement, newest
+from webhook_app.rules.suppressions.consent import ConsentStatement, newest, opt_outs
 
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
 
 
-def statement(kind, minutes=0, message_id=""):
-    return ConsentStatement(NOON + timedelta(minutes=minutes), kind, message_id)
+def statement(kind, minutes=0, source="chat"):
+    return ConsentStatement(NOON + timedelta(minutes=minutes), kind, source=source)
 
 
 def test_nothing_said_is_no_statement():
@@ -49,3 +49,23 @@ def test_the_newest_statement_wins_in_any_order(statements, wins):
 )
 def test_each_kind_is_an_opt_out_or_not(kind, is_opt_out):
     assert statement(kind).is_opt_out is is_opt_out
+
+
+@pytest.mark.parametrize(
+    ("statements", "active"),
+    [
+        ([], []),
+        ([statement("stop"), statement("start", 1)], []),
+        ([statement("start"), statement("stop", 1)], ["stop"]),
+        ([statement("stop", 0, "settings"), statement("start", 1)], ["stop"]),
+        ([statement("stop", 0, "settings"), statement("resume", 1, "settings")], []),
+        ([statement("ambiguous"), statement("resume", 1, "settings")], []),
+        ([statement("ambiguous"), statement("stop", 1, "settings")], ["ambiguous", "stop"]),
+        ([statement("stop_marketing"), statement("ambiguous", 1)], ["stop_marketing"]),
+        ([statement("stop_marketing"), statement("start", 1), statement("ambiguous", 2)], ["ambiguous"]),
+        ([statement("ambiguous"), statement("code", 1, "settings"), statement("operator", 2)], []),
+    ],
+)
+def test_the_opt_outs_in_force_are_the_clearest_since_the_last_lift(statements, active):
+    for order in itertools.permutations(statements):
+        assert [each.kind for each in opt_outs(order)] == active

@@ -11,7 +11,6 @@ from webhook_app.rules.suppressions.explained_periods import (
     explainable_codes,
     explained_by_incident,
     explained_by_rate,
-    hardly_anything_arrived,
     is_rate_high,
     would_alert,
 )
@@ -101,11 +100,3 @@ def test_a_rate_can_be_high_before_it_would_alert(attempts, failures, high, aler
 @pytest.mark.parametrize(("usual", "high"), [(0.0, True), (0.03, True), (0.05, False)])
 def test_a_rate_is_high_only_above_one_and_a_half_times_the_usual(usual, high):
     assert is_rate_high(RULE, Counts(1000, 60), usual) is high
-
-
-@pytest.mark.parametrize(
-    ("attempts", "failures", "expected"),
-    [(2, 2, False), (3, 3, True), (10, 8, True), (10, 7, False), (40, 40, True), (0, 3, True)],
-)
-def test_hardly_anything_arrived_when_four_of_five_failed(attempts, failures, expected):
-    assert hardly_anything_arrived(Counts(attempts, failures)) is expected

@@ -87,7 +87,9 @@ def test_messages_without_an_id_are_not_taken_for_one_message():
         THREE[:2],
         [failed(0, campaign=name) for name in "abcdef"],  # one bad day is not enough
         [failed(0, campaign="a"), failed(0, campaign="a", hours=1), failed(1, campaign="a")],
-        [failed(0, campaign=name, hours=14 + n) for n, name in enumerate("abcde")],  # one evening across midnight
+        [
+            failed(0, campaign=name, hours=14 + n) for n, name in enumerate("abcde")
+        ],  # one evening across midnight
     ],
 )
 def test_too_few_failures_or_days_suppress_nobody(failures):

@@ -1,4 +1,4 @@
-"""Inbound items have sender, time, kind and STOP or START keyword, but no text."""
+"""Inbound items have sender, time, kind and what their words say about messages, but no text."""
 
 import json
 
@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tests.support.factories import body, message
+from webhook_app.rules.suppressions.keywords_file import read_keywords
 from webhook_app.whatsapp.events import InboundMessage
 from webhook_app.whatsapp.receiving.payload import parse
 
@@ -25,39 +26,35 @@ def form(answers, **more):
     return reply(type="nfm_reply", nfm_reply={"name": "flow", "response_json": answers} | more)
 
 
+def tap(title, payload):
+    return message() | {"type": "button", "button": {"text": title, "payload": payload}}
+
+
 @pytest.mark.parametrize(
     ("item", "kind", "keyword"),
     [
         (message(text="STOP"), "text", "stop"),
         (message(text=" ¡Baja! "), "text", "stop"),
         (message(text="Start"), "text", "start"),
+        (message(text="Cancel"), "text", "ambiguous"),
+        (message(text="Stop promotions"), "text", "stop_marketing"),
         (message(text="please do not stop"), "text", ""),
+        (message(text="STOP") | {"group_id": "Y2FwaQ"}, "text", ""),
+        (message(text="Start") | {"group_id": ""}, "text", ""),
+        (tap("Stop promotions", "x"), "button", "stop_marketing"),
+        (tap("إيقاف عمليات الترويج", "Stop promotions"), "button", "stop_marketing"),
+        (tap("Weiter", "stop promotions"), "button", "stop_marketing"),
+        (tap("Stop promotions", "x") | {"group_id": "Y2FwaQ"}, "button", ""),
+        (tap("Stop", "STOP"), "button", ""),
+        (tap("No, thanks", "OPT_OUT"), "button", ""),
+        (tap("Start", "START"), "button", ""),
         (
-            message() | {"type": "button", "button": {"text": "Stop promotions", "payload": "x"}},
-            "button",
-            "stop",
-        ),
-        (
-            message() | {"type": "button", "button": {"text": "No, thanks", "payload": "OPT_OUT"}},
-            "button",
-            "stop",
-        ),
-        (message() | {"type": "button", "button": {"text": "Yes", "payload": "GO"}}, "button", ""),
-        (
-            reply(type="button_reply", button_reply={"id": "unsubscribe", "title": "No more"}),
+            reply(type="button_reply", button_reply={"id": "unsubscribe", "title": "Unsubscribe"}),
             "button_reply",
-            "stop",
+            "",
         ),
-        (
-            reply(type="button_reply", button_reply={"id": "1", "title": "Unsubscribe"}),
-            "button_reply",
-            "stop",
-        ),
-        (reply(type="list_reply", list_reply={"id": "weekly", "title": "Weekly"}), "list_reply", ""),
-        (reply(type="list_reply", list_reply={"id": "resume", "title": "Again"}), "list_reply", "start"),
-        (form('{"flow_token":"t","choice":"Stop"}'), "nfm_reply", "stop"),
-        (form('{"topics":["news","stop"]}'), "nfm_reply", "stop"),
-        (form('{"flow_token":"stop","choice":"weekly"}'), "nfm_reply", ""),
+        (reply(type="list_reply", list_reply={"id": "end", "title": "End"}), "list_reply", ""),
+        (form('{"flow_token":"t","choice":"Stop"}'), "nfm_reply", ""),
         (form("no json"), "nfm_reply", ""),
         (form('["stop"]'), "nfm_reply", ""),
         (form({"choice": "stop"}), "nfm_reply", ""),
@@ -78,7 +75,45 @@ def form(answers, **more):
 def test_kind_and_keyword_are_recognised(item, kind, keyword):
     found = read(item)
     assert (found.kind, found.keyword) == (kind, keyword)
-    assert found.opens_window
+    assert found.opens_window is ("group_id" not in item)
+
+
+@pytest.mark.parametrize(
+    ("item", "keyword"),
+    [
+        (tap("No, thanks", "OPT_OUT"), "stop"),
+        (tap("Fewer news", "1"), "stop_marketing"),
+        (reply(type="button_reply", button_reply={"id": "opt-out", "title": "No more"}), "stop"),
+        (reply(type="list_reply", list_reply={"id": "2", "title": "fewer news!"}), "stop_marketing"),
+        (reply(type="list_reply", list_reply={"id": "AGAIN", "title": "x"}), "start"),
+        (form('{"flow_token":"t","choice":"OPT_OUT"}'), "stop"),
+        (form('{"topics":["news","again"]}'), "start"),
+        (form('{"flow_token":"OPT_OUT","choice":"weekly"}'), ""),
+        (form('["OPT_OUT"]'), ""),
+        (message(text="OPT_OUT"), "stop"),
+        (message(text="again"), ""),
+    ],
+)
+def test_buttons_rows_and_answers_count_when_the_file_names_them(item, keyword):
+    named = '[buttons]\nstop = ["OPT_OUT"]\nstop_marketing = ["Fewer news"]\nstart = ["AGAIN"]'
+    (found,) = parse(body(messages=[item]), read_keywords(named)).inbound
+    assert found.keyword == keyword
+
+
+@pytest.mark.parametrize(
+    ("sender", "keyword"),
+    [
+        ({"from": "12025550117"}, "stop"),
+        ({"from_user_id": USER}, "stop"),
+        ({"from": "4915112345678"}, "ambiguous"),
+        ({}, "stop"),
+    ],
+)
+def test_the_number_of_the_sender_decides_about_words_of_a_country(sender, keyword):
+    words = read_keywords('["+1"]\nstop = ["cancel"]')
+    item = {key: value for key, value in message(text="Cancel").items() if key != "from"} | sender
+    (found,) = parse(body(messages=[item], contacts=[{"wa_id": "12025550199"}]), words).inbound
+    assert found.keyword == keyword
 
 
 @pytest.mark.parametrize("kind", ["reaction", "edit", "revoke"])

@@ -36,6 +36,14 @@ from webhook_app.rules.incidents.announcements import (
     rank,
     unnamed_channels,
 )
+from webhook_app.rules.incidents.findings.chronic import chronic_incident
+from webhook_app.rules.incidents.findings.finding import DAY
+from webhook_app.rules.incidents.findings.recurring import (
+    DAYS_BACK,
+    Occasion,
+    find_recurring,
+    is_clear_rise,
+)
 from webhook_app.rules.incidents.incidents import (
     AGAIN_WITHIN,
     DELIVERY_DOMAIN,
@@ -135,6 +143,7 @@ class IncidentUpdates:
                     opened_at=self._now,
                     again=incident.again + 1,
                     repeats=0,
+                    finding_id=None,
                     acknowledged_at=None,
                     acknowledged_by="",
                 )
@@ -181,7 +190,8 @@ class IncidentUpdates:
         incident = replace(incident, evaluated_at=self._now)
         if not firing:
             how = (members and last_resolved(members).ended_how) or "recovered"
-            return replace(incident, state="ended", ended_at=self._now, ended_how=how)
+            incident = replace(incident, state="ended", ended_at=self._now, ended_how=how)
+            return self._become_finding(incident) if how == "chronic" and incident.codes else incident
         leading = by_rank(firing)[0]
         severity = max((incident.severity, *(alert.severity for alert in firing)), key=rank)
         incident = replace(incident, severity=severity)
@@ -206,13 +216,19 @@ class IncidentUpdates:
 
         A channel that was not notified yet, because only an alert that joined later names it, gets the opening.
         """
+        if is_risen(incident):
+            incident = replace(incident, finding_id=None)
         reason = self._reason(incident)
+        if reason in ("fired", "again") and (recurring := self._recurring(incident)) is not None:
+            incident, reason = recurring, None
         notified = stored(incident).channels
         channels = self._channels_for(incident, reason or "fired")
-        if reason is None and incident.notified_at and incident.is_open and incident.silenced_by is None:
+        is_announced = incident.notified_at and incident.silenced_by is None and incident.finding_id is None
+        if reason is None and is_announced and incident.is_open:
             channels = [name for name in channels if name not in notified]
             reason = "fired" if channels else None
-        if not (reason and channels) and incident.title:
+        is_over = incident.finding_id is not None and not incident.is_open
+        if not (reason and channels) and incident.title and not is_over:
             return incident
         members = self._members[incident.id]
         incident = examine(self.inputs, incident, list(members.values()))
@@ -234,9 +250,48 @@ class IncidentUpdates:
             repeats=incident.repeats + (reason == "repeated"),
         )
 
+    def _become_finding(self, incident: Incident) -> Incident:
+        """Store the finding that the incident is from now on: it has lasted seven days."""
+        incident = examine(self.inputs, incident, list(self._members[incident.id].values()))
+        found = chronic_incident(
+            incident_id=incident.id,
+            title=incident.title,
+            codes=incident.codes,
+            part=incident.slice,
+            waba_ids=incident.names.get("waba_id", ()),
+            failures=incident.total_failures,
+            share=incident.rate,
+            threshold=incident.threshold,
+            advice=incident.advice,
+            since=incident.began_at,
+        )
+        finding_id, _ = self._store.add_finding(found, self._now, self._now)
+        return replace(incident, finding_id=finding_id)
+
+    def _recurring(self, incident: Incident) -> Incident | None:
+        """The incident as a part of a recurring finding, if it comes back at this hour: nobody is notified of it."""
+        if incident.account_wide:
+            return None
+        now = Occasion(
+            incident_id=incident.id,
+            at=incident.opened_at,
+            codes=incident.codes,
+            names=incident.names,
+            failures=incident.failures,
+        )
+        found = find_recurring(now, self._store.occasions(self._now - DAYS_BACK * DAY - OPEN_DELAY))
+        if found is None:
+            return None
+        finding_id, _ = self._store.add_finding(found, self._now, self._now)
+        details = replace(stored(incident), usual_failures=found.evidence["usual_failures"])
+        return replace(incident, finding_id=finding_id, details=to_builtins(details))
+
     def _reason(self, incident: Incident) -> Reason | None:
+        if incident.finding_id is not None and incident.ended_how != "chronic":
+            return None
         if not incident.is_open:
-            return "resolved" if incident.notified_at is not None else None
+            was_announced = incident.notified_at is not None and not self._is_again(incident)
+            return "resolved" if was_announced else None
         firing = [alert for alert in self._members[incident.id].values() if alert.state == "firing"]
         if incident.silenced_by is not None:
             return None
@@ -272,6 +327,13 @@ class IncidentUpdates:
             if alert.state == "firing" and alert.rule in self._rules
         }
         return channels_of_incident(rules.values(), incident.severity, self._unnamed, self._channels)
+
+
+def is_risen(incident: Incident) -> bool:
+    """Whether clearly more fails than on the other days of the recurring finding that it belongs to."""
+    usual = stored(incident).usual_failures
+    belongs = incident.finding_id is not None and incident.is_open
+    return belongs and is_clear_rise(incident.failures, usual)
 
 
 def _joining_order(change: AlertChange) -> tuple[bool, bool, int, int, int]:

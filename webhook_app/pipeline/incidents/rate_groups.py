@@ -20,6 +20,7 @@ from webhook_app.rules.incidents.alerts import (
     Judgement,
     Reading,
     Rule,
+    chronic_share,
     judge_rate,
     selects,
     usual_share,
@@ -318,11 +319,9 @@ def _judge(
             return [
                 judge_outcomes(rule, each.counts, share) for each, share in zip(selected, shares, strict=True)
             ]
-        case "rate" if rule.windows:
+        case "rate":
             usual = _usual_shares(rule, inputs, selected)
             return [judge_rate(rule, each.counts, share) for each, share in zip(selected, usual, strict=True)]
-        case "rate":
-            return [judge_rate(rule, rule_group.counts) for rule_group in selected]
         case "attention":
             return [judge_attention(rule, rule_group.counts) for rule_group in selected]
         case "new_code":  # groups without a new code were left out before
@@ -335,15 +334,22 @@ def _usual_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGro
     """The usual share of each group, for failures that depend on whom the sender writes to; 0 for the others.
 
     It is the share of the week before, at most a day ago for long windows. A group with a short past is expected to be
-    like the rest, and what its past may be by chance is usual too.
+    like the rest, and what its past may be by chance is usual too. A group with a chronic finding is compared with its
+    own share of up to 28 days.
     """
-    if not selected or not selects(rule, explain(UNREACHABLE), UNREACHABLE):
-        return [0.0] * len(selected)
+    chronic = [inputs.chronic.usual_hours(each.group, counted_by(rule)) for each in selected]
+    if not (rule.windows and selects(rule, explain(UNREACHABLE), UNREACHABLE)):
+        return [
+            _chronic_share(rule, inputs, each, hours) for each, hours in zip(selected, chronic, strict=True)
+        ]
     others = tuple(name for name in rule.group_by if name != "code")
     usual = inputs.usual(min(rule.window_minutes, _DAY_MINUTES), _USUAL_HOURS)
     attempts, failures = usual.attempts_by(others), usual.by_group(rule.group_by, counted_by(rule))
     shares = []
-    for each in selected:
+    for each, hours in zip(selected, chronic, strict=True):
+        if hours:
+            shares.append(_chronic_share(rule, inputs, each, hours))
+            continue
         if "code" in each.group and class_of(int(each.group["code"])) != "unreachable":
             shares.append(0.0)
             continue
@@ -351,6 +357,19 @@ def _usual_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[_CountedGro
         failed = failures.get(tuple(each.group[name] for name in rule.group_by), _NONE).failures
         shares.append(usual_share(Counts(tried, failed), _overall(usual, rule, each.group)))
     return shares
+
+
+def _chronic_share(rule: Rule, inputs: RuleInputs, group: _CountedGroup, hours: int) -> float:
+    """The usual share of a group with a chronic finding, over so many hours; 0 without one."""
+    if not hours:
+        return 0.0
+    usual = inputs.usual(min(rule.window_minutes, _DAY_MINUTES), hours)
+    place = tuple(group.group[name] for name in rule.group_by if name != "code")
+    tried = usual.attempts_by(tuple(name for name in rule.group_by if name != "code")).get(place, 0)
+    values = tuple(group.group[name] for name in rule.group_by)
+    return chronic_share(
+        Counts(tried, usual.by_group(rule.group_by, counted_by(rule)).get(values, _NONE).failures)
+    )
 
 
 def _usual_outcome_shares(

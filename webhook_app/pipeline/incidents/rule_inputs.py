@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.pipeline.incidents.outcome_inputs import OutcomeCache, OutcomeInputs
 from webhook_app.rules.accounts.health_states import ReportedHealth
@@ -15,13 +16,14 @@ from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
+from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.rules.incidents.incidents import holding_groups, holds
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, rates, traffic
 from webhook_app.store.counts.baselines import HOUR
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import alerts, findings
 from webhook_app.store.incidents.alerts import EndedFailures
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends import reports
@@ -35,6 +37,11 @@ class RuleInputs(Protocol):
     @property
     def failures(self) -> Failures:
         """The failed messages that describe an incident."""
+        ...
+
+    @property
+    def chronic(self) -> ChronicStates:
+        """The open chronic findings."""
         ...
 
     def window(self, minutes: int) -> WindowCounts:
@@ -122,6 +129,7 @@ class LiveInputs:
         self._cache.renew(baselines.latest_hour(connection))
         self._windows: dict[int, WindowCounts] = {}
         self._webhooks: dict[int, dict[SeriesKey, int]] = {}
+        self._chronic: ChronicStates | None = None
         self._lately: dict[int, WindowCounts] = {}
         self._ended_failures: list[EndedFailures] | None = None
         self._ended_outcomes: Mapping[tuple[str, str], datetime] | None = None
@@ -134,6 +142,12 @@ class LiveInputs:
     @property
     def failures(self) -> Failures:
         return StoredFailures(self.connection)
+
+    @property
+    def chronic(self) -> ChronicStates:
+        if self._chronic is None:
+            self._chronic = chronic_states(findings.open_findings(self.connection), self._now)
+        return self._chronic
 
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
         found = health.subjects(self.connection, health.HealthFilters(), _MAX_SUBJECTS)

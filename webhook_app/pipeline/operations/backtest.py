@@ -12,10 +12,12 @@ from typing import Any
 from msgspec import Struct
 
 from webhook_app.pipeline.incidents.evaluate import find_all_groups, judge_groups
+from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
 from webhook_app.pipeline.incidents.incident_details import counted_from, held_groups, stored
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
 from webhook_app.pipeline.incidents.past.memory_store import MemoryStore, SentMessage
 from webhook_app.pipeline.incidents.rule_groups import REPLAYABLE
+from webhook_app.pipeline.operations.backtest_findings import BacktestFinding, PastFindings
 from webhook_app.pipeline.operations.backtest_inputs import MINUTE, Past, PastInputs, StoredPast
 from webhook_app.pipeline.operations.backtest_suppressions import BlockedContact, find_blocked_contacts
 from webhook_app.rules.incidents.alerts import Rule, Transition
@@ -78,6 +80,7 @@ class BacktestReport(Struct, kw_only=True):
     end: datetime
     evaluations: int
     incidents: list[BacktestIncident]
+    findings: list[BacktestFinding]
     left_out: list[str]
     """The names of rules whose kind cannot be judged in the past."""
     blocked: list[BlockedContact]
@@ -99,10 +102,13 @@ class BacktestRun:
         silences = {rule.window_minutes for rule in rules if rule.kind == "silence"}
         outcomes = {(rule.measure, minutes) for rule in rules if rule.measure for minutes in rule.windows}
         self._inputs = PastInputs(past, start, {*lengths, _SHORT_MINUTES}, groupings, silences, outcomes)
+        self.findings = PastFindings(past, self._inputs, self.store, rules)
 
     def evaluate(self, now: datetime) -> None:
         """Evaluate all rules at this time, which is later than the last one."""
         self._inputs.go_to(now)
+        self.findings.look()
+        self._inputs.chronic = chronic_states(self.store.findings.open_findings(), now)
         known = self.store.open_alerts()
         found = find_all_groups(self._rules, self._inputs, known)
         lifecycle = judge_groups(self.store, found, known, now)
@@ -190,6 +196,7 @@ def backtest(
         end=end,
         evaluations=run.evaluations,
         incidents=incidents,
+        findings=run.findings.found() if judged else [],
         left_out=[rule.name for rule in rules if rule.kind not in REPLAYABLE],
         blocked=blocked,
         spared=len(unspared) - len(blocked),
@@ -200,7 +207,7 @@ def as_json(report: BacktestReport) -> dict[str, Any]:
     """The report in the form that programs read."""
     return {
         "incidents": report.incidents,
-        "findings": [],
+        "findings": report.findings,
         "suppressed": [
             {"contact": display(row.contact), "at": row.at, "reason": row.reason, "code": row.code}
             for row in report.blocked

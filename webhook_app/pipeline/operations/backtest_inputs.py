@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from webhook_app.pipeline.incidents.findings.finding_inputs import count_unreached
 from webhook_app.pipeline.incidents.incident_store import Failures, Groups, StoredFailures
 from webhook_app.pipeline.incidents.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.rule_inputs import WEBHOOK_DELAY
@@ -13,6 +14,8 @@ from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
+from webhook_app.rules.incidents.findings.chronic import ChronicStates
+from webhook_app.rules.incidents.findings.observed_states import UnreachedList
 from webhook_app.rules.incidents.incidents import holds
 from webhook_app.rules.incidents.outcomes import usual_hours
 from webhook_app.store.accounts import health
@@ -44,6 +47,7 @@ class Past(PastOutcomes, Protocol):
     def failures_between(self, start: datetime, end: datetime) -> list[FailedMessages]: ...
     def sends(self, start: datetime, end: datetime) -> dict[str, int]: ...
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]: ...
+    def unreached(self, campaign: str, waba_id: str, messages: int, now: datetime) -> UnreachedList: ...
 
 
 class StoredPast:
@@ -86,6 +90,9 @@ class StoredPast:
         found = health.subjects(self._connection, health.HealthFilters(), _MAX_SUBJECTS)
         reported = health.reported_health(self._connection, found)
         return [(each, reported[each.subject, each.subject_id]) for each in found]
+
+    def unreached(self, campaign: str, waba_id: str, messages: int, now: datetime) -> UnreachedList:
+        return count_unreached(self._connection, campaign, waba_id, messages, now)
 
 
 class _SlidingWindow:
@@ -182,6 +189,7 @@ class PastInputs:
         self.ends: dict[tuple[str, str], datetime] = {}
         """When the last alert ended, by rule and group key."""
         self._now = start
+        self.chronic = ChronicStates((), start)
         self._hourly: dict[object, object] = {}
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
 

@@ -113,6 +113,7 @@ def _result(report: BacktestReport) -> dict[str, Any]:
             to_builtins(incident) | {"minutes": incident.minutes(report.end)}
             for incident in report.incidents[:INCIDENTS_KEPT]
         ],
+        "findings": to_builtins(report.findings[:INCIDENTS_KEPT]),
         "left_out": report.left_out,
         "suppressed": len(report.blocked),
         "reasons": dict(Counter(row.reason for row in report.blocked).most_common()),

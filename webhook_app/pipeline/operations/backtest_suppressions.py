@@ -5,11 +5,13 @@ Decides at the end of the time span from all stored facts, regardless of existin
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, explainable_codes
+from webhook_app.rules.suppressions.failed_days import failed_days
 from webhook_app.rules.suppressions.streaks import FailureFact, Suppress, Thresholds, decide
 from webhook_app.store.incidents.explained_periods import WindowReader
 from webhook_app.store.postgres.engine import Connection
@@ -66,7 +68,7 @@ def find_blocked_contacts(
         for key, facts_of_key in facts.items():
             decision = _decide(facts_of_key, success_of.get(key), end, thresholds)
             if decision is not None and explained is not None:
-                judged = [_judge_day(fact, failures, reader, end) for fact in facts_of_key]
+                judged = _judge_days(facts_of_key, failures, reader, end)
                 decision = _decide(judged, success_of.get(key), end, thresholds)
             if decision is not None and decision.evidence[-1].occurred_at >= start:
                 found.append(_blocked(key, decision))
@@ -87,17 +89,20 @@ def _decide(
     return decision if isinstance(decision, Suppress) else None
 
 
-def _judge_day(
-    fact: FailureFact,
+def _judge_days(
+    facts: Sequence[FailureFact],
     failures: Mapping[tuple[str, int], ContactFailure],
     reader: WindowReader,
     end: datetime,
-) -> FailureFact:
-    """The fact, explained if hardly anything arrived that day."""
-    failure = failures[fact.message_id, fact.code]
-    day = fact.occurred_at.replace(hour=0, minute=0, second=0, microsecond=0)
-    days = reader.failed_days(failure.phone_number_id, day, end)
-    return replace(fact, explained=fact.explained or any(each.explains(failure) for each in days))
+) -> list[FailureFact]:
+    """The facts of one person, explained where hardly anything reached others on these days."""
+    own = [failures[fact.message_id, fact.code] for fact in facts]
+    judged = []
+    for fact, failure in zip(facts, own, strict=True):
+        count_day = partial(reader.tried_on, failure.phone_number_id)
+        days = failed_days(failure, own, count_day, end)
+        judged.append(replace(fact, explained=fact.explained or days is not None))
+    return judged
 
 
 def _pages(connection: Connection, start: datetime, end: datetime) -> Iterator[list[str]]:

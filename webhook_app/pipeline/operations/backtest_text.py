@@ -7,13 +7,16 @@ from webhook_app.rules.incidents.formats import moment, number, percent
 
 
 def as_text(report: BacktestReport) -> str:
-    """The report as text: incidents in order of time, then suppressions."""
+    """The report as text: incidents in order of time, then findings and suppressions."""
     told = [incident for incident in report.incidents if incident.told_at is not None]
     span = f"{moment(report.start)} to {moment(report.end)}, {number(report.evaluations)} evaluations"
     lines = [
         f"{span}: {number(len(report.incidents))} incidents, {number(len(told))} notified.",
         "",
         *(line for incident in report.incidents for line in _lines(incident, report)),
+    ]
+    lines += [
+        f"{each.state} since {each.since:%Y-%m-%d}  {each.kind:17} {each.title}" for each in report.findings
     ]
     if report.left_out:
         lines += [

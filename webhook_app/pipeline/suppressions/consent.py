@@ -1,13 +1,14 @@
-"""Decides opt-outs from what people stated: preferences at Meta, 131050, STOP and START. Reads, writes nothing.
+"""Decides opt-outs from what people stated: preferences at Meta, 131050, words and buttons. Reads, writes nothing.
 
 Weighs every stored statement to a business number, so the order of arrival does not matter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Literal
 
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK
-from webhook_app.rules.suppressions.consent import ConsentStatement, newest
+from webhook_app.rules.suppressions.consent import ConsentStatement, Source, newest, opt_outs
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.store.people.contacts import main_keys
 from webhook_app.store.postgres.engine import Connection
@@ -18,6 +19,20 @@ from webhook_app.whatsapp.events import NO_CODE
 
 OPTED_OUT = "opted_out"
 
+MARKETING_WORDS: Mapping[str, Literal["stop_marketing", "ambiguous"]] = {
+    "stop_marketing": "stop_marketing",
+    "ambiguous": "ambiguous",
+}
+_SCOPES: Mapping[tuple[str, Source], tuple[str, ...]] = {
+    ("stop", "chat"): ("all",),
+    ("stop_marketing", "chat"): ("marketing",),
+    ("ambiguous", "chat"): ("marketing",),
+    ("start", "chat"): ("all", "marketing"),
+    ("stop", "settings"): ("marketing",),
+    ("resume", "settings"): ("marketing",),
+}
+"""The scopes that a statement concerns, by its kind and source."""
+
 ConsentCase = tuple[str, str, str]
 """The main key of a person, a business number, a scope."""
 
@@ -25,7 +40,7 @@ ConsentCase = tuple[str, str, str]
 def decide_consent(
     connection: Connection, people: Iterable[tuple[str, str]], now: datetime
 ) -> tuple[list[Suppression], list[Removal]]:
-    """The opt-outs of these (contact, business number) that their newest statement makes, and those that it lifts."""
+    """The opt-outs of these (contact, business number) that their newest statements make, and those that they lift."""
     asked = {(contact, number) for contact, number in people if contact}
     if not asked:
         return [], []
@@ -37,20 +52,31 @@ def decide_consent(
             stored.setdefault((main[row.contact], row.phone_number_id, row.scope), []).append(row)
     wanted, removals = [], []
     for case, statements in _statements(connection, main, stored, now).items():
-        if (case[1] and case[:2] not in concerned) or not (statement := newest(statements)):
+        if case[1] and case[:2] not in concerned:
             continue
-        rows = stored.get(case, [])
-        if not statement.is_opt_out:
-            removals += [Removal(row, "lift", PERSON, _note(statement)) for row in rows]
-        elif not _comes_from_row(statement):
-            row = _row(case, statement, rows)
-            wanted.append(row)
-            removals += [
-                Removal(old, "lift", SYSTEM, f"kept under {row.contact}")
-                for old in rows
-                if old.key != row.key
-            ]
+        more, fewer = _decide_case(case, statements, stored.get(case, []))
+        wanted += more
+        removals += fewer
     return wanted, removals
+
+
+def _decide_case(
+    case: ConsentCase, statements: Sequence[ConsentStatement], rows: Sequence[Suppression]
+) -> tuple[list[Suppression], list[Removal]]:
+    active = opt_outs(statements)
+    if not active:
+        return [], [Removal(row, "lift", PERSON, _note(newest(statements))) for row in rows]
+    row = _row(case, active, rows)
+    if all(map(_comes_from_row, active)) and row.evidence == _evidence(rows):
+        return [], []
+    removals = []
+    for old in rows:
+        if old.key != row.key:
+            removals.append(Removal(old, "lift", SYSTEM, f"kept under {row.contact}"))
+        elif row.review and not old.review:
+            # What stopped clearly was lifted, and an ambiguous word came after it.
+            removals.append(Removal(old, "lift", PERSON, "an earlier opt-out was lifted"))
+    return [row], removals
 
 
 def _statements(
@@ -65,49 +91,80 @@ def _statements(
             found.setdefault((main[contact], "", scope), []).append(statement)
 
     keys = list(main)
-    for each in consent.preferences(connection, keys):
-        add(each.contact, each.phone_number_id, "marketing", each.statement)
-    for each in consent.keywords(connection, keys):
-        add(each.contact, each.phone_number_id, "all", each.statement)
+    for each in (*consent.preferences(connection, keys), *consent.keywords(connection, keys)):
+        for scope in _SCOPES[each.statement.kind, each.statement.source]:
+            add(each.contact, each.phone_number_id, scope, each.statement)
     for refused in contact_failures.of_contacts(connection, keys, [STOPPED_MARKETING], now - LOOKBACK):
-        statement = ConsentStatement(refused.occurred_at, "code", refused.message_id)
+        statement = ConsentStatement(refused.occurred_at, "code", refused.message_id, "settings")
         add(refused.contact, refused.phone_number_id, "marketing", statement)
     for ended in endings(connection, keys):
         if ended.reason == OPTED_OUT:
             add(ended.contact, ended.phone_number_id, ended.scope, ConsentStatement(ended.at, "operator"))
-    for (_, number, scope), rows in stored.items():
-        for row in rows:
-            # A refused message that is no longer stored still counts as one.
-            is_refusal = row.code == STOPPED_MARKETING
-            statement = ConsentStatement(row.since, "code" if is_refusal else "stored")
-            add(row.contact, number, scope, statement)
+    for row in (row for rows in stored.values() for row in rows):
+        for statement in _stored_statements(row):
+            add(row.contact, row.phone_number_id, row.scope, statement)
     return found
 
 
-def _row(case: ConsentCase, statement: ConsentStatement, rows: list[Suppression]) -> Suppression:
+def _stored_statements(row: Suppression) -> Iterator[ConsentStatement]:
+    """What an active opt-out proves although its causes may no longer be stored."""
+    others = [each for each in row.evidence if each.what not in MARKETING_WORDS]
+    for each in row.evidence:
+        if each.what in MARKETING_WORDS:
+            yield ConsentStatement(each.occurred_at, MARKETING_WORDS[each.what], each.message_id)
+    if others or not row.evidence:
+        since = max((each.occurred_at for each in others), default=row.since)
+        # A refused message that is no longer stored still counts as one.
+        kind: Literal["code", "stored"] = "code" if row.code == STOPPED_MARKETING else "stored"
+        yield ConsentStatement(since, kind, source="settings" if row.scope == "marketing" else "chat")
+
+
+def _row(case: ConsentCase, active: Sequence[ConsentStatement], rows: Sequence[Suppression]) -> Suppression:
     contact, number, scope = case
-    refused = statement.kind == "code"
-    code = STOPPED_MARKETING if refused else NO_CODE
-    evidence = ChangeEvidence(
-        statement.occurred_at, statement.message_id, code, what="failed" if refused else statement.kind
-    )
+    evidence: list[ChangeEvidence] = []
+    for statement in active:
+        if _comes_from_row(statement):
+            evidence += (each for each in _evidence(rows) if each.what not in MARKETING_WORDS)
+        else:
+            evidence.append(_evidence_of(statement))
     known = next((row for row in rows if row.contact == contact), None)
+    is_ambiguous = all(statement.is_ambiguous for statement in active)
+    confirmed = known is not None and not known.review and _is_ambiguous(known)
     return Suppression(
         contact=contact,
         phone_number_id=number,
         scope=scope,
         reason=OPTED_OUT,
-        code=code,
-        since=statement.occurred_at,
-        evidence=(evidence,),
+        code=STOPPED_MARKETING if any(statement.kind == "code" for statement in active) else NO_CODE,
+        since=max(statement.occurred_at for statement in active),
+        evidence=tuple(evidence),
         seen_as=known.seen_as if known else "",
         actor=PERSON,
         note=known.note if known else "",
+        review=is_ambiguous and not confirmed,
     )
 
 
-def _note(statement: ConsentStatement) -> str:
-    return f"{statement.kind} at {statement.occurred_at:%Y-%m-%d %H:%M:%S} UTC"
+def _is_ambiguous(row: Suppression) -> bool:
+    return bool(row.evidence) and all(each.what == "ambiguous" for each in row.evidence)
+
+
+def _evidence(rows: Iterable[Suppression]) -> tuple[ChangeEvidence, ...]:
+    return tuple(each for row in rows for each in row.evidence)
+
+
+def _evidence_of(statement: ConsentStatement) -> ChangeEvidence:
+    refused = statement.kind == "code"
+    return ChangeEvidence(
+        statement.occurred_at,
+        statement.message_id,
+        STOPPED_MARKETING if refused else NO_CODE,
+        what="failed" if refused else statement.kind,
+    )
+
+
+def _note(statement: ConsentStatement | None) -> str:
+    return f"{statement.kind} at {statement.occurred_at:%Y-%m-%d %H:%M:%S} UTC" if statement else ""
 
 
 def _comes_from_row(statement: ConsentStatement) -> bool:

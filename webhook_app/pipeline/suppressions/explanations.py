@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec import Struct
 
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, limit_duration
+from webhook_app.rules.suppressions.failed_days import failed_days
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents import explained_periods
 from webhook_app.store.incidents.explained_periods import WindowReader
@@ -17,7 +19,8 @@ LOOKBACK = timedelta(days=90)
 """How far back failures count and incidents explain them."""
 
 _MAX_WINDOWS = 300
-"""Windows of the past read in one transaction. Failures of invented times would need one each."""
+"""Windows read in one transaction to sort failures, and again to decide. Failures of invented times or numbers would
+need one each."""
 
 
 class SortedFailures(Struct):
@@ -46,29 +49,37 @@ class Explanations:
         self._present: list[ExplainedPeriod] | None = None
         self._past: dict[tuple[str, int, datetime], list[ExplainedPeriod]] = {}
         self._reader: WindowReader | None = None
+        self._read_before = 0
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the decisions since the last `refresh` or `sort` read so many windows that others have to wait."""
+        return self._read.windows_read - self._read_before > _MAX_WINDOWS
 
     def refresh(self, connection: Connection) -> None:
         """Read the incidents again: they change between the transactions of a run."""
         found = explained_periods.of_incidents(connection, self.now - LOOKBACK)
         self.incidents, self._excess = limit_duration(found, self.now)
         self._pending = explained_periods.of_pending_alerts(connection, self._rules)
-        self._reader = WindowReader(connection)
+        self._reader, self._read_before = WindowReader(connection), 0
 
     def incident_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
         """The incident that explains the failure; one that has ended is preferred to an open one."""
         return _preferred(period for period in self.incidents if period.explains(failure))
 
-    def present_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
-        """What explains the failure for now and may not do so later.
+    def present_for(
+        self, failure: ContactFailure, own: Iterable[ContactFailure] = ()
+    ) -> ExplainedPeriod | None:
+        """What explains the failure for now and may not do so later; `own`: failures of the same person.
 
-        A pending alert, a failure rate that is high now, or today if hardly anything has arrived so far.
+        A pending alert, a failure rate that is high now, or today if hardly anything has reached others so far.
         """
         if self._is_normal(failure):
             return None
         if found := _preferred(period for period in self._pending if period.explains(failure)):
             return found
-        if (day := self.failed_day_for(failure)) and day.end is None:
-            return day
+        if (days := self.failed_days_for(failure, own)) and days.end is None:
+            return days
         if failure.occurred_at < min(self._live_from.values(), default=self.now):
             return None
         if self._present is None:
@@ -91,11 +102,17 @@ class Explanations:
             if period.explains(failure)
         )
 
-    def failed_day_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
-        """The day of the failure, if hardly anything that its number, template or country tried then arrived."""
-        day = failure.occurred_at.replace(hour=0, minute=0, second=0, microsecond=0)
-        days = self._read.failed_days(failure.phone_number_id, day, self.now) if self._rules else ()
-        return _preferred(period for period in days if period.explains(failure))
+    def failed_days_for(
+        self, failure: ContactFailure, own: Iterable[ContactFailure]
+    ) -> ExplainedPeriod | None:
+        """The days around the failure, if hardly anything that its number, template or country tried then arrived.
+
+        `own`: the failures of the same person, which say nothing about the sender.
+        """
+        if not self._rules:
+            return None
+        count_day = partial(self._read.tried_on, failure.phone_number_id)
+        return failed_days(failure, own, count_day, self.now)
 
     def sort(self, failures: Iterable[ContactFailure]) -> SortedFailures:
         """Sort the failures into those to hold, to excuse for good, and to count.
@@ -115,6 +132,7 @@ class Explanations:
                 found.past_periods += [past] if past not in found.past_periods else []
             else:
                 found.count.append(failure)
+        self._read_before = self._read.windows_read
         return found
 
     @property

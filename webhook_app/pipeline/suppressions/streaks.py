@@ -236,16 +236,17 @@ def _decide(history: ContactHistory, cause: Cause, now: datetime, thresholds: Th
 def _explain_by_rate(
     history: ContactHistory, cause: Cause, explanations: Explanations, changes: StreakChanges
 ) -> bool:
-    """Hold failures that something explains for now, and excuse those of a day on which hardly anything arrived."""
+    """Hold failures that something explains for now, and excuse those of days on which hardly anything arrived."""
     counting = {(fact.message_id, fact.code) for fact in history.facts(cause) if not fact.explained}
     before = len(history.explained)
     for failure in history.failures:
         key = failure.message_id, failure.error_code
         if key not in counting:
             continue
-        if (day := explanations.failed_day_for(failure)) and day.end is not None:
+        days = explanations.failed_days_for(failure, history.failures)
+        if days and days.end is not None:
             changes.excused.append((failure, BY_RATE))
-        elif explanations.present_for(failure):
+        elif explanations.present_for(failure, history.failures):
             changes.held.append((failure, BY_RATE))
         else:
             continue

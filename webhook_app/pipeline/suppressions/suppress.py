@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.consent import decide_consent
-from webhook_app.pipeline.suppressions.explanations import Explanations
+from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
 from webhook_app.pipeline.suppressions.number_changes import transfer_suppressions
 from webhook_app.pipeline.suppressions.streaks import decide_streaks
 from webhook_app.rules.incidents.alerts import Rule
@@ -195,10 +195,15 @@ class _SuppressRun:
         """Consider failures held without an incident again when there is one, or the rate has gone down."""
         self._explanations.refresh(connection)
         held = contact_failures.held_by_rate(connection, _BATCH)
+        own: dict[tuple[str, str], list[ContactFailure]] = {}
+        people = {failure.contact for failure in held}
+        for each in contact_failures.of_contacts(connection, sorted(people), explainable_codes(), self._now - LOOKBACK):
+            own.setdefault((each.contact, each.phone_number_id), []).append(each)
         waiting = {
             id(failure)
             for failure in held
-            if not self._explanations.incident_for(failure) and self._explanations.present_for(failure)
+            if not self._explanations.incident_for(failure)
+            and self._explanations.present_for(failure, own.get((failure.contact, failure.phone_number_id), ()))
         }
         self._consider(connection, [failure for failure in held if id(failure) not in waiting])
         return len(held) - len(waiting)

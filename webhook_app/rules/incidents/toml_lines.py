@@ -58,6 +58,20 @@ def find_key_lines(text: str, array: str) -> FileLines:
     return file_lines
 
 
+def find_lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line of every table and key of the file, by the names that lead to it."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for line, statement in _statements(text):
+        names = tuple(_path(statement))
+        if statement.startswith("["):
+            table = names
+            found.setdefault(table, line)
+        else:
+            found.setdefault(table + names, line)
+    return found
+
+
 def _statements(text: str) -> Iterator[tuple[int, str]]:
     """Each header or `key = value`, joined over its lines and without comments, with its first line."""
     line, began, depth = 1, 1, 0

@@ -9,6 +9,8 @@ from typing import Protocol, TypeVar
 
 REASONS = ("opted_out", "manual", "hard", "unreachable")
 """Strongest first."""
+BY_PEOPLE = ("opted_out", "manual")
+"""Reasons that a person decided, so that they also apply to a number that may be the same line."""
 
 _AUTHENTICATION = ("authentication", "authentication_international")
 _NOT_MARKETING = frozenset((*_AUTHENTICATION, "utility", "service", "group_utility", "group_service"))

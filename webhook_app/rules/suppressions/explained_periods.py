@@ -29,8 +29,6 @@ EXPLAINED_WITHIN = timedelta(days=14)
 
 LONGEST_WINDOW_MINUTES = 1_440
 """Longer windows of a rule explain no failures: what has lasted for more than a day is found by its incident."""
-_HARDLY_ANYTHING_ARRIVED = 0.8
-_LEAST_TRIED = 3
 
 
 class FailedMessage(Protocol):
@@ -150,12 +148,6 @@ def is_rate_high(rule: Rule, counts: Counts, usual: float = 0.0) -> bool:
 def would_alert(rule: Rule, counts: Counts, usual: float = 0.0) -> bool:
     """Whether an evaluation of this window would start an alert."""
     return judge_rate(rule, measure(counts.attempts, counts.failures), usual).reading is Reading.ABOVE
-
-
-def hardly_anything_arrived(counts: Counts) -> bool:
-    """Whether so much of what was tried in a day failed that the sender is the reason, however few messages it is."""
-    tried = max(counts.attempts, counts.failures)
-    return tried >= _LEAST_TRIED and counts.failures >= _HARDLY_ANYTHING_ARRIVED * tried
 
 
 @cache

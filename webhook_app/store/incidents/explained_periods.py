@@ -1,6 +1,6 @@
 """Periods that explain failures: those of incidents and pending alerts, and windows with a high failure rate."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
@@ -9,13 +9,11 @@ from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Rule, selects
 from webhook_app.rules.incidents.incidents import holding_groups
 from webhook_app.rules.suppressions.explained_periods import (
-    BY_RATE,
     LONGEST_WINDOW_MINUTES,
     ExplainedPeriod,
     explainable_codes,
     explained_by_incident,
     explained_by_rate,
-    hardly_anything_arrived,
     is_rate_high,
     would_alert,
 )
@@ -31,7 +29,7 @@ from webhook_app.whatsapp.errors.catalogue import explain
 ABOUT_FAILURES = ("rate", "spike")
 """The kinds of alerts that explain failures."""
 
-_SOFT = frozenset(code for code in explainable_codes() if explain(code).contact_effect == "soft")
+_DAY = timedelta(days=1)
 _USUAL = timedelta(days=7)
 _MIN_USUAL = 200  # messages of that week from which its share says what is usual
 
@@ -91,7 +89,7 @@ class WindowReader:
         self._connection = connection
         self._windows: dict[tuple[datetime, datetime], WindowCounts] = {}
         self._usual: dict[datetime, WindowCounts] = {}
-        self._days: dict[tuple[str, datetime], list[ExplainedPeriod]] = {}
+        self._days: dict[tuple[str, datetime], WindowCounts] = {}
 
     @property
     def windows_read(self) -> int:
@@ -106,27 +104,14 @@ class WindowReader:
         """Slices that would have started an alert in the window that starts at `start`."""
         return self._slices(rule, (start, start + timedelta(minutes=rule.window_minutes)), would_alert)
 
-    def failed_days(self, phone_number_id: str, day: datetime, now: datetime) -> list[ExplainedPeriod]:
-        """The number, its templates and its countries of which hardly anything arrived on that day."""
+    def tried_on(self, phone_number_id: str, day: datetime, slice_of: Mapping[str, str]) -> Counts:
+        """The messages that the number tried on the day and those that failed, in the slice with these values."""
         key = phone_number_id, day
         if key not in self._days:
-            end = day + timedelta(days=1)
-            counts = rates.read_window(self._connection, day, end, Filters(phone_number_id=phone_number_id))
-            number = {"phone_number_id": phone_number_id}
-            self._days[key] = [
-                ExplainedPeriod(
-                    BY_RATE,
-                    _SOFT,
-                    number | dict(zip(group_by, map(str, values), strict=True)),
-                    day,
-                    None if end > now else end - timedelta(microseconds=1),
-                    day,
-                )
-                for group_by in ((), ("template",), ("country",))
-                for values, count in counts.by_group(group_by, is_failure).items()
-                if "" not in values and hardly_anything_arrived(count)
-            ]
-        return self._days[key]
+            filters = Filters(phone_number_id=phone_number_id)
+            self._days[key] = rates.read_window(self._connection, day, day + _DAY, filters)
+        groups = self._days[key].by_group(tuple(slice_of), is_failure)
+        return groups.get(tuple(slice_of.values()), Counts(0, 0))
 
     def _slices(
         self, rule: Rule, span: tuple[datetime, datetime], is_above: Callable[[Rule, Counts, float], bool]

@@ -9,11 +9,11 @@ from webhook_app.store.counts.series import series_keys
 from webhook_app.store.postgres.engine import Connection
 
 _ATTEMPTS = text("""
-SELECT floor(extract(epoch FROM hour - :first) / 86400)::int AS day, series_id, sum(attempts)::bigint AS messages
+SELECT (hour AT TIME ZONE 'UTC')::date - CAST(:day AS date) AS day, series_id, sum(attempts)::bigint AS messages
 FROM hourly_counts WHERE hour >= :first AND hour < :end GROUP BY 1, 2 HAVING sum(attempts) > 0
 """)
 _FAILURES = text("""
-SELECT floor(extract(epoch FROM hour - :first) / 86400)::int AS day, series_id, error_code,
+SELECT (hour AT TIME ZONE 'UTC')::date - CAST(:day AS date) AS day, series_id, error_code,
        sum(failures)::bigint AS messages
 FROM hourly_failures WHERE hour >= :first AND hour < :end GROUP BY 1, 2, 3
 """)
@@ -31,7 +31,7 @@ MOST_CONTACTS = 50_000
 
 def read_days(connection: Connection, first: datetime, days: int) -> CountedDays:
     """The messages and failures of so many days from midnight UTC of `first`, from the hourly sums."""
-    span = {"first": first, "end": first + DAY * days}
+    span = {"first": first, "day": first.date(), "end": first + DAY * days}
     found = CountedDays(first, days)
     attempts = connection.execute(_ATTEMPTS, span).all()
     failures = connection.execute(_FAILURES, span).all()

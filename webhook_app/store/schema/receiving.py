@@ -126,7 +126,7 @@ inbound_messages = Table(  # sender and time; message text is never stored
     a_time("occurred_at"),
     a_text("contact"),
     a_text("kind"),
-    a_text("keyword"),  # 'stop', 'start' or ''
+    a_text("keyword"),  # 'stop', 'stop_marketing', 'ambiguous', 'start' or ''
     Column("opens_window", Boolean, nullable=False),
     a_time("received_at"),
     a_time("considered_at", null=True),

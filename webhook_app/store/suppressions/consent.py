@@ -1,4 +1,4 @@
-"""Consent of contacts: marketing preferences set in WhatsApp, and STOP and START keywords."""
+"""Consent of contacts: marketing preferences set in WhatsApp, and keywords of conversations."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import TextClause, text
 
-from webhook_app.rules.suppressions.consent import ConsentStatement
+from webhook_app.rules.suppressions.consent import ConsentStatement, Source
 from webhook_app.store.postgres.engine import Connection
 
 
@@ -50,12 +50,12 @@ def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tup
 
 def preferences(connection: Connection, contacts: Sequence[str]) -> list[StoredConsent]:
     """The newest stop and the newest resume of each key on each business number."""
-    return _read(connection, _PREFERENCES, contacts)
+    return _read(connection, _PREFERENCES, contacts, "settings")
 
 
 def keywords(connection: Connection, contacts: Sequence[str]) -> list[StoredConsent]:
-    """The newest STOP and the newest START of each key on each business number, as far back as stored."""
-    return _read(connection, _KEYWORDS, contacts)
+    """The newest keyword of each meaning of each key on each business number, as far back as stored."""
+    return _read(connection, _KEYWORDS, contacts, "chat")
 
 
 def _take(connection: Connection, table: str, limit: int, now: datetime) -> list[tuple[str, str]]:
@@ -63,11 +63,15 @@ def _take(connection: Connection, table: str, limit: int, now: datetime) -> list
     return [(row.contact, row.phone_number_id) for row in rows]
 
 
-def _read(connection: Connection, statement: TextClause, contacts: Sequence[str]) -> list[StoredConsent]:
+def _read(
+    connection: Connection, statement: TextClause, contacts: Sequence[str], source: Source
+) -> list[StoredConsent]:
     rows = connection.execute(statement, {"contacts": list(contacts)})
     return [
         StoredConsent(
-            row.contact, row.phone_number_id, ConsentStatement(row.occurred_at, row.kind, row.message_id)
+            row.contact,
+            row.phone_number_id,
+            ConsentStatement(row.occurred_at, row.kind, row.message_id, source),
         )
         for row in rows
     ]

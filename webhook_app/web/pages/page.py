@@ -73,7 +73,7 @@ class PageContext(Struct, frozen=True):
 
 
 class PublicRequest(Struct, frozen=True):
-    """A request of anybody."""
+    """A request that needs no session."""
 
     http: Request
     now: datetime
@@ -100,14 +100,14 @@ class PublicRequest(Struct, frozen=True):
 
 
 class PageRequest(PublicRequest, frozen=True):
-    """A request of somebody signed in. The transaction of `connection` ends with the view."""
+    """A request with a session. The transaction of `connection` ends with the view."""
 
     connection: Connection
     session: Session
 
     @property
     def actor(self) -> str:
-        """The name under which the audit and other people see who did it."""
+        """The name of the key, for the audit log and other users."""
         return self.session.key.name
 
     @property
@@ -159,7 +159,7 @@ def render_part(request: PageRequest, template: str, **values: Any) -> str:
 
 
 def redirect_with_message(request: PageRequest, path: str, words: str, *, is_good: bool = True) -> Response:
-    """A redirect to the page at `path`, which shows in one line what was done, or why it was not."""
+    """A redirect to the page at `path`, which shows the message once."""
     response = make_response(redirect(path, code=303))
     leave_message(request.http, response, request.session, PageMessage(words, is_good))
     return response

@@ -34,7 +34,7 @@ SUPPRESS_DAYS = {
     "90": "for 90 days",
     "365": "for a year",
 }
-"""For how many days somebody can be suppressed, with its words."""
+"""Durations of a suppression in days, with their labels."""
 SCOPES = {"all": "everything", "marketing": "marketing only"}
 SOURCES = {"webhook": "Meta's webhook", "send": "the answer to a send call"}
 CHANNELS = {

@@ -1,15 +1,16 @@
 """Normalises phone numbers and business-scoped user ids (BSUIDs) to contact keys, one per person.
 
 A key is for storing and matching, not for dialling. Invalid text gives an empty key, never an exception.
-`contact_key` is called per event and only reads prefixes; only the API checks numbering plans.
+`contact_key` is called per event and only reads prefixes; only the API checks numbering plans. Every key that Meta sent
+stays addressable: what a numbering plan refuses or reads otherwise is `literal`, and counts if it is stored.
 """
 
 import re
-import unicodedata
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook_app.whatsapp.people.numbering import (
     calling_code_of,
@@ -20,6 +21,8 @@ from webhook_app.whatsapp.people.numbering import (
     number_fault,
     without_trunk_prefix,
 )
+from webhook_app.whatsapp.people.spellings import FOLDS, hints, old_spelling
+from webhook_app.whatsapp.people.typed_numbers import MAX_TEXT, NumberFormatError, digits_of, undressed
 
 __all__ = [
     "MAX_TEXT",
@@ -28,6 +31,8 @@ __all__ = [
     "contact_key",
     "country_of",
     "display",
+    "hints",
+    "if_stored",
     "parse_address",
     "phone_key",
     "spelling",
@@ -35,10 +40,10 @@ __all__ = [
     "variants",
 ]
 
-MAX_TEXT = 200
 _MAX_DIGITS = 20  # E.164 allows 15; anything over 20 is another kind of id
 _USER_ID = re.compile(r"[A-Za-z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,150}")
-_PHONE = re.compile(r"[\s(]*\+?[\s0-9().-]+")
+_LEAST_OF_A_NUMBER = 7
+_NOTHING = "neither a phone number with a country code nor a business-scoped user id"
 
 
 class Address(Struct, frozen=True):
@@ -49,6 +54,8 @@ class Address(Struct, frozen=True):
     kind: Literal["phone", "user_id"]
     is_variant: bool
     """Whether the digits given differ from the key: a number variant, or trunk digits that were removed."""
+    literal: str = ""
+    """The key of exactly the digits given, if a numbering plan reads them as another number. See `if_stored`."""
 
 
 class InvalidAddress(Struct, frozen=True):
@@ -56,6 +63,8 @@ class InvalidAddress(Struct, frozen=True):
 
     reason: str
     as_given: str
+    literal: str = ""
+    """The key of exactly the digits given, if only a numbering plan refuses them. See `if_stored`."""
 
 
 def contact_key(phone: str, user_id: str = "") -> str:
@@ -66,10 +75,15 @@ def contact_key(phone: str, user_id: str = "") -> str:
 def phone_key(digits: str) -> str:
     """Return the canonical digits of an international number; empty if the text is not a phone number."""
     if not (digits.isdecimal() and digits.isascii()):
-        digits = _digits_in(_typed(digits))
+        if not digits or _USER_ID.fullmatch(digits):
+            return ""
+        try:
+            digits = digits_of(undressed(digits))
+        except NumberFormatError:
+            return ""
     if len(digits) > _MAX_DIGITS:
         return ""
-    fold = _FOLDS.get(digits[:2])
+    fold = FOLDS.get(digits[:2])
     return fold(digits) if fold else digits
 
 
@@ -81,12 +95,15 @@ def user_key(user_id: str) -> str:
 def variants(key: str) -> tuple[str, ...]:
     """Return all keys that WhatsApp uses for one person, the canonical one first."""
     canonical = phone_key(key) or key
-    other = {
-        "55": canonical[:4] + canonical[5:],
-        "54": "54" + canonical[3:],
-        "52": "521" + canonical[2:],
-    }.get(canonical[:2], canonical)
-    return (canonical, other) if other != canonical == phone_key(other) else (canonical,)
+    other = old_spelling(canonical)
+    return (canonical, other) if other else (canonical,)
+
+
+def if_stored(found: Address | InvalidAddress, stored: Collection[str]) -> Address | InvalidAddress:
+    """Return the contact with exactly the digits given if that key is stored, else what the numbering plan says."""
+    if found.literal and found.literal in stored:
+        return Address(found.literal, found.as_given, "phone", is_variant=False)
+    return found
 
 
 def display(key: str) -> str:
@@ -104,7 +121,7 @@ def parse_address(text: str, region: str = "") -> Address | InvalidAddress:
     # Most contacts in a large check have this form, so it has a fast path.
     is_bare = digits.isdecimal() and digits.isascii() and digits[0] != "0" and len(digits) <= _MAX_DIGITS
     if is_bare and (not region or text[0] == "+" or digits.startswith(calling_code_of(region))):
-        fold = _FOLDS.get(digits[:2])
+        fold = FOLDS.get(digits[:2])
         key = fold(digits) if fold else digits
         if is_well_formed(key):
             return Address(key, text, "phone", key != digits)
@@ -112,17 +129,22 @@ def parse_address(text: str, region: str = "") -> Address | InvalidAddress:
 
 
 def _parse_typed(text: str, region: str) -> Address | InvalidAddress:
-    if len(text) > MAX_TEXT:
-        return _refuse(text, f"longer than {MAX_TEXT} characters")
-    typed = _typed(text)
-    if not typed:
-        return _refuse(text, "empty")
+    try:
+        typed = text if _USER_ID.fullmatch(text) else undressed(text)
+    except NumberFormatError as fault:
+        return _refuse(text, str(fault))
     if user := user_key(typed):
         return Address(user, text, "user_id", is_variant=False)
-    digits = _digits_in(typed)
+    digits = digits_of(typed)
     if not digits.strip("0"):
-        return _refuse(text, "neither a phone number with a country code nor a business-scoped user id")
-    return _parse_digits(typed, digits, text, region)
+        has_number = len(re.sub("[^0-9]", "", typed)) >= _LEAST_OF_A_NUMBER and any(map(str.isalpha, typed))
+        return _refuse(text, "text beside the number" if has_number else _NOTHING)
+    found = _parse_digits(typed, digits, text, region)
+    literal = phone_key(digits)
+    if isinstance(found, Address):
+        is_bare = typed.removeprefix("+") == digits and (typed[0] == "+" or not region)
+        return replace(found, literal=literal) if is_bare and literal != found.key else found
+    return replace(found, literal=literal)
 
 
 def _parse_digits(typed: str, digits: str, text: str, region: str) -> Address | InvalidAddress:
@@ -149,7 +171,10 @@ def _national_address(typed: str, digits: str, text: str, region: str) -> Addres
 
 def spelling(address: Address) -> str:
     """Return the variant of the contact's key that was typed."""
-    digits = re.sub("[^0-9]", "", address.as_given).removeprefix("00")
+    try:
+        digits = digits_of(undressed(address.as_given)).removeprefix("00")
+    except NumberFormatError:
+        return address.key
     return digits if digits in variants(address.key) else address.key
 
 
@@ -170,48 +195,3 @@ def _phone_address(digits: str, text: str) -> Address | InvalidAddress:
 def _refuse(text: str, reason: str) -> InvalidAddress:
     # The text is returned to the caller, so it is truncated and made storable.
     return InvalidAddress(reason, text[:MAX_TEXT].encode("utf-8", "replace").decode("utf-8"))
-
-
-def _fold_brazil(digits: str) -> str:
-    # Mobile numbers got a ninth digit between 2012 and 2016; older accounts still report eight.
-    # Landlines begin with 2 to 5 and did not change.
-    is_old_mobile = len(digits) == 12 and digits[2] != "0" and digits[4] in "6789"
-    return digits[:4] + "9" + digits[4:] if is_old_mobile else digits
-
-
-def _fold_argentina(digits: str) -> str:
-    # WhatsApp reports 54 9 …; senders often omit the 9. The key has the 9, as webhooks do, and can be dialled.
-    # Landlines get the 9 too. They share the numbering space, so two subscribers never get the same key.
-    return "549" + digits[2:] if len(digits) == 12 and digits[2] in "123" else digits
-
-
-def _fold_mexico(digits: str) -> str:
-    # The mobile prefix 1 was abolished in 2019; older accounts still report 521.
-    is_old_mobile = len(digits) == 13 and digits[2] == "1" and digits[3] in "23456789"
-    return "52" + digits[3:] if is_old_mobile else digits
-
-
-_FOLDS: dict[str, Callable[[str], str]] = {"55": _fold_brazil, "54": _fold_argentina, "52": _fold_mexico}
-
-
-def _digits_in(text: str) -> str:
-    """Return the digits of a number as typed; empty if it contains anything except digits and punctuation."""
-    return re.sub(r"[^0-9]", "", text) if _PHONE.fullmatch(text) else ""
-
-
-def _typed(text: str) -> str:
-    """Normalise the text to ASCII digits and dashes without invisible characters; empty if too long."""
-    if len(text) > MAX_TEXT:
-        return ""
-    if not text.isascii():
-        text = "".join(map(_typed_character, unicodedata.normalize("NFKC", text)))
-    return text.strip()
-
-
-def _typed_character(character: str) -> str:
-    category = unicodedata.category(character)
-    if category == "Nd":
-        return str(unicodedata.decimal(character))
-    if category == "Pd" or character == "\N{MINUS SIGN}":
-        return "-"
-    return "" if category == "Cf" else character

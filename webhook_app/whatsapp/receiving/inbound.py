@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference
 from webhook_app.whatsapp.people.contacts import contact_key
 from webhook_app.whatsapp.people.identity import read_number_change
-from webhook_app.whatsapp.people.keywords import Keywords, keyword_in
+from webhook_app.whatsapp.people.keywords import Keywords
+from webhook_app.whatsapp.people.phrase_patterns import Meaning
 from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_message_id, read_timestamp
 
 _WINDOW_UNCHANGED = frozenset(("reaction", "edit", "revoke"))
@@ -26,15 +27,17 @@ def read_message(
     kind = bounded_text(item.get("type"), 40) or "unknown"
     if kind == "system":
         return read_number_change(item, waba_id, number)
-    contact = contact_key(digits(item.get("from")), bounded_text(item.get("from_user_id"), 160))
+    contact = (
+        contact_key(digits(item.get("from")), bounded_text(item.get("from_user_id"), 160)) or only_contact
+    )
     return InboundMessage(
         read_message_id(item),
         number,
         waba_id,
         read_timestamp(item.get("timestamp")),
-        contact or only_contact,
+        contact,
         _reply_kind(item) or kind,
-        _keyword(item, kind, words),
+        _keyword(item, kind, contact, words),
         opens_window="group_id" not in item and kind not in _WINDOW_UNCHANGED,
     )
 
@@ -84,20 +87,20 @@ def with_body_digest(preference: Preference, body_digest: bytes) -> Preference:
     return replace(preference, raw_timestamp=f"{preference.raw_timestamp[:64]} {body_digest.hex()}")
 
 
-def _keyword(item: Mapping[str, Any], kind: str, words: Keywords) -> str:
-    for text in _texts(item, kind):
-        if found := keyword_in(text, words):
-            return found
-    return ""
-
-
-def _texts(item: Mapping[str, Any], kind: str) -> list[str]:
-    """Return all texts that can contain a keyword: typed text, button, list and flow replies."""
+def _keyword(item: Mapping[str, Any], kind: str, contact: str, words: Keywords) -> Meaning:
+    """What the message says about further messages. In a group it says nothing to the business."""
+    if "group_id" in item:
+        return ""
     part = item.get(kind)
     if type(part) is not dict:
-        return []
+        return ""
     if kind == "text":
-        return [bounded_text(part.get("body"), 200)]
+        return words.typed(bounded_text(part.get("body"), 200), contact)
+    return next(filter(None, (words.tapped(text, contact) for text in _tapped_texts(part, kind))), "")
+
+
+def _tapped_texts(part: Mapping[str, Any], kind: str) -> list[str]:
+    """Return titles and payloads of the button, list row or flow that was answered."""
     if kind == "button":
         return [bounded_text(part.get("text"), 200), bounded_text(part.get("payload"), 200)]
     if kind != "interactive":

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from webhook_app.whatsapp.json_text import decode, limit_depth
-from webhook_app.whatsapp.people.keywords import DEFAULT, MAX_LENGTH, Keywords, keyword_in
+from webhook_app.whatsapp.people.keywords import DEFAULT, MAX_LENGTH, Keywords
 
 REMOVED = "[removed]"
-MAX_CHECKED = 20_000
+MAX_CHECKED = 10_000
 """Texts of a body that are compared with keywords; in a body with more, the others are removed unread."""
 
 _MAY_HOLD_TEXT = re.compile(rb'"(?:messages|message_echoes|history|group_subject|group_description)"\s*:')
@@ -33,7 +33,7 @@ _UNCHANGED_KEYS = frozenset(("errors",))  # written by Meta
 
 
 def redact_text(body: bytes, words: Keywords = DEFAULT) -> bytes:
-    """Replace the text of messages, except texts that are a stop or start word.
+    """Replace the text of messages, except texts that are a keyword, typed or tapped.
 
     Invalid JSON is returned unchanged. JSON nested too deeply is cut first.
     """
@@ -107,4 +107,4 @@ class _Redaction:
         if type(text) is not str or len(text) > MAX_LENGTH or self._left <= 0:
             return False
         self._left -= 1
-        return keyword_in(text, self._words) != ""
+        return self._words.may_mean(text)

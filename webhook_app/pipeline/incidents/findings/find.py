@@ -136,6 +136,8 @@ def _update_chronic(
     for each in opened:
         threshold = float(each.evidence.get("threshold", 0.0))
         latest, week = last_above(chronic_state(each), threshold, days)
+        if latest is not None and latest <= each.seen_at:
+            continue
         if latest is not None:
             impact = {"failures": week.failures, "share": week.failures / max(week.attempts, week.failures)}
             store.update_finding(each.id, latest, impact)
@@ -145,16 +147,17 @@ def _update_chronic(
         store.fix_findings(gone, inputs.now)
     states_now = [chronic_state(each) for each in opened if each.id not in gone]
     others = inputs.open_incidents() + [chronic_state(each) for each in known if each.kind == "recurring"]
-    keys = {each.key for each in opened}
+    keys, today = {each.key for each in opened}, midnight(inputs.now)
+    updated = {each.key for each in opened if each.seen_at >= today}
     found = find_chronic(days, rules, states_now)
     new = sorted(
-        (each for each in found if each.key in keys or not is_known(each, others)),
-        key=lambda each: (-each.impact["failures"], each.key),
+        (state for state in found if state.key in keys or not is_known(state, others)),
+        key=lambda state: (-state.impact["failures"], state.key),
     )
     unknown = [state for state in new if state.key not in keys][:MAX_COUNTED]
-    for state in new:
+    for state in (state for state in new if state.key not in updated):
         counted = _with_contacts(inputs, state, days) if state in unknown else state
-        store.add_finding(counted, midnight(inputs.now), inputs.now)
+        store.add_finding(counted, today, inputs.now)
 
 
 def _with_contacts(inputs: FindingInputs, found: FoundState, days: CountedDays) -> FoundState:

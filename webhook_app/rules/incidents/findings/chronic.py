@@ -68,7 +68,7 @@ def threshold_of(rules: Iterable[Rule], code: int, dimension: str) -> Threshold 
     return min(found, key=lambda each: each.share, default=None)
 
 
-class _Part(Struct):
+class _ChronicPart(Struct):
     """One code in one number, template or campaign: messages and failures of each day."""
 
     code: int
@@ -105,7 +105,7 @@ def find_chronic(
     if len(days.starts) < WEEK_DAYS:
         return []
     parts, places = _parts(days, rules), _Places(days)
-    chosen: dict[tuple[int, str, str], _Part] = {}
+    chosen: dict[tuple[int, str, str], _ChronicPart] = {}
     for part in (each for each in parts if each.dimension == "phone_number_id"):
         inside = [each for each in parts if places.explains(each, part)]
         named = max(inside, key=lambda each: each.week.failures, default=part)
@@ -117,7 +117,7 @@ def find_chronic(
     return [each for each in found if not any(_covers(state, each) for state in known)]
 
 
-def _parts(days: CountedDays, rules: Sequence[Rule]) -> list[_Part]:
+def _parts(days: CountedDays, rules: Sequence[Rule]) -> list[_ChronicPart]:
     """The chronic parts of every level, the numbers first."""
     found = []
     for dimension in LEVELS:
@@ -129,7 +129,7 @@ def _parts(days: CountedDays, rules: Sequence[Rule]) -> list[_Part]:
         for (code, value), failed in sorted(failures.items()):
             threshold = thresholds[code]
             if value and threshold is not None:
-                part = _Part(code, dimension, value, attempts[value], failed, threshold)
+                part = _ChronicPart(code, dimension, value, attempts[value], failed, threshold)
                 if _is_chronic(part):
                     found.append(part)
     return found
@@ -146,7 +146,7 @@ def _added(counted: Iterable[tuple[_Key, list[int]]]) -> dict[_Key, list[int]]:
     return found
 
 
-def _is_chronic(part: _Part) -> bool:
+def _is_chronic(part: _ChronicPart) -> bool:
     """Whether each day with messages has failures, nearly all of them above the threshold, and so has the week.
 
     A day or two of an outage among good days do not count.
@@ -178,40 +178,40 @@ class _Places:
             if count := sum(each[-WEEK_DAYS:]):
                 self._failures[code][series] = count
 
-    def explains(self, inner: _Part, number: _Part) -> bool:
+    def explains(self, inner: _ChronicPart, number: _ChronicPart) -> bool:
         """Whether the template or campaign has nearly all of the number's failures but not of its messages."""
         if inner.dimension == "phone_number_id" or inner.code != number.code:
             return False
         failed, tried = self._shares(inner, number)
         return failed >= _NEARLY_ALL > tried
 
-    def holds(self, outer: _Part, part: _Part) -> bool:
+    def holds(self, outer: _ChronicPart, part: _ChronicPart) -> bool:
         """Whether most of the failures of a part are in another one."""
         return outer.code == part.code and self._shares(outer, part)[0] >= _MOSTLY
 
-    def _shares(self, inner: _Part, of: _Part) -> tuple[float, float]:
+    def _shares(self, inner: _ChronicPart, of: _ChronicPart) -> tuple[float, float]:
         """The share of the failures and of the messages of `of` that lie in `inner`."""
         failed = _within(self._failures[of.code], of)
         tried = _within(self._attempts, of)
         return _share(failed, inner), _share(tried, inner)
 
-    def accounts(self, part: _Part) -> set[str]:
+    def accounts(self, part: _ChronicPart) -> set[str]:
         """The accounts in which it fails."""
         return {series.waba_id for series in _within(self._failures[part.code], part)}
 
 
-def _within(counts: Mapping[SeriesKey, int], part: _Part) -> dict[SeriesKey, int]:
+def _within(counts: Mapping[SeriesKey, int], part: _ChronicPart) -> dict[SeriesKey, int]:
     return {
         series: count for series, count in counts.items() if getattr(series, part.dimension) == part.value
     }
 
 
-def _share(counts: Mapping[SeriesKey, int], part: _Part) -> float:
+def _share(counts: Mapping[SeriesKey, int], part: _ChronicPart) -> float:
     total = sum(counts.values())
     return sum(_within(counts, part).values()) / total if total else 0.0
 
 
-def _state(part: _Part, accounts: set[str], days: CountedDays) -> FoundState:
+def _state(part: _ChronicPart, accounts: set[str], days: CountedDays) -> FoundState:
     since = days.starts[-WEEK_DAYS]
     for place in reversed(range(len(days.starts) - WEEK_DAYS)):
         day = Counts(part.attempts[place], part.failures[place])

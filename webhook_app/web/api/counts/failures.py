@@ -16,11 +16,12 @@ from webhook_app.store.people import contacts
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import entry_from, known_code
+from webhook_app.web.api.people.addresses import require_address
 from webhook_app.web.api.values import Code, Contact, Limit, NextCursor, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import Domain, ErrorCode, FailureClass, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice, retry_at
-from webhook_app.whatsapp.people.contacts import InvalidAddress, display, parse_address
+from webhook_app.whatsapp.people.contacts import display
 
 _Text = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
 _Position = tuple[Time, _Text, _Text, _Text, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
@@ -213,10 +214,7 @@ def entry_of(failure: Failure) -> FailureEntry:
 
 
 def _contact_keys(call: Call, contact: str) -> tuple[str, ...]:
-    address = parse_address(contact)
-    if isinstance(address, InvalidAddress):
-        raise ApiError(400, "bad_contact", f"The contact is invalid: {address.reason}.")
-    return contacts.keys_of(call.connection, address.key)
+    return contacts.keys_of(call.connection, require_address(call.connection, contact).key)
 
 
 def _position(given: str) -> FailurePosition:

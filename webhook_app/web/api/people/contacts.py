@@ -10,9 +10,10 @@ from webhook_app.store.people.contact_timeline import TimelinePosition
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import entry_from, known_code
+from webhook_app.web.api.people.addresses import require_address
 from webhook_app.web.api.suppressions.suppressions import ContactSuppressions, get_suppression
 from webhook_app.web.api.values import Contact, Limit, NextCursor, Time
-from webhook_app.whatsapp.people.contacts import Address, display, parse_address
+from webhook_app.whatsapp.people.contacts import display
 
 _Text = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$")]
 _Cursor = Annotated[str, Meta(max_length=4000, description="next_cursor of the page before.")]
@@ -81,8 +82,7 @@ def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactVie
     The timeline comes in pages; the rest is the same on each.
     """
     suppression = get_suppression(call, contact)
-    address = parse_address(contact)
-    assert isinstance(address, Address)  # noqa: S101  get_suppression refuses an invalid one
+    address = require_address(call.connection, contact)
     keys = contacts.keys_of(call.connection, address.key)
     before = (
         None if query.cursor is None else TimelinePosition(*cursor.decode_as(query.cursor, _PositionText))

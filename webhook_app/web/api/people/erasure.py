@@ -8,9 +8,8 @@ from webhook_app.pipeline.people.erase import erase
 from webhook_app.store.postgres.engine import connect
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import entry_from
+from webhook_app.web.api.people.addresses import require_address
 from webhook_app.web.api.values import Contact
-from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address
 
 
 class ErasedContact(Struct, kw_only=True):
@@ -42,9 +41,7 @@ def erase_contact(call: Call, contact: Contact) -> ErasedContact:
     action `erase` and no contact, after which copies of the suppressions have to be loaded anew. Erasing an unknown
     person is no error. What Meta sends about the person afterwards is stored as new.
     """
-    address = parse_address(contact)
-    if isinstance(address, InvalidAddress):
-        raise ApiError(400, "bad_contact", f"contact: {address.reason}.")
+    address = require_address(call.connection, contact)
     url = call.settings.database_url
     done = erase(
         call.connection.engine,

@@ -1,7 +1,7 @@
 """/v1/check: whether these contacts may be messaged. Sending systems ask before every message."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Annotated
@@ -13,15 +13,17 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.probe_claims import resolve_probes
 from webhook_app.rules.incidents.pauses import pauses
+from webhook_app.rules.suppressions.blocking import BY_PEOPLE
 from webhook_app.rules.suppressions.verdict import SEND, CheckTerms, Verdict, decide
 from webhook_app.settings import Settings
 from webhook_app.store.incidents import alerts
-from webhook_app.store.suppressions.checks import CheckRequest
+from webhook_app.store.people.stored_keys import stored_keys
+from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, ContactSuppression
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.suppressions.check_results import CheckResult, invalid_result, result_of
 from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, parse_address
+from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, hints, if_stored, parse_address
 from webhook_app.whatsapp.people.numbering import is_region
 
 MAX_CONTACTS = 10_000
@@ -147,11 +149,13 @@ def _answer(now: datetime, version: int | None, results: list[CheckResult]) -> C
 def _check(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, list[CheckResult]]:
     region = _region(query, call.settings)
     addresses = [parse_address(text, region) for text in contacts]
-    keys = list(dict.fromkeys(each.key for each in addresses if isinstance(each, Address)))
-    facts = call.checks.facts(CheckRequest(keys, query.phone_number_id))
+    facts = call.checks.facts(CheckRequest(_keys_to_check(addresses), query.phone_number_id))
+    if literals := {each.literal for each in addresses if each.literal}:
+        stored = stored_keys(call.connection, literals)
+        addresses = [if_stored(each, stored) for each in addresses]
     terms = _terms(call, query)
     verdicts: list[Verdict | None] = [
-        decide(facts.suppressions.get(each.key, ()), each.key in facts.wrote, terms)
+        decide(_suppressions_of(each.key, facts), each.key in facts.wrote, terms)
         if isinstance(each, Address)
         else None
         for each in addresses
@@ -159,6 +163,27 @@ def _check(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, lis
     probe_period = timedelta(hours=call.settings.probe_hours)
     resolve_probes(verdicts, lambda: call.connection, call.now, probe_period, claim=query.probe)
     return facts.version, _results(addresses, verdicts, facts.wrote)
+
+
+def _keys_to_check(addresses: Iterable[Address | InvalidAddress]) -> list[str]:
+    """The keys of the contacts, those that may be the same line, and those that count only if they are stored."""
+    keys: dict[str, None] = {}
+    for each in addresses:
+        if isinstance(each, Address):
+            keys[each.key] = None
+            keys |= dict.fromkeys(hints(each.key))
+        if each.literal:
+            keys[each.literal] = None
+    return list(keys)
+
+
+def _suppressions_of(key: str, facts: CheckFacts) -> Sequence[ContactSuppression]:
+    """The suppressions of a contact; those by people also under numbers that may be the same line."""
+    found = facts.suppressions.get(key, ())
+    hinted = [
+        row for hint in hints(key) for row in facts.suppressions.get(hint, ()) if row.reason in BY_PEOPLE
+    ]
+    return [*found, *hinted] if hinted else found
 
 
 def _results(

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from webhook_app.rules.suppressions.verdict import CheckedSuppression, Verdict
 from webhook_app.web.api.values import Time
-from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, display
+from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, display, hints
 
 VerdictName = Annotated[
     Literal["send", "suppressed", "wait", "invalid"],
@@ -81,6 +81,8 @@ def invalid_result(address: InvalidAddress) -> CheckResult:
 
 def _matched_on(address: Address, row: CheckedSuppression) -> MatchedOn:
     stored_as = row.seen_as or row.contact
+    if row.contact in hints(address.key):
+        return MatchedOn("variant", display(stored_as))
     if row.contact != address.key:
         return MatchedOn("linked", display(stored_as))
     if address.kind == "user_id":

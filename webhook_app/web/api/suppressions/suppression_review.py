@@ -14,10 +14,11 @@ from webhook_app.store.suppressions.suppressions import Key, Removal, Suppressio
 from webhook_app.store.suppressions.undo import UNDO, UndoneChange
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import entry_from
+from webhook_app.web.api.people.addresses import find_addresses
 from webhook_app.web.api.suppressions.suppressions import Reason, Scope
 from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, display, parse_address
+from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, display
 
 _UNDO_LIMIT = 10_000
 _Note = Annotated[Word, Meta(description="Why, for the record.")]
@@ -99,7 +100,8 @@ def review_suppressions(call: Call, body: ReviewBody) -> ReviewAnswer:
     longer count.
     """
     batch = f"review:{uuid4().hex}"
-    addresses = [parse_address(item.contact, call.settings.default_region.upper()) for item in body.items]
+    texts = [item.contact for item in body.items]
+    addresses = find_addresses(call.connection, texts, call.settings.default_region.upper())
     known = [address.key for address in addresses if isinstance(address, Address)]
     people = contacts.links_of_many(call.connection, known)
     suppressions.lock_changes(call.connection)

@@ -12,17 +12,11 @@ from webhook_app.store.suppressions.changes import ChangeEvidence
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import entry_from, known_code
+from webhook_app.web.api.people.addresses import require_address
 from webhook_app.web.api.suppressions.changes import ChangeEntry, change_of
 from webhook_app.web.api.values import Contact, Cursor, Limit, NextCursor, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.people.contacts import (
-    Address,
-    InvalidAddress,
-    display,
-    parse_address,
-    spelling,
-    variants,
-)
+from webhook_app.whatsapp.people.contacts import display, spelling, variants
 
 _HISTORY = 100
 
@@ -121,7 +115,7 @@ def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
 
 def get_suppression(call: Call, contact: Contact) -> ContactSuppressions:
     """The suppressions of one contact, with evidence and history; empty lists when there are none."""
-    return _all_of(call, _address(contact).key)
+    return _all_of(call, require_address(call.connection, contact).key)
 
 
 def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> ContactSuppressions:
@@ -131,7 +125,7 @@ def put_suppression(call: Call, contact: Contact, body: SuppressBody) -> Contact
     """
     if body.until is not None and body.until <= call.now:
         raise ApiError(400, "bad_body", "until: in the past.")
-    address = _address(contact)
+    address = require_address(call.connection, contact)
     suppressions.put(
         call.connection,
         contacts.preferred(call.connection, address.key),
@@ -153,7 +147,7 @@ def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
     says why; without one the call answers 409 and lifts nothing. The same applies to people who were erased: their
     opt-outs cannot be listed, but can be lifted.
     """
-    key = _address(contact).key
+    key = require_address(call.connection, contact).key
     asked = query.phone_number_id, query.scope, query.reason
     keys = contacts.keys_of(call.connection, key)
     lifted = [
@@ -172,14 +166,6 @@ def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
         message = "The person opted out. Give the reason for lifting it in `note`, or name another `reason`."
         raise ApiError(409, "opted_out", message)
     return Lifted(display(key), [_entry(row, call.now) for row in lifted])
-
-
-def _address(contact: str) -> Address:
-    """The contact. Raises ApiError 400 with the reason when it is invalid."""
-    address = parse_address(contact)
-    if isinstance(address, InvalidAddress):
-        raise ApiError(400, "bad_contact", f"The contact is invalid: {address.reason}.")
-    return address
 
 
 def _all_of(call: Call, key: str) -> ContactSuppressions:

@@ -1,4 +1,4 @@
-"""The state line of the first page, and notices beside the incidents. Facts in, words out."""
+"""The state line of the first page, and notices about problems that are no incidents."""
 
 from datetime import datetime, timedelta
 
@@ -23,7 +23,7 @@ _REFUSED = {
 
 
 class Notice(Struct, frozen=True):
-    """What is wrong besides incidents, and what to do."""
+    """A problem that is no incident, and what to do."""
 
     what: str
     action: str

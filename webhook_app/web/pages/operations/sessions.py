@@ -75,7 +75,7 @@ class Sessions:
         _set_cookie(request, response, _SESSION, "", timedelta(0))
 
     def read(self, request: Request, connection: Connection, now: datetime) -> Session | None:
-        """The session of this browser; None without one, after its end, or when its key is not valid any more."""
+        """The session of this browser; None if there is none, it has ended or its key is revoked."""
         token = request.cookies.get(_SESSION, "")
         if len(token) != _TOKEN_CHARACTERS:
             return None
@@ -125,7 +125,7 @@ def read_message(request: Request, session: Session) -> PageMessage | None:
 
 
 def clear_message(request: Request, response: Response) -> None:
-    """Show the message no second time."""
+    """Delete the message, so that it is shown only once."""
     _set_cookie(request, response, _MESSAGE, "", timedelta(0))
 
 

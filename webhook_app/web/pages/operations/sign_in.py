@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 def login(request: PublicRequest) -> Response:
-    """The sign-in form, or the page behind it for somebody signed in."""
+    """The sign-in form; with a session, a redirect to the wanted page."""
     return _go_on(request) if _session(request) else _form(request)
 
 
@@ -66,7 +66,7 @@ def logout(request: PublicRequest) -> Response:
 
 
 def signed_in(request: PublicRequest) -> Response:
-    """Whether this browser is signed in. Links on other sites omit our cookie; our sign-in page's script sends it."""
+    """Whether this browser is signed in. A link from another site sends no cookie; our sign-in page's script does."""
     return jsonify(signed_in=_session(request) is not None)
 
 

@@ -28,7 +28,7 @@ class SettingRow(Struct, frozen=True):
 
 
 def system_page(request: PageRequest) -> Response:
-    """The page."""
+    """The system page."""
     jobs = scheduler_state.job_states(request.connection)
     latest = max(jobs, key=lambda job: job.started_at, default=None)
     days = books.by_day(request.connection, _DAYS)  # before the totals, so that those are never behind
@@ -89,7 +89,7 @@ def audit_page(request: PageRequest) -> Response:
 
 
 def shown_settings(settings: Settings) -> list[SettingRow]:
-    """All of them by name. One that nobody has listed as open is masked."""
+    """All settings by name. A setting that is not in SHOWN is masked."""
     return [_shown(name, getattr(settings, name)) for name in sorted(type(settings).model_fields)]
 
 

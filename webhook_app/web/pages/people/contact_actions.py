@@ -54,7 +54,7 @@ def lift_contact_suppression(request: PageRequest) -> Response:
 
 
 def erase_page(request: PageRequest) -> Response:
-    """Ask for the number once more before erasing."""
+    """Ask for the number again before erasing."""
     return _ask_to_erase(request, request.args.get("contact", ""))
 
 

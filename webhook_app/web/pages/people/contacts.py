@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from webhook_app.store.postgres.engine import driver
 from webhook_app.store.suppressions.checks import CheckRequest, ContactSuppression, read_facts
+from webhook_app.web.api.people.addresses import find_address
 from webhook_app.web.api.people.contacts import ContactQuery, ContactView, get_contact
 from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.page import Page, PageRequest, render
@@ -17,7 +18,6 @@ from webhook_app.whatsapp.people.contacts import (
     InvalidAddress,
     country_of,
     display,
-    parse_address,
     spelling,
     variants,
 )
@@ -74,7 +74,7 @@ def contact_page(request: PageRequest) -> Response:
 
 def typed_address(request: PageRequest, text: str) -> Address | InvalidAddress:
     """The contact that somebody typed, read with the default region."""
-    return parse_address(text, request.settings.default_region.upper())
+    return find_address(request.connection, text, request.settings.default_region.upper())
 
 
 def known_address(request: PageRequest, text: str) -> Address:
