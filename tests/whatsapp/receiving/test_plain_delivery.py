@@ -46,7 +46,18 @@ ODD = st.sampled_from(
             "551187654321",
         ),
         *("US.123", "us.ENT.9", "a\0b", "\ud800", "1760000000", "1760000000000", "99999999999"),
-        *("payment", "group", "sent", "failed", "deleted", "template=a;campaign=b", '{"template": "t"}'),
+        *(
+            "payment",
+            "captured",
+            "RINGING",
+            "wacid.A",
+            "group",
+            "sent",
+            "failed",
+            "deleted",
+            "template=a;campaign=b",
+            '{"template": "t"}',
+        ),
         *(
             [{"code": 131026, "title": "t", "error_data": {"details": "d"}}],
             [{"code": "131026"}],
@@ -56,7 +67,7 @@ ODD = st.sampled_from(
 )
 STATUS_KEYS = """
 id status timestamp recipient_id recipient_user_id recipient_parent_user_id parent_recipient_user_id
-biz_opaque_callback_data pricing conversation errors recipient_type type unknown
+biz_opaque_callback_data pricing conversation errors recipient_type type payment unknown
 """
 CONTACT_KEYS = "wa_id user_id parent_user_id profile"
 VALUE_KEYS = "metadata contacts statuses messaging_product errors messages field"

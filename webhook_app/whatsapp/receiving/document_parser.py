@@ -265,6 +265,9 @@ def _field_by_keys(value: Object) -> str:
     """Infer a missing `field`, as in one of Meta's examples, from the keys of the value."""
     if "statuses" in value or "messages" in value:
         return "messages"
+    for field in ("calls", "user_preferences"):
+        if field in value:
+            return field
     return next((field for field, keys in _KEYS_OF_FIELD.items() if any(map(value.__contains__, keys))), "")
 
 

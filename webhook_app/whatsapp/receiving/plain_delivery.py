@@ -13,6 +13,7 @@ from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent
 from webhook_app.whatsapp.json_text import has_long_numbers
 from webhook_app.whatsapp.people.identity import links_of, links_to_recipient
 from webhook_app.whatsapp.receiving.statuses import (
+    CALL_ID,
     MAX_ID_BYTES,
     digits,
     keys_and_country,
@@ -45,6 +46,7 @@ class _Status(Struct, gc=False):
     conversation: Any = None
     recipient_type: Any = None
     type: Any = None
+    payment: Any = None
 
 
 class _Contact(Struct, gc=False):
@@ -122,6 +124,8 @@ def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
     if (
         s.type is not None
         or s.recipient_type is not None
+        or s.payment is not None
+        or s.id.startswith(CALL_ID)
         or not 0 < len(s.id) <= MAX_ID_BYTES
         or not s.id.isascii()
         or len(s.timestamp) != _SECONDS_LENGTH

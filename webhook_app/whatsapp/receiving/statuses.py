@@ -11,11 +11,12 @@ import msgspec
 
 from webhook_app.whatsapp.events import DELIVERY_STATUSES, NO_CODE, StatusEvent
 from webhook_app.whatsapp.people.contacts import contact_key, country_of, user_key
+from webhook_app.whatsapp.receiving.callback_data import template_and_campaign
 
 _KNOWN = frozenset(DELIVERY_STATUSES)
+_CALL = frozenset(("RINGING", "ACCEPTED", "REJECTED"))
 _LEGACY = frozenset(("deleted", "warning"))  # removed from Meta's pages, still in fixtures of 2026
 _encode = msgspec.json.encode
-_decode = msgspec.json.decode
 
 _EARLIEST, _LATEST = 1_000_000_000, 4_102_444_800  # 2001 to 2100 in seconds, which excludes milliseconds
 
@@ -24,16 +25,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_ID_BYTES = 512
-TEMPLATE_KEYS = ("template", "tpl", "template_name")
-CAMPAIGN_KEYS = ("campaign", "cmp", "campaign_id")
+CALL_ID = "wacid."
+"""The beginning of the ids of calls."""
 
 
 def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEvent | str:
     """Parse one element of `statuses[]`: an event, or the reason for ignoring it."""
     get = item.get
     status = get("status")
-    if get("type") == "payment":
-        return "payment status"
+    if other := _other_status(item):
+        return other
     if status not in _KNOWN:
         if status in _LEGACY:
             return f"status {status}"
@@ -70,6 +71,21 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
         details,
         errors,
     )
+
+
+def _other_status(item: Mapping[str, Any]) -> str:
+    """Return the reason for ignoring the status of a payment or a call; empty for a message. `type` may be missing."""
+    kind, message_id = item.get("type"), item.get("id")
+    if kind == "payment" or (
+        kind is None and (type(item.get("payment")) is dict or item.get("status") == "captured")
+    ):
+        return "payment status"
+    is_call = type(message_id) is str and message_id.startswith(CALL_ID)
+    return "call status" if kind == "call" or is_call or _is_call_status(item.get("status")) else ""
+
+
+def _is_call_status(status: Any) -> bool:
+    return type(status) is str and status.upper() in _CALL
 
 
 def cached_if_short(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -187,24 +203,5 @@ def _category(item: Mapping[str, Any]) -> str:
 
 @cached_if_short(maxsize=8192)
 def read_callback(text: str) -> tuple[str, str]:
-    """Read (template, campaign) from `biz_opaque_callback_data`: JSON, or key=value pairs split by `;`, `&` or `,`."""
-    pairs = _json_pairs(text) if text.startswith("{") else _plain_pairs(text)
-    template = next((pairs[key] for key in TEMPLATE_KEYS if key in pairs), "")
-    campaign = next((pairs[key] for key in CAMPAIGN_KEYS if key in pairs), "")
-    return template[:200], campaign[:200]
-
-
-def _json_pairs(text: str) -> dict[str, str]:
-    try:
-        found = _decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return {k: str(v).replace("\0", "") for k, v in found.items() if type(v) in (str, int)}
-
-
-def _plain_pairs(text: str) -> dict[str, str]:
-    for separator in ";&,":
-        if separator in text:
-            break
-    parts = (part.partition("=") for part in text.split(separator))
-    return {key.strip(): value.strip() for key, found, value in parts if found}
+    """Return template and campaign of `biz_opaque_callback_data`."""
+    return template_and_campaign(text)
