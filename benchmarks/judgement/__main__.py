@@ -104,8 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             played.append(play(scenario, rules))
             _print(played[-1])
     lasting = [play_lasting(each, rules) for each in LASTING if given.only in each.name]
-    for outcome in lasting:
-        print(outcome.text)
+    for lasted in lasting:
+        print(lasted.text)
     judged = [each for each in played if not each.scenario.missing]
     wrong = [each for each in judged if each.faults]
     right = len(judged) - len(wrong) + sum(each.is_right for each in lasting)
