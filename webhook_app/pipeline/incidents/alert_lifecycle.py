@@ -117,10 +117,11 @@ class AlertLifecycle:
         peak = max(details.peak_rate, alert.rate if alert.attempts >= rule.min_attempts else 0.0)
         details = replace(details, peak_rate=peak, reason=verdict.reason)
         recent = rule_group.recent or rule_group.counts
-        if recent.attempts or details.last_attempt_at is None:
-            details = replace(details, last_attempt_at=self._now)
-        if recent.failures or details.last_failure_at is None:
-            details = replace(details, last_failure_at=self._now)
+        details = replace(
+            details,
+            last_attempt_at=_last(details.last_attempt_at, recent.attempts, rule, self._now),
+            last_failure_at=_last(details.last_failure_at, recent.failures, rule, self._now),
+        )
         ended_how = "recovered" if verdict.transition is Transition.RESOLVE else ""
         if rule.kind in COUNTING and alert.state == "firing" and not ended_how:
             ended_how, why = self._end_without_recovery(details, alert, rule_group.usual_gap)
@@ -165,6 +166,13 @@ def _window_start(rule: Rule, now: datetime) -> datetime:
     if rule.measure is not None:
         return outcome_span(rule.measure, rule.window_minutes, now)[0]
     return rates.window(now, rule.window_minutes)[0] if rule.kind in COUNTING else now
+
+
+def _last(known: datetime | None, recent: int, rule: Rule, now: datetime) -> datetime:
+    """The time of the last message, from whether the shortest window has any: without one, it is older than that."""
+    if recent or known is None:
+        return now
+    return min(known, now - timedelta(minutes=rule.windows[0] if rule.windows else rule.window_minutes))
 
 
 def _severity(rule_group: RuleGroup, alert: Alert) -> str:

@@ -15,6 +15,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from webhook_app.channels.notification import Reason
+from webhook_app.pipeline.incidents.alert_details import stored_details
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
 from webhook_app.pipeline.incidents.incident_details import (
     by_rank,
@@ -198,9 +199,13 @@ class IncidentUpdates:
         if leading.kind in COUNTING:
             names = ("attempts", "failures", "rate", "low", "high", "threshold", "window_minutes")
             incident = replace(incident, **{name: getattr(leading, name) for name in names})
-            if leading.rate > incident.worst_rate and leading.attempts:
+            if leading.rate > incident.worst_rate and leading.attempts and self._fails_now(leading):
                 incident = replace(incident, worst_rate=leading.rate, worst_at=self._now)
         return incident
+
+    def _fails_now(self, alert: Alert) -> bool:
+        """Whether the shortest window has a failure: a longer one keeps its rate long after the last."""
+        return stored_details(alert).last_failure_at in (None, self._now)
 
     def _silence(self, incident: Incident, active: Sequence[silences.Silence]) -> int | None:
         """The silence that covers every firing alert of the incident, if one does."""
