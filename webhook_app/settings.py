@@ -36,7 +36,7 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 SHOWN = frozenset((
     "port", "bind_host", "web_concurrency", "public_url", "trusted_proxies", "webhook_allow_from",
     "meta_mtls_subject_header", "data_dir", "rules_file", "evaluate_seconds", "slack_channel", "events_keep_days",
-    "failures_keep_days", "raw_keep_days", "counts_keep_days", "soft_failures", "soft_days", "stop_blocks",
+    "failures_keep_days", "raw_keep_days", "counts_keep_days", "soft_failures", "soft_days", "suppress", "stop_blocks",
     "probe_hours", "suppress_hourly_cap", "key_suppress_hourly_cap", "default_region", "check_when_away",
     "pause_senders", "keywords_file", "ingest_queue", "log_format",
 ))  # fmt: skip
@@ -144,6 +144,7 @@ class Settings(BaseModel):
     counts_keep_days: int = Field(default=90, ge=8)
     soft_failures: int = Field(default=3, ge=1, le=100)
     soft_days: int = Field(default=2, ge=1, le=100)
+    suppress: str = Field(default="on", pattern="^(on|shadow)$")
     stop_blocks: str = Field(default="messages", pattern="^(messages|all)$")
     probe_hours: float = Field(default=24, ge=1, le=720)
     suppress_hourly_cap: int = Field(default=5_000, ge=1)

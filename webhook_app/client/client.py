@@ -94,6 +94,7 @@ class _ChangesResponse(Struct):
     changes: list[FeedChange]
     next_since: int
     next_cursor: str | None
+    suppress: str = "on"
 
 
 class Client:
@@ -109,6 +110,8 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.is_shadow = False
+        """Whether the service only recorded suppressions by rules when changes were last read (SUPPRESS=shadow)."""
         self._calls = Calls(
             url, key, timeout_seconds=timeout_seconds, tries=tries, transport=transport, sleep=sleep
         )
@@ -145,6 +148,7 @@ class Client:
         while True:
             query = {"since": since, "limit": _PAGE}
             page = _read(self._calls.make("GET", "/v1/changes", query=query), _ChangesResponse)
+            self.is_shadow = page.suppress == "shadow"
             yield from page.changes
             if page.next_cursor is None:
                 return

@@ -52,6 +52,7 @@ class _SavedCopy(Struct):
     synced_at: datetime | None
     suppressions: dict[str, list[CopiedSuppression]]
     contacts_by_alias: dict[str, tuple[str, ...]]
+    is_shadow: bool = False
 
 
 class LocalCopy:
@@ -69,6 +70,8 @@ class LocalCopy:
         self.seq = 0
         """The last change applied."""
         self.synced_at: datetime | None = None
+        self._is_shadow = False
+        """Suppressions by rules block nobody for now (SUPPRESS=shadow)."""
 
     def sync(self, client: Client, now: datetime | None = None) -> int:
         """Apply the changes since the last sync and return their number. An error keeps the changes applied so far."""
@@ -76,6 +79,7 @@ class LocalCopy:
         for change in client.changes(self.seq):
             self._apply(change)
             applied += 1
+        self._is_shadow = client.is_shadow
         self.synced_at = now or datetime.now(UTC)
         return applied
 
@@ -94,7 +98,9 @@ class LocalCopy:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the copy to a file, so that after a restart only newer changes are fetched."""
-        saved = _SavedCopy(self.seq, self.synced_at, self._suppressions, self._contacts_by_alias)
+        saved = _SavedCopy(
+            self.seq, self.synced_at, self._suppressions, self._contacts_by_alias, self._is_shadow
+        )
         temporary = Path(f"{fspath(path)}.new")
         temporary.write_bytes(msgspec.json.encode(saved))
         temporary.replace(path)
@@ -105,7 +111,7 @@ class LocalCopy:
             saved = msgspec.json.decode(Path(path).read_bytes(), type=_SavedCopy)
         except (FileNotFoundError, msgspec.DecodeError):
             return False
-        self.seq, self.synced_at = saved.seq, saved.synced_at
+        self.seq, self.synced_at, self._is_shadow = saved.seq, saved.synced_at, saved.is_shadow
         self._suppressions, self._contacts_by_alias = saved.suppressions, saved.contacts_by_alias
         return True
 
@@ -136,6 +142,8 @@ class LocalCopy:
         rows = self._rows_of(address.key, number, now)
         for hint in hints(address.key):
             rows += [row for row in self._rows_of(hint, number, now) if row.reason in BY_PEOPLE]
+        if self._is_shadow:
+            rows = [row for row in rows if row.reason in BY_PEOPLE]
         closed = [row for row in rows if not _is_half_open(row, now)]
         if found := self._blocking(closed, category, window_open=False):
             # In an open window a reply may be sent despite a typed STOP, and the copy does not know the windows.

@@ -81,3 +81,54 @@ def test_who_claims_the_probe_may_send_and_others_wait(is_claimed):
 def test_an_erased_person_s_opt_out_has_no_start():
     found = decide([Row(reason="opted_out", since=None)], False, TERMS)
     assert (found.verdict, found.since, found.code) == ("suppressed", None, None)
+
+
+SHADOW = CheckTerms("marketing", stop_blocks_all=False, now=NOW, shadow=True)
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict"),
+    [
+        (Row(reason="unreachable", code=131026, until=NOW + DAY), "suppressed"),
+        (Row(reason="hard", code=130403), "suppressed"),
+        (Row(reason="unreachable", scope="marketing", code=131049, until=NOW + HOUR), "wait"),
+        (Row(reason="unreachable", code=131026, until=NOW - HOUR, probe_until=NOW + HOUR), "wait"),
+    ],
+)
+def test_in_shadow_mode_a_rule_blocks_nobody_and_the_verdict_says_what_it_would_be(row, verdict):
+    found = decide([row], False, SHADOW)
+    assert (found.verdict, found.suppression, found.needs_probe) == ("send", None, False)
+    assert found.would_be == decide([row], False, TERMS)
+    assert found.would_be.verdict == verdict
+
+
+@pytest.mark.parametrize("reason", ["opted_out", "manual"])
+def test_in_shadow_mode_people_still_decide(reason):
+    row = Row(reason=reason)
+    assert decide([row], False, SHADOW) == decide([row], False, TERMS)
+    both = [row, Row(reason="unreachable", code=131026, until=NOW + DAY)]
+    assert decide(both, False, SHADOW) == decide(both, False, TERMS)
+    assert decide(both, False, SHADOW).would_be is None
+
+
+def test_in_shadow_mode_a_stop_of_marketing_leaves_the_rest_to_the_rule_that_would_block_it():
+    stopped, gone = Row(reason="opted_out", scope="marketing"), Row(reason="hard", code=130403)
+    terms = CheckTerms("utility", stop_blocks_all=False, now=NOW, shadow=True)
+    found = decide([stopped, gone], False, terms)
+    assert (found.verdict, found.would_be.reason) == ("send", "hard")
+
+
+def test_in_shadow_mode_an_expired_suppression_needs_no_probe():
+    found = decide([EXPIRED], False, SHADOW)
+    assert (found.verdict, found.needs_probe, found.would_be) == ("send", False, None)
+
+
+def test_a_pause_of_meta_is_named_with_its_end():
+    row = Row(reason="unreachable", scope="marketing", code=131049, until=NOW + DAY)
+    assert decide([row], False, TERMS).why.startswith(
+        "Meta limits marketing to this person until 2026-03-06 12:00 UTC. "
+    )
+    endless = Row(reason="unreachable", scope="marketing", code=130472)
+    assert decide([endless], False, TERMS).why.startswith(
+        "Meta limits marketing to this person until they write to you. "
+    )

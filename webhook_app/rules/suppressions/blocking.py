@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from webhook_app.rules.suppressions.marketing_pauses import pause_label
+
 REASONS = ("opted_out", "manual", "hard", "unreachable")
 """Strongest first."""
 BY_PEOPLE = ("opted_out", "manual")
@@ -87,8 +89,7 @@ _WHY_CODE = {
     131049: "Meta delivers only a limited number of marketing messages to each person, from all businesses together,"
     " and this person has reached the limit. Nothing is wrong with the number; sending again sooner makes the wait"
     " longer.",
-    130472: "This person is in an experiment in which Meta does not deliver marketing. It ends for you when they"
-    " write to you.",
+    130472: "This person is in an experiment in which Meta does not deliver marketing.",
     131050: "The person told Meta to stop marketing from this business. Only they can resume it.",
     130403: "Your business has blocked this person in WhatsApp. Unblock them there first.",
 }
@@ -101,6 +102,9 @@ _WHY_REASON = {
 _WHY_HALF_OPEN = "The suppression has expired; the outcome of one message in transit decides."
 
 
-def why(reason: str, code: int, *, half_open: bool = False) -> str:
-    """One sentence for people on why a contact is suppressed."""
-    return _WHY_HALF_OPEN if half_open else _WHY_CODE.get(code) or _WHY_REASON.get(reason, "")
+def why(reason: str, code: int, until: datetime | None = None, *, half_open: bool = False) -> str:
+    """Why a contact is suppressed, in a sentence or two for people."""
+    if half_open:
+        return _WHY_HALF_OPEN
+    found = _WHY_CODE.get(code) or _WHY_REASON.get(reason, "")
+    return f"{label} {found}" if (label := pause_label(code, until)) else found

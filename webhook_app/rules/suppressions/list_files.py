@@ -17,8 +17,8 @@ from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address, 
 
 Format = Literal["csv", "ndjson"]
 
-COLUMNS = ("contact", "scope", "reason", "phone_number_id", "until", "note", "code", "since", "review")
-"""The columns written. Reading requires only `contact`, and ignores code, since and review."""
+COLUMNS = ("contact", "scope", "reason", "phone_number_id", "until", "note", "code", "since", "review", "why")
+"""The columns written. Reading requires only `contact`, and ignores code, since, review and why."""
 
 _READ = COLUMNS[:6]
 _MAX_LENGTH = 500

@@ -11,9 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.rules.suppressions.blocking import strength
+from webhook_app.rules.suppressions.marketing_pauses import WITHHELD_UNTIL_THEY_WRITE
 
-WITHHELD_FOR_NOW = 131049
-WITHHELD_UNTIL_THEY_WRITE = 130472
 STOPPED_MARKETING = 131050
 
 DAYS_APART = timedelta(hours=6)

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook_app.rules.incidents.pauses import Pause
 from webhook_app.rules.suppressions.blocking import (
+    BY_PEOPLE,
     EndingSuppression,
     awaits_probe,
     blocking_suppression,
@@ -49,6 +51,8 @@ class CheckTerms(Struct, frozen=True):
     stop_blocks_all: bool
     now: datetime
     pause: Pause | None = None
+    shadow: bool = False
+    """Suppressions by rules block nobody; the verdict tells what they would have led to."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -71,6 +75,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     needs_probe: bool = False
     probe: bool = False
     """This message is the probe."""
+    would_be: "Verdict | None" = None
+    """In shadow mode: the verdict that suppressions by rules would have led to, if it differs and blocks."""
 
 
 SEND = Verdict(verdict="send")
@@ -78,6 +84,17 @@ SEND = Verdict(verdict="send")
 
 def decide(suppressions: Sequence[CheckedSuppression], window_open: bool, terms: CheckTerms) -> Verdict:
     """The verdict on a contact with these suppressions. `window_open`: it wrote within the last 24 hours."""
+    in_force = [row for row in suppressions if row.reason in BY_PEOPLE] if terms.shadow else suppressions
+    verdict = _decide(in_force, window_open, terms)
+    if len(in_force) == len(suppressions):
+        return verdict
+    would_be = _decide(suppressions, window_open, terms)
+    return (
+        verdict if would_be.verdict == "send" or would_be == verdict else replace(verdict, would_be=would_be)
+    )
+
+
+def _decide(suppressions: Sequence[CheckedSuppression], window_open: bool, terms: CheckTerms) -> Verdict:
     if not suppressions:
         return SEND if terms.pause is None else _paused(terms.pause)
     closed = [row for row in suppressions if not is_half_open(row, terms.now)]
@@ -119,7 +136,7 @@ def _blocked(row: CheckedSuppression, now: datetime) -> Verdict:
         verdict="wait" if ends_soon else "suppressed",
         scope="marketing" if row.scope == "marketing" else "all",
         reason=row.reason,
-        why=why(row.reason, row.code),
+        why=why(row.reason, row.code, row.until),
         code=_code(row),
         since=row.since,
         until=row.until,

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from webhook_app.rules.suppressions.marketing_pauses import PAUSED_BY_META
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.suppressions import COLUMNS, ORDER, Key, Suppression, read
 
@@ -22,6 +23,7 @@ SELECT {COLUMNS} FROM suppressions WHERE review AND since BETWEEN :first AND :la
               WHERE CAST(e ->> 'occurred_at' AS timestamptz) >= :since)
 ORDER BY suppressions.since DESC LIMIT :limit
 """)
+_TO_REVIEW = f"review AND code NOT IN {PAUSED_BY_META}"
 _BY_REASON = text("""
 SELECT reason, count(*) FROM suppressions WHERE until IS NULL OR until > :now GROUP BY reason ORDER BY reason
 """)
@@ -88,7 +90,7 @@ def list_page(
     values = {name: value for name, value in values.items() if value is not None}
     wanted = [f"{name} = :{name}" for name in values]
     if review is not None:
-        wanted.append("review" if review else "NOT review")
+        wanted.append(_TO_REVIEW if review else f"NOT ({_TO_REVIEW})")
     if after is not None:
         wanted.append("(contact, phone_number_id, scope, reason) > (:after_0, :after_1, :after_2, :after_3)")
         values |= {f"after_{place}": value for place, value in enumerate(after)}

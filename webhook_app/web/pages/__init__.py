@@ -58,6 +58,7 @@ def pages_blueprint(api: ApiContext) -> Blueprint:
     blueprint.app_context_processor(
         lambda: {
             "navigation": NAVIGATION,
+            "is_shadow": settings.suppress == "shadow",
             "theme": appearance.theme(request),
             "themes": appearance.THEMES,
         }

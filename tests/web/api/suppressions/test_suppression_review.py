@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.factories import NUMBER, body, message, status
 from tests.support.incidents import store_incident
+from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.suppressions import suppressions
@@ -35,6 +36,18 @@ def automatic(engine, now, *contacts, **more):
 
 def contacts(api, query=""):
     return [row["contact"] for row in api.get(f"/v1/suppressions{query}").json["suppressions"]]
+
+
+def test_pauses_of_meta_are_not_reviewed_and_stay(api, engine, now):
+    paused = {"reason": "unreachable", "scope": "marketing", "review": True}
+    store_suppression(engine, now, contact="12025550121", code=131049, until=now + DAY, **paused)
+    store_suppression(engine, now, contact="12025550122", code=130472, **paused)
+    assert contacts(api, "?review=true") == []
+    assert contacts(api, "?review=false") == ["+12025550121", "+12025550122"]
+    items = [{"contact": "12025550121"}, {"contact": "12025550122"}]
+    answer = api.post("/v1/suppressions/review", json={"action": "lift", "items": items}).json
+    assert [each["result"] for each in answer["results"]] == ["nothing", "nothing"]
+    assert contacts(api) == ["+12025550121", "+12025550122"]
 
 
 def test_automatic_suppressions_wait_for_review_until_confirmed_or_lifted(api, engine, now):

@@ -61,7 +61,7 @@ def test_one_contact_is_read_with_its_evidence_and_history(api, deliver, engine,
     suppress(engine, (), Thresholds(), now)
     answer = api.get(CONTACT).json
     (row,) = answer["suppressions"]
-    assert (row["reason"], row["code"], row["review"]) == ("unreachable", 131049, True)
+    assert (row["reason"], row["code"], row["review"]) == ("unreachable", 131049, False)
     assert [event["message_id"] for event in row["evidence"]] == ["wamid.F"]
     assert [(change["action"], change["actor"]) for change in answer["history"]] == [("suppress", "system")]
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -130,6 +131,19 @@ class TestReview:
 
     def test_only_what_rules_made_waits(self, viewer_browser, three):
         assert listed(viewer_browser.see(QUEUE)) == [f"+{THREE}"]
+
+    def test_pauses_of_meta_do_not_wait_and_the_list_says_what_they_are(self, viewer_browser, engine, now):
+        until = now + timedelta(hours=24)
+        paused = {"reason": "unreachable", "scope": "marketing", "code": 131049, "until": until}
+        with engine.begin() as connection:
+            suppressions.apply(connection, [automatic(ONE, now, **paused), automatic(TWO, now)], [], now)
+        assert listed(viewer_browser.see(QUEUE)) == [f"+{TWO}"]
+        words = f"Meta limits marketing to this person until {until:%Y-%m-%d %H:%M} UTC"
+        assert words in viewer_browser.see("/suppressions")
+        assert words in viewer_browser.see("/contacts", contact=f"+{ONE}")
+        assert "Marketing limited by Meta" in viewer_browser.see(LOG)
+        export = viewer_browser.client.get("/suppressions/export?format=csv&review=false").text
+        assert words in export
 
     def test_one_is_confirmed_and_waits_no_more(self, admin_browser, queue, suppressed_contacts):
         page = admin_browser.submit(

@@ -1,7 +1,7 @@
 """/v1/changes: every addition, change and removal in order, so that a sender can keep a copy."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -53,6 +53,10 @@ class ChangeList(Struct, kw_only=True):
     changes: list[ChangeEntry]
     next_since: int
     next_cursor: NextCursor
+    suppress: Annotated[
+        Literal["on", "shadow"],
+        Meta(description="shadow: rows with the reason hard or unreachable block nobody for now."),
+    ]
 
 
 def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
@@ -69,12 +73,14 @@ def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
     page, following = cursor.cut(found, query.limit, lambda change: change.seq)
     last_seq = page[-1].seq if page else since
     people = links_of_many(call.connection, [change.contact for change in page])
-    call.headers["ETag"] = f'"{since}-{last_seq}-{following is None}-{version}"'
+    mode: Literal["on", "shadow"] = "shadow" if call.settings.suppress == "shadow" else "on"
+    call.headers["ETag"] = f'"{since}-{last_seq}-{following is None}-{version}-{mode}"'
     return ChangeList(
         version=max(version, *(change.seq for change in page)) if page else version,
         changes=[change_of(change, people[change.contact][1:]) for change in page],
         next_since=last_seq,
         next_cursor=following,
+        suppress=mode,
     )
 
 

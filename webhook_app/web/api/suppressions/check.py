@@ -202,7 +202,8 @@ def _terms(call: Call, query: _Query) -> CheckTerms:
     if call.settings.pause_senders == "on":
         found = pauses(alerts.open_alerts(call.connection), query.phone_number_id)
         pause = found[0] if found else None
-    return CheckTerms(query.category, call.settings.stop_blocks == "all", call.now, pause)
+    shadow = call.settings.suppress == "shadow"
+    return CheckTerms(query.category, call.settings.stop_blocks == "all", call.now, pause, shadow)
 
 
 def _region(query: _Query, settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from webhook_app.rules.suppressions.verdict import CheckedSuppression, Verdict
 from webhook_app.web.api.values import Time
@@ -19,6 +19,19 @@ class MatchedOn(Struct):
 
     kind: Literal["number", "user_id", "variant", "linked"]
     contact: str
+
+
+class ShadowVerdict(Struct, kw_only=True):
+    """The verdict that a suppression in shadow mode would have led to."""
+
+    verdict: Literal["suppressed", "wait"]
+    scope: Literal["all", "marketing"] | None
+    reason: str | None
+    why: str | None
+    code: int | None
+    since: Time | None
+    until: Time | None
+    matched_on: MatchedOn | None
 
 
 class CheckResult(Struct, kw_only=True):
@@ -50,6 +63,12 @@ class CheckResult(Struct, kw_only=True):
             description="A suppression has expired and this message is the probe: nobody else may send yet."
         ),
     ] = False
+    would_be: Annotated[
+        ShadowVerdict | UnsetType,
+        Meta(
+            description="With SUPPRESS=shadow: the verdict with SUPPRESS=on, if that one differs and blocks."
+        ),
+    ] = UNSET
 
 
 def result_of(address: Address, verdict: Verdict, *, window_open: bool) -> CheckResult:
@@ -70,6 +89,21 @@ def result_of(address: Address, verdict: Verdict, *, window_open: bool) -> Check
         matched_on=None if row is None else _matched_on(address, row),
         window_open=window_open,
         probe=verdict.probe,
+        would_be=UNSET if verdict.would_be is None else _would_be(address, verdict.would_be),
+    )
+
+
+def _would_be(address: Address, verdict: Verdict) -> ShadowVerdict:
+    row = verdict.suppression
+    return ShadowVerdict(
+        verdict="wait" if verdict.verdict == "wait" else "suppressed",
+        scope=verdict.scope,
+        reason=verdict.reason,
+        why=verdict.why,
+        code=verdict.code,
+        since=verdict.since,
+        until=verdict.until,
+        matched_on=None if row is None else _matched_on(address, row),
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
+from webhook_app.rules.suppressions.blocking import why
 from webhook_app.rules.suppressions.list_files import (
     Defaults,
     Format,
@@ -87,8 +88,10 @@ def export_suppressions(call: Call, query: SuppressionExportQuery) -> Stream:
     """Every active suppression, ordered by contact, as CSV or NDJSON; /import reads both.
 
     The header X-Version is the change of /v1/changes after which to update the list: rows may be newer, none is older.
+    With the header X-Suppress: shadow, rows with the reason hard or unreachable block nobody for now.
     In CSV a text that a spreadsheet would take for a formula gets an apostrophe in front, which /import removes.
     """
+    call.headers["X-Suppress"] = call.settings.suppress
     call.headers["X-Version"] = str(changes.latest_seq(call.connection))
     return Stream(
         _MEDIA[query.format],
@@ -179,7 +182,13 @@ def _export(connect: Connect, query: SuppressionExportQuery, now: datetime) -> I
 
 
 def _values(row: Suppression) -> dict[str, object]:
-    return asdict(row) | {"contact": display(row.contact), "code": known_code(row.code)}
+    sentence = why(row.reason, row.code, row.until, half_open=row.half_open_at is not None)
+    shown = {
+        "contact": display(row.contact),
+        "code": known_code(row.code),
+        "why": sentence,
+    }
+    return asdict(row) | shown
 
 
 def _line(value: object) -> bytes:

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.undo import undo_reports
+from webhook_app.rules.suppressions.marketing_pauses import waits_for_review
 from webhook_app.store.people import contacts
 from webhook_app.store.suppressions import suppressions, undo
 from webhook_app.store.suppressions.changes import SuppressionChange
@@ -108,7 +109,7 @@ def review_suppressions(call: Call, body: ReviewBody) -> ReviewAnswer:
     keys = {key for linked in people.values() for key in linked}
     waiting: dict[str, list[Suppression]] = {}
     for row in suppressions.of_contacts(call.connection, list(keys)):
-        if row.review:
+        if waits_for_review(row):
             waiting.setdefault(row.contact, []).append(row)
     results: list[ReviewResult] = []
     chosen: dict[Key, Suppression] = {}

@@ -1,10 +1,11 @@
 """/v1/suppressions: who is suppressed and why; adding, changing and lifting by hand."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from webhook_app.rules.suppressions.blocking import BY_PEOPLE, why
+from webhook_app.rules.suppressions.marketing_pauses import waits_for_review
 from webhook_app.store.people import contacts, erased_opt_outs
 from webhook_app.store.suppressions import changes as suppression_changes
 from webhook_app.store.suppressions import lists, suppressions
@@ -52,7 +53,7 @@ class LiftQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class SuppressionEntry(Struct, kw_only=True):
-    """One suppression. `active` is false when it has expired; `review`: made by a rule and not confirmed yet.
+    """One suppression. `active` is false when it has expired; `review`: a rule made it and somebody should confirm it.
 
     `half_open_at`: it expired then, and the next message is a probe; /v1/check lets one through.
     """
@@ -62,9 +63,11 @@ class SuppressionEntry(Struct, kw_only=True):
     scope: Scope
     reason: Annotated[str, Meta(description="opted_out, manual, hard or unreachable.")]
     code: Annotated[int | None, Meta(description="The error code that led to it.")]
+    why: Annotated[str, Meta(description="A sentence for people.")]
     since: Time
     until: Annotated[Time | None, Meta(description="null: until something lifts it.")]
     active: bool
+    shadow: Annotated[bool, Meta(description="Recorded only: SUPPRESS=shadow, so that it blocks nothing.")]
     times: Annotated[int, Meta(description="Suppressions in a row; each lasts twice as long.")]
     review: bool
     half_open_at: Time | None
@@ -110,7 +113,7 @@ def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
         review=query.review,
     )
     page, following = cursor.cut(found, query.limit, lambda row: row.key)
-    return SuppressionList([_entry(row, call.now) for row in page], following)
+    return SuppressionList([_entry(call, row) for row in page], following)
 
 
 def get_suppression(call: Call, contact: Contact) -> ContactSuppressions:
@@ -165,7 +168,7 @@ def lift_suppression(call: Call, contact: Contact, query: LiftQuery) -> Lifted:
     if not query.note.strip() and (of_erased or any(row.reason == "opted_out" for row in lifted)):
         message = "The person opted out. Give the reason for lifting it in `note`, or name another `reason`."
         raise ApiError(409, "opted_out", message)
-    return Lifted(display(key), [_entry(row, call.now) for row in lifted])
+    return Lifted(display(key), [_entry(call, row) for row in lifted])
 
 
 def _all_of(call: Call, key: str) -> ContactSuppressions:
@@ -176,17 +179,20 @@ def _all_of(call: Call, key: str) -> ContactSuppressions:
     ]
     changes.sort(key=lambda change: -change.seq)
     history = [change_of(c, [each for each in keys if each != c.contact]) for c in changes[:_HISTORY]]
-    return ContactSuppressions(display(key), [_entry(row, call.now) for row in rows], history)
+    return ContactSuppressions(display(key), [_entry(call, row) for row in rows], history)
 
 
-def _entry(row: suppressions.Suppression, now: datetime) -> SuppressionEntry:
+def _entry(call: Call, row: suppressions.Suppression) -> SuppressionEntry:
     return entry_from(
         row,
         SuppressionEntry,
         contact=display(row.contact),
         scope="marketing" if row.scope == "marketing" else "all",
         code=known_code(row.code),
-        active=row.until is None or row.until > now,
+        why=why(row.reason, row.code, row.until, half_open=row.half_open_at is not None),
+        active=row.until is None or row.until > call.now,
+        shadow=call.settings.suppress == "shadow" and row.reason not in BY_PEOPLE,
+        review=waits_for_review(row),
         seen_as=display(row.seen_as),
     )
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import Response
 from msgspec import Meta, ValidationError, convert
 
+from webhook_app.rules.suppressions.marketing_pauses import PAUSED_BY_META
 from webhook_app.store.people import contacts
 from webhook_app.store.suppressions import changes
 from webhook_app.web.api import cursor
@@ -47,6 +48,7 @@ def change_log(request: PageRequest) -> Response:
         before=request.args.get("before", ""),
         actions=CHANGES,
         reasons=REASONS,
+        paused_by_meta=PAUSED_BY_META,
         explain=explain,
     )
 
@@ -58,7 +60,9 @@ def undo_changes(request: PageRequest) -> Response:
     selected = [] if batch or key else request.form.getlist("change")
     place = f"{_LOG}?{urlencode({'batch': batch})}" if batch else _LOG
     if not batch and not key and not selected:
-        return redirect_with_message(request, place, "Nothing was selected, so nothing changed.", is_good=False)
+        return redirect_with_message(
+            request, place, "Nothing was selected, so nothing changed.", is_good=False
+        )
     try:
         values: dict[str, Any] = {
             "batch": batch or None,
