@@ -1,5 +1,7 @@
 """An outage that becomes known afterwards, or that hits a small sender, suppresses nobody."""
 
+from collections import Counter
+
 import pytest
 
 from tests.pipeline.world import (
@@ -18,6 +20,8 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.suppressions import explanations
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import explained_periods
+
+OTHER = "12025559999"
 
 
 @pytest.fixture
@@ -106,3 +110,58 @@ def test_failures_spread_over_many_hours_are_considered_over_several_transaction
     world.run()
     world.run()
     assert world.count("considered_at IS NULL") == 0
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """How many windows each transaction has read."""
+    counted, real = Counter(), explained_periods.rates.read_window
+
+    def read_window(connection, *given, **more):
+        counted[connection.get_transaction()] += 1
+        return real(connection, *given, **more)
+
+    monkeypatch.setattr(explained_periods.rates, "read_window", read_window)
+    return counted
+
+
+def fail_on_own_numbers(world, days, more=()):
+    """20 contacts fail on these days, each on a number of its own that reaches others on days 3, 2 and 1."""
+    for place, contact in enumerate(CROWD[:20]):
+        number = f"9{place:03}"
+        world.store(*(world.failure(age, contact=contact, number=number) for age in days))
+        others = CROWD[100 + 3 * place : 103 + 3 * place]
+        world.store(*(world.failure(age, contact=each, number=number) for age in more for each in others))
+        for day in (3, 2, 1):
+            at = world.now - day * DAY
+            reached = [status(f"wamid.{number}.{day}.{n}", "sent", at, recipient=OTHER) for n in range(6)]
+            world.store(body(*reached, number=number))
+    for day in (3, 2, 1):
+        world.store(*others_sent(world, 1000, day * DAY))
+
+
+def test_contacts_of_many_numbers_are_decided_over_several_transactions(world, monkeypatch, read):
+    monkeypatch.setattr(explanations, "_MAX_WINDOWS", 5)
+    world.rules = (RULE,)
+    fail_on_own_numbers(world, [3 * DAY, 2 * DAY, DAY])
+    world.run()
+    assert {row.contact for row in world.all()} == set(CROWD[:20])
+    assert max(read.values()) < 30
+    assert sum(read.values()) > 60
+    assert world.count("considered_at IS NULL") == 0
+
+
+def test_held_failures_of_many_numbers_are_reviewed_in_turn(world, monkeypatch, read):
+    """All four messages of each number failed today, so nobody knows whether it works."""
+    world.rules = (RULE,)
+    world.now = (world.now - DAY).replace(hour=12)
+    fail_on_own_numbers(world, [3 * DAY, 2 * DAY, MINUTE], more=[MINUTE])
+    world.run()
+    assert world.all() == []
+    held = world.count("considered_at IS NULL")
+    assert held >= 20
+    monkeypatch.setattr(explanations, "_MAX_WINDOWS", 5)
+    read.clear()
+    world.run(MINUTE)
+    assert 0 < max(read.values()) < 15
+    assert world.count("considered_at IS NULL") == held

@@ -37,6 +37,8 @@ class StreakChanges(Struct):
     removals: list[Removal] = field(default_factory=list)
     held: list[tuple[ContactFailure, int]] = field(default_factory=list)
     excused: list[tuple[ContactFailure, int]] = field(default_factory=list)
+    postponed: list[ContactFailure] = field(default_factory=list)
+    """The last failure of each case that another transaction has to decide."""
 
 
 class PriorSuppressions(Struct, frozen=True):
@@ -192,6 +194,9 @@ def _decide_case(
     for cause in sorted(found):
         active = [row for row in history.suppressions if (row.reason, row.scope) == cause]
         decision = _decide(history, cause, explanations.now, thresholds)
+        if decision and not active and explanations.is_used_up:
+            changes.postponed += _counting(history, cause)[-1:]
+            continue
         if decision and not active and _explain_by_rate(history, cause, explanations, changes):
             decision = _decide(history, cause, explanations.now, thresholds)
         if decision:
@@ -237,12 +242,8 @@ def _explain_by_rate(
     history: ContactHistory, cause: Cause, explanations: Explanations, changes: StreakChanges
 ) -> bool:
     """Hold failures that something explains for now, and excuse those of days on which hardly anything arrived."""
-    counting = {(fact.message_id, fact.code) for fact in history.facts(cause) if not fact.explained}
     before = len(history.explained)
-    for failure in history.failures:
-        key = failure.message_id, failure.error_code
-        if key not in counting:
-            continue
+    for failure in _counting(history, cause):
         days = explanations.failed_days_for(failure, history.failures)
         if days and days.end is not None:
             changes.excused.append((failure, BY_RATE))
@@ -250,8 +251,14 @@ def _explain_by_rate(
             changes.held.append((failure, BY_RATE))
         else:
             continue
-        history.explained[key] = BY_RATE
+        history.explained[failure.message_id, failure.error_code] = BY_RATE
     return len(history.explained) > before
+
+
+def _counting(history: ContactHistory, cause: Cause) -> list[ContactFailure]:
+    """The failures that can lead to a suppression for this cause, oldest first."""
+    counting = {(fact.message_id, fact.code) for fact in history.facts(cause) if not fact.explained}
+    return [each for each in history.failures if (each.message_id, each.error_code) in counting]
 
 
 def _row(

@@ -195,15 +195,25 @@ class _SuppressRun:
         """Consider failures held without an incident again when there is one, or the rate has gone down."""
         self._explanations.refresh(connection)
         held = contact_failures.held_by_rate(connection, _BATCH)
+        # The windows of one run may not suffice for all: each run begins elsewhere.
+        turn = int(self._now.timestamp()) % max(len(held), 1)
+        held = held[turn:] + held[:turn]
         own: dict[tuple[str, str], list[ContactFailure]] = {}
         people = {failure.contact for failure in held}
-        for each in contact_failures.of_contacts(connection, sorted(people), explainable_codes(), self._now - LOOKBACK):
+        for each in contact_failures.of_contacts(
+            connection, sorted(people), explainable_codes(), self._now - LOOKBACK
+        ):
             own.setdefault((each.contact, each.phone_number_id), []).append(each)
         waiting = {
             id(failure)
             for failure in held
             if not self._explanations.incident_for(failure)
-            and self._explanations.present_for(failure, own.get((failure.contact, failure.phone_number_id), ()))
+            and (
+                self._explanations.is_used_up
+                or self._explanations.present_for(
+                    failure, own.get((failure.contact, failure.phone_number_id), ())
+                )
+            )
         }
         self._consider(connection, [failure for failure in held if id(failure) not in waiting])
         return len(held) - len(waiting)
@@ -295,8 +305,8 @@ class _SuppressRun:
             if failure.error_code == STOPPED_MARKETING
         }
         wanted, removals = decide_consent(connection, refused, self._now)
-        self._decide(connection, people, removals, wanted)
-        return len(taken) - len(found.hold) - len(found.excuse) - len(found.count)
+        postponed = self._decide(connection, people, removals, wanted)
+        return len(taken) - len(found.hold) - len(found.excuse) - len(found.count) + postponed
 
     def _decide(
         self,
@@ -304,7 +314,8 @@ class _SuppressRun:
         people: set[tuple[str, str]],
         removals: Sequence[Removal] = (),
         wanted: Sequence[Suppression] = (),
-    ) -> None:
+    ) -> int:
+        """Decide about these (contact, business number). Returns how many are put back for another transaction."""
         decided = decide_streaks(connection, people, self._explanations, self._thresholds)
         contact_failures.hold(connection, decided.held)
         contact_failures.excuse(connection, decided.excused, self._now)
@@ -314,6 +325,8 @@ class _SuppressRun:
         allowed = [row for row in decided.wanted if not (self.summary.capped and self._blocks_anew(row))]
         allowed = self._within_key_caps(connection, allowed)
         self._apply(connection, [*wanted, *allowed], [*removals, *decided.removals])
+        contact_failures.put_back(connection, decided.postponed)
+        return len(decided.postponed)
 
     def _within_key_caps(self, connection: Connection, rows: Sequence[Suppression]) -> list[Suppression]:
         """The rows without new ones beyond the cap of a key that reported their failures, which then wait."""
