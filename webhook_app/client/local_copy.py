@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from webhook_app.client.client import Client, FeedChange
 from webhook_app.rules.suppressions.blocking import BY_PEOPLE, blocking_suppression, ends_with_probe
+from webhook_app.rules.suppressions.reach import reaches
 from webhook_app.whatsapp.people.contacts import InvalidAddress, hints, if_stored, parse_address
 
 _REMOVALS = ("lift", "expire")
@@ -161,7 +162,7 @@ class LocalCopy:
             row
             for key in (contact, *self._contacts_by_alias.get(contact, ()))
             for row in self._suppressions.get(key, ())
-            if (number is None or row.phone_number_id in ("", number)) and not _has_ended(row, now)
+            if reaches(row.phone_number_id, number) and not _has_ended(row, now)
         ]
 
     def _blocking(

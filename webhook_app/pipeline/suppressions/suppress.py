@@ -21,6 +21,7 @@ from webhook_app.pipeline.suppressions.streaks import decide_streaks
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.blocking import ends_with_probe
 from webhook_app.rules.suppressions.explained_periods import explainable_codes
+from webhook_app.rules.suppressions.reach import reaches
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING, Thresholds, lifts
 from webhook_app.store.people import erased_opt_outs
 from webhook_app.store.people.contacts import links_of_many, take_number_changes
@@ -375,7 +376,7 @@ class _SuppressRun:
 
 
 def _concerns(success: Success, row: Suppression) -> bool:
-    of_this_number = row.phone_number_id in ("", success.phone_number_id)
+    of_this_number = reaches(row.phone_number_id, success.phone_number_id)
     return of_this_number and lifts(row.reason, row.scope, row.code, success.what)
 
 

@@ -64,6 +64,7 @@ class CheckRequest(Struct, frozen=True):
 
 _COLUMNS = ", ".join(f"s.{name}" for name in ContactSuppression.__struct_fields__)
 _IN_FORCE = "(s.until IS NULL OR s.until > {now} OR (s.reason = 'unreachable' AND s.scope = 'all'))"
+# As rules/suppressions/reach has it, with '' for any number.
 _OF_NUMBER = "({number} = '' OR {of}.phone_number_id IN ('', {number}))"
 _WROTE = (
     f"w.opened_at > {{now}} - interval '{WINDOW.total_seconds():.0f} s'"

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 
 from webhook_app.rules.suppressions.marketing_pauses import PAUSED_BY_META
+from webhook_app.rules.suppressions.reach import numbers_reaching
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.suppressions import COLUMNS, ORDER, Key, Suppression, read
 
@@ -36,9 +37,11 @@ def active(
 
     A suppression that ends with a probe stays active after its end.
     """
-    chosen = "" if phone_number_id is None else " AND phone_number_id IN ('', :number)"
-    values = {"contacts": list(contacts), "now": now}
-    values |= {} if phone_number_id is None else {"number": phone_number_id}
+    values: dict[str, Any] = {"contacts": list(contacts), "now": now}
+    chosen = ""
+    if phone_number_id is not None:
+        chosen = " AND phone_number_id = ANY(:numbers)"
+        values["numbers"] = list(numbers_reaching(phone_number_id))
     ends_with_a_probe = "(reason = 'unreachable' AND scope = 'all')"
     in_force = f"(until IS NULL OR until > :now OR {ends_with_a_probe})"
     statement = (
