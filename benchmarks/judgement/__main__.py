@@ -92,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rules", type=Path, help="a rules file; without it the default rules")
     parser.add_argument("--only", default="", help="scenarios whose name holds this")
     parser.add_argument("--days", type=int, default=4, help="days of healthy traffic for each seed")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=2, help="fleets, each by a seed of its own")
+    parser.add_argument("--first-seed", type=int, default=1, help="to play fleets in several processes")
     parser.add_argument("--step", type=int, default=5, help="minutes between evaluations of healthy traffic")
     given = parser.parse_args(arguments)
     text = given.rules.read_text("utf-8") if given.rules else default_rules_text()
@@ -112,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{right} of {len(judged) + len(lasting)} scenarios right; {time.perf_counter() - begin:.0f} s")
     false = 0.0
     if given.days:
-        outcome = play_healthy(rules, days=given.days, seeds=given.seeds, step=given.step)
+        seeds = range(given.first_seed, given.first_seed + given.seeds)
+        outcome = play_healthy(rules, days=given.days, seeds=seeds, step=given.step)
         false = outcome.per_day
         print(outcome.text)
     is_wrong = bool(wrong) or not all(each.is_right for each in lasting)

@@ -103,12 +103,12 @@ def _campaigns(chance: random.Random, outcomes: random.Random, sender: Sender) -
     return found
 
 
-def play_healthy(rules: Sequence[Rule], *, days: int, seeds: int, step: int) -> HealthyOutcome:
+def play_healthy(rules: Sequence[Rule], *, days: int, seeds: Sequence[int], step: int) -> HealthyOutcome:
     """Play so many days for each seed, after eight days of which nothing is judged."""
     begin = time.perf_counter()
     told: list[BacktestIncident] = []
     untold = 0
-    for seed in range(1, seeds + 1):
+    for seed in seeds:
         start = MONDAY + _LEARNT_AFTER
         run = BacktestRun(SimulatedPast(healthy_fleet(seed), (), MONDAY, seed), rules, start)
         now, end = start, start + days * DAY
@@ -123,4 +123,4 @@ def play_healthy(rules: Sequence[Rule], *, days: int, seeds: int, step: int) -> 
                 print(
                     f"  false   {each.told_at:%a %H:%M} {each.title}: {each.alerts[0].rule} {each.messages[0].rate:.3f}"
                 )
-    return HealthyOutcome(days=days * seeds, told=told, untold=untold, seconds=time.perf_counter() - begin)
+    return HealthyOutcome(days=days * len(seeds), told=told, untold=untold, seconds=time.perf_counter() - begin)
