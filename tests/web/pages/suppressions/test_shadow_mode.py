@@ -41,3 +41,9 @@ def test_the_page_of_a_contact_says_whether_they_may_be_messaged(browse):
     assert "Do not send messages" in on.see("/contacts", contact=f"+{GONE}")
     for browser in (shadow, on):
         assert "Do not send messages" in browser.see("/contacts", contact=f"+{STOPPED}")
+
+
+def test_the_overview_counts_what_is_recorded(browse, traffic, now):
+    traffic.sent(1, now)
+    assert "Recorded (shadow mode)" in browse("shadow").see("/")
+    assert "Recorded (shadow mode)" not in browse("on").see("/")
