@@ -1,28 +1,50 @@
 """Reads and writes lists of suppressions as CSV or NDJSON. No database, no clock.
 
-An invalid row is returned with its reason, never raised, so that it affects no other row.
+An invalid row is returned with its reason, never raised, so that it affects no other row. A file that was exported
+holds every column of the stored rows, so that importing it restores them as they were.
 """
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from itertools import chain
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from webhook_app.rules.csv_cells import csv_rows, text_of
-from webhook_app.rules.suppressions.blocking import REASONS
-from webhook_app.whatsapp.people.contacts import InvalidAddress, parse_address, spelling
+from webhook_app.rules.suppressions.blocking import REASONS, ends_with_probe
+from webhook_app.rules.suppressions.list_layout import (
+    CONTACT,
+    Format,
+    UnreadableListError,
+    column_name,
+    find_layout,
+    with_contact,
+)
+from webhook_app.whatsapp.people.contacts import InvalidAddress, if_stored, parse_address, spelling
 
-Format = Literal["csv", "ndjson"]
+COLUMNS = (
+    *("contact", "scope", "reason", "phone_number_id", "until", "note", "code", "since", "review", "why"),
+    *("times", "evidence", "seen_as", "actor", "half_open_at", "probe_until"),
+)
+"""The columns written. Reading requires only `contact`."""
 
-COLUMNS = ("contact", "scope", "reason", "phone_number_id", "until", "note", "code", "since", "review", "why")
-"""The columns written. Reading requires only `contact`, and ignores code, since, review and why."""
-
-_READ = COLUMNS[:6]
+_DECIDED = COLUMNS[:6]
+"""What a person decides; the other columns are read only from an exported row, which has `times`."""
+RESTORED = ("code", "since", "review", "times", "evidence", "seen_as", "actor", "half_open_at", "probe_until")
+_IS_EXPORTED = "times"
 _MAX_LENGTH = 500
 _MAX_LINE = 10_000
+
+
+class RefusedRow(Struct, frozen=True):
+    """One invalid row, and the reason."""
+
+    row: int
+    contact: str
+    why: str
 
 
 class RequestedSuppression(Struct, frozen=True):
@@ -36,14 +58,10 @@ class RequestedSuppression(Struct, frozen=True):
     phone_number_id: str
     until: datetime | None
     note: str
-
-
-class RefusedRow(Struct, frozen=True):
-    """One invalid row, and the reason."""
-
-    row: int
-    contact: str
-    why: str
+    unless_stored: RefusedRow | None = None
+    """The refusal of a number that no plan knows, unless the key is stored."""
+    restored: Mapping[str, Any] | None = None
+    """The other columns of an exported row, unread."""
 
 
 class Defaults(Struct, frozen=True):
@@ -59,9 +77,15 @@ class Defaults(Struct, frozen=True):
 def read_rows(
     lines: Iterable[str], kind: Format, defaults: Defaults, now: datetime
 ) -> Iterator[RequestedSuppression | RefusedRow]:
-    """Every row in order. A CSV starts with its column names, or holds only contacts."""
-    for number, row in _rows(lines, kind):
-        yield RefusedRow(number, "", row) if isinstance(row, str) else _parsed(number, row, defaults, now)
+    """Return every row in order. A CSV starts with its column names, or holds only contacts.
+
+    Raises UnreadableListError at once if the list cannot be understood.
+    """
+    rows = _json_rows(_checked_json(lines)) if kind == "ndjson" else _csv_rows(lines)
+    return (
+        RefusedRow(number, "", row) if isinstance(row, str) else _parsed(number, row, defaults, now)
+        for number, row in rows
+    )
 
 
 def header(kind: Format) -> str:
@@ -76,12 +100,12 @@ def write_rows(rows: Iterable[Mapping[str, Any]], kind: Format) -> str:
     return "".join(msgspec.json.encode({name: row[name] for name in COLUMNS}).decode() + "\n" for row in rows)
 
 
-def _rows(lines: Iterable[str], kind: Format) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    if kind == "ndjson":
-        yield from _json_rows(lines)
-        return
-    names: list[str] | None = None
-    table = csv.reader(_bounded(lines))
+def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    layout, numbered = find_layout(_bounded(lines))
+    return _rows_of(csv.reader((line for _, line in numbered), delimiter=layout.separator), layout.names)
+
+
+def _rows_of(table: Any, names: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     number = 0
     while True:
         try:
@@ -94,14 +118,8 @@ def _rows(lines: Iterable[str], kind: Format) -> Iterator[tuple[int, Mapping[str
             return
         if not any(cell.strip() for cell in cells):
             continue
-        if names is None:
-            found = [cell.strip().lower().removeprefix("\ufeff") for cell in cells]
-            if "contact" in found:
-                names = found
-                continue
-            names = ["contact"]
         number += 1
-        if len(cells) > len(names):
+        if any(cell.strip() for cell in cells[len(names) :]):
             yield number, f"{len(cells)} cells, but only {len(names)} columns"
         else:
             yield number, dict(zip(names, map(text_of, cells), strict=False))
@@ -111,6 +129,17 @@ def _bounded(lines: Iterable[str]) -> Iterator[str]:
     """Cut endless lines: csv buffers everything inside an open quote."""
     for text in lines:
         yield text[:_MAX_LINE].replace("\0", "\ufffd")
+
+
+def _checked_json(lines: Iterable[str]) -> Iterator[str]:
+    """Return the lines. Raises UnreadableListError if they are one JSON array."""
+    rest = iter(lines)
+    first = next((line for line in rest if line.strip()), "")
+    if first.lstrip("\ufeff \t").startswith("[") and not first.rstrip().endswith("]"):
+        raise UnreadableListError(
+            "Line 1: this is a JSON array. Write one object per line, without brackets around."
+        )
+    return chain([first], rest)
 
 
 def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
@@ -124,46 +153,70 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | 
         except (msgspec.DecodeError, UnicodeEncodeError):
             yield number, "not a JSON line"
             continue
-        yield (
-            number,
-            {"contact": row} if isinstance(row, str) else row if isinstance(row, dict) else "not an object",
-        )
+        yield number, _named(row, number) if isinstance(row, dict) else _only_contact(row)
+
+
+def _only_contact(row: Any) -> Mapping[str, Any] | str:
+    is_contact = isinstance(row, str | int | float) and not isinstance(row, bool)
+    return {CONTACT: row} if is_contact else "not an object"
+
+
+def _named(row: Mapping[str, Any], number: int) -> Mapping[str, Any] | str:
+    if CONTACT in row:
+        return row
+    try:
+        names = with_contact([column_name(name) for name in row], number)
+    except UnreadableListError as fault:
+        return str(fault)
+    return dict(zip(names, row.values(), strict=True))
 
 
 def _parsed(
     number: int, row: Mapping[str, Any], defaults: Defaults, now: datetime
 ) -> RequestedSuppression | RefusedRow:
-    given = {name: str(row[name]) for name in _READ if row.get(name) not in (None, "")}
+    given = {name: str(row[name]) for name in _DECIDED if row.get(name) not in (None, "")}
     given = {name: text if name == "note" else text.strip() for name, text in given.items()}
-    contact = given.get("contact", "")
+    contact = given.get(CONTACT, "")
     address = parse_address(contact, defaults.region)
-    if isinstance(address, InvalidAddress):
+    is_exported = row.get(_IS_EXPORTED) not in (None, "")
+    if is_exported:
+        address = if_stored(address, {address.literal})
+    if isinstance(address, InvalidAddress) and not address.literal:
         return RefusedRow(number, address.as_given, f"contact: {address.reason}")
     scope = given.get("scope", defaults.scope)
     reason = given.get("reason", defaults.reason)
     until = _time(given.get("until", ""))
-    if fault := _fault(given, scope, reason, until, now):
+    may_be_past = is_exported and ends_with_probe(reason, scope)
+    if fault := _fault(given, scope, reason, until, None if may_be_past else now):
         return RefusedRow(number, contact, fault)
+    if isinstance(address, InvalidAddress):
+        key, seen_as, why = address.literal, address.literal, f"contact: {address.reason}"
+    else:
+        key, seen_as, why = address.key, spelling(address), ""
     return RequestedSuppression(
         number,
-        address.key,
-        spelling(address),
+        key,
+        seen_as,
         scope,
         reason,
-        given.get("phone_number_id", defaults.phone_number_id),
+        given.get("phone_number_id", "" if is_exported else defaults.phone_number_id),
         until,
-        given.get("note", defaults.note),
+        given.get("note", "" if is_exported else defaults.note),
+        RefusedRow(number, contact, why) if why else None,
+        {name: row.get(name) for name in RESTORED} if is_exported else None,
     )
 
 
-def _fault(given: Mapping[str, str], scope: str, reason: str, until: datetime | None, now: datetime) -> str:
+def _fault(
+    given: Mapping[str, str], scope: str, reason: str, until: datetime | None, after: datetime | None
+) -> str:
     if scope not in ("all", "marketing"):
         return "scope: all or marketing"
     if reason not in REASONS:
         return f"reason: {', '.join(REASONS)}"
     if "until" in given and until is None:
         return "until: an ISO 8601 time with its zone, such as 2027-01-31T00:00:00Z"
-    if until is not None and until <= now:
+    if until is not None and after is not None and until <= after:
         return "until: in the past"
     too_long = next((name for name, text in given.items() if len(text) > _MAX_LENGTH or "\0" in text), None)
     return f"{too_long}: longer than {_MAX_LENGTH} characters, or holds a NUL character" if too_long else ""

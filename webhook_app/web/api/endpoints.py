@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal, get_args, get_type_hints
+from typing import IO, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -57,6 +57,13 @@ class Stream(Struct, frozen=True):
     parts: Callable[[Connect], Iterator[bytes]]
     filename: str = ""
     """The file name for browsers; empty: the answer is displayed."""
+
+
+class Upload(Struct, frozen=True):
+    """A large body, stored in a file, and its content type."""
+
+    file: IO[bytes]
+    media_type: str
 
 
 class Endpoint(Struct, frozen=True, dict=True):

@@ -17,7 +17,7 @@ from webhook_app.store.operations.api_keys import ApiKey
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.errors import UNAVAILABLE
 from webhook_app.web import auditing
-from webhook_app.web.api.endpoints import ApiContext, Call, Connect, Endpoint, Stream, plain
+from webhook_app.web.api.endpoints import ApiContext, Call, Connect, Endpoint, Stream, Upload, plain
 from webhook_app.web.api.values import check_times, has_times
 from webhook_app.web.errors import ApiError
 
@@ -81,7 +81,7 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
         if decoder is not None:
             arguments["body"] = _read_body(decoder, with_times=body_has_times)
         if endpoint.uploads:
-            return _with_upload(lambda upload: respond(now, key, {**arguments, "upload": upload}))
+            return _with_upload(lambda file: respond(now, key, {**arguments, "upload": _upload(file)}))
         return respond(now, key, arguments)
 
     def respond(now: datetime, key: ApiKey, arguments: dict[str, Any]) -> Response:
@@ -114,6 +114,10 @@ def _audited(endpoint: Endpoint, context: ApiContext, key: ApiKey, now: datetime
     yield
     with context.engine.begin() as connection:
         audit.finish(connection, entry, auditing.DONE)
+
+
+def _upload(file: IO[bytes]) -> Upload:
+    return Upload(file, request.mimetype)
 
 
 def _with_upload(respond: Callable[[IO[bytes]], Response]) -> Response:

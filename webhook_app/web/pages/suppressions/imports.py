@@ -10,7 +10,7 @@ import msgspec
 from flask import Response
 from msgspec import Struct
 
-from webhook_app.web.api.endpoints import Stream
+from webhook_app.web.api.endpoints import Stream, Upload
 from webhook_app.web.api.routes import MAX_UPLOAD_BYTES, streamed
 from webhook_app.web.api.suppressions.suppression_files import ImportQuery, import_suppressions
 from webhook_app.web.errors import ApiError
@@ -44,7 +44,7 @@ def import_file(request: PageRequest) -> Answer:
     by_line = _LINES in request.http.headers.get("Accept", "")
     query = _query(request, upload.filename, "all" if by_line else "invalid")
     try:
-        lines = import_suppressions(request.call, query, upload.stream)
+        lines = import_suppressions(request.call, query, Upload(upload.stream, upload.mimetype))
     except ApiError as refused:
         return _page(request, ImportResult([], fault=refused.message))
     if not by_line:
@@ -74,7 +74,7 @@ def _page(request: PageRequest, result: ImportResult | None) -> Response:
 
 def _query(request: PageRequest, filename: str, results: Literal["all", "invalid"]) -> ImportQuery:
     values = {name: value for name in _FIELDS if (value := request.form.get(name, "").strip())}
-    kind = "ndjson" if filename.lower().endswith((".ndjson", ".jsonl", ".json")) else "csv"
+    kind = "ndjson" if filename.lower().endswith((".ndjson", ".jsonl", ".json")) else None
     kind = request.form.get("format") or kind
     dry_run = request.form.get("action") != "import"
     return read_form(values | {"format": kind, "dry_run": dry_run, "results": results}, ImportQuery)
