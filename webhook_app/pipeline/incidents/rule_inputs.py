@@ -110,6 +110,8 @@ class ReadCache:
         self.spent: dict[tuple[int, datetime, datetime], Counter[tuple[Mark, ...]]] = {}
         """Failures of ended incidents by incident and span."""
         self.known_ends: tuple[tuple[int, datetime], ...] = ()
+        self.older: dict[int, tuple[datetime, tuple[tuple[int, datetime], ...], WindowCounts]] = {}
+        """The older minutes of windows up to two hours, with their start and the incidents that had ended."""
         self.outcomes = OutcomeCache()
 
     def renew(self, hour: datetime | None) -> None:
@@ -163,10 +165,25 @@ class LiveInputs:
 
     def window(self, minutes: int) -> WindowCounts:
         if minutes not in self._windows:
-            self._windows[minutes] = (
-                self._long_window(minutes) if minutes > _LONG_MINUTES else self._read(minutes)
-            )
+            if minutes > _LONG_MINUTES:
+                self._windows[minutes] = self._long_window(minutes)
+            elif minutes > _RECENT_MINUTES:
+                self._windows[minutes] = WindowCounts.joined(
+                    self._older(minutes), self.window(_RECENT_MINUTES)
+                )
+            else:
+                self._windows[minutes] = self._read(minutes)
         return self._windows[minutes]
+
+    def _older(self, minutes: int) -> WindowCounts:
+        """The minutes of a window before the most recent ones, at most a minute old: only late events change them."""
+        start, end = rates.window(self._now, minutes)[0], rates.window(self._now, _RECENT_MINUTES)[0]
+        key = tuple((ended.incident_id, ended.end) for ended in self._ended())
+        cached = self._cache.older.get(minutes)
+        if cached is None or cached[:2] != (start, key):
+            found = self._without_ended(rates.read_window(self.connection, start, end), start, end)
+            cached = self._cache.older[minutes] = (start, key, found)
+        return cached[2]
 
     def _read(self, minutes: int) -> WindowCounts:
         span = rates.window(self._now, minutes)
@@ -294,6 +311,7 @@ class LiveInputs:
 
 _MAX_SUBJECTS = 100_000
 _CACHE_FOR = timedelta(minutes=5)
+_RECENT_MINUTES = 15
 _LONG_MINUTES = 120
 _LONG_CACHE_FOR = timedelta(seconds=60)
 _LONGEST_WINDOW = timedelta(days=7)

@@ -48,6 +48,17 @@ class WindowCounts(Struct, frozen=True, dict=True):
 
     attempts: dict[SeriesKey, int]
     failed: list[FailedMessages]
+    parts: tuple["WindowCounts", ...] = ()
+    """The windows it was joined from. Their sums by group are added, so that those of kept windows are used again."""
+
+    @staticmethod
+    def joined(*parts: "WindowCounts") -> "WindowCounts":
+        """Windows that follow each other as one. A message that failed in two of them counts twice."""
+        attempts: dict[SeriesKey, int] = {}
+        for part in parts:
+            for series, count in part.attempts.items():
+                attempts[series] = attempts.get(series, 0) + count
+        return WindowCounts(attempts, [failed for part in parts for failed in part.failed], parts)
 
     def plus(self, other: "WindowCounts") -> "WindowCounts":
         """Both windows as one."""
@@ -97,9 +108,12 @@ class WindowCounts(Struct, frozen=True, dict=True):
         if names not in self.attempts_by_names:
             found: dict[GroupKey, int] = {}
             values = values_of(names)
-            for series, count in self.attempts.items():
+            for series, count in () if self.parts else self.attempts.items():
                 place = values(series)
                 found[place] = found.get(place, 0) + count
+            for part in self.parts:
+                for place, count in part.attempts_by(names).items():
+                    found[place] = found.get(place, 0) + count
             self.attempts_by_names[names] = found
         return self.attempts_by_names[names]
 
@@ -154,9 +168,11 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return self._groups_again[group_by]
 
     def _failures_by_group(self, group_by: tuple[str, ...], counted: Counted) -> dict[GroupKey, int]:
+        if self.parts:
+            return self._failures_of_parts(group_by, counted)
+        found: dict[GroupKey, int] = {}
         others = tuple(name for name in group_by if name != "code")
         at = group_by.index("code") if "code" in group_by else None
-        found: dict[GroupKey, int] = {}
         for code, places in self.failed_once_by(others).items():
             if not counted(code):
                 continue
@@ -168,6 +184,14 @@ class WindowCounts(Struct, frozen=True, dict=True):
         for marks, messages in self.failed_again_by(group_by):
             for each in {group for code, group in marks if counted(code)}:
                 found[each] = found.get(each, 0) + messages
+        return found
+
+    def _failures_of_parts(self, group_by: tuple[str, ...], counted: Counted) -> dict[GroupKey, int]:
+        found: dict[GroupKey, int] = {}
+        for part in self.parts:
+            for group, counts in part.by_group(group_by, counted).items():
+                if counts.failures:
+                    found[group] = found.get(group, 0) + counts.failures
         return found
 
     def failures_by(self, key: Callable[[Mark], GroupKey], counted: Counted) -> Counter[GroupKey]:
