@@ -130,9 +130,9 @@ def without_rates(**more: Any) -> Notification:
     text = {
         "kind": "health",
         "rule": "template-health",
-        "title": "Meta reports for the template: status PAUSED, template order_update",
+        "title": "Meta has set the template to PAUSED, template order_update",
         "group": {"template": "order_update", "aspect": "status"},
-        "finding": "Meta reports for the template: status PAUSED",
+        "finding": "Meta has set the template to PAUSED",
         "codes": (),
         "figures": None,
         "slice": None,
@@ -143,14 +143,14 @@ def without_rates(**more: Any) -> Notification:
         "peak_rate": 0.0,
         "details": (("Why", "too many people blocked or reported it"),),
         "advice": "Send something else until it is active again.",
-        "why": "Still firing: Meta reports for the template: status PAUSED.",
+        "why": "Still firing: Meta has set the template to PAUSED.",
     }
     return notification(**(text | more))
 
 
 def test_a_kind_without_rates_has_the_finding_and_advice_but_no_figures():
     message = compose(without_rates())
-    assert message.headline == "WARNING: Meta reports for the template: status PAUSED, template order_update"
+    assert message.headline == "WARNING: Meta has set the template to PAUSED, template order_update"
     assert message.facts == (
         ("Since", "2026-11-20 03:14 UTC (25 min)"),
         ("Why", "too many people blocked or reported it"),
@@ -163,10 +163,10 @@ def test_a_kind_without_rates_has_the_finding_and_advice_but_no_figures():
 
 
 def test_a_finding_that_has_changed_since_the_title_is_shown_beside_it():
-    later = without_rates(reason="repeated", finding="Meta reports for the template: status DISABLED")
-    assert facts(later)["Now"] == "Meta reports for the template: status DISABLED"
+    later = without_rates(reason="repeated", finding="Meta has set the template to DISABLED")
+    assert facts(later)["Now"] == "Meta has set the template to DISABLED"
     assert "Now" not in facts(without_rates(reason="repeated"))
-    assert change_line(later) == "Still open: Meta reports for the template: status DISABLED"
+    assert change_line(later) == "Still open: Meta has set the template to DISABLED"
 
 
 def test_the_headline_has_the_share_only_if_it_is_that_of_the_place_it_names():

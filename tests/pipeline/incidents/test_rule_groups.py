@@ -222,9 +222,9 @@ def test_health_fires_on_a_reported_problem_and_ends_when_meta_reports_another_s
     with engine.connect() as connection:
         severities = {a.explanation["finding"]: a.severity for a in alerts.open_alerts(connection)}
     assert severities == {
-        "Meta reports for the template: status PAUSED": "error",
-        "Meta reports for the account: status DISABLED": "critical",
-        "Meta reports for the account: tier TIER_1K (before: TIER_10K)": "error",
+        "Meta has set the template to PAUSED": "error",
+        "Meta has set the account to DISABLED": "critical",
+        "Meta has lowered the messaging limit of the account to TIER_1K (before: TIER_10K)": "error",
     }
     change(engine, "template", "77", "status", "APPROVED", now + HOUR)
     assert evaluate_at(engine, rule("health"), now + HOUR) == {"resolve": 1}

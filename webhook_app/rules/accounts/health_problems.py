@@ -52,6 +52,7 @@ def find_problems(subject: str, states: Mapping[str, HealthState], now: datetime
         judgement = Judgement(
             reading=Reading.ABOVE if bad else Reading.BELOW,
             description=_describe(subject, state),
+            trigger="A problem that Meta reports",
             recovery="Meta reports another state",
             closeness=float(bad),
             escalates=bad and state.concern == "critical",
@@ -93,7 +94,22 @@ def _limit(tier: str) -> int:
     return int(digits) * (1000 if thousands else 1) if digits.isdecimal() else 0
 
 
+_SENTENCES = {
+    "status": "Meta has set the {subject} to {value}",
+    "quality": "Meta rates the quality of the {subject} {value}",
+    "tier": "Meta has lowered the messaging limit of the {subject} to {value}",
+    "category": "Meta has moved the template to the category {value}",
+    "category_to_come": "Meta will move the template to the category {value}",
+    "review": "Meta's review of the {subject} says {value}",
+    "name_review": "Meta's review of the display name says {value}",
+    "two_step_pin": "Two-step verification of the {subject}: {value}",
+}
+
+
 def _describe(subject: str, state: HealthState) -> str:
     before = state.detail.get("before")
     changed = f" (before: {before})" if before else ""
-    return f"Meta reports for the {subject}: {state.aspect.replace('_', ' ')} {state.value}{changed}"
+    sentence = _SENTENCES.get(state.aspect)
+    if sentence is None:
+        return f"Meta reports for the {subject}: {state.aspect.replace('_', ' ')} {state.value}{changed}"
+    return sentence.format(subject=subject, value=state.value) + changed

@@ -147,6 +147,8 @@ class Judgement(Struct, frozen=True, kw_only=True):
     reading: Reading
     description: str | Callable[[], str]
     """The middle of a sentence. A function defers the work, since most judgements are never shown."""
+    trigger: str = "Above the threshold"
+    """The condition that opens the alert, as the beginning of a sentence."""
     recovery: str = "Calm"
     """The condition that resolves the alert, as the beginning of a sentence."""
     closeness: float = 0.0
@@ -229,11 +231,11 @@ def advance(rule: Rule, judgement: Judgement, state: AlertState | None) -> Alert
 def _advance_pending(rule: Rule, judgement: Judgement, state: AlertState | None) -> AlertVerdict:
     above = 1 + (state.evaluations_above if state else 0)
     if above >= rule.for_evaluations:
-        return AlertVerdict(Transition.FIRE, above, 0, f"Above the threshold: {judgement.text}.")
+        return AlertVerdict(Transition.FIRE, above, 0, f"{judgement.trigger}: {judgement.text}.")
     transition = Transition.NONE if state else Transition.PEND
     required = _evaluations(rule.for_evaluations)
     return AlertVerdict(
-        transition, above, 0, f"Above the threshold for {above} of {required}: {judgement.text}."
+        transition, above, 0, f"{judgement.trigger} for {above} of {required}: {judgement.text}."
     )
 
 

@@ -152,7 +152,11 @@ def judge_silence(rule: Rule, flow: TrafficFlow) -> Judgement:
         description += f", {number(round(expected))} or more are usual"
     reading = Reading.ABOVE if closeness >= 1 else Reading.NO_DATA
     return Judgement(
-        reading=reading, description=description, recovery="Webhooks arrive again", closeness=closeness
+        reading=reading,
+        description=description,
+        trigger="Webhooks have stopped",
+        recovery="Webhooks arrive again",
+        closeness=closeness,
     )
 
 
