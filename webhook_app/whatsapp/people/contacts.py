@@ -46,7 +46,7 @@ _LEAST_OF_A_NUMBER = 7
 _NOTHING = "neither a phone number with a country code nor a business-scoped user id"
 
 
-class Address(Struct, frozen=True):
+class Address(Struct, frozen=True, gc=False):
     """The contact named in an API call."""
 
     key: str
@@ -58,7 +58,7 @@ class Address(Struct, frozen=True):
     """The key of exactly the digits given, if a numbering plan reads them as another number. See `if_stored`."""
 
 
-class InvalidAddress(Struct, frozen=True):
+class InvalidAddress(Struct, frozen=True, gc=False):
     """Text that is not a valid contact, with a reason to show to the user."""
 
     reason: str
@@ -133,18 +133,19 @@ def _parse_typed(text: str, region: str) -> Address | InvalidAddress:
         typed = text if _USER_ID.fullmatch(text) else undressed(text)
     except NumberFormatError as fault:
         return _refuse(text, str(fault))
-    if user := user_key(typed):
-        return Address(user, text, "user_id", is_variant=False)
     digits = digits_of(typed)
+    if not digits and (user := user_key(typed)):
+        return Address(user, text, "user_id", is_variant=False)
     if not digits.strip("0"):
         has_number = len(re.sub("[^0-9]", "", typed)) >= _LEAST_OF_A_NUMBER and any(map(str.isalpha, typed))
         return _refuse(text, "text beside the number" if has_number else _NOTHING)
     found = _parse_digits(typed, digits, text, region)
-    literal = phone_key(digits)
     if isinstance(found, Address):
         is_bare = typed.removeprefix("+") == digits and (typed[0] == "+" or not region)
-        return replace(found, literal=literal) if is_bare and literal != found.key else found
-    return replace(found, literal=literal)
+        if not is_bare or (literal := phone_key(digits)) == found.key:
+            return found
+        return replace(found, literal=literal)
+    return replace(found, literal=phone_key(digits))
 
 
 def _parse_digits(typed: str, digits: str, text: str, region: str) -> Address | InvalidAddress:

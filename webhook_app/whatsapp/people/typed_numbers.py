@@ -19,6 +19,7 @@ _NO_NUMBER_IN_LINK = "this link holds no phone number"
 _SHORTEST = 7  # digits; fewer are an area code, an extension or the end of a number
 
 _PHONE = re.compile(r"[\s(]*\+?[\s0-9().-]+")
+_NOT_DIGITS = re.compile("[^0-9]+")
 _ORDINARY = re.compile(r"(?:\+[0-9 (]|[0-9])[0-9 ()]{6,20}(?:-[0-9 ()]+)*")
 """Has one reading; most numbers are."""
 _PLAIN_FRACTION = re.compile(r"(\+?[0-9]+)[.,]([0-9]+)")
@@ -48,7 +49,7 @@ class NumberFormatError(ValueError):
 
 def digits_of(text: str) -> str:
     """Return the digits of an undressed number; empty if it contains anything except digits and punctuation."""
-    return re.sub(r"[^0-9]", "", text) if _PHONE.fullmatch(text) else ""
+    return _NOT_DIGITS.sub("", text) if _PHONE.fullmatch(text) else ""
 
 
 def undressed(text: str) -> str:
@@ -181,7 +182,7 @@ def _without_slash(text: str) -> str:
 
 def _refuse_several(text: str) -> None:
     """Raise NumberFormatError if the text holds more than a number or user id."""
-    digits = re.sub("[^0-9]", "", text)
+    digits = _NOT_DIGITS.sub("", text)
     if len(digits) < _SHORTEST:
         return
     parts = [part.strip() for part in _BETWEEN_NUMBERS.split(text)]
