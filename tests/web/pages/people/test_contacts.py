@@ -46,6 +46,23 @@ def person_state(engine):
     return read
 
 
+class TestOddNumbers:
+    """Numbers that Meta sent and no numbering plan knows."""
+
+    def test_the_page_of_one_shows_suppresses_lifts_and_erases_it(self, admin_browser, deliver, now):
+        odd = "+1234567890"
+        deliver(body(messages=[message("wamid.ODD", now, sender=odd[1:])]))
+        assert f"<b>{odd}</b>" in admin_browser.see("/contacts", contact=odd)
+        path = f"/contacts?contact=%2B{odd[1:]}"
+        admin_browser.submit(path, "/contacts/suppress", contact=odd, scope="all", note="asked")
+        assert "asked" in admin_browser.see("/suppressions/changes", contact=odd)
+        admin_browser.submit(path, "/contacts/lift", contact=odd, reason="manual")
+        admin_browser.submit(
+            f"/contacts/erase?contact=%2B{odd[1:]}", "/contacts/erase", contact=odd, typed=odd
+        )
+        assert "too short for a number of +1" in admin_browser.see("/contacts", status=400, contact=odd)
+
+
 class TestSearch:
     def test_the_empty_page_says_what_can_be_typed(self, viewer_browser):
         assert "Any format works" in viewer_browser.see("/contacts")

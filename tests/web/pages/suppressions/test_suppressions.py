@@ -311,6 +311,17 @@ class TestImport:
         assert "neither a phone number" in page
         assert suppressed_contacts() == {}
 
+    def test_a_list_of_a_spreadsheet_is_understood(self, admin_browser, suppressed_contacts):
+        rows = io.BytesIO(f"sep=;\r\nName;Phone\r\nAnna;{ONE}.0\r\n".encode("utf-16"))
+        admin_browser.submit(IMPORT, IMPORT, status=200, file=(rows, "list.csv"), action="import")
+        assert list(suppressed_contacts()) == [ONE]
+
+    def test_a_file_that_cannot_be_understood_is_refused_once(self, admin_browser):
+        page = admin_browser.submit(
+            IMPORT, IMPORT, status=400, file=file("name;city\nAnna;Kiel\n"), action="import"
+        )
+        assert "Line 1: no column is called contact" in page
+
     def test_without_a_word_it_is_a_check(self, admin_browser, suppressed_contacts):
         admin_browser.submit(IMPORT, IMPORT, status=200, file=file(self.ROWS))
         assert suppressed_contacts() == {}
