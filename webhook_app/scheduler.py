@@ -35,10 +35,10 @@ from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.findings.find import LastLook, find
+from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
 from webhook_app.pipeline.incidents.notifications.expire import expire
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.incidents.past.judge_past import judge_past, note_gap
-from webhook_app.pipeline.incidents.rule_inputs import ReadCache
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
 from webhook_app.pipeline.operations.prune import Retention, prune

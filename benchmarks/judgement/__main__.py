@@ -17,7 +17,7 @@ from benchmarks.judgement.healthy import play_healthy
 from benchmarks.judgement.lasting import LASTING, play_lasting
 from benchmarks.judgement.scenarios import MONDAY, MUST_NOT_SAY, MUST_SEE, Scenario
 from benchmarks.judgement.traffic import MINUTE, SimulatedPast
-from webhook_app.pipeline.incidents.rule_groups import REPLAYABLE
+from webhook_app.pipeline.incidents.groups.rule_groups import REPLAYABLE
 from webhook_app.pipeline.operations.backtest import BacktestIncident, BacktestRun
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules

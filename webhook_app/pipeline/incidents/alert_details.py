@@ -5,9 +5,10 @@ from datetime import datetime
 from msgspec import Struct, convert
 from msgspec.structs import replace
 
-from webhook_app.pipeline.incidents.rate_groups import COUNTING, RuleGroup, counted_by
+from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup, counted_by
 from webhook_app.rules.counts.failure_rate import measure
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.store.incidents.alerts import Alert
 
 _MAX_CODES = 4
@@ -63,7 +64,7 @@ def stored_details(alert: Alert) -> AlertDetails:
 def figures_of(alert: Alert, rule_group: RuleGroup) -> Alert:
     """The alert with the figures of this judgement."""
     rate = measure(rule_group.counts.attempts, rule_group.counts.failures)
-    if not rule_group.counts.attempts and rule_group.rule.kind not in COUNTING:
+    if not rule_group.counts.attempts and rule_group.rule.kind not in COUNTING_KINDS:
         return alert
     return replace(
         alert, attempts=rate.attempts, failures=rate.failures, rate=rate.rate, low=rate.low, high=rate.high

@@ -11,10 +11,11 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_details import AlertDetails, codes_of, figures_of, stored_details
+from webhook_app.pipeline.incidents.groups.outcome_inputs import outcome_span
+from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
-from webhook_app.pipeline.incidents.outcome_inputs import outcome_span
-from webhook_app.pipeline.incidents.rate_groups import COUNTING, RuleGroup
 from webhook_app.rules.incidents.alerts import (
+    COUNTING_KINDS,
     AlertState,
     AlertVerdict,
     Reading,
@@ -123,7 +124,7 @@ class AlertLifecycle:
             last_failure_at=_last(details.last_failure_at, recent.failures, rule, self._now),
         )
         ended_how = "recovered" if verdict.transition is Transition.RESOLVE else ""
-        if rule.kind in COUNTING and alert.state == "firing" and not ended_how:
+        if rule.kind in COUNTING_KINDS and alert.state == "firing" and not ended_how:
             ended_how, why = self._end_without_recovery(details, alert, rule_group.usual_gap)
             if ended_how:
                 verdict = replace(verdict, transition=Transition.RESOLVE, reason=why)
@@ -165,7 +166,7 @@ def _window_start(rule: Rule, now: datetime) -> datetime:
     """The start of the window that the rule judges; `now` for kinds without one."""
     if rule.measure is not None:
         return outcome_span(rule.measure, rule.window_minutes, now)[0]
-    return rates.window(now, rule.window_minutes)[0] if rule.kind in COUNTING else now
+    return rates.window(now, rule.window_minutes)[0] if rule.kind in COUNTING_KINDS else now
 
 
 def _last(known: datetime | None, recent: int, rule: Rule, now: datetime) -> datetime:

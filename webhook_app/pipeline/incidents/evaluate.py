@@ -12,11 +12,11 @@ from datetime import datetime
 from msgspec import Struct
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
+from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, OpenGroup
+from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
+from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, ReadCache, RuleInputs
 from webhook_app.pipeline.incidents.incident_store import IncidentStore, IncidentTables
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
-from webhook_app.pipeline.incidents.rate_groups import FoundGroups, OpenGroup
-from webhook_app.pipeline.incidents.rule_groups import find_groups
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache, RuleInputs
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
 from webhook_app.store.incidents import alerts, rule_evaluations

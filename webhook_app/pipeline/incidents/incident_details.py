@@ -13,14 +13,13 @@ from msgspec.structs import replace
 from webhook_app.channels.descriptions import count_values, describe_group, describe_values
 from webhook_app.channels.notification import AffectedPart, CodeFacts, Evidence, Figures, Notification, Reason
 from webhook_app.pipeline.incidents.alert_details import measure_of, stored_details
+from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
-from webhook_app.pipeline.incidents.rate_groups import COUNTING
-from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.advice import advise
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.incidents import Group, holding_groups
 from webhook_app.rules.incidents.slices import NEARLY_ALL, Cell, localise
@@ -149,7 +148,7 @@ def notification(
             _code_facts(code, details.codes.get(str(code), 0)) for code in incident.codes[:_MAX_CODES]
         ),
         measure=measure_of(leading),
-        figures=figures if leading.kind in COUNTING and incident.window_minutes else None,
+        figures=figures if leading.kind in COUNTING_KINDS and incident.window_minutes else None,
         finding=explanation.finding,
         details=explanation.details,
         advice=incident.advice,
@@ -253,7 +252,7 @@ def _with_slice(
     After the first notification the part is only replaced by a wider one.
     """
     measure = _measure(members)
-    kinds = (measure.kind,) if measure else COUNTING
+    kinds = (measure.kind,) if measure else COUNTING_KINDS
     windows = [a.window_minutes for a in members if a.state == "firing" and a.kind in kinds and a.failures]
     minutes = min(windows, default=incident.window_minutes) or _SHORT_MINUTES
     now = _cells(_window(inputs, measure, minutes), incident)

@@ -17,6 +17,8 @@ from msgspec.structs import replace
 from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.alert_details import stored_details
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
+from webhook_app.pipeline.incidents.groups.rule_group import counted_by
+from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_details import (
     by_rank,
     examine,
@@ -25,10 +27,8 @@ from webhook_app.pipeline.incidents.incident_details import (
     stored,
 )
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
-from webhook_app.pipeline.incidents.rate_groups import COUNTING, counted_by
-from webhook_app.pipeline.incidents.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
-from webhook_app.rules.incidents.alerts import OUTCOME_KINDS, Rule, Transition
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, OUTCOME_KINDS, Rule, Transition
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,
     NotifiedState,
@@ -196,7 +196,7 @@ class IncidentUpdates:
         leading = by_rank(firing)[0]
         severity = max((incident.severity, *(alert.severity for alert in firing)), key=rank)
         incident = replace(incident, severity=severity)
-        if leading.kind in COUNTING:
+        if leading.kind in COUNTING_KINDS:
             names = ("attempts", "failures", "rate", "low", "high", "threshold", "window_minutes")
             incident = replace(incident, **{name: getattr(leading, name) for name in names})
             if leading.rate > incident.worst_rate and leading.attempts and self._fails_now(leading):

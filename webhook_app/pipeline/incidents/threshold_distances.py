@@ -2,20 +2,14 @@
 
 from collections.abc import Sequence
 
-from webhook_app.pipeline.incidents.rate_groups import (
-    COUNTING,
-    OpenGroup,
-    RuleGroup,
-    counted_by,
-    judge_counted_groups,
-    window_of,
-)
-from webhook_app.pipeline.incidents.rule_groups import find_groups
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.pipeline.incidents.groups.counted_groups import judge_counted_groups, window_of
+from webhook_app.pipeline.incidents.groups.rule_group import OpenGroup, RuleGroup, counted_by
+from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
+from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.store.incidents.alerts import group_key
 
-LIVE = (*COUNTING, "silence", "signature", "health", "integrity", "self")
+LIVE = (*COUNTING_KINDS, "silence", "signature", "health", "integrity", "self")
 """Kinds that are fast enough for a page. The messaging limit counts all contacts of a day and is not."""
 
 
@@ -23,7 +17,7 @@ def closest_groups(
     rule: Rule, inputs: LiveInputs, opened: Sequence[OpenGroup], limit: int
 ) -> list[RuleGroup]:
     """Up to `limit` groups: those with an open alert first, then by distance to the threshold."""
-    if rule.kind in COUNTING:
+    if rule.kind in COUNTING_KINDS:
         window = window_of(rule, inputs, rule.window_minutes)
         groups = window.by_group(rule.group_by, counted_by(rule))
         nearest = sorted(

@@ -6,8 +6,8 @@ from flask import Response
 from msgspec import Struct, to_builtins
 from werkzeug.exceptions import NotFound
 
-from webhook_app.pipeline.incidents.rate_groups import OpenGroup, RuleGroup
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, ReadCache
+from webhook_app.pipeline.incidents.groups.rule_group import OpenGroup, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.threshold_distances import LIVE, closest_groups
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS

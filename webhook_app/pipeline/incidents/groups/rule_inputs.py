@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
+from webhook_app.pipeline.incidents.groups.outcome_inputs import OutcomeCache, OutcomeInputs
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
-from webhook_app.pipeline.incidents.outcome_inputs import OutcomeCache, OutcomeInputs
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure

@@ -2,24 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
-from webhook_app.pipeline.incidents.health_groups import find_health_groups, find_tier_groups
-from webhook_app.pipeline.incidents.rate_groups import (
-    COUNTING,
-    FoundGroups,
-    OpenGroup,
-    RuleGroup,
-    find_counted_groups,
-    find_silence_groups,
-)
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, RuleInputs
-from webhook_app.pipeline.incidents.service_groups import (
+from webhook_app.pipeline.incidents.groups.health_groups import find_health_groups, find_tier_groups
+from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, OpenGroup, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, RuleInputs
+from webhook_app.pipeline.incidents.groups.service_groups import (
     find_integrity_groups,
     find_self_groups,
     find_signature_groups,
 )
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.pipeline.incidents.groups.silence_groups import find_silence_groups
+from webhook_app.pipeline.incidents.groups.window_groups import find_counted_groups
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 
-REPLAYABLE = (*COUNTING, "silence", "health")
+REPLAYABLE = (*COUNTING_KINDS, "silence", "health")
 """Kinds that can be judged at any time in the past, by stored counts and Meta's reports."""
 
 _LIVE_ONLY: dict[str, Callable[[Rule, LiveInputs], list[RuleGroup]]] = {
@@ -32,7 +27,7 @@ _LIVE_ONLY: dict[str, Callable[[Rule, LiveInputs], list[RuleGroup]]] = {
 
 def find_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
     """The groups of the rule, judged at the time of the inputs."""
-    if rule.kind in COUNTING:
+    if rule.kind in COUNTING_KINDS:
         return find_counted_groups(rule, inputs, opened)
     if rule.kind == "silence":
         return find_silence_groups(rule, inputs, opened)

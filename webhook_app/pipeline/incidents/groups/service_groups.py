@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from webhook_app.pipeline.incidents.rate_groups import Group, RuleGroup
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs
+from webhook_app.pipeline.incidents.groups.rule_group import Group, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from webhook_app.pipeline.incidents.rate_groups import Group, RuleGroup
-from webhook_app.pipeline.incidents.rule_inputs import LiveInputs, RuleInputs
+from webhook_app.pipeline.incidents.groups.rule_group import Group, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, RuleInputs
 from webhook_app.rules.accounts.health_problems import check_name, find_problems
 from webhook_app.rules.accounts.health_states import HealthState, states
 from webhook_app.rules.incidents.alerts import Rule

@@ -1,0 +1,142 @@
+"""Finds the groups of rules that count messages, in one window or in each of a list, and judges each group once."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from webhook_app.pipeline.incidents.groups.counted_groups import candidates, judge_counted_groups, window_of
+from webhook_app.pipeline.incidents.groups.outcome_inputs import outcome_span
+from webhook_app.pipeline.incidents.groups.rule_group import (
+    NO_COUNTS,
+    FoundGroups,
+    Groups,
+    OpenGroup,
+    RuleGroup,
+    counted_by,
+)
+from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
+from webhook_app.rules.counts.failure_rate import Counts
+from webhook_app.rules.incidents.alerts import Reading, Rule
+from webhook_app.store.counts.window_counts import GroupKey
+from webhook_app.store.incidents.alerts import group_key
+
+
+def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
+    """Judge the groups of a rule that counts messages."""
+    if rule.windows:
+        return _find_in_windows(rule, inputs, opened)
+    counts = inputs.window(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
+    found = judge_counted_groups(rule, inputs, opened, counts, candidates(rule, counts))
+    return FoundGroups(found, max(len(counts), len(found)))
+
+
+def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
+    """Judge the groups in each window of the list, and take one judgement for each.
+
+    A group is above if it is in any window; the shortest such window is reported. It also needs a failure within
+    the last hour and must go on now, so that a backlog of old failures raises nothing. A firing alert recovers
+    by the shortest window with enough messages alone: longer ones still hold the failures that it began with.
+    """
+    firing = {group_key(each.group) for each in opened if each.is_firing}
+    found: dict[str, list[RuleGroup]] = {}
+    examined = 0
+    latest = recent = _counts(rule, inputs, rule.windows[0])
+    for minutes in rule.windows:
+        view = replace(rule, window_minutes=minutes)
+        counts = _counts(rule, inputs, minutes)
+        recent = counts if minutes <= _RECENT_MINUTES else recent
+        examined = max(examined, len(counts))
+        chosen = [values for values in candidates(view, counts) if not _is_unnamed(rule, values)]
+        for group in judge_counted_groups(view, inputs, opened, counts, chosen):
+            if group.key not in firing and _is_spent(view, inputs, group.key):
+                continue
+            found.setdefault(group.key, []).append(group)
+    groups = []
+    for key, judged in sorted(found.items()):
+        values = tuple(judged[0].group[name] for name in rule.group_by)
+        now = _latest_counts(rule, inputs, values) if recent.get(values, NO_COUNTS).failures else None
+        chosen_group = _one_window(rule, judged, is_firing=key in firing, now=now)
+        groups.append(
+            replace(chosen_group, recent=latest.get(values, NO_COUNTS), usual_gap=_usual_gap(judged[-1]))
+        )
+    return FoundGroups(groups, max(examined, len(groups)))
+
+
+def _is_spent(rule: Rule, inputs: RuleInputs, key: str) -> bool:
+    """Whether the window still holds messages that an alert was about which has ended."""
+    if rule.measure is None:
+        return False
+    ended = inputs.ended_outcomes().get((rule.name, key))
+    start, _ = outcome_span(rule.measure, rule.window_minutes, inputs.now)
+    return ended is not None and start < ended - timedelta(minutes=rule.measure.delay_minutes)
+
+
+def _latest_counts(rule: Rule, inputs: RuleInputs, values: GroupKey) -> tuple[int, Counts]:
+    """The length of the shortest window with enough messages to judge, and the group's counts in it."""
+    place = tuple(value for name, value in zip(rule.group_by, values, strict=True) if name != "code")
+    others = tuple(name for name in rule.group_by if name != "code")
+    for minutes in rule.windows:
+        attempts = window_of(rule, inputs, minutes).attempts_by(others).get(place, 0)
+        if attempts >= _ENOUGH_TO_JUDGE:
+            return minutes, Counts(attempts, _counts(rule, inputs, minutes).get(values, NO_COUNTS).failures)
+    return rule.windows[-1], NO_COUNTS
+
+
+def _goes_on(latest: tuple[int, Counts], rule: Rule, chosen: RuleGroup) -> bool:
+    """Whether the failures of a long window still happen: the alert would not recover at once, and at least half of
+    the window's share fails now. What is over is no live alert.
+    """
+    (minutes, now), whole = latest, chosen.counts
+    if minutes >= chosen.rule.window_minutes:
+        return True
+    share = whole.failures / max(whole.attempts, whole.failures)
+    return now.failures >= max(rule.resolve_below, _GOES_ON_SHARE * share) * now.attempts
+
+
+def _usual_gap(longest: RuleGroup) -> timedelta:
+    """The average time between two messages of the group in its longest window."""
+    return timedelta(minutes=longest.rule.window_minutes / max(longest.counts.attempts, 1))
+
+
+def _counts(rule: Rule, inputs: RuleInputs, minutes: int) -> Groups:
+    return window_of(rule, inputs, minutes).by_group(rule.group_by, counted_by(rule))
+
+
+def _is_unnamed(rule: Rule, values: GroupKey) -> bool:
+    """Whether it groups messages by what they lack: no template, campaign or country in common."""
+    return any(not value for name, value in zip(rule.group_by, values, strict=True) if name in _OPTIONAL)
+
+
+_OPTIONAL = ("template", "campaign", "country")
+_RECENT_MINUTES = 60
+_ENOUGH_TO_JUDGE = 20
+"""Messages in a window from which its rate says whether a failure is over."""
+_GOES_ON_SHARE = 0.5
+
+
+def _one_window(
+    rule: Rule, judged: Sequence[RuleGroup], *, is_firing: bool, now: tuple[int, Counts] | None
+) -> RuleGroup:
+    """The judgement of the group, from one of its windows. `judged` is in the order of the windows.
+
+    `now`: its `_latest_counts`; None without a failure in the last hour.
+    """
+    enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), None)
+    above = next((each for each in judged if each.judgement.reading is Reading.ABOVE), None)
+    if is_firing and enough is not None and enough.judgement.reading is Reading.BELOW:
+        chosen = enough
+    elif above is not None:
+        chosen = above
+    elif is_firing:
+        chosen = enough or judged[0]
+    else:
+        chosen = max(judged, key=lambda each: each.judgement.closeness)
+    judgement = chosen.judgement
+    if is_firing and enough is None and judgement.reading is Reading.BELOW:
+        judgement = replace(judgement, reading=Reading.BETWEEN)
+    is_new = judgement.reading is Reading.ABOVE and not is_firing
+    if is_new and (now is None or not _goes_on(now, rule, chosen)):
+        judgement = replace(judgement, reading=Reading.BETWEEN, closeness=min(judgement.closeness, 0.99))
+    view = replace(rule, window_minutes=chosen.rule.window_minutes)
+    return replace(chosen, rule=view, judgement=judgement)
