@@ -7,19 +7,20 @@ from functools import partial
 from webhook_app.rules.counts.failure_rate import Counts, wilson
 from webhook_app.rules.incidents.alerts import (
     USUAL_FACTOR,
-    USUAL_KNOWN,
     Judgement,
     Reading,
     Rule,
     WindowFigures,
     describe_share,
     judge_rate,
-    usual_share,
 )
 from webhook_app.rules.incidents.anomalies import USUAL_DAYS
 
-OWN_KNOWN = 20
-"""A group with so many earlier messages says by itself what is usual, though nothing is known of the others."""
+KNOWN = 20
+"""So many earlier messages of a group say what is usual there."""
+
+KNOWN_IN_HOURS = 50
+"""With fewer in the same hours, those of all hours count."""
 
 _CONFIDENCE = 0.99
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -51,14 +52,12 @@ def usual_hours(start: datetime, end: datetime) -> list[datetime]:
     return sorted({hour - back * _DAY for back in USUAL_DAYS for hour in own if hour - back * _DAY < first})
 
 
-def usual_outcome_share(own: Counts, overall: Counts) -> float | None:
+def usual_outcome_share(own: Counts) -> float | None:
     """The highest share that is usual for a group with this past; None if too few earlier messages are known.
 
-    A short past is completed by what is usual for all groups together.
+    Chance may have hidden more in a short past. What is usual for others says little: some senders have no reports.
     """
-    if overall.attempts >= USUAL_KNOWN:
-        return usual_share(own, overall)
-    if own.attempts < OWN_KNOWN:
+    if own.attempts < KNOWN:
         return None
     high = wilson(own.failures, own.attempts, _CONFIDENCE).high
     return max(own.failures / own.attempts, high / USUAL_FACTOR)

@@ -23,14 +23,14 @@ RULES = parse_rules(
 )
 
 
-def store(traffic, at, messages, *, after=2, received_after=0, start=0):
+def store(traffic, at, messages, *, after=2, received_after=0, start=0, number=NUMBER):
     """Messages sent at `at`, delivered `after` seconds later (None: never), their `sent` received late or at once."""
     ids = [f"wamid.{at:%d%H%M}.{start + place}" for place in range(messages)]
     late = timedelta(seconds=received_after)
-    traffic.store(*(status(each, "sent", at) for each in ids), at=at + late)
+    traffic.store(*(status(each, "sent", at) for each in ids), at=at + late, number=number)
     if after is not None:
         then = at + timedelta(seconds=after)
-        traffic.store(*(status(each, "delivered", then) for each in ids), at=then + late)
+        traffic.store(*(status(each, "delivered", then) for each in ids), at=then + late, number=number)
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def usual(traffic):
         store(traffic, NOON - back * DAY + 50 * MINUTE, 60)
 
 
-def play(engine, minutes=1):
+def play(engine, minutes=1, rules=RULES):
     """Count and evaluate every minute from forty minutes after noon on."""
     transitions = {}
     for minute in range(40, 40 + minutes):
         now = NOON + minute * MINUTE
         count_stages(engine, now)
-        for name, count in evaluate(engine, RULES, now).transitions.items():
+        for name, count in evaluate(engine, rules, now).transitions.items():
             transitions[name] = transitions.get(name, 0) + count
     return transitions
 
@@ -122,3 +122,13 @@ def test_a_backtest_finds_what_the_evaluation_found(engine, traffic):
         (incident,) = incidents.open_incidents(connection)
     (found,) = report.incidents
     assert (found.kind, found.title, found.opened_at) == (incident.kind, incident.title, incident.opened_at)
+
+
+def test_a_number_without_reports_that_sends_more_than_usual_is_no_incident_of_its_account(engine, traffic):
+    for back in (1, 2, 3):
+        store(traffic, NOON - back * DAY, 60)
+        store(traffic, NOON - back * DAY, 20, after=None, number="1002", start=100)
+    store(traffic, NOON + 20 * MINUTE, 20)
+    store(traffic, NOON + 20 * MINUTE, 60, after=None, number="1002", start=100)
+    rules = parse_rules('[[rule]]\nname = "a"\nkind = "undelivered"\ngroup_by = ["waba_id"]\n')
+    assert play(engine, 3, rules) == {}

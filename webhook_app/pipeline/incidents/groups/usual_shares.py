@@ -6,8 +6,9 @@ from typing import Protocol
 from webhook_app.pipeline.incidents.groups.rule_group import NO_COUNTS, Group, counted_by
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.rules.counts.failure_rate import Counts
+from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import Rule, chronic_share, selects, usual_share
-from webhook_app.rules.incidents.outcomes import KNOWN_IN_HOURS, usual_outcome_share
+from webhook_app.rules.incidents.outcomes import KNOWN, KNOWN_IN_HOURS, usual_outcome_share
 from webhook_app.store.counts.window_counts import WindowCounts, class_of
 from webhook_app.whatsapp.errors.catalogue import explain
 
@@ -68,21 +69,45 @@ def _chronic_share(rule: Rule, inputs: RuleInputs, group: GroupOfRule, hours: in
 def outcome_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[GroupOfRule]) -> list[float | None]:
     """The usual share of each group in the same hours of the days before; None where too little is known.
 
-    Where these hours have few messages, all hours count.
+    Where these hours have few messages, all hours count. It is at least the share that is usual for the business
+    numbers which send now: they may be others than usual.
     """
     measure = rule.measure
     if not selected or measure is None:
         return []
     shares = []
     for each in selected:
-        values, own = tuple(each.group[name] for name in rule.group_by), NO_COUNTS
-        for minutes in (rule.window_minutes, max(rule.window_minutes, _DAY_MINUTES)):
-            past = inputs.usual_outcomes(measure, minutes).by_group(rule.group_by, counted_by(rule))
-            own = past.get(values, NO_COUNTS)
-            if own.attempts >= KNOWN_IN_HOURS:
-                break
-        shares.append(usual_outcome_share(own))
+        own = usual_outcome_share(_past_outcomes(rule, inputs, measure, rule.group_by, each.group))
+        if own is not None and "phone_number_id" not in rule.group_by:
+            own = max(own, _share_of_numbers(rule, inputs, measure, each.group, own))
+        shares.append(own)
     return shares
+
+
+def _past_outcomes(
+    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure, names: Sequence[str], group: Group
+) -> Counts:
+    values, found = tuple(group[name] for name in names), NO_COUNTS
+    for minutes in (rule.window_minutes, max(rule.window_minutes, _DAY_MINUTES)):
+        past = inputs.usual_outcomes(measure, minutes).by_group(names, counted_by(rule))
+        found = past.get(values, NO_COUNTS)
+        if found.attempts >= KNOWN_IN_HOURS:
+            break
+    return found
+
+
+def _share_of_numbers(
+    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure, group: Group, otherwise: float
+) -> float:
+    """The share to expect of the group's messages, from what is usual for the business number of each."""
+    names = ("phone_number_id",)
+    now = inputs.outcomes(measure, rule.window_minutes).within(group).attempts_by(names)
+    expected = 0.0
+    for (number,), messages in now.items():
+        past = _past_outcomes(rule, inputs, measure, names, {"phone_number_id": number})
+        share = past.failures / past.attempts if past.attempts >= KNOWN else otherwise
+        expected += messages * share
+    return expected / max(sum(now.values()), 1)
 
 
 def _overall(usual: WindowCounts, rule: Rule, group: Group) -> Counts:
