@@ -140,8 +140,9 @@ class Parsed(Struct, gc=False):
     signals: list[HealthSignal] = []
     unreadable: list[Unreadable] = []
     ignored: dict[str, int] = {}
-    links: set[tuple[str, str]] = set()
-    """(user_id, contact) pairs of one person's keys, other than those in statuses."""
+    links: dict[tuple[str, str], int | None] = {}
+    """(user_id, contact) pairs of one person's keys, other than those in statuses, with the earliest time of an item
+    that shows them; None: no item has a valid time."""
     numbers: set[tuple[str, str, str]] = set()
     """(phone_number_id, display number as written, WABA id) of the business numbers in the delivery."""
 

@@ -186,8 +186,13 @@ def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list
                    recipient_participant_id=OTHER)  # fmt: skip
     others = [status(wamid(OTHER, n), "sent", at, recipient=OTHER) for n in range(3)]
     lost = status(wamid(OTHER, 7), "failed", at, recipient=OTHER, code=131026)
-    inbound = [message(ids[5], at, sender=PERSON, text="STOP"), message("wamid.OTHERS", at, sender=OTHER)]
-    moved = message("wamid.MOVED", at, sender=PERSON) | {
+    asked = message(wamid(PERSON, 9), at, sender=PERSON)
+    inbound = [
+        message(ids[5], at, sender=PERSON, text="STOP"),
+        asked,
+        message("wamid.OTHERS", at, sender=OTHER),
+    ]
+    moved = message("wamid.MOVED", now, sender=PERSON) | {
         "type": "system",
         "system": {"type": "user_changed_number", "new_wa_id": "5511912345678", "body": "moved"},
     }
@@ -295,6 +300,31 @@ def test_data_of_others_does_not_change(writer, engine, now, forget):
     assert "wamid.X" in rows_of["notifications"]
 
 
+def test_somebody_else_who_got_the_number_is_not_erased(writer, engine, now, forget):
+    fill_every_table(writer, engine, now)
+    writer.store(
+        [
+            Delivery(
+                body(messages=[message("wamid.NEXT", now + timedelta(seconds=2), sender=PERSON, text="stop")])
+            )
+        ],
+        now,
+    )
+    forget("5511912345678")
+    with engine.connect() as connection:
+        assert [row.reason for row in suppressions.get(connection, PERSON)] == ["opted_out"]
+        left = connection.execute(
+            text("SELECT message_id FROM inbound_messages WHERE contact = :of"), {"of": PERSON}
+        )
+        assert list(left.scalars()) == ["wamid.NEXT"]
+        assert (
+            connection.execute(
+                text("SELECT count(*) FROM status_events WHERE contact = :of"), {"of": PERSON}
+            ).scalar()
+            == 1
+        )  # in a group
+
+
 def test_the_record_keeps_when_and_by_whom_somebody_was_erased(writer, engine, now, forget):
     fill_every_table(writer, engine, now)
     done = forget(PERSON)
@@ -310,7 +340,7 @@ def test_the_record_keeps_when_and_by_whom_somebody_was_erased(writer, engine, n
         "place": "",
         "finished_at": now,
     }
-    assert (line.action, line.contact, line.actor, line.seq) == ("erase", "", "tester", 2)
+    assert (line.action, line.contact, line.actor, line.seq) == ("erase", "", "tester", 6)
 
 
 def test_a_number_in_the_error_text_of_another_contacts_failure_is_blanked(writer, engine, now, forget):
@@ -341,7 +371,11 @@ def test_an_opt_out_leaves_only_a_mark_that_does_not_identify_the_person(writer,
         marks = connection.execute(text("SELECT mark, phone_number_id, scope FROM erased_opt_outs")).all()
         (secret,) = connection.execute(text("SELECT secret FROM erased_opt_outs_secret")).scalars()
     assert len(secret) == 32
-    assert {(row.phone_number_id, row.scope) for row in marks} == {("", "all")}
+    assert {(row.phone_number_id, row.scope) for row in marks} == {
+        ("", "all"),
+        (NUMBER, "all"),
+        (NUMBER, "marketing"),
+    }
     hashed = {sha256(key.encode()).digest() for key in (PERSON, OLD_SPELLING, USER)}
     assert not hashed & {bytes(row.mark) for row in marks}, "without the secret nobody can be recognised"
     assert {sha256(secret + key.encode()).digest() for key in (PERSON, USER)} <= {

@@ -422,7 +422,7 @@ def test_a_delivered_message_is_queued_only_when_its_contact_is_suppressed(
     assert queued == [("12025550117", "delivered", NUMBER), ("12025550117", "inbound", NUMBER)]
 
 
-def test_a_change_of_number_is_stored_once_and_finds_the_person_under_both_keys(
+def test_a_change_of_number_is_stored_once_and_the_person_keeps_all_keys_but_the_old_number(
     writer: BatchWriter, engine: Engine, connection: Connection, now: datetime
 ) -> None:
     item = {"from": "12025550117", "id": "wamid.S", "timestamp": "soon", "type": "system"}
@@ -433,8 +433,9 @@ def test_a_change_of_number_is_stored_once_and_finds_the_person_under_both_keys(
     columns = "old_contact, new_contact, phone_number_id, message_id, occurred_at, considered_at"
     stored = ("12025550117", "12025550129", NUMBER, "wamid.S", now, None)
     assert rows(engine, f"SELECT {columns} FROM number_changes") == [stored]
-    person = {"12025550117", "12025550129", "US.1", "US.2"}
+    person = {"12025550129", "US.1", "US.2"}
     assert all(set(keys_of(connection, key)) == person for key in person)
+    assert keys_of(connection, "12025550117") == ("12025550117",)
     assert read_books(engine) == {"received": 2, "applied": 1, "duplicate": 1, "ignored": 0, "quarantined": 0}
 
 
@@ -452,7 +453,7 @@ def test_a_message_under_one_key_reaches_the_suppression_under_another_of_the_pe
     writer.store([Delivery(body(messages=[changed])), Delivery(body(messages=[by_user_id]))], now)
     writer.store([Delivery(body(messages=[by_user_id]))], now)
     assert rows(engine, "SELECT contact, what, message_id FROM successes") == [
-        ("12025550117", "inbound", "wamid.IN")
+        ("US.2", "inbound", "wamid.IN")
     ]
 
 
@@ -488,10 +489,8 @@ def test_nothing_that_people_wrote_is_stored_anywhere(
         ("12025550117", {"recipient": "12025550117"}),
         ("12025550117", {"recipient": "", "recipient_user_id": "US.1"}),
         ("US.1", {"recipient": "12025550117"}),
-        ("12025550117", {"recipient": "12025550129"}),
-        ("12025550129", {"recipient": "12025550117"}),
     ],
-    ids=["own key", "number of a user id", "user id of a number", "old number", "new number"],
+    ids=["own key", "number of a user id", "user id of a number"],
 )
 def test_a_delivery_under_one_key_reaches_the_suppression_under_another(
     writer: BatchWriter,
@@ -505,13 +504,36 @@ def test_a_delivery_under_one_key_reaches_the_suppression_under_another(
     with engine.begin() as own:
         own.execute(text(insert), {"contact": suppressed, "now": now})
         own.execute(text(insert), {"contact": "US.9", "now": now})
-    sent = status("wamid.S", "sent", now, recipient_user_id="US.1")
-    changed = {"from": "12025550117", "id": "wamid.C", "timestamp": "1793000710", "type": "system"}
-    changed["system"] = {"type": "user_changed_number", "wa_id": "12025550129"}
-    links = [Delivery(body(sent)), Delivery(body(messages=[changed]))]
+    links = [Delivery(body(status("wamid.S", "sent", now, recipient_user_id="US.1")))]
     delivered = Delivery(body(status("wamid.D", "delivered", now, **reached)))
     for batch in [links, [delivered]] if link_first else [[*links, delivered]]:
         writer.store(batch, now)
+    delivered_to = reached.get("recipient") or reached.get("recipient_user_id") or "12025550117"
     assert rows(engine, "SELECT contact, what, message_id FROM successes") == [
-        (suppressed, "delivered", "wamid.D")
+        (delivered_to, "delivered", "wamid.D")
     ]
+
+
+@pytest.mark.parametrize(
+    ("reached", "queued"),
+    [
+        ({"recipient": "12025550129"}, ["12025550129"]),
+        ({"recipient": "", "recipient_user_id": "US.1"}, ["US.1"]),
+    ],
+    ids=["new number", "user id"],
+)
+def test_after_a_change_of_number_a_delivery_reaches_the_suppression_of_the_person(
+    writer: BatchWriter, engine: Engine, now: datetime, reached: dict[str, str], queued: list[str]
+) -> None:
+    insert = (
+        "INSERT INTO suppressions (contact, scope, reason, since) VALUES ('12025550117', 'all', 'hard', :now)"
+    )
+    with engine.begin() as own:
+        own.execute(text(insert), {"now": now - timedelta(days=2)})
+    before, at = now - timedelta(days=2), str(int((now - timedelta(days=1)).timestamp()))
+    changed = {"from": "12025550117", "id": "wamid.C", "timestamp": at, "type": "system"}
+    changed["system"] = {"type": "user_changed_number", "wa_id": "12025550129"}
+    writer.store([Delivery(body(status("wamid.S", "sent", before, recipient_user_id="US.1")))], now)
+    writer.store([Delivery(body(messages=[changed]))], now)
+    writer.store([Delivery(body(status("wamid.D", "delivered", now, **reached)))], now)
+    assert [row[0] for row in rows(engine, "SELECT contact FROM successes")] == queued

@@ -57,8 +57,19 @@ def test_the_main_key_is_the_new_number_even_if_it_sorts_last(connection, feed, 
     feed(
         body(status(at=now, recipient=PHONE, recipient_user_id=USER)), number_change(PHONE, OTHER_PHONE, now)
     )
-    assert main_keys(connection, [PHONE]) == dict.fromkeys((PHONE, OTHER_PHONE, USER), OTHER_PHONE)
+    assert main_keys(connection, [USER]) == dict.fromkeys((OTHER_PHONE, USER), OTHER_PHONE)
     assert preferred(connection, USER) == OTHER_PHONE
+
+
+def test_a_number_that_its_holder_left_belongs_to_somebody_else(connection, feed, now):
+    feed(
+        body(status("wamid.A", at=now, recipient=PHONE, recipient_user_id=USER)),
+        number_change(PHONE, OTHER_PHONE, now),
+        body(status("wamid.B", at=now + timedelta(seconds=1), recipient=PHONE, recipient_user_id="US.2")),
+    )
+    assert main_keys(connection, [PHONE]) == dict.fromkeys((PHONE, "US.2"), PHONE)
+    assert keys_of(connection, PHONE) == (PHONE, "US.2")
+    assert keys_of(connection, USER) == (USER, OTHER_PHONE)
 
 
 def test_the_main_key_is_the_old_number_after_a_change_back(connection, feed, now):

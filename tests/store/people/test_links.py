@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webhook_app.store.people import links
-from webhook_app.store.postgres.arrays import text_array
+from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import connect, driver
 
 PHONES = tuple(f"1202555011{n}" for n in range(4))
@@ -14,7 +14,7 @@ USERS = tuple(f"US.{n}" for n in range(4))
 PARENTS = ("US.ENT.1", "US.ENT.2")
 
 LINK = f"""
-WITH told AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS l(user_id, contact)), {links.link_ctes("told l")}
+WITH told AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS l(user_id, contact, at)), {links.link_ctes("told l")}
 SELECT * FROM linked
 """
 FEW = f"""
@@ -35,7 +35,7 @@ pairs = st.one_of(
 
 def link(connection, *batch):
     users, contacts = zip(*batch, strict=True)
-    return set(connection.execute(LINK, [text_array(users), text_array(contacts)]).fetchall())
+    return set(connection.execute(LINK, [text_array(users), text_array(contacts), int_array([1] * len(batch))]).fetchall())
 
 
 def join_by_hand(told):

@@ -108,14 +108,14 @@ def test_an_unrequested_contact_card_links_nothing():
     ],
 )
 def test_the_samples_give_their_links(sample, links):
-    assert parse((PAYLOADS / f"{sample}.json").read_bytes()).links == links
+    assert parse((PAYLOADS / f"{sample}.json").read_bytes()).links.keys() == links
 
 
 def test_a_failed_status_alone_links_nothing_and_keeps_its_recipient():
     by_phone = status(status="failed", code=131026)
     by_user_id = status(status="failed", recipient="", recipient_user_id=USER)
     parsed = parse(body(by_phone, by_user_id))
-    assert parsed.links == set()
+    assert parsed.links == {}
     assert [event.contact for event in parsed.statuses] == [PHONE, USER]
 
 
@@ -203,4 +203,4 @@ def test_any_value_gives_links_of_two_keys_or_none(fields):
 
 def test_ordinary_messages_link_nobody():
     parsed = parse(body(messages=[message(sender=PHONE), message("wamid.2", sender=NEW_PHONE)]))
-    assert parsed.links == set()
+    assert parsed.links == {}

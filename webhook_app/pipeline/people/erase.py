@@ -13,7 +13,7 @@ import structlog
 import zstandard
 from msgspec import Struct
 
-from webhook_app.store.people import contacts, erased_opt_outs, erasure, erasure_requests
+from webhook_app.store.people import erased_opt_outs, erasure, erasure_requests, former_numbers
 from webhook_app.store.people.erasure_requests import Erasure
 from webhook_app.store.people.free_text import NOT_SEARCHED
 from webhook_app.store.postgres import locks
@@ -56,14 +56,19 @@ def erase(
     now: datetime,
     at_once: int = ROWS_BEFORE_ANSWER,
 ) -> Erased:
-    """Erase the person with this key, under all keys linked to it."""
+    """Erase the person with this key, under all keys linked to it.
+
+    Of a number that somebody else uses now, what the person wrote and got there before goes, and the rest stays.
+    """
     with engine.begin() as connection:
-        keys = contacts.keys_of(connection, contact)
-        traces = Traces(keys, erasure.message_ids(connection, Traces(keys)))
+        keys, shared = former_numbers.keys_to_erase(connection, contact)
+        ids = erasure.message_ids(connection, Traces(keys))
+        traces = Traces(keys, [*ids, *former_numbers.message_ids(connection, shared)])
         rows_before = suppressions.of_contacts(connection, traces.keys)
         opt_outs = [(row.phone_number_id, row.scope) for row in rows_before if row.reason == "opted_out"]
         erased_opt_outs.keep(connection, traces.keys, opt_outs)
         rows = erasure.take_out(connection, traces, now)
+        rows["preferences"] += former_numbers.delete_preferences(connection, shared)
         rows["suppression_changes"] += _erase_changes(connection, traces, actor, now)
         erasure_id = erasure_requests.add(connection, traces, actor, now)
         erasure_requests.notify_erased(connection)

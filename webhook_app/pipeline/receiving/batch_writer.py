@@ -13,12 +13,15 @@ import structlog
 from msgspec.structs import replace
 
 from webhook_app.pipeline.sends import merge
+from webhook_app.pipeline.suppressions import statements
 from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.series import Series, series_ids
 from webhook_app.store.people import erasure_requests
-from webhook_app.store.postgres.engine import DriverConnection
-from webhook_app.store.postgres.errors import REFUSED, RETRYABLE, DriverError
+from webhook_app.store.people import links as links_store
+from webhook_app.store.people.links import LinkRow
+from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over
+from webhook_app.store.postgres.errors import REFUSED, RETRYABLE, DriverError, EngineError, driver_fault
 from webhook_app.store.receiving import books, health_signals, webhook_activity
 from webhook_app.store.receiving import inbound as inbound_store
 from webhook_app.store.receiving import ingest_statement as event_store
@@ -37,6 +40,7 @@ _LINK_CACHE_TTL = timedelta(minutes=10)
 _MAX_CACHED_SERIES = 100_000
 _MAX_CACHED_CODES = 100_000
 _MAX_CACHED_NUMBERS = 100_000
+_NEVER = 2**62  # seconds
 _MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
 
 
@@ -67,12 +71,12 @@ class Delivery:
         """Split the delivery into parts of about as many rows, each fit for a transaction. The first is archived."""
         if max(self.rows, len(self.parsed.links), len(self.parsed.numbers)) <= rows:
             return [self]
-        links, numbers = list(self.parsed.links), list(self.parsed.numbers)
+        links, numbers = list(self.parsed.links.items()), list(self.parsed.numbers)
         items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
         parts: list[Delivery] = []
         for first in range(0, max(len(items), len(links), len(numbers)), rows):
             chosen = slice(first, first + rows)
-            part = Parsed(links=set(links[chosen]), numbers=set(numbers[chosen]))
+            part = Parsed(links=dict(links[chosen]), numbers=set(numbers[chosen]))
             if not parts:
                 part.ignored = self.parsed.ignored
             for kind, item in items[chosen]:
@@ -110,9 +114,10 @@ class BatchWriter:
         self._series_of: datetime | None = None
         self._codes: set[int] = set()
         self._other_codes: set[int] = set()
-        self._links: set[tuple[str, str]] = set()
+        self._links: dict[tuple[str, str], int] = {}
         self._links_until = datetime.min.replace(tzinfo=UTC)
         self._numbers: set[health_signals.Number] = set()
+        self._over: Connection | None = None
         self._sends_are_used = False
         self._unmerged: set[str] = set()
         self._unmerged_failures: list[event_store.FailureRow] = []
@@ -138,6 +143,7 @@ class BatchWriter:
         found: Sequence[Parsed],
         received_at: datetime,
         settle: Callable[[DriverConnection, int], None],
+        now: datetime,
     ) -> None:
         """Store replayed items as of their receipt at `received_at`, without archiving or counting them as received.
 
@@ -149,12 +155,17 @@ class BatchWriter:
         reports = self._reports(connection, found)
         self._add_rows(connection, batch, found, reports, received_at)
         receipt: dict[str, Any] = {"received_at": received_at, "slot": books.REPLAY_SLOT}
+        new = self._new_facts(found)
         with connection.transaction():
             held = books.lock_totals(connection, received_at)
             stored = event_store.insert_batch(connection, batch, **receipt)
             _insert_others(connection, found, int(received_at.timestamp()), receipt)
             stages.request_recount(connection, [row[:2] for row in batch.statuses])
             settle(connection, stored.new + books.undo_received(connection, received_at, held))
+            if new:
+                self._apply_facts(connection, batch, stored, new, received_at, now)
+        if not new:
+            self._apply_facts(connection, batch, stored, new, received_at, now)
         self._note_reports(batch, reports, stored)
         self._merge_reports(received_at)
 
@@ -213,14 +224,67 @@ class BatchWriter:
         reports = self._reports(connection, found)
         self._add_rows(connection, batch, found, reports, received_at)
         receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
+        new = self._new_facts(found)
         if any(p.inbound or p.preferences or p.number_changes or p.signals or p.unreadable for p in found):
             with connection.transaction():
                 stored = event_store.insert_batch(connection, batch, **receipt)
                 _insert_others(connection, found, int(received_at.timestamp()), receipt)
+                if new:
+                    self._apply_facts(connection, batch, stored, new, received_at, received_at)
         else:
             stored = event_store.insert_batch(connection, batch, **receipt)
+        if not new:
+            self._apply_facts(connection, batch, stored, new, received_at, received_at)
         self._cache_links(batch.links, received_at)
         self._note_reports(batch, reports, stored)
+
+    def _new_facts(self, found: Sequence[Parsed]) -> statements.NewFacts:
+        """What these deliveries state about messages and numbers; nothing, as nearly always."""
+        new = statements.NewFacts(
+            any(p.preferences or any(m.keyword for m in p.inbound) for p in found),
+            [(each.old_contact, each.new_contact) for parsed in found for each in parsed.number_changes],
+        )
+        if new:
+            self._engine_connection()  # cannot be made within a transaction
+        return new
+
+    def _engine_connection(self) -> Connection:
+        own = self.connection()
+        if self._over is None or driver(self._over) is not own:
+            try:
+                self._over = over(own)
+            except EngineError as fault:
+                raise driver_fault(fault) from fault
+        return self._over
+
+    def _apply_facts(
+        self,
+        connection: DriverConnection,
+        batch: Batch,
+        stored: event_store.Stored,
+        new: statements.NewFacts,
+        received_at: datetime,
+        now: datetime,
+    ) -> None:
+        """Apply opt-outs, their lifts and changes of number, as the last work of the transaction that stores them.
+
+        After a fault nothing of this is stored, and the job `suppress` applies the statements; the webhook is stored.
+        New links are applied in a transaction of their own unless there are statements.
+        """
+        new.linked = stored.concerned
+        if stored.linked < len(batch.links):
+            new.linked += links_store.make_earlier(connection, batch.links)
+        for attempt in (1, 2) if new else ():
+            try:
+                with connection.transaction():
+                    statements.apply_new(self._engine_connection(), received_at, new, now)
+            except Exception as fault:
+                if connection.closed:
+                    raise
+                if attempt == 1 and isinstance(driver_fault(fault), RETRYABLE):
+                    continue
+                log.exception("statements of people were not applied at once")
+            return
 
     def _reports(self, connection: DriverConnection, found: Sequence[Parsed]) -> merge.KnownSends:
         """What senders reported about these messages; empty without a query when no sender reports anything."""
@@ -275,7 +339,6 @@ class BatchWriter:
     ) -> None:
         """Add the rows of all status events to the batch, with their time and series."""
         events = [event for parsed in found for event in parsed.statuses]
-        links: set[tuple[str, str]] = set()
         if reports:
             events = [merge.complete_event(event, reports) for event in events]
         now_s = int(received_at.timestamp())
@@ -300,12 +363,11 @@ class BatchWriter:
             )  # fmt: skip
             if e.status == "failed":
                 batch.failures.append(_failure_row(e, occurred, raw, series_id))
-            if e.user_id and e.contact != e.user_id:
-                links.add((e.user_id, e.contact))
-            if e.parent_user_id and e.contact:
-                links.add((e.parent_user_id, e.contact))
-        links.update(*(parsed.links for parsed in found if parsed.links))
-        batch.links = list(links - self._links)
+        links = _links_of_events(events, batch.statuses)
+        for parsed in found:
+            for link, at in parsed.links.items():
+                links.append((*link, now_s if at is None or at > latest else at))
+        batch.links = self._new_links(links)
         batch.other_codes = sorted(self._other_codes.intersection(row[5] for row in batch.failures))
         batch.ignored = sum(sum(parsed.ignored.values()) for parsed in found if parsed.ignored)
 
@@ -338,12 +400,22 @@ class BatchWriter:
                 self._numbers.clear()
             self._numbers |= new
 
-    def _cache_links(self, links: Sequence[tuple[str, str]], received_at: datetime) -> None:
+    def _new_links(self, shown: Sequence[LinkRow]) -> list[LinkRow]:
+        """Each link that this process has not stored, or with a later time, with its earliest time."""
+        known = self._links
+        new: dict[tuple[str, str], int] = {}
+        for user_id, contact, at in shown:
+            link = user_id, contact
+            if at < known.get(link, _NEVER) and at < new.get(link, _NEVER):
+                new[link] = at
+        return [(*link, at) for link, at in new.items()]
+
+    def _cache_links(self, links: Sequence[LinkRow], received_at: datetime) -> None:
         """Cache stored links, for a short time and until the next erasure: an erased person who returns is relinked."""
         if len(self._links) > _MAX_CACHED_LINKS or received_at >= self._links_until:
             self._links.clear()
             self._links_until = received_at + _LINK_CACHE_TTL
-        self._links.update(links)
+        self._links.update(((user_id, contact), at) for user_id, contact, at in links)
 
     def _quarantine(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
         log.error("an item rejected by the database was quarantined", fault=type(fault).__name__)
@@ -356,6 +428,16 @@ class BatchWriter:
         with connection.transaction():
             event_store.insert_batch(connection, Batch([], [], [], bodies, ignored), **receipt)
             inbound_store.insert_unreadable(connection, [item], **receipt)
+
+
+def _links_of_events(events: Sequence[StatusEvent], rows: Sequence[event_store.StatusRow]) -> list[LinkRow]:
+    links: list[LinkRow] = []
+    for e, row in zip(events, rows, strict=True):
+        if e.user_id and e.contact != e.user_id:
+            links.append((e.user_id, e.contact, row[3]))
+        if e.parent_user_id and e.contact:
+            links.append((e.parent_user_id, e.contact, row[3]))
+    return links
 
 
 def _failure_row(e: StatusEvent, occurred: int, raw: str, series_id: int) -> event_store.FailureRow:
@@ -384,13 +466,16 @@ def _insert_others(
 
     if inbound := [m for p in found for m in p.inbound]:
         odd = [m for m in inbound if m.timestamp is None or m.timestamp > latest]
-        keys = [(m.message_id, m.phone_number_id, "inbound", "", "", NO_CODE) for m in odd]
+        keys = [
+            (m.message_id, m.phone_number_id, "inbound", inbound_store.raw_timestamp(m), "", NO_CODE)
+            for m in odd
+        ]
         if keys:
             event_store.repair_clocks(connection, keys, receipt["received_at"].replace(microsecond=0))
         inbound_store.insert_inbound(connection, timed(inbound), **receipt)
     if preferences := [m for p in found for m in p.preferences]:
         if keys := [_preference_key(p) for p in preferences if p.timestamp is None or p.timestamp > latest]:
-            event_store.repair_clocks(connection, keys, receipt["received_at"].replace(microsecond=0))
+            event_store.repair_each_clock(connection, keys, receipt["received_at"].replace(microsecond=0))
         inbound_store.insert_preferences(connection, timed(preferences), **receipt)
     if changes := [m for p in found for m in p.number_changes]:
         inbound_store.insert_number_changes(connection, timed(changes), **receipt)

@@ -172,7 +172,7 @@ class Replay:
             return
         try:
             self._writer.store_again(
-                [_readable(parsed)], item.received_at, self._settle(item, parsed, outcome)
+                [_readable(parsed)], item.received_at, self._settle(item, parsed, outcome), self._now
             )
         except REFUSED as fault:
             quarantine.set_reason(connection, item.id, f"refused by the database: {type(fault).__name__}")
@@ -234,7 +234,7 @@ class Replay:
             books.reclassify(connection, kept.received_at, "ignored", "applied", new)
 
         try:
-            self._writer.store_again(found, kept.received_at, settle)
+            self._writer.store_again(found, kept.received_at, settle, self._now)
         except REFUSED:
             if len(found) == 1:
                 outcome.left += offered

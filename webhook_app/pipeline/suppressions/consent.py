@@ -3,14 +3,16 @@
 Weighs every stored statement to a business number, so the order of arrival does not matter.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK
+from webhook_app.pipeline.suppressions.number_changes import all_keys, owner
+from webhook_app.rules.people.holders import Holders
 from webhook_app.rules.suppressions.consent import ConsentStatement, Source, newest, opt_outs
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
-from webhook_app.store.people.contacts import main_keys
+from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import consent, contact_failures
 from webhook_app.store.suppressions.changes import PERSON, SYSTEM, ChangeEvidence, endings
@@ -38,21 +40,29 @@ ConsentCase = tuple[str, str, str]
 
 
 def decide_consent(
-    connection: Connection, people: Iterable[tuple[str, str]], now: datetime
+    connection: Connection, people: Iterable[tuple[str, str]], now: datetime, *, moved: Collection[str] = ()
 ) -> tuple[list[Suppression], list[Removal]]:
-    """The opt-outs of these (contact, business number) that their newest statements make, and those that they lift."""
+    """The opt-outs of these (contact, business number) that their newest statements make, and those that they lift.
+
+    `moved`: keys of people who changed their number, decided on every business number. The caller holds the lock of
+    changes.
+    """
     asked = {(contact, number) for contact, number in people if contact}
-    if not asked:
+    contacts = {contact for contact, _ in asked}.union(moved)
+    if not contacts:
         return [], []
-    main = main_keys(connection, {contact for contact, _ in asked})
-    concerned = {(main[contact], number) for contact, number in asked}
+    known = holders(connection, contacts)
+    concerned = {(each.main, number) for contact, number in asked for each in known.everybody(contact)}
+    everywhere = {each.main for contact in moved for each in known.everybody(contact)}
+    mains = {main for main, _ in concerned} | everywhere
+    keys = sorted(all_keys(each for contact in contacts for each in known.everybody(contact)))
     stored: dict[ConsentCase, list[Suppression]] = {}
-    for row in of_contacts(connection, list(main)):
+    for row in of_contacts(connection, keys):
         if row.reason == OPTED_OUT:
-            stored.setdefault((main[row.contact], row.phone_number_id, row.scope), []).append(row)
+            stored.setdefault((owner(known, row), row.phone_number_id, row.scope), []).append(row)
     wanted, removals = [], []
-    for case, statements in _statements(connection, main, stored, now).items():
-        if case[1] and case[:2] not in concerned:
+    for case, statements in _statements(connection, known, keys, stored, now).items():
+        if case[0] not in mains or (case[1] and case[0] not in everywhere and case[:2] not in concerned):
             continue
         more, fewer = _decide_case(case, statements, stored.get(case, []))
         wanted += more
@@ -80,30 +90,45 @@ def _decide_case(
 
 
 def _statements(
-    connection: Connection, main: dict[str, str], stored: dict[ConsentCase, list[Suppression]], now: datetime
+    connection: Connection,
+    known: Holders,
+    keys: Sequence[str],
+    stored: dict[ConsentCase, list[Suppression]],
+    now: datetime,
 ) -> dict[ConsentCase, list[ConsentStatement]]:
     found: dict[ConsentCase, list[ConsentStatement]] = {}
 
-    def add(contact: str, number: str, scope: str, statement: ConsentStatement) -> None:
-        found.setdefault((main[contact], number, scope), []).append(statement)
+    def add(main: str, number: str, scope: str, statement: ConsentStatement) -> None:
+        found.setdefault((main, number, scope), []).append(statement)
         if number and statement.kind in ("resume", "start"):
             # A person who resumes messages from one number no longer opts out of all numbers.
-            found.setdefault((main[contact], "", scope), []).append(statement)
+            found.setdefault((main, "", scope), []).append(statement)
 
-    keys = list(main)
-    for each in (*consent.preferences(connection, keys), *consent.keywords(connection, keys)):
+    shared = [key for key in keys if known.changed_hands(key)]
+    for each in (*consent.preferences(connection, keys, shared), *consent.keywords(connection, keys, shared)):
         for scope in _SCOPES[each.statement.kind, each.statement.source]:
-            add(each.contact, each.phone_number_id, scope, each.statement)
+            add(_author(known, each.statement), each.phone_number_id, scope, each.statement)
     for refused in contact_failures.of_contacts(connection, keys, [STOPPED_MARKETING], now - LOOKBACK):
-        statement = ConsentStatement(refused.occurred_at, "code", refused.message_id, "settings")
-        add(refused.contact, refused.phone_number_id, "marketing", statement)
-    for ended in endings(connection, keys):
-        if ended.reason == OPTED_OUT:
-            add(ended.contact, ended.phone_number_id, ended.scope, ConsentStatement(ended.at, "operator"))
+        statement = ConsentStatement(
+            refused.occurred_at, "code", refused.message_id, "settings", refused.contact
+        )
+        add(_author(known, statement), refused.phone_number_id, "marketing", statement)
+    for ended in (each for each in endings(connection, keys, shared) if each.reason == OPTED_OUT):
+        lifted = ConsentStatement(ended.at, "operator")
+        add(owner(known, ended), ended.phone_number_id, ended.scope, lifted)
     for row in (row for rows in stored.values() for row in rows):
         for statement in _stored_statements(row):
-            add(row.contact, row.phone_number_id, row.scope, statement)
+            add(owner(known, row), row.phone_number_id, row.scope, statement)
     return found
+
+
+def _author(known: Holders, statement: ConsentStatement) -> str:
+    """The main key of the person who made it.
+
+    An opt-out of somebody whose number another person got, while theirs is unknown, stays with the number.
+    """
+    main = known.holder(statement.contact, statement.occurred_at).main
+    return main or (known.present(statement.contact).main if statement.is_opt_out else "")
 
 
 def _stored_statements(row: Suppression) -> Iterator[ConsentStatement]:
@@ -111,7 +136,12 @@ def _stored_statements(row: Suppression) -> Iterator[ConsentStatement]:
     others = [each for each in row.evidence if each.what not in MARKETING_WORDS]
     for each in row.evidence:
         if each.what in MARKETING_WORDS:
-            yield ConsentStatement(each.occurred_at, MARKETING_WORDS[each.what], each.message_id)
+            yield ConsentStatement(
+                each.occurred_at,
+                MARKETING_WORDS[each.what],
+                each.message_id,
+                contact=each.contact or row.contact,
+            )
     if others or not row.evidence:
         since = max((each.occurred_at for each in others), default=row.since)
         # A refused message that is no longer stored still counts as one.
@@ -126,7 +156,7 @@ def _row(case: ConsentCase, active: Sequence[ConsentStatement], rows: Sequence[S
         if _comes_from_row(statement):
             evidence += (each for each in _evidence(rows) if each.what not in MARKETING_WORDS)
         else:
-            evidence.append(_evidence_of(statement))
+            evidence.append(_evidence_of(statement, contact))
     known = next((row for row in rows if row.contact == contact), None)
     is_ambiguous = all(statement.is_ambiguous for statement in active)
     confirmed = known is not None and not known.review and _is_ambiguous(known)
@@ -153,13 +183,14 @@ def _evidence(rows: Iterable[Suppression]) -> tuple[ChangeEvidence, ...]:
     return tuple(each for row in rows for each in row.evidence)
 
 
-def _evidence_of(statement: ConsentStatement) -> ChangeEvidence:
+def _evidence_of(statement: ConsentStatement, contact: str) -> ChangeEvidence:
     refused = statement.kind == "code"
     return ChangeEvidence(
         statement.occurred_at,
         statement.message_id,
         STOPPED_MARKETING if refused else NO_CODE,
         what="failed" if refused else statement.kind,
+        contact="" if statement.contact == contact else statement.contact,
     )
 
 

@@ -10,18 +10,24 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
+from webhook_app.pipeline.suppressions.number_changes import AUTOMATIC, all_keys, owner
+from webhook_app.rules.people.holders import Holders
 from webhook_app.rules.suppressions.explained_periods import BY_RATE, REPORT_UNDONE, explainable_codes
 from webhook_app.rules.suppressions.streaks import FailureFact, Suppress, Thresholds, causes, decide
-from webhook_app.store.people.contacts import main_keys
+from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import contact_failures, successes
-from webhook_app.store.suppressions.changes import SYSTEM, ChangeEvidence, SuppressionChange, endings
+from webhook_app.store.suppressions.changes import (
+    SYSTEM,
+    ChangeEvidence,
+    SuppressionChange,
+    endings,
+)
 from webhook_app.store.suppressions.contact_failures import ContactFailure
 from webhook_app.store.suppressions.successes import LastSuccess
 from webhook_app.store.suppressions.suppressions import Removal, Suppression, of_contacts
 from webhook_app.whatsapp.errors.catalogue import explain
 
-AUTOMATIC = ("hard", "unreachable")
 _EVIDENCE_KEPT = 10
 
 Cause = tuple[str, str]
@@ -60,10 +66,12 @@ class ContactHistory(Struct):
     """Messages that failed on one device and arrived on another."""
     explained: dict[tuple[str, int], int] = field(default_factory=dict)
     """(message id, code) of a failure to the incident that explains it."""
+    of_others: set[tuple[str, int]] = field(default_factory=set)
+    """Failures at a number of this person while somebody else held it."""
 
     def facts(self, cause: Cause | None = None) -> tuple[FailureFact, ...]:
         """The failures as the rules take them, with those that only the evidence of a suppression still holds."""
-        stored = {(failure.message_id, failure.error_code) for failure in self.failures}
+        stored = {(failure.message_id, failure.error_code) for failure in self.failures} | self.of_others
         known: list[ContactFailure | ChangeEvidence] = [*self.failures]
         known += [
             e for row in self.suppressions for e in row.evidence if (e.message_id, e.code) not in stored
@@ -96,6 +104,12 @@ class ContactHistory(Struct):
         evidence |= {(each.message_id, each.error_code): each.reported_by or "" for each in self.failures}
         return evidence.get((fact.message_id, fact.code), "")
 
+    def key_of(self, fact: FailureFact) -> str:
+        """The key the message was sent to; empty when only evidence says so, without a key."""
+        evidence = {(e.message_id, e.code): e.contact for row in self.suppressions for e in row.evidence}
+        evidence |= {(each.message_id, each.error_code): each.contact for each in self.failures}
+        return evidence.get((fact.message_id, fact.code), "")
+
     def _fact(self, known: ContactFailure | ChangeEvidence) -> FailureFact:
         code = known.error_code if isinstance(known, ContactFailure) else known.code
         explained = (known.message_id, code) in self.explained
@@ -119,40 +133,65 @@ def decide_streaks(
     people = {(contact, number) for contact, number in people if contact}
     if not people:
         return changes
-    histories = _load_histories(connection, people, explanations)
+    histories, known = _load_histories(connection, people, explanations)
     open_cases = {
         case: history
         for case, history in histories.items()
         if history.suppressions or _may_suppress(history, explanations.now, thresholds)
     }
     if open_cases:
-        _add_successes(connection, open_cases)
+        _add_successes(connection, open_cases, known)
     for case, history in open_cases.items():
         _decide_case(case, history, explanations, thresholds, changes)
     return changes
 
 
+def cases_of(connection: Connection, keys: Iterable[str], now: datetime) -> set[Case]:
+    """The (contact, business number) of everybody who held these keys that have failures or suppressions."""
+    asked = list(dict.fromkeys(keys))
+    known = holders(connection, asked)
+    everybody = sorted(all_keys(person for key in asked for person in known.everybody(key)))
+    failures = contact_failures.of_contacts(connection, everybody, explainable_codes(), now - LOOKBACK)
+    found: list[ContactFailure | Suppression] = [*failures, *of_contacts(connection, everybody)]
+    return {(each.contact, each.phone_number_id) for each in found}
+
+
 def _load_histories(
     connection: Connection, people: set[tuple[str, str]], explanations: Explanations
-) -> dict[Case, ContactHistory]:
-    main = main_keys(connection, {contact for contact, _ in people})
-    histories = {(main[contact], number): ContactHistory() for contact, number in people}
-    keys, since = list(main), explanations.now - LOOKBACK
-    for failure in contact_failures.of_contacts(connection, keys, explainable_codes(), since):
-        if history := histories.get((main[failure.contact], failure.phone_number_id)):
+) -> tuple[dict[Case, ContactHistory], Holders]:
+    known = holders(connection, {contact for contact, _ in people})
+    concerned = [(person, number) for contact, number in people for person in known.everybody(contact)]
+    histories = {(person.main, number): ContactHistory() for person, number in concerned if person.main}
+    keys, since = sorted(all_keys(person for person, _ in concerned)), explanations.now - LOOKBACK
+    failures = contact_failures.of_contacts(connection, keys, explainable_codes(), since)
+    holder_of = {
+        (each.phone_number_id, each.message_id, each.error_code): known.holder(each.contact, each.occurred_at)
+        for each in failures
+    }
+    for failure in failures:
+        main = holder_of[failure.phone_number_id, failure.message_id, failure.error_code].main
+        if history := histories.get((main, failure.phone_number_id)):
             history.failures.append(failure)
             incident = explanations.incident_for(failure)
             by = failure.explained_by if failure.explained_by is not None or not incident else incident.by
             if by is not None:
                 history.explained[failure.message_id, failure.error_code] = by
     for row in of_contacts(connection, keys):
-        history = histories.get((main[row.contact], row.phone_number_id))
+        main = owner(known, row)
+        history = histories.get((main, row.phone_number_id))
         if history and row.review and row.reason in AUTOMATIC:
             history.suppressions.append(row)
-    for change in endings(connection, keys):
-        if history := histories.get((main[change.contact], change.phone_number_id)):
+            history.of_others |= {
+                (e.message_id, e.code)
+                for e in row.evidence
+                if (found := holder_of.get((row.phone_number_id, e.message_id, e.code)))
+                and found.main != main
+            }
+    shared = [key for key in keys if known.changed_hands(key)]
+    for change in endings(connection, keys, shared):
+        if history := histories.get((owner(known, change), change.phone_number_id)):
             history.endings.append(change)
-    return histories
+    return histories, known
 
 
 def _may_suppress(history: ContactHistory, now: datetime, thresholds: Thresholds) -> bool:
@@ -163,23 +202,31 @@ def _may_suppress(history: ContactHistory, now: datetime, thresholds: Thresholds
     ) or bool(history.endings)
 
 
-def _add_successes(connection: Connection, histories: dict[Case, ContactHistory]) -> None:
+def _add_successes(connection: Connection, histories: dict[Case, ContactHistory], known: Holders) -> None:
     facts = [fact for history in histories.values() for fact in history.facts()]
     moments = [fact.occurred_at for fact in facts]
     moments += [change.at for history in histories.values() for change in history.endings]
     if not moments:
         return
     since = min(moments)
-    main = main_keys(connection, {contact for contact, _ in histories})
-    for success in successes.last_successes(connection, list(main), since):
-        if history := histories.get((main[success.contact], success.phone_number_id)):
-            history.successes.append(success)
+    spans: dict[tuple[datetime, datetime], dict[str, str]] = {}
+    for main in {contact for contact, _ in histories}:
+        for span in known.present(main).spans:
+            spans.setdefault((span.since, span.until), {})[span.key] = main
+    for (begin, end), mains in spans.items():
+        for success in successes.last_successes(connection, list(mains), max(begin, since), end):
+            for number in {success.phone_number_id, ""}:
+                if history := histories.get((mains[success.contact], number)):
+                    history.successes.append(success)
     arrived = successes.arrived_messages(
         connection, [fact.message_id for fact in facts if fact.message_id], since
     )
+    anywhere = {message_id for message_id, _ in arrived}
     for (_, number), history in histories.items():
         history.arrived = {
-            fact.message_id for fact in history.facts() if (fact.message_id, number) in arrived
+            fact.message_id
+            for fact in history.facts()
+            if (fact.message_id, number) in arrived or (not number and fact.message_id in anywhere)
         }
 
 
@@ -271,6 +318,7 @@ def _row(
             fact.code,
             fact.campaign,
             reported_by=history.reporter_of(fact),
+            contact="" if (key := history.key_of(fact)) == case[0] else key,
         )
         for fact in decision.evidence[-_EVIDENCE_KEPT:]
     )
@@ -302,6 +350,8 @@ def _lift_reason(row: Suppression, history: ContactHistory) -> str:
         return f"explained by incident {max(by)}"
     if by:
         return _EXPLAINED[max(by)]
+    if any((e.message_id, e.code) in history.of_others for e in row.evidence):
+        return "somebody else held the number"
     if any(e.message_id in history.arrived for e in row.evidence):
         return "the message arrived after all"
     success = history.latest(each.at for each in history.successes)

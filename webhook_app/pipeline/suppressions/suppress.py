@@ -14,17 +14,15 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from webhook_app.pipeline.suppressions.consent import decide_consent
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
-from webhook_app.pipeline.suppressions.number_changes import transfer_suppressions
-from webhook_app.pipeline.suppressions.streaks import decide_streaks
+from webhook_app.pipeline.suppressions.statements import apply_statements
+from webhook_app.pipeline.suppressions.streaks import cases_of, decide_streaks
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.blocking import ends_with_probe
 from webhook_app.rules.suppressions.explained_periods import explainable_codes
 from webhook_app.rules.suppressions.reach import reaches
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING, Thresholds, lifts
-from webhook_app.store.people import erased_opt_outs
-from webhook_app.store.people.contacts import links_of_many, take_number_changes
+from webhook_app.store.people.contacts import holders, take_number_changes
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.store.suppressions import (
@@ -35,7 +33,7 @@ from webhook_app.store.suppressions import (
     successes,
     suppressions,
 )
-from webhook_app.store.suppressions.changes import SYSTEM
+from webhook_app.store.suppressions.changes import SYSTEM, SuppressionChange
 from webhook_app.store.suppressions.contact_failures import ContactFailure
 from webhook_app.store.suppressions.successes import Success
 from webhook_app.store.suppressions.suppressions import Removal, Suppression
@@ -132,7 +130,6 @@ _COUNTED_AS = {
     "lift": "lifted",
     "expire": "expired",
 }
-_RESUMED_SCOPES = {"start": "all", "resume": "marketing"}
 
 
 class _SuppressRun:
@@ -172,9 +169,15 @@ class _SuppressRun:
         return len(ended)
 
     def move_suppressions(self, connection: Connection) -> int:
-        old_keys = take_number_changes(connection, _BATCH, self._now)
-        self._apply(connection, *transfer_suppressions(connection, old_keys))
-        return len(old_keys)
+        """Moves what ingest could not move, and decides again about failures before and after a change."""
+        changed = take_number_changes(connection, _BATCH, self._now)
+        if changed:
+            self._explanations.refresh(connection)
+            self._count(apply_statements(connection, (), changed, self._now))
+            self._decide(
+                connection, cases_of(connection, {key for pair in changed for key in pair}, self._now)
+            )
+        return len(changed)
 
     def settle_held(self, connection: Connection) -> int:
         """Settle the failures held for one incident per transaction."""
@@ -248,15 +251,16 @@ class _SuppressRun:
         taken = successes.take_successes(connection, _BATCH)
         if not taken:
             return 0
-        links = links_of_many(connection, {success.contact for success in taken})
-        rows = suppressions.of_contacts(connection, list({key for keys in links.values() for key in keys}))
+        known = holders(connection, {success.contact for success in taken})
+        keys = [(success, known.holder(success.contact, success.occurred_at).keys) for success in taken]
+        rows = suppressions.of_contacts(connection, list({key for _, held in keys for key in held}))
         by_contact: dict[str, list[Suppression]] = {}
         for row in rows:
             by_contact.setdefault(row.contact, []).append(row)
         undecided: set[tuple[str, str]] = set()
         lifted: dict[suppressions.Key, Removal] = {}
-        for success in taken:
-            for row in (row for key in links[success.contact] for row in by_contact.get(key, ())):
+        for success, held in keys:
+            for row in (row for key in held for row in by_contact.get(key, ())):
                 if not _concerns(success, row):
                     continue
                 if row.review:
@@ -273,19 +277,9 @@ class _SuppressRun:
         return self._apply_consent(connection, consent.take_keywords(connection, _BATCH, self._now))
 
     def _apply_consent(self, connection: Connection, people: list[tuple[str, str]]) -> int:
-        self._apply(connection, *decide_consent(connection, people, self._now))
-        self._forget_erased_opt_outs(connection, {contact for contact, _ in people})
+        if people:
+            self._count(apply_statements(connection, people, (), self._now))
         return len(people)
-
-    def _forget_erased_opt_outs(self, connection: Connection, contacts: set[str]) -> None:
-        """A stored START or resume of an erased person is newer than the erasure, so it lifts the opt-out kept."""
-        if not contacts or not erased_opt_outs.are_kept(connection):
-            return
-        links = links_of_many(connection, contacts)
-        for each in (*consent.preferences(connection, [*links]), *consent.keywords(connection, [*links])):
-            if scope := _RESUMED_SCOPES.get(each.statement.kind):
-                numbers = ("", each.phone_number_id)
-                erased_opt_outs.forget(connection, links[each.contact], numbers, scope)
 
     def _consider(self, connection: Connection, taken: Sequence[ContactFailure]) -> int:
         """Hold, excuse or count the failures, and decide. Returns how many are left for another transaction."""
@@ -305,8 +299,9 @@ class _SuppressRun:
             for failure in evidence
             if failure.error_code == STOPPED_MARKETING
         }
-        wanted, removals = decide_consent(connection, refused, self._now)
-        postponed = self._decide(connection, people, removals, wanted)
+        postponed = self._decide(connection, people)
+        if refused:
+            self._count(apply_statements(connection, refused, (), self._now))
         return len(taken) - len(found.hold) - len(found.excuse) - len(found.count) + postponed
 
     def _decide(
@@ -314,7 +309,6 @@ class _SuppressRun:
         connection: Connection,
         people: set[tuple[str, str]],
         removals: Sequence[Removal] = (),
-        wanted: Sequence[Suppression] = (),
     ) -> int:
         """Decide about these (contact, business number). Returns how many are put back for another transaction."""
         decided = decide_streaks(connection, people, self._explanations, self._thresholds)
@@ -325,15 +319,21 @@ class _SuppressRun:
         # A capped run takes no failures of these codes, but finds them beside others of the same person.
         allowed = [row for row in decided.wanted if not (self.summary.capped and self._blocks_anew(row))]
         allowed = self._within_key_caps(connection, allowed)
-        self._apply(connection, [*wanted, *allowed], [*removals, *decided.removals])
+        self._apply(connection, allowed, [*removals, *decided.removals])
         contact_failures.put_back(connection, decided.postponed)
         return len(decided.postponed)
 
     def _within_key_caps(self, connection: Connection, rows: Sequence[Suppression]) -> list[Suppression]:
-        """The rows without new ones beyond the cap of a key that reported their failures, which then wait."""
-        reporters = {row.key: found for row in rows if row.since == self._now and (found := _reporters(row))}
-        if not reporters:
+        """The rows without those beyond the cap of a key that reported failures new in them, which then wait."""
+        reported = [row for row in rows if _reported(row)]
+        if not reported:
             return list(rows)
+        stored = suppressions.of_contacts(connection, list({row.contact for row in reported}))
+        known = {row.key: _reported(row) for row in stored}
+        reporters = {
+            row.key: {key for failure, key in _reported(row).items() if failure not in known.get(row.key, {})}
+            for row in reported
+        }
         made = Counter(reported_failures.suppressed_by_key(connection, self._now - _HOUR))
         allowed: list[Suppression] = []
         deferred: list[str] = []
@@ -358,7 +358,10 @@ class _SuppressRun:
     def _apply(
         self, connection: Connection, wanted: Sequence[Suppression], removals: Sequence[Removal]
     ) -> None:
-        for change in suppressions.apply(connection, wanted, removals, self._now):
+        self._count(suppressions.apply(connection, wanted, removals, self._now))
+
+    def _count(self, changes: Sequence[SuppressionChange]) -> None:
+        for change in changes:
             attribute = _COUNTED_AS[change.action]
             setattr(self.summary, attribute, getattr(self.summary, attribute) + 1)
 
@@ -384,8 +387,9 @@ def _last_evidence(row: Suppression) -> datetime:
     return max((evidence.occurred_at for evidence in row.evidence), default=row.since)
 
 
-def _reporters(row: Suppression) -> set[str]:
-    return {evidence.reported_by for evidence in row.evidence if evidence.reported_by}
+def _reported(row: Suppression) -> dict[tuple[str, int], str]:
+    """The failures in its evidence that senders reported, with the keys that did."""
+    return {(each.message_id, each.code): each.reported_by for each in row.evidence if each.reported_by}
 
 
 def _blocking_codes() -> list[int]:

@@ -4,7 +4,7 @@ Takes the suppressions of one person and the category of the message; returns th
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from webhook_app.rules.suppressions.marketing_pauses import pause_label
@@ -38,6 +38,13 @@ class EndingSuppression(ActiveSuppression, Protocol):
     def probe_until(self) -> datetime | None: ...
 
 
+class DatedSuppression(ActiveSuppression, Protocol):
+    """An active suppression with the time of its cause."""
+
+    @property
+    def since(self) -> datetime | None: ...
+
+
 AnySuppression = TypeVar("AnySuppression", bound=ActiveSuppression)
 
 
@@ -63,6 +70,15 @@ def blocking_suppression(
         and not (row.reason == "opted_out" and requested_by_person and not stop_blocks_all)
     ]
     return min(applying, key=lambda row: strength(row.reason, row.scope), default=None)
+
+
+def asks_for_replies(suppressions: Iterable["DatedSuppression"], wrote_at: datetime | None) -> bool:
+    """Whether the person wrote after their last opt-out, so that a reply is what they ask for.
+
+    An opt-out without a time is one of an erased person, of whom only later messages are stored.
+    """
+    stopped = [row.since for row in suppressions if row.reason == "opted_out" and row.since is not None]
+    return wrote_at is not None and wrote_at > max(stopped, default=wrote_at - timedelta(seconds=1))
 
 
 def ends_with_probe(reason: str, scope: str) -> bool:

@@ -35,6 +35,8 @@ class ConsentStatement(Struct, frozen=True):
     ]  # fmt: skip
     message_id: str = ""
     source: Source = "chat"
+    contact: str = ""
+    """The key under which it was made."""
 
     @property
     def is_opt_out(self) -> bool:

@@ -83,7 +83,7 @@ SEND = Verdict(verdict="send")
 
 
 def decide(suppressions: Sequence[CheckedSuppression], window_open: bool, terms: CheckTerms) -> Verdict:
-    """The verdict on a contact with these suppressions. `window_open`: it wrote within the last 24 hours."""
+    """The verdict on a contact with these suppressions. `window_open`: see `asks_for_replies`."""
     in_force = [row for row in suppressions if row.reason in BY_PEOPLE] if terms.shadow else suppressions
     verdict = _decide(in_force, window_open, terms)
     if len(in_force) == len(suppressions):

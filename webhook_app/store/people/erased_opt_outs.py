@@ -23,6 +23,13 @@ SELECT {MARK.format(key="k.key")}, :number, :scope
 FROM erased_opt_outs_secret s CROSS JOIN unnest(CAST(:keys AS text[])) AS k(key)
 ORDER BY 1 ON CONFLICT DO NOTHING
 """)
+_COPY = text(f"""
+INSERT INTO erased_opt_outs (mark, phone_number_id, scope)
+SELECT {MARK.format(key="k.new")}, w.phone_number_id, w.scope
+FROM erased_opt_outs_secret s CROSS JOIN unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS k(old, new)
+JOIN erased_opt_outs w ON w.mark = {MARK.format(key="k.old")}
+ORDER BY 1 ON CONFLICT DO NOTHING
+""")
 _DELETE = f"""
 DELETE FROM erased_opt_outs w USING erased_opt_outs_secret s CROSS JOIN unnest(CAST(:keys AS text[])) AS k(key)
 WHERE w.mark = {MARK.format(key="k.key")}
@@ -34,6 +41,12 @@ def keep(connection: Connection, keys: Collection[str], opt_outs: Iterable[tuple
     for number, scope in sorted(set(opt_outs)):
         connection.execute(_ADD_SECRET, {"secret": token_bytes(_SECRET_BYTES)})
         connection.execute(_KEEP, {"keys": list(keys), "number": number, "scope": scope})
+
+
+def copy(connection: Connection, changed: Collection[tuple[str, str]]) -> None:
+    """Keep the opt-outs of erased people for the new keys as well, after changes from an old key to a new one."""
+    old, new = zip(*changed, strict=True)
+    connection.execute(_COPY, {"old": list(old), "new": list(new)})
 
 
 def forget(

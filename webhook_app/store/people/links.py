@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
-from webhook_app.store.postgres.arrays import text_array
+from webhook_app.rules.people.holders import KeyLink
+from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 
 _FURTHER = "SELECT FROM contact_links f WHERE f.user_id = {user_id} AND f.is_further"
@@ -38,20 +39,23 @@ BY_USER = """(
 NUMBERS_CHANGED = "(SELECT min(user_id) FROM contact_links WHERE NOT is_further) < 'A'"
 """SQL: whether anybody changed their number. User ids begin with a letter; only a change puts a number in user_id."""
 
+LinkRow = tuple[str, str, int]
+"""user_id, contact, and the time (Unix seconds) of the webhook that showed both."""
+
 
 def link_ctes(pairs: str) -> str:
-    """SQL: CTEs that store these pairs `l (user_id, contact)`; the last one, `linked`, returns the new pairs.
+    """SQL: CTEs that store these pairs `l (user_id, contact, at)`; the last one, `linked`, returns the new pairs.
 
     A unique index decides whether a contact is the first of its user id, also between transactions.
     """
     return f"""first_links AS (
-  INSERT INTO contact_links (user_id, contact)
-  SELECT l.user_id, l.contact FROM {pairs} ORDER BY l.user_id, l.contact
+  INSERT INTO contact_links (user_id, contact, linked_at)
+  SELECT l.user_id, l.contact, to_timestamp(l.at) FROM {pairs} ORDER BY l.user_id, l.contact
   ON CONFLICT DO NOTHING
   RETURNING user_id, contact
 ), further_links AS (
-  INSERT INTO contact_links (user_id, contact, is_further)
-  SELECT l.user_id, l.contact, TRUE FROM {pairs}
+  INSERT INTO contact_links (user_id, contact, is_further, linked_at)
+  SELECT l.user_id, l.contact, TRUE, to_timestamp(l.at) FROM {pairs}
   WHERE NOT EXISTS (SELECT FROM first_links f WHERE f.user_id = l.user_id AND f.contact = l.contact)
   ORDER BY l.user_id, l.contact
   ON CONFLICT DO NOTHING
@@ -72,6 +76,17 @@ _BY_USER = tuple(
     f"SELECT contact, user_id FROM contact_links WHERE user_id = ANY(%s::text[]) AND {kind}"
     for kind in ("NOT is_further", "is_further")
 )
+_MAKE_EARLIER = """
+UPDATE contact_links l SET linked_at = to_timestamp(e.at)
+FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS e(user_id, contact, at)
+WHERE (l.user_id, l.contact) = (e.user_id, e.contact) AND l.linked_at > to_timestamp(e.at)
+RETURNING l.contact
+"""
+_ADD = f"""
+WITH {link_ctes("unnest(%(users)s::text[], %(contacts)s::text[], %(times)s::bigint[]) AS l(user_id, contact, at)")}
+SELECT count(*) FROM linked
+"""
+_TIMED = "SELECT user_id, contact, linked_at FROM contact_links WHERE contact = ANY(%s::text[])"
 _DELETE = tuple(
     text(f"DELETE FROM contact_links WHERE {condition}")
     for condition in (
@@ -91,8 +106,14 @@ class _Kinds(NamedTuple):
     """True once a user id is linked to another."""
 
 
-def people(connection: DriverConnection, keys: Sequence[str]) -> dict[str, set[str]]:
-    """All keys of the person, for each linked one of these keys and of the keys found. Few statements for thousands."""
+def people(
+    connection: DriverConnection, keys: Sequence[str], left: set[str] | None = None
+) -> dict[str, set[str]]:
+    """All keys of the person, for each linked one of these keys and of the keys found. Few statements for thousands.
+
+    Somebody else who got a number of the person counts as the same person, see `contacts.holders`. `left` gets the
+    numbers found that their holder left.
+    """
     found: dict[str, set[str]] = {}
     kinds = _Kinds(*connection.execute(_ENDS, prepare=True).fetchall()[0])
     contacts = users = keys
@@ -107,6 +128,8 @@ def people(connection: DriverConnection, keys: Sequence[str]) -> dict[str, set[s
         for contact, user_id, is_leaf in _rows(connection, _BY_CONTACT, contacts):
             _join(found, contact, user_id)
             new_contacts.add(user_id)
+            if left is not None and user_id < "A":
+                left.add(user_id)
             if not is_leaf:
                 new_users.add(user_id)
         for statement in _BY_USER:
@@ -114,10 +137,34 @@ def people(connection: DriverConnection, keys: Sequence[str]) -> dict[str, set[s
                 _join(found, contact, user_id)
                 new_contacts.add(contact)
                 new_users.add(contact)
+                if left is not None and user_id < "A":
+                    left.add(user_id)
         contacts = sorted(new_contacts - seen_as_contacts)
         users = sorted(new_users - seen_as_users)
         seen_as_contacts |= new_contacts
         seen_as_users |= new_users
+
+
+def timed(connection: DriverConnection, keys: Sequence[str]) -> list[KeyLink]:
+    """The links among these keys, which must be all keys of their people, with their times."""
+    return [KeyLink(*row) for row in connection.execute(_TIMED, [text_array(keys)])]
+
+
+def add(connection: DriverConnection, rows: Sequence[LinkRow]) -> None:
+    """Store links that are not known."""
+    users, contacts, times = zip(*sorted(rows), strict=True)
+    values = {"users": text_array(users), "contacts": text_array(contacts), "times": int_array(times)}
+    connection.execute(_ADD, values)
+
+
+def make_earlier(connection: DriverConnection, rows: Sequence[LinkRow]) -> list[str]:
+    """Set the times of known links to these where they are earlier, so that the order of arrival does not matter.
+
+    Returns the contacts of these links.
+    """
+    users, contacts, times = zip(*sorted(rows), strict=True)
+    changed = connection.execute(_MAKE_EARLIER, [text_array(users), text_array(contacts), int_array(times)])
+    return [contact for (contact,) in changed]
 
 
 def of_kinds(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:

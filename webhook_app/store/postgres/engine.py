@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 __all__ = [
     "Connect",
@@ -24,6 +24,7 @@ __all__ = [
     "is_libpq_url",
     "libpq_url",
     "make_engine",
+    "over",
     "plan_each",
 ]
 
@@ -134,6 +135,19 @@ def plan_each(connection: Connection) -> None:
     A frequent statement is otherwise planned once for any time range, for which no index looks selective enough.
     """
     connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+
+
+def over(connection: DriverConnection) -> Connection:
+    """An engine's connection over this one, for statements within its transactions. It never commits or rolls back."""
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connection,
+        poolclass=StaticPool,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+    )
+    return engine.connect()
 
 
 def driver(connection: Connection) -> DriverConnection:

@@ -20,10 +20,11 @@ WITH RECURSIVE input AS (
   SELECT DISTINCT ON (i.message_id, i.phone_number_id, i.occurred)
          i.*, coalesce(r.occurred_at, to_timestamp(i.occurred)) AS occurred_at
   FROM unnest(%(message_id)s::text[], %(phone_number_id)s::text[], %(occurred)s::bigint[], %(contact)s::text[],
-              %(kind)s::text[], %(keyword)s::text[], %(opens)s::int[])
-    AS i(message_id, phone_number_id, occurred, contact, kind, keyword, opens)
+              %(kind)s::text[], %(keyword)s::text[], %(opens)s::int[], %(raw_timestamp)s::text[])
+    AS i(message_id, phone_number_id, occurred, contact, kind, keyword, opens, raw_timestamp)
   LEFT JOIN clock_repairs r
-    ON (r.message_id, r.phone_number_id, r.status) = (i.message_id, i.phone_number_id, 'inbound')
+    ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp)
+     = (i.message_id, i.phone_number_id, 'inbound', i.raw_timestamp)
   ORDER BY i.message_id, i.phone_number_id, i.occurred
 ), new_rows AS (
   INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword, opens_window,
@@ -48,7 +49,7 @@ WITH RECURSIVE input AS (
     + """ AS other
 ), queued AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
-  SELECT DISTINCT s.contact, i.phone_number_id, 'inbound', i.message_id, i.occurred_at
+  SELECT DISTINCT i.contact, i.phone_number_id, 'inbound', i.message_id, i.occurred_at
   FROM new_rows i JOIN person p ON p.root = i.contact JOIN suppressions s ON s.contact = p.key
 )"""
     + BOOK_APPLIED
@@ -127,8 +128,14 @@ def insert_inbound(
         "kind": text_array([m.kind for m in found]),
         "keyword": text_array([m.keyword for m in found]),
         "opens": int_array([int(m.opens_window) for m in found]),
+        "raw_timestamp": text_array([raw_timestamp(m) for m in found]),
     }
     store_items(connection, _INBOUND, values, len(found), received_at, slot)
+
+
+def raw_timestamp(message: InboundMessage) -> str:
+    """What stands for the time of a message that has none or a wrong one: empty if it cannot be read."""
+    return "" if message.timestamp is None else str(message.timestamp)
 
 
 def insert_preferences(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import psycopg
 from msgspec import Struct
 
-from webhook_app.store.people.links import BY_CONTACT, BY_USER, NUMBERS_CHANGED, link_ctes
+from webhook_app.store.people.links import BY_CONTACT, BY_USER, NUMBERS_CHANGED, LinkRow, link_ctes
 from webhook_app.store.postgres.arrays import bool_array, int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.archive import pack
@@ -41,14 +41,16 @@ class Batch(Struct, gc=False):
 
     statuses: list[StatusRow]
     failures: list[FailureRow]
-    links: list[tuple[str, str]]
-    """(user_id, contact) pairs that this process has not stored before."""
+    links: list[LinkRow]
+    """Links that this process has not stored before, or with a later time."""
     bodies: list[bytes] | None
     ignored: int
     other_codes: list[int] = []
     """Codes of failures that are counted as OTHER_CODE."""
 
 
+_TIES = "s.template DESC, s.campaign DESC, s.country DESC, s.waba_id DESC"
+"""SQL: which of the series of events in one second a message counts under; one with tags before one without."""
 _INSERT = f"""
 WITH new_events AS (
   INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, participant, error_code, contact,
@@ -69,7 +71,10 @@ WITH new_events AS (
 ), attempted AS (
   INSERT INTO messages AS m (message_id, phone_number_id, contact, series_id, sent_at, failed_at)
   SELECT message_id, phone_number_id, max(contact),
-         (array_agg(series_id ORDER BY status DESC, occurred_at))[1],
+         CASE WHEN min(series_id) = max(series_id) THEN min(series_id) ELSE (
+           SELECT c.series_id
+           FROM unnest(array_agg(series_id), array_agg(status), array_agg(occurred_at)) AS c(series_id, status, at)
+           JOIN series s ON s.id = c.series_id ORDER BY c.status DESC, c.at, {_TIES} LIMIT 1) END,
          min(occurred_at) FILTER (WHERE status = 'sent'), min(occurred_at) FILTER (WHERE status = 'failed')
   FROM new_events WHERE status IN ('sent', 'failed')
   GROUP BY message_id, phone_number_id ORDER BY message_id, phone_number_id
@@ -78,7 +83,13 @@ WITH new_events AS (
     series_id = CASE WHEN coalesce(excluded.sent_at < m.sent_at, excluded.sent_at IS NOT NULL AND m.sent_at IS NULL,
                                    FALSE)
                        OR (m.sent_at IS NULL AND excluded.sent_at IS NULL AND excluded.failed_at < m.failed_at)
-                     THEN excluded.series_id ELSE m.series_id END,
+                     THEN excluded.series_id
+                     WHEN excluded.series_id <> m.series_id
+                       AND (excluded.sent_at = m.sent_at OR (m.sent_at IS NULL AND excluded.sent_at IS NULL
+                                                             AND excluded.failed_at = m.failed_at))
+                     THEN (SELECT s.id FROM series s WHERE s.id IN (excluded.series_id, m.series_id)
+                           ORDER BY {_TIES} LIMIT 1)
+                     ELSE m.series_id END,
     sent_at = least(m.sent_at, excluded.sent_at), failed_at = least(m.failed_at, excluded.failed_at),
     contact = greatest(m.contact, excluded.contact)
   RETURNING m.series_id, coalesce(m.sent_at, m.failed_at) AS at, m.was_at, m.was_series_id
@@ -98,7 +109,7 @@ WITH new_events AS (
   ON CONFLICT (minute, series_id, slot) DO UPDATE SET
     attempts = c.attempts + excluded.attempts, sent = c.sent + excluded.sent,
     delivered = c.delivered + excluded.delivered, read = c.read + excluded.read, failed = c.failed + excluded.failed
-), {link_ctes("unnest($14::text[], $15::text[]) AS l(user_id, contact)")}, delivered AS (
+), {link_ctes("unnest($14::text[], $15::text[], $16::bigint[]) AS l(user_id, contact, at)")}, delivered AS (
   SELECT DISTINCT contact FROM new_events WHERE status IN ('delivered', 'read', 'played')
 ), suppressed AS (  -- under the event's own key or a linked one; by index lookups, so that no table's size matters
   SELECT s.contact, e.contact AS delivered_to
@@ -123,22 +134,27 @@ WITH new_events AS (
   CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
 ), queued AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
-  SELECT DISTINCT s.contact, e.phone_number_id, e.status, e.message_id, e.occurred_at
+  SELECT DISTINCT e.contact, e.phone_number_id, e.status, e.message_id, e.occurred_at
   FROM suppressed s JOIN new_events e ON e.contact = s.delivered_to
   WHERE e.status IN ('delivered', 'read', 'played')
 ), archived AS (
-  INSERT INTO deliveries (received_at, body, packed) SELECT $1, $16, true WHERE $16::bytea IS NOT NULL
+  INSERT INTO deliveries (received_at, body, packed) SELECT $1, $17, true WHERE $17::bytea IS NOT NULL
 ), booked AS (
   INSERT INTO books AS b (day, slot, received, applied, duplicate, ignored)
-  SELECT $1::timestamptz::date, $13, $17::int + $18::int, n.applied, $17::int - n.applied, $18::int
-  FROM (SELECT count(*) AS applied FROM new_events) n WHERE $16::bytea IS NOT NULL
+  SELECT $1::timestamptz::date, $13, $18::int + $19::int, n.applied, $18::int - n.applied, $19::int
+  FROM (SELECT count(*) AS applied FROM new_events) n WHERE $17::bytea IS NOT NULL
   ON CONFLICT (day, slot) DO UPDATE SET
     received = b.received + excluded.received, applied = b.applied + excluded.applied,
     duplicate = b.duplicate + excluded.duplicate, ignored = b.ignored + excluded.ignored
 )
 """
 
-_RESULT = "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends)"
+_RESULT = f"""
+SELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends), (SELECT count(*) FROM linked),
+  ARRAY(SELECT l.contact FROM linked l WHERE EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
+    OR EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0)
+    OR ({NUMBERS_CHANGED} AND EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)))
+"""
 _NO_FAILURES = _INSERT + _RESULT
 
 _WITH_FAILURES = (
@@ -151,10 +167,10 @@ _WITH_FAILURES = (
          f.error_code, f.contact, f.series_id, f.title, f.details, nullif(f.errors, '')::jsonb,
          f.source, f.subcode, f.trace, $1,
          CASE WHEN f.counts AND f.contact <> '' THEN NULL ELSE $1::timestamptz END,
-         CASE WHEN f.error_code = ANY($34::bigint[]) THEN {OTHER_CODE} END
-  FROM unnest($19::text[], $20::text[], $21::bigint[], $22::text[], $23::text[], $24::bigint[], $25::text[],
-              $26::int[], $27::text[], $28::text[], $29::text[], $30::text[],
-              $31::bigint[], $32::text[], $33::bool[])
+         CASE WHEN f.error_code = ANY($35::bigint[]) THEN {OTHER_CODE} END
+  FROM unnest($20::text[], $21::text[], $22::bigint[], $23::text[], $24::text[], $25::bigint[], $26::text[],
+              $27::int[], $28::text[], $29::text[], $30::text[], $31::text[],
+              $32::bigint[], $33::text[], $34::bool[])
     AS f(message_id, phone_number_id, occurred, raw_timestamp, participant, error_code, contact, series_id,
          title, details, errors, source, subcode, trace, counts)
   LEFT JOIN clock_repairs r
@@ -184,10 +200,16 @@ _WITH_FAILURES = (
 
 
 class Stored(NamedTuple):
-    """The number of new status events in a batch, and whether any sends were reported before it."""
+    """What a batch changed."""
 
     new: int
+    """The number of new status events."""
     sends_are_used: bool
+    """Whether any sends were reported before it."""
+    linked: int
+    """The number of new links."""
+    concerned: list[str]
+    """Contacts with a new link that may decide whose a suppression is."""
 
 
 def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: datetime, slot: int) -> Stored:
@@ -197,7 +219,7 @@ def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: dat
         received_at,
         *_status_columns(statuses),
         slot,
-        *map(text_array, zip(*sorted(batch.links), strict=True) if batch.links else ((), ())),
+        *_link_columns(sorted(batch.links)),
         pack(batch.bodies) if batch.bodies is not None else None,
         len(statuses),
         batch.ignored,
@@ -210,6 +232,13 @@ def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: dat
     row = cursor.execute(statement, values, prepare=True).fetchone()
     assert row is not None  # noqa: S101  a SELECT without FROM always has a row
     return Stored(*row)
+
+
+def _link_columns(rows: Sequence[LinkRow]) -> list[str]:
+    if not rows:
+        return ["{}"] * 3
+    users, contacts, times = zip(*rows, strict=True)
+    return [text_array(users), text_array(contacts), int_array(times)]
 
 
 def _status_columns(rows: Sequence[StatusRow]) -> list[str]:
@@ -260,14 +289,39 @@ def _sparse_array(values: Sequence[str]) -> str:
 ClockKey = tuple[str, str, str, str, str, int]
 """message_id, phone_number_id, status (or 'inbound'), raw timestamp, participant, error code."""
 
-_REPAIR_CLOCKS = """
+_KEYS = "unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
+_INTO = """
 INSERT INTO clock_repairs (message_id, phone_number_id, status, raw_timestamp, participant, error_code, occurred_at)
-SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+"""
+_FIRST_REPAIRS = f"""{_INTO}
+SELECT DISTINCT k.message_id, k.phone_number_id, k.status, '', '', -1, %s::timestamptz
+FROM {_KEYS} AS k(message_id, phone_number_id, status, raw_timestamp, participant, error_code)
+ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING
+"""
+_ALIKE_REPAIRS = f"""{_INTO}
+SELECT k.*, r.occurred_at FROM {_KEYS} AS k(message_id, phone_number_id, status, raw_timestamp, participant, error_code)
+JOIN clock_repairs r ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
+  = (k.message_id, k.phone_number_id, k.status, '', '', -1)
 ON CONFLICT DO NOTHING
 """
+_OWN_REPAIRS = f"{_INTO} SELECT k.*, %s FROM {_KEYS} AS k ON CONFLICT DO NOTHING"
 
 
 def repair_clocks(connection: DriverConnection, keys: Sequence[ClockKey], occurred_at: datetime) -> None:
-    """Assign this time to events without a usable one, unless an earlier delivery of the event got another."""
-    *texts, codes = zip(*sorted(keys), strict=True)
-    connection.execute(_REPAIR_CLOCKS, [occurred_at, *map(text_array, texts), int_array(codes)])
+    """Assign this time to events without a usable one, unless an earlier delivery of the event got another.
+
+    Events of one status of a message get the same time, in one commit or in several, whatever stands for their times.
+    """
+    columns = _clock_columns(keys)
+    connection.execute(_FIRST_REPAIRS, [occurred_at, *columns])
+    connection.execute(_ALIKE_REPAIRS, columns)
+
+
+def repair_each_clock(connection: DriverConnection, keys: Sequence[ClockKey], occurred_at: datetime) -> None:
+    """Assign this time to items without a usable one, each of which is an item of its own."""
+    connection.execute(_OWN_REPAIRS, [occurred_at, *_clock_columns(keys)])
+
+
+def _clock_columns(keys: Sequence[ClockKey]) -> list[str]:
+    *texts, codes = zip(*sorted(set(keys)), strict=True)
+    return [*map(text_array, texts), int_array(codes)]

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    DateTime,
     Identity,
     Index,
     LargeBinary,
@@ -25,6 +26,9 @@ contact_links = Table(  # two keys of one person: a user id and a contact, or an
     Column(
         "is_further", Boolean, nullable=False, server_default=text("false")
     ),  # not the user id's first contact
+    Column(  # the earliest webhook that showed both keys; links of earlier versions have none
+        "linked_at", DateTime(timezone=True), nullable=False, server_default=text("'epoch'::timestamptz")
+    ),
     PrimaryKeyConstraint("contact", "user_id"),
     Index(
         "contact_links_first",

@@ -5,7 +5,7 @@ Only store/suppressions/suppressions calls `record`, and holds CHANGES_LOCK, so 
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct, json
 from msgspec.structs import asdict, replace
@@ -37,6 +37,8 @@ class ChangeEvidence(Struct, frozen=True, omit_defaults=True):
     what: str = "failed"
     reported_by: str = ""
     """The key whose report it is; empty: a webhook's."""
+    contact: str = ""
+    """The key it happened under; empty: the contact of the suppression."""
 
 
 class SuppressionChange(Struct, frozen=True, kw_only=True):
@@ -71,6 +73,23 @@ class SuppressionChange(Struct, frozen=True, kw_only=True):
         return self.contact, self.phone_number_id, self.scope, self.reason
 
 
+def based_on(row: "HasEvidence") -> tuple[str, datetime]:
+    """The key and the time of what a suppression was last based on, which say whose it is. It has evidence."""
+    last = max(row.evidence, key=lambda evidence: evidence.occurred_at)
+    return last.contact or row.contact, last.occurred_at
+
+
+class HasEvidence(Protocol):
+    """A suppression, or a change of one."""
+
+    @property
+    def contact(self) -> str: ...
+    @property
+    def since(self) -> datetime | None: ...
+    @property
+    def evidence(self) -> tuple[ChangeEvidence, ...]: ...
+
+
 ENDED = ("lift", "expire")
 """Actions after which the row is gone."""
 
@@ -90,10 +109,11 @@ _SINCE = text(f"SELECT {_READ_COLUMNS} FROM suppression_changes WHERE seq > :seq
 # A lift by a rule follows from stored events, which can be read again; an expiry or a person's decision does not.
 _ENDINGS = text(
     f"SELECT {_READ_COLUMNS} FROM ("
-    "SELECT DISTINCT ON (contact, phone_number_id, scope, reason) * FROM suppression_changes"
+    "SELECT DISTINCT ON (contact, phone_number_id, scope, reason, holder) * FROM ("
+    "SELECT *, CASE WHEN contact = ANY(:shared) THEN since END AS holder FROM suppression_changes"
     " WHERE contact = ANY(:contacts)"
     " AND (action IN ('expire', 'restore') OR (action = 'lift' AND actor NOT IN (:system, :person)))"
-    " ORDER BY contact, phone_number_id, scope, reason, seq DESC) AS latest WHERE action <> 'restore'"
+    ") AS ends ORDER BY contact, phone_number_id, scope, reason, holder, seq DESC) AS latest WHERE action <> 'restore'"
 )
 _LATEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM suppression_changes")
 _BATCH = text(
@@ -143,9 +163,14 @@ def latest(
     return _read(connection.execute(text(statement), values).all())
 
 
-def endings(connection: Connection, contacts: Sequence[str]) -> list[SuppressionChange]:
-    """The last end of each suppression of these keys, by expiry or by a person's decision."""
-    values = {"contacts": list(contacts), "system": SYSTEM, "person": PERSON}
+def endings(
+    connection: Connection, contacts: Sequence[str], shared: Sequence[str] = ()
+) -> list[SuppressionChange]:
+    """The last end of each suppression of these keys, by expiry or by a person's decision.
+
+    Of keys that several people held, `shared`, the last end of each of their suppressions.
+    """
+    values = {"contacts": list(contacts), "shared": list(shared), "system": SYSTEM, "person": PERSON}
     return _read(connection.execute(_ENDINGS, values).all())
 
 

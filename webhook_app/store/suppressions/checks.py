@@ -4,7 +4,7 @@ Few contacts are read in one statement; thousands in one per table, with sorted 
 once. Both give the same result. Uses the driver, because checks are a hot path. Only `claim_probes` writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,8 +13,9 @@ import psycopg
 from msgspec import Struct, field
 
 from webhook_app.store.people import links
+from webhook_app.store.people.contacts import holders
 from webhook_app.store.people.erased_opt_outs import MARK
-from webhook_app.store.people.links import OTHER_KEYS
+from webhook_app.store.people.links import NUMBERS_CHANGED, OTHER_KEYS
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver
 from webhook_app.whatsapp.events import NO_CODE
@@ -51,8 +52,8 @@ class CheckFacts(Struct):
 
     version: int = 0
     suppressions: dict[str, list[ContactSuppression]] = field(default_factory=dict)
-    wrote: set[str] = field(default_factory=set)
-    """Contacts that wrote or called within the service window."""
+    wrote: dict[str, datetime] = field(default_factory=dict)
+    """When contacts wrote or called last, if within the service window."""
 
 
 class CheckRequest(Struct, frozen=True):
@@ -84,7 +85,7 @@ SELECT p.asked, {_COLUMNS}
 FROM person p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key
   AND {_IN_FORCE.format(now="$3")} AND {_OF_NUMBER.format(of="s", number="p.number")} OFFSET 0) s
 UNION ALL
-SELECT p.asked, '', '', 'wrote', '', 0, w.opened_at, NULL, '', NULL, NULL
+SELECT p.asked, p.key, '', 'wrote', '', 0, w.opened_at, NULL, '', NULL, NULL
 FROM person p CROSS JOIN LATERAL (
   SELECT w.opened_at FROM service_windows w
   WHERE w.contact = p.key AND {_WROTE.format(now="$3", number="p.number")} OFFSET 0) w
@@ -93,6 +94,10 @@ SELECT p.asked, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL,
 FROM erased_opt_outs_secret s CROSS JOIN person p
 CROSS JOIN LATERAL (SELECT * FROM erased_opt_outs w WHERE w.mark = {MARK.format(key="p.key")}
   AND {_OF_NUMBER.format(of="w", number="p.number")} OFFSET 0) w
+UNION ALL  -- somebody left one of these numbers
+SELECT p.asked, '', '', 'shared', '', 0, NULL, NULL, '', NULL, NULL
+FROM person p WHERE {NUMBERS_CHANGED} AND p.key < 'A'
+  AND EXISTS (SELECT FROM number_changes c WHERE c.old_contact = p.key OFFSET 0)
 UNION ALL
 SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), $3::timestamptz, NULL, '',
        NULL, NULL
@@ -112,8 +117,8 @@ _SUPPRESSIONS = (
     f" AND {_IN_FORCE.format(now='%(now)s')} AND {_OF_NUMBER.format(of='s', number='%(number)s::text')}"
 )
 _WROTE_TO = (
-    "SELECT DISTINCT w.contact FROM service_windows w WHERE w.contact = ANY(%(keys)s::text[])"
-    f" AND {_WROTE.format(now='%(now)s::timestamptz', number='%(number)s::text')}"
+    "SELECT w.contact, max(w.opened_at) FROM service_windows w WHERE w.contact = ANY(%(keys)s::text[])"
+    f" AND {_WROTE.format(now='%(now)s::timestamptz', number='%(number)s::text')} GROUP BY w.contact"
 )
 _CLAIM = """
 UPDATE suppressions s SET probe_until = %(until)s
@@ -142,21 +147,46 @@ def read_facts(
     ]
     numbers = [question.phone_number_id or "" for question in questions for _ in question.contacts]
     values = [text_array([contact for _, contact in places]), text_array(numbers), now]
+    shared: set[int] = set()
+    wrote: dict[int, list[tuple[str, datetime]]] = {}
     for asked, *columns in psycopg.RawCursor(connection).execute(_FACTS, values, prepare=True):
         kind = columns[2]
         if kind == "version":
             for each in found:
                 each.version = columns[4]
-            continue
-        each, contact = places[asked - 1]
-        if kind == "wrote":
-            each.wrote.add(contact)
+        elif kind == "wrote":
+            wrote.setdefault(asked - 1, []).append((columns[0], columns[5]))
+        elif kind == "shared":
+            shared.add(asked - 1)
         else:
+            each, contact = places[asked - 1]
             each.suppressions.setdefault(contact, []).append(ContactSuppression(*columns))
+    if shared:
+        _leave_out_others(connection, {place: places[place] for place in shared}, wrote)
+    for place, written in wrote.items():
+        each, contact = places[place]
+        each.wrote[contact] = max(at for _, at in written)
     for each in found:
         for contact, rows in each.suppressions.items():
             rows[:] = sorted(set(rows), key=lambda row: (row.contact != contact, row.key))
     return found
+
+
+def _leave_out_others(
+    connection: DriverConnection,
+    places: Mapping[int, tuple[CheckFacts, str]],
+    wrote: dict[int, list[tuple[str, datetime]]],
+) -> None:
+    """Leave out what belongs to others who held a number of the contact, or hold a number that the contact left."""
+    known = holders(connection, {contact for _, contact in places.values()})
+    for place, (each, contact) in places.items():
+        person = known.present(contact)
+        rows = [row for row in each.suppressions.pop(contact, ()) if row.contact in person.keys]
+        if rows:
+            each.suppressions[contact] = rows
+        written = [(key, at) for key, at in wrote.pop(place, ()) if known.holder(key, at) == person]
+        if written:
+            wrote[place] = written
 
 
 def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, now: datetime) -> set[Key]:
@@ -177,9 +207,10 @@ def read_facts_of_thousands(
     asked = sorted(set(question.contacts))
     version, erased_are_kept, users_are_suppressed = connection.execute(_VERSION, prepare=True).fetchall()[0]
     found = CheckFacts(version)
+    shared_numbers: set[str] = set()
     values = {"number": question.phone_number_id or "", "now": now}
     with ThreadPoolExecutor(1) as other:
-        linking = other.submit(links.people, beside, asked)
+        linking = other.submit(links.people, beside, asked, shared_numbers)
         by_key, wrote = _read_keys(connection, asked, values, users=users_are_suppressed)
         people = linking.result()
     if more := sorted(people.keys() - set(asked)):
@@ -189,23 +220,30 @@ def read_facts_of_thousands(
     if erased_are_kept:
         _add_erased(connection, [*asked, *more], values, by_key)
     with_facts = by_key.keys() | wrote
-    concerned = {contact for key in with_facts for contact in people.get(key, (key,))}
-    for contact in concerned.intersection(asked):
+    concerned = {contact for key in with_facts for contact in people.get(key, (key,))}.intersection(asked)
+    shared = {contact for contact in concerned if not shared_numbers.isdisjoint(people.get(contact, ()))}
+    known = holders(connection, shared) if shared else None
+    for contact in concerned:
         others = people.get(contact, {contact})
+        written = [(key, wrote[key]) for key in others if key in wrote]
+        if known and contact in shared:
+            person = known.present(contact)
+            others = {*person.keys}
+            written = [(key, at) for key, at in written if known.holder(key, at) == person]
         rows = by_key.get(contact, []) + [
             row for key in sorted(others - {contact}) for row in by_key.get(key, ())
         ]
         if rows:
             found.suppressions[contact] = rows
-        if not wrote.isdisjoint(others):
-            found.wrote.add(contact)
+        if written:
+            found.wrote[contact] = max(at for _, at in written)
     return found
 
 
 def _read_keys(
     connection: DriverConnection, keys: Sequence[str], values: dict[str, Any], *, users: bool
-) -> tuple[dict[str, list[ContactSuppression]], set[str]]:
-    """The suppressions of each of these keys, and the keys that wrote within the service window."""
+) -> tuple[dict[str, list[ContactSuppression]], dict[str, datetime]]:
+    """The suppressions of each of these keys, and when keys wrote last, if within the service window."""
     by_key: dict[str, list[ContactSuppression]] = {}
     if suppressible := links.of_kinds(keys, numbers=True, users=users):
         for row in connection.execute(
@@ -215,7 +253,7 @@ def _read_keys(
     for rows in by_key.values():
         rows.sort(key=lambda row: row.key)
     writers = connection.execute(_WROTE_TO, values | {"keys": text_array(keys)}, prepare=True)
-    return by_key, {row[0] for row in writers}
+    return by_key, dict(writers.fetchall())
 
 
 def _add_erased(

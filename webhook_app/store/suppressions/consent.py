@@ -24,17 +24,22 @@ UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND received
     SELECT received_at FROM {table} WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit) AS oldest)
 RETURNING contact, phone_number_id
 """
-_PREFERENCES = text("""
-SELECT DISTINCT ON (contact, phone_number_id, value) contact, phone_number_id, occurred_at, value AS kind,
+_TAKE_RECEIVED = """
+UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND received_at = :received_at
+RETURNING contact, phone_number_id
+"""
+_MOMENT = "CASE WHEN contact = ANY(:shared) THEN occurred_at END"
+_PREFERENCES = text(f"""
+SELECT DISTINCT ON (contact, phone_number_id, value, {_MOMENT}) contact, phone_number_id, occurred_at, value AS kind,
        '' AS message_id
 FROM preferences WHERE contact = ANY(:contacts)
-ORDER BY contact, phone_number_id, value, occurred_at DESC
+ORDER BY contact, phone_number_id, value, {_MOMENT}, occurred_at DESC
 """)
-_KEYWORDS = text("""
-SELECT DISTINCT ON (contact, phone_number_id, keyword) contact, phone_number_id, occurred_at, keyword AS kind,
-       message_id
+_KEYWORDS = text(f"""
+SELECT DISTINCT ON (contact, phone_number_id, keyword, {_MOMENT}) contact, phone_number_id, occurred_at,
+       keyword AS kind, message_id
 FROM inbound_messages WHERE contact = ANY(:contacts) AND keyword <> ''
-ORDER BY contact, phone_number_id, keyword, occurred_at DESC, message_id DESC
+ORDER BY contact, phone_number_id, keyword, {_MOMENT}, occurred_at DESC, message_id DESC
 """)
 
 
@@ -48,14 +53,34 @@ def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tup
     return _take(connection, "inbound_messages", limit, now)
 
 
-def preferences(connection: Connection, contacts: Sequence[str]) -> list[StoredConsent]:
-    """The newest stop and the newest resume of each key on each business number."""
-    return _read(connection, _PREFERENCES, contacts, "settings")
+def take_received(connection: Connection, received_at: datetime, now: datetime) -> list[tuple[str, str]]:
+    """Mark the new preferences and keywords of this time of receipt as considered; returns as `take_keywords` does."""
+    values = {"received_at": received_at, "now": now}
+    return [
+        (row.contact, row.phone_number_id)
+        for table in ("preferences", "inbound_messages")
+        for row in connection.execute(text(_TAKE_RECEIVED.format(table=table)), values)
+    ]
 
 
-def keywords(connection: Connection, contacts: Sequence[str]) -> list[StoredConsent]:
-    """The newest keyword of each meaning of each key on each business number, as far back as stored."""
-    return _read(connection, _KEYWORDS, contacts, "chat")
+def preferences(
+    connection: Connection, contacts: Sequence[str], shared: Sequence[str] = ()
+) -> list[StoredConsent]:
+    """The newest stop and the newest resume of each key on each business number.
+
+    Of keys that several people held, `shared`, all of them.
+    """
+    return _read(connection, _PREFERENCES, contacts, shared, "settings")
+
+
+def keywords(
+    connection: Connection, contacts: Sequence[str], shared: Sequence[str] = ()
+) -> list[StoredConsent]:
+    """The newest keyword of each meaning of each key on each business number, as far back as stored.
+
+    Of keys that several people held, `shared`, all of them.
+    """
+    return _read(connection, _KEYWORDS, contacts, shared, "chat")
 
 
 def _take(connection: Connection, table: str, limit: int, now: datetime) -> list[tuple[str, str]]:
@@ -64,14 +89,18 @@ def _take(connection: Connection, table: str, limit: int, now: datetime) -> list
 
 
 def _read(
-    connection: Connection, statement: TextClause, contacts: Sequence[str], source: Source
+    connection: Connection,
+    statement: TextClause,
+    contacts: Sequence[str],
+    shared: Sequence[str],
+    source: Source,
 ) -> list[StoredConsent]:
-    rows = connection.execute(statement, {"contacts": list(contacts)})
+    rows = connection.execute(statement, {"contacts": list(contacts), "shared": list(shared)})
     return [
         StoredConsent(
             row.contact,
             row.phone_number_id,
-            ConsentStatement(row.occurred_at, row.kind, row.message_id, source),
+            ConsentStatement(row.occurred_at, row.kind, row.message_id, source, row.contact),
         )
         for row in rows
     ]

@@ -4,7 +4,7 @@ The queue holds only successes of keys that were suppressed at that time; pipeli
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct
 from sqlalchemy import text
@@ -32,15 +32,17 @@ class Success(Struct, frozen=True, kw_only=True):
     occurred_at: datetime
 
 
+_EVER = datetime.max.replace(tzinfo=UTC)
 _LAST = text("""
 SELECT contact, phone_number_id, max(at) AS at, max(wrote_at) AS wrote_at, max(marketing_at) AS marketing_at
 FROM (SELECT contact, phone_number_id, occurred_at AS at, NULL::timestamptz AS wrote_at,
              CASE WHEN category LIKE 'marketing%' THEN occurred_at END AS marketing_at
       FROM status_events
-      WHERE contact = ANY(:contacts) AND occurred_at >= :since AND status IN ('delivered', 'read', 'played')
+      WHERE contact = ANY(:contacts) AND occurred_at >= :since AND occurred_at < :until
+        AND status IN ('delivered', 'read', 'played')
       UNION ALL
       SELECT contact, phone_number_id, occurred_at, occurred_at, NULL FROM inbound_messages
-      WHERE contact = ANY(:contacts) AND occurred_at >= :since) AS successes
+      WHERE contact = ANY(:contacts) AND occurred_at >= :since AND occurred_at < :until) AS successes
 GROUP BY contact, phone_number_id
 """)
 _MESSAGES = text("""
@@ -54,9 +56,12 @@ RETURNING contact, phone_number_id, what, message_id, occurred_at
 """)
 
 
-def last_successes(connection: Connection, contacts: Sequence[str], since: datetime) -> list[LastSuccess]:
-    """The last success of each of these keys on each business number since then."""
-    rows = connection.execute(_LAST, {"contacts": list(contacts), "since": since}).mappings()
+def last_successes(
+    connection: Connection, contacts: Sequence[str], since: datetime, until: datetime = _EVER
+) -> list[LastSuccess]:
+    """The last success of each of these keys on each business number in this period."""
+    values = {"contacts": list(contacts), "since": since, "until": until}
+    rows = connection.execute(_LAST, values).mappings()
     return [LastSuccess(**row) for row in rows]
 
 

@@ -18,6 +18,8 @@ from webhook_app.whatsapp.receiving.statuses import (
 
 Link = tuple[str, str]
 """(user_id, contact), as stored."""
+LinkTimes = dict[Link, int | None]
+"""Links with the earliest time of an item that shows them."""
 
 _PERSON_IN = {  # the keys of phone, BSUID and parent BSUID in the items of each list
     "contacts": ("wa_id", "user_id", "parent_user_id"),
@@ -25,31 +27,69 @@ _PERSON_IN = {  # the keys of phone, BSUID and parent BSUID in the items of each
     "calls": ("from", "from_user_id", "from_parent_user_id"),
     "user_preferences": ("wa_id", "user_id", "parent_user_id"),
 }
+_KEYS_IN = {  # the keys of phone and BSUID in the items that have a time
+    "statuses": ("recipient_id", "recipient_user_id"),
+    **{name: fields[:2] for name, fields in _PERSON_IN.items() if name != "contacts"},
+}
 _CHANGES = frozenset(("user_changed_number", "customer_changed_number", "user_changed_user_id"))
 """The second is the name of the first in older versions of the Graph API."""
 
 
-def links_in(value: Mapping[str, Any]) -> set[Link]:
+def links_in(value: Mapping[str, Any]) -> LinkTimes:
     """Return all links in a change's value, except those within a status, which its event holds.
 
     Hot path: contacts[] is as long as the list of statuses.
     """
-    found: set[Link] = set()
+    found: LinkTimes = {}
+    first_at: dict[Any, int] = {}
     for name, (phone, user_id, parent_id) in _PERSON_IN.items():
         items = value.get(name)
         if type(items) is not list:
             continue
+        if not first_at and name == "contacts":
+            first_at = _first_times(value)
         for item in items:
             if type(item) is dict:
                 get = item.get
+                at = (
+                    _time_of_person(item, first_at)
+                    if name == "contacts"
+                    else read_timestamp(get("timestamp"))
+                )
                 try:
-                    found.update(links_of(get(phone), get(user_id), get(parent_id)))
+                    add_links(found, links_of(get(phone), get(user_id), get(parent_id)), at)
                 except TypeError:  # a list or an object instead of a text
-                    found.update(links_of(digits(get(phone)), digits(get(user_id)), digits(get(parent_id))))
+                    keys = digits(get(phone)), digits(get(user_id)), digits(get(parent_id))
+                    add_links(found, links_of(*keys), at)
                 if name == "messages":
-                    found.update(_links_of_message(item))
-    found.update(_recipient_links(value))
+                    add_links(found, _links_of_message(item), at)
+    for link, at in _recipient_links(value):
+        add_links(found, link, at)
     return found
+
+
+def add_links(found: LinkTimes, links: Iterable[Link], at: int | None) -> None:
+    """Add links that an item of this time shows; the earliest time of a link counts."""
+    for link in links:
+        known = found.get(link)
+        found[link] = at if known is None else known if at is None else min(known, at)
+
+
+def _first_times(value: Mapping[str, Any]) -> dict[Any, int]:
+    """The earliest time of the items that name each key, and of all items under None."""
+    found: dict[Any, int] = {}
+    for name, fields in _KEYS_IN.items():
+        items = value.get(name)
+        for item in items if type(items) is list else ():
+            if type(item) is dict and (at := read_timestamp(item.get("timestamp"))):
+                for key in (None, *(digits(item.get(field)) for field in fields)):
+                    found[key] = min(at, found.get(key, at))
+    return found
+
+
+def _time_of_person(person: Mapping[str, Any], first_at: dict[Any, int]) -> int | None:
+    known = (first_at.get(key) for name in ("wa_id", "user_id") if (key := digits(person.get(name))))
+    return next(filter(None, known), first_at.get(None))
 
 
 @cached_if_short(maxsize=65536)
@@ -97,19 +137,20 @@ def _links_of_shared_contact(item: Mapping[str, Any]) -> Iterable[Link]:
             yield user, phone
 
 
-def _recipient_links(value: Mapping[str, Any]) -> Iterable[Link]:
+def _recipient_links(value: Mapping[str, Any]) -> Iterable[tuple[tuple[Link, ...], int | None]]:
     """Link the only contact of a value to the recipient of its only status; they may have no common key."""
     contacts, statuses = value.get("contacts"), value.get("statuses")
     if not (type(contacts) is type(statuses) is list and len(contacts) == len(statuses) == 1):
         return
     person, status = contacts[0], statuses[0]
     if type(person) is dict and type(status) is dict and "recipient_type" not in status:
-        yield from links_to_recipient(
+        found = links_to_recipient(
             digits(person.get("wa_id")),
             digits(person.get("user_id")),
             digits(status.get("recipient_id")),
             digits(status.get("recipient_user_id")),
         )
+        yield found, read_timestamp(status.get("timestamp"))
 
 
 @cached_if_short(maxsize=65536)

@@ -119,7 +119,7 @@ class DocumentParser:
         elif change.field == "calls":
             self._read_calls(change)
         elif change.field == "user_preferences":
-            self.parsed.links.update(identity.links_in(change.value))
+            self._read_links(change.value)
             self._read_items(
                 change, "user_preferences", inbound.read_preference, self.parsed.preferences.append
             )
@@ -142,7 +142,7 @@ class DocumentParser:
     def _read_messages(self, change: _ChangeOrigin) -> None:
         value, parsed = change.value, self.parsed
         before = self._count
-        parsed.links.update(identity.links_in(value))
+        self._read_links(value)
         if change.number:
             display = value["metadata"].get("display_phone_number")
             parsed.numbers.add((change.number, display[:160] if type(display) is str else "", change.waba_id))
@@ -159,6 +159,10 @@ class DocumentParser:
         if self._count == before:
             self._ignore("messages without items")
 
+    def _read_links(self, value: Object) -> None:
+        for link, at in identity.links_in(value).items():
+            identity.add_links(self.parsed.links, (link,), at)
+
     def _add_message(self, event: InboundMessage | NumberChange) -> None:
         if isinstance(event, NumberChange):
             self.parsed.number_changes.append(event)
@@ -168,7 +172,7 @@ class DocumentParser:
     def _read_calls(self, change: _ChangeOrigin) -> None:
         """Read calls, which can open the 24-hour window, and ignore their statuses."""
         before = self._count
-        self.parsed.links.update(identity.links_in(change.value))
+        self._read_links(change.value)
         self._read_items(change, "calls", inbound.read_call, self.parsed.inbound.append)
         call_statuses = change.value.get("statuses")
         if type(call_statuses) is list and call_statuses:

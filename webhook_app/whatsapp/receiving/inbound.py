@@ -30,6 +30,9 @@ def read_message(
     contact = (
         contact_key(digits(item.get("from")), bounded_text(item.get("from_user_id"), 160)) or only_contact
     )
+    keyword = _keyword(item, kind, contact, words)
+    # A stop asks for no reply.
+    opens_window = "group_id" not in item and kind not in _WINDOW_UNCHANGED and keyword != "stop"
     return InboundMessage(
         read_message_id(item),
         number,
@@ -37,8 +40,8 @@ def read_message(
         read_timestamp(item.get("timestamp")),
         contact,
         _reply_kind(item) or kind,
-        _keyword(item, kind, contact, words),
-        opens_window="group_id" not in item and kind not in _WINDOW_UNCHANGED,
+        keyword,
+        opens_window,
     )
 
 

@@ -70,14 +70,14 @@ def test_the_page_has_the_outcome_of_its_messages(api, stored):
 
 def test_a_window_is_open_for_a_day_after_they_wrote(api, stored):
     (window,) = api.get("/v1/contacts/12025550117").json["windows"]
-    until = (stored + 7 * SECOND + timedelta(days=1)).isoformat().replace("+00:00", "Z")
+    until = (stored + 6 * SECOND + timedelta(days=1)).isoformat().replace("+00:00", "Z")
     assert window == {"phone_number_id": NUMBER, "until": until}
 
 
 def test_suppressions_come_with_their_evidence_and_history(api, stored):
     api.put("/v1/suppressions/12025550117", json={"note": "asked by phone"})
     suppression = api.get(f"/v1/contacts/{USER_ID}").json["suppression"]
-    assert [row["reason"] for row in suppression["suppressions"]] == ["manual"]
+    assert [row["reason"] for row in suppression["suppressions"]] == ["manual", "opted_out"]
     assert suppression["history"][0]["note"] == "asked by phone"
 
 

@@ -1,0 +1,155 @@
+"""Opt-outs, their lifts and moves to a new number are in force with the commit that stores their webhook."""
+
+import threading
+from functools import partial
+
+import pytest
+from sqlalchemy import event, text
+
+from tests.pipeline.suppressions.test_number_changes import NEW, change_number
+from tests.pipeline.world import CONTACT, HOUR, MINUTE, STOPPED
+from tests.support.factories import body, message
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.store.postgres import locks
+from webhook_app.store.postgres.engine import connect
+from webhook_app.store.suppressions import suppressions
+
+
+def scopes(world, contact=CONTACT):
+    return {(row.reason, row.scope) for row in world.rows(contact)}
+
+
+def waiting(world):
+    with world.engine.connect() as connection:
+        return connection.execute(
+            text(
+                "SELECT (SELECT count(*) FROM inbound_messages WHERE considered_at IS NULL)"
+                " + (SELECT count(*) FROM preferences WHERE considered_at IS NULL)"
+            )
+        ).scalar_one()
+
+
+def test_a_stop_a_start_and_preferences_are_in_force_without_the_scheduler(world):
+    world.write(5 * HOUR, "stop")
+    world.prefer(4 * HOUR, "stop")
+    assert scopes(world) == {("opted_out", "all"), ("opted_out", "marketing")}
+    world.write(3 * HOUR, "start")
+    assert scopes(world) == {("opted_out", "marketing")}
+    world.prefer(2 * HOUR, "resume")
+    assert scopes(world) == set()
+    assert waiting(world) == 0
+    assert [change.action for change in world.changes()] == ["suppress", "suppress", "lift", "lift"]
+    world.run()
+    assert len(world.changes()) == 4
+
+
+def test_an_older_start_that_arrives_later_lifts_nothing(world):
+    world.write(HOUR, "stop")
+    world.write(2 * HOUR, "start")
+    assert scopes(world) == {("opted_out", "all")}
+
+
+def test_a_repeated_webhook_changes_nothing(world):
+    stop = body(messages=[message("wamid.stop", world.now - HOUR, text="stop")])
+    world.store(stop, stop)
+    world.store(stop)
+    world.write(HOUR - MINUTE, "start")
+    world.store(stop)
+    assert [change.action for change in world.changes()] == ["suppress", "lift"]
+
+
+def test_a_stop_and_a_start_of_one_commit_leave_the_newer_one(world):
+    item = [
+        message(f"wamid.{word}", world.now - age, text=word)
+        for word, age in (("start", HOUR), ("stop", MINUTE))
+    ]
+    world.store(body(messages=item))
+    assert scopes(world) == {("opted_out", "all")}
+
+
+def test_opt_outs_move_with_a_change_of_number_at_once(world):
+    world.write(5 * HOUR, "stop")
+    change_number(world, HOUR)
+    assert (scopes(world), scopes(world, NEW)) == (set(), {("opted_out", "all")})
+
+
+def test_a_fault_leaves_the_statement_to_the_scheduler_and_stores_the_webhook(world):
+    with world.engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE suppressions ADD CONSTRAINT refused CHECK (reason <> 'opted_out')")
+        )
+    world.write(HOUR, "stop")
+    assert (scopes(world), waiting(world), world.changes()) == (set(), 1, [])
+    with world.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE suppressions DROP CONSTRAINT refused"))
+    world.run()
+    assert (scopes(world), waiting(world)) == ({("opted_out", "all")}, 0)
+
+
+def test_a_run_of_suppress_that_is_working_does_not_hold_up_a_stop(world):
+    with world.engine.begin() as connection:
+        assert locks.try_until_commit(connection, locks.SUPPRESS_LOCK)
+        world.write(HOUR, "stop")
+        assert scopes(world) == {("opted_out", "all")}
+
+
+@pytest.fixture
+def writers(database_url):
+    made = [BatchWriter(lambda: connect(database_url, application="tests"), slot=slot) for slot in (0, 1)]
+    yield made
+    for writer in made:
+        writer.close()
+
+
+def written(world, contact, word, age):
+    return body(messages=[message(f"wamid.{contact}.{word}", world.now - age, sender=contact, text=word)])
+
+
+def in_a_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_of_a_stop_and_a_start_stored_at_the_same_time_the_newer_one_counts(world, writers):
+    """Each transaction has stored its statement before either of them decides."""
+    for place, words in enumerate((("stop", "start"), ("start", "stop"))):
+        contact = f"1202555020{place}"
+        with world.engine.begin() as connection:
+            suppressions.lock_changes(connection)
+            threads = [
+                in_a_thread(partial(writer.store, [Delivery(written(world, contact, word, age))], world.now))
+                for writer, word, age in zip(writers, words, (2 * HOUR, HOUR), strict=True)
+            ]
+            wait_for_lock(world, 2)
+        for thread in threads:
+            thread.join()
+        assert scopes(world, contact) == ({("opted_out", "all")} if words[1] == "stop" else set())
+    assert waiting(world) == 0
+
+
+def wait_for_lock(world, sessions):
+    waiters = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with world.engine.connect() as connection:
+        while connection.execute(waiters).scalar_one() < sessions:
+            pass
+
+
+def test_a_start_while_the_scheduler_applies_the_stop_is_not_lost(world, writers):
+    """The job reads the statements; before it writes, a START is stored by a worker."""
+    world.store(world.failure(3 * HOUR, STOPPED))
+    started = []
+
+    def resume(connection, clause, *_):
+        if not started and "FROM preferences WHERE contact" in str(clause):
+            deliveries = [Delivery(world.preference(HOUR, "resume"))]
+            started.append(in_a_thread(partial(writers[0].store, deliveries, world.now)))
+            started[0].join(0.3)
+
+    event.listen(world.engine, "before_execute", resume)
+    try:
+        world.run()
+    finally:
+        event.remove(world.engine, "before_execute", resume)
+    started[0].join()
+    assert scopes(world) == set()

@@ -1,0 +1,91 @@
+"""Applies what people stated about messages: opt-outs made and lifted, and suppressions moved to a new number.
+
+Called in the transaction that stores the statements, so that every check after its commit knows them. Takes the lock of
+changes before it reads: of two transactions at once the second one sees the statements of the first.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from msgspec import Struct
+
+from webhook_app.pipeline.suppressions.consent import decide_consent
+from webhook_app.pipeline.suppressions.number_changes import transfer_suppressions
+from webhook_app.rules.suppressions.reach import numbers_reaching
+from webhook_app.store.people import erased_opt_outs, links
+from webhook_app.store.people.contacts import holders
+from webhook_app.store.postgres.engine import Connection, driver
+from webhook_app.store.suppressions import consent, suppressions
+from webhook_app.store.suppressions.changes import SuppressionChange
+
+_RESUMED_SCOPES = {"start": "all", "resume": "marketing"}
+
+
+class NewFacts(Struct):
+    """What a batch says of people. `changed`: (old key, new key). `linked`: contacts with new links."""
+
+    has_statements: bool = False
+    changed: list[tuple[str, str]] = []
+    linked: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.has_statements or self.changed or self.linked)
+
+
+def apply_new(connection: Connection, received_at: datetime, new: NewFacts, now: datetime) -> None:
+    """Apply the statements stored with this time of receipt, and what follows from new facts about people's keys."""
+    stated = consent.take_received(connection, received_at, now) if new.has_statements else []
+    if stated or new.changed or new.linked:
+        apply_statements(connection, stated, new.changed, now, linked=new.linked)
+
+
+def apply_statements(
+    connection: Connection,
+    stated: Iterable[tuple[str, str]],
+    changed: Collection[tuple[str, str]],
+    now: datetime,
+    *,
+    linked: Iterable[str] = (),
+) -> list[SuppressionChange]:
+    """Apply what these (contact, business number) stated, and these changes of number; returns the changes made."""
+    suppressions.lock_changes(connection)
+    stated = set(stated)
+    changes: list[SuppressionChange] = []
+    if changed and erased_opt_outs.are_kept(connection):
+        erased_opt_outs.copy(connection, changed)
+    if changed:
+        _link_present_numbers(connection, changed)
+    if moved := {key for pair in changed for key in pair}.union(linked):
+        changes += suppressions.apply(connection, *transfer_suppressions(connection, moved), now)
+    changes += suppressions.apply(connection, *decide_consent(connection, stated, now, moved=moved), now)
+    _forget_erased_opt_outs(connection, {contact for contact, _ in stated if contact})
+    return changes
+
+
+def _link_present_numbers(connection: Connection, changed: Iterable[tuple[str, str]]) -> None:
+    """Link the user ids of people who changed their number to the new one: later lookups take one step."""
+    keys = {key for pair in changed for key in pair}
+    known = holders(connection, keys)
+    found: set[tuple[str, str, int]] = set()
+    for person in (person for key in keys for person in known.everybody(key)):
+        for span in person.spans:
+            if span.lasts and span.key.isdecimal() and known.changed_hands(span.key):
+                since = int(span.since.timestamp())
+                found |= {(user, span.key, since) for user in person.keys if not user.isdecimal()}
+    if found:
+        links.add(driver(connection), sorted(found))
+
+
+def _forget_erased_opt_outs(connection: Connection, contacts: set[str]) -> None:
+    """A stored START or resume of an erased person is newer than the erasure, so it lifts the opt-out kept."""
+    if not contacts or not erased_opt_outs.are_kept(connection):
+        return
+    known = holders(connection, contacts)
+    keys = sorted(
+        {span.key for each in contacts for person in known.everybody(each) for span in person.spans}
+    )
+    shared = [key for key in keys if known.changed_hands(key)]
+    for each in (*consent.preferences(connection, keys, shared), *consent.keywords(connection, keys, shared)):
+        if scope := _RESUMED_SCOPES.get(each.statement.kind):
+            person = known.holder(each.contact, each.statement.occurred_at)
+            erased_opt_outs.forget(connection, person.keys, numbers_reaching(each.phone_number_id), scope)

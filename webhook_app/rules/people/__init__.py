@@ -1,0 +1,1 @@
+"""Which keys belong to one person. Decisions without I/O."""

@@ -1,0 +1,70 @@
+"""Numbers that a person left: whether somebody else uses them now decides what an erasure may take."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import text
+
+from webhook_app.rules.people.holders import KeyHolder, Span
+from webhook_app.store.people.contacts import holders
+from webhook_app.store.postgres.engine import Connection
+
+_USED = text("""
+SELECT EXISTS (SELECT FROM status_events WHERE contact = :key AND occurred_at >= :since)
+    OR EXISTS (SELECT FROM failures WHERE contact = :key AND occurred_at >= :since)
+    OR EXISTS (SELECT FROM inbound_messages WHERE contact = :key AND occurred_at >= :since)
+    OR EXISTS (SELECT FROM preferences WHERE contact = :key AND occurred_at >= :since)
+    OR EXISTS (SELECT FROM suppressions WHERE contact = :key)
+""")
+_MESSAGES = text("""
+SELECT message_id FROM status_events WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
+  AND participant = ''
+UNION SELECT message_id FROM failures WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
+  AND participant = ''
+UNION SELECT message_id FROM inbound_messages WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
+""")
+_DELETE_PREFERENCES = text(
+    "DELETE FROM preferences WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until"
+)
+
+
+def keys_to_erase(connection: Connection, contact: str) -> tuple[tuple[str, ...], tuple[Span, ...]]:
+    """The keys of the person that nobody else uses, and when they held numbers that somebody else uses now.
+
+    A number that nobody uses since its holder left means the person who left it.
+    """
+    known = holders(connection, [contact])
+    *before, person = known.everybody(contact)
+    if before and person.keys == (contact,) and not _is_used(connection, person.spans[0]):
+        person = before[-1]
+    keys, shared = dict.fromkeys((contact, *person.keys)), list[Span]()
+    for span in person.spans:
+        if span.key not in keys:
+            if _used_since(connection, known.present(span.key), span):
+                shared.append(span)
+            else:
+                keys[span.key] = None
+    return tuple(keys), tuple(shared)
+
+
+def message_ids(connection: Connection, spans: Iterable[Span]) -> list[str]:
+    """The ids of the messages to or from these numbers while the person held them."""
+    return [
+        message_id for span in spans for message_id in connection.execute(_MESSAGES, _values(span)).scalars()
+    ]
+
+
+def delete_preferences(connection: Connection, spans: Iterable[Span]) -> int:
+    """Delete what the person stated at these numbers while they held them. Returns how many."""
+    return sum(connection.execute(_DELETE_PREFERENCES, _values(span)).rowcount for span in spans)
+
+
+def _used_since(connection: Connection, present: KeyHolder, span: Span) -> bool:
+    return present.keys != (span.key,) or _is_used(connection, Span(span.key, span.until, span.until))
+
+
+def _is_used(connection: Connection, span: Span) -> bool:
+    return bool(connection.execute(_USED, {"key": span.key, "since": span.since}).scalar_one())
+
+
+def _values(span: Span) -> dict[str, object]:
+    return {"key": span.key, "since": span.since, "until": span.until}
