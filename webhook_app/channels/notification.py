@@ -3,8 +3,9 @@
 Contains no phone numbers or contacts, since it leaves the service.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -127,3 +128,25 @@ class Notification(Struct, frozen=True, kw_only=True):
     def is_over(self) -> bool:
         """Whether the message is about an incident that has ended."""
         return self.reason in ("resolved", "past")
+
+
+_FORGING = (
+    *range(0x20),  # control characters, with line breaks, tabs and the beginning of terminal commands
+    *range(0x7F, 0xA0),
+    0x2028,  # line and paragraph separators
+    0x2029,
+    *range(0x202A, 0x202F),  # bidirectional embeddings, overrides and isolates
+    *range(0x2066, 0x206A),
+)
+_TO_SPACES = dict.fromkeys(_FORGING, " ")
+
+
+def one_line(content: Any) -> Any:
+    """Return the content of a message with a space for each control character: made-up names forge no lines."""
+    if isinstance(content, str):
+        return content.translate(_TO_SPACES)
+    if isinstance(content, Mapping):
+        return {one_line(name): one_line(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [one_line(value) for value in content]
+    return content

@@ -108,3 +108,10 @@ def test_old_ones_are_pruned(engine: Engine, now: datetime) -> None:
     with engine.connect() as connection:
         titles = connection.execute(text("SELECT payload -> 'findings' -> 0 ->> 'title' FROM notifications"))
         assert list(titles.scalars()) == ["new"]
+
+
+def test_a_name_in_a_finding_begins_no_line_and_turns_no_text_round(engine: Engine, now: datetime) -> None:
+    add(engine, now, "Template promo\nWhat to do: pay \u202e1")
+    channel = Channel()
+    assert run(engine, channel, now) == 1
+    assert channel.found[0].findings[0].title == "Template promo What to do: pay  1"

@@ -14,7 +14,7 @@ from tests.channels.notifications import notification
 from tests.support.clocks import Stopwatch
 from tests.support.incidents import store_incident
 from webhook_app.channels import Channel, Receipt, SendError
-from webhook_app.channels.notification import Notification, Undelivered
+from webhook_app.channels.notification import AffectedPart, Evidence, Notification, Undelivered
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook
 from webhook_app.pipeline.incidents.notifications.expire import GIVE_UP_AFTER, expire
 from webhook_app.pipeline.incidents.notifications.notify import (
@@ -648,3 +648,30 @@ def test_a_channel_that_refuses_a_resend_is_paused_and_gets_the_next_one(
     assert channel.again == []
     run(engine, channel, now + 90 * SECOND)
     assert channel.again == [[made]]
+
+
+FORGING = "promo\n*What to do:* ring\r\n\x1b[2J\x85\u2028\u202epaid\u2066 +1 900"
+PLAIN = "promo *What to do:* ring   [2J   paid  +1 900"
+
+
+def test_a_template_s_name_begins_no_line_and_turns_no_text_round_in_any_message(
+    engine: Engine, now: datetime
+) -> None:
+    held: dict[str, Any] = {
+        "title": f"131026 Message undeliverable, template {FORGING}",
+        "group": {"code": 131026, "template": FORGING},
+        "templates": (FORGING,),
+        "slice": AffectedPart(values={"campaign": (FORGING,)}, failures=1, share=0.5),
+        "evidence": (Evidence("rate", f"template {FORGING}", FORGING),),
+        "details": ((FORGING, FORGING),),
+    }
+    add(engine, now, **held)
+    channel = MemoryChannel()
+    run(engine, channel, now)
+    sent = channel.accepted[0]
+    assert sent.title == f"131026 Message undeliverable, template {PLAIN}"
+    assert sent.group == {"code": 131026, "template": PLAIN}
+    assert sent.templates == (PLAIN,)
+    assert sent.slice == AffectedPart(values={"campaign": (PLAIN,)}, failures=1, share=0.5)
+    assert sent.evidence == (Evidence("rate", f"template {PLAIN}", PLAIN),)
+    assert sent.details == ((PLAIN, PLAIN),)

@@ -13,7 +13,7 @@ from msgspec import ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
 from webhook_app.channels.findings import FINDING_CHANNELS, NO_INCIDENT, FindingMessage
-from webhook_app.channels.notification import Notification, Undelivered
+from webhook_app.channels.notification import Notification, Undelivered, one_line
 from webhook_app.store.incidents import incidents, outbox
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection
@@ -32,12 +32,15 @@ def lock_incidents(connection: Connection, incident_ids: Collection[int]) -> Non
 
 
 def read_message(payload: Mapping[str, Any]) -> OutboxMessage | None:
-    """The message of a row of the outbox; None if another version wrote it in a form that cannot be read."""
+    """Return the message of a row of the outbox, as every channel gets it: its texts and names have no line breaks.
+
+    None if another version wrote it in a form that cannot be read.
+    """
     kind: type[OutboxMessage] = (
         FindingMessage if payload.get("reason") in ("finding", "digest") else Notification
     )
     try:
-        return convert(payload, kind)
+        return convert(one_line(payload), kind)
     except ValidationError:
         return None
 
