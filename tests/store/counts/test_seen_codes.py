@@ -90,19 +90,31 @@ def test_messages_that_failed_several_times_are_bound_too(writer, engine, now):
     assert set(codes) == set(found)
 
 
-def test_reports_of_senders_are_bound_too(engine, now, monkeypatch):
-    monkeypatch.setattr(seen_codes, "MAX_NEW_CODES", 5)
+def report_failed(engine: Engine, now: datetime, codes: range) -> None:
     reports = [
         SendReport(
-            message_id=f"send:{n}", phone_number_id="1", contact="12025550117", template="", campaign="", category="",
-            sent_at=now, error=read_graph_error({"code": MADE_UP + n}), endpoint="", request_json="",
+            message_id=f"send:{code}", phone_number_id="1", contact="12025550117", template="", campaign="",
+            category="", sent_at=now, error=read_graph_error({"code": code}), endpoint="", request_json="",
         )
-        for n in range(12)
+        for code in codes
     ]  # fmt: skip
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         register(connection, reports, now, reported_by="shop")
+
+
+def test_reports_of_senders_are_bound_too(engine, now, monkeypatch):
+    monkeypatch.setattr(seen_codes, "MAX_REPORTED_CODES", 5)
+    report_failed(engine, now, range(MADE_UP, MADE_UP + 12))
     found = counted(engine, now)
     assert (len(found), found[OTHER_CODE]) == (6, 7)
+
+
+def test_codes_that_senders_make_up_leave_room_for_those_of_webhooks(writer, engine, now, monkeypatch):
+    monkeypatch.setattr(seen_codes, "MAX_REPORTED_CODES", 2)
+    report_failed(engine, now, range(MADE_UP, MADE_UP + 12))
+    writer.store([Delivery(failed(now, range(MADE_UP + 100, MADE_UP + 103)))], now)
+    found = counted(engine, now)
+    assert found == {MADE_UP: 1, MADE_UP + 1: 1, OTHER_CODE: 10} | {MADE_UP + n: 1 for n in (100, 101, 102)}
 
 
 def test_the_most_frequent_unknown_codes_are_listed_and_all_known_ones(writer, engine, now):

@@ -6,12 +6,15 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.support.factories import body, status
+from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.sends.reports import register
 from webhook_app.store.counts import failures, rates, series
 from webhook_app.store.counts.failure_filters import FailureFilters, errors_of
 from webhook_app.store.counts.series import OTHER
 from webhook_app.store.postgres.engine import connect
+from webhook_app.whatsapp.sends.graph_errors import read_graph_error
+from webhook_app.whatsapp.sends.send_reports import SendReport
 
 HOUR = timedelta(hours=1)
 
@@ -85,6 +88,64 @@ def test_numbers_that_are_made_up_end_in_one_series(writer, engine, now):
     with engine.connect() as connection:
         assert series.is_at_ceiling(connection, now - HOUR)
         assert not series.is_at_ceiling(connection, now + HOUR)
+
+
+def report_failed(engine: Engine, now: datetime, *calls: dict[str, str]) -> None:
+    """Report a failed call of each; they all fail for another reason, so that none is repeated."""
+    plain = dict.fromkeys(("template", "campaign", "category", "endpoint", "request_json"), "")
+    reports = [
+        SendReport(
+            **{"message_id": f"send:{n}", "phone_number_id": NUMBER, "contact": "12025550117"} | plain | call,
+            sent_at=now,
+            error=read_graph_error({"code": 131000}),
+        )
+        for n, call in enumerate(calls)
+    ]
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, reports, now, reported_by="shop")
+
+
+@pytest.fixture
+def few_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "MAX_REPORTED_PER_ACCOUNT", 1)
+    monkeypatch.setattr(series, "MAX_REPORTED", 3)
+
+
+@pytest.mark.usefixtures("few_reported")
+def test_names_that_senders_make_up_leave_room_for_those_of_webhooks(writer, engine, now):
+    writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)
+    made_up = [
+        {"template": f"made up {n}", "contact": contact}
+        for n, contact in enumerate(["12025550117", "491715555555", "33612345678", "5511987654321"] * 5)
+    ]
+    report_failed(engine, now, *made_up)
+    writer.store([Delivery(sent(now, 0, 1))], now)
+    found = attempts(engine, now)
+    assert found["t0"] == 1
+    assert found[OTHER] == 20
+    with engine.connect() as connection:
+        others = "SELECT DISTINCT phone_number_id FROM series WHERE template = :other"
+        assert connection.execute(text(others), {"other": OTHER}).scalars().all() == [NUMBER]
+
+
+@pytest.mark.usefixtures("few_reported")
+def test_business_numbers_that_senders_make_up_leave_room_for_those_of_webhooks(writer, engine, now):
+    report_failed(engine, now, *({"phone_number_id": str(1000 + n)} for n in range(30)))
+    assert len(templates(engine)) <= 5
+    writer.store([Delivery(sent(now, 0, 1))], now)
+    assert attempts(engine, now)["t0"] == 1
+
+
+@pytest.mark.usefixtures("few_reported")
+def test_messages_of_webhooks_that_a_report_names_later_count_under_a_limited_number_of_names(
+    writer, engine, now
+):
+    ids = [f"wamid.{n}" for n in range(9)]
+    writer.store([Delivery(body(*(status(each, "sent", now) for each in ids)))], now)
+    report_named = [{"message_id": each, "template": f"named {each}"} for each in ids]
+    report_failed(engine, now, *report_named)
+    writer.store([Delivery(sent(now, 100, 1))], now)
+    assert attempts(engine, now)["t100"] == 1
 
 
 def test_error_texts_beyond_the_ceiling_share_a_row_and_stay_found_by_code(writer, engine, now):

@@ -155,10 +155,11 @@ def store_failed_calls(
         return
     accounts = accounts_of(connection, {call.phone_number_id for call in calls})
     dimensions = [_series_of(call, accounts.get(call.phone_number_id, "")) for call in calls]
-    series = series_ids(connection, list(set(dimensions)))
+    series = series_ids(connection, list(set(dimensions)), reported=True)
     rows = [(call, series[each]) for call, each in zip(calls, dimensions, strict=True)]
     batch = Batch([_status_row(*row) for row in rows], [_failure_row(*row) for row in rows], [], None, 0)
-    batch.other_codes = sorted(seen_codes.over_ceiling(connection, {call.error.code for call in calls}))
+    codes = {call.error.code for call in calls}
+    batch.other_codes = sorted(seen_codes.over_ceiling(connection, codes, reported=True))
     insert_batch(connection, batch, received_at=now, slot=slot)
 
 

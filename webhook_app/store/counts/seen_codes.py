@@ -15,6 +15,8 @@ from webhook_app.whatsapp.errors.catalogue import is_known
 
 MAX_NEW_CODES = 500
 """Codes that are not in the catalogue and new within an hour; further ones are counted as OTHER_CODE."""
+MAX_REPORTED_CODES = 100
+"""Codes of senders' reports count as OTHER_CODE from so many new ones, which leaves room for those of webhooks."""
 
 _FIND = "SELECT code FROM seen_codes WHERE code = ANY(%s::bigint[])"
 _NEW_THIS_HOUR = "SELECT count(*) FROM seen_codes WHERE first_at >= date_trunc('hour', now())"
@@ -22,8 +24,11 @@ _INSERT = "INSERT INTO seen_codes (code, first_at) SELECT unnest(%s::bigint[]), 
 _NEW_SINCE = text("SELECT count(*) FROM seen_codes WHERE first_at >= :since")
 
 
-def over_ceiling(connection: DriverConnection, codes: Iterable[int]) -> set[int]:
-    """The codes among these that are counted as OTHER_CODE. New ones below the ceiling are noted as seen."""
+def over_ceiling(connection: DriverConnection, codes: Iterable[int], *, reported: bool = False) -> set[int]:
+    """Return the codes that are counted as OTHER_CODE. New ones below the ceiling are noted as seen.
+
+    `reported`: a sender's report holds them.
+    """
     unknown = sorted(code for code in codes if not is_known(code))
     if not unknown:
         return set()
@@ -32,7 +37,7 @@ def over_ceiling(connection: DriverConnection, codes: Iterable[int]) -> set[int]
     if not missing:
         return set()
     (new,) = connection.execute(_NEW_THIS_HOUR).fetchall()[0]
-    room = max(0, MAX_NEW_CODES - new)
+    room = max(0, (MAX_REPORTED_CODES if reported else MAX_NEW_CODES) - new)
     if room:
         connection.execute(_INSERT, [int_array(missing[:room])])
     return set(missing[room:])

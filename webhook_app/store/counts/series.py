@@ -43,6 +43,8 @@ OTHER = "(other)"
 """The template and campaign of messages whose own would exceed the ceilings. Totals stay exact."""
 MAX_NEW_PER_ACCOUNT, MAX_NEW = 2_000, 10_000
 """New series within an hour, of an account and in all: evaluation and memory grow with the number of series."""
+MAX_REPORTED_PER_ACCOUNT, MAX_REPORTED = 500, 2_500
+"""Series made by senders' reports are new only below these, so that made-up ones leave room for those of webhooks."""
 
 
 def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey]:
@@ -55,18 +57,22 @@ def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey
     return known
 
 
-def series_ids(connection: DriverConnection, wanted: Sequence[Series]) -> dict[Series, int]:
+def series_ids(
+    connection: DriverConnection, wanted: Sequence[Series], *, reported: bool = False
+) -> dict[Series, int]:
     """The ids of these series; missing ones are inserted, all are marked as seen today.
 
     Beyond MAX_NEW_PER_ACCOUNT or MAX_NEW new series in an hour, a missing one shares a series with others of its
-    number and country; beyond twice MAX_NEW with all others. Run outside the batch's transaction.
+    number and country; beyond twice MAX_NEW with all others. `reported`: a sender's report makes them, which has
+    smaller ceilings. Run outside the batch's transaction.
     """
     known, unseen = _find(connection, wanted)
     if unseen:
         connection.execute(_MARK_SEEN, [unseen])
         known, _ = _find(connection, wanted)  # one that was never seen again may have been pruned meanwhile
     if missing := [key for key in wanted if key not in known]:
-        used = _admit(sorted(missing), dict(connection.execute(_NEW_THIS_HOUR).fetchall()))
+        admit = _admit_reported if reported else _admit
+        used = admit(sorted(missing), dict(connection.execute(_NEW_THIS_HOUR).fetchall()))
         columns = [text_array(column) for column in zip(*sorted(set(used.values())), strict=True)]
         connection.execute(_INSERT, columns)
         made, _ = _find(connection, list(set(used.values())))
@@ -93,6 +99,27 @@ def _admit(missing: Iterable[Series], new: dict[str, int]) -> dict[Series, Serie
             used[key] = (number, account, OTHER, OTHER, country)
         else:
             used[key] = (OTHER, OTHER, OTHER, OTHER, "")
+        total += 1
+    return used
+
+
+def _admit_reported(missing: Iterable[Series], new: dict[str, int]) -> dict[Series, Series]:
+    """Return the series under which each missing one of a report is stored; `new` is the number of new ones by account.
+
+    Beyond the ceilings its number counts only if webhooks named it.
+    """
+    used, total = {}, sum(new.values())
+    for key in missing:
+        number, account, _, _, country = key
+        of_account = new.get(account, 0)
+        if total < MAX_REPORTED and of_account < MAX_REPORTED_PER_ACCOUNT:
+            used[key] = key
+        elif account:
+            is_odd = of_account >= 2 * MAX_REPORTED_PER_ACCOUNT
+            used[key] = (number, account, OTHER, OTHER, "" if is_odd else country)
+        else:
+            used[key] = (OTHER, OTHER, OTHER, OTHER, "")
+        new[account] = of_account + 1
         total += 1
     return used
 

@@ -143,7 +143,7 @@ def reassign(
     failures = _incomplete(connection, _FAILURES, values, complete)
     once = _incomplete(connection, _FAILED_ONCE, values, complete) if failures else []
     wanted = {known.series for rows in (events, messages, failures, once) for _, known in rows}
-    series = series_ids(connection, list(wanted)) if wanted else {}
+    series = series_ids(connection, list(wanted), reported=True) if wanted else {}
     if events:
         _set_events(connection, events, series)
         stages.request_recount(connection, [(row.message_id, row.phone_number_id) for row, _ in events])
