@@ -539,8 +539,8 @@ class TestWhatTheDefaultRulesSee:
         traffic.sent(100, now)
         traffic.failed(100, now, PLATFORM)
         look(now)
-        for minutes in range(16, 75, 2):
-            traffic.sent(50, now + minutes * MINUTE)
+        for minutes in range(16, 75, 4):
+            traffic.sent(100, now + minutes * MINUTE)
             look(now + minutes * MINUTE, seconds=45)
         # The other incident is that no notification was sent: nothing runs the outbox here.
         assert [each.ended_how for each in known(engine) if each.kind != "self"] == ["recovered"]

@@ -21,11 +21,12 @@ class Sender:
     def day(self, fails=lambda _: False, each=3 * MINUTE, **more):
         """Write to everybody on the next day; `fails` says whose message fails besides those who are gone."""
         self.world.now += DAY
-        noon = self.world.now
-        for person in self.people:
+        noon, seldom = self.world.now, 1 + len(self.people) // 8
+        for place, person in enumerate(self.people):
             self.write(person, fails=fails(person), **more)
             self.world.now += each
-            self.look()
+            if place % seldom == 0:
+                self.look()
         self.world.now = noon
         self.look(20 * HOUR)
         return self
@@ -54,7 +55,7 @@ def sender(world, now):
     return lambda people, gone=(): Sender(world, people, gone)
 
 
-@pytest.mark.parametrize("contacts", [2, 3, 5, 40])
+@pytest.mark.parametrize("contacts", [2, 3, 40])
 def test_an_outage_of_days_suppresses_nobody_and_afterwards_exactly_those_who_are_gone(sender, contacts):
     people = CROWD[:contacts]
     business = sender(people, gone=[people[-1]])
@@ -68,7 +69,7 @@ def test_an_outage_of_days_suppresses_nobody_and_afterwards_exactly_those_who_ar
 
 
 @pytest.mark.parametrize("each", [MINUTE, 45 * MINUTE])
-@pytest.mark.parametrize("contacts", [2, 4, 8])
+@pytest.mark.parametrize("contacts", [2, 8])
 def test_an_outage_around_midnight_suppresses_nobody(sender, world, each, contacts):
     world.now = world.now.replace(hour=22, minute=50)
     business = sender(CROWD[:contacts]).day()
