@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -15,11 +16,16 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
 
 from webhook_app.migrating import migrate_database
+from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations.readiness import migrations_fault
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.postgres.locks import MIGRATION_LOCK
 from webhook_app.store.postgres.partitions import partitions
 from webhook_app.store.schema import PARTITIONED, metadata
+from webhook_app.store.suppressions import lists, suppressions
+from webhook_app.store.suppressions.suppressions import Suppression
+from webhook_app.whatsapp.people.contacts import phone_key
 
 MIGRATE = "import sys; from webhook_app.migrating import migrate_database; migrate_database(sys.argv[1])"
 FRESH = "webhook_app_fresh"
@@ -71,6 +77,26 @@ def test_a_downgrade_leaves_an_empty_database(engine, database_url):
             )
         )
         assert list(left.scalars()) == ["alembic_version"]
+
+
+def test_people_stored_under_an_old_spelling_of_their_number_keep_their_opt_out(engine, database_url):
+    config = Config("alembic.ini")
+    config.attributes["url"] = database_url
+    command.downgrade(config, "0020")
+    now = datetime.now(UTC)
+    old_keys = ["22507123456", "22944123456", "22520812345"]
+    others = ["225071234567", "22510123456", "491715550117"]
+    rows = [
+        Suppression(contact=key, reason="opted_out", since=now, actor="person") for key in old_keys + others
+    ]
+    with engine.begin() as connection:
+        suppressions.apply(connection, rows, [], now)
+    migrate_database(database_url)
+    suppress(engine, (), Thresholds(), now)
+    with engine.connect() as connection:
+        stored = {row.contact for row in lists.list_page(connection, 100)}
+    assert stored == {phone_key(key) for key in old_keys} | set(others)
+    assert not stored & set(old_keys)
 
 
 def test_a_database_without_migrations_is_reported(engine):

@@ -43,6 +43,9 @@ class Send(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One send call: accepted, with a `message_id`, or failed, with Meta's `error` object."""
 
     contact: str
+    input: str | None = None
+    wa_id: str | None = None
+    """`contacts[0].input` and `wa_id` of Meta's answer, where the recipient has another id than the number."""
     phone_number_id: str = ""
     message_id: str | None = None
     template: str | None = None

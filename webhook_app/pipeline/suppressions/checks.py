@@ -5,6 +5,7 @@ from datetime import datetime
 
 from webhook_app.pipeline.suppressions.check_connections import Connect
 from webhook_app.pipeline.suppressions.large_checks import LargeChecks
+from webhook_app.pipeline.suppressions.reported_aliases import ReportedAliases
 from webhook_app.pipeline.suppressions.shared_checks import SharedChecks
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest
 
@@ -18,6 +19,7 @@ class Checks:
     def __init__(self, connect: Connect, clock: Callable[[], datetime]) -> None:
         self._shared = SharedChecks(connect, clock)
         self._large = LargeChecks(connect, clock)
+        self.aliases = ReportedAliases()
 
     def facts(self, request: CheckRequest) -> CheckFacts:
         """What is stored about these contacts. Raises DriverError or, with the database away, OperationalError."""

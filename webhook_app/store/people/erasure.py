@@ -28,7 +28,8 @@ HOLDS: dict[str, frozenset[str]] = {
     "failed_messages": frozenset(("message_id",)),
     "sends": frozenset(
         (
-            *("message_id", "contact", "template", "campaign", "category", "fbtrace_id", "error", "request"),
+            *("message_id", "contact", "given", "template", "campaign", "category"),
+            *("fbtrace_id", "error", "request"),
             "endpoint",
         )
     ),
@@ -92,10 +93,11 @@ _ANONYMISED = {
     "failures": "message_id = ANY(:ids) OR contact = ANY(:keys)",
     "messages": "message_id = ANY(:ids)",
     "failed_messages": "message_id = ANY(:ids)",
-    "sends": "message_id = ANY(:ids) OR contact = ANY(:keys)",
+    "sends": "message_id = ANY(:ids) OR contact = ANY(:keys) OR given = ANY(:keys)",
 }
 _BLANK: dict[str, Any] = {
     "contact": "",
+    "given": "",
     "callback_data": "",
     "fbtrace_id": "",
     "endpoint": "",

@@ -25,8 +25,10 @@ sends = Table(  # reported send calls: accepted, or failed with Meta's error
     Column("request", JSONB),  # the shape of what was sent, without credentials and text
     a_time("check_at", null=True),  # when to check for webhooks of it; null: never
     a_text("reported_by"),  # the name of the API key
+    a_text("given"),  # the key it was sent to, if Meta answered that `contact` is its id; else ''
     PrimaryKeyConstraint("message_id", "phone_number_id", "failed", "error_code"),
     Index("sends_reported", "reported_by", "registered_at", postgresql_where=text("failed")),
+    Index("sends_given", "reported_by", "given", "sent_at", postgresql_where=text("given <> ''")),
     Index("sends_contact", "contact", "sent_at"),
     Index("sends_time", "sent_at"),
     Index("sends_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),

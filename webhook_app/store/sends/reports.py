@@ -58,27 +58,29 @@ class FailedSend(Struct, frozen=True, kw_only=True):
 Key = tuple[str, str, bool, int]
 """message_id, phone_number_id, failed, error code: the primary key."""
 
-# Only the key that reported a message first may add to it.
+# Only the key that reported a message first may add to it: a later one is registered later, whatever its clock says.
 _SAME_KEY = "s.reported_by = excluded.reported_by"
 _KNOWN = f"CASE WHEN {_SAME_KEY} THEN coalesce(nullif(s.{{0}}, ''), excluded.{{0}}) ELSE s.{{0}} END"
 _INSERT = text(f"""
 INSERT INTO sends AS s (message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at,
-                        registered_at, error_subcode, fbtrace_id, error, endpoint, request, check_at, reported_by)
+                        registered_at, error_subcode, fbtrace_id, error, endpoint, request, check_at, given,
+                        reported_by)
 SELECT message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at,
-       :now, subcode, trace, nullif(error, '')::jsonb, endpoint, nullif(request, '')::jsonb, check_at,
+       greatest(:now, (SELECT max(o.registered_at) + interval '1 microsecond' FROM sends o
+                       WHERE o.message_id = i.message_id AND o.reported_by <> :reported_by)), subcode, trace, nullif(error, '')::jsonb, endpoint, nullif(request, '')::jsonb, check_at, given,
        :reported_by
 FROM unnest(CAST(:message_id AS text[]), CAST(:phone_number_id AS text[]), CAST(:failed AS bool[]),
             CAST(:error_code AS bigint[]), CAST(:contact AS text[]), CAST(:template AS text[]),
             CAST(:campaign AS text[]), CAST(:category AS text[]), CAST(:sent_at AS timestamptz[]),
             CAST(:subcode AS bigint[]), CAST(:trace AS text[]), CAST(:error AS text[]), CAST(:endpoint AS text[]),
-            CAST(:request AS text[]), CAST(:check_at AS timestamptz[]))
+            CAST(:request AS text[]), CAST(:check_at AS timestamptz[]), CAST(:given AS text[]))
   AS i(message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at, subcode, trace,
-       error, endpoint, request, check_at)
+       error, endpoint, request, check_at, given)
 ORDER BY message_id, phone_number_id, failed, error_code
 ON CONFLICT (message_id, phone_number_id, failed, error_code) DO UPDATE SET
   contact = {_KNOWN.format("contact")}, template = {_KNOWN.format("template")},
   campaign = {_KNOWN.format("campaign")}, category = {_KNOWN.format("category")},
-  fbtrace_id = {_KNOWN.format("fbtrace_id")}, endpoint = {_KNOWN.format("endpoint")},
+  given = {_KNOWN.format("given")}, fbtrace_id = {_KNOWN.format("fbtrace_id")}, endpoint = {_KNOWN.format("endpoint")},
   request = CASE WHEN {_SAME_KEY} THEN coalesce(s.request, excluded.request) ELSE s.request END,
   sent_at = CASE WHEN {_SAME_KEY} THEN least(s.sent_at, excluded.sent_at) ELSE s.sent_at END,
   check_at = excluded.check_at
@@ -190,6 +192,7 @@ def insert(
         "endpoint": [r.endpoint for r in reports],
         "request": [r.request_json for r in reports],
         "check_at": [None if r.has_generated_id else check_at for r in reports],
+        "given": [r.given for r in reports],
         "now": now,
         "reported_by": reported_by,
     }

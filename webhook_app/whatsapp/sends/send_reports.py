@@ -30,6 +30,8 @@ class SendReport(Struct, frozen=True, kw_only=True):
     error: GraphError | None
     endpoint: str
     request_json: str
+    given: str = ""
+    """The key that the message was sent to, if Meta answered that `contact` is its id."""
 
     @property
     def error_code(self) -> int:

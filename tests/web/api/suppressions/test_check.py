@@ -128,7 +128,8 @@ def test_what_a_scope_blocks_depends_on_the_category(api, engine, now):
 def test_a_typed_stop_allows_replies_while_the_window_is_open_unless_all_is_blocked(
     api, make_app, deliver, engine, now, operator
 ):
-    store_suppression(engine, now, contact="12025550119", scope="all", reason="opted_out")
+    stopped_at = now - timedelta(hours=3)
+    store_suppression(engine, now, contact="12025550119", scope="all", reason="opted_out", since=stopped_at)
     deliver(body(messages=[message(at=now - timedelta(hours=2), sender="12025550119")]))
     (result,) = check(api, "12025550119", category="service", phone_number_id=NUMBER)
     assert (result["allowed"], result["window_open"]) == (True, True)
@@ -137,6 +138,25 @@ def test_a_typed_stop_allows_replies_while_the_window_is_open_unless_all_is_bloc
     strict = make_app(stop_blocks="all").test_client()
     path = f"/v1/check/12025550119?category=service&phone_number_id={NUMBER}"
     assert strict.get(path, headers=operator).json["allowed"] is False
+
+
+def test_a_stop_opens_no_window_and_what_the_person_writes_after_it_does(api, deliver, now):
+    def answer():
+        (result,) = check(api, "12025550119", category="utility", phone_number_id=NUMBER)
+        return result["allowed"], result["window_open"]
+
+    def write(serial, minutes, text):
+        at = now - timedelta(minutes=minutes)
+        deliver(body(messages=[message(f"wamid.{serial}", at, sender="12025550119", text=text)]))
+
+    write("A", 9, "stop")
+    assert answer() == (False, False)
+    write("B", 10, "where is my order?")  # before the stop
+    assert answer() == (False, True)
+    write("C", 8, "where is my order?")
+    assert answer() == (True, True)
+    write("D", 7, "stop")
+    assert answer() == (False, True)
 
 
 def test_a_window_closes_after_24_hours(api, deliver, now):

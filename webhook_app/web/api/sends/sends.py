@@ -1,6 +1,7 @@
 """POST /v1/sends: senders report their calls to Meta. Each item is validated by itself; pipeline/sends counts it."""
 
 import re
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -8,13 +9,21 @@ import msgspec
 from msgspec import Meta, Struct
 
 from webhook_app.pipeline.sends.reports import Outcome, register
+from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.sends.reports import MAX_PER_MESSAGE
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Contact, Time, Word
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
 from webhook_app.whatsapp.json_text import scrub
-from webhook_app.whatsapp.people.contacts import InvalidAddress, display, parse_address
+from webhook_app.whatsapp.people.contacts import (
+    Address,
+    InvalidAddress,
+    display,
+    if_stored,
+    parse_address,
+    phone_key,
+)
 from webhook_app.whatsapp.receiving.statuses import MAX_ID_BYTES
 from webhook_app.whatsapp.sends.call_redaction import redacted_request, without_credentials
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
@@ -69,6 +78,16 @@ class SendItem(Struct, kw_only=True, forbid_unknown_fields=True):
     """One send call: accepted by Meta, or failed with `error`."""
 
     contact: Contact
+    input: Annotated[
+        Contact | None, Meta(description="`contacts[0].input` of Meta's answer; absent: `contact`.")
+    ] = None
+    wa_id: Annotated[
+        Contact | None,
+        Meta(
+            description="`contacts[0].wa_id` of Meta's answer: which recipient the number has. Where it is another one,"
+            " checks of this API key find its suppressions under the number as well."
+        ),
+    ] = None
     phone_number_id: _Number = ""
     message_id: _MessageId | None = None
     template: _Name | None = None
@@ -125,13 +144,19 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
 
     An accepted send is not an attempt. It gives template, campaign, category and contact to the webhooks of its
     message; only the key that reported a message first can do that, and what Meta says goes first. Its contact only
-    stands in for one that the webhooks lack: it never links a number with a user id. A failed call counts
-    in rates and alerts, once if a webhook reports it too. It counts against its contact only for a message that this
-    key sent or that a webhook named, reported within a day, and never as an opt-out. An invalid item affects no other.
-    A message takes at most 20 reports: one per business number and answer, however often it is repeated.
+    stands in for one that the webhooks lack: it never links a number with a user id. A failed call counts in rates
+    and alerts, once if a webhook reports it too. It counts against its contact only for a message that this key sent
+    or that a webhook named, reported within a day, and never as an opt-out. An invalid item affects no other. With
+    `wa_id` from Meta's answer, checks of this key find the recipient under the number written to as well; nobody
+    else's do, and nothing is lifted or erased by it. A message takes at most 20 reports: one per business number and
+    answer, however often it is repeated.
     """
-    items = [parse_send(item, call.now) for item in body.sends]
+    literals = _literal_contacts(body.sends)
+    stored = stored_keys(call.connection, literals) if literals else set()
+    items = [parse_send(item, call.now, stored) for item in body.sends]
     reports = [found for found, _ in items if found is not None]
+    if any(report.given for report in reports):
+        call.checks.aliases.forget(call.key.name)
     outcomes = iter(register(call.connection, reports, call.now, reported_by=call.key.name))
     results = [
         _result(found, reason, "refused" if found is None else next(outcomes)) for found, reason in items
@@ -140,8 +165,8 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     return SendsAnswer(results, SendsSummary(*counts))
 
 
-def parse_send(item: Any, now: datetime) -> tuple[SendReport | None, str]:
-    """The report, or None, and the fault of the item or its contact."""
+def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[SendReport | None, str]:
+    """Return the report, or None, and the fault of the item or its contact. `stored`: odd keys that are stored."""
     try:
         send = msgspec.convert(item, SendItem)
         _check_bytes("message_id", send.message_id or "", MAX_ID_BYTES)
@@ -151,7 +176,7 @@ def parse_send(item: Any, now: datetime) -> tuple[SendReport | None, str]:
         sent_at = _sent_at(send.sent_at, now)
     except (msgspec.ValidationError, ValueError) as fault:
         return None, _message_of(fault)
-    address = parse_address(send.contact)
+    address, given = _recipient(send, stored)
     contact, fault_of_contact = "", ""
     if isinstance(address, InvalidAddress):
         fault_of_contact = f"contact: {address.reason}"
@@ -171,8 +196,28 @@ def parse_send(item: Any, now: datetime) -> tuple[SendReport | None, str]:
         error=error,
         endpoint=str(without_credentials(send.endpoint)),
         request_json=request,
+        given=given if given != contact else "",
     )
     return report, fault_of_contact
+
+
+def _recipient(send: SendItem, stored: Collection[str]) -> tuple[Address | InvalidAddress, str]:
+    """Return the recipient, and the key of the number that the sender wrote to if Meta named the recipient."""
+    address = if_stored(parse_address(send.contact), stored)
+    recipient = phone_key(send.wa_id or "") if send.error is None else ""
+    if not recipient:
+        return address, ""
+    given = parse_address(send.input) if send.input else address
+    key = given.literal if isinstance(given, InvalidAddress) else given.key
+    return Address(recipient, send.contact, "phone", is_variant=False), key
+
+
+def _literal_contacts(sends: Sequence[Any]) -> set[str]:
+    """The keys of contacts that no numbering plan knows, which count if they are stored."""
+    texts = (
+        item["contact"] for item in sends if isinstance(item, dict) and isinstance(item.get("contact"), str)
+    )
+    return {found.literal for found in map(parse_address, texts) if found.literal}
 
 
 def _generated_id(

@@ -1,7 +1,7 @@
 """/v1/check: whether these contacts may be messaged. Sending systems ask before every message."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Annotated
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.probe_claims import resolve_probes
 from webhook_app.rules.incidents.pauses import pauses
-from webhook_app.rules.suppressions.blocking import BY_PEOPLE
+from webhook_app.rules.suppressions.blocking import BY_PEOPLE, asks_for_replies
 from webhook_app.rules.suppressions.verdict import SEND, CheckTerms, Verdict, decide
 from webhook_app.settings import Settings
 from webhook_app.store.incidents import alerts
@@ -149,20 +149,26 @@ def _answer(now: datetime, version: int | None, results: list[CheckResult]) -> C
 def _check(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, list[CheckResult]]:
     region = _region(query, call.settings)
     addresses = [parse_address(text, region) for text in contacts]
-    facts = call.checks.facts(CheckRequest(_keys_to_check(addresses), query.phone_number_id))
+    keys = _keys_to_check(addresses)
+    aliases = call.checks.aliases.of(lambda: call.connection, call.key.name, keys, call.now)
+    facts = call.checks.facts(
+        CheckRequest(list(dict.fromkeys((*keys, *aliases.values()))), query.phone_number_id)
+    )
+    for key, contact in aliases.items():
+        facts.suppressions[key] = [*facts.suppressions.get(key, ()), *facts.suppressions.get(contact, ())]
     if literals := {each.literal for each in addresses if each.literal}:
-        stored = stored_keys(call.connection, literals)
+        stored = stored_keys(call.connection, literals) | aliases.keys()
         addresses = [if_stored(each, stored) for each in addresses]
     terms = _terms(call, query)
-    verdicts: list[Verdict | None] = [
-        decide(_suppressions_of(each.key, facts), each.key in facts.wrote, terms)
-        if isinstance(each, Address)
-        else None
-        for each in addresses
-    ]
+    verdicts = [_decide(each, facts, terms) if isinstance(each, Address) else None for each in addresses]
     probe_period = timedelta(hours=call.settings.probe_hours)
     resolve_probes(verdicts, lambda: call.connection, call.now, probe_period, claim=query.probe)
     return facts.version, _results(addresses, verdicts, facts.wrote)
+
+
+def _decide(address: Address, facts: CheckFacts, terms: CheckTerms) -> Verdict:
+    rows = _suppressions_of(address.key, facts)
+    return decide(rows, bool(rows) and asks_for_replies(rows, facts.wrote.get(address.key)), terms)
 
 
 def _keys_to_check(addresses: Iterable[Address | InvalidAddress]) -> list[str]:
@@ -187,7 +193,7 @@ def _suppressions_of(key: str, facts: CheckFacts) -> Sequence[ContactSuppression
 
 
 def _results(
-    addresses: Sequence[Address | InvalidAddress], verdicts: Sequence[Verdict | None], wrote: set[str]
+    addresses: Sequence[Address | InvalidAddress], verdicts: Sequence[Verdict | None], wrote: Container[str]
 ) -> list[CheckResult]:
     return [
         invalid_result(address)
