@@ -257,6 +257,20 @@ def test_no_header_changes_the_path_or_the_address_of_a_request(server, name):
     assert server.ask(asked % name) == [404]
 
 
+@pytest.mark.parametrize("query", [b"", b"?next=/"])
+def test_a_request_for_another_host_without_a_path_is_answered_like_any_other(server, query):
+    asked = b"GET %b%b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answers = []
+    for target in (b"http://other.example", b"/"):
+        with closing(server.connect()) as wire:
+            wire.sendall(asked % (target, query))
+            answers.append(read_all(wire))
+    assert statuses(answers[0]) == statuses(answers[1])
+    assert statuses(answers[0])[0] in (302, 303)
+    assert b"other.example" not in answers[0]
+    assert b"://" not in answers[0].lower().partition(b"location:")[2].partition(b"\r\n")[0]
+
+
 def longest_wait(server: WebServer, attack: bytes) -> tuple[float, bytes]:
     """The longest that another client waits for /healthz during an attack, and what the attacker was answered."""
     answers: list[bytes] = []

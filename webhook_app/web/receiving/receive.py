@@ -84,7 +84,8 @@ def receive_before_flask(app: Flask, receiver: DeliveryReceiver, public_url: str
     rest: WSGIApplication = app.wsgi_app
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
+        # Without a path, as in `GET http://host`, Flask would redirect to the host that the client wrote.
+        path = environ["PATH_INFO"] = environ["PATH_INFO"] or "/"
         if path != PATH and path.strip("/") == "webhook":  # a proxy or a person added slashes
             path = environ["PATH_INFO"] = PATH
         if path == PATH and environ["REQUEST_METHOD"] == "POST":
