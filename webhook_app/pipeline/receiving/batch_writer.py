@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from webhook_app.pipeline.sends import merge
+from webhook_app.pipeline.sends.contradictions import KnownSends, without_contradictions
 from webhook_app.pipeline.suppressions import statements
 from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.messages import stages
@@ -286,14 +287,14 @@ class BatchWriter:
                 log.exception("statements of people were not applied at once")
             return
 
-    def _reports(self, connection: DriverConnection, found: Sequence[Parsed]) -> merge.KnownSends:
+    def _reports(self, connection: DriverConnection, found: Sequence[Parsed]) -> KnownSends:
         """What senders reported about these messages; empty without a query when no sender reports anything."""
         message_ids = {event.message_id for parsed in found for event in parsed.statuses}
         return (
             sends_store.known_sends(connection, message_ids) if self._sends_are_used and message_ids else {}
         )
 
-    def _note_reports(self, batch: Batch, reports: merge.KnownSends, stored: event_store.Stored) -> None:
+    def _note_reports(self, batch: Batch, reports: KnownSends, stored: event_store.Stored) -> None:
         """Note the messages whose reports must be merged, in the two rare cases: a failed send call was reported for
         a message, or this process has just learned that senders report sends."""
         unmerged = {message_id for (message_id, _), each in reports.items() if each.failed}
@@ -334,12 +335,18 @@ class BatchWriter:
         connection: DriverConnection,
         batch: Batch,
         found: Sequence[Parsed],
-        reports: merge.KnownSends,
+        reports: KnownSends,
         received_at: datetime,
     ) -> None:
         """Add the rows of all status events to the batch, with their time and series."""
         events = [event for parsed in found for event in parsed.statuses]
         if reports:
+            named = (
+                (e.message_id, (e.contact, e.user_id, e.parent_user_id))
+                for e in events
+                if e.contact and not e.group
+            )
+            reports = without_contradictions(connection, reports, named)
             events = [merge.complete_event(event, reports) for event in events]
         now_s = int(received_at.timestamp())
         latest = now_s + _MAX_CLOCK_AHEAD_S

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from webhook_app.pipeline.sends.contradictions import KnownSends, without_contradictions
 from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.series import Series, accounts_of, series_ids
 from webhook_app.store.postgres.engine import DriverConnection
@@ -24,6 +25,7 @@ from webhook_app.store.receiving.ingest_statement import (
     insert_batch,
 )
 from webhook_app.store.sends import failed_calls, reassignment, reports
+from webhook_app.store.sends.addressees import named_by_webhooks
 from webhook_app.store.sends.failed_calls import FailedEvent
 from webhook_app.store.sends.reassignment import Deltas, Reassignment
 from webhook_app.store.sends.reports import FailedSend, KnownSend
@@ -34,9 +36,6 @@ from webhook_app.whatsapp.people.numbering import country_of
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
 
 log = structlog.get_logger()
-
-KnownSends = Mapping[tuple[str, str], KnownSend]
-"""What was reported about messages, by message and business number ('': the report named none)."""
 
 _UNKNOWN = KnownSend()
 _ATTEMPTS = 3
@@ -125,10 +124,12 @@ def _merge_all(
     webhook_failures: Sequence[FailureRow],
     most: int | None,
 ) -> None:
-    known_sends = reports.known_sends(connection, message_ids)
+    known_sends: KnownSends = reports.known_sends(connection, message_ids)
     if not known_sends:
         return
     message_ids = {message_id for message_id, _ in known_sends}
+    named = [(each, (contact,)) for each, contact in named_by_webhooks(connection, message_ids)]
+    known_sends = without_contradictions(connection, known_sends, named)
     completion = _completion(known_sends)
     _retried(connection, lambda: reassignment.reassign(connection, message_ids, completion, slot=slot))
     by_message: dict[str, list[FailedSend]] = defaultdict(list)

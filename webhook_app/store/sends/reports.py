@@ -67,7 +67,8 @@ INSERT INTO sends AS s (message_id, phone_number_id, failed, error_code, contact
                         reported_by)
 SELECT message_id, phone_number_id, failed, error_code, contact, template, campaign, category, sent_at,
        greatest(:now, (SELECT max(o.registered_at) + interval '1 microsecond' FROM sends o
-                       WHERE o.message_id = i.message_id AND o.reported_by <> :reported_by)), subcode, trace, nullif(error, '')::jsonb, endpoint, nullif(request, '')::jsonb, check_at, given,
+                       WHERE o.message_id = i.message_id AND o.reported_by <> :reported_by)),
+       subcode, trace, nullif(error, '')::jsonb, endpoint, nullif(request, '')::jsonb, check_at, given,
        :reported_by
 FROM unnest(CAST(:message_id AS text[]), CAST(:phone_number_id AS text[]), CAST(:failed AS bool[]),
             CAST(:error_code AS bigint[]), CAST(:contact AS text[]), CAST(:template AS text[]),

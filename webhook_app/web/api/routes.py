@@ -71,8 +71,7 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
     def answer(**path: Any) -> Response:
         if API_ERROR in request.environ:
             raise request.environ.pop(API_ERROR)
-        now = context.clock()
-        key = context.keyring.require(endpoint.role, request.environ, now)
+        key = context.keyring.require(endpoint.role, request.environ, context.clock())
         arguments = _path_values(path)
         if endpoint.query:
             arguments["query"] = _read_query(endpoint)
@@ -81,10 +80,11 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
         if decoder is not None:
             arguments["body"] = _read_body(decoder, with_times=body_has_times)
         if endpoint.uploads:
-            return _with_upload(lambda file: respond(now, key, {**arguments, "upload": _upload(file)}))
-        return respond(now, key, arguments)
+            return _with_upload(lambda file: respond(key, {**arguments, "upload": _upload(file)}))
+        return respond(key, arguments)
 
-    def respond(now: datetime, key: ApiKey, arguments: dict[str, Any]) -> Response:
+    def respond(key: ApiKey, arguments: dict[str, Any]) -> Response:
+        now = context.clock()  # after the body, which the client may send slowly
         found, headers = caller.answer(now, key, arguments)
         tag = headers.get("ETag", "").strip('"')
         if endpoint.conditional and tag and request.if_none_match.contains_weak(tag):
