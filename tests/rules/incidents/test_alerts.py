@@ -16,6 +16,7 @@ from webhook_app.rules.incidents.alerts import (
     judge_rate,
     selects,
 )
+from webhook_app.rules.suppressions.explained_periods import is_rate_high
 from webhook_app.whatsapp.errors.catalogue import explain
 
 NONE, PEND, FIRE, CLEAR, RESOLVE = Transition
@@ -210,6 +211,15 @@ def test_a_usual_share_raises_the_limit_by_half_of_it_and_recovery_is_the_usual_
     assert judge_rate(LIST, Counts(2000, 80), 0.05).reading is Reading.BELOW
     assert judge_rate(LIST, Counts(2000, 240), 0.05).reading is Reading.ABOVE
     assert "the limit, 1.5 times the usual share, is 7.5 %" in usual.text
+
+
+def test_no_past_makes_it_usual_that_more_than_half_fails():
+    outage = judge_rate(LIST, Counts(100, 70), 0.7)
+    assert (outage.reading, outage.limit) == (Reading.ABOVE, 0.5)
+    assert "the highest limit that a usual share sets is 50 %" in outage.text
+    assert judge_rate(LIST, Counts(100, 51), 0.7).reading is Reading.BETWEEN
+    assert judge_rate(LIST, Counts(100, 49), 0.7).reading is Reading.BELOW
+    assert is_rate_high(LIST, Counts(100, 60), 0.7)
 
 
 NOW = datetime(2026, 3, 8, 12, 0, tzinfo=UTC)

@@ -97,10 +97,11 @@ def _judge_days(
 ) -> list[FailureFact]:
     """The facts of one person, explained where hardly anything reached others on these days."""
     own = [failures[fact.message_id, fact.code] for fact in facts]
+    by_webhooks = [failure for failure in own if failure.reported_by == ""]
     judged = []
     for fact, failure in zip(facts, own, strict=True):
         count_day = partial(reader.tried_on, failure.phone_number_id)
-        days = failed_days(failure, own, count_day, end)
+        days = failed_days(failure, by_webhooks, count_day, end)
         judged.append(replace(fact, explained=fact.explained or days is not None))
     return judged
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from webhook_app.pipeline.sends import merge
 from webhook_app.pipeline.sends.merge import FailedCall
+from webhook_app.store.counts.slots import report_slot
 from webhook_app.store.postgres.engine import Connection, DriverConnection, Engine, driver
 from webhook_app.store.postgres.errors import DriverError
 from webhook_app.store.sends import reports as sends
@@ -41,9 +42,6 @@ CHECK_DELAYS = (
 _BATCH = 1_000
 _BATCHES = 50
 _MAX_FAULTS = 5
-
-# Count rows of our own: an ingest writer never waits for a report.
-_FIRST_SLOT, _SLOTS = 64, 64
 
 
 class FollowedUp(Struct):
@@ -163,4 +161,4 @@ def _known(report: SendReport) -> KnownSend:
 
 
 def _slot() -> int:
-    return _FIRST_SLOT + os.getpid() % _SLOTS
+    return report_slot(os.getpid())

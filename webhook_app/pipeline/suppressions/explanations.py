@@ -107,12 +107,14 @@ class Explanations:
     ) -> ExplainedPeriod | None:
         """The days around the failure, if hardly anything that its number, template or country tried then arrived.
 
-        `own`: the failures of the same person, which say nothing about the sender.
+        `own`: the failures of the same person, which say nothing about the sender. Those that senders reported are not
+        among what was tried.
         """
         if not self._rules:
             return None
         count_day = partial(self._read.tried_on, failure.phone_number_id)
-        return failed_days(failure, own, count_day, self.now)
+        by_webhooks = [each for each in own if each.reported_by == ""]
+        return failed_days(failure, by_webhooks, count_day, self.now)
 
     def sort(self, failures: Iterable[ContactFailure]) -> SortedFailures:
         """Sort the failures into those to hold, to excuse for good, and to count.

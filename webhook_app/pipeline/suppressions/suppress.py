@@ -333,6 +333,7 @@ class _SuppressRun:
         reporters = {
             row.key: {key for failure, key in _reported(row).items() if failure not in known.get(row.key, {})}
             for row in reported
+            if row.since == self._now or row.key in known  # another one moved along with its person
         }
         made = Counter(reported_failures.suppressed_by_key(connection, self._now - _HOUR))
         allowed: list[Suppression] = []

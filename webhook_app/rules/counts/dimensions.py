@@ -1,5 +1,6 @@
 """The dimensions that messages are counted, filtered and grouped by, and their names for people. Values only."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -27,3 +28,10 @@ GROUP_WORDS = {
     "country": "country",
 }
 """The names of `GROUPS` in the middle of a sentence."""
+
+_OPTIONAL = ("template", "campaign", "country")
+
+
+def lacks_a_name(group_by: Sequence[str], values: Sequence[str | int]) -> bool:
+    """Whether a group holds messages that have no template, campaign or country, and so nothing in common."""
+    return any(not value for name, value in zip(group_by, values, strict=True) if name in _OPTIONAL)

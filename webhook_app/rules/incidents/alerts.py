@@ -255,6 +255,9 @@ def _advance_firing(rule: Rule, judgement: Judgement, state: AlertState) -> Aler
 USUAL_FACTOR = 1.5
 """A share has to exceed the usual one by this factor, since lists and campaigns differ."""
 
+USUAL_AT_MOST = 0.5
+"""A share of failures above it is never usual, whatever the past was: more messages fail than arrive."""
+
 QUIET_AFTER = timedelta(minutes=30)
 QUIET_GAPS = 3
 FADED_AFTER = timedelta(hours=24)
@@ -320,6 +323,15 @@ class WindowFigures(Protocol):
     def failures(self) -> int: ...
 
 
+def limit_of(rule: Rule, usual: float) -> float:
+    """The share above which an alert starts: the threshold, or a multiple of the usual share if that is higher.
+
+    The usual share raises the limit of failures to USUAL_AT_MOST and not further, that of outcomes without end.
+    """
+    raised = USUAL_FACTOR * usual
+    return max(rule.threshold, raised if rule.measure else min(raised, USUAL_AT_MOST))
+
+
 def judge_rate(rule: Rule, counts: WindowFigures | None, usual: float = 0.0) -> Judgement:
     """Judge a failure rate: above with enough attempts, enough failures and a lower bound over the limit.
 
@@ -328,7 +340,7 @@ def judge_rate(rule: Rule, counts: WindowFigures | None, usual: float = 0.0) -> 
     so that no smallest number of messages is needed.
     """
     recovery = f"Below {percent(rule.resolve_below)}"
-    limit = max(rule.threshold, USUAL_FACTOR * usual)
+    limit = limit_of(rule, usual)
     description = partial(_describe, rule, counts, limit)
     judged = partial(Judgement, description=description, recovery=recovery, limit=limit)
     if counts is None or counts.attempts < max(rule.min_attempts, 1):
@@ -338,7 +350,7 @@ def judge_rate(rule: Rule, counts: WindowFigures | None, usual: float = 0.0) -> 
         )
         return judged(reading=Reading.NO_DATA, closeness=close)
     share = min(counts.failures / counts.attempts, 1.0)
-    calm_now = Reading.BELOW if share < max(rule.resolve_below, usual) else Reading.BETWEEN
+    calm_now = Reading.BELOW if share < max(rule.resolve_below, min(usual, limit)) else Reading.BETWEEN
     enough = counts.failures / rule.min_failures
     if enough < 1:
         return judged(reading=calm_now, closeness=min(share / limit, enough))
@@ -381,6 +393,8 @@ def _describe(rule: Rule, counts: WindowFigures | None, limit: float) -> str:
     lower = _lower(rule, counts)
     bound = f", at least {percent(lower)} ({100 * rule.confidence:g} % confidence)" if rule.confidence else ""
     named = "threshold" if limit <= rule.threshold else f"limit, {USUAL_FACTOR:g} times the usual share,"
+    if rule.threshold < limit == USUAL_AT_MOST and not rule.measure:
+        named = "highest limit that a usual share sets"
     return f"{description}{bound}; the {named} is {percent(limit)}"
 
 

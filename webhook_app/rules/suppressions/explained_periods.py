@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.rules.counts.failure_rate import Counts, measure
-from webhook_app.rules.incidents.alerts import USUAL_FACTOR, Reading, Rule, covers, judge_rate
+from webhook_app.rules.incidents.alerts import Reading, Rule, covers, judge_rate, limit_of
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.whatsapp.errors.catalogue import catalogue
 
@@ -141,8 +141,7 @@ def is_rate_high(rule: Rule, counts: Counts, usual: float = 0.0) -> bool:
     `usual`: the share of the group in the week before, or 0.
     """
     enough = counts.attempts >= rule.min_attempts and counts.failures >= rule.min_failures
-    limit = max(rule.threshold, USUAL_FACTOR * usual)
-    return enough and measure(counts.attempts, counts.failures).rate > limit
+    return enough and measure(counts.attempts, counts.failures).rate > limit_of(rule, usual)
 
 
 def would_alert(rule: Rule, counts: Counts, usual: float = 0.0) -> bool:

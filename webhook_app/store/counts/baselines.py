@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.store.counts.series import series_keys
+from webhook_app.store.counts.slots import OF_WEBHOOKS
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
 from webhook_app.store.postgres.engine import Connection
 
@@ -18,9 +19,10 @@ HOUR = timedelta(hours=1)
 _DELETE = text("""
 WITH counts AS (DELETE FROM hourly_counts WHERE hour = :hour) DELETE FROM hourly_failures WHERE hour = :hour
 """)
-_INSERT_COUNTS = text("""
+_INSERT_COUNTS = text(f"""
 INSERT INTO hourly_counts (hour, series_id, attempts, events)
-SELECT :hour, series_id, sum(attempts), sum(sent + delivered + read + failed) FROM minute_counts
+SELECT :hour, series_id, sum(attempts), coalesce(sum(sent + delivered + read + failed) FILTER (WHERE {OF_WEBHOOKS}), 0)
+FROM minute_counts
 WHERE minute >= :hour AND minute < :end GROUP BY series_id
 """)
 _INSERT_FAILURES = text("""

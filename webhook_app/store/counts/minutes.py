@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.store.counts.series import series_keys
+from webhook_app.store.counts.slots import OF_WEBHOOKS
 from webhook_app.store.counts.window_counts import Mark
 from webhook_app.store.postgres.engine import Connection
 
@@ -23,8 +24,9 @@ class Minute(Struct):
     again: list[tuple[Message, Mark]] = field(default_factory=list)
 
 
-_ATTEMPTS = text("""
-SELECT minute, series_id, sum(attempts)::bigint AS attempts, sum(sent + delivered + read + failed)::bigint AS events
+_ATTEMPTS = text(f"""
+SELECT minute, series_id, sum(attempts)::bigint AS attempts,
+       coalesce(sum(sent + delivered + read + failed) FILTER (WHERE {OF_WEBHOOKS}), 0)::bigint AS events
 FROM minute_counts WHERE minute >= :start AND minute < :end GROUP BY minute, series_id
 """)
 _ONCE = text("""
@@ -53,7 +55,8 @@ def read(connection: Connection, start: datetime, end: datetime) -> dict[datetim
         minute = found.setdefault(row.minute, Minute())
         if row.attempts:
             minute.attempts[known[row.series_id]] = row.attempts
-        minute.events[known[row.series_id]] = row.events
+        if row.events:
+            minute.events[known[row.series_id]] = row.events
     for row in once:
         found.setdefault(row.minute, Minute()).once[Mark(row.error_code, known[row.series_id])] = row.failures
     for row in again:

@@ -13,6 +13,7 @@ from sqlalchemy import Row, text
 from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts, measure
 from webhook_app.store.counts.series import series_keys
+from webhook_app.store.counts.slots import OF_WEBHOOKS
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts, is_failure
 from webhook_app.store.postgres.engine import Connection
 
@@ -49,6 +50,13 @@ FROM (SELECT date_bin(:step, f.occurred_at, :start) AS at,
 GROUP BY 1, 2
 """
 
+# A failure of a webhook and one of a report: the first is counted by ingest as the only one.
+_FAILED_TWICE_IN_WEBHOOKS = """
+        AND f.source <> 'send' AND EXISTS (
+          SELECT FROM failures o WHERE o.message_id = f.message_id AND o.phone_number_id = f.phone_number_id
+            AND o.source <> 'send' AND (o.error_code, o.occurred_at) <> (f.error_code, f.occurred_at))
+"""
+
 
 class Filters(Struct, frozen=True):
     """Which messages to count. None matches all, an empty text those without the value."""
@@ -59,6 +67,8 @@ class Filters(Struct, frozen=True):
     campaign: str | None = None
     country: str | None = None
     code: int | None = None
+    with_reports: bool = True
+    """False: only what webhooks say, as far as it is counted apart; a message counts where its webhooks placed it."""
 
 
 EVERYTHING = Filters()
@@ -95,6 +105,7 @@ def attempts_by_series(
 ) -> dict[SeriesKey, int]:
     """Messages attempted in each series; series without attempts are left out."""
     chosen, values = filter_sql(filters)
+    chosen += _written(filters)
     values |= {"start": start, "end": end}
     rows = connection.execute(text(_ATTEMPTS.format(chosen=chosen)), values).all()
     known = series_keys(connection, {series_id for series_id, _ in rows})
@@ -152,8 +163,9 @@ def _failures(
     codes = None if filters.code is None else [filters.code]
     chosen, values = filter_sql(filters, codes)
     values |= {"start": start, "end": end, "step": step}
-    once = connection.execute(text(_FAILED_ONCE.format(chosen=chosen)), values).all()
+    once = connection.execute(text(_FAILED_ONCE.format(chosen=chosen + _written(filters))), values).all()
     chosen, _ = filter_sql(filters, codes, table="f.", code="coalesce(f.counted_code, f.error_code)")
+    chosen += "" if filters.with_reports else _FAILED_TWICE_IN_WEBHOOKS
     again = connection.execute(text(_FAILED_AGAIN.format(chosen=chosen)), values).all()
     ids = {series_id for _, _, series_id, _ in once}
     known = series_keys(connection, ids | {series_id for _, marks, _ in again for _, series_id in marks})
@@ -179,6 +191,11 @@ def filter_sql(
         chosen += f" AND {code} = ANY(:codes)"
         values["codes"] = list(codes)
     return chosen, values
+
+
+def _written(filters: Filters) -> str:
+    """A SQL condition on the writers of the counts."""
+    return "" if filters.with_reports else f" AND {OF_WEBHOOKS}"
 
 
 def _measured(counts: Counts) -> dict[str, Any]:

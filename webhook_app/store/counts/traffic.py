@@ -7,15 +7,16 @@ from sqlalchemy import text
 
 from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
 from webhook_app.store.counts.series import series_keys
+from webhook_app.store.counts.slots import OF_WEBHOOKS
 from webhook_app.store.postgres.engine import Connection
 
 _STATUSES = text("""
 SELECT minute, sum(sent)::bigint, sum(delivered)::bigint, sum(read)::bigint, sum(failed)::bigint
 FROM minute_counts WHERE minute >= :start AND minute < :end GROUP BY minute
 """)
-_EVENTS = text("""
+_EVENTS = text(f"""
 SELECT series_id, sum(sent + delivered + read + failed)::bigint AS events FROM minute_counts
-WHERE minute >= :start AND minute < :end GROUP BY series_id
+WHERE minute >= :start AND minute < :end AND {OF_WEBHOOKS} GROUP BY series_id
 """)
 _ATTEMPTS = """
 SELECT coalesce(sum(attempts), 0)::bigint FROM minute_counts WHERE minute >= :start AND minute < :end
@@ -48,7 +49,7 @@ def statuses_by_minute(connection: Connection, start: datetime, end: datetime) -
 
 
 def events_by_series(connection: Connection, start: datetime, end: datetime) -> dict[SeriesKey, int]:
-    """Status events by series in the full minutes from `start` to before `end`."""
+    """Status webhooks by series in the full minutes from `start` to before `end`, without reports of senders."""
     rows = connection.execute(_EVENTS, {"start": start, "end": end}).all()
     known = series_keys(connection, {series_id for series_id, _ in rows})
     return {known[series_id]: events for series_id, events in rows if events}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
+from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Rule, selects
 from webhook_app.rules.incidents.incidents import holding_groups
@@ -83,7 +84,10 @@ def windows_of(rules: Sequence[Rule]) -> list[Rule]:
 
 
 class WindowReader:
-    """Windows with a high failure rate. Reads each window at most once, for all rules."""
+    """Windows with a high failure rate in Meta's webhooks. Reads each window at most once, for all rules.
+
+    What senders report makes no window or day bad, nor good: it may be made up, with any time and contacts.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -108,7 +112,7 @@ class WindowReader:
         """The messages that the number tried on the day and those that failed, in the slice with these values."""
         key = phone_number_id, day
         if key not in self._days:
-            filters = Filters(phone_number_id=phone_number_id)
+            filters = Filters(phone_number_id=phone_number_id, with_reports=False)
             self._days[key] = rates.read_window(self._connection, day, day + _DAY, filters)
         groups = self._days[key].by_group(tuple(slice_of), is_failure)
         return groups.get(tuple(slice_of.values()), Counts(0, 0))
@@ -117,9 +121,13 @@ class WindowReader:
         self, rule: Rule, span: tuple[datetime, datetime], is_above: Callable[[Rule, Counts, float], bool]
     ) -> list[ExplainedPeriod]:
         if span not in self._windows:
-            self._windows[span] = rates.read_window(self._connection, *span)
+            self._windows[span] = rates.read_window(self._connection, *span, Filters(with_reports=False))
         found = self._windows[span].by_group(rule.group_by, lambda code: selects(rule, explain(code), code))
-        enough = {values: count for values, count in found.items() if count.failures >= rule.min_failures}
+        enough = {
+            values: count
+            for values, count in found.items()
+            if count.failures >= rule.min_failures and not lacks_a_name(rule.group_by, values)
+        }
         usual = self._usual_shares(rule, span[0], enough) if enough else {}
         last = span[1] - timedelta(microseconds=1)
         return [

@@ -1,7 +1,8 @@
 """Failures that senders reported with POST /v1/sends: which of them are evidence, and which key reported them.
 
 A report is evidence only for a message that the same key sent or that a webhook named, for that contact, and only when
-it was made within a day of the failure. A reported opt-out is never evidence: people opt out at Meta or in a chat.
+it was made within a day of the failure. A reported opt-out is never evidence: people opt out at Meta or in a chat. A
+report without a business number is none either: it would count for all numbers.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +16,8 @@ from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 
 EVIDENCE_KEY = f"""
-CASE WHEN f.source <> 'send' THEN '' WHEN f.error_code = {STOPPED_MARKETING} THEN NULL ELSE (
+CASE WHEN f.source <> 'send' THEN ''
+     WHEN f.error_code = {STOPPED_MARKETING} OR f.phone_number_id = '' THEN NULL ELSE (
   SELECT r.reported_by FROM sends r
   WHERE r.message_id = f.message_id AND r.failed AND r.error_code = f.error_code
     AND r.sent_at >= r.registered_at - interval '1 day' AND (
@@ -40,11 +42,18 @@ _DEFER = text("""
 UPDATE failures SET considered_at = NULL
 WHERE message_id = ANY(:message_ids) AND source = 'send' AND explained_by IS NULL AND considered_at IS NOT NULL
 """)
-# The predicate is that of the index suppression_changes_reported.
+# The predicate is that of the index suppression_changes_reported. An extension counts for what it has that the change
+# before it had not.
 _SUPPRESSED_BY_KEY = text("""
 SELECT e.value ->> 'reported_by' AS reported_by, count(DISTINCT c.contact)
 FROM suppression_changes c CROSS JOIN LATERAL jsonb_array_elements(c.evidence) AS e
-WHERE c.at >= :since AND c.action = 'suppress' AND c.evidence @? '$[*].reported_by' AND e.value ? 'reported_by'
+WHERE c.at >= :since AND c.action IN ('suppress', 'extend') AND c.evidence @? '$[*].reported_by'
+  AND e.value ? 'reported_by' AND (c.action = 'suppress' OR NOT coalesce((
+    SELECT p.evidence @> jsonb_build_array(jsonb_build_object(
+      'message_id', e.value -> 'message_id', 'code', e.value -> 'code'))
+    FROM suppression_changes p
+    WHERE p.contact = c.contact AND p.seq < c.seq AND p.phone_number_id = c.phone_number_id AND p.scope = c.scope
+      AND p.reason = c.reason ORDER BY p.seq DESC LIMIT 1), false))
 GROUP BY 1
 """)
 _AUTOMATIC = text("SELECT count(*) FROM suppressions WHERE review AND since >= :since")
@@ -69,7 +78,7 @@ def defer(connection: Connection, message_ids: Sequence[str]) -> None:
 
 
 def suppressed_by_key(connection: Connection, since: datetime) -> Mapping[str, int]:
-    """How many contacts were suppressed since then with evidence that a key reported, by key."""
+    """How many contacts were suppressed since then, or for longer, with new evidence that a key reported, by key."""
     rows = connection.execute(_SUPPRESSED_BY_KEY, {"since": since})
     return {row[0]: row[1] for row in rows}
 

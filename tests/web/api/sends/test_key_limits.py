@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 
 from tests.support.factories import NUMBER, body, status
+from webhook_app.pipeline.sends.reports import register
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations import api_keys
+from webhook_app.web.api.sends.sends import parse_send
 
 CONTACT = "12025550117"
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -57,14 +58,6 @@ def failures_in_rates(api):
     """Of the last day, whatever their class."""
     classes = api.get("/v1/rates", query_string={"window_minutes": 1440}).json["classes"]
     return sum(classes.values())
-
-
-def age_reports(engine, days):
-    """As if the reports so far had been made that many days ago."""
-    with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE sends SET registered_at = registered_at - :age"), {"age": timedelta(days=days)}
-        )
 
 
 def run(engine, now, **more):
@@ -159,17 +152,37 @@ def test_a_message_that_meta_named_for_somebody_else_is_no_evidence(api, report,
     assert verdict(api) == ("send", None)
 
 
-def test_unreachable_needs_failures_of_several_real_days(api, report, engine, now):
+def test_unreachable_needs_failures_of_several_real_days(api, engine, now):
     for day in (3, 2, 1, 0):
-        age_reports(engine, 1)
-        report_failures(report, now - day * DAY, UNREACHABLE, message_id=f"wamid.{day}")
-        with engine.begin() as connection:
-            connection.execute(
-                text("UPDATE sends SET registered_at = sent_at WHERE message_id = :id"),
-                {"id": f"wamid.{day}"},
-            )
+        at, message_id = now - day * DAY, f"wamid.{day}"
+        items = [
+            accepted(message_id, sent_at=at.isoformat()),
+            failed(UNREACHABLE, message_id=message_id, sent_at=at.isoformat()),
+        ]
+        found = [parse_send(item, at)[0] for item in items]
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            register(connection, found, at, reported_by="sender")
     run(engine, now)
     assert verdict(api) == ("suppressed", "unreachable")
+
+
+@pytest.mark.parametrize("code", [UNREACHABLE, BLOCKED, WITHHELD])
+def test_a_report_without_a_business_number_suppresses_nobody_on_any_number(api, report, engine, now, code):
+    report_failures(report, now, code, phone_number_id="")
+    run(engine, now)
+    assert verdict(api, phone_number_id=NUMBER) == ("send", None)
+    assert failures_in_rates(api) == 1
+
+
+def test_a_failed_call_is_taken_for_a_day_and_an_accepted_one_for_longer(api, report, now):
+    at = {age: (now - age * HOUR).isoformat() for age in (23.9, 24.1, 240)}
+    answer = report(*(failed(BLOCKED, sent_at=sent_at) for sent_at in at.values()))
+    assert [each["result"] for each in answer["results"]] == ["stored", "invalid", "invalid"]
+    assert answer["results"][1]["reason"] == (
+        "sent_at: more than a day ago; a failed call can be reported for a day"
+    )
+    assert failures_in_rates(api) == 1
+    assert report(accepted("wamid.A", sent_at=at[240]))["summary"]["stored"] == 1
 
 
 def test_a_key_s_reports_suppress_no_more_than_its_hourly_cap(api, report, engine, now):

@@ -16,6 +16,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     counted_by,
 )
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
+from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Reading, Rule
 from webhook_app.store.counts.window_counts import GroupKey
@@ -47,7 +48,7 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
         counts = _counts(rule, inputs, minutes)
         recent = counts if minutes <= _RECENT_MINUTES else recent
         examined = max(examined, len(counts))
-        chosen = [values for values in candidates(view, counts) if not _is_unnamed(rule, values)]
+        chosen = [values for values in candidates(view, counts) if not lacks_a_name(rule.group_by, values)]
         for group in judge_counted_groups(view, inputs, opened, counts, chosen):
             if group.key not in firing and _is_spent(view, inputs, group.key):
                 continue
@@ -103,12 +104,6 @@ def _counts(rule: Rule, inputs: RuleInputs, minutes: int) -> Groups:
     return window_of(rule, inputs, minutes).by_group(rule.group_by, counted_by(rule))
 
 
-def _is_unnamed(rule: Rule, values: GroupKey) -> bool:
-    """Whether it groups messages by what they lack: no template, campaign or country in common."""
-    return any(not value for name, value in zip(rule.group_by, values, strict=True) if name in _OPTIONAL)
-
-
-_OPTIONAL = ("template", "campaign", "country")
 _RECENT_MINUTES = 60
 _ENOUGH_TO_JUDGE = 20
 """Messages in a window from which its rate says whether a failure is over."""

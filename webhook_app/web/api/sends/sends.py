@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -31,6 +31,8 @@ from webhook_app.whatsapp.sends.send_reports import SendReport, generated_messag
 
 MAX_SENDS = 1_000
 _EARLIEST = datetime(2001, 1, 1, tzinfo=UTC)
+_REPORTED_WITHIN = timedelta(days=1)
+"""How long after a failed call it may be reported. Later ones would change what is known of days that are judged."""
 _MAX_CLOCK_AHEAD_S = 300  # as for Meta's timestamps: further ahead comes from a wrong clock
 _MAX_REQUEST_BYTES = 64 * 1024
 _TOO_MANY = f"message_id: {MAX_PER_MESSAGE} reports of this message are stored, and no more are taken"
@@ -56,7 +58,11 @@ _Number = Annotated[
     ),
 ]
 _SentAt = Annotated[
-    Time, Meta(description="When the call was made; missing or more than five minutes ahead: now.")
+    Time,
+    Meta(
+        description="When the call was made; missing or more than five minutes ahead: now. A failed call of more than a"
+        " day ago is invalid."
+    ),
 ]
 _Error = Annotated[
     dict[str, Any],
@@ -174,6 +180,7 @@ def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[
         error = None if send.error is None else _within("error", read_graph_error, send.error)
         request = "" if send.request is None else _within("request", _request_text, send.request)
         sent_at = _sent_at(send.sent_at, now)
+        _check_age(error, sent_at, now)
     except (msgspec.ValidationError, ValueError) as fault:
         return None, _message_of(fault)
     address, given = _recipient(send, stored)
@@ -256,6 +263,11 @@ def _sent_at(given: datetime | None, now: datetime) -> datetime | None:
     if given < _EARLIEST:
         raise ValueError("sent_at: before 2001")
     return given.astimezone(UTC)
+
+
+def _check_age(error: GraphError | None, sent_at: datetime | None, now: datetime) -> None:
+    if error is not None and sent_at is not None and now - sent_at > _REPORTED_WITHIN:
+        raise ValueError("sent_at: more than a day ago; a failed call can be reported for a day")
 
 
 def _message_of(fault: Exception) -> str:

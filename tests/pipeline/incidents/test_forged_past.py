@@ -1,0 +1,80 @@
+"""Failed calls that a sender's key makes up hide no outage and no silence."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.support.factories import NUMBER
+from tests.support.reports import report_failed_calls
+from tests.support.traffic import Traffic
+from webhook_app.pipeline.counts.sum_hours import sum_hours
+from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.findings.find import find
+from webhook_app.pipeline.sends.reports import register
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.store.incidents import alerts, findings
+from webhook_app.web.api.sends.sends import parse_send
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+FAULT, PARAMETER = 131000, 131008
+
+
+@pytest.fixture
+def now(now: datetime) -> datetime:
+    """Half past noon."""
+    return now.replace(hour=12, minute=30, second=0, microsecond=0)
+
+
+@pytest.fixture
+def meta(database_url: str) -> Iterator[Traffic]:
+    """Messages that Meta's webhooks report."""
+    made = Traffic(database_url)
+    yield made
+    made.close()
+
+
+def test_an_outage_after_a_week_of_made_up_failures_is_an_incident(
+    engine: Engine, meta: Traffic, now: datetime
+) -> None:
+    rules = parse_rules(default_rules_text())
+    for day in range(1, 8):
+        meta.sent(60, now - day * DAY)
+        report_failed_calls(engine, 120, now - day * DAY - HOUR, FAULT)
+    while sum_hours(engine, now) > 3:
+        pass
+    find(engine, rules, now)
+    with engine.connect() as connection:
+        assert [FAULT] in [found.codes for found in findings.open_findings(connection)]
+    meta.failed(70, now - MINUTE, FAULT)
+    meta.sent(30, now - MINUTE)
+    for minutes in range(3):
+        evaluate(engine, rules, now + minutes * MINUTE)
+    with engine.connect() as connection:
+        fired = [each for each in alerts.open_alerts(connection) if each.state == "firing"]
+    assert {"code": FAULT, "phone_number_id": NUMBER} in [each.group for each in fired]
+
+
+def test_a_reported_failed_call_is_no_sign_of_webhooks(engine: Engine, now: datetime) -> None:
+    silence = [each for each in parse_rules(default_rules_text()) if each.name == "no-webhooks"]
+    at = now - 12 * MINUTE
+    items = [
+        {
+            "contact": f"1202555{place:04}",
+            "message_id": f"wamid.{place}",
+            "phone_number_id": NUMBER,
+            "sent_at": at.isoformat(),
+        }
+        for place in range(40)
+    ]
+    sends = [found for found, _ in (parse_send(item, at) for item in items) if found is not None]
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, sends, at, reported_by="shop")
+    report_failed_calls(engine, 3, now - 5 * MINUTE, PARAMETER)
+    for minutes in range(4):
+        evaluate(engine, silence, now + minutes * MINUTE)
+    with engine.connect() as connection:
+        assert [(each.rule, each.state) for each in alerts.open_alerts(connection)] == [
+            ("no-webhooks", "firing")
+        ]

@@ -1,0 +1,122 @@
+"""Failed calls that a sender's key makes up excuse no failure of others, and no key lengthens many suppressions."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.pipeline.world import BLOCKED, CROWD, DAY, HOUR, MINUTE, UNREACHABLE, WITHHELD, World, others_sent
+from tests.support.factories import NUMBER
+from tests.support.reports import report_failed_calls
+from webhook_app.pipeline.sends.reports import register
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.web.api.sends.sends import parse_send
+
+UNREACHABLE_PEOPLE = CROWD[:3]
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    world.rules = tuple(parse_rules(default_rules_text()))
+    return world
+
+
+def fail_while_others_are_reached(world: World, others: int) -> None:
+    for day in (4, 3, 2, 1):
+        world.store(
+            *others_sent(world, others, day * DAY + HOUR),
+            *(world.failure(day * DAY + HOUR, contact=contact) for contact in UNREACHABLE_PEOPLE),
+        )
+
+
+def suppressed(world: World) -> list[str]:
+    return sorted({row.contact for row in world.all()})
+
+
+@pytest.mark.parametrize("others", [200, 4], ids=["a window", "a day"])
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_made_up_failures_of_the_past_excuse_nobody(world, engine, others, order):
+    fail_while_others_are_reached(world, others)
+    if order == "after":
+        world.run()
+        assert suppressed(world) == UNREACHABLE_PEOPLE
+    for day in (4, 3, 2, 1):
+        report_failed_calls(engine, 400, world.now - day * DAY - HOUR, UNREACHABLE)
+    for minutes in (1, 2, 11):
+        world.run(minutes * MINUTE)
+    assert suppressed(world) == UNREACHABLE_PEOPLE
+    assert world.count("explained_by IS NOT NULL AND source <> 'send'") == 0
+
+
+def test_made_up_failures_of_the_last_minutes_hold_no_failure(world, engine):
+    for age in (3 * DAY, 2 * DAY, 10 * MINUTE):
+        world.store(*others_sent(world, 200, age), world.failure(age, contact=CROWD[0]))
+    report_failed_calls(engine, 400, world.now - 10 * MINUTE, UNREACHABLE)
+    world.run()
+    assert suppressed(world) == CROWD[:1]
+
+
+def test_reported_failures_of_the_same_person_leave_an_outage_an_outage(world, engine):
+    """Ten people, none reached on three days; somebody reports hundreds of failed calls to one of them."""
+    people = CROWD[:10]
+    for day in (4, 3, 2):
+        world.store(*(world.failure(day * DAY, contact=contact) for contact in people))
+        report_failed_calls(engine, 300, world.now - day * DAY, UNREACHABLE, contact=people[0])
+    world.run()
+    assert suppressed(world) == []
+
+
+def test_a_success_on_any_number_ends_a_suppression_for_all_numbers(world):
+    world.fail(HOUR, code=BLOCKED, number="")
+    world.run()
+    assert [(row.phone_number_id, row.reason) for row in world.rows()] == [("", "hard")]
+    world.deliver(MINUTE, number=NUMBER)
+    world.run()
+    assert world.rows() == []
+
+
+def report_withheld(world, engine, contacts, key="rival", age=timedelta(0)):
+    """The key says that it sent one message to each, which Meta withheld."""
+    at = world.now - age
+    items = []
+    for contact in contacts:
+        sent = {
+            "contact": contact,
+            "phone_number_id": NUMBER,
+            "message_id": f"wamid.{key}.{contact}",
+            "sent_at": at.isoformat(),
+        }
+        items += [sent, sent | {"error": {"code": WITHHELD, "message": "no"}}]
+    found = [parse_send(item, at)[0] for item in items]
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, found, at, reported_by=key)
+
+
+def test_a_key_lengthens_no_more_suppressions_in_an_hour_than_it_can_make(world, engine):
+    contacts = [f"1202555{place:04}" for place in range(30)]
+    world.store(*(world.failure(20 * HOUR, code=WITHHELD, contact=contact) for contact in contacts))
+    world.run(-20 * HOUR)
+    until = {row.contact: row.until for row in world.all()}
+    assert len(until) == 30
+    report_withheld(world, engine, contacts)
+
+    def lengthened():
+        return sum(row.until > until[row.contact] for row in world.all())
+
+    world.run(key_hourly_cap=10)
+    assert lengthened() == 10
+    world.run(30 * MINUTE, key_hourly_cap=10)
+    assert lengthened() == 10
+    world.run(61 * MINUTE, key_hourly_cap=10)
+    assert lengthened() == 20
+
+
+def test_a_webhook_s_extension_does_not_count_for_the_key_whose_report_came_before(world, engine):
+    contacts = [f"1202555{place:04}" for place in range(10)]
+    report_withheld(world, engine, contacts, age=20 * HOUR)
+    world.run(-20 * HOUR, key_hourly_cap=10)
+    assert len(world.all()) == 10
+    world.store(*(world.failure(MINUTE, code=WITHHELD, contact=contact) for contact in contacts))
+    report_withheld(world, engine, ["12025559999"])
+    assert world.run(key_hourly_cap=10).extended == 10
+    world.run(MINUTE, key_hourly_cap=10)
+    assert "12025559999" in suppressed(world)

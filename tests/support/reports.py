@@ -1,0 +1,46 @@
+"""Failed calls that a sender reports, stored as `POST /v1/sends` stores them."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from tests.support.factories import NUMBER
+from webhook_app.pipeline.sends.reports import register
+from webhook_app.whatsapp.sends.graph_errors import read_graph_error
+from webhook_app.whatsapp.sends.send_reports import SendReport
+
+
+def report_failed_calls(
+    engine: Engine,
+    calls: int,
+    at: datetime,
+    code: int,
+    *,
+    number: str = NUMBER,
+    template: str = "",
+    key: str = "rival",
+    message_id: str = "",
+    contact: str = "",
+) -> None:
+    """Report so many failed calls to invented contacts, one a second from `at` on, each when it failed.
+
+    `message_id`, `contact`: of all of them; else each has its own.
+    """
+    error = read_graph_error({"code": code, "message": "no"})
+    found = [
+        SendReport(
+            message_id=message_id or f"send:{key}.{number}.{code}.{at.timestamp():.0f}.{place}",
+            phone_number_id=number,
+            contact=contact or f"1404555{place:04}",
+            template=template,
+            campaign="",
+            category="",
+            sent_at=at + timedelta(seconds=place),
+            error=error,
+            endpoint="",
+            request_json="",
+        )
+        for place in range(calls)
+    ]
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, found, at, reported_by=key)
