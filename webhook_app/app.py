@@ -12,6 +12,7 @@ from gevent.monkey import is_module_patched  # type: ignore[import-untyped]
 from gevent.threadpool import ThreadPool  # type: ignore[import-untyped]
 
 from webhook_app import logs
+from webhook_app.event_loop import await_turn
 from webhook_app.pipeline.receiving.ingest import GroupCommit
 from webhook_app.pipeline.suppressions.checks import Checks
 from webhook_app.settings import Settings, metrics_folder, read_settings_or_exit
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         max_waiting=settings.ingest_queue,
         words=settings.keywords,
         in_thread=_thread_runner(),
+        await_turn=await_turn,
     )
     engine = make_engine(url, application="webhook_app web")
     origin = Origin(settings.webhook_allow_from, settings.trusted_proxies, settings.meta_mtls_subject_header)

@@ -11,11 +11,10 @@ import socket
 import struct
 from collections.abc import Callable
 from functools import partial
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 import structlog
-from gevent import get_hub, sleep  # type: ignore[import-untyped]
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -30,6 +29,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 from prometheus_client import Counter
 
+from webhook_app.event_loop import give_way
 from webhook_app.gunicorn_request import BoundedRequest
 from webhook_app.logs import RateLimitedLog
 
@@ -49,7 +49,6 @@ DRAIN_BYTES = (
     64 * 1024
 )  # an unread rest up to this size is discarded and the connection kept; else it is closed
 FIRST_PART = 64 * 1024  # bytes of an answer's body that are sent together with its head
-TURN_S = 0.005  # since the event loop last polled; then a connection with more input lets others run
 READING_BYTES = 64 * 2**20  # of large incomplete bodies per worker; beyond it the slowest is disconnected
 SMALL_BODY = 64 * 1024  # smaller incomplete bodies do not count
 CHUNK_FRAMING = 256 * 1024  # wire bytes that a chunked body may take beyond twice its length
@@ -249,12 +248,6 @@ class ClientConnection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
-def give_way() -> None:
-    """Let other connections run if the event loop has not polled for TURN_S: buffered input is read without waiting."""
-    if time() - get_hub().loop.now() > TURN_S:
-        sleep(0)
-
-
 class _ChunkedInput:
     """A chunked body's reader. Malformed chunks, or too many small ones, are reported as a lost connection."""
 
@@ -300,7 +293,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         super().__init__(*args, **more)
         RequestParser.mesg_class = BoundedRequest  # gunicorn has no setting for it
         self._connections: set[ClientConnection] = set()
-        self._log_refused = RateLimitedLog(log.warning, "requests that are not HTTP refused")
+        self._log_refused = RateLimitedLog(_warn, "requests that are not HTTP refused")
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve one connection until it closes."""
@@ -362,6 +355,11 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             excess -= slowest.received
             MEMORY.inc()
             slowest.drop()
+
+
+def _warn(event: str, **more: Any) -> None:
+    """Log with the configuration of this moment: the worker is made before the application configures logs."""
+    log.warning(event, **more)
 
 
 def _should_close(request: Any, reader: Any, asked: Any) -> bool:

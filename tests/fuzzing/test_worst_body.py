@@ -4,12 +4,15 @@
 """
 
 import json
+import threading
 import time
+from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
-from tests.faults.web_server import web_server
+from tests.faults.web_server import read_all, request, statuses, web_server
 from tests.fuzzing.worst_body import SHAPES, Bench
 from tests.support.factories import body, status
 from webhook_app.pipeline.receiving.batch_writer import Delivery
@@ -70,6 +73,36 @@ def test_a_body_that_is_not_read_keeps_no_text_of_messages(filling):
     delivery = Delivery(raw)
     assert b"secret" not in delivery.body
     assert [item.reason for item in delivery.parsed.unreadable] == ["not read: more than 250000 values"]
+
+
+@pytest.mark.parametrize("size", [2**17 - 1, 2**19 - 1])
+def test_bodies_that_end_at_once_do_not_keep_others_waiting(database_url, tmp_path, size):
+    shape = replace(SHAPES["messages of texts that become long"], size=size)
+    waits: list[float] = []
+    done = threading.Event()
+    with web_server(database_url, tmp_path) as server, ExitStack() as stack:
+
+        def probe() -> None:
+            while not done.is_set():
+                begin = time.monotonic()
+                assert server.ask(b"GET /healthz HTTP/1.0\r\n\r\n") == [200]
+                waits.append(time.monotonic() - begin)
+
+        wires = [stack.enter_context(closing(server.connect())) for _ in range(24)]
+        for number, wire in enumerate(wires):
+            wire.settimeout(120)
+            wire.sendall(request(shape.build(f"{number}0", int(time.time())), "Connection: close")[:-1])
+        prober = threading.Thread(target=probe)
+        prober.start()
+        begin = time.monotonic()
+        for wire in wires:
+            wire.sendall(b"}")
+        answers = [statuses(read_all(wire)) for wire in wires]
+        seconds = time.monotonic() - begin
+        done.set()
+        prober.join()
+    assert answers == [[200]] * len(wires)
+    assert max(waits) < seconds * 0.4
 
 
 def test_no_body_holds_a_worker_for_a_second_or_keeps_others_waiting(database_url, engine, tmp_path):

@@ -125,6 +125,8 @@ SHAPES: dict[str, Shape] = {
     "empty objects as messages": Shape("messages", {}),
     "messages": Shape("messages", _WROTE),
     "messages of texts to be compared": Shape("messages", ["\u00e9t@n@"]),
+    "messages of texts that become long": Shape("messages", ["dejen de " + "\ufdfa" * 6] * 50, size=2**19 - 1),
+    "messages of texts that become too long": Shape("messages", ["dejen de " + "\ufdfa" * 60] * 9, size=2**19 - 1),
     "messages of stop words": Shape("messages", _WROTE | {"text": {"body": "stop"}}),
     "messages of forms": Shape("messages", _WROTE | {"type": "interactive", "interactive": _FORM}),
     "messages of change of number": Shape("messages", _WROTE | {"type": "system", "system": _NEW_NUMBER}),

@@ -3,7 +3,13 @@
 import pytest
 
 from webhook_app.whatsapp.people.courtesies import courtesies
-from webhook_app.whatsapp.people.keyword_matching import MAX_LENGTH, Keywords, KeywordTable, with_tables
+from webhook_app.whatsapp.people.keyword_matching import (
+    MAX_LENGTH,
+    Keywords,
+    KeywordTable,
+    key_of,
+    with_tables,
+)
 from webhook_app.whatsapp.people.keywords import DEFAULT
 
 
@@ -113,3 +119,13 @@ def test_the_table_of_the_longest_beginning_decides() -> None:
 def test_what_may_mean_something_to_anybody_is_kept_by_the_redaction() -> None:
     assert all(map(DEFAULT.may_mean, ("stop", "tc", "Stop promotions", "don't text me")))
     assert not any(map(DEFAULT.may_mean, ("hello", "", "please", "x" * (MAX_LENGTH + 1))))
+
+
+def test_a_text_that_is_too_long_once_its_characters_are_taken_apart_is_no_keyword() -> None:
+    within, beyond = "stop\ufdfa" * 5, "\ufdfa" * 7
+    assert len(beyond) < len(within) < MAX_LENGTH
+    listed = with_tables(
+        Keywords(), {"": KeywordTable({key_of(each): "stop" for each in (within, beyond)}, {})}
+    )
+    assert (listed.typed(within), listed.typed(beyond)) == ("stop", "")
+    assert (listed.may_mean(within), listed.may_mean(beyond)) == (True, False)

@@ -27,7 +27,7 @@ _ROWS_PER_BATCH = 3_000  # measured: smaller batches cost a fifth of the through
 _BYTES_PER_BATCH = 16 * 2**20
 _MAX_WHOLE_ROWS = 1_000  # of a delivery that is stored in one transaction; Meta sends up to 1 000 items
 _ROWS_PER_PART = 500  # of larger ones: another delivery waits for one part at most
-_LARGE_BODY = 2**19  # bytes; smaller ones are parsed within 0.1 s whatever they hold
+_LARGE_BODY = 2**17  # bytes; smaller ones are parsed within 0.1 s whatever they hold
 _BYTES_WAITING = 64 * 2**20  # of bodies; parsed they take about six times as much memory
 
 DELIVERIES = Counter("webhook_app_deliveries", "Deliveries stored, repeats included")
@@ -72,6 +72,7 @@ class GroupCommit:
     """The writer of one process. `connect` opens a driver connection; `clock` returns the time of receipt.
 
     `in_thread` runs a call elsewhere and waits for it: what takes long there does not hold up other callers.
+    `await_turn` is called before a body is parsed here, so that many at once do not hold up others.
     """
 
     def __init__(
@@ -83,12 +84,14 @@ class GroupCommit:
         max_waiting: int = 2_000,
         words: Keywords = DEFAULT,
         in_thread: Callable[[Callable[[], Delivery]], Delivery] = lambda parse: parse(),
+        await_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._writer = BatchWriter(connect, slot)
         self._clock = clock
         self._max_waiting = max_waiting
         self._words = words
         self._in_thread = in_thread
+        self._await_turn = await_turn
         self._waiting = 0
         self._bytes_waiting = 0
         self._open = [_Batch()]
@@ -105,7 +108,11 @@ class GroupCommit:
             QUEUE.set(full)
             raise NotStoredError(QUEUE_FULL, retry_after=1)
         parse = partial(Delivery, body, words=self._words)
-        delivery = parse() if len(body) < _LARGE_BODY else self._parse_large(body, parse)
+        if len(body) < _LARGE_BODY:
+            self._await_turn()
+            delivery = parse()
+        else:
+            delivery = self._parse_large(body, parse)
         if max(delivery.rows, len(delivery.parsed.links), len(delivery.parsed.numbers)) <= _MAX_WHOLE_ROWS:
             self._store(delivery)
         else:

@@ -5,6 +5,7 @@ text; WhatsApp itself interprets none.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -48,7 +49,7 @@ class Keywords(Struct, frozen=True, eq=False):
 
     def typed(self, text: str, contact: str = "") -> Meaning:
         """What a typed text says, from a person with this contact key."""
-        found = self._find(text)
+        found = self._find(_folded(text))
         if found is None:
             return ""
         key, is_bare = found
@@ -63,13 +64,14 @@ class Keywords(Struct, frozen=True, eq=False):
 
     def tapped(self, text: str, contact: str = "") -> Meaning:
         """What the title or the payload of a button, a list row or a flow's answer says."""
-        if not 0 < len(text) <= MAX_LENGTH or (key := key_of(text)) not in self.tappable:
+        if (key := _folded(text).replace(" ", "")) not in self.tappable:
             return ""
         return next((table.tapped[key] for table in self._tables(contact) if key in table.tapped), "")
 
     def may_mean(self, text: str) -> bool:
         """Whether the text says something when somebody types or taps it."""
-        return self._find(text) is not None or (0 < len(text) <= MAX_LENGTH and key_of(text) in self.tappable)
+        folded = _folded(text)
+        return self._find(folded) is not None or folded.replace(" ", "") in self.tappable
 
     def _meaning(self, key: str, contact: str) -> Meaning:
         if key in self.listed:
@@ -82,12 +84,9 @@ class Keywords(Struct, frozen=True, eq=False):
         digits = contact if contact.isdecimal() else calling_code_of(contact[:2]) if contact else ""
         return [table for beginning, table in self.tables if digits.startswith(beginning)]
 
-    def _find(self, text: str) -> tuple[str, bool] | None:
-        """The key of the word in a text, and whether the text is nothing else. None: no listed word."""
-        if not 0 < len(text) <= MAX_LENGTH:
-            return None
-        folded = fold(text)
-        if folded in self.apart:
+    def _find(self, folded: str) -> tuple[str, bool] | None:
+        """The key of the word in a folded text, and whether the text is nothing else. None: no listed word."""
+        if not folded or folded in self.apart:
             return None
         if found := self._listed(folded.replace(" ", "")):
             return found, True
@@ -123,6 +122,13 @@ def with_tables(base: Keywords, tables: Mapping[str, KeywordTable]) -> Keywords:
 def key_of(text: str) -> str:
     """Return the folded text without spaces: people write `optout` and `opt out`. Empty without letters and digits."""
     return fold(text).replace(" ", "")
+
+
+def _folded(text: str) -> str:
+    """The folded text; empty if it is too long for a keyword. One character can stand for eighteen (U+FDFA)."""
+    if len(text) > MAX_LENGTH or len(unicodedata.normalize("NFKC", text)) > MAX_LENGTH:
+        return ""
+    return fold(text)
 
 
 def _once(key: str) -> str:

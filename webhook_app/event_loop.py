@@ -1,0 +1,33 @@
+"""Shares the event loop of a gevent worker between its connections. Does nothing in other processes."""
+
+from time import time
+
+from gevent import get_hub, sleep  # type: ignore[import-untyped]
+from gevent.lock import Semaphore  # type: ignore[import-untyped]
+from gevent.monkey import is_module_patched  # type: ignore[import-untyped]
+
+TURN_S = 0.005  # since the event loop last polled; then a connection with more work lets others run
+_NEXT_POLL_S = 1e-6  # sleep(0) may return before the event loop polls
+_next = Semaphore()
+
+
+def give_way() -> None:
+    """Let other connections run if the event loop has not polled for TURN_S: buffered input is read without waiting."""
+    if _is_due():
+        sleep(0)
+
+
+def await_turn() -> None:
+    """Return at once, or after the event loop's next poll if it has not polled for TURN_S; waiting callers one by one.
+
+    For work that takes long: of many that could begin at once, one runs between two polls.
+    """
+    if not is_module_patched("threading") or not (_next.locked() or _is_due()):
+        return
+    with _next:
+        if _is_due():
+            sleep(_NEXT_POLL_S)
+
+
+def _is_due() -> bool:
+    return bool(time() - get_hub().loop.now() > TURN_S)
