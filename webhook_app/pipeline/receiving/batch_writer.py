@@ -36,11 +36,11 @@ from webhook_app.whatsapp.receiving.payload import redact_and_parse, unreadable_
 log = structlog.get_logger()
 
 _MAX_CLOCK_AHEAD_S = 300  # a timestamp further in the future comes from a wrong clock
-_MAX_CACHED_LINKS = 200_000
+_MAX_CACHED_LINKS = 20_000
 _LINK_CACHE_TTL = timedelta(minutes=10)
-_MAX_CACHED_SERIES = 100_000
+_MAX_CACHED_SERIES = 10_000
 _MAX_CACHED_CODES = 100_000
-_MAX_CACHED_NUMBERS = 100_000
+_MAX_CACHED_NUMBERS = 10_000
 _NEVER = 2**62  # seconds
 _MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
 

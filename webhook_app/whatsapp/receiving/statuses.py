@@ -20,7 +20,8 @@ _encode = msgspec.json.encode
 
 _EARLIEST, _LATEST = 1_000_000_000, 4_102_444_800  # 2001 to 2100 in seconds, which excludes milliseconds
 
-_MAX_CACHED = 160
+_MAX_DIGITS = 160
+_MAX_CACHED = 200  # characters of all texts of an entry together; Meta's are ASCII and below 100
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -89,24 +90,30 @@ def _is_call_status(status: Any) -> bool:
 
 
 def cached_if_short(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Cache the results for short arguments only: what somebody else writes must not fill the memory."""
+    """Cache the results for short ASCII arguments only: what somebody else writes must not fill the memory.
+
+    Other characters take up to four times as much memory, in the arguments and in the result.
+    """
 
     def decorate(work: Callable[P, R]) -> Callable[P, R]:
         cached = cast("Callable[P, R]", lru_cache(maxsize, typed=True)(work))
 
         @wraps(work)
         def call(*given: P.args, **named: P.kwargs) -> R:
+            length = 0
             for each in given:
-                if (type(each) is str and len(each) > _MAX_CACHED) or (type(each) is int and each >= 10**20):
+                if type(each) is str:
+                    length += len(each) if each.isascii() else _MAX_CACHED + 1
+                elif type(each) is int and not -(10**20) < each < 10**20:
                     return work(*given, **named)
-            return cached(*given, **named)
+            return cached(*given, **named) if length <= _MAX_CACHED else work(*given, **named)
 
         return call
 
     return decorate
 
 
-@lru_cache(maxsize=65536)  # callers cut the texts
+@cached_if_short(maxsize=65536)
 def keys_and_country(recipient: str, user_id: str, parent: str) -> tuple[str, str, str, str]:
     """Return contact key, country, BSUID key and parent key. Cached: several statuses arrive per person."""
     contact = contact_key(recipient, user_id)
@@ -164,7 +171,7 @@ def bounded_text(value: Any, limit: int) -> str:
 def digits(value: Any) -> str:
     """Return phone digits or an id as text. Meta sends strings; fixtures also numbers and a leading plus."""
     if type(value) is str:
-        return (value if value.isdigit() else value.lstrip("+").replace(" ", ""))[:_MAX_CACHED]
+        return (value if value.isdigit() else value.lstrip("+").replace(" ", ""))[:_MAX_DIGITS]
     return str(value)[:32] if type(value) is int else ""
 
 
