@@ -27,7 +27,7 @@ from webhook_app.whatsapp.people.contacts import (
 from webhook_app.whatsapp.receiving.statuses import MAX_ID_BYTES
 from webhook_app.whatsapp.sends.call_redaction import redacted_request, without_credentials
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
-from webhook_app.whatsapp.sends.send_reports import SendReport, generated_message_id
+from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport, generated_message_id
 
 MAX_SENDS = 1_000
 _EARLIEST = datetime(2001, 1, 1, tzinfo=UTC)
@@ -35,6 +35,11 @@ _REPORTED_WITHIN = timedelta(days=1)
 """How long after a failed call it may be reported. Later ones would change what is known of days that are judged."""
 _MAX_CLOCK_AHEAD_S = 300  # as for Meta's timestamps: further ahead comes from a wrong clock
 _MAX_REQUEST_BYTES = 64 * 1024
+_CATEGORIES = (
+    *("marketing", "utility", "authentication", "service"),
+    *("authentication_international", "marketing_lite", "referral_conversion"),
+)
+"""Meta's: the four of templates and conversations, and what webhooks have besides."""
 _TOO_MANY = f"message_id: {MAX_PER_MESSAGE} reports of this message are stored, and no more are taken"
 # Limits in bytes: an entry of a database index holds 2704. Template and campaign fit with 200 characters each.
 _MAX_NUMBER_BYTES = 64
@@ -98,9 +103,16 @@ class SendItem(Struct, kw_only=True, forbid_unknown_fields=True):
     message_id: _MessageId | None = None
     template: _Name | None = None
     campaign: _Name | None = None
-    category: Annotated[_Name, Meta(description="marketing, utility, authentication or service.")] | None = (
-        None
-    )
+    category: (
+        Annotated[
+            _Name,
+            Meta(
+                description="marketing, utility, authentication or service, or another one that Meta's webhooks have."
+                " Any other text is invalid."
+            ),
+        ]
+        | None
+    ) = None
     sent_at: _SentAt | None = None
     error: _Error | None = None
     endpoint: Annotated[Word, Meta(description="The URL called, for the support bundle.")] = ""
@@ -176,6 +188,8 @@ def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[
     try:
         send = msgspec.convert(item, SendItem)
         _check_bytes("message_id", send.message_id or "", MAX_ID_BYTES)
+        _check_id(send.message_id or "")
+        category = _category(send.category or "")
         _check_bytes("phone_number_id", send.phone_number_id, _MAX_NUMBER_BYTES)
         error = None if send.error is None else _within("error", read_graph_error, send.error)
         request = "" if send.request is None else _within("request", _request_text, send.request)
@@ -198,7 +212,7 @@ def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[
         contact=contact,
         template=send.template or "",
         campaign=send.campaign or "",
-        category=(send.category or "").lower(),
+        category=category,
         sent_at=(sent_at or now).replace(microsecond=0),
         error=error,
         endpoint=str(without_credentials(send.endpoint)),
@@ -239,6 +253,19 @@ def _generated_id(
 def _check_bytes(key: str, value: str, limit: int) -> None:
     if len(value.encode()) > limit:
         raise ValueError(f"{key}: longer than {limit} bytes")
+
+
+def _check_id(message_id: str) -> None:
+    if message_id.startswith(GENERATED_ID_PREFIX):
+        raise ValueError(f"message_id: begins with `{GENERATED_ID_PREFIX}`, as only ids of this service do")
+
+
+def _category(given: str) -> str:
+    """Return the category as webhooks spell it. Raises ValueError for one that Meta does not have."""
+    category = given.lower().replace("-", "_")
+    if category and category not in _CATEGORIES:
+        raise ValueError(f"category: expected one of {', '.join(_CATEGORIES)}")
+    return category
 
 
 def _within(key: str, read: Any, raw: Any) -> Any:

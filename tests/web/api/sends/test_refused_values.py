@@ -1,0 +1,48 @@
+"""Values of a report that a sender may not make up: ids of the service's own form, and categories."""
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.factories import NUMBER
+
+CONTACT = "+12025550117"
+SEND = {"contact": CONTACT, "phone_number_id": NUMBER, "message_id": "wamid.A"}
+
+
+@pytest.fixture
+def result(api):
+    def post(**more):
+        [found] = api.post("/v1/sends", json={"sends": [SEND | more]}, role="sender").json["results"]
+        return found["result"], found["reason"]
+
+    return post
+
+
+def test_an_id_of_the_form_that_the_service_generates_is_refused(result):
+    outcome, reason = result(message_id="send:mine", error={"code": 131000})
+    assert outcome == "invalid"
+    assert reason.startswith("message_id: ")
+
+
+@pytest.mark.parametrize("category", ["tel 12025551234", "promo", "marketing 1"])
+def test_a_category_that_meta_does_not_have_is_refused_and_not_stored(result, engine, category):
+    outcome, reason = result(category=category)
+    assert outcome == "invalid"
+    assert reason.startswith("category: ")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM sends")).scalar_one() == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("MARKETING", "marketing"),
+        ("authentication-international", "authentication_international"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_meta_s_categories_are_stored_in_the_spelling_of_webhooks(result, engine, given, stored):
+    assert result(category=given) == ("stored", None)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT category FROM sends")).scalar_one() == stored
