@@ -1,8 +1,10 @@
 """Failed calls that a sender's key makes up excuse no failure of others, and no key lengthens many suppressions."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import Engine
 
 from tests.pipeline.world import BLOCKED, CROWD, DAY, HOUR, MINUTE, UNREACHABLE, WITHHELD, World, others_sent
 from tests.support.factories import NUMBER
@@ -15,9 +17,18 @@ UNREACHABLE_PEOPLE = CROWD[:3]
 
 
 @pytest.fixture
-def world(world: World) -> World:
-    world.rules = tuple(parse_rules(default_rules_text()))
-    return world
+def now(now: datetime) -> datetime:
+    """Today at noon: an hour before is the same day, whenever the test runs."""
+    return now.replace(hour=12, minute=34, second=56)
+
+
+@pytest.fixture
+def world(engine: Engine, database_url: str, now: datetime) -> Iterator[World]:
+    """People whose messages fail or are delivered, with the rules that the service begins with."""
+    made = World(engine, database_url, now)
+    made.rules = tuple(parse_rules(default_rules_text()))
+    yield made
+    made.close()
 
 
 def fail_while_others_are_reached(world: World, others: int) -> None:
