@@ -253,3 +253,25 @@ def test_a_code_that_fails_elsewhere_is_another_cause_unless_the_platform_fails(
 def test_names_add_up() -> None:
     both = merge_names({"waba_id": frozenset("A")}, {"waba_id": frozenset("B"), "template": frozenset("t")})
     assert both == {"waba_id": frozenset("AB"), "template": frozenset("t")}
+
+
+def undelivered(at: datetime, kind: str = "undelivered", **more: Any) -> FiringAlert:
+    return FiringAlert(rule="r", kind=kind, domain="delivery", codes=(), fired_at=at, **more)
+
+
+def test_what_is_no_longer_delivered_is_one_incident_for_as_long_as_it_is_open() -> None:
+    number = undelivered(
+        NOW - timedelta(days=2), group={"phone_number_id": "N1"}, failing={(-3, series()): 5}
+    )
+    account = undelivered(NOW, "slow", group={"waba_id": "A"}, failing={(-3, series()): 5})
+    assert joined(account, opened(number)) == Membership(1, Joined.SAME_NAME)
+    ended = opened(number, ended_at=NOW - timedelta(minutes=30), ended_how="recovered")
+    assert joined(account, ended).incident_id is None
+
+
+def test_deliveries_that_stop_at_several_places_within_an_hour_stop_for_one_reason() -> None:
+    country = undelivered(NOW - timedelta(minutes=50), group={"country": "DE"})
+    elsewhere = undelivered(NOW, group={"template": "order"}, failing={(-3, series("N2", "B")): 5})
+    assert joined(elsewhere, opened(country)) == Membership(1, Joined.SAME_CODE)
+    late = opened(undelivered(NOW - timedelta(hours=2), group={"country": "DE"}))
+    assert joined(elsewhere, late).incident_id is None

@@ -199,9 +199,14 @@ def _is_effect(alert: FiringAlert, incident: KnownIncident, *, cause_is_new: boo
 
 
 def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
-    """A template or campaign that both name says more than the number they go out from."""
+    """A template or campaign that both name says more than the number they go out from.
+
+    For small senders a stop of deliveries shows in windows of days, so such an incident counts while it is open.
+    """
     del origin
-    if domain_of(alert) != incident.domain or abs(alert.fired_at - incident.began_at) > SAME_NAME_WITHIN:
+    goes_on = incident.domain == DELIVERY_DOMAIN and incident.ended_at is None
+    is_near = goes_on or abs(alert.fired_at - incident.began_at) <= SAME_NAME_WITHIN
+    if domain_of(alert) != incident.domain or not is_near:
         return False
     own = names_of(alert)
     narrow = [name for name in ("template", "campaign") if own.get(name) and incident.names.get(name)]
