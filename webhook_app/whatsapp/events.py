@@ -114,7 +114,7 @@ class HealthSignal(Struct, frozen=True, gc=False):
 
 
 class Unreadable(Struct, frozen=True, gc=False):
-    """A signed item that could not be parsed, kept in full: as JSON text, or as the raw body if it is not JSON.
+    """A signed item that could not be parsed, kept as JSON text, or as the redacted body if that is not JSON.
 
     `document_json` is a webhook with only this item, which a later version can parse. Many alike items of a body are
     one Unreadable: `item_json` is then their list.

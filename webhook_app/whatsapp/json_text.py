@@ -32,8 +32,8 @@ def decode(body: bytes) -> Any:
 
 
 def _decode_slowly(body: bytes) -> Any:
-    """Accept lone surrogates, large numbers, NaN and broken UTF-8, and replace them."""
-    return scrub(json.loads(body.decode("utf-8", "replace"), parse_int=_bounded_int, strict=False))
+    """Accept a byte order mark, lone surrogates, large numbers, NaN and broken UTF-8, and replace them."""
+    return scrub(json.loads(body.decode("utf-8-sig", "replace"), parse_int=_bounded_int, strict=False))
 
 
 def has_long_numbers(body: bytes) -> bool:

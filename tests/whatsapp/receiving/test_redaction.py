@@ -1,6 +1,7 @@
 """Redaction removes the text of messages and does not change the parsed items."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,9 @@ import pytest
 
 from tests.support.factories import body, message, status
 from tests.support.folders import PAYLOADS
-from webhook_app.whatsapp.json_text import limit_depth
 from webhook_app.whatsapp.people.keywords import DEFAULT
 from webhook_app.whatsapp.receiving.payload import parse_any
-from webhook_app.whatsapp.receiving.redaction import REMOVED, redact_text
+from webhook_app.whatsapp.receiving.redaction import REMOVED, redact_text, remove_strings
 
 SAMPLES = sorted(PAYLOADS.glob("*.json"))
 TEXT_KEYS = ("body", "caption", "emoji", "description", "formatted_name", "response_json", "url", "text")
@@ -93,8 +93,33 @@ def test_text_beside_deep_nesting_is_removed() -> None:
     assert b"wamid.I" in kept
 
 
+@pytest.mark.parametrize("odd", [b"", b"no json", b"[" * 100_000, b'{"statuses":'])
+def test_invalid_bodies_that_name_no_text_are_returned_unchanged(odd: bytes) -> None:
+    assert redact_text(odd) == odd
+
+
 @pytest.mark.parametrize(
-    "odd", [b"", b'{"messages":', b'{"messages": ' + b"[" * 100_000, b'{"messages": "\xff"}']
+    "odd", [b'{"messages":', b'{"messages": ' + b"[" * 100_000, b"no json \xff", "no json".encode("utf-16")]
 )
-def test_invalid_bodies_are_returned_unchanged_or_clean(odd: bytes) -> None:
-    assert redact_text(odd) in (odd, limit_depth(odd), b'{"messages":"[removed]"}')
+def test_of_invalid_bodies_that_may_hold_text_length_and_digest_are_kept(odd: bytes) -> None:
+    kept = redact_text(odd)
+    assert (
+        kept == f"not JSON in UTF-8, not kept: {len(odd)} bytes, SHA-256 {sha256(odd).hexdigest()}".encode()
+    )
+    assert redact_text(kept) == kept
+
+
+def test_text_below_the_errors_of_a_message_is_removed_and_the_words_of_meta_stay() -> None:
+    errors = [{"code": 131051, "title": "Unknown type", "body": "my secret"}]
+    kept = redact_text(body(messages=[message("wamid.I") | {"errors": errors}]))
+    assert b"Unknown type" in kept
+    assert b"secret" not in kept
+
+
+def test_a_body_with_too_many_values_loses_places_as_well_as_strings() -> None:
+    kept = remove_strings(
+        b'{"messages":[{"location":{"latitude":52.5,"longitude":-1.3e1},"name":"x y","n":12}]}'
+    )
+    assert json.loads(kept)["messages"] == [
+        {"location": {"latitude": None, "longitude": None}, "name": REMOVED, "n": 12}
+    ]

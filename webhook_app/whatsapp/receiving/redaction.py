@@ -1,8 +1,10 @@
 """Removes the text of messages from a body before it is stored. Ids, times and keywords stay.
 
-Redaction is idempotent. A body without messages is returned byte for byte.
+Redaction is idempotent. A body without keys of texts is returned byte for byte; of any other, only what was decoded is
+kept, as the original may hold more: values of repeated keys, or keys written as escapes.
 """
 
+import hashlib
 import json
 import re
 from typing import Any
@@ -16,9 +18,19 @@ REMOVED = "[removed]"
 MAX_CHECKED = 10_000
 """Texts of a body that are compared with keywords; in a body with more, the others are removed unread."""
 
-_MAY_HOLD_TEXT = re.compile(rb'"(?:messages|message_echoes|history|group_subject|group_description)"\s*:')
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(\s*:)?|\Z)', re.DOTALL)
-_TEXT_KEYS = frozenset(("messages", "message_echoes", "group_subject", "group_description"))
+_KEYS = rb"messages|message_echoes|history|group_subject|group_description|text|body|caption"
+_MAY_HOLD_TEXT = re.compile(rb'"(?:' + _KEYS + rb')"\s*:|\\u00|\0')
+"""In JSON: a key of texts, or what such a key can be spelled with."""
+_MAY_HOLD_TEXT_BROKEN = re.compile(_KEYS + rb"|\\u|\0", re.IGNORECASE)
+"""In a body that is not JSON, where strings may begin and end anywhere."""
+_NOT_KEPT = "not JSON in UTF-8, not kept: {length} bytes, SHA-256 {digest}"
+_IS_NOT_KEPT = re.compile(rb"not JSON in UTF-8, not kept: \d+ bytes, SHA-256 [0-9a-f]{64}")
+_STRING_OR_FRACTION = re.compile(
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?|(?<!\d)-?\d++[.eE][-+.eE\d]*+', re.DOTALL
+)
+_TEXT_KEYS = frozenset(
+    ("messages", "message_echoes", "group_subject", "group_description", "text", "body", "caption")
+)
 """Under these keys, every text is removed unless its key is in _KEPT_KEYS."""
 
 _KEPT_KEYS = frozenset(
@@ -29,33 +41,61 @@ _KEPT_KEYS = frozenset(
         *("message_id", "original_message_id", "previous_wa_id"),
     )
 )  # fmt: skip
-_UNCHANGED_KEYS = frozenset(("errors",))  # written by Meta
+_UNCHANGED_KEYS = frozenset(("errors",))  # written by Meta, apart from what is below _TEXT_KEYS again
+
+_check_syntax = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def redact_text(body: bytes, words: Keywords = DEFAULT) -> bytes:
     """Replace the text of messages, except texts that are a keyword, typed or tapped.
 
-    Invalid JSON is returned unchanged. JSON nested too deeply is cut first.
+    JSON nested too deeply is cut first. Of a body that is not JSON and may hold text, or is not UTF-8, only length and
+    digest are kept.
     """
-    if not _MAY_HOLD_TEXT.search(body):
+    if not _MAY_HOLD_TEXT_BROKEN.search(body) and _is_utf8(body):
         return body
     try:
-        document = decode(body)
-        redacted = _Redaction(words).redact(document, is_text=False)
-    except RecursionError:
-        cut = limit_depth(body)
-        cleaned = cut if cut == body else redact_text(cut, words)
-        return body if cleaned == cut else cleaned
-    except ValueError:
+        try:
+            document = decode(body)
+        except RecursionError:
+            document = decode(limit_depth(body))
+    except (ValueError, RecursionError):
+        return _length_and_digest(body)
+    if not _MAY_HOLD_TEXT.search(body):
         return body
-    return body if redacted == document else msgspec.json.encode(redacted)
+    return msgspec.json.encode(_Redaction(words).redact(document, is_text=False))
 
 
 def remove_strings(body: bytes) -> bytes:
-    """Replace all strings of a body that may hold text, except keys. Takes a fraction of the time of `redact_text`."""
+    """Replace all strings and fractions of a body that may hold text, except keys; faster than `redact_text`."""
+    try:
+        _check_syntax(body)
+    except (ValueError, RecursionError):
+        return _length_and_digest(body)
     if not _MAY_HOLD_TEXT.search(body):
         return body
-    return _STRING.sub(lambda found: found[0] if found[1] else b'"[removed]"', body)
+    return _STRING_OR_FRACTION.sub(_without_text, body)
+
+
+def _without_text(found: re.Match[bytes]) -> bytes:
+    if found[1]:
+        return found[0]
+    return b'"[removed]"' if found[0].startswith(b'"') else b"null"
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _length_and_digest(body: bytes) -> bytes:
+    """What is kept of a body that cannot be redacted. It is no JSON either, so that a replay leaves it where it is."""
+    if _IS_NOT_KEPT.fullmatch(body):
+        return body
+    return _NOT_KEPT.format(length=len(body), digest=hashlib.sha256(body).hexdigest()).encode()
 
 
 class _Redaction:
@@ -75,8 +115,8 @@ class _Redaction:
         return self._redact_string(value) if is_text and type(value) is str else value
 
     def _redact_key(self, key: str, value: Any, *, is_text: bool) -> Any:
-        if key in _UNCHANGED_KEYS:
-            return value
+        if key in _UNCHANGED_KEYS and type(value) is not str:
+            return self.redact(value, is_text=False)
         if is_text and type(value) is str:
             if key == "response_json":
                 return self._redact_form(value)
