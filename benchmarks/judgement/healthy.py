@@ -123,4 +123,6 @@ def play_healthy(rules: Sequence[Rule], *, days: int, seeds: Sequence[int], step
                 print(
                     f"  false   {each.told_at:%a %H:%M} {each.title}: {each.alerts[0].rule} {each.messages[0].rate:.3f}"
                 )
-    return HealthyOutcome(days=days * len(seeds), told=told, untold=untold, seconds=time.perf_counter() - begin)
+    return HealthyOutcome(
+        days=days * len(seeds), told=told, untold=untold, seconds=time.perf_counter() - begin
+    )

@@ -178,7 +178,9 @@ def test_people_opt_out_in_every_way_and_some_opt_in_again():
     typed = Counter(item["text"]["body"] for item in inbound if item["type"] == "text")
     assert preferences["stop"] > preferences["resume"] > 0
     assert typed["STOP"] > 0 < typed["START"]
-    assert any(item["type"] == "button" and item["button"]["payload"] == "Stop promotions" for item in inbound)
+    assert any(
+        item["type"] == "button" and item["button"]["payload"] == "Stop promotions" for item in inbound
+    )
 
 
 def test_marketing_to_people_who_stopped_it_fails_with_131050():

@@ -10,8 +10,8 @@ from typing import TypeVar
 from webhook_app.channels import Channel
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
+from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.sends import reports as sends
 from webhook_app.pipeline.suppressions.suppress import suppress

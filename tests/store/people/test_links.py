@@ -14,7 +14,8 @@ USERS = tuple(f"US.{n}" for n in range(4))
 PARENTS = ("US.ENT.1", "US.ENT.2")
 
 LINK = f"""
-WITH told AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS l(user_id, contact, at)), {links.link_ctes("told l")}
+WITH given AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS l(user_id, contact, at)),
+{links.link_ctes("given l")}
 SELECT * FROM linked
 """
 FEW = f"""
@@ -35,7 +36,11 @@ pairs = st.one_of(
 
 def link(connection, *batch):
     users, contacts = zip(*batch, strict=True)
-    return set(connection.execute(LINK, [text_array(users), text_array(contacts), int_array([1] * len(batch))]).fetchall())
+    return set(
+        connection.execute(
+            LINK, [text_array(users), text_array(contacts), int_array([1] * len(batch))]
+        ).fetchall()
+    )
 
 
 def join_by_hand(told):

@@ -132,7 +132,9 @@ class IncidentEntry(Struct, kw_only=True):
     snoozed_until: Time | None
     snoozed_by: str
     silenced_by: Annotated[int | None, Meta(description="The silence that covers all of its firing alerts.")]
-    finding_id: Annotated[int | None, Meta(description="The finding it belongs to; it is not announced then.")]
+    finding_id: Annotated[
+        int | None, Meta(description="The finding it belongs to; it is not announced then.")
+    ]
     alerts: list[IncidentAlert]
 
 
