@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.pipeline.suppressions.test_number_changes import NEW, change_number
-from tests.pipeline.world import CONTACT, HOUR, MINUTE, STOPPED
-from tests.support.factories import body, message
+from tests.pipeline.world import CONTACT, HOUR, MINUTE, STOPPED, USER
+from tests.support.factories import body, message, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import connect
@@ -109,6 +109,18 @@ def in_a_thread(work):
     thread = threading.Thread(target=work)
     thread.start()
     return thread
+
+
+def test_a_link_that_becomes_known_late_joins_what_was_said_under_both_keys(world, writers):
+    world.write(3 * HOUR, "stop")
+    item = message("wamid.start", world.now - HOUR, text="start") | {"from": None, "from_user_id": USER}
+    world.store(body(messages=[item]))
+    assert scopes(world) == {("opted_out", "all")}
+    sent = body(status("wamid.sent", "sent", world.now - 4 * HOUR, recipient_user_id=USER))
+    writers[0].store([Delivery(sent)], world.now)
+    assert scopes(world) == set()
+    with world.engine.connect() as connection:
+        assert connection.execute(text("SELECT sum(applied), sum(duplicate) FROM books")).one() == (3, 0)
 
 
 def test_of_a_stop_and_a_start_stored_at_the_same_time_the_newer_one_counts(world, writers):

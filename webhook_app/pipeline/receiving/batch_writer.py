@@ -4,7 +4,7 @@ An item the database rejects is found by halving the batch, then the delivery. I
 everything else is stored. When the database is unavailable the error is raised and nothing is stored.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from typing import Any
@@ -236,7 +236,7 @@ class BatchWriter:
             stored = event_store.insert_batch(connection, batch, **receipt)
         if not new:
             self._apply_facts(connection, batch, stored, new, received_at, received_at)
-        self._cache_links(batch.links, received_at)
+        self._cache_links([*batch.links, *batch.earlier_links], received_at)
         self._note_reports(batch, reports, stored)
 
     def _new_facts(self, found: Sequence[Parsed]) -> statements.NewFacts:
@@ -273,12 +273,16 @@ class BatchWriter:
         New links are applied in a transaction of their own unless there are statements.
         """
         new.linked = stored.concerned
-        if stored.linked < len(batch.links):
-            new.linked += links_store.make_earlier(connection, batch.links)
-        for attempt in (1, 2) if new else ():
+        repeated = batch.links if stored.linked < len(batch.links) else []
+        if earlier := [*repeated, *batch.earlier_links]:
+            new.linked += links_store.make_earlier(connection, earlier)
+        if not new:
+            return
+        own = self._engine_connection()
+        for attempt in (1, 2):
             try:
                 with connection.transaction():
-                    statements.apply_new(self._engine_connection(), received_at, new, now)
+                    statements.apply_new(own, received_at, new, now)
             except Exception as fault:
                 if connection.closed:
                     raise
@@ -370,11 +374,7 @@ class BatchWriter:
             )  # fmt: skip
             if e.status == "failed":
                 batch.failures.append(_failure_row(e, occurred, raw, series_id))
-        links = _links_of_events(events, batch.statuses)
-        for parsed in found:
-            for link, at in parsed.links.items():
-                links.append((*link, now_s if at is None or at > latest else at))
-        batch.links = self._new_links(links)
+        self._add_links(batch, _links_of_events(events, batch.statuses, self._links), found, now_s)
         batch.other_codes = sorted(self._other_codes.intersection(row[5] for row in batch.failures))
         batch.ignored = sum(sum(parsed.ignored.values()) for parsed in found if parsed.ignored)
 
@@ -407,15 +407,18 @@ class BatchWriter:
                 self._numbers.clear()
             self._numbers |= new
 
-    def _new_links(self, shown: Sequence[LinkRow]) -> list[LinkRow]:
-        """Each link that this process has not stored, or with a later time, with its earliest time."""
-        known = self._links
-        new: dict[tuple[str, str], int] = {}
-        for user_id, contact, at in shown:
-            link = user_id, contact
-            if at < known.get(link, _NEVER) and at < new.get(link, _NEVER):
-                new[link] = at
-        return [(*link, at) for link, at in new.items()]
+    def _add_links(
+        self, batch: Batch, shown: dict[tuple[str, str], int], found: Sequence[Parsed], now_s: int
+    ) -> None:
+        """Add each link that this process has not stored, or with a later time, with its earliest time."""
+        known, latest = self._links, now_s + _MAX_CLOCK_AHEAD_S
+        for parsed in found:
+            for link, at in parsed.links.items():
+                at = now_s if at is None or at > latest else at  # noqa: PLW2901
+                if at < known.get(link, _NEVER) and at < shown.get(link, _NEVER):
+                    shown[link] = at
+        for link, at in shown.items():
+            (batch.earlier_links if link in known else batch.links).append((*link, at))
 
     def _cache_links(self, links: Sequence[LinkRow], received_at: datetime) -> None:
         """Cache stored links, for a short time and until the next erasure: an erased person who returns is relinked."""
@@ -437,14 +440,23 @@ class BatchWriter:
             inbound_store.insert_unreadable(connection, [item], **receipt)
 
 
-def _links_of_events(events: Sequence[StatusEvent], rows: Sequence[event_store.StatusRow]) -> list[LinkRow]:
-    links: list[LinkRow] = []
+def _links_of_events(
+    events: Sequence[StatusEvent],
+    rows: Sequence[event_store.StatusRow],
+    known: Mapping[tuple[str, str], int],
+) -> dict[tuple[str, str], int]:
+    """The links that the events show and that are not known with such an early time."""
+    found: dict[tuple[str, str], int] = {}
     for e, row in zip(events, rows, strict=True):
         if e.user_id and e.contact != e.user_id:
-            links.append((e.user_id, e.contact, row[3]))
+            link, at = (e.user_id, e.contact), row[3]
+            if at < known.get(link, _NEVER) and at < found.get(link, _NEVER):
+                found[link] = at
         if e.parent_user_id and e.contact:
-            links.append((e.parent_user_id, e.contact, row[3]))
-    return links
+            link, at = (e.parent_user_id, e.contact), row[3]
+            if at < known.get(link, _NEVER) and at < found.get(link, _NEVER):
+                found[link] = at
+    return found
 
 
 def _failure_row(e: StatusEvent, occurred: int, raw: str, series_id: int) -> event_store.FailureRow:

@@ -77,10 +77,12 @@ _BY_USER = tuple(
     for kind in ("NOT is_further", "is_further")
 )
 _MAKE_EARLIER = """
+WITH earlier AS (
 UPDATE contact_links l SET linked_at = to_timestamp(e.at)
 FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS e(user_id, contact, at)
 WHERE (l.user_id, l.contact) = (e.user_id, e.contact) AND l.linked_at > to_timestamp(e.at)
-RETURNING l.contact
+RETURNING l.contact)
+SELECT contact FROM earlier e WHERE EXISTS (SELECT FROM number_changes c WHERE c.old_contact = e.contact)
 """
 _ADD = f"""
 WITH {link_ctes("unnest(%(users)s::text[], %(contacts)s::text[], %(times)s::bigint[]) AS l(user_id, contact, at)")}
@@ -160,7 +162,7 @@ def add(connection: DriverConnection, rows: Sequence[LinkRow]) -> None:
 def make_earlier(connection: DriverConnection, rows: Sequence[LinkRow]) -> list[str]:
     """Set the times of known links to these where they are earlier, so that the order of arrival does not matter.
 
-    Returns the contacts of these links.
+    Returns the contacts of these links that changed hands.
     """
     users, contacts, times = zip(*sorted(rows), strict=True)
     changed = connection.execute(_MAKE_EARLIER, [text_array(users), text_array(contacts), int_array(times)])

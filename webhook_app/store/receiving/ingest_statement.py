@@ -42,11 +42,13 @@ class Batch(Struct, gc=False):
     statuses: list[StatusRow]
     failures: list[FailureRow]
     links: list[LinkRow]
-    """Links that this process has not stored before, or with a later time."""
+    """Links that this process has not stored before."""
     bodies: list[bytes] | None
     ignored: int
     other_codes: list[int] = []
     """Codes of failures that are counted as OTHER_CODE."""
+    earlier_links: list[LinkRow] = []
+    """Links that this process has stored with a later time; the statement leaves them."""
 
 
 _TIES = "s.template DESC, s.campaign DESC, s.country DESC, s.waba_id DESC"

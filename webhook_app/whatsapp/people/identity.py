@@ -6,7 +6,7 @@ Invalid values give no link, never an exception. Similar numbers alone never lin
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from webhook_app.whatsapp.events import NumberChange
+from webhook_app.whatsapp.events import NumberChange, StatusEvent
 from webhook_app.whatsapp.people.contacts import contact_key, phone_key, user_key
 from webhook_app.whatsapp.receiving.statuses import (
     bounded_text,
@@ -27,45 +27,51 @@ _PERSON_IN = {  # the keys of phone, BSUID and parent BSUID in the items of each
     "calls": ("from", "from_user_id", "from_parent_user_id"),
     "user_preferences": ("wa_id", "user_id", "parent_user_id"),
 }
+_TIMED = ("messages", "calls", "user_preferences")
 _KEYS_IN = {  # the keys of phone and BSUID in the items that have a time
     "statuses": ("recipient_id", "recipient_user_id"),
-    **{name: fields[:2] for name, fields in _PERSON_IN.items() if name != "contacts"},
+    **{name: _PERSON_IN[name][:2] for name in _TIMED},
 }
 _CHANGES = frozenset(("user_changed_number", "customer_changed_number", "user_changed_user_id"))
 """The second is the name of the first in older versions of the Graph API."""
 
 
-def links_in(value: Mapping[str, Any]) -> LinkTimes:
-    """Return all links in a change's value, except those within a status, which its event holds.
+def links_in(value: Mapping[str, Any], events: Iterable[StatusEvent] = ()) -> LinkTimes:
+    """Return all links in a change's value, except those that its status events show themselves.
 
     Hot path: contacts[] is as long as the list of statuses.
     """
     found: LinkTimes = {}
-    first_at: dict[Any, int] = {}
-    for name, (phone, user_id, parent_id) in _PERSON_IN.items():
+    _add_links_of_contacts(found, value, links_of_events(events))
+    for name in _TIMED:
         items = value.get(name)
-        if type(items) is not list:
-            continue
-        if not first_at and name == "contacts":
-            first_at = _first_times(value)
-        for item in items:
+        for item in items if type(items) is list else ():
             if type(item) is dict:
-                get = item.get
-                at = (
-                    _time_of_person(item, first_at)
-                    if name == "contacts"
-                    else read_timestamp(get("timestamp"))
-                )
-                try:
-                    add_links(found, links_of(get(phone), get(user_id), get(parent_id)), at)
-                except TypeError:  # a list or an object instead of a text
-                    keys = digits(get(phone)), digits(get(user_id)), digits(get(parent_id))
-                    add_links(found, links_of(*keys), at)
+                at = read_timestamp(item.get("timestamp"))
+                add_links(found, _links_of_item(item, name), at)
                 if name == "messages":
                     add_links(found, _links_of_message(item), at)
-    for link, at in _recipient_links(value):
-        add_links(found, link, at)
     return found
+
+
+def _add_links_of_contacts(found: LinkTimes, value: Mapping[str, Any], own: set[Link]) -> None:
+    contacts = value.get("contacts")
+    if type(contacts) is not list:
+        return
+    shown = {link for item in contacts if type(item) is dict for link in _links_of_item(item, "contacts")}
+    shown.update(_recipient_links(value))
+    if shown := shown - own:
+        first_at, first = first_times(_items_of_persons(value))
+        for link in shown:
+            add_links(found, (link,), first_at.get(link[1], first))
+
+
+def _links_of_item(item: Mapping[str, Any], name: str) -> tuple[Link, ...]:
+    phone, user_id, parent_id = map(item.get, _PERSON_IN[name])
+    try:
+        return links_of(phone, user_id, parent_id)
+    except TypeError:  # a list or an object instead of a text
+        return links_of(digits(phone), digits(user_id), digits(parent_id))
 
 
 def add_links(found: LinkTimes, links: Iterable[Link], at: int | None) -> None:
@@ -75,21 +81,32 @@ def add_links(found: LinkTimes, links: Iterable[Link], at: int | None) -> None:
         found[link] = at if known is None else known if at is None else min(known, at)
 
 
-def _first_times(value: Mapping[str, Any]) -> dict[Any, int]:
-    """The earliest time of the items that name each key, and of all items under None."""
-    found: dict[Any, int] = {}
-    for name, fields in _KEYS_IN.items():
+def links_of_events(events: Iterable[StatusEvent]) -> set[Link]:
+    """Return the links that status events show themselves, with a time each."""
+    return {(e.user_id, e.contact) for e in events} | {
+        (e.parent_user_id, e.contact) for e in events if e.parent_user_id
+    }
+
+
+def first_times(items: Iterable[tuple[str, int | None]]) -> tuple[dict[str, int], int | None]:
+    """The earliest time of the items that name each key, and of all items."""
+    found: dict[str, int] = {}
+    for key, at in items:
+        if at is not None:
+            known = found.get(key)
+            if known is None or at < known:
+                found[key] = at
+    return found, min(found.values(), default=None)
+
+
+def _items_of_persons(value: Mapping[str, Any]) -> Iterable[tuple[str, int | None]]:
+    """Yield the key of the person and the time of each item of the value that has a time."""
+    for name, (phone, user_id) in _KEYS_IN.items():
         items = value.get(name)
         for item in items if type(items) is list else ():
-            if type(item) is dict and (at := read_timestamp(item.get("timestamp"))):
-                for key in (None, *(digits(item.get(field)) for field in fields)):
-                    found[key] = min(at, found.get(key, at))
-    return found
-
-
-def _time_of_person(person: Mapping[str, Any], first_at: dict[Any, int]) -> int | None:
-    known = (first_at.get(key) for name in ("wa_id", "user_id") if (key := digits(person.get(name))))
-    return next(filter(None, known), first_at.get(None))
+            if type(item) is dict:
+                key = contact_key(digits(item.get(phone)), digits(item.get(user_id)))
+                yield key, read_timestamp(item.get("timestamp"))
 
 
 @cached_if_short(maxsize=65536)
@@ -137,20 +154,19 @@ def _links_of_shared_contact(item: Mapping[str, Any]) -> Iterable[Link]:
             yield user, phone
 
 
-def _recipient_links(value: Mapping[str, Any]) -> Iterable[tuple[tuple[Link, ...], int | None]]:
+def _recipient_links(value: Mapping[str, Any]) -> Iterable[Link]:
     """Link the only contact of a value to the recipient of its only status; they may have no common key."""
     contacts, statuses = value.get("contacts"), value.get("statuses")
     if not (type(contacts) is type(statuses) is list and len(contacts) == len(statuses) == 1):
         return
     person, status = contacts[0], statuses[0]
     if type(person) is dict and type(status) is dict and "recipient_type" not in status:
-        found = links_to_recipient(
+        yield from links_to_recipient(
             digits(person.get("wa_id")),
             digits(person.get("user_id")),
             digits(status.get("recipient_id")),
             digits(status.get("recipient_user_id")),
         )
-        yield found, read_timestamp(status.get("timestamp"))
 
 
 @cached_if_short(maxsize=65536)

@@ -6,7 +6,7 @@ Formats from Meta's webhook reference as of September 2026.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from webhook_app.whatsapp.accounts import health_signals
-from webhook_app.whatsapp.events import InboundMessage, NumberChange, Parsed, Unreadable
+from webhook_app.whatsapp.events import InboundMessage, NumberChange, Parsed, StatusEvent, Unreadable
 from webhook_app.whatsapp.json_text import canonical
 from webhook_app.whatsapp.people import identity
 from webhook_app.whatsapp.people.keywords import Keywords
@@ -142,11 +142,12 @@ class DocumentParser:
     def _read_messages(self, change: _ChangeOrigin) -> None:
         value, parsed = change.value, self.parsed
         before = self._count
-        self._read_links(value)
         if change.number:
             display = value["metadata"].get("display_phone_number")
             parsed.numbers.add((change.number, display[:160] if type(display) is str else "", change.waba_id))
+        known = len(parsed.statuses)
         self._read_items(change, "statuses", statuses.read_status, parsed.statuses.append)
+        self._read_links(value, parsed.statuses[known:])
         if "messages" in value:
             read = partial(inbound.read_message, self._words, identity.only_contact(value))
             self._read_items(change, "messages", read, self._add_message)
@@ -159,8 +160,8 @@ class DocumentParser:
         if self._count == before:
             self._ignore("messages without items")
 
-    def _read_links(self, value: Object) -> None:
-        for link, at in identity.links_in(value).items():
+    def _read_links(self, value: Object, events: Iterable[StatusEvent] = ()) -> None:
+        for link, at in identity.links_in(value, events).items():
             identity.add_links(self.parsed.links, (link,), at)
 
     def _add_message(self, event: InboundMessage | NumberChange) -> None:

@@ -12,7 +12,15 @@ from msgspec import UNSET, Struct, UnsetType
 
 from webhook_app.whatsapp.events import NO_CODE, Parsed, StatusEvent
 from webhook_app.whatsapp.json_text import has_long_numbers
-from webhook_app.whatsapp.people.identity import add_links, links_of, links_to_recipient
+from webhook_app.whatsapp.people.identity import (
+    Link,
+    LinkTimes,
+    add_links,
+    first_times,
+    links_of,
+    links_of_events,
+    links_to_recipient,
+)
 from webhook_app.whatsapp.receiving.statuses import (
     CALL_ID,
     MAX_ID_BYTES,
@@ -145,32 +153,26 @@ def _read_value(value: _Value, waba_id: str, parsed: Parsed) -> None:
     events = [_event(status, number, waba_id) for status in statuses]
     parsed.statuses += events
     if contacts:
-        _read_contacts(contacts, statuses, parsed)
+        _read_contacts(contacts, statuses, events, parsed.links)
 
 
-def _read_contacts(contacts: list[_Contact], statuses: list[_Status], parsed: Parsed) -> None:
-    first_at = _first_times(statuses)
+def _read_contacts(
+    contacts: list[_Contact], statuses: list[_Status], events: list[StatusEvent], links: LinkTimes
+) -> None:
+    """Add the links of contacts[] that the events do not show themselves, which is rare."""
+    shown: set[Link] = set()
     for person in contacts:
-        keys = filter(None, (digits(person.wa_id), digits(person.user_id)))
-        at = next(filter(None, map(first_at.get, keys)), first_at[None])
-        add_links(parsed.links, links_of(person.wa_id, person.user_id, person.parent_user_id), at)
+        shown.update(links_of(person.wa_id, person.user_id, person.parent_user_id))
     if len(contacts) == len(statuses) == 1:
         person, status = contacts[0], statuses[0]
-        found = links_to_recipient(
-            person.wa_id, person.user_id, status.recipient_id, status.recipient_user_id
+        shown.update(
+            links_to_recipient(person.wa_id, person.user_id, status.recipient_id, status.recipient_user_id)
         )
-        add_links(parsed.links, found, first_at[None])
-
-
-def _first_times(statuses: list[_Status]) -> dict[str | None, int | None]:
-    """The earliest time of the statuses that name each key, and of all statuses under None."""
-    found: dict[str | None, int | None] = {None: None}
-    for status in statuses:
-        if at := read_timestamp(status.timestamp):
-            for key in (None, digits(status.recipient_id), digits(status.recipient_user_id)):
-                known = found.get(key)
-                found[key] = at if known is None or at < known else known
-    return found
+    shown -= links_of_events(events)
+    if shown:
+        first_at, first = first_times([(e.contact, e.timestamp) for e in events])
+        for link in shown:
+            add_links(links, (link,), first_at.get(link[1], first))
 
 
 def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
