@@ -95,13 +95,14 @@ run(settings, load_rules(settings.rules_file))
 def test_failing_jobs_and_channels_log_no_personal_value(
     database_url, engine, slack, tmp_path, now, log_format
 ):
-    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-    writer.store([Delivery(body(messages=[message(WAMID, now, sender=PHONE, text="STOP")]))], now)
-    writer.close()
-    with engine.begin() as connection:  # what `suppress` wants to write is refused, its values in the message
+    with engine.begin() as connection:  # what is to be suppressed is refused, its values in the message
         connection.execute(
             text("ALTER TABLE suppressions ADD CONSTRAINT refuse CHECK (contact = '') NOT VALID")
         )
+    writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
+    writer.store([Delivery(body(messages=[message(WAMID, now, sender=PHONE, text="STOP")]))], now)
+    writer.close()
+    with engine.begin() as connection:
         payload = to_builtins(notification(samples=(WAMID,)))
         outbox.add(connection, 1, "slack", "fired", payload, now - timedelta(days=1))
     slack.answers.append(Answer(404, f"no_service for {PHONE} {WAMID}"))
