@@ -236,7 +236,7 @@ class BatchWriter:
             stored = event_store.insert_batch(connection, batch, **receipt)
         if not new:
             self._apply_facts(connection, batch, stored, new, received_at, received_at)
-        self._cache_links([*batch.links, *batch.earlier_links], received_at)
+        self._cache_links(batch.links, received_at)
         self._note_reports(batch, reports, stored)
 
     def _new_facts(self, found: Sequence[Parsed]) -> statements.NewFacts:
@@ -273,9 +273,8 @@ class BatchWriter:
         New links are applied in a transaction of their own unless there are statements.
         """
         new.linked = stored.concerned
-        repeated = batch.links if stored.linked < len(batch.links) else []
-        if earlier := [*repeated, *batch.earlier_links]:
-            new.linked += links_store.make_earlier(connection, earlier)
+        if stored.links < len(batch.links):
+            new.linked += links_store.make_earlier(connection, batch.links)
         if not new:
             return
         own = self._engine_connection()
@@ -417,8 +416,7 @@ class BatchWriter:
                 at = now_s if at is None or at > latest else at  # noqa: PLW2901
                 if at < known.get(link, _NEVER) and at < shown.get(link, _NEVER):
                     shown[link] = at
-        for link, at in shown.items():
-            (batch.earlier_links if link in known else batch.links).append((*link, at))
+        batch.links = [(*link, at) for link, at in shown.items()]
 
     def _cache_links(self, links: Sequence[LinkRow], received_at: datetime) -> None:
         """Cache stored links, for a short time and until the next erasure: an erased person who returns is relinked."""

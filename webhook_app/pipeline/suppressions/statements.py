@@ -12,9 +12,9 @@ from msgspec import Struct
 from webhook_app.pipeline.suppressions.consent import decide_consent
 from webhook_app.pipeline.suppressions.number_changes import transfer_suppressions
 from webhook_app.rules.suppressions.reach import numbers_reaching
-from webhook_app.store.people import erased_opt_outs, links
+from webhook_app.store.people import erased_opt_outs
 from webhook_app.store.people.contacts import holders
-from webhook_app.store.postgres.engine import Connection, driver
+from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import consent, suppressions
 from webhook_app.store.suppressions.changes import SuppressionChange
 
@@ -53,27 +53,11 @@ def apply_statements(
     changes: list[SuppressionChange] = []
     if changed and erased_opt_outs.are_kept(connection):
         erased_opt_outs.copy(connection, changed)
-    if changed:
-        _link_present_numbers(connection, changed)
     if moved := {key for pair in changed for key in pair}.union(linked):
         changes += suppressions.apply(connection, *transfer_suppressions(connection, moved), now)
     changes += suppressions.apply(connection, *decide_consent(connection, stated, now, moved=moved), now)
     _forget_erased_opt_outs(connection, {contact for contact, _ in stated if contact})
     return changes
-
-
-def _link_present_numbers(connection: Connection, changed: Iterable[tuple[str, str]]) -> None:
-    """Link the user ids of people who changed their number to the new one: later lookups take one step."""
-    keys = {key for pair in changed for key in pair}
-    known = holders(connection, keys)
-    found: set[tuple[str, str, int]] = set()
-    for person in (person for key in keys for person in known.everybody(key)):
-        for span in person.spans:
-            if span.lasts and span.key.isdecimal() and known.changed_hands(span.key):
-                since = int(span.since.timestamp())
-                found |= {(user, span.key, since) for user in person.keys if not user.isdecimal()}
-    if found:
-        links.add(driver(connection), sorted(found))
 
 
 def _forget_erased_opt_outs(connection: Connection, contacts: set[str]) -> None:

@@ -44,9 +44,11 @@ LinkRow = tuple[str, str, int]
 
 
 def link_ctes(pairs: str) -> str:
-    """SQL: CTEs that store these pairs `l (user_id, contact, at)`; the last one, `linked`, returns the new pairs.
+    """SQL: CTEs that store these pairs `l (user_id, contact, at)`; `linked` returns the new pairs.
 
-    A unique index decides whether a contact is the first of its user id, also between transactions.
+    A unique index decides whether a contact is the first of its user id, also between transactions. `earlier` returns
+    the contacts of known pairs whose time it set back, so that the order of arrival does not matter, and `visible` the
+    known pairs. A pair in neither is being stored by another transaction: `make_earlier` is for those.
     """
     return f"""first_links AS (
   INSERT INTO contact_links (user_id, contact, linked_at)
@@ -62,6 +64,13 @@ def link_ctes(pairs: str) -> str:
   RETURNING user_id, contact
 ), linked AS (
   SELECT user_id, contact FROM first_links UNION ALL SELECT user_id, contact FROM further_links
+), visible AS (
+  SELECT k.user_id, k.contact, k.linked_at > to_timestamp(l.at) AS is_later, l.at
+  FROM {pairs} JOIN contact_links k ON k.contact = l.contact AND k.user_id = l.user_id
+), earlier AS (
+  UPDATE contact_links k SET linked_at = to_timestamp(v.at)
+  FROM visible v WHERE v.is_later AND k.contact = v.contact AND k.user_id = v.user_id
+  RETURNING k.contact
 )"""
 
 
@@ -77,16 +86,10 @@ _BY_USER = tuple(
     for kind in ("NOT is_further", "is_further")
 )
 _MAKE_EARLIER = """
-WITH earlier AS (
 UPDATE contact_links l SET linked_at = to_timestamp(e.at)
 FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS e(user_id, contact, at)
 WHERE (l.user_id, l.contact) = (e.user_id, e.contact) AND l.linked_at > to_timestamp(e.at)
-RETURNING l.contact)
-SELECT contact FROM earlier e WHERE EXISTS (SELECT FROM number_changes c WHERE c.old_contact = e.contact)
-"""
-_ADD = f"""
-WITH {link_ctes("unnest(%(users)s::text[], %(contacts)s::text[], %(times)s::bigint[]) AS l(user_id, contact, at)")}
-SELECT count(*) FROM linked
+RETURNING l.contact
 """
 _TIMED = "SELECT user_id, contact, linked_at FROM contact_links WHERE contact = ANY(%s::text[])"
 _DELETE = tuple(
@@ -152,17 +155,10 @@ def timed(connection: DriverConnection, keys: Sequence[str]) -> list[KeyLink]:
     return [KeyLink(*row) for row in connection.execute(_TIMED, [text_array(keys)])]
 
 
-def add(connection: DriverConnection, rows: Sequence[LinkRow]) -> None:
-    """Store links that are not known."""
-    users, contacts, times = zip(*sorted(rows), strict=True)
-    values = {"users": text_array(users), "contacts": text_array(contacts), "times": int_array(times)}
-    connection.execute(_ADD, values)
-
-
 def make_earlier(connection: DriverConnection, rows: Sequence[LinkRow]) -> list[str]:
-    """Set the times of known links to these where they are earlier, so that the order of arrival does not matter.
+    """Set the times of links that another transaction stored at the same moment to these, where they are earlier.
 
-    Returns the contacts of these links that changed hands.
+    Returns the contacts of these links.
     """
     users, contacts, times = zip(*sorted(rows), strict=True)
     changed = connection.execute(_MAKE_EARLIER, [text_array(users), text_array(contacts), int_array(times)])

@@ -42,13 +42,11 @@ class Batch(Struct, gc=False):
     statuses: list[StatusRow]
     failures: list[FailureRow]
     links: list[LinkRow]
-    """Links that this process has not stored before."""
+    """Links that this process has not stored before, or with a later time."""
     bodies: list[bytes] | None
     ignored: int
     other_codes: list[int] = []
     """Codes of failures that are counted as OTHER_CODE."""
-    earlier_links: list[LinkRow] = []
-    """Links that this process has stored with a later time; the statement leaves them."""
 
 
 _TIES = "s.template DESC, s.campaign DESC, s.country DESC, s.waba_id DESC"
@@ -122,6 +120,13 @@ WITH new_events AS (
   CROSS JOIN LATERAL {BY_USER.format(key="e.contact")} AS k
   CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
   WHERE e.contact >= 'A' OR {NUMBERS_CHANGED}
+  UNION ALL  -- of a user id whose person went to another number
+  SELECT s.contact, e.contact
+  FROM delivered e
+  CROSS JOIN LATERAL {BY_USER.format(key="e.contact")} AS k
+  CROSS JOIN LATERAL {BY_USER.format(key="k.key")} AS m
+  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = m.key OFFSET 0) AS s
+  WHERE e.contact >= 'A' AND {NUMBERS_CHANGED}
   UNION ALL
   SELECT s.contact, e.contact
   FROM delivered e
@@ -151,11 +156,14 @@ WITH new_events AS (
 )
 """
 
+_CHANGED_HANDS = f"""{NUMBERS_CHANGED}
+    AND EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)"""
 _RESULT = f"""
-SELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends), (SELECT count(*) FROM linked),
+SELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends),
+  (SELECT count(*) FROM linked) + (SELECT count(*) FROM visible),
   ARRAY(SELECT l.contact FROM linked l WHERE EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
-    OR EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0)
-    OR ({NUMBERS_CHANGED} AND EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)))
+    OR EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS})
+    UNION ALL SELECT l.contact FROM earlier l WHERE {_CHANGED_HANDS})
 """
 _NO_FAILURES = _INSERT + _RESULT
 
@@ -208,10 +216,10 @@ class Stored(NamedTuple):
     """The number of new status events."""
     sends_are_used: bool
     """Whether any sends were reported before it."""
-    linked: int
-    """The number of new links."""
+    links: int
+    """The number of links that are new or were known before."""
     concerned: list[str]
-    """Contacts with a new link that may decide whose a suppression is."""
+    """Contacts whose new or earlier links may decide whose a suppression is."""
 
 
 def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: datetime, slot: int) -> Stored:
