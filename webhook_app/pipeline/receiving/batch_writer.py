@@ -42,6 +42,7 @@ _MAX_CACHED_SERIES = 10_000
 _MAX_CACHED_CODES = 100_000
 _MAX_CACHED_NUMBERS = 10_000
 _NEVER = 2**62  # seconds
+_MAX_STATEMENTS = 100  # applied with their deliveries
 _MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
 
 
@@ -240,10 +241,14 @@ class BatchWriter:
         self._note_reports(batch, reports, stored)
 
     def _new_facts(self, found: Sequence[Parsed]) -> statements.NewFacts:
-        """What these deliveries state about messages and numbers; nothing, as nearly always."""
+        """What these deliveries state about messages and numbers; nothing, as nearly always.
+
+        More statements than people make at once are left to the job `suppress`, so that no delivery waits for them.
+        """
+        stated = sum(len(p.preferences) + sum(bool(m.keyword) for m in p.inbound) for p in found)
+        changed = [(each.old_contact, each.new_contact) for parsed in found for each in parsed.number_changes]
         new = statements.NewFacts(
-            any(p.preferences or any(m.keyword for m in p.inbound) for p in found),
-            [(each.old_contact, each.new_contact) for parsed in found for each in parsed.number_changes],
+            0 < stated <= _MAX_STATEMENTS, changed if len(changed) <= _MAX_STATEMENTS else []
         )
         if new:
             self._engine_connection()  # cannot be made within a transaction

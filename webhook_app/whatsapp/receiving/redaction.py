@@ -56,11 +56,15 @@ def redact_text(body: bytes, words: Keywords = DEFAULT) -> bytes:
         return body
     try:
         try:
-            document = decode(body)
+            return _redacted(body, body, words)
         except RecursionError:
-            document = decode(limit_depth(body))
+            return _redacted(limit_depth(body), body, words)
     except (ValueError, RecursionError):
         return _length_and_digest(body)
+
+
+def _redacted(readable: bytes, body: bytes, words: Keywords) -> bytes:
+    document = decode(readable)
     if not _MAY_HOLD_TEXT.search(body):
         return body
     return msgspec.json.encode(_Redaction(words).redact(document, is_text=False))

@@ -152,12 +152,14 @@ def chronic(since: datetime) -> FoundState:
 def test_an_incident_that_has_lasted_seven_days_becomes_a_finding(
     engine: Engine, traffic: Traffic, noon: datetime
 ) -> None:
+    traffic.sent(300, noon)
     traffic.failed(100, noon, BROKEN)
     look(engine, noon + MINUTE)
     [incident] = known(engine)
     with engine.begin() as connection:
         earlier = text("UPDATE alerts SET fired_at = fired_at - interval '7 days' WHERE state = 'firing'")
         connection.execute(earlier)
+    traffic.sent(300, noon + 2 * MINUTE)
     traffic.failed(100, noon + 2 * MINUTE, BROKEN)
     look(engine, noon + 3 * MINUTE, times=1)
     [ended] = known(engine)
@@ -168,6 +170,7 @@ def test_an_incident_that_has_lasted_seven_days_becomes_a_finding(
     assert finding.impact["failures"] == 200
     assert reasons(engine) == ["fired", "resolved"]
     sum_hours(engine, noon + 3 * HOUR)
+    traffic.sent(300, noon + 3 * HOUR)
     traffic.failed(100, noon + 3 * HOUR, BROKEN)
     look(engine, noon + 3 * HOUR + MINUTE)
     assert len(known(engine)) == 1, "what is chronic opens no other incident"
