@@ -277,7 +277,7 @@ class BatchWriter:
         After a fault nothing of this is stored, and the job `suppress` applies the statements; the webhook is stored.
         New links are applied in a transaction of their own unless there are statements.
         """
-        new.linked = stored.concerned
+        new.linked = [*stored.concerned]
         if stored.links < len(batch.links):
             new.linked += links_store.make_earlier(connection, batch.links)
         if not new:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 
 from webhook_app.rules.people.holders import KeyLink
-from webhook_app.store.postgres.arrays import int_array, text_array
+from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 
 _FURTHER = "SELECT FROM contact_links f WHERE f.user_id = {user_id} AND f.is_further"
@@ -46,9 +46,9 @@ LinkRow = tuple[str, str, int]
 def link_ctes(pairs: str) -> str:
     """SQL: CTEs that store these pairs `l (user_id, contact, at)`; `linked` returns the new pairs.
 
-    A unique index decides whether a contact is the first of its user id, also between transactions. `earlier` returns
-    the contacts of known pairs whose time it set back, so that the order of arrival does not matter, and `visible` the
-    known pairs. A pair in neither is being stored by another transaction: `make_earlier` is for those.
+    A unique index decides whether a contact is the first of its user id, also between transactions. `visible` says of
+    each known pair whether its time is later than this one, so that `make_earlier` is needed, which is also for pairs
+    that are neither new nor visible: another transaction is storing them.
     """
     return f"""first_links AS (
   INSERT INTO contact_links (user_id, contact, linked_at)
@@ -64,13 +64,10 @@ def link_ctes(pairs: str) -> str:
   RETURNING user_id, contact
 ), linked AS (
   SELECT user_id, contact FROM first_links UNION ALL SELECT user_id, contact FROM further_links
-), visible AS (
-  SELECT k.user_id, k.contact, k.linked_at > to_timestamp(l.at) AS is_later, l.at
-  FROM {pairs} JOIN contact_links k ON k.contact = l.contact AND k.user_id = l.user_id
-), earlier AS (
-  UPDATE contact_links k SET linked_at = to_timestamp(v.at)
-  FROM visible v WHERE v.is_later AND k.contact = v.contact AND k.user_id = v.user_id
-  RETURNING k.contact
+), visible AS (  -- by index lookups, so that the table's size does not matter
+  SELECT k.linked_at > to_timestamp(l.at) AS is_later
+  FROM {pairs} CROSS JOIN LATERAL (
+    SELECT linked_at FROM contact_links WHERE contact = l.contact AND user_id = l.user_id OFFSET 0) AS k
 )"""
 
 
@@ -86,11 +83,10 @@ _BY_USER = tuple(
     for kind in ("NOT is_further", "is_further")
 )
 _MAKE_EARLIER = """
-UPDATE contact_links l SET linked_at = to_timestamp(e.at)
-FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS e(user_id, contact, at)
-WHERE (l.user_id, l.contact) = (e.user_id, e.contact) AND l.linked_at > to_timestamp(e.at)
-RETURNING l.contact
+UPDATE contact_links SET linked_at = to_timestamp(%(at)s)
+WHERE contact = %(contact)s AND user_id = %(user_id)s AND linked_at > to_timestamp(%(at)s)
 """
+_LEFT = "SELECT DISTINCT old_contact FROM number_changes WHERE old_contact = ANY(%s::text[])"
 _TIMED = "SELECT user_id, contact, linked_at FROM contact_links WHERE contact = ANY(%s::text[])"
 _DELETE = tuple(
     text(f"DELETE FROM contact_links WHERE {condition}")
@@ -156,13 +152,15 @@ def timed(connection: DriverConnection, keys: Sequence[str]) -> list[KeyLink]:
 
 
 def make_earlier(connection: DriverConnection, rows: Sequence[LinkRow]) -> list[str]:
-    """Set the times of links that another transaction stored at the same moment to these, where they are earlier.
+    """Set the times of known links to these where they are earlier, so that the order of arrival does not matter.
 
-    Returns the contacts of these links.
+    Returns those of the contacts that somebody left.
     """
-    users, contacts, times = zip(*sorted(rows), strict=True)
-    changed = connection.execute(_MAKE_EARLIER, [text_array(users), text_array(contacts), int_array(times)])
-    return [contact for (contact,) in changed]
+    with connection.cursor() as cursor:
+        values = [{"user_id": user, "contact": contact, "at": at} for user, contact, at in sorted(rows)]
+        cursor.executemany(_MAKE_EARLIER, values)
+    contacts = sorted({contact for _, contact, _ in rows})
+    return [contact for (contact,) in connection.execute(_LEFT, [text_array(contacts)])]
 
 
 def of_kinds(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:

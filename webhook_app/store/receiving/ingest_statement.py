@@ -52,7 +52,7 @@ class Batch(Struct, gc=False):
 _TIES = "s.template DESC, s.campaign DESC, s.country DESC, s.waba_id DESC"
 """SQL: which of the series of events in one second a message counts under; one with tags before one without."""
 _INSERT = f"""
-WITH new_events AS (
+new_events AS (
   INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, participant, error_code, contact,
                              series_id, category, callback_data, clock_replaced, received_at)
   SELECT i.message_id, i.phone_number_id, i.status, coalesce(r.occurred_at, to_timestamp(i.occurred)),
@@ -109,7 +109,7 @@ WITH new_events AS (
   ON CONFLICT (minute, series_id, slot) DO UPDATE SET
     attempts = c.attempts + excluded.attempts, sent = c.sent + excluded.sent,
     delivered = c.delivered + excluded.delivered, read = c.read + excluded.read, failed = c.failed + excluded.failed
-), {link_ctes("unnest($14::text[], $15::text[], $16::bigint[]) AS l(user_id, contact, at)")}, delivered AS (
+), delivered AS (
   SELECT DISTINCT contact FROM new_events WHERE status IN ('delivered', 'read', 'played')
 ), suppressed AS (  -- under the event's own key or a linked one; by index lookups, so that no table's size matters
   SELECT s.contact, e.contact AS delivered_to
@@ -156,20 +156,21 @@ WITH new_events AS (
 )
 """
 
+# Many batches show no new link; a statement without these parts costs less.
+_LINKS = link_ctes("unnest($14::text[], $15::text[], $16::bigint[]) AS l(user_id, contact, at)")
+_NO_LINKS = """linked (user_id, contact) AS (
+  SELECT NULL::text, NULL::text WHERE $14::text[] IS NULL AND $15::text[] IS NULL AND $16::bigint[] IS NULL
+)"""
 _CHANGED_HANDS = f"""{NUMBERS_CHANGED}
     AND EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)"""
-_RESULT = f"""
-SELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends),
-  (SELECT count(*) FROM linked) + (SELECT count(*) FROM visible),
+_RESULT = "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends)"
+_RESULT_OF_LINKS = f"""{_RESULT},
+  (SELECT count(*) FROM linked) + (SELECT count(*) FROM visible WHERE NOT is_later),
   ARRAY(SELECT l.contact FROM linked l WHERE EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
-    OR EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS})
-    UNION ALL SELECT l.contact FROM earlier l WHERE {_CHANGED_HANDS})
+    OR EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS}))
 """
-_NO_FAILURES = _INSERT + _RESULT
 
-_WITH_FAILURES = (
-    _INSERT.rstrip()
-    + f""", failed AS (  -- de-duplicated by its own unique key, as status_events are
+_FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status_events are
   INSERT INTO failures (message_id, phone_number_id, occurred_at, participant, error_code, contact, series_id,
                         title, details, errors, source, error_subcode, fbtrace_id, received_at, considered_at,
                         counted_code)
@@ -205,8 +206,18 @@ _WITH_FAILURES = (
   GROUP BY minute, series_id, error_code ORDER BY minute, series_id, error_code
   ON CONFLICT (minute, series_id, error_code, slot) DO UPDATE SET failures = c.failures + excluded.failures
 )"""
-    + _RESULT
-)
+
+
+def _statement(*, links: bool, failures: bool) -> str:
+    parts = (_LINKS if links else _NO_LINKS, _INSERT.strip(), _FAILURES if failures else "")
+    return f"WITH {parts[0]}, {parts[1]}{parts[2]}{_RESULT_OF_LINKS if links else _RESULT}"
+
+
+_STATEMENTS = {
+    (links, failures): _statement(links=links, failures=failures)
+    for links in (False, True)
+    for failures in (False, True)
+}
 
 
 class Stored(NamedTuple):
@@ -216,10 +227,10 @@ class Stored(NamedTuple):
     """The number of new status events."""
     sends_are_used: bool
     """Whether any sends were reported before it."""
-    links: int
-    """The number of links that are new or were known before."""
-    concerned: list[str]
-    """Contacts whose new or earlier links may decide whose a suppression is."""
+    links: int = 0
+    """The number of links that are new, or known with such an early time."""
+    concerned: Sequence[str] = ()
+    """Contacts with a new link that may decide whose a suppression is."""
 
 
 def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: datetime, slot: int) -> Stored:
@@ -234,11 +245,10 @@ def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: dat
         len(statuses),
         batch.ignored,
     ]
-    statement = _NO_FAILURES
     if batch.failures:
-        statement = _WITH_FAILURES
         values += [*_failure_columns(sorted(batch.failures)), int_array(batch.other_codes)]
     cursor = psycopg.RawCursor(connection)
+    statement = _STATEMENTS[bool(batch.links), bool(batch.failures)]
     row = cursor.execute(statement, values, prepare=True).fetchone()
     assert row is not None  # noqa: S101  a SELECT without FROM always has a row
     return Stored(*row)

@@ -168,8 +168,8 @@ def _read_contacts(
         shown.update(
             links_to_recipient(person.wa_id, person.user_id, status.recipient_id, status.recipient_user_id)
         )
-    shown -= links_of_events(events)
-    if shown:
+    shown.difference_update([(e.user_id, e.contact) for e in events])
+    if shown and (shown := shown - links_of_events(events)):
         first_at, first = first_times([(e.contact, e.timestamp) for e in events])
         for link in shown:
             add_links(links, (link,), first_at.get(link[1], first))
