@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from webhook_app.rules.suppressions.list_layout import (
     find_layout,
     with_contact,
 )
+from webhook_app.whatsapp.json_text import has_long_numbers
 from webhook_app.whatsapp.people.contacts import InvalidAddress, if_stored, parse_address, spelling
 
 COLUMNS = (
@@ -31,12 +33,15 @@ COLUMNS = (
 )
 """The columns written. Reading requires only `contact`."""
 
+_KNOWN = frozenset(COLUMNS)
 _DECIDED = COLUMNS[:6]
 """What a person decides; the other columns are read only from an exported row, which has `times`."""
 RESTORED = ("code", "since", "review", "times", "evidence", "seen_as", "actor", "half_open_at", "probe_until")
 _IS_EXPORTED = "times"
 _MAX_LENGTH = 500
-_MAX_LINE = 10_000
+_MAX_LINE = 1_000_000  # an exported row holds up to 1000 pieces of evidence
+_MAX_SHOWN = 200
+_END = "\0"  # no other line holds a NUL
 
 
 class RefusedRow(Struct, frozen=True):
@@ -101,8 +106,13 @@ def write_rows(rows: Iterable[Mapping[str, Any]], kind: Format) -> str:
 
 
 def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    layout, numbered = find_layout(_bounded(lines))
-    return _rows_of(csv.reader((line for _, line in numbered), delimiter=layout.separator), layout.names)
+    try:
+        layout, numbered = find_layout(_BoundedLines(lines), _KNOWN)
+    except csv.Error as fault:
+        raise UnreadableListError(f"The first line is {fault}.") from None
+    return _rows_of(
+        csv.reader(chain(map(itemgetter(1), numbered), [_END]), delimiter=layout.separator), layout.names
+    )
 
 
 def _rows_of(table: Any, names: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
@@ -114,21 +124,34 @@ def _rows_of(table: Any, names: tuple[str, ...]) -> Iterator[tuple[int, Mapping[
             number += 1
             yield number, f"not a CSV line: {fault}"
             continue
-        if cells is None:
+        if cells is None or cells == [_END]:
             return
         if not any(cell.strip() for cell in cells):
             continue
         number += 1
+        if cells[-1].endswith(_END):
+            yield number, "a quote in this row is not closed; the lines after it were not read"
+            return
         if any(cell.strip() for cell in cells[len(names) :]):
             yield number, f"{len(cells)} cells, but only {len(names)} columns"
         else:
             yield number, dict(zip(names, map(text_of, cells), strict=False))
 
 
-def _bounded(lines: Iterable[str]) -> Iterator[str]:
-    """Cut endless lines: csv buffers everything inside an open quote."""
-    for text in lines:
-        yield text[:_MAX_LINE].replace("\0", "\ufffd")
+class _BoundedLines:
+    """The lines of a CSV. Raises csv.Error for one that is too long, and goes on with the next one."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        if len(line) > _MAX_LINE:
+            raise csv.Error(f"longer than {_MAX_LINE} characters")
+        return line.replace("\0", "\ufffd")
 
 
 def _checked_json(lines: Iterable[str]) -> Iterator[str]:
@@ -149,23 +172,31 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | 
             continue
         number += 1
         try:
-            row = msgspec.json.decode(text.encode())
+            row = _json_value(text)
         except (msgspec.DecodeError, UnicodeEncodeError):
             yield number, "not a JSON line"
+            continue
+        except RecursionError:
+            yield number, "nested too deeply"
             continue
         yield number, _named(row, number) if isinstance(row, dict) else _only_contact(row)
 
 
+def _json_value(text: str) -> Any:
+    if len(text) > _MAX_LINE or has_long_numbers(encoded := text.encode()):
+        raise msgspec.DecodeError
+    return msgspec.json.decode(encoded)
+
+
 def _only_contact(row: Any) -> Mapping[str, Any] | str:
-    is_contact = isinstance(row, str | int | float) and not isinstance(row, bool)
-    return {CONTACT: row} if is_contact else "not an object"
+    return {CONTACT: row} if _is_readable(CONTACT, row) else "not an object"
 
 
 def _named(row: Mapping[str, Any], number: int) -> Mapping[str, Any] | str:
-    if CONTACT in row:
+    if CONTACT in row and _KNOWN.issuperset(row):
         return row
     try:
-        names = with_contact([column_name(name) for name in row], number)
+        names = with_contact([column_name(name) for name in row], number, _KNOWN)
     except UnreadableListError as fault:
         return str(fault)
     return dict(zip(names, row.values(), strict=True))
@@ -174,9 +205,11 @@ def _named(row: Mapping[str, Any], number: int) -> Mapping[str, Any] | str:
 def _parsed(
     number: int, row: Mapping[str, Any], defaults: Defaults, now: datetime
 ) -> RequestedSuppression | RefusedRow:
-    given = {name: str(row[name]) for name in _DECIDED if row.get(name) not in (None, "")}
-    given = {name: text if name == "note" else text.strip() for name, text in given.items()}
+    values = {name: row[name] for name in _DECIDED if row.get(name) not in (None, "")}
+    given = {name: str(value) if name == "note" else str(value).strip() for name, value in values.items()}
     contact = given.get(CONTACT, "")
+    if odd := next((name for name, value in values.items() if not _is_readable(name, value)), ""):
+        return RefusedRow(number, contact[:_MAX_SHOWN], f"{odd}: not a text")
     address = parse_address(contact, defaults.region)
     is_exported = row.get(_IS_EXPORTED) not in (None, "")
     if is_exported:
@@ -205,6 +238,14 @@ def _parsed(
         RefusedRow(number, contact, why) if why else None,
         {name: row.get(name) for name in RESTORED} if is_exported else None,
     )
+
+
+def _is_readable(name: str, value: Any) -> bool:
+    return isinstance(value, str) or (name == CONTACT and _is_number(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _fault(

@@ -8,7 +8,7 @@ import codecs
 import csv
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -67,6 +67,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _NDJSON_MEDIA = ("ndjson", "jsonl", "json-lines", "jsonlines", "json-seq")
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _MAX_SHOWN = 100
+_MAX_HEADER = 10_000
 
 
 class UnreadableListError(ValueError):
@@ -105,10 +106,12 @@ def format_of(media_type: str, start: str) -> Format:
     return "ndjson" if start.lstrip().startswith(("{", "[")) else "csv"
 
 
-def find_layout(lines: Iterable[str]) -> tuple[Layout, Iterator[tuple[int, str]]]:
+def find_layout(
+    lines: Iterable[str], known: Collection[str] = ()
+) -> tuple[Layout, Iterator[tuple[int, str]]]:
     """Return the layout of a CSV, and its rows as numbered lines without the column names.
 
-    Raises UnreadableListError.
+    Of the `known` columns each may occur once. Raises UnreadableListError.
     """
     numbered = enumerate(lines, 1)
     first = next((each for each in numbered if each[1].strip()), None)
@@ -121,11 +124,11 @@ def find_layout(lines: Iterable[str]) -> tuple[Layout, Iterator[tuple[int, str]]
         if first is None:
             return Layout(separators, (CONTACT,)), iter(())
     number, line = first
-    by_separator = {each: _cells(line, each) for each in separators}
+    by_separator = {each: _cells(line[:_MAX_HEADER], each) for each in separators}
     for separator, cells in sorted(by_separator.items(), key=lambda each: -len(each[1])):
         names = tuple(map(column_name, cells))
         if CONTACT in names or _CONTACT_NAMES.intersection(names):
-            return Layout(separator, with_contact(names, number)), numbered
+            return Layout(separator, with_contact(names, number, known)), numbered
     separator, cells = max(
         by_separator.items(), key=lambda each: len([cell for cell in each[1] if cell.strip()])
     )
@@ -138,8 +141,13 @@ def find_layout(lines: Iterable[str]) -> tuple[Layout, Iterator[tuple[int, str]]
     return Layout(separator, (CONTACT,)), chain([first], numbered)
 
 
-def with_contact(names: Sequence[str], line: int) -> tuple[str, ...]:
-    """Return the names with the one that holds the contact replaced by `contact`. Raises UnreadableListError."""
+def with_contact(names: Sequence[str], line: int, known: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the names with the one that holds the contact replaced by `contact`.
+
+    Raises UnreadableListError, also for a `known` name that occurs twice.
+    """
+    if twice := next((name for name in names if name in known and names.count(name) > 1), ""):
+        raise UnreadableListError(f"Line {line}: two columns are called {twice}. Remove one of them.")
     if CONTACT in names:
         return tuple(names)
     found = [name for name in names if name in _CONTACT_NAMES]

@@ -195,6 +195,8 @@ class _Import:
             return Suppression(contact=row.key, **same, **asdict(_restored_columns(row.restored)))
         except msgspec.MsgspecError as fault:
             return RefusedRow(row.row, display(row.key), f"not as exported: {fault}")
+        except RecursionError:
+            return RefusedRow(row.row, display(row.key), "not as exported: nested too deeply")
 
     def _result(
         self, asked: RequestedSuppression | RefusedRow, row: Suppression | RefusedRow, outcome: str
@@ -243,7 +245,15 @@ def _restored_columns(columns: Mapping[str, Any]) -> _RestoredColumns:
     given["evidence"] = msgspec.json.decode(evidence) if isinstance(evidence, str) else evidence
     found = msgspec.convert(given, _RestoredColumns, strict=False)
     check_times(found)
+    if any(not _is_storable(each) for each in found.evidence):
+        raise msgspec.ValidationError("Expected evidence that the database can store")
     return found
+
+
+def _is_storable(evidence: ChangeEvidence) -> bool:
+    return abs(evidence.code) < 2**63 and not any(
+        isinstance(value, str) and "\0" in value for value in asdict(evidence).values()
+    )
 
 
 def _export(connect: Connect, query: SuppressionExportQuery, now: datetime) -> Iterator[bytes]:
