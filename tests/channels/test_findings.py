@@ -58,12 +58,12 @@ def message(*findings: FindingEntry, **more: Any) -> FindingMessage:
     return FindingMessage(**(plain | more))
 
 
-def test_one_finding_says_what_how_bad_since_when_and_what_to_do() -> None:
+def test_one_finding_says_what_its_impact_since_when_and_what_to_do() -> None:
     composed = compose_findings(message())
     facts = dict(composed.facts)
     assert composed.headline == "Finding: 131026 Message undeliverable: fails every day, business number n0"
     assert facts["Since"] == "2026-03-09 08:00 UTC"
-    assert facts["How bad"] == "84 failed messages to 80 contacts, 4 %"
+    assert facts["Impact"] == "84 failed messages to 80 contacts, 4 %"
     assert facts["Counted"] == "failed by day: 12 of 300; the threshold is 2 %"
     assert facts["What to do"] == "Clean the list."
     assert composed.links == (("Open the finding", "https://alerts.example/findings#finding-7"),)

@@ -40,7 +40,7 @@ def test_an_open_incident_has_every_fact_an_operator_needs_and_each_once():
         ),
         ("Since", "2026-11-20 03:14 UTC (25 min)"),
         (
-            "How bad",
+            "Impact",
             "40 of 1 040 messages failed in 15 min: 3.85 % (95 % interval 2.84 % to 5.2 %); the threshold is 2 %",
         ),
         ("What to do", "Do not send it again. Clean the list."),
@@ -108,7 +108,7 @@ def test_an_end_says_how_and_after_how_long(how, word, why, ending):
     assert text["How it ended"] == ending
     assert text["At its worst"] == "8 % at 2026-11-20 03:54 UTC"
     assert text["For whom"].endswith("44 failed messages to 38 contacts")
-    assert not text.keys() & {"What to do", "How bad", "Since", "Sample messages"}
+    assert not text.keys() & {"What to do", "Impact", "Since", "Sample messages"}
     assert change_line(ended) == f"Ended after 2 h 10 min. {ending}"
 
 
@@ -175,10 +175,10 @@ def test_the_headline_has_the_share_only_if_it_is_that_of_the_place_it_names():
     of_number = compose(notification(**narrow))
     assert of_campaign.headline.endswith("campaign spring: 3.85 % of messages fail")
     assert of_number.headline.endswith("campaign spring: 44 failed messages")
-    how_bad = dict(of_number.facts)["How bad"]
-    assert how_bad.startswith(f"40 of 1 040 messages (business number {NUMBER}) failed in 15 min: 3.85 %")
+    impact = dict(of_number.facts)["Impact"]
+    assert impact.startswith(f"40 of 1 040 messages (business number {NUMBER}) failed in 15 min: 3.85 %")
     everything = facts(notification(group={}, **narrow))
-    assert everything["How bad"].startswith("40 of 1 040 messages (all messages) failed")
+    assert everything["Impact"].startswith("40 of 1 040 messages (all messages) failed")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_the_footer_names_each_rule_once():
 
 def test_an_empty_window_is_described_as_one():
     silent = replace(FIGURES, attempts=0, failures=0, rate=0.0)
-    assert facts(notification(figures=silent))["How bad"] == "no messages in the last 15 min"
+    assert facts(notification(figures=silent))["Impact"] == "no messages in the last 15 min"
     assert compose(notification(figures=silent)).headline == f"WARNING: {notification().title}"
 
 
@@ -269,7 +269,7 @@ def test_unknown_facts_are_omitted():
         codes=(), slice=None, samples=(), failures=0, numbers=(), advice="", link="", runbook=""
     )
     assert compose(text).links == ()
-    assert facts(text).keys() == {"Since", "How bad"}
+    assert facts(text).keys() == {"Since", "Impact"}
 
 
 @pytest.mark.parametrize(

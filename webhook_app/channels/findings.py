@@ -68,7 +68,7 @@ class FindingChannel(Protocol):
 
 
 def compose_findings(message: FindingMessage) -> MessageText:
-    """The text in reading order: what, how bad, what was counted, since when, what to do."""
+    """The text in reading order: title, start, impact, what was counted, what to do."""
     facts = [(f"Not delivered on {missed.channel}", missed.fault) for missed in message.undelivered]
     if message.reason == "finding" and len(message.findings) == 1:
         found = message.findings[0]
@@ -97,7 +97,7 @@ def _headline(message: FindingMessage) -> str:
 def _facts(found: FindingEntry) -> list[tuple[str, str]]:
     facts = [("Since", moment(found.since))]
     if impact := describe_impact(found.impact):
-        facts.append(("How bad", impact))
+        facts.append(("Impact", impact))
     if evidence := describe_evidence(found.kind, found.evidence):
         facts.append(("Counted", evidence))
     facts.append(("What to do", found.advice))
@@ -114,7 +114,7 @@ def _line(found: FindingEntry) -> str:
 
 
 def describe_impact(impact: Mapping[str, Any]) -> str:
-    """How bad it is, in words; empty where nothing is counted."""
+    """The impact of a finding in words; empty where nothing is counted."""
     parts = []
     if impact.get("failures") is not None:
         contacts = f" to {number(impact['contacts'])} contacts" if impact.get("contacts") else ""

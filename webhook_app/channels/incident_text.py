@@ -107,7 +107,7 @@ def change_line(notification: Notification) -> str:
 def _state(notification: Notification) -> str:
     """The figures or the finding, in one line."""
     if notification.figures is not None:
-        return _how_bad(notification, notification.figures)
+        return _impact(notification, notification.figures)
     return notification.finding or notification.title
 
 
@@ -199,7 +199,7 @@ def _while_open(notification: Notification) -> list[tuple[str, str]]:
     lasting = duration(notification.at - notification.since)
     facts = [("Since", f"{moment(notification.since)} ({lasting})")]
     if notification.figures is not None:
-        facts.append(("How bad", _how_bad(notification, notification.figures)))
+        facts.append(("Impact", _impact(notification, notification.figures)))
         if notification.peak_rate > notification.figures.rate and notification.peak_at is not None:
             facts.append(
                 ("At its worst", f"{percent(notification.peak_rate)} at {moment(notification.peak_at)}")
@@ -213,8 +213,8 @@ def _while_open(notification: Notification) -> list[tuple[str, str]]:
     return [*facts, *_handling(notification)]
 
 
-def _how_bad(notification: Notification, figures: Figures) -> str:
-    """The figures, and what they are about unless the title says it."""
+def _impact(notification: Notification, figures: Figures) -> str:
+    """The figures, with the group they belong to unless the title names it."""
     place = describe_group(notification.group)
     return describe_figures(
         figures, "" if notification.title.endswith(place) else place, notification.measure

@@ -72,7 +72,7 @@ def test_messages_without_a_report_are_an_incident_with_its_place_and_advice(eng
     message = compose(told[0])
     facts = dict(message.facts)
     assert message.headline == f"WARNING: {incident.title}: 100 % of messages"
-    assert facts["How bad"].startswith(
+    assert facts["Impact"].startswith(
         "30 of 30 messages sent in 15 min have no delivery report 15 min later: 100 %"
     )
     assert "does not report them delivered" in facts["What to do"]

@@ -65,7 +65,7 @@ def announced(engine, opened, now):
 
 
 class TestPage:
-    def test_it_says_what_breaks_how_bad_for_whom_since_when_and_what_to_do(self, viewer, announced):
+    def test_it_says_what_breaks_for_whom_since_when_its_impact_and_what_to_do(self, viewer, announced):
         words = plain(viewer.get(f"/incidents/{announced}").text)
         assert "Open · warning · for" in words
         assert "131026 Message Undeliverable" in words
@@ -95,7 +95,7 @@ class TestPage:
         words = plain(viewer.get(f"/incidents/{store_incident(engine, now, member, **ended)}").text)
         assert "Ended · warning · lasted 1 h" in words
         assert "How it ended no traffic any more" in words
-        assert "How bad now" not in words
+        assert "Current impact" not in words
 
     @pytest.mark.parametrize(
         "kind", ["health", "silence", "signature", "integrity", "tier", "self", "weather"]

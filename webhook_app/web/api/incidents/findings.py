@@ -1,4 +1,4 @@
-"""/v1/findings: states that last, apart from incidents: what is so, since when, how bad, what to do."""
+"""/v1/findings: lasting states apart from incidents: what is found, since when, its impact, what to do."""
 
 from typing import Annotated, Any, Literal
 

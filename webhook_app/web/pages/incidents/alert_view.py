@@ -32,7 +32,7 @@ class AlertView(Struct, frozen=True):
         return self.alert.kind in COUNTING_KINDS
 
     @property
-    def how_bad(self) -> str:
+    def impact(self) -> str:
         """The share of messages, or the finding, in one line."""
         alert = self.alert
         if not self.counts_failures:

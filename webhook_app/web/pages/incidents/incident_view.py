@@ -76,13 +76,13 @@ class IncidentView(Struct, frozen=True):
         return self.alerts[0].details.details if self.alerts else ()
 
     @property
-    def how_bad(self) -> str:
+    def impact(self) -> str:
         """The share of messages now, or at its worst once it has ended, or the finding, in one line."""
         incident = self.incident
         if not self.is_open and incident.worst_rate:
             return f"{percent(incident.worst_rate)} at its worst"
         if not incident.window_minutes:
-            return self.measured.how_bad if self.measured else self.finding
+            return self.measured.impact if self.measured else self.finding
         length = window_length(incident.window_minutes)
         if not incident.attempts:
             return f"{number(incident.failures)} failed in {length}"
