@@ -37,13 +37,13 @@ suppressions = Table(
     a_time("probe_until", null=True),  # a probe was allowed, and no other is until then
     PrimaryKeyConstraint("contact", "phone_number_id", "scope", "reason"),
     Index(
-        "suppressions_review",
+        "suppressions_to_review",
         "contact",
         "phone_number_id",
         "scope",
         "reason",
-        postgresql_where=text("review"),
-    ),
+        postgresql_where=text("review AND code NOT IN (131049, 130472)"),
+    ),  # Meta's pauses of marketing are the most, and nobody reviews them
     Index("suppressions_automatic", "since", postgresql_where=text("review")),
     Index("suppressions_until", "until", postgresql_where=text("until IS NOT NULL")),
 )
