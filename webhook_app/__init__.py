@@ -1,4 +1,4 @@
-"""Receives WhatsApp Cloud API webhooks, counts failures, alerts, and says whom not to write to."""
+"""Receives WhatsApp Cloud API webhooks, counts failures, sends alerts, and answers whom not to message."""
 
 import gc
 

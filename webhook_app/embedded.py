@@ -237,12 +237,12 @@ def _unsafe(folder: Path, why: str) -> str:
 
 
 def _ids(system_user: str | None) -> set[int]:
-    """The users to whom the server's files may belong."""
+    """The ids of the users who may own the server's files."""
     return {os.geteuid(), *(() if system_user is None else (pwd.getpwnam(system_user).pw_uid,))}
 
 
 def _narrow(modes: dict[Path, int]) -> None:
-    """Undo what the wheel does as root: it lets everybody list the folders above. The server's user must pass them."""
+    """As root, undo that the wheel lets everybody list the folders above. The server's user must still pass them."""
     if os.geteuid() == 0:
         for folder, mode in modes.items():
             wanted = mode | stat.S_IXGRP | stat.S_IXOTH

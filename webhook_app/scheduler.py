@@ -34,7 +34,7 @@ from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.findings.find import LastLook, find
+from webhook_app.pipeline.incidents.findings.find import LastSearch, find
 from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
 from webhook_app.pipeline.incidents.notifications.expire import expire
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
@@ -138,7 +138,7 @@ def make_jobs(
     thresholds = Thresholds(failures=settings.soft_failures, days=settings.soft_days)
     public_url, names, memory = settings.public_url, tuple(channels), ReadCache()
     connecting = partial(connect, settings.database_url, application="webhook_app erase")
-    lock_watch, last_look = LockWatch(), LastLook()
+    lock_watch, last_search = LockWatch(), LastSearch()
 
     def suppressing(now: datetime) -> object:
         caps = {
@@ -177,7 +177,7 @@ def make_jobs(
         Job(
             "findings",
             FINDINGS_SECONDS,
-            lambda now: find(engine, rules, now, public_url=public_url, channels=names, last=last_look),
+            lambda now: find(engine, rules, now, public_url=public_url, channels=names, last=last_search),
         ),
         Job("sum up", SUM_HOURS_SECONDS, lambda now: sum_hours(engine, now)),
         Job("prune", PRUNE_SECONDS, lambda now: prune(engine, now, kept, go_on=go_on)),

@@ -153,7 +153,7 @@ def _failing_codes(notification: Notification) -> list[tuple[str, str]]:
 
 
 def _latest_finding(notification: Notification) -> list[tuple[str, str]]:
-    """The finding of now, if the title does not say it: the title is that of the first message."""
+    """The current finding, unless the title says it. The title stays that of the first message."""
     if notification.is_over or not notification.finding or notification.finding in notification.title:
         return []
     return [("Now", notification.finding)]

@@ -90,7 +90,7 @@ class Notification(Struct, frozen=True, kw_only=True):
     peak_rate: float = 0.0
     peak_at: datetime | None = None
     failures: int = 0
-    """Failed messages over the whole life of the incident, as are `contacts`, `numbers` and `templates`."""
+    """Failed messages since the start of the incident, as are `contacts`, `numbers` and `templates`."""
     contacts: int = 0
     numbers: tuple[str, ...] = ()
     """Business numbers with failures, most failures first."""

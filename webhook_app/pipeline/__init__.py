@@ -1,1 +1,1 @@
-"""The steps of the job. Each opens its own transactions; steps meet only in tables."""
+"""The steps of the pipeline. Each opens its own transactions; steps share data only through tables."""

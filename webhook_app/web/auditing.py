@@ -1,4 +1,4 @@
-"""Who changes something is written down before it is done, by page or by API. Bodies and texts are never kept.
+"""Records every change by page or API in the audit log before it is made. Bodies and texts are never stored.
 
 A person is named by their key in a column of its own, from which erasing takes it.
 """
@@ -41,7 +41,7 @@ def record(
 
 
 def _object(parts: Mapping[str, Any]) -> str:
-    """What has a number, such as alert 7. Texts may name whom: even the ids of messages hold phone numbers."""
+    """The object by its number, such as alert 7. Texts are left out: even message ids contain phone numbers."""
     numbered = {name: value for name, value in parts.items() if isinstance(value, int)}
     return ", ".join(
         f"{name.removesuffix('_id').replace('_', ' ')} {value}" for name, value in numbered.items()

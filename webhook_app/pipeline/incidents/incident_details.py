@@ -1,4 +1,4 @@
-"""The details of an incident: gathered over its whole life, stored with it, sent in notifications.
+"""The details of an incident: gathered from its start to its end, stored with it, sent in notifications.
 
 Reads through store. Whether a notification is sent is decided in incident_updates.py.
 """
@@ -39,7 +39,7 @@ _TITLE_DIMENSIONS = ("template", "campaign", "phone_number_id", "waba_id", "coun
 
 
 class IncidentDetails(Struct, frozen=True, kw_only=True):
-    """Stored as JSON in incidents.details. `codes`: failed messages by code over the incident's life."""
+    """Stored as JSON in incidents.details. `codes`: failed messages by code since its start."""
 
     codes: dict[str, int] = {}
     numbers: tuple[str, ...] = ()
@@ -69,12 +69,12 @@ def held_groups(incident: Incident, members: Sequence[Alert]) -> list[Group]:
 
 
 def counted(connection: Connection, incident: Incident, members: Sequence[Alert], now: datetime) -> Incident:
-    """The incident with its stored failed messages and contacts counted over its whole life."""
+    """The incident with its stored failed messages and contacts counted since its start."""
     return counted_from(StoredFailures(connection), incident, members, now)
 
 
 def counted_from(failures: Failures, incident: Incident, members: Sequence[Alert], now: datetime) -> Incident:
-    """The incident with its failed messages and contacts counted over its whole life."""
+    """The incident with its failed messages and contacts counted since its start."""
     if not incident.codes:
         return incident
     groups, end = held_groups(incident, members), incident.ended_at or now
@@ -98,7 +98,7 @@ def counted_from(failures: Failures, incident: Incident, members: Sequence[Alert
 
 
 def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) -> Incident:
-    """The incident with what its failures have in common, counted over its whole life."""
+    """The incident with what its failures have in common, counted since its start."""
     incident = counted_from(inputs.failures, incident, members, inputs.now)
     details = stored(incident)
     if incident.is_open and (incident.codes or _measure(members)):

@@ -49,7 +49,7 @@ class BacktestAlert(Struct, frozen=True, kw_only=True):
 class BacktestIncident(Struct, frozen=True, kw_only=True):
     """An incident that there would have been. `told_at` None: nobody would have been notified.
 
-    `failures`, `contacts`: over its whole life. `attempts`: in the window of its leading alert.
+    `failures`, `contacts`: from its start to its end. `attempts`: in the window of its leading alert.
     """
 
     kind: str
@@ -107,7 +107,7 @@ class BacktestRun:
     def evaluate(self, now: datetime) -> None:
         """Evaluate all rules at this time, which is later than the last one."""
         self._inputs.go_to(now)
-        self.findings.look()
+        self.findings.search()
         self._inputs.chronic = chronic_states(self.store.findings.open_findings(), now)
         known = self.store.open_alerts()
         found = find_all_groups(self._rules, self._inputs, known)
@@ -128,7 +128,7 @@ class BacktestRun:
         self._inputs.spend(incident.codes, held_groups(incident, resolved), start, now)
 
     def found_incidents(self, end: datetime) -> list[BacktestIncident]:
-        """Every incident so far, counted over its whole life, oldest first."""
+        """Every incident so far, oldest first, with its failures and contacts counted from its start."""
         return [self._found(incident_id, end) for incident_id in sorted(self.store.incidents)]
 
     def explained(self, end: datetime) -> list[ExplainedPeriod]:

@@ -55,8 +55,8 @@ class PastFindings:
         self._days: dict[datetime, WindowCounts] = {}
         self._hour: datetime | None = None
 
-    def look(self) -> None:
-        """Look once an hour, at counts once a day."""
+    def search(self) -> None:
+        """Search once an hour, in counts by day once a day."""
         hour = self.now.replace(minute=0, second=0, microsecond=0)
         if hour == self._hour:
             return

@@ -48,5 +48,5 @@ def without_contradictions(
 
 
 def _is_somebody_else(given: str, person: set[str]) -> bool:
-    """Whether the reported key is none of the person's, of whom keys of its kind, numbers or user ids, are known."""
+    """Whether the reported key is somebody else's: keys of its kind are known of the person, and it is none of them."""
     return given not in person and any((key >= "A") == (given >= "A") for key in person)

@@ -1,7 +1,7 @@
 """Moves suppressions to the present key of people who changed their number or user id. Reads, writes nothing.
 
-What a suppression is based on says whose it is: the person who held the number then takes it along, and whoever has the
-number now does not get it.
+A suppression belongs to the person who held the number at the time of its evidence. It moves with that person and does
+not apply to the present holder of the number.
 """
 
 from collections.abc import Iterable

@@ -30,5 +30,5 @@ class ReportedAliases:
         return aliases.aliases_of(connect(), api_key, contacts)
 
     def forget(self, api_key: str) -> None:
-        """Look anew in the next check, because the API key has reported an alias."""
+        """Read the aliases again at the next check, because the API key has reported one."""
         self._without.pop(api_key, None)

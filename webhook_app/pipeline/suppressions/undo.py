@@ -1,4 +1,4 @@
-"""Undoes the suppressions that an incident's failures, or an API key's reports, led to: an operator knows better.
+"""Undoes the suppressions that the failures of an incident, or the reports of an API key, led to.
 
 Works in the caller's transaction; pipeline/suppressions/suppress waits meanwhile. The failures never count again.
 """

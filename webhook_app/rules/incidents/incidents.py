@@ -170,7 +170,7 @@ def _value_of(name: str, code: int, series: SeriesKey) -> str:
 
 
 def _is_explained(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
-    """One of the two has a cause that stops everything, the other shows its effects, and they name the same."""
+    """Whether one is an effect of the other, an account-wide cause, and both name the same number or account."""
     del origin
     own = names_of(alert)
     common = {
@@ -199,7 +199,7 @@ def _is_effect(alert: FiringAlert, incident: KnownIncident, *, cause_is_new: boo
 
 
 def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
-    """A template or campaign that both name says more than the number they go out from.
+    """Whether both name the same template or campaign or, if one names neither, the same number.
 
     For small senders a stop of deliveries shows in windows of days, so such an incident counts while it is open.
     """

@@ -36,7 +36,7 @@ _ADDS = 1.02  # one more value has to add at least so much to the excess
 
 
 class Slice(Struct, frozen=True):
-    """Values by dimension: a message belongs when it has one of them in each. `excess`: failures too many."""
+    """Values by dimension: a message belongs if it has one of each. `excess`: failures beyond those expected."""
 
     values: dict[str, tuple[str, ...]]
     attempts: int
@@ -109,7 +109,7 @@ class _Search:
         self._all_expected = sum(self._expected.values())
 
     def all_excess(self, singles: Sequence[Slice], together: Sequence[Slice]) -> float:
-        """Return how many failures are too many in all, infinity when nothing stands out.
+        """Return the excess failures of the whole window; infinity when no part has clearly more than the others.
 
         Without a past to compare with, the traffic outside of the most suspicious part says what is normal, and that
         part has to have a good share of the failures: otherwise the worst of many equal parts would be named.
@@ -122,7 +122,7 @@ class _Search:
         return top if top >= _MIN_SHARE_OF_FAILURES * self.total.failures else inf
 
     def noise_beside(self, one: Slice) -> float:
-        """How many failures too many the rest may have by chance."""
+        """The excess failures that the rest may have by chance."""
         expected = sum(share for cell, share in self._expected.items() if not self._lies_in(one.values, cell))
         return _NOISE * sqrt(expected)
 

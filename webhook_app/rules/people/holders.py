@@ -89,7 +89,7 @@ class Holders:
         return self._of(self._tenure(key, at))
 
     def meant(self, key: str, at: datetime) -> KeyHolder:
-        """The person whom an operator meant who decided about the key at that time: a change may not be known yet."""
+        """The person whom an operator's decision at that time concerns: a change may not have been known yet."""
         line = self._respelt.get(key, key)
         for bound in self._bounds.get(line, ()):
             if bound <= at <= self._known_at.get((line, bound), _ALWAYS):

@@ -1,4 +1,4 @@
-"""Whom a stop reaches: the business numbers to which a suppression applies. Nothing else decides it.
+"""Decides to which business numbers a suppression applies. No other module decides it.
 
 A suppression names one business number, or every number of the business that the person spoke to, whichever
 of its accounts holds it. What belongs to one business is one installation for now, so `EVERY_NUMBER` has no limit here.

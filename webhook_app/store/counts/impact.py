@@ -12,7 +12,7 @@ from webhook_app.store.postgres.engine import Connection
 
 
 class IncidentImpact(Struct, frozen=True):
-    """What an incident holds: distinct failed messages and contacts, by whom, and the first failure.
+    """The distinct failed messages and contacts of an incident, its first failure, and where it fails.
 
     `is_partial`: there are more than MAX_FAILURES failures, and only the first ones are counted.
     """

@@ -1,4 +1,4 @@
-"""What findings are decided from: messages and failures by day, and contacts whom a campaign did not reach."""
+"""Reads the facts for findings: messages and failures by day, and contacts that a campaign did not reach."""
 
 from datetime import datetime, timedelta
 

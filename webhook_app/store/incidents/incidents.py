@@ -17,7 +17,7 @@ from webhook_app.store.postgres.engine import Connection
 class Incident(Struct, frozen=True, kw_only=True):
     """One incident. `id` is 0 before it is stored. Rates are shares between 0 and 1.
 
-    `attempts`, `failures`, `rate`, `low`, `high`: the leading alert now. `total_failures`, `contacts`: the whole life.
+    `attempts`, `failures`, `rate`, `low`, `high`: the leading alert now. `total_failures`, `contacts`: since its start.
     """
 
     id: int = 0

@@ -1,4 +1,4 @@
-"""Whom webhooks name as the recipient of messages. Uses the driver: it shares the writers' connection."""
+"""Reads the recipients of messages that webhooks name. Uses the driver: it shares the writers' connection."""
 
 from collections.abc import Collection
 

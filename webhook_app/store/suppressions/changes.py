@@ -74,7 +74,7 @@ class SuppressionChange(Struct, frozen=True, kw_only=True):
 
 
 def based_on(row: "HasEvidence") -> tuple[str, datetime]:
-    """The key and the time of what a suppression was last based on, which say whose it is. It has evidence."""
+    """The key and time of the latest evidence, which show whose suppression it is. Requires evidence."""
     last = max(row.evidence, key=lambda evidence: evidence.occurred_at)
     return last.contact or row.contact, last.occurred_at
 

@@ -1,4 +1,4 @@
-"""The API under /v1: the table of its endpoints, from one file per area. No decisions, no SQL."""
+"""The API under /v1: the table of its endpoints, declared in one file per subject. No decisions, no SQL."""
 
 from flask import Blueprint
 

@@ -1,4 +1,4 @@
-"""The pages under /: a table of them, made of one file per area. Decisions and SQL live below."""
+"""The pages under /: a table of pages, declared in one file per subject. Decisions and SQL live below."""
 
 from flask import Blueprint, request
 

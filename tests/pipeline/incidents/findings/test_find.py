@@ -14,7 +14,7 @@ from tests.support.traffic import Traffic
 from webhook_app.channels.findings import FindingMessage
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.findings.find import LastLook, find
+from webhook_app.pipeline.incidents.findings.find import LastSearch, find
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import findings, incidents
@@ -194,7 +194,7 @@ def test_a_list_whose_people_were_reached_before_is_not_found(
 def test_a_look_without_a_newly_summed_hour_only_announces(
     engine: Engine, traffic: Traffic, noon: datetime
 ) -> None:
-    last = LastLook()
+    last = LastSearch()
     day(traffic, noon - DAY, 1)
     sum_hours(engine, noon)
     find(engine, RULES, noon, last=last)

@@ -12,7 +12,7 @@ from webhook_app.rules.incidents.findings.observed_states import (
     find_low_quality,
     find_unlabelled,
     find_unreached,
-    is_told_as_incident,
+    is_announced_as_incident,
     suspect_campaigns,
 )
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
@@ -46,9 +46,9 @@ def test_a_template_of_low_quality_is_a_finding(quality: str, severity: str | No
 
 def test_a_red_template_is_already_told_as_an_incident_where_a_rule_watches_it() -> None:
     rules = parse_rules(default_rules_text())
-    assert is_told_as_incident("RED", rules)
-    assert not is_told_as_incident("YELLOW", rules)
-    assert not is_told_as_incident("RED", [rule for rule in rules if rule.kind != "health"])
+    assert is_announced_as_incident("RED", rules)
+    assert not is_announced_as_incident("YELLOW", rules)
+    assert not is_announced_as_incident("RED", [rule for rule in rules if rule.kind != "health"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from webhook_app.channels.findings import (
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
 from webhook_app.rules.incidents.findings.digests import MOST_MESSAGES, digest_time
-from webhook_app.rules.incidents.findings.observed_states import is_told_as_incident
+from webhook_app.rules.incidents.findings.observed_states import is_announced_as_incident
 from webhook_app.store.incidents import findings, outbox
 from webhook_app.store.incidents.findings import Finding
 from webhook_app.store.postgres.engine import Connection
@@ -38,7 +38,8 @@ def announce(
     new = [
         each
         for each in opened
-        if each.notified_at is None and not is_told_as_incident(str(each.evidence.get("quality", "")), rules)
+        if each.notified_at is None
+        and not is_announced_as_incident(str(each.evidence.get("quality", "")), rules)
     ]
     messages = [_message([each], now, public_url) for each in new]
     if len(new) > MOST_MESSAGES:

@@ -40,8 +40,8 @@ MAX_COUNTED = 20
 _WEEK = DAY * WEEK_DAYS
 
 
-class LastLook:
-    """The hour that was summed when the last look was made: without a new one there is nothing to find."""
+class LastSearch:
+    """The latest summed hour at the last search. Until another is summed, a search would find nothing new."""
 
     def __init__(self) -> None:
         self.hour: datetime | None = None
@@ -54,10 +54,10 @@ def find(
     *,
     public_url: str = "",
     channels: Collection[str] = (FALLBACK_CHANNEL,),
-    last: LastLook | None = None,
+    last: LastSearch | None = None,
 ) -> int:
-    """Look for findings if an hour was summed since, and announce new ones; returns the notifications added."""
-    last = last or LastLook()
+    """Search for findings if an hour was summed since, and announce new ones; returns the notifications added."""
+    last = last or LastSearch()
     with engine.begin() as connection:
         locks.hold_until_commit(connection, locks.FINDINGS_LOCK)
         hour = baselines.latest_hour(connection)

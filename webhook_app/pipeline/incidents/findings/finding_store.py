@@ -15,7 +15,7 @@ from webhook_app.store.postgres.engine import Connection
 
 
 class FindingStore(Protocol):
-    """The findings during one look."""
+    """The findings during one search."""
 
     def open_findings(self) -> list[Finding]: ...
     def add_finding(self, found: FoundState, seen_at: datetime, now: datetime) -> tuple[int, bool]:

@@ -48,8 +48,8 @@ def find_low_quality(
     )
 
 
-def is_told_as_incident(quality: str, rules: Iterable[Rule]) -> bool:
-    """Whether an incident already says that the template's quality is RED."""
+def is_announced_as_incident(quality: str, rules: Iterable[Rule]) -> bool:
+    """Whether a rule already announces the template's RED quality as an incident."""
     return quality == "RED" and any(rule.kind == "health" and "quality" in rule.checks for rule in rules)
 
 

@@ -172,7 +172,7 @@ def failure_filters(call: Call, query: Selection) -> FailureFilters:
 
 
 def _of_incident(call: Call, incident_id: int, filters: FailureFilters) -> FailureFilters:
-    """Narrow the filters to the failures that the incident holds over its whole life."""
+    """Narrow the filters to all failures that the incident holds, from its start to its end."""
     incident = incidents.get(call.connection, incident_id)
     if incident is None:
         raise ApiError(400, "bad_incident", f"incident_id: there is no incident {incident_id}.")

@@ -85,7 +85,7 @@ class IncidentAlert(Struct, kw_only=True):
 
 
 class IncidentEntry(Struct, kw_only=True):
-    """One incident. `failures` and `contacts` count its whole life; for open incidents, up to this answer.
+    """One incident. `failures` and `contacts` are counted from its start to its end, or to this answer.
 
     `attempts`, `window_failures`, `rate`, `low` and `high` are those of its leading alert at the last evaluation; they
     are 0 for incidents that do not count messages. Rates are between 0 and 1. Code -1 stands for failures without a
@@ -194,7 +194,7 @@ def get_incident(call: Call, incident_id: IncidentId) -> IncidentDetail:
 def list_incident_failures(
     call: Call, incident_id: IncidentId, query: IncidentFailuresQuery
 ) -> FailureList | Stream:
-    """List the failures that the incident holds over its whole life, the newest first, as /v1/failures does.
+    """List all failures that the incident holds, from its start to its end, the newest first, as /v1/failures does.
 
     It holds failures with one of its codes in the groups of its alerts.
     """

@@ -90,7 +90,7 @@ class BacktestIncidentAnswer(Struct, kw_only=True):
     codes: Annotated[list[int], Meta(description="The leading code first.")]
     slice: dict[str, list[str]] | None
     attempts: int
-    failures: Annotated[int, Meta(description="Over its whole life, as are the contacts.")]
+    failures: Annotated[int, Meta(description="From its start to its end, as are the contacts.")]
     contacts: int
     alerts: list[BacktestAlertAnswer]
     messages: list[BacktestMessageAnswer]

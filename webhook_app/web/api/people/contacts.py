@@ -77,7 +77,7 @@ class ContactView(Struct, kw_only=True):
 
 
 def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactView:
-    """Everything stored about one person, under every number and user id; empty for an unknown contact.
+    """Return everything stored about one person, under every number and user id; empty for an unknown contact.
 
     The timeline comes in pages; the rest is the same on each.
     """

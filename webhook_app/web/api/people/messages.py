@@ -94,7 +94,7 @@ class MessageAnswer(Struct, kw_only=True):
 
 
 def get_message(call: Call, message_id: MessageId) -> MessageAnswer:
-    """One message: the calls that sent it, every status and error on every number, and its outcome."""
+    """Return one message: the calls that sent it, every status and error on every number, and its outcome."""
     calls = message_timeline.sends(call.connection, message_id)
     events, failures = message_timeline.events_and_failures(call.connection, message_id, call.now)
     if not events and not failures and not calls:

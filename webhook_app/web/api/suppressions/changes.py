@@ -60,7 +60,7 @@ class ChangeList(Struct, kw_only=True):
 
 
 def list_changes(call: Call, query: ChangesQuery) -> ChangeList:
-    """Every change to the suppressions after `since`, in order and without gaps, so that a sender can keep a copy.
+    """List every change to the suppressions after `since`, in order and without gaps, so that a sender can keep a copy.
 
     Contact, phone_number_id, scope and reason together identify a row. Start with 0; when `next_cursor` is null you are
     up to date: ask again later with since = `next_since`. The ETag marks the end of the page: a request with

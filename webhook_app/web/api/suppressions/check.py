@@ -96,7 +96,7 @@ CHECKED = prometheus_client.Counter(
 
 
 def check_contacts(call: Call, body: CheckBody) -> CheckAnswer:
-    """May these contacts be messaged? Up to 10 000 at once, answered in the order asked.
+    """Check whether up to 10 000 contacts may be messaged; the results come in the order given.
 
     Without a category the message counts as marketing, the strictest. Without a phone_number_id, suppressions of any
     business number count. The version, which is also the ETag, is the latest change of /v1/changes in the answer.
@@ -108,7 +108,7 @@ def check_contacts(call: Call, body: CheckBody) -> CheckAnswer:
 
 
 def check_contact(call: Call, contact: Contact, query: CheckQuery) -> CheckResult:
-    """May this contact be messaged? One result of POST /v1/check.
+    """Check whether one contact may be messaged: one result of POST /v1/check.
 
     The ETag identifies this answer: with If-None-Match an unchanged answer is 304, `retry_after` aside.
     """

@@ -100,7 +100,7 @@ class Lifted(Struct):
 
 
 def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
-    """Who is suppressed, ordered by contact."""
+    """List suppressions, ordered by contact."""
     key = cursor.decode_texts(query.cursor, 4)
     after = None if key is None else (key[0], key[1], key[2], key[3])
     found = lists.list_page(
@@ -117,7 +117,7 @@ def list_suppressions(call: Call, query: SuppressionsQuery) -> SuppressionList:
 
 
 def get_suppression(call: Call, contact: Contact) -> ContactSuppressions:
-    """The suppressions of one contact, with evidence and history; empty lists when there are none."""
+    """Return the suppressions of one contact, with evidence and history; empty lists when there are none."""
     return _all_of(call, require_address(call.connection, contact).key)
 
 

@@ -22,7 +22,7 @@ from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 
 
 class CodeFailures(Struct, frozen=True):
-    """One code of the incident, and its failed messages over the incident's life."""
+    """One code of the incident, and its failed messages since the incident's start."""
 
     code: int
     entry: ErrorCode
