@@ -58,7 +58,7 @@ def test_every_word_means_what_its_line_says(kind: str) -> None:
 
 def test_of_everyday_messages_none_stops_everything_or_starts_again() -> None:
     found = [(row, DEFAULT.typed(row["text"], row["number"])) for row in rows("everyday_messages.tsv")]
-    assert len(found) >= 268 + 500
+    assert len(found) >= 267 + 500
     assert [(row["text"], meaning) for row, meaning in found if meaning in ("stop", "start")] == []
     assert [(row["text"], meaning) for row, meaning in found if meaning not in MEANINGS[row["effect"]]] == []
 
@@ -98,7 +98,7 @@ def test_a_word_of_a_bot_lifts_nothing(word: str) -> None:
 def test_a_start_word_starts_again(word: str) -> None:
     assert DEFAULT.typed(word) == "start"
     assert DEFAULT.typed(f"{word}, please") == "start"
-    assert DEFAULT.typed(f"{word} 😂") == ""
+    assert DEFAULT.typed(f"{word} 😂") == DEFAULT.typed(f"{word}?") == ""
 
 
 @pytest.mark.parametrize(

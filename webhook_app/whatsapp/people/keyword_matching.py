@@ -55,10 +55,12 @@ class Keywords(Struct, frozen=True, eq=False):
         key, is_bare = found
         meaning = self._meaning(key, contact)
         doubtful = _is_doubtful(text)
+        if meaning == "start":
+            return "" if doubtful or _QUESTION.search(text) else meaning
         if not meaning or (is_bare and not doubtful):
             return meaning
         # A courtesy makes an ambiguous word the end of an order: "cancel please", "basta, grazie".
-        if meaning == "ambiguous" or (meaning == "start" and doubtful):
+        if meaning == "ambiguous":
             return ""
         return "ambiguous" if meaning == "stop" and doubtful else meaning
 
