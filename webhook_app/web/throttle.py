@@ -18,8 +18,8 @@ from webhook_app.web.receiving.origin import Network, client_address
 
 SIGN_IN_LIMIT = 10
 """Wrong keys per minute in the sign-in form, by address."""
-KEY_LIMIT = 20
-"""Wrong keys per minute in the sign-in form that begin alike, from all addresses."""
+KEY_LIMIT = 100
+"""Wrong keys per minute in the sign-in form that begin alike, from all addresses: of ten at least."""
 API_LIMIT = 30
 """Wrong keys per minute at the API, by address."""
 
@@ -105,19 +105,15 @@ class SignInThrottle:
     def __init__(self) -> None:
         self._uncounted = AttemptCounts()
 
-    def reserve(self, engine: Engine, limits: Mapping[bytes, int], now: datetime) -> timedelta:
-        """Count an attempt of each caller before its key is checked; returns the wait of the first over its limit.
+    def reserve(self, engine: Engine, caller: bytes, limit: int, now: datetime) -> timedelta:
+        """Count an attempt of the caller before its key is checked; returns the wait if it is over its limit.
 
-        The callers after it are not counted: an address over its limit adds no rows for the keys that it makes up.
         Parallel attempts cannot outrun the limit. `release` takes the attempt back when the key was right.
         """
-        for caller, limit in limits.items():
-            with engine.begin() as connection:
-                found = wrong_keys.add(connection, [caller], now).get(caller)
-            counted = self._uncounted.add(caller, now) if found is None else found
-            if counted.count > limit:
-                return counted.until - now
-        return _NO_WAIT
+        with engine.begin() as connection:
+            found = wrong_keys.add(connection, [caller], now).get(caller)
+        counted = self._uncounted.add(caller, now) if found is None else found
+        return counted.until - now if counted.count > limit else _NO_WAIT
 
     def release(self, engine: Engine, callers: Iterable[bytes], now: datetime) -> None:
         """Take back the attempt of each caller, because the key was right."""
@@ -128,12 +124,14 @@ class SignInThrottle:
             self._uncounted.subtract(caller)
 
 
-def sign_in_limits(environ: Mapping[str, Any], proxies: Sequence[Network], key: str) -> dict[bytes, int]:
-    """The callers that an attempt at the sign-in form counts for, with their limits: its address and its key."""
-    return {
-        _caller("sign-in address", caller_address(environ, proxies)): SIGN_IN_LIMIT,
-        _caller("sign-in key", key[:_PREFIX]): KEY_LIMIT,
-    }
+def sign_in_caller(environ: Mapping[str, Any], proxies: Sequence[Network]) -> bytes:
+    """The caller that an attempt at the sign-in form counts for: its address."""
+    return _caller("sign-in address", caller_address(environ, proxies))
+
+
+def key_caller(key: str) -> bytes:
+    """The caller that attempts with keys that begin like this one count for, from all addresses."""
+    return _caller("sign-in key", key[:_PREFIX])
 
 
 def api_caller(environ: Mapping[str, Any], proxies: Sequence[Network]) -> bytes:

@@ -5,6 +5,7 @@ from flask import Response, jsonify, make_response, redirect, render_template
 from werkzeug.exceptions import Forbidden
 
 from webhook_app.store.operations import sessions
+from webhook_app.store.operations.api_keys import OPERATOR
 from webhook_app.web import auditing
 from webhook_app.web.auth import is_enough
 from webhook_app.web.pages.appearance import own_path
@@ -16,7 +17,14 @@ from webhook_app.web.pages.operations.sessions import (
     sign_in_nonce,
 )
 from webhook_app.web.pages.page import STALE_FORM, Page, PublicRequest
-from webhook_app.web.throttle import SignInThrottle, caller_address, sign_in_limits
+from webhook_app.web.throttle import (
+    KEY_LIMIT,
+    SIGN_IN_LIMIT,
+    SignInThrottle,
+    caller_address,
+    key_caller,
+    sign_in_caller,
+)
 
 log = structlog.get_logger()
 
@@ -27,17 +35,24 @@ def login(request: PublicRequest) -> Response:
 
 
 def sign_in(request: PublicRequest) -> Response:
-    """Begin a session for the key of the form."""
+    """Begin a session for the key of the form.
+
+    Wrong keys are counted by address and by their start. An address over its limit adds no rows for keys that it makes
+    up. A right key of the database, which cannot be guessed, is accepted whatever others do with its start.
+    """
     now = request.now
     if not is_own_form(_secret(request), sign_in_nonce(request.http), request.form.get("token", "")):
         return _form(request, 403, "This form was out of date. Please try again.")
     engine, secret = request.context.api.engine, request.form.get("key", "").strip()
     environ, proxies = request.http.environ, request.settings.trusted_proxies
-    callers = sign_in_limits(environ, proxies, secret)
+    callers = sign_in_caller(environ, proxies), key_caller(secret)
     throttle = request.context.cache(SignInThrottle)
-    if wait := throttle.reserve(engine, callers, now):
+    if wait := throttle.reserve(engine, callers[0], SIGN_IN_LIMIT, now):
         return _slow_down(request, int(wait.total_seconds()) + 1)
+    wait = throttle.reserve(engine, callers[1], KEY_LIMIT, now)
     key = request.context.api.keyring.find(secret, now)
+    if wait and (key is None or key is OPERATOR):
+        return _slow_down(request, int(wait.total_seconds()) + 1)
     if key is None:
         log.warning("sign-in refused", address=caller_address(environ, proxies))
         return _form(request, 401, "The key is unknown or revoked.")
