@@ -46,17 +46,32 @@ class TestSignIn:
 
     @pytest.mark.parametrize("is_https", [True, False])
     def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(self, client, is_https):
-        headers = {"X-Forwarded-Proto": "https"} if is_https else {}
-        form = {"token": token_of(client.get("/login")), "key": ADMIN_KEY}
-        cookie = client.post("/login", data=form, headers=headers).headers["Set-Cookie"]
+        base = "https://localhost" if is_https else "http://localhost"
+        form = {"token": token_of(client.get("/login", base_url=base)), "key": ADMIN_KEY}
+        cookie = client.post("/login", data=form, base_url=base).headers["Set-Cookie"]
+        assert cookie.startswith("__Host-webhook_app_session=" if is_https else "webhook_app_session=")
+        assert "Path=/;" in cookie + ";"
+        assert "Domain" not in cookie
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
         assert ("Secure" in cookie) is is_https
 
+    def test_over_https_a_cookie_that_another_host_may_have_set_signs_nobody_in(self, app):
+        browser, base = app.test_client(), "https://localhost"
+        form = {"token": token_of(browser.get("/login", base_url=base)), "key": ADMIN_KEY}
+        browser.post("/login", data=form, base_url=base)
+        assert browser.get("/", base_url=base).status_code == 200
+        token = browser.get_cookie(f"__Host-{COOKIE}").value
+        victim = app.test_client()
+        victim.set_cookie(COOKIE, token)
+        assert victim.get("/", base_url=base).status_code == 303
+        assert victim.get("/").status_code == 200
+
     def test_an_https_public_address_makes_every_cookie_secure_whatever_the_proxy_says(self, make_app):
         client = make_app(public_url="https://hooks.example.com").test_client()
         form = {"token": token_of(client.get("/login", base_url="https://localhost")), "key": ADMIN_KEY}
-        client.set_cookie("webhook_app_sign_in", client.get_cookie("webhook_app_sign_in").value)
+        name = "__Host-webhook_app_sign_in"
+        client.set_cookie(name, client.get_cookie(name).value)
         response = client.post("/login", data=form)
         assert response.status_code == 303
         assert all("Secure" in cookie for cookie in response.headers.getlist("Set-Cookie"))

@@ -76,7 +76,7 @@ class Sessions:
 
     def read(self, request: Request, connection: Connection, now: datetime) -> Session | None:
         """The session of this browser; None if there is none, it has ended or its key is revoked."""
-        token = request.cookies.get(_SESSION, "")
+        token = _cookie(request, _SESSION)
         if len(token) != _TOKEN_CHARACTERS:
             return None
         found = sessions.find(connection, token, now, admin_api_key=self._admin_api_key)
@@ -85,13 +85,13 @@ class Sessions:
         return Session(found.key, token, found.secret)
 
     def _end_row(self, request: Request, connection: Connection) -> None:
-        if token := request.cookies.get(_SESSION, ""):
+        if token := _cookie(request, _SESSION):
             sessions.end(connection, token)
 
 
 def sign_in_nonce(request: Request) -> str:
     """The nonce to which the sign-in form is bound, before there is a session."""
-    return request.cookies.get(_SIGN_IN, "") or secrets.token_urlsafe(16)
+    return _cookie(request, _SIGN_IN) or secrets.token_urlsafe(16)
 
 
 def keep_sign_in_nonce(request: Request, response: Response, nonce: str) -> None:
@@ -118,7 +118,7 @@ def leave_message(request: Request, response: Response, session: Session, messag
 def read_message(request: Request, session: Session) -> PageMessage | None:
     """The message that the last action left for this session."""
     try:
-        words, is_good = _signer(session).loads(request.cookies.get(_MESSAGE, ""))
+        words, is_good = _signer(session).loads(_cookie(request, _MESSAGE))
     except (BadSignature, ValueError):
         return None
     return PageMessage(words, is_good)
@@ -142,9 +142,18 @@ def is_secure(request: Request) -> bool:
     return is_public_https or request.is_secure or forwarded == "https"
 
 
+def _cookie(request: Request, name: str) -> str:
+    return request.cookies.get(_name(request, name), "")
+
+
+def _name(request: Request, name: str) -> str:
+    """The cookie's name. Browsers accept the prefix from this host over https only, so no other host can set one."""
+    return f"__Host-{name}" if is_secure(request) else name
+
+
 def _set_cookie(request: Request, response: Response, name: str, value: str, age: timedelta) -> None:
     response.set_cookie(
-        name,
+        _name(request, name),
         value,
         max_age=age,
         secure=is_secure(request),
