@@ -52,6 +52,10 @@ FIRST_PART = 64 * 1024  # bytes of an answer's body that are sent together with 
 READING_BYTES = 64 * 2**20  # of large incomplete bodies per worker; beyond it the slowest is disconnected
 SMALL_BODY = 64 * 1024  # smaller incomplete bodies do not count
 CHUNK_FRAMING = 256 * 1024  # wire bytes that a chunked body may take beyond twice its length
+FREE_CHUNKS = (
+    4096  # more of them must hold CHUNK_BYTES on average: parsing one takes 2 µs, clients' are larger
+)
+CHUNK_BYTES = 128
 
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (LimitRequestLine, 414, "URI Too Long"),
@@ -256,7 +260,7 @@ class _ChunkedInput:
         self._request = request
         self._connection = connection
         self._received_before = connection.received
-        self._body_bytes = 0
+        self._body_bytes = self._pieces = 0
         self._rest = b""
 
     def read(self, size: int) -> bytes:
@@ -270,8 +274,10 @@ class _ChunkedInput:
                     break
                 data += piece
                 self._body_bytes += len(piece)
+                self._pieces += 1
                 on_wire = self._connection.received - self._received_before
-                if on_wire > 2 * self._body_bytes + CHUNK_FRAMING:
+                too_many = self._pieces > FREE_CHUNKS + self._body_bytes // CHUNK_BYTES
+                if too_many or on_wire > 2 * self._body_bytes + CHUNK_FRAMING:
                     raise ParseException("the chunks are too small")  # noqa: TRY301
         except (ParseException, OSError) as fault:
             self._request.force_close()
