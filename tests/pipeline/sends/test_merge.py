@@ -55,9 +55,11 @@ def reported(message_id: str, at: datetime, **more: Any) -> SendReport:
     return replace(found, **more)
 
 
-def register(engine: Engine, *found: SendReport, now: datetime) -> list[reports.Outcome]:
+def register(
+    engine: Engine, *found: SendReport, now: datetime, reported_by: str = "shop"
+) -> list[reports.Outcome]:
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        return reports.register(connection, found, now, reported_by="shop")
+        return reports.register(connection, found, now, reported_by=reported_by)
 
 
 def refused(message_id: str, now: datetime) -> SendReport:
@@ -127,6 +129,21 @@ def test_a_message_takes_no_more_reports_than_the_limit(engine: Engine, now: dat
     assert register(engine, rest[0], rest[0], kept[-1], now=now) == ["refused", "refused", "duplicate"]
     counted = rows(engine, "SELECT message_id, count(*) FROM sends GROUP BY 1 ORDER BY 1")
     assert counted == [("wamid.A", MAX_PER_MESSAGE), ("wamid.B", 1)]
+
+
+def test_another_key_cannot_use_up_the_reports_of_a_sender(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    register(engine, reported("wamid.A", now), now=now)
+    made_up = failed_calls("wamid.A", now, range(MAX_PER_MESSAGE + 5))
+    register(engine, *made_up, now=now, reported_by="other")
+    own = failed_calls("wamid.A", now, range(100, 100 + MAX_PER_MESSAGE))
+    assert register(engine, *own[1:], now=now) == ["stored"] * (MAX_PER_MESSAGE - 1)
+    assert register(engine, own[0], now=now) == ["refused"]
+    writer.store([Delivery(body(status("wamid.A", "sent", now)))], now)
+    follow_up(engine, now + 2 * MINUTE)
+    merged = rows(engine, "SELECT error_code FROM failures WHERE error_code >= 100 ORDER BY 1")
+    assert merged == [(code,) for code in range(101, 100 + MAX_PER_MESSAGE)]
 
 
 def test_generated_ids_are_limited_too(engine: Engine, now: datetime) -> None:

@@ -1,14 +1,14 @@
 """Stores what senders report, counts it together with the webhooks, and follows up until webhooks confirm it.
 
 register: commits the reports, then merges them with what webhooks say of the same messages. A message takes a limited
-number of reports; further ones are refused.
+number of reports of each key; further ones are refused.
 follow_up: merges, a minute later, reports and webhooks that were stored at the same moment and so missed each other;
 keeps sends without a webhook in view for as long as Meta may still deliver one.
 """
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -27,7 +27,7 @@ from webhook_app.whatsapp.sends.send_reports import SendReport
 log = structlog.get_logger()
 
 Outcome = Literal["stored", "duplicate", "refused"]
-"""refused: the message has as many reports as it takes."""
+"""refused: the message has as many reports of this key as it takes."""
 
 CHECK_DELAYS = (
     timedelta(minutes=1),  # longer than any ingest transaction that did not see the report can last
@@ -63,7 +63,7 @@ def register(
     check_at = now + CHECK_DELAYS[0]
     with raw.transaction():
         known = sends.stored_keys(connection, {report.message_id for report in reports})
-        first = _within_limit(reports, known)
+        first = _within_limit(reports, known, reported_by)
         repeated = [r for r in reports if (key := _key(r)) in first and first[key] is not r]
         stored = sends.insert(connection, list(first.values()), check_at, now, reported_by=reported_by)
         for report in repeated:  # it may hold more, or an earlier time
@@ -128,9 +128,11 @@ def _merge(connection: DriverConnection, message_ids: Collection[str], now: date
     return left
 
 
-def _within_limit(reports: Sequence[SendReport], known: Collection[Key]) -> dict[Key, SendReport]:
-    """The first report of each key that its message takes, given the keys that are stored."""
-    taken = Counter(key[0] for key in known)
+def _within_limit(
+    reports: Sequence[SendReport], known: Mapping[Key, str], reported_by: str
+) -> dict[Key, SendReport]:
+    """The first report of each key that its message takes of this API key, given those that are stored, by API key."""
+    taken = Counter(key[0] for key, by in known.items() if by == reported_by)
     first: dict[Key, SendReport] = {}
     for report in reports:
         key = _key(report)

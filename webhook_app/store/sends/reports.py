@@ -1,8 +1,8 @@
 """Sends as senders report them, and the sends that no webhook has reported since.
 
 There is a row per message, business number and answer (accepted, or failed with this code), at most MAX_PER_MESSAGE of
-a message. A repeated report only fills in what the first one left out. What the batch writers call uses the driver: it
-shares their connection.
+a message and key. A repeated report only fills in what the first one left out. What the batch writers call uses the
+driver: it shares their connection.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from webhook_app.store.postgres.engine import Connection, DriverConnection
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport
 
 MAX_PER_MESSAGE = 20
-"""Reports of one message: a call and a few retries. Each webhook of a message merges all of its reports."""
+"""Reports of one message by one key: a call and a few retries. A webhook merges as many, its sender's first."""
 
 UNREPORTED_AFTER = timedelta(minutes=30)
 """Meta reports nearly every message within seconds; an accepted send without a webhook for so long is suspicious."""
@@ -103,11 +103,12 @@ FROM ({_OWN}) AS s GROUP BY message_id, phone_number_id
 """
 
 # What other keys say of a message is stored too. A row that a race stored beyond the limit is never merged.
-_FAILED = """
+_FAILED = f"""
 SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id FROM (
   SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id,
-         row_number() OVER (PARTITION BY message_id ORDER BY registered_at, phone_number_id, error_code) AS place
-  FROM sends WHERE message_id = ANY(%s::text[]) AND failed AND NOT starts_with(message_id, %s)) AS s
+         row_number() OVER (PARTITION BY message_id
+                            ORDER BY reported_by <> sender, registered_at, phone_number_id, error_code) AS place
+  FROM ({_OWN}) AS o WHERE failed AND NOT starts_with(message_id, %s)) AS s
 WHERE place <= %s ORDER BY message_id, phone_number_id, error_code
 """
 
@@ -118,7 +119,7 @@ WHERE message_id = %s AND failed
 """
 
 _KEYS = text("""
-SELECT message_id, phone_number_id, failed, error_code FROM sends WHERE message_id = ANY(:ids)
+SELECT message_id, phone_number_id, failed, error_code, reported_by FROM sends WHERE message_id = ANY(:ids)
 """)
 
 _DUE = text("""
@@ -206,14 +207,14 @@ def known_sends(connection: DriverConnection, message_ids: Iterable[str]) -> dic
     return {(row[0], row[1]): KnownSend(*row[2:]) for row in rows}
 
 
-def stored_keys(connection: Connection, message_ids: Iterable[str]) -> set[Key]:
-    """The keys of all reports of these messages."""
+def stored_keys(connection: Connection, message_ids: Iterable[str]) -> dict[Key, str]:
+    """The keys of all reports of these messages, each with the API key that made it."""
     rows = connection.execute(_KEYS, {"ids": list(message_ids)})
-    return {(row[0], row[1], row[2], row[3]) for row in rows}
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in rows}
 
 
 def failed_sends(connection: DriverConnection, message_ids: Iterable[str]) -> list[FailedSend]:
-    """The failed calls of these messages, the first MAX_PER_MESSAGE of each, in the order of their keys."""
+    """The failed calls of these messages, MAX_PER_MESSAGE of each, its sender's and the first ones before others."""
     values = [text_array(list(message_ids)), GENERATED_ID_PREFIX, MAX_PER_MESSAGE]
     rows = connection.execute(_FAILED, values)
     names = FailedSend.__struct_fields__

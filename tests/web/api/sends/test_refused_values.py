@@ -24,6 +24,17 @@ def test_an_id_of_the_form_that_the_service_generates_is_refused(result):
     assert reason.startswith("message_id: ")
 
 
+def test_a_failed_call_without_a_contact_names_no_message_of_meta(result, engine):
+    """Else any key could be the first to name the template of a message whose id it knows."""
+    outcome, reason = result(contact="nobody", error={"code": 131000}, template="made up")
+    assert outcome == "invalid"
+    assert reason.startswith("contact: ")
+    assert result(contact="nobody", message_id=None, error={"code": 131000})[0] == "stored"
+    with engine.connect() as connection:
+        ids = connection.execute(text("SELECT message_id FROM sends")).scalars().all()
+    assert [each.partition(":")[0] for each in ids] == ["send"]
+
+
 @pytest.mark.parametrize("category", ["tel 12025551234", "promo", "marketing 1"])
 def test_a_category_that_meta_does_not_have_is_refused_and_not_stored(result, engine, category):
     outcome, reason = result(category=category)

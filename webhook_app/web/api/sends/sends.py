@@ -40,7 +40,9 @@ _CATEGORIES = (
     *("authentication_international", "marketing_lite", "referral_conversion"),
 )
 """Meta's: the four of templates and conversations, and what webhooks have besides."""
-_TOO_MANY = f"message_id: {MAX_PER_MESSAGE} reports of this message are stored, and no more are taken"
+_TOO_MANY = (
+    f"message_id: {MAX_PER_MESSAGE} reports of this message by this key are stored, and no more are taken"
+)
 # Limits in bytes: an entry of a database index holds 2704. Template and campaign fit with 200 characters each.
 _MAX_NUMBER_BYTES = 64
 
@@ -166,8 +168,8 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     and alerts, once if a webhook reports it too. It counts against its contact only for a message that this key sent
     or that a webhook named, reported within a day, and never as an opt-out. An invalid item affects no other. With
     `wa_id` from Meta's answer, checks of this key find the recipient under the number written to as well; nobody
-    else's do, and nothing is lifted or erased by it. A message takes at most 20 reports: one per business number and
-    answer, however often it is repeated.
+    else's do, and nothing is lifted or erased by it. A message takes at most 20 reports of a key: one per business
+    number and answer, however often it is repeated.
     """
     literals = _literal_contacts(body.sends)
     stored = stored_keys(call.connection, literals) if literals else set()
@@ -201,7 +203,7 @@ def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[
     contact, fault_of_contact = "", ""
     if isinstance(address, InvalidAddress):
         fault_of_contact = f"contact: {address.reason}"
-        if error is None:
+        if error is None or send.message_id:  # it would name a message of anybody
             return None, fault_of_contact
     else:
         contact = address.key
