@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from tests.support.factories import body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.pipeline.sends.reports import register
-from webhook_app.store.counts import baselines, minutes, rates, seen_codes
+from webhook_app.store.counts import baselines, failures, minutes, rates, seen_codes
 from webhook_app.store.counts.code_counts import failures_by_code, per_day
 from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.events import NO_CODE, OTHER_CODE
@@ -107,6 +107,11 @@ def test_reports_of_senders_are_bound_too(engine, now, monkeypatch):
     report_failed(engine, now, range(MADE_UP, MADE_UP + 12))
     found = counted(engine, now)
     assert (len(found), found[OTHER_CODE]) == (6, 7)
+    with engine.connect() as connection:
+        assert seen_codes.is_at_ceiling(connection, now - HOUR, reported=True)
+        assert not seen_codes.is_at_ceiling(connection, now - HOUR)
+        assert failures.reported_as_other(connection, now - HOUR)
+        assert not failures.reported_as_other(connection, now + HOUR)
 
 
 def test_codes_that_senders_make_up_leave_room_for_those_of_webhooks(writer, engine, now, monkeypatch):

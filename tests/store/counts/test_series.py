@@ -90,6 +90,16 @@ def test_numbers_that_are_made_up_end_in_one_series(writer, engine, now):
         assert not series.is_at_ceiling(connection, now + HOUR)
 
 
+def test_long_names_do_not_fill_the_cache_of_a_connection(writer, engine, now, monkeypatch):
+    monkeypatch.setattr(series, "_MAX_CACHED_BYTES", 1_000)
+    writer.store([Delivery(sent(now, 0, 6))], now)
+    with engine.connect() as connection:
+        ids = connection.execute(text("SELECT id FROM series ORDER BY id")).scalars().all()
+        sizes = [len(series.series_keys(connection, {each})) for each in ids]
+        assert series.series_keys(connection, set(ids)).keys() >= set(ids)
+    assert max(sizes) <= 3 < len(ids)
+
+
 def report_failed(engine: Engine, now: datetime, *calls: dict[str, str]) -> None:
     """Report a failed call of each; they all fail for another reason, so that none is repeated."""
     plain = dict.fromkeys(("template", "campaign", "category", "endpoint", "request_json"), "")
@@ -126,6 +136,8 @@ def test_names_that_senders_make_up_leave_room_for_those_of_webhooks(writer, eng
     with engine.connect() as connection:
         others = "SELECT DISTINCT phone_number_id FROM series WHERE template = :other"
         assert connection.execute(text(others), {"other": OTHER}).scalars().all() == [NUMBER]
+        assert series.is_at_ceiling(connection, now - HOUR, reported=True)
+        assert failures.reported_as_other(connection, now - HOUR)
 
 
 @pytest.mark.usefixtures("few_reported")

@@ -3,16 +3,17 @@
 A failure's position is its unique key with the time first. Lists, cursors and ids of failures use it.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.counts.series import OTHER_COLUMNS
+from webhook_app.store.counts.series import OTHER, OTHER_COLUMNS
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import catalogue
 from webhook_app.whatsapp.errors.retry import MAX_RETRIES
+from webhook_app.whatsapp.events import OTHER_CODE
 
 
 class FailurePosition(NamedTuple):
@@ -80,6 +81,12 @@ FROM page f JOIN series s ON s.id = f.series_id
 ORDER BY {NEWEST_FIRST}
 """
 
+_REPORTED_AS_OTHER = text("""
+SELECT EXISTS (
+  SELECT FROM failures f JOIN series s ON s.id = f.series_id
+  WHERE f.occurred_at >= :earliest AND f.received_at >= :since AND f.source = 'send'
+    AND (s.template = :other OR f.counted_code = :other_code))
+""")
 _ONE = text(f"""
 WITH page AS MATERIALIZED (SELECT * FROM failures f WHERE ({KEY}) = (:{", :".join(FailurePosition._fields)})) {ROWS}
 """)
@@ -89,6 +96,12 @@ def find(connection: Connection, place: FailurePosition) -> Failure | None:
     """The failure at this position; None if there is none."""
     row = connection.execute(_ONE, place._asdict() | {"counted": list(COUNTED)}).mappings().one_or_none()
     return None if row is None else Failure(**row)
+
+
+def reported_as_other(connection: Connection, since: datetime) -> bool:
+    """Whether a failed call reported since then counts under OTHER or OTHER_CODE. Reads a day of failures."""
+    values = {"since": since, "earliest": since - timedelta(days=1), "other": OTHER, "other_code": OTHER_CODE}
+    return bool(connection.execute(_REPORTED_AS_OTHER, values).scalar_one())
 
 
 def is_at_ceiling(connection: Connection, since: datetime) -> bool:

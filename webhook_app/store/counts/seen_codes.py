@@ -43,6 +43,7 @@ def over_ceiling(connection: DriverConnection, codes: Iterable[int], *, reported
     return set(missing[room:])
 
 
-def is_at_ceiling(connection: Connection, since: datetime) -> bool:
-    """Whether so many codes are new since then that further ones are counted as OTHER_CODE."""
-    return bool(connection.execute(_NEW_SINCE, {"since": since}).scalar_one() >= MAX_NEW_CODES)
+def is_at_ceiling(connection: Connection, since: datetime, *, reported: bool = False) -> bool:
+    """Whether so many codes are new since then that further ones, or those of reports, are counted as OTHER_CODE."""
+    most = MAX_REPORTED_CODES if reported else MAX_NEW_CODES
+    return bool(connection.execute(_NEW_SINCE, {"since": since}).scalar_one() >= most)

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from sys import getsizeof
 from typing import Any
 
 from sqlalchemy import text
@@ -37,7 +38,8 @@ SELECT DISTINCT ON (phone_number_id) phone_number_id, waba_id FROM series
 WHERE phone_number_id = ANY(%s::text[]) AND waba_id <> '' ORDER BY phone_number_id, id DESC
 """
 _KEYS = text(f"SELECT id, {_NAMES} FROM series WHERE id = ANY(:ids)")
-_MAX_CACHED = 100_000
+_MAX_CACHED_BYTES = 32 * 2**20  # by connection: about 55 000 ordinary series, or 12 000 with the longest names
+_ENTRY_BYTES = 300  # of a series besides its texts
 
 OTHER = "(other)"
 """The template and campaign of messages whose own would exceed the ceilings. Totals stay exact."""
@@ -50,10 +52,14 @@ MAX_REPORTED_PER_ACCOUNT, MAX_REPORTED = 500, 2_500
 def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey]:
     """The dimensions of at least these series. They never change, so each connection caches what it has read."""
     known: dict[int, SeriesKey] = connection.info.setdefault("series", {})
-    if len(known) > _MAX_CACHED:
+    if connection.info.get("series_bytes", 0) > _MAX_CACHED_BYTES:
         known.clear()
+        connection.info["series_bytes"] = 0
     if new := ids.difference(known):
-        known |= {key: SeriesKey(*values) for key, *values in connection.execute(_KEYS, {"ids": list(new)})}
+        read = {key: SeriesKey(*values) for key, *values in connection.execute(_KEYS, {"ids": list(new)})}
+        size = sum(_ENTRY_BYTES + sum(map(getsizeof, values)) for values in read.values())
+        connection.info["series_bytes"] = connection.info.get("series_bytes", 0) + size
+        known |= read
     return known
 
 
@@ -124,10 +130,11 @@ def _admit_reported(missing: Iterable[Series], new: dict[str, int]) -> dict[Seri
     return used
 
 
-def is_at_ceiling(connection: Connection, since: datetime) -> bool:
-    """Whether so many series are new since then that further ones are stored as OTHER."""
+def is_at_ceiling(connection: Connection, since: datetime, *, reported: bool = False) -> bool:
+    """Whether so many series are new since then that further ones, or those of reports, are stored as OTHER."""
     new = {row[0]: row[1] for row in connection.execute(_NEW_SINCE, {"since": since})}
-    return sum(new.values()) >= MAX_NEW or max(new.values(), default=0) >= MAX_NEW_PER_ACCOUNT
+    most = (MAX_REPORTED, MAX_REPORTED_PER_ACCOUNT) if reported else (MAX_NEW, MAX_NEW_PER_ACCOUNT)
+    return sum(new.values()) >= most[0] or max(new.values(), default=0) >= most[1]
 
 
 def accounts_of(connection: DriverConnection, numbers: Iterable[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, WABA, body, status
+from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
@@ -16,6 +17,7 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.store.counts import seen_codes
 from webhook_app.store.incidents import alerts
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions
@@ -277,6 +279,20 @@ def test_the_service_monitors_itself(engine: Engine, now: datetime) -> None:
     assert found["notifications"] == "Notifications are not delivered: slack has waited for 10 min"
     assert found["jobs"] == "Jobs of the scheduler: prune failed (Oops), suppress last began 10 min ago"
     assert found["slow_evaluation"].startswith("The last evaluation of the rules took 31.0 s")
+
+
+def test_the_ceilings_of_reports_are_monitored_too(
+    engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = replace(rule("self"), checks=("ceilings",))
+    monkeypatch.setattr(seen_codes, "MAX_REPORTED_CODES", 2)
+    for code in (50_000_000, 50_000_001):
+        report_failed_calls(engine, 1, now, code)
+    assert evaluate_at(engine, only, now) == {}
+    report_failed_calls(engine, 1, now, 50_000_002)
+    assert evaluate_at(engine, only, now) == {"fire": 1}
+    ((_, finding),) = firing(engine)
+    assert finding.startswith("So many new names or codes of senders' reports within an hour")
 
 
 def test_hours_are_summed_once_and_again_while_late_events_may_come(

@@ -183,6 +183,12 @@ def _key_reports(rule: Rule, connection: Connection, now: datetime) -> RuleGroup
     return _group(rule, {"check": "key_reports"}, judge_fact(bad=bool(odd), description=description), advice)
 
 
+def _are_reports_at_ceiling(connection: Connection, since: datetime) -> bool:
+    is_reached = series.is_at_ceiling(connection, since, reported=True)
+    is_reached = is_reached or seen_codes.is_at_ceiling(connection, since, reported=True)
+    return is_reached and failures.reported_as_other(connection, since)
+
+
 def _ceilings(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
     since = now - timedelta(hours=1)
     reached = [
@@ -191,6 +197,7 @@ def _ceilings(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
             ("templates and campaigns", series.is_at_ceiling(connection, since)),
             ("error texts", failures.is_at_ceiling(connection, since)),
             ("error codes", seen_codes.is_at_ceiling(connection, since)),
+            ("names or codes of senders' reports", _are_reports_at_ceiling(connection, since)),
         )
         if is_reached
     ]
