@@ -10,6 +10,7 @@ from tests.pipeline.suppressions.test_number_changes import NEW, change_number
 from tests.pipeline.world import CONTACT, HOUR, MINUTE, STOPPED, USER
 from tests.support.factories import body, message, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions
@@ -41,6 +42,24 @@ def test_a_stop_a_start_and_preferences_are_in_force_without_the_scheduler(world
     assert [change.action for change in world.changes()] == ["suppress", "suppress", "lift", "lift"]
     world.run()
     assert len(world.changes()) == 4
+
+
+def test_of_more_stops_than_people_make_at_once_a_hundred_are_in_force_at_once_and_the_others_after_the_job(
+    world,
+):
+    many = MAX_STATEMENTS + 50
+    stops = [
+        message(f"wamid.{n}", world.now - HOUR, text="stop", sender=f"1202555{n:04}") for n in range(many)
+    ]
+    world.store(body(messages=stops))
+    assert (len(world.changes()), waiting(world)) == (MAX_STATEMENTS, 50)
+    world.run()
+    changed = [change.contact for change in world.changes()]
+    assert waiting(world) == 0
+    assert sorted(changed) == [f"1202555{n:04}" for n in range(many)]
+    world.store(body(messages=stops))
+    world.run()
+    assert len(world.changes()) == many
 
 
 def test_an_older_start_that_arrives_later_lifts_nothing(world):

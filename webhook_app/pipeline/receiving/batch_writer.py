@@ -19,7 +19,6 @@ from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.series import Series, series_ids
 from webhook_app.store.people import erasure_requests
-from webhook_app.store.people import links as links_store
 from webhook_app.store.people.links import LinkRow
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over
 from webhook_app.store.postgres.errors import REFUSED, RETRYABLE, DriverError, EngineError, driver_fault
@@ -42,7 +41,6 @@ _MAX_CACHED_SERIES = 10_000
 _MAX_CACHED_CODES = 100_000
 _MAX_CACHED_NUMBERS = 10_000
 _NEVER = 2**62  # seconds
-_MAX_STATEMENTS = 100  # applied with their deliveries
 _MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
 
 
@@ -165,9 +163,9 @@ class BatchWriter:
             stages.request_recount(connection, [row[:2] for row in batch.statuses])
             settle(connection, stored.new + books.undo_received(connection, received_at, held))
             if new:
-                self._apply_facts(connection, batch, stored, new, received_at, now)
+                self._apply_facts(connection, stored, new, received_at, now)
         if not new:
-            self._apply_facts(connection, batch, stored, new, received_at, now)
+            self._apply_facts(connection, stored, new, received_at, now)
         self._note_reports(batch, reports, stored)
         self._merge_reports(received_at)
 
@@ -232,23 +230,23 @@ class BatchWriter:
                 stored = event_store.insert_batch(connection, batch, **receipt)
                 _insert_others(connection, found, int(received_at.timestamp()), receipt)
                 if new:
-                    self._apply_facts(connection, batch, stored, new, received_at, received_at)
+                    self._apply_facts(connection, stored, new, received_at, received_at)
         else:
             stored = event_store.insert_batch(connection, batch, **receipt)
         if not new:
-            self._apply_facts(connection, batch, stored, new, received_at, received_at)
+            self._apply_facts(connection, stored, new, received_at, received_at)
         self._cache_links(batch.links, received_at)
         self._note_reports(batch, reports, stored)
 
     def _new_facts(self, found: Sequence[Parsed]) -> statements.NewFacts:
         """What these deliveries state about messages and numbers; nothing, as nearly always.
 
-        More statements than people make at once are left to the job `suppress`, so that no delivery waits for them.
+        More changes than people make at once are left to the job `suppress`, so that no delivery waits for them.
         """
-        stated = sum(len(p.preferences) + sum(bool(m.keyword) for m in p.inbound) for p in found)
+        has_statements = any(p.preferences or any(m.keyword for m in p.inbound) for p in found)
         changed = [(each.old_contact, each.new_contact) for parsed in found for each in parsed.number_changes]
         new = statements.NewFacts(
-            0 < stated <= _MAX_STATEMENTS, changed if len(changed) <= _MAX_STATEMENTS else []
+            has_statements, changed if len(changed) <= statements.MAX_STATEMENTS else []
         )
         if new:
             self._engine_connection()  # cannot be made within a transaction
@@ -266,7 +264,6 @@ class BatchWriter:
     def _apply_facts(
         self,
         connection: DriverConnection,
-        batch: Batch,
         stored: event_store.Stored,
         new: statements.NewFacts,
         received_at: datetime,
@@ -278,8 +275,6 @@ class BatchWriter:
         New links are applied in a transaction of their own unless there are statements.
         """
         new.linked = [*stored.concerned]
-        if stored.links < len(batch.links):
-            new.linked += links_store.make_earlier(connection, batch.links)
         if not new:
             return
         own = self._engine_connection()

@@ -18,6 +18,8 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import consent, suppressions
 from webhook_app.store.suppressions.changes import SuppressionChange
 
+MAX_STATEMENTS = 100
+"""Statements, or changes of number, applied in the transaction that stores them."""
 _RESUMED_SCOPES = {"start": "all", "resume": "marketing"}
 
 
@@ -33,8 +35,12 @@ class NewFacts(Struct):
 
 
 def apply_new(connection: Connection, received_at: datetime, new: NewFacts, now: datetime) -> None:
-    """Apply the statements stored with this time of receipt, and what follows from new facts about people's keys."""
-    stated = consent.take_received(connection, received_at, now) if new.has_statements else []
+    """Apply statements stored with this time of receipt, and what follows from new facts about people's keys.
+
+    More than MAX_STATEMENTS, which people do not make at once, are left to the job `suppress`: no delivery waits for
+    them.
+    """
+    stated = consent.take_received(connection, received_at, MAX_STATEMENTS, now) if new.has_statements else []
     if stated or new.changed or new.linked:
         apply_statements(connection, stated, new.changed, now, linked=new.linked)
 

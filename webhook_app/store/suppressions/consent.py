@@ -25,7 +25,9 @@ UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND received
 RETURNING contact, phone_number_id
 """
 _TAKE_RECEIVED = """
-UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND received_at = :received_at
+UPDATE {table} SET considered_at = :now
+WHERE considered_at IS NULL AND received_at = :received_at AND (tableoid, ctid) IN (
+  SELECT tableoid, ctid FROM {table} WHERE considered_at IS NULL AND received_at = :received_at LIMIT :limit)
 RETURNING contact, phone_number_id
 """
 _MOMENT = "CASE WHEN contact = ANY(:shared) THEN occurred_at END"
@@ -53,14 +55,15 @@ def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tup
     return _take(connection, "inbound_messages", limit, now)
 
 
-def take_received(connection: Connection, received_at: datetime, now: datetime) -> list[tuple[str, str]]:
-    """Mark the new preferences and keywords of this time of receipt as considered; returns as `take_keywords` does."""
-    values = {"received_at": received_at, "now": now}
-    return [
-        (row.contact, row.phone_number_id)
-        for table in ("preferences", "inbound_messages")
-        for row in connection.execute(text(_TAKE_RECEIVED.format(table=table)), values)
-    ]
+def take_received(
+    connection: Connection, received_at: datetime, limit: int, now: datetime
+) -> list[tuple[str, str]]:
+    """Mark `limit` new preferences and keywords of this time of receipt as considered; returns as `take_keywords`."""
+    found: list[tuple[str, str]] = []
+    for table in ("preferences", "inbound_messages"):
+        values = {"received_at": received_at, "now": now, "limit": limit - len(found)}
+        found += [tuple(row) for row in connection.execute(text(_TAKE_RECEIVED.format(table=table)), values)]
+    return found
 
 
 def preferences(
