@@ -11,6 +11,7 @@ from webhook_app.pipeline.suppressions.explanations import LOOKBACK
 from webhook_app.pipeline.suppressions.number_changes import all_keys, owner
 from webhook_app.rules.people.holders import Holders
 from webhook_app.rules.suppressions.consent import ConsentStatement, Source, newest, opt_outs
+from webhook_app.rules.suppressions.reach import numbers_reaching
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection
@@ -99,10 +100,10 @@ def _statements(
     found: dict[ConsentCase, list[ConsentStatement]] = {}
 
     def add(main: str, number: str, scope: str, statement: ConsentStatement) -> None:
-        found.setdefault((main, number, scope), []).append(statement)
-        if number and statement.kind in ("resume", "start"):
-            # A person who resumes messages from one number no longer opts out of all numbers.
-            found.setdefault((main, "", scope), []).append(statement)
+        # A person who resumes messages from one number no longer opts out of all numbers.
+        lifts = statement.kind in ("resume", "start")
+        for named in set(numbers_reaching(number)) if lifts else (number,):
+            found.setdefault((main, named, scope), []).append(statement)
 
     shared = [key for key in keys if known.changed_hands(key)]
     for each in (*consent.preferences(connection, keys, shared), *consent.keywords(connection, keys, shared)):

@@ -13,6 +13,7 @@ from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanation
 from webhook_app.pipeline.suppressions.number_changes import AUTOMATIC, all_keys, owner
 from webhook_app.rules.people.holders import Holders
 from webhook_app.rules.suppressions.explained_periods import BY_RATE, REPORT_UNDONE, explainable_codes
+from webhook_app.rules.suppressions.reach import numbers_reaching
 from webhook_app.rules.suppressions.streaks import FailureFact, Suppress, Thresholds, causes, decide
 from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection
@@ -215,7 +216,7 @@ def _add_successes(connection: Connection, histories: dict[Case, ContactHistory]
             spans.setdefault((span.since, span.until), {})[span.key] = main
     for (begin, end), mains in spans.items():
         for success in successes.last_successes(connection, list(mains), max(begin, since), end):
-            for number in {success.phone_number_id, ""}:
+            for number in set(numbers_reaching(success.phone_number_id)):
                 if history := histories.get((mains[success.contact], number)):
                     history.successes.append(success)
     arrived = successes.arrived_messages(
