@@ -6,8 +6,7 @@ Runs in the transaction of an evaluation, after its alerts have changed state:
 3. Per incident: is there a reason for a notification, and on which channels. Everything is written together.
 """
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import cast
 
@@ -17,7 +16,6 @@ from msgspec.structs import replace
 from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.alert_details import stored_details
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
-from webhook_app.pipeline.incidents.groups.rule_group import counted_by
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_details import (
     by_rank,
@@ -26,9 +24,17 @@ from webhook_app.pipeline.incidents.incident_details import (
     notification,
     stored,
 )
+from webhook_app.pipeline.incidents.incident_membership import (
+    firing_alert,
+    joined_by,
+    joining_order,
+    known_incident,
+    new_incident,
+    opened_again,
+)
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
-from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, OUTCOME_KINDS, Rule, Transition
+from webhook_app.rules.counts.dimensions import DIMENSIONS
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule, Transition
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,
     NotifiedState,
@@ -45,20 +51,7 @@ from webhook_app.rules.incidents.findings.recurring import (
     find_recurring,
     is_clear_rise,
 )
-from webhook_app.rules.incidents.incidents import (
-    AGAIN_WITHIN,
-    DELIVERY_DOMAIN,
-    EndedHow,
-    FiringAlert,
-    KnownIncident,
-    domain_of,
-    has_several_causes,
-    is_account_wide,
-    join,
-    leading_codes,
-    merge_names,
-    names_of,
-)
+from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, join
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import silences
 from webhook_app.store.incidents.alerts import Alert
@@ -66,8 +59,6 @@ from webhook_app.store.incidents.incidents import Incident
 
 OPEN_DELAY = timedelta(seconds=20)
 """How long an incident gathers alerts before it is announced, so that what belongs together is announced together."""
-
-MAX_CODES = 8
 
 
 class IncidentUpdates:
@@ -98,7 +89,7 @@ class IncidentUpdates:
     def apply(self, changes: Sequence[AlertChange]) -> int:
         """Do everything; returns the number of notifications added to the outbox."""
         fired = [change for change in changes if change.transition is Transition.FIRE]
-        for change in sorted(fired, key=_joining_order):
+        for change in sorted(fired, key=joining_order):
             if change.alert.incident_id is None:
                 self._assign(change)
         for change in changes:
@@ -121,68 +112,23 @@ class IncidentUpdates:
 
     def _assign(self, change: AlertChange) -> None:
         """Let the alert join the incident it belongs to, or open a new one."""
-        firing, origin = _firing_alert(change), (change.alert.rule, change.alert.group_key)
-        found = join(
-            firing, [self._known(incident) for incident in self._incidents.values()], origin, self._now
-        )
+        firing, origin = firing_alert(change), (change.alert.rule, change.alert.group_key)
+        known = [
+            known_incident(incident, self._members.get(incident.id, {}).values())
+            for incident in self._incidents.values()
+        ]
+        found = join(firing, known, origin, self._now)
         if found.incident_id is None:
-            incident = self._open(change, firing)
+            incident = new_incident(change, firing, self._now)
+            incident = replace(incident, id=self._store.insert_incident(incident))
         else:
-            incident = self._incidents[found.incident_id]
-            names = merge_names(_names(incident), names_of(firing))
-            incident = replace(
-                incident,
-                names={name: sorted(values) for name, values in names.items()},
-                codes=_codes(incident.codes, firing),
-            )
+            incident = joined_by(self._incidents[found.incident_id], firing)
             if found.again:
-                incident = replace(
-                    incident,
-                    state="open",
-                    ended_at=None,
-                    ended_how="",
-                    opened_at=self._now,
-                    again=incident.again + 1,
-                    repeats=0,
-                    finding_id=None,
-                    acknowledged_at=None,
-                    acknowledged_by="",
-                )
+                incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)
         self._incidents[incident.id] = incident
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
-
-    def _open(self, change: AlertChange, firing: FiringAlert) -> Incident:
-        alert = change.alert
-        incident = Incident(
-            kind=alert.kind,
-            title="",
-            severity=alert.severity,
-            domain=domain_of(firing),
-            account_wide=is_account_wide(firing),
-            codes=_codes((), firing),
-            names={name: sorted(values) for name, values in names_of(firing).items()},
-            began_at=alert.covers_from,
-            opened_at=self._now,
-            evaluated_at=self._now,
-        )
-        return replace(incident, id=self._store.insert_incident(incident))
-
-    def _known(self, incident: Incident) -> KnownIncident:
-        members = self._members.get(incident.id, {}).values()
-        return KnownIncident(
-            id=incident.id,
-            codes=tuple(incident.codes),
-            domain=incident.domain,
-            account_wide=incident.account_wide,
-            names=_names(incident),
-            groups=tuple(alert.group for alert in members),
-            origins=frozenset((alert.rule, alert.group_key) for alert in members),
-            began_at=incident.began_at,
-            ended_at=incident.ended_at,
-            ended_how=cast("EndedHow", incident.ended_how),
-        )
 
     def _update(self, incident: Incident) -> Incident:
         """The incident with the state of its alerts."""
@@ -339,63 +285,6 @@ def is_risen(incident: Incident) -> bool:
     usual = stored(incident).usual_failures
     belongs = incident.finding_id is not None and incident.is_open
     return belongs and is_clear_rise(incident.failures, usual)
-
-
-def _joining_order(change: AlertChange) -> tuple[bool, bool, int, int, int]:
-    """Causes before effects, then the alert with the most failures.
-
-    An alert with codes that fail in different places comes after the others, so that two causes at once are not taken
-    for one.
-    """
-    firing, alert = _firing_alert(change), change.alert
-    return (
-        not is_account_wide(firing),
-        has_several_causes(firing.failing),
-        -alert.failures,
-        -rank(alert.severity),
-        alert.id,
-    )
-
-
-def _firing_alert(change: AlertChange) -> FiringAlert:
-    alert, group = change.alert, change.rule_group
-    failing: Counter[tuple[int, SeriesKey]] = Counter()
-    if group is not None and group.window is not None:
-        counted = counted_by(group.rule)
-        for failed in group.window.within(group.group).failed:
-            for mark in failed.marks:
-                if counted(mark.code):
-                    failing[mark.code, mark.series] += failed.messages
-    return FiringAlert(
-        rule=alert.rule,
-        kind=alert.kind,
-        group=alert.group,
-        codes=tuple(alert.codes[:MAX_CODES]),
-        failing=failing,
-        domain=_domain(alert),
-        account_wide=group is not None and group.account_wide,
-        fired_at=alert.fired_at or alert.started_at,
-    )
-
-
-def _domain(alert: Alert) -> str:
-    """The fault domain of an alert without codes."""
-    if alert.kind in OUTCOME_KINDS:
-        return DELIVERY_DOMAIN
-    if alert.kind in ("health", "tier"):
-        return "template" if "template" in alert.group else "account"
-    return alert.kind
-
-
-def _codes(known: Sequence[int], firing: FiringAlert) -> list[int]:
-    """The codes of an incident after the alert has joined it: a code joins with an alert, never by itself."""
-    if firing.kind in OUTCOME_KINDS:
-        return list(known)
-    return list(dict.fromkeys([*known, *leading_codes(firing.failing)]))[:MAX_CODES]
-
-
-def _names(incident: Incident) -> Mapping[str, frozenset[str]]:
-    return {name: frozenset(values) for name, values in incident.names.items()}
 
 
 def _silence_facts(alert: Alert, incident: Incident) -> dict[str, str | int]:

@@ -1,0 +1,147 @@
+"""Lets a firing alert join an incident or open one, as rules/incidents/incidents.py decides. Values only."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import cast
+
+from msgspec.structs import replace
+
+from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
+from webhook_app.pipeline.incidents.groups.rule_group import counted_by
+from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
+from webhook_app.rules.incidents.announcements import rank
+from webhook_app.rules.incidents.incidents import (
+    DELIVERY_DOMAIN,
+    EndedHow,
+    FiringAlert,
+    KnownIncident,
+    domain_of,
+    has_several_causes,
+    is_account_wide,
+    leading_codes,
+    merge_names,
+    names_of,
+)
+from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
+
+_MAX_CODES = 8
+
+
+def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Incident:
+    """The incident that this alert opens."""
+    alert = change.alert
+    return Incident(
+        kind=alert.kind,
+        title="",
+        severity=alert.severity,
+        domain=domain_of(firing),
+        account_wide=is_account_wide(firing),
+        codes=_codes((), firing),
+        names={name: sorted(values) for name, values in names_of(firing).items()},
+        began_at=alert.covers_from,
+        opened_at=now,
+        evaluated_at=now,
+    )
+
+
+def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
+    """The incident with the names and codes of an alert that joins it."""
+    names = merge_names(_names(incident), names_of(firing))
+    return replace(
+        incident,
+        names={name: sorted(values) for name, values in names.items()},
+        codes=_codes(incident.codes, firing),
+    )
+
+
+def opened_again(incident: Incident, now: datetime) -> Incident:
+    """The ended incident, open again: nobody has acknowledged it, and its reminders start anew."""
+    return replace(
+        incident,
+        state="open",
+        ended_at=None,
+        ended_how="",
+        opened_at=now,
+        again=incident.again + 1,
+        repeats=0,
+        finding_id=None,
+        acknowledged_at=None,
+        acknowledged_by="",
+    )
+
+
+def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncident:
+    """The part of an incident with these alerts that decides which alerts join it."""
+    return KnownIncident(
+        id=incident.id,
+        codes=tuple(incident.codes),
+        domain=incident.domain,
+        account_wide=incident.account_wide,
+        names=_names(incident),
+        groups=tuple(alert.group for alert in members),
+        origins=frozenset((alert.rule, alert.group_key) for alert in members),
+        began_at=incident.began_at,
+        ended_at=incident.ended_at,
+        ended_how=cast("EndedHow", incident.ended_how),
+    )
+
+
+def joining_order(change: AlertChange) -> tuple[bool, bool, int, int, int]:
+    """Sort key of alerts that fire together: causes before effects, then the alert with the most failures.
+
+    An alert with codes that fail in different places comes after the others, so that two causes at once are not taken
+    for one.
+    """
+    firing, alert = firing_alert(change), change.alert
+    return (
+        not is_account_wide(firing),
+        has_several_causes(firing.failing),
+        -alert.failures,
+        -rank(alert.severity),
+        alert.id,
+    )
+
+
+def firing_alert(change: AlertChange) -> FiringAlert:
+    """The part of a firing alert that decides where it belongs."""
+    alert, group = change.alert, change.rule_group
+    failing: Counter[tuple[int, SeriesKey]] = Counter()
+    if group is not None and group.window is not None:
+        counted = counted_by(group.rule)
+        for failed in group.window.within(group.group).failed:
+            for mark in failed.marks:
+                if counted(mark.code):
+                    failing[mark.code, mark.series] += failed.messages
+    return FiringAlert(
+        rule=alert.rule,
+        kind=alert.kind,
+        group=alert.group,
+        codes=tuple(alert.codes[:_MAX_CODES]),
+        failing=failing,
+        domain=_domain(alert),
+        account_wide=group is not None and group.account_wide,
+        fired_at=alert.fired_at or alert.started_at,
+    )
+
+
+def _domain(alert: Alert) -> str:
+    """The fault domain of an alert without codes."""
+    if alert.kind in OUTCOME_KINDS:
+        return DELIVERY_DOMAIN
+    if alert.kind in ("health", "tier"):
+        return "template" if "template" in alert.group else "account"
+    return alert.kind
+
+
+def _codes(known: Sequence[int], firing: FiringAlert) -> list[int]:
+    """The codes of an incident after the alert has joined it: a code joins with an alert, never by itself."""
+    if firing.kind in OUTCOME_KINDS:
+        return list(known)
+    return list(dict.fromkeys([*known, *leading_codes(firing.failing)]))[:_MAX_CODES]
+
+
+def _names(incident: Incident) -> Mapping[str, frozenset[str]]:
+    return {name: frozenset(values) for name, values in incident.names.items()}
