@@ -44,30 +44,30 @@ LinkRow = tuple[str, str, int]
 
 
 def link_ctes(pairs: str) -> str:
-    """SQL: CTEs that store these pairs `l (user_id, contact, at)`; `linked` returns the new pairs.
+    """SQL: CTEs that store these pairs `l (user_id, contact, at)` with their earliest time, in any order of arrival.
 
-    A unique index decides whether a contact is the first of its user id, also between transactions. `visible` says of
-    each known pair whether its time is later than this one, so that `make_earlier` is needed, which is also for pairs
-    that are neither new nor visible: another transaction is storing them.
+    `linked` has the new pairs, and known ones whose time became earlier. A unique index decides whether a contact is
+    the first of its user id, also between transactions.
     """
-    return f"""first_links AS (
+    return f"""shown_links AS (  -- by index lookups, so that the table's size does not matter
+  SELECT l.user_id, l.contact, to_timestamp(l.at) AS at, k.linked_at
+  FROM {pairs} LEFT JOIN LATERAL (
+    SELECT linked_at FROM contact_links WHERE contact = l.contact AND user_id = l.user_id OFFSET 0) AS k ON TRUE
+), first_links AS (
   INSERT INTO contact_links (user_id, contact, linked_at)
-  SELECT l.user_id, l.contact, to_timestamp(l.at) FROM {pairs} ORDER BY l.user_id, l.contact
+  SELECT user_id, contact, at FROM shown_links WHERE linked_at IS NULL ORDER BY user_id, contact
   ON CONFLICT DO NOTHING
   RETURNING user_id, contact
-), further_links AS (
-  INSERT INTO contact_links (user_id, contact, is_further, linked_at)
-  SELECT l.user_id, l.contact, TRUE, to_timestamp(l.at) FROM {pairs}
-  WHERE NOT EXISTS (SELECT FROM first_links f WHERE f.user_id = l.user_id AND f.contact = l.contact)
-  ORDER BY l.user_id, l.contact
-  ON CONFLICT DO NOTHING
+), further_links AS (  -- or known ones, also those that another transaction is storing
+  INSERT INTO contact_links AS k (user_id, contact, is_further, linked_at)
+  SELECT user_id, contact, TRUE, at FROM shown_links s
+  WHERE (linked_at IS NULL OR linked_at > at)
+    AND NOT EXISTS (SELECT FROM first_links f WHERE f.user_id = s.user_id AND f.contact = s.contact)
+  ORDER BY user_id, contact
+  ON CONFLICT (contact, user_id) DO UPDATE SET linked_at = excluded.linked_at WHERE k.linked_at > excluded.linked_at
   RETURNING user_id, contact
 ), linked AS (
   SELECT user_id, contact FROM first_links UNION ALL SELECT user_id, contact FROM further_links
-), visible AS (  -- by index lookups, so that the table's size does not matter
-  SELECT k.linked_at > to_timestamp(l.at) AS is_later
-  FROM {pairs} CROSS JOIN LATERAL (
-    SELECT linked_at FROM contact_links WHERE contact = l.contact AND user_id = l.user_id OFFSET 0) AS k
 )"""
 
 
@@ -82,11 +82,6 @@ _BY_USER = tuple(
     f"SELECT contact, user_id FROM contact_links WHERE user_id = ANY(%s::text[]) AND {kind}"
     for kind in ("NOT is_further", "is_further")
 )
-_MAKE_EARLIER = """
-UPDATE contact_links SET linked_at = to_timestamp(%(at)s)
-WHERE contact = %(contact)s AND user_id = %(user_id)s AND linked_at > to_timestamp(%(at)s)
-"""
-_LEFT = "SELECT DISTINCT old_contact FROM number_changes WHERE old_contact = ANY(%s::text[])"
 _TIMED = "SELECT user_id, contact, linked_at FROM contact_links WHERE contact = ANY(%s::text[])"
 _DELETE = tuple(
     text(f"DELETE FROM contact_links WHERE {condition}")
@@ -149,18 +144,6 @@ def people(
 def timed(connection: DriverConnection, keys: Sequence[str]) -> list[KeyLink]:
     """The links among these keys, which must be all keys of their people, with their times."""
     return [KeyLink(*row) for row in connection.execute(_TIMED, [text_array(keys)])]
-
-
-def make_earlier(connection: DriverConnection, rows: Sequence[LinkRow]) -> list[str]:
-    """Set the times of known links to these where they are earlier, so that the order of arrival does not matter.
-
-    Returns those of the contacts that somebody left.
-    """
-    with connection.cursor() as cursor:
-        values = [{"user_id": user, "contact": contact, "at": at} for user, contact, at in sorted(rows)]
-        cursor.executemany(_MAKE_EARLIER, values)
-    contacts = sorted({contact for _, contact, _ in rows})
-    return [contact for (contact,) in connection.execute(_LEFT, [text_array(contacts)])]
 
 
 def of_kinds(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:

@@ -165,7 +165,6 @@ _CHANGED_HANDS = f"""{NUMBERS_CHANGED}
     AND EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)"""
 _RESULT = "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends)"
 _RESULT_OF_LINKS = f"""{_RESULT},
-  (SELECT count(*) FROM linked) + (SELECT count(*) FROM visible WHERE NOT is_later),
   ARRAY(SELECT l.contact FROM linked l WHERE EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
     OR EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS}))
 """
@@ -227,10 +226,8 @@ class Stored(NamedTuple):
     """The number of new status events."""
     sends_are_used: bool
     """Whether any sends were reported before it."""
-    links: int = 0
-    """The number of links that are new, or known with such an early time."""
     concerned: Sequence[str] = ()
-    """Contacts with a new link that may decide whose a suppression is."""
+    """Contacts with a new link, or an earlier time of one, that may decide whose a suppression is."""
 
 
 def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: datetime, slot: int) -> Stored:

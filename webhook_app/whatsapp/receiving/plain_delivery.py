@@ -162,11 +162,13 @@ def _read_contacts(
     """Add the links of contacts[] that the events do not show themselves, which is rare."""
     shown: set[Link] = set()
     for person in contacts:
-        shown.update(links_of(person.wa_id, person.user_id, person.parent_user_id))
+        shown.update(links_of(person.wa_id or "", person.user_id or "", person.parent_user_id or ""))
     if len(contacts) == len(statuses) == 1:
         person, status = contacts[0], statuses[0]
         shown.update(
-            links_to_recipient(person.wa_id, person.user_id, status.recipient_id, status.recipient_user_id)
+            links_to_recipient(
+                person.wa_id or "", person.user_id or "", status.recipient_id, status.recipient_user_id
+            )
         )
     shown.difference_update([(e.user_id, e.contact) for e in events])
     if shown and (shown := shown - links_of_events(events)):

