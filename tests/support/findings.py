@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from webhook_app.rules.incidents.findings.finding import FoundState
 from webhook_app.store.incidents import findings
+from webhook_app.store.incidents.findings import Finding
 
 
 def store_finding(engine: Engine, now: datetime, **more: Any) -> int:
@@ -26,3 +27,9 @@ def store_finding(engine: Engine, now: datetime, **more: Any) -> int:
     }
     with engine.begin() as connection:
         return findings.add(connection, FoundState(**(plain | more)), now, now)[0]
+
+
+def opened(engine: Engine) -> list[Finding]:
+    """The open findings, oldest first."""
+    with engine.connect() as connection:
+        return findings.open_findings(connection)

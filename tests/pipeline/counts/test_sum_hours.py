@@ -1,25 +1,16 @@
 """Hourly sums: every hour from the first message on, and again when late events belong to it."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.store.counts import baselines
 
 HOUR = timedelta(hours=1)
 BROKEN = 131053
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

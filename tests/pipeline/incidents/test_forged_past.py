@@ -1,6 +1,5 @@
 """Failed calls that a sender's key makes up hide no outage and no silence."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -27,28 +26,20 @@ def now(now: datetime) -> datetime:
     return now.replace(hour=12, minute=30, second=0, microsecond=0)
 
 
-@pytest.fixture
-def meta(database_url: str) -> Iterator[Traffic]:
-    """Messages that Meta's webhooks report."""
-    made = Traffic(database_url)
-    yield made
-    made.close()
-
-
 def test_an_outage_after_a_week_of_made_up_failures_is_an_incident(
-    engine: Engine, meta: Traffic, now: datetime
+    engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     rules = parse_rules(default_rules_text())
     for day in range(1, 8):
-        meta.sent(60, now - day * DAY)
+        traffic.sent(60, now - day * DAY)
         report_failed_calls(engine, 120, now - day * DAY - HOUR, FAULT)
     while sum_hours(engine, now) > 3:
         pass
     find(engine, rules, now)
     with engine.connect() as connection:
         assert [FAULT] in [found.codes for found in findings.open_findings(connection)]
-    meta.failed(70, now - MINUTE, FAULT)
-    meta.sent(30, now - MINUTE)
+    traffic.failed(70, now - MINUTE, FAULT)
+    traffic.sent(30, now - MINUTE)
     for minutes in range(3):
         evaluate(engine, rules, now + minutes * MINUTE)
     with engine.connect() as connection:

@@ -1,6 +1,6 @@
 """One cause is one incident, and people are notified of it once: through the real evaluation, on stored webhooks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,13 +25,6 @@ UNREACHABLE, BROKEN, PLATFORM, TEMPLATE_PAUSED = 131026, 131053, 131016, 132015
 DEFAULT = parse_rules(default_rules_text())
 
 Evaluate = Callable[..., None]
-
-
-@pytest.fixture
-def traffic(database_url: str) -> Iterator[Traffic]:
-    made = Traffic(database_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

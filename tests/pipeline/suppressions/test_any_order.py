@@ -14,8 +14,8 @@ from tests.pipeline.world import (
     WITHHELD,
 )
 from tests.support.factories import NUMBER, body, message, status
+from tests.support.suppressions import replayed
 from webhook_app.store.suppressions import suppressions
-from webhook_app.store.suppressions.changes import ENDED
 
 PEOPLE, STEPS = 30, 14
 KINDS = (
@@ -113,16 +113,6 @@ def expected(facts, by_hand, now):  # noqa: C901, PLR0912 - every definition in 
     if by_hand == "put":
         found["manual", "marketing"] = (None, 1)
     return found
-
-
-def replayed(changes):
-    rows = {}
-    for change in changes:
-        if change.action in ENDED:
-            del rows[change.key]
-        else:
-            rows[change.key] = change
-    return rows
 
 
 @pytest.mark.parametrize("seed", [1])

@@ -20,9 +20,9 @@ from tests.pipeline.world import (
     others_sent,
 )
 from tests.support.factories import NUMBER, body, document, message, status, value
+from tests.support.suppressions import replayed
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.suppressions import suppressions
-from webhook_app.store.suppressions.changes import ENDED
 from webhook_app.store.suppressions.checks import CheckRequest, read_facts, read_facts_of_thousands
 
 NEW = "491715550117"
@@ -230,16 +230,6 @@ def checked(world, database_url, keys):
     assert few.suppressions == many.suppressions
     assert few.wrote == many.wrote
     return {key: {(row.reason, row.scope) for row in few.suppressions.get(key, ())} for key in keys}
-
-
-def replayed(changes):
-    rows = {}
-    for change in changes:
-        if change.action in ENDED:
-            del rows[change.key]
-        else:
-            rows[change.key] = change
-    return rows
 
 
 def states(world, database_url, *keys):

@@ -1,12 +1,11 @@
 """Where failures are concentrated: the scenarios of the specification, and the ones in which nothing may be named."""
 
 import random
-from collections.abc import Iterable
 
 import pytest
 
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.slices import Cell, Slice, localise
+from webhook_app.rules.incidents.slices import Cell, localise
 
 DIMENSIONS = ("waba_id", "phone_number_id", "template", "campaign", "country")
 
@@ -96,14 +95,6 @@ def test_traffic_without_a_template_is_not_called_a_template() -> None:
 @pytest.mark.parametrize("now", [{}, {cell(): Counts(0, 0)}, {cell(): Counts(5, 2)}, {cell(): Counts(0, 2)}])
 def test_too_few_failures_say_nothing(now: dict[Cell, Counts]) -> None:
     assert found(now) is None
-
-
-def excess_carried(made: Slice, now: dict[Cell, Counts]) -> Iterable[Cell]:
-    return (
-        each
-        for each in now
-        if all(each[DIMENSIONS.index(name)] in values for name, values in made.values.items())
-    )
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,6 +1,5 @@
 """Readers of counts that leave out what senders reported."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,8 +8,9 @@ from sqlalchemy import Engine
 from tests.support.factories import status
 from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
-from webhook_app.store.counts import baselines, minutes, rates, traffic
+from webhook_app.store.counts import baselines, minutes, rates
 from webhook_app.store.counts.rates import Filters
+from webhook_app.store.counts.traffic import events_by_series
 
 HOUR = timedelta(hours=1)
 UNREACHABLE, FAULT = 131026, 131000
@@ -21,42 +21,36 @@ def hour(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) - 3 * HOUR
 
 
-@pytest.fixture
-def meta(database_url: str) -> Iterator[Traffic]:
-    """Messages that Meta's webhooks report."""
-    made = Traffic(database_url)
-    yield made
-    made.close()
-
-
 def test_a_reported_failed_call_is_an_attempt_and_no_webhook(engine: Engine, hour: datetime) -> None:
     report_failed_calls(engine, 5, hour, UNREACHABLE)
     with engine.begin() as connection:
         assert sum(rates.read_window(connection, hour, hour + HOUR).attempts.values()) == 5
-        assert traffic.events_by_series(connection, hour, hour + HOUR) == {}
+        assert events_by_series(connection, hour, hour + HOUR) == {}
         assert [minute.events for minute in minutes.read(connection, hour, hour + HOUR).values()] == [{}]
         baselines.sum_hour(connection, hour, hour + HOUR)
         assert not any(baselines.events_in(connection, [hour])[hour].values())
         assert sum(baselines.read(connection, hour, hour + HOUR).attempts.values()) == 5
 
 
-def test_webhooks_are_counted_with_reports_beside_them(engine: Engine, meta: Traffic, hour: datetime) -> None:
-    meta.sent(7, hour)
+def test_webhooks_are_counted_with_reports_beside_them(
+    engine: Engine, traffic: Traffic, hour: datetime
+) -> None:
+    traffic.sent(7, hour)
     report_failed_calls(engine, 5, hour, UNREACHABLE)
     with engine.begin() as connection:
-        assert list(traffic.events_by_series(connection, hour, hour + HOUR).values()) == [7]
+        assert list(events_by_series(connection, hour, hour + HOUR).values()) == [7]
         baselines.sum_hour(connection, hour, hour + HOUR)
         assert sum(baselines.events_in(connection, [hour])[hour].values()) == 7
 
 
 @pytest.mark.parametrize("first", ["webhook", "report"])
 def test_without_reports_a_window_has_only_what_webhooks_say(
-    engine: Engine, meta: Traffic, hour: datetime, first: str
+    engine: Engine, traffic: Traffic, hour: datetime, first: str
 ) -> None:
     if first == "report":
         report_failed_calls(engine, 5, hour, UNREACHABLE)
-    meta.sent(10, hour)
-    meta.failed(2, hour, UNREACHABLE)
+    traffic.sent(10, hour)
+    traffic.failed(2, hour, UNREACHABLE)
     if first == "webhook":
         report_failed_calls(engine, 5, hour, UNREACHABLE)
     with engine.connect() as connection:
@@ -66,10 +60,10 @@ def test_without_reports_a_window_has_only_what_webhooks_say(
 
 
 def test_a_message_that_a_report_and_webhooks_say_failed_counts_once_without_reports(
-    engine: Engine, meta: Traffic, hour: datetime
+    engine: Engine, traffic: Traffic, hour: datetime
 ) -> None:
-    [once, twice] = meta.failed(2, hour, UNREACHABLE)
-    meta.store(status(twice, "failed", hour, code=FAULT), at=hour)
+    [once, twice] = traffic.failed(2, hour, UNREACHABLE)
+    traffic.store(status(twice, "failed", hour, code=FAULT), at=hour)
     report_failed_calls(engine, 1, hour, 131008, message_id=once)
     with engine.connect() as connection:
         found = rates.read_window(connection, hour, hour + HOUR, Filters(with_reports=False))

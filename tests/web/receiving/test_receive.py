@@ -29,11 +29,6 @@ def app(database_url: str) -> Iterator[Flask]:
     made.extensions[CLOSE]()
 
 
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
 def post(client: FlaskClient, raw: bytes, secret: bytes = SECRETS[0], **headers: str) -> int:
     return client.post(
         "/webhook", data=raw, headers={"X-Hub-Signature-256": sign(raw, secret)} | headers

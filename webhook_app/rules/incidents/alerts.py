@@ -102,10 +102,6 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return OutcomeMeasure("undelivered", self.after_minutes)
         return OutcomeMeasure("slow", self.slow_seconds) if self.kind == "slow" else None
 
-    @property
-    def longest_window_minutes(self) -> int:
-        return max(self.windows, default=self.window_minutes)
-
 
 class AlertState(Struct, frozen=True, kw_only=True):
     """The part of an open alert that the next evaluation needs."""

@@ -7,6 +7,7 @@ from msgspec import convert
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, WABA
+from tests.support.findings import opened
 from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.sum_hours import sum_hours
@@ -14,7 +15,6 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.findings.finding import FoundState, key_of
 from webhook_app.store.incidents import findings, incidents
-from webhook_app.store.incidents.findings import Finding
 from webhook_app.store.incidents.incidents import Incident
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -46,11 +46,6 @@ def look(engine: Engine, at: datetime, times: int = 4) -> None:
 def known(engine: Engine) -> list[Incident]:
     with engine.connect() as connection:
         return incidents.list_incidents(connection, 100)[::-1]
-
-
-def opened(engine: Engine) -> list[Finding]:
-    with engine.connect() as connection:
-        return findings.open_findings(connection)
 
 
 def reasons(engine: Engine) -> list[str]:

@@ -10,6 +10,7 @@ from msgspec import convert
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, WABA, document, status
+from tests.support.findings import opened
 from tests.support.traffic import Traffic
 from webhook_app.channels.findings import FindingMessage
 from webhook_app.pipeline.counts.sum_hours import sum_hours
@@ -18,7 +19,6 @@ from webhook_app.pipeline.incidents.findings.find import LastSearch, find
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import findings, incidents
-from webhook_app.store.incidents.findings import Finding
 from webhook_app.store.postgres.engine import connect
 
 RULES = parse_rules(default_rules_text())
@@ -46,11 +46,6 @@ def look(engine: Engine) -> Look:
         return [each.kind for each in opened(engine)]
 
     return run
-
-
-def opened(engine: Engine) -> list[Finding]:
-    with engine.connect() as connection:
-        return findings.open_findings(connection)
 
 
 def sent(engine: Engine) -> list[tuple[str, FindingMessage]]:
