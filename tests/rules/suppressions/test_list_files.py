@@ -37,6 +37,12 @@ def read(kind, *lines):
         ("1" * 400_000, "not a JSON line"),
         (" " * 1_000_000 + WHOLE, "not a JSON line"),
         ('{"contact": "\\ud800"}', "not a JSON line"),
+        (
+            f'{{"contact": "{FIRST}"{"".join(f", {n!r}: 1" for n in map(str, range(2000)))}}}'.replace(
+                "'", '"'
+            ),
+            "more",
+        ),
         (f'{{"contact": "{FIRST}", "note": "\\u0000"}}', "NUL character"),
     ],
 )
@@ -57,7 +63,8 @@ def test_a_column_of_json_has_its_meaning_in_every_spelling():
         (f'{FIRST},"{"x" * 12_000}"', "note: longer than"),
         (f'{FIRST},"{"x" * 200_000}"', "not a CSV line: field larger"),
         (f'{FIRST},"{"x" * 2_000_000}"', "not a CSV line: longer than"),
-        (FIRST + "," * 100_000, ""),
+        (FIRST + "," * 900, ""),
+        (FIRST + "," * 100_000, "100001 cells, but only 2 columns"),
     ],
 )
 def test_a_long_csv_line_takes_no_other_row_with_it(row, why):

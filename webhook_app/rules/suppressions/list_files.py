@@ -40,6 +40,7 @@ RESTORED = ("code", "since", "review", "times", "evidence", "seen_as", "actor", 
 _IS_EXPORTED = "times"
 _MAX_LENGTH = 500
 _MAX_LINE = 1_000_000  # an exported row holds up to 1000 pieces of evidence
+_MAX_MORE = 1_000  # columns that are not read
 _MAX_SHOWN = 200
 _END = "\0"  # no other line holds a NUL
 
@@ -132,7 +133,7 @@ def _rows_of(table: Any, names: tuple[str, ...]) -> Iterator[tuple[int, Mapping[
         if cells[-1].endswith(_END):
             yield number, "a quote in this row is not closed; the lines after it were not read"
             return
-        if any(cell.strip() for cell in cells[len(names) :]):
+        if len(cells) > len(names) + _MAX_MORE or any(cell.strip() for cell in cells[len(names) :]):
             yield number, f"{len(cells)} cells, but only {len(names)} columns"
         else:
             yield number, dict(zip(names, map(text_of, cells), strict=False))
@@ -195,6 +196,8 @@ def _only_contact(row: Any) -> Mapping[str, Any] | str:
 def _named(row: Mapping[str, Any], number: int) -> Mapping[str, Any] | str:
     if CONTACT in row and _KNOWN.issuperset(row):
         return row
+    if len(row) > _MAX_MORE:
+        return f"more than {_MAX_MORE} columns"
     try:
         names = with_contact([column_name(name) for name in row], number, _KNOWN)
     except UnreadableListError as fault:

@@ -341,6 +341,7 @@ def test_an_exported_list_comes_back_row_for_row_with_every_column(api, engine, 
     [
         ("evidence", "{"),
         ("evidence", '[{"what": 1}]'),
+        ("evidence", '[{"occurred_at": "2026-09-01T00:00:00"}]'),
         ("evidence", "[" * 200_000 + "]" * 200_000),
         ("evidence", '[{"occurred_at": "2026-09-01T00:00:00Z", "what": "\\u0000"}]'),
         ("evidence", f'[{{"occurred_at": "2026-09-01T00:00:00Z", "code": {2**64 - 1}}}]'),

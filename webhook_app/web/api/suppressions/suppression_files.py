@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
+from webhook_app.event_loop import give_way
 from webhook_app.rules.suppressions.blocking import ends_with_probe, why
 from webhook_app.rules.suppressions.list_files import (
     Defaults,
@@ -37,6 +38,7 @@ from webhook_app.whatsapp.people.contacts import display
 from webhook_app.whatsapp.people.numbering import is_region
 
 _MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
+_Row = RequestedSuppression | RefusedRow
 _AT_ONCE = 500
 _SAMPLE_BYTES = 65_536
 _PAGE = 5_000
@@ -147,7 +149,8 @@ class _Import:
 
     def run(self, rows: Iterator[RequestedSuppression | RefusedRow]) -> Iterator[bytes]:
         try:
-            while some := tuple(islice(rows, _AT_ONCE)):
+            paced = map(_paced, rows)
+            while some := tuple(islice(paced, _AT_ONCE)):
                 yield self._store(some)
                 if self._counts["rows"] % 10_000 < len(some):
                     yield _line({"progress": self._counts})
@@ -210,6 +213,12 @@ class _Import:
         return _line({"row": asked.row, "contact": contact, "result": outcome, "why": why})
 
 
+def _paced(row: _Row) -> _Row:
+    """The row, after other requests have had their turn: rows may be long."""
+    give_way()
+    return row
+
+
 def _unless_unknown(
     connection: Connection, rows: tuple[RequestedSuppression | RefusedRow, ...]
 ) -> tuple[RequestedSuppression | RefusedRow, ...]:
@@ -244,16 +253,16 @@ def _restored_columns(columns: Mapping[str, Any]) -> _RestoredColumns:
     evidence = given["evidence"] or []
     given["evidence"] = msgspec.json.decode(evidence) if isinstance(evidence, str) else evidence
     found = msgspec.convert(given, _RestoredColumns, strict=False)
-    check_times(found)
     if any(not _is_storable(each) for each in found.evidence):
         raise msgspec.ValidationError("Expected evidence that the database can store")
+    check_times(found)
     return found
 
 
 def _is_storable(evidence: ChangeEvidence) -> bool:
-    return abs(evidence.code) < 2**63 and not any(
-        isinstance(value, str) and "\0" in value for value in asdict(evidence).values()
-    )
+    texts = (value for value in asdict(evidence).values() if isinstance(value, str))
+    has_zone = evidence.occurred_at.tzinfo is not None
+    return has_zone and abs(evidence.code) < 2**63 and not any("\0" in each for each in texts)
 
 
 def _export(connect: Connect, query: SuppressionExportQuery, now: datetime) -> Iterator[bytes]:
