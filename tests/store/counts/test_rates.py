@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import Connection, text
 
 from tests.support.factories import NUMBER, status
+from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.rules.counts.dimensions import GROUPS
+from webhook_app.store.counts import traffic as stored_traffic
 from webhook_app.store.counts.impact import incident_impact, incident_samples
-from webhook_app.store.counts.rates import Filters, rates, series, window
+from webhook_app.store.counts.rates import Filters, attempts_by_series, rates, series, window
 
 OTHER_NUMBER = "590238114470022"
 UNREACHABLE, WITHHELD, BROKEN = 131026, 131049, 131053
@@ -22,6 +24,22 @@ def test_a_window_is_its_full_minutes_and_the_current_one(now):
     start, end = window(now, 15)
     assert start == now.replace(second=0) - timedelta(minutes=15)
     assert end == now.replace(second=0) + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("attempts_of", "events_of"), [(15, 30), (30, 15), (15, 15)])
+def test_one_scan_counts_attempts_and_webhooks_of_two_windows(
+    traffic, connection, engine, now, attempts_of, events_of
+):
+    for minutes, messages in ((1, 7), (20, 5), (40, 3)):
+        traffic.sent(messages, now - timedelta(minutes=minutes))
+        traffic.failed(2, now - timedelta(minutes=minutes), BROKEN, number=OTHER_NUMBER)
+    report_failed_calls(engine, 4, now - timedelta(minutes=2), BROKEN)
+    (attempts_since, end), (events_since, _) = window(now, attempts_of), window(now, events_of)
+    attempts, events = stored_traffic.attempts_and_events(connection, attempts_since, events_since, end)
+    assert attempts == attempts_by_series(connection, attempts_since, end)
+    assert events == stored_traffic.events_by_series(connection, events_since, end)
+    assert sum(attempts.values()) == {15: 13, 30: 20}[attempts_of]
+    assert sum(events.values()) == {15: 9, 30: 16}[events_of]
 
 
 def test_messages_that_failed_without_a_sent_count_as_attempts(traffic, connection, now):

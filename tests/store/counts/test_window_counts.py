@@ -29,6 +29,16 @@ def test_a_joined_window_sums_the_groups_of_its_parts(group_by, groups):
     assert OLDER.plus(RECENT).by_group(group_by, lambda _: True) == groups
 
 
+def test_single_and_several_messages_of_a_series_add_up_by_code_and_dimension():
+    failed = [
+        FailedMessages((Mark(1, series),), messages) for series, messages in ((A, 1), (B, 1), (A, 5), (A, 1))
+    ]
+    failed += [FailedMessages((Mark(2, B),), 3), FailedMessages((Mark(1, A), Mark(2, B)), 9)]
+    window = WindowCounts({}, failed)
+    assert window.failed_once_by(("phone_number_id",)) == {1: {("n1",): 7, ("n2",): 1}, 2: {("n2",): 3}}
+    assert window.failed_once_by(("template",)) == {1: {("order",): 8}, 2: {("order",): 3}}
+
+
 def test_a_joined_window_counts_chosen_codes_and_what_lies_within_a_group():
     joined = WindowCounts.joined(OLDER, RECENT)
     assert joined.by_group(("phone_number_id",), lambda code: code == 2)[("n1",)] == Counts(15, 1)

@@ -4,7 +4,7 @@ A message that failed with two codes counts once for each code, once in each cla
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache, cached_property
 from operator import itemgetter
 from typing import NamedTuple
@@ -43,6 +43,15 @@ class FailedMessages(Struct, frozen=True):
     messages: int
 
 
+class GroupCounts(dict[GroupKey, Counts]):
+    """The counts of each group. Those of kept windows are kept, and with them what was selected from them."""
+
+    def __init__(self, counts: Mapping[GroupKey, Counts]) -> None:
+        super().__init__(counts)
+        self.selected: dict[Hashable, list[GroupKey]] = {}
+        """Groups by the criterion that selected them."""
+
+
 class WindowCounts(Struct, frozen=True, dict=True):
     """The counts of one window. Sums are computed once for each set of dimensions."""
 
@@ -79,14 +88,14 @@ class WindowCounts(Struct, frozen=True, dict=True):
         ]
         return WindowCounts(self.attempts, kept)
 
-    def by_group(self, group_by: Sequence[str], counted: Counted) -> Mapping[GroupKey, Counts]:
+    def by_group(self, group_by: Sequence[str], counted: Counted) -> GroupCounts:
         """Attempts and failures of every group. A code has the attempts of its group without the code.
 
         Long windows are kept between evaluations, and their groups with them.
         """
         key = tuple(group_by), frozenset(filter(counted, self._codes))
         if key not in self._groups:
-            self._groups[key] = self._count_groups(key[0], key[1].__contains__)
+            self._groups[key] = GroupCounts(self._count_groups(key[0], key[1].__contains__))
         return self._groups[key]
 
     def _count_groups(self, group_by: tuple[str, ...], counted: Counted) -> dict[GroupKey, Counts]:
@@ -108,8 +117,8 @@ class WindowCounts(Struct, frozen=True, dict=True):
         if names not in self.attempts_by_names:
             found: dict[GroupKey, int] = {}
             values = values_of(names)
-            for series, count in () if self.parts else self.attempts.items():
-                place = values(series)
+            attempts = {} if self.parts else self.attempts
+            for place, count in zip(map(values, attempts), attempts.values(), strict=True):
                 found[place] = found.get(place, 0) + count
             for part in self.parts:
                 for place, count in part.attempts_by(names).items():
@@ -122,10 +131,10 @@ class WindowCounts(Struct, frozen=True, dict=True):
         if names not in self._once:
             found: dict[int, dict[GroupKey, int]] = {}
             values = values_of(names)
-            for code, series, messages in self._single:
-                places = found.setdefault(code, {})
-                place = values(series)
-                places[place] = places.get(place, 0) + messages
+            for code, (once, several) in self._single.items():
+                places = found[code] = Counter(map(values, once))
+                for series, messages in several:
+                    places[values(series)] += messages
             self._once[names] = found
         return self._once[names]
 
@@ -139,7 +148,7 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return frozenset(mark.code for failed in self.failed for mark in failed.marks)
 
     @cached_property
-    def _groups(self) -> dict[tuple[tuple[str, ...], frozenset[int]], Mapping[GroupKey, Counts]]:
+    def _groups(self) -> dict[tuple[tuple[str, ...], frozenset[int]], GroupCounts]:
         return {}
 
     @cached_property
@@ -147,8 +156,19 @@ class WindowCounts(Struct, frozen=True, dict=True):
         return {}
 
     @cached_property
-    def _single(self) -> list[tuple[int, SeriesKey, int]]:
-        return [(*failed.marks[0], failed.messages) for failed in self.failed if len(failed.marks) == 1]
+    def _single(self) -> dict[int, tuple[list[SeriesKey], list[tuple[SeriesKey, int]]]]:
+        """By code: the series of single messages, which are most, and series with their numbers of messages."""
+        found: dict[int, tuple[list[SeriesKey], list[tuple[SeriesKey, int]]]] = {}
+        for failed in self.failed:
+            if len(failed.marks) > 1:
+                continue
+            code, series = failed.marks[0]
+            once, several = found.get(code) or found.setdefault(code, ([], []))
+            if failed.messages == 1:
+                once.append(series)
+            else:
+                several.append((series, failed.messages))
+        return found
 
     @cached_property
     def _again(self) -> list[FailedMessages]:

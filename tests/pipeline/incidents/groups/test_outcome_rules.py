@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec import convert
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.support.factories import NUMBER, status
 from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
 from webhook_app.pipeline.operations.backtest import backtest
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
@@ -101,6 +102,26 @@ def test_healthy_messages_and_a_backlog_raise_nothing(engine, traffic, told):
 
 
 @pytest.mark.usefixtures("usual")
+@pytest.mark.usefixtures("usual")
+def test_all_windows_of_outcomes_are_read_in_one_scan_and_only_when_more_is_counted(engine):
+    cache, scans = ReadCache(), []
+
+    def evaluate_at(second):
+        listener = lambda *sent: scans.append(sent[2]) if "unit = 1" in sent[2] else None  # noqa: E731
+        event.listen(engine, "before_cursor_execute", listener)
+        evaluate(engine, RULES, NOON + second * timedelta(seconds=1), memory=cache)
+        event.remove(engine, "before_cursor_execute", listener)
+        read = len(scans)
+        scans.clear()
+        return read
+
+    count_stages(engine, NOON + 40 * MINUTE)
+    assert evaluate_at(2400) > 1, "the windows of the rules are not known before the first evaluation"
+    assert evaluate_at(2401) == 0
+    count_stages(engine, NOON + 41 * MINUTE)
+    assert evaluate_at(2460) == 1
+
+
 def test_messages_just_sent_raise_nothing(engine, traffic):
     store(traffic, NOON + 30 * MINUTE, 30, after=None)
     assert play(engine, 3) == {}

@@ -14,6 +14,7 @@ from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
 from webhook_app.rules.counts.outcome_measures import MEASURES, OutcomeMeasure
 from webhook_app.store.counts.messages import outcome_counts, stages
+from webhook_app.store.counts.messages.outcome_counts import MinuteSpan
 from webhook_app.store.postgres.engine import driver
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -133,11 +134,20 @@ def busy_hours(engine: Engine, writer: BatchWriter) -> None:
 def test_windows_and_hours_sum_the_minutes(engine):
     undelivered, slow = OutcomeMeasure("undelivered", 15), OutcomeMeasure("slow", 60)
     with engine.connect() as connection:
-        window = outcome_counts.read_window(connection, undelivered, START + 50 * MINUTE, START + 80 * MINUTE)
+        window, late, none = outcome_counts.read_spans(
+            connection,
+            [
+                MinuteSpan(undelivered, START + 50 * MINUTE, START + 80 * MINUTE),
+                MinuteSpan(slow, START + 3 * HOUR, START + 3 * HOUR + 30 * MINUTE),
+                MinuteSpan(undelivered, START, START),
+            ],
+        )
         hours = outcome_counts.read_hours(connection, undelivered, [START, START + HOUR, START - HOUR])
         slow_hour = outcome_counts.read_hours(connection, slow, [START + 3 * HOUR])
         quick = outcome_counts.read_hours(connection, OutcomeMeasure("slow", 120), [START + 3 * HOUR])
     assert list(window.values()) == [(30, 20)]
+    assert list(late.values()) == [(30, 30)]
+    assert not none
     assert list(hours.values()) == [(120, 60)]
     assert list(slow_hour.values()) == [(60, 60)]
     assert list(quick.values()) == [(60, 0)]
@@ -147,11 +157,12 @@ def test_windows_and_hours_sum_the_minutes(engine):
 def test_a_window_has_messages_as_attempts_and_late_ones_as_failures(engine):
     measure = OutcomeMeasure("undelivered", 15)
     with engine.connect() as connection:
-        parts = [
-            outcome_counts.read_window(
-                connection, measure, START + first * MINUTE, START + (first + 30) * MINUTE
-            )
-            for first in (30, 60)
-        ]
+        parts = outcome_counts.read_spans(
+            connection,
+            [
+                MinuteSpan(measure, START + first * MINUTE, START + (first + 30) * MINUTE)
+                for first in (30, 60)
+            ],
+        )
     counts = outcome_counts.as_window(*parts).by_group(("phone_number_id",), lambda _: True)
     assert [(key, each.attempts, each.failures) for key, each in counts.items()] == [((NUMBER,), 60, 30)]

@@ -11,7 +11,6 @@ from msgspec import Struct
 from webhook_app.pipeline.incidents.groups.rule_group import (
     NO_COUNTS,
     Group,
-    Groups,
     OpenGroup,
     RuleGroup,
     counted_by,
@@ -23,7 +22,7 @@ from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import SHARE_KINDS, Judgement, Rule, judge_rate
 from webhook_app.rules.incidents.anomalies import judge_attention, judge_new_code, judge_spike
 from webhook_app.rules.incidents.outcomes import ADVICE, FINDINGS, judge_outcomes
-from webhook_app.store.counts.window_counts import GroupKey, WindowCounts
+from webhook_app.store.counts.window_counts import GroupCounts, GroupKey, WindowCounts
 from webhook_app.store.incidents.alerts import group_key
 
 _MIN_AGE = timedelta(hours=24)
@@ -36,7 +35,11 @@ def window_of(rule: Rule, inputs: RuleInputs, minutes: int) -> WindowCounts:
 
 
 def judge_counted_groups(
-    rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup], groups: Groups, chosen: Sequence[GroupKey]
+    rule: Rule,
+    inputs: RuleInputs,
+    opened: Sequence[OpenGroup],
+    groups: GroupCounts,
+    chosen: Sequence[GroupKey],
 ) -> list[RuleGroup]:
     """Judge the chosen groups and those with an open alert. For kind new_code, only chosen ones with a new code."""
     window = window_of(rule, inputs, rule.window_minutes)
@@ -75,8 +78,20 @@ class CountedGroup(Struct, frozen=True):
     counts: Counts
 
 
-def candidates(rule: Rule, groups: Groups) -> list[GroupKey]:
-    """The groups that may be above, or else the closest one; there may be thousands of calm ones."""
+def candidates(rule: Rule, groups: GroupCounts) -> list[GroupKey]:
+    """The groups that may be above, or else the closest one; there may be thousands of calm ones.
+
+    Rules with the same criterion share them, and those of a kept window are kept with it.
+    """
+    criterion = (
+        rule.kind, rule.min_failures, rule.min_attempts, rule.threshold, rule.window_error, bool(rule.windows)
+    )  # fmt: skip
+    if criterion not in groups.selected:
+        groups.selected[criterion] = _select(rule, groups)
+    return groups.selected[criterion]
+
+
+def _select(rule: Rule, groups: GroupCounts) -> list[GroupKey]:
     least, share = rule.min_failures, rule.threshold if rule.kind in SHARE_KINDS else 0.0
     enough = [
         values
@@ -99,7 +114,7 @@ def _may_be_above(rule: Rule, counts: Counts) -> bool:
 
 
 def _open_groups(
-    rule: Rule, window: WindowCounts, groups: Groups, opened: Iterable[OpenGroup]
+    rule: Rule, window: WindowCounts, groups: GroupCounts, opened: Iterable[OpenGroup]
 ) -> list[CountedGroup]:
     counted = counted_by(rule)
     found = []

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.outcomes import usual_hours
 from webhook_app.store.counts.messages import outcome_counts, stages
-from webhook_app.store.counts.messages.outcome_counts import OutcomeCounts
+from webhook_app.store.counts.messages.outcome_counts import MinuteSpan
 from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.postgres.engine import Connection
 
@@ -29,12 +29,23 @@ def outcome_span(measure: OutcomeMeasure, minutes: int, now: datetime) -> tuple[
     return floor - minutes * MINUTE, floor + MINUTE
 
 
+class RecentOutcomes:
+    """The windows at one time, and the minutes they are made of, which several may share."""
+
+    def __init__(self, as_of: datetime | None = None) -> None:
+        self.as_of = as_of
+        self.windows: dict[tuple[OutcomeMeasure, int], WindowCounts] = {}
+        self.minutes: dict[MinuteSpan, WindowCounts] = {}
+
+
 class OutcomeCache:
     """Counts kept between evaluations: windows until more is counted, full hours for as long as they are used."""
 
     def __init__(self) -> None:
-        self.windows: dict[tuple[OutcomeMeasure, int], tuple[datetime, WindowCounts]] = {}
-        self.hours: dict[tuple[OutcomeMeasure, datetime, datetime], OutcomeCounts] = {}
+        self.recent = RecentOutcomes()
+        self.known: set[tuple[OutcomeMeasure, int]] = set()
+        """The windows that were needed before. Their minutes are read together."""
+        self.hours: dict[tuple[OutcomeMeasure, datetime, datetime], WindowCounts] = {}
         self.usual: dict[tuple[OutcomeMeasure, tuple[datetime, ...]], WindowCounts] = {}
 
 
@@ -57,18 +68,33 @@ class OutcomeInputs:
 
     def window(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
         """The outcomes of the last `minutes` minutes that can be judged."""
+        recent, wanted = self._cache.recent, (measure, minutes)
+        if recent.as_of != self.as_of:
+            recent = self._cache.recent = RecentOutcomes(self.as_of)
+        if wanted not in recent.windows:
+            counts = self._minutes(recent, measure, minutes)
+            if minutes > _LONG_MINUTES:
+                counts = WindowCounts.joined(self._full_hours(measure, minutes), counts)
+            recent.windows[wanted] = counts
+        return recent.windows[wanted]
+
+    def _minutes(self, recent: RecentOutcomes, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
+        """The minutes of a short window; of a long one those after its full hours."""
+        span = self._span(measure, minutes)
+        if span not in recent.minutes:
+            self._cache.known.add((measure, minutes))
+            spans = list({self._span(*each) for each in list(self._cache.known)} - recent.minutes.keys())
+            read = outcome_counts.read_spans(self._connection, spans)
+            for each, counts in zip(spans, read, strict=True):
+                recent.minutes[each] = outcome_counts.as_window(counts)
+        return recent.minutes[span]
+
+    def _span(self, measure: OutcomeMeasure, minutes: int) -> MinuteSpan:
         start, end = outcome_span(measure, minutes, self.as_of)
-        cached = self._cache.windows.get((measure, minutes))
-        if cached is None or cached[0] != self.as_of:
-            read = self._long_window if minutes > _LONG_MINUTES else self._short_window
-            cached = self._cache.windows[measure, minutes] = (self.as_of, read(measure, start, end))
-        return cached[1]
+        return MinuteSpan(measure, _hour(end) if minutes > _LONG_MINUTES else start, end)
 
-    def _short_window(self, measure: OutcomeMeasure, start: datetime, end: datetime) -> WindowCounts:
-        return outcome_counts.as_window(outcome_counts.read_window(self._connection, measure, start, end))
-
-    def _long_window(self, measure: OutcomeMeasure, start: datetime, end: datetime) -> WindowCounts:
-        """Full hours from the hourly counts, the minutes after them one by one."""
+    def _full_hours(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
+        start, end = outcome_span(measure, minutes, self.as_of)
         first, last = _hour(start), _hour(end)
         key = measure, first, last
         if key not in self._cache.hours:
@@ -76,9 +102,9 @@ class OutcomeInputs:
             self._cache.hours = {
                 kept: counts for kept, counts in self._cache.hours.items() if kept[2] == last
             }
-            self._cache.hours[key] = outcome_counts.read_hours(self._connection, measure, hours)
-        edge = outcome_counts.read_window(self._connection, measure, last, end)
-        return outcome_counts.as_window(self._cache.hours[key], edge)
+            found = outcome_counts.read_hours(self._connection, measure, hours)
+            self._cache.hours[key] = outcome_counts.as_window(found)
+        return self._cache.hours[key]
 
     def usual(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
         """The outcomes of the hours that say what is usual in this window."""

@@ -1,20 +1,16 @@
 """The groups that rules judge: what is known of an open one, and a judged one."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Judgement, Rule, selects
-from webhook_app.store.counts.window_counts import Counted, GroupKey, WindowCounts
+from webhook_app.store.counts.window_counts import Counted, WindowCounts
 from webhook_app.whatsapp.errors.catalogue import explain
 
 Group = dict[str, str | int]
 """Value by dimension."""
-
-Groups = Mapping[GroupKey, Counts]
-"""The counts of one window by the rule's dimensions."""
 
 NO_COUNTS = Counts(0, 0)
 

@@ -113,6 +113,8 @@ class ReadCache:
         self.older: dict[int, tuple[datetime, tuple[tuple[int, datetime], ...], WindowCounts]] = {}
         """The older minutes of windows up to two hours, with their start and the incidents that had ended."""
         self.outcomes = OutcomeCache()
+        self.silence_minutes = 0
+        """The window in which webhooks were counted last; 0 if they never were."""
 
     def renew(self, hour: datetime | None) -> None:
         """Clear the cache if another hour has been summed since."""
@@ -186,8 +188,20 @@ class LiveInputs:
         return cached[2]
 
     def _read(self, minutes: int) -> WindowCounts:
-        span = rates.window(self._now, minutes)
-        return self._without_ended(rates.read_window(self.connection, *span), *span)
+        start, end = rates.window(self._now, minutes)
+        attempts = self._recent_attempts(start, end)
+        failed = rates.failures_by_code_and_series(self.connection, start, end)
+        return self._without_ended(WindowCounts(attempts, failed), start, end)
+
+    def _recent_attempts(self, start: datetime, end: datetime) -> dict[SeriesKey, int]:
+        """The attempts of a window, read together with the webhooks of the window that rules of kind silence need."""
+        minutes = self._cache.silence_minutes
+        if not minutes or minutes in self._webhooks:
+            return rates.attempts_by_series(self.connection, start, end)
+        silent_since, _ = rates.window(self._now, minutes)
+        attempts, events = traffic.attempts_and_events(self.connection, start, silent_since, end)
+        self._webhooks[minutes] = events
+        return attempts
 
     def _long_window(self, minutes: int) -> WindowCounts:
         """Full hours from the hourly counts, the rest from the minutes; at most a minute old."""
@@ -294,6 +308,7 @@ class LiveInputs:
         if minutes not in self._webhooks:
             span = rates.window(self._now, minutes)
             self._webhooks[minutes] = traffic.events_by_series(self.connection, *span)
+            self._cache.silence_minutes = minutes
         return self._webhooks[minutes]
 
     def usual_webhooks(self, minutes: int) -> dict[int, dict[SeriesKey, float]]:

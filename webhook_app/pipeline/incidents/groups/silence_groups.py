@@ -17,8 +17,7 @@ def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
 
     def by_group(events: Mapping[SeriesKey, float]) -> dict[GroupKey, float]:
         found: dict[GroupKey, float] = {}
-        for series, count in events.items():
-            values = group_values(series)
+        for values, count in zip(map(group_values, events), events.values(), strict=True):
             found[values] = found.get(values, 0) + count
         return found
 

@@ -10,7 +10,6 @@ from webhook_app.pipeline.incidents.groups.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.groups.rule_group import (
     NO_COUNTS,
     FoundGroups,
-    Groups,
     OpenGroup,
     RuleGroup,
     counted_by,
@@ -19,7 +18,7 @@ from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Reading, Rule
-from webhook_app.store.counts.window_counts import GroupKey
+from webhook_app.store.counts.window_counts import GroupCounts, GroupKey
 from webhook_app.store.incidents.alerts import group_key
 
 
@@ -100,7 +99,7 @@ def _usual_gap(longest: RuleGroup) -> timedelta:
     return timedelta(minutes=longest.rule.window_minutes / max(longest.counts.attempts, 1))
 
 
-def _counts(rule: Rule, inputs: RuleInputs, minutes: int) -> Groups:
+def _counts(rule: Rule, inputs: RuleInputs, minutes: int) -> GroupCounts:
     return window_of(rule, inputs, minutes).by_group(rule.group_by, counted_by(rule))
 
 

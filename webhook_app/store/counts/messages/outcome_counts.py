@@ -6,6 +6,7 @@ delivered. Both go by Meta's clock, so late and repeated events lead to the same
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -24,6 +25,15 @@ OF_SENT = ("watched", *(f"unreported_{minutes}m" for minutes in UNDELIVERED_MINU
 OF_DELIVERED = ("timed", *(f"slower_{seconds}s" for seconds in SLOW_SECONDS))
 COLUMNS = (*OF_SENT, *OF_DELIVERED)
 
+
+class MinuteSpan(NamedTuple):
+    """Full minutes from `start` to before `end`, and what to count in them."""
+
+    measure: OutcomeMeasure
+    start: datetime
+    end: datetime
+
+
 OutcomeCounts = Mapping[SeriesKey, tuple[int, int]]
 """By series: the messages judged by a measure, and those that it counts."""
 
@@ -33,10 +43,10 @@ _HOURS = """
 SELECT series_id, sum({of})::bigint AS messages, sum({counted})::bigint AS counted FROM stage_counts
 WHERE unit = 60 AND at = ANY(:hours) AND {of} > 0 GROUP BY series_id
 """
-_WINDOW = """
-SELECT series_id, sum({of})::bigint AS messages, sum({counted})::bigint AS counted FROM stage_counts
-WHERE unit = 1 AND at >= :start AND at < :end AND {of} > 0 GROUP BY series_id
+_SPANS = """
+SELECT series_id, {sums} FROM stage_counts WHERE unit = 1 AND at >= :start AND at < :end GROUP BY series_id
 """
+_SUM = "coalesce(sum({column}) FILTER (WHERE at >= :start_{place} AND at < :end_{place}), 0)::bigint"
 _MINUTES = """
 SELECT at, series_id, sum({of})::bigint AS messages, sum({counted})::bigint AS counted FROM stage_counts
 WHERE unit = 1 AND at >= :start AND at < :end AND {of} > 0 GROUP BY at, series_id
@@ -58,11 +68,19 @@ def delivered_values(prefix: str, sign: int) -> list[str]:
     return [f"{sign} * coalesce({is_timed}, FALSE)::int" for is_timed in timed]
 
 
-def read_window(
-    connection: Connection, measure: OutcomeMeasure, start: datetime, end: datetime
-) -> OutcomeCounts:
-    """The counts of the full minutes from `start` to before `end`."""
-    return _read(connection, _WINDOW, measure, {"start": start, "end": end})
+def read_spans(connection: Connection, spans: Sequence[MinuteSpan]) -> list[OutcomeCounts]:
+    """The counts of the full minutes of each span, read in one scan."""
+    sums: list[str] = []
+    values = {"start": min(span.start for span in spans), "end": max(span.end for span in spans)}
+    for place, span in enumerate(spans):
+        values |= {f"start_{place}": span.start, f"end_{place}": span.end}
+        sums += [_SUM.format(column=name, place=place) for name in _columns(span.measure).values()]
+    rows = connection.execute(text(_SPANS.format(sums=", ".join(sums))), values).all()
+    known = series_keys(connection, {row[0] for row in rows})
+    return [
+        {known[row[0]]: (row[at], row[at + 1]) for row in rows if row[at]}
+        for at in range(1, len(sums) + 1, 2)
+    ]
 
 
 def read_hours(connection: Connection, measure: OutcomeMeasure, hours: Sequence[datetime]) -> OutcomeCounts:
