@@ -38,7 +38,8 @@ SELECT DISTINCT ON (phone_number_id) phone_number_id, waba_id FROM series
 WHERE phone_number_id = ANY(%s::text[]) AND waba_id <> '' ORDER BY phone_number_id, id DESC
 """
 _KEYS = text(f"SELECT id, {_NAMES} FROM series WHERE id = ANY(:ids)")
-_MAX_CACHED_BYTES = 32 * 2**20  # by connection: about 55 000 ordinary series, or 12 000 with the longest names
+# By connection: about 55 000 ordinary series, or 12 000 with the longest names.
+_MAX_CACHED_BYTES = 32 * 2**20
 _ENTRY_BYTES = 300  # of a series besides its texts
 
 OTHER = "(other)"
