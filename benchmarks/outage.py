@@ -19,7 +19,8 @@ from sqlalchemy import Engine, text
 from benchmarks.database import temporary_postgres
 from webhook_app.migrating import migrate_database
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.scheduler import load_rules

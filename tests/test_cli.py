@@ -14,7 +14,8 @@ from sqlalchemy import text
 from tests.support.factories import body, status
 from tests.support.folders import ROOT
 from webhook_app.cli.main import main
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.operations import sessions
 from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.receiving import statuses

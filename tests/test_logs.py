@@ -22,7 +22,8 @@ from webhook_app import logs
 from webhook_app.app import CLOSE, create_app
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.operations.prune import prune
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.scheduler import load_rules, retention_of

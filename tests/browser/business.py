@@ -15,7 +15,8 @@ from sqlalchemy import Engine, insert
 
 from tests.support.factories import document, value
 from tests.support.traffic import Traffic
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import Settings
 from webhook_app.simulator.plan import plan

@@ -13,7 +13,8 @@ from tests.faults.replaying import newer_parser, replay_all
 from tests.support.books import read_books
 from tests.support.factories import body, document, status
 from tests.support.waiting import wait_for
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.postgres.engine import connect
 
 WAITING, KNOWN, NOVEL = 80, 10, 40

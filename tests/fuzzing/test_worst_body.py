@@ -15,7 +15,7 @@ from sqlalchemy import text
 from tests.faults.web_server import read_all, request, statuses, web_server
 from tests.fuzzing.worst_body import SHAPES, Bench
 from tests.support.factories import body, status
-from webhook_app.pipeline.receiving.batch_writer import Delivery
+from webhook_app.pipeline.receiving.delivery import Delivery
 
 PROCESSOR_S, WAIT_S = 1.0, 3.0
 """The wait is the order of magnitude only, since other tests run beside this one; the search prints it exactly."""

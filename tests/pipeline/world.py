@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from sqlalchemy import text
 
 from tests.support.factories import NUMBER, body, document, message, status, value
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.streaks import Thresholds

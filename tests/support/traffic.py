@@ -7,7 +7,8 @@ from itertools import count
 from typing import Any
 
 from tests.support.factories import NUMBER, WABA, body, message, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.postgres.engine import connect
 
 

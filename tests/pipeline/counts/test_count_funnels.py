@@ -13,7 +13,8 @@ from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.counts import count_funnels as step_counting
 from webhook_app.pipeline.counts.count_funnels import SETTLED, count_stages
 from webhook_app.pipeline.operations.prune import Retention, prune
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.messages.funnels import funnel, latencies
 from webhook_app.store.counts.rates import Filters

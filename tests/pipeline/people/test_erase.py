@@ -15,7 +15,8 @@ from tests.support.alerts import make_alert
 from tests.support.factories import NUMBER, body, document, message, status, value
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.messages.funnels import funnel

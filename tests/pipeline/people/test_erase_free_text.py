@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tests.pipeline.people.test_erase import OTHER, PERSON, dump, wamid
 from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.people.erase import erase
-from webhook_app.pipeline.receiving.batch_writer import Delivery
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people import free_text
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions

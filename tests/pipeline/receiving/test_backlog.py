@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from benchmarks.backlog import Backlog
 from benchmarks.redelivery import Evaluator
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.postgres.engine import connect
 
 

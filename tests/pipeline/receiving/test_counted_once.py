@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from tests.support.factories import body, message, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.counts.rates import Filters, rates
 from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.errors.catalogue import explain

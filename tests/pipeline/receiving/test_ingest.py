@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.support.books import read_books
 from tests.support.factories import NUMBER, body, document, message, status, value
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.ingest import GroupCommit, NotStoredError
 from webhook_app.store.people.contacts import keys_of
 from webhook_app.store.postgres.engine import connect

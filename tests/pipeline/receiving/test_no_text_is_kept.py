@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from tests.support.factories import body, document, message, status, value
-from webhook_app.pipeline.receiving.batch_writer import Delivery
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.ingest import GroupCommit
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.receiving.archive import unpack

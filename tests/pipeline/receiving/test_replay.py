@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from tests.faults import replaying
 from tests.support.books import read_books
 from tests.support.factories import NUMBER, WABA, body, document, message, status, value
-from webhook_app.pipeline.receiving.batch_writer import Delivery
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.postgres.locks import REPLAY_LOCK

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.whatsapp.events import Parsed
 
 _LONG = "\U0001f600" * 50

@@ -7,7 +7,8 @@ from sqlalchemy import Engine
 
 from tests.pipeline.sends.test_merge import ERROR, register, reported, rows
 from tests.support.factories import body, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
 

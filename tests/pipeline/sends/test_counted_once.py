@@ -16,7 +16,8 @@ from msgspec import Struct
 from sqlalchemy import Engine, text
 
 from tests.support.factories import body, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends.reports import follow_up, register
 from webhook_app.store.counts.rates import rates
 from webhook_app.store.postgres.engine import connect

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, text
 
 from tests.support.books import read_books
 from tests.support.factories import NUMBER, body, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends import merge, reports
 from webhook_app.pipeline.sends.merge import MERGED_AT_ONCE
 from webhook_app.pipeline.sends.reports import follow_up

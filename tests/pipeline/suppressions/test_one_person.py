@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from tests.support.factories import body, document, message, status, utc_text
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys
 from webhook_app.store.postgres.engine import connect
 

@@ -9,7 +9,8 @@ from sqlalchemy import event, text
 from tests.pipeline.suppressions.test_number_changes import NEW, change_number
 from tests.pipeline.world import CONTACT, HOUR, MINUTE, STOPPED, USER
 from tests.support.factories import body, message, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import connect

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.support.factories import body, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends.reports import register
 from webhook_app.store.counts import baselines, failures, minutes, rates, seen_codes
 from webhook_app.store.counts.code_counts import failures_by_code, per_day

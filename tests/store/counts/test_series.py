@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, body, status
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends.reports import register
 from webhook_app.store.counts import failures, rates, series
 from webhook_app.store.counts.failure_filters import FailureFilters, errors_of

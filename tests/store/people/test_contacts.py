@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.factories import body, message, status
-from webhook_app.pipeline.receiving.batch_writer import Delivery
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys, preferred
 
 PHONE, OTHER_PHONE, USER, PARENT = "12025550117", "12025550118", "US.7041abc", "US.ENT.9"

@@ -9,7 +9,8 @@ from sqlalchemy import Engine, text
 
 from tests.support.factories import body, status
 from webhook_app.pipeline.counts.count_funnels import count_stages
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.people import message_timeline
 from webhook_app.store.postgres.engine import connect

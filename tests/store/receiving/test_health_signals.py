@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from tests.support.factories import NUMBER, WABA, body, document
 from tests.support.folders import PAYLOADS
-from webhook_app.pipeline.receiving.batch_writer import Delivery
+from webhook_app.pipeline.receiving.delivery import Delivery
 
 CHANGES = "SELECT subject, subject_id, aspect, value, detail, name, language, waba_id, occurred_at FROM health_changes"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.factories import body, message, status
-from webhook_app.pipeline.receiving.batch_writer import Delivery
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.whatsapp.people.identity import links_of, links_to_recipient
 from webhook_app.whatsapp.receiving.statuses import keys_and_country, read_callback
 

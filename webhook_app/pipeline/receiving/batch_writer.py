@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
+from webhook_app.pipeline.receiving.delivery import Delivery
+from webhook_app.pipeline.receiving.other_items import MAX_CLOCK_AHEAD_S, insert_others
 from webhook_app.pipeline.sends import merge
 from webhook_app.pipeline.sends.contradictions import KnownSends, without_contradictions
 from webhook_app.pipeline.suppressions import statements
@@ -28,13 +30,11 @@ from webhook_app.store.receiving import ingest_statement as event_store
 from webhook_app.store.receiving.ingest_statement import Batch
 from webhook_app.store.sends import reports as sends_store
 from webhook_app.whatsapp.errors.catalogue import explain
-from webhook_app.whatsapp.events import NO_CODE, Parsed, Preference, StatusEvent
-from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
-from webhook_app.whatsapp.receiving.payload import redact_and_parse, unreadable_body
+from webhook_app.whatsapp.events import Parsed, StatusEvent
+from webhook_app.whatsapp.receiving.payload import unreadable_body
 
 log = structlog.get_logger()
 
-_MAX_CLOCK_AHEAD_S = 300  # a timestamp further in the future comes from a wrong clock
 _MAX_CACHED_LINKS = 20_000
 _LINK_CACHE_TTL = timedelta(minutes=10)
 _MAX_CACHED_SERIES = 10_000
@@ -42,65 +42,6 @@ _MAX_CACHED_CODES = 100_000
 _MAX_CACHED_NUMBERS = 10_000
 _NEVER = 2**62  # seconds
 _MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
-
-
-class Delivery:
-    """A verified body and its parsed items. `is_archived`: whether storing it stores the body."""
-
-    __slots__ = ("body", "is_archived", "parsed")
-
-    def __init__(
-        self,
-        body: bytes,
-        parsed: Parsed | None = None,
-        words: Keywords = DEFAULT,
-        *,
-        is_archived: bool = True,
-    ) -> None:
-        self.body, self.parsed = redact_and_parse(body, words) if parsed is None else (body, parsed)
-        self.is_archived = is_archived
-
-    @property
-    def rows(self) -> int:
-        """The number of rows that hold its items."""
-        found = self.parsed
-        others = len(found.preferences) + len(found.number_changes) + len(found.signals)
-        return len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
-
-    def split(self, rows: int) -> "list[Delivery]":
-        """Split the delivery into parts of about as many rows, each fit for a transaction. The first is archived."""
-        if max(self.rows, len(self.parsed.links), len(self.parsed.numbers)) <= rows:
-            return [self]
-        links, numbers = list(self.parsed.links.items()), list(self.parsed.numbers)
-        items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
-        parts: list[Delivery] = []
-        for first in range(0, max(len(items), len(links), len(numbers)), rows):
-            chosen = slice(first, first + rows)
-            part = Parsed(links=dict(links[chosen]), numbers=set(numbers[chosen]))
-            if not parts:
-                part.ignored = self.parsed.ignored
-            for kind, item in items[chosen]:
-                getattr(part, kind).append(item)
-            parts.append(Delivery(self.body, part, is_archived=not parts))
-        return parts
-
-    def halves(self) -> "list[Delivery]":
-        """Split the delivery into two with half the items each; empty when there is only one item.
-
-        Each half archives the body. A body archived twice is better than an item without one, and a replay finds
-        only duplicates in it.
-        """
-        items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
-        first, second = Parsed(), replace(self.parsed, **{kind: [] for kind in _ITEM_KINDS})
-        if not items or (len(items) == 1 and not second.ignored):
-            return []
-        middle = (len(items) + 1) // 2
-        for index, (kind, item) in enumerate(items):
-            getattr(first if index < middle else second, kind).append(item)
-        return [Delivery(self.body, half, is_archived=self.is_archived) for half in (first, second)]
-
-
-_ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "signals", "unreadable")
 
 
 class BatchWriter:
@@ -159,7 +100,7 @@ class BatchWriter:
         with connection.transaction():
             held = books.lock_totals(connection, received_at)
             stored = event_store.insert_batch(connection, batch, **receipt)
-            _insert_others(connection, found, int(received_at.timestamp()), receipt)
+            insert_others(connection, found, int(received_at.timestamp()), receipt)
             stages.request_recount(connection, [row[:2] for row in batch.statuses])
             settle(connection, stored.new + books.undo_received(connection, received_at, held))
             if new:
@@ -228,7 +169,7 @@ class BatchWriter:
         if any(p.inbound or p.preferences or p.number_changes or p.signals or p.unreadable for p in found):
             with connection.transaction():
                 stored = event_store.insert_batch(connection, batch, **receipt)
-                _insert_others(connection, found, int(received_at.timestamp()), receipt)
+                insert_others(connection, found, int(received_at.timestamp()), receipt)
                 if new:
                     self._apply_facts(connection, stored, new, received_at, received_at)
         else:
@@ -352,7 +293,7 @@ class BatchWriter:
             reports = without_contradictions(connection, reports, named)
             events = [merge.complete_event(event, reports) for event in events]
         now_s = int(received_at.timestamp())
-        latest = now_s + _MAX_CLOCK_AHEAD_S
+        latest = now_s + MAX_CLOCK_AHEAD_S
         if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
             event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
         self._cache_series(connection, events)
@@ -410,7 +351,7 @@ class BatchWriter:
         self, batch: Batch, shown: dict[tuple[str, str], int], found: Sequence[Parsed], now_s: int
     ) -> None:
         """Add each link that this process has not stored, or with a later time, with its earliest time."""
-        known, latest = self._links, now_s + _MAX_CLOCK_AHEAD_S
+        known, latest = self._links, now_s + MAX_CLOCK_AHEAD_S
         for parsed in found:
             for link, at in parsed.links.items():
                 at = now_s if at is None or at > latest else at  # noqa: PLW2901
@@ -465,38 +406,3 @@ def _failure_row(e: StatusEvent, occurred: int, raw: str, series_id: int) -> eve
 
 def _clock_key(e: StatusEvent) -> event_store.ClockKey:
     return e.message_id, e.phone_number_id, e.status, e.raw_timestamp, e.participant, e.error_code
-
-
-def _preference_key(p: Preference) -> event_store.ClockKey:
-    return "", p.phone_number_id, f"preference {p.value} {p.category}", p.raw_timestamp, p.contact, NO_CODE
-
-
-def _insert_others(
-    connection: DriverConnection, found: Sequence[Parsed], now_s: int, receipt: dict[str, Any]
-) -> None:
-    latest = now_s + _MAX_CLOCK_AHEAD_S
-
-    def timed(items: list[Any]) -> list[tuple[Any, int]]:
-        """Pair each item with its time: the receipt when Meta gave none or one too far in the future."""
-        usable = [i.timestamp if i.timestamp and i.timestamp <= latest else now_s for i in items]
-        return list(zip(items, usable, strict=True))
-
-    if inbound := [m for p in found for m in p.inbound]:
-        odd = [m for m in inbound if m.timestamp is None or m.timestamp > latest]
-        keys = [
-            (m.message_id, m.phone_number_id, "inbound", inbound_store.raw_timestamp(m), "", NO_CODE)
-            for m in odd
-        ]
-        if keys:
-            event_store.repair_clocks(connection, keys, receipt["received_at"].replace(microsecond=0))
-        inbound_store.insert_inbound(connection, timed(inbound), **receipt)
-    if preferences := [m for p in found for m in p.preferences]:
-        if keys := [_preference_key(p) for p in preferences if p.timestamp is None or p.timestamp > latest]:
-            event_store.repair_each_clock(connection, keys, receipt["received_at"].replace(microsecond=0))
-        inbound_store.insert_preferences(connection, timed(preferences), **receipt)
-    if changes := [m for p in found for m in p.number_changes]:
-        inbound_store.insert_number_changes(connection, timed(changes), **receipt)
-    if signals := [m for p in found for m in p.signals]:
-        health_signals.insert_signals(connection, timed(signals), **receipt)
-    if unreadable := [m for p in found for m in p.unreadable]:
-        inbound_store.insert_unreadable(connection, unreadable, **receipt)

@@ -15,7 +15,8 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from webhook_app.logs import RateLimitedLog
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import DriverError
 from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords

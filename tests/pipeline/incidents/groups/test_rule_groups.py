@@ -14,7 +14,8 @@ from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store.counts import seen_codes

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.counts.count_funnels import count_stages
-from webhook_app.pipeline.receiving.batch_writer import BatchWriter, Delivery
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.rules.counts.outcome_measures import MEASURES, OutcomeMeasure
 from webhook_app.store.counts.messages import outcome_counts, stages
 from webhook_app.store.counts.messages.outcome_counts import MinuteSpan

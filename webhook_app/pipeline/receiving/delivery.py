@@ -1,0 +1,65 @@
+"""A verified delivery with its parsed items, and how it is split into parts that a transaction can store."""
+
+from msgspec.structs import replace
+
+from webhook_app.whatsapp.events import Parsed
+from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
+from webhook_app.whatsapp.receiving.payload import redact_and_parse
+
+_ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "signals", "unreadable")
+
+
+class Delivery:
+    """A verified body and its parsed items. `is_archived`: whether storing it stores the body."""
+
+    __slots__ = ("body", "is_archived", "parsed")
+
+    def __init__(
+        self,
+        body: bytes,
+        parsed: Parsed | None = None,
+        words: Keywords = DEFAULT,
+        *,
+        is_archived: bool = True,
+    ) -> None:
+        self.body, self.parsed = redact_and_parse(body, words) if parsed is None else (body, parsed)
+        self.is_archived = is_archived
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that hold its items."""
+        found = self.parsed
+        others = len(found.preferences) + len(found.number_changes) + len(found.signals)
+        return len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
+
+    def split(self, rows: int) -> "list[Delivery]":
+        """Split the delivery into parts of about as many rows, each fit for a transaction. The first is archived."""
+        if max(self.rows, len(self.parsed.links), len(self.parsed.numbers)) <= rows:
+            return [self]
+        links, numbers = list(self.parsed.links.items()), list(self.parsed.numbers)
+        items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
+        parts: list[Delivery] = []
+        for first in range(0, max(len(items), len(links), len(numbers)), rows):
+            chosen = slice(first, first + rows)
+            part = Parsed(links=dict(links[chosen]), numbers=set(numbers[chosen]))
+            if not parts:
+                part.ignored = self.parsed.ignored
+            for kind, item in items[chosen]:
+                getattr(part, kind).append(item)
+            parts.append(Delivery(self.body, part, is_archived=not parts))
+        return parts
+
+    def halves(self) -> "list[Delivery]":
+        """Split the delivery into two with half the items each; empty when there is only one item.
+
+        Each half archives the body. A body archived twice is better than an item without one, and a replay finds
+        only duplicates in it.
+        """
+        items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
+        first, second = Parsed(), replace(self.parsed, **{kind: [] for kind in _ITEM_KINDS})
+        if not items or (len(items) == 1 and not second.ignored):
+            return []
+        middle = (len(items) + 1) // 2
+        for index, (kind, item) in enumerate(items):
+            getattr(first if index < middle else second, kind).append(item)
+        return [Delivery(self.body, half, is_archived=self.is_archived) for half in (first, second)]
