@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.factories import body, status
 from tests.support.findings import store_finding
+from tests.support.incidents import store_incident
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import scheduler_state
 from webhook_app.web.probes import SharedResult, check_readiness, probes_blueprint
@@ -180,8 +181,12 @@ def test_figures_of_the_database_are_read_at_the_scrape(client, make_app, delive
     before = gauges(client.get("/metrics"))
     assert before["database_up",] == 1
     assert before["alerts_firing", "warning"] == 0
+    assert before["incidents_open", "warning"] == 0
     deliver(body(status("wamid.A", "sent", now), status("wamid.A", "sent", now)))
     deliver(b"not json")
+    for severity in ("warning", "critical", "critical"):
+        store_incident(engine, now, severity=severity)
+    store_incident(engine, now, severity="error", state="ended", ended_at=now, ended_how="recovered")
     with engine.begin() as connection:
         plain = {"rule": "r", "kind": "rate", "severity": "warning", "group": {}, "codes": [131026]}
         plain |= {"covers_from": now, "started_at": now, "evaluated_at": now}
@@ -200,6 +205,10 @@ def test_figures_of_the_database_are_read_at_the_scrape(client, make_app, delive
     assert [found["books_items", column] for column in columns] == [3, 1, 1, 0, 1]
     assert found["books_balanced",] == 1
     assert found["alerts_firing", "warning"] == 1
+    open_incidents = [
+        found["incidents_open", severity] for severity in ("info", "warning", "error", "critical")
+    ]
+    assert open_incidents == [0, 1, 0, 2]
     assert [found["findings_open", kind] for kind in ("chronic", "recurring")] == [1, 0]
     assert found["notifications_undelivered", "slack"] == 2
     assert found["quarantine_open",] == 1

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from webhook_app.rules.incidents.findings.finding import KINDS
 from webhook_app.store.counts import lateness, rates, traffic
 from webhook_app.store.counts.window_counts import CLASSES
-from webhook_app.store.incidents import alerts, findings, outbox
+from webhook_app.store.incidents import alerts, findings, incidents, outbox
 from webhook_app.store.operations import disk_usage, scheduler_state
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.store.postgres.errors import EngineError
@@ -135,9 +135,10 @@ def _alerts(connection: Connection, now: datetime) -> Iterator[Metric]:
         if alert.state == "firing":
             firing[alert.severity] = firing.get(alert.severity, 0.0) + 1
     yield _gauge("alerts_firing", "Alerts that are firing", firing, "severity")
+    opened = dict.fromkeys(_SEVERITIES, 0) | incidents.count_open(connection)
+    yield _gauge("incidents_open", "Incidents that are open", opened, "severity")
     found = dict.fromkeys(KINDS, 0) | findings.count_open(connection)
-    kinds = {kind: float(count) for kind, count in found.items()}
-    yield _gauge("findings_open", "Findings that are open", kinds, "kind")
+    yield _gauge("findings_open", "Findings that are open", found, "kind")
     backlog = outbox.backlog(connection)
     waiting = {name: float(held.waiting) for name, held in backlog.items()}
     yield _gauge("notifications_undelivered", "Notifications still to be sent", waiting, "channel")

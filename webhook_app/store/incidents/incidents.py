@@ -92,6 +92,7 @@ _OPEN_OR_ENDED = text(
 )
 _GET = text(f"SELECT {_COLUMNS} FROM incidents WHERE id = :id")
 _LIST = f"SELECT {_COLUMNS} FROM incidents WHERE true {{chosen}} ORDER BY id DESC LIMIT :limit"
+_COUNT = text("SELECT severity, count(*) AS found FROM incidents WHERE state = 'open' GROUP BY severity")
 _ACKNOWLEDGE = text("""
 UPDATE incidents SET acknowledged_at = coalesce(acknowledged_at, :now),
        acknowledged_by = CASE WHEN acknowledged_at IS NULL THEN :by ELSE acknowledged_by END
@@ -120,6 +121,11 @@ def save_all(connection: Connection, changed: Sequence[Incident]) -> None:
 def open_incidents(connection: Connection, *, lock: bool = False) -> list[Incident]:
     """Every open incident, oldest first; with `lock` no other session changes them until the commit."""
     return _read(connection, _LOCK_OPEN if lock else _OPEN, {})
+
+
+def count_open(connection: Connection) -> dict[str, int]:
+    """The number of open incidents by severity."""
+    return {row.severity: row.found for row in connection.execute(_COUNT)}
 
 
 def ended_since(connection: Connection, since: datetime) -> list[Incident]:
