@@ -83,6 +83,11 @@ def test_the_state_is_that_of_a_walk_through_time(heard):
         ("alert oba_approved", "NONE", {"severity": "INFORMATIONAL"}, ""),
         ("category_to_come", "MARKETING", {}, "warning"),
         ("category_to_come", "NONE", {}, ""),
+        ("flow_status 7330", "BLOCKED", {}, "critical"),
+        ("flow_status 7330", "PUBLISHED", {}, ""),
+        ("flow_alert 7330 endpoint_latency", "ACTIVE", {}, "warning"),
+        ("flow_alert 7330 endpoint_latency", "RESOLVED", {}, ""),
+        ("flow_version 7330", "EXPIRES", {}, "warning"),
         ("other", "A_NEW_EVENT", {}, ""),
     ],
 )

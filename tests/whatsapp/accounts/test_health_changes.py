@@ -104,6 +104,17 @@ CHANGES = {
         f"{TEMPLATE}: category UTILITY",
         f"{TEMPLATE}: category_to_come MARKETING",
     ],
+    "account_settings_update": ["number 590238114470021: calling DISABLED"],
+    "business_username_updates": [f"{NUMBER}: username APPROVED"],
+    "flows_client_error_rate": [f"{ACCOUNT}: flow_alert 733001122334455 client_error_rate ACTIVE"],
+    "flows_endpoint_availability": [f"{ACCOUNT}: flow_alert 733001122334455 endpoint_availability ACTIVE"],
+    "flows_endpoint_error_rate": [f"{ACCOUNT}: flow_alert 733001122334455 endpoint_error_rate RESOLVED"],
+    "flows_endpoint_latency": [f"{ACCOUNT}: flow_alert 733001122334455 endpoint_latency ACTIVE"],
+    "flows_status_change": [f"{ACCOUNT}: flow_status 733001122334455 THROTTLED"],
+    "flows_version_expiry_warning": [f"{ACCOUNT}: flow_version 733001122334455 EXPIRES"],
+    "message_template_components_update": [f"{TEMPLATE}: components EDITED"],
+    "payment_configuration_update": [f"{ACCOUNT}: payment_configuration books-razorpay NEEDS_TESTING"],
+    "template_correct_category_detection": [f"{TEMPLATE}: category_to_come MARKETING"],
 }
 
 

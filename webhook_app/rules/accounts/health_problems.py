@@ -22,7 +22,13 @@ _CHECKS = {
     "tier": "tier",
     "two_step_pin": "security",
 }
-_UNRESOLVABLE = ("violation", "category", "tier", "two_step_pin")
+_UNRESOLVABLE = ("violation", "category", "tier", "two_step_pin", "flow_version")
+_LASTING = (
+    "status", "quality", "review", "name_review", "restriction", "alert", "category_to_come",
+    "flow_status", "flow_alert",
+)  # fmt: skip
+_PARTIAL = ("alert", "flow")
+"""Begins the name of an aspect of an account that affects only some of its messages."""
 _UNLIMITED = -1
 
 
@@ -57,7 +63,9 @@ def find_problems(subject: str, states: Mapping[str, HealthState], now: datetime
             closeness=float(bad),
             escalates=bad and state.concern == "critical",
         )
-        wide = subject == "account" and bad and state.concern == "critical" and not aspect.startswith("alert")
+        wide = (
+            subject == "account" and bad and state.concern == "critical" and not aspect.startswith(_PARTIAL)
+        )
         found.append(HealthProblem(aspect, judgement, wide))
     return found
 
@@ -68,7 +76,7 @@ def _is_problem(state: HealthState, now: datetime) -> bool | None:
         return _is_worse(state) and now - state.since < UNRESOLVABLE_FOR
     if kind in _UNRESOLVABLE:
         return state.concern != "" and now - state.since < UNRESOLVABLE_FOR
-    if kind in ("status", "quality", "review", "name_review", "restriction", "alert", "category_to_come"):
+    if kind in _LASTING:
         return state.concern != ""
     return None
 
@@ -105,10 +113,21 @@ _SENTENCES = {
     "two_step_pin": "Two-step verification of the {subject}: {value}",
 }
 
+_FLOW_SENTENCES = {
+    "flow_status": "Meta has set the Flow {flow} to {value}",
+    "flow_alert": "Meta reports for the Flow {flow}: {measure} beyond its threshold",
+    "flow_version": "The version of the Flow {flow} expires",
+}
+
 
 def _describe(subject: str, state: HealthState) -> str:
     before = state.detail.get("before")
     changed = f" (before: {before})" if before else ""
+    kind, _, name = state.aspect.partition(" ")
+    if kind in _FLOW_SENTENCES:
+        flow, _, measure = name.partition(" ")
+        text = _FLOW_SENTENCES[kind].format(flow=flow, value=state.value, measure=measure.replace("_", " "))
+        return text + changed
     sentence = _SENTENCES.get(state.aspect)
     if sentence is None:
         return f"Meta reports for the {subject}: {state.aspect.replace('_', ' ')} {state.value}{changed}"

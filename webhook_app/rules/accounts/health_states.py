@@ -81,6 +81,9 @@ _CONCERNS: dict[str, Mapping[str, Concern]] = {
     "review": {"REJECTED": "critical", "DEFERRED": "warning"},
     "name_review": {"REJECTED": "warning"},
     "two_step_pin": {"RESET_REQUEST": "warning"},
+    "flow_status": {"BLOCKED": "critical", "THROTTLED": "warning"},
+    "flow_alert": {"ACTIVE": "warning"},
+    "flow_version": {"EXPIRES": "warning"},
     "partner_certification": {"FAILED": "warning", "REVOKED": "warning"},
 }
 _ALERTS: Mapping[str, Concern] = {"CRITICAL": "critical", "WARNING": "warning"}

@@ -213,6 +213,57 @@ def _template_category(signal: HealthSignal, value: Value) -> Changes:
     )
 
 
+def _template_components(signal: HealthSignal, value: Value) -> Changes:
+    parts = ("title", "element", "footer", "buttons")
+    has = [name for name in parts if value.get(f"message_template_{name}")]
+    yield _change((TEMPLATE, _template_id(signal)), "components", "EDITED", has=has)
+
+
+def _template_detected_category(signal: HealthSignal, value: Value) -> Changes:
+    """Read the category that Meta considers right. SDKs disagree about the keys; Meta documents none (August 2026)."""
+    present = _text_at(value, "category") or _text_at(value, "current_category")
+    right = _text_at(value, "correct_category") or _text_at(value, "suggested_category")
+    announced = right if right != present else "NONE"
+    yield _change((TEMPLATE, _template_id(signal)), "category_to_come", announced, before=present)
+
+
+# ── Flows, settings, names ───────────────────────────────────────────────────────────────────────────────
+
+_ALERT_STATES = {"ACTIVATED": "ACTIVE", "DEACTIVATED": "RESOLVED"}
+
+
+def _flow(signal: HealthSignal, value: Value) -> Changes:
+    """Read a Flow's status, an alert about its endpoint or clients, or the warning that its version expires."""
+    account, flow = (ACCOUNT, signal.waba_id), _text_at(value, "flow_id")
+    if signal.event == "FLOW_STATUS_CHANGE":
+        state, before = _text_at(value, "new_status"), _text_at(value, "old_status")
+        yield _change(account, f"flow_status {flow}", state, before=before, message=value.get("message"))
+    elif signal.event == "FLOW_VERSION_EXPIRY_WARNING":
+        yield _change(account, f"flow_version {flow}", "EXPIRES", message=value.get("warning"))
+    elif signal.event:
+        state = _text_at(value, "alert_state")
+        aspect = f"flow_alert {flow} {signal.event.lower()}"
+        detail = {name: value.get(name) for name in ("message", "threshold")}
+        yield _change(account, aspect, _ALERT_STATES.get(state, state), **detail)
+
+
+def _settings(_signal: HealthSignal, value: Value) -> Changes:
+    settings = _object_at(value, "phone_number_settings")
+    calling = _text_at(_object_at(settings, "calling"), "status")
+    yield _change((NUMBER, _text_at(settings, "phone_number_id")), "calling", calling)
+
+
+def _username(signal: HealthSignal, value: Value) -> Changes:
+    number = NUMBER, number_subject(signal.display_phone_number, signal.phone_number_id)
+    yield _change(number, "username", _text_at(value, "status").upper(), username=value.get("username"))
+
+
+def _payment_configuration(signal: HealthSignal, value: Value) -> Changes:
+    aspect = f"payment_configuration {_text_at(value, 'configuration_name')}".strip()
+    state = _text_at(value, "status").upper().replace(" ", "_")
+    yield _change((ACCOUNT, signal.waba_id), aspect, state, provider=value.get("provider_name"))
+
+
 _READERS: dict[str, Callable[[HealthSignal, Value], Changes]] = {
     "account_update": _account_update,
     "account_alerts": _account_alerts,
@@ -223,7 +274,13 @@ _READERS: dict[str, Callable[[HealthSignal, Value], Changes]] = {
     "security": _security,
     "message_template_status_update": _template_status,
     "message_template_quality_update": _template_quality,
+    "message_template_components_update": _template_components,
     "template_category_update": _template_category,
+    "template_correct_category_detection": _template_detected_category,
+    "flows": _flow,
+    "account_settings_update": _settings,
+    "business_username_updates": _username,
+    "payment_configuration_update": _payment_configuration,
 }
 
 

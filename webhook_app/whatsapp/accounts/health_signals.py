@@ -21,8 +21,14 @@ FIELDS = frozenset(
         "business_capability_update",
         "message_template_status_update",
         "message_template_quality_update",
+        "message_template_components_update",
         "template_category_update",
+        "template_correct_category_detection",
         "security",
+        "flows",
+        "account_settings_update",
+        "business_username_updates",
+        "payment_configuration_update",
     )
 )
 _TEMPLATE_FIELDS = ("message_template_status_update", "message_template_quality_update")
@@ -30,7 +36,7 @@ _TEMPLATE_FIELDS = ("message_template_status_update", "message_template_quality_
 
 def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], waba_id: str) -> HealthSignal:
     """Parse one account, number or template change. Meta has sent quality scores under the status field's name."""
-    if field.startswith("message_template_"):
+    if field in _TEMPLATE_FIELDS:
         field = _TEMPLATE_FIELDS["new_quality_score" in value]
     info = value.get("waba_info")
     if type(info) is dict:  # entry.id is then the business portfolio, not the WABA
@@ -81,7 +87,7 @@ def with_body_digest(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
 
 
 def _event(value: Mapping[str, Any]) -> str:
-    for key in ("event", "decision", "new_quality_score", "new_category"):
+    for key in ("event", "decision", "new_quality_score", "new_category", "correct_category", "status"):
         if found := _word(value.get(key)):
             return found
     alert = value.get("alert_info")
