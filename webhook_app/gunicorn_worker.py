@@ -52,9 +52,7 @@ FIRST_PART = 64 * 1024  # bytes of an answer's body that are sent together with 
 READING_BYTES = 64 * 2**20  # of large incomplete bodies per worker; beyond it the slowest is disconnected
 SMALL_BODY = 64 * 1024  # smaller incomplete bodies do not count
 CHUNK_FRAMING = 256 * 1024  # wire bytes that a chunked body may take beyond twice its length
-FREE_CHUNKS = (
-    4096  # more of them must hold CHUNK_BYTES on average: parsing one takes 2 µs, clients' are larger
-)
+FREE_CHUNKS = 4096  # more must hold CHUNK_BYTES on average: parsing one takes 2 µs, clients' are larger
 CHUNK_BYTES = 128
 
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
