@@ -1,14 +1,12 @@
 """/v1/quarantine: signed items that could not be parsed, and their replay after a fix."""
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct, convert
 from msgspec.structs import asdict, replace
 
-from webhook_app.pipeline.receiving.replay import MAX_REQUEST_BYTES, Replay, ReplayBusyError
-from webhook_app.store.postgres.engine import connect
+from webhook_app.pipeline.receiving.replay import ReplayBusyError
 from webhook_app.store.receiving import quarantine
 from webhook_app.store.receiving.quarantine import QuarantineFilters
 from webhook_app.web.api import cursor
@@ -16,7 +14,7 @@ from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Cursor, Limit, NextCursor, Time, Word
 from webhook_app.web.auth import is_enough
 from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.receiving.payload import parse_again
+from webhook_app.web.receiving.quarantine_replay import quarantine_replay
 
 Reason = Annotated[Word, Meta(description="Part of the reason.")]
 Field = Annotated[Word, Meta(description="The webhook field of the item; empty if it could not be read.")]
@@ -117,15 +115,8 @@ def replay_quarantine(call: Call, body: QuarantineReplayBody) -> ReplayOutcome:
     archive, use `webhook-app replay --archive`.
     """
     chosen = QuarantineFilters(reason=body.reason, field=body.field, since=body.since, until=body.until)
-    url = call.settings.database_url
     try:
-        read = partial(parse_again, words=call.settings.keywords)
-        with Replay(
-            lambda: connect(url, application="webhook_app replay"),
-            call.now,
-            read=read,
-            max_bytes=MAX_REQUEST_BYTES,
-        ) as running:
+        with quarantine_replay(call.settings, call.now) as running:
             outcome = running.of_quarantine(chosen, limit=body.limit)
     except ReplayBusyError as busy:
         raise ApiError(409, "busy", str(busy)) from None

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 
 from flask import Response
 
-from webhook_app.pipeline.receiving.replay import MAX_REQUEST_BYTES, Replay, ReplayBusyError, ReplayTally
-from webhook_app.store.postgres.engine import connect
+from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError, ReplayTally
 from webhook_app.store.receiving import quarantine
 from webhook_app.store.receiving.quarantine import Quarantined, QuarantineFilters
 from webhook_app.web.api import cursor
 from webhook_app.web.pages.page import Page, PageRequest, redirect_with_message, render, render_part
 from webhook_app.web.pages.wording import number
-from webhook_app.whatsapp.receiving.payload import parse_again
+from webhook_app.web.receiving.quarantine_replay import quarantine_replay
 
 _PAGE = 25
 _SHOWN = 2000  # characters of an item
@@ -45,17 +43,9 @@ def quarantine_page(request: PageRequest) -> Response:
 def replay_quarantine(request: PageRequest) -> Response:
     """Replay the chosen items; the answer streams the progress."""
     reason, field = _texts(request.form.get("reason", ""), request.form.get("field", ""))
-    url, resources = request.settings.database_url, ExitStack()  # closed when the answer is out
-    read = partial(parse_again, words=request.settings.keywords)
+    resources = ExitStack()  # closed when the answer is out
     try:
-        replay = resources.enter_context(
-            Replay(
-                lambda: connect(url, application="webhook_app replay"),
-                request.now,
-                read=read,
-                max_bytes=MAX_REQUEST_BYTES,
-            )
-        )
+        replay = resources.enter_context(quarantine_replay(request.settings, request.now))
     except ReplayBusyError as busy:
         return redirect_with_message(request, _HERE, str(busy), is_good=False)
     page = render_part(request, "replay.html")
