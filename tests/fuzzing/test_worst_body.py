@@ -60,6 +60,19 @@ def test_a_body_is_parsed_in_bounded_time(name):
     assert sum(part.parsed.received for part in delivery.split(1000)) == delivery.parsed.received
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [b'"' + b'\\"' * 1_500_000 + b"\\", b'"\\' * 1_500_000, b'\\"' * 1_500_000, b'"' * 3_000_000],
+    ids=["an unclosed string of quotes", "quotes before backslashes", "backslashes before quotes", "quotes"],
+)
+def test_a_body_that_is_deep_and_broken_is_parsed_in_bounded_time(ending):
+    allowed = PROCESSOR_S * pace()
+    begin = time.process_time()
+    delivery = Delivery(b"[" * 2000 + ending)
+    assert time.process_time() - begin < allowed
+    assert [item.reason for item in delivery.parsed.unreadable]
+
+
 @pytest.mark.parametrize("filling", [b"{},", b"[1],", b'"x",', b'{"a":"secret"},'])
 def test_a_body_that_is_not_read_keeps_no_text_of_messages(filling):
     first = b'{"id":"w","text":{"body":"the \\"secret\\" words"}}'

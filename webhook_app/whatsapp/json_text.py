@@ -14,7 +14,8 @@ _LARGE_BODY = 2**17
 _LONG_NUMBER = re.compile(rb"[:,\[\s]-?\d{200}")
 _MAX_DEPTH = 64  # Meta's own documents stay below 12
 _TOO_DEEP = b'"nested too deeply"'
-_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[\[{]+|[\]}]+', re.DOTALL)
+# No part can fail once it has begun, so that the search is linear: an unclosed string, too, is one.
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]+|[\]}]+', re.DOTALL)
 
 
 def decode(body: bytes) -> Any:

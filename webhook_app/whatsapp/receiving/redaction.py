@@ -18,7 +18,7 @@ REMOVED = "[removed]"
 MAX_CHECKED = 10_000
 """Texts of a body that are compared with keywords; in a body with more, the others are removed unread."""
 
-_KEYS = rb"messages|message_echoes|history|group_subject|group_description|text|body|caption"
+_KEYS = rb"messages|message_echoes|history|state_sync|group_subject|group_description|text|body|caption"
 _MAY_HOLD_TEXT = re.compile(rb'"(?:' + _KEYS + rb')"\s*:|\\u00|\0')
 """In JSON: a key of texts, or what such a key can be spelled with."""
 _MAY_HOLD_TEXT_BROKEN = re.compile(_KEYS + rb"|\\u|\0", re.IGNORECASE)
@@ -26,10 +26,19 @@ _MAY_HOLD_TEXT_BROKEN = re.compile(_KEYS + rb"|\\u|\0", re.IGNORECASE)
 _NOT_KEPT = "not JSON in UTF-8, not kept: {length} bytes, SHA-256 {digest}"
 _IS_NOT_KEPT = re.compile(rb"not JSON in UTF-8, not kept: \d+ bytes, SHA-256 [0-9a-f]{64}")
 _STRING_OR_FRACTION = re.compile(
-    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?|(?<!\d)-?\d++[.eE][-+.eE\d]*+', re.DOTALL
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(\s*+:)?)?|(?<!\d)-?\d++[.eE][-+.eE\d]*+', re.DOTALL
 )
 _TEXT_KEYS = frozenset(
-    ("messages", "message_echoes", "group_subject", "group_description", "text", "body", "caption")
+    (
+        "messages",
+        "message_echoes",
+        "state_sync",
+        "group_subject",
+        "group_description",
+        "text",
+        "body",
+        "caption",
+    )
 )
 """Under these keys, every text is removed unless its key is in _KEPT_KEYS."""
 
@@ -41,6 +50,8 @@ _KEPT_KEYS = frozenset(
         *("message_id", "original_message_id", "previous_wa_id"),
     )
 )  # fmt: skip
+_CARDS, _PLACE = "contacts", ("latitude", "longitude")
+"""Keys of messages: the cards of other people, which are removed whole, and numbers that are a place."""
 _UNCHANGED_KEYS = frozenset(("errors",))  # written by Meta, apart from what is below _TEXT_KEYS again
 
 _check_syntax = msgspec.json.Decoder(msgspec.Raw).decode
@@ -111,7 +122,13 @@ class _Redaction:
     def redact(self, value: Any, *, is_text: bool) -> Any:
         """Return the value without texts. `is_text`: it is below one of _TEXT_KEYS."""
         if type(value) is dict:
-            return {key: self._redact_key(key, inner, is_text=is_text) for key, inner in value.items()}
+            own_card = value.get("origin") == "contact_request"  # the person's own number, sent on request
+            return {
+                key: self._redact_card(inner, kept=own_card)
+                if is_text and key == _CARDS
+                else self._redact_key(key, inner, is_text=is_text)
+                for key, inner in value.items()
+            }
         if type(value) is list:
             return [self.redact(inner, is_text=is_text) for inner in value]
         if is_text and type(value) is float:
@@ -125,7 +142,22 @@ class _Redaction:
             if key == "response_json":
                 return self._redact_form(value)
             return value if key in _KEPT_KEYS else self._redact_string(value)
+        if is_text and key in _PLACE and type(value) is int:
+            return None
         return self.redact(value, is_text=is_text or key in _TEXT_KEYS)
+
+    def _redact_card(self, value: Any, *, kept: bool) -> Any:
+        """Remove everything of contact cards but their structure and, if `kept`, the numbers."""
+        if type(value) is dict:
+            return {
+                key: inner
+                if kept and key in ("phone", "wa_id") and type(inner) is str
+                else self._redact_card(inner, kept=kept)
+                for key, inner in value.items()
+            }
+        if type(value) is list:
+            return [self._redact_card(inner, kept=kept) for inner in value]
+        return REMOVED if type(value) is str else None
 
     def _redact_string(self, text: str) -> str:
         return text if self._is_keyword(text) else REMOVED
