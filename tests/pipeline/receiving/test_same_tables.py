@@ -136,7 +136,7 @@ def dump(engine: Engine) -> dict[str, list[str]]:
 
 @settings(
     deadline=None,
-    max_examples=50,
+    max_examples=80,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(whole=st.lists(items(), min_size=2, max_size=18), data=st.data())
