@@ -11,6 +11,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from webhook_app.store.operations import wrong_keys
+from webhook_app.store.operations.api_keys import ApiKey
 from webhook_app.store.operations.wrong_keys import WINDOW, Attempts
 from webhook_app.store.postgres.engine import Engine
 from webhook_app.store.postgres.errors import UNAVAILABLE
@@ -20,6 +21,8 @@ SIGN_IN_LIMIT = 10
 """Wrong keys per minute in the sign-in form, by address."""
 KEY_LIMIT = 100
 """Wrong keys per minute in the sign-in form that begin alike, from all addresses: of ten at least."""
+KEY_SIGN_INS = 20
+"""Sign-ins per minute with one right key."""
 API_LIMIT = 30
 """Wrong keys per minute at the API, by address."""
 
@@ -108,7 +111,7 @@ class SignInThrottle:
     def reserve(self, engine: Engine, caller: bytes, limit: int, now: datetime) -> timedelta:
         """Count an attempt of the caller before its key is checked; returns the wait if it is over its limit.
 
-        Parallel attempts cannot outrun the limit. `release` takes the attempt back when the key was right.
+        Parallel attempts cannot outrun the limit. `release` takes an attempt back that does not count.
         """
         with engine.begin() as connection:
             found = wrong_keys.add(connection, [caller], now).get(caller)
@@ -132,6 +135,11 @@ def sign_in_caller(environ: Mapping[str, Any], proxies: Sequence[Network]) -> by
 def key_caller(key: str) -> bytes:
     """The caller that attempts with keys that begin like this one count for, from all addresses."""
     return _caller("sign-in key", key[:_PREFIX])
+
+
+def right_key_caller(key: ApiKey) -> bytes:
+    """The caller that sign-ins with this right key count for, from all addresses."""
+    return _caller("right sign-in key", str(key.id))
 
 
 def api_caller(environ: Mapping[str, Any], proxies: Sequence[Network]) -> bytes:

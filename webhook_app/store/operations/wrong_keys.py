@@ -1,7 +1,8 @@
 """How often each caller used a wrong key in the running minute, counted by all processes and hosts together.
 
-A caller is a hash, so no address or key is stored. The table is bounded: while it is full of running windows, further
-callers are not counted here. Windows that have ended make room for the next caller.
+Sign-ins with a right key are counted here too, with the key as the caller. A caller is a hash, so no address or key is
+stored. The table is bounded: while it is full of running windows, further callers are not counted here. Windows that
+have ended make room for the next caller.
 """
 
 from collections.abc import Iterable

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from tests.web.conftest import ADMIN_KEY, SECRET, sign_in, token_of
 from tests.web.pages.conftest import PAGES
 from webhook_app.store.operations import api_keys, sessions
+from webhook_app.web.throttle import KEY_SIGN_INS
 
 COOKIE = "webhook_app_session"
 
@@ -109,6 +110,19 @@ class TestSignIn:
             (key,) = (key for key in api_keys.list_keys(connection) if key.name == "viewer")
             api_keys.revoke(connection, key.id, now)
         assert viewer.get("/").status_code == 303
+
+    def test_sign_ins_with_a_key_are_limited_over_all_workers_and_those_above_it_leave_no_row(
+        self, make_app, engine, keys
+    ):
+        workers = [make_app(), make_app()]
+        browsers = [workers[number % 2].test_client() for number in range(KEY_SIGN_INS + 1)]
+        *accepted, refused = [sign_in(browser, keys["viewer"]) for browser in browsers]
+        assert [response.status_code for response in accepted] == [303] * KEY_SIGN_INS
+        assert (refused.status_code, "Too many sign-ins with this key" in refused.text) == (429, True)
+        assert 0 < int(refused.headers["Retry-After"]) <= 61
+        assert browsers[-1].get("/").status_code == 303
+        assert _rows(engine) == (KEY_SIGN_INS, KEY_SIGN_INS)
+        assert sign_in(browsers[-1], ADMIN_KEY).status_code == 303
 
     def test_signing_out_needs_the_form_and_ends_the_session(self, admin):
         page = admin.get("/")
@@ -213,6 +227,13 @@ class TestForms:
         sign_in(other, ADMIN_KEY)
         token = token_of(other.get("/system"))
         assert admin.post("/system/sessions/end", data={"token": token}).status_code == 403
+
+
+def _rows(engine):
+    """The number of audit entries and of sessions."""
+    with engine.connect() as connection:
+        counts = "SELECT (SELECT count(*) FROM audit), (SELECT count(*) FROM sessions)"
+        return tuple(connection.execute(text(counts)).one())
 
 
 def _derived(app_secret, admin_key):

@@ -1,11 +1,13 @@
 """/login and /logout: an API key for a session. Wrong keys are counted; the key itself is never stored or logged."""
 
+from datetime import timedelta
+
 import structlog
 from flask import Response, jsonify, make_response, redirect, render_template
 from werkzeug.exceptions import Forbidden
 
 from webhook_app.store.operations import sessions
-from webhook_app.store.operations.api_keys import OPERATOR
+from webhook_app.store.operations.api_keys import OPERATOR, ApiKey
 from webhook_app.web import auditing
 from webhook_app.web.auth import is_enough
 from webhook_app.web.pages.appearance import own_path
@@ -19,10 +21,12 @@ from webhook_app.web.pages.operations.sessions import (
 from webhook_app.web.pages.page import STALE_FORM, Page, PublicRequest
 from webhook_app.web.throttle import (
     KEY_LIMIT,
+    KEY_SIGN_INS,
     SIGN_IN_LIMIT,
     SignInThrottle,
     caller_address,
     key_caller,
+    right_key_caller,
     sign_in_caller,
 )
 
@@ -48,19 +52,28 @@ def sign_in(request: PublicRequest) -> Response:
     callers = sign_in_caller(environ, proxies), key_caller(secret)
     throttle = request.context.cache(SignInThrottle)
     if wait := throttle.reserve(engine, callers[0], SIGN_IN_LIMIT, now):
-        return _slow_down(request, int(wait.total_seconds()) + 1)
+        return _slow_down(request, wait)
     wait = throttle.reserve(engine, callers[1], KEY_LIMIT, now)
     key = request.context.api.keyring.find(secret, now)
     if wait and (key is None or key is OPERATOR):
-        return _slow_down(request, int(wait.total_seconds()) + 1)
+        return _slow_down(request, wait)
     if key is None:
         log.warning("sign-in refused", address=caller_address(environ, proxies))
         return _form(request, 401, "The key is unknown or revoked.")
     throttle.release(engine, callers, now)
+    return _begin_session(request, key)
+
+
+def _begin_session(request: PublicRequest, key: ApiKey) -> Response:
+    """Sign the browser in. Limited, because each sign-in adds a session and an entry to the audit log."""
+    engine, now = request.context.api.engine, request.now
     if not is_enough(key.role, "viewer"):
         return _form(request, 403, f"{key.name} is a {key.role} key: pages need a viewer or an admin key.")
+    throttle = request.context.cache(SignInThrottle)
+    if wait := throttle.reserve(engine, right_key_caller(key), KEY_SIGN_INS, now):
+        return _slow_down(request, wait, "Too many sign-ins with this key.")
     response = _go_on(request)
-    with request.context.api.engine.begin() as connection:
+    with engine.begin() as connection:
         auditing.record(connection, key, "page", "sign in", {}, now, auditing.DONE)
         request.context.sessions.begin(request.http, response, connection, key, now)
     return response
@@ -105,8 +118,9 @@ def _form(request: PublicRequest, status: int = 200, refusal: str = "") -> Respo
     return response
 
 
-def _slow_down(request: PublicRequest, seconds: int) -> Response:
-    response = _form(request, 429, f"Too many wrong keys. Try again in {seconds} s.")
+def _slow_down(request: PublicRequest, wait: timedelta, why: str = "Too many wrong keys.") -> Response:
+    seconds = int(wait.total_seconds()) + 1
+    response = _form(request, 429, f"{why} Try again in {seconds} s.")
     response.headers["Retry-After"] = str(seconds)
     return response
 
