@@ -1,5 +1,7 @@
 """What people and programs write is read as the one number that it can be, or refused with the reason."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,3 +151,23 @@ def test_a_number_in_scientific_notation_is_itself_or_refused(number):
         if isinstance(dressed, Address):
             assert isinstance(plain, Address)
             assert dressed.key == plain.key
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "(" * 199 + "a",
+        "(" * 190 + "1234567a",
+        "\ufdfa" * 200,
+        "\ufdfa" * 60,
+        "12345678" + ",1" * 96,
+        "1/" * 100,
+    ],
+    ids=["parentheses", "parentheses and digits", "long ligatures", "ligatures", "commas", "slashes"],
+)
+def test_an_odd_text_is_refused_in_little_time(odd):
+    """Ten thousand of them fit into a check; some took 4 ms each, as the time grew with the square of the length."""
+    begin = time.process_time()
+    for _ in range(100):
+        assert isinstance(parse_address(odd), InvalidAddress)
+    assert time.process_time() - begin < 0.2, "a fraction of it on a machine at rest"

@@ -18,7 +18,8 @@ _FRACTION = "a number with a fraction: format the column as text"
 _NO_NUMBER_IN_LINK = "this link holds no phone number"
 _SHORTEST = 7  # digits; fewer are an area code, an extension or the end of a number
 
-_PHONE = re.compile(r"[\s(]*\+?[\s0-9().-]+")
+_PHONE = re.compile(r"[\s(]*+\+?[\s0-9().-]++")
+"""Possessive: the classes overlap, and a text that does not match would take time with the square of its length."""
 _NOT_DIGITS = re.compile("[^0-9]+")
 _ORDINARY = re.compile(r"(?:\+[0-9 (]|[0-9])[0-9 ()]{6,20}(?:-[0-9 ()]+)*")
 """Has one reading; most numbers are."""
@@ -75,8 +76,7 @@ def undressed(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Remove what surrounds the text and other forms of its characters."""
-    if len(text) > MAX_TEXT:
-        raise NumberFormatError(f"longer than {MAX_TEXT} characters")
+    _check_length(text)
     text = _ascii(text).strip()
     if not text[:1].isalnum():
         text = _without_formula(text)
@@ -85,6 +85,11 @@ def _plain(text: str) -> str:
     if not text:
         raise NumberFormatError("empty")
     return text
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise NumberFormatError(f"longer than {MAX_TEXT} characters")
 
 
 def _ascii(text: str) -> str:
@@ -97,7 +102,9 @@ def _ascii(text: str) -> str:
     zeros = {ord(each) - unicodedata.decimal(each) for each in text if unicodedata.category(each) == "Nd"}
     if len(zeros) > 1:
         raise NumberFormatError("it mixes digits of two scripts")
-    return "".join(map(_ascii_character, unicodedata.normalize("NFKC", text)))
+    text = unicodedata.normalize("NFKC", text)
+    _check_length(text)  # a character may stand for eighteen
+    return "".join(map(_ascii_character, text))
 
 
 def _ascii_character(character: str) -> str:
@@ -192,6 +199,5 @@ def _refuse_several(text: str) -> None:
     if "/" in text and digits_of(text.replace("/", "")):
         raise NumberFormatError("a slash may separate two numbers; write the number without it")
     for found in _EXTENSION_END.finditer(text):
-        before = digits_of(text[: found.start()])
-        if found.end() == len(text) and len(before) >= _SHORTEST:
+        if found.end() == len(text) and len(digits_of(text[: found.start()])) >= _SHORTEST:
             raise NumberFormatError(_EXTENSION)

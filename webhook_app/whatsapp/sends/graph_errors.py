@@ -4,6 +4,7 @@ Format from Meta's page on handling errors: {"error": {message, type, code, erro
 error_user_msg, error_data, is_transient, fbtrace_id}}, with `error_data.details` for WhatsApp.
 """
 
+import json
 import re
 from typing import Any
 
@@ -14,7 +15,8 @@ from webhook_app.whatsapp.json_text import scrub
 from webhook_app.whatsapp.receiving.statuses import bounded_text, read_code
 from webhook_app.whatsapp.sends.call_redaction import without_credentials
 
-_MAX_BYTES = 64 * 1024  # Meta's are below one kilobyte
+MAX_BYTES = 64 * 1024
+"""Meta's error objects are below one kilobyte."""
 _CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
 
 
@@ -37,6 +39,7 @@ def read_graph_error(raw: Any) -> GraphError:
         raise ValueError("expected Meta's error object, `{code, message, …}`, bare or inside `error`")
     if not any(key in error for key in ("code", "message", "title", "error_subcode", "type")):
         raise ValueError("expected Meta's error object: it has neither code nor message")
+    check_size(error, MAX_BYTES)
     redacted = without_credentials(scrub(error))
     data = redacted.get("error_data")
     details = data.get("details") if type(data) is dict else data
@@ -51,8 +54,18 @@ def read_graph_error(raw: Any) -> GraphError:
     )
 
 
+def check_size(value: Any, limit: int) -> None:
+    """Raise ValueError for a value that is larger than `limit` bytes of JSON, before anything walks through it."""
+    try:
+        size = len(msgspec.json.encode(value))
+    except (OverflowError, ValueError, msgspec.MsgspecError):  # numbers or texts that `scrub` replaces
+        size = len(json.dumps(value))
+    if size > limit:
+        raise ValueError(f"larger than {limit} bytes")
+
+
 def _as_text(error: dict[str, Any]) -> str:
     encoded = msgspec.json.encode(error)
-    if len(encoded) > _MAX_BYTES:
-        raise ValueError(f"the error object is larger than {_MAX_BYTES} bytes")
+    if len(encoded) > MAX_BYTES:  # the redaction may have made it longer
+        raise ValueError(f"larger than {MAX_BYTES} bytes")
     return encoded.decode()

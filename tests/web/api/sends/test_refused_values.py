@@ -1,9 +1,12 @@
 """Values of a report that a sender may not make up: ids of the service's own form, and categories."""
 
+import time
+
 import pytest
 from sqlalchemy import text
 
 from tests.support.factories import NUMBER
+from webhook_app.web.api.sends.sends import parse_send
 
 CONTACT = "+12025550117"
 SEND = {"contact": CONTACT, "phone_number_id": NUMBER, "message_id": "wamid.A"}
@@ -57,3 +60,29 @@ def test_meta_s_categories_are_stored_in_the_spelling_of_webhooks(result, engine
     assert result(category=given) == ("stored", None)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT category FROM sends")).scalar_one() == stored
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("request", {"a": [1] * 2_000_000}),
+        ("error", {"code": 1, "a": [[]] * 1_300_000}),
+        ("error", {"code": 1, "message": "1 " * 2_000_000}),
+        ("error", {"code": 1, "message": "1" * 4_000_000}),
+    ],
+    ids=["numbers", "lists", "words", "digits"],
+)
+def test_what_is_too_large_is_refused_before_it_is_read(value, key, now):
+    begin = time.process_time()
+    found, reason = parse_send(SEND | {key: value}, now)
+    assert time.process_time() - begin < 0.5, (
+        "a tenth of it on a machine at rest; reading them took up to 3 s"
+    )
+    assert found is None
+    assert reason == f"{key}: larger than 65536 bytes"
+
+
+def test_a_number_that_no_column_holds_does_not_hide_how_large_an_error_is(now):
+    found, _ = parse_send(SEND | {"error": {"code": 1, "a": 10**30}}, now)
+    assert found is not None
+    assert parse_send(SEND | {"error": {"code": 1, "a": [10**30] * 3_000}}, now)[0] is None

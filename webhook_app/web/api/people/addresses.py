@@ -5,6 +5,7 @@ A numbering plan may not know digits that Meta sent, or read them as another num
 
 from collections.abc import Sequence
 
+from webhook_app.event_loop import give_way
 from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.errors import ApiError
@@ -20,10 +21,19 @@ def find_addresses(
     connection: Connection, texts: Sequence[str], region: str = ""
 ) -> list[Address | InvalidAddress]:
     """Return the contact that each text names, with at most one query."""
-    found = [parse_address(text, region) for text in texts]
+    found = parse_addresses(texts, region)
     literals = {each.literal for each in found if each.literal}
     stored = stored_keys(connection, literals) if literals else set()
     return [if_stored(each, stored) for each in found]
+
+
+def parse_addresses(texts: Sequence[str], region: str = "") -> list[Address | InvalidAddress]:
+    """Parse contacts as people type them; other requests are answered in between."""
+    found = []
+    for text in texts:
+        found.append(parse_address(text, region))
+        give_way()
+    return found
 
 
 def require_address(connection: Connection, text: str, region: str = "") -> Address:

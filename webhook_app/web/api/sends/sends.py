@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from webhook_app.event_loop import give_way
 from webhook_app.pipeline.sends.reports import Outcome, register
 from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.sends.reports import MAX_PER_MESSAGE
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.people.addresses import parse_addresses
 from webhook_app.web.api.values import Contact, Time, Word
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
@@ -26,7 +28,7 @@ from webhook_app.whatsapp.people.contacts import (
 )
 from webhook_app.whatsapp.receiving.statuses import MAX_ID_BYTES
 from webhook_app.whatsapp.sends.call_redaction import redacted_request, without_credentials
-from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
+from webhook_app.whatsapp.sends.graph_errors import GraphError, check_size, read_graph_error
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport, generated_message_id
 
 MAX_SENDS = 1_000
@@ -173,7 +175,10 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     """
     literals = _literal_contacts(body.sends)
     stored = stored_keys(call.connection, literals) if literals else set()
-    items = [parse_send(item, call.now, stored) for item in body.sends]
+    items = []
+    for item in body.sends:
+        items.append(parse_send(item, call.now, stored))
+        give_way()
     reports = [found for found, _ in items if found is not None]
     if any(report.given for report in reports):
         call.checks.aliases.forget(call.key.name)
@@ -240,7 +245,7 @@ def _literal_contacts(sends: Sequence[Any]) -> set[str]:
     texts = (
         item["contact"] for item in sends if isinstance(item, dict) and isinstance(item.get("contact"), str)
     )
-    return {found.literal for found in map(parse_address, texts) if found.literal}
+    return {found.literal for found in parse_addresses(list(texts)) if found.literal}
 
 
 def _generated_id(
@@ -280,6 +285,7 @@ def _within(key: str, read: Any, raw: Any) -> Any:
 
 
 def _request_text(raw: dict[str, Any]) -> str:
+    check_size(raw, _MAX_REQUEST_BYTES)
     encoded = msgspec.json.encode(redacted_request(scrub(raw)))
     if len(encoded) > _MAX_REQUEST_BYTES:
         raise ValueError(f"larger than {_MAX_REQUEST_BYTES} bytes")

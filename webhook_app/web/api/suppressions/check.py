@@ -20,10 +20,11 @@ from webhook_app.store.incidents import alerts
 from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, ContactSuppression
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.people.addresses import parse_addresses
 from webhook_app.web.api.suppressions.check_results import CheckResult, invalid_result, result_of
 from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
-from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, hints, if_stored, parse_address
+from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, hints, if_stored
 from webhook_app.whatsapp.people.numbering import is_region
 
 MAX_CONTACTS = 10_000
@@ -134,7 +135,7 @@ def _without_database_one(
 
 
 def _unchecked(settings: Settings, contacts: Sequence[str], query: _Query) -> list[CheckResult]:
-    addresses = [parse_address(text, _region(query, settings)) for text in contacts]
+    addresses = parse_addresses(contacts, _region(query, settings))
     return _results(addresses, [SEND] * len(addresses), set())
 
 
@@ -148,7 +149,7 @@ def _answer(now: datetime, version: int | None, results: list[CheckResult]) -> C
 
 def _check(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, list[CheckResult]]:
     region = _region(query, call.settings)
-    addresses = [parse_address(text, region) for text in contacts]
+    addresses = parse_addresses(contacts, region)
     keys = _keys_to_check(addresses)
     aliases = call.checks.aliases.of(lambda: call.connection, call.key.name, keys, call.now)
     facts = call.checks.facts(
