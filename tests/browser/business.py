@@ -17,13 +17,14 @@ from tests.support.factories import document, value
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
+from webhook_app.rules.incidents.rules_file import default_rules_text
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import Settings
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.posts import Post, plan_posts
 from webhook_app.simulator.scenarios import SCENARIOS
 from webhook_app.store import schema
-from webhook_app.store.operations import scheduler_state
+from webhook_app.store.operations import backtests, scheduler_state
 from webhook_app.store.postgres.engine import connect
 
 UNREACHABLE = "+18085550142"
@@ -62,6 +63,16 @@ def open_business(
         for back, kind, count in ((41, "mismatch", 2), (12, "missing", 1), (11, "missing", 4)):
             minute = now.replace(second=0) - back * _MINUTE
             connection.execute(insert(schema.rejections).values(minute=minute, kind=kind, count=count))
+    with engine.begin() as connection:
+        backtests.add(
+            connection,
+            requested_by="kim",
+            rules=default_rules_text(),
+            chosen=("failure-rate-per-code",),
+            span=(now - timedelta(days=1), now),
+            step_seconds=3600,
+            now=now,
+        )
     _run_jobs(settings, engine, now)
 
 

@@ -40,10 +40,20 @@ def test_every_kind_of_page_is_found(kinds_of_pages):
         "codes-one",
         "contacts-by-contact",
         "failures-one",
+        "rules-backtests-one",
         "rules-one",
         "suppressions-import",
     }
     assert behind <= set(kinds_of_pages)
+
+
+def test_findings_and_the_findings_of_a_backtest_are_among_what_the_pages_show(
+    business, sign_in, kinds_of_pages
+):
+    page = sign_in(business)
+    for kind, section in (("findings", "open"), ("rules-backtests-one", "findings")):
+        page.goto(kinds_of_pages[kind])
+        assert "seasonal_offer" in page.inner_text(f"section[aria-labelledby={section}] table")
 
 
 def test_every_page_is_accessible_and_fits_the_screen(business, sign_in, kinds_of_pages):

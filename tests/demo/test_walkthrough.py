@@ -1,6 +1,6 @@
 """The parts of the demo. The whole demo takes two minutes and is run by hand."""
 
-from webhook_app.demo.walkthrough import SlackPrinter, boxed, demo_environment, one_minute_rules
+from webhook_app.demo.walkthrough import SlackPrinter, boxed, demo_environment, one_minute_rules, week_lines
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.scheduler import load_rules
 from webhook_app.settings import read_settings
@@ -54,3 +54,10 @@ def test_once_enabled_the_first_message_is_printed_whole_and_then_only_headlines
     printer.show("WARNING\nsince noon")
     printer.show("CRITICAL\nsince one")
     assert printed == [boxed("WARNING\nsince noon"), boxed("CRITICAL")]
+
+
+def test_the_week_is_summed_up_with_its_findings():
+    assert week_lines({"rate": 3, "attention": 1}, ["Template offer is YELLOW"]) == [
+        "4 incidents in that week: 3 of kind rate, 1 of kind attention.",
+        "Finding, a state that lasts: Template offer is YELLOW.",
+    ]

@@ -21,6 +21,10 @@ class ApiUser:
         found = self._get("/v1/incidents?limit=1000")["incidents"]
         return dict(Counter(incident["kind"] for incident in found).most_common())
 
+    def open_findings(self) -> list[str]:
+        """Return the titles of the open findings, the newest first."""
+        return [finding["title"] for finding in self._get("/v1/findings?state=open")["findings"]]
+
     def any_open_since(self, since: datetime) -> bool:
         """Whether an incident that opened at or after `since` is still open."""
         found = self._get("/v1/incidents?state=open")["incidents"]

@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,15 @@ def boxed(text: str) -> str:
     return "\n".join(["   ┌─ Slack ─", *(f"   │ {line}" for line in lines), "   └─"])
 
 
+def week_lines(incidents: Mapping[str, int], findings: Sequence[str]) -> list[str]:
+    """Return what was found in the week: the incidents by kind, and the titles of the open findings."""
+    counted = ", ".join(f"{number} of kind {kind}" for kind, number in incidents.items())
+    return [
+        f"{sum(incidents.values())} incidents in that week: {counted}.",
+        *(f"Finding, a state that lasts: {title}." for title in findings),
+    ]
+
+
 def _fill_week(echo: Print, settings: Settings, slack_url: str) -> None:
     echo("1. A simulated week, replayed by the code that serves live traffic.")
     started, slack = time.monotonic(), SlackWebhook(slack_url)
@@ -105,8 +114,8 @@ def _fill_week(echo: Print, settings: Settings, slack_url: str) -> None:
 
 
 def _walk_through(running: Running, user: ApiUser, slack: SlackReceiver, echo: Print) -> None:
-    opened = user.incidents_by_kind()
-    echo(f"   {sum(opened.values())} incidents in that week: {_counted(opened)}.")
+    for line in week_lines(user.incidents_by_kind(), user.open_findings()):
+        echo(f"   {line}")
     before = user.unreachable()
     echo(
         f"   {len(before)} contacts failed on several days and are suppressed. The answer to a sender's check:"
@@ -147,10 +156,6 @@ def _send(running: Running, scenario: str, *, seconds: float, rate: float = _RAT
         duration=seconds,
         seed=int(time.time()),
     )
-
-
-def _counted(numbers: dict[str, int]) -> str:
-    return ", ".join(f"{number} of kind {name}" for name, number in numbers.items())
 
 
 def _wait_for(condition: Callable[[], Any], seconds: float = 30) -> None:

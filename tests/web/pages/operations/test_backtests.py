@@ -1,10 +1,11 @@
 """Trying rules on the past by page: the form and its faults, the run in the scheduler, progress, result, roles."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
-from tests.support.factories import body, status
+from tests.support.factories import body, document, status
 from tests.web.conftest import token_of
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.rules.suppressions.streaks import Thresholds
@@ -74,6 +75,27 @@ def test_whom_it_would_have_suppressed_is_named(admin, begin, run, deliver, now)
     page = admin.get(f"{PATH}/1").text
     assert 'href="/contacts?contact=%2B491710000002"' in page
     assert "unreachable: 1" in page
+
+
+def test_findings_are_shown_apart_from_incidents(admin, begin, run, deliver, now):
+    quality = {
+        "message_template_id": 7,
+        "message_template_name": "<b>offer",
+        "message_template_language": "en",
+    }
+    quality |= {"previous_quality_score": "GREEN", "new_quality_score": "YELLOW"}
+    reported = document(quality, field="message_template_quality_update")
+    reported["entry"][0]["time"] = int((now - timedelta(hours=2)).timestamp())
+    deliver(json.dumps(reported).encode())
+    begin(rules=RULES)
+    run(now + MINUTE)
+    page = admin.get(f"{PATH}/1").text
+    assert "No incident would have been opened" in page
+    section = page.split('<h2 id="findings">')[1].split("</section>")[0]
+    assert "YELLOW" in section
+    assert "&lt;b&gt;offer" in section
+    assert "template quality" in section
+    assert ">open<" in section
 
 
 def test_rules_in_force_can_be_chosen_from(begin, run, engine, now):
