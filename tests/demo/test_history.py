@@ -9,12 +9,17 @@ from sqlalchemy import Engine, text
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.demo.history import ACTOR, fill
 from webhook_app.demo.week import PlannedIncident, Week
-from webhook_app.simulator.messages import NUMBERS
-from webhook_app.simulator.payloads import TimedChange, number_quality_change, unknown_status_change
+from webhook_app.simulator.messages import NUMBERS, SEASONAL_OFFER
+from webhook_app.simulator.payloads import (
+    TimedChange,
+    number_quality_change,
+    template_quality_change,
+    unknown_status_change,
+)
 from webhook_app.simulator.scenarios import Phase, Scenario
 from webhook_app.simulator.send_calls import TOKEN_EXPIRED
 from webhook_app.simulator.slack import SlackReceiver
-from webhook_app.store.incidents import alerts, incidents, silences
+from webhook_app.store.incidents import alerts, findings, incidents, silences
 from webhook_app.store.receiving import books
 
 HOUR = timedelta(hours=1)
@@ -30,6 +35,7 @@ def evening(engine: Engine, database_url: str, now: datetime) -> Evening:
         scenario = Scenario("evening", "", phases=phases, opt_outs_share=0.1)
         notices_at = (
             (start + HOUR / 2, number_quality_change(NUMBERS[0], "FLAGGED", "TIER_10K")),
+            (start + HOUR / 2, template_quality_change(SEASONAL_OFFER, "GREEN", "YELLOW")),
             (start + HOUR / 2, unknown_status_change(NUMBERS[0], "queued_on_device", start)),
         )
         notices = tuple(TimedChange(at, NUMBERS[0].waba_id, change) for at, change in notices_at)
@@ -62,6 +68,8 @@ def test_an_evening_fills_every_page(evening, engine, now):
         assert fired["attention"].fired_at is not None
         assert now - 2 * HOUR <= fired["attention"].fired_at <= now - HOUR
         assert [silence.author for silence in silences.list_page(connection, 10, None, now)] == [ACTOR]
+
+        assert [finding.kind for finding in findings.open_findings(connection)] == ["template_quality"]
 
         def count(table: str) -> int:
             return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())

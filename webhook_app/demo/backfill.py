@@ -10,6 +10,7 @@ from typing import TypeVar
 from webhook_app.channels import Channel
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.findings.find import find
 from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
@@ -92,6 +93,14 @@ class Backfill:
             memory=self._read_cache,
         )
         suppress(self.engine, self.rules, Thresholds(), now)
+        self._notify(now)
+
+    def find(self, now: datetime) -> None:
+        """Search for findings and announce them, as the scheduler does every hour."""
+        find(self.engine, self.rules, now, public_url=self.public_url, channels=tuple(self.channels))
+        self._notify(now)
+
+    def _notify(self, now: datetime) -> None:
         for channel in self.channels.values():
             notify(self.engine, channel, _instant_clock(now))
 

@@ -39,6 +39,7 @@ def fill(
         actions = _scheduled_actions(week, engine, past)
         for now in past.run(week.events(seed), week.evaluation_times(), actions):
             progress((now - week.start).total_seconds() / week.seconds)
+        past.find(week.end)
         with engine.connect() as connection:
             return books.totals(connection).received
     finally:
