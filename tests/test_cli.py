@@ -154,6 +154,13 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(command):
     assert command("api-key", "revoke", number).exit_code == 1
 
 
+def test_a_second_key_of_the_same_name_is_refused_in_one_line(command):
+    assert command("api-key", "create", "the shop", "--role", "sender").exit_code == 0
+    again = command("api-key", "create", "the shop", "--role", "admin")
+    assert (again.exit_code, again.output.count("\n")) == (1, 1)
+    assert "There is a key named the shop already" in again.output
+
+
 def test_the_sessions_of_browsers_end_at_once(command, engine):
     now = datetime.now(UTC)
 

@@ -17,11 +17,14 @@ def api_key() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(["sender", "viewer", "admin"]), required=True)
 def create_key(name: str, role: str) -> None:
-    """Create a key and print it. It cannot be shown again."""
+    """Create a key and print it. It cannot be shown again. No other key may have, or have had, its name."""
     from webhook_app.store.operations import api_keys  # noqa: PLC0415
 
-    with transaction() as connection:
-        made = api_keys.create(connection, name, role, datetime.now(UTC))
+    try:
+        with transaction() as connection:
+            made = api_keys.create(connection, name, role, datetime.now(UTC))
+    except api_keys.KeyNameError as fault:
+        sys.exit(str(fault))
     click.echo(made.secret)
 
 

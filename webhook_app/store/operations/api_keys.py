@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import text
 
+from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection
 
 PREFIX = "wa_"
@@ -32,6 +33,12 @@ OPERATOR = ApiKey(
     id=0, name="ADMIN_API_KEY", role="admin", prefix="", created_at=datetime.min.replace(tzinfo=UTC)
 )
 """The key that is set in the environment; no row has its id."""
+RESERVED_NAMES = (OPERATOR.name, "system", "person", "command line")
+"""Actors that are no keys of the database."""
+
+
+class KeyNameError(ValueError):
+    """The name of a new key is taken or reserved."""
 
 
 class NewKey(Struct, frozen=True):
@@ -46,6 +53,9 @@ _INSERT = text("""
 INSERT INTO api_keys (key_hash, name, role, prefix, created_at)
 VALUES (:key_hash, :name, :role, :prefix, :created_at) RETURNING id
 """)
+_NAMED = text(
+    "SELECT revoked_at IS NULL FROM api_keys WHERE name = :name ORDER BY revoked_at NULLS FIRST LIMIT 1"
+)
 _LIST = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")
 _FIND = text(f"SELECT {_COLUMNS} FROM api_keys WHERE key_hash = :key_hash AND revoked_at IS NULL")
 _PREFIXES = text("SELECT prefix FROM api_keys WHERE revoked_at IS NULL")
@@ -66,12 +76,29 @@ def is_plausible(secret: str) -> bool:
 
 
 def create(connection: Connection, name: str, role: str, now: datetime) -> NewKey:
-    """Create a key and store its hash."""
+    """Create a key and store its hash. Raises KeyNameError for a name that is reserved or that a key has or had.
+
+    Reports, caps, undo and the audit log know a key by its name.
+    """
+    name = name.strip()
+    _check_name(connection, name)
     secret = PREFIX + secrets.token_urlsafe(_BYTES)
     key = ApiKey(id=0, name=name, role=role, prefix=prefix_of(secret), created_at=now)
     values = {"name": name, "role": role, "prefix": key.prefix, "created_at": now}
     found = connection.execute(_INSERT, values | {"key_hash": hash_of(secret)})
     return NewKey(replace(key, id=found.scalar_one()), secret)
+
+
+def _check_name(connection: Connection, name: str) -> None:
+    if not name:
+        raise KeyNameError("A key needs a name.")
+    if name.casefold() in map(str.casefold, RESERVED_NAMES):
+        raise KeyNameError(f"The name {name} is reserved. Choose another.")
+    locks.hold_until_commit(connection, locks.KEYS_LOCK)
+    is_active = connection.execute(_NAMED, {"name": name}).scalar_one_or_none()
+    if is_active is not None:
+        verb = "is" if is_active else "was"
+        raise KeyNameError(f"There {verb} a key named {name} already. Choose another name.")
 
 
 def list_keys(connection: Connection) -> list[ApiKey]:

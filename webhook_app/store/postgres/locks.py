@@ -18,6 +18,7 @@ SUPPRESS_LOCK = 7_410_004
 REPLAY_LOCK = 7_410_005
 PARTITIONS_LOCK = 7_410_006
 FINDINGS_LOCK = 7_410_007
+KEYS_LOCK = 7_410_008
 
 SILENT_SECONDS = 300
 """Limit for sessions that work between two statements; the largest document takes seconds to parse."""
