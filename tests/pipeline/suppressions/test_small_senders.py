@@ -31,6 +31,13 @@ class Sender:
         self.look(20 * HOUR)
         return self
 
+    def day_at_once(self, fails=lambda _: False):
+        """Write to everybody at noon, and decide in the evening only."""
+        self.world.now += DAY
+        for person in self.people:
+            self.write(person, fails=fails(person))
+        self.look(8 * HOUR)
+
     def write(self, person, *, fails=False, number=NUMBER, template=""):
         named = {"biz_opaque_callback_data": f"template={template}"} if template else {}
         if fails or person in self.gone:
@@ -133,6 +140,32 @@ def test_people_who_are_gone_are_suppressed_after_three_days_although_others_are
     assert business.suppressed == set()
     business.day()
     assert business.suppressed == set(gone)
+
+
+@pytest.mark.parametrize("others_there", [0, 8])
+def test_two_people_of_one_country_who_are_gone_are_suppressed_within_six_days(sender, others_there):
+    gone = FRENCH[:2]
+    business = sender([*gone, *FRENCH[2 : 2 + others_there], *CROWD[: 8 - others_there]], gone)
+    for _ in range(6):
+        business.day_at_once()
+    assert business.suppressed == set(gone)
+
+
+def test_of_a_bad_list_those_who_are_gone_are_suppressed_wherever_they_live(sender):
+    people = [*FRENCH[:4], *CROWD[:9]]
+    gone = {*FRENCH[:4], *CROWD[:2]}
+    business = sender(people, gone)
+    for _ in range(6):
+        business.day_at_once()
+    assert business.suppressed == gone
+
+
+def test_a_second_outage_of_a_country_suppresses_nobody_who_was_reached_in_between(sender):
+    french = FRENCH[:5]
+    business = sender([*french, *CROWD[:8]])
+    for outage in (False, True, True, True, False, True, True, True, False):
+        business.day_at_once(lambda person: outage and person in french)  # noqa: B023
+    assert business.suppressed == set()
 
 
 def test_the_only_contact_of_a_number_is_suppressed_however_often_it_was_tried(sender, world):

@@ -26,13 +26,13 @@ class Failed(Struct, frozen=True):
 AT_NOON = Failed()
 
 
-def judged(counts, failure=AT_NOON, own=(), now=LATER):
+def judged(counts, failure=AT_NOON, own=(), now=LATER, in_a_row=()):
     """The result for the counts by (days after that of the failure, dimensions); other days have no messages."""
 
     def count_day(day, slice_of):
         return counts.get(((day - MIDNIGHT).days, tuple(slice_of)), Counts(0, 0))
 
-    return failed_days(failure, own, count_day, now)
+    return failed_days(failure, own, count_day, now, in_a_row)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +119,20 @@ def test_a_day_that_is_not_over_has_no_end():
 @pytest.mark.parametrize("code", [131049, 130472, 131050, 130403, 131000])
 def test_only_codes_that_count_by_days_are_judged_by_days(code):
     assert judged({(0, NUMBER): Counts(9, 9)}, Failed(error_code=code)) is None
+
+
+def failed_before(*days):
+    return [Failed(f"m{day}", occurred_at=NOON - day * DAY) for day in days]
+
+
+@pytest.mark.parametrize("slice_of", [TEMPLATE, COUNTRY])
+@pytest.mark.parametrize(("days", "explained"), [((1, 2), True), ((1, 1, 2, 0), True), ((1, 2, 3), False)])
+def test_a_template_or_country_explains_three_days_of_failures_in_a_row(slice_of, days, explained):
+    counts = {(0, NUMBER): Counts(40, 3), (0, slice_of): Counts(3, 3)}
+    assert bool(judged(counts, in_a_row=failed_before(*days))) is explained
+
+
+@pytest.mark.parametrize(("tried", "explained"), [(Counts(41, 40), False), (Counts(41, 41), True)])
+def test_after_three_days_of_failures_a_number_must_have_reached_nobody(tried, explained):
+    assert judged({(0, NUMBER): tried}, in_a_row=failed_before(1, 2))
+    assert bool(judged({(0, NUMBER): tried}, in_a_row=failed_before(1, 2, 3))) is explained

@@ -68,7 +68,7 @@ def find_blocked_contacts(
         for key, facts_of_key in facts.items():
             decision = _decide(facts_of_key, success_of.get(key), end, thresholds)
             if decision is not None and explained is not None:
-                judged = _judge_days(facts_of_key, failures, reader, end)
+                judged = _judge_days(facts_of_key, failures, success_of.get(key), reader, end)
                 decision = _decide(judged, success_of.get(key), end, thresholds)
             if decision is not None and decision.evidence[-1].occurred_at >= start:
                 found.append(_blocked(key, decision))
@@ -92,16 +92,18 @@ def _decide(
 def _judge_days(
     facts: Sequence[FailureFact],
     failures: Mapping[tuple[str, int], ContactFailure],
+    last: LastSuccess | None,
     reader: WindowReader,
     end: datetime,
 ) -> list[FailureFact]:
     """The facts of one person, explained where hardly anything reached others on these days."""
     own = [failures[fact.message_id, fact.code] for fact in facts]
     by_webhooks = [failure for failure in own if failure.reported_by == ""]
+    in_a_row = [each for each in by_webhooks if last is None or last.at is None or each.occurred_at > last.at]
     judged = []
     for fact, failure in zip(facts, own, strict=True):
         count_day = partial(reader.tried_on, failure.phone_number_id)
-        days = failed_days(failure, by_webhooks, count_day, end)
+        days = failed_days(failure, by_webhooks, count_day, end, in_a_row)
         judged.append(replace(fact, explained=fact.explained or days is not None))
     return judged
 

@@ -68,9 +68,12 @@ class Explanations:
         return _preferred(period for period in self.incidents if period.explains(failure))
 
     def present_for(
-        self, failure: ContactFailure, own: Iterable[ContactFailure] = ()
+        self,
+        failure: ContactFailure,
+        own: Iterable[ContactFailure] = (),
+        in_a_row: Iterable[ContactFailure] = (),
     ) -> ExplainedPeriod | None:
-        """What explains the failure for now and may not do so later; `own`: failures of the same person.
+        """What explains the failure for now and may not do so later; `own`, `in_a_row`: see `failed_days_for`.
 
         A pending alert, a failure rate that is high now, or today if hardly anything has reached others so far.
         """
@@ -78,7 +81,7 @@ class Explanations:
             return None
         if found := _preferred(period for period in self._pending if period.explains(failure)):
             return found
-        if (days := self.failed_days_for(failure, own)) and days.end is None:
+        if (days := self.failed_days_for(failure, own, in_a_row)) and days.end is None:
             return days
         if failure.occurred_at < min(self._live_from.values(), default=self.now):
             return None
@@ -103,18 +106,22 @@ class Explanations:
         )
 
     def failed_days_for(
-        self, failure: ContactFailure, own: Iterable[ContactFailure]
+        self,
+        failure: ContactFailure,
+        own: Iterable[ContactFailure],
+        in_a_row: Iterable[ContactFailure] = (),
     ) -> ExplainedPeriod | None:
         """The days around the failure, if hardly anything that its number, template or country tried then arrived.
 
-        `own`: the failures of the same person, which say nothing about the sender. Those that senders reported are not
-        among what was tried.
+        `own`: the failures of the same person, which say nothing about the sender; `in_a_row`: those since the person
+        was last reached. Those that senders reported are not among what was tried.
         """
         if not self._rules:
             return None
         count_day = partial(self._read.tried_on, failure.phone_number_id)
         by_webhooks = [each for each in own if each.reported_by == ""]
-        return failed_days(failure, by_webhooks, count_day, self.now)
+        row = [each for each in in_a_row if each.reported_by == ""]
+        return failed_days(failure, by_webhooks, count_day, self.now, row)
 
     def sort(self, failures: Iterable[ContactFailure]) -> SortedFailures:
         """Sort the failures into those to hold, to excuse for good, and to count.

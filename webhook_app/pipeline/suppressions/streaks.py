@@ -88,6 +88,21 @@ class ContactHistory(Struct):
         fitting = [change for change in self.endings if (change.reason, change.scope) == cause]
         return max(fitting, key=lambda change: change.seq, default=None)
 
+    def lifted_at(self, cause: Cause) -> datetime | None:
+        """When the last suppression for this cause was lifted, if it ended that way."""
+        ended = self.ending(cause)
+        return ended.at if ended and ended.action == "lift" else None
+
+    def in_a_row(self, cause: Cause) -> list[ContactFailure]:
+        """The failures for this cause since the person was last reached or the suppression was lifted."""
+        start = self.latest([*(each.at for each in self.successes), self.lifted_at(cause)])
+        facts = {(fact.message_id, fact.code) for fact in self.facts(cause)}
+        return [
+            each
+            for each in self.failures
+            if (each.message_id, each.error_code) in facts and (start is None or each.occurred_at > start)
+        ]
+
     def before(self, cause: Cause, oldest_known: datetime) -> PriorSuppressions | None:
         """The suppressions based on failures of which some are no longer stored; None when all are stored."""
         active = (row for row in self.suppressions if (row.reason, row.scope) == cause)
@@ -271,7 +286,7 @@ def _decide(history: ContactHistory, cause: Cause, now: datetime, thresholds: Th
     relevant_success = success if cause[1] == "all" else marketing
     if before and relevant_success and relevant_success > before.acted_on:
         before = None
-    lifted_at = ended.at if (ended := history.ending(cause)) and ended.action == "lift" else None
+    lifted_at = history.lifted_at(cause)
     found = decide(
         history.facts(cause),
         history.latest([success, lifted_at]),
@@ -291,11 +306,12 @@ def _explain_by_rate(
 ) -> bool:
     """Hold failures that something explains for now, and excuse those of days on which hardly anything arrived."""
     before = len(history.explained)
+    in_a_row = history.in_a_row(cause)
     for failure in _counting(history, cause):
-        days = explanations.failed_days_for(failure, history.failures)
+        days = explanations.failed_days_for(failure, history.failures, in_a_row)
         if days and days.end is not None:
             changes.excused.append((failure, BY_RATE))
-        elif explanations.present_for(failure, history.failures):
+        elif explanations.present_for(failure, history.failures, in_a_row):
             changes.held.append((failure, BY_RATE))
         else:
             continue

@@ -19,6 +19,9 @@ from webhook_app.rules.suppressions.explained_periods import (
 from webhook_app.whatsapp.errors.catalogue import explain
 
 _SHARE = 0.8
+_DAYS_BY_SHARE = 3
+"""Days of failures in a row that _SHARE and the slices explain. On later ones nothing at all may have arrived: people
+of a small slice who are all unreachable would otherwise explain each other for ever."""
 _DAY = timedelta(days=1)
 _DAYS_AROUND = (0, 1, 3)
 """A day (UTC) with too few messages to other people is judged with so many days before and after it."""
@@ -45,17 +48,24 @@ class PlacedFailure(FailedMessage, Protocol):
 
 
 def failed_days(
-    failure: PlacedFailure, own: Iterable[PlacedFailure], count_day: CountDay, now: datetime
+    failure: PlacedFailure,
+    own: Iterable[PlacedFailure],
+    count_day: CountDay,
+    now: datetime,
+    in_a_row: Iterable[PlacedFailure] = (),
 ) -> ExplainedPeriod | None:
     """The days around the failure, if the sender is the reason; None if the others were reached, or nobody knows.
 
-    `own`: the failures of the same person, who says nothing about the sender. `end` is None until the days are over.
+    `own`: the failures of the same person, who says nothing about the sender. `in_a_row`: those since the person was
+    last reached. `end` is None until the days are over.
     """
     if failure.error_code not in _soft_codes():
         return None
     day = failure.occurred_at.replace(hour=0, minute=0, second=0, microsecond=0)
     own = [*own, failure]
-    for dimensions in _SLICES:
+    failed_before = {each.occurred_at.date() for each in in_a_row if each.occurred_at < day}
+    by_share = len(failed_before) < _DAYS_BY_SHARE
+    for dimensions in _SLICES if by_share else _SLICES[:1]:
         slice_of = {name: str(getattr(failure, name)) for name in dimensions}
         if "" in slice_of.values():
             continue
@@ -65,7 +75,7 @@ def failed_days(
             own_failed = {
                 each.message_id for each in own if start <= each.occurred_at < end and _is_in(each, slice_of)
             }
-            verdict = hardly_anything_arrived(tried, len(own_failed))
+            verdict = hardly_anything_arrived(tried, len(own_failed), _SHARE if by_share else 1.0)
             if verdict:
                 last = None if end > now else end - timedelta(microseconds=1)
                 place = {"phone_number_id": failure.phone_number_id} | slice_of
@@ -75,14 +85,14 @@ def failed_days(
     return None
 
 
-def hardly_anything_arrived(tried: Counts, own_failures: int) -> bool | None:
-    """Whether four of five messages to other people failed; None if there are too few of them to know.
+def hardly_anything_arrived(tried: Counts, own_failures: int, share: float = _SHARE) -> bool | None:
+    """Whether this share of the messages to other people failed; None if there are too few of them to know.
 
     `own_failures`: the failed messages of the person in question.
     """
     failures = max(tried.failures - own_failures, 0)
     to_others = max(tried.attempts - own_failures, failures)
-    return None if to_others < _LEAST_TO_OTHERS else failures >= _SHARE * to_others
+    return None if to_others < _LEAST_TO_OTHERS else failures >= share * to_others
 
 
 def _tried(count_day: CountDay, start: datetime, end: datetime, slice_of: Mapping[str, str]) -> Counts:
