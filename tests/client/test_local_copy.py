@@ -1,5 +1,6 @@
 """A local copy of the suppressions gives the service's answers, or `ask` where it cannot know them."""
 
+import stat
 from datetime import timedelta
 from pathlib import Path
 
@@ -154,3 +155,22 @@ def test_a_reply_after_a_typed_stop_is_answered_ask_because_only_the_service_kno
     strict = LocalCopy(stop_blocks_all=True)
     strict.sync(sender, now)
     assert verdicts(strict, ["+12025550117"], now, category="authentication") == ["suppressed"]
+
+
+def test_only_its_owner_can_read_a_saved_copy_and_no_link_is_followed(tmp_path):
+    path, target = tmp_path / "copy.json", tmp_path / "another file"
+    target.write_text("its text")
+    (tmp_path / "copy.json.new").symlink_to(target)
+    path.touch(0o644)
+    LocalCopy().save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not path.is_symlink()
+    assert target.read_text() == "its text"
+    assert LocalCopy().load(path)
+
+
+def test_a_save_that_was_interrupted_does_not_prevent_the_next_one(tmp_path):
+    (tmp_path / "copy.json.new").write_text("half a co")
+    LocalCopy().save(tmp_path / "copy.json")
+    assert LocalCopy().load(tmp_path / "copy.json")
+    assert [each.name for each in tmp_path.iterdir()] == ["copy.json"]

@@ -4,6 +4,7 @@ It knows the suppressions of a person under each key in the feed. It does not kn
 linked after the person's last change. Where a window or a probe decides, it answers `ask`.
 """
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from os import PathLike, fspath
@@ -98,12 +99,17 @@ class LocalCopy:
         return [self._answer(each, phone_number_id, category, at, is_old=is_old) for each in contacts]
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the copy to a file, so that after a restart only newer changes are fetched."""
+        """Write the copy to a file, so that after a restart only newer changes are fetched.
+
+        Only the owner may read the file, because it names people.
+        """
         saved = _SavedCopy(
             self.seq, self.synced_at, self._suppressions, self._contacts_by_alias, self._is_shadow
         )
         temporary = Path(f"{fspath(path)}.new")
-        temporary.write_bytes(msgspec.json.encode(saved))
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb", opener=_private) as file:
+            file.write(msgspec.json.encode(saved))
         temporary.replace(path)
 
     def load(self, path: str | PathLike[str]) -> bool:
@@ -171,6 +177,11 @@ class LocalCopy:
         return blocking_suppression(
             rows, category, window_open=window_open, stop_blocks_all=self._stop_blocks_all
         )
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read; the flags of mode "x" follow no link."""
+    return os.open(path, flags, 0o600)
 
 
 def _has_ended(row: CopiedSuppression, now: datetime) -> bool:
