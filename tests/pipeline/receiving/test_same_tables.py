@@ -62,6 +62,16 @@ def items(draw: st.DrawFn) -> Item:
     return status(f"wamid.{serial}", kind, at, recipient=recipient, code=code, **more)
 
 
+@st.composite
+def histories(draw: st.DrawFn) -> list[Item]:
+    """Items, some of which another participant of the group has in the same second."""
+    found = draw(st.lists(items(), min_size=2, max_size=14))
+    members = {"recipient_participant_id": draw(spelt)}
+    return found + [
+        each | members for each in found if "recipient_participant_id" in each and draw(st.booleans())
+    ]
+
+
 def post(item: Item) -> Delivery:
     return Delivery(body(item) if "status" in item else body(messages=[item]))
 
@@ -139,7 +149,7 @@ def dump(engine: Engine) -> dict[str, list[str]]:
     max_examples=80,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(whole=st.lists(items(), min_size=2, max_size=18), data=st.data())
+@given(whole=histories(), data=st.data())
 def test_any_order_and_batching_gives_the_same_tables_and_answers(
     written: Any, whole: list[Item], data: Any
 ) -> None:
