@@ -1,6 +1,8 @@
 """Shares the event loop of a gevent worker between its connections. Does nothing in other processes."""
 
+from collections.abc import Iterable, Iterator
 from time import time
+from typing import TypeVar
 
 from gevent import get_hub, sleep  # type: ignore[import-untyped]
 from gevent.lock import Semaphore  # type: ignore[import-untyped]
@@ -9,12 +11,20 @@ from gevent.monkey import is_module_patched  # type: ignore[import-untyped]
 TURN_S = 0.005  # since the event loop last polled; then a connection with more work lets others run
 _NEXT_POLL_S = 1e-6  # sleep(0) may return before the event loop polls
 _next = Semaphore()
+_Row = TypeVar("_Row")
 
 
 def give_way() -> None:
     """Let other connections run if the event loop has not polled for TURN_S: buffered input is read without waiting."""
     if _is_due():
         sleep(0)
+
+
+def paced(rows: Iterable[_Row]) -> Iterator[_Row]:
+    """The rows; before each of them other connections may run."""
+    for row in rows:
+        give_way()
+        yield row
 
 
 def await_turn() -> None:

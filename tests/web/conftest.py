@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gevent
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -18,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from webhook_app import event_loop
 from webhook_app.app import CLOSE, create_app
 from webhook_app.settings import Settings
 from webhook_app.store.operations import api_keys
@@ -199,6 +201,22 @@ def checkouts() -> Iterator[Checkouts]:
     yield counted
     event.remove(Pool, "checkout", counted.take)
     event.remove(Pool, "checkin", counted.give_back)
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[None]]:
+    """Has an entry for each time that another connection ran: whatever gives way to others does so at once."""
+    taken: list[None] = []
+
+    def other() -> None:
+        while True:
+            taken.append(None)
+            gevent.sleep(0)
+
+    monkeypatch.setattr(event_loop, "TURN_S", -1.0)
+    running = gevent.spawn(other)
+    yield taken
+    running.kill()
 
 
 @pytest.fixture

@@ -54,6 +54,12 @@ def test_ndjson_contains_the_failures_as_in_the_list(api, failed, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_other_requests_are_answered_between_the_rows_of_an_export(api, failed, turns, kind):
+    assert len(api.get(f"/v1/failures/export?format={kind}").text.splitlines()) > len(failed)
+    assert len(turns) >= len(failed)
+
+
 def test_an_empty_file_has_its_columns(api):
     assert api.get("/v1/failures/export").text.strip().split(",") == list(failure_export.COLUMNS)
     assert api.get("/v1/failures/export?format=ndjson").text == ""

@@ -13,6 +13,7 @@ from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.suppressions import lists, suppressions
 from webhook_app.store.suppressions.changes import ChangeEvidence
 from webhook_app.store.suppressions.suppressions import Suppression
+from webhook_app.web.api.suppressions import suppression_files
 
 PATH = "/v1/suppressions/import"
 
@@ -131,6 +132,24 @@ def test_an_import_is_undone_except_for_later_decisions(api, engine, now):
     )
     assert {row["result"] for row in again.json["results"]} == {"restored"}
     assert [row.contact for row in all_suppressions(engine)] == ["12025550117", "12025550118", "12025550119"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_other_requests_are_answered_between_the_rows_of_an_export(api, engine, now, turns, kind):
+    rows = [Suppression(contact=f"120255501{n}", since=now, actor="ops") for n in range(10, 30)]
+    with engine.begin() as connection:
+        suppressions.apply(connection, rows, [], now)
+    assert len(api.get(f"/v1/suppressions/export?format={kind}").text.splitlines()) >= len(rows)
+    assert len(turns) >= len(rows)
+
+
+def test_every_page_of_an_export_is_in_the_file_once(api, engine, now, monkeypatch):
+    monkeypatch.setattr(suppression_files, "_PAGE", 2)
+    rows = [Suppression(contact=f"1202555011{n}", since=now, actor="ops") for n in range(5)]
+    with engine.begin() as connection:
+        suppressions.apply(connection, rows, [], now)
+    lines = api.get("/v1/suppressions/export?format=ndjson").text.splitlines()
+    assert [json.loads(line)["contact"] for line in lines] == [f"+{row.contact}" for row in rows]
 
 
 def test_an_export_can_be_imported(api, engine, now):

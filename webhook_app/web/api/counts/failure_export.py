@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from webhook_app.event_loop import paced
 from webhook_app.rules.csv_cells import csv_rows
 from webhook_app.store.counts.failure_filters import FailureFilters
 from webhook_app.store.counts.failure_search import search
@@ -14,7 +15,7 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api.counts.failures import FailureEntry, Selection, entry_of, failure_filters
 from webhook_app.web.api.endpoints import Call, Endpoint, Stream
 
-_PAGE = 1000
+_PAGE = 500
 CSV, NDJSON = "text/csv", "application/x-ndjson"
 COLUMNS = (
     "id", "occurred_at", "received_at", "source", "message_id", "contact", "participant", "phone_number_id", "waba_id",
@@ -43,25 +44,25 @@ def export_failures(call: Call, query: FailureExportQuery) -> Stream:
 
 def _pages(
     connect: Callable[[], AbstractContextManager[Connection]], filters: FailureFilters
-) -> Iterator[list[FailureEntry]]:
+) -> Iterator[Iterator[FailureEntry]]:
     """Read page by page, each in a short transaction: a slow client holds no connection and blocks no vacuum."""
     before = None
     while True:
         with connect() as connection:
             page = search(connection, filters, _PAGE, before)
-        yield [entry_of(failure) for failure in page]
+        yield (entry_of(failure) for failure in paced(page))
         if len(page) < _PAGE:
             return
         before = page[-1].place
 
 
-def _ndjson(pages: Iterator[list[FailureEntry]]) -> Iterator[bytes]:
+def _ndjson(pages: Iterator[Iterator[FailureEntry]]) -> Iterator[bytes]:
     encode = msgspec.json.Encoder().encode_lines
     for page in pages:
         yield encode(page)
 
 
-def _csv(pages: Iterator[list[FailureEntry]]) -> Iterator[bytes]:
+def _csv(pages: Iterator[Iterator[FailureEntry]]) -> Iterator[bytes]:
     yield csv_rows([COLUMNS]).encode()
     for page in pages:
         yield csv_rows([getattr(entry, name) for name in COLUMNS] for entry in page).encode()

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from webhook_app.event_loop import give_way
+from webhook_app.event_loop import paced
 from webhook_app.rules.suppressions.blocking import ends_with_probe, why
 from webhook_app.rules.suppressions.list_files import (
     Defaults,
@@ -38,10 +38,9 @@ from webhook_app.whatsapp.people.contacts import display
 from webhook_app.whatsapp.people.numbering import is_region
 
 _MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
-_Row = RequestedSuppression | RefusedRow
 _AT_ONCE = 500
 _SAMPLE_BYTES = 65_536
-_PAGE = 5_000
+_PAGE = 500
 
 _Region = Annotated[
     str, Meta(pattern="^[A-Za-z]{2}$", description="Country of numbers without a country code.")
@@ -149,8 +148,8 @@ class _Import:
 
     def run(self, rows: Iterator[RequestedSuppression | RefusedRow]) -> Iterator[bytes]:
         try:
-            paced = map(_paced, rows)
-            while some := tuple(islice(paced, _AT_ONCE)):
+            waiting = paced(rows)
+            while some := tuple(islice(waiting, _AT_ONCE)):
                 yield self._store(some)
                 if self._counts["rows"] % 10_000 < len(some):
                     yield _line({"progress": self._counts})
@@ -213,12 +212,6 @@ class _Import:
         return _line({"row": asked.row, "contact": contact, "result": outcome, "why": why})
 
 
-def _paced(row: _Row) -> _Row:
-    """The row, after other requests have had their turn: rows may be long."""
-    give_way()
-    return row
-
-
 def _unless_unknown(
     connection: Connection, rows: tuple[RequestedSuppression | RefusedRow, ...]
 ) -> tuple[RequestedSuppression | RefusedRow, ...]:
@@ -279,7 +272,7 @@ def _export(connect: Connect, query: SuppressionExportQuery, now: datetime) -> I
                 phone_number_id=query.phone_number_id,
                 review=query.review,
             )
-        active = [_values(row) for row in page if _is_in_force(row, now)]
+        active = (_values(row) for row in paced(page) if _is_in_force(row, now))
         yield write_rows(active, query.format).encode()
         if len(page) < _PAGE:
             return
