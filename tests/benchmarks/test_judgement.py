@@ -18,8 +18,6 @@ SCENARIOS = {scenario.name: scenario for scenario in (*MUST_SEE, *MUST_NOT_SAY)}
         "20 of 20 in an hour",
         "60 of 60 of one campaign among 4 060 messages of the number",
         "a bill not paid",
-        "two causes at once",
-        "a quiet night",
     ],
 )
 def test_the_default_rules_are_right_about_a_scenario(name):

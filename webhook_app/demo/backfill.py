@@ -34,6 +34,10 @@ ScheduledAction = tuple[datetime, Callable[[datetime], object]]
 """A time, and what a user does then; it is called with the time of the evaluation that follows."""
 
 
+_AFTER_EVALUATION = timedelta(seconds=30)
+"""The messages of the last evaluation are sent by then; a channel takes one a second."""
+
+
 class Backfill:
     """A receiver and a scheduler in the past. `run` alternates between `receive` and `step`."""
 
@@ -98,7 +102,7 @@ class Backfill:
     def find(self, now: datetime) -> None:
         """Search for findings and announce them, as the scheduler does every hour."""
         find(self.engine, self.rules, now, public_url=self.public_url, channels=tuple(self.channels))
-        self._notify(now)
+        self._notify(now + _AFTER_EVALUATION)
 
     def _notify(self, now: datetime) -> None:
         for channel in self.channels.values():
