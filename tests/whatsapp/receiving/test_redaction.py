@@ -123,3 +123,31 @@ def test_a_body_with_too_many_values_loses_places_as_well_as_strings() -> None:
     assert json.loads(kept)["messages"] == [
         {"location": {"latitude": None, "longitude": None}, "name": REMOVED, "n": 12}
     ]
+
+
+def test_the_cards_of_other_people_are_removed_and_the_card_sent_on_request_keeps_its_number():
+    card = {
+        "name": {"first_name": "Ada"},
+        "phones": [{"phone": "+12025550199", "wa_id": "12025550199", "type": "Home"}],
+    }
+    shared = {"id": "wamid.A", "type": "contacts", "contacts": [card]}
+    own = shared | {"origin": "contact_request"}
+    first, second = json.loads(redact_text(json.dumps({"messages": [shared, own]}).encode()))["messages"]
+    gone = {"phone": "[removed]", "wa_id": "[removed]", "type": "[removed]"}
+    assert first["contacts"] == [{"name": {"first_name": "[removed]"}, "phones": [gone]}]
+    kept = gone | {"phone": "+12025550199", "wa_id": "12025550199"}
+    assert second["contacts"] == [{"name": {"first_name": "[removed]"}, "phones": [kept]}]
+
+
+def test_a_place_in_whole_numbers_and_the_address_book_of_a_phone_are_removed():
+    place = {"id": "wamid.A", "type": "location", "location": {"latitude": 52, "longitude": 13}}
+    [found] = json.loads(redact_text(json.dumps({"messages": [place]}).encode()))["messages"]
+    assert found["location"] == {"latitude": None, "longitude": None}
+    entry = {
+        "type": "contact",
+        "action": "add",
+        "contact": {"full_name": "Ada Byron", "phone_number": "12025550199"},
+    }
+    redacted = redact_text(json.dumps({"state_sync": [entry]}).encode())
+    assert b"Ada" not in redacted
+    assert b"12025550199" not in redacted

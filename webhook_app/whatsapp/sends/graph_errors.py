@@ -15,8 +15,7 @@ from webhook_app.whatsapp.json_text import scrub
 from webhook_app.whatsapp.receiving.statuses import bounded_text, read_code
 from webhook_app.whatsapp.sends.call_redaction import without_credentials
 
-MAX_BYTES = 64 * 1024
-"""Meta's error objects are below one kilobyte."""
+_MAX_BYTES = 64 * 1024  # Meta's are below one kilobyte
 _CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
 
 
@@ -39,7 +38,7 @@ def read_graph_error(raw: Any) -> GraphError:
         raise ValueError("expected Meta's error object, `{code, message, …}`, bare or inside `error`")
     if not any(key in error for key in ("code", "message", "title", "error_subcode", "type")):
         raise ValueError("expected Meta's error object: it has neither code nor message")
-    check_size(error, MAX_BYTES)
+    check_size(error, _MAX_BYTES)
     redacted = without_credentials(scrub(error))
     data = redacted.get("error_data")
     details = data.get("details") if type(data) is dict else data
@@ -66,6 +65,6 @@ def check_size(value: Any, limit: int) -> None:
 
 def _as_text(error: dict[str, Any]) -> str:
     encoded = msgspec.json.encode(error)
-    if len(encoded) > MAX_BYTES:  # the redaction may have made it longer
-        raise ValueError(f"larger than {MAX_BYTES} bytes")
+    if len(encoded) > _MAX_BYTES:  # the redaction may have made it longer
+        raise ValueError(f"larger than {_MAX_BYTES} bytes")
     return encoded.decode()

@@ -5,7 +5,7 @@ A numbering plan may not know digits that Meta sent, or read them as another num
 
 from collections.abc import Sequence
 
-from webhook_app.event_loop import give_way
+from webhook_app.event_loop import paced
 from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.errors import ApiError
@@ -29,11 +29,7 @@ def find_addresses(
 
 def parse_addresses(texts: Sequence[str], region: str = "") -> list[Address | InvalidAddress]:
     """Parse contacts as people type them; other requests are answered in between."""
-    found = []
-    for text in texts:
-        found.append(parse_address(text, region))
-        give_way()
-    return found
+    return [parse_address(text, region) for text in paced(texts)]
 
 
 def require_address(connection: Connection, text: str, region: str = "") -> Address:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from webhook_app.event_loop import give_way
+from webhook_app.event_loop import paced
 from webhook_app.pipeline.sends.reports import Outcome, register
 from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.sends.reports import MAX_PER_MESSAGE
@@ -175,10 +175,7 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     """
     literals = _literal_contacts(body.sends)
     stored = stored_keys(call.connection, literals) if literals else set()
-    items = []
-    for item in body.sends:
-        items.append(parse_send(item, call.now, stored))
-        give_way()
+    items = [parse_send(item, call.now, stored) for item in paced(body.sends)]
     reports = [found for found, _ in items if found is not None]
     if any(report.given for report in reports):
         call.checks.aliases.forget(call.key.name)
