@@ -7,13 +7,15 @@ import base64
 import hmac
 from collections import deque
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from random import Random
 from typing import NamedTuple
 
 FAILED_SHARE = 0.03
 CONTACTS = 20_000
 """Number of recipients."""
+MESSAGES_PER_SECOND = 1000
+"""How many messages of one business number are sent in one second of their times."""
 BUSINESS_NUMBERS = (("590238114470021", "13125550199"), ("590238114470038", "13125550184"))
 CAMPAIGNS = tuple(
     f"campaign={campaign};template={template};seg=14"
@@ -63,7 +65,6 @@ class BenchmarkMessage(NamedTuple):
     phone: str
     user_id: str
     callback_data: str
-    sent_at: int
     failed: bool
 
 
@@ -75,7 +76,10 @@ class Item(NamedTuple):
 
 
 def posts(statuses: int, *, secret: bytes, now: int, seed: int) -> Iterator[bytes]:
-    """Generate endless HTTP requests with `statuses` statuses each, with times in the minute before `now`."""
+    """Generate endless HTTP requests with `statuses` statuses each, with times in the minute before `now`.
+
+    Times never decrease, as with Meta: a webhook is sent soon after what it reports.
+    """
     random = Random(seed)
     # Far enough apart that two statuses of one message are never in flight together on 64 connections.
     streams = [_items(random, now, lag=50 * statuses) for _ in BUSINESS_NUMBERS]
@@ -88,18 +92,21 @@ def _items(random: Random, now: int, lag: int) -> Iterator[Item]:
 
     The first delivered and read messages were sent before the measurement.
     """
-    recent = deque((_message(random, now) for _ in range(2 * lag)), maxlen=2 * lag + 1)
-    while True:
-        message = _message(random, now)
+    recent = deque((_message(random) for _ in range(2 * lag)), maxlen=2 * lag + 1)
+    for place in count():
+        at = now - 60 + min(place // MESSAGES_PER_SECOND, 59)
+        message = _message(random)
         recent.append(message)
-        yield _failed_status(message) if message.failed else _delivered_status(message, "sent", 0, PRICING)
+        yield (
+            _failed_status(message, at) if message.failed else _delivered_status(message, "sent", at, PRICING)
+        )
         if not (earlier := recent[-1 - lag]).failed:
-            yield _delivered_status(earlier, "delivered", 2, PRICING)
+            yield _delivered_status(earlier, "delivered", at, PRICING)
         if not (earlier := recent[0]).failed:
-            yield _delivered_status(earlier, "read", 5, "")
+            yield _delivered_status(earlier, "read", at, "")
 
 
-def _message(random: Random, now: int) -> BenchmarkMessage:
+def _message(random: Random) -> BenchmarkMessage:
     contact = random.randrange(CONTACTS)
     start, digits, country = NUMBERING[contact % len(NUMBERING)]
     phone = f"{start}{contact * 7919 % 10**digits:0{digits}d}"
@@ -110,21 +117,20 @@ def _message(random: Random, now: int) -> BenchmarkMessage:
         phone=phone,
         user_id=f"{country}.{7 * 10**19 + contact}",
         callback_data=random.choice(CAMPAIGNS),
-        sent_at=now - 60 + random.randrange(55),
         failed=random.random() < FAILED_SHARE,
     )
 
 
-def _delivered_status(message: BenchmarkMessage, status: str, seconds_later: int, pricing: str) -> Item:
-    wamid, phone, user_id, callback_data, sent_at, _ = message
+def _delivered_status(message: BenchmarkMessage, status: str, at: int, pricing: str) -> Item:
+    wamid, phone, user_id, callback_data, _ = message
     return Item(
-        STATUS % (wamid, status, sent_at + seconds_later, phone, user_id, callback_data, pricing),
+        STATUS % (wamid, status, at, phone, user_id, callback_data, pricing),
         CONTACT % (phone[-4:], phone, user_id),
     )
 
 
-def _failed_status(message: BenchmarkMessage) -> Item:
-    return Item(FAILED % (message.wamid, message.sent_at + 1, message.phone, message.callback_data), "")
+def _failed_status(message: BenchmarkMessage, at: int) -> Item:
+    return Item(FAILED % (message.wamid, at, message.phone, message.callback_data), "")
 
 
 def _body(number: tuple[str, str], items: list[Item]) -> bytes:
