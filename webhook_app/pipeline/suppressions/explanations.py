@@ -7,8 +7,9 @@ from functools import partial
 from msgspec import Struct
 
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, limit_duration
+from webhook_app.rules.suppressions.explained_periods import BY_RATE, ExplainedPeriod, limit_duration
 from webhook_app.rules.suppressions.failed_days import failed_days
+from webhook_app.rules.suppressions.repeated_incidents import no_longer_excused
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents import explained_periods
 from webhook_app.store.incidents.explained_periods import WindowReader
@@ -62,6 +63,14 @@ class Explanations:
         self.incidents, self._excess = limit_duration(found, self.now)
         self._pending = explained_periods.of_pending_alerts(connection, self._rules)
         self._reader, self._read_before = WindowReader(connection), 0
+
+    def is_excused(self, failure: ContactFailure, by: int) -> bool:
+        """Whether `by`, an incident that is over or the rate of its time, excuses the failure."""
+        if by < BY_RATE or failure.is_held:
+            return False
+        return not any(
+            each.by == by and each.end is None and each.explains(failure) for each in self.incidents
+        )
 
     def incident_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
         """The incident that explains the failure; one that has ended is preferred to an open one."""
@@ -118,10 +127,24 @@ class Explanations:
         """
         if not self._rules:
             return None
+        return self._failed_days(failure, _by_webhooks(own), _by_webhooks(in_a_row))
+
+    def no_longer_excused(
+        self,
+        excused: Sequence[ContactFailure],
+        own: Iterable[ContactFailure],
+        in_a_row: Iterable[ContactFailure],
+    ) -> list[ContactFailure]:
+        """Those of one person's excused failures that count after all; see repeated_incidents."""
+        own, in_a_row = _by_webhooks(own), _by_webhooks(in_a_row)
+        counting = no_longer_excused(excused, in_a_row, self._read.tried_between)
+        return [each for each in counting if not self._failed_days(each, own, in_a_row)]
+
+    def _failed_days(
+        self, failure: ContactFailure, own: Sequence[ContactFailure], in_a_row: Sequence[ContactFailure]
+    ) -> ExplainedPeriod | None:
         count_day = partial(self._read.tried_on, failure.phone_number_id)
-        by_webhooks = [each for each in own if each.reported_by == ""]
-        row = [each for each in in_a_row if each.reported_by == ""]
-        return failed_days(failure, by_webhooks, count_day, self.now, row)
+        return failed_days(failure, own, count_day, self.now, in_a_row)
 
     def sort(self, failures: Iterable[ContactFailure]) -> SortedFailures:
         """Sort the failures into those to hold, to excuse for good, and to count.
@@ -160,6 +183,10 @@ class Explanations:
         if key not in self._past:
             self._past[key] = self._read.alerting(rule, start)
         return self._past[key]
+
+
+def _by_webhooks(failures: Iterable[ContactFailure]) -> list[ContactFailure]:
+    return [each for each in failures if each.reported_by == ""]
 
 
 def _preferred(found: Iterable[ExplainedPeriod]) -> ExplainedPeriod | None:

@@ -12,8 +12,14 @@ from msgspec.structs import replace
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
 from webhook_app.pipeline.suppressions.number_changes import AUTOMATIC, all_keys, owner
 from webhook_app.rules.people.holders import Holders
-from webhook_app.rules.suppressions.explained_periods import BY_RATE, REPORT_UNDONE, explainable_codes
+from webhook_app.rules.suppressions.explained_periods import (
+    BY_RATE,
+    INCIDENT_UNDONE,
+    REPORT_UNDONE,
+    explainable_codes,
+)
 from webhook_app.rules.suppressions.reach import numbers_reaching
+from webhook_app.rules.suppressions.repeated_incidents import are_in_several_incidents
 from webhook_app.rules.suppressions.streaks import FailureFact, Suppress, Thresholds, causes, decide
 from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection
@@ -33,6 +39,7 @@ _EVIDENCE_KEPT = 10
 
 Cause = tuple[str, str]
 """reason, scope."""
+_UNREACHABLE: Cause = ("unreachable", "all")
 Case = tuple[str, str]
 """The main key of a person, and a business number."""
 
@@ -153,7 +160,9 @@ def decide_streaks(
     open_cases = {
         case: history
         for case, history in histories.items()
-        if history.suppressions or _may_suppress(history, explanations.now, thresholds)
+        if history.suppressions
+        or _may_suppress(history, explanations.now, thresholds)
+        or are_in_several_incidents(_excused(history, explanations))
     }
     if open_cases:
         _add_successes(connection, open_cases, known)
@@ -253,6 +262,9 @@ def _decide_case(
     thresholds: Thresholds,
     changes: StreakChanges,
 ) -> None:
+    if not _stop_excusing(history, explanations):
+        changes.postponed += history.failures[-1:]
+        return
     found = {*causes(history.facts()), *((row.reason, row.scope) for row in history.suppressions)}
     for cause in sorted(found):
         active = [row for row in history.suppressions if (row.reason, row.scope) == cause]
@@ -276,6 +288,30 @@ def _decide_case(
                 for row in active
                 if (reason := _lift_reason(row, history))
             ]
+
+
+def _excused(history: ContactHistory, explanations: Explanations) -> list[ContactFailure]:
+    """The failures in a row that incidents and the rates of their time excuse."""
+    by = history.explained
+    return [
+        each
+        for each in history.in_a_row(_UNREACHABLE)
+        if (cause := by.get((each.message_id, each.error_code))) is not None
+        and explanations.is_excused(each, cause)
+    ]
+
+
+def _stop_excusing(history: ContactHistory, explanations: Explanations) -> bool:
+    """Let failures count that lie in several incidents; False when another transaction has to find them."""
+    excused = _excused(history, explanations)
+    if not are_in_several_incidents(excused):
+        return True
+    if explanations.is_used_up:
+        return False
+    in_a_row = history.in_a_row(_UNREACHABLE)
+    for each in explanations.no_longer_excused(excused, history.failures, in_a_row):
+        del history.explained[each.message_id, each.error_code]
+    return True
 
 
 def _decide(history: ContactHistory, cause: Cause, now: datetime, thresholds: Thresholds) -> Suppress | None:
@@ -311,7 +347,7 @@ def _explain_by_rate(
         days = explanations.failed_days_for(failure, history.failures, in_a_row)
         if days and days.end is not None:
             changes.excused.append((failure, BY_RATE))
-        elif explanations.present_for(failure, history.failures, in_a_row):
+        elif failure.explained_by is None and explanations.present_for(failure, history.failures, in_a_row):
             changes.held.append((failure, BY_RATE))
         else:
             continue
@@ -380,4 +416,5 @@ def _lift_reason(row: Suppression, history: ContactHistory) -> str:
 _EXPLAINED = {
     BY_RATE: "explained by the failure rate of its time",
     REPORT_UNDONE: "the reports it is based on were undone",
+    INCIDENT_UNDONE: "what an incident led to was undone",
 }

@@ -21,6 +21,7 @@ from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.blocking import ends_with_probe
 from webhook_app.rules.suppressions.explained_periods import explainable_codes
 from webhook_app.rules.suppressions.reach import reaches
+from webhook_app.rules.suppressions.repeated_incidents import INCIDENTS_EXCUSED
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING, Thresholds, lifts
 from webhook_app.store.people.contacts import holders, take_number_changes
 from webhook_app.store.postgres import locks
@@ -190,9 +191,10 @@ class _SuppressRun:
                 self.summary.released += done
                 return max(done, _BATCH)
             if incident_id not in open_ones:
-                done = contact_failures.excuse_held(connection, incident_id, _SETTLE_BATCH, self._now)
-                self.summary.excused += done
-                return max(done, _BATCH)
+                contacts = contact_failures.excuse_held(connection, incident_id, _SETTLE_BATCH, self._now)
+                self.summary.excused += len(contacts)
+                self._decide(connection, self._excused_repeatedly(connection, contacts))
+                return max(len(contacts), _BATCH)
         return 0
 
     def review_held(self, connection: Connection) -> int:
@@ -292,6 +294,7 @@ class _SuppressRun:
         self.summary.considered += len(found.count)
         evidence = [failure for failure in found.count if failure.reported_by is not None]
         people = {(failure.contact, failure.phone_number_id) for failure in evidence}
+        people |= self._excused_repeatedly(connection, [failure.contact for failure, _ in found.excuse])
         for period in found.past_periods:
             people |= contact_failures.excuse_considered(connection, period)[1]
         refused = {
@@ -303,6 +306,11 @@ class _SuppressRun:
         if refused:
             self._count(apply_statements(connection, refused, (), self._now))
         return len(taken) - len(found.hold) - len(found.excuse) - len(found.count) + postponed
+
+    def _excused_repeatedly(self, connection: Connection, contacts: Sequence[str]) -> set[tuple[str, str]]:
+        """Those of these contacts whose failures may count although incidents excuse them."""
+        incidents, since = INCIDENTS_EXCUSED + 1, self._now - LOOKBACK
+        return contact_failures.excused_repeatedly(connection, contacts, incidents, since)
 
     def _decide(
         self,

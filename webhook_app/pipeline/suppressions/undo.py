@@ -44,10 +44,11 @@ def undo_incident(
     locks.hold_until_commit(connection, locks.SUPPRESS_LOCK)
     done, people = IncidentUndo(), set[tuple[str, str]]()
     for period in periods:
-        excused, contacts = contact_failures.excuse_considered(connection, period)
+        excused, contacts = contact_failures.undo(connection, period, now)
         done.excused += excused
         people |= contacts
-    for change in _decide_anew(connection, people, thresholds, actor=actor, now=now, batch=batch):
+    note = f"explained by incident {incident_id}"
+    for change in _decide_anew(connection, people, thresholds, actor=actor, now=now, batch=batch, note=note):
         done.lifted += change.action == "lift"
         done.changed += change.action != "lift"
     return done

@@ -20,6 +20,9 @@ BY_RATE = 0
 """In place of an incident's id: the failure rate of the time explains the failure, without an incident."""
 REPORT_UNDONE = -1
 """In place of an incident's id: an operator has undone what a key reported."""
+INCIDENT_UNDONE = -2
+"""In place of an incident's id: an operator has undone what failures in an incident led to. They never count again,
+while those that an incident excuses do after several incidents (see repeated_incidents)."""
 
 EXPLAINED_AT_MOST = timedelta(days=3)
 """The longest time within EXPLAINED_WITHIN that incidents explain failures with one code in one slice. A longer one is

@@ -18,10 +18,10 @@ from webhook_app.rules.suppressions.explained_periods import (
 )
 from webhook_app.whatsapp.errors.catalogue import explain
 
-_SHARE = 0.8
+NEARLY_ALL = 0.8
 _DAYS_BY_SHARE = 3
-"""Days of failures in a row that _SHARE and the slices explain. On later ones nothing at all may have arrived: people
-of a small slice who are all unreachable would otherwise explain each other for ever."""
+"""Days of failures in a row that NEARLY_ALL and the slices explain. On later ones nothing at all may have arrived:
+people of a small slice who are all unreachable would otherwise explain each other for ever."""
 _DAY = timedelta(days=1)
 _DAYS_AROUND = (0, 1, 3)
 """A day (UTC) with too few messages to other people is judged with so many days before and after it."""
@@ -63,8 +63,7 @@ def failed_days(
         return None
     day = failure.occurred_at.replace(hour=0, minute=0, second=0, microsecond=0)
     own = [*own, failure]
-    failed_before = {each.occurred_at.date() for each in in_a_row if each.occurred_at < day}
-    by_share = len(failed_before) < _DAYS_BY_SHARE
+    by_share = not has_failed_for_days(failure, in_a_row)
     for dimensions in _SLICES if by_share else _SLICES[:1]:
         slice_of = {name: str(getattr(failure, name)) for name in dimensions}
         if "" in slice_of.values():
@@ -72,10 +71,8 @@ def failed_days(
         for around in _DAYS_AROUND:
             start, end = day - around * _DAY, day + (around + 1) * _DAY
             tried = _tried(count_day, start, min(end, now), slice_of)
-            own_failed = {
-                each.message_id for each in own if start <= each.occurred_at < end and _is_in(each, slice_of)
-            }
-            verdict = hardly_anything_arrived(tried, len(own_failed), _SHARE if by_share else 1.0)
+            own_failed = failures_in(own, start, end, slice_of)
+            verdict = hardly_anything_arrived(tried, own_failed, NEARLY_ALL if by_share else 1.0)
             if verdict:
                 last = None if end > now else end - timedelta(microseconds=1)
                 place = {"phone_number_id": failure.phone_number_id} | slice_of
@@ -85,7 +82,14 @@ def failed_days(
     return None
 
 
-def hardly_anything_arrived(tried: Counts, own_failures: int, share: float = _SHARE) -> bool | None:
+def has_failed_for_days(failure: FailedMessage, in_a_row: Iterable[FailedMessage]) -> bool:
+    """Whether the person failed on so many days before that of the failure that shares and slices explain no more."""
+    day = failure.occurred_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    before = {each.occurred_at.date() for each in in_a_row if each.occurred_at < day}
+    return len(before) >= _DAYS_BY_SHARE
+
+
+def hardly_anything_arrived(tried: Counts, own_failures: int, share: float = NEARLY_ALL) -> bool | None:
     """Whether this share of the messages to other people failed; None if there are too few of them to know.
 
     `own_failures`: the failed messages of the person in question.
@@ -104,8 +108,17 @@ def _tried(count_day: CountDay, start: datetime, end: datetime, slice_of: Mappin
     return Counts(attempts, failures)
 
 
-def _is_in(failure: PlacedFailure, slice_of: Mapping[str, str]) -> bool:
-    return all(getattr(failure, name) == value for name, value in slice_of.items())
+def failures_in(
+    failures: Iterable[PlacedFailure], start: datetime, end: datetime, slice_of: Mapping[str, str]
+) -> int:
+    """The number of messages among them that failed from `start` to before `end`, in the slice."""
+    found = {
+        each.message_id
+        for each in failures
+        if start <= each.occurred_at < end
+        and all(getattr(each, name) == value for name, value in slice_of.items())
+    }
+    return len(found)
 
 
 @cache

@@ -117,12 +117,20 @@ class WindowReader:
         groups = self._days[key].by_group(tuple(slice_of), is_failure)
         return groups.get(tuple(slice_of.values()), Counts(0, 0))
 
+    def tried_between(self, start: datetime, end: datetime, slice_of: Mapping[str, str]) -> Counts:
+        """The messages tried in the window and those that failed, in the slice with these values."""
+        groups = self._window((start, end)).by_group(tuple(slice_of), is_failure)
+        return groups.get(tuple(slice_of.values()), Counts(0, 0))
+
+    def _window(self, span: tuple[datetime, datetime]) -> WindowCounts:
+        if span not in self._windows:
+            self._windows[span] = rates.read_window(self._connection, *span, Filters(with_reports=False))
+        return self._windows[span]
+
     def _slices(
         self, rule: Rule, span: tuple[datetime, datetime], is_above: Callable[[Rule, Counts, float], bool]
     ) -> list[ExplainedPeriod]:
-        if span not in self._windows:
-            self._windows[span] = rates.read_window(self._connection, *span, Filters(with_reports=False))
-        found = self._windows[span].by_group(rule.group_by, lambda code: selects(rule, explain(code), code))
+        found = self._window(span).by_group(rule.group_by, lambda code: selects(rule, explain(code), code))
         enough = {
             values: count
             for values, count in found.items()

@@ -76,7 +76,7 @@ failures = Table(  # one row per failed status event, kept longer than the event
     a_time("considered_at", null=True),  # by pipeline/suppressions/suppress; null: new
     Column(
         "explained_by", BigInteger
-    ),  # the incident it is held or excused for; 0: the failure rate of its time
+    ),  # the incident it is held or excused for; 0: the failure rate of its time; negative: undone by an operator
     PrimaryKeyConstraint("message_id", "phone_number_id", "occurred_at", "participant", "error_code"),
     Index("failures_recent", "occurred_at", "error_code", "series_id"),
     Index("failures_contact", "contact", "occurred_at"),

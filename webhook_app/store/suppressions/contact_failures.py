@@ -1,7 +1,8 @@
 """The states of failures for pipeline/suppressions/suppress: new, considered, held for an incident, excused.
 
 A failure is new while considered_at is null. `explained_by` says what explains it: null nothing, 0 the failure rate of
-its time, else an incident. A new and explained failure is held, and excused or released when the incident ends.
+its time, negative an operator's undo, else an incident. A new and explained failure is held, and excused or released
+when the incident ends.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.rules.suppressions.explained_periods import BY_RATE, ExplainedPeriod
+from webhook_app.rules.suppressions.explained_periods import BY_RATE, INCIDENT_UNDONE, ExplainedPeriod
 from webhook_app.store.counts.series import OTHER_COLUMNS
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.reported_failures import EVIDENCE_KEY
@@ -89,8 +90,25 @@ UPDATE failures SET {change} WHERE considered_at IS NULL AND explained_by = :inc
     SELECT received_at FROM failures WHERE considered_at IS NULL AND explained_by = :incident_id
     ORDER BY explained_by, received_at LIMIT :limit) AS oldest)
 """
-_EXCUSE_HELD = text(_HELD.format(change="considered_at = :now"))
+_EXCUSE_HELD = text(_HELD.format(change="considered_at = :now") + " RETURNING contact")
 _RELEASE_HELD = text(_HELD.format(change="explained_by = NULL"))
+_EXCUSED_REPEATEDLY = text("""
+SELECT contact, phone_number_id FROM failures
+WHERE contact = ANY(:contacts) AND occurred_at >= :since AND explained_by > :by_rate AND participant = ''
+GROUP BY contact, phone_number_id HAVING count(DISTINCT explained_by) >= :incidents
+""")
+_IN_PERIOD = (
+    " AND occurred_at BETWEEN :start AND :end AND error_code = ANY(:codes) AND contact <> '' AND participant = ''"
+    " AND series_id IN (SELECT id FROM series WHERE TRUE{same}) RETURNING contact, phone_number_id"
+)
+_EXCUSE_CONSIDERED = (
+    "UPDATE failures SET explained_by = :incident_id"
+    " WHERE considered_at IS NOT NULL AND explained_by IS NULL" + _IN_PERIOD
+)
+_UNDO = (
+    "UPDATE failures SET explained_by = :undone, considered_at = coalesce(considered_at, :now)"
+    " WHERE (explained_by IS NULL OR explained_by = :incident_id)" + _IN_PERIOD
+)
 
 
 _EVER = datetime.max.replace(tzinfo=UTC)
@@ -159,10 +177,23 @@ def holding_incidents(connection: Connection) -> list[int]:
     return list(connection.execute(_HOLDING_INCIDENTS, {"by_rate": BY_RATE}).scalars())
 
 
-def excuse_held(connection: Connection, incident_id: int, limit: int, now: datetime) -> int:
-    """Excuse about `limit` of the failures that the incident holds, because it explained them. Returns how many."""
+def excuse_held(connection: Connection, incident_id: int, limit: int, now: datetime) -> list[str]:
+    """Excuse about `limit` of the failures that the incident holds, because it explained them. Returns their contacts."""
     values = {"incident_id": incident_id, "limit": limit, "now": now}
-    return connection.execute(_EXCUSE_HELD, values).rowcount
+    return list(connection.execute(_EXCUSE_HELD, values).scalars())
+
+
+def excused_repeatedly(
+    connection: Connection, contacts: Iterable[str], incidents: int, since: datetime
+) -> set[tuple[str, str]]:
+    """Of these contacts those with failures since then in so many incidents, each with its business number."""
+    values = {
+        "contacts": sorted({*contacts} - {""}),
+        "since": since,
+        "by_rate": BY_RATE,
+        "incidents": incidents,
+    }
+    return {(row.contact, row.phone_number_id) for row in connection.execute(_EXCUSED_REPEATEDLY, values)}
 
 
 def release_held(connection: Connection, incident_id: int, limit: int) -> int:
@@ -172,16 +203,21 @@ def release_held(connection: Connection, incident_id: int, limit: int) -> int:
 
 def excuse_considered(connection: Connection, period: ExplainedPeriod) -> tuple[int, set[tuple[str, str]]]:
     """Excuse counted failures that the period explains; returns how many, with their contacts and numbers."""
+    return _update_in_period(connection, _EXCUSE_CONSIDERED, period, {})
+
+
+def undo(connection: Connection, period: ExplainedPeriod, now: datetime) -> tuple[int, set[tuple[str, str]]]:
+    """Let the failures that the incident holds never count again; returns how many, with their contacts and numbers."""
+    return _update_in_period(connection, _UNDO, period, {"now": now, "undone": INCIDENT_UNDONE})
+
+
+def _update_in_period(
+    connection: Connection, statement: str, period: ExplainedPeriod, values: dict[str, Any]
+) -> tuple[int, set[tuple[str, str]]]:
     same = "".join(f" AND {name} = :{name}" for name in period.slice)
-    statement = text(
-        "UPDATE failures SET explained_by = :incident_id WHERE considered_at IS NOT NULL AND explained_by IS NULL"
-        " AND occurred_at BETWEEN :start AND :end AND error_code = ANY(:codes) AND contact <> '' AND participant = ''"
-        f" AND series_id IN (SELECT id FROM series WHERE TRUE{same}) RETURNING contact, phone_number_id"
-    )
-    end = period.end or _EVER
-    values: dict[str, Any] = {"incident_id": period.by, "start": period.start, "end": end}
+    values |= {"incident_id": period.by, "start": period.start, "end": period.end or _EVER}
     values |= {"codes": list(period.codes)} | period.slice
-    rows = connection.execute(statement, values).all()
+    rows = connection.execute(text(statement.format(same=same)), values).all()
     return len(rows), {(row.contact, row.phone_number_id) for row in rows}
 
 
