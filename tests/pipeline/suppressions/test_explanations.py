@@ -1,7 +1,9 @@
 """Failures that an incident or a high rate explains suppress nobody; the hourly cap delays the rest."""
 
+import pytest
 from sqlalchemy import text
 
+from benchmarks.outage import run_outage
 from tests.pipeline.world import (
     CONTACT,
     CROWD,
@@ -238,3 +240,14 @@ def test_an_alert_fires_while_the_cap_holds_failures_back(world):
         evaluate(world.engine, own_work, world.now + minute * MINUTE)
     with world.engine.connect() as connection:
         assert alerts.open_alerts(connection) == []
+
+
+@pytest.mark.parametrize(("contacts", "gone"), [(40, 1), (600, 3)])
+def test_an_outage_suppresses_nobody_and_unreachable_contacts_are_suppressed_later(
+    engine, database_url, now, contacts, gone
+):
+    found = run_outage(engine, database_url, contacts, now)
+    assert found.alerts >= 1
+    assert found.suppressed_in_the_outage == 0
+    assert (found.wrongly, found.missed) == (0, 0)
+    assert found.suppressed_in_the_end == found.gone == gone

@@ -3,7 +3,7 @@
 Decides at the end of the time span from all stored facts, regardless of existing suppressions. Reads only.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, explainable_codes
 from webhook_app.rules.suppressions.failed_days import failed_days
+from webhook_app.rules.suppressions.repeated_incidents import no_longer_excused
 from webhook_app.rules.suppressions.streaks import FailureFact, Suppress, Thresholds, decide
 from webhook_app.store.incidents.explained_periods import WindowReader
 from webhook_app.store.postgres.engine import Connection
@@ -66,10 +67,12 @@ def find_blocked_contacts(
         stored_successes = successes.last_successes(connection, contacts, end - LOOKBACK)
         success_of = {(each.contact, each.phone_number_id): each for each in stored_successes}
         for key, facts_of_key in facts.items():
-            decision = _decide(facts_of_key, success_of.get(key), end, thresholds)
+            last = success_of.get(key)
+            counting = _stop_excusing(facts_of_key, failures, last, reader)
+            decision = _decide(counting, last, end, thresholds)
             if decision is not None and explained is not None:
-                judged = _judge_days(facts_of_key, failures, success_of.get(key), reader, end)
-                decision = _decide(judged, success_of.get(key), end, thresholds)
+                judged = _judge_days(counting, failures, last, reader, end)
+                decision = _decide(judged, last, end, thresholds)
             if decision is not None and decision.evidence[-1].occurred_at >= start:
                 found.append(_blocked(key, decision))
     return found
@@ -89,6 +92,28 @@ def _decide(
     return decision if isinstance(decision, Suppress) else None
 
 
+def _stop_excusing(
+    facts: Sequence[FailureFact],
+    failures: Mapping[tuple[str, int], ContactFailure],
+    last: LastSuccess | None,
+    reader: WindowReader,
+) -> list[FailureFact]:
+    """The facts of one person, with those that count although they lie in incidents."""
+    own = {fact: failures[fact.message_id, fact.code] for fact in facts}
+    in_a_row = _in_a_row(own.values(), last)
+    excused = [
+        own[fact] for fact in facts if fact.explained and fact.effect == "soft" and own[fact] in in_a_row
+    ]
+    counting = no_longer_excused(excused, in_a_row, reader.tried_between)
+    return [replace(fact, explained=fact.explained and own[fact] not in counting) for fact in facts]
+
+
+def _in_a_row(own: Iterable[ContactFailure], last: LastSuccess | None) -> list[ContactFailure]:
+    """The failures that webhooks reported since the person was last reached."""
+    start = last.at if last else None
+    return [each for each in own if each.reported_by == "" and (start is None or each.occurred_at > start)]
+
+
 def _judge_days(
     facts: Sequence[FailureFact],
     failures: Mapping[tuple[str, int], ContactFailure],
@@ -99,7 +124,7 @@ def _judge_days(
     """The facts of one person, explained where hardly anything reached others on these days."""
     own = [failures[fact.message_id, fact.code] for fact in facts]
     by_webhooks = [failure for failure in own if failure.reported_by == ""]
-    in_a_row = [each for each in by_webhooks if last is None or last.at is None or each.occurred_at > last.at]
+    in_a_row = _in_a_row(own, last)
     judged = []
     for fact, failure in zip(facts, own, strict=True):
         count_day = partial(reader.tried_on, failure.phone_number_id)

@@ -19,7 +19,7 @@ from webhook_app.pipeline.suppressions.statements import apply_statements
 from webhook_app.pipeline.suppressions.streaks import cases_of, decide_streaks
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.blocking import ends_with_probe
-from webhook_app.rules.suppressions.explained_periods import explainable_codes
+from webhook_app.rules.suppressions.explained_periods import EXPLAINED_AT_MOST, explainable_codes
 from webhook_app.rules.suppressions.reach import reaches
 from webhook_app.rules.suppressions.repeated_incidents import INCIDENTS_EXCUSED
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING, Thresholds, lifts
@@ -245,7 +245,8 @@ class _SuppressRun:
 
     def review_recent(self, connection: Connection) -> int:
         """Decide again about recent suppressions: a success committed at the same moment is in no queue."""
-        recent = lists.automatic_since(connection, self._now - _RECENT, _BATCH)
+        if recent := lists.automatic_since(connection, self._now - _RECENT, _BATCH):
+            self._explanations.refresh(connection)
         self._decide(connection, {(row.contact, row.phone_number_id) for row in recent})
         return 0
 
@@ -253,6 +254,7 @@ class _SuppressRun:
         taken = successes.take_successes(connection, _BATCH)
         if not taken:
             return 0
+        self._explanations.refresh(connection)
         known = holders(connection, {success.contact for success in taken})
         keys = [(success, known.holder(success.contact, success.occurred_at).keys) for success in taken]
         rows = suppressions.of_contacts(connection, list({key for _, held in keys for key in held}))
@@ -309,8 +311,8 @@ class _SuppressRun:
 
     def _excused_repeatedly(self, connection: Connection, contacts: Sequence[str]) -> set[tuple[str, str]]:
         """Those of these contacts whose failures may count although incidents excuse them."""
-        incidents, since = INCIDENTS_EXCUSED + 1, self._now - LOOKBACK
-        return contact_failures.excused_repeatedly(connection, contacts, incidents, since)
+        apart = INCIDENTS_EXCUSED * EXPLAINED_AT_MOST
+        return contact_failures.excused_repeatedly(connection, contacts, apart, self._now - LOOKBACK)
 
     def _decide(
         self,

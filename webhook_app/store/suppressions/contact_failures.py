@@ -6,7 +6,7 @@ when the incident ends.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -27,6 +27,7 @@ class ContactFailure(Struct, frozen=True, kw_only=True):
     error_code: int
     contact: str
     explained_by: int | None
+    is_held: bool
     waba_id: str
     template: str
     campaign: str
@@ -37,7 +38,8 @@ class ContactFailure(Struct, frozen=True, kw_only=True):
 
 # Failures of group messages have a participant; they never count against a contact.
 _SELECT = f"""
-SELECT f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.contact, f.explained_by, {OTHER_COLUMNS},
+SELECT f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.contact, f.explained_by,
+       f.considered_at IS NULL AND f.explained_by IS NOT NULL AS is_held, {OTHER_COLUMNS},
        {EVIDENCE_KEY} AS reported_by
 FROM failures f JOIN series s ON s.id = f.series_id
 """
@@ -94,8 +96,8 @@ _EXCUSE_HELD = text(_HELD.format(change="considered_at = :now") + " RETURNING co
 _RELEASE_HELD = text(_HELD.format(change="explained_by = NULL"))
 _EXCUSED_REPEATEDLY = text("""
 SELECT contact, phone_number_id FROM failures
-WHERE contact = ANY(:contacts) AND occurred_at >= :since AND explained_by > :by_rate AND participant = ''
-GROUP BY contact, phone_number_id HAVING count(DISTINCT explained_by) >= :incidents
+WHERE contact = ANY(:contacts) AND occurred_at >= :since AND explained_by >= :by_rate AND participant = ''
+GROUP BY contact, phone_number_id HAVING max(occurred_at) - min(occurred_at) >= :apart
 """)
 _IN_PERIOD = (
     " AND occurred_at BETWEEN :start AND :end AND error_code = ANY(:codes) AND contact <> '' AND participant = ''"
@@ -178,20 +180,20 @@ def holding_incidents(connection: Connection) -> list[int]:
 
 
 def excuse_held(connection: Connection, incident_id: int, limit: int, now: datetime) -> list[str]:
-    """Excuse about `limit` of the failures that the incident holds, because it explained them. Returns their contacts."""
+    """Excuse about `limit` of the failures that the incident holds and explained. Returns their contacts."""
     values = {"incident_id": incident_id, "limit": limit, "now": now}
     return list(connection.execute(_EXCUSE_HELD, values).scalars())
 
 
 def excused_repeatedly(
-    connection: Connection, contacts: Iterable[str], incidents: int, since: datetime
+    connection: Connection, contacts: Iterable[str], apart: timedelta, since: datetime
 ) -> set[tuple[str, str]]:
-    """Of these contacts those with failures since then in so many incidents, each with its business number."""
+    """Of these contacts those with explained failures that far apart since then, each with its business number."""
     values = {
         "contacts": sorted({*contacts} - {""}),
         "since": since,
         "by_rate": BY_RATE,
-        "incidents": incidents,
+        "apart": apart,
     }
     return {(row.contact, row.phone_number_id) for row in connection.execute(_EXCUSED_REPEATEDLY, values)}
 
