@@ -53,6 +53,7 @@ NO_PERSON: dict[str, str] = {
     "failure_counts": "figures",
     "minute_counts": "figures",
     "rejections": "figures",
+    "retry_progress": "a moment",
     "scheduler_state": "our own jobs",
     "session_secret": "random bytes",
     "sessions": "tokens of operators",
@@ -99,7 +100,7 @@ HARMLESS = {  # texts that Meta or we choose from few values, that name no conta
         "actor",
     ),
     *("snoozed_by", "batch", "subject", "subject_id", "aspect", "name", "language"),
-    *("action", "scope", "what", "became", "place", "raw_timestamp", "identity"),
+    *("action", "scope", "what", "became", "place", "raw_timestamp", "identity", "why", "lease", "leased_by"),
 }
 
 
@@ -236,6 +237,14 @@ def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list
         alert_id = alerts.insert_new(connection, alert)
         assert alert_id
         outbox.add(connection, alert_id, "log", "fired", {"samples": [ids[1], "wamid.X"]}, now)
+        connection.execute(
+            text(
+                "INSERT INTO retries (message_id, phone_number_id, occurred_at, error_code, contact, series_id, state,"
+                " first_failed_at, attempts, failed_at, last_code, due_at)"
+                " VALUES (:id, :number, :now, 131049, :contact, 1, 'waiting', :now, 0, :now, 131049, :now)"
+            ),
+            {"id": ids[0], "number": NUMBER, "contact": PERSON, "now": now},
+        )
         connection.execute(
             text(
                 "INSERT INTO sends (message_id, phone_number_id, failed, contact, sent_at, registered_at, request)"

@@ -127,6 +127,7 @@ class _PruneRun:
             ("stage_counts", kept.events_days),
             ("clock_repairs", kept.events_days),
             ("sends", kept.events_days),
+            ("retries", kept.events_days),
             ("quarantine", kept.events_days),
             ("quarantine open", kept.failures_days),
             ("preferences", kept.failures_days),

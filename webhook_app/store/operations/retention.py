@@ -34,6 +34,7 @@ _OLD = {
     "stage_counts": "at < :cutoff",
     "clock_repairs": "occurred_at < :cutoff",
     "sends": "sent_at < :cutoff",
+    "retries": "first_failed_at < :cutoff",
     "service_windows": "opened_at < :cutoff",
     "quarantine": "replayed_at < :cutoff",
     "quarantine open": "received_at < :cutoff",

@@ -35,6 +35,7 @@ HOLDS: dict[str, frozenset[str]] = {
     ),
     "stage_recounts": frozenset(("message_id",)),
     # Rows are deleted.
+    "retries": frozenset(("message_id", "contact", "first_message_id", "sent_message_id", "claim")),
     "inbound_messages": frozenset(("message_id", "contact")),
     "service_windows": frozenset(("contact",)),
     "preferences": frozenset(("contact",)),
@@ -126,6 +127,12 @@ def take_out(connection: Connection, traces: Traces, now: datetime) -> dict[str,
         done[name] = _run(connection, f"DELETE FROM {name} WHERE contact = ANY(:keys)", keys=keys)
     done["inbound_messages"] += _run(
         connection, "DELETE FROM inbound_messages WHERE message_id = ANY(:ids)", ids=ids
+    )
+    done["retries"] = _run(
+        connection,
+        "DELETE FROM retries WHERE contact = ANY(:keys) OR message_id = ANY(:ids)",
+        keys=keys,
+        ids=ids,
     )
     done["contact_links"] = links.forget(connection, keys)
     done["number_changes"] = _run(

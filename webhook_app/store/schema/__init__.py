@@ -52,7 +52,7 @@ from webhook_app.store.schema.receiving import (
     seen_codes,
     status_events,
 )
-from webhook_app.store.schema.sends import sends
+from webhook_app.store.schema.sends import retries, retry_progress, sends
 from webhook_app.store.schema.suppressions import (
     preferences,
     service_windows,
@@ -100,6 +100,8 @@ __all__ = [
     "preferences",
     "quarantine",
     "rejections",
+    "retries",
+    "retry_progress",
     "rule_evaluations",
     "scheduler_state",
     "seen_codes",

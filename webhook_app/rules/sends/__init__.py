@@ -1,0 +1,1 @@
+"""Decisions about messages that are sent again."""
