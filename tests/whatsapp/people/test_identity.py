@@ -82,6 +82,12 @@ def test_a_number_shared_on_request_is_linked_to_the_sender(cards, links):
     assert set(links_in({"messages": [shared]})) == links
 
 
+def test_a_card_shared_on_request_by_a_sender_with_another_number_links_nothing_else():
+    cards = [{"phones": [{"wa_id": "12025550199"}]}]
+    shared = {"type": "contacts", "from_user_id": USER, "origin": "contact_request", "contacts": cards}
+    assert set(links_in({"messages": [shared | {"from": PHONE}]})) == {(USER, PHONE)}
+
+
 def test_an_unrequested_contact_card_links_nothing():
     card = {"type": "contacts", "from_user_id": USER, "contacts": [{"phones": [{"phone": "+12025550117"}]}]}
     assert set(links_in({"messages": [card]})) == set()

@@ -68,6 +68,9 @@ class Holders:
     def __init__(self, links: Iterable[KeyLink], changes: Iterable[KeyChange]) -> None:
         changes = list(changes)
         self._respelt = {each.old: each.new for each in changes if each.is_renumbering}
+        self._spellings: dict[str, list[str]] = {}
+        for old, new in self._respelt.items():
+            self._spellings.setdefault(new, []).append(old)
         kept = list(without_repeats(map(self._of_lines, (c for c in changes if not c.is_renumbering))))
         reported = {(each.old, each.new) for each in kept}
         self._bounds = _bounds(kept)
@@ -134,9 +137,7 @@ class Holders:
 
     def _person(self, held: Iterable[Tenure]) -> KeyHolder:
         found = [self._span(*tenure) for tenure in held]
-        lines = {span.key for span in found}
-        spellings = [(old, new) for old, new in self._respelt.items() if new in lines]
-        found += [replace(span, key=old) for old, new in spellings for span in found if span.key == new]
+        found += [replace(span, key=old) for span in found for old in self._spellings.get(span.key, ())]
         spans = tuple(sorted(found, key=lambda span: (span.key, span.since)))
         present = {span.key for span in spans if span.lasts}
         phones = {key for key in present if key.isdecimal()}
@@ -156,14 +157,18 @@ def without_repeats(changes: Iterable[KeyChange]) -> Iterable[KeyChange]:
     A second report of a change counts only if somebody took the old key or left the new one since.
     """
     went: dict[str, str] = {}
+    came: dict[str, set[str]] = {}  # the inverse of `went`
     for each in sorted(changes):
         if went.get(each.old) == each.new:
             continue
         yield each
-        for old in [old for old, new in went.items() if new == each.old]:
+        for old in came.pop(each.old, ()):
             del went[old]
-        went.pop(each.new, None)
+        for key in (each.old, each.new):
+            if key in went:
+                came[went.pop(key)].discard(key)
         went[each.old] = each.new
+        came.setdefault(each.new, set()).add(each.old)
 
 
 def _bounds(changes: Iterable[KeyChange]) -> dict[str, list[datetime]]:

@@ -7,16 +7,16 @@ from sqlalchemy import text
 
 from webhook_app.rules.people.holders import Holders, KeyChange
 from webhook_app.store.people import links
-from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver
 
-_CHANGES = """
-SELECT occurred_at, old_contact, new_contact, received_at, message_id = 'renumbered' FROM number_changes
-WHERE old_contact = ANY(%(keys)s::text[])
-UNION
-SELECT occurred_at, old_contact, new_contact, received_at, message_id = 'renumbered' FROM number_changes
-WHERE new_contact = ANY(%(keys)s::text[])
-"""
+_CHANGES = tuple(
+    "SELECT c.occurred_at, c.old_contact, c.new_contact, c.received_at, c.message_id = 'renumbered'"
+    f" FROM number_changes c WHERE c.{column} {{of_keys}}"
+    for column in ("old_contact", "new_contact")
+)
+_CHANGES_AT_MOST = (
+    10 * links.KEYS_AT_MOST
+)  # rows of one key: every business number that a person wrote to reports one
 _TAKE_CHANGES = text("""
 UPDATE number_changes SET considered_at = :now WHERE considered_at IS NULL AND received_at <= (
   SELECT max(received_at) FROM (
@@ -26,17 +26,25 @@ RETURNING old_contact, new_contact
 
 
 def holders(connection: Connection | DriverConnection, contacts: Iterable[str]) -> Holders:
-    """Who held these keys, and all keys of the same people, at which time."""
+    """Who held these keys, and all keys of the same people, at which time. See links.KEYS_AT_MOST."""
     own = driver(connection) if isinstance(connection, Connection) else connection
-    found, changes = dict.fromkeys(contacts), set[KeyChange]()
-    wanted = list(found)
+    asked, changes, found = dict.fromkeys(contacts), set[KeyChange](), dict[str, set[str]]()
+    wanted = list(asked)
     while wanted:
-        people = links.people(own, wanted)
-        found |= dict.fromkeys((*wanted, *people))
-        keys = {"keys": text_array(list(dict.fromkeys((*wanted, *people))))}
-        changes.update(KeyChange(*row) for row in own.execute(_CHANGES, keys))
-        wanted = sorted({key for each in changes for key in (each.old, each.new)} - found.keys())
-    return Holders(links.timed(own, list(found)) if found else (), changes)
+        links.follow(own, wanted, found)
+        new = list(dict.fromkeys((*wanted, *(found.keys() - asked))))
+        asked |= dict.fromkeys(new)
+        for statement in _CHANGES:
+            rows = links.rows_of_keys(own, statement, new, _CHANGES_AT_MOST)
+            changes.update(KeyChange(*row) for row in rows)
+        for each in changes:
+            links.join(found, each.old, each.new)
+        wanted = sorted(key for key, keys in found.items() if key not in asked and not links.is_crowd(keys))
+    crowds = found.keys() - links.without_crowds(found)
+    people = [key for key in asked if key not in crowds]
+    return Holders(
+        links.timed(own, people) if people else (), [each for each in changes if each.old not in crowds]
+    )
 
 
 def keys_of(connection: Connection, contact: str) -> tuple[str, ...]:

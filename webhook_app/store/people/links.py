@@ -5,7 +5,7 @@ further ones, so that a contact's user ids need no second lookup, in an index as
 other contact has them. Uses the driver for checks and the ingest statement, which are the hot path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
@@ -13,6 +13,11 @@ from sqlalchemy import text
 from webhook_app.rules.people.holders import KeyLink
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
+
+KEYS_AT_MOST = 200
+"""The most keys of one person, who has a few. If more are linked with each other, each counts as unlinked."""
+_NUMBERS_AT_MOST = 16  # that one user id had, one after the other
+_USUAL_ROWS = 20  # of a key; a read that finds more for each takes at most KEYS_AT_MOST of each
 
 _FURTHER = "SELECT FROM contact_links f WHERE f.user_id = {user_id} AND f.is_further"
 
@@ -28,12 +33,13 @@ OTHER_KEYS = f"""(
 
 For a recursive CTE `person (…, key, is_leaf)` that starts with FALSE; a key may occur both as a leaf and not.
 """
-BY_CONTACT = "(SELECT user_id AS key FROM contact_links WHERE contact = {key} OFFSET 0)"
-"""SQL: the user ids of a contact."""
-BY_USER = """(
-    SELECT contact AS key FROM contact_links WHERE user_id = {key} AND NOT is_further
+BY_CONTACT = f"(SELECT user_id AS key FROM contact_links WHERE contact = {{key}} LIMIT {KEYS_AT_MOST})"
+"""SQL: the user ids of a contact, `{key}`."""
+BY_USER = f"""(
+    SELECT contact AS key FROM contact_links WHERE user_id = {{key}} AND NOT is_further
     UNION ALL
-    SELECT contact FROM contact_links WHERE user_id = {key} AND is_further
+    SELECT contact FROM contact_links WHERE user_id = {{key}} AND is_further
+    LIMIT {_NUMBERS_AT_MOST}
   )"""
 """SQL: the contacts of a user id."""
 NUMBERS_CHANGED = "(SELECT min(user_id) FROM contact_links WHERE NOT is_further) < 'A'"
@@ -76,10 +82,10 @@ SELECT coalesce({NUMBERS_CHANGED}, FALSE), coalesce((SELECT max(contact) FROM co
 """
 _BY_CONTACT = (
     f"SELECT l.contact, l.user_id, NOT EXISTS ({_FURTHER.format(user_id='l.user_id')})"
-    " FROM contact_links l WHERE l.contact = ANY(%s::text[])"
+    " FROM contact_links l WHERE l.contact {of_keys}"
 )
 _BY_USER = tuple(
-    f"SELECT contact, user_id FROM contact_links WHERE user_id = ANY(%s::text[]) AND {kind}"
+    f"SELECT l.contact, l.user_id FROM contact_links l WHERE l.user_id {{of_keys}} AND {kind}"
     for kind in ("NOT is_further", "is_further")
 )
 _TIMED = "SELECT user_id, contact, linked_at FROM contact_links WHERE contact = ANY(%s::text[])"
@@ -111,6 +117,17 @@ def people(
     numbers found that their holder left.
     """
     found: dict[str, set[str]] = {}
+    follow(connection, keys, found, left)
+    return without_crowds(found)
+
+
+def follow(
+    connection: DriverConnection,
+    keys: Sequence[str],
+    found: dict[str, set[str]],
+    left: set[str] | None = None,
+) -> None:
+    """Add to `found` all keys linked with these, up to more than KEYS_AT_MOST of a person."""
     kinds = _Kinds(*connection.execute(_ENDS, prepare=True).fetchall()[0])
     contacts = users = keys
     seen_as_contacts, seen_as_users = set(keys), set(keys)
@@ -118,25 +135,25 @@ def people(
         contacts = of_kinds(contacts, numbers=True, users=kinds.users_as_contacts)
         users = of_kinds(users, numbers=kinds.numbers_as_users, users=True)
         if not contacts and not users:
-            return found
+            return
         new_contacts: set[str] = set()
         new_users: set[str] = set()
-        for contact, user_id, is_leaf in _rows(connection, _BY_CONTACT, contacts):
-            _join(found, contact, user_id)
+        for contact, user_id, is_leaf in rows_of_keys(connection, _BY_CONTACT, contacts):
+            join(found, contact, user_id)
             new_contacts.add(user_id)
             if left is not None and user_id < "A":
                 left.add(user_id)
             if not is_leaf:
                 new_users.add(user_id)
         for statement in _BY_USER:
-            for contact, user_id in _rows(connection, statement, users):
-                _join(found, contact, user_id)
+            for contact, user_id in rows_of_keys(connection, statement, users):
+                join(found, contact, user_id)
                 new_contacts.add(contact)
                 new_users.add(contact)
                 if left is not None and user_id < "A":
                     left.add(user_id)
-        contacts = sorted(new_contacts - seen_as_contacts)
-        users = sorted(new_users - seen_as_users)
+        contacts = _to_follow(new_contacts - seen_as_contacts, found)
+        users = _to_follow(new_users - seen_as_users, found)
         seen_as_contacts |= new_contacts
         seen_as_users |= new_users
 
@@ -158,11 +175,18 @@ def forget(connection: Connection, keys: Sequence[str]) -> int:
     return sum(connection.execute(statement, {"keys": list(keys)}).rowcount for statement in _DELETE)
 
 
-def _rows(connection: DriverConnection, statement: str, keys: Sequence[str]) -> list[Any]:
-    return connection.execute(statement, [text_array(keys)], prepare=True).fetchall() if keys else []
+def is_crowd(keys: Collection[str]) -> bool:
+    """Whether these linked keys are too many for one person."""
+    return len(keys) > KEYS_AT_MOST
 
 
-def _join(people: dict[str, set[str]], one: str, other: str) -> None:
+def without_crowds(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The keys of each key's person, without those that are linked with too many."""
+    return {key: keys for key, keys in found.items() if not is_crowd(keys)}
+
+
+def join(people: dict[str, set[str]], one: str, other: str) -> None:
+    """Make the people of two keys one, in a mapping of each key to the set of all keys of its person."""
     first, second = people.get(one), people.get(other)
     if first is None and second is None:
         people[one] = people[other] = {one, other}
@@ -172,6 +196,29 @@ def _join(people: dict[str, set[str]], one: str, other: str) -> None:
         joined |= {one, other}
         people[one] = people[other] = joined
     elif first is not second:
-        first |= second
-        for key in second:
-            people[key] = first
+        smaller, larger = sorted((first, second), key=len)
+        larger |= smaller
+        people.update(dict.fromkeys(smaller, larger))
+
+
+def rows_of_keys(
+    connection: DriverConnection, statement: str, keys: Sequence[str], most: int = KEYS_AT_MOST + 1
+) -> list[Any]:
+    """The rows of `statement`, which has `{of_keys}` after a column; at most `most` of each key if there are many.
+
+    A key with many is in a crowd, whichever of its rows are read.
+    """
+    if not keys:
+        return []
+    limit = _USUAL_ROWS * len(keys) + most
+    usual = f"{statement.format(of_keys='= ANY(%s::text[])')} LIMIT %s"
+    rows = connection.execute(usual, [text_array(keys), limit], prepare=True).fetchall()
+    if len(rows) < limit:
+        return rows
+    few = f"({statement.format(of_keys='= k.key')} LIMIT %s) AS few"
+    each = f"SELECT few.* FROM unnest(%s::text[]) AS k(key) CROSS JOIN LATERAL {few}"
+    return connection.execute(each, [text_array(keys), most]).fetchall()
+
+
+def _to_follow(keys: Iterable[str], found: Mapping[str, set[str]]) -> list[str]:
+    return sorted(key for key in keys if not is_crowd(found[key]))

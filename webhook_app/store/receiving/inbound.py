@@ -14,6 +14,7 @@ from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.books import BOOK_APPLIED, BOOK_QUARANTINED, store_items
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference, Unreadable
 
+_MOST_KEYS = 10_000  # linked with the contacts of a batch
 _INBOUND = (
     """
 WITH RECURSIVE input AS (
@@ -41,16 +42,19 @@ WITH RECURSIVE input AS (
   GROUP BY contact, phone_number_id ORDER BY contact, phone_number_id
   ON CONFLICT (contact, phone_number_id) DO UPDATE SET opened_at = excluded.opened_at
   WHERE w.opened_at < excluded.opened_at
-), person (root, key, is_leaf) AS (
-  SELECT DISTINCT contact COLLATE "C", contact COLLATE "C", FALSE FROM input WHERE contact <> ''
+), person (key, is_leaf) AS (
+  SELECT DISTINCT contact COLLATE "C", FALSE FROM input WHERE contact <> ''
   UNION
-  SELECT p.root, other.key, other.is_leaf FROM person p CROSS JOIN LATERAL """
+  SELECT other.key, other.is_leaf FROM person p CROSS JOIN LATERAL """
     + OTHER_KEYS
-    + """ AS other
-), queued AS (
+    + f""" AS other
+), few AS (SELECT * FROM person LIMIT {_MOST_KEYS}
+), queued AS (  -- for the job, which decides whose success it is: all, if one of them may be suppressed
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
-  SELECT DISTINCT i.contact, i.phone_number_id, 'inbound', i.message_id, i.occurred_at
-  FROM new_rows i JOIN person p ON p.root = i.contact JOIN suppressions s ON s.contact = p.key
+  SELECT DISTINCT contact, phone_number_id, 'inbound', message_id, occurred_at
+  FROM new_rows
+  WHERE EXISTS (SELECT FROM few p WHERE EXISTS (SELECT FROM suppressions s WHERE s.contact = p.key OFFSET 0))
+    OR (SELECT count(*) FROM few) = {_MOST_KEYS}
 )"""
     + BOOK_APPLIED
 )

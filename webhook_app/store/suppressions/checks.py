@@ -4,7 +4,7 @@ Few contacts are read in one statement; thousands in one per table, with sorted 
 once. Both give the same result. Uses the driver, because checks are a hot path. Only `claim_probes` writes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,6 +72,9 @@ _WROTE = (
     f" AND w.opened_at <= {{now}} + interval '{_CLOCK_AHEAD.total_seconds():.0f} s'"
     " AND ({number} = '' OR w.phone_number_id = {number})"
 )
+_MOST_KEYS = (
+    f"({2 * links.KEYS_AT_MOST} + 20 * cardinality($1::text[]))"  # of all contacts, so that few are read
+)
 # $1: contacts, $2: the business number of each or '', $3: now. OFFSET 0 makes each part an index lookup.
 _FACTS = f"""
 WITH RECURSIVE person (asked, number, key, is_leaf) AS (
@@ -80,24 +83,28 @@ WITH RECURSIVE person (asked, number, key, is_leaf) AS (
   UNION
   SELECT p.asked, p.number, other.key, other.is_leaf
   FROM person p CROSS JOIN LATERAL {OTHER_KEYS} AS other
-)
+), few AS (SELECT * FROM person LIMIT {_MOST_KEYS})
 SELECT p.asked, {_COLUMNS}
-FROM person p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key
+FROM few p CROSS JOIN LATERAL (SELECT * FROM suppressions s WHERE s.contact = p.key
   AND {_IN_FORCE.format(now="$3")} AND {_OF_NUMBER.format(of="s", number="p.number")} OFFSET 0) s
 UNION ALL
 SELECT p.asked, p.key, '', 'wrote', '', 0, w.opened_at, NULL, '', NULL, NULL
-FROM person p CROSS JOIN LATERAL (
+FROM few p CROSS JOIN LATERAL (
   SELECT w.opened_at FROM service_windows w
   WHERE w.contact = p.key AND {_WROTE.format(now="$3", number="p.number")} OFFSET 0) w
 UNION ALL
 SELECT p.asked, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL, NULL, '', NULL, NULL
-FROM erased_opt_outs_secret s CROSS JOIN person p
+FROM erased_opt_outs_secret s CROSS JOIN few p
 CROSS JOIN LATERAL (SELECT * FROM erased_opt_outs w WHERE w.mark = {MARK.format(key="p.key")}
   AND {_OF_NUMBER.format(of="w", number="p.number")} OFFSET 0) w
 UNION ALL  -- somebody left one of these numbers
 SELECT p.asked, '', '', 'shared', '', 0, NULL, NULL, '', NULL, NULL
-FROM person p WHERE {NUMBERS_CHANGED} AND p.key < 'A'
+FROM few p WHERE {NUMBERS_CHANGED} AND p.key < 'A'
   AND EXISTS (SELECT FROM number_changes c WHERE c.old_contact = p.key OFFSET 0)
+UNION ALL
+SELECT 0, '', '', 'crowd', '', 0, NULL, NULL, '', NULL, NULL
+WHERE (SELECT count(*) FROM few) = {_MOST_KEYS}
+  OR EXISTS (SELECT FROM few p GROUP BY p.asked HAVING count(DISTINCT p.key) > {links.KEYS_AT_MOST})
 UNION ALL
 SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), $3::timestamptz, NULL, '',
        NULL, NULL
@@ -149,8 +156,10 @@ def read_facts(
     values = [text_array([contact for _, contact in places]), text_array(numbers), now]
     shared: set[int] = set()
     wrote: dict[int, list[tuple[str, datetime]]] = {}
-    for asked, *columns in psycopg.RawCursor(connection).execute(_FACTS, values, prepare=True):
+    for asked, *columns in psycopg.RawCursor(connection).execute(_FACTS, values, prepare=True).fetchall():
         kind = columns[2]
+        if kind == "crowd":  # see links.KEYS_AT_MOST
+            return [read_facts_of_thousands(connection, connection, question, now) for question in questions]
         if kind == "version":
             for each in found:
                 each.version = columns[4]
@@ -166,10 +175,14 @@ def read_facts(
     for place, written in wrote.items():
         each, contact = places[place]
         each.wrote[contact] = max(at for _, at in written)
+    _sort_rows(found)
+    return found
+
+
+def _sort_rows(found: Iterable[CheckFacts]) -> None:
     for each in found:
         for contact, rows in each.suppressions.items():
             rows[:] = sorted(set(rows), key=lambda row: (row.contact != contact, row.key))
-    return found
 
 
 def _leave_out_others(

@@ -142,7 +142,10 @@ def _links_of_number_change(item: Mapping[str, Any], system: Mapping[str, Any]) 
 
 
 def _links_of_shared_contact(item: Mapping[str, Any]) -> Iterable[Link]:
-    """Yield the link from a contact request's answer: one contact with one phone, which is the person's own."""
+    """Yield the link from a contact request's answer: one contact with one phone, which is the person's own.
+
+    None if the message names its sender's number: then the card tells nothing new, or is somebody else's.
+    """
     cards = item.get("contacts")
     card = cards[0] if type(cards) is list and len(cards) == 1 else None
     phones = card.get("phones") if type(card) is dict else None
@@ -150,7 +153,7 @@ def _links_of_shared_contact(item: Mapping[str, Any]) -> Iterable[Link]:
     if type(only) is dict:
         phone = phone_key(digits(only.get("wa_id")) or digits(only.get("phone")))
         user = user_key(digits(item.get("from_user_id")))
-        if phone and user:
+        if phone and user and not phone_key(digits(item.get("from"))):
             yield user, phone
 
 
