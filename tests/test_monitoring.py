@@ -143,6 +143,12 @@ def test_an_expression_names_only_what_is_served(served, place):
             assert value in {each.labels.get(label) for name in names for each in samples(served, name)}
 
 
+def test_the_dashboard_shows_every_metric(served):
+    shown = " ".join(expression for place, expression in EXPRESSIONS.items() if place.startswith("panel"))
+    names = {name + ("_total" if family.type == "counter" else "") for name, family in served.items()}
+    assert names - {re.sub("_bucket$", "", each) for each in re.findall(r"webhook_app_\w+", shown)} == set()
+
+
 @pytest.mark.parametrize("place", EXPRESSIONS)
 def test_an_expression_is_closed_in_itself(place):
     opened = []
