@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.factories import body, status
-from webhook_app.whatsapp.json_text import limit_depth
+from webhook_app.whatsapp.json_text import bounded_bytes, limit_depth
 from webhook_app.whatsapp.receiving.payload import parse
 
 
@@ -40,3 +40,12 @@ def test_deep_nesting_in_one_status_does_not_affect_the_others(depth):
     )
     parsed = parse(raw.replace(b'"BOMB"', b"[" * depth + b"]" * depth))
     assert [event.message_id for event in parsed.statuses] == ["wamid.A", "wamid.B", "wamid.C"]
+
+
+def test_a_text_is_cut_to_bytes_and_stays_different_from_others_that_begin_alike():
+    assert bounded_bytes("promo", 5) == "promo"
+    long = ["\U00020000" * 200 + last for last in "ab"]
+    one, other = (bounded_bytes(text, 400) for text in long)
+    assert one != other
+    assert {len(one.encode()), len(other.encode())} <= {397, 398, 399, 400}
+    assert one.startswith("\U00020000" * 90)

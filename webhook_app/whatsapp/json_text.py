@@ -1,5 +1,6 @@
 """Decodes JSON into values that Postgres can store: no NUL, no lone surrogates, no number out of range. Pure."""
 
+import hashlib
 import json
 import math
 import re
@@ -93,6 +94,17 @@ def _clean(text: str) -> str:
         # A pair written as two escapes becomes one character; a lone surrogate becomes U+FFFD.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def bounded_bytes(text: str, most: int) -> str:
+    """Return the text if it has at most `most` bytes, else its beginning and a hash, so that it stays distinct.
+
+    For texts of index keys, whose size Postgres limits in bytes.
+    """
+    if len(text) * 4 <= most or len(encoded := text.encode()) <= most:
+        return text
+    mark = f"~{hashlib.sha256(encoded).hexdigest()[:16]}"
+    return encoded[: most - len(mark)].decode(errors="ignore") + mark
 
 
 def canonical(value: Any) -> str:

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from json import JSONEncoder
 from typing import Any
 
 from msgspec import Struct, field
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from webhook_app.rules.incidents.index_keys import index_key
 from webhook_app.store.postgres.engine import Connection
 
 OPEN = ("pending", "firing")
-
-_encode_sorted = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -85,8 +83,8 @@ _GET = text(f"{_SELECT} WHERE id = :id")
 
 
 def group_key(group: Mapping[str, str | int]) -> str:
-    """The group as canonical JSON, which the unique index compares."""
-    return _encode_sorted(group)
+    """The key of the group, which the unique index compares."""
+    return index_key(group)
 
 
 def open_alerts(connection: Connection, *, lock: bool = False) -> list[Alert]:

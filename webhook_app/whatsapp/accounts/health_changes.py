@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from webhook_app.whatsapp.events import HealthChange, HealthSignal
-from webhook_app.whatsapp.json_text import canonical
+from webhook_app.whatsapp.json_text import bounded_bytes, canonical
 from webhook_app.whatsapp.people.contacts import phone_key
 
 Value = Mapping[str, Any]
@@ -16,6 +16,10 @@ Changes = Iterable[HealthChange]
 
 ACCOUNT, NUMBER, TEMPLATE = "account", "number", "template"
 UNLIMITED = -1
+
+# Bytes: subject, aspect and value are the key of a change, and an entry of an index holds 2704.
+MAX_ID_BYTES, MAX_WORD_BYTES = 256, 400
+_MAX_SUBJECT_BYTES = 600  # name and language of a template without an id
 
 
 def changes_of(signal: HealthSignal, value: Value) -> tuple[HealthChange, ...]:
@@ -301,7 +305,13 @@ def _tier(subject: tuple[str, str], value: Any, *, aspect: str = "tier", before:
 
 def _change(subject: tuple[str, str], aspect: str, value: str, **detail: Any) -> HealthChange:
     given = {key: item for key, item in detail.items() if item is not None and item not in ("", [])}
-    return HealthChange(*subject, aspect[:200], value[:200], canonical(given))
+    return HealthChange(
+        subject[0],
+        bounded_bytes(subject[1], _MAX_SUBJECT_BYTES),
+        bounded_bytes(aspect, MAX_WORD_BYTES),
+        bounded_bytes(value, MAX_WORD_BYTES),
+        canonical(given),
+    )
 
 
 def _object_at(value: Value, key: str) -> Value:

@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from webhook_app.whatsapp.accounts.health_changes import changes_of
+from webhook_app.whatsapp.accounts.health_changes import MAX_ID_BYTES, MAX_WORD_BYTES, changes_of
 from webhook_app.whatsapp.events import NO_CODE, HealthSignal
-from webhook_app.whatsapp.json_text import canonical, scrub
+from webhook_app.whatsapp.json_text import bounded_bytes, canonical, scrub
 from webhook_app.whatsapp.receiving.statuses import bounded_text, read_errors, read_timestamp
 
 FIELDS = frozenset(
@@ -31,6 +31,7 @@ FIELDS = frozenset(
         "payment_configuration_update",
     )
 )
+_MAX_NAME_BYTES, _MAX_LANGUAGE_BYTES = 512, 64  # Meta: 512 characters of a-z, 0-9 and _; codes such as zh_CN
 _TEMPLATE_FIELDS = ("message_template_status_update", "message_template_quality_update")
 
 
@@ -40,18 +41,18 @@ def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], 
         field = _TEMPLATE_FIELDS["new_quality_score" in value]
     info = value.get("waba_info")
     if type(info) is dict:  # entry.id is then the business portfolio, not the WABA
-        waba_id = _word(info.get("waba_id")) or waba_id
+        waba_id = _word(info.get("waba_id"), MAX_ID_BYTES) or waba_id
     value = scrub(value)
     payload = canonical(value)
     signal = HealthSignal(
         field,
         _event(value),
         waba_id,
-        _word(value.get("entity_id")) if value.get("entity_type") == "PHONE_NUMBER" else "",
-        _word(value.get("display_phone_number") or value.get("phone_number")),
-        _word(value.get("message_template_id")),
-        _word(value.get("message_template_name")),
-        _word(value.get("message_template_language")).replace("-", "_"),
+        _word(value.get("entity_id"), MAX_ID_BYTES) if value.get("entity_type") == "PHONE_NUMBER" else "",
+        _word(value.get("display_phone_number") or value.get("phone_number"), MAX_ID_BYTES),
+        _word(value.get("message_template_id"), MAX_ID_BYTES),
+        _word(value.get("message_template_name"), _MAX_NAME_BYTES),
+        _word(value.get("message_template_language"), _MAX_LANGUAGE_BYTES).replace("-", "_"),
         NO_CODE,
         read_timestamp(entry.get("time")),
         payload,
@@ -88,19 +89,19 @@ def with_body_digest(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
 
 def _event(value: Mapping[str, Any]) -> str:
     for key in ("event", "decision", "new_quality_score", "new_category", "correct_category", "status"):
-        if found := _word(value.get(key)):
+        if found := _word(value.get(key), MAX_WORD_BYTES):
             return found
     alert = value.get("alert_info")
-    return _word((alert if type(alert) is dict else value).get("alert_type"))
+    return _word((alert if type(alert) is dict else value).get("alert_type"), MAX_WORD_BYTES)
 
 
 def _time(entry: Mapping[str, Any]) -> str:
     return str(entry.get("time"))[:64]
 
 
-def _word(value: Any) -> str:
+def _word(value: Any, most: int) -> str:
     """Return a name or id as text. Template ids are numbers in webhooks, but text in API responses."""
-    return value[:512] if type(value) is str else str(value) if type(value) is int else ""
+    return bounded_bytes(str(value), most) if type(value) in (str, int) else ""
 
 
 def _identity(*parts: str) -> bytes:

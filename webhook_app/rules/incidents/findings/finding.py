@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from json import JSONEncoder
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from webhook_app.rules.counts.dimensions import DIMENSIONS, GROUP_WORDS, SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
+from webhook_app.rules.incidents.index_keys import index_key
 from webhook_app.whatsapp.errors.catalogue import explain
 
 DAY = timedelta(days=1)
@@ -25,8 +25,6 @@ KINDS: tuple[FindingKind, ...] = (
 
 Slice = Mapping[str, Sequence[str]]
 """Values by dimension: the part of the traffic that a finding is about."""
-
-_encode_sorted = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 class FoundState(Struct, frozen=True, kw_only=True):
@@ -103,9 +101,9 @@ def lies_in(series: SeriesKey, part: Slice, waba_id: str = "") -> bool:
 
 
 def key_of(code: int, part: Slice | None, waba_id: str = "") -> str:
-    """The key of a finding about one code in one part, as canonical JSON."""
+    """The key of a finding about one code in one part."""
     about: dict[str, Any] = {"code": code} | {name: list(values) for name, values in (part or {}).items()}
-    return _encode_sorted(about if part else about | {"waba_id": waba_id})
+    return index_key(about if part else about | {"waba_id": waba_id})
 
 
 def name_code(code: int) -> str:
