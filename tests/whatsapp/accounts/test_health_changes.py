@@ -280,3 +280,23 @@ def test_without_time_the_body_distinguishes_a_retry_from_a_later_error():
         parse(post("account_review_update", {"decision": "APPROVED"}, time="soon")).signals[0].timestamp
         is None
     )
+
+
+def test_details_are_cut_to_what_an_operator_reads():
+    info = {"violation_type": "SPAM", "remediation": "审" * 900_000}
+    (signal,) = parse(
+        post("account_update", {"event": "ACCOUNT_VIOLATION", "violation_info": info}, time=1)
+    ).signals
+    (change,) = signal.changes
+    assert json.loads(change.detail_json) == {"remediation": "审" * 499 + "…"}
+
+
+def test_details_have_a_limited_size_whatever_their_shape():
+    info: dict[str, object] = {f"key {place}": ["x" * 400] * 100 for place in range(100)}
+    info |= {"deep": [[[["x" * 400] * 50] * 50] * 50], "reason": "LOW_QUALITY", "k" * 5000: 1}
+    (signal,) = parse(
+        post("account_update", {"event": "PARTNER_REMOVED", "disconnection_info": info}, time=1)
+    ).signals
+    (change,) = signal.changes
+    assert len(change.detail_json) <= 8_000
+    assert json.loads(change.detail_json)["reason"] == "LOW_QUALITY"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from msgspec import to_builtins
+from msgspec import json, to_builtins
 
 from webhook_app.channels.notification import Notification, Reason
 from webhook_app.rules.incidents.findings.finding import FoundState
@@ -15,6 +15,8 @@ from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.incidents.silences import Silence
 from webhook_app.store.postgres.engine import Connection
+
+_encode = json.Encoder(order="sorted").encode
 
 Groups = Sequence[Mapping[str, str | int]]
 
@@ -80,9 +82,12 @@ class IncidentTables:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._explanations: dict[int, bytes] = {}
 
     def open_alerts(self) -> list[Alert]:
-        return alerts.open_alerts(self._connection, lock=True)
+        found = alerts.open_alerts(self._connection, lock=True)
+        self._explanations = {alert.id: _encode(alert.explanation) for alert in found}
+        return found
 
     def insert_alert(self, alert: Alert) -> int | None:
         return alerts.insert_new(self._connection, alert)
@@ -104,7 +109,9 @@ class IncidentTables:
         incidents.clear_acknowledgement(self._connection, incident_id)
 
     def save(self, changed_alerts: Sequence[Alert], changed_incidents: Sequence[Incident]) -> None:
-        alerts.save_all(self._connection, changed_alerts)
+        stored = self._explanations
+        explained = {a.id for a in changed_alerts if stored.get(a.id) == _encode(a.explanation)}
+        alerts.save_all(self._connection, changed_alerts, explained=explained)
         incidents.save_all(self._connection, changed_incidents)
 
     def active_silences(self, now: datetime) -> Sequence[Silence]:

@@ -1,6 +1,6 @@
 """Alerts as rows: at most one open alert per rule and group, kept after it is resolved as evidence of its incident."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -62,9 +62,13 @@ _INSERT = text(
     f" VALUES (:group_key, {', '.join(f':{name}' for name in _NEW)})"
     f" ON CONFLICT (rule, group_key) WHERE {_IS_OPEN} DO NOTHING RETURNING id"
 ).bindparams(bindparam("group", type_=JSONB), bindparam("explanation", type_=JSONB))
+_FIGURES = [name for name in _EVALUATED if name != "explanation"]
 _UPDATE = text(
     f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _EVALUATED)} WHERE id = :id"
 ).bindparams(bindparam("explanation", type_=JSONB))
+_UPDATE_FIGURES = text(
+    f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _FIGURES)} WHERE id = :id"
+)
 _OPEN = f"{_SELECT} WHERE {_IS_OPEN} ORDER BY id"
 _DELETE_PENDING = text("DELETE FROM alerts WHERE id = :id AND state = 'pending'")
 _OF_INCIDENTS = text(f"{_SELECT} WHERE incident_id = ANY(:ids) ORDER BY id")
@@ -103,11 +107,15 @@ def save(connection: Connection, alert: Alert) -> None:
     save_all(connection, [alert])
 
 
-def save_all(connection: Connection, changed: Sequence[Alert]) -> None:
-    """Write the columns that an evaluation changes, for several alerts."""
-    rows = [{name: getattr(alert, name) for name in ("id", *_EVALUATED)} for alert in changed]
-    if rows:
-        connection.execute(_UPDATE, rows)
+def save_all(connection: Connection, changed: Sequence[Alert], *, explained: Collection[int] = ()) -> None:
+    """Write the columns that an evaluation changes, for several alerts.
+
+    `explained`: the ids of alerts whose explanation is as stored. It is not written again, because it can be long.
+    """
+    for statement, names, is_explained in ((_UPDATE, _EVALUATED, False), (_UPDATE_FIGURES, _FIGURES, True)):
+        alike = (alert for alert in changed if (alert.id in explained) is is_explained)
+        if rows := [{name: getattr(alert, name) for name in ("id", *names)} for alert in alike]:
+            connection.execute(statement, rows)
 
 
 def remove_pending(connection: Connection, alert_id: int) -> None:

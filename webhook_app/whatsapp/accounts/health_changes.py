@@ -19,6 +19,8 @@ UNLIMITED = -1
 
 # Bytes: subject, aspect and value are the key of a change, and an entry of an index holds 2704.
 MAX_ID_BYTES, MAX_WORD_BYTES = 256, 400
+_MAX_TEXT, _MAX_ITEMS, _MAX_DETAIL = 500, 20, 8_000
+"""Characters of a text, items of a list, and characters of the whole detail as JSON, of up to six per letter."""
 _MAX_SUBJECT_BYTES = 600  # name and language of a template without an id
 
 
@@ -304,14 +306,37 @@ def _tier(subject: tuple[str, str], value: Any, *, aspect: str = "tier", before:
 
 
 def _change(subject: tuple[str, str], aspect: str, value: str, **detail: Any) -> HealthChange:
-    given = {key: item for key, item in detail.items() if item is not None and item not in ("", [])}
     return HealthChange(
         subject[0],
         bounded_bytes(subject[1], _MAX_SUBJECT_BYTES),
         bounded_bytes(aspect, MAX_WORD_BYTES),
         bounded_bytes(value, MAX_WORD_BYTES),
-        canonical(given),
+        canonical(_bounded_detail(detail)),
     )
+
+
+def _bounded_detail(detail: Value) -> dict[str, Any]:
+    """Return what is given of the detail, with long texts and lists cut. What then exceeds the limit is left out."""
+    given = {key: _cut(item) for key, item in detail.items() if item is not None and item not in ("", [])}
+    sizes = {key: len(canonical({key: item})) for key, item in given.items()}
+    kept: dict[str, Any] = {}
+    size = 0
+    for key in sorted(given, key=sizes.__getitem__):
+        size += sizes[key]
+        if size > _MAX_DETAIL:
+            break
+        kept[key] = given[key]
+    return kept
+
+
+def _cut(value: Any, depth: int = 2) -> Any:
+    if type(value) is str:
+        return value if len(value) <= _MAX_TEXT else f"{value[: _MAX_TEXT - 1]}…"
+    if type(value) is list and depth:
+        return [_cut(item, depth - 1) for item in value[:_MAX_ITEMS]]
+    if type(value) is dict and depth:
+        return {_cut(key): _cut(item, depth - 1) for key, item in [*value.items()][:_MAX_ITEMS]}
+    return "…" if type(value) in (list, dict) else value
 
 
 def _object_at(value: Value, key: str) -> Value:

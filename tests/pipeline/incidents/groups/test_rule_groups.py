@@ -1,6 +1,7 @@
 """Every kind of rule from stored rows to an alert: what opens it and what ends it."""
 
 import json
+import random
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -236,6 +237,29 @@ def test_health_fires_on_a_reported_problem_and_ends_when_meta_reports_another_s
     assert evaluate_at(engine, rule("health"), now + 8 * DAY) == {"resolve": 1}, (
         "a lower limit is news for a week"
     )
+
+
+def test_a_detail_of_a_version_without_limits_is_cut_and_written_only_once(
+    engine: Engine, now: datetime
+) -> None:
+    letters = random.Random(1)
+    told = "".join(chr(letters.randrange(0x4E00, 0x9FFF)) for _ in range(50_000))
+    change(engine, "account", WABA, "violation", "SPAM", now, remediation=told, description=told[::-1])
+    assert evaluate_at(engine, rule("health"), now) == {"fire": 1}
+    with engine.connect() as connection:
+        [alert] = alerts.open_alerts(connection)
+    evaluate_at(engine, rule("health"), now + MINUTE)
+    with engine.connect() as connection:
+        assert [len(value) for _, value in alert.explanation["details"]] == [500, 500]
+        name = connection.execute(
+            text("SELECT reltoastrelid::regclass::text FROM pg_class WHERE relname = 'alerts'")
+        )
+        written = text(f"SELECT array_agg(DISTINCT chunk_id) FROM {name.scalar_one()}")
+        assert (before := connection.execute(written).scalar_one())
+    assert evaluate_at(engine, rule("health"), now + 2 * MINUTE) == {}
+    with engine.connect() as connection:
+        assert connection.execute(written).scalar_one() == before
+        assert alerts.open_alerts(connection)[0].evaluated_at == now + 2 * MINUTE
 
 
 def test_health_judges_only_the_checks_of_the_rule(engine: Engine, now: datetime) -> None:

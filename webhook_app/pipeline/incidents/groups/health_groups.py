@@ -23,6 +23,7 @@ _DETAIL_KEYS = (
     "until",
     "disable_date",
 )
+_MAX_DETAIL = 500  # characters; earlier versions stored longer ones
 _DETAIL_LABELS = {"title": "Meta's title", "at": "When"}
 
 _ADVICE = {
@@ -41,7 +42,10 @@ def find_health_groups(rule: Rule, inputs: RuleInputs) -> list[RuleGroup]:
                 continue
             detail = states_by_aspect[found.aspect].detail
             details = tuple(
-                (_DETAIL_LABELS.get(key) or key.replace("_", " ").capitalize(), str(detail[key]))
+                (
+                    _DETAIL_LABELS.get(key) or key.replace("_", " ").capitalize(),
+                    str(detail[key])[:_MAX_DETAIL],
+                )
                 for key in _DETAIL_KEYS
                 if detail.get(key)
             )
