@@ -187,11 +187,9 @@ def slack() -> Iterator[FakeSlack]:
 
 
 @pytest.fixture
-def slack_webhook(slack: FakeSlack) -> Iterator[SlackWebhook]:
+def slack_webhook(slack: FakeSlack) -> SlackWebhook:
     """The channel to it, with a short timeout."""
-    made = SlackWebhook(slack.url, httpx.Timeout(0.3))
-    yield made
-    made.close()
+    return SlackWebhook(slack.url, httpx.Timeout(0.3))
 
 
 @pytest.fixture

@@ -49,7 +49,6 @@ class Service:
         channel = SlackWebhook(self.slack.url)
         while notify(self.engine, channel, Stopwatch().clock(now)).sent:
             pass
-        channel.close()
 
 
 @pytest.fixture

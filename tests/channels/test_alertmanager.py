@@ -25,11 +25,9 @@ LATER = NOW + timedelta(minutes=3)
 
 
 @pytest.fixture
-def channel(slack: FakeSlack) -> Iterator[Alertmanager]:
+def channel(slack: FakeSlack) -> Alertmanager:
     slack.usual = lambda _: Answer(200, "")
-    made = Alertmanager(f"{slack.base}/am/", httpx.Timeout(0.3), clock=lambda: LATER)
-    yield made
-    made.close()
+    return Alertmanager(f"{slack.base}/am/", httpx.Timeout(0.3), clock=lambda: LATER)
 
 
 def test_an_incident_has_labels_to_route_by_and_annotations_to_read(slack, channel):
@@ -269,7 +267,6 @@ def test_a_real_alertmanager_reports_one_end_for_one_end(real):
             == {("failure-rate-per-code", "critical"), ("health", "warning")}
         )
     )
-    channel.close()
     restarted = Alertmanager(real)
     before = {alert["labels"]["alertname"]: alert for alert in shown(real)}
     restarted.resend([notification(since=began, severity="critical"), notification(**health)], [rate, paused])
@@ -292,7 +289,6 @@ def test_a_real_alertmanager_reports_one_end_for_one_end(real):
     restarted.send(notification(since=began), rate)
     restarted.resend([notification(**health)], [paused])
     assert shown(real) == []
-    restarted.close()
     wait_for(lambda: len(reported("resolved")) == 3)
     assert set(reported("resolved")) == {
         ("failure-rate-per-code", "warning"),

@@ -121,7 +121,6 @@ def test_slack_gets_a_message_without_buttons(slack: FakeSlack) -> None:
     slack.usual = lambda _: Answer(200, '{"ok": true, "channel": "C7", "ts": "1.1"}')
     bot = SlackBot("xoxb", "#alerts", slack.base)
     bot.send_findings(message())
-    bot.close()
     [posted] = slack.posted
     assert [block["type"] for block in posted["blocks"]].count("actions") == 0
     assert "Finding: 131026" in posted["text"]

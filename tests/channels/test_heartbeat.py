@@ -1,7 +1,5 @@
 """The heartbeat in the protocol of healthchecks.io."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -11,10 +9,8 @@ from webhook_app.channels.heartbeat import Heartbeat
 
 
 @pytest.fixture
-def heartbeat(slack: FakeSlack) -> Iterator[Heartbeat]:
-    made = Heartbeat(f"{slack.base}/secret-check?rid=1", httpx.Timeout(0.3))
-    yield made
-    made.close()
+def heartbeat(slack: FakeSlack) -> Heartbeat:
+    return Heartbeat(f"{slack.base}/secret-check?rid=1", httpx.Timeout(0.3))
 
 
 def test_success_pings_the_address_and_failure_its_fail_path(slack, heartbeat):

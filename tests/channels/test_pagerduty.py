@@ -1,6 +1,5 @@
 """One PagerDuty incident per incident: triggered, acknowledged, resolved, triggered anew."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx
@@ -15,11 +14,9 @@ SUCCESS = Answer(202, '{"status":"success","message":"Event processed","dedup_ke
 
 
 @pytest.fixture
-def channel(slack: FakeSlack) -> Iterator[PagerDuty]:
+def channel(slack: FakeSlack) -> PagerDuty:
     slack.usual = lambda _: SUCCESS
-    made = PagerDuty("hush", slack.base, httpx.Timeout(0.3))
-    yield made
-    made.close()
+    return PagerDuty("hush", slack.base, httpx.Timeout(0.3))
 
 
 def test_an_incident_triggers_with_everything_that_is_needed_on_call(slack, channel):

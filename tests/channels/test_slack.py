@@ -71,7 +71,6 @@ def test_a_server_that_is_down_is_retried():
         unused.bind(("127.0.0.1", 0))
         channel = SlackWebhook(f"http://127.0.0.1:{unused.getsockname()[1]}/services/secret")
         fault = refusal(channel)
-        channel.close()
     assert not fault.permanent
     assert "secret" not in str(fault)
 
@@ -80,7 +79,6 @@ def test_a_server_that_is_down_is_retried():
 def test_an_invalid_address_is_a_permanent_error_without_the_address(url):
     channel = SlackWebhook(url)
     fault = refusal(channel)
-    channel.close()
     assert fault.permanent
     assert "secret" not in str(fault)
 

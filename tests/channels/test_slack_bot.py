@@ -1,7 +1,6 @@
 """One message per incident, edited in place, with its history in the thread and action buttons."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -33,10 +32,8 @@ def api(slack: FakeSlack) -> FakeSlack:
 
 
 @pytest.fixture
-def bot(slack: FakeSlack) -> Iterator[SlackBot]:
-    made = SlackBot("xoxb-hush", "#alerts", f"{slack.base}/api/", httpx.Timeout(0.3))
-    yield made
-    made.close()
+def bot(slack: FakeSlack) -> SlackBot:
+    return SlackBot("xoxb-hush", "#alerts", f"{slack.base}/api/", httpx.Timeout(0.3))
 
 
 def calls(api: FakeSlack) -> list[str]:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import get_args
 
 import httpx
@@ -20,10 +19,8 @@ NOW_S = 1_700_000_000
 
 
 @pytest.fixture
-def channel(slack: FakeSlack) -> Iterator[Webhook]:
-    made = Webhook(slack.url, KEYS, httpx.Timeout(0.3), clock=lambda: NOW_S + 0.9)
-    yield made
-    made.close()
+def channel(slack: FakeSlack) -> Webhook:
+    return Webhook(slack.url, KEYS, httpx.Timeout(0.3), clock=lambda: NOW_S + 0.9)
 
 
 def test_the_signature_is_the_one_of_the_specifications_example():

@@ -44,7 +44,6 @@ def evening(engine: Engine, database_url: str, now: datetime) -> Evening:
         with SlackReceiver(show=lambda _: None) as slack:
             channel = SlackWebhook(slack.url)
             items = fill(database_url, {"slack": channel}, week, progress=shares.append)
-            channel.close()
         assert shares == sorted(shares)
         assert shares[-1] == 1
         with engine.connect() as connection:

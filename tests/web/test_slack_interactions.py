@@ -65,7 +65,6 @@ def shown(engine: Engine, slack: FakeSlack) -> list[dict[str, Any]]:
     slack.usual = lambda _: Answer(200, '{"ok":true,"channel":"C7","ts":"1.1"}')
     bot = SlackBot("xoxb", "#alerts", slack.base, httpx.Timeout(2.0))
     notify(engine, bot, Stopwatch().clock(datetime.now(UTC)))
-    bot.close()
     return slack.posted
 
 

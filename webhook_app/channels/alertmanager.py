@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.http_client import TIMEOUT, HttpClient
+from webhook_app.channels.connections.http_client import TIMEOUT, HttpClient
 from webhook_app.channels.incident_text import compose, plain_text
 from webhook_app.channels.notification import Notification
 
@@ -79,10 +79,6 @@ class Alertmanager:
         posted = [_alert(each, sent, end) for each, sent in known if sent is not None and not sent.ended]
         if posted:
             self._post(posted)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def _post(self, alerts: Sequence[dict[str, Any]]) -> None:
         answer = self._http.post(self._url, msgspec.json.encode(alerts))

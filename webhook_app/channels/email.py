@@ -15,11 +15,12 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.connections.smtp_client import Smtp, SmtpOverTls
 from webhook_app.channels.findings import FindingMessage, compose_findings
 from webhook_app.channels.incident_text import Digest, MessageText, compose, compose_digest, plain_text
 from webhook_app.channels.notification import Notification
 
-TIMEOUT_S = 15.0  # for each SMTP command
+TIMEOUT_S = 15.0  # for each read and write
 
 _SCHEMES: dict[str, tuple[Literal["none", "starttls", "tls"], int]] = {
     "smtp": ("none", 25),
@@ -137,9 +138,9 @@ class Email:
     def _connect(self) -> smtplib.SMTP:
         server = self._server
         opened = (
-            smtplib.SMTP_SSL(server.host, server.port, timeout=self._timeout_s, context=self._context)
+            SmtpOverTls(server.host, server.port, timeout=self._timeout_s, context=self._context)
             if server.security == "tls"
-            else smtplib.SMTP(server.host, server.port, timeout=self._timeout_s)
+            else Smtp(server.host, server.port, timeout=self._timeout_s)
         )
         try:
             if server.security == "starttls":

@@ -6,7 +6,7 @@ https://healthchecks.io/docs/http_api/ (read 2026-11). The address is a secret a
 import httpx
 
 from webhook_app.channels import SendError
-from webhook_app.channels.http_client import TIMEOUT, HttpClient
+from webhook_app.channels.connections.http_client import TIMEOUT, HttpClient
 
 
 class Heartbeat:
@@ -24,10 +24,6 @@ class Heartbeat:
         """Report a failure with its reason. Raises SendError."""
         url = self._url.copy_with(path=f"{self._url.path.rstrip('/')}/fail")
         self._check(self._http.post(str(url), reason.encode(), {"Content-Type": "text/plain"}).status)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def _check(self, status: int) -> None:
         if not httpx.codes.is_success(status):

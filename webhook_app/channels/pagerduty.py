@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
-from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
+from webhook_app.channels.connections.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
 
@@ -56,10 +56,6 @@ class PagerDuty:
         if notification.reason == "resolved":
             return _RESOLVED
         return Receipt("triggered") if again else None
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
 
 def event_of(notification: Notification) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.connections.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.findings import FindingMessage, compose_findings
-from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.incident_text import compose, compose_digest
 from webhook_app.channels.notification import Notification
 from webhook_app.channels.slack_blocks import digest_payload, payload
@@ -54,10 +54,6 @@ class SlackWebhook:
     def send_findings(self, message: FindingMessage) -> None:
         """Post it. Raises SendError."""
         self._post(payload(compose_findings(message)))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def _post(self, message: dict[str, Any]) -> None:
         _check_answer(self._http.post(self._url, msgspec.json.encode(message)))

@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.connections.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.findings import FindingMessage, compose_findings
-from webhook_app.channels.http_client import TIMEOUT, HttpAnswer, HttpClient
 from webhook_app.channels.incident_text import change_line, compose, compose_digest
 from webhook_app.channels.notification import Notification
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, PACE_S
@@ -116,10 +116,6 @@ class SlackBot:
     def send_findings(self, message: FindingMessage) -> None:
         """Post a message without buttons, which is not edited later. Raises SendError."""
         self._post({"channel": self._channel, **payload(compose_findings(message))})
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def _open(self, notification: Notification) -> Receipt:
         posted = _reference(self._post({"channel": self._channel, **_message(notification)}))

@@ -13,8 +13,8 @@ import httpx
 import msgspec
 
 from webhook_app.channels import Receipt, SendError
+from webhook_app.channels.connections.http_client import TIMEOUT, HttpClient
 from webhook_app.channels.findings import FindingMessage, compose_findings
-from webhook_app.channels.http_client import TIMEOUT, HttpClient
 from webhook_app.channels.incident_text import compose, plain_text
 from webhook_app.channels.notification import Notification
 
@@ -81,10 +81,6 @@ class Webhook:
             text = f"the webhook's receiver answered {answer.status} {answer.excerpt!r}"
             gone = answer.status == httpx.codes.GONE
             raise SendError(text, permanent=gone, retry_after=answer.retry_after)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
 
 def body_of(notification: Notification) -> bytes:

@@ -1,6 +1,5 @@
 """Each evaluation that ended is reported to the monitor once, as a success or a failure."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import httpx
@@ -18,10 +17,8 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def watch(engine: Engine, slack: FakeSlack) -> Iterator[HeartbeatMonitor]:
-    heartbeat = Heartbeat(f"{slack.base}/check", httpx.Timeout(0.3))
-    yield HeartbeatMonitor(engine, heartbeat)
-    heartbeat.close()
+def watch(engine: Engine, slack: FakeSlack) -> HeartbeatMonitor:
+    return HeartbeatMonitor(engine, Heartbeat(f"{slack.base}/check", httpx.Timeout(0.3)))
 
 
 def evaluated(engine: Engine, at: datetime, error: str = "", *, ended: bool = True) -> None:

@@ -400,7 +400,6 @@ def test_three_hundred_incidents_at_once_are_all_sent_in_order_and_at_pace_throu
         moment = now + hands.seconds * SECOND
         notify(engine, channel, hands.clock(moment), jitter=Longest())
         hands.wait(1.0)
-    channel.close()
     taken = [json_text(posted) for posted, answer in slack.exchanged if answer.accepts]
     assert len(taken) == 300 / DIGEST_SIZE
     sent = [name for message in taken for name in names if f"business number {name}," in message]

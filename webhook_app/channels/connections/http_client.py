@@ -3,10 +3,10 @@
 Each channel interprets the status itself. Addresses are secrets and never appear in errors.
 """
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from time import monotonic
 
 import httpx
 from msgspec import Struct
@@ -16,7 +16,7 @@ from webhook_app.channels import SendError
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 MAX_PAUSE_S = 3600.0
 
-_TOTAL_TIMEOUT_S = 30.0  # an answer of one byte every nine seconds must not block a channel forever
+_TOTAL_TIMEOUT_S = 30.0  # a receiver that sends a byte every nine seconds must not block a channel forever
 _MAX_ANSWER_BYTES = 65_536
 
 
@@ -34,7 +34,11 @@ class HttpAnswer(Struct, frozen=True):
 
 
 class HttpClient:
-    """A client for one server, which errors call `receiver`."""
+    """A client for one server, which errors call `receiver`. It keeps no connections and no cookies.
+
+    A request runs in an event loop of its own, because only there one deadline can end it in every phase. Answers are
+    read as sent: a compressed one of a kilobyte could fill the memory.
+    """
 
     def __init__(
         self,
@@ -44,10 +48,10 @@ class HttpClient:
         total_s: float = _TOTAL_TIMEOUT_S,
     ) -> None:
         self._receiver = receiver
+        self._timeout = timeout
+        self._headers = {"User-Agent": "webhook-app", "Accept-Encoding": "identity"} | dict(headers or {})
         self._total_s = total_s
-        self._client = httpx.Client(
-            timeout=timeout, headers={"User-Agent": "webhook-app"} | dict(headers or {})
-        )
+        self._certificates = httpx.create_ssl_context()
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> HttpAnswer:
         """Post a JSON body and return the answer with any status. Raises SendError if there is none."""
@@ -57,30 +61,29 @@ class HttpClient:
         """Return the answer to a GET with any status. Raises SendError if there is none."""
         return self._request("GET", url, b"", {})
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
     def _request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
         try:
-            with self._client.stream(method, url, content=body, headers=headers) as response:
-                return HttpAnswer(response.status_code, self._read(response), _retry_after(response.headers))
+            return asyncio.run(self._exchange(method, url, body, self._headers | dict(headers)))
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as fault:
             raise SendError(f"the address of {self._receiver} is invalid", permanent=True) from fault
-        except httpx.HTTPError as fault:
+        except (httpx.HTTPError, TimeoutError) as fault:
             raise SendError(
                 f"{self._receiver} cannot be reached ({type(fault).__name__})", permanent=False
             ) from fault
 
-    def _read(self, response: httpx.Response) -> str:
-        end, received = monotonic() + self._total_s, bytearray()
-        for chunk in response.iter_bytes():
-            received += chunk
-            if monotonic() > end:
-                raise httpx.ReadTimeout("the answer takes too long")
-            if len(received) >= _MAX_ANSWER_BYTES:
-                break
-        return bytes(received[:_MAX_ANSWER_BYTES]).decode("utf-8", errors="replace")
+    async def _exchange(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
+        async with (
+            asyncio.timeout(self._total_s),
+            httpx.AsyncClient(timeout=self._timeout, verify=self._certificates) as client,
+            client.stream(method, url, content=body, headers=headers) as response,
+        ):
+            received = bytearray()
+            async for chunk in response.aiter_raw():
+                received += chunk
+                if len(received) >= _MAX_ANSWER_BYTES:
+                    break
+            text = received[:_MAX_ANSWER_BYTES].decode("utf-8", errors="replace")
+            return HttpAnswer(response.status_code, text, _retry_after(response.headers))
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:
@@ -88,7 +91,7 @@ def _retry_after(headers: httpx.Headers) -> float | None:
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
-    if value.replace(".", "", 1).isdecimal() and value.isascii():
+    if value.isascii() and value.replace(".", "", 1).isdecimal():
         return min(float(value), MAX_PAUSE_S)
     until, now = _date(value), _date(headers.get("Date", "")) or datetime.now(UTC)
     if until is None:
@@ -99,6 +102,6 @@ def _retry_after(headers: httpx.Headers) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
