@@ -37,7 +37,7 @@ LONGEST = {  # bytes, by column; by table and column where it differs
     ("clock_repairs", "raw_timestamp"): 330,
     ("alerts", "group_key"): MAX_KEY_BYTES,
     ("findings", "key"): MAX_KEY_BYTES,
-    ("health_changes", "subject_id"): 600,
+    "subject_id": 600,
     ("health_changes", "aspect"): _WORD,
     ("health_changes", "value"): _WORD,
 }

@@ -145,7 +145,7 @@ def subjects(
 def reported_health(connection: Connection, of: Sequence[Subject]) -> Mapping[Place, list[ReportedHealth]]:
     """All stored reports of these subjects."""
     owners = {(each.subject, key): (each.subject, each.subject_id) for each in of for key in each.keys}
-    found: dict[Place, list[ReportedHealth]] = {place: [] for place in owners.values()}
+    found: dict[Place, list[ReportedHealth]] = {(each.subject, each.subject_id): [] for each in of}
     values = {"subjects": [subject for subject, _ in owners], "ids": [key for _, key in owners]}
     for row in connection.execute(_REPORTED, values):
         report = ReportedHealth(
