@@ -21,8 +21,8 @@ Reason = Literal["", "delivered", "resent", "code", "used_up", "expired", "suppr
 MAX_ATTEMPTS = MAX_RETRIES["backoff"]
 GRACE = timedelta(minutes=2)
 """How long after a lapsed lease its message is not leased: the webhooks of one that was sent arrive meanwhile."""
-FIRST_CLAIM_WITHIN = timedelta(hours=1)
-"""The first claim finds failures of this time, and so does every claim for codes that are retried at once."""
+SOON_WITHIN = timedelta(hours=1)
+"""A code that is retried within minutes is retried only if a claim finds its failure within this time."""
 _DAYS = timedelta(days=1)
 _LIFETIME = {"backoff": _DAYS, "once": _DAYS, "after_window": 7 * _DAYS}
 _CODE_LIFETIME = timedelta(minutes=10)
@@ -51,6 +51,14 @@ class DueRetry(Struct, frozen=True, kw_only=True):
     is_delivered: bool
     is_resent: bool
     """Since the lapsed lease began, another message of the same template or campaign went to the contact."""
+
+
+class Permission(Struct, frozen=True):
+    """Whether the contact may be messaged now; if not, `wait` says when to ask again, None that it stays so."""
+
+    allowed: bool
+    wait: timedelta | None = None
+    why: str = ""
 
 
 def next_attempt(

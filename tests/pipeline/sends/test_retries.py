@@ -1,0 +1,293 @@
+"""Failed messages are leased to one sender at a time until they arrive, or become dead letters."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.support.factories import status
+from tests.support.traffic import Traffic
+from webhook_app.pipeline.sends.retries import LeasedRetry, LeaseLostError, RetryClaim, claim, report
+from webhook_app.rules.sends.retries import Permission
+from webhook_app.store.sends import retries as store
+from webhook_app.store.sends.retries import HeldFailures, Retry, RetryFilters
+from webhook_app.whatsapp.sends.graph_errors import read_graph_error
+
+RATE_LIMIT, PER_PERSON, MISSING_PARAMETER = 130429, 131049, 131008
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+
+
+class Senders:
+    """Senders with keys of their own, at simulated times after `now`."""
+
+    def __init__(self, engine: Engine, now: datetime) -> None:
+        self._engine, self._now = engine, now
+
+    def claim(
+        self,
+        seconds: float,
+        *,
+        key: str = "shop",
+        permission: Permission | None = None,
+        wanted: RetryFilters | None = None,
+        claim_id: str = "",
+        limit: int = 100,
+    ) -> list[LeasedRetry]:
+        asked = RetryClaim(limit=limit, lease=60 * SECOND, key=key, claim=claim_id)
+        allowed = permission or Permission(allowed=True)
+        with self._engine.begin() as connection:
+            return claim(
+                connection,
+                asked,
+                wanted or RetryFilters(),
+                lambda due: [allowed] * len(due),
+                self._now + seconds * SECOND,
+            )
+
+    def report(self, seconds: float, lease: str, outcome: Any, retry_id: int = 0, **more: Any) -> Retry:
+        with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            retry = store.get(connection, retry_id or self.only().id)
+            assert retry
+            at = self._now + seconds * SECOND
+            return report(connection, retry, lease, outcome, at, reported_by="shop", **more)
+
+    def failed(self, seconds: float, lease: str, code: int) -> Retry:
+        return self.report(seconds, lease, "failed", error=read_graph_error({"code": code, "message": "no"}))
+
+    def all(self) -> list[Retry]:
+        with self._engine.connect() as connection:
+            ids = connection.execute(text("SELECT id FROM retries ORDER BY id")).scalars().all()
+            return [found for each in ids if (found := store.get(connection, each))]
+
+    def only(self) -> Retry:
+        (found,) = self.all()
+        return found
+
+
+@pytest.fixture
+def senders(engine: Engine, now: datetime) -> Senders:
+    return Senders(engine, now)
+
+
+@pytest.fixture
+def fail(traffic: Traffic, now: datetime) -> Callable[..., str]:
+    """Store a message that failed so many seconds after `now`; returns its id."""
+
+    def store_failure(code: int = RATE_LIMIT, seconds: float = 0, **more: Any) -> str:
+        (message_id,) = traffic.failed(1, now + seconds * SECOND, code, **more)
+        return message_id
+
+    return store_failure
+
+
+def ids(leased: Sequence[LeasedRetry]) -> list[str]:
+    return [each.retry.message_id for each in leased]
+
+
+def ended(retry: Retry) -> tuple[str, str]:
+    return retry.state, retry.reason
+
+
+def test_a_failed_message_is_due_after_its_wait_and_leased_once(senders, fail):
+    failed = fail()
+    assert senders.claim(0.5) == []
+    (leased,) = senders.claim(2, key="first")
+    assert (leased.retry.message_id, leased.retry.attempts, leased.retry.leased_by) == (failed, 1, "first")
+    assert senders.claim(3, key="second") == []
+    assert senders.report(4, leased.retry.lease, "sent", sent_message_id="wamid.AGAIN").state == "sent"
+    assert senders.claim(4000) == []
+
+
+def test_a_crashed_sender_loses_its_lease_after_the_grace_and_cannot_report_any_more(senders, fail):
+    fail()
+    (lost,) = senders.claim(2)
+    assert senders.claim(2 + 60 + 119) == []
+    (again,) = senders.claim(2 + 60 + 121, key="second")
+    assert again.retry.attempts == 2
+    with pytest.raises(LeaseLostError):
+        senders.report(200, lost.retry.lease, "sent", sent_message_id="wamid.LATE")
+    assert senders.report(201, again.retry.lease, "sent", sent_message_id="wamid.B").leased_by == "second"
+
+
+def test_a_late_report_counts_while_nobody_else_has_the_lease(senders, fail):
+    fail()
+    (leased,) = senders.claim(2)
+    assert senders.report(500, leased.retry.lease, "sent", sent_message_id="wamid.B").state == "sent"
+
+
+@pytest.mark.parametrize("is_reported_first", [True, False])
+def test_a_message_sent_again_that_fails_goes_on_with_the_attempts(
+    senders, fail, traffic, now, is_reported_first
+):
+    first = fail(recipient="12025550117")
+    (leased,) = senders.claim(2)
+
+    def fails() -> None:
+        traffic.store(
+            status("wamid.B", "failed", now + 4 * SECOND, code=131056, recipient="12025550117"), at=now
+        )
+
+    if not is_reported_first:
+        fails()
+        senders.claim(4)
+    senders.report(5, leased.retry.lease, "sent", sent_message_id="wamid.B", retry_id=leased.retry.id)
+    if is_reported_first:
+        fails()
+    (again,) = senders.claim(12)
+    assert (again.retry.message_id, again.retry.first_message_id, again.retry.attempts) == (
+        "wamid.B",
+        first,
+        2,
+    )
+
+
+def test_a_failed_call_is_a_failure_of_its_own_and_its_message_is_due_again_later(senders, fail, engine):
+    fail()
+    (leased,) = senders.claim(2)
+    retry = senders.failed(3, leased.retry.lease, RATE_LIMIT)
+    assert (retry.state, retry.attempts) == ("waiting", 1)
+    assert 2 <= (retry.due_at - retry.failed_at).total_seconds() <= 3
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT source, contact FROM failures ORDER BY source")).all()
+    assert [row.source for row in found] == ["send", "webhook"]
+    assert found[0].contact == found[1].contact
+    (again,) = senders.claim(7)
+    assert (again.retry.id, again.retry.attempts) == (retry.id, 2)
+    assert again.facts.later_message_id == "", "the failed call is no message"
+
+
+def test_a_repeated_report_changes_nothing_and_another_outcome_is_refused(senders, fail, engine):
+    fail()
+    (leased,) = senders.claim(2)
+    first, repeated = (senders.failed(seconds, leased.retry.lease, RATE_LIMIT) for seconds in (3, 4))
+    assert first == repeated
+    with pytest.raises(LeaseLostError):
+        senders.report(5, leased.retry.lease, "sent", sent_message_id="wamid.B")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM failures")).scalar_one() == 2
+
+
+def test_other_failures_of_the_call_and_giving_up_make_dead_letters(senders, fail):
+    fail()
+    (leased,) = senders.claim(2)
+    assert ended(senders.failed(3, leased.retry.lease, MISSING_PARAMETER)) == ("dead", "code")
+    given_up = fail(seconds=10)
+    (leased,) = senders.claim(12)
+    assert leased.retry.message_id == given_up
+    found = senders.report(13, leased.retry.lease, "gave_up", retry_id=leased.retry.id)
+    assert ended(found) == ("dead", "gave_up")
+    assert senders.claim(4000) == []
+
+
+def test_after_seven_attempts_a_message_is_a_dead_letter(senders, fail):
+    fail()
+    at = 2.0
+    for attempt in range(1, 8):
+        (leased,) = senders.claim(at)
+        assert leased.retry.attempts == attempt
+        at += 181
+    assert senders.claim(at) == []
+    assert ended(senders.only()) == ("dead", "used_up")
+
+
+def test_a_message_that_was_delivered_meanwhile_is_not_sent_again(senders, fail, traffic, now):
+    failed = fail(recipient="12025550117")
+    traffic.store(status(failed, "delivered", now + SECOND, recipient="12025550117"), at=now)
+    assert senders.claim(2) == []
+    assert ended(senders.only()) == ("done", "delivered")
+
+
+@pytest.mark.parametrize("crashed", [True, False])
+def test_a_later_message_of_the_template_ends_a_lapsed_lease_and_is_a_hint_otherwise(
+    senders, fail, traffic, now, crashed
+):
+    fail(recipient="12025550117", template="offer")
+    if crashed:
+        assert len(senders.claim(2)) == 1
+    traffic.sent(1, now + 5 * SECOND, recipient="12025550117", template="offer")
+    traffic.sent(1, now + 4 * SECOND, recipient="12025550117", template="other")
+    leased = senders.claim(300)
+    if crashed:
+        assert (leased, ended(senders.only())) == ([], ("done", "resent"))
+    else:
+        assert leased[0].facts.later_message_id == "wamid.T2"
+        assert leased[0].facts.callback_data == '{"template": "offer"}'
+
+
+def test_a_suppressed_contact_is_never_leased_and_one_that_waits_is_asked_about_later(senders, fail):
+    fail()
+    assert senders.claim(2, permission=Permission(allowed=False, wait=90 * SECOND, why="paused")) == []
+    assert senders.claim(91) == []
+    assert senders.claim(93, permission=Permission(allowed=False, why="They opted out.")) == []
+    found = senders.only()
+    assert (ended(found), found.why, found.attempts) == (("dead", "suppressed"), "They opted out.", 0)
+
+
+def test_failures_of_an_open_incident_wait_without_losing_attempts(senders, fail):
+    fail(number="1111")
+    other = fail(number="2222")
+    held = HeldFailures([RATE_LIMIT], [{"phone_number_id": "1111", "code": RATE_LIMIT}])
+    elsewhere = HeldFailures([PER_PERSON], [{}])
+    assert ids(senders.claim(2, wanted=RetryFilters(held=(held, elsewhere)))) == [other]
+    assert senders.claim(3, wanted=RetryFilters(held=(HeldFailures([RATE_LIMIT], [{}]),))) == []
+    assert [each.retry.attempts for each in senders.claim(4)] == [1]
+
+
+def test_a_sender_claims_only_what_it_asks_for(senders, fail):
+    mine = fail(number="1111", template="offer")
+    fail(number="2222", template="offer")
+    fail(number="1111", template="other")
+    assert ids(senders.claim(2, wanted=RetryFilters(phone_number_id="1111", template="offer"))) == [mine]
+    assert senders.claim(2, wanted=RetryFilters(campaign="autumn")) == []
+    assert len(senders.claim(4, limit=1)) == 1
+
+
+def test_a_repeated_claim_gets_the_same_leases(senders, fail):
+    fail()
+    first = senders.claim(2, claim_id="a")
+    fail(seconds=2)
+    assert senders.claim(4, claim_id="a") == first
+    assert len(senders.claim(4, claim_id="b", key="other")) == 1
+    assert senders.claim(4, claim_id="a", key="other") == []
+
+
+def test_failures_from_long_before_the_first_claim_are_not_sent_again(senders, fail):
+    fail(seconds=-3700)
+    fail(PER_PERSON, seconds=-3 * 24 * 3600)
+    recent = fail(seconds=-3500)
+    assert ids(senders.claim(0)) == [recent]
+
+
+def test_after_a_pause_of_its_senders_only_messages_with_a_long_wait_are_found(senders, fail, now):
+    senders.claim(0)
+    fail(seconds=3600)
+    withheld = fail(PER_PERSON, seconds=3600)
+    assert ids(senders.claim(3 * 24 * 3600)) == [withheld]
+    assert len(senders.all()) == 1
+
+
+def test_other_failures_make_no_retries(senders, fail, traffic, now):
+    fail(131026)
+    fail(MISSING_PARAMETER)
+    group = {"recipient": "a_group", "recipient_type": "group", "code": RATE_LIMIT}
+    traffic.store(status("wamid.G", "failed", now, **group), at=now)
+    one = group | {"recipient_participant_id": "12025550117", "participant_recipient_id": "12025550117"}
+    traffic.store(status("wamid.P", "failed", now, **one), at=now)
+    senders.claim(2)
+    assert senders.all() == []
+
+
+def test_the_counts_say_what_is_due_leased_and_dead(senders, fail, engine, now):
+    fail(number="1111")
+    for seconds in (0, 0, 100):
+        fail(seconds=seconds, number="2222")
+    senders.claim(2, wanted=RetryFilters(phone_number_id="1111"))
+    senders.claim(
+        100, limit=1, permission=Permission(allowed=False), wanted=RetryFilters(phone_number_id="2222")
+    )
+    with engine.connect() as connection:
+        counts = store.count(connection, now + 50 * SECOND)
+        assert store.next_due_at(connection, RetryFilters(phone_number_id="1111")) == now + 182 * SECOND
+    assert (counts.due, counts.waiting, counts.leased, counts.dead) == (0, 1, 1, 2)
