@@ -1,6 +1,7 @@
 """Valid and invalid rules files: all faults are reported, each with its line and key."""
 
 import re
+from time import process_time
 
 import pytest
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from webhook_app.rules.incidents.rule_keys import KINDS, checks
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
 from webhook_app.rules.incidents.rules_file import (
     KNOWN_CHANNELS,
+    MAX_TEXT,
     RulesFileError,
     default_rules_text,
     parse_rules,
@@ -440,6 +442,37 @@ def test_a_file_of_another_form_gets_the_expected_form_in_the_error(text, fault)
 def test_absurd_numbers_and_nesting_are_faults_like_any_other():
     assert "not valid TOML" in faults("x = " + "9" * 5000)[0]
     assert "not valid TOML" in faults("x = " + "[" * 100_000)[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + ".a" * 90_000 + "=1", "\n[" + "a." * 20_000 + "a]", 'x = {a = ["' + "." * 21]
+)
+def test_a_key_of_very_many_parts_is_refused_before_it_is_parsed(text):
+    [fault] = faults(text)
+    assert fault.endswith("has more than 20 dots in a line: write long lists over several lines")
+
+
+def test_a_hundred_faults_are_listed_at_most():
+    assert len(faults(SMALLEST + "".join(f"k{number} = 1\n" for number in range(1000)))) == 100
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("k%d" + ".a" * 20 + " = 1\n", "[k%d" + ".a" * 20 + "]\n", '"\\u0041%d" = 1\n'),
+        *("[[rule]]\nk%d = 1\n", "[[route]]\nk%d = 1\n", "[[a]]\n[[a.b%d]]\n"),
+        *("k%d = " + "[" * 400 + "]" * 400 + "\n", "k%d = " + "{a.a = " * 20 + "1" + "}" * 20 + "\n"),
+        *(
+            "[[rule]]\nwindow_minutes = [%d" + ",1" * 9000 + "]\n",
+            "[[route]]\nrules = [%d" + ",1" * 9000 + "]\n",
+        ),
+    ],
+)
+def test_no_text_of_the_longest_length_takes_long(piece):
+    text = "".join(piece % number for number in range(MAX_TEXT // len(piece)))
+    began = process_time()
+    faults(text)
+    assert process_time() - began < 1  # 0.12 s without other load
 
 
 def test_rules_in_one_inline_list_are_read_and_their_faults_have_its_line():

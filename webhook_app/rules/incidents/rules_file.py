@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator
 from importlib import resources
+from itertools import chain, islice
 
 from msgspec import Struct, convert
 
@@ -27,6 +28,14 @@ KNOWN_CHANNELS = frozenset({"slack", "pagerduty", "email", "webhook", "alertmana
 RESOLVE_SHARE = 0.75
 """A rule without `resolve_below` resolves below this share of its threshold."""
 
+MAX_TEXT = 40_000
+"""Characters of a text from outside that may be parsed: 0.2 s at most."""
+
+_MAX_DOTS = (
+    20  # in a line; the time and memory that tomllib takes for a key grow with the square of its parts
+)
+_MAX_FAULTS = 100  # listed; each may take a search for a similar name
+
 _LIST_DEFAULTS = {"min_attempts": 0, "min_failures": 3}
 """For a rule with a list of windows: its exact bound says whether there are enough messages."""
 
@@ -42,7 +51,7 @@ class RulesFileFault(Struct, frozen=True, order=True):
 
 
 class RulesFileError(ValueError):
-    """The rules file is invalid; the message lists every fault, one per line."""
+    """The rules file is invalid; the message lists the faults, one per line."""
 
     def __init__(self, source: str, faults: list[RulesFileFault]) -> None:
         self.faults = tuple(sorted(faults))
@@ -58,19 +67,19 @@ def default_rules_text() -> str:
 def parse_rules(
     text: str, source: str = "rules.toml", known_channels: Collection[str] = KNOWN_CHANNELS
 ) -> tuple[Rule, ...]:
-    """The rules of the file in order, with defaults filled in. RulesFileError lists every fault."""
+    """The rules of the file in order, with defaults filled in. RulesFileError lists up to 100 faults."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     data = _load(text, source)
     rules, faults = _split(data, "rule", find_key_lines(text, "rule"))
-    routes, more = _split(data, "route", find_key_lines(text, "route"))
-    faults += more
-    known = checks(known_channels)
-    for table, lines in rules:
-        faults += _rule_faults(table, lines, known)
-    faults += _repeated_names(rules)
-    for table, lines in routes:
-        faults += _route_faults(table, lines, route_checks(known_channels), {t.get("name") for t, _ in rules})
-    if faults:
+    routes, others = _split(data, "route", find_key_lines(text, "route"))
+    known, known_in_routes = checks(known_channels), route_checks(known_channels)
+    names = {table.get("name") for table, _ in rules}
+    more = chain(
+        chain.from_iterable(_rule_faults(table, lines, known) for table, lines in rules),
+        _repeated_names(rules),
+        chain.from_iterable(_route_faults(table, lines, known_in_routes, names) for table, lines in routes),
+    )
+    if faults := list(islice(chain(faults, others, more), _MAX_FAULTS)):
         raise RulesFileError(source, faults)
     parsed_routes = tuple(convert(table, Route) for table, _ in routes)
     return tuple(_make_rule(table, parsed_routes) for table, _ in rules)
@@ -103,6 +112,10 @@ def _split(
 
 
 def _load(text: str, source: str) -> dict[str, object]:
+    for number, content in enumerate(text.split("\n"), 1):
+        if content.count(".") > _MAX_DOTS:
+            problem = f"has more than {_MAX_DOTS} dots in a line: write long lists over several lines"
+            raise RulesFileError(source, [RulesFileFault(number, "", problem)])
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, huge numbers, deep nesting

@@ -73,7 +73,7 @@ def find_lines(text: str) -> dict[tuple[str, ...], int]:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each header or `key = value`, joined over its lines and without comments, with its first line."""
+    """Each header, and each key as `key=0`, with its first line and without comments."""
     line, began, depth = 1, 1, 0
     parts: list[str] = []
     for piece in _PIECE.findall(text + "\n"):
@@ -83,7 +83,8 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
             parts = []
         elif not piece.startswith("#") and (parts or not piece.isspace()):
             began = began if parts else line
-            parts.append(piece)
+            if parts[-1:] != ["=0"]:  # a value may be long, and is not needed
+                parts.append("=0" if piece == "=" else piece)
             depth += (piece in ("[", "{")) - (piece in ("]", "}"))
         line += piece.count("\n")
 

@@ -44,4 +44,5 @@ def test_an_invalid_file_is_refused_with_its_errors(api):
     assert (refused.status_code, refused.json["error"]["code"]) == (400, "bad_rules")
     assert "rules.toml:4: threshold" in refused.json["error"]["message"]
     assert api.post("/v1/rules/backtest", json={"hours": 1000}).status_code == 400
+    assert api.post("/v1/rules/backtest", json={"rules": "#" * 40_001}).status_code == 400
     assert api.post("/v1/rules/backtest", role="viewer", json={}).status_code == 403

@@ -9,7 +9,7 @@ from webhook_app.pipeline.operations.backtest import BacktestReport
 from webhook_app.pipeline.operations.backtest import backtest as run_backtest
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
-from webhook_app.rules.incidents.rules_file import RulesFileError, default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file import MAX_TEXT, RulesFileError, default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import rule_evaluations
 from webhook_app.store.incidents.rule_evaluations import RuleEvaluation
@@ -53,7 +53,7 @@ class ActiveRules(Struct):
 class BacktestBody(Struct, kw_only=True, forbid_unknown_fields=True):
     """The text of a rules file (empty: the default file) and the period to test."""
 
-    rules: Annotated[str, Meta(max_length=200_000)] = ""
+    rules: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
     hours: Annotated[float, Meta(gt=0, le=_LONGEST_DAYS * 24)] = 24.0
     step_seconds: Annotated[int, Meta(ge=15, le=3600, description="Seconds between evaluations.")] = 60
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from werkzeug.exceptions import NotFound
 
-from webhook_app.rules.incidents.rules_file import RulesFileError, parse_rules
+from webhook_app.rules.incidents.rules_file import MAX_TEXT, RulesFileError, parse_rules
 from webhook_app.store.operations import backtests
 from webhook_app.store.operations.backtests import Backtest
 from webhook_app.web.pages import wording
@@ -27,7 +27,6 @@ DAYS = (1, 3, 7, 14, 30)
 STEPS = {60: "every minute", 300: "every 5 minutes"}
 MOST_WAITING = 5
 
-_LONGEST_RULES = 40_000
 _RECENT = 20
 _PEOPLE = 100
 
@@ -97,7 +96,7 @@ def _form_page(request: PageRequest, typed: BacktestForm, *, status: int = 200) 
         all_days=DAYS,
         steps=STEPS,
         recent=backtests.latest(request.connection, _RECENT),
-        longest=_LONGEST_RULES,
+        longest=MAX_TEXT,
     )
 
 
@@ -110,8 +109,8 @@ def _typed(request: PageRequest) -> BacktestForm:
 def _fault(typed: BacktestForm, text: str | None) -> str:
     if typed.days not in map(str, DAYS) or typed.step not in map(str, STEPS):
         return "Choose how many days, and how often to evaluate."
-    if len(typed.rules) > _LONGEST_RULES or "\0" in typed.rules:
-        return f"Rules: at most {wording.number(_LONGEST_RULES)} characters."
+    if len(typed.rules) > MAX_TEXT or "\0" in typed.rules:
+        return f"Rules: at most {wording.number(MAX_TEXT)} characters."
     if text is None:
         return ""
     try:
