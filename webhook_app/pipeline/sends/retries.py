@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.sends.reports import register
 from webhook_app.rules.sends.retries import (
-    SOON_WITHIN,
     GRACE,
+    SOON_WITHIN,
     DueRetry,
     Permission,
     end_of,

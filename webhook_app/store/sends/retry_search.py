@@ -115,7 +115,8 @@ def begin(connection: Connection, now: datetime) -> datetime | None:
     The very first search reads those of the last hour.
     """
     connection.execute(_START, {"start": now - timedelta(minutes=1)})
-    before = connection.execute(_LOCK, {"before": now - _AGAIN_AFTER}).scalar_one_or_none()
+    locked = connection.execute(_LOCK, {"before": now - _AGAIN_AFTER})
+    before: datetime | None = locked.scalar_one_or_none()
     if before is None:
         return None
     is_first_of_minute = before.replace(second=0, microsecond=0) != now.replace(second=0, microsecond=0)
