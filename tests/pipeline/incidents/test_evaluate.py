@@ -394,13 +394,13 @@ def test_concurrent_schedulers_open_one_alert_per_group_and_one_incident(
     assert [each.rule for each in payload.evidence] == ["r"] * 5
 
 
-def test_a_crash_before_the_commit_records_neither_incident_nor_notification(
+def test_a_notification_that_is_refused_leaves_its_incident_as_it_was(
     engine: Engine, traffic: Traffic, now: datetime
 ) -> None:
     traffic.failed(60, now, UNREACHABLE)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE notifications ADD CONSTRAINT refused CHECK (channel <> 'log')"))
-    with pytest.raises(Exception, match="refused"):
+    with pytest.raises(Exception, match="not judged: incident"):
         announce(engine, [rule()], now)
     [incident] = known_incidents(engine)
     assert (incident.evaluated_at, incident.notified_at) == (now + 15 * SECOND, None)

@@ -4,7 +4,7 @@ Runs in the transaction of an evaluation, which has locked the open alerts.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from msgspec import Struct, to_builtins
@@ -47,10 +47,15 @@ class AlertLifecycle:
         self._store = store
         self._now = now
         self._known_ids = known
+        self._new: list[AlertChange] = []
         self._open_alerts = {(a.rule, a.group_key): a for a in store.open_alerts()}
 
-    def judge(self, rule_group: RuleGroup) -> None:
-        """Apply the judgement of this group."""
+    def judge_all(self, groups: Iterable[RuleGroup]) -> None:
+        """Apply the judgements of these groups. `open_new` then inserts the new alerts."""
+        for rule_group in groups:
+            self._judge(rule_group)
+
+    def _judge(self, rule_group: RuleGroup) -> None:
         alert = self._open_alerts.pop((rule_group.rule.name, rule_group.key), None)
         if alert is not None and alert.evaluated_at >= self._now:
             return
@@ -60,16 +65,28 @@ class AlertLifecycle:
             self.transitions[verdict.transition.value] += 1
         if alert is None:
             if verdict.transition in (Transition.PEND, Transition.FIRE):
-                self._open_new(rule_group, verdict)
+                self._add_new(rule_group, verdict)
         elif verdict.transition is Transition.CLEAR:
             self._store.remove_pending(alert.id)
         else:
             self.changes.append(self._updated(rule_group, alert, verdict))
 
-    def resolve_unwatched(self) -> None:
-        """Resolve alerts that no rule covers any more: the rule was removed or groups differently now."""
+    def open_new(self) -> None:
+        """Insert the new alerts, except those that a concurrent evaluation has inserted."""
+        new, self._new = self._new, []
+        ids = self._store.insert_alerts([change.alert for change in new]) if new else []
+        for change, new_id in zip(new, ids, strict=True):
+            if new_id is not None:
+                change.alert = replace(change.alert, id=new_id)
+                self.changes.append(change)
+
+    def resolve_unwatched(self, unjudged: Collection[str]) -> None:
+        """Resolve alerts that no rule covers any more: the rule was removed or groups differently now.
+
+        `unjudged`: the rules that failed. Their alerts stay as they are.
+        """
         for alert in self._open_alerts.values():
-            if alert.evaluated_at >= self._now or alert.id not in self._known_ids:
+            if alert.evaluated_at >= self._now or alert.id not in self._known_ids or alert.rule in unjudged:
                 continue
             if alert.state == "pending":
                 self._store.remove_pending(alert.id)
@@ -86,8 +103,8 @@ class AlertLifecycle:
             )
             self.changes.append(AlertChange(resolved, None, Transition.RESOLVE))
 
-    def _open_new(self, rule_group: RuleGroup, verdict: AlertVerdict) -> None:
-        """Insert a new alert, unless a concurrent evaluation has inserted it."""
+    def _add_new(self, rule_group: RuleGroup, verdict: AlertVerdict) -> None:
+        """Add a new alert to those that `open_new` inserts."""
         rule = rule_group.rule
         start = _window_start(rule, self._now)
         blank = Alert(
@@ -101,11 +118,7 @@ class AlertLifecycle:
             started_at=self._now,
             evaluated_at=self._now,
         )
-        change = self._updated(rule_group, blank, verdict)
-        new_id = self._store.insert_alert(change.alert)
-        if new_id is not None:
-            change.alert = replace(change.alert, id=new_id)
-            self.changes.append(change)
+        self._new.append(self._updated(rule_group, blank, verdict))
 
     def _updated(self, rule_group: RuleGroup, alert: Alert, verdict: AlertVerdict) -> AlertChange:
         rule, judgement = rule_group.rule, rule_group.judgement

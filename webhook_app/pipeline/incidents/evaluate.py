@@ -8,10 +8,12 @@ Old events count in their own minutes, outside of every window: a backlog raises
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from msgspec import Struct
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
+from webhook_app.pipeline.incidents.faults import Attempt, Faults
 from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, OpenGroup
 from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, ReadCache, RuleInputs
@@ -42,39 +44,62 @@ def evaluate(
     channels: Collection[str] = (FALLBACK_CHANNEL,),
     memory: ReadCache | None = None,
 ) -> EvaluationSummary:
-    """Evaluate the rules at `now`. `channels`: those that are set up; others are replaced by the log."""
+    """Evaluate the rules at `now`. `channels`: those that are set up; others are replaced by the log.
+
+    Raises EvaluationError after everything else is stored when a rule, an alert or an incident cannot be judged.
+    """
+    faults = Faults()
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with snapshot.connect() as reading:
         plan_each(reading)
         inputs = LiveInputs(reading, now, memory)
         known = alerts.open_alerts(reading)
-        found = find_all_groups(rules, inputs, known)
+        found = find_all_groups(rules, inputs, known, partial(faults.attempt, reading))
     with engine.begin() as connection:
-        inputs, store = LiveInputs(connection, now, memory), IncidentTables(connection)
-        lifecycle = judge_groups(store, found, known, now)
+        inputs, store = LiveInputs(connection, now, memory), IncidentTables(connection, faults)
+        unjudged = {rule.name for rule in rules} - found.keys()
+        lifecycle = judge_groups(store, found, known, now, unjudged)
         added = IncidentUpdates(inputs, store, rules, public_url, channels).apply(lifecycle.changes)
+        judged = [rule for rule in rules if rule.name in found]
         rule_evaluations.save(
-            connection, [_rule_evaluation(rule, found[rule.name], now) for rule in rules], now
+            connection, [_rule_evaluation(rule, found[rule.name], now) for rule in judged], now
         )
-        return EvaluationSummary(lifecycle.groups, dict(lifecycle.transitions), added)
+    faults.raise_any()
+    return EvaluationSummary(lifecycle.groups, dict(lifecycle.transitions), added)
 
 
 def find_all_groups(
-    rules: Sequence[Rule], inputs: RuleInputs, known: Sequence[Alert]
+    rules: Sequence[Rule],
+    inputs: RuleInputs,
+    known: Sequence[Alert],
+    attempt: Attempt,
 ) -> dict[str, FoundGroups]:
-    """The judged groups of each rule, by its name. `known`: the open alerts."""
-    return {rule.name: find_groups(rule, inputs, _open_groups(known, rule)) for rule in rules}
+    """The judged groups of each rule, by its name. `known`: the open alerts. A rule whose attempt fails is left out."""
+    found: dict[str, FoundGroups] = {}
+
+    def find(rule: Rule) -> None:
+        found[rule.name] = find_groups(rule, inputs, _open_groups(known, rule))
+
+    for rule in rules:
+        attempt(f"rule {rule.name}", partial(find, rule))
+    return found
 
 
 def judge_groups(
-    store: IncidentStore, found: Mapping[str, FoundGroups], known: Sequence[Alert], now: datetime
+    store: IncidentStore,
+    found: Mapping[str, FoundGroups],
+    known: Sequence[Alert],
+    now: datetime,
+    unjudged: Collection[str] = (),
 ) -> AlertLifecycle:
     """Move the alerts of all rules by their judgements. The changes are not written yet."""
     lifecycle = AlertLifecycle(store, now, {alert.id for alert in known})
-    for groups in found.values():
-        for rule_group in groups.groups:
-            lifecycle.judge(rule_group)
-    lifecycle.resolve_unwatched()
+    failed = set(unjudged)
+    for name, groups in found.items():
+        if not store.attempt(f"rule {name}", partial(lifecycle.judge_all, groups.groups)):
+            failed.add(name)
+    lifecycle.open_new()
+    lifecycle.resolve_unwatched(failed)
     return lifecycle
 
 

@@ -1,12 +1,13 @@
 """Where an evaluation reads and writes alerts, incidents and notifications: the tables, or memory for a backtest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from msgspec import json, to_builtins
 
 from webhook_app.channels.notification import Notification, Reason
+from webhook_app.pipeline.incidents.faults import Faults
 from webhook_app.rules.incidents.findings.finding import FoundState
 from webhook_app.rules.incidents.findings.recurring import Occasion
 from webhook_app.store.counts.impact import IncidentImpact, incident_impact, incident_samples
@@ -15,6 +16,7 @@ from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 from webhook_app.store.incidents.silences import Silence
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.postgres.errors import EngineError
 
 _encode = json.Encoder(order="sorted").encode
 
@@ -37,8 +39,12 @@ class IncidentStore(Protocol):
         """Every pending and firing alert. No other evaluation changes them meanwhile."""
         ...
 
-    def insert_alert(self, alert: Alert) -> int | None:
-        """Store a new alert and return its id; None if another evaluation has just opened it."""
+    def attempt(self, name: str, work: Callable[[], object]) -> bool:
+        """Do a part of the evaluation; False when it failed, and is noted by its name."""
+        ...
+
+    def insert_alerts(self, new: Sequence[Alert]) -> list[int | None]:
+        """Store new alerts and return their ids; None: another evaluation has just opened it, or it was refused."""
         ...
 
     def remove_pending(self, alert_id: int) -> None: ...
@@ -80,8 +86,9 @@ class StoredFailures:
 class IncidentTables:
     """The tables, in the transaction of an evaluation."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, faults: Faults) -> None:
         self._connection = connection
+        self._faults = faults
         self._explanations: dict[int, bytes] = {}
 
     def open_alerts(self) -> list[Alert]:
@@ -89,8 +96,25 @@ class IncidentTables:
         self._explanations = {alert.id: _encode(alert.explanation) for alert in found}
         return found
 
-    def insert_alert(self, alert: Alert) -> int | None:
-        return alerts.insert_new(self._connection, alert)
+    def attempt(self, name: str, work: Callable[[], object]) -> bool:
+        return self._faults.attempt(self._connection, name, work)
+
+    def insert_alerts(self, new: Sequence[Alert]) -> list[int | None]:
+        """Store all in one statement or, if one of them is refused, each in a statement of its own."""
+        try:
+            with self._connection.begin_nested():
+                return alerts.insert_all(self._connection, new)
+        except EngineError:
+            return [self._insert_alone(alert) for alert in new]
+
+    def _insert_alone(self, alert: Alert) -> int | None:
+        found: list[int | None] = [None]
+
+        def insert() -> None:
+            found[0] = alerts.insert_new(self._connection, alert)
+
+        self.attempt(f"alert of rule {alert.rule}", insert)
+        return found[0]
 
     def remove_pending(self, alert_id: int) -> None:
         alerts.remove_pending(self._connection, alert_id)

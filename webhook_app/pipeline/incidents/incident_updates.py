@@ -8,6 +8,7 @@ Runs in the transaction of an evaluation, after its alerts have changed state:
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
 from msgspec import to_builtins
@@ -34,7 +35,7 @@ from webhook_app.pipeline.incidents.incident_membership import (
 )
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.rules.counts.dimensions import DIMENSIONS
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule, Transition
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,
     NotifiedState,
@@ -88,24 +89,27 @@ class IncidentUpdates:
 
     def apply(self, changes: Sequence[AlertChange]) -> int:
         """Do everything; returns the number of notifications added to the outbox."""
-        fired = [change for change in changes if change.transition is Transition.FIRE]
+        fired = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id is None]
         for change in sorted(fired, key=joining_order):
-            if change.alert.incident_id is None:
-                self._assign(change)
+            self._store.attempt(f"alert of rule {change.alert.rule}", partial(self._assign, change))
         for change in changes:
             if change.alert.incident_id is not None:
                 self._members[change.alert.incident_id][change.alert.id] = change.alert
         active = self._store.active_silences(self._now)
         for incident_id, incident in sorted(self._incidents.items()):
             if incident.is_open:
-                updated = self._update(incident)
-                silence = self._silence(updated, active)
-                self._incidents[incident_id] = self._notify(replace(updated, silenced_by=silence))
+                self._store.attempt(f"incident {incident_id}", partial(self._go_on, incident, active))
         self._store.save(
             [change.alert for change in changes],
             [each for each in self._incidents.values() if self._is_changed(each)],
         )
         return self._added
+
+    def _go_on(self, incident: Incident, active: Sequence[silences.Silence]) -> None:
+        """Update an open incident, and add its notifications."""
+        updated = self._update(incident)
+        silence = self._silence(updated, active)
+        self._incidents[incident.id] = self._notify(replace(updated, silenced_by=silence))
 
     def _is_changed(self, incident: Incident) -> bool:
         return incident.evaluated_at == self._now

@@ -110,11 +110,11 @@ class BacktestRun:
         self.findings.search()
         self._inputs.chronic = chronic_states(self.store.findings.open_findings(), now)
         known = self.store.open_alerts()
-        found = find_all_groups(self._rules, self._inputs, known)
+        found = find_all_groups(self._rules, self._inputs, known, self.store.attempt)
         lifecycle = judge_groups(self.store, found, known, now)
         IncidentUpdates(self._inputs, self.store, self._rules, "", KNOWN_CHANNELS).apply(lifecycle.changes)
         for change in lifecycle.changes:
-            if change.transition is Transition.RESOLVE:
+            if change.transition is Transition.RESOLVE and change.alert.ended_how != "quiet":
                 self._inputs.ends[change.alert.rule, change.alert.group_key] = now
             if change.transition is Transition.RESOLVE and change.alert.incident_id is not None:
                 self._spend(change.alert.incident_id, now)

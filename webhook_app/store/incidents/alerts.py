@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json, to_builtins
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -57,11 +57,12 @@ _SELECT = f'SELECT "{_AND.join(Alert.__struct_fields__)}" FROM alerts'
 # The states are literals, not parameters: once the statement is prepared, Postgres plans it without their values, and
 # a generic plan cannot use the partial index.
 _IS_OPEN = "state IN ('pending', 'firing')"
+_INSERTED = f'"{_AND.join(_NEW)}", group_key'
 _INSERT = text(
-    f'INSERT INTO alerts (group_key, "{_AND.join(_NEW)}")'
-    f" VALUES (:group_key, {', '.join(f':{name}' for name in _NEW)})"
-    f" ON CONFLICT (rule, group_key) WHERE {_IS_OPEN} DO NOTHING RETURNING id"
-).bindparams(bindparam("group", type_=JSONB), bindparam("explanation", type_=JSONB))
+    f"INSERT INTO alerts ({_INSERTED})"
+    f" SELECT {_INSERTED} FROM jsonb_populate_recordset(CAST(NULL AS alerts), CAST(:rows AS jsonb))"
+    f" ON CONFLICT (rule, group_key) WHERE {_IS_OPEN} DO NOTHING RETURNING rule, group_key, id"
+)
 _FIGURES = [name for name in _EVALUATED if name != "explanation"]
 _UPDATE = text(
     f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _EVALUATED)} WHERE id = :id"
@@ -81,7 +82,8 @@ GROUP BY a.incident_id, i.codes, i.names, i.began_at ORDER BY a.incident_id
 """)
 _LAST_ENDS = text("""
 SELECT rule, group_key, max(resolved_at) FROM alerts
-WHERE state = 'resolved' AND resolved_at >= :since AND kind = ANY(:kinds) GROUP BY rule, group_key
+WHERE state = 'resolved' AND ended_how <> 'quiet' AND resolved_at >= :since AND kind = ANY(:kinds)
+GROUP BY rule, group_key
 """)
 _GET = text(f"{_SELECT} WHERE id = :id")
 
@@ -98,8 +100,15 @@ def open_alerts(connection: Connection, *, lock: bool = False) -> list[Alert]:
 
 def insert_new(connection: Connection, alert: Alert) -> int | None:
     """Store a new alert; None if another transaction has just opened it. Waits for that transaction's commit."""
-    values = {name: getattr(alert, name) for name in _NEW}
-    return connection.execute(_INSERT, values | {"group_key": alert.group_key}).scalar_one_or_none()
+    return insert_all(connection, [alert])[0]
+
+
+def insert_all(connection: Connection, new: Sequence[Alert]) -> list[int | None]:
+    """Store new alerts, as `insert_new` does, in one statement."""
+    rows = [to_builtins(alert) | {"group_key": alert.group_key} for alert in new]
+    inserted = connection.execute(_INSERT, {"rows": json.encode(rows).decode()})
+    ids = {(rule, key): alert_id for rule, key, alert_id in inserted}
+    return [ids.get((alert.rule, alert.group_key)) for alert in new]
 
 
 def save(connection: Connection, alert: Alert) -> None:
@@ -147,7 +156,10 @@ def ended_failures(connection: Connection, since: datetime) -> list[EndedFailure
 def last_ends(
     connection: Connection, kinds: Sequence[str], since: datetime
 ) -> dict[tuple[str, str], datetime]:
-    """When the last alert of each rule and group of these kinds was resolved, if that was at `since` or later."""
+    """When the last alert of each rule and group of these kinds was resolved, at `since` or later.
+
+    Without those that went quiet: whether their cause is over is unknown.
+    """
     rows = connection.execute(_LAST_ENDS, {"kinds": list(kinds), "since": since})
     return {(rule, key): resolved_at for rule, key, resolved_at in rows}
 

@@ -130,7 +130,7 @@ def _replay(
 
 def _evaluate(inputs: LiveInputs, store: MemoryStore, rules: Sequence[Rule]) -> None:
     known = store.open_alerts()
-    found = find_all_groups(rules, inputs, known)
+    found = find_all_groups(rules, inputs, known, store.attempt)
     lifecycle = judge_groups(store, found, known, inputs.now)
     IncidentUpdates(inputs, store, rules, "", (FALLBACK_CHANNEL,)).apply(lifecycle.changes)
 

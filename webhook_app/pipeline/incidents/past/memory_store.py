@@ -1,6 +1,6 @@
 """The alerts, incidents and messages of times that are judged afterwards, in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -61,10 +61,16 @@ class MemoryStore:
     def open_alerts(self) -> list[Alert]:
         return list(self._open.values())
 
-    def insert_alert(self, alert: Alert) -> int | None:
-        stored = replace(alert, id=self._next_id())
-        self._open[stored.id] = stored
-        return stored.id
+    def attempt(self, name: str, work: Callable[[], object]) -> bool:
+        """Do the work. What fails is raised: the times are judged again, or the backtest has failed."""
+        del name
+        work()
+        return True
+
+    def insert_alerts(self, new: Sequence[Alert]) -> list[int | None]:
+        stored = [replace(alert, id=self._next_id()) for alert in new]
+        self._open |= {alert.id: alert for alert in stored}
+        return [alert.id for alert in stored]
 
     def remove_pending(self, alert_id: int) -> None:
         self._open.pop(alert_id, None)
