@@ -3,14 +3,14 @@
 from flask import Blueprint
 
 from webhook_app.web import auth, security_headers
-from webhook_app.web.api.accounts import health
+from webhook_app.web.api.accounts import doctor, health
 from webhook_app.web.api.counts import codes, failure_export, failures, funnels, rates, support_bundle
 from webhook_app.web.api.endpoints import ApiContext
 from webhook_app.web.api.incidents import alerts, findings, incidents, notifications, pause, rules, silences
 from webhook_app.web.api.people import contacts, erasure, messages
 from webhook_app.web.api.receiving import books, quarantine
 from webhook_app.web.api.routes import add_route
-from webhook_app.web.api.sends import sends
+from webhook_app.web.api.sends import retries, sends
 from webhook_app.web.api.suppressions import (
     changes,
     check,
@@ -22,6 +22,7 @@ from webhook_app.web.api.suppressions import (
 AREAS = (
     check,
     sends,
+    retries,
     pause,
     suppressions,
     suppression_review,
@@ -42,6 +43,7 @@ AREAS = (
     failure_export,
     support_bundle,
     health,
+    doctor,
     books,
     quarantine,
     erasure,

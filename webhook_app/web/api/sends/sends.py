@@ -48,7 +48,7 @@ _TOO_MANY = (
 # Limits in bytes: an entry of a database index holds 2704. Template and campaign fit with 200 characters each.
 _MAX_NUMBER_BYTES = 64
 
-_MessageId = Annotated[
+MessageId = Annotated[
     str,
     Meta(
         max_length=MAX_ID_BYTES,
@@ -104,7 +104,7 @@ class SendItem(Struct, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     phone_number_id: _Number = ""
-    message_id: _MessageId | None = None
+    message_id: MessageId | None = None
     template: _Name | None = None
     campaign: _Name | None = None
     category: (
@@ -191,8 +191,7 @@ def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[
     """Return the report, or None, and the fault of the item or its contact. `stored`: odd keys that are stored."""
     try:
         send = msgspec.convert(item, SendItem)
-        _check_bytes("message_id", send.message_id or "", MAX_ID_BYTES)
-        _check_id(send.message_id or "")
+        check_message_id(send.message_id or "")
         category = _category(send.category or "")
         _check_bytes("phone_number_id", send.phone_number_id, _MAX_NUMBER_BYTES)
         error = None if send.error is None else _within("error", read_graph_error, send.error)
@@ -259,7 +258,9 @@ def _check_bytes(key: str, value: str, limit: int) -> None:
         raise ValueError(f"{key}: longer than {limit} bytes")
 
 
-def _check_id(message_id: str) -> None:
+def check_message_id(message_id: str) -> None:
+    """Raise ValueError for an id that is too long or in the form of generated ones."""
+    _check_bytes("message_id", message_id, MAX_ID_BYTES)
     if message_id.startswith(GENERATED_ID_PREFIX):
         raise ValueError(f"message_id: begins with `{GENERATED_ID_PREFIX}`, as only ids of this service do")
 

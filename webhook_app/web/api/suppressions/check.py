@@ -103,7 +103,7 @@ def check_contacts(call: Call, body: CheckBody) -> CheckAnswer:
     business number count. The version, which is also the ETag, is the latest change of /v1/changes in the answer.
     While the database is unavailable the answer is 503, or with CHECK_WHEN_AWAY=allow `send` without a version.
     """
-    version, results = _check(call, body.contacts, body)
+    version, results = check_all(call, body.contacts, body)
     call.headers["ETag"] = f'"{version}"'
     return _answer(call.now, version, results)
 
@@ -113,7 +113,7 @@ def check_contact(call: Call, contact: Contact, query: CheckQuery) -> CheckResul
 
     The ETag identifies this answer: with If-None-Match an unchanged answer is 304, `retry_after` aside.
     """
-    _, (result,) = _check(call, [contact], query)
+    _, (result,) = check_all(call, [contact], query)
     CHECKED.labels(result.verdict).inc()
     stable = result if result.retry_after is None else replace(result, retry_after=None)
     call.headers["ETag"] = f'"{sha256(msgspec.json.encode(stable)).hexdigest()[:20]}"'
@@ -147,7 +147,8 @@ def _answer(now: datetime, version: int | None, results: list[CheckResult]) -> C
     return CheckAnswer(as_of=now, version=version, results=results, summary=summary)
 
 
-def _check(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, list[CheckResult]]:
+def check_all(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, list[CheckResult]]:
+    """Return the latest change of the feed that the results include, and the result of each contact."""
     region = _region(query, call.settings)
     addresses = parse_addresses(contacts, region)
     keys = _keys_to_check(addresses)

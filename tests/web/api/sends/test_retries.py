@@ -1,0 +1,154 @@
+"""Senders claim failed messages and report the outcome. The leases themselves are tested in tests/pipeline/sends."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.factories import NUMBER
+from tests.support.incidents import store_incident
+from tests.support.suppressions import store_suppression
+from webhook_app.store.operations import api_keys
+
+RATE_LIMIT = 130429
+CONTACT = "12025550117"
+AGO = timedelta(seconds=10)
+
+
+@pytest.fixture
+def fail(traffic, now):
+    def store(code=RATE_LIMIT, **more):
+        (message_id,) = traffic.failed(1, now - AGO, code, **({"recipient": CONTACT} | more))
+        return message_id
+
+    return store
+
+
+@pytest.fixture
+def claim(api):
+    def post(role="sender", **body):
+        return api.post("/v1/retries/claim", json=body, role=role).json
+
+    return post
+
+
+@pytest.fixture
+def report(api):
+    def post(retry, status=200, **body):
+        answer = api.post(f"/v1/retries/{retry['id']}", json={"lease": retry["lease"]} | body, role="sender")
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    return post
+
+
+def test_a_sender_claims_a_failure_and_reports_the_new_message(api, fail, claim, report):
+    failed = fail(template="offer")
+    (retry,) = claim(phone_number_id=NUMBER, template="offer", lease_seconds=600)["retries"]
+    assert (retry["message_id"], retry["contact"], retry["attempt"]) == (failed, f"+{CONTACT}", 1)
+    assert (retry["code"], retry["callback_data"]) == (RATE_LIMIT, '{"template": "offer"}')
+    assert claim()["retries"] == []
+    found = report(retry, outcome="sent", message_id="wamid.B")
+    assert found == {
+        "id": retry["id"],
+        "message_id": failed,
+        "state": "sent",
+        "reason": "",
+        "attempts": 1,
+        "due_at": None,
+        "sent_message_id": "wamid.B",
+    }
+    assert report(retry, outcome="sent", message_id="wamid.B") == found
+    assert report(retry, 409, outcome="gave_up")["error"]["code"] == "lease_lost"
+    timeline = api.get("/v1/messages/wamid.B").json
+    assert timeline["contact"] == f"+{CONTACT}", "the report counts as one of POST /v1/sends"
+
+
+def test_a_failed_call_is_reported_with_meta_s_error(api, fail, claim, report):
+    fail()
+    answer = claim()
+    found = report(answer["retries"][0], outcome="failed", error={"error": {"code": 4, "message": "limit"}})
+    assert (found["state"], found["attempts"]) == ("waiting", 1)
+    assert claim()["next_due_at"] == found["due_at"]
+    codes = {each["code"] for each in api.get("/v1/failures").json["failures"]}
+    assert codes == {RATE_LIMIT, 4}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"outcome": "sent"},
+        {"outcome": "failed"},
+        {"outcome": "gave_up", "message_id": "wamid.B"},
+        {"outcome": "sent", "message_id": "send:retry:1:1"},
+        {"outcome": "sent", "message_id": "x" * 600},
+        {"outcome": "failed", "error": {"neither": "code nor message"}},
+        {"outcome": "lost"},
+    ],
+)
+def test_an_outcome_that_lacks_something_is_refused(fail, claim, report, body):
+    fail()
+    (retry,) = claim()["retries"]
+    report(retry, 400, **body)
+    assert report(retry, outcome="gave_up")["reason"] == "gave_up"
+
+
+def test_a_made_up_retry_or_lease_is_refused(fail, claim, report):
+    report({"id": 7, "lease": "ab"}, 404, outcome="gave_up")
+    fail()
+    (retry,) = claim()["retries"]
+    report(retry | {"lease": "ab"}, 409, outcome="gave_up")
+
+
+def test_a_contact_who_opted_out_is_never_leased(api, fail, claim, engine, now):
+    failed = fail()
+    other = fail(recipient="12025550118")
+    store_suppression(engine, now, contact=CONTACT, reason="opted_out")
+    assert [each["message_id"] for each in claim()["retries"]] == [other]
+    with engine.connect() as connection:
+        dead = connection.execute(
+            text("SELECT message_id, reason, why FROM retries WHERE state = 'dead'")
+        ).one()
+    assert (dead.message_id, dead.reason) == (failed, "suppressed")
+    assert dead.why
+
+
+def test_a_pause_of_marketing_holds_back_no_other_message_and_ends_by_itself(api, fail, claim, engine, now):
+    store_suppression(
+        engine,
+        now,
+        contact=CONTACT,
+        scope="marketing",
+        reason="unreachable",
+        code=131049,
+        until=now + AGO * 60,
+    )
+    utility = fail()
+    send = {"contact": CONTACT, "phone_number_id": NUMBER, "message_id": utility, "category": "utility"}
+    api.post("/v1/sends", json={"sends": [send]}, role="sender")
+    fail()
+    answer = claim()
+    assert [each["message_id"] for each in answer["retries"]] == [utility]
+    assert answer["next_due_at"] > f"{now + timedelta(minutes=2):%Y-%m-%dT%H:%M}"
+    with engine.connect() as connection:
+        states = connection.execute(text("SELECT state FROM retries ORDER BY state")).scalars().all()
+    assert states == ["leased", "waiting"]
+
+
+def test_failures_of_an_open_incident_wait(fail, claim, engine, now):
+    fail()
+    other = fail(number="2222")
+    group = {"code": RATE_LIMIT, "phone_number_id": NUMBER}
+    store_incident(engine, now, {"group": group, "codes": [RATE_LIMIT]}, codes=[RATE_LIMIT])
+    assert [each["message_id"] for each in claim()["retries"]] == [other]
+
+
+def test_each_lease_names_its_key_and_a_claim_can_be_repeated(api, fail, claim, engine, now):
+    with engine.begin() as connection:
+        api.keys["shop"] = api_keys.create(connection, "shop", "sender", now).secret
+    fail()
+    first = claim(role="shop", claim_id="a-1")["retries"]
+    assert claim(role="shop", claim_id="a-1")["retries"] == first
+    assert claim(claim_id="a-1")["retries"] == []
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT leased_by FROM retries")).scalar_one() == "shop"
