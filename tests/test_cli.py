@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from tests.support.factories import body, status
+from tests.support.fake_graph import APP_ID, APP_SECRET, TOKEN, WABA, FakeGraph
 from tests.support.folders import ROOT
 from webhook_app.cli.main import main
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
@@ -342,3 +343,26 @@ def test_migrate_leaves_a_schema_alone_that_is_newer_than_this_version(command, 
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         connection.execute(text("UPDATE alembic_version SET version_num = :newest"), {"newest": newest})
     assert (done.exit_code, found) == (0, "9999"), done.output
+
+
+class TestDoctor:
+    def test_without_a_token_it_says_what_it_could_tell(self, command):
+        done = command("doctor")
+        assert done.exit_code == 0
+        assert "META_ACCESS_TOKEN is not set" in done.output
+
+    def test_it_prints_faults_with_their_remedies_and_fails_if_one_is_broken(self, command, monkeypatch):
+        with FakeGraph() as graph:
+            for name, value in (
+                ("META_ACCESS_TOKEN", TOKEN), ("META_APP_ID", APP_ID), ("GRAPH_API_URL", graph.url),
+                ("META_APP_SECRET", APP_SECRET.decode()), ("PUBLIC_URL", "https://hooks.example"),
+            ):  # fmt: skip
+                monkeypatch.setenv(name, value)
+            fine = command("doctor", "--all")
+            graph.edges[f"{WABA}/subscribed_apps"] = []
+            broken = command("doctor")
+        assert (fine.exit_code, broken.exit_code) == (0, 1)
+        assert "0 broken, 0 to watch, 0 unknown, 5 ok" in fine.output
+        assert "broken   account 5550001 Acme EU: The app is not subscribed" in broken.output
+        assert "POST /5550001/subscribed_apps" in broken.output
+        assert TOKEN not in fine.output + broken.output

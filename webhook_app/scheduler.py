@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,9 @@ from webhook_app.channels.pagerduty import PagerDuty
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.webhook import Webhook
+from webhook_app.graph.client import GraphClient
 from webhook_app.logs import mask_private
+from webhook_app.pipeline.accounts.read_graph import examine
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
@@ -45,6 +48,7 @@ from webhook_app.pipeline.operations.prune import Retention, prune
 from webhook_app.pipeline.people.erase import erase_from_archive
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.pipeline.suppressions.suppress import LockWatch, suppress
+from webhook_app.rules.accounts.doctor_check import DoctorCheck, Expected
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import missing_channels
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
@@ -69,6 +73,7 @@ SUM_HOURS_SECONDS = 300.0
 MEASURE_SECONDS = 60.0
 COUNT_STAGES_SECONDS = 60.0
 BACKTEST_SECONDS = 2.0
+DOCTOR_SECONDS = 3600.0
 LEADER_SECONDS = 1.0
 _ERROR_LENGTH = 500
 
@@ -168,6 +173,7 @@ def make_jobs(
         *(notifying(name, channel) for name, channel in channels.items()),
         Job("tidy outbox", EXPIRE_SECONDS, lambda now: expire(engine, now, names)),
         *_heartbeat_jobs(engine, settings),
+        *_doctor_jobs(engine, settings),
         Job("suppress", SUPPRESS_SECONDS, suppressing),
         Job("reconcile", MEASURE_SECONDS, lambda now: measure(engine, now)),
         Job("count steps", COUNT_STAGES_SECONDS, lambda now: count_stages(engine, now)),
@@ -192,9 +198,32 @@ def _heartbeat_jobs(engine: Engine, settings: Settings) -> list[Job]:
     return [Job("heartbeat", settings.evaluate_seconds / 3, monitor.report)]
 
 
+def _doctor_jobs(engine: Engine, settings: Settings) -> list[Job]:
+    """The job that reads the Graph API, at start and every hour."""
+    if not settings.meta_access_token:
+        return []
+    return [Job("doctor", DOCTOR_SECONDS, lambda now: read_meta(engine, settings, now))]
+
+
+def read_meta(engine: Engine, settings: Settings, now: datetime) -> list[DoctorCheck]:
+    """Read the Graph API with the access token, store the checks of doctor and return them, the worst first."""
+    expected = Expected(
+        app_id=settings.meta_app_id,
+        callback_url=f"{settings.public_url.rstrip('/')}/webhook" if settings.public_url else "",
+    )
+    client = GraphClient(
+        settings.meta_access_token,
+        app_secrets=settings.meta_app_secret,
+        url=settings.graph_api_url,
+        version=settings.graph_api_version,
+    )
+    with closing(client):
+        return examine(engine, client, expected, now)
+
+
 def run(settings: Settings, rules: Sequence[Rule]) -> None:
     """Stand by or lead until SIGTERM or SIGINT. Call it in the main thread."""
-    _limit_logging()
+    limit_logging()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -264,7 +293,7 @@ def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.E
         log.warning("the end of a job was not recorded", job=job.name)
 
 
-def _limit_logging() -> None:
+def limit_logging() -> None:
     """Reduce logging: httpx logs URLs, which may be secret; APScheduler warns when a slow job is due again."""
     for name, level in (("httpx", logging.WARNING), ("apscheduler", logging.ERROR)):
         logging.getLogger(name).setLevel(level)

@@ -26,6 +26,7 @@ from pydantic import (
 from webhook_app.channels import pagerduty, slack_bot
 from webhook_app.channels.email import SmtpServer, read_address, read_addresses, read_smtp_url
 from webhook_app.channels.webhook import read_secret
+from webhook_app.graph import client as graph_client
 from webhook_app.rules.suppressions.keywords_file import read_keywords
 from webhook_app.store.postgres.engine import is_libpq_url
 from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
@@ -38,7 +39,7 @@ SHOWN = frozenset((
     "meta_mtls_subject_header", "data_dir", "rules_file", "evaluate_seconds", "slack_channel", "events_keep_days",
     "failures_keep_days", "raw_keep_days", "counts_keep_days", "soft_failures", "soft_days", "suppress", "stop_blocks",
     "probe_hours", "suppress_hourly_cap", "key_suppress_hourly_cap", "default_region", "check_when_away",
-    "pause_senders", "keywords_file", "ingest_queue", "log_format",
+    "pause_senders", "keywords_file", "ingest_queue", "log_format", "meta_app_id", "graph_api_version",
 ))  # fmt: skip
 """Settings whose values may be shown. Any other value is masked: it is a secret, or may contain one."""
 
@@ -112,6 +113,12 @@ class Settings(BaseModel):
     admin_api_key: Annotated[str, AfterValidator(_check_length)] = Field(
         default="", description="a key with the role admin"
     )
+    meta_access_token: str = Field(
+        default="", description="for reading the Graph API; nothing is written or sent"
+    )
+    meta_app_id: str = Field(default="", pattern="^[0-9]*$")
+    graph_api_url: Address = graph_client.API_URL
+    graph_api_version: str = Field(default=graph_client.API_VERSION, pattern=r"^v\d{1,3}\.\d$")
     port: int = Field(default=8000, ge=1, le=65535)
     bind_host: str = Field(default="0.0.0.0")  # noqa: S104  a web server behind the platform's proxy
     web_concurrency: int = Field(default=2, ge=1, le=256)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from webhook_app.cli import check, codes, data, keys, parts, sessions, trials
+from webhook_app.cli import check, codes, data, doctor, keys, parts, sessions, trials
 from webhook_app.cli.database import database_message
 
 
@@ -50,7 +50,7 @@ def _message(fault: Exception) -> str:
 
 
 for command in (
-    *(parts.up, parts.migrate, parts.scheduler, check.check, keys.api_key, codes.codes),
+    *(parts.up, parts.migrate, parts.scheduler, check.check, doctor.doctor, keys.api_key, codes.codes),
     sessions.session_group,
     *(data.replay, data.prune, data.erase, trials.simulate, trials.demo, trials.backtest),
 ):

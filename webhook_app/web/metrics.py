@@ -11,7 +11,9 @@ from importlib.metadata import version
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from webhook_app.rules.accounts.doctor_check import ORDER
 from webhook_app.rules.incidents.findings.finding import KINDS
+from webhook_app.store.accounts import doctor
 from webhook_app.store.counts import lateness, rates, traffic
 from webhook_app.store.counts.window_counts import CLASSES
 from webhook_app.store.incidents import alerts, findings, incidents, outbox
@@ -139,6 +141,8 @@ def _alerts(connection: Connection, now: datetime) -> Iterator[Metric]:
     yield _gauge("incidents_open", "Incidents that are open", opened, "severity")
     found = dict.fromkeys(KINDS, 0) | findings.count_open(connection)
     yield _gauge("findings_open", "Findings that are open", found, "kind")
+    checked = dict.fromkeys(ORDER, 0) | doctor.count_by_status(connection)
+    yield _gauge("doctor_checks", "Checks of the latest reading of Meta's Graph API", checked, "status")
     backlog = outbox.backlog(connection)
     waiting = {name: float(held.waiting) for name, held in backlog.items()}
     yield _gauge("notifications_undelivered", "Notifications still to be sent", waiting, "channel")

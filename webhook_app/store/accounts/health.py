@@ -126,6 +126,7 @@ SELECT c.subject, c.subject_id, c.aspect, c.value, c.detail, c.occurred_at
 FROM unnest(CAST(:subjects AS text[]), CAST(:ids AS text[])) AS w(subject, subject_id)
 JOIN health_changes c USING (subject, subject_id)
 """)
+_ACCOUNT_IDS = text("SELECT DISTINCT waba_id FROM business_numbers WHERE waba_id <> '' ORDER BY waba_id")
 _ERRORS = text("""
 SELECT phone_number_id, error_code, count(*) AS count, min(occurred_at) AS first_at, max(occurred_at) AS last_at
 FROM health_signals
@@ -170,6 +171,11 @@ def history(
         values |= dict(zip(("at", "subject", "subject_id", "aspect", "value"), before, strict=True))
     statement = text(_HISTORY.format(before=_BEFORE if before else ""))
     return [HistoryEntry(**row) for row in connection.execute(statement, values).mappings()]
+
+
+def account_ids(connection: Connection) -> list[str]:
+    """The ids of all accounts that webhooks came from."""
+    return list(connection.execute(_ACCOUNT_IDS).scalars())
 
 
 def _values(wanted: HealthFilters) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tables of what Meta reports of accounts, business numbers and templates."""
+"""Tables of what Meta says of accounts, business numbers and templates, in webhooks and by its Graph API."""
 
 from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, PrimaryKeyConstraint, Table, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -58,4 +58,20 @@ business_numbers = Table(  # the number of each phone_number_id, from webhooks; 
     a_text("waba_id"),
     a_time("seen_at"),
     PrimaryKeyConstraint("phone_number_id", "display_phone_number", "waba_id"),
+)
+
+doctor_checks = Table(  # of the latest reading of the Graph API; few rows
+    "doctor_checks",
+    metadata,
+    a_text("kind"),
+    a_text("subject"),
+    a_text("subject_id"),
+    a_text("name"),
+    a_text("status"),
+    a_text("message"),
+    a_text("fix"),
+    Column("code", BigInteger, nullable=False, server_default="-1"),
+    a_time("since"),
+    a_time("checked_at"),
+    PrimaryKeyConstraint("kind", "subject", "subject_id"),
 )

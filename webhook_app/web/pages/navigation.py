@@ -27,6 +27,7 @@ NAVIGATION = (
     NavigationEntry("/contacts", "Contacts"),
     NavigationEntry("/suppressions", "Suppressions"),
     NavigationEntry("/rules", "Rules"),
+    NavigationEntry("/doctor", "Doctor"),
     NavigationEntry("/system", "System"),
     NavigationEntry("/docs", "API"),
 )

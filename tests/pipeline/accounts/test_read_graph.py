@@ -1,0 +1,134 @@
+"""One reading of the Graph API: each fault appears, keeps its start, and goes away when it is mended."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.support.fake_graph import APP_ID, APP_SECRET, NUMBER, OURS, TOKEN, WABA, FakeGraph, error
+from webhook_app.graph.client import GraphClient
+from webhook_app.pipeline.accounts.read_graph import examine
+from webhook_app.rules.accounts.doctor_check import Expected
+from webhook_app.store.accounts import doctor
+
+EXPECTED = Expected(app_id=APP_ID, callback_url=OURS)
+
+
+@pytest.fixture
+def graph():
+    with FakeGraph() as running:
+        yield running
+
+
+@pytest.fixture
+def look(engine, graph, now):
+    """Read once, `minutes` after now; returns the stored checks that are not ok."""
+
+    def run(minutes=0, expected=EXPECTED):
+        client = GraphClient(TOKEN, app_secrets=[APP_SECRET], url=graph.url, sleep=lambda _: None)
+        examine(engine, client, expected, now + timedelta(minutes=minutes))
+        client.close()
+        with engine.connect() as connection:
+            return [
+                each
+                for each in doctor.list_checks(connection)
+                if each.status != "ok" and each.kind != "clock"
+            ]
+
+    return run
+
+
+def test_a_healthy_setup_has_only_ok_checks(engine, look):
+    assert look() == []
+    with engine.connect() as connection:
+        found = {(each.kind, each.subject_id, each.name) for each in doctor.list_checks(connection)}
+    assert {("account", WABA, "Acme EU"), ("number", NUMBER, "Acme +49 30 1234567")} < found
+
+
+def break_token(graph):
+    graph.token["is_valid"] = False
+
+
+def break_callback(graph):
+    graph.subscription["callback_url"] = "https://old.example/webhook"
+
+
+def break_app(graph):
+    graph.edges[f"{WABA}/subscribed_apps"] = []
+
+
+def break_number(graph):
+    graph.number["status"] = "DISCONNECTED"
+
+
+def break_account(graph):
+    del graph.nodes[WABA]
+
+
+def break_payment(graph):
+    blocked = {
+        "entity_type": "WABA",
+        "id": WABA,
+        "can_send_message": "BLOCKED",
+        "errors": [{"error_code": 141006}],
+    }
+    graph.nodes[WABA]["health_status"] = {"entities": [blocked]}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (break_token, "token"), (break_callback, "callback"), (break_app, "account_app"), (break_number, "number"),
+        (break_account, "account"), (break_payment, "health_waba"),
+    ],
+)  # fmt: skip
+def test_a_fault_appears_keeps_its_start_and_goes_away_when_it_is_mended(graph, look, now, fault, kind):
+    before = (
+        dict(graph.token),
+        dict(graph.subscription),
+        dict(graph.number),
+        dict(graph.nodes),
+        dict(graph.edges),
+    )
+    account = dict(graph.nodes[WABA])
+    look()
+    fault(graph)
+    (found,) = look(60)
+    (still,) = look(120)
+    assert (found.kind, found.status) == (kind, "broken")
+    assert still.since == found.since == now + timedelta(minutes=60)
+    graph.token, graph.subscription, number, graph.nodes, graph.edges = before
+    graph.number.update(number)
+    graph.nodes[WABA] = account
+    assert look(180) == []
+
+
+@pytest.mark.parametrize("answer", [(503, b"away"), error(429, 4, "(#4) Application request limit reached")])
+def test_a_graph_that_is_away_or_limited_forgets_nothing(engine, graph, look, answer):
+    break_number(graph)
+    look()
+    graph.script.extend([answer] * 40)
+    kinds = {each.kind for each in look(60)}
+    assert kinds == {"number", "token"}
+    graph.script.clear()
+    assert [each.kind for each in look(120)] == ["number"]
+
+
+def test_one_account_that_cannot_be_read_hides_no_other(graph, look, engine):
+    graph.token["granular_scopes"][0]["target_ids"] = [WABA, "5550002"]
+    assert [(each.kind, each.subject_id, each.code) for each in look()] == [("account", "5550002", 100)]
+    with engine.connect() as connection:
+        assert "number" in {each.kind for each in doctor.list_checks(connection)}
+
+
+def test_a_change_of_hundreds_of_numbers_takes_a_limited_number_of_reads(graph, look):
+    graph.page_size = 100
+    graph.edges[f"{WABA}/phone_numbers"] = [graph.number | {"id": str(n)} for n in range(300)]
+    look()
+    assert len(graph.requests) <= 120
+
+
+def test_the_token_is_in_no_row(engine, graph, look):
+    graph.script.append(error(400, 190, f"Cannot parse {TOKEN}"))
+    look()
+    with engine.connect() as connection:
+        assert "EAA" not in repr(doctor.list_checks(connection))

@@ -1,0 +1,190 @@
+"""A read-only client of Meta's Graph API: fields, pages, errors, repetition, and the limit on calls.
+
+The access token travels in a header; only debug_token needs it in the address too, so no address is ever logged or part
+of an error.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from hmac import new as hmac
+from typing import Any, TypeVar
+
+import httpx
+
+from webhook_app.whatsapp.accounts.graph_answers import GraphReadError, read_error
+
+Answer = TypeVar("Answer")
+
+API_URL = "https://graph.facebook.com"
+API_VERSION = "v25.0"
+
+_TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+_MAX_ANSWER_BYTES = 8 * 2**20
+_PAGE = 100
+_MAX_PAGES = 100
+_PAUSES_S = (1.0, 2.0, 4.0)  # before each repetition
+_TRANSIENT = frozenset((1, 2, 131000, 131016))
+_LIMITED = frozenset((4, 17, 613, 80007, 80008))  # too many calls: not before the next hour
+_STOP_AT_PERCENT = 90  # of the calls that Meta allows
+_UNKNOWN_FIELD = re.compile(r"nonexisting field \((\w+)\)")
+_WRONG_SECRET = "Invalid appsecret_proof"  # noqa: S105  in Meta's message: the secret is another app's
+_SECRET = re.compile(r"(access_token|input_token|appsecret_proof)=[^&\s\"']+|EAA\w{20,}")
+
+
+class LimitReachedError(GraphReadError):
+    """The calls that Meta allows are used up; further reads wait for the next hour."""
+
+
+class GraphClient:
+    """Reads nodes and edges with one access token. Every method raises GraphReadError."""
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        app_secrets: Sequence[bytes] = (),
+        url: str = API_URL,
+        version: str = API_VERSION,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._token = token
+        self._secrets = list(app_secrets)
+        self._base = f"{url.rstrip('/')}/{version}"
+        self._sleep = sleep
+        self._http = httpx.Client(
+            timeout=_TIMEOUT, headers={"User-Agent": "webhook-app"}, follow_redirects=False
+        )
+        self.server_time: datetime | None = None
+        """Meta's clock at the last answer."""
+        self.used_percent = 0.0
+        """The largest share of allowed calls that an answer has reported."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def debug_token(self, app_id: str) -> dict[str, Any]:
+        """What Meta knows of the token itself; asked as the app if its secret is known, else as the token."""
+        return self._get("debug_token", {"input_token": self._token}, as_app=app_id)
+
+    def subscriptions(self, app_id: str) -> list[Any]:
+        """The app's webhooks; only the app itself may ask, with its secret."""
+        return list(self._rows(f"{app_id}/subscriptions", {}, as_app=app_id))
+
+    def node(self, node_id: str, core: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
+        """One node. An optional field that this version of Graph does not know is left out."""
+        return self._with_known_fields(core, optional, lambda fields: self._get(node_id, {"fields": fields}))
+
+    def edge(self, path: str, core: Sequence[str], optional: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """All rows of an edge such as `{waba_id}/phone_numbers`."""
+        return self._with_known_fields(
+            core, optional, lambda fields: list(self._rows(path, {"fields": fields} if fields else {}))
+        )
+
+    def _with_known_fields(
+        self, core: Sequence[str], optional: Sequence[str], read: Callable[[str], Answer]
+    ) -> Answer:
+        wanted = [*core, *optional]
+        while True:
+            try:
+                return read(",".join(wanted))
+            except GraphReadError as fault:
+                unknown = _UNKNOWN_FIELD.search(fault.message)
+                if unknown is None or unknown[1] not in optional or unknown[1] not in wanted:
+                    raise
+                wanted.remove(unknown[1])
+
+    def _rows(self, path: str, query: dict[str, str], as_app: str = "") -> Iterator[Any]:
+        """The rows of all pages. `paging.next` may hold the token, so each address is built from the cursor."""
+        after = ""
+        for _ in range(_MAX_PAGES):
+            answer = self._get(
+                path, query | {"limit": str(_PAGE)} | ({"after": after} if after else {}), as_app
+            )
+            rows = answer.get("data")
+            yield from rows if isinstance(rows, list) else ()
+            paging = answer.get("paging")
+            if not isinstance(paging, dict) or "next" not in paging:
+                return
+            cursors = paging.get("cursors")
+            after = str(cursors.get("after", "")) if isinstance(cursors, dict) else ""
+            if not after:
+                return
+
+    def _get(self, path: str, query: dict[str, str], as_app: str = "") -> dict[str, Any]:
+        for pause in (*_PAUSES_S, None):
+            if self.used_percent >= _STOP_AT_PERCENT:
+                raise LimitReachedError(4, -1, "the calls that Meta allows in this hour are nearly used up")
+            try:
+                return self._get_once(path, query, as_app)
+            except GraphReadError as fault:
+                if _WRONG_SECRET in fault.message and len(self._secrets) > 1:
+                    del self._secrets[0]
+                    return self._get(path, query, as_app)
+                if fault.code in _LIMITED:
+                    raise LimitReachedError(fault.code, fault.subcode, fault.message) from None
+                if pause is None or not (fault.code in _TRANSIENT or fault.code < 0):
+                    raise
+                self._sleep(pause)
+        raise AssertionError  # the last round returns or raises
+
+    def _get_once(self, path: str, query: dict[str, str], as_app: str) -> dict[str, Any]:
+        secret = self._secrets[0] if self._secrets else b""
+        bearer = f"{as_app}|{secret.decode()}" if as_app and secret else self._token
+        if secret and bearer is self._token:
+            query = query | {"appsecret_proof": hmac(secret, bearer.encode(), sha256).hexdigest()}
+        try:
+            with self._http.stream(
+                "GET", f"{self._base}/{path}", params=query, headers={"Authorization": f"Bearer {bearer}"}
+            ) as response:
+                self._note_headers(response.headers)
+                text = self._read(response)
+        except httpx.HTTPError as fault:
+            raise GraphReadError(
+                -1, -1, f"the Graph API cannot be reached ({type(fault).__name__})"
+            ) from None
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            raise GraphReadError(
+                -1, -1, f"the Graph API answered {response.status_code} without JSON"
+            ) from None
+        if not isinstance(answer, dict) or "error" in answer or not response.is_success:
+            refused = read_error(answer)
+            raise GraphReadError(refused.code, refused.subcode, _SECRET.sub("***", refused.message))
+        return answer
+
+    def _read(self, response: httpx.Response) -> bytes:
+        received = bytearray()
+        for chunk in response.iter_bytes():
+            received += chunk
+            if len(received) > _MAX_ANSWER_BYTES:
+                raise GraphReadError(1, -1, "the answer is too large")
+        return bytes(received)
+
+    def _note_headers(self, headers: httpx.Headers) -> None:
+        try:
+            at = parsedate_to_datetime(headers.get("Date", ""))
+            self.server_time = at if at.tzinfo else at.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            pass
+        usage = [_json(headers.get("X-App-Usage"))]
+        for entries in _json(headers.get("X-Business-Use-Case-Usage")).values():
+            usage += [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
+        for each in usage:
+            for name in ("call_count", "total_cputime", "total_time"):
+                if isinstance(share := each.get(name), (int, float)):
+                    self.used_percent = max(self.used_percent, float(share))
+
+
+def _json(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
