@@ -89,6 +89,13 @@ def test_a_quote_that_is_not_closed_is_an_invalid_row_and_stores_nothing(start):
     assert "is not closed" in why
 
 
+def test_a_row_that_quotes_spread_over_endless_lines_is_refused_at_a_length():
+    unread = iter(["contact,note\n", '"\n', *['","\n'] * 300_000])
+    rows = read_rows(unread, "csv", Defaults(), NOW)
+    assert "longer than 1000000 characters" in next(rows).why
+    assert next(unread, None) is not None
+
+
 @pytest.mark.parametrize("lines", [["contact,note"], ["contact,note", ""], [""], []])
 def test_a_list_without_rows_is_empty(lines):
     assert read("csv", *lines) == []

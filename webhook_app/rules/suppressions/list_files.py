@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain
+from math import inf
 from operator import itemgetter
 from typing import Any
 
@@ -38,8 +39,9 @@ _DECIDED = COLUMNS[:6]
 """What a person decides; the other columns are read only from an exported row, which has `times`."""
 RESTORED = ("code", "since", "review", "times", "evidence", "seen_as", "actor", "half_open_at", "probe_until")
 _IS_EXPORTED = "times"
+MAX_LENGTH_OF_ROW = 1_000_000
+"""In characters: an exported row holds up to 1000 pieces of evidence."""
 _MAX_LENGTH = 500
-_MAX_LINE = 1_000_000  # an exported row holds up to 1000 pieces of evidence
 _MAX_MORE = 1_000  # columns that are not read
 _MAX_SHOWN = 200
 _END = "\0"  # no other line holds a NUL
@@ -107,18 +109,21 @@ def write_rows(rows: Iterable[Mapping[str, Any]], kind: Format) -> str:
 
 
 def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    bounded = _BoundedLines(lines)
     try:
-        layout, numbered = find_layout(_BoundedLines(lines), _KNOWN)
+        layout, numbered = find_layout(bounded, _KNOWN)
     except csv.Error as fault:
         raise UnreadableListError(f"The first line is {fault}.") from None
-    return _rows_of(
-        csv.reader(chain(map(itemgetter(1), numbered), [_END]), delimiter=layout.separator), layout.names
-    )
+    table = csv.reader(chain(map(itemgetter(1), numbered), [_END]), delimiter=layout.separator)
+    return _rows_of(table, bounded, layout.names)
 
 
-def _rows_of(table: Any, names: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+def _rows_of(
+    table: Any, lines: "_BoundedLines", names: tuple[str, ...]
+) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     number = 0
     while True:
+        lines.begin_row()
         try:
             cells = next(table, None)
         except csv.Error as fault:
@@ -140,18 +145,24 @@ def _rows_of(table: Any, names: tuple[str, ...]) -> Iterator[tuple[int, Mapping[
 
 
 class _BoundedLines:
-    """The lines of a CSV. Raises csv.Error for one that is too long, and goes on with the next one."""
+    """The lines of a CSV. Raises csv.Error where a line or the row's lines are too long; goes on with the next one."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
+        self._left: float = inf
+
+    def begin_row(self) -> None:
+        """Count the characters of the next row, which quotes can spread over many lines."""
+        self._left = MAX_LENGTH_OF_ROW
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         line = next(self._lines)
-        if len(line) > _MAX_LINE:
-            raise csv.Error(f"longer than {_MAX_LINE} characters")
+        self._left -= len(line)
+        if len(line) > MAX_LENGTH_OF_ROW or self._left < 0:
+            raise csv.Error(f"longer than {MAX_LENGTH_OF_ROW} characters")
         return line.replace("\0", "\ufffd")
 
 
@@ -184,7 +195,7 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | 
 
 
 def _json_value(text: str) -> Any:
-    if len(text) > _MAX_LINE or has_long_numbers(encoded := text.encode()):
+    if len(text) > MAX_LENGTH_OF_ROW or has_long_numbers(encoded := text.encode()):
         raise msgspec.DecodeError
     return msgspec.json.decode(encoded)
 

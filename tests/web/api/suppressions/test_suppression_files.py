@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from io import BytesIO, TextIOWrapper
 
 import pytest
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from webhook_app.store.suppressions.suppressions import Suppression
 from webhook_app.web.api.suppressions import suppression_files
 
 PATH = "/v1/suppressions/import"
+FIRST, LAST = "+12025550117", "+12025550119"
 
 
 def imported(api, text, query=""):
@@ -132,6 +134,24 @@ def test_an_import_is_undone_except_for_later_decisions(api, engine, now):
     )
     assert {row["result"] for row in again.json["results"]} == {"restored"}
     assert [row.contact for row in all_suppressions(engine)] == ["12025550117", "12025550118", "12025550119"]
+
+
+@pytest.mark.parametrize("line", ["\n", " ,,\n", '"\n",'], ids=["blank", "separators", "open quotes"])
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_other_requests_are_answered_between_the_lines_of_an_import(api, turns, line, kind):
+    api.post(f"{PATH}?dry_run=true&results=invalid&format={kind}", data=("contact\n" + line * 1000).encode())
+    assert len(turns) >= 1000
+
+
+@pytest.mark.parametrize("line", ["1" * 2_000_000, '"' + "1" * 2_000_000 + '"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_that_is_too_long_is_read_in_parts_and_is_one_invalid_row(api, line, end):
+    rows, _ = imported(api, end.join([f'"{FIRST}"', line, f'"{LAST}"']), "?format=ndjson")
+    assert [row["result"] for row in rows] == ["added", "invalid", "added"]
+    rows, _ = imported(api, end.join(["contact", line, LAST]), "?format=csv")
+    assert [row["result"] for row in rows] == ["invalid", "unchanged"]
+    read = suppression_files._lines(TextIOWrapper(BytesIO(line.encode() + b"\n2\n")))
+    assert [len(part) for part in read] == [1_000_001, 2]
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from webhook_app.event_loop import paced
+from webhook_app.event_loop import give_way, paced
 from webhook_app.rules.suppressions.blocking import ends_with_probe, why
 from webhook_app.rules.suppressions.list_files import (
+    MAX_LENGTH_OF_ROW,
     Defaults,
     RefusedRow,
     RequestedSuppression,
@@ -134,8 +135,18 @@ def _read(
     upload.file.seek(0)
     encoding = encoding_of(start)
     kind = kind or format_of(upload.media_type, start.decode(encoding, "ignore"))
-    lines = TextIOWrapper(upload.file, encoding=encoding, errors="replace", newline="")
-    return read_rows(lines, kind, defaults, now)
+    text = TextIOWrapper(upload.file, encoding=encoding, errors="replace", newline="")
+    return read_rows(_lines(text), kind, defaults, now)
+
+
+def _lines(text: TextIOWrapper) -> Iterator[str]:
+    """The lines, without the rest of those that are too long. Before each of them other connections may run."""
+    is_rest = False
+    while line := text.readline(MAX_LENGTH_OF_ROW + 1):
+        give_way()
+        if not is_rest:
+            yield line
+        is_rest = len(line) > MAX_LENGTH_OF_ROW and line[-1] not in "\r\n"
 
 
 class _Import:
