@@ -139,6 +139,12 @@ _FORGING = (
     *range(0x2066, 0x206A),
 )
 _TO_SPACES = dict.fromkeys(_FORGING, " ")
+_OF_PAGES = {character: " " for character in _FORGING if chr(character) not in "\t\n\r"}
+
+
+def without_controls(text: str) -> str:
+    """Return a text for a page with a space for each control character, except those that break lines."""
+    return text.translate(_OF_PAGES)
 
 
 def one_line(content: Any) -> Any:

@@ -193,3 +193,17 @@ class TestList:
     def test_each_line_links_the_incident(self, viewer, engine, now):
         incident_id = store_incident(engine, now, {})
         assert f'href="/incidents/{incident_id}"' in viewer.get("/alerts").text
+
+
+def test_a_made_up_text_reverses_nothing_on_a_page(admin, engine, make, now):
+    forging = "pro\u202emo\x1b[2J\u2066 x"
+    explanation = EXPLAINED | {"finding": forging, "details": [[forging, forging]], "advice": forging}
+    more = {"kind": "health", "group": {"template": forging}, "explanation": explanation}
+    alert_id = make(**more)
+    incident_id = store_incident(
+        engine, now, more | {"rule": "other"}, kind="health", title=forging, names={"template": [forging]}
+    )
+    for path in (f"/alerts/{alert_id}", f"/incidents/{incident_id}", "/alerts", "/incidents", "/"):
+        page = admin.get(path).text
+        assert "pro mo [2J  x" in page, path
+        assert not {"\u202e", "\x1b", "\u2066"} & set(page), path
