@@ -1,6 +1,7 @@
 """There is one open alert per rule and group, and it is kept after it is resolved."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -104,3 +105,12 @@ def test_the_list_is_paged_newest_first(connection, now):
     second = alerts.list_alerts(connection, limit=2, before_id=first[-1].id)
     assert [alert.id for alert in first + second] == ids[:0:-1]
     assert [alert.id for alert in alerts.list_alerts(connection, state="firing")] == [ids[3], ids[1]]
+
+
+def test_an_alert_that_went_quiet_is_not_the_last_end_of_its_group(connection, now):
+    for how, minutes in (("recovered", 9), ("faded", 5), ("quiet", 1)):
+        ended = {"state": "resolved", "ended_how": how, "resolved_at": now - timedelta(minutes=minutes)}
+        opened(connection, make_alert(now, kind="slow", **ended))
+    since = now - timedelta(minutes=10)
+    (at,) = alerts.last_ends(connection, ["slow"], since).values()
+    assert at == now - timedelta(minutes=5)

@@ -187,7 +187,7 @@ class PastInputs:
         self._loaded_until = self._next
         self._outcomes = OutcomeWindows(past, outcomes)
         self.ends: dict[tuple[str, str], datetime] = {}
-        """When the last alert ended, by rule and group key."""
+        """When the last alert ended that did not go quiet, by rule and group key."""
         self._now = start
         self.chronic = ChronicStates((), start)
         self._hourly: dict[object, object] = {}

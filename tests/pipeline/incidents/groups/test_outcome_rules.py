@@ -6,13 +6,16 @@ import pytest
 from msgspec import convert
 from sqlalchemy import event, text
 
+from benchmarks.judgement.scenarios import MONDAY
+from benchmarks.judgement.scenarios import number as sender
+from benchmarks.judgement.traffic import WEEKDAYS, Fault, SimulatedPast
 from tests.support.factories import NUMBER, status
 from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
-from webhook_app.pipeline.operations.backtest import backtest
+from webhook_app.pipeline.operations.backtest import BacktestRun, backtest
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import incidents
@@ -153,3 +156,29 @@ def test_a_number_without_reports_that_sends_more_than_usual_is_no_incident_of_i
     store(traffic, NOON + 20 * MINUTE, 60, after=None, number="1002", start=100)
     rules = parse_rules('[[rule]]\nname = "a"\nkind = "undelivered"\ngroup_by = ["waba_id"]\n')
     assert play(engine, 3, rules) == {}
+
+
+def incidents_of(begin, evaluations, per_day, **more):
+    """The incidents of a number whose reports stop at `begin` for days, evaluated at these times in a backtest."""
+    stop = Fault(start=begin, end=begin + 9 * DAY, undelivered=True)
+    past = SimulatedPast([sender("n", per_day, **more)], [stop], MONDAY)
+    run = BacktestRun(past, RULES, begin)
+    for after in evaluations:
+        run.evaluate(begin + after)
+        run.evaluate(begin + after + MINUTE)
+    return run.found_incidents(begin + evaluations[-1])
+
+
+def test_a_number_that_is_quiet_for_most_of_the_day_has_one_incident_while_reports_are_missing():
+    at_nine = (0.0,) * 9 + (24.0,) + (0.0,) * 14
+    times = [day * DAY + minute * MINUTE for day in range(4) for minute in (240, *range(560, 660, 20))]
+    (incident,) = incidents_of(MONDAY + 8 * DAY, times, 4, hours=at_nine)
+    reasons = [message.reason for message in incident.messages if message.reason != "reminder"]
+    assert reasons[:3] == ["opened", "ended", "again"]
+    assert incident.ended_at is None
+
+
+def test_messages_from_before_the_stop_do_not_end_its_incident():
+    times = [15 * place * MINUTE for place in range(24, 36)]
+    (incident,) = incidents_of(MONDAY + 15 * DAY + 10 * 60 * MINUTE, times, 20, weekdays=WEEKDAYS)
+    assert incident.ended_at is None

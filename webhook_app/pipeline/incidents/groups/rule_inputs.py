@@ -61,7 +61,10 @@ class RuleInputs(Protocol):
         ...
 
     def ended_outcomes(self) -> Mapping[tuple[str, str], datetime]:
-        """When the last alert about outcomes ended, by rule and group key. What it was about does not count again."""
+        """When the last alert about outcomes ended that did not go quiet, by rule and group key.
+
+        What it was about does not count again.
+        """
         ...
 
     def attempts_of_day(self) -> dict[SeriesKey, int]:

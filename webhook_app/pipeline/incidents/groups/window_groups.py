@@ -36,7 +36,8 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
 
     A group is above if it is in any window; the shortest such window is reported. It also needs a failure within
     the last hour and must go on now, so that a backlog of old failures raises nothing. A firing alert recovers
-    by the shortest window with enough messages alone: longer ones still hold the failures that it began with.
+    by the shortest window with enough messages alone, unless a shorter one is above: longer ones still hold the
+    failures that it began with.
     """
     firing = {group_key(each.group) for each in opened if each.is_firing}
     found: dict[str, list[RuleGroup]] = {}
@@ -118,7 +119,9 @@ def _one_window(
     """
     enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), None)
     above = next((each for each in judged if each.judgement.reading is Reading.ABOVE), None)
-    if is_firing and enough is not None and enough.judgement.reading is Reading.BELOW:
+    # A shorter window that is above says more about now than one with enough messages from before.
+    goes_on = above is not None and enough is not None and judged.index(above) < judged.index(enough)
+    if is_firing and enough is not None and enough.judgement.reading is Reading.BELOW and not goes_on:
         chosen = enough
     elif above is not None:
         chosen = above
