@@ -1,6 +1,7 @@
 """The client against the real application: checks, reports, retries and errors."""
 
 import socket
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -58,6 +59,22 @@ def test_sends_and_failed_calls_are_stored_once_however_often_they_are_reported(
     assert (failed.meaning.title, failed.retry_advice.kind) == ("Expired", "after_fix")
     assert (invalid.result, invalid.reason.split(":")[0]) == ("invalid", "contact")
     assert [report.result for report in sender.report(sends)] == ["duplicate", "duplicate", "invalid"]
+
+
+def test_retries_are_claimed_and_reported(sender, traffic, now):
+    earlier = now - timedelta(seconds=10)
+    for number in ("1111", "2222", "3333"):
+        traffic.failed(1, earlier, 130429, number=number)
+    (sent,) = sender.claim_retries(phone_number_id="1111", lease_seconds=30)
+    assert (sent.attempt, sent.code, sent.phone_number_id) == (1, 130429, "1111")
+    assert sender.report_retry(sent, message_id="wamid.B").state == "sent"
+    failed, given_up = sender.claim_retries()
+    limit = {"error": {"code": 130429, "message": "Rate limit hit"}}
+    assert sender.report_retry(failed, error=limit).due_at > now
+    assert sender.report_retry(given_up).reason == "gave_up"
+    with pytest.raises(RefusedError, match="lease_lost"):
+        sender.report_retry(given_up, message_id="wamid.C")
+    assert sender.claim_retries(template="offer") == []
 
 
 def test_a_code_is_explained(sender):

@@ -1,4 +1,4 @@
-"""A client for senders: checks contacts and reports send calls. HTTP and values only, no database, no Flask.
+"""A client for senders: checks contacts, reports send calls, claims retries. HTTP and values only.
 
 with Client("https://alerts.example", key) as client:
     answers = client.check(contacts, phone_number_id=number, category="marketing")
@@ -6,17 +6,19 @@ with Client("https://alerts.example", key) as client:
 """
 
 from webhook_app.client.calls import ClientError, RefusedError, UnreachableError
-from webhook_app.client.client import Answer, Client, Report, Send
+from webhook_app.client.client import Answer, ClaimedRetry, Client, Report, RetryResult, Send
 from webhook_app.client.local_copy import LocalAnswer, LocalCopy
 
 __all__ = [
     "Answer",
+    "ClaimedRetry",
     "Client",
     "ClientError",
     "LocalAnswer",
     "LocalCopy",
     "RefusedError",
     "Report",
+    "RetryResult",
     "Send",
     "UnreachableError",
 ]

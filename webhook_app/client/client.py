@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from secrets import token_hex
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -69,6 +70,38 @@ class Report(Struct, frozen=True, kw_only=True):
     retry_advice: RetryAdvice | None = None
 
 
+class ClaimedRetry(Struct, frozen=True, kw_only=True):
+    """A failed message that this sender has leased: send it again, then report the outcome."""
+
+    id: int
+    lease: str
+    message_id: str
+    first_message_id: str
+    contact: str
+    phone_number_id: str
+    template: str
+    campaign: str
+    category: str
+    callback_data: str
+    code: int | None
+    subcode: int | None
+    why: str
+    attempt: int
+    leased_until: datetime
+    later_message_id: str
+    """A later message of the same template and campaign to the contact: it may be this retry, sent already."""
+
+
+class RetryResult(Struct, frozen=True, kw_only=True):
+    """A retry after its report: waiting until `due_at`, sent, done or dead."""
+
+    id: int
+    state: str
+    reason: str
+    attempts: int
+    due_at: datetime | None
+
+
 class FeedChange(Struct, frozen=True, kw_only=True):
     """One entry of the change feed. Contact, number, scope and reason identify the suppression it changes."""
 
@@ -91,6 +124,10 @@ class _CheckResponse(Struct):
 
 class _SendsResponse(Struct):
     results: list[Report]
+
+
+class _RetriesResponse(Struct):
+    retries: list[ClaimedRetry]
 
 
 class _ChangesResponse(Struct):
@@ -145,6 +182,31 @@ class Client:
             for batch in _batches(sends, MAX_SENDS)
             for report in self._post("/v1/sends", {"sends": batch}, _SendsResponse).results
         ]
+
+    def claim_retries(
+        self,
+        limit: int = 100,
+        *,
+        lease_seconds: int = 60,
+        phone_number_id: str | None = None,
+        template: str | None = None,
+        campaign: str | None = None,
+    ) -> list[ClaimedRetry]:
+        """Lease failed messages that are due to be sent again; nobody else gets them for `lease_seconds`."""
+        filters = {"phone_number_id": phone_number_id, "template": template, "campaign": campaign}
+        body = {"limit": limit, "lease_seconds": lease_seconds, "claim_id": token_hex(16), **filters}
+        return self._post("/v1/retries/claim", body, _RetriesResponse).retries
+
+    def report_retry(
+        self, retry: ClaimedRetry, *, message_id: str | None = None, error: Mapping[str, Any] | None = None
+    ) -> RetryResult:
+        """Report that the message was sent again as `message_id`, or Meta's `error`; with neither, give it up.
+
+        Raises RefusedError with the code lease_lost if the lease had ended and somebody else has the message.
+        """
+        outcome = "sent" if message_id else "gave_up" if error is None else "failed"
+        body = {"lease": retry.lease, "outcome": outcome, "message_id": message_id, "error": error}
+        return self._post(f"/v1/retries/{retry.id}", body, RetryResult)
 
     def changes(self, since: int = 0) -> Iterator[FeedChange]:
         """Return every change to the suppressions after `since` (a `seq`), in order, up to the latest."""

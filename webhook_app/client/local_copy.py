@@ -72,17 +72,28 @@ class LocalCopy:
         self.seq = 0
         """The last change applied."""
         self.synced_at: datetime | None = None
+        self._is_outdated = False
+        """A person of the copy may have been erased."""
         self._is_shadow = False
         """Suppressions by rules block nobody for now (SUPPRESS=shadow)."""
 
     def sync(self, client: Client, now: datetime | None = None) -> int:
         """Apply the changes since the last sync and return their number. An error keeps the changes applied so far."""
+        applied = self._follow(client)
+        if self._is_outdated:  # somebody was erased, and the changes no longer say who
+            self._suppressions, self._contacts_by_alias, self.seq = {}, {}, 0
+            applied += self._follow(client)
+            self._is_outdated = False
+        self._is_shadow = client.is_shadow
+        self.synced_at = now or datetime.now(UTC)
+        return applied
+
+    def _follow(self, client: Client) -> int:
+        """Apply the changes since the last one applied."""
         applied = 0
         for change in client.changes(self.seq):
             self._apply(change)
             applied += 1
-        self._is_shadow = client.is_shadow
-        self.synced_at = now or datetime.now(UTC)
         return applied
 
     def check(
@@ -123,6 +134,10 @@ class LocalCopy:
         return True
 
     def _apply(self, change: FeedChange) -> None:
+        if change.action == "erase":
+            self._is_outdated |= bool(self._suppressions or self._contacts_by_alias)
+            self.seq = change.seq
+            return
         key = change.contact.removeprefix("+")
         identity = change.phone_number_id, change.scope, change.reason
         rows = [

@@ -21,7 +21,7 @@ from webhook_app.store.operations import disk_usage, scheduler_state
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.store.postgres.errors import EngineError
 from webhook_app.store.receiving import books, quarantine, webhook_activity
-from webhook_app.store.sends import reports
+from webhook_app.store.sends import reports, retries
 from webhook_app.store.suppressions import contact_failures, lists
 
 WINDOW_MINUTES = 15
@@ -65,6 +65,14 @@ def _sizes(connection: Connection, now: datetime) -> Iterator[Metric]:
     found = lists.count_by_reason(connection, now)
     held = dict.fromkeys(_REASONS, 0.0) | {reason: float(count) for reason, count in found.items()}
     yield _gauge("suppressions", "Suppressions in force, by reason; up to a minute old", held, "reason")
+    counted = retries.count(connection, now)
+    states = {name: float(getattr(counted, name)) for name in counted.__struct_fields__}
+    yield _gauge(
+        "retries",
+        "Failed messages to send again, by what they wait for, and dead letters; up to a minute old",
+        states,
+        "state",
+    )
     size = float(disk_usage.database_bytes(connection))
     yield _one("database_size_bytes", "Size of the database on disk; up to a minute old", size)
 

@@ -44,23 +44,28 @@ class FailureFilters(Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     dead_letter: bool = False
-    """Only failures that must not be sent again: the code forbids it, or the retries are used up."""
+    """Only failures that must not be sent again: by their code, because the retries are used up, or as dead retries."""
 
 
 class MatchingErrors(Struct, frozen=True):
-    """Ids of matching errors (`wanted`, None for all), of those with limited retries (`counted`), and of both."""
+    """Ids of matching errors (`wanted`, None for all), of those with limited retries (`counted`), and of both.
+
+    `wanted` has only errors that are never retried if dead letters are asked for; `matching` has all (None: any).
+    """
 
     wanted: list[int] | None
     counted: list[int]
     counted_wanted: list[int]
+    matching: list[int] | None
 
 
 def errors_of(connection: Connection, wanted: FailureFilters) -> MatchingErrors:
     """Find the distinct errors that match; the table holds hundreds to a few thousand."""
     names = ("code", "codes", "subcode", "failure_class", "domain", "source", "text")
     asked = [getattr(wanted, name) for name in names]
-    if all(each is None for each in asked) and not wanted.dead_letter:
-        return MatchingErrors(None, [], [])
+    matches_all = all(each is None for each in asked)
+    if matches_all and not wanted.dead_letter:
+        return MatchingErrors(None, [], [], None)
     chosen = "" if wanted.code is None else "WHERE error_code = :code"
     matches, values = "true", dict[str, Any](code=wanted.code)
     if wanted.text is not None:
@@ -72,6 +77,7 @@ def errors_of(connection: Connection, wanted: FailureFilters) -> MatchingErrors:
         FROM failure_errors {chosen} GROUP BY error_code, error_subcode, source
     """
     ids: list[int] = []
+    matching: list[int] = []
     counted: list[int] = []
     counted_wanted: list[int] = []
     for row in connection.execute(text(statement), values):
@@ -80,9 +86,10 @@ def errors_of(connection: Connection, wanted: FailureFilters) -> MatchingErrors:
         if row.error_code in COUNTED:
             counted += row.ids
             counted_wanted += row.matching if matched else []
-        if matched and (entry.retry == "no" or not wanted.dead_letter):
-            ids += row.matching
-    return MatchingErrors(ids, counted, counted_wanted)
+        if matched:
+            matching += row.matching
+            ids += row.matching if entry.retry == "no" or not wanted.dead_letter else []
+    return MatchingErrors(ids, counted, counted_wanted, None if matches_all else matching)
 
 
 def _matches(wanted: FailureFilters, entry: ErrorCode, code: int, subcode: int, source: str) -> bool:

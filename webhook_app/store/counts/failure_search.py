@@ -49,7 +49,7 @@ def search(
     """Up to `limit` matching failures older than `before`, newest first."""
     errors = errors_of(connection, wanted)
     series = series_of(connection, wanted)
-    if series == [] or (errors.wanted == [] and not errors.counted_wanted):
+    if series == [] or errors.matching == []:
         return []
     connection.execute(_PLAN_BY_INDEX)
     place: dict[str, Any] = {"counted": list(COUNTED)} | (before._asdict() if before else {})
@@ -69,8 +69,16 @@ def search(
         if len(found) == limit:  # anything older than these would not be returned
             span = _Span(found[-1].occurred_at, span.end)
         found += _exhausted(connection, asked, after, span, limit)
-        found.sort(key=lambda failure: failure.place, reverse=True)
+    if wanted.dead_letter:
+        of_errors = "" if errors.matching is None else " AND f.error_id = ANY(:errors)"
+        asked = _Query(chosen + of_errors + after, values | place | {"errors": errors.matching}, narrow)
+        found += _rows(connection, _DEAD_RETRIES.format(chosen=asked.chosen), asked, span, limit)
+        found = sorted({each.place: each for each in found}.values(), key=_place, reverse=True)
     return found[:limit]
+
+
+def _place(failure: Failure) -> FailurePosition:
+    return failure.place
 
 
 def _choose(wanted: FailureFilters, series: list[int] | None) -> tuple[str, dict[str, Any]]:
@@ -181,6 +189,16 @@ WITH again AS MATERIALIZED (
       AND o.occurred_at >= a.day AND o.occurred_at < a.day + interval '1 day'
   ) f
   WHERE f.before >= {_ALLOWED} AND f.error_id = ANY(:errors) AND {{chosen}} {{after}}
+  ORDER BY {NEWEST_FIRST} LIMIT :limit
+)
+"""
+
+_DEAD_RETRIES = f"""
+WITH page AS MATERIALIZED (
+  SELECT f.* FROM retries r JOIN failures f
+    ON (f.message_id, f.phone_number_id, f.occurred_at, f.error_code)
+     = (r.message_id, r.phone_number_id, r.occurred_at, r.error_code) AND f.participant = ''
+  WHERE r.state = 'dead' AND r.occurred_at >= :start AND r.occurred_at < :end AND {{chosen}}
   ORDER BY {NEWEST_FIRST} LIMIT :limit
 )
 """

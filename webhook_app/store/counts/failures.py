@@ -49,6 +49,13 @@ class Failure(Struct, frozen=True, kw_only=True):
     country: str
     tries: int
     """Earlier failures with this code on the same day; only counted where the advice limits retries."""
+    retry_id: int | None
+    """Its retry, see store/sends/retries; None if no sender has claimed retries since."""
+    retry_state: str | None
+    retry_reason: str | None
+    retry_why: str | None
+    retry_attempts: int | None
+    retry_due_at: datetime | None
 
     @property
     def place(self) -> FailurePosition:
@@ -76,8 +83,13 @@ SELECT f.occurred_at, f.message_id, f.phone_number_id, f.participant, f.error_co
          WHERE p.contact = f.contact AND p.series_id = f.series_id AND p.error_code = f.error_code
            AND p.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND p.occurred_at <= f.occurred_at
            AND (p.occurred_at, p.message_id, p.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
-       ) ELSE 0 END AS tries
+       ) ELSE 0 END AS tries,
+       r.id AS retry_id, r.state AS retry_state, r.reason AS retry_reason, r.why AS retry_why,
+       r.attempts AS retry_attempts, r.due_at AS retry_due_at
 FROM page f JOIN series s ON s.id = f.series_id
+LEFT JOIN retries r
+  ON (r.message_id, r.phone_number_id, r.occurred_at, r.error_code)
+   = (f.message_id, f.phone_number_id, f.occurred_at, f.error_code) AND f.participant = ''
 ORDER BY {NEWEST_FIRST}
 """
 

@@ -36,6 +36,22 @@ SUPPRESS_DAYS = {
 }
 """Durations of a suppression in days, with their labels."""
 SCOPES = {"all": "everything", "marketing": "marketing only"}
+RETRY_STATES = {
+    "waiting": "Waits for a sender to claim it",
+    "leased": "A sender has claimed it",
+    "sent": "Sent again",
+    "done": "Ended",
+    "dead": "Dead letter",
+}
+RETRY_REASONS = {
+    "delivered": "it was delivered",
+    "resent": "the message was sent again",
+    "code": "the error allows no retry",
+    "used_up": "all retries are used up",
+    "expired": "it is too old",
+    "suppressed": "the contact may not be messaged",
+    "gave_up": "the sender gave up",
+}
 SOURCES = {"webhook": "Meta's webhook", "send": "the answer to a send call"}
 CHANNELS = {
     "slack": "Slack",

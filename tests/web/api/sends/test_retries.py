@@ -152,3 +152,44 @@ def test_each_lease_names_its_key_and_a_claim_can_be_repeated(api, fail, claim, 
     assert claim(claim_id="a-1")["retries"] == []
     with engine.connect() as connection:
         assert connection.execute(text("SELECT leased_by FROM retries")).scalar_one() == "shop"
+
+
+@pytest.mark.parametrize(
+    "query", ["", "&code=130429", "&template=offer", "&contact=12025550117", "&text=Title"]
+)
+def test_a_retry_that_was_given_up_is_a_dead_letter(api, fail, claim, report, query):
+    failed = fail(template="offer")
+    (retry,) = claim()["retries"]
+    assert api.get(f"/v1/failures?dead_letter=true{query}").json["failures"] == []
+    report(retry, outcome="gave_up")
+    (found,) = api.get(f"/v1/failures?dead_letter=true{query}").json["failures"]
+    assert (found["message_id"], found["dead_letter"], found["retry_at"]) == (failed, True, None)
+    expected = {"id": retry["id"], "state": "dead", "reason": "gave_up", "why": "", "attempts": 1}
+    assert found["retry"] == expected
+    assert api.get("/v1/failures?dead_letter=true&code=131026").json["failures"] == []
+
+
+def test_dead_letters_of_both_kinds_are_listed_once_over_pages(api, fail, claim, report):
+    unreachable = fail(131026)
+    dead = [fail(recipient=f"1202555{serial:04}") for serial in range(3)]
+    for retry in claim()["retries"]:
+        report(retry, outcome="gave_up")
+    found, query = [], ""
+    while query is not None:
+        page = api.get(f"/v1/failures?dead_letter=true&limit=2{query}").json
+        found += [each["message_id"] for each in page["failures"]]
+        query = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+    assert sorted(found) == sorted([unreachable, *dead])
+
+
+def test_the_metrics_and_the_page_of_failures_show_the_retries(api, admin, fail, claim, report):
+    assert "Due later" not in admin.get("/failures").text
+    fail()
+    (retry,) = claim()["retries"]
+    page = admin.get("/failures").text
+    assert "Claimed by a sender" in page
+    assert "a sender has claimed it" in page
+    assert 'webhook_app_retries{state="leased"} 1.0' in api.client.get("/metrics").text
+    report(retry, outcome="gave_up")
+    (failure,) = api.get("/v1/failures").json["failures"]
+    assert "Dead letter: the sender gave up" in admin.get(f"/failures/{failure['id']}").text

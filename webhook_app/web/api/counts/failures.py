@@ -7,6 +7,7 @@ from msgspec import Meta, Struct, convert, field
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.incident_details import held_groups
+from webhook_app.rules.sends.retries import Reason, State
 from webhook_app.store.counts import failures
 from webhook_app.store.counts.failure_filters import FailureFilters
 from webhook_app.store.counts.failure_search import search
@@ -39,7 +40,8 @@ _Part = Annotated[
 _Flag = Annotated[
     bool,
     Meta(
-        description="true: only failures that must not be sent again, because of the code or used-up retries."
+        description="true: only failures that must not be sent again: by their code, because all retries are used up,"
+        " or because their retry was given up, has expired, or its contact may not be messaged."
     ),
 ]
 _IncidentId = Annotated[
@@ -85,6 +87,16 @@ class FailuresQuery(Selection, kw_only=True):
     cursor: FailureCursor | None = None
 
 
+class FailureRetry(Struct, kw_only=True):
+    """The retry of a failure, for those that senders claim with POST /v1/retries/claim."""
+
+    id: int
+    state: State
+    reason: Annotated[Reason, Meta(description="Why it is done or dead.")]
+    why: Annotated[str, Meta(description="Why its contact may not be messaged; else empty.")]
+    attempts: int
+
+
 class FailureEntry(Struct, kw_only=True):
     """One failure: the error as received, its meaning and what to do. An empty text means unknown."""
 
@@ -123,6 +135,9 @@ class FailureEntry(Struct, kw_only=True):
         Time | None, Meta(description="Earliest time to send again; null: never, or unknown.")
     ]
     dead_letter: bool
+    retry: Annotated[
+        FailureRetry | None, Meta(description="null: its code has no retry, or nobody has claimed any since.")
+    ]
     contact_affected: Annotated[bool, Meta(description="Whether it counts towards suppressing the contact.")]
 
 
@@ -193,6 +208,9 @@ def entry_of(failure: Failure) -> FailureEntry:
     subcode = known_code(failure.error_subcode)
     meaning = explain(failure.error_code, subcode)
     advice = retry_advice(meaning, failure.tries)
+    retry = _retry(failure)
+    dead = advice.final or (retry is not None and retry.state == "dead")
+    due_at = failure.retry_due_at if retry is not None else retry_at(advice, failure.occurred_at)
     return entry_from(
         failure,
         FailureEntry,
@@ -205,12 +223,21 @@ def entry_of(failure: Failure) -> FailureEntry:
         failure_class=meaning.failure_class,
         meaning=meaning,
         retry_advice=advice,
-        retry_at=retry_at(advice, failure.occurred_at),
-        dead_letter=advice.final,
+        retry_at=None if dead or (retry is not None and retry.state in ("sent", "done")) else due_at,
+        dead_letter=dead,
+        retry=retry,
         contact_affected=meaning.contact_effect != "none"
         and failure.contact != ""
         and failure.participant == "",
     )
+
+
+def _retry(failure: Failure) -> FailureRetry | None:
+    if failure.retry_id is None:
+        return None
+    names = ("state", "reason", "why", "attempts")
+    values = {name: getattr(failure, f"retry_{name}") for name in names}
+    return convert({"id": failure.retry_id, **values}, FailureRetry)
 
 
 def _contact_keys(call: Call, contact: str) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from flask import Response, make_response, redirect
 from msgspec import Struct, structs
 
 from webhook_app.store.counts import failure_filters as failure_choice
+from webhook_app.store.sends import retries
+from webhook_app.store.sends.retries import RetryCounts
 from webhook_app.web.api.counts.failure_export import FailureExportQuery, export_failures
 from webhook_app.web.api.counts.failures import FailureList, FailuresQuery, get_failure, list_failures
 from webhook_app.web.api.counts.support_bundle import BundleQuery, SupportBundle, get_support_bundle
@@ -19,7 +21,7 @@ from webhook_app.web.errors import ApiError
 from webhook_app.web.pages.counts import failure_filters
 from webhook_app.web.pages.counts.failure_filters import FIELDS, NONE, FailureForm
 from webhook_app.web.pages.page import Answer, Page, PageRequest, render
-from webhook_app.web.pages.wording import SOURCES
+from webhook_app.web.pages.wording import RETRY_REASONS, RETRY_STATES, SOURCES
 from webhook_app.whatsapp.errors.catalogue import catalogue
 
 _PAGE = 25
@@ -62,6 +64,8 @@ def failure_list(request: PageRequest) -> Response:
         domains=sorted({entry.domain for entry in catalogue()}),
         known=failure_choice.known_values(request.connection),
         none=NONE,
+        retries=_retries(request),
+        retry_reasons=RETRY_REASONS,
     )
 
 
@@ -82,7 +86,15 @@ def failure_page(request: PageRequest, failure_id: str) -> Response:
     bundle = get_support_bundle(call, failure_id, BundleQuery())
     assert isinstance(bundle, SupportBundle)  # noqa: S101  as JSON it is one
     errors = msgspec.json.format(msgspec.json.encode(failure.errors), indent=2).decode()
-    return render(request, "failure.html", failure=failure, bundle=bundle, errors=errors)
+    return render(
+        request,
+        "failure.html",
+        failure=failure,
+        bundle=bundle,
+        errors=errors,
+        retry_states=RETRY_STATES,
+        retry_reasons=RETRY_REASONS,
+    )
 
 
 def failure_bundle(request: PageRequest, failure_id: str) -> Answer:
@@ -111,6 +123,14 @@ def _find(request: PageRequest, form: FailureForm) -> tuple[FailureList, str]:
         if refused.code not in ("bad_contact", "bad_incident"):
             raise
         return FailureList([], None), refused.message
+
+
+def _retries(request: PageRequest) -> RetryCounts | None:
+    """The number of retries on the first page without filters, if any sender claims them."""
+    if request.args:
+        return None
+    found = retries.count(request.connection, request.now)
+    return found if any(structs.astuple(found)) else None
 
 
 def _chips(form: FailureForm) -> list[FilterChip]:
