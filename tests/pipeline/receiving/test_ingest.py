@@ -275,6 +275,35 @@ def test_a_rejected_item_affects_no_other_of_its_delivery(
     }
 
 
+def test_a_body_of_rejected_items_is_archived_once_and_counted_exactly(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE status_events ADD CONSTRAINT refuse CHECK (message_id !~ 'bad') NOT VALID")
+        )
+    items = [status(f"wamid.bad{n}", "sent", now) for n in range(300)]
+    items[::3] = [status(f"wamid.{n}", "sent", now) for n in range(100)]
+    delivery = Delivery(body(*items))
+    for part in delivery.split(200):
+        writer.store([part], now)
+    [(applied, quarantined)] = rows(engine, "SELECT sum(applied)::int, sum(quarantined)::int FROM books")
+    assert (applied,) == rows(engine, "SELECT count(*)::int FROM status_events")[0]
+    assert rows(engine, "SELECT count(*)::int, sum(items)::int FROM quarantine") == [(2, quarantined)]
+    assert applied + quarantined == 300, "no item counts as a duplicate"
+    [(packed,)] = rows(engine, "SELECT body FROM deliveries")
+    assert unpack(bytes(packed), packed=True) == [delivery.body]  # type: ignore[call-overload]
+    for part in delivery.split(200):
+        writer.store([part], now)
+    assert read_books(engine) == {
+        "received": 600,
+        "applied": applied,
+        "duplicate": 300,
+        "ignored": 0,
+        "quarantined": quarantined,
+    }
+
+
 def test_what_cannot_be_stored_or_is_odd_shares_a_commit_with_five_hundred_good_ones(
     writer: BatchWriter, engine: Engine, now: datetime
 ) -> None:

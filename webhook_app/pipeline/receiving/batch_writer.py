@@ -10,7 +10,6 @@ from itertools import repeat
 from typing import Any
 
 import structlog
-from msgspec.structs import replace
 
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.other_items import MAX_CLOCK_AHEAD_S, insert_others
@@ -31,7 +30,7 @@ from webhook_app.store.receiving.ingest_statement import Batch
 from webhook_app.store.sends import reports as sends_store
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.events import Parsed, StatusEvent
-from webhook_app.whatsapp.receiving.payload import unreadable_body
+from webhook_app.whatsapp.receiving.payload import unreadable_part
 
 log = structlog.get_logger()
 
@@ -136,25 +135,36 @@ class BatchWriter:
             self._store(deliveries, received_at)
         except REFUSED as fault:
             if len(deliveries) == 1:
-                self._store_halves(deliveries[0], received_at, fault, repeat(fault, _MAX_REFUSALS))
+                self._store_apart(deliveries[0], received_at, fault)
                 return
             middle = len(deliveries) // 2
             self._store_or_halve(deliveries[:middle], received_at)
             self._store_or_halve(deliveries[middle:], received_at)
 
-    def _store_halves(
-        self, delivery: Delivery, received_at: datetime, fault: Exception, tries: Iterator[object]
-    ) -> None:
-        """Store the halves of a rejected delivery, and theirs; quarantine what is left when the tries are used up."""
-        halves = delivery.halves()
+    def _store_apart(self, delivery: Delivery, received_at: datetime, fault: Exception) -> None:
+        """Archive a rejected delivery, store its parts, and quarantine the rejected ones as one entry."""
+        rest, ignored = delivery.without_ignored()
+        bodies = [delivery.body] if delivery.is_archived else []
+        receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
+        event_store.insert_batch(self.connection(), Batch([], [], [], bodies, ignored), **receipt)
+        if refused := self._store_parts(rest, received_at, repeat(fault, _MAX_REFUSALS)):
+            log.error("items rejected by the database were quarantined", fault=type(fault).__name__)
+            reason = f"refused by the database: {type(fault).__name__}"
+            item = unreadable_part(delivery.body, reason, refused)
+            inbound_store.insert_unreadable(self.connection(), [item], **receipt)
+
+    def _store_parts(self, part: Delivery, received_at: datetime, tries: Iterator[object]) -> list[Parsed]:
+        """Store the halves of a rejected part, and theirs; return what is left when the tries are used up."""
+        halves = part.halves()
         if not halves or next(tries, None) is None:
-            self._quarantine(delivery, fault, received_at)
-            return
+            return [part.parsed]
+        refused = []
         for half in halves:
             try:
                 self._store([half], received_at)
-            except REFUSED as its_fault:
-                self._store_halves(half, received_at, its_fault, tries)
+            except REFUSED:
+                refused += self._store_parts(half, received_at, tries)
+        return refused
 
     def _store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
         connection = self.connection()
@@ -365,18 +375,6 @@ class BatchWriter:
             self._links.clear()
             self._links_until = received_at + _LINK_CACHE_TTL
         self._links.update(((user_id, contact), at) for user_id, contact, at in links)
-
-    def _quarantine(self, delivery: Delivery, fault: Exception, received_at: datetime) -> None:
-        log.error("an item rejected by the database was quarantined", fault=type(fault).__name__)
-        ignored = sum(delivery.parsed.ignored.values())
-        item = unreadable_body(delivery.body, f"refused by the database: {type(fault).__name__}")
-        item = replace(item, items=delivery.parsed.received - ignored)
-        bodies = [delivery.body] if delivery.is_archived else []
-        connection = self.connection()
-        receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
-        with connection.transaction():
-            event_store.insert_batch(connection, Batch([], [], [], bodies, ignored), **receipt)
-            inbound_store.insert_unreadable(connection, [item], **receipt)
 
 
 def _links_of_events(

@@ -49,16 +49,17 @@ class Delivery:
             parts.append(Delivery(self.body, part, is_archived=not parts))
         return parts
 
-    def halves(self) -> "list[Delivery]":
-        """Split the delivery into two with half the items each; empty when there is only one item.
+    def without_ignored(self) -> "tuple[Delivery, int]":
+        """The delivery without its ignored items, whose body is not archived again, and the number of those."""
+        kept = replace(self.parsed, ignored={})
+        return Delivery(self.body, kept, is_archived=False), sum(self.parsed.ignored.values())
 
-        Each half archives the body. A body archived twice is better than an item without one, and a replay finds
-        only duplicates in it.
-        """
+    def halves(self) -> "list[Delivery]":
+        """Split the delivery into two with half the items each; empty when there is only one item."""
         items = [(kind, item) for kind in _ITEM_KINDS for item in getattr(self.parsed, kind)]
-        first, second = Parsed(), replace(self.parsed, **{kind: [] for kind in _ITEM_KINDS})
-        if not items or (len(items) == 1 and not second.ignored):
+        if len(items) < 2:
             return []
+        first, second = Parsed(), replace(self.parsed, **{kind: [] for kind in _ITEM_KINDS})
         middle = (len(items) + 1) // 2
         for index, (kind, item) in enumerate(items):
             getattr(first if index < middle else second, kind).append(item)

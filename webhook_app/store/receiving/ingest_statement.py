@@ -145,7 +145,7 @@ new_events AS (
   FROM suppressed s JOIN new_events e ON e.contact = s.delivered_to
   WHERE e.status IN ('delivered', 'read', 'played')
 ), archived AS (
-  INSERT INTO deliveries (received_at, body, packed) SELECT $1, $17, true WHERE $17::bytea IS NOT NULL
+  INSERT INTO deliveries (received_at, body, packed) SELECT $1, $17, true WHERE $17::bytea <> ''
 ), booked AS (
   INSERT INTO books AS b (day, slot, received, applied, duplicate, ignored)
   SELECT $1::timestamptz::date, $13, $18::int + $19::int, n.applied, $18::int - n.applied, $19::int
@@ -238,7 +238,7 @@ def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: dat
         *_status_columns(statuses),
         slot,
         *_link_columns(sorted(batch.links)),
-        pack(batch.bodies) if batch.bodies is not None else None,
+        pack(batch.bodies) if batch.bodies else None if batch.bodies is None else b"",
         len(statuses),
         batch.ignored,
     ]

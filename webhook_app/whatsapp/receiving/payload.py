@@ -4,6 +4,9 @@ Never raises and never drops an item: what cannot be parsed becomes Unreadable. 
 """
 
 import hashlib
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from webhook_app.whatsapp.accounts import health_signals
 from webhook_app.whatsapp.events import Parsed, Unreadable
@@ -73,3 +76,11 @@ def _identify_by_body(parsed: Parsed, digest: bytes) -> None:
 def unreadable_body(body: bytes, reason: str) -> Unreadable:
     """Return an Unreadable with the complete body."""
     return Unreadable(reason, "", "", "", hashlib.sha256(body).digest(), body)
+
+
+def unreadable_part(body: bytes, reason: str, parts: Sequence[Parsed]) -> Unreadable:
+    """Return an Unreadable with the complete body, for the items in these parts of it."""
+    told = "".join(repr(replace(part, links={}, numbers=set())) for part in parts)
+    digest = hashlib.sha256(body + told.encode(errors="backslashreplace")).digest()
+    items = sum(part.received for part in parts)
+    return Unreadable(reason, "", "", "", digest, body, items=items)
