@@ -9,9 +9,11 @@ from sqlalchemy import Engine
 from tests.pipeline.world import BLOCKED, CROWD, DAY, HOUR, MINUTE, UNREACHABLE, WITHHELD, World, others_sent
 from tests.support.factories import NUMBER
 from tests.support.reports import report_failed_calls
-from webhook_app.pipeline.sends.reports import register
+from webhook_app.pipeline.sends.reports import follow_up, register
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.store.sends.reports import unreported
 from webhook_app.web.api.sends.sends import parse_send
+from webhook_app.whatsapp.sends.send_reports import SendReport
 
 UNREACHABLE_PEOPLE = CROWD[:3]
 
@@ -131,3 +133,25 @@ def test_a_webhook_s_extension_does_not_count_for_the_key_whose_report_came_befo
     assert world.run(key_hourly_cap=10).extended == 10
     world.run(MINUTE, key_hourly_cap=10)
     assert "12025559999" in suppressed(world)
+
+
+def test_failed_calls_that_another_key_makes_up_hide_no_silent_send(engine, now):
+    sent = SendReport(
+        message_id="wamid.1",
+        phone_number_id=NUMBER,
+        contact=UNREACHABLE_PEOPLE[0],
+        template="",
+        campaign="",
+        category="",
+        sent_at=now - 40 * MINUTE,
+        error=None,
+        endpoint="",
+        request_json="",
+    )
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, [sent], now - 40 * MINUTE, reported_by="shop")
+    report_failed_calls(engine, 1, now - 39 * MINUTE, 131000, message_id="wamid.1", contact=sent.contact)
+    for minutes in (38, 20, 0):
+        follow_up(engine, now - minutes * MINUTE)
+    with engine.connect() as connection:
+        assert [each.silent for each in unreported(connection, now)] == [1]

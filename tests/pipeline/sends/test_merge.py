@@ -195,6 +195,17 @@ def test_a_batch_of_webhooks_merges_the_failed_calls_of_some_messages_and_leaves
     assert rows(engine, counted) == [(len(ids),)]
 
 
+def test_a_request_merges_some_messages_with_failed_calls_and_leaves_the_rest_to_the_job(
+    engine: Engine, now: datetime
+) -> None:
+    calls = [reported(f"wamid.{n:03}", now, error=read_graph_error(ERROR)) for n in range(MERGED_AT_ONCE + 5)]
+    counted = "SELECT count(*) FROM failures WHERE source = 'send'"
+    register(engine, *calls, now=now)
+    assert rows(engine, counted) == [(MERGED_AT_ONCE,)]
+    follow_up(engine, now)
+    assert rows(engine, counted) == [(len(calls),)]
+
+
 def test_a_fault_of_the_database_leaves_one_message_for_later_and_merges_the_others(
     writer: BatchWriter, engine: Engine, now: datetime
 ) -> None:

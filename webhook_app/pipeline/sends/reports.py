@@ -76,7 +76,7 @@ def register(
         ]
         merge.store_failed_calls(raw, without_id, now=now, slot=_slot())
     named_by_meta = {report.message_id for report in first.values() if not report.has_generated_id}
-    merge.merge_reports(raw, named_by_meta, now=now, slot=_slot(), most=None)
+    merge.merge_reports(raw, named_by_meta, now=now, slot=_slot())
     new = {key for key, (_, is_new) in stored.items() if is_new}
     return [_outcome(report, first, new) for report in reports]
 
@@ -89,8 +89,10 @@ def follow_up(engine: Engine, now: datetime) -> FollowedUp:
         with autocommit.connect() as connection:
             due = sends.due_checks(connection, now, _BATCH)
             confirmed = sends.with_webhooks(connection, {key[0] for key, _ in due})
-            merged = confirmed - _merge(driver(connection), confirmed, now)
-            when = {key: None if key[0] in merged else _next_check(at, now) for key, at in due}
+            wanted = confirmed | {key[0] for key, _ in due if key[2]}
+            merged = wanted - _merge(driver(connection), wanted, now)
+            ended = {key for key, at in due if key[0] in merged and _ends(key, at, confirmed, now)}
+            when = {key: None if key in ended else _next_check(at, now) for key, at in due}
             sends.schedule_checks(connection, when)
         done.checked += len(due)
         done.confirmed += sum(key[0] in confirmed for key, _ in due)
@@ -126,6 +128,14 @@ def _merge(connection: DriverConnection, message_ids: Collection[str], now: date
         else:
             left.remove(message_id)
     return left
+
+
+def _ends(key: Key, registered_at: datetime, confirmed: Collection[str], now: datetime) -> bool:
+    """Whether a report that is merged needs no further check: a webhook confirms it, or it is of a failed call.
+
+    A younger one may have missed a webhook that was stored at the same moment.
+    """
+    return (key[2] or key[0] in confirmed) and now >= registered_at + CHECK_DELAYS[0]
 
 
 def _within_limit(

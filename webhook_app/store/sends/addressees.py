@@ -1,20 +1,24 @@
-"""Reads the recipients of messages that webhooks name. Uses the driver: it shares the writers' connection."""
+"""Reads what webhooks, not reports, say of messages. Uses the driver: it shares the writers' connection."""
 
 from collections.abc import Collection
 
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import DriverConnection
 
-# A failed event that a report made has the contact of the report.
-_NAMED = """
+FROM_WEBHOOK = """
+(e.status <> 'failed' OR NOT EXISTS (
+    SELECT FROM failures f
+    WHERE f.message_id = e.message_id AND f.phone_number_id = e.phone_number_id AND f.occurred_at = e.occurred_at
+      AND f.participant = e.participant AND f.error_code = e.error_code AND f.source = 'send'))
+"""
+"""SQL: whether Meta sent the event e of status_events. A failed event can be that of a report."""
+
+_NAMED = f"""
 SELECT DISTINCT e.message_id, e.contact FROM status_events e
 WHERE hashtextextended(e.message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest(%(ids)s::text[]) i))
   AND e.message_id = ANY(%(ids)s::text[]) AND e.contact <> '' AND e.participant = ''
   AND e.occurred_at >= (SELECT min(sent_at) - interval '8 days' FROM sends WHERE message_id = ANY(%(ids)s::text[]))
-  AND (e.status <> 'failed' OR NOT EXISTS (
-    SELECT FROM failures f
-    WHERE f.message_id = e.message_id AND f.phone_number_id = e.phone_number_id AND f.occurred_at = e.occurred_at
-      AND f.participant = e.participant AND f.error_code = e.error_code AND f.source = 'send'))
+  AND {FROM_WEBHOOK}
 """
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
+from webhook_app.store.sends.addressees import FROM_WEBHOOK
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport
 
 MAX_PER_MESSAGE = 20
@@ -128,13 +129,12 @@ WHERE check_at <= :now ORDER BY check_at LIMIT :limit
 """)
 
 # Webhooks follow a send, but the sender's clock may be wrong by days.
-_WITH_WEBHOOKS = text("""
-SELECT message_id FROM messages WHERE message_id = ANY(:ids)
-UNION
-SELECT message_id FROM status_events
-WHERE hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest(CAST(:ids AS text[])) i))
-  AND message_id = ANY(:ids) AND occurred_at >= (
+_WITH_WEBHOOKS = text(f"""
+SELECT DISTINCT e.message_id FROM status_events e
+WHERE hashtextextended(e.message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest(CAST(:ids AS text[])) i))
+  AND e.message_id = ANY(:ids) AND e.occurred_at >= (
   SELECT min(sent_at) - interval '8 days' FROM sends WHERE message_id = ANY(:ids))
+  AND {FROM_WEBHOOK}
 """)
 
 _SCHEDULE_CHECKS = text("""
@@ -149,14 +149,13 @@ WHERE (s.message_id, s.phone_number_id, s.failed, s.error_code)
 _CHECK_AT_ONCE = "UPDATE sends SET check_at = %s WHERE message_id = ANY(%s::text[])"
 
 # The next check of a send may be some time off, so sends reported meanwhile are excluded by lookups of primary keys.
-_UNREPORTED = text("""
+_UNREPORTED = text(f"""
 SELECT phone_number_id, count(*) AS silent, min(sent_at) AS first_at, max(sent_at) AS last_at
 FROM sends s
 WHERE check_at IS NOT NULL AND NOT failed AND sent_at >= :since AND sent_at < :until
-  AND NOT EXISTS (SELECT FROM messages m WHERE m.message_id = s.message_id)
   AND NOT EXISTS (SELECT FROM status_events e
                   WHERE hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0)
-                    AND e.message_id = s.message_id AND e.occurred_at >= :since)
+                    AND e.message_id = s.message_id AND e.occurred_at >= :since AND {FROM_WEBHOOK})
 GROUP BY phone_number_id ORDER BY phone_number_id
 """)
 
