@@ -63,8 +63,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     lookups = make_engine(url, application="webhook_app lookups", plans_once=True)
     probes = make_engine(url, application="webhook_app probes", pool_size=2)
     checks = Checks(lambda: connect(url, application="webhook_app checks", plans_once=True), _clock)
-    app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups, probes)
-    keyring = Keyring(engine, settings.admin_api_key, settings.trusted_proxies)
+    keys = make_engine(url, application="webhook_app keys", pool_size=1)  # others may use up the connections
+    app.extensions[CLOSE] = partial(_close, ingest, checks, engine, lookups, probes, keys)
+    keyring = Keyring(keys, settings.admin_api_key, settings.trusted_proxies)
     context = ApiContext(engine, lookups, checks, settings, keyring, _clock)
     app.register_blueprint(api_blueprint(context))
     answer_directly(app, check.DIRECT, context)

@@ -9,6 +9,8 @@ from sqlalchemy import text
 
 from webhook_app.client import LocalCopy
 from webhook_app.client import client as client_module
+from webhook_app.pipeline.people.erase import erase
+from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions
 
 NUMBER = "590238114470021"
@@ -174,3 +176,19 @@ def test_a_save_that_was_interrupted_does_not_prevent_the_next_one(tmp_path):
     LocalCopy().save(tmp_path / "copy.json")
     assert LocalCopy().load(tmp_path / "copy.json")
     assert [each.name for each in tmp_path.iterdir()] == ["copy.json"]
+
+
+def test_after_an_erasure_the_copy_is_fetched_again_without_the_person(
+    sender, put, engine, database_url, now, tmp_path
+):
+    put("12025550117")
+    put("12025550118")
+    copy = LocalCopy()
+    copy.sync(sender, now)
+    erase(engine, lambda: connect(database_url, application="tests"), "12025550117", actor="ann", now=now)
+    copy.sync(sender, now)
+    copy.save(tmp_path / "copy")
+    assert "12025550117" not in (tmp_path / "copy").read_text()
+    assert verdicts(copy, ["+12025550117", "+12025550118"], now) == ["send", "suppressed"]
+    put("12025550119")
+    assert copy.sync(sender, now) == 1

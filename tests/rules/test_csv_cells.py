@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import webhook_app
 from webhook_app.rules.csv_cells import csv_rows, text_of
@@ -52,7 +54,22 @@ def cells(text):
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_formula_begins_with_an_apostrophe(text):
     (cell,) = cells(csv_rows([[text]]))
-    assert cell == f"'{text}"
+    assert cell[0] == "'"
+    assert text_of(cell) == text
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r", ";\t", ";'"])
+@pytest.mark.parametrize("text", [text for text in FORMULAS if text[0] not in "\t\r\n"])
+def test_a_formula_behind_another_separator_has_an_apostrophe_too(separator, text):
+    (cell,) = cells(csv_rows([[f"promo{separator}{text}{separator}x"]]))
+    for part in re.split("[;\t\r\n]", cell):
+        assert not re.match("\\s*[=+\\-@＝\ufeff]", part)
+    assert text_of(cell) == f"promo{separator}{text}{separator}x"
+
+
+@given(text=st.text(alphabet="=+-@;\t\n\r' a1\ufeff\u200b＝", max_size=12))
+def test_every_text_is_read_back_as_it_was(text):
+    assert text_of(cells(csv_rows([[text, "x"]]))[0]) == text
 
 
 @pytest.mark.parametrize("text", [text for text in HARMLESS if text])
@@ -105,4 +122,6 @@ def test_every_csv_export_is_known_here():
 def test_no_column_of_any_export_holds_a_formula(path, column, text):
     columns, write = EXPORTS[path]
     row = cells(write(dict.fromkeys(columns) | {column: text}))
-    assert row[columns.index(column)] == f"'{text}"
+    cell = row[columns.index(column)]
+    assert cell[0] == "'"
+    assert text_of(cell) == text

@@ -1,6 +1,6 @@
 """Rows of CSV files that a spreadsheet shows and never executes, and the way back. Every CSV export is written here.
 
-A text that a spreadsheet would take for a formula gets an apostrophe in front. A phone number keeps its plus sign.
+What a spreadsheet would take for a formula gets an apostrophe in front. A phone number keeps its plus sign.
 """
 
 import csv
@@ -14,6 +14,10 @@ import msgspec
 
 # Also behind white space, and as the full-width characters that East Asian versions accept.
 _FORMULA = re.compile("'*(?:[\\s\\x00-\\x20\ufeff\u200b]*[=+\\-@＝＋－＠]|[\\t\\r\\n])")  # noqa: RUF001
+# A spreadsheet that separates columns by semicolons or tabs begins a cell behind each; a line break begins a row.
+_SIGN = "(?:[^\\S\\t\\n\\r]|[\\x00-\\x08\\x0e-\\x1f\ufeff\u200b])*[=+\\-@＝＋－＠]"  # noqa: RUF001
+_INSIDE = re.compile(f"(?<=[;\\t\\n\\r])(?='*{_SIGN})")
+_GUARDED = re.compile(f"(?<=[;\\t\\n\\r])'(?='*{_SIGN})")
 _PHONE_NUMBER = re.compile(r"\+[0-9]{1,20}\Z", re.ASCII)
 
 
@@ -26,7 +30,8 @@ def csv_rows(rows: Iterable[Iterable[Any]]) -> str:
 
 def text_of(cell: str) -> str:
     """The text that `csv_rows` wrote as this cell."""
-    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
+    text = _GUARDED.sub("", cell)
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
 
 
 def _cell(value: Any) -> str:
@@ -37,4 +42,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode().strip('"')
-    return f"'{text}" if _FORMULA.match(text) and not _PHONE_NUMBER.match(text) else text
+    guard = "'" if _FORMULA.match(text) and not _PHONE_NUMBER.match(text) else ""
+    return guard + _INSIDE.sub("'", text)

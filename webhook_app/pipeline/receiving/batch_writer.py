@@ -21,8 +21,16 @@ from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.series import Series, series_ids
 from webhook_app.store.people import erasure_requests
 from webhook_app.store.people.links import LinkRow
+from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over
-from webhook_app.store.postgres.errors import REFUSED, RETRYABLE, DriverError, EngineError, driver_fault
+from webhook_app.store.postgres.errors import (
+    REFUSED,
+    RETRYABLE,
+    DriverError,
+    EngineError,
+    driver_fault,
+    is_lock_timeout,
+)
 from webhook_app.store.receiving import books, health_signals, webhook_activity
 from webhook_app.store.receiving import inbound as inbound_store
 from webhook_app.store.receiving import ingest_statement as event_store
@@ -35,6 +43,7 @@ from webhook_app.whatsapp.receiving.payload import unreadable_part
 log = structlog.get_logger()
 
 _MAX_CACHED_LINKS = 20_000
+_STATEMENTS_WAIT_MS = 2_000  # for the lock of changes; other deliveries wait meanwhile
 _LINK_CACHE_TTL = timedelta(minutes=10)
 _MAX_CACHED_SERIES = 10_000
 _MAX_CACHED_CODES = 100_000
@@ -232,13 +241,17 @@ class BatchWriter:
         for attempt in (1, 2):
             try:
                 with connection.transaction():
+                    locks.limit_lock_wait(own, _STATEMENTS_WAIT_MS)
                     statements.apply_new(own, received_at, new, now)
             except Exception as fault:
                 if connection.closed:
                     raise
+                if is_lock_timeout(fault):
+                    log.warning("opt-outs and changes of number are left to the job suppress, which is at work")
+                    return
                 if attempt == 1 and isinstance(driver_fault(fault), RETRYABLE):
                     continue
-                log.exception("statements of people were not applied at once")
+                log.exception("opt-outs and changes of number are left to the job suppress")
             return
 
     def _reports(self, connection: DriverConnection, found: Sequence[Parsed]) -> KnownSends:

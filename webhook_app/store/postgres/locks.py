@@ -25,7 +25,6 @@ SILENT_SECONDS = 300
 
 _WAIT = text("SELECT pg_advisory_xact_lock(:key)")
 _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
-_SHORT_WAIT = text("SET LOCAL lock_timeout = '250ms'")
 
 
 def hold_until_commit(connection: Connection, key: int) -> None:
@@ -59,9 +58,9 @@ def end_session_if_silent(connection: DriverConnection, seconds: int) -> None:
     connection.execute(f"SET idle_session_timeout = '{seconds:d}s'".encode())
 
 
-def limit_lock_wait(connection: Connection) -> None:
-    """Limit this transaction's wait for a lock to 250 ms, because other sessions queue behind a waiting one."""
-    connection.execute(_SHORT_WAIT)
+def limit_lock_wait(connection: Connection, milliseconds: int = 250) -> None:
+    """Limit this transaction's wait for each lock, because other sessions queue behind a waiting one."""
+    connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds:d}"))
 
 
 def limit_idle_transaction(connection: Connection, limit: timedelta) -> None:

@@ -14,6 +14,9 @@ from webhook_app.rules.suppressions.explained_periods import REPORT_UNDONE
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
+from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
+
+_BATCH = 2000
 
 EVIDENCE_KEY = f"""
 CASE WHEN f.source <> 'send' THEN ''
@@ -57,10 +60,15 @@ WHERE c.at >= :since AND c.action IN ('suppress', 'extend') AND c.evidence @? '$
 GROUP BY 1
 """)
 _AUTOMATIC = text("SELECT count(*) FROM suppressions WHERE review AND since >= :since")
+# An id that this service generated is no message that anybody knows, so its failure is never evidence.
+_REPORTED = text(f"""
+SELECT DISTINCT message_id, error_code FROM sends
+WHERE failed AND reported_by = :key AND registered_at >= :since AND registered_at < :until
+  AND message_id NOT LIKE '{GENERATED_ID_PREFIX}%' ORDER BY 1, 2
+""")
 _EXCUSE = text(f"""
 UPDATE failures f SET considered_at = coalesce(f.considered_at, :now), explained_by = :undone
-FROM (SELECT DISTINCT message_id, error_code FROM sends
-      WHERE failed AND reported_by = :key AND registered_at >= :since AND registered_at < :until) AS k
+FROM unnest(CAST(:ids AS text[]), CAST(:codes AS bigint[])) AS k(message_id, error_code)
 WHERE f.message_id = k.message_id AND f.error_code = k.error_code AND f.source = 'send' AND f.contact <> ''
   AND f.explained_by IS DISTINCT FROM :undone AND coalesce({EVIDENCE_KEY}, :key) = :key
 RETURNING f.contact, f.phone_number_id
@@ -92,5 +100,11 @@ def excuse_reports(
     connection: Connection, key: str, since: datetime, until: datetime, now: datetime
 ) -> set[tuple[str, str]]:
     """Never count what the key reported in this span; returns (contact, business number) of the failures."""
-    values = {"key": key, "since": since, "until": until, "now": now, "undone": REPORT_UNDONE}
-    return {(row[0], row[1]) for row in connection.execute(_EXCUSE, values)}
+    reported = connection.execute(_REPORTED, {"key": key, "since": since, "until": until}).all()
+    values = {"key": key, "now": now, "undone": REPORT_UNDONE}
+    people: set[tuple[str, str]] = set()
+    for start in range(0, len(reported), _BATCH):  # each statement has a limited time
+        ids, codes = zip(*reported[start : start + _BATCH], strict=True)
+        rows = connection.execute(_EXCUSE, values | {"ids": list(ids), "codes": list(codes)})
+        people.update((row[0], row[1]) for row in rows)
+    return people

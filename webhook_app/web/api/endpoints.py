@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import IO, Any, Literal, get_args, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from webhook_app.pipeline.suppressions.checks import Checks
 from webhook_app.rules.suppressions.streaks import Thresholds
@@ -20,6 +20,7 @@ from webhook_app.settings import Settings
 from webhook_app.store.operations.api_keys import ApiKey
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.web.auth import Keyring, Role
+from webhook_app.web.slow_reads import SlowReads
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -35,6 +36,7 @@ class Call(Struct, frozen=True, dict=True):
     checks: Checks
     headers: dict[str, str] = {}
     """Headers the view adds to its answer."""
+    slow: SlowReads = field(default_factory=SlowReads)
 
     @cached_property
     def connection(self) -> Connection:
@@ -154,6 +156,7 @@ class ApiContext(Struct, frozen=True):
     settings: Settings
     keyring: Keyring
     clock: Callable[[], datetime]
+    slow: SlowReads = field(default_factory=SlowReads)
 
 
 def plain(kind: Any) -> Any:

@@ -51,7 +51,9 @@ class EndpointCaller:
                 def open_connection() -> Connection:
                     return stack.enter_context(self._connect())
 
-                call = Call(open_connection, now, key, context.settings, context.checks, headers)
+                call = Call(
+                    open_connection, now, key, context.settings, context.checks, headers, context.slow
+                )
                 return endpoint.view(call, **arguments), headers
         except UNAVAILABLE:
             if endpoint.without_database is None:

@@ -114,7 +114,9 @@ class PageRequest(PublicRequest, frozen=True):
     def call(self) -> Call:
         """The request as a call of the API, for pages that show or do what the API does."""
         api = self.context.api
-        return Call(lambda: self.connection, self.now, self.session.key, api.settings, api.checks)
+        return Call(
+            lambda: self.connection, self.now, self.session.key, api.settings, api.checks, slow=api.slow
+        )
 
     @property
     def before(self) -> int | None:

@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.sends.reports import register
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations import api_keys
+from webhook_app.store.suppressions import reported_failures
 from webhook_app.web.api.sends.sends import parse_send
 
 CONTACT = "12025550117"
@@ -218,6 +220,23 @@ def test_suppressions_by_a_key_are_undone_by_key_and_time_for_good(api, report, 
         run(engine, later)
         assert [verdict(api, f"1202555010{place}")[0] for place in range(3)] == ["send", "send", "suppressed"]
     assert api.post("/v1/suppressions/undo", json={"key": "rival", **span}).json["results"] == []
+
+
+def test_an_undo_by_key_takes_many_reports_in_batches_and_leaves_out_calls_that_no_message_had(
+    api, report, engine, now, monkeypatch
+):
+    monkeypatch.setattr(reported_failures, "_BATCH", 1)
+    for place in range(3):
+        report_failures(report, now, BLOCKED, f"1202555010{place}", key="rival")
+        report(failed(BLOCKED, f"1202555010{place}"), key="rival")
+    run(engine, now)
+    undone = api.post("/v1/suppressions/undo", json={"key": "rival", "since": (now - HOUR).isoformat()}).json
+    assert [each["result"] for each in undone["results"]] == ["lifted"] * 3
+    with engine.connect() as connection:
+        explained = connection.execute(
+            text("SELECT explained_by IS NULL, count(*) FROM failures GROUP BY 1")
+        ).all()
+    assert dict(map(tuple, explained)) == {True: 3, False: 3}
 
 
 @pytest.mark.parametrize("wrong", [{"key": "x"}, {"key": "x", "since": "2026-01-01T00:00:00Z", "batch": "b"},

@@ -278,7 +278,11 @@ def _detail(call: Call, incident: Incident) -> IncidentDetail:
 
 def _counted(call: Call, incident: Incident, members: list[Alert]) -> Incident:
     """An open incident with its current counts; the stored ones are those of its last notification."""
-    return counted(call.connection, incident, members, call.now) if incident.is_open else incident
+    if not incident.is_open:
+        return incident
+    return call.slow.get(
+        ("incident", incident.id), lambda: counted(call.connection, incident, members, call.now)
+    )
 
 
 def _fields(incident: Incident, members: Iterable[Alert]) -> dict[str, Any]:

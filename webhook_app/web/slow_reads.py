@@ -1,0 +1,42 @@
+"""Keeps values that took long to read, so that no client can make the service read them again and again."""
+
+import threading
+from collections.abc import Callable, Hashable
+from time import monotonic
+from typing import Any, TypeVar
+
+SLOW_S = 0.2
+_KEPT_FOR = 20  # times as long as reading took: at most a twentieth of the time is spent on it
+_MOST_KEPT = 500
+
+Value = TypeVar("Value")
+
+
+class _Entry:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.until = 0.0
+        self.value: Any = None
+
+
+class SlowReads:
+    """One reader per key at a time. A value that was read in less than SLOW_S is not kept."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Hashable, _Entry] = {}
+
+    def get(self, key: Hashable, read: Callable[[], Value]) -> Value:
+        """The value of `read`, or the one that another call got a short time ago."""
+        if len(self._entries) >= _MOST_KEPT:
+            self._entries.clear()
+        entry = self._entries.setdefault(key, _Entry())
+        with entry.lock:
+            began = monotonic()
+            if began < entry.until:
+                found: Value = entry.value
+                return found
+            value = read()
+            took = monotonic() - began
+            if took >= SLOW_S:
+                entry.until, entry.value = monotonic() + _KEPT_FOR * took, value
+            return value
