@@ -12,7 +12,7 @@ _MOST_KEPT = 500
 Value = TypeVar("Value")
 
 
-class _Entry:
+class _KeptRead:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.until = 0.0
@@ -23,13 +23,13 @@ class SlowReads:
     """One reader per key at a time. A value that was read in less than SLOW_S is not kept."""
 
     def __init__(self) -> None:
-        self._entries: dict[Hashable, _Entry] = {}
+        self._entries: dict[Hashable, _KeptRead] = {}
 
     def get(self, key: Hashable, read: Callable[[], Value]) -> Value:
         """The value of `read`, or the one that another call got a short time ago."""
         if len(self._entries) >= _MOST_KEPT:
             self._entries.clear()
-        entry = self._entries.setdefault(key, _Entry())
+        entry = self._entries.setdefault(key, _KeptRead())
         with entry.lock:
             began = monotonic()
             if began < entry.until:
