@@ -14,7 +14,7 @@ from webhook_app.rules.people.holders import KeyLink
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 
-KEYS_AT_MOST = 200
+KEYS_AT_MOST = 100
 """The most keys of one person, who has a few. If more are linked with each other, each counts as unlinked."""
 _NUMBERS_AT_MOST = 16  # that one user id had, one after the other
 _USUAL_ROWS = 20  # of a key; a read that finds more for each takes at most KEYS_AT_MOST of each
