@@ -53,6 +53,8 @@ def test_message_ids_of_the_samples_contain_their_numbers():
         ("5491123456789", "541123456789"),
         ("525512345678", "5215512345678"),
         ("US.70411938265500174423", "US.70411938265500174423"),
+        *((PERSON, text) for text in ("u12025550117", "12025550117x", "1_202_555_0117", "1,202,555,0117")),
+        *((PERSON, text) for text in ("1·202·555·0117", "1*202*555*0117", "1\u200b202\u2060555\ufeff0117")),
     ],
 )
 def test_every_variant_is_found(key, text):
@@ -60,7 +62,7 @@ def test_every_variant_is_found(key, text):
     assert Traces([key]).in_json(json.dumps({"a": [text]}))
 
 
-@pytest.mark.parametrize("text", ["912025550117", "120255501171", OTHER, "", "US.704"])
+@pytest.mark.parametrize("text", ["912025550117", "120255501171", OTHER, "", "US.704", "1202555x0117"])
 def test_others_are_not_found(text):
     assert not Traces([PERSON, "US.70411938265500174423"]).in_text(text)
 

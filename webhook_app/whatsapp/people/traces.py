@@ -14,7 +14,7 @@ from webhook_app.whatsapp.json_text import decode
 from webhook_app.whatsapp.people.contacts import variants
 
 _SHORTEST = 7  # shorter keys would match too many ids by chance
-_SEPARATORS = "[ \t\u00a0().\\-\u2010\u2011\u2012\u2013\u2014\u2212/]{0,3}"
+_SEPARATORS = r'[^0-9A-Za-z"{}[\]]{0,3}'  # two values of JSON are no number
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _STRINGS = re.compile(r'"((?:[^"\\]|\\.){1,600})"')
 
@@ -27,7 +27,7 @@ class Traces:
     def __init__(self, keys: Collection[str], message_ids: Collection[str] = ()) -> None:
         self.keys = tuple(dict.fromkeys(spelling for key in keys for spelling in variants(key)))
         self.message_ids = frozenset(message_ids)
-        patterns = [rf"(?<![0-9A-Za-z]){_spelled(key)}(?![0-9A-Za-z])" for key in self.keys]
+        patterns = [_spelled(key) for key in self.keys]
         long_keys = (key for key in self.keys if len(key) >= _SHORTEST)
         self.encoded = tuple(sorted({core for key in long_keys for core in _in_base64(key)}))
         """The keys as encoded in message ids."""
@@ -87,10 +87,10 @@ def _plain(text: str) -> str:
 
 
 def _spelled(key: str) -> str:
-    """The key as people write it: a number with separators or 00 in front, a user id as it is."""
+    """The key as people write it: a number with separators, 00 or letters around, a user id as a word of its own."""
     if len(key) < _SHORTEST or not key.isdecimal():
-        return re.escape(key)
-    return "(?:00)?" + _SEPARATORS.join(key)
+        return rf"(?<![0-9A-Za-z]){re.escape(key)}(?![0-9A-Za-z])"
+    return rf"(?<![0-9])(?:00)?{_SEPARATORS.join(key)}(?![0-9])"
 
 
 def _in_base64(text: str) -> Iterator[str]:
