@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -144,11 +144,12 @@ def test_the_page_of_error_codes_is_up_to_date():
 
 @pytest.fixture(scope="module")
 def service(database, tmp_path_factory):
-    """A real server with an admin key and one stored failure."""
+    """A real server with an admin key and one stored failure, which is due to be sent again."""
     with web_server(database.url, tmp_path_factory.mktemp("web"), ADMIN_API_KEY=ADMIN_KEY) as server:
         url = f"http://127.0.0.1:{server.port}"
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        failed = {"contact": "+12025550199", "phone_number_id": NUMBER, "error": {"code": 131008}}
+        failed = {"contact": "+12025550199", "phone_number_id": NUMBER, "error": {"code": 130429}}
+        failed["sent_at"] = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
         assert httpx.post(f"{url}/v1/sends", json={"sends": [failed]}, headers=headers).is_success
         (found,) = httpx.get(f"{url}/v1/failures", headers=headers).json()["failures"]
         yield {"url": url, "id": str(found["id"])}
