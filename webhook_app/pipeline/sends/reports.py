@@ -26,8 +26,8 @@ from webhook_app.whatsapp.sends.send_reports import SendReport
 
 log = structlog.get_logger()
 
-Outcome = Literal["stored", "duplicate", "refused"]
-"""refused: the message has as many reports of this key as it takes."""
+Outcome = Literal["stored", "duplicate", "late", "refused"]
+"""late: a duplicate of another key's report. refused: the message has as many reports of this key as it takes."""
 
 CHECK_DELAYS = (
     timedelta(minutes=1),  # longer than any ingest transaction that did not see the report can last
@@ -78,7 +78,8 @@ def register(
     named_by_meta = {report.message_id for report in first.values() if not report.has_generated_id}
     merge.merge_reports(raw, named_by_meta, now=now, slot=_slot())
     new = {key for key, (_, is_new) in stored.items() if is_new}
-    return [_outcome(report, first, new) for report in reports]
+    late = {key for key, by in known.items() if by != reported_by}
+    return [_outcome(report, first, new, late) for report in reports]
 
 
 def follow_up(engine: Engine, now: datetime) -> FollowedUp:
@@ -153,10 +154,14 @@ def _within_limit(
     return first
 
 
-def _outcome(report: SendReport, first: dict[Key, SendReport], new: Collection[Key]) -> Outcome:
+def _outcome(
+    report: SendReport, first: dict[Key, SendReport], new: Collection[Key], late: Collection[Key]
+) -> Outcome:
     key = _key(report)
     if key not in first:
         return "refused"
+    if key in late:
+        return "late"
     return "stored" if first[key] is report and key in new else "duplicate"
 
 

@@ -73,6 +73,18 @@ def test_a_report_whose_body_arrives_late_is_registered_late(api, app, deliver, 
     assert described(engine) == ["order"]
 
 
+def test_a_key_whose_report_comes_after_that_of_another_key_is_told_so(api, engine, now):
+    make_key(api, engine, now, "rival")
+    api.post("/v1/sends", json={"sends": [send("made up")]}, role="rival")
+    late, again = (
+        api.post("/v1/sends", json={"sends": [send("order")]}, role=role).json["results"][0]
+        for role in ("sender", "rival")
+    )
+    assert late["result"] == again["result"] == "duplicate"
+    assert late["reason"].startswith("message_id: another key reported this message before")
+    assert again["reason"] is None
+
+
 def test_a_key_that_finds_a_message_of_another_key_never_becomes_the_first(api, deliver, engine, now):
     make_key(api, engine, now, "rival")
     api.post("/v1/sends", json={"sends": [send("order")]}, role="sender")

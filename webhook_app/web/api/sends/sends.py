@@ -45,6 +45,7 @@ _CATEGORIES = (
 _TOO_MANY = (
     f"message_id: {MAX_PER_MESSAGE} reports of this message by this key are stored, and no more are taken"
 )
+_LATE = "message_id: another key reported this message before, and its report describes it"
 # Limits in bytes: an entry of a database index holds 2704. Template and campaign fit with 200 characters each.
 _MAX_NUMBER_BYTES = 64
 
@@ -141,7 +142,10 @@ class SendResult(Struct, kw_only=True):
     ]
     message_id: Annotated[str | None, Meta(description="The id it is stored under; null: not stored.")] = None
     contact: Annotated[str | None, Meta(description="The canonical form; null: not a contact.")] = None
-    reason: Annotated[str | None, Meta(description="The fault of the item or its contact.")] = None
+    reason: Annotated[
+        str | None,
+        Meta(description="The fault of the item or its contact, or that another key reported it before."),
+    ] = None
     meaning: ErrorCode | None = None
     retry_advice: RetryAdvice | None = None
 
@@ -317,10 +321,10 @@ def _result(report: SendReport | None, reason: str, outcome: Outcome) -> SendRes
     error = report.error
     meaning = explain(error.code, error.subcode) if error else None
     return SendResult(
-        result=outcome,
+        result="duplicate" if outcome == "late" else outcome,
         message_id=report.message_id,
         contact=display(report.contact) if report.contact else None,
-        reason=reason or None,
+        reason=reason or (_LATE if outcome == "late" else None),
         meaning=meaning,
         retry_advice=retry_advice(meaning) if meaning else None,
     )
