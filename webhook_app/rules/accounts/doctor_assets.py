@@ -31,6 +31,12 @@ _NUMBER_STATUS: Mapping[str, tuple[Status, int]] = {
     "RATE_LIMITED": ("warning", 130429),
     "FLAGGED": ("warning", -1),
 }
+_ENTITIES = {
+    "WABA": "account",
+    "BUSINESS": "business portfolio",
+    "PHONE_NUMBER": "number",
+    "MESSAGE_TEMPLATE": "template",
+}
 _LEVELS = {  # whose webhook address counts: the first one that is set
     "phone_number": "its own override",
     "whatsapp_business_account": "its account",
@@ -118,7 +124,8 @@ def _judge_number(of: Checked, number: NumberFacts, expected: Expected) -> Itera
 
 def _judge_health(of: Checked, health: Sequence[EntityHealth]) -> Iterable[DoctorCheck]:
     for each in health:
-        kind, cause = f"health_{each.kind.lower()}", each.kind.lower().replace("_", " ")
+        kind = f"health_{each.kind.lower()}"
+        cause = _ENTITIES.get(each.kind) or each.kind.lower().replace("_", " ")
         reason = as_sentence(each.reason or "no reason is given")
         fix = as_sentence(each.solution) if each.solution else _MANAGER
         if each.can_send == "BLOCKED":

@@ -27,7 +27,6 @@ NAVIGATION = (
     NavigationEntry("/contacts", "Contacts"),
     NavigationEntry("/suppressions", "Suppressions"),
     NavigationEntry("/rules", "Rules"),
-    NavigationEntry("/doctor", "Doctor"),
-    NavigationEntry("/system", "System"),
+    NavigationEntry("/system", "System", also=("/doctor",)),
     NavigationEntry("/docs", "API"),
 )

@@ -5,7 +5,12 @@ from flask import Response
 from webhook_app.store.accounts import doctor
 from webhook_app.web.pages.page import Page, PageRequest, render
 
-BADGES = {"broken": "critical", "warning": "warning", "unknown": "watch", "ok": "resolved"}
+BADGES = {
+    "broken": ("bad", "▲ broken"),
+    "warning": ("watch", "◆ watch"),
+    "unknown": ("", "unknown"),
+    "ok": ("calm", "✓ ok"),
+}
 
 
 def doctor_page(request: PageRequest) -> Response:
