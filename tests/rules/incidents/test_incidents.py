@@ -275,3 +275,41 @@ def test_deliveries_that_stop_at_several_places_within_an_hour_stop_for_one_reas
     assert joined(elsewhere, opened(country)) == Membership(1, Joined.SAME_CODE)
     late = opened(undelivered(NOW - timedelta(hours=2), group={"country": "DE"}))
     assert joined(elsewhere, late).incident_id is None
+
+
+def reported(at: datetime = NOW, **group: str) -> FiringAlert:
+    return FiringAlert(rule="r", kind="health", group=group, domain="template", fired_at=at)
+
+
+@pytest.mark.parametrize(
+    ("other", "belongs"),
+    [
+        (reported(template="b", aspect="status"), True),
+        (reported(template="b", aspect="quality"), False),
+        (reported(template="b", aspect="status", at=NOW + timedelta(minutes=31)), False),
+        (reported(phone_number_id="N1", aspect="status"), False),
+        (alert(TEMPLATE_PAUSED, group={"template": "b", "aspect": "status"}, failing={}), False),
+    ],
+)
+def test_templates_of_which_meta_reports_the_same_at_one_time_are_one_incident(
+    other: FiringAlert, belongs: bool
+) -> None:
+    first = opened(reported(template="a", aspect="status"))
+    assert joined(other, first) == (
+        Membership(1, Joined.SAME_REPORT) if belongs else Membership(None, Joined.NEW)
+    )
+
+
+def test_restrictions_of_several_accounts_at_one_time_are_one_incident() -> None:
+    first, second = (
+        FiringAlert(
+            rule="r",
+            kind="health",
+            group={"waba_id": account, "aspect": f"restriction {kind}"},
+            domain="account",
+            account_wide=True,
+            fired_at=NOW,
+        )
+        for account, kind in (("A", "calls"), ("B", "messages"))
+    )
+    assert joined(second, opened(first)) == Membership(1, Joined.SAME_REPORT)

@@ -112,7 +112,7 @@ def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) ->
     )
     if not incident.notified_at or not details.what:
         details = replace(details, what=_what(incident, details, members))
-    place = _where(incident, details)
+    place = _where(incident, details, members)
     return replace(
         incident,
         title=f"{details.what}, {place}" if place else details.what,
@@ -234,14 +234,20 @@ def _what(incident: Incident, details: IncidentDetails, members: Sequence[Alert]
     return f"{code} {explain(code).title}".rstrip(".")
 
 
-def _where(incident: Incident, details: IncidentDetails) -> str:
+def _where(incident: Incident, details: IncidentDetails, members: Sequence[Alert]) -> str:
     """Where it fails. It only widens: from one number or template to several, never to another one."""
     if incident.slice:
         return describe_values(incident.slice)
     if incident.codes:
         return count_values("phone_number_id", details.numbers) or "all messages"
-    named = (count_values(name, incident.names.get(name, ())) for name in _TITLE_DIMENSIONS)
+    named = (count_values(name, _all_names(name, incident, members)) for name in _TITLE_DIMENSIONS)
     return next(filter(None, named), "")
+
+
+def _all_names(name: str, incident: Incident, members: Sequence[Alert]) -> list[str]:
+    """The values that the incident and its alerts name: it keeps some of thousands."""
+    groups = (str(alert.group[name]) for alert in members if alert.group.get(name))
+    return list(dict.fromkeys([*incident.names.get(name, ()), *groups]))
 
 
 def _with_slice(

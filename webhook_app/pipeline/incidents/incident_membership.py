@@ -28,6 +28,8 @@ from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 
 _MAX_CODES = 8
+_MAX_NAMES = 200
+"""Values of a dimension that an incident is named with; a report of Meta can be about thousands of templates."""
 
 
 def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Incident:
@@ -52,7 +54,10 @@ def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
     names = merge_names(_names(incident), names_of(firing))
     return replace(
         incident,
-        names={name: sorted(values) for name, values in names.items()},
+        names={
+            name: sorted(values) if len(values) <= _MAX_NAMES else incident.names[name]
+            for name, values in names.items()
+        },
         codes=_codes(incident.codes, firing),
     )
 
@@ -87,6 +92,14 @@ def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncid
         ended_at=incident.ended_at,
         ended_how=cast("EndedHow", incident.ended_how),
     )
+
+
+def known_after(
+    known: KnownIncident, incident: Incident, joined: FiringAlert, origin: tuple[str, str]
+) -> KnownIncident:
+    """The same of the incident that an alert has just joined."""
+    empty = known_incident(incident, ())
+    return replace(empty, groups=(*known.groups, joined.group), origins=known.origins | {origin})
 
 
 def joining_order(change: AlertChange) -> tuple[bool, bool, int, int, int]:

@@ -29,6 +29,7 @@ from webhook_app.pipeline.incidents.incident_membership import (
     firing_alert,
     joined_by,
     joining_order,
+    known_after,
     known_incident,
     new_incident,
     opened_again,
@@ -52,7 +53,7 @@ from webhook_app.rules.incidents.findings.recurring import (
     find_recurring,
     is_clear_rise,
 )
-from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, join
+from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, KnownIncident, join
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import silences
 from webhook_app.store.incidents.alerts import Alert
@@ -83,6 +84,7 @@ class IncidentUpdates:
         self._added = 0
         known = store.known_incidents(self._now - max(AGAIN_WITHIN.values()))
         self._incidents = {incident.id: incident for incident in known}
+        self._known: dict[int, KnownIncident] = {}
         self._members: dict[int, dict[int, Alert]] = {incident_id: {} for incident_id in self._incidents}
         for alert in store.alerts_of(list(self._incidents)):
             self._members[cast("int", alert.incident_id)][alert.id] = alert
@@ -117,11 +119,10 @@ class IncidentUpdates:
     def _assign(self, change: AlertChange) -> None:
         """Let the alert join the incident it belongs to, or open a new one."""
         firing, origin = firing_alert(change), (change.alert.rule, change.alert.group_key)
-        known = [
-            known_incident(incident, self._members.get(incident.id, {}).values())
-            for incident in self._incidents.values()
-        ]
-        found = join(firing, known, origin, self._now)
+        for incident_id in self._incidents.keys() - self._known.keys():
+            members = self._members.get(incident_id, {}).values()
+            self._known[incident_id] = known_incident(self._incidents[incident_id], members)
+        found = join(firing, self._known.values(), origin, self._now)
         if found.incident_id is None:
             incident = new_incident(change, firing, self._now)
             incident = replace(incident, id=self._store.insert_incident(incident))
@@ -131,6 +132,8 @@ class IncidentUpdates:
                 incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)
         self._incidents[incident.id] = incident
+        if (known := self._known.get(incident.id)) is not None:
+            self._known[incident.id] = known_after(known, incident, firing, origin)
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
 

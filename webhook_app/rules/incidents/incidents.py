@@ -31,6 +31,8 @@ _SHARED = 0.9  # of the failing messages have a template or campaign for it to b
 DELIVERY_DOMAIN = "delivery"
 """What alerts about missing delivery reports and slow deliveries are about, in place of a code's fault domain."""
 
+_REPORTED_KINDS = ("health", "tier")
+
 ACCOUNT_WIDE_DOMAINS = ("auth", "account", "registration")
 """Fault domains that affect every message of the account or number."""
 ACCOUNT_WIDE_CODES = (131031, 368)
@@ -45,6 +47,7 @@ class Joined(StrEnum):
     EXPLAINED = auto()
     SAME_NAME = auto()
     SAME_CODE = auto()
+    SAME_REPORT = auto()
     NEW = auto()
 
 
@@ -103,6 +106,7 @@ def join(
     5. The one with the same code of the fault domain `platform`, or the same code in the same account, begun within
        30 minutes. What falls silent within an hour is silent for one reason, as is what is no longer delivered,
        and unreachable people on the numbers of an outage at Meta belong to the outage.
+    6. The one about other templates, numbers or accounts of which Meta reports the same within 30 minutes.
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
     """
     known = sorted(
@@ -132,13 +136,15 @@ def _fired_before(alert: FiringAlert, incident: KnownIncident, origin: tuple[str
 def _is_held(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
     del origin
     total = sum(alert.failing.values())
+    if not total:
+        return False
     groups = holding_groups(incident.groups, incident.names)
     held = sum(
         messages
         for (code, series), messages in alert.failing.items()
         if holds(incident.codes, groups, code, series)
     )
-    return total > 0 and held >= _HELD_SHARE * total
+    return held >= _HELD_SHARE * total
 
 
 def holding_groups(groups: Iterable[Group], names: Names) -> list[Group]:
@@ -240,12 +246,29 @@ def _is_unreachable_in_outage(alert: FiringAlert, incident: KnownIncident) -> bo
     return is_unreachable and bool(numbers) and numbers <= incident.names.get("phone_number_id", frozenset())
 
 
+def _shares_report(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
+    """Whether Meta reports the same of both: of templates, of numbers or of accounts."""
+    del origin
+    if alert.kind not in _REPORTED_KINDS or incident.codes or domain_of(alert) != incident.domain:
+        return False
+    own, known = names_of(alert), incident.names
+    is_alike = bool(own.keys() & known.keys() & {"template", "phone_number_id", "waba_id"})
+    is_near = abs(alert.fired_at - incident.began_at) <= SAME_CODE_WITHIN
+    return is_near and is_alike and bool(_aspects(own) & _aspects(known))
+
+
+def _aspects(names: Names) -> set[str]:
+    """The kinds of aspects; a kind such as `restriction` has several. A messaging limit that is used up has none."""
+    return {aspect.partition(" ")[0] for aspect in names.get("aspect", ("",))}
+
+
 _REASONS = (
     (Joined.SAME_GROUP, _fired_before),
     (Joined.HELD, _is_held),
     (Joined.EXPLAINED, _is_explained),
     (Joined.SAME_NAME, _shares_name),
     (Joined.SAME_CODE, _shares_code),
+    (Joined.SAME_REPORT, _shares_report),
 )
 
 

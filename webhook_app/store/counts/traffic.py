@@ -1,5 +1,6 @@
 """Status events, attempts and contacts of a span of time, read from the minute counts and the events."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -24,14 +25,11 @@ SELECT series_id, coalesce(sum(attempts) FILTER (WHERE minute >= :attempts_since
                   FILTER (WHERE minute >= :events_since AND {OF_WEBHOOKS}), 0)::bigint AS events
 FROM minute_counts WHERE minute >= least(:attempts_since, :events_since) AND minute < :end GROUP BY series_id
 """)
-_ATTEMPTS = """
-SELECT coalesce(sum(attempts), 0)::bigint FROM minute_counts WHERE minute >= :start AND minute < :end
-AND series_id IN (SELECT id FROM series WHERE {dimension} = :value)
-"""
 _CONTACTS = """
-SELECT count(DISTINCT contact) FROM status_events WHERE occurred_at >= :start AND occurred_at < :end
-AND status = 'sent' AND contact <> '' AND category <> 'service'
-AND series_id IN (SELECT id FROM series WHERE {dimension} = :value)
+SELECT s.{dimension}, count(DISTINCT e.contact) FROM status_events e JOIN series s ON s.id = e.series_id
+WHERE e.occurred_at >= :start AND e.occurred_at < :end AND e.status = 'sent' AND e.contact <> ''
+  AND e.category <> 'service' AND s.{dimension} = ANY(:values)
+GROUP BY s.{dimension}
 """
 
 
@@ -74,20 +72,15 @@ def attempts_and_events(
     )
 
 
-def attempts_of(connection: Connection, dimension: str, value: str, start: datetime, end: datetime) -> int:
-    """Messages attempted in the span with this value of a dimension, such as one business number."""
-    return _count(connection, _ATTEMPTS, dimension, value, start, end)
+def contacts_of(
+    connection: Connection, dimension: str, values: Sequence[str], start: datetime, end: datetime
+) -> dict[str, int]:
+    """Distinct contacts messaged in the span by value of a dimension, such as each of these business numbers.
 
-
-def contacts_of(connection: Connection, dimension: str, value: str, start: datetime, end: datetime) -> int:
-    """Distinct contacts messaged in the span, replies to their own messages excluded. Reads the span's events."""
-    return _count(connection, _CONTACTS, dimension, value, start, end)
-
-
-def _count(
-    connection: Connection, statement: str, dimension: str, value: str, start: datetime, end: datetime
-) -> int:
+    Replies to their own messages are excluded. Reads the span's events.
+    """
     if dimension not in DIMENSIONS:
         raise ValueError(f"not a dimension of a series: {dimension}")
-    values = {"start": start, "end": end, "value": value}
-    return int(connection.execute(text(statement.format(dimension=dimension)), values).scalar_one())
+    given = {"start": start, "end": end, "values": list(values)}
+    rows = connection.execute(text(_CONTACTS.format(dimension=dimension)), given)
+    return {row[0]: row[1] for row in rows}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from tests.support.factories import NUMBER, WABA, body, status
 from tests.support.reports import report_failed_calls
@@ -20,7 +20,7 @@ from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file import parse_rules
 from webhook_app.store.counts import seen_codes
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions
 from webhook_app.store.suppressions.suppressions import ChangeEvidence, Suppression
@@ -237,6 +237,34 @@ def test_health_fires_on_a_reported_problem_and_ends_when_meta_reports_another_s
     assert evaluate_at(engine, rule("health"), now + 8 * DAY) == {"resolve": 1}, (
         "a lower limit is news for a week"
     )
+
+
+def test_a_report_about_hundreds_of_templates_is_one_incident_and_costs_few_statements(
+    engine: Engine, now: datetime
+) -> None:
+    changes = text(
+        "INSERT INTO health_changes (subject, subject_id, aspect, occurred_at, value, detail, name, received_at)"
+        " SELECT 'template', n::text, 'status', :at, 'REJECTED', jsonb '{}', 'promo_' || n, :at"
+        " FROM generate_series(1, 300) n"
+        " UNION ALL SELECT 'number', '+1202555' || n, 'tier', :at, 'TIER_50', '{\"limit\": 50}', '', :at"
+        " FROM generate_series(1000, 1299) n"
+    )
+    with engine.begin() as connection:
+        connection.execute(changes, {"at": now})
+    statements: list[str] = []
+    listener = lambda *sent: statements.append(sent[2])  # noqa: E731
+    event.listen(engine, "before_cursor_execute", listener)
+    rules = [rule("health"), rule("tier")]
+    for seconds in (0, 15, 30):
+        evaluate(engine, rules, now + seconds * timedelta(seconds=1))
+    event.remove(engine, "before_cursor_execute", listener)
+    assert len([each for each in statements if "SAVEPOINT" not in each]) < 100
+    with engine.connect() as connection:
+        [incident] = incidents.open_incidents(connection)
+        assert len(alerts.of_incidents(connection, [incident.id])) == 300
+        [payload] = connection.execute(text("SELECT payload FROM notifications")).scalars()
+    assert payload["title"] == "Meta has set the template to REJECTED, 300 templates"
+    assert len(incident.names["template"]) == 200
 
 
 def test_a_detail_of_a_version_without_limits_is_cut_and_written_only_once(

@@ -1,6 +1,9 @@
 """Finds and judges the groups of the kinds health and tier, from the stored reports of Meta."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 from webhook_app.pipeline.incidents.groups.rule_group import Group, RuleGroup
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, RuleInputs
@@ -67,38 +70,46 @@ def find_health_groups(rule: Rule, inputs: RuleInputs) -> list[RuleGroup]:
 
 def find_tier_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
     """Judge one group for each account or number with a known limit: contacts in 24 hours against the limit."""
-    groups = []
+    limits: dict[tuple[str, str], int] = {}
     for subject, states_by_aspect in _subject_states(inputs):
         tier = states_by_aspect.get("tier")
         limit = tier.detail.get("limit") if tier else None
-        if subject.subject == "template" or type(limit) is not int or limit <= 0:
-            continue
-        used = _count_contacts(inputs, subject, limit)
-        judgement = judge_limit(rule, used, limit)
-        advice = "Meta refuses more new contacts with 131048 or 130429 until 24 hours have passed. Spread the campaign."
-        groups.append(
-            RuleGroup(
-                rule=rule,
-                group=(group := _group(subject)),
-                key=group_key(group),
-                judgement=judgement,
-                finding=judgement.text,
-                advice=advice,
-            )
-        )
-    return groups
+        if subject.subject != "template" and type(limit) is int and limit > 0:
+            limits[_dimension(subject)] = limit
+    contacts = _count_contacts(inputs, limits)
+    return [
+        _tier_group(rule, {name: value}, contacts[name, value], limits[name, value]) for name, value in limits
+    ]
 
 
-def _count_contacts(inputs: LiveInputs, subject: Subject, limit: int) -> int:
-    """Distinct contacts of the last 24 hours, or the number of messages while that is under half of the limit."""
-    name, value = _dimension(subject)
-    attempts = traffic.attempts_of(inputs.connection, name, value, inputs.now - _DAY, inputs.now)
-    if 2 * attempts < limit:
-        return attempts
-    return inputs.remembered(
-        f"contacts of {name} {value}",
-        lambda: traffic.contacts_of(inputs.connection, name, value, inputs.now - _DAY, inputs.now),
+def _tier_group(rule: Rule, group: Group, used: int, limit: int) -> RuleGroup:
+    judgement = judge_limit(rule, used, limit)
+    return RuleGroup(
+        rule=rule,
+        group=group,
+        key=group_key(group),
+        judgement=judgement,
+        finding=judgement.text,
+        advice="Meta refuses more new contacts with 131048 or 130429 until 24 hours have passed. Spread the campaign.",
     )
+
+
+def _count_contacts(inputs: LiveInputs, limits: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """Distinct contacts of the last 24 hours, or the number of messages while that is under half of the limit."""
+    messages: Counter[tuple[str, str]] = Counter()
+    for series, attempts in inputs.attempts_of_day().items() if limits else ():
+        messages["waba_id", series.waba_id] += attempts
+        messages["phone_number_id", series.phone_number_id] += attempts
+    found = {place: messages[place] for place in limits}
+    for name in ("waba_id", "phone_number_id"):
+        near = [value for of, value in limits if of == name and 2 * found[of, value] >= limits[of, value]]
+        read = partial(_read_contacts, inputs, name)
+        found |= {(name, value): used for value, used in inputs.remembered(name, near, read).items()}
+    return found
+
+
+def _read_contacts(inputs: LiveInputs, name: str, values: Sequence[str]) -> dict[str, int]:
+    return traffic.contacts_of(inputs.connection, name, values, inputs.now - _DAY, inputs.now)
 
 
 def _subject_states(inputs: RuleInputs) -> list[tuple[Subject, dict[str, HealthState]]]:

@@ -4,8 +4,8 @@ A class with the same methods for a time in the past lets the same rules judge t
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
@@ -108,7 +108,7 @@ class ReadCache:
         self.usual: dict[tuple[datetime, datetime], WindowCounts] = {}
         self.usual_webhooks: dict[tuple[datetime, int], dict[int, dict[SeriesKey, float]]] = {}
         self.known_since: dict[datetime, dict[SeriesKey, datetime]] = {}
-        self.expensive: dict[str, tuple[datetime, int]] = {}
+        self.expensive: dict[tuple[str, str], tuple[datetime, int]] = {}
         self.long_windows: dict[int, tuple[datetime, WindowCounts]] = {}
         self.spent: dict[tuple[int, datetime, datetime], Counter[tuple[Mark, ...]]] = {}
         """Failures of ended incidents by incident and span."""
@@ -161,12 +161,18 @@ class LiveInputs:
         reports = health.reported_health(self.connection, found)
         return [(each, reports[each.subject, each.subject_id]) for each in found]
 
-    def remembered(self, name: str, read: Callable[[], int]) -> int:
-        """A figure that is expensive to read, at most five minutes old."""
-        cached = self._cache.expensive.get(name)
-        if cached is None or not timedelta(0) <= self._now - cached[0] < _CACHE_FOR:
-            cached = self._cache.expensive[name] = (self._now, read())
-        return cached[1]
+    def remembered(
+        self, kind: str, names: Iterable[str], read: Callable[[list[str]], Mapping[str, int]]
+    ) -> dict[str, int]:
+        """Figures that are expensive to read, at most five minutes old; those that are older are read together."""
+        cached, now = self._cache.expensive, self._now
+        wanted = {name: cached.get((kind, name), (datetime.max.replace(tzinfo=UTC), 0)) for name in names}
+        if stale := [name for name, (at, _) in wanted.items() if not timedelta(0) <= now - at < _CACHE_FOR]:
+            found = read(stale)
+            fresh = {name: (now, found.get(name, 0)) for name in stale}
+            cached |= {(kind, name): figure for name, figure in fresh.items()}
+            wanted |= fresh
+        return {name: figure for name, (_, figure) in wanted.items()}
 
     def window(self, minutes: int) -> WindowCounts:
         if minutes not in self._windows:
