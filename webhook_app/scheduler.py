@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -217,8 +216,7 @@ def read_meta(engine: Engine, settings: Settings, now: datetime) -> list[DoctorC
         url=settings.graph_api_url,
         version=settings.graph_api_version,
     )
-    with closing(client):
-        return examine(engine, client, expected, now)
+    return examine(engine, client, expected, now)
 
 
 def run(settings: Settings, rules: Sequence[Rule]) -> None:

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from tests.support.fake_graph import APP_ID, APP_SECRET, NUMBER, TOKEN, WABA, FakeGraph, error
+from tests.channels.connections.odd_servers import sends, server
 from webhook_app.graph.client import GraphClient, LimitReachedError
 from webhook_app.whatsapp.accounts.graph_answers import GraphReadError
 
@@ -22,9 +23,7 @@ def pauses():
 
 @pytest.fixture
 def client(graph, pauses):
-    made = GraphClient(TOKEN, app_secrets=[APP_SECRET], url=graph.url, version="v25.0", sleep=pauses.append)
-    yield made
-    made.close()
+    return GraphClient(TOKEN, app_secrets=[APP_SECRET], url=graph.url, version="v25.0", sleep=pauses.append)
 
 
 def test_an_optional_field_that_meta_does_not_know_is_left_out(client, graph):
@@ -115,12 +114,22 @@ def test_an_odd_usage_header_is_ignored(client, graph, text):
     assert client.node(WABA, ("id",)) == {"id": WABA}
 
 
+@pytest.mark.parametrize(
+    ("begin", "repeated"), [(b"HTTP/1.1 200 OK\r\nX-A: ", b"a"), (b"", b"HTTP/1.1 102 Processing\r\n\r\n")]
+)
+def test_an_answer_that_does_not_end_is_given_up_after_the_total_time(begin, repeated):
+    with server(lambda connection: sends(connection, begin, repeated, 0.05)) as port:
+        url = f"http://127.0.0.1:{port}"
+        client = GraphClient(TOKEN, url=url, sleep=lambda _: None, total_s=0.1)
+        with pytest.raises(GraphReadError, match="cannot be reached"):
+            client.node(WABA, ("id",))
+
+
 def test_the_second_app_secret_is_tried_when_the_first_is_another_app_s(graph):
     graph.script.append(error(400, 100, "Invalid appsecret_proof provided in the API argument"))
     client = GraphClient(TOKEN, app_secrets=[b"of another app..", APP_SECRET], url=graph.url)
     assert client.node(WABA, ("id",)) == {"id": WABA}
     assert client.subscriptions(APP_ID)
-    client.close()
 
 
 def test_the_token_is_in_no_error_and_no_log(client, graph, caplog):
@@ -132,7 +141,6 @@ def test_the_token_is_in_no_error_and_no_log(client, graph, caplog):
     nobody = GraphClient(TOKEN, app_secrets=[APP_SECRET], url="http://127.0.0.1:1", sleep=lambda _: None)
     with pytest.raises(GraphReadError) as away:
         nobody.debug_token("")
-    nobody.close()
     for fault in (refused.value, away.value):
         assert "EAA" not in repr(fault)
         assert fault.__cause__ is None

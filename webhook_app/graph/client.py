@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from webhook_app.http_exchange import exchange
 from webhook_app.whatsapp.accounts.graph_answers import GraphReadError, read_error
 
 Answer = TypeVar("Answer")
@@ -24,6 +25,7 @@ API_URL = "https://graph.facebook.com"
 API_VERSION = "v25.0"
 
 _TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+_TOTAL_S = 60.0  # of one answer
 _MAX_ANSWER_BYTES = 8 * 2**20
 _PAGE = 100
 _MAX_PAGES = 100
@@ -51,22 +53,18 @@ class GraphClient:
         url: str = API_URL,
         version: str = API_VERSION,
         sleep: Callable[[float], object] = time.sleep,
+        total_s: float = _TOTAL_S,
     ) -> None:
+        self._total_s = total_s
         self._token = token
         self._secrets = list(app_secrets)
         self._base = f"{url.rstrip('/')}/{version}"
         self._sleep = sleep
-        self._http = httpx.Client(
-            timeout=_TIMEOUT, headers={"User-Agent": "webhook-app"}, follow_redirects=False
-        )
+        self._certificates = httpx.create_ssl_context()
         self.server_time: datetime | None = None
         """Meta's clock at the last answer."""
         self.used_percent = 0.0
         """The largest share of allowed calls that an answer has reported."""
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def debug_token(self, app_id: str) -> dict[str, Any]:
         """What Meta knows of the token itself; asked as the app if its secret is known, else as the token."""
@@ -139,33 +137,30 @@ class GraphClient:
         if secret and bearer is self._token:
             query = query | {"appsecret_proof": hmac(secret, bearer.encode(), sha256).hexdigest()}
         try:
-            with self._http.stream(
-                "GET", f"{self._base}/{path}", params=query, headers={"Authorization": f"Bearer {bearer}"}
-            ) as response:
-                self._note_headers(response.headers)
-                text = self._read(response)
+            response = exchange(
+                "GET",
+                httpx.URL(f"{self._base}/{path}", params=query),
+                headers={"Authorization": f"Bearer {bearer}"},
+                timeout=_TIMEOUT,
+                total_s=self._total_s,
+                max_bytes=_MAX_ANSWER_BYTES,
+                certificates=self._certificates,
+            )
         except httpx.HTTPError as fault:
             raise GraphReadError(
                 -1, -1, f"the Graph API cannot be reached ({type(fault).__name__})"
             ) from None
+        self._note_headers(response.headers)
+        if len(response.body) > _MAX_ANSWER_BYTES:
+            raise GraphReadError(1, -1, "the answer is too large")
         try:
-            answer = json.loads(text)
-        except ValueError:
-            raise GraphReadError(
-                -1, -1, f"the Graph API answered {response.status_code} without JSON"
-            ) from None
-        if not isinstance(answer, dict) or "error" in answer or not response.is_success:
+            answer = json.loads(response.body)
+        except (ValueError, RecursionError):
+            raise GraphReadError(-1, -1, f"the Graph API answered {response.status} without JSON") from None
+        if not isinstance(answer, dict) or "error" in answer or not httpx.codes.is_success(response.status):
             refused = read_error(answer)
             raise GraphReadError(refused.code, refused.subcode, _SECRET.sub("***", refused.message))
         return answer
-
-    def _read(self, response: httpx.Response) -> bytes:
-        received = bytearray()
-        for chunk in response.iter_bytes():
-            received += chunk
-            if len(received) > _MAX_ANSWER_BYTES:
-                raise GraphReadError(1, -1, "the answer is too large")
-        return bytes(received)
 
     def _note_headers(self, headers: httpx.Headers) -> None:
         try:

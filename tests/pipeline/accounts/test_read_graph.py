@@ -26,7 +26,6 @@ def look(engine, graph, now):
     def run(minutes=0, expected=EXPECTED):
         client = GraphClient(TOKEN, app_secrets=[APP_SECRET], url=graph.url, sleep=lambda _: None)
         examine(engine, client, expected, now + timedelta(minutes=minutes))
-        client.close()
         with engine.connect() as connection:
             return [
                 each

@@ -3,7 +3,6 @@
 Each channel interprets the status itself. Addresses are secrets and never appear in errors.
 """
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,6 +11,7 @@ import httpx
 from msgspec import Struct
 
 from webhook_app.channels import SendError
+from webhook_app.http_exchange import exchange
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 MAX_PAUSE_S = 3600.0
@@ -34,11 +34,7 @@ class HttpAnswer(Struct, frozen=True):
 
 
 class HttpClient:
-    """A client for one server, which errors call `receiver`. It keeps no connections and no cookies.
-
-    A request runs in an event loop of its own, because only there one deadline can end it in every phase. Answers are
-    read as sent: a compressed one of a kilobyte could fill the memory.
-    """
+    """A client for one server, which errors call `receiver`."""
 
     def __init__(
         self,
@@ -49,7 +45,7 @@ class HttpClient:
     ) -> None:
         self._receiver = receiver
         self._timeout = timeout
-        self._headers = {"User-Agent": "webhook-app", "Accept-Encoding": "identity"} | dict(headers or {})
+        self._headers = dict(headers or {})
         self._total_s = total_s
         self._certificates = httpx.create_ssl_context()
 
@@ -63,27 +59,24 @@ class HttpClient:
 
     def _request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
         try:
-            return asyncio.run(self._exchange(method, url, body, self._headers | dict(headers)))
+            answer = exchange(
+                method,
+                url,
+                headers=self._headers | dict(headers),
+                body=body,
+                timeout=self._timeout,
+                total_s=self._total_s,
+                max_bytes=_MAX_ANSWER_BYTES,
+                certificates=self._certificates,
+            )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as fault:
             raise SendError(f"the address of {self._receiver} is invalid", permanent=True) from fault
-        except (httpx.HTTPError, TimeoutError) as fault:
+        except httpx.HTTPError as fault:
             raise SendError(
                 f"{self._receiver} cannot be reached ({type(fault).__name__})", permanent=False
             ) from fault
-
-    async def _exchange(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
-        async with (
-            asyncio.timeout(self._total_s),
-            httpx.AsyncClient(timeout=self._timeout, verify=self._certificates) as client,
-            client.stream(method, url, content=body, headers=headers) as response,
-        ):
-            received = bytearray()
-            async for chunk in response.aiter_raw():
-                received += chunk
-                if len(received) >= _MAX_ANSWER_BYTES:
-                    break
-            text = received[:_MAX_ANSWER_BYTES].decode("utf-8", errors="replace")
-            return HttpAnswer(response.status_code, text, _retry_after(response.headers))
+        text = answer.body[:_MAX_ANSWER_BYTES].decode("utf-8", errors="replace")
+        return HttpAnswer(answer.status, text, _retry_after(answer.headers))
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:

@@ -1,0 +1,56 @@
+"""One HTTP request with limits on the time and size of everything that the server sends. Keeps nothing between two."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+import httpx
+from msgspec import Struct
+
+_HEADERS = {"User-Agent": "webhook-app", "Accept-Encoding": "identity"}
+
+
+class RawAnswer(Struct, frozen=True):
+    """An answer as the server sent it, with any status."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+def exchange(
+    method: str,
+    url: str | httpx.URL,
+    *,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    timeout: httpx.Timeout,
+    total_s: float,
+    max_bytes: int,
+    certificates: ssl.SSLContext,
+) -> RawAnswer:
+    """Return the answer, of whose body little more than `max_bytes` is read. Raises httpx.HTTPError or InvalidURL.
+
+    The request runs in an event loop of its own, because only there one deadline can end it in every phase. Nothing is
+    decompressed, because an answer of a kilobyte could fill the memory.
+    """
+
+    async def answer() -> RawAnswer:
+        async with (
+            asyncio.timeout(total_s),
+            httpx.AsyncClient(timeout=timeout, verify=certificates) as client,
+            client.stream(
+                method, url, content=body, headers=_HEADERS | dict(headers), follow_redirects=False
+            ) as response,
+        ):
+            received = bytearray()
+            async for chunk in response.aiter_raw():
+                received += chunk
+                if len(received) > max_bytes:
+                    break
+            return RawAnswer(response.status_code, response.headers, bytes(received))
+
+    try:
+        return asyncio.run(answer())
+    except TimeoutError:
+        raise httpx.ReadTimeout("the answer takes too long") from None
