@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from tests.support.fake_graph import APP_ID, APP_SECRET, NUMBER, TOKEN, WABA, FakeGraph, error
 from tests.channels.connections.odd_servers import sends, server
+from tests.support.fake_graph import APP_ID, APP_SECRET, NUMBER, TOKEN, WABA, FakeGraph, error
 from webhook_app.graph.client import GraphClient, LimitReachedError
 from webhook_app.whatsapp.accounts.graph_answers import GraphReadError
 

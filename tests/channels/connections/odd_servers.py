@@ -20,6 +20,9 @@ def server(answer: Answer) -> Iterator[int]:
                     connection, _ = listening.accept()
                     with connection, suppress(OSError):
                         answer(connection)
+                        connection.shutdown(socket.SHUT_WR)
+                        while connection.recv(65_536):  # what is unread at the end could reset the connection
+                            pass
 
         thread = threading.Thread(target=serve)
         thread.start()
