@@ -181,6 +181,13 @@ def test_small_tables_are_kept_small(engine, now):
             )
             connection.execute(
                 text(
+                    "INSERT INTO retries (message_id, occurred_at, error_code, series_id, first_failed_at, attempts,"
+                    " failed_at, last_code, due_at) VALUES (:name, :at, 4, 1, :at, 0, :at, 4, :at)"
+                ),
+                values,
+            )
+            connection.execute(
+                text(
                     "INSERT INTO quarantine (identity, received_at, reason, replayed_at)"
                     " VALUES (convert_to(:name, 'UTF8'), :at, 'x', :at),"
                     " (convert_to(:name || ' waiting', 'UTF8'), :at, 'x', NULL)"
@@ -198,6 +205,7 @@ def test_small_tables_are_kept_small(engine, now):
         "rejections": 1,
         "clock_repairs": 1,
         "sends": 1,
+        "retries": 1,
         "quarantine": 1,
         "sessions": 1,
         "wrong_keys": 1,

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.support.factories import status
+from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.sends.retries import LeasedRetry, LeaseLostError, RetryClaim, claim, report
 from webhook_app.rules.sends.retries import Permission
@@ -15,7 +16,7 @@ from webhook_app.store.sends import retries as store
 from webhook_app.store.sends.retries import HeldFailures, Retry, RetryFilters
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
 
-RATE_LIMIT, PER_PERSON, MISSING_PARAMETER = 130429, 131049, 131008
+RATE_LIMIT, PAIR_LIMIT, PER_PERSON, MISSING_PARAMETER = 130429, 131056, 131049, 131008
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 
@@ -31,24 +32,33 @@ class Senders:
         *,
         key: str = "shop",
         permission: Permission | None = None,
-        wanted: RetryFilters | None = None,
+        held: Sequence[HeldFailures] = (),
         claim_id: str = "",
         limit: int = 100,
+        **wanted: str,
     ) -> list[LeasedRetry]:
-        asked = RetryClaim(limit=limit, lease=60 * SECOND, key=key, claim=claim_id)
+        asked = RetryClaim(limit=limit, lease=60 * SECOND, claim=claim_id)
         allowed = permission or Permission(allowed=True)
         with self._engine.begin() as connection:
             return claim(
                 connection,
                 asked,
-                wanted or RetryFilters(),
+                RetryFilters(key=key, held=tuple(held), **wanted),
                 lambda due: [allowed] * len(due),
                 self._now + seconds * SECOND,
             )
 
-    def report(self, seconds: float, lease: str, outcome: Any, retry_id: int = 0, **more: Any) -> Retry:
+    def report(
+        self,
+        seconds: float,
+        lease: str,
+        outcome: Any,
+        retry_id: int = 0,
+        read_before: Retry | None = None,
+        **more: Any,
+    ) -> Retry:
         with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            retry = store.get(connection, retry_id or self.only().id)
+            retry = read_before or store.get(connection, retry_id or self.only().id)
             assert retry
             at = self._now + seconds * SECOND
             return report(connection, retry, lease, outcome, at, reported_by="shop", **more)
@@ -108,6 +118,9 @@ def test_a_crashed_sender_loses_its_lease_after_the_grace_and_cannot_report_any_
     assert again.retry.attempts == 2
     with pytest.raises(LeaseLostError):
         senders.report(200, lost.retry.lease, "sent", sent_message_id="wamid.LATE")
+    with pytest.raises(LeaseLostError):  # it was read before the message was leased again
+        senders.report(200, lost.retry.lease, "sent", sent_message_id="wamid.LATE", read_before=lost.retry)
+    assert senders.only() == again.retry
     assert senders.report(201, again.retry.lease, "sent", sent_message_id="wamid.B").leased_by == "second"
 
 
@@ -126,7 +139,7 @@ def test_a_message_sent_again_that_fails_goes_on_with_the_attempts(
 
     def fails() -> None:
         traffic.store(
-            status("wamid.B", "failed", now + 4 * SECOND, code=131056, recipient="12025550117"), at=now
+            status("wamid.B", "failed", now + 4 * SECOND, code=PAIR_LIMIT, recipient="12025550117"), at=now
         )
 
     if not is_reported_first:
@@ -230,8 +243,8 @@ def test_failures_of_an_open_incident_wait_without_losing_attempts(senders, fail
     other = fail(number="2222")
     held = HeldFailures([RATE_LIMIT], [{"phone_number_id": "1111", "code": RATE_LIMIT}])
     elsewhere = HeldFailures([PER_PERSON], [{}])
-    assert ids(senders.claim(2, wanted=RetryFilters(held=(held, elsewhere)))) == [other]
-    assert senders.claim(3, wanted=RetryFilters(held=(HeldFailures([RATE_LIMIT], [{}]),))) == []
+    assert ids(senders.claim(2, held=(held, elsewhere))) == [other]
+    assert senders.claim(3, held=(HeldFailures([RATE_LIMIT], [{}]),)) == []
     assert [each.retry.attempts for each in senders.claim(4)] == [1]
 
 
@@ -239,9 +252,34 @@ def test_a_sender_claims_only_what_it_asks_for(senders, fail):
     mine = fail(number="1111", template="offer")
     fail(number="2222", template="offer")
     fail(number="1111", template="other")
-    assert ids(senders.claim(2, wanted=RetryFilters(phone_number_id="1111", template="offer"))) == [mine]
-    assert senders.claim(2, wanted=RetryFilters(campaign="autumn")) == []
+    assert ids(senders.claim(2, phone_number_id="1111", template="offer")) == [mine]
+    assert senders.claim(2, campaign="autumn") == []
     assert len(senders.claim(4, limit=1)) == 1
+
+
+def test_a_message_that_a_key_reported_is_leased_to_that_key_only(senders, fail, engine, now):
+    report_failed_calls(engine, 1, now, RATE_LIMIT, key="shop", contact="12025550117")
+    anybody_s = fail()
+    assert ids(senders.claim(2, key="other")) == [anybody_s]
+    (mine,) = senders.claim(2, key="shop")
+    assert mine.retry.reported_by == "shop"
+
+
+def test_another_key_cannot_pass_off_a_message_as_a_retry(senders, fail, traffic, engine, now):
+    fail(recipient="12025550117")
+    report_failed_calls(engine, 1, now, PAIR_LIMIT, key="other", contact="12025550117", message_id="wamid.O")
+    traffic.store(status("wamid.O", "failed", now, code=PAIR_LIMIT, recipient="12025550117"), at=now)
+    (leased,) = senders.claim(2)
+    senders.report(3, leased.retry.lease, "sent", retry_id=leased.retry.id, sent_message_id="wamid.O")
+    (others,) = senders.claim(60, key="other")
+    assert (others.retry.first_message_id, others.retry.attempts) == ("wamid.O", 1)
+
+
+def test_a_message_that_nobody_claims_for_a_week_is_a_dead_letter(senders, fail):
+    fail()
+    senders.claim(2, phone_number_id="another number")
+    senders.claim(7 * 24 * 3600 + 60, phone_number_id="another number")
+    assert ended(senders.only()) == ("dead", "expired")
 
 
 def test_a_repeated_claim_gets_the_same_leases(senders, fail):
@@ -283,11 +321,12 @@ def test_the_counts_say_what_is_due_leased_and_dead(senders, fail, engine, now):
     fail(number="1111")
     for seconds in (0, 0, 100):
         fail(seconds=seconds, number="2222")
-    senders.claim(2, wanted=RetryFilters(phone_number_id="1111"))
-    senders.claim(
-        100, limit=1, permission=Permission(allowed=False), wanted=RetryFilters(phone_number_id="2222")
-    )
+    senders.claim(2, phone_number_id="1111")
+    senders.claim(100, limit=1, permission=Permission(allowed=False), phone_number_id="2222")
     with engine.connect() as connection:
         counts = store.count(connection, now + 50 * SECOND)
-        assert store.next_due_at(connection, RetryFilters(phone_number_id="1111")) == now + 182 * SECOND
+        assert (
+            store.next_due_at(connection, RetryFilters(key="shop", phone_number_id="1111"))
+            == now + 182 * SECOND
+        )
     assert (counts.due, counts.waiting, counts.leased, counts.dead) == (0, 1, 1, 2)

@@ -17,6 +17,7 @@ from webhook_app.pipeline.sends.reports import register
 from webhook_app.rules.sends.retries import (
     GRACE,
     SOON_WITHIN,
+    UNCLAIMED_FOR,
     DueRetry,
     Permission,
     end_of,
@@ -50,7 +51,6 @@ class RetryClaim(Struct, frozen=True, kw_only=True):
 
     limit: int
     lease: timedelta
-    key: str
     claim: str = ""
 
 
@@ -69,7 +69,7 @@ def claim(
     connection: Connection, asked: RetryClaim, wanted: RetryFilters, may_message: MayMessage, now: datetime
 ) -> list[LeasedRetry]:
     """Lease up to `limit` retries that are due, the longest due first."""
-    if asked.claim and (again := store.claimed(connection, asked.key, asked.claim, now)):
+    if asked.claim and (again := store.claimed(connection, wanted.key, asked.claim, now)):
         known = search.facts(connection, again)
         return [LeasedRetry(each, known[each.id]) for each in again]
     _add_new(connection, now)
@@ -79,7 +79,7 @@ def claim(
         if not due:
             break
         known = search.facts(connection, due)
-        decided = _decide(due, known, asked, may_message, now)
+        decided = _decide(due, known, asked, wanted.key, may_message, now)
         store.save(connection, decided)
         leased += [LeasedRetry(each, known[each.id]) for each in decided if each.leased_at == now]
     return leased
@@ -114,13 +114,14 @@ def report(
 
 
 def _add_new(connection: Connection, now: datetime) -> None:
-    """Store a retry for each new failure whose code allows it."""
+    """Store a retry for each new failure whose code allows it, and end those that nobody has claimed for long."""
     since = search.begin(connection, now)
     if since is None:
         return
     soon, later = retried_codes()
     found = search.find(connection, since, now - SOON_WITHIN, soon, later, _SEARCH_LIMIT)
     store.insert(connection, [_new(each) for each in found])
+    store.expire(connection, now - UNCLAIMED_FOR, _SEARCH_LIMIT)
     if len(found) < _SEARCH_LIMIT:
         search.end(connection, now)
 
@@ -147,6 +148,7 @@ def _new(found: RetryableFailure) -> Retry:
         last_code=found.error_code,
         last_subcode=found.error_subcode,
         due_at=following.due_at or found.occurred_at,
+        reported_by=found.reported_by,
     )
 
 
@@ -154,6 +156,7 @@ def _decide(
     due: Sequence[Retry],
     known: Mapping[int, MessageFacts],
     asked: RetryClaim,
+    key: str,
     may_message: MayMessage,
     now: datetime,
 ) -> list[Retry]:
@@ -163,7 +166,7 @@ def _decide(
     decided = [replace(each, state=end[0], reason=end[1]) for each in due if (end := ends[each.id])]
     for each, permission in zip(unended, may_message(unended) if unended else (), strict=True):
         if permission.allowed:
-            decided.append(_leased(each, asked, now))
+            decided.append(_leased(each, asked, key, now))
         elif permission.wait is None:
             decided.append(replace(each, state="dead", reason="suppressed", why=permission.why))
         else:
@@ -185,7 +188,7 @@ def _due(retry: Retry, facts: MessageFacts) -> DueRetry:
     )
 
 
-def _leased(retry: Retry, asked: RetryClaim, now: datetime) -> Retry:
+def _leased(retry: Retry, asked: RetryClaim, key: str, now: datetime) -> Retry:
     until = now + asked.lease
     return replace(
         retry,
@@ -195,7 +198,7 @@ def _leased(retry: Retry, asked: RetryClaim, now: datetime) -> Retry:
         attempts=retry.attempts + 1,
         due_at=until + GRACE,
         lease=token_hex(16),
-        leased_by=asked.key,
+        leased_by=key,
         leased_at=now,
         leased_until=until,
         claim=asked.claim,

@@ -24,6 +24,8 @@ GRACE = timedelta(minutes=2)
 SOON_WITHIN = timedelta(hours=1)
 """A code that is retried within minutes is retried only if a claim finds its failure within this time."""
 _DAYS = timedelta(days=1)
+UNCLAIMED_FOR = 7 * _DAYS
+"""How long a retry stays due if nobody claims it: as long as the longest of them matters."""
 _LIFETIME = {"backoff": _DAYS, "once": _DAYS, "after_window": 7 * _DAYS}
 _CODE_LIFETIME = timedelta(minutes=10)
 """Of a message with an authentication code, as Meta's own default for delivering such messages."""

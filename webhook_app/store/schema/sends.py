@@ -76,6 +76,9 @@ retries = Table(  # failed messages to send again; made by the first claim after
     a_text("claim"),  # the id that the sender gave the claim
     a_text("outcome"),  # of the latest lease: sent, failed, gave_up; '': none yet
     a_text("sent_message_id"),
+    a_text(
+        "reported_by"
+    ),  # the API key that reported the message first, the only one that may lease it; '': any may
     PrimaryKeyConstraint("message_id", "phone_number_id"),
     Index("retries_id", "id", unique=True),
     Index("retries_contact", "contact"),

@@ -44,6 +44,7 @@ class Retry(Struct, frozen=True, kw_only=True):
     claim: str = ""
     outcome: str = ""
     sent_message_id: str = ""
+    reported_by: str = ""
     template: str = ""
     campaign: str = ""
 
@@ -56,8 +57,12 @@ class HeldFailures(NamedTuple):
 
 
 class RetryFilters(Struct, frozen=True, kw_only=True):
-    """Which retries a sender wants; None matches all. Those that `held` holds match never."""
+    """Which retries a sender wants; None matches all. Those that `held` holds match never.
 
+    `key`: its API key; messages that another one reported never match.
+    """
+
+    key: str
     phone_number_id: str | None = None
     template: str | None = None
     campaign: str | None = None
@@ -111,15 +116,20 @@ WITH mine AS (
   UPDATE retries SET outcome = :outcome, state = :state, reason = :reason, due_at = :due_at, failed_at = :failed_at,
          last_code = :last_code, last_subcode = :last_subcode, sent_message_id = :sent_message_id
   WHERE id = :id AND lease = :lease AND outcome = ''
-  RETURNING id, phone_number_id, contact, sent_message_id, attempts, first_message_id, first_failed_at
+  RETURNING id, phone_number_id, contact, sent_message_id, attempts, first_message_id, first_failed_at, leased_by
 ), followed AS (
   UPDATE retries r SET attempts = greatest(r.attempts, m.attempts), first_message_id = m.first_message_id,
          first_failed_at = m.first_failed_at
   FROM mine m
-  WHERE m.sent_message_id <> '' AND r.id <> m.id
+  WHERE m.sent_message_id <> '' AND r.id <> m.id AND r.reported_by IN ('', m.leased_by)
     AND (r.message_id, r.phone_number_id, r.contact) = (m.sent_message_id, m.phone_number_id, m.contact)
 )
 SELECT count(*) FROM mine
+""")
+_EXPIRE = text("""
+UPDATE retries SET state = 'dead', reason = 'expired' WHERE id = ANY(ARRAY(
+  SELECT id FROM retries WHERE state IN ('waiting', 'leased') AND due_at <= :before ORDER BY due_at LIMIT :limit
+  FOR UPDATE SKIP LOCKED))
 """)
 _COUNTS = text("""
 SELECT count(*) FILTER (WHERE due_at <= :now) AS due,
@@ -144,6 +154,11 @@ def take_due(connection: Connection, wanted: RetryFilters, now: datetime, limit:
         " ORDER BY r.due_at, r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED"
     )
     return _read(connection, text(statement), values | {"now": now, "limit": limit})
+
+
+def expire(connection: Connection, before: datetime, limit: int) -> None:
+    """End retries that were due then already and that nobody has claimed."""
+    connection.execute(_EXPIRE, {"before": before, "limit": limit})
 
 
 def next_due_at(connection: Connection, wanted: RetryFilters) -> datetime | None:
@@ -191,8 +206,8 @@ def _choose(wanted: RetryFilters) -> tuple[str, dict[str, Any]]:
         "s.campaign": wanted.campaign,
     }
     asked = {name: value for name, value in given.items() if value is not None}
-    chosen = "".join(f" AND {name} = :{name[2:]}" for name in asked)
-    values: dict[str, Any] = {name[2:]: value for name, value in asked.items()}
+    chosen = " AND r.reported_by IN ('', :key)" + "".join(f" AND {name} = :{name[2:]}" for name in asked)
+    values: dict[str, Any] = {name[2:]: value for name, value in asked.items()} | {"key": wanted.key}
     for place, held in enumerate(wanted.held):
         codes = f"held_{place}_codes"
         values[codes] = list(held.codes)

@@ -35,6 +35,8 @@ class RetryableFailure(Struct, frozen=True):
     first_message_id: str
     first_failed_at: datetime
     attempts: int
+    reported_by: str
+    """The API key that reported the message first; '': none did."""
 
 
 class MessageFacts(Struct, frozen=True):
@@ -66,10 +68,14 @@ SELECT DISTINCT ON (f.message_id, f.phone_number_id)
          WHERE t.contact = f.contact AND t.series_id = f.series_id AND t.error_code = f.error_code
            AND t.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND t.occurred_at <= f.occurred_at
            AND (t.occurred_at, t.message_id, t.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
-       ) ELSE 0 END) AS attempts
+       ) ELSE 0 END) AS attempts,
+       coalesce(o.reported_by, '') AS reported_by
 FROM failures f
+LEFT JOIN LATERAL (SELECT w.reported_by FROM sends w WHERE w.message_id = f.message_id
+                   ORDER BY w.registered_at, w.reported_by LIMIT 1) o ON TRUE
 LEFT JOIN retries p
   ON p.sent_message_id = f.message_id AND p.phone_number_id = f.phone_number_id AND p.contact = f.contact
+     AND p.leased_by = coalesce(o.reported_by, p.leased_by)
 WHERE f.occurred_at >= :since AND f.error_code = ANY(:codes)
   AND (f.occurred_at >= :soon_since OR f.error_code <> ALL(:soon))
   AND f.contact <> '' AND f.participant = '' AND NOT starts_with(f.message_id, '{RETRY_CALL_PREFIX}')
@@ -94,12 +100,14 @@ SELECT r.id,
       FROM status_events e JOIN series w ON w.id = e.series_id
       WHERE e.contact = r.contact AND e.occurred_at >= i.since AND (e.status <> 'failed' OR r.state = 'leased')
         AND e.phone_number_id = r.phone_number_id AND {_IS_SAME}
+        AND NOT starts_with(e.message_id, '{GENERATED_ID_PREFIX}')
       UNION ALL
       SELECT w.message_id, w.sent_at FROM sends w
       WHERE w.contact = r.contact AND w.sent_at >= i.since AND NOT w.failed
         AND w.phone_number_id = r.phone_number_id AND {_IS_SAME}
+        AND (w.reported_by = r.leased_by OR r.state <> 'leased')
     ) l
-    WHERE l.message_id <> r.message_id AND NOT starts_with(l.message_id, '{RETRY_CALL_PREFIX}')
+    WHERE l.message_id <> r.message_id
     ORDER BY l.at, l.message_id LIMIT 1), '') AS later_message_id
 FROM retries r JOIN series s ON s.id = r.series_id
 CROSS JOIN LATERAL (

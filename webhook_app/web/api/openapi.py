@@ -19,8 +19,8 @@ Times are UTC in ISO 8601. Contacts are written as `+` and digits, or as a busin
 and unknown keys in a body are errors. Lists accept `limit` and `cursor` and have a stable order. `next_cursor` is null
 on the last page.
 
-Send your key as `Authorization: Bearer <key>`. A **sender** can check contacts, report sends, follow the change feed
-and read single objects. A **viewer** can read everything. An **admin** can do everything.
+Send your key as `Authorization: Bearer <key>`. A **sender** can check contacts, report sends, claim retries, follow
+the change feed and read single objects. A **viewer** can read everything. An **admin** can do everything.
 """
 
 

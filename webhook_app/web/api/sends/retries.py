@@ -134,24 +134,22 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
     """Lease failed messages that are due to be sent again: nobody else gets them until the lease ends.
 
     A message is due after the wait that its code allows, at most seven times; its contact is checked as for a new
-    message, and a message that has arrived is left out. While an incident with its code is open, it waits. Send each
+    message, and a message that has arrived is left out. While an incident with its code is open, it waits. What another
+    key reported with POST /v1/sends is leased to that key only. Send each
     one, then report it. A lease without a report ends at `leased_until`; two minutes later the message is due again,
     unless a later message of its template or campaign has gone to the contact meanwhile.
     The first claim finds failures of the last hour. A failure found more than an hour later is not retried, unless its
     code asks for a wait of hours.
     """
     wanted = RetryFilters(
+        key=call.key.name,
         phone_number_id=body.phone_number_id,
         template=body.template,
         campaign=body.campaign,
         held=_held_by_incidents(call.connection),
     )
-    asked = RetryClaim(
-        limit=body.limit,
-        lease=timedelta(seconds=body.lease_seconds),
-        key=call.key.name,
-        claim=body.claim_id,
-    )
+    lease = timedelta(seconds=body.lease_seconds)
+    asked = RetryClaim(limit=body.limit, lease=lease, claim=body.claim_id)
     found = claim(call.connection, asked, wanted, lambda due: _permissions(call, due), call.now)
     due_at = store.next_due_at(call.connection, wanted)
     return RetryList(retries=[_entry(each) for each in found], next_due_at=due_at)
