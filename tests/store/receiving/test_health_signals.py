@@ -10,6 +10,7 @@ from sqlalchemy import text
 from tests.support.factories import NUMBER, WABA, body, document
 from tests.support.folders import PAYLOADS
 from webhook_app.pipeline.receiving.delivery import Delivery
+from webhook_app.store.receiving import health_signals
 
 CHANGES = "SELECT subject, subject_id, aspect, value, detail, name, language, waba_id, occurred_at FROM health_changes"
 
@@ -129,3 +130,60 @@ def test_a_repeated_preference_from_the_future_keeps_its_time(feed, rows, now):
     feed(now, stop)
     feed(now + timedelta(hours=1), stop)
     assert rows("SELECT occurred_at FROM preferences") == [(now,)]
+
+
+@pytest.fixture
+def few_new(monkeypatch):
+    monkeypatch.setattr(health_signals, "MAX_NEW_PER_ACCOUNT", 5)
+    monkeypatch.setattr(health_signals, "MAX_NEW", 8)
+
+
+def rejected(*places, waba=WABA):
+    field = "message_template_status_update"
+    values = [
+        {"event": "REJECTED", "message_template_id": n, "message_template_name": f"t{n}"} for n in places
+    ]
+    held = document(*values, field=field, waba=waba)
+    held["entry"][0]["time"] = 1_793_001_000
+    return json.dumps(held).encode()
+
+
+STATES = "SELECT subject_id, aspect, name FROM health_changes ORDER BY 1"
+
+
+@pytest.mark.usefixtures("few_new")
+def test_states_beyond_the_ceiling_of_an_hour_share_one_and_are_their_own_in_the_next(
+    feed, rows, engine, now
+):
+    feed(now, rejected(*range(100, 104)))
+    feed(now, rejected(*range(103, 120)))
+    own = [(str(n), "status", f"t{n}") for n in range(100, 105)]
+    assert rows(STATES) == [("(other)", "status", ""), *own]
+    assert rows("SELECT sum(applied)::int FROM books") == [(21 - 1,)], "every signal is stored"
+    with engine.begin() as connection:
+        assert health_signals.is_at_ceiling(connection, now - timedelta(hours=1))
+        connection.execute(text("UPDATE health_changes SET new_at = new_at - interval '1 hour'"))
+        assert not health_signals.is_at_ceiling(connection, now - timedelta(minutes=5))
+    feed(now, rejected(110), rejected(100))
+    assert ("110", "status", "t110") in rows(STATES)
+
+
+@pytest.mark.usefixtures("few_new")
+def test_made_up_accounts_and_aspects_are_bound_too(feed, rows, now):
+    feed(now, *(rejected(n, waba=f"W{n}") for n in range(20)))
+    kinds = [{"restriction_type": f"RESTRICTED_{n}"} for n in range(20)]
+    feed(
+        now,
+        post("account_update", {"event": "ACCOUNT_RESTRICTION", "restriction_info": kinds}, 1_793_001_000),
+    )
+    assert len(rows(STATES)) == 8 + 2
+    assert ("(other)", "restriction", "") in rows(STATES)
+
+
+@pytest.mark.usefixtures("few_new")
+def test_a_known_state_changes_whatever_else_is_new(feed, rows, now):
+    feed(now, rejected(1), rejected(*range(2, 20)))
+    value = {"event": "APPROVED", "message_template_id": 1}
+    feed(now, post("message_template_status_update", value, 1_793_001_060))
+    found = rows("SELECT value FROM health_changes WHERE subject_id = '1' ORDER BY occurred_at")
+    assert found == [("REJECTED",), ("APPROVED",)]

@@ -18,6 +18,9 @@ Place = tuple[str, str]
 ChangePlace = tuple[datetime, str, str, str, str]
 """Time, subject, id, aspect and value of a change: the position of a page of the history."""
 
+MOST_REPORTS = 100
+"""Reports of an aspect that are read: a state is the latest of them, and its start is among them."""
+
 
 class HealthFilters(Struct, frozen=True, kw_only=True):
     """Which subjects to find; '' matches all. A template is found by its id or its name."""
@@ -122,9 +125,12 @@ ORDER BY t.occurred_at DESC, t.subject DESC, t.id DESC, t.aspect DESC, t.value D
 _BEFORE = """WHERE (t.occurred_at, t.subject, t.id, t.aspect, t.value)
   < (CAST(:at AS timestamptz), :subject, :subject_id, :aspect, :value)"""
 _REPORTED = text("""
-SELECT c.subject, c.subject_id, c.aspect, c.value, c.detail, c.occurred_at
-FROM unnest(CAST(:subjects AS text[]), CAST(:ids AS text[])) AS w(subject, subject_id)
-JOIN health_changes c USING (subject, subject_id)
+SELECT subject, subject_id, aspect, value, detail, occurred_at
+FROM (SELECT c.*, row_number() OVER (PARTITION BY subject, subject_id, aspect
+                                     ORDER BY occurred_at DESC, value DESC) AS place
+      FROM unnest(CAST(:subjects AS text[]), CAST(:ids AS text[])) AS w(subject, subject_id)
+      JOIN health_changes c USING (subject, subject_id)) ranked
+WHERE place <= :most
 """)
 _ACCOUNT_IDS = text("SELECT DISTINCT waba_id FROM business_numbers WHERE waba_id <> '' ORDER BY waba_id")
 _ERRORS = text("""
@@ -144,10 +150,14 @@ def subjects(
 
 
 def reported_health(connection: Connection, of: Sequence[Subject]) -> Mapping[Place, list[ReportedHealth]]:
-    """All stored reports of these subjects."""
+    """The latest reports of each aspect of these subjects, at most MOST_REPORTS."""
     owners = {(each.subject, key): (each.subject, each.subject_id) for each in of for key in each.keys}
     found: dict[Place, list[ReportedHealth]] = {(each.subject, each.subject_id): [] for each in of}
-    values = {"subjects": [subject for subject, _ in owners], "ids": [key for _, key in owners]}
+    values = {
+        "subjects": [subject for subject, _ in owners],
+        "ids": [key for _, key in owners],
+        "most": MOST_REPORTS,
+    }
     for row in connection.execute(_REPORTED, values):
         report = ReportedHealth(
             aspect=row.aspect, value=row.value, detail=row.detail, occurred_at=row.occurred_at

@@ -4,14 +4,18 @@ A change is stored once under Meta's time, whatever the order and repetition of 
 them. Uses the driver: it shares the transaction of the ingest statement.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+from sqlalchemy import text
+
+from webhook_app.store.counts.series import OTHER
 from webhook_app.store.postgres.arrays import int_array, text_array
-from webhook_app.store.postgres.engine import DriverConnection
+from webhook_app.store.postgres.engine import Connection, DriverConnection
 from webhook_app.store.receiving.books import BOOK_APPLIED, store_items
-from webhook_app.whatsapp.events import HealthSignal
+from webhook_app.whatsapp.events import HealthChange, HealthSignal
 from webhook_app.whatsapp.people.contacts import phone_key
 
 _SIGNALS = (
@@ -37,12 +41,15 @@ WITH new_rows AS (
   WHERE identity = ANY (ARRAY(SELECT decode(i, 'hex') FROM unnest(%(identity)s::text[]) AS i))
 ), changed AS (
   INSERT INTO health_changes AS c (subject, subject_id, aspect, occurred_at, value, detail, waba_id, name, language,
-                                   received_at)
+                                   received_at, new_at)
   SELECT DISTINCT ON (subject, subject_id, aspect, occurred_at, value)
-         subject, subject_id, aspect, occurred_at, value, detail::jsonb, waba_id, name, language, %(received_at)s
+         subject, subject_id, aspect, occurred_at, value, detail::jsonb, waba_id, name, language, %(received_at)s,
+         CASE WHEN is_new = 1 AND dense_rank() OVER (PARTITION BY subject, subject_id, aspect
+                                                     ORDER BY occurred_at, value) = 1 THEN now() END
   FROM unnest(%(of)s::text[], %(subject)s::text[], %(subject_id)s::text[], %(aspect)s::text[], %(value)s::text[],
-              %(detail)s::text[], %(change_waba_id)s::text[], %(name)s::text[], %(language)s::text[])
-    AS i(of, subject, subject_id, aspect, value, detail, waba_id, name, language)
+              %(detail)s::text[], %(change_waba_id)s::text[], %(name)s::text[], %(language)s::text[],
+              %(is_new)s::int[])
+    AS i(of, subject, subject_id, aspect, value, detail, waba_id, name, language, is_new)
   JOIN known ON known.identity = decode(i.of, 'hex')
   ORDER BY subject, subject_id, aspect, occurred_at, value, detail::jsonb DESC
   ON CONFLICT (subject, subject_id, aspect, occurred_at, value) DO UPDATE SET
@@ -52,11 +59,26 @@ WITH new_rows AS (
     + BOOK_APPLIED
 )
 
+_KNOWN = """
+SELECT subject, subject_id, aspect FROM unnest(%s::text[], %s::text[], %s::text[]) AS i(subject, subject_id, aspect)
+WHERE EXISTS (SELECT FROM health_changes c
+              WHERE (c.subject, c.subject_id, c.aspect) = (i.subject, i.subject_id, i.aspect))
+"""
+_NEW_THIS_HOUR = """
+SELECT waba_id, count(*) FROM health_changes
+WHERE new_at >= date_trunc('hour', now()) GROUP BY waba_id
+"""
+_NEW_SINCE = text(_NEW_THIS_HOUR.replace("date_trunc('hour', now())", ":since"))
 _INSERT_NUMBERS = """
 INSERT INTO business_numbers (phone_number_id, display_phone_number, waba_id, seen_at)
 SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING
 """
 
+MAX_NEW_PER_ACCOUNT, MAX_NEW = 2_000, 10_000
+"""New states within an hour, of an account and in all. A template has up to five: its status, quality and so on."""
+
+State = tuple[str, str, str]
+"""Subject, its id, and the aspect."""
 Number = tuple[str, str, str]
 """phone_number_id, display number in Meta's format, WABA id."""
 
@@ -84,12 +106,54 @@ def insert_signals(
         "occurred": int_array([occurred for _, occurred in signals]),
         "payload": text_array([s.payload_json for s in found]),
     }
-    values |= _change_columns(found)
+    values |= _change_columns(*_admitted(connection, found))
     store_items(connection, _SIGNALS, values, len(found), received_at, slot)
 
 
-def _change_columns(signals: Sequence[HealthSignal]) -> dict[str, str]:
+def _admitted(
+    connection: DriverConnection, signals: Sequence[HealthSignal]
+) -> tuple[list[tuple[HealthSignal, HealthChange]], set[State]]:
+    """The changes of these signals, and which of their states are new.
+
+    Beyond MAX_NEW_PER_ACCOUNT or MAX_NEW new states in an hour, a missing one shares a state with others of its kind.
+    """
     changes = [(signal, change) for signal in signals for change in signal.changes]
+    missing = {state: signal.waba_id for signal, change in changes if (state := _state(change))[1] != OTHER}
+    columns = [text_array(column) for column in zip(*missing, strict=True)] or ["{}"] * 3
+    for known in connection.execute(_KNOWN, columns).fetchall() if missing else ():
+        del missing[tuple(known)]
+    if not missing:
+        return changes, set()
+    new = dict(connection.execute(_NEW_THIS_HOUR).fetchall())
+    admitted: set[State] = set()
+    total = sum(new.values())
+    for state, account in missing.items():
+        if total < MAX_NEW and new.get(account, 0) < MAX_NEW_PER_ACCOUNT:
+            admitted.add(state)
+            new[account] = new.get(account, 0) + 1
+            total += 1
+    refused = missing.keys() - admitted
+    return [(s, _as_other(c) if _state(c) in refused else c) for s, c in changes], admitted
+
+
+def _state(change: HealthChange) -> State:
+    return change.subject, change.subject_id, change.aspect
+
+
+def _as_other(change: HealthChange) -> HealthChange:
+    return replace(change, subject_id=OTHER, aspect=change.aspect.partition(" ")[0])
+
+
+def is_at_ceiling(connection: Connection, since: datetime) -> bool:
+    """Whether so many states are new since then that further ones are stored as OTHER."""
+    new = {row[0]: row[1] for row in connection.execute(_NEW_SINCE, {"since": since})}
+    return sum(new.values()) >= MAX_NEW or max(new.values(), default=0) >= MAX_NEW_PER_ACCOUNT
+
+
+def _change_columns(
+    changes: Sequence[tuple[HealthSignal, HealthChange]], new: Collection[State]
+) -> dict[str, str]:
+    named = [(s, c.subject == "template" and c.subject_id != OTHER) for s, c in changes]
     return {
         "of": text_array([s.identity.hex() for s, _ in changes]),
         "subject": text_array([c.subject for _, c in changes]),
@@ -98,8 +162,9 @@ def _change_columns(signals: Sequence[HealthSignal]) -> dict[str, str]:
         "value": text_array([c.value for _, c in changes]),
         "detail": text_array([c.detail_json for _, c in changes]),
         "change_waba_id": text_array([s.waba_id for s, _ in changes]),
-        "name": text_array([s.template_name if c.subject == "template" else "" for s, c in changes]),
-        "language": text_array([s.template_language if c.subject == "template" else "" for s, c in changes]),
+        "name": text_array([s.template_name if is_named else "" for s, is_named in named]),
+        "language": text_array([s.template_language if is_named else "" for s, is_named in named]),
+        "is_new": int_array([int(_state(c) in new) for _, c in changes]),
     }
 
 

@@ -46,8 +46,10 @@ health_changes = Table(
     a_text("name"),  # of a template
     a_text("language"),
     a_time("received_at"),
+    a_time("new_at", null=True),  # of the first change of an aspect, when it was stored
     PrimaryKeyConstraint("subject", "subject_id", "aspect", "occurred_at", "value"),
     Index("health_changes_time", "occurred_at"),
+    Index("health_changes_new", "new_at", postgresql_where=text("new_at IS NOT NULL")),
 )
 
 business_numbers = Table(  # the number of each phone_number_id, from webhooks; few rows, never deleted

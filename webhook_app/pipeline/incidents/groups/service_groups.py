@@ -13,7 +13,7 @@ from webhook_app.store.incidents import outbox
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.receiving import books, quarantine, webhook_activity
+from webhook_app.store.receiving import books, health_signals, quarantine, webhook_activity
 from webhook_app.store.sends import reports
 from webhook_app.store.suppressions import contact_failures, reported_failures
 
@@ -197,6 +197,7 @@ def _ceilings(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
             ("templates and campaigns", series.is_at_ceiling(connection, since)),
             ("error texts", failures.is_at_ceiling(connection, since)),
             ("error codes", seen_codes.is_at_ceiling(connection, since)),
+            ("states of accounts, numbers and templates", health_signals.is_at_ceiling(connection, since)),
             ("names or codes of senders' reports", _are_reports_at_ceiling(connection, since)),
         )
         if is_reached
@@ -204,7 +205,7 @@ def _ceilings(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
     description = (
         f"so many new {' and '.join(reached)} within an hour that further ones are counted as (other)"
         if reached
-        else "no hourly ceiling on new templates, campaigns, error texts and codes is reached"
+        else "no hourly ceiling on new templates, campaigns, error texts, codes and states is reached"
     )
     advice = (
         "Check biz_opaque_callback_data and what senders report: a template or campaign must not hold an id of its own"
