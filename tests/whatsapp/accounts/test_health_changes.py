@@ -300,3 +300,10 @@ def test_details_have_a_limited_size_whatever_their_shape():
     (change,) = signal.changes
     assert len(change.detail_json) <= 8_000
     assert json.loads(change.detail_json)["reason"] == "LOW_QUALITY"
+
+
+def test_one_signal_reports_a_limited_number_of_restrictions():
+    listed = [{"restriction_type": f"RESTRICTED_{place}"} for place in range(80_000)]
+    value = {"event": "ACCOUNT_RESTRICTION", "restriction_info": listed}
+    (signal,) = parse(post("account_update", value)).signals
+    assert [change.aspect for change in signal.changes] == [f"restriction {place}" for place in range(20)]

@@ -114,7 +114,7 @@ def _account_update(signal: HealthSignal, value: Value) -> Changes:
 def _restrictions(subject: tuple[str, str], value: Value) -> Changes:
     """Yield each restriction as an aspect of its own, because they end at different times."""
     listed = value.get("restriction_info")
-    for info in listed if type(listed) is list else [listed]:
+    for info in listed[:_MAX_ITEMS] if type(listed) is list else [listed]:
         restriction = info if type(info) is dict else {}
         kind = _text_at(restriction, "restriction_type").removeprefix("RESTRICTED_").lower() or "unknown"
         detail = {"until": restriction.get("expiration"), "remediation": restriction.get("remediation")}
