@@ -19,6 +19,7 @@ from webhook_app.channels.connections.smtp_client import Smtp, SmtpOverTls
 from webhook_app.channels.findings import FindingMessage, compose_findings
 from webhook_app.channels.incident_text import Digest, MessageText, compose, compose_digest, plain_text
 from webhook_app.channels.notification import Notification
+from webhook_app.rules.accounts.names import with_names
 
 TIMEOUT_S = 15.0  # for each read and write
 
@@ -161,7 +162,8 @@ class Email:
 def alert_mail(notification: Notification, sender: str, addresses: Sequence[str]) -> EmailMessage:
     """The message. Its subject is the same for the whole incident, since mail programs also thread by subject."""
     message, first = compose(notification), notification.reason in ("fired", "past")
-    subject = f"Incident {notification.incident_id}: {notification.title}"
+    title = with_names(notification.title, notification.names)
+    subject = f"Incident {notification.incident_id}: {title}"
     root = f"<incident-{notification.incident_id}-{notification.opened_at:%Y%m%d%H%M%S}@{_domain(sender)}>"
     mail = _mail(sender, addresses, subject if first else f"Re: {subject}")
     mail["Date"] = format_datetime(notification.at)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from webhook_app.channels.incident_text import MessageText
+from webhook_app.channels.incident_text import MessageText, text_with_names
 from webhook_app.channels.notification import Undelivered
 from webhook_app.rules.incidents.formats import moment, number, percent
 
@@ -53,6 +53,8 @@ class FindingMessage(Struct, frozen=True, kw_only=True):
     """The page of all findings."""
     undelivered: tuple[Undelivered, ...] = ()
     """Channels that did not accept the message, if it was rerouted."""
+    names: dict[str, str] = {}
+    """Names of business numbers and accounts by their ids, for the text."""
 
     @property
     def incident_id(self) -> int:
@@ -69,6 +71,10 @@ class FindingChannel(Protocol):
 
 def compose_findings(message: FindingMessage) -> MessageText:
     """The text in reading order: title, start, impact, what was counted, what to do."""
+    return text_with_names(_compose(message), message.names)
+
+
+def _compose(message: FindingMessage) -> MessageText:
     facts = [(f"Not delivered on {missed.channel}", missed.fault) for missed in message.undelivered]
     if message.reason == "finding" and len(message.findings) == 1:
         found = message.findings[0]

@@ -5,13 +5,14 @@ one piece of advice, and figures that later messages do not contradict.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from webhook_app.channels.descriptions import describe_figures, describe_group, describe_values
 from webhook_app.channels.notification import CodeFacts, Figures, Notification
+from webhook_app.rules.accounts.names import with_names
 from webhook_app.rules.incidents.formats import duration, moment, number, percent
 
 _REASON_WORDS = {
@@ -59,6 +60,16 @@ class Digest(Struct, frozen=True):
 
 def compose(notification: Notification) -> MessageText:
     """The message in reading order: what broke, for whom, since when, how much, what to do."""
+    return text_with_names(_compose(notification), notification.names)
+
+
+def text_with_names(message: MessageText, names: Mapping[str, str]) -> MessageText:
+    """The message with names instead of Meta's ids; links keep the ids."""
+    facts = tuple((with_names(label, names), with_names(text, names)) for label, text in message.facts)
+    return MessageText(with_names(message.headline, names), facts, message.links, message.footer)
+
+
+def _compose(notification: Notification) -> MessageText:
     facts = [*_undelivered(notification), *_failing_codes(notification), *_latest_finding(notification)]
     if for_whom := _who_is_hit(notification):
         facts.append(("For whom", for_whom))
@@ -75,7 +86,10 @@ def compose_digest(notifications: Sequence[Notification]) -> Digest:
     """The text about several incidents, one line each, in order of time."""
     counted = Counter(_REASON_WORDS[notification.reason] for notification in notifications)
     text = ", ".join(f"{number(count)} {words}" for words, count in counted.most_common())
-    lines = tuple((_headline(notification), notification.link) for notification in notifications)
+    lines = tuple(
+        (with_names(_headline(notification), notification.names), notification.link)
+        for notification in notifications
+    )
     return Digest(f"News of {number(len(notifications))} incidents: {text}", lines)
 
 
@@ -91,7 +105,7 @@ def change_line(notification: Notification) -> str:
     if notification.reason == "snoozed":
         until = f" until {moment(notification.snoozed_until)}" if notification.snoozed_until else ""
         return f"Snoozed{until}{who}"
-    now = _state(notification)
+    now = with_names(_state(notification), notification.names)
     lines = {
         "acknowledged": f"Acknowledged{who}",
         "resolved": f"Ended after {_lasted(notification)}. {_ending(notification)}",

@@ -1,6 +1,6 @@
 """The complete content of one notification, so that a channel need not look anything up.
 
-Contains no phone numbers or contacts, since it leaves the service.
+Contains no contacts, since it leaves the service; of phone numbers only the business's own, as names.
 """
 
 from collections.abc import Mapping
@@ -108,6 +108,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     samples: tuple[str, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
     """Further facts as (label, text), in reading order."""
+    names: dict[str, str] = {}
+    """Names of business numbers and accounts by their ids, for the texts."""
     advice: str = ""
     """What to do, for the incident as a whole."""
     suspected_outage: bool = False

@@ -84,7 +84,7 @@ class Webhook:
 
 
 def body_of(notification: Notification) -> bytes:
-    """The body: type, time, all fields, and the message as text. It is the same at every try."""
+    """The body: type, time, all fields, and the message as text. It is the same at every try unless a name changes."""
     message = compose(notification)
     return msgspec.json.encode(
         {

@@ -10,10 +10,11 @@ from msgspec import to_builtins
 from sqlalchemy import Engine, text
 
 from tests.channels.fake_slack import Answer, FakeSlack
-from tests.channels.notifications import notification
+from tests.channels.notifications import NUMBER, notification
 from tests.support.clocks import Stopwatch
 from tests.support.incidents import store_incident
 from webhook_app.channels import Channel, Receipt, SendError
+from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import AffectedPart, Evidence, Notification, Undelivered
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook
 from webhook_app.pipeline.incidents.notifications.expire import GIVE_UP_AFTER, expire
@@ -25,7 +26,11 @@ from webhook_app.pipeline.incidents.notifications.notify import (
     backoff,
     notify,
 )
+from webhook_app.rules.accounts.doctor_check import Checked
+from webhook_app.store.accounts import doctor
 from webhook_app.store.incidents import outbox
+from webhook_app.store.postgres.engine import driver
+from webhook_app.store.receiving import health_signals
 
 SECOND = timedelta(seconds=1)
 
@@ -145,6 +150,26 @@ def test_a_notification_has_its_outbox_id_at_every_try(engine: Engine, now: date
     channel = MemoryChannel()
     run(engine, channel, now)
     assert channel.accepted[0].id == row(engine)["id"]
+
+
+def test_a_message_names_a_number_as_webhooks_or_the_graph_api_do_and_keeps_its_id(
+    engine: Engine, now: datetime
+) -> None:
+    channel = MemoryChannel()
+    with engine.begin() as connection:
+        health_signals.insert_numbers(driver(connection), [(NUMBER, "+1 312-555-0199", "5550001")], now)
+    add(engine, now)
+    run(engine, channel, now)
+    with engine.begin() as connection:
+        doctor.save(
+            connection, [Checked("number", NUMBER, "Acme +1 312-555-0199").ok("number", "Fine.")], now
+        )
+    add(engine, now)
+    run(engine, channel, now)
+    first, second = channel.accepted
+    assert compose(first).headline.count("business number +13125550199:")
+    assert compose(second).headline.count("business number Acme +1 312-555-0199:")
+    assert second.group["phone_number_id"] == second.numbers[0] == NUMBER
 
 
 def test_a_crash_between_sending_and_marking_means_sent_again_after_the_lease(

@@ -370,6 +370,9 @@ class TestUndo:
         assert self.listed(engine) == []
 
     def test_when_there_is_nothing_to_undo_it_says_so(self, admin, opened):
+        page = admin.get(f"/incidents/{opened}/undo")
+        assert "Excuse 20 failures<" in page.text
+        admin.post(f"/incidents/{opened}/undo", data={"token": token_of(page)})
         page = admin.get(f"/incidents/{opened}/undo").text
         assert "There is nothing to undo" in page
         assert 'id="undo-now"' not in page

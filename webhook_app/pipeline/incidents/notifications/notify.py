@@ -6,7 +6,7 @@ ends and it is sent again: a duplicate is better than a loss. Pace and pauses of
 process keeps both. What is given up is rerouted to another channel once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
@@ -26,6 +26,7 @@ from webhook_app.pipeline.incidents.notifications.reroute import (
     read_message,
     reroute,
 )
+from webhook_app.store.accounts.names import names
 from webhook_app.store.incidents import alerts, channel_states, incidents, outbox
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.channel_states import ChannelMessage
@@ -116,7 +117,9 @@ class _NotifyRun:
         claims = self._claim()
         if not claims:
             return False
-        notifications = {claimed.id: _notification_of(claimed) for claimed in claims}
+        with self._engine.connect() as connection:
+            known = names(connection)
+        notifications = {claimed.id: _notification_of(claimed, known) for claimed in claims}
         readable = [claimed for claimed in claims if notifications[claimed.id] is not None]
         self._give_up_unreadable([claimed for claimed in claims if notifications[claimed.id] is None])
         return not readable or self._deliver(
@@ -308,9 +311,11 @@ def _only_send_errors() -> Iterator[None]:
         raise SendError(f"{type(fault).__name__}: {fault}", permanent=True, of_message=True) from fault
 
 
-def _notification_of(claimed: Claim) -> OutboxMessage | None:
-    message = read_message(claimed.payload)
-    return None if message is None else replace(message, id=claimed.id)
+def _notification_of(claimed: Claim, known: Mapping[str, str]) -> OutboxMessage | None:
+    """The message with the names that occur in it."""
+    message, text = read_message(claimed.payload), str(claimed.payload)
+    used = {key: name for key, name in known.items() if key in text}
+    return None if message is None else replace(message, id=claimed.id, names=used)
 
 
 def _log_fields(claimed: Claim) -> dict[str, object]:

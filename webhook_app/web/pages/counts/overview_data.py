@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from webhook_app.rules.accounts.names import with_names
 from webhook_app.rules.counts.failure_rate import Rate, measure
 from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.store.accounts.names import names
 from webhook_app.store.counts import lateness, rates, traffic
 from webhook_app.store.counts.lateness import Lateness
 from webhook_app.store.counts.traffic import Statuses
@@ -46,6 +48,7 @@ class PlaceRow(Struct, frozen=True):
 
     dimension: str
     value: str
+    """The name of a business number, if it is known."""
     rate: Rate
 
 
@@ -102,7 +105,8 @@ def read_overview(
     rate = measure(sum(window.attempts.values()), window.failures(is_failure))
     found = worst_first(incidents.open_incidents(connection))
     members = alerts.of_incidents(connection, [incident.id for incident in found])
-    views = view_incidents(found, members, rules, now)
+    known = names(connection)
+    views = view_incidents(found, members, rules, now, known)
     facts = _facts(connection, rate, flow, views, evaluate_seconds, now)
     notices = notices_of(facts)
     codes = _codes(window, rate.attempts)
@@ -119,7 +123,7 @@ def read_overview(
         yesterday=_yesterday(connection, start - _DAY, end - _DAY),
         codes=codes[:_CODES],
         more_codes=len(codes[_CODES:]),
-        places=_places(window),
+        places=_places(window, known),
         activity=_activity(facts, flow, end, lateness.last_hour(connection, now)),
     )
 
@@ -175,7 +179,7 @@ def _value_of(dimension: str) -> Callable[[Mark], GroupKey]:
     return lambda mark: (getattr(mark.series, dimension),)
 
 
-def _places(window: WindowCounts) -> list[PlaceRow]:
+def _places(window: WindowCounts, names: Mapping[str, str]) -> list[PlaceRow]:
     """The values of each dimension with the most failures."""
     rows = []
     for dimension in _SLICED:
@@ -183,7 +187,7 @@ def _places(window: WindowCounts) -> list[PlaceRow]:
         hit = [(str(key[0]), count) for key, count in groups.items() if count.failures]
         hit.sort(key=lambda item: (-item[1].failures, item[0]))
         rows += [
-            PlaceRow(dimension, value, measure(count.attempts, count.failures))
+            PlaceRow(dimension, with_names(value, names), measure(count.attempts, count.failures))
             for value, count in hit[:_PLACES]
         ]
     return rows

@@ -10,6 +10,7 @@ from webhook_app.channels.incident_text import ENDINGS
 from webhook_app.channels.notification import AffectedPart, Figures
 from webhook_app.pipeline.incidents.alert_details import measure_of
 from webhook_app.pipeline.incidents.incident_details import IncidentDetails, by_rank, stored
+from webhook_app.rules.accounts.names import with_names
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.formats import duration, window_length
@@ -37,10 +38,13 @@ class IncidentView(Struct, frozen=True):
     alerts: list[AlertView]
     now: datetime
     runbook: str = ""
+    names: Mapping[str, str] = {}
+    """Of business numbers and accounts, by their ids."""
 
     @property
     def title(self) -> str:
-        return self.incident.title or (self.alerts[0].title if self.alerts else "Incident")
+        title = self.incident.title or (self.alerts[0].title if self.alerts else "Incident")
+        return with_names(title, self.names)
 
     @property
     def is_open(self) -> bool:
@@ -68,7 +72,7 @@ class IncidentView(Struct, frozen=True):
     @property
     def finding(self) -> str:
         """What the leading alert found, for incidents that count no messages."""
-        return self.alerts[0].details.finding if self.alerts else ""
+        return with_names(self.alerts[0].details.finding, self.names) if self.alerts else ""
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -104,6 +108,9 @@ class IncidentView(Struct, frozen=True):
     @property
     def slice(self) -> str:
         """Where failures are concentrated, with the share of the last evaluation while it is known."""
+        return with_names(self._slice(), self.names)
+
+    def _slice(self) -> str:
         incident = self.incident
         if not incident.slice:
             return ""
@@ -116,6 +123,9 @@ class IncidentView(Struct, frozen=True):
     @property
     def for_whom(self) -> str:
         """The slice, or the numbers, or the group of the leading alert, in one line."""
+        return with_names(self._for_whom(), self.names)
+
+    def _for_whom(self) -> str:
         if self.incident.slice:
             return describe_values(self.incident.slice)
         numbers = self.details.numbers
@@ -152,22 +162,30 @@ class IncidentView(Struct, frozen=True):
 
 
 def view_incident(
-    incident: Incident, members: Sequence[Alert], rules: Mapping[str, Rule], now: datetime
+    incident: Incident,
+    members: Sequence[Alert],
+    rules: Mapping[str, Rule],
+    now: datetime,
+    names: Mapping[str, str],
 ) -> IncidentView:
     """The incident as it is now."""
     alerts = [view(alert) for alert in by_rank(members)]
     rule = rules.get(alerts[0].alert.rule) if alerts else None
-    return IncidentView(incident, stored(incident), alerts, now, rule.runbook if rule else "")
+    return IncidentView(incident, stored(incident), alerts, now, rule.runbook if rule else "", names)
 
 
 def view_incidents(
-    found: Sequence[Incident], members: Iterable[Alert], rules: Mapping[str, Rule], now: datetime
+    found: Sequence[Incident],
+    members: Iterable[Alert],
+    rules: Mapping[str, Rule],
+    now: datetime,
+    names: Mapping[str, str],
 ) -> list[IncidentView]:
     """Several incidents; `members` are the alerts of all of them."""
     by_incident: dict[int | None, list[Alert]] = {}
     for alert in members:
         by_incident.setdefault(alert.incident_id, []).append(alert)
-    return [view_incident(incident, by_incident.get(incident.id, []), rules, now) for incident in found]
+    return [view_incident(each, by_incident.get(each.id, []), rules, now, names) for each in found]
 
 
 def worst_first(found: Iterable[Incident]) -> list[Incident]:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound
 
 from webhook_app.pipeline.incidents.incident_details import counted
 from webhook_app.rules.incidents.rule_keys import SEVERITIES
+from webhook_app.store.accounts.names import names
 from webhook_app.store.incidents import alerts, incident_history, incidents, silences
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
@@ -63,7 +64,7 @@ def incident_list(request: PageRequest) -> Response:
     return render(
         request,
         "incidents.html",
-        incidents=view_incidents(found, members, request.rules, request.now),
+        incidents=view_incidents(found, members, request.rules, request.now, names(request.connection)),
         following=following,
         is_first=request.before is None,
         asked=asked,
@@ -97,7 +98,8 @@ def read_incident(request: PageRequest, incident_id: int) -> IncidentView:
     """The incident with its alerts. Raises NotFound."""
     incident = known_incident(request, incident_id)
     members = alerts.of_incidents(request.connection, [incident.id])
-    return view_incident(_counted(request, incident, members), members, request.rules, request.now)
+    counted_now = _counted(request, incident, members)
+    return view_incident(counted_now, members, request.rules, request.now, names(request.connection))
 
 
 def _counted(request: PageRequest, incident: Incident, members: list[Alert]) -> Incident:
