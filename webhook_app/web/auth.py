@@ -1,6 +1,6 @@
 """Authentication by `Authorization: Bearer <key>`, and authorisation by the role of the key. No endpoint, no SQL.
 
-sender: checks, reports of sends, retries, the change feed, reads of single items. viewer: every read. admin: everything.
+sender: checks, reports of sends, retries, the change feed, reads of single items. viewer: every read. admin: all.
 """
 
 import hmac
