@@ -267,6 +267,17 @@ def test_a_report_about_hundreds_of_templates_is_one_incident_and_costs_few_stat
     assert len(incident.names["template"]) == 200
 
 
+def test_a_name_of_a_version_without_limits_stops_no_evaluation(engine: Engine, now: datetime) -> None:
+    letters = random.Random(2)
+    change(engine, "template", "77", "status", "REJECTED", now)
+    for column in ("name", "language"):
+        told = "".join(chr(letters.randrange(0x20000, 0x2A6D0)) for _ in range(512))
+        with engine.begin() as connection:
+            connection.execute(text(f"UPDATE health_changes SET {column} = :told"), {"told": told})
+    assert evaluate_at(engine, rule("health"), now) == {"fire": 1}
+    assert evaluate_at(engine, rule("health"), now + MINUTE) == {}
+
+
 def test_a_detail_of_a_version_without_limits_is_cut_and_written_only_once(
     engine: Engine, now: datetime
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from tests.support.alerts import store_alert
+from tests.support.alerts import make_alert, store_alert
 from tests.support.factories import NUMBER, body, status
 from tests.support.incidents import store_incident
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS
@@ -207,3 +207,18 @@ def test_a_made_up_text_reverses_nothing_on_a_page(admin, engine, make, now):
         page = admin.get(path).text
         assert "pro mo [2J  x" in page, path
         assert not {"\u202e", "\x1b", "\u2066"} & set(page), path
+
+
+def test_of_hundreds_of_open_alerts_the_worst_are_shown_and_the_others_counted(admin, engine, now):
+    incident_id = store_incident(engine, now, kind="health")
+    times = {"covers_from": now, "started_at": now, "fired_at": now}
+    more = {"kind": "health", "state": "firing", "incident_id": incident_id, "explanation": EXPLAINED}
+    groups = [{"template": f"t{place}", "aspect": "status"} for place in range(300)]
+    with engine.begin() as connection:
+        alerts.insert_all(connection, [make_alert(now, group=group, **more, **times) for group in groups])
+    page = admin.get("/alerts").text
+    assert (page.count("<tr>"), "and 100 more open alerts" in page) == (201, True)
+    page = admin.get(f"/incidents/{incident_id}").text
+    assert "295 more alerts" in page
+    assert len(re.findall(r'href="/alerts/\d+"', page)) == 205
+    assert "and 95 more alerts" in page

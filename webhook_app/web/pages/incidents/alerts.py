@@ -22,6 +22,7 @@ from webhook_app.web.pages.page import Page, PageRequest, live_response, render,
 STATES = {"": "All", "open": "Open", "firing": "Firing", "pending": "Pending", "resolved": "Resolved"}
 
 _PAGE = 50
+_MOST_OPEN = 200
 _PARTS = ("state", "chart_table")
 
 
@@ -60,7 +61,8 @@ def alert_list(request: PageRequest) -> Response:
     return render(
         request,
         "alerts.html",
-        alerts=[view(alert) for alert in (*opened, *resolved)],
+        alerts=[view(alert) for alert in (*opened[:_MOST_OPEN], *resolved)],
+        more=max(0, len(opened) - _MOST_OPEN),
         following=following,
         is_first=request.before is None,
         filters=filters,
