@@ -56,6 +56,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     retry_why: str | None
     retry_attempts: int | None
     retry_due_at: datetime | None
+    retry_sent_message_id: str | None
 
     @property
     def place(self) -> FailurePosition:
@@ -85,7 +86,7 @@ SELECT f.occurred_at, f.message_id, f.phone_number_id, f.participant, f.error_co
            AND (p.occurred_at, p.message_id, p.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
        ) ELSE 0 END AS tries,
        r.id AS retry_id, r.state AS retry_state, r.reason AS retry_reason, r.why AS retry_why,
-       r.attempts AS retry_attempts, r.due_at AS retry_due_at
+       r.attempts AS retry_attempts, r.due_at AS retry_due_at, r.sent_message_id AS retry_sent_message_id
 FROM page f JOIN series s ON s.id = f.series_id
 LEFT JOIN retries r
   ON (r.message_id, r.phone_number_id, r.occurred_at, r.error_code)

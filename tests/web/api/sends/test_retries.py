@@ -164,7 +164,14 @@ def test_a_retry_that_was_given_up_is_a_dead_letter(api, fail, claim, report, qu
     report(retry, outcome="gave_up")
     (found,) = api.get(f"/v1/failures?dead_letter=true{query}").json["failures"]
     assert (found["message_id"], found["dead_letter"], found["retry_at"]) == (failed, True, None)
-    expected = {"id": retry["id"], "state": "dead", "reason": "gave_up", "why": "", "attempts": 1}
+    expected = {
+        "id": retry["id"],
+        "state": "dead",
+        "reason": "gave_up",
+        "why": "",
+        "attempts": 1,
+        "sent_message_id": "",
+    }
     assert found["retry"] == expected
     assert api.get("/v1/failures?dead_letter=true&code=131026").json["failures"] == []
 
@@ -193,3 +200,13 @@ def test_the_metrics_and_the_page_of_failures_show_the_retries(api, admin, fail,
     report(retry, outcome="gave_up")
     (failure,) = api.get("/v1/failures").json["failures"]
     assert "Dead letter: the sender gave up" in admin.get(f"/failures/{failure['id']}").text
+
+
+def test_a_failure_shows_as_which_message_it_was_sent_again(api, admin, fail, claim, report):
+    fail()
+    (retry,) = claim()["retries"]
+    report(retry, outcome="sent", message_id="wamid.B")
+    (failure,) = api.get("/v1/failures").json["failures"]
+    assert (failure["retry"]["sent_message_id"], failure["retry_at"]) == ("wamid.B", None)
+    assert "/messages/wamid.B" in admin.get(f"/failures/{failure['id']}").text
+    assert "sent again" in admin.get("/failures").text

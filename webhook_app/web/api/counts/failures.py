@@ -95,6 +95,7 @@ class FailureRetry(Struct, kw_only=True):
     reason: Annotated[Reason, Meta(description="Why it is done or dead.")]
     why: Annotated[str, Meta(description="Why its contact may not be messaged; else empty.")]
     attempts: int
+    sent_message_id: Annotated[str, Meta(description="The message as which it was sent again; else empty.")]
 
 
 class FailureEntry(Struct, kw_only=True):
@@ -235,7 +236,7 @@ def entry_of(failure: Failure) -> FailureEntry:
 def _retry(failure: Failure) -> FailureRetry | None:
     if failure.retry_id is None:
         return None
-    names = ("state", "reason", "why", "attempts")
+    names = ("state", "reason", "why", "attempts", "sent_message_id")
     values = {name: getattr(failure, f"retry_{name}") for name in names}
     return convert({"id": failure.retry_id, **values}, FailureRetry)
 

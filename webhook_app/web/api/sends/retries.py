@@ -135,11 +135,10 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
 
     A message is due after the wait that its code allows, at most seven times; its contact is checked as for a new
     message, and a message that has arrived is left out. While an incident with its code is open, it waits. What another
-    key reported with POST /v1/sends is leased to that key only. Send each
-    one, then report it. A lease without a report ends at `leased_until`; two minutes later the message is due again,
-    unless a later message of its template or campaign has gone to the contact meanwhile.
-    The first claim finds failures of the last hour. A failure found more than an hour later is not retried, unless its
-    code asks for a wait of hours.
+    key reported with POST /v1/sends is leased to that key only.
+    Send each one, then report it. A lease without a report ends at `leased_until`; two minutes later the message is due
+    again, unless a later message of its template or campaign has gone to the contact meanwhile. The first claim finds
+    failures of the last hour. A failure found later than that is not retried, unless its code asks for a wait of hours.
     """
     wanted = RetryFilters(
         key=call.key.name,
