@@ -97,7 +97,7 @@ def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncid
 def known_after(
     known: KnownIncident, incident: Incident, joined: FiringAlert, origin: tuple[str, str]
 ) -> KnownIncident:
-    """The same of the incident that an alert has just joined."""
+    """What decides who joins an incident, after an alert has joined it."""
     empty = known_incident(incident, ())
     return replace(empty, groups=(*known.groups, joined.group), origins=known.origins | {origin})
 
