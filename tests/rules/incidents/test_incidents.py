@@ -286,7 +286,7 @@ def reported(at: datetime = NOW, **group: str) -> FiringAlert:
     [
         (reported(template="b", aspect="status"), True),
         (reported(template="b", aspect="quality"), False),
-        (reported(template="b", aspect="status", at=NOW + timedelta(minutes=31)), False),
+        (reported(template="b", aspect="status", at=NOW + timedelta(minutes=1)), False),
         (reported(phone_number_id="N1", aspect="status"), False),
         (alert(TEMPLATE_PAUSED, group={"template": "b", "aspect": "status"}, failing={}), False),
     ],
@@ -298,6 +298,15 @@ def test_templates_of_which_meta_reports_the_same_at_one_time_are_one_incident(
     assert joined(other, first) == (
         Membership(1, Joined.SAME_REPORT) if belongs else Membership(None, Joined.NEW)
     )
+
+
+def test_one_more_of_many_templates_joins_their_incident_for_half_an_hour() -> None:
+    names = {"template": frozenset("abcde"), "aspect": frozenset(("status",))}
+    groups = tuple({"template": name, "aspect": "status"} for name in "abcde")
+    many = opened(reported(template="a", aspect="status"), names=names, groups=groups)
+    for minutes, belongs in ((29, True), (31, False)):
+        one_more = reported(template="f", aspect="status", at=NOW + timedelta(minutes=minutes))
+        assert (joined(one_more, many).incident_id == 1) is belongs
 
 
 def test_restrictions_of_several_accounts_at_one_time_are_one_incident() -> None:

@@ -23,6 +23,9 @@ EndedHow = Literal["", "recovered", "quiet", "faded", "chronic", "rules"]
 SAME_NAME_WITHIN = timedelta(hours=24)
 SAME_CODE_WITHIN = timedelta(minutes=30)
 SILENT_WITHIN = timedelta(hours=1)
+REPORTED_WITHIN = timedelta(seconds=30)
+"""Before the incident is announced: what fires later has an announcement of its own, unless it is one of many."""
+_CROWD = 5  # alerts about what Meta reports
 AGAIN_WITHIN: Mapping[str, timedelta] = {"recovered": timedelta(hours=2), "quiet": timedelta(hours=26)}
 """For how long the same cause opens an ended incident again, by how it ended."""
 _HELD_SHARE = 0.5
@@ -106,7 +109,8 @@ def join(
     5. The one with the same code of the fault domain `platform`, or the same code in the same account, begun within
        30 minutes. What falls silent within an hour is silent for one reason, as is what is no longer delivered,
        and unreachable people on the numbers of an outage at Meta belong to the outage.
-    6. The one about other templates, numbers or accounts of which Meta reports the same within 30 minutes.
+    6. The one about other templates, numbers or accounts of which Meta reports the same, begun within 30 seconds, or
+       within 30 minutes if it has five alerts.
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
     """
     known = sorted(
@@ -253,7 +257,8 @@ def _shares_report(alert: FiringAlert, incident: KnownIncident, origin: tuple[st
         return False
     own, known = names_of(alert), incident.names
     is_alike = bool(own.keys() & known.keys() & {"template", "phone_number_id", "waba_id"})
-    is_near = abs(alert.fired_at - incident.began_at) <= SAME_CODE_WITHIN
+    is_crowd = len(incident.groups) >= _CROWD
+    is_near = abs(alert.fired_at - incident.began_at) <= (SAME_CODE_WITHIN if is_crowd else REPORTED_WITHIN)
     return is_near and is_alike and bool(_aspects(own) & _aspects(known))
 
 
