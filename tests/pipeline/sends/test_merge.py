@@ -161,7 +161,7 @@ def test_webhooks_merge_no_more_reports_than_the_limit(
     with engine.begin() as connection:
         sends.insert(connection, calls, now, now, reported_by="shop")
     stored = [
-        merge.FailedCall("wamid.A", "", now, call.error, KnownSend())
+        merge.FailedCall("wamid.A", "", now, call.error, KnownSend(), "shop")
         for call in calls
         if call.error is not None
     ]

@@ -101,19 +101,21 @@ def test_long_names_do_not_fill_the_cache_of_a_connection(writer, engine, now, m
     assert max(sizes) <= 3 < len(ids)
 
 
-def report_failed(engine: Engine, now: datetime, *calls: dict[str, str]) -> None:
+def report_failed(engine: Engine, now: datetime, *calls: dict[str, str], key: str = "shop") -> None:
     """Report a failed call of each; they all fail for another reason, so that none is repeated."""
     plain = dict.fromkeys(("template", "campaign", "category", "endpoint", "request_json"), "")
     reports = [
         SendReport(
-            **{"message_id": f"send:{n}", "phone_number_id": NUMBER, "contact": "12025550117"} | plain | call,
+            **{"message_id": f"send:{key}{n}", "phone_number_id": NUMBER, "contact": "12025550117"}
+            | plain
+            | call,
             sent_at=now,
             error=read_graph_error({"code": 131000}),
         )
         for n, call in enumerate(calls)
     ]
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        register(connection, reports, now, reported_by="shop")
+        register(connection, reports, now, reported_by=key)
 
 
 @pytest.fixture
@@ -139,6 +141,23 @@ def test_names_that_senders_make_up_leave_room_for_those_of_webhooks(writer, eng
         assert connection.execute(text(others), {"other": OTHER}).scalars().all() == [NUMBER]
         assert series.is_at_ceiling(connection, now - HOUR, reported=True)
         assert failures.reported_as_other(connection, now - HOUR)
+
+
+@pytest.mark.parametrize("order", ["report", "webhook"])
+def test_names_that_one_key_makes_up_leave_room_for_those_of_another(writer, engine, now, monkeypatch, order):
+    monkeypatch.setattr(series, "MAX_REPORTED_PER_ACCOUNT", 20)
+    ids = ["wamid.A", *(f"wamid.B{n}" for n in range(30))]
+    countries = ("12025550117", "491715555555", "33612345678")
+    writer.store([Delivery(body(*(status(each, "sent", now) for each in ids)))], now)
+    made_up = [{"template": f"made up {n}", "contact": countries[n % 3]} for n in range(30)]
+    if order == "webhook":
+        made_up = [{"template": f"made up {n}", "message_id": each} for n, each in enumerate(ids[1:])]
+    report_failed(engine, now, *made_up, key="rival")
+    report_failed(engine, now, {"template": "autumn", "message_id": "wamid.A"})
+    assert "autumn" in templates(engine)
+    assert sum(name.startswith("made up") for name in templates(engine)) == 16
+    with engine.connect() as connection:
+        assert series.is_at_ceiling(connection, now - HOUR, reported=True)
 
 
 @pytest.mark.usefixtures("few_reported")

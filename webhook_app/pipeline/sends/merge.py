@@ -52,6 +52,7 @@ class FailedCall(NamedTuple):
     sent_at: datetime
     error: GraphError
     known: KnownSend
+    reported_by: str
 
 
 def complete_event(event: StatusEvent, known_sends: KnownSends) -> StatusEvent:
@@ -156,7 +157,8 @@ def store_failed_calls(
         return
     accounts = accounts_of(connection, {call.phone_number_id for call in calls})
     dimensions = [_series_of(call, accounts.get(call.phone_number_id, "")) for call in calls]
-    series = series_ids(connection, list(set(dimensions)), reported=True)
+    reported_by = {each: call.reported_by for call, each in zip(calls, dimensions, strict=True)}
+    series = series_ids(connection, list(reported_by), reported_by=reported_by)
     rows = [(call, series[each]) for call, each in zip(calls, dimensions, strict=True)]
     batch = Batch([_status_row(*row) for row in rows], [_failure_row(*row) for row in rows], [], None, 0)
     codes = {call.error.code for call in calls}
@@ -239,6 +241,7 @@ def _missing_events(
             call.sent_at,
             read_graph_error(errors[reported]),
             known_send(known_sends, message_id, number),
+            call.reported_by,
         )
         for (number, _), call in missing.items()
         if (reported := (call.phone_number_id, call.error_code)) in errors  # else erased meanwhile

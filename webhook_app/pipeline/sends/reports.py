@@ -70,7 +70,7 @@ def register(
             again = sends.insert(connection, [report], check_at, now, reported_by=reported_by)
             stored[_key(report)] = again[_key(report)][0], stored[_key(report)][1]
         without_id = [
-            FailedCall(r.message_id, r.phone_number_id, stored[key][0], r.error, _known(r))
+            FailedCall(r.message_id, r.phone_number_id, stored[key][0], r.error, _known(r), reported_by)
             for key, r in first.items()
             if r.has_generated_id and r.error is not None
         ]

@@ -3,6 +3,7 @@
 `series_ids` and `accounts_of` use the driver: they run beside the ingest statement, once per batch with new series.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from sys import getsizeof
@@ -28,11 +29,17 @@ _FIND = (
     f"SELECT {_NAMES}, id, seen_on < CURRENT_DATE FROM series JOIN {_WANTED} AS w({_NAMES}) USING ({_NAMES})"
 )
 _MARK_SEEN = "UPDATE series SET seen_on = CURRENT_DATE WHERE id = ANY(%s) AND seen_on < CURRENT_DATE"
-_INSERT = f"INSERT INTO series ({_NAMES}) SELECT * FROM {_WANTED} ON CONFLICT ({_NAMES}) DO NOTHING"
+_INSERT = (
+    f"INSERT INTO series ({_NAMES}, reported_by) SELECT * FROM unnest({', '.join(['%s::text[]'] * 6)})"
+    f" ON CONFLICT ({_NAMES}) DO NOTHING"
+)
 _NEW_THIS_HOUR = """
-SELECT waba_id, count(*) FROM series WHERE created_at >= date_trunc('hour', now()) GROUP BY waba_id
+SELECT waba_id, reported_by, count(*) FROM series
+WHERE created_at >= date_trunc('hour', now()) GROUP BY waba_id, reported_by
 """
-_NEW_SINCE = text("SELECT waba_id, count(*) FROM series WHERE created_at >= :since GROUP BY waba_id")
+_NEW_SINCE = text("""
+SELECT waba_id, reported_by, count(*) FROM series WHERE created_at >= :since GROUP BY waba_id, reported_by
+""")
 _ACCOUNTS = """
 SELECT DISTINCT ON (phone_number_id) phone_number_id, waba_id FROM series
 WHERE phone_number_id = ANY(%s::text[]) AND waba_id <> '' ORDER BY phone_number_id, id DESC
@@ -48,6 +55,8 @@ MAX_NEW_PER_ACCOUNT, MAX_NEW = 2_000, 10_000
 """New series within an hour, of an account and in all: evaluation and memory grow with the number of series."""
 MAX_REPORTED_PER_ACCOUNT, MAX_REPORTED = 500, 2_500
 """Series made by senders' reports are new only below these, so that made-up ones leave room for those of webhooks."""
+_SHARE_OF_KEY = 0.8
+"""What one key may use of these ceilings, so that it leaves room for the reports of others."""
 
 
 def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey]:
@@ -64,24 +73,58 @@ def series_keys(connection: Connection, ids: set[int]) -> Mapping[int, SeriesKey
     return known
 
 
+class _New:
+    """The number of new series, counted as further ones are stored."""
+
+    def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
+        self.total = 0
+        self.of_account: Counter[str] = Counter()
+        self.of_key: Counter[str] = Counter()
+        self.of_key_and_account: Counter[tuple[str, str]] = Counter()
+        for account, reported_by, number in rows:
+            self.add(account, reported_by, number)
+
+    def add(self, account: str, reported_by: str = "", number: int = 1) -> None:
+        self.total += number
+        self.of_account[account] += number
+        if reported_by:
+            self.of_key[reported_by] += number
+            self.of_key_and_account[reported_by, account] += number
+
+    def is_key_full(self, reported_by: str, account: str) -> bool:
+        """Whether this key has made its share of the series of this account or of all."""
+        return (
+            self.of_key[reported_by] >= _SHARE_OF_KEY * MAX_REPORTED
+            or self.of_key_and_account[reported_by, account] >= _SHARE_OF_KEY * MAX_REPORTED_PER_ACCOUNT
+        )
+
+
 def series_ids(
-    connection: DriverConnection, wanted: Sequence[Series], *, reported: bool = False
+    connection: DriverConnection,
+    wanted: Sequence[Series],
+    *,
+    reported_by: Mapping[Series, str] | None = None,
 ) -> dict[Series, int]:
     """The ids of these series; missing ones are inserted, all are marked as seen today.
 
     Beyond MAX_NEW_PER_ACCOUNT or MAX_NEW new series in an hour, a missing one shares a series with others of its
-    number and country; beyond twice MAX_NEW with all others. `reported`: a sender's report makes them, which has
-    smaller ceilings. Run outside the batch's transaction.
+    number and country; beyond twice MAX_NEW with all others. `reported_by`: the API key whose report makes each, which
+    has smaller ceilings. Run outside the batch's transaction.
     """
     known, unseen = _find(connection, wanted)
     if unseen:
         connection.execute(_MARK_SEEN, [unseen])
         known, _ = _find(connection, wanted)  # one that was never seen again may have been pruned meanwhile
     if missing := [key for key in wanted if key not in known]:
-        admit = _admit_reported if reported else _admit
-        used = admit(sorted(missing), dict(connection.execute(_NEW_THIS_HOUR).fetchall()))
-        columns = [text_array(column) for column in zip(*sorted(set(used.values())), strict=True)]
-        connection.execute(_INSERT, columns)
+        new, keys = _New(connection.execute(_NEW_THIS_HOUR).fetchall()), reported_by or {}
+        used = (
+            _admit(sorted(missing), new)
+            if reported_by is None
+            else _admit_reported(sorted(missing), new, keys)
+        )
+        made_by = {stored: keys.get(key, "") for key, stored in used.items()}
+        rows = sorted((*stored, by) for stored, by in made_by.items())
+        connection.execute(_INSERT, [text_array(column) for column in zip(*rows, strict=True)])
         made, _ = _find(connection, list(set(used.values())))
         known |= {key: made[stored] for key, stored in used.items()}
     return known
@@ -94,48 +137,54 @@ def _find(connection: DriverConnection, wanted: Sequence[Series]) -> tuple[dict[
     return {tuple(row[:-2]): row[-2] for row in rows}, [row[-2] for row in rows if row[-1]]
 
 
-def _admit(missing: Iterable[Series], new: dict[str, int]) -> dict[Series, Series]:
-    """The series under which each missing one is stored, given the number of new ones by account."""
-    used, total = {}, sum(new.values())
+def _admit(missing: Iterable[Series], new: _New) -> dict[Series, Series]:
+    """The series under which each missing one is stored."""
+    used = {}
     for key in missing:
         number, account, _, _, country = key
-        if total < MAX_NEW and new.get(account, 0) < MAX_NEW_PER_ACCOUNT:
+        if new.total < MAX_NEW and new.of_account[account] < MAX_NEW_PER_ACCOUNT:
             used[key] = key
-            new[account] = new.get(account, 0) + 1
-        elif total < 2 * MAX_NEW:
+        elif new.total < 2 * MAX_NEW:
             used[key] = (number, account, OTHER, OTHER, country)
         else:
             used[key] = (OTHER, OTHER, OTHER, OTHER, "")
-        total += 1
+        new.add(account)
     return used
 
 
-def _admit_reported(missing: Iterable[Series], new: dict[str, int]) -> dict[Series, Series]:
-    """Return the series under which each missing one of a report is stored; `new` is the number of new ones by account.
+def _admit_reported(
+    missing: Iterable[Series], new: _New, reported_by: Mapping[Series, str]
+) -> dict[Series, Series]:
+    """Return the series under which each missing one of a report is stored.
 
     Beyond the ceilings its number counts only if webhooks named it.
     """
-    used, total = {}, sum(new.values())
+    used = {}
     for key in missing:
         number, account, _, _, country = key
-        of_account = new.get(account, 0)
-        if total < MAX_REPORTED and of_account < MAX_REPORTED_PER_ACCOUNT:
+        by, of_account = reported_by.get(key, ""), new.of_account[account]
+        is_key_full = new.is_key_full(by, account)
+        if new.total < MAX_REPORTED and of_account < MAX_REPORTED_PER_ACCOUNT and not is_key_full:
             used[key] = key
         elif account:
-            is_odd = of_account >= 2 * MAX_REPORTED_PER_ACCOUNT
+            is_odd = of_account >= 2 * MAX_REPORTED_PER_ACCOUNT or is_key_full
             used[key] = (number, account, OTHER, OTHER, "" if is_odd else country)
         else:
             used[key] = (OTHER, OTHER, OTHER, OTHER, "")
-        new[account] = of_account + 1
-        total += 1
+        if not is_key_full:
+            new.add(account, by)
     return used
 
 
 def is_at_ceiling(connection: Connection, since: datetime, *, reported: bool = False) -> bool:
     """Whether so many series are new since then that further ones, or those of reports, are stored as OTHER."""
-    new = {row[0]: row[1] for row in connection.execute(_NEW_SINCE, {"since": since})}
-    most = (MAX_REPORTED, MAX_REPORTED_PER_ACCOUNT) if reported else (MAX_NEW, MAX_NEW_PER_ACCOUNT)
-    return sum(new.values()) >= most[0] or max(new.values(), default=0) >= most[1]
+    new = _New(connection.execute(_NEW_SINCE, {"since": since}))
+    most, most_of_account = (
+        (MAX_REPORTED, MAX_REPORTED_PER_ACCOUNT) if reported else (MAX_NEW, MAX_NEW_PER_ACCOUNT)
+    )
+    if new.total >= most or max(new.of_account.values(), default=0) >= most_of_account:
+        return True
+    return reported and any(new.is_key_full(*pair) for pair in list(new.of_key_and_account))
 
 
 def accounts_of(connection: DriverConnection, numbers: Iterable[str]) -> dict[str, str]:

@@ -35,6 +35,7 @@ series = Table(  # the dimensions a message is counted under; a row per combinat
     Column(
         "created_at", DateTime(timezone=True), server_default=text("now()")
     ),  # null: before there were ceilings
+    a_text("reported_by"),  # the API key whose report made it; '': a webhook
     Index("series_created", "created_at"),
     UniqueConstraint(*DIMENSIONS, name="series_dimensions"),
 )

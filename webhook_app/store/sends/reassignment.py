@@ -92,6 +92,10 @@ ON CONFLICT (minute, series_id, slot) DO UPDATE SET
   delivered = c.delivered + excluded.delivered, read = c.read + excluded.read, failed = c.failed + excluded.failed
 """
 
+_SENDERS = """
+SELECT DISTINCT ON (message_id) message_id, reported_by FROM sends WHERE message_id = ANY(%s::text[])
+ORDER BY message_id, registered_at, reported_by
+"""
 _SINCE = """
 SELECT least((SELECT min(least(sent_at, failed_at)) FROM messages WHERE message_id = ANY(%(ids)s::text[])),
              (SELECT min(sent_at) FROM sends WHERE message_id = ANY(%(ids)s::text[]))) - interval '8 days'
@@ -142,8 +146,10 @@ def reassign(
     messages = _incomplete(connection, _MESSAGES, values, complete)
     failures = _incomplete(connection, _FAILURES, values, complete)
     once = _incomplete(connection, _FAILED_ONCE, values, complete) if failures else []
-    wanted = {known.series for rows in (events, messages, failures, once) for _, known in rows}
-    series = series_ids(connection, list(wanted), reported=True) if wanted else {}
+    changed = (events, messages, failures, once)
+    series = _series_ids(
+        connection, [(row.message_id, known.series) for rows in changed for row, known in rows]
+    )
     if events:
         _set_events(connection, events, series)
         stages.request_recount(connection, [(row.message_id, row.phone_number_id) for row, _ in events])
@@ -162,6 +168,17 @@ def reassign(
         deltas.failures[row.minute, series[known.series], row.error_code] += 1
     add_counts(connection, deltas, slot=slot)
     return len(events) + len(messages) + len(failures)
+
+
+def _series_ids(connection: DriverConnection, wanted: Sequence[tuple[str, Series]]) -> dict[Series, int]:
+    """The ids of these series, each with a message whose sender's report named it."""
+    if not wanted:
+        return {}
+    senders = dict(
+        connection.execute(_SENDERS, [text_array(sorted({each for each, _ in wanted}))]).fetchall()
+    )
+    reported_by = {series: senders.get(message_id, "") for message_id, series in wanted}
+    return series_ids(connection, list(reported_by), reported_by=reported_by)
 
 
 def _column_of(status: str) -> str:

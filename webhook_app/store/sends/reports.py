@@ -54,6 +54,7 @@ class FailedSend(Struct, frozen=True, kw_only=True):
     sent_at: datetime
     error_subcode: int
     fbtrace_id: str
+    reported_by: str
 
 
 Key = tuple[str, str, bool, int]
@@ -105,8 +106,8 @@ FROM ({_OWN}) AS s GROUP BY message_id, phone_number_id
 
 # What other keys say of a message is stored too. A row that a race stored beyond the limit is never merged.
 _FAILED = f"""
-SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id FROM (
-  SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id,
+SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id, reported_by FROM (
+  SELECT message_id, phone_number_id, error_code, sent_at, error_subcode, fbtrace_id, reported_by,
          row_number() OVER (PARTITION BY message_id
                             ORDER BY reported_by <> sender, registered_at, phone_number_id, error_code) AS place
   FROM ({_OWN}) AS o WHERE failed AND NOT starts_with(message_id, %s)) AS s
