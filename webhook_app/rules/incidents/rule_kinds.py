@@ -14,7 +14,7 @@ _EVERY_KIND = (
 _SELECTED = ("codes", "classes", "domains", "group_by", "window_minutes")
 
 INTEGRITY_CHECKS = ("quarantine", "books", "delivered_without_sent", "silent_sends")
-HEALTH_CHECKS = ("quality", "template", "category", "account", "number", "tier", "security")
+HEALTH_CHECKS = ("quality", "template", "category", "account", "number", "tier", "security", "doctor")
 SELF_CHECKS = ("notifications", "jobs", "slow_evaluation", "suppression", "key_reports", "ceilings")
 
 
@@ -103,7 +103,7 @@ RULE_KINDS = {
         INTEGRITY_CHECKS,
     ),
     "health": Kind(
-        "Does Meta report a problem with an account, a number or a template?",
+        "Does Meta report a problem with an account, a number, a template or the access token?",
         ("checks",),
         (),
         {"group_by": (), "for_evaluations": 1, "resolve_after_evaluations": 1, "severity": "error",

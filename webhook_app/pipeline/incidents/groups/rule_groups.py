@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from webhook_app.pipeline.incidents.groups.doctor_groups import find_doctor_groups
 from webhook_app.pipeline.incidents.groups.health_groups import find_health_groups, find_tier_groups
 from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, OpenGroup, RuleGroup
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, RuleInputs
@@ -33,6 +34,8 @@ def find_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> 
         return find_silence_groups(rule, inputs, opened)
     if rule.kind == "health":
         groups = find_health_groups(rule, inputs)
+        if isinstance(inputs, LiveInputs):
+            groups += find_doctor_groups(rule, inputs, opened)
         return FoundGroups(groups, len(groups))
     if not isinstance(inputs, LiveInputs):
         return FoundGroups([], 0)

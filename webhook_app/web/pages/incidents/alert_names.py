@@ -53,8 +53,8 @@ def name_alert(alert: Alert) -> str:
         check = str(group.get("check", ""))
         return CHECKS.get(check, check or alert.rule)
     if alert.kind == "health":
-        aspect = str(group.get("aspect", "")).split(" ")[0].replace("_", " ")
-        return f"{_capital(who(group))}: {aspect or 'health'}"
+        aspect = str(group.get("aspect", "")).removeprefix("doctor ").split(" ")[0].replace("_", " ")
+        return f"{_capital(who(group)) or 'Meta'}: {aspect or 'health'}"
     if alert.kind in _FIXED:
         return _FIXED[alert.kind]
     return _name_failures(alert)

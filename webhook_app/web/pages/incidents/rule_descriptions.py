@@ -20,6 +20,7 @@ CHECKS = {
     "number": "numbers with problems",
     "tier": "messaging limits lowered",
     "security": "the two-step PIN",
+    "doctor": "what Meta's Graph API shows of token, app, accounts and numbers",
     "notifications": "whether notifications are delivered",
     "jobs": "whether the scheduler's jobs run",
     "slow_evaluation": "how long rule evaluation takes",
