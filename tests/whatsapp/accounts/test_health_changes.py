@@ -293,7 +293,7 @@ def test_details_are_cut_to_what_an_operator_reads():
 
 def test_details_have_a_limited_size_whatever_their_shape():
     info: dict[str, object] = {f"key {place}": ["x" * 400] * 100 for place in range(100)}
-    info |= {"deep": [[[["x" * 400] * 50] * 50] * 50], "reason": "LOW_QUALITY", "k" * 5000: 1}
+    info |= {"deep": [[[["x" * 400] * 12] * 12] * 12], "reason": "LOW_QUALITY", "k" * 5000: 1}
     (signal,) = parse(
         post("account_update", {"event": "PARTNER_REMOVED", "disconnection_info": info}, time=1)
     ).signals
