@@ -9,11 +9,17 @@ from webhook_app.store.suppressions.suppressions import Key, Suppression, apply,
 
 
 def restore_many(
-    connection: Connection, rows: Sequence[Suppression], now: datetime, *, batch: str, dry_run: bool = False
+    connection: Connection,
+    rows: Sequence[Suppression],
+    now: datetime,
+    *,
+    batch: str,
+    actor: str,
+    dry_run: bool = False,
 ) -> list[Literal["added", "changed", "unchanged"]]:
     """Store exported rows; returns each outcome in order, or with `dry_run` what it would be.
 
-    A row that somebody has confirmed since stays as it is.
+    The history names `actor`. A row that somebody has confirmed since stays as it is.
     """
     if not dry_run and rows:
         lock_changes(connection)
@@ -28,5 +34,5 @@ def restore_many(
         outcomes.append("added" if before is None else "changed")
         known[row.key] = changed[row.key] = row
     if not dry_run:
-        apply(connection, list(changed.values()), [], now, batch=batch, restoring=True)
+        apply(connection, list(changed.values()), [], now, batch=batch, restoring=True, actor=actor)
     return outcomes

@@ -207,8 +207,11 @@ def apply(
     *,
     batch: str = "",
     restoring: bool = False,
+    actor: str | None = None,
 ) -> list[SuppressionChange]:
     """Store and end rows, and record each actual change; returns the changes. `batch`: the batch they belong to.
+
+    `actor`: who stores the rows, if not the actor whom each names.
 
     All other writers wait until the commit, so call it at the end of a transaction. A person's decision since a rule
     read the row wins over the rule.
@@ -231,7 +234,8 @@ def apply(
         if row == known or not (restoring or _may_change(row, known)):
             continue
         stored.append(row)
-        changes.append(_change(row, "restore" if restoring and known is None else _action(row, known), now))
+        action = "restore" if restoring and known is None else _action(row, known)
+        changes.append(_change(row, action, now, actor=actor))
     _execute_many(connection, _DELETE, [dict(zip(_KEY, r.suppression.key, strict=True)) for r in ended])
     _execute_many(connection, _STORE, [_values(row) for row in stored])
     return record(connection, [replace(change, batch=batch) for change in changes] if batch else changes)

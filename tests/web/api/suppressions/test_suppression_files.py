@@ -373,6 +373,9 @@ def test_an_exported_list_comes_back_row_for_row_with_every_column(api, engine, 
     assert json.loads(response.text.splitlines()[-1])["done"]["added"] == len(before), response.text
     assert all_suppressions(engine) == before
     assert api.get(f"/v1/suppressions/export?format={kind}").data == exported
+    with engine.connect() as connection:  # a file cannot name another person as the one who imports
+        actors = connection.execute(text("SELECT DISTINCT action, actor FROM suppression_changes"))
+        assert [tuple(row) for row in actors] == [("restore", "admin")]
 
 
 @pytest.mark.parametrize(

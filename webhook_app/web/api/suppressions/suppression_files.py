@@ -185,7 +185,11 @@ class _Import:
             put = [row for row, asked in zip(found, some, strict=True) if not _is_restored(row, asked)]
             options: Any = {"batch": self._batch, "dry_run": query.dry_run}
             outcomes = {
-                True: iter(restoring.restore_many(connection, _stored(restored), now, **options)),
+                True: iter(
+                    restoring.restore_many(
+                        connection, _stored(restored), now, actor=self._call.key.name, **options
+                    )
+                ),
                 False: iter(suppressions.put_many(connection, _stored(put), now, **options)),
             }
         return b"".join(
