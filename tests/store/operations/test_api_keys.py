@@ -32,8 +32,10 @@ def test_a_name_that_a_key_has_or_had_is_refused(engine, now):
     assert names(engine) == ["shop", "shop 2"]
 
 
-@pytest.mark.parametrize("name", ["ADMIN_API_KEY", SYSTEM, PERSON, "command line", "System", "", "  "])
-def test_the_names_of_the_operator_the_rules_and_the_contact_are_refused(engine, now, name):
+@pytest.mark.parametrize(
+    "name", ["ADMIN_API_KEY", SYSTEM, PERSON, "command line", "System", "", "  ", "x" * 101]
+)
+def test_the_names_of_the_operator_the_rules_and_the_contact_and_long_ones_are_refused(engine, now, name):
     with pytest.raises(KeyNameError):
         create(engine, name, now)
     assert names(engine) == []

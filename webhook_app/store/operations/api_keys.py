@@ -33,6 +33,8 @@ OPERATOR = ApiKey(
     id=0, name="ADMIN_API_KEY", role="admin", prefix="", created_at=datetime.min.replace(tzinfo=UTC)
 )
 """The key that is set in the environment; no row has its id."""
+MAX_NAME = 100
+"""Characters: indexes of what keys report hold the name."""
 RESERVED_NAMES = (OPERATOR.name, "system", "person", "command line")
 """Actors that are no keys of the database."""
 
@@ -92,6 +94,8 @@ def create(connection: Connection, name: str, role: str, now: datetime) -> NewKe
 def _check_name(connection: Connection, name: str) -> None:
     if not name:
         raise KeyNameError("A key needs a name.")
+    if len(name) > MAX_NAME:
+        raise KeyNameError(f"The name of a key has at most {MAX_NAME} characters.")
     if name.casefold() in map(str.casefold, RESERVED_NAMES):
         raise KeyNameError(f"The name {name} is reserved. Choose another.")
     locks.hold_until_commit(connection, locks.KEYS_LOCK)
