@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from tests.support.factories import body, status
 from tests.support.fake_graph import APP_ID, APP_SECRET, NUMBER, OURS, TOKEN, WABA, FakeGraph, error
 from webhook_app.graph.client import GraphClient
 from webhook_app.pipeline.accounts.read_graph import examine
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.rules.accounts.doctor_check import Expected
-from webhook_app.store.accounts import doctor
+from webhook_app.store.accounts import doctor, numbers
 
 EXPECTED = Expected(app_id=APP_ID, callback_url=OURS)
 
@@ -131,3 +133,15 @@ def test_the_token_is_in_no_row(engine, graph, look):
     look()
     with engine.connect() as connection:
         assert "EAA" not in repr(doctor.list_checks(connection))
+
+
+def test_numbers_and_accounts_get_their_names(engine, writer, graph, look, now):
+    other = body(status("wamid.A", at=now), number="1061", waba="5550009")
+    writer.store([Delivery(other)], now)
+    look()
+    with engine.connect() as connection:
+        listed = {each.phone_number_id: each for each in numbers.list_numbers(connection, 9)}
+        names = numbers.names(connection)
+    assert (listed[NUMBER].verified_name, listed[NUMBER].account_name) == ("Acme", "Acme EU")
+    assert listed["1061"].read_at is None
+    assert names == {NUMBER: "Acme +49 30 1234567", "1061": "+13125550199", WABA: "Acme EU"}

@@ -45,6 +45,7 @@ NO_PERSON: dict[str, str] = {
     "lateness": "figures",
     "books": "figures",
     "business_numbers": "the business' own numbers",
+    "meta_numbers": "the business' own numbers",
     "doctor_checks": "what Meta says of the business' own accounts and numbers",
     "message_stages": "when, under a hash that goes with the id",
     "stage_counts": "figures",

@@ -10,7 +10,8 @@ from webhook_app.graph.client import GraphClient, LimitReachedError
 from webhook_app.rules.accounts.doctor import judge
 from webhook_app.rules.accounts.doctor_access import SCOPES
 from webhook_app.rules.accounts.doctor_check import AccountReading, DoctorCheck, Expected, GraphReading
-from webhook_app.store.accounts import doctor, health
+from webhook_app.store.accounts import doctor, health, numbers
+from webhook_app.store.accounts.numbers import ListedNumber
 from webhook_app.store.postgres.engine import Engine
 from webhook_app.whatsapp.accounts import graph_answers
 from webhook_app.whatsapp.accounts.graph_answers import GraphReadError, NumberFacts, TokenFacts
@@ -42,10 +43,34 @@ def examine(engine: Engine, client: GraphClient, expected: Expected, now: dateti
     """Read the accounts that webhooks or the token name, store the checks, and return them."""
     with engine.connect() as connection:
         known = health.account_ids(connection)
-    checks = judge(read(client, known, expected, now), expected)
+    reading = read(client, known, expected, now)
+    checks = judge(reading, expected)
     with engine.begin() as connection:
         doctor.save(connection, checks, now)
+        numbers.save(connection, _numbers_of(reading))
     return checks
+
+
+def _numbers_of(reading: GraphReading) -> list[ListedNumber]:
+    return [
+        ListedNumber(
+            phone_number_id=number.phone_number_id,
+            waba_id=waba_id,
+            account_name="" if isinstance(each.account, GraphReadError) else each.account.name,
+            display_phone_number=number.display_phone_number,
+            verified_name=number.verified_name,
+            status=number.status,
+            quality=number.quality,
+            messaging_limit=number.limit,
+            throughput=number.throughput,
+            mode=number.mode,
+            read_at=reading.read_at,
+        )
+        for waba_id, each in reading.accounts.items()
+        if not isinstance(each.numbers, GraphReadError)
+        for number in each.numbers
+        if number.phone_number_id
+    ]
 
 
 def read(client: GraphClient, waba_ids: Iterable[str], expected: Expected, now: datetime) -> GraphReading:
@@ -71,7 +96,7 @@ def _read_account(client: GraphClient, waba_id: str) -> AccountReading:
     row = _part(lambda: client.node(waba_id, _ACCOUNT, _ACCOUNT_OPTIONAL))
     if isinstance(row, GraphReadError):
         return AccountReading(account=row, apps=row, numbers=row)
-    numbers = _part(
+    listed = _part(
         lambda: [
             graph_answers.read_number(each, waba_id)
             for each in client.edge(f"{waba_id}/phone_numbers", _NUMBER, _NUMBER_OPTIONAL)
@@ -80,18 +105,18 @@ def _read_account(client: GraphClient, waba_id: str) -> AccountReading:
     return AccountReading(
         account=graph_answers.read_account(row),
         apps=_part(lambda: graph_answers.read_account_apps(client.edge(f"{waba_id}/subscribed_apps", ()))),
-        numbers=numbers,
+        numbers=listed,
         health=graph_answers.read_health(row),
-        number_health={} if isinstance(numbers, GraphReadError) else _health_of(client, numbers),
+        number_health={} if isinstance(listed, GraphReadError) else _health_of(client, listed),
     )
 
 
 def _health_of(
-    client: GraphClient, numbers: Iterable[NumberFacts]
+    client: GraphClient, listed: Iterable[NumberFacts]
 ) -> dict[str, list[graph_answers.EntityHealth]]:
     """What Meta says of each number itself: the account's part is read with the account."""
     found = {}
-    for number in list(numbers)[:_MOST_HEALTH]:
+    for number in list(listed)[:_MOST_HEALTH]:
         row = _part(lambda number=number: client.node(number.phone_number_id, ("health_status",)))  # type: ignore[misc]
         if not isinstance(row, GraphReadError):
             found[number.phone_number_id] = [

@@ -77,3 +77,20 @@ doctor_checks = Table(  # of the latest reading of the Graph API; few rows
     a_time("checked_at"),
     PrimaryKeyConstraint("kind", "subject", "subject_id"),
 )
+
+meta_numbers = Table(  # as the Graph API described them at the latest reading; few rows, never deleted
+    "meta_numbers",
+    metadata,
+    a_text("phone_number_id"),
+    a_text("waba_id"),
+    a_text("account_name"),
+    a_text("display_phone_number"),
+    a_text("verified_name"),
+    a_text("status"),
+    a_text("quality"),
+    a_text("messaging_limit"),
+    a_text("throughput"),
+    a_text("mode"),
+    a_time("read_at"),
+    PrimaryKeyConstraint("phone_number_id"),
+)

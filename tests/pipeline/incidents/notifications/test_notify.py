@@ -26,8 +26,8 @@ from webhook_app.pipeline.incidents.notifications.notify import (
     backoff,
     notify,
 )
-from webhook_app.rules.accounts.doctor_check import Checked
-from webhook_app.store.accounts import doctor
+from webhook_app.store.accounts import numbers
+from webhook_app.store.accounts.numbers import ListedNumber
 from webhook_app.store.incidents import outbox
 from webhook_app.store.postgres.engine import driver
 from webhook_app.store.receiving import health_signals
@@ -161,9 +161,8 @@ def test_a_message_names_a_number_as_webhooks_or_the_graph_api_do_and_keeps_its_
     add(engine, now)
     run(engine, channel, now)
     with engine.begin() as connection:
-        doctor.save(
-            connection, [Checked("number", NUMBER, "Acme +1 312-555-0199").ok("number", "Fine.")], now
-        )
+        named = {"display_phone_number": "+1 312-555-0199", "verified_name": "Acme", "read_at": now}
+        numbers.save(connection, [ListedNumber(phone_number_id=NUMBER, waba_id="5550001", **named)])
     add(engine, now)
     run(engine, channel, now)
     first, second = channel.accepted

@@ -26,7 +26,7 @@ from webhook_app.pipeline.incidents.notifications.reroute import (
     read_message,
     reroute,
 )
-from webhook_app.store.accounts.names import names
+from webhook_app.store.accounts.numbers import names
 from webhook_app.store.incidents import alerts, channel_states, incidents, outbox
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.channel_states import ChannelMessage

@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound
 
 from webhook_app.pipeline.incidents.incident_details import counted
 from webhook_app.rules.incidents.rule_keys import SEVERITIES
-from webhook_app.store.accounts.names import names
+from webhook_app.store.accounts.numbers import names
 from webhook_app.store.incidents import alerts, incident_history, incidents, silences
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
