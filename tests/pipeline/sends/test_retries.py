@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -330,3 +331,20 @@ def test_the_counts_say_what_is_due_leased_and_dead(senders, fail, engine, now):
             == now + 182 * SECOND
         )
     assert (counts.due, counts.waiting, counts.leased, counts.dead) == (0, 1, 1, 2)
+
+
+def test_thousands_of_alike_failures_of_one_contact_do_not_hold_up_a_claim(
+    engine: Engine, senders: Senders, fail: Callable[..., str]
+) -> None:
+    fail()
+    with engine.begin() as connection:
+        columns = "phone_number_id, occurred_at, participant, error_code, contact, series_id, received_at"
+        connection.execute(
+            text(
+                f"INSERT INTO failures (message_id, {columns})"
+                f" SELECT message_id || n, {columns} FROM failures, generate_series(1, 6000) n"
+            )
+        )
+    began = perf_counter()
+    assert senders.claim(60, limit=10)
+    assert perf_counter() - began < 5  # before: it grew with the square of their number, 8 s here

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import text
 
+from webhook_app.rules.sends.retries import MAX_ATTEMPTS
 from webhook_app.store.counts.failures import COUNTED
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends.retries import Retry
@@ -54,8 +55,21 @@ class MessageFacts(Struct, frozen=True):
 _START = text("INSERT INTO retry_progress (searched_at) VALUES (:start) ON CONFLICT DO NOTHING")
 _LOCK = text("SELECT searched_at FROM retry_progress WHERE searched_at <= :before FOR UPDATE SKIP LOCKED")
 _SAVE = text("UPDATE retry_progress SET searched_at = :now")
-# As in store/counts/failures: earlier failures of the day with the same contact, series and code are tries.
+# As in store/counts/failures: earlier failures of the day with the same contact, series and code are tries. What costs
+# lookups is read for the chosen failures only, and no more tries than matter are counted.
 _FIND = text(f"""
+WITH chosen AS MATERIALIZED (
+  SELECT DISTINCT ON (f.message_id, f.phone_number_id)
+         f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id
+  FROM failures f
+  WHERE f.occurred_at >= :since AND f.error_code = ANY(:codes)
+    AND (f.occurred_at >= :soon_since OR f.error_code <> ALL(:soon))
+    AND f.contact <> '' AND f.participant = '' AND NOT starts_with(f.message_id, '{RETRY_CALL_PREFIX}')
+    AND NOT EXISTS (SELECT FROM retries r
+                    WHERE r.message_id = f.message_id AND r.phone_number_id = f.phone_number_id)
+  ORDER BY f.message_id, f.phone_number_id, f.occurred_at DESC, f.error_code
+  LIMIT :limit
+)
 SELECT DISTINCT ON (f.message_id, f.phone_number_id)
        f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id,
        coalesce((SELECT max(e.category) FROM status_events e
@@ -64,25 +78,21 @@ SELECT DISTINCT ON (f.message_id, f.phone_number_id)
        coalesce(p.first_message_id, f.message_id) AS first_message_id,
        coalesce(p.first_failed_at, f.occurred_at) AS first_failed_at,
        greatest(p.attempts, CASE WHEN f.error_code = ANY(:counted) THEN (
-         SELECT count(*) FROM failures t
-         WHERE t.contact = f.contact AND t.series_id = f.series_id AND t.error_code = f.error_code
-           AND t.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND t.occurred_at <= f.occurred_at
-           AND (t.occurred_at, t.message_id, t.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
+         SELECT count(*) FROM (
+           SELECT FROM failures t
+           WHERE t.contact = f.contact AND t.series_id = f.series_id AND t.error_code = f.error_code
+             AND t.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND t.occurred_at <= f.occurred_at
+             AND (t.occurred_at, t.message_id, t.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
+           LIMIT {MAX_ATTEMPTS + 1}) AS few
        ) ELSE 0 END) AS attempts,
        coalesce(o.reported_by, '') AS reported_by
-FROM failures f
+FROM chosen f
 LEFT JOIN LATERAL (SELECT w.reported_by FROM sends w WHERE w.message_id = f.message_id
                    ORDER BY w.registered_at, w.reported_by LIMIT 1) o ON TRUE
 LEFT JOIN retries p
   ON p.sent_message_id = f.message_id AND p.phone_number_id = f.phone_number_id AND p.contact = f.contact
      AND p.leased_by = coalesce(o.reported_by, p.leased_by)
-WHERE f.occurred_at >= :since AND f.error_code = ANY(:codes)
-  AND (f.occurred_at >= :soon_since OR f.error_code <> ALL(:soon))
-  AND f.contact <> '' AND f.participant = '' AND NOT starts_with(f.message_id, '{RETRY_CALL_PREFIX}')
-  AND NOT EXISTS (SELECT FROM retries r
-                  WHERE r.message_id = f.message_id AND r.phone_number_id = f.phone_number_id)
-ORDER BY f.message_id, f.phone_number_id, f.occurred_at DESC, f.error_code
-LIMIT :limit
+ORDER BY f.message_id, f.phone_number_id
 """)
 _IS_SAME = "(w.template, w.campaign) = (s.template, s.campaign) AND (s.template <> '' OR s.campaign <> '')"
 _FACTS = text(f"""
