@@ -16,7 +16,7 @@ from webhook_app.store.operations import retention
 from webhook_app.store.postgres import partitions
 from webhook_app.store.receiving import books
 
-DAY = timedelta(days=1)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 KEPT = Retention(events_days=20, failures_days=60, raw_days=5, counts_days=10)
 UNREACHABLE = 131026
 
@@ -282,6 +282,31 @@ def test_the_latest_preference_and_the_latest_suppression_change_are_kept(engine
     assert dict(summary.deleted) == {"preferences": 2, "suppression_changes": 1}
     assert times(engine, "suppression_changes", "seq") == [1, 2, 3]
     assert times(engine, "preferences", "value") == ["resume", "stop"]
+
+
+def test_of_a_state_that_changed_very_often_the_latest_changes_are_kept(engine, now):
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO health_changes (subject, subject_id, aspect, occurred_at, value, received_at)"
+                " SELECT 'template', '7', aspect, :now - (2000 + n) * interval '1 minute', 'V', :now"
+                " FROM generate_series(1, 1500) n, unnest(ARRAY['status', 'quality']) aspect"
+                " WHERE aspect = 'status' OR n < 100"
+            ),
+            {"now": now},
+        )
+    assert dict(prune(engine, now, KEPT).deleted) == {"health_changes": 500}
+    with engine.connect() as connection:
+        left = connection.execute(
+            text(
+                "SELECT aspect, count(*), max(:now - occurred_at) FROM health_changes GROUP BY 1 ORDER BY 1"
+            ),
+            {"now": now},
+        )
+        assert [tuple(row) for row in left] == [
+            ("quality", 99, 2099 * MINUTE),
+            ("status", 1000, 3000 * MINUTE),
+        ]
 
 
 def test_old_health_history_is_deleted_but_the_current_state_is_kept(engine, now):

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 BATCHES = 400
 _DAYS_BACK = 8
 _BACKTEST_DAYS = 30
+_CROWDED_DAYS = 1  # of a state that changed more than a thousand times
 _WINDOW_DAYS = 1  # a service window is open for 24 hours
 _LATE_DAYS = 8  # Meta retries for seven days, so late rows may still need their series
 
@@ -135,6 +136,7 @@ class _PruneRun:
             ("series", max(kept.events_days, kept.failures_days, kept.counts_days) + _LATE_DAYS),
             ("health_signals", kept.failures_days),
             ("health_changes", kept.failures_days),
+            ("health_changes of one state", _CROWDED_DAYS),
             ("service_windows", _WINDOW_DAYS),
         ):
             old = partial(retention.delete_old, rule=table, cutoff=self._before(days))

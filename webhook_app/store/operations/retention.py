@@ -60,6 +60,13 @@ _OLD = {
             = (health_changes.subject, health_changes.subject_id, health_changes.aspect)
           AND (later.occurred_at, later.value) > (health_changes.occurred_at, health_changes.value)
           AND later.occurred_at < :cutoff)""",
+    # Evaluation reads every change, and a thousand of one state within the retention are made up.
+    "health_changes of one state": """occurred_at < :cutoff AND EXISTS (
+        SELECT FROM health_changes later
+        WHERE (later.subject, later.subject_id, later.aspect)
+            = (health_changes.subject, health_changes.subject_id, health_changes.aspect)
+          AND (later.occurred_at, later.value) > (health_changes.occurred_at, health_changes.value)
+        OFFSET 999)""",
     "findings": "fixed_at < :cutoff",
     "silences": "until < :cutoff",
     "backtest_people": "backtest_id IN (SELECT id FROM backtests WHERE requested_at < :cutoff)",

@@ -177,7 +177,7 @@ def get_health(call: Call, query: HealthQuery) -> HealthPage:
 def list_health_history(call: Call, query: HealthQuery) -> HealthHistory:
     """List every value that Meta reported, the newest first.
 
-    The latest value of each aspect is kept forever, the others as long as failures.
+    The latest value of each aspect is kept forever, the others as long as failures, up to a thousand.
     """
     before: health.ChangePlace | None = cursor.decode_as(query.cursor, _Position)
     found = health.history(call.connection, _filters(query), query.limit + 1, before)
