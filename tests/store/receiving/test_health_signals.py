@@ -138,6 +138,18 @@ def few_new(monkeypatch):
     monkeypatch.setattr(health_signals, "MAX_NEW", 8)
 
 
+@pytest.mark.usefixtures("few_new")
+def test_new_business_numbers_have_a_ceiling_too_and_known_ones_use_none_of_it(feed, rows, engine, now):
+    at = now.replace(minute=5)
+    for until in (3, 30):
+        feed(at, *(body(messages=[], number=str(n)) for n in range(until)))
+    assert rows("SELECT count(*)::int FROM business_numbers") == [(5,)]
+    with engine.connect() as connection:
+        assert health_signals.is_at_ceiling(connection, at)
+    feed(at + timedelta(hours=1), *(body(messages=[], number=str(n)) for n in range(30)))
+    assert rows("SELECT count(*)::int FROM business_numbers") == [(10,)]
+
+
 def rejected(*places, waba=WABA):
     field = "message_template_status_update"
     values = [

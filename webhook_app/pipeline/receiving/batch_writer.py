@@ -66,6 +66,7 @@ class BatchWriter:
         self._links: dict[tuple[str, str], int] = {}
         self._links_until = datetime.min.replace(tzinfo=UTC)
         self._numbers: set[health_signals.Number] = set()
+        self._numbers_of: datetime | None = None
         self._over: Connection | None = None
         self._sends_are_used = False
         self._unmerged: set[str] = set()
@@ -247,7 +248,9 @@ class BatchWriter:
                 if connection.closed:
                     raise
                 if is_lock_timeout(fault):
-                    log.warning("opt-outs and changes of number are left to the job suppress, which is at work")
+                    log.warning(
+                        "opt-outs and changes of number are left to the job suppress, which is at work"
+                    )
                     return
                 if attempt == 1 and isinstance(driver_fault(fault), RETRYABLE):
                     continue
@@ -364,6 +367,10 @@ class BatchWriter:
     def _store_numbers(
         self, connection: DriverConnection, found: Sequence[Parsed], received_at: datetime
     ) -> None:
+        hour = received_at.replace(minute=0, second=0, microsecond=0)
+        if hour != self._numbers_of:  # the ceiling on new ones is per hour
+            self._numbers.clear()
+            self._numbers_of = hour
         if new := set().union(*(parsed.numbers for parsed in found)) - self._numbers:
             health_signals.insert_numbers(connection, new, received_at)
             if len(self._numbers) > _MAX_CACHED_NUMBERS:

@@ -71,8 +71,15 @@ WHERE new_at >= date_trunc('hour', now()) GROUP BY waba_id
 _NEW_SINCE = text(_NEW_THIS_HOUR.replace("date_trunc('hour', now())", ":since"))
 _INSERT_NUMBERS = """
 INSERT INTO business_numbers (phone_number_id, display_phone_number, waba_id, seen_at)
-SELECT *, %s FROM unnest(%s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING
+SELECT i.*, %(now)s
+FROM unnest(%(number)s::text[], %(display)s::text[], %(waba_id)s::text[]) AS i(number, display, waba_id)
+WHERE NOT EXISTS (SELECT FROM business_numbers b WHERE (b.phone_number_id, b.display_phone_number, b.waba_id)
+                                                     = (i.number, i.display, i.waba_id))
+LIMIT (SELECT greatest(0, %(most)s - count(*)) FROM business_numbers
+       WHERE seen_at >= date_trunc('hour', %(now)s::timestamptz))
+ON CONFLICT DO NOTHING
 """
+_NEW_NUMBERS = text("SELECT count(*) FROM business_numbers WHERE seen_at >= :since")
 
 MAX_NEW_PER_ACCOUNT, MAX_NEW = 2_000, 10_000
 """New states within an hour, of an account and in all. A template has up to five: its status, quality and so on."""
@@ -145,9 +152,10 @@ def _as_other(change: HealthChange) -> HealthChange:
 
 
 def is_at_ceiling(connection: Connection, since: datetime) -> bool:
-    """Whether so many states are new since then that further ones are stored as OTHER."""
-    new = {row[0]: row[1] for row in connection.execute(_NEW_SINCE, {"since": since})}
-    return sum(new.values()) >= MAX_NEW or max(new.values(), default=0) >= MAX_NEW_PER_ACCOUNT
+    """Whether so many states or numbers are new since then that further ones are stored as OTHER, or not yet."""
+    new: dict[str, int] = {row[0]: row[1] for row in connection.execute(_NEW_SINCE, {"since": since})}
+    numbers = int(connection.execute(_NEW_NUMBERS, {"since": since}).scalar_one())
+    return sum(new.values()) >= MAX_NEW or max([numbers, *new.values()]) >= MAX_NEW_PER_ACCOUNT
 
 
 def _change_columns(
@@ -169,7 +177,11 @@ def _change_columns(
 
 
 def insert_numbers(connection: DriverConnection, numbers: Iterable[Number], seen_at: datetime) -> None:
-    """Store which number belongs to which of Meta's ids: most signals name the number, everything else the id."""
+    """Store which number belongs to which of Meta's ids: most signals name the number, everything else the id.
+
+    Beyond MAX_NEW_PER_ACCOUNT new ones in an hour, further ones are left out until the next.
+    """
     rows = sorted({(number, phone_key(display), waba) for number, display, waba in numbers})
     columns = [text_array(column) for column in zip(*rows, strict=True)]
-    connection.execute(_INSERT_NUMBERS, [seen_at, *columns])
+    values = dict(zip(("number", "display", "waba_id"), columns, strict=True))
+    connection.execute(_INSERT_NUMBERS, values | {"now": seen_at, "most": MAX_NEW_PER_ACCOUNT})
