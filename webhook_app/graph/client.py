@@ -33,6 +33,8 @@ _PAUSES_S = (1.0, 2.0, 4.0)  # before each repetition
 _TRANSIENT = frozenset((1, 2, 131000, 131016))
 _LIMITED = frozenset((4, 17, 613, 80007, 80008))  # too many calls: not before the next hour
 _STOP_AT_PERCENT = 90  # of the calls that Meta allows
+_MOST_PERCENT = 1_000_000  # a larger figure is no share
+_ID = re.compile(r"[0-9]{1,32}", re.ASCII)
 _UNKNOWN_FIELD = re.compile(r"nonexisting field \((\w+)\)")
 _WRONG_SECRET = "Invalid appsecret_proof"  # noqa: S105  in Meta's message: the secret is another app's
 _SECRET = re.compile(r"(access_token|input_token|appsecret_proof)=[^&\s\"']+|EAA\w{20,}")
@@ -115,6 +117,8 @@ class GraphClient:
                 return
 
     def _get(self, path: str, query: dict[str, str], as_app: str = "") -> dict[str, Any]:
+        if not _ID.fullmatch(path.partition("/")[0]) and path != "debug_token":
+            raise GraphReadError(100, -1, "an id that is not one of Meta's was not asked for")
         for pause in (*_PAUSES_S, None):
             if self.used_percent >= _STOP_AT_PERCENT:
                 raise LimitReachedError(4, -1, "the calls that Meta allows in this hour are nearly used up")
@@ -154,13 +158,19 @@ class GraphClient:
         if len(response.body) > _MAX_ANSWER_BYTES:
             raise GraphReadError(1, -1, "the answer is too large")
         try:
-            answer = json.loads(response.body)
+            answer = json.loads(self._masked(response.body))
         except (ValueError, RecursionError):
             raise GraphReadError(-1, -1, f"the Graph API answered {response.status} without JSON") from None
         if not isinstance(answer, dict) or "error" in answer or not httpx.codes.is_success(response.status):
             refused = read_error(answer)
             raise GraphReadError(refused.code, refused.subcode, _SECRET.sub("***", refused.message))
         return answer
+
+    def _masked(self, body: bytes) -> bytes:
+        """The answer without our secrets: what it says is stored and shown."""
+        for secret in (self._token.encode(), *self._secrets):
+            body = body.replace(secret, b"***")
+        return body
 
     def _note_headers(self, headers: httpx.Headers) -> None:
         try:
@@ -173,13 +183,13 @@ class GraphClient:
             usage += [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
         for each in usage:
             for name in ("call_count", "total_cputime", "total_time"):
-                if isinstance(share := each.get(name), (int, float)):
+                if isinstance(share := each.get(name), (int, float)) and 0 <= share <= _MOST_PERCENT:
                     self.used_percent = max(self.used_percent, float(share))
 
 
 def _json(text: str | None) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

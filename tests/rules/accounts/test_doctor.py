@@ -89,7 +89,7 @@ def test_what_is_harmless_or_new_is_no_fault(number):
     ("token", "expected"),
     [
         (GraphReadError(190, -1, "Session has expired"), [("token", "broken", 190)]),
-        (GraphReadError(-1, -1, "the Graph API cannot be reached"), [("token", "unknown", -1)]),
+        (GraphReadError(-1, -1, "the Graph API cannot be reached"), [("unread_token", "unknown", -1)]),
         (TokenFacts(is_valid=False, code=190, message="expired"), [("token", "broken", 190)]),
         (replace(TOKEN, expires_at=NOW - timedelta(minutes=1)), [("token", "broken", 190)]),
         (replace(TOKEN, expires_at=NOW + timedelta(days=6)), [("token", "warning", 190)]),
@@ -119,7 +119,7 @@ def test_the_token(token, expected):
         ([replace(SUBSCRIPTION, callback_url=f"{OURS}/")], [("callback", "broken", -1)]),
         (
             GraphReadError(15, -1, "must be called with an app access_token"),
-            [("subscription", "unknown", 15)],
+            [("unread_subscription", "unknown", 15)],
         ),
     ],
 )
@@ -135,12 +135,12 @@ def test_without_an_app_id_or_public_address_nothing_is_claimed_about_them():
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        ({"account": GONE}, [("account", "broken", 100)]),
+        ({"account": GONE}, [("account", "warning", 100)]),
         (
             {"account": GraphReadError(200, -1, "(#200) You do not have permission")},
-            [("account", "broken", 200)],
+            [("account", "warning", 200)],
         ),
-        ({"account": GraphReadError(4, -1, "limit reached")}, [("account", "unknown", 4)]),
+        ({"account": GraphReadError(4, -1, "limit reached")}, [("unread_account", "unknown", 4)]),
         ({"account": replace(ACCOUNT, status="DISABLED")}, [("account", "broken", 131031)]),
         ({"account": replace(ACCOUNT, review="REJECTED")}, [("review", "broken", 131031)]),
         ({"account": replace(ACCOUNT, review="PENDING")}, [("review", "warning", -1)]),
@@ -151,8 +151,8 @@ def test_without_an_app_id_or_public_address_nothing_is_claimed_about_them():
             {"apps": [AccountApp(app_id="900100", callback_url="https://old.example/webhook")]},
             [("account_callback", "broken", -1)],
         ),
-        ({"apps": GraphReadError(1, -1, "unknown")}, [("account_app", "unknown", 1)]),
-        ({"numbers": GraphReadError(10, -1, "no permission")}, [("numbers", "broken", 10)]),
+        ({"apps": GraphReadError(1, -1, "unknown")}, [("unread_account_app", "unknown", 1)]),
+        ({"numbers": GraphReadError(10, -1, "no permission")}, [("numbers", "warning", 10)]),
     ],
 )
 def test_an_account(parts, expected):

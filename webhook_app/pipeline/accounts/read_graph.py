@@ -33,6 +33,8 @@ _NUMBER_OPTIONAL = (
     "webhook_configuration",
     "whatsapp_business_manager_messaging_limit",
 )
+_MOST_ACCOUNTS = 500
+_MOST_NUMBERS = 1000
 _MOST_HEALTH = 100
 """Numbers of an account whose health is read: Meta allows 200 calls an hour to a small account."""
 
@@ -83,13 +85,15 @@ def read(client: GraphClient, waba_ids: Iterable[str], expected: Expected, now: 
         reading.subscriptions = _part(
             lambda: graph_answers.read_subscriptions(client.subscriptions(expected.app_id))
         )
-    for waba_id in sorted({*waba_ids, *_accounts_of(token)}):
+    for waba_id in _accounts_of(token, waba_ids):
         reading.accounts[waba_id] = _read_account(client, waba_id)
     return reading
 
 
-def _accounts_of(token: TokenFacts) -> set[str]:
-    return {target for scope in SCOPES for target in token.targets.get(scope, ())}
+def _accounts_of(token: TokenFacts, waba_ids: Iterable[str]) -> list[str]:
+    """The accounts that the token is limited to, or else those that webhooks named, of which some may be made up."""
+    targets = {target for scope in SCOPES for target in token.targets.get(scope, ())}
+    return list(dict.fromkeys([*sorted(targets), *(() if targets else waba_ids)]))[:_MOST_ACCOUNTS]
 
 
 def _read_account(client: GraphClient, waba_id: str) -> AccountReading:
@@ -99,7 +103,7 @@ def _read_account(client: GraphClient, waba_id: str) -> AccountReading:
     listed = _part(
         lambda: [
             graph_answers.read_number(each, waba_id)
-            for each in client.edge(f"{waba_id}/phone_numbers", _NUMBER, _NUMBER_OPTIONAL)
+            for each in client.edge(f"{waba_id}/phone_numbers", _NUMBER, _NUMBER_OPTIONAL)[:_MOST_NUMBERS]
         ]
     )
     return AccountReading(

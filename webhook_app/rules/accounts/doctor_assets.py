@@ -47,9 +47,9 @@ _LEVELS = {  # whose webhook address counts: the first one that is set
 def judge_account(waba_id: str, reading: AccountReading, expected: Expected) -> Iterable[DoctorCheck]:
     """The checks of an account and of its numbers."""
     if isinstance(reading.account, GraphReadError):
-        yield Checked("account", waba_id).unread("account", reading.account)
+        yield Checked("account", waba_id, account=waba_id).unread("account", reading.account)
         return
-    of = Checked("account", waba_id, reading.account.name)
+    of = Checked("account", waba_id, reading.account.name, waba_id)
     yield from _judge_facts(of, reading.account)
     if isinstance(reading.apps, GraphReadError):
         yield of.unread("account_app", reading.apps)
@@ -61,7 +61,7 @@ def judge_account(waba_id: str, reading: AccountReading, expected: Expected) -> 
         return
     for number in reading.numbers:
         name = " ".join(filter(None, (number.verified_name, number.display_phone_number)))
-        one = Checked("number", number.phone_number_id, name)
+        one = Checked("number", number.phone_number_id, name, waba_id)
         yield from _judge_number(one, number, expected)
         yield from _judge_health(one, reading.number_health.get(number.phone_number_id, ()))
 

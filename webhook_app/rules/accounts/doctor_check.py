@@ -6,6 +6,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from webhook_app.whatsapp.accounts.graph_answers import (
     AccountApp,
@@ -41,6 +42,10 @@ class DoctorCheck(Struct, frozen=True, kw_only=True):
     message: str
     fix: str = ""
     code: int = -1
+    account: str = ""
+    """The id of the account that it is about, or one of whose numbers."""
+    is_unread: bool = False
+    """Whether a part could not be read, so that what was known of it still holds."""
 
 
 class Checked(Struct, frozen=True):
@@ -49,6 +54,7 @@ class Checked(Struct, frozen=True):
     subject: str
     subject_id: str = ""
     name: str = ""
+    account: str = ""
 
     def ok(self, kind: str, message: str) -> DoctorCheck:
         return self._make(kind, "ok", message, "", -1)
@@ -68,11 +74,13 @@ class Checked(Struct, frozen=True):
         if (fault.code, fault.subcode) == (100, 33):
             message = f"Meta does not show this {self.subject} to the token: it is gone or not assigned."
             fix = "Assign it to the token's system user, or correct the id that your sender uses."
-            return self.broken(kind, message, fix, fault.code)
+            return replace(self.warning(kind, message, fix, fault.code), is_unread=True)
         if fault.code in (10, 200):
             fix = "Give the token's system user full control of the account, and the token both scopes."
-            return self.broken(kind, f"The token may not read this {self.subject}: {said}", fix, fault.code)
-        return self.unknown(kind, f"The {self.subject} could not be read: {said}", code=fault.code)
+            message = f"The token may not read this {self.subject}: {said}"
+            return replace(self.warning(kind, message, fix, fault.code), is_unread=True)
+        message = f"The {self.subject} could not be read: {said}"
+        return replace(self.unknown(f"unread_{kind}", message, code=fault.code), is_unread=True)
 
     def _make(self, kind: str, status: Status, message: str, fix: str, code: int) -> DoctorCheck:
         return DoctorCheck(
@@ -84,6 +92,7 @@ class Checked(Struct, frozen=True):
             message=message,
             fix=fix,
             code=code,
+            account=self.account,
         )
 
 

@@ -132,7 +132,10 @@ FROM (SELECT c.*, row_number() OVER (PARTITION BY subject, subject_id, aspect
       JOIN health_changes c USING (subject, subject_id)) ranked
 WHERE place <= :most
 """)
-_ACCOUNT_IDS = text("SELECT DISTINCT waba_id FROM business_numbers WHERE waba_id <> '' ORDER BY waba_id")
+_ACCOUNT_IDS = text("""
+SELECT waba_id FROM business_numbers WHERE waba_id ~ '^[0-9]{5,32}$'
+GROUP BY waba_id ORDER BY max(seen_at) DESC, waba_id
+""")
 _ERRORS = text("""
 SELECT phone_number_id, error_code, count(*) AS count, min(occurred_at) AS first_at, max(occurred_at) AS last_at
 FROM health_signals
@@ -184,7 +187,7 @@ def history(
 
 
 def account_ids(connection: Connection) -> list[str]:
-    """The ids of all accounts that webhooks came from."""
+    """The ids of all accounts that webhooks came from, those with the newest numbers first."""
     return list(connection.execute(_ACCOUNT_IDS).scalars())
 
 

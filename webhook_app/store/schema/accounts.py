@@ -73,6 +73,7 @@ doctor_checks = Table(  # of the latest reading of the Graph API; few rows
     a_text("message"),
     a_text("fix"),
     Column("code", BigInteger, nullable=False, server_default="-1"),
+    a_text("account"),
     a_time("since"),
     a_time("checked_at"),
     PrimaryKeyConstraint("kind", "subject", "subject_id"),

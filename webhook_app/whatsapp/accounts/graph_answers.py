@@ -10,7 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from webhook_app.whatsapp.json_text import scrub
+
 _MAX_TEXT = 512
+_LARGE = 10**32  # no id has as many digits
+_MOST_ENTITIES = 10
 
 
 class GraphReadError(Exception):
@@ -177,7 +181,7 @@ def read_number(row: Mapping[str, Any], waba_id: str) -> NumberFacts:
 def read_health(row: Mapping[str, Any]) -> list[EntityHealth]:
     """Reads `health_status` of any node: each entity that a message of it depends on."""
     found = []
-    for each in map(_object, _list(_object(row.get("health_status")).get("entities"))):
+    for each in map(_object, _list(_object(row.get("health_status")).get("entities"))[:_MOST_ENTITIES]):
         errors = [_object(error) for error in _list(each.get("errors"))]
         first = errors[0] if errors else {}
         remarks = _list(each.get("additional_info"))
@@ -216,8 +220,8 @@ def _list(value: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     if type(value) is int:
-        return str(value)
-    return value[:_MAX_TEXT] if type(value) is str else ""
+        return str(value) if abs(value) < _LARGE else ""
+    return str(scrub(value[:_MAX_TEXT])) if type(value) is str else ""
 
 
 def _word(value: Any) -> str:
