@@ -172,7 +172,7 @@ def make_jobs(
         *(notifying(name, channel) for name, channel in channels.items()),
         Job("tidy outbox", EXPIRE_SECONDS, lambda now: expire(engine, now, names)),
         *_heartbeat_jobs(engine, settings),
-        *_doctor_jobs(engine, settings),
+        *_doctor_jobs(engine, settings, go_on),
         Job("suppress", SUPPRESS_SECONDS, suppressing),
         Job("reconcile", MEASURE_SECONDS, lambda now: measure(engine, now)),
         Job("count steps", COUNT_STAGES_SECONDS, lambda now: count_stages(engine, now)),
@@ -197,14 +197,16 @@ def _heartbeat_jobs(engine: Engine, settings: Settings) -> list[Job]:
     return [Job("heartbeat", settings.evaluate_seconds / 3, monitor.report)]
 
 
-def _doctor_jobs(engine: Engine, settings: Settings) -> list[Job]:
+def _doctor_jobs(engine: Engine, settings: Settings, go_on: Callable[[], bool]) -> list[Job]:
     """The job that reads the Graph API, at start and every hour."""
     if not settings.meta_access_token:
         return []
-    return [Job("doctor", DOCTOR_SECONDS, lambda now: read_meta(engine, settings, now))]
+    return [Job("doctor", DOCTOR_SECONDS, lambda now: read_meta(engine, settings, now, go_on))]
 
 
-def read_meta(engine: Engine, settings: Settings, now: datetime) -> list[DoctorCheck]:
+def read_meta(
+    engine: Engine, settings: Settings, now: datetime, go_on: Callable[[], bool] = lambda: True
+) -> list[DoctorCheck]:
     """Read the Graph API with the access token, store the checks of doctor and return them, the worst first."""
     expected = Expected(
         app_id=settings.meta_app_id,
@@ -215,6 +217,7 @@ def read_meta(engine: Engine, settings: Settings, now: datetime) -> list[DoctorC
         app_secrets=settings.meta_app_secret,
         url=settings.graph_api_url,
         version=settings.graph_api_version,
+        go_on=go_on,
     )
     return examine(engine, client, expected, now)
 

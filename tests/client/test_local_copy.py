@@ -192,3 +192,32 @@ def test_after_an_erasure_the_copy_is_fetched_again_without_the_person(
     assert verdicts(copy, ["+12025550117", "+12025550118"], now) == ["send", "suppressed"]
     put("12025550119")
     assert copy.sync(sender, now) == 1
+
+
+def test_while_the_list_cannot_be_fetched_again_nobody_in_it_may_be_written_to(
+    sender, put, engine, database_url, now, tmp_path, monkeypatch
+):
+    put("12025550117")
+    put("12025550118")
+    copy = LocalCopy()
+    copy.sync(sender, now)
+    erase(engine, lambda: connect(database_url, application="tests"), "12025550117", actor="ann", now=now)
+    changes = sender.changes
+
+    def only_new(after):
+        if after == 0:
+            raise ConnectionError
+        return changes(after)
+
+    monkeypatch.setattr(sender, "changes", only_new)
+    with pytest.raises(ConnectionError):
+        copy.sync(sender, now)
+    copy.save(tmp_path / "copy")
+    loaded = LocalCopy()
+    loaded.load(tmp_path / "copy")
+    for each in (copy, loaded):
+        assert verdicts(each, ["+12025550118"], now) == ["suppressed"]
+    monkeypatch.undo()
+    for each in (copy, loaded):
+        each.sync(sender, now)
+        assert verdicts(each, ["+12025550117", "+12025550118"], now) == ["send", "suppressed"]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.channels.connections.odd_servers import sends, server
 from tests.support.fake_graph import APP_ID, APP_SECRET, NUMBER, TOKEN, WABA, FakeGraph, error
+from webhook_app.graph import client as client_module
 from webhook_app.graph.client import GraphClient, LimitReachedError
 from webhook_app.whatsapp.accounts.graph_answers import GraphReadError
 
@@ -146,3 +147,16 @@ def test_the_token_is_in_no_error_and_no_log(client, graph, caplog):
         assert fault.__cause__ is None
     assert "EAA" not in caplog.text
     assert APP_SECRET.decode() not in caplog.text
+
+
+def test_a_reading_ends_after_its_time_and_when_it_has_to_stop(graph, monkeypatch):
+    going_on = [True, True, False]
+    client = GraphClient(TOKEN, url=graph.url, go_on=lambda: going_on.pop(0))
+    client.node(WABA, ("id",))
+    client.node(WABA, ("id",))
+    with pytest.raises(LimitReachedError):
+        client.node(WABA, ("id",))
+    monkeypatch.setattr(client_module, "_READING_S", -1.0)
+    with pytest.raises(LimitReachedError):
+        GraphClient(TOKEN, url=graph.url).node(WABA, ("id",))
+    assert len(graph.requests) == 2

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN, APP_ID, APP_SECRET = "EAAtesttokentesttokentesttoken", "900100", b"an app secret of meta"
-WABA, NUMBER = "5550001", "1060"
+WABA, NUMBER = "555000100000", "106000000000"
 OURS = "https://hooks.example/webhook"
 
 

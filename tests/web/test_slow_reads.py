@@ -42,11 +42,22 @@ def test_a_slow_value_is_kept_for_twenty_times_as_long_as_it_took(clock):
     assert reads.get("a", reader(clock, 2.0, calls)) == 3
 
 
-def test_a_fault_is_not_kept(clock):
+def test_a_fault_is_kept_only_if_it_took_long(clock):
     reads = SlowReads()
     with pytest.raises(ZeroDivisionError):
         reads.get("a", lambda: 1 // 0)
     assert reads.get("a", lambda: 5) == 5
+
+    def slow():
+        clock.now += 30
+        return 1 // 0
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            reads.get("b", slow)
+    assert clock.now == 130
+    clock.now += 600
+    assert reads.get("b", lambda: 5) == 5
 
 
 def test_of_callers_at_once_one_reads(monkeypatch):

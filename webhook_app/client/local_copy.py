@@ -55,6 +55,7 @@ class _SavedCopy(Struct):
     suppressions: dict[str, list[CopiedSuppression]]
     contacts_by_alias: dict[str, tuple[str, ...]]
     is_shadow: bool = False
+    erased: int = 0
 
 
 class LocalCopy:
@@ -72,18 +73,22 @@ class LocalCopy:
         self.seq = 0
         """The last change applied."""
         self.synced_at: datetime | None = None
-        self._is_outdated = False
-        """A person of the copy may have been erased."""
+        self._erased = 0
+        """The last change that erased somebody who may be in the copy, until it is fetched again; 0: none."""
         self._is_shadow = False
         """Suppressions by rules block nobody for now (SUPPRESS=shadow)."""
 
     def sync(self, client: Client, now: datetime | None = None) -> int:
-        """Apply the changes since the last sync and return their number. An error keeps the changes applied so far."""
+        """Apply the changes since the last sync and return their number. An error keeps the changes applied so far.
+
+        After an erasure the list is fetched again, since the changes do not say who was erased.
+        """
         applied = self._follow(client)
-        if self._is_outdated:  # somebody was erased, and the changes no longer say who
-            self._suppressions, self._contacts_by_alias, self.seq = {}, {}, 0
-            applied += self._follow(client)
-            self._is_outdated = False
+        while self._erased:
+            fresh = LocalCopy()
+            applied += fresh._follow(client)
+            self._suppressions, self._contacts_by_alias = fresh._suppressions, fresh._contacts_by_alias
+            self._erased, self.seq = fresh._erased if fresh._erased > self._erased else 0, fresh.seq
         self._is_shadow = client.is_shadow
         self.synced_at = now or datetime.now(UTC)
         return applied
@@ -115,7 +120,12 @@ class LocalCopy:
         Only the owner may read the file, because it names people.
         """
         saved = _SavedCopy(
-            self.seq, self.synced_at, self._suppressions, self._contacts_by_alias, self._is_shadow
+            self.seq,
+            self.synced_at,
+            self._suppressions,
+            self._contacts_by_alias,
+            self._is_shadow,
+            self._erased,
         )
         temporary = Path(f"{fspath(path)}.new")
         temporary.unlink(missing_ok=True)
@@ -131,11 +141,13 @@ class LocalCopy:
             return False
         self.seq, self.synced_at, self._is_shadow = saved.seq, saved.synced_at, saved.is_shadow
         self._suppressions, self._contacts_by_alias = saved.suppressions, saved.contacts_by_alias
+        self._erased = saved.erased
         return True
 
     def _apply(self, change: FeedChange) -> None:
         if change.action == "erase":
-            self._is_outdated |= bool(self._suppressions or self._contacts_by_alias)
+            if self._suppressions or self._contacts_by_alias:
+                self._erased = change.seq
             self.seq = change.seq
             return
         key = change.contact.removeprefix("+")

@@ -27,6 +27,7 @@ API_VERSION = "v25.0"
 _TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 _TOTAL_S = 60.0  # of one answer
 _MAX_ANSWER_BYTES = 8 * 2**20
+_READING_S = 300.0  # of all that one client reads; it is made anew for each reading
 _PAGE = 100
 _MAX_PAGES = 100
 _PAUSES_S = (1.0, 2.0, 4.0)  # before each repetition
@@ -56,7 +57,10 @@ class GraphClient:
         version: str = API_VERSION,
         sleep: Callable[[float], object] = time.sleep,
         total_s: float = _TOTAL_S,
+        go_on: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._go_on = go_on
+        self._until = time.monotonic() + _READING_S
         self._total_s = total_s
         self._token = token
         self._secrets = list(app_secrets)
@@ -122,6 +126,8 @@ class GraphClient:
         for pause in (*_PAUSES_S, None):
             if self.used_percent >= _STOP_AT_PERCENT:
                 raise LimitReachedError(4, -1, "the calls that Meta allows in this hour are nearly used up")
+            if time.monotonic() > self._until or not self._go_on():
+                raise LimitReachedError(-1, -1, "the reading takes too long, or is to end")
             try:
                 return self._get_once(path, query, as_app)
             except GraphReadError as fault:

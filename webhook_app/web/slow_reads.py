@@ -17,10 +17,11 @@ class _KeptRead:
         self.lock = threading.Lock()
         self.until = 0.0
         self.value: Any = None
+        self.fault: Exception | None = None
 
 
 class SlowReads:
-    """One reader per key at a time. A value that was read in less than SLOW_S is not kept."""
+    """One reader per key at a time. A value, or a fault, that took less than SLOW_S is not kept."""
 
     def __init__(self) -> None:
         self._entries: dict[Hashable, _KeptRead] = {}
@@ -32,11 +33,15 @@ class SlowReads:
         entry = self._entries.setdefault(key, _KeptRead())
         with entry.lock:
             began = monotonic()
-            if began < entry.until:
-                found: Value = entry.value
-                return found
-            value = read()
-            took = monotonic() - began
-            if took >= SLOW_S:
-                entry.until, entry.value = monotonic() + _KEPT_FOR * took, value
-            return value
+            if began >= entry.until:
+                entry.value, entry.fault = None, None
+                try:
+                    entry.value = read()
+                except Exception as fault:  # noqa: BLE001  it is raised below, to each caller
+                    entry.fault = fault
+                took = monotonic() - began
+                entry.until = monotonic() + _KEPT_FOR * took if took >= SLOW_S else 0.0
+            if entry.fault is not None:
+                raise entry.fault
+            found: Value = entry.value
+            return found

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.support.factories import status
+from tests.support.factories import NUMBER, status
 from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
+from webhook_app.pipeline.sends.reports import register
 from webhook_app.pipeline.sends.retries import LeasedRetry, LeaseLostError, RetryClaim, claim, report
 from webhook_app.rules.sends.retries import Permission
 from webhook_app.store.sends import retries as store
 from webhook_app.store.sends.retries import HeldFailures, Retry, RetryFilters
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
+from webhook_app.whatsapp.sends.send_reports import SendReport
 
 RATE_LIMIT, PAIR_LIMIT, PER_PERSON, MISSING_PARAMETER = 130429, 131056, 131049, 131008
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -348,3 +350,19 @@ def test_thousands_of_alike_failures_of_one_contact_do_not_hold_up_a_claim(
     began = perf_counter()
     assert senders.claim(60, limit=10)
     assert perf_counter() - began < 5  # before: it grew with the square of their number, 8 s here
+
+
+def test_a_failed_call_that_another_key_makes_up_sends_no_message_again(
+    engine: Engine, senders: Senders, traffic: Traffic, now: datetime
+) -> None:
+    own = SendReport(
+        message_id="wamid.M", phone_number_id=NUMBER, contact="12025550117", template="promo", campaign="",
+        category="", sent_at=now, error=None, endpoint="", request_json="",
+    )  # fmt: skip
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, [own], now, reported_by="shop")
+    traffic.store(status("wamid.M", "sent", at=now, recipient="12025550117"), at=now)
+    report_failed_calls(engine, 1, now, RATE_LIMIT, key="rival", message_id="wamid.M", contact="12025550117")
+    assert senders.claim(60) == []
+    report_failed_calls(engine, 1, now, RATE_LIMIT, key="shop", message_id="wamid.N", contact="12025550117")
+    assert [each.retry.message_id for each in senders.claim(120)] == ["wamid.N"]

@@ -24,3 +24,10 @@ NAMES = {"590238114470021": "Acme +49 30 1234567", "384610027715590": "Acme EU"}
 def test_an_id_that_stands_alone_becomes_its_name(text, expected):
     assert with_names(text, NAMES) == expected
     assert with_names(text, {}) == text
+
+
+def test_an_error_code_or_a_figure_is_never_an_id_and_a_long_name_is_cut():
+    assert with_names("131026: 150000 of 999999999", {"131026": "x", "150000": "y", "999999999": "z"}) == (
+        "131026: 150000 of 999999999"
+    )
+    assert with_names("590238114470021", {"590238114470021": "n" * 500}) == "n" * 100

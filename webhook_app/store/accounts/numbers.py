@@ -9,6 +9,7 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import text
 
+from webhook_app.rules.accounts.names import ids_in
 from webhook_app.store.postgres.engine import Connection
 
 
@@ -37,23 +38,23 @@ _KNOWN = f"""
 WITH seen AS (
   SELECT DISTINCT ON (phone_number_id) phone_number_id, waba_id,
          CASE display_phone_number WHEN '' THEN '' ELSE '+' || display_phone_number END AS display_phone_number
-  FROM business_numbers ORDER BY phone_number_id, seen_at DESC, display_phone_number DESC
+  FROM business_numbers WHERE {{of_ids}} ORDER BY phone_number_id, seen_at DESC, display_phone_number DESC
 ), known AS (
-  SELECT {", ".join(_COLUMNS)} FROM meta_numbers
+  SELECT {", ".join(_COLUMNS)} FROM meta_numbers WHERE {{of_ids}}
   UNION ALL
   SELECT phone_number_id, waba_id, '', display_phone_number, '', '', '', '', '', '', NULL FROM seen s
   WHERE NOT EXISTS (SELECT FROM meta_numbers m WHERE m.phone_number_id = s.phone_number_id)
 )
 """
 _LIST = text(
-    f"{_KNOWN} SELECT * FROM known WHERE phone_number_id > :after ORDER BY phone_number_id LIMIT :limit"
+    f"{_KNOWN.format(of_ids='phone_number_id > :after')} SELECT * FROM known ORDER BY phone_number_id LIMIT :limit"
 )
-_NAMES = text(f"""{_KNOWN}
+_NAMES = text(f"""{_KNOWN.format(of_ids="phone_number_id = ANY(:ids)")}
 SELECT phone_number_id AS id, concat_ws(' ', nullif(verified_name, ''), nullif(display_phone_number, '')) AS name
 FROM known WHERE verified_name <> '' OR display_phone_number <> ''
 UNION ALL
 (SELECT DISTINCT ON (waba_id) waba_id, account_name FROM meta_numbers
- WHERE waba_id <> '' AND account_name <> '' ORDER BY waba_id, read_at DESC)
+ WHERE waba_id = ANY(:ids) AND account_name <> '' ORDER BY waba_id, read_at DESC)
 """)
 
 
@@ -69,6 +70,7 @@ def list_numbers(connection: Connection, limit: int, after: str = "") -> list[Li
     return [ListedNumber(**row) for row in rows.mappings()]
 
 
-def names(connection: Connection) -> dict[str, str]:
-    """The name of each number and account by its id: verified name and digits, as far as they are known."""
-    return {row[0]: row[1] for row in connection.execute(_NAMES)}
+def names(connection: Connection, texts: str) -> dict[str, str]:
+    """The names of the numbers and accounts whose ids occur in these texts: verified name and digits, if known."""
+    ids = ids_in(texts)
+    return {row[0]: row[1] for row in connection.execute(_NAMES, {"ids": ids})} if ids else {}

@@ -67,6 +67,11 @@ WITH chosen AS MATERIALIZED (
     AND f.contact <> '' AND f.participant = '' AND NOT starts_with(f.message_id, '{RETRY_CALL_PREFIX}')
     AND NOT EXISTS (SELECT FROM retries r
                     WHERE r.message_id = f.message_id AND r.phone_number_id = f.phone_number_id)
+    AND (f.source <> 'send' OR ARRAY(  -- what another key than the message's own reports sends it to nobody again
+      SELECT w.reported_by FROM sends w WHERE w.message_id = f.message_id ORDER BY w.registered_at, w.reported_by
+      LIMIT 1) && ARRAY(
+      SELECT w.reported_by FROM sends w
+      WHERE w.message_id = f.message_id AND w.failed AND w.error_code = f.error_code))
   ORDER BY f.message_id, f.phone_number_id, f.occurred_at DESC, f.error_code
   LIMIT :limit
 )

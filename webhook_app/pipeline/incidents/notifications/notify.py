@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from webhook_app.channels import Channel, DigestChannel, Receipt, ResendingChannel, SendError
 from webhook_app.channels.findings import FindingChannel, FindingMessage
-from webhook_app.channels.notification import Notification
+from webhook_app.channels.notification import Notification, one_line
 from webhook_app.pipeline.incidents.incident_details import with_current_state
 from webhook_app.pipeline.incidents.notifications.reroute import (
     OutboxMessage,
@@ -26,6 +26,7 @@ from webhook_app.pipeline.incidents.notifications.reroute import (
     read_message,
     reroute,
 )
+from webhook_app.rules.accounts.names import ids_in
 from webhook_app.store.accounts.numbers import names
 from webhook_app.store.incidents import alerts, channel_states, incidents, outbox
 from webhook_app.store.incidents.alerts import Alert
@@ -118,7 +119,7 @@ class _NotifyRun:
         if not claims:
             return False
         with self._engine.connect() as connection:
-            known = names(connection)
+            known = names(connection, str([claimed.payload for claimed in claims]))
         notifications = {claimed.id: _notification_of(claimed, known) for claimed in claims}
         readable = [claimed for claimed in claims if notifications[claimed.id] is not None]
         self._give_up_unreadable([claimed for claimed in claims if notifications[claimed.id] is None])
@@ -313,8 +314,8 @@ def _only_send_errors() -> Iterator[None]:
 
 def _notification_of(claimed: Claim, known: Mapping[str, str]) -> OutboxMessage | None:
     """The message with the names that occur in it."""
-    message, text = read_message(claimed.payload), str(claimed.payload)
-    used = {key: name for key, name in known.items() if key in text}
+    message = read_message(claimed.payload)
+    used = {key: one_line(known[key]) for key in ids_in(str(claimed.payload)) if key in known}
     return None if message is None else replace(message, id=claimed.id, names=used)
 
 

@@ -105,7 +105,7 @@ def read_overview(
     rate = measure(sum(window.attempts.values()), window.failures(is_failure))
     found = worst_first(incidents.open_incidents(connection))
     members = alerts.of_incidents(connection, [incident.id for incident in found])
-    known = names(connection)
+    known = names(connection, str((found, members, [key.phone_number_id for key in window.attempts])))
     views = view_incidents(found, members, rules, now, known)
     facts = _facts(connection, rate, flow, views, evaluate_seconds, now)
     notices = notices_of(facts)

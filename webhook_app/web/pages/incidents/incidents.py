@@ -64,7 +64,9 @@ def incident_list(request: PageRequest) -> Response:
     return render(
         request,
         "incidents.html",
-        incidents=view_incidents(found, members, request.rules, request.now, names(request.connection)),
+        incidents=view_incidents(
+            found, members, request.rules, request.now, names(request.connection, str((found, members)))
+        ),
         following=following,
         is_first=request.before is None,
         asked=asked,
@@ -99,7 +101,8 @@ def read_incident(request: PageRequest, incident_id: int) -> IncidentView:
     incident = known_incident(request, incident_id)
     members = alerts.of_incidents(request.connection, [incident.id])
     counted_now = _counted(request, incident, members)
-    return view_incident(counted_now, members, request.rules, request.now, names(request.connection))
+    known = names(request.connection, str((counted_now, members)))
+    return view_incident(counted_now, members, request.rules, request.now, known)
 
 
 def _counted(request: PageRequest, incident: Incident, members: list[Alert]) -> Incident:
