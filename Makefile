@@ -69,7 +69,7 @@ JOBS ?= 3
 
 .PHONY: test
 test: .venv/dev ## Run all tests (real Postgres, no network), in JOBS (3) processes
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: .venv/dev ## Check style and format

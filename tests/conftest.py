@@ -36,6 +36,30 @@ settings.load_profile("default_here")
 TEMPLATE = "webhook_app_template"
 
 
+SLOW = (
+    *(
+        "tests/browser/",
+        "tests/test_up.py",
+        "tests/faults/",
+        "tests/benchmarks/",
+        "tests/fuzzing/",
+        "tests/demo/",
+    ),
+    *(
+        "tests/test_scheduler.py",
+        "tests/test_embedded.py",
+        "tests/test_packaging.py",
+        "tests/test_end_to_end.py",
+    ),
+    *("tests/test_makefile.py", "tests/test_cli.py", "tests/test_migrations.py", "tests/pipeline/receiving/"),
+)
+"""Files that take longest. They run first, so that no process has one left when the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
 def pytest_configure() -> None:
     """Look for cycles less often: each application is one of 50 000 objects, and the thousands of tests stay."""
     gc.set_threshold(200_000, 20, 5)

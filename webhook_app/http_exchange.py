@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 from msgspec import Struct
@@ -51,6 +52,18 @@ def exchange(
             return RawAnswer(response.status_code, response.headers, bytes(received))
 
     try:
-        return asyncio.run(answer())
+        if not _is_in_event_loop():
+            return asyncio.run(answer())
+        with ThreadPoolExecutor(1) as other:
+            return other.submit(lambda: asyncio.run(answer())).result()
     except TimeoutError:
         raise httpx.ReadTimeout("the answer takes too long") from None
+
+
+def _is_in_event_loop() -> bool:
+    """Whether this thread runs an event loop already; it takes no second one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 SLOW_S = 0.2
 _KEPT_FOR = 20  # times as long as reading took: at most a twentieth of the time is spent on it
+_FAULTS_KEPT_S = 60.0
 _MOST_KEPT = 500
 
 Value = TypeVar("Value")
@@ -38,10 +39,11 @@ class SlowReads:
                 try:
                     entry.value = read()
                 except Exception as fault:  # noqa: BLE001  it is raised below, to each caller
-                    entry.fault = fault
+                    entry.fault = fault.with_traceback(None)
                 took = monotonic() - began
-                entry.until = monotonic() + _KEPT_FOR * took if took >= SLOW_S else 0.0
+                kept = _KEPT_FOR * took if entry.fault is None else min(_KEPT_FOR * took, _FAULTS_KEPT_S)
+                entry.until = monotonic() + kept if took >= SLOW_S else 0.0
             if entry.fault is not None:
-                raise entry.fault
+                raise entry.fault.with_traceback(None)
             found: Value = entry.value
             return found

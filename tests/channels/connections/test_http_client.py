@@ -1,5 +1,6 @@
 """The HTTP client of the channels against servers that answer slowly, endlessly or with too much."""
 
+import asyncio
 import gzip
 import socket
 import threading
@@ -96,3 +97,12 @@ def test_odd_numbers_in_retry_after_and_date_raise_nothing(retry_after, date, pa
     head = f"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: {retry_after}\r\nDate: {date}\r\n\r\n"
     with server(head.encode()) as (url, _):
         assert HttpClient("it", httpx.Timeout(2.0)).get(url).retry_after == pause
+
+
+def test_a_caller_in_an_event_loop_gets_its_answer_too():
+    with server(_OK + b"Content-Length: 2\r\n\r\nok") as (url, _):
+
+        async def ask():
+            return HttpClient("the receiver").get(url)
+
+        assert asyncio.run(ask()).text == "ok"

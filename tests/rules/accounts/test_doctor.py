@@ -117,6 +117,7 @@ def test_the_token(token, expected):
         ([replace(SUBSCRIPTION, fields=frozenset(("messages",)))], [("subscription", "warning", -1)]),
         ([replace(SUBSCRIPTION, callback_url="https://old.example/webhook")], [("callback", "broken", -1)]),
         ([replace(SUBSCRIPTION, callback_url=f"{OURS}/")], [("callback", "broken", -1)]),
+        ([replace(SUBSCRIPTION, callback_url="https://[x")], [("callback", "broken", -1)]),
         (
             GraphReadError(15, -1, "must be called with an app access_token"),
             [("unread_subscription", "unknown", 15)],

@@ -69,6 +69,8 @@ def claim(
     connection: Connection, asked: RetryClaim, wanted: RetryFilters, may_message: MayMessage, now: datetime
 ) -> list[LeasedRetry]:
     """Lease up to `limit` retries that are due, the longest due first."""
+    if asked.claim:
+        store.lock_claim(connection, wanted.key, asked.claim)
     if asked.claim and (again := store.claimed(connection, wanted.key, asked.claim, now)):
         known = search.facts(connection, again)
         return [LeasedRetry(each, known[each.id]) for each in again]

@@ -127,7 +127,10 @@ class Expected(Struct, frozen=True, kw_only=True):
         """Whether this is another address than ours; a slash at its end matters to Meta."""
         if not url or not self.callback_url:
             return False
-        one, own = urlsplit(url), urlsplit(self.callback_url)
+        try:
+            one, own = urlsplit(url), urlsplit(self.callback_url)
+        except ValueError:  # Meta's text is no address
+            return True
         return (one.scheme, one.netloc.lower(), one.path) != (own.scheme, own.netloc.lower(), own.path)
 
 

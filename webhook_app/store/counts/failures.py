@@ -65,6 +65,7 @@ class Failure(Struct, frozen=True, kw_only=True):
         )
 
 
+_MOST_TRIES = 1000  # that are counted; a message is tried a few times
 MAX_NEW_ERRORS = 2_000
 """New rows of `failure_errors` within an hour; the trigger `failures_label` holds the limit."""
 _NEW_ERRORS = text("SELECT coalesce(max(of_hour), 0) FROM failure_errors WHERE first_at >= :since")
@@ -80,10 +81,13 @@ ROWS = f"""
 SELECT f.occurred_at, f.message_id, f.phone_number_id, f.participant, f.error_code, f.error_subcode, f.contact,
        f.title, f.details, f.errors, f.source, f.fbtrace_id, f.received_at, {OTHER_COLUMNS},
        CASE WHEN f.contact <> '' AND f.error_code = ANY(:counted) THEN (
-         SELECT count(*) FROM failures p
-         WHERE p.contact = f.contact AND p.series_id = f.series_id AND p.error_code = f.error_code
-           AND p.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND p.occurred_at <= f.occurred_at
-           AND (p.occurred_at, p.message_id, p.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
+         SELECT count(*) FROM (
+           SELECT FROM failures p
+           WHERE p.contact = f.contact AND p.series_id = f.series_id AND p.error_code = f.error_code
+             AND p.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND p.occurred_at <= f.occurred_at
+             AND (p.occurred_at, p.message_id, p.phone_number_id)
+               < (f.occurred_at, f.message_id, f.phone_number_id)
+           LIMIT {_MOST_TRIES}) AS few
        ) ELSE 0 END AS tries,
        r.id AS retry_id, r.state AS retry_state, r.reason AS retry_reason, r.why AS retry_why,
        r.attempts AS retry_attempts, r.due_at AS retry_due_at, r.sent_message_id AS retry_sent_message_id

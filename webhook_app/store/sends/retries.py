@@ -98,6 +98,7 @@ _CHANGED = {
     "claim": "text",
     "outcome": "text",
 }
+_LOCK_CLAIM = text("SELECT pg_advisory_xact_lock(hashtextextended(:of, 0))")
 _SAVE = text(f"""
 UPDATE retries r SET {", ".join(f"{name} = i.{name}" for name in _CHANGED)}
 FROM unnest(CAST(:id AS bigint[]), {", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _CHANGED.items())})
@@ -177,6 +178,11 @@ def save(connection: Connection, retries: Sequence[Retry]) -> None:
     if retries:
         values = {name: [getattr(each, name) for each in retries] for name in ("id", *_CHANGED)}
         connection.execute(_SAVE, values)
+
+
+def lock_claim(connection: Connection, key: str, claim: str) -> None:
+    """Make another request with this id wait until the transaction ends, so that it finds the same leases."""
+    connection.execute(_LOCK_CLAIM, {"of": f"{key}\x1f{claim}"})
 
 
 def claimed(connection: Connection, key: str, claim: str, now: datetime) -> list[Retry]:

@@ -58,9 +58,10 @@ _SAVE = text("UPDATE retry_progress SET searched_at = :now")
 # As in store/counts/failures: earlier failures of the day with the same contact, series and code are tries. What costs
 # lookups is read for the chosen failures only, and no more tries than matter are counted.
 _FIND = text(f"""
-WITH chosen AS MATERIALIZED (
+WITH found AS (
   SELECT DISTINCT ON (f.message_id, f.phone_number_id)
-         f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id
+         f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id,
+         f.source = 'send' AS is_reported
   FROM failures f
   WHERE f.occurred_at >= :since AND f.error_code = ANY(:codes)
     AND (f.occurred_at >= :soon_since OR f.error_code <> ALL(:soon))
@@ -73,7 +74,8 @@ WITH chosen AS MATERIALIZED (
       SELECT w.reported_by FROM sends w
       WHERE w.message_id = f.message_id AND w.failed AND w.error_code = f.error_code))
   ORDER BY f.message_id, f.phone_number_id, f.occurred_at DESC, f.error_code
-  LIMIT :limit
+), chosen AS MATERIALIZED (  -- those of webhooks first: a sender can make up the others
+  SELECT * FROM found ORDER BY is_reported, occurred_at, message_id, phone_number_id LIMIT :limit
 )
 SELECT DISTINCT ON (f.message_id, f.phone_number_id)
        f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id,

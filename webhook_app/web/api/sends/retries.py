@@ -162,7 +162,7 @@ def report_retry(call: Call, id: RetryId, body: OutcomeBody) -> RetryStatus:  # 
     ended and somebody else has the message, or another outcome was reported.
     """
     error = _error(body)
-    if (body.outcome == "sent") != (body.message_id is not None):
+    if (body.outcome == "sent") != bool(body.message_id) or body.message_id == "":
         raise ApiError(400, "bad_body", "message_id: needed for the outcome `sent`, and only for it.")
     _check(body.message_id or "")
     retry = store.get(call.connection, id)
