@@ -87,7 +87,7 @@ def test_forty_failures_among_a_thousand_are_counted_explained_and_notified_once
     for wanted in (
         "131026",
         "Message Undeliverable",
-        NUMBER,
+        "business number +13125550199",
         "40 of",
         "3.85 %",
         "threshold is 2 %",
