@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from tests.support.clocks import Stopwatch
-from tests.support.factories import NUMBER, body, status
+from tests.support.factories import body, status
 from webhook_app.app import CLOSE, create_app
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.pipeline.incidents.evaluate import evaluate
