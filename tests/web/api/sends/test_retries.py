@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from tests.support.factories import NUMBER
 from tests.support.incidents import store_incident
+from tests.support.reports import report_failed_calls
 from tests.support.suppressions import store_suppression
 from webhook_app.store.operations import api_keys
 
@@ -141,6 +142,14 @@ def test_failures_of_an_open_incident_wait(fail, claim, engine, now):
     group = {"code": RATE_LIMIT, "phone_number_id": NUMBER}
     store_incident(engine, now, {"group": group, "codes": [RATE_LIMIT]}, codes=[RATE_LIMIT])
     assert [each["message_id"] for each in claim()["retries"]] == [other]
+
+
+def test_failed_calls_that_other_keys_make_up_hold_no_retry(fail, claim, engine, now):
+    mine = fail()
+    report_failed_calls(engine, 20, now, RATE_LIMIT, key="rival")
+    group = {"code": RATE_LIMIT, "phone_number_id": NUMBER}
+    store_incident(engine, now, {"group": group, "codes": [RATE_LIMIT]}, codes=[RATE_LIMIT], began_at=now - AGO)
+    assert mine in [each["message_id"] for each in claim()["retries"]]
 
 
 def test_each_lease_names_its_key_and_a_claim_can_be_repeated(api, fail, claim, engine, now):

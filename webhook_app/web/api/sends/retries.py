@@ -20,6 +20,7 @@ from webhook_app.rules.sends.retries import Permission, Reason, State
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends import retries as store
+from webhook_app.store.sends import retry_search
 from webhook_app.store.sends.retries import HeldFailures, Retry, RetryFilters
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import known_code
@@ -145,7 +146,7 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
         phone_number_id=body.phone_number_id,
         template=body.template,
         campaign=body.campaign,
-        held=_held_by_incidents(call.connection),
+        held=_held_by_incidents(call.connection, call.key.name),
     )
     lease = timedelta(seconds=body.lease_seconds)
     asked = RetryClaim(limit=body.limit, lease=lease, claim=body.claim_id)
@@ -197,9 +198,17 @@ def status_of(retry: Retry) -> RetryStatus:
     )
 
 
-def _held_by_incidents(connection: Connection) -> tuple[HeldFailures, ...]:
-    """The failures that wait for the end of an open incident. An incident of a finding has no end to wait for."""
-    opened = [each for each in incidents.open_incidents(connection) if each.codes and each.finding_id is None]
+def _held_by_incidents(connection: Connection, key: str) -> tuple[HeldFailures, ...]:
+    """The failures that wait for the end of an open incident.
+
+    An incident of a finding has no end to wait for, and what mostly other keys reported may be made up.
+    """
+    opened = [
+        each
+        for each in incidents.open_incidents(connection)
+        if each.codes and each.finding_id is None
+        if not retry_search.are_reported_by_others(connection, each.codes, each.began_at, key)
+    ]
     members = alerts.of_incidents(connection, [each.id for each in opened])
     return tuple(
         HeldFailures(
