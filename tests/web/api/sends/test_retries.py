@@ -148,7 +148,9 @@ def test_failed_calls_that_other_keys_make_up_hold_no_retry(fail, claim, engine,
     mine = fail()
     report_failed_calls(engine, 20, now, RATE_LIMIT, key="rival")
     group = {"code": RATE_LIMIT, "phone_number_id": NUMBER}
-    store_incident(engine, now, {"group": group, "codes": [RATE_LIMIT]}, codes=[RATE_LIMIT], began_at=now - AGO)
+    store_incident(
+        engine, now, {"group": group, "codes": [RATE_LIMIT]}, codes=[RATE_LIMIT], began_at=now - AGO
+    )
     assert mine in [each["message_id"] for each in claim()["retries"]]
 
 
