@@ -65,10 +65,10 @@ judgement: .venv/dev ## What the default rules say of 36 scenarios and of health
 demo: .venv/run ## Show a week of history and a simulated outage, in a terminal and on the dashboard
 	@exec $(BIN)/webhook-app demo
 
-JOBS ?= 4
+JOBS ?= 3
 
 .PHONY: test
-test: .venv/dev ## Run all tests (real Postgres, no network), in JOBS (4) processes
+test: .venv/dev ## Run all tests (real Postgres, no network), in JOBS (3) processes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
