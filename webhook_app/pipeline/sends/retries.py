@@ -1,4 +1,4 @@
-"""Leases failed messages to senders that send them again, and stores what became of each.
+"""Leases failed messages to senders that send them again, and stores the outcome of each.
 
 claim: finds new failures, ends retries that need no attempt, and leases the others whose contact may be messaged.
 report: stores the call like any report of a sender. A message sent again that fails has a row of its own, which goes on

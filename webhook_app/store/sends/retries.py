@@ -1,6 +1,6 @@
 """Retries as rows: failed messages, when each is due, and who leases it. Decides nothing.
 
-A lease is a token: only the sender that has the latest one can say what became of the message.
+A lease is a token: only the sender with the latest one can report the outcome of the message.
 """
 
 from collections.abc import Mapping, Sequence
