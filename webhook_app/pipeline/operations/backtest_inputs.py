@@ -245,7 +245,7 @@ class PastInputs:
         return self._outcomes.window(measure, minutes)
 
     def usual_outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
-        hours = tuple(usual_hours(*outcome_span(measure, minutes, self._now)))
+        hours = usual_hours(*outcome_span(measure, minutes, self._now))
         return self._remember(
             ("outcomes", measure, hours), lambda: as_window(self._past.outcome_hours(measure, hours))
         )

@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import exp, lgamma, log, log1p
 
 _PRECISION = 1e-12  # relative; later terms cannot change a digit that matters
-_BISECTIONS = 60
+_BOUND_PRECISION = 1e-10  # relative, of the lower bound
 
 
 def upper_tail(failures: int, attempts: int, share: float) -> float:
@@ -49,7 +49,7 @@ def lower_bound(failures: int, attempts: int, error: float) -> float:
     if failures <= 0:
         return 0.0
     low, high = 0.0, failures / attempts
-    for _ in range(_BISECTIONS):
+    while high - low > high * _BOUND_PRECISION:
         middle = (low + high) / 2
         if upper_tail(failures, attempts, middle) < error:
             low = middle

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 
 from webhook_app.rules.counts.failure_rate import Counts, wilson
 from webhook_app.rules.incidents.alerts import (
@@ -45,11 +45,12 @@ ADVICE: Mapping[str, str] = {
 }
 
 
-def usual_hours(start: datetime, end: datetime) -> list[datetime]:
+@lru_cache(maxsize=64)
+def usual_hours(start: datetime, end: datetime) -> tuple[datetime, ...]:
     """The hours that say what is usual from `start` to `end`: those of the last seven days, and of four weekdays."""
     first = start.replace(minute=0, second=0, microsecond=0)
     own = [first + place * _HOUR for place in range(-(-(end - first) // _HOUR))]
-    return sorted({hour - back * _DAY for back in USUAL_DAYS for hour in own if hour - back * _DAY < first})
+    return tuple(sorted({hour - back * _DAY for back in USUAL_DAYS for hour in own if hour - back * _DAY < first}))
 
 
 def usual_outcome_share(own: Counts) -> float | None:

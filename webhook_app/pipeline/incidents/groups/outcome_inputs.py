@@ -108,7 +108,7 @@ class OutcomeInputs:
 
     def usual(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
         """The outcomes of the hours that say what is usual in this window."""
-        hours = tuple(usual_hours(*outcome_span(measure, minutes, self.as_of)))
+        hours = usual_hours(*outcome_span(measure, minutes, self.as_of))
         if (measure, hours) not in self._cache.usual:
             if len(self._cache.usual) >= _MAX_CACHED:
                 self._cache.usual.clear()
