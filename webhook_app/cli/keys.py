@@ -1,4 +1,4 @@
-"""`webhook-app api-key`: create, list and revoke API keys. No SQL."""
+"""`webhook-app api-key`: create, rotate, list and revoke API keys. No SQL."""
 
 import sys
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from webhook_app.cli.database import transaction
 
 @click.group("api-key")
 def api_key() -> None:
-    """Create, list and revoke API keys for programs and people."""
+    """Create, rotate, list and revoke API keys for programs and people."""
 
 
 @api_key.command("create")
@@ -25,6 +25,22 @@ def create_key(name: str, role: str) -> None:
             made = api_keys.create(connection, name, role, datetime.now(UTC))
     except api_keys.KeyNameError as fault:
         sys.exit(str(fault))
+    click.echo(made.secret)
+
+
+@api_key.command("rotate")
+@click.argument("key_id", type=int)
+def rotate_key(key_id: int) -> None:
+    """Print another key with the same name and role. The earlier one works until you revoke it.
+
+    Reports, retries and caps belong to the name, so the new key goes on with them.
+    """
+    from webhook_app.store.operations import api_keys  # noqa: PLC0415
+
+    with transaction() as connection:
+        made = api_keys.rotate(connection, key_id, datetime.now(UTC))
+    if made is None:
+        sys.exit(f"There is no active key {key_id}.")
     click.echo(made.secret)
 
 

@@ -232,6 +232,45 @@ def test_a_later_message_of_the_template_ends_a_lapsed_lease_and_is_a_hint_other
         assert leased[0].facts.callback_data == '{"template": "offer"}'
 
 
+@pytest.mark.parametrize("code", [None, PAIR_LIMIT])
+def test_what_another_key_reports_to_the_contact_is_no_later_message(senders, fail, engine, now, code):
+    failed = fail(recipient="12025550117", template="offer", campaign="autumn")
+    assert len(senders.claim(2)) == 1
+    made_up = SendReport(
+        message_id="wamid.FAKE", phone_number_id=NUMBER, contact="12025550117", template="offer", campaign="autumn",
+        category="", sent_at=now + 5 * SECOND, endpoint="", request_json="",
+        error=read_graph_error({"code": code, "message": "no"}) if code else None,
+    )  # fmt: skip
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, [made_up], now + 5 * SECOND, reported_by="rival")
+    (leased,) = senders.claim(300)
+    assert (leased.retry.message_id, leased.facts.later_message_id) == (failed, "")
+
+
+def test_waiting_messages_of_another_key_do_not_slow_a_claim_down(senders, fail, engine, now):
+    fail()
+    senders.claim(0)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO retries OVERRIDING SYSTEM VALUE"
+                " SELECT (jsonb_populate_record(r, jsonb_build_object('message_id', 'x' || n, 'id', r.id + n,"
+                " 'reported_by', 'rival', 'due_at', r.due_at - interval '1 day'))).*"
+                " FROM retries r, generate_series(1, 20000) n"
+            )
+        )
+        connection.execute(text("ANALYZE retries"))
+    rows_read = text(
+        "SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) FROM pg_stat_xact_user_tables"
+        " WHERE relname = 'retries'"
+    )
+    wanted = RetryFilters(key="shop")
+    with engine.begin() as connection:
+        assert len(store.take_due(connection, wanted, now + 3 * SECOND, 10)) == 1
+        assert store.next_due_at(connection, wanted)
+        assert connection.execute(rows_read).scalar_one() < 10
+
+
 def test_a_suppressed_contact_is_never_leased_and_one_that_waits_is_asked_about_later(senders, fail):
     fail()
     assert senders.claim(2, permission=Permission(allowed=False, wait=90 * SECOND, why="paused")) == []

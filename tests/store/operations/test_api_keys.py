@@ -60,3 +60,16 @@ def test_keys_that_were_made_with_one_name_before_go_on_working(engine, now):
         assert [api_keys.find(connection, secret).name for secret in secrets] == ["shop", "shop"]
     with pytest.raises(KeyNameError):
         create(engine, "shop", now)
+
+
+def test_a_rotated_key_keeps_its_name_and_role_and_both_secrets_work_until_one_is_revoked(engine, now):
+    first = create(engine, "shop", now)
+    with engine.begin() as connection:
+        second = api_keys.rotate(connection, first.key.id, now)
+        assert second and second.secret != first.secret
+        found = [api_keys.find(connection, each.secret) for each in (first, second)]
+        assert [(each.name, each.role) for each in found if each] == [("shop", "sender")] * 2
+        assert api_keys.revoke(connection, first.key.id, now)
+        assert api_keys.find(connection, first.secret) is None
+        assert api_keys.rotate(connection, first.key.id, now) is None
+        assert api_keys.find(connection, second.secret)

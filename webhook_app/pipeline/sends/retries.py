@@ -72,7 +72,7 @@ def claim(
     if asked.claim:
         store.lock_claim(connection, wanted.key, asked.claim)
     if asked.claim and (again := store.claimed(connection, wanted.key, asked.claim, now)):
-        known = search.facts(connection, again)
+        known = search.facts(connection, again, wanted.key)
         return [LeasedRetry(each, known[each.id]) for each in again]
     _add_new(connection, now)
     leased: list[LeasedRetry] = []
@@ -80,7 +80,7 @@ def claim(
         due = store.take_due(connection, wanted, now, asked.limit - len(leased))
         if not due:
             break
-        known = search.facts(connection, due)
+        known = search.facts(connection, due, wanted.key)
         decided = _decide(due, known, asked, wanted.key, may_message, now)
         store.save(connection, decided)
         leased += [LeasedRetry(each, known[each.id]) for each in decided if each.leased_at == now]

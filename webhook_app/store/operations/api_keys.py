@@ -64,6 +64,7 @@ _PREFIXES = text("SELECT prefix FROM api_keys WHERE revoked_at IS NULL")
 _MARK_USED = text("""
 UPDATE api_keys SET used_at = :now WHERE id = :id AND (used_at IS NULL OR used_at <= :before)
 """)
+_ACTIVE = text("SELECT name, role FROM api_keys WHERE id = :id AND revoked_at IS NULL")
 _REVOKE = text("UPDATE api_keys SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
 
 
@@ -84,6 +85,16 @@ def create(connection: Connection, name: str, role: str, now: datetime) -> NewKe
     """
     name = name.strip()
     _check_name(connection, name)
+    return _insert(connection, name, role, now)
+
+
+def rotate(connection: Connection, key_id: int, now: datetime) -> NewKey | None:
+    """Create another key with the name and role of this one, which works until it is revoked; None if it is revoked."""
+    found = connection.execute(_ACTIVE, {"id": key_id}).one_or_none()
+    return _insert(connection, found.name, found.role, now) if found else None
+
+
+def _insert(connection: Connection, name: str, role: str, now: datetime) -> NewKey:
     secret = PREFIX + secrets.token_urlsafe(_BYTES)
     key = ApiKey(id=0, name=name, role=role, prefix=prefix_of(secret), created_at=now)
     values = {"name": name, "role": role, "prefix": key.prefix, "created_at": now}

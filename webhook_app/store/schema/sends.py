@@ -84,6 +84,13 @@ retries = Table(  # failed messages to send again; made by the first claim after
     Index("retries_contact", "contact"),
     Index("retries_time", "first_failed_at"),
     Index("retries_due", "due_at", "id", postgresql_where=text("state IN ('waiting', 'leased')")),
+    Index(
+        "retries_key_due",
+        "reported_by",
+        "due_at",
+        "id",
+        postgresql_where=text("state IN ('waiting', 'leased')"),
+    ),
     Index("retries_dead", "occurred_at", postgresql_where=text("state = 'dead'")),
     Index("retries_claim", "claim", postgresql_where=text("state = 'leased' AND claim <> ''")),
     Index("retries_sent", "sent_message_id", postgresql_where=text("sent_message_id <> ''")),

@@ -105,6 +105,7 @@ FROM unnest(CAST(:id AS bigint[]), {", ".join(f"CAST(:{name} AS {kind}[])" for n
   AS i(id, {", ".join(_CHANGED)})
 WHERE r.id = i.id
 """)
+_NO_KEY = ""  # of messages that no key reported
 _LEASABLE = "r.state IN ('waiting', 'leased')"
 _CLAIMED = text(f"""
 {_FROM} WHERE r.state = 'leased' AND r.claim <> '' AND r.claim = :claim AND r.leased_by = :key AND r.leased_until > :now
@@ -150,11 +151,16 @@ def insert(connection: Connection, retries: Sequence[Retry]) -> None:
 def take_due(connection: Connection, wanted: RetryFilters, now: datetime, limit: int) -> list[Retry]:
     """Lock the retries that may be leased, the longest due first, without those that another session has locked."""
     chosen, values = _choose(wanted)
-    statement = (
+    statement = text(
         f"{_FROM} WHERE {_LEASABLE} AND r.due_at <= :now{chosen}"
         " ORDER BY r.due_at, r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED"
     )
-    return _read(connection, text(statement), values | {"now": now, "limit": limit})
+    found = [
+        each
+        for key in (_NO_KEY, wanted.key)
+        for each in _read(connection, statement, values | {"key": key, "now": now, "limit": limit})
+    ]
+    return sorted(found, key=lambda each: (each.due_at, each.id))[:limit]
 
 
 def expire(connection: Connection, before: datetime, limit: int) -> None:
@@ -165,12 +171,15 @@ def expire(connection: Connection, before: datetime, limit: int) -> None:
 def next_due_at(connection: Connection, wanted: RetryFilters) -> datetime | None:
     """When the next retry can be leased; None if there is none."""
     chosen, values = _choose(wanted)
-    statement = (
+    statement = text(
         f"SELECT r.due_at FROM retries r JOIN series s ON s.id = r.series_id WHERE {_LEASABLE}{chosen}"
         " ORDER BY r.due_at LIMIT 1"
     )
-    found: datetime | None = connection.execute(text(statement), values).scalar_one_or_none()
-    return found
+    found = (
+        connection.execute(statement, values | {"key": key}).scalar_one_or_none()
+        for key in (_NO_KEY, wanted.key)
+    )
+    return min((each for each in found if each is not None), default=None)
 
 
 def save(connection: Connection, retries: Sequence[Retry]) -> None:
@@ -206,14 +215,15 @@ def count(connection: Connection, now: datetime) -> RetryCounts:
 
 
 def _choose(wanted: RetryFilters) -> tuple[str, dict[str, Any]]:
+    """Conditions with their values, except `key`: an index gives what one key reported in the order of its time."""
     given = {
         "r.phone_number_id": wanted.phone_number_id,
         "s.template": wanted.template,
         "s.campaign": wanted.campaign,
     }
     asked = {name: value for name, value in given.items() if value is not None}
-    chosen = " AND r.reported_by IN ('', :key)" + "".join(f" AND {name} = :{name[2:]}" for name in asked)
-    values: dict[str, Any] = {name[2:]: value for name, value in asked.items()} | {"key": wanted.key}
+    chosen = " AND r.reported_by = :key" + "".join(f" AND {name} = :{name[2:]}" for name in asked)
+    values: dict[str, Any] = {name[2:]: value for name, value in asked.items()}
     for place, held in enumerate(wanted.held):
         codes = f"held_{place}_codes"
         values[codes] = list(held.codes)

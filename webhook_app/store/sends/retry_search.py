@@ -44,7 +44,7 @@ class MessageFacts(Struct, frozen=True):
     """What is known of a message that is due.
 
     `later_message_id`: the first message of the same template or campaign to the contact since: since the lease began,
-    or else a message since the failure that did not fail.
+    or else a message since the failure that did not fail. Webhooks name it, or a report of the key that leases.
     """
 
     is_delivered: bool
@@ -121,14 +121,16 @@ SELECT r.id,
     SELECT l.message_id FROM (
       SELECT e.message_id, e.occurred_at AS at
       FROM status_events e JOIN series w ON w.id = e.series_id
-      WHERE e.contact = r.contact AND e.occurred_at >= i.since AND (e.status <> 'failed' OR r.state = 'leased')
+      WHERE e.contact = r.contact AND e.occurred_at >= i.since
+        AND (e.status <> 'failed' OR r.state = 'leased'
+             AND NOT EXISTS (SELECT FROM sends c WHERE c.message_id = e.message_id AND c.failed))
         AND e.phone_number_id = r.phone_number_id AND {_IS_SAME}
         AND NOT starts_with(e.message_id, '{GENERATED_ID_PREFIX}')
       UNION ALL
       SELECT w.message_id, w.sent_at FROM sends w
       WHERE w.contact = r.contact AND w.sent_at >= i.since AND NOT w.failed
         AND w.phone_number_id = r.phone_number_id AND {_IS_SAME}
-        AND (w.reported_by = r.leased_by OR r.state <> 'leased')
+        AND w.reported_by = ANY(ARRAY[:key, r.reported_by, r.leased_by])
     ) l
     WHERE l.message_id <> r.message_id
     ORDER BY l.at, l.message_id LIMIT 1), '') AS later_message_id
@@ -179,7 +181,7 @@ def are_reported_by_others(connection: Connection, codes: Sequence[int], since: 
     return bool(connection.execute(_REPORTED_BY_OTHERS, values).scalar_one())
 
 
-def facts(connection: Connection, retries: Sequence[Retry]) -> dict[int, MessageFacts]:
-    """What is known of the messages of these retries, by id."""
-    rows = connection.execute(_FACTS, {"ids": [each.id for each in retries]})
+def facts(connection: Connection, retries: Sequence[Retry], key: str) -> dict[int, MessageFacts]:
+    """What is known of the messages of these retries, by id. `key`: the API key that leases them."""
+    rows = connection.execute(_FACTS, {"ids": [each.id for each in retries], "key": key})
     return {row.id: MessageFacts(*row[1:]) for row in rows}
