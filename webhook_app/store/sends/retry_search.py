@@ -101,12 +101,6 @@ LEFT JOIN retries p
      AND p.leased_by = coalesce(o.reported_by, p.leased_by)
 ORDER BY f.message_id, f.phone_number_id
 """)
-_REPORTED_BY_OTHERS = text("""
-SELECT 2 * count(*) FILTER (WHERE f.source = 'send' AND NOT EXISTS (
-         SELECT FROM sends w WHERE w.message_id = f.message_id AND w.failed AND w.reported_by = :key)) > count(*)
-FROM (SELECT source, message_id FROM failures
-      WHERE error_code = ANY(:codes) AND occurred_at >= :since ORDER BY occurred_at DESC LIMIT 2000) AS f
-""")
 _IS_SAME = "(w.template, w.campaign) = (s.template, s.campaign) AND (s.template <> '' OR s.campaign <> '')"
 _FACTS = text(f"""
 SELECT r.id,
@@ -173,12 +167,6 @@ def find(
     values = {"since": since, "soon_since": soon_since, "soon": list(soon), "codes": [*soon, *later]}
     rows = connection.execute(_FIND, values | {"counted": list(COUNTED), "limit": limit})
     return [RetryableFailure(*row) for row in rows]
-
-
-def are_reported_by_others(connection: Connection, codes: Sequence[int], since: datetime, key: str) -> bool:
-    """Whether most of the latest failures with these codes are failed calls that other keys reported."""
-    values = {"codes": list(codes), "since": since, "key": key}
-    return bool(connection.execute(_REPORTED_BY_OTHERS, values).scalar_one())
 
 
 def facts(connection: Connection, retries: Sequence[Retry], key: str) -> dict[int, MessageFacts]:

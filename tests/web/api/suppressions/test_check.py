@@ -6,10 +6,12 @@ from datetime import timedelta
 import pytest
 
 from tests.support.factories import NUMBER, body, message, status
+from tests.support.reports import report_failed_calls
 from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts
+from webhook_app.store.operations import api_keys
 
 FREE = "+12025550117"
 OTHER_NUMBER = "590238114470099"
@@ -357,6 +359,25 @@ def test_while_the_account_cannot_send_checks_answer_wait_if_enabled(api, make_a
     assert [r["verdict"] for r in results] == ["wait", "suppressed", "invalid"]
     assert (results[0]["reason"], results[0]["code"], results[0]["retry_after"]) == ("paused", 131042, 60)
     assert f"alert {alert_id}" in results[0]["why"]
+
+
+@pytest.mark.parametrize("others", ["none", "webhook", "second key"])
+def test_failed_calls_of_one_key_pause_no_other_sender(api, make_app, engine, now, traffic, others):
+    alarm(engine, now, code=131031)
+    report_failed_calls(engine, 2, now, 131031, key="rival")
+    if others == "webhook":
+        traffic.failed(1, now, 131031)
+    if others == "second key":
+        report_failed_calls(engine, 1, now, 131031, key="third")
+    app, paused = make_app(pause_senders="on").test_client(), {}
+    for name in ("rival", "shop"):
+        with engine.begin() as connection:
+            headers = {"Authorization": f"Bearer {api_keys.create(connection, name, 'sender', now).secret}"}
+        is_paused = app.get("/v1/pause", headers=headers).json["paused"]
+        paused[name] = (is_paused, app.get(f"/v1/check/{FREE}", headers=headers).json["verdict"] == "wait")
+    is_confirmed = others != "none"
+    assert paused == {"rival": (True, True), "shop": (is_confirmed, is_confirmed)}
+    assert api.get("/v1/pause").json["paused"], "operators see what any key says"
 
 
 def test_a_pause_of_one_number_does_not_affect_others(api, engine, now):

@@ -1,14 +1,19 @@
 """/v1/pause: whether senders should stop, because the account cannot send."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from webhook_app.rules.incidents.pauses import Pause, pauses
 from webhook_app.store.incidents import alerts
+from webhook_app.store.sends import reporters
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import PhoneNumberId, Time
 from webhook_app.whatsapp.errors.catalogue import explain
+
+_BEFORE_ALERT = timedelta(hours=1)
+"""The failures of an alert lie at most so long before it begins."""
 
 
 class PauseQuery(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -41,14 +46,29 @@ def get_pause(call: Call, query: PauseQuery) -> PauseAnswer:
     """Report whether every send would fail, for example because of an expired token, unpaid bills or a lock.
 
     Senders should pause while an alert of the kind `attention` about such a code is firing: each failed send lowers
-    the quality rating.
+    the quality rating. What only one key's failed calls say pauses no other sender.
     """
-    found = pauses(alerts.open_alerts(call.connection), query.phone_number_id)
+    found = pauses_of(call, query.phone_number_id)
     return PauseAnswer(
         as_of=call.now,
         paused=bool(found),
         enforced=call.settings.pause_senders == "on",
         reasons=[_reason(pause) for pause in found],
+    )
+
+
+def pauses_of(call: Call, phone_number_id: str | None) -> list[Pause]:
+    """The pauses of this business number (None: any number) that concern the caller's key."""
+    found = pauses(alerts.open_alerts(call.connection), phone_number_id)
+    if call.key.role != "sender":
+        return found
+    return [each for each in found if not _is_of_another_key(call, each)]
+
+
+def _is_of_another_key(call: Call, pause: Pause) -> bool:
+    since = pause.since - _BEFORE_ALERT
+    return reporters.are_of_one_other_key(
+        call.connection, pause.code, pause.phone_number_id, since, call.key.name
     )
 
 

@@ -19,8 +19,8 @@ from webhook_app.pipeline.sends.retries import (
 from webhook_app.rules.sends.retries import Permission, Reason, State
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.sends import reporters
 from webhook_app.store.sends import retries as store
-from webhook_app.store.sends import retry_search
 from webhook_app.store.sends.retries import HeldFailures, Retry, RetryFilters
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import known_code
@@ -207,7 +207,7 @@ def _held_by_incidents(connection: Connection, key: str) -> tuple[HeldFailures, 
         each
         for each in incidents.open_incidents(connection)
         if each.codes and each.finding_id is None
-        if not retry_search.are_reported_by_others(connection, each.codes, each.began_at, key)
+        if not reporters.are_reported_by_others(connection, each.codes, each.began_at, key)
     ]
     members = alerts.of_incidents(connection, [each.id for each in opened])
     return tuple(

@@ -12,14 +12,13 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.probe_claims import resolve_probes
-from webhook_app.rules.incidents.pauses import pauses
 from webhook_app.rules.suppressions.blocking import BY_PEOPLE, asks_for_replies
 from webhook_app.rules.suppressions.verdict import SEND, CheckTerms, Verdict, decide
 from webhook_app.settings import Settings
-from webhook_app.store.incidents import alerts
 from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, ContactSuppression
 from webhook_app.web.api.endpoints import Call, Endpoint
+from webhook_app.web.api.incidents.pause import pauses_of
 from webhook_app.web.api.people.addresses import parse_addresses
 from webhook_app.web.api.suppressions.check_results import CheckResult, invalid_result, result_of
 from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
@@ -208,7 +207,7 @@ def _results(
 def _terms(call: Call, query: _Query) -> CheckTerms:
     pause = None
     if call.settings.pause_senders == "on":
-        found = pauses(alerts.open_alerts(call.connection), query.phone_number_id)
+        found = pauses_of(call, query.phone_number_id)
         pause = found[0] if found else None
     shadow = call.settings.suppress == "shadow"
     return CheckTerms(query.category, call.settings.stop_blocks == "all", call.now, pause, shadow)
