@@ -49,10 +49,29 @@ def test_every_page_of_an_edge_is_read(client, graph, count):
     assert all("access_token" not in query for _, query in graph.requests)
 
 
-def test_a_cursor_that_leads_in_a_circle_ends(client, graph):
+def test_a_cursor_that_leads_in_a_circle_ends(client, graph, monkeypatch):
+    monkeypatch.setattr(client_module, "_MAX_PAGES", 5)
     graph.page_size = 0
     graph.edges["1/phone_numbers"] = [{"id": "1"}]
-    assert client.edge("1/phone_numbers", ("id",)) == []
+    with pytest.raises(GraphReadError, match="too long"):
+        client.edge("1/phone_numbers", ("id",))
+
+
+@pytest.mark.parametrize("limit", [("_MAX_ROWS", 4), ("_MAX_EDGE_BYTES", 100)])
+def test_an_endless_list_is_not_read_to_its_end(client, graph, monkeypatch, limit):
+    monkeypatch.setattr(client_module, *limit)
+    graph.edges["1/message_templates"] = [{"id": str(place)} for place in range(99)]
+    with pytest.raises(GraphReadError, match="too long"):
+        client.edge("1/message_templates", ("id",))
+    assert len(graph.requests) <= 3
+
+
+def test_a_page_that_is_too_large_is_asked_for_again_with_half_as_many_rows(client, graph, pauses):
+    graph.edges["1/message_templates"] = [{"id": str(place)} for place in range(3)]
+    graph.script.extend([error(500, 1, "Please reduce the amount of data you're asking for, then retry")] * 2)
+    assert len(client.edge("1/message_templates", ("id",))) == 3
+    assert [query["limit"] for _, query in graph.requests] == ["100", "50", "25", "25"]
+    assert pauses == []
 
 
 def test_subscriptions_are_read_as_the_app(client, graph):

@@ -62,7 +62,16 @@ class FakeGraph:
             "webhook_configuration": {"application": OURS},
         }  # fmt: skip
         self.app_row = {"whatsapp_business_api_data": {"id": APP_ID, "name": "Acme sends"}}
-        self.edges = {f"{WABA}/phone_numbers": [self.number], f"{WABA}/subscribed_apps": [self.app_row]}
+        self.template = {
+            "id": "88001", "name": "order_ready", "language": "en_US", "status": "APPROVED", "category": "UTILITY",
+            "parameter_format": "POSITIONAL", "quality_score": {"score": "GREEN"}, "rejected_reason": "NONE",
+            "components": [{"type": "BODY", "text": "Hi {{1}}, order {{2}} is ready"}],
+        }  # fmt: skip
+        self.edges = {
+            f"{WABA}/phone_numbers": [self.number],
+            f"{WABA}/subscribed_apps": [self.app_row],
+            f"{WABA}/message_templates": [self.template],
+        }
         self.unknown_fields = {"throughput"}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)

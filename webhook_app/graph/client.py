@@ -20,6 +20,7 @@ from webhook_app.http_exchange import exchange
 from webhook_app.whatsapp.accounts.graph_answers import GraphReadError, read_error
 
 Answer = TypeVar("Answer")
+Row = TypeVar("Row")
 
 API_URL = "https://graph.facebook.com"
 API_VERSION = "v25.0"
@@ -29,7 +30,10 @@ _TOTAL_S = 60.0  # of one answer
 _MAX_ANSWER_BYTES = 8 * 2**20
 _READING_S = 300.0  # of all that one client reads; it is made anew for each reading
 _PAGE = 100
-_MAX_PAGES = 100
+_LEAST_PAGE = 10
+_MAX_ROWS = 10_000  # of an edge; an account has at most 6 000 templates
+_MAX_PAGES = 1_000
+_MAX_EDGE_BYTES = 64 * 2**20
 _PAUSES_S = (1.0, 2.0, 4.0)  # before each repetition
 _TRANSIENT = frozenset((1, 2, 131000, 131016))
 _LIMITED = frozenset((4, 17, 613, 80007, 80008))  # too many calls: not before the next hour
@@ -37,6 +41,7 @@ _STOP_AT_PERCENT = 90  # of the calls that Meta allows
 _MOST_PERCENT = 1_000_000  # a larger figure is no share
 _ID = re.compile(r"[0-9]{1,32}", re.ASCII)
 _UNKNOWN_FIELD = re.compile(r"nonexisting field \((\w+)\)")
+_TOO_MUCH = re.compile("reduce the amount of data|the answer is too large")
 _WRONG_SECRET = "Invalid appsecret_proof"  # noqa: S105  in Meta's message: the secret is another app's
 _SECRET = re.compile(r"(access_token|input_token|appsecret_proof)=[^&\s\"']+|EAA\w{20,}")
 
@@ -66,6 +71,7 @@ class GraphClient:
         self._secrets = list(app_secrets)
         self._base = f"{url.rstrip('/')}/{version}"
         self._sleep = sleep
+        self._received = 0  # bytes
         self._certificates = httpx.create_ssl_context()
         self.server_time: datetime | None = None
         """Meta's clock at the last answer."""
@@ -86,8 +92,20 @@ class GraphClient:
 
     def edge(self, path: str, core: Sequence[str], optional: Sequence[str] = ()) -> list[dict[str, Any]]:
         """All rows of an edge such as `{waba_id}/phone_numbers`."""
+        return self.read_edge(path, lambda row: row, core, optional)
+
+    def read_edge(
+        self,
+        path: str,
+        read: Callable[[dict[str, Any]], Row],
+        core: Sequence[str],
+        optional: Sequence[str] = (),
+    ) -> list[Row]:
+        """What `read` makes of each row of an edge. Only that is kept in memory."""
         return self._with_known_fields(
-            core, optional, lambda fields: list(self._rows(path, {"fields": fields} if fields else {}))
+            core,
+            optional,
+            lambda fields: [*map(read, self._rows(path, {"fields": fields} if fields else {}))],
         )
 
     def _with_known_fields(
@@ -104,21 +122,32 @@ class GraphClient:
                 wanted.remove(unknown[1])
 
     def _rows(self, path: str, query: dict[str, str], as_app: str = "") -> Iterator[Any]:
-        """The rows of all pages. `paging.next` may hold the token, so each address is built from the cursor."""
-        after = ""
+        """The rows of all pages. `paging.next` may hold the token, so each address is built from the cursor.
+
+        A page that is too large for Meta or for us is asked for again with half as many rows.
+        """
+        after, size, rows, before = "", _PAGE, 0, self._received
         for _ in range(_MAX_PAGES):
-            answer = self._get(
-                path, query | {"limit": str(_PAGE)} | ({"after": after} if after else {}), as_app
-            )
-            rows = answer.get("data")
-            yield from rows if isinstance(rows, list) else ()
+            try:
+                answer = self._get(
+                    path, query | {"limit": str(size)} | ({"after": after} if after else {}), as_app
+                )
+            except GraphReadError as fault:
+                if size <= _LEAST_PAGE or not _TOO_MUCH.search(fault.message):
+                    raise
+                size //= 2
+                continue
+            page = answer.get("data")
+            yield from page if isinstance(page, list) else ()
+            rows += len(page) if isinstance(page, list) else 0
             paging = answer.get("paging")
-            if not isinstance(paging, dict) or "next" not in paging:
-                return
-            cursors = paging.get("cursors")
+            cursors = paging.get("cursors") if isinstance(paging, dict) and "next" in paging else None
             after = str(cursors.get("after", "")) if isinstance(cursors, dict) else ""
             if not after:
                 return
+            if rows >= _MAX_ROWS or self._received - before > _MAX_EDGE_BYTES:
+                break
+        raise GraphReadError(1, -1, "the list is too long to be read")
 
     def _get(self, path: str, query: dict[str, str], as_app: str = "") -> dict[str, Any]:
         if not _ID.fullmatch(path.partition("/")[0]) and path != "debug_token":
@@ -136,7 +165,10 @@ class GraphClient:
                     return self._get(path, query, as_app)
                 if fault.code in _LIMITED:
                     raise LimitReachedError(fault.code, fault.subcode, fault.message) from None
-                if pause is None or not (fault.code in _TRANSIENT or fault.code < 0):
+                is_transient = fault.code < 0 or (
+                    fault.code in _TRANSIENT and not _TOO_MUCH.search(fault.message)
+                )
+                if pause is None or not is_transient:
                     raise
                 self._sleep(pause)
         raise AssertionError  # the last round returns or raises
@@ -160,6 +192,7 @@ class GraphClient:
             raise GraphReadError(
                 -1, -1, f"the Graph API cannot be reached ({type(fault).__name__})"
             ) from None
+        self._received += len(response.body)
         self._note_headers(response.headers)
         if len(response.body) > _MAX_ANSWER_BYTES:
             raise GraphReadError(1, -1, "the answer is too large")

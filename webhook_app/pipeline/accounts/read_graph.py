@@ -1,4 +1,4 @@
-"""Reads the Graph API once: token, app, accounts, numbers. One part that cannot be read does not stop the others."""
+"""Reads the Graph API once: token, app, accounts, numbers, templates. A part that cannot be read stops no other."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import TypeVar
 import structlog
 
 from webhook_app.graph.client import GraphClient, LimitReachedError
+from webhook_app.pipeline.accounts.read_templates import read_templates
 from webhook_app.rules.accounts.doctor import judge
 from webhook_app.rules.accounts.doctor_access import SCOPES
 from webhook_app.rules.accounts.doctor_check import AccountReading, DoctorCheck, Expected, GraphReading
@@ -46,6 +47,11 @@ def examine(engine: Engine, client: GraphClient, expected: Expected, now: dateti
     with engine.connect() as connection:
         known = health.account_ids(connection)
     reading = read(client, known, expected, now)
+    readable = [
+        waba_id for waba_id, each in reading.accounts.items() if not isinstance(each.account, GraphReadError)
+    ]
+    for waba_id, groups in read_templates(engine, client, readable, now).items():
+        reading.accounts[waba_id].templates = groups
     checks = judge(reading, expected)
     with engine.begin() as connection:
         doctor.save(connection, checks, now)

@@ -137,6 +137,7 @@ class _PruneRun:
             ("health_signals", kept.failures_days),
             ("health_changes", kept.failures_days),
             ("health_changes of one state", _CROWDED_DAYS),
+            ("template_changes", kept.failures_days),
             ("service_windows", _WINDOW_DAYS),
         ):
             old = partial(retention.delete_old, rule=table, cutoff=self._before(days))

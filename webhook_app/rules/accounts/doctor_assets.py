@@ -10,6 +10,7 @@ from webhook_app.rules.accounts.doctor_check import (
     Status,
     as_sentence,
 )
+from webhook_app.rules.accounts.doctor_templates import judge_templates
 from webhook_app.whatsapp.accounts.graph_answers import (
     AccountApp,
     AccountFacts,
@@ -56,6 +57,7 @@ def judge_account(waba_id: str, reading: AccountReading, expected: Expected) -> 
     else:
         yield from _judge_apps(of, reading.apps, expected)
     yield from _judge_health(of, reading.health)
+    yield from judge_templates(of, reading.templates)
     if isinstance(reading.numbers, GraphReadError):
         yield of.unread("numbers", reading.numbers)
         return

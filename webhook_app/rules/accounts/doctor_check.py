@@ -96,6 +96,16 @@ class Checked(Struct, frozen=True):
         )
 
 
+class TemplateGroup(Struct, frozen=True, kw_only=True):
+    """The templates of an account with one status. `names`: those that changed last."""
+
+    status: str
+    templates: int
+    low_quality: int
+    """Those of them that Meta rates RED."""
+    names: Sequence[str]
+
+
 class AccountReading(Struct, kw_only=True):
     """What could be read of an account: each part, or the error that Meta answered."""
 
@@ -104,6 +114,7 @@ class AccountReading(Struct, kw_only=True):
     numbers: list[NumberFacts] | GraphReadError
     health: Sequence[EntityHealth] = ()
     number_health: Mapping[str, Sequence[EntityHealth]] = field(default_factory=dict)
+    templates: Sequence[TemplateGroup] | GraphReadError = ()
 
 
 class GraphReading(Struct, kw_only=True):

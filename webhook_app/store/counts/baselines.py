@@ -51,6 +51,12 @@ _FAILURES = text("""
 SELECT error_code, series_id, sum(failures)::bigint AS failures FROM hourly_failures
 WHERE hour >= :start AND hour < :end GROUP BY error_code, series_id
 """)
+_OF_TEMPLATES = text("""
+SELECT s.waba_id, s.template, h.error_code, sum(h.failures)::bigint AS failures
+FROM hourly_failures h JOIN series s ON s.id = h.series_id
+WHERE h.hour >= :since AND s.template = ANY(:names) GROUP BY s.waba_id, s.template, h.error_code
+ORDER BY failures DESC, h.error_code
+""")
 _FIRST_HOURS = text("""
 SELECT series_id, min(hour) AS first FROM hourly_counts WHERE hour >= :since GROUP BY series_id
 """)
@@ -105,6 +111,16 @@ def read(connection: Connection, start: datetime, end: datetime) -> WindowCounts
         {known[row.series_id]: row.attempts for row in attempts},
         [FailedMessages((Mark(row.error_code, known[row.series_id]),), row.failures) for row in failed],
     )
+
+
+def failures_of_templates(
+    connection: Connection, names: Sequence[str], since: datetime
+) -> dict[tuple[str, str], dict[int, int]]:
+    """The failures of these templates in full hours by account and name, then by code, the most frequent first."""
+    found: dict[tuple[str, str], dict[int, int]] = {}
+    for row in connection.execute(_OF_TEMPLATES, {"names": list(names), "since": since}):
+        found.setdefault((row.waba_id, row.template), {})[row.error_code] = row.failures
+    return found
 
 
 def first_hours(connection: Connection, since: datetime) -> dict[SeriesKey, datetime]:

@@ -67,6 +67,7 @@ _OLD = {
             = (health_changes.subject, health_changes.subject_id, health_changes.aspect)
           AND (later.occurred_at, later.value) > (health_changes.occurred_at, health_changes.value)
         OFFSET 999)""",
+    "template_changes": "changed_at < :cutoff",
     "findings": "fixed_at < :cutoff",
     "silences": "until < :cutoff",
     "backtest_people": "backtest_id IN (SELECT id FROM backtests WHERE requested_at < :cutoff)",

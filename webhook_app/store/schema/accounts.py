@@ -1,6 +1,16 @@
 """Tables of what Meta says of accounts, business numbers and templates, in webhooks and by its Graph API."""
 
-from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, PrimaryKeyConstraint, Table, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.schema.columns import a_text, a_time, metadata
@@ -94,4 +104,54 @@ meta_numbers = Table(  # as the Graph API described them at the latest reading; 
     a_text("mode"),
     a_time("read_at"),
     PrimaryKeyConstraint("phone_number_id"),
+)
+
+meta_templates = Table(  # as the Graph API described them at the latest reading; never deleted
+    "meta_templates",
+    metadata,
+    a_text("waba_id"),
+    a_text("name"),
+    a_text("language"),
+    a_text("template_id"),
+    a_text("status"),  # DELETED: Meta no longer lists it
+    a_text("category"),
+    a_text("category_to_come"),
+    a_text("quality"),
+    a_text("rejected_reason"),
+    Column("is_named", Boolean, nullable=False),
+    Column("parts", JSONB, nullable=False),
+    Column("parameters", BigInteger, nullable=False),
+    a_time("first_read_at"),
+    a_time("changed_at"),
+    PrimaryKeyConstraint("waba_id", "name", "language"),
+    Index("meta_templates_name", "name", "waba_id"),
+    Index(
+        "meta_templates_fallback",
+        "waba_id",
+        "name",
+        postgresql_where=text("status = 'APPROVED' AND parameters = 0"),
+    ),
+)
+
+template_changes = Table(
+    "template_changes",
+    metadata,
+    a_text("waba_id"),
+    a_text("name"),
+    a_text("language"),
+    a_time("changed_at"),
+    a_text("aspect"),
+    a_text("before"),
+    a_text("value"),
+    PrimaryKeyConstraint("waba_id", "name", "language", "changed_at", "aspect"),
+    Index("template_changes_time", "changed_at"),
+)
+
+template_readings = Table(  # when all templates of an account were read last
+    "template_readings",
+    metadata,
+    a_text("waba_id"),
+    a_time("read_at"),
+    Column("templates", BigInteger, nullable=False),
+    PrimaryKeyConstraint("waba_id"),
 )

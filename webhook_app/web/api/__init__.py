@@ -3,7 +3,7 @@
 from flask import Blueprint
 
 from webhook_app.web import auth, security_headers
-from webhook_app.web.api.accounts import doctor, health, numbers
+from webhook_app.web.api.accounts import doctor, health, numbers, templates
 from webhook_app.web.api.counts import codes, failure_export, failures, funnels, rates, support_bundle
 from webhook_app.web.api.endpoints import ApiContext
 from webhook_app.web.api.incidents import alerts, findings, incidents, notifications, pause, rules, silences
@@ -45,6 +45,7 @@ AREAS = (
     health,
     doctor,
     numbers,
+    templates,
     books,
     quarantine,
     erasure,

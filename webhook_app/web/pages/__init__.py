@@ -6,7 +6,7 @@ from webhook_app.channels.notification import without_controls
 from webhook_app.web import security_headers
 from webhook_app.web.api.endpoints import ApiContext
 from webhook_app.web.pages import appearance, assets, errors, wording
-from webhook_app.web.pages.accounts import doctor
+from webhook_app.web.pages.accounts import doctor, templates
 from webhook_app.web.pages.counts import codes, failures, overview
 from webhook_app.web.pages.incidents import alerts, findings, incident_actions, incidents, rules, silences
 from webhook_app.web.pages.navigation import NAVIGATION
@@ -40,6 +40,7 @@ AREAS = (
     imports,
     changes,
     doctor,
+    templates,
     system,
     quarantine,
 )

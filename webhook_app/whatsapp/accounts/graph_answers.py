@@ -5,15 +5,13 @@ exception. Field names: Meta's reference of Graph v25, read 2026-11.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
-from webhook_app.whatsapp.json_text import scrub
+from webhook_app.whatsapp.accounts.graph_values import a_list, a_number, a_text, a_time, a_word, an_object
 
-_MAX_TEXT = 512
-_LARGE = 10**32  # no id has as many digits
 _MOST_ENTITIES = 10
 
 
@@ -101,24 +99,24 @@ class NumberFacts(Struct, frozen=True, kw_only=True):
 
 def read_token(answer: Mapping[str, Any]) -> TokenFacts:
     """Reads the answer of /debug_token. An invalid token is described in `data.error`, with HTTP status 200."""
-    data = _object(answer.get("data"))
-    error = _object(data.get("error"))
-    granular = [_object(each) for each in _list(data.get("granular_scopes"))]
+    data = an_object(answer.get("data"))
+    error = an_object(data.get("error"))
+    granular = [an_object(each) for each in a_list(data.get("granular_scopes"))]
     return TokenFacts(
         is_valid=data.get("is_valid") is True,
-        app_id=_text(data.get("app_id")),
-        kind=_text(data.get("type")).upper(),
-        expires_at=_time(data.get("expires_at")),
-        data_access_expires_at=_time(data.get("data_access_expires_at")),
-        scopes=frozenset(_text(each) for each in _list(data.get("scopes"))),
+        app_id=a_text(data.get("app_id")),
+        kind=a_text(data.get("type")).upper(),
+        expires_at=a_time(data.get("expires_at")),
+        data_access_expires_at=a_time(data.get("data_access_expires_at")),
+        scopes=frozenset(a_text(each) for each in a_list(data.get("scopes"))),
         targets={
-            _text(each.get("scope")): frozenset(_text(target) for target in _list(each["target_ids"]))
+            a_text(each.get("scope")): frozenset(a_text(target) for target in a_list(each["target_ids"]))
             for each in granular
             if "target_ids" in each
         },
-        code=_number(error.get("code")),
-        subcode=_number(error.get("subcode")),
-        message=_text(error.get("message")),
+        code=a_number(error.get("code")),
+        subcode=a_number(error.get("subcode")),
+        message=a_text(error.get("message")),
     )
 
 
@@ -126,12 +124,14 @@ def read_subscriptions(rows: Iterable[Any]) -> list[AppSubscription]:
     """Reads the rows of /{app_id}/subscriptions."""
     return [
         AppSubscription(
-            object=_text(row.get("object")),
-            callback_url=_text(row.get("callback_url")),
+            object=a_text(row.get("object")),
+            callback_url=a_text(row.get("callback_url")),
             is_active=row.get("active") is not False,
-            fields=frozenset(_text(_object(each).get("name") or each) for each in _list(row.get("fields"))),
+            fields=frozenset(
+                a_text(an_object(each).get("name") or each) for each in a_list(row.get("fields"))
+            ),
         )
-        for row in map(_object, rows)
+        for row in map(an_object, rows)
     ]
 
 
@@ -139,41 +139,43 @@ def read_account_apps(rows: Iterable[Any]) -> list[AccountApp]:
     """Reads the rows of /{waba_id}/subscribed_apps."""
     return [
         AccountApp(
-            app_id=_text(_object(row.get("whatsapp_business_api_data")).get("id")),
-            callback_url=_text(row.get("override_callback_uri")),
+            app_id=a_text(an_object(row.get("whatsapp_business_api_data")).get("id")),
+            callback_url=a_text(row.get("override_callback_uri")),
         )
-        for row in map(_object, rows)
+        for row in map(an_object, rows)
     ]
 
 
 def read_account(row: Mapping[str, Any]) -> AccountFacts:
     """Reads a WhatsApp Business Account."""
     return AccountFacts(
-        waba_id=_text(row.get("id")),
-        name=_text(row.get("name")),
-        status=_word(row.get("status")),
-        review=_word(row.get("account_review_status")),
+        waba_id=a_text(row.get("id")),
+        name=a_text(row.get("name")),
+        status=a_word(row.get("status")),
+        review=a_word(row.get("account_review_status")),
         marketing_is_off=row.get("disable_marketing_messages_on_cloud_api") is True,
-        limit=_word(row.get("whatsapp_business_manager_messaging_limit")),
+        limit=a_word(row.get("whatsapp_business_manager_messaging_limit")),
     )
 
 
 def read_number(row: Mapping[str, Any], waba_id: str) -> NumberFacts:
     """Reads a business number of this account."""
     return NumberFacts(
-        phone_number_id=_text(row.get("id")),
+        phone_number_id=a_text(row.get("id")),
         waba_id=waba_id,
-        display_phone_number=_text(row.get("display_phone_number")),
-        verified_name=_text(row.get("verified_name")),
-        status=_word(row.get("status")),
-        quality=_word(_object(row.get("quality_score")).get("score") or row.get("quality_rating")),
-        name_status=_word(row.get("name_status")),
-        platform=_word(row.get("platform_type")),
-        mode=_word(row.get("account_mode")),
-        throughput=_word(_object(row.get("throughput")).get("level")),
-        limit=_word(row.get("whatsapp_business_manager_messaging_limit")),
+        display_phone_number=a_text(row.get("display_phone_number")),
+        verified_name=a_text(row.get("verified_name")),
+        status=a_word(row.get("status")),
+        quality=a_word(an_object(row.get("quality_score")).get("score") or row.get("quality_rating")),
+        name_status=a_word(row.get("name_status")),
+        platform=a_word(row.get("platform_type")),
+        mode=a_word(row.get("account_mode")),
+        throughput=a_word(an_object(row.get("throughput")).get("level")),
+        limit=a_word(row.get("whatsapp_business_manager_messaging_limit")),
         callbacks={
-            name: _text(url) for name, url in _object(row.get("webhook_configuration")).items() if _text(url)
+            name: a_text(url)
+            for name, url in an_object(row.get("webhook_configuration")).items()
+            if a_text(url)
         },
     )
 
@@ -181,18 +183,18 @@ def read_number(row: Mapping[str, Any], waba_id: str) -> NumberFacts:
 def read_health(row: Mapping[str, Any]) -> list[EntityHealth]:
     """Reads `health_status` of any node: each entity that a message of it depends on."""
     found = []
-    for each in map(_object, _list(_object(row.get("health_status")).get("entities"))[:_MOST_ENTITIES]):
-        errors = [_object(error) for error in _list(each.get("errors"))]
+    for each in map(an_object, a_list(an_object(row.get("health_status")).get("entities"))[:_MOST_ENTITIES]):
+        errors = [an_object(error) for error in a_list(each.get("errors"))]
         first = errors[0] if errors else {}
-        remarks = _list(each.get("additional_info"))
+        remarks = a_list(each.get("additional_info"))
         found.append(
             EntityHealth(
-                kind=_word(each.get("entity_type")),
-                entity_id=_text(each.get("id")),
-                can_send=_word(each.get("can_send_message")),
-                code=_number(first.get("error_code")),
-                reason=_text(first.get("error_description")) or _text(remarks[0] if remarks else ""),
-                solution=_text(first.get("possible_solution")),
+                kind=a_word(each.get("entity_type")),
+                entity_id=a_text(each.get("id")),
+                can_send=a_word(each.get("can_send_message")),
+                code=a_number(first.get("error_code")),
+                reason=a_text(first.get("error_description")) or a_text(remarks[0] if remarks else ""),
+                solution=a_text(first.get("possible_solution")),
             )
         )
     return found
@@ -200,38 +202,11 @@ def read_health(row: Mapping[str, Any]) -> list[EntityHealth]:
 
 def read_error(answer: Any) -> GraphReadError:
     """Reads Meta's error object; -1 stands for a missing code."""
-    error = _object(_object(answer).get("error"))
-    user_text = _text(error.get("error_user_msg"))
-    message = _text(error.get("message")) or "an answer without an error object"
+    error = an_object(an_object(answer).get("error"))
+    user_text = a_text(error.get("error_user_msg"))
+    message = a_text(error.get("message")) or "an answer without an error object"
     return GraphReadError(
-        _number(error.get("code")),
-        _number(error.get("error_subcode")),
+        a_number(error.get("code")),
+        a_number(error.get("error_subcode")),
         f"{message} ({user_text})" if user_text else message,
     )
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    if type(value) is int:
-        return str(value) if abs(value) < _LARGE else ""
-    return str(scrub(value[:_MAX_TEXT])) if type(value) is str else ""
-
-
-def _word(value: Any) -> str:
-    """The name of a value in capitals: Meta's sources disagree about its case."""
-    return _text(value).upper()
-
-
-def _number(value: Any) -> int:
-    return value if type(value) is int and -1 < value < 2**31 else -1
-
-
-def _time(value: Any) -> datetime | None:
-    return datetime.fromtimestamp(value, UTC) if type(value) is int and 0 < value < 2**33 else None

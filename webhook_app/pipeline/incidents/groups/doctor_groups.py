@@ -11,7 +11,7 @@ from webhook_app.store.accounts.doctor import StoredCheck
 from webhook_app.store.incidents.alerts import group_key
 
 ASPECT = "doctor"
-_QUIET = ("clock", "display_name", "marketing", "quality", "test_number")
+_QUIET = ("clock", "display_name", "marketing", "quality", "templates", "test_number")
 """Kinds that wake nobody: harmless for now, or also reported by webhooks."""
 _IDS = {"account": "waba_id", "number": "phone_number_id"}
 _FRESH_FOR = timedelta(hours=3)  # Meta is asked every hour

@@ -1,0 +1,46 @@
+"""/templates: message templates with their state at Meta, their failures, and how they changed. Read-only."""
+
+from urllib.parse import urlencode
+
+from flask import Response
+
+from webhook_app.store.accounts import numbers
+from webhook_app.web.api.accounts.templates import (
+    TemplateHistoryQuery,
+    TemplatesQuery,
+    list_template_history,
+    list_templates,
+)
+from webhook_app.web.pages.page import Page, PageRequest, read_form, render
+
+_PAGE = 50
+_FILTERS = ("waba_id", "name", "language", "status")
+STATUSES = ("APPROVED", "PENDING", "REJECTED", "PAUSED", "DISABLED", "IN_APPEAL", "ARCHIVED", "DELETED")
+BADGES = {"APPROVED": "calm", "PAUSED": "watch", "PENDING": "", "ARCHIVED": "", "DELETED": ""}
+
+
+def template_list(request: PageRequest) -> Response:
+    """A page of templates; with a name also their changes."""
+    given = {name: value for name in _FILTERS if (value := request.args.get(name, "").strip())}
+    place = {"cursor": request.args["cursor"]} if request.args.get("cursor") else {}
+    found = list_templates(request.call, read_form(given | place | {"limit": _PAGE}, TemplatesQuery))
+    changes = []
+    if "name" in given:
+        one = {name: given[name] for name in given if name != "status"}
+        changes = list_template_history(request.call, read_form(one, TemplateHistoryQuery)).changes
+    return render(
+        request,
+        "templates.html",
+        templates=found.templates,
+        changes=changes,
+        accounts=numbers.names(request.connection, " ".join({each.waba_id for each in found.templates})),
+        given=given,
+        statuses=STATUSES,
+        badges=BADGES,
+        following=found.next_cursor and urlencode(given | {"cursor": found.next_cursor}),
+        first=f"/templates?{urlencode(given)}" if place else None,
+        is_configured=bool(request.settings.meta_access_token),
+    )
+
+
+PAGES = (Page("GET", "/templates", template_list),)
