@@ -170,7 +170,7 @@ EVERY = {name.upper(): "12" for name in Settings.model_fields} | {
     "PORT": "8001", "BIND_HOST": "::1", "TRUSTED_PROXIES": "10.0.0.0/8", "WEBHOOK_ALLOW_FROM": "10.0.0.0/8",
     "META_MTLS_SUBJECT_HEADER": "X-Cert", "SLACK_WEBHOOK_URL": "https://a.example", "SLACK_API_URL": "https://a.example",
     "PAGERDUTY_EVENTS_URL": "https://a.example", "ALERT_EMAIL_FROM": "a@example.org", "STOP_BLOCKS": "all",
-    "SUPPRESS": "shadow", "GRAPH_API_URL": "https://a.example", "GRAPH_API_VERSION": "v26.0",
+    "SUPPRESS": "shadow", "OPT_IN": "required", "GRAPH_API_URL": "https://a.example", "GRAPH_API_VERSION": "v26.0",
     "CHECK_WHEN_AWAY": "allow", "PAUSE_SENDERS": "on", "LOG_FORMAT": "json", "DEFAULT_REGION": "DE",
 }  # fmt: skip
 

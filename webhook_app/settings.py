@@ -38,7 +38,7 @@ SHOWN = frozenset((
     "port", "bind_host", "web_concurrency", "public_url", "trusted_proxies", "webhook_allow_from",
     "meta_mtls_subject_header", "data_dir", "rules_file", "evaluate_seconds", "slack_channel", "events_keep_days",
     "failures_keep_days", "raw_keep_days", "counts_keep_days", "soft_failures", "soft_days", "suppress", "stop_blocks",
-    "probe_hours", "suppress_hourly_cap", "key_suppress_hourly_cap", "default_region", "check_when_away",
+    "opt_in", "probe_hours", "suppress_hourly_cap", "key_suppress_hourly_cap", "default_region", "check_when_away",
     "pause_senders", "keywords_file", "ingest_queue", "log_format", "meta_app_id", "graph_api_version",
 ))  # fmt: skip
 """Settings whose values may be shown. Any other value is masked: it is a secret, or may contain one."""
@@ -153,6 +153,7 @@ class Settings(BaseModel):
     soft_days: int = Field(default=2, ge=1, le=100)
     suppress: str = Field(default="on", pattern="^(on|shadow)$")
     stop_blocks: str = Field(default="messages", pattern="^(messages|all)$")
+    opt_in: str = Field(default="optional", pattern="^(optional|required)$")
     probe_hours: float = Field(default=24, ge=1, le=720)
     suppress_hourly_cap: int = Field(default=5_000, ge=1)
     key_suppress_hourly_cap: int = Field(default=100, ge=1)

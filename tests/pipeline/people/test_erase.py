@@ -30,7 +30,8 @@ from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving import archive
 from webhook_app.store.schema import metadata
-from webhook_app.store.suppressions import suppressions
+from webhook_app.store.suppressions import opt_ins, suppressions
+from webhook_app.store.suppressions.opt_ins import OptIn
 from webhook_app.store.suppressions.suppressions import ChangeEvidence, Suppression
 from webhook_app.whatsapp.people.traces import Traces
 
@@ -224,6 +225,10 @@ def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list
     writer.store([Delivery(json.dumps(preference).encode()), Delivery(json.dumps(alert).encode())], now)
     writer.store([Delivery(f"no json about {PERSON}".encode())], now - DAY)
     with engine.begin() as connection:
+        agreed = OptIn(
+            contact=PERSON, opted_in_at=now, channel="shop", note=f"as {PERSON}", actor="shop", recorded_at=now
+        )
+        opt_ins.put(connection, [agreed])
         entry = audit.AuditEntry(
             at=now, actor="on-call", role="admin", via="page", action="lift", contact=PERSON
         )

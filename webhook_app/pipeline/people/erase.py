@@ -68,7 +68,8 @@ def erase(
         opt_outs = [(row.phone_number_id, row.scope) for row in rows_before if row.reason == "opted_out"]
         erased_opt_outs.keep(connection, traces.keys, opt_outs)
         rows = erasure.take_out(connection, traces, now)
-        rows["preferences"] += former_numbers.delete_preferences(connection, shared)
+        for table, deleted in former_numbers.delete_statements(connection, shared).items():
+            rows[table] += deleted
         rows["suppression_changes"] += _erase_changes(connection, traces, actor, now)
         erasure_id = erasure_requests.add(connection, traces, actor, now)
         erasure_requests.notify_erased(connection)

@@ -89,11 +89,20 @@ def read_rows(
 
     Raises UnreadableListError at once if the list cannot be understood.
     """
-    rows = _json_rows(_checked_json(lines)) if kind == "ndjson" else _csv_rows(lines)
     return (
         RefusedRow(number, "", row) if isinstance(row, str) else _parsed(number, row, defaults, now)
-        for number, row in rows
+        for number, row in table_rows(lines, kind, _KNOWN)
     )
+
+
+def table_rows(
+    lines: Iterable[str], kind: Format, known: frozenset[str]
+) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    """Return every row with its number, by the names of columns; a text says why a row cannot be read.
+
+    Of the `known` columns each may occur once. Raises UnreadableListError at once.
+    """
+    return _json_rows(_checked_json(lines), known) if kind == "ndjson" else _csv_rows(lines, known)
 
 
 def header(kind: Format) -> str:
@@ -108,10 +117,10 @@ def write_rows(rows: Iterable[Mapping[str, Any]], kind: Format) -> str:
     return "".join(msgspec.json.encode({name: row[name] for name in COLUMNS}).decode() + "\n" for row in rows)
 
 
-def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+def _csv_rows(lines: Iterable[str], known: frozenset[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     bounded = _BoundedLines(lines)
     try:
-        layout, numbered = find_layout(bounded, _KNOWN)
+        layout, numbered = find_layout(bounded, known)
     except csv.Error as fault:
         raise UnreadableListError(f"The first line is {fault}.") from None
     table = csv.reader(chain(map(itemgetter(1), numbered), [_END]), delimiter=layout.separator)
@@ -177,7 +186,7 @@ def _checked_json(lines: Iterable[str]) -> Iterator[str]:
     return chain([first], rest)
 
 
-def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+def _json_rows(lines: Iterable[str], known: frozenset[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     number = 0
     for text in lines:
         if not text.strip():
@@ -191,7 +200,7 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any] | 
         except RecursionError:
             yield number, "nested too deeply"
             continue
-        yield number, _named(row, number) if isinstance(row, dict) else _only_contact(row)
+        yield number, _named(row, number, known) if isinstance(row, dict) else _only_contact(row)
 
 
 def _json_value(text: str) -> Any:
@@ -204,13 +213,13 @@ def _only_contact(row: Any) -> Mapping[str, Any] | str:
     return {CONTACT: row} if _is_readable(CONTACT, row) else "not an object"
 
 
-def _named(row: Mapping[str, Any], number: int) -> Mapping[str, Any] | str:
-    if CONTACT in row and _KNOWN.issuperset(row):
+def _named(row: Mapping[str, Any], number: int, known: frozenset[str]) -> Mapping[str, Any] | str:
+    if CONTACT in row and known.issuperset(row):
         return row
     if len(row) > _MAX_MORE:
         return f"more than {_MAX_MORE} columns"
     try:
-        names = with_contact([column_name(name) for name in row], number, _KNOWN)
+        names = with_contact([column_name(name) for name in row], number, known)
     except UnreadableListError as fault:
         return str(fault)
     return dict(zip(names, row.values(), strict=True))

@@ -22,9 +22,10 @@ UNION SELECT message_id FROM failures WHERE contact = :key AND occurred_at >= :s
   AND participant = ''
 UNION SELECT message_id FROM inbound_messages WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
 """)
-_DELETE_PREFERENCES = text(
-    "DELETE FROM preferences WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until"
-)
+_DELETE_STATEMENTS = {
+    "preferences": "DELETE FROM preferences WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until",
+    "opt_ins": "DELETE FROM opt_ins WHERE contact = :key AND opted_in_at >= :since AND opted_in_at < :until",
+}
 
 
 def keys_to_erase(connection: Connection, contact: str) -> tuple[tuple[str, ...], tuple[Span, ...]]:
@@ -53,9 +54,13 @@ def message_ids(connection: Connection, spans: Iterable[Span]) -> list[str]:
     ]
 
 
-def delete_preferences(connection: Connection, spans: Iterable[Span]) -> int:
-    """Delete what the person stated at these numbers while they held them. Returns how many."""
-    return sum(connection.execute(_DELETE_PREFERENCES, _values(span)).rowcount for span in spans)
+def delete_statements(connection: Connection, spans: Iterable[Span]) -> dict[str, int]:
+    """Delete what the person stated at these numbers while they held them. Returns how many rows of each table."""
+    values = [_values(span) for span in spans]
+    return {
+        table: sum(connection.execute(text(statement), each).rowcount for each in values)
+        for table, statement in _DELETE_STATEMENTS.items()
+    }
 
 
 def _used_since(connection: Connection, present: KeyHolder, span: Span) -> bool:

@@ -111,3 +111,15 @@ successes = (
         a_time("occurred_at"),
     )
 )
+
+opt_ins = Table(  # when and where people agreed to messages, as senders recorded it
+    "opt_ins",
+    metadata,
+    a_text("contact"),
+    a_time("opted_in_at"),
+    a_text("channel"),
+    a_text("note"),
+    a_text("actor"),
+    a_time("recorded_at"),
+    PrimaryKeyConstraint("contact", "opted_in_at", "channel"),
+)

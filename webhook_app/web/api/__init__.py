@@ -14,6 +14,7 @@ from webhook_app.web.api.sends import retries, sends
 from webhook_app.web.api.suppressions import (
     changes,
     check,
+    opt_ins,
     suppression_files,
     suppression_review,
     suppressions,
@@ -27,6 +28,7 @@ AREAS = (
     suppressions,
     suppression_review,
     suppression_files,
+    opt_ins,
     changes,
     rates,
     funnels,

@@ -11,6 +11,7 @@ from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import entry_from, known_code
 from webhook_app.web.api.people.addresses import require_address
+from webhook_app.web.api.suppressions.opt_ins import OptInEntry, opt_ins_of
 from webhook_app.web.api.suppressions.suppressions import ContactSuppressions, get_suppression
 from webhook_app.web.api.values import Contact, Limit, NextCursor, Time
 from webhook_app.whatsapp.people.contacts import display
@@ -65,12 +66,13 @@ class OpenWindow(Struct):
 
 
 class ContactView(Struct, kw_only=True):
-    """A person: keys, suppressions with evidence and history, open windows, and the timeline, newest first."""
+    """A person: keys, suppressions with evidence and history, opt-ins, open windows, and the timeline, newest first."""
 
     contact: str
     keys: Annotated[list[str], Meta(description="Every number and user id known to be the same person.")]
     windows: list[OpenWindow]
     suppression: ContactSuppressions
+    opt_ins: Annotated[list[OptInEntry], Meta(description="The newest first, at most a hundred.")]
     timeline: list[TimelineEntry]
     messages: list[MessageOutcomeEntry]
     next_cursor: NextCursor
@@ -94,6 +96,7 @@ def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactVie
         keys=[display(key) for key in keys],
         windows=_windows(call, keys),
         suppression=suppression,
+        opt_ins=opt_ins_of(call, keys),
         timeline=[_entry(entry) for entry in page],
         messages=[_outcome(each) for each in contact_timeline.outcomes(call.connection, page)],
         next_cursor=following,

@@ -38,12 +38,12 @@ from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.contacts import display
 from webhook_app.whatsapp.people.numbering import is_region
 
-_MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
+MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 _AT_ONCE = 500
 _SAMPLE_BYTES = 65_536
 _PAGE = 500
 
-_Region = Annotated[
+Region = Annotated[
     str, Meta(pattern="^[A-Za-z]{2}$", description="Country of numbers without a country code.")
 ]
 _Scope = Literal["all", "marketing"]
@@ -60,7 +60,7 @@ class ImportQuery(Struct, kw_only=True, forbid_unknown_fields=True):
         PhoneNumberId, Meta(description="For rows without one; empty: all numbers.")
     ] = ""
     note: Annotated[Word, Meta(description="For rows without one.")] = ""
-    region: _Region | None = None
+    region: Region | None = None
     dry_run: Annotated[bool, Meta(description="Answer the result of each row, store nothing.")] = False
     results: Annotated[Literal["all", "invalid"], Meta(description="invalid: answer only invalid rows.")] = (
         "all"
@@ -101,15 +101,14 @@ def import_suppressions(call: Call, query: ImportQuery, upload: Upload) -> Strea
     a time: without the last line the import stopped after the rows answered, and can be repeated as a whole. With
     dry_run nothing is stored.
     """
-    region = (query.region or call.settings.default_region).upper()
-    if region and not is_region(region):
-        raise ApiError(400, "bad_region", f"region: {region} has no numbering plan.")
+    region = region_of(call, query.region)
     defaults = Defaults(query.scope, query.reason, query.phone_number_id, query.note, region)
     try:
-        rows = _read(upload, query.format, defaults, call.now)
+        lines, kind = read_list(upload, query.format)
+        rows = read_rows(lines, kind, defaults, call.now)
     except UnreadableListError as fault:
         raise ApiError(400, "bad_file", str(fault)) from None
-    return Stream(_MEDIA["ndjson"], lambda connect: _Import(call, query, connect).run(rows))
+    return Stream(MEDIA["ndjson"], lambda connect: _Import(call, query, connect).run(rows))
 
 
 def export_suppressions(call: Call, query: SuppressionExportQuery) -> Stream:
@@ -122,21 +121,27 @@ def export_suppressions(call: Call, query: SuppressionExportQuery) -> Stream:
     call.headers["X-Suppress"] = call.settings.suppress
     call.headers["X-Version"] = str(changes.latest_seq(call.connection))
     return Stream(
-        _MEDIA[query.format],
+        MEDIA[query.format],
         lambda connect: _export(connect, query, call.now),
         f"suppressions.{query.format}",
     )
 
 
-def _read(
-    upload: Upload, kind: Format | None, defaults: Defaults, now: datetime
-) -> Iterator[RequestedSuppression | RefusedRow]:
+def region_of(call: Call, region: str | None) -> str:
+    """The country of numbers without a country code; empty for none. Raises ApiError."""
+    found = (region or call.settings.default_region).upper()
+    if found and not is_region(found):
+        raise ApiError(400, "bad_region", f"region: {found} has no numbering plan.")
+    return found
+
+
+def read_list(upload: Upload, kind: Format | None) -> tuple[Iterator[str], Format]:
+    """The lines of an uploaded list, and its format. Raises UnreadableListError."""
     start = upload.file.read(_SAMPLE_BYTES)
     upload.file.seek(0)
     encoding = encoding_of(start)
     kind = kind or format_of(upload.media_type, start.decode(encoding, "ignore"))
-    text = TextIOWrapper(upload.file, encoding=encoding, errors="replace", newline="")
-    return read_rows(_lines(text), kind, defaults, now)
+    return _lines(TextIOWrapper(upload.file, encoding=encoding, errors="replace", newline="")), kind
 
 
 def _lines(text: TextIOWrapper) -> Iterator[str]:
@@ -319,8 +324,8 @@ ENDPOINTS = (
         import_suppressions,
         "admin",
         (413,),
-        streams=(_MEDIA["ndjson"],),
-        uploads=tuple(_MEDIA.values()),
+        streams=(MEDIA["ndjson"],),
+        uploads=tuple(MEDIA.values()),
     ),
-    Endpoint("GET", "/v1/suppressions/export", export_suppressions, "viewer", streams=tuple(_MEDIA.values())),
+    Endpoint("GET", "/v1/suppressions/export", export_suppressions, "viewer", streams=tuple(MEDIA.values())),
 )
