@@ -160,6 +160,8 @@ def _read_contacts(
     contacts: list[_Contact], statuses: list[_Status], events: list[StatusEvent], links: LinkTimes
 ) -> None:
     """Add the links of contacts[] that the events do not show themselves, which is rare."""
+    if len(contacts) == len(statuses) and all(map(_is_recipient, contacts, statuses, events)):
+        return
     shown: set[Link] = set()
     for person in contacts:
         shown.update(links_of(person.wa_id or "", person.user_id or "", person.parent_user_id or ""))
@@ -177,6 +179,16 @@ def _read_contacts(
             add_links(links, (link,), first_at.get(link[1], first))
 
 
+def _is_recipient(person: _Contact, status: _Status, event: StatusEvent) -> bool:
+    """Whether all keys of the person are keys of the event: the same ids, each of them valid as it is."""
+    return (
+        person.wa_id == status.recipient_id
+        and (person.user_id or "") == status.recipient_user_id
+        and (event.user_id != "" or not person.user_id)
+        and not person.parent_user_id
+    )
+
+
 def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
     if (
         s.id.startswith(CALL_ID)
@@ -189,7 +201,9 @@ def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
     template, campaign = read_callback(callback) if callback else ("", "")
     failed = s.status == "failed"
     code, title, details, errors = read_errors(s.errors) if failed else (NO_CODE, "", "", "")
-    recipient = digits(s.recipient_id)
+    recipient = s.recipient_id
+    if not recipient.isdigit() or len(recipient) > _ID_LENGTH:
+        recipient = digits(recipient)
     parent = s.recipient_parent_user_id or s.parent_recipient_user_id
     contact, country, user_id, parent = keys_and_country(recipient, s.recipient_user_id[:160], parent[:160])
     return StatusEvent(
