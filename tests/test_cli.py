@@ -362,7 +362,7 @@ class TestDoctor:
             graph.edges[f"{WABA}/subscribed_apps"] = []
             broken = command("doctor")
         assert (fine.exit_code, broken.exit_code) == (0, 1)
-        assert "0 broken, 0 to watch, 0 unknown, 5 ok" in fine.output
+        assert "0 broken, 0 to watch, 0 unknown, 6 ok" in fine.output
         assert "broken   account 555000100000 Acme EU: The app is not subscribed" in broken.output
         assert "POST /555000100000/subscribed_apps" in broken.output
         assert TOKEN not in fine.output + broken.output
