@@ -3,16 +3,18 @@
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
 from webhook_app.cli.database import read_rules, settings_with_database
+from webhook_app.cli.simulated_graph import graph_options, serve_graph
 
 
 @click.command()
 @click.option("--scenario", default="steady", show_default=True, help="scenario to run; --list shows them")
 @click.option("--list", "list_them", is_flag=True, help="list the scenarios and exit")
-@click.option("--url", default=None, help="webhook URL  [default: the local one]")
+@click.option("--url", default=None, help="webhook URL  [default: the local one; none with --graph]")
 @click.option("--rate", default=20.0, show_default=True, help="messages per second")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1000), help="changes per POST")
 @click.option("--duration", default=60.0, show_default=True, help="seconds")
@@ -26,6 +28,7 @@ from webhook_app.cli.database import read_rules, settings_with_database
 )
 @click.option("--api-key", default="", help="key for reporting send calls  [default: ADMIN_API_KEY]")
 @click.option("--json", "as_json_", is_flag=True, help="print the report as JSON")
+@graph_options
 def simulate(
     scenario: str,
     list_them: bool,
@@ -39,8 +42,16 @@ def simulate(
     history: int,
     api_key: str,
     as_json_: bool,
+    graph: bool,
+    **graph_values: Any,
 ) -> None:
-    """Simulate Meta: send signed webhooks with every status of each message, and report the acknowledgements."""
+    """Simulate Meta: send signed webhooks with every status of each message, and report the acknowledgements.
+
+    With --graph it serves a Graph API instead: it takes sends, answers errors, and posts the webhooks that follow.
+    """
+    if graph:
+        serve_graph(url=url, seed=seed, app_secret=_app_secret(_environment()), **graph_values)
+        return
     from webhook_app.simulator.report import as_json, as_text  # noqa: PLC0415
     from webhook_app.simulator.run import HandshakeError, run  # noqa: PLC0415
     from webhook_app.simulator.scenarios import SCENARIOS  # noqa: PLC0415
@@ -155,14 +166,26 @@ def _moment(given: str, option: str) -> datetime:
 
 def _target() -> tuple[str, str, str, str]:
     """App secret, verify token, webhook URL and admin key of the local service: as given, else as `up` made them."""
-    from webhook_app.data_folder import DataFolder  # noqa: PLC0415
-    from webhook_app.settings import process_environment, read_variable  # noqa: PLC0415
+    from webhook_app.settings import read_variable  # noqa: PLC0415
 
-    environment = process_environment()
-    environment |= DataFolder(environment).made_secrets()
-    secret = read_variable(environment, "META_APP_SECRET").split(",")[0].strip()
+    environment = _environment()
+    secret = _app_secret(environment)
     if not secret:
         sys.exit("META_APP_SECRET: is required, or a data folder in which `webhook-app up` made one")
     local = f"http://127.0.0.1:{read_variable(environment, 'PORT') or 8000}/webhook"
     token, admin_key = (read_variable(environment, name) for name in ("META_VERIFY_TOKEN", "ADMIN_API_KEY"))
     return secret, token, local, admin_key
+
+
+def _environment() -> dict[str, str]:
+    from webhook_app.data_folder import DataFolder  # noqa: PLC0415
+    from webhook_app.settings import process_environment  # noqa: PLC0415
+
+    environment = process_environment()
+    return environment | DataFolder(environment).made_secrets()
+
+
+def _app_secret(environment: dict[str, str]) -> str:
+    from webhook_app.settings import read_variable  # noqa: PLC0415
+
+    return read_variable(environment, "META_APP_SECRET").split(",")[0].strip()

@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from webhook_app.whatsapp.errors.catalogue import explain
+
 _HREF = "/documentation/business-messaging/whatsapp/support/error-codes"
 
 UNDELIVERABLE = 131026
@@ -66,8 +68,9 @@ PROVIDER_DOWN = (
 
 
 def error_object(code: int) -> dict[str, Any]:
-    """Return one element of errors[] as Meta has written it since 2025."""
-    title, details = _TEXTS[code]
+    """Return one element of errors[] as Meta writes it since 2025; codes without a text here have the catalogue's."""
+    entry = explain(code)
+    title, details = _TEXTS.get(code) or (entry.title, entry.summary)
     return {
         "code": code,
         "title": title,

@@ -87,6 +87,8 @@ class SimulatedMessage(Struct, frozen=True):
     template: Template
     campaign: str
     sent_at: datetime
+    callback_data: str | None = None
+    """None: template and campaign, in the number's format."""
 
 
 class SimulatedStatus(Struct, frozen=True):
@@ -119,12 +121,12 @@ def status_events(
     events, due, priced = [], message.sent_at, set[str]()
     for name in draw_outcome(rng, code):
         due += timedelta(seconds=_delay(rng, name))
-        status = _status(message, name, due)
+        status = status_of(message, name, due)
         if name == "failed" and code is not None:
             status["errors"] = [faults.error_object(code)]
         elif name == "sent" or not priced - {"sent"}:
             priced.add(name)
-            status["pricing"] = _pricing(message.template.category)
+            status["pricing"] = pricing_of(message.template.category)
         events.append(SimulatedStatus(due, status))
     return tuple(events)
 
@@ -134,8 +136,8 @@ def _delay(rng: random.Random, name: str) -> float:
     return min(shortest + rng.expovariate(1 / mean), _LONGEST_DELAY_S)
 
 
-def _status(message: SimulatedMessage, name: str, due: datetime) -> Json:
-    """A failed status has only the address that was used; other statuses also have the user id (Meta, April 2026)."""
+def status_of(message: SimulatedMessage, name: str, due: datetime) -> Json:
+    """Return a status; a failed one has only the address that was used, others also the user id (Meta, April 2026)."""
     person = message.person
     status: Json = {"id": message.wamid, "status": name, "timestamp": str(int(due.timestamp()))}
     if person.phone:
@@ -148,6 +150,8 @@ def _status(message: SimulatedMessage, name: str, due: datetime) -> Json:
 
 
 def _callback_data(message: SimulatedMessage) -> str:
+    if message.callback_data is not None:
+        return message.callback_data
     if not message.template.name:
         return ""
     labels = {"template": message.template.name, "campaign": message.campaign}
@@ -156,7 +160,8 @@ def _callback_data(message: SimulatedMessage) -> str:
     return ";".join(f"{key}={value}" for key, value in labels.items())
 
 
-def _pricing(category: str) -> Json:
+def pricing_of(category: str) -> Json:
+    """Return the price object of a status."""
     free = category == "service"
     return {
         "billable": not free,

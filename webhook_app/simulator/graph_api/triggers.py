@@ -1,0 +1,70 @@
+"""Errors on demand: which send fails with which code, and whether the answer or a webhook says so. Values only."""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from webhook_app.whatsapp.errors.catalogue import explain, known_codes
+
+_ENDING = 6
+_IN_THE_ANSWER = frozenset((100, 130429, 131016, 131037, 131051, 131056, 132015))
+"""Of the codes that come either way, those that a send call gets at once."""
+
+
+class Triggers(Struct, frozen=True):
+    """Which sends fail: those to a recipient of the list, to one that ends in a code, and a share of all others."""
+
+    by_recipient: Mapping[str, int] = {}
+    """Codes by the digits, or the user id, of a recipient."""
+    shares: tuple[tuple[int, float], ...] = ()
+
+    def code_for(self, recipient: str, roll: float) -> int | None:
+        """Return the code with which a send to this recipient fails; `roll` is drawn from [0, 1)."""
+        if recipient in self.by_recipient:
+            return self.by_recipient[recipient]
+        ending = recipient[-_ENDING:]
+        if len(ending) == _ENDING and ending.isdecimal() and int(ending) in known_codes():
+            return int(ending)
+        for code, share in self.shares:
+            if roll < share:
+                return code
+            roll -= share
+        return None
+
+
+def is_in_the_answer(code: int) -> bool:
+    """Whether Meta answers a send with this code. Others come by webhook, after the send was accepted."""
+    return explain(code).surface == "sync" or code in _IN_THE_ANSWER
+
+
+def read_triggers(errors: Iterable[str], rates: Iterable[str]) -> Triggers:
+    """Parse `+4915…=131049` and `131026=0.05`. The text of a ValueError is for the caller."""
+    by_recipient = {}
+    for given in errors:
+        recipient, _, code = given.rpartition("=")
+        if not recipient or not _is_code(code):
+            raise ValueError(f"{given!r} is not a recipient and a code, such as +4915100000001=131049")
+        by_recipient[recipient_key(recipient)] = int(code)
+    shares = []
+    for given in rates:
+        code, _, share = given.partition("=")
+        try:
+            shares.append((int(code), float(share)))
+        except ValueError:
+            raise ValueError(f"{given!r} is not a code and a share, such as 131026=0.05") from None
+    if any(not 0 <= share <= 1 for _, share in shares) or sum(share for _, share in shares) > 1:
+        raise ValueError("the shares of the codes must be from 0 to 1, and their sum at most 1")
+    return Triggers(by_recipient, tuple(shares))
+
+
+def recipient_key(recipient: str) -> str:
+    """Return the digits of a number as people type it; anything else unchanged."""
+    digits = recipient.translate(_PUNCTUATION)
+    return digits if digits.isdecimal() else recipient
+
+
+_PUNCTUATION = str.maketrans("", "", " +-().\N{NO-BREAK SPACE}")
+
+
+def _is_code(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 7
