@@ -7,12 +7,13 @@ from typing import Any
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
     """Return the result of `condition` once it is true. An OSError counts as false; the test fails after `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.01
     while time.monotonic() < deadline:
         try:
             if found := condition():
                 return found
         except OSError:
             pass
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(0.1, pause * 1.3)  # what takes long is asked for less often: asking costs it the processor
     raise AssertionError(f"the condition did not come true within {seconds:g} s")

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from itertools import chain
 from tempfile import SpooledTemporaryFile
@@ -35,9 +35,10 @@ class EndpointCaller:
     """Calls the view of one endpoint in one transaction."""
 
     def __init__(self, endpoint: Endpoint, context: ApiContext) -> None:
-        autocommit = context.lookups.execution_options(isolation_level="AUTOCOMMIT")
         self._endpoint, self._context = endpoint, context
-        self._connect = autocommit.connect if endpoint.autocommit else context.engine.begin
+        self._connect: Callable[[], AbstractContextManager[Connection]] = context.engine.begin
+        if endpoint.autocommit:
+            self._connect = context.lookups.execution_options(isolation_level="AUTOCOMMIT").connect
 
     def answer(
         self, now: datetime, key: ApiKey, arguments: dict[str, Any]
