@@ -78,6 +78,8 @@ def _all_happens(server, url):
         report |= {"sent_at": (now - timedelta(hours=2)).isoformat()}
         assert client.post("/v1/sends", json={"sends": [report]}).status_code == 200
         assert client.post("/v1/check", json={"contacts": ["+12025550117"]}).status_code == 200
+        judged = {"phone_number_id": "1", "messages": [{}]}
+        assert client.post("/v1/preflight", json=judged).status_code == 200
         return client.get("/metrics").text
 
 

@@ -40,6 +40,21 @@ def test_contacts_are_checked_in_their_order_in_several_calls(sender, suppressed
     assert sender.check([]) == []
 
 
+def test_messages_are_judged_in_their_order_in_several_calls(sender, suppressed, monkeypatch):
+    monkeypatch.setattr(client_module, "MAX_MESSAGES", 2)
+    text = {"messaging_product": "whatsapp", "type": "text", "text": {"body": "Hello"}}
+    found = sender.preflight(
+        [text | {"to": "12025550118"}, text | {"to": "12025550117"}, text], phone_number_id=NUMBER
+    )
+    assert [(each.allowed, each.verdict) for each in found] == [
+        (True, "warn"),
+        (False, "refuse"),
+        (False, "refuse"),
+    ]
+    assert found[1].check.reason == "manual"
+    assert (found[2].problems[-1].field, found[2].expected_code) == ("to", 100)
+
+
 def test_sends_and_failed_calls_are_stored_once_however_often_they_are_reported(sender, now, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_SENDS", 1)
     error = {"code": 190, "error_subcode": 463, "message": "Session has expired", "fbtrace_id": "Abc"}

@@ -6,7 +6,16 @@ with Client("https://alerts.example", key) as client:
 """
 
 from webhook_app.client.calls import ClientError, RefusedError, UnreachableError
-from webhook_app.client.client import Answer, ClaimedRetry, Client, Report, RetryResult, Send
+from webhook_app.client.client import (
+    Answer,
+    ClaimedRetry,
+    Client,
+    JudgedMessage,
+    MessageProblem,
+    Report,
+    RetryResult,
+    Send,
+)
 from webhook_app.client.local_copy import LocalAnswer, LocalCopy
 
 __all__ = [
@@ -14,8 +23,10 @@ __all__ = [
     "ClaimedRetry",
     "Client",
     "ClientError",
+    "JudgedMessage",
     "LocalAnswer",
     "LocalCopy",
+    "MessageProblem",
     "RefusedError",
     "Report",
     "RetryResult",

@@ -16,6 +16,8 @@ from webhook_app.whatsapp.errors.retry import RetryAdvice
 
 MAX_CONTACTS = 10_000
 MAX_SENDS = 1_000
+MAX_MESSAGES = 100
+"""In a call of `preflight`: one call may use 100 different templates."""
 _PAGE = 1_000
 
 Kind = TypeVar("Kind")
@@ -68,6 +70,30 @@ class Report(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     meaning: ErrorCode | None = None
     retry_advice: RetryAdvice | None = None
+
+
+class MessageProblem(Struct, frozen=True, kw_only=True):
+    """One problem of a message that is to be sent. `expected`: whether Meta probably answers the code."""
+
+    code: int | None
+    field: str
+    message: str
+    fix: str
+    severity: str
+    """refuse or warn."""
+    expected: bool
+
+
+class JudgedMessage(Struct, frozen=True, kw_only=True):
+    """Whether a message should be sent; if not, or if something may go wrong, why, and what to do."""
+
+    allowed: bool
+    verdict: str
+    """send, warn or refuse."""
+    expected_code: int | None
+    problems: tuple[MessageProblem, ...]
+    check: Answer | None
+    fallback_templates: tuple[Mapping[str, str], ...]
 
 
 class ClaimedRetry(Struct, frozen=True, kw_only=True):
@@ -130,6 +156,10 @@ class _RetriesResponse(Struct):
     retries: list[ClaimedRetry]
 
 
+class _PreflightResponse(Struct):
+    results: list[JudgedMessage]
+
+
 class _ChangesResponse(Struct):
     changes: list[FeedChange]
     next_since: int
@@ -173,6 +203,27 @@ class Client:
             answer
             for batch in _batches(contacts, MAX_CONTACTS)
             for answer in self._post("/v1/check", {"contacts": batch, **options}, _CheckResponse).results
+        ]
+
+    def preflight(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        phone_number_id: str,
+        category: str | None = None,
+        probe: bool = True,
+    ) -> list[JudgedMessage]:
+        """Judge any number of messages in Meta's own format before they are sent; a judgement for each, in order.
+
+        The check of the contacts is part of it; `probe` is as for `check`.
+        """
+        options = {"phone_number_id": phone_number_id, "category": category, "probe": probe}
+        return [
+            judgement
+            for batch in _batches(messages, MAX_MESSAGES)
+            for judgement in self._post(
+                "/v1/preflight", {"messages": batch, **options}, _PreflightResponse
+            ).results
         ]
 
     def report(self, sends: Sequence[Send]) -> list[Report]:

@@ -10,7 +10,7 @@ from webhook_app.web.api.incidents import alerts, findings, incidents, notificat
 from webhook_app.web.api.people import contacts, erasure, messages
 from webhook_app.web.api.receiving import books, quarantine
 from webhook_app.web.api.routes import add_route
-from webhook_app.web.api.sends import retries, sends
+from webhook_app.web.api.sends import preflight, retries, sends
 from webhook_app.web.api.suppressions import (
     changes,
     check,
@@ -22,6 +22,7 @@ from webhook_app.web.api.suppressions import (
 
 AREAS = (
     check,
+    preflight,
     sends,
     retries,
     pause,

@@ -5,7 +5,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from webhook_app.whatsapp.errors.catalogue import Domain, ErrorCode, FailureClass
+from webhook_app.whatsapp.errors.catalogue import Domain, ErrorCode, FailureClass, explain
+from webhook_app.whatsapp.errors.moments import MOMENTS, Moment
 from webhook_app.whatsapp.errors.retry import retry_advice
 
 _DOMAINS: Mapping[Domain, str] = {
@@ -79,6 +80,7 @@ def markdown_page(entries: Sequence[ErrorCode], sources: Mapping[str, str]) -> s
         ),
         _misreadings(entries),
         _contact_reasons(entries),
+        _moments(),
         *(_section(domain, group) for domain, group in by_domain.items() if group),
         _sources(entries, sources),
     ]
@@ -143,6 +145,21 @@ def _contact_reasons(entries: Iterable[ErrorCode]) -> str:
     return (
         "## Effect on the contact\n\nWhy a code affects the contact, and why some that seem to be about the person"
         f" do not. Every code that is not listed has the effect `none`.\n\n{rows}\n"
+    )
+
+
+_WHEN: Mapping[Moment, str] = {"before": "before the send", "at": "answer to the send", "after": "webhook"}
+
+
+def _moments() -> str:
+    rows = "\n".join(
+        f"| {each.code} | {explain(each.code).title} | {_WHEN[each.moment]} | {each.how} |"
+        for each in MOMENTS
+    )
+    return (
+        "## When a code can be known\n\n`POST /v1/preflight` judges a message [before it is"
+        " sent](senders.md#judge-a-message-before-you-send-it). What it cannot know, Meta answers to the send, or"
+        f" reports by webhook.\n\n| Code | Title | First known | How |\n| --- | --- | --- | --- |\n{rows}\n"
     )
 
 

@@ -1,0 +1,274 @@
+"""Judges a message before it is sent, from what is known, as Meta would answer it. No call, no clock.
+
+It refuses only what Meta certainly refuses, or what must not be sent. What may be out of date, or is unknown, warns.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from webhook_app.rules.sends.message_format import is_receipt, judge_format, type_of
+from webhook_app.rules.sends.preflight_facts import (
+    MediaFile,
+    Problem,
+    RecipientFacts,
+    SendFacts,
+    a_list,
+    an_object,
+    forbidden,
+    is_fresh,
+    likely,
+    refusal,
+    warning,
+)
+from webhook_app.rules.sends.template_parameters import judge_parameters, judge_values
+from webhook_app.whatsapp.accounts.template_answers import TemplateFacts
+from webhook_app.whatsapp.people.contacts import phone_key, user_key
+from webhook_app.whatsapp.people.numbering import country_of
+
+NEEDS_TEMPLATE = 131047
+_HELPED_BY_A_TEMPLATE = (NEEDS_TEMPLATE, 132001, 132015, 132016)
+_STATUS_CODES = {"PAUSED": 132015, "DISABLED": 132016}
+_NUMBER_CODES = {
+    **dict.fromkeys(("PENDING", "UNVERIFIED", "DISCONNECTED", "DELETED", "MIGRATED"), 133010),
+    **dict.fromkeys(("BANNED", "RESTRICTED"), 131031),
+}
+_ACCOUNT_FAULTS = ("account", "review")
+_WHATSAPP_ID = re.compile(r"[0-9]{1,32}", re.ASCII)
+_SEPARATORS = re.compile(r"[\s().\-/]+")
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """The judgement of one message. `expected_code`: what Meta probably answers; None: that it accepts."""
+
+    problems: Sequence[Problem]
+    fallbacks: Sequence[tuple[str, str]]
+    """Templates that could be sent instead: name and language."""
+
+    @property
+    def is_refused(self) -> bool:
+        return any(each.severity == "refuse" for each in self.problems)
+
+    @property
+    def expected_code(self) -> int | None:
+        expected = [each for each in self.problems if each.expected]
+        expected.sort(key=lambda each: each.severity != "refuse")
+        return expected[0].code if expected else None
+
+
+def contact_of(message: Mapping[str, Any]) -> str:
+    """The person that a message is for, as text; empty for a group, for a receipt or without one."""
+    if is_receipt(message) or message.get("recipient_type") == "group":
+        return ""
+    given = message.get("to") or message.get("recipient")
+    return given.strip() if isinstance(given, str) else str(given) if type(given) is int else ""
+
+
+def template_name(message: Mapping[str, Any]) -> str:
+    """The name of the template that a message uses; empty for others."""
+    name = an_object(message.get("template")).get("name") if type_of(message) == "template" else ""
+    return name if isinstance(name, str) else ""
+
+
+def category_of(message: Mapping[str, Any], facts: SendFacts) -> str | None:
+    """The category for a check: that of the template, service for others, None if it is unknown."""
+    if type_of(message) != "template":
+        return "service"
+    template = _known_template(message, facts)
+    return template.category.lower() if template and template.category else None
+
+
+def judge(
+    message: Mapping[str, Any],
+    facts: SendFacts,
+    recipient: RecipientFacts | None,
+    now: datetime,
+    *,
+    phone_number_id: str,
+    file: MediaFile | None = None,
+) -> Judged:
+    """Judge one message. `recipient`: None for a group, or without a recipient."""
+    if is_receipt(message):
+        return Judged(problems=[*_judge_sender_id(phone_number_id, facts)], fallbacks=())
+    problems = [
+        *_judge_sender_id(phone_number_id, facts),
+        *judge_format(message, file),
+        *_judge_recipient(message, facts),
+        *_judge_sender(facts, now),
+        *_judge_template(message, facts, now),
+        *(_judge_person(message, recipient) if recipient else ()),
+        *_judge_limits(facts),
+    ]
+    helps = any(each.code in _HELPED_BY_A_TEMPLATE for each in problems)
+    return Judged(problems=problems, fallbacks=facts.fallbacks if helps else ())
+
+
+def _judge_sender_id(given: str, facts: SendFacts) -> Iterator[Problem]:
+    where, fix = "phone_number_id", "Use the phone_number_id: GET /v1/numbers lists them."
+    if not _WHATSAPP_ID.fullmatch(given):
+        said = "This is no id of a business number: an id has digits only."
+        yield refusal(100, where, said, fix)
+    elif facts.other_id:
+        yield refusal(100, where, f"This is the id of the {facts.other_id}, not of a business number.", fix)
+    elif facts.number is None:
+        said = "This business number is not known here: no webhook and no reading of the Graph API named it."
+        yield warning(100, where, said, fix)
+
+
+def _judge_sender(facts: SendFacts, now: datetime) -> Iterator[Problem]:
+    number = facts.number
+    if number and (code := _NUMBER_CODES.get(number.status)):
+        said = f"The business number is {number.status}."
+        fix = "Register the number again." if code == 133010 else "Business Support Home shows the reason."
+        yield (refusal if is_fresh(number.read_at, now) else likely)(code, "phone_number_id", said, fix)
+    for fault in facts.faults:
+        where = "phone_number_id" if fault.subject == "number" else fault.subject
+        if fault.subject == "account" and fault.kind in _ACCOUNT_FAULTS and fault.status == "broken":
+            yield (refusal if is_fresh(fault.checked_at, now) else likely)(
+                fault.code, where, fault.message, fault.fix
+            )
+        elif fault.kind not in ("number", "marketing", "test_number"):
+            yield warning(fault.code if fault.code >= 0 else None, where, fault.message, fault.fix)
+
+
+def _judge_limits(facts: SendFacts) -> Iterator[Problem]:
+    if facts.limit_alert:
+        fix = "Write to people with an open window first, and spread the others."
+        yield warning(131048, "phone_number_id", facts.limit_alert, fix)
+
+
+def _judge_recipient(message: Mapping[str, Any], facts: SendFacts) -> Iterator[Problem]:
+    given, user = message.get("to"), message.get("recipient")
+    if not given and not user:
+        said = "The recipient is missing."
+        yield refusal(100, "to", said, "Add `to` with the phone number, or `recipient` with the user id.")
+        return
+    if message.get("recipient_type") == "group" or not given:
+        return
+    text = str(given).strip()
+    digits = _SEPARATORS.sub("", text).removeprefix("+")
+    number = facts.number
+    if user_key(text):
+        yield refusal(100, "to", "`to` has a business-scoped user id.", "Put the user id into `recipient`.")
+    elif text.startswith("00") or "," in text:
+        yield refusal(
+            100,
+            "to",
+            "The phone number begins with 00, or is a list.",
+            "Use one number such as 4915112345678.",
+        )
+    elif number and number.digits and digits == number.digits:
+        yield refusal(
+            131021, "to", "The recipient is the business number itself.", "Remove it from the list."
+        )
+    elif not digits.isdecimal():
+        yield warning(100, "to", "This is no plain phone number.", "Send digits with the country code.")
+    elif digits.startswith("0"):
+        said = "The number has no country code: Meta reads it as one of the sender's country, if at all."
+        yield warning(131026, "to", said, "Send digits with the country code.")
+    if number and number.mode == "SANDBOX":
+        said = "A test number reaches only the numbers on its list, in the spelling of the list."
+        yield warning(131030, "to", said, "Add the recipient to the list, or send from another number.")
+
+
+def _judge_person(message: Mapping[str, Any], person: RecipientFacts) -> Iterator[Problem]:
+    if person.verdict in ("suppressed", "wait"):
+        fix = "Do not send." if person.verdict == "suppressed" else "Send later."
+        yield forbidden(person.code, "to", person.why, fix)
+    elif person.verdict == "invalid":
+        yield warning(131026, "to", person.why, "Send digits with the country code.")
+    if person.has_opted_in is False and not person.window_open:
+        said = "No opt-in of the recipient is recorded, and OPT_IN=required."
+        yield forbidden(None, "to", said, "Record it with PUT /v1/opt-ins/{contact} when the person agrees.")
+    if type_of(message) != "template" and not person.window_open:
+        said = "No message or call of the recipient within 24 hours is known: only a template can be sent."
+        yield likely(NEEDS_TEMPLATE, "type", said, "Send an approved template.")
+
+
+def _judge_template(message: Mapping[str, Any], facts: SendFacts, now: datetime) -> Iterator[Problem]:
+    sent = an_object(message.get("template"))
+    if type_of(message) != "template" or not sent:
+        return
+    name, language = sent.get("name"), an_object(sent.get("language")).get("code")
+    if not isinstance(name, str) or not name:
+        yield refusal(100, "template.name", "The name of the template is missing.", "Add the name.")
+        return
+    if not isinstance(language, str) or not language:
+        yield refusal(
+            100, "template.language.code", "The language is missing.", "Add the code, such as en_US."
+        )
+        return
+    if name == "hello_world" and facts.number and facts.number.mode == "LIVE":
+        said = "The sample template hello_world can be sent from Meta's test numbers only."
+        yield refusal(131058, "template.name", said, "Use a template of your own.")
+        return
+    template = _known_template(message, facts)
+    if template is None:
+        yield from _without_template(sent, facts)
+        return
+    certain = is_fresh(facts.templates_read_at, now)
+    yield from _judge_state(template, certain=certain)
+    if template.status == "APPROVED":
+        yield from judge_parameters(sent, template, now, certain=certain)
+        yield from _judge_category(message, template, facts, now)
+
+
+def _without_template(sent: Mapping[str, Any], facts: SendFacts) -> Iterator[Problem]:
+    components = [
+        (f"template.components[{place}]", an_object(each))
+        for place, each in enumerate(a_list(sent.get("components")))
+    ]
+    yield from judge_values(components)
+    languages = sorted({each.language for each in facts.templates.get(sent["name"], ())})
+    if facts.templates_read_at is None:
+        said = "The templates of the account are not known here."
+        yield warning(132001, "template.name", said, "Set META_ACCESS_TOKEN, so that they can be read.")
+    elif languages:
+        asked, known = str(sent["language"]["code"])[:50], ", ".join(languages[:20])
+        said = f"The template has no translation {asked}; it has: {known}."
+        yield likely(132001, "template.language.code", said, "Use one of these codes exactly.")
+    else:
+        said = "The account had no template of this name when its templates were read last."
+        yield likely(132001, "template.name", said, "Correct the name, or check the account of the number.")
+
+
+def _judge_state(template: TemplateFacts, *, certain: bool) -> Iterator[Problem]:
+    if template.status == "APPROVED":
+        if template.quality == "RED":
+            said = "Meta rates the template's quality RED, and may pause it."
+            yield warning(132015, "template.name", said, "Send it to fewer people, or change its text.")
+        return
+    code = _STATUS_CODES.get(template.status, 132001)
+    why = f" ({template.rejected_reason})" if template.rejected_reason else ""
+    said = f"The template is {template.status or 'of unknown status'}{why}; only approved ones can be sent."
+    known = certain and template.status != ""
+    yield (refusal if known else likely)(
+        code, "template.name", said, "Send another template until it is approved."
+    )
+
+
+def _judge_category(
+    message: Mapping[str, Any], template: TemplateFacts, facts: SendFacts, now: datetime
+) -> Iterator[Problem]:
+    if template.category == "MARKETING":
+        for fault in facts.faults:
+            if fault.kind == "marketing" and fault.code > 0:
+                certain = is_fresh(fault.checked_at, now)
+                yield (refusal if certain else likely)(fault.code, "template.name", fault.message, fault.fix)
+        if country_of(phone_key(contact_of(message))) == "US":
+            said = "Meta does not deliver marketing templates to numbers of the United States (+1)."
+            yield warning(131049, "to", said, "Use another channel for marketing there.")
+    codes = [part for part in template.parts if part.kind == "button" and part.format in ("OTP", "COPY_CODE")]
+    if template.category == "AUTHENTICATION" and codes and not message.get("to") and message.get("recipient"):
+        said = "Authentication templates with a code button cannot be sent to a user id."
+        yield refusal(131062, "recipient", said, "Send it to the phone number, in `to`.")
+
+
+def _known_template(message: Mapping[str, Any], facts: SendFacts) -> TemplateFacts | None:
+    language = an_object(an_object(message.get("template")).get("language")).get("code")
+    return next(
+        (each for each in facts.templates.get(template_name(message), ()) if each.language == language), None
+    )
