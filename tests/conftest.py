@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,11 @@ def template(server_url: str) -> str:
 class Database:
     """A copy of the migrated database, emptied after each test; made anew when a test changed its schema."""
 
-    def __init__(self, server_url: str, template: str) -> None:
-        self._server_url, self._template = server_url, template
+    def __init__(
+        self, server_url: str, template: str, prepare: Callable[[str], object] = lambda _url: None
+    ) -> None:
+        """`prepare` gives the database at this URL a schema that all tests with it need."""
+        self._server_url, self._template, self._prepare = server_url, template, prepare
         self.url = ""
         self._make()
 
@@ -118,6 +121,7 @@ class Database:
         self._kept = psycopg.connect(
             self.url, autocommit=True
         )  # a new one would first have to learn the schema
+        self._prepare(self.url)
         self._shape = _shape(self._kept)
 
     def empty(self) -> None:

@@ -40,6 +40,11 @@ WORST = (
 )
 
 
+def is_within(taken: float, allowed: float, clock: object = time.process_time) -> bool:
+    """Whether it took less than that; on a machine that is slower now, as many times more."""
+    return taken < allowed or taken < allowed * pace(clock)
+
+
 def pace(clock: object = time.process_time) -> float:
     """How many times slower than at rest this machine is now; by the wall clock its load counts, too."""
     held = {"key": [{"number": n, "text": "word " * 5} for n in range(200)]}
@@ -52,11 +57,10 @@ def pace(clock: object = time.process_time) -> float:
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_body_is_parsed_in_bounded_time(name):
     raw = SHAPES[name].build("1")
-    allowed = PROCESSOR_S * pace()
     begin = time.process_time()
     delivery = Delivery(raw)
     taken = time.process_time() - begin
-    assert taken < allowed
+    assert is_within(taken, PROCESSOR_S)
     assert sum(part.parsed.received for part in delivery.split(1000)) == delivery.parsed.received
 
 
@@ -66,10 +70,9 @@ def test_a_body_is_parsed_in_bounded_time(name):
     ids=["an unclosed string of quotes", "quotes before backslashes", "backslashes before quotes", "quotes"],
 )
 def test_a_body_that_is_deep_and_broken_is_parsed_in_bounded_time(ending):
-    allowed = PROCESSOR_S * pace()
     begin = time.process_time()
     delivery = Delivery(b"[" * 2000 + ending)
-    assert time.process_time() - begin < allowed
+    assert is_within(time.process_time() - begin, PROCESSOR_S)
     assert [item.reason for item in delivery.parsed.unreadable]
 
 
@@ -122,11 +125,10 @@ def test_no_body_holds_a_worker_for_a_second_or_keeps_others_waiting(database_ur
         bench = Bench(server)
         bench.measure("the first", body(status("wamid.first")))
         for number, name in enumerate(WORST):
-            slower, loaded = pace(), pace(time.perf_counter)
             cost = bench.measure(name, SHAPES[name].build(f"{number + 1}0", int(time.time())))
             assert cost.answer == 200, cost
-            assert cost.processor < PROCESSOR_S * slower, cost
-            assert cost.wait < WAIT_S * max(loaded, pace(time.perf_counter)), cost
+            assert is_within(cost.processor, PROCESSOR_S), cost
+            assert is_within(cost.wait, WAIT_S, time.perf_counter), cost
         assert "Traceback" not in server.log
     with engine.connect() as connection:
         received, sorted_out, entries = connection.execute(

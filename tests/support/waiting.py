@@ -6,7 +6,10 @@ from typing import Any
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """Return the result of `condition` once it is true. An OSError counts as false; the test fails after `seconds`."""
+    """Return the result of `condition` once it is true. An OSError counts as false; the test fails after `seconds`.
+
+    It asks less often as time passes: asking costs the processor that the other process needs.
+    """
     deadline, pause = time.monotonic() + seconds, 0.01
     while time.monotonic() < deadline:
         try:
@@ -15,5 +18,5 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
         except OSError:
             pass
         time.sleep(pause)
-        pause = min(0.1, pause * 1.3)  # what takes long is asked for less often: asking costs it the processor
+        pause = min(0.1, pause * 1.3)
     raise AssertionError(f"the condition did not come true within {seconds:g} s")

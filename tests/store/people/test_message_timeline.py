@@ -1,19 +1,20 @@
 """A counted message is read from few days, and none of its events is missed."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.conftest import Database
 from tests.support.factories import body, status
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.people import message_timeline
-from webhook_app.store.postgres.engine import connect
+from webhook_app.store.postgres.engine import connect, make_engine
 from webhook_app.store.postgres.partitions import ensure
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -22,12 +23,25 @@ WAMID = "wamid.one"
 Tell = Callable[..., None]
 
 
+@pytest.fixture(scope="module")
+def database(server_url: str, template: str) -> Iterator[Database]:
+    """One with partitions of the last 45 days."""
+
+    def prepare(url: str) -> None:
+        engine = make_engine(url, application="tests", pool_size=0)
+        with engine.begin() as connection:
+            ensure(connection, datetime.now(UTC), days_back=46)
+        engine.dispose()
+
+    made = Database(server_url, template, prepare)
+    yield made
+    made.drop()
+
+
 @pytest.fixture
-def tell(database_url: str, engine: Engine, now: datetime) -> Iterator[Tell]:
+def tell(database_url: str) -> Iterator[Tell]:
     """Stores a status, received when it occurred or at the given time."""
     writer = BatchWriter(lambda: connect(database_url, application="tests"), slot=0)
-    with engine.begin() as connection:
-        ensure(connection, now, days_back=45)
 
     def store(kind: str, at: datetime, received: datetime | None = None, **more: Any) -> None:
         writer.store([Delivery(body(status(WAMID, kind, at, **more)))], received or at)

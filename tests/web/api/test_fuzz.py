@@ -19,7 +19,12 @@ from webhook_app.web.api import ENDPOINTS
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 12
-EXAMPLES_OF = {"backtest_rules": 4}  # each judges days of minutes
+
+
+def shorten(case: Any) -> None:
+    """Let a backtest judge a few hours: weeks answer alike and take seconds each."""
+    if isinstance(case.body, dict) and case.operation.path.endswith("/backtest"):
+        case.body["hours"] = min(case.body.get("hours", 24.0), 2.0)
 
 
 @pytest.fixture
@@ -38,7 +43,7 @@ def test_every_answer_is_a_documented_one(schema, operator, endpoint, mode):
     operation = schema[endpoint.path][endpoint.method]
 
     @settings(
-        max_examples=EXAMPLES_OF.get(endpoint.name, EXAMPLES),
+        max_examples=EXAMPLES,
         deadline=None,
         derandomize=True,
         database=None,
@@ -47,6 +52,8 @@ def test_every_answer_is_a_documented_one(schema, operator, endpoint, mode):
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def allowed(case: Any) -> None:
+        if mode is GenerationMode.POSITIVE:
+            shorten(case)
         case.call_and_validate(headers=operator, checks=CHECKS)
 
     allowed()
