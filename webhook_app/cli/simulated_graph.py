@@ -141,7 +141,7 @@ A simulated Graph API at {address}, any version. Ctrl-C ends it.
   numbers        {", ".join(numbers)}
   templates      {templates}
   webhooks       {webhooks}
-A recipient whose last six digits are a code fails with it: 4915100131026 with 131026, 4915100000190 with 190.
+A recipient that ends in a code fails with it: 4915100131026 with 131026, 4915100990190 with 190 (short ones after 99).
 Without --open-windows a free-form message fails with 131047 until its recipient writes:
   curl -s {address}/simulator/inbound -d from=4915112345678 -d text=Hello
 Send a message:

@@ -71,7 +71,7 @@ def test_conversations_are_described_until_v23(sender, order, version, has_conve
 
 @pytest.mark.parametrize("wanted", [131026, 131049, 130472, 131053, 131042, 131050])
 def test_a_code_that_comes_by_webhook_follows_an_accepted_send(sender, wanted):
-    result = sender.text(f"4915100{wanted:06}")
+    result = sender.text(f"4915100{wanted}")
     assert result.answer.status == 200
     (status,) = statuses(result)
     assert (status["status"], status["errors"][0]["code"]) == ("failed", wanted)
@@ -112,7 +112,7 @@ def test_a_code_that_comes_by_webhook_follows_an_accepted_send(sender, wanted):
     ],
 )
 def test_a_code_of_the_send_call_is_answered(sender, wanted, status):
-    result = sender.text(f"4915100{wanted:06}")
+    result = sender.text(f"4915100{wanted}" if wanted > 9999 else f"491510099{wanted:04}")
     assert (result.answer.status, result.changes) == (status, ())
     assert error(result)["code"] == wanted
     assert error(result)["type"] == "OAuthException"

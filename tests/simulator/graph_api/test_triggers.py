@@ -9,11 +9,12 @@ from webhook_app.whatsapp.errors.catalogue import catalogue
 @pytest.mark.parametrize(
     ("recipient", "code"),
     [
-        *(("4915100131026", 131026), ("4915100000190", 190), ("4915100000004", 4), ("US.131026", 131026)),
-        *(("4915112345678", None), ("12025550117", None), ("US.1", None), ("131026", 131026), ("", None)),
+        *(("4915100131026", 131026), ("4915100990190", 190), ("4915100990004", 4), ("4915100080007", 80007)),
+        *(("4915112345678", None), ("4915100000190", None), ("4915100000004", None), ("4915100990900", None)),
+        *(("US.131026", 131026), ("US.1", None), ("131026", 131026), ("", None), ("US.١٣١٠٢٦", None)),
     ],
 )
-def test_the_last_six_digits_of_a_recipient_can_be_a_code(recipient, code):
+def test_the_last_six_digits_of_a_recipient_can_be_a_code_and_short_ones_follow_99(recipient, code):
     assert Triggers().code_for(recipient, 0.0) == code
 
 

@@ -1,12 +1,14 @@
 """Errors on demand: which send fails with which code, and whether the answer or a webhook says so. Values only."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
 from webhook_app.whatsapp.errors.catalogue import explain, known_codes
 
-_ENDING = 6
+_ENDING = re.compile(r"(?:99(\d{4})|(\d{6}))$", re.ASCII)
+_LEAST_WITHOUT_99 = 10_000  # numbers that end in 000004 or 000200 are too common
 _IN_THE_ANSWER = frozenset((100, 130429, 131016, 131037, 131051, 131056, 132015))
 """Of the codes that come either way, those that a send call gets at once."""
 
@@ -22,14 +24,23 @@ class Triggers(Struct, frozen=True):
         """Return the code with which a send to this recipient fails; `roll` is drawn from [0, 1)."""
         if recipient in self.by_recipient:
             return self.by_recipient[recipient]
-        ending = recipient[-_ENDING:]
-        if len(ending) == _ENDING and ending.isdecimal() and int(ending) in known_codes():
-            return int(ending)
+        if (found := _code_at_the_end(recipient)) in known_codes():
+            return found
         for code, share in self.shares:
             if roll < share:
                 return code
             roll -= share
         return None
+
+
+def _code_at_the_end(recipient: str) -> int | None:
+    """Return the code in the last six digits; one below 10 000 has 99 before it: 990190."""
+    found = _ENDING.search(recipient)
+    if found is None:
+        return None
+    short, long = found.groups()
+    code = int(short or long)
+    return code if short or code >= _LEAST_WITHOUT_99 else None
 
 
 def is_in_the_answer(code: int) -> bool:
