@@ -12,7 +12,7 @@ def template_rows():
 
     def row(name, *components, language="en_US", status="APPROVED", category="UTILITY", form="POSITIONAL"):
         return {
-            "id": str(1000 + len(name)), "name": name, "language": language, "status": status, "category": category,
+            "name": name, "language": language, "status": status, "category": category,
             "parameter_format": form, "components": list(components), "quality_score": {"score": "GREEN"},
         }  # fmt: skip
 
@@ -33,7 +33,7 @@ def template_rows():
         "text": "Copy",
         "url": "https://www.whatsapp.com/otp/?code=otp{{1}}",
     }
-    return [
+    rows = [
         row("plain", body("Your order is ready.")),
         row("order", body("Hi {{1}}, order {{2}} is ready, {{1}}.")),
         row("order", body("Hallo {{1}}, Bestellung {{2}} ist fertig."), language="de"),
@@ -52,6 +52,7 @@ def template_rows():
         row("pending", body("Pending."), status="PENDING"),
         row("hello_world", body("Hello World")),
     ]  # fmt: skip
+    return [each | {"id": str(1000 + place)} for place, each in enumerate(rows)]
 
 
 def message(kind, content, to=WRITER):

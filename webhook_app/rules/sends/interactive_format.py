@@ -61,7 +61,7 @@ def _judge_buttons(buttons: Sequence[Any]) -> Iterator[Problem]:
     if not 1 <= len(buttons) <= _MAX_BUTTONS:
         yield likely(131009, where, f"There are {len(buttons)} buttons.", f"Use 1 to {_MAX_BUTTONS}.")
     titles = []
-    for place, each in enumerate(buttons):
+    for place, each in enumerate(buttons[:_MAX_BUTTONS]):
         reply = an_object(an_object(each).get("reply"))
         title, button_id = reply.get("title"), reply.get("id")
         if not isinstance(title, str) or not 1 <= len(title) <= _MAX_TITLE:

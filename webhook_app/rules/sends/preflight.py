@@ -6,12 +6,14 @@ It refuses only what Meta certainly refuses, or what must not be sent. What may 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any
 
 from msgspec import Struct
 
 from webhook_app.rules.sends.message_format import is_receipt, judge_format, type_of
 from webhook_app.rules.sends.preflight_facts import (
+    SAMPLE,
     MediaFile,
     Problem,
     RecipientFacts,
@@ -36,6 +38,7 @@ _NUMBER_CODES = {
     **dict.fromkeys(("PENDING", "UNVERIFIED", "DISCONNECTED", "DELETED", "MIGRATED"), 133010),
     **dict.fromkeys(("BANNED", "RESTRICTED"), 131031),
 }
+_MOST_PROBLEMS = 20
 _ACCOUNT_FAULTS = ("account", "review")
 _WHATSAPP_ID = re.compile(r"[0-9]{1,32}", re.ASCII)
 _SEPARATORS = re.compile(r"[\s().\-/]+")
@@ -93,15 +96,17 @@ def judge(
     """Judge one message. `recipient`: None for a group, or without a recipient."""
     if is_receipt(message):
         return Judged(problems=[*_judge_sender_id(phone_number_id, facts)], fallbacks=())
-    problems = [
-        *_judge_sender_id(phone_number_id, facts),
-        *judge_format(message, file),
-        *_judge_recipient(message, facts),
-        *_judge_sender(facts, now),
-        *_judge_template(message, facts, now),
-        *(_judge_person(message, recipient) if recipient else ()),
-        *_judge_limits(facts),
-    ]
+    found = chain(
+        _judge_sender_id(phone_number_id, facts),
+        _judge_person(recipient) if recipient else (),
+        judge_format(message, file),
+        _judge_recipient(message, facts),
+        _judge_sender(facts, now),
+        _judge_template(message, facts, now),
+        _judge_window(message, recipient) if recipient else (),
+        _judge_limits(facts),
+    )
+    problems = list(islice(found, _MOST_PROBLEMS))
     helps = any(each.code in _HELPED_BY_A_TEMPLATE for each in problems)
     return Judged(problems=problems, fallbacks=facts.fallbacks if helps else ())
 
@@ -124,13 +129,15 @@ def _judge_sender(facts: SendFacts, now: datetime) -> Iterator[Problem]:
         said = f"The business number is {number.status}."
         fix = "Register the number again." if code == 133010 else "Business Support Home shows the reason."
         yield (refusal if is_fresh(number.read_at, now) else likely)(code, "phone_number_id", said, fix)
+    if number and number.status == "RATE_LIMITED":
+        yield warning(130429, "phone_number_id", "The business number is RATE_LIMITED.", "Send more slowly.")
     for fault in facts.faults:
         where = "phone_number_id" if fault.subject == "number" else fault.subject
         if fault.subject == "account" and fault.kind in _ACCOUNT_FAULTS and fault.status == "broken":
             yield (refusal if is_fresh(fault.checked_at, now) else likely)(
                 fault.code, where, fault.message, fault.fix
             )
-        elif fault.kind not in ("number", "marketing", "test_number"):
+        elif fault.kind != "marketing":
             yield warning(fault.code if fault.code >= 0 else None, where, fault.message, fault.fix)
 
 
@@ -174,7 +181,7 @@ def _judge_recipient(message: Mapping[str, Any], facts: SendFacts) -> Iterator[P
         yield warning(131030, "to", said, "Add the recipient to the list, or send from another number.")
 
 
-def _judge_person(message: Mapping[str, Any], person: RecipientFacts) -> Iterator[Problem]:
+def _judge_person(person: RecipientFacts) -> Iterator[Problem]:
     if person.verdict in ("suppressed", "wait"):
         fix = "Do not send." if person.verdict == "suppressed" else "Send later."
         yield forbidden(person.code, "to", person.why, fix)
@@ -183,6 +190,9 @@ def _judge_person(message: Mapping[str, Any], person: RecipientFacts) -> Iterato
     if person.has_opted_in is False and not person.window_open:
         said = "No opt-in of the recipient is recorded, and OPT_IN=required."
         yield forbidden(None, "to", said, "Record it with PUT /v1/opt-ins/{contact} when the person agrees.")
+
+
+def _judge_window(message: Mapping[str, Any], person: RecipientFacts) -> Iterator[Problem]:
     if type_of(message) != "template" and not person.window_open:
         said = "No message or call of the recipient within 24 hours is known: only a template can be sent."
         yield likely(NEEDS_TEMPLATE, "type", said, "Send an approved template.")
@@ -201,8 +211,8 @@ def _judge_template(message: Mapping[str, Any], facts: SendFacts, now: datetime)
             100, "template.language.code", "The language is missing.", "Add the code, such as en_US."
         )
         return
-    if name == "hello_world" and facts.number and facts.number.mode == "LIVE":
-        said = "The sample template hello_world can be sent from Meta's test numbers only."
+    if name == SAMPLE and facts.number and facts.number.mode == "LIVE":
+        said = f"The sample template {SAMPLE} can be sent from Meta's test numbers only."
         yield refusal(131058, "template.name", said, "Use a template of your own.")
         return
     template = _known_template(message, facts)

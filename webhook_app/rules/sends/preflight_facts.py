@@ -12,6 +12,10 @@ FRESH_FOR = timedelta(hours=2)
 """How old a reading of the Graph API may be for a refusal. It is read every hour; an older one only warns."""
 
 
+SAMPLE = "hello_world"
+"""Meta's sample template, which only its test numbers can send."""
+
+
 class Problem(Struct, frozen=True, kw_only=True):
     """One problem of a message. `code`: the error that it leads to, or None if Meta has none for it."""
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import text
 
-from webhook_app.rules.sends.preflight_facts import KnownFault, SendFacts, SendingNumber
-from webhook_app.store.accounts.templates import PRESENT
+from webhook_app.rules.sends.preflight_facts import SAMPLE, KnownFault, SendFacts, SendingNumber
+from webhook_app.store.accounts.templates import PRESENT, PRESENT_STATUS
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.accounts.template_answers import TemplateFacts
 
@@ -30,14 +30,17 @@ WITH known AS MATERIALIZED (
 SELECT 'number' AS kind, to_jsonb(number) AS value FROM number
 UNION ALL
 SELECT 'account id', to_jsonb(TRUE)
-WHERE EXISTS (SELECT FROM business_numbers WHERE waba_id = :phone_number_id)
-   OR EXISTS (SELECT FROM meta_numbers WHERE waba_id = :phone_number_id)
+WHERE NOT EXISTS (SELECT FROM known)
+  AND (EXISTS (SELECT FROM business_numbers WHERE waba_id = :phone_number_id)
+    OR EXISTS (SELECT FROM meta_numbers WHERE waba_id = :phone_number_id))
 UNION ALL
 SELECT 'fault', to_jsonb(d) FROM doctor_checks d
-WHERE d.status IN ('warning', 'broken') AND (d.subject = 'token'
+WHERE d.status IN ('warning', 'broken') AND (
+  (d.subject = 'token' AND d.kind IN ('token', 'token_scopes'))
   OR (d.subject = 'account' AND d.subject_id = (SELECT waba_id FROM account)
-      AND d.kind IN ('account', 'review', 'marketing', 'health_waba', 'health_business'))
-  OR (d.subject = 'number' AND d.subject_id = :phone_number_id))
+      AND (d.kind IN ('account', 'review', 'marketing') OR d.kind LIKE 'health%'))
+  OR (d.subject = 'number' AND d.subject_id = :phone_number_id
+      AND (d.kind IN ('display_name', 'quality') OR d.kind LIKE 'health%')))
 UNION ALL
 SELECT a.kind, jsonb_build_object('message', a.explanation ->> 'finding', 'fix', a.explanation ->> 'advice',
                                   'subject', CASE WHEN a."group" ? 'waba_id' THEN 'account' ELSE 'number' END)
@@ -54,10 +57,12 @@ SELECT 'template', to_jsonb(present) FROM (
   WHERE t.waba_id = (SELECT waba_id FROM account) AND t.name = ANY(:names)) present
 UNION ALL
 SELECT 'fallback', jsonb_build_array(f.name, f.language) FROM (
-  SELECT name, language FROM meta_templates
-  WHERE waba_id = (SELECT waba_id FROM account) AND status = 'APPROVED' AND parameters = 0 AND category = 'UTILITY'
-    AND quality <> 'RED'
-  ORDER BY name, language LIMIT {MOST_FALLBACKS}) f
+  SELECT t.name, t.language, {PRESENT_STATUS} AS status
+  FROM meta_templates t LEFT JOIN template_readings r USING (waba_id)
+  WHERE t.waba_id = (SELECT waba_id FROM account) AND t.status = 'APPROVED' AND t.parameters = 0
+    AND t.category = 'UTILITY' AND t.quality <> 'RED' AND t.name <> '{SAMPLE}'
+  ORDER BY t.name, t.language LIMIT {3 * MOST_FALLBACKS}) f
+WHERE f.status = 'APPROVED'
 """)
 
 
@@ -82,7 +87,7 @@ def read_send_facts(
         limit_alert=str(found["tier"][0].get("message") or "") if "tier" in found else "",
         templates=templates,
         templates_read_at=read_at[0] if read_at else None,
-        fallbacks=[(name, language) for name, language in found.get("fallback", ())],
+        fallbacks=[(name, language) for name, language in found.get("fallback", ())[:MOST_FALLBACKS]],
     )
 
 

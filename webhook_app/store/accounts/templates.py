@@ -107,6 +107,7 @@ _REPORTED_SINCE = """
  WHERE c.subject = 'template' AND c.subject_id IN (t.template_id, t.name || '/' || t.language)
    AND c.subject_id <> '' AND c.aspect = '{aspect}' AND c.occurred_at > r.read_at - interval '10 minutes'
  ORDER BY c.occurred_at DESC, c.value DESC LIMIT 1)"""
+PRESENT_STATUS = f"coalesce({_REPORTED_SINCE.format(aspect='status')}, t.status)"
 PRESENT = ", ".join(
     f"coalesce({_REPORTED_SINCE.format(aspect=name)}, t.{name}) AS {name}" if name in _STATES else f"t.{name}"
     for name in (*_FACTS, "first_read_at", "changed_at")

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.support.factories import body
+from tests.support.factories import body, document
 from tests.support.factories import message as inbound
 from tests.support.fake_messages import FakeMessages
 from tests.support.generated_messages import (
@@ -175,11 +175,19 @@ def test_while_the_window_is_closed_a_template_is_proposed(known, judge):
     known()
     result = judge(HELLO | {"to": STRANGER})
     assert (result["allowed"], result["expected_code"]) == (True, 131047)
-    assert result["fallback_templates"] == [
-        {"name": name, "language": "en_US"} for name in ("hello_world", "plain", "site")
-    ]
+    assert result["fallback_templates"] == [{"name": name, "language": "en_US"} for name in ("plain", "site")]
     assert judge(HELLO)["fallback_templates"] == []
     assert judge(template("paused"))["fallback_templates"] != []
+
+
+def test_what_a_webhook_said_of_a_template_since_the_reading_counts(known, judge, deliver):
+    known()
+    paused = {"event": "PAUSED", "message_template_id": 1000, "message_template_name": "plain",
+              "message_template_language": "en_US", "reason": "NONE"}  # fmt: skip
+    deliver(json.dumps(document(paused, field="message_template_status_update", waba=WABA)).encode())
+    result = judge(template("plain"))
+    assert (result["allowed"], result["expected_code"]) == (False, 132015)
+    assert [each["name"] for each in result["fallback_templates"]] == ["site"]
 
 
 def test_the_check_is_part_of_it(api, known, judge):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import prometheus_client
 from msgspec import Meta, Struct
 
+from webhook_app.event_loop import paced
 from webhook_app.rules.sends.preflight import Judged, category_of, contact_of, judge, template_name
 from webhook_app.rules.sends.preflight_facts import MediaFile, Problem, RecipientFacts, SendFacts
 from webhook_app.store.accounts.send_facts import read_send_facts
@@ -138,7 +139,7 @@ def preflight(call: Call, body: PreflightBody) -> PreflightAnswer:
     checked = _check(call, body, facts)
     agreed = _opted_in(call, checked.values())
     results = []
-    for place, message in enumerate(body.messages):
+    for place, message in paced(enumerate(body.messages)):
         result = checked.get(place)
         file = body.files[place] if body.files else None
         judged = judge(
