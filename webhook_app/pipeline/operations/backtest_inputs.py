@@ -101,6 +101,7 @@ class _SlidingWindow:
     def __init__(self, length: int, groupings: Collection[tuple[str, ...]], *, with_events: bool) -> None:
         self._length = length + 1  # the full minutes and the running one
         self._held: deque[Minute] = deque()
+        self._with_again: deque[Minute] = deque()
         self._attempts: Counter[SeriesKey] = Counter()
         self._by_group: dict[tuple[str, ...], Counter[GroupKey]] = {names: Counter() for names in groupings}
         self._values = [(values_of(names), sums) for names, sums in self._by_group.items()]
@@ -111,8 +112,13 @@ class _SlidingWindow:
     def push(self, minute: Minute) -> None:
         self._held.append(minute)
         self._add(minute, 1)
+        if minute.again:
+            self._with_again.append(minute)
         if len(self._held) > self._length:
-            self._add(self._held.popleft(), -1)
+            oldest = self._held.popleft()
+            self._add(oldest, -1)
+            if self._with_again and self._with_again[0] is oldest:
+                self._with_again.popleft()
         self._counts = None
 
     def _add(self, minute: Minute, sign: int) -> None:
@@ -143,7 +149,7 @@ class _SlidingWindow:
         if self._counts is None:
             failed = [FailedMessages((mark,), messages) for mark, messages in self._once.items()]
             marks: dict[tuple[str, str], set[Mark]] = {}
-            for minute in self._held:
+            for minute in self._with_again:
                 for message, mark in minute.again:
                     marks.setdefault(message, set()).add(mark)
             again = Counter(tuple(sorted(held)) for held in marks.values())

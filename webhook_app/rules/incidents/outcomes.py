@@ -45,11 +45,15 @@ ADVICE: Mapping[str, str] = {
 }
 
 
-@lru_cache(maxsize=64)
 def usual_hours(start: datetime, end: datetime) -> tuple[datetime, ...]:
     """The hours that say what is usual from `start` to `end`: those of the last seven days, and of four weekdays."""
     first = start.replace(minute=0, second=0, microsecond=0)
-    own = [first + place * _HOUR for place in range(-(-(end - first) // _HOUR))]
+    return _usual_hours(first, -(-(end - first) // _HOUR))
+
+
+@lru_cache(maxsize=64)
+def _usual_hours(first: datetime, hours: int) -> tuple[datetime, ...]:
+    own = [first + place * _HOUR for place in range(hours)]
     return tuple(sorted({hour - back * _DAY for back in USUAL_DAYS for hour in own if hour - back * _DAY < first}))
 
 
