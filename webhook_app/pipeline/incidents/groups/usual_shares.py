@@ -1,6 +1,7 @@
 """The usual share of failures of a group, with which its share now is compared."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from webhook_app.pipeline.incidents.groups.rule_group import NO_COUNTS, Group, counted_by
@@ -9,7 +10,7 @@ from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import Rule, chronic_share, selects, usual_share
 from webhook_app.rules.incidents.outcomes import KNOWN, KNOWN_IN_HOURS, usual_outcome_share
-from webhook_app.store.counts.window_counts import WindowCounts, class_of
+from webhook_app.store.counts.window_counts import GroupKey, WindowCounts, class_of
 from webhook_app.whatsapp.errors.catalogue import explain
 
 _USUAL_HOURS = 168
@@ -75,13 +76,18 @@ def outcome_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[GroupOfRul
     measure = rule.measure
     if not selected or measure is None:
         return []
-    shares = []
-    for each in selected:
-        own = usual_outcome_share(_past_outcomes(rule, inputs, measure, rule.group_by, each.group))
-        if own is not None and "phone_number_id" not in rule.group_by:
-            own = max(own, _share_of_numbers(rule, inputs, measure, each.group, own))
-        shares.append(own)
-    return shares
+    shares = [
+        usual_outcome_share(_past_outcomes(rule, inputs, measure, rule.group_by, each.group))
+        for each in selected
+    ]
+    if "phone_number_id" in rule.group_by:
+        return shares
+    numbers = _messages_by_number(rule, inputs, measure)
+    groups = [tuple(each.group[name] for name in rule.group_by) for each in selected]
+    return [
+        None if own is None else max(own, _share_of_numbers(rule, inputs, measure, numbers[group], own))
+        for own, group in zip(shares, groups, strict=True)
+    ]
 
 
 def _past_outcomes(
@@ -96,18 +102,28 @@ def _past_outcomes(
     return found
 
 
+def _messages_by_number(
+    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure
+) -> Mapping[GroupKey, Mapping[str, int]]:
+    """The messages of each group of the rule in its window, by business number."""
+    names = (*rule.group_by, "phone_number_id")
+    found: defaultdict[GroupKey, dict[str, int]] = defaultdict(dict)
+    for (*values, number), messages in (
+        inputs.outcomes(measure, rule.window_minutes).attempts_by(names).items()
+    ):
+        found[tuple(values)][str(number)] = messages
+    return found
+
+
 def _share_of_numbers(
-    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure, group: Group, otherwise: float
+    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure, messages: Mapping[str, int], otherwise: float
 ) -> float:
-    """The share to expect of the group's messages, from what is usual for the business number of each."""
-    names = ("phone_number_id",)
-    now = inputs.outcomes(measure, rule.window_minutes).within(group).attempts_by(names)
+    """The share to expect of these messages by business number, from what is usual for each number."""
     expected = 0.0
-    for (number,), messages in now.items():
-        past = _past_outcomes(rule, inputs, measure, names, {"phone_number_id": number})
-        share = past.failures / past.attempts if past.attempts >= KNOWN else otherwise
-        expected += messages * share
-    return expected / max(sum(now.values()), 1)
+    for number, count in messages.items():
+        past = _past_outcomes(rule, inputs, measure, ("phone_number_id",), {"phone_number_id": number})
+        expected += count * (past.failures / past.attempts if past.attempts >= KNOWN else otherwise)
+    return expected / max(sum(messages.values()), 1)
 
 
 def _overall(usual: WindowCounts, rule: Rule, group: Group) -> Counts:
