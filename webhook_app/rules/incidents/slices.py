@@ -84,8 +84,8 @@ def localise(
     ]
     together = [one for place in places if (one := search.several(place, named, traffic)) is not None]
     needed = MIN_SHARE * search.all_excess(singles, together)
-    found = [one for one in singles if one.excess >= needed - search.noise_beside(one)] or [
-        one for one in together if one.excess >= needed - search.noise_beside(one)
+    found = [one for one in singles if search.carries(one, needed)] or [
+        one for one in together if search.carries(one, needed)
     ]
     found = [one for one in found if search.stands_out(one)]
     return min(found, key=lambda one: (one.attempts, one.size, sorted(one.values)), default=None)
@@ -121,7 +121,16 @@ class _Search:
         top = joint if joint > _CLEARLY_MORE * alone else alone
         return top if top >= _MIN_SHARE_OF_FAILURES * self.total.failures else inf
 
-    def noise_beside(self, one: Slice) -> float:
+    def carries(self, one: Slice, needed: float) -> bool:
+        """Whether the part has the excess that is needed, less what the rest may have by chance."""
+        lacking = needed - one.excess
+        if (
+            not 0 < lacking <= _NOISE * sqrt(self._all_expected)
+        ):  # the noise of all: most parts are far from enough
+            return lacking <= 0
+        return lacking <= self._noise_beside(one)
+
+    def _noise_beside(self, one: Slice) -> float:
         """The excess failures that the rest may have by chance."""
         expected = sum(share for cell, share in self._expected.items() if not self._lies_in(one.values, cell))
         return _NOISE * sqrt(expected)
