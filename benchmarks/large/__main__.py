@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks import evaluation, servers
 from benchmarks.contender import free_port
 from benchmarks.costs import NO_CPU, CpuSeconds, cpu_seconds
-from benchmarks.large import api_requests, checks
+from benchmarks.large import api_requests, checks, preflight
 from benchmarks.large.filling import Filled, Target, count_new_messages, fill, open_target, warm
 from benchmarks.large.http_client import Client, Measurement, print_all
 from benchmarks.large.pages import addresses, pages
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     met.append(measured.is_met)
         if "checks" in plan.parts:
             filled = fill(target, plan.scale, everybody=True)
+            preflight.add_templates(target)
             warm(target)
             _print_contents(target, filled)
             with _service(target) as (port, web):
@@ -95,6 +96,7 @@ def _checks(port: int, filled: Filled, seconds: float, cost: Callable[[], CpuSec
     measured = [
         checks.bulk(client, people),
         checks.feed(client, min(CHANGES, filled.suppressions)),
+        preflight.single(client, people),
     ]
     print_all(measured)
     before = cost()

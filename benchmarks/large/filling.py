@@ -39,11 +39,11 @@ _UNSAFE_SETTINGS = (
 # Copies of the fired alert into the past stand for the alerts of earlier months.
 _PAST_ALERTS_SQL = """
 INSERT INTO alerts (rule, kind, severity, state, group_key, "group", codes, evaluations_above, evaluations_below,
-                    repeats, attempts, failures, rate, low, high, threshold, window_minutes, explanation, covers_from,
-                    started_at, fired_at, resolved_at, evaluated_at, notified_severity)
-SELECT rule, kind, severity, 'resolved', group_key, "group", codes, 0, 4, 0, attempts, failures, rate, low, high,
+                    attempts, failures, rate, low, high, threshold, window_minutes, explanation, covers_from,
+                    started_at, fired_at, resolved_at, evaluated_at)
+SELECT rule, kind, severity, 'resolved', group_key, "group", codes, 0, 4, attempts, failures, rate, low, high,
        threshold, window_minutes, explanation, covers_from - back, started_at - back,
-       coalesce(fired_at, evaluated_at) - back, evaluated_at - back, evaluated_at - back, severity
+       coalesce(fired_at, evaluated_at) - back, evaluated_at - back, evaluated_at - back
 FROM (SELECT * FROM alerts ORDER BY id LIMIT 1) a,
      (SELECT n * interval '5 hours' AS back FROM generate_series(1, %s) n) b
 """
