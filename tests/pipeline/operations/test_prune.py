@@ -337,8 +337,8 @@ def test_old_health_history_is_deleted_but_the_current_state_is_kept(engine, now
 
 
 def test_an_error_is_kept_as_long_as_a_failure_refers_to_it(engine, traffic, now):
-    make_partitions(engine, now, 140)
-    for days, details in ((130, "gone"), (130, "still"), (1, "still")):
+    make_partitions(engine, now, 70)
+    for days, details in ((65, "gone"), (65, "still"), (1, "still")):
         at = now - days * DAY
         failed = status(f"wamid.{days}.{details}", "failed", at, code=UNREACHABLE, details=details)
         traffic.store(failed, at=at)
@@ -349,12 +349,12 @@ def test_an_error_is_kept_as_long_as_a_failure_refers_to_it(engine, traffic, now
 
 
 def test_a_code_outside_the_catalogue_is_kept_as_long_as_a_failure_has_it(engine, traffic, now):
-    make_partitions(engine, now, 140)
-    for days, code in ((130, 900_001), (130, 900_002), (1, 900_002)):
+    make_partitions(engine, now, 70)
+    for days, code in ((65, 900_001), (65, 900_002), (1, 900_002)):
         at = now - days * DAY
         traffic.store(status(f"wamid.{days}.{code}", "failed", at, code=code), at=at)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE seen_codes SET first_at = :at"), {"at": now - 130 * DAY})
+        connection.execute(text("UPDATE seen_codes SET first_at = :at"), {"at": now - 65 * DAY})
     assert times(engine, "seen_codes", "code") == [900_001, 900_002]
     for _ in range(3):  # the failures, then their errors, then the codes
         prune(engine, now, KEPT)
