@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
-from tests.support.factories import document, value
+from tests.support.factories import WABA, document, value
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
+from webhook_app.rules.accounts.template_changes import TemplateChange
 from webhook_app.rules.incidents.rules_file import default_rules_text
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import Settings
@@ -24,8 +25,10 @@ from webhook_app.simulator.plan import plan
 from webhook_app.simulator.posts import Post, plan_posts
 from webhook_app.simulator.scenarios import SCENARIOS
 from webhook_app.store import schema
+from webhook_app.store.accounts import templates
 from webhook_app.store.operations import backtests, scheduler_state
 from webhook_app.store.postgres.engine import connect
+from webhook_app.whatsapp.accounts.template_answers import read_template
 
 UNREACHABLE = "+18085550142"
 """Failed on three days in a row: suppressed, and to be reviewed. In no area that the simulator draws people from."""
@@ -56,6 +59,7 @@ def open_business(
                 now,
             )
         _write_oddities(writer, now)
+        _write_templates(engine, now)
     finally:
         traffic.close()
         writer.close()
@@ -111,6 +115,24 @@ def _write_oddities(writer: BatchWriter, now: datetime) -> None:
     odd = [document(value(statuses=[{"id": 5, "status": "sent"}])), document(value(messages=["hello"]))]
     bodies = [document(held, field=field) for field, held in told] + odd
     writer.store([Delivery(json.dumps(each).encode()) for each in bodies], now - 9 * _MINUTE)
+
+
+def _write_templates(engine: Engine, now: datetime) -> None:
+    """Two templates as the Graph API described them, and how one changed."""
+    body = {"type": "BODY", "text": "Hi {{1}}, your order {{2}} is on its way."}
+    rows = [
+        {"id": "900210001", "name": "seasonal_offer", "status": "PAUSED", "category": "MARKETING",
+         "correct_category": "MARKETING", "quality_score": {"score": "YELLOW"}, "components": [body]},
+        {"id": "900210002", "name": "order_update", "status": "REJECTED", "category": "UTILITY",
+         "rejected_reason": "INVALID_FORMAT", "components": [{"type": "HEADER", "format": "IMAGE"}, body]},
+    ]  # fmt: skip
+    found = [read_template({"language": "en_US"} | row, WABA) for row in rows]
+    change = {"name": "seasonal_offer", "language": "en_US", "before": "APPROVED", "value": "PAUSED"}
+    with engine.begin() as connection:
+        templates.save(
+            connection, WABA, found, [TemplateChange(aspect="status", **change)], [], now - _MINUTE
+        )
+        templates.save_reading(connection, WABA, len(found), now - _MINUTE)
 
 
 def _run_jobs(settings: Settings, engine: Engine, now: datetime) -> None:
