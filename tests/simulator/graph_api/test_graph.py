@@ -218,7 +218,9 @@ class TestLimits:
         sender = make_sender(allowed=Allowed(pair_burst=2))
         assert [code(sender.template(*order)) for _ in range(3)] == [0, 0, 131056]
         assert code(sender.template(*order, to="4915112345679")) == 0
-        sender.now += timedelta(seconds=6)
+        sender.now += timedelta(seconds=5.9)
+        assert code(sender.template(*order)) == 131056
+        sender.now += timedelta(seconds=0.1)
         assert [code(sender.template(*order)) for _ in range(2)] == [0, 131056]
 
     def test_more_calls_in_an_hour_than_the_app_may_make_are_refused(self, make_sender):

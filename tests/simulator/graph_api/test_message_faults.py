@@ -88,7 +88,7 @@ WRONG = [
         131009,
         "Footer text length invalid. Min length: 0, Max length: 60",
     ),
-    (interactive(action={}), 131008, "'action' is mandatory"),
+    (interactive(action={}), 100, "'action' is mandatory"),
     (buttons(), 131009, "Invalid buttons count"),
     (buttons("1", "2", "3", "4"), 131009, "Invalid buttons count"),
     (buttons("a" * 21), 131009, "Button title length invalid. Min length: 1, Max length: 20"),

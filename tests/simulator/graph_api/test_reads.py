@@ -57,6 +57,7 @@ def test_an_edge_has_pages(sender):
         after = answer.body["paging"]["cursors"]["after"] if "next" in answer.body["paging"] else ""
     assert len(names) == len(set(names)) == 8
     assert TOKEN not in str(answer.body)
+    assert "next" not in sender.get(path, limit="8").body["paging"]
     assert sender.get(path, after="8").body == {"data": []}
 
 

@@ -55,6 +55,7 @@ WRONG = [
     ("seasonal_offer", [part("header", {"type": "image"}), part("body", "Ana")], 100, "image['id'] or image['link']"),
     ("seasonal_offer", [part("header", IMAGE | {"image": {"id": "1"}}), part("body", "Ana")], 100, "image['id']"),
     ("we_miss_you", [part("body", "Ana")], 132000, "(1) does not match the expected number of params (0)"),
+    ("order_update", [part("header", "Ana"), part("body", "Ana", "7"), TRACK], 132000, "header: number of"),
     ("we_miss_you", [], 131008, "Button at index 0 of type Copy_Code requires a parameter"),
     ("login_code", [part("body", "123456")], 131008, "Button at index 0 of type Url requires a parameter"),
     ("appointment", [part("body", text("a", "name"), text("b", "day"))], 132000, "header: number"),

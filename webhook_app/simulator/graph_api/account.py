@@ -171,6 +171,7 @@ def example_templates() -> tuple[Json, ...]:
             Template("appointment", "utility", "", 918273645501950),
             {"type": "HEADER", "format": "TEXT", "text": "Appointment {{place}}"},
             _body("Hello {{name}}, see you on {{day}}."),
+            _buttons({"type": "URL", "text": "Directions", "url": "https://acme.example/shops"}),
             parameter_format="NAMED",
         ),
         _template(

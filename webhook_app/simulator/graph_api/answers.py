@@ -47,8 +47,8 @@ def refusal(code: int, details: str = "", message: str = "") -> GraphRefusal:
     return GraphRefusal(code, f"(#{code}) {said}", details)
 
 
-def refusal_on_demand(code: int) -> GraphRefusal:
-    """Return the error with this code as an example, with details that say what it means."""
+def refusal_with_meaning(code: int) -> GraphRefusal:
+    """Return the error with this code; its details say what the code means."""
     return TOKEN_EXPIRED if code == TOKEN_EXPIRED.code else refusal(code, explain(code).summary)
 
 

@@ -18,7 +18,7 @@ from webhook_app.simulator.graph_api.answers import (
     error_answer,
     no_such_object,
     refusal,
-    refusal_on_demand,
+    refusal_with_meaning,
 )
 from webhook_app.simulator.graph_api.limits import Allowed, Limits
 from webhook_app.simulator.graph_api.message_faults import body_faults
@@ -113,7 +113,7 @@ class SimulatedGraph:
         if fault := token_fault(self.account, call.token, call.query):
             return fault
         if (code := self.limits.count_call(now.timestamp())) is not None:
-            return refusal(code)
+            return refusal_with_meaning(code)
         if call.method == "GET":
             found = read(self.account, call.path, call.query, call.token)
             return found if isinstance(found, GraphRefusal) else GraphResult(GraphAnswer(200, found))
@@ -140,15 +140,14 @@ class SimulatedGraph:
             return recipient
         code = self._triggers.code_for(recipient.key, self._rolls.random())
         if code is not None and is_in_the_answer(code):
-            return refusal_on_demand(code)
-        if fault := next(self._message_faults(number, recipient, body), None):
-            return fault
-        limit = self.limits.count_send(number.phone_number_id, recipient.key, now.timestamp())
-        return refusal(limit) if limit is not None else self._accept(number, recipient, code, call, now)
+            return refusal_with_meaning(code)
+        fault = next(self._message_faults(number, recipient, body, now), None)
+        return fault or self._accept(number, recipient, code, call, now)
 
     def _message_faults(
-        self, number: BusinessNumber, recipient: Recipient, body: Json
+        self, number: BusinessNumber, recipient: Recipient, body: Json, now: datetime
     ) -> Iterator[GraphRefusal]:
+        """The faults of a message; without one it counts as sent."""
         if recipient.key == number.display:
             yield refusal(131021)
         yield from body_faults(body, self._media)
@@ -159,6 +158,9 @@ class SimulatedGraph:
                 self._media,
                 to_user_id=not recipient.person.phone,
             )
+        limit = self.limits.count_send(number.phone_number_id, recipient.key, now.timestamp())
+        if limit is not None:
+            yield refusal_with_meaning(limit)
 
     def _accept(
         self, number: BusinessNumber, recipient: Recipient, code: int | None, call: GraphCall, now: datetime

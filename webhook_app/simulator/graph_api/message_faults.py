@@ -102,7 +102,7 @@ def _interactive(part: Json) -> Iterator[GraphRefusal]:
         yield from _length("Body text", _object(part, "body").get("text"), 1, longest)
     yield from _length("Footer text", footer.get("text", ""), 0, _MAX_FOOTER)
     if not action:
-        yield refusal(131008, "Parameter 'action' is mandatory for type 'interactive'")
+        yield refusal(100, "Parameter 'action' is mandatory for type 'interactive'")
     if kind == "button":
         yield from _buttons(_list(action, "buttons"))
     elif kind == "list":

@@ -51,12 +51,10 @@ def template_faults(
     if to_user_id and row.get("category") == "AUTHENTICATION":
         yield refusal(131062)
     given = _objects(part.get("components"))
-    for component in _objects(row.get("components")):
-        kind = str(component.get("type", "")).upper()
-        if kind in ("HEADER", "BODY"):
-            yield from _parameters(component, kind.lower(), row, _given(given, kind.lower()), media_ids)
-        elif kind == "BUTTONS":
-            yield from _buttons(_objects(component.get("buttons")), given)
+    approved = {str(each.get("type", "")).upper(): each for each in _objects(row.get("components"))}
+    for place in ("header", "body"):
+        yield from _parameters(approved.get(place.upper(), {}), place, row, _given(given, place), media_ids)
+    yield from _buttons(_objects(approved.get("BUTTONS", {}).get("buttons")), given)
 
 
 def _parameters(
