@@ -120,7 +120,7 @@ def _judge_sender_id(given: str, facts: SendFacts) -> Iterator[Problem]:
         yield refusal(100, where, f"This is the id of the {facts.other_id}, not of a business number.", fix)
     elif facts.number is None:
         said = "This business number is not known here: no webhook and no reading of the Graph API named it."
-        yield warning(100, where, said, fix)
+        yield (likely if facts.numbers_are_listed else warning)(100, where, said, fix)
 
 
 def _judge_sender(facts: SendFacts, now: datetime) -> Iterator[Problem]:

@@ -84,6 +84,8 @@ class SendFacts(Struct, frozen=True, kw_only=True):
     number: SendingNumber | None = None
     other_id: str = ""
     """What the id that was given belongs to, if not to a business number: account or app."""
+    numbers_are_listed: bool = False
+    """Whether the Graph API has listed numbers lately, and this one is not among them."""
     faults: Sequence[KnownFault] = ()
     limit_alert: str = ""
     """What the firing alert says about the messaging limit; empty without one."""

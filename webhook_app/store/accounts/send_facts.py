@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import text
 
-from webhook_app.rules.sends.preflight_facts import SAMPLE, KnownFault, SendFacts, SendingNumber
+from webhook_app.rules.sends.preflight_facts import FRESH_FOR, SAMPLE, KnownFault, SendFacts, SendingNumber
 from webhook_app.store.accounts.templates import PRESENT, PRESENT_STATUS
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.accounts.template_answers import TemplateFacts
@@ -33,6 +33,9 @@ SELECT 'account id', to_jsonb(TRUE)
 WHERE NOT EXISTS (SELECT FROM known)
   AND (EXISTS (SELECT FROM business_numbers WHERE waba_id = :phone_number_id)
     OR EXISTS (SELECT FROM meta_numbers WHERE waba_id = :phone_number_id))
+UNION ALL
+SELECT 'listed', to_jsonb(TRUE)
+WHERE NOT EXISTS (SELECT FROM known) AND EXISTS (SELECT FROM meta_numbers WHERE read_at > :since)
 UNION ALL
 SELECT 'fault', to_jsonb(d) FROM doctor_checks d
 WHERE d.status IN ('warning', 'broken') AND (
@@ -67,11 +70,11 @@ WHERE f.status = 'APPROVED'
 
 
 def read_send_facts(
-    connection: Connection, phone_number_id: str, names: Sequence[str], app_id: str = ""
+    connection: Connection, phone_number_id: str, names: Sequence[str], now: datetime, app_id: str = ""
 ) -> SendFacts:
     """The facts about this business number and these templates. `app_id`: the app's id, which is no number."""
     found: dict[str, list[Any]] = {}
-    values = {"phone_number_id": phone_number_id, "names": list(names)}
+    values = {"phone_number_id": phone_number_id, "names": list(names), "since": now - FRESH_FOR}
     for kind, value in connection.execute(_FACTS, values):
         found.setdefault(kind, []).append(value)
     number = _read(found.get("number"), SendingNumber)
@@ -83,6 +86,7 @@ def read_send_facts(
     return SendFacts(
         number=number[0] if number else None,
         other_id="app" if is_app else "account" if "account id" in found and not number else "",
+        numbers_are_listed="listed" in found,
         faults=[*_read(found.get("fault"), KnownFault), *map(_reported, found.get("health", ()))],
         limit_alert=str(found["tier"][0].get("message") or "") if "tier" in found else "",
         templates=templates,

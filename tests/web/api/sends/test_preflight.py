@@ -20,11 +20,16 @@ from tests.support.generated_messages import (
     texts,
 )
 from webhook_app.rules.accounts.doctor_check import Checked
+from webhook_app.simulator.graph_api.account import TOKEN, SimulatedAccount
+from webhook_app.simulator.graph_api.graph import GraphCall, SimulatedGraph
+from webhook_app.simulator.messages import BusinessNumber
 from webhook_app.store.accounts import doctor, numbers, templates
 from webhook_app.store.accounts.numbers import ListedNumber
 from webhook_app.whatsapp.accounts.template_answers import read_template
 
 NUMBER, WABA, DIGITS = "106000000000", "555000100000", "49301234567"
+UPLOADED = ("a sticker", "a voice message", "an image to a stranger")
+"""Generated messages with the id of a file that the simulated Graph API does not have."""
 HELLO = message("text", {"body": "Hello"})
 
 
@@ -115,6 +120,36 @@ def test_it_predicts_what_meta_answers_and_refuses_nothing_that_meta_takes(known
     codes = {code for _, code, _ in found}
     assert codes >= {None, 100, 131008, 131009, 131021, 131047, 131058, 131062, 132000, 132001, 132005, 132012, 132015,
                      132016, 132018}  # fmt: skip
+
+
+class SimulatedMeta:
+    """The simulated Graph API, which counts an error that follows by webhook like one in the answer."""
+
+    def __init__(self, now):
+        account = SimulatedAccount(
+            numbers=(BusinessNumber(WABA, NUMBER, DIGITS, "json"),), templates=tuple(template_rows())
+        )
+        self.graph, self.now = SimulatedGraph(account), now
+        self.graph.inbound({"from": WRITER, "phone_number_id": NUMBER}, now)
+
+    def code(self, number, given):
+        self.now += timedelta(seconds=30)  # Meta takes one message to a person every six seconds
+        call = GraphCall(method="POST", path=f"{number}/messages", token=TOKEN, body=given)
+        found = self.graph.answer(call, self.now)
+        if found.answer.status != 200:
+            return found.answer.body["error"]["code"]
+        statuses = [each for change in found.changes for each in change.change["value"].get("statuses", ())]
+        return next((each["errors"][0]["code"] for each in statuses if "errors" in each), None)
+
+
+def test_it_agrees_with_the_simulated_graph_api(known, predict, now):
+    known()
+    found = [
+        each for each in predict(SimulatedMeta(now), 6) if "by id" not in each[0] and each[0] not in UPLOADED
+    ]
+    assert len(found) >= 500
+    assert len(unpredicted(found)) <= 0.02 * len(found), unpredicted(found)
+    assert refused_wrongly(found) == set()
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,9 @@ def preflight(call: Call, body: PreflightBody) -> PreflightAnswer:
             400, "bad_body", f"messages: at most {MAX_TEMPLATES} different templates in one request."
         )
     usable = [name for name in names if "\0" not in name]
-    facts = read_send_facts(call.connection, body.phone_number_id, usable, call.settings.meta_app_id)
+    facts = read_send_facts(
+        call.connection, body.phone_number_id, usable, call.now, call.settings.meta_app_id
+    )
     checked = _check(call, body, facts)
     agreed = _opted_in(call, checked.values())
     results = []
