@@ -65,12 +65,16 @@ class LeaseLostError(Exception):
     """The lease has been given to another sender, or has another outcome."""
 
 
+class ClaimRunningError(Exception):
+    """A claim with this id, or as many as the API key may run at once, have not ended yet."""
+
+
 def claim(
     connection: Connection, asked: RetryClaim, wanted: RetryFilters, may_message: MayMessage, now: datetime
 ) -> list[LeasedRetry]:
-    """Lease up to `limit` retries that are due, the longest due first."""
-    if asked.claim:
-        store.lock_claim(connection, wanted.key, asked.claim)
+    """Lease up to `limit` retries that are due, the longest due first. Raises ClaimRunningError."""
+    if not store.try_lock_claim(connection, wanted.key, asked.claim):
+        raise ClaimRunningError
     if asked.claim and (again := store.claimed(connection, wanted.key, asked.claim, now)):
         known = search.facts(connection, again, wanted.key)
         return [LeasedRetry(each, known[each.id]) for each in again]

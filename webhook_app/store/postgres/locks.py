@@ -20,11 +20,20 @@ PARTITIONS_LOCK = 7_410_006
 FINDINGS_LOCK = 7_410_007
 KEYS_LOCK = 7_410_008
 
+# Classes of locks with names. Postgres never confuses their pairs of integers with the integers above, so that no name
+# that a sender makes up is one of those.
+CLAIM_LOCKS = 7_410_101
+CLAIM_SLOT_LOCKS = 7_410_102
+
 SILENT_SECONDS = 300
 """Limit for sessions that work between two statements; the largest document takes seconds to parse."""
 
 _WAIT = text("SELECT pg_advisory_xact_lock(:key)")
 _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
+_TRY_NAMED = text(
+    "SELECT EXISTS (SELECT FROM unnest(CAST(:names AS text[])) AS n"
+    " WHERE pg_try_advisory_xact_lock(CAST(:of AS int), hashtext(n)))"
+)
 
 
 def hold_until_commit(connection: Connection, key: int) -> None:
@@ -35,6 +44,11 @@ def hold_until_commit(connection: Connection, key: int) -> None:
 def try_until_commit(connection: Connection, key: int) -> bool:
     """Take the lock until the transaction ends; False if another session has it."""
     return bool(connection.execute(_TRY, {"key": key}).scalar_one())
+
+
+def try_named_until_commit(connection: Connection, of: int, *names: str) -> bool:
+    """Take the first free lock of these names in the class until the transaction ends; False if none is free."""
+    return bool(connection.execute(_TRY_NAMED, {"of": of, "names": list(names)}).scalar_one())
 
 
 def try_acquire(connection: DriverConnection, key: int) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from webhook_app.rules.sends.retries import Reason, State
 from webhook_app.store.counts.series import groups_sql
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.postgres.locks import CLAIM_LOCKS, CLAIM_SLOT_LOCKS, try_named_until_commit
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -98,13 +99,13 @@ _CHANGED = {
     "claim": "text",
     "outcome": "text",
 }
-_LOCK_CLAIM = text("SELECT pg_advisory_xact_lock(hashtextextended(:of, 0))")
 _SAVE = text(f"""
 UPDATE retries r SET {", ".join(f"{name} = i.{name}" for name in _CHANGED)}
 FROM unnest(CAST(:id AS bigint[]), {", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _CHANGED.items())})
   AS i(id, {", ".join(_CHANGED)})
 WHERE r.id = i.id
 """)
+_CLAIMS_AT_ONCE = 5  # of one key: each has a connection of the pool, which all senders share
 _NO_KEY = ""  # of messages that no key reported
 _LEASABLE = "r.state IN ('waiting', 'leased')"
 _CLAIMED = text(f"""
@@ -189,9 +190,12 @@ def save(connection: Connection, retries: Sequence[Retry]) -> None:
         connection.execute(_SAVE, values)
 
 
-def lock_claim(connection: Connection, key: str, claim: str) -> None:
-    """Make another request with this id wait until the transaction ends, so that it finds the same leases."""
-    connection.execute(_LOCK_CLAIM, {"of": f"{key}\x1f{claim}"})
+def try_lock_claim(connection: Connection, key: str, claim: str) -> bool:
+    """Whether the API key may claim now: until the transaction ends it runs few claims, and one with this id."""
+    slots = [f"{key}\x1f{place}" for place in range(_CLAIMS_AT_ONCE)]
+    return try_named_until_commit(connection, CLAIM_SLOT_LOCKS, *slots) and (
+        not claim or try_named_until_commit(connection, CLAIM_LOCKS, f"{key}\x1f{claim}")
+    )
 
 
 def claimed(connection: Connection, key: str, claim: str, now: datetime) -> list[Retry]:

@@ -10,6 +10,7 @@ from tests.support.incidents import store_incident
 from tests.support.reports import report_failed_calls
 from tests.support.suppressions import store_suppression
 from webhook_app.store.operations import api_keys
+from webhook_app.store.sends.retries import try_lock_claim
 
 RATE_LIMIT = 130429
 CONTACT = "12025550117"
@@ -163,6 +164,16 @@ def test_each_lease_names_its_key_and_a_claim_can_be_repeated(api, fail, claim, 
     assert claim(claim_id="a-1")["retries"] == []
     with engine.connect() as connection:
         assert connection.execute(text("SELECT leased_by FROM retries")).scalar_one() == "shop"
+
+
+def test_a_claim_that_is_repeated_while_it_runs_is_answered_at_once(api, fail, claim, engine):
+    fail()
+    with engine.begin() as running:
+        assert try_lock_claim(running, "sender", "a")
+        answer = api.post("/v1/retries/claim", json={"claim_id": "a"}, role="sender")
+    assert (answer.status_code, answer.json["error"]["code"]) == (503, "claim_running")
+    assert answer.headers["Retry-After"] == "2"
+    assert len(claim(claim_id="a")["retries"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from webhook_app.pipeline.incidents.incident_details import held_groups
 from webhook_app.pipeline.sends.retries import (
+    ClaimRunningError,
     LeasedRetry,
     LeaseLostError,
     RetryClaim,
@@ -38,6 +39,8 @@ _Lease = Annotated[
     str,
     Meta(min_length=1, max_length=64, pattern="^[0-9a-f]*$", description="The token of the claim's answer."),
 ]
+
+_CLAIM_AGAIN_SECONDS = 2
 
 
 class ClaimBody(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -140,6 +143,7 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
     Send each one, then report it. A lease without a report ends at `leased_until`; two minutes later the message is due
     again, unless a later message of its template or campaign has gone to the contact meanwhile. The first claim finds
     failures of the last hour. A failure found later than that is not retried, unless its code asks for a wait of hours.
+    503 `claim_running`: the claim with this id has not ended, or five of this key have not; repeat it in two seconds.
     """
     wanted = RetryFilters(
         key=call.key.name,
@@ -150,7 +154,11 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
     )
     lease = timedelta(seconds=body.lease_seconds)
     asked = RetryClaim(limit=body.limit, lease=lease, claim=body.claim_id)
-    found = claim(call.connection, asked, wanted, lambda due: _permissions(call, due), call.now)
+    try:
+        found = claim(call.connection, asked, wanted, lambda due: _permissions(call, due), call.now)
+    except ClaimRunningError:
+        message = "The claim with this id is still running, or five of this key are; repeat it."
+        raise ApiError(503, "claim_running", message, retry_seconds=_CLAIM_AGAIN_SECONDS) from None
     due_at = store.next_due_at(call.connection, wanted)
     return RetryList(retries=[_entry(each) for each in found], next_due_at=due_at)
 
