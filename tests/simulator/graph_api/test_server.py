@@ -1,5 +1,6 @@
 """The simulated Graph API over HTTP: with the real receiver, with this service's own reader, and with refusals."""
 
+import json
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -34,10 +35,10 @@ HOOK = "https://hooks.example/webhook"
 @pytest.fixture
 def serve(running):
     @contextmanager
-    def start(poster=None, **options):
+    def start(poster=None, show=lambda _line: None, **options):
         account = SimulatedAccount(templates=example_templates(), callback_url=HOOK)
         graph = SimulatedGraph(account, delay_s=0.02, **options)
-        with graph_server(graph, poster) as server, running(server) as url:
+        with graph_server(graph, poster, show=show) as server, running(server) as url:
             yield httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False)
 
     return start
@@ -139,3 +140,11 @@ def test_calls_are_read_as_meta_reads_them(serve):
             box.post("/simulator/inbound", data={"from": "4915112345678"}).json()["from"] == "4915112345678"
         )
         assert box.post("/v25.0/x%0Ay/messages", json={}).json()["error"]["error_subcode"] == 33
+
+
+def test_what_a_sender_writes_breaks_no_line_of_the_terminal(serve):
+    shown = []
+    with serve(show=shown.append) as box:
+        body = json.dumps(message("4915112345678", type="a\n\ud800\x1b[2Jb"))
+        box.post(f"/{NUMBER}/messages", content=body, headers={"Content-Type": "application/json"})
+    assert shown[0].endswith('got "a???[2Jb".')

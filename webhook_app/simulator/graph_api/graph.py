@@ -167,7 +167,9 @@ class SimulatedGraph:
     ) -> GraphResult:
         body, person = call.body, recipient.person
         message_id = wamid(self._ids, person)
-        template = _template_of(find_template(self.account.templates, body.get("template") or {}))
+        kind = body.get("type", "text")
+        row = find_template(self.account.templates, body["template"]) if kind == "template" else None
+        template = _template_of(row)
         if code is None and not template.name and not self._window_is_open(number, recipient, now):
             code = WINDOW_CLOSED
         if code is None and template.category == "marketing" and person.country == "US":
@@ -175,7 +177,7 @@ class SimulatedGraph:
         data = str(body.get("biz_opaque_callback_data", ""))
         message = SimulatedMessage(message_id, number, person, template, "", now, data)
         has_conversation = call.version <= _LAST_VERSION_WITH_CONVERSATION
-        accepted = AcceptedSend(message, body.get("type", "text"), code, has_conversation)
+        accepted = AcceptedSend(message, kind, code, has_conversation)
         contact = {"input": recipient.given}
         if person.phone:
             contact["wa_id"] = person.phone

@@ -102,7 +102,8 @@ def _line(request: Request, result: GraphResult, now: datetime) -> str:
     if sent := body.get("messages"):
         outcomes = [_outcome(change.change) for change in result.changes]
         said = f"{body['contacts'][0]['input']} {sent[0]['id'][:20]}… {' → '.join(outcomes)}"
-    return f"{now:%H:%M:%S} {request.method} {request.path} {result.answer.status} {said}".rstrip()
+    line = f"{now:%H:%M:%S} {request.method} {request.path} {result.answer.status} {said}".rstrip()
+    return "".join(each if each.isprintable() else "?" for each in line)
 
 
 def _outcome(change: dict[str, Any]) -> str:
