@@ -16,7 +16,6 @@ def docs_blueprint(document: dict[str, Any]) -> Blueprint:
     """Return the blueprint of both. They contain no data and need no key."""
     blueprint = Blueprint("docs", "webhook_app.web", static_folder="static", static_url_path="/docs/static")
     encoded = msgspec.json.encode(document)
-    areas = _areas(document)
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
@@ -24,7 +23,8 @@ def docs_blueprint(document: dict[str, Any]) -> Blueprint:
 
     @blueprint.get("/docs")
     def docs() -> str:
-        return render_template("docs.html", info=document["info"], areas=areas, schemas=_schemas(document))
+        areas, schemas = _areas(document), _schemas(document)
+        return render_template("docs.html", info=document["info"], areas=areas, schemas=schemas)
 
     security_headers.secure_pages(blueprint)
     return blueprint

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, ValidationError, inspect
@@ -45,6 +46,7 @@ def check_times(value: object) -> None:
             raise ValidationError(f"Expected a time of the years 1970 to 9998 - at `${location}`")
 
 
+@cache
 def has_times(kind: Any) -> bool:
     """Whether values of this type can hold a time."""
     return _has_times(inspect.type_info(kind), set())
