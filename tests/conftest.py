@@ -53,12 +53,18 @@ SLOW = (
         "tests/test_end_to_end.py",
     ),
     *("tests/test_makefile.py", "tests/test_cli.py", "tests/test_migrations.py", "tests/pipeline/receiving/"),
+    *("tests/web/api/test_fuzz.py", "tests/simulator/"),
 )
 """Files that take longest. They run first, so that no process has one left when the others are done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves out of the search for cycles."""
+    gc.freeze()
 
 
 def pytest_configure() -> None:
