@@ -57,6 +57,14 @@ def type_of(message: Mapping[str, Any]) -> str:
     return given.lower() if isinstance(given, str) else ""
 
 
+def judge_receipt(message: Mapping[str, Any]) -> Iterator[Problem]:
+    """The problems of a receipt."""
+    yield from _judge_product(message)
+    if not message.get("message_id"):
+        fix = "Add the id of the message that was read."
+        yield refusal(100, "message_id", "The id of the message is missing.", fix)
+
+
 def judge_format(message: Mapping[str, Any], file: MediaFile | None) -> Iterator[Problem]:
     """The problems of a message's own form, apart from its recipient and its template."""
     product = message.get("messaging_product")
@@ -84,6 +92,14 @@ def judge_format(message: Mapping[str, Any], file: MediaFile | None) -> Iterator
     if isinstance(data, str) and len(data) > _MAX_DATA:
         fix = f"Shorten it to {_MAX_DATA} characters."
         yield likely(100, "biz_opaque_callback_data", "biz_opaque_callback_data is too long.", fix)
+
+
+def _judge_product(message: Mapping[str, Any]) -> Iterator[Problem]:
+    product, where = message.get("messaging_product"), "messaging_product"
+    if not product:
+        yield refusal(100, where, "messaging_product is missing.", 'Add "messaging_product": "whatsapp".')
+    elif str(product).lower() != "whatsapp":
+        yield refusal(100, where, "messaging_product is not whatsapp.", 'It must be "whatsapp".')
 
 
 def _judge_type(kind: str, message: Mapping[str, Any], file: MediaFile | None) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from webhook_app.rules.sends.message_format import is_receipt, judge_format, type_of
+from webhook_app.rules.sends.message_format import is_receipt, judge_format, judge_receipt, type_of
 from webhook_app.rules.sends.preflight_facts import (
     SAMPLE,
     MediaFile,
@@ -39,6 +39,7 @@ _NUMBER_CODES = {
     **dict.fromkeys(("BANNED", "RESTRICTED"), 131031),
 }
 _MOST_PROBLEMS = 20
+_FEWEST_DIGITS = 7
 _ACCOUNT_FAULTS = ("account", "review")
 _WHATSAPP_ID = re.compile(r"[0-9]{1,32}", re.ASCII)
 _SEPARATORS = re.compile(r"[\s().\-/]+")
@@ -95,7 +96,8 @@ def judge(
 ) -> Judged:
     """Judge one message. `recipient`: None for a group, or without a recipient."""
     if is_receipt(message):
-        return Judged(problems=[*_judge_sender_id(phone_number_id, facts)], fallbacks=())
+        receipt = [*_judge_sender_id(phone_number_id, facts), *judge_receipt(message)]
+        return Judged(problems=receipt, fallbacks=())
     found = chain(
         _judge_sender_id(phone_number_id, facts),
         _judge_person(recipient) if recipient else (),
@@ -155,7 +157,7 @@ def _judge_recipient(message: Mapping[str, Any], facts: SendFacts) -> Iterator[P
         return
     if message.get("recipient_type") == "group" or not given:
         return
-    text = str(given).strip()
+    text = contact_of(message)
     digits = _SEPARATORS.sub("", text).removeprefix("+")
     number = facts.number
     if user_key(text):
@@ -171,8 +173,8 @@ def _judge_recipient(message: Mapping[str, Any], facts: SendFacts) -> Iterator[P
         yield refusal(
             131021, "to", "The recipient is the business number itself.", "Remove it from the list."
         )
-    elif not digits.isdecimal():
-        yield warning(100, "to", "This is no plain phone number.", "Send digits with the country code.")
+    elif not digits.isdecimal() or len(digits) < _FEWEST_DIGITS:
+        yield likely(100, "to", "This is no phone number.", "Send digits with the country code.")
     elif digits.startswith("0"):
         said = "The number has no country code: Meta reads it as one of the sender's country, if at all."
         yield warning(131026, "to", said, "Send digits with the country code.")
@@ -199,8 +201,8 @@ def _judge_window(message: Mapping[str, Any], person: RecipientFacts) -> Iterato
 
 
 def _judge_template(message: Mapping[str, Any], facts: SendFacts, now: datetime) -> Iterator[Problem]:
-    sent = an_object(message.get("template"))
-    if type_of(message) != "template" or not sent:
+    sent = message.get("template")
+    if type_of(message) != "template" or not isinstance(sent, dict):
         return
     name, language = sent.get("name"), an_object(sent.get("language")).get("code")
     if not isinstance(name, str) or not name:

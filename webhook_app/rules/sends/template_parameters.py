@@ -49,17 +49,22 @@ def judge_values(components: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterato
     """The problems that values have whatever the template is."""
     for where, component in components:
         for place, each in enumerate(a_list(component.get("parameters"))):
-            parameter = an_object(each)
-            text, field = parameter.get("text"), f"{where}.parameters[{place}].text"
-            if str(parameter.get("type", "text")).lower() != "text":
-                continue
-            if not isinstance(text, str) or not text:
-                yield refusal(
-                    131008, field, "The value is empty.", "Send a value, or a placeholder such as a dash."
-                )
-            elif any(each in text for each in _NOT_ALLOWED) and _kind(component) in ("header", "body"):
-                said = "The value has a line break, a tab or more than four spaces in a row."
-                yield refusal(132018, field, said, "Replace them by single spaces.")
+            field = f"{where}.parameters[{place}]"
+            if not isinstance(each, dict):
+                yield likely(100, field, "The parameter is not an object.", "Send an object with its type.")
+            elif str(each.get("type", "text")).lower() == "text":
+                yield from _judge_value(component, each.get("text"), f"{field}.text")
+
+
+def _judge_value(component: Mapping[str, Any], text: Any, field: str) -> Iterator[Problem]:
+    if text in (None, ""):
+        fix = "Send a value, or a placeholder such as a dash."
+        yield refusal(131008, field, "The value is empty.", fix)
+    elif not isinstance(text, str):
+        yield likely(100, field, "The value is not a string.", "Send the value as a JSON string.")
+    elif any(each in text for each in _NOT_ALLOWED) and _kind(component) in ("header", "body"):
+        said = "The value has a line break, a tab or more than four spaces in a row."
+        yield refusal(132018, field, said, "Replace them by single spaces.")
 
 
 def _judge_parts(
@@ -70,7 +75,7 @@ def _judge_parts(
         where, component = next(
             (each for each in components if _kind(each[1]) == kind), ("template.components", {})
         )
-        values = [an_object(each) for each in a_list(component.get("parameters"))]
+        values = _values(component)
         if part is not None and kind == "header" and part.format not in ("TEXT", ""):
             yield from _judge_header(where, values, part)
         elif part is not None and (part.text or not values):
@@ -107,7 +112,7 @@ def _judge_texts(
         said = f"The {part.kind} needs {len(needed)} parameters{listed}; given are {len(values)}."
         yield refusal(132000, where, said, _COUNT_FIX)
         return
-    names = [value.get("parameter_name") for value in values]
+    names = [name if isinstance(name := value.get("parameter_name"), str) else "" for value in values]
     if is_named and needed and not all(names):
         fix = "Give each parameter its parameter_name, as in the template."
         yield refusal(
@@ -137,7 +142,7 @@ def _judge_button(
         ),
         ("template.components", {}),
     )
-    values = [an_object(each) for each in a_list(component.get("parameters"))]
+    values = _values(component)
     if not values:
         said = f"Button {part.index} ({part.format}, {part.text[:30]}) needs a value."
         fix = f"Add a component of type button with index {part.index} and one parameter."
@@ -160,7 +165,7 @@ def _judge_offer(components: Sequence[tuple[str, Mapping[str, Any]]], now: datet
     where, component = next(
         (each for each in components if _kind(each[1]) == "limited_time_offer"), ("template.components", {})
     )
-    values = [an_object(each) for each in a_list(component.get("parameters"))]
+    values = _values(component)
     ends = an_object(values[0].get("limited_time_offer")).get("expiration_time_ms") if values else None
     if type(ends) is not int:
         yield likely(131008, where, "The end of the offer is missing.", "Add expiration_time_ms.")
@@ -171,3 +176,7 @@ def _judge_offer(components: Sequence[tuple[str, Mapping[str, Any]]], now: datet
 
 def _kind(component: Mapping[str, Any]) -> str:
     return str(component.get("type", "")).lower()
+
+
+def _values(component: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in a_list(component.get("parameters")) if isinstance(each, dict)]
