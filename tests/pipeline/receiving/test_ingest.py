@@ -43,6 +43,28 @@ def test_a_thousand_sent_and_forty_failed_are_1040_attempts(
     }
 
 
+def test_two_messages_whose_ids_have_one_hash_without_a_key_are_counted_apart(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    ids = ("dfu6CIz6PT1auBf17Ucu2FzD", "TU9NoXsX5joY4Jm!YkRP5dm-")
+    without_key = "SELECT count(DISTINCT hashtextextended(i, 0)) FROM unnest(ARRAY['{}', '{}']) i".format(
+        *ids
+    )
+    assert rows(engine, without_key) == [(1,)]
+    for each in ids:
+        writer.store([Delivery(body(status(each, "failed", now, code=131049)))], now)
+    assert rows(engine, "SELECT sum(attempts)::int, sum(failed)::int FROM minute_counts") == [(2, 2)]
+
+
+def test_a_message_is_found_by_the_index_of_its_hash(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SET enable_seqscan = off"))
+        query = "EXPLAIN SELECT FROM status_events WHERE keyed_hash(message_id) = keyed_hash('wamid.A')"
+        assert "Index Cond: (hashtextextended(message_id" in "\n".join(
+            connection.execute(text(query)).scalars()
+        )
+
+
 def test_a_sent_that_comes_after_its_failed_moves_the_attempt_to_its_own_minute(
     writer: BatchWriter, engine: Engine, now: datetime
 ) -> None:

@@ -104,8 +104,8 @@ SELECT message_id, min(at) FILTER (WHERE status = 'sent') AS sent_at,
        min(at) FILTER (WHERE status IN ('read', 'played')) AS read_at,
        min(at) FILTER (WHERE status = 'failed') AS failed_at
 FROM (SELECT message_id, status, occurred_at AS at FROM status_events
-      WHERE hashtextextended(message_id, 0) = ANY(ARRAY(
-              SELECT hashtextextended(i, 0) FROM unnest(CAST(:ids AS text[])) i))
+      WHERE keyed_hash(message_id) = ANY(ARRAY(
+              SELECT keyed_hash(i) FROM unnest(CAST(:ids AS text[])) i))
         AND message_id = ANY(:ids) AND occurred_at BETWEEN :first AND :last
       UNION ALL
       SELECT message_id, 'failed', occurred_at FROM failures WHERE message_id = ANY(:ids)) AS events

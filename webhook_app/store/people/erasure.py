@@ -43,6 +43,7 @@ HOLDS: dict[str, frozenset[str]] = {
     "number_changes": frozenset(("old_contact", "new_contact", "message_id")),
     "contact_links": frozenset(("user_id", "contact")),
     "successes": frozenset(("contact", "message_id")),
+    "unapplied_links": frozenset(("contact",)),
     "clock_repairs": frozenset(("message_id", "participant")),
     "backtest_people": frozenset(("contact",)),
     "suppressions": frozenset(("contact", "evidence", "seen_as", "note")),
@@ -68,6 +69,7 @@ _BY_CONTACT = (
     "opt_ins",
     "successes",
     "suppressions",
+    "unapplied_links",
     "backtest_people",
 )
 
@@ -82,7 +84,7 @@ UNION SELECT message_id FROM status_events WHERE contact = ANY(:keys) AND partic
 UNION SELECT message_id FROM failures WHERE contact = ANY(:keys) AND participant = ''
 UNION SELECT message_id FROM sends r WHERE contact = ANY(:keys)
   AND NOT EXISTS (SELECT FROM status_events e
-                  WHERE hashtextextended(e.message_id, 0) = hashtextextended(r.message_id, 0)
+                  WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
                     AND e.message_id = r.message_id AND e.contact <> '' AND e.contact <> ALL(:keys))
   AND NOT EXISTS (SELECT FROM failures f
                   WHERE f.message_id = r.message_id AND f.contact <> '' AND f.contact <> ALL(:keys))
@@ -91,7 +93,7 @@ UNION SELECT message_id FROM number_changes WHERE old_contact = ANY(:keys) OR ne
 """)
 # A message to a group has events of other people too: it keeps its id, and only the participant is anonymised.
 _ANONYMISED = {
-    "status_events": "hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest("
+    "status_events": "keyed_hash(message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest("
     "CAST(:ids AS text[])) AS i)) AND message_id = ANY(:ids) OR contact = ANY(:keys)",
     "failures": "message_id = ANY(:ids) OR contact = ANY(:keys)",
     "messages": "message_id = ANY(:ids)",

@@ -78,7 +78,7 @@ _EVENTS = f"""
 SELECT e.phone_number_id, e.status, e.occurred_at, e.received_at, e.participant, e.error_code, e.contact, e.category,
        e.callback_data, e.clock_replaced, {OTHER_COLUMNS}
 FROM status_events e JOIN series s ON s.id = e.series_id
-WHERE hashtextextended(e.message_id, 0) = hashtextextended(:message_id, 0) AND e.message_id = :message_id {{within}}
+WHERE keyed_hash(e.message_id) = keyed_hash(:message_id) AND e.message_id = :message_id {{within}}
 ORDER BY e.occurred_at, array_position(ARRAY['sent', 'delivered', 'read', 'played', 'failed'], e.status),
          e.phone_number_id, e.participant, e.error_code
 """

@@ -15,7 +15,7 @@ FROM_WEBHOOK = """
 
 _NAMED = f"""
 SELECT DISTINCT e.message_id, e.contact FROM status_events e
-WHERE hashtextextended(e.message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest(%(ids)s::text[]) i))
+WHERE keyed_hash(e.message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest(%(ids)s::text[]) i))
   AND e.message_id = ANY(%(ids)s::text[]) AND e.contact <> '' AND e.participant = ''
   AND e.occurred_at >= (SELECT min(sent_at) - interval '8 days' FROM sends WHERE message_id = ANY(%(ids)s::text[]))
   AND {FROM_WEBHOOK}

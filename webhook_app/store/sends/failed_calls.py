@@ -41,7 +41,7 @@ LEFT JOIN (SELECT phone_number_id, occurred_at, participant, error_code, source 
            WHERE message_id = %(message_id)s) f
   ON e.status = 'failed' AND (f.phone_number_id, f.occurred_at, f.participant, f.error_code)
                            = (e.phone_number_id, e.occurred_at, e.participant, e.error_code)
-WHERE hashtextextended(e.message_id, 0) = hashtextextended(%(message_id)s, 0) AND e.message_id = %(message_id)s
+WHERE keyed_hash(e.message_id) = keyed_hash(%(message_id)s) AND e.message_id = %(message_id)s
 ORDER BY e.phone_number_id, e.occurred_at, e.error_code
 """
 _MARK_AS_WEBHOOK = """
@@ -70,12 +70,12 @@ RETURNING f.phone_number_id, f.occurred_at, f.error_code
 """
 _DELETE_EVENTS = f"""
 DELETE FROM status_events e USING {_GONE.format("e")} AND e.status = 'failed'
-  AND hashtextextended(e.message_id, 0) = hashtextextended(%s, 0)
+  AND keyed_hash(e.message_id) = keyed_hash(%s)
 """
 _ATTEMPT = "SELECT series_id, sent_at, failed_at FROM messages WHERE message_id = %s AND phone_number_id = %s"
 _FIRST_FAILED = """
 SELECT occurred_at, series_id FROM status_events
-WHERE hashtextextended(message_id, 0) = hashtextextended(%s, 0)
+WHERE keyed_hash(message_id) = keyed_hash(%s)
   AND message_id = %s AND phone_number_id = %s AND status = 'failed' ORDER BY occurred_at LIMIT 1
 """
 _SET_ATTEMPT = """

@@ -24,7 +24,7 @@ _EVENTS = f"""
 SELECT e.message_id, e.phone_number_id, e.status, e.occurred_at, e.participant, e.error_code, e.contact, e.category,
        e.series_id, {_OF_SERIES}
 FROM status_events e JOIN series s ON s.id = e.series_id
-WHERE hashtextextended(e.message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest(%(ids)s::text[]) i))
+WHERE keyed_hash(e.message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest(%(ids)s::text[]) i))
   AND e.message_id = ANY(%(ids)s::text[]) AND e.occurred_at >= %(since)s
 ORDER BY e.message_id, e.phone_number_id, e.status, e.occurred_at, e.participant, e.error_code FOR UPDATE OF e
 """
@@ -55,7 +55,7 @@ UPDATE status_events e SET series_id = i.series_id, contact = i.contact, categor
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::bigint[], %s::text[], %s::text[],
             %s::int[])
   AS i(message_id, phone_number_id, status, occurred_at, participant, error_code, contact, category, series_id)
-WHERE hashtextextended(e.message_id, 0) = hashtextextended(i.message_id, 0)
+WHERE keyed_hash(e.message_id) = keyed_hash(i.message_id)
   AND e.message_id = i.message_id AND e.phone_number_id = i.phone_number_id AND e.status = i.status
   AND e.occurred_at = i.occurred_at AND e.participant = i.participant AND e.error_code = i.error_code
   AND e.occurred_at BETWEEN %s AND %s

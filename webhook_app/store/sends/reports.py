@@ -132,7 +132,7 @@ WHERE check_at <= :now ORDER BY check_at LIMIT :limit
 # Webhooks follow a send, but the sender's clock may be wrong by days.
 _WITH_WEBHOOKS = text(f"""
 SELECT DISTINCT e.message_id FROM status_events e
-WHERE hashtextextended(e.message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0) FROM unnest(CAST(:ids AS text[])) i))
+WHERE keyed_hash(e.message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest(CAST(:ids AS text[])) i))
   AND e.message_id = ANY(:ids) AND e.occurred_at >= (
   SELECT min(sent_at) - interval '8 days' FROM sends WHERE message_id = ANY(:ids))
   AND {FROM_WEBHOOK}
@@ -155,7 +155,7 @@ SELECT phone_number_id, count(*) AS silent, min(sent_at) AS first_at, max(sent_a
 FROM sends s
 WHERE check_at IS NOT NULL AND NOT failed AND sent_at >= :since AND sent_at < :until
   AND NOT EXISTS (SELECT FROM status_events e
-                  WHERE hashtextextended(e.message_id, 0) = hashtextextended(s.message_id, 0)
+                  WHERE keyed_hash(e.message_id) = keyed_hash(s.message_id)
                     AND e.message_id = s.message_id AND e.occurred_at >= :since AND {FROM_WEBHOOK})
 GROUP BY phone_number_id ORDER BY phone_number_id
 """)

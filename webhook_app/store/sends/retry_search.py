@@ -80,7 +80,7 @@ WITH found AS (
 SELECT DISTINCT ON (f.message_id, f.phone_number_id)
        f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id,
        coalesce((SELECT max(e.category) FROM status_events e
-                 WHERE hashtextextended(e.message_id, 0) = hashtextextended(f.message_id, 0)
+                 WHERE keyed_hash(e.message_id) = keyed_hash(f.message_id)
                    AND e.message_id = f.message_id AND e.occurred_at = f.occurred_at), '') AS category,
        coalesce(p.first_message_id, f.message_id) AS first_message_id,
        coalesce(p.first_failed_at, f.occurred_at) AS first_failed_at,
@@ -105,11 +105,11 @@ _IS_SAME = "(w.template, w.campaign) = (s.template, s.campaign) AND (s.template 
 _FACTS = text(f"""
 SELECT r.id,
   EXISTS (SELECT FROM status_events e
-          WHERE hashtextextended(e.message_id, 0) = hashtextextended(r.message_id, 0) AND e.message_id = r.message_id
+          WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id) AND e.message_id = r.message_id
             AND e.phone_number_id = r.phone_number_id AND e.status IN ('delivered', 'read', 'played')
             AND e.occurred_at >= r.occurred_at - interval '1 day') AS is_delivered,
   coalesce((SELECT max(e.callback_data) FROM status_events e
-            WHERE hashtextextended(e.message_id, 0) = hashtextextended(r.message_id, 0)
+            WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
               AND e.message_id = r.message_id AND e.occurred_at = r.occurred_at), '') AS callback_data,
   coalesce((
     SELECT l.message_id FROM (

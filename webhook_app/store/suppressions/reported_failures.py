@@ -28,7 +28,7 @@ CASE WHEN f.source <> 'send' THEN ''
         SELECT FROM sends a WHERE a.message_id = f.message_id AND NOT a.failed AND a.contact = f.contact
           AND a.reported_by = r.reported_by)
       OR EXISTS (
-        SELECT FROM status_events e WHERE hashtextextended(e.message_id, 0) = hashtextextended(f.message_id, 0)
+        SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(f.message_id)
           AND e.message_id = f.message_id AND e.status <> 'failed' AND e.contact = f.contact
           AND e.occurred_at BETWEEN f.occurred_at - interval '8 days' AND f.occurred_at + interval '8 days'))
   ORDER BY r.registered_at, r.reported_by LIMIT 1) END

@@ -47,7 +47,7 @@ GROUP BY contact, phone_number_id
 """)
 _MESSAGES = text("""
 SELECT DISTINCT message_id, phone_number_id FROM status_events
-WHERE hashtextextended(message_id, 0) = ANY (SELECT hashtextextended(m, 0) FROM unnest(CAST(:message_ids AS text[])) m)
+WHERE keyed_hash(message_id) = ANY (SELECT keyed_hash(m) FROM unnest(CAST(:message_ids AS text[])) m)
   AND message_id = ANY(:message_ids) AND status IN ('delivered', 'read', 'played') AND occurred_at >= :since
 """)
 _TAKE = text("""

@@ -3,7 +3,7 @@
 A message counts once per stage, at its first such event, so windows add up. `read` implies `delivered`. A message has
 one series and one category: the greatest that its events name. Times only become earlier and names greater, so order
 and repetition of events do not matter. `request_recount` is for events that are reassigned, deleted or replayed.
-Messages are identified by 64 bits of their id, as in the key of status_events.
+Messages are identified by a hash of their id and number, with a key of the installation.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from webhook_app.store.postgres.engine import Connection, DriverConnection
 Message = tuple[str, str]
 """message_id, phone_number_id."""
 
-_KEY = "hashtextextended({}, hashtext({}))"
+_KEY = "keyed_hash({}, {})"
 _STAGES = ("sent", "delivered", "read", "failed")
 
 _FIELDS = ("series_id", "category", "sent_live", *(f"{stage}_at" for stage in _STAGES))
@@ -107,7 +107,7 @@ SELECT count(*) FROM new_stages
 _BETWEEN = text(_EXTEND.format(which=f"{RECEIVED} AND received_at < :until"))
 _OF_MESSAGES = text(
     _EXTEND.format(
-        which="hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(i, 0)"
+        which="keyed_hash(message_id) = ANY(ARRAY(SELECT keyed_hash(i)"
         " FROM unnest(CAST(:ids AS text[])) AS i)) AND (message_id, phone_number_id)"
         " IN (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS text[])))"
     )
@@ -150,7 +150,7 @@ _RENAME = text(f"""
 UPDATE message_stages SET message = {_KEY.format("i.new", "e.phone_number_id")}
 FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS i(old, new)
 JOIN (SELECT DISTINCT message_id, phone_number_id FROM status_events
-      WHERE hashtextextended(message_id, 0) = ANY(ARRAY(SELECT hashtextextended(n, 0)
+      WHERE keyed_hash(message_id) = ANY(ARRAY(SELECT keyed_hash(n)
                                                         FROM unnest(CAST(:new AS text[])) AS n))
         AND message_id = ANY(:new)) AS e ON e.message_id = i.new
 WHERE message = {_KEY.format("i.old", "e.phone_number_id")}
