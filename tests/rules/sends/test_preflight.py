@@ -155,6 +155,7 @@ def test_a_number_that_the_graph_api_does_not_list_is_doubted():
     [
         (WRITER, []), (f"+{WRITER}", []), ("+49 (151) 123-456.78", []), ("0151 12345678", [(131026, False)]),
         ("tel:+4915112345678", [(100, True)]), ("anna", [(100, True)]), ("12345", [(100, True)]),
+        ("1" * 21, [(100, True)]),
     ],
 )  # fmt: skip
 def test_spellings_of_a_number_are_never_refused(to, expected):

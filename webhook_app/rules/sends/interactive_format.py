@@ -1,6 +1,7 @@
 """Judges interactive messages: buttons, lists, links, Flows. Types that are not known here are left to Meta."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from webhook_app.rules.sends.preflight_facts import Problem, a_list, an_object, likely, refusal
@@ -84,19 +85,20 @@ def _judge_list(action: Mapping[str, Any]) -> Iterator[Problem]:
         said = "The button that opens the list must have 1 to 20 characters."
         yield likely(131009, f"{where}.button", said, _LONG.format(_MAX_TITLE))
     sections = [an_object(each) for each in a_list(action.get("sections"))]
-    rows = [
+    rows = (
         (f"{where}.sections[{place}].rows[{at}]", an_object(row))
         for place, section in enumerate(sections)
         for at, row in enumerate(a_list(section.get("rows")))
-    ]
-    if not rows or len(sections) > _MAX_SECTIONS:
+    )
+    count = sum(len(a_list(section.get("rows"))) for section in sections)
+    if not count or len(sections) > _MAX_SECTIONS:
         yield likely(
             131009, f"{where}.sections", "The list has no rows, or over 10 sections.", "Correct them."
         )
-    if len(rows) > _MAX_ROWS:
-        said = f"The list has {len(rows)} rows in all its sections."
+    if count > _MAX_ROWS:
+        said = f"The list has {count} rows in all its sections."
         yield refusal(131009, f"{where}.sections", said, f"Use at most {_MAX_ROWS}.")
-    for place, row in rows[:_MAX_ROWS]:
+    for place, row in islice(rows, _MAX_ROWS):
         title, description, row_id = row.get("title"), row.get("description"), row.get("id")
         if not isinstance(title, str) or not title:
             yield likely(131009, f"{place}.title", "The row has no title.", "Add a title.")

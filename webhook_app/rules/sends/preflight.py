@@ -39,7 +39,7 @@ _NUMBER_CODES = {
     **dict.fromkeys(("BANNED", "RESTRICTED"), 131031),
 }
 _MOST_PROBLEMS = 20
-_FEWEST_DIGITS = 7
+_FEWEST_DIGITS, _MOST_DIGITS = 7, 20
 _ACCOUNT_FAULTS = ("account", "review")
 _WHATSAPP_ID = re.compile(r"[0-9]{1,32}", re.ASCII)
 _SEPARATORS = re.compile(r"[\s().\-/]+")
@@ -173,7 +173,7 @@ def _judge_recipient(message: Mapping[str, Any], facts: SendFacts) -> Iterator[P
         yield refusal(
             131021, "to", "The recipient is the business number itself.", "Remove it from the list."
         )
-    elif not digits.isdecimal() or len(digits) < _FEWEST_DIGITS:
+    elif not digits.isdecimal() or not _FEWEST_DIGITS <= len(digits) <= _MOST_DIGITS:
         yield likely(100, "to", "This is no phone number.", "Send digits with the country code.")
     elif digits.startswith("0"):
         said = "The number has no country code: Meta reads it as one of the sender's country, if at all."
