@@ -35,6 +35,7 @@ def exchange(
     The request runs in an event loop of its own, because only there one deadline can end it in every phase. Nothing is
     decompressed, because an answer of a kilobyte could fill the memory.
     """
+    url = httpx.URL(url)
 
     async def answer() -> RawAnswer:
         async with (
@@ -58,6 +59,8 @@ def exchange(
             return other.submit(lambda: asyncio.run(answer())).result()
     except TimeoutError:
         raise httpx.ReadTimeout("the answer takes too long") from None
+    except httpx.InvalidURL:  # not ours, so the one that a redirect names
+        raise httpx.RemoteProtocolError("the answer names an invalid address") from None
 
 
 def _is_in_event_loop() -> bool:

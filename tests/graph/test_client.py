@@ -168,6 +168,21 @@ def test_the_token_is_in_no_error_and_no_log(client, graph, caplog):
     assert APP_SECRET.decode() not in caplog.text
 
 
+def test_the_token_is_in_no_answer_however_it_is_written(client, graph):
+    written = "".join(f"\\u{ord(each):04x}" for each in TOKEN)
+    body = f'{{"id": "1", "name": "{written} \\ud800 {TOKEN}"}}'.encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with server(lambda connection: sends(connection, head + body)) as port:
+        found = GraphClient(TOKEN, url=f"http://127.0.0.1:{port}").node("1", ("id",))
+    assert found["name"] == "*** \ud800 ***"
+
+
+def test_a_page_has_no_more_rows_than_were_asked_for(client, graph):
+    graph.page_size = 10**6
+    graph.edges["1/phone_numbers"] = [{"id": str(place)} for place in range(1_000)]
+    assert len(client.edge("1/phone_numbers", ("id",))) == 100
+
+
 def test_a_reading_ends_after_its_time_and_when_it_has_to_stop(graph, monkeypatch):
     going_on = [True, True, False]
     client = GraphClient(TOKEN, url=graph.url, go_on=lambda: going_on.pop(0))

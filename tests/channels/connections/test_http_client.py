@@ -75,6 +75,19 @@ def test_an_answer_without_end_is_read_up_to_the_limit():
         assert len(HttpClient("it").post(url, b"{}").text) == 65_536
 
 
+@pytest.mark.parametrize("location", ["http:foo", "data:x", "mailto:a@b", "//[", "javascript:x"])
+def test_a_redirect_to_an_invalid_address_is_tried_again_like_any_other(location):
+    head = f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n"
+    with server(head.encode()) as (url, _):
+        try:
+            assert HttpClient("it").post(url, b"{}").status == 302
+        except SendError as fault:
+            assert not fault.permanent
+    with pytest.raises(SendError, match="invalid") as own:
+        HttpClient("it").post("http://a:b", b"{}")
+    assert own.value.permanent
+
+
 def test_no_cookie_is_kept():
     with server(_OK + b"Content-Length: 0\r\nSet-Cookie: a=b\r\n\r\n") as (url, requests):
         client = HttpClient("it")
