@@ -1,5 +1,6 @@
 """/v1/templates: the message templates as the Graph API described them, with their failures, and how they changed."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
@@ -16,6 +17,9 @@ from webhook_app.whatsapp.accounts.template_answers import TemplatePart
 from webhook_app.whatsapp.errors.catalogue import explain
 
 FAILURES_LOOK_BACK = timedelta(days=7)
+
+Failures = dict[tuple[str, str], dict[int, int]]
+"""Failures by account and name, then by code."""
 
 _Position = tuple[Time, Word, Word, Word, Word]
 _Status = Annotated[
@@ -123,16 +127,26 @@ def list_templates(call: Call, query: TemplatesQuery) -> TemplatePage:
 
     Meta's Graph API is read every hour, large accounts every six; states that webhooks report since then count.
     """
+    return find_templates(call, query, lambda names: read_failures(call, names))
+
+
+def find_templates(call: Call, query: TemplatesQuery, read: Callable[[list[str]], Failures]) -> TemplatePage:
+    """A page of templates; `read` gives the failures of these names."""
     after = cursor.decode_texts(query.cursor, 3)
     place = ("", "", "") if after is None else (after[0], after[1], after[2])
     found = templates.list_templates(call.connection, filters(query, query.status), query.limit + 1, place)
     page, following = cursor.cut(found, query.limit, lambda each: (each.waba_id, each.name, each.language))
-    since = call.now - FAILURES_LOOK_BACK
-    failed = baselines.failures_of_templates(call.connection, sorted({each.name for each in page}), since)
+    names = sorted({each.name for each in page})
+    failed = read(names) if names else {}
     return TemplatePage(
         templates=[_entry(each, failed.get((each.waba_id, each.name), {})) for each in page],
         next_cursor=following,
     )
+
+
+def read_failures(call: Call, names: list[str]) -> Failures:
+    """The failures of these templates in the last seven days; reads the counts of all."""
+    return baselines.failures_of_templates(call.connection, names, call.now - FAILURES_LOOK_BACK)
 
 
 def list_template_history(call: Call, query: TemplateHistoryQuery) -> TemplateHistory:
