@@ -63,6 +63,89 @@ def test_of_more_stops_than_people_make_at_once_a_hundred_are_in_force_at_once_a
     assert len(world.changes()) == many
 
 
+def show_user_ids(world, many, age=HOUR):
+    world.store(
+        body(
+            *(
+                status(
+                    f"wamid.{n}.{age}",
+                    "sent",
+                    world.now - age,
+                    recipient=f"1202555{n:04}",
+                    recipient_user_id=f"US.{n}",
+                )
+                for n in range(many)
+            )
+        )
+    )
+
+
+def unapplied(world):
+    with world.engine.connect() as connection:
+        return connection.execute(text("SELECT count(*) FROM unapplied_links")).scalar_one()
+
+
+def test_of_more_new_links_than_people_show_at_once_all_are_left_to_the_job_which_applies_them(world):
+    many = MAX_STATEMENTS + 20
+    world.store(
+        body(
+            messages=[
+                message("wamid.u", world.now - 2 * HOUR, text="stop") | {"from": None, "from_user_id": "US.0"}
+            ]
+        )
+    )
+    world.store(
+        body(
+            messages=[
+                message(f"wamid.{n}", world.now - 2 * HOUR, text="stop", sender=f"1202555{n:04}")
+                for n in range(1, many)
+            ]
+        )
+    )
+    world.run()
+    show_user_ids(world, many)
+    assert (unapplied(world), scopes(world, "US.0")) == (many, {("opted_out", "all")})
+    world.run()
+    assert (unapplied(world), scopes(world, "US.0"), scopes(world, "12025550000")) == (
+        0,
+        set(),
+        {("opted_out", "all")},
+    )
+
+
+def test_links_that_are_known_need_nothing_applied_when_their_time_becomes_earlier(world):
+    many = MAX_STATEMENTS + 20
+    show_user_ids(world, many)
+    world.store(
+        body(
+            messages=[
+                message(f"wamid.{n}", world.now - HOUR, text="stop", sender=f"1202555{n:04}")
+                for n in range(many)
+            ]
+        )
+    )
+    world.run()
+    show_user_ids(world, many, 2 * HOUR)
+    assert unapplied(world) == 0
+
+
+def test_a_fault_leaves_new_links_to_the_job_too(world):
+    world.store(
+        body(
+            messages=[
+                message("wamid.u", world.now - 2 * HOUR, text="stop") | {"from": None, "from_user_id": "US.0"}
+            ]
+        )
+    )
+    with world.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE suppressions ADD CONSTRAINT refused CHECK (contact = 'US.0')"))
+    show_user_ids(world, 1)
+    with world.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE suppressions DROP CONSTRAINT refused"))
+    world.run()
+    assert (unapplied(world), scopes(world, "12025550000")) == (0, {("opted_out", "all")})
+
+
 def test_an_older_start_that_arrives_later_lifts_nothing(world):
     world.write(HOUR, "stop")
     world.write(2 * HOUR, "start")

@@ -16,7 +16,7 @@ PARENTS = ("US.ENT.1", "US.ENT.2")
 LINK = f"""
 WITH given AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS l(user_id, contact, at)),
 {links.link_ctes("given l")}
-SELECT * FROM linked
+SELECT user_id, contact FROM linked
 """
 FEW = f"""
 WITH RECURSIVE person (root, key, is_leaf) AS (

@@ -19,8 +19,7 @@ from webhook_app.pipeline.suppressions import statements
 from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.series import Series, series_ids
-from webhook_app.store.people import erasure_requests
-from webhook_app.store.people.links import LinkRow
+from webhook_app.store.people import erasure_requests, links
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over
 from webhook_app.store.postgres.errors import (
@@ -232,12 +231,20 @@ class BatchWriter:
     ) -> None:
         """Apply opt-outs, their lifts and changes of number, as the last work of the transaction that stores them.
 
-        After a fault nothing of this is stored, and the job `suppress` applies the statements; the webhook is stored.
-        New links are applied in a transaction of their own unless there are statements.
+        After a fault nothing of this is stored, and the job `suppress` applies it; the webhook is stored. New links are
+        applied in a transaction of their own unless there are statements. More of them than people show at once are
+        left to the job `suppress`, so that no delivery waits for them.
         """
-        new.linked = [*stored.concerned]
-        if not new:
-            return
+        if len(stored.concerned) <= statements.MAX_STATEMENTS:
+            new.linked = [*stored.concerned]
+        else:
+            links.leave_unapplied(connection, stored.concerned)
+        if new and not self._are_applied(connection, new, received_at, now):
+            links.leave_unapplied(connection, new.linked)
+
+    def _are_applied(
+        self, connection: DriverConnection, new: statements.NewFacts, received_at: datetime, now: datetime
+    ) -> bool:
         own = self._engine_connection()
         for attempt in (1, 2):
             try:
@@ -251,11 +258,13 @@ class BatchWriter:
                     log.warning(
                         "opt-outs and changes of number are left to the job suppress, which is at work"
                     )
-                    return
+                    return False
                 if attempt == 1 and isinstance(driver_fault(fault), RETRYABLE):
                     continue
                 log.exception("opt-outs and changes of number are left to the job suppress")
-            return
+                return False
+            return True
+        return False
 
     def _reports(self, connection: DriverConnection, found: Sequence[Parsed]) -> KnownSends:
         """What senders reported about these messages; empty without a query when no sender reports anything."""
@@ -389,12 +398,12 @@ class BatchWriter:
                     shown[link] = at
         batch.links = [(*link, at) for link, at in shown.items()]
 
-    def _cache_links(self, links: Sequence[LinkRow], received_at: datetime) -> None:
+    def _cache_links(self, stored: Sequence[links.LinkRow], received_at: datetime) -> None:
         """Cache stored links, for a short time and until the next erasure: an erased person who returns is relinked."""
         if len(self._links) > _MAX_CACHED_LINKS or received_at >= self._links_until:
             self._links.clear()
             self._links_until = received_at + _LINK_CACHE_TTL
-        self._links.update(((user_id, contact), at) for user_id, contact, at in links)
+        self._links.update(((user_id, contact), at) for user_id, contact, at in stored)
 
 
 def _links_of_events(

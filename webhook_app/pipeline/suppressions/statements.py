@@ -19,7 +19,7 @@ from webhook_app.store.suppressions import consent, suppressions
 from webhook_app.store.suppressions.changes import SuppressionChange
 
 MAX_STATEMENTS = 100
-"""Statements, or changes of number, applied in the transaction that stores them."""
+"""Statements, changes of number or contacts with new links, applied in the transaction that stores them."""
 _RESUMED_SCOPES = {"start": "all", "resume": "marketing"}
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
-from webhook_app.pipeline.suppressions.statements import apply_statements
+from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS, apply_statements
 from webhook_app.pipeline.suppressions.streaks import cases_of, decide_streaks
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.blocking import ends_with_probe
@@ -24,6 +24,7 @@ from webhook_app.rules.suppressions.reach import reaches
 from webhook_app.rules.suppressions.repeated_incidents import INCIDENTS_EXCUSED
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING, Thresholds, lifts
 from webhook_app.store.people.contacts import holders, take_number_changes
+from webhook_app.store.people.links import take_unapplied
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.store.suppressions import (
@@ -146,6 +147,7 @@ class _SuppressRun:
         self.tasks: list[Task] = [
             self.expire,
             self.move_suppressions,
+            self.apply_links,
             self.settle_held,
             self.review_held,
             self.consider_failures,
@@ -179,6 +181,13 @@ class _SuppressRun:
                 connection, cases_of(connection, {key for pair in changed for key in pair}, self._now)
             )
         return len(changed)
+
+    def apply_links(self, connection: Connection) -> int:
+        """Applies the new links that ingest left, few in each transaction: a person may have many keys."""
+        linked = take_unapplied(connection, MAX_STATEMENTS)
+        if linked:
+            self._count(apply_statements(connection, (), (), self._now, linked=linked))
+        return _BATCH if len(linked) == MAX_STATEMENTS else 0
 
     def settle_held(self, connection: Connection) -> int:
         """Settle the failures held for one incident per transaction."""

@@ -52,8 +52,8 @@ LinkRow = tuple[str, str, int]
 def link_ctes(pairs: str) -> str:
     """SQL: CTEs that store these pairs `l (user_id, contact, at)` with their earliest time, in any order of arrival.
 
-    `linked` has the new pairs, and known ones whose time became earlier. A unique index decides whether a contact is
-    the first of its user id, also between transactions.
+    `linked` has the new pairs, and known ones whose time became earlier (not `is_new`). A unique index decides whether
+    a contact is the first of its user id, also between transactions.
     """
     return f"""shown_links AS (  -- by index lookups, so that the table's size does not matter
   SELECT l.user_id, l.contact, to_timestamp(l.at) AS at, k.linked_at
@@ -71,9 +71,9 @@ def link_ctes(pairs: str) -> str:
     AND NOT EXISTS (SELECT FROM first_links f WHERE f.user_id = s.user_id AND f.contact = s.contact)
   ORDER BY user_id, contact
   ON CONFLICT (contact, user_id) DO UPDATE SET linked_at = excluded.linked_at WHERE k.linked_at > excluded.linked_at
-  RETURNING user_id, contact
+  RETURNING user_id, contact, xmax = 0 AS is_new
 ), linked AS (
-  SELECT user_id, contact FROM first_links UNION ALL SELECT user_id, contact FROM further_links
+  SELECT user_id, contact, TRUE AS is_new FROM first_links UNION ALL SELECT user_id, contact, is_new FROM further_links
 )"""
 
 
@@ -89,6 +89,11 @@ _BY_USER = tuple(
     for kind in ("NOT is_further", "is_further")
 )
 _TIMED = "SELECT user_id, contact, linked_at FROM contact_links WHERE contact = ANY(%s::text[])"
+_LEAVE = "INSERT INTO unapplied_links (contact) SELECT * FROM unnest(%s::text[])"
+_TAKE = text("""
+DELETE FROM unapplied_links WHERE id = ANY (ARRAY(SELECT id FROM unapplied_links ORDER BY id LIMIT :limit))
+RETURNING contact
+""")
 _DELETE = tuple(
     text(f"DELETE FROM contact_links WHERE {condition}")
     for condition in (
@@ -161,6 +166,17 @@ def follow(
 def timed(connection: DriverConnection, keys: Sequence[str]) -> list[KeyLink]:
     """The links among these keys, which must be all keys of their people, with their times."""
     return [KeyLink(*row) for row in connection.execute(_TIMED, [text_array(keys)])]
+
+
+def leave_unapplied(connection: DriverConnection, contacts: Sequence[str]) -> None:
+    """Leave it to the job `suppress` to apply what the new links of these contacts change."""
+    if contacts:
+        connection.execute(_LEAVE, [text_array(contacts)])
+
+
+def take_unapplied(connection: Connection, limit: int) -> list[str]:
+    """Take the first `limit` contacts out of the queue of those whose new links were left to the job `suppress`."""
+    return list(connection.execute(_TAKE, {"limit": limit}).scalars())
 
 
 def of_kinds(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:

@@ -162,11 +162,13 @@ _NO_LINKS = """linked (user_id, contact) AS (
   SELECT NULL::text, NULL::text WHERE $14::text[] IS NULL AND $15::text[] IS NULL AND $16::bigint[] IS NULL
 )"""
 _CHANGED_HANDS = f"""{NUMBERS_CHANGED}
-    AND EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)"""
+    AND (EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)
+      OR EXISTS (SELECT FROM number_changes c WHERE c.new_contact = l.contact OFFSET 0))"""
 _RESULT = "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends)"
 _RESULT_OF_LINKS = f"""{_RESULT},
-  ARRAY(SELECT l.contact FROM linked l WHERE EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
-    OR EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS}))
+  ARRAY(SELECT l.contact FROM linked l
+    WHERE l.is_new AND EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
+    OR l.is_new AND EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS}))
 """
 
 _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status_events are
@@ -227,7 +229,8 @@ class Stored(NamedTuple):
     sends_are_used: bool
     """Whether any sends were reported before it."""
     concerned: Sequence[str] = ()
-    """Contacts with a new link, or an earlier time of one, that may decide whose a suppression is."""
+    """Contacts with a new link that may decide whose a suppression is; numbers that changed hands, with an earlier
+    time of one, too."""
 
 
 def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: datetime, slot: int) -> Stored:

@@ -39,6 +39,7 @@ from webhook_app.store.schema.people import (
     erased_opt_outs_secret,
     erasures,
     number_changes,
+    unapplied_links,
 )
 from webhook_app.store.schema.receiving import (
     books,
@@ -117,6 +118,7 @@ __all__ = [
     "summed_hours",
     "suppression_changes",
     "suppressions",
+    "unapplied_links",
 ]
 
 PARTITIONED = {"status_events": "day", "inbound_messages": "day", "deliveries": "day", "failures": "month"}

@@ -40,6 +40,13 @@ contact_links = Table(  # two keys of one person: a user id and a contact, or an
     Index("contact_links_further", "user_id", "contact", postgresql_where=text("is_further")),
 )
 
+unapplied_links = Table(  # contacts with more new links than a delivery applies: a queue
+    "unapplied_links",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    a_text("contact"),
+)
+
 number_changes = Table(  # a person's key changed; never deleted, because it says which key is the present one
     "number_changes",
     metadata,
