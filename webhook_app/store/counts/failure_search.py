@@ -184,9 +184,10 @@ WITH again AS MATERIALIZED (
 ), page AS MATERIALIZED (
   SELECT f.* FROM again a CROSS JOIN LATERAL (
     SELECT o.*, row_number() OVER (ORDER BY o.occurred_at, o.message_id, o.phone_number_id) - 1 AS before
-    FROM failures o
-    WHERE o.contact = a.contact AND o.series_id = a.series_id AND o.error_code = a.error_code
-      AND o.occurred_at >= a.day AND o.occurred_at < a.day + interval '1 day'
+    FROM (SELECT * FROM failures o  -- OFFSET: read by contact, see TRIES
+          WHERE o.contact = a.contact AND o.occurred_at >= a.day AND o.occurred_at < a.day + interval '1 day'
+          OFFSET 0) o
+    WHERE o.series_id = a.series_id AND o.error_code = a.error_code
   ) f
   WHERE f.before >= {_ALLOWED} AND f.error_id = ANY(:errors) AND {{chosen}} {{after}}
   ORDER BY {NEWEST_FIRST} LIMIT :limit

@@ -65,7 +65,7 @@ class Failure(Struct, frozen=True, kw_only=True):
         )
 
 
-_MOST_TRIES = 1000  # that are counted; a message is tried a few times
+_MOST_TRIES = 1000  # that are read of a contact and day; a message is tried a few times
 MAX_NEW_ERRORS = 2_000
 """New rows of `failure_errors` within an hour; the trigger `failures_label` holds the limit."""
 _NEW_ERRORS = text("SELECT coalesce(max(of_hour), 0) FROM failure_errors WHERE first_at >= :since")
@@ -76,19 +76,24 @@ COUNTED = {entry.code: MAX_RETRIES[entry.retry] for entry in catalogue() if entr
 """The number of retries advised after a failure with the code, for codes whose advice has a limit."""
 
 # A retry has a message id of its own, so tries are counted by contact and series (number, template, campaign). They
-# are counted per day, so that tomorrow's campaign starts at zero.
+# are counted per day, so that tomorrow's campaign starts at zero. The inner LIMIT makes Postgres read them by contact:
+# by time, series and code it may expect as few rows, and read all failures of a day for each.
+TRIES = f"""
+CASE WHEN f.contact <> '' AND f.error_code = ANY(:counted) THEN (
+  SELECT count(*) FROM (
+    SELECT t.series_id, t.error_code FROM failures t
+    WHERE t.contact = f.contact
+      AND t.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND t.occurred_at <= f.occurred_at
+      AND (t.occurred_at, t.message_id, t.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
+    LIMIT {_MOST_TRIES}) AS t
+  WHERE t.series_id = f.series_id AND t.error_code = f.error_code
+) ELSE 0 END
+"""
+"""SQL of a failure `f`: the number of its earlier tries."""
 ROWS = f"""
 SELECT f.occurred_at, f.message_id, f.phone_number_id, f.participant, f.error_code, f.error_subcode, f.contact,
        f.title, f.details, f.errors, f.source, f.fbtrace_id, f.received_at, {OTHER_COLUMNS},
-       CASE WHEN f.contact <> '' AND f.error_code = ANY(:counted) THEN (
-         SELECT count(*) FROM (
-           SELECT FROM failures p
-           WHERE p.contact = f.contact AND p.series_id = f.series_id AND p.error_code = f.error_code
-             AND p.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND p.occurred_at <= f.occurred_at
-             AND (p.occurred_at, p.message_id, p.phone_number_id)
-               < (f.occurred_at, f.message_id, f.phone_number_id)
-           LIMIT {_MOST_TRIES}) AS few
-       ) ELSE 0 END AS tries,
+       {TRIES} AS tries,
        r.id AS retry_id, r.state AS retry_state, r.reason AS retry_reason, r.why AS retry_why,
        r.attempts AS retry_attempts, r.due_at AS retry_due_at, r.sent_message_id AS retry_sent_message_id
 FROM page f JOIN series s ON s.id = f.series_id
