@@ -40,6 +40,10 @@ class Answer(Struct, frozen=True, kw_only=True):
     retry_after: int | None = None
     window_open: bool = False
     probe: bool = False
+    try_elsewhere: bool = False
+    """Another channel is the better choice now."""
+    try_elsewhere_reason: str | None = None
+    """unreachable, withheld or paused."""
 
 
 class Send(Struct, frozen=True, kw_only=True, omit_defaults=True):

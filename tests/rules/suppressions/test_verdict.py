@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook_app.rules.incidents.pauses import Pause
 from webhook_app.rules.suppressions.verdict import SEND, CheckTerms, after_claim, decide
@@ -132,3 +133,31 @@ def test_a_pause_of_meta_is_named_with_its_end():
     assert decide([endless], False, TERMS).why.startswith(
         "Meta limits marketing to this person until they write to you. "
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "elsewhere"),
+    [
+        (Row(reason="unreachable", code=131026, until=NOW + HOUR), "unreachable"),
+        (Row(reason="hard", code=131021), "unreachable"),
+        (Row(reason="unreachable", code=131026, until=NOW - HOUR, probe_until=NOW + HOUR), "unreachable"),
+        (Row(reason="unreachable", scope="marketing", code=131049, until=NOW + HOUR), "withheld"),
+        (Row(reason="hard", code=130403), None),
+        (Row(reason="opted_out", scope="marketing", code=131050), None),
+        (Row(reason="opted_out"), None),
+        (Row(reason="manual"), None),
+        (EXPIRED, None),
+    ],
+)
+def test_another_channel_is_the_better_choice_when_messages_do_not_arrive(row, elsewhere):
+    assert decide([row], False, TERMS).elsewhere == elsewhere
+
+
+def test_an_opt_out_is_not_bypassed_by_another_channel():
+    gone = Row(reason="unreachable", code=131026, until=NOW + HOUR)
+    assert decide([gone, Row(reason="opted_out")], False, TERMS).elsewhere is None
+
+
+@pytest.mark.parametrize(("category", "elsewhere"), [("marketing", None), ("AUTHENTICATION", "paused")])
+def test_while_sending_is_paused_only_codes_go_elsewhere(category, elsewhere):
+    assert decide((), False, replace(PAUSED, category=category)).elsewhere == elsewhere

@@ -60,9 +60,8 @@ def blocking_suppression(
 
     A missing or unknown category counts as marketing. Pass only suppressions that have not expired.
     """
-    category = (category or "").lower().replace("-", "_")
-    is_marketing = category not in _NOT_MARKETING
-    requested_by_person = category in _AUTHENTICATION or (not is_marketing and window_open)
+    is_marketing = _plain(category) not in _NOT_MARKETING
+    requested_by_person = is_authentication(category) or (not is_marketing and window_open)
     applying = [
         row
         for row in suppressions
@@ -70,6 +69,15 @@ def blocking_suppression(
         and not (row.reason == "opted_out" and requested_by_person and not stop_blocks_all)
     ]
     return min(applying, key=lambda row: strength(row.reason, row.scope), default=None)
+
+
+def is_authentication(category: str | None) -> bool:
+    """Whether messages of this category carry a code, which the person asked for."""
+    return _plain(category) in _AUTHENTICATION
+
+
+def _plain(category: str | None) -> str:
+    return (category or "").lower().replace("-", "_")
 
 
 def asks_for_replies(suppressions: Iterable["DatedSuppression"], wrote_at: datetime | None) -> bool:

@@ -17,6 +17,7 @@ from webhook_app.rules.suppressions.blocking import (
     EndingSuppression,
     awaits_probe,
     blocking_suppression,
+    is_authentication,
     is_half_open,
     why,
 )
@@ -26,7 +27,11 @@ from webhook_app.whatsapp.events import NO_CODE
 Key = tuple[str, str, str, str]
 """contact, phone_number_id, scope, reason of a suppression."""
 
+Elsewhere = Literal["unreachable", "withheld", "paused"]
+"""unreachable: messages do not arrive. withheld: Meta delivers no marketing now. paused: a code cannot wait."""
+
 _PAUSE_RETRY_SECONDS = 60  # nobody knows how long a pause lasts
+_BLOCKED_BY_US = 130403  # the remedy is to unblock the person
 
 
 class CheckedSuppression(EndingSuppression, Protocol):
@@ -75,6 +80,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     needs_probe: bool = False
     probe: bool = False
     """This message is the probe."""
+    elsewhere: Elsewhere | None = None
+    """Why another channel is the better choice now; None for people who opted out, whom no channel should bypass."""
     would_be: "Verdict | None" = None
     """In shadow mode: the verdict that suppressions by rules would have led to, if it differs and blocks."""
 
@@ -96,12 +103,12 @@ def decide(suppressions: Sequence[CheckedSuppression], window_open: bool, terms:
 
 def _decide(suppressions: Sequence[CheckedSuppression], window_open: bool, terms: CheckTerms) -> Verdict:
     if not suppressions:
-        return SEND if terms.pause is None else _paused(terms.pause)
+        return SEND if terms.pause is None else _paused(terms.pause, terms.category)
     closed = [row for row in suppressions if not is_half_open(row, terms.now)]
     if found := blocking_suppression(closed, terms.category, window_open, terms.stop_blocks_all):
         return _blocked(found, terms.now)
     if terms.pause is not None:
-        return _paused(terms.pause)
+        return _paused(terms.pause, terms.category)
     half_open = blocking_suppression(suppressions, terms.category, window_open, terms.stop_blocks_all)
     if half_open is None:
         return SEND
@@ -127,6 +134,7 @@ def _awaiting_probe(row: CheckedSuppression, until: datetime, now: datetime) -> 
         since=row.since,
         retry_after=_seconds(until - now),
         suppression=row,
+        elsewhere="unreachable",
     )
 
 
@@ -142,10 +150,17 @@ def _blocked(row: CheckedSuppression, now: datetime) -> Verdict:
         until=row.until,
         retry_after=None if row.until is None else _seconds(row.until - now),
         suppression=row,
+        elsewhere=_elsewhere(row),
     )
 
 
-def _paused(pause: Pause) -> Verdict:
+def _elsewhere(row: CheckedSuppression) -> Elsewhere | None:
+    if row.reason in BY_PEOPLE or row.code == _BLOCKED_BY_US:
+        return None
+    return "withheld" if row.scope == "marketing" else "unreachable"
+
+
+def _paused(pause: Pause, category: str | None) -> Verdict:
     entry = explain(pause.code)
     return Verdict(
         verdict="wait",
@@ -155,6 +170,7 @@ def _paused(pause: Pause) -> Verdict:
         code=pause.code,
         since=pause.since,
         retry_after=_PAUSE_RETRY_SECONDS,
+        elsewhere="paused" if is_authentication(category) else None,
     )
 
 

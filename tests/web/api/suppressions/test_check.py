@@ -40,6 +40,7 @@ def test_a_contact_without_suppressions_may_be_messaged(api):
             "matched_on": None,
             "window_open": False,
             "probe": False,
+            "try_elsewhere": False,
         }
     ]
 
@@ -64,6 +65,8 @@ def test_a_suppressed_contact_has_reason_code_start_and_end(api, engine, now):
         "matched_on": {"kind": "number", "contact": "+12025550117"},
         "window_open": False,
         "probe": False,
+        "try_elsewhere": True,
+        "try_elsewhere_reason": "unreachable",
     }
 
 

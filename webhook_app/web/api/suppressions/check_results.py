@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from webhook_app.rules.suppressions.verdict import CheckedSuppression, Verdict
+from webhook_app.rules.suppressions.verdict import CheckedSuppression, Elsewhere, Verdict
 from webhook_app.web.api.values import Time
 from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, display, hints
 
@@ -63,6 +63,16 @@ class CheckResult(Struct, kw_only=True):
             description="A suppression has expired and this message is the probe: nobody else may send yet."
         ),
     ] = False
+    try_elsewhere: Annotated[
+        bool, Meta(description="Another channel, such as SMS or e-mail, is the better choice now.")
+    ] = False
+    try_elsewhere_reason: Annotated[
+        Elsewhere | UnsetType,
+        Meta(
+            description="Only with `try_elsewhere`. unreachable: messages do not arrive at this contact; withheld: Meta"
+            " delivers no marketing to this person now; paused: sending is paused, and a code cannot wait."
+        ),
+    ] = UNSET
     would_be: Annotated[
         ShadowVerdict | UnsetType,
         Meta(
@@ -89,6 +99,8 @@ def result_of(address: Address, verdict: Verdict, *, window_open: bool) -> Check
         matched_on=None if row is None else _matched_on(address, row),
         window_open=window_open,
         probe=verdict.probe,
+        try_elsewhere=verdict.elsewhere is not None,
+        try_elsewhere_reason=verdict.elsewhere or UNSET,
         would_be=UNSET if verdict.would_be is None else _would_be(address, verdict.would_be),
     )
 
