@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support.generated_messages import WRITER, generate, message, template, template_rows, texts
-from webhook_app.rules.sends.preflight import category_of, contact_of, judge, template_name
+from webhook_app.rules.sends.message_format import contact_of
+from webhook_app.rules.sends.preflight import judge
 from webhook_app.rules.sends.preflight_facts import KnownFault, RecipientFacts, SendFacts, SendingNumber
+from webhook_app.rules.sends.sent_template import category_of, template_name
 from webhook_app.whatsapp.accounts.template_answers import read_template
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)

@@ -57,6 +57,14 @@ def type_of(message: Mapping[str, Any]) -> str:
     return given.lower() if isinstance(given, str) else ""
 
 
+def contact_of(message: Mapping[str, Any]) -> str:
+    """The person that a message is for, as text; empty for a group, for a receipt or without one."""
+    if is_receipt(message) or message.get("recipient_type") == "group":
+        return ""
+    given = message.get("to") or message.get("recipient")
+    return given.strip() if isinstance(given, str) else str(given) if type(given) is int else ""
+
+
 def judge_receipt(message: Mapping[str, Any]) -> Iterator[Problem]:
     """The problems of a receipt."""
     yield from _judge_product(message)

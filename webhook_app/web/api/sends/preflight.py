@@ -7,8 +7,10 @@ import prometheus_client
 from msgspec import Meta, Struct
 
 from webhook_app.event_loop import paced
-from webhook_app.rules.sends.preflight import Judged, category_of, contact_of, judge, template_name
+from webhook_app.rules.sends.message_format import contact_of
+from webhook_app.rules.sends.preflight import Judged, judge
 from webhook_app.rules.sends.preflight_facts import MediaFile, Problem, RecipientFacts, SendFacts
+from webhook_app.rules.sends.sent_template import category_of, template_name
 from webhook_app.store.accounts.send_facts import read_send_facts
 from webhook_app.store.people import contacts
 from webhook_app.store.suppressions import opt_ins
