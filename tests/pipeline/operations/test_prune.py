@@ -309,6 +309,27 @@ def test_of_a_state_that_changed_very_often_the_latest_changes_are_kept(engine, 
         ]
 
 
+def test_states_of_a_template_that_is_heard_of_no_more_are_forgotten(engine, now):
+    with engine.begin() as connection:
+        for subject, name, days in [
+            ("template", "lost", 90),
+            ("template", "seen", 90),
+            ("template", "seen", 5),
+            ("account", "8001", 90),
+        ]:
+            connection.execute(
+                text(
+                    "INSERT INTO health_changes (subject, subject_id, aspect, occurred_at, value, received_at)"
+                    " VALUES (:subject, :name, :aspect, :at, 'REJECTED', :at)"
+                ),
+                {"subject": subject, "name": name, "aspect": f"a{days}", "at": now - days * DAY},
+            )
+    assert dict(prune(engine, now, KEPT).deleted) == {"health_changes": 1}
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT subject_id FROM health_changes ORDER BY 1")).scalars().all()
+    assert left == ["8001", "seen", "seen"]
+
+
 def test_old_health_history_is_deleted_but_the_current_state_is_kept(engine, now):
     reports = [
         ("quality", 90, "RED"),

@@ -180,6 +180,18 @@ def test_states_beyond_the_ceiling_of_an_hour_share_one_and_are_their_own_in_the
     assert ("110", "status", "t110") in rows(STATES)
 
 
+def test_states_beyond_the_ceiling_of_all_share_one_in_every_hour(feed, rows, engine, now, monkeypatch):
+    monkeypatch.setattr(health_signals, "MAX_STATES", 6)
+    feed(now, rejected(*range(100, 104)))
+    with engine.begin() as connection:
+        assert not health_signals.is_at_ceiling(connection, now)
+        connection.execute(text("UPDATE health_changes SET new_at = new_at - interval '5 hours'"))
+    feed(now, rejected(*range(103, 120)), rejected(101))
+    assert [row[0] for row in rows(STATES)] == ["(other)", *map(str, range(100, 106))]
+    with engine.connect() as connection:
+        assert health_signals.is_at_ceiling(connection, now)
+
+
 @pytest.mark.usefixtures("few_new")
 def test_made_up_accounts_and_aspects_are_bound_too(feed, rows, now):
     feed(now, *(rejected(n, waba=f"W{n}") for n in range(20)))

@@ -136,6 +136,7 @@ class _PruneRun:
             ("series", max(kept.events_days, kept.failures_days, kept.counts_days) + _LATE_DAYS),
             ("health_signals", kept.failures_days),
             ("health_changes", kept.failures_days),
+            ("health_changes of lost templates", kept.failures_days),
             ("health_changes of one state", _CROWDED_DAYS),
             ("template_changes", kept.failures_days),
             ("service_windows", _WINDOW_DAYS),

@@ -53,7 +53,11 @@ _OLD = {
             = (suppression_changes.phone_number_id, suppression_changes.scope, suppression_changes.reason)
           AND later.at < :cutoff)""",
     "health_signals": "occurred_at < :cutoff",
-    # The latest change before the cutoff stays: it is the current state.
+    # The latest change before the cutoff stays: it is the current state. A template without later news is forgotten.
+    "health_changes of lost templates": """occurred_at < :cutoff AND subject = 'template' AND NOT EXISTS (
+        SELECT FROM health_changes later
+        WHERE later.subject = 'template' AND later.subject_id = health_changes.subject_id
+          AND later.occurred_at >= :cutoff)""",
     "health_changes": """occurred_at < :cutoff AND EXISTS (
         SELECT FROM health_changes later
         WHERE (later.subject, later.subject_id, later.aspect)

@@ -68,6 +68,7 @@ _NEW_THIS_HOUR = """
 SELECT waba_id, count(*) FROM health_changes
 WHERE new_at >= date_trunc('hour', now()) GROUP BY waba_id
 """
+_STATES = "SELECT count(*) FROM health_changes WHERE new_at IS NOT NULL"
 _NEW_SINCE = text(_NEW_THIS_HOUR.replace("date_trunc('hour', now())", ":since"))
 _INSERT_NUMBERS = """
 INSERT INTO business_numbers (phone_number_id, display_phone_number, waba_id, seen_at)
@@ -81,6 +82,8 @@ ON CONFLICT DO NOTHING
 """
 _NEW_NUMBERS = text("SELECT count(*) FROM business_numbers WHERE seen_at >= :since")
 
+MAX_STATES = 20_000
+"""States in all. Every evaluation reads them."""
 MAX_NEW_PER_ACCOUNT, MAX_NEW = 2_000, 10_000
 """New states within an hour, of an account and in all. A template has up to five: its status, quality and so on."""
 
@@ -122,7 +125,8 @@ def _admitted(
 ) -> tuple[list[tuple[HealthSignal, HealthChange]], set[State]]:
     """The changes of these signals, and which of their states are new.
 
-    Beyond MAX_NEW_PER_ACCOUNT or MAX_NEW new states in an hour, a missing one shares a state with others of its kind.
+    Beyond MAX_NEW_PER_ACCOUNT or MAX_NEW new states in an hour, or MAX_STATES in all, a missing one shares a state with
+    others of its kind.
     """
     changes = [(signal, change) for signal in signals for change in signal.changes]
     missing = {state: signal.waba_id for signal, change in changes if (state := _state(change))[1] != OTHER}
@@ -134,8 +138,9 @@ def _admitted(
     new = dict(connection.execute(_NEW_THIS_HOUR).fetchall())
     admitted: set[State] = set()
     total = sum(new.values())
+    left = MAX_STATES - connection.execute(_STATES).fetchall()[0][0]
     for state, account in missing.items():
-        if total < MAX_NEW and new.get(account, 0) < MAX_NEW_PER_ACCOUNT:
+        if len(admitted) < left and total < MAX_NEW and new.get(account, 0) < MAX_NEW_PER_ACCOUNT:
             admitted.add(state)
             new[account] = new.get(account, 0) + 1
             total += 1
@@ -155,6 +160,8 @@ def is_at_ceiling(connection: Connection, since: datetime) -> bool:
     """Whether so many states or numbers are new since then that further ones are stored as OTHER, or not yet."""
     new: dict[str, int] = {row[0]: row[1] for row in connection.execute(_NEW_SINCE, {"since": since})}
     numbers = int(connection.execute(_NEW_NUMBERS, {"since": since}).scalar_one())
+    if int(connection.execute(text(_STATES)).scalar_one()) >= MAX_STATES:
+        return True
     return sum(new.values()) >= MAX_NEW or max([numbers, *new.values()]) >= MAX_NEW_PER_ACCOUNT
 
 

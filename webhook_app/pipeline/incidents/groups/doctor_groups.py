@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from webhook_app.pipeline.incidents.groups.rule_group import Group, OpenGroup, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_group import Group, OpenGroup, RuleGroup, worst_groups
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule
 from webhook_app.store.accounts import doctor
@@ -11,8 +11,9 @@ from webhook_app.store.accounts.doctor import StoredCheck
 from webhook_app.store.incidents.alerts import group_key
 
 ASPECT = "doctor"
-_QUIET = ("clock", "display_name", "marketing", "quality", "templates", "test_number")
-"""Kinds that wake nobody: harmless for now, or also reported by webhooks."""
+_QUIET = ("clock", "display_name", "marketing", "messaging_limit", "quality", "templates", "test_number")
+"""Kinds that wake nobody: harmless for now, or announced by another rule."""
+_REST: Group = {"aspect": f"{ASPECT} further faults"}
 _IDS = {"account": "waba_id", "number": "phone_number_id"}
 _FRESH_FOR = timedelta(hours=3)  # Meta is asked every hour
 _FORGOTTEN_AFTER = timedelta(days=1)
@@ -25,12 +26,14 @@ def find_doctor_groups(rule: Rule, inputs: LiveInputs, opened: Sequence[OpenGrou
     checks = doctor.list_checks(inputs.connection)
     read_at = max((each.checked_at for each in checks), default=None)
     faults = [each for each in checks if each.status in ("broken", "warning") and each.kind not in _QUIET]
-    groups = {group_key(_group(each)): _fault(rule, each, inputs.now) for each in faults}
-    for each in opened:
-        key = group_key(each.group)
-        if key not in groups and str(each.group.get("aspect", "")).startswith(f"{ASPECT} "):
-            groups[key] = _without_fault(rule, each.group, read_at, inputs.now)
-    return list(groups.values())
+    groups: dict[str, RuleGroup] = {}
+    for each in faults:
+        groups.setdefault(group_key(_group(each)), _fault(rule, each, inputs.now))
+    for known in opened:
+        key = group_key(known.group)
+        if str(known.group.get("aspect", "")).startswith(f"{ASPECT} ") and known.group != _REST:
+            groups.setdefault(key, _without_fault(rule, known.group, read_at, inputs.now))
+    return worst_groups(list(groups.values()), opened, rule, _REST, "faults of the Graph API")
 
 
 def _group(check: StoredCheck) -> Group:

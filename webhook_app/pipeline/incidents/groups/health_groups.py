@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from operator import itemgetter
 
-from webhook_app.pipeline.incidents.groups.rule_group import Group, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_group import Group, OpenGroup, RuleGroup, worst_groups
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, RuleInputs
 from webhook_app.rules.accounts.health_problems import check_name, find_problems
 from webhook_app.rules.accounts.health_states import HealthState, states
@@ -16,6 +17,7 @@ from webhook_app.store.counts import traffic
 from webhook_app.store.incidents.alerts import group_key
 
 _DAY = timedelta(hours=24)
+_REST: Group = {"aspect": "further problems"}
 _DETAIL_KEYS = (
     "reason",
     "description",
@@ -36,9 +38,9 @@ _ADVICE = {
 }
 
 
-def find_health_groups(rule: Rule, inputs: RuleInputs) -> list[RuleGroup]:
-    """Judge one group for each aspect of each subject that is or was a problem."""
-    groups = []
+def find_health_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> list[RuleGroup]:
+    """Judge one group for each aspect of each subject that is or was a problem; see worst_groups."""
+    found_groups = []
     for subject, states_by_aspect in _subject_states(inputs):
         for found in find_problems(subject.subject, states_by_aspect, inputs.now):
             if check_name(subject.subject, found.aspect) not in rule.checks:
@@ -53,19 +55,20 @@ def find_health_groups(rule: Rule, inputs: RuleInputs) -> list[RuleGroup]:
                 if detail.get(key)
             )
             group = _group(subject) | {"aspect": found.aspect}
-            groups.append(
-                RuleGroup(
-                    rule=rule,
-                    group=group,
-                    key=group_key(group),
-                    judgement=found.judgement,
-                    finding=found.judgement.text,
-                    details=details,
-                    advice=_ADVICE[subject.subject],
-                    account_wide=found.account_wide,
-                )
+            rule_group = RuleGroup(
+                rule=rule,
+                group=group,
+                key=group_key(group),
+                judgement=found.judgement,
+                finding=found.judgement.text,
+                details=details,
+                advice=_ADVICE[subject.subject],
+                account_wide=found.account_wide,
             )
-    return groups
+            worst = (not found.judgement.escalates, subject.subject, states_by_aspect[found.aspect].since)
+            found_groups.append((*worst, rule_group.key, rule_group))
+    groups = [each[-1] for each in sorted(found_groups, key=itemgetter(0, 1, 2, 3))]
+    return worst_groups(groups, opened, rule, _REST, "problems that Meta reports")
 
 
 def find_tier_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:

@@ -1,18 +1,23 @@
 """The groups that rules judge: what is known of an open one, and a judged one."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Judgement, Rule, selects
+from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule, selects
+from webhook_app.rules.incidents.formats import number
 from webhook_app.store.counts.window_counts import Counted, WindowCounts
+from webhook_app.store.incidents.alerts import group_key
 from webhook_app.whatsapp.errors.catalogue import explain
 
 Group = dict[str, str | int]
 """Value by dimension."""
 
 NO_COUNTS = Counts(0, 0)
+MOST_GROUPS = 500
+"""Groups of one rule above that have their own alert, and as many open ones. Another one counts the rest."""
 
 
 class OpenGroup(Struct, frozen=True):
@@ -61,3 +66,32 @@ class FoundGroups(Struct, frozen=True):
     groups: list[RuleGroup]
     examined: int
     """The number of all groups of the rule."""
+
+
+def worst_groups(
+    groups: Sequence[RuleGroup], opened: Sequence[OpenGroup], rule: Rule, rest: Group, what: str
+) -> list[RuleGroup]:
+    """The first MOST_GROUPS of these groups that are above, given worst first, all open ones that are not, and `rest`.
+
+    An open group stays among those above while these are fewer than twice as many. `what`: the others in words.
+    """
+    open_keys = {group_key(each.group) for each in opened}
+    above = [each for each in groups if each.judgement.reading is Reading.ABOVE]
+    others = [each for each in groups if each.judgement.reading is not Reading.ABOVE]
+    kept = above[:MOST_GROUPS]
+    kept += [each for each in above[MOST_GROUPS:] if each.key in open_keys][:MOST_GROUPS]
+    left = len(above) - len(kept)
+    kept += [each for n, each in enumerate(others) if n < MOST_GROUPS or each.key in open_keys]
+    if left or group_key(rest) in open_keys:
+        judgement = Judgement(
+            reading=Reading.ABOVE if left else Reading.BELOW,
+            description=f"{number(left)} further {what} have no alert of their own",
+            trigger=f"More than {number(MOST_GROUPS)} {what}",
+            recovery=f"At most {number(MOST_GROUPS)} {what}",
+            closeness=float(left > 0),
+        )
+        finding = judgement.text
+        kept.append(
+            RuleGroup(rule=rule, group=rest, key=group_key(rest), judgement=judgement, finding=finding)
+        )
+    return kept

@@ -33,7 +33,7 @@ def find_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> 
     if rule.kind == "silence":
         return find_silence_groups(rule, inputs, opened)
     if rule.kind == "health":
-        groups = find_health_groups(rule, inputs)
+        groups = find_health_groups(rule, inputs, opened)
         if isinstance(inputs, LiveInputs):
             groups += find_doctor_groups(rule, inputs, opened)
         return FoundGroups(groups, len(groups))

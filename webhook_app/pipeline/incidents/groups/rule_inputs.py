@@ -137,6 +137,7 @@ class LiveInputs:
         self._windows: dict[int, WindowCounts] = {}
         self._webhooks: dict[int, dict[SeriesKey, int]] = {}
         self._chronic: ChronicStates | None = None
+        self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
         self._lately: dict[int, WindowCounts] = {}
         self._ended_failures: list[EndedFailures] | None = None
         self._ended_outcomes: Mapping[tuple[str, str], datetime] | None = None
@@ -157,9 +158,11 @@ class LiveInputs:
         return self._chronic
 
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
-        found = health.subjects(self.connection, health.HealthFilters(), _MAX_SUBJECTS)
-        reports = health.reported_health(self.connection, found)
-        return [(each, reports[each.subject, each.subject_id]) for each in found]
+        if self._health is None:
+            found = health.subjects(self.connection, health.HealthFilters(), _MAX_SUBJECTS)
+            reports = health.reported_health(self.connection, found)
+            self._health = [(each, reports[each.subject, each.subject_id]) for each in found]
+        return self._health
 
     def remembered(
         self, kind: str, names: Iterable[str], read: Callable[[list[str]], Mapping[str, int]]
