@@ -10,7 +10,7 @@ from webhook_app.graph.client import GraphClient
 from webhook_app.pipeline.accounts.read_graph import examine
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.rules.accounts.doctor_check import Expected
-from webhook_app.store.accounts import doctor, numbers
+from webhook_app.store.accounts import doctor, health, numbers
 
 EXPECTED = Expected(app_id=APP_ID, callback_url=OURS)
 
@@ -188,3 +188,23 @@ def test_a_text_that_repeats_a_secret_is_stored_without_it(engine, graph, look):
         stored = repr(doctor.list_checks(connection))
     assert "Acme *** ***" in stored
     assert APP_SECRET.decode() not in stored
+
+
+def test_the_use_of_the_messaging_limit_is_measured_and_the_limit_is_reported(
+    graph, look, traffic, engine, now
+):
+    graph.nodes[WABA]["whatsapp_business_manager_messaging_limit"] = "TIER_50"
+    traffic.sent(39, now - timedelta(hours=2), waba=WABA)
+    assert look() == []
+    traffic.sent(1, now - timedelta(hours=1), waba=WABA)
+    (found,) = look(1)
+    assert (found.kind, found.status, found.subject_id) == ("messaging_limit", "warning", WABA)
+    assert "80 %" in found.message
+    graph.nodes[WABA]["whatsapp_business_manager_messaging_limit"] = "TIER_250"
+    assert look(60) == []
+    with engine.connect() as connection:
+        reports = health.history(connection, health.HealthFilters(waba_id=WABA), 10)
+    assert [(each.value, each.detail) for each in reports if each.aspect == "tier"] == [
+        ("TIER_250", {"limit": 250, "before": "TIER_50"}),
+        ("TIER_50", {"limit": 50}),
+    ]

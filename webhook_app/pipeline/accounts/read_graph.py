@@ -7,6 +7,7 @@ from typing import TypeVar
 import structlog
 
 from webhook_app.graph.client import GraphClient, LimitReachedError
+from webhook_app.pipeline.accounts.messaging_limits import measure_limits, report_limits
 from webhook_app.pipeline.accounts.read_templates import read_templates
 from webhook_app.rules.accounts.doctor import judge
 from webhook_app.rules.accounts.doctor_access import SCOPES
@@ -52,9 +53,12 @@ def examine(engine: Engine, client: GraphClient, expected: Expected, now: dateti
     ]
     for waba_id, groups in read_templates(engine, client, readable, now).items():
         reading.accounts[waba_id].templates = groups
+    with engine.connect() as connection:
+        reading.limits = measure_limits(connection, reading.accounts, now)
     checks = judge(reading, expected)
     with engine.begin() as connection:
         doctor.save(connection, checks, now)
+        report_limits(connection, reading.accounts, now)
         numbers.save(connection, _numbers_of(reading))
     return checks
 

@@ -3,6 +3,7 @@
 from webhook_app.rules.accounts.doctor_access import judge_access
 from webhook_app.rules.accounts.doctor_assets import judge_account
 from webhook_app.rules.accounts.doctor_check import ORDER, DoctorCheck, Expected, GraphReading
+from webhook_app.rules.accounts.messaging_limit import judge_limits
 
 
 def judge(reading: GraphReading, expected: Expected) -> list[DoctorCheck]:
@@ -10,4 +11,5 @@ def judge(reading: GraphReading, expected: Expected) -> list[DoctorCheck]:
     found = list(judge_access(reading, expected))
     for waba_id, account in reading.accounts.items():
         found += judge_account(waba_id, account, expected)
+    found += judge_limits(reading.limits, reading.accounts)
     return sorted(found, key=lambda each: -ORDER.index(each.status))

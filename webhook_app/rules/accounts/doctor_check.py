@@ -117,6 +117,14 @@ class AccountReading(Struct, kw_only=True):
     templates: Sequence[TemplateGroup] | GraphReadError = ()
 
 
+class LimitUse(Struct, frozen=True, kw_only=True):
+    """A messaging limit, which the accounts of a portfolio share. `people`: those messaged; None if surely few."""
+
+    waba_ids: tuple[str, ...]
+    limit: int
+    people: int | None = None
+
+
 class GraphReading(Struct, kw_only=True):
     """All that one reading found. `subscriptions` is None if they were not read."""
 
@@ -125,6 +133,7 @@ class GraphReading(Struct, kw_only=True):
     token: TokenFacts | GraphReadError
     subscriptions: list[AppSubscription] | GraphReadError | None = None
     accounts: dict[str, AccountReading] = field(default_factory=dict)
+    limits: Sequence[LimitUse] = ()
 
 
 class Expected(Struct, frozen=True, kw_only=True):

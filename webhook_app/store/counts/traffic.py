@@ -25,12 +25,13 @@ SELECT series_id, coalesce(sum(attempts) FILTER (WHERE minute >= :attempts_since
                   FILTER (WHERE minute >= :events_since AND {OF_WEBHOOKS}), 0)::bigint AS events
 FROM minute_counts WHERE minute >= least(:attempts_since, :events_since) AND minute < :end GROUP BY series_id
 """)
-_CONTACTS = """
-SELECT s.{dimension}, count(DISTINCT e.contact) FROM status_events e JOIN series s ON s.id = e.series_id
+_MESSAGED = """
+FROM status_events e JOIN series s ON s.id = e.series_id
 WHERE e.occurred_at >= :start AND e.occurred_at < :end AND e.status = 'sent' AND e.contact <> ''
   AND e.category <> 'service' AND s.{dimension} = ANY(:values)
-GROUP BY s.{dimension}
 """
+_CONTACTS = f"SELECT s.{{dimension}}, count(DISTINCT e.contact) {_MESSAGED} GROUP BY s.{{dimension}}"
+_PEOPLE = text(f"SELECT count(DISTINCT e.contact) {_MESSAGED.format(dimension='waba_id')}")
 
 
 class Statuses(Struct, frozen=True):
@@ -84,3 +85,9 @@ def contacts_of(
     given = {"start": start, "end": end, "values": list(values)}
     rows = connection.execute(text(_CONTACTS.format(dimension=dimension)), given)
     return {row[0]: row[1] for row in rows}
+
+
+def people_messaged(connection: Connection, waba_ids: Sequence[str], start: datetime, end: datetime) -> int:
+    """Distinct contacts that any of these accounts messaged in the span, as `contacts_of` counts them."""
+    given = {"start": start, "end": end, "values": list(waba_ids)}
+    return int(connection.execute(_PEOPLE, given).scalar_one())
