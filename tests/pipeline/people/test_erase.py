@@ -60,7 +60,7 @@ NO_PERSON: dict[str, str] = {
     "failure_counts": "figures",
     "minute_counts": "figures",
     "rejections": "figures",
-    "retry_progress": "a moment",
+    "retry_progress": "a key's name and a moment",
     "scheduler_state": "our own jobs",
     "session_secret": "random bytes",
     "sessions": "tokens of operators",

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from webhook_app.pipeline.sends.reports import register
 from webhook_app.rules.sends.retries import (
     GRACE,
-    SOON_WITHIN,
     UNCLAIMED_FOR,
     DueRetry,
     Permission,
@@ -30,7 +29,7 @@ from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends import retries as store
 from webhook_app.store.sends import retry_search as search
 from webhook_app.store.sends.retries import Retry, RetryFilters
-from webhook_app.store.sends.retry_search import RETRY_CALL_PREFIX, MessageFacts, RetryableFailure
+from webhook_app.store.sends.retry_search import RETRY_CALL_PREFIX, WEBHOOKS, MessageFacts, RetryableFailure
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.sends.graph_errors import GraphError
@@ -40,7 +39,7 @@ RetryOutcome = Literal["sent", "failed", "gave_up"]
 MayMessage = Callable[[Sequence[Retry]], Sequence[Permission]]
 """Returns for each retry whether its contact may be messaged now."""
 
-_SEARCH_LIMIT = 5_000
+_SEARCH_LIMIT = 1_000
 _ROUNDS = 10
 """Most retries of a round may end without an attempt; then the next ones are taken."""
 _ASK_AGAIN = timedelta(seconds=60)
@@ -78,7 +77,7 @@ def claim(
     if asked.claim and (again := store.claimed(connection, wanted.key, asked.claim, now)):
         known = search.facts(connection, again, wanted.key)
         return [LeasedRetry(each, known[each.id]) for each in again]
-    _add_new(connection, now)
+    _add_new(connection, wanted.key, now)
     leased: list[LeasedRetry] = []
     for _ in range(_ROUNDS):
         due = store.take_due(connection, wanted, now, asked.limit - len(leased))
@@ -119,17 +118,26 @@ def report(
     return retry
 
 
-def _add_new(connection: Connection, now: datetime) -> None:
+def _add_new(connection: Connection, key: str, now: datetime) -> None:
     """Store a retry for each new failure whose code allows it, and end those that nobody has claimed for long."""
-    since = search.begin(connection, now)
-    if since is None:
-        return
-    soon, later = retried_codes()
-    found = search.find(connection, since, now - SOON_WITHIN, soon, later, _SEARCH_LIMIT)
-    store.insert(connection, [_new(each) for each in found])
+    for reported_by in (WEBHOOKS, key):
+        since = search.begin(connection, reported_by, now)
+        if since is not None:
+            _search(connection, reported_by, max(since, now - UNCLAIMED_FOR), now)
     store.expire(connection, now - UNCLAIMED_FOR, _SEARCH_LIMIT)
-    if len(found) < _SEARCH_LIMIT:
-        search.end(connection, now)
+
+
+def _search(connection: Connection, reported_by: str, since: datetime, now: datetime) -> None:
+    """Store retries of the first new failures since then; if they cannot be read in time, of fewer, or of none."""
+    soon, later = retried_codes()
+    for limit in (_SEARCH_LIMIT, _SEARCH_LIMIT // 20 + 1):
+        found = search.find(connection, reported_by, since, now, soon, later, limit)
+        if found is not None:
+            store.insert(connection, [_new(each) for each in found])
+            until = max(each.at for each in found) if len(found) >= limit else now
+            search.end(connection, reported_by, until, now)
+            return
+    search.skip(connection, reported_by, now)
 
 
 def _new(found: RetryableFailure) -> Retry:

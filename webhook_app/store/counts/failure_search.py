@@ -184,7 +184,7 @@ WITH again AS MATERIALIZED (
 ), page AS MATERIALIZED (
   SELECT f.* FROM again a CROSS JOIN LATERAL (
     SELECT o.*, row_number() OVER (ORDER BY o.occurred_at, o.message_id, o.phone_number_id) - 1 AS before
-    FROM (SELECT * FROM failures o  -- OFFSET: read by contact, see TRIES
+    FROM (SELECT * FROM failures o  -- OFFSET: read by contact, see tries_sql
           WHERE o.contact = a.contact AND o.occurred_at >= a.day AND o.occurred_at < a.day + interval '1 day'
           OFFSET 0) o
     WHERE o.series_id = a.series_id AND o.error_code = a.error_code

@@ -75,25 +75,32 @@ NEWEST_FIRST = ", ".join(f"f.{name} DESC" for name in FailurePosition._fields)
 COUNTED = {entry.code: MAX_RETRIES[entry.retry] for entry in catalogue() if entry.retry in MAX_RETRIES}
 """The number of retries advised after a failure with the code, for codes whose advice has a limit."""
 
-# A retry has a message id of its own, so tries are counted by contact and series (number, template, campaign). They
-# are counted per day, so that tomorrow's campaign starts at zero. The inner LIMIT makes Postgres read them by contact:
-# by time, series and code it may expect as few rows, and read all failures of a day for each.
-TRIES = f"""
+
+def tries_sql(most: int) -> str:
+    """The number of earlier tries of a failure `f`, at most so many.
+
+    A retry has a message id of its own, so they are counted by contact and series (number, template, campaign), and
+    per day, so that tomorrow's campaign starts at zero. The inner LIMIT makes Postgres read them by contact: by time,
+    series and code it may expect as few rows, and read all failures of a day for each.
+    """
+    return f"""
 CASE WHEN f.contact <> '' AND f.error_code = ANY(:counted) THEN (
   SELECT count(*) FROM (
-    SELECT t.series_id, t.error_code FROM failures t
-    WHERE t.contact = f.contact
-      AND t.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND t.occurred_at <= f.occurred_at
-      AND (t.occurred_at, t.message_id, t.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
-    LIMIT {_MOST_TRIES}) AS t
-  WHERE t.series_id = f.series_id AND t.error_code = f.error_code
+    SELECT FROM (
+      SELECT t.series_id, t.error_code FROM failures t
+      WHERE t.contact = f.contact
+        AND t.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND t.occurred_at <= f.occurred_at
+        AND (t.occurred_at, t.message_id, t.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
+      LIMIT {_MOST_TRIES}) AS t
+    WHERE t.series_id = f.series_id AND t.error_code = f.error_code LIMIT {most}) AS few
 ) ELSE 0 END
 """
-"""SQL of a failure `f`: the number of its earlier tries."""
+
+
 ROWS = f"""
 SELECT f.occurred_at, f.message_id, f.phone_number_id, f.participant, f.error_code, f.error_subcode, f.contact,
        f.title, f.details, f.errors, f.source, f.fbtrace_id, f.received_at, {OTHER_COLUMNS},
-       {TRIES} AS tries,
+       {tries_sql(_MOST_TRIES)} AS tries,
        r.id AS retry_id, r.state AS retry_state, r.reason AS retry_reason, r.why AS retry_why,
        r.attempts AS retry_attempts, r.due_at AS retry_due_at, r.sent_message_id AS retry_sent_message_id
 FROM page f JOIN series s ON s.id = f.series_id

@@ -31,3 +31,8 @@ def driver_fault(error: BaseException) -> BaseException:
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether a statement waited for a lock longer than lock_timeout."""
     return isinstance(driver_fault(error), LockNotAvailable)
+
+
+def is_statement_timeout(error: BaseException) -> bool:
+    """Whether a statement took longer than statement_timeout."""
+    return isinstance(driver_fault(error), StatementTimeout)

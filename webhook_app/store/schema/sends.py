@@ -3,7 +3,6 @@
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
     Identity,
     Index,
@@ -96,11 +95,10 @@ retries = Table(  # failed messages to send again; made by the first claim after
     Index("retries_sent", "sent_message_id", postgresql_where=text("sent_message_id <> ''")),
 )
 
-retry_progress = Table(  # one row: up to when failures have been searched for retries
+retry_progress = Table(  # up to when failures have been searched for retries
     "retry_progress",
     metadata,
-    Column("one", Boolean, nullable=False, server_default=text("true")),
+    a_text("reported_by"),  # the key that reported them; '': webhooks did
     a_time("searched_at"),
-    PrimaryKeyConstraint("one"),
-    CheckConstraint("one"),
+    PrimaryKeyConstraint("reported_by"),
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import text
@@ -83,8 +84,8 @@ _STORED = [name for name in Retry.__struct_fields__ if name not in ("id", "templ
 _COLUMNS = ", ".join(["r.id", *(f"r.{name}" for name in _STORED), "s.template", "s.campaign"])
 _FROM = f"SELECT {_COLUMNS} FROM retries r JOIN series s ON s.id = r.series_id"
 _INSERT = text(
-    f"INSERT INTO retries ({', '.join(_STORED)}) VALUES ({', '.join(f':{name}' for name in _STORED)})"
-    " ON CONFLICT DO NOTHING"
+    f"INSERT INTO retries ({', '.join(_STORED)}) SELECT {', '.join(_STORED)}"
+    " FROM json_populate_recordset(CAST(NULL AS retries), CAST(:rows AS json)) ON CONFLICT DO NOTHING"
 )
 _CHANGED = {
     "state": "text",
@@ -146,7 +147,7 @@ FROM retries WHERE state IN ('waiting', 'leased')
 def insert(connection: Connection, retries: Sequence[Retry]) -> None:
     """Store new retries; those of failures that have one are left as they are."""
     if retries:
-        connection.execute(_INSERT, [{name: getattr(each, name) for name in _STORED} for each in retries])
+        connection.execute(_INSERT, {"rows": msgspec.json.encode(retries).decode()})
 
 
 def take_due(connection: Connection, wanted: RetryFilters, now: datetime, limit: int) -> list[Retry]:

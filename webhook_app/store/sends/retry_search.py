@@ -1,7 +1,8 @@
 """Finds failures that have no retry yet, and what happened to messages that are due. Writes only how far it searched.
 
-A search reads the failures since the one before and some minutes more, and an hour more once a minute: webhooks may
-arrive late.
+Failures that webhooks report are searched by every claim, by the time they occurred; failed calls by claims of the key
+that reported the message first, by the time it did, so that a key's claims read no calls of others. A search reads what
+came since the one before and some minutes more, and an hour more once a minute: webhooks may arrive late.
 """
 
 from collections.abc import Sequence
@@ -10,15 +11,18 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.rules.sends.retries import MAX_ATTEMPTS
-from webhook_app.store.counts.failures import COUNTED
+from webhook_app.rules.sends.retries import MAX_ATTEMPTS, SOON_WITHIN, UNCLAIMED_FOR
+from webhook_app.store.counts.failures import COUNTED, tries_sql
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.postgres.errors import EngineUnavailable, is_statement_timeout
+from webhook_app.store.postgres.locks import limit_statements
 from webhook_app.store.sends.retries import Retry
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 
 RETRY_CALL_PREFIX = f"{GENERATED_ID_PREFIX}retry:"
 """The prefix of the ids of failed calls that were to send a message again: they are no messages of their own."""
 _LATE, _VERY_LATE = timedelta(minutes=5), timedelta(hours=1)
+_SKIPPED = timedelta(minutes=10)
 _AGAIN_AFTER = timedelta(seconds=1)
 
 
@@ -38,6 +42,8 @@ class RetryableFailure(Struct, frozen=True):
     attempts: int
     reported_by: str
     """The API key that reported the message first; '': none did."""
+    at: datetime
+    """The time that the search goes by."""
 
 
 class MessageFacts(Struct, frozen=True):
@@ -52,65 +58,92 @@ class MessageFacts(Struct, frozen=True):
     later_message_id: str
 
 
-_START = text("INSERT INTO retry_progress (searched_at) VALUES (:start) ON CONFLICT DO NOTHING")
-_LOCK = text("SELECT searched_at FROM retry_progress WHERE searched_at <= :before FOR UPDATE SKIP LOCKED")
-_SAVE = text("UPDATE retry_progress SET searched_at = :now")
-# As in store/counts/failures: earlier failures of the day with the same contact, series and code are tries. What costs
-# lookups is read for the chosen failures only, and no more tries than matter are counted.
-_FIND = text(f"""
-WITH found AS (
-  SELECT DISTINCT ON (f.message_id, f.phone_number_id)
-         f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id,
-         f.source = 'send' AS is_reported
-  FROM failures f
-  WHERE f.occurred_at >= :since AND f.error_code = ANY(:codes)
-    AND (f.occurred_at >= :soon_since OR f.error_code <> ALL(:soon))
-    AND f.contact <> '' AND f.participant = '' AND NOT starts_with(f.message_id, '{RETRY_CALL_PREFIX}')
-    AND NOT EXISTS (SELECT FROM retries r
-                    WHERE r.message_id = f.message_id AND r.phone_number_id = f.phone_number_id)
-    AND (f.source <> 'send' OR ARRAY(  -- what another key than the message's own reports sends it to nobody again
-      SELECT w.reported_by FROM sends w WHERE w.message_id = f.message_id ORDER BY w.registered_at, w.reported_by
-      LIMIT 1) && ARRAY(
-      SELECT w.reported_by FROM sends w
-      WHERE w.message_id = f.message_id AND w.failed AND w.error_code = f.error_code))
-  ORDER BY f.message_id, f.phone_number_id, f.occurred_at DESC, f.error_code
-), chosen AS MATERIALIZED (  -- those of webhooks first: a sender can make up the others
-  SELECT * FROM found ORDER BY is_reported, occurred_at, message_id, phone_number_id LIMIT :limit
+WEBHOOKS = ""
+"""Stands for a key: failures that webhooks reported."""
+_MILLISECONDS = 5_000
+_MOST_EVENTS = 1_000  # that are read of a message; it has a few
+_START = text(
+    "INSERT INTO retry_progress (reported_by, searched_at) VALUES (:reported_by, :start) ON CONFLICT DO NOTHING"
 )
-SELECT DISTINCT ON (f.message_id, f.phone_number_id)
-       f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id,
-       coalesce((SELECT max(e.category) FROM status_events e
-                 WHERE keyed_hash(e.message_id) = keyed_hash(f.message_id)
-                   AND e.message_id = f.message_id AND e.occurred_at = f.occurred_at), '') AS category,
+_LOCK = text(
+    "SELECT searched_at FROM retry_progress WHERE reported_by = :reported_by AND searched_at <= :before"
+    " FOR UPDATE SKIP LOCKED"
+)
+_SAVE = text("UPDATE retry_progress SET searched_at = :until WHERE reported_by = :reported_by")
+_IN_ORDER = text(
+    "SET LOCAL enable_sort = off"
+)  # an index gives the first failures without reading the others
+_SKIP = text(
+    "UPDATE retry_progress SET searched_at = least(searched_at + :skipped, :now) WHERE reported_by = :reported_by"
+)
+_FIRST_REPORT = """
+SELECT o.reported_by FROM sends o WHERE o.message_id = f.message_id ORDER BY o.registered_at, o.reported_by LIMIT 1
+"""
+# OFFSET and LIMIT make Postgres look up one row at a time by the index meant, whatever its statistics say.
+_IS_NEW = f"""
+f.error_code = ANY(:codes) AND (f.occurred_at >= :soon_since OR f.error_code <> ALL(:soon))
+AND f.contact <> '' AND f.participant = '' AND NOT starts_with(f.message_id, '{RETRY_CALL_PREFIX}')
+AND (SELECT r.id FROM retries r
+     WHERE r.message_id = f.message_id AND r.phone_number_id = f.phone_number_id LIMIT 1) IS NULL
+"""
+_OF_WEBHOOKS = f"""
+SELECT f.*, f.occurred_at AS at FROM failures f
+WHERE f.occurred_at >= :since AND f.source <> 'send' AND {_IS_NEW}
+ORDER BY f.occurred_at LIMIT :limit
+"""
+# What another key than the message's own reports sends it to nobody again.
+_OF_CALLS = f"""
+SELECT f.*, w.registered_at AS at
+FROM (SELECT * FROM sends w WHERE w.reported_by = :reported_by AND w.failed AND w.registered_at >= :since
+      ORDER BY w.registered_at OFFSET 0) w
+CROSS JOIN LATERAL (SELECT * FROM failures f
+                    WHERE f.message_id = w.message_id AND f.occurred_at BETWEEN :oldest AND w.sent_at OFFSET 0) f
+WHERE f.source = 'send' AND f.error_code = w.error_code AND {_IS_NEW} AND ({_FIRST_REPORT}) = w.reported_by
+ORDER BY w.registered_at LIMIT :limit
+"""
+_EVENT = """
+FROM status_events e
+WHERE keyed_hash(e.message_id) = keyed_hash({0}.message_id) AND e.occurred_at = {0}.occurred_at
+  AND e.status = 'failed' AND e.participant = '' AND e.error_code = {0}.error_code
+  AND hashtext(e.phone_number_id) = hashtext({0}.phone_number_id)
+  AND (e.message_id, e.phone_number_id) = ({0}.message_id, {0}.phone_number_id)
+"""
+"""The event of a failure, by all columns of its index."""
+_FIND = """
+WITH chosen AS MATERIALIZED ({chosen})
+SELECT f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.error_subcode, f.contact, f.series_id,
+       coalesce((SELECT max(e.category) {event}), '') AS category,
        coalesce(p.first_message_id, f.message_id) AS first_message_id,
        coalesce(p.first_failed_at, f.occurred_at) AS first_failed_at,
-       greatest(p.attempts, CASE WHEN f.error_code = ANY(:counted) THEN (
-         SELECT count(*) FROM (
-           SELECT FROM failures t
-           WHERE t.contact = f.contact AND t.series_id = f.series_id AND t.error_code = f.error_code
-             AND t.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND t.occurred_at <= f.occurred_at
-             AND (t.occurred_at, t.message_id, t.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
-           LIMIT {MAX_ATTEMPTS + 1}) AS few
-       ) ELSE 0 END) AS attempts,
-       coalesce(o.reported_by, '') AS reported_by
+       greatest(p.attempts, {tries}) AS attempts,
+       coalesce(o.reported_by, '') AS reported_by, f.at
 FROM chosen f
-LEFT JOIN LATERAL (SELECT w.reported_by FROM sends w WHERE w.message_id = f.message_id
-                   ORDER BY w.registered_at, w.reported_by LIMIT 1) o ON TRUE
-LEFT JOIN retries p
-  ON p.sent_message_id = f.message_id AND p.phone_number_id = f.phone_number_id AND p.contact = f.contact
-     AND p.leased_by = coalesce(o.reported_by, p.leased_by)
-ORDER BY f.message_id, f.phone_number_id
-""")
+LEFT JOIN LATERAL ({first_report}) o ON TRUE
+LEFT JOIN LATERAL (SELECT * FROM retries p
+                   WHERE p.sent_message_id = f.message_id AND p.sent_message_id <> ''
+                     AND (p.phone_number_id, p.contact) = (f.phone_number_id, f.contact)
+                     AND p.leased_by = coalesce(o.reported_by, p.leased_by)
+                   LIMIT 1) p ON TRUE
+ORDER BY f.message_id, f.phone_number_id, f.occurred_at DESC, f.error_code
+"""
+_PARTS = {
+    "event": _EVENT.format("f"),
+    "tries": tries_sql(MAX_ATTEMPTS + 1),
+    "first_report": _FIRST_REPORT,
+}
+_FIND_OF_WEBHOOKS, _FIND_OF_CALLS = (
+    text(_FIND.format(chosen=chosen, **_PARTS)) for chosen in (_OF_WEBHOOKS, _OF_CALLS)
+)
 _IS_SAME = "(w.template, w.campaign) = (s.template, s.campaign) AND (s.template <> '' OR s.campaign <> '')"
 _FACTS = text(f"""
 SELECT r.id,
-  EXISTS (SELECT FROM status_events e
-          WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id) AND e.message_id = r.message_id
-            AND e.phone_number_id = r.phone_number_id AND e.status IN ('delivered', 'read', 'played')
-            AND e.occurred_at >= r.occurred_at - interval '1 day') AS is_delivered,
-  coalesce((SELECT max(e.callback_data) FROM status_events e
-            WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
-              AND e.message_id = r.message_id AND e.occurred_at = r.occurred_at), '') AS callback_data,
+  EXISTS (SELECT FROM (
+            SELECT e.phone_number_id, e.status FROM status_events e
+            WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id) AND e.message_id = r.message_id
+              AND e.occurred_at >= r.occurred_at - interval '1 day'
+            LIMIT {_MOST_EVENTS}) e
+          WHERE e.phone_number_id = r.phone_number_id AND e.status IN ('delivered', 'read', 'played')) AS is_delivered,
+  coalesce((SELECT max(e.callback_data) {_EVENT.format("r")}), '') AS callback_data,
   coalesce((
     SELECT l.message_id FROM (
       SELECT e.message_id, e.occurred_at AS at
@@ -136,13 +169,13 @@ WHERE r.id = ANY(:ids)
 """)
 
 
-def begin(connection: Connection, now: datetime) -> datetime | None:
+def begin(connection: Connection, reported_by: str, now: datetime) -> datetime | None:
     """Begin a search: since when to read failures. None if another session searches, or has just done so.
 
-    The very first search reads those of the last hour.
+    `reported_by`: the key that reported them, or WEBHOOKS. The very first search reads those of the last hour.
     """
-    connection.execute(_START, {"start": now - timedelta(minutes=1)})
-    locked = connection.execute(_LOCK, {"before": now - _AGAIN_AFTER})
+    connection.execute(_START, {"reported_by": reported_by, "start": now - timedelta(minutes=1)})
+    locked = connection.execute(_LOCK, {"reported_by": reported_by, "before": now - _AGAIN_AFTER})
     before: datetime | None = locked.scalar_one_or_none()
     if before is None:
         return None
@@ -150,22 +183,44 @@ def begin(connection: Connection, now: datetime) -> datetime | None:
     return before - (_VERY_LATE if is_first_of_minute else _LATE)
 
 
-def end(connection: Connection, now: datetime) -> None:
-    """Record that all failures up to now have been searched."""
-    connection.execute(_SAVE, {"now": now})
+def end(connection: Connection, reported_by: str, until: datetime, now: datetime) -> None:
+    """Record that all failures before `until` have been searched: the next search begins there, or minutes ago."""
+    connection.execute(_SAVE, {"reported_by": reported_by, "until": min(until + _LATE, now)})
+
+
+def skip(connection: Connection, reported_by: str, now: datetime) -> None:
+    """Leave some minutes of failures that cannot be read in time, so that nothing they contain ends all searches."""
+    connection.execute(_SKIP, {"reported_by": reported_by, "skipped": _SKIPPED, "now": now})
 
 
 def find(
     connection: Connection,
+    reported_by: str,
     since: datetime,
-    soon_since: datetime,
+    now: datetime,
     soon: Sequence[int],
     later: Sequence[int],
     limit: int,
-) -> list[RetryableFailure]:
-    """Failures since then with these codes, those with a code of `soon` since `soon_since`, that have no retry."""
-    values = {"since": since, "soon_since": soon_since, "soon": list(soon), "codes": [*soon, *later]}
-    rows = connection.execute(_FIND, values | {"counted": list(COUNTED), "limit": limit})
+) -> list[RetryableFailure] | None:
+    """The first failures since then with these codes that have no retry; None if to read them takes too long.
+
+    Of a code of `soon` those within SOON_WITHIN. A message that failed more than once comes with its latest failure
+    first.
+    """
+    values = {"since": since, "soon_since": now - SOON_WITHIN, "soon": list(soon), "codes": [*soon, *later]}
+    values |= {"counted": list(COUNTED), "limit": limit}
+    if reported_by != WEBHOOKS:
+        values |= {"reported_by": reported_by, "oldest": now - UNCLAIMED_FOR}
+    try:
+        with connection.begin_nested() as reading:
+            limit_statements(connection, _MILLISECONDS)
+            connection.execute(_IN_ORDER)
+            rows = connection.execute(_FIND_OF_CALLS if reported_by else _FIND_OF_WEBHOOKS, values).all()
+            reading.rollback()  # with it both settings
+    except EngineUnavailable as fault:
+        if not is_statement_timeout(fault):
+            raise
+        return None
     return [RetryableFailure(*row) for row in rows]
 
 

@@ -1,0 +1,114 @@
+"""The search for failures to send again takes some at a time, and nothing that failures contain stops it."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.pipeline.sends.test_retries import DAY, PER_PERSON, RATE_LIMIT, SECOND, Senders, fail, senders
+from tests.support.reports import report_failed_calls
+from webhook_app.pipeline.sends import retries
+from webhook_app.store.sends import retry_search
+from webhook_app.store.sends.retry_search import WEBHOOKS
+
+__all__ = ["fail", "senders"]
+
+NUMBERS = 200
+ONE_ID = """
+WITH series AS (
+  INSERT INTO series (phone_number_id, waba_id, template, campaign, country) VALUES ('n', 'w', '', '', '') RETURNING id
+), events AS (
+  INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, error_code, contact, series_id,
+                             category, received_at)
+  SELECT 'wamid.M', i, 'failed', :now, 130429, i, id, 'utility', :now FROM series, generate_series(1, :numbers) i
+)
+INSERT INTO failures (message_id, phone_number_id, occurred_at, participant, error_code, contact, series_id,
+                      received_at)
+SELECT 'wamid.M', i, :now, '', 130429, i, id, :now FROM series, generate_series(1, :numbers) i
+"""
+READ = "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0) FROM pg_stat_xact_all_tables WHERE relname LIKE :like"
+
+
+def searched_at(engine: Engine, reported_by: str = WEBHOOKS) -> datetime:
+    """Up to when failures have been searched."""
+    asked = text("SELECT searched_at FROM retry_progress WHERE reported_by = :key")
+    with engine.connect() as connection:
+        found: datetime = connection.execute(asked, {"key": reported_by}).scalar_one()
+        return found
+
+
+def test_a_search_takes_the_first_failures_and_the_next_one_goes_on_there(
+    engine, senders: Senders, fail, now, monkeypatch
+):
+    monkeypatch.setattr(retries, "_SEARCH_LIMIT", 2)
+    senders.claim(0)
+    for seconds in (3600, 5400, 7200):
+        fail(PER_PERSON, seconds=seconds)
+    senders.claim(3 * 24 * 3600)
+    assert len(senders.all()) == 2
+    assert searched_at(engine) == now + 5400 * SECOND + timedelta(minutes=5)
+    senders.claim(3 * 24 * 3600 + 2)
+    assert len(senders.all()) == 3
+    assert searched_at(engine) == now + 3 * DAY + 2 * SECOND
+
+
+def test_what_nobody_claimed_while_it_mattered_is_not_read(senders: Senders, fail):
+    senders.claim(0)
+    fail(PER_PERSON, seconds=60)
+    senders.claim(8 * 24 * 3600)
+    assert senders.all() == []
+
+
+def test_failures_that_cannot_be_read_in_time_stop_no_search(
+    engine, senders: Senders, fail, now, monkeypatch
+):
+    monkeypatch.setattr(retry_search, "_MILLISECONDS", 20)
+    senders.claim(0)
+    with engine.begin() as locking:
+        locking.execute(text("LOCK TABLE failures IN ACCESS EXCLUSIVE MODE"))
+        assert senders.claim(60) == []
+    assert searched_at(engine) == now + 60 * SECOND
+    found = fail(seconds=61)
+    monkeypatch.setattr(retry_search, "_MILLISECONDS", 5_000)
+    assert [each.retry.message_id for each in senders.claim(70)] == [found]
+
+
+@pytest.mark.parametrize("minutes", [1, 50])
+def test_failed_calls_that_a_key_makes_up_come_before_no_call_of_another_key(
+    engine, senders: Senders, now, monkeypatch, minutes
+):
+    monkeypatch.setattr(retries, "_SEARCH_LIMIT", 2)
+    report_failed_calls(engine, 5, now - timedelta(minutes=minutes), RATE_LIMIT, key="rival")
+    report_failed_calls(engine, 1, now, RATE_LIMIT, key="shop")
+    assert len(senders.claim(60, key="shop")) == 1
+    assert len(senders.all()) == 1
+    senders.claim(60, key="rival")
+    assert len(senders.all()) == 3
+
+
+def test_a_message_that_failed_at_many_numbers_is_read_once_for_each(engine, now):
+    with engine.begin() as connection:
+        connection.execute(text(ONE_ID), {"now": now, "numbers": NUMBERS})
+        before = connection.execute(text(READ), {"like": "status_events%"}).scalar_one()
+        asked = (connection, WEBHOOKS, now - DAY, now, [RATE_LIMIT], [], 1000)
+        found = retry_search.find(*asked)
+        read = connection.execute(text(READ), {"like": "status_events%"}).scalar_one() - before
+    assert [each.category for each in found] == ["utility"] * NUMBERS
+    assert read <= 3 * NUMBERS, "else each reads the events of all"
+
+
+def test_a_long_backlog_is_read_only_as_far_as_needed(engine, now):
+    backlog = text("""
+        WITH series AS (
+          INSERT INTO series (phone_number_id, waba_id, template, campaign, country) VALUES ('n', 'w', '', '', '')
+          RETURNING id)
+        INSERT INTO failures (message_id, phone_number_id, occurred_at, participant, error_code, contact, series_id,
+                              received_at)
+        SELECT i, 'n', :now - i * interval '1 min', '', 131049, i, id, :now FROM series, generate_series(1, 2000) i""")
+    with engine.begin() as connection:
+        connection.execute(backlog, {"now": now})
+        before = connection.execute(text(READ), {"like": "failures%"}).scalar_one()
+        found = retry_search.find(connection, WEBHOOKS, now - 7 * DAY, now, [], [PER_PERSON], 10)
+        read = connection.execute(text(READ), {"like": "failures%"}).scalar_one() - before
+    assert len(found) == 10
+    assert read < 100
