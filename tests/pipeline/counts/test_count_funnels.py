@@ -209,6 +209,30 @@ def test_history_is_counted_in_spans_and_only_once(engine, writer, monkeypatch):
     assert (found[()].sent, counted) == (sent, sent)
 
 
+def test_a_burst_that_takes_longer_than_a_statement_may_is_counted_in_shorter_spans(engine, writer):
+    for second in range(0, 60, 5):
+        at = NOW - 5 * MINUTE + timedelta(seconds=second)
+        tell(writer, [status(f"wamid.{second}.{n}", "sent", at) for n in range(2)], at)
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF (SELECT count(*) FROM added) > 4 THEN
+    RAISE EXCEPTION 'statement timeout' USING ERRCODE = 'query_canceled';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_many AFTER INSERT ON message_stages REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()
+""")
+        )
+    try:
+        assert count_stages(engine, NOW) == 24
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP TRIGGER refuse_many ON message_stages; DROP FUNCTION refuse_many"))
+
+
 def test_a_read_received_first_is_replaced_by_the_earlier_delivered_of_another_day(engine, writer):
     yesterday, today = NOW - DAY, NOW - 5 * MINUTE
     tell(writer, [status("wamid.A", "read", today)])

@@ -11,6 +11,7 @@ from tests.support.factories import status
 from webhook_app.pipeline.counts.measure_lateness import MAX_MINUTES_PER_RUN, measure
 from webhook_app.store.counts import lateness
 from webhook_app.store.counts.lateness import BOUNDS_S, Lateness, percentile
+from webhook_app.store.postgres.errors import EngineError
 
 MINUTE = timedelta(minutes=1)
 
@@ -38,6 +39,28 @@ def test_a_lag_is_the_time_from_meta_s_clock_to_ours(engine, traffic, now, at):
         5,
         120,
     )
+
+
+def test_a_minute_that_takes_longer_than_a_statement_may_stops_no_other_minute(engine, traffic, now, at):
+    traffic.store(status("wamid.1", "delivered", at), at=at)
+    slow = at.replace(second=0) + 10 * MINUTE
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"""
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  RAISE EXCEPTION 'statement timeout' USING ERRCODE = 'query_canceled';
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON lateness
+FOR EACH ROW WHEN (NEW.minute = '{slow.isoformat()}') EXECUTE FUNCTION refuse()
+""")
+        )
+    try:
+        with pytest.raises(EngineError, match="statement timeout"):
+            measure(engine, now)
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP TRIGGER refuse ON lateness; DROP FUNCTION refuse"))
+    assert (lately(engine, now).events, lately(engine, now).reached) == (1, 1)
 
 
 def test_a_duplicate_is_not_late(engine, traffic, now, at):

@@ -2,7 +2,8 @@
 
 Counting an event twice changes nothing. Each run therefore starts a little before the previous one ended: a commit
 that was in progress then, or from a host with a slow clock, is not missed. History that was never counted (from an
-earlier version, for example) is counted oldest first, in spans of roughly equal numbers of events.
+earlier version, for example) is counted oldest first, in spans of roughly equal numbers of events. A span that takes
+longer than a statement may is halved.
 """
 
 from datetime import UTC, datetime, time, timedelta
@@ -10,10 +11,11 @@ from datetime import UTC, datetime, time, timedelta
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.postgres import partitions
 from webhook_app.store.postgres.engine import Connection, Engine
+from webhook_app.store.postgres.errors import EngineError, is_statement_timeout
 
 SETTLED = stages.SETTLED
 
-_SPAN, _MIN_SPAN, _MAX_SPAN = timedelta(minutes=10), timedelta(seconds=10), timedelta(days=1)
+_SPAN, _MIN_SPAN, _MAX_SPAN = timedelta(minutes=1), timedelta(seconds=1), timedelta(days=1)
 _FEW, _MANY = 20_000, 80_000  # messages per span; a busy machine counts about 15 000 a second
 _MAX_STEPS = 1_000
 _RECOUNT_BATCH = 2_000
@@ -24,11 +26,18 @@ def count_stages(engine: Engine, now: datetime) -> int:
     """Count the events that are not counted yet; returns the number of messages read."""
     messages, span = 0, _SPAN
     for _ in range(_MAX_STEPS):
-        with engine.begin() as connection:
-            since = stages.lock_progress(connection) or _first_received(connection, now)
-            until = since + span if since + span < now - SETTLED else now
-            found = stages.count_received(connection, since, until) if since < until else 0
-            stages.set_counted_until(connection, max(since, min(until, now - SETTLED)))
+        try:
+            with engine.begin() as connection:
+                since = stages.lock_progress(connection) or _first_received(connection, now)
+                until = since + span if since + span < now - SETTLED else now
+                span = min(span, until - since)
+                found = stages.count_received(connection, since, until) if since < until else 0
+                stages.set_counted_until(connection, max(since, min(until, now - SETTLED)))
+        except EngineError as fault:
+            if not is_statement_timeout(fault) or span <= _MIN_SPAN:
+                raise
+            span /= 2
+            continue
         messages += found
         if until >= now or since >= now:
             break

@@ -1,7 +1,8 @@
 """Every minute: count the events of each past minute by how late they arrived, and detect missing ones.
 
 A minute is registered, then counted, and checked once its grace period is over. Each step gives the same result when
-repeated, so an interrupted run loses nothing. Minutes missed during downtime follow, a limited number per run.
+repeated, so an interrupted run loses nothing. Minutes missed during downtime follow, a limited number per run. A minute
+that takes longer than a statement may stops no other.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from webhook_app.pipeline.counts.sum_hours import BACKFILL_DAYS, RECOUNTED_HOURS
 from webhook_app.store.counts import baselines, lateness
 from webhook_app.store.incidents import unjudged_minutes
 from webhook_app.store.postgres.engine import Connection, Engine
+from webhook_app.store.postgres.errors import EngineError, is_statement_timeout
 
 LOOKBACK = timedelta(hours=1)
 """How far back the first run counts."""
@@ -23,16 +25,18 @@ _SETTLED = timedelta(seconds=20)  # longer than a commit in progress at the end 
 
 
 def measure(engine: Engine, now: datetime) -> int:
-    """Count and check every due minute; returns how many were counted."""
+    """Count and check every due minute; returns how many were counted. Raises the first timeout at the end."""
     last = (now - _SETTLED).replace(second=0, microsecond=0) - timedelta(minutes=1)
     with engine.begin() as connection:
         lateness.add_minutes(connection, last, last - LOOKBACK)
         due = lateness.uncounted(connection, MAX_MINUTES_PER_RUN)
         lateness.summarize_index(connection, min(due, default=now), now)
-    _each(engine, due, partial(_count, now=now))
+    faults = _each(engine, due, partial(_count, now=now))
     with engine.begin() as connection:
         settled = lateness.unchecked(connection, now - _SETTLED, MAX_MINUTES_PER_RUN)
-    _each(engine, settled, lateness.check_minute)
+    faults += _each(engine, settled, lateness.check_minute)
+    if faults:
+        raise faults[0]
     return len(due)
 
 
@@ -49,7 +53,17 @@ def _regular_hours(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) - RECOUNTED_HOURS * baselines.HOUR
 
 
-def _each(engine: Engine, minutes: Sequence[datetime], step: Callable[[Connection, datetime], None]) -> None:
+def _each(
+    engine: Engine, minutes: Sequence[datetime], step: Callable[[Connection, datetime], None]
+) -> list[EngineError]:
+    """Do the step for each minute; returns the timeouts."""
+    faults = []
     for minute in minutes:
-        with engine.begin() as connection:
-            step(connection, minute)
+        try:
+            with engine.begin() as connection:
+                step(connection, minute)
+        except EngineError as fault:
+            if not is_statement_timeout(fault):
+                raise
+            faults.append(fault)
+    return faults
