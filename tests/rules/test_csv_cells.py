@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import webhook_app
 from webhook_app.rules.csv_cells import csv_rows, text_of
-from webhook_app.rules.suppressions import list_files
+from webhook_app.rules.suppressions import list_files, opt_in_files
 from webhook_app.web.api import ENDPOINTS
 from webhook_app.web.api.counts import failure_export
 
@@ -97,6 +97,10 @@ EXPORTS = {
     "/v1/suppressions/export": (
         list_files.COLUMNS,
         lambda values: list_files.write_rows([values], "csv"),
+    ),
+    "/v1/opt-ins/export": (
+        opt_in_files.COLUMNS,
+        lambda values: opt_in_files.write_opt_ins([values], "csv"),
     ),
     "/v1/failures/export": (failure_export.COLUMNS, _failure_line),
     "/v1/incidents/{incident_id}/failures": (failure_export.COLUMNS, _failure_line),

@@ -14,6 +14,7 @@ from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.rules.incidents.index_keys import MAX_KEY_BYTES
 from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.suppressions.opt_in_files import MAX_CHANNEL
 from webhook_app.store.schema import metadata
 from webhook_app.whatsapp.accounts.health_signals import FIELDS
 
@@ -40,6 +41,12 @@ LONGEST = {  # bytes, by column; by table and column where it differs
     "subject_id": 600,
     ("health_changes", "aspect"): _WORD,
     ("health_changes", "value"): _WORD,
+    ("meta_templates", "name"): 512,  # ASCII, see whatsapp/accounts/template_answers.py
+    ("meta_templates", "language"): 512,
+    ("template_changes", "name"): 512,
+    ("template_changes", "language"): 512,
+    ("template_changes", "aspect"): _OURS,
+    ("opt_ins", "channel"): 4 * MAX_CHANNEL,
 }
 RANDOM = random.Random(1)
 
