@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from tests.support.factories import body, status
 from webhook_app.client import LocalCopy
 from webhook_app.client import client as client_module
 from webhook_app.pipeline.people.erase import erase
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions
 
@@ -53,6 +55,39 @@ def test_a_copy_answers_as_the_service_does(sender, put, now, monkeypatch):
             local = verdicts(copy, asked, now, phone_number_id=number, category=category)
             remote = sender.check(asked, phone_number_id=number, category=category)
             assert local == [answer.verdict for answer in remote], (number, category)
+
+
+class Watched(dict):
+    """A mapping that a check could read after every change of it: it remembers the fewest keys that it had."""
+
+    def __init__(self, held):
+        super().__init__(held)
+        self.fewest = len(self)
+
+    def pop(self, *args):
+        found = super().pop(*args)
+        self.fewest = min(self.fewest, len(self))
+        return found
+
+
+def test_a_check_during_a_sync_never_misses_somebody_whose_suppression_changes(
+    sender, put, engine, writer, now
+):
+    shown = status("wamid.1", "sent", now, recipient="12025550117", recipient_user_id="US.1")
+    writer.store([Delivery(body(shown))], now)
+    put("12025550117")
+    copy = LocalCopy()
+    copy.sync(sender, now)
+    copy._suppressions, copy._contacts_by_alias = held = (
+        Watched(copy._suppressions),
+        Watched(copy._contacts_by_alias),
+    )
+    assert all(held), "the person and the alias are known"
+    put("12025550117", until=now + timedelta(days=2))
+    put("12025550117", scope="marketing")
+    assert copy.sync(sender, now) == 2
+    assert [each.fewest for each in held] == [1, 1]
+    assert verdicts(copy, ["12025550117", "US.1"], now) == ["suppressed"] * 2
 
 
 def test_a_sync_applies_only_the_changes_since_the_last_one(sender, put, engine, now):

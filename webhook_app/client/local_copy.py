@@ -5,11 +5,11 @@ linked after the person's last change. Where a window or a probe decides, it ans
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +20,7 @@ from webhook_app.rules.suppressions.reach import reaches
 from webhook_app.whatsapp.people.contacts import InvalidAddress, hints, if_stored, parse_address
 
 _REMOVALS = ("lift", "expire")
+_Rows = TypeVar("_Rows", bound=Sequence[object])
 
 
 class CopiedSuppression(Struct, frozen=True):
@@ -87,6 +88,7 @@ class LocalCopy:
         while self._erased:
             fresh = LocalCopy()
             applied += fresh._follow(client)
+            self._contacts_by_alias |= fresh._contacts_by_alias  # so that no alias leads nowhere meanwhile
             self._suppressions, self._contacts_by_alias = fresh._suppressions, fresh._contacts_by_alias
             self._erased, self.seq = fresh._erased if fresh._erased > self._erased else 0, fresh.seq
         self._is_shadow = client.is_shadow
@@ -154,17 +156,15 @@ class LocalCopy:
         identity = change.phone_number_id, change.scope, change.reason
         rows = [
             row
-            for row in self._suppressions.pop(key, [])
+            for row in self._suppressions.get(key, [])
             if (row.phone_number_id, row.scope, row.reason) != identity
         ]
         if change.action not in _REMOVALS:
             rows.append(CopiedSuppression(*identity, change.code, change.until, change.action == "half_open"))
-        if rows:
-            self._suppressions[key] = rows
+        _assign(self._suppressions, key, rows)
         for alias in (alias.removeprefix("+") for alias in change.aliases):
-            others = tuple(other for other in self._contacts_by_alias.pop(alias, ()) if other != key)
-            if contacts := others + (key,) * bool(rows):
-                self._contacts_by_alias[alias] = contacts
+            others = tuple(other for other in self._contacts_by_alias.get(alias, ()) if other != key)
+            _assign(self._contacts_by_alias, alias, others + (key,) * bool(rows))
         self.seq = change.seq
 
     def _answer(
@@ -204,6 +204,14 @@ class LocalCopy:
         return blocking_suppression(
             rows, category, window_open=window_open, stop_blocks_all=self._stop_blocks_all
         )
+
+
+def _assign(rows: dict[str, _Rows], key: str, new: _Rows) -> None:
+    """Replace the rows of a key in one step: another thread that checks meanwhile sees the old ones or the new ones."""
+    if new:
+        rows[key] = new
+    else:
+        rows.pop(key, None)
 
 
 def _private(path: str, flags: int) -> int:

@@ -147,6 +147,16 @@ def test_another_key_cannot_use_up_the_reports_of_a_sender(
     assert merged == [(code,) for code in range(101, 100 + MAX_PER_MESSAGE)]
 
 
+def test_failed_calls_without_an_id_of_meta_s_do_not_wait_for_the_job_that_suppresses(
+    engine: Engine, now: datetime
+) -> None:
+    known = {"phone_number_id": NUMBER, "contact": "12025550117"}
+    for message_id in ("send:1", "wamid.1"):
+        register(engine, *failed_calls(message_id, now, range(131026, 131027), **known), now=now)
+    waiting = rows(engine, "SELECT message_id FROM failures WHERE considered_at IS NULL")
+    assert waiting == [("wamid.1",)]
+
+
 def test_generated_ids_are_limited_too(engine: Engine, now: datetime) -> None:
     calls = failed_calls("send:mine", now, range(MAX_PER_MESSAGE + 1))
     assert register(engine, *calls, now=now)[-1] == "refused"

@@ -34,6 +34,7 @@ from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.events import StatusEvent
 from webhook_app.whatsapp.people.numbering import country_of
 from webhook_app.whatsapp.sends.graph_errors import GraphError, read_graph_error
+from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 
 log = structlog.get_logger()
 
@@ -281,7 +282,12 @@ def _status_row(call: FailedCall, series_id: int) -> StatusRow:
 
 def _failure_row(call: FailedCall, series_id: int) -> FailureRow:
     occurred, error = int(call.sent_at.timestamp()), call.error
-    counts_against_contact = explain(error.code, error.subcode).contact_effect != "none"
+    counts_against_contact = (
+        explain(error.code, error.subcode).contact_effect != "none"
+        and not call.message_id.startswith(
+            GENERATED_ID_PREFIX
+        )  # nothing shows that the contact was written to
+    )
     return (call.message_id, call.phone_number_id, occurred, "", "", error.code, call.known.contact, series_id,
             error.title, error.details, f"[{error.json}]", SEND, error.subcode, error.fbtrace_id,
             counts_against_contact)  # fmt: skip
