@@ -8,7 +8,7 @@ _ID = re.compile(r"(?<![\w+/=-])[0-9]{10,32}(?![\w/=-])")
 
 
 _MOST_IDS = 500
-_LONGEST_NAME = 100
+LONGEST_NAME = 100
 
 
 def ids_in(text: str) -> list[str]:
@@ -18,4 +18,4 @@ def ids_in(text: str) -> list[str]:
 
 def with_names(text: str, names: Mapping[str, str]) -> str:
     """The text with each known id replaced by its name, of which the beginning is enough."""
-    return _ID.sub(lambda found: names.get(found[0], found[0])[:_LONGEST_NAME], text) if names else text
+    return _ID.sub(lambda found: names.get(found[0], found[0])[:LONGEST_NAME], text) if names else text

@@ -9,7 +9,7 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.rules.accounts.names import ids_in
+from webhook_app.rules.accounts.names import LONGEST_NAME, ids_in
 from webhook_app.store.postgres.engine import Connection
 
 
@@ -49,13 +49,15 @@ WITH seen AS (
 _LIST = text(
     f"{_KNOWN.format(of_ids='phone_number_id > :after')} SELECT * FROM known ORDER BY phone_number_id LIMIT :limit"
 )
-_NAMES = text(f"""{_KNOWN.format(of_ids="phone_number_id = ANY(:ids)")}
+_NAMES = f"""{_KNOWN.format(of_ids="{of_numbers}")}
 SELECT phone_number_id AS id, concat_ws(' ', nullif(verified_name, ''), nullif(display_phone_number, '')) AS name
 FROM known WHERE verified_name <> '' OR display_phone_number <> ''
 UNION ALL
 (SELECT DISTINCT ON (waba_id) waba_id, account_name FROM meta_numbers
- WHERE waba_id = ANY(:ids) AND account_name <> '' ORDER BY waba_id, read_at DESC)
-""")
+ WHERE {{of_accounts}} AND account_name <> '' ORDER BY waba_id, read_at DESC)
+"""
+_NAMES_OF = text(_NAMES.format(of_numbers="phone_number_id = ANY(:ids)", of_accounts="waba_id = ANY(:ids)"))
+_ALL_NAMES = text(_NAMES.format(of_numbers="TRUE", of_accounts="TRUE"))
 
 
 def save(connection: Connection, numbers: Sequence[ListedNumber]) -> None:
@@ -73,4 +75,9 @@ def list_numbers(connection: Connection, limit: int, after: str = "") -> list[Li
 def names(connection: Connection, texts: str) -> dict[str, str]:
     """The names of the numbers and accounts whose ids occur in these texts: verified name and digits, if known."""
     ids = ids_in(texts)
-    return {row[0]: row[1] for row in connection.execute(_NAMES, {"ids": ids})} if ids else {}
+    return {row[0]: row[1] for row in connection.execute(_NAMES_OF, {"ids": ids})} if ids else {}
+
+
+def all_names(connection: Connection) -> dict[str, str]:
+    """The names of all numbers and accounts that have one, by id."""
+    return {row[0]: row[1][:LONGEST_NAME] for row in connection.execute(_ALL_NAMES)}

@@ -13,6 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.settings import Settings
+from webhook_app.store.accounts.numbers import all_names
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api import cursor
 from webhook_app.web.api.endpoints import ApiContext, Call
@@ -33,6 +34,8 @@ SCRIPT_PATHS = "/dashboard/"
 STALE_FORM = "This form is out of date. Go back, reload the page and try again."
 
 _MOST_KEPT = 500
+_NAMES = "names of numbers and accounts"
+_NAMES_FOR = timedelta(minutes=1)
 
 Cache = TypeVar("Cache")
 Value = TypeVar("Value")
@@ -155,9 +158,18 @@ def render(request: PageRequest, template: str, *, status: int = 200, **values: 
 
 
 def render_part(request: PageRequest, template: str, **values: Any) -> str:
-    """A template, or a part of a page, as text."""
+    """A template, or a part of a page, as text. It can name numbers and accounts by `name_of`."""
     session = request.session
-    return render_template(template, user=session, token=session.form_token, now=request.now, **values)
+    return render_template(
+        template,
+        user=session,
+        token=session.form_token,
+        now=request.now,
+        name_of=lambda key: request.keep(_NAMES, _NAMES_FOR, lambda: all_names(request.connection)).get(
+            key, ""
+        ),
+        **values,
+    )
 
 
 def redirect_with_message(request: PageRequest, path: str, words: str, *, is_good: bool = True) -> Response:

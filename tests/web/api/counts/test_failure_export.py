@@ -40,6 +40,7 @@ def test_csv_contains_every_matching_failure_in_the_order_of_the_list(api, faile
     assert [row["id"] for row in found] == [failure["id"] for failure in listed]
     assert [row["details"] for row in found] == ["'=cmd()", failed[1], "Größe", "'+49 is no formula here", ""]
     assert found[0]["contact"] == "+12025550117"
+    assert {row["number_name"] for row in found} == {"+13125550199"}
     assert found[0]["occurred_at"] == listed[0]["occurred_at"]
     assert (found[0]["dead_letter"], found[0]["subcode"], found[0]["retry_at"]) == ("false", "", "")
     assert json.loads(found[1]["errors"]) == listed[1]["errors"]

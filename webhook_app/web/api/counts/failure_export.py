@@ -1,6 +1,6 @@
 """/v1/failures/export: failures as a CSV or NDJSON file, generated while it is sent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Annotated, Literal
 
@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from webhook_app.event_loop import paced
 from webhook_app.rules.csv_cells import csv_rows
+from webhook_app.store.accounts.numbers import all_names
 from webhook_app.store.counts.failure_filters import FailureFilters
 from webhook_app.store.counts.failure_search import search
 from webhook_app.store.postgres.engine import Connection
@@ -20,7 +21,7 @@ CSV, NDJSON = "text/csv", "application/x-ndjson"
 COLUMNS = (
     "id", "occurred_at", "received_at", "source", "message_id", "contact", "participant", "phone_number_id", "waba_id",
     "template", "campaign", "country", "code", "subcode", "title", "details", "fbtrace_id", "domain", "failure_class",
-    "tries", "retry_at", "dead_letter", "contact_affected", "errors",
+    "tries", "retry_at", "dead_letter", "contact_affected", "errors", "number_name",
 )  # fmt: skip
 
 
@@ -33,13 +34,15 @@ class FailureExportQuery(Selection, kw_only=True):
 def export_failures(call: Call, query: FailureExportQuery) -> Stream:
     """Export all matching failures as CSV or NDJSON, the newest first.
 
-    In CSV, text that a spreadsheet would read as a formula is prefixed with an apostrophe. NDJSON is unchanged.
+    In CSV, text that a spreadsheet would read as a formula is prefixed with an apostrophe, and `number_name` names the
+    business number. NDJSON is unchanged.
     """
     filters = failure_filters(call, query)
     lines = _csv if query.format == "csv" else _ndjson
     media = CSV if query.format == "csv" else NDJSON
+    known = all_names(call.connection) if query.format == "csv" else {}
     name = f"failures-{call.now:%Y%m%d-%H%M%S}.{query.format}"
-    return Stream(media, lambda connect: lines(_pages(connect, filters)), name)
+    return Stream(media, lambda connect: lines(_pages(connect, filters), known), name)
 
 
 def _pages(
@@ -56,16 +59,19 @@ def _pages(
         before = page[-1].place
 
 
-def _ndjson(pages: Iterator[Iterator[FailureEntry]]) -> Iterator[bytes]:
+def _ndjson(pages: Iterator[Iterator[FailureEntry]], _names: Mapping[str, str]) -> Iterator[bytes]:
     encode = msgspec.json.Encoder().encode_lines
     for page in pages:
         yield encode(page)
 
 
-def _csv(pages: Iterator[Iterator[FailureEntry]]) -> Iterator[bytes]:
+def _csv(pages: Iterator[Iterator[FailureEntry]], names: Mapping[str, str]) -> Iterator[bytes]:
     yield csv_rows([COLUMNS]).encode()
     for page in pages:
-        yield csv_rows([getattr(entry, name) for name in COLUMNS] for entry in page).encode()
+        yield csv_rows(
+            [*(getattr(entry, name) for name in COLUMNS[:-1]), names.get(entry.phone_number_id, "")]
+            for entry in page
+        ).encode()
 
 
 ENDPOINTS = (Endpoint("GET", "/v1/failures/export", export_failures, "viewer", streams=(CSV, NDJSON)),)
