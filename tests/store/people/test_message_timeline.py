@@ -54,7 +54,8 @@ def tell(database_url: str) -> Iterator[Tell]:
 def found(engine: Engine) -> Callable[[datetime], list[str]]:
     def read(now: datetime) -> list[str]:
         with engine.connect() as connection:
-            events, failures = message_timeline.events_and_failures(connection, WAMID, now)
+            timeline = message_timeline.timeline(connection, WAMID, now)
+            events, failures = timeline.events, timeline.failures
             assert events == message_timeline.events(connection, WAMID, now)
         assert len(failures) == [event.status for event in events].count("failed")
         return [event.status for event in events]

@@ -36,8 +36,8 @@ from webhook_app.whatsapp.sends.graph_errors import GraphError
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
 RetryOutcome = Literal["sent", "failed", "gave_up"]
-MayMessage = Callable[[Sequence[Retry]], Sequence[Permission]]
-"""Returns for each retry whether its contact may be messaged now."""
+MayMessage = Callable[[Sequence[Retry]], Sequence[Permission | None]]
+"""Returns for each retry whether its contact may be messaged now; None leaves it for the next claim."""
 
 _SEARCH_LIMIT = 1_000
 _ROUNDS = 10
@@ -87,6 +87,8 @@ def claim(
         decided = _decide(due, known, asked, wanted.key, may_message, now)
         store.save(connection, decided)
         leased += [LeasedRetry(each, known[each.id]) for each in decided if each.leased_at == now]
+        if len(decided) < len(due):
+            break
     return leased
 
 
@@ -179,6 +181,8 @@ def _decide(
     unended = [each for each in due if ends[each.id] is None]
     decided = [replace(each, state=end[0], reason=end[1]) for each in due if (end := ends[each.id])]
     for each, permission in zip(unended, may_message(unended) if unended else (), strict=True):
+        if permission is None:
+            continue
         if permission.allowed:
             decided.append(_leased(each, asked, key, now))
         elif permission.wait is None:

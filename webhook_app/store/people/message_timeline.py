@@ -1,11 +1,10 @@
 """The timeline of one message: reported send calls, status events and failures."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy import TextClause, text
 
 from webhook_app.store.counts.messages.stages import MessageSpan, message_span
 from webhook_app.store.counts.series import OTHER_COLUMNS
@@ -73,22 +72,34 @@ class MessageSend(Struct, frozen=True, kw_only=True):
     reported_by: str
 
 
+class MessageTimeline(Struct, frozen=True, kw_only=True):
+    """The newest events and failures of a message, earliest first, and how many older ones there are."""
+
+    events: list[MessageEvent]
+    failures: list[MessageFailure]
+    events_left_out: int = 0
+    failures_left_out: int = 0
+
+
+_MOST_EVENTS, _MOST_FAILURES = 1_000, 100
 # Statuses of one second are in the order of a message's stages, whatever order they arrived in.
 _EVENTS = f"""
 SELECT e.phone_number_id, e.status, e.occurred_at, e.received_at, e.participant, e.error_code, e.contact, e.category,
-       e.callback_data, e.clock_replaced, {OTHER_COLUMNS}
+       e.callback_data, e.clock_replaced, {OTHER_COLUMNS}, count(*) OVER () AS stored
 FROM status_events e JOIN series s ON s.id = e.series_id
 WHERE keyed_hash(e.message_id) = keyed_hash(:message_id) AND e.message_id = :message_id {{within}}
-ORDER BY e.occurred_at, array_position(ARRAY['sent', 'delivered', 'read', 'played', 'failed'], e.status),
-         e.phone_number_id, e.participant, e.error_code
+ORDER BY e.occurred_at DESC, array_position(ARRAY['sent', 'delivered', 'read', 'played', 'failed'], e.status) DESC,
+         e.phone_number_id DESC, e.participant DESC, e.error_code DESC
+LIMIT {_MOST_EVENTS}
 """
 
 _FAILURES = f"""
 SELECT f.phone_number_id, f.occurred_at, f.received_at, f.participant, f.error_code, f.contact, f.title, f.details,
-       f.errors, f.source, f.error_subcode, f.fbtrace_id, {OTHER_COLUMNS}
+       f.errors, f.source, f.error_subcode, f.fbtrace_id, {OTHER_COLUMNS}, count(*) OVER () AS stored
 FROM failures f JOIN series s ON s.id = f.series_id
 WHERE f.message_id = :message_id {{within}}
-ORDER BY f.occurred_at, f.phone_number_id, f.participant, f.error_code
+ORDER BY f.occurred_at DESC, f.phone_number_id DESC, f.participant DESC, f.error_code DESC
+LIMIT {_MOST_FAILURES}
 """
 _WITHIN = "AND ({0}.occurred_at BETWEEN :first AND :last OR {0}.occurred_at >= :recent)"
 # Each statement for all days, and for the message's known span.
@@ -109,20 +120,24 @@ def sends(connection: Connection, message_id: str) -> list[MessageSend]:
 
 
 def events(connection: Connection, message_id: str, now: datetime) -> list[MessageEvent]:
-    """The message's status events on all business numbers, earliest first."""
-    span = message_span(connection, message_id, now)
-    return [MessageEvent(**row) for row in _read(connection, _OF_EVENTS, message_id, span)]
+    """The message's newest status events on all business numbers, earliest first."""
+    rows, _ = _read(connection, _OF_EVENTS, message_id, message_span(connection, message_id, now))
+    return [MessageEvent(**row) for row in rows]
 
 
-def events_and_failures(
-    connection: Connection, message_id: str, now: datetime
-) -> tuple[list[MessageEvent], list[MessageFailure]]:
-    """The message's events, and its failures with the whole error, on all business numbers, earliest first."""
+def timeline(connection: Connection, message_id: str, now: datetime) -> MessageTimeline:
+    """The message's newest events, and its failures with the whole error, on all business numbers."""
     span = message_span(connection, message_id, now)
-    events = [MessageEvent(**row) for row in _read(connection, _OF_EVENTS, message_id, span)]
-    if span and not span.failed:
-        return events, []
-    return events, [MessageFailure(**row) for row in _read(connection, _OF_FAILURES, message_id, span)]
+    events, stored_events = _read(connection, _OF_EVENTS, message_id, span)
+    failures, stored_failures = list[dict[str, Any]](), 0
+    if not span or span.failed:
+        failures, stored_failures = _read(connection, _OF_FAILURES, message_id, span)
+    return MessageTimeline(
+        events=[MessageEvent(**row) for row in events],
+        failures=[MessageFailure(**row) for row in failures],
+        events_left_out=stored_events - len(events),
+        failures_left_out=stored_failures - len(failures),
+    )
 
 
 def _read(
@@ -130,9 +145,12 @@ def _read(
     statements: tuple[TextClause, TextClause],
     message_id: str,
     span: MessageSpan | None,
-) -> Sequence[RowMapping]:
+) -> tuple[list[dict[str, Any]], int]:
+    """The newest rows, earliest first, and how many there are in all."""
     values: dict[str, object] = {"message_id": message_id}
     if span:
         values |= {"first": span.first, "last": span.last, "recent": span.recent}
     with planned_once(connection):
-        return connection.execute(statements[span is not None], values).mappings().all()
+        rows = [dict(row) for row in connection.execute(statements[span is not None], values).mappings()]
+    stored = [row.pop("stored") for row in rows]
+    return rows[::-1], stored[0] if stored else 0

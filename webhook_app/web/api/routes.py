@@ -175,7 +175,8 @@ def _refuse_unknown(known: tuple[str, ...]) -> None:
 def _query_value(name: str, kind: Any) -> str | list[str]:
     given = request.args.getlist(name)
     if get_origin(plain(kind)) is tuple:
-        return [part.strip() for text in given for part in text.split(",") if part.strip()]
+        parts = [part.strip() for text in given for part in text.split(",")]
+        return list(dict.fromkeys(part for part in parts if part))
     if len(given) > 1:
         raise ApiError(400, "bad_parameter", f"{name}: given {len(given)} times; give it once.")
     return given[0]

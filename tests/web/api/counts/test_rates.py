@@ -61,6 +61,14 @@ def test_groups_have_their_dimensions_and_rate_the_worst_first(api):
 
 
 @pytest.mark.usefixtures("traffic")
+@pytest.mark.parametrize("path", ["/v1/rates?", "/v1/funnel?window_minutes=60&"])
+def test_a_dimension_that_is_named_twice_counts_once(api, path):
+    once = api.get(f"{path}group_by=template").json["groups"]
+    assert once
+    assert api.get(f"{path}group_by=template,template&group_by=template").json["groups"] == once
+
+
+@pytest.mark.usefixtures("traffic")
 def test_the_rate_of_a_code_is_over_the_attempts_of_its_group(api):
     groups = api.get("/v1/rates?group_by=code,phone_number_id").json["groups"]
     found = {

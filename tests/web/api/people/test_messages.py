@@ -103,6 +103,16 @@ def test_odd_ids_are_found(api, deliver, now, message_id):
     assert api.get(f"/v1/messages/{message_id}").json["message_id"] == message_id
 
 
+def test_the_newest_events_and_failures_are_listed_with_the_number_of_the_others(api, deliver, now):
+    sent = [status("wamid.A", "sent", now - timedelta(seconds=n)) for n in range(1, 900)]
+    failed = [status("wamid.A", "failed", now - timedelta(seconds=n), code=1) for n in range(103)]
+    deliver(body(*sent, *failed))
+    answer = api.get("/v1/messages/wamid.A").json
+    assert (len(answer["events"]), answer["events_left_out"]) == (1000, 2)
+    assert (len(answer["failures"]), answer["failures_left_out"]) == (100, 3)
+    assert answer["events"][-1]["occurred_at"] == answer["failures"][-1]["occurred_at"] == utc_text(now)
+
+
 def test_an_unknown_message_is_404(api):
     response = api.get("/v1/messages/wamid.unknown")
     assert (response.status_code, response.json["error"]["code"]) == (404, "not_found")

@@ -232,3 +232,11 @@ def test_a_failure_shows_as_which_message_it_was_sent_again(api, admin, fail, cl
     assert (failure["retry"]["sent_message_id"], failure["retry_at"]) == ("wamid.B", None)
     assert "/messages/wamid.B" in admin.get(f"/failures/{failure['id']}").text
     assert "sent again" in admin.get("/failures").text
+
+
+def test_a_claim_checks_contacts_of_fifty_business_numbers_and_the_next_claim_those_of_others(fail, claim):
+    failed = [fail(number=str(number)) for number in range(53)]
+    first = [each["message_id"] for each in claim(limit=100)["retries"]]
+    assert len(first) == 50
+    second = [each["message_id"] for each in claim(limit=100)["retries"]]
+    assert sorted(first + second) == sorted(failed)

@@ -78,7 +78,7 @@ class OutcomeDetail(Struct, kw_only=True):
 
 
 class MessageAnswer(Struct, kw_only=True):
-    """A message with its events and failures in time order. An empty text means unknown."""
+    """A message with its newest events and failures in time order. An empty text means unknown."""
 
     message_id: str
     contact: str
@@ -91,12 +91,15 @@ class MessageAnswer(Struct, kw_only=True):
     sends: list[SendCallEntry]
     events: list[MessageEventEntry]
     failures: list[MessageFailureEntry]
+    events_left_out: Annotated[int, Meta(description="Older events that are not listed, beyond 1000.")]
+    failures_left_out: Annotated[int, Meta(description="Older failures that are not listed, beyond 100.")]
 
 
 def get_message(call: Call, message_id: MessageId) -> MessageAnswer:
     """Return one message: the calls that sent it, every status and error on every number, and its outcome."""
     calls = message_timeline.sends(call.connection, message_id)
-    events, failures = message_timeline.events_and_failures(call.connection, message_id, call.now)
+    timeline = message_timeline.timeline(call.connection, message_id, call.now)
+    events, failures = timeline.events, timeline.failures
     if not events and not failures and not calls:
         message = "There is no webhook or report of this message, or it is no longer stored."
         raise ApiError(404, "not_found", message)
@@ -114,6 +117,8 @@ def get_message(call: Call, message_id: MessageId) -> MessageAnswer:
         sends=[_send(each) for each in calls],
         events=[_event(event) for event in events],
         failures=[_failure(failure) for failure in failures],
+        events_left_out=timeline.events_left_out,
+        failures_left_out=timeline.failures_left_out,
     )
 
 

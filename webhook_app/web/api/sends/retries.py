@@ -41,6 +41,7 @@ _Lease = Annotated[
 ]
 
 _CLAIM_AGAIN_SECONDS = 2
+_MOST_CHECKS = 50  # of a claim, one for each business number and category; the other messages stay due
 
 
 class ClaimBody(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -143,6 +144,7 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
     Send each one, then report it. A lease without a report ends at `leased_until`; two minutes later the message is due
     again, unless a later message of its template or campaign has gone to the contact meanwhile. The first claim finds
     failures of the last hour. A failure found later than that is not retried, unless its code asks for a wait of hours.
+    A claim leases messages of at most 50 business numbers and categories; the others stay due.
     503 `claim_running`: the claim with this id has not ended, or five of this key have not; repeat it in two seconds.
     """
     wanted = RetryFilters(
@@ -155,7 +157,7 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
     lease = timedelta(seconds=body.lease_seconds)
     asked = RetryClaim(limit=body.limit, lease=lease, claim=body.claim_id)
     try:
-        found = claim(call.connection, asked, wanted, lambda due: _permissions(call, due), call.now)
+        found = claim(call.connection, asked, wanted, _Permissions(call), call.now)
     except ClaimRunningError:
         message = "The claim with this id is still running, or five of this key are; repeat it."
         raise ApiError(503, "claim_running", message, retry_seconds=_CLAIM_AGAIN_SECONDS) from None
@@ -226,18 +228,24 @@ def _held_by_incidents(connection: Connection, key: str) -> tuple[HeldFailures, 
     )
 
 
-def _permissions(call: Call, due: Sequence[Retry]) -> list[Permission]:
-    """Whether the contacts may be messaged, as POST /v1/check answers."""
-    together: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, retry in enumerate(due):
-        together[retry.phone_number_id, retry.category].append(place)
-    found: dict[int, Permission] = {}
-    for (number, category), places in together.items():
-        contacts = [display(due[place].contact) for place in places]
-        query = CheckBody(contacts=contacts, phone_number_id=number or None, category=category or None)
-        _, results = check_all(call, contacts, query)
-        found |= {place: _permission(result) for place, result in zip(places, results, strict=True)}
-    return [found[place] for place in range(len(due))]
+class _Permissions:
+    """Whether contacts may be messaged, as POST /v1/check answers; None after many checks of one claim."""
+
+    def __init__(self, call: Call) -> None:
+        self._call, self._checks_left = call, _MOST_CHECKS
+
+    def __call__(self, due: Sequence[Retry]) -> list[Permission | None]:
+        together: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for place, retry in enumerate(due):
+            together[retry.phone_number_id, retry.category].append(place)
+        found: dict[int, Permission] = {}
+        for (number, category), places in list(together.items())[: self._checks_left]:
+            self._checks_left -= 1
+            contacts = [display(due[place].contact) for place in places]
+            query = CheckBody(contacts=contacts, phone_number_id=number or None, category=category or None)
+            _, results = check_all(self._call, contacts, query)
+            found |= {place: _permission(result) for place, result in zip(places, results, strict=True)}
+        return [found.get(place) for place in range(len(due))]
 
 
 def _permission(result: CheckResult) -> Permission:
