@@ -29,6 +29,7 @@ from webhook_app.channels.pagerduty import PagerDuty
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.webhook import Webhook
+from webhook_app.graph.certificate import read_certificate
 from webhook_app.graph.client import GraphClient
 from webhook_app.logs import mask_private
 from webhook_app.pipeline.accounts.read_graph import examine
@@ -219,7 +220,7 @@ def read_meta(
         version=settings.graph_api_version,
         go_on=go_on,
     )
-    return examine(engine, client, expected, now)
+    return examine(engine, client, expected, now, read_certificate)
 
 
 def run(settings: Settings, rules: Sequence[Rule]) -> None:

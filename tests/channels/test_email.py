@@ -2,10 +2,8 @@
 
 import email
 import email.policy
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,6 +15,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from msgspec.structs import replace
 
 from tests.channels.notifications import NOW, UNDELIVERABLE, notification
+from tests.support.certificates import make_certificate
 from webhook_app.channels import SendError
 from webhook_app.channels.email import Email, SmtpServer, read_addresses, read_smtp_url
 
@@ -208,21 +207,7 @@ def test_a_server_without_starttls_gets_neither_password_nor_mail(sink, serve):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1, signed by itself, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed: TLS to a mail server cannot be tried")
-    folder = tmp_path_factory.mktemp("tls")
-    made, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(made)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return made, key
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])

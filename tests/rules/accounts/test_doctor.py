@@ -9,6 +9,7 @@ from webhook_app.rules.accounts.doctor import judge
 from webhook_app.rules.accounts.doctor_check import (
     WANTED_FIELDS,
     AccountReading,
+    CertificateFacts,
     Expected,
     GraphReading,
     worst,
@@ -221,3 +222,27 @@ def test_the_worst_comes_first_and_stands_for_all():
     assert [each.status for each in found][:2] == ["broken", "warning"]
     assert worst(each.status for each in found) == "broken"
     assert worst([]) == "unknown"
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("lasts", "left", "status"),
+    [(90, 30, "ok"), (90, 14, "warning"), (90, -1, "warning"), (6, 3, "ok"), (6, 2, "warning")],
+)
+def test_a_certificate_that_should_have_been_renewed_is_a_warning(lasts, left, status):
+    shown = CertificateFacts(
+        host="hooks.example", begins_at=NOW + (left - lasts) * DAY, ends_at=NOW + left * DAY
+    )
+    found = reading()
+    found.certificate = shown
+    (check,) = (each for each in judge(found, EXPECTED) if each.kind == "certificate")
+    assert (check.status, check.subject_id) == (status, "hooks.example")
+
+
+def test_a_certificate_that_is_not_trusted_is_a_warning_with_the_reason():
+    found = reading()
+    found.certificate = CertificateFacts(host="hooks.example", fault="certificate has expired")
+    (check,) = (each for each in judge(found, EXPECTED) if each.kind == "certificate")
+    assert (check.status, "certificate has expired" in check.message) == ("warning", True)

@@ -11,7 +11,13 @@ from webhook_app.pipeline.accounts.messaging_limits import measure_limits, repor
 from webhook_app.pipeline.accounts.read_templates import read_templates
 from webhook_app.rules.accounts.doctor import judge
 from webhook_app.rules.accounts.doctor_access import SCOPES
-from webhook_app.rules.accounts.doctor_check import AccountReading, DoctorCheck, Expected, GraphReading
+from webhook_app.rules.accounts.doctor_check import (
+    AccountReading,
+    CertificateFacts,
+    DoctorCheck,
+    Expected,
+    GraphReading,
+)
 from webhook_app.store.accounts import doctor, health, numbers
 from webhook_app.store.accounts.numbers import ListedNumber
 from webhook_app.store.postgres.engine import Engine
@@ -43,11 +49,18 @@ _MOST_HEALTH = 100
 Part = TypeVar("Part")
 
 
-def examine(engine: Engine, client: GraphClient, expected: Expected, now: datetime) -> list[DoctorCheck]:
+def examine(
+    engine: Engine,
+    client: GraphClient,
+    expected: Expected,
+    now: datetime,
+    read_certificate: Callable[[str], CertificateFacts | None] = lambda _url: None,
+) -> list[DoctorCheck]:
     """Read the accounts that webhooks or the token name, store the checks, and return them."""
     with engine.connect() as connection:
         known = health.account_ids(connection)
     reading = read(client, known, expected, now)
+    reading.certificate = read_certificate(expected.callback_url)
     readable = [
         waba_id for waba_id, each in reading.accounts.items() if not isinstance(each.account, GraphReadError)
     ]

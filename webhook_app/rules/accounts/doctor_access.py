@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from webhook_app.rules.accounts.doctor_check import (
     NEEDED_FIELD,
+    CertificateFacts,
     Checked,
     DoctorCheck,
     Expected,
@@ -14,6 +15,8 @@ from webhook_app.rules.accounts.doctor_check import (
 from webhook_app.whatsapp.accounts.graph_answers import AppSubscription, GraphReadError, TokenFacts
 
 WARN_BEFORE = timedelta(days=7)
+CERTIFICATE_ENDS = timedelta(days=14)
+"""How long before its end a certificate should have been renewed; a third of its time if that is shorter."""
 CLOCK_OFF = timedelta(seconds=60)
 SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
 
@@ -30,6 +33,8 @@ def judge_access(reading: GraphReading, expected: Expected) -> Iterable[DoctorCh
     yield from _judge_subscription(reading.subscriptions, expected)
     if reading.server_time is not None:
         yield _judge_clock(abs(reading.read_at - reading.server_time))
+    if reading.certificate is not None:
+        yield _judge_certificate(reading.certificate, reading.read_at)
 
 
 def _judge_token(
@@ -117,6 +122,17 @@ def _judge_clock(off: timedelta) -> DoctorCheck:
     if off <= CLOCK_OFF:
         return of.ok("clock", said)
     return of.warning("clock", said, "Turn on time synchronisation: windows and deadlines follow this clock.")
+
+
+def _judge_certificate(shown: CertificateFacts, now: datetime) -> DoctorCheck:
+    of, said = Checked("service", shown.host), f"The TLS certificate of {shown.host}"
+    if shown.ends_at is None or shown.begins_at is None:
+        fix = "Meta delivers webhooks only to a trusted certificate. Let the server send the intermediate ones, too."
+        return of.warning("certificate", f"{said} is not trusted here: {as_sentence(shown.fault)}", fix)
+    said = f"{said} is valid until {_moment(shown.ends_at)}."
+    if shown.ends_at - now > min(CERTIFICATE_ENDS, (shown.ends_at - shown.begins_at) / 3):
+        return of.ok("certificate", said)
+    return of.warning("certificate", f"{said} From then on Meta delivers no webhook.", "Renew it.")
 
 
 def _moment(at: datetime) -> str:

@@ -125,6 +125,15 @@ class LimitUse(Struct, frozen=True, kw_only=True):
     people: int | None = None
 
 
+class CertificateFacts(Struct, frozen=True, kw_only=True):
+    """The TLS certificate of the callback URL. `fault`: why it is not trusted; then its times are unknown."""
+
+    host: str
+    begins_at: datetime | None = None
+    ends_at: datetime | None = None
+    fault: str = ""
+
+
 class GraphReading(Struct, kw_only=True):
     """All that one reading found. `subscriptions` is None if they were not read."""
 
@@ -134,6 +143,7 @@ class GraphReading(Struct, kw_only=True):
     subscriptions: list[AppSubscription] | GraphReadError | None = None
     accounts: dict[str, AccountReading] = field(default_factory=dict)
     limits: Sequence[LimitUse] = ()
+    certificate: CertificateFacts | None = None
 
 
 class Expected(Struct, frozen=True, kw_only=True):

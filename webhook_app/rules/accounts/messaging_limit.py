@@ -53,5 +53,7 @@ def judge_limits(limits: Iterable[LimitUse], accounts: Mapping[str, AccountReadi
             yield of.ok("messaging_limit", f"Less than {percent(NEARLY_USED)} of {limit} is used.")
             continue
         said = f"{percent(each.people / each.limit)} of {limit} is used: {number(each.people)} people were messaged."
-        fix = "Spread the campaign: near the limit Meta refuses messages to more people, with 131048 or 130429."
+        fix = (
+            "Spread the campaign: near the limit Meta refuses messages to more people, with 131048 or 130429."
+        )
         yield of.warning("messaging_limit", said, fix)
