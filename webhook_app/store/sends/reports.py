@@ -160,6 +160,10 @@ WHERE check_at IS NOT NULL AND NOT failed AND sent_at >= :since AND sent_at < :u
 GROUP BY phone_number_id ORDER BY phone_number_id
 """)
 
+_FAILED_OF_KEY = text("""
+SELECT count(*) FROM (
+  SELECT FROM sends WHERE reported_by = :key AND registered_at >= :since AND failed LIMIT :most) AS f
+""")
 _ACCEPTED = text("""
 SELECT phone_number_id, count(*) FROM sends
 WHERE sent_at >= :since AND sent_at < :until AND NOT failed GROUP BY phone_number_id
@@ -267,6 +271,12 @@ def unreported_between(connection: Connection, start: datetime, end: datetime) -
     Reads only sends that are still due for a check, however many were sent.
     """
     return [UnreportedSends(*row) for row in connection.execute(_UNREPORTED, {"since": start, "until": end})]
+
+
+def count_failed(connection: Connection, key: str, since: datetime, most: int) -> int:
+    """The number of failed calls that this key reported since then, counted up to `most`."""
+    values = {"key": key, "since": since, "most": most}
+    return int(connection.execute(_FAILED_OF_KEY, values).scalar_one())
 
 
 def accepted_by_number(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:

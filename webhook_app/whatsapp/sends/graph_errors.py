@@ -15,7 +15,7 @@ from webhook_app.whatsapp.json_text import scrub
 from webhook_app.whatsapp.receiving.statuses import bounded_text, read_code
 from webhook_app.whatsapp.sends.call_redaction import without_credentials
 
-_MAX_BYTES = 64 * 1024  # Meta's are below one kilobyte
+_MAX_BYTES = 8 * 1024  # Meta's are below one kilobyte
 _CODE_PREFIX = re.compile(r"^\(#\d+\)\s*")
 
 

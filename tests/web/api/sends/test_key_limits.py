@@ -11,6 +11,7 @@ from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations import api_keys
 from webhook_app.store.suppressions import reported_failures
+from webhook_app.web.api.sends import sends
 from webhook_app.web.api.sends.sends import parse_send
 
 CONTACT = "12025550117"
@@ -273,3 +274,18 @@ def test_a_message_s_reports_name_their_key(api, report):
     report(accepted("wamid.A"), key="shop")
     (sent,) = api.get("/v1/messages/wamid.A").json["sends"]
     assert sent["reported_by"] == "shop"
+
+
+def test_a_key_that_reported_very_many_failed_calls_in_an_hour_waits_and_no_other_does(
+    api, report, engine, monkeypatch
+):
+    monkeypatch.setattr(sends, "MAX_FAILED_PER_HOUR", 3)
+    report(*(failed(UNREACHABLE, f"1202555011{n}") for n in range(4)))
+    refused = api.post("/v1/sends", json={"sends": [accepted("wamid.1"), failed(UNREACHABLE)]}, role="sender")
+    assert (refused.status_code, refused.json["error"]["code"]) == (429, "too_many_failed_calls")
+    assert refused.headers["Retry-After"] == "60"
+    report(accepted("wamid.1"))
+    report(failed(UNREACHABLE), key="other")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE sends SET registered_at = registered_at - interval '1 hour'"))
+    assert report(failed(UNREACHABLE, "12025550190"))["summary"]["stored"] == 1

@@ -11,10 +11,11 @@ from msgspec import Meta, Struct
 from webhook_app.event_loop import paced
 from webhook_app.pipeline.sends.reports import Outcome, register
 from webhook_app.store.people.stored_keys import stored_keys
-from webhook_app.store.sends.reports import MAX_PER_MESSAGE
+from webhook_app.store.sends.reports import MAX_PER_MESSAGE, count_failed
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.people.addresses import parse_addresses
 from webhook_app.web.api.values import Contact, Time, Word
+from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
 from webhook_app.whatsapp.json_text import scrub
@@ -32,6 +33,9 @@ from webhook_app.whatsapp.sends.graph_errors import GraphError, check_size, read
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport, generated_message_id
 
 MAX_SENDS = 1_000
+MAX_FAILED_PER_HOUR = 50_000
+"""Failed calls of one key within an hour; a whole request more may be stored."""
+_TRY_AGAIN_S = 60
 _EARLIEST = datetime(2001, 1, 1, tzinfo=UTC)
 _REPORTED_WITHIN = timedelta(days=1)
 """How long after a failed call it may be reported. Later ones would change what is known of days that are judged."""
@@ -78,7 +82,7 @@ _Error = Annotated[
     dict[str, Any],
     Meta(
         description="Only for a failed call: the error object of Meta's answer, bare or inside `error`. Stored without"
-        " credentials.",
+        " credentials, at most 8 KiB.",
     ),
 ]
 _Request = Annotated[
@@ -175,12 +179,15 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     or that a webhook named, reported within a day, and never as an opt-out. An invalid item affects no other. With
     `wa_id` from Meta's answer, checks of this key find the recipient under the number written to as well; nobody
     else's do, and nothing is lifted or erased by it. A message takes at most 20 reports of a key: one per business
-    number and answer, however often it is repeated.
+    number and answer, however often it is repeated. After 50 000 failed calls of a key within an hour, 429 refuses
+    requests with further ones.
     """
     literals = _literal_contacts(body.sends)
     stored = stored_keys(call.connection, literals) if literals else set()
     items = [parse_send(item, call.now, stored) for item in paced(body.sends)]
     reports = [found for found, _ in items if found is not None]
+    if any(report.error for report in reports):
+        _refuse_too_many(call)
     if any(report.given for report in reports):
         call.checks.aliases.forget(call.key.name)
     outcomes = iter(register(call.connection, reports, call.now, reported_by=call.key.name))
@@ -189,6 +196,15 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     ]
     counts = [sum(each.result == name for each in results) for name in ("stored", "duplicate", "invalid")]
     return SendsAnswer(results, SendsSummary(*counts))
+
+
+def _refuse_too_many(call: Call) -> None:
+    since = call.now - timedelta(hours=1)
+    if count_failed(call.connection, call.key.name, since, MAX_FAILED_PER_HOUR) >= MAX_FAILED_PER_HOUR:
+        message = (
+            f"This API key reported {MAX_FAILED_PER_HOUR} failed calls within an hour. Nothing was stored."
+        )
+        raise ApiError(429, "too_many_failed_calls", message, retry_seconds=_TRY_AGAIN_S)
 
 
 def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[SendReport | None, str]:
