@@ -11,11 +11,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.factories import body, status
 from tests.support.folders import ROOT
@@ -96,6 +98,7 @@ def test_up_starts_everything_ctrl_c_leaves_nothing_behind_and_a_second_run_find
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert kept["META_VERIFY_TOKEN"] in output.decode()
+        assert "META_ACCESS_TOKEN is not set" in output.decode()
         _, alive = psutil.wait_procs(started, timeout=5)
         assert alive == []
 
@@ -196,6 +199,19 @@ def starting(code: str, port: int) -> Running:
     return Running(
         settings, {}, local_url(settings), {"web": subprocess.Popen([sys.executable, "-c", code])}, {}
     )
+
+
+def test_the_end_of_a_part_or_of_the_embedded_database_ends_everything():
+    running = starting("import time; time.sleep(60)", free_port())
+    try:
+        assert running.ended() is None
+        with capture_logs() as logged:
+            assert replace(running, database_runs=lambda: False).wait() == 1
+        assert [each["part"] for each in logged] == ["database"]
+    finally:
+        running.processes["web"].kill()
+        running.processes["web"].wait()
+    assert running.wait() != 0
 
 
 def test_a_slow_start_is_waited_for_while_the_web_server_works(monkeypatch):

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import httpx
@@ -39,6 +39,8 @@ class Running:
     url: str
     processes: dict[str, subprocess.Popen[bytes]]
     made: Environment
+    database_runs: Callable[[], bool] = lambda: True
+    """Whether the embedded database runs; another one is not watched."""
 
     def wait(self) -> int:
         """Block until a part ends unexpectedly; returns its exit code, at least 1."""
@@ -52,6 +54,9 @@ class Running:
             if (code := process.poll()) is not None:
                 log.error("a part ended unexpectedly", part=name, exit_code=code)
                 return code or 1
+        if not self.database_runs():
+            log.error("a part ended unexpectedly", part="database")
+            return 1
         return None
 
 
@@ -78,6 +83,7 @@ def everything(
     folder = DataFolder(complete)
     with ExitStack() as stack, _signals():
         is_local = not is_set(complete, "DATABASE_URL")
+        database = None
         if is_local:
             if fault := folder.fault():
                 raise StartupError(fault)
@@ -103,6 +109,8 @@ def everything(
                 command, env=complete, start_new_session=True, stdout=output, stderr=output
             )
         running = Running(settings, complete, local_url(settings), processes, made)
+        if database is not None:
+            running = replace(running, database_runs=lambda: database.pid is not None)
         _wait_until_ready(running, report)
         yield running
 
