@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,13 @@ from sqlalchemy import text
 from tests.support.factories import body, status
 from tests.support.fake_graph import APP_ID, APP_SECRET, TOKEN, WABA, FakeGraph
 from tests.support.folders import ROOT
+from webhook_app.cli.first_reading import FirstReading
 from webhook_app.cli.main import main
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
-from webhook_app.store.operations import sessions
+from webhook_app.rules.accounts.doctor_check import Checked
+from webhook_app.store.accounts import doctor
+from webhook_app.store.operations import scheduler_state, sessions
 from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.receiving import statuses
 
@@ -366,3 +369,25 @@ class TestDoctor:
         assert "broken   account 555000100000 Acme EU: The app is not subscribed" in broken.output
         assert "POST /555000100000/subscribed_apps" in broken.output
         assert TOKEN not in fine.output + broken.output
+
+    def test_after_a_start_the_first_reading_is_summed_up_once(self, database_url, engine, now):
+        shown = []
+        for begins, lines in (
+            (now - timedelta(hours=1), []),
+            (now, ["Doctor: 0 broken, 1 to watch, 0 unknown, 1 ok", "  warning: The review waits."]),
+        ):
+            watched = FirstReading(database_url, now, shown.append)
+            with engine.begin() as connection:
+                scheduler_state.record_start(connection, "doctor", "here", begins)
+            watched.look()
+            assert shown == []
+            account = Checked("account", WABA)
+            with engine.begin() as connection:
+                late = account.warning("review", "The review waits.", "Wait.")
+                doctor.save(connection, [account.ok("account", "It is active."), late], begins)
+                scheduler_state.record_end(connection, "doctor", "here", begins, 1.0, "")
+            again = FirstReading(database_url, now, shown.append)
+            again.look()
+            again.look()
+            assert [line.partition("  (")[0] for line in shown] == lines
+            assert again.has_ended is bool(lines)

@@ -1,6 +1,7 @@
 """`webhook-app doctor`: reads Meta's Graph API and prints what is broken, what deserves attention, and the remedy."""
 
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,14 @@ def doctor(all_: bool) -> None:
         engine = make_engine(settings.database_url, application="webhook_app doctor", pool_size=0)
         checks = read_meta(engine, settings, datetime.now(UTC))
     _print(checks if all_ else [check for check in checks if check.status != "ok"])
-    counts = {
-        status: sum(check.status == status for check in checks) for status in ("ok", "unknown", "warning")
-    }
-    broken = len(checks) - sum(counts.values())
-    click.echo(
-        f"{broken} broken, {counts['warning']} to watch, {counts['unknown']} unknown, {counts['ok']} ok"
-    )
+    click.echo(count_line(check.status for check in checks))
     sys.exit(1 if worst(check.status for check in checks) == "broken" else 0)
+
+
+def count_line(statuses: "Iterable[str]") -> str:
+    """How many checks have each status, the worst first."""
+    counts = Counter(statuses)
+    return f"{counts['broken']} broken, {counts['warning']} to watch, {counts['unknown']} unknown, {counts['ok']} ok"
 
 
 def _print(checks: "Iterable[DoctorCheck]") -> None:

@@ -1,6 +1,8 @@
 """Commands that run the parts of the service: up, migrate, scheduler."""
 
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +17,22 @@ if TYPE_CHECKING:
 @click.command()
 def up() -> None:
     """Run all parts on this machine: Postgres (embedded unless DATABASE_URL is set), web and scheduler."""
+    from webhook_app.cli.first_reading import FirstReading  # noqa: PLC0415
     from webhook_app.settings import process_environment  # noqa: PLC0415
     from webhook_app.up import StopRequestedError, everything  # noqa: PLC0415
 
+    began, code = datetime.now(UTC), None
     try:
         with everything(process_environment(), report=report) as running:
             _greet(running)
-            sys.exit(running.wait())
+            if running.settings.meta_access_token:
+                reading = FirstReading(running.settings.database_url, began, click.echo)
+                while not reading.has_ended and (code := running.ended()) is None:
+                    reading.look()
+                    time.sleep(1)
+            else:
+                click.echo("Doctor: META_ACCESS_TOKEN is not set, so Meta is not asked.")
+            sys.exit(code or running.wait())
     except StopRequestedError:
         click.echo("Stopped.")
 
