@@ -150,15 +150,17 @@ WHERE (s.message_id, s.phone_number_id, s.failed, s.error_code)
 _CHECK_AT_ONCE = "UPDATE sends SET check_at = %s WHERE message_id = ANY(%s::text[])"
 
 # The next check of a send may be some time off, so sends reported meanwhile are excluded by lookups of primary keys.
-_UNREPORTED = text(f"""
-SELECT phone_number_id, count(*) AS silent, min(sent_at) AS first_at, max(sent_at) AS last_at
+_UNREPORTED_BY = f"""
+SELECT {{by}}, count(*) AS silent, min(sent_at) AS first_at, max(sent_at) AS last_at
 FROM sends s
 WHERE check_at IS NOT NULL AND NOT failed AND sent_at >= :since AND sent_at < :until
   AND NOT EXISTS (SELECT FROM status_events e
                   WHERE keyed_hash(e.message_id) = keyed_hash(s.message_id)
                     AND e.message_id = s.message_id AND e.occurred_at >= :since AND {FROM_WEBHOOK})
-GROUP BY phone_number_id ORDER BY phone_number_id
-""")
+GROUP BY {{by}} ORDER BY {{by}}
+"""
+_UNREPORTED = text(_UNREPORTED_BY.format(by="phone_number_id"))
+_UNREPORTED_BY_KEY = text(_UNREPORTED_BY.format(by="reported_by"))
 
 _FAILED_OF_KEY = text("""
 SELECT count(*) FROM (
@@ -277,6 +279,12 @@ def count_failed(connection: Connection, key: str, since: datetime, most: int) -
     """The number of failed calls that this key reported since then, counted up to `most`."""
     values = {"key": key, "since": since, "most": most}
     return int(connection.execute(_FAILED_OF_KEY, values).scalar_one())
+
+
+def unreported_by_key(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
+    """The accepted sends from `start` to before `end` that no webhook has reported, by the key that reported them."""
+    rows = connection.execute(_UNREPORTED_BY_KEY, {"since": start, "until": end})
+    return {row.reported_by: row.silent for row in rows}
 
 
 def accepted_by_number(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:

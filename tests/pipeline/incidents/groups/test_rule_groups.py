@@ -193,6 +193,33 @@ def test_integrity_sees_quarantine_books_missing_sent_and_silent_sends(
     assert found["silent_sends"].startswith("10 messages accepted over 15 min ago")
 
 
+def test_made_up_sends_of_one_key_do_not_hide_missing_webhooks_of_another(
+    engine: Engine, now: datetime
+) -> None:
+    def accept(key: str, at: datetime) -> None:
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO sends (message_id, phone_number_id, failed, sent_at, registered_at, check_at,"
+                    " reported_by) SELECT :key || n, :number, false, :at, :at, :at, :key FROM generate_series(1, 30) n"
+                ),
+                {"number": NUMBER, "at": at, "key": key},
+            )
+
+    checks = rule("integrity", checks='["silent_sends"]')
+    accept("rival", now - 20 * MINUTE)
+    assert evaluate_at(engine, checks, now) == {"fire": 1}
+    accept("shop", now - 10 * MINUTE)
+    assert evaluate_at(engine, checks, now + 10 * MINUTE) == {"fire": 1}
+    with engine.connect() as connection:
+        titles = {each.title for each in incidents.open_incidents(connection)}
+    assert titles == {
+        f"30 messages accepted over 15 min ago have no webhook (reported by the API key {key})"
+        for key in ("rival", "shop")
+    }
+    assert evaluate_at(engine, checks, now + 3 * HOUR) == {"resolve": 2}
+
+
 def change(
     engine: Engine, subject: str, subject_id: str, aspect: str, value: str, at: datetime, **detail: Any
 ) -> None:

@@ -21,7 +21,6 @@ REPLAYABLE = (*COUNTING_KINDS, "silence", "health")
 _LIVE_ONLY: dict[str, Callable[[Rule, LiveInputs], list[RuleGroup]]] = {
     "signature": find_signature_groups,
     "tier": find_tier_groups,
-    "integrity": find_integrity_groups,
     "self": find_self_groups,
 }
 
@@ -39,5 +38,8 @@ def find_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> 
         return FoundGroups(groups, len(groups))
     if not isinstance(inputs, LiveInputs):
         return FoundGroups([], 0)
-    groups = _LIVE_ONLY[rule.kind](rule, inputs)
+    if rule.kind == "integrity":
+        groups = find_integrity_groups(rule, inputs, opened)
+    else:
+        groups = _LIVE_ONLY[rule.kind](rule, inputs)
     return FoundGroups(groups, len(groups))

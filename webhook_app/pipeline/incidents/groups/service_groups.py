@@ -1,9 +1,9 @@
 """Finds and judges the groups of the kinds signature, integrity and self; each check is a group."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from webhook_app.pipeline.incidents.groups.rule_group import Group, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_group import Group, OpenGroup, RuleGroup
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
@@ -43,9 +43,12 @@ def find_signature_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
     return [_group(rule, {}, judge_count(rule, total, description, alive=alive), advice)]
 
 
-def find_integrity_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
-    """Judge one group for each check of the rule."""
-    return [_INTEGRITY[check](rule, inputs.connection, inputs.now) for check in rule.checks]
+def find_integrity_groups(rule: Rule, inputs: LiveInputs, opened: Sequence[OpenGroup]) -> list[RuleGroup]:
+    """Judge one group for each check of the rule, and for each API key whose sends have no webhook."""
+    groups = [
+        _INTEGRITY[check](rule, inputs.connection, inputs.now) for check in rule.checks if check in _INTEGRITY
+    ]
+    return groups + (_silent_sends(rule, inputs, opened) if "silent_sends" in rule.checks else [])
 
 
 def find_self_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:
@@ -85,14 +88,24 @@ def _delivered_without_sent(rule: Rule, connection: Connection, now: datetime) -
     )
 
 
-def _silent_sends(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
-    start, end = rates.window(now - _WEBHOOK_WITHIN, rule.window_minutes)
-    silent = sum(each.silent for each in reports.unreported_between(connection, start, end))
+def _silent_sends(rule: Rule, inputs: LiveInputs, opened: Sequence[OpenGroup]) -> list[RuleGroup]:
+    """A group for each key, so that what one key makes up does not hide the sends of another."""
+    start, end = rates.window(inputs.now - _WEBHOOK_WITHIN, rule.window_minutes)
+    silent = reports.unreported_by_key(inputs.connection, start, end)
+    keys = {"", *(str(each.group["key"]) for each in opened if "key" in each.group)}
+    return [_silent_key(rule, key, silent.get(key, 0)) for key in sorted(keys.union(silent))]
+
+
+def _silent_key(rule: Rule, key: str, silent: int) -> RuleGroup:
     description = f"{number(silent)} messages accepted over {duration(_WEBHOOK_WITHIN)} ago have no webhook"
+    description += f" (reported by the API key {key})" if key else ""
     advice = (
         "Accepted does not mean sent. Check at Meta whether the messages exist before you send them again."
     )
-    return _group(rule, {"check": "silent_sends"}, judge_count(rule, silent, description), advice)
+    group: Group = {"check": "silent_sends"}
+    if key:
+        group["key"] = key
+    return _group(rule, group, judge_count(rule, silent, description), advice)
 
 
 def _notifications(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
@@ -219,7 +232,6 @@ _INTEGRITY: dict[str, _Check] = {
     "quarantine": _quarantine,
     "books": _books,
     "delivered_without_sent": _delivered_without_sent,
-    "silent_sends": _silent_sends,
 }
 _SELF: dict[str, _Check] = {
     "notifications": _notifications,
