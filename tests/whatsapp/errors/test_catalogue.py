@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from importlib import resources
 
 import msgspec
@@ -14,6 +15,7 @@ from webhook_app.whatsapp.errors.catalogue import (
     MISREAD_CSV,
     CatalogueError,
     catalogue,
+    checked_on,
     explain,
     read_catalogue,
     sources,
@@ -189,6 +191,14 @@ def test_the_sources_file_describes_exactly_the_sources_used():
     named = {source for entry in catalogue() for source in entry.sources}
     assert named == set(sources())
     assert all(sources().values())
+
+
+def test_an_entry_is_as_current_as_the_newest_page_of_meta_that_lists_it():
+    days = {entry.sources: checked_on(entry) for entry in catalogue()}
+    assert days["meta-2026-09", "meta-2025-11"] == "2026-09-11"
+    assert days["meta-2025-11", "froggy1014-sdk"] == "2025-11-14"
+    assert days["field-reports",] == ""
+    assert all(re.fullmatch(r"(20\d\d-\d\d(-\d\d)?)?", day) for day in days.values())
 
 
 def test_the_package_contains_every_note():

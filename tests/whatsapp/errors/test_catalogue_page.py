@@ -17,7 +17,14 @@ def test_every_entry_has_one_row_and_every_common_mistake_is_listed():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| **{code_label(entry)}** |")]
         assert entry.summary.replace("|", "\\|") in row
         assert entry.mistaken_for in text
-        assert row.replace("\\|", "").count("|") == 9
+        assert row.replace("\\|", "").count("|") == 10
+
+
+def test_each_row_says_when_the_code_was_last_checked_against_meta():
+    rows = {line.split(" |")[0]: line for line in markdown_page(catalogue(), sources()).splitlines()}
+    assert rows["| **131026**"].endswith("| 2026-09-11 |")
+    assert rows["| **131070**"].endswith("| undated |")
+    assert entry_text(explain(131026)).endswith("Checked against Meta's page of 2026-09-11.")
 
 
 def test_a_label_shows_code_subcode_or_range():

@@ -33,7 +33,7 @@ _CODE_COLUMNS = [
 ]  # fmt: skip
 _MISREAD_COLUMNS = ["code", "mistaken_for"]
 _OTHER_TITLE = "Other codes: more unknown codes within an hour than are counted one by one"
-_SOURCES_COLUMNS = ["source", "what"]
+_SOURCES_COLUMNS = ["source", "what", "checked"]
 
 
 class ErrorCode(Struct, frozen=True, kw_only=True):
@@ -115,8 +115,22 @@ def read_catalogue(codes: str, misread: str) -> tuple[ErrorCode, ...]:
 @cache
 def sources() -> dict[str, str]:
     """Map each source name to its description."""
+    return {row["source"]: row["what"] for row in _source_rows()}
+
+
+def checked_on(entry: ErrorCode) -> str:
+    """The day or month of the newest page of Meta's that the entry was checked against; empty if none has a date."""
+    return max((_checked().get(source, "") for source in entry.sources), default="")
+
+
+@cache
+def _checked() -> dict[str, str]:
+    return {row["source"]: row["checked"] for row in _source_rows()}
+
+
+def _source_rows() -> list[dict[str, str]]:
     text = (resources.files(__package__) / SOURCES_CSV).read_text("utf-8")
-    return {row["source"]: row["what"] for _, row in _rows(text, SOURCES_CSV, _SOURCES_COLUMNS)}
+    return [row for _, row in _rows(text, SOURCES_CSV, _SOURCES_COLUMNS)]
 
 
 @cache

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from webhook_app.whatsapp.errors.catalogue import Domain, ErrorCode, FailureClass, explain
+from webhook_app.whatsapp.errors.catalogue import Domain, ErrorCode, FailureClass, checked_on, explain
 from webhook_app.whatsapp.errors.moments import MOMENTS, Moment
 from webhook_app.whatsapp.errors.retry import retry_advice
 
@@ -61,10 +61,15 @@ operation.
 
 **Confidence**: `high`, Meta documents it and other sources agree; `medium`, one good source; `low`, field reports
 only, or sources disagree. A title in *italics* is ours, because Meta gives none.
+
+**Checked** is the date of the newest page of Meta's that the entry was checked against; `undated` if none of its
+sources is a page of Meta's with a date.
 """
 
 _HEAD = (
-    "| Code | Title | Retry | Contact | Attention | Meaning | Action | Confidence |\n" + "| --- " * 8 + "|"
+    "| Code | Title | Retry | Contact | Attention | Meaning | Action | Confidence | Checked |\n"
+    + "| --- " * 9
+    + "|"
 )
 
 
@@ -99,6 +104,7 @@ def entry_text(entry: ErrorCode) -> str:
         *([f"  Common mistake: {entry.mistaken_for}"] if entry.mistaken_for else []),
         f"  Confidence {entry.confidence}"
         + (f", from {', '.join(entry.sources)}." if entry.sources else "."),
+        *([f"  Checked against Meta's page of {checked}."] if (checked := checked_on(entry)) else []),
     ]
     return "\n".join(lines)
 
@@ -127,6 +133,7 @@ def _row(entry: ErrorCode) -> str:
         entry.summary,
         entry.action,
         where,
+        checked_on(entry) or "undated",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
