@@ -227,7 +227,12 @@ def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list
     writer.store([Delivery(f"no json about {PERSON}".encode())], now - DAY)
     with engine.begin() as connection:
         agreed = OptIn(
-            contact=PERSON, opted_in_at=now, channel="shop", note=f"as {PERSON}", actor="shop", recorded_at=now
+            contact=PERSON,
+            opted_in_at=now,
+            channel="shop",
+            note=f"as {PERSON}",
+            actor="shop",
+            recorded_at=now,
         )
         opt_ins.put(connection, [agreed])
         entry = audit.AuditEntry(

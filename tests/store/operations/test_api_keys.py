@@ -66,7 +66,8 @@ def test_a_rotated_key_keeps_its_name_and_role_and_both_secrets_work_until_one_i
     first = create(engine, "shop", now)
     with engine.begin() as connection:
         second = api_keys.rotate(connection, first.key.id, now)
-        assert second and second.secret != first.secret
+        assert second
+        assert second.secret != first.secret
         found = [api_keys.find(connection, each.secret) for each in (first, second)]
         assert [(each.name, each.role) for each in found if each] == [("shop", "sender")] * 2
         assert api_keys.revoke(connection, first.key.id, now)
