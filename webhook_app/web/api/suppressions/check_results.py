@@ -84,7 +84,7 @@ class CheckResult(Struct, kw_only=True):
 def result_of(address: Address, verdict: Verdict, *, window_open: bool) -> CheckResult:
     """The answer about a valid contact."""
     row = verdict.suppression
-    return CheckResult(
+    result = CheckResult(
         contact=display(address.key),
         input=address.as_given,
         allowed=verdict.verdict == "send",
@@ -99,10 +99,11 @@ def result_of(address: Address, verdict: Verdict, *, window_open: bool) -> Check
         matched_on=None if row is None else _matched_on(address, row),
         window_open=window_open,
         probe=verdict.probe,
-        try_elsewhere=verdict.elsewhere is not None,
-        try_elsewhere_reason=verdict.elsewhere or UNSET,
         would_be=UNSET if verdict.would_be is None else _would_be(address, verdict.would_be),
     )
+    if verdict.elsewhere is not None:  # a call with more than 15 keywords takes twice as long
+        result.try_elsewhere, result.try_elsewhere_reason = True, verdict.elsewhere
+    return result
 
 
 def _would_be(address: Address, verdict: Verdict) -> ShadowVerdict:
