@@ -27,7 +27,7 @@ _DAYS = timedelta(days=1)
 UNCLAIMED_FOR = 7 * _DAYS
 """How long a retry stays due if nobody claims it: as long as the longest of them matters."""
 _LIFETIME = {"backoff": _DAYS, "once": _DAYS, "after_window": 7 * _DAYS}
-_CODE_LIFETIME = timedelta(minutes=10)
+CODE_LIFETIME = timedelta(minutes=10)
 """Of a message with an authentication code, as Meta's own default for delivering such messages."""
 _MAX_JITTER = timedelta(minutes=10)
 _OTHER_CALLS: tuple[Domain, ...] = ("calling", "registration")
@@ -87,7 +87,7 @@ def next_attempt(
 def expires_at(entry: ErrorCode, category: str, first_failed_at: datetime) -> datetime:
     """When nobody wants the message any more."""
     if category.startswith("authentication"):
-        return first_failed_at + _CODE_LIFETIME
+        return first_failed_at + CODE_LIFETIME
     return first_failed_at + _LIFETIME.get(entry.retry, timedelta(0))
 
 

@@ -24,7 +24,28 @@ def test_a_message_has_its_events_in_time_order_in_any_order_of_arrival(api, del
         "failed_at": None,
         "reached": True,
         "failed": False,
+        "try_elsewhere": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("category", "minutes", "more", "expected"),
+    [
+        ("authentication", 10, "", True), ("authentication", 9, "", False), ("utility", 60, "", False),
+        ("authentication", 60, "delivered", False), ("authentication", 1, "failed", True),
+    ],
+)  # fmt: skip
+def test_a_code_that_did_not_arrive_in_time_should_be_sent_elsewhere(
+    api, deliver, now, category, minutes, more, expected
+):
+    sent_at = now - timedelta(minutes=minutes, seconds=1)
+    priced = {"pricing": {"billable": True, "pricing_model": "PMP", "category": category}}
+    code = {"code": 131026} if more == "failed" else {}
+    statuses = [status("wamid.C", "sent", sent_at, **priced)]
+    statuses += [status("wamid.C", more, sent_at + timedelta(seconds=5), **priced, **code)] if more else []
+    deliver(body(*statuses))
+    answer = api.get("/v1/messages/wamid.C", role="sender").json
+    assert (answer["category"], answer["outcome"]["try_elsewhere"]) == (category, expected)
 
 
 def test_statuses_of_one_second_keep_their_usual_order(api, deliver, now):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from webhook_app.rules.sends.retries import CODE_LIFETIME
+from webhook_app.rules.suppressions.blocking import is_authentication
 from webhook_app.store.people import message_timeline
 from webhook_app.store.people.message_timeline import MessageEvent, MessageFailure, MessageSend
 from webhook_app.web.api.endpoints import Call, Endpoint
@@ -75,6 +77,12 @@ class OutcomeDetail(Struct, kw_only=True):
     failed_at: Time | None
     reached: bool
     failed: bool
+    try_elsewhere: Annotated[
+        bool,
+        Meta(
+            description="An authentication code that failed, or was not delivered within ten minutes: send it by SMS."
+        ),
+    ]
 
 
 class MessageAnswer(Struct, kw_only=True):
@@ -105,15 +113,20 @@ def get_message(call: Call, message_id: MessageId) -> MessageAnswer:
         raise ApiError(404, "not_found", message)
     known: list[MessageEvent | MessageFailure] = [*events, *failures]
     described = [*known, *_of_first_key(calls)]
+    category = _first([*events, *_of_first_key(calls)], "category")
+    outcome = _outcome(events, failures)
+    if is_authentication(category) and not outcome.reached:
+        sent_at = outcome.sent_at or min((each.sent_at for each in calls), default=call.now)
+        outcome.try_elsewhere = outcome.failed or call.now - sent_at >= CODE_LIFETIME
     return MessageAnswer(
         message_id=message_id,
         contact=display(_first(described, "contact")),
         template=_first(described, "template"),
         campaign=_first(described, "campaign"),
         country=_first(known, "country"),
-        category=_first([*events, *_of_first_key(calls)], "category"),
+        category=category,
         callback_data=_first(events, "callback_data"),
-        outcome=_outcome(events, failures),
+        outcome=outcome,
         sends=[_send(each) for each in calls],
         events=[_event(event) for event in events],
         failures=[_failure(failure) for failure in failures],
@@ -147,6 +160,7 @@ def _outcome(events: Sequence[MessageEvent], failures: Sequence[MessageFailure])
         failed_at=failed_at,
         reached=delivered_at is not None,
         failed=failed_at is not None,
+        try_elsewhere=False,
     )
 
 
