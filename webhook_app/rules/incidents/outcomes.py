@@ -54,7 +54,9 @@ def usual_hours(start: datetime, end: datetime) -> tuple[datetime, ...]:
 @lru_cache(maxsize=64)
 def _usual_hours(first: datetime, hours: int) -> tuple[datetime, ...]:
     own = [first + place * _HOUR for place in range(hours)]
-    return tuple(sorted({hour - back * _DAY for back in USUAL_DAYS for hour in own if hour - back * _DAY < first}))
+    return tuple(
+        sorted({hour - back * _DAY for back in USUAL_DAYS for hour in own if hour - back * _DAY < first})
+    )
 
 
 def usual_outcome_share(own: Counts) -> float | None:

@@ -117,7 +117,9 @@ def cached_if_short(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
 def keys_and_country(recipient: str, user_id: str, parent: str) -> tuple[str, str, str, str]:
     """Return contact key, country, BSUID key and parent key. Cached: several statuses arrive per person."""
     whole = recipient + user_id + parent  # as in cached_if_short, in half the time
-    find = _keys_and_country if len(whole) <= _MAX_CACHED and whole.isascii() else _keys_and_country.__wrapped__
+    find = (
+        _keys_and_country if len(whole) <= _MAX_CACHED and whole.isascii() else _keys_and_country.__wrapped__
+    )
     return find(recipient, user_id, parent)
 
 
