@@ -71,6 +71,13 @@ def test_what_a_part_always_has_is_not_its_excess() -> None:
     assert found(now, usual, {cell(campaign="news"): 1_000, bad_list: 1_000}) == {"campaign": ("news",)}
 
 
+def test_a_few_failures_elsewhere_by_chance_do_not_hide_the_part() -> None:
+    one, other = cell(number="1"), cell(number="2")
+    usual = {one: Counts(800_000, 2_400), other: Counts(800_000, 2_400)}
+    assert found({one: Counts(1_250, 24), other: Counts(1_230, 8)}, usual) == {"phone_number_id": ("1",)}
+    assert found({one: Counts(1_250, 24), other: Counts(1_230, 18)}, usual) is None
+
+
 def test_several_countries_are_named_together_when_none_carries_it_alone() -> None:
     now = {
         cell(country=c): Counts(500, 450 if c in ("AR", "CL") else 5) for c in ("AR", "CL", "DE", "FR", "US")

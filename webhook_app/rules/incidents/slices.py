@@ -206,7 +206,9 @@ class _Search:
         outside = self.total.attempts - part.attempts
         if outside <= (1 - NEARLY_ALL) * self.total.attempts:  # no rest to compare with, only a past
             return own if self._is_learnt else 0.0
-        elsewhere = (self.total.failures - part.failures) - (self._all_expected - part.expected)
+        expected = max(self._all_expected - part.expected, 0.0)
+        by_chance = _NOISE * sqrt(expected)
+        elsewhere = (self.total.failures - part.failures) - expected - by_chance
         return own - part.attempts * max(elsewhere / outside, 0.0)
 
 
