@@ -120,9 +120,9 @@ def play_healthy(rules: Sequence[Rule], *, days: int, seeds: Sequence[int], step
         untold += sum(each.told_at is None for each in found)
         for each in found:
             if each.told_at is not None:
-                print(
-                    f"  false   {each.told_at:%a %H:%M} {each.title}: {each.alerts[0].rule} {each.messages[0].rate:.3f}"
-                )
+                rate = each.messages[0].rate
+                share = "" if rate is None else f" {rate:.3f}"
+                print(f"  false   {each.told_at:%a %H:%M} {each.title}: {each.alerts[0].rule}{share}")
     return HealthyOutcome(
         days=days * len(seeds), told=told, untold=untold, seconds=time.perf_counter() - begin
     )
