@@ -18,6 +18,7 @@ SCENARIOS = {scenario.name: scenario for scenario in (*MUST_SEE, *MUST_NOT_SAY)}
         "20 of 20 in an hour",
         "60 of 60 of one campaign among 4 060 messages of the number",
         "a bill not paid",
+        "everything fails for a week on 20 messages a day",  # with a pause of three hours: no recovery
     ],
 )
 def test_the_default_rules_are_right_about_a_scenario(name):

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from tests.support.alerts import GROUP, make_alert
-from tests.support.incidents import store_incident
 from webhook_app.store.incidents import alerts
 from webhook_app.store.incidents.alerts import Alert
 
@@ -115,13 +114,3 @@ def test_an_alert_that_went_quiet_is_not_the_last_end_of_its_group(connection, n
     since = now - timedelta(minutes=10)
     (at,) = alerts.last_ends(connection, ["slow"], since).values()
     assert at == now - timedelta(minutes=5)
-
-
-def test_what_an_incident_held_counts_again_while_one_of_its_alerts_fires(engine, now):
-    resolved = {"state": "resolved", "resolved_at": now, "rule": "a"}
-    both = {"codes": [131053]}
-    still = store_incident(engine, now, resolved, {"rule": "b"}, **both)
-    over = store_incident(engine, now, resolved | {"group": {"phone_number_id": "2"}}, **both)
-    with engine.connect() as connection:
-        found = alerts.ended_failures(connection, now - timedelta(days=1))
-    assert [each.incident_id for each in found] == [over] != [still]

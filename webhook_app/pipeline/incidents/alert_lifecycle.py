@@ -28,6 +28,8 @@ from webhook_app.rules.incidents.announcements import rank
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents.alerts import Alert
 
+_NO_SUCCESS = "Still firing: no message has been sent since the last failure."
+
 
 class AlertChange(Struct):
     """An evaluated alert, not yet written. Without a rule group, no rule covers the alert any more."""
@@ -136,6 +138,10 @@ class AlertLifecycle:
             last_attempt_at=_last(details.last_attempt_at, recent.attempts, rule, self._now),
             last_failure_at=_last(details.last_failure_at, recent.failures, rule, self._now),
         )
+        if verdict.transition is Transition.RESOLVE and _last_message_failed(details, rule_group):
+            self.transitions[Transition.RESOLVE.value] -= 1
+            verdict = replace(verdict, transition=Transition.NONE, reason=_NO_SUCCESS)
+            details = replace(details, reason=_NO_SUCCESS)
         ended_how = "recovered" if verdict.transition is Transition.RESOLVE else ""
         if rule.kind in COUNTING_KINDS and alert.state == "firing" and not ended_how:
             ended_how, why = self._end_without_recovery(details, alert, rule_group.usual_gap)
@@ -187,6 +193,17 @@ def _last(known: datetime | None, recent: int, rule: Rule, now: datetime) -> dat
     if recent or known is None:
         return now
     return min(known, now - timedelta(minutes=rule.windows[0] if rule.windows else rule.window_minutes))
+
+
+def _last_message_failed(details: AlertDetails, rule_group: RuleGroup) -> bool:
+    """Whether nothing has been sent lately, and nothing since the last failure: then nothing shows a recovery.
+
+    The window may hold enough messages from before the failures, and failures that another alert held do not count.
+    """
+    last_attempt, last_failure = details.last_attempt_at, details.last_failure_at
+    if rule_group.rule.kind not in COUNTING_KINDS or last_attempt is None or last_failure is None:
+        return False
+    return not (rule_group.recent or rule_group.counts).attempts and last_attempt <= last_failure
 
 
 def _severity(rule_group: RuleGroup, alert: Alert) -> str:

@@ -121,12 +121,9 @@ class BacktestRun:
         self.evaluations += 1
 
     def _spend(self, incident_id: int, now: datetime) -> None:
-        """What the alerts of an incident held does not count again, once none of them fires."""
+        """What resolved alerts of an incident held does not count again."""
         incident = self.store.incidents[incident_id]
-        members = self.store.alerts_of([incident_id])
-        if any(alert.state == "firing" for alert in members):
-            return
-        resolved = [alert for alert in members if alert.state == "resolved"]
+        resolved = [alert for alert in self.store.alerts_of([incident_id]) if alert.state == "resolved"]
         start = min([incident.began_at, *(alert.covers_from for alert in resolved)])
         self._inputs.spend(incident.codes, held_groups(incident, resolved), start, now)
 

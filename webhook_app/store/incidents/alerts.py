@@ -78,7 +78,6 @@ SELECT a.incident_id, i.codes, i.names, least(min(a.covers_from), i.began_at) AS
        jsonb_agg(a."group") AS groups
 FROM alerts a JOIN incidents i ON i.id = a.incident_id
 WHERE a.state = 'resolved' AND a.resolved_at >= :since AND i.codes <> '{}'
-  AND NOT EXISTS (SELECT FROM alerts f WHERE f.incident_id = a.incident_id AND f.state = 'firing')
 GROUP BY a.incident_id, i.codes, i.names, i.began_at ORDER BY a.incident_id
 """)
 _LAST_ENDS = text("""
