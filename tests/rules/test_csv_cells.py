@@ -89,7 +89,8 @@ def test_other_values_have_one_form():
 
 
 def _failure_line(values):
-    _header, line = failure_export._csv(iter([[SimpleNamespace(**values)]]))
+    names = {values["phone_number_id"]: values["number_name"] or ""}
+    _header, line = failure_export._csv(iter([[SimpleNamespace(**values)]]), names)
     return line.decode()
 
 
