@@ -138,7 +138,7 @@ class AlertLifecycle:
             last_attempt_at=_last(details.last_attempt_at, recent.attempts, rule, self._now),
             last_failure_at=_last(details.last_failure_at, recent.failures, rule, self._now),
         )
-        if verdict.transition is Transition.RESOLVE and _last_message_failed(details, rule_group):
+        if verdict.transition is Transition.RESOLVE and _last_message_failed(details, rule_group, self._now):
             self.transitions[Transition.RESOLVE.value] -= 1
             verdict = replace(verdict, transition=Transition.NONE, reason=_NO_SUCCESS)
             details = replace(details, reason=_NO_SUCCESS)
@@ -195,15 +195,20 @@ def _last(known: datetime | None, recent: int, rule: Rule, now: datetime) -> dat
     return min(known, now - timedelta(minutes=rule.windows[0] if rule.windows else rule.window_minutes))
 
 
-def _last_message_failed(details: AlertDetails, rule_group: RuleGroup) -> bool:
-    """Whether nothing has been sent lately, and nothing since the last failure: then nothing shows a recovery.
+def _last_message_failed(details: AlertDetails, rule_group: RuleGroup, now: datetime) -> bool:
+    """Whether nothing has been sent lately, and nothing since the last failure, which is in the window.
 
-    The window may hold enough messages from before the failures, and failures that another alert held do not count.
+    Then nothing shows a recovery: the window may hold enough messages from before the failures, and failures that
+    another alert held do not count.
     """
     last_attempt, last_failure = details.last_attempt_at, details.last_failure_at
     if rule_group.rule.kind not in COUNTING_KINDS or last_attempt is None or last_failure is None:
         return False
-    return not (rule_group.recent or rule_group.counts).attempts and last_attempt <= last_failure
+    if (rule_group.recent or rule_group.counts).attempts or _window_start(
+        rule_group.rule, now
+    ) > last_failure:
+        return False
+    return last_attempt <= last_failure
 
 
 def _severity(rule_group: RuleGroup, alert: Alert) -> str:
