@@ -107,7 +107,8 @@ def serve_graph(
         delay_s=delay,
         windows_are_open=open_windows,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs begin with SIGINT ignored
+        signal.signal(ending, signal.default_int_handler)
     with ExitStack() as stack:
         poster = stack.enter_context(WebhookPoster(url, account.app_secret, show=click.echo)) if url else None
         server = stack.enter_context(graph_server(graph, poster, host=host, port=port, show=click.echo))

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from itertools import takewhile
 
 import httpx
@@ -30,7 +31,9 @@ def test_a_wrong_option_is_named(options, said):
 def test_it_says_how_to_send_and_ends_with_ctrl_c(tmp_path):
     environment = {"DATA_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "webhook_app.cli.main", "simulate", "--graph", "--port", "0"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    started = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    with started as process, ExitStack() as at_the_end:
+        at_the_end.callback(process.kill)
         shown = list(takewhile(str.strip, process.stdout))
         url = shown[0].split()[5].rstrip(",")
         answer = httpx.get(f"{url}/v25.0/1", trust_env=False)
