@@ -2,11 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import httpx
 from msgspec import Struct
+
+Result = TypeVar("Result")
 
 _HEADERS = {"User-Agent": "webhook-app", "Accept-Encoding": "identity"}
 
@@ -53,20 +56,18 @@ def exchange(
             return RawAnswer(response.status_code, response.headers, bytes(received))
 
     try:
-        if not _is_in_event_loop():
-            return asyncio.run(answer())
-        with ThreadPoolExecutor(1) as other:
-            return other.submit(lambda: asyncio.run(answer())).result()
+        return run_to_end(answer)
     except TimeoutError:
         raise httpx.ReadTimeout("the answer takes too long") from None
     except httpx.InvalidURL:  # not ours, so the one that a redirect names
         raise httpx.RemoteProtocolError("the answer names an invalid address") from None
 
 
-def _is_in_event_loop() -> bool:
-    """Whether this thread runs an event loop already; it takes no second one."""
+def run_to_end(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run this in an event loop of its own and return its result; in another thread if this one runs a loop already."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return asyncio.run(work())
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(lambda: asyncio.run(work())).result()

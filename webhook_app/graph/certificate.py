@@ -3,8 +3,10 @@
 import asyncio
 import ssl
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlsplit
 
+from webhook_app.http_exchange import run_to_end
 from webhook_app.rules.accounts.doctor_check import CertificateFacts
 
 _TOTAL_S = 10.0
@@ -23,7 +25,7 @@ def read_certificate(
         return None
     trusted = context or ssl.create_default_context()
     try:
-        shown = asyncio.run(_shown(host, port, trusted, total_s))
+        shown = run_to_end(partial(_shown, host, port, trusted, total_s))
     except ssl.SSLCertVerificationError as fault:
         return CertificateFacts(host=host, fault=fault.verify_message)
     except (OSError, TimeoutError, UnicodeError):  # a name may be no name of DNS
