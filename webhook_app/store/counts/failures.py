@@ -65,7 +65,7 @@ class Failure(Struct, frozen=True, kw_only=True):
         )
 
 
-_MOST_TRIES = 1000  # that are read of a contact and day; a message is tried a few times
+_MOST_TRIES = 1000  # a message is tried a few times
 MAX_NEW_ERRORS = 2_000
 """New rows of `failure_errors` within an hour; the trigger `failures_label` holds the limit."""
 _NEW_ERRORS = text("SELECT coalesce(max(of_hour), 0) FROM failure_errors WHERE first_at >= :since")
@@ -76,8 +76,8 @@ COUNTED = {entry.code: MAX_RETRIES[entry.retry] for entry in catalogue() if entr
 """The number of retries advised after a failure with the code, for codes whose advice has a limit."""
 
 
-def tries_sql(most: int) -> str:
-    """The number of earlier tries of a failure `f`, at most so many.
+def tries_sql(most: int, read: int = _MOST_TRIES) -> str:
+    """The number of earlier tries of a failure `f`, at most so many, among the contact's first `read` of the day.
 
     A retry has a message id of its own, so they are counted by contact and series (number, template, campaign), and
     per day, so that tomorrow's campaign starts at zero. The inner LIMIT makes Postgres read them by contact: by time,
@@ -91,7 +91,7 @@ CASE WHEN f.contact <> '' AND f.error_code = ANY(:counted) THEN (
       WHERE t.contact = f.contact
         AND t.occurred_at >= date_trunc('day', f.occurred_at, 'UTC') AND t.occurred_at <= f.occurred_at
         AND (t.occurred_at, t.message_id, t.phone_number_id) < (f.occurred_at, f.message_id, f.phone_number_id)
-      LIMIT {_MOST_TRIES}) AS t
+      LIMIT {read}) AS t
     WHERE t.series_id = f.series_id AND t.error_code = f.error_code LIMIT {most}) AS few
 ) ELSE 0 END
 """
