@@ -1,4 +1,4 @@
-"""What doctor found at the first reading of Meta's Graph API after the start, for whoever watches `webhook-app up`."""
+"""Prints doctor's summary of the first reading of Meta's Graph API after `webhook-app up` starts."""
 
 import time
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Decides what a reading of an account's templates changes: their history, and the states that rules judge.
 
 Webhooks report states too. What they have reported is the state until the Graph API says otherwise, so that a template
-has one state, whoever reported it.
+has one state, from webhooks and the Graph API alike.
 """
 
 from collections.abc import Iterator, Mapping

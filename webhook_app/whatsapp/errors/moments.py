@@ -40,7 +40,7 @@ _WARNED = {
     131030: "a test number; its list of recipients cannot be read",
     131048: "the messaging limit is nearly used; other senders' share is unknown",
     131049: "marketing to +1; Meta's limit for each person is unknown",
-    131053: "type and size of a file, if they are told; links are not opened",
+    131053: "type and size of a file, if the request names them; links are not opened",
 }
 _AT = {
     10: "permission of the token",
