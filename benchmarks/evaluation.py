@@ -55,7 +55,7 @@ SELECT unit, date_trunc(CASE unit WHEN 60 THEN 'hour' ELSE 'minute' END, minute)
        sum(delivered) / 20
 FROM minute_counts CROSS JOIN (VALUES (1), (60)) AS u(unit)
 WHERE minute >= :start AND minute < :end GROUP BY 1, 2, 3
-ON CONFLICT (unit, at, series_id, category) DO UPDATE SET
+ON CONFLICT (unit, at, series_id, category, pricing) DO UPDATE SET
   watched = stage_counts.watched + excluded.watched, timed = stage_counts.timed + excluded.timed,
   unreported_15m = stage_counts.unreported_15m + excluded.unreported_15m,
   slower_60s = stage_counts.slower_60s + excluded.slower_60s

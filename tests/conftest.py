@@ -18,10 +18,11 @@ import psycopg
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine
 
 from tests.channels.fake_slack import FakeSlack, fake_slack
+from tests.support.kept_connections import KeptConnections
 from tests.support.traffic import Traffic
 from webhook_app.channels.slack import SlackWebhook
 from webhook_app.embedded import EmbeddedPostgres
@@ -108,6 +109,17 @@ def template(server_url: str) -> str:
     return TEMPLATE
 
 
+CONNECTIONS = KeptConnections()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keep_connections() -> Iterator[None]:
+    """A test gets the sessions of the tests before it, as new."""
+    with pytest.MonkeyPatch.context() as patch:
+        0 and patch.setattr(psycopg, "connect", CONNECTIONS.connect)
+        yield
+
+
 class Database:
     """A copy of the migrated database, emptied after each test; made anew when a test changed its schema."""
 
@@ -120,15 +132,16 @@ class Database:
         self._make()
 
     def _make(self) -> None:
-        name = f"test_{uuid.uuid4().hex}"
+        self._name = f"test_{uuid.uuid4().hex}"
         with psycopg.connect(self._server_url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
-        self.url = make_conninfo(self._server_url, dbname=name)
+            connection.execute(f"CREATE DATABASE {self._name} TEMPLATE {self._template} STRATEGY FILE_COPY")
+        self.url = make_conninfo(self._server_url, dbname=self._name)
         self._kept = psycopg.connect(
             self.url, autocommit=True
         )  # a new one would first have to learn the schema
         self._prepare(self.url)
         self._shape = _shape(self._kept)
+        CONNECTIONS.keep(self._name)
 
     def empty(self) -> None:
         """End the sessions that the test left, and delete its rows."""
@@ -145,17 +158,18 @@ class Database:
 
     def _end_others(self) -> None:
         """End the sessions and wait: pg_terminate_backend itself checks only every 100 ms."""
-        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        self._kept.execute(f"SELECT pg_terminate_backend(pid) {others}")
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> ALL (%s)"
+        kept = [[self._kept.info.backend_pid, *CONNECTIONS.processes(self._name)]]
+        self._kept.execute(f"SELECT pg_terminate_backend(pid) {others}", kept)
         deadline = time.monotonic() + 5
-        while self._kept.execute(f"SELECT 1 {others} LIMIT 1").fetchone() and time.monotonic() < deadline:
+        while self._kept.execute(f"SELECT 1 {others} LIMIT 1", kept).fetchone() and time.monotonic() < deadline:
             time.sleep(0.001)
 
     def drop(self) -> None:
         self._kept.close()
-        name = conninfo_to_dict(self.url)["dbname"]
+        CONNECTIONS.forget(self._name)
         with psycopg.connect(self._server_url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
 
 
 _DELETE_ALL = "; ".join(f'DELETE FROM "{table.name}"' for table in metadata.sorted_tables)

@@ -18,6 +18,7 @@ from benchmarks.large.derived import DERIVED, FINISH
 from benchmarks.large.people import PERSON, PREFIXES
 from webhook_app.store.counts.lateness import BOUNDS_S, GRACE
 from webhook_app.store.receiving.archive import pack
+from webhook_app.whatsapp.receiving.pricing import pricing_number
 
 DAYS = 90
 MESSAGES = 11_300_000
@@ -165,9 +166,10 @@ ANALYZE events;
 
 _FACTS = """
 INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, error_code, contact, series_id, category,
-                           received_at)
+                           pricing, received_at)
 SELECT message_id, phone_number_id, status, occurred_at, error_code, contact, series_id,
-       CASE WHEN status = 'failed' THEN '' WHEN series_id %% 3 = 0 THEN 'utility' ELSE 'marketing' END, received_at
+       CASE WHEN status = 'failed' THEN '' WHEN series_id %% 3 = 0 THEN 'utility' ELSE 'marketing' END,
+       CASE WHEN status IN ('sent', 'delivered') THEN %(price)s ELSE 0 END, received_at
 FROM events ORDER BY received_at;
 
 INSERT INTO failures (message_id, phone_number_id, occurred_at, error_code, contact, series_id, title, details, errors,
@@ -226,6 +228,7 @@ def make_history(connection: Connection, scale: float, now: datetime, report: Pr
         "again": next(place for place, kind in enumerate(KINDS, 1) if kind.code == 131000),
         "written_to": max(10, round(RECIPIENT_STEPS * scale)),
         "lag_bounds": list(BOUNDS_S),
+        "price": pricing_number(billable=True, model="PMP", kind="regular"),
     }
     first_day = datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=days - 1)
     made = 0

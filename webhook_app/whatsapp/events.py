@@ -37,6 +37,8 @@ class StatusEvent(Struct, frozen=True, gc=False):
     country: str
     """ISO 3166 alpha-2, from the number or the BSUID's prefix."""
     category: str
+    pricing: int
+    """The number of what Meta says about the price (receiving/pricing.py)."""
     callback_data: str
     error_code: int
     error_title: str

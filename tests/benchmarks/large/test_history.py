@@ -109,7 +109,8 @@ def _facts(connection: Connection) -> Batch:
     statuses: list[StatusRow] = [
         (
             *(row["message_id"], row["phone_number_id"], row["status"], _seconds(row["occurred_at"]), ""),
-            *(row["participant"], row["error_code"], row["contact"], row["series_id"], row["category"], ""),
+            *(row["participant"], row["error_code"], row["contact"], row["series_id"], row["category"]),
+            *(row["pricing"], ""),
         )
         for row in events
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 from sqlalchemy import Connection, Engine, text
 
 from tests.support.factories import NUMBER, body, status
@@ -20,6 +21,7 @@ from webhook_app.store.counts.messages.funnels import funnel, latencies
 from webhook_app.store.counts.rates import Filters
 from webhook_app.store.postgres.engine import driver
 from webhook_app.whatsapp.receiving.payload import parse
+from webhook_app.whatsapp.receiving.pricing import BILLINGS, pricing_of
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -66,7 +68,8 @@ def statuses(draw: st.DrawFn) -> dict[str, Any]:
     more: dict[str, Any] = {"biz_opaque_callback_data": f"template=t{draw(st.integers(serial % 2, 1))}"}
     if draw(st.booleans()):
         category = draw(st.sampled_from(("marketing", "utility")))
-        more["pricing"] = {"category": category, "pricing_model": "PMP", "billable": True}
+        billable = draw(st.sampled_from((True, False, None)))
+        more["pricing"] = {"category": category, "pricing_model": "PMP", "billable": billable}
     code = draw(st.sampled_from((131026, 131049))) if kind == "failed" else None
     return status(f"wamid.{serial}", kind, at, code=code, **more)
 
@@ -87,18 +90,19 @@ def days(draw: st.DrawFn) -> list[list[dict[str, Any]] | str]:
 
 
 class Model:
-    """Funnels by hand: the first of each step, under the greatest series and category of the message's events."""
+    """Funnels by hand: the first of each step, under the greatest series, category and billing of its events."""
 
     def __init__(self, connection: Connection) -> None:
         rows = connection.execute(
             text(
-                "SELECT message_id, status, occurred_at, series_id, category, template"
+                "SELECT message_id, status, occurred_at, series_id, category, template, pricing"
                 " FROM status_events e JOIN series s ON s.id = e.series_id"
             )
         ).all()
         self.first: dict[str, dict[str, datetime]] = defaultdict(dict)
         self.series: dict[str, tuple[int, str]] = {}
         self.category: dict[str, str] = defaultdict(str)
+        self.billing: dict[str, int] = defaultdict(int)
         for row in rows:
             for step in IMPLIED[row.status]:
                 known = self.first[row.message_id].get(step, row.occurred_at)
@@ -106,13 +110,18 @@ class Model:
             named = (row.series_id, row.template)
             self.series[row.message_id] = max(self.series.get(row.message_id, named), named)
             self.category[row.message_id] = max(self.category[row.message_id], row.category)
+            billing = BILLINGS.index(pricing_of(row.pricing).billing)
+            self.billing[row.message_id] = max(self.billing[row.message_id], billing)
 
-    def funnel(self, start: datetime, end: datetime) -> dict[tuple[str, str], Counter[str]]:
-        found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    def funnel(self, start: datetime, end: datetime) -> dict[tuple[str, str, str], Counter[str]]:
+        found: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
         for message, first in self.first.items():
             for step, at in first.items():
                 if start <= at < end:
-                    found[self.series[message][1], self.category[message]][step] += 1
+                    billing = BILLINGS[self.billing[message]]
+                    counts = found[self.series[message][1], self.category[message], billing]
+                    counts[step] += 1
+                    counts["unread"] += step == "delivered" and "read" not in first
         return found
 
     def latencies(self, start: datetime, end: datetime) -> tuple[list[float], list[float]]:
@@ -128,15 +137,13 @@ def check(engine: Engine, windows: Sequence[tuple[datetime, datetime]] = WINDOWS
     with engine.connect() as connection:
         model = Model(connection)
         for start, end in windows:
-            found = funnel(connection, start, end, ("template", "category"))
-            counted = {
-                key: Counter(sent=s.sent, delivered=s.delivered, read=s.read, failed=s.failed)
-                for key, s in found.items()
-            }
-            assert counted == {key: counter for key, counter in model.funnel(start, end).items() if counter}
-            one = funnel(connection, start, end, (), Filters(template="t1"))
-            wanted = sum((c for (t, _), c in model.funnel(start, end).items() if t == "t1"), Counter())
-            assert sum(s.sent for s in one.values()) == wanted["sent"]
+            found = funnel(connection, start, end, ("template", "category", "billing"))
+            counted = {key: Counter(asdict(stages_of_group)) for key, stages_of_group in found.items()}
+            expected = model.funnel(start, end)
+            assert counted == {key: counter for key, counter in expected.items() if counter}
+            one = funnel(connection, start, end, (), Filters(template="t1"), "billable")
+            wanted = sum(c["sent"] for (t, _, b), c in expected.items() if (t, b) == ("t1", "billable"))
+            assert sum(s.sent for s in one.values()) == wanted
             took = latencies(connection, start, end, (0.0, 1.0))
             to_delivered, to_read = model.latencies(start, end)
             assert (took.delivered, took.read) == (len(to_delivered), len(to_read))
@@ -182,7 +189,8 @@ def test_stages_equal_the_events_in_any_order_with_repeats_and_at_any_time_of_co
         hours, minutes = (
             connection.execute(
                 text(
-                    "SELECT sum(sent), sum(delivered), sum(read), sum(failed) FROM stage_counts WHERE unit = :unit"
+                    "SELECT sum(sent), sum(delivered), sum(read), sum(failed), sum(unread)"
+                    " FROM stage_counts WHERE unit = :unit"
                 ),
                 {"unit": unit},
             ).one()

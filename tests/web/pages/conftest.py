@@ -6,7 +6,7 @@ from tests.web.conftest import ADMIN_KEY, sign_in, token_of
 
 PAGES = (
     *("/", "/incidents", "/alerts", "/?hours=24", "/failures", "/codes", "/codes/131026", "/contacts"),
-    *("/suppressions", "/suppressions/review", "/suppressions/import", "/suppressions/changes"),
+    *("/billing", "/suppressions", "/suppressions/review", "/suppressions/import", "/suppressions/changes"),
 )
 """Pages that every signed-in user can read."""
 HOSTILE = '<script>alert("hostile")</script>'

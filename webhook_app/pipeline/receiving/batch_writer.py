@@ -345,7 +345,7 @@ class BatchWriter:
             first = e.status == "sent" or e.status == "failed"  # noqa: PLR1714  twice as fast as a set on this path
             batch.statuses.append(
                 (e.message_id, e.phone_number_id, e.status, occurred, raw, e.participant, e.error_code, e.contact,
-                 series_id, e.category, e.callback_data if first else "")
+                 series_id, e.category, e.pricing, e.callback_data if first else "")
             )  # fmt: skip
             if e.status == "failed":
                 batch.failures.append(_failure_row(e, occurred, raw, series_id))

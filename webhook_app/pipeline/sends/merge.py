@@ -277,7 +277,7 @@ def _series_of(call: FailedCall, waba_id: str) -> Series:
 def _status_row(call: FailedCall, series_id: int) -> StatusRow:
     occurred, known = int(call.sent_at.timestamp()), call.known
     return (call.message_id, call.phone_number_id, "failed", occurred, "", "", call.error.code, known.contact,
-            series_id, known.category, "")  # fmt: skip
+            series_id, known.category, 0, "")  # fmt: skip
 
 
 def _failure_row(call: FailedCall, series_id: int) -> FailureRow:

@@ -23,6 +23,7 @@ class MessageEvent(Struct, frozen=True, kw_only=True):
     error_code: int
     contact: str
     category: str
+    pricing: int
     callback_data: str
     clock_replaced: bool
     waba_id: str
@@ -85,7 +86,7 @@ _MOST_EVENTS, _MOST_FAILURES = 1_000, 100
 # Statuses of one second are in the order of a message's stages, whatever order they arrived in.
 _EVENTS = f"""
 SELECT e.phone_number_id, e.status, e.occurred_at, e.received_at, e.participant, e.error_code, e.contact, e.category,
-       e.callback_data, e.clock_replaced, {OTHER_COLUMNS}, count(*) OVER () AS stored
+       e.pricing, e.callback_data, e.clock_replaced, {OTHER_COLUMNS}, count(*) OVER () AS stored
 FROM status_events e JOIN series s ON s.id = e.series_id
 WHERE keyed_hash(e.message_id) = keyed_hash(:message_id) AND e.message_id = :message_id {{within}}
 ORDER BY e.occurred_at DESC, array_position(ARRAY['sent', 'delivered', 'read', 'played', 'failed'], e.status) DESC,

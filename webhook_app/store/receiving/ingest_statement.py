@@ -18,10 +18,10 @@ from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.archive import pack
 from webhook_app.whatsapp.events import OTHER_CODE
 
-StatusRow = tuple[str, str, str, int, str, str, int, str, int, str, str]
+StatusRow = tuple[str, str, str, int, str, str, int, str, int, str, int, str]
 """message_id, phone_number_id, status, occurred (Unix seconds), raw timestamp ('' if it is the same), participant,
-error code, contact, series id, category, callback data. The identity of an event comes first: sorted as tuples, the
-rows of two batches have the same order."""
+error code, contact, series id, category, pricing, callback data. The identity of an event comes first: sorted as
+tuples, the rows of two batches have the same order."""
 
 FailureRow = tuple[str, str, int, str, str, int, str, int, str, str, str, str, int, str, bool]
 """message_id, phone_number_id, occurred, raw timestamp, participant, error code, contact, series id, title, details,
@@ -54,14 +54,14 @@ _TIES = "s.template DESC, s.campaign DESC, s.country DESC, s.waba_id DESC"
 _INSERT = f"""
 new_events AS (
   INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, participant, error_code, contact,
-                             series_id, category, callback_data, clock_replaced, received_at)
+                             series_id, category, pricing, callback_data, clock_replaced, received_at)
   SELECT i.message_id, i.phone_number_id, i.status, coalesce(r.occurred_at, to_timestamp(i.occurred)),
          coalesce(i.participant, ''), coalesce(i.error_code, -1), i.contact, i.series_id, coalesce(i.category, ''),
-         coalesce(i.callback_data, ''), r.occurred_at IS NOT NULL, $1
+         coalesce(i.pricing, 0), coalesce(i.callback_data, ''), r.occurred_at IS NOT NULL, $1
   FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::text[],
-              $10::int[], $11::text[], $12::text[])
+              $10::int[], $11::text[], $12::smallint[], $13::text[])
     AS i(message_id, phone_number_id, status, occurred, raw_timestamp, participant, error_code, contact, series_id,
-         category, callback_data)
+         category, pricing, callback_data)
   LEFT JOIN clock_repairs r
     ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
      = (i.message_id, i.phone_number_id, i.status, coalesce(nullif(i.raw_timestamp, ''), i.occurred::text),
@@ -104,7 +104,7 @@ new_events AS (
   FROM new_events
 ), counted AS (
   INSERT INTO minute_counts AS c (minute, series_id, slot, attempts, sent, delivered, read, failed)
-  SELECT minute, series_id, $13, sum(attempts), sum(sent), sum(delivered), sum(read), sum(failed)
+  SELECT minute, series_id, $14, sum(attempts), sum(sent), sum(delivered), sum(read), sum(failed)
   FROM deltas GROUP BY minute, series_id ORDER BY minute, series_id
   ON CONFLICT (minute, series_id, slot) DO UPDATE SET
     attempts = c.attempts + excluded.attempts, sent = c.sent + excluded.sent,
@@ -145,11 +145,11 @@ new_events AS (
   FROM suppressed s JOIN new_events e ON e.contact = s.delivered_to
   WHERE e.status IN ('delivered', 'read', 'played')
 ), archived AS (
-  INSERT INTO deliveries (received_at, body, packed) SELECT $1, $17, true WHERE $17::bytea <> ''
+  INSERT INTO deliveries (received_at, body, packed) SELECT $1, $18, true WHERE $18::bytea <> ''
 ), booked AS (
   INSERT INTO books AS b (day, slot, received, applied, duplicate, ignored)
-  SELECT $1::timestamptz::date, $13, $18::int + $19::int, n.applied, $18::int - n.applied, $19::int
-  FROM (SELECT count(*) AS applied FROM new_events) n WHERE $17::bytea IS NOT NULL
+  SELECT $1::timestamptz::date, $14, $19::int + $20::int, n.applied, $19::int - n.applied, $20::int
+  FROM (SELECT count(*) AS applied FROM new_events) n WHERE $18::bytea IS NOT NULL
   ON CONFLICT (day, slot) DO UPDATE SET
     received = b.received + excluded.received, applied = b.applied + excluded.applied,
     duplicate = b.duplicate + excluded.duplicate, ignored = b.ignored + excluded.ignored
@@ -157,9 +157,9 @@ new_events AS (
 """
 
 # Many batches show no new link; a statement without these parts costs less.
-_LINKS = link_ctes("unnest($14::text[], $15::text[], $16::bigint[]) AS l(user_id, contact, at)")
+_LINKS = link_ctes("unnest($15::text[], $16::text[], $17::bigint[]) AS l(user_id, contact, at)")
 _NO_LINKS = """linked (user_id, contact) AS (
-  SELECT NULL::text, NULL::text WHERE $14::text[] IS NULL AND $15::text[] IS NULL AND $16::bigint[] IS NULL
+  SELECT NULL::text, NULL::text WHERE $15::text[] IS NULL AND $16::text[] IS NULL AND $17::bigint[] IS NULL
 )"""
 _CHANGED_HANDS = f"""{NUMBERS_CHANGED}
     AND (EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)
@@ -179,10 +179,10 @@ _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status
          f.error_code, f.contact, f.series_id, f.title, f.details, nullif(f.errors, '')::jsonb,
          f.source, f.subcode, f.trace, $1,
          CASE WHEN f.counts AND f.contact <> '' THEN NULL ELSE $1::timestamptz END,
-         CASE WHEN f.error_code = ANY($35::bigint[]) THEN {OTHER_CODE} END
-  FROM unnest($20::text[], $21::text[], $22::bigint[], $23::text[], $24::text[], $25::bigint[], $26::text[],
-              $27::int[], $28::text[], $29::text[], $30::text[], $31::text[],
-              $32::bigint[], $33::text[], $34::bool[])
+         CASE WHEN f.error_code = ANY($36::bigint[]) THEN {OTHER_CODE} END
+  FROM unnest($21::text[], $22::text[], $23::bigint[], $24::text[], $25::text[], $26::bigint[], $27::text[],
+              $28::int[], $29::text[], $30::text[], $31::text[], $32::text[],
+              $33::bigint[], $34::text[], $35::bool[])
     AS f(message_id, phone_number_id, occurred, raw_timestamp, participant, error_code, contact, series_id,
          title, details, errors, source, subcode, trace, counts)
   LEFT JOIN clock_repairs r
@@ -203,7 +203,7 @@ _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status
   RETURNING minute, series_id, error_code, alone::int - coalesce(was_alone, FALSE)::int AS messages
 ), failures_counted AS (
   INSERT INTO failure_counts AS c (minute, series_id, error_code, slot, failures)
-  SELECT minute, series_id, error_code, $13, sum(messages) FROM failed_once WHERE messages <> 0
+  SELECT minute, series_id, error_code, $14, sum(messages) FROM failed_once WHERE messages <> 0
   GROUP BY minute, series_id, error_code ORDER BY minute, series_id, error_code
   ON CONFLICT (minute, series_id, error_code, slot) DO UPDATE SET failures = c.failures + excluded.failures
 )"""
@@ -263,10 +263,11 @@ def _link_columns(rows: Sequence[LinkRow]) -> list[str]:
 
 def _status_columns(rows: Sequence[StatusRow]) -> list[str]:
     if not rows:
-        return ["{}"] * 11
-    message, number, status, occurred, raw, participant, code, contact, series, category, callback = zip(
+        return ["{}"] * 12
+    message, number, status, occurred, raw, participant, code, contact, series, *described = zip(
         *rows, strict=True
     )
+    category, pricing, callback = described
     return [
         text_array(message),
         text_array(number),
@@ -278,6 +279,7 @@ def _status_columns(rows: Sequence[StatusRow]) -> list[str]:
         text_array(contact),
         int_array(series),
         _sparse_array(category),
+        int_array(pricing) if any(pricing) else "{}",
         _sparse_array(callback),
     ]
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Index,
     Integer,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     UniqueConstraint,
     text,
@@ -23,6 +24,11 @@ from webhook_app.store.schema.columns import a_text, a_time, metadata
 
 def _a_count(name: str) -> Column[object]:
     return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+def _pricing() -> Column[int]:
+    """A number of whatsapp/receiving/pricing.py."""
+    return Column("pricing", SmallInteger, nullable=False, server_default="0")
 
 
 series = Table(  # the dimensions a message is counted under; a row per combination
@@ -141,6 +147,7 @@ message_stages = Table(  # the first time each message reached each stage; kept 
     a_time("last_at"),
     # its `sent` arrived without delay
     Column("sent_live", Boolean, nullable=False, server_default=text("false")),
+    _pricing(),
     Index(
         "message_stages_time",
         "sent_at",
@@ -166,7 +173,9 @@ stage_counts = Table(  # messages by when they reached a stage, each counted onc
     *map(_a_count, ("watched", *(f"unreported_{minutes}m" for minutes in UNDELIVERED_MINUTES))),
     # by when they were delivered: messages delivered within an hour, and slow ones
     *map(_a_count, ("timed", *(f"slower_{seconds}s" for seconds in SLOW_SECONDS))),
-    PrimaryKeyConstraint("unit", "at", "series_id", "category"),
+    _pricing(),
+    _a_count("unread"),  # by when they were delivered
+    PrimaryKeyConstraint("unit", "at", "series_id", "category", "pricing"),
 )
 
 stage_recounts = (

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     text,
@@ -33,6 +34,8 @@ status_events = Table(
     a_text("callback_data"),
     Column("clock_replaced", Boolean, nullable=False, server_default=text("false")),
     a_time("received_at"),
+    # see whatsapp/receiving/pricing.py
+    Column("pricing", SmallInteger, nullable=False, server_default="0"),
     # The identity of an event, with hashes of ids: their text would make the index twice as large and ingest a fifth
     # slower. A collision needs 64 equal bits and an equal rest of the key: once in 100 000 years at 3 000 a second.
     # The function has a random key, see the migration 0033: senders choose ids, and could make collisions.

@@ -7,7 +7,7 @@ from webhook_app.web import security_headers
 from webhook_app.web.api.endpoints import ApiContext
 from webhook_app.web.pages import appearance, assets, errors, wording
 from webhook_app.web.pages.accounts import doctor, templates
-from webhook_app.web.pages.counts import codes, failures, overview
+from webhook_app.web.pages.counts import billing, codes, failures, overview
 from webhook_app.web.pages.incidents import alerts, findings, incident_actions, incidents, rules, silences
 from webhook_app.web.pages.navigation import NAVIGATION
 from webhook_app.web.pages.operations import backtests, sign_in, system
@@ -33,6 +33,7 @@ AREAS = (
     backtests,
     failures,
     codes,
+    billing,
     messages,
     contacts,
     contact_actions,

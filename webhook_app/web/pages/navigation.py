@@ -27,6 +27,6 @@ NAVIGATION = (
     NavigationEntry("/contacts", "Contacts"),
     NavigationEntry("/suppressions", "Suppressions"),
     NavigationEntry("/rules", "Rules"),
-    NavigationEntry("/system", "System", also=("/doctor", "/templates")),
+    NavigationEntry("/system", "System", also=("/doctor", "/templates", "/billing")),
     NavigationEntry("/docs", "API"),
 )

@@ -21,6 +21,7 @@ from webhook_app.whatsapp.people.identity import (
     links_of_events,
     links_to_recipient,
 )
+from webhook_app.whatsapp.receiving.pricing import pricing_number
 from webhook_app.whatsapp.receiving.statuses import (
     CALL_ID,
     MAX_ID_BYTES,
@@ -79,6 +80,7 @@ class _Status(_Known):
     type: None = None
     payment: None = None
     recipient_identity_key_hash: str | None = None
+    template_id: str = ""
 
 
 class _Profile(_Known):
@@ -199,6 +201,8 @@ def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
         raise _UnusualError
     callback = s.biz_opaque_callback_data[:1024]
     template, campaign = read_callback(callback) if callback else ("", "")
+    if s.template_id and not template:
+        template = digits(s.template_id)
     failed = s.status == "failed"
     code, title, details, errors = read_errors(s.errors) if failed else (NO_CODE, "", "", "")
     recipient = s.recipient_id
@@ -222,7 +226,7 @@ def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
         template,
         campaign,
         country,
-        _category(s),
+        *_category_and_pricing(s),
         callback,
         code,
         title,
@@ -231,10 +235,11 @@ def _event(s: _Status, number: str, waba_id: str) -> StatusEvent:
     )
 
 
-def _category(status: _Status) -> str:
-    category = status.pricing.category if status.pricing is not None else UNSET
-    if category is UNSET:
-        if status.conversation is not None:
+def _category_and_pricing(status: _Status) -> tuple[str, int]:
+    pricing = status.pricing
+    if pricing is None or pricing.category is UNSET:
+        if pricing is not None or status.conversation is not None:
             raise _UnusualError
-        return ""
-    return category[:64].replace("-", "_")
+        return "", 0
+    number = pricing_number(pricing.billable, pricing.pricing_model, pricing.type)
+    return pricing.category[:64].replace("-", "_"), number

@@ -12,6 +12,7 @@ import msgspec
 from webhook_app.whatsapp.events import DELIVERY_STATUSES, NO_CODE, StatusEvent
 from webhook_app.whatsapp.people.contacts import contact_key, country_of, user_key
 from webhook_app.whatsapp.receiving.callback_data import template_and_campaign
+from webhook_app.whatsapp.receiving.pricing import pricing_number
 
 _KNOWN = frozenset(DELIVERY_STATUSES)
 _CALL = frozenset(("RINGING", "ACCEPTED", "REJECTED"))
@@ -46,6 +47,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
     callback = get("biz_opaque_callback_data")
     callback = callback[:1024] if type(callback) is str else ""
     template, campaign = read_callback(callback) if callback else ("", "")
+    template = template or digits(get("template_id"))
     group = get("recipient_type") == "group"
     recipient, user_id, parent, participant = _group_recipient(item) if group else _recipient(item)
     contact, country, user_id, parent = keys_and_country(recipient, user_id, parent)
@@ -65,7 +67,7 @@ def read_status(item: Mapping[str, Any], waba_id: str, number: str) -> StatusEve
         template,
         campaign,
         country,
-        _category(item),
+        *_category_and_pricing(item),
         callback,
         code,
         title,
@@ -206,15 +208,19 @@ def _group_recipient(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return phone, user_id, parent, phone[:160] or user_id
 
 
-def _category(item: Mapping[str, Any]) -> str:
+def _category_and_pricing(item: Mapping[str, Any]) -> tuple[str, int]:
     pricing = item.get("pricing")
     conversation = item.get("conversation")
     if type(pricing) is not dict and type(conversation) is dict:
         pricing = conversation.get("pricing")
-    if type(pricing) is dict and type(pricing.get("category")) is str:
-        return str(pricing["category"])[:64].replace("-", "_")
+    number = 0
+    if type(pricing) is dict:
+        get = pricing.get
+        number = pricing_number(get("billable"), get("pricing_model"), get("type"))
+        if type(get("category")) is str:
+            return str(pricing["category"])[:64].replace("-", "_"), number
     origin = conversation.get("origin") if type(conversation) is dict else None
-    return bounded_text(origin.get("type"), 64) if type(origin) is dict else ""
+    return bounded_text(origin.get("type"), 64) if type(origin) is dict else "", number
 
 
 @cached_if_short(maxsize=8192)

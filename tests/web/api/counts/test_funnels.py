@@ -76,6 +76,36 @@ def test_a_category_of_one_event_applies_to_the_whole_message(api, deliver, now)
     }
 
 
+def test_a_funnel_is_grouped_and_filtered_by_what_meta_says_about_prices(api, deliver, now, engine):
+    def price(*, billable, kind):
+        return {
+            "pricing": {"category": "utility", "pricing_model": "PMP", "billable": billable, "type": kind}
+        }
+
+    paid, free = (
+        price(billable=True, kind="regular"),
+        price(billable=False, kind="free_customer_service"),
+    )
+    deliver(body(status("wamid.A", "sent", now, **paid), status("wamid.A", "delivered", now)))
+    deliver(body(status("wamid.B", "sent", now, **paid), status("wamid.B", "read", now)))
+    deliver(body(status("wamid.C", "sent", now, **paid), status("wamid.C", "failed", now, code=131026)))
+    deliver(body(status("wamid.D", "sent", now, **free), status("wamid.E", "failed", now, code=131026)))
+    for counted in (False, True):
+        if counted:
+            count_stages(engine, now)
+        groups = api.get("/v1/funnel?group_by=billing,pricing_model,pricing_type").json["groups"]
+        found = {(g["billing"], g["pricing_model"], g["pricing_type"]): g["now"] for g in groups}
+        assert {key: (*stages(counts), counts["unread"]) for key, counts in found.items()} == {
+            ("billable", "PMP", "regular"): (3, 2, 1, 1, 1),
+            ("free", "PMP", "free_customer_service"): (1, 0, 0, 0, 0),
+            ("", "", ""): (0, 0, 0, 1, 0),
+        }
+        assert stages(api.get("/v1/funnel?billing=billable").json["now"]) == (3, 2, 1, 1)
+    deliver(body(status("wamid.A", "read", now)))
+    assert api.get("/v1/funnel?billing=billable").json["now"]["unread"] == 0
+    assert api.get("/v1/funnel?billing=cheap").status_code == 400
+
+
 def test_a_funnel_is_grouped_by_what_senders_reported(api, deliver, now):
     api.post(
         "/v1/sends",

@@ -15,25 +15,28 @@ from webhook_app.store.counts.messages import stages
 from webhook_app.store.counts.rates import EVERYTHING, Filters, filter_sql
 from webhook_app.store.counts.series import series_keys
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.whatsapp.receiving.pricing import BILLINGS, OF_BILLING, Billing, pricing_of
 
 _HOUR = timedelta(hours=1)
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _MORE_MEMORY = text("SET LOCAL work_mem = '64MB'")  # to sort the percentiles of a day in memory
 
+_COUNTS = "sent, delivered, read, failed, unread"
 _COUNTED = (
-    "SELECT series_id, category, sent, delivered, read, failed FROM stage_counts"
+    f"SELECT series_id, category, pricing, {_COUNTS} FROM stage_counts"
     " WHERE unit = {} AND at >= {} AND at < {}"
 )
 _FUNNEL = f"""
 WITH {stages.NEW_STAGES}, {stages.DELTAS}
-SELECT {{series}} AS series, {{category}} AS category, sum(sent)::bigint AS sent, sum(delivered)::bigint AS delivered,
-       sum(read)::bigint AS read, sum(failed)::bigint AS failed
+SELECT {{series}} AS series, {{category}} AS category, {{pricing}} AS pricing,
+       {", ".join(f"sum({name})::bigint AS {name}" for name in _COUNTS.split(", "))}
 FROM ({_COUNTED.format(60, ":first_hour", ":last_hour")} {{chosen}}
       UNION ALL {_COUNTED.format(1, ":start", ":first_hour")} {{chosen}}
       UNION ALL {_COUNTED.format(1, ":last_hour", ":end")} {{chosen}}
-      UNION ALL SELECT series_id, category, sent, delivered, read, failed FROM deltas
+      UNION ALL SELECT series_id, category, pricing, {_COUNTS} FROM deltas
                 WHERE at >= :start AND at < :end {{chosen}}) counted
-GROUP BY 1, 2
+WHERE CAST(:billing AS integer) IS NULL OR pricing / {OF_BILLING} = :billing
+GROUP BY 1, 2, 3
 """
 
 _LATENCIES = f"""
@@ -53,12 +56,20 @@ WHERE delivered_at >= :start AND delivered_at < :end {{chosen}}
 
 
 class StageCounts(Struct):
-    """Messages that reached each stage. Read implies delivered; a failed message may be delivered to another device."""
+    """Messages that reached each stage. Read implies delivered; a failed message may be delivered to another device.
+
+    `unread`: messages that were delivered in the window and have not been read since.
+    """
 
     sent: int = 0
     delivered: int = 0
     read: int = 0
     failed: int = 0
+    unread: int = 0
+
+
+_PRICING = ("billing", "pricing_model", "pricing_type")
+_OF_MESSAGES = {"category", *_PRICING}
 
 
 class Latencies(Struct, frozen=True):
@@ -76,27 +87,36 @@ def funnel(
     end: datetime,
     group_by: Sequence[str] = (),
     filters: Filters = EVERYTHING,
+    billing: Billing | None = None,
 ) -> dict[tuple[str, ...], StageCounts]:
-    """Messages by the stages they first reached in the full minutes from `start` to before `end`, for each group."""
+    """Messages by the stages they first reached in the full minutes from `start` to before `end`, for each group.
+
+    Groups: the dimensions, category, billing, pricing_model and pricing_type. `billing`: only these messages.
+    """
     chosen, values = filter_sql(filters)
     statement = _FUNNEL.format(
         which=stages.RECEIVED,
-        series="0" if set(group_by) <= {"category"} else "series_id",
+        series="0" if set(group_by) <= _OF_MESSAGES else "series_id",
         category="category" if "category" in group_by else "''",
+        pricing="pricing" if set(_PRICING) & set(group_by) else "0",
         chosen=chosen,
     )
+    values |= {"billing": None if billing is None else BILLINGS.index(billing)}
     rows = connection.execute(text(statement), values | _span(connection, start, end)).all()
     known = series_keys(connection, {row.series for row in rows if row.series})
     found: dict[tuple[str, ...], StageCounts] = {}
     for row in rows:
         if row.sent or row.delivered or row.read or row.failed:
             dimensions = known[row.series]._asdict() if row.series else {}
-            dimensions["category"] = row.category
+            dimensions |= {"category": row.category} | dict(
+                zip(_PRICING, pricing_of(row.pricing), strict=True)
+            )
             group = found.setdefault(tuple(dimensions[name] for name in group_by), StageCounts())
             group.sent += row.sent
             group.delivered += row.delivered
             group.read += row.read
             group.failed += row.failed
+            group.unread += row.unread
     return found
 
 

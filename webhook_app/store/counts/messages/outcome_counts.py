@@ -1,7 +1,8 @@
-"""Counts of outcomes by minute and hour, in columns of `stage_counts`: messages without a report in time, slow ones.
+"""Counts of outcomes by minute and hour, in columns of `stage_counts`: messages not reported in time, slow, unread.
 
-A message is watched in the minute it was sent, if its `sent` arrived without delay. It is timed in the minute it was
-delivered. Both go by Meta's clock, so late and repeated events lead to the same counts. stages.py keeps the columns.
+A message is watched in the minute it was sent, if its `sent` arrived without delay. In the minute it was delivered it
+is timed, and unread until it is read. All go by Meta's clock, so late and repeated events lead to the same counts.
+stages.py keeps the columns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from webhook_app.store.counts.window_counts import OUTCOME, FailedMessages, Mark
 from webhook_app.store.postgres.engine import Connection
 
 OF_SENT = ("watched", *(f"unreported_{minutes}m" for minutes in UNDELIVERED_MINUTES))
-OF_DELIVERED = ("timed", *(f"slower_{seconds}s" for seconds in SLOW_SECONDS))
+OF_DELIVERED = ("unread", "timed", *(f"slower_{seconds}s" for seconds in SLOW_SECONDS))
 COLUMNS = (*OF_SENT, *OF_DELIVERED)
 
 
@@ -65,7 +66,8 @@ def delivered_values(prefix: str, sign: int) -> list[str]:
     """SQL: the columns that a message adds in the minute it was delivered."""
     took = f"extract(epoch FROM {prefix}delivered_at - {prefix}sent_at)"
     timed = [f"{took} <= {_TIMED}", *(f"{took} > {limit} AND {took} <= {_TIMED}" for limit in SLOW_SECONDS)]
-    return [f"{sign} * coalesce({is_timed}, FALSE)::int" for is_timed in timed]
+    unread = f"{prefix}read_at IS NULL"
+    return [f"{sign} * coalesce({is_counted}, FALSE)::int" for is_counted in (unread, *timed)]
 
 
 def read_spans(connection: Connection, spans: Sequence[MinuteSpan]) -> list[OutcomeCounts]:

@@ -1,9 +1,9 @@
 """Stages of messages (sent, delivered, read, failed): when each was first reached, and counts by minute and hour.
 
 A message counts once per stage, at its first such event, so windows add up. `read` implies `delivered`. A message has
-one series and one category: the greatest that its events name. Times only become earlier and names greater, so order
-and repetition of events do not matter. `request_recount` is for events that are reassigned, deleted or replayed.
-Messages are identified by a hash of their id and number, with a key of the installation.
+one series, one category and one pricing: the greatest that its events name. Times only become earlier and names
+greater, so order and repetition of events do not matter. `request_recount` is for events that are reassigned, deleted
+or replayed. Messages are identified by a hash of their id and number, with a key of the installation.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ Message = tuple[str, str]
 _KEY = "keyed_hash({}, {})"
 _STAGES = ("sent", "delivered", "read", "failed")
 
-_FIELDS = ("series_id", "category", "sent_live", *(f"{stage}_at" for stage in _STAGES))
+_FIELDS = ("series_id", "category", "pricing", "sent_live", *(f"{stage}_at" for stage in _STAGES))
 _NEW = ", ".join(_FIELDS)
 _OLD = ", ".join(f"was_{name}" for name in _FIELDS)
 _COUNTS = (*_STAGES, *outcome_counts.COLUMNS)
@@ -47,13 +47,21 @@ def _count_row(stage: str, prefix: str, sign: int) -> list[str]:
         if stage == "delivered"
         else zeros * len(outcome_counts.OF_DELIVERED)
     )
-    return [f"{prefix}{stage}_at", f"{prefix}series_id", f"{prefix}category", *reached, *sent, *delivered]
+    return [
+        f"{prefix}{stage}_at",
+        f"{prefix}series_id",
+        f"{prefix}category",
+        f"{prefix}pricing",
+        *reached,
+        *sent,
+        *delivered,
+    ]
 
 
 NEW_STAGES = f"""
 new_stages AS MATERIALIZED (
   SELECT {_KEY.format("message_id", "phone_number_id")} AS message, max(series_id) AS series_id,
-         max(category) AS category,
+         max(category) AS category, max(pricing) AS pricing,
          coalesce(bool_or(received_at < occurred_at + interval '{int(LIVE_WITHIN.total_seconds())} seconds')
                     FILTER (WHERE status = 'sent'), FALSE) AS sent_live,
          min(occurred_at) FILTER (WHERE status = 'sent') AS sent_at,
@@ -64,9 +72,10 @@ new_stages AS MATERIALIZED (
   GROUP BY 1
 ), merged AS MATERIALIZED (
   SELECT n.message, h.series_id AS was_series_id, h.category AS was_category,
-         h.sent_live AS was_sent_live,
+         h.pricing AS was_pricing, h.sent_live AS was_sent_live,
          {", ".join(f"h.{stage}_at AS was_{stage}_at" for stage in _STAGES)}, h.last_at AS was_last_at,
          greatest(h.series_id, n.series_id) AS series_id, greatest(h.category, n.category) AS category,
+         greatest(h.pricing, n.pricing) AS pricing,
          coalesce(h.sent_live, FALSE) OR n.sent_live AS sent_live,
          {", ".join(f"least(h.{stage}_at, n.{stage}_at) AS {stage}_at" for stage in _STAGES)},
          greatest(h.last_at, n.last_at) AS last_at
@@ -79,7 +88,7 @@ new_stages AS MATERIALIZED (
 DELTAS = f"""
 deltas AS (
   SELECT d.* FROM changed CROSS JOIN LATERAL (VALUES {_count_rows("changed.", 1)}, {_count_rows("changed.was_", -1)})
-    AS d(at, series_id, category, {", ".join(_COUNTS)})
+    AS d(at, series_id, category, pricing, {", ".join(_COUNTS)})
   WHERE d.at IS NOT NULL
 )"""
 """SQL: how the changed messages change the counts, by time."""
@@ -88,11 +97,12 @@ RECEIVED = "received_at >= :since"
 """SQL for `which`: the events received since `counted_until`, which may not be counted."""
 
 _ADD = f"""
-INSERT INTO stage_counts AS c (unit, at, series_id, category, {", ".join(_COUNTS)})
-SELECT unit, date_trunc(CASE unit WHEN 60 THEN 'hour' ELSE 'minute' END, at) AS at, series_id, category, {_SUMS}
+INSERT INTO stage_counts AS c (unit, at, series_id, category, pricing, {", ".join(_COUNTS)})
+SELECT unit, date_trunc(CASE unit WHEN 60 THEN 'hour' ELSE 'minute' END, at) AS at, series_id, category, pricing,
+       {_SUMS}
 FROM deltas CROSS JOIN (VALUES (1), (60)) AS u(unit)
-GROUP BY 1, 2, 3, 4 HAVING {_ANY} ORDER BY 1, 2, 3, 4
-ON CONFLICT (unit, at, series_id, category) DO UPDATE SET
+GROUP BY 1, 2, 3, 4, 5 HAVING {_ANY} ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (unit, at, series_id, category, pricing) DO UPDATE SET
   {", ".join(f"{name} = c.{name} + excluded.{name}" for name in _COUNTS)}
 """
 _EXTEND = f"""
@@ -119,7 +129,7 @@ WITH gone AS (
   RETURNING *
 ), deltas AS (
   SELECT d.* FROM gone CROSS JOIN LATERAL (VALUES {_count_rows("gone.", -1)})
-    AS d(at, series_id, category, {", ".join(_COUNTS)})
+    AS d(at, series_id, category, pricing, {", ".join(_COUNTS)})
   WHERE d.at IS NOT NULL
 )
 {_ADD}

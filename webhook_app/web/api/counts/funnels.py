@@ -16,7 +16,16 @@ from webhook_app.web.errors import ApiError
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
-_Group = Literal["phone_number_id", "template", "campaign", "country", "category"]
+_Group = Literal[
+    "phone_number_id",
+    "template",
+    "campaign",
+    "country",
+    "category",
+    "billing",
+    "pricing_model",
+    "pricing_type",
+]
 _Minutes = Annotated[
     int, Meta(ge=1, le=31 * 1440, description="Full minutes in addition to the current one.")
 ]
@@ -40,8 +49,12 @@ class _FunnelSelection(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class FunnelQuery(_FunnelSelection, kw_only=True):
-    group_by: Annotated[tuple[_Group, ...], Meta(max_length=5, description="Comma-separated.")] = ()
+    group_by: Annotated[tuple[_Group, ...], Meta(max_length=8, description="Comma-separated.")] = ()
     compare: Annotated[bool, Meta(description="false omits the previous period.")] = True
+    billing: Annotated[
+        Literal["", "free", "billable"] | None,
+        Meta(description="Only messages that Meta calls so; '': unknown."),
+    ] = None
 
 
 class LatencyQuery(_FunnelSelection, kw_only=True):
@@ -49,12 +62,16 @@ class LatencyQuery(_FunnelSelection, kw_only=True):
 
 
 class FunnelStages(Struct, kw_only=True):
-    """Messages that first reached the stage in the window. Read implies delivered; failed ones may be delivered."""
+    """Messages that first reached the stage in the window. Read implies delivered; failed ones may be delivered.
+
+    `unread`: delivered in the window and not read since, as far as the reader lets Meta say.
+    """
 
     sent: int
     delivered: int
     read: int
     failed: int
+    unread: int
     delivered_share: _Share
     read_share: _Share
     failed_share: _Share
@@ -68,6 +85,9 @@ class FunnelGroup(Struct, kw_only=True):
     campaign: str | UnsetType = UNSET
     country: str | UnsetType = UNSET
     category: str | UnsetType = UNSET
+    billing: str | UnsetType = UNSET
+    pricing_model: str | UnsetType = UNSET
+    pricing_type: str | UnsetType = UNSET
     now: FunnelStages
     before: FunnelStages | None
 
@@ -107,11 +127,11 @@ def get_funnel(call: Call, query: FunnelQuery) -> Funnel:
     A message counts once per stage, in the window in which it first reached it, so that windows add up.
     """
     start, end = _window(call, query)
-    filters = query.filters()
-    found = funnels.funnel(call.connection, start, end, query.group_by, filters)
+    wanted = query.group_by, query.filters(), query.billing
+    found = funnels.funnel(call.connection, start, end, *wanted)
     earlier: dict[tuple[str, ...], StageCounts] | None = None
     if query.compare:
-        earlier = funnels.funnel(call.connection, start - (end - start), start, query.group_by, filters)
+        earlier = funnels.funnel(call.connection, start - (end - start), start, *wanted)
     keys = sorted({*found, *(earlier or {})}, key=lambda key: (-found.get(key, StageCounts()).sent, key))
     groups = [
         FunnelGroup(

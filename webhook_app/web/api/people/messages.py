@@ -17,11 +17,22 @@ from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
 from webhook_app.whatsapp.people.contacts import display
+from webhook_app.whatsapp.receiving.pricing import Billing, pricing_of
 
 _DELIVERED = ("delivered", "read", "played")
 
 MessageId = Annotated[str, Meta(description="Meta's id of the message, `wamid.…`.")]
 _Code = Annotated[int | None, Meta(description="null: it has no code.")]
+
+
+class MessagePricing(Struct):
+    """What Meta says about the price: Meta charges for billable messages once they are delivered."""
+
+    billing: Annotated[Billing, Meta(description="Empty: Meta did not say.")]
+    model: Annotated[
+        str, Meta(description="PMP (per message), CBP (per conversation, until July 2025), other or empty.")
+    ]
+    type: Annotated[str, Meta(description="regular, free_customer_service, free_entry_point, …")]
 
 
 class MessageEventEntry(Struct, kw_only=True):
@@ -94,6 +105,7 @@ class MessageAnswer(Struct, kw_only=True):
     campaign: str
     country: str
     category: str
+    pricing: MessagePricing
     callback_data: str
     outcome: OutcomeDetail
     sends: list[SendCallEntry]
@@ -125,6 +137,7 @@ def get_message(call: Call, message_id: MessageId) -> MessageAnswer:
         campaign=_first(described, "campaign"),
         country=_first(known, "country"),
         category=category,
+        pricing=MessagePricing(*pricing_of(max((each.pricing for each in events), default=0))),
         callback_data=_first(events, "callback_data"),
         outcome=outcome,
         sends=[_send(each) for each in calls],

@@ -1,0 +1,86 @@
+"""Connections that stay open from one test to the next: starting a server process costs more than most tests."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from threading import Lock
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import ExecStatus, PGconn, TransactionStatus
+
+_OF_THE_DRIVER = {"autocommit", "prepare_threshold", "row_factory"}
+_ENDED = PGconn.connect(b"host=/nowhere")
+_ENDED.finish()
+
+
+class KeptConnections:
+    """Opens connections to its databases; the session of a closed one is reset for the next with its parameters."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._idle: dict[str, dict[str, list[PGconn]]] = {}
+        self._connect_anew = psycopg.connect
+
+    def keep(self, database: str) -> None:
+        self._idle[database] = defaultdict(list)
+
+    def forget(self, database: str) -> None:
+        """End the idle sessions of this database, and keep none from now on."""
+        for sessions in self._idle.pop(database).values():
+            for session in sessions:
+                session.finish()
+
+    def processes(self, database: str) -> list[int]:
+        """The server's processes of the idle sessions."""
+        with self._lock:
+            return [each.backend_pid for sessions in self._idle[database].values() for each in sessions]
+
+    def connect(self, conninfo: str = "", **options: Any) -> psycopg.Connection[Any]:
+        """Takes the place of `psycopg.connect`."""
+        of_server = {name: value for name, value in options.items() if name not in _OF_THE_DRIVER}
+        parameters = make_conninfo(conninfo, **of_server)
+        idle = self._idle.get(str(conninfo_to_dict(parameters).get("dbname")))
+        if idle is None:
+            return self._connect_anew(conninfo, **options)
+        with self._lock:
+            session = next((each for each in _taken(idle[parameters]) if _is_alive(each)), None)
+        if session is None:
+            made = _KeptConnection.connect(conninfo, **options)
+        else:
+            made = _KeptConnection(session)
+            for name in options.keys() & _OF_THE_DRIVER:
+                setattr(made, name, options[name])
+        made.kept_in = idle[parameters]
+        return made
+
+
+def _taken(sessions: list[PGconn]) -> Iterator[PGconn]:
+    while sessions:
+        yield sessions.pop()
+
+
+def _is_alive(session: PGconn) -> bool:
+    """Whether the server has not ended it: reads first its last message, then the end of the stream."""
+    try:
+        session.consume_input()
+        session.consume_input()
+    except psycopg.OperationalError:
+        session.finish()
+        return False
+    return True
+
+
+class _KeptConnection(psycopg.Connection[Any]):
+    kept_in: list[PGconn]
+
+    def close(self) -> None:
+        session = self.pgconn
+        if session.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            session.exec_(b"ROLLBACK")
+        is_idle = session.transaction_status == TransactionStatus.IDLE
+        if is_idle and session.exec_(b"DISCARD ALL").status == ExecStatus.COMMAND_OK:
+            self.pgconn, self._closed = _ENDED, True
+            self.kept_in.append(session)
+        else:
+            super().close()
