@@ -350,6 +350,13 @@ def test_somebody_else_who_got_the_number_is_not_erased(writer, engine, now, for
             ).scalar()
             == 1
         )  # in a group
+        left = {
+            table: connection.execute(
+                text(f"SELECT count(*) FROM {table} WHERE contact = :of"), {"of": PERSON}
+            ).scalar()
+            for table in ("sends", "opt_ins", "suppression_changes", "successes", "audit")
+        }
+    assert left == {"sends": 0, "opt_ins": 0, "suppression_changes": 1, "successes": 1, "audit": 0}
 
 
 def test_the_record_keeps_when_and_by_whom_somebody_was_erased(writer, engine, now, forget):

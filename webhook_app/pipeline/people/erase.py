@@ -68,8 +68,8 @@ def erase(
         opt_outs = [(row.phone_number_id, row.scope) for row in rows_before if row.reason == "opted_out"]
         erased_opt_outs.keep(connection, traces.keys, opt_outs)
         rows = erasure.take_out(connection, traces, now)
-        for table, deleted in former_numbers.delete_statements(connection, shared).items():
-            rows[table] += deleted
+        for table, changed in former_numbers.take_out(connection, shared).items():
+            rows[table] += changed
         rows["suppression_changes"] += _erase_changes(connection, traces, actor, now)
         erasure_id = erasure_requests.add(connection, traces, actor, now)
         erasure_requests.notify_erased(connection)

@@ -13,6 +13,8 @@ SELECT EXISTS (SELECT FROM status_events WHERE contact = :key AND occurred_at >=
     OR EXISTS (SELECT FROM failures WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM inbound_messages WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM preferences WHERE contact = :key AND occurred_at >= :since)
+    OR EXISTS (SELECT FROM sends WHERE contact = :key AND sent_at >= :since)
+    OR EXISTS (SELECT FROM opt_ins WHERE contact = :key AND opted_in_at >= :since)
     OR EXISTS (SELECT FROM suppressions WHERE contact = :key)
 """)
 _MESSAGES = text("""
@@ -21,10 +23,26 @@ SELECT message_id FROM status_events WHERE contact = :key AND occurred_at >= :si
 UNION SELECT message_id FROM failures WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
   AND participant = ''
 UNION SELECT message_id FROM inbound_messages WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
+UNION SELECT message_id FROM sends r WHERE contact = :key AND sent_at >= :since AND sent_at < :until
+  AND NOT EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
+                    AND e.message_id = r.message_id AND e.contact NOT IN ('', :key))
+  AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = r.message_id AND f.contact NOT IN ('', :key))
 """)
-_DELETE_STATEMENTS = {
-    "preferences": "DELETE FROM preferences WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until",
-    "opt_ins": "DELETE FROM opt_ins WHERE contact = :key AND opted_in_at >= :since AND opted_in_at < :until",
+_TIMES = {
+    "preferences": "occurred_at",
+    "opt_ins": "opted_in_at",
+    "successes": "occurred_at",
+    "service_windows": "opened_at",
+}
+_TAKEN = {
+    table: f"DELETE FROM {table} WHERE contact = :key AND {at} >= :since AND {at} < :until"
+    for table, at in _TIMES.items()
+} | {
+    "suppression_changes": """DELETE FROM suppression_changes WHERE contact = :key
+      AND tstzrange(:since, :until) @> coalesce(
+        (SELECT max(CAST(e->>'occurred_at' AS timestamptz)) FROM jsonb_array_elements(evidence) e), since)
+      AND NOT EXISTS (SELECT FROM jsonb_array_elements(evidence) e WHERE e->>'contact' <> :key)""",
+    "audit": "UPDATE audit SET contact = '' WHERE contact = :key AND at >= :since AND at < :until",
 }
 
 
@@ -35,7 +53,7 @@ def keys_to_erase(connection: Connection, contact: str) -> tuple[tuple[str, ...]
     """
     known = holders(connection, [contact])
     *before, person = known.everybody(contact)
-    if before and person.keys == (contact,) and not _is_used(connection, person.spans[0]):
+    if before and len(person.spans) == 1 and not _is_used(connection, person.spans[0]):
         person = before[-1]
     keys, shared = dict.fromkeys((contact, *person.keys)), list[Span]()
     for span in person.spans:
@@ -54,12 +72,12 @@ def message_ids(connection: Connection, spans: Iterable[Span]) -> list[str]:
     ]
 
 
-def delete_statements(connection: Connection, spans: Iterable[Span]) -> dict[str, int]:
-    """Delete what the person stated at these numbers while they held them. Returns how many rows of each table."""
+def take_out(connection: Connection, spans: Iterable[Span]) -> dict[str, int]:
+    """Erase all but messages from these numbers' time with the person. Returns the number of rows by table."""
     values = [_values(span) for span in spans]
     return {
         table: sum(connection.execute(text(statement), each).rowcount for each in values)
-        for table, statement in _DELETE_STATEMENTS.items()
+        for table, statement in _TAKEN.items()
     }
 
 

@@ -1,0 +1,99 @@
+"""An erasure takes a former number of the person, and nobody who had their present number before them."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from tests.store.people.test_contacts import number_change
+from tests.support.factories import NUMBER, body, status
+from webhook_app.pipeline.receiving.delivery import Delivery
+from webhook_app.store.people import former_numbers
+from webhook_app.store.suppressions import opt_ins
+from webhook_app.store.suppressions.opt_ins import OptIn
+
+FORMER, PRESENT, STRANGER, USER = "12025550117", "12025550118", "12025550119", "US.7041abc"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def feed(writer, now):
+    return lambda *bodies: writer.store([Delivery(each) for each in bodies], now)
+
+
+@pytest.fixture
+def moved(feed, now):
+    """FORMER went to PRESENT two days ago."""
+    feed(number_change(FORMER, PRESENT, now - 2 * DAY))
+
+
+@pytest.fixture
+def to_erase(engine):
+    def keys(contact):
+        with engine.connect() as connection:
+            return former_numbers.keys_to_erase(connection, contact)
+
+    return keys
+
+
+@pytest.fixture
+def store(engine, now):
+    """Stores a reported send or an opt-in of a contact, some days ago."""
+
+    def report(contact, days):
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO sends (message_id, phone_number_id, failed, contact, given, sent_at, registered_at)"
+                    " VALUES (:id, :number, false, :contact, :contact, :at, :at)"
+                ),
+                {
+                    "id": f"wamid.{contact}.{days}",
+                    "number": NUMBER,
+                    "contact": contact,
+                    "at": now - days * DAY,
+                },
+            )
+
+    def agree(contact, days):
+        row = OptIn(
+            contact=contact, opted_in_at=now - days * DAY, channel="shop", note="", actor="", recorded_at=now
+        )
+        with engine.begin() as connection:
+            opt_ins.put(connection, [row])
+
+    return {"send": report, "opt-in": agree}
+
+
+def test_somebody_who_had_the_present_number_before_is_not_part_of_the_person(moved, feed, to_erase, now):
+    earlier = [
+        status("wamid.A", at=now - 20 * DAY, recipient=PRESENT, recipient_user_id=USER),
+        status("wamid.B", at=now - 5 * DAY, recipient=STRANGER, recipient_user_id=USER),
+    ]
+    feed(body(*earlier), body(status("wamid.C", at=now, recipient=PRESENT)))
+    assert to_erase(PRESENT) == ((PRESENT, FORMER), ())
+
+
+def test_a_number_that_nobody_uses_since_its_holder_left_means_the_person_who_left(moved, to_erase):
+    assert to_erase(FORMER) == ((FORMER, PRESENT), ())
+
+
+@pytest.mark.parametrize("what", ["send", "opt-in"])
+def test_a_former_number_is_taken_whole_unless_somebody_else_uses_it(moved, to_erase, store, what):
+    store[what](FORMER, 3)
+    assert to_erase(PRESENT) == ((PRESENT, FORMER), ())
+    store[what](FORMER, 1)
+    keys, (span,) = to_erase(PRESENT)
+    assert (keys, span.key) == ((PRESENT,), FORMER)
+    assert to_erase(FORMER) == ((FORMER,), ())
+
+
+def test_of_reported_sends_to_a_former_number_those_are_taken_that_no_webhook_names_for_another(
+    moved, feed, engine, to_erase, store, now
+):
+    for days in (1, 3, 4):
+        store["send"](FORMER, days)
+    feed(body(status(f"wamid.{FORMER}.4", at=now - 4 * DAY, recipient=STRANGER)))
+    _, shared = to_erase(PRESENT)
+    with engine.connect() as connection:
+        assert former_numbers.message_ids(connection, shared) == [f"wamid.{FORMER}.3"]
