@@ -13,6 +13,8 @@ from tests.pipeline.world import (
     MINUTE,
 )
 from tests.support.factories import NUMBER
+from webhook_app.pipeline.suppressions import consent
+from webhook_app.store.suppressions import consent as consent_store
 from webhook_app.store.suppressions import suppressions
 
 PREFERENCES = [(5, "stop"), (4, "resume"), (3, "stop"), (2, "resume")]
@@ -193,3 +195,34 @@ def test_start_does_not_lift_an_opt_out_of_marketing_entered_by_hand(world, engi
     world.prefer(MINUTE, "resume")
     world.run()
     assert world.rows() == []
+
+
+def test_opt_outs_from_more_numbers_than_anybody_has_apply_to_every_number(world, monkeypatch):
+    monkeypatch.setattr(consent, "MOST_NUMBERS", 3)
+    for place in range(3):
+        world.write((20 - place) * HOUR, "stop", number=f"n{place}")
+        world.run()
+    assert [row.phone_number_id for row in world.rows()] == ["n0", "n1", "n2"]
+    for place in range(5):
+        world.write((10 - place) * HOUR, "stop", number=f"a{place}")
+    world.run()
+    assert [row.phone_number_id for row in world.rows()] == ["", "n0", "n1", "n2"]
+    world.write(HOUR, "start", number="n1")
+    world.run()
+    assert [row.phone_number_id for row in world.rows()] == ["n0", "n2"]
+
+
+def test_of_a_key_with_thousands_of_statements_the_newest_count(world, engine, now):
+    world.write(20 * HOUR, "stop")
+    world.run()
+    many = text(
+        "INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword, opens_window,"
+        " received_at, considered_at) SELECT 'w' || i, 'n' || i, :at, :contact, 'text', 'stop', TRUE, :at, :at"
+        " FROM generate_series(1, 5000) i"
+    )
+    with engine.begin() as connection:
+        connection.execute(many, {"contact": CONTACT, "at": now - 2 * HOUR})
+        assert len(consent_store.keywords(connection, [CONTACT])) == 200
+    world.write(HOUR, "start")
+    world.run()
+    assert NUMBER not in {row.phone_number_id for row in world.rows()}

@@ -11,7 +11,7 @@ from webhook_app.pipeline.suppressions.explanations import LOOKBACK
 from webhook_app.pipeline.suppressions.number_changes import all_keys, owner
 from webhook_app.rules.people.holders import Holders
 from webhook_app.rules.suppressions.consent import ConsentStatement, Source, newest, opt_outs
-from webhook_app.rules.suppressions.reach import numbers_reaching
+from webhook_app.rules.suppressions.reach import EVERY_NUMBER, numbers_reaching
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection
@@ -21,6 +21,8 @@ from webhook_app.store.suppressions.suppressions import Removal, Suppression, of
 from webhook_app.whatsapp.events import NO_CODE
 
 OPTED_OUT = "opted_out"
+MOST_NUMBERS = 100
+"""An opt-out from more business numbers than these applies to every number."""
 
 MARKETING_WORDS: Mapping[str, Literal["stop_marketing", "ambiguous"]] = {
     "stop_marketing": "stop_marketing",
@@ -120,7 +122,21 @@ def _statements(
     for row in (row for rows in stored.values() for row in rows):
         for statement in _stored_statements(row):
             add(owner(known, row), row.phone_number_id, row.scope, statement)
+    _widen(found, stored)
     return found
+
+
+def _widen(found: dict[ConsentCase, list[ConsentStatement]], stored: Collection[ConsentCase]) -> None:
+    """Let the opt-outs of a person from more than MOST_NUMBERS numbers apply to every number, but those stored."""
+    numbers: dict[tuple[str, str], list[str]] = {}
+    for (main, number, scope), statements in found.items():
+        if number != EVERY_NUMBER and any(each.is_opt_out for each in statements):
+            numbers.setdefault((main, scope), []).append(number)
+    for (main, scope), some in numbers.items():
+        some.sort(key=lambda number: ((main, number, scope) not in stored, number))
+        for number in some[MOST_NUMBERS:]:
+            widened = [each for each in found.pop((main, number, scope)) if each.is_opt_out]
+            found.setdefault((main, EVERY_NUMBER, scope), []).extend(widened)
 
 
 def _author(known: Holders, statement: ConsentStatement) -> str:

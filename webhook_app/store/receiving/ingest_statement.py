@@ -113,36 +113,36 @@ new_events AS (
   SELECT DISTINCT contact FROM new_events WHERE status IN ('delivered', 'read', 'played')
 ), suppressed AS (  -- under the event's own key or a linked one; by index lookups, so that no table's size matters
   SELECT s.contact, e.contact AS delivered_to
-  FROM delivered e CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = e.contact OFFSET 0) AS s
+  FROM delivered e CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = e.contact LIMIT 1) AS s
   UNION ALL  -- user ids begin with a letter; user_id holds a number only after a change of number
   SELECT s.contact, e.contact
   FROM delivered e
   CROSS JOIN LATERAL {BY_USER.format(key="e.contact")} AS k
-  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
+  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key LIMIT 1) AS s
   WHERE e.contact >= 'A' OR {NUMBERS_CHANGED}
   UNION ALL  -- of a user id whose person went to another number
   SELECT s.contact, e.contact
   FROM delivered e
   CROSS JOIN LATERAL {BY_USER.format(key="e.contact")} AS k
   CROSS JOIN LATERAL {BY_USER.format(key="k.key")} AS m
-  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = m.key OFFSET 0) AS s
+  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = m.key LIMIT 1) AS s
   WHERE e.contact >= 'A' AND {NUMBERS_CHANGED}
   UNION ALL
   SELECT s.contact, e.contact
   FROM delivered e
   CROSS JOIN LATERAL {BY_CONTACT.format(key="e.contact")} AS k
-  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
+  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key LIMIT 1) AS s
   WHERE (SELECT max(contact) FROM suppressions) >= 'A' OR {NUMBERS_CHANGED}
   UNION ALL
   SELECT s.contact, e.contact
   FROM delivered e
   JOIN (SELECT user_id AS key, contact AS of FROM linked UNION ALL SELECT contact, user_id FROM linked) AS k
     ON k.of = e.contact
-  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key OFFSET 0) AS s
+  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key LIMIT 1) AS s
 ), queued AS (
   INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
   SELECT DISTINCT e.contact, e.phone_number_id, e.status, e.message_id, e.occurred_at
-  FROM suppressed s JOIN new_events e ON e.contact = s.delivered_to
+  FROM (SELECT DISTINCT delivered_to FROM suppressed) s JOIN new_events e ON e.contact = s.delivered_to
   WHERE e.status IN ('delivered', 'read', 'played')
 ), archived AS (
   INSERT INTO deliveries (received_at, body, packed) SELECT $1, $18, true WHERE $18::bytea <> ''

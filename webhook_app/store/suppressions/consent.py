@@ -30,19 +30,32 @@ WHERE considered_at IS NULL AND received_at = :received_at AND (tableoid, ctid) 
   SELECT tableoid, ctid FROM {table} WHERE considered_at IS NULL AND received_at = :received_at LIMIT :limit)
 RETURNING contact, phone_number_id
 """
+_MOST_READ = 200  # of each key, the newest first; more of them than people make would take seconds
+_NEWEST = f"""
+SELECT found.* FROM unnest(CAST(:contacts AS text[])) AS c(contact)
+CROSS JOIN LATERAL (SELECT * FROM ({{found}}) AS found ORDER BY occurred_at DESC LIMIT {_MOST_READ}) AS found
+"""
 _MOMENT = "CASE WHEN contact = ANY(:shared) THEN occurred_at END"
-_PREFERENCES = text(f"""
-SELECT DISTINCT ON (contact, phone_number_id, value, {_MOMENT}) contact, phone_number_id, occurred_at, value AS kind,
+_PREFERENCES = text(
+    _NEWEST.format(
+        found=f"""
+SELECT DISTINCT ON (phone_number_id, value, {_MOMENT}) contact, phone_number_id, occurred_at, value AS kind,
        '' AS message_id
-FROM preferences WHERE contact = ANY(:contacts)
-ORDER BY contact, phone_number_id, value, {_MOMENT}, occurred_at DESC
-""")
-_KEYWORDS = text(f"""
-SELECT DISTINCT ON (contact, phone_number_id, keyword, {_MOMENT}) contact, phone_number_id, occurred_at,
+FROM preferences WHERE contact = c.contact
+ORDER BY phone_number_id, value, {_MOMENT}, occurred_at DESC
+"""
+    )
+)
+_KEYWORDS = text(
+    _NEWEST.format(
+        found=f"""
+SELECT DISTINCT ON (phone_number_id, keyword, {_MOMENT}) contact, phone_number_id, occurred_at,
        keyword AS kind, message_id
-FROM inbound_messages WHERE contact = ANY(:contacts) AND keyword <> ''
-ORDER BY contact, phone_number_id, keyword, {_MOMENT}, occurred_at DESC, message_id DESC
-""")
+FROM inbound_messages WHERE contact = c.contact AND keyword <> ''
+ORDER BY phone_number_id, keyword, {_MOMENT}, occurred_at DESC, message_id DESC
+"""
+    )
+)
 
 
 def take_preferences(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
@@ -69,7 +82,7 @@ def take_received(
 def preferences(
     connection: Connection, contacts: Sequence[str], shared: Sequence[str] = ()
 ) -> list[StoredConsent]:
-    """The newest stop and the newest resume of each key on each business number.
+    """The newest stop and the newest resume of each key on each business number, at most 200 of a key.
 
     Of keys that several people held, `shared`, all of them.
     """
@@ -79,7 +92,7 @@ def preferences(
 def keywords(
     connection: Connection, contacts: Sequence[str], shared: Sequence[str] = ()
 ) -> list[StoredConsent]:
-    """The newest keyword of each meaning of each key on each business number, as far back as stored.
+    """The newest keyword of each meaning of each key on each business number, at most 200 of a key.
 
     Of keys that several people held, `shared`, all of them.
     """
