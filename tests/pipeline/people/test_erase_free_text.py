@@ -13,6 +13,7 @@ from webhook_app.pipeline.people.erase import erase
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people import free_text
 from webhook_app.store.postgres.engine import connect
+from webhook_app.store.schema import metadata
 from webhook_app.store.suppressions import suppressions
 from webhook_app.store.suppressions.changes import ChangeEvidence
 from webhook_app.store.suppressions.suppressions import Suppression
@@ -88,6 +89,12 @@ def write_everywhere(engine, run, writer, now, spelled):
         " VALUES (1, 'alertmanager', :reference, false, :now)",
         reference=msgspec.json.encode(labels).decode(), now=now,
     )  # fmt: skip
+    for channel in (f"shop {spelled}", f"{spelled} app"):
+        run(
+            "INSERT INTO opt_ins (contact, opted_in_at, channel, note, recorded_at)"
+            " VALUES (:contact, :now, :channel, :note, :now)",
+            contact=OTHER, now=now, channel=channel, note=f"named by {spelled}",
+        )  # fmt: skip
     run(
         "INSERT INTO audit (at, actor, action, object) VALUES (:now, 'ops', 'silence', :o)",
         now=now,
@@ -104,7 +111,7 @@ def test_texts_of_senders_and_operators_lose_the_person_in_any_spelling(
     holding = {name for name, rows in before.items() if spelled in rows}
     assert holding >= {
         *("series", "sends", "suppressions", "suppression_changes", "alerts", "silences"),
-        *("rule_evaluations", "notifications", "audit", "channel_messages"),
+        *("rule_evaluations", "notifications", "audit", "channel_messages", "opt_ins"),
     }
     done = erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
     after = dump(engine)
@@ -116,6 +123,21 @@ def test_texts_of_senders_and_operators_lose_the_person_in_any_spelling(
         if name in holding
     }, "no row about somebody else is gone"
     assert done.not_searched == free_text.NOT_SEARCHED
+
+
+def test_every_note_and_comment_is_searched():
+    written = {
+        (table.name, column.name)
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if column.name in ("note", "comment")
+    }
+    assert written == {
+        (table, column)
+        for table, columns in free_text.SEARCHED.items()
+        for column in columns
+        if column in ("note", "comment")
+    }
 
 
 def test_one_replacement_stands_for_one_template_everywhere(engine, database_url, run, writer, now):
@@ -168,7 +190,16 @@ def test_other_numbers_and_ordinary_texts_stay(engine, database_url, run, writer
     before = dump(engine)
     erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
     after = dump(engine)
-    for name in ("series", "sends", "suppressions", "alerts", "silences", "notifications", "audit"):
+    for name in (
+        "series",
+        "sends",
+        "suppressions",
+        "alerts",
+        "silences",
+        "notifications",
+        "audit",
+        "opt_ins",
+    ):
         assert after[name] == before[name]
 
 

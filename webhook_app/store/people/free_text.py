@@ -1,7 +1,7 @@
-"""Erases a person from texts that senders and operators wrote: templates, campaigns, notes, silences, alert records.
+"""Erases a person from texts that senders and operators wrote: templates, campaigns, notes, channels, silences, alerts.
 
-The rows are about something else and stay; a text that names the person is replaced as a whole. A template or campaign
-gets one replacement everywhere, so that series stay distinct and alerts keep their group.
+The rows are about something else and stay; a text that names the person is replaced as a whole. A template, campaign
+or channel gets one replacement everywhere, so that rows stay distinct and alerts keep their group.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,6 +26,7 @@ SEARCHED: dict[str, tuple[str, ...]] = {
     "incidents": ("title", "names", "slice", "details", "advice"),
     "notification_tries": ("error",),
     "notifications": ("payload", "last_error"),
+    "opt_ins": ("channel", "note"),
     "rule_evaluations": ("nearest", "seen"),
     "silences": ("matchers", "comment", "author", "ended_by"),
     "suppression_changes": ("note", "evidence"),
@@ -47,9 +48,8 @@ _JSON_COLUMNS = frozenset(
         *("matchers", "evidence", "impact"),
     )
 )
-_LARGE = frozenset(
-    ("suppressions", "suppression_changes")
-)  # the database matches their texts, not the process
+_LARGE = frozenset(("opt_ins", "suppressions", "suppression_changes"))
+"""The database matches their texts, not the process."""
 _PAGE = 500
 
 
@@ -105,7 +105,7 @@ def _rename_sends(connection: Connection, by_text: Mapping[str, str]) -> int:
 
 
 def _erase(
-    connection: Connection, table: str, columns: tuple[str, ...], traces: Traces, by_text: Mapping[str, str]
+    connection: Connection, table: str, columns: tuple[str, ...], traces: Traces, by_text: dict[str, str]
 ) -> int:
     changed = []
     for row in _rows(connection, table, columns, traces):
@@ -123,7 +123,9 @@ def _erase(
     return len(changed)
 
 
-def _without(column: str, value: Any, traces: Traces, by_text: Mapping[str, str]) -> Any:
+def _without(column: str, value: Any, traces: Traces, by_text: dict[str, str]) -> Any:
+    if column == "channel" and traces.in_text(value):  # part of a key: one replacement for each text
+        return by_text.setdefault(value, f"{ERASED}:{token_hex(16)}")
     if column == "group_key" or (column in ("key", "reference") and value.startswith("{")):
         stored = json.decode(value)
         replaced = _replaced(stored, traces, by_text)
