@@ -42,6 +42,8 @@ def test_single_and_several_messages_of_a_series_add_up_by_code_and_dimension():
 def test_a_joined_window_counts_chosen_codes_and_what_lies_within_a_group():
     joined = WindowCounts.joined(OLDER, RECENT)
     assert joined.by_group(("phone_number_id",), lambda code: code == 2)[("n1",)] == Counts(15, 1)
-    within = joined.within({"phone_number_id": "n1"})
-    assert (within.attempts, within.failures(lambda _: True)) == ({A: 15}, 4)
+    within = joined.failed_within({"phone_number_id": "n1"})
+    assert sum(failed.messages for failed in within) == 4
+    assert joined.failed_within({"phone_number_id": "n1", "code": 2}) == [FailedMessages((Mark(2, A),), 1)]
+    assert joined.failed_within({"phone_number_id": "n3"}) == []
     assert joined.failures_by_class() == OLDER.plus(RECENT).failures_by_class()

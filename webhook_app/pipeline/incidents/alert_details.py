@@ -9,6 +9,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup, counted_
 from webhook_app.rules.counts.failure_rate import measure
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS
+from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 
 _MAX_CODES = 4
@@ -42,7 +43,7 @@ def codes_of(rule_group: RuleGroup) -> tuple[CodeCount, ...]:
     """The codes of the group's failures in the window, most failures first."""
     if rule_group.window is None or rule_group.rule.measure or not rule_group.counts.failures:
         return ()
-    own = rule_group.window.within(rule_group.group)
+    own = WindowCounts({}, rule_group.window.failed_within(rule_group.group))
     by_code = own.failures_by(lambda mark: (mark.code,), counted_by(rule_group.rule)).most_common()
     return tuple(CodeCount(int(code), failures) for (code,), failures in by_code)
 

@@ -124,7 +124,7 @@ def firing_alert(change: AlertChange) -> FiringAlert:
     failing: Counter[tuple[int, SeriesKey]] = Counter()
     if group is not None and group.window is not None:
         counted = counted_by(group.rule)
-        for failed in group.window.within(group.group).failed:
+        for failed in group.window.failed_within(group.group):
             for mark in failed.marks:
                 if counted(mark.code):
                     failing[mark.code, mark.series] += failed.messages

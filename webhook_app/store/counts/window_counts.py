@@ -231,20 +231,29 @@ class WindowCounts(Struct, frozen=True, dict=True):
         found = self.failures_by(lambda mark: (class_of(mark.code),), lambda _: True)
         return {name: found[(name,)] for name in CLASSES}
 
-    def within(self, group: dict[str, str | int]) -> "WindowCounts":
-        """The counts of this group alone: its series, and the marks with its code if it has one."""
-        dimensions = {name: value for name, value in group.items() if name != "code"}
+    def failed_within(self, group: Mapping[str, str | int]) -> list[FailedMessages]:
+        """The failed messages of this group, with their marks in it. All groups are sorted out in one pass."""
+        names = tuple(sorted(group))
+        if names not in self._failed_within:
+            self._failed_within[names] = self._sort_failed(names)
+        return self._failed_within[names].get(tuple(group[name] for name in names), [])
 
-        def holds(series: SeriesKey) -> bool:
-            return all(getattr(series, name) == value for name, value in dimensions.items())
+    @cached_property
+    def _failed_within(self) -> dict[tuple[str, ...], dict[GroupKey, list[FailedMessages]]]:
+        return {}
 
-        code = group.get("code")
-        kept = [
-            FailedMessages(marks, f.messages)
-            for f in self.failed
-            if (marks := tuple(m for m in f.marks if code in (None, m.code) and holds(m.series)))
-        ]
-        return WindowCounts({s: count for s, count in self.attempts.items() if holds(s)}, kept)
+    def _sort_failed(self, names: tuple[str, ...]) -> dict[GroupKey, list[FailedMessages]]:
+        found: dict[GroupKey, list[FailedMessages]] = {}
+        for failed in self.failed:
+            if len(failed.marks) == 1:
+                found.setdefault(_group_of(names, failed.marks[0]), []).append(failed)
+                continue
+            marks: dict[GroupKey, list[Mark]] = {}
+            for mark in failed.marks:
+                marks.setdefault(_group_of(names, mark), []).append(mark)
+            for key, held in marks.items():
+                found.setdefault(key, []).append(FailedMessages(tuple(held), failed.messages))
+        return found
 
 
 def class_of(code: int) -> str:

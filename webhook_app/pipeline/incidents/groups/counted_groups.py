@@ -117,6 +117,7 @@ def _open_groups(
     rule: Rule, window: WindowCounts, groups: GroupCounts, opened: Iterable[OpenGroup]
 ) -> list[CountedGroup]:
     counted = counted_by(rule)
+    attempts = window.attempts_by(tuple(name for name in rule.group_by if name != "code"))
     found = []
     for each in opened:
         code = each.group.get("code")
@@ -125,8 +126,8 @@ def _open_groups(
         values = tuple(each.group[name] for name in rule.group_by)
         count = groups.get(values)
         if count is None:
-            own = window.within(each.group)
-            count = Counts(sum(own.attempts.values()), own.failures(counted))
+            place = tuple(each.group[name] for name in rule.group_by if name != "code")
+            count = Counts(attempts.get(place, 0), 0)
         found.append(CountedGroup(rule, each.group, group_key(each.group), count))
     return found
 

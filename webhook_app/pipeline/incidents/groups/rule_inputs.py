@@ -135,6 +135,7 @@ class LiveInputs:
         self._cache = cache or ReadCache()
         self._cache.renew(baselines.latest_hour(connection))
         self._windows: dict[int, WindowCounts] = {}
+        self._day: Counter[SeriesKey] | None = None
         self._webhooks: dict[int, dict[SeriesKey, int]] = {}
         self._chronic: ChronicStates | None = None
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
@@ -281,14 +282,14 @@ class LiveInputs:
         return self._ended_outcomes
 
     def attempts_of_day(self) -> dict[SeriesKey, int]:
-        """Messages of the last 24 hours by series."""
-        end = self._summed_until(0)
-        span = (end - timedelta(hours=24), end)
-        if span not in self._cache.usual:
-            self._cache.usual[span] = baselines.read(self.connection, *span)
-        attempts = Counter(self._cache.usual[span].attempts)
-        attempts.update(rates.attempts_by_series(self.connection, end, self._now + timedelta(minutes=1)))
-        return attempts
+        if self._day is None:
+            end = self._summed_until(0)
+            span = (end - timedelta(hours=24), end)
+            if span not in self._cache.usual:
+                self._cache.usual[span] = baselines.read(self.connection, *span)
+            self._day = Counter(self._cache.usual[span].attempts)
+            self._day.update(rates.attempts_by_series(self.connection, end, self._now + timedelta(minutes=1)))
+        return self._day
 
     def met(self, minutes: int, days: int) -> WindowCounts:
         end = self._summed_until(minutes)

@@ -1,7 +1,8 @@
 """The usual share of failures of a group, with which its share now is compared."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Protocol
 
 from webhook_app.pipeline.incidents.groups.rule_group import NO_COUNTS, Group, counted_by
@@ -10,7 +11,7 @@ from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import Rule, chronic_share, selects, usual_share
 from webhook_app.rules.incidents.outcomes import KNOWN, KNOWN_IN_HOURS, usual_outcome_share
-from webhook_app.store.counts.window_counts import GroupKey, WindowCounts, class_of
+from webhook_app.store.counts.window_counts import GroupCounts, GroupKey, WindowCounts, class_of
 from webhook_app.whatsapp.errors.catalogue import explain
 
 _USUAL_HOURS = 168
@@ -32,39 +33,41 @@ def usual_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[GroupOfRule]
     like the rest, and what its past may be by chance is usual too. A group with a chronic finding is compared with its
     own share of up to 28 days.
     """
-    chronic = [inputs.chronic.usual_hours(each.group, counted_by(rule)) for each in selected]
-    if not (rule.windows and selects(rule, explain(UNREACHABLE), UNREACHABLE)):
-        return [
-            _chronic_share(rule, inputs, each, hours) for each, hours in zip(selected, chronic, strict=True)
-        ]
+    counted, minutes = counted_by(rule), min(rule.window_minutes, _DAY_MINUTES)
+    chronic = [inputs.chronic.usual_hours(each.group, counted) for each in selected]
+    own = {hours: _counts_in(inputs.usual(minutes, hours), rule) for hours in {*chronic} - {0}}
+    depends = selected and rule.windows and selects(rule, explain(UNREACHABLE), UNREACHABLE)
+    usual = _shares_in(inputs.usual(minutes, _USUAL_HOURS), rule) if depends else None
+    return [
+        chronic_share(own[hours](each.group)) if hours else usual(each.group) if usual else 0.0
+        for each, hours in zip(selected, chronic, strict=True)
+    ]
+
+
+def _counts_in(past: WindowCounts, rule: Rule) -> Callable[[Group], Counts]:
+    """A function that returns the counts of a group of the rule in this window."""
     others = tuple(name for name in rule.group_by if name != "code")
-    usual = inputs.usual(min(rule.window_minutes, _DAY_MINUTES), _USUAL_HOURS)
-    attempts, failures = usual.attempts_by(others), usual.by_group(rule.group_by, counted_by(rule))
-    shares = []
-    for each, hours in zip(selected, chronic, strict=True):
-        if hours:
-            shares.append(_chronic_share(rule, inputs, each, hours))
-            continue
-        if "code" in each.group and class_of(int(each.group["code"])) != "unreachable":
-            shares.append(0.0)
-            continue
-        tried = attempts.get(tuple(each.group[name] for name in others), 0)
-        failed = failures.get(tuple(each.group[name] for name in rule.group_by), NO_COUNTS).failures
-        shares.append(usual_share(Counts(tried, failed), _overall(usual, rule, each.group)))
-    return shares
+    attempts, groups = past.attempts_by(others), past.by_group(rule.group_by, counted_by(rule))
+
+    def counts(group: Group) -> Counts:
+        tried = attempts.get(tuple(group[name] for name in others), 0)
+        return Counts(tried, groups.get(tuple(group[name] for name in rule.group_by), NO_COUNTS).failures)
+
+    return counts
 
 
-def _chronic_share(rule: Rule, inputs: RuleInputs, group: GroupOfRule, hours: int) -> float:
-    """The usual share of a group with a chronic finding, over so many hours; 0 without one."""
-    if not hours:
-        return 0.0
-    usual = inputs.usual(min(rule.window_minutes, _DAY_MINUTES), hours)
-    place = tuple(group.group[name] for name in rule.group_by if name != "code")
-    tried = usual.attempts_by(tuple(name for name in rule.group_by if name != "code")).get(place, 0)
-    values = tuple(group.group[name] for name in rule.group_by)
-    return chronic_share(
-        Counts(tried, usual.by_group(rule.group_by, counted_by(rule)).get(values, NO_COUNTS).failures)
-    )
+def _shares_in(past: WindowCounts, rule: Rule) -> Callable[[Group], float]:
+    """A function that returns the usual share of a group, from this window of the group and of all groups."""
+    own, attempts = _counts_in(past, rule), past.attempts_by(()).get((), 0)
+    overall = past.by_group(("code",) if "code" in rule.group_by else (), counted_by(rule))
+
+    def share(group: Group) -> float:
+        code = (int(group["code"]),) if "code" in group else ()
+        if code and class_of(*code) != "unreachable":
+            return 0.0
+        return usual_share(own(group), Counts(attempts, overall.get(code, NO_COUNTS).failures))
+
+    return share
 
 
 def outcome_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[GroupOfRule]) -> list[float | None]:
@@ -76,30 +79,38 @@ def outcome_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[GroupOfRul
     measure = rule.measure
     if not selected or measure is None:
         return []
+    past = _past_outcomes(rule, inputs, measure, rule.group_by)
     shares = [
-        usual_outcome_share(_past_outcomes(rule, inputs, measure, rule.group_by, each.group))
-        for each in selected
+        usual_outcome_share(past(tuple(each.group[name] for name in rule.group_by))) for each in selected
     ]
     if "phone_number_id" in rule.group_by:
         return shares
+    past = _past_outcomes(rule, inputs, measure, ("phone_number_id",))
     numbers = _messages_by_number(rule, inputs, measure)
     groups = [tuple(each.group[name] for name in rule.group_by) for each in selected]
     return [
-        None if own is None else max(own, _share_of_numbers(rule, inputs, measure, numbers[group], own))
+        None if own is None else max(own, _share_of_numbers(past, numbers[group], own))
         for own, group in zip(shares, groups, strict=True)
     ]
 
 
 def _past_outcomes(
-    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure, names: Sequence[str], group: Group
-) -> Counts:
-    values, found = tuple(group[name] for name in names), NO_COUNTS
-    for minutes in (rule.window_minutes, max(rule.window_minutes, _DAY_MINUTES)):
-        past = inputs.usual_outcomes(measure, minutes).by_group(names, counted_by(rule))
-        found = past.get(values, NO_COUNTS)
+    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure, names: Sequence[str]
+) -> Callable[[GroupKey], Counts]:
+    """A function that returns the outcomes of a group in the hours that say what is usual."""
+    counted = counted_by(rule)
+
+    @cache
+    def groups(minutes: int) -> GroupCounts:
+        return inputs.usual_outcomes(measure, minutes).by_group(names, counted)
+
+    def past(values: GroupKey) -> Counts:
+        found = groups(rule.window_minutes).get(values, NO_COUNTS)
         if found.attempts >= KNOWN_IN_HOURS:
-            break
-    return found
+            return found
+        return groups(max(rule.window_minutes, _DAY_MINUTES)).get(values, NO_COUNTS)
+
+    return past
 
 
 def _messages_by_number(
@@ -116,20 +127,11 @@ def _messages_by_number(
 
 
 def _share_of_numbers(
-    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure, messages: Mapping[str, int], otherwise: float
+    past: Callable[[GroupKey], Counts], messages: Mapping[str, int], otherwise: float
 ) -> float:
     """The share to expect of these messages by business number, from what is usual for each number."""
     expected = 0.0
     for number, count in messages.items():
-        past = _past_outcomes(rule, inputs, measure, ("phone_number_id",), {"phone_number_id": number})
-        expected += count * (past.failures / past.attempts if past.attempts >= KNOWN else otherwise)
+        usual = past((number,))
+        expected += count * (usual.failures / usual.attempts if usual.attempts >= KNOWN else otherwise)
     return expected / max(sum(messages.values()), 1)
-
-
-def _overall(usual: WindowCounts, rule: Rule, group: Group) -> Counts:
-    """What all groups together had of the same failures."""
-    if "code" in group:
-        counts = usual.by_group(("code",), counted_by(rule)).get((int(group["code"]),), NO_COUNTS)
-    else:
-        counts = usual.by_group((), counted_by(rule)).get((), NO_COUNTS)
-    return Counts(usual.attempts_by(()).get((), 0), counts.failures)

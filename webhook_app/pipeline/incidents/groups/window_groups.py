@@ -1,6 +1,6 @@
 """Finds the groups of rules that count messages, in one window or in each of a list, and judges each group once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -41,13 +41,14 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     """
     firing = {group_key(each.group) for each in opened if each.is_firing}
     found: dict[str, list[RuleGroup]] = {}
-    examined = 0
-    latest = recent = _counts(rule, inputs, rule.windows[0])
-    for minutes in rule.windows:
+    counted = counted_by(rule)
+    by_window = {
+        minutes: window_of(rule, inputs, minutes).by_group(rule.group_by, counted) for minutes in rule.windows
+    }
+    latest = recent = by_window[rule.windows[0]]
+    for minutes, counts in by_window.items():
         view = replace(rule, window_minutes=minutes)
-        counts = _counts(rule, inputs, minutes)
         recent = counts if minutes <= _RECENT_MINUTES else recent
-        examined = max(examined, len(counts))
         chosen = [values for values in candidates(view, counts) if not lacks_a_name(rule.group_by, values)]
         for group in judge_counted_groups(view, inputs, opened, counts, chosen):
             if group.key not in firing and _is_spent(view, inputs, group.key):
@@ -56,12 +57,13 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
     groups = []
     for key, judged in sorted(found.items()):
         values = tuple(judged[0].group[name] for name in rule.group_by)
-        now = _latest_counts(rule, inputs, values) if recent.get(values, NO_COUNTS).failures else None
+        fails_now = recent.get(values, NO_COUNTS).failures
+        now = _latest_counts(rule, inputs, by_window, values) if fails_now else None
         chosen_group = _one_window(rule, judged, is_firing=key in firing, now=now)
         groups.append(
             replace(chosen_group, recent=latest.get(values, NO_COUNTS), usual_gap=_usual_gap(judged[-1]))
         )
-    return FoundGroups(groups, max(examined, len(groups)))
+    return FoundGroups(groups, max(*map(len, by_window.values()), len(groups)))
 
 
 def _is_spent(rule: Rule, inputs: RuleInputs, key: str) -> bool:
@@ -73,14 +75,16 @@ def _is_spent(rule: Rule, inputs: RuleInputs, key: str) -> bool:
     return ended is not None and start < ended - timedelta(minutes=rule.measure.delay_minutes)
 
 
-def _latest_counts(rule: Rule, inputs: RuleInputs, values: GroupKey) -> tuple[int, Counts]:
+def _latest_counts(
+    rule: Rule, inputs: RuleInputs, by_window: Mapping[int, GroupCounts], values: GroupKey
+) -> tuple[int, Counts]:
     """The length of the shortest window with enough messages to judge, and the group's counts in it."""
     place = tuple(value for name, value in zip(rule.group_by, values, strict=True) if name != "code")
     others = tuple(name for name in rule.group_by if name != "code")
-    for minutes in rule.windows:
+    for minutes, counts in by_window.items():
         attempts = window_of(rule, inputs, minutes).attempts_by(others).get(place, 0)
         if attempts >= _ENOUGH_TO_JUDGE:
-            return minutes, Counts(attempts, _counts(rule, inputs, minutes).get(values, NO_COUNTS).failures)
+            return minutes, Counts(attempts, counts.get(values, NO_COUNTS).failures)
     return rule.windows[-1], NO_COUNTS
 
 
@@ -98,10 +102,6 @@ def _goes_on(latest: tuple[int, Counts], rule: Rule, chosen: RuleGroup) -> bool:
 def _usual_gap(longest: RuleGroup) -> timedelta:
     """The average time between two messages of the group in its longest window."""
     return timedelta(minutes=longest.rule.window_minutes / max(longest.counts.attempts, 1))
-
-
-def _counts(rule: Rule, inputs: RuleInputs, minutes: int) -> GroupCounts:
-    return window_of(rule, inputs, minutes).by_group(rule.group_by, counted_by(rule))
 
 
 _RECENT_MINUTES = 60
