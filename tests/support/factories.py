@@ -45,6 +45,12 @@ def message(
     return {"from": sender, "id": message_id, "timestamp": stamp, "type": "text", "text": {"body": text}}
 
 
+def number_change(old: str, new: str, at: datetime, message_id: str = "wamid.S") -> bytes:
+    """Return a delivery that says that a person went from one number to another."""
+    system = {"type": "user_changed_number", "wa_id": new}
+    return body(messages=[message(message_id, at, sender=old) | {"type": "system", "system": system}])
+
+
 def value(*statuses: dict[str, Any], number: str = NUMBER, **more: Any) -> dict[str, Any]:
     """Return the value of a change with these statuses."""
     metadata = {"display_phone_number": "13125550199", "phone_number_id": number}

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.factories import body, message, status
+from tests.support.factories import body, number_change, status
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people.contacts import keys_of, links_of_many, main_keys, preferred
 
@@ -46,11 +46,6 @@ def test_a_phone_is_preferred_to_a_user_id_but_not_to_another_phone(connection, 
     )
     assert preferred(connection, USER) == PHONE
     assert preferred(connection, OTHER_PHONE) == OTHER_PHONE
-
-
-def number_change(old, new, at, message_id="wamid.S"):
-    item = message(message_id, at, sender=old) | {"type": "system"}
-    return body(messages=[item | {"system": {"type": "user_changed_number", "wa_id": new}}])
 
 
 def test_the_main_key_is_the_new_number_even_if_it_sorts_last(connection, feed, now):

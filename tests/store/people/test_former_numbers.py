@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.store.people.test_contacts import number_change
-from tests.support.factories import NUMBER, body, status
+from tests.support.factories import NUMBER, body, number_change, status
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people import former_numbers
 from webhook_app.store.suppressions import opt_ins

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from webhook_app.rules.people.holders import Holders, KeyChange
+from webhook_app.rules.people.holders import Holders, KeyChange, Span
 from webhook_app.store.people import links
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver
 
@@ -65,6 +65,13 @@ def links_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, 
         contact: (contact, *(key for key in sorted(known.present(contact).keys, key=_rank) if key != contact))
         for contact in wanted
     }
+
+
+def spans_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, tuple[Span, ...]]:
+    """When the present holder of each contact held which key: what is from these times is theirs."""
+    wanted = list(dict.fromkeys(contacts))
+    known = holders(connection, wanted)
+    return {contact: known.present(contact).spans for contact in wanted}
 
 
 def main_keys(connection: Connection, contacts: Iterable[str]) -> dict[str, str]:

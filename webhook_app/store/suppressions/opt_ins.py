@@ -3,12 +3,13 @@
 They lift no opt-out. With OPT_IN=required, a preflight refuses messages to people without one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct, json, structs
 from sqlalchemy import text
 
+from webhook_app.rules.people.holders import Span
 from webhook_app.store.postgres.engine import Connection
 
 Place = tuple[str, datetime, str]
@@ -37,15 +38,20 @@ SELECT DISTINCT ON (contact, opted_in_at, channel) {_COLUMNS}
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS i(contact text, opted_in_at timestamptz, channel text, note text,
                                                    actor text, recorded_at timestamptz)
 ORDER BY contact, opted_in_at, channel
-ON CONFLICT (contact, opted_in_at, channel) DO UPDATE SET note = excluded.note, actor = excluded.actor
-  WHERE o.note <> excluded.note
+ON CONFLICT (contact, opted_in_at, channel) DO UPDATE SET note = excluded.note
+  WHERE excluded.note NOT IN ('', o.note) AND (:of_others OR o.actor = excluded.actor)
 RETURNING contact, opted_in_at, channel, xmax = 0 AS is_new
 """)
+_SPANS = """
+unnest(CAST(:people AS text[]), CAST(:keys AS text[]), CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[]))
+  AS s(person, key, since, until)
+"""
+_IN_SPAN = "contact = s.key AND opted_in_at >= s.since AND opted_in_at < s.until"
 _OF = text(f"""
-SELECT {_COLUMNS} FROM opt_ins WHERE contact = ANY(:keys) ORDER BY opted_in_at DESC, channel, contact LIMIT :limit
+SELECT {_COLUMNS} FROM {_SPANS} JOIN opt_ins ON {_IN_SPAN} ORDER BY opted_in_at DESC, channel, contact LIMIT :limit
 """)
-_DELETE = text(f"DELETE FROM opt_ins WHERE contact = ANY(:keys) RETURNING {_COLUMNS}")
-_WITH = text("SELECT DISTINCT contact FROM opt_ins WHERE contact = ANY(:keys)")
+_DELETE = text(f"DELETE FROM opt_ins USING {_SPANS} WHERE {_IN_SPAN} RETURNING {_COLUMNS}")
+_WITH = text(f"SELECT DISTINCT person FROM {_SPANS} WHERE EXISTS (SELECT FROM opt_ins WHERE {_IN_SPAN})")
 _PAGE = text(f"SELECT {_COLUMNS} FROM opt_ins ORDER BY contact, opted_in_at, channel LIMIT :limit")
 _PAGE_AFTER = text(f"""
 SELECT {_COLUMNS} FROM opt_ins WHERE (contact, opted_in_at, channel) > (:contact, :at, :channel)
@@ -55,30 +61,33 @@ ORDER BY contact, opted_in_at, channel LIMIT :limit
 MOST_OF_A_PERSON = 100
 
 
-def put(connection: Connection, rows: Sequence[OptIn]) -> list[str]:
-    """Record opt-ins; returns for each whether it is added, changed (its note) or unchanged."""
+def put(connection: Connection, rows: Sequence[OptIn], *, of_others: bool = False) -> list[str]:
+    """Record opt-ins; returns for each whether it is added, changed (its note) or unchanged.
+
+    Changes the notes of other actors' records only if `of_others`. A row without a note changes none.
+    """
     encoded = json.encode([structs.asdict(row) for row in rows]).decode()
     stored = {
         (row.contact, row.opted_in_at, row.channel): "added" if row.is_new else "changed"
-        for row in connection.execute(_PUT, {"rows": encoded})
+        for row in connection.execute(_PUT, {"rows": encoded, "of_others": of_others})
     }
     return [stored.pop(row.place, "unchanged") for row in rows]
 
 
-def of_person(connection: Connection, keys: Iterable[str]) -> list[OptIn]:
-    """The opt-ins under these keys, the newest first, at most MOST_OF_A_PERSON."""
-    rows = connection.execute(_OF, {"keys": list(keys), "limit": MOST_OF_A_PERSON}).mappings()
-    return [OptIn(**row) for row in rows]
+def of_person(connection: Connection, spans: Iterable[Span]) -> list[OptIn]:
+    """The opt-ins from these times, the newest first, at most MOST_OF_A_PERSON."""
+    values = _values({"": spans}) | {"limit": MOST_OF_A_PERSON}
+    return [OptIn(**row) for row in connection.execute(_OF, values).mappings()]
 
 
-def delete(connection: Connection, keys: Iterable[str]) -> list[OptIn]:
-    """Delete the opt-ins under these keys, and return them."""
-    return [OptIn(**row) for row in connection.execute(_DELETE, {"keys": list(keys)}).mappings()]
+def delete(connection: Connection, spans: Iterable[Span]) -> list[OptIn]:
+    """Delete the opt-ins from these times, and return them."""
+    return [OptIn(**row) for row in connection.execute(_DELETE, _values({"": spans})).mappings()]
 
 
-def with_opt_in(connection: Connection, keys: Iterable[str]) -> set[str]:
-    """The keys among these under which an opt-in is recorded."""
-    return set(connection.execute(_WITH, {"keys": list(keys)}).scalars())
+def with_opt_in(connection: Connection, people: Mapping[str, Iterable[Span]]) -> set[str]:
+    """The people among these with an opt-in in the times in which they held their keys."""
+    return set(connection.execute(_WITH, _values(people)).scalars())
 
 
 def list_page(connection: Connection, limit: int, after: Place | None = None) -> list[OptIn]:
@@ -89,3 +98,13 @@ def list_page(connection: Connection, limit: int, after: Place | None = None) ->
         values = dict(zip(("contact", "at", "channel"), after, strict=True))
         rows = connection.execute(_PAGE_AFTER, values | {"limit": limit})
     return [OptIn(**row) for row in rows.mappings()]
+
+
+def _values(people: Mapping[str, Iterable[Span]]) -> dict[str, object]:
+    rows = [(person, span) for person, spans in people.items() for span in spans]
+    return {
+        "people": [person for person, _ in rows],
+        "keys": [span.key for _, span in rows],
+        "since": [span.since for _, span in rows],
+        "until": [span.until for _, span in rows],
+    }

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.support.factories import body, document
+from tests.support.factories import body, document, number_change
 from tests.support.factories import message as inbound
 from tests.support.fake_messages import FakeMessages
 from tests.support.generated_messages import (
@@ -253,6 +253,21 @@ def test_opt_ins_are_a_condition_only_if_they_are_required(make_app, keys, known
     assert allowed(required) == [False, True]
     api.put(f"/v1/opt-ins/+{STRANGER}", json={"channel": "shop"})
     assert allowed(required) == [True, True]
+
+
+def test_an_opt_in_counts_for_the_person_who_agreed_after_a_change_of_number(
+    make_app, keys, known, api, deliver, now
+):
+    known()
+    new = "4915112340002"
+    agreed = (now - timedelta(days=9)).isoformat()
+    api.put(f"/v1/opt-ins/+{STRANGER}", json={"channel": "shop", "opted_in_at": agreed})
+    deliver(number_change(STRANGER, new, now - timedelta(days=2)))
+    required = make_app(opt_in="required").test_client()
+    headers = {"Authorization": f"Bearer {keys['sender']}"}
+    asked = {"phone_number_id": NUMBER, "messages": [template("plain", to=to) for to in (STRANGER, new)]}
+    results = required.post("/v1/preflight", json=asked, headers=headers).json["results"]
+    assert [each["allowed"] for each in results] == [False, True]
 
 
 def test_faults_of_the_token_and_the_limit_are_warnings(engine, known, judge, now):

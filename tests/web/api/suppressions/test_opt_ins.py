@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.support.factories import number_change
 from webhook_app.store.suppressions import opt_ins
 
 ONE, OTHER = "+12025550117", "+12025550118"
@@ -36,6 +37,40 @@ def test_an_opt_in_has_its_time_its_channel_and_who_recorded_it(api):
 @pytest.mark.parametrize("body", [{}, {"channel": ""}, {"channel": "x" * 101}, {"channel": "a\0b"}])
 def test_an_opt_in_without_a_channel_is_refused(api, body):
     assert api.put(PATH, json=body).status_code == 400
+
+
+def test_a_key_does_not_change_the_record_of_another(api, imported):
+    def put(note, role):
+        body = {"channel": "shop", "opted_in_at": AT, "note": note}
+        (found,) = api.put(PATH, json=body, role=role).json["opt_ins"]
+        return found["note"], found["actor"], found["recorded_at"]
+
+    first = put("contract 17", "sender")
+    assert put("", "admin") == put("contract 18", "admin") == first
+    assert put("", "sender") == first
+    assert put("contract 17, page 2", "sender") == ("contract 17, page 2", *first[1:])
+    assert imported(f"phone,opted_in_at,channel\n{ONE},{AT},shop\n")[1]["unchanged"] == 1
+    assert imported(f"phone,opted_in_at,channel,note\n{ONE},{AT},shop,checked\n")[1]["changed"] == 1
+    assert put("", "sender") == ("checked", *first[1:])
+
+
+def test_an_opt_in_moves_with_a_person_who_changes_their_number(api, deliver, now):
+    def channels(contact):
+        of_person = [each["channel"] for each in api.get(f"/v1/contacts/{contact}").json["opt_ins"]]
+        assert [each["channel"] for each in api.get(f"/v1/opt-ins/{contact}").json["opt_ins"]] == of_person
+        return of_person
+
+    api.put(PATH, json={"channel": "shop", "opted_in_at": AT})
+    deliver(number_change(ONE[1:], OTHER[1:], now - timedelta(days=2)))
+    assert (channels(ONE), channels(OTHER)) == ([], ["shop"])
+    api.put(PATH, json={"channel": "app"})
+    assert (channels(ONE), channels(OTHER)) == (["app"], ["shop"])
+    api.put(PATH, json={"channel": "paper", "opted_in_at": AT})
+    assert (channels(ONE), channels(OTHER)) == (["app"], ["paper", "shop"])
+    assert [each["channel"] for each in api.delete(PATH).json["opt_ins"]] == ["app"]
+    assert (channels(ONE), channels(OTHER)) == ([], ["paper", "shop"])
+    assert len(api.delete(f"/v1/opt-ins/{OTHER}").json["opt_ins"]) == 2
+    assert channels(OTHER) == []
 
 
 def test_an_opt_in_of_the_future_is_refused(api, now):

@@ -96,7 +96,7 @@ def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactVie
         keys=[display(key) for key in keys],
         windows=_windows(call, keys),
         suppression=suppression,
-        opt_ins=opt_ins_of(call, keys),
+        opt_ins=opt_ins_of(call, address.key),
         timeline=[_entry(entry) for entry in page],
         messages=[_outcome(each) for each in contact_timeline.outcomes(call.connection, page)],
         next_cursor=following,

@@ -1,6 +1,6 @@
 """/v1/preflight: messages in Meta's own format, judged before they are sent, without asking Meta."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import prometheus_client
@@ -180,15 +180,15 @@ def _check(call: Call, body: PreflightBody, facts: SendFacts) -> dict[int, Check
 
 
 def _opted_in(call: Call, checked: Sequence[CheckResult] | Any) -> set[str] | None:
-    """The contacts with an opt-in under any of their keys; None if opt-ins are not required."""
+    """The contacts whose holders opted in, under any of their keys; None if opt-ins are not required."""
     if call.settings.opt_in != "required":
         return None
     asked = {each.contact: key for each in checked if (key := contact_key(each.contact))}
     if not asked:
         return set()
-    keys: Mapping[str, tuple[str, ...]] = contacts.links_of_many(call.connection, asked.values())
-    stored = opt_ins.with_opt_in(call.connection, {key for some in keys.values() for key in some})
-    return {contact for contact, key in asked.items() if not stored.isdisjoint(keys[key])}
+    spans = contacts.spans_of_many(call.connection, asked.values())
+    stored = opt_ins.with_opt_in(call.connection, spans)
+    return {contact for contact, key in asked.items() if key in stored}
 
 
 def _recipient(result: CheckResult, agreed: set[str] | None) -> RecipientFacts:

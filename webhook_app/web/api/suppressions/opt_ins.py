@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from webhook_app.event_loop import paced
+from webhook_app.rules.people.holders import Span
 from webhook_app.rules.suppressions.list_files import RefusedRow
 from webhook_app.rules.suppressions.list_layout import Format, UnreadableListError
 from webhook_app.rules.suppressions.opt_in_files import (
@@ -85,14 +86,15 @@ class OptIns(Struct):
 def get_opt_ins(call: Call, contact: Contact) -> OptIns:
     """Return when and where a contact agreed to messages; empty without a record."""
     key = require_address(call.connection, contact).key
-    return OptIns(display(key), opt_ins_of(call, contacts.keys_of(call.connection, key)))
+    return OptIns(display(key), opt_ins_of(call, key))
 
 
 def put_opt_in(call: Call, contact: Contact, body: OptInBody) -> OptIns:
     """Record that a contact agreed to messages. It lifts no opt-out: only the person or an admin does.
 
-    The same contact, time and channel are one record. With OPT_IN=required, POST /v1/preflight refuses messages to
-    contacts without a record, outside an open service window.
+    The same contact, time and channel are one record, and only the key that recorded it can change its note. It belongs
+    to whom the number belonged to at that time. With OPT_IN=required, POST /v1/preflight refuses messages to contacts
+    without a record, outside an open service window.
     """
     at = body.opted_in_at or call.now
     if at > call.now + CLOCK_AHEAD:
@@ -113,7 +115,7 @@ def put_opt_in(call: Call, contact: Contact, body: OptInBody) -> OptIns:
 def delete_opt_ins(call: Call, contact: Contact) -> OptIns:
     """Delete the opt-ins of a contact, under every contact of that person; returns them."""
     key = require_address(call.connection, contact).key
-    deleted = opt_ins.delete(call.connection, contacts.keys_of(call.connection, key))
+    deleted = opt_ins.delete(call.connection, _spans_of(call, key))
     return OptIns(display(key), [_entry(row) for row in deleted])
 
 
@@ -122,7 +124,8 @@ def import_opt_ins(call: Call, query: OptInImportQuery, upload: Upload) -> Strea
 
     Columns: contact (or phone, number, msisdn and the like), opted_in_at, and optionally channel and note. Each row
     answers `{"row", "contact", "result", "why"}` with the result added, changed (its note), unchanged or invalid; the
-    last line is `{"done": …}`. A file can be imported again: the same contact, time and channel are one record.
+    last line is `{"done": …}`. A file can be imported again: the same contact, time and channel are one record. It
+    keeps the key that recorded it, and its note if the row has none.
     """
     region = region_of(call, query.region)
     try:
@@ -140,9 +143,13 @@ def export_opt_ins(call: Call, query: OptInExportQuery) -> Stream:  # noqa: ARG0
     )
 
 
-def opt_ins_of(call: Call, keys: tuple[str, ...]) -> list[OptInEntry]:
-    """The opt-ins of a person with these keys."""
-    return [_entry(row) for row in opt_ins.of_person(call.connection, keys)]
+def opt_ins_of(call: Call, key: str) -> list[OptInEntry]:
+    """The opt-ins of the person who holds this key, also those under former numbers."""
+    return [_entry(row) for row in opt_ins.of_person(call.connection, _spans_of(call, key))]
+
+
+def _spans_of(call: Call, key: str) -> tuple[Span, ...]:
+    return contacts.spans_of_many(call.connection, [key])[key]
 
 
 def _import(
@@ -165,7 +172,7 @@ def _import(
                 for row in valid
             ]
             with connect() as connection:
-                outcomes = iter(opt_ins.put(connection, stored) if stored else ())
+                outcomes = iter(opt_ins.put(connection, stored, of_others=True) if stored else ())
             for row in some:
                 is_valid = isinstance(row, RequestedOptIn)
                 outcome = next(outcomes) if is_valid else "invalid"
