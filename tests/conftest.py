@@ -116,7 +116,7 @@ CONNECTIONS = KeptConnections()
 def keep_connections() -> Iterator[None]:
     """A test gets the sessions of the tests before it, as new."""
     with pytest.MonkeyPatch.context() as patch:
-        0 and patch.setattr(psycopg, "connect", CONNECTIONS.connect)
+        patch.setattr(psycopg, "connect", CONNECTIONS.connect)
         yield
 
 
@@ -141,7 +141,7 @@ class Database:
         )  # a new one would first have to learn the schema
         self._prepare(self.url)
         self._shape = _shape(self._kept)
-        CONNECTIONS.keep(self._name)
+        CONNECTIONS.keep(self.url)
 
     def empty(self) -> None:
         """End the sessions that the test left, and delete its rows."""
@@ -156,18 +156,23 @@ class Database:
         self.drop()
         self._make()
 
+    def end_idle_sessions(self) -> None:
+        """End those that earlier tests opened."""
+        CONNECTIONS.end_idle(self.url)
+        self._end_others()
+
     def _end_others(self) -> None:
         """End the sessions and wait: pg_terminate_backend itself checks only every 100 ms."""
         others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> ALL (%s)"
-        kept = [[self._kept.info.backend_pid, *CONNECTIONS.processes(self._name)]]
-        self._kept.execute(f"SELECT pg_terminate_backend(pid) {others}", kept)
+        kept = [[self._kept.info.backend_pid, *CONNECTIONS.processes(self.url)]]
         deadline = time.monotonic() + 5
-        while self._kept.execute(f"SELECT 1 {others} LIMIT 1", kept).fetchone() and time.monotonic() < deadline:
+        ending = f"SELECT pg_terminate_backend(pid) {others}"
+        while self._kept.execute(ending, kept).fetchone() and time.monotonic() < deadline:
             time.sleep(0.001)
 
     def drop(self) -> None:
         self._kept.close()
-        CONNECTIONS.forget(self._name)
+        CONNECTIONS.forget(self.url)
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
 
@@ -199,6 +204,12 @@ def database_url(database: Database) -> Iterator[str]:
     """A migrated, empty database for code that commits."""
     yield database.url
     database.empty()
+
+
+@pytest.fixture
+def only_own_sessions(database: Database, database_url: str) -> None:
+    """No session of an earlier test is left: for a test that ends sessions by their name."""
+    database.end_idle_sessions()
 
 
 @pytest.fixture

@@ -19,28 +19,32 @@ class KeptConnections:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._idle: dict[str, dict[str, list[PGconn]]] = {}
+        self._idle: dict[tuple[object, ...], dict[str, list[PGconn]]] = {}
         self._connect_anew = psycopg.connect
 
-    def keep(self, database: str) -> None:
-        self._idle[database] = defaultdict(list)
+    def keep(self, url: str) -> None:
+        self._idle[_place(url)] = defaultdict(list)
 
-    def forget(self, database: str) -> None:
-        """End the idle sessions of this database, and keep none from now on."""
-        for sessions in self._idle.pop(database).values():
-            for session in sessions:
+    def forget(self, url: str) -> None:
+        """Keep no connection to this database from now on."""
+        self.end_idle(url)
+        del self._idle[_place(url)]
+
+    def end_idle(self, url: str) -> None:
+        for sessions in self._idle[_place(url)].values():
+            for session in _taken(sessions):
                 session.finish()
 
-    def processes(self, database: str) -> list[int]:
+    def processes(self, url: str) -> list[int]:
         """The server's processes of the idle sessions."""
         with self._lock:
-            return [each.backend_pid for sessions in self._idle[database].values() for each in sessions]
+            return [each.backend_pid for sessions in self._idle[_place(url)].values() for each in sessions]
 
     def connect(self, conninfo: str = "", **options: Any) -> psycopg.Connection[Any]:
         """Takes the place of `psycopg.connect`."""
         of_server = {name: value for name, value in options.items() if name not in _OF_THE_DRIVER}
         parameters = make_conninfo(conninfo, **of_server)
-        idle = self._idle.get(str(conninfo_to_dict(parameters).get("dbname")))
+        idle = self._idle.get(_place(parameters))
         if idle is None:
             return self._connect_anew(conninfo, **options)
         with self._lock:
@@ -53,6 +57,12 @@ class KeptConnections:
                 setattr(made, name, options[name])
         made.kept_in = idle[parameters]
         return made
+
+
+def _place(conninfo: str) -> tuple[object, ...]:
+    """The server and the database: another server may be a pooler before the same database."""
+    given = conninfo_to_dict(conninfo)
+    return tuple(given.get(name) for name in ("host", "port", "dbname"))
 
 
 def _taken(sessions: list[PGconn]) -> Iterator[PGconn]:

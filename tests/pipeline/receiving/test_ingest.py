@@ -442,6 +442,7 @@ def test_a_queue_is_full_by_bytes_long_before_it_is_by_number(monkeypatch: pytes
     assert ingest.fullness() == 0
 
 
+@pytest.mark.usefixtures("only_own_sessions")
 def test_a_connection_killed_between_batches_is_replaced(
     writer: BatchWriter, engine: Engine, now: datetime
 ) -> None:

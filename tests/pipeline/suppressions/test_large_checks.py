@@ -58,7 +58,7 @@ def test_more_callers_than_connections_are_all_answered(large):
         assert blocked(answer) == [contact for contact in HELD if contact in request.contacts]
 
 
-@pytest.mark.usefixtures("held")
+@pytest.mark.usefixtures("only_own_sessions", "held")
 def test_lost_connections_are_reopened(large, database_url):
     assert blocked(large.facts(CheckRequest(PEOPLE, None))) == HELD
     with psycopg.connect(database_url, autocommit=True) as connection:

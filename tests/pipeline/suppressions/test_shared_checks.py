@@ -87,6 +87,7 @@ def test_checks_that_arrive_while_a_statement_runs_share_the_next(shared, monkey
     assert sizes == [1, 5]
 
 
+@pytest.mark.usefixtures("only_own_sessions")
 def test_a_lost_connection_is_reopened(shared, database_url, put):
     put(PEOPLE[0], ONE)
     request = CheckRequest(PEOPLE[:1], ONE)
