@@ -340,6 +340,20 @@ def test_credentials_and_texts_are_never_stored(report, engine):
     ]
 
 
+def test_the_shape_of_an_accepted_call_takes_two_kilobytes_and_no_key_of_the_sender(report, engine):
+    texts = [{"type": "text", "text": f"{number}"} for number in range(50)]
+    template = {"name": "offer", "components": [{"type": "body", "parameters": texts}]}
+    request = {"template": template, **{f"Anna {number}": 4915112345678 for number in range(1_000)}}
+    for error in ({}, {"error": graph_error(131008)}):
+        report({"contact": CONTACT, "request": request, **error})
+    sizes = "SELECT length(request::text), request->'template'->>'name' FROM sends ORDER BY failed"
+    (accepted, _), (failed, _) = rows = all_rows(engine, sizes)
+    assert accepted < 2_100 < failed < 8_200
+    assert {name for _, name in rows} == {"offer"}
+    shown = "SELECT count(*) FROM sends WHERE request::text ~ 'Anna|49151' OR NOT request ? '[unknown keys]'"
+    assert all_rows(engine, shown) == [(0,)]
+
+
 def test_a_body_that_is_not_a_list_of_at_most_1000_is_refused(api):
     for wrong in ({}, {"sends": {}}, {"sends": [{"contact": CONTACT}] * 1001}, {"sends": [], "x": 1}):
         assert api.post("/v1/sends", json=wrong, role="sender").status_code == 400

@@ -18,7 +18,6 @@ from webhook_app.web.api.values import Contact, Time, Word
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
-from webhook_app.whatsapp.json_text import scrub
 from webhook_app.whatsapp.people.contacts import (
     Address,
     InvalidAddress,
@@ -28,8 +27,9 @@ from webhook_app.whatsapp.people.contacts import (
     phone_key,
 )
 from webhook_app.whatsapp.receiving.statuses import MAX_ID_BYTES
-from webhook_app.whatsapp.sends.call_redaction import redacted_request, without_credentials
+from webhook_app.whatsapp.sends.call_redaction import without_credentials
 from webhook_app.whatsapp.sends.graph_errors import GraphError, check_size, read_graph_error
+from webhook_app.whatsapp.sends.request_shape import request_shape
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport, generated_message_id
 
 MAX_SENDS = 1_000
@@ -41,6 +41,8 @@ _REPORTED_WITHIN = timedelta(days=1)
 """How long after a failed call it may be reported. Later ones would change what is known of days that are judged."""
 _MAX_CLOCK_AHEAD_S = 300  # as for Meta's timestamps: further ahead comes from a wrong clock
 _MAX_REQUEST_BYTES = 64 * 1024
+_MAX_SHAPE_BYTES, _MAX_SHAPE_OF_ACCEPTED = 8 * 1024, 2 * 1024
+"""Of a stored request. Accepted calls are many; a template with ten parameters takes 600 bytes."""
 _CATEGORIES = (
     *("marketing", "utility", "authentication", "service"),
     *("authentication_international", "marketing_lite", "referral_conversion"),
@@ -88,8 +90,9 @@ _Error = Annotated[
 _Request = Annotated[
     dict[str, Any],
     Meta(
-        description="The body sent to Meta, for the support bundle. Only its shape is stored: the template, the number"
-        " of parameters, the lengths of texts.",
+        description="The body sent to Meta, for the support bundle. Only its shape is stored: keys and types of Meta's"
+        " format, the template's name and language, the lengths of texts. Other keys are counted. What exceeds 8 KiB,"
+        " or 2 KiB of an accepted call, is left out.",
     ),
 ]
 
@@ -215,7 +218,8 @@ def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[
         category = _category(send.category or "")
         _check_bytes("phone_number_id", send.phone_number_id, _MAX_NUMBER_BYTES)
         error = None if send.error is None else _within("error", read_graph_error, send.error)
-        request = "" if send.request is None else _within("request", _request_text, send.request)
+        if send.request is not None:
+            _within("request", _check_request, send.request)
         sent_at = _sent_at(send.sent_at, now)
         _check_age(error, sent_at, now)
     except (msgspec.ValidationError, ValueError) as fault:
@@ -239,7 +243,7 @@ def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[
         sent_at=(sent_at or now).replace(microsecond=0),
         error=error,
         endpoint=str(without_credentials(send.endpoint)),
-        request_json=request,
+        request_json=_shape(send),
         given=given if given != contact else "",
     )
     return report, fault_of_contact
@@ -302,12 +306,13 @@ def _within(key: str, read: Any, raw: Any) -> Any:
         raise ValueError(f"{key}: {fault}") from None
 
 
-def _request_text(raw: dict[str, Any]) -> str:
+def _check_request(raw: dict[str, Any]) -> None:
     check_size(raw, _MAX_REQUEST_BYTES)
-    encoded = msgspec.json.encode(redacted_request(scrub(raw)))
-    if len(encoded) > _MAX_REQUEST_BYTES:
-        raise ValueError(f"larger than {_MAX_REQUEST_BYTES} bytes")
-    return encoded.decode()
+
+
+def _shape(send: SendItem) -> str:
+    most = _MAX_SHAPE_OF_ACCEPTED if send.error is None else _MAX_SHAPE_BYTES
+    return "" if send.request is None else request_shape(send.request, most)
 
 
 def _sent_at(given: datetime | None, now: datetime) -> datetime | None:
