@@ -12,6 +12,7 @@ from webhook_app.rules.sends.preflight_facts import (
     MediaFile,
     Problem,
     a_list,
+    a_word,
     an_object,
     likely,
     refusal,
@@ -106,7 +107,7 @@ def _judge_product(message: Mapping[str, Any]) -> Iterator[Problem]:
     product, where = message.get("messaging_product"), "messaging_product"
     if not product:
         yield refusal(100, where, "messaging_product is missing.", 'Add "messaging_product": "whatsapp".')
-    elif str(product).lower() != "whatsapp":
+    elif a_word(product) != "whatsapp":
         yield refusal(100, where, "messaging_product is not whatsapp.", 'It must be "whatsapp".')
 
 

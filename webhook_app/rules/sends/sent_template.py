@@ -78,7 +78,7 @@ def _without_template(sent: Mapping[str, Any], facts: SendFacts) -> Iterator[Pro
         said = "The templates of the account are not known here."
         yield warning(132001, "template.name", said, "Set META_ACCESS_TOKEN, so that they can be read.")
     elif languages:
-        asked, known = str(sent["language"]["code"])[:50], ", ".join(languages[:20])
+        asked, known = sent["language"]["code"][:50], ", ".join(languages[:20])
         said = f"The template has no translation {asked}; it has: {known}."
         yield likely(132001, "template.language.code", said, "Use one of these codes exactly.")
     else:

@@ -10,7 +10,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from webhook_app.rules.sends.preflight_facts import Problem, a_list, an_object, likely, refusal, warning
+from webhook_app.rules.sends.preflight_facts import (
+    Problem,
+    a_list,
+    a_word,
+    an_object,
+    likely,
+    refusal,
+    warning,
+)
 from webhook_app.whatsapp.accounts.template_answers import TemplateFacts, TemplatePart, fixed_length
 
 _MEDIA = ("IMAGE", "VIDEO", "DOCUMENT", "GIF")
@@ -52,7 +60,7 @@ def judge_values(components: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterato
             field = f"{where}.parameters[{place}]"
             if not isinstance(each, dict):
                 yield likely(100, field, "The parameter is not an object.", "Send an object with its type.")
-            elif str(each.get("type", "text")).lower() == "text":
+            elif a_word(each.get("type", "text")) == "text":
                 yield from _judge_value(component, each.get("text"), f"{field}.text")
 
 
@@ -89,7 +97,7 @@ def _judge_parts(
 
 
 def _judge_header(where: str, values: Sequence[Mapping[str, Any]], part: TemplatePart) -> Iterator[Problem]:
-    given = str(values[0].get("type", "")).upper() if values else "nothing"
+    given = a_word(values[0].get("type")).upper() if values else "nothing"
     fix = f"Send one parameter of type {part.format.lower()} in the header."
     said = f"The header needs a parameter of type {part.format.lower()}; given is {given.lower()[:50]}."
     if part.format not in _MEDIA:
@@ -125,7 +133,7 @@ def _judge_texts(
         said = "The template's parameters have numbers, not names."
         yield likely(132012, where, said, "Remove parameter_name, and send the values in order.")
     if part.kind == "body":
-        length = fixed_length(part.text) + sum(len(str(value.get("text", ""))) for value in values)
+        length = fixed_length(part.text) + sum(map(_length, values))
         if length > _MAX_BODY:
             said = f"The text has {length} characters with its values."
             yield likely(132005, where, said, f"Shorten the values: {_MAX_BODY} characters are allowed.")
@@ -135,11 +143,7 @@ def _judge_button(
     components: Sequence[tuple[str, Mapping[str, Any]]], part: TemplatePart
 ) -> Iterator[Problem]:
     where, component = next(
-        (
-            each
-            for each in components
-            if _kind(each[1]) == "button" and str(each[1].get("index", "0")) == str(part.index)
-        ),
+        (each for each in components if _kind(each[1]) == "button" and _index(each[1]) == str(part.index)),
         ("template.components", {}),
     )
     values = _values(component)
@@ -175,7 +179,17 @@ def _judge_offer(components: Sequence[tuple[str, Mapping[str, Any]]], now: datet
 
 
 def _kind(component: Mapping[str, Any]) -> str:
-    return str(component.get("type", "")).lower()
+    return a_word(component.get("type"))
+
+
+def _index(component: Mapping[str, Any]) -> str:
+    given = component.get("index", "0")
+    return given if isinstance(given, str) else str(given) if given in range(100) else ""
+
+
+def _length(value: Mapping[str, Any]) -> int:
+    text = value.get("text")
+    return len(text) if isinstance(text, str) else 0
 
 
 def _values(component: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,11 +1,13 @@
 """Field types that several endpoints share, with bounds and descriptions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from msgspec import Meta, Struct, ValidationError, inspect
+from msgspec import Meta, Raw, Struct, ValidationError, inspect
+
+_Item = TypeVar("_Item")
 
 Time = Annotated[datetime, Meta(tz=True)]
 _EARLIEST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -34,6 +36,19 @@ Cursor = Annotated[str, Meta(max_length=500, description="`next_cursor` of the p
 NextCursor = Annotated[
     str | None, Meta(description="Pass as `cursor` to get the next page; null on the last page.")
 ]
+
+
+def decode_item(item: Raw, decode: Callable[[Raw], _Item], limit: int) -> _Item:
+    """Decode one item of a body by itself, so that a body of millions of values is never decoded at once.
+
+    Raises ValueError, also for an item of more than `limit` bytes.
+    """
+    if len(memoryview(item)) > limit:
+        raise ValueError(f"larger than {limit} bytes")
+    try:
+        return decode(item)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def check_times(value: object) -> None:

@@ -1,8 +1,9 @@
 """/v1/preflight: messages in Meta's own format, judged before they are sent, without asking Meta."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 import prometheus_client
 from msgspec import Meta, Struct
 
@@ -18,13 +19,16 @@ from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import entry_from
 from webhook_app.web.api.suppressions.check import CheckBody, check_all
 from webhook_app.web.api.suppressions.check_results import CheckResult
-from webhook_app.web.api.values import Time, Word
+from webhook_app.web.api.values import Time, Word, decode_item
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.people.contacts import contact_key
 
 MAX_MESSAGES = 1_000
 MAX_TEMPLATES = 100
 """Different templates in one request."""
+
+_MAX_MESSAGE_BYTES = 64 * 1024
+_decode_message = msgspec.json.Decoder(dict[str, Any]).decode
 
 Category = Literal["marketing", "utility", "authentication", "service"]
 
@@ -41,8 +45,12 @@ class PreflightBody(Struct, kw_only=True, forbid_unknown_fields=True):
 
     phone_number_id: Annotated[Word, Meta(description="As in the address /{phone_number_id}/messages.")]
     messages: Annotated[
-        list[dict[str, Any]],
-        Meta(min_length=1, max_length=MAX_MESSAGES, description="Bodies as they would be posted to Meta."),
+        list[Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]],
+        Meta(
+            min_length=1,
+            max_length=MAX_MESSAGES,
+            description="Bodies as they would be posted to Meta, each at most 64 KiB.",
+        ),
     ]
     files: Annotated[
         list[FileFacts | None] | None,
@@ -131,7 +139,7 @@ def preflight(call: Call, body: PreflightBody) -> PreflightAnswer:
     """
     if body.files is not None and len(body.files) != len(body.messages):
         raise ApiError(400, "bad_body", "files: one for each message, or null.")
-    names = sorted({name for each in body.messages if (name := template_name(each))})
+    names = sorted({name for each in _messages(body) if (name := template_name(each))})
     if len(names) > MAX_TEMPLATES:
         raise ApiError(
             400, "bad_body", f"messages: at most {MAX_TEMPLATES} different templates in one request."
@@ -143,7 +151,7 @@ def preflight(call: Call, body: PreflightBody) -> PreflightAnswer:
     checked = _check(call, body, facts)
     agreed = _opted_in(call, checked.values())
     results = []
-    for place, message in paced(enumerate(body.messages)):
+    for place, message in enumerate(_messages(body)):
         result = checked.get(place)
         file = body.files[place] if body.files else None
         judged = judge(
@@ -161,13 +169,23 @@ def preflight(call: Call, body: PreflightBody) -> PreflightAnswer:
     return PreflightAnswer(as_of=call.now, results=results, summary=PreflightSummary(**counts))
 
 
+def _messages(body: PreflightBody) -> Iterator[dict[str, Any]]:
+    """Decode the messages one by one: all of them at once could be millions of values. Raises ApiError."""
+    for place, item in enumerate(paced(body.messages)):
+        try:
+            yield decode_item(item, _decode_message, _MAX_MESSAGE_BYTES)
+        except ValueError as fault:
+            raise ApiError(400, "bad_body", f"messages[{place}]: {fault}.") from None
+
+
 def _check(call: Call, body: PreflightBody, facts: SendFacts) -> dict[int, CheckResult]:
     """The check of each message's person, by the place of the message; one check for each category."""
     places: dict[str | None, list[int]] = {}
-    people = {place: contact for place, each in enumerate(body.messages) if (contact := contact_of(each))}
-    for place in people:
-        category = body.category or category_of(body.messages[place], facts)
-        places.setdefault(category, []).append(place)
+    people: dict[int, str] = {}
+    for place, each in enumerate(_messages(body)):
+        if contact := contact_of(each):
+            people[place] = contact
+            places.setdefault(body.category or category_of(each, facts), []).append(place)
     found: dict[int, CheckResult] = {}
     for category, some in places.items():
         asked = [people[place] for place in some]

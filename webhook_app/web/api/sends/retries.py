@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from webhook_app.pipeline.incidents.incident_details import held_groups
 from webhook_app.pipeline.sends.retries import (
@@ -28,7 +29,7 @@ from webhook_app.web.api.entries import known_code
 from webhook_app.web.api.sends.sends import MessageId, check_message_id
 from webhook_app.web.api.suppressions.check import CheckBody, check_all
 from webhook_app.web.api.suppressions.check_results import CheckResult
-from webhook_app.web.api.values import PhoneNumberId, Time, Word
+from webhook_app.web.api.values import PhoneNumberId, Time, Word, decode_item
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.people.contacts import display
@@ -41,6 +42,8 @@ _Lease = Annotated[
 ]
 
 _CLAIM_AGAIN_SECONDS = 2
+_MAX_ERROR_BYTES = 64 * 1024  # with spaces and escapes; of what it holds, 8 KiB are stored
+_decode_error = msgspec.json.Decoder(dict[str, Any]).decode
 _MOST_CHECKS = 50  # of a claim, one for each business number and category; the other messages stay due
 
 
@@ -113,9 +116,15 @@ class OutcomeBody(Struct, kw_only=True, forbid_unknown_fields=True):
     ]
     message_id: MessageId | None = None
     error: (
-        Annotated[dict[str, Any], Meta(description="Only for `failed`: the error object of Meta's answer.")]
-        | None
-    ) = None
+        Annotated[
+            msgspec.Raw,
+            Meta(
+                description="Only for `failed`: the error object of Meta's answer, at most 8 KiB.",
+                extra_json_schema={"type": "object"},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class RetryStatus(Struct, kw_only=True):
@@ -279,12 +288,13 @@ def _entry(leased: LeasedRetry) -> RetryEntry:
 
 
 def _error(body: OutcomeBody) -> GraphError | None:
-    if (body.outcome == "failed") != (body.error is not None):
+    given = None if body.error is UNSET or bytes(body.error) == b"null" else body.error
+    if (body.outcome == "failed") != (given is not None):
         raise ApiError(400, "bad_body", "error: needed for the outcome `failed`, and only for it.")
-    if body.error is None:
+    if given is None:
         return None
     try:
-        return read_graph_error(body.error)
+        return read_graph_error(decode_item(given, _decode_error, _MAX_ERROR_BYTES))
     except (ValueError, RecursionError) as fault:
         raise ApiError(400, "bad_body", f"error: {fault}.") from None
 

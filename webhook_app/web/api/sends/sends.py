@@ -1,7 +1,8 @@
 """POST /v1/sends: senders report their calls to Meta. Each item is validated by itself; pipeline/sends counts it."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.sends.reports import MAX_PER_MESSAGE, count_failed
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.people.addresses import parse_addresses
-from webhook_app.web.api.values import Contact, Time, Word
+from webhook_app.web.api.values import Contact, Time, Word, decode_item
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
@@ -131,7 +132,14 @@ class SendItem(Struct, kw_only=True, forbid_unknown_fields=True):
     request: _Request | None = None
 
 
-_Item = Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/SendItem"})]
+class _ItemContact(Struct):
+    contact: str
+
+
+_MAX_ITEM_BYTES = 128 * 1024
+_decode_send = msgspec.json.Decoder(SendItem).decode
+_decode_contact = msgspec.json.Decoder(_ItemContact).decode
+_Item = Annotated[msgspec.Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/SendItem"})]
 
 
 class SendsBody(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -185,7 +193,7 @@ def post_sends(call: Call, body: SendsBody) -> SendsAnswer:
     number and answer, however often it is repeated. After 50 000 failed calls of a key within an hour, 429 refuses
     requests with further ones.
     """
-    literals = _literal_contacts(body.sends)
+    literals = _literal_contacts(paced(body.sends))
     stored = stored_keys(call.connection, literals) if literals else set()
     items = [parse_send(item, call.now, stored) for item in paced(body.sends)]
     reports = [found for found, _ in items if found is not None]
@@ -211,9 +219,15 @@ def _refuse_too_many(call: Call) -> None:
 
 
 def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[SendReport | None, str]:
-    """Return the report, or None, and the fault of the item or its contact. `stored`: odd keys that are stored."""
+    """Return the report, or None, and the fault of the item or its contact. `stored`: odd keys that are stored.
+
+    `item`: JSON as received, or decoded.
+    """
     try:
-        send = msgspec.convert(item, SendItem)
+        if isinstance(item, msgspec.Raw):
+            send = decode_item(item, _decode_send, _MAX_ITEM_BYTES)
+        else:
+            send = msgspec.convert(item, SendItem)
         check_message_id(send.message_id or "")
         category = _category(send.category or "")
         _check_bytes("phone_number_id", send.phone_number_id, _MAX_NUMBER_BYTES)
@@ -222,7 +236,7 @@ def parse_send(item: Any, now: datetime, stored: Collection[str] = ()) -> tuple[
             _within("request", _check_request, send.request)
         sent_at = _sent_at(send.sent_at, now)
         _check_age(error, sent_at, now)
-    except (msgspec.ValidationError, ValueError) as fault:
+    except ValueError as fault:
         return None, _message_of(fault)
     address, given = _recipient(send, stored)
     contact, fault_of_contact = "", ""
@@ -260,12 +274,13 @@ def _recipient(send: SendItem, stored: Collection[str]) -> tuple[Address | Inval
     return Address(recipient, send.contact, "phone", is_variant=False), key
 
 
-def _literal_contacts(sends: Sequence[Any]) -> set[str]:
+def _literal_contacts(sends: Iterable[msgspec.Raw]) -> set[str]:
     """The keys of contacts that no numbering plan knows, which count if they are stored."""
-    texts = (
-        item["contact"] for item in sends if isinstance(item, dict) and isinstance(item.get("contact"), str)
-    )
-    return {found.literal for found in parse_addresses(list(texts)) if found.literal}
+    texts = []
+    for item in sends:
+        with suppress(ValueError):
+            texts.append(decode_item(item, _decode_contact, _MAX_ITEM_BYTES).contact)
+    return {found.literal for found in parse_addresses(texts) if found.literal}
 
 
 def _generated_id(
