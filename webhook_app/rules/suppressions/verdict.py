@@ -81,7 +81,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     probe: bool = False
     """This message is the probe."""
     elsewhere: Elsewhere | None = None
-    """Why another channel is the better choice now; None for people who opted out, whom no channel should bypass."""
+    """Why another channel is the better choice now; None if the person stopped it: no channel bypasses that."""
     would_be: "Verdict | None" = None
     """In shadow mode: the verdict that suppressions by rules would have led to, if it differs and blocks."""
 

@@ -382,3 +382,21 @@ def test_what_stands_in_place_of_a_word_is_not_spelt_for_every_parameter(api, kn
     began = time.process_time()
     api.post("/v1/preflight", json={"phone_number_id": NUMBER, "messages": [given]}, role="sender")
     assert time.process_time() - began < 1, "0.02 s; 2 s if the list is spelt for each"
+
+
+def test_a_message_that_is_refused_leaves_the_probe_to_one_that_can_be_sent(api, known, engine, now):
+    known()
+    with engine.begin() as connection:
+        values = {"contact": STRANGER.removeprefix("+"), "now": now}
+        connection.execute(
+            text(
+                "INSERT INTO suppressions (contact, phone_number_id, scope, reason, code, since, half_open_at)"
+                " VALUES (:contact, '', 'all', 'unreachable', 131026, :now - interval '40 days', :now)"
+            ),
+            values,
+        )
+    given = [{"to": STRANGER}, template("unknown"), template("unknown")]
+    asked = {"phone_number_id": NUMBER, "messages": given}
+    results = api.post("/v1/preflight", json=asked, role="sender").json["results"]
+    assert not results[0]["allowed"]
+    assert [each["check"]["verdict"] for each in results] == ["send", "send", "wait"]

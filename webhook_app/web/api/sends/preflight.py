@@ -1,6 +1,6 @@
 """/v1/preflight: messages in Meta's own format, judged before they are sent, without asking Meta."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -139,7 +139,8 @@ def preflight(call: Call, body: PreflightBody) -> PreflightAnswer:
     """
     if body.files is not None and len(body.files) != len(body.messages):
         raise ApiError(400, "bad_body", "files: one for each message, or null.")
-    names = sorted({name for each in _messages(body) if (name := template_name(each))})
+    every_place = range(len(body.messages))
+    names = sorted({name for place in paced(every_place) if (name := template_name(_message(body, place)))})
     if len(names) > MAX_TEMPLATES:
         raise ApiError(
             400, "bad_body", f"messages: at most {MAX_TEMPLATES} different templates in one request."
@@ -148,49 +149,67 @@ def preflight(call: Call, body: PreflightBody) -> PreflightAnswer:
     facts = read_send_facts(
         call.connection, body.phone_number_id, usable, call.now, call.settings.meta_app_id
     )
-    checked = _check(call, body, facts)
+    checked = _check(call, body, facts, every_place, claim=False)
     agreed = _opted_in(call, checked.values())
-    results = []
-    for place, message in enumerate(_messages(body)):
-        result = checked.get(place)
-        file = body.files[place] if body.files else None
-        judged = judge(
-            message,
-            facts,
-            None if result is None else _recipient(result, agreed),
-            call.now,
-            phone_number_id=body.phone_number_id,
-            file=None if file is None else MediaFile(mime_type=file.mime_type, bytes=file.bytes),
-        )
-        results.append(_result(judged, result))
+    results = [_judge(call, body, facts, place, checked.get(place), agreed) for place in paced(every_place)]
+    probes = [
+        place
+        for place, each in enumerate(results)
+        if each.allowed and each.check is not None and each.check.probe
+    ]
+    if body.probe and probes:  # a message that is refused must not take the only probe
+        for place, result in _check(call, body, facts, probes, claim=True).items():
+            results[place] = _judge(call, body, facts, place, result, agreed)
     counts = {name: sum(each.verdict == name for each in results) for name in ("send", "warn", "refuse")}
     for name, messages in counts.items():
         JUDGED.labels(name).inc(messages)
     return PreflightAnswer(as_of=call.now, results=results, summary=PreflightSummary(**counts))
 
 
-def _messages(body: PreflightBody) -> Iterator[dict[str, Any]]:
-    """Decode the messages one by one: all of them at once could be millions of values. Raises ApiError."""
-    for place, item in enumerate(paced(body.messages)):
-        try:
-            yield decode_item(item, _decode_message, _MAX_MESSAGE_BYTES)
-        except ValueError as fault:
-            raise ApiError(400, "bad_body", f"messages[{place}]: {fault}.") from None
+def _message(body: PreflightBody, place: int) -> dict[str, Any]:
+    """Decode one message: all of them at once could be millions of values. Raises ApiError."""
+    try:
+        return decode_item(body.messages[place], _decode_message, _MAX_MESSAGE_BYTES)
+    except ValueError as fault:
+        raise ApiError(400, "bad_body", f"messages[{place}]: {fault}.") from None
 
 
-def _check(call: Call, body: PreflightBody, facts: SendFacts) -> dict[int, CheckResult]:
+def _judge(
+    call: Call,
+    body: PreflightBody,
+    facts: SendFacts,
+    place: int,
+    check: CheckResult | None,
+    agreed: set[str] | None,
+) -> PreflightResult:
+    file = body.files[place] if body.files else None
+    judged = judge(
+        _message(body, place),
+        facts,
+        None if check is None else _recipient(check, agreed),
+        call.now,
+        phone_number_id=body.phone_number_id,
+        file=None if file is None else MediaFile(mime_type=file.mime_type, bytes=file.bytes),
+    )
+    return _result(judged, check)
+
+
+def _check(
+    call: Call, body: PreflightBody, facts: SendFacts, places: Iterable[int], *, claim: bool
+) -> dict[int, CheckResult]:
     """The check of each message's person, by the place of the message; one check for each category."""
-    places: dict[str | None, list[int]] = {}
+    categories: dict[str | None, list[int]] = {}
     people: dict[int, str] = {}
-    for place, each in enumerate(_messages(body)):
-        if contact := contact_of(each):
+    for place in paced(places):
+        message = _message(body, place)
+        if contact := contact_of(message):
             people[place] = contact
-            places.setdefault(body.category or category_of(each, facts), []).append(place)
+            categories.setdefault(body.category or category_of(message, facts), []).append(place)
     found: dict[int, CheckResult] = {}
-    for category, some in places.items():
+    for category, some in categories.items():
         asked = [people[place] for place in some]
         query = CheckBody(
-            contacts=asked, phone_number_id=body.phone_number_id, category=category, probe=body.probe
+            contacts=asked, phone_number_id=body.phone_number_id, category=category, probe=claim
         )
         _, results = check_all(call, asked, query)
         found |= dict(zip(some, results, strict=True))
