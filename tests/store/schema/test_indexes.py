@@ -46,6 +46,7 @@ LONGEST = {  # bytes, by column; by table and column where it differs
     ("template_changes", "name"): 512,
     ("template_changes", "language"): 512,
     ("template_changes", "aspect"): _OURS,
+    ("opt_ins", "actor"): 400,
     ("opt_ins", "channel"): 4 * MAX_CHANNEL,
 }
 RANDOM = random.Random(1)

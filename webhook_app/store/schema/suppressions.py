@@ -122,4 +122,5 @@ opt_ins = Table(  # when and where people agreed to messages, as senders recorde
     a_text("actor"),
     a_time("recorded_at"),
     PrimaryKeyConstraint("contact", "opted_in_at", "channel"),
+    Index("opt_ins_recorded", "actor", "recorded_at"),
 )

@@ -5,6 +5,7 @@ They lift no opt-out. With OPT_IN=required, a preflight refuses messages to peop
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import Struct, json, structs
 from sqlalchemy import text
@@ -52,6 +53,13 @@ SELECT {_COLUMNS} FROM {_SPANS} JOIN opt_ins ON {_IN_SPAN} ORDER BY opted_in_at 
 """)
 _DELETE = text(f"DELETE FROM opt_ins USING {_SPANS} WHERE {_IN_SPAN} RETURNING {_COLUMNS}")
 _WITH = text(f"SELECT DISTINCT person FROM {_SPANS} WHERE EXISTS (SELECT FROM opt_ins WHERE {_IN_SPAN})")
+_RECORDED = text("""
+SELECT EXISTS (SELECT FROM opt_ins WHERE (contact, opted_in_at, channel) = (:contact, :at, :channel)) AS is_stored,
+       (SELECT count(*) FROM (SELECT FROM opt_ins WHERE contact = :contact AND actor = :actor LIMIT :of_contact) AS c)
+         AS of_contact,
+       (SELECT count(*) FROM (SELECT FROM opt_ins WHERE actor = :actor AND recorded_at > :since LIMIT :in_all) AS a)
+         AS in_all
+""")
 _PAGE = text(f"SELECT {_COLUMNS} FROM opt_ins ORDER BY contact, opted_in_at, channel LIMIT :limit")
 _PAGE_AFTER = text(f"""
 SELECT {_COLUMNS} FROM opt_ins WHERE (contact, opted_in_at, channel) > (:contact, :at, :channel)
@@ -59,6 +67,14 @@ ORDER BY contact, opted_in_at, channel LIMIT :limit
 """)
 
 MOST_OF_A_PERSON = 100
+
+
+class Recorded(NamedTuple):
+    """Whether an opt-in is stored, and how many opt-ins its actor recorded: of its contact, and since some time."""
+
+    is_stored: bool
+    of_contact: int
+    in_all: int
 
 
 def put(connection: Connection, rows: Sequence[OptIn], *, of_others: bool = False) -> list[str]:
@@ -72,6 +88,17 @@ def put(connection: Connection, rows: Sequence[OptIn], *, of_others: bool = Fals
         for row in connection.execute(_PUT, {"rows": encoded, "of_others": of_others})
     }
     return [stored.pop(row.place, "unchanged") for row in rows]
+
+
+def recorded(
+    connection: Connection, row: OptIn, since: datetime, *, of_contact: int, in_all: int
+) -> Recorded:
+    """What is stored of this opt-in and its actor, counted up to `of_contact` and `in_all`."""
+    values = dict(zip(("contact", "at", "channel"), row.place, strict=True))
+    limits = {"of_contact": of_contact, "in_all": in_all}
+    return Recorded(
+        *connection.execute(_RECORDED, values | limits | {"actor": row.actor, "since": since}).one()
+    )
 
 
 def of_person(connection: Connection, spans: Iterable[Span]) -> list[OptIn]:

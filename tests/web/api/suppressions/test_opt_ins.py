@@ -4,9 +4,11 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.factories import number_change
 from webhook_app.store.suppressions import opt_ins
+from webhook_app.web.api.suppressions import opt_ins as requests
 
 ONE, OTHER = "+12025550117", "+12025550118"
 AT = "2026-01-31T08:00:00Z"
@@ -71,6 +73,39 @@ def test_an_opt_in_moves_with_a_person_who_changes_their_number(api, deliver, no
     assert (channels(ONE), channels(OTHER)) == ([], ["paper", "shop"])
     assert len(api.delete(f"/v1/opt-ins/{OTHER}").json["opt_ins"]) == 2
     assert channels(OTHER) == []
+
+
+class TestCeilings:
+    @pytest.fixture
+    def put(self, api):
+        def run(contact, channel, role="sender"):
+            answer = api.put(
+                f"/v1/opt-ins/{contact}", json={"channel": channel, "opted_in_at": AT}, role=role
+            )
+            return answer.status_code if answer.status_code == 200 else answer.json["error"]["code"]
+
+        return run
+
+    def test_a_key_that_recorded_very_many_for_a_contact_records_no_more_for_it(
+        self, put, imported, monkeypatch
+    ):
+        monkeypatch.setattr(requests, "MAX_OF_CONTACT", 2)
+        assert [put(ONE, channel) for channel in "abcb"] == [200, 200, "too_many_opt_ins_of_contact", 200]
+        assert put(OTHER, "c") == put(ONE, "c", "admin") == put(ONE, "c") == 200
+        assert imported(f"phone,opted_in_at,channel\n{ONE},{AT},d\n{ONE},{AT},e\n")[1]["added"] == 2
+        assert put(ONE, "f") == "too_many_opt_ins_of_contact"
+
+    def test_a_key_that_recorded_very_many_within_an_hour_waits_and_no_other_does(
+        self, api, put, engine, monkeypatch
+    ):
+        monkeypatch.setattr(requests, "MAX_PER_HOUR", 2)
+        assert [put(f"+1202555012{n}", "a") for n in (0, 1, 2, 1)] == [200, 200, "too_many_opt_ins", 200]
+        assert put("+12025550122", "a", "admin") == 200
+        answer = api.put(PATH, json={"channel": "a"}, role="sender")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE opt_ins SET recorded_at = recorded_at - interval '1 hour'"))
+        assert put(ONE, "a") == 200
 
 
 def test_an_opt_in_of_the_future_is_refused(api, now):

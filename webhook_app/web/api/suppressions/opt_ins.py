@@ -1,7 +1,7 @@
 """/v1/opt-ins: when and through which channel people agreed to messages; one person, and whole lists."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Annotated
 
@@ -30,9 +30,15 @@ from webhook_app.web.api.entries import entry_from
 from webhook_app.web.api.people.addresses import require_address
 from webhook_app.web.api.suppressions.suppression_files import MEDIA, Region, read_list, region_of
 from webhook_app.web.api.values import Contact, Time, Word
+from webhook_app.web.auth import is_enough
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.people.contacts import display
 
+MAX_OF_CONTACT = opt_ins.MOST_OF_A_PERSON
+"""Opt-ins of one contact that a key may record."""
+MAX_PER_HOUR = 10_000
+"""Opt-ins that a key may record within an hour. Both hold for a key that cannot import."""
+_TRY_AGAIN_S = 60
 _AT_ONCE = 500
 
 _Channel = Annotated[
@@ -94,7 +100,8 @@ def put_opt_in(call: Call, contact: Contact, body: OptInBody) -> OptIns:
 
     The same contact, time and channel are one record, and only the key that recorded it can change its note. It belongs
     to whom the number belonged to at that time. With OPT_IN=required, POST /v1/preflight refuses messages to contacts
-    without a record, outside an open service window.
+    without a record, outside an open service window. A key without the role admin records at most 100 opt-ins of a
+    contact (then 409), and 10 000 within an hour (then 429); what is recorded already is answered as before.
     """
     at = body.opted_in_at or call.now
     if at > call.now + CLOCK_AHEAD:
@@ -108,8 +115,23 @@ def put_opt_in(call: Call, contact: Contact, body: OptInBody) -> OptIns:
         actor=call.key.name,
         recorded_at=call.now,
     )
+    if not is_enough(call.key.role, "admin"):
+        _refuse_too_many(call, row)
     opt_ins.put(call.connection, [row])
     return get_opt_ins(call, contact)
+
+
+def _refuse_too_many(call: Call, row: OptIn) -> None:
+    since = call.now - timedelta(hours=1)
+    found = opt_ins.recorded(call.connection, row, since, of_contact=MAX_OF_CONTACT, in_all=MAX_PER_HOUR)
+    if found.is_stored:
+        return
+    if found.of_contact >= MAX_OF_CONTACT:
+        message = f"This API key recorded {MAX_OF_CONTACT} opt-ins of this contact. Nothing was stored."
+        raise ApiError(409, "too_many_opt_ins_of_contact", message)
+    if found.in_all >= MAX_PER_HOUR:
+        message = f"This API key recorded {MAX_PER_HOUR} opt-ins within an hour. Nothing was stored."
+        raise ApiError(429, "too_many_opt_ins", message, retry_seconds=_TRY_AGAIN_S)
 
 
 def delete_opt_ins(call: Call, contact: Contact) -> OptIns:
@@ -209,7 +231,7 @@ def _line(content: object) -> bytes:
 
 ENDPOINTS = (
     Endpoint("GET", "/v1/opt-ins/{contact}", get_opt_ins, "sender"),
-    Endpoint("PUT", "/v1/opt-ins/{contact}", put_opt_in, "sender"),
+    Endpoint("PUT", "/v1/opt-ins/{contact}", put_opt_in, "sender", (409,)),
     Endpoint("DELETE", "/v1/opt-ins/{contact}", delete_opt_ins, "admin"),
     Endpoint(
         "POST",
