@@ -47,21 +47,27 @@ def test_an_outage_after_a_week_of_made_up_failures_is_an_incident(
     assert {"code": FAULT, "phone_number_id": NUMBER} in [each.group for each in fired]
 
 
-def test_a_reported_failed_call_is_no_sign_of_webhooks(engine: Engine, now: datetime) -> None:
-    silence = [each for each in parse_rules(default_rules_text()) if each.name == "no-webhooks"]
-    at = now - 12 * MINUTE
+def report_accepted(engine: Engine, number: str, at: datetime, *, key: str = "shop") -> None:
     items = [
         {
             "contact": f"1202555{place:04}",
-            "message_id": f"wamid.{place}",
-            "phone_number_id": NUMBER,
+            "message_id": f"wamid.{number}.{place}",
+            "phone_number_id": number,
             "sent_at": at.isoformat(),
         }
         for place in range(40)
     ]
     sends = [found for found, _ in (parse_send(item, at) for item in items) if found is not None]
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        register(connection, sends, at, reported_by="shop")
+        register(connection, sends, at, reported_by=key)
+
+
+def test_a_reported_failed_call_is_no_sign_of_webhooks(
+    engine: Engine, now: datetime, traffic: Traffic
+) -> None:
+    silence = [each for each in parse_rules(default_rules_text()) if each.name == "no-webhooks"]
+    traffic.sent(1, now - 3 * DAY)
+    report_accepted(engine, NUMBER, now - 12 * MINUTE)
     report_failed_calls(engine, 3, now - 5 * MINUTE, PARAMETER)
     for minutes in range(4):
         evaluate(engine, silence, now + minutes * MINUTE)
@@ -69,3 +75,18 @@ def test_a_reported_failed_call_is_no_sign_of_webhooks(engine: Engine, now: date
         assert [(each.rule, each.state) for each in alerts.open_alerts(connection)] == [
             ("no-webhooks", "firing")
         ]
+
+
+def test_accepted_sends_at_made_up_numbers_are_no_silence_that_hides_a_real_one(
+    engine: Engine, now: datetime, traffic: Traffic
+) -> None:
+    silence = [each for each in parse_rules(default_rules_text()) if each.name == "no-webhooks"]
+    traffic.sent(1, now - 3 * DAY)
+    for place in range(3):
+        report_accepted(engine, f"made up {place}", now - 12 * MINUTE, key="rival")
+    evaluate(engine, silence, now)
+    report_accepted(engine, NUMBER, now - 12 * MINUTE)
+    for minutes in range(4):
+        evaluate(engine, silence, now + minutes * MINUTE)
+    with engine.connect() as connection:
+        assert [each.group for each in alerts.open_alerts(connection)] == [{"phone_number_id": NUMBER}]

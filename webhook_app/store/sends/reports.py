@@ -167,8 +167,12 @@ SELECT count(*) FROM (
   SELECT FROM sends WHERE reported_by = :key AND registered_at >= :since AND failed LIMIT :most) AS f
 """)
 _ACCEPTED = text("""
-SELECT phone_number_id, count(*) FROM sends
-WHERE sent_at >= :since AND sent_at < :until AND NOT failed GROUP BY phone_number_id
+SELECT coalesce(max(n.phone_number_id), '') AS number, sum(sends)::bigint
+FROM (SELECT phone_number_id, count(*) AS sends FROM sends
+      WHERE sent_at >= :since AND sent_at < :until AND NOT failed GROUP BY phone_number_id) s
+LEFT JOIN (SELECT phone_number_id FROM business_numbers UNION SELECT phone_number_id FROM meta_numbers) n
+  USING (phone_number_id)
+GROUP BY n.phone_number_id
 """)
 
 
@@ -288,6 +292,9 @@ def unreported_by_key(connection: Connection, start: datetime, end: datetime) ->
 
 
 def accepted_by_number(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
-    """The number of sends accepted from `start` to before `end`, by business number ('' if not named)."""
+    """The number of sends accepted from `start` to before `end`, by business number.
+
+    '': those that name none, or one that neither webhooks nor Meta's Graph API have named.
+    """
     rows = connection.execute(_ACCEPTED, {"since": start, "until": end})
     return {row[0]: row[1] for row in rows}

@@ -27,8 +27,9 @@ def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
     sends: dict[GroupKey, int] = {}
     if "waba_id" not in rule.group_by:  # senders report the number but not the account
         for number, count in inputs.sends(minutes).items():
-            sender: GroupKey = (number,) if rule.group_by else ()
-            sends[sender] = sends.get(sender, 0) + count
+            if number or not rule.group_by:  # a sender can make up numbers
+                sender: GroupKey = (number,) if rule.group_by else ()
+                sends[sender] = sends.get(sender, 0) + count
     group_keys: set[GroupKey] = set(webhooks) | set(sends)
     for day in days.values():
         group_keys |= set(day)
