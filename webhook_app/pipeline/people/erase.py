@@ -13,7 +13,13 @@ import structlog
 import zstandard
 from msgspec import Struct
 
-from webhook_app.store.people import erased_opt_outs, erasure, erasure_requests, former_numbers
+from webhook_app.store.people import (
+    erased_messages,
+    erased_opt_outs,
+    erasure,
+    erasure_requests,
+    former_numbers,
+)
 from webhook_app.store.people.erasure_requests import Erasure
 from webhook_app.store.people.free_text import NOT_SEARCHED
 from webhook_app.store.postgres import locks
@@ -62,7 +68,7 @@ def erase(
     """
     with engine.begin() as connection:
         keys, shared = former_numbers.keys_to_erase(connection, contact)
-        ids = erasure.message_ids(connection, Traces(keys))
+        ids = erased_messages.message_ids(connection, Traces(keys))
         traces = Traces(keys, [*ids, *former_numbers.message_ids(connection, shared)])
         rows_before = suppressions.of_contacts(connection, traces.keys)
         opt_outs = [(row.phone_number_id, row.scope) for row in rows_before if row.reason == "opted_out"]
@@ -77,7 +83,7 @@ def erase(
     with engine.connect() as connection:
         done = erasure_id not in {each.id for each in erasure_requests.unfinished(connection)}
     log.info("a contact was erased", erasure=erasure_id, rows=sum(rows.values()), archive_done=done)
-    return Erased(id=erasure_id, rows=rows, opted_out=bool(opt_outs), archive_done=done)
+    return Erased(id=erasure_id, rows=dict(rows), opted_out=bool(opt_outs), archive_done=done)
 
 
 def _erase_changes(connection: Connection, traces: Traces, actor: str, now: datetime) -> int:

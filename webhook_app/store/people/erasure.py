@@ -4,19 +4,18 @@
 both with the schema.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from webhook_app.store.counts.messages import stages
-from webhook_app.store.people import links
+from webhook_app.store.people import erased_messages, links
 from webhook_app.store.people.free_text import erase_free_text
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.whatsapp.people.traces import ERASED, Traces
+from webhook_app.whatsapp.people.traces import Traces
 
 HOLDS: dict[str, frozenset[str]] = {
     # Rows are anonymised: rates, recounts and funnels must not change.
@@ -71,84 +70,26 @@ _BY_CONTACT = (
     "suppressions",
     "unapplied_links",
     "backtest_people",
+    "retries",
 )
-
-# A status without a recipient is found by its message id, which contains the number. A message that a sender reported
-# for this person, but that a webhook names for another, belongs to the other.
-_MESSAGE_IDS = text("""
-SELECT message_id FROM status_events WHERE contact = '' AND participant = ''
-  AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
-UNION SELECT message_id FROM failures WHERE contact = '' AND participant = ''
-  AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
-UNION SELECT message_id FROM status_events WHERE contact = ANY(:keys) AND participant = ''
-UNION SELECT message_id FROM failures WHERE contact = ANY(:keys) AND participant = ''
-UNION SELECT message_id FROM sends r WHERE contact = ANY(:keys)
-  AND NOT EXISTS (SELECT FROM status_events e
-                  WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
-                    AND e.message_id = r.message_id AND e.contact <> '' AND e.contact <> ALL(:keys))
-  AND NOT EXISTS (SELECT FROM failures f
-                  WHERE f.message_id = r.message_id AND f.contact <> '' AND f.contact <> ALL(:keys))
-UNION SELECT message_id FROM inbound_messages WHERE contact = ANY(:keys)
-UNION SELECT message_id FROM number_changes WHERE old_contact = ANY(:keys) OR new_contact = ANY(:keys)
-""")
-# A message to a group has events of other people too: it keeps its id, and only the participant is anonymised.
-_ANONYMISED = {
-    "status_events": "keyed_hash(message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest("
-    "CAST(:ids AS text[])) AS i)) AND message_id = ANY(:ids) OR contact = ANY(:keys)",
-    "failures": "message_id = ANY(:ids) OR contact = ANY(:keys)",
-    "messages": "message_id = ANY(:ids)",
-    "failed_messages": "message_id = ANY(:ids)",
-    "sends": "message_id = ANY(:ids) OR contact = ANY(:keys) OR given = ANY(:keys)",
-}
-_BLANK: dict[str, Any] = {
-    "contact": "",
-    "given": "",
-    "callback_data": "",
-    "fbtrace_id": "",
-    "endpoint": "",
-    "request": None,
-}
-_BLANK_WHERE_SHOWN = ("title", "details", "errors", "error", "template", "campaign", "category")
-_JSON_COLUMNS = ("errors", "error", "request")
-_JSON = JSONB(none_as_null=True)
 _PAGE = 500
 
 
-def message_ids(connection: Connection, traces: Traces) -> list[str]:
-    """The ids of all messages to or from these keys, except messages to groups."""
-    values = {"keys": list(traces.keys), "encoded": list(traces.encoded)}
-    return list(connection.execute(_MESSAGE_IDS, values).scalars())
-
-
-def take_out(connection: Connection, traces: Traces, now: datetime) -> dict[str, int]:
+def take_out(connection: Connection, traces: Traces, now: datetime) -> Counter[str]:
     """Erase the person from every table but the archive; returns the number of changed rows by table."""
-    keys, ids = list(traces.keys), list(traces.message_ids)
-    tokens = {each: f"{ERASED}:{token_hex(16)}" for each in ids}
-    done = {name: _anonymise(connection, name, traces, tokens, now) for name in _ANONYMISED}
-    done["stage_recounts"] = stages.rename_messages(connection, tokens)
+    keys = list(traces.keys)
+    done = erased_messages.take_out(connection, traces, now)
     done["failure_errors"] = _delete_shown_errors(connection, traces)
     for name in _BY_CONTACT:
-        done[name] = _run(connection, f"DELETE FROM {name} WHERE contact = ANY(:keys)", keys=keys)
-    done["inbound_messages"] += _run(
-        connection, "DELETE FROM inbound_messages WHERE message_id = ANY(:ids)", ids=ids
-    )
-    done["retries"] = _run(
-        connection,
-        "DELETE FROM retries WHERE contact = ANY(:keys) OR message_id = ANY(:ids)",
-        keys=keys,
-        ids=ids,
-    )
+        done[name] += _run(connection, f"DELETE FROM {name} WHERE contact = ANY(:keys)", keys=keys)
     done["contact_links"] = links.forget(connection, keys)
     done["number_changes"] = _run(
         connection,
         "DELETE FROM number_changes WHERE old_contact = ANY(:keys) OR new_contact = ANY(:keys)",
         keys=keys,
     )
-    done["clock_repairs"] = _run(
-        connection,
-        "DELETE FROM clock_repairs WHERE message_id = ANY(:ids) OR participant = ANY(:keys)",
-        ids=ids,
-        keys=keys,
+    done["clock_repairs"] += _run(
+        connection, "DELETE FROM clock_repairs WHERE participant = ANY(:keys)", keys=keys
     )
     done["audit"] = _run(
         connection,
@@ -157,7 +98,7 @@ def take_out(connection: Connection, traces: Traces, now: datetime) -> dict[str,
     )
     done["quarantine"] = _delete_shown(connection, traces)
     for name, changed in erase_free_text(connection, traces).items():
-        done[name] = done.get(name, 0) + changed
+        done[name] += changed
     return done
 
 
@@ -166,32 +107,6 @@ def take_out_changes(connection: Connection, traces: Traces) -> int:
     return _run(
         connection, "DELETE FROM suppression_changes WHERE contact = ANY(:keys)", keys=list(traces.keys)
     )
-
-
-def _anonymise(
-    connection: Connection, name: str, traces: Traces, tokens: dict[str, str], now: datetime
-) -> int:
-    """Delete and insert the rows again: in a distributed table the id decides on the node, and cannot be updated."""
-    taken = f"DELETE FROM {name} WHERE {_ANONYMISED[name]} RETURNING *"
-    rows = connection.execute(text(taken), {"keys": list(traces.keys), "ids": list(tokens)}).mappings().all()
-    if not rows:
-        return 0
-    columns = [str(name) for name in rows[0]]
-    blank = {column: value for column, value in _BLANK.items() if column in columns}
-    changed = []
-    for row in rows:
-        new = dict(row) | blank | {"message_id": tokens.get(row["message_id"], row["message_id"])}
-        new |= {each: traces.redacted(row[each]) for each in _BLANK_WHERE_SHOWN if each in columns}
-        if row.get("participant"):
-            new["participant"] = f"{ERASED}:{token_hex(16)}"
-        if "considered_at" in columns:
-            new["considered_at"] = row["considered_at"] or now
-        changed.append(new)
-    values = ", ".join(f":{column}" for column in columns)
-    inserted = text(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})")
-    as_json = [bindparam(column, type_=_JSON) for column in _JSON_COLUMNS if column in columns]
-    connection.execute(inserted.bindparams(*as_json), changed)
-    return len(changed)
 
 
 def _delete_shown(connection: Connection, traces: Traces) -> int:
@@ -237,7 +152,7 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
         update = text(
             f"UPDATE {row['part']} SET title = :title, details = :details, errors = :errors"
             " WHERE ctid = CAST(:place AS tid)"
-        ).bindparams(bindparam("errors", type_=_JSON))
+        ).bindparams(bindparam("errors", type_=JSONB(none_as_null=True)))
         connection.execute(update, shown | {"place": row["place"]})
 
 

@@ -29,6 +29,7 @@ UNION SELECT message_id FROM sends r WHERE contact = :key AND sent_at >= :since 
   AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = r.message_id AND f.contact NOT IN ('', :key))
 """)
 _TIMES = {
+    "inbound_messages": "occurred_at",
     "preferences": "occurred_at",
     "opt_ins": "opted_in_at",
     "successes": "occurred_at",

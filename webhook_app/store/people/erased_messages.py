@@ -1,0 +1,156 @@
+"""Erases a person from messages: events, failures and reports stay without the person, under random ids.
+
+Senders can report any number of messages of one contact. Each statement takes a few hundred, so that others are served
+in between.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from secrets import token_hex
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from webhook_app.store.counts.messages import stages
+from webhook_app.store.postgres.engine import Connection
+from webhook_app.whatsapp.people.traces import ERASED, Traces
+
+# A status without a recipient is found by its message id, which contains the number. A message that a sender reported
+# for this person, but that a webhook names for another, belongs to the other.
+_MESSAGE_IDS = text("""
+SELECT message_id FROM status_events WHERE contact = '' AND participant = ''
+  AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
+UNION SELECT message_id FROM failures WHERE contact = '' AND participant = ''
+  AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
+UNION SELECT message_id FROM status_events WHERE contact = ANY(:keys) AND participant = ''
+UNION SELECT message_id FROM failures WHERE contact = ANY(:keys) AND participant = ''
+UNION SELECT message_id FROM sends r WHERE contact = ANY(:keys)
+  AND (EXISTS (SELECT FROM status_events e
+               WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id) AND e.message_id = r.message_id)
+       OR EXISTS (SELECT FROM failures f WHERE f.message_id = r.message_id))
+  AND NOT EXISTS (SELECT FROM status_events e
+                  WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
+                    AND e.message_id = r.message_id AND e.contact <> '' AND e.contact <> ALL(:keys))
+  AND NOT EXISTS (SELECT FROM failures f
+                  WHERE f.message_id = r.message_id AND f.contact <> '' AND f.contact <> ALL(:keys))
+UNION SELECT message_id FROM inbound_messages WHERE contact = ANY(:keys)
+UNION SELECT message_id FROM number_changes WHERE old_contact = ANY(:keys) OR new_contact = ANY(:keys)
+""")
+_WITHOUT_EVENTS = text("""
+SELECT i FROM unnest(CAST(:ids AS text[])) AS i
+WHERE NOT EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(i) AND e.message_id = i)
+  AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = i)
+""")
+_REPORTS = text("""
+SELECT CAST(ctid AS text) FROM sends WHERE contact = ANY(:keys) OR given <> '' AND given = ANY(:keys)
+""")
+_BY_ID = {
+    "status_events": "keyed_hash(message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest("
+    "CAST(:ids AS text[])) AS i)) AND message_id = ANY(:ids)",
+    "failures": "message_id = ANY(:ids)",
+    "messages": "message_id = ANY(:ids)",
+    "failed_messages": "message_id = ANY(:ids)",
+    "sends": "message_id = ANY(:ids)",
+}
+_DELETED = ("retries", "clock_repairs")
+_BLANK: dict[str, Any] = {
+    "contact": "",
+    "given": "",
+    "callback_data": "",
+    "fbtrace_id": "",
+    "endpoint": "",
+    "request": None,
+}
+_BLANK_WHERE_SHOWN = ("title", "details", "errors", "error", "template", "campaign", "category")
+_JSON_COLUMNS = ("errors", "error", "request")
+_JSON = JSONB(none_as_null=True)
+_AT_ONCE = 500
+
+
+def message_ids(connection: Connection, traces: Traces) -> list[str]:
+    """The ids of all messages to or from these keys that have events, except messages to groups."""
+    values = {"keys": list(traces.keys), "encoded": list(traces.encoded)}
+    return list(connection.execute(_MESSAGE_IDS, values).scalars())
+
+
+def take_out(connection: Connection, traces: Traces, now: datetime) -> Counter[str]:
+    """Anonymise the person's messages; returns the number of changed rows by table."""
+    done: Counter[str] = Counter()
+    ids = sorted(traces.message_ids)
+    for begin in range(0, len(ids), _AT_ONCE):
+        some = ids[begin : begin + _AT_ONCE]
+        tokens = _tokens(some)
+        for name, condition in _BY_ID.items():
+            rows = _take(connection, name, condition, {"ids": some})
+            done[name] += _put_back(connection, name, rows, traces, tokens, now)
+        done["stage_recounts"] += stages.rename_messages(connection, tokens)
+        for name in _DELETED:
+            deleted = connection.execute(
+                text(f"DELETE FROM {name} WHERE message_id = ANY(:ids)"), {"ids": some}
+            )
+            done[name] += deleted.rowcount
+    keys = {"keys": list(traces.keys)}
+    for name in (
+        "status_events",
+        "failures",
+    ):  # a message to a group has events of others too and keeps its id
+        rows = _take(connection, name, "contact = ANY(:keys)", keys)
+        done[name] += _put_back(connection, name, rows, traces, {}, now)
+    while reports := _take_out_reports(connection, traces, now):  # also those that somebody changed meanwhile
+        done["sends"] += reports
+    return done
+
+
+def _take_out_reports(connection: Connection, traces: Traces, now: datetime) -> int:
+    """Anonymise what senders reported for the person; a report of another's message keeps its id."""
+    done = 0
+    options = {"stream_results": True, "max_row_buffer": _AT_ONCE}
+    found = connection.execute(_REPORTS, {"keys": list(traces.keys)}, execution_options=options).scalars()
+    for places in found.partitions(_AT_ONCE):
+        rows = _take(connection, "sends", "ctid = ANY(CAST(:places AS tid[]))", {"places": places})
+        ids = [row["message_id"] for row in rows]
+        own = connection.execute(_WITHOUT_EVENTS, {"ids": ids}).scalars()
+        done += _put_back(connection, "sends", rows, traces, _tokens(own), now)
+    return done
+
+
+def _tokens(ids: Iterable[str]) -> dict[str, str]:
+    return {each: f"{ERASED}:{token_hex(16)}" for each in ids}
+
+
+def _take(connection: Connection, name: str, condition: str, values: Mapping[str, object]) -> Sequence[Any]:
+    """Delete rows and return them: in a distributed table the id decides on the node, and cannot be updated."""
+    return (
+        connection.execute(text(f"DELETE FROM {name} WHERE {condition} RETURNING *"), values).mappings().all()
+    )
+
+
+def _put_back(
+    connection: Connection,
+    name: str,
+    rows: Sequence[Any],
+    traces: Traces,
+    tokens: Mapping[str, str],
+    now: datetime,
+) -> int:
+    """Insert the rows without the person; returns how many."""
+    if not rows:
+        return 0
+    columns = [str(name) for name in rows[0]]
+    blank = {column: value for column, value in _BLANK.items() if column in columns}
+    changed = []
+    for row in rows:
+        new = dict(row) | blank | {"message_id": tokens.get(row["message_id"], row["message_id"])}
+        new |= {each: traces.redacted(row[each]) for each in _BLANK_WHERE_SHOWN if each in columns}
+        if row.get("participant"):
+            new["participant"] = f"{ERASED}:{token_hex(16)}"
+        if "considered_at" in columns:
+            new["considered_at"] = row["considered_at"] or now
+        changed.append(new)
+    values = ", ".join(f":{column}" for column in columns)
+    inserted = text(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})")
+    as_json = [bindparam(column, type_=_JSON) for column in _JSON_COLUMNS if column in columns]
+    connection.execute(inserted.bindparams(*as_json), changed)
+    return len(changed)
