@@ -15,7 +15,7 @@ from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
-from webhook_app.rules.incidents.incidents import holds
+from webhook_app.rules.incidents.incidents import HeldGroups
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts.impact import IncidentImpact
 from webhook_app.store.counts.messages.outcome_counts import OutcomeCounts
@@ -256,10 +256,11 @@ class SimulatedPast:
 
     def impact(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> IncidentImpact:
         """Every failure is another contact's."""
+        lying_in = HeldGroups(groups or [{}])
         held = [
             each
             for each in self._between(start, end + MINUTE)
-            if (holds(codes, groups, *each[1]) if groups else each[1].code in codes)
+            if each[1].code in codes and lying_in.hold(*each[1], {})
         ]
         by_code, numbers, templates = Counter[int](), Counter[str](), Counter[str]()
         for _, mark, count in held:

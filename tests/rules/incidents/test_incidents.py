@@ -8,6 +8,7 @@ import pytest
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.incidents import (
     FiringAlert,
+    HeldGroups,
     Joined,
     KnownIncident,
     Membership,
@@ -16,7 +17,6 @@ from webhook_app.rules.incidents.incidents import (
     join,
     leading_codes,
     merge_names,
-    names_of,
 )
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -46,8 +46,8 @@ def opened(first: FiringAlert, incident_id: int = 1, **more: Any) -> KnownIncide
         "codes": first.codes,
         "domain": domain_of(first),
         "account_wide": is_account_wide(first),
-        "names": names_of(first),
-        "groups": (first.group,),
+        "names": first.named,
+        "groups": HeldGroups([first.group]),
         "origins": frozenset(),
         "began_at": first.fired_at,
     }

@@ -96,7 +96,7 @@ def judge_groups(
     lifecycle = AlertLifecycle(store, now, {alert.id for alert in known})
     failed = set(unjudged)
     for name, groups in found.items():
-        if not store.attempt(f"rule {name}", partial(lifecycle.judge_all, groups.groups)):
+        if groups.groups and not store.attempt(f"rule {name}", partial(lifecycle.judge_all, groups.groups)):
             failed.add(name)
     lifecycle.open_new()
     lifecycle.resolve_unwatched(failed)

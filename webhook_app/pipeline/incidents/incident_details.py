@@ -112,13 +112,15 @@ def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) ->
     )
     if not incident.notified_at or not details.what:
         details = replace(details, what=_what(incident, details, members))
-    place = _where(incident, details, members)
-    return replace(
-        incident,
-        title=f"{details.what}, {place}" if place else details.what,
-        advice=advice.text,
-        details=to_builtins(details),
-    )
+    incident = replace(incident, advice=advice.text, details=to_builtins(details))
+    return with_title(incident, members)
+
+
+def with_title(incident: Incident, members: Sequence[Alert]) -> Incident:
+    """The incident with the title that says what is known of it."""
+    details = stored(incident)
+    what, place = details.what or _what(incident, details, members), _where(incident, details, members)
+    return replace(incident, title=f"{what}, {place}" if place else what)
 
 
 def notification(

@@ -16,13 +16,13 @@ from webhook_app.rules.incidents.incidents import (
     DELIVERY_DOMAIN,
     EndedHow,
     FiringAlert,
+    HeldGroups,
     KnownIncident,
     domain_of,
     has_several_causes,
     is_account_wide,
     leading_codes,
     merge_names,
-    names_of,
 )
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
@@ -42,7 +42,7 @@ def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Inc
         domain=domain_of(firing),
         account_wide=is_account_wide(firing),
         codes=_codes((), firing),
-        names={name: sorted(values) for name, values in names_of(firing).items()},
+        names={name: sorted(values) for name, values in firing.named.items()},
         began_at=alert.covers_from,
         opened_at=now,
         evaluated_at=now,
@@ -51,7 +51,7 @@ def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Inc
 
 def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
     """The incident with the names and codes of an alert that joins it."""
-    names = merge_names(_names(incident), names_of(firing))
+    names = merge_names(_names(incident), firing.named)
     return replace(
         incident,
         names={
@@ -86,7 +86,7 @@ def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncid
         domain=incident.domain,
         account_wide=incident.account_wide,
         names=_names(incident),
-        groups=tuple(alert.group for alert in members),
+        groups=HeldGroups(alert.group for alert in members),
         origins=frozenset((alert.rule, alert.group_key) for alert in members),
         began_at=incident.began_at,
         ended_at=incident.ended_at,
@@ -97,18 +97,19 @@ def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncid
 def known_after(
     known: KnownIncident, incident: Incident, joined: FiringAlert, origin: tuple[str, str]
 ) -> KnownIncident:
-    """What decides who joins an incident, after an alert has joined it."""
+    """What decides who joins an incident, after an alert has joined it. Takes the groups of `known` over."""
+    known.groups.add(joined.group)
     empty = known_incident(incident, ())
-    return replace(empty, groups=(*known.groups, joined.group), origins=known.origins | {origin})
+    return replace(empty, groups=known.groups, origins=known.origins | {origin})
 
 
-def joining_order(change: AlertChange) -> tuple[bool, bool, int, int, int]:
+def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool, int, int, int]:
     """Sort key of alerts that fire together: causes before effects, then the alert with the most failures.
 
     An alert with codes that fail in different places comes after the others, so that two causes at once are not taken
     for one.
     """
-    firing, alert = firing_alert(change), change.alert
+    alert = change.alert
     return (
         not is_account_wide(firing),
         has_several_causes(firing.failing),

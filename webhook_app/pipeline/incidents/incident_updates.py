@@ -24,6 +24,7 @@ from webhook_app.pipeline.incidents.incident_details import (
     last_resolved,
     notification,
     stored,
+    with_title,
 )
 from webhook_app.pipeline.incidents.incident_membership import (
     firing_alert,
@@ -53,7 +54,7 @@ from webhook_app.rules.incidents.findings.recurring import (
     find_recurring,
     is_clear_rise,
 )
-from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, KnownIncident, join
+from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, FiringAlert, KnownIncident, join
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import silences
 from webhook_app.store.incidents.alerts import Alert
@@ -61,6 +62,10 @@ from webhook_app.store.incidents.incidents import Incident
 
 OPEN_DELAY = timedelta(seconds=20)
 """How long an incident gathers alerts before it is announced, so that what belongs together is announced together."""
+MOST_JOINING = 500
+"""Alerts that join incidents in one evaluation, those with most failures first. The next one goes on."""
+MOST_EXAMINED = 20
+"""Open incidents whose failures one evaluation searches for what they have in common. The next one goes on."""
 
 
 class IncidentUpdates:
@@ -81,7 +86,7 @@ class IncidentUpdates:
         self._public_url = public_url
         self._channels = channels
         self._unnamed = unnamed_channels(rules, channels)
-        self._added = 0
+        self._added = self._examined = 0
         known = store.known_incidents(self._now - max(AGAIN_WITHIN.values()))
         self._incidents = {incident.id: incident for incident in known}
         self._known: dict[int, KnownIncident] = {}
@@ -92,20 +97,28 @@ class IncidentUpdates:
     def apply(self, changes: Sequence[AlertChange]) -> int:
         """Do everything; returns the number of notifications added to the outbox."""
         fired = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id is None]
-        for change in sorted(fired, key=joining_order):
-            self._store.attempt(f"alert of rule {change.alert.rule}", partial(self._assign, change))
+        joining = sorted(
+            ((change, firing_alert(change)) for change in fired), key=lambda each: joining_order(*each)
+        )
+        for change, firing in joining[:MOST_JOINING]:
+            self._store.attempt(f"alert of rule {change.alert.rule}", partial(self._assign, change, firing))
         for change in changes:
             if change.alert.incident_id is not None:
                 self._members[change.alert.incident_id][change.alert.id] = change.alert
         active = self._store.active_silences(self._now)
-        for incident_id, incident in sorted(self._incidents.items()):
-            if incident.is_open:
-                self._store.attempt(f"incident {incident_id}", partial(self._go_on, incident, active))
+        for incident in self._open_incidents():
+            self._store.attempt(f"incident {incident.id}", partial(self._go_on, incident, active))
         self._store.save(
             [change.alert for change in changes],
             [each for each in self._incidents.values() if self._is_changed(each)],
         )
         return self._added
+
+    def _open_incidents(self) -> list[Incident]:
+        """In the order of their ids; of more than can be examined at once the most severe first."""
+        found = [incident for incident in self._incidents.values() if incident.is_open]
+        is_crowded = len(found) > MOST_EXAMINED
+        return sorted(found, key=lambda each: (-rank(each.severity) if is_crowded else 0, each.id))
 
     def _go_on(self, incident: Incident, active: Sequence[silences.Silence]) -> None:
         """Update an open incident, and add its notifications."""
@@ -116,9 +129,9 @@ class IncidentUpdates:
     def _is_changed(self, incident: Incident) -> bool:
         return incident.evaluated_at == self._now
 
-    def _assign(self, change: AlertChange) -> None:
+    def _assign(self, change: AlertChange, firing: FiringAlert) -> None:
         """Let the alert join the incident it belongs to, or open a new one."""
-        firing, origin = firing_alert(change), (change.alert.rule, change.alert.group_key)
+        origin = (change.alert.rule, change.alert.group_key)
         for incident_id in self._incidents.keys() - self._known.keys():
             members = self._members.get(incident_id, {}).values()
             self._known[incident_id] = known_incident(self._incidents[incident_id], members)
@@ -174,6 +187,9 @@ class IncidentUpdates:
 
         A channel that was not notified yet, because only an alert that joined later names it, gets the opening.
         """
+        members = self._members[incident.id]
+        if incident.is_open and self._examined >= MOST_EXAMINED:
+            return incident if incident.title else with_title(incident, list(members.values()))
         if is_risen(incident):
             incident = replace(incident, finding_id=None)
         reason = self._reason(incident)
@@ -188,7 +204,7 @@ class IncidentUpdates:
         is_over = incident.finding_id is not None and not incident.is_open
         if not (reason and channels) and incident.title and not is_over:
             return incident
-        members = self._members[incident.id]
+        self._examined += incident.is_open
         incident = examine(self.inputs, incident, list(members.values()))
         if not (reason and channels):
             return incident

@@ -16,7 +16,7 @@ from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
-from webhook_app.rules.incidents.incidents import holds
+from webhook_app.rules.incidents.incidents import HeldGroups
 from webhook_app.rules.incidents.outcomes import usual_hours
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
@@ -222,15 +222,19 @@ class PastInputs:
 
     def spend(self, codes: Collection[int], groups: Groups, start: datetime, end: datetime) -> None:
         """Take out failures that an ended alert held: they are not judged twice."""
-        held = self._windows[self._longest].held
+        held, lying_in = self._windows[self._longest].held, HeldGroups(groups)
+
+        def is_held(mark: Mark) -> bool:
+            return mark.code in codes and lying_in.hold(*mark, {})
+
         latest = self._next - MINUTE
         first, last = (max(int((latest - moment) // MINUTE), 0) for moment in (end, start))
         for back in range(first, min(last + 1, len(held))):
             minute = held[-1 - back]
-            marks = {mark: count for mark, count in minute.once.items() if holds(codes, groups, *mark)}
+            marks = {mark: count for mark, count in minute.once.items() if is_held(mark)}
             for mark in marks:
                 del minute.once[mark]
-            minute.again = [each for each in minute.again if not holds(codes, groups, *each[1])]
+            minute.again = [each for each in minute.again if not is_held(each[1])]
             for window in self._windows.values():
                 window.spend(back, marks)
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
@@ -54,7 +55,7 @@ class Joined(StrEnum):
     NEW = auto()
 
 
-class FiringAlert(Struct, frozen=True, kw_only=True):
+class FiringAlert(Struct, frozen=True, kw_only=True, dict=True):
     """The part of a firing alert that decides where it belongs."""
 
     rule: str
@@ -72,6 +73,58 @@ class FiringAlert(Struct, frozen=True, kw_only=True):
     """Whether the cause affects every message of the account or number, where no code says it."""
     fired_at: datetime
 
+    @cached_property
+    def total(self) -> int:
+        """How many messages fail."""
+        return sum(self.failing.values())
+
+    @cached_property
+    def named(self) -> dict[str, frozenset[str]]:
+        """What the alert names: its group and subject, and what its failing messages have in common.
+
+        Of accounts and numbers all that fail, of templates and campaigns one that nearly all failing messages have.
+        """
+        found = _named({**self.group, **self.subject})
+        for name in ("waba_id", "phone_number_id", "template", "campaign"):
+            if name in found or not self.total:
+                continue
+            messages: Counter[str] = Counter()
+            for (_, series), count in self.failing.items():
+                messages[getattr(series, name)] += count
+            value, most = messages.most_common(1)[0]
+            if name in ("waba_id", "phone_number_id"):
+                found[name] = frozenset(messages.keys() - {""})
+            elif value and most >= _SHARED * self.total:
+                found[name] = frozenset((value,))
+        return found
+
+
+class HeldGroups:
+    """The groups of an incident's alerts. Looking a failed message up takes as long for thousands as for a few."""
+
+    def __init__(self, groups: Iterable[Group] = ()) -> None:
+        self._count = 0
+        self._values: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+        for group in groups:
+            self.add(group)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, group: Group) -> None:
+        """Add the group of one more alert."""
+        names = tuple(sorted(group))
+        self._values.setdefault(names, set()).add(tuple(str(group[name]) for name in names))
+        self._count += 1
+
+    def hold(self, code: int, series: SeriesKey, names: Names) -> bool:
+        """Whether the message lies in a group that is narrowed by the incident's names, as `holding_groups` does."""
+        return any(
+            tuple(_value_of(name, code, series) for name in dimensions) in values
+            and _lies_within(dimensions, series, names)
+            for dimensions, values in self._values.items()
+        )
+
 
 class KnownIncident(Struct, frozen=True, kw_only=True):
     """The part of an incident that decides which alerts join it. `groups`: those of its alerts."""
@@ -81,7 +134,7 @@ class KnownIncident(Struct, frozen=True, kw_only=True):
     domain: str
     account_wide: bool
     names: Names
-    groups: tuple[Group, ...]
+    groups: HeldGroups
     origins: frozenset[tuple[str, str]]
     """Rule and group of each alert in it, the group as text."""
     began_at: datetime
@@ -139,16 +192,12 @@ def _fired_before(alert: FiringAlert, incident: KnownIncident, origin: tuple[str
 
 def _is_held(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
     del origin
-    total = sum(alert.failing.values())
-    if not total:
-        return False
-    groups = holding_groups(incident.groups, incident.names)
     held = sum(
         messages
         for (code, series), messages in alert.failing.items()
-        if holds(incident.codes, groups, code, series)
+        if code in incident.codes and incident.groups.hold(code, series, incident.names)
     )
-    return held >= _HELD_SHARE * total
+    return 0 < alert.total * _HELD_SHARE <= held
 
 
 def holding_groups(groups: Iterable[Group], names: Names) -> list[Group]:
@@ -159,20 +208,25 @@ def holding_groups(groups: Iterable[Group], names: Names) -> list[Group]:
     """
     found: dict[tuple[tuple[str, str], ...], Group] = {}
     for group in groups:
-        dimension = "waba_id" if group.keys() & {"template", "campaign"} else "phone_number_id"
-        is_wide = not group.keys() & {"waba_id", "phone_number_id"}
-        values = sorted(names.get(dimension, frozenset())) if is_wide else []
+        dimension = _narrowed_by(group)
+        values = sorted(names.get(dimension, frozenset()))
         narrowed: list[Group] = [{**group, dimension: value} for value in values]
         for each in narrowed or [group]:
             found[tuple(sorted((name, str(value)) for name, value in each.items()))] = each
     return list(found.values())
 
 
-def holds(codes: Collection[int], groups: Iterable[Group], code: int, series: SeriesKey) -> bool:
-    """Whether an incident with these codes and holding groups holds messages of this code and series."""
-    return code in codes and any(
-        all(str(value) == _value_of(name, code, series) for name, value in group.items()) for group in groups
-    )
+def _narrowed_by(dimensions: Collection[str]) -> str:
+    """The dimension whose names narrow a group of these dimensions; empty if it has an account or number itself."""
+    if "waba_id" in dimensions or "phone_number_id" in dimensions:
+        return ""
+    return "waba_id" if "template" in dimensions or "campaign" in dimensions else "phone_number_id"
+
+
+def _lies_within(dimensions: Collection[str], series: SeriesKey, names: Names) -> bool:
+    narrowed_by = _narrowed_by(dimensions)
+    within = names.get(narrowed_by)
+    return not within or getattr(series, narrowed_by) in within
 
 
 def _value_of(name: str, code: int, series: SeriesKey) -> str:
@@ -182,7 +236,7 @@ def _value_of(name: str, code: int, series: SeriesKey) -> str:
 def _is_explained(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
     """Whether one is an effect of the other, an account-wide cause, and both name the same number or account."""
     del origin
-    own = names_of(alert)
+    own = alert.named
     common = {
         dimension
         for dimension in ("waba_id", "phone_number_id", "template")
@@ -218,7 +272,7 @@ def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
     is_near = goes_on or abs(alert.fired_at - incident.began_at) <= SAME_NAME_WITHIN
     if domain_of(alert) != incident.domain or not is_near:
         return False
-    own = names_of(alert)
+    own = alert.named
     narrow = [name for name in ("template", "campaign") if own.get(name) and incident.names.get(name)]
     return any(
         own.get(name, frozenset()) & incident.names.get(name, frozenset())
@@ -237,7 +291,7 @@ def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
         return False
     if explain(alert.codes[0]).domain == "platform":
         return True
-    own = names_of(alert)
+    own = alert.named
     return bool(own.get("waba_id", frozenset()) & incident.names.get("waba_id", frozenset()))
 
 
@@ -245,7 +299,7 @@ def _is_unreachable_in_outage(alert: FiringAlert, incident: KnownIncident) -> bo
     """Whether people cannot be reached on numbers that an outage at Meta affects: it reports both kinds of codes."""
     if incident.domain != "platform" or not alert.codes:
         return False
-    numbers = names_of(alert).get("phone_number_id", frozenset())
+    numbers = alert.named.get("phone_number_id", frozenset())
     is_unreachable = explain(alert.codes[0]).failure_class == "unreachable"
     return is_unreachable and bool(numbers) and numbers <= incident.names.get("phone_number_id", frozenset())
 
@@ -255,7 +309,7 @@ def _shares_report(alert: FiringAlert, incident: KnownIncident, origin: tuple[st
     del origin
     if alert.kind not in _REPORTED_KINDS or incident.codes or domain_of(alert) != incident.domain:
         return False
-    own, known = names_of(alert), incident.names
+    own, known = alert.named, incident.names
     is_alike = bool(own.keys() & known.keys() & {"template", "phone_number_id", "waba_id"})
     is_crowd = len(incident.groups) >= _CROWD
     is_near = abs(alert.fired_at - incident.began_at) <= (SAME_CODE_WITHIN if is_crowd else REPORTED_WITHIN)
@@ -275,27 +329,6 @@ _REASONS = (
     (Joined.SAME_CODE, _shares_code),
     (Joined.SAME_REPORT, _shares_report),
 )
-
-
-def names_of(alert: FiringAlert) -> dict[str, frozenset[str]]:
-    """What the alert names: its group and subject, and what its failing messages have in common.
-
-    Of accounts and numbers all that fail, of templates and campaigns one that nearly all failing messages have.
-    """
-    found = _named({**alert.group, **alert.subject})
-    total = sum(alert.failing.values())
-    for name in ("waba_id", "phone_number_id", "template", "campaign"):
-        if name in found or not total:
-            continue
-        messages: Counter[str] = Counter()
-        for (_, series), count in alert.failing.items():
-            messages[getattr(series, name)] += count
-        value, most = messages.most_common(1)[0]
-        if name in ("waba_id", "phone_number_id"):
-            found[name] = frozenset(messages.keys() - {""})
-        elif value and most >= _SHARED * total:
-            found[name] = frozenset((value,))
-    return found
 
 
 def _named(group: Group) -> dict[str, frozenset[str]]:

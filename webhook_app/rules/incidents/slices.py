@@ -91,6 +91,17 @@ def localise(
     return min(found, key=lambda one: (one.attempts, one.size, sorted(one.values)), default=None)
 
 
+_NOTHING = _Part(0, 0, 0.0)
+_OTHERS = "\0"
+"""In place of the values of a dimension without failures, which are not told apart."""
+
+
+def _failing_values(now: Mapping[Cell, Counts]) -> list[set[str]]:
+    """The values with failures, by place of the dimension. Only these are searched, of thousands of values."""
+    failing = [cell for cell, counts in now.items() if counts.failures]
+    return [set(values) for values in zip(*failing, strict=True)] or [set() for _ in next(iter(now), ())]
+
+
 class _Search:
     """Excess of parts of one window."""
 
@@ -98,15 +109,21 @@ class _Search:
         self, dimensions: tuple[str, ...], now: Mapping[Cell, Counts], usual: Mapping[Cell, Counts]
     ) -> None:
         self._dimensions = dimensions
-        self._now = now
         self.total = _sum(now.values())
         overall = _sum(usual.values())
         self._is_learnt = overall.attempts >= _MIN_USUAL
-        self._expected = {
-            cell: counts.attempts * _share(usual.get(cell, overall), overall) if self._is_learnt else 0.0
-            for cell, counts in now.items()
-        }
-        self._all_expected = sum(self._expected.values())
+        self._cells: dict[Cell, _Part] = {}
+        failing = _failing_values(now)
+        for cell, counts in now.items():
+            expected = counts.attempts * _share(usual.get(cell, overall), overall) if self._is_learnt else 0.0
+            key = tuple(
+                [value if value in held else _OTHERS for value, held in zip(cell, failing, strict=True)]
+            )
+            part = self._cells.get(key, _NOTHING)
+            self._cells[key] = _Part(
+                part.attempts + counts.attempts, part.failures + counts.failures, part.expected + expected
+            )
+        self._all_expected = sum(part.expected for part in self._cells.values())
 
     def all_excess(self, singles: Sequence[Slice], together: Sequence[Slice]) -> float:
         """Return the excess failures of the whole window; infinity when no part has clearly more than the others.
@@ -132,7 +149,8 @@ class _Search:
 
     def _noise_beside(self, one: Slice) -> float:
         """The excess failures that the rest may have by chance."""
-        expected = sum(share for cell, share in self._expected.items() if not self._lies_in(one.values, cell))
+        parts = self._cells.items()
+        expected = sum(part.expected for cell, part in parts if not self._lies_in(one.values, cell))
         return _NOISE * sqrt(expected)
 
     def stands_out(self, one: Slice) -> bool:
@@ -186,11 +204,11 @@ class _Search:
 
     def _parts(self, places: tuple[int, ...]) -> dict[Cell, _Part]:
         found: dict[Cell, list[float]] = defaultdict(lambda: [0, 0, 0.0])
-        for cell, counts in self._now.items():
+        for cell, part in self._cells.items():
             sums = found[tuple([cell[place] for place in places])]
-            sums[0] += counts.attempts
-            sums[1] += counts.failures
-            sums[2] += self._expected[cell]
+            sums[0] += part.attempts
+            sums[1] += part.failures
+            sums[2] += part.expected
         # A failure may be seen before its attempt is counted.
         return {
             key: _Part(int(max(attempts, failures)), int(failures), expected)

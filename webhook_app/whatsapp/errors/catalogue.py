@@ -6,7 +6,7 @@ an unknown code never counts against a contact. Decisions about failures are mad
 
 import csv
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from io import StringIO
 from itertools import pairwise
@@ -67,6 +67,7 @@ class CatalogueError(ValueError):
     """An invalid row in the catalogue; the message names file, line and fault."""
 
 
+@lru_cache(maxsize=4096)
 def explain(code: int, subcode: int | None = None) -> ErrorCode:
     """Look up a code: first with its subcode, then alone, then by range."""
     single, ranges = _index()

@@ -17,7 +17,7 @@ Group = dict[str, str | int]
 
 NO_COUNTS = Counts(0, 0)
 MOST_GROUPS = 500
-"""Groups of one rule above that have their own alert, and as many open ones. Another one counts the rest."""
+"""Groups of one rule above that have their own alert, and as many open ones besides."""
 
 
 class OpenGroup(Struct, frozen=True):
@@ -66,23 +66,32 @@ class FoundGroups(Struct, frozen=True):
     groups: list[RuleGroup]
     examined: int
     """The number of all groups of the rule."""
+    left_out: int = 0
+    """Groups above that get no alert, because the rule has so many."""
 
 
-def worst_groups(
-    groups: Sequence[RuleGroup], opened: Sequence[OpenGroup], rule: Rule, rest: Group, what: str
-) -> list[RuleGroup]:
-    """The first MOST_GROUPS of these groups that are above, given worst first, all open ones that are not, and `rest`.
+def limit_groups(groups: Sequence[RuleGroup], opened: Sequence[OpenGroup]) -> tuple[list[RuleGroup], int]:
+    """The first MOST_GROUPS of these groups that are above, given worst first, and all open ones that are not.
 
-    An open group stays among those above while these are fewer than twice as many. `what`: the others in words.
+    An open group stays among those above while these are fewer than twice as many. Also returns how many above are
+    left out.
     """
     open_keys = {group_key(each.group) for each in opened}
     above = [each for each in groups if each.judgement.reading is Reading.ABOVE]
     others = [each for each in groups if each.judgement.reading is not Reading.ABOVE]
     kept = above[:MOST_GROUPS]
     kept += [each for each in above[MOST_GROUPS:] if each.key in open_keys][:MOST_GROUPS]
-    left = len(above) - len(kept)
+    left_out = len(above) - len(kept)
     kept += [each for n, each in enumerate(others) if n < MOST_GROUPS or each.key in open_keys]
-    if left or group_key(rest) in open_keys:
+    return kept, left_out
+
+
+def worst_groups(
+    groups: Sequence[RuleGroup], opened: Sequence[OpenGroup], rule: Rule, rest: Group, what: str
+) -> list[RuleGroup]:
+    """The groups that `limit_groups` returns, and the group `rest` while some are left out. `what`: their kind."""
+    kept, left = limit_groups(groups, opened)
+    if left or any(each.group == rest for each in opened):
         judgement = Judgement(
             reading=Reading.ABOVE if left else Reading.BELOW,
             description=f"{number(left)} further {what} have no alert of their own",

@@ -17,7 +17,7 @@ from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
-from webhook_app.rules.incidents.incidents import holding_groups, holds
+from webhook_app.rules.incidents.incidents import HeldGroups
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, rates, traffic
@@ -249,10 +249,10 @@ class LiveInputs:
 
     def _spent(self, ended: EndedFailures, start: datetime, end: datetime) -> Counter[tuple[Mark, ...]]:
         names = {name: frozenset(values) for name, values in ended.names.items()}
-        groups = holding_groups(ended.groups, names)
+        groups = HeldGroups(ended.groups)
         found: Counter[tuple[Mark, ...]] = Counter()
         for failed in rates.failures_by_code_and_series(self.connection, start, end):
-            if any(holds(ended.codes, groups, *mark) for mark in failed.marks):
+            if any(code in ended.codes and groups.hold(code, series, names) for code, series in failed.marks):
                 found[failed.marks] += failed.messages
         return found
 

@@ -13,6 +13,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     OpenGroup,
     RuleGroup,
     counted_by,
+    limit_groups,
 )
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import lacks_a_name
@@ -23,15 +24,25 @@ from webhook_app.store.incidents.alerts import group_key
 
 
 def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
-    """Judge the groups of a rule that counts messages."""
-    if rule.windows:
-        return _find_in_windows(rule, inputs, opened)
+    """Judge the groups of a rule that counts messages. Of more than MOST_GROUPS above, those with most failures."""
+    find = _find_in_windows if rule.windows else _find_in_window
+    judged, examined = find(rule, inputs, opened)
+    worst_first = sorted(judged, key=lambda each: (-each.counts.failures, each.key))
+    kept, left_out = limit_groups(worst_first, opened)
+    return FoundGroups(sorted(kept, key=lambda each: each.key), max(examined, len(judged)), left_out)
+
+
+def _find_in_window(
+    rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
+) -> tuple[list[RuleGroup], int]:
+    """Judge the groups in the only window. Also returns how many groups there are."""
     counts = inputs.window(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
-    found = judge_counted_groups(rule, inputs, opened, counts, candidates(rule, counts))
-    return FoundGroups(found, max(len(counts), len(found)))
+    return judge_counted_groups(rule, inputs, opened, counts, candidates(rule, counts)), len(counts)
 
 
-def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
+def _find_in_windows(
+    rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
+) -> tuple[list[RuleGroup], int]:
     """Judge the groups in each window of the list, and take one judgement for each.
 
     A group is above if it is in any window; the shortest such window is reported. It also needs a failure within
@@ -63,7 +74,7 @@ def _find_in_windows(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
         groups.append(
             replace(chosen_group, recent=latest.get(values, NO_COUNTS), usual_gap=_usual_gap(judged[-1]))
         )
-    return FoundGroups(groups, max(*map(len, by_window.values()), len(groups)))
+    return groups, max(map(len, by_window.values()))
 
 
 def _is_spent(rule: Rule, inputs: RuleInputs, key: str) -> bool:
