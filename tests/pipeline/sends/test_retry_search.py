@@ -1,5 +1,6 @@
 """The search for failures to send again takes some at a time, and nothing that failures contain stops it."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -8,7 +9,11 @@ from sqlalchemy import Engine, text
 from tests.pipeline.sends.test_retries import DAY, PER_PERSON, RATE_LIMIT, SECOND, Senders, fail, senders
 from tests.support.reports import report_failed_calls
 from webhook_app.pipeline.sends import retries
+from webhook_app.pipeline.sends.retries import RetryClaim, claim
+from webhook_app.rules.sends.retries import Permission
+from webhook_app.store.sends import retries as store
 from webhook_app.store.sends import retry_search
+from webhook_app.store.sends.retries import Retry, RetryFilters
 from webhook_app.store.sends.retry_search import WEBHOOKS
 
 __all__ = ["fail", "senders"]
@@ -114,3 +119,43 @@ def test_a_long_backlog_is_read_only_as_far_as_needed(engine, now):
         read = connection.execute(text(READ), {"like": "failures%"}).scalar_one() - before
     assert len(found) == 10
     assert read < 100
+
+
+def test_the_messages_of_a_contact_are_read_once_for_all_of_its_retries(engine, now):
+    made = text("""
+        WITH series AS (
+          INSERT INTO series (phone_number_id, waba_id, template, campaign, country) VALUES ('n', 'w', 'offer', '', '')
+          RETURNING id
+        ), made AS (
+          INSERT INTO sends (message_id, phone_number_id, failed, contact, template, campaign, category, sent_at,
+                             registered_at, reported_by)
+          SELECT 's' || i, 'n', FALSE, '1', 'offer', '', '', :now + i * interval '1 s', :now, 'shop'
+          FROM generate_series(1, 2000) i)
+        INSERT INTO retries (message_id, phone_number_id, occurred_at, error_code, contact, series_id, category,
+                             first_message_id, first_failed_at, state, attempts, failed_at, last_code, due_at)
+        SELECT i, 'n', :now, 130429, '1', id, '', i, :now, 'waiting', 0, :now, 130429, :now
+        FROM series, generate_series(1, 40) i""")
+    with engine.begin() as connection:
+        connection.execute(made, {"now": now})
+        due = store.take_due(connection, RetryFilters(key="shop"), now, 100)
+        before = connection.execute(text(READ), {"like": "sends"}).scalar_one()
+        found = retry_search.facts(connection, due, "shop")
+        read = connection.execute(text(READ), {"like": "sends"}).scalar_one() - before
+    assert {each.later_message_id for each in found.values()} == {"s1"}
+    assert read < 2000, "else each retry reads them all"
+
+
+def test_a_claim_that_takes_long_keeps_no_other_from_finding_failures(engine, senders: Senders, fail, now):
+    fail()
+    others = []
+
+    def may_message(due: Sequence[Retry]) -> list[Permission]:
+        fail(seconds=2)
+        others.extend(senders.claim(5, key="other"))
+        raise InterruptedError
+
+    asked, wanted = RetryClaim(limit=1, lease=60 * SECOND), RetryFilters(key="shop")
+    with pytest.raises(InterruptedError), engine.begin() as connection:
+        claim(connection, asked, wanted, may_message, now + 3 * SECOND)
+    assert len(others) == 1
+    assert len(senders.all()) == 2, "what a claim found stays, also if it fails"

@@ -25,7 +25,7 @@ from webhook_app.rules.sends.retries import (
     retried_codes,
 )
 from webhook_app.store.counts.series import OTHER
-from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.postgres.engine import Connection, driver
 from webhook_app.store.sends import retries as store
 from webhook_app.store.sends import retry_search as search
 from webhook_app.store.sends.retries import Retry, RetryFilters
@@ -71,13 +71,19 @@ class ClaimRunningError(Exception):
 def claim(
     connection: Connection, asked: RetryClaim, wanted: RetryFilters, may_message: MayMessage, now: datetime
 ) -> list[LeasedRetry]:
-    """Lease up to `limit` retries that are due, the longest due first. Raises ClaimRunningError."""
-    if not store.try_lock_claim(connection, wanted.key, asked.claim):
-        raise ClaimRunningError
+    """Lease up to `limit` retries that are due, the longest due first. Raises ClaimRunningError.
+
+    Commits each search at once, so that other claims search and find meanwhile, whatever comes of this one.
+    """
+    for reported_by in (WEBHOOKS, wanted.key):
+        _lock(connection, asked, wanted)
+        _add_new(connection, reported_by, now)
+        driver(connection).commit()
+    _lock(connection, asked, wanted)
     if asked.claim and (again := store.claimed(connection, wanted.key, asked.claim, now)):
         known = search.facts(connection, again, wanted.key)
         return [LeasedRetry(each, known[each.id]) for each in again]
-    _add_new(connection, wanted.key, now)
+    store.expire(connection, now - UNCLAIMED_FOR, _SEARCH_LIMIT)
     leased: list[LeasedRetry] = []
     for _ in range(_ROUNDS):
         due = store.take_due(connection, wanted, now, asked.limit - len(leased))
@@ -120,13 +126,17 @@ def report(
     return retry
 
 
-def _add_new(connection: Connection, key: str, now: datetime) -> None:
-    """Store a retry for each new failure whose code allows it, and end those that nobody has claimed for long."""
-    for reported_by in (WEBHOOKS, key):
-        since = search.begin(connection, reported_by, now)
-        if since is not None:
-            _search(connection, reported_by, max(since, now - UNCLAIMED_FOR), now)
-    store.expire(connection, now - UNCLAIMED_FOR, _SEARCH_LIMIT)
+def _lock(connection: Connection, asked: RetryClaim, wanted: RetryFilters) -> None:
+    """Hold a place among the claims of the key until the transaction ends. Raises ClaimRunningError."""
+    if not store.try_lock_claim(connection, wanted.key, asked.claim):
+        raise ClaimRunningError
+
+
+def _add_new(connection: Connection, reported_by: str, now: datetime) -> None:
+    """Store a retry for each new failure whose code allows it."""
+    since = search.begin(connection, reported_by, now)
+    if since is not None:
+        _search(connection, reported_by, max(since, now - UNCLAIMED_FOR), now)
 
 
 def _search(connection: Connection, reported_by: str, since: datetime, now: datetime) -> None:

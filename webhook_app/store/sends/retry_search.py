@@ -62,6 +62,7 @@ WEBHOOKS = ""
 """Stands for a key: failures that webhooks reported."""
 _MILLISECONDS = 5_000
 _MOST_EVENTS = 1_000  # that are read of a message; it has a few
+_MOST_MESSAGES = 500  # events, and reported sends, that are read of a contact
 _START = text(
     "INSERT INTO retry_progress (reported_by, searched_at) VALUES (:reported_by, :start) ON CONFLICT DO NOTHING"
 )
@@ -135,8 +136,39 @@ _PARTS = {
 _FIND_OF_WEBHOOKS, _FIND_OF_CALLS = (
     text(_FIND.format(chosen=chosen, **_PARTS)) for chosen in (_OF_WEBHOOKS, _OF_CALLS)
 )
-_IS_SAME = "(w.template, w.campaign) = (s.template, s.campaign) AND (s.template <> '' OR s.campaign <> '')"
+# Of each contact the messages are read once, for all of its retries.
 _FACTS = text(f"""
+WITH due AS MATERIALIZED (
+  SELECT r.*, s.template, s.campaign, r.state = 'leased' AS has_lapsed,
+         CASE WHEN r.state = 'leased' THEN date_trunc('second', r.leased_at)
+              ELSE r.failed_at + interval '1 second' END AS since
+  FROM retries r JOIN series s ON s.id = r.series_id
+  WHERE r.id = ANY(:ids)
+), messages AS MATERIALIZED (
+  SELECT p.contact, p.has_lapsed, m.*
+  FROM (SELECT contact, has_lapsed, min(since) AS since FROM due GROUP BY contact, has_lapsed) p
+  CROSS JOIN LATERAL (
+    SELECT e.message_id, e.occurred_at AS at, e.phone_number_id, s.template, s.campaign, '' AS reported_by
+    FROM (SELECT * FROM status_events e
+          WHERE e.contact = p.contact AND e.occurred_at >= p.since AND (e.status <> 'failed' OR p.has_lapsed)
+          LIMIT {_MOST_MESSAGES}) e
+    JOIN series s ON s.id = e.series_id
+    WHERE e.status <> 'failed'
+      OR NOT EXISTS (SELECT FROM sends c WHERE c.message_id = e.message_id AND c.failed OFFSET 0)
+    UNION ALL
+    SELECT w.message_id, w.sent_at, w.phone_number_id, w.template, w.campaign, w.reported_by
+    FROM (SELECT * FROM sends w WHERE w.contact = p.contact AND w.sent_at >= p.since
+          ORDER BY w.sent_at LIMIT {_MOST_MESSAGES}) w
+    WHERE NOT w.failed
+  ) m
+  WHERE (m.template <> '' OR m.campaign <> '') AND NOT starts_with(m.message_id, '{GENERATED_ID_PREFIX}')
+), later AS (
+  SELECT DISTINCT ON (r.id) r.id, m.message_id
+  FROM due r JOIN messages m USING (contact, has_lapsed, phone_number_id, template, campaign)
+  WHERE m.at >= r.since AND m.message_id <> r.message_id
+    AND m.reported_by = ANY(ARRAY['', :key, r.reported_by, r.leased_by])
+  ORDER BY r.id, m.at, m.message_id
+)
 SELECT r.id,
   EXISTS (SELECT FROM (
             SELECT e.phone_number_id, e.status FROM status_events e
@@ -145,28 +177,8 @@ SELECT r.id,
             LIMIT {_MOST_EVENTS}) e
           WHERE e.phone_number_id = r.phone_number_id AND e.status IN ('delivered', 'read', 'played')) AS is_delivered,
   coalesce((SELECT max(e.callback_data) {_EVENT.format("r")}), '') AS callback_data,
-  coalesce((
-    SELECT l.message_id FROM (
-      SELECT e.message_id, e.occurred_at AS at
-      FROM status_events e JOIN series w ON w.id = e.series_id
-      WHERE e.contact = r.contact AND e.occurred_at >= i.since
-        AND (e.status <> 'failed' OR r.state = 'leased'
-             AND NOT EXISTS (SELECT FROM sends c WHERE c.message_id = e.message_id AND c.failed))
-        AND e.phone_number_id = r.phone_number_id AND {_IS_SAME}
-        AND NOT starts_with(e.message_id, '{GENERATED_ID_PREFIX}')
-      UNION ALL
-      SELECT w.message_id, w.sent_at FROM sends w
-      WHERE w.contact = r.contact AND w.sent_at >= i.since AND NOT w.failed
-        AND w.phone_number_id = r.phone_number_id AND {_IS_SAME}
-        AND w.reported_by = ANY(ARRAY[:key, r.reported_by, r.leased_by])
-    ) l
-    WHERE l.message_id <> r.message_id
-    ORDER BY l.at, l.message_id LIMIT 1), '') AS later_message_id
-FROM retries r JOIN series s ON s.id = r.series_id
-CROSS JOIN LATERAL (
-  SELECT CASE WHEN r.state = 'leased' THEN date_trunc('second', r.leased_at)
-              ELSE r.failed_at + interval '1 second' END AS since) i
-WHERE r.id = ANY(:ids)
+  coalesce(l.message_id, '') AS later_message_id
+FROM due r LEFT JOIN later l USING (id)
 """)
 
 
