@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+import structlog
 from msgspec import Struct
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
@@ -25,6 +26,8 @@ from webhook_app.store.incidents import alerts, rule_evaluations
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.rule_evaluations import RuleEvaluation
 from webhook_app.store.postgres.engine import Engine, plan_each
+
+log = structlog.get_logger()
 
 
 class EvaluationSummary(Struct, frozen=True):
@@ -64,6 +67,9 @@ def evaluate(
         rule_evaluations.save(
             connection, [_rule_evaluation(rule, found[rule.name], now) for rule in judged], now
         )
+    for name, groups in found.items():
+        if groups.left_out:
+            log.warning("groups above the limit get no alert", rule=name, groups=groups.left_out)
     faults.raise_any()
     return EvaluationSummary(lifecycle.groups, dict(lifecycle.transitions), added)
 

@@ -15,7 +15,15 @@ _SELECTED = ("codes", "classes", "domains", "group_by", "window_minutes")
 
 INTEGRITY_CHECKS = ("quarantine", "books", "delivered_without_sent", "silent_sends")
 HEALTH_CHECKS = ("quality", "template", "category", "account", "number", "tier", "security", "doctor")
-SELF_CHECKS = ("notifications", "jobs", "slow_evaluation", "suppression", "key_reports", "ceilings")
+SELF_CHECKS = (
+    "notifications",
+    "jobs",
+    "slow_evaluation",
+    "suppression",
+    "key_reports",
+    "ceilings",
+    "many_alerts",
+)
 
 
 class Kind(Struct, frozen=True):

@@ -85,6 +85,10 @@ SELECT rule, group_key, max(resolved_at) FROM alerts
 WHERE state = 'resolved' AND ended_how <> 'quiet' AND resolved_at >= :since AND kind = ANY(:kinds)
 GROUP BY rule, group_key
 """)
+_MANY = text(f"""
+SELECT rule FROM alerts WHERE {_IS_OPEN} AND kind = ANY(:kinds)
+GROUP BY rule HAVING count(*) >= :most ORDER BY rule
+""")
 _GET = text(f"{_SELECT} WHERE id = :id")
 
 
@@ -135,6 +139,11 @@ def remove_pending(connection: Connection, alert_id: int) -> None:
 def of_incidents(connection: Connection, incident_ids: Sequence[int]) -> list[Alert]:
     """The alerts that belong to these incidents, oldest first."""
     return _read(connection, _OF_INCIDENTS, ids=list(incident_ids)) if incident_ids else []
+
+
+def rules_with_many(connection: Connection, kinds: Sequence[str], most: int) -> list[str]:
+    """The rules of these kinds that have so many open alerts, or more."""
+    return list(connection.execute(_MANY, {"kinds": list(kinds), "most": most}).scalars())
 
 
 class EndedFailures(Struct, frozen=True):

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from webhook_app.pipeline.incidents.groups.rule_group import Group, OpenGroup, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_group import MOST_GROUPS, Group, OpenGroup, RuleGroup
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
-from webhook_app.rules.incidents.alerts import Judgement, Rule
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length
 from webhook_app.store.counts import failures, lateness, rates, seen_codes, series, traffic
-from webhook_app.store.incidents import outbox
+from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.postgres.engine import Connection
@@ -227,6 +227,19 @@ def _ceilings(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
     return _group(rule, {"check": "ceilings"}, judge_fact(bad=bool(reached), description=description), advice)
 
 
+def _many_alerts(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:  # noqa: ARG001
+    full = alerts.rules_with_many(connection, COUNTING_KINDS, MOST_GROUPS)
+    description = (
+        f"so many groups are above that not all have an alert: {', '.join(full)} had {number(MOST_GROUPS)} or more"
+        if full
+        else f"no rule has {number(MOST_GROUPS)} alerts"
+    )
+    advice = (
+        "Those with the most failures have one. If the groups are no names of yours, check who makes them up."
+    )
+    return _group(rule, {"check": "many_alerts"}, judge_fact(bad=bool(full), description=description), advice)
+
+
 _Check = Callable[[Rule, Connection, datetime], RuleGroup]
 _INTEGRITY: dict[str, _Check] = {
     "quarantine": _quarantine,
@@ -240,6 +253,7 @@ _SELF: dict[str, _Check] = {
     "suppression": _suppression,
     "key_reports": _key_reports,
     "ceilings": _ceilings,
+    "many_alerts": _many_alerts,
 }
 
 

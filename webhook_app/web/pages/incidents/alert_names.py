@@ -35,6 +35,7 @@ CHECKS = {
     "suppression": "Failures wait for suppression",
     "key_reports": "Reports of one API key suppress many contacts",
     "ceilings": "Too many new templates, campaigns, error texts or error codes",
+    "many_alerts": "A rule has so many alerts that further groups get none",
 }
 _FIXED = {
     **FINDINGS,

@@ -27,6 +27,7 @@ CHECKS = {
     "suppression": "whether failures are held back by the hourly cap",
     "key_reports": "whether one API key's reports suppress unusually many contacts",
     "ceilings": "whether so many templates, campaigns, error texts or codes are new that some are counted as other",
+    "many_alerts": "whether a rule has so many alerts that further groups get none",
 }
 
 
