@@ -54,8 +54,15 @@ def prune(
     go_on: Callable[[], bool] = lambda: True,
     batches: int = BATCHES,
 ) -> PruneSummary:
-    """Delete data past its retention, in at most `batches` batches, while `go_on` returns true."""
-    run = _PruneRun(engine, now, kept, go_on, batches)
+    """Delete data past its retention, in at most `batches` batches, while `go_on` returns true.
+
+    Retention moves on by at most a day per run: after a jump of the clock, or a long stop, several runs catch up.
+    """
+    with engine.begin() as connection:
+        counted_from = retention.count_ages_from(connection, now)
+    if counted_from < now:
+        log.warning("the clock moved on by more than a day since the last pruning", counted_from=counted_from)
+    run = _PruneRun(engine, now, counted_from, kept, go_on, batches)
     run.prune_rows()
     run.prune_partitions()
     summary = run.summary
@@ -73,10 +80,17 @@ class _PruneRun:
     """One run, with its remaining budget and its results."""
 
     def __init__(
-        self, engine: Engine, now: datetime, kept: Retention, go_on: Callable[[], bool], batches: int
+        self,
+        engine: Engine,
+        now: datetime,
+        counted_from: datetime,
+        kept: Retention,
+        go_on: Callable[[], bool],
+        batches: int,
     ) -> None:
         self._engine = engine
         self._now = now
+        self._counted_from = counted_from
         self._kept = kept
         self._go_on = go_on
         self._left = batches
@@ -200,7 +214,7 @@ class _PruneRun:
 
     def _before(self, days: int) -> datetime:
         """The start of the day before which data is too old."""
-        return (self._now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
+        return (self._counted_from - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def _count(self, table: str, deleted: int) -> None:
         if deleted:

@@ -12,6 +12,12 @@ from webhook_app.store.receiving.books import BEFORE
 
 BATCH = 5_000
 
+_COUNT_FROM = text("""
+INSERT INTO prune_clock AS c (counted_from) VALUES (:now)
+ON CONFLICT (id) DO UPDATE SET counted_from = least(:now, c.counted_from + interval '1 day')
+RETURNING counted_from
+""")
+
 Place = int
 """The page of a table up to which rows have been processed."""
 
@@ -130,6 +136,15 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 """
+
+
+def count_ages_from(connection: Connection, now: datetime) -> datetime:
+    """The time that the age of data is counted from: now, but at most a day later than the time before.
+
+    So a clock that is wrong for a while makes only the oldest day or days of data too old.
+    """
+    found: datetime = connection.execute(_COUNT_FROM, {"now": now}).scalar_one()
+    return found
 
 
 def fold_books(connection: Connection, cutoff: datetime) -> int:

@@ -32,7 +32,14 @@ from webhook_app.store.schema.incidents import (
     rule_evaluations,
     silences,
 )
-from webhook_app.store.schema.operations import api_keys, audit, backtest_people, backtests, scheduler_state
+from webhook_app.store.schema.operations import (
+    api_keys,
+    audit,
+    backtest_people,
+    backtests,
+    prune_clock,
+    scheduler_state,
+)
 from webhook_app.store.schema.people import (
     contact_links,
     erased_opt_outs,
@@ -99,6 +106,7 @@ __all__ = [
     "notifications",
     "number_changes",
     "preferences",
+    "prune_clock",
     "quarantine",
     "rejections",
     "retries",

@@ -91,6 +91,13 @@ scheduler_state = Table(  # one row per job: its last run, for /readyz, /metrics
     Column("total_seconds", Float, nullable=False, server_default="0"),
 )
 
+prune_clock = Table(  # one row: the time that the age of data was counted from at the last pruning
+    "prune_clock",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, server_default="1"),
+    a_time("counted_from"),
+)
+
 backtests = Table(  # requested by people, run by the scheduler; kept for 30 days
     "backtests",
     metadata,

@@ -133,7 +133,8 @@ def test_silence_on_a_number_that_has_webhooks_every_day_at_this_time(
     assert evaluate_at(engine, rule("silence"), now + MINUTE) == {"resolve": 1}
 
 
-def test_silence_although_messages_were_sent(engine: Engine, now: datetime) -> None:
+def test_silence_although_messages_were_sent(engine: Engine, traffic: Traffic, now: datetime) -> None:
+    traffic.sent(1, now - 3 * DAY)
     with engine.begin() as connection:
         connection.execute(
             text(
