@@ -3,6 +3,7 @@
 Pure: the caller counts the windows and stores what was explained.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -113,23 +114,18 @@ def limit_duration(
     """
     explaining: list[ExplainedPeriod] = []
     excess: list[ExplainedPeriod] = []
+    by_slice: defaultdict[object, list[ExplainedPeriod]] = defaultdict(list)
     for found in sorted(periods, key=lambda each: (each.start, each.by)):
-        used = sum(
-            (_used_before(earlier, found.start) for earlier in explaining if _same_slice(earlier, found)),
-            timedelta(),
-        )
+        same = by_slice[found.codes, frozenset(found.slice.items())]
+        used = sum((_used_before(earlier, found.start) for earlier in same), timedelta())
         last = found.start + max(EXPLAINED_AT_MOST - used, timedelta())
-        if last >= (found.end or now):
-            explaining.append(found)
-            continue
-        if last > found.start:
-            explaining.append(replace(found, end=last))
-        excess.append(replace(found, start=last))
+        if last > found.start or last >= (found.end or now):
+            kept = found if last >= (found.end or now) else replace(found, end=last)
+            explaining.append(kept)
+            same.append(kept)
+        if last < (found.end or now):
+            excess.append(replace(found, start=last))
     return explaining, excess
-
-
-def _same_slice(one: ExplainedPeriod, other: ExplainedPeriod) -> bool:
-    return one.codes == other.codes and one.slice == other.slice
 
 
 def _used_before(earlier: ExplainedPeriod, start: datetime) -> timedelta:
