@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.support.factories import NUMBER, status
+from tests.support.factories import NUMBER, number_change, status
 from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends.reports import register
 from webhook_app.pipeline.sends.retries import LeasedRetry, LeaseLostError, RetryClaim, claim, report
 from webhook_app.rules.sends.retries import Permission
@@ -279,6 +280,27 @@ def test_a_suppressed_contact_is_never_leased_and_one_that_waits_is_asked_about_
     assert senders.claim(93, permission=Permission(allowed=False, why="They opted out.")) == []
     found = senders.only()
     assert (ended(found), found.why, found.attempts) == (("dead", "suppressed"), "They opted out.", 0)
+
+
+OLD, NEW = "12025550117", "12025550118"
+
+
+@pytest.mark.parametrize(
+    ("contact", "seconds", "is_leased"),
+    [(OLD, 0, False), (OLD, 20, True), (NEW, 0, False), (NEW, 20, True)],
+)
+@pytest.mark.parametrize("is_known_before", [True, False])
+def test_a_message_goes_to_nobody_who_got_the_number_after_it_failed(
+    senders, fail, writer, now, contact, seconds, is_leased, is_known_before
+):
+    fail(seconds=seconds, recipient=contact)
+    if is_known_before:
+        senders.claim(seconds)
+    writer.store([Delivery(number_change(OLD, NEW, now + 10 * SECOND))], now)
+    assert len(senders.claim(60)) == is_leased
+    found = senders.only()
+    assert (found.state, found.reason) == (("leased", "") if is_leased else ("dead", "suppressed"))
+    assert bool(found.why) == (not is_leased)
 
 
 def test_failures_of_an_open_incident_wait_without_losing_attempts(senders, fail):

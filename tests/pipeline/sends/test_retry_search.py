@@ -142,7 +142,7 @@ def test_the_messages_of_a_contact_are_read_once_for_all_of_its_retries(engine, 
         found = retry_search.facts(connection, due, "shop")
         read = connection.execute(text(READ), {"like": "sends"}).scalar_one() - before
     assert {each.later_message_id for each in found.values()} == {"s1"}
-    assert read < 2000, "else each retry reads them all"
+    assert read <= 2000, "else each of the 40 retries reads them all"
 
 
 def test_a_claim_that_takes_long_keeps_no_other_from_finding_failures(engine, senders: Senders, fail, now):

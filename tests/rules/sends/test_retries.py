@@ -29,6 +29,7 @@ DUE = DueRetry(
     has_lapsed=False,
     is_delivered=False,
     is_resent=False,
+    has_moved=False,
 )
 
 
@@ -108,6 +109,8 @@ def test_the_same_values_give_the_same_time_which_is_never_early(entry, attempts
         ({"code": ONCE}, ("dead", "used_up")),
         ({"code": PER_PERSON, "attempts": 6}, None),
         ({"category": "authentication"}, ("dead", "expired")),
+        ({"has_moved": True}, ("dead", "suppressed")),
+        ({"is_delivered": True, "has_moved": True}, ("done", "delivered")),
     ],
 )
 def test_a_retry_that_is_due_ends_or_may_be_leased(changed, ended) -> None:

@@ -5,7 +5,7 @@ report: stores the call like any report of a sender. A message sent again that f
 with the attempts; a call that failed makes the row due again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Literal
@@ -25,6 +25,7 @@ from webhook_app.rules.sends.retries import (
     retried_codes,
 )
 from webhook_app.store.counts.series import OTHER
+from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection, driver
 from webhook_app.store.sends import retries as store
 from webhook_app.store.sends import retry_search as search
@@ -43,6 +44,7 @@ _SEARCH_LIMIT = 1_000
 _ROUNDS = 10
 """Most retries of a round may end without an attempt; then the next ones are taken."""
 _ASK_AGAIN = timedelta(seconds=60)
+_MOVED = "Somebody else has had the number since the message failed."
 
 
 class RetryClaim(Struct, frozen=True, kw_only=True):
@@ -90,7 +92,8 @@ def claim(
         if not due:
             break
         known = search.facts(connection, due, wanted.key)
-        decided = _decide(due, known, asked, wanted.key, may_message, now)
+        moved = _moved(connection, due, known)
+        decided = _decide(due, known, moved, asked, wanted.key, may_message, now)
         store.save(connection, decided)
         leased += [LeasedRetry(each, known[each.id]) for each in decided if each.leased_at == now]
         if len(decided) < len(due):
@@ -181,15 +184,20 @@ def _new(found: RetryableFailure) -> Retry:
 def _decide(
     due: Sequence[Retry],
     known: Mapping[int, MessageFacts],
+    moved: Container[int],
     asked: RetryClaim,
     key: str,
     may_message: MayMessage,
     now: datetime,
 ) -> list[Retry]:
     """The retries as they are from now on: leased, ended, or due later."""
-    ends = {each.id: end_of(_due(each, known[each.id]), now) for each in due}
+    ends = {each.id: end_of(_due(each, known[each.id], has_moved=each.id in moved), now) for each in due}
     unended = [each for each in due if ends[each.id] is None]
-    decided = [replace(each, state=end[0], reason=end[1]) for each in due if (end := ends[each.id])]
+    decided = [
+        replace(each, state=end[0], reason=end[1], why=_MOVED if end[1] == "suppressed" else each.why)
+        for each in due
+        if (end := ends[each.id])
+    ]
     for each, permission in zip(unended, may_message(unended) if unended else (), strict=True):
         if permission is None:
             continue
@@ -203,7 +211,20 @@ def _decide(
     return decided
 
 
-def _due(retry: Retry, facts: MessageFacts) -> DueRetry:
+def _moved(connection: Connection, due: Sequence[Retry], known: Mapping[int, MessageFacts]) -> set[int]:
+    """The retries whose contact was somebody else's when the message failed."""
+    asked = [each for each in due if known[each.id].has_changes]
+    if not asked:
+        return set()
+    people = holders(connection, {each.contact for each in asked})
+    return {
+        each.id
+        for each in asked
+        if people.holder(each.contact, each.first_failed_at) != people.present(each.contact)
+    }
+
+
+def _due(retry: Retry, facts: MessageFacts, *, has_moved: bool) -> DueRetry:
     return DueRetry(
         code=retry.last_code,
         subcode=retry.last_subcode,
@@ -213,6 +234,7 @@ def _due(retry: Retry, facts: MessageFacts) -> DueRetry:
         has_lapsed=retry.state == "leased",
         is_delivered=facts.is_delivered,
         is_resent=bool(facts.later_message_id),
+        has_moved=has_moved,
     )
 
 

@@ -53,6 +53,8 @@ class DueRetry(Struct, frozen=True, kw_only=True):
     is_delivered: bool
     is_resent: bool
     """Since the lapsed lease began, another message of the same template or campaign went to the contact."""
+    has_moved: bool
+    """Somebody else has the number of the contact now."""
 
 
 class Permission(Struct, frozen=True):
@@ -97,6 +99,8 @@ def end_of(retry: DueRetry, now: datetime) -> tuple[State, Reason] | None:
         return "done", "delivered"
     if retry.has_lapsed and retry.is_resent:
         return "done", "resent"
+    if retry.has_moved:
+        return "dead", "suppressed"
     entry = explain(retry.code, None if retry.subcode == NO_CODE else retry.subcode)
     if retry.attempts >= MAX_ATTEMPTS or retry_advice(entry, retry.attempts).final:
         return "dead", "used_up"

@@ -51,11 +51,13 @@ class MessageFacts(Struct, frozen=True):
 
     `later_message_id`: the first message of the same template or campaign to the contact since: since the lease began,
     or else a message since the failure that did not fail. Webhooks name it, or a report of the key that leases.
+    `has_changes`: somebody left the number of the contact, or came to it, at some time.
     """
 
     is_delivered: bool
     callback_data: str
     later_message_id: str
+    has_changes: bool
 
 
 WEBHOOKS = ""
@@ -177,7 +179,9 @@ SELECT r.id,
             LIMIT {_MOST_EVENTS}) e
           WHERE e.phone_number_id = r.phone_number_id AND e.status IN ('delivered', 'read', 'played')) AS is_delivered,
   coalesce((SELECT max(e.callback_data) {_EVENT.format("r")}), '') AS callback_data,
-  coalesce(l.message_id, '') AS later_message_id
+  coalesce(l.message_id, '') AS later_message_id,
+  EXISTS (SELECT FROM number_changes c WHERE c.old_contact = r.contact OFFSET 0)
+    OR EXISTS (SELECT FROM number_changes c WHERE c.new_contact = r.contact OFFSET 0) AS has_changes
 FROM due r LEFT JOIN later l USING (id)
 """)
 
