@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.pipeline.people.test_erase import OTHER, PERSON, dump, wamid
 from tests.support.factories import NUMBER, body, status
@@ -17,6 +17,7 @@ from webhook_app.store.schema import metadata
 from webhook_app.store.suppressions import suppressions
 from webhook_app.store.suppressions.changes import ChangeEvidence
 from webhook_app.store.suppressions.suppressions import Suppression
+from webhook_app.whatsapp.people.traces import Traces
 
 SPELLINGS = [
     "5511987654321",
@@ -123,6 +124,30 @@ def test_texts_of_senders_and_operators_lose_the_person_in_any_spelling(
         if name in holding
     }, "no row about somebody else is gone"
     assert done.not_searched == free_text.NOT_SEARCHED
+
+
+def test_texts_that_name_the_person_are_replaced_in_parts(engine, run, now):
+    run(
+        "INSERT INTO opt_ins (contact, opted_in_at, channel, note, recorded_at)"
+        " SELECT :contact, :now, n::text, :note, :now FROM generate_series(1, 1200) n",
+        contact=OTHER, now=now, note=f"named by {PERSON}",
+    )  # fmt: skip
+    run(
+        "INSERT INTO audit (at, actor, action, object)"
+        " SELECT :now, 'ops', 'silence', :object FROM generate_series(1, 1200)",
+        now=now, object=f"for {PERSON}",
+    )  # fmt: skip
+    sizes = []
+
+    def measure(_connection, cursor, _statement, values, _context, is_many):
+        sizes.append(len(values) if is_many else cursor.rowcount)
+
+    event.listen(engine, "after_cursor_execute", measure)
+    with engine.begin() as connection:
+        done = free_text.erase_free_text(connection, Traces([PERSON]))
+    event.remove(engine, "after_cursor_execute", measure)
+    assert (done["opt_ins"], done["audit"], max(sizes)) == (1200, 1200, 500)
+    assert not any(PERSON in rows for rows in dump(engine).values())
 
 
 def test_every_note_and_comment_is_searched():

@@ -4,7 +4,7 @@ The rows are about something else and stay; a text that names the person is repl
 or channel gets one replacement everywhere, so that rows stay distinct and alerts keep their group.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -107,20 +107,21 @@ def _rename_sends(connection: Connection, by_text: Mapping[str, str]) -> int:
 def _erase(
     connection: Connection, table: str, columns: tuple[str, ...], traces: Traces, by_text: dict[str, str]
 ) -> int:
-    changed = []
-    for row in _rows(connection, table, columns, traces):
-        stored = dict(zip(columns, row[1:], strict=True))
-        new = {column: _without(column, value, traces, by_text) for column, value in stored.items()}
-        if new != stored:
-            changed.append(new | {"place": row[0]})
-    if changed:
-        assigned = ", ".join(f'"{column}" = :{column}' for column in columns)
-        update = text(f"UPDATE {table} SET {assigned} WHERE ctid = CAST(:place AS tid)")
-        as_json = [
-            bindparam(name, type_=JSONB(none_as_null=True)) for name in columns if name in _JSON_COLUMNS
-        ]
-        connection.execute(update.bindparams(*as_json), changed)
-    return len(changed)
+    assigned = ", ".join(f'"{column}" = :{column}' for column in columns)
+    as_json = [bindparam(name, type_=JSONB(none_as_null=True)) for name in columns if name in _JSON_COLUMNS]
+    update = text(f"UPDATE {table} SET {assigned} WHERE ctid = CAST(:place AS tid)").bindparams(*as_json)
+    done = 0
+    for rows in _pages(connection, table, columns, traces):
+        changed = []
+        for row in rows:
+            stored = dict(zip(columns, row[1:], strict=True))
+            new = {column: _without(column, value, traces, by_text) for column, value in stored.items()}
+            if new != stored:
+                changed.append(new | {"place": row.place})
+        if changed:
+            connection.execute(update, changed)
+        done += len(changed)
+    return done
 
 
 def _without(column: str, value: Any, traces: Traces, by_text: dict[str, str]) -> Any:
@@ -145,15 +146,17 @@ def _replaced(value: Any, traces: Traces, by_text: Mapping[str, str]) -> Any:
     return traces.redacted(value)
 
 
-def _rows(connection: Connection, table: str, columns: tuple[str, ...], traces: Traces) -> Iterable[Any]:
+def _pages(
+    connection: Connection, table: str, columns: tuple[str, ...], traces: Traces
+) -> Iterable[Sequence[Any]]:
     chosen = ", ".join(f'"{column}"' for column in columns)
     shown = " OR ".join(f'normalize("{column}"::text, NFKC) ~ :pattern' for column in columns)
     condition = f" AND ({shown})" if table in _LARGE else ""
     page = text(
-        f"SELECT ctid::text, {chosen} FROM {table} WHERE ctid > CAST(:after AS tid){condition} ORDER BY ctid"
-        " LIMIT :limit"
+        f"SELECT ctid::text AS place, {chosen} FROM {table} WHERE ctid > CAST(:after AS tid){condition}"
+        " ORDER BY ctid LIMIT :limit"
     )
     values = {"after": "(0,0)", "limit": _PAGE} | ({"pattern": traces.pattern} if condition else {})
     while rows := connection.execute(page, values).all():
-        yield from rows
-        values["after"] = rows[-1][0]
+        yield rows
+        values["after"] = rows[-1].place
