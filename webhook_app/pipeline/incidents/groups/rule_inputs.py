@@ -3,8 +3,8 @@
 A class with the same methods for a time in the past lets the same rules judge that time.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -140,6 +140,7 @@ class LiveInputs:
         self._chronic: ChronicStates | None = None
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
         self._lately: dict[int, WindowCounts] = {}
+        self._failed: dict[tuple[datetime, datetime], dict[int, list[FailedMessages]]] = {}
         self._ended_failures: list[EndedFailures] | None = None
         self._ended_outcomes: Mapping[tuple[str, str], datetime] | None = None
         self._outcomes = OutcomeInputs(connection, now, self._cache.outcomes)
@@ -249,12 +250,21 @@ class LiveInputs:
 
     def _spent(self, ended: EndedFailures, start: datetime, end: datetime) -> Counter[tuple[Mark, ...]]:
         names = {name: frozenset(values) for name, values in ended.names.items()}
-        groups = HeldGroups(ended.groups)
+        groups, by_code = HeldGroups(ended.groups), self._failed_between(start, end)
         found: Counter[tuple[Mark, ...]] = Counter()
-        for failed in rates.failures_by_code_and_series(self.connection, start, end):
+        for failed in {id(each): each for code in ended.codes for each in by_code.get(code, ())}.values():
             if any(code in ended.codes and groups.hold(code, series, names) for code, series in failed.marks):
                 found[failed.marks] += failed.messages
         return found
+
+    def _failed_between(self, start: datetime, end: datetime) -> Mapping[int, Sequence[FailedMessages]]:
+        """The failures of this time by code, read once for all incidents that ended together."""
+        if (start, end) not in self._failed:
+            by_code = self._failed[start, end] = defaultdict[int, list[FailedMessages]](list)
+            for failed in rates.failures_by_code_and_series(self.connection, start, end):
+                for code in {mark.code for mark in failed.marks}:
+                    by_code[code].append(failed)
+        return self._failed[start, end]
 
     def _ended(self) -> list[EndedFailures]:
         if self._ended_failures is None:
