@@ -67,9 +67,10 @@ demo: .venv/run ## Show a week of history and a simulated outage, in a terminal 
 
 JOBS ?= 3
 
+# With bytecode: otherwise each process compiles all plugins and tests, and each command that a test starts itself.
 .PHONY: test
 test: .venv/dev ## Run all tests (real Postgres, no network), in JOBS (3) processes
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: .venv/dev ## Check style and format
