@@ -1,4 +1,4 @@
-"""The timeline of a person, newest first and a page at a time, over all keys of the person."""
+"""The timeline of a person, newest first and a page at a time, over each key for the time it was the person's."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -7,6 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from sqlalchemy import text
 
+from webhook_app.rules.people.holders import Span
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.partitions import planned_once
 
@@ -81,16 +82,20 @@ FROM preferences t WHERE t.contact = k.contact
 """
 _KEY = ", ".join(f"n.{name}" for name in TimelinePosition._fields)
 _NEWEST = ", ".join(f"n.{name} DESC" for name in TimelinePosition._fields)
-_BEFORE = f"WHERE n.at <= :at AND ({_KEY}) < (:at, :what, :message_id, :phone_number_id, :code)"
+_BEFORE = f"AND n.at <= :at AND ({_KEY}) < (:at, :what, :message_id, :phone_number_id, :code)"
+_SPANS = """
+unnest(CAST(:keys AS text[]), CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[])) AS k(contact, since, until)
+"""
 
 
 def _timeline(condition: str) -> str:
     parts = [
-        f"(SELECT * FROM ({source}) n {condition} ORDER BY {_NEWEST} LIMIT :limit)"
+        f"(SELECT * FROM ({source}) n WHERE n.at >= k.since AND n.at < k.until {condition}"
+        f" ORDER BY {_NEWEST} LIMIT :limit)"
         for source in (_STATUSES, _FAILURES, _INBOUND, _SENDS, _PREFERENCES)
     ]
     return (
-        "SELECT n.* FROM unnest(CAST(:keys AS text[])) AS k(contact)"
+        f"SELECT n.* FROM {_SPANS}"
         f" CROSS JOIN LATERAL ({' UNION ALL '.join(parts)}) n ORDER BY {_NEWEST} LIMIT :limit"
     )
 
@@ -112,17 +117,18 @@ FROM (SELECT message_id, status, occurred_at AS at FROM status_events
 GROUP BY message_id
 """)
 
-_WINDOWS = text("""
-SELECT phone_number_id, max(occurred_at) FROM inbound_messages
-WHERE contact = ANY(:keys) AND opens_window AND occurred_at > :since GROUP BY phone_number_id ORDER BY phone_number_id
+_WINDOWS = text(f"""
+SELECT phone_number_id, max(occurred_at)
+FROM {_SPANS} JOIN inbound_messages m ON m.contact = k.contact AND occurred_at >= k.since AND occurred_at < k.until
+WHERE opens_window AND occurred_at > :opened GROUP BY phone_number_id ORDER BY phone_number_id
 """)
 
 
 def page(
-    connection: Connection, keys: Sequence[str], limit: int, before: TimelinePosition | None
+    connection: Connection, spans: Sequence[Span], limit: int, before: TimelinePosition | None
 ) -> list[ContactEvent]:
-    """A page of the entries of these keys before a position (None: before now), newest first."""
-    values = {"keys": list(keys), "limit": limit} | (before._asdict() if before else {})
+    """A page of the entries of these keys and times before a position (None: before now), newest first."""
+    values = _values(spans) | {"limit": limit} | (before._asdict() if before else {})
     with planned_once(connection):
         rows = connection.execute(_NEXT_PAGE if before else _FIRST_PAGE, values).mappings()
         return [ContactEvent(**row) for row in rows]
@@ -142,7 +148,15 @@ def outcomes(connection: Connection, entries: Iterable[ContactEvent]) -> list[Me
     return [found[name] for name in dict.fromkeys(e.message_id for e in ours) if name in found]
 
 
-def open_windows(connection: Connection, keys: Sequence[str], now: datetime) -> dict[str, datetime]:
+def open_windows(connection: Connection, spans: Sequence[Span], now: datetime) -> dict[str, datetime]:
     """The end of the open service window of each business number to which the person wrote within 24 hours."""
-    rows = connection.execute(_WINDOWS, {"keys": list(keys), "since": now - _WINDOW})
+    rows = connection.execute(_WINDOWS, _values(spans) | {"opened": now - _WINDOW})
     return {row[0]: row[1] + _WINDOW for row in rows}
+
+
+def _values(spans: Sequence[Span]) -> dict[str, object]:
+    return {
+        "keys": [span.key for span in spans],
+        "since": [span.since for span in spans],
+        "until": [span.until for span in spans],
+    }

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.factories import NUMBER, body, message, status
+from tests.support.factories import NUMBER, body, message, number_change, status
 
 USER_ID = "US.70411938265500174423"
 SECOND = timedelta(seconds=1)
@@ -58,6 +58,18 @@ def test_a_person_is_found_by_any_spelling_of_any_key(api, stored, asked):
     ]
     assert answer["timeline"][2]["code"] == 131026
     assert answer["timeline"][4]["template"] == "offer"
+
+
+def test_what_is_from_before_a_change_of_number_moves_with_the_person(api, deliver, stored):
+    before = api.get("/v1/contacts/12025550117").json
+    deliver(number_change("12025550117", "12025550118", stored + 8 * SECOND))
+    deliver(body(messages=[message("wamid.NEXT", stored + 10 * SECOND)]))
+    present = api.get("/v1/contacts/12025550118").json
+    assert present["timeline"][-len(before["timeline"]) :] == before["timeline"]
+    assert present["windows"] == before["windows"]
+    assert [each["message_id"] for each in api.get("/v1/contacts/12025550117").json["timeline"]] == [
+        "wamid.NEXT"
+    ]
 
 
 def test_the_page_has_the_outcome_of_its_messages(api, stored):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from webhook_app.rules.people.holders import Span
 from webhook_app.store.people import contact_timeline, contacts
 from webhook_app.store.people.contact_timeline import TimelinePosition
 from webhook_app.web.api import cursor
@@ -81,20 +82,22 @@ class ContactView(Struct, kw_only=True):
 def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactView:
     """Return everything stored about one person, under every number and user id; empty for an unknown contact.
 
+    What is from before a change of number belongs to the person who left the number, and is listed under the new one.
     The timeline comes in pages; the rest is the same on each.
     """
     suppression = get_suppression(call, contact)
     address = require_address(call.connection, contact)
     keys = contacts.keys_of(call.connection, address.key)
+    spans = contacts.spans_of_many(call.connection, [address.key])[address.key]
     before = (
         None if query.cursor is None else TimelinePosition(*cursor.decode_as(query.cursor, _PositionText))
     )
-    found = contact_timeline.page(call.connection, keys, query.limit + 1, before)
+    found = contact_timeline.page(call.connection, spans, query.limit + 1, before)
     page, following = cursor.cut(found, query.limit, lambda entry: entry.place)
     return ContactView(
         contact=display(address.key),
         keys=[display(key) for key in keys],
-        windows=_windows(call, keys),
+        windows=_windows(call, spans),
         suppression=suppression,
         opt_ins=opt_ins_of(call, address.key),
         timeline=[_entry(entry) for entry in page],
@@ -103,8 +106,8 @@ def get_contact(call: Call, contact: Contact, query: ContactQuery) -> ContactVie
     )
 
 
-def _windows(call: Call, keys: tuple[str, ...]) -> list[OpenWindow]:
-    found: dict[str, datetime] = contact_timeline.open_windows(call.connection, keys, call.now)
+def _windows(call: Call, spans: tuple[Span, ...]) -> list[OpenWindow]:
+    found: dict[str, datetime] = contact_timeline.open_windows(call.connection, spans, call.now)
     return [OpenWindow(number, until) for number, until in found.items()]
 
 
