@@ -8,6 +8,8 @@ from msgspec import Struct
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.explained_periods import (
+    ExplainedPeriod,
+    Periods,
     explainable_codes,
     explained_by_incident,
     explained_by_rate,
@@ -100,3 +102,23 @@ def test_a_rate_can_be_high_before_it_would_alert(attempts, failures, high, aler
 @pytest.mark.parametrize(("usual", "high"), [(0.0, True), (0.03, True), (0.05, False)])
 def test_a_rate_is_high_only_above_one_and_a_half_times_the_usual(usual, high):
     assert is_rate_high(RULE, Counts(1000, 60), usual) is high
+
+
+def test_the_periods_that_explain_a_failure_are_found_among_thousands_in_their_order():
+    groups = [{"template": f"t{n}"} for n in range(3000)] + [
+        {},
+        {"phone_number_id": "1"},
+        {"template": "spring"},
+    ]
+    periods = explained_by_incident(7, (131026,), groups, NOON, None, noticed_at=NOON)
+    checked = []
+
+    class Noted(ExplainedPeriod, frozen=True):
+        def explains(self, failed):
+            checked.append(self)
+            return super().explains(failed)
+
+    found = Periods(Noted(*(getattr(each, name) for name in each.__struct_fields__)) for each in periods)
+    assert [each.slice for each in found.explaining(Failed())] == groups[-3:]
+    assert len(checked) == 3
+    assert found.explaining(Failed(occurred_at=NOON - MINUTE)) == []

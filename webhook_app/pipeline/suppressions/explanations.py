@@ -7,7 +7,7 @@ from functools import partial
 from msgspec import Struct
 
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.suppressions.explained_periods import BY_RATE, ExplainedPeriod, limit_duration
+from webhook_app.rules.suppressions.explained_periods import BY_RATE, ExplainedPeriod, Periods, limit_duration
 from webhook_app.rules.suppressions.failed_days import failed_days
 from webhook_app.rules.suppressions.repeated_incidents import no_longer_excused
 from webhook_app.store.counts import rates
@@ -40,15 +40,14 @@ class Explanations:
     def __init__(self, rules: Sequence[Rule], now: datetime) -> None:
         self.now = now
         self.incidents: list[ExplainedPeriod] = []
-        self._pending: list[ExplainedPeriod] = []
-        self._excess: list[ExplainedPeriod] = []
+        self._by_incidents = self._pending = self._excess = Periods()
         self._rules = rules
         self._windows = explained_periods.windows_of(rules)
         self._live_from = {
             rule.window_minutes: rates.window(now, rule.window_minutes)[0] for rule in self._windows
         }
-        self._present: list[ExplainedPeriod] | None = None
-        self._past: dict[tuple[str, int, datetime], list[ExplainedPeriod]] = {}
+        self._present: Periods | None = None
+        self._past: dict[tuple[str, int, datetime], Periods] = {}
         self._reader: WindowReader | None = None
         self._read_before = 0
 
@@ -60,21 +59,20 @@ class Explanations:
     def refresh(self, connection: Connection) -> None:
         """Read the incidents again: they change between the transactions of a run."""
         found = explained_periods.of_incidents(connection, self.now - LOOKBACK)
-        self.incidents, self._excess = limit_duration(found, self.now)
-        self._pending = explained_periods.of_pending_alerts(connection, self._rules)
+        self.incidents, excess = limit_duration(found, self.now)
+        self._by_incidents, self._excess = Periods(self.incidents), Periods(excess)
+        self._pending = Periods(explained_periods.of_pending_alerts(connection, self._rules))
         self._reader, self._read_before = WindowReader(connection), 0
 
     def is_excused(self, failure: ContactFailure, by: int) -> bool:
         """Whether `by`, an incident that is over or the rate of its time, excuses the failure."""
         if by < BY_RATE or failure.is_held:
             return False
-        return not any(
-            each.by == by and each.end is None and each.explains(failure) for each in self.incidents
-        )
+        return not any(each.by == by and each.end is None for each in self._by_incidents.explaining(failure))
 
     def incident_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
         """The incident that explains the failure; one that has ended is preferred to an open one."""
-        return _preferred(period for period in self.incidents if period.explains(failure))
+        return _preferred(self._by_incidents.explaining(failure))
 
     def present_for(
         self,
@@ -88,19 +86,19 @@ class Explanations:
         """
         if self._is_normal(failure):
             return None
-        if found := _preferred(period for period in self._pending if period.explains(failure)):
+        if found := _preferred(self._pending.explaining(failure)):
             return found
         if (days := self.failed_days_for(failure, own, in_a_row)) and days.end is None:
             return days
         if failure.occurred_at < min(self._live_from.values(), default=self.now):
             return None
         if self._present is None:
-            self._present = [
+            self._present = Periods(
                 found
                 for rule in self._windows
                 for found in self._read.high(rule, rates.window(self.now, rule.window_minutes))
-            ]
-        return _preferred(period for period in self._present if period.explains(failure))
+            )
+        return _preferred(self._present.explaining(failure))
 
     def past_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
         """For a failure that arrived late: a window of its time that would have started an alert."""
@@ -110,8 +108,7 @@ class Explanations:
             period
             for rule in self._windows
             if failure.occurred_at < self._live_from[rule.window_minutes]
-            for period in self._around(rule, failure.occurred_at)
-            if period.explains(failure)
+            for period in self._around(rule, failure.occurred_at).explaining(failure)
         )
 
     def failed_days_for(
@@ -157,7 +154,7 @@ class Explanations:
                 break
             if incident := self.incident_for(failure):
                 (found.hold if incident.end is None else found.excuse).append((failure, incident.by))
-            elif pending := _preferred(period for period in self._pending if period.explains(failure)):
+            elif pending := _preferred(self._pending.explaining(failure)):
                 found.hold.append((failure, pending.by))
             elif past := self.past_for(failure):
                 found.excuse.append((failure, past.by))
@@ -175,13 +172,13 @@ class Explanations:
 
     def _is_normal(self, failure: ContactFailure) -> bool:
         """Whether an incident has lasted so long that its failure rate is the normal state."""
-        return any(period.explains(failure) for period in self._excess)
+        return bool(self._excess.explaining(failure))
 
-    def _around(self, rule: Rule, moment: datetime) -> list[ExplainedPeriod]:
+    def _around(self, rule: Rule, moment: datetime) -> Periods:
         start = explained_periods.window_start(rule, moment)
         key = rule.name, rule.window_minutes, start
         if key not in self._past:
-            self._past[key] = self._read.alerting(rule, start)
+            self._past[key] = Periods(self._read.alerting(rule, start))
         return self._past[key]
 
 

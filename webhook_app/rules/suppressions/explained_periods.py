@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from operator import itemgetter
 from typing import Protocol
 
 from msgspec import Struct
@@ -66,6 +67,27 @@ class ExplainedPeriod(Struct, frozen=True):
             and failed.error_code in self.codes
             and all(getattr(failed, name) == value for name, value in self.slice.items())
         )
+
+
+class Periods:
+    """Periods sorted by their slices, so that those of one failure are found at once among thousands."""
+
+    def __init__(self, periods: Iterable[ExplainedPeriod] = ()) -> None:
+        self._sorted: dict[tuple[str, ...], dict[tuple[str, ...], list[tuple[int, ExplainedPeriod]]]] = {}
+        for place, period in enumerate(periods):
+            names = tuple(sorted(period.slice))
+            values = tuple(period.slice[name] for name in names)
+            self._sorted.setdefault(names, {}).setdefault(values, []).append((place, period))
+
+    def explaining(self, failure: FailedMessage) -> list[ExplainedPeriod]:
+        """Those that explain the failure, in the order in which they were given."""
+        found = [
+            each
+            for names, by_values in self._sorted.items()
+            for each in by_values.get(tuple(getattr(failure, name) for name in names), ())
+            if each[1].explains(failure)
+        ]
+        return [period for _, period in sorted(found, key=itemgetter(0))]
 
 
 def explained_by_incident(

@@ -73,6 +73,9 @@ _UPDATE_FIGURES = text(
 _OPEN = f"{_SELECT} WHERE {_IS_OPEN} ORDER BY id"
 _DELETE_PENDING = text("DELETE FROM alerts WHERE id = :id AND state = 'pending'")
 _OF_INCIDENTS = text(f"{_SELECT} WHERE incident_id = ANY(:ids) ORDER BY id")
+_BRIEF = _SELECT.replace('"explanation"', "'{}'::jsonb AS explanation")
+_OF_KINDS = text(f"{_BRIEF} WHERE incident_id = ANY(:ids) AND kind = ANY(:kinds) ORDER BY id")
+_PENDING = text(f"{_BRIEF} WHERE {_IS_OPEN} AND state = 'pending' AND kind = ANY(:kinds) ORDER BY id")
 _ENDED = text("""
 SELECT a.incident_id, i.codes, i.names, least(min(a.covers_from), i.began_at) AS start, max(a.resolved_at) AS end,
        jsonb_agg(a."group") AS groups
@@ -144,6 +147,16 @@ def of_incidents(connection: Connection, incident_ids: Sequence[int]) -> list[Al
 def rules_with_many(connection: Connection, kinds: Sequence[str], most: int) -> list[str]:
     """The rules of these kinds that have so many open alerts, or more."""
     return list(connection.execute(_MANY, {"kinds": list(kinds), "most": most}).scalars())
+
+
+def of_kinds(connection: Connection, incident_ids: Sequence[int], kinds: Sequence[str]) -> list[Alert]:
+    """The alerts of these kinds that belong to these incidents, oldest first, without their explanations."""
+    return _read(connection, _OF_KINDS, ids=list(incident_ids), kinds=list(kinds)) if incident_ids else []
+
+
+def pending_of_kinds(connection: Connection, kinds: Sequence[str]) -> list[Alert]:
+    """The pending alerts of these kinds, oldest first, without their explanations."""
+    return _read(connection, _PENDING, kinds=list(kinds))
 
 
 class EndedFailures(Struct, frozen=True):

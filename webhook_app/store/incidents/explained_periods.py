@@ -39,7 +39,7 @@ def of_incidents(connection: Connection, since: datetime) -> list[ExplainedPerio
     """The periods of incidents about failures that are open, or ended after `since`."""
     known = incidents.open_or_ended_since(connection, since)
     members: dict[int, list[Alert]] = {incident.id: [] for incident in known}
-    for alert in alerts.of_incidents(connection, list(members)):
+    for alert in alerts.of_kinds(connection, list(members), ABOUT_FAILURES):
         if alert.incident_id is not None:
             members[alert.incident_id].append(alert)
     return [period for incident in known for period in of_incident(incident, members[incident.id])]
@@ -67,8 +67,8 @@ def of_pending_alerts(connection: Connection, rules: Sequence[Rule]) -> list[Exp
         explained_by_rate(
             by_name[alert.rule], alert.group, alert.covers_from, None, noticed_at=alert.started_at
         )
-        for alert in alerts.open_alerts(connection)
-        if alert.state == "pending" and alert.kind in ABOUT_FAILURES and alert.rule in by_name
+        for alert in alerts.pending_of_kinds(connection, ABOUT_FAILURES)
+        if alert.rule in by_name
     ]
 
 
