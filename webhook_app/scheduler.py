@@ -45,7 +45,7 @@ from webhook_app.pipeline.incidents.past.judge_past import judge_past, note_gap
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
 from webhook_app.pipeline.operations.prune import Retention, prune
-from webhook_app.pipeline.people.erase import erase_from_archive
+from webhook_app.pipeline.people.erase import continue_erasures
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.pipeline.suppressions.suppress import LockWatch, suppress
 from webhook_app.rules.accounts.doctor_check import DoctorCheck, Expected
@@ -177,7 +177,7 @@ def make_jobs(
         Job("suppress", SUPPRESS_SECONDS, suppressing),
         Job("reconcile", MEASURE_SECONDS, lambda now: measure(engine, now)),
         Job("count steps", COUNT_STAGES_SECONDS, lambda now: count_stages(engine, now)),
-        Job("erase", ERASE_SECONDS, lambda now: erase_from_archive(engine, connecting, now, go_on=go_on)),
+        Job("erase", ERASE_SECONDS, lambda now: continue_erasures(engine, connecting, now, go_on=go_on)),
         Job("sends", SENDS_SECONDS, lambda now: follow_up(engine, now)),
         Job("backtests", BACKTEST_SECONDS, lambda now: run_waiting(engine, thresholds, now, go_on=go_on)),
         Job(

@@ -371,6 +371,7 @@ def test_the_record_keeps_when_and_by_whom_somebody_was_erased(writer, engine, n
         "actor": "tester",
         "keys": [],
         "message_ids": [],
+        "taken_out": True,
         "place": "",
         "finished_at": now,
     }

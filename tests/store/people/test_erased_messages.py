@@ -43,7 +43,10 @@ def take_out(engine, now):
         event.listen(engine, "before_cursor_execute", measure)
         with engine.begin() as connection:
             traces = Traces([PERSON], erased_messages.message_ids(connection, Traces([PERSON])))
-            erased_messages.take_out(connection, traces, now)
+            for ids in erased_messages.parts(traces):
+                erased_messages.take_out(connection, ids, traces, now)
+            while erased_messages.take_out_reports(connection, traces, now):
+                pass
         event.remove(engine, "before_cursor_execute", measure)
         return sizes
 

@@ -1,34 +1,26 @@
-"""Erases a person from every table at once, then from the raw archive, one partition after the other.
+"""Erases a person from the tables (see erase_rows), then from the raw archive, one partition after the other.
 
-The first transaction records whom to search for in the archive; of an opt-out a mark stays, which only a check for
-that contact matches. Each archive row that names the person is rewritten in a transaction of its own. Then the record
-loses the person. The next run continues an interrupted one; nothing is replayed before, as that could restore them.
+The first transaction records whom to erase. Each archive row that names the person is rewritten in a transaction of its
+own. Then the record loses the person. The next run continues an interrupted one; nothing is replayed before, as that
+could restore them.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
 import zstandard
 from msgspec import Struct
 
-from webhook_app.store.people import (
-    erased_messages,
-    erased_opt_outs,
-    erasure,
-    erasure_requests,
-    former_numbers,
-)
+from webhook_app.pipeline.people.erase_rows import erase_rows
+from webhook_app.store.people import erased_messages, erasure_requests, former_numbers
 from webhook_app.store.people.erasure_requests import Erasure
 from webhook_app.store.people.free_text import NOT_SEARCHED
 from webhook_app.store.postgres import locks
-from webhook_app.store.postgres.engine import Connection, DriverConnection, Engine
+from webhook_app.store.postgres.engine import DriverConnection, Engine
 from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving import archive
-from webhook_app.store.suppressions import changes, suppressions
-from webhook_app.store.suppressions.changes import SuppressionChange
-from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.traces import Traces
 
 log = structlog.get_logger()
@@ -38,6 +30,8 @@ ROWS_BEFORE_ANSWER = 100
 
 Connect = Callable[[], DriverConnection]
 
+_INTERRUPTED_AFTER = timedelta(minutes=15)
+"""Erasures of the tables that take longer are done twice, which harms nothing."""
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -70,42 +64,30 @@ def erase(
         keys, shared = former_numbers.keys_to_erase(connection, contact)
         ids = erased_messages.message_ids(connection, Traces(keys))
         traces = Traces(keys, [*ids, *former_numbers.message_ids(connection, shared)])
-        rows_before = suppressions.of_contacts(connection, traces.keys)
-        opt_outs = [(row.phone_number_id, row.scope) for row in rows_before if row.reason == "opted_out"]
-        erased_opt_outs.keep(connection, traces.keys, opt_outs)
-        rows = erasure.take_out(connection, traces, now)
-        for table, changed in former_numbers.take_out(connection, shared).items():
-            rows[table] += changed
-        rows["suppression_changes"] += _erase_changes(connection, traces, actor, now)
-        erasure_id = erasure_requests.add(connection, traces, actor, now)
-        erasure_requests.notify_erased(connection)
+        taken = former_numbers.take_out(connection, shared)
+        erasure = erasure_requests.add(connection, traces, actor, now)
+    rows, opted_out = erase_rows(engine, erasure, now)
+    rows.update(taken)
     erase_from_archive(engine, connect, now, rows=at_once)
     with engine.connect() as connection:
-        done = erasure_id not in {each.id for each in erasure_requests.unfinished(connection)}
-    log.info("a contact was erased", erasure=erasure_id, rows=sum(rows.values()), archive_done=done)
-    return Erased(id=erasure_id, rows=dict(rows), opted_out=bool(opt_outs), archive_done=done)
+        done = erasure.id not in {each.id for each in erasure_requests.unfinished(connection)}
+    log.info("a contact was erased", erasure=erasure.id, rows=sum(rows.values()), archive_done=done)
+    return Erased(id=erasure.id, rows=dict(rows), opted_out=opted_out, archive_done=done)
 
 
-def _erase_changes(connection: Connection, traces: Traces, actor: str, now: datetime) -> int:
-    """Replace the person's changes in the feed by one line without a contact, after which copies are loaded anew."""
-    suppressions.lock_changes(connection)
-    line = SuppressionChange(
-        seq=0,
-        at=now,
-        action="erase",
-        contact="",
-        phone_number_id="",
-        scope="",
-        reason="",
-        code=NO_CODE,
-        until=None,
-        times=1,
-        actor=actor,
-        note="",
-        evidence=(),
-    )
-    changes.record(connection, [line])
-    return erasure.take_out_changes(connection, traces)
+def continue_erasures(
+    engine: Engine, connect: Connect, now: datetime, *, go_on: Callable[[], bool] = lambda: True
+) -> bool:
+    """Continue interrupted erasures, and erase from the archive; False when something is left for the next run."""
+    with engine.connect() as connection:
+        waiting = erasure_requests.unfinished(connection)
+    for each in waiting:
+        if not each.taken_out and each.requested_at <= now - _INTERRUPTED_AFTER:
+            if not go_on():
+                return False
+            erase_rows(engine, each, now)
+            log.info("an interrupted erasure was continued", erasure=each.id)
+    return erase_from_archive(engine, connect, now, go_on=go_on)
 
 
 def erase_from_archive(
@@ -116,21 +98,22 @@ def erase_from_archive(
     rows: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
 ) -> bool:
-    """Erase every person with an open record from the archive; False when something is left for the next run.
+    """Erase every person who is in no table any more from the archive; False when something is left for the next run.
 
     Searches at most `rows` rows, and stops early when `go_on` returns False or while a replay runs.
     """
     with engine.connect() as connection:
-        waiting = erasure_requests.unfinished(connection)
+        unfinished = erasure_requests.unfinished(connection)
+    waiting = [each for each in unfinished if each.taken_out]
     if not waiting:
-        return True
+        return not unfinished
     own = connect()
     try:
         if not locks.try_acquire(own, REPLAY_LOCK):
             return False
         try:
             locks.end_session_if_silent(own, locks.SILENT_SECONDS)
-            return _ArchiveRun(engine, own, now, rows, go_on).run(waiting)
+            return _ArchiveRun(engine, own, now, rows, go_on).run(waiting) and waiting == unfinished
         finally:
             locks.release(own, REPLAY_LOCK)
     finally:

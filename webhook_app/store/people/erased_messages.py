@@ -1,11 +1,11 @@
 """Erases a person from messages: events, failures and reports stay without the person, under random ids.
 
-Senders can report any number of messages of one contact. Each statement takes a few hundred, so that others are served
-in between.
+Senders can report any number of messages of one contact. Each function takes a few hundred, so that others are served
+in between, and webhooks about the messages do not wait for a long transaction.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from secrets import token_hex
 from typing import Any
@@ -43,9 +43,10 @@ SELECT i FROM unnest(CAST(:ids AS text[])) AS i
 WHERE NOT EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(i) AND e.message_id = i)
   AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = i)
 """)
-_REPORTS = text("""
-SELECT CAST(ctid AS text) FROM sends WHERE contact = ANY(:keys) OR given <> '' AND given = ANY(:keys)
-""")
+_REPORTS = """
+ctid = ANY(ARRAY((SELECT ctid FROM sends WHERE contact = ANY(:keys) LIMIT :limit)
+                 UNION (SELECT ctid FROM sends WHERE given <> '' AND given = ANY(:keys) LIMIT :limit)))
+"""
 _BY_ID = {
     "status_events": "keyed_hash(message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest("
     "CAST(:ids AS text[])) AS i)) AND message_id = ANY(:ids)",
@@ -66,7 +67,7 @@ _BLANK: dict[str, Any] = {
 _BLANK_WHERE_SHOWN = ("title", "details", "errors", "error", "template", "campaign", "category")
 _JSON_COLUMNS = ("errors", "error", "request")
 _JSON = JSONB(none_as_null=True)
-_AT_ONCE = 500
+AT_ONCE = 500
 
 
 def message_ids(connection: Connection, traces: Traces) -> list[str]:
@@ -75,44 +76,45 @@ def message_ids(connection: Connection, traces: Traces) -> list[str]:
     return list(connection.execute(_MESSAGE_IDS, values).scalars())
 
 
-def take_out(connection: Connection, traces: Traces, now: datetime) -> Counter[str]:
-    """Anonymise the person's messages; returns the number of changed rows by table."""
-    done: Counter[str] = Counter()
+def parts(traces: Traces) -> Iterator[list[str]]:
+    """Yield the ids of the person's messages, AT_ONCE at a time."""
     ids = sorted(traces.message_ids)
-    for begin in range(0, len(ids), _AT_ONCE):
-        some = ids[begin : begin + _AT_ONCE]
-        tokens = _tokens(some)
-        for name, condition in _BY_ID.items():
-            rows = _take(connection, name, condition, {"ids": some})
-            done[name] += _put_back(connection, name, rows, traces, tokens, now)
-        done["stage_recounts"] += stages.rename_messages(connection, tokens)
-        for name in _DELETED:
-            deleted = connection.execute(
-                text(f"DELETE FROM {name} WHERE message_id = ANY(:ids)"), {"ids": some}
-            )
-            done[name] += deleted.rowcount
-    keys = {"keys": list(traces.keys)}
-    for name in (
-        "status_events",
-        "failures",
-    ):  # a message to a group has events of others too and keeps its id
-        rows = _take(connection, name, "contact = ANY(:keys)", keys)
-        done[name] += _put_back(connection, name, rows, traces, {}, now)
-    while reports := _take_out_reports(connection, traces, now):  # also those that somebody changed meanwhile
-        done["sends"] += reports
+    for begin in range(0, len(ids), AT_ONCE):
+        yield ids[begin : begin + AT_ONCE]
+
+
+def take_out(connection: Connection, ids: Sequence[str], traces: Traces, now: datetime) -> Counter[str]:
+    """Anonymise these messages in every table; returns the number of changed rows by table."""
+    done: Counter[str] = Counter()
+    tokens = _tokens(ids)
+    for name, condition in _BY_ID.items():
+        rows = _take(connection, name, condition, {"ids": ids})
+        done[name] = _put_back(connection, name, rows, traces, tokens, now)
+    done["stage_recounts"] = stages.rename_messages(connection, tokens)
+    for name in _DELETED:
+        deleted = connection.execute(text(f"DELETE FROM {name} WHERE message_id = ANY(:ids)"), {"ids": ids})
+        done[name] = deleted.rowcount
     return done
 
 
-def _take_out_reports(connection: Connection, traces: Traces, now: datetime) -> int:
-    """Anonymise what senders reported for the person; a report of another's message keeps its id."""
-    done = 0
-    options = {"stream_results": True, "max_row_buffer": _AT_ONCE}
-    found = connection.execute(_REPORTS, {"keys": list(traces.keys)}, execution_options=options).scalars()
-    for places in found.partitions(_AT_ONCE):
-        rows = _take(connection, "sends", "ctid = ANY(CAST(:places AS tid[]))", {"places": places})
-        ids = [row["message_id"] for row in rows]
-        own = connection.execute(_WITHOUT_EVENTS, {"ids": ids}).scalars()
-        done += _put_back(connection, "sends", rows, traces, _tokens(own), now)
+def take_out_reports(connection: Connection, traces: Traces, now: datetime) -> int:
+    """Anonymise a few hundred reports of senders that name the person; returns how many, 0 when none is left.
+
+    A report of another's message keeps its id.
+    """
+    rows = _take(connection, "sends", _REPORTS, {"keys": list(traces.keys), "limit": AT_ONCE})
+    own = connection.execute(_WITHOUT_EVENTS, {"ids": [row["message_id"] for row in rows]}).scalars()
+    return _put_back(connection, "sends", rows, traces, _tokens(own), now)
+
+
+def take_out_of_groups(connection: Connection, traces: Traces, now: datetime) -> Counter[str]:
+    """Anonymise the person in messages to groups, which have events of others too and keep their ids."""
+    done: Counter[str] = Counter()
+    for name in ("status_events", "failures"):
+        rows = _take(
+            connection, name, "contact = ANY(:keys) AND participant <> ''", {"keys": list(traces.keys)}
+        )
+        done[name] = _put_back(connection, name, rows, traces, {}, now)
     return done
 
 

@@ -13,7 +13,6 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.people import erased_messages, links
-from webhook_app.store.people.free_text import erase_free_text
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.people.traces import Traces
 
@@ -76,9 +75,12 @@ _PAGE = 500
 
 
 def take_out(connection: Connection, traces: Traces, now: datetime) -> Counter[str]:
-    """Erase the person from every table but the archive; returns the number of changed rows by table."""
+    """Delete the person's other rows; returns the number of changed rows by table.
+
+    The messages are taken out before, see erased_messages, and what people wrote after it, see free_text.
+    """
     keys = list(traces.keys)
-    done = erased_messages.take_out(connection, traces, now)
+    done = erased_messages.take_out_of_groups(connection, traces, now)
     done["failure_errors"] = _delete_shown_errors(connection, traces)
     for name in _BY_CONTACT:
         done[name] += _run(connection, f"DELETE FROM {name} WHERE contact = ANY(:keys)", keys=keys)
@@ -97,8 +99,6 @@ def take_out(connection: Connection, traces: Traces, now: datetime) -> Counter[s
         keys=keys,
     )
     done["quarantine"] = _delete_shown(connection, traces)
-    for name, changed in erase_free_text(connection, traces).items():
-        done[name] += changed
     return done
 
 

@@ -1,4 +1,4 @@
-"""The record of erasures: when and by whom. The person's keys are kept only until the archive is processed.
+"""The record of erasures: when and by whom. The person's keys are kept only until tables and archive are processed.
 
 What the batch writers call uses the driver: it runs on the connection of the ingest statement.
 """
@@ -14,18 +14,25 @@ from webhook_app.whatsapp.people.traces import Traces
 
 
 class Erasure(Struct, frozen=True, kw_only=True):
-    """An erasure whose archive is not processed yet; `place` is the last partition that is."""
+    """An erasure that is not finished: of the tables (`taken_out`), then of the archive up to a partition (`place`)."""
 
     id: int
+    requested_at: datetime
+    actor: str
     keys: tuple[str, ...]
     message_ids: tuple[str, ...]
-    place: str
+    taken_out: bool = False
+    place: str = ""
 
 
 _ADD = text("""
-INSERT INTO erasures (requested_at, actor, keys, message_ids) VALUES (:now, :actor, :keys, :ids) RETURNING id
+INSERT INTO erasures (requested_at, actor, keys, message_ids, taken_out) VALUES (:now, :actor, :keys, :ids, false)
+RETURNING id
 """)
-_UNFINISHED = text("SELECT id, keys, message_ids, place FROM erasures WHERE finished_at IS NULL ORDER BY id")
+_UNFINISHED = text("""
+SELECT id, requested_at, actor, keys, message_ids, taken_out, place FROM erasures WHERE finished_at IS NULL ORDER BY id
+""")
+_SET_TAKEN_OUT = text("UPDATE erasures SET taken_out = true WHERE id = :id")
 _SAVE_PROGRESS = text("UPDATE erasures SET place = :place WHERE id = :id")
 _FINISH = text("""
 UPDATE erasures SET finished_at = :now, keys = '{}', message_ids = '{}', place = '' WHERE id = :id
@@ -33,18 +40,25 @@ UPDATE erasures SET finished_at = :now, keys = '{}', message_ids = '{}', place =
 _ANY_UNFINISHED = "SELECT EXISTS (SELECT FROM erasures WHERE finished_at IS NULL)"
 
 
-def add(connection: Connection, traces: Traces, actor: str, now: datetime) -> int:
-    """Record an erasure with the keys to search the archive for; returns its id."""
-    values = {"now": now, "actor": actor, "keys": list(traces.keys), "ids": sorted(traces.message_ids)}
-    return int(connection.execute(_ADD, values).scalar_one())
+def add(connection: Connection, traces: Traces, actor: str, now: datetime) -> Erasure:
+    """Record an erasure that begins."""
+    keys, ids = traces.keys, tuple(sorted(traces.message_ids))
+    values = {"now": now, "actor": actor, "keys": list(keys), "ids": list(ids)}
+    erasure_id = connection.execute(_ADD, values).scalar_one()
+    return Erasure(id=erasure_id, requested_at=now, actor=actor, keys=keys, message_ids=ids)
 
 
 def unfinished(connection: Connection) -> list[Erasure]:
-    """Erasures whose archive is not processed yet, oldest first."""
+    """Erasures that are not finished, oldest first."""
     return [
-        Erasure(id=row.id, keys=tuple(row.keys), message_ids=tuple(row.message_ids), place=row.place)
-        for row in connection.execute(_UNFINISHED)
+        Erasure(**{**row, "keys": tuple(row["keys"]), "message_ids": tuple(row["message_ids"])})
+        for row in connection.execute(_UNFINISHED).mappings()
     ]
+
+
+def set_taken_out(connection: Connection, erasure_id: int) -> None:
+    """Record that the person is in no table but the archive."""
+    connection.execute(_SET_TAKEN_OUT, {"id": erasure_id})
 
 
 def save_progress(connection: Connection, erasure_id: int, place: str) -> None:

@@ -68,9 +68,10 @@ erasures = Table(  # the record of erasures; kept as long as failures
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     a_time("requested_at"),
     a_text("actor"),
-    # The person, until the archive is processed; then both are empty.
+    # The person, until tables and archive are processed; then both are empty.
     Column("keys", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     Column("message_ids", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    Column("taken_out", Boolean, nullable=False, server_default=text("true")),  # of every table but the archive
     a_text("place"),  # the last processed partition of the archive
     a_time("finished_at", null=True),
 )
