@@ -11,6 +11,7 @@ from webhook_app.store.counts import failure_search, failures
 from webhook_app.store.counts.failure_filters import FailureFilters
 from webhook_app.store.counts.failure_search import search
 from webhook_app.store.postgres import partitions
+from webhook_app.store.postgres.engine import make_engine
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.errors.retry import retry_advice
 
@@ -18,8 +19,35 @@ CODES = [131026] * 6 + [131049, 131053, 131000, 131000, 130429, 130429, 190, 132
 DETAILS = ["", "http code 404", "100 % of 5_000", r"back\slash", "Größe"]
 
 
+@pytest.fixture(scope="module")
+def now():
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture(scope="module")
+def history(database, now):
+    """A connection whose transaction holds the failures of all tests, and their rows."""
+    engine = make_engine(database.url, application="tests", pool_size=0)
+    with engine.connect() as opened:
+        yield opened, store_failures(opened, now)
+        opened.rollback()
+
+
 @pytest.fixture
-def stored(connection, now):
+def connection(history):
+    opened, _ = history
+    with opened.begin_nested() as savepoint:
+        yield opened
+        savepoint.rollback()
+
+
+@pytest.fixture
+def stored(history):
+    _, rows = history
+    return rows
+
+
+def store_failures(connection, now):
     """Some hundred failures over four months: bursts within one second, tries repeated, one in no partition."""
     chance = random.Random(7)
     partitions.ensure(connection, now, days_back=95)

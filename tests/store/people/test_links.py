@@ -52,7 +52,7 @@ def join_by_hand(told):
     return people
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(pairs, min_size=1, max_size=4, unique=True), max_size=5))
 def test_any_links_give_the_same_people_as_joining_by_hand(engine, batches):
     with engine.connect() as held:
