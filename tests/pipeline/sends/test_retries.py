@@ -12,7 +12,7 @@ from tests.support.factories import NUMBER, number_change, status
 from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.receiving.delivery import Delivery
-from webhook_app.pipeline.sends.reports import register
+from webhook_app.pipeline.sends.reports import follow_up, register
 from webhook_app.pipeline.sends.retries import LeasedRetry, LeaseLostError, RetryClaim, claim, report
 from webhook_app.rules.sends.retries import Permission
 from webhook_app.store.sends import retries as store
@@ -107,9 +107,10 @@ def ended(retry: Retry) -> tuple[str, str]:
 def test_a_failed_message_is_due_after_its_wait_and_leased_once(senders, fail):
     failed = fail()
     assert senders.claim(0.5) == []
-    (leased,) = senders.claim(2, key="first")
-    assert (leased.retry.message_id, leased.retry.attempts, leased.retry.leased_by) == (failed, 1, "first")
-    assert senders.claim(3, key="second") == []
+    (leased,) = senders.claim(2)
+    assert (leased.retry.message_id, leased.retry.attempts, leased.retry.leased_by) == (failed, 1, "shop")
+    assert senders.claim(3) == []
+    assert senders.claim(61, key="second") == []
     assert senders.report(4, leased.retry.lease, "sent", sent_message_id="wamid.AGAIN").state == "sent"
     assert senders.claim(4000) == []
 
@@ -269,7 +270,7 @@ def test_waiting_messages_of_another_key_do_not_slow_a_claim_down(senders, fail,
     wanted = RetryFilters(key="shop")
     with engine.begin() as connection:
         assert len(store.take_due(connection, wanted, now + 3 * SECOND, 10)) == 1
-        assert store.next_due_at(connection, wanted)
+        assert store.next_due_at(connection, wanted, now)
         assert connection.execute(rows_read).scalar_one() < 10
 
 
@@ -330,6 +331,61 @@ def test_a_message_that_a_key_reported_is_leased_to_that_key_only(senders, fail,
     assert mine.retry.reported_by == "shop"
 
 
+@pytest.fixture
+def tell(engine: Engine, now: datetime) -> Callable[..., None]:
+    """Report a message as accepted, so many seconds after `now`."""
+
+    def store_report(message_id: str, seconds: float, key: str = "shop") -> None:
+        accepted = SendReport(
+            message_id=message_id, phone_number_id=NUMBER, contact="12025550117", template="offer", campaign="",
+            category="utility", sent_at=now, error=None, endpoint="", request_json="",
+        )  # fmt: skip
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            register(connection, [accepted], now + seconds * SECOND, reported_by=key)
+
+    return store_report
+
+
+def test_a_report_that_comes_after_the_lease_decides_whose_message_it_is_and_what_it_is(senders, fail, tell):
+    failed = fail(recipient="12025550117")
+    assert ids(senders.claim(2, key="other")) == [failed]
+    tell(failed, 3)
+    assert senders.claim(200, key="other") == []
+    (mine,) = senders.claim(200, key="shop", template="offer")
+    assert (mine.retry.reported_by, mine.retry.category) == ("shop", "utility")
+
+
+def test_a_report_that_comes_during_a_claim_counts_a_minute_later(senders, fail, tell, engine, now):
+    failed = fail(recipient="12025550117")
+    senders.claim(0, key="other")
+    with engine.begin() as connection:
+        assert store.take_due(connection, RetryFilters(key="other"), now + 2 * SECOND, 1)
+        tell(failed, 2)
+    follow_up(engine, now + 63 * SECOND)
+    assert senders.claim(64, key="other") == []
+    assert ids(senders.claim(64, key="shop")) == [failed]
+
+
+def test_while_several_keys_claim_a_message_that_no_key_reported_waits_a_minute_for_its_report(
+    senders, fail, tell, engine, now
+):
+    senders.claim(-60, key="shop")
+    mine, anybody_s = fail(recipient="12025550117"), fail()
+    assert senders.claim(3, key="other") == []
+    with engine.connect() as connection:
+        due_at = store.next_due_at(connection, RetryFilters(key="other"), now + 3 * SECOND)
+    assert due_at == now + 60 * SECOND
+    tell(mine, 4)
+    assert ids(senders.claim(5, key="shop")) == [mine]
+    assert ids(senders.claim(60, key="other")) == [anybody_s]
+
+
+def test_a_key_that_claims_alone_waits_for_no_report(senders, fail):
+    senders.claim(-25 * 3600, key="other")
+    failed = fail()
+    assert ids(senders.claim(2, key="shop")) == [failed]
+
+
 def test_another_key_cannot_pass_off_a_message_as_a_retry(senders, fail, traffic, engine, now):
     fail(recipient="12025550117")
     report_failed_calls(engine, 1, now, PAIR_LIMIT, key="other", contact="12025550117", message_id="wamid.O")
@@ -352,8 +408,8 @@ def test_a_repeated_claim_gets_the_same_leases(senders, fail):
     first = senders.claim(2, claim_id="a")
     fail(seconds=2)
     assert senders.claim(4, claim_id="a") == first
-    assert len(senders.claim(4, claim_id="b", key="other")) == 1
-    assert senders.claim(4, claim_id="a", key="other") == []
+    assert len(senders.claim(62, claim_id="b", key="other")) == 1
+    assert senders.claim(62, claim_id="a", key="other") == []
 
 
 def test_failures_from_long_before_the_first_claim_are_not_sent_again(senders, fail):
@@ -391,7 +447,7 @@ def test_the_counts_say_what_is_due_leased_and_dead(senders, fail, engine, now):
     with engine.connect() as connection:
         counts = store.count(connection, now + 50 * SECOND)
         assert (
-            store.next_due_at(connection, RetryFilters(key="shop", phone_number_id="1111"))
+            store.next_due_at(connection, RetryFilters(key="shop", phone_number_id="1111"), now)
             == now + 182 * SECOND
         )
     assert (counts.due, counts.waiting, counts.leased, counts.dead) == (0, 1, 1, 2)

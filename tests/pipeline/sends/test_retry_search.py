@@ -151,7 +151,7 @@ def test_a_claim_that_takes_long_keeps_no_other_from_finding_failures(engine, se
 
     def may_message(due: Sequence[Retry]) -> list[Permission]:
         fail(seconds=2)
-        others.extend(senders.claim(5, key="other"))
+        others.extend(senders.claim(62, key="other"))
         raise InterruptedError
 
     asked, wanted = RetryClaim(limit=1, lease=60 * SECOND), RetryFilters(key="shop")

@@ -1,9 +1,9 @@
 """Stores what senders report, counts it together with the webhooks, and follows up until webhooks confirm it.
 
-register: commits the reports, then merges them with what webhooks say of the same messages. A message takes a limited
-number of reports of each key; further ones are refused.
-follow_up: merges, a minute later, reports and webhooks that were stored at the same moment and so missed each other;
-keeps sends without a webhook in view for as long as Meta may still deliver one.
+register: commits the reports, merges them with what webhooks say of the same messages, and completes their retries. A
+message takes a limited number of reports of each key; further ones are refused.
+follow_up: does so again, a minute later, for what was stored at the same moment and so missed each other; keeps sends
+without a webhook in view for as long as Meta may still deliver one.
 """
 
 import os
@@ -21,6 +21,7 @@ from webhook_app.store.counts.slots import report_slot
 from webhook_app.store.postgres.engine import Connection, DriverConnection, Engine, driver
 from webhook_app.store.postgres.errors import DriverError
 from webhook_app.store.sends import reports as sends
+from webhook_app.store.sends import retry_search
 from webhook_app.store.sends.reports import Key, KnownSend
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
@@ -77,6 +78,7 @@ def register(
         merge.store_failed_calls(raw, without_id, now=now, slot=_slot())
     named_by_meta = {report.message_id for report in first.values() if not report.has_generated_id}
     merge.merge_reports(raw, named_by_meta, now=now, slot=_slot())
+    retry_search.complete(connection, named_by_meta)
     new = {key for key, (_, is_new) in stored.items() if is_new}
     late = {key for key, by in known.items() if by != reported_by}
     return [_outcome(report, first, new, late) for report in reports]
@@ -92,6 +94,7 @@ def follow_up(engine: Engine, now: datetime) -> FollowedUp:
             confirmed = sends.with_webhooks(connection, {key[0] for key, _ in due})
             wanted = confirmed | {key[0] for key, _ in due if key[2]}
             merged = wanted - _merge(driver(connection), wanted, now)
+            retry_search.complete(connection, merged)
             ended = {key for key, at in due if key[0] in merged and _ends(key, at, confirmed, now)}
             when = {key: None if key in ended else _next_check(at, now) for key, at in due}
             sends.schedule_checks(connection, when)

@@ -23,6 +23,8 @@ GRACE = timedelta(minutes=2)
 """How long after a lapsed lease its message is not leased: the webhooks of one that was sent arrive meanwhile."""
 SOON_WITHIN = timedelta(hours=1)
 """A code that is retried within minutes is retried only if a claim finds its failure within this time."""
+REPORTED_WITHIN = timedelta(minutes=1)
+"""How long after its failure a message that no key has reported is leased to none, while several keys claim."""
 _DAYS = timedelta(days=1)
 UNCLAIMED_FOR = 7 * _DAYS
 """How long a retry stays due if nobody claims it: as long as the longest of them matters."""

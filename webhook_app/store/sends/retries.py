@@ -4,7 +4,7 @@ A lease is a token: only the sender with the latest one can report the outcome o
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import text
 
-from webhook_app.rules.sends.retries import Reason, State
+from webhook_app.rules.sends.retries import REPORTED_WITHIN, Reason, State
 from webhook_app.store.counts.series import groups_sql
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.locks import CLAIM_LOCKS, CLAIM_SLOT_LOCKS, try_named_until_commit
@@ -108,11 +108,20 @@ WHERE r.id = i.id
 """)
 _CLAIMS_AT_ONCE = 5  # of one key: each has a connection of the pool, which all senders share
 _NO_KEY = ""  # of messages that no key reported
+_RECENTLY = timedelta(days=1)
 _LEASABLE = "r.state IN ('waiting', 'leased')"
 _CLAIMED = text(f"""
 {_FROM} WHERE r.state = 'leased' AND r.claim <> '' AND r.claim = :claim AND r.leased_by = :key AND r.leased_until > :now
 ORDER BY r.id
 """)
+# While several keys claim, a message that none reported waits for a report: its sender's may be on its way.
+_DUE_AT = f"""
+CASE WHEN r.reported_by = '{_NO_KEY}' AND (
+       SELECT EXISTS (SELECT FROM retry_progress p
+                      WHERE p.reported_by NOT IN ('{_NO_KEY}', :own) AND p.searched_at > :now - :recently))
+     THEN greatest(r.due_at, r.occurred_at + :reported_within) ELSE r.due_at END
+"""
+_MOST_WAITING = 100  # that are read for the time of the next one
 _GET = text(f"{_FROM} WHERE r.id = :id")
 # A retry that has failed before its sender said which one it was goes on with the attempts of this one.
 _FINISH = text("""
@@ -154,7 +163,7 @@ def take_due(connection: Connection, wanted: RetryFilters, now: datetime, limit:
     """Lock the retries that may be leased, the longest due first, without those that another session has locked."""
     chosen, values = _choose(wanted)
     statement = text(
-        f"{_FROM} WHERE {_LEASABLE} AND r.due_at <= :now{chosen}"
+        f"{_FROM} WHERE {_LEASABLE} AND r.due_at <= :now AND {_DUE_AT} <= :now{chosen}"
         " ORDER BY r.due_at, r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED"
     )
     found = [
@@ -170,15 +179,15 @@ def expire(connection: Connection, before: datetime, limit: int) -> None:
     connection.execute(_EXPIRE, {"before": before, "limit": limit})
 
 
-def next_due_at(connection: Connection, wanted: RetryFilters) -> datetime | None:
+def next_due_at(connection: Connection, wanted: RetryFilters, now: datetime) -> datetime | None:
     """When the next retry can be leased; None if there is none."""
     chosen, values = _choose(wanted)
     statement = text(
-        f"SELECT r.due_at FROM retries r JOIN series s ON s.id = r.series_id WHERE {_LEASABLE}{chosen}"
-        " ORDER BY r.due_at LIMIT 1"
+        f"SELECT min(due_at) FROM (SELECT {_DUE_AT} AS due_at FROM retries r JOIN series s ON s.id = r.series_id"
+        f" WHERE {_LEASABLE}{chosen} ORDER BY r.due_at LIMIT {_MOST_WAITING}) AS first"
     )
     found = (
-        connection.execute(statement, values | {"key": key}).scalar_one_or_none()
+        connection.execute(statement, values | {"key": key, "now": now}).scalar_one()
         for key in (_NO_KEY, wanted.key)
     )
     return min((each for each in found if each is not None), default=None)
@@ -229,6 +238,7 @@ def _choose(wanted: RetryFilters) -> tuple[str, dict[str, Any]]:
     asked = {name: value for name, value in given.items() if value is not None}
     chosen = " AND r.reported_by = :key" + "".join(f" AND {name} = :{name[2:]}" for name in asked)
     values: dict[str, Any] = {name[2:]: value for name, value in asked.items()}
+    values |= {"own": wanted.key, "recently": _RECENTLY, "reported_within": REPORTED_WITHIN}
     for place, held in enumerate(wanted.held):
         codes = f"held_{place}_codes"
         values[codes] = list(held.codes)

@@ -1,11 +1,11 @@
-"""Finds failures that have no retry yet, and what happened to messages that are due. Writes only how far it searched.
+"""Finds failures that have no retry yet, what happened to messages that are due, and what was reported since.
 
 Failures that webhooks report are searched by every claim, by the time they occurred; failed calls by claims of the key
 that reported the message first, by the time it did, so that a key's claims read no calls of others. A search reads what
 came since the one before and some minutes more, and an hour more once a minute: webhooks may arrive late.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -185,6 +185,23 @@ SELECT r.id,
 FROM due r LEFT JOIN later l USING (id)
 """)
 
+_WITHOUT_REPORT = text("SELECT message_id FROM retries WHERE message_id = ANY(:ids) AND reported_by = ''")
+# A row that a claim has locked is left for the next check of the report.
+_COMPLETE = text(f"""
+WITH found AS (
+  SELECT r.id, o.reported_by, f.series_id, f.contact,
+         coalesce((SELECT max(e.category) {_EVENT.format("f")}), r.category) AS category
+  FROM retries r
+  JOIN failures f ON f.message_id = r.message_id AND f.phone_number_id = r.phone_number_id
+   AND f.occurred_at = r.occurred_at AND f.participant = '' AND f.error_code = r.error_code
+  CROSS JOIN LATERAL ({_FIRST_REPORT}) o
+  WHERE r.message_id = ANY(:ids) AND r.reported_by = ''
+  FOR UPDATE OF r SKIP LOCKED
+)
+UPDATE retries r SET reported_by = i.reported_by, series_id = i.series_id, contact = i.contact, category = i.category
+FROM found i WHERE r.id = i.id
+""")
+
 
 def begin(connection: Connection, reported_by: str, now: datetime) -> datetime | None:
     """Begin a search: since when to read failures. None if another session searches, or has just done so.
@@ -245,3 +262,10 @@ def facts(connection: Connection, retries: Sequence[Retry], key: str) -> dict[in
     """What is known of the messages of these retries, by id. `key`: the API key that leases them."""
     rows = connection.execute(_FACTS, {"ids": [each.id for each in retries], "key": key})
     return {row.id: MessageFacts(*row[1:]) for row in rows}
+
+
+def complete(connection: Connection, message_ids: Iterable[str]) -> None:
+    """Complete the retries of these messages that were stored before the first report of the message."""
+    found = connection.execute(_WITHOUT_REPORT, {"ids": list(message_ids)}).scalars().all()
+    if found:
+        connection.execute(_COMPLETE, {"ids": found})

@@ -149,7 +149,8 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
 
     A message is due after the wait that its code allows, at most seven times; its contact is checked as for a new
     message, and a message that has arrived is left out. While an incident with its code is open, it waits. What another
-    key reported with POST /v1/sends is leased to that key only.
+    key reported with POST /v1/sends is leased to that key only. While several keys claim, a message without a report
+    waits a minute after its failure.
     Send each one, then report it. A lease without a report ends at `leased_until`; two minutes later the message is due
     again, unless a later message of its template or campaign has gone to the contact meanwhile. The first claim finds
     failures of the last hour. A failure found later than that is not retried, unless its code asks for a wait of hours.
@@ -170,7 +171,7 @@ def claim_retries(call: Call, body: ClaimBody) -> RetryList:
     except ClaimRunningError:
         message = "The claim with this id is still running, or five of this key are; repeat it."
         raise ApiError(503, "claim_running", message, retry_seconds=_CLAIM_AGAIN_SECONDS) from None
-    due_at = store.next_due_at(call.connection, wanted)
+    due_at = store.next_due_at(call.connection, wanted, call.now)
     return RetryList(retries=[_entry(each) for each in found], next_due_at=due_at)
 
 
