@@ -1,6 +1,8 @@
 """Hashes of ids and texts have a random key of the installation, so that nobody can make up an id with a given hash.
 
-An installation with data keeps the key 0, because stored hashes cannot be computed again.
+An installation with data keeps the plain hash, because stored hashes cannot be computed again. A key as the seed alone
+would not be enough: some differences between two texts cancel in this hash whatever its seed. They hardly do where the
+seed is itself a keyed hash of the text, shifted by one character.
 """
 
 from secrets import randbits
@@ -20,9 +22,9 @@ SELECT NOT EXISTS (SELECT FROM status_events) AND NOT EXISTS (SELECT FROM messag
 # Postgres inlines such functions: an index on the expression inside them fits, and calls cost nothing more.
 _FUNCTIONS = """
 CREATE FUNCTION keyed_hash(value TEXT) RETURNS BIGINT LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT hashtextextended(value, {key}) $$;
+AS $$ SELECT hashtextextended(value, {seed_of_value}) $$;
 CREATE FUNCTION keyed_hash(message_id TEXT, phone_number_id TEXT) RETURNS BIGINT LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT hashtextextended(message_id, {key} + hashtext(phone_number_id)) $$;
+AS $$ SELECT hashtextextended(message_id, {seed_of_id} + hashtext(phone_number_id)) $$;
 """
 _INDEX = """
 DROP INDEX status_events_identity;
@@ -74,7 +76,11 @@ END $$;
 
 def upgrade() -> None:
     is_empty = op.get_bind().execute(_IS_EMPTY).scalar_one()
-    op.execute(_FUNCTIONS.format(key=randbits(60) if is_empty else 0))
+    seed = "hashtextextended('.' || {}, {})" if is_empty else "0"
+    key = randbits(60)
+    op.execute(
+        _FUNCTIONS.format(seed_of_value=seed.format("value", key), seed_of_id=seed.format("message_id", key))
+    )
     op.execute(_LABEL.format(hash="keyed_hash", seed=""))
     if is_empty:
         op.execute(_INDEX.format(hash="keyed_hash(message_id)"))

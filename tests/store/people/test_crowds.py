@@ -123,3 +123,25 @@ def test_twenty_thousand_people_who_went_to_one_number_are_not_one_person(engine
         assert known.present(hub).keys == (hub,)
         assert connection.execute(text("SELECT contact FROM suppressions")).scalars().all() == [hub]
     assert perf_counter() - began < SECONDS
+
+
+def test_thirty_thousand_changes_between_a_few_numbers_are_no_person(engine, writer, now):
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO number_changes (old_contact, new_contact, phone_number_id, message_id, occurred_at,"
+                " received_at) SELECT (12020000001 + n % 99)::text, (12020000001 + (n + 1 + n / 99) % 99)::text, '1',"
+                " 'wamid.' || n, CAST(:now AS timestamptz) - n * interval '1 s', :now FROM generate_series(1, :n) n"
+                " WHERE n % 99 <> (n + 1 + n / 99) % 99"
+            ),
+            {"n": 30_000, "now": now - timedelta(hours=1)},
+        )
+        began = perf_counter()
+        known = holders(connection, [first(), first(2)])
+        assert perf_counter() - began < SECONDS, "0.1 s; 5 s if all are followed"
+        assert (known.present(first()).keys, known.changed_hands(first())) == ((first(),), False)
+    began = perf_counter()
+    writer.store([Delivery(body(messages=[message("wamid.stop", now, sender=first(), text="STOP")]))], now)
+    assert perf_counter() - began < SECONDS
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT contact FROM suppressions")).scalars().all() == [first()]

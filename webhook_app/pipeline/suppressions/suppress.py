@@ -145,6 +145,8 @@ class _SuppressRun:
     ) -> None:
         self.summary = SuppressSummary()
         self.tasks: list[Task] = [
+            self.consider_preferences,
+            self.consider_keywords,
             self.expire,
             self.move_suppressions,
             self.apply_links,
@@ -154,8 +156,6 @@ class _SuppressRun:
             self.review_explained,
             self.review_recent,
             self.consider_successes,
-            self.consider_preferences,
-            self.consider_keywords,
         ]
         self._thresholds = thresholds
         self._now = now

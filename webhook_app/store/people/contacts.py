@@ -1,5 +1,6 @@
 """The keys of people, the main one of each, and changes of number. There is no table of people, only links."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -9,14 +10,14 @@ from webhook_app.rules.people.holders import Holders, KeyChange, Span
 from webhook_app.store.people import links
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver
 
-_CHANGES = tuple(
-    "SELECT c.occurred_at, c.old_contact, c.new_contact, c.received_at, c.message_id = 'renumbered'"
+_CHANGES = {
+    column: "SELECT c.occurred_at, c.old_contact, c.new_contact, c.received_at, c.message_id = 'renumbered'"
     f" FROM number_changes c WHERE c.{column} {{of_keys}}"
     for column in ("old_contact", "new_contact")
-)
+}
 _CHANGES_AT_MOST = (
     10 * links.KEYS_AT_MOST
-)  # rows of one key: every business number that a person wrote to reports one
+)  # of one key: every business number that a person wrote to reports one
 _TAKE_CHANGES = text("""
 UPDATE number_changes SET considered_at = :now WHERE considered_at IS NULL AND received_at <= (
   SELECT max(received_at) FROM (
@@ -29,18 +30,25 @@ def holders(connection: Connection | DriverConnection, contacts: Iterable[str]) 
     """Who held these keys, and all keys of the same people, at which time. See links.KEYS_AT_MOST."""
     own = driver(connection) if isinstance(connection, Connection) else connection
     asked, changes, found = dict.fromkeys(contacts), set[KeyChange](), dict[str, set[str]]()
+    cut: Counter[str] = Counter()  # changes of keys of which only the first were read
     wanted = list(asked)
     while wanted:
         links.follow(own, wanted, found)
         new = list(dict.fromkeys((*wanted, *(found.keys() - asked))))
         asked |= dict.fromkeys(new)
-        for statement in _CHANGES:
-            rows = links.rows_of_keys(own, statement, new, _CHANGES_AT_MOST)
-            changes.update(KeyChange(*row) for row in rows)
+        for column, statement in _CHANGES.items():
+            rows, are_cut = links.rows_of_keys(own, statement, new, _CHANGES_AT_MOST)
+            read = [KeyChange(*row) for row in rows]
+            changes.update(read)
+            if are_cut:
+                cut.update(each.old if column == "old_contact" else each.new for each in read)
         for each in changes:
             links.join(found, each.old, each.new)
         wanted = sorted(key for key, keys in found.items() if key not in asked and not links.is_crowd(keys))
     crowds = found.keys() - links.without_crowds(found)
+    for key, rows_of_key in cut.items():
+        if rows_of_key > links.KEYS_AT_MOST:
+            crowds |= found[key]
     people = [key for key in asked if key not in crowds]
     return Holders(
         links.timed(own, people) if people else (), [each for each in changes if each.old not in crowds]

@@ -143,7 +143,7 @@ def follow(
             return
         new_contacts: set[str] = set()
         new_users: set[str] = set()
-        for contact, user_id, is_leaf in rows_of_keys(connection, _BY_CONTACT, contacts):
+        for contact, user_id, is_leaf in rows_of_keys(connection, _BY_CONTACT, contacts)[0]:
             join(found, contact, user_id)
             new_contacts.add(user_id)
             if left is not None and user_id < "A":
@@ -151,7 +151,7 @@ def follow(
             if not is_leaf:
                 new_users.add(user_id)
         for statement in _BY_USER:
-            for contact, user_id in rows_of_keys(connection, statement, users):
+            for contact, user_id in rows_of_keys(connection, statement, users)[0]:
                 join(found, contact, user_id)
                 new_contacts.add(contact)
                 new_users.add(contact)
@@ -218,22 +218,23 @@ def join(people: dict[str, set[str]], one: str, other: str) -> None:
 
 
 def rows_of_keys(
-    connection: DriverConnection, statement: str, keys: Sequence[str], most: int = KEYS_AT_MOST + 1
-) -> list[Any]:
-    """The rows of `statement`, which has `{of_keys}` after a column; at most `most` of each key if there are many.
+    connection: DriverConnection, statement: str, keys: Sequence[str], few: int = KEYS_AT_MOST + 1
+) -> tuple[list[Any], bool]:
+    """The rows of `statement`, which has `{of_keys}` after a column, and whether only the first of each key were read.
 
-    A key with many is in a crowd, whichever of its rows are read.
+    These are KEYS_AT_MOST + 1, where there are more than 20 for each key and `few` in all: a key with so many is in a
+    crowd, whichever of its rows are read.
     """
     if not keys:
-        return []
-    limit = _USUAL_ROWS * len(keys) + most
+        return [], False
+    limit, most = _USUAL_ROWS * len(keys) + few, KEYS_AT_MOST + 1
     usual = f"{statement.format(of_keys='= ANY(%s::text[])')} LIMIT %s"
     rows = connection.execute(usual, [text_array(keys), limit], prepare=True).fetchall()
     if len(rows) < limit:
-        return rows
-    few = f"({statement.format(of_keys='= k.key')} LIMIT %s) AS few"
-    each = f"SELECT few.* FROM unnest(%s::text[]) AS k(key) CROSS JOIN LATERAL {few}"
-    return connection.execute(each, [text_array(keys), most]).fetchall()
+        return rows, False
+    of_key = f"({statement.format(of_keys='= k.key')} LIMIT %s) AS of_key"
+    each = f"SELECT of_key.* FROM unnest(%s::text[]) AS k(key) CROSS JOIN LATERAL {of_key}"
+    return connection.execute(each, [text_array(keys), most]).fetchall(), True
 
 
 def _to_follow(keys: Iterable[str], found: Mapping[str, set[str]]) -> list[str]:
