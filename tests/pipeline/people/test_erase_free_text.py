@@ -11,7 +11,7 @@ from tests.pipeline.people.test_erase import OTHER, PERSON, dump, wamid
 from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.people.erase import erase
 from webhook_app.pipeline.receiving.delivery import Delivery
-from webhook_app.store.people import free_text
+from webhook_app.store.people import erasure, free_text
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.schema import metadata
 from webhook_app.store.suppressions import suppressions
@@ -126,7 +126,33 @@ def test_texts_of_senders_and_operators_lose_the_person_in_any_spelling(
     assert done.not_searched == free_text.NOT_SEARCHED
 
 
-def test_texts_that_name_the_person_are_replaced_in_parts(engine, run, now):
+@pytest.fixture
+def sizes(engine):
+    """How many rows each statement gave at once, changed, or had as values."""
+    found = []
+
+    def measure(_connection, cursor, _statement, values, _context, is_many):
+        found.append(len(values) if is_many else cursor.rowcount)
+
+    event.listen(engine, "after_cursor_execute", measure)
+    yield found
+    event.remove(engine, "after_cursor_execute", measure)
+
+
+def test_failures_whose_error_names_the_person_are_blanked_in_parts(engine, writer, sizes, now):
+    failed = [
+        status(wamid(OTHER, n), "failed", now, recipient=OTHER, code=131026, details=f"not +{PERSON}")
+        for n in range(510)
+    ]
+    writer.store([Delivery(body(*failed))], now)
+    sizes.clear()
+    with engine.begin() as connection:
+        erasure.take_out(connection, Traces([PERSON]), now)
+    assert 1 <= max(sizes) <= 500
+    assert PERSON not in dump(engine)["failures"]
+
+
+def test_texts_that_name_the_person_are_replaced_in_parts(engine, run, sizes, now):
     run(
         "INSERT INTO opt_ins (contact, opted_in_at, channel, note, recorded_at)"
         " SELECT :contact, :now, n::text, :note, :now FROM generate_series(1, 1200) n",
@@ -137,15 +163,9 @@ def test_texts_that_name_the_person_are_replaced_in_parts(engine, run, now):
         " SELECT :now, 'ops', 'silence', :object FROM generate_series(1, 1200)",
         now=now, object=f"for {PERSON}",
     )  # fmt: skip
-    sizes = []
-
-    def measure(_connection, cursor, _statement, values, _context, is_many):
-        sizes.append(len(values) if is_many else cursor.rowcount)
-
-    event.listen(engine, "after_cursor_execute", measure)
+    sizes.clear()
     with engine.begin() as connection:
         done = free_text.erase_free_text(connection, Traces([PERSON]))
-    event.remove(engine, "after_cursor_execute", measure)
     assert (done["opt_ins"], done["audit"], max(sizes)) == (1200, 1200, 500)
     assert not any(PERSON in rows for rows in dump(engine).values())
 

@@ -144,9 +144,11 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
     wanted = (
         "SELECT tableoid::regclass::text AS part, ctid::text AS place, title, details, errors FROM failures"
     )
-    rows = (
-        connection.execute(text(f"{wanted} WHERE error_id = ANY(:ids)"), {"ids": error_ids}).mappings().all()
-    )
+    rows = connection.execute(
+        text(f"{wanted} WHERE error_id = ANY(:ids)"),
+        {"ids": error_ids},
+        execution_options={"stream_results": True, "max_row_buffer": _PAGE},
+    ).mappings()
     for row in rows:
         shown = {name: traces.redacted(row[name]) for name in ("title", "details", "errors")}
         update = text(
