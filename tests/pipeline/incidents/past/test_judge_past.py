@@ -127,10 +127,10 @@ def test_late_failures_like_any_other_day_are_no_incident(traffic: Traffic, engi
 
 @pytest.mark.usefixtures("healthy")
 def test_a_backlog_is_judged_when_it_has_arrived(traffic: Traffic, engine: Engine, now: datetime):
-    send(traffic, now - 3 * HOUR, 60, failing=True, received=now)
+    send(traffic, now - 3 * HOUR, 20, failing=True, received=now)
     measure(engine, now + 2 * MINUTE)
     assert judge_past(engine, RULES, now + 3 * MINUTE, channels=CHANNELS) == 0
-    assert unjudged(engine, now) == 60
+    assert unjudged(engine, now) == 20
     assert judge_past(engine, RULES, now + 6 * MINUTE, channels=CHANNELS) == 1
 
 
@@ -138,7 +138,7 @@ def test_a_backlog_is_judged_when_it_has_arrived(traffic: Traffic, engine: Engin
 def test_a_run_that_fails_leaves_nothing_and_is_repeated(
     traffic: Traffic, engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ):
-    send(traffic, now - 3 * HOUR, 60, failing=True, received=now)
+    send(traffic, now - 3 * HOUR, 20, failing=True, received=now)
     measure(engine, now + 2 * MINUTE)
     with monkeypatch.context() as broken:
         broken.setattr(module.unjudged_minutes, "remove", lambda *_: {}["gone"])
