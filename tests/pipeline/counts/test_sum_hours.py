@@ -52,6 +52,7 @@ def test_failures_that_come_hours_late_reach_the_sums_of_their_hour(engine, traf
             {"now": now, "ids": ids},
         )
     measure(engine, now + timedelta(minutes=2))
+    assert sums(engine, then, then + HOUR) == (10, 0), "until they are summed again"
     for _ in range(4):
         sum_hours(engine, now + timedelta(minutes=5))
     assert sums(engine, then, then + HOUR) == (15, 5)

@@ -16,6 +16,7 @@ from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.postgres.locks import REPLAY_LOCK
+from webhook_app.store.receiving import quarantine
 from webhook_app.store.receiving.quarantine import QuarantineFilters
 from webhook_app.whatsapp.events import Parsed
 from webhook_app.whatsapp.receiving import document_parser, payload, statuses
@@ -264,6 +265,19 @@ def test_items_are_chosen_by_reason_field_and_time(writer, engine, now, replay, 
     assert quarantined(replay, QuarantineFilters(since=now - DAY, until=now)).applied == 1
     assert quarantined(replay, QuarantineFilters(reason="queued", field="messages"), limit=1).applied == 1
     assert rows(engine, "SELECT count(*)::int FROM quarantine WHERE replayed_at IS NULL") == [(1,)]
+
+
+def test_an_entry_larger_than_asked_for_is_not_even_read(writer, engine, now, replay, newer_parser):
+    large = status("wamid." + "L" * 200, "queued", now)
+    writer.store([Delivery(body(large)), Delivery(body(status("wamid.S", "queued", now)))], now)
+    newer_parser()
+    ((limit,),) = rows(engine, "SELECT min(octet_length(document)) FROM quarantine")
+    with replay(max_bytes=limit) as running:
+        found = quarantine.replay_items(running._writer.connection(), quarantine.ALL, 0, 9, limit)
+        assert [each.webhook is None for each in found] == [True, False]
+        outcome = running.of_quarantine()
+    assert (outcome.looked_at, outcome.applied, outcome.left) == (2, 1, 1)
+    assert quarantined(replay).applied == 1
 
 
 def test_only_one_replay_runs_at_a_time(replay):

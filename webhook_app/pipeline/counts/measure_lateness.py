@@ -44,7 +44,7 @@ def _count(connection: Connection, minute: datetime, now: datetime) -> None:
     """Count the minute's events by lag; late ones have their hours summed again and their minutes judged again."""
     lateness.count_minute(connection, minute)
     oldest = minute - timedelta(days=BACKFILL_DAYS)
-    baselines.unsum_late_hours(connection, minute, _regular_hours(now), oldest)
+    baselines.mark_late_hours(connection, minute, _regular_hours(now), oldest)
     unjudged_minutes.add_late(connection, minute, now)
 
 

@@ -8,7 +8,6 @@ stopped at any point.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from math import inf
 from typing import Self
 
 import msgspec
@@ -33,7 +32,7 @@ log = structlog.get_logger()
 MAX_REQUEST_BYTES = 2**19
 """Of a quarantined entry that a web worker parses. The command replays larger ones."""
 
-_PAGE = 200
+_PAGE = 50  # entries of several megabytes each
 
 Parse = Callable[[bytes], Parsed]
 Settle = Callable[[DriverConnection, int], None]
@@ -64,7 +63,7 @@ class Replay:
         now: datetime,
         *,
         read: Parse = parse_again,
-        max_bytes: float = inf,
+        max_bytes: int = 2**31 - 1,
     ) -> None:
         """`max_bytes`: leave larger quarantined entries, which take seconds to parse."""
         self._writer = BatchWriter(connect, books.REPLAY_SLOT)
@@ -127,7 +126,7 @@ class Replay:
         outcome, after = ReplayTally(), 0
         while limit is None or outcome.looked_at < limit:
             size = _PAGE if limit is None else min(_PAGE, limit - outcome.looked_at)
-            page = quarantine.replay_items(self._writer.connection(), chosen, after, size)
+            page = quarantine.replay_items(self._writer.connection(), chosen, after, size, self._max_bytes)
             for item in page:
                 self._release(item, outcome)
                 advance(item.items)
@@ -160,7 +159,7 @@ class Replay:
 
     def _release(self, item: ReplayItem, outcome: ReplayTally) -> None:
         outcome.looked_at += item.items
-        if item.webhook is None or len(item.webhook) > self._max_bytes:
+        if item.webhook is None:
             outcome.left += item.items
             return
         parsed = self._read(item.webhook)

@@ -40,7 +40,7 @@ _MARK_SUMMED = text("""
 INSERT INTO summed_hours (hour, summed_at) VALUES (:hour, :now)
 ON CONFLICT (hour) DO UPDATE SET summed_at = excluded.summed_at
 """)
-_SUMMED_SINCE = text("SELECT hour FROM summed_hours WHERE hour >= :since")
+_SUMMED_SINCE = text("SELECT hour FROM summed_hours WHERE hour >= :since AND summed_at > to_timestamp(0)")
 _SUMMED = text("SELECT hour FROM summed_hours WHERE hour = ANY(:hours)")
 _LATEST = text("SELECT max(hour) FROM summed_hours")
 _ATTEMPTS = text("""
@@ -64,17 +64,20 @@ _EVENTS = text("SELECT hour, series_id, events FROM hourly_counts WHERE hour = A
 
 
 # A BRIN index over received_at finds the events of one minute; 30 days of partitions are looked at.
-_UNSUM_LATE = text("""
-DELETE FROM summed_hours WHERE hour IN (
+_MARK_LATE = text("""
+UPDATE summed_hours SET summed_at = to_timestamp(0) WHERE hour IN (
   SELECT DISTINCT date_trunc('hour', occurred_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM status_events
   WHERE received_at >= :minute AND received_at < :end AND occurred_at < :before AND occurred_at >= :oldest)
 """)
 
 
-def unsum_late_hours(connection: Connection, minute: datetime, before: datetime, oldest: datetime) -> int:
-    """Mark hours before `before` as not summed that have events received in this minute; returns how many."""
+def mark_late_hours(connection: Connection, minute: datetime, before: datetime, oldest: datetime) -> int:
+    """Mark hours before `before` to be summed again that have events received in this minute; returns how many.
+
+    Until then their former sums count.
+    """
     values = {"minute": minute, "end": minute + timedelta(minutes=1), "before": before, "oldest": oldest}
-    return connection.execute(_UNSUM_LATE, values).rowcount
+    return connection.execute(_MARK_LATE, values).rowcount
 
 
 def first_hour(connection: Connection) -> datetime | None:
@@ -91,7 +94,7 @@ def sum_hour(connection: Connection, hour: datetime, now: datetime) -> None:
 
 
 def hours_summed(connection: Connection, since: datetime) -> set[datetime]:
-    """The hours from `since` on that are summed."""
+    """The hours from `since` on that are summed and need not be again."""
     return set(connection.execute(_SUMMED_SINCE, {"since": since}).scalars())
 
 

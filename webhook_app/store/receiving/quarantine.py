@@ -47,7 +47,7 @@ class ReplayItem(Struct, frozen=True, kw_only=True):
     received_at: datetime
     items: int
     webhook: bytes | None
-    """None if an earlier version stored the item without its webhook."""
+    """None if it is larger than asked for, or an earlier version stored the item without it."""
 
 
 ALL = QuarantineFilters()
@@ -119,17 +119,20 @@ WHERE replayed_at IS NULL AND id > %(after)s AND strpos(reason, %(reason)s) > 0
   AND (%(until)s::timestamptz IS NULL OR received_at < %(until)s)
 """
 _WAITING = f"""
-SELECT id, received_at, items, CASE WHEN document <> '' THEN convert_to(document, 'UTF8') ELSE body END AS webhook
+SELECT id, received_at, items,
+       CASE WHEN greatest(octet_length(document), octet_length(body)) > %(max_bytes)s THEN NULL
+            WHEN document <> '' THEN convert_to(document, 'UTF8') ELSE body END AS webhook
 {_CHOSEN} ORDER BY id LIMIT %(limit)s
 """
 
 
 def replay_items(
-    connection: DriverConnection, chosen: QuarantineFilters, after: int, limit: int
+    connection: DriverConnection, chosen: QuarantineFilters, after: int, limit: int, max_bytes: int
 ) -> list[ReplayItem]:
-    """Up to `limit` matching items that are not replayed, by id, after the id `after`."""
+    """Up to `limit` matching items that are not replayed, by id, after the id `after`; larger ones without webhook."""
+    values = asdict(chosen) | {"after": after, "limit": limit, "max_bytes": max_bytes}
     with connection.cursor(row_factory=class_row(ReplayItem)) as cursor:
-        return cursor.execute(_WAITING, asdict(chosen) | {"after": after, "limit": limit}).fetchall()
+        return cursor.execute(_WAITING, values).fetchall()
 
 
 def count_replay_items(connection: DriverConnection, chosen: QuarantineFilters) -> int:
