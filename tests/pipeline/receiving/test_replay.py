@@ -274,7 +274,7 @@ def test_an_entry_larger_than_asked_for_is_not_even_read(writer, engine, now, re
     ((limit,),) = rows(engine, "SELECT min(octet_length(document)) FROM quarantine")
     with replay(max_bytes=limit) as running:
         found = quarantine.replay_items(running._writer.connection(), quarantine.ALL, 0, 9, limit)
-        assert [each.webhook is None for each in found] == [True, False]
+        assert sorted(each.webhook is None for each in found) == [False, True]
         outcome = running.of_quarantine()
     assert (outcome.looked_at, outcome.applied, outcome.left) == (2, 1, 1)
     assert quarantined(replay).applied == 1
