@@ -54,7 +54,9 @@ def pace(clock: object = time.process_time) -> float:
     return max(1.0, (clock() - begin) / REFERENCE_S)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", [name for name in SHAPES if name not in WORST]
+)  # a server parses the worst, below
 def test_a_body_is_parsed_in_bounded_time(name):
     raw = SHAPES[name].build("1")
     begin = time.process_time()
