@@ -73,7 +73,8 @@ AT_ONCE = 500
 def message_ids(connection: Connection, traces: Traces) -> list[str]:
     """The ids of all messages to or from these keys that have events, except messages to groups."""
     values = {"keys": list(traces.keys), "encoded": list(traces.encoded)}
-    return list(connection.execute(_MESSAGE_IDS, values).scalars())
+    in_parts = {"stream_results": True, "max_row_buffer": AT_ONCE}
+    return list(connection.execute(_MESSAGE_IDS, values, execution_options=in_parts).scalars())
 
 
 def parts(traces: Traces) -> Iterator[list[str]]:

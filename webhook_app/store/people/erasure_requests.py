@@ -6,7 +6,7 @@ What the batch writers call uses the driver: it runs on the connection of the in
 from collections.abc import Callable
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, json
 from sqlalchemy import text
 
 from webhook_app.store.postgres.engine import Connection, DriverConnection
@@ -26,8 +26,8 @@ class Erasure(Struct, frozen=True, kw_only=True):
 
 
 _ADD = text("""
-INSERT INTO erasures (requested_at, actor, keys, message_ids, taken_out) VALUES (:now, :actor, :keys, :ids, false)
-RETURNING id
+INSERT INTO erasures (requested_at, actor, keys, message_ids, taken_out)
+VALUES (:now, :actor, :keys, ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))), false) RETURNING id
 """)
 _UNFINISHED = text("""
 SELECT id, requested_at, actor, keys, message_ids, taken_out, place FROM erasures WHERE finished_at IS NULL ORDER BY id
@@ -43,7 +43,9 @@ _ANY_UNFINISHED = "SELECT EXISTS (SELECT FROM erasures WHERE finished_at IS NULL
 def add(connection: Connection, traces: Traces, actor: str, now: datetime) -> Erasure:
     """Record an erasure that begins."""
     keys, ids = traces.keys, tuple(sorted(traces.message_ids))
-    values = {"now": now, "actor": actor, "keys": list(keys), "ids": list(ids)}
+    # As an array of the driver, 100 000 ids would hold the process for 0.2 s.
+    encoded = json.encode(ids).decode()
+    values = {"now": now, "actor": actor, "keys": list(keys), "ids": encoded}
     erasure_id = connection.execute(_ADD, values).scalar_one()
     return Erasure(id=erasure_id, requested_at=now, actor=actor, keys=keys, message_ids=ids)
 
