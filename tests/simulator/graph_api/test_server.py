@@ -139,6 +139,9 @@ def test_calls_are_read_as_meta_reads_them(serve):
         assert (
             box.post("/simulator/inbound", data={"from": "4915112345678"}).json()["from"] == "4915112345678"
         )
+        of_page = {"Origin": "https://example.org"}
+        found = box.post("/simulator/inbound", data={"from": "4915112345678"}, headers=of_page)
+        assert found.status_code == 403
         assert box.post("/v25.0/x%0Ay/messages", json={}).json()["error"]["error_subcode"] == 33
 
 

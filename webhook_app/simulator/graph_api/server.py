@@ -10,6 +10,7 @@ from typing import Any
 from werkzeug import Request, Response
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from webhook_app.simulator.graph_api.answers import GraphAnswer
 from webhook_app.simulator.graph_api.graph import GraphCall, GraphResult, SimulatedGraph
 from webhook_app.simulator.graph_api.webhook_poster import WebhookPoster
 
@@ -56,6 +57,8 @@ def _result(graph: SimulatedGraph, request: Request, now: datetime) -> GraphResu
     request.max_content_length = _MOST_BYTES
     body = _json(request) if request.is_json else None
     if path == INBOUND_PATH and request.method == "POST":
+        if "Origin" in request.headers:  # a page in a browser could send STOP of anybody
+            return GraphResult(GraphAnswer(403, {"error": {"message": "not for pages in a browser"}}))
         return graph.inbound(body if body is not None else request.form.to_dict(), now)
     version = _VERSION.match(path + "/")
     call = GraphCall(
