@@ -45,6 +45,7 @@ class TestOneCode:
         assert "What to do" in page
         assert "marketing" in page
         assert "<dt>Confidence</dt>" in page
+        assert re.search(r"against Meta(&#39;|')s page of 20\d\d", page)
         assert 'href="/rules#' in admin_browser.see("/codes/131026")
         assert "No message failed with this code" in page
 

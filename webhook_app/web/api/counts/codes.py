@@ -15,7 +15,7 @@ from webhook_app.store.counts.code_counts import (
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import Code
 from webhook_app.web.rules_in_force import rules_counting
-from webhook_app.whatsapp.errors.catalogue import ErrorCode, catalogue, explain
+from webhook_app.whatsapp.errors.catalogue import ErrorCode, catalogue, checked_on, explain
 from webhook_app.whatsapp.errors.retry import RetryAdvice, retry_advice
 from webhook_app.whatsapp.events import NO_CODE
 
@@ -24,6 +24,10 @@ class CodeEntry(ErrorCode, frozen=True, kw_only=True):
     """One code of the catalogue, or a range up to `code_to`, with your own counts."""
 
     known: Annotated[bool, Meta(description="false if the catalogue does not contain the code.")]
+    checked: Annotated[
+        str,
+        Meta(description="Day or month of the newest page of Meta's that it was checked against, or empty."),
+    ]
     retry_advice: RetryAdvice
     seen: Annotated[CodeCounts, Meta(description="Your messages that failed with it.")]
     watched_by: Annotated[
@@ -111,6 +115,7 @@ def entry_of(call: Call, entry: ErrorCode, seen: CodeCounts) -> CodeEntry:
     return CodeEntry(
         **asdict(entry),
         known=known,
+        checked=checked_on(entry),
         retry_advice=retry_advice(entry),
         seen=seen,
         watched_by=rules_counting(call.settings, entry),
