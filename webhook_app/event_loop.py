@@ -21,10 +21,11 @@ def give_way() -> None:
         sleep(0)
 
 
-def paced(rows: Iterable[_Row]) -> Iterator[_Row]:
-    """The rows; before each of them other connections may run."""
-    for row in rows:
-        give_way()
+def paced(rows: Iterable[_Row], every: int = 1) -> Iterator[_Row]:
+    """The rows; before each of them, or each so many, other connections may run."""
+    for place, row in enumerate(rows):
+        if not place % every:
+            give_way()
         yield row
 
 

@@ -152,24 +152,33 @@ def check_all(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, 
     addresses = parse_addresses(contacts, region)
     keys = _keys_to_check(addresses)
     aliases = call.checks.aliases.of(lambda: call.connection, call.key.name, keys, call.now)
-    facts = call.checks.facts(
-        CheckRequest(list(dict.fromkeys((*keys, *aliases.values()))), query.phone_number_id)
-    )
+    asked = list(dict.fromkeys((*keys, *aliases.values()))) if aliases else keys
+    facts = call.checks.facts(CheckRequest(asked, query.phone_number_id))
     for key, contact in aliases.items():
         facts.suppressions[key] = [*facts.suppressions.get(key, ()), *facts.suppressions.get(contact, ())]
     if literals := {each.literal for each in addresses if each.literal}:
         stored = stored_keys(call.connection, literals) | aliases.keys()
         addresses = [if_stored(each, stored) for each in addresses]
     terms = _terms(call, query)
-    verdicts = [_decide(each, facts, terms) if isinstance(each, Address) else None for each in addresses]
+    verdicts = _verdicts(addresses, facts, terms)
     probe_period = timedelta(hours=call.settings.probe_hours)
     resolve_probes(verdicts, lambda: call.connection, call.now, probe_period, claim=query.probe)
     return facts.version, _results(addresses, verdicts, facts.wrote)
 
 
-def _decide(address: Address, facts: CheckFacts, terms: CheckTerms) -> Verdict:
-    rows = _suppressions_of(address.key, facts)
-    return decide(rows, bool(rows) and asks_for_replies(rows, facts.wrote.get(address.key)), terms)
+def _verdicts(
+    addresses: Iterable[Address | InvalidAddress], facts: CheckFacts, terms: CheckTerms
+) -> list[Verdict | None]:
+    """The verdict on each contact, None for an invalid one. Most have no suppression, and all of these the same."""
+    free = decide((), False, terms)
+    return [
+        None
+        if isinstance(each, InvalidAddress)
+        else decide(rows, asks_for_replies(rows, facts.wrote.get(each.key)), terms)
+        if facts.suppressions and (rows := _suppressions_of(each.key, facts))
+        else free
+        for each in addresses
+    ]
 
 
 def _keys_to_check(addresses: Iterable[Address | InvalidAddress]) -> list[str]:
