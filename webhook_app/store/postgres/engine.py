@@ -101,17 +101,16 @@ def make_engine(
         connection.autocommit = False
         return connection
 
-    if pool_size == 0:
-        return create_engine(
-            "postgresql+psycopg://", creator=creator, poolclass=NullPool, hide_parameters=True
-        )
+    pool = {"poolclass": NullPool} if pool_size == 0 else {"pool_size": pool_size, "max_overflow": 10}
     engine = create_engine(
         "postgresql+psycopg://",
         creator=creator,
-        pool_size=pool_size,
-        max_overflow=10,
         hide_parameters=True,
+        use_native_hstore=False,  # otherwise the first connection looks for this type, which no column has
+        **pool,
     )
+    if pool_size == 0:
+        return engine
     event.listen(engine, "checkout", _refuse_ended)
     return engine
 
@@ -146,6 +145,7 @@ def over(connection: DriverConnection) -> Connection:
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
+        use_native_hstore=False,
     )
     return engine.connect()
 
