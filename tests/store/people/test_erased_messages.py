@@ -43,10 +43,10 @@ def take_out(engine, now):
         event.listen(engine, "before_cursor_execute", measure)
         with engine.begin() as connection:
             traces = Traces([PERSON], erased_messages.message_ids(connection, Traces([PERSON])))
-            for ids in erased_messages.parts(traces):
+            for ids in erased_messages.parts(list(traces.message_ids)):
                 erased_messages.take_out(connection, ids, traces, now)
-            while erased_messages.take_out_reports(connection, traces, now):
-                pass
+            for places in erased_messages.parts(erased_messages.reports(connection, traces)):
+                erased_messages.take_out_reports(connection, places, traces, now)
         event.remove(engine, "before_cursor_execute", measure)
         return sizes
 

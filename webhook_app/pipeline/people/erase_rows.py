@@ -22,14 +22,13 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
     """Erase the person; returns the number of changed rows by table, and whether the person had opted out."""
     traces = Traces(each.keys, each.message_ids)
     rows: Counter[str] = Counter()
-    for ids in erased_messages.parts(traces):
+    for ids in erased_messages.parts(each.message_ids):
         with engine.begin() as connection:
             rows.update(erased_messages.take_out(connection, ids, traces, now))
-    reports = -1
-    while reports:
-        with engine.begin() as connection:
-            reports = erased_messages.take_out_reports(connection, traces, now)
-        rows["sends"] += reports
+    while reports := _reports(engine, traces):  # again, as somebody may have changed some meanwhile
+        for places in erased_messages.parts(reports):
+            with engine.begin() as connection:
+                rows["sends"] += erased_messages.take_out_reports(connection, places, traces, now)
     with engine.begin() as connection:
         suppressed = suppressions.of_contacts(connection, traces.keys)
         opt_outs = [(row.phone_number_id, row.scope) for row in suppressed if row.reason == "opted_out"]
@@ -41,6 +40,11 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
         rows.update(erase_free_text(connection, traces))
         erasure_requests.set_taken_out(connection, each.id)
     return rows, bool(opt_outs)
+
+
+def _reports(engine: Engine, traces: Traces) -> list[str]:
+    with engine.connect() as connection:
+        return erased_messages.reports(connection, traces)
 
 
 def _erase_changes(connection: Connection, traces: Traces, actor: str, now: datetime) -> int:

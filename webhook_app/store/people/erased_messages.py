@@ -43,10 +43,8 @@ SELECT i FROM unnest(CAST(:ids AS text[])) AS i
 WHERE NOT EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(i) AND e.message_id = i)
   AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = i)
 """)
-_REPORTS = """
-ctid = ANY(ARRAY((SELECT ctid FROM sends WHERE contact = ANY(:keys) LIMIT :limit)
-                 UNION (SELECT ctid FROM sends WHERE given <> '' AND given = ANY(:keys) LIMIT :limit)))
-"""
+_OF_PERSON = "(contact = ANY(:keys) OR given <> '' AND given = ANY(:keys))"
+_REPORTS = text(f"SELECT CAST(ctid AS text) FROM sends WHERE {_OF_PERSON}")
 _BY_ID = {
     "status_events": "keyed_hash(message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest("
     "CAST(:ids AS text[])) AS i)) AND message_id = ANY(:ids)",
@@ -68,20 +66,26 @@ _BLANK_WHERE_SHOWN = ("title", "details", "errors", "error", "template", "campai
 _JSON_COLUMNS = ("errors", "error", "request")
 _JSON = JSONB(none_as_null=True)
 AT_ONCE = 500
+_IN_PARTS = {"stream_results": True, "max_row_buffer": AT_ONCE}
 
 
 def message_ids(connection: Connection, traces: Traces) -> list[str]:
     """The ids of all messages to or from these keys that have events, except messages to groups."""
     values = {"keys": list(traces.keys), "encoded": list(traces.encoded)}
-    in_parts = {"stream_results": True, "max_row_buffer": AT_ONCE}
-    return list(connection.execute(_MESSAGE_IDS, values, execution_options=in_parts).scalars())
+    return list(connection.execute(_MESSAGE_IDS, values, execution_options=_IN_PARTS).scalars())
 
 
-def parts(traces: Traces) -> Iterator[list[str]]:
-    """Yield the ids of the person's messages, AT_ONCE at a time."""
-    ids = sorted(traces.message_ids)
+def reports(connection: Connection, traces: Traces) -> list[str]:
+    """The places of the reports of senders that name the person."""
+    return list(
+        connection.execute(_REPORTS, {"keys": list(traces.keys)}, execution_options=_IN_PARTS).scalars()
+    )
+
+
+def parts(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Yield AT_ONCE of these at a time."""
     for begin in range(0, len(ids), AT_ONCE):
-        yield ids[begin : begin + AT_ONCE]
+        yield list(ids[begin : begin + AT_ONCE])
 
 
 def take_out(connection: Connection, ids: Sequence[str], traces: Traces, now: datetime) -> Counter[str]:
@@ -98,12 +102,13 @@ def take_out(connection: Connection, ids: Sequence[str], traces: Traces, now: da
     return done
 
 
-def take_out_reports(connection: Connection, traces: Traces, now: datetime) -> int:
-    """Anonymise a few hundred reports of senders that name the person; returns how many, 0 when none is left.
+def take_out_reports(connection: Connection, places: Sequence[str], traces: Traces, now: datetime) -> int:
+    """Anonymise the reports in these places that name the person; returns how many.
 
     A report of another's message keeps its id.
     """
-    rows = _take(connection, "sends", _REPORTS, {"keys": list(traces.keys), "limit": AT_ONCE})
+    condition = f"ctid = ANY(CAST(:places AS tid[])) AND {_OF_PERSON}"
+    rows = _take(connection, "sends", condition, {"places": places, "keys": list(traces.keys)})
     own = connection.execute(_WITHOUT_EVENTS, {"ids": [row["message_id"] for row in rows]}).scalars()
     return _put_back(connection, "sends", rows, traces, _tokens(own), now)
 

@@ -71,7 +71,8 @@ erasures = Table(  # the record of erasures; kept as long as failures
     # The person, until tables and archive are processed; then both are empty.
     Column("keys", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     Column("message_ids", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
-    Column("taken_out", Boolean, nullable=False, server_default=text("true")),  # of every table but the archive
+    # Whether the person is in no table but the archive.
+    Column("taken_out", Boolean, nullable=False, server_default=text("true")),
     a_text("place"),  # the last processed partition of the archive
     a_time("finished_at", null=True),
 )
