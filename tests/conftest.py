@@ -140,6 +140,7 @@ class Database:
             self.url, autocommit=True
         )  # a new one would first have to learn the schema
         self._prepare(self.url)
+        self._kept.execute(_EMPTY)
         self._shape = _shape(self._kept)
         CONNECTIONS.keep(self.url)
 
@@ -148,7 +149,7 @@ class Database:
         try:
             self._end_others()
             if _shape(self._kept) == self._shape:
-                self._kept.execute(_DELETE_ALL)
+                self._kept.execute("SELECT pg_temp.delete_all_rows()")
                 self._kept.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
                 return
         except psycopg.OperationalError:
@@ -177,7 +178,12 @@ class Database:
             connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)")
 
 
-_DELETE_ALL = "; ".join(f'DELETE FROM "{table.name}"' for table in metadata.sorted_tables)
+_EMPTY = (
+    "CREATE FUNCTION pg_temp.delete_all_rows() RETURNS void LANGUAGE plpgsql AS $$ BEGIN "
+    + "".join(f'DELETE FROM "{table.name}"; ' for table in metadata.sorted_tables)
+    + "END $$"
+)
+"""A function of the session that empties the tables: its statements are planned once."""
 
 
 def _shape(connection: psycopg.Connection[Any]) -> object:
