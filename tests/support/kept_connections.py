@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ExecStatus, PGconn, TransactionStatus
 
 _OF_THE_DRIVER = {"autocommit", "prepare_threshold", "row_factory"}
+_MOST_IDLE = 3  # with the same parameters; the server has 100 connections
 _ENDED = PGconn.connect(b"host=/nowhere")
 _ENDED.finish()
 
@@ -88,8 +89,8 @@ class _KeptConnection(psycopg.Connection[Any]):
         session = self.pgconn
         if session.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             session.exec_(b"ROLLBACK")
-        is_idle = session.transaction_status == TransactionStatus.IDLE
-        if is_idle and session.exec_(b"DISCARD ALL").status == ExecStatus.COMMAND_OK:
+        is_kept = session.transaction_status == TransactionStatus.IDLE and len(self.kept_in) < _MOST_IDLE
+        if is_kept and session.exec_(b"DISCARD ALL").status == ExecStatus.COMMAND_OK:
             self.pgconn, self._closed = _ENDED, True
             self.kept_in.append(session)
         else:
