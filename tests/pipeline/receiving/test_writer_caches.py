@@ -13,7 +13,7 @@ def test_made_up_numbers_do_not_fill_the_memory(writer: BatchWriter, now: dateti
     for part in range(3):
         numbers = {(f"{_LONG}{part}.{n}", _LONG, _LONG) for n in range(6_000)}
         writer.store([Delivery(b"{}", Parsed(numbers=numbers))], now)
-    assert 6_000 <= len(writer._numbers) <= 12_000
+    assert 6_000 <= len(writer._rows._numbers) <= 12_000
 
 
 def test_made_up_links_do_not_fill_the_memory(writer: BatchWriter, now: datetime) -> None:
@@ -22,4 +22,4 @@ def test_made_up_links_do_not_fill_the_memory(writer: BatchWriter, now: datetime
             (f"US.{part}A{n}", f"US.{part}B{n}"): None for n in range(12_000)
         }
         writer.store([Delivery(b"{}", Parsed(links=links))], now)
-    assert 12_000 <= len(writer._links) <= 24_000
+    assert 12_000 <= len(writer._rows._links) <= 24_000

@@ -57,7 +57,7 @@ def test_beyond_the_ceiling_of_an_hour_unknown_codes_count_as_one_and_in_the_nex
         codes = connection.execute(text("SELECT error_code FROM failures ORDER BY 1")).scalars().all()
         connection.execute(text("UPDATE seen_codes SET first_at = first_at - interval '1 hour'"))
     assert codes == list(range(MADE_UP, MADE_UP + 12))
-    writer._series_of = None
+    writer._rows._series_of = None
     writer.store([Delivery(failed(now, range(MADE_UP, MADE_UP + 12), "again"))], now)
     assert counted(engine, now)[MADE_UP + 9] == 1
 

@@ -60,7 +60,7 @@ def test_beyond_the_ceiling_of_an_hour_templates_are_counted_as_other_and_in_the
     assert set(found.values()) == {1}
     with engine.begin() as connection:
         connection.execute(text("UPDATE series SET created_at = created_at - interval '1 hour'"))
-    writer._series.clear()
+    writer._rows._series.clear()
     writer.store([Delivery(sent(now, 20, 3))], now)
     assert {"t20", "t21", "t22"} <= set(attempts(engine, now))
 

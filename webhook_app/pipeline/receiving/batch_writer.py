@@ -4,21 +4,20 @@ An item the database rejects is found by halving the batch, then the delivery. I
 everything else is stored. When the database is unavailable the error is raised and nothing is stored.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from itertools import repeat
 from typing import Any
 
 import structlog
 
 from webhook_app.pipeline.receiving.delivery import Delivery
-from webhook_app.pipeline.receiving.other_items import MAX_CLOCK_AHEAD_S, insert_others
+from webhook_app.pipeline.receiving.event_rows import EventRows
+from webhook_app.pipeline.receiving.other_items import insert_others
 from webhook_app.pipeline.sends import merge
 from webhook_app.pipeline.sends.contradictions import KnownSends, without_contradictions
 from webhook_app.pipeline.suppressions import statements
-from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.messages import stages
-from webhook_app.store.counts.series import Series, series_ids
 from webhook_app.store.people import erasure_requests, links
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over
@@ -30,42 +29,28 @@ from webhook_app.store.postgres.errors import (
     driver_fault,
     is_lock_timeout,
 )
-from webhook_app.store.receiving import books, health_signals, webhook_activity
+from webhook_app.store.receiving import books, webhook_activity
 from webhook_app.store.receiving import inbound as inbound_store
 from webhook_app.store.receiving import ingest_statement as event_store
 from webhook_app.store.receiving.ingest_statement import Batch
 from webhook_app.store.sends import reports as sends_store
-from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.events import Parsed, StatusEvent
 from webhook_app.whatsapp.receiving.payload import unreadable_part
 
 log = structlog.get_logger()
 
-_MAX_CACHED_LINKS = 20_000
 _STATEMENTS_WAIT_MS = 2_000  # for the lock of changes; other deliveries wait meanwhile
-_LINK_CACHE_TTL = timedelta(minutes=10)
-_MAX_CACHED_SERIES = 10_000
-_MAX_CACHED_CODES = 100_000
-_MAX_CACHED_NUMBERS = 10_000
-_NEVER = 2**62  # seconds
 _MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
 
 
 class BatchWriter:
-    """Stores batches over its own connection, reopened after an error. Caches series ids, links and numbers."""
+    """Stores batches over its own connection, reopened after an error. `EventRows` caches what most batches need."""
 
     def __init__(self, connect: Callable[[], DriverConnection], slot: int) -> None:
         self._connect = connect
         self._slot = slot
         self._connection: DriverConnection | None = None
-        self._series: dict[Series, int] = {}
-        self._series_of: datetime | None = None
-        self._codes: set[int] = set()
-        self._other_codes: set[int] = set()
-        self._links: dict[tuple[str, str], int] = {}
-        self._links_until = datetime.min.replace(tzinfo=UTC)
-        self._numbers: set[health_signals.Number] = set()
-        self._numbers_of: datetime | None = None
+        self._rows = EventRows()
         self._over: Connection | None = None
         self._sends_are_used = False
         self._unmerged: set[str] = set()
@@ -99,10 +84,10 @@ class BatchWriter:
         `settle` gets the number of new items and moves them in the books, in the same transaction.
         """
         connection = self.connection()
-        erasure_requests.poll(connection, self._links.clear)
+        erasure_requests.poll(connection, self._rows.forget_links)
         batch = Batch([], [], [], None, 0)
         reports = self._reports(connection, found)
-        self._add_rows(connection, batch, found, reports, received_at)
+        self._rows.add(connection, batch, _events(connection, found, reports), found, received_at)
         receipt: dict[str, Any] = {"received_at": received_at, "slot": books.REPLAY_SLOT}
         new = self._new_facts(found)
         with connection.transaction():
@@ -136,7 +121,7 @@ class BatchWriter:
         """The writer's own connection, reopened after an error."""
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
-            erasure_requests.listen(self._connection, self._links.clear)
+            erasure_requests.listen(self._connection, self._rows.forget_links)
         return self._connection
 
     def _store_or_halve(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
@@ -177,12 +162,12 @@ class BatchWriter:
 
     def _store(self, deliveries: Sequence[Delivery], received_at: datetime) -> None:
         connection = self.connection()
-        erasure_requests.poll(connection, self._links.clear)
+        erasure_requests.poll(connection, self._rows.forget_links)
         found = [delivery.parsed for delivery in deliveries]
         bodies = [delivery.body for delivery in deliveries if delivery.is_archived]
         batch = Batch([], [], [], bodies, 0)
         reports = self._reports(connection, found)
-        self._add_rows(connection, batch, found, reports, received_at)
+        self._rows.add(connection, batch, _events(connection, found, reports), found, received_at)
         receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         new = self._new_facts(found)
         if any(p.inbound or p.preferences or p.number_changes or p.signals or p.unreadable for p in found):
@@ -195,7 +180,7 @@ class BatchWriter:
             stored = event_store.insert_batch(connection, batch, **receipt)
         if not new:
             self._apply_facts(connection, stored, new, received_at, received_at)
-        self._cache_links(batch.links, received_at)
+        self._rows.cache_links(batch.links, received_at)
         self._note_reports(batch, reports, stored)
 
     def _new_facts(self, found: Sequence[Parsed]) -> statements.NewFacts:
@@ -309,127 +294,14 @@ class BatchWriter:
                 return
         sends_store.check_at_once(self.connection(), message_ids, received_at)
 
-    def _add_rows(
-        self,
-        connection: DriverConnection,
-        batch: Batch,
-        found: Sequence[Parsed],
-        reports: KnownSends,
-        received_at: datetime,
-    ) -> None:
-        """Add the rows of all status events to the batch, with their time and series."""
-        events = [event for parsed in found for event in parsed.statuses]
-        if reports:
-            named = (
-                (e.message_id, (e.contact, e.user_id, e.parent_user_id))
-                for e in events
-                if e.contact and not e.group
-            )
-            reports = without_contradictions(connection, reports, named)
-            events = [merge.complete_event(event, reports) for event in events]
-        now_s = int(received_at.timestamp())
-        latest = now_s + MAX_CLOCK_AHEAD_S
-        if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
-            event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
-        self._cache_series(connection, events)
-        self._cache_codes(connection, events)
-        self._store_numbers(connection, found, received_at)
-        series = self._series
-        for e in events:
-            occurred, raw = e.timestamp, ""
-            if occurred is None or occurred > latest:
-                occurred, raw = now_s, e.raw_timestamp
-            elif str(occurred) != e.raw_timestamp:
-                raw = e.raw_timestamp
-            series_id = series[e.phone_number_id, e.waba_id, e.template, e.campaign, e.country]
-            first = e.status == "sent" or e.status == "failed"  # noqa: PLR1714  twice as fast as a set on this path
-            batch.statuses.append(
-                (e.message_id, e.phone_number_id, e.status, occurred, raw, e.participant, e.error_code, e.contact,
-                 series_id, e.category, e.pricing, e.callback_data if first else "")
-            )  # fmt: skip
-            if e.status == "failed":
-                batch.failures.append(_failure_row(e, occurred, raw, series_id))
-        self._add_links(batch, _links_of_events(events, batch.statuses, self._links), found, now_s)
-        batch.other_codes = sorted(self._other_codes.intersection(row[5] for row in batch.failures))
-        batch.ignored = sum(sum(parsed.ignored.values()) for parsed in found if parsed.ignored)
 
-    def _cache_series(self, connection: DriverConnection, events: list[StatusEvent]) -> None:
-        # Each hour anew: series are marked as seen each day, and the ceilings on new ones are per hour.
-        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        if len(self._series) > _MAX_CACHED_SERIES or hour != self._series_of:
-            self._series.clear()
-            self._codes.clear()
-            self._other_codes.clear()
-            self._series_of = hour
-        wanted = {(e.phone_number_id, e.waba_id, e.template, e.campaign, e.country) for e in events}
-        if new := wanted.difference(self._series):
-            self._series |= series_ids(connection, list(new))
-
-    def _cache_codes(self, connection: DriverConnection, events: list[StatusEvent]) -> None:
-        if len(self._codes) > _MAX_CACHED_CODES:
-            self._codes.clear()
-            self._other_codes.clear()
-        if new := {e.error_code for e in events if e.status == "failed"} - self._codes:
-            self._other_codes |= seen_codes.over_ceiling(connection, new)
-            self._codes |= new
-
-    def _store_numbers(
-        self, connection: DriverConnection, found: Sequence[Parsed], received_at: datetime
-    ) -> None:
-        hour = received_at.replace(minute=0, second=0, microsecond=0)
-        if hour != self._numbers_of:  # the ceiling on new ones is per hour
-            self._numbers.clear()
-            self._numbers_of = hour
-        if new := set().union(*(parsed.numbers for parsed in found)) - self._numbers:
-            health_signals.insert_numbers(connection, new, received_at)
-            if len(self._numbers) > _MAX_CACHED_NUMBERS:
-                self._numbers.clear()
-            self._numbers |= new
-
-    def _add_links(
-        self, batch: Batch, shown: dict[tuple[str, str], int], found: Sequence[Parsed], now_s: int
-    ) -> None:
-        """Add each link that this process has not stored, or with a later time, with its earliest time."""
-        known, latest = self._links, now_s + MAX_CLOCK_AHEAD_S
-        for parsed in found:
-            for link, at in parsed.links.items():
-                at = now_s if at is None or at > latest else at  # noqa: PLW2901
-                if at < known.get(link, _NEVER) and at < shown.get(link, _NEVER):
-                    shown[link] = at
-        batch.links = [(*link, at) for link, at in shown.items()]
-
-    def _cache_links(self, stored: Sequence[links.LinkRow], received_at: datetime) -> None:
-        """Cache stored links, for a short time and until the next erasure: an erased person who returns is relinked."""
-        if len(self._links) > _MAX_CACHED_LINKS or received_at >= self._links_until:
-            self._links.clear()
-            self._links_until = received_at + _LINK_CACHE_TTL
-        self._links.update(((user_id, contact), at) for user_id, contact, at in stored)
-
-
-def _links_of_events(
-    events: Sequence[StatusEvent],
-    rows: Sequence[event_store.StatusRow],
-    known: Mapping[tuple[str, str], int],
-) -> dict[tuple[str, str], int]:
-    """The links that the events show and that are not known with such an early time."""
-    found: dict[tuple[str, str], int] = {}
-    for e, row in zip(events, rows, strict=True):
-        if e.user_id and e.contact != e.user_id:
-            link, at = (e.user_id, e.contact), row[3]
-            if at < known.get(link, _NEVER) and at < found.get(link, _NEVER):
-                found[link] = at
-        if e.parent_user_id and e.contact:
-            link, at = (e.parent_user_id, e.contact), row[3]
-            if at < known.get(link, _NEVER) and at < found.get(link, _NEVER):
-                found[link] = at
-    return found
-
-
-def _failure_row(e: StatusEvent, occurred: int, raw: str, series_id: int) -> event_store.FailureRow:
-    is_evidence = not e.group and explain(e.error_code).contact_effect != "none"
-    return (e.message_id, e.phone_number_id, occurred, raw, e.participant, e.error_code, e.contact, series_id,
-            e.error_title, e.error_details, e.errors_json, event_store.WEBHOOK, -1, "", is_evidence)  # fmt: skip
-
-
-def _clock_key(e: StatusEvent) -> event_store.ClockKey:
-    return e.message_id, e.phone_number_id, e.status, e.raw_timestamp, e.participant, e.error_code
+def _events(connection: DriverConnection, found: Sequence[Parsed], reports: KnownSends) -> list[StatusEvent]:
+    """All status events, completed from the reports of senders."""
+    events = [event for parsed in found for event in parsed.statuses]
+    if not reports:
+        return events
+    named = (
+        (e.message_id, (e.contact, e.user_id, e.parent_user_id)) for e in events if e.contact and not e.group
+    )
+    reports = without_contradictions(connection, reports, named)
+    return [merge.complete_event(event, reports) for event in events]
