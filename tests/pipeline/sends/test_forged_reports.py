@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.pipeline.world import BLOCKED, CROWD, DAY, HOUR, MINUTE, UNREACHABLE, WITHHELD, World, others_sent
 from tests.support.factories import NUMBER
 from tests.support.reports import report_failed_calls
+from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.sends.reports import follow_up, register
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.store.incidents.explained_periods import of_incidents
 from webhook_app.store.sends.reports import unreported
 from webhook_app.web.api.sends.sends import parse_send
 from webhook_app.whatsapp.sends.send_reports import SendReport
@@ -66,6 +68,52 @@ def test_made_up_failures_of_the_last_minutes_hold_no_failure(world, engine):
     report_failed_calls(engine, 400, world.now - 10 * MINUTE, UNREACHABLE)
     world.run()
     assert suppressed(world) == CROWD[:1]
+
+
+def evaluated(world: World, *seconds: int) -> None:
+    for each in seconds:
+        evaluate(world.engine, world.rules, world.now + timedelta(seconds=each))
+
+
+@pytest.mark.parametrize("evaluations", [(0,), (0, 15)], ids=["a pending alert", "an incident"])
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_alerts_of_made_up_failures_excuse_nobody(world, engine, evaluations, order):
+    for age in (3 * DAY, 2 * DAY, 10 * MINUTE):
+        world.store(*others_sent(world, 100, age), world.failure(age, contact=CROWD[0]))
+    if order == "after":
+        world.run()
+    report_failed_calls(engine, 300, world.now - 10 * MINUTE, UNREACHABLE)
+    evaluated(world, *evaluations)
+    for seconds in (20, 40):
+        world.run(timedelta(seconds=seconds))
+    assert suppressed(world) == CROWD[:1]
+
+
+def test_made_up_failures_make_an_outage_of_webhooks_no_less_an_outage(world, engine):
+    people = CROWD[:200]
+    world.store(*others_sent(world, 200, 3 * DAY), *others_sent(world, 200, 2 * DAY))
+    for age in (3 * DAY, 2 * DAY, 5 * MINUTE):
+        world.store(*(world.failure(age, contact=contact) for contact in people))
+    report_failed_calls(engine, 1000, world.now - 14 * MINUTE, UNREACHABLE)
+    evaluated(world, 0, 15)
+    world.run(timedelta(seconds=20))
+    assert suppressed(world) == []
+    with engine.connect() as connection:
+        held = text("SELECT count(*) FROM failures WHERE explained_by > 0 AND source <> 'send'")
+        assert connection.execute(held).scalar_one() == 200
+
+
+def test_made_up_failures_do_not_prolong_what_an_outage_explains(world, engine):
+    world.store(*(world.failure(70 * MINUTE, contact=contact) for contact in CROWD[:60]))
+    evaluated(world, -69 * 60, -69 * 60 + 15)
+    for minutes in range(60, 0, -10):
+        report_failed_calls(engine, 60, world.now - minutes * MINUTE, UNREACHABLE)
+        world.store(*others_sent(world, 30, minutes * MINUTE))
+    evaluated(world, *range(-50 * 60, 0, 600))
+    with engine.connect() as connection:
+        [end] = {each.end for each in of_incidents(connection, world.now - DAY) if each.is_shown}
+    assert end is not None
+    assert end <= world.now - 40 * MINUTE
 
 
 def test_reported_failures_of_the_same_person_leave_an_outage_an_outage(world, engine):

@@ -16,6 +16,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.rules.incidents.alerts import (
     COUNTING_KINDS,
+    FAILURE_KINDS,
     AlertState,
     AlertVerdict,
     Reading,
@@ -116,6 +117,7 @@ class AlertLifecycle:
             state="pending",
             group=rule_group.group,
             codes=[],
+            webhook_codes=[] if rule.kind in FAILURE_KINDS else None,
             covers_from=start,
             started_at=self._now,
             evaluated_at=self._now,
@@ -154,7 +156,7 @@ class AlertLifecycle:
                 details, finding=rule_group.finding, details=rule_group.details, advice=rule_group.advice
             )
         alert = replace(
-            alert,
+            _proven(alert, rule_group, self._now),
             severity=_severity(rule_group, alert),
             codes=list(dict.fromkeys([*(each.code for each in details.codes), *alert.codes])),
             evaluations_above=verdict.evaluations_above,
@@ -209,6 +211,19 @@ def _last_message_failed(details: AlertDetails, rule_group: RuleGroup, now: date
     ) > last_failure:
         return False
     return last_attempt <= last_failure
+
+
+def _proven(alert: Alert, rule_group: RuleGroup, now: datetime) -> Alert:
+    """The alert with what webhooks alone say of it. Alerts of before that was judged are left as they are."""
+    if alert.webhook_codes is None:
+        return alert
+    proof = rule_group.proof
+    shown = bool(proof.codes) or not proof.has_reports
+    return replace(
+        alert,
+        webhook_codes=list(dict.fromkeys([*alert.webhook_codes, *proof.codes])),
+        webhooks_until=None if shown else alert.webhooks_until or now,
+    )
 
 
 def _severity(rule_group: RuleGroup, alert: Alert) -> str:

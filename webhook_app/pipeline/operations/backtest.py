@@ -137,6 +137,7 @@ class BacktestRun:
             period
             for incident in self.store.incidents.values()
             for period in explained_periods.of_incident(incident, self.store.alerts_of([incident.id]))
+            if period.is_shown
         ]
         return limit_duration(found, end)[0]
 

@@ -241,6 +241,14 @@ class PastInputs:
     def window(self, minutes: int) -> WindowCounts:
         return self._windows[minutes].counts
 
+    def reported(self, minutes: int) -> WindowCounts:
+        """Nothing: the counts of the past are not kept apart, and what senders reported counts like webhooks."""
+        del minutes
+        return WindowCounts({}, [])
+
+    def shown_by_webhooks(self, minutes: int) -> WindowCounts:
+        return self.window(minutes)
+
     def webhooks(self, minutes: int) -> dict[SeriesKey, int]:
         return self._windows[minutes].events
 

@@ -1,12 +1,13 @@
 """The incidents and failure rates that explain failures in one run of suppress. Counts each window at most once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
 from msgspec import Struct
 
 from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.incidents import ENOUGH_CALLS
 from webhook_app.rules.suppressions.explained_periods import BY_RATE, ExplainedPeriod, Periods, limit_duration
 from webhook_app.rules.suppressions.failed_days import failed_days
 from webhook_app.rules.suppressions.repeated_incidents import no_longer_excused
@@ -14,6 +15,8 @@ from webhook_app.store.counts import rates
 from webhook_app.store.incidents import explained_periods
 from webhook_app.store.incidents.explained_periods import WindowReader
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.sends import reporters
+from webhook_app.store.sends.reporters import CallFailure
 from webhook_app.store.suppressions.contact_failures import ContactFailure
 
 LOOKBACK = timedelta(days=90)
@@ -50,6 +53,7 @@ class Explanations:
         self._past: dict[tuple[str, int, datetime], Periods] = {}
         self._reader: WindowReader | None = None
         self._read_before = 0
+        self._failed_calls: Callable[[str], Sequence[CallFailure]] = lambda _: ()
 
     @property
     def is_used_up(self) -> bool:
@@ -59,8 +63,11 @@ class Explanations:
     def refresh(self, connection: Connection) -> None:
         """Read the incidents again: they change between the transactions of a run."""
         found = explained_periods.of_incidents(connection, self.now - LOOKBACK)
-        self.incidents, excess = limit_duration(found, self.now)
+        shown, excess = limit_duration([each for each in found if each.is_shown], self.now)
+        reported, _ = limit_duration([each for each in found if not each.is_shown], self.now)
+        self.incidents = shown + reported
         self._by_incidents, self._excess = Periods(self.incidents), Periods(excess)
+        self._failed_calls = cache(partial(reporters.failed_calls, connection, since=self.now - LOOKBACK))
         self._pending = Periods(explained_periods.of_pending_alerts(connection, self._rules))
         self._reader, self._read_before = WindowReader(connection), 0
 
@@ -68,11 +75,32 @@ class Explanations:
         """Whether `by`, an incident that is over or the rate of its time, excuses the failure."""
         if by < BY_RATE or failure.is_held:
             return False
-        return not any(each.by == by and each.end is None for each in self._by_incidents.explaining(failure))
+        return not any(each.by == by and each.end is None for each in self._explaining(failure))
 
     def incident_for(self, failure: ContactFailure) -> ExplainedPeriod | None:
         """The incident that explains the failure; one that has ended is preferred to an open one."""
-        return _preferred(self._by_incidents.explaining(failure))
+        return _preferred(self._explaining(failure))
+
+    def _explaining(self, failure: ContactFailure) -> list[ExplainedPeriod]:
+        """The periods of incidents that explain the failure. One that only reports show explains reports of a key that
+        reported it often enough by itself.
+        """
+        return [
+            each
+            for each in self._by_incidents.explaining(failure)
+            if each.is_shown or (failure.reported_by and self._is_shown_by(failure.reported_by, each))
+        ]
+
+    def _is_shown_by(self, key: str, period: ExplainedPeriod) -> bool:
+        number, end = period.slice.get("phone_number_id"), period.end or self.now
+        calls = [
+            call
+            for call in self._failed_calls(key)
+            if call.error_code in period.codes
+            and period.start <= call.sent_at <= end
+            and number in (None, call.phone_number_id)
+        ]
+        return len(calls) >= ENOUGH_CALLS
 
     def present_for(
         self,

@@ -4,11 +4,11 @@ An incident holds the failed messages that have one of its leading codes and lie
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from functools import cached_property
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -198,6 +198,52 @@ def _is_held(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str
         if code in incident.codes and incident.groups.hold(code, series, incident.names)
     )
     return 0 < alert.total * _HELD_SHARE <= held
+
+
+ENOUGH_CALLS = 10
+"""The failed calls with the codes of an incident by which a key that reported them says by itself that it is there. As
+many failures as most rules need."""
+
+
+class JudgedAlert(Protocol):
+    """The part of an alert that says whether webhooks alone show it, without what senders report."""
+
+    @property
+    def webhook_codes(self) -> Sequence[int] | None: ...
+    @property
+    def webhooks_until(self) -> datetime | None: ...
+    @property
+    def resolved_at(self) -> datetime | None: ...
+
+
+Judged = TypeVar("Judged", bound=JudgedAlert)
+
+
+class Shown(Struct, Generic[Judged], frozen=True):
+    """What webhooks alone show of an incident. `until`: since then only reports of senders do; None: still."""
+
+    alerts: list[Judged]
+    codes: list[int]
+    until: datetime | None
+
+
+def shown_by_webhooks(codes: Iterable[int], alerts: Iterable[Judged]) -> Shown[Judged]:
+    """The alerts that webhooks alone showed, and those of the codes for which they did.
+
+    What only senders report may be made up, so it holds back and excuses nothing of others.
+    """
+    shown = [alert for alert in alerts if alert.webhook_codes is None or alert.webhook_codes]
+    proven = {code for alert in shown for code in alert.webhook_codes or ()}
+    is_known = all(alert.webhook_codes is not None for alert in shown)
+    ends = [
+        None if alert.webhook_codes is None else alert.webhooks_until or alert.resolved_at for alert in shown
+    ]
+    past = [end for end in ends if end is not None]
+    return Shown(
+        alerts=shown,
+        codes=[code for code in codes if not is_known or code in proven],
+        until=max(past) if past and len(past) == len(ends) else None,
+    )
 
 
 def holding_groups(groups: Iterable[Group], names: Names) -> list[Group]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from webhook_app.rules.incidents.incidents import shown_by_webhooks
 from webhook_app.whatsapp.errors.catalogue import explain
 
 _DOMAINS = ("auth", "account", "policy", "registration")
@@ -34,16 +35,26 @@ class AccountAlert(Protocol):
     def codes(self) -> Sequence[int]: ...
     @property
     def started_at(self) -> datetime: ...
+    @property
+    def resolved_at(self) -> datetime | None: ...
+    @property
+    def webhook_codes(self) -> Sequence[int] | None: ...
+    @property
+    def webhooks_until(self) -> datetime | None: ...
 
 
 class Pause(Struct, frozen=True):
-    """A cause for which every message fails. `phone_number_id` is empty if it affects all numbers."""
+    """A cause for which every message fails. `phone_number_id` is empty if it affects all numbers.
+
+    `is_shown`: whether webhooks alone show it; what only senders report may be made up.
+    """
 
     alert_id: int
     rule: str
     code: int
     phone_number_id: str
     since: datetime
+    is_shown: bool = True
 
 
 def pauses(alerts: Iterable[AccountAlert], phone_number_id: str | None = None) -> list[Pause]:
@@ -59,7 +70,9 @@ def _pause(alert: AccountAlert) -> Pause | None:
     code = next((code for code in alert.codes if _stops_everything(code)), None)
     if code is None:
         return None
-    return Pause(alert.id, alert.rule, code, str(alert.group.get("phone_number_id", "")), alert.started_at)
+    number, shown = str(alert.group.get("phone_number_id", "")), shown_by_webhooks((code,), (alert,))
+    is_shown = bool(shown.codes) and shown.until is None
+    return Pause(alert.id, alert.rule, code, number, alert.started_at, is_shown)
 
 
 def _stops_everything(code: int) -> bool:

@@ -57,6 +57,9 @@ class ExplainedPeriod(Struct, frozen=True):
     end: datetime | None
     noticed_at: datetime
     """When it became known; earlier decisions could not consider it."""
+    is_shown: bool = True
+    """Whether webhooks alone show it. What only senders report may be made up: it explains only failures that a key
+    reported which says so by itself."""
 
     def explains(self, failed: FailedMessage) -> bool:
         """Whether this failure lies in the period."""
@@ -98,10 +101,11 @@ def explained_by_incident(
     end: datetime | None,
     *,
     noticed_at: datetime,
+    is_shown: bool = True,
 ) -> list[ExplainedPeriod]:
     """The periods that an incident explains, one for each of its codes and holding groups."""
     return [
-        ExplainedPeriod(incident_id, frozenset((code,)), _slice(group), start, end, noticed_at)
+        ExplainedPeriod(incident_id, frozenset((code,)), _slice(group), start, end, noticed_at, is_shown)
         for code in dict.fromkeys(codes)
         if code in explainable_codes()
         for group in groups

@@ -8,6 +8,8 @@ _FIRST_OF_REPORTS, _OF_REPORTS = 64, 64
 OF_WEBHOOKS = f"(slot < {_FIRST_OF_REPORTS} OR slot >= {_FIRST_OF_REPORTS + _OF_REPORTS})"
 """SQL: whether a row of counts was written for webhooks and not for reports of senders."""
 
+OF_REPORTS = f"NOT {OF_WEBHOOKS}"
+
 
 def report_slot(process_id: int) -> int:
     """The slot in which this process counts reports; ingest writers have those below it and never wait for them."""

@@ -42,6 +42,10 @@ class Alert(Struct, frozen=True, kw_only=True):
     incident_id: int | None = None
     """Set when it fires, for good."""
     ended_how: str = ""
+    webhook_codes: list[int] | None = None
+    """The codes for which webhooks alone showed it; empty: only reports of senders do. None: not judged."""
+    webhooks_until: datetime | None = None
+    """Since when only reports of senders show it; None while webhooks do."""
 
     @property
     def group_key(self) -> str:

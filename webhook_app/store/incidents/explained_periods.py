@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Rule, selects
-from webhook_app.rules.incidents.incidents import holding_groups
+from webhook_app.rules.incidents.incidents import holding_groups, shown_by_webhooks
 from webhook_app.rules.suppressions.explained_periods import (
     LONGEST_WINDOW_MINUTES,
     ExplainedPeriod,
@@ -46,18 +46,29 @@ def of_incidents(connection: Connection, since: datetime) -> list[ExplainedPerio
 
 
 def of_incident(incident: Incident, members: Iterable[Alert]) -> list[ExplainedPeriod]:
-    """The periods that the incident explains: its codes in the groups of its alerts about failures."""
+    """The periods that the incident explains: its codes in the groups of its alerts about failures.
+
+    Those that webhooks alone show, and then all of them, which explain little: see ExplainedPeriod.is_shown.
+    """
     about = [alert for alert in members if alert.kind in ABOUT_FAILURES]
     names = {name: frozenset(values) for name, values in incident.names.items()}
     fired_at = max((alert.fired_at or alert.started_at for alert in about), default=incident.opened_at)
-    return explained_by_incident(
-        incident.id,
-        incident.codes,
-        holding_groups([alert.group for alert in about], names),
-        incident.began_at,
-        incident.ended_at,
-        noticed_at=fired_at if incident.ended_at is None else max(fired_at, incident.evaluated_at),
-    )
+    noticed_at = fired_at if incident.ended_at is None else max(fired_at, incident.evaluated_at)
+    shown = shown_by_webhooks(incident.codes, about)
+    ends = [end for end in (shown.until, incident.ended_at) if end is not None]
+
+    def periods(
+        codes: Sequence[int], held: Sequence[Alert], end: datetime | None, *, is_shown: bool
+    ) -> list[ExplainedPeriod]:
+        groups = holding_groups([alert.group for alert in held], names)
+        return explained_by_incident(
+            incident.id, codes, groups, incident.began_at, end, noticed_at=noticed_at, is_shown=is_shown
+        )
+
+    found = periods(shown.codes, shown.alerts, min(ends, default=None), is_shown=True)
+    if len(shown.alerts) < len(about) or shown.until in ends[: 1 + (incident.ended_at is None)]:
+        found += periods(incident.codes, about, incident.ended_at, is_shown=False)
+    return found
 
 
 def of_pending_alerts(connection: Connection, rules: Sequence[Rule]) -> list[ExplainedPeriod]:
@@ -68,7 +79,7 @@ def of_pending_alerts(connection: Connection, rules: Sequence[Rule]) -> list[Exp
             by_name[alert.rule], alert.group, alert.covers_from, None, noticed_at=alert.started_at
         )
         for alert in alerts.pending_of_kinds(connection, ABOUT_FAILURES)
-        if alert.rule in by_name
+        if alert.rule in by_name and alert.webhook_codes != []
     ]
 
 

@@ -123,6 +123,8 @@ alerts = Table(
     a_time("evaluated_at"),
     Column("incident_id", BigInteger),  # set when it fires, for good
     a_text("ended_how"),  # recovered, quiet, faded, chronic, rules
+    Column("webhook_codes", ARRAY(BigInteger)),  # codes that webhooks alone showed; null: not judged
+    a_time("webhooks_until", null=True),  # since then only reports of senders show it
     Index(
         "alerts_open",
         "rule",

@@ -1,37 +1,48 @@
-"""Which API keys reported failures: what one key alone says of its calls holds back no other key. Writes nothing."""
+"""Which API keys reported failed calls: what one key alone says holds back no other key. Writes nothing."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy import text
 
 from webhook_app.store.postgres.engine import Connection
 
-_REPORTED_BY_OTHERS = text("""
-SELECT 2 * count(*) FILTER (WHERE f.source = 'send' AND NOT EXISTS (
-         SELECT FROM sends w WHERE w.message_id = f.message_id AND w.failed AND w.reported_by = :key)) > count(*)
-FROM (SELECT source, message_id FROM failures
-      WHERE error_code = ANY(:codes) AND occurred_at >= :since ORDER BY occurred_at DESC LIMIT 2000) AS f
+_LATEST = """
+SELECT error_code, phone_number_id, sent_at FROM sends
+WHERE failed AND reported_by = {key} AND registered_at >= :since ORDER BY registered_at DESC LIMIT 2000
+"""
+_OF_KEY = text(_LATEST.format(key=":key"))
+# One index lookup per key, and the latest calls of each: no key hides the calls of another behind its own.
+_KEYS = text(f"""
+WITH RECURSIVE keys (name) AS (
+  (SELECT reported_by FROM sends WHERE failed AND reported_by > '' ORDER BY reported_by LIMIT 1)
+  UNION ALL
+  SELECT (SELECT reported_by FROM sends WHERE failed AND reported_by > keys.name ORDER BY reported_by LIMIT 1)
+  FROM keys WHERE keys.name IS NOT NULL
+)
+SELECT name FROM keys WHERE name IS NOT NULL AND EXISTS (
+  SELECT FROM ({_LATEST.format(key="keys.name")}) calls
+  WHERE error_code = :code AND :number IN ('', phone_number_id))
 """)
-_OF_ONE_OTHER = text("""
-SELECT count(*) > 0 AND bool_and(f.source = 'send') AND count(DISTINCT w.reported_by) = 1 AND min(w.reported_by) <> :key
-FROM (SELECT source, message_id, error_code FROM failures
-      WHERE error_code = :code AND occurred_at >= :since AND :number IN ('', phone_number_id)
-      ORDER BY occurred_at DESC LIMIT 2000) AS f
-LEFT JOIN sends w ON w.message_id = f.message_id AND w.failed AND w.error_code = f.error_code
-""")
 
 
-def are_reported_by_others(connection: Connection, codes: Sequence[int], since: datetime, key: str) -> bool:
-    """Whether most of the latest failures with these codes are failed calls that other keys reported."""
-    values = {"codes": list(codes), "since": since, "key": key}
-    return bool(connection.execute(_REPORTED_BY_OTHERS, values).scalar_one())
+class CallFailure(Struct, frozen=True):
+    """A failed call that a key reported."""
+
+    error_code: int
+    phone_number_id: str
+    sent_at: datetime
 
 
-def are_of_one_other_key(connection: Connection, code: int, number: str, since: datetime, key: str) -> bool:
-    """Whether the failures with this code are failed calls of one API key, which is another one.
+def failed_calls(connection: Connection, key: str, since: datetime) -> list[CallFailure]:
+    """The latest failed calls that the key has reported since then, up to 2000."""
+    return [CallFailure(*row) for row in connection.execute(_OF_KEY, {"key": key, "since": since})]
 
-    `number`: the business number they failed at; empty: any.
+
+def keys_with_failed_calls(connection: Connection, code: int, number: str, since: datetime) -> set[str]:
+    """The keys that have reported failed calls with the code since then; of each, the latest 2000 calls are read.
+
+    `number`: the business number of the calls; empty: any.
     """
-    values = {"code": code, "number": number, "since": since, "key": key}
-    return bool(connection.execute(_OF_ONE_OTHER, values).scalar_one())
+    values = {"code": code, "number": number, "since": since}
+    return set(connection.execute(_KEYS, values).scalars())

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from tests.support.factories import NUMBER
 from tests.support.incidents import store_incident
@@ -145,14 +145,61 @@ def test_failures_of_an_open_incident_wait(fail, claim, engine, now):
     assert [each["message_id"] for each in claim()["retries"]] == [other]
 
 
-def test_failed_calls_that_other_keys_make_up_hold_no_retry(fail, claim, engine, now):
+def open_incident(engine, now, webhook_codes, **more):
+    """An incident about the rate limit at one number. `webhook_codes`: those for which webhooks alone show it."""
+    alert = {"group": {"code": RATE_LIMIT, "phone_number_id": NUMBER}, "codes": [RATE_LIMIT]} | more
+    store_incident(
+        engine, now, alert | {"webhook_codes": webhook_codes}, codes=[RATE_LIMIT], began_at=now - AGO
+    )
+
+
+@pytest.mark.parametrize("number", [NUMBER, "2222"])
+def test_failed_calls_that_other_keys_make_up_release_no_retry_that_webhooks_hold(
+    fail, claim, engine, now, number
+):
+    fail()
+    open_incident(engine, now, [RATE_LIMIT])
+    report_failed_calls(engine, 20, now, RATE_LIMIT, key="rival", number=number)
+    assert claim()["retries"] == []
+
+
+@pytest.mark.parametrize("since", [None, AGO], ids=["never shown by webhooks", "no longer shown by webhooks"])
+def test_failed_calls_that_other_keys_make_up_hold_no_retry(fail, claim, engine, now, since):
     mine = fail()
     report_failed_calls(engine, 20, now, RATE_LIMIT, key="rival")
-    group = {"code": RATE_LIMIT, "phone_number_id": NUMBER}
-    store_incident(
-        engine, now, {"group": group, "codes": [RATE_LIMIT]}, codes=[RATE_LIMIT], began_at=now - AGO
-    )
+    report_failed_calls(engine, 9, now - AGO, RATE_LIMIT, key="sender")
+    open_incident(engine, now, [RATE_LIMIT] if since else [], webhooks_until=now - since if since else None)
     assert mine in [each["message_id"] for each in claim()["retries"]]
+
+
+def test_failed_calls_of_the_key_itself_hold_its_retries(fail, claim, engine, now):
+    fail()
+    report_failed_calls(engine, 20, now, RATE_LIMIT, key="rival")
+    report_failed_calls(engine, 10, now - AGO, RATE_LIMIT, key="sender")
+    open_incident(engine, now, [])
+    assert claim()["retries"] == []
+
+
+def test_a_claim_asks_about_all_open_incidents_at_once(claim, engine, now):
+    statements = []
+
+    def claimed():
+        statements.clear()
+        event.listen(Engine, "before_cursor_execute", count)
+        claim()
+        event.remove(Engine, "before_cursor_execute", count)
+        return len(statements)
+
+    def count(_connection, _cursor, statement, *_):
+        statements.append(statement)
+
+    for place in range(20):
+        group = {"code": RATE_LIMIT, "phone_number_id": f"made up {place}"}
+        member = {"group": group, "codes": [RATE_LIMIT], "webhook_codes": []}
+        store_incident(engine, now, member, codes=[RATE_LIMIT])
+        if place == 0:
+            one = claimed()
+    assert 0 < claimed() <= one
 
 
 def test_each_lease_names_its_key_and_a_claim_can_be_repeated(api, fail, claim, engine, now):

@@ -8,7 +8,9 @@ import pytest
 from tests.support.factories import NUMBER, body, message, status
 from tests.support.reports import report_failed_calls
 from tests.support.suppressions import store_suppression
+from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.suppressions.suppress import suppress
+from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts
 from webhook_app.store.operations import api_keys
@@ -332,7 +334,7 @@ def test_the_outcome_of_the_probe_decides(api, deliver, engine, now):
 # Pause, phone formats, what is unchanged, and what to do without a database
 
 
-def alarm(engine, now, code=131042, group=None, state="firing", kind="attention"):
+def alarm(engine, now, code=131042, group=None, state="firing", kind="attention", **more):
     row = alerts.Alert(
         rule="account",
         kind=kind,
@@ -343,6 +345,7 @@ def alarm(engine, now, code=131042, group=None, state="firing", kind="attention"
         covers_from=now,
         started_at=now,
         evaluated_at=now,
+        **more,
     )
     with engine.begin() as connection:
         return alerts.insert_new(connection, row)
@@ -365,11 +368,9 @@ def test_while_the_account_cannot_send_checks_answer_wait_if_enabled(api, make_a
 
 
 @pytest.mark.parametrize("others", ["none", "webhook", "second key"])
-def test_failed_calls_of_one_key_pause_no_other_sender(api, make_app, engine, now, traffic, others):
-    alarm(engine, now, code=131031)
+def test_failed_calls_of_one_key_pause_no_other_sender(api, make_app, engine, now, others):
+    alarm(engine, now, code=131031, webhook_codes=[131031] if others == "webhook" else [])
     report_failed_calls(engine, 2, now, 131031, key="rival")
-    if others == "webhook":
-        traffic.failed(1, now, 131031)
     if others == "second key":
         report_failed_calls(engine, 1, now, 131031, key="third")
     app, paused = make_app(pause_senders="on").test_client(), {}
@@ -381,6 +382,21 @@ def test_failed_calls_of_one_key_pause_no_other_sender(api, make_app, engine, no
     is_confirmed = others != "none"
     assert paused == {"rival": (True, True), "shop": (is_confirmed, is_confirmed)}
     assert api.get("/v1/pause").json["paused"], "operators see what any key says"
+
+
+@pytest.mark.parametrize("webhooks", [0, 5])
+def test_made_up_failed_calls_neither_make_nor_lift_a_pause_of_other_senders(
+    api, engine, now, traffic, webhooks
+):
+    rules = [rule for rule in parse_rules(default_rules_text()) if rule.kind == "attention"]
+    if webhooks:
+        traffic.failed(webhooks, now - timedelta(minutes=1), 190)
+    evaluate(engine, rules, now)
+    report_failed_calls(engine, 300, now - timedelta(minutes=5), 190, key="rival")
+    for seconds in (15, 30, 45):
+        evaluate(engine, rules, now + timedelta(seconds=seconds))
+    assert api.get("/v1/pause").json["paused"]
+    assert api.get("/v1/pause", role="sender").json["paused"] is bool(webhooks)
 
 
 def test_a_pause_of_one_number_does_not_affect_others(api, engine, now):

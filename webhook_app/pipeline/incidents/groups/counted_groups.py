@@ -53,7 +53,7 @@ def judge_counted_groups(
         key = group_key(group)
         if key not in selected_keys:
             selected.append(CountedGroup(rule, group, key, groups[values]))
-    judgements = _judge(rule, inputs, selected, known)
+    judgements = judge(rule, inputs, selected, known)
     found = [
         RuleGroup(
             rule=rule,
@@ -72,6 +72,8 @@ def judge_counted_groups(
 
 
 class CountedGroup(Struct, frozen=True):
+    """The counts of one group of a rule."""
+
     rule: Rule
     group: Group
     key: str
@@ -135,9 +137,10 @@ def _open_groups(
 _OpenByKey = Mapping[str, OpenGroup]
 
 
-def _judge(
+def judge(
     rule: Rule, inputs: RuleInputs, selected: Sequence[CountedGroup], known: _OpenByKey
 ) -> list[Judgement]:
+    """The judgement of each of these groups by its counts. `known`: the open groups by key."""
     match rule.kind:
         case "undelivered" | "slow":
             shares = outcome_shares(rule, inputs, selected)

@@ -16,6 +16,8 @@ Group = dict[str, str | int]
 """Value by dimension."""
 
 NO_COUNTS = Counts(0, 0)
+ENOUGH_TO_JUDGE = 20
+"""Messages in a window from which its rate says whether a failure is over."""
 MOST_GROUPS = 500
 """Groups of one rule above that have their own alert, and as many open ones besides."""
 
@@ -26,6 +28,15 @@ class OpenGroup(Struct, frozen=True):
     group: Group
     limit: float = 0.0
     is_firing: bool = False
+
+
+class WebhookProof(Struct, frozen=True):
+    """What webhooks alone say of a group: the codes for which they show it above. `has_reports`: whether senders
+    reported failures in its window.
+    """
+
+    codes: tuple[int, ...] = ()
+    has_reports: bool = False
 
 
 class RuleGroup(Struct, frozen=True, kw_only=True):
@@ -46,6 +57,7 @@ class RuleGroup(Struct, frozen=True, kw_only=True):
     """The counts of the shortest window, for a rule with several."""
     usual_gap: timedelta = timedelta(0)
     """The average time between two messages, for a rule with several windows."""
+    proof: WebhookProof = WebhookProof()
 
 
 def counted_by(rule: Rule) -> Counted:

@@ -3,13 +3,20 @@
 A class with the same methods for a time in the past lets the same rules judge that time.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
 from webhook_app.pipeline.incidents.groups.outcome_inputs import OutcomeCache, OutcomeInputs
+from webhook_app.pipeline.incidents.groups.webhook_windows import (
+    FailedByCode,
+    WebhookWindows,
+    WindowCache,
+    sorted_by_code,
+    spent_by,
+)
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
@@ -17,7 +24,6 @@ from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
-from webhook_app.rules.incidents.incidents import HeldGroups
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, rates, traffic
@@ -46,6 +52,14 @@ class RuleInputs(Protocol):
 
     def window(self, minutes: int) -> WindowCounts:
         """The counts of the window: the last full minutes and the running one."""
+        ...
+
+    def reported(self, minutes: int) -> WindowCounts:
+        """The codes and series of which senders reported failures in the window, each as one failure."""
+        ...
+
+    def shown_by_webhooks(self, minutes: int) -> WindowCounts:
+        """The counts of the window without what only senders reported."""
         ...
 
     def usual(self, minutes: int, hours: int) -> WindowCounts:
@@ -115,6 +129,7 @@ class ReadCache:
         self.known_ends: tuple[tuple[int, datetime], ...] = ()
         self.older: dict[int, tuple[datetime, tuple[tuple[int, datetime], ...], WindowCounts]] = {}
         """The older minutes of windows up to two hours, with their start and the incidents that had ended."""
+        self.of_webhooks: WindowCache = {}
         self.outcomes = OutcomeCache()
         self.silence_minutes = 0
         """The window in which webhooks were counted last; 0 if they never were."""
@@ -140,10 +155,11 @@ class LiveInputs:
         self._chronic: ChronicStates | None = None
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
         self._lately: dict[int, WindowCounts] = {}
-        self._failed: dict[tuple[datetime, datetime], dict[int, list[FailedMessages]]] = {}
+        self._failed: dict[tuple[datetime, datetime], FailedByCode] = {}
         self._ended_failures: list[EndedFailures] | None = None
         self._ended_outcomes: Mapping[tuple[str, str], datetime] | None = None
         self._outcomes = OutcomeInputs(connection, now, self._cache.outcomes)
+        self._of_webhooks = WebhookWindows(connection, now, self._cache.of_webhooks, self._ended)
 
     @property
     def now(self) -> datetime:
@@ -190,6 +206,12 @@ class LiveInputs:
             else:
                 self._windows[minutes] = self._read(minutes)
         return self._windows[minutes]
+
+    def reported(self, minutes: int) -> WindowCounts:
+        return self._of_webhooks.reported(minutes)
+
+    def shown_by_webhooks(self, minutes: int) -> WindowCounts:
+        return self._of_webhooks.shown(minutes)
 
     def _older(self, minutes: int) -> WindowCounts:
         """The minutes of a window before the most recent ones, at most a minute old: only late events change them."""
@@ -244,26 +266,15 @@ class LiveInputs:
                 continue
             key = ended.incident_id, *span
             if key not in self._cache.spent:
-                self._cache.spent[key] = self._spent(ended, *span)
+                self._cache.spent[key] = spent_by(ended, self._failed_between(*span))
             spent.update(self._cache.spent[key])
         return window.without(spent) if spent else window
 
-    def _spent(self, ended: EndedFailures, start: datetime, end: datetime) -> Counter[tuple[Mark, ...]]:
-        names = {name: frozenset(values) for name, values in ended.names.items()}
-        groups, by_code = HeldGroups(ended.groups), self._failed_between(start, end)
-        found: Counter[tuple[Mark, ...]] = Counter()
-        for failed in {id(each): each for code in ended.codes for each in by_code.get(code, ())}.values():
-            if any(code in ended.codes and groups.hold(code, series, names) for code, series in failed.marks):
-                found[failed.marks] += failed.messages
-        return found
-
-    def _failed_between(self, start: datetime, end: datetime) -> Mapping[int, Sequence[FailedMessages]]:
+    def _failed_between(self, start: datetime, end: datetime) -> FailedByCode:
         """The failures of this time by code, read once for all incidents that ended together."""
         if (start, end) not in self._failed:
-            by_code = self._failed[start, end] = defaultdict[int, list[FailedMessages]](list)
-            for failed in rates.failures_by_code_and_series(self.connection, start, end):
-                for code in {mark.code for mark in failed.marks}:
-                    by_code[code].append(failed)
+            failed = rates.failures_by_code_and_series(self.connection, start, end)
+            self._failed[start, end] = sorted_by_code(failed)
         return self._failed[start, end]
 
     def _ended(self) -> list[EndedFailures]:

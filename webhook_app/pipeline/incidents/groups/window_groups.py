@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from webhook_app.pipeline.incidents.groups.counted_groups import candidates, judge_counted_groups, window_of
 from webhook_app.pipeline.incidents.groups.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.groups.rule_group import (
+    ENOUGH_TO_JUDGE,
     NO_COUNTS,
     FoundGroups,
     OpenGroup,
@@ -16,6 +17,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     limit_groups,
 )
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
+from webhook_app.pipeline.incidents.groups.webhook_proof import with_proof
 from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Reading, Rule
@@ -29,7 +31,8 @@ def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
     judged, examined = find(rule, inputs, opened)
     worst_first = sorted(judged, key=lambda each: (-each.counts.failures, each.key))
     kept, left_out = limit_groups(worst_first, opened)
-    return FoundGroups(sorted(kept, key=lambda each: each.key), max(examined, len(judged)), left_out)
+    kept = with_proof(rule, inputs, sorted(kept, key=lambda each: each.key), opened)
+    return FoundGroups(kept, max(examined, len(judged)), left_out)
 
 
 def _find_in_window(
@@ -94,7 +97,7 @@ def _latest_counts(
     others = tuple(name for name in rule.group_by if name != "code")
     for minutes, counts in by_window.items():
         attempts = window_of(rule, inputs, minutes).attempts_by(others).get(place, 0)
-        if attempts >= _ENOUGH_TO_JUDGE:
+        if attempts >= ENOUGH_TO_JUDGE:
             return minutes, Counts(attempts, counts.get(values, NO_COUNTS).failures)
     return rule.windows[-1], NO_COUNTS
 
@@ -116,8 +119,6 @@ def _usual_gap(longest: RuleGroup) -> timedelta:
 
 
 _RECENT_MINUTES = 60
-_ENOUGH_TO_JUDGE = 20
-"""Messages in a window from which its rate says whether a failure is over."""
 _GOES_ON_SHARE = 0.5
 
 
@@ -128,7 +129,7 @@ def _one_window(
 
     `now`: its `_latest_counts`; None without a failure in the last hour.
     """
-    enough = next((each for each in judged if each.counts.attempts >= _ENOUGH_TO_JUDGE), None)
+    enough = next((each for each in judged if each.counts.attempts >= ENOUGH_TO_JUDGE), None)
     above = next((each for each in judged if each.judgement.reading is Reading.ABOVE), None)
     # A shorter window that is above says more about now than one with enough messages from before.
     goes_on = above is not None and enough is not None and judged.index(above) < judged.index(enough)

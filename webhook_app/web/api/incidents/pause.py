@@ -58,18 +58,20 @@ def get_pause(call: Call, query: PauseQuery) -> PauseAnswer:
 
 
 def pauses_of(call: Call, phone_number_id: str | None) -> list[Pause]:
-    """The pauses of this business number (None: any number) that concern the caller's key."""
+    """The pauses of this business number (None: any number) that concern the caller's key.
+
+    One that webhooks do not show concerns a key that reported it, and every key once two have.
+    """
     found = pauses(alerts.open_alerts(call.connection), phone_number_id)
     if call.key.role != "sender":
         return found
-    return [each for each in found if not _is_of_another_key(call, each)]
+    return [each for each in found if each.is_shown or _is_of_several_keys_or_own(call, each)]
 
 
-def _is_of_another_key(call: Call, pause: Pause) -> bool:
+def _is_of_several_keys_or_own(call: Call, pause: Pause) -> bool:
     since = pause.since - _BEFORE_ALERT
-    return reporters.are_of_one_other_key(
-        call.connection, pause.code, pause.phone_number_id, since, call.key.name
-    )
+    keys = reporters.keys_with_failed_calls(call.connection, pause.code, pause.phone_number_id, since)
+    return len(keys) > 1 or call.key.name in keys
 
 
 def _reason(pause: Pause) -> PauseReason:

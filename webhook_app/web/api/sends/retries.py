@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -18,8 +18,10 @@ from webhook_app.pipeline.sends.retries import (
     claim,
     report,
 )
+from webhook_app.rules.incidents.incidents import ENOUGH_CALLS, shown_by_webhooks
 from webhook_app.rules.sends.retries import Permission, Reason, State
 from webhook_app.store.incidents import alerts, incidents
+from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends import reporters
 from webhook_app.store.sends import retries as store
@@ -221,21 +223,27 @@ def status_of(retry: Retry) -> RetryStatus:
 def _held_by_incidents(connection: Connection, key: str) -> tuple[HeldFailures, ...]:
     """The failures that wait for the end of an open incident.
 
-    An incident of a finding has no end to wait for, and what mostly other keys reported may be made up.
+    An incident of a finding has no end to wait for. One that only reports of senders show may be made up: it concerns
+    the key that reported it often enough by itself.
     """
-    opened = [
-        each
-        for each in incidents.open_incidents(connection)
-        if each.codes and each.finding_id is None
-        if not reporters.are_reported_by_others(connection, each.codes, each.began_at, key)
-    ]
-    members = alerts.of_incidents(connection, [each.id for each in opened])
-    return tuple(
-        HeldFailures(
-            each.codes, held_groups(each, [alert for alert in members if alert.incident_id == each.id])
-        )
-        for each in opened
-    )
+    opened = [each for each in incidents.open_incidents(connection) if each.codes and each.finding_id is None]
+    members: dict[int, list[Alert]] = {each.id: [] for each in opened}
+    for alert in alerts.of_incidents(connection, list(members)):
+        members[cast("int", alert.incident_id)].append(alert)
+    held, reported = [], []
+    for each in opened:
+        shown = shown_by_webhooks(each.codes, members[each.id])
+        if shown.alerts and shown.until is None:
+            held.append(HeldFailures(shown.codes, held_groups(each, shown.alerts)))
+        if len(shown.alerts) < len(members[each.id]) or shown.until is not None:
+            reported.append(each)
+    since = min((each.began_at for each in reported), default=None)
+    calls = reporters.failed_calls(connection, key, since) if since is not None else ()
+    for each in reported:
+        own = sum(call.error_code in each.codes and call.sent_at >= each.began_at for call in calls)
+        if own >= ENOUGH_CALLS:
+            held.append(HeldFailures(each.codes, held_groups(each, members[each.id])))
+    return tuple(held)
 
 
 class _Permissions:

@@ -1,0 +1,84 @@
+"""Finds the codes for which webhooks alone show a group above, without what senders report: that may be made up."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from webhook_app.pipeline.incidents.groups.counted_groups import CountedGroup, judge
+from webhook_app.pipeline.incidents.groups.rule_group import (
+    ENOUGH_TO_JUDGE,
+    NO_COUNTS,
+    OpenGroup,
+    RuleGroup,
+    WebhookProof,
+    counted_by,
+)
+from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
+from webhook_app.rules.counts.failure_rate import Counts
+from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Reading, Rule
+from webhook_app.store.counts.window_counts import WindowCounts
+from webhook_app.store.incidents.alerts import group_key
+
+_LEADING_SHARE = 0.1
+"""Of the failures of the first code, for a code to be one of those that webhooks show."""
+
+
+def with_proof(
+    rule: Rule, inputs: RuleInputs, groups: Sequence[RuleGroup], opened: Sequence[OpenGroup]
+) -> list[RuleGroup]:
+    """The groups of the rule; those above and the open ones with what webhooks alone say of them."""
+    if rule.kind not in FAILURE_KINDS:
+        return list(groups)
+    known = {group_key(each.group): each for each in opened}
+    return [
+        replace(each, proof=_proof(each, inputs, known))
+        if each.key in known or each.judgement.reading is Reading.ABOVE
+        else each
+        for each in groups
+    ]
+
+
+def _proof(found: RuleGroup, inputs: RuleInputs, known: Mapping[str, OpenGroup]) -> WebhookProof:
+    rule, is_above = found.rule, found.judgement.reading is Reading.ABOVE
+    values = tuple(found.group[name] for name in rule.group_by)
+    reported = inputs.reported(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
+    if values not in reported:
+        return WebhookProof(_codes(found, found.window) if is_above else (), has_reports=False)
+    is_shown = _read(found, rule, inputs, known)[0] is Reading.ABOVE
+    if is_shown and found.key in known and known[found.key].is_firing:
+        is_shown = not _has_recovered(found, inputs, known)
+    codes = _codes(found, inputs.shown_by_webhooks(rule.window_minutes)) if is_shown else ()
+    return WebhookProof(codes, has_reports=True)
+
+
+def _has_recovered(found: RuleGroup, inputs: RuleInputs, known: Mapping[str, OpenGroup]) -> bool:
+    """Whether the alert would recover by webhooks alone: longer windows still hold the failures it began with."""
+    for minutes in found.rule.windows:
+        if minutes < found.rule.window_minutes:
+            reading, attempts = _read(found, replace(found.rule, window_minutes=minutes), inputs, known)
+            if attempts >= ENOUGH_TO_JUDGE:
+                return reading is Reading.BELOW
+    return False
+
+
+def _read(
+    found: RuleGroup, rule: Rule, inputs: RuleInputs, known: Mapping[str, OpenGroup]
+) -> tuple[Reading, int]:
+    """How the rule judges the group by webhooks alone, and of how many messages."""
+    window = inputs.shown_by_webhooks(rule.window_minutes)
+    values = tuple(found.group[name] for name in rule.group_by)
+    others = tuple(name for name in rule.group_by if name != "code")
+    attempts = window.attempts_by(others).get(tuple(found.group[name] for name in others), 0)
+    failures = window.by_group(rule.group_by, counted_by(rule)).get(values, NO_COUNTS).failures
+    counts = Counts(max(attempts, failures), failures)
+    [judgement] = judge(rule, inputs, [CountedGroup(rule, found.group, found.key, counts)], known)
+    return judgement.reading, counts.attempts
+
+
+def _codes(found: RuleGroup, window: WindowCounts | None) -> tuple[int, ...]:
+    if window is None:
+        return ()
+    own = WindowCounts({}, window.failed_within(found.group))
+    by_code = own.failures_by(lambda mark: (mark.code,), counted_by(found.rule)).most_common()
+    least = _LEADING_SHARE * by_code[0][1] if by_code else 0
+    return tuple(int(code) for (code,), failures in by_code if failures >= least)
