@@ -14,9 +14,10 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from webhook_app.pipeline.suppressions.contact_history import cases_of
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
 from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS, apply_statements
-from webhook_app.pipeline.suppressions.streaks import cases_of, decide_streaks
+from webhook_app.pipeline.suppressions.streaks import decide_streaks
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.blocking import ends_with_probe
 from webhook_app.rules.suppressions.explained_periods import EXPLAINED_AT_MOST, explainable_codes
