@@ -142,6 +142,15 @@ def test_unreachable_people_on_the_numbers_of_an_outage_belong_to_it() -> None:
     assert joined(later, outage, now=later.fired_at).incident_id is None
 
 
+def test_templates_that_fail_with_one_code_at_a_number_of_no_known_account_are_one_incident() -> None:
+    first, second, elsewhere = (
+        alert(131008, group={"template": template}, failing={(131008, series(number, "", template)): 30})
+        for number, template in (("N1", "a"), ("N1", "b"), ("N2", "c"))
+    )
+    assert joined(second, opened(first)) == Membership(1, Joined.SAME_CODE)
+    assert joined(elsewhere, opened(first)).incident_id is None
+
+
 def test_what_falls_silent_within_an_hour_is_one_incident() -> None:
     everything = FiringAlert(rule="all", kind="silence", group={}, fired_at=NOW)
     one = FiringAlert(

@@ -40,12 +40,13 @@ class AlertDetails(Struct, frozen=True, kw_only=True):
 
 
 def codes_of(rule_group: RuleGroup) -> tuple[CodeCount, ...]:
-    """The codes of the group's failures in the window, most failures first."""
+    """The codes of the group's failures in the window, most failures first, then by code."""
     if rule_group.window is None or rule_group.rule.measure or not rule_group.counts.failures:
         return ()
     own = WindowCounts({}, rule_group.window.failed_within(rule_group.group))
-    by_code = own.failures_by(lambda mark: (mark.code,), counted_by(rule_group.rule)).most_common()
-    return tuple(CodeCount(int(code), failures) for (code,), failures in by_code)
+    by_code = own.failures_by(lambda mark: (mark.code,), counted_by(rule_group.rule))
+    found = [CodeCount(int(code), failures) for (code,), failures in by_code.items()]
+    return tuple(sorted(found, key=lambda each: (-each.failures, each.code)))
 
 
 def measure_of(alert: Alert) -> OutcomeMeasure | None:

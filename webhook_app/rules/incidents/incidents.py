@@ -159,8 +159,8 @@ def join(
     2. The open incident that holds at least half of its failing messages.
     3. The one whose cause explains it, if both name the same account, number or template.
     4. The one with the same named template, campaign or number and the same fault domain, begun within 24 hours.
-    5. The one with the same code of the fault domain `platform`, or the same code in the same account, begun within
-       30 minutes. What falls silent within an hour is silent for one reason, as is what is no longer delivered,
+    5. The one with the same code of the fault domain `platform`, or the same code in the same account or number, begun
+       within 30 minutes. What falls silent within an hour is silent for one reason, as is what is no longer delivered,
        and unreachable people on the numbers of an outage at Meta belong to the outage.
     6. The one about other templates, numbers or accounts of which Meta reports the same, begun within 30 seconds, or
        within 30 minutes if it has five alerts.
@@ -337,8 +337,10 @@ def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
         return False
     if explain(alert.codes[0]).domain == "platform":
         return True
-    own = alert.named
-    return bool(own.get("waba_id", frozenset()) & incident.names.get("waba_id", frozenset()))
+    return any(  # the account of a number that only senders name is unknown
+        alert.named.get(name, frozenset()) & incident.names.get(name, frozenset())
+        for name in ("waba_id", "phone_number_id")
+    )
 
 
 def _is_unreachable_in_outage(alert: FiringAlert, incident: KnownIncident) -> bool:

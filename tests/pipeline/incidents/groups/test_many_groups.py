@@ -57,6 +57,26 @@ def test_the_failures_of_a_window_are_read_once_for_thousands_of_groups() -> Non
     assert failed.times == 1
 
 
+def test_codes_with_as_many_failures_are_in_one_order_so_that_their_alerts_are_one_incident() -> None:
+    series = [SeriesKey("n", "", template, "", "DE") for template in ("a", "b")]
+    judgement = Judgement(reading=Reading.ABOVE, description="", trigger="", recovery="")
+    orders = []
+    for each, codes in zip(
+        series, (range(9_000_000, 9_000_012), range(9_000_011, 8_999_999, -1)), strict=True
+    ):
+        window = WindowCounts({}, [FailedMessages((Mark(code, each),), 5) for code in codes])
+        group = RuleGroup(
+            rule=BY_TEMPLATE,
+            group={"template": each.template},
+            key="",
+            judgement=judgement,
+            counts=Counts(60, 60),
+            window=window,
+        )
+        orders.append([found.code for found in codes_of(group)])
+    assert orders[0] == orders[1] == sorted(orders[0])
+
+
 @pytest.fixture
 def fail(traffic, now):
     """Stores failures of templates, the first with most; each template has a code of its own."""
