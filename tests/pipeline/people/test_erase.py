@@ -72,6 +72,7 @@ HARMLESS = {  # texts that Meta or we choose from few values, that name no conta
         "waba_id",
         "status",
         "kind",
+        "webhook_codes",
         "keyword",
         "category",
         "value",
