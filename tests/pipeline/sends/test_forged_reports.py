@@ -135,21 +135,32 @@ def test_a_success_on_any_number_ends_a_suppression_for_all_numbers(world):
     assert world.rows() == []
 
 
-def report_withheld(world, engine, contacts, key="rival", age=timedelta(0)):
-    """The key says that it sent one message to each, which Meta withheld."""
+def report_withheld(world, engine, contacts, key="rival", age=timedelta(0), code=WITHHELD):
+    """The key says that it sent one message to each, which failed with the code."""
     at = world.now - age
     items = []
     for contact in contacts:
         sent = {
             "contact": contact,
             "phone_number_id": NUMBER,
-            "message_id": f"wamid.{key}.{contact}",
+            "message_id": f"wamid.{key}.{contact}.{age}",
             "sent_at": at.isoformat(),
         }
-        items += [sent, sent | {"error": {"code": WITHHELD, "message": "no"}}]
+        items += [sent, sent | {"error": {"code": code, "message": "no"}}]
     found = [parse_send(item, at)[0] for item in items]
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         register(connection, found, at, reported_by=key)
+
+
+@pytest.mark.parametrize(("key", "found"), [("shop", []), ("rival", CROWD[:1])])
+def test_failed_calls_of_a_key_excuse_what_it_reported_itself_alone(world, engine, key, found):
+    for age in (3 * DAY, 2 * DAY, 10 * MINUTE):
+        world.store(*others_sent(world, 100, age))
+        report_withheld(world, engine, CROWD[:1], "shop", age, UNREACHABLE)
+    report_failed_calls(engine, 100, world.now - 10 * MINUTE, UNREACHABLE, key=key)
+    evaluated(world, 0, 15)
+    world.run(timedelta(seconds=20))
+    assert suppressed(world) == found
 
 
 def test_a_key_lengthens_no_more_suppressions_in_an_hour_than_it_can_make(world, engine):
