@@ -12,6 +12,8 @@ from msgspec import Struct
 from webhook_app.rules.incidents.incidents import shown_by_webhooks
 from webhook_app.whatsapp.errors.catalogue import explain
 
+PAUSING_KIND = "attention"
+"""The kind of alerts that can be a reason to pause."""
 _DOMAINS = ("auth", "account", "policy", "registration")
 """Token and permissions, billing, locks and bans, numbers that are blocked or not registered."""
 _PARTIAL_CODES = (130497, 131064)
@@ -65,7 +67,7 @@ def pauses(alerts: Iterable[AccountAlert], phone_number_id: str | None = None) -
 
 
 def _pause(alert: AccountAlert) -> Pause | None:
-    if alert.kind != "attention" or alert.state != "firing":
+    if alert.kind != PAUSING_KIND or alert.state != "firing":
         return None
     code = next((code for code in alert.codes if _stops_everything(code)), None)
     if code is None:

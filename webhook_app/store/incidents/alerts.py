@@ -79,7 +79,7 @@ _DELETE_PENDING = text("DELETE FROM alerts WHERE id = :id AND state = 'pending'"
 _OF_INCIDENTS = text(f"{_SELECT} WHERE incident_id = ANY(:ids) ORDER BY id")
 _BRIEF = _SELECT.replace('"explanation"', "'{}'::jsonb AS explanation")
 _OF_KINDS = text(f"{_BRIEF} WHERE incident_id = ANY(:ids) AND kind = ANY(:kinds) ORDER BY id")
-_PENDING = text(f"{_BRIEF} WHERE {_IS_OPEN} AND state = 'pending' AND kind = ANY(:kinds) ORDER BY id")
+_OPEN_OF_KINDS = text(f"{_BRIEF} WHERE {_IS_OPEN} AND state = :state AND kind = ANY(:kinds) ORDER BY id")
 _ENDED = text("""
 SELECT a.incident_id, i.codes, i.names, least(min(a.covers_from), i.began_at) AS start, max(a.resolved_at) AS end,
        jsonb_agg(a."group") AS groups
@@ -160,7 +160,12 @@ def of_kinds(connection: Connection, incident_ids: Sequence[int], kinds: Sequenc
 
 def pending_of_kinds(connection: Connection, kinds: Sequence[str]) -> list[Alert]:
     """The pending alerts of these kinds, oldest first, without their explanations."""
-    return _read(connection, _PENDING, kinds=list(kinds))
+    return _read(connection, _OPEN_OF_KINDS, state="pending", kinds=list(kinds))
+
+
+def firing_of_kinds(connection: Connection, kinds: Sequence[str]) -> list[Alert]:
+    """The firing alerts of these kinds, oldest first, without their explanations."""
+    return _read(connection, _OPEN_OF_KINDS, state="firing", kinds=list(kinds))
 
 
 class EndedFailures(Struct, frozen=True):

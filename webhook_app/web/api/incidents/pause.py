@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from webhook_app.rules.incidents.pauses import Pause, pauses
+from webhook_app.rules.incidents.pauses import PAUSING_KIND, Pause, pauses
 from webhook_app.store.incidents import alerts
 from webhook_app.store.sends import reporters
 from webhook_app.web.api.endpoints import Call, Endpoint
@@ -62,7 +62,7 @@ def pauses_of(call: Call, phone_number_id: str | None) -> list[Pause]:
 
     One that webhooks do not show concerns a key that reported it, and every key once two have.
     """
-    found = pauses(alerts.open_alerts(call.connection), phone_number_id)
+    found = pauses(alerts.firing_of_kinds(call.connection, (PAUSING_KIND,)), phone_number_id)
     if call.key.role != "sender":
         return found
     return [each for each in found if each.is_shown or _is_of_several_keys_or_own(call, each)]
