@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy import text
 
 from webhook_app.rules.people.holders import Holders, KeyChange, Span
@@ -26,18 +27,36 @@ RETURNING old_contact, new_contact
 """)
 
 
+class _Linked(Struct, frozen=True):
+    """The keys asked for and those of the same people, as they are linked, and the changes among them."""
+
+    keys: list[str]
+    """Without crowds, see links.KEYS_AT_MOST."""
+    people: dict[str, set[str]]
+    """All keys of the people of each linked key. Somebody else who got a number counts as the same person."""
+    changes: list[KeyChange]
+
+
 def holders(connection: Connection | DriverConnection, contacts: Iterable[str]) -> Holders:
     """Who held these keys, and all keys of the same people, at which time. See links.KEYS_AT_MOST."""
     own = driver(connection) if isinstance(connection, Connection) else connection
+    return _holders(own, _read_linked(own, contacts))
+
+
+def _holders(connection: DriverConnection, linked: _Linked) -> Holders:
+    return Holders(links.timed(connection, linked.keys) if linked.keys else (), linked.changes)
+
+
+def _read_linked(connection: DriverConnection, contacts: Iterable[str]) -> _Linked:
     asked, changes, found = dict.fromkeys(contacts), set[KeyChange](), dict[str, set[str]]()
     cut: Counter[str] = Counter()  # changes of keys of which only the first were read
     wanted = list(asked)
     while wanted:
-        links.follow(own, wanted, found)
+        links.follow(connection, wanted, found)
         new = list(dict.fromkeys((*wanted, *(found.keys() - asked))))
         asked |= dict.fromkeys(new)
         for column, statement in _CHANGES.items():
-            rows, are_cut = links.rows_of_keys(own, statement, new, _CHANGES_AT_MOST)
+            rows, are_cut = links.rows_of_keys(connection, statement, new, _CHANGES_AT_MOST)
             read = [KeyChange(*row) for row in rows]
             changes.update(read)
             if are_cut:
@@ -49,9 +68,10 @@ def holders(connection: Connection | DriverConnection, contacts: Iterable[str]) 
     for key, rows_of_key in cut.items():
         if rows_of_key > links.KEYS_AT_MOST:
             crowds |= found[key]
-    people = [key for key in asked if key not in crowds]
-    return Holders(
-        links.timed(own, people) if people else (), [each for each in changes if each.old not in crowds]
+    return _Linked(
+        keys=[key for key in asked if key not in crowds],
+        people={key: keys for key, keys in found.items() if key not in crowds},
+        changes=[each for each in changes if each.old not in crowds],
     )
 
 
@@ -68,9 +88,14 @@ def preferred(connection: Connection, contact: str) -> str:
 def links_of_many(connection: Connection, contacts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The keys of each contact as `keys_of` returns them, in few queries; an unlinked contact has only itself."""
     wanted = list(dict.fromkeys(contacts))
-    known = holders(connection, wanted)
+    own = driver(connection)
+    linked = _read_linked(own, wanted)
+    # Without a change of number all linked keys are one person's.
+    known = _holders(own, linked) if linked.changes else None
     return {
-        contact: (contact, *(key for key in sorted(known.present(contact).keys, key=_rank) if key != contact))
+        contact: (contact, *sorted(others - {contact}, key=_rank))
+        if (others := set(known.present(contact).keys) if known else linked.people.get(contact))
+        else (contact,)
         for contact in wanted
     }
 
