@@ -93,7 +93,7 @@ def localise(
 
 _NOTHING = _Part(0, 0, 0.0)
 _OTHERS = "\0"
-"""In place of the values of a dimension without failures, which are not told apart."""
+"""Stands for all values of a dimension that have no failures."""
 
 
 def _failing_values(now: Mapping[Cell, Counts]) -> list[set[str]]:

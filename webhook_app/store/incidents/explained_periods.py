@@ -66,7 +66,7 @@ def of_incident(incident: Incident, members: Iterable[Alert]) -> list[ExplainedP
         )
 
     found = periods(shown.codes, shown.alerts, min(ends, default=None), is_shown=True)
-    if len(shown.alerts) < len(about) or shown.until in ends[: 1 + (incident.ended_at is None)]:
+    if len(shown.alerts) < len(about) or shown.until is not None:
         found += periods(incident.codes, about, incident.ended_at, is_shown=False)
     return found
 

@@ -109,9 +109,8 @@ def make_engine(
         use_native_hstore=False,  # otherwise the first connection looks for this type, which no column has
         **pool,
     )
-    if pool_size == 0:
-        return engine
-    event.listen(engine, "checkout", _refuse_ended)
+    if pool_size:
+        event.listen(engine, "checkout", _refuse_ended)
     return engine
 
 

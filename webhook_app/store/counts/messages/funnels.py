@@ -7,6 +7,7 @@ status_events, so the answer includes them.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import text
@@ -67,6 +68,11 @@ class StageCounts(Struct):
     failed: int = 0
     unread: int = 0
 
+    def add(self, other: Any) -> None:
+        """Add counts with the same names."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 _PRICING = ("billing", "pricing_model", "pricing_type")
 _OF_MESSAGES = {"category", *_PRICING}
@@ -111,12 +117,7 @@ def funnel(
             dimensions |= {"category": row.category} | dict(
                 zip(_PRICING, pricing_of(row.pricing), strict=True)
             )
-            group = found.setdefault(tuple(dimensions[name] for name in group_by), StageCounts())
-            group.sent += row.sent
-            group.delivered += row.delivered
-            group.read += row.read
-            group.failed += row.failed
-            group.unread += row.unread
+            found.setdefault(tuple(dimensions[name] for name in group_by), StageCounts()).add(row)
     return found
 
 

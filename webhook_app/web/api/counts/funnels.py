@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, field
-from msgspec.structs import astuple
 
 from webhook_app.store.counts import rates
 from webhook_app.store.counts.messages import funnels
@@ -168,7 +167,10 @@ def _window(call: Call, query: _FunnelSelection) -> tuple[datetime, datetime]:
 
 
 def _sum(found: dict[tuple[str, ...], StageCounts]) -> StageCounts:
-    return StageCounts(*(sum(counts) for counts in zip(*map(astuple, found.values()), strict=True)))
+    total = StageCounts()
+    for counts in found.values():
+        total.add(counts)
+    return total
 
 
 def _stages(found: StageCounts | None) -> FunnelStages:

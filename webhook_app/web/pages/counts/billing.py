@@ -63,8 +63,7 @@ def billing(request: PageRequest) -> Response:
 
 def _add(row: BillingRow, billed: str, counts: StageCounts) -> None:
     if billed == "billable":
-        for name in StageCounts.__struct_fields__:
-            setattr(row.billable, name, getattr(row.billable, name) + getattr(counts, name))
+        row.billable.add(counts)
     elif billed == "free":
         row.free += counts.sent
     else:
