@@ -120,7 +120,7 @@ def an_object(value: Any) -> Mapping[str, Any]:
 
 
 def a_word(value: Any) -> str:
-    """The value in lower case if it is a string, else an empty one: to spell a list of millions takes a second."""
+    """The value in lower case if it is a string, else an empty one. To convert a list of millions takes a second."""
     return value.lower() if isinstance(value, str) else ""
 
 

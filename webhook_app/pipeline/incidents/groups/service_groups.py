@@ -234,9 +234,7 @@ def _many_alerts(rule: Rule, connection: Connection, now: datetime) -> RuleGroup
         if full
         else f"no rule has {number(MOST_GROUPS)} alerts"
     )
-    advice = (
-        "Those with the most failures have one. If the groups are no names of yours, check who makes them up."
-    )
+    advice = "Those with the most failures have one. If the names are not yours, find out which sender makes them up."
     return _group(rule, {"check": "many_alerts"}, judge_fact(bad=bool(full), description=description), advice)
 
 

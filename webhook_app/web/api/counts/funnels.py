@@ -63,7 +63,7 @@ class LatencyQuery(_FunnelSelection, kw_only=True):
 class FunnelStages(Struct, kw_only=True):
     """Messages that first reached the stage in the window. Read implies delivered; failed ones may be delivered.
 
-    `unread`: delivered in the window and not read since, as far as the reader lets Meta say.
+    `unread`: delivered in the window and not read since. A reader can hide that they read a message.
     """
 
     sent: int
