@@ -11,7 +11,7 @@ from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.series import Series, series_ids
 from webhook_app.store.people import links
 from webhook_app.store.postgres.engine import DriverConnection
-from webhook_app.store.receiving import health_signals
+from webhook_app.store.receiving import clock_repairs, health_signals
 from webhook_app.store.receiving import ingest_statement as event_store
 from webhook_app.store.receiving.ingest_statement import Batch
 from webhook_app.whatsapp.errors.catalogue import explain
@@ -50,7 +50,7 @@ class EventRows:
         now_s = int(received_at.timestamp())
         latest = now_s + MAX_CLOCK_AHEAD_S
         if odd := [_clock_key(e) for e in events if e.timestamp is None or e.timestamp > latest]:
-            event_store.repair_clocks(connection, odd, received_at.replace(microsecond=0))
+            clock_repairs.repair_clocks(connection, odd, received_at.replace(microsecond=0))
         self._cache_series(connection, events)
         self._cache_codes(connection, events)
         self._store_numbers(connection, found, received_at)
@@ -155,5 +155,5 @@ def _failure_row(e: StatusEvent, occurred: int, raw: str, series_id: int) -> eve
             e.error_title, e.error_details, e.errors_json, event_store.WEBHOOK, -1, "", is_evidence)  # fmt: skip
 
 
-def _clock_key(e: StatusEvent) -> event_store.ClockKey:
+def _clock_key(e: StatusEvent) -> clock_repairs.ClockKey:
     return e.message_id, e.phone_number_id, e.status, e.raw_timestamp, e.participant, e.error_code

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from webhook_app.store.postgres.engine import DriverConnection
-from webhook_app.store.receiving import health_signals, ingest_statement
+from webhook_app.store.receiving import clock_repairs, health_signals
 from webhook_app.store.receiving import inbound as inbound_store
 from webhook_app.whatsapp.events import NO_CODE, Parsed, Preference
 
@@ -29,13 +29,11 @@ def insert_others(
             for m in odd
         ]
         if keys:
-            ingest_statement.repair_clocks(connection, keys, receipt["received_at"].replace(microsecond=0))
+            clock_repairs.repair_clocks(connection, keys, receipt["received_at"].replace(microsecond=0))
         inbound_store.insert_inbound(connection, timed(inbound), **receipt)
     if preferences := [m for p in found for m in p.preferences]:
         if keys := [_preference_key(p) for p in preferences if p.timestamp is None or p.timestamp > latest]:
-            ingest_statement.repair_each_clock(
-                connection, keys, receipt["received_at"].replace(microsecond=0)
-            )
+            clock_repairs.repair_each_clock(connection, keys, receipt["received_at"].replace(microsecond=0))
         inbound_store.insert_preferences(connection, timed(preferences), **receipt)
     if changes := [m for p in found for m in p.number_changes]:
         inbound_store.insert_number_changes(connection, timed(changes), **receipt)
@@ -45,5 +43,5 @@ def insert_others(
         inbound_store.insert_unreadable(connection, unreadable, **receipt)
 
 
-def _preference_key(p: Preference) -> ingest_statement.ClockKey:
+def _preference_key(p: Preference) -> clock_repairs.ClockKey:
     return "", p.phone_number_id, f"preference {p.value} {p.category}", p.raw_timestamp, p.contact, NO_CODE

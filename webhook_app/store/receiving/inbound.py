@@ -12,6 +12,7 @@ from webhook_app.store.people.links import OTHER_KEYS
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.books import BOOK_APPLIED, BOOK_QUARANTINED, store_items
+from webhook_app.store.receiving.clock_repairs import left_join_repair
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference, Unreadable
 
 _MOST_KEYS = 10_000  # linked with the contacts of a batch
@@ -23,9 +24,14 @@ WITH RECURSIVE input AS (
   FROM unnest(%(message_id)s::text[], %(phone_number_id)s::text[], %(occurred)s::bigint[], %(contact)s::text[],
               %(kind)s::text[], %(keyword)s::text[], %(opens)s::int[], %(raw_timestamp)s::text[])
     AS i(message_id, phone_number_id, occurred, contact, kind, keyword, opens, raw_timestamp)
-  LEFT JOIN clock_repairs r
-    ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp)
-     = (i.message_id, i.phone_number_id, 'inbound', i.raw_timestamp)
+  """
+    + left_join_repair(
+        message_id="i.message_id",
+        phone_number_id="i.phone_number_id",
+        status="'inbound'",
+        raw_timestamp="i.raw_timestamp",
+    )
+    + """
   ORDER BY i.message_id, i.phone_number_id, i.occurred
 ), new_rows AS (
   INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword, opens_window,
@@ -67,10 +73,15 @@ WITH input AS (
   FROM unnest(%(contact)s::text[], %(phone_number_id)s::text[], %(category)s::text[], %(value)s::text[],
               %(occurred)s::bigint[], %(raw_timestamp)s::text[])
     AS i(contact, phone_number_id, category, value, occurred, raw_timestamp)
-  LEFT JOIN clock_repairs r
-    ON (r.phone_number_id, r.status, r.raw_timestamp, r.participant)
-     = (i.phone_number_id, 'preference ' || i.value || ' ' || i.category, i.raw_timestamp, i.contact)
-       AND r.message_id = '' AND r.error_code = -1
+  """
+    + left_join_repair(
+        message_id="''",
+        phone_number_id="i.phone_number_id",
+        status="'preference ' || i.value || ' ' || i.category",
+        raw_timestamp="i.raw_timestamp",
+        participant="i.contact",
+    )
+    + """
 ), new_rows AS (
   INSERT INTO preferences (contact, phone_number_id, category, value, occurred_at, received_at)
   SELECT contact, phone_number_id, category, value, occurred_at, %(received_at)s

@@ -16,6 +16,7 @@ from webhook_app.store.people.links import BY_CONTACT, BY_USER, NUMBERS_CHANGED,
 from webhook_app.store.postgres.arrays import bool_array, int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.archive import pack
+from webhook_app.store.receiving.clock_repairs import left_join_repair
 from webhook_app.whatsapp.events import OTHER_CODE
 
 StatusRow = tuple[str, str, str, int, str, str, int, str, int, str, int, str]
@@ -51,6 +52,22 @@ class Batch(Struct, gc=False):
 
 _TIES = "s.template DESC, s.campaign DESC, s.country DESC, s.waba_id DESC"
 """SQL: which of the series of events in one second a message counts under; one with tags before one without."""
+_REPAIR_OF_STATUS = left_join_repair(
+    message_id="i.message_id",
+    phone_number_id="i.phone_number_id",
+    status="i.status",
+    raw_timestamp="coalesce(nullif(i.raw_timestamp, ''), i.occurred::text)",
+    participant="coalesce(i.participant, '')",
+    error_code="coalesce(i.error_code, -1)",
+)
+_REPAIR_OF_FAILURE = left_join_repair(
+    message_id="f.message_id",
+    phone_number_id="f.phone_number_id",
+    status="'failed'",
+    raw_timestamp="coalesce(nullif(f.raw_timestamp, ''), f.occurred::text)",
+    participant="f.participant",
+    error_code="f.error_code",
+)
 _INSERT = f"""
 new_events AS (
   INSERT INTO status_events (message_id, phone_number_id, status, occurred_at, participant, error_code, contact,
@@ -62,10 +79,7 @@ new_events AS (
               $10::int[], $11::text[], $12::smallint[], $13::text[])
     AS i(message_id, phone_number_id, status, occurred, raw_timestamp, participant, error_code, contact, series_id,
          category, pricing, callback_data)
-  LEFT JOIN clock_repairs r
-    ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
-     = (i.message_id, i.phone_number_id, i.status, coalesce(nullif(i.raw_timestamp, ''), i.occurred::text),
-        coalesce(i.participant, ''), coalesce(i.error_code, -1))
+  {_REPAIR_OF_STATUS}
   ON CONFLICT DO NOTHING
   RETURNING message_id, phone_number_id, status, occurred_at, contact, series_id
 ), attempted AS (
@@ -185,10 +199,7 @@ _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status
               $33::bigint[], $34::text[], $35::bool[])
     AS f(message_id, phone_number_id, occurred, raw_timestamp, participant, error_code, contact, series_id,
          title, details, errors, source, subcode, trace, counts)
-  LEFT JOIN clock_repairs r
-    ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
-     = (f.message_id, f.phone_number_id, 'failed', coalesce(nullif(f.raw_timestamp, ''), f.occurred::text),
-        f.participant, f.error_code)
+  {_REPAIR_OF_FAILURE}
   ON CONFLICT DO NOTHING
   RETURNING message_id, phone_number_id, occurred_at, coalesce(counted_code, error_code) AS error_code, series_id
 ), failed_once AS (  -- a message with a single failure is counted in that minute; others are counted when read
@@ -306,44 +317,3 @@ def _failure_columns(rows: Sequence[FailureRow]) -> list[str]:
 
 def _sparse_array(values: Sequence[str]) -> str:
     return text_array(values) if any(values) else "{}"
-
-
-ClockKey = tuple[str, str, str, str, str, int]
-"""message_id, phone_number_id, status (or 'inbound'), raw timestamp, participant, error code."""
-
-_KEYS = "unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])"
-_INTO = """
-INSERT INTO clock_repairs (message_id, phone_number_id, status, raw_timestamp, participant, error_code, occurred_at)
-"""
-_FIRST_REPAIRS = f"""{_INTO}
-SELECT DISTINCT k.message_id, k.phone_number_id, k.status, '', '', -1, %s::timestamptz
-FROM {_KEYS} AS k(message_id, phone_number_id, status, raw_timestamp, participant, error_code)
-ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING
-"""
-_ALIKE_REPAIRS = f"""{_INTO}
-SELECT k.*, r.occurred_at FROM {_KEYS} AS k(message_id, phone_number_id, status, raw_timestamp, participant, error_code)
-JOIN clock_repairs r ON (r.message_id, r.phone_number_id, r.status, r.raw_timestamp, r.participant, r.error_code)
-  = (k.message_id, k.phone_number_id, k.status, '', '', -1)
-ON CONFLICT DO NOTHING
-"""
-_OWN_REPAIRS = f"{_INTO} SELECT k.*, %s FROM {_KEYS} AS k ON CONFLICT DO NOTHING"
-
-
-def repair_clocks(connection: DriverConnection, keys: Sequence[ClockKey], occurred_at: datetime) -> None:
-    """Assign this time to events without a usable one, unless an earlier delivery of the event got another.
-
-    Events of one status of a message get the same time, in one commit or in several, whatever stands for their times.
-    """
-    columns = _clock_columns(keys)
-    connection.execute(_FIRST_REPAIRS, [occurred_at, *columns])
-    connection.execute(_ALIKE_REPAIRS, columns)
-
-
-def repair_each_clock(connection: DriverConnection, keys: Sequence[ClockKey], occurred_at: datetime) -> None:
-    """Assign this time to items without a usable one, each of which is an item of its own."""
-    connection.execute(_OWN_REPAIRS, [occurred_at, *_clock_columns(keys)])
-
-
-def _clock_columns(keys: Sequence[ClockKey]) -> list[str]:
-    *texts, codes = zip(*sorted(set(keys)), strict=True)
-    return [*map(text_array, texts), int_array(codes)]
