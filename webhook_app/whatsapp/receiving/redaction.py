@@ -18,11 +18,14 @@ REMOVED = "[removed]"
 MAX_CHECKED = 10_000
 """Texts of a body that are compared with keywords; in a body with more, the others are removed unread."""
 
-_KEYS = rb"messages|message_echoes|history|state_sync|group_subject|group_description|text|body|caption"
-_MAY_HOLD_TEXT = re.compile(rb'"(?:' + _KEYS + rb')"\s*:|\\u00|\0')
+_KEYS = (
+    *(b"messages", b"message_echoes", b"history", b"state_sync", b"group_subject", b"group_description"),
+    *(b"text", b"body", b"caption"),
+)
+_MAY_HOLD_TEXT = re.compile(rb'"(?:' + b"|".join(_KEYS) + rb')"\s*:|\\u00|\0')
 """In JSON: a key of texts, or what such a key can be spelled with."""
-_MAY_HOLD_TEXT_BROKEN = re.compile(_KEYS + rb"|\\u|\0", re.IGNORECASE)
-"""In a body that is not JSON, where strings may begin and end anywhere."""
+_TRACES_OF_TEXT = (*_KEYS, rb"\u", b"\0")
+"""In lower case; in a body that may not be JSON, where strings may begin and end anywhere."""
 _NOT_KEPT = "not JSON in UTF-8, not kept: {length} bytes, SHA-256 {digest}"
 _IS_NOT_KEPT = re.compile(rb"not JSON in UTF-8, not kept: \d+ bytes, SHA-256 [0-9a-f]{64}")
 _STRING_OR_FRACTION = re.compile(
@@ -63,7 +66,8 @@ def redact_text(body: bytes, words: Keywords = DEFAULT) -> bytes:
     JSON nested too deeply is cut first. Of a body that is not JSON and may hold text, or is not UTF-8, only length and
     digest are kept.
     """
-    if not _MAY_HOLD_TEXT_BROKEN.search(body) and _is_utf8(body):
+    lower = body.lower()
+    if not any(trace in lower for trace in _TRACES_OF_TEXT) and _is_utf8(body):
         return body
     try:
         try:
