@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from webhook_app.channels.slack import SlackWebhook
+from webhook_app.data_folder import DataFolder
 from webhook_app.demo.api_user import ApiUser
 from webhook_app.demo.history import fill
+from webhook_app.demo.meta import demo_account, graph_settings, serve_graph
 from webhook_app.demo.week import week_before
 from webhook_app.rules.incidents.rules_file import default_rules_text
 from webhook_app.settings import Settings, process_environment
@@ -39,9 +41,14 @@ def run_demo(echo: Print, *, stay: bool) -> None:
         printer = SlackPrinter(echo)
         with SlackReceiver(show=printer.show) as slack:
             environment = demo_environment(process_environment(), folder, rules, slack.url)
-            with everything(
-                environment, quiet=True, prepare=lambda settings: _fill_week(echo, settings, slack.url)
-            ) as running:
+            with (
+                serve_graph(demo_account(_app_secret(environment), environment["PORT"])) as graph_url,
+                everything(
+                    environment | graph_settings(graph_url),
+                    quiet=True,
+                    prepare=lambda settings: _fill_week(echo, settings, slack.url),
+                ) as running,
+            ):
                 user = ApiUser(running.url, running.settings.admin_api_key)
                 printer.enabled = True
                 _walk_through(running, user, slack, echo)
@@ -71,6 +78,13 @@ def demo_environment(given: Mapping[str, str], folder: str, rules: Path, slack_u
         "WEB_CONCURRENCY": "1",
         "LOG_FORMAT": "text",
     }
+
+
+def _app_secret(environment: Mapping[str, str]) -> str:
+    """Return the secret that the service will use: it is made here, before the service starts."""
+    folder = DataFolder(environment)
+    folder.make_secrets()
+    return folder.made_secrets()["META_APP_SECRET"]
 
 
 class SlackPrinter:

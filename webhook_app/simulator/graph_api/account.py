@@ -1,4 +1,4 @@
-"""The account of the simulated Graph API: token, app, two business numbers, and templates in several states."""
+"""What the simulated Graph API knows: token, app, accounts, business numbers, and templates in several states."""
 
 import json
 
@@ -20,7 +20,6 @@ EXPIRED_TOKEN = "EAAsimulatedMetaExpiredToken000"  # noqa: S105
 APP_ID = "900100200300400"
 APP_SECRET = "a-simulated-app-secret-of-meta"  # noqa: S105
 
-_WABA = NUMBERS[0].waba_id
 _BUSINESS = "330011002200330"
 _VERSION = "v25.0"
 _FIRST_ID = 918273645600000
@@ -35,12 +34,16 @@ _STOP = {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Stop pr
 
 
 class SimulatedAccount(Struct, frozen=True, kw_only=True):
-    """What the simulated Graph API knows: one app with one account."""
+    """What the simulated Graph API knows: one app, the accounts of its numbers, and the templates that each has."""
 
     app_secret: str = APP_SECRET
     callback_url: str = ""
     """The app's webhook; empty if it has none."""
-    numbers: tuple[BusinessNumber, ...] = tuple(each for each in NUMBERS if each.waba_id == _WABA)
+    numbers: tuple[BusinessNumber, ...] = tuple(
+        each for each in NUMBERS if each.waba_id == NUMBERS[0].waba_id
+    )
+    low_quality: frozenset[str] = frozenset()
+    """The phone_number_ids of the numbers that Meta rates RED."""
     templates: tuple[Json, ...] = ()
     """Rows of /message_templates."""
 
@@ -52,25 +55,33 @@ class SimulatedAccount(Struct, frozen=True, kw_only=True):
         """The business number with this id, or None."""
         return next((each for each in self.numbers if each.phone_number_id == phone_number_id), None)
 
+    @property
+    def waba_ids(self) -> tuple[str, ...]:
+        """The ids of the accounts."""
+        return tuple(dict.fromkeys(each.waba_id for each in self.numbers))
+
+    def token_data(self) -> Json:
+        """What debug_token says of the valid token."""
+        scopes = ["whatsapp_business_management", "whatsapp_business_messaging"]
+        targets = list(self.waba_ids)
+        return {
+            "app_id": APP_ID,
+            "type": "SYSTEM_USER",
+            "application": "Acme sends",
+            "data_access_expires_at": 0,
+            "expires_at": 0,
+            "is_valid": True,
+            "issued_at": 1790000000,
+            "scopes": scopes,
+            "granular_scopes": [{"scope": scope, "target_ids": targets} for scope in scopes],
+            "user_id": "777000111222333",
+        }
+
     def nodes(self) -> dict[str, tuple[str, Json]]:
         """Every node by its id, with its type."""
-        waba = {"id": _WABA, "name": "Acme", "status": "ACTIVE", "currency": "EUR", "country": "DE"}
-        waba |= {
-            "timezone_id": "1",
-            "account_review_status": "APPROVED",
-            "business_verification_status": "verified",
-            "ownership_type": "SELF",
-            "message_template_namespace": "5f0c1d2e_3a4b_5968_7766_554433221100",
-            "marketing_messages_onboarding_status": "ONBOARDED",
-            "whatsapp_business_manager_messaging_limit": "TIER_10K",
-        }
-        more = {
-            "owner_business_info": {"id": _BUSINESS, "name": "Acme GmbH"},
-            "disable_marketing_messages_on_cloud_api": False,
-            "health_status": _health("WABA", _WABA),
-        }
-        found: dict[str, tuple[str, Json]] = {_WABA: ("WhatsAppBusinessAccount", waba | more)}
-        found[APP_ID] = ("Application", {"id": APP_ID, "name": "Acme sends"})
+        found: dict[str, tuple[str, Json]] = {APP_ID: ("Application", {"id": APP_ID, "name": "Acme sends"})}
+        for waba_id in self.waba_ids:
+            found[waba_id] = ("WhatsAppBusinessAccount", self._account_row(waba_id))
         for each in self.numbers:
             found[each.phone_number_id] = ("WhatsAppBusinessPhoneNumber", self._number_row(each))
         found |= {row["id"]: ("WhatsAppMessageTemplate", row) for row in self.templates if "id" in row}
@@ -79,12 +90,14 @@ class SimulatedAccount(Struct, frozen=True, kw_only=True):
     def edges(self) -> dict[str, tuple[str, list[Json]]]:
         """Every edge by its path, with the type of its rows."""
         app = {"id": APP_ID, "name": "Acme sends", "link": f"https://www.facebook.com/games/?app_id={APP_ID}"}
-        numbers = [self._number_row(each) for each in self.numbers]
-        return {
-            f"{_WABA}/phone_numbers": ("WhatsAppBusinessPhoneNumber", numbers),
-            f"{_WABA}/subscribed_apps": ("WhatsAppBusinessAccount", [{"whatsapp_business_api_data": app}]),
-            f"{_WABA}/message_templates": ("WhatsAppMessageTemplate", list(self.templates)),
-        }
+        found: dict[str, tuple[str, list[Json]]] = {}
+        for waba_id in self.waba_ids:
+            numbers = [self._number_row(each) for each in self.numbers if each.waba_id == waba_id]
+            found[f"{waba_id}/phone_numbers"] = ("WhatsAppBusinessPhoneNumber", numbers)
+            apps: list[Json] = [{"whatsapp_business_api_data": app}]
+            found[f"{waba_id}/subscribed_apps"] = ("WhatsAppBusinessAccount", apps)
+            found[f"{waba_id}/message_templates"] = ("WhatsAppMessageTemplate", list(self.templates))
+        return found
 
     def subscriptions(self) -> list[Json]:
         """The rows of /{app_id}/subscriptions."""
@@ -94,14 +107,35 @@ class SimulatedAccount(Struct, frozen=True, kw_only=True):
         row: Json = {"object": "whatsapp_business_account", "callback_url": self.callback_url}
         return [row | {"active": True, "fields": fields}]
 
+    def _account_row(self, waba_id: str) -> Json:
+        place = self.waba_ids.index(waba_id)
+        return {
+            "id": waba_id,
+            "name": f"Acme {place + 1}" if place else "Acme",
+            "status": "ACTIVE",
+            "currency": "EUR",
+            "country": "DE",
+            "timezone_id": "1",
+            "account_review_status": "APPROVED",
+            "business_verification_status": "verified",
+            "ownership_type": "SELF",
+            "message_template_namespace": "5f0c1d2e_3a4b_5968_7766_554433221100",
+            "marketing_messages_onboarding_status": "ONBOARDED",
+            "whatsapp_business_manager_messaging_limit": "TIER_10K",
+            "owner_business_info": {"id": _BUSINESS, "name": "Acme GmbH"},
+            "disable_marketing_messages_on_cloud_api": False,
+            "health_status": _health(WABA=waba_id),
+        }
+
     def _number_row(self, number: BusinessNumber) -> Json:
+        quality = "RED" if number.phone_number_id in self.low_quality else "GREEN"
         row: Json = {
             "id": number.phone_number_id,
             "display_phone_number": f"+{number.display}",
             "verified_name": "Acme",
             "status": "CONNECTED",
-            "quality_rating": "GREEN",
-            "quality_score": {"score": "GREEN"},
+            "quality_rating": quality,
+            "quality_score": {"score": quality},
             "name_status": "APPROVED",
             "new_name_status": "NONE",
             "code_verification_status": "EXPIRED",
@@ -113,28 +147,11 @@ class SimulatedAccount(Struct, frozen=True, kw_only=True):
             "is_pin_enabled": True,
             "last_onboarded_time": "2026-02-03T10:00:00+0000",
             "whatsapp_business_manager_messaging_limit": "TIER_10K",
-            "health_status": _health("PHONE_NUMBER", number.phone_number_id),
+            "health_status": _health(PHONE_NUMBER=number.phone_number_id, WABA=number.waba_id),
         }
         return row | (
             {"webhook_configuration": {"application": self.callback_url}} if self.callback_url else {}
         )
-
-
-def token_data() -> Json:
-    """What debug_token says of the valid token."""
-    scopes = ["whatsapp_business_management", "whatsapp_business_messaging"]
-    return {
-        "app_id": APP_ID,
-        "type": "SYSTEM_USER",
-        "application": "Acme sends",
-        "data_access_expires_at": 0,
-        "expires_at": 0,
-        "is_valid": True,
-        "issued_at": 1790000000,
-        "scopes": scopes,
-        "granular_scopes": [{"scope": scope, "target_ids": [_WABA]} for scope in scopes],
-        "user_id": "777000111222333",
-    }
 
 
 def read_templates(text: str) -> tuple[Json, ...]:
@@ -210,8 +227,9 @@ def _buttons(*buttons: Json) -> Json:
     return {"type": "BUTTONS", "buttons": list(buttons)}
 
 
-def _health(kind: str, node_id: str) -> Json:
-    entities = {kind: node_id, "WABA": _WABA, "BUSINESS": _BUSINESS, "APP": APP_ID}
+def _health(**ids: str) -> Json:
+    """The health_status of a node: it and what it belongs to are available."""
+    entities = {**ids, "BUSINESS": _BUSINESS, "APP": APP_ID}
     available = "AVAILABLE"
     return {
         "can_send_message": available,

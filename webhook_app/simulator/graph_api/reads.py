@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Mapping
 
-from webhook_app.simulator.graph_api.account import APP_ID, EXPIRED_TOKEN, TOKEN, SimulatedAccount, token_data
+from webhook_app.simulator.graph_api.account import APP_ID, EXPIRED_TOKEN, TOKEN, SimulatedAccount
 from webhook_app.simulator.graph_api.answers import (
     CANNOT_PARSE_TOKEN,
     TOKEN_EXPIRED,
@@ -58,7 +58,7 @@ def read(account: SimulatedAccount, path: str, query: Mapping[str, str], token: 
 
 def _debugged(account: SimulatedAccount, token: str) -> Json:
     if token == TOKEN:
-        return token_data()
+        return account.token_data()
     if token == account.app_token:
         return {"app_id": APP_ID, "type": "APP", "application": "Acme sends", "is_valid": True, "scopes": []}
     expired = token == EXPIRED_TOKEN
@@ -66,7 +66,7 @@ def _debugged(account: SimulatedAccount, token: str) -> Json:
     error: Json = {"code": fault.code, "message": fault.message}
     if fault.subcode >= 0:
         error["subcode"] = fault.subcode
-    return (token_data() if expired else {"scopes": []}) | {"is_valid": False, "error": error}
+    return (account.token_data() if expired else {"scopes": []}) | {"is_valid": False, "error": error}
 
 
 def _edge(kind: str, rows: list[Json], fields: list[str], query: Mapping[str, str]) -> Json | GraphRefusal:
