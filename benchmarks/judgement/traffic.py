@@ -14,8 +14,8 @@ from webhook_app.pipeline.incidents.incident_store import Failures, Groups
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
+from webhook_app.rules.incidents.evidence import HeldGroups
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
-from webhook_app.rules.incidents.incidents import HeldGroups
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts.impact import IncidentImpact
 from webhook_app.store.counts.messages.outcome_counts import OutcomeCounts

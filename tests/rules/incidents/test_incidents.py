@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.incidents.evidence import HeldGroups
 from webhook_app.rules.incidents.incidents import (
     FiringAlert,
-    HeldGroups,
     Joined,
     KnownIncident,
     Membership,

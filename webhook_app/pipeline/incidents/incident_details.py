@@ -21,7 +21,7 @@ from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.incidents import Group, holding_groups
+from webhook_app.rules.incidents.evidence import Group, holding_groups
 from webhook_app.rules.incidents.slices import NEARLY_ALL, Cell, localise
 from webhook_app.store.counts.window_counts import OUTCOME, WindowCounts
 from webhook_app.store.incidents.alerts import Alert

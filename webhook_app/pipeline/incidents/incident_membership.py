@@ -12,11 +12,11 @@ from webhook_app.pipeline.incidents.groups.rule_group import counted_by
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.announcements import rank
+from webhook_app.rules.incidents.evidence import HeldGroups
 from webhook_app.rules.incidents.incidents import (
     DELIVERY_DOMAIN,
     EndedHow,
     FiringAlert,
-    HeldGroups,
     KnownIncident,
     domain_of,
     has_several_causes,

@@ -14,9 +14,9 @@ from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
+from webhook_app.rules.incidents.evidence import HeldGroups
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
-from webhook_app.rules.incidents.incidents import HeldGroups
 from webhook_app.rules.incidents.outcomes import usual_hours
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import Subject

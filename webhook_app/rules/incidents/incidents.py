@@ -4,20 +4,17 @@ An incident holds the failed messages that have one of its leading codes and lie
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from functools import cached_property
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Literal
 
 from msgspec import Struct
 
 from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.rules.incidents.evidence import Group, HeldGroups, Names
 from webhook_app.whatsapp.errors.catalogue import explain
-
-Group = Mapping[str, str | int]
-Names = Mapping[str, frozenset[str]]
-"""Values by dimension: the accounts, numbers, templates and campaigns that somebody is named with."""
 
 EndedHow = Literal["", "recovered", "quiet", "faded", "chronic", "rules"]
 
@@ -99,33 +96,6 @@ class FiringAlert(Struct, frozen=True, kw_only=True, dict=True):
         return found
 
 
-class HeldGroups:
-    """The groups of an incident's alerts. Looking a failed message up takes as long for thousands as for a few."""
-
-    def __init__(self, groups: Iterable[Group] = ()) -> None:
-        self._count = 0
-        self._values: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
-        for group in groups:
-            self.add(group)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, group: Group) -> None:
-        """Add the group of one more alert."""
-        names = tuple(sorted(group))
-        self._values.setdefault(names, set()).add(tuple(str(group[name]) for name in names))
-        self._count += 1
-
-    def hold(self, code: int, series: SeriesKey, names: Names) -> bool:
-        """Whether the message lies in a group that is narrowed by the incident's names, as `holding_groups` does."""
-        return any(
-            tuple(_value_of(name, code, series) for name in dimensions) in values
-            and _lies_within(dimensions, series, names)
-            for dimensions, values in self._values.items()
-        )
-
-
 class KnownIncident(Struct, frozen=True, kw_only=True):
     """The part of an incident that decides which alerts join it. `groups`: those of its alerts."""
 
@@ -198,85 +168,6 @@ def _is_held(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str
         if code in incident.codes and incident.groups.hold(code, series, incident.names)
     )
     return 0 < alert.total * _HELD_SHARE <= held
-
-
-ENOUGH_CALLS = 10
-"""The failed calls with the codes of an incident by which a key that reported them says by itself that it is there. As
-many failures as most rules need."""
-
-
-class JudgedAlert(Protocol):
-    """The part of an alert that says whether webhooks alone show it, without what senders report."""
-
-    @property
-    def webhook_codes(self) -> Sequence[int] | None: ...
-    @property
-    def webhooks_until(self) -> datetime | None: ...
-    @property
-    def resolved_at(self) -> datetime | None: ...
-
-
-Judged = TypeVar("Judged", bound=JudgedAlert)
-
-
-class Shown(Struct, Generic[Judged], frozen=True):
-    """What webhooks alone show of an incident. `until`: since then only reports of senders do; None: still."""
-
-    alerts: list[Judged]
-    codes: list[int]
-    until: datetime | None
-
-
-def shown_by_webhooks(codes: Iterable[int], alerts: Iterable[Judged]) -> Shown[Judged]:
-    """The alerts that webhooks alone showed, and those of the codes for which they did.
-
-    What only senders report may be made up, so it holds back and excuses nothing of others.
-    """
-    shown = [alert for alert in alerts if alert.webhook_codes is None or alert.webhook_codes]
-    proven = {code for alert in shown for code in alert.webhook_codes or ()}
-    is_known = all(alert.webhook_codes is not None for alert in shown)
-    ends = [
-        None if alert.webhook_codes is None else alert.webhooks_until or alert.resolved_at for alert in shown
-    ]
-    past = [end for end in ends if end is not None]
-    return Shown(
-        alerts=shown,
-        codes=[code for code in codes if not is_known or code in proven],
-        until=max(past) if past and len(past) == len(ends) else None,
-    )
-
-
-def holding_groups(groups: Iterable[Group], names: Names) -> list[Group]:
-    """The groups of an incident's alerts, none wider than what failed when they joined.
-
-    Without this, an alert about everything would hold what later fails in another account. A template or campaign
-    holds within the accounts of the incident, an even wider group within its numbers.
-    """
-    found: dict[tuple[tuple[str, str], ...], Group] = {}
-    for group in groups:
-        dimension = _narrowed_by(group)
-        values = sorted(names.get(dimension, frozenset()))
-        narrowed: list[Group] = [{**group, dimension: value} for value in values]
-        for each in narrowed or [group]:
-            found[tuple(sorted((name, str(value)) for name, value in each.items()))] = each
-    return list(found.values())
-
-
-def _narrowed_by(dimensions: Collection[str]) -> str:
-    """The dimension whose names narrow a group of these dimensions; empty if it has an account or number itself."""
-    if "waba_id" in dimensions or "phone_number_id" in dimensions:
-        return ""
-    return "waba_id" if "template" in dimensions or "campaign" in dimensions else "phone_number_id"
-
-
-def _lies_within(dimensions: Collection[str], series: SeriesKey, names: Names) -> bool:
-    narrowed_by = _narrowed_by(dimensions)
-    within = names.get(narrowed_by)
-    return not within or getattr(series, narrowed_by) in within
-
-
-def _value_of(name: str, code: int, series: SeriesKey) -> str:
-    return str(code if name == "code" else getattr(series, name, ""))
 
 
 def _is_explained(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from webhook_app.rules.incidents.incidents import shown_by_webhooks
+from webhook_app.rules.incidents.evidence import shown_by_webhooks
 from webhook_app.whatsapp.errors.catalogue import explain
 
 PAUSING_KIND = "attention"

@@ -21,7 +21,7 @@ from webhook_app.rules.incidents.rule_keys import (
     unused_key,
 )
 from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
-from webhook_app.rules.incidents.toml_lines import FileLines, TableLines, find_key_lines
+from webhook_app.rules.toml_lines import FileLines, TableLines, find_key_lines
 
 KNOWN_CHANNELS = frozenset({"slack", "pagerduty", "email", "webhook", "alertmanager", "log"})
 

@@ -33,6 +33,7 @@ from webhook_app.rules.sends.sent_template import judge_template
 from webhook_app.whatsapp.people.contacts import user_key
 
 NEEDS_TEMPLATE = 131047
+_OWNED_BY_ANOTHER = 131070
 _HELPED_BY_A_TEMPLATE = (NEEDS_TEMPLATE, 132001, 132015, 132016)
 _NUMBER_CODES = {
     **dict.fromkeys(("PENDING", "UNVERIFIED", "DISCONNECTED", "DELETED", "MIGRATED"), 133010),
@@ -84,6 +85,7 @@ def judge(
         _judge_sender(facts, now),
         judge_template(message, facts, now),
         _judge_window(message, recipient) if recipient else (),
+        _judge_owner(message, recipient) if recipient else (),
         _judge_limits(facts),
     )
     problems = list(islice(found, _MOST_PROBLEMS))
@@ -176,3 +178,10 @@ def _judge_window(message: Mapping[str, Any], person: RecipientFacts) -> Iterato
     if type_of(message) != "template" and not person.window_open:
         said = "No message or call of the recipient within 24 hours is known: only a template can be sent."
         yield likely(NEEDS_TEMPLATE, "type", said, "Send an approved template.")
+
+
+def _judge_owner(message: Mapping[str, Any], person: RecipientFacts) -> Iterator[Problem]:
+    if type_of(message) != "template" and person.owned_by:
+        said = f"Meta has given the conversation to {person.owned_by}; it may have been released since."
+        fix = "Leave the conversation to its owner, take it over, or send an approved template."
+        yield likely(_OWNED_BY_ANOTHER, "to", said, fix)

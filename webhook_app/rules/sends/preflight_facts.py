@@ -110,6 +110,8 @@ class RecipientFacts(Struct, frozen=True, kw_only=True):
     why: str = ""
     code: int | None = None
     window_open: bool = False
+    owned_by: str = ""
+    """What is known of another app that owns the conversation; empty if none does."""
     has_opted_in: bool | None = None
     """None: opt-ins are not required."""
 

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from webhook_app.rules.incidents.toml_lines import find_lines
+from webhook_app.rules.toml_lines import find_lines
 from webhook_app.whatsapp.people.folding import fold
 from webhook_app.whatsapp.people.keyword_matching import Keywords, KeywordTable, key_of, with_tables
 from webhook_app.whatsapp.people.keywords import DEFAULT, MAX_LENGTH

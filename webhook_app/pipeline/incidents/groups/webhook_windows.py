@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from webhook_app.rules.incidents.incidents import HeldGroups
+from webhook_app.rules.incidents.evidence import HeldGroups
 from webhook_app.store.counts import rates, webhook_counts
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
 from webhook_app.store.incidents.alerts import EndedFailures

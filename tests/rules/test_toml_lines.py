@@ -2,7 +2,7 @@
 
 import tomllib
 
-from webhook_app.rules.incidents.toml_lines import FileLines, TableLines, find_key_lines
+from webhook_app.rules.toml_lines import FileLines, TableLines, find_key_lines
 
 
 def places(text):
