@@ -6,7 +6,6 @@ applies STOP and START. Each is done in short transactions of bounded size. Only
 works at a time; another one ends at once, and `LockWatch` notices when that goes on.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -14,6 +13,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from webhook_app.pipeline.suppressions.caps import HOURLY_CAP, KEY_HOURLY_CAP, Caps
 from webhook_app.pipeline.suppressions.contact_history import cases_of
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
 from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS, apply_statements
@@ -32,7 +32,6 @@ from webhook_app.store.suppressions import (
     consent,
     contact_failures,
     lists,
-    reported_failures,
     successes,
     suppressions,
 )
@@ -40,14 +39,8 @@ from webhook_app.store.suppressions.changes import SYSTEM, SuppressionChange
 from webhook_app.store.suppressions.contact_failures import ContactFailure
 from webhook_app.store.suppressions.successes import Success
 from webhook_app.store.suppressions.suppressions import Removal, Suppression
-from webhook_app.whatsapp.errors.catalogue import explain
 
 log = structlog.get_logger()
-
-HOURLY_CAP = 5_000
-"""More automatic suppressions of scope `all` within an hour indicate a fault; the rest waits."""
-KEY_HOURLY_CAP = 100
-"""The most contacts that the reports of one API key can get suppressed within an hour; the rest waits."""
 
 LOCKED_AT_MOST = timedelta(minutes=5)
 """Longer than an undo, which holds the lock as well."""
@@ -160,8 +153,7 @@ class _SuppressRun:
         ]
         self._thresholds = thresholds
         self._now = now
-        self._hourly_cap = hourly_cap
-        self._key_hourly_cap = key_hourly_cap
+        self._caps = Caps(now, hourly_cap, key_hourly_cap)
         self._explanations = Explanations(rules, now)
 
     def expire(self, connection: Connection) -> int:
@@ -236,8 +228,9 @@ class _SuppressRun:
 
     def consider_failures(self, connection: Connection) -> int:
         self._explanations.refresh(connection)
-        left_out = _blocking_codes() if self._is_capped(connection) else ()
-        taken = contact_failures.take(connection, _BATCH, left_out, self._capped_keys(connection))
+        waiting, keys = self._caps.waiting_codes(connection), self._caps.waiting_keys(connection)
+        self.summary.capped = self._caps.is_reached
+        taken = contact_failures.take(connection, _BATCH, waiting, keys)
         left = self._consider(connection, taken)
         return _BATCH if left else len(taken)
 
@@ -340,45 +333,10 @@ class _SuppressRun:
         contact_failures.excuse(connection, decided.excused, self._now)
         self.summary.held += len(decided.held)
         self.summary.excused += len(decided.excused)
-        # A capped run takes no failures of these codes, but finds them beside others of the same person.
-        allowed = [row for row in decided.wanted if not (self.summary.capped and self._blocks_anew(row))]
-        allowed = self._within_key_caps(connection, allowed)
+        allowed = self._caps.allowed(connection, decided.wanted)
         self._apply(connection, allowed, [*removals, *decided.removals])
         contact_failures.put_back(connection, decided.postponed)
         return len(decided.postponed)
-
-    def _within_key_caps(self, connection: Connection, rows: Sequence[Suppression]) -> list[Suppression]:
-        """The rows without those beyond the cap of a key that reported failures new in them, which then wait."""
-        reported = [row for row in rows if _reported(row)]
-        if not reported:
-            return list(rows)
-        stored = suppressions.of_contacts(connection, list({row.contact for row in reported}))
-        known = {row.key: _reported(row) for row in stored}
-        reporters = {
-            row.key: {key for failure, key in _reported(row).items() if failure not in known.get(row.key, {})}
-            for row in reported
-            if row.since == self._now or row.key in known  # another one moved along with its person
-        }
-        made = Counter(reported_failures.suppressed_by_key(connection, self._now - _HOUR))
-        allowed: list[Suppression] = []
-        deferred: list[str] = []
-        for row in rows:
-            keys = reporters.get(row.key, set())
-            if any(made[key] >= self._key_hourly_cap for key in keys):
-                deferred += [evidence.message_id for evidence in row.evidence]
-            else:
-                made.update(keys)
-                allowed.append(row)
-        if deferred:
-            reported_failures.defer(connection, deferred)
-        return allowed
-
-    def _capped_keys(self, connection: Connection) -> list[str]:
-        made = reported_failures.suppressed_by_key(connection, self._now - _HOUR)
-        capped = [key for key, contacts in made.items() if contacts >= self._key_hourly_cap]
-        if capped:
-            log.warning("suppressions by reports wait: an API key reached its hourly cap", keys=capped)
-        return capped
 
     def _apply(
         self, connection: Connection, wanted: Sequence[Suppression], removals: Sequence[Removal]
@@ -390,18 +348,6 @@ class _SuppressRun:
             attribute = _COUNTED_AS[change.action]
             setattr(self.summary, attribute, getattr(self.summary, attribute) + 1)
 
-    def _blocks_anew(self, row: Suppression) -> bool:
-        return row.scope == "all" and row.since == self._now
-
-    def _is_capped(self, connection: Connection) -> bool:
-        made = lists.count_automatic(connection, self._now - _HOUR)
-        if made >= self._hourly_cap and not self.summary.capped:
-            log.warning(
-                "automatic suppressions wait: the hourly cap is reached", made=made, cap=self._hourly_cap
-            )
-            self.summary.capped = True
-        return self.summary.capped
-
 
 def _concerns(success: Success, row: Suppression) -> bool:
     of_this_number = reaches(row.phone_number_id, success.phone_number_id)
@@ -410,13 +356,3 @@ def _concerns(success: Success, row: Suppression) -> bool:
 
 def _last_evidence(row: Suppression) -> datetime:
     return max((evidence.occurred_at for evidence in row.evidence), default=row.since)
-
-
-def _reported(row: Suppression) -> dict[tuple[str, int], str]:
-    """The failures in its evidence that senders reported, with the keys that did."""
-    return {(each.message_id, each.code): each.reported_by for each in row.evidence if each.reported_by}
-
-
-def _blocking_codes() -> list[int]:
-    """Codes that lead to suppressions of scope `all`."""
-    return [code for code in explainable_codes() if explain(code).contact_effect in ("soft", "hard")]
