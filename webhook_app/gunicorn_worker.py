@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
+from gevent import GreenletExit  # type: ignore[import-untyped]
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -22,14 +23,17 @@ from gunicorn.http.errors import (
     InvalidResponseHeaderName,
     LimitRequestHeaders,
     LimitRequestLine,
+    NoMoreData,
     ParseException,
     UnsupportedTransferCoding,
 )
 from gunicorn.http.parser import RequestParser
+from gunicorn.util import close
 from gunicorn.workers.ggevent import GeventWorker
 from prometheus_client import Counter
 
 from webhook_app.event_loop import give_way
+from webhook_app.gunicorn_lane import DRAIN_BYTES, Lane, LaneRequest
 from webhook_app.gunicorn_request import BoundedRequest
 from webhook_app.logs import RateLimitedLog
 
@@ -45,9 +49,6 @@ LINGER_S = 5.0  # after the answer, so that a client still sending reads it inst
 LINGER_IDLE_S = 1.0  # of these without a byte from the client
 LINGER_BYTES = 64 * 2**20  # discarded meanwhile, for clients that send everything before they read
 CROWDED_SHARE = 0.9  # of a worker's connections in use: from here on a new client replaces the slowest
-DRAIN_BYTES = (
-    64 * 1024
-)  # an unread rest up to this size is discarded and the connection kept; else it is closed
 FIRST_PART = 64 * 1024  # bytes of an answer's body that are sent together with its head
 READING_BYTES = 64 * 2**20  # of large incomplete bodies per worker; beyond it the slowest is disconnected
 SMALL_BODY = 64 * 1024  # smaller incomplete bodies do not count
@@ -297,18 +298,63 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         super().__init__(*args, **more)
         RequestParser.mesg_class = BoundedRequest  # gunicorn has no setting for it
         self._connections: set[ClientConnection] = set()
+        self._lane = Lane(self.cfg)
         self._log_refused = RateLimitedLog(_warn, "requests that are not HTTP refused")
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve one connection until it closes."""
+        client.setblocking(True)
         connection = ClientConnection(client, self.cfg.keepalive, self._limit_memory)
         self._connections.add(connection)
         try:
             if len(self._connections) > CROWDED_SHARE * self.worker_connections:
                 self._drop_slowest()
-            super().handle(listener, connection, addr)
+            self._serve(listener.getsockname(), connection, addr)
+        except (NoMoreData, StopIteration):
+            pass  # the client left, or is not to send more
+        except OSError as fault:
+            if fault.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN):
+                self.log.exception("Socket error processing request.")
+        except BaseException as fault:  # noqa: BLE001  as gunicorn's own loop
+            self.handle_error(None, connection, addr, fault)
         finally:
             self._connections.discard(connection)
+            close(connection)
+
+    def _serve(self, server: Any, connection: ClientConnection, peer: Any) -> None:
+        """Answer the connection's requests one after the other, each by the lane or by gunicorn."""
+        parser = RequestParser(self.cfg, connection, peer)
+        unreader = parser.unreader
+        while data := unreader.read():
+            ordinary = self._lane.read(data, unreader, connection, peer, server)
+            if ordinary is not None:
+                if not self._answer(ordinary, connection):
+                    return
+            else:
+                unreader.unread(data)
+                request = next(parser)
+                self.handle_request(server, request, connection, peer)
+                if request.should_close() or not parser.finish_body():
+                    return
+                parser.mesg = None
+            connection.await_next()
+            give_way()  # the next request may be in the buffer already
+
+    def _answer(self, request: LaneRequest, connection: ClientConnection) -> bool:
+        """Answer a request of the lane; false if its connection is to be closed."""
+        connection.request = request
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+        if not self.alive or not self.cfg.keepalive:
+            request.force_close()
+        try:
+            connection.sendall(self._lane.answer(request, self.wsgi))
+        except (GreenletExit, SystemExit):
+            return False
+        while not request.should_close() and request.body.read(DRAIN_BYTES):
+            pass
+        return not request.should_close()
 
     def timeout_ctx(self) -> contextlib.AbstractContextManager[None]:
         """Return a context that does nothing: ClientConnection enforces its own deadlines."""
@@ -326,8 +372,6 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             super().handle_request(listener_name, req, sock, addr)
         finally:
             sock.finish_answer()
-        sock.await_next()
-        give_way()  # the next request may be in the buffer already
         return True
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002

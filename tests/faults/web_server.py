@@ -55,10 +55,10 @@ class WebServer:
         return self.ask(request(raw, "Connection: close", *headers))[-1]
 
 
-def request(raw: bytes, *headers: str, signed: bytes | None = None) -> bytes:
+def request(raw: bytes, *headers: str, signed: bytes | None = None, path: str = "/webhook") -> bytes:
     """A POST to /webhook as Meta sends it."""
     lines = [
-        "POST /webhook HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         "Host: 127.0.0.1",
         f"Content-Length: {len(raw)}",
         f"X-Hub-Signature-256: {sign(raw if signed is None else signed, SECRET)}",
