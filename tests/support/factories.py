@@ -51,6 +51,33 @@ def number_change(old: str, new: str, at: datetime, message_id: str = "wamid.S")
     return body(messages=[message(message_id, at, sender=old) | {"type": "system", "system": system}])
 
 
+def handover(
+    kind: str = "control_passed",
+    at: datetime | int | str = 1_793_000_000,
+    *,
+    sender: str = "12025550117",
+    number: str = NUMBER,
+    role: str = "",
+    **more: Any,
+) -> dict[str, Any]:
+    """Return the value of a change that passes a conversation to this app, or takes it."""
+    stamp = str(int(at.astimezone(UTC).timestamp())) if isinstance(at, datetime) else str(at)
+    described = {"metadata": "what was said"} | ({"new_owner_role": role} if role else {})
+    return {
+        "messaging_product": "whatsapp",
+        "recipient": {"display_phone_number": "13125550199", "phone_number_id": number},
+        "sender": {"phone_number": sender},
+        "timestamp": stamp,
+        "type": kind,
+        kind: described,
+    } | more
+
+
+def handed_over(*handovers: dict[str, Any]) -> bytes:
+    """Return a delivery of handovers."""
+    return json.dumps(document(*handovers, field="messaging_handovers")).encode()
+
+
 def value(*statuses: dict[str, Any], number: str = NUMBER, **more: Any) -> dict[str, Any]:
     """Return the value of a change with these statuses."""
     metadata = {"display_phone_number": "13125550199", "phone_number_id": number}

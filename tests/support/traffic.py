@@ -23,6 +23,10 @@ class Traffic:
         """Store one delivery with these statuses, received at `at`."""
         self._writer.store([Delivery(body(*statuses, number=number, waba=waba))], at)
 
+    def deliver(self, body: bytes, at: datetime) -> None:
+        """Store one delivery with this body, received at `at`."""
+        self._writer.store([Delivery(body)], at)
+
     def sent(self, messages: int, at: datetime, **more: Any) -> list[str]:
         """Store new messages sent at `at`; returns their ids."""
         return self._feed(messages, at, "sent", **more)

@@ -23,6 +23,15 @@ _PAGE = 1_000
 Kind = TypeVar("Kind")
 
 
+class CurrentOwner(Struct, frozen=True, kw_only=True):
+    """Who owns a conversation that Meta routes. `is_you`: whether free-form messages of this app are taken."""
+
+    is_you: bool
+    role: str | None
+    """ai_agent, escalation or another of Meta's."""
+    since: datetime
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """Whether a message to this contact is allowed; if not, why, and until when."""
 
@@ -44,6 +53,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     """Another channel is the better choice now."""
     try_elsewhere_reason: str | None = None
     """unreachable, withheld or paused."""
+    conversation_owner: CurrentOwner | None = None
+    """None: Meta has handed nothing over, or the check named no business number."""
 
 
 class Send(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -85,6 +85,20 @@ class NumberChange(Struct, frozen=True, gc=False):
     new_contact: str
 
 
+class Handover(Struct, frozen=True, gc=False):
+    """Meta gave a conversation to another owner: `is_ours` says whether to this app."""
+
+    phone_number_id: str
+    waba_id: str
+    timestamp: int | None
+    contact: str
+    raw_timestamp: str
+    """As in Preference."""
+    is_ours: bool
+    owner: str
+    """The role of the new owner, such as ai_agent or escalation; empty if Meta does not name it."""
+
+
 class HealthChange(Struct, frozen=True, gc=False):
     """One change that a signal reports about its subject (see health_changes)."""
 
@@ -139,6 +153,7 @@ class Parsed(Struct, gc=False):
     inbound: list[InboundMessage] = []
     preferences: list[Preference] = []
     number_changes: list[NumberChange] = []
+    handovers: list[Handover] = []
     signals: list[HealthSignal] = []
     unreadable: list[Unreadable] = []
     ignored: dict[str, int] = {}
@@ -155,6 +170,7 @@ class Parsed(Struct, gc=False):
             + len(self.inbound)
             + len(self.preferences)
             + len(self.number_changes)
+            + len(self.handovers)
             + len(self.signals)
             + sum(unreadable.items for unreadable in self.unreadable)
             + sum(self.ignored.values())

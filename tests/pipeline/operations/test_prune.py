@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
 from tests.support.alerts import make_alert
-from tests.support.factories import status
+from tests.support.factories import handed_over, handover, status
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.operations.prune import PruneSummary, Retention, prune
 from webhook_app.store.incidents import alerts, incidents, outbox
@@ -49,13 +49,15 @@ def test_every_table_has_its_own_retention(engine, traffic, now, partitioned):
         at = now - days * DAY
         traffic.store(status(f"wamid.{days}", "failed", at, code=UNREACHABLE), at=at)
         traffic.wrote(f"wamid.IN{days}", at)
+        traffic.deliver(handed_over(handover(at=at)), at=at)
     summary = prune(engine, now, KEPT)
     ago = [now - days * DAY for days in (65, 25, 15, 7, 4, 0)]
     assert times(engine, "status_events") == ago[2:]
     assert times(engine, "inbound_messages") == ago[2:]
+    assert times(engine, "handovers") == ago[2:]
     assert times(engine, "service_windows", "opened_at") == ago[5:]
     assert times(engine, "failures")[-5:] == ago[1:]
-    assert times(engine, "deliveries", "received_at") == [at for at in ago[4:] for _ in range(2)]
+    assert times(engine, "deliveries", "received_at") == [at for at in ago[4:] for _ in range(3)]
     assert times(engine, "messages", "failed_at") == ago[2:]
     assert len(times(engine, "minute_counts", "minute")) == 3
     assert summary.finished

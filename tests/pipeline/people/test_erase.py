@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, Engine, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from tests.support.alerts import make_alert
-from tests.support.factories import NUMBER, body, document, message, status, value
+from tests.support.factories import NUMBER, body, document, handed_over, handover, message, status, value
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
@@ -108,7 +108,19 @@ HARMLESS = {  # texts that Meta or we choose from few values, that name no conta
         "actor",
     ),
     *("snoozed_by", "batch", "subject", "subject_id", "aspect", "name", "language"),
-    *("action", "scope", "what", "became", "place", "raw_timestamp", "identity", "why", "lease", "leased_by"),
+    *(
+        "owner",
+        "action",
+        "scope",
+        "what",
+        "became",
+        "place",
+        "raw_timestamp",
+        "identity",
+        "why",
+        "lease",
+        "leased_by",
+    ),
 }
 
 
@@ -225,6 +237,9 @@ def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list
         [Delivery(body(*others, group, lost)), Delivery(body(*mine, messages=[*inbound, moved]))], now
     )
     writer.store([Delivery(json.dumps(preference).encode()), Delivery(json.dumps(alert).encode())], now)
+    writer.store(
+        [Delivery(handed_over(handover("control_taken", at, sender=PERSON, role="escalation")))], now
+    )
     writer.store([Delivery(f"no json about {PERSON}".encode())], now - DAY)
     with engine.begin() as connection:
         agreed = OptIn(

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.support.factories import body, message, status
+from tests.support.factories import body, handed_over, handover, message, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.counts.rates import Filters, rates
@@ -27,11 +27,11 @@ CODES = (131026, 131049, 132015, 999999)
 TABLES = (
     *("status_events", "failures", "messages", "minute_counts", "inbound_messages", "deliveries", "books"),
     *("failed_messages", "failure_counts"),
-    *("contact_links", "clock_repairs", "quarantine", "successes", "service_windows"),
+    *("contact_links", "clock_repairs", "quarantine", "successes", "service_windows", "handovers"),
 )
 
 Item = tuple[str, dict[str, Any]]
-"""The business number, and a status or an inbound message."""
+"""The business number, and a status, an inbound message or a handover."""
 
 
 @st.composite
@@ -42,6 +42,10 @@ def items(draw: st.DrawFn) -> Item:
     recipient = f"1202555010{serial}"
     if draw(st.integers(0, 9)) == 0:
         return number, message(f"wamid.IN{serial}", at, sender=recipient)
+    if draw(st.integers(0, 9)) == 0:
+        took = draw(st.sampled_from(("control_passed", "control_taken")))
+        role = draw(st.sampled_from(("ai_agent", "escalation")))
+        return number, handover(took, at, sender=recipient, number=number, role=role)
     kind = draw(st.sampled_from(("sent", "sent", "delivered", "read", "failed", "failed")))
     code = draw(st.sampled_from(CODES)) if kind == "failed" else None
     callback = f"template=t{serial % 2}"
@@ -50,11 +54,16 @@ def items(draw: st.DrawFn) -> Item:
     )
 
 
-def post(part: Sequence[Item]) -> bytes:
-    number = part[0][0]
-    statuses = [item for _, item in part if "status" in item]
-    messages = [item for _, item in part if "status" not in item]
-    return body(*statuses, number=number, **({"messages": messages} if messages else {}))
+def posts(part: Sequence[Item]) -> list[bytes]:
+    """One body for statuses and messages of each number, and one for all handovers."""
+    found = []
+    for number in NUMBERS:
+        statuses = [item for of, item in part if of == number and "status" in item]
+        messages = [item for of, item in part if of == number and "from" in item]
+        if statuses or messages:
+            found.append(body(*statuses, number=number, **({"messages": messages} if messages else {})))
+    handovers = [item for _, item in part if "sender" in item]
+    return found + ([handed_over(*handovers)] if handovers else [])
 
 
 @st.composite
@@ -67,11 +76,7 @@ def streams(draw: st.DrawFn) -> tuple[list[Item], list[bytes]]:
     while rest:
         size = draw(st.integers(1, 6))
         part, rest = rest[:size], rest[size:]
-        bodies += [
-            post([i for i in part if i[0] == number])
-            for number in NUMBERS
-            if any(i[0] == number for i in part)
-        ]
+        bodies += posts(part)
     return whole, bodies
 
 
@@ -102,8 +107,17 @@ class Model:
             for number, item in whole
             if "status" in item
         }
-        self.inbound = {
-            (item["id"], number, occurred(item)) for number, item in whole if "status" not in item
+        self.inbound = {(item["id"], number, occurred(item)) for number, item in whole if "from" in item}
+        self.handovers = {
+            (
+                item["sender"]["phone_number"],
+                number,
+                occurred(item),
+                item["type"] == "control_passed",
+                item[item["type"]]["new_owner_role"],
+            )
+            for number, item in whole
+            if "sender" in item
         }
 
     def window(self, start: datetime, end: datetime) -> tuple[int, int, dict[int, int]]:
@@ -135,6 +149,10 @@ def check(engine: Engine, whole: Sequence[Item], bodies: Sequence[bytes]) -> Non
             text("SELECT message_id, phone_number_id, occurred_at FROM inbound_messages")
         )
         assert {tuple(row) for row in inbound} == model.inbound
+        handovers = connection.execute(
+            text("SELECT contact, phone_number_id, occurred_at, is_ours, owner FROM handovers")
+        )
+        assert {tuple(row) for row in handovers} == model.handovers
         windows = connection.execute(text("SELECT contact, phone_number_id, opened_at FROM service_windows"))
         latest: dict[tuple[str, str], datetime] = {}
         for message_id, number, at in model.inbound:
@@ -176,7 +194,7 @@ def check(engine: Engine, whole: Sequence[Item], bodies: Sequence[bytes]) -> Non
     received, applied, duplicate, ignored, quarantined = books
     delivered_items = sum(Delivery(each).parsed.received for each in bodies)
     assert received == delivered_items == applied + duplicate + ignored + quarantined
-    assert applied == len(model.statuses) + len(model.inbound)
+    assert applied == len(model.statuses) + len(model.inbound) + len(model.handovers)
 
 
 quiet = settings(

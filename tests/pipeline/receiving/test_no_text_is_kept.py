@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.support.factories import body, document, message, status, value
+from tests.support.factories import body, document, handed_over, handover, message, status, value
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.ingest import GroupCommit
 from webhook_app.store.postgres.engine import connect
@@ -85,6 +85,12 @@ SHAPES = {
     ),
     "messages of a conversation": body(status("wamid.S", conversation={"id": "c", "messages": [INBOUND]})),
     "messages of a profile": body(status("wamid.S"), contacts=[{"profile": {"messages": [INBOUND]}, "wa_id": "1"}]),
+    "metadata of a handover": handed_over(handover(control_passed={"metadata": SECRET})),
+    "another key of a handover": handed_over(handover(control_passed={"said": {"id": [SECRET]}})),
+    "escaped key of a handover": handed_over(handover(control_passed={"metadata": SECRET})).replace(
+        b'"control_passed": {', b'"control_\\u0070assed": {'
+    ),
+    "metadata of a handover of an unknown kind": handed_over(handover(type="x", control_taken={"metadata": SECRET})),
     "messages of a test": json.dumps(document(value(messages=[INBOUND]), waba="0")).encode(),
 }  # fmt: skip
 
@@ -121,6 +127,7 @@ DOCUMENTS = (
     document(value(status("wamid.S", text={"body": SECRET}, caption=SECRET))),
     document(value(status("wamid.S"))) | {"messages": [INBOUND]},
     document(value(message_echoes=[INBOUND]), field="smb_message_echoes"),
+    document(handover("control_taken", control_taken={"metadata": SECRET}), field="messaging_handovers"),
 )
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from tests.support.factories import body, message, status
+from tests.support.factories import body, handed_over, handover, message, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.counts.rates import Filters, rates
@@ -25,6 +25,7 @@ RECEIVED = START + timedelta(minutes=20)
 EMPTIED = (
     *("status_events", "failures", "messages", "failed_messages", "minute_counts", "failure_counts", "books"),
     *("inbound_messages", "service_windows", "clock_repairs", "deliveries", "contact_links", "successes"),
+    "handovers",
 )
 MEMBERS = ("12025550117", "491711234567", "5511961234567", "2250707123456")
 OLD_SPELLINGS = {"5511961234567": "551161234567", "2250707123456": "22507123456"}
@@ -49,6 +50,11 @@ def items(draw: st.DrawFn) -> Item:
     if draw(st.integers(0, 4)) == 0:
         item = message(f"wamid.IN{serial}", sender=MEMBERS[serial % len(MEMBERS)])
         return item | {"timestamp": at if isinstance(at, str) else str(int(at.timestamp()))}
+    if (
+        isinstance(at, datetime) and draw(st.integers(0, 4)) == 0
+    ):  # without a time, each is an item of its own
+        what = draw(st.sampled_from(("control_passed", "control_taken")))
+        return handover(what, at, sender=draw(spelt), role=f"role_{serial}")
     kind = draw(st.sampled_from(("sent", "failed", "delivered")))
     code = draw(st.sampled_from((131026, 131049, 132015))) if kind == "failed" else None
     # What Meta repeats is the same: the tag depends on what identifies the event.
@@ -73,6 +79,8 @@ def histories(draw: st.DrawFn) -> list[Item]:
 
 
 def post(item: Item) -> Delivery:
+    if "sender" in item:
+        return Delivery(handed_over(item))
     return Delivery(body(item) if "status" in item else body(messages=[item]))
 
 
@@ -117,6 +125,7 @@ QUERIES = {
     "failed_messages": f"message_id, alone, {when('first_at')}, {when('last_at')}",
     "inbound_messages": f"message_id, contact, {when('occurred_at')}",
     "service_windows": f"contact, {when('opened_at')}",
+    "handovers": f"contact, is_ours, owner, {when('occurred_at')}",
 }
 
 

@@ -134,6 +134,14 @@ def test_a_suppressed_person_is_refused_although_meta_would_take_the_message():
     assert judged(HELLO, person=RecipientFacts(verdict="wait", why="Paused.", window_open=True)).is_refused
 
 
+def test_a_free_form_message_in_the_conversation_of_another_app_is_doubted_and_a_template_is_not():
+    owned = RecipientFacts(verdict="send", window_open=True, owned_by="another app (escalation)")
+    (problem,) = judged(HELLO, person=owned).problems
+    assert (problem.code, problem.severity, problem.expected) == (131070, "warn", True)
+    assert "another app (escalation)" in problem.message
+    assert judged(template("plain"), person=owned).problems == []
+
+
 def test_an_opt_in_is_not_needed_inside_the_window():
     closed = RecipientFacts(verdict="send", has_opted_in=False)
     opened = RecipientFacts(verdict="send", has_opted_in=False, window_open=True)

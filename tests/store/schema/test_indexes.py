@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Index, PrimaryKeyConstraint, Text, UniqueConstraint, text
 
-from tests.support.factories import body, message, status
+from tests.support.factories import body, handed_over, handover, message, status
 from tests.support.folders import PAYLOADS
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.receiving.delivery import Delivery
@@ -46,6 +46,7 @@ LONGEST = {  # bytes, by column; by table and column where it differs
     ("template_changes", "name"): 512,
     ("template_changes", "language"): 512,
     ("template_changes", "aspect"): _OURS,
+    ("handovers", "owner"): 160,
     ("opt_ins", "actor"): 400,
     ("opt_ins", "channel"): 4 * MAX_CHANNEL,
 }
@@ -137,6 +138,7 @@ def test_no_text_of_a_webhook_is_too_long_for_an_index_or_stops_the_evaluation(e
     stored += [
         body(odd | {"pricing": {"category": long()}}, **about),
         body(messages=[message(long(128), now)], errors=[{"code": 1, "title": long()}], **about),
+        handed_over(handover(at=long(), number=long(), role=long())),
     ]
     writer.store([Delivery(each) for each in stored], now)
     everything = ", ".join(

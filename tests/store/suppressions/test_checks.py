@@ -16,13 +16,14 @@ PHONES = tuple(f"1202555011{n}" for n in range(4))
 USERS = ("DE.1", "DE.2", "DE.ENT.3")
 KEYS = (*PHONES, *USERS)
 NUMBERS = ("", "pn1", "pn2")
-EMPTY = ("suppressions", "contact_links", "service_windows")
+EMPTY = ("suppressions", "contact_links", "service_windows", "handovers")
 
 keys, numbers = st.sampled_from(KEYS), st.sampled_from(NUMBERS)
 rows = st.lists(st.tuples(keys, numbers, st.sampled_from(("manual", "unreachable")), st.integers(-9, 9)))
 pairs = st.lists(
     st.tuples(st.sampled_from((*USERS, PHONES[0])), keys).filter(lambda pair: pair[0] != pair[1])
 )
+handovers = st.lists(st.tuples(keys, st.sampled_from(NUMBERS[1:]), st.integers(-30, 0), st.booleans()))
 windows = st.lists(st.tuples(keys, st.sampled_from(NUMBERS[1:]), st.integers(-30, 1)))
 several = {
     "max_examples": 60,
@@ -32,9 +33,11 @@ several = {
 
 
 @settings(**several)
-@given(rows=rows, pairs=pairs, windows=windows, number=st.sampled_from((None, "pn1", "pn2")))
+@given(
+    rows=rows, pairs=pairs, windows=windows, handovers=handovers, number=st.sampled_from((None, "pn1", "pn2"))
+)
 def test_a_check_of_thousands_finds_the_same_facts_as_a_check_of_few(
-    database_url, now, rows, pairs, windows, number
+    database_url, now, rows, pairs, windows, handovers, number
 ):
     with (
         connect(database_url, application="tests") as connection,
@@ -59,6 +62,12 @@ def test_a_check_of_thousands_finds_the_same_facts_as_a_check_of_few(
                 "INSERT INTO service_windows VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
                 [contact, of, now + timedelta(hours=hours)],
             )
+        for contact, of, hours, is_ours in handovers:
+            connection.execute(
+                "INSERT INTO handovers (contact, phone_number_id, occurred_at, is_ours, received_at)"
+                " VALUES (%s, %s, %s, %s, now()) ON CONFLICT DO NOTHING",
+                [contact, of, now + timedelta(hours=hours), is_ours],
+            )
         question = CheckRequest([*KEYS, "49170000000"], number)
         (few,) = read_facts(connection, [question], now)
         many = read_facts_of_thousands(connection, beside, question, now)
@@ -67,11 +76,13 @@ def test_a_check_of_thousands_finds_the_same_facts_as_a_check_of_few(
         }
         assert few.suppressions == many.suppressions
         assert few.wrote == many.wrote
+        assert few.owners == many.owners
         alone = [CheckRequest([key], number) for key in question.contacts]
         for question, known in zip(alone, read_facts(connection, alone, now), strict=True):
             (key,) = question.contacts
             assert known.suppressions.get(key) == few.suppressions.get(key)
             assert known.wrote.get(key) == few.wrote.get(key)
+            assert known.owners.get(key) == few.owners.get(key)
 
 
 @pytest.fixture

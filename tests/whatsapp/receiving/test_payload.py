@@ -131,7 +131,13 @@ ITEMS = {
     "message_unsupported_131060": ["inbound unsupported"],
     "message_user_actions_landing_page_view": ["ignored user_actions"],
     "message_user_actions_link_click": ["ignored user_actions"],
-    "messaging_handovers": ["ignored field messaging_handovers"],
+    "messaging_handovers": ["handover to us"],
+    "messaging_handovers_app_roles_legacy": ["handover to us, ai_agent"],
+    "messaging_handovers_passed": ["handover to us, ai_agent"],
+    "messaging_handovers_taken": ["handover to another, escalation"],
+    "messaging_handovers_unknown_type": [
+        "quarantined messaging_handovers: unknown handover 'control_requested'"
+    ],
     "partner_solutions": ["ignored field partner_solutions"],
     "payment_configuration_update": ["signal payment_configuration_update Needs Testing"],
     "phone_number_name_update_approved": ["signal phone_number_name_update APPROVED"],
@@ -227,6 +233,10 @@ def describe(parsed: Parsed) -> list[str]:
         ),
         *(f"preference {preference.value}" for preference in parsed.preferences),
         *(f"number change {c.old_contact} to {c.new_contact}" for c in parsed.number_changes),
+        *(
+            ", ".join(filter(None, (f"handover to {'us' if h.is_ours else 'another'}", h.owner)))
+            for h in parsed.handovers
+        ),
         *(
             f"signal {s.field} {s.event}" + ("" if s.error_code == NO_CODE else f" {s.error_code}")
             for s in parsed.signals

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.factories import body, message, status
+from tests.support.factories import body, handed_over, handover, message, status
 from tests.support.folders import PAYLOADS
 from webhook_app.whatsapp.people.keywords import DEFAULT
 from webhook_app.whatsapp.receiving.payload import parse_any
@@ -151,3 +151,20 @@ def test_a_place_in_whole_numbers_and_the_address_book_of_a_phone_are_removed():
     redacted = redact_text(json.dumps({"state_sync": [entry]}).encode())
     assert b"Ada" not in redacted
     assert b"12025550199" not in redacted
+
+
+@pytest.mark.parametrize("kind", ["control_passed", "control_taken"])
+def test_of_a_handover_only_the_owners_are_kept_of_what_the_other_app_wrote(kind: str) -> None:
+    owners = {"previous_owner_role": "ai_agent", "new_owner_role": "escalation", "previous_owner_app_id": "9"}
+    said = {"metadata": "stop", "summary": {"id": "Ann has diabetes", "age": 41}, "notes": ["a", 1.5]}
+    before = handover(kind, **{kind: owners | said})
+    (after,) = json.loads(redact_text(handed_over(before)))["entry"][0]["changes"]
+    assert after["value"] == before | {
+        kind: owners
+        | {"metadata": REMOVED, "summary": {"id": REMOVED, "age": None}, "notes": [REMOVED, None]}
+    }
+
+
+def test_the_metadata_of_a_business_number_is_kept() -> None:
+    before = body(status("wamid.A"), messages=[message(text="hello")])
+    assert json.loads(redact_text(before))["entry"][0]["changes"][0]["value"]["metadata"]["phone_number_id"]

@@ -141,6 +141,7 @@ class _PruneRun:
             ("message_stages", kept.events_days),
             ("stage_counts", kept.events_days),
             ("clock_repairs", kept.events_days),
+            ("handovers", kept.events_days),
             ("sends", kept.events_days),
             ("retries", kept.events_days),
             ("quarantine", kept.events_days),

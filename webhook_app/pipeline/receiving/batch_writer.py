@@ -13,7 +13,7 @@ import structlog
 
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.event_rows import EventRows
-from webhook_app.pipeline.receiving.other_items import insert_others
+from webhook_app.pipeline.receiving.other_items import has_others, insert_others
 from webhook_app.pipeline.sends import merge
 from webhook_app.pipeline.sends.contradictions import KnownSends, without_contradictions
 from webhook_app.pipeline.suppressions import statements
@@ -170,7 +170,7 @@ class BatchWriter:
         self._rows.add(connection, batch, _events(connection, found, reports), found, received_at)
         receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         new = self._new_facts(found)
-        if any(p.inbound or p.preferences or p.number_changes or p.signals or p.unreadable for p in found):
+        if any(map(has_others, found)):
             with connection.transaction():
                 stored = event_store.insert_batch(connection, batch, **receipt)
                 insert_others(connection, found, int(received_at.timestamp()), receipt)

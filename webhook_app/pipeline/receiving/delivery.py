@@ -6,7 +6,7 @@ from webhook_app.whatsapp.events import Parsed
 from webhook_app.whatsapp.people.keywords import DEFAULT, Keywords
 from webhook_app.whatsapp.receiving.payload import redact_and_parse
 
-_ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "signals", "unreadable")
+_ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "handovers", "signals", "unreadable")
 
 
 class Delivery:
@@ -28,9 +28,7 @@ class Delivery:
     @property
     def rows(self) -> int:
         """The number of rows that hold its items."""
-        found = self.parsed
-        others = len(found.preferences) + len(found.number_changes) + len(found.signals)
-        return len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
+        return sum(len(getattr(self.parsed, kind)) for kind in _ITEM_KINDS)
 
     def split(self, rows: int) -> "list[Delivery]":
         """Split the delivery into parts of about as many rows, each fit for a transaction. The first is archived."""

@@ -264,4 +264,5 @@ def _since(parsed: Parsed, earliest: int) -> Parsed:
         parsed,
         statuses=[e for e in parsed.statuses if e.timestamp is None or e.timestamp >= earliest],
         inbound=[m for m in parsed.inbound if m.timestamp is None or m.timestamp >= earliest],
+        handovers=[h for h in parsed.handovers if h.timestamp is None or h.timestamp >= earliest],
     )

@@ -42,6 +42,7 @@ _OLD = {
     "sends": "sent_at < :cutoff",
     "retries": "first_failed_at < :cutoff",
     "service_windows": "opened_at < :cutoff",
+    "handovers": "occurred_at < :cutoff",
     "quarantine": "replayed_at < :cutoff",
     "quarantine open": "received_at < :cutoff",
     "series": "seen_on < :cutoff",

@@ -36,6 +36,7 @@ HOLDS: dict[str, frozenset[str]] = {
     "retries": frozenset(("message_id", "contact", "first_message_id", "sent_message_id", "claim")),
     "inbound_messages": frozenset(("message_id", "contact")),
     "service_windows": frozenset(("contact",)),
+    "handovers": frozenset(("contact",)),
     "preferences": frozenset(("contact",)),
     "opt_ins": frozenset(("contact", "note", "channel")),
     "number_changes": frozenset(("old_contact", "new_contact", "message_id")),
@@ -63,6 +64,7 @@ HOLDS: dict[str, frozenset[str]] = {
 _BY_CONTACT = (
     "inbound_messages",
     "service_windows",
+    "handovers",
     "preferences",
     "opt_ins",
     "successes",

@@ -13,6 +13,7 @@ SELECT EXISTS (SELECT FROM status_events WHERE contact = :key AND occurred_at >=
     OR EXISTS (SELECT FROM failures WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM inbound_messages WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM preferences WHERE contact = :key AND occurred_at >= :since)
+    OR EXISTS (SELECT FROM handovers WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM sends WHERE contact = :key AND sent_at >= :since)
     OR EXISTS (SELECT FROM opt_ins WHERE contact = :key AND opted_in_at >= :since)
     OR EXISTS (SELECT FROM suppressions WHERE contact = :key)
@@ -34,6 +35,7 @@ _TIMES = {
     "opt_ins": "opted_in_at",
     "successes": "occurred_at",
     "service_windows": "opened_at",
+    "handovers": "occurred_at",
 }
 _TAKEN = {
     table: f"DELETE FROM {table} WHERE contact = :key AND {at} >= :since AND {at} < :until"

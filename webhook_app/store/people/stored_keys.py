@@ -12,6 +12,7 @@ _COLUMNS = (
     "service_windows.contact",
     "contact_links.contact",
     "preferences.contact",
+    "handovers.contact",
     "opt_ins.contact",
     "number_changes.old_contact",
     "number_changes.new_contact",

@@ -62,6 +62,7 @@ from webhook_app.store.schema.receiving import (
 )
 from webhook_app.store.schema.sends import retries, retry_progress, sends
 from webhook_app.store.schema.suppressions import (
+    handovers,
     preferences,
     service_windows,
     successes,
@@ -91,6 +92,7 @@ __all__ = [
     "failure_errors",
     "failures",
     "findings",
+    "handovers",
     "health_changes",
     "health_signals",
     "hourly_counts",

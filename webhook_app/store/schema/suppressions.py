@@ -99,6 +99,18 @@ service_windows = Table(  # when a contact last wrote to or called a business nu
     PrimaryKeyConstraint("contact", "phone_number_id"),
 )
 
+handovers = Table(  # messaging_handovers: to whom Meta gave a conversation; is_ours: to this app
+    "handovers",
+    metadata,
+    a_text("contact"),
+    a_text("phone_number_id"),
+    a_time("occurred_at"),
+    Column("is_ours", Boolean, nullable=False),
+    a_text("owner"),  # its role, such as ai_agent or escalation
+    a_time("received_at"),
+    PrimaryKeyConstraint("contact", "phone_number_id", "occurred_at", "is_ours", "owner"),
+)
+
 successes = (
     Table(  # a queue of deliveries to suppressed contacts and of their messages, for suppressions/suppress
         "successes",

@@ -1,4 +1,4 @@
-"""Looks up what a check needs to know of its contacts: links, suppressions, open service windows, the feed's version.
+"""Looks up what a check needs to know of its contacts: links, suppressions, windows, owners, the feed's version.
 
 Few contacts are read in one statement; thousands in one per table, with sorted keys, so that Postgres scans each index
 once. Both give the same result. Uses the driver, because checks are a hot path. Only `claim_probes` writes.
@@ -18,6 +18,13 @@ from webhook_app.store.people.erased_opt_outs import MARK
 from webhook_app.store.people.links import NUMBERS_CHANGED, OTHER_KEYS
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver
+from webhook_app.store.suppressions.conversation_owners import (
+    ANY_HANDOVER,
+    LAST_HANDOVER,
+    LastHandover,
+    in_force,
+    last_handovers,
+)
 from webhook_app.whatsapp.events import NO_CODE
 
 WINDOW = timedelta(hours=24)
@@ -54,6 +61,8 @@ class CheckFacts(Struct):
     suppressions: dict[str, list[ContactSuppression]] = field(default_factory=dict)
     wrote: dict[str, datetime] = field(default_factory=dict)
     """When contacts wrote or called last, if within the service window."""
+    owners: dict[str, LastHandover] = field(default_factory=dict)
+    """Who owns the conversation with the business number, where Meta has handed it over and it has not ended."""
 
 
 class CheckRequest(Struct, frozen=True):
@@ -93,6 +102,9 @@ FROM few p CROSS JOIN LATERAL (
   SELECT w.opened_at FROM service_windows w
   WHERE w.contact = p.key AND {_WROTE.format(now="$3", number="p.number")} OFFSET 0) w
 UNION ALL
+SELECT p.asked, p.key, '', 'owner', h.owner, h.is_ours::int, h.occurred_at, NULL, '', NULL, NULL
+FROM few p CROSS JOIN LATERAL {LAST_HANDOVER} h WHERE {ANY_HANDOVER}
+UNION ALL
 SELECT p.asked, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL, NULL, '', NULL, NULL
 FROM erased_opt_outs_secret s CROSS JOIN few p
 CROSS JOIN LATERAL (SELECT * FROM erased_opt_outs w WHERE w.mark = {MARK.format(key="p.key")}
@@ -111,7 +123,7 @@ SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_chan
 """
 _VERSION = """
 SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_opt_outs),
-       coalesce((SELECT max(contact) FROM suppressions) >= 'A', FALSE)
+       coalesce((SELECT max(contact) FROM suppressions) >= 'A', FALSE), EXISTS (SELECT FROM handovers)
 FROM suppression_changes
 """
 _ERASED = f"""
@@ -156,6 +168,7 @@ def read_facts(
     values = [text_array([contact for _, contact in places]), text_array(numbers), now]
     shared: set[int] = set()
     wrote: dict[int, list[tuple[str, datetime]]] = {}
+    handed: dict[int, list[tuple[str, LastHandover]]] = {}
     for asked, *columns in psycopg.RawCursor(connection).execute(_FACTS, values, prepare=True).fetchall():
         kind = columns[2]
         if kind == "crowd":  # see links.KEYS_AT_MOST
@@ -165,18 +178,48 @@ def read_facts(
                 each.version = columns[4]
         elif kind == "wrote":
             wrote.setdefault(asked - 1, []).append((columns[0], columns[5]))
+        elif kind == "owner":
+            last = LastHandover(bool(columns[4]), columns[3], columns[5])
+            handed.setdefault(asked - 1, []).append((columns[0], last))
         elif kind == "shared":
             shared.add(asked - 1)
         else:
             each, contact = places[asked - 1]
             each.suppressions.setdefault(contact, []).append(ContactSuppression(*columns))
     if shared:
-        _leave_out_others(connection, {place: places[place] for place in shared}, wrote)
+        _leave_out_others(connection, {place: places[place] for place in shared}, wrote, handed)
+    _add_latest(places, wrote, handed)
+    _leave_out_ended(connection, questions, found, now)
+    _sort_rows(found)
+    return found
+
+
+def _add_latest(
+    places: Sequence[tuple[CheckFacts, str]],
+    wrote: Mapping[int, list[tuple[str, datetime]]],
+    handed: Mapping[int, list[tuple[str, LastHandover]]],
+) -> None:
     for place, written in wrote.items():
         each, contact = places[place]
         each.wrote[contact] = max(at for _, at in written)
-    _sort_rows(found)
-    return found
+    for place, owned in handed.items():
+        each, contact = places[place]
+        each.owners[contact] = _last(last for _, last in owned)
+
+
+def _leave_out_ended(
+    connection: DriverConnection,
+    questions: Sequence[CheckRequest],
+    found: Sequence[CheckFacts],
+    now: datetime,
+) -> None:
+    for question, each in zip(questions, found, strict=True):
+        if each.owners:
+            each.owners = in_force(connection, each.owners, each.wrote, question.phone_number_id or "", now)
+
+
+def _last(handovers: Iterable[LastHandover]) -> LastHandover:
+    return max(handovers, key=lambda each: each.order)
 
 
 def _sort_rows(found: Iterable[CheckFacts]) -> None:
@@ -189,6 +232,7 @@ def _leave_out_others(
     connection: DriverConnection,
     places: Mapping[int, tuple[CheckFacts, str]],
     wrote: dict[int, list[tuple[str, datetime]]],
+    handed: dict[int, list[tuple[str, LastHandover]]],
 ) -> None:
     """Leave out what belongs to others who held a number of the contact, or hold a number that the contact left."""
     known = holders(connection, {contact for _, contact in places.values()})
@@ -200,6 +244,9 @@ def _leave_out_others(
         written = [(key, at) for key, at in wrote.pop(place, ()) if known.holder(key, at) == person]
         if written:
             wrote[place] = written
+        owned = [(key, last) for key, last in handed.pop(place, ()) if known.holder(key, last.at) == person]
+        if owned:
+            handed[place] = owned
 
 
 def claim_probes(connection: Connection, keys: Sequence[Key], until: datetime, now: datetime) -> set[Key]:
@@ -218,7 +265,8 @@ def read_facts_of_thousands(
     The version is read first: the rows may be newer than it, but never older.
     """
     asked = sorted(set(question.contacts))
-    version, erased_are_kept, users_are_suppressed = connection.execute(_VERSION, prepare=True).fetchall()[0]
+    (state,) = connection.execute(_VERSION, prepare=True).fetchall()
+    version, erased_are_kept, users_are_suppressed, are_handed_over = state
     found = CheckFacts(version)
     shared_numbers: set[str] = set()
     values = {"number": question.phone_number_id or "", "now": now}
@@ -232,17 +280,21 @@ def read_facts_of_thousands(
         wrote |= more_wrote
     if erased_are_kept:
         _add_erased(connection, [*asked, *more], values, by_key)
-    with_facts = by_key.keys() | wrote
+    number = question.phone_number_id
+    handed = last_handovers(connection, [*asked, *more], number) if number and are_handed_over else {}
+    with_facts = by_key.keys() | wrote.keys() | handed.keys()
     concerned = {contact for key in with_facts for contact in people.get(key, (key,))}.intersection(asked)
     shared = {contact for contact in concerned if not shared_numbers.isdisjoint(people.get(contact, ()))}
     known = holders(connection, shared) if shared else None
     for contact in concerned:
         others = people.get(contact, {contact})
         written = [(key, wrote[key]) for key in others if key in wrote]
+        owned = [(key, handed[key]) for key in others if key in handed]
         if known and contact in shared:
             person = known.present(contact)
             others = {*person.keys}
             written = [(key, at) for key, at in written if known.holder(key, at) == person]
+            owned = [(key, last) for key, last in owned if known.holder(key, last.at) == person]
         rows = by_key.get(contact, []) + [
             row for key in sorted(others - {contact}) for row in by_key.get(key, ())
         ]
@@ -250,6 +302,9 @@ def read_facts_of_thousands(
             found.suppressions[contact] = rows
         if written:
             found.wrote[contact] = max(at for _, at in written)
+        if owned:
+            found.owners[contact] = _last(last for _, last in owned)
+    _leave_out_ended(connection, [question], [found], now)
     return found
 
 

@@ -25,6 +25,7 @@ _BEFORE = {
     131058: "`hello_world` from a number that is live",
     131062: "a code template for a user id",
     131063: "marketing by /messages is switched off for the account",
+    131070: "a webhook gave the conversation to another app; likely, as its release is not reported",
     132000: "number of parameters, per component",
     132001: "no such template or translation (likely: it may be new), or one that is not approved",
     132005: "text with its values over 1024 characters",
@@ -59,7 +60,6 @@ _AFTER = {
     131042: "payment",
     131050: "the person stopped marketing, unless a webhook said so before: then the check knows",
     131065: "the maximum price is not available in the country",
-    131070: "another app owns the conversation",
 }
 
 MOMENTS = (

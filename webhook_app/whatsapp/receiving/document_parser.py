@@ -18,7 +18,7 @@ from webhook_app.whatsapp.events import InboundMessage, NumberChange, Parsed, St
 from webhook_app.whatsapp.json_text import canonical
 from webhook_app.whatsapp.people import identity
 from webhook_app.whatsapp.people.keywords import Keywords
-from webhook_app.whatsapp.receiving import inbound, statuses
+from webhook_app.whatsapp.receiving import handovers, inbound, statuses
 from webhook_app.whatsapp.receiving.plain_delivery import TEST_ENTRY, TEST_NUMBER
 
 Object = Mapping[str, Any]
@@ -104,12 +104,12 @@ class DocumentParser:
                 reason = "a change without an object as value"
                 self._quarantine(reason, "", waba_id, change, _entry(waba_id, [change]))
                 continue
-            number = _number_of(value)
+            field = change.get("field")
+            field = field if type(field) is str else _field_by_keys(value)
+            number = _number_of(value, "recipient" if field == handovers.FIELD else "metadata")
             if waba_id == TEST_ENTRY or number == TEST_NUMBER:
                 self._ignore("dashboard test", count=_item_count(value))
             else:
-                field = change.get("field")
-                field = field if type(field) is str else _field_by_keys(value)
                 self._read_change(_ChangeOrigin(entry, field, value, waba_id, number))
         return None
 
@@ -123,10 +123,24 @@ class DocumentParser:
             self._read_items(
                 change, "user_preferences", inbound.read_preference, self.parsed.preferences.append
             )
+        elif change.field == handovers.FIELD:
+            self._read_handover(change)
         elif change.field in health_signals.FIELDS:
             self._read_signal(change)
         else:
             self._ignore(f"field {change.field[:64]}" if change.field else "no field")
+
+    def _read_handover(self, change: _ChangeOrigin) -> None:
+        field, value, waba_id = change.field, change.value, change.waba_id
+        try:
+            event, links = handovers.read_handover(value, waba_id, change.number)
+        except (TypeError, ValueError, AttributeError) as fault:
+            lone = _entry(waba_id, [{"field": field, "value": value}])
+            self._quarantine(f"{field}: {fault}"[:200], field, waba_id, value, lone)
+        else:
+            identity.add_links(self.parsed.links, links, event.timestamp)
+            self.parsed.handovers.append(event)
+            self._count += 1
 
     def _read_signal(self, change: _ChangeOrigin) -> None:
         entry, field, value, waba_id = change.entry, change.field, change.value, change.waba_id
@@ -263,6 +277,7 @@ _KEYS_OF_FIELD = {
     "message_template_quality_update": ("new_quality_score",),
     "template_category_update": ("new_category",),
     "account_alerts": ("alert_info",),
+    handovers.FIELD: (handovers.PASSED, handovers.TAKEN),
 }
 
 
@@ -276,9 +291,9 @@ def _field_by_keys(value: Object) -> str:
     return next((field for field, keys in _KEYS_OF_FIELD.items() if any(map(value.__contains__, keys))), "")
 
 
-def _number_of(value: Object) -> str:
-    metadata = value.get("metadata")
-    return _identifier(metadata.get("phone_number_id")) if type(metadata) is dict else ""
+def _number_of(value: Object, key: str) -> str:
+    described = value.get(key)
+    return _identifier(described.get("phone_number_id")) if type(described) is dict else ""
 
 
 def _identifier(value: Any) -> str:

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from webhook_app.whatsapp.events import InboundMessage, NumberChange, Preference
+from webhook_app.whatsapp.events import Handover, InboundMessage, NumberChange, Preference
 from webhook_app.whatsapp.people.contacts import contact_key
 from webhook_app.whatsapp.people.identity import read_number_change
 from webhook_app.whatsapp.people.keywords import Keywords
 from webhook_app.whatsapp.people.phrase_patterns import Meaning
 from webhook_app.whatsapp.receiving.statuses import bounded_text, digits, read_message_id, read_timestamp
+
+WithoutId = TypeVar("WithoutId", Preference, Handover)
 
 _WINDOW_UNCHANGED = frozenset(("reaction", "edit", "revoke"))
 """Meta does not say that these open the 24-hour window."""
@@ -85,9 +87,9 @@ def read_preference(item: Mapping[str, Any], waba_id: str, number: str) -> Prefe
     return Preference(number, waba_id, read_timestamp(raw), contact, category, preference, str(raw)[:64])
 
 
-def with_body_digest(preference: Preference, body_digest: bytes) -> Preference:
-    """Add the delivery's digest to a preference without valid time, to distinguish it from a later one."""
-    return replace(preference, raw_timestamp=f"{preference.raw_timestamp[:64]} {body_digest.hex()}")
+def with_body_digest(item: WithoutId, body_digest: bytes) -> WithoutId:
+    """Add the delivery's digest to an item without id and valid time, to distinguish it from a later one."""
+    return replace(item, raw_timestamp=f"{item.raw_timestamp[:64]} {body_digest.hex()}")
 
 
 def _keyword(item: Mapping[str, Any], kind: str, contact: str, words: Keywords) -> Meaning:

@@ -58,7 +58,7 @@ def _parse(body: bytes, words: Keywords, *, limited: bool) -> Parsed:
     parser = DocumentParser(words, limited=limited)
     parser.read(decode(body))
     parsed = parser.parsed
-    if parsed.signals or parsed.preferences:
+    if parsed.signals or parsed.preferences or parsed.handovers:
         _identify_by_body(parsed, hashlib.sha256(body).digest())
     return parsed
 
@@ -70,6 +70,9 @@ def _identify_by_body(parsed: Parsed, digest: bytes) -> None:
     ]
     parsed.preferences = [
         inbound.with_body_digest(p, digest) if p.timestamp is None else p for p in parsed.preferences
+    ]
+    parsed.handovers = [
+        inbound.with_body_digest(h, digest) if h.timestamp is None else h for h in parsed.handovers
     ]
 
 

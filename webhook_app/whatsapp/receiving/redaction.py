@@ -20,7 +20,7 @@ MAX_CHECKED = 10_000
 
 _KEYS = (
     *(b"messages", b"message_echoes", b"history", b"state_sync", b"group_subject", b"group_description"),
-    *(b"text", b"body", b"caption"),
+    *(b"text", b"body", b"caption", b"control_passed", b"control_taken"),
 )
 _MAY_HOLD_TEXT = re.compile(rb'"(?:' + b"|".join(_KEYS) + rb')"\s*:|\\u00|\0')
 """In JSON: a key of texts, or what such a key can be spelled with."""
@@ -55,6 +55,11 @@ _KEPT_KEYS = frozenset(
 )  # fmt: skip
 _CARDS, _PLACE = "contacts", ("latitude", "longitude")
 """Keys of messages: the cards of other people, which are removed whole, and numbers that are a place."""
+_HANDOVERS = frozenset(("control_passed", "control_taken"))
+"""Another app describes a conversation there, in any words; only who owns it is kept."""
+_OWNER_KEYS = frozenset(
+    f"{which}_owner{what}" for which in ("previous", "new") for what in ("_role", "_app_role", "_app_id")
+)
 _UNCHANGED_KEYS = frozenset(("errors",))  # written by Meta, apart from what is below _TEXT_KEYS again
 
 _check_syntax = msgspec.json.Decoder(msgspec.Raw).decode
@@ -146,9 +151,22 @@ class _Redaction:
             if key == "response_json":
                 return self._redact_form(value)
             return value if key in _KEPT_KEYS else self._redact_string(value)
+        if key in _HANDOVERS and not is_text:
+            return self._redact_handover(value)
         if is_text and key in _PLACE and type(value) is int:
             return None
         return self.redact(value, is_text=is_text or key in _TEXT_KEYS)
+
+    def _redact_handover(self, value: Any) -> Any:
+        """Remove everything but the owners and the structure."""
+        if type(value) is not dict:
+            return self._redact_card(value, kept=False)
+        return {
+            key: inner
+            if key in _OWNER_KEYS and type(inner) in (str, int)
+            else self._redact_card(inner, kept=False)
+            for key, inner in value.items()
+        }
 
     def _redact_card(self, value: Any, *, kept: bool) -> Any:
         """Remove everything of contact cards but their structure and, if `kept`, the numbers."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.support.factories import body, document, number_change
+from tests.support.factories import body, document, handed_over, handover, number_change
 from tests.support.factories import message as inbound
 from tests.support.fake_messages import FakeMessages
 from tests.support.generated_messages import (
@@ -238,6 +238,17 @@ def test_the_check_is_part_of_it(api, known, judge):
 def test_a_group_has_no_check(known, judge):
     known()
     assert judge(HELLO | {"to": "a group", "recipient_type": "group"})["check"] is None
+
+
+def test_a_conversation_of_another_app_is_a_warning_for_all_but_templates(known, judge, deliver, now):
+    known()
+    deliver(handed_over(handover("control_taken", now, sender=WRITER, number=NUMBER, role="escalation")))
+    found = judge(HELLO)
+    assert (found["allowed"], found["verdict"], found["expected_code"]) == (True, "warn", 131070)
+    assert found["check"]["conversation_owner"]["is_you"] is False
+    assert judge(template("plain", to=WRITER))["problems"] == []
+    deliver(handed_over(handover("control_passed", now + timedelta(seconds=1), sender=WRITER, number=NUMBER)))
+    assert judge(HELLO)["problems"] == []
 
 
 def test_opt_ins_are_a_condition_only_if_they_are_required(make_app, keys, known, api, now):

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.factories import NUMBER, body, message, status
+from tests.support.factories import NUMBER, body, handed_over, handover, message, status
 from tests.support.reports import report_failed_calls
 from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.incidents.evaluate import evaluate
@@ -43,6 +43,7 @@ def test_a_contact_without_suppressions_may_be_messaged(api):
             "window_open": False,
             "probe": False,
             "try_elsewhere": False,
+            "conversation_owner": None,
         }
     ]
 
@@ -69,6 +70,7 @@ def test_a_suppressed_contact_has_reason_code_start_and_end(api, engine, now):
         "probe": False,
         "try_elsewhere": True,
         "try_elsewhere_reason": "unreachable",
+        "conversation_owner": None,
     }
 
 
@@ -443,3 +445,23 @@ def test_without_a_database_checks_are_refused_or_allowed_as_configured(make_app
         if send == "post":
             assert [r["verdict"] for r in answer.json["results"]] == ["send", "invalid"]
             assert answer.json["version"] is None
+
+
+@pytest.mark.parametrize(("kind", "is_you"), [("control_passed", True), ("control_taken", False)])
+def test_a_check_of_a_number_names_the_owner_of_the_conversation(api, deliver, now, kind, is_you):
+    at = now - timedelta(hours=1)
+    deliver(handed_over(handover(kind, at, role="escalation")))
+    owner = {"is_you": is_you, "role": "escalation", "since": at.isoformat().replace("+00:00", "Z")}
+    found, invalid, other = check(api, FREE, "nobody", "12025550118", phone_number_id=NUMBER)
+    assert (found["verdict"], found["conversation_owner"]) == ("send", owner)
+    assert (invalid["conversation_owner"], other["conversation_owner"]) == (None, None)
+    alone = api.get(f"/v1/check/{FREE}?phone_number_id={NUMBER}", role="sender")
+    assert alone.json["conversation_owner"] == owner
+    for more in ({}, {"phone_number_id": OTHER_NUMBER}):
+        assert check(api, FREE, **more)[0]["conversation_owner"] is None
+
+
+def test_an_owner_whose_role_meta_does_not_name_has_none(api, deliver, now):
+    deliver(handed_over(handover(at=now)))
+    (found,) = check(api, FREE, phone_number_id=NUMBER)
+    assert found["conversation_owner"]["role"] is None

@@ -234,8 +234,16 @@ def _recipient(result: CheckResult, agreed: set[str] | None) -> RecipientFacts:
         why=result.why or result.reason or "",
         code=result.code,
         window_open=result.window_open,
+        owned_by=_other_owner(result),
         has_opted_in=None if agreed is None else result.contact in agreed,
     )
+
+
+def _other_owner(result: CheckResult) -> str:
+    owner = result.conversation_owner
+    if owner is None or owner.is_you:
+        return ""
+    return f"another app ({owner.role})" if owner.role else "another app"
 
 
 def _result(judged: Judged, check: CheckResult | None) -> PreflightResult:

@@ -1,7 +1,7 @@
 """/v1/check: whether these contacts may be messaged. Sending systems ask before every message."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Annotated
@@ -17,10 +17,16 @@ from webhook_app.rules.suppressions.verdict import SEND, CheckTerms, Verdict, de
 from webhook_app.settings import Settings
 from webhook_app.store.people.stored_keys import stored_keys
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, ContactSuppression
+from webhook_app.store.suppressions.conversation_owners import LastHandover
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.incidents.pause import pauses_of
 from webhook_app.web.api.people.addresses import parse_addresses
-from webhook_app.web.api.suppressions.check_results import CheckResult, invalid_result, result_of
+from webhook_app.web.api.suppressions.check_results import (
+    CheckResult,
+    ConversationOwner,
+    invalid_result,
+    result_of,
+)
 from webhook_app.web.api.values import Contact, PhoneNumberId, Time, Word
 from webhook_app.web.errors import ApiError
 from webhook_app.whatsapp.people.contacts import Address, InvalidAddress, hints, if_stored
@@ -163,7 +169,10 @@ def check_all(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, 
     verdicts = _verdicts(addresses, facts, terms)
     probe_period = timedelta(hours=call.settings.probe_hours)
     resolve_probes(verdicts, lambda: call.connection, call.now, probe_period, claim=query.probe)
-    return facts.version, _results(addresses, verdicts, facts.wrote)
+    results = _results(addresses, verdicts, facts.wrote)
+    if facts.owners:
+        _add_owners(results, addresses, facts.owners)
+    return facts.version, results
 
 
 def _verdicts(
@@ -211,6 +220,16 @@ def _results(
         else result_of(address, verdict or SEND, window_open=address.key in wrote)
         for address, verdict in zip(addresses, verdicts, strict=True)
     ]
+
+
+def _add_owners(
+    results: Iterable[CheckResult],
+    addresses: Iterable[Address | InvalidAddress],
+    owners: Mapping[str, LastHandover],
+) -> None:
+    for result, address in zip(results, addresses, strict=True):
+        if isinstance(address, Address) and (last := owners.get(address.key)):
+            result.conversation_owner = ConversationOwner(last.is_ours, last.role or None, last.at)
 
 
 def _terms(call: Call, query: _Query) -> CheckTerms:

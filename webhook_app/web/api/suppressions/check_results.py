@@ -21,6 +21,16 @@ class MatchedOn(Struct):
     contact: str
 
 
+class ConversationOwner(Struct):
+    """Who owns a conversation that Meta routes, by its last webhook `messaging_handovers`."""
+
+    is_you: Annotated[bool, Meta(description="false: Meta refuses free-form messages with 131070.")]
+    role: Annotated[
+        str | None, Meta(description="ai_agent, escalation or another of Meta's; null: not named.")
+    ]
+    since: Time
+
+
 class ShadowVerdict(Struct, kw_only=True):
     """The verdict that a suppression in shadow mode would have led to."""
 
@@ -73,6 +83,13 @@ class CheckResult(Struct, kw_only=True):
             " delivers no marketing to this person now; paused: sending is paused, and a code cannot wait."
         ),
     ] = UNSET
+    conversation_owner: Annotated[
+        ConversationOwner | None,
+        Meta(
+            description="Who owns the conversation with `phone_number_id`; null without one, and where Meta has handed"
+            " nothing over. It does not change the verdict. Meta does not report when an owner releases it."
+        ),
+    ] = None
     would_be: Annotated[
         ShadowVerdict | UnsetType,
         Meta(

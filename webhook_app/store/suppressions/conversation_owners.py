@@ -1,0 +1,88 @@
+"""Who owns a conversation by Meta's last handover of it. Uses the driver, as checks do.
+
+A conversation ends 24 hours after the person's last message. Meta then decides anew who answers, and sends no webhook.
+So a handover holds while no 24 hours have passed without a message of the person since.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from webhook_app.store.people.contacts import holders
+from webhook_app.store.postgres.arrays import text_array
+from webhook_app.store.postgres.engine import DriverConnection
+
+_LASTS = timedelta(hours=24)
+_LATEST_FIRST = "h.occurred_at DESC, h.is_ours DESC, h.owner DESC"
+
+ANY_HANDOVER = "(SELECT EXISTS (SELECT FROM handovers))"
+"""SQL: whether Meta ever handed over a conversation; evaluated once per statement."""
+LAST_HANDOVER = f"""(
+    SELECT h.is_ours, h.owner, h.occurred_at FROM handovers h
+    WHERE h.contact = p.key AND h.phone_number_id = p.number ORDER BY {_LATEST_FIRST} LIMIT 1)"""
+"""SQL: the last handover of the key and the business number of `p`."""
+_OF_KEYS = f"""
+SELECT DISTINCT ON (h.contact) h.contact, h.is_ours, h.owner, h.occurred_at FROM handovers h
+WHERE h.contact = ANY(%s::text[]) AND h.phone_number_id = %s ORDER BY h.contact, {_LATEST_FIRST}
+"""
+_ENDED = f"""
+WITH asked AS (
+  SELECT * FROM unnest(%(contacts)s::text[], %(keys)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[],
+                       %(handed)s::timestamptz[]) AS k(contact, key, since, until, handed_at)
+), active AS (
+  SELECT contact, handed_at AS at FROM asked
+  UNION ALL
+  SELECT k.contact, m.occurred_at FROM asked k JOIN inbound_messages m
+    ON m.contact = k.key AND m.phone_number_id = %(number)s AND m.opens_window
+   AND m.occurred_at > k.handed_at AND m.occurred_at >= k.since AND m.occurred_at < k.until
+)
+SELECT DISTINCT contact
+FROM (SELECT contact, at - lag(at) OVER (PARTITION BY contact ORDER BY at) AS silence FROM active) AS pauses
+WHERE silence >= interval '{_LASTS.total_seconds():.0f} s'
+"""
+
+
+class LastHandover(Struct, frozen=True):
+    """To whom Meta last gave a conversation. `role`: that of the owner, empty if Meta does not name it."""
+
+    is_ours: bool
+    role: str
+    at: datetime
+
+    @property
+    def order(self) -> tuple[datetime, bool, str]:
+        return self.at, self.is_ours, self.role
+
+
+def last_handovers(
+    connection: DriverConnection, keys: Sequence[str], phone_number_id: str
+) -> dict[str, LastHandover]:
+    """The last handover of each of these keys at a business number."""
+    rows = connection.execute(_OF_KEYS, [text_array(keys), phone_number_id], prepare=True)
+    return {contact: LastHandover(is_ours, role, at) for contact, is_ours, role, at in rows.fetchall()}
+
+
+def in_force(
+    connection: DriverConnection,
+    last: Mapping[str, LastHandover],
+    wrote: Mapping[str, datetime],
+    phone_number_id: str,
+    now: datetime,
+) -> dict[str, LastHandover]:
+    """The handovers among the last ones of these contacts that hold. `wrote`: who wrote within 24 hours."""
+    found = {contact: each for contact, each in last.items() if contact in wrote or each.at > now - _LASTS}
+    if old := [contact for contact, each in found.items() if each.at <= now - _LASTS]:
+        known = holders(connection, old)
+        spans = [(contact, span) for contact in old for span in known.present(contact).spans]
+        values = {
+            "contacts": text_array([contact for contact, _ in spans]),
+            "keys": text_array([span.key for _, span in spans]),
+            "since": [span.since for _, span in spans],
+            "until": [span.until for _, span in spans],
+            "handed": [found[contact].at for contact, _ in spans],
+            "number": phone_number_id,
+        }
+        for (contact,) in connection.execute(_ENDED, values).fetchall():
+            del found[contact]
+    return found
