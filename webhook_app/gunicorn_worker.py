@@ -33,7 +33,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from prometheus_client import Counter
 
 from webhook_app.event_loop import give_way
-from webhook_app.gunicorn_lane import DRAIN_BYTES, Lane, LaneRequest
+from webhook_app.gunicorn_fast_path import DRAIN_BYTES, FastPath, FastRequest
 from webhook_app.gunicorn_request import BoundedRequest
 from webhook_app.logs import RateLimitedLog
 
@@ -298,7 +298,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         super().__init__(*args, **more)
         RequestParser.mesg_class = BoundedRequest  # gunicorn has no setting for it
         self._connections: set[ClientConnection] = set()
-        self._lane = Lane(self.cfg)
+        self._fast_path = FastPath(self.cfg)
         self._log_refused = RateLimitedLog(_warn, "requests that are not HTTP refused")
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
@@ -322,11 +322,11 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             close(connection)
 
     def _serve(self, server: Any, connection: ClientConnection, peer: Any) -> None:
-        """Answer the connection's requests one after the other, each by the lane or by gunicorn."""
+        """Answer the connection's requests one after the other, each by the fast path or by gunicorn."""
         parser = RequestParser(self.cfg, connection, peer)
         unreader = parser.unreader
         while data := unreader.read():
-            ordinary = self._lane.read(data, unreader, connection, peer, server)
+            ordinary = self._fast_path.read(data, unreader, connection, peer, server)
             if ordinary is not None:
                 if not self._answer(ordinary, connection):
                     return
@@ -340,8 +340,8 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
             connection.await_next()
             give_way()  # the next request may be in the buffer already
 
-    def _answer(self, request: LaneRequest, connection: ClientConnection) -> bool:
-        """Answer a request of the lane; false if its connection is to be closed."""
+    def _answer(self, request: FastRequest, connection: ClientConnection) -> bool:
+        """Answer a request of the fast path; false if its connection is to be closed."""
         connection.request = request
         self.nr += 1
         if self.nr >= self.max_requests:
@@ -349,7 +349,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         if not self.alive or not self.cfg.keepalive:
             request.force_close()
         try:
-            connection.sendall(self._lane.answer(request, self.wsgi))
+            connection.sendall(self._fast_path.answer(request, self.wsgi))
         except (GreenletExit, SystemExit):
             return False
         while not request.should_close() and request.body.read(DRAIN_BYTES):

@@ -20,7 +20,7 @@ HEAD = b"POST /webhook HTTP/1.1\r\nHost: x\r\n"
 SIGNATURE = b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
 MEGABYTE = 2**20
 both_readers = pytest.mark.parametrize("path", ["/webhook", "/webhook/"])
-"""gunicorn_lane.py reads the one, gunicorn's own parser the other."""
+"""gunicorn_fast_path.py reads the one, gunicorn's own parser the other."""
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:

@@ -1,4 +1,4 @@
-"""The lane reads what it takes exactly as gunicorn does, and leaves everything else to it."""
+"""The fast path reads what it takes exactly as gunicorn does, and leaves everything else to it."""
 
 import io
 from typing import Any
@@ -12,7 +12,7 @@ from gunicorn.http.wsgi import create
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_app.gunicorn_lane import BUSY, Lane, LaneRequest
+from webhook_app.gunicorn_fast_path import BUSY, FastPath, FastRequest
 
 PEER, SERVER = ("203.0.113.9", 50123), ("127.0.0.1", 8000)
 POST = b"POST /webhook HTTP/1.1\r\n"
@@ -34,15 +34,15 @@ def config(**more: Any) -> Config:
     return made
 
 
-def by_lane(data: bytes, cfg: Config, peer: Any = PEER) -> tuple[LaneRequest | None, bytes]:
+def by_fast_path(data: bytes, cfg: Config, peer: Any = PEER) -> tuple[FastRequest | None, bytes]:
     unreader = IterUnreader([])
-    found = Lane(cfg).read(data, unreader, None, peer, SERVER)
+    found = FastPath(cfg).read(data, unreader, None, peer, SERVER)
     return found, unreader.take_buffered()
 
 
-def read_alike(data: bytes, cfg: Config, peer: Any = PEER) -> LaneRequest | None:
-    """Read the data both ways; what the lane takes must be what gunicorn takes."""
-    found, rest = by_lane(data, cfg, peer)
+def read_alike(data: bytes, cfg: Config, peer: Any = PEER) -> FastRequest | None:
+    """Read the data both ways; what the fast path takes must be what gunicorn takes."""
+    found, rest = by_fast_path(data, cfg, peer)
     if found is None:
         return None
     unreader = IterUnreader([data])
@@ -112,11 +112,11 @@ UNUSUAL = [
 
 @pytest.mark.parametrize("data", UNUSUAL, ids=lambda data: repr(data[-60:]))
 def test_a_request_that_is_not_ordinary_is_left_to_gunicorn_untouched(data: bytes) -> None:
-    assert by_lane(data, config()) == (None, b"")
+    assert by_fast_path(data, config()) == (None, b"")
 
 
 def test_a_client_on_a_unix_socket_is_left_to_gunicorn() -> None:
-    assert by_lane(ORDINARY[0], config(), peer="") == (None, b"")
+    assert by_fast_path(ORDINARY[0], config(), peer="") == (None, b"")
 
 
 NAMES = st.sampled_from(
@@ -183,7 +183,7 @@ ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b"\r\n\r\n"])
 
 
 @given(LINES, st.lists(st.tuples(NAMES, VALUES, ENDS), max_size=5), st.binary(max_size=20))
-def test_what_the_lane_takes_gunicorn_reads_alike(
+def test_what_the_fast_path_takes_gunicorn_reads_alike(
     line: bytes, fields: list[tuple[bytes, bytes, bytes]], rest: bytes
 ) -> None:
     data = line + b"".join(name + b": " + value + end for name, value, end in fields) + b"\r\n" + rest
@@ -202,10 +202,10 @@ CONFIG = config(forwarded_allow_ips="*")
 
 
 def answered(application: Any, data: bytes = ORDINARY[0]) -> bytes:
-    lane = Lane(CONFIG)
-    request = lane.read(data, IterUnreader([]), None, PEER, SERVER)
+    fast_path = FastPath(CONFIG)
+    request = fast_path.read(data, IterUnreader([]), None, PEER, SERVER)
     assert request is not None
-    return lane.answer(request, application)
+    return fast_path.answer(request, application)
 
 
 def test_an_answer_has_gunicorn_s_form() -> None:

@@ -1,4 +1,4 @@
-"""Reads and answers ordinary requests for the busiest paths without gunicorn's parser, in a third of its time.
+"""Reads and answers ordinary requests for the busiest paths without gunicorn's parser, in less than half the time.
 
 A request that is not ordinary in any respect (in pieces, chunked, with a header that changes how it is read) is left
 to gunicorn, byte for byte: what is malformed is refused in one place. The WSGI environment has gunicorn's entries.
@@ -47,7 +47,7 @@ class Unreader(Protocol):
     def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes: ...
 
 
-class LaneRequest:
+class FastRequest:
     """One request: the values that gunicorn's own connection code asks for, the environment, the unread body."""
 
     def __init__(self, environ: Environ, length: int, rest: Unreader, *, close: bool) -> None:
@@ -63,8 +63,8 @@ class LaneRequest:
         return self._close
 
 
-class Lane:
-    """Parses heads and words answers for the connections of a worker."""
+class FastPath:
+    """Parses heads and formats answers for the connections of a worker."""
 
     def __init__(self, cfg: Config) -> None:
         self._cfg = cfg
@@ -78,12 +78,12 @@ class Lane:
         }
         self._date, self._date_of = "", 0
 
-    def read(self, data: bytes, unreader: Any, connection: Any, peer: Any, server: Any) -> LaneRequest | None:
+    def read(self, data: bytes, unreader: Any, connection: Any, peer: Any, server: Any) -> FastRequest | None:
         """Return the request that begins with these bytes, whose rest is unread, or None if it is not ordinary."""
         end = data.find(_END, 0, MAX_HEAD) if data.startswith(BUSY) else -1
         if end < 0 or not isinstance(peer, tuple) or not isinstance(server, tuple):
             return None
-        head = _Head()
+        head = _OrdinaryHead()
         if not head.read(data[: end + len(_END)]):
             return None
         scheme = self._scheme(head.fields, peer)
@@ -102,11 +102,11 @@ class Lane:
         environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
         unreader.unread(data[end + len(_END) :])
         close = head.fields.get("HTTP_CONNECTION", "").lower() == "close"
-        return LaneRequest(environ, head.length, unreader, close=close)
+        return FastRequest(environ, head.length, unreader, close=close)
 
-    def answer(self, request: LaneRequest, application: Application) -> bytes:
+    def answer(self, request: FastRequest, application: Application) -> bytes:
         """Return the whole answer of the application, head and body. What it raises is raised."""
-        answer = _Answer()
+        answer = _WholeAnswer()
         found = application(request.environ, answer.start)
         try:
             body = b"".join(found)
@@ -133,7 +133,7 @@ class Lane:
         return self._date
 
 
-class _Head:
+class _OrdinaryHead:
     """The fields of a request's head under their names in the environment."""
 
     def __init__(self) -> None:
@@ -204,7 +204,7 @@ def _is_trusted(cfg: Config, peer: tuple[Any, ...]) -> bool:
     return bool(probe._peer_is_trusted_proxy())  # noqa: SLF001  the rule of gunicorn, not one of our own
 
 
-class _Answer:
+class _WholeAnswer:
     """Status and headers of an answer."""
 
     def __init__(self) -> None:
@@ -226,7 +226,8 @@ class _Answer:
         own = len(self._headers)
         if lines.count("\n") != own or lines.count("\r") != own or "\0" in lines or "\n" in self._status:
             raise InvalidResponseHeader("a header has a line break")
-        if "content-length" not in lines.lower() and not self._status.startswith(("204", "304")):
+        has_length = any(name.lower() == "content-length" for name, _ in self._headers)
+        if not has_length and not self._status.startswith(("204", "304")):
             lines += f"Content-Length: {length}\r\n"
         how = "close" if close else "keep-alive"
         return f"HTTP/1.1 {self._status}\r\nServer: {_SERVER}\r\nDate: {date}\r\nConnection: {how}\r\n{lines}\r\n"
