@@ -5,7 +5,7 @@ from statistics import median
 
 from benchmarks.costs import CpuSeconds
 from benchmarks.load import Outcome, combined
-from benchmarks.servers import EMPTY, FASTAPI, FASTAPI_EACH, FASTAPI_TOGETHER, SERVERS, SERVICE, Server
+from benchmarks.servers import BEFORE, EMPTY, FASTAPI, FASTAPI_EACH, FASTAPI_TOGETHER, SERVICE, Server
 
 SINGLE = 1
 BATCH = 100
@@ -45,6 +45,7 @@ class Costs:
 class Results:
     """Outcomes by server and batch size, one per round; the machine's speed during them; errors found."""
 
+    servers: tuple[Server, ...] = ()
     outcomes: dict[tuple[str, int], list[Outcome]] = field(default_factory=dict)
     pace: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -83,7 +84,7 @@ class Verdict:
 def round_line(number: int, statuses: int, results: Results) -> str:
     cells = [
         f"{server.name} {results.rates(server.name, statuses)[number]:>7,.0f}"
-        for server in SERVERS
+        for server in results.servers
         if results.rates(server.name, statuses)
     ]
     return f"  round {number + 1:>2}   {'   '.join(cells)}   pace {results.pace[-1]:.0f} ms"
@@ -113,7 +114,7 @@ def _table(results: Results) -> str:
     rows = [
         "statuses per second: median of the rounds (lowest - highest); latency over all rounds; CPU of the client"
     ]
-    for server in SERVERS:
+    for server in results.servers:
         lines = [_server_line(server, statuses, results) for statuses in server.measured]
         if any(lines):
             rows += [f"  {server.label}", *filter(None, lines)]
@@ -129,7 +130,7 @@ def _server_line(server: Server, statuses: int, results: Results) -> str:
 
 def _costs(results: Results) -> str:
     rows = ["CPU seconds per million statuses, web + PostgreSQL; memory of the largest worker"]
-    for server in SERVERS:
+    for server in results.servers:
         if (costs := results.costs.get(server.name)) is None:
             continue
         by_size = "   ".join(
@@ -161,6 +162,7 @@ def _verdicts(results: Results, offered_rate: float) -> list[Verdict]:
         if ratios := results.ratios(above, below, statuses):
             goal = "none, to compare" if target is None else f">= {target:.1f}"
             found.append(Verdict(what, _spread(ratios), goal, median(ratios) >= (target or 0.0)))
+    found += _compared_with_before(results)
     if results.offered is not None:
         found += _offered(results.offered, offered_rate)
     if (costs := results.costs.get(SERVICE.name)) is not None:
@@ -170,6 +172,26 @@ def _verdicts(results: Results, offered_rate: float) -> list[Verdict]:
         )
     correct = "yes" if not results.faults else f"{len(results.faults)} faults"
     found.append(Verdict("all answers 200, rows = acknowledged statuses", correct, "yes", not results.faults))
+    return found
+
+
+def _compared_with_before(results: Results) -> list[Verdict]:
+    """Return rate and processor time for each size as shares of those of the earlier commit."""
+    now, before = results.costs.get(SERVICE.name), results.costs.get(BEFORE)
+    if now is None or before is None:
+        return []
+    found = []
+    for size, spent in now.spent.items():
+        earlier = before.spent[size]
+        shares = {
+            "rate": _spread(results.ratios(SERVICE.name, BEFORE, size)),
+            "web CPU": f"{spent.web / earlier.web:.2f}",
+            "PostgreSQL CPU": f"{spent.postgres / earlier.postgres:.2f}",
+        }
+        found += [
+            Verdict(f"{what}, now / before, {size} per POST", share, "none, to compare", met=True)
+            for what, share in shares.items()
+        ]
     return found
 
 

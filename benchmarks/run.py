@@ -18,7 +18,7 @@ from benchmarks import report
 from benchmarks.contender import Contender, contending
 from benchmarks.database import Postgres, temporary_postgres
 from benchmarks.report import Costs, Results
-from benchmarks.servers import SERVERS, SERVICE, Server
+from benchmarks.servers import SERVERS, SERVICE, Server, earlier_service
 
 SIZES = (1, 10, 100, 1000)
 """Statuses per POST; each server is measured at those of its `measured`."""
@@ -35,21 +35,26 @@ class Plan:
     turn_seconds: float
     offered_rate: float
     offered_seconds: float
+    sizes: tuple[int, ...]
     servers: tuple[Server, ...]
+    against: str
+    """A commit whose service takes part, too; empty: none."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     plan = _plan(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and database are stopped
-    results = Results()
-    with temporary_postgres() as postgres:
+    with temporary_postgres() as postgres, ExitStack() as outer:
+        servers = plan.servers
+        if plan.against:
+            servers = (outer.enter_context(earlier_service(plan.against)), *servers)
+        results = Results(servers)
         print(_machine(postgres), flush=True)
         with ExitStack() as stack:
             contenders = [
-                stack.enter_context(contending(server, postgres, results.faults.append))
-                for server in plan.servers
+                stack.enter_context(contending(server, postgres, results.faults.append)) for server in servers
             ]
-            for statuses in SIZES:
+            for statuses in plan.sizes:
                 _run_rounds(statuses, plan, contenders, postgres, results)
             _offered_load(plan, contenders, postgres, results)
             _add_costs(contenders, results)
@@ -67,13 +72,21 @@ def _plan(arguments: Sequence[str] | None) -> Plan:
     parser.add_argument("--turn", type=float, default=1.5, help="seconds per server and round")
     parser.add_argument("--seconds", type=float, default=60.0, help="seconds of offered load, 0 for none")
     parser.add_argument("--rate", type=float, default=3300.0, help="offered POST/s")
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, choices=SIZES, default=SIZES, help="statuses per POST"
+    )
     parser.add_argument("--servers", nargs="+", choices=names, default=names)
+    parser.add_argument(
+        "--against", default="", metavar="COMMIT", help="let the service as of a commit take part"
+    )
     given = parser.parse_args(arguments)
     return Plan(
         rounds=min(given.rounds, 2) if given.quick else given.rounds,
         turn_seconds=given.turn,
         offered_rate=given.rate,
         offered_seconds=min(given.seconds, 5.0) if given.quick else given.seconds,
+        sizes=tuple(given.sizes),
+        against=given.against,
         servers=tuple(server for server in SERVERS if server.name in given.servers),
     )
 

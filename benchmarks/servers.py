@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,8 @@ class Server:
     stored: str = ""
     measured: tuple[int, ...] = (1, 100)
     """Statuses per POST."""
+    root: Path = ROOT
+    """The checked-out project that it runs from."""
 
 
 SERVICE = Server(
@@ -43,8 +46,11 @@ SERVICE = Server(
 )
 EMPTY = Server(
     name="empty",
-    label=f"empty Flask handler, same gunicorn, gevent x{WORKERS} (ceiling)",
-    command=(*SERVICE_GUNICORN, "benchmarks.peers.empty_flask:app"),
+    label=f"empty Flask handler, gunicorn's own gevent worker x{WORKERS}",
+    command=(
+        *("gunicorn", "--worker-class", "gevent", "--workers", str(WORKERS), "--keep-alive", "75"),
+        *("--bind", "127.0.0.1:{port}", "--log-level", "warning", "benchmarks.peers.empty_flask:app"),
+    ),
     measured=(1,),
 )
 UVICORN = (
@@ -88,12 +94,24 @@ FLASK_ORM = Server(
 SERVERS = (EMPTY, SERVICE, FASTAPI, FASTAPI_EACH, FASTAPI_TOGETHER, FLASK_ORM)
 
 
+BEFORE = "before"
+
+
+@contextmanager
+def earlier_service(commit: str) -> Iterator[Server]:
+    """The service as of this commit, checked out into a temporary folder. Raises CalledProcessError if git has none."""
+    with tempfile.TemporaryDirectory(prefix="webhook_app_before_") as folder:
+        archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+        subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+        yield replace(SERVICE, name=BEFORE, label=f"webhook_app as of {commit}", root=Path(folder))
+
+
 def prepare(server: Server, environment: dict[str, str]) -> None:
     """Create the server's tables in its fresh database."""
     if server.prepare:
         subprocess.run(
             [sys.executable, "-m", *server.prepare],
-            cwd=ROOT,
+            cwd=server.root,
             env=environment,
             check=True,
             stdout=subprocess.DEVNULL,
@@ -125,7 +143,7 @@ def running(server: Server, environment: dict[str, str], log: Path) -> Iterator[
     command = [sys.executable, "-m", *(part.format(port=port) for part in server.command)]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+            command, cwd=server.root, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
         _wait_until_ready(process, port, log)
