@@ -1,4 +1,4 @@
-"""The parts of the demo. The whole demo takes two minutes and is run by hand."""
+"""The parts of the demo. The whole demo takes four minutes and is run by hand."""
 
 from webhook_app.demo.walkthrough import SlackPrinter, boxed, demo_environment, one_minute_rules, week_lines
 from webhook_app.rules.incidents.rules_file import parse_rules
