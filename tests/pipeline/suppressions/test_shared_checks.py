@@ -8,6 +8,8 @@ import psycopg
 import pytest
 
 from tests.pipeline.switch import Switch
+from tests.support.factories import handed_over, handover
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions import shared_checks
 from webhook_app.pipeline.suppressions.shared_checks import SharedChecks
 from webhook_app.store.postgres.engine import connect, driver
@@ -49,9 +51,9 @@ def test_concurrent_checks_share_statements_and_each_gets_its_own_answer(
             put(contact, (ONE, OTHER, "")[place % 3])
     sizes = []
 
-    def counted(connection, requests, moment):
+    def counted(connection, requests, moment, **more):
         sizes.append(len(requests))
-        return checks.read_facts(connection, requests, moment)
+        return checks.read_facts(connection, requests, moment, **more)
 
     monkeypatch.setattr(shared_checks, "read_facts", counted)
     requests = [CheckRequest(PEOPLE[n : n + 3], (None, ONE, OTHER)[n % 3]) for n in range(36)] * 5
@@ -69,11 +71,11 @@ def test_concurrent_checks_share_statements_and_each_gets_its_own_answer(
 def test_checks_that_arrive_while_a_statement_runs_share_the_next(shared, monkeypatch):
     runs, go_on, sizes = threading.Event(), threading.Event(), []
 
-    def slowly(connection, requests, moment):
+    def slowly(connection, requests, moment, **more):
         sizes.append(len(requests))
         runs.set()
         assert go_on.wait(10)
-        return checks.read_facts(connection, requests, moment)
+        return checks.read_facts(connection, requests, moment, **more)
 
     monkeypatch.setattr(shared_checks, "read_facts", slowly)
     with ThreadPoolExecutor(6) as pool:
@@ -106,7 +108,7 @@ def test_a_statement_that_timed_out_is_not_repeated(shared, monkeypatch):
     shared.facts(request)
     tries = []
 
-    def cancelled(connection, requests, moment):
+    def cancelled(connection, requests, moment, **more):
         tries.append(1)
         raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
 
@@ -126,4 +128,17 @@ def test_every_check_fails_while_the_database_is_away_and_the_next_succeeds(data
     assert all("nobody there" in str(each.exception()) for each in asked)
     database.is_away = False
     assert shared.facts(CheckRequest(PEOPLE[:1], None)).suppressions == {}
+    shared.close()
+
+
+def test_the_first_handover_of_a_conversation_is_found_within_seconds(database_url, writer, now):
+    moments = [now]
+    shared = SharedChecks(lambda: connect(database_url, application="checks"), lambda: moments[-1])
+    owned = lambda: bool(shared.facts(CheckRequest(PEOPLE[:1], ONE)).owners)  # noqa: E731
+    assert not owned()
+    writer.store([Delivery(handed_over(handover(at=now, sender=PEOPLE[0], number=ONE)))], now)
+    moments.append(now + timedelta(seconds=5))
+    assert owned()
+    moments.append(now - timedelta(days=9))  # a clock that was set back
+    assert owned()
     shared.close()

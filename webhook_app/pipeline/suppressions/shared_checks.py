@@ -6,12 +6,17 @@ check does not wait. store/suppressions/checks.py defines what a check reads.
 
 import threading
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 
 from webhook_app.pipeline.suppressions.check_connections import CheckConnections, Connect
+from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import DriverError, DriverUnavailable
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, read_facts
+from webhook_app.store.suppressions.conversation_owners import any_handover
+
+_OWNERS_KNOWN_FOR = timedelta(seconds=5)
+"""How long it counts whether any conversation was ever handed over: most installations route none."""
 
 
 class _SharedCheck:
@@ -35,6 +40,7 @@ class SharedChecks:
         self._lock = threading.Lock()
         self._executing = threading.Lock()
         self._next = _SharedCheck()
+        self._has_owners, self._asked_at = False, datetime.min.replace(tzinfo=UTC)
 
     def facts(self, request: CheckRequest) -> CheckFacts:
         """What is stored about these contacts. Raises DriverError or, with the database away, OperationalError."""
@@ -60,15 +66,19 @@ class SharedChecks:
             with self._lock:
                 self._next = _SharedCheck()  # from here on requests join the next one
             try:
-                shared.answers = self._connections.run(
-                    lambda one: read_facts(one, shared.requests, self._clock())
-                )
+                shared.answers = self._connections.run(lambda one: self._read(one, shared.requests))
             except DriverError as fault:
                 shared.fault = fault
             finally:
                 if not shared.answers and shared.fault is None:
                     shared.fault = DriverUnavailable("the check was interrupted")
                 shared.done.set()
+
+    def _read(self, connection: DriverConnection, requests: Sequence[CheckRequest]) -> list[CheckFacts]:
+        now = self._clock()
+        if not self._asked_at <= now < self._asked_at + _OWNERS_KNOWN_FOR:
+            self._has_owners, self._asked_at = any_handover(connection), now
+        return read_facts(connection, requests, now, owners=self._has_owners)
 
 
 def _let_arrived_requests_join() -> None:

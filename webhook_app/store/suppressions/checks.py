@@ -102,9 +102,6 @@ FROM few p CROSS JOIN LATERAL (
   SELECT w.opened_at FROM service_windows w
   WHERE w.contact = p.key AND {_WROTE.format(now="$3", number="p.number")} OFFSET 0) w
 UNION ALL
-SELECT p.asked, p.key, '', 'owner', h.owner, h.is_ours::int, h.occurred_at, NULL, '', NULL, NULL
-FROM few p CROSS JOIN LATERAL {LAST_HANDOVER} h WHERE {ANY_HANDOVER}
-UNION ALL
 SELECT p.asked, p.key, w.phone_number_id, w.scope, 'opted_out', {NO_CODE}, NULL, NULL, '', NULL, NULL
 FROM erased_opt_outs_secret s CROSS JOIN few p
 CROSS JOIN LATERAL (SELECT * FROM erased_opt_outs w WHERE w.mark = {MARK.format(key="p.key")}
@@ -121,9 +118,14 @@ UNION ALL
 SELECT 0, '', '', 'version', '', coalesce((SELECT max(seq) FROM suppression_changes), 0), $3::timestamptz, NULL, '',
        NULL, NULL
 """
-_VERSION = """
+_FACTS_AND_OWNERS = f"""{_FACTS}
+UNION ALL
+SELECT p.asked, p.key, '', 'owner', h.owner, h.is_ours::int, h.occurred_at, NULL, '', NULL, NULL
+FROM few p CROSS JOIN LATERAL {LAST_HANDOVER} h
+"""
+_VERSION = f"""
 SELECT coalesce(max(seq), 0), EXISTS (SELECT FROM erased_opt_outs),
-       coalesce((SELECT max(contact) FROM suppressions) >= 'A', FALSE), EXISTS (SELECT FROM handovers)
+       coalesce((SELECT max(contact) FROM suppressions) >= 'A', FALSE), {ANY_HANDOVER}
 FROM suppression_changes
 """
 _ERASED = f"""
@@ -155,9 +157,12 @@ RETURNING s.contact, s.phone_number_id, s.scope, s.reason
 
 
 def read_facts(
-    connection: DriverConnection, questions: Sequence[CheckRequest], now: datetime
+    connection: DriverConnection, questions: Sequence[CheckRequest], now: datetime, *, owners: bool = True
 ) -> list[CheckFacts]:
-    """Look up the facts of each check, under any key of its contacts, in one statement for all checks."""
+    """Look up the facts of each check, under any key of its contacts, in one statement for all checks.
+
+    `owners`: look for the owners of conversations too, which costs a tenth more.
+    """
     found = [CheckFacts() for _ in questions]
     places = [
         (each, contact)
@@ -169,7 +174,8 @@ def read_facts(
     shared: set[int] = set()
     wrote: dict[int, list[tuple[str, datetime]]] = {}
     handed: dict[int, list[tuple[str, LastHandover]]] = {}
-    for asked, *columns in psycopg.RawCursor(connection).execute(_FACTS, values, prepare=True).fetchall():
+    statement = _FACTS_AND_OWNERS if owners else _FACTS
+    for asked, *columns in psycopg.RawCursor(connection).execute(statement, values, prepare=True).fetchall():
         kind = columns[2]
         if kind == "crowd":  # see links.KEYS_AT_MOST
             return [read_facts_of_thousands(connection, connection, question, now) for question in questions]

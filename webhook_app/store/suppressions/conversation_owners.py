@@ -16,8 +16,8 @@ from webhook_app.store.postgres.engine import DriverConnection
 _LASTS = timedelta(hours=24)
 _LATEST_FIRST = "h.occurred_at DESC, h.is_ours DESC, h.owner DESC"
 
-ANY_HANDOVER = "(SELECT EXISTS (SELECT FROM handovers))"
-"""SQL: whether Meta ever handed over a conversation; evaluated once per statement."""
+ANY_HANDOVER = "EXISTS (SELECT FROM handovers)"
+"""SQL: whether Meta has handed over any conversation."""
 LAST_HANDOVER = f"""(
     SELECT h.is_ours, h.owner, h.occurred_at FROM handovers h
     WHERE h.contact = p.key AND h.phone_number_id = p.number ORDER BY {_LATEST_FIRST} LIMIT 1)"""
@@ -53,6 +53,12 @@ class LastHandover(Struct, frozen=True):
     @property
     def order(self) -> tuple[datetime, bool, str]:
         return self.at, self.is_ours, self.role
+
+
+def any_handover(connection: DriverConnection) -> bool:
+    """Whether Meta has handed over any conversation."""
+    ((found,),) = connection.execute(f"SELECT {ANY_HANDOVER}", prepare=True).fetchall()
+    return bool(found)
 
 
 def last_handovers(
