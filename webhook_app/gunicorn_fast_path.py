@@ -6,8 +6,9 @@ to gunicorn, byte for byte: what is malformed is refused in one place. The WSGI 
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from io import BytesIO
 from time import time
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 from gunicorn.config import Config
@@ -41,19 +42,33 @@ Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
-class Unreader(Protocol):
-    """gunicorn's buffer of what a connection has received."""
-
-    def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes: ...
-
-
 class FastRequest:
-    """One request: the values that gunicorn's own connection code asks for, the environment, the unread body."""
+    """One request: its environment, the unread body, and whether the connection ends after the answer."""
 
-    def __init__(self, environ: Environ, length: int, rest: Unreader, *, close: bool) -> None:
+    __slots__ = ("_close", "_unread", "environ")
+
+    def __init__(self, environ: Environ, length: int, received: bytes, unreader: Any, *, close: bool) -> None:
+        """`received`: what came after the head; what is beyond the body is put back into gunicorn's buffer."""
         self.environ = environ
-        self.body = environ["wsgi.input"] = Body(LengthReader(rest, length))
         self._close = close
+        self._unread: Body | None = None
+        if length <= len(received):
+            environ["wsgi.input"] = BytesIO(received[:length])
+            received = received[length:]
+        else:
+            self._unread = environ["wsgi.input"] = Body(LengthReader(unreader, length))
+        if received:
+            unreader.unread(received)
+
+    @property
+    def unread(self) -> int:
+        """The bytes of the body that nobody has read yet and that are still in the connection or its buffer."""
+        return self._unread.reader.length if self._unread is not None else 0
+
+    def discard_unread(self) -> None:
+        """Read the rest of the body."""
+        while self._unread is not None and self._unread.read(DRAIN_BYTES):
+            pass
 
     def force_close(self) -> None:
         """End the connection after the answer."""
@@ -100,9 +115,9 @@ class FastPath:
         environ["wsgi.url_scheme"] = scheme
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer[0], str(peer[1])
         environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
-        unreader.unread(data[end + len(_END) :])
+        received = data[end + len(_END) :]
         close = head.fields.get("HTTP_CONNECTION", "").lower() == "close"
-        return FastRequest(environ, head.length, unreader, close=close)
+        return FastRequest(environ, head.length, received, unreader, close=close)
 
     def answer(self, request: FastRequest, application: Application) -> bytes:
         """Return the whole answer of the application, head and body. What it raises is raised."""
@@ -113,7 +128,7 @@ class FastPath:
         finally:
             if (close := getattr(found, "close", None)) is not None:
                 close()
-        if request.body.reader.length > DRAIN_BYTES:
+        if request.unread > DRAIN_BYTES:
             request.force_close()
         return answer.head(len(body), self._now(), close=request.should_close()).encode("latin-1") + body
 

@@ -299,12 +299,13 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         RequestParser.mesg_class = BoundedRequest  # gunicorn has no setting for it
         self._connections: set[ClientConnection] = set()
         self._fast_path = FastPath(self.cfg)
+        self._idle_s = self.cfg.keepalive
         self._log_refused = RateLimitedLog(_warn, "requests that are not HTTP refused")
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve one connection until it closes."""
         client.setblocking(True)
-        connection = ClientConnection(client, self.cfg.keepalive, self._limit_memory)
+        connection = ClientConnection(client, self._idle_s, self._limit_memory)
         self._connections.add(connection)
         try:
             if len(self._connections) > CROWDED_SHARE * self.worker_connections:
@@ -346,14 +347,14 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
-        if not self.alive or not self.cfg.keepalive:
+        if not self.alive or not self._idle_s:
             request.force_close()
         try:
             connection.sendall(self._fast_path.answer(request, self.wsgi))
         except (GreenletExit, SystemExit):
             return False
-        while not request.should_close() and request.body.read(DRAIN_BYTES):
-            pass
+        if not request.should_close():
+            request.discard_unread()
         return not request.should_close()
 
     def timeout_ctx(self) -> contextlib.AbstractContextManager[None]:
