@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from gevent import GreenletExit  # type: ignore[import-untyped]
+from gevent import GreenletExit, get_hub, getcurrent  # type: ignore[import-untyped]
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -39,6 +39,7 @@ from webhook_app.logs import RateLimitedLog
 
 log = structlog.get_logger()
 
+LATE_CHECK_S = 0.25  # how late a deadline for the client may end its wait
 FIRST_BYTE_S = 20.0  # from accepting a connection to its first byte
 REQUEST_S = 20.0  # from a request's first byte to its last, headers and body together
 BYTES_PER_SECOND = (
@@ -98,6 +99,7 @@ class ClientConnection:
         self._hung_up = False
         self._head: bytes | None = None
         self.request: Any = None
+        self._waiting: Any = None  # the greenlet that waits for the client
         self.reading = self.sending = False
         self.received = 0  # bytes, of the current request
         self.since = monotonic()  # of the current wait; sent bytes make it later
@@ -112,7 +114,7 @@ class ClientConnection:
         give_way()
         self.reading = False
         left = self._deadline - monotonic()
-        data = self._receive(size, left) if left > 0 and not self._ended else b""
+        data = self._receive(size, None) if left > 0 and not self._ended else b""
         if not data:
             if not (self._awaiting_request or self._ended or self._hung_up):
                 LATE.inc()
@@ -179,6 +181,7 @@ class ClientConnection:
     def drop(self) -> None:
         """End a wait from another greenlet, which sees a closed connection."""
         self._ended = self._hung_up = True
+        self._waiting = None
         how = socket.SHUT_RD
         if self.sending:
             self._discard_unsent()
@@ -196,9 +199,17 @@ class ClientConnection:
                 self._linger()
         self._socket.close()
 
-    def _receive(self, size: int, seconds: float) -> bytes:
+    def end_late_wait(self, now: float) -> None:
+        """Let the wait for the client end if its deadline has passed. For the event loop's own greenlet."""
+        if self._waiting is not None and now > self._deadline:
+            self._waiting.throw(TimeoutError)
+
+    def _receive(self, size: int, seconds: float | None) -> bytes:
+        """Receive; without `seconds` the worker ends the wait, which costs less than a timer of its own."""
         self._socket.settimeout(seconds)
         self.reading = True
+        if seconds is None:
+            self._waiting = getcurrent()
         try:
             data = self._socket.recv(size)
         except OSError as fault:  # a reset is a hang-up too
@@ -206,6 +217,7 @@ class ClientConnection:
             return b""
         finally:
             self.reading = False
+            self._waiting = None
         self._hung_up = not data
         return data
 
@@ -302,6 +314,13 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         self._idle_s = self.cfg.keepalive
         self._log_refused = RateLimitedLog(_warn, "requests that are not HTTP refused")
 
+    def run(self) -> None:
+        """Serve until the worker is told to stop."""
+        loop = get_hub().loop
+        late = loop.timer(LATE_CHECK_S, LATE_CHECK_S)
+        late.start(self._end_late_waits)
+        super().run()
+
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Serve one connection until it closes."""
         client.setblocking(True)
@@ -386,6 +405,11 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         MALFORMED.labels(str(status)).inc()
         with contextlib.suppress(OSError):
             client.sendall(_ANSWER.format(status=status, reason=reason, length=len(reason) + 1).encode())
+
+    def _end_late_waits(self) -> None:
+        now = monotonic()
+        for connection in tuple(self._connections):
+            connection.end_late_wait(now)
 
     def _drop_slowest(self) -> None:
         waiting = (each for each in self._connections if each.reading or each.sending)
