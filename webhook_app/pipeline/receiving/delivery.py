@@ -28,7 +28,9 @@ class Delivery:
     @property
     def rows(self) -> int:
         """The number of rows that hold its items."""
-        return sum(len(getattr(self.parsed, kind)) for kind in _ITEM_KINDS)
+        found = self.parsed
+        others = len(found.preferences) + len(found.number_changes) + len(found.handovers) + len(found.signals)
+        return len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
 
     def split(self, rows: int) -> "list[Delivery]":
         """Split the delivery into parts of about as many rows, each fit for a transaction. The first is archived."""

@@ -26,7 +26,7 @@ class TimelinePosition(NamedTuple):
 
 
 class ContactEvent(Struct, frozen=True, kw_only=True):
-    """One entry. `what`: a status, accepted, wrote, stop, start, or a preference in Meta's words."""
+    """One entry. `what`: a status, accepted, wrote, stop, start, or a preference or a handover in Meta's words."""
 
     at: datetime
     what: str
@@ -37,7 +37,7 @@ class ContactEvent(Struct, frozen=True, kw_only=True):
     template: str
     campaign: str
     note: str
-    """A failure's title, or the kind of an inbound message."""
+    """A failure's title, the kind of an inbound message, or the role of a conversation's owner."""
 
     @property
     def place(self) -> TimelinePosition:
@@ -80,6 +80,12 @@ SELECT t.occurred_at AS at, t.value AS what, '' AS message_id, t.phone_number_id
        '' AS template, '' AS campaign, t.category AS note
 FROM preferences t WHERE t.contact = k.contact
 """
+_HANDOVERS = """
+SELECT t.occurred_at AS at, CASE WHEN t.is_ours THEN 'control_passed' ELSE 'control_taken' END AS what,
+       '' AS message_id, t.phone_number_id, -1::bigint AS code, t.contact, '' AS template, '' AS campaign,
+       t.owner AS note
+FROM handovers t WHERE t.contact = k.contact
+"""
 _KEY = ", ".join(f"n.{name}" for name in TimelinePosition._fields)
 _NEWEST = ", ".join(f"n.{name} DESC" for name in TimelinePosition._fields)
 _BEFORE = f"AND n.at <= :at AND ({_KEY}) < (:at, :what, :message_id, :phone_number_id, :code)"
@@ -92,7 +98,7 @@ def _timeline(condition: str) -> str:
     parts = [
         f"(SELECT * FROM ({source}) n WHERE n.at >= k.since AND n.at < k.until {condition}"
         f" ORDER BY {_NEWEST} LIMIT :limit)"
-        for source in (_STATUSES, _FAILURES, _INBOUND, _SENDS, _PREFERENCES)
+        for source in (_STATUSES, _FAILURES, _INBOUND, _SENDS, _PREFERENCES, _HANDOVERS)
     ]
     return (
         f"SELECT n.* FROM {_SPANS}"

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.factories import NUMBER, body, message, number_change, status
+from tests.support.factories import NUMBER, body, handed_over, handover, message, number_change, status
 
 USER_ID = "US.70411938265500174423"
 SECOND = timedelta(seconds=1)
@@ -58,6 +58,16 @@ def test_a_person_is_found_by_any_spelling_of_any_key(api, stored, asked):
     ]
     assert answer["timeline"][2]["code"] == 131026
     assert answer["timeline"][4]["template"] == "offer"
+
+
+def test_handovers_of_the_conversation_are_in_the_timeline(api, deliver, now):
+    at = now.replace(microsecond=0)
+    deliver(handed_over(handover("control_taken", at, role="escalation"), handover(at=at - SECOND)))
+    found = api.get("/v1/contacts/12025550117").json["timeline"]
+    assert [(entry["what"], entry["note"]) for entry in found] == [
+        ("control_taken", "escalation"),
+        ("control_passed", ""),
+    ]
 
 
 def test_what_is_from_before_a_change_of_number_moves_with_the_person(api, deliver, stored):

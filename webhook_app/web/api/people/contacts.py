@@ -35,7 +35,8 @@ class TimelineEntry(Struct, kw_only=True):
         str,
         Meta(
             description="sent, delivered, read, played or failed; accepted: reported by a sender; wrote, stop or start:"
-            " by the person; otherwise a preference in Meta's words."
+            " by the person; control_passed or control_taken: Meta gave you the conversation, or took it; otherwise a"
+            " preference in Meta's words."
         ),
     ]
     message_id: str
@@ -44,7 +45,10 @@ class TimelineEntry(Struct, kw_only=True):
     code: Annotated[int | None, Meta(description="null: no code.")]
     template: str
     campaign: str
-    note: Annotated[str, Meta(description="The title of a failure; the kind of message or preference.")]
+    note: Annotated[
+        str,
+        Meta(description="The title of a failure; the kind of message or preference; the role of the owner."),
+    ]
 
 
 class MessageOutcomeEntry(Struct, kw_only=True):
