@@ -187,6 +187,10 @@ def test_the_headline_has_the_share_only_if_it_is_that_of_the_place_it_names():
         ({"reason": "again"}, "WARNING again: 131026 Message undeliverable"),
         ({"reason": "repeated"}, "Still open (warning): 131026 Message undeliverable"),
         ({"reason": "escalated", "severity": "critical"}, "Now CRITICAL: 131026 Message undeliverable"),
+        (
+            {"reason": "escalated", "confirmed": "No webhooks"},
+            "WARNING, no longer only reported by senders: 131026 Message undeliverable",
+        ),
         ({"reason": "acknowledged", "actor": "ada"}, "Acknowledged by ada: 131026 Message undeliverable"),
         (
             {"reason": "snoozed", "actor": "ada", "snoozed_until": NOW + timedelta(hours=1)},
@@ -229,6 +233,12 @@ def test_a_rerouted_message_names_the_failed_channel_first():
 def test_every_reason_has_one_line_for_the_history(reason, line):
     actor = "ada" if reason in ("acknowledged", "snoozed") else ""
     assert change_line(notification(reason=reason, actor=actor)).startswith(line)
+
+
+def test_what_senders_cannot_have_made_up_is_named_in_the_message_and_in_the_history():
+    escalated = notification(reason="escalated", confirmed="No webhooks in 30 min")
+    assert facts(escalated)["Now also"] == "No webhooks in 30 min"
+    assert change_line(escalated) == "No longer only reported by senders: No webhooks in 30 min"
 
 
 def test_further_codes_are_listed_with_their_messages():

@@ -1,4 +1,4 @@
-"""Failed calls that a sender reports, stored as `POST /v1/sends` stores them."""
+"""Failed and accepted calls that a sender reports, stored as `POST /v1/sends` stores them."""
 
 from datetime import datetime, timedelta
 
@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from tests.support.factories import NUMBER
 from webhook_app.pipeline.sends.reports import register
+from webhook_app.web.api.sends.sends import parse_send
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
@@ -44,3 +45,19 @@ def report_failed_calls(
     ]
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         register(connection, found, at, reported_by=key)
+
+
+def report_accepted(engine: Engine, number: str, at: datetime, *, key: str = "shop") -> None:
+    """Report 40 calls that Meta accepted at this time."""
+    items = [
+        {
+            "contact": f"1202555{place:04}",
+            "message_id": f"wamid.{number}.{place}",
+            "phone_number_id": number,
+            "sent_at": at.isoformat(),
+        }
+        for place in range(40)
+    ]
+    sends = [found for found, _ in (parse_send(item, at) for item in items) if found is not None]
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, sends, at, reported_by=key)

@@ -39,6 +39,7 @@ _ENDING_WORDS = {
     "chronic": "chronic",
     "rules": "rules changed",
 }
+_CONFIRMED = "no longer only reported by senders"
 _MAX_NAMED = 3
 
 
@@ -71,6 +72,8 @@ def text_with_names(message: MessageText, names: Mapping[str, str]) -> MessageTe
 
 def _compose(notification: Notification) -> MessageText:
     facts = [*_undelivered(notification), *_failing_codes(notification), *_latest_finding(notification)]
+    if notification.confirmed:
+        facts.append(("Now also", notification.confirmed))
     if for_whom := _who_is_hit(notification):
         facts.append(("For whom", for_whom))
     facts += _after_the_end(notification) if notification.is_over else _while_open(notification)
@@ -110,7 +113,9 @@ def change_line(notification: Notification) -> str:
         "acknowledged": f"Acknowledged{who}",
         "resolved": f"Ended after {_lasted(notification)}. {_ending(notification)}",
         "past": f"In the past, for {_lasted(notification)}. {_ending(notification)}",
-        "escalated": f"Now {notification.severity}: {now}",
+        "escalated": f"Now {notification.severity}: {now}"
+        if not notification.confirmed
+        else f"{_CONFIRMED.capitalize()}: {with_names(notification.confirmed, notification.names)}",
         "repeated": f"Still open: {now}",
         "again": f"Opened again: {now}",
         "fired": f"Opened: {now}",
@@ -132,7 +137,9 @@ def _headline(notification: Notification) -> str:
         "fired": f"{severity.upper()}: {matter}",
         "again": f"{severity.upper()} again: {matter}",
         "repeated": f"Still open ({severity}): {matter}",
-        "escalated": f"Now {severity.upper()}: {matter}",
+        "escalated": f"Now {severity.upper()}: {matter}"
+        if not notification.confirmed
+        else f"{severity.upper()}, {_CONFIRMED}: {matter}",
         "resolved": f"Ended after {_lasted(notification)} ({ended}): {title}",
         "past": f"In the past, for {_lasted(notification)}: {title}",
     }

@@ -79,6 +79,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     kind: str = "rate"
     severity: str
     group: dict[str, str | int]
+    confirmed: str = ""
+    """What more than reports of senders shows, if that is why the incident is escalated: until now only they did."""
     finding: str = ""
     """The problem, for kinds without a rate: "template order_update was paused by Meta"."""
     codes: tuple[CodeFacts, ...] = ()

@@ -6,15 +6,13 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.support.factories import NUMBER
-from tests.support.reports import report_failed_calls
+from tests.support.reports import report_accepted, report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.findings.find import find
-from webhook_app.pipeline.sends.reports import register
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import alerts, findings
-from webhook_app.web.api.sends.sends import parse_send
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 FAULT, PARAMETER = 131000, 131008
@@ -45,21 +43,6 @@ def test_an_outage_after_a_week_of_made_up_failures_is_an_incident(
     with engine.connect() as connection:
         fired = [each for each in alerts.open_alerts(connection) if each.state == "firing"]
     assert {"code": FAULT, "phone_number_id": NUMBER} in [each.group for each in fired]
-
-
-def report_accepted(engine: Engine, number: str, at: datetime, *, key: str = "shop") -> None:
-    items = [
-        {
-            "contact": f"1202555{place:04}",
-            "message_id": f"wamid.{number}.{place}",
-            "phone_number_id": number,
-            "sent_at": at.isoformat(),
-        }
-        for place in range(40)
-    ]
-    sends = [found for found, _ in (parse_send(item, at) for item in items) if found is not None]
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        register(connection, sends, at, reported_by=key)
 
 
 def test_a_reported_failed_call_is_no_sign_of_webhooks(

@@ -49,6 +49,11 @@ def test_a_rise_in_severity_is_notified_even_if_acknowledged_or_snoozed(handled)
     assert notification_reason(RULE, state(severity="critical", **handled), NOW) == "escalated"
 
 
+@pytest.mark.parametrize("handled", [{}, {"acknowledged": True}, {"snoozed_until": NOW + 6 * HOURS}])
+def test_the_first_sign_that_senders_cannot_make_up_is_notified_in_any_case(handled):
+    assert notification_reason(RULE, state(is_confirmed=True, **handled), NOW) == "escalated"
+
+
 def test_a_fall_in_severity_is_not_notified():
     assert notification_reason(RULE, state(severity="info"), NOW) is None
 

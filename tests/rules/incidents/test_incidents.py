@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.evidence import HeldGroups
@@ -84,6 +85,38 @@ def test_a_paused_template_that_is_then_disabled_is_one_cause() -> None:
     later = NOW + timedelta(hours=20)
     disabled = alert(TEMPLATE_DISABLED, later, failing={(TEMPLATE_DISABLED, series(template="order")): 80})
     assert joined(disabled, opened(paused), now=later) == Membership(1, Joined.SAME_NAME)
+
+
+@pytest.mark.parametrize(
+    ("reported", "code", "kind", "number"),
+    [
+        (190, UNPAID, "attention", "N1"),
+        (190, 131005, "rate", "N1"),
+        (PLATFORM, PLATFORM, "rate", "N2"),
+        (PLATFORM, PLATFORM, "rate", "N1"),
+    ],
+    ids=["account-wide", "same number", "platform code elsewhere", "same messages"],
+)
+def test_what_webhooks_show_joins_no_incident_that_senders_may_have_made_up(
+    reported: int, code: int, kind: str, number: str
+) -> None:
+    made_up = opened(alert(reported, kind="attention" if reported == 190 else "rate"))
+    group, failing = {"code": code, "phone_number_id": number}, {(code, series(number)): 40}
+    for shown in ((code,), None):
+        real = alert(code, kind=kind, group=group, failing=failing, webhook_codes=shown)
+        assert joined(real, made_up).incident_id == 1
+        assert joined(real, replace(made_up, is_reported=True)) == Membership(None, Joined.NEW)
+    also_made_up = alert(code, kind=kind, group=group, failing=failing, webhook_codes=())
+    assert joined(also_made_up, replace(made_up, is_reported=True)).incident_id == 1
+
+
+def test_the_group_of_a_reported_incident_and_the_silence_that_follows_it_join_it() -> None:
+    token = opened(alert(190, kind="attention"), is_reported=True, origins=frozenset({("r", "key")}))
+    assert joined(alert(190, webhook_codes=(190,)), token) == Membership(1, Joined.SAME_GROUP)
+    silent = FiringAlert(rule="s", kind="silence", group={"phone_number_id": "N1"}, fired_at=NOW)
+    other = replace(token, origins=frozenset())
+    assert joined(silent, other) == Membership(1, Joined.EXPLAINED)
+    assert joined(replace(silent, accepted=20), other).incident_id is None, "Meta accepts sends"
 
 
 def test_two_templates_of_one_number_are_two_causes() -> None:

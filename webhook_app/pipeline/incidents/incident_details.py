@@ -21,7 +21,7 @@ from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.evidence import Group, holding_groups
+from webhook_app.rules.incidents.evidence import Group, holding_groups, is_shown
 from webhook_app.rules.incidents.slices import NEARLY_ALL, Cell, localise
 from webhook_app.store.counts.window_counts import OUTCOME, WindowCounts
 from webhook_app.store.incidents.alerts import Alert
@@ -53,6 +53,8 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     """The channels that were notified."""
     first_opened_at: datetime | None = None
     """When it opened for the first time."""
+    only_reported: bool = False
+    """Whether only reports of senders showed it at its last notification, or when it became part of a finding."""
     usual_failures: int = 0
     """Failures of one occasion of the recurring finding it belongs to."""
 
@@ -114,6 +116,13 @@ def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) ->
         details = replace(details, what=_what(incident, details, members))
     incident = replace(incident, advice=advice.text, details=to_builtins(details))
     return with_title(incident, members)
+
+
+def seen_beyond_reports(members: Sequence[Alert]) -> str:
+    """What the worst firing alert says that more than reports of senders shows; empty without one."""
+    shown = [alert for alert in by_rank(members) if alert.state == "firing" and is_shown(alert.webhook_codes)]
+    explanation = stored_details(shown[0]) if shown else None
+    return "" if explanation is None else explanation.finding or explanation.reason
 
 
 def with_title(incident: Incident, members: Sequence[Alert]) -> Incident:

@@ -88,6 +88,7 @@ def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncid
         names=_names(incident),
         groups=HeldGroups(alert.group for alert in members),
         origins=frozenset((alert.rule, alert.group_key) for alert in members),
+        is_reported=_is_reported(members),
         began_at=incident.began_at,
         ended_at=incident.ended_at,
         ended_how=cast("EndedHow", incident.ended_how),
@@ -99,8 +100,12 @@ def known_after(
 ) -> KnownIncident:
     """What decides who joins an incident, after an alert has joined it. Takes the groups of `known` over."""
     known.groups.add(joined.group)
-    empty = known_incident(incident, ())
-    return replace(empty, groups=known.groups, origins=known.origins | {origin})
+    return replace(
+        known_incident(incident, ()),
+        groups=known.groups,
+        origins=known.origins | {origin},
+        is_reported=known.is_reported and not joined.webhook_codes,
+    )
 
 
 def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool, int, int, int]:
@@ -137,8 +142,16 @@ def firing_alert(change: AlertChange) -> FiringAlert:
         failing=failing,
         domain=_domain(alert),
         account_wide=group is not None and group.account_wide,
+        webhook_codes=None if alert.webhook_codes is None else tuple(alert.webhook_codes),
+        accepted=0 if group is None else group.accepted,
         fired_at=alert.fired_at or alert.started_at,
     )
+
+
+def _is_reported(members: Collection[Alert]) -> bool:
+    """Whether only reports of senders show the first of these alerts, and webhooks show no code of any."""
+    first = next(iter(members), None)
+    return first is not None and first.webhook_codes == [] and not any(each.webhook_codes for each in members)
 
 
 def _domain(alert: Alert) -> str:

@@ -23,6 +23,7 @@ from webhook_app.pipeline.incidents.incident_details import (
     examine,
     last_resolved,
     notification,
+    seen_beyond_reports,
     stored,
     with_title,
 )
@@ -46,6 +47,7 @@ from webhook_app.rules.incidents.announcements import (
     rank,
     unnamed_channels,
 )
+from webhook_app.rules.incidents.evidence import is_shown
 from webhook_app.rules.incidents.findings.chronic import chronic_incident
 from webhook_app.rules.incidents.findings.finding import DAY
 from webhook_app.rules.incidents.findings.recurring import (
@@ -96,15 +98,15 @@ class IncidentUpdates:
 
     def apply(self, changes: Sequence[AlertChange]) -> int:
         """Do everything; returns the number of notifications added to the outbox."""
+        for change in changes:
+            if change.alert.incident_id is not None:
+                self._members[change.alert.incident_id][change.alert.id] = change.alert
         fired = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id is None]
         joining = sorted(
             ((change, firing_alert(change)) for change in fired), key=lambda each: joining_order(*each)
         )
         for change, firing in joining[:MOST_JOINING]:
             self._store.attempt(f"alert of rule {change.alert.rule}", partial(self._assign, change, firing))
-        for change in changes:
-            if change.alert.incident_id is not None:
-                self._members[change.alert.incident_id][change.alert.id] = change.alert
         active = self._store.active_silences(self._now)
         for incident in self._open_incidents():
             self._store.attempt(f"incident {incident.id}", partial(self._go_on, incident, active))
@@ -176,9 +178,14 @@ class IncidentUpdates:
     def _silence(self, incident: Incident, active: Sequence[silences.Silence]) -> int | None:
         """The silence that covers every firing alert of the incident, if one does."""
         firing = [alert for alert in self._members[incident.id].values() if alert.state == "firing"]
+        shown = (
+            incident.codes if any(is_shown(alert.webhook_codes) for alert in firing if alert.codes) else []
+        )
         covering = [
             next((each.id for each in active if is_silenced(each.matchers, facts)), None)
-            for facts in (_silence_facts(alert, incident) for alert in firing)
+            for facts in (
+                _silence_facts(alert, incident, incident.codes if alert.codes else shown) for alert in firing
+            )
         ]
         return covering[0] if covering and None not in covering else None
 
@@ -190,9 +197,11 @@ class IncidentUpdates:
         members = self._members[incident.id]
         if incident.is_open and self._examined >= MOST_EXAMINED:
             return incident if incident.title else with_title(incident, list(members.values()))
-        if is_risen(incident):
+        seen = seen_beyond_reports(list(members.values()))
+        confirmed = seen if incident.is_open and stored(incident).only_reported else ""
+        if is_risen(incident) or confirmed:
             incident = replace(incident, finding_id=None)
-        reason = self._reason(incident)
+        reason = self._reason(incident, is_confirmed=bool(confirmed))
         if reason in ("fired", "again") and (recurring := self._recurring(incident)) is not None:
             incident, reason = recurring, None
         notified = stored(incident).channels
@@ -211,10 +220,14 @@ class IncidentUpdates:
         message = notification(
             incident, list(members.values()), self._rules, reason, self._now, self._public_url
         )
+        if reason == "escalated":
+            message = replace(message, confirmed=confirmed)
         for channel in channels:
             self._store.notify(incident.id, channel, reason, message, self._now)
             self._added += 1
-        details = replace(stored(incident), channels=tuple(dict.fromkeys([*notified, *channels])))
+        details = replace(
+            stored(incident), channels=tuple(dict.fromkeys([*notified, *channels])), only_reported=not seen
+        )
         return replace(
             incident,
             details=to_builtins(details),
@@ -246,21 +259,27 @@ class IncidentUpdates:
         """The incident as a part of a recurring finding, if it comes back at this hour: nobody is notified of it."""
         if incident.account_wide:
             return None
+        seen = seen_beyond_reports(list(self._members[incident.id].values()))
         now = Occasion(
             incident_id=incident.id,
             at=incident.opened_at,
             codes=incident.codes,
             names=incident.names,
             failures=incident.failures,
+            is_reported=not seen,
         )
         found = find_recurring(now, self._store.occasions(self._now - DAYS_BACK * DAY - OPEN_DELAY))
         if found is None:
             return None
         finding_id, _ = self._store.add_finding(found, self._now, self._now)
-        details = replace(stored(incident), usual_failures=found.evidence["usual_failures"])
+        details = replace(
+            stored(incident),
+            usual_failures=found.evidence["usual_failures"],
+            only_reported=not seen,
+        )
         return replace(incident, finding_id=finding_id, details=to_builtins(details))
 
-    def _reason(self, incident: Incident) -> Reason | None:
+    def _reason(self, incident: Incident, *, is_confirmed: bool) -> Reason | None:
         if incident.finding_id is not None and incident.ended_how != "chronic":
             return None
         if not incident.is_open:
@@ -280,7 +299,8 @@ class IncidentUpdates:
             return "fired" if incident.notified_at is None else "again"
         leading = by_rank(firing)[0]
         rule = self._rules.get(leading.rule)
-        return None if rule is None else notification_reason(rule, _notified_state(incident), self._now)
+        state = _notified_state(incident, is_confirmed=is_confirmed)
+        return None if rule is None else notification_reason(rule, state, self._now)
 
     def _is_again(self, incident: Incident) -> bool:
         """Whether the incident opened again after its last notification."""
@@ -310,16 +330,17 @@ def is_risen(incident: Incident) -> bool:
     return belongs and is_clear_rise(incident.failures, usual)
 
 
-def _silence_facts(alert: Alert, incident: Incident) -> dict[str, str | int]:
+def _silence_facts(alert: Alert, incident: Incident, codes: Sequence[int]) -> dict[str, str | int]:
     """The facts that a silence matches: the alert's own, and the only code, number, … of the incident."""
     facts: dict[str, str | int] = {"rule": alert.rule, "kind": alert.kind, "severity": alert.severity}
-    facts |= {"code": incident.codes[0]} if len(incident.codes) == 1 else {}
+    facts |= {"code": codes[0]} if len(codes) == 1 else {}
     facts |= {name: held[0] for name, held in incident.names.items() if len(held) == 1 and name in DIMENSIONS}
     return facts | alert.group
 
 
-def _notified_state(incident: Incident) -> NotifiedState:
+def _notified_state(incident: Incident, *, is_confirmed: bool) -> NotifiedState:
     return NotifiedState(
+        is_confirmed=is_confirmed,
         severity=incident.severity,
         notified_severity=incident.notified_severity,
         notified_at=incident.last_notified_at or incident.opened_at,

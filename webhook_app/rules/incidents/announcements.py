@@ -23,6 +23,8 @@ class NotifiedState(Struct, frozen=True, kw_only=True):
     """The severity of the last notification."""
     notified_at: datetime
     """The last notification."""
+    is_confirmed: bool = False
+    """Whether more than reports of senders shows it, and did not at the last notification."""
     repeats: int = 0
     acknowledged: bool = False
     snoozed_until: datetime | None = None
@@ -33,10 +35,11 @@ def notification_reason(
 ) -> Literal["escalated", "repeated"] | None:
     """The reason for another notification of an open incident now; None for none. `rule`: of its leading alert.
 
-    1. A higher severity is always notified, even when the incident is acknowledged or snoozed.
+    1. A higher severity is always notified, even when the incident is acknowledged or snoozed. So is the first sign
+       that senders cannot make up.
     2. An incident that is neither acknowledged nor snoozed is repeated at growing intervals.
     """
-    if rank(state.severity) > rank(state.notified_severity):
+    if state.is_confirmed or rank(state.severity) > rank(state.notified_severity):
         return "escalated"
     handled = state.acknowledged or (state.snoozed_until is not None and now < state.snoozed_until)
     due = now - state.notified_at >= reminder_interval(rule, state.repeats)

@@ -100,12 +100,17 @@ class Shown(Struct, Generic[Judged], frozen=True):
     until: datetime | None
 
 
+def is_shown(webhook_codes: Sequence[int] | None) -> bool:
+    """Whether an alert with these codes is shown by more than reports of senders, which may be made up."""
+    return webhook_codes is None or bool(webhook_codes)
+
+
 def shown_by_webhooks(codes: Iterable[int], alerts: Iterable[Judged]) -> Shown[Judged]:
     """The alerts that webhooks alone showed, and those of the codes for which they did.
 
     What only senders report may be made up, so it holds back and excuses nothing of others.
     """
-    shown = [alert for alert in alerts if alert.webhook_codes is None or alert.webhook_codes]
+    shown = [alert for alert in alerts if is_shown(alert.webhook_codes)]
     proven = {code for alert in shown for code in alert.webhook_codes or ()}
     is_known = all(alert.webhook_codes is not None for alert in shown)
     ends = [

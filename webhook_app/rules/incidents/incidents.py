@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.rules.incidents.evidence import Group, HeldGroups, Names
+from webhook_app.rules.incidents.evidence import Group, HeldGroups, Names, is_shown
 from webhook_app.whatsapp.errors.catalogue import explain
 
 EndedHow = Literal["", "recovered", "quiet", "faded", "chronic", "rules"]
@@ -68,6 +68,10 @@ class FiringAlert(Struct, frozen=True, kw_only=True, dict=True):
     """The fault domain where no code says it."""
     account_wide: bool = False
     """Whether the cause affects every message of the account or number, where no code says it."""
+    webhook_codes: tuple[int, ...] | None = None
+    """As store/incidents/alerts.py has them: empty while only reports of senders show the alert."""
+    accepted: int = 0
+    """The sends that Meta accepted in the window, where webhooks are silent."""
     fired_at: datetime
 
     @cached_property
@@ -107,6 +111,8 @@ class KnownIncident(Struct, frozen=True, kw_only=True):
     groups: HeldGroups
     origins: frozenset[tuple[str, str]]
     """Rule and group of each alert in it, the group as text."""
+    is_reported: bool = False
+    """Whether only reports of senders opened it and show its codes: they may be made up."""
     began_at: datetime
     ended_at: datetime | None = None
     ended_how: EndedHow = ""
@@ -135,6 +141,8 @@ def join(
     6. The one about other templates, numbers or accounts of which Meta reports the same, begun within 30 seconds, or
        within 30 minutes if it has five alerts.
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
+    What more than reports of senders shows joins no incident that only reports show, which may be made up, except by 1;
+    only the silence that follows when nothing can be sent does.
     """
     known = sorted(
         incidents, key=lambda incident: (incident.ended_at is not None, incident.began_at, incident.id)
@@ -144,7 +152,7 @@ def join(
         asked = [incident for incident in candidates if (incident.ended_at is not None) is again]
         for reason, belongs in _REASONS:
             for incident in asked:
-                if belongs(alert, incident, origin):
+                if belongs(alert, incident, origin) and not _may_be_hidden(alert, incident, reason):
                     return Membership(incident.id, reason, again)
     return Membership(None, Joined.NEW)
 
@@ -153,6 +161,13 @@ def _may_be_joined(incident: KnownIncident, now: datetime) -> bool:
     if incident.ended_at is None:
         return True
     return now - incident.ended_at <= AGAIN_WITHIN.get(incident.ended_how, timedelta(0))
+
+
+def _may_be_hidden(alert: FiringAlert, incident: KnownIncident, reason: Joined) -> bool:
+    """Whether the alert is shown by more than reports of senders, and the incident is not."""
+    if not incident.is_reported or not is_shown(alert.webhook_codes) or reason is Joined.SAME_GROUP:
+        return False
+    return alert.kind != "silence" or reason is not Joined.EXPLAINED or alert.accepted > 0
 
 
 def _fired_before(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:

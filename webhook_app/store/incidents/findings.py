@@ -66,7 +66,8 @@ _GET = text(f"SELECT {_COLUMNS} FROM findings WHERE id = :id")
 _LIST = f"SELECT {_COLUMNS} FROM findings WHERE true {{chosen}} ORDER BY id DESC LIMIT :limit"
 _COUNT = text("SELECT kind, count(*) AS found FROM findings WHERE state = 'open' GROUP BY kind")
 _OCCASIONS = text("""
-SELECT i.id AS incident_id, a.fired_at AS at, i.codes, i.names, i.total_failures / (i.again + 1) AS failures
+SELECT i.id AS incident_id, a.fired_at AS at, i.codes, i.names, i.total_failures / (i.again + 1) AS failures,
+       coalesce(a.webhook_codes = '{}', false) AS is_reported
 FROM alerts a JOIN incidents i ON i.id = a.incident_id
 WHERE a.started_at >= :since AND a.fired_at IS NOT NULL AND i.codes <> '{}' AND NOT i.account_wide
 ORDER BY a.fired_at

@@ -57,6 +57,12 @@ def test_the_others_are_incidents(now: Occasion, earlier: list[Occasion]) -> Non
     assert find_recurring(now, earlier) is None
 
 
+def test_what_only_senders_reported_earlier_makes_no_failure_recur_that_webhooks_show() -> None:
+    earlier = [occasion(2 * DAY, is_reported=True), occasion(DAY)]
+    assert find_recurring(occasion(), earlier) is None
+    assert find_recurring(occasion(is_reported=True), earlier) is not None
+
+
 def test_a_job_that_does_not_run_at_the_weekend_recurs() -> None:
     assert find_recurring(occasion(), [occasion(3 * DAY), occasion(4 * DAY)]) is not None
 

@@ -53,6 +53,8 @@ class RuleGroup(Struct, frozen=True, kw_only=True):
     details: tuple[tuple[str, str], ...] = ()
     advice: str = ""
     account_wide: bool = False
+    accepted: int = 0
+    """The sends that Meta accepted in the window, of a group of the kind silence."""
     recent: Counts | None = None
     """The counts of the shortest window, for a rule with several."""
     usual_gap: timedelta = timedelta(0)

@@ -53,6 +53,7 @@ def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
                 judgement=judgement,
                 finding=f"{judgement.text[0].upper()}{judgement.text[1:]}",
                 advice=_SILENCE_ADVICE,
+                accepted=sends.get(values, 0),
             )
         )
     return FoundGroups(groups, len(groups))

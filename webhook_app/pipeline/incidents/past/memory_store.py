@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from webhook_app.channels.notification import Notification, Reason
 from webhook_app.pipeline.incidents.findings.finding_store import FindingMemory
+from webhook_app.rules.incidents.evidence import is_shown
 from webhook_app.rules.incidents.findings.finding import FoundState
 from webhook_app.rules.incidents.findings.recurring import Occasion
 from webhook_app.store.incidents.alerts import OPEN, Alert
@@ -136,6 +137,7 @@ class MemoryStore:
                 codes=incident.codes,
                 names=incident.names,
                 failures=incident.total_failures // (incident.again + 1),
+                is_reported=not is_shown(alert.webhook_codes),
             )
             for incident_id, incident in self.incidents.items()
             if incident.codes and not incident.account_wide

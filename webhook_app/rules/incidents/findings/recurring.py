@@ -34,6 +34,8 @@ class Occasion(Struct, frozen=True, kw_only=True):
     names: Mapping[str, Sequence[str]]
     failures: int
     """Failed messages of one opening."""
+    is_reported: bool = False
+    """Whether only reports of senders showed it: it makes no failure recur that webhooks show."""
 
 
 def find_recurring(now: Occasion, earlier: Iterable[Occasion]) -> FoundState | None:
@@ -47,7 +49,8 @@ def find_recurring(now: Occasion, earlier: Iterable[Occasion]) -> FoundState | N
     before = [
         each
         for each in earlier
-        if each.codes
+        if (now.is_reported or not each.is_reported)
+        and each.codes
         and each.codes[0] == now.codes[0]
         and 1 <= _days_between(each.at, now.at) <= DAYS_BACK
         and _is_same_hour(each.at, now.at)
