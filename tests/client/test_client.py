@@ -6,8 +6,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from tests.support.factories import handed_over, handover
 from webhook_app.client import Client, RefusedError, Send, UnreachableError
 from webhook_app.client import client as client_module
+from webhook_app.client.client import CurrentOwner
 from webhook_app.store.suppressions import suppressions
 
 NUMBER = "590238114470021"
@@ -38,6 +40,14 @@ def test_contacts_are_checked_in_their_order_in_several_calls(sender, suppressed
     assert [answer.allowed for answer in answers] == [True, False, False]
     assert (answers[1].reason, answers[1].contact) == ("manual", "+12025550117")
     assert sender.check([]) == []
+
+
+def test_a_check_names_the_owner_of_the_conversation(sender, traffic, now):
+    at = now.replace(microsecond=0)
+    traffic.deliver(handed_over(handover("control_taken", at, role="escalation")), at=now)
+    found, other = sender.check(["+12025550117", "+12025550118"], phone_number_id=NUMBER)
+    assert found.conversation_owner == CurrentOwner(is_you=False, role="escalation", since=at)
+    assert other.conversation_owner is None
 
 
 def test_messages_are_judged_in_their_order_in_several_calls(sender, suppressed, monkeypatch):

@@ -94,6 +94,15 @@ _WROTE = {
 }
 _CONTACT = {"wa_id": "1202555@n@", "user_id": "US.@n@"}
 _SIGNAL = {"field": "account_update", "value": {"event": "E@n@"}}
+_HANDOVER = {
+    "field": "messaging_handovers",
+    "value": {
+        "recipient": {"phone_number_id": NUMBER},
+        "sender": {"phone_number": "1202555@n@", "user_id": "US.@n@"},
+        "timestamp": "@now@",
+        "control_taken": {"metadata": "hello @n@", "new_owner_role": "r@n@"},
+    },
+}
 _CHANGE = {"field": "messages", "value": {"metadata": {"phone_number_id": "@n@"}, "statuses": [_SENT]}}
 _WORDS = json.dumps({f"k{n}": f"stop{'!' * n}" for n in range(30)})
 _FORM = {"type": "nfm_reply", "nfm_reply": {"response_json": _WORDS}}
@@ -138,6 +147,7 @@ SHAPES: dict[str, Shape] = {
     "preferences": Shape("user_preferences", {"wa_id": "1202555@n@", "value": "stop"}, field="user_preferences"),
     "preferences without a contact": Shape("user_preferences", {"value": "stop"}, field="user_preferences"),
     "signals": Shape("changes", _SIGNAL),
+    "handovers": Shape("changes", _HANDOVER),
     "signals beside a long key": Shape("changes", _SIGNAL, {"pad": "x" * 1_000_000}),
     "signals with lists": Shape(
         "changes", {"field": "account_update", "value": {"restriction_info": _of({"restriction_type": "R@n@"}, 300)}}

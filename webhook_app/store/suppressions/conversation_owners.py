@@ -33,9 +33,10 @@ WITH asked AS (
 ), active AS (
   SELECT contact, handed_at AS at FROM asked
   UNION ALL
-  SELECT k.contact, m.occurred_at FROM asked k JOIN inbound_messages m
-    ON m.contact = k.key AND m.phone_number_id = %(number)s AND m.opens_window
-   AND m.occurred_at > k.handed_at AND m.occurred_at >= k.since AND m.occurred_at < k.until
+  SELECT k.contact, m.occurred_at FROM asked k CROSS JOIN LATERAL (
+    SELECT occurred_at FROM inbound_messages
+    WHERE contact = k.key AND phone_number_id = %(number)s AND opens_window
+      AND occurred_at > k.handed_at AND occurred_at >= k.since AND occurred_at < k.until OFFSET 0) AS m
 )
 SELECT DISTINCT contact
 FROM (SELECT contact, at - lag(at) OVER (PARTITION BY contact ORDER BY at) AS silence FROM active) AS pauses
@@ -89,6 +90,6 @@ def in_force(
             "handed": [found[contact].at for contact, _ in spans],
             "number": phone_number_id,
         }
-        for (contact,) in connection.execute(_ENDED, values).fetchall():
+        for (contact,) in connection.execute(_ENDED, values, prepare=True).fetchall():
             del found[contact]
     return found
