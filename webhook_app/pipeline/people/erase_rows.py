@@ -1,14 +1,18 @@
 """Erases a person from every table but the archive, in steps that each have a transaction and can be repeated.
 
 1. Messages, a few hundred at a time, and what senders reported. Webhooks about them wait for one such step at most.
-2. Everything under the person's keys. Of an opt-out a mark stays, which only a check for that contact matches.
+2. Everything under the person's keys, suppressions last and under the lock of changes: an opt-out that arrives
+   meanwhile is applied before or after. Of an opt-out a mark stays, which only a check for that contact matches.
 3. Texts that people wrote. Then the record says that only the archive is left.
 """
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from webhook_app.rules.suppressions.consent import opt_outs
 from webhook_app.store.people import erased_messages, erased_opt_outs, erasure, erasure_requests
+from webhook_app.store.people.erasure import TakenStatement
 from webhook_app.store.people.erasure_requests import Erasure
 from webhook_app.store.people.free_text import erase_free_text
 from webhook_app.store.postgres.engine import Connection, Engine
@@ -30,16 +34,21 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
             with engine.begin() as connection:
                 rows["sends"] += erased_messages.take_out_reports(connection, places, traces, now)
     with engine.begin() as connection:
-        suppressed = suppressions.of_contacts(connection, traces.keys)
-        opt_outs = [(row.phone_number_id, row.scope) for row in suppressed if row.reason == "opted_out"]
-        erased_opt_outs.keep(connection, traces.keys, opt_outs)
         rows.update(erasure.take_out(connection, traces, now))
-        rows["suppression_changes"] += _erase_changes(connection, traces, each.actor, now)
+        taken, stated = erasure.take_out_statements(connection, traces)
+        rows.update(taken)
+        suppressions.lock_changes(connection)
+        suppressed = suppressions.of_contacts(connection, traces.keys)
+        marked = [(row.phone_number_id, row.scope) for row in suppressed if row.reason == "opted_out"]
+        marked += _not_applied(stated)
+        erased_opt_outs.keep(connection, traces.keys, marked)
+        _record(connection, each.actor, now)
+        rows.update(erasure.take_out_suppressions(connection, traces))
         erasure_requests.notify_erased(connection)
     with engine.begin() as connection:
         rows.update(erase_free_text(connection, traces))
         erasure_requests.set_taken_out(connection, each.id)
-    return rows, bool(opt_outs)
+    return rows, bool(marked)
 
 
 def _reports(engine: Engine, traces: Traces) -> list[str]:
@@ -47,9 +56,18 @@ def _reports(engine: Engine, traces: Traces) -> list[str]:
         return erased_messages.reports(connection, traces)
 
 
-def _erase_changes(connection: Connection, traces: Traces, actor: str, now: datetime) -> int:
-    """Replace the person's changes in the feed by one line without a contact, after which copies are loaded anew."""
-    suppressions.lock_changes(connection)
+def _not_applied(stated: Sequence[TakenStatement]) -> Iterator[tuple[str, str]]:
+    """Yield the business number and scope of each opt-out that was left to the job `suppress`, unless lifted since."""
+    for number in {each.phone_number_id for each in stated}:
+        of_number = [each for each in stated if each.phone_number_id == number]
+        new = [each.statement for each in of_number if each.is_new]
+        for made in opt_outs([each.statement for each in of_number]):
+            if made in new:
+                yield number, "all" if (made.source, made.kind) == ("chat", "stop") else "marketing"
+
+
+def _record(connection: Connection, actor: str, now: datetime) -> None:
+    """Add a line without a contact to the feed, after which copies are loaded anew."""
     line = SuppressionChange(
         seq=0,
         at=now,
@@ -66,4 +84,3 @@ def _erase_changes(connection: Connection, traces: Traces, actor: str, now: date
         evidence=(),
     )
     changes.record(connection, [line])
-    return erasure.take_out_changes(connection, traces)

@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from webhook_app.rules.suppressions.consent import ConsentStatement, Source
 from webhook_app.store.people import erased_messages, links
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.people.traces import Traces
@@ -62,24 +64,35 @@ HOLDS: dict[str, frozenset[str]] = {
 }
 
 _BY_CONTACT = (
-    "inbound_messages",
     "service_windows",
     "handovers",
-    "preferences",
     "opt_ins",
     "successes",
-    "suppressions",
     "unapplied_links",
     "backtest_people",
     "retries",
 )
+_BY_CHANGES = ("suppressions", "suppression_changes")
+_STATEMENTS: tuple[tuple[str, Source, str], ...] = (
+    ("inbound_messages", "chat", "keyword"),
+    ("preferences", "settings", "value"),
+)
 _PAGE = 500
+
+
+class TakenStatement(Struct, frozen=True):
+    """A statement for or against messages that was deleted. `is_new`: it was not applied yet."""
+
+    phone_number_id: str
+    statement: ConsentStatement
+    is_new: bool
 
 
 def take_out(connection: Connection, traces: Traces, now: datetime) -> Counter[str]:
     """Delete the person's other rows; returns the number of changed rows by table.
 
-    The messages are taken out before, see erased_messages, and what people wrote after it, see free_text.
+    The messages are taken out before, see erased_messages, then statements and suppressions, and what people wrote
+    after it, see free_text.
     """
     keys = list(traces.keys)
     done = erased_messages.take_out_of_groups(connection, traces, now)
@@ -104,10 +117,33 @@ def take_out(connection: Connection, traces: Traces, now: datetime) -> Counter[s
     return done
 
 
-def take_out_changes(connection: Connection, traces: Traces) -> int:
-    """Delete the person's lines of the change feed; the caller adds a line that records an erasure."""
-    return _run(
-        connection, "DELETE FROM suppression_changes WHERE contact = ANY(:keys)", keys=list(traces.keys)
+def take_out_statements(connection: Connection, traces: Traces) -> tuple[Counter[str], list[TakenStatement]]:
+    """Delete what the person wrote and chose; returns the number of rows by table, and what it says of consent."""
+    done: Counter[str] = Counter()
+    taken = []
+    for name, source, kind in _STATEMENTS:
+        delete = f"""DELETE FROM {name} WHERE contact = ANY(:keys)
+          RETURNING phone_number_id, occurred_at, {kind} AS kind, considered_at IS NULL AS is_new"""
+        rows = connection.execute(text(delete), {"keys": list(traces.keys)}).all()
+        done[name] = len(rows)
+        taken += [
+            TakenStatement(
+                row.phone_number_id, ConsentStatement(row.occurred_at, row.kind, source=source), row.is_new
+            )
+            for row in rows
+            if row.kind
+        ]
+    return done, taken
+
+
+def take_out_suppressions(connection: Connection, traces: Traces) -> Counter[str]:
+    """Delete the person's suppressions and their changes, under the lock of changes; returns the rows by table."""
+    keys = list(traces.keys)
+    return Counter(
+        {
+            name: _run(connection, f"DELETE FROM {name} WHERE contact = ANY(:keys)", keys=keys)
+            for name in _BY_CHANGES
+        }
     )
 
 

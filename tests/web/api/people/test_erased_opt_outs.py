@@ -5,10 +5,16 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy import text as sql
 
 from tests.support.factories import body, document, message, status, value
+from webhook_app.pipeline.people.erase import erase as erase_person
+from webhook_app.pipeline.receiving import batch_writer
+from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
+from webhook_app.store.postgres.engine import connect
 
 PERSON, USER = "12025550117", "US.70411938265500174423"
 OTHERS = [f"1202555{n:04}" for n in range(200, 300)]  # so many that they are asked about in another way
@@ -89,3 +95,52 @@ def test_an_admin_may_lift_it_with_a_note(api, say):
     assert verdicts(api, PERSON)[0]["verdict"] == "suppressed"
     assert api.delete(f"/v1/suppressions/{PERSON}?note=asked+on+the+phone").status_code == 200
     assert verdicts(api, PERSON)[0]["verdict"] == "send"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "SELECT message_id FROM status_events WHERE contact = ''",
+        "SELECT ctid::text AS place, id, title",
+        "DELETE FROM inbound_messages WHERE contact",
+        "SELECT pg_advisory_xact_lock",
+        "DELETE FROM suppressions WHERE contact",
+    ],
+    ids=["ids", "texts", "messages", "lock", "suppressions"],
+)
+def test_a_stop_that_arrives_while_the_person_is_erased_is_in_force_afterwards(
+    api, deliver, engine, writer, database_url, now, before, monkeypatch
+):
+    monkeypatch.setattr(batch_writer, "_STATEMENTS_WAIT_MS", 50)
+    deliver(body(status("wamid.A", "sent", now, recipient=PERSON)))
+    stored = []
+
+    def stop(_connection, _cursor, statement, *_):
+        if statement.strip().startswith(before) and not stored:
+            stored.append(statement)
+            writer.store(
+                [Delivery(body(messages=[message("wamid.stop", now, sender=PERSON, text="STOP")]))], now
+            )
+
+    event.listen(engine, "before_cursor_execute", stop)
+    try:
+        erase_person(engine, lambda: connect(database_url, application="tests"), PERSON, actor="ops", now=now)
+    finally:
+        event.remove(engine, "before_cursor_execute", stop)
+    assert stored
+    suppress(engine, (), Thresholds(), now)
+    assert verdicts(api, PERSON)[0]["verdict"] == "suppressed"
+
+
+@pytest.mark.parametrize(("texts", "verdict"), [(["STOP"], "suppressed"), (["STOP", "START"], "send")])
+def test_a_stop_that_waits_for_the_job_when_the_person_is_erased_is_in_force_afterwards(
+    api, deliver, engine, say, now, texts, verdict
+):
+    for place, text in enumerate(texts):
+        say(text, now + timedelta(seconds=place))
+    with engine.begin() as connection:
+        connection.execute(sql("DELETE FROM suppressions"))
+        connection.execute(sql("UPDATE inbound_messages SET considered_at = NULL"))
+    assert api.delete(f"/v1/contacts/{PERSON}").json["opted_out"] is (verdict == "suppressed")
+    suppress(engine, (), Thresholds(), now)
+    assert verdicts(api, PERSON)[0]["verdict"] == verdict
