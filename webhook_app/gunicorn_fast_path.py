@@ -4,7 +4,7 @@ A request that is not ordinary in any respect (in pieces, chunked, with a header
 to gunicorn, byte for byte: what is malformed is refused in one place. The WSGI environment has gunicorn's entries.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from io import BytesIO
 from time import time
@@ -12,7 +12,6 @@ from typing import Any
 
 import httptools
 from gunicorn.config import Config
-from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import InvalidResponseHeader
 from gunicorn.http.message import Message
 from gunicorn.http.wsgi import base_environ
@@ -25,6 +24,7 @@ DRAIN_BYTES = 64 * 1024
 """An unread rest of a body up to this size is discarded and the connection kept; else it is closed."""
 MAX_HEAD = 8000  # bytes; below each limit of gunicorn's parser for a line, a field or a head
 MAX_TARGET = 4000
+_RECEIVED_AT_ONCE = 256 * 1024
 _CACHED_NAMES = 500
 _END = b"\r\n\r\n"
 _SERVER = "gunicorn"
@@ -45,30 +45,23 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 class FastRequest:
     """One request: its environment, the unread body, and whether the connection ends after the answer."""
 
-    __slots__ = ("_close", "_unread", "environ")
+    __slots__ = ("_close", "_late", "environ")
 
-    def __init__(self, environ: Environ, length: int, received: bytes, unreader: Any, *, close: bool) -> None:
-        """`received`: what came after the head; what is beyond the body is put back into gunicorn's buffer."""
+    def __init__(self, environ: Environ, body: "BytesIO | LateBody", *, close: bool) -> None:
         self.environ = environ
         self._close = close
-        self._unread: Body | None = None
-        if length <= len(received):
-            environ["wsgi.input"] = BytesIO(received[:length])
-            received = received[length:]
-        else:
-            self._unread = environ["wsgi.input"] = Body(LengthReader(unreader, length))
-        if received:
-            unreader.unread(received)
+        self._late = body if isinstance(body, LateBody) else None
+        environ["wsgi.input"] = body
 
     @property
     def unread(self) -> int:
-        """The bytes of the body that nobody has read yet and that are still in the connection or its buffer."""
-        return self._unread.reader.length if self._unread is not None else 0
+        """The bytes of the body that are still to be received."""
+        return self._late.unread if self._late is not None else 0
 
     def discard_unread(self) -> None:
-        """Read the rest of the body."""
-        while self._unread is not None and self._unread.read(DRAIN_BYTES):
-            pass
+        """Receive the rest of the body."""
+        if self._late is not None:
+            self._late.read()
 
     def force_close(self) -> None:
         """End the connection after the answer."""
@@ -76,6 +69,37 @@ class FastRequest:
 
     def should_close(self) -> bool:
         return self._close
+
+
+class LateBody:
+    """A body that did not come whole with its head: the rest is received when it is read, and copied once.
+
+    When the connection ends early, it ends early.
+    """
+
+    def __init__(self, received: bytes, length: int, connection: Any) -> None:
+        self.unread = length - len(received)
+        self._received = received
+        self._connection = connection
+        self._whole: BytesIO | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._buffer().read(size)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._buffer().readline(size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._buffer())
+
+    def _buffer(self) -> BytesIO:
+        if self._whole is None:
+            parts = [self._received]
+            while self.unread and (data := self._connection.recv(min(self.unread, _RECEIVED_AT_ONCE))):
+                parts.append(data)
+                self.unread -= len(data)
+            self._whole = BytesIO(b"".join(parts))
+        return self._whole
 
 
 class FastPath:
@@ -116,8 +140,12 @@ class FastPath:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer[0], str(peer[1])
         environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
         received = data[end + len(_END) :]
+        if rest := received[head.length :]:
+            unreader.unread(rest)
+        whole = len(received) >= head.length
+        body = BytesIO(received[: head.length]) if whole else LateBody(received, head.length, connection)
         close = head.fields.get("HTTP_CONNECTION", "").lower() == "close"
-        return FastRequest(environ, head.length, received, unreader, close=close)
+        return FastRequest(environ, body, close=close)
 
     def answer(self, request: FastRequest, application: Application) -> bytes:
         """Return the whole answer of the application, head and body. What it raises is raised."""
