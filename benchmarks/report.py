@@ -49,7 +49,10 @@ class Results:
     outcomes: dict[tuple[str, int], list[Outcome]] = field(default_factory=dict)
     pace: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    offered: Outcome | None = None
+    offered: dict[float, Outcome] = field(default_factory=dict)
+    """By the POST/s offered."""
+    target_rate: float = 0.0
+    """The one that has targets."""
     costs: dict[str, Costs] = field(default_factory=dict)
 
     def add(self, server: str, statuses: int, outcome: Outcome) -> None:
@@ -90,24 +93,25 @@ def round_line(number: int, statuses: int, results: Results) -> str:
     return f"  round {number + 1:>2}   {'   '.join(cells)}   pace {results.pace[-1]:.0f} ms"
 
 
-def summary(results: Results, offered_rate: float) -> str:
+def summary(results: Results) -> str:
     """Return the table, the offered load, the machine's speed, and each target with its verdict."""
     parts = [_table(results)]
     if results.costs:
         parts.append(_costs(results))
-    if results.offered is not None:
-        parts.append(f"offered load: {_outcome_text(results.offered)}")
+    parts += [
+        f"offered {rate:,.0f} POST/s: {_outcome_text(outcome)}" for rate, outcome in results.offered.items()
+    ]
     if results.pace:
         parts.append(f"speed of the machine: {_spread(results.pace)} ms for a fixed piece of Python")
     verdicts = [
-        *map(str, _verdicts(results, offered_rate)),
+        *map(str, _verdicts(results)),
         *(f"  fault: {fault}" for fault in results.faults),
     ]
     return "\n" + "\n\n".join([*parts, "\n".join(verdicts)])
 
 
-def all_met(results: Results, offered_rate: float) -> bool:
-    return all(verdict.met for verdict in _verdicts(results, offered_rate))
+def all_met(results: Results) -> bool:
+    return all(verdict.met for verdict in _verdicts(results))
 
 
 def _table(results: Results) -> str:
@@ -155,7 +159,7 @@ def _spread(values: list[float]) -> str:
     return f"{middle} ({low} - {high})"
 
 
-def _verdicts(results: Results, offered_rate: float) -> list[Verdict]:
+def _verdicts(results: Results) -> list[Verdict]:
     """Return every target for which this run has results."""
     found = []
     for what, above, below, statuses, target in RATIOS:
@@ -163,8 +167,8 @@ def _verdicts(results: Results, offered_rate: float) -> list[Verdict]:
             goal = "none, to compare" if target is None else f">= {target:.1f}"
             found.append(Verdict(what, _spread(ratios), goal, median(ratios) >= (target or 0.0)))
     found += _compared_with_before(results)
-    if results.offered is not None:
-        found += _offered(results.offered, offered_rate)
+    if results.target_rate in results.offered:
+        found += _offered(results.offered[results.target_rate], results.target_rate)
     if (costs := results.costs.get(SERVICE.name)) is not None:
         measured, most = f"{costs.worker_mb:.0f} MB", f"<= {LIMIT_WORKER_MB:.0f} MB"
         found.append(

@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _run_rounds(statuses, plan, contenders, postgres, results)
             _offered_load(plan, contenders, postgres, results)
             _add_costs(contenders, results)
-    print(report.summary(results, plan.offered_rate))
-    return 0 if report.all_met(results, plan.offered_rate) else 1
+    print(report.summary(results))
+    return 0 if report.all_met(results) else 1
 
 
 def _plan(arguments: Sequence[str] | None) -> Plan:
@@ -125,12 +125,15 @@ def _pace() -> float:
 
 
 def _offered_load(plan: Plan, contenders: list[Contender], postgres: Postgres, results: Results) -> None:
-    """Measure the service at a steady rate, with latencies from each POST's due time."""
+    """Measure the service at steady rates, with latencies from each POST's due time; the target's rate longest."""
     for contender in contenders:
         if contender.server is SERVICE and plan.offered_seconds:
-            print(f"\noffered {plan.offered_rate:,.0f} POST/s for {plan.offered_seconds:.0f} s", flush=True)
-            postgres.checkpoint()
-            results.offered = contender.open_loop(plan.offered_rate, plan.offered_seconds)
+            for share, seconds in ((0.5, 0.25), (1.0, 1.0), (2.0, 0.25)):
+                rate, lasting = plan.offered_rate * share, plan.offered_seconds * seconds
+                print(f"\noffered {rate:,.0f} POST/s for {lasting:.0f} s", flush=True)
+                postgres.checkpoint()
+                results.offered[rate] = contender.open_loop(rate, lasting)
+            results.target_rate = plan.offered_rate
 
 
 def _add_costs(contenders: list[Contender], results: Results) -> None:
