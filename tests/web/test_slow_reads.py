@@ -42,6 +42,18 @@ def test_a_slow_value_is_kept_for_twenty_times_as_long_as_it_took(clock):
     assert reads.get("a", reader(clock, 2.0, calls)) == 3
 
 
+def test_a_fast_value_is_kept_for_as_long_as_its_reader_allows(clock):
+    reads, calls = SlowReads(), []
+    assert [reads.get("a", reader(clock, 0.1, calls), kept_s=3.0) for _ in range(3)] == [1, 1, 1]
+    clock.now += 2.9
+    assert reads.get("a", reader(clock, 0.1, calls), kept_s=3.0) == 1
+    clock.now += 0.1
+    assert reads.get("a", reader(clock, 0.1, calls), kept_s=3.0) == 2
+    with pytest.raises(ZeroDivisionError):
+        reads.get("b", lambda: 1 // 0, kept_s=3.0)
+    assert reads.get("b", lambda: 5, kept_s=3.0) == 5
+
+
 def test_a_fault_is_kept_only_if_it_took_long(clock):
     reads = SlowReads()
     with pytest.raises(ZeroDivisionError):

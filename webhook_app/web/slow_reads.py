@@ -27,8 +27,11 @@ class SlowReads:
     def __init__(self) -> None:
         self._entries: dict[Hashable, _KeptRead] = {}
 
-    def get(self, key: Hashable, read: Callable[[], Value]) -> Value:
-        """The value of `read`, or the one that another call got a short time ago."""
+    def get(self, key: Hashable, read: Callable[[], Value], *, kept_s: float = 0.0) -> Value:
+        """The value of `read`, or the one that another call got a short time ago.
+
+        `kept_s`: for how long a value is kept at least.
+        """
         if len(self._entries) >= _MOST_KEPT:
             self._entries.clear()
         entry = self._entries.setdefault(key, _KeptRead())
@@ -42,7 +45,8 @@ class SlowReads:
                     entry.fault = fault.with_traceback(None)
                 took = monotonic() - began
                 kept = _KEPT_FOR * took if entry.fault is None else min(_KEPT_FOR * took, _FAULTS_KEPT_S)
-                entry.until = monotonic() + kept if took >= SLOW_S else 0.0
+                kept = kept if took >= SLOW_S else 0.0
+                entry.until = monotonic() + (kept if entry.fault is not None else max(kept, kept_s))
             if entry.fault is not None:
                 raise entry.fault.with_traceback(None)
             found: Value = entry.value

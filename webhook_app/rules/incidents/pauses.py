@@ -58,12 +58,15 @@ class Pause(Struct, frozen=True):
     since: datetime
     is_shown: bool = True
 
+    def affects(self, phone_number_id: str | None) -> bool:
+        """Whether it stops the messages of this business number (None: of any)."""
+        return phone_number_id is None or self.phone_number_id in ("", phone_number_id)
 
-def pauses(alerts: Iterable[AccountAlert], phone_number_id: str | None = None) -> list[Pause]:
-    """The pauses that affect this business number (None: any number), oldest first."""
+
+def pauses(alerts: Iterable[AccountAlert]) -> list[Pause]:
+    """The pauses that these alerts are, oldest first."""
     found = [pause for alert in alerts if (pause := _pause(alert))]
-    fitting = [p for p in found if phone_number_id is None or p.phone_number_id in ("", phone_number_id)]
-    return sorted(fitting, key=lambda pause: (pause.since, pause.alert_id))
+    return sorted(found, key=lambda pause: (pause.since, pause.alert_id))
 
 
 def _pause(alert: AccountAlert) -> Pause | None:

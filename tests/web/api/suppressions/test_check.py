@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.support.factories import NUMBER, body, handed_over, handover, message, status
 from tests.support.reports import report_failed_calls
@@ -384,6 +385,32 @@ def test_failed_calls_of_one_key_pause_no_other_sender(api, make_app, engine, no
     is_confirmed = others != "none"
     assert paused == {"rival": (True, True), "shop": (is_confirmed, is_confirmed)}
     assert api.get("/v1/pause").json["paused"], "operators see what any key says"
+
+
+def test_pauses_that_only_reports_show_are_looked_up_together_and_their_calls_once(
+    api, make_app, engine, now
+):
+    numbers = [f"made up {place}" for place in range(3)]
+    for number in numbers:
+        alarm(engine, now, code=190, group={"code": 190, "phone_number_id": number}, webhook_codes=[])
+        report_failed_calls(engine, 1, now, 190, number=number, key="rival")
+    report_failed_calls(engine, 1, now, 190, number=numbers[2], key="third")
+    with engine.begin() as connection:
+        headers = {"Authorization": f"Bearer {api_keys.create(connection, 'shop', 'sender', now).secret}"}
+    app, read = make_app(pause_senders="on").test_client(), []
+
+    def count(_connection, _cursor, statement, *_):
+        read.append("RECURSIVE keys" in statement)
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        pause = app.get("/v1/pause", headers=headers).json
+        checked = app.get(f"/v1/check/{FREE}", headers=headers).json
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+    assert [each["phone_number_id"] for each in pause["reasons"]] == [numbers[2]]
+    assert checked["verdict"] == "wait"
+    assert sum(read) == 1
 
 
 @pytest.mark.parametrize("webhooks", [0, 5])

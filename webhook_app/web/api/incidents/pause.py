@@ -1,5 +1,6 @@
 """/v1/pause: whether senders should stop, because the account cannot send."""
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -7,13 +8,17 @@ from msgspec import Meta, Struct
 
 from webhook_app.rules.incidents.pauses import PAUSING_KIND, Pause, pauses
 from webhook_app.store.incidents import alerts
-from webhook_app.store.sends import reporters
+from webhook_app.store.sends.reporters import Reporters, reporters_of
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import PhoneNumberId, Time
 from webhook_app.whatsapp.errors.catalogue import explain
 
 _BEFORE_ALERT = timedelta(hours=1)
 """The failures of an alert lie at most so long before it begins."""
+_PAUSES_KEPT_S = 1.0
+"""For how long a worker uses what it read of alerts: they change every 15 s, and checks ask before every message."""
+_REPORTERS_KEPT_S = 3.0
+"""For how long a worker uses what it read of failed calls: an alert about them takes longer to fire."""
 
 
 class PauseQuery(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +53,7 @@ def get_pause(call: Call, query: PauseQuery) -> PauseAnswer:
     Senders should pause while an alert of the kind `attention` about such a code is firing: each failed send lowers
     the quality rating. What only one key's failed calls say pauses no other sender.
     """
-    found = pauses_of(call, query.phone_number_id)
+    found = list(pauses_of(call, query.phone_number_id))
     return PauseAnswer(
         as_of=call.now,
         paused=bool(found),
@@ -57,21 +62,38 @@ def get_pause(call: Call, query: PauseQuery) -> PauseAnswer:
     )
 
 
-def pauses_of(call: Call, phone_number_id: str | None) -> list[Pause]:
-    """The pauses of this business number (None: any number) that concern the caller's key.
+def pauses_of(call: Call, phone_number_id: str | None) -> Iterator[Pause]:
+    """Yield the pauses of this business number (None: any number) that concern the caller's key.
 
     One that webhooks do not show concerns a key that reported it, and every key once two have.
     """
-    found = pauses(alerts.firing_of_kinds(call.connection, (PAUSING_KIND,)), phone_number_id)
-    if call.key.role != "sender":
-        return found
-    return [each for each in found if each.is_shown or _is_of_several_keys_or_own(call, each)]
+    found = call.slow.get(
+        "pauses",
+        lambda: pauses(alerts.firing_of_kinds(call.connection, (PAUSING_KIND,))),
+        kept_s=_PAUSES_KEPT_S,
+    )
+    reporters: Reporters | None = None
+    for each in found:
+        if not each.affects(phone_number_id):
+            continue
+        if not each.is_shown and call.key.role == "sender":
+            reporters = _reporters(call, found) if reporters is None else reporters
+            known = reporters.get((each.code, each.phone_number_id), {})
+            keys = [key for key, latest in known.items() if latest >= each.since - _BEFORE_ALERT]
+            if len(keys) < 2 and call.key.name not in keys:
+                continue
+        yield each
 
 
-def _is_of_several_keys_or_own(call: Call, pause: Pause) -> bool:
-    since = pause.since - _BEFORE_ALERT
-    keys = reporters.keys_with_failed_calls(call.connection, pause.code, pause.phone_number_id, since)
-    return len(keys) > 1 or call.key.name in keys
+def _reporters(call: Call, found: Sequence[Pause]) -> Reporters:
+    """Who reported the failed calls of the pauses that only reports show: read for all of them at once."""
+    reported = [each for each in found if not each.is_shown]
+    codes, since = frozenset(each.code for each in reported), min(each.since for each in reported)
+    return call.slow.get(
+        ("reporters", codes, since),
+        lambda: reporters_of(call.connection, codes, since - _BEFORE_ALERT),
+        kept_s=_REPORTERS_KEPT_S,
+    )
 
 
 def _reason(pause: Pause) -> PauseReason:

@@ -235,8 +235,7 @@ def _add_owners(
 def _terms(call: Call, query: _Query) -> CheckTerms:
     pause = None
     if call.settings.pause_senders == "on":
-        found = pauses_of(call, query.phone_number_id)
-        pause = found[0] if found else None
+        pause = next(pauses_of(call, query.phone_number_id), None)
     shadow = call.settings.suppress == "shadow"
     return CheckTerms(query.category, call.settings.stop_blocks == "all", call.now, pause, shadow)
 
