@@ -123,7 +123,7 @@ def _traffic(connection: Connection, now: datetime) -> Iterator[Metric]:
     by_minute = traffic.statuses_by_minute(connection, start, end).values()
     statuses = {name: float(sum(getattr(each, name) for each in by_minute)) for name in _STATUSES}
     yield _gauge("recent_statuses", f"Status events {span}, by Meta's clock", statuses, "status")
-    found = rates.rates(connection, start, end, ("code",))
+    found = rates.rates_by_code(connection, start, end)
     yield _one("recent_attempts", f"Messages attempted {span}", found.attempts)
     classes = {name: float(found.classes[name]) for name in CLASSES}
     yield _gauge("recent_failures", f"Messages failed {span}, by class", classes, "class")

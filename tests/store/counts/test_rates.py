@@ -13,7 +13,7 @@ from tests.support.traffic import Traffic
 from webhook_app.rules.counts.dimensions import GROUPS
 from webhook_app.store.counts import traffic as stored_traffic
 from webhook_app.store.counts.impact import incident_impact, incident_samples
-from webhook_app.store.counts.rates import Filters, attempts_by_series, rates, series, window
+from webhook_app.store.counts.rates import Filters, attempts_by_series, rates, rates_by_code, series, window
 
 OTHER_NUMBER = "590238114470022"
 UNREACHABLE, WITHHELD, BROKEN = 131026, 131049, 131053
@@ -64,6 +64,17 @@ def test_a_message_with_two_codes_counts_once_in_each_code_once_in_its_class_and
     assert {row["code"]: row["failures"] for row in table.groups} == {131053: 1, 131000: 1}
     assert table.classes == {"broken": 1, "withheld": 0, "unreachable": 0}
     assert (table.attempts, table.failures) == (1, 1)
+
+
+def test_rates_by_code_are_the_same_when_the_database_adds_up_the_series(traffic, connection, now):
+    traffic.sent(20, now)
+    traffic.sent(10, now, number=OTHER_NUMBER)
+    for code, number in ((WITHHELD, NUMBER), (UNREACHABLE, NUMBER), (UNREACHABLE, OTHER_NUMBER)):
+        traffic.failed(3, now, code, number=number)
+    for at, code in ((now, BROKEN), (now - timedelta(minutes=2), UNREACHABLE)):
+        traffic.store(status("wamid.A", "failed", at, code=code), at=now)
+    start, end = window(now, 15)
+    assert rates_by_code(connection, start, end) == rates(connection, start, end, ["code"])
 
 
 def test_a_message_that_fails_twice_is_one_failed_message_of_a_window_with_both(traffic, connection, now):
