@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.waiting import wait_for
 from webhook_app import embedded
 from webhook_app.embedded import EmbeddedPostgres, StartupError
 
@@ -40,6 +42,22 @@ def test_the_path_may_be_odd_or_long(folder, name):
     finally:
         server.stop()
     assert server.pid is None
+
+
+def test_a_first_start_that_is_killed_leaves_nothing_that_keeps_the_next_from_starting(folder):
+    script = "import sys, webhook_app.embedded as e; e.EmbeddedPostgres(e.Path(sys.argv[1]))"
+    begun = folder / "postgres.new" / "PG_VERSION"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(folder / "postgres")], start_new_session=True
+    ) as killed:
+        wait_for(begun.exists)
+        os.killpg(killed.pid, signal.SIGKILL)
+    server = EmbeddedPostgres(folder / "postgres")
+    try:
+        assert answers(server)
+        assert not begun.parent.exists()
+    finally:
+        server.stop()
 
 
 def test_it_goes_on_while_another_process_uses_it_and_that_one_stops_it(folder):

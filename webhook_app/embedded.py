@@ -9,6 +9,7 @@ import hashlib
 import os
 import pwd
 import shlex
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -137,18 +138,27 @@ class EmbeddedPostgres:
             self._report("Creating the database …")
         modes = {each: stat.S_IMODE(each.stat().st_mode) for each in self._folder.parents}
         try:
+            if is_new:
+                self._create(lambda folder: get_server(folder, cleanup_mode=None, start=False))
             server = get_server(self._folder, cleanup_mode=None, start=False)
             if self._folder.stat().st_uid not in _ids(server.system_user):
                 raise StartupError(f"PostgreSQL cannot use {self._folder}: it belongs to another user")
             server.ensure_pgdata_inited()
-        except (RuntimeError, subprocess.SubprocessError) as fault:
+        except (RuntimeError, OSError, subprocess.SubprocessError) as fault:
             raise StartupError(f"PostgreSQL cannot use {self._folder}: {fault}") from None
         finally:
             _narrow(modes)
-        if is_new:
-            with (self._folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
-                settings.write(_SETTINGS)
         return server
+
+    def _create(self, server_of: Callable[[Path], "PostgresServer"]) -> None:
+        """Create the files beside their place and move them there complete, so that a killed start leaves nothing."""
+        unfinished = self._folder.with_name(f"{self._folder.name}.new")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        server_of(unfinished).ensure_pgdata_inited()
+        with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as settings:
+            settings.write(_SETTINGS)
+        unfinished.rename(self._folder)  # also over an empty folder
 
     def _start(self) -> None:
         self._report("Starting PostgreSQL …")
