@@ -65,7 +65,7 @@ from webhook_app.store.incidents.incidents import Incident
 OPEN_DELAY = timedelta(seconds=20)
 """How long an incident gathers alerts before it is announced, so that what belongs together is announced together."""
 MOST_JOINING = 500
-"""Alerts that join incidents in one evaluation, those with most failures first. The next one goes on."""
+"""Alerts that join incidents in one evaluation, those that webhooks show first. The next one goes on."""
 MOST_EXAMINED = 20
 """Open incidents whose failures one evaluation searches for what they have in common. The next one goes on."""
 
@@ -105,6 +105,8 @@ class IncidentUpdates:
         joining = sorted(
             ((change, firing_alert(change)) for change in fired), key=lambda each: joining_order(*each)
         )
+        if len(joining) > MOST_JOINING:
+            joining.sort(key=lambda each: not is_shown(each[0].alert.webhook_codes))
         for change, firing in joining[:MOST_JOINING]:
             self._store.attempt(f"alert of rule {change.alert.rule}", partial(self._assign, change, firing))
         active = self._store.active_silences(self._now)
@@ -117,10 +119,19 @@ class IncidentUpdates:
         return self._added
 
     def _open_incidents(self) -> list[Incident]:
-        """In the order of their ids; of more than can be examined at once the most severe first."""
-        found = [incident for incident in self._incidents.values() if incident.is_open]
-        is_crowded = len(found) > MOST_EXAMINED
-        return sorted(found, key=lambda each: (-rank(each.severity) if is_crowded else 0, each.id))
+        """In the order of their ids; of more than can be examined at once, those that more than reports of senders
+        shows, then those of numbers that Meta has named, then the most severe first.
+        """
+        found = sorted((each for each in self._incidents.values() if each.is_open), key=lambda each: each.id)
+        if len(found) <= MOST_EXAMINED:
+            return found
+        known = self.inputs.known_numbers()
+
+        def order(each: Incident) -> tuple[bool, bool, int]:
+            shown = any(is_shown(alert.webhook_codes) for alert in self._members[each.id].values())
+            return not shown, known.isdisjoint(each.names.get("phone_number_id", ())), -rank(each.severity)
+
+        return sorted(found, key=order)
 
     def _go_on(self, incident: Incident, active: Sequence[silences.Silence]) -> None:
         """Update an open incident, and add its notifications."""

@@ -249,6 +249,10 @@ class PastInputs:
     def shown_by_webhooks(self, minutes: int) -> WindowCounts:
         return self.window(minutes)
 
+    def known_numbers(self) -> frozenset[str]:
+        """No numbers: nothing is ranked by them, as all failures count like those of webhooks."""
+        return frozenset()
+
     def webhooks(self, minutes: int) -> dict[SeriesKey, int]:
         return self._windows[minutes].events
 

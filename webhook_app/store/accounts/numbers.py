@@ -57,6 +57,7 @@ UNION ALL
  WHERE {{of_accounts}} AND account_name <> '' ORDER BY waba_id, read_at DESC)
 """
 _NAMES_OF = text(_NAMES.format(of_numbers="phone_number_id = ANY(:ids)", of_accounts="waba_id = ANY(:ids)"))
+_IDS = text("SELECT phone_number_id FROM business_numbers UNION SELECT phone_number_id FROM meta_numbers")
 _ALL_NAMES = text(_NAMES.format(of_numbers="TRUE", of_accounts="TRUE"))
 
 
@@ -70,6 +71,11 @@ def list_numbers(connection: Connection, limit: int, after: str = "") -> list[Li
     """A page of all numbers, by id."""
     rows = connection.execute(_LIST, {"after": after, "limit": limit})
     return [ListedNumber(**row) for row in rows.mappings()]
+
+
+def known_ids(connection: Connection) -> frozenset[str]:
+    """The ids of all numbers that webhooks or the Graph API have named."""
+    return frozenset(connection.execute(_IDS).scalars())
 
 
 def names(connection: Connection, texts: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.factories import NUMBER
+from tests.support.reports import report_failed_calls
 from webhook_app.pipeline.incidents import incident_updates
 from webhook_app.pipeline.incidents.alert_details import codes_of
 from webhook_app.pipeline.incidents.evaluate import evaluate
@@ -128,3 +130,51 @@ def test_what_one_evaluation_does_not_come_to_the_next_ones_do(engine, fail, now
     announced = [notified for _, notified in found]
     assert announced[-1] == 3
     assert max(after - before for before, after in pairwise(announced)) == 1
+
+
+ATTENTION = parse_rules('[[rule]]\nname = "attention"\nkind = "attention"\n')
+TOKEN, UNPAID = 190, 131042
+
+
+def test_groups_that_webhooks_show_have_alerts_before_those_that_reports_alone_show(
+    engine, traffic, now, monkeypatch
+):
+    monkeypatch.setattr(rule_group, "MOST_GROUPS", 3)
+    for place in range(5):
+        report_failed_calls(engine, 9, now, TOKEN, number=f"made up {place}", key="rival")
+    evaluate(engine, ATTENTION, now + 15 * SECONDS)
+    traffic.failed(1, now, UNPAID)
+    evaluate(engine, ATTENTION, now + 30 * SECONDS)
+    with engine.connect() as connection:
+        assert {"code": UNPAID, "phone_number_id": NUMBER} in [
+            each.group for each in alerts.open_alerts(connection)
+        ]
+
+
+def test_of_groups_that_reports_alone_show_those_of_numbers_that_meta_named_come_first(
+    engine, traffic, now, monkeypatch
+):
+    monkeypatch.setattr(rule_group, "MOST_GROUPS", 3)
+    traffic.sent(1, now - timedelta(days=3))
+    for place in range(5):
+        report_failed_calls(engine, 9, now, TOKEN, number=f"made up {place}", key="rival")
+    report_failed_calls(engine, 1, now, TOKEN, key="shop")
+    evaluate(engine, ATTENTION, now + 15 * SECONDS)
+    with engine.connect() as connection:
+        assert NUMBER in [each.group["phone_number_id"] for each in alerts.open_alerts(connection)]
+
+
+def test_an_incident_that_webhooks_show_is_announced_before_those_that_reports_alone_show(
+    engine, traffic, now, monkeypatch
+):
+    monkeypatch.setattr(incident_updates, "MOST_JOINING", 2)
+    monkeypatch.setattr(incident_updates, "MOST_EXAMINED", 1)
+    for place in range(5):
+        report_failed_calls(engine, 9, now, TOKEN, number=f"made up {place}", key="rival")
+    traffic.failed(20, now, 132001, template="order")
+    rules = [*ATTENTION, BY_TEMPLATE]
+    for n in (1, 2, 3):
+        evaluate(engine, rules, now + 15 * n * SECONDS)
+    with engine.connect() as connection:
+        known = {each.codes[0]: each for each in incidents.list_incidents(connection, 100)}
+    assert known[132001].notified_at == now + 45 * SECONDS, "twenty seconds after it opened"

@@ -84,6 +84,11 @@ class FoundGroups(Struct, frozen=True):
     """Groups above that get no alert, because the rule has so many."""
 
 
+def is_crowded(groups: Sequence[RuleGroup]) -> bool:
+    """Whether more of the groups are above than have alerts."""
+    return sum(each.judgement.reading is Reading.ABOVE for each in groups) > MOST_GROUPS
+
+
 def limit_groups(groups: Sequence[RuleGroup], opened: Sequence[OpenGroup]) -> tuple[list[RuleGroup], int]:
     """The first MOST_GROUPS of these groups that are above, given worst first, and all open ones that are not.
 

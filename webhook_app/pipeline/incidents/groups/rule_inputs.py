@@ -24,7 +24,7 @@ from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
-from webhook_app.store.accounts import health
+from webhook_app.store.accounts import health, numbers
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, rates, traffic
 from webhook_app.store.counts.baselines import HOUR
@@ -60,6 +60,10 @@ class RuleInputs(Protocol):
 
     def shown_by_webhooks(self, minutes: int) -> WindowCounts:
         """The counts of the window without what only senders reported."""
+        ...
+
+    def known_numbers(self) -> frozenset[str]:
+        """The business numbers that webhooks or the Graph API have named."""
         ...
 
     def usual(self, minutes: int, hours: int) -> WindowCounts:
@@ -151,6 +155,7 @@ class LiveInputs:
         self._cache.renew(baselines.latest_hour(connection))
         self._windows: dict[int, WindowCounts] = {}
         self._day: Counter[SeriesKey] | None = None
+        self._numbers: frozenset[str] | None = None
         self._webhooks: dict[int, dict[SeriesKey, int]] = {}
         self._chronic: ChronicStates | None = None
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
@@ -212,6 +217,11 @@ class LiveInputs:
 
     def shown_by_webhooks(self, minutes: int) -> WindowCounts:
         return self._of_webhooks.shown(minutes)
+
+    def known_numbers(self) -> frozenset[str]:
+        if self._numbers is None:
+            self._numbers = numbers.known_ids(self.connection)
+        return self._numbers
 
     def _older(self, minutes: int) -> WindowCounts:
         """The minutes of a window before the most recent ones, at most a minute old: only late events change them."""

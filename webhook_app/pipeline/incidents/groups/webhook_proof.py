@@ -12,6 +12,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     RuleGroup,
     WebhookProof,
     counted_by,
+    is_crowded,
 )
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.rules.counts.failure_rate import Counts
@@ -36,6 +37,26 @@ def with_proof(
         else each
         for each in groups
     ]
+
+
+def worst_first(rule: Rule, inputs: RuleInputs, groups: Sequence[RuleGroup]) -> list[RuleGroup]:
+    """The groups with most failures first. Of more than have alerts, by those that webhooks show, and then those of
+    numbers that Meta has named: senders can make up any number of others.
+    """
+    found = sorted(groups, key=lambda each: (-each.counts.failures, each.key))
+    if rule.kind not in FAILURE_KINDS or not is_crowded(groups):
+        return found
+    counted, known = counted_by(rule), inputs.known_numbers()
+
+    def rank(each: RuleGroup) -> tuple[int, bool]:
+        values = tuple(each.group[name] for name in rule.group_by)
+        minutes, shown = each.rule.window_minutes, each.counts.failures
+        if values in inputs.reported(minutes).by_group(rule.group_by, counted):
+            by_webhooks = inputs.shown_by_webhooks(minutes).by_group(rule.group_by, counted)
+            shown = by_webhooks.get(values, NO_COUNTS).failures
+        return -shown, each.group.get("phone_number_id") not in known
+
+    return sorted(found, key=rank)
 
 
 def _proof(found: RuleGroup, inputs: RuleInputs, known: Mapping[str, OpenGroup]) -> WebhookProof:

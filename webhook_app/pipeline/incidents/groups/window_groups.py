@@ -17,7 +17,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     limit_groups,
 )
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
-from webhook_app.pipeline.incidents.groups.webhook_proof import with_proof
+from webhook_app.pipeline.incidents.groups.webhook_proof import with_proof, worst_first
 from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Reading, Rule
@@ -26,11 +26,10 @@ from webhook_app.store.incidents.alerts import group_key
 
 
 def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
-    """Judge the groups of a rule that counts messages. Of more than MOST_GROUPS above, those with most failures."""
+    """Judge the groups of a rule that counts messages. Of more than MOST_GROUPS above, the `worst_first`."""
     find = _find_in_windows if rule.windows else _find_in_window
     judged, examined = find(rule, inputs, opened)
-    worst_first = sorted(judged, key=lambda each: (-each.counts.failures, each.key))
-    kept, left_out = limit_groups(worst_first, opened)
+    kept, left_out = limit_groups(worst_first(rule, inputs, judged), opened)
     kept = with_proof(rule, inputs, sorted(kept, key=lambda each: each.key), opened)
     return FoundGroups(kept, max(examined, len(judged)), left_out)
 
