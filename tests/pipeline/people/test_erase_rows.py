@@ -116,3 +116,26 @@ def test_an_interrupted_erasure_can_be_repeated(interrupted, forget, left, engin
     assert left() == (0, 0, 1), "the first one knows the message that the alert names"
     assert continue_erasures(engine, connecting, now + timedelta(minutes=15))
     assert left() == (0, 0, 0)
+
+
+def test_an_erasure_ends_while_a_sender_goes_on_reporting_the_person(messages, forget, engine, now):
+    later = {"contact": PERSON, "number": NUMBER, "at": now + timedelta(seconds=1)}
+    reported = []
+
+    def report(_connection, _cursor, statement, *_):
+        if statement.startswith("DELETE FROM sends WHERE ctid") and len(reported) < 20:
+            reported.append(f"wamid.later.{len(reported)}")
+            insert = text(
+                "INSERT INTO sends (message_id, phone_number_id, failed, contact, sent_at, registered_at)"
+                " VALUES (:id, :number, false, :contact, :at, :at)"
+            )
+            with engine.begin() as other:
+                other.execute(insert, later | {"id": reported[-1]})
+
+    event.listen(engine, "before_cursor_execute", report)
+    try:
+        done = forget()
+    finally:
+        event.remove(engine, "before_cursor_execute", report)
+    assert done.rows["sends"] == REPORTS
+    assert len(reported) == 2, "once for each part of the reports"

@@ -29,10 +29,12 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
     for ids in erased_messages.parts(each.message_ids):
         with engine.begin() as connection:
             rows.update(erased_messages.take_out(connection, ids, traces, now))
-    while reports := _reports(engine, traces):  # again, as somebody may have changed some meanwhile
+    until = None
+    while reports := _reports(engine, traces, until):
         for places in erased_messages.parts(reports):
             with engine.begin() as connection:
                 rows["sends"] += erased_messages.take_out_reports(connection, places, traces, now)
+        until = each.requested_at  # again those changed meanwhile, but none that is new: it would never end
     with engine.begin() as connection:
         rows.update(erasure.take_out(connection, traces, now))
         taken, stated = erasure.take_out_statements(connection, traces)
@@ -51,9 +53,9 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
     return rows, bool(marked)
 
 
-def _reports(engine: Engine, traces: Traces) -> list[str]:
+def _reports(engine: Engine, traces: Traces, until: datetime | None) -> list[str]:
     with engine.connect() as connection:
-        return erased_messages.reports(connection, traces)
+        return erased_messages.reports(connection, traces, until)
 
 
 def _not_applied(stated: Sequence[TakenStatement]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.counts.messages import stages
@@ -44,7 +44,9 @@ WHERE NOT EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = k
   AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = i)
 """)
 _OF_PERSON = "(contact = ANY(:keys) OR given <> '' AND given = ANY(:keys))"
-_REPORTS = text(f"SELECT CAST(ctid AS text) FROM sends WHERE {_OF_PERSON}")
+_REPORTS = text(f"""
+SELECT CAST(ctid AS text) FROM sends WHERE {_OF_PERSON} AND registered_at <= coalesce(:until, registered_at)
+""").bindparams(bindparam("until", type_=DateTime(timezone=True)))
 _BY_ID = {
     "status_events": "keyed_hash(message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest("
     "CAST(:ids AS text[])) AS i)) AND message_id = ANY(:ids)",
@@ -75,11 +77,10 @@ def message_ids(connection: Connection, traces: Traces) -> list[str]:
     return list(connection.execute(_MESSAGE_IDS, values, execution_options=_IN_PARTS).scalars())
 
 
-def reports(connection: Connection, traces: Traces) -> list[str]:
-    """The places of the reports of senders that name the person."""
-    return list(
-        connection.execute(_REPORTS, {"keys": list(traces.keys)}, execution_options=_IN_PARTS).scalars()
-    )
+def reports(connection: Connection, traces: Traces, until: datetime | None = None) -> list[str]:
+    """The places of the reports of senders that name the person, registered by then (None: at any time)."""
+    values = {"keys": list(traces.keys), "until": until}
+    return list(connection.execute(_REPORTS, values, execution_options=_IN_PARTS).scalars())
 
 
 def parts(ids: Sequence[str]) -> Iterator[list[str]]:
