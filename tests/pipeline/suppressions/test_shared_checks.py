@@ -11,6 +11,7 @@ from tests.pipeline.switch import Switch
 from tests.support.factories import handed_over, handover
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions import shared_checks
+from webhook_app.pipeline.suppressions.check_connections import CheckConnections
 from webhook_app.pipeline.suppressions.shared_checks import SharedChecks
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.suppressions import checks, suppressions
@@ -41,6 +42,12 @@ def shared(database_url, now):
 
 def blocked(facts):
     return {contact: [row.phone_number_id for row in rows] for contact, rows in facts.suppressions.items()}
+
+
+def test_checks_look_rows_up_by_index_whatever_the_statistics_say(database_url):
+    made = CheckConnections(lambda: connect(database_url, application="checks"))
+    assert made.run(lambda connection: connection.execute("SHOW enable_seqscan").fetchone()) == ("off",)
+    made.close()
 
 
 def test_concurrent_checks_share_statements_and_each_gets_its_own_answer(

@@ -8,10 +8,11 @@ from sqlalchemy import event, text
 
 from tests.pipeline.suppressions.test_number_changes import NEW, change_number
 from tests.pipeline.world import CONTACT, HOUR, MINUTE, STOPPED, USER
-from tests.support.factories import body, message, status
+from tests.support.factories import body, message, number_change, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS
+from webhook_app.store.people import links
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions
@@ -194,6 +195,111 @@ def test_a_run_of_suppress_that_is_working_does_not_hold_up_a_stop(world):
         assert locks.try_until_commit(connection, locks.SUPPRESS_LOCK)
         world.write(HOUR, "stop")
         assert scopes(world) == {("opted_out", "all")}
+
+
+MANY_KEYS = links.KEYS_AT_MOST - 5
+
+
+def link_many_keys(world, people):
+    """Link so many user ids with each of these people."""
+    with world.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO contact_links (user_id, contact)"
+                " SELECT 'US.' || contact || '.' || n, contact FROM unnest(CAST(:people AS text[])) AS contact,"
+                " generate_series(2, :keys) n"
+            ),
+            {"people": people, "keys": MANY_KEYS},
+        )
+
+
+def stops(world, people):
+    return body(
+        messages=[
+            message(f"wamid.{contact}", world.now - HOUR, text="stop", sender=contact) for contact in people
+        ]
+    )
+
+
+def test_of_people_with_many_keys_a_commit_and_each_transaction_of_the_job_apply_the_stops_of_few(world):
+    people = [f"1202555{n:04}" for n in range(MAX_STATEMENTS // 4)]
+    link_many_keys(world, people)
+    read = []
+
+    def note(_connection, _clause, multiparams, params, _options):
+        read.extend(len(each.get("contacts", ())) for each in (params, *multiparams))
+
+    world.store(stops(world, people))
+    applied = len(world.changes())
+    assert 0 < applied * MANY_KEYS <= links.KEYS_TOGETHER
+    event.listen(world.engine, "before_execute", note)
+    try:
+        world.run()
+    finally:
+        event.remove(world.engine, "before_execute", note)
+    assert links.KEYS_TOGETHER // 2 < max(read) <= links.KEYS_TOGETHER
+    assert (len(world.changes()), waiting(world)) == (len(people), 0)
+
+
+def test_of_people_with_many_keys_a_commit_applies_few_new_links_and_changes_of_number(world):
+    people = [f"1202555{n:04}" for n in range(MAX_STATEMENTS // 4)]
+    world.store(stops(world, people))
+    link_many_keys(world, people)
+    show_user_ids(world, len(people))
+    assert unapplied(world) * MANY_KEYS >= len(people) * MANY_KEYS - links.KEYS_TOGETHER
+    world.store(
+        *(
+            number_change(old, f"1303555{place:04}", world.now - MINUTE, f"wamid.c{place}")
+            for place, old in enumerate(people)
+        )
+    )
+    moved = {row.contact for row in world.all()} - {*people}
+    assert len(moved) * MANY_KEYS <= links.KEYS_TOGETHER
+    world.run()
+    assert unapplied(world) == 0
+    assert {row.contact for row in world.all()} == {f"1303555{place:04}" for place in range(len(people))}
+
+
+MISLEADING = """
+INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword, opens_window,
+                              received_at, considered_at)
+SELECT 'wamid.' || n, '1', timestamptz '2020-01-01' + n * interval '1 s', '12025550999', 'text', 'stop', false,
+       now(), now()
+FROM generate_series(1, 3000) n;
+INSERT INTO contact_links (user_id, contact) SELECT 'US.' || n, '12025550999' FROM generate_series(1, 3000) n;
+ANALYZE inbound_messages_default, contact_links
+"""
+
+
+def test_where_one_contact_has_nearly_all_rows_no_commit_and_no_job_reads_a_whole_table_for_a_key(world):
+    people = [f"1202555{n:04}" for n in range(4)]
+    own = world._writer.connection()
+    with world.engine.begin() as connection:
+        for statement in MISLEADING.split(";"):
+            connection.execute(text(statement))
+    link_many_keys(world, people)
+
+    def rows_read():
+        own.execute("SELECT pg_stat_force_next_flush()")
+        for _ in range(2):  # the flush comes with the end of the transaction
+            with world.engine.begin() as pooled:
+                pooled.execute(text("SELECT pg_stat_force_next_flush()"))
+        return own.execute(
+            "SELECT sum(seq_tup_read) FROM pg_stat_user_tables"
+            " WHERE relname IN ('inbound_messages_default', 'contact_links')"
+        ).fetchone()
+
+    before = rows_read()
+    world.store(stops(world, people))
+    assert rows_read() == before
+    with world.engine.begin() as connection:
+        values = {"people": people}
+        connection.execute(
+            text("UPDATE inbound_messages SET considered_at = NULL WHERE contact = ANY(:people)"), values
+        )
+    world.run()
+    assert rows_read() == before
+    assert (len(world.changes()), waiting(world)) == (len(people), 0)
 
 
 @pytest.fixture

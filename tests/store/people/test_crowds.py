@@ -49,6 +49,18 @@ def test_as_many_keys_as_allowed_are_one_person(engine, link, shape, n):
         assert len(links.people(driver(connection), [first()])[first()]) in (KEYS, KEYS - 1)
 
 
+def test_of_people_in_order_as_many_are_taken_together_as_have_few_keys(engine, link):
+    link("fan", KEYS - 1)
+    alone = [str(13030000000 + n) for n in range(links.KEYS_TOGETHER)]
+    with engine.connect() as connection:
+        assert links.first_people(connection, alone) == alone
+        assert links.first_people(connection, [first(), first(), *alone[:50]]) == [first(), *alone[:50]]
+        fewer = links.first_people(connection, [first(), *alone])
+        assert fewer == [first(), *alone][: len(fewer)]
+        assert 100 < len(fewer) + KEYS - 1 <= links.KEYS_TOGETHER
+        assert links.first_people(connection, []) == []
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("n", [KEYS + 1, MANY])
 def test_more_keys_are_not_one_person(engine, link, shape, n):

@@ -20,7 +20,7 @@ from webhook_app.pipeline.suppressions import statements
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.people import erasure_requests, links
 from webhook_app.store.postgres import locks
-from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over
+from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over, use_indexes
 from webhook_app.store.postgres.errors import (
     REFUSED,
     RETRYABLE,
@@ -121,6 +121,7 @@ class BatchWriter:
         """The writer's own connection, reopened after an error."""
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
+            use_indexes(self._connection)
             erasure_requests.listen(self._connection, self._rows.forget_links)
         return self._connection
 
@@ -188,11 +189,10 @@ class BatchWriter:
 
         More changes than people make at once are left to the job `suppress`, so that no delivery waits for them.
         """
-        has_statements = any(p.preferences or any(m.keyword for m in p.inbound) for p in found)
+        stated = [each.contact for parsed in found for each in parsed.preferences]
+        stated += [each.contact for parsed in found for each in parsed.inbound if each.keyword]
         changed = [(each.old_contact, each.new_contact) for parsed in found for each in parsed.number_changes]
-        new = statements.NewFacts(
-            has_statements, changed if len(changed) <= statements.MAX_STATEMENTS else []
-        )
+        new = statements.NewFacts(stated, changed if len(changed) <= statements.MAX_STATEMENTS else [])
         if new:
             self._engine_connection()  # cannot be made within a transaction
         return new

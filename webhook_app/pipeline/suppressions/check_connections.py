@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from webhook_app.store.postgres.engine import DriverConnection
+from webhook_app.store.postgres.engine import DriverConnection, use_indexes
 from webhook_app.store.postgres.errors import DriverUnavailable, StatementTimeout
 
 Connect = Callable[[], DriverConnection]
@@ -41,4 +41,5 @@ class CheckConnections:
     def _opened(self) -> list[DriverConnection]:
         while len(self._open) < self._count:
             self._open.append(self._connect())
+            use_indexes(self._open[-1])
         return self._open

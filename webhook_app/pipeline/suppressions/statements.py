@@ -12,9 +12,9 @@ from msgspec import Struct
 from webhook_app.pipeline.suppressions.consent import decide_consent
 from webhook_app.pipeline.suppressions.number_changes import transfer_suppressions
 from webhook_app.rules.suppressions.reach import numbers_reaching
-from webhook_app.store.people import erased_opt_outs
+from webhook_app.store.people import erased_opt_outs, links
 from webhook_app.store.people.contacts import holders
-from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.postgres.engine import Connection, driver
 from webhook_app.store.suppressions import consent, suppressions
 from webhook_app.store.suppressions.changes import SuppressionChange
 
@@ -24,25 +24,33 @@ _RESUMED_SCOPES = {"start": "all", "resume": "marketing"}
 
 
 class NewFacts(Struct):
-    """What a batch says of people. `changed`: (old key, new key). `linked`: contacts with new links."""
+    """What a batch says of people. `stated`: contacts with a statement. `changed`: (old key, new key). `linked`:
+    contacts with new links."""
 
-    has_statements: bool = False
+    stated: list[str] = []
     changed: list[tuple[str, str]] = []
     linked: list[str] = []
 
     def __bool__(self) -> bool:
-        return bool(self.has_statements or self.changed or self.linked)
+        return bool(self.stated or self.changed or self.linked)
 
 
 def apply_new(connection: Connection, received_at: datetime, new: NewFacts, now: datetime) -> None:
     """Apply statements stored with this time of receipt, and what follows from new facts about people's keys.
 
-    More than MAX_STATEMENTS, which people do not make at once, are left to the job `suppress`: no delivery waits for
-    them.
+    More than MAX_STATEMENTS, which people do not make at once, are left to the job `suppress`, and so is what concerns
+    more keys than one transaction reads: no delivery waits for them.
     """
-    stated = consent.take_received(connection, received_at, MAX_STATEMENTS, now) if new.has_statements else []
-    if stated or new.changed or new.linked:
-        apply_statements(connection, stated, new.changed, now, linked=new.linked)
+    stated = list(dict.fromkeys(new.stated))[:MAX_STATEMENTS]
+    moved = [key for pair in new.changed for key in pair]
+    people = links.first_people(connection, [*stated, *moved, *new.linked])
+    few = set(people)
+    linked = [contact for contact in new.linked if contact in few]
+    links.leave_unapplied(driver(connection), [contact for contact in new.linked if contact not in few])
+    made = consent.take_received(connection, received_at, people, MAX_STATEMENTS, now) if stated else []
+    changed = [pair for pair in new.changed if few.issuperset(pair)]
+    if made or changed or linked:
+        apply_statements(connection, made, changed, now, linked=linked)
 
 
 def apply_statements(

@@ -25,6 +25,7 @@ from webhook_app.rules.suppressions.explained_periods import (
 )
 from webhook_app.rules.suppressions.repeated_incidents import are_in_several_incidents
 from webhook_app.rules.suppressions.streaks import Suppress, Thresholds, causes, decide
+from webhook_app.store.people import links
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.changes import (
     SYSTEM,
@@ -58,11 +59,27 @@ def decide_streaks(
     1. Load failures, suppressions and their past of everybody; most people need nothing more.
     2. Load the last successes of those who have a suppression or might get one.
     3. Decide each cause separately.
+
+    Those whose keys are too many to be read together are decided one after the other.
     """
     changes = StreakChanges()
     people = {(contact, number) for contact, number in people if contact}
-    if not people:
-        return changes
+    rest = sorted({contact for contact, _ in people})
+    done: set[Case] = set()
+    while rest:
+        few = {*links.first_people(connection, rest)}
+        rest = rest[len(few) :]
+        some = {each for each in people if each[0] in few}
+        for case, history in _open_cases(connection, some, explanations, thresholds).items():
+            if case not in done:
+                _decide_case(case, history, explanations, thresholds, changes)
+                done.add(case)
+    return changes
+
+
+def _open_cases(
+    connection: Connection, people: set[tuple[str, str]], explanations: Explanations, thresholds: Thresholds
+) -> dict[Case, ContactHistory]:
     histories, known = load_histories(connection, people, explanations)
     open_cases = {
         case: history
@@ -73,9 +90,7 @@ def decide_streaks(
     }
     if open_cases:
         add_successes(connection, open_cases, known)
-    for case, history in open_cases.items():
-        _decide_case(case, history, explanations, thresholds, changes)
-    return changes
+    return open_cases
 
 
 def _may_suppress(history: ContactHistory, now: datetime, thresholds: Thresholds) -> bool:

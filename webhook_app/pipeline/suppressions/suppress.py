@@ -1,13 +1,16 @@
 """Makes, changes and lifts suppressions from new failures, successes and preferences.
 
-A run expires suppressions or sets them half-open, moves those of people who changed their number, settles failures held
-for an incident that ended, considers new failures, decides again about suppressions that a later incident explains, and
-applies STOP and START. Each is done in short transactions of bounded size. Only one run
+A run applies STOP and START that ingest left, expires suppressions or sets them half-open, moves those of people who
+changed their number, settles failures held for an incident that ended, considers new failures, and decides again about
+suppressions that a later incident explains. It works in short transactions; what fails stops nothing else. Only one run
 works at a time; another one ends at once, and `LockWatch` notices when that goes on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 
 import structlog
 from msgspec import Struct
@@ -16,18 +19,20 @@ from msgspec.structs import replace
 from webhook_app.pipeline.suppressions.caps import HOURLY_CAP, KEY_HOURLY_CAP, Caps
 from webhook_app.pipeline.suppressions.contact_history import cases_of
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
-from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS, apply_statements
+from webhook_app.pipeline.suppressions.statements import apply_statements
 from webhook_app.pipeline.suppressions.streaks import decide_streaks
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.suppressions.blocking import ends_with_probe
+from webhook_app.rules.suppressions.consent import Source
 from webhook_app.rules.suppressions.explained_periods import EXPLAINED_AT_MOST, explainable_codes
 from webhook_app.rules.suppressions.reach import reaches
 from webhook_app.rules.suppressions.repeated_incidents import INCIDENTS_EXCUSED
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING, Thresholds, lifts
-from webhook_app.store.people.contacts import holders, take_number_changes
-from webhook_app.store.people.links import take_unapplied
+from webhook_app.store.people import links
+from webhook_app.store.people.contacts import changed_contacts, holders, take_number_changes
 from webhook_app.store.postgres import locks
-from webhook_app.store.postgres.engine import Connection, Engine
+from webhook_app.store.postgres.engine import Connection, Engine, use_indexes_until_commit
+from webhook_app.store.postgres.errors import driver_fault, is_connection_lost
 from webhook_app.store.suppressions import (
     consent,
     contact_failures,
@@ -47,13 +52,24 @@ LOCKED_AT_MOST = timedelta(minutes=5)
 
 _BATCH = 1_000
 _BATCHES = 20
-_SETTLE_BATCH = 10_000
+_SETTLED = 10  # failures in place of one, as most of them need no decision
 _RECENT = timedelta(minutes=10)  # longer than any ingest transaction that missed the suppression
 _CLOCK_AHEAD = timedelta(minutes=5)
 _HOUR = timedelta(hours=1)
 
-Task = Callable[[Connection], int]
-"""Works on one batch in one transaction and returns its size; a full batch is followed by another."""
+_MOST_FAULTS = 20  # statements of a queue that fail; more are rather a fault that all of them have
+
+Task = Callable[[Connection, int], int]
+"""Works on at most so many in one transaction, and returns how many; a full batch is followed by another."""
+
+
+class _Queue(NamedTuple):
+    """Statements, links or changes of number that wait to be applied, by contact."""
+
+    contacts: Callable[[Connection, int], list[str]]
+    """The contacts of the first so many that wait; some repeatedly."""
+    apply: Callable[[Connection, list[str]], Sequence[SuppressionChange]]
+    """Applies all that waits of these contacts."""
 
 
 class SuppressSummary(Struct):
@@ -75,6 +91,14 @@ class SuppressSummary(Struct):
 
 class LockTakenError(Exception):
     """Other runs have held the lock for minutes, so that no suppression changes."""
+
+
+class TasksFailedError(Exception):
+    """Something failed in a run. All else is done."""
+
+
+class _AnotherRunError(Exception):
+    """Another run holds the lock."""
 
 
 class LockWatch:
@@ -107,15 +131,13 @@ def suppress(
     key_hourly_cap: int = KEY_HOURLY_CAP,
 ) -> SuppressSummary:
     """Update the suppressions; see the module for the tasks."""
-    run = _SuppressRun(rules, thresholds, now, hourly_cap, key_hourly_cap)
-    for task in run.tasks:
-        for _ in range(_BATCHES):
-            with engine.begin() as connection:
-                if not locks.try_until_commit(connection, locks.SUPPRESS_LOCK):
-                    run.summary.lock_taken = True
-                    return run.summary
-                if task(connection) < _BATCH:
-                    break
+    run = _SuppressRun(engine, rules, thresholds, now, hourly_cap, key_hourly_cap)
+    try:
+        for work in run.tasks:
+            run.do(work)
+    except _AnotherRunError:
+        run.summary.lock_taken = True
+    run.raise_faults()
     return run.summary
 
 
@@ -131,6 +153,7 @@ _COUNTED_AS = {
 class _SuppressRun:
     def __init__(
         self,
+        engine: Engine,
         rules: Sequence[Rule],
         thresholds: Thresholds,
         now: datetime,
@@ -138,12 +161,12 @@ class _SuppressRun:
         key_hourly_cap: int,
     ) -> None:
         self.summary = SuppressSummary()
-        self.tasks: list[Task] = [
-            self.consider_preferences,
-            self.consider_keywords,
+        self.tasks: list[Task | _Queue] = [
+            _Queue(partial(consent.waiting, "settings"), partial(self.consider_statements, "settings")),
+            _Queue(partial(consent.waiting, "chat"), partial(self.consider_statements, "chat")),
             self.expire,
-            self.move_suppressions,
-            self.apply_links,
+            _Queue(changed_contacts, self.move_suppressions),
+            _Queue(links.unapplied, self.apply_links),
             self.settle_held,
             self.review_held,
             self.consider_failures,
@@ -151,58 +174,141 @@ class _SuppressRun:
             self.review_recent,
             self.consider_successes,
         ]
+        self._engine = engine
+        self._faults: list[Exception] = []
         self._thresholds = thresholds
         self._now = now
         self._caps = Caps(now, hourly_cap, key_hourly_cap)
         self._explanations = Explanations(rules, now)
 
-    def expire(self, connection: Connection) -> int:
-        ended = lists.ended_by(connection, self._now, _BATCH)
+    def do(self, work: Task | _Queue) -> None:
+        """Do a task, or apply what waits in a queue, as far as possible. Raises only when the run has to end."""
+        try:
+            self._empty(work) if isinstance(work, _Queue) else self._repeat(work)
+        except Exception as fault:
+            if _ends_run(fault):
+                raise
+            self._note(fault)
+
+    def _repeat(self, task: Task) -> None:
+        """Do the task batch by batch. A batch that fails is halved, down to one."""
+        limit = _BATCH
+        for _ in range(_BATCHES):
+            try:
+                with self._transaction() as connection:
+                    size = task(connection, limit)
+            except Exception as fault:
+                if limit == 1 or _ends_run(fault):
+                    raise
+                limit //= 2
+            else:
+                if size < limit:
+                    return
+
+    def _empty(self, queue: _Queue) -> None:
+        """Apply what waits in the queue, except what fails by itself: that waits for the next run."""
+        failed: set[str] = set()
+        for _ in range(_BATCHES):
+            with self._transaction() as connection:
+                waiting = queue.contacts(connection, _BATCH)
+            contacts = [contact for contact in dict.fromkeys(waiting) if contact not in failed]
+            failed |= self._apply_in_parts(queue, contacts)
+            if len(waiting) < _BATCH or not contacts or len(failed) >= _MOST_FAULTS:
+                return
+
+    def _apply_in_parts(self, queue: _Queue, contacts: list[str]) -> set[str]:
+        """Apply what waits of these contacts, those of few keys at a time; returns the contacts of what failed.
+
+        A part that fails is halved, down to one contact.
+        """
+        failed: set[str] = set()
+        parts = [contacts] if contacts else []
+        while parts and len(failed) < _MOST_FAULTS:
+            part = few = parts.pop()
+            try:
+                with self._transaction() as connection:
+                    few = links.first_people(connection, part)
+                    changes = queue.apply(connection, few)
+                self._count(changes)
+            except Exception as fault:
+                if _ends_run(fault):
+                    raise
+                if len(few) > 1:
+                    parts += [few[len(few) // 2 :], few[: len(few) // 2]]
+                else:
+                    self._note(fault)
+                    failed |= {*few}
+            if rest := part[len(few) :]:
+                parts.insert(0, rest)
+        return failed
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            if not locks.try_until_commit(connection, locks.SUPPRESS_LOCK):
+                raise _AnotherRunError
+            use_indexes_until_commit(connection)
+            yield connection
+
+    def _note(self, fault: Exception) -> None:
+        log.error("not done", exc_info=fault)
+        self._faults.append(fault)
+
+    def raise_faults(self) -> None:
+        """Raise TasksFailedError if something failed."""
+        if self._faults:
+            kinds = ", ".join(sorted({type(driver_fault(fault)).__name__ for fault in self._faults}))
+            message = f"{len(self._faults)} tasks or statements failed ({kinds}); all others are done"
+            raise TasksFailedError(message) from self._faults[0]
+
+    def expire(self, connection: Connection, limit: int) -> int:
+        ended = lists.ended_by(connection, self._now, limit)
         opening = [row for row in ended if ends_with_probe(row.reason, row.scope)]
         expired = [Removal(row, "expire", SYSTEM) for row in ended if row not in opening]
         half_open = [replace(row, until=None, half_open_at=row.until) for row in opening]
         self._apply(connection, half_open, expired)
         return len(ended)
 
-    def move_suppressions(self, connection: Connection) -> int:
+    def move_suppressions(self, connection: Connection, contacts: list[str]) -> Sequence[SuppressionChange]:
         """Moves what ingest could not move, and decides again about failures before and after a change."""
-        changed = take_number_changes(connection, _BATCH, self._now)
-        if changed:
-            self._explanations.refresh(connection)
-            self._count(apply_statements(connection, (), changed, self._now))
-            self._decide(
-                connection, cases_of(connection, {key for pair in changed for key in pair}, self._now)
-            )
-        return len(changed)
+        self._explanations.refresh(connection)
+        changed = take_number_changes(connection, contacts, self._now)
+        changes = apply_statements(connection, (), changed, self._now)
+        self._decide(connection, cases_of(connection, {key for pair in changed for key in pair}, self._now))
+        return changes
 
-    def apply_links(self, connection: Connection) -> int:
-        """Applies the new links that ingest left, few in each transaction: a person may have many keys."""
-        linked = take_unapplied(connection, MAX_STATEMENTS)
-        if linked:
-            self._count(apply_statements(connection, (), (), self._now, linked=linked))
-        return _BATCH if len(linked) == MAX_STATEMENTS else 0
+    def apply_links(self, connection: Connection, contacts: list[str]) -> Sequence[SuppressionChange]:
+        """Applies the new links that ingest left."""
+        links.take_unapplied(connection, contacts)
+        return apply_statements(connection, (), (), self._now, linked=contacts)
 
-    def settle_held(self, connection: Connection) -> int:
-        """Settle the failures held for one incident per transaction."""
+    def consider_statements(
+        self, source: Source, connection: Connection, contacts: list[str]
+    ) -> Sequence[SuppressionChange]:
+        stated = consent.take(connection, source, contacts, self._now)
+        return apply_statements(connection, stated, (), self._now)
+
+    def settle_held(self, connection: Connection, limit: int) -> int:
+        """Settle failures held for one incident per transaction."""
         self._explanations.refresh(connection)
         open_ones = {period.by for period in self._explanations.incidents if period.end is None}
         known = {period.by for period in self._explanations.incidents}
         for incident_id in contact_failures.holding_incidents(connection):
             if incident_id not in known:
-                done = contact_failures.release_held(connection, incident_id, _SETTLE_BATCH)
+                done = contact_failures.release_held(connection, incident_id, limit * _SETTLED)
                 self.summary.released += done
-                return max(done, _BATCH)
+                return limit
             if incident_id not in open_ones:
-                contacts = contact_failures.excuse_held(connection, incident_id, _SETTLE_BATCH, self._now)
+                contacts = contact_failures.excuse_held(connection, incident_id, limit * _SETTLED, self._now)
                 self.summary.excused += len(contacts)
                 self._decide(connection, self._excused_repeatedly(connection, contacts))
-                return max(len(contacts), _BATCH)
+                return limit
         return 0
 
-    def review_held(self, connection: Connection) -> int:
+    def review_held(self, connection: Connection, limit: int) -> int:
         """Consider failures held without an incident again when there is one, or the rate has gone down."""
         self._explanations.refresh(connection)
-        held = contact_failures.held_by_rate(connection, _BATCH)
+        held = contact_failures.held_by_rate(connection, limit)
         # The windows of one run may not suffice for all: each run begins elsewhere.
         turn = int(self._now.timestamp()) % max(len(held), 1)
         held = held[turn:] + held[:turn]
@@ -226,15 +332,15 @@ class _SuppressRun:
         self._consider(connection, [failure for failure in held if id(failure) not in waiting])
         return len(held) - len(waiting)
 
-    def consider_failures(self, connection: Connection) -> int:
+    def consider_failures(self, connection: Connection, limit: int) -> int:
         self._explanations.refresh(connection)
         waiting, keys = self._caps.waiting_codes(connection), self._caps.waiting_keys(connection)
         self.summary.capped = self._caps.is_reached
-        taken = contact_failures.take(connection, _BATCH, waiting, keys)
+        taken = contact_failures.take(connection, limit, waiting, keys)
         left = self._consider(connection, taken)
-        return _BATCH if left else len(taken)
+        return limit if left else len(taken)
 
-    def review_explained(self, connection: Connection) -> int:
+    def review_explained(self, connection: Connection, limit: int) -> int:
         """Decide again about suppressions made before the incident that explains their failures was known."""
         self._explanations.refresh(connection)
         found: set[tuple[str, str]] = set()
@@ -245,20 +351,20 @@ class _SuppressRun:
         }
         for codes, start, noticed_at in periods:
             span = (start - _CLOCK_AHEAD, noticed_at + _HOUR)
-            rows = lists.based_on(connection, codes, start, span, _BATCH)
+            rows = lists.based_on(connection, codes, start, span, limit)
             found |= {(row.contact, row.phone_number_id) for row in rows}
         self._decide(connection, found)
         return 0
 
-    def review_recent(self, connection: Connection) -> int:
+    def review_recent(self, connection: Connection, limit: int) -> int:
         """Decide again about recent suppressions: a success committed at the same moment is in no queue."""
-        if recent := lists.automatic_since(connection, self._now - _RECENT, _BATCH):
+        if recent := lists.automatic_since(connection, self._now - _RECENT, limit):
             self._explanations.refresh(connection)
         self._decide(connection, {(row.contact, row.phone_number_id) for row in recent})
         return 0
 
-    def consider_successes(self, connection: Connection) -> int:
-        taken = successes.take_successes(connection, _BATCH)
+    def consider_successes(self, connection: Connection, limit: int) -> int:
+        taken = successes.take_successes(connection, limit)
         if not taken:
             return 0
         self._explanations.refresh(connection)
@@ -281,19 +387,11 @@ class _SuppressRun:
         self._decide(connection, undecided, list(lifted.values()))
         return len(taken)
 
-    def consider_preferences(self, connection: Connection) -> int:
-        return self._apply_consent(connection, consent.take_preferences(connection, _BATCH, self._now))
-
-    def consider_keywords(self, connection: Connection) -> int:
-        return self._apply_consent(connection, consent.take_keywords(connection, _BATCH, self._now))
-
-    def _apply_consent(self, connection: Connection, people: list[tuple[str, str]]) -> int:
-        if people:
-            self._count(apply_statements(connection, people, (), self._now))
-        return len(people)
-
     def _consider(self, connection: Connection, taken: Sequence[ContactFailure]) -> int:
         """Hold, excuse or count the failures, and decide. Returns how many are left for another transaction."""
+        few = {*links.first_people(connection, [failure.contact for failure in taken])}
+        left = len(taken)
+        taken = [failure for failure in taken if failure.contact in few]
         found = self._explanations.sort(taken)
         contact_failures.hold(connection, found.hold)
         contact_failures.excuse(connection, found.excuse, self._now)
@@ -314,7 +412,7 @@ class _SuppressRun:
         postponed = self._decide(connection, people)
         if refused:
             self._count(apply_statements(connection, refused, (), self._now))
-        return len(taken) - len(found.hold) - len(found.excuse) - len(found.count) + postponed
+        return left - len(found.hold) - len(found.excuse) - len(found.count) + postponed
 
     def _excused_repeatedly(self, connection: Connection, contacts: Sequence[str]) -> set[tuple[str, str]]:
         """Those of these contacts whose failures may count although incidents excuse them."""
@@ -347,6 +445,10 @@ class _SuppressRun:
         for change in changes:
             attribute = _COUNTED_AS[change.action]
             setattr(self.summary, attribute, getattr(self.summary, attribute) + 1)
+
+
+def _ends_run(fault: Exception) -> bool:
+    return isinstance(fault, _AnotherRunError) or is_connection_lost(fault)
 
 
 def _concerns(success: Success, row: Suppression) -> bool:

@@ -1,7 +1,7 @@
 """The keys of people, the main one of each, and changes of number. There is no table of people, only links."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -19,10 +19,11 @@ _CHANGES = {
 _CHANGES_AT_MOST = (
     10 * links.KEYS_AT_MOST
 )  # of one key: every business number that a person wrote to reports one
+_WAITING = text(
+    "SELECT old_contact FROM number_changes WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit"
+)
 _TAKE_CHANGES = text("""
-UPDATE number_changes SET considered_at = :now WHERE considered_at IS NULL AND received_at <= (
-  SELECT max(received_at) FROM (
-    SELECT received_at FROM number_changes WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit) AS oldest)
+UPDATE number_changes SET considered_at = :now WHERE considered_at IS NULL AND old_contact = ANY(:contacts)
 RETURNING old_contact, new_contact
 """)
 
@@ -118,9 +119,16 @@ def main_keys(connection: Connection, contacts: Iterable[str]) -> dict[str, str]
     return {key: person.main for person in people for key in person.keys}
 
 
-def take_number_changes(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark about `limit` of the oldest new changes of number as considered; returns the old and the new keys."""
-    rows = connection.execute(_TAKE_CHANGES, {"limit": limit, "now": now})
+def changed_contacts(connection: Connection, limit: int) -> list[str]:
+    """The old keys of the `limit` oldest changes of number that are not considered yet."""
+    return list(connection.execute(_WAITING, {"limit": limit}).scalars())
+
+
+def take_number_changes(
+    connection: Connection, contacts: Sequence[str], now: datetime
+) -> list[tuple[str, str]]:
+    """Mark all new changes from these keys as considered; returns the old and the new keys."""
+    rows = connection.execute(_TAKE_CHANGES, {"contacts": list(contacts), "now": now})
     return [(row.old_contact, row.new_contact) for row in rows]
 
 

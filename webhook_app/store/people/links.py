@@ -16,6 +16,8 @@ from webhook_app.store.postgres.engine import Connection, DriverConnection
 
 KEYS_AT_MOST = 100
 """The most keys of one person, who has a few. If more are linked with each other, each counts as unlinked."""
+KEYS_TOGETHER = 1_000
+"""The most keys whose statements one transaction reads: those of ten people with KEYS_AT_MOST."""
 _NUMBERS_AT_MOST = 16  # that one user id had, one after the other
 _USUAL_ROWS = 20  # of a key; a read that finds more for each takes at most KEYS_AT_MOST of each
 
@@ -89,11 +91,17 @@ _BY_USER = tuple(
     for kind in ("NOT is_further", "is_further")
 )
 _TIMED = "SELECT user_id, contact, linked_at FROM contact_links WHERE contact = ANY(%s::text[])"
-_LEAVE = "INSERT INTO unapplied_links (contact) SELECT * FROM unnest(%s::text[])"
-_TAKE = text("""
-DELETE FROM unapplied_links WHERE id = ANY (ARRAY(SELECT id FROM unapplied_links ORDER BY id LIMIT :limit))
-RETURNING contact
+_COUNT = text(f"""
+WITH RECURSIVE person (key, is_leaf) AS (
+  SELECT DISTINCT contact COLLATE "C", FALSE FROM unnest(CAST(:contacts AS text[])) AS c(contact)
+  UNION
+  SELECT other.key, other.is_leaf FROM person p CROSS JOIN LATERAL {OTHER_KEYS} AS other
+)
+SELECT count(*) FROM (SELECT FROM person LIMIT :most) AS few
 """)
+_LEAVE = "INSERT INTO unapplied_links (contact) SELECT * FROM unnest(%s::text[])"
+_UNAPPLIED = text("SELECT contact FROM unapplied_links ORDER BY id LIMIT :limit")
+_TAKE = text("DELETE FROM unapplied_links WHERE contact = ANY(:contacts)")
 _DELETE = tuple(
     text(f"DELETE FROM contact_links WHERE {condition}")
     for condition in (
@@ -174,9 +182,25 @@ def leave_unapplied(connection: DriverConnection, contacts: Sequence[str]) -> No
         connection.execute(_LEAVE, [text_array(contacts)])
 
 
-def take_unapplied(connection: Connection, limit: int) -> list[str]:
-    """Take the first `limit` contacts out of the queue of those whose new links were left to the job `suppress`."""
-    return list(connection.execute(_TAKE, {"limit": limit}).scalars())
+def unapplied(connection: Connection, limit: int) -> list[str]:
+    """The first `limit` contacts in the queue of those whose new links were left to the job `suppress`."""
+    return list(connection.execute(_UNAPPLIED, {"limit": limit}).scalars())
+
+
+def take_unapplied(connection: Connection, contacts: Sequence[str]) -> None:
+    """Take these contacts out of the queue of those whose new links were left to the job `suppress`."""
+    connection.execute(_TAKE, {"contacts": list(contacts)})
+
+
+def first_people(connection: Connection, contacts: Iterable[str]) -> list[str]:
+    """The first of these contacts, as many as have at most KEYS_TOGETHER keys with their people; at least ten."""
+    few = list(dict.fromkeys(contacts))
+    while len(few) > KEYS_TOGETHER // KEYS_AT_MOST:
+        found = connection.execute(_COUNT, {"contacts": few, "most": KEYS_TOGETHER + 1}).scalar_one()
+        if found <= KEYS_TOGETHER:
+            break
+        few = few[: max(len(few) // 2, KEYS_TOGETHER // KEYS_AT_MOST)]
+    return few
 
 
 def of_kinds(keys: Sequence[str], *, numbers: bool, users: bool) -> Sequence[str]:

@@ -26,6 +26,8 @@ __all__ = [
     "make_engine",
     "over",
     "plan_each",
+    "use_indexes",
+    "use_indexes_until_commit",
 ]
 
 DriverConnection = psycopg.Connection[Any]
@@ -133,6 +135,20 @@ def plan_each(connection: Connection) -> None:
     A frequent statement is otherwise planned once for any time range, for which no index looks selective enough.
     """
     connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+
+
+def use_indexes(connection: DriverConnection) -> None:
+    """Look rows up by index from now on, however many rows of a key the statistics promise.
+
+    Where one contact has nearly all rows of a table or partition, Postgres expects as many of any other contact, and
+    would read the whole table for each key.
+    """
+    connection.execute("SET enable_seqscan = off", prepare=False)
+
+
+def use_indexes_until_commit(connection: Connection) -> None:
+    """Look rows up by index until the transaction ends, see `use_indexes`."""
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
 
 
 def over(connection: DriverConnection) -> Connection:

@@ -36,3 +36,11 @@ def is_lock_timeout(error: BaseException) -> bool:
 def is_statement_timeout(error: BaseException) -> bool:
     """Whether a statement took longer than statement_timeout."""
     return isinstance(driver_fault(error), StatementTimeout)
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Whether the database cannot be reached, or has ended the session, or no connection is free."""
+    fault = driver_fault(error)
+    if isinstance(fault, psycopg.OperationalError):
+        return fault.sqlstate is None or fault.sqlstate.startswith(("08", "57P"))
+    return isinstance(fault, NoFreeConnection)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from webhook_app.rules.sends.retries import MAX_ATTEMPTS, SOON_WITHIN, UNCLAIMED_FOR
 from webhook_app.store.counts.failures import COUNTED, tries_sql
-from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.postgres.engine import Connection, use_indexes_until_commit
 from webhook_app.store.postgres.errors import EngineUnavailable, is_statement_timeout
 from webhook_app.store.postgres.locks import limit_statements
 from webhook_app.store.sends.retries import Retry
@@ -248,9 +248,10 @@ def find(
     try:
         with connection.begin_nested() as reading:
             limit_statements(connection, _MILLISECONDS)
+            use_indexes_until_commit(connection)
             connection.execute(_IN_ORDER)
             rows = connection.execute(_FIND_OF_CALLS if reported_by else _FIND_OF_WEBHOOKS, values).all()
-            reading.rollback()  # with it both settings
+            reading.rollback()  # with it all settings
     except EngineUnavailable as fault:
         if not is_statement_timeout(fault):
             raise
@@ -260,7 +261,10 @@ def find(
 
 def facts(connection: Connection, retries: Sequence[Retry], key: str) -> dict[int, MessageFacts]:
     """What is known of the messages of these retries, by id. `key`: the API key that leases them."""
-    rows = connection.execute(_FACTS, {"ids": [each.id for each in retries], "key": key})
+    with connection.begin_nested() as reading:
+        use_indexes_until_commit(connection)
+        rows = connection.execute(_FACTS, {"ids": [each.id for each in retries], "key": key}).all()
+        reading.rollback()  # with it the setting
     return {row.id: MessageFacts(*row[1:]) for row in rows}
 
 

@@ -1,6 +1,6 @@
 """Consent of contacts: marketing preferences set in WhatsApp, and keywords of conversations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -18,18 +18,19 @@ class StoredConsent(Struct, frozen=True):
     statement: ConsentStatement
 
 
+_WAITING = "SELECT contact FROM {table} WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit"
 _TAKE = """
-UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND received_at <= (
-  SELECT max(received_at) FROM (
-    SELECT received_at FROM {table} WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit) AS oldest)
+UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND contact = ANY(:contacts)
 RETURNING contact, phone_number_id
 """
 _TAKE_RECEIVED = """
 UPDATE {table} SET considered_at = :now
 WHERE considered_at IS NULL AND received_at = :received_at AND (tableoid, ctid) IN (
-  SELECT tableoid, ctid FROM {table} WHERE considered_at IS NULL AND received_at = :received_at LIMIT :limit)
+  SELECT tableoid, ctid FROM {table}
+  WHERE considered_at IS NULL AND received_at = :received_at AND contact = ANY(:contacts) LIMIT :limit)
 RETURNING contact, phone_number_id
 """
+_TABLES: Mapping[Source, str] = {"settings": "preferences", "chat": "inbound_messages"}
 _MOST_READ = 200  # of each key, the newest first; more of them than people make would take seconds
 _NEWEST = f"""
 SELECT found.* FROM unnest(CAST(:contacts AS text[])) AS c(contact)
@@ -58,23 +59,28 @@ ORDER BY phone_number_id, keyword, {_MOMENT}, occurred_at DESC, message_id DESC
 )
 
 
-def take_preferences(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark about `limit` of the oldest new preferences as considered; returns their (contact, business number)."""
-    return _take(connection, "preferences", limit, now)
+def waiting(source: Source, connection: Connection, limit: int) -> list[str]:
+    """The contacts of the `limit` oldest preferences, or keywords, that are not considered yet."""
+    found = text(_WAITING.format(table=_TABLES[source]))
+    return list(connection.execute(found, {"limit": limit}).scalars())
 
 
-def take_keywords(connection: Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
-    """Mark about `limit` of the oldest new keywords as considered; returns their (contact, business number)."""
-    return _take(connection, "inbound_messages", limit, now)
+def take(
+    connection: Connection, source: Source, contacts: Sequence[str], now: datetime
+) -> list[tuple[str, str]]:
+    """Mark all new preferences, or keywords, of these contacts as considered; returns (contact, business number)."""
+    values = {"contacts": list(contacts), "now": now}
+    return [tuple(row) for row in connection.execute(text(_TAKE.format(table=_TABLES[source])), values)]
 
 
 def take_received(
-    connection: Connection, received_at: datetime, limit: int, now: datetime
+    connection: Connection, received_at: datetime, contacts: Sequence[str], limit: int, now: datetime
 ) -> list[tuple[str, str]]:
-    """Mark `limit` new preferences and keywords of this time of receipt as considered; returns as `take_keywords`."""
+    """Mark `limit` new preferences and keywords of these contacts with this time of receipt; returns as `take`."""
     found: list[tuple[str, str]] = []
-    for table in ("preferences", "inbound_messages"):
-        values = {"received_at": received_at, "now": now, "limit": limit - len(found)}
+    for table in _TABLES.values():
+        values = {"received_at": received_at, "contacts": list(contacts), "now": now}
+        values["limit"] = limit - len(found)
         found += [tuple(row) for row in connection.execute(text(_TAKE_RECEIVED.format(table=table)), values)]
     return found
 
@@ -97,11 +103,6 @@ def keywords(
     Of keys that several people held, `shared`, all of them.
     """
     return _read(connection, _KEYWORDS, contacts, shared, "chat")
-
-
-def _take(connection: Connection, table: str, limit: int, now: datetime) -> list[tuple[str, str]]:
-    rows = connection.execute(text(_TAKE.format(table=table)), {"limit": limit, "now": now})
-    return [(row.contact, row.phone_number_id) for row in rows]
 
 
 def _read(
