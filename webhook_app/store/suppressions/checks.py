@@ -231,7 +231,8 @@ def _last(handovers: Iterable[LastHandover]) -> LastHandover:
 def _sort_rows(found: Iterable[CheckFacts]) -> None:
     for each in found:
         for contact, rows in each.suppressions.items():
-            rows[:] = sorted(set(rows), key=lambda row: (row.contact != contact, row.key))
+            # The mark of an erased opt-out comes after the row of a new one, as in _add_erased.
+            rows[:] = sorted(set(rows), key=lambda row: (row.contact != contact, row.key, row.since is None))
 
 
 def _leave_out_others(

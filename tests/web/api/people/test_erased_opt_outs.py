@@ -144,3 +144,11 @@ def test_a_stop_that_waits_for_the_job_when_the_person_is_erased_is_in_force_aft
     assert api.delete(f"/v1/contacts/{PERSON}").json["opted_out"] is (verdict == "suppressed")
     suppress(engine, (), Thresholds(), now)
     assert verdicts(api, PERSON)[0]["verdict"] == verdict
+
+
+def test_an_opt_out_after_the_erasure_is_shown_with_its_time_and_to_checks_of_any_size(api, say, now):
+    say("STOP")
+    erase(api)
+    for second in range(1, 9):
+        say("STOP", now + timedelta(seconds=second))
+        assert verdicts(api, PERSON)[0]["since"] is not None
