@@ -338,8 +338,8 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         except BaseException as fault:  # noqa: BLE001  as gunicorn's own loop
             self.handle_error(None, connection, addr, fault)
         finally:
+            close(connection)  # while it lingers it still counts, and may be dropped for another
             self._connections.discard(connection)
-            close(connection)
 
     def _serve(self, server: Any, connection: ClientConnection, peer: Any) -> None:
         """Answer the connection's requests one after the other, each by the fast path or by gunicorn."""

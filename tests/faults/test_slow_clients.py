@@ -104,6 +104,16 @@ def test_a_hundred_and_fifty_slow_clients_on_a_hundred_places_do_not_keep_others
     assert sorted(waits)[20] < 0.1 * slowness
 
 
+def test_clients_that_go_on_sending_after_their_answer_do_not_keep_others_waiting(server, slowness):
+    with dripping(server, b"BAD\r\n\r\n", b" ", count=150):
+        waits = []
+        for n in range(20):
+            begin = time.monotonic()
+            assert server.post(body(status(f"wamid.lingers.{n}"))) == 200
+            waits.append(time.monotonic() - begin)
+    assert max(waits) < 0.5 * slowness
+
+
 def test_a_client_that_sends_much_slowly_but_steadily_is_not_cut_off(server, database_url):
     raw = body(status("wamid.slow")) + b" " * 2**20
     whole = request(raw, "Connection: close")
