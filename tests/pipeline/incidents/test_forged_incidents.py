@@ -21,7 +21,7 @@ from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.incidents import Incident
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-TOKEN, UNPAID, PLATFORM = 190, 131042, 131016
+TOKEN, UNPAID, LOCKED, PLATFORM = 190, 131042, 131031, 131016
 DEFAULT = {each.name: each for each in parse_rules(default_rules_text())}
 ATTENTION, PER_CODE, SILENCE = (
     DEFAULT[name] for name in ("needs-attention", "failure-rate-per-code", "no-webhooks")
@@ -190,3 +190,28 @@ def test_a_recurring_finding_of_failures_that_a_key_makes_up_hides_no_outage(
     assert look(now + MINUTE, PER_CODE) == [], "it is part of a finding"
     traffic.failed(25, now + 2 * MINUTE, PLATFORM)
     assert [reason for reason, _ in look(now + 2 * MINUTE, PER_CODE)] in (["fired"], ["again"])
+
+
+def test_a_real_incident_that_a_key_prolongs_swallows_no_other_outage(
+    engine: Engine, traffic: Traffic, look: Look, now: datetime
+) -> None:
+    traffic.failed(10, now, UNPAID)
+    assert [reason for reason, _ in look(now, ATTENTION)] == ["fired"]
+    for minutes in (20, 40, 60, 75):
+        report_failed_calls(engine, 1, now + minutes * MINUTE, UNPAID)
+        look(now + minutes * MINUTE, ATTENTION)
+    assert [each.state for each in known(engine)] == ["open"]
+    traffic.failed(10, now + 76 * MINUTE, LOCKED)
+    assert [reason for reason, _ in look(now + 76 * MINUTE, ATTENTION)] == ["fired"]
+    assert [each.codes for each in known(engine)] == [[UNPAID], [LOCKED]]
+
+
+def test_two_codes_of_one_cause_that_webhooks_show_are_one_incident_although_senders_report_it_too(
+    engine: Engine, traffic: Traffic, look: Look, now: datetime
+) -> None:
+    report_failed_calls(engine, 1, now, UNPAID)
+    traffic.failed(10, now, UNPAID)
+    assert [reason for reason, _ in look(now, ATTENTION)] == ["fired"]
+    traffic.failed(10, now + 20 * MINUTE, LOCKED)
+    assert look(now + 20 * MINUTE, ATTENTION) == []
+    assert [each.codes for each in known(engine)] == [[UNPAID, LOCKED]]

@@ -12,7 +12,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import counted_by
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.evidence import HeldGroups
+from webhook_app.rules.incidents.evidence import HeldGroups, is_still_shown
 from webhook_app.rules.incidents.incidents import (
     DELIVERY_DOMAIN,
     EndedHow,
@@ -78,7 +78,7 @@ def opened_again(incident: Incident, now: datetime) -> Incident:
     )
 
 
-def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncident:
+def known_incident(incident: Incident, members: Collection[Alert], now: datetime) -> KnownIncident:
     """The part of an incident with these alerts that decides which alerts join it."""
     return KnownIncident(
         id=incident.id,
@@ -88,7 +88,7 @@ def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncid
         names=_names(incident),
         groups=HeldGroups(alert.group for alert in members),
         origins=frozenset((alert.rule, alert.group_key) for alert in members),
-        is_reported=_is_reported(members),
+        is_reported=_is_reported(members, now),
         began_at=incident.began_at,
         ended_at=incident.ended_at,
         ended_how=cast("EndedHow", incident.ended_how),
@@ -96,12 +96,12 @@ def known_incident(incident: Incident, members: Collection[Alert]) -> KnownIncid
 
 
 def known_after(
-    known: KnownIncident, incident: Incident, joined: FiringAlert, origin: tuple[str, str]
+    known: KnownIncident, incident: Incident, joined: FiringAlert, origin: tuple[str, str], now: datetime
 ) -> KnownIncident:
     """What decides who joins an incident, after an alert has joined it. Takes the groups of `known` over."""
     known.groups.add(joined.group)
     return replace(
-        known_incident(incident, ()),
+        known_incident(incident, (), now),
         groups=known.groups,
         origins=known.origins | {origin},
         is_reported=known.is_reported and not joined.webhook_codes,
@@ -148,10 +148,14 @@ def firing_alert(change: AlertChange) -> FiringAlert:
     )
 
 
-def _is_reported(members: Collection[Alert]) -> bool:
-    """Whether only reports of senders show the first of these alerts, and webhooks show no code of any."""
+def _is_reported(members: Collection[Alert], now: datetime) -> bool:
+    """Whether only reports of senders show the failures by which an incident with these alerts goes on."""
     first = next(iter(members), None)
-    return first is not None and first.webhook_codes == [] and not any(each.webhook_codes for each in members)
+    if first is None or first.webhook_codes is None:
+        return False
+    counted = [each for each in members if each.webhook_codes is not None]
+    lasting = [each for each in counted if each.state != "resolved"]
+    return not any(is_still_shown(each, now) for each in lasting or counted)
 
 
 def _domain(alert: Alert) -> str:

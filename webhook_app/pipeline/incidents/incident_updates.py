@@ -147,7 +147,7 @@ class IncidentUpdates:
         origin = (change.alert.rule, change.alert.group_key)
         for incident_id in self._incidents.keys() - self._known.keys():
             members = self._members.get(incident_id, {}).values()
-            self._known[incident_id] = known_incident(self._incidents[incident_id], members)
+            self._known[incident_id] = known_incident(self._incidents[incident_id], members, self._now)
         found = join(firing, self._known.values(), origin, self._now)
         if found.incident_id is None:
             incident = new_incident(change, firing, self._now)
@@ -159,7 +159,7 @@ class IncidentUpdates:
                 self._store.clear_acknowledgement(incident.id)
         self._incidents[incident.id] = incident
         if (known := self._known.get(incident.id)) is not None:
-            self._known[incident.id] = known_after(known, incident, firing, origin)
+            self._known[incident.id] = known_after(known, incident, firing, origin, self._now)
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
 

@@ -1,7 +1,7 @@
 """What an incident rests on: the failed messages in the groups of its alerts, and what webhooks alone show of them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -78,6 +78,9 @@ ENOUGH_CALLS = 10
 many failures as most rules need."""
 
 
+_STILL_SHOWN = timedelta(minutes=30)
+
+
 class JudgedAlert(Protocol):
     """The part of an alert that says whether webhooks alone show it, without what senders report."""
 
@@ -103,6 +106,12 @@ class Shown(Struct, Generic[Judged], frozen=True):
 def is_shown(webhook_codes: Sequence[int] | None) -> bool:
     """Whether an alert with these codes is shown by more than reports of senders, which may be made up."""
     return webhook_codes is None or bool(webhook_codes)
+
+
+def is_still_shown(alert: JudgedAlert, now: datetime) -> bool:
+    """Whether more than reports of senders shows the alert, or did until a short time ago."""
+    until = alert.webhooks_until
+    return is_shown(alert.webhook_codes) and (until is None or now - until <= _STILL_SHOWN)
 
 
 def shown_by_webhooks(codes: Iterable[int], alerts: Iterable[Judged]) -> Shown[Judged]:

@@ -112,7 +112,7 @@ class KnownIncident(Struct, frozen=True, kw_only=True):
     origins: frozenset[tuple[str, str]]
     """Rule and group of each alert in it, the group as text."""
     is_reported: bool = False
-    """Whether only reports of senders opened it and show its codes: they may be made up."""
+    """Whether only reports of senders show the codes by which it goes on: they may be made up."""
     began_at: datetime
     ended_at: datetime | None = None
     ended_how: EndedHow = ""
