@@ -48,8 +48,15 @@ unnest(CAST(:people AS text[]), CAST(:keys AS text[]), CAST(:since AS timestampt
   AS s(person, key, since, until)
 """
 _IN_SPAN = "contact = s.key AND opted_in_at >= s.since AND opted_in_at < s.until"
+_NEWEST_FIRST = "opted_in_at DESC, channel, contact"
+# The newest of each key before the others: no key hides the records of another behind its own.
 _OF = text(f"""
-SELECT {_COLUMNS} FROM {_SPANS} JOIN opt_ins ON {_IN_SPAN} ORDER BY opted_in_at DESC, channel, contact LIMIT :limit
+SELECT {_COLUMNS} FROM (
+  SELECT {_COLUMNS} FROM (
+    SELECT {_COLUMNS}, row_number() OVER (PARTITION BY actor ORDER BY {_NEWEST_FIRST}) AS of_actor
+    FROM {_SPANS} JOIN opt_ins ON {_IN_SPAN}) ranked
+  ORDER BY of_actor, {_NEWEST_FIRST} LIMIT :limit) chosen
+ORDER BY {_NEWEST_FIRST}
 """)
 _DELETE = text(f"DELETE FROM opt_ins USING {_SPANS} WHERE {_IN_SPAN} RETURNING {_COLUMNS}")
 _WITH = text(f"SELECT DISTINCT person FROM {_SPANS} WHERE EXISTS (SELECT FROM opt_ins WHERE {_IN_SPAN})")
@@ -102,7 +109,7 @@ def recorded(
 
 
 def of_person(connection: Connection, spans: Iterable[Span]) -> list[OptIn]:
-    """The opt-ins from these times, the newest first, at most MOST_OF_A_PERSON."""
+    """The opt-ins from these times, the newest first, at most MOST_OF_A_PERSON, of each key alike."""
     values = _values({"": spans}) | {"limit": MOST_OF_A_PERSON}
     return [OptIn(**row) for row in connection.execute(_OF, values).mappings()]
 

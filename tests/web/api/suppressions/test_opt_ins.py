@@ -56,6 +56,19 @@ def test_a_key_does_not_change_the_record_of_another(api, imported):
     assert put("", "sender") == ("checked", *first[1:])
 
 
+def test_many_opt_ins_of_one_key_hide_no_record_of_another(api, engine, monkeypatch):
+    monkeypatch.setattr(opt_ins, "MOST_OF_A_PERSON", 3)
+    api.put(PATH, json={"channel": "proof", "opted_in_at": AT}, role="admin")
+    for day in range(1, 5):
+        body = {"channel": "made up", "opted_in_at": f"2026-02-{day:02}T08:00:00Z"}
+        found = api.put(PATH, json=body, role="sender").json["opt_ins"]
+    assert [(each["actor"], each["opted_in_at"][:10]) for each in found] == [
+        ("sender", "2026-02-04"),
+        ("sender", "2026-02-03"),
+        ("admin", "2026-01-31"),
+    ]
+
+
 def test_an_opt_in_moves_with_a_person_who_changes_their_number(api, deliver, now):
     def channels(contact):
         of_person = [each["channel"] for each in api.get(f"/v1/contacts/{contact}").json["opt_ins"]]
