@@ -222,7 +222,7 @@ def test_of_a_key_with_thousands_of_statements_the_newest_count(world, engine, n
     )
     with engine.begin() as connection:
         connection.execute(many, {"contact": CONTACT, "at": now - 2 * HOUR})
-        assert len(consent_store.keywords(connection, [CONTACT])) == 200
+        assert len(consent_store.keywords(connection, {CONTACT: 200})) == 200
     world.write(HOUR, "start")
     world.run()
     assert NUMBER not in {row.phone_number_id for row in world.rows()}

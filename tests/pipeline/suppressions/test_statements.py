@@ -8,7 +8,7 @@ from sqlalchemy import event, text
 
 from tests.pipeline.suppressions.test_number_changes import NEW, change_number
 from tests.pipeline.world import CONTACT, HOUR, MINUTE, STOPPED, USER
-from tests.support.factories import body, message, number_change, status
+from tests.support.factories import NUMBER, body, message, number_change, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS
@@ -258,6 +258,26 @@ def test_of_people_with_many_keys_a_commit_applies_few_new_links_and_changes_of_
     world.run()
     assert unapplied(world) == 0
     assert {row.contact for row in world.all()} == {f"1303555{place:04}" for place in range(len(people))}
+
+
+def test_of_people_with_thousands_of_statements_a_commit_leaves_the_stops_to_the_job_which_reads_few(world):
+    people = [f"1202555{n:04}" for n in range(4)]
+    link_many_keys(world, people)
+    with world.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword,"
+                " opens_window, received_at, considered_at)"
+                " SELECT user_id || n, 'n' || n, now() - interval '9 days', user_id, 'text', 'stop', false, now(),"
+                " now() FROM contact_links, generate_series(1, 22) n"
+            )
+        )
+    world.store(stops(world, people))
+    assert (len(world.all()), waiting(world)) == (0, len(people))
+    world.run()
+    assert {row.contact for row in world.all() if row.phone_number_id == NUMBER} == {*people}
+    world.store(written(world, people[0], "start", MINUTE))
+    assert {row.contact for row in world.all() if row.phone_number_id == NUMBER} == {*people[1:]}
 
 
 MISLEADING = """

@@ -34,6 +34,7 @@ from webhook_app.store.receiving import inbound as inbound_store
 from webhook_app.store.receiving import ingest_statement as event_store
 from webhook_app.store.receiving.ingest_statement import Batch
 from webhook_app.store.sends import reports as sends_store
+from webhook_app.store.suppressions.consent import TooManyStatementsError
 from webhook_app.whatsapp.events import Parsed, StatusEvent
 from webhook_app.whatsapp.receiving.payload import unreadable_part
 
@@ -243,6 +244,9 @@ class BatchWriter:
                     log.warning(
                         "opt-outs and changes of number are left to the job suppress, which is at work"
                     )
+                    return False
+                if isinstance(fault, TooManyStatementsError):
+                    log.warning("opt-outs are left to the job suppress: these people made too many")
                     return False
                 if attempt == 1 and isinstance(driver_fault(fault), RETRYABLE):
                     continue

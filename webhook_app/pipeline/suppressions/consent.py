@@ -24,6 +24,8 @@ OPTED_OUT = "opted_out"
 MOST_NUMBERS = 100
 """An opt-out from more business numbers than these applies to every number."""
 
+_LEAST_OF_KEY, _MOST_OF_KEY, _MOST_OF_PERSON = 20, 200, 2_000  # statements; people make a few
+
 MARKETING_WORDS: Mapping[str, Literal["stop_marketing", "ambiguous"]] = {
     "stop_marketing": "stop_marketing",
     "ambiguous": "ambiguous",
@@ -42,6 +44,19 @@ ConsentCase = tuple[str, str, str]
 """The main key of a person, a business number, a scope."""
 
 
+def most_read(known: Holders, contacts: Iterable[str]) -> dict[str, int]:
+    """All keys of everybody who held these, and how many statements of each are read, the newest first.
+
+    Older ones are in the opt-outs that are stored. Few of each are read where a person has many keys.
+    """
+    most: dict[str, int] = {}
+    for contact in contacts:
+        keys = all_keys(known.everybody(contact))
+        few = max(_LEAST_OF_KEY, min(_MOST_OF_KEY, _MOST_OF_PERSON // len(keys)))
+        most |= {key: min(few, most.get(key, few)) for key in keys}
+    return most
+
+
 def decide_consent(
     connection: Connection, people: Iterable[tuple[str, str]], now: datetime, *, moved: Collection[str] = ()
 ) -> tuple[list[Suppression], list[Removal]]:
@@ -58,13 +73,14 @@ def decide_consent(
     concerned = {(each.main, number) for contact, number in asked for each in known.everybody(contact)}
     everywhere = {each.main for contact in moved for each in known.everybody(contact)}
     mains = {main for main, _ in concerned} | everywhere
-    keys = sorted(all_keys(each for contact in contacts for each in known.everybody(contact)))
+    most = most_read(known, contacts)
+    keys = sorted(most)
     stored: dict[ConsentCase, list[Suppression]] = {}
     for row in of_contacts(connection, keys):
         if row.reason == OPTED_OUT:
             stored.setdefault((owner(known, row), row.phone_number_id, row.scope), []).append(row)
     wanted, removals = [], []
-    for case, statements in _statements(connection, known, keys, stored, now).items():
+    for case, statements in _statements(connection, known, most, stored, now).items():
         if case[0] not in mains or (case[1] and case[0] not in everywhere and case[:2] not in concerned):
             continue
         more, fewer = _decide_case(case, statements, stored.get(case, []))
@@ -95,7 +111,7 @@ def _decide_case(
 def _statements(
     connection: Connection,
     known: Holders,
-    keys: Sequence[str],
+    most: Mapping[str, int],
     stored: dict[ConsentCase, list[Suppression]],
     now: datetime,
 ) -> dict[ConsentCase, list[ConsentStatement]]:
@@ -107,11 +123,12 @@ def _statements(
         for named in set(numbers_reaching(number)) if lifts else (number,):
             found.setdefault((main, named, scope), []).append(statement)
 
+    keys = sorted(most)
     shared = [key for key in keys if known.changed_hands(key)]
-    for each in (*consent.preferences(connection, keys, shared), *consent.keywords(connection, keys, shared)):
+    for each in (*consent.preferences(connection, most, shared), *consent.keywords(connection, most, shared)):
         for scope in _SCOPES[each.statement.kind, each.statement.source]:
             add(_author(known, each.statement), each.phone_number_id, scope, each.statement)
-    for refused in contact_failures.of_contacts(connection, keys, [STOPPED_MARKETING], now - LOOKBACK):
+    for refused in contact_failures.refusals(connection, most, now - LOOKBACK):
         statement = ConsentStatement(
             refused.occurred_at, "code", refused.message_id, "settings", refused.contact
         )

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from webhook_app.pipeline.suppressions.consent import decide_consent
+from webhook_app.pipeline.suppressions.consent import decide_consent, most_read
 from webhook_app.pipeline.suppressions.number_changes import transfer_suppressions
 from webhook_app.rules.suppressions.reach import numbers_reaching
 from webhook_app.store.people import erased_opt_outs, links
@@ -39,7 +39,7 @@ def apply_new(connection: Connection, received_at: datetime, new: NewFacts, now:
     """Apply statements stored with this time of receipt, and what follows from new facts about people's keys.
 
     More than MAX_STATEMENTS, which people do not make at once, are left to the job `suppress`, and so is what concerns
-    more keys than one transaction reads: no delivery waits for them.
+    more keys than one transaction reads: no delivery waits for them. Raises TooManyStatementsError.
     """
     stated = list(dict.fromkeys(new.stated))[:MAX_STATEMENTS]
     moved = [key for pair in new.changed for key in pair]
@@ -79,11 +79,9 @@ def _forget_erased_opt_outs(connection: Connection, contacts: set[str]) -> None:
     if not contacts or not erased_opt_outs.are_kept(connection):
         return
     known = holders(connection, contacts)
-    keys = sorted(
-        {span.key for each in contacts for person in known.everybody(each) for span in person.spans}
-    )
-    shared = [key for key in keys if known.changed_hands(key)]
-    for each in (*consent.preferences(connection, keys, shared), *consent.keywords(connection, keys, shared)):
+    most = most_read(known, contacts)
+    shared = [key for key in most if known.changed_hands(key)]
+    for each in (*consent.preferences(connection, most, shared), *consent.keywords(connection, most, shared)):
         if scope := _RESUMED_SCOPES.get(each.statement.kind):
             person = known.holder(each.contact, each.statement.occurred_at)
             erased_opt_outs.forget(connection, person.keys, numbers_reaching(each.phone_number_id), scope)

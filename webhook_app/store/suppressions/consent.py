@@ -10,6 +10,10 @@ from webhook_app.rules.suppressions.consent import ConsentStatement, Source
 from webhook_app.store.postgres.engine import Connection
 
 
+class TooManyStatementsError(Exception):
+    """These keys have more statements than one transaction reads."""
+
+
 class StoredConsent(Struct, frozen=True):
     """A statement, with the contact key and the business number that received it."""
 
@@ -31,10 +35,12 @@ WHERE considered_at IS NULL AND received_at = :received_at AND (tableoid, ctid) 
 RETURNING contact, phone_number_id
 """
 _TABLES: Mapping[Source, str] = {"settings": "preferences", "chat": "inbound_messages"}
-_MOST_READ = 200  # of each key, the newest first; more of them than people make would take seconds
+ROWS_TOGETHER = 5_000
+"""The most preferences, and the most keywords, that one transaction reads; those of one person are at most 2 000."""
 _NEWEST = f"""
-SELECT found.* FROM unnest(CAST(:contacts AS text[])) AS c(contact)
-CROSS JOIN LATERAL (SELECT * FROM ({{found}}) AS found ORDER BY occurred_at DESC LIMIT {_MOST_READ}) AS found
+SELECT found.* FROM unnest(CAST(:contacts AS text[]), CAST(:most AS int[])) AS c(contact, most)
+CROSS JOIN LATERAL (SELECT * FROM ({{found}}) AS found ORDER BY occurred_at DESC LIMIT c.most) AS found
+LIMIT {ROWS_TOGETHER + 1}
 """
 _MOMENT = "CASE WHEN contact = ANY(:shared) THEN occurred_at END"
 _PREFERENCES = text(
@@ -86,33 +92,36 @@ def take_received(
 
 
 def preferences(
-    connection: Connection, contacts: Sequence[str], shared: Sequence[str] = ()
+    connection: Connection, most: Mapping[str, int], shared: Sequence[str] = ()
 ) -> list[StoredConsent]:
-    """The newest stop and the newest resume of each key on each business number, at most 200 of a key.
+    """The newest stop and the newest resume of each key on each business number, at most `most` of a key.
 
-    Of keys that several people held, `shared`, all of them.
+    Of keys that several people held, `shared`, all of them. Raises TooManyStatementsError beyond ROWS_TOGETHER.
     """
-    return _read(connection, _PREFERENCES, contacts, shared, "settings")
+    return _read(connection, _PREFERENCES, most, shared, "settings")
 
 
 def keywords(
-    connection: Connection, contacts: Sequence[str], shared: Sequence[str] = ()
+    connection: Connection, most: Mapping[str, int], shared: Sequence[str] = ()
 ) -> list[StoredConsent]:
-    """The newest keyword of each meaning of each key on each business number, at most 200 of a key.
+    """The newest keyword of each meaning of each key on each business number, at most `most` of a key.
 
-    Of keys that several people held, `shared`, all of them.
+    Of keys that several people held, `shared`, all of them. Raises TooManyStatementsError beyond ROWS_TOGETHER.
     """
-    return _read(connection, _KEYWORDS, contacts, shared, "chat")
+    return _read(connection, _KEYWORDS, most, shared, "chat")
 
 
 def _read(
     connection: Connection,
     statement: TextClause,
-    contacts: Sequence[str],
+    most: Mapping[str, int],
     shared: Sequence[str],
     source: Source,
 ) -> list[StoredConsent]:
-    rows = connection.execute(statement, {"contacts": list(contacts), "shared": list(shared)})
+    values = {"contacts": list(most), "most": list(most.values()), "shared": list(shared)}
+    rows = connection.execute(statement, values).all()
+    if len(rows) > ROWS_TOGETHER:
+        raise TooManyStatementsError
     return [
         StoredConsent(
             row.contact,

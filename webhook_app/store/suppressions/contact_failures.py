@@ -5,7 +5,7 @@ its time, negative an operator's undo, else an incident. A new and explained fai
 when the incident ends.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from webhook_app.rules.suppressions.explained_periods import BY_RATE, INCIDENT_UNDONE, ExplainedPeriod
+from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.store.counts.series import OTHER_COLUMNS
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.reported_failures import EVIDENCE_KEY
@@ -57,6 +58,18 @@ _OF_CONTACTS = _SELECT + (
     "WHERE f.contact = ANY(:contacts) AND f.occurred_at >= :since AND f.error_code = ANY(:codes)"
     " AND f.participant = '' ORDER BY f.occurred_at, f.message_id, f.error_code"
 )
+# What senders report is no evidence of an opt-out, see EVIDENCE_KEY.
+_REFUSALS = f"""
+SELECT f.message_id, f.phone_number_id, f.occurred_at, f.error_code, f.contact, f.explained_by,
+       f.considered_at IS NULL AND f.explained_by IS NOT NULL AS is_held, {OTHER_COLUMNS}, '' AS reported_by
+FROM unnest(CAST(:contacts AS text[]), CAST(:most AS int[])) AS c(contact, most)
+CROSS JOIN LATERAL (
+  SELECT * FROM failures f
+  WHERE f.contact = c.contact AND f.occurred_at >= :since AND f.error_code = {STOPPED_MARKETING}
+    AND f.participant = '' AND f.source <> 'send'
+  ORDER BY f.occurred_at DESC LIMIT c.most) f
+JOIN series s ON s.id = f.series_id
+"""
 _CONTACTS = text("""
 SELECT contact FROM failures
 WHERE occurred_at >= :start AND occurred_at <= :end AND error_code = ANY(:codes) AND contact > :after
@@ -152,6 +165,11 @@ def of_contacts(
     """Failures since then that are evidence against any of these keys, by these codes, oldest first."""
     values = {"contacts": list(contacts), "codes": list(codes), "since": since}
     return [each for each in _read(connection, _OF_CONTACTS, values) if each.reported_by is not None]
+
+
+def refusals(connection: Connection, most: Mapping[str, int], since: datetime) -> list[ContactFailure]:
+    """The newest messages since then that Meta refused because the person had stopped, at most `most` of each key."""
+    return _read(connection, _REFUSALS, {"contacts": list(most), "most": list(most.values()), "since": since})
 
 
 def consider(connection: Connection, failures: Sequence[ContactFailure], now: datetime) -> None:
