@@ -47,14 +47,19 @@ def worst_first(rule: Rule, inputs: RuleInputs, groups: Sequence[RuleGroup]) -> 
     if rule.kind not in FAILURE_KINDS or not is_crowded(groups):
         return found
     counted, known = counted_by(rule), inputs.known_numbers()
+    windows = {
+        minutes: (
+            inputs.reported(minutes).by_group(rule.group_by, counted),
+            inputs.shown_by_webhooks(minutes).by_group(rule.group_by, counted),
+        )
+        for minutes in {each.rule.window_minutes for each in groups}
+    }
 
     def rank(each: RuleGroup) -> tuple[int, bool]:
         values = tuple(each.group[name] for name in rule.group_by)
-        minutes, shown = each.rule.window_minutes, each.counts.failures
-        if values in inputs.reported(minutes).by_group(rule.group_by, counted):
-            by_webhooks = inputs.shown_by_webhooks(minutes).by_group(rule.group_by, counted)
-            shown = by_webhooks.get(values, NO_COUNTS).failures
-        return -shown, each.group.get("phone_number_id") not in known
+        reported, shown = windows[each.rule.window_minutes]
+        failures = shown.get(values, NO_COUNTS).failures if values in reported else each.counts.failures
+        return -failures, each.group.get("phone_number_id") not in known
 
     return sorted(found, key=rank)
 
