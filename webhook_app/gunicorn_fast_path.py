@@ -94,8 +94,9 @@ class LateBody:
 
     def _buffer(self) -> BytesIO:
         if self._whole is None:
-            parts = [self._received]
-            while self.unread and (data := self._connection.recv(min(self.unread, _RECEIVED_AT_ONCE))):
+            parts, connection = [self._received], self._connection
+            self._received, self._connection = b"", None  # nothing is kept twice
+            while self.unread and (data := connection.recv(min(self.unread, _RECEIVED_AT_ONCE))):
                 parts.append(data)
                 self.unread -= len(data)
             self._whole = BytesIO(b"".join(parts))

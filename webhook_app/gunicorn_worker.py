@@ -338,6 +338,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         except BaseException as fault:  # noqa: BLE001  as gunicorn's own loop
             self.handle_error(None, connection, addr, fault)
         finally:
+            connection.request = None  # else the request keeps its body alive, and itself by its environment
             close(connection)  # while it lingers it still counts, and may be dropped for another
             self._connections.discard(connection)
 

@@ -228,6 +228,24 @@ def test_bodies_that_never_end_hold_limited_memory_and_a_delivery_is_stored_mean
         assert server.post(body(status("wamid.meanwhile")) + b" " * MEGABYTE) == 200
 
 
+@both_readers
+def test_the_bodies_of_closed_connections_are_freed_at_once(server, path):
+    refused = request(b" " * 3 * MEGABYTE, "Connection: close", signed=b"something else", path=path)
+    cut = [refused[:-MEGABYTE], refused[:MEGABYTE]]
+    for whole in (refused, *cut):  # once, so that buffers have their size
+        server.ask(whole, half_close=True)
+    before = memory(server)
+    for _ in range(10):
+        assert server.ask(refused) == [401]
+        for part in cut:
+            assert server.ask(part, half_close=True) == [400]
+    assert memory(server) - before < 20 * MEGABYTE
+
+
+def memory(server: WebServer) -> int:
+    return max(worker.memory_info().rss for worker in server.workers())
+
+
 @pytest.mark.parametrize("chunk", [b"1\r\na\r\n", b"5\r\naaaaa\r\n", b"40\r\n" + b"a" * 64 + b"\r\n"])
 def test_small_chunks_are_400_and_keep_nobody_waiting(server, database_url, chunk):
     many = chunk * (6 * MEGABYTE // len(chunk))
