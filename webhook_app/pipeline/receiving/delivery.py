@@ -29,7 +29,9 @@ class Delivery:
     def rows(self) -> int:
         """The number of rows that hold its items."""
         found = self.parsed
-        others = len(found.preferences) + len(found.number_changes) + len(found.handovers) + len(found.signals)
+        others = (
+            len(found.preferences) + len(found.number_changes) + len(found.handovers) + len(found.signals)
+        )
         return len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
 
     def split(self, rows: int) -> "list[Delivery]":
