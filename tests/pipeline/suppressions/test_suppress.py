@@ -232,6 +232,13 @@ def test_two_concurrent_runs_agree_and_leave_no_gap_in_the_feed(world, engine, n
 PEOPLE = [f"1202555{place:04}" for place in range(12)]
 
 
+WAITING_BEFORE = text(  # as many as a batch
+    "INSERT INTO inbound_messages (message_id, phone_number_id, occurred_at, contact, kind, keyword, opens_window,"
+    " received_at) SELECT 'w' || n, '1', now(), :contact, 'text', 'stop', false, now() - interval '9 days'"
+    " FROM generate_series(1, 1000) n"
+)
+
+
 def leave_stops_to_the_job(world, engine):
     """Store a stop of each of these people as if ingest could not apply it."""
     for contact in PEOPLE:
@@ -263,6 +270,7 @@ def refused(engine, table, when, code="check_violation"):
 def test_a_stop_that_fails_alone_stops_no_other_stop_and_no_task_after_it(world, engine, now):
     leave_stops_to_the_job(world, engine)
     with engine.begin() as connection:
+        connection.execute(WAITING_BEFORE, {"contact": PEOPLE[5]})
         suppressions.put(connection, CONTACT, actor="ops", until=now - MINUTE, now=now - HOUR)
     with refused(engine, "inbound_messages", f"bool_or(contact = '{PEOPLE[5]}')"):
         for _ in range(2):

@@ -6,7 +6,7 @@ suppressions that a later incident explains. It works in short transactions; wha
 works at a time; another one ends at once, and `LockWatch` notices when that goes on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -66,8 +66,8 @@ Task = Callable[[Connection, int], int]
 class _Queue(NamedTuple):
     """Statements, links or changes of number that wait to be applied, by contact."""
 
-    contacts: Callable[[Connection, int], list[str]]
-    """The contacts of the first so many that wait; some repeatedly."""
+    contacts: Callable[[Connection, int, Iterable[str]], list[str]]
+    """The contacts of the first so many that wait, some repeatedly, but those given."""
     apply: Callable[[Connection, list[str]], Sequence[SuppressionChange]]
     """Applies all that waits of these contacts."""
 
@@ -210,10 +210,9 @@ class _SuppressRun:
         failed: set[str] = set()
         for _ in range(_BATCHES):
             with self._transaction() as connection:
-                waiting = queue.contacts(connection, _BATCH)
-            contacts = [contact for contact in dict.fromkeys(waiting) if contact not in failed]
-            failed |= self._apply_in_parts(queue, contacts)
-            if len(waiting) < _BATCH or not contacts or len(failed) >= _MOST_FAULTS:
+                waiting = queue.contacts(connection, _BATCH, failed)
+            failed |= self._apply_in_parts(queue, list(dict.fromkeys(waiting)))
+            if len(waiting) < _BATCH or len(failed) >= _MOST_FAULTS:
                 return
 
     def _apply_in_parts(self, queue: _Queue, contacts: list[str]) -> set[str]:

@@ -19,9 +19,10 @@ _CHANGES = {
 _CHANGES_AT_MOST = (
     10 * links.KEYS_AT_MOST
 )  # of one key: every business number that a person wrote to reports one
-_WAITING = text(
-    "SELECT old_contact FROM number_changes WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit"
-)
+_WAITING = text("""
+SELECT old_contact FROM number_changes WHERE considered_at IS NULL AND old_contact <> ALL(:left_out)
+ORDER BY received_at LIMIT :limit
+""")
 _TAKE_CHANGES = text("""
 UPDATE number_changes SET considered_at = :now WHERE considered_at IS NULL AND old_contact = ANY(:contacts)
 RETURNING old_contact, new_contact
@@ -119,9 +120,9 @@ def main_keys(connection: Connection, contacts: Iterable[str]) -> dict[str, str]
     return {key: person.main for person in people for key in person.keys}
 
 
-def changed_contacts(connection: Connection, limit: int) -> list[str]:
-    """The old keys of the `limit` oldest changes of number that are not considered yet."""
-    return list(connection.execute(_WAITING, {"limit": limit}).scalars())
+def changed_contacts(connection: Connection, limit: int, left_out: Iterable[str] = ()) -> list[str]:
+    """The old keys, but these, of the `limit` oldest changes of number that are not considered yet."""
+    return list(connection.execute(_WAITING, {"limit": limit, "left_out": list(left_out)}).scalars())
 
 
 def take_number_changes(

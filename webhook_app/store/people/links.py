@@ -100,7 +100,9 @@ WITH RECURSIVE person (key, is_leaf) AS (
 SELECT count(*) FROM (SELECT FROM person LIMIT :most) AS few
 """)
 _LEAVE = "INSERT INTO unapplied_links (contact) SELECT * FROM unnest(%s::text[])"
-_UNAPPLIED = text("SELECT contact FROM unapplied_links ORDER BY id LIMIT :limit")
+_UNAPPLIED = text(
+    "SELECT contact FROM unapplied_links WHERE contact <> ALL(:left_out) ORDER BY id LIMIT :limit"
+)
 _TAKE = text("DELETE FROM unapplied_links WHERE contact = ANY(:contacts)")
 _DELETE = tuple(
     text(f"DELETE FROM contact_links WHERE {condition}")
@@ -182,9 +184,9 @@ def leave_unapplied(connection: DriverConnection, contacts: Sequence[str]) -> No
         connection.execute(_LEAVE, [text_array(contacts)])
 
 
-def unapplied(connection: Connection, limit: int) -> list[str]:
-    """The first `limit` contacts in the queue of those whose new links were left to the job `suppress`."""
-    return list(connection.execute(_UNAPPLIED, {"limit": limit}).scalars())
+def unapplied(connection: Connection, limit: int, left_out: Iterable[str] = ()) -> list[str]:
+    """The first `limit` contacts, but these, in the queue of those whose new links were left to the job `suppress`."""
+    return list(connection.execute(_UNAPPLIED, {"limit": limit, "left_out": list(left_out)}).scalars())
 
 
 def take_unapplied(connection: Connection, contacts: Sequence[str]) -> None:

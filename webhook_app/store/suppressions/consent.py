@@ -1,6 +1,6 @@
 """Consent of contacts: marketing preferences set in WhatsApp, and keywords of conversations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -22,7 +22,9 @@ class StoredConsent(Struct, frozen=True):
     statement: ConsentStatement
 
 
-_WAITING = "SELECT contact FROM {table} WHERE considered_at IS NULL ORDER BY received_at LIMIT :limit"
+_WAITING = """
+SELECT contact FROM {table} WHERE considered_at IS NULL AND contact <> ALL(:left_out) ORDER BY received_at LIMIT :limit
+"""
 _TAKE = """
 UPDATE {table} SET considered_at = :now WHERE considered_at IS NULL AND contact = ANY(:contacts)
 RETURNING contact, phone_number_id
@@ -65,10 +67,10 @@ ORDER BY phone_number_id, keyword, {_MOMENT}, occurred_at DESC, message_id DESC
 )
 
 
-def waiting(source: Source, connection: Connection, limit: int) -> list[str]:
-    """The contacts of the `limit` oldest preferences, or keywords, that are not considered yet."""
+def waiting(source: Source, connection: Connection, limit: int, left_out: Iterable[str] = ()) -> list[str]:
+    """The contacts, but these, of the `limit` oldest preferences, or keywords, that are not considered yet."""
     found = text(_WAITING.format(table=_TABLES[source]))
-    return list(connection.execute(found, {"limit": limit}).scalars())
+    return list(connection.execute(found, {"limit": limit, "left_out": list(left_out)}).scalars())
 
 
 def take(
