@@ -96,3 +96,20 @@ def test_it_goes_with_the_person_to_a_new_number_and_does_not_stay_with_the_old_
     assert owner(PERSON) is None
     feed(passed(now, sender=PERSON))
     assert [owner(PERSON), owner(SECOND)] == ["us", None]
+
+
+def test_a_long_conversation_is_followed_with_two_lookups_a_day(feed, engine, now, database_url):
+    """Read from the handover on, each of its messages would be read for each check."""
+    many = [wrote(now - 30 * HOUR + timedelta(minutes=n), n) for n in range(1, 1700, 2)]
+    feed(taken(now - 31 * HOUR), *many)
+    with connect(database_url, application="tests") as driver_connection, driver_connection.transaction():
+        [facts] = read_facts(driver_connection, [CheckRequest([PERSON], NUMBER)], now)
+        read = driver_connection.execute(READ).fetchone()
+    assert facts.owners[PERSON].role == "escalation"
+    assert read is not None
+    assert read[0] < 20
+
+
+READ = """
+SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE relname LIKE 'inbound_messages%'
+"""

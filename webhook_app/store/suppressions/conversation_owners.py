@@ -26,21 +26,27 @@ _OF_KEYS = f"""
 SELECT DISTINCT ON (h.contact) h.contact, h.is_ours, h.owner, h.occurred_at FROM handovers h
 WHERE h.contact = ANY(%s::text[]) AND h.phone_number_id = %s ORDER BY h.contact, {_LATEST_FIRST}
 """
+# Goes from the handover to the last message within 24 hours, and from there on: two lookups a day at most, however many
+# messages a conversation has.
 _ENDED = f"""
-WITH asked AS (
-  SELECT * FROM unnest(%(contacts)s::text[], %(keys)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[],
-                       %(handed)s::timestamptz[]) AS k(contact, key, since, until, handed_at)
-), active AS (
-  SELECT contact, handed_at AS at FROM asked
+WITH RECURSIVE active (contact, keys, since, until, at) AS (
+  SELECT contact, array_agg(key), array_agg(since), array_agg(until), min(handed_at)
+  FROM unnest(%(contacts)s::text[], %(keys)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[],
+              %(handed)s::timestamptz[]) AS k(contact, key, since, until, handed_at)
+  GROUP BY contact
   UNION ALL
-  SELECT k.contact, m.occurred_at FROM asked k CROSS JOIN LATERAL (
-    SELECT occurred_at FROM inbound_messages
-    WHERE contact = k.key AND phone_number_id = %(number)s AND opens_window
-      AND occurred_at > k.handed_at AND occurred_at >= k.since AND occurred_at < k.until OFFSET 0) AS m
+  SELECT a.contact, a.keys, a.since, a.until, later.at
+  FROM active a CROSS JOIN LATERAL (
+    SELECT max(m.occurred_at) AS at
+    FROM unnest(a.keys, a.since, a.until) AS k(key, since, until) CROSS JOIN LATERAL (
+      SELECT occurred_at FROM inbound_messages
+      WHERE contact = k.key AND phone_number_id = %(number)s AND opens_window AND occurred_at > a.at
+        AND occurred_at < a.at + interval '{_LASTS.total_seconds():.0f} s'
+        AND occurred_at >= k.since AND occurred_at < k.until
+      ORDER BY occurred_at DESC LIMIT 1) AS m) AS later
+  WHERE a.at <= %(ended)s AND later.at IS NOT NULL
 )
-SELECT DISTINCT contact
-FROM (SELECT contact, at - lag(at) OVER (PARTITION BY contact ORDER BY at) AS silence FROM active) AS pauses
-WHERE silence >= interval '{_LASTS.total_seconds():.0f} s'
+SELECT contact FROM active GROUP BY contact HAVING max(at) <= %(ended)s
 """
 
 
@@ -89,6 +95,7 @@ def in_force(
             "until": [span.until for _, span in spans],
             "handed": [found[contact].at for contact, _ in spans],
             "number": phone_number_id,
+            "ended": now - _LASTS,
         }
         for (contact,) in connection.execute(_ENDED, values, prepare=True).fetchall():
             del found[contact]
