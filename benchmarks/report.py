@@ -13,8 +13,8 @@ LIMIT_P50_MS = 25.0
 LIMIT_P99_MS = 250.0
 LIMIT_WORKER_MB = 200.0
 RATIOS: tuple[tuple[str, str, str, int, float | None], ...] = (
-    ("webhook_app / empty handler, 1 status per POST", SERVICE.name, EMPTY.name, SINGLE, 0.5),
-    ("webhook_app / FastAPI, 1 status per POST", SERVICE.name, FASTAPI.name, SINGLE, 1.0),
+    ("webhook_app / empty handler, 1 status per POST", SERVICE.name, EMPTY.name, SINGLE, 1.0),
+    ("webhook_app / FastAPI, 1 status per POST", SERVICE.name, FASTAPI.name, SINGLE, 1.5),
     (
         "webhook_app / FastAPI, one INSERT per status, 100 per POST",
         SERVICE.name,
