@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.receiving.clock_repairs import repair_each_clock
 from webhook_app.store.receiving.inbound import insert_inbound, insert_preferences
@@ -45,3 +46,9 @@ def test_a_batch_reads_its_own_assigned_times_and_no_others(database_url: str, n
             assert stored == (len(numbers),), table
     assert read is not None
     assert read[0] <= 6 * len(numbers)
+
+
+def test_the_writer_reads_by_index_whatever_a_table_s_size_was_when_its_statements_were_planned(
+    writer: BatchWriter,
+) -> None:
+    assert writer.connection().execute("SHOW enable_seqscan").fetchone() == ("off",)
