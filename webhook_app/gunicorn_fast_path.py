@@ -148,8 +148,13 @@ class FastPath:
         close = head.fields.get("HTTP_CONNECTION", "").lower() == "close"
         return FastRequest(environ, body, close=close)
 
-    def answer(self, request: FastRequest, application: Application) -> bytes:
-        """Return the whole answer of the application, head and body. What it raises is raised."""
+    def answer(
+        self, request: FastRequest, application: Application, is_stopping: Callable[[], bool]
+    ) -> bytes:
+        """Return the whole answer of the application, head and body. What it raises is raised.
+
+        `is_stopping` is asked when the application is done: the worker may have been told to stop meanwhile.
+        """
         answer = _WholeAnswer()
         found = application(request.environ, answer.start)
         try:
@@ -157,7 +162,7 @@ class FastPath:
         finally:
             if (close := getattr(found, "close", None)) is not None:
                 close()
-        if request.unread > DRAIN_BYTES:
+        if request.unread > DRAIN_BYTES or is_stopping():
             request.force_close()
         return answer.head(len(body), self._now(), close=request.should_close()).encode("latin-1") + body
 

@@ -199,9 +199,14 @@ class ClientConnection:
                 self._linger()
         self._socket.close()
 
-    def end_late_wait(self, now: float) -> None:
-        """Let the wait for the client end if its deadline has passed. For the event loop's own greenlet."""
-        if self._waiting is not None and now > self._deadline:
+    def end_late_wait(self, now: float, *, stopping: bool) -> None:
+        """Let the wait for the client end if its deadline has passed, or if it is idle and the worker stops.
+
+        For the event loop's own greenlet.
+        """
+        is_idle = self._awaiting_request and now > self.since + LATE_CHECK_S
+        is_over = now > self._deadline or (stopping and is_idle)
+        if self._waiting is not None and is_over:
             self._waiting.throw(TimeoutError)
 
     def _receive(self, size: int, seconds: float | None) -> bytes:
@@ -367,10 +372,10 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
-        if not self.alive or not self._idle_s:
+        if not self._idle_s:
             request.force_close()
         try:
-            connection.sendall(self._fast_path.answer(request, self.wsgi))
+            connection.sendall(self._fast_path.answer(request, self.wsgi, lambda: not self.alive))
         except (GreenletExit, SystemExit):
             return False
         if not request.should_close():
@@ -410,7 +415,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
     def _end_late_waits(self) -> None:
         now = monotonic()
         for connection in tuple(self._connections):
-            connection.end_late_wait(now)
+            connection.end_late_wait(now, stopping=not self.alive)
 
     def _drop_slowest(self) -> None:
         waiting = (each for each in self._connections if each.reading or each.sending)

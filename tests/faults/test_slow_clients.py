@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
-from tests.faults.web_server import WebServer, read_all, request, statuses, web_server
+from tests.faults.web_server import WebServer, read_all, read_one, request, statuses, web_server
 from tests.support.factories import body, status
 
 PATIENCE = 2.5
@@ -141,6 +141,20 @@ def test_a_client_that_never_reads_its_answers_is_disconnected(server, slowness)
                 let_go = True
     assert let_go
     assert "Traceback" not in server.log, server.log
+
+
+def test_a_server_that_stops_does_not_wait_for_idle_connections(database_url, tmp_path):
+    with (
+        web_server(database_url, tmp_path, config="webhook_app.serving") as stopping,
+        closing(stopping.connect()) as idle,
+    ):
+        idle.sendall(request(body(status("wamid.idle"))))
+        assert statuses(read_one(idle)) == [200]
+        begin = time.monotonic()
+        stopping.process.terminate()
+        assert read_all(idle) == b""
+        stopping.process.wait(20)
+        assert time.monotonic() - begin < 5
 
 
 def test_clients_that_never_read_a_large_answer_keep_no_others_from_being_served(database_url, tmp_path):

@@ -249,7 +249,7 @@ def answered(application: Any, data: bytes = ORDINARY[0]) -> bytes:
     fast_path = FastPath(CONFIG)
     request = fast_path.read(data, IterUnreader([]), None, PEER, SERVER)
     assert request is not None
-    return fast_path.answer(request, application)
+    return fast_path.answer(request, application, lambda: False)
 
 
 def test_an_answer_has_gunicorn_s_form() -> None:
