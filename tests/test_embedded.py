@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -94,14 +95,18 @@ def test_a_command_stops_only_what_it_started(folder):
     assert command.pid is None
 
 
-def test_a_number_that_now_belongs_to_another_process_does_not_keep_it_from_starting(folder):
+@pytest.mark.parametrize("whose", ["another process", "a killed process that nobody reaped"])
+def test_a_number_that_is_no_server_s_does_not_keep_it_from_starting(folder, whose):
     server = EmbeddedPostgres(folder / "postgres")
     lines = (folder / "postgres" / "postmaster.pid").read_text().splitlines()
     server.stop()
-    (folder / "postgres" / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    again = EmbeddedPostgres(folder / "postgres")
-    assert answers(again)
-    again.stop()
+    with subprocess.Popen(["true"]) as ended:
+        wait_for(lambda: psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE)
+        number = os.getpid() if whose == "another process" else ended.pid
+        (folder / "postgres" / "postmaster.pid").write_text("\n".join([str(number), *lines[1:]]) + "\n")
+        again = EmbeddedPostgres(folder / "postgres")
+        assert answers(again)
+        again.stop()
 
 
 def test_a_server_that_does_not_start_says_why(folder):

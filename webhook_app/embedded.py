@@ -292,7 +292,8 @@ def _pid_file(folder: Path) -> list[str]:
 def _running_pid(folder: Path) -> int | None:
     """The process id of the folder's server; None when it does not run.
 
-    After a crash another process may have the number. Its pid file is removed: Postgres would refuse to start.
+    After a crash another process may have the number, or the killed one until it is reaped. The pid file is removed
+    then: Postgres would refuse to start.
     """
     lines = _pid_file(folder)
     if not lines or not psutil.pid_exists(pid := int(lines[0])):
@@ -300,7 +301,7 @@ def _running_pid(folder: Path) -> int | None:
     try:
         works_here = Path(psutil.Process(pid).cwd()) == folder
     except psutil.NoSuchProcess:
-        return None
+        works_here = False
     except psutil.AccessDenied:
         works_here = True
     if works_here:

@@ -26,6 +26,7 @@ MAX_HEAD = 8000  # bytes; below each limit of gunicorn's parser for a line, a fi
 MAX_TARGET = 4000
 _RECEIVED_AT_ONCE = 256 * 1024
 _CACHED_NAMES = 500
+_CACHED_ANSWERS = 50  # most have the same headers; those of checks have an id of their own
 _END = b"\r\n\r\n"
 _SERVER = "gunicorn"
 
@@ -168,9 +169,9 @@ class FastPath:
 
     def _scheme(self, fields: dict[str, str], peer: tuple[Any, ...]) -> str | None:
         """As in gunicorn, one header of a trusted proxy says how its client came; None if there are several."""
-        given = [(value, fields[name]) for name, value in self._schemes.items() if name in fields]
-        if not given:
+        if self._schemes.keys().isdisjoint(fields):
             return "http"
+        given = [(value, fields[name]) for name, value in self._schemes.items() if name in fields]
         [(secure, found), *more] = given
         if more or "," in found:
             return None
@@ -271,15 +272,21 @@ class _WholeAnswer:
 
     def head(self, length: int, date: str, *, close: bool) -> str:
         """The head of an answer with a body of so many bytes. Raises InvalidResponseHeader for a line break."""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in self._headers])
-        own = len(self._headers)
-        if lines.count("\n") != own or lines.count("\r") != own or "\0" in lines or "\n" in self._status:
-            raise InvalidResponseHeader("a header has a line break")
-        has_length = any(name.lower() == "content-length" for name, _ in self._headers)
+        lines, has_length = _header_lines(self._status, *self._headers)
         if not has_length and not self._status.startswith(("204", "304")):
             lines += f"Content-Length: {length}\r\n"
         how = "close" if close else "keep-alive"
         return f"HTTP/1.1 {self._status}\r\nServer: {_SERVER}\r\nDate: {date}\r\nConnection: {how}\r\n{lines}\r\n"
+
+
+@lru_cache(_CACHED_ANSWERS)
+def _header_lines(status: str, *headers: tuple[str, str]) -> tuple[str, bool]:
+    """The lines of these headers, and whether they have a length. Raises InvalidResponseHeader for a line break."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    own = len(headers)
+    if lines.count("\n") != own or lines.count("\r") != own or "\0" in lines or "\n" in status:
+        raise InvalidResponseHeader("a header has a line break")
+    return lines, any(name.lower() == "content-length" for name, _ in headers)
 
 
 def _write(_data: bytes) -> None:

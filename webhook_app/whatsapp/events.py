@@ -172,6 +172,6 @@ class Parsed(Struct, gc=False):
             + len(self.number_changes)
             + len(self.handovers)
             + len(self.signals)
-            + sum(unreadable.items for unreadable in self.unreadable)
-            + sum(self.ignored.values())
+            + (sum(unreadable.items for unreadable in self.unreadable) if self.unreadable else 0)
+            + (sum(self.ignored.values()) if self.ignored else 0)
         )

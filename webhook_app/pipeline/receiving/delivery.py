@@ -10,9 +10,12 @@ _ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "handover
 
 
 class Delivery:
-    """A verified body and its parsed items. `is_archived`: whether storing it stores the body."""
+    """A verified body and its parsed items. `is_archived`: whether storing it stores the body.
 
-    __slots__ = ("body", "is_archived", "parsed")
+    `rows`: the number of rows that hold its items.
+    """
+
+    __slots__ = ("body", "is_archived", "parsed", "rows")
 
     def __init__(
         self,
@@ -24,15 +27,11 @@ class Delivery:
     ) -> None:
         self.body, self.parsed = redact_and_parse(body, words) if parsed is None else (body, parsed)
         self.is_archived = is_archived
-
-    @property
-    def rows(self) -> int:
-        """The number of rows that hold its items."""
         found = self.parsed
         others = (
             len(found.preferences) + len(found.number_changes) + len(found.handovers) + len(found.signals)
         )
-        return len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
+        self.rows = len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
 
     def split(self, rows: int) -> "list[Delivery]":
         """Split the delivery into parts of about as many rows, each fit for a transaction. The first is archived."""
