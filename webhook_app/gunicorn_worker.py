@@ -9,7 +9,7 @@ import contextlib
 import errno
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -32,7 +32,7 @@ from gunicorn.util import close
 from gunicorn.workers.ggevent import GeventWorker
 from prometheus_client import Counter
 
-from webhook_app.event_loop import give_way
+from webhook_app.event_loop import TURN_S, give_way
 from webhook_app.gunicorn_fast_path import DRAIN_BYTES, FastPath, FastRequest
 from webhook_app.gunicorn_request import BoundedRequest
 from webhook_app.logs import RateLimitedLog
@@ -268,6 +268,27 @@ class ClientConnection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
+class LateWaits:
+    """Ends the waits of these connections whose deadlines have passed; of many, some between two polls of the loop."""
+
+    def __init__(self, connections: Collection[ClientConnection], is_stopping: Callable[[], bool]) -> None:
+        self._connections = connections
+        self._is_stopping = is_stopping
+        loop = get_hub().loop
+        self._regularly, self._again = loop.timer(LATE_CHECK_S, LATE_CHECK_S), loop.timer(0.001)
+
+    def begin(self) -> None:
+        self._regularly.start(self._end_some)
+
+    def _end_some(self) -> None:
+        now = monotonic()
+        for connection in tuple(self._connections):
+            connection.end_late_wait(now, stopping=self._is_stopping())
+            if monotonic() - now > TURN_S:
+                self._again.start(self._end_some)
+                return
+
+
 class _ChunkedInput:
     """A chunked body's reader. Malformed chunks, or too many small ones, are reported as a lost connection."""
 
@@ -321,9 +342,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until the worker is told to stop."""
-        loop = get_hub().loop
-        late = loop.timer(LATE_CHECK_S, LATE_CHECK_S)
-        late.start(self._end_late_waits)
+        LateWaits(self._connections, lambda: not self.alive).begin()
         super().run()
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
@@ -411,11 +430,6 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         MALFORMED.labels(str(status)).inc()
         with contextlib.suppress(OSError):
             client.sendall(_ANSWER.format(status=status, reason=reason, length=len(reason) + 1).encode())
-
-    def _end_late_waits(self) -> None:
-        now = monotonic()
-        for connection in tuple(self._connections):
-            connection.end_late_wait(now, stopping=not self.alive)
 
     def _drop_slowest(self) -> None:
         waiting = (each for each in self._connections if each.reading or each.sending)

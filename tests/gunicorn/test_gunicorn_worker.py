@@ -1,6 +1,7 @@
 """An answer's head leaves together with what follows it, and is never left behind."""
 
 import socket
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import gevent
 import gevent.socket
 import pytest
 
-from webhook_app.gunicorn_worker import ClientConnection
+from webhook_app.gunicorn_worker import ClientConnection, LateWaits
 
 LARGE = bytes(20_000_000)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
@@ -143,6 +144,30 @@ def send(connection):
         connection.sendall(LARGE)
     except OSError as fault:
         return fault
+
+
+def test_many_waits_that_end_together_let_others_run_in_between():
+    pairs = [socket.socketpair() for _ in range(300)]
+    connections = [ClientConnection(gevent.socket.socket(fileno=ours.detach()), 0.01) for ours, _ in pairs]
+    for connection in connections:
+        connection.await_next()
+    most, ended = 0, []
+
+    def read(connection):
+        ended.append(connection.recv(1))
+        time.sleep(0.001)  # what closing costs, and does not yield
+
+    readers = [gevent.spawn(read, connection) for connection in connections]
+    LateWaits(connections, lambda: False).begin()
+    while len(ended) < len(connections):
+        before = len(ended)
+        gevent.sleep(0.001)
+        most = max(most, len(ended) - before)
+    gevent.joinall(readers)
+    assert set(ended) == {b""}
+    assert most < 100
+    for _, theirs in pairs:
+        theirs.close()
 
 
 def test_a_client_that_does_not_take_its_answer_is_dropped_at_once_and_what_is_unsent_is_discarded(connect):
