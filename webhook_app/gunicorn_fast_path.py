@@ -17,11 +17,11 @@ from gunicorn.http.message import Message
 from gunicorn.http.wsgi import base_environ
 from gunicorn.util import http_date, unquote_to_wsgi_str
 
+from webhook_app.gunicorn_connection import DRAIN_BYTES
+
 BUSY = (b"POST /webhook HTTP/1.1\r\n", b"GET /v1/check/", b"POST /v1/check HTTP/1.1\r\n")
 """How the requests begin that are asked for a thousand times a second."""
 
-DRAIN_BYTES = 64 * 1024
-"""An unread rest of a body up to this size is discarded and the connection kept; else it is closed."""
 MAX_HEAD = 8000  # bytes; below each limit of gunicorn's parser for a line, a field or a head
 MAX_TARGET = 4000
 _RECEIVED_AT_ONCE = 256 * 1024

@@ -1,6 +1,6 @@
 """gunicorn's configuration: gevent workers, limits, one metrics folder for all workers. No application code.
 
-Client timeouts are in gunicorn_worker.py. TLS, and everything in front of it, belongs to the proxy.
+Client timeouts are in gunicorn_connection.py. TLS, and everything in front of it, belongs to the proxy.
 
 Used as `gunicorn --config python:webhook_app.serving 'webhook_app.app:create_app()'`.
 """

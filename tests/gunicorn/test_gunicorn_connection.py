@@ -9,7 +9,7 @@ import gevent
 import gevent.socket
 import pytest
 
-from webhook_app.gunicorn_worker import ClientConnection, LateWaits
+from webhook_app.gunicorn_connection import ClientConnection, LateWaits
 
 LARGE = bytes(20_000_000)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
