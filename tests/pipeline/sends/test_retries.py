@@ -355,6 +355,30 @@ def test_a_report_that_comes_after_the_lease_decides_whose_message_it_is_and_wha
     assert (mine.retry.reported_by, mine.retry.category) == ("shop", "utility")
 
 
+def test_a_report_from_before_the_failure_says_whose_message_it_is_whatever_others_report(
+    senders, fail, tell
+):
+    failed = fail(recipient="12025550117")
+    tell(failed, -60, key="shop")
+    tell(failed, 2, key="thief")
+    assert senders.claim(200, key="thief") == []
+    assert ids(senders.claim(200, key="shop")) == [failed]
+
+
+@pytest.mark.parametrize("is_found", [False, True], ids=["found after both reports", "found between them"])
+def test_after_the_failure_another_key_s_report_does_not_take_a_message_from_its_sender(
+    senders, fail, tell, is_found
+):
+    failed = fail(recipient="12025550117")
+    tell(failed, 2, key="thief")
+    if is_found:
+        (leased,) = senders.claim(3, key="thief")
+        assert leased.retry.reported_by == "thief"
+    tell(failed, 4, key="shop")
+    assert ids(senders.claim(200, key="shop")) == [failed]
+    assert senders.only().reported_by == ""
+
+
 def test_a_report_that_comes_during_a_claim_counts_a_minute_later(senders, fail, tell, engine, now):
     failed = fail(recipient="12025550117")
     senders.claim(0, key="other")

@@ -81,6 +81,7 @@ def register(
     retry_search.complete(connection, named_by_meta)
     new = {key for key, (_, is_new) in stored.items() if is_new}
     late = {key for key, by in known.items() if by != reported_by}
+    retry_search.release_disputed(connection, {message_id for message_id, *_ in late})
     return [_outcome(report, first, new, late) for report in reports]
 
 

@@ -36,6 +36,8 @@ sends = Table(  # reported send calls: accepted, or failed with Meta's error
     a_time("check_at", null=True),  # when to check for webhooks of it; null: never
     a_text("reported_by"),  # the name of the API key
     a_text("given"),  # the key it was sent to, if Meta answered that `contact` is its id; else ''
+    # whether another key reported the same
+    Column("disputed", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("message_id", "phone_number_id", "failed", "error_code"),
     Index("sends_reported", "reported_by", "registered_at", postgresql_where=text("failed")),
     Index("sends_given", "reported_by", "given", "sent_at", postgresql_where=text("given <> ''")),

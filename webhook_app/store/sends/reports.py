@@ -86,7 +86,7 @@ ON CONFLICT (message_id, phone_number_id, failed, error_code) DO UPDATE SET
   given = {_KNOWN.format("given")}, fbtrace_id = {_KNOWN.format("fbtrace_id")}, endpoint = {_KNOWN.format("endpoint")},
   request = CASE WHEN {_SAME_KEY} THEN coalesce(s.request, excluded.request) ELSE s.request END,
   sent_at = CASE WHEN {_SAME_KEY} THEN least(s.sent_at, excluded.sent_at) ELSE s.sent_at END,
-  check_at = excluded.check_at
+  check_at = excluded.check_at, disputed = s.disputed OR NOT {_SAME_KEY}
 RETURNING s.message_id, s.phone_number_id, s.failed, s.error_code, s.sent_at, s.xmax = 0 AS is_new
 """)
 

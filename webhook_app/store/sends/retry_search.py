@@ -79,8 +79,14 @@ _IN_ORDER = text(
 _SKIP = text(
     "UPDATE retry_progress SET searched_at = least(searched_at + :skipped, :now) WHERE reported_by = :reported_by"
 )
+# A report from before the failure says whose message it is. Afterwards anybody may have read about the message: then the
+# first report says so only if no other key reports it, too.
 _FIRST_REPORT = """
-SELECT o.reported_by FROM sends o WHERE o.message_id = f.message_id ORDER BY o.registered_at, o.reported_by LIMIT 1
+SELECT CASE WHEN o.registered_at <= f.received_at THEN o.reported_by
+            WHEN o.disputed OR EXISTS (SELECT FROM sends x
+                                       WHERE x.message_id = o.message_id AND x.reported_by <> o.reported_by) THEN ''
+            ELSE o.reported_by END AS reported_by
+FROM sends o WHERE o.message_id = f.message_id ORDER BY o.registered_at, o.reported_by LIMIT 1
 """
 # OFFSET and LIMIT make Postgres look up one row at a time by the index meant, whatever its statistics say.
 _IS_NEW = f"""
@@ -125,7 +131,7 @@ LEFT JOIN LATERAL ({first_report}) o ON TRUE
 LEFT JOIN LATERAL (SELECT * FROM retries p
                    WHERE p.sent_message_id = f.message_id AND p.sent_message_id <> ''
                      AND (p.phone_number_id, p.contact) = (f.phone_number_id, f.contact)
-                     AND p.leased_by = coalesce(o.reported_by, p.leased_by)
+                     AND p.leased_by = coalesce(nullif(o.reported_by, ''), p.leased_by)
                    LIMIT 1) p ON TRUE
 ORDER BY f.message_id, f.phone_number_id, f.occurred_at DESC, f.error_code
 """
@@ -195,11 +201,18 @@ WITH found AS (
   JOIN failures f ON f.message_id = r.message_id AND f.phone_number_id = r.phone_number_id
    AND f.occurred_at = r.occurred_at AND f.participant = '' AND f.error_code = r.error_code
   CROSS JOIN LATERAL ({_FIRST_REPORT}) o
-  WHERE r.message_id = ANY(:ids) AND r.reported_by = ''
+  WHERE r.message_id = ANY(:ids) AND r.reported_by = '' AND o.reported_by <> ''
   FOR UPDATE OF r SKIP LOCKED
 )
 UPDATE retries r SET reported_by = i.reported_by, series_id = i.series_id, contact = i.contact, category = i.category
 FROM found i WHERE r.id = i.id
+""")
+_RELEASE = text(f"""
+UPDATE retries r SET reported_by = ''
+FROM failures f
+WHERE r.message_id = ANY(:ids) AND r.reported_by <> '' AND f.message_id = r.message_id
+  AND f.phone_number_id = r.phone_number_id AND f.occurred_at = r.occurred_at AND f.participant = ''
+  AND f.error_code = r.error_code AND ({_FIRST_REPORT}) = ''
 """)
 
 
@@ -266,6 +279,12 @@ def facts(connection: Connection, retries: Sequence[Retry], key: str) -> dict[in
         rows = connection.execute(_FACTS, {"ids": [each.id for each in retries], "key": key}).all()
         reading.rollback()  # with it the setting
     return {row.id: MessageFacts(*row[1:]) for row in rows}
+
+
+def release_disputed(connection: Connection, message_ids: Iterable[str]) -> None:
+    """Let every key lease the retries of these messages that several keys reported after their failure."""
+    if ids := sorted(set(message_ids)):
+        connection.execute(_RELEASE, {"ids": ids})
 
 
 def complete(connection: Connection, message_ids: Iterable[str]) -> None:
