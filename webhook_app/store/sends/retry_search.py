@@ -79,7 +79,7 @@ _IN_ORDER = text(
 _SKIP = text(
     "UPDATE retry_progress SET searched_at = least(searched_at + :skipped, :now) WHERE reported_by = :reported_by"
 )
-# A report from before the failure says whose message it is. Afterwards anybody may have read about the message: then the
+# A report from before the failure says whose message it is. Afterwards anybody may have read about the message, and the
 # first report says so only if no other key reports it, too.
 _FIRST_REPORT = """
 SELECT CASE WHEN o.registered_at <= f.received_at THEN o.reported_by
