@@ -120,7 +120,7 @@ class BoundedWorker(GeventWorker):  # type: ignore[misc]
         self._log_refused = RateLimitedLog(_warn, "requests that are not HTTP refused")
 
     def run(self) -> None:
-        """Serve until the worker is told to stop."""
+        """Serve until the worker stops."""
         LateWaits(self._connections, lambda: not self.alive).begin()
         super().run()
 
