@@ -166,14 +166,19 @@ def test_a_silence_of_the_reported_code_does_not_cover_that_webhooks_stop(
     assert [reason for reason, _ in look(now, ATTENTION, SILENCE)] == ["fired"]
 
 
-def test_failures_that_a_key_makes_up_daily_turn_no_outage_into_a_recurring_finding(
-    engine: Engine, traffic: Traffic, look: Look, now: datetime
-) -> None:
+def make_up_on_two_days(engine: Engine, traffic: Traffic, look: Look, now: datetime) -> None:
+    """A key makes up the same failures at this hour of the two days before; healthy messages follow."""
     for day in (2, 1):
         report_failed_calls(engine, 40, now - day * DAY, PLATFORM)
         look(now - day * DAY + MINUTE, PER_CODE)
         traffic.sent(4000, now - day * DAY + 20 * MINUTE)
         look(now - day * DAY + 21 * MINUTE, PER_CODE)
+
+
+def test_failures_that_a_key_makes_up_daily_turn_no_outage_into_a_recurring_finding(
+    engine: Engine, traffic: Traffic, look: Look, now: datetime
+) -> None:
+    make_up_on_two_days(engine, traffic, look, now)
     traffic.failed(40, now, PLATFORM)
     assert [reason for reason, _ in look(now + MINUTE, PER_CODE)] == ["fired"]
 
@@ -181,11 +186,7 @@ def test_failures_that_a_key_makes_up_daily_turn_no_outage_into_a_recurring_find
 def test_a_recurring_finding_of_failures_that_a_key_makes_up_hides_no_outage(
     engine: Engine, traffic: Traffic, look: Look, now: datetime
 ) -> None:
-    for day in (2, 1):
-        report_failed_calls(engine, 40, now - day * DAY, PLATFORM)
-        look(now - day * DAY + MINUTE, PER_CODE)
-        traffic.sent(4000, now - day * DAY + 20 * MINUTE)
-        look(now - day * DAY + 21 * MINUTE, PER_CODE)
+    make_up_on_two_days(engine, traffic, look, now)
     report_failed_calls(engine, 20, now, PLATFORM)
     assert look(now + MINUTE, PER_CODE) == [], "it is part of a finding"
     traffic.failed(25, now + 2 * MINUTE, PLATFORM)
