@@ -14,7 +14,7 @@ from gevent.threadpool import ThreadPool  # type: ignore[import-untyped]
 from webhook_app import logs
 from webhook_app.event_loop import await_turn
 from webhook_app.pipeline.receiving.ingest import GroupCommit
-from webhook_app.pipeline.suppressions.checks import Checks
+from webhook_app.pipeline.suppressions.checks.checks import Checks
 from webhook_app.settings import Settings, metrics_folder, read_settings_or_exit
 from webhook_app.store.postgres.engine import Engine, connect, make_engine
 from webhook_app.web import errors, security_headers

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.support.suppressions import store_suppression
-from webhook_app.pipeline.suppressions.checks import Checks
+from webhook_app.pipeline.suppressions.checks.checks import Checks
 from webhook_app.web.api import direct
 
 FREE, HELD, LOWER = "12025550117", "5511961234567", "de.abc1"

@@ -14,7 +14,7 @@ from typing import IO, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Struct, field
 
-from webhook_app.pipeline.suppressions.checks import Checks
+from webhook_app.pipeline.suppressions.checks.checks import Checks
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.settings import Settings
 from webhook_app.store.operations.api_keys import ApiKey

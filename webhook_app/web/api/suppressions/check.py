@@ -11,7 +11,7 @@ import prometheus_client
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from webhook_app.pipeline.suppressions.probe_claims import resolve_probes
+from webhook_app.pipeline.suppressions.checks.probe_claims import resolve_probes
 from webhook_app.rules.suppressions.blocking import BY_PEOPLE, asks_for_replies
 from webhook_app.rules.suppressions.verdict import SEND, CheckTerms, Verdict, decide
 from webhook_app.settings import Settings

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from tests.pipeline.switch import Switch
-from webhook_app.pipeline.suppressions import large_checks
-from webhook_app.pipeline.suppressions.checks import SHARED_CHECK_LIMIT, Checks
-from webhook_app.pipeline.suppressions.large_checks import MAX_CONCURRENT, LargeChecks
+from webhook_app.pipeline.suppressions.checks import large_checks
+from webhook_app.pipeline.suppressions.checks.checks import SHARED_CHECK_LIMIT, Checks
+from webhook_app.pipeline.suppressions.checks.large_checks import MAX_CONCURRENT, LargeChecks
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.suppressions import suppressions
 from webhook_app.store.suppressions.checks import CheckRequest

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from webhook_app.pipeline.suppressions.check_connections import Connect
-from webhook_app.pipeline.suppressions.large_checks import LargeChecks
+from webhook_app.pipeline.suppressions.checks.check_connections import Connect
+from webhook_app.pipeline.suppressions.checks.large_checks import LargeChecks
+from webhook_app.pipeline.suppressions.checks.shared_checks import SharedChecks
 from webhook_app.pipeline.suppressions.reported_aliases import ReportedAliases
-from webhook_app.pipeline.suppressions.shared_checks import SharedChecks
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest
 
 SHARED_CHECK_LIMIT = 50

@@ -10,9 +10,9 @@ import pytest
 from tests.pipeline.switch import Switch
 from tests.support.factories import handed_over, handover
 from webhook_app.pipeline.receiving.delivery import Delivery
-from webhook_app.pipeline.suppressions import shared_checks
-from webhook_app.pipeline.suppressions.check_connections import CheckConnections
-from webhook_app.pipeline.suppressions.shared_checks import SharedChecks
+from webhook_app.pipeline.suppressions.checks import shared_checks
+from webhook_app.pipeline.suppressions.checks.check_connections import CheckConnections
+from webhook_app.pipeline.suppressions.checks.shared_checks import SharedChecks
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.suppressions import checks, suppressions
 from webhook_app.store.suppressions.checks import CheckRequest

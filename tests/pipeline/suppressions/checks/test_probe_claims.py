@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from webhook_app.pipeline.suppressions.probe_claims import resolve_probes
+from webhook_app.pipeline.suppressions.checks.probe_claims import resolve_probes
 from webhook_app.rules.suppressions.verdict import SEND, CheckTerms, decide
 from webhook_app.store.postgres.engine import driver
 from webhook_app.store.suppressions import suppressions

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from webhook_app.pipeline.suppressions.check_connections import CheckConnections, Connect
+from webhook_app.pipeline.suppressions.checks.check_connections import CheckConnections, Connect
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, read_facts_of_thousands
 
 MAX_CONCURRENT = 2

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from webhook_app.pipeline.suppressions.check_connections import CheckConnections, Connect
+from webhook_app.pipeline.suppressions.checks.check_connections import CheckConnections, Connect
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import DriverError, DriverUnavailable
 from webhook_app.store.suppressions.checks import CheckFacts, CheckRequest, read_facts
