@@ -46,10 +46,13 @@ def describe_values(values: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(parts)
 
 
-def count_values(dimension: str, values: Sequence[str]) -> str:
-    """One value by name, several as a number: "template order", "3 business numbers"; empty for none."""
-    if len(values) > 1:
-        return f"{number(len(values))} {_PLURALS[dimension]}"
+def count_values(dimension: str, values: Sequence[str], more: int = 0) -> str:
+    """One value by name, several as a number: "template order", "3 business numbers"; empty for none.
+
+    `more`: how many there are beyond these values.
+    """
+    if (count := len(values) + more) > 1:
+        return f"{number(count)} {_PLURALS[dimension]}"
     return f"{GROUP_WORDS[dimension]} {values[0]}" if values else ""
 
 

@@ -186,11 +186,13 @@ def _who_is_hit(notification: Notification) -> str:
         named = describe_values(part.values)
         counted = "these messages" if notification.measure else "the failures"
         parts.append(f"{named} ({percent(part.share)} of {counted})" if part.share else named)
-    for name, noun in (("phone_number_id", "business number"), ("template", "template")):
-        values = notification.numbers if name == "phone_number_id" else notification.templates
+    for name, noun, values, more in (
+        ("phone_number_id", "business number", notification.numbers, notification.more_numbers),
+        ("template", "template", notification.templates, notification.more_templates),
+    ):
         in_slice = part is not None and name in part.values
         if values and not in_slice and not notification.title.endswith(f"{noun} {values[0]}"):
-            parts.append(_several(noun, values))
+            parts.append(_several(noun, values, more))
     if notification.failures:
         hit = (
             f"{_count('failed message', notification.failures)} to {_count('contact', notification.contacts)}"
@@ -199,13 +201,13 @@ def _who_is_hit(notification: Notification) -> str:
     return "; ".join(parts)
 
 
-def _several(noun: str, values: Sequence[str]) -> str:
-    """Up to three values by name, the others as a number."""
-    named = ", ".join(values[:_MAX_NAMED])
-    if len(values) == 1:
-        return f"{noun} {named}"
-    more = f" and {number(len(values) - _MAX_NAMED)} more" if len(values) > _MAX_NAMED else ""
-    return f"{_count(noun, len(values))}: {named}{more}"
+def _several(noun: str, values: Sequence[str], more: int) -> str:
+    """Up to three values by name, the others and `more` as a number."""
+    named, count = values[:_MAX_NAMED], len(values) + more
+    if count == 1:
+        return f"{noun} {values[0]}"
+    others = f" and {number(count - len(named))} more" if count > len(named) else ""
+    return f"{_count(noun, count)}: {', '.join(named)}{others}"
 
 
 def _count(noun: str, count: int) -> str:

@@ -95,8 +95,10 @@ class Notification(Struct, frozen=True, kw_only=True):
     """Failed messages since the start of the incident, as are `contacts`, `numbers` and `templates`."""
     contacts: int = 0
     numbers: tuple[str, ...] = ()
-    """Business numbers with failures, most failures first."""
+    """Business numbers with failures, most failures first. `more_numbers`: how many there are beyond these."""
+    more_numbers: int = 0
     templates: tuple[str, ...] = ()
+    more_templates: int = 0
     since: datetime
     """When the incident began: its first failure."""
     opened_at: datetime

@@ -1,6 +1,8 @@
 """The details of an alert: taken from its judgement and stored with it. Pure."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from msgspec import Struct, convert
 from msgspec.structs import replace
@@ -12,7 +14,10 @@ from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 
-_MAX_CODES = 4
+MOST_LISTED = 100
+"""Codes, numbers or templates that an alert or incident keeps, most failures first, with the number of the others."""
+
+Listed = TypeVar("Listed")
 
 
 class CodeCount(Struct, frozen=True):
@@ -27,6 +32,8 @@ class AlertDetails(Struct, frozen=True, kw_only=True):
 
     since: datetime
     codes: tuple[CodeCount, ...] = ()
+    more_codes: int = 0
+    """Further codes of its last window."""
     peak_rate: float = 0.0
     reason: str = ""
     finding: str = ""
@@ -47,6 +54,11 @@ def codes_of(rule_group: RuleGroup) -> tuple[CodeCount, ...]:
     by_code = own.failures_by(lambda mark: (mark.code,), counted_by(rule_group.rule))
     found = [CodeCount(int(code), failures) for (code,), failures in by_code.items()]
     return tuple(sorted(found, key=lambda each: (-each.failures, each.code)))
+
+
+def first_listed(values: Sequence[Listed]) -> tuple[tuple[Listed, ...], int]:
+    """The first values, which an alert or incident keeps, and the number of the others."""
+    return tuple(values[:MOST_LISTED]), max(len(values) - MOST_LISTED, 0)
 
 
 def measure_of(alert: Alert) -> OutcomeMeasure | None:

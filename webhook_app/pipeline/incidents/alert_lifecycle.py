@@ -4,13 +4,19 @@ Runs in the transaction of an evaluation, which has locked the open alerts.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from webhook_app.pipeline.incidents.alert_details import AlertDetails, codes_of, figures_of, stored_details
+from webhook_app.pipeline.incidents.alert_details import (
+    AlertDetails,
+    codes_of,
+    figures_of,
+    first_listed,
+    stored_details,
+)
 from webhook_app.pipeline.incidents.groups.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
@@ -128,7 +134,8 @@ class AlertLifecycle:
         rule, judgement = rule_group.rule, rule_group.judgement
         details = stored_details(alert) if alert.explanation else AlertDetails(since=alert.covers_from)
         if codes := codes_of(rule_group):
-            details = replace(details, codes=codes)
+            listed, more_codes = first_listed(codes)
+            details = replace(details, codes=listed, more_codes=more_codes)
         if rule.measure is not None:
             details = replace(details, measure_limit=rule.measure.limit)
         alert = figures_of(alert, rule_group)
@@ -158,7 +165,7 @@ class AlertLifecycle:
         alert = replace(
             _proven(alert, rule_group, self._now),
             severity=_severity(rule_group, alert),
-            codes=list(dict.fromkeys([*(each.code for each in details.codes), *alert.codes])),
+            codes=_listed_codes([each.code for each in details.codes], alert.codes),
             evaluations_above=verdict.evaluations_above,
             evaluations_below=verdict.evaluations_below,
             threshold=judgement.limit
@@ -221,9 +228,14 @@ def _proven(alert: Alert, rule_group: RuleGroup, now: datetime) -> Alert:
     shown = bool(proof.codes) or not proof.has_reports
     return replace(
         alert,
-        webhook_codes=list(dict.fromkeys([*alert.webhook_codes, *proof.codes])),
+        webhook_codes=_listed_codes(proof.codes, alert.webhook_codes),
         webhooks_until=None if shown else alert.webhooks_until or now,
     )
+
+
+def _listed_codes(current: Sequence[int], earlier: Sequence[int]) -> list[int]:
+    """The codes of this evaluation, then those of earlier ones, as many as an alert keeps."""
+    return list(first_listed(list(dict.fromkeys([*current, *earlier])))[0])
 
 
 def _severity(rule_group: RuleGroup, alert: Alert) -> str:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from webhook_app.channels.descriptions import count_values, describe_group, describe_values
 from webhook_app.channels.notification import AffectedPart, CodeFacts, Evidence, Figures, Notification, Reason
-from webhook_app.pipeline.incidents.alert_details import measure_of, stored_details
+from webhook_app.pipeline.incidents.alert_details import first_listed, measure_of, stored_details
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.rules.counts.dimensions import DIMENSIONS
@@ -43,7 +43,9 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
 
     codes: dict[str, int] = {}
     numbers: tuple[str, ...] = ()
+    more_numbers: int = 0
     templates: tuple[str, ...] = ()
+    more_templates: int = 0
     samples: tuple[str, ...] = ()
     suspected_outage: bool = False
     what: str = ""
@@ -81,11 +83,16 @@ def counted_from(failures: Failures, incident: Incident, members: Sequence[Alert
         return incident
     groups, end = held_groups(incident, members), incident.ended_at or now
     impact = failures.impact(incident.began_at, end, incident.codes, groups)
+    (numbers, more_numbers), (templates, more_templates) = map(
+        first_listed, (impact.numbers, impact.templates)
+    )
     details = replace(
         stored(incident),
         codes={str(code): count for code, count in impact.by_code.items()},
-        numbers=tuple(impact.numbers),
-        templates=tuple(impact.templates),
+        numbers=numbers,
+        more_numbers=more_numbers,
+        templates=templates,
+        more_templates=more_templates,
         samples=tuple(failures.samples(incident.began_at, end, incident.codes, groups)),
     )
     return replace(
@@ -169,7 +176,9 @@ def notification(
         failures=incident.total_failures,
         contacts=incident.contacts,
         numbers=details.numbers,
+        more_numbers=details.more_numbers,
         templates=details.templates,
+        more_templates=details.more_templates,
         since=incident.began_at,
         opened_at=stored(incident).first_opened_at or incident.opened_at,
         resolved_at=incident.ended_at,
@@ -250,7 +259,7 @@ def _where(incident: Incident, details: IncidentDetails, members: Sequence[Alert
     if incident.slice:
         return describe_values(incident.slice)
     if incident.codes:
-        return count_values("phone_number_id", details.numbers) or "all messages"
+        return count_values("phone_number_id", details.numbers, details.more_numbers) or "all messages"
     named = (count_values(name, _all_names(name, incident, members)) for name in _TITLE_DIMENSIONS)
     return next(filter(None, named), "")
 

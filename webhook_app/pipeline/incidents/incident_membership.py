@@ -28,8 +28,8 @@ from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 
 _MAX_CODES = 8
-_MAX_NAMES = 200
-"""Values of a dimension that an incident is named with; a report of Meta can be about thousands of templates."""
+MAX_NAMES = 1_000
+"""Values of a dimension that an incident is named with: a report of Meta, or a flood, can be about more of them."""
 
 
 def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Incident:
@@ -42,7 +42,7 @@ def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Inc
         domain=domain_of(firing),
         account_wide=is_account_wide(firing),
         codes=_codes((), firing),
-        names={name: sorted(values) for name, values in firing.named.items()},
+        names={name: sorted(values)[:MAX_NAMES] for name, values in firing.named.items()},
         began_at=alert.covers_from,
         opened_at=now,
         evaluated_at=now,
@@ -51,12 +51,12 @@ def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Inc
 
 def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
     """The incident with the names and codes of an alert that joins it."""
-    names = merge_names(_names(incident), firing.named)
+    known = incident.names
     return replace(
         incident,
         names={
-            name: sorted(values) if len(values) <= _MAX_NAMES else incident.names[name]
-            for name, values in names.items()
+            name: sorted([*known.get(name, ()), *sorted(values.difference(known.get(name, ())))][:MAX_NAMES])
+            for name, values in merge_names(_names(incident), firing.named).items()
         },
         codes=_codes(incident.codes, firing),
     )

@@ -292,7 +292,7 @@ def test_a_report_about_hundreds_of_templates_is_one_incident_and_costs_few_stat
         assert len(alerts.of_incidents(connection, [incident.id])) == 300
         [payload] = connection.execute(text("SELECT payload FROM notifications")).scalars()
     assert payload["title"] == "Meta has set the template to REJECTED, 300 templates"
-    assert len(incident.names["template"]) == 200
+    assert len(incident.names["template"]) == 300
 
 
 def test_a_name_of_a_version_without_limits_stops_no_evaluation(engine: Engine, now: datetime) -> None:

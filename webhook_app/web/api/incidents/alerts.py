@@ -49,7 +49,13 @@ class AlertEntry(Struct, kw_only=True):
     state: AlertState
     severity: str
     group: dict[str, str | int]
-    codes: list[int]
+    codes: Annotated[
+        list[int],
+        Meta(
+            description="Most failures first; at most 100. `more_codes` of the explanation counts the others of its"
+            " last window."
+        ),
+    ]
     rate: float
     low: float
     high: float

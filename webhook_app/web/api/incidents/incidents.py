@@ -142,8 +142,12 @@ class IncidentDetail(IncidentEntry, kw_only=True):
     """One incident with whom it affects and the meaning of its codes."""
 
     failures_by_code: dict[int, int]
-    numbers: Annotated[list[str], Meta(description="Business numbers with failures, most failures first.")]
-    templates: list[str]
+    numbers: Annotated[
+        list[str], Meta(description="Business numbers with failures, most failures first; at most 100.")
+    ]
+    more_numbers: Annotated[int, Meta(description="How many there are beyond `numbers`.")]
+    templates: Annotated[list[str], Meta(description="As `numbers`.")]
+    more_templates: int
     samples: Annotated[list[str], Meta(description="Ids of the latest failed messages.")]
     suspected_outage: bool
     meanings: list[ErrorCode]
@@ -269,7 +273,9 @@ def _detail(call: Call, incident: Incident) -> IncidentDetail:
         **_fields(incident, members),
         failures_by_code={int(code): count for code, count in details.codes.items()},
         numbers=list(details.numbers),
+        more_numbers=details.more_numbers,
         templates=list(details.templates),
+        more_templates=details.more_templates,
         samples=list(details.samples),
         suspected_outage=details.suspected_outage,
         meanings=[explain(code) for code in incident.codes],

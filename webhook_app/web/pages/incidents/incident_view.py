@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from webhook_app.channels.descriptions import describe_figures, describe_slice, describe_values
+from webhook_app.channels.descriptions import count_values, describe_figures, describe_slice, describe_values
 from webhook_app.channels.incident_text import ENDINGS
 from webhook_app.channels.notification import AffectedPart, Figures
 from webhook_app.pipeline.incidents.alert_details import measure_of
@@ -129,11 +129,9 @@ class IncidentView(Struct, frozen=True):
         if self.incident.slice:
             return describe_values(self.incident.slice)
         numbers = self.details.numbers
-        if len(numbers) > 1:
-            return f"{number(len(numbers))} business numbers"
-        if numbers:
-            return f"business number {numbers[0]}"
-        return (self.alerts[0].for_whom if self.alerts else "") or "everything"
+        return count_values("phone_number_id", numbers, self.details.more_numbers) or (
+            (self.alerts[0].for_whom if self.alerts else "") or "everything"
+        )
 
     @property
     def ending(self) -> str:
