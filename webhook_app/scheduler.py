@@ -41,7 +41,7 @@ from webhook_app.pipeline.incidents.findings.find import LastSearch, find
 from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
 from webhook_app.pipeline.incidents.notifications.expire import expire
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
-from webhook_app.pipeline.incidents.past.judge_past import judge_past, note_gap
+from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_past, note_gap
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
 from webhook_app.pipeline.operations.prune import Retention, prune
@@ -143,7 +143,7 @@ def make_jobs(
     thresholds = Thresholds(failures=settings.soft_failures, days=settings.soft_days)
     public_url, names, memory = settings.public_url, tuple(channels), ReadCache()
     connecting = partial(connect, settings.database_url, application="webhook_app erase")
-    lock_watch, last_search = LockWatch(), LastSearch()
+    lock_watch, last_search, unfinished = LockWatch(), LastSearch(), Unfinished()
 
     def suppressing(now: datetime) -> object:
         caps = {
@@ -168,7 +168,9 @@ def make_jobs(
         Job(
             "judge past",
             PAST_SECONDS,
-            lambda now: judge_past(engine, rules, now, public_url=public_url, channels=names),
+            lambda now: judge_past(
+                engine, rules, now, public_url=public_url, channels=names, unfinished=unfinished
+            ),
         ),
         *(notifying(name, channel) for name, channel in channels.items()),
         Job("tidy outbox", EXPIRE_SECONDS, lambda now: expire(engine, now, names)),

@@ -35,6 +35,9 @@ _SPAN = text("""
 SELECT min(minute) AS first, max(minute) AS last, min(added_at) AS first_added, max(added_at) AS last_added
 FROM unjudged_minutes WHERE minute >= :oldest
 """)
+_HAS_ANY = text("""
+SELECT EXISTS (SELECT FROM unjudged_minutes WHERE minute BETWEEN :first AND :last AND added_at <= :added_until)
+""")
 _REMOVE = text("DELETE FROM unjudged_minutes WHERE minute <= :last AND added_at <= :added_until")
 
 
@@ -72,6 +75,12 @@ def span(connection: Connection, now: datetime) -> UnjudgedSpan | None:
     """The span of the unjudged minutes; None without one."""
     row = connection.execute(_SPAN, {"oldest": now - JUDGED_FOR}).one()
     return UnjudgedSpan(*row) if row.first is not None else None
+
+
+def has_any(connection: Connection, span: UnjudgedSpan, added_until: datetime) -> bool:
+    """Whether a minute of the span that was added until then is still unjudged."""
+    values = {"first": span.first, "last": span.last, "added_until": added_until}
+    return bool(connection.execute(_HAS_ANY, values).scalar_one())
 
 
 def remove(connection: Connection, last: datetime, added_until: datetime) -> None:

@@ -373,6 +373,17 @@ def test_the_service_monitors_itself(engine: Engine, now: datetime) -> None:
     assert found["slow_evaluation"].startswith("The last evaluation of the rules took 31.0 s")
 
 
+def test_minutes_of_the_past_that_wait_for_hours_are_an_alert(engine: Engine, now: datetime) -> None:
+    only = replace(rule("self"), checks=("jobs",))
+    waiting = text("INSERT INTO unjudged_minutes (minute, added_at) VALUES (:minute, :added_at)")
+    with engine.begin() as connection:
+        connection.execute(waiting, {"minute": now - 9 * HOUR, "added_at": now - 4 * HOUR})
+    assert evaluate_at(engine, only, now) == {}
+    assert evaluate_at(engine, only, now + HOUR) == {"fire": 1}
+    [(_, finding)] = firing(engine)
+    assert finding.endswith("judge past has not judged minutes that came 5 h ago")
+
+
 def test_the_ceilings_of_reports_are_monitored_too(
     engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

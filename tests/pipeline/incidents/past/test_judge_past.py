@@ -13,7 +13,7 @@ from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.past import judge_past as module
-from webhook_app.pipeline.incidents.past.judge_past import judge_past, note_gap
+from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_past, note_gap
 from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import incidents, unjudged_minutes
 from webhook_app.store.incidents.incidents import Incident
@@ -146,6 +146,48 @@ def test_a_run_that_fails_leaves_nothing_and_is_repeated(
             judge_past(engine, RULES, now + 6 * MINUTE, channels=CHANNELS)
     assert known_incidents(engine) == []
     assert judge_past(engine, RULES, now + 7 * MINUTE, channels=CHANNELS) == 1
+
+
+@pytest.mark.usefixtures("healthy")
+def test_many_minutes_are_judged_in_several_runs_and_are_one_incident_as_in_a_single_run(
+    traffic: Traffic, engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    send(traffic, now - 90 * MINUTE, 30, failing=True, received=now)
+    measure(engine, now + 2 * MINUTE)
+    monkeypatch.setattr(module, "RUN_SECONDS", 0.0)
+    first, second = Unfinished(), Unfinished()
+
+    def run(unfinished: Unfinished) -> int:
+        return judge_past(engine, RULES, now + 6 * MINUTE, channels=CHANNELS, unfinished=unfinished)
+
+    assert [run(first), run(first), run(second)] == [0, 0, 0]
+    assert first.replay is not second.replay is not None, "another process begins anew"
+    assert unjudged(engine, now) == 30
+    monkeypatch.setattr(module, "RUN_SECONDS", 99.0)
+    assert run(first) == 1
+    (incident,) = known_incidents(engine)
+    assert (incident.total_failures, unjudged(engine, now)) == (150, 0)
+    assert run(second) == 0, "the first has judged what the second has begun with"
+    assert [reason for _, reason, _ in notifications(engine)] == ["past"]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_what_arrives_while_minutes_are_judged_is_judged_next(
+    traffic: Traffic, engine: Engine, now: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    send(traffic, now - 70 * MINUTE, 10, failing=True, received=now)
+    measure(engine, now + 2 * MINUTE)
+    monkeypatch.setattr(module, "RUN_SECONDS", 0.0)
+    unfinished = Unfinished()
+    judge_past(engine, RULES, now + 6 * MINUTE, channels=CHANNELS, unfinished=unfinished)
+    late = status("wamid.later", "failed", now - 65 * MINUTE, code=BROKEN, recipient="12025550177")
+    traffic.store(late, at=now + 6 * MINUTE)
+    measure(engine, now + 8 * MINUTE)
+    monkeypatch.setattr(module, "RUN_SECONDS", 99.0)
+    assert judge_past(engine, RULES, now + 8 * MINUTE, channels=CHANNELS, unfinished=unfinished) == 1
+    assert unjudged(engine, now) == 1
+    assert judge_past(engine, RULES, now + 12 * MINUTE, channels=CHANNELS, unfinished=unfinished) == 0
+    assert (unjudged(engine, now), len(known_incidents(engine))) == (0, 1)
 
 
 def test_what_is_older_than_a_day_is_not_judged(traffic: Traffic, engine: Engine, now: datetime):

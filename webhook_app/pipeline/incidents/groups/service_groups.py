@@ -9,7 +9,7 @@ from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length
 from webhook_app.store.counts import failures, lateness, rates, seen_codes, series, traffic
-from webhook_app.store.incidents import alerts, outbox
+from webhook_app.store.incidents import alerts, outbox, unjudged_minutes
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.postgres.engine import Connection
@@ -23,6 +23,7 @@ _WEBHOOK_WITHIN = timedelta(minutes=15)
 _GIVEN_UP_WITHIN = timedelta(hours=1)
 _MIN_REPORTED = 20  # contacts suppressed within a day because of one key's reports
 _MAX_REPORTED_SHARE = 0.2  # webhooks bring nearly all evidence
+_UNJUDGED_FOR = timedelta(hours=4)  # an outage of the past may go on for two hours before it is judged
 _RARE_JOBS = ("prune", "sum up", "archive", "replay", "backtests", "judge past")
 
 
@@ -137,6 +138,11 @@ def _jobs(rule: Rule, connection: Connection, now: datetime) -> RuleGroup:
             words.append(f"{job.job} failed ({job.error.partition(':')[0]})")
         elif job.job not in _RARE_JOBS and now - job.started_at > timedelta(minutes=rule.max_minutes):
             words.append(f"{job.job} last began {duration(now - job.started_at)} ago")
+    unjudged = unjudged_minutes.span(connection, now)
+    if unjudged is not None and now - unjudged.first_added > _UNJUDGED_FOR:
+        words.append(
+            f"judge past has not judged minutes that came {duration(now - unjudged.first_added)} ago"
+        )
     description = f"jobs of the scheduler: {', '.join(words)}" if words else "all jobs of the scheduler run"
     return _group(
         rule,
