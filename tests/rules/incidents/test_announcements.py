@@ -54,6 +54,13 @@ def test_the_first_sign_that_senders_cannot_make_up_is_notified_in_any_case(hand
     assert notification_reason(RULE, state(is_confirmed=True, **handled), NOW) == "escalated"
 
 
+@pytest.mark.parametrize("handled", [{}, {"acknowledged": True}, {"snoozed_until": NOW + 6 * HOURS}])
+def test_further_numbers_that_keys_report_are_notified_in_any_case_every_half_an_hour(handled):
+    grown = state(has_grown=True, **handled)
+    assert notification_reason(RULE, grown, NOW + 0.49 * HOURS) is None
+    assert notification_reason(RULE, grown, NOW + 0.5 * HOURS) == "repeated"
+
+
 def test_a_fall_in_severity_is_not_notified():
     assert notification_reason(RULE, state(severity="info"), NOW) is None
 

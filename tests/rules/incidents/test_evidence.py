@@ -6,7 +6,7 @@ from itertools import product
 from msgspec import Struct
 
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.rules.incidents.evidence import HeldGroups, holding_groups, shown_by_webhooks
+from webhook_app.rules.incidents.evidence import HeldGroups, holding_groups, reporters_of, shown_by_webhooks
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 GROUPS = ({}, {"code": 1}, {"template": "t"}, {"phone_number_id": "N"}, {"waba_id": "A", "code": 1})
@@ -43,6 +43,15 @@ def test_what_only_senders_report_is_not_shown():
     shown, reported = Alert((1,)), Alert(())
     found = shown_by_webhooks([1, 2], [shown, reported])
     assert (found.alerts, found.codes, found.until) == ([shown], [1], None)
+
+
+def test_any_key_that_reports_failures_of_a_number_counts_and_in_a_wider_group_one_with_a_tenth_of_them():
+    failing = {(1, SeriesKey(number, "A", "", "", "DE")): 1 for number in "NO"}
+    calls = {(1, "N"): {"rival": 90, "shop": 1}, (1, "O"): {"agency": 30}, (2, "N"): {"other": 500}}
+    [first, _] = failing
+    assert reporters_of({"phone_number_id": "N"}, [first], calls) == {"rival", "shop"}
+    assert reporters_of({}, failing, calls) == {"rival", "agency"}
+    assert reporters_of({}, failing, {}) == frozenset()
 
 
 def test_an_alert_that_was_not_judged_shows_all_codes():

@@ -110,6 +110,52 @@ def test_what_webhooks_show_joins_no_incident_that_senders_may_have_made_up(
     assert joined(also_made_up, replace(made_up, is_reported=True)).incident_id == 1
 
 
+def reported_by(number: str, *keys: str, code: int = 190) -> FiringAlert:
+    group, failing = {"code": code, "phone_number_id": number}, {(code, series(number, "")): 1}
+    return alert(
+        code, kind="attention", group=group, failing=failing, webhook_codes=(), reporters=frozenset(keys)
+    )
+
+
+def gathering(*numbers: str, key: str = "rival", incident_id: int = 1, code: int = 190) -> KnownIncident:
+    """An incident with what the key alone reports of these numbers."""
+    first = reported_by(numbers[0], key, code=code)
+    names = {"phone_number_id": frozenset(numbers)}
+    more = {"names": names, "is_reported": True, "reporters": frozenset({key}), "is_merged": len(numbers) > 1}
+    return opened(first, incident_id, **more)
+
+
+def test_what_the_same_keys_alone_report_of_one_code_is_one_incident_however_much_later() -> None:
+    incident = gathering("F1")
+    incident = replace(incident, began_at=NOW - timedelta(hours=9))
+    assert joined(reported_by("F2", "rival"), incident) == Membership(1, Joined.SAME_REPORTER)
+    ended = replace(incident, ended_at=NOW - timedelta(hours=1), ended_how="recovered")
+    assert joined(reported_by("F2", "rival"), ended) == Membership(1, Joined.SAME_REPORTER, again=True)
+    for other in (reported_by("F2", "shop"), reported_by("F2", "rival", "shop"), reported_by("F2")):
+        assert joined(other, incident).incident_id is None
+    assert joined(reported_by("F2", "rival", code=UNPAID), incident).incident_id is None
+
+
+def test_an_incident_of_reports_hides_neither_what_webhooks_show_nor_what_other_keys_report() -> None:
+    incident = replace(gathering("N1", "N2"), origins=frozenset({("r", "key")}))
+    assert joined(reported_by("N1", "rival"), incident) == Membership(1, Joined.SAME_GROUP)
+    shown = replace(reported_by("N1"), webhook_codes=(190,))
+    silent = FiringAlert(rule="s", kind="silence", group={"phone_number_id": "N1"}, fired_at=NOW)
+    for more in (shown, silent, reported_by("N1", "shop"), reported_by("N1", "rival", "shop")):
+        assert joined(more, incident).incident_id is None
+
+
+def test_beyond_five_incidents_that_a_key_alone_reports_the_latest_takes_the_others() -> None:
+    own = [
+        gathering(f"F{n}", incident_id=n, code=code) for n, code in enumerate((190, 131031, 131042, 368), 1)
+    ]
+    other, late = reported_by("X", "rival", code=133010), gathering("F5", incident_id=9, code=131045)
+    assert joined(other, *own, gathering("S", key="shop", incident_id=8)).incident_id is None
+    assert joined(other, *own, late) == Membership(9, Joined.SAME_REPORTER)
+    ended = replace(late, ended_at=NOW, ended_how="quiet")
+    assert joined(other, *own, ended).incident_id is None
+
+
 def test_the_group_of_a_reported_incident_and_the_silence_that_follows_it_join_it() -> None:
     token = opened(alert(190, kind="attention"), is_reported=True, origins=frozenset({("r", "key")}))
     assert joined(alert(190, webhook_codes=(190,)), token) == Membership(1, Joined.SAME_GROUP)

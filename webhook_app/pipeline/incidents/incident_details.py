@@ -22,6 +22,7 @@ from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.evidence import Group, holding_groups, is_shown
+from webhook_app.rules.incidents.formats import number
 from webhook_app.rules.incidents.slices import NEARLY_ALL, Cell, localise
 from webhook_app.store.counts.window_counts import OUTCOME, WindowCounts
 from webhook_app.store.incidents.alerts import Alert
@@ -32,6 +33,7 @@ from webhook_app.whatsapp.errors.retry import retry_advice
 
 _MAX_CODES = 4
 _MAX_EVIDENCE = 6
+_MAX_KEYS = 3
 _BASELINE_HOURS = 168
 _SHORT_MINUTES = 60
 _TITLE_DIMENSIONS = ("template", "campaign", "phone_number_id", "waba_id", "country")
@@ -57,6 +59,10 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     """When it opened for the first time."""
     only_reported: bool = False
     """Whether only reports of senders showed it at its last notification, or when it became part of a finding."""
+    reporters: tuple[str, ...] = ()
+    """As reporters_of_incident returns them."""
+    is_merged: bool = False
+    """Whether an alert joined it because the same keys report it."""
     usual_failures: int = 0
     """Failures of one occasion of the recurring finding it belongs to."""
 
@@ -64,6 +70,17 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
 def stored(incident: Incident) -> IncidentDetails:
     """The details stored with the incident."""
     return convert(incident.details, IncidentDetails)
+
+
+def reporters_of_incident(incident: Incident) -> frozenset[str]:
+    """The API keys whose reports alone have shown the incident so far; empty if more has."""
+    return frozenset(incident.details.get("reporters", ()))
+
+
+def is_merged(incident: Incident) -> bool:
+    """Whether the incident gathers what some API keys alone report of several places."""
+    several = incident.details.get("is_merged") or len(incident.names.get("phone_number_id", ())) > 1
+    return bool(several and reporters_of_incident(incident))
 
 
 def held_groups(incident: Incident, members: Sequence[Alert]) -> list[Group]:
@@ -110,7 +127,9 @@ def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) ->
     """The incident with what its failures have in common, counted since its start."""
     incident = counted_from(inputs.failures, incident, members, inputs.now)
     details = stored(incident)
-    if incident.is_open and (incident.codes or _measure(members)):
+    if is_merged(incident):
+        incident = replace(incident, slice=None)
+    elif incident.is_open and (incident.codes or _measure(members)):
         incident, details = _with_slice(inputs, incident, details, members)
     fallback = next((text for alert in by_rank(members) if (text := stored_details(alert).advice)), "")
     advice = advise(incident.codes, len(details.numbers), fallback)
@@ -122,6 +141,9 @@ def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) ->
     if not incident.notified_at or not details.what:
         details = replace(details, what=_what(incident, details, members))
     incident = replace(incident, advice=advice.text, details=to_builtins(details))
+    if details.reporters:
+        only = f"Only {_keys(details.reporters)} reported it; no webhook shows it. Check that the calls really fail."
+        incident = replace(incident, advice=f"{incident.advice} {only}".strip())
     return with_title(incident, members)
 
 
@@ -136,7 +158,14 @@ def with_title(incident: Incident, members: Sequence[Alert]) -> Incident:
     """The incident with the title that says what is known of it."""
     details = stored(incident)
     what, place = details.what or _what(incident, details, members), _where(incident, details, members)
-    return replace(incident, title=f"{what}, {place}" if place else what)
+    title = f"{what}, {place}" if place else what
+    only = f" (reported only by {_keys(details.reporters)})" if is_merged(incident) else ""
+    return replace(incident, title=f"{title}{only}")
+
+
+def _keys(names: Sequence[str]) -> str:
+    more = f" and {number(len(names) - _MAX_KEYS)} more" if len(names) > _MAX_KEYS else ""
+    return f"API key{'s' if len(names) > 1 else ''} {', '.join(names[:_MAX_KEYS])}{more}"
 
 
 def notification(

@@ -5,14 +5,27 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
 from webhook_app.pipeline.incidents.groups.rule_group import counted_by
+from webhook_app.pipeline.incidents.incident_details import (
+    IncidentDetails,
+    is_merged,
+    reporters_of_incident,
+    stored,
+)
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.evidence import HeldGroups, is_still_shown
+from webhook_app.rules.incidents.evidence import (
+    HeldGroups,
+    ReportedCalls,
+    is_shown,
+    is_still_shown,
+    reporters_of,
+)
 from webhook_app.rules.incidents.incidents import (
     DELIVERY_DOMAIN,
     EndedHow,
@@ -43,6 +56,7 @@ def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Inc
         account_wide=is_account_wide(firing),
         codes=_codes((), firing),
         names={name: sorted(values)[:MAX_NAMES] for name, values in firing.named.items()},
+        details=to_builtins(IncidentDetails(reporters=tuple(sorted(firing.reporters)))),
         began_at=alert.covers_from,
         opened_at=now,
         evaluated_at=now,
@@ -60,6 +74,11 @@ def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
         },
         codes=_codes(incident.codes, firing),
     )
+
+
+def merged(incident: Incident) -> Incident:
+    """The incident after an alert has joined it because the same API keys report it. It gets another title."""
+    return replace(incident, title="", details=to_builtins(replace(stored(incident), is_merged=True)))
 
 
 def opened_again(incident: Incident, now: datetime) -> Incident:
@@ -89,6 +108,8 @@ def known_incident(incident: Incident, members: Collection[Alert], now: datetime
         groups=HeldGroups(alert.group for alert in members),
         origins=frozenset((alert.rule, alert.group_key) for alert in members),
         is_reported=_is_reported(members, now),
+        reporters=reporters_of_incident(incident),
+        is_merged=is_merged(incident),
         began_at=incident.began_at,
         ended_at=incident.ended_at,
         ended_how=cast("EndedHow", incident.ended_how),
@@ -124,7 +145,7 @@ def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool,
     )
 
 
-def firing_alert(change: AlertChange) -> FiringAlert:
+def firing_alert(change: AlertChange, calls: ReportedCalls) -> FiringAlert:
     """The part of a firing alert that decides where it belongs."""
     alert, group = change.alert, change.rule_group
     failing: Counter[tuple[int, SeriesKey]] = Counter()
@@ -143,6 +164,7 @@ def firing_alert(change: AlertChange) -> FiringAlert:
         domain=_domain(alert),
         account_wide=group is not None and group.account_wide,
         webhook_codes=None if alert.webhook_codes is None else tuple(alert.webhook_codes),
+        reporters=frozenset() if is_shown(alert.webhook_codes) else reporters_of(alert.group, failing, calls),
         accepted=0 if group is None else group.accepted,
         fired_at=alert.fired_at or alert.started_at,
     )

@@ -1,7 +1,7 @@
 """Assigns firing alerts to incidents, updates and ends incidents, and decides on their notifications.
 
 Runs in the transaction of an evaluation, after its alerts have changed state:
-1. Each alert that fires joins an incident, for good (rules/incidents/incidents.py), or opens one.
+1. Each alert that fires joins an incident (rules/incidents/incidents.py), or opens one. Only merged ones can be left.
 2. Open incidents take over the figures of their leading alert; one whose alerts are all resolved ends.
 3. Per incident: is there a reason for a notification, and on which channels. Everything is written together.
 """
@@ -21,8 +21,10 @@ from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_details import (
     by_rank,
     examine,
+    is_merged,
     last_resolved,
     notification,
+    reporters_of_incident,
     seen_beyond_reports,
     stored,
     with_title,
@@ -33,6 +35,7 @@ from webhook_app.pipeline.incidents.incident_membership import (
     joining_order,
     known_after,
     known_incident,
+    merged,
     new_incident,
     opened_again,
 )
@@ -47,7 +50,7 @@ from webhook_app.rules.incidents.announcements import (
     rank,
     unnamed_channels,
 )
-from webhook_app.rules.incidents.evidence import is_shown
+from webhook_app.rules.incidents.evidence import ReportedCalls, is_shown
 from webhook_app.rules.incidents.findings.chronic import chronic_incident
 from webhook_app.rules.incidents.findings.finding import DAY
 from webhook_app.rules.incidents.findings.recurring import (
@@ -56,7 +59,7 @@ from webhook_app.rules.incidents.findings.recurring import (
     find_recurring,
     is_clear_rise,
 )
-from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, FiringAlert, KnownIncident, join
+from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, FiringAlert, Joined, KnownIncident, join
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import silences
 from webhook_app.store.incidents.alerts import Alert
@@ -98,12 +101,15 @@ class IncidentUpdates:
 
     def apply(self, changes: Sequence[AlertChange]) -> int:
         """Do everything; returns the number of notifications added to the outbox."""
+        reported = any(c.alert.state == "firing" and not is_shown(c.alert.webhook_codes) for c in changes)
+        calls = self.inputs.reported_calls() if reported else {}
         for change in changes:
             if change.alert.incident_id is not None:
                 self._members[change.alert.incident_id][change.alert.id] = change.alert
+        self._leave_merged([c for c in changes if c.alert.state == "firing"], calls)
         fired = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id is None]
         joining = sorted(
-            ((change, firing_alert(change)) for change in fired), key=lambda each: joining_order(*each)
+            ((change, firing_alert(change, calls)) for change in fired), key=lambda each: joining_order(*each)
         )
         if len(joining) > MOST_JOINING:
             joining.sort(key=lambda each: not is_shown(each[0].alert.webhook_codes))
@@ -117,6 +123,28 @@ class IncidentUpdates:
             [each for each in self._incidents.values() if self._is_changed(each)],
         )
         return self._added
+
+    def _leave_merged(self, firing: Sequence[AlertChange], calls: ReportedCalls) -> None:
+        """Take out of each merged incident the alerts that more than the reports of its API keys shows.
+
+        They join incidents anew, and so are announced by themselves. If that is all of them, they stay.
+        """
+        leaving: dict[int, list[AlertChange]] = {}
+        reporters: dict[int, frozenset[str]] = {
+            each.id: reporters_of_incident(each) for each in self._incidents.values() if is_merged(each)
+        }
+        for change in firing:
+            known = reporters.get(change.alert.incident_id or 0)
+            if known is None:
+                continue
+            if is_shown(change.alert.webhook_codes) or not firing_alert(change, calls).reporters <= known:
+                leaving.setdefault(cast("int", change.alert.incident_id), []).append(change)
+        for incident_id, gone in leaving.items():
+            members = self._members[incident_id]
+            if len(gone) < sum(alert.state == "firing" for alert in members.values()):
+                for change in gone:
+                    del members[change.alert.id]
+                    change.alert = replace(change.alert, incident_id=None)
 
     def _open_incidents(self) -> list[Incident]:
         """In the order of their ids; of more than can be examined at once, those that more than reports of senders
@@ -154,6 +182,8 @@ class IncidentUpdates:
             incident = replace(incident, id=self._store.insert_incident(incident))
         else:
             incident = joined_by(self._incidents[found.incident_id], firing)
+            if found.reason is Joined.SAME_REPORTER:
+                incident = merged(incident)
             if found.again:
                 incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)
@@ -168,6 +198,8 @@ class IncidentUpdates:
         members = self._members[incident.id].values()
         firing = [alert for alert in members if alert.state == "firing"]
         incident = replace(incident, evaluated_at=self._now)
+        if reporters_of_incident(incident) and any(is_shown(alert.webhook_codes) for alert in members):
+            incident = replace(incident, details=to_builtins(replace(stored(incident), reporters=())))
         if not firing:
             how = (members and last_resolved(members).ended_how) or "recovered"
             incident = replace(incident, state="ended", ended_at=self._now, ended_how=how)
@@ -310,8 +342,20 @@ class IncidentUpdates:
             return "fired" if incident.notified_at is None else "again"
         leading = by_rank(firing)[0]
         rule = self._rules.get(leading.rule)
-        state = _notified_state(incident, is_confirmed=is_confirmed)
+        state = _notified_state(incident, is_confirmed=is_confirmed, has_grown=self._has_grown(incident))
         return None if rule is None else notification_reason(rule, state, self._now)
+
+    def _has_grown(self, incident: Incident) -> bool:
+        """Whether a merged incident names further business numbers since its last notification that Meta knows."""
+        if not is_merged(incident) or incident.last_notified_at is None:
+            return False
+        new, old = set[tuple[str, str]](), set[tuple[str, str]]()
+        for alert in self._members[incident.id].values():
+            if "code" in alert.group:  # the other rules see the same failures later
+                places = new if alert.fired_at and alert.fired_at > incident.last_notified_at else old
+                places.add((str(alert.group.get("phone_number_id", "")), str(alert.group["code"])))
+        known = self.inputs.known_numbers()
+        return any(number in known for number, _ in new - old)
 
     def _is_again(self, incident: Incident) -> bool:
         """Whether the incident opened again after its last notification."""
@@ -349,9 +393,10 @@ def _silence_facts(alert: Alert, incident: Incident, codes: Sequence[int]) -> di
     return facts | alert.group
 
 
-def _notified_state(incident: Incident, *, is_confirmed: bool) -> NotifiedState:
+def _notified_state(incident: Incident, *, is_confirmed: bool, has_grown: bool) -> NotifiedState:
     return NotifiedState(
         is_confirmed=is_confirmed,
+        has_grown=has_grown,
         severity=incident.severity,
         notified_severity=incident.notified_severity,
         notified_at=incident.last_notified_at or incident.opened_at,

@@ -14,7 +14,7 @@ from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
-from webhook_app.rules.incidents.evidence import HeldGroups
+from webhook_app.rules.incidents.evidence import HeldGroups, ReportedCalls
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
 from webhook_app.rules.incidents.outcomes import usual_hours
@@ -248,6 +248,9 @@ class PastInputs:
 
     def shown_by_webhooks(self, minutes: int) -> WindowCounts:
         return self.window(minutes)
+
+    def reported_calls(self) -> ReportedCalls:
+        return {}
 
     def known_numbers(self) -> frozenset[str]:
         """No numbers: nothing is ranked by them, as all failures count like those of webhooks."""

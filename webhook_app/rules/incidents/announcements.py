@@ -10,6 +10,7 @@ from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rule_keys import SEVERITIES
 
 MAX_REMINDER_HOURS = 24.0
+_GROWTH_AFTER = timedelta(minutes=30)
 FALLBACK_CHANNEL = "log"
 """Replaces channels that are not set up. It is always set up itself."""
 
@@ -25,6 +26,8 @@ class NotifiedState(Struct, frozen=True, kw_only=True):
     """The last notification."""
     is_confirmed: bool = False
     """Whether more than reports of senders shows it, and did not at the last notification."""
+    has_grown: bool = False
+    """Whether its API keys report further business numbers that Meta knows since the last notification."""
     repeats: int = 0
     acknowledged: bool = False
     snoozed_until: datetime | None = None
@@ -37,10 +40,14 @@ def notification_reason(
 
     1. A higher severity is always notified, even when the incident is acknowledged or snoozed. So is the first sign
        that senders cannot make up.
-    2. An incident that is neither acknowledged nor snoozed is repeated at growing intervals.
+    2. Further numbers of an incident that gathers what some API keys report are notified in the same way, at most
+       every half an hour.
+    3. An incident that is neither acknowledged nor snoozed is repeated at growing intervals.
     """
     if state.is_confirmed or rank(state.severity) > rank(state.notified_severity):
         return "escalated"
+    if state.has_grown and now - state.notified_at >= _GROWTH_AFTER:
+        return "repeated"
     handled = state.acknowledged or (state.snoozed_until is not None and now < state.snoozed_until)
     due = now - state.notified_at >= reminder_interval(rule, state.repeats)
     return "repeated" if due and not handled else None

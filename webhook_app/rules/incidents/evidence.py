@@ -1,5 +1,6 @@
-"""What an incident rests on: the failed messages in the groups of its alerts, and what webhooks alone show of them."""
+"""What an incident rests on: the failed messages in the groups of its alerts, and who shows them."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
@@ -71,6 +72,25 @@ def _lies_within(dimensions: Collection[str], series: SeriesKey, names: Names) -
 
 def _value_of(name: str, code: int, series: SeriesKey) -> str:
     return str(code if name == "code" else getattr(series, name, ""))
+
+
+ReportedCalls = Mapping[tuple[int, str], Mapping[str, int]]
+"""Failed calls that senders reported: by code and business number, and then by API key."""
+_LEADING_SHARE = 0.1
+
+
+def reporters_of(
+    group: Group, failing: Iterable[tuple[int, SeriesKey]], calls: ReportedCalls
+) -> frozenset[str]:
+    """The API keys that reported the failing messages of the group.
+
+    Of a group wider than a business number those with a tenth of the calls: any key reports some failures there.
+    """
+    found: Counter[str] = Counter()
+    for place in {(code, series.phone_number_id) for code, series in failing}:
+        found.update(calls.get(place, {}))
+    least = 0.0 if "phone_number_id" in group else _LEADING_SHARE * found.total()
+    return frozenset(key for key, count in found.items() if count >= least)
 
 
 ENOUGH_CALLS = 10

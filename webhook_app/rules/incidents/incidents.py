@@ -24,6 +24,8 @@ SILENT_WITHIN = timedelta(hours=1)
 REPORTED_WITHIN = timedelta(seconds=30)
 """Before the incident is announced: what fires later has an announcement of its own, unless it is one of many."""
 _CROWD = 5  # alerts about what Meta reports
+MOST_OF_REPORTERS = 5
+"""Open incidents of account-wide codes, and of others, that the same keys alone report. The latest takes the rest."""
 AGAIN_WITHIN: Mapping[str, timedelta] = {"recovered": timedelta(hours=2), "quiet": timedelta(hours=26)}
 """For how long the same cause opens an ended incident again, by how it ended."""
 _HELD_SHARE = 0.5
@@ -49,6 +51,7 @@ class Joined(StrEnum):
     SAME_NAME = auto()
     SAME_CODE = auto()
     SAME_REPORT = auto()
+    SAME_REPORTER = auto()
     NEW = auto()
 
 
@@ -70,6 +73,8 @@ class FiringAlert(Struct, frozen=True, kw_only=True, dict=True):
     """Whether the cause affects every message of the account or number, where no code says it."""
     webhook_codes: tuple[int, ...] | None = None
     """As store/incidents/alerts.py has them: empty while only reports of senders show the alert."""
+    reporters: frozenset[str] = frozenset()
+    """The API keys whose reports alone show the alert; empty if more does."""
     accepted: int = 0
     """The sends that Meta accepted in the window, where webhooks are silent."""
     fired_at: datetime
@@ -113,6 +118,10 @@ class KnownIncident(Struct, frozen=True, kw_only=True):
     """Rule and group of each alert in it, the group as text."""
     is_reported: bool = False
     """Whether only reports of senders show the codes by which it goes on: they may be made up."""
+    reporters: frozenset[str] = frozenset()
+    """The API keys whose reports alone have shown it so far; empty if more has."""
+    is_merged: bool = False
+    """Whether it gathers what these keys report of several places."""
     began_at: datetime
     ended_at: datetime | None = None
     ended_how: EndedHow = ""
@@ -129,7 +138,7 @@ class Membership(Struct, frozen=True):
 def join(
     alert: FiringAlert, incidents: Iterable[KnownIncident], origin: tuple[str, str], now: datetime
 ) -> Membership:
-    """Return the incident that the alert belongs to, for good.
+    """Return the incident that the alert belongs to.
 
     1. The open incident in which the same rule fired for the same group.
     2. The open incident that holds at least half of its failing messages.
@@ -140,9 +149,12 @@ def join(
        and unreachable people on the numbers of an outage at Meta belong to the outage.
     6. The one about other templates, numbers or accounts of which Meta reports the same, begun within 30 seconds, or
        within 30 minutes if it has five alerts.
+    7. The one with the same code that the same API keys alone report. If five incidents are open that only these keys
+       report, of account-wide codes or of others as the alert's, the latest of them.
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
     What more than reports of senders shows joins no incident that only reports show, which may be made up, except by 1;
-    only the silence that follows when nothing can be sent does.
+    only the silence that follows when nothing can be sent does. An incident that gathers what some keys report is
+    joined by nothing else, so that it hides no outage of one of its places.
     """
     known = sorted(
         incidents, key=lambda incident: (incident.ended_at is not None, incident.began_at, incident.id)
@@ -154,6 +166,10 @@ def join(
             for incident in asked:
                 if belongs(alert, incident, origin) and not _may_be_hidden(alert, incident, reason):
                     return Membership(incident.id, reason, again)
+        alike = [each for each in asked if each.account_wide is is_account_wide(alert)]
+        own = [incident.id for incident in alike if _has_same_reporters(alert, incident)]
+        if len(own) >= MOST_OF_REPORTERS and not again:
+            return Membership(max(own), Joined.SAME_REPORTER)
     return Membership(None, Joined.NEW)
 
 
@@ -164,7 +180,9 @@ def _may_be_joined(incident: KnownIncident, now: datetime) -> bool:
 
 
 def _may_be_hidden(alert: FiringAlert, incident: KnownIncident, reason: Joined) -> bool:
-    """Whether the alert is shown by more than reports of senders, and the incident is not."""
+    """Whether the alert is shown by more than reports of senders, or of the same senders, and the incident is not."""
+    if incident.is_merged:
+        return is_shown(alert.webhook_codes) or not alert.reporters <= incident.reporters
     if not incident.is_reported or not is_shown(alert.webhook_codes) or reason is Joined.SAME_GROUP:
         return False
     return alert.kind != "silence" or reason is not Joined.EXPLAINED or alert.accepted > 0
@@ -270,6 +288,16 @@ def _shares_report(alert: FiringAlert, incident: KnownIncident, origin: tuple[st
     return is_near and is_alike and bool(_aspects(own) & _aspects(known))
 
 
+def _shares_reporter(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
+    del origin
+    is_same = bool(alert.codes) and alert.codes[0] in incident.codes
+    return is_same and _has_same_reporters(alert, incident)
+
+
+def _has_same_reporters(alert: FiringAlert, incident: KnownIncident) -> bool:
+    return bool(alert.reporters) and alert.reporters == incident.reporters
+
+
 def _aspects(names: Names) -> set[str]:
     """The kinds of aspects; a kind such as `restriction` has several. A messaging limit that is used up has none."""
     return {aspect.partition(" ")[0] for aspect in names.get("aspect", ("",))}
@@ -282,6 +310,7 @@ _REASONS = (
     (Joined.SAME_NAME, _shares_name),
     (Joined.SAME_CODE, _shares_code),
     (Joined.SAME_REPORT, _shares_report),
+    (Joined.SAME_REPORTER, _shares_reporter),
 )
 
 

@@ -40,7 +40,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     resolved_at: datetime | None = None
     evaluated_at: datetime
     incident_id: int | None = None
-    """Set when it fires, for good."""
+    """Set when it fires. It changes once more shows an alert of an incident that gathers what API keys report."""
     ended_how: str = ""
     webhook_codes: list[int] | None = None
     """The codes for which webhooks alone showed it; empty: only reports of senders do. None: not judged."""

@@ -121,7 +121,7 @@ alerts = Table(
     a_time("fired_at", null=True),
     a_time("resolved_at", null=True),
     a_time("evaluated_at"),
-    Column("incident_id", BigInteger),  # set when it fires, for good
+    Column("incident_id", BigInteger),  # set when it fires
     a_text("ended_how"),  # recovered, quiet, faded, chronic, rules
     Column("webhook_codes", ARRAY(BigInteger)),  # codes that webhooks alone showed; null: not judged
     a_time("webhooks_until", null=True),  # since then only reports of senders show it

@@ -428,6 +428,27 @@ def test_made_up_failed_calls_neither_make_nor_lift_a_pause_of_other_senders(
     assert api.get("/v1/pause", role="sender").json["paused"] is bool(webhooks)
 
 
+def test_an_incident_of_many_numbers_that_a_key_reports_pauses_its_own_sends_at_each_of_them(
+    api, engine, now
+):
+    rules = [rule for rule in parse_rules(default_rules_text()) if rule.kind == "attention"]
+    for number in (NUMBER, OTHER_NUMBER, "made up"):
+        report_failed_calls(engine, 1, now, 190, number=number, key="rival")
+    evaluate(engine, rules, now + timedelta(seconds=5))
+    paused = {}
+    with engine.begin() as connection:
+        keys = {key: api_keys.create(connection, key, "sender", now).secret for key in ("rival", "shop")}
+    for key, secret in keys.items():
+        for number in (NUMBER, OTHER_NUMBER, "not named"):
+            path, headers = f"/v1/pause?phone_number_id={number}", {"Authorization": f"Bearer {secret}"}
+            paused[key, number] = api.client.get(path, headers=headers).json["paused"]
+    assert len(api.get("/v1/incidents").json["incidents"]) == 1
+    assert {place for place, is_paused in paused.items() if is_paused} == {
+        ("rival", NUMBER),
+        ("rival", OTHER_NUMBER),
+    }
+
+
 def test_a_pause_of_one_number_does_not_affect_others(api, engine, now):
     alarm(engine, now, group={"code": 131042, "phone_number_id": NUMBER})
     alarm(engine, now, code=131026)

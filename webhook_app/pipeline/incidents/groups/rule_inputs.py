@@ -23,6 +23,7 @@ from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
+from webhook_app.rules.incidents.evidence import ReportedCalls
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.store.accounts import health, numbers
 from webhook_app.store.accounts.health import Subject
@@ -32,7 +33,7 @@ from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowC
 from webhook_app.store.incidents import alerts, findings
 from webhook_app.store.incidents.alerts import EndedFailures
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.sends import reports
+from webhook_app.store.sends import reporters, reports
 
 
 class RuleInputs(Protocol):
@@ -60,6 +61,10 @@ class RuleInputs(Protocol):
 
     def shown_by_webhooks(self, minutes: int) -> WindowCounts:
         """The counts of the window without what only senders reported."""
+        ...
+
+    def reported_calls(self) -> ReportedCalls:
+        """The failed calls of the last hour that senders reported."""
         ...
 
     def known_numbers(self) -> frozenset[str]:
@@ -156,6 +161,7 @@ class LiveInputs:
         self._windows: dict[int, WindowCounts] = {}
         self._day: Counter[SeriesKey] | None = None
         self._numbers: frozenset[str] | None = None
+        self._calls: ReportedCalls | None = None
         self._webhooks: dict[int, dict[SeriesKey, int]] = {}
         self._chronic: ChronicStates | None = None
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
@@ -217,6 +223,11 @@ class LiveInputs:
 
     def shown_by_webhooks(self, minutes: int) -> WindowCounts:
         return self._of_webhooks.shown(minutes)
+
+    def reported_calls(self) -> ReportedCalls:
+        if self._calls is None:
+            self._calls = reporters.calls_by_key(self.connection, *rates.window(self._now, _REPORTED_MINUTES))
+        return self._calls
 
     def known_numbers(self) -> frozenset[str]:
         if self._numbers is None:
@@ -372,6 +383,8 @@ _MAX_SUBJECTS = 100_000
 _CACHE_FOR = timedelta(minutes=5)
 _RECENT_MINUTES = 15
 _LONG_MINUTES = 120
+_REPORTED_MINUTES = 75
+"""An alert fires only with a failure of the last hour."""
 _LONG_CACHE_FOR = timedelta(seconds=60)
 _LONGEST_WINDOW = timedelta(days=7)
 

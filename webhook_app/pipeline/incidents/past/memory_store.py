@@ -96,6 +96,9 @@ class MemoryStore:
 
     def save(self, changed_alerts: Sequence[Alert], changed_incidents: Sequence[Incident]) -> None:
         for alert in changed_alerts:
+            before = self._open.get(alert.id)
+            if before is not None and before.incident_id not in (None, alert.incident_id):
+                del self._members[before.incident_id][alert.id]
             if alert.state in OPEN:
                 self._open[alert.id] = alert
             else:
