@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from webhook_app.rules.people.holders import Span
 from webhook_app.store.counts import failure_search, failures
 from webhook_app.store.counts.failure_filters import FailureFilters
 from webhook_app.store.counts.failure_search import search
@@ -15,6 +16,7 @@ from webhook_app.store.postgres.engine import make_engine
 from webhook_app.whatsapp.errors.catalogue import explain
 from webhook_app.whatsapp.errors.retry import retry_advice
 
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 CODES = [131026] * 6 + [131049, 131053, 131000, 131000, 130429, 130429, 190, 132015, 987654, -1]
 DETAILS = ["", "http code 404", "100 % of 5_000", r"back\slash", "Größe"]
 
@@ -120,6 +122,10 @@ def with_tries(rows):
         seen[key] += 1
 
 
+def is_within(row, span):
+    return row["contact"] == span.key and span.since <= row["occurred_at"] < span.until
+
+
 def is_wanted(row, asked):
     entry = explain(row["error_code"], row["error_subcode"] if row["error_subcode"] >= 0 else None)
     plain = ("phone_number_id", "template", "campaign", "country", "source")
@@ -130,7 +136,7 @@ def is_wanted(row, asked):
         and asked.subcode in (None, row["error_subcode"])
         and asked.failure_class in (None, entry.failure_class)
         and asked.domain in (None, entry.domain)
-        and (asked.contacts is None or row["contact"] in asked.contacts)
+        and (asked.spans is None or any(is_within(row, span) for span in asked.spans))
         and (asked.since is None or row["occurred_at"] >= asked.since)
         and (asked.until is None or row["occurred_at"] < asked.until)
         and (words in row["title"].lower() or words in row["details"].lower())
@@ -148,7 +154,7 @@ def pages(connection, asked, limit):
 
 
 def questions(now):
-    chance = random.Random(11)
+    chance, middle = random.Random(11), now - timedelta(days=30)
     choices = {
         "code": [131026, 130429, 190, 987654, 42],
         "subcode": [463],
@@ -160,7 +166,11 @@ def questions(now):
         "template": ["", "offer"],
         "campaign": ["c3"],
         "country": ["DE"],
-        "contacts": [("12025550000",), ("12025550001", "12025550002")],
+        "spans": [
+            (Span("12025550000", EARLIEST, now),),
+            (Span("12025550001", EARLIEST, middle), Span("12025550002", middle, now)),
+            tuple(Span(f"1202555000{place}", now - timedelta(days=40, seconds=6), now) for place in range(4)),
+        ],
         "since": [now - timedelta(days=60), now - timedelta(days=10)],
         "until": [now - timedelta(days=35), now - timedelta(days=5)],
         "dead_letter": [True],

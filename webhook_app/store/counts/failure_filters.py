@@ -11,6 +11,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from webhook_app.rules.counts.dimensions import DIMENSIONS
+from webhook_app.rules.people.holders import Span
 from webhook_app.store.counts.failures import COUNTED
 from webhook_app.store.counts.series import groups_sql
 from webhook_app.store.postgres.engine import Connection
@@ -39,8 +40,8 @@ class FailureFilters(Struct, frozen=True, kw_only=True):
     template: str | None = None
     campaign: str | None = None
     country: str | None = None
-    contacts: tuple[str, ...] | None = None
-    """All keys of one person."""
+    spans: tuple[Span, ...] | None = None
+    """When one person held which key."""
     since: datetime | None = None
     until: datetime | None = None
     dead_letter: bool = False

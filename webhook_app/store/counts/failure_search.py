@@ -26,6 +26,10 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('ena
 """)
 """Plan each statement of this transaction for its own lists of ids. Every span is small or has a fitting index, but
 Postgres does not know how the lists correlate, and would read whole partitions."""
+_WHILE_HELD = """ AND EXISTS (
+  SELECT FROM unnest(CAST(:contacts AS text[]), CAST(:held_since AS timestamptz[]), CAST(:held_until AS timestamptz[]))
+    AS k(contact, since, until)
+  WHERE k.contact = f.contact AND f.occurred_at >= k.since AND f.occurred_at < k.until)"""
 _AFTER = f" AND ({KEY}) < (:{', :'.join(FailurePosition._fields)})"
 
 
@@ -62,7 +66,7 @@ def search(
     found: list[Failure] = []
     if errors.wanted != []:
         asked = _Query(chosen + own + after, values | place | {"errors": errors.wanted}, narrow)
-        found = _newest(connection, asked, wanted.contacts is not None, span, limit)
+        found = _newest(connection, asked, wanted.spans is not None, span, limit)
     if wanted.dead_letter and errors.counted_wanted:
         ids = {"all_counted": errors.counted, "errors": errors.counted_wanted}
         asked = _Query(chosen, values | place | ids, narrow)
@@ -86,9 +90,13 @@ def _choose(wanted: FailureFilters, series: list[int] | None) -> tuple[str, dict
     if series is not None:
         chosen += " AND f.series_id = ANY(:series)"
         values["series"] = series
-    if wanted.contacts is not None:
-        chosen += " AND f.contact = ANY(:contacts)"
-        values["contacts"] = list(wanted.contacts)
+    if wanted.spans is not None:
+        chosen += " AND f.contact = ANY(:contacts)" + _WHILE_HELD
+        values["contacts"] = [each.key for each in wanted.spans]
+        values |= {
+            "held_since": [each.since for each in wanted.spans],
+            "held_until": [each.until for each in wanted.spans],
+        }
     return chosen, values
 
 
@@ -167,7 +175,9 @@ def _exhausted(connection: Connection, asked: _Query, after: str, span: _Span, l
         values = asked.values | codes | days
         statement = _EXHAUSTED.format(
             chosen=asked.chosen,
-            grouped=asked.chosen.replace(":start", ":first_day").replace(":end", ":last_day"),
+            grouped=asked.chosen.replace(_WHILE_HELD, "")
+            .replace(":start", ":first_day")
+            .replace(":end", ":last_day"),
             after=after,
         )
         page = _Query("", values, asked.is_narrow)

@@ -1,10 +1,11 @@
 """The search of failures over HTTP: filters, pages, meaning and retry times."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
-from tests.support.factories import body, message, status, utc_text
+from tests.support.factories import body, message, number_change, status, utc_text
 
 OTHER_NUMBER = "590238114470099"
 
@@ -99,6 +100,25 @@ def test_a_person_is_found_under_every_contact_that_belongs_to_them(api, deliver
         query = {"contact": contact}
         found = api.get("/v1/failures", query_string=query).json["failures"]
         assert [failure["message_id"] for failure in found] == ["wamid.U", "wamid.P"]
+
+
+@pytest.mark.parametrize("dead_letter", [False, True])
+def test_a_contact_finds_the_failures_of_its_present_holder_under_former_numbers_too(
+    api, deliver, now, dead_letter
+):
+    old, new, minute = "12025550117", "12025550118", timedelta(minutes=1)
+    deliver(body(status("wamid.OLD", "failed", now - 3 * minute, code=131026, recipient=old)))
+    deliver(body(status("wamid.OTHERS", "failed", now - 3 * minute, code=131026, recipient=new)))
+    deliver(number_change(old, new, now - 2 * minute))
+    deliver(body(status("wamid.NEW", "failed", now - minute, code=131026, recipient=new)))
+    deliver(body(status("wamid.NEXT", "failed", now - minute, code=131026, recipient=old)))
+    query = "&dead_letter=true" if dead_letter else ""
+    for contact, found in ((new, ["wamid.NEW", "wamid.OLD"]), (old, ["wamid.NEXT"])):
+        assert listed(api, f"?contact={contact}{query}") == found
+        exported = api.get(f"/v1/failures/export?contact={contact}&format=ndjson{query}").text.splitlines()
+        assert [json.loads(line)["message_id"] for line in exported] == found
+        timeline = api.get(f"/v1/contacts/{contact}").json["timeline"]
+        assert [each["message_id"] for each in timeline if each["what"] == "failed"] == found
 
 
 def test_pages_follow_each_other_without_gap_or_repetition_while_failures_arrive(api, deliver, now):

@@ -152,7 +152,8 @@ class FailureList(Struct):
 def list_failures(call: Call, query: FailuresQuery) -> FailureList:
     """Search failures, the newest first, each with its error object, its meaning and advice.
 
-    A failure must match every parameter. A contact matches under every number and user id of the person.
+    A failure must match every parameter. A contact matches under every number and user id of the person,
+    each for the time they held it.
     """
     before = None if query.cursor is None else _position(query.cursor)
     found = search(call.connection, failure_filters(call, query), query.limit + 1, before)
@@ -181,9 +182,12 @@ def find_failure(call: Call, failure_id: str) -> Failure:
 
 def failure_filters(call: Call, query: Selection) -> FailureFilters:
     """Return the filters for the search. Raises ApiError 400 for an invalid contact or incident."""
-    keys = None if query.contact is None else _contact_keys(call, query.contact)
+    spans = None
+    if query.contact is not None:
+        key = require_address(call.connection, query.contact).key
+        spans = contacts.spans_of_many(call.connection, [key])[key]
     filters = convert(query, FailureFilters, from_attributes=True)
-    filters = replace(filters, failure_class=query.class_, contacts=keys)
+    filters = replace(filters, failure_class=query.class_, spans=spans)
     return filters if query.incident_id is None else _of_incident(call, query.incident_id, filters)
 
 
@@ -239,10 +243,6 @@ def _retry(failure: Failure) -> FailureRetry | None:
     names = ("state", "reason", "why", "attempts", "sent_message_id")
     values = {name: getattr(failure, f"retry_{name}") for name in names}
     return convert({"id": failure.retry_id, **values}, FailureRetry)
-
-
-def _contact_keys(call: Call, contact: str) -> tuple[str, ...]:
-    return contacts.keys_of(call.connection, require_address(call.connection, contact).key)
 
 
 def _position(given: str) -> FailurePosition:
