@@ -1,6 +1,7 @@
 """Linked keys are found from each other, by the statement for few contacts and by the one for thousands."""
 
 import threading
+from contextlib import closing
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -111,3 +112,22 @@ def test_a_deleted_person_has_no_links(engine):
         link(driver(held), (USERS[1], PHONES[3]))
         assert links.forget(held, [USERS[0], *PHONES[:3]]) == 3
         assert links.people(driver(held), [PHONES[0], PHONES[3]]) == join_by_hand({(USERS[1], PHONES[3])})
+
+
+def test_the_queue_of_new_links_holds_each_contact_once_and_again_while_it_is_being_taken(
+    engine, database_url
+):
+    one, other, third = PHONES[:3]
+
+    def leave(*contacts):
+        with closing(connect(database_url, application="tests")) as own:
+            links.leave_unapplied(own, contacts)
+
+    leave(one, other, one)
+    leave(other, third)
+    with engine.begin() as taking:
+        assert links.unapplied(taking, 9) == [one, other, third]
+        links.take_unapplied(taking, [one, other])
+        leave(other, other, third)  # does not wait
+    with engine.connect() as reading:
+        assert links.unapplied(reading, 9) == [third, other]

@@ -221,12 +221,12 @@ class BatchWriter:
         applied in a transaction of their own unless there are statements. More of them than people show at once are
         left to the job `suppress`, so that no delivery waits for them.
         """
-        if len(stored.concerned) <= statements.MAX_STATEMENTS:
-            new.linked = [*stored.concerned]
-        else:
-            links.leave_unapplied(connection, stored.concerned)
+        left = [*stored.concerned]
+        if len(left) <= statements.MAX_STATEMENTS:
+            new.linked, left = left, []
         if new and not self._are_applied(connection, new, received_at, now):
-            links.leave_unapplied(connection, new.linked)
+            left += new.linked
+        links.leave_unapplied(connection, left)
 
     def _are_applied(
         self, connection: DriverConnection, new: statements.NewFacts, received_at: datetime, now: datetime

@@ -46,11 +46,11 @@ def apply_new(connection: Connection, received_at: datetime, new: NewFacts, now:
     people = links.first_people(connection, [*stated, *moved, *new.linked])
     few = set(people)
     linked = [contact for contact in new.linked if contact in few]
-    links.leave_unapplied(driver(connection), [contact for contact in new.linked if contact not in few])
     made = consent.take_received(connection, received_at, people, MAX_STATEMENTS, now) if stated else []
     changed = [pair for pair in new.changed if few.issuperset(pair)]
     if made or changed or linked:
         apply_statements(connection, made, changed, now, linked=linked)
+    links.leave_unapplied(driver(connection), [contact for contact in new.linked if contact not in few])
 
 
 def apply_statements(

@@ -99,7 +99,11 @@ WITH RECURSIVE person (key, is_leaf) AS (
 )
 SELECT count(*) FROM (SELECT FROM person LIMIT :most) AS few
 """)
-_LEAVE = "INSERT INTO unapplied_links (contact) SELECT * FROM unnest(%s::text[])"
+_LEAVE = """
+WITH waiting AS (SELECT contact FROM unapplied_links WHERE contact = ANY(%s::text[]) FOR KEY SHARE SKIP LOCKED)
+INSERT INTO unapplied_links (contact)
+SELECT contact FROM unnest(%s::text[]) AS l(contact) WHERE contact NOT IN (SELECT contact FROM waiting)
+"""
 _UNAPPLIED = text(
     "SELECT contact FROM unapplied_links WHERE contact <> ALL(:left_out) ORDER BY id LIMIT :limit"
 )
@@ -179,9 +183,14 @@ def timed(connection: DriverConnection, keys: Sequence[str]) -> list[KeyLink]:
 
 
 def leave_unapplied(connection: DriverConnection, contacts: Sequence[str]) -> None:
-    """Leave it to the job `suppress` to apply what the new links of these contacts change."""
+    """Leave it to the job `suppress` to apply what the new links of these contacts change.
+
+    What is in the queue stays there until the commit: the job waits for it. A contact that the job is taking is left
+    again, so call this at the end of the transaction: nothing waits then while it holds the queue.
+    """
     if contacts:
-        connection.execute(_LEAVE, [text_array(contacts)])
+        left = text_array(list(dict.fromkeys(contacts)))
+        connection.execute(_LEAVE, [left, left])
 
 
 def unapplied(connection: Connection, limit: int, left_out: Iterable[str] = ()) -> list[str]:

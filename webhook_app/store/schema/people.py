@@ -45,6 +45,7 @@ unapplied_links = Table(  # contacts with more new links than a delivery applies
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     a_text("contact"),
+    Index("unapplied_links_contact", "contact"),
 )
 
 number_changes = Table(  # a person's key changed; never deleted, because it says which key is the present one
