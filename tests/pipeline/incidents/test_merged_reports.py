@@ -167,3 +167,17 @@ def test_a_further_number_that_meta_knows_is_announced_after_half_an_hour_though
     assert NUMBER in message.numbers
     report(engine, now + 64 * MINUTE, TOKEN, "F0", "F4", NUMBER)
     assert look(now + 64 * MINUTE) == [], "made-up numbers are none that Meta knows"
+
+
+def test_a_wide_alert_that_webhooks_begin_to_show_is_about_the_codes_that_they_show(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    report(engine, now, TOKEN, *MADE_UP)
+    rules = [*RULES, DEFAULT["failure-rate-overall"]]
+    for second in (5, 20):
+        evaluate(engine, rules, now + second * SECOND, channels=["slack"])
+    traffic.sent(100, now + MINUTE)
+    traffic.failed(40, now + MINUTE, UNPAID)
+    for second in (60, 75, 90, 105):
+        evaluate(engine, rules, now + second * SECOND, channels=["slack"])
+    assert [each.codes for each in known(engine)] == [[TOKEN], [UNPAID]]

@@ -146,20 +146,21 @@ def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool,
 
 
 def firing_alert(change: AlertChange, calls: ReportedCalls) -> FiringAlert:
-    """The part of a firing alert that decides where it belongs."""
+    """The part of a firing alert that decides where it belongs: of one that senders report too, what webhooks show."""
     alert, group = change.alert, change.rule_group
     failing: Counter[tuple[int, SeriesKey]] = Counter()
+    shown = alert.webhook_codes if group is not None and group.proof.has_reports else None
     if group is not None and group.window is not None:
         counted = counted_by(group.rule)
         for failed in group.window.failed_within(group.group):
             for mark in failed.marks:
-                if counted(mark.code):
+                if counted(mark.code) and (not shown or mark.code in shown):
                     failing[mark.code, mark.series] += failed.messages
     return FiringAlert(
         rule=alert.rule,
         kind=alert.kind,
         group=alert.group,
-        codes=tuple(alert.codes[:_MAX_CODES]),
+        codes=tuple([code for code in alert.codes if not shown or code in shown][:_MAX_CODES]),
         failing=failing,
         domain=_domain(alert),
         account_wide=group is not None and group.account_wide,
