@@ -45,6 +45,7 @@ from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_pas
 from webhook_app.pipeline.operations.backtest_queue import run_waiting
 from webhook_app.pipeline.operations.heartbeat import HeartbeatMonitor
 from webhook_app.pipeline.operations.prune import Retention, prune
+from webhook_app.pipeline.operations.settle import settle_days
 from webhook_app.pipeline.people.erase import continue_erasures
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.pipeline.suppressions.suppress import LockWatch, suppress
@@ -189,6 +190,7 @@ def make_jobs(
         ),
         Job("sum up", SUM_HOURS_SECONDS, lambda now: sum_hours(engine, now)),
         Job("prune", PRUNE_SECONDS, lambda now: prune(engine, now, kept, go_on=go_on)),
+        Job("settle", PRUNE_SECONDS, lambda now: settle_days(engine, now, go_on=go_on)),
     ]
 
 

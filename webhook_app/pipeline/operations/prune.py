@@ -103,6 +103,7 @@ class _PruneRun:
         with self._briefly("partitions ahead") as connection:
             self.summary.made += partitions.ensure(connection, self._now, days_back=back)
         self._prune_events(self._before(kept.events_days))
+        self._drop("settled_messages", self._before(kept.events_days))
         for table, days in (
             ("inbound_messages", kept.events_days),
             ("failures", kept.failures_days),
@@ -143,6 +144,7 @@ class _PruneRun:
             ("clock_repairs", kept.events_days),
             ("handovers", kept.events_days),
             ("sends", kept.events_days),
+            ("settled_days", kept.events_days),
             ("retries", kept.events_days),
             ("quarantine", kept.events_days),
             ("quarantine open", kept.failures_days),

@@ -17,7 +17,7 @@ from webhook_app.pipeline.receiving.other_items import has_others, insert_others
 from webhook_app.pipeline.sends import merge
 from webhook_app.pipeline.sends.contradictions import KnownSends, without_contradictions
 from webhook_app.pipeline.suppressions import statements
-from webhook_app.store.counts.messages import stages
+from webhook_app.store.counts.messages import settled, stages
 from webhook_app.store.people import erasure_requests, links
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over, use_indexes
@@ -93,6 +93,8 @@ class BatchWriter:
         new = self._new_facts(found)
         with connection.transaction():
             held = books.lock_totals(connection, received_at)
+            if old := _old_messages(batch, now):
+                settled.restore(connection, old, slot=books.REPLAY_SLOT)
             stored = event_store.insert_batch(connection, batch, **receipt)
             insert_others(connection, found, int(received_at.timestamp()), receipt)
             stages.request_recount(connection, [row[:2] for row in batch.statuses])
@@ -172,8 +174,11 @@ class BatchWriter:
         self._rows.add(connection, batch, _events(connection, found, reports), found, received_at)
         receipt: dict[str, Any] = {"received_at": received_at, "slot": self._slot}
         new = self._new_facts(found)
-        if any(map(has_others, found)):
+        old = _old_messages(batch, received_at)
+        if old or any(map(has_others, found)):
             with connection.transaction():
+                if old:
+                    settled.restore(connection, old, slot=self._slot)
                 stored = event_store.insert_batch(connection, batch, **receipt)
                 insert_others(connection, found, int(received_at.timestamp()), receipt)
                 if new:
@@ -297,6 +302,14 @@ class BatchWriter:
             else:
                 return
         sends_store.check_at_once(self.connection(), message_ids, received_at)
+
+
+def _old_messages(batch: Batch, now: datetime) -> set[str]:
+    """The messages with events so old that they may be repeated ones of settled messages; hardly ever any."""
+    before = int((now - settled.OLD_AFTER).timestamp())
+    if min((row[3] for row in batch.statuses), default=before) >= before:
+        return set()
+    return {row[0] for row in batch.statuses if row[3] < before}
 
 
 def _events(connection: DriverConnection, found: Sequence[Parsed], reports: KnownSends) -> list[StatusEvent]:

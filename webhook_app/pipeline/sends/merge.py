@@ -130,6 +130,7 @@ def _merge_all(
     if not known_sends:
         return
     message_ids = {message_id for message_id, _ in known_sends}
+    _retried(connection, lambda: reports.restore_settled(connection, message_ids, now, slot=slot))
     named = [(each, (contact,)) for each, contact in named_by_webhooks(connection, message_ids)]
     known_sends = without_contradictions(connection, known_sends, named)
     completion = _completion(known_sends)

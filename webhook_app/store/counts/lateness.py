@@ -77,7 +77,9 @@ _UNCHECKED = text(
 )
 _CHECK = text("""
 UPDATE lateness SET (reached, unsent) = (
-  SELECT count(*), count(*) FILTER (WHERE m.sent_at IS NULL)
+  SELECT count(*), count(*) FILTER (WHERE m.sent_at IS NULL AND NOT EXISTS (
+    SELECT FROM settled_messages s WHERE keyed_hash(s.message_id) = keyed_hash(r.message_id)
+      AND (s.message_id, s.phone_number_id) = (r.message_id, r.phone_number_id)))
   FROM (SELECT DISTINCT message_id, phone_number_id FROM status_events
         WHERE received_at >= :minute AND received_at < :end AND occurred_at > :oldest
           AND received_at < occurred_at + :max_live_lag AND status IN ('delivered', 'read', 'played')) AS r

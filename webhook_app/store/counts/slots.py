@@ -10,6 +10,9 @@ OF_WEBHOOKS = f"(slot < {_FIRST_OF_REPORTS} OR slot >= {_FIRST_OF_REPORTS + _OF_
 
 OF_REPORTS = f"NOT {OF_WEBHOOKS}"
 
+CORRECTIONS_SLOT = -1
+"""The slot of corrections of what webhooks were counted as."""
+
 
 def report_slot(process_id: int) -> int:
     """The slot in which this process counts reports; ingest writers have those below it and never wait for them."""

@@ -39,6 +39,7 @@ _OLD = {
     "message_stages": "last_at < :cutoff",
     "stage_counts": "at < :cutoff",
     "clock_repairs": "occurred_at < :cutoff",
+    "settled_days": "day < :cutoff",
     "sends": "sent_at < :cutoff",
     "retries": "first_failed_at < :cutoff",
     "service_windows": "opened_at < :cutoff",

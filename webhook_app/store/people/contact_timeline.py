@@ -59,6 +59,7 @@ SELECT t.occurred_at AS at, t.status AS what, t.message_id, t.phone_number_id, t
        s.template, s.campaign, '' AS note
 FROM status_events t JOIN series s ON s.id = t.series_id WHERE t.contact = k.contact AND t.status <> 'failed'
 """
+_SETTLED = _STATUSES.replace("status_events", "settled_events")
 # Failures are kept longer than their events.
 _FAILURES = """
 SELECT t.occurred_at AS at, 'failed' AS what, t.message_id, t.phone_number_id, t.error_code AS code, t.contact,
@@ -98,7 +99,7 @@ def _timeline(condition: str) -> str:
     parts = [
         f"(SELECT * FROM ({source}) n WHERE n.at >= k.since AND n.at < k.until {condition}"
         f" ORDER BY {_NEWEST} LIMIT :limit)"
-        for source in (_STATUSES, _FAILURES, _INBOUND, _SENDS, _PREFERENCES, _HANDOVERS)
+        for source in (_STATUSES, _SETTLED, _FAILURES, _INBOUND, _SENDS, _PREFERENCES, _HANDOVERS)
     ]
     return (
         f"SELECT n.* FROM {_SPANS}"
@@ -118,6 +119,11 @@ FROM (SELECT message_id, status, occurred_at AS at FROM status_events
       WHERE keyed_hash(message_id) = ANY(ARRAY(
               SELECT keyed_hash(i) FROM unnest(CAST(:ids AS text[])) i))
         AND message_id = ANY(:ids) AND occurred_at BETWEEN :first AND :last
+      UNION ALL
+      SELECT message_id, status, occurred_at FROM settled_events
+      WHERE keyed_hash(message_id) = ANY(ARRAY(
+              SELECT keyed_hash(i) FROM unnest(CAST(:ids AS text[])) i))
+        AND message_id = ANY(:ids)
       UNION ALL
       SELECT message_id, 'failed', occurred_at FROM failures WHERE message_id = ANY(:ids)) AS events
 GROUP BY message_id

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from webhook_app.store.counts.messages import stages
-from webhook_app.store.postgres.engine import Connection
+from webhook_app.store.counts.messages import settled, stages
+from webhook_app.store.counts.slots import CORRECTIONS_SLOT
+from webhook_app.store.postgres.engine import Connection, driver
 from webhook_app.whatsapp.people.traces import ERASED, Traces
 
 # A status without a recipient is found by its message id, which contains the number. A message that a sender reported
@@ -26,10 +27,16 @@ UNION SELECT message_id FROM failures WHERE contact = '' AND participant = ''
   AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
 UNION SELECT message_id FROM status_events WHERE contact = ANY(:keys) AND participant = ''
 UNION SELECT message_id FROM failures WHERE contact = ANY(:keys) AND participant = ''
+UNION SELECT message_id FROM settled_messages WHERE contact = ANY(:keys)
 UNION SELECT message_id FROM sends r WHERE contact = ANY(:keys)
   AND (EXISTS (SELECT FROM status_events e
                WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id) AND e.message_id = r.message_id)
-       OR EXISTS (SELECT FROM failures f WHERE f.message_id = r.message_id))
+       OR EXISTS (SELECT FROM failures f WHERE f.message_id = r.message_id)
+       OR EXISTS (SELECT FROM settled_messages m
+                  WHERE keyed_hash(m.message_id) = keyed_hash(r.message_id) AND m.message_id = r.message_id))
+  AND NOT EXISTS (SELECT FROM settled_messages m
+                  WHERE keyed_hash(m.message_id) = keyed_hash(r.message_id)
+                    AND m.message_id = r.message_id AND m.contact <> ALL(:keys))
   AND NOT EXISTS (SELECT FROM status_events e
                   WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
                     AND e.message_id = r.message_id AND e.contact <> '' AND e.contact <> ALL(:keys))
@@ -42,6 +49,7 @@ _WITHOUT_EVENTS = text("""
 SELECT i FROM unnest(CAST(:ids AS text[])) AS i
 WHERE NOT EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(i) AND e.message_id = i)
   AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = i)
+  AND NOT EXISTS (SELECT FROM settled_messages m WHERE keyed_hash(m.message_id) = keyed_hash(i) AND m.message_id = i)
 """)
 _OF_PERSON = "(contact = ANY(:keys) OR given <> '' AND given = ANY(:keys))"
 _REPORTS = text(f"""
@@ -92,6 +100,7 @@ def parts(ids: Sequence[str]) -> Iterator[list[str]]:
 def take_out(connection: Connection, ids: Sequence[str], traces: Traces, now: datetime) -> Counter[str]:
     """Anonymise these messages in every table; returns the number of changed rows by table."""
     done: Counter[str] = Counter()
+    settled.restore(driver(connection), ids, slot=CORRECTIONS_SLOT)
     tokens = _tokens(ids)
     for name, condition in _BY_ID.items():
         rows = _take(connection, name, condition, {"ids": ids})

@@ -21,6 +21,7 @@ from webhook_app.whatsapp.people.traces import Traces
 HOLDS: dict[str, frozenset[str]] = {
     # Rows are anonymised: rates, recounts and funnels must not change.
     "status_events": frozenset(("message_id", "contact", "participant", "callback_data")),
+    "settled_messages": frozenset(("message_id", "contact", "callback_data")),
     "failures": frozenset(
         ("message_id", "contact", "participant", "title", "details", "errors", "fbtrace_id")
     ),

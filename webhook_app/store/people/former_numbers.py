@@ -10,6 +10,7 @@ from webhook_app.store.postgres.engine import Connection
 
 _USED = text("""
 SELECT EXISTS (SELECT FROM status_events WHERE contact = :key AND occurred_at >= :since)
+    OR EXISTS (SELECT FROM settled_events WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM failures WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM inbound_messages WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM preferences WHERE contact = :key AND occurred_at >= :since)
@@ -21,12 +22,15 @@ SELECT EXISTS (SELECT FROM status_events WHERE contact = :key AND occurred_at >=
 _MESSAGES = text("""
 SELECT message_id FROM status_events WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
   AND participant = ''
+UNION SELECT message_id FROM settled_events WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
 UNION SELECT message_id FROM failures WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
   AND participant = ''
 UNION SELECT message_id FROM inbound_messages WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
 UNION SELECT message_id FROM sends r WHERE contact = :key AND sent_at >= :since AND sent_at < :until
   AND NOT EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
                     AND e.message_id = r.message_id AND e.contact NOT IN ('', :key))
+  AND NOT EXISTS (SELECT FROM settled_messages m WHERE keyed_hash(m.message_id) = keyed_hash(r.message_id)
+                    AND m.message_id = r.message_id AND m.contact <> :key)
   AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = r.message_id AND f.contact NOT IN ('', :key))
 """)
 _TIMES = {

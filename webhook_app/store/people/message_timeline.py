@@ -87,8 +87,7 @@ _MOST_EVENTS, _MOST_FAILURES = 1_000, 100
 _EVENTS = f"""
 SELECT e.phone_number_id, e.status, e.occurred_at, e.received_at, e.participant, e.error_code, e.contact, e.category,
        e.pricing, e.callback_data, e.clock_replaced, {OTHER_COLUMNS}, count(*) OVER () AS stored
-FROM status_events e JOIN series s ON s.id = e.series_id
-WHERE keyed_hash(e.message_id) = keyed_hash(:message_id) AND e.message_id = :message_id {{within}}
+FROM ({{events}}) e JOIN series s ON s.id = e.series_id
 ORDER BY e.occurred_at DESC, array_position(ARRAY['sent', 'delivered', 'read', 'played', 'failed'], e.status) DESC,
          e.phone_number_id DESC, e.participant DESC, e.error_code DESC
 LIMIT {_MOST_EVENTS}
@@ -103,8 +102,17 @@ ORDER BY f.occurred_at DESC, f.phone_number_id DESC, f.participant DESC, f.error
 LIMIT {_MOST_FAILURES}
 """
 _WITHIN = "AND ({0}.occurred_at BETWEEN :first AND :last OR {0}.occurred_at >= :recent)"
-# Each statement for all days, and for the message's known span.
-_OF_EVENTS = text(_EVENTS.format(within="")), text(_EVENTS.format(within=_WITHIN.format("e")))
+_OF_ID = """
+SELECT e.phone_number_id, e.status, e.occurred_at, e.received_at, e.participant, e.error_code, e.contact, e.category,
+       e.pricing, e.callback_data, e.clock_replaced, e.series_id
+FROM {0} e WHERE keyed_hash(e.message_id) = keyed_hash(:message_id) AND e.message_id = :message_id
+"""
+_UNSETTLED, _SETTLED = _OF_ID.format("status_events"), _OF_ID.format("settled_events")
+# Each statement for all days, and for the message's known span. A settled message has none.
+_OF_EVENTS = (
+    text(_EVENTS.format(events=f"{_UNSETTLED} UNION ALL {_SETTLED}")),
+    text(_EVENTS.format(events=_UNSETTLED + _WITHIN.format("e"))),
+)
 _OF_FAILURES = text(_FAILURES.format(within="")), text(_FAILURES.format(within=_WITHIN.format("f")))
 
 _SENDS = text("""

@@ -19,6 +19,7 @@ _COLUMNS = (
     "inbound_messages.contact",
     "failures.contact",
     "status_events.contact",
+    "settled_messages.contact",
     "sends.contact",
 )
 _STORED = text(

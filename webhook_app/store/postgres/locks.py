@@ -19,6 +19,7 @@ REPLAY_LOCK = 7_410_005
 PARTITIONS_LOCK = 7_410_006
 FINDINGS_LOCK = 7_410_007
 KEYS_LOCK = 7_410_008
+SETTLE_LOCK = 7_410_009
 
 # Classes of locks with names. Postgres never confuses their pairs of integers with the integers above, so that no name
 # that a sender makes up is one of those.
@@ -39,6 +40,11 @@ _TRY_NAMED = text(
 def hold_until_commit(connection: Connection, key: int) -> None:
     """Wait for the lock, and hold it until the transaction ends."""
     connection.execute(_WAIT, {"key": key})
+
+
+def share_until_commit(connection: DriverConnection, key: int) -> None:
+    """Wait for the lock, and share it with others that do until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock_shared(%s::bigint)", [key])
 
 
 def try_until_commit(connection: Connection, key: int) -> bool:

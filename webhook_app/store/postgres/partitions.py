@@ -10,7 +10,8 @@ from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, driver
 from webhook_app.store.schema import PARTITIONED
 
-_TIME_COLUMN = {"deliveries": "received_at"}
+_TIME_COLUMN = {"deliveries": "received_at", "settled_messages": "sent_at"}
+_STEPS = PARTITIONED | {"settled_messages": "day"}
 _BATCH = 5_000
 _PARTITIONS = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:table)")
 _PLAN_ONCE = text("SET LOCAL plan_cache_mode = force_generic_plan")
@@ -39,6 +40,39 @@ def ensure(connection: Connection, now: datetime, *, days_back: int = 8, days_ah
     return made
 
 
+def ensure_day(connection: Connection, table: str, day: date) -> None:
+    """Create the partition of one day unless it exists."""
+    locks.hold_until_commit(connection, locks.PARTITIONS_LOCK)
+    if day not in {start for _, start in partitions(connection, table)}:
+        _create(connection, table, f"{table}_{day:%Y%m%d}", day, _next(day, "day"))
+
+
+def rebuild_day(connection: Connection, table: str, day: date) -> None:
+    """Replace the partition of a day by a copy without the room of deleted rows.
+
+    Writers of this day wait while the rows are copied, readers and the other days only while the two change places.
+    """
+    locks.hold_until_commit(connection, locks.PARTITIONS_LOCK)
+    name, column = f"{table}_{day:%Y%m%d}", _TIME_COLUMN.get(table, "occurred_at")
+    end = _next(day, "day")
+    bounds = f"FOR VALUES FROM ('{day:%Y-%m-%d} 00:00+00') TO ('{end:%Y-%m-%d} 00:00+00')"
+    for statement in (
+        "SET LOCAL statement_timeout = '10min'",
+        f'LOCK TABLE "{name}" IN SHARE ROW EXCLUSIVE MODE',
+        f'CREATE TABLE "{name}_new" (LIKE {table} INCLUDING ALL)',
+        f'INSERT INTO "{name}_new" SELECT * FROM "{name}"',
+        # With this constraint the copy is not read again when it is attached.
+        f"""ALTER TABLE "{name}_new" ADD CONSTRAINT of_the_day
+            CHECK ({column} >= '{day:%Y-%m-%d} 00:00+00' AND {column} < '{end:%Y-%m-%d} 00:00+00')""",
+        f'ALTER TABLE {table} DETACH PARTITION "{name}"',
+        f'DROP TABLE "{name}"',
+        f'ALTER TABLE "{name}_new" RENAME TO "{name}"',
+        f'ALTER TABLE {table} ATTACH PARTITION "{name}" {bounds}',
+        f'ALTER TABLE "{name}" DROP CONSTRAINT of_the_day',
+    ):
+        connection.execute(text(statement))
+
+
 def partitions(connection: Connection, table: str) -> list[tuple[str, date]]:
     """The (name, first day) of each partition of `table` except the default one, oldest first."""
     found = connection.execute(_PARTITIONS, {"table": table}).scalars()
@@ -63,7 +97,7 @@ def planned_once(connection: Connection) -> Iterator[None]:
 
 def drop_before(connection: Connection, table: str, cutoff: date) -> list[str]:
     """Drop all partitions that end at or before `cutoff`; returns their names."""
-    step = PARTITIONED[table]
+    step = _STEPS[table]
     gone = [name for name, start in partitions(connection, table) if _next(start, step) <= cutoff]
     for name in gone:
         connection.execute(text(f'DROP TABLE "{name}"'))

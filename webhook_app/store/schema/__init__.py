@@ -58,6 +58,8 @@ from webhook_app.store.schema.receiving import (
     quarantine,
     rejections,
     seen_codes,
+    settled_days,
+    settled_messages,
     status_events,
 )
 from webhook_app.store.schema.sends import retries, retry_progress, sends
@@ -119,6 +121,8 @@ __all__ = [
     "sends",
     "series",
     "service_windows",
+    "settled_days",
+    "settled_messages",
     "silences",
     "stage_counts",
     "stage_progress",

@@ -56,6 +56,40 @@ status_events = Table(
     postgresql_partition_by="RANGE (occurred_at)",
 )
 
+settled_messages = (
+    Table(  # a message that is finished, instead of its events and attempt; see counts/messages/settled
+        "settled_messages",
+        metadata,
+        a_time("sent_at"),
+        a_time("delivered_at", null=True),
+        a_time("read_at", null=True),
+        a_time("sent_received_at"),
+        a_time("delivered_received_at", null=True),
+        a_time("read_received_at", null=True),
+        Column("series_id", Integer, nullable=False),
+        Column("pricing", SmallInteger, nullable=False, server_default="0"),
+        # bits: which of its events have no category, pricing or callback data
+        Column("lacks", SmallInteger, nullable=False, server_default="0"),
+        a_text("message_id"),
+        a_text("phone_number_id"),
+        a_text("contact"),
+        a_text("category"),
+        a_text("callback_data"),
+        Index("settled_messages_id", text("keyed_hash(message_id)")),
+        Index("settled_messages_contact", "contact"),
+        postgresql_partition_by="RANGE (sent_at)",
+    )
+)
+
+settled_days = Table(  # how far the events of each day are settled
+    "settled_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("passes", SmallInteger, nullable=False, server_default="0"),
+    Column("page", Integer),  # where a pass goes on; null: none has begun
+    Column("bloated", Boolean, nullable=False, server_default=text("false")),  # to be rebuilt
+)
+
 failures = Table(  # one row per failed status event, kept longer than the events; monthly partitions
     "failures",
     metadata,

@@ -5,13 +5,14 @@ a message and key. A repeated report only fills in what the first one left out. 
 driver: it shares their connection.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import text
 
+from webhook_app.store.counts.messages import settled
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 from webhook_app.store.sends.addressees import FROM_WEBHOOK
@@ -162,6 +163,10 @@ GROUP BY {{by}} ORDER BY {{by}}
 _UNREPORTED = text(_UNREPORTED_BY.format(by="phone_number_id"))
 _UNREPORTED_BY_KEY = text(_UNREPORTED_BY.format(by="reported_by"))
 
+# Of a message that is reported as sent now, events older than eight days are not read.
+_SENT_BEFORE = "SELECT coalesce(min(sent_at) < %s, false) FROM sends WHERE message_id = ANY(%s::text[])"
+_EVENTS_BEFORE = timedelta(days=8)
+
 _FAILED_OF_KEY = text("""
 SELECT count(*) FROM (
   SELECT FROM sends WHERE reported_by = :key AND registered_at >= :since AND failed LIMIT :most) AS f
@@ -244,6 +249,16 @@ def due_checks(connection: Connection, now: datetime, limit: int) -> list[tuple[
     """Reports that are due for a check, each with the time of its registration."""
     rows = connection.execute(_DUE, {"now": now, "limit": limit})
     return [((row[0], row[1], row[2], row[3]), row.registered_at) for row in rows]
+
+
+def restore_settled(
+    connection: DriverConnection, message_ids: Collection[str], now: datetime, *, slot: int
+) -> None:
+    """Restore these messages, which reports are merged with, if one was sent so long ago that it may be settled."""
+    sent_before = now - settled.OLD_AFTER + _EVENTS_BEFORE
+    row = connection.execute(_SENT_BEFORE, [sent_before, text_array(sorted(message_ids))]).fetchone()
+    if row and row[0]:
+        settled.restore(connection, message_ids, slot=slot)
 
 
 def with_webhooks(connection: Connection, message_ids: Iterable[str]) -> set[str]:

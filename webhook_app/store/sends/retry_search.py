@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from webhook_app.rules.sends.retries import MAX_ATTEMPTS, SOON_WITHIN, UNCLAIMED_FOR
 from webhook_app.store.counts.failures import COUNTED, tries_sql
+from webhook_app.store.counts.messages.settled import OLD_AFTER
 from webhook_app.store.postgres.engine import Connection, use_indexes_until_commit
 from webhook_app.store.postgres.errors import EngineUnavailable, is_statement_timeout
 from webhook_app.store.postgres.locks import limit_statements
@@ -163,6 +164,13 @@ WITH due AS MATERIALIZED (
     JOIN series s ON s.id = e.series_id
     WHERE e.status <> 'failed'
       OR NOT EXISTS (SELECT FROM sends c WHERE c.message_id = e.message_id AND c.failed OFFSET 0)
+    UNION ALL
+    SELECT e.message_id, e.sent_at, e.phone_number_id, s.template, s.campaign, ''
+    FROM (SELECT * FROM settled_messages e
+          WHERE p.since < now() - interval '{OLD_AFTER.days} days'
+            AND e.contact = p.contact AND e.sent_at >= p.since
+          LIMIT {_MOST_MESSAGES}) e
+    JOIN series s ON s.id = e.series_id
     UNION ALL
     SELECT w.message_id, w.sent_at, w.phone_number_id, w.template, w.campaign, w.reported_by
     FROM (SELECT * FROM sends w WHERE w.contact = p.contact AND w.sent_at >= p.since

@@ -41,6 +41,12 @@ FROM (SELECT contact, phone_number_id, occurred_at AS at, NULL::timestamptz AS w
       WHERE contact = ANY(:contacts) AND occurred_at >= :since AND occurred_at < :until
         AND status IN ('delivered', 'read', 'played')
       UNION ALL
+      SELECT contact, phone_number_id, occurred_at, NULL,
+             CASE WHEN category LIKE 'marketing%' THEN occurred_at END
+      FROM settled_events
+      WHERE contact = ANY(:contacts) AND occurred_at >= :since AND occurred_at < :until
+        AND status IN ('delivered', 'read')
+      UNION ALL
       SELECT contact, phone_number_id, occurred_at, occurred_at, NULL FROM inbound_messages
       WHERE contact = ANY(:contacts) AND occurred_at >= :since AND occurred_at < :until) AS successes
 GROUP BY contact, phone_number_id
@@ -49,6 +55,10 @@ _MESSAGES = text("""
 SELECT DISTINCT message_id, phone_number_id FROM status_events
 WHERE keyed_hash(message_id) = ANY (SELECT keyed_hash(m) FROM unnest(CAST(:message_ids AS text[])) m)
   AND message_id = ANY(:message_ids) AND status IN ('delivered', 'read', 'played') AND occurred_at >= :since
+UNION
+SELECT message_id, phone_number_id FROM settled_messages
+WHERE keyed_hash(message_id) = ANY (SELECT keyed_hash(m) FROM unnest(CAST(:message_ids AS text[])) m)
+  AND message_id = ANY(:message_ids) AND greatest(delivered_at, read_at) >= :since
 """)
 _TAKE = text("""
 DELETE FROM successes WHERE id = ANY (ARRAY(SELECT id FROM successes ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED))

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from webhook_app.rules.counts.outcome_measures import LIVE_WITHIN
-from webhook_app.store.counts.messages import outcome_counts
+from webhook_app.store.counts.messages import outcome_counts, settled
+from webhook_app.store.counts.slots import CORRECTIONS_SLOT
 from webhook_app.store.postgres.arrays import text_array
-from webhook_app.store.postgres.engine import Connection, DriverConnection
+from webhook_app.store.postgres.engine import Connection, DriverConnection, driver
 
 Message = tuple[str, str]
 """message_id, phone_number_id."""
@@ -71,7 +72,8 @@ new_stages AS MATERIALIZED (
   FROM status_events WHERE {{which}} AND status IN ('sent', 'delivered', 'read', 'played', 'failed')
   GROUP BY 1
 ), merged AS MATERIALIZED (
-  SELECT n.message, h.series_id AS was_series_id, h.category AS was_category,
+  SELECT n.message, n.sent_at AS new_sent_at, n.failed_at AS new_failed_at,
+         h.series_id AS was_series_id, h.category AS was_category,
          h.pricing AS was_pricing, h.sent_live AS was_sent_live,
          {", ".join(f"h.{stage}_at AS was_{stage}_at" for stage in _STAGES)}, h.last_at AS was_last_at,
          greatest(h.series_id, n.series_id) AS series_id, greatest(h.category, n.category) AS category,
@@ -112,7 +114,9 @@ WITH {NEW_STAGES}, {DELTAS}, written AS (
   ON CONFLICT (message) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in (*_NEW.split(", "), "last_at"))}
 ), added AS ({_ADD})
-SELECT count(*) FROM new_stages
+SELECT (SELECT count(*) FROM new_stages) AS messages,
+       ARRAY(SELECT message FROM merged WHERE was_sent_at < :settled_before
+             AND (new_sent_at > was_sent_at OR new_failed_at IS NOT NULL)) AS attempted
 """
 _BETWEEN = text(_EXTEND.format(which=f"{RECEIVED} AND received_at < :until"))
 _OF_MESSAGES = text(
@@ -221,8 +225,15 @@ def set_counted_until(connection: Connection, until: datetime) -> None:
 
 
 def count_received(connection: Connection, since: datetime, until: datetime) -> int:
-    """Count the events received from `since` to before `until`; returns the number of their messages."""
-    return int(connection.execute(_BETWEEN, {"since": since, "until": until}).scalar_one())
+    """Count the events received from `since` to before `until`; returns the number of their messages.
+
+    A message that was settled is restored when it is sent again, or fails.
+    """
+    values = {"since": since, "until": until, "settled_before": until - settled.OLD_AFTER}
+    row = connection.execute(_BETWEEN, values).one()
+    if row.attempted:
+        settled.restore_attempted(connection, row.attempted, since, until, slot=CORRECTIONS_SLOT)
+    return int(row.messages)
 
 
 def request_recount(connection: DriverConnection, messages: Iterable[Message]) -> None:
@@ -236,9 +247,10 @@ def process_recounts(connection: Connection, limit: int) -> int:
     taken = [tuple(row) for row in connection.execute(_TAKE_REQUESTS, {"limit": limit})]
     if taken:
         ids, numbers = zip(*set(taken), strict=True)
+        settled.restore(driver(connection), ids, slot=CORRECTIONS_SLOT)
         values = {"ids": list(ids), "numbers": list(numbers)}
         connection.execute(_DELETE, values)
-        connection.execute(_OF_MESSAGES, values)
+        connection.execute(_OF_MESSAGES, values | {"settled_before": None})
     return len(taken)
 
 
