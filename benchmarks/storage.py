@@ -1,6 +1,6 @@
 """Disk space per message, while it is new and once it is settled, and the time that settling takes.
 
-Webhooks as Meta sends them, a message's three statuses in three POSTs and twenty POSTs in a commit, are stored as those of
+Webhooks as Meta sends them, the statuses of a message in three POSTs and twenty POSTs in a commit, are stored as those of
 a day twelve days ago, three in a hundred messages failing. Sizes include indexes.
 """
 

@@ -37,7 +37,7 @@ def old(engine: Engine, now: datetime) -> datetime:
     return now.replace(hour=12, minute=0, second=0, microsecond=0) - 20 * DAY
 
 
-def steps(message_id: str, at: datetime, *kinds: str, **more: Any) -> list[dict[str, Any]]:
+def statuses_of(message_id: str, at: datetime, *kinds: str, **more: Any) -> list[dict[str, Any]]:
     """The statuses of a message, a minute after one another. Meta prices all but `read`."""
     priced = {"biz_opaque_callback_data": CALLBACK, "recipient": PERSON} | more
     return [
@@ -89,8 +89,8 @@ def of_person(engine: Engine, contact: str, now: datetime) -> tuple[Any, ...]:
 
 
 def test_a_finished_message_is_one_row_that_gives_the_same_answers(engine, traffic, old, now):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered", "read"), at=old + HOUR)
-    traffic.store(*steps("wamid.B", old + HOUR, "sent", "read"), at=old + 2 * HOUR)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered", "read"), at=old + HOUR)
+    traffic.store(*statuses_of("wamid.B", old + HOUR, "sent", "read"), at=old + 2 * HOUR)
     count_stages(engine, now)
     asked: tuple[Callable[[], object], ...] = (
         lambda: counted(engine),
@@ -107,11 +107,11 @@ def test_a_finished_message_is_one_row_that_gives_the_same_answers(engine, traff
 
 
 def test_a_message_that_lasted_for_days_is_settled_when_its_last_event_is_old(engine, traffic, old, now):
-    (read_later,) = steps("wamid.A", old + 3 * DAY, "read")
-    traffic.store(*steps("wamid.A", old, "sent", "delivered"), read_later, at=old + 3 * DAY)
+    (read_later,) = statuses_of("wamid.A", old + 3 * DAY, "read")
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered"), read_later, at=old + 3 * DAY)
     traffic.store(
-        *steps("wamid.B", old, "sent", "delivered"),
-        *steps("wamid.B", now - 5 * DAY, "read"),
+        *statuses_of("wamid.B", old, "sent", "delivered"),
+        *statuses_of("wamid.B", now - 5 * DAY, "read"),
         at=now,
     )
     before = of_message(engine, "wamid.A", now)
@@ -123,28 +123,30 @@ def test_a_message_that_lasted_for_days_is_settled_when_its_last_event_is_old(en
 @pytest.mark.parametrize(
     "odd",
     [
-        pytest.param(lambda at: steps("wamid.A", at, "sent", "failed"), id="it failed"),
-        pytest.param(lambda at: steps("wamid.A", at, "sent", "delivered", "delivered"), id="twice"),
-        pytest.param(lambda at: steps("wamid.A", at, "sent", "delivered", "played"), id="played"),
-        pytest.param(lambda at: steps("wamid.A", at, "delivered", "read"), id="no sent"),
-        pytest.param(lambda at: steps("wamid.A", at, "sent", "delivered", recipient=""), id="nobody"),
-        pytest.param(lambda at: steps("wamid.A", at, "delivered", "sent"), id="delivered before it was sent"),
+        pytest.param(lambda at: statuses_of("wamid.A", at, "sent", "failed"), id="it failed"),
+        pytest.param(lambda at: statuses_of("wamid.A", at, "sent", "delivered", "delivered"), id="twice"),
+        pytest.param(lambda at: statuses_of("wamid.A", at, "sent", "delivered", "played"), id="played"),
+        pytest.param(lambda at: statuses_of("wamid.A", at, "delivered", "read"), id="no sent"),
+        pytest.param(lambda at: statuses_of("wamid.A", at, "sent", "delivered", recipient=""), id="nobody"),
+        pytest.param(
+            lambda at: statuses_of("wamid.A", at, "delivered", "sent"), id="delivered before it was sent"
+        ),
         pytest.param(
             lambda at: [
-                *steps("wamid.A", at, "sent"),
-                *steps("wamid.A", at + HOUR, "delivered", recipient="12025550118"),
+                *statuses_of("wamid.A", at, "sent"),
+                *statuses_of("wamid.A", at + HOUR, "delivered", recipient="12025550118"),
             ],
             id="two contacts",
         ),
         pytest.param(
             lambda at: [
-                *steps("wamid.A", at, "sent"),
-                *steps("wamid.A", at + HOUR, "delivered", biz_opaque_callback_data="other"),
+                *statuses_of("wamid.A", at, "sent"),
+                *statuses_of("wamid.A", at + HOUR, "delivered", biz_opaque_callback_data="other"),
             ],
             id="two callback data",
         ),
         pytest.param(
-            lambda at: steps(
+            lambda at: statuses_of(
                 "wamid.A", at, "sent", "delivered", recipient_type="group", recipient_participant_id=PERSON
             ),
             id="a member of a group",
@@ -159,7 +161,7 @@ def test_an_unusual_message_keeps_its_events(engine, traffic, old, now, odd):
 
 
 def test_an_event_that_is_not_counted_yet_is_not_lost(engine, traffic, old, now):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered"), at=now - HOUR)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered"), at=now - HOUR)
     count_stages(engine, now)
     traffic.store(status("wamid.A", "read", old + MINUTE, recipient=PERSON), at=now)
     assert settle_days(engine, now, busy_pages=0) == 0
@@ -171,21 +173,21 @@ def test_an_event_that_is_not_counted_yet_is_not_lost(engine, traffic, old, now)
 
 
 def test_a_message_without_delivery_is_settled_once_meta_has_given_up(engine, traffic, old, now):
-    traffic.store(*steps("wamid.A", old, "sent"), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent"), at=old)
     assert settle(engine, now) == 0
     assert settle(engine, now + 11 * DAY) == 0
     assert settle(engine, now + 12 * DAY) == 1
 
 
 def test_a_quiet_day_is_left_as_it_is(engine, traffic, old, now):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered"), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered"), at=old)
     count_stages(engine, now)
     assert settle_days(engine, now) == 0
     assert rows(engine, "settled_days") == 0
 
 
 def test_a_repeated_webhook_about_a_settled_message_is_counted_once(engine, traffic, old, now):
-    told = steps("wamid.A", old, "sent", "delivered", "read")
+    told = statuses_of("wamid.A", old, "sent", "delivered", "read")
     traffic.store(*told, at=old)
     settle(engine, now)
     before = counted(engine)
@@ -196,7 +198,7 @@ def test_a_repeated_webhook_about_a_settled_message_is_counted_once(engine, traf
 
 
 def test_a_message_that_is_read_after_it_was_settled_is_counted_as_read(engine, traffic, old, now):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered"), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered"), at=old)
     settle(engine, now)
     traffic.store(status("wamid.A", "read", now, recipient=PERSON), at=now)
     count_stages(engine, now + MINUTE)
@@ -208,7 +210,7 @@ def test_a_message_that_is_read_after_it_was_settled_is_counted_as_read(engine, 
 
 @pytest.mark.parametrize("kind", ["failed", "sent"])
 def test_a_settled_message_that_fails_or_is_sent_again_is_still_one_attempt(engine, traffic, old, now, kind):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered"), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered"), at=old)
     settle(engine, now)
     code = {"code": 131026} if kind == "failed" else {}
     traffic.store(status("wamid.A", kind, now, recipient=PERSON, **code), at=now)
@@ -221,7 +223,7 @@ def test_a_settled_message_that_fails_or_is_sent_again_is_still_one_attempt(engi
 
 def test_what_a_sender_reports_late_completes_a_settled_message(engine, traffic, old, now):
     bare = {"biz_opaque_callback_data": ""}
-    traffic.store(*steps("wamid.A", old, "sent", "delivered", **bare), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered", **bare), at=old)
     settle(engine, now)
     item = {"message_id": "wamid.A", "phone_number_id": NUMBER, "contact": PERSON, "template": "late"}
     reported, _ = parse_send(item | {"sent_at": old.isoformat()}, now)
@@ -234,8 +236,8 @@ def test_what_a_sender_reports_late_completes_a_settled_message(engine, traffic,
 
 
 def test_an_erased_person_is_in_no_settled_message(engine, traffic, old, now, database_url):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered"), at=old)
-    traffic.store(*steps("wamid.B", old, "sent", "delivered", recipient="12025550118"), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered"), at=old)
+    traffic.store(*statuses_of("wamid.B", old, "sent", "delivered", recipient="12025550118"), at=old)
     settle(engine, now)
     before = counted(engine)
     erase(engine, lambda: connect(database_url, application="t"), PERSON, actor="admin", now=now)
@@ -250,7 +252,7 @@ def test_an_erased_person_is_in_no_settled_message(engine, traffic, old, now, da
 
 
 def test_settled_messages_are_deleted_with_the_events_of_their_day(engine, traffic, old, now):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered"), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered"), at=old)
     settle(engine, now)
     for days in range(1, 25):
         prune(engine, now + days * DAY, Retention(events_days=40))
@@ -261,7 +263,7 @@ def test_settled_messages_are_deleted_with_the_events_of_their_day(engine, traff
 
 
 def test_a_message_is_recounted_from_its_settled_events(engine, traffic, old, now):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered", "read"), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered", "read"), at=old)
     settle(engine, now)
     before = counted(engine)
     with engine.begin() as connection:
@@ -273,7 +275,9 @@ def test_a_message_is_recounted_from_its_settled_events(engine, traffic, old, no
 def test_a_run_goes_on_where_the_one_before_ended(engine, traffic, old, now):
     for place in range(40):
         traffic.store(
-            *steps(f"wamid.{place}" + "x" * 400, old, "sent", "delivered", recipient=f"1202555{place:04}"),
+            *statuses_of(
+                f"wamid.{place}" + "x" * 400, old, "sent", "delivered", recipient=f"1202555{place:04}"
+            ),
             at=old,
         )
     count_stages(engine, now)
@@ -293,19 +297,19 @@ def size(engine: Engine, day: datetime) -> int:
 def test_the_disk_gets_the_room_back_and_the_other_events_stay(engine, traffic, old, now):
     for place in range(60):
         traffic.store(
-            *steps(f"wamid.{place}", old, "sent", "delivered", recipient=f"1202555{place:04}"), at=old
+            *statuses_of(f"wamid.{place}", old, "sent", "delivered", recipient=f"1202555{place:04}"), at=old
         )
-    traffic.store(*steps("wamid.F", old, "sent", "failed", code=131026), at=old)
+    traffic.store(*statuses_of("wamid.F", old, "sent", "failed", code=131026), at=old)
     grown, before = size(engine, old), of_message(engine, "wamid.F", now)
     assert settle(engine, now) == 60
     assert size(engine, old) < grown
     assert of_message(engine, "wamid.F", now) == before
-    traffic.store(*steps("wamid.F", old, "sent", "failed", code=131026), at=now)
+    traffic.store(*statuses_of("wamid.F", old, "sent", "failed", code=131026), at=now)
     assert of_message(engine, "wamid.F", now) == before
 
 
 def test_a_partition_in_use_is_copied_by_the_next_run(engine, traffic, old, now, database_url):
-    traffic.store(*steps("wamid.A", old, "sent", "delivered"), at=old)
+    traffic.store(*statuses_of("wamid.A", old, "sent", "delivered"), at=old)
     count_stages(engine, now)
     with connect(database_url, application="t") as other, other.transaction():
         other.execute(f"LOCK TABLE status_events_{old:%Y%m%d} IN ACCESS SHARE MODE")
@@ -325,7 +329,7 @@ def test_who_restores_a_message_waits_for_a_step_and_keeps_the_next_one_waiting(
 
 
 class _Twins:
-    """The same webhooks about messages of two days: those of the first are settled now and then, the others never."""
+    """Equal webhooks about messages of two days, of which only those of one day are settled now and then."""
 
     def __init__(self, engine: Engine, traffic: Traffic, settled_day: datetime, now: datetime) -> None:
         self._engine, self._traffic, self._now = engine, traffic, now

@@ -18,7 +18,7 @@ from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
-from webhook_app.store.counts.messages import stages
+from webhook_app.store.counts.messages import settled, stages
 from webhook_app.store.counts.messages.funnels import funnel
 from webhook_app.store.counts.rates import rates
 from webhook_app.store.incidents import alerts, outbox
@@ -26,7 +26,7 @@ from webhook_app.store.operations import audit
 from webhook_app.store.people import erased_opt_outs, erasure
 from webhook_app.store.people.free_text import SEARCHED
 from webhook_app.store.people.links import leave_unapplied
-from webhook_app.store.postgres import locks
+from webhook_app.store.postgres import locks, partitions
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving import archive
@@ -36,7 +36,7 @@ from webhook_app.store.suppressions.opt_ins import OptIn
 from webhook_app.store.suppressions.suppressions import ChangeEvidence, Suppression
 from webhook_app.whatsapp.people.traces import Traces
 
-DAY = timedelta(days=1)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 PERSON, USER, PARENT = "5511987654321", "BR.70411938265500174423", "BR.ENT.99911938265500174423"
 OLD_SPELLING = "551187654321"
 OTHER = "12025550118"
@@ -62,6 +62,7 @@ NO_PERSON: dict[str, str] = {
     "rejections": "figures",
     "retry_progress": "a key's name and a moment",
     "scheduler_state": "our own jobs",
+    "settled_days": "days",
     "session_secret": "random bytes",
     "sessions": "tokens of operators",
     "wrong_keys": "addresses of callers",
@@ -179,9 +180,12 @@ def counted(engine: Engine, now: datetime) -> Any:
         counts = rates(connection, *span, ()), funnel(connection, *span, ("category", "country"))
         figures = connection.execute(
             text(
-                "SELECT (SELECT sum(attempts) FROM minute_counts), (SELECT count(*) FROM status_events),"
-                " (SELECT count(*) FROM failures), (SELECT count(*) FROM messages),"
-                " (SELECT count(DISTINCT message_id) FROM status_events WHERE status IN ('sent', 'failed')),"
+                "SELECT (SELECT sum(attempts) FROM minute_counts),"
+                " (SELECT count(*) FROM status_events) + (SELECT count(*) FROM settled_events),"
+                " (SELECT count(*) FROM failures),"
+                " (SELECT count(*) FROM messages) + (SELECT count(*) FROM settled_messages),"
+                " (SELECT count(DISTINCT message_id) FROM status_events WHERE status IN ('sent', 'failed'))"
+                "   + (SELECT count(*) FROM settled_messages),"
                 " (SELECT sum(received) FROM books), (SELECT sum(applied) FROM books),"
                 " (SELECT sum(quarantined) FROM books)"
             )
@@ -189,9 +193,26 @@ def counted(engine: Engine, now: datetime) -> Any:
         return counts, tuple(figures)
 
 
+def settle_a_message(writer: BatchWriter, engine: Engine, message_id: str, now: datetime) -> None:
+    """Store a message to the person that was delivered weeks ago, and settle it."""
+    at = now - 20 * DAY
+    with engine.begin() as connection:
+        partitions.ensure(connection, now, days_back=21)
+        partitions.ensure_day(connection, "settled_messages", at.date())
+    told = [
+        status(message_id, kind, at, recipient=PERSON, biz_opaque_callback_data=f"order for {PERSON}")
+        for kind in ("sent", "delivered")
+    ]
+    writer.store([Delivery(body(*told))], at)
+    count_stages(engine, at + 10 * MINUTE)
+    with engine.begin() as connection:
+        assert settled.settle(connection, f"status_events_{at:%Y%m%d}", 0, now).messages == 1
+
+
 def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list[str]:
     """Store events that put the person into every table that can hold one; returns the ids of their messages."""
-    ids = [wamid(PERSON, n) for n in range(6)]
+    ids = [*(wamid(PERSON, n) for n in range(6)), wamid(PERSON, 8)]
+    settle_a_message(writer, engine, ids[6], now)
     at = now - timedelta(minutes=10)
     both = {"recipient_user_id": USER, "recipient_parent_user_id": PARENT}
     mine = [

@@ -100,7 +100,7 @@ def parts(ids: Sequence[str]) -> Iterator[list[str]]:
 def take_out(connection: Connection, ids: Sequence[str], traces: Traces, now: datetime) -> Counter[str]:
     """Anonymise these messages in every table; returns the number of changed rows by table."""
     done: Counter[str] = Counter()
-    settled.restore(driver(connection), ids, slot=CORRECTIONS_SLOT)
+    done["settled_messages"] = settled.restore(driver(connection), ids, slot=CORRECTIONS_SLOT)
     tokens = _tokens(ids)
     for name, condition in _BY_ID.items():
         rows = _take(connection, name, condition, {"ids": ids})

@@ -1,11 +1,8 @@
 """Settled messages: a message that has been finished for days has one row, instead of its events and its attempt.
 
-Only ordinary messages are settled: sent once, delivered and read at most once, all events counted and of one contact,
-series, category, price and callback data. A third of the disk space is left of them, and no answer is lost: the view
-`settled_events` has their events, and `restore` stores them as events again before something changes a message.
-
-`settle` holds a lock while it moves messages; `restore` shares it, so that what restored a message can rely on it until
-its transaction ends. Statuses that are delivered, read or played now need no restoring: they are further events.
+Only ordinary messages are settled: sent once, delivered and read at most once, all events counted and alike. The view
+`settled_events` has their events, and `restore` stores them as events again before something changes the message.
+A `delivered`, `read` or `played` of later needs no restoring: it is a further event.
 """
 
 from collections.abc import Collection
