@@ -74,7 +74,11 @@ MOST_EXAMINED = 20
 
 
 class IncidentUpdates:
-    """The incidents of one evaluation. `channels`: those that are set up."""
+    """The incidents of one evaluation. `channels`: those that are set up.
+
+    `made_up`: incidents that only reports of senders show and that are not announced again, by their ids. What webhooks
+    show does not belong to them.
+    """
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class IncidentUpdates:
         rules: Sequence[Rule],
         public_url: str,
         channels: Collection[str],
+        made_up: Collection[int] = (),
     ) -> None:
         self.inputs = inputs
         self._store = store
@@ -90,6 +95,7 @@ class IncidentUpdates:
         self._rules = {rule.name: rule for rule in rules}
         self._public_url = public_url
         self._channels = channels
+        self._made_up = made_up
         self._unnamed = unnamed_channels(rules, channels)
         self._added = self._examined = 0
         known = store.known_incidents(self._now - max(AGAIN_WITHIN.values()))
@@ -127,24 +133,33 @@ class IncidentUpdates:
     def _leave_merged(self, firing: Sequence[AlertChange], calls: ReportedCalls) -> None:
         """Take out of each merged incident the alerts that more than the reports of its API keys shows.
 
-        They join incidents anew, and so are announced by themselves. If that is all of them, they stay.
+        They join incidents anew, and so are announced by themselves. If that is all of them, they stay, unless the
+        incident is made up.
         """
         leaving: dict[int, list[AlertChange]] = {}
         reporters: dict[int, frozenset[str]] = {
-            each.id: reporters_of_incident(each) for each in self._incidents.values() if is_merged(each)
+            each.id: reporters_of_incident(each)
+            for each in self._incidents.values()
+            if is_merged(each) or each.id in self._made_up
         }
         for change in firing:
             known = reporters.get(change.alert.incident_id or 0)
             if known is None:
                 continue
-            if is_shown(change.alert.webhook_codes) or not firing_alert(change, calls).reporters <= known:
+            if change.alert.incident_id in self._made_up:
+                if is_shown(change.alert.webhook_codes):
+                    self._take_out(change)
+            elif is_shown(change.alert.webhook_codes) or not firing_alert(change, calls).reporters <= known:
                 leaving.setdefault(cast("int", change.alert.incident_id), []).append(change)
         for incident_id, gone in leaving.items():
-            members = self._members[incident_id]
-            if len(gone) < sum(alert.state == "firing" for alert in members.values()):
+            members = self._members[incident_id].values()
+            if len(gone) < sum(alert.state == "firing" for alert in members):
                 for change in gone:
-                    del members[change.alert.id]
-                    change.alert = replace(change.alert, incident_id=None)
+                    self._take_out(change)
+
+    def _take_out(self, change: AlertChange) -> None:
+        del self._members[cast("int", change.alert.incident_id)][change.alert.id]
+        change.alert = replace(change.alert, incident_id=None)
 
     def _open_incidents(self) -> list[Incident]:
         """In the order of their ids; of more than can be examined at once, those that more than reports of senders
@@ -176,7 +191,9 @@ class IncidentUpdates:
         for incident_id in self._incidents.keys() - self._known.keys():
             members = self._members.get(incident_id, {}).values()
             self._known[incident_id] = known_incident(self._incidents[incident_id], members, self._now)
-        found = join(firing, self._known.values(), origin, self._now)
+        left_out = self._made_up if is_shown(firing.webhook_codes) else ()
+        known = [each for each in self._known.values() if each.id not in left_out]
+        found = join(firing, known, origin, self._now)
         if found.incident_id is None:
             incident = new_incident(change, firing, self._now)
             incident = replace(incident, id=self._store.insert_incident(incident))
@@ -188,8 +205,8 @@ class IncidentUpdates:
                 incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)
         self._incidents[incident.id] = incident
-        if (known := self._known.get(incident.id)) is not None:
-            self._known[incident.id] = known_after(known, incident, firing, origin, self._now)
+        if (before := self._known.get(incident.id)) is not None:
+            self._known[incident.id] = known_after(before, incident, firing, origin, self._now)
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
 
