@@ -149,7 +149,9 @@ class IncidentUpdates:
             if change.alert.incident_id in self._made_up:
                 if is_shown(change.alert.webhook_codes):
                     self._take_out(change)
-            elif is_shown(change.alert.webhook_codes) or not firing_alert(change, calls).reporters <= known:
+            elif is_shown(change.alert.webhook_codes) or (
+                "phone_number_id" in change.alert.group and not firing_alert(change, calls).reporters <= known
+            ):
                 leaving.setdefault(cast("int", change.alert.incident_id), []).append(change)
         for incident_id, gone in leaving.items():
             members = self._members[incident_id].values()
@@ -200,7 +202,7 @@ class IncidentUpdates:
         else:
             incident = joined_by(self._incidents[found.incident_id], firing)
             if found.reason is Joined.SAME_REPORTER:
-                incident = merged(incident)
+                incident = merged(incident, is_growth=self._is_growth(change.alert, incident))
             if found.again:
                 incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)
@@ -286,7 +288,10 @@ class IncidentUpdates:
             self._store.notify(incident.id, channel, reason, message, self._now)
             self._added += 1
         details = replace(
-            stored(incident), channels=tuple(dict.fromkeys([*notified, *channels])), only_reported=not seen
+            stored(incident),
+            channels=tuple(dict.fromkeys([*notified, *channels])),
+            only_reported=not seen,
+            has_grown=False,
         )
         return replace(
             incident,
@@ -359,20 +364,18 @@ class IncidentUpdates:
             return "fired" if incident.notified_at is None else "again"
         leading = by_rank(firing)[0]
         rule = self._rules.get(leading.rule)
-        state = _notified_state(incident, is_confirmed=is_confirmed, has_grown=self._has_grown(incident))
+        state = _notified_state(
+            incident, is_confirmed=is_confirmed, has_grown=is_merged(incident) and stored(incident).has_grown
+        )
         return None if rule is None else notification_reason(rule, state, self._now)
 
-    def _has_grown(self, incident: Incident) -> bool:
-        """Whether a merged incident names further business numbers since its last notification that Meta knows."""
-        if not is_merged(incident) or incident.last_notified_at is None:
+    def _is_growth(self, alert: Alert, incident: Incident) -> bool:
+        """Whether the alert names a code and a business number that Meta knows, and no alert of the incident does."""
+        place = alert.group.get("code"), alert.group.get("phone_number_id")
+        if None in place or str(place[1]) not in self.inputs.known_numbers():
             return False
-        new, old = set[tuple[str, str]](), set[tuple[str, str]]()
-        for alert in self._members[incident.id].values():
-            if "code" in alert.group:  # the other rules see the same failures later
-                places = new if alert.fired_at and alert.fired_at > incident.last_notified_at else old
-                places.add((str(alert.group.get("phone_number_id", "")), str(alert.group["code"])))
-        known = self.inputs.known_numbers()
-        return any(number in known for number, _ in new - old)
+        members = self._members[incident.id].values()
+        return place not in {(each.group.get("code"), each.group.get("phone_number_id")) for each in members}
 
     def _is_again(self, incident: Incident) -> bool:
         """Whether the incident opened again after its last notification."""
