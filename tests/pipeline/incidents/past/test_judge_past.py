@@ -17,7 +17,7 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.past import judge_past as module
 from webhook_app.pipeline.incidents.past import replay
 from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_past, note_gap
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import incidents, unjudged_minutes
 from webhook_app.store.incidents.incidents import Incident
 
