@@ -26,7 +26,9 @@ from webhook_app.store.postgres.partitions import ensure
 _PATIENCE_S = 7200
 _MEMORY = 0.4  # the upper limit that PostgreSQL's manual recommends for shared_buffers
 _PAST_ALERTS = 400
-_RULES = Path(__file__).parents[2] / "webhook_app" / "rules" / "incidents" / "rules_file" / "default_rules.toml"
+_RULES = (
+    Path(__file__).parents[2] / "webhook_app" / "rules" / "incidents" / "rules_file" / "default_rules.toml"
+)
 
 # Only while filling; the measured server is durable.
 _UNSAFE_SETTINGS = (
