@@ -1,4 +1,4 @@
-"""Lets a firing alert join an incident or open one, as rules/incidents/incidents.py decides. Values only."""
+"""Lets a firing alert join an incident or open one, as rules/incidents/joining.py decides. Values only."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Assigns firing alerts to incidents, updates and ends incidents, and decides on their notifications.
 
 Runs in the transaction of an evaluation, after its alerts have changed state:
-1. Each alert that fires joins an incident (rules/incidents/incidents.py), or opens one. Only merged ones can be left.
+1. Each alert that fires joins an incident (rules/incidents/joining.py), or opens one. Only merged ones can be left.
 2. Open incidents take over the figures of their leading alert; one whose alerts are all resolved ends.
 3. Per incident: is there a reason for a notification, and on which channels. Everything is written together.
 """
@@ -59,7 +59,8 @@ from webhook_app.rules.incidents.findings.recurring import (
     find_recurring,
     is_clear_rise,
 )
-from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, FiringAlert, Joined, KnownIncident, join
+from webhook_app.rules.incidents.incidents import FiringAlert, KnownIncident
+from webhook_app.rules.incidents.joining import AGAIN_WITHIN, Joined, join
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import silences
 from webhook_app.store.incidents.alerts import Alert
