@@ -22,7 +22,7 @@ from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.postgres.engine import make_engine
 
 LIMITS_MS = {200: 250.0, 2000: 1000.0}

@@ -21,7 +21,7 @@ from benchmarks.load import Outcome, closed_loop
 from benchmarks.payloads import request
 from benchmarks.servers import SECRET, SERVICE, environment, prepare, running
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import alerts
 from webhook_app.store.postgres.engine import make_engine
 

@@ -1,7 +1,7 @@
 """Disk space per message, while it is new and once it is settled, and the time that settling takes.
 
-Webhooks as Meta sends them, the statuses of a message in three POSTs and twenty POSTs in a commit, are stored as those of
-a day twelve days ago, three in a hundred messages failing. Sizes include indexes.
+Webhooks as Meta sends them (the statuses of a message in three POSTs, twenty POSTs in a commit, three in a hundred
+messages failing) are stored as those of a day twelve days ago. Sizes include indexes.
 """
 
 import argparse

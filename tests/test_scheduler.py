@@ -21,7 +21,7 @@ from tests.store.postgres.test_leadership import end_leaders_session
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_for
 from tests.test_settings import CHANNELS
-from webhook_app.rules.incidents.rules_file import RulesFileError
+from webhook_app.rules.incidents.rules_file.rules_file import RulesFileError
 from webhook_app.scheduler import load_rules, make_channels, make_jobs
 from webhook_app.settings import read_settings
 from webhook_app.store.incidents import outbox

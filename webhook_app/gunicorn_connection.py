@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Callable, Collection
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from gevent import get_hub, getcurrent  # type: ignore[import-untyped]
 from prometheus_client import Counter
@@ -37,6 +37,8 @@ CUT = Counter(
     ["reason"],
 )
 LATE, CROWD, MEMORY = CUT.labels("late"), CUT.labels("crowd"), CUT.labels("memory")
+
+Sent = TypeVar("Sent")
 
 _RESET = struct.pack("ii", 1, 0)  # for SO_LINGER
 
@@ -91,8 +93,7 @@ class ClientConnection:
 
     def send(self, data: bytes) -> int:
         """Send what fits into the socket's buffer. Raises BrokenPipeError when the client does not read."""
-        with self._answering():
-            return self._socket.send(data)
+        return self._answer(self._socket.send, data)
 
     def sendall(self, data: bytes) -> None:
         """Send all data. Raises BrokenPipeError when the client does not read.
@@ -104,17 +105,18 @@ class ClientConnection:
             return
         head, self._head = self._head, None
         if not head:
-            self._send_whole(data)
+            self._answer(self._send_whole, data)
             return
-        self._send_whole(head + data[:FIRST_PART])  # a large body is not copied to join its head
+        self._answer(
+            self._send_whole, head + data[:FIRST_PART]
+        )  # a large body is not copied to join its head
         if len(data) > FIRST_PART:
-            self._send_whole(memoryview(data)[FIRST_PART:])
+            self._answer(self._send_whole, memoryview(data)[FIRST_PART:])
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Send a part of a file, after the head of the answer."""
         self.finish_answer()
-        with self._answering():
-            return self._socket.sendfile(file, offset, count)
+        return self._answer(self._socket.sendfile, file, offset, count)
 
     def begin_answer(self, request: Any) -> None:
         """Expect the head of an answer to this request as the next data sent."""
@@ -196,20 +198,19 @@ class ClientConnection:
 
     def _send_whole(self, data: bytes | memoryview) -> None:
         """Send all data, part by part: what the client takes extends its deadline."""
-        with self._answering():
-            begin, sent = self.since, self._socket.send(data)
-            while sent < len(data):
-                self.since = min(begin + sent / BYTES_PER_SECOND, monotonic())
-                self._socket.settimeout(max(self.since + ANSWER_S - monotonic(), 0.001))
-                sent += self._socket.send(memoryview(data)[sent:])
+        begin, sent = self.since, self._socket.send(data)
+        while sent < len(data):
+            self.since = min(begin + sent / BYTES_PER_SECOND, monotonic())
+            self._socket.settimeout(max(self.since + ANSWER_S - monotonic(), 0.001))
+            sent += self._socket.send(memoryview(data)[sent:])
 
-    @contextlib.contextmanager
-    def _answering(self) -> Any:
+    def _answer(self, send: Callable[..., Sent], *arguments: Any) -> Sent:
+        """Call `send`, which sends a part of the answer. Raises BrokenPipeError when the client does not read."""
         self.since = monotonic()
         self.sending = True
         self._socket.settimeout(ANSWER_S)
         try:
-            yield
+            return send(*arguments)
         except OSError as fault:
             if isinstance(fault, TimeoutError):
                 LATE.inc()

@@ -286,7 +286,7 @@ def _header_lines(status: str, *headers: tuple[str, str]) -> tuple[str, bool]:
     own = len(headers)
     if lines.count("\n") != own or lines.count("\r") != own or "\0" in lines or "\n" in status:
         raise InvalidResponseHeader("a header has a line break")
-    return lines, any(name.lower() == "content-length" for name, _ in headers)
+    return lines, "\ncontent-length: " in f"\n{lines.lower()}"
 
 
 def _write(_data: bytes) -> None:

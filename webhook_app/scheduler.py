@@ -52,7 +52,7 @@ from webhook_app.pipeline.suppressions.suppress import LockWatch, suppress
 from webhook_app.rules.accounts.doctor_check import DoctorCheck, Expected
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import missing_channels
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.settings import Settings
 from webhook_app.store.operations import scheduler_state

@@ -20,7 +20,7 @@ from benchmarks.judgement.traffic import MINUTE, SimulatedPast
 from webhook_app.pipeline.incidents.groups.rule_groups import REPLAYABLE
 from webhook_app.pipeline.operations.backtest import BacktestIncident, BacktestRun
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 FALSE_INCIDENTS = 1.0
 """At most so many per 200 numbers and day."""

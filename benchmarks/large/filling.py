@@ -18,7 +18,7 @@ from webhook_app.migrating import migrate_database
 from webhook_app.pipeline.counts.count_funnels import SETTLED, count_stages
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.counts.messages.stages import counted_until
 from webhook_app.store.postgres.engine import connect, make_engine
 from webhook_app.store.postgres.partitions import ensure
@@ -26,7 +26,9 @@ from webhook_app.store.postgres.partitions import ensure
 _PATIENCE_S = 7200
 _MEMORY = 0.4  # the upper limit that PostgreSQL's manual recommends for shared_buffers
 _PAST_ALERTS = 400
-_RULES = Path(__file__).parents[2] / "webhook_app" / "rules" / "incidents" / "default_rules.toml"
+_RULES = (
+    Path(__file__).parents[2] / "webhook_app" / "rules" / "incidents" / "rules_file" / "default_rules.toml"
+)
 
 # Only while filling; the measured server is durable.
 _UNSAFE_SETTINGS = (

@@ -6,7 +6,7 @@ from benchmarks.judgement.__main__ import play
 from benchmarks.judgement.lasting import LASTING, play_lasting
 from benchmarks.judgement.scenarios import MUST_NOT_SAY, MUST_SEE
 from webhook_app.pipeline.incidents.groups.rule_groups import REPLAYABLE
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 RULES = [rule for rule in parse_rules(default_rules_text()) if rule.kind in REPLAYABLE]
 SCENARIOS = {scenario.name: scenario for scenario in (*MUST_SEE, *MUST_NOT_SAY)}

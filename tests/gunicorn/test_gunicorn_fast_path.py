@@ -273,6 +273,14 @@ def test_an_answer_without_a_length_gets_one_unless_it_has_no_body() -> None:
     assert b"Content-Length" not in answered(application("304 NOT MODIFIED"))
 
 
+def test_a_length_that_a_header_only_mentions_is_not_the_answer_s() -> None:
+    def application(_environ: Any, start: Any) -> list[bytes]:
+        start("200 OK", [("X-Note", "\tcontent-length: 9"), ("X-Content-Length", "9")])
+        return [b"ab"]
+
+    assert b"\r\nContent-Length: 2\r\n" in answered(application)
+
+
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "a\0b"])
 def test_a_header_with_a_line_break_is_not_sent(value: str) -> None:
     def application(_environ: Any, start: Any) -> list[bytes]:

@@ -67,7 +67,20 @@ def test_a_formula_behind_another_separator_has_an_apostrophe_too(separator, tex
     assert text_of(cell) == f"promo{separator}{text}{separator}x"
 
 
-@given(text=st.text(alphabet="=+-@;\t\n\r' a1\ufeff\u200b＝", max_size=12))
+@pytest.mark.parametrize("separator", ";\t")
+@pytest.mark.parametrize("before", [";", "\t", "\n", "\r", "; ", ";'", '";', "\n;"])
+@pytest.mark.parametrize("quotes", ['"', '""', '"""', ' "', '" "', "'\"", '"\ufeff'])
+def test_no_spreadsheet_finds_a_formula_behind_quotes(separator, before, quotes):
+    text = f"x{before}{quotes}=1+1;y"
+    exported = csv_rows([["1", text, "2"]])
+    read = [
+        cell for row in csv.reader(io.StringIO(exported, newline=""), delimiter=separator) for cell in row
+    ]
+    assert not [cell for cell in read if re.match("[\\s\ufeff]*=", cell)]
+    assert text_of(cells(exported)[1]) == text
+
+
+@given(text=st.text(alphabet="=+-@;\t\n\r' \"a1\ufeff\u200b＝", max_size=12))
 def test_every_text_is_read_back_as_it_was(text):
     assert text_of(cells(csv_rows([[text, "x"]]))[0]) == text
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.factories import body, status
-from webhook_app.whatsapp.json_text import bounded_bytes, limit_depth
+from webhook_app.whatsapp.json_text import bounded_bytes, has_long_numbers, limit_depth
 from webhook_app.whatsapp.receiving.payload import parse
 
 
@@ -49,3 +49,14 @@ def test_a_text_is_cut_to_bytes_and_stays_different_from_others_that_begin_alike
     assert one != other
     assert {len(one.encode()), len(other.encode())} <= {397, 398, 399, 400}
     assert one.startswith("\U00020000" * 90)
+
+
+@pytest.mark.parametrize("before", range(0, 45, 3))
+@pytest.mark.parametrize("begin", [b",", b":-", b" ", b"["])
+def test_a_number_of_200_digits_in_a_large_body_is_found_wherever_it_is(before, begin):
+    rest = b"x" * 2**17
+    digits = b"".join(b"%d" % (1 + place % 9) for place in range(200))
+    assert has_long_numbers(b"x" * before + begin + digits + rest)
+    assert not has_long_numbers(b"x" * before + begin + digits[1:] + rest)
+    assert not has_long_numbers(b"x" * before + digits + rest), "digits of a text"
+    assert not has_long_numbers(begin + digits), "a small body"

@@ -34,7 +34,7 @@ def _message(fault: Exception) -> str:
     """The message for an error in settings, files, rules or database; empty for any other error, which is a bug."""
     from webhook_app.embedded import StartupError  # noqa: PLC0415  slow: see above
     from webhook_app.pipeline.receiving.replay import ReplayBusyError  # noqa: PLC0415
-    from webhook_app.rules.incidents.rules_file import RulesFileError  # noqa: PLC0415
+    from webhook_app.rules.incidents.rules_file.rules_file import RulesFileError  # noqa: PLC0415
     from webhook_app.settings import SettingsError  # noqa: PLC0415
     from webhook_app.store.postgres.errors import DriverError, EngineError  # noqa: PLC0415
 

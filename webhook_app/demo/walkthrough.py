@@ -19,7 +19,7 @@ from webhook_app.demo.api_user import ApiUser
 from webhook_app.demo.history import fill
 from webhook_app.demo.meta import demo_account, graph_settings, serve_graph
 from webhook_app.demo.week import week_before
-from webhook_app.rules.incidents.rules_file import default_rules_text
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text
 from webhook_app.settings import Settings, process_environment
 from webhook_app.simulator.run import run
 from webhook_app.simulator.slack import SlackReceiver

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-# Also behind white space, and as the full-width characters that East Asian versions accept.
-_FORMULA = re.compile("'*(?:[\\s\\x00-\\x20\ufeff\u200b]*[=+\\-@＝＋－＠]|[\\t\\r\\n])")  # noqa: RUF001
-# A spreadsheet that separates columns by semicolons or tabs begins a cell behind each; a line break begins a row.
-_SIGN = "(?:[^\\S\\t\\n\\r]|[\\x00-\\x08\\x0e-\\x1f\ufeff\u200b])*[=+\\-@＝＋－＠]"  # noqa: RUF001
+# Also behind white space and quotes, and as the full-width characters that East Asian versions accept.
+_FORMULA = re.compile("'*(?:[\"\\s\\x00-\\x20\ufeff\u200b]*[=+\\-@＝＋－＠]|[\\t\\r\\n])")  # noqa: RUF001
+# A spreadsheet that separates columns by semicolons or tabs begins a cell behind each, and reads the quotes that we
+# write twice as the begin and end of a quoted text; a line break begins a row.
+_SIGN = '(?:[^\\S\\t\\n\\r]|["\\x00-\\x08\\x0e-\\x1f\ufeff\u200b])*[=+\\-@＝＋－＠]'  # noqa: RUF001
 _INSIDE = re.compile(f"(?<=[;\\t\\n\\r])(?='*{_SIGN})")
 _GUARDED = re.compile(f"(?<=[;\\t\\n\\r])'(?='*{_SIGN})")
 _PHONE_NUMBER = re.compile(r"\+[0-9]{1,20}\Z", re.ASCII)

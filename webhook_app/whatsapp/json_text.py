@@ -13,6 +13,9 @@ _decode = msgspec.json.Decoder().decode
 
 _LARGE_BODY = 2**17
 _LONG_NUMBER = re.compile(rb"[:,\[\s]-?\d{200}")
+# Of 200 digits in a row every twentieth makes ten in a row. Looking for these first takes a hundredth of the search.
+_STEP, _DIGITS_IN_STEPS = 20, b"0" * 10
+_ZERO_FOR_DIGIT = bytes.maketrans(b"123456789", b"0" * 9)
 _MAX_DEPTH = 64  # Meta's own documents stay below 12
 _TOO_DEEP = b'"nested too deeply"'
 # No part can fail once it has begun, so that the search is linear: an unclosed string, too, is one.
@@ -40,7 +43,11 @@ def _decode_slowly(body: bytes) -> Any:
 
 def has_long_numbers(body: bytes) -> bool:
     """Whether a large body has numbers of hundreds of digits: the fast decoder's time grows with their square."""
-    return len(body) > _LARGE_BODY and _LONG_NUMBER.search(body) is not None
+    return (
+        len(body) > _LARGE_BODY
+        and _DIGITS_IN_STEPS in body[::_STEP].translate(_ZERO_FOR_DIGIT)
+        and _LONG_NUMBER.search(body) is not None
+    )
 
 
 def _bounded_int(digits: str) -> int | str:

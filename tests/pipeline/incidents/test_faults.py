@@ -12,7 +12,7 @@ from tests.support.traffic import Traffic
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.faults import EvaluationError
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import Alert
 

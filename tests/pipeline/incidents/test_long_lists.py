@@ -13,7 +13,7 @@ from webhook_app.pipeline.incidents.incident_details import stored
 from webhook_app.pipeline.incidents.incident_membership import MAX_NAMES, joined_by
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.incidents import FiringAlert
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.incidents import Incident
 

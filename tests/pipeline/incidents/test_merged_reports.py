@@ -14,7 +14,7 @@ from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.incidents import Incident
 
@@ -181,3 +181,19 @@ def test_a_wide_alert_that_webhooks_begin_to_show_is_about_the_codes_that_they_s
     for second in (60, 75, 90, 105):
         evaluate(engine, rules, now + second * SECOND, channels=["slack"])
     assert [each.codes for each in known(engine)] == [[TOKEN], [UNPAID]]
+
+
+def test_a_number_that_moves_to_the_incident_of_both_keys_is_announced_after_half_an_hour(
+    engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
+) -> None:
+    traffic.sent(1, now - timedelta(days=1))
+    report(engine, now, TOKEN, "A", key="shop")
+    report(engine, now, TOKEN, "A", *MADE_UP, NUMBER, key="rival")
+    assert len(look(now + 5 * SECOND)) == 2
+    for minutes in (14, 28):
+        report(engine, now + minutes * MINUTE, TOKEN, "A", key="shop")
+        report(engine, now + minutes * MINUTE, TOKEN, "A", "F0", "F1", NUMBER, key="rival")
+        assert look(now + minutes * MINUTE + 5 * SECOND) == []
+    report(engine, now + 32 * MINUTE, TOKEN, NUMBER, key="shop")
+    [message] = look(now + 32 * MINUTE)
+    assert (message.reason, message.numbers) == ("repeated", ("A", NUMBER))

@@ -12,7 +12,7 @@ from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.operations.backtest import as_json, backtest
 from webhook_app.pipeline.operations.backtest_text import as_text
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts, incidents
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from webhook_app.pipeline.operations.backtest_queue import ABANDONED_AFTER, run_waiting
 from webhook_app.pipeline.operations.prune import Retention, prune
-from webhook_app.rules.incidents.rules_file import default_rules_text
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations import backtests
 from webhook_app.store.operations.backtests import Backtest, BacktestContact

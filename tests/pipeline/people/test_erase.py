@@ -25,7 +25,6 @@ from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.operations import audit
 from webhook_app.store.people import erased_opt_outs, erasure
 from webhook_app.store.people.free_text import SEARCHED
-from webhook_app.store.people.links import leave_unapplied
 from webhook_app.store.postgres import locks, partitions
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.postgres.locks import REPLAY_LOCK
@@ -283,7 +282,7 @@ def fill_every_table(writer: BatchWriter, engine: Engine, now: datetime) -> list
             ),
             {"contact": PERSON, "number": NUMBER},
         )
-        leave_unapplied(driver(connection), [PERSON])
+        connection.execute(text("INSERT INTO unapplied_links (contact) VALUES (:c)"), {"c": PERSON})
         alert = make_alert(
             now, rule="r", state="firing", explanation={"samples": [ids[1], wamid(OTHER, 7)], "contacts": 2}
         )

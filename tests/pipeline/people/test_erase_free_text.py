@@ -147,7 +147,7 @@ def test_failures_whose_error_names_the_person_are_blanked_in_parts(engine, writ
     writer.store([Delivery(body(*failed))], now)
     sizes.clear()
     with engine.begin() as connection:
-        erasure.take_out(connection, Traces([PERSON]), now)
+        erasure.take_out(connection, Traces([PERSON]))
     assert 1 <= max(sizes) <= 500
     assert PERSON not in dump(engine)["failures"]
 

@@ -442,6 +442,44 @@ def test_a_queue_is_full_by_bytes_long_before_it_is_by_number(monkeypatch: pytes
     assert ingest.fullness() == 0
 
 
+def test_few_large_bodies_are_parsed_before_they_can_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = b" " * (2**17)
+    monkeypatch.setattr("webhook_app.pipeline.receiving.ingest._BYTES_PARSED", 3 * len(large))
+    release, parsed = threading.Event(), []
+
+    def stuck() -> psycopg.Connection[object]:
+        release.wait(10)
+        raise psycopg.OperationalError("late")
+
+    def counted(parse: Any) -> Any:
+        parsed.append(1)
+        return parse()
+
+    ingest = GroupCommit(stuck, lambda: datetime.now(UTC), slot=0, in_thread=counted)  # type: ignore[arg-type]
+    faults: list[str] = []
+
+    def deliver() -> None:
+        try:
+            ingest.submit(large)
+        except NotStoredError as fault:
+            faults.append(str(fault))
+
+    threads = [threading.Thread(target=deliver) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    while (ingest._bytes_waiting, ingest._waiting) != (
+        9 * len(large),
+        3,
+    ):  # unparsed ones count by their bytes
+        pass
+    assert len(parsed) == 3
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert (faults, len(parsed)) == (["the database is away"] * 9, 9)
+    assert ingest.fullness() == 0
+
+
 @pytest.mark.usefixtures("only_own_sessions")
 def test_a_connection_killed_between_batches_is_replaced(
     writer: BatchWriter, engine: Engine, now: datetime

@@ -11,7 +11,7 @@ from tests.support.factories import NUMBER
 from tests.support.reports import report_failed_calls
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.sends.reports import follow_up, register
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents.explained_periods import of_incidents
 from webhook_app.store.sends.reports import unreported
 from webhook_app.web.api.sends.sends import parse_send

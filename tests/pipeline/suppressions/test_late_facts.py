@@ -18,7 +18,7 @@ from tests.pipeline.world import (
 from tests.support.factories import body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.suppressions import explanations
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import explained_periods
 
 OTHER = "12025559999"

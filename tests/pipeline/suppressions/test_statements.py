@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 from tests.pipeline.suppressions.test_number_changes import NEW, change_number
 from tests.pipeline.world import BLOCKED, CONTACT, HOUR, MINUTE, STOPPED, USER
 from tests.support.factories import NUMBER, body, message, number_change, status
+from tests.support.waiting import wait_for
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.statements import MAX_STATEMENTS
@@ -143,6 +144,21 @@ def test_a_fault_leaves_new_links_to_the_job_too(world):
     show_user_ids(world, 1)
     with world.engine.begin() as connection:
         connection.execute(text("ALTER TABLE suppressions DROP CONSTRAINT refused"))
+    world.run()
+    assert (unapplied(world), scopes(world, "12025550000")) == (0, {("opted_out", "all")})
+
+
+def test_new_links_whose_connection_is_lost_before_they_are_applied_are_left_to_the_job(world):
+    stop = message("wamid.u", world.now - 2 * HOUR, text="stop") | {"from": None, "from_user_id": "US.0"}
+    world.store(body(messages=[stop]))
+    end_waiting = text("SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE NOT granted")
+    with world.engine.begin() as busy:
+        locks.hold_until_commit(busy, locks.CHANGES_LOCK)
+        storing = threading.Thread(target=show_user_ids, args=(world, 1))
+        storing.start()
+        wait_for(lambda: busy.execute(end_waiting).scalar_one())
+        storing.join()
+    assert (unapplied(world), scopes(world, "US.0")) == (1, {("opted_out", "all")})
     world.run()
     assert (unapplied(world), scopes(world, "12025550000")) == (0, {("opted_out", "all")})
 

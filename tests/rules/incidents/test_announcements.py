@@ -13,7 +13,7 @@ from webhook_app.rules.incidents.announcements import (
     reminder_interval,
     unnamed_channels,
 )
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOURS = timedelta(hours=1)

@@ -19,7 +19,7 @@ from webhook_app.rules.incidents.anomalies import (
     poisson_tail,
     usual_webhooks,
 )
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 
 NO_DATA, ABOVE, BETWEEN, BELOW = Reading
 

@@ -7,7 +7,7 @@ import pytest
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Reading
 from webhook_app.rules.incidents.outcomes import judge_outcomes, usual_hours, usual_outcome_share
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

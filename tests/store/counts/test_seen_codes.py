@@ -10,8 +10,9 @@ from tests.support.factories import body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends.reports import register
-from webhook_app.store.counts import baselines, failures, minutes, rates, seen_codes
+from webhook_app.store.counts import baselines, minutes, rates, seen_codes
 from webhook_app.store.counts.code_counts import failures_by_code, per_day
+from webhook_app.store.counts.failures import failures
 from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.events import NO_CODE, OTHER_CODE
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error

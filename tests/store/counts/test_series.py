@@ -10,8 +10,9 @@ from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends.reports import register
-from webhook_app.store.counts import failures, rates, series
-from webhook_app.store.counts.failure_filters import FailureFilters, errors_of
+from webhook_app.store.counts import rates, series
+from webhook_app.store.counts.failures import failures
+from webhook_app.store.counts.failures.failure_filters import FailureFilters, errors_of
 from webhook_app.store.counts.series import OTHER
 from webhook_app.store.postgres.engine import connect
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error

@@ -3,7 +3,8 @@
 import pytest
 from sqlalchemy import event, text
 
-from tests.support.factories import NUMBER, body, status
+from tests.support.factories import NUMBER, body, message, status
+from tests.support.reports import report_failed_calls
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people import erased_messages
 from webhook_app.whatsapp.people.traces import Traces
@@ -89,3 +90,30 @@ def test_a_report_of_another_s_message_loses_the_person_and_keeps_its_id(
     report("wamid.X")
     take_out()
     assert reports() == [("wamid.X", "")]
+
+
+def test_a_made_up_failed_call_takes_no_message_that_webhooks_show_of_others(
+    writer, take_out, reports, engine, now
+):
+    """A key reads the id of a message to or from somebody or a group, and reports that its call to C failed."""
+    group = status("wamid.GROUP", "delivered", now, recipient="a-group", recipient_type="group",
+                   recipient_participant_id=OTHER)  # fmt: skip
+    stop = message("wamid.IN", now, sender=OTHER, text="STOP")
+    sent = status("wamid.SENT", "sent", now, recipient=OTHER)
+    writer.store([Delivery(body(group, sent, messages=[stop]))], now)
+    made_up = ("wamid.SENT", "wamid.GROUP", "wamid.IN", "wamid.MINE")
+    for each in made_up:
+        report_failed_calls(engine, 1, now, 131009, message_id=each, contact=PERSON)
+    with engine.connect() as connection:
+        assert erased_messages.message_ids(connection, Traces([PERSON])) == ["wamid.MINE"]
+    take_out()
+    with engine.begin() as connection:
+        others = erased_messages.ids_of_others(connection, Traces([PERSON]))
+        erased_messages.take_out_others(connection, others, Traces([PERSON]), now)
+        left = connection.execute(text(" UNION ALL ".join(
+            f"SELECT message_id, contact FROM {name}" for name in ("status_events", "failures", "messages")
+        ))).all()  # fmt: skip
+    assert PERSON not in {row.contact for row in [*left, *reports()]}
+    kept = {(row.message_id, row.contact) for row in left if row.contact}
+    assert kept == {("wamid.GROUP", OTHER), ("wamid.SENT", OTHER)}
+    assert len([row for row in left if row.message_id.startswith("erased:")]) == 3

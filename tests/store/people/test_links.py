@@ -19,6 +19,9 @@ WITH given AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS l(u
 {links.link_ctes("given l")}
 SELECT user_id, contact FROM linked
 """
+LEAVE = f"""
+WITH concerned AS (SELECT * FROM unnest(%s::text[]) AS l(contact)), {links.queue_ctes("concerned")} SELECT
+"""
 FEW = f"""
 WITH RECURSIVE person (root, key, is_leaf) AS (
   SELECT k COLLATE "C", k COLLATE "C", FALSE FROM unnest(%s::text[]) k
@@ -121,7 +124,7 @@ def test_the_queue_of_new_links_holds_each_contact_once_and_again_while_it_is_be
 
     def leave(*contacts):
         with closing(connect(database_url, application="tests")) as own:
-            links.leave_unapplied(own, contacts)
+            own.execute(LEAVE, [list(contacts)])
 
     leave(one, other, one)
     leave(other, third)
@@ -131,3 +134,9 @@ def test_the_queue_of_new_links_holds_each_contact_once_and_again_while_it_is_be
         leave(other, other, third)  # does not wait
     with engine.connect() as reading:
         assert links.unapplied(reading, 9) == [third, other]
+    with closing(connect(database_url, application="tests")) as leaving, leaving.transaction():
+        leaving.execute(LEAVE, [[other]])
+        with engine.begin() as taking:
+            links.take_unapplied(taking, [other, third], wait=False)
+    with engine.connect() as reading:
+        assert links.unapplied(reading, 9) == [other]

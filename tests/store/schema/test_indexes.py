@@ -13,7 +13,7 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.rules.incidents.index_keys import MAX_KEY_BYTES
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.rules.suppressions.opt_in_files import MAX_CHANNEL
 from webhook_app.store.schema import metadata
 from webhook_app.whatsapp.accounts.health_signals import FIELDS
@@ -26,7 +26,7 @@ LONGEST = {  # bytes, by column; by table and column where it differs
     **dict.fromkeys(("template", "campaign"), _NAME),
     **dict.fromkeys(("country", "keyword", "reason", "scope", "subject", "state", "job", "kind"), _OURS),
     **dict.fromkeys(("channel", "status", "value", "display_phone_number", "source"), _OURS),
-    "rule": 400,  # 100 characters, see rules/incidents/rule_keys.py
+    "rule": 400,  # 100 characters, see rules/incidents/rules_file/rule_keys.py
     "participant": 640,
     "reported_by": 400,
     "claim": 800,

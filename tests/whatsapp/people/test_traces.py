@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.factories import body, message, status
+from tests.support.factories import NUMBER, body, message, status
 from tests.support.folders import PAYLOADS
 from webhook_app.whatsapp.people.traces import Traces
 from webhook_app.whatsapp.receiving.payload import parse
@@ -99,6 +99,19 @@ def test_ids_with_escaped_slashes_are_found():
 @pytest.mark.parametrize("raw", [b"no json " + PERSON.encode(), b'{"object":"' + PERSON.encode() + b'"}'])
 def test_a_body_that_cannot_be_split_is_removed_completely(raw):
     assert Traces([PERSON]).without(raw) is None
+
+
+@pytest.mark.parametrize(
+    "made_up", ["statuses", "object", "failed", NUMBER, "summer_offer", "Message undeliverable", "renumbered"]
+)
+def test_an_id_of_another_form_than_meta_s_is_never_searched_as_text(made_up):
+    raw = body(
+        status("wamid.B", "failed", recipient=OTHER, code=131026), status("wamid.C", "sent", recipient=OTHER)
+    )
+    traces = Traces([PERSON], [made_up, "send:0123456789abcdef"])
+    assert traces.without(raw) is raw
+    assert not traces.in_text(made_up)
+    assert traces.redacted([made_up, "send:0123456789abcdef"]) == [made_up, "erased"]
 
 
 def test_redaction_keeps_the_structure():

@@ -1,6 +1,7 @@
 """The fast parser gives the same result as the full one, or None."""
 
 import json
+from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +108,24 @@ def test_both_parsers_agree_on_unusual_deliveries(value, waba_id, field):
     body = json.dumps(document).encode()
     plain = read_plain(body)
     assert plain is None or plain == parse_any(body)
+
+
+PEOPLE = [("491701234567", "DE.1"), ("12025550117", "US.2"), ("12025550118", ""), ("551187654321", "BR.4")]
+
+
+@pytest.mark.parametrize("named", [each for size in range(5) for each in permutations(PEOPLE, size)])
+def test_both_parsers_agree_whichever_contacts_a_delivery_names_in_whatever_order(named):
+    statuses = [
+        {"id": f"wamid.{phone}", "status": "sent", "timestamp": "1760000000", "recipient_id": phone}
+        | ({"recipient_user_id": user} if user else {})
+        for phone, user in (*PEOPLE[:3], ("12025550118", "US.9"))
+    ]
+    contacts = [{"wa_id": phone, **({"user_id": user} if user else {})} for phone, user in named]
+    value = ORDINARY_VALUE | {"statuses": statuses, "contacts": contacts}
+    change = {"field": "messages", "value": value}
+    document = {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [change]}]}
+    body = json.dumps(document).encode()
+    assert read_plain(body) == parse_any(body)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     """As reporters_of_incident returns them."""
     is_merged: bool = False
     """Whether an alert joined it because the same keys report it."""
+    has_grown: bool = False
+    """Whether such an alert named a further business number that Meta knows, after the last notification."""
     usual_failures: int = 0
     """Failures of one occasion of the recurring finding it belongs to."""
 

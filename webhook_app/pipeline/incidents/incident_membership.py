@@ -1,4 +1,4 @@
-"""Lets a firing alert join an incident or open one, as rules/incidents/incidents.py decides. Values only."""
+"""Lets a firing alert join an incident or open one, as rules/incidents/joining.py decides. Values only."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -76,9 +76,12 @@ def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
     )
 
 
-def merged(incident: Incident) -> Incident:
+def merged(incident: Incident, *, is_growth: bool) -> Incident:
     """The incident after an alert has joined it because the same API keys report it. It gets another title."""
-    return replace(incident, title="", details=to_builtins(replace(stored(incident), is_merged=True)))
+    details = stored(incident)
+    has_grown = details.has_grown or (is_growth and incident.notified_at is not None)
+    details = replace(details, is_merged=True, has_grown=has_grown)
+    return replace(incident, title="", details=to_builtins(details))
 
 
 def opened_again(incident: Incident, now: datetime) -> Incident:

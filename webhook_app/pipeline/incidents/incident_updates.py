@@ -1,7 +1,7 @@
 """Assigns firing alerts to incidents, updates and ends incidents, and decides on their notifications.
 
 Runs in the transaction of an evaluation, after its alerts have changed state:
-1. Each alert that fires joins an incident (rules/incidents/incidents.py), or opens one. Only merged ones can be left.
+1. Each alert that fires joins an incident (rules/incidents/joining.py), or opens one. Only merged ones can be left.
 2. Open incidents take over the figures of their leading alert; one whose alerts are all resolved ends.
 3. Per incident: is there a reason for a notification, and on which channels. Everything is written together.
 """
@@ -59,7 +59,8 @@ from webhook_app.rules.incidents.findings.recurring import (
     find_recurring,
     is_clear_rise,
 )
-from webhook_app.rules.incidents.incidents import AGAIN_WITHIN, FiringAlert, Joined, KnownIncident, join
+from webhook_app.rules.incidents.incidents import FiringAlert, KnownIncident
+from webhook_app.rules.incidents.joining import AGAIN_WITHIN, Joined, join
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import silences
 from webhook_app.store.incidents.alerts import Alert
@@ -74,7 +75,11 @@ MOST_EXAMINED = 20
 
 
 class IncidentUpdates:
-    """The incidents of one evaluation. `channels`: those that are set up."""
+    """The incidents of one evaluation. `channels`: those that are set up.
+
+    `made_up`: incidents that only reports of senders show and that are not announced again, by their ids. What webhooks
+    show does not belong to them.
+    """
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class IncidentUpdates:
         rules: Sequence[Rule],
         public_url: str,
         channels: Collection[str],
+        made_up: Collection[int] = (),
     ) -> None:
         self.inputs = inputs
         self._store = store
@@ -90,6 +96,7 @@ class IncidentUpdates:
         self._rules = {rule.name: rule for rule in rules}
         self._public_url = public_url
         self._channels = channels
+        self._made_up = made_up
         self._unnamed = unnamed_channels(rules, channels)
         self._added = self._examined = 0
         known = store.known_incidents(self._now - max(AGAIN_WITHIN.values()))
@@ -127,24 +134,35 @@ class IncidentUpdates:
     def _leave_merged(self, firing: Sequence[AlertChange], calls: ReportedCalls) -> None:
         """Take out of each merged incident the alerts that more than the reports of its API keys shows.
 
-        They join incidents anew, and so are announced by themselves. If that is all of them, they stay.
+        They join incidents anew, and so are announced by themselves. If that is all of them, they stay, unless the
+        incident is made up.
         """
         leaving: dict[int, list[AlertChange]] = {}
         reporters: dict[int, frozenset[str]] = {
-            each.id: reporters_of_incident(each) for each in self._incidents.values() if is_merged(each)
+            each.id: reporters_of_incident(each)
+            for each in self._incidents.values()
+            if is_merged(each) or each.id in self._made_up
         }
         for change in firing:
             known = reporters.get(change.alert.incident_id or 0)
             if known is None:
                 continue
-            if is_shown(change.alert.webhook_codes) or not firing_alert(change, calls).reporters <= known:
+            if change.alert.incident_id in self._made_up:
+                if is_shown(change.alert.webhook_codes):
+                    self._take_out(change)
+            elif is_shown(change.alert.webhook_codes) or (
+                "phone_number_id" in change.alert.group and not firing_alert(change, calls).reporters <= known
+            ):
                 leaving.setdefault(cast("int", change.alert.incident_id), []).append(change)
         for incident_id, gone in leaving.items():
-            members = self._members[incident_id]
-            if len(gone) < sum(alert.state == "firing" for alert in members.values()):
+            members = self._members[incident_id].values()
+            if len(gone) < sum(alert.state == "firing" for alert in members):
                 for change in gone:
-                    del members[change.alert.id]
-                    change.alert = replace(change.alert, incident_id=None)
+                    self._take_out(change)
+
+    def _take_out(self, change: AlertChange) -> None:
+        del self._members[cast("int", change.alert.incident_id)][change.alert.id]
+        change.alert = replace(change.alert, incident_id=None)
 
     def _open_incidents(self) -> list[Incident]:
         """In the order of their ids; of more than can be examined at once, those that more than reports of senders
@@ -176,20 +194,22 @@ class IncidentUpdates:
         for incident_id in self._incidents.keys() - self._known.keys():
             members = self._members.get(incident_id, {}).values()
             self._known[incident_id] = known_incident(self._incidents[incident_id], members, self._now)
-        found = join(firing, self._known.values(), origin, self._now)
+        left_out = self._made_up if is_shown(firing.webhook_codes) else ()
+        known = [each for each in self._known.values() if each.id not in left_out]
+        found = join(firing, known, origin, self._now)
         if found.incident_id is None:
             incident = new_incident(change, firing, self._now)
             incident = replace(incident, id=self._store.insert_incident(incident))
         else:
             incident = joined_by(self._incidents[found.incident_id], firing)
             if found.reason is Joined.SAME_REPORTER:
-                incident = merged(incident)
+                incident = merged(incident, is_growth=self._is_growth(change.alert, incident))
             if found.again:
                 incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)
         self._incidents[incident.id] = incident
-        if (known := self._known.get(incident.id)) is not None:
-            self._known[incident.id] = known_after(known, incident, firing, origin, self._now)
+        if (before := self._known.get(incident.id)) is not None:
+            self._known[incident.id] = known_after(before, incident, firing, origin, self._now)
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
 
@@ -269,7 +289,10 @@ class IncidentUpdates:
             self._store.notify(incident.id, channel, reason, message, self._now)
             self._added += 1
         details = replace(
-            stored(incident), channels=tuple(dict.fromkeys([*notified, *channels])), only_reported=not seen
+            stored(incident),
+            channels=tuple(dict.fromkeys([*notified, *channels])),
+            only_reported=not seen,
+            has_grown=False,
         )
         return replace(
             incident,
@@ -342,20 +365,18 @@ class IncidentUpdates:
             return "fired" if incident.notified_at is None else "again"
         leading = by_rank(firing)[0]
         rule = self._rules.get(leading.rule)
-        state = _notified_state(incident, is_confirmed=is_confirmed, has_grown=self._has_grown(incident))
+        state = _notified_state(
+            incident, is_confirmed=is_confirmed, has_grown=is_merged(incident) and stored(incident).has_grown
+        )
         return None if rule is None else notification_reason(rule, state, self._now)
 
-    def _has_grown(self, incident: Incident) -> bool:
-        """Whether a merged incident names further business numbers since its last notification that Meta knows."""
-        if not is_merged(incident) or incident.last_notified_at is None:
+    def _is_growth(self, alert: Alert, incident: Incident) -> bool:
+        """Whether the alert names a code and a business number that Meta knows, and no alert of the incident does."""
+        place = alert.group.get("code"), alert.group.get("phone_number_id")
+        if None in place or str(place[1]) not in self.inputs.known_numbers():
             return False
-        new, old = set[tuple[str, str]](), set[tuple[str, str]]()
-        for alert in self._members[incident.id].values():
-            if "code" in alert.group:  # the other rules see the same failures later
-                places = new if alert.fired_at and alert.fired_at > incident.last_notified_at else old
-                places.add((str(alert.group.get("phone_number_id", "")), str(alert.group["code"])))
-        known = self.inputs.known_numbers()
-        return any(number in known for number, _ in new - old)
+        members = self._members[incident.id].values()
+        return place not in {(each.group.get("code"), each.group.get("phone_number_id")) for each in members}
 
     def _is_again(self, incident: Incident) -> bool:
         """Whether the incident opened again after its last notification."""

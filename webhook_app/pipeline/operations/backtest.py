@@ -21,7 +21,7 @@ from webhook_app.pipeline.operations.backtest_findings import BacktestFinding, P
 from webhook_app.pipeline.operations.backtest_inputs import MINUTE, Past, PastInputs, StoredPast
 from webhook_app.pipeline.operations.backtest_suppressions import BlockedContact, find_blocked_contacts
 from webhook_app.rules.incidents.alerts import Rule, Transition
-from webhook_app.rules.incidents.rules_file import KNOWN_CHANNELS
+from webhook_app.rules.incidents.rules_file.rules_file import KNOWN_CHANNELS
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, limit_duration
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import explained_periods

@@ -17,7 +17,7 @@ from msgspec import to_builtins
 
 from webhook_app.pipeline.operations.backtest import BacktestReport, backtest
 from webhook_app.pipeline.operations.backtest_suppressions import BlockedContact
-from webhook_app.rules.incidents.rules_file import RulesFileError, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import RulesFileError, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations import backtests
 from webhook_app.store.operations.backtests import Backtest, BacktestContact

@@ -29,6 +29,11 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
     for ids in erased_messages.parts(each.message_ids):
         with engine.begin() as connection:
             rows.update(erased_messages.take_out(connection, ids, traces, now))
+    with engine.connect() as connection:
+        of_others = erased_messages.ids_of_others(connection, traces)
+    for ids in erased_messages.parts(of_others):
+        with engine.begin() as connection:
+            rows.update(erased_messages.take_out_others(connection, ids, traces, now))
     until = None
     while reports := _reports(engine, traces, until):
         for places in erased_messages.parts(reports):
@@ -36,7 +41,7 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
                 rows["sends"] += erased_messages.take_out_reports(connection, places, traces, now)
         until = each.requested_at  # again those changed meanwhile, but none that is new: it would never end
     with engine.begin() as connection:
-        rows.update(erasure.take_out(connection, traces, now))
+        rows.update(erasure.take_out(connection, traces))
         taken, stated = erasure.take_out_statements(connection, traces)
         rows.update(taken)
         suppressions.lock_changes(connection)

@@ -18,7 +18,7 @@ from webhook_app.pipeline.sends import merge
 from webhook_app.pipeline.sends.contradictions import KnownSends, without_contradictions
 from webhook_app.pipeline.suppressions import statements
 from webhook_app.store.counts.messages import settled, stages
-from webhook_app.store.people import erasure_requests, links
+from webhook_app.store.people import erasure_requests
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver, over, use_indexes
 from webhook_app.store.postgres.errors import (
@@ -226,16 +226,10 @@ class BatchWriter:
         applied in a transaction of their own unless there are statements. More of them than people show at once are
         left to the job `suppress`, so that no delivery waits for them.
         """
-        left = [*stored.concerned]
-        if len(left) <= statements.MAX_STATEMENTS:
-            new.linked, left = left, []
-        if new and not self._are_applied(connection, new, received_at, now):
-            left += new.linked
-        links.leave_unapplied(connection, left)
-
-    def _are_applied(
-        self, connection: DriverConnection, new: statements.NewFacts, received_at: datetime, now: datetime
-    ) -> bool:
+        if len(stored.concerned) <= statements.MAX_STATEMENTS:
+            new.linked = [*stored.concerned]
+        if not new:
+            return
         own = self._engine_connection()
         for attempt in (1, 2):
             try:
@@ -244,21 +238,19 @@ class BatchWriter:
                     statements.apply_new(own, received_at, new, now)
             except Exception as fault:
                 if connection.closed:
-                    raise
+                    raise driver_fault(fault) from None
                 if is_lock_timeout(fault):
                     log.warning(
                         "opt-outs and changes of number are left to the job suppress, which is at work"
                     )
-                    return False
+                    return
                 if isinstance(fault, TooManyStatementsError):
                     log.warning("opt-outs are left to the job suppress: these people made too many")
-                    return False
+                    return
                 if attempt == 1 and isinstance(driver_fault(fault), RETRYABLE):
                     continue
                 log.exception("opt-outs and changes of number are left to the job suppress")
-                return False
-            return True
-        return False
+            return
 
     def _reports(self, connection: DriverConnection, found: Sequence[Parsed]) -> KnownSends:
         """What senders reported about these messages; empty without a query when no sender reports anything."""

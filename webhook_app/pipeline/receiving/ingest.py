@@ -1,13 +1,15 @@
 """Group commit: concurrent deliveries of one worker share one transaction, and each is answered after it.
 
 `submit` parses the body and adds it to the open batch, if the queue has room; a large body is parsed in a thread and
-stored in parts, so that other deliveries do not wait for it. One writer stores the whole batch in one transaction
-while the next fills. The commit wakes all callers of the batch; none returns before it.
+stored in parts, so that other deliveries do not wait for it. Few large bodies wait parsed, which takes memory. One
+writer stores the whole batch in one transaction while the next fills. The commit wakes all callers of the batch; none
+returns before it.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -16,6 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from webhook_app.logs import RateLimitedLog
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
+from webhook_app.pipeline.receiving.byte_limit import ByteLimit
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import DriverError
@@ -29,7 +32,10 @@ _BYTES_PER_BATCH = 16 * 2**20
 _MAX_WHOLE_ROWS = 1_000  # of a delivery that is stored in one transaction; Meta sends up to 1 000 items
 _ROWS_PER_PART = 500  # of larger ones: another delivery waits for one part at most
 _LARGE_BODY = 2**17  # bytes; smaller ones are parsed within 0.1 s whatever they hold
-_BYTES_WAITING = 64 * 2**20  # of bodies; parsed they take about six times as much memory
+_BYTES_WAITING = 64 * 2**20  # of bodies
+_BYTES_PARSED = (
+    4 * 2**20
+)  # of large bodies, for two batches at least; parsed they take about six times as much memory
 
 DELIVERIES = Counter("webhook_app_deliveries", "Deliveries stored, repeats included")
 ITEMS = Counter("webhook_app_items", "Items in stored deliveries")
@@ -95,6 +101,7 @@ class GroupCommit:
         self._await_turn = await_turn
         self._waiting = 0
         self._bytes_waiting = 0
+        self._large = ByteLimit(_BYTES_PARSED)
         self._open = [_Batch()]
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -111,23 +118,30 @@ class GroupCommit:
         parse = partial(Delivery, body, words=self._words)
         if len(body) < _LARGE_BODY:
             self._await_turn()
-            delivery = parse()
-        else:
-            delivery = self._parse_large(body, parse)
+            self._store_parts(parse())
+            return
+        with ExitStack() as stack:
+            with self._waiting_bytes(len(body)):
+                stack.enter_context(self._large.hold(len(body)))
+                delivery = self._in_thread(parse)
+            self._store_parts(delivery)
+
+    @contextmanager
+    def _waiting_bytes(self, size: int) -> Iterator[None]:
+        with self._lock:
+            self._bytes_waiting += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._bytes_waiting -= size
+
+    def _store_parts(self, delivery: Delivery) -> None:
         if max(delivery.rows, len(delivery.parsed.links), len(delivery.parsed.numbers)) <= _MAX_WHOLE_ROWS:
             self._store(delivery)
         else:
             for part in delivery.split(_ROWS_PER_PART):
                 self._store(part)
-
-    def _parse_large(self, body: bytes, parse: Callable[[], Delivery]) -> Delivery:
-        with self._lock:
-            self._bytes_waiting += len(body)
-        try:
-            return self._in_thread(parse)
-        finally:
-            with self._lock:
-                self._bytes_waiting -= len(body)
 
     def _store(self, delivery: Delivery) -> None:
         with self._lock:

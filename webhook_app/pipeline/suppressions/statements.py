@@ -14,7 +14,7 @@ from webhook_app.pipeline.suppressions.number_changes import transfer_suppressio
 from webhook_app.rules.suppressions.reach import numbers_reaching
 from webhook_app.store.people import erased_opt_outs, links
 from webhook_app.store.people.contacts import holders
-from webhook_app.store.postgres.engine import Connection, driver
+from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import consent, suppressions
 from webhook_app.store.suppressions.changes import SuppressionChange
 
@@ -25,7 +25,7 @@ _RESUMED_SCOPES = {"start": "all", "resume": "marketing"}
 
 class NewFacts(Struct):
     """What a batch says of people. `stated`: contacts with a statement. `changed`: (old key, new key). `linked`:
-    contacts with new links."""
+    contacts with new links, which are in the queue of the job `suppress`."""
 
     stated: list[str] = []
     changed: list[tuple[str, str]] = []
@@ -46,11 +46,11 @@ def apply_new(connection: Connection, received_at: datetime, new: NewFacts, now:
     people = links.first_people(connection, [*stated, *moved, *new.linked])
     few = set(people)
     linked = [contact for contact in new.linked if contact in few]
+    links.take_unapplied(connection, linked, wait=False)
     made = consent.take_received(connection, received_at, people, MAX_STATEMENTS, now) if stated else []
     changed = [pair for pair in new.changed if few.issuperset(pair)]
     if made or changed or linked:
         apply_statements(connection, made, changed, now, linked=linked)
-    links.leave_unapplied(driver(connection), [contact for contact in new.linked if contact not in few])
 
 
 def apply_statements(

@@ -76,7 +76,6 @@ def _value_of(name: str, code: int, series: SeriesKey) -> str:
 
 ReportedCalls = Mapping[tuple[int, str], Mapping[str, int]]
 """Failed calls that senders reported: by code and business number, and then by API key."""
-_LEADING_SHARE = 0.1
 
 
 def reporters_of(
@@ -84,13 +83,14 @@ def reporters_of(
 ) -> frozenset[str]:
     """The API keys that reported the failing messages of the group.
 
-    Of a group wider than a business number those with a tenth of the calls: any key reports some failures there.
+    Of a group wider than a business number the one with most calls: any key reports some failures there.
     """
     found: Counter[str] = Counter()
     for place in {(code, series.phone_number_id) for code, series in failing}:
         found.update(calls.get(place, {}))
-    least = 0.0 if "phone_number_id" in group else _LEADING_SHARE * found.total()
-    return frozenset(key for key, count in found.items() if count >= least)
+    if "phone_number_id" in group or not found:
+        return frozenset(found)
+    return frozenset({min(found, key=lambda key: (-found[key], key))})
 
 
 ENOUGH_CALLS = 10

@@ -6,7 +6,7 @@ A silence mutes notifications. It changes neither the state of alerts nor which 
 from collections.abc import Mapping, Sequence
 
 from webhook_app.rules.counts.dimensions import GROUPS
-from webhook_app.rules.incidents.rule_keys import KINDS, SEVERITIES
+from webhook_app.rules.incidents.rules_file.rule_keys import KINDS, SEVERITIES
 
 MATCHED = ("rule", "kind", "severity", *GROUPS)
 """The fields that a matcher may name."""

@@ -18,15 +18,30 @@ from webhook_app.store.counts.slots import CORRECTIONS_SLOT
 from webhook_app.store.postgres.engine import Connection, driver
 from webhook_app.whatsapp.people.traces import ERASED, Traces
 
-# A status without a recipient is found by its message id, which contains the number. A message that a sender reported
-# for this person, but that a webhook names for another, belongs to the other.
-_MESSAGE_IDS = text("""
+FROM_WEBHOOK = """
+(e.status <> 'failed' OR NOT EXISTS (SELECT FROM failures f WHERE f.message_id = e.message_id AND f.source = 'send'))
+"""
+"""SQL: whether the event e of status_events comes from a webhook. Of a failed one, failures have the webhook too."""
+OF_OTHERS = """
+(EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
+           AND e.message_id = r.message_id AND e.contact <> '' AND e.contact <> ALL(:keys))
+ OR EXISTS (SELECT FROM settled_messages m WHERE keyed_hash(m.message_id) = keyed_hash(r.message_id)
+              AND m.message_id = r.message_id AND m.contact <> ALL(:keys))
+ OR EXISTS (SELECT FROM failures f
+            WHERE f.message_id = r.message_id AND f.contact <> '' AND f.contact <> ALL(:keys))
+ OR EXISTS (SELECT FROM inbound_messages i WHERE i.message_id = r.message_id AND i.contact <> ALL(:keys)))
+"""
+"""SQL: whether the message r, which a report says was the person's, is shown as that of somebody else."""
+# A status without a recipient is found by its message id, which contains the number.
+_MESSAGE_IDS = text(f"""
 SELECT message_id FROM status_events WHERE contact = '' AND participant = ''
   AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
 UNION SELECT message_id FROM failures WHERE contact = '' AND participant = ''
   AND EXISTS (SELECT FROM unnest(CAST(:encoded AS text[])) AS e WHERE strpos(message_id, e) > 0)
-UNION SELECT message_id FROM status_events WHERE contact = ANY(:keys) AND participant = ''
-UNION SELECT message_id FROM failures WHERE contact = ANY(:keys) AND participant = ''
+UNION SELECT message_id FROM status_events e WHERE contact = ANY(:keys) AND participant = '' AND {FROM_WEBHOOK}
+UNION SELECT message_id FROM failures WHERE contact = ANY(:keys) AND participant = '' AND source <> 'send'
+UNION SELECT message_id FROM failures r
+  WHERE contact = ANY(:keys) AND participant = '' AND source = 'send' AND NOT {OF_OTHERS}
 UNION SELECT message_id FROM settled_messages WHERE contact = ANY(:keys)
 UNION SELECT message_id FROM sends r WHERE contact = ANY(:keys)
   AND (EXISTS (SELECT FROM status_events e
@@ -34,14 +49,7 @@ UNION SELECT message_id FROM sends r WHERE contact = ANY(:keys)
        OR EXISTS (SELECT FROM failures f WHERE f.message_id = r.message_id)
        OR EXISTS (SELECT FROM settled_messages m
                   WHERE keyed_hash(m.message_id) = keyed_hash(r.message_id) AND m.message_id = r.message_id))
-  AND NOT EXISTS (SELECT FROM settled_messages m
-                  WHERE keyed_hash(m.message_id) = keyed_hash(r.message_id)
-                    AND m.message_id = r.message_id AND m.contact <> ALL(:keys))
-  AND NOT EXISTS (SELECT FROM status_events e
-                  WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
-                    AND e.message_id = r.message_id AND e.contact <> '' AND e.contact <> ALL(:keys))
-  AND NOT EXISTS (SELECT FROM failures f
-                  WHERE f.message_id = r.message_id AND f.contact <> '' AND f.contact <> ALL(:keys))
+  AND NOT {OF_OTHERS}
 UNION SELECT message_id FROM inbound_messages WHERE contact = ANY(:keys)
 UNION SELECT message_id FROM number_changes WHERE old_contact = ANY(:keys) OR new_contact = ANY(:keys)
 """)
@@ -63,6 +71,13 @@ _BY_ID = {
     "failed_messages": "message_id = ANY(:ids)",
     "sends": "message_id = ANY(:ids)",
 }
+_IDS_OF_OTHERS = text("""
+SELECT message_id FROM status_events WHERE contact = ANY(:keys)
+UNION SELECT message_id FROM failures WHERE contact = ANY(:keys)
+""")
+_FORGET_RECIPIENT = text("""
+UPDATE messages SET contact = '' WHERE message_id = ANY(:ids) AND contact = ANY(:keys)
+""")
 _DELETED = ("retries", "clock_repairs")
 _BLANK: dict[str, Any] = {
     "contact": "",
@@ -123,14 +138,23 @@ def take_out_reports(connection: Connection, places: Sequence[str], traces: Trac
     return _put_back(connection, "sends", rows, traces, _tokens(own), now)
 
 
-def take_out_of_groups(connection: Connection, traces: Traces, now: datetime) -> Counter[str]:
-    """Anonymise the person in messages to groups, which have events of others too and keep their ids."""
+def ids_of_others(connection: Connection, traces: Traces) -> list[str]:
+    """The ids of messages of others that name the person: to groups, or that a report alone says were theirs."""
+    return list(
+        connection.execute(_IDS_OF_OTHERS, {"keys": list(traces.keys)}, execution_options=_IN_PARTS).scalars()
+    )
+
+
+def take_out_others(
+    connection: Connection, ids: Sequence[str], traces: Traces, now: datetime
+) -> Counter[str]:
+    """Anonymise the person in these messages of others, which keep their ids; returns the number of rows by table."""
     done: Counter[str] = Counter()
+    values = {"ids": list(ids), "keys": list(traces.keys)}
     for name in ("status_events", "failures"):
-        rows = _take(
-            connection, name, "contact = ANY(:keys) AND participant <> ''", {"keys": list(traces.keys)}
-        )
+        rows = _take(connection, name, f"{_BY_ID[name]} AND contact = ANY(:keys)", values)
         done[name] = _put_back(connection, name, rows, traces, {}, now)
+    done["messages"] = connection.execute(_FORGET_RECIPIENT, values).rowcount
     return done
 
 

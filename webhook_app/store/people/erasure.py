@@ -6,7 +6,6 @@ both with the schema.
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
@@ -14,7 +13,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.rules.suppressions.consent import ConsentStatement, Source
-from webhook_app.store.people import erased_messages, links
+from webhook_app.store.people import links
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.people.traces import Traces
 
@@ -89,14 +88,14 @@ class TakenStatement(Struct, frozen=True):
     is_new: bool
 
 
-def take_out(connection: Connection, traces: Traces, now: datetime) -> Counter[str]:
+def take_out(connection: Connection, traces: Traces) -> Counter[str]:
     """Delete the person's other rows; returns the number of changed rows by table.
 
     The messages are taken out before, see erased_messages, then statements and suppressions, and what people wrote
     after it, see free_text.
     """
     keys = list(traces.keys)
-    done = erased_messages.take_out_of_groups(connection, traces, now)
+    done: Counter[str] = Counter()
     done["failure_errors"] = _delete_shown_errors(connection, traces)
     for name in _BY_CONTACT:
         done[name] += _run(connection, f"DELETE FROM {name} WHERE contact = ANY(:keys)", keys=keys)

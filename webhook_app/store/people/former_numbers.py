@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from webhook_app.rules.people.holders import KeyHolder, Span
 from webhook_app.store.people.contacts import holders
+from webhook_app.store.people.erased_messages import FROM_WEBHOOK, OF_OTHERS
 from webhook_app.store.postgres.engine import Connection
 
 _USED = text("""
@@ -19,19 +20,17 @@ SELECT EXISTS (SELECT FROM status_events WHERE contact = :key AND occurred_at >=
     OR EXISTS (SELECT FROM opt_ins WHERE contact = :key AND opted_in_at >= :since)
     OR EXISTS (SELECT FROM suppressions WHERE contact = :key)
 """)
-_MESSAGES = text("""
-SELECT message_id FROM status_events WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
-  AND participant = ''
+_MESSAGES = text(f"""
+SELECT message_id FROM status_events e WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
+  AND participant = '' AND {FROM_WEBHOOK}
 UNION SELECT message_id FROM settled_events WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
 UNION SELECT message_id FROM failures WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
-  AND participant = ''
+  AND participant = '' AND source <> 'send'
+UNION SELECT message_id FROM failures r WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
+  AND participant = '' AND source = 'send' AND NOT {OF_OTHERS}
 UNION SELECT message_id FROM inbound_messages WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
 UNION SELECT message_id FROM sends r WHERE contact = :key AND sent_at >= :since AND sent_at < :until
-  AND NOT EXISTS (SELECT FROM status_events e WHERE keyed_hash(e.message_id) = keyed_hash(r.message_id)
-                    AND e.message_id = r.message_id AND e.contact NOT IN ('', :key))
-  AND NOT EXISTS (SELECT FROM settled_messages m WHERE keyed_hash(m.message_id) = keyed_hash(r.message_id)
-                    AND m.message_id = r.message_id AND m.contact <> :key)
-  AND NOT EXISTS (SELECT FROM failures f WHERE f.message_id = r.message_id AND f.contact NOT IN ('', :key))
+  AND NOT {OF_OTHERS}
 """)
 _TIMES = {
     "inbound_messages": "occurred_at",
@@ -75,7 +74,9 @@ def keys_to_erase(connection: Connection, contact: str) -> tuple[tuple[str, ...]
 def message_ids(connection: Connection, spans: Iterable[Span]) -> list[str]:
     """The ids of the messages to or from these numbers while the person held them."""
     return [
-        message_id for span in spans for message_id in connection.execute(_MESSAGES, _values(span)).scalars()
+        message_id
+        for span in spans
+        for message_id in connection.execute(_MESSAGES, _values(span) | {"keys": [span.key]}).scalars()
     ]
 
 

@@ -79,6 +79,21 @@ def link_ctes(pairs: str) -> str:
 )"""
 
 
+def queue_ctes(contacts: str) -> str:
+    """SQL: CTEs that leave it to the job `suppress` to apply what the new links of `contacts (contact)` change.
+
+    What is in the queue stays there until the commit: the job waits for it. A contact that somebody is taking is left
+    again. Nothing waits here.
+    """
+    return f"""waiting AS (
+  SELECT contact FROM unapplied_links WHERE contact = ANY(ARRAY(SELECT contact FROM {contacts}))
+  FOR KEY SHARE SKIP LOCKED
+), left_to_job AS (
+  INSERT INTO unapplied_links (contact)
+  SELECT DISTINCT contact FROM {contacts} WHERE contact NOT IN (SELECT contact FROM waiting)
+)"""
+
+
 _ENDS = f"""
 SELECT coalesce({NUMBERS_CHANGED}, FALSE), coalesce((SELECT max(contact) FROM contact_links) >= 'A', FALSE)
 """
@@ -99,15 +114,14 @@ WITH RECURSIVE person (key, is_leaf) AS (
 )
 SELECT count(*) FROM (SELECT FROM person LIMIT :most) AS few
 """)
-_LEAVE = """
-WITH waiting AS (SELECT contact FROM unapplied_links WHERE contact = ANY(%s::text[]) FOR KEY SHARE SKIP LOCKED)
-INSERT INTO unapplied_links (contact)
-SELECT contact FROM unnest(%s::text[]) AS l(contact) WHERE contact NOT IN (SELECT contact FROM waiting)
-"""
 _UNAPPLIED = text(
     "SELECT contact FROM unapplied_links WHERE contact <> ALL(:left_out) ORDER BY id LIMIT :limit"
 )
 _TAKE = text("DELETE FROM unapplied_links WHERE contact = ANY(:contacts)")
+_TAKE_FREE = text("""
+DELETE FROM unapplied_links
+WHERE id IN (SELECT id FROM unapplied_links WHERE contact = ANY(:contacts) FOR UPDATE SKIP LOCKED)
+""")
 _DELETE = tuple(
     text(f"DELETE FROM contact_links WHERE {condition}")
     for condition in (
@@ -182,25 +196,17 @@ def timed(connection: DriverConnection, keys: Sequence[str]) -> list[KeyLink]:
     return [KeyLink(*row) for row in connection.execute(_TIMED, [text_array(keys)])]
 
 
-def leave_unapplied(connection: DriverConnection, contacts: Sequence[str]) -> None:
-    """Leave it to the job `suppress` to apply what the new links of these contacts change.
-
-    What is in the queue stays there until the commit: the job waits for it. A contact that the job is taking is left
-    again, so call this at the end of the transaction: nothing waits then while it holds the queue.
-    """
-    if contacts:
-        left = text_array(list(dict.fromkeys(contacts)))
-        connection.execute(_LEAVE, [left, left])
-
-
 def unapplied(connection: Connection, limit: int, left_out: Iterable[str] = ()) -> list[str]:
-    """The first `limit` contacts, but these, in the queue of those whose new links were left to the job `suppress`."""
+    """The first `limit` contacts, but these, in the queue of those whose new links are not applied yet."""
     return list(connection.execute(_UNAPPLIED, {"limit": limit, "left_out": list(left_out)}).scalars())
 
 
-def take_unapplied(connection: Connection, contacts: Sequence[str]) -> None:
-    """Take these contacts out of the queue of those whose new links were left to the job `suppress`."""
-    connection.execute(_TAKE, {"contacts": list(contacts)})
+def take_unapplied(connection: Connection, contacts: Sequence[str], *, wait: bool = True) -> None:
+    """Take these contacts out of the queue, to apply their links in the same transaction.
+
+    Without `wait`, those that another transaction takes or leaves are left to the job.
+    """
+    connection.execute(_TAKE if wait else _TAKE_FREE, {"contacts": list(contacts)})
 
 
 def first_people(connection: Connection, contacts: Iterable[str]) -> list[str]:

@@ -6,13 +6,14 @@ set after connecting: a pooler such as PgBouncer refuses a connection whose star
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import NullPool, StaticPool
+
+from webhook_app.store.postgres.driver_connection import DriverConnection
 
 __all__ = [
     "Connect",
@@ -30,8 +31,6 @@ __all__ = [
     "use_indexes_until_commit",
 ]
 
-DriverConnection = psycopg.Connection[Any]
-"""A connection of the driver, for ingest and checks. `Connection` is SQLAlchemy's, for everything else."""
 Connect = Callable[[], DriverConnection]
 
 _OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)=")
@@ -57,7 +56,7 @@ def connect(
     if plans_once:
         parameters["plan_cache_mode"] = "force_generic_plan"
     given = _options_in(url)
-    connection = psycopg.connect(
+    connection = DriverConnection.connect(
         libpq_url(url),
         autocommit=True,
         connect_timeout=5,

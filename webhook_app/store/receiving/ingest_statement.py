@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import psycopg
 from msgspec import Struct
 
-from webhook_app.store.people.links import BY_CONTACT, BY_USER, NUMBERS_CHANGED, LinkRow, link_ctes
+from webhook_app.store.people.links import (
+    BY_CONTACT,
+    BY_USER,
+    NUMBERS_CHANGED,
+    LinkRow,
+    link_ctes,
+    queue_ctes,
+)
 from webhook_app.store.postgres.arrays import bool_array, int_array, text_array
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.archive import pack
@@ -179,10 +186,12 @@ _CHANGED_HANDS = f"""{NUMBERS_CHANGED}
     AND (EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)
       OR EXISTS (SELECT FROM number_changes c WHERE c.new_contact = l.contact OFFSET 0))"""
 _RESULT = "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends)"
-_RESULT_OF_LINKS = f"""{_RESULT},
-  ARRAY(SELECT l.contact FROM linked l
-    WHERE l.is_new AND EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
-    OR l.is_new AND EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS}))
+# In the queue of the job from the same commit on: a writer that ends before it has applied them leaves them there.
+_RESULT_OF_LINKS = f""", concerned AS (
+  SELECT l.contact FROM linked l
+  WHERE l.is_new AND EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
+    OR l.is_new AND EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS})
+), {queue_ctes("concerned")}{_RESULT}, ARRAY(SELECT contact FROM concerned)
 """
 
 _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status_events are
@@ -241,7 +250,7 @@ class Stored(NamedTuple):
     """Whether any sends were reported before it."""
     concerned: Sequence[str] = ()
     """Contacts with a new link that may decide whose a suppression is; numbers that changed hands, with an earlier
-    time of one, too."""
+    time of one, too. They are in the queue of the job `suppress`."""
 
 
 def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: datetime, slot: int) -> Stored:

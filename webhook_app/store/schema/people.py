@@ -40,7 +40,7 @@ contact_links = Table(  # two keys of one person: a user id and a contact, or an
     Index("contact_links_further", "user_id", "contact", postgresql_where=text("is_further")),
 )
 
-unapplied_links = Table(  # contacts with more new links than a delivery applies: a queue
+unapplied_links = Table(  # contacts with new links that are not applied yet: a queue
     "unapplied_links",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),

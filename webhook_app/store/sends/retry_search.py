@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from webhook_app.rules.sends.retries import MAX_ATTEMPTS, SOON_WITHIN, UNCLAIMED_FOR
-from webhook_app.store.counts.failures import COUNTED, tries_sql
+from webhook_app.store.counts.failures.failures import COUNTED, tries_sql
 from webhook_app.store.counts.messages.settled import OLD_AFTER
 from webhook_app.store.postgres.engine import Connection, use_indexes_until_commit
 from webhook_app.store.postgres.errors import EngineUnavailable, is_statement_timeout

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from itertools import chain
 from tempfile import SpooledTemporaryFile
@@ -27,6 +27,7 @@ JSON = "application/json"
 API_ERROR = "webhook_app.api_fault"
 """Key in a request's WSGI environment: an error raised before routing, for the route to raise again."""
 _BIGINT = 2**63
+_NOT_AUDITED = nullcontext()
 
 encode = msgspec.json.Encoder().encode
 
@@ -47,7 +48,8 @@ class EndpointCaller:
         endpoint, context = self._endpoint, self._context
         headers: dict[str, str] = {}
         try:
-            with _audited(endpoint, context, key, now), ExitStack() as stack:
+            audited = _audited(endpoint, context, key, now) if endpoint.is_audited else _NOT_AUDITED
+            with audited, ExitStack() as stack:
 
                 def open_connection() -> Connection:
                     return stack.enter_context(self._connect())
@@ -109,9 +111,6 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
 @contextmanager
 def _audited(endpoint: Endpoint, context: ApiContext, key: ApiKey, now: datetime) -> Iterator[None]:
     """Record a change in the audit log before it is made and complete the entry after it, each in a transaction."""
-    if not endpoint.is_audited:
-        yield
-        return
     with context.engine.begin() as connection:
         entry = auditing.record(connection, key, "api", endpoint.name, request.view_args or {}, now)
     yield

@@ -12,21 +12,25 @@ from unicodedata import normalize
 
 from webhook_app.whatsapp.json_text import decode
 from webhook_app.whatsapp.people.contacts import variants
+from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 
 _SHORTEST = 7  # shorter keys would match too many ids by chance
 _SEPARATORS = r'[^0-9A-Za-z"{}[\]]{0,3}'  # two values of JSON are no number
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _STRINGS = re.compile(r'"((?:[^"\\]|\\.){1,600})"')
+# A sender can report any text as an id: a word of Meta's format, a template or a business number would match others.
+_ID_FORMS = ("wamid.", GENERATED_ID_PREFIX)
 
 ERASED = "erased"
 
 
 class Traces:
-    """A matcher for one person: all variants of their keys, and the ids of their messages."""
+    """A matcher for one person: all variants of their keys, and the ids of their messages in Meta's form or ours."""
 
     def __init__(self, keys: Collection[str], message_ids: Collection[str] = ()) -> None:
         self.keys = tuple(dict.fromkeys(spelling for key in keys for spelling in variants(key)))
         self.message_ids = frozenset(message_ids)
+        self._searched_ids = frozenset(each for each in self.message_ids if each.startswith(_ID_FORMS))
         patterns = [_spelled(key) for key in self.keys]
         long_keys = (key for key in self.keys if len(key) >= _SHORTEST)
         self.encoded = tuple(sorted({core for key in long_keys for core in _in_base64(key)}))
@@ -37,7 +41,7 @@ class Traces:
 
     def in_text(self, text: str) -> bool:
         """Whether a decoded text identifies the person."""
-        return text in self.message_ids or self._pattern.search(_plain(text)) is not None
+        return text in self._searched_ids or self._pattern.search(_plain(text)) is not None
 
     def in_json(self, text: str) -> bool:
         r"""Whether JSON may identify the person. Meta sometimes escapes / as \/; others may escape any character."""
@@ -46,7 +50,7 @@ class Traces:
             text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
         if self._pattern.search(_plain(text)) is not None:
             return True
-        return bool(self.message_ids) and not self.message_ids.isdisjoint(_STRINGS.findall(text))
+        return bool(self._searched_ids) and not self._searched_ids.isdisjoint(_STRINGS.findall(text))
 
     def without(self, body: bytes) -> bytes | None:
         """Remove the items that identify the person from a body; None if nothing can be kept."""

@@ -162,7 +162,7 @@ def _read_contacts(
     contacts: list[_Contact], statuses: list[_Status], events: list[StatusEvent], links: LinkTimes
 ) -> None:
     """Add the links of contacts[] that the events do not show themselves, which is rare."""
-    if len(contacts) == len(statuses) and all(map(_is_recipient, contacts, statuses, events)):
+    if _are_recipients(contacts, statuses, events):
         return
     shown: set[Link] = set()
     for person in contacts:
@@ -179,6 +179,18 @@ def _read_contacts(
         first_at, first = first_times([(e.contact, e.timestamp) for e in events])
         for link in shown:
             add_links(links, (link,), first_at.get(link[1], first))
+
+
+def _are_recipients(contacts: list[_Contact], statuses: list[_Status], events: list[StatusEvent]) -> bool:
+    """Whether each contact is the recipient of a status, in the order of the statuses: failed ones may have none."""
+    rest = zip(statuses, events, strict=True)
+    for person in contacts:
+        for status, event in rest:
+            if _is_recipient(person, status, event):
+                break
+        else:
+            return False
+    return True
 
 
 def _is_recipient(person: _Contact, status: _Status, event: StatusEvent) -> bool:

@@ -18,7 +18,7 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.findings.find import LastSearch, find
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import findings, incidents
 from webhook_app.store.postgres.engine import connect
 

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.groups.counted_groups import candidates
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.counts.window_counts import GroupCounts
 
 (RULE,) = parse_rules(

@@ -6,7 +6,7 @@ import pytest
 
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.accounts.doctor_check import Checked
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.accounts import doctor
 from webhook_app.store.incidents import incidents, outbox
 

@@ -17,7 +17,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Judgement, Reading
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
 from webhook_app.store.incidents import alerts, incidents
 

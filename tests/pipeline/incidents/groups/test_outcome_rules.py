@@ -16,7 +16,7 @@ from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
 from webhook_app.pipeline.operations.backtest import BacktestRun, backtest
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import incidents
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.groups import rule_group
 from webhook_app.rules.accounts.doctor_check import Checked
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.accounts import doctor
 from webhook_app.store.incidents import alerts
 

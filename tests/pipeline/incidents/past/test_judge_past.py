@@ -1,5 +1,6 @@
 """Outages of the past become ended incidents, announced once as past: those of a backlog, and those of a gap."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -7,14 +8,16 @@ from msgspec import convert
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, status
+from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.past import judge_past as module
+from webhook_app.pipeline.incidents.past import replay
 from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_past, note_gap
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import incidents, unjudged_minutes
 from webhook_app.store.incidents.incidents import Incident
 
@@ -112,6 +115,51 @@ def test_what_a_live_incident_explains_is_no_past_incident(traffic: Traffic, eng
     assert [each.id for each in known_incidents(engine)] == [live.id]
     assert len(notifications(engine)) == before
     assert unjudged(engine, now) == 0
+
+
+@pytest.fixture
+def made_up(
+    engine: Engine, healthy: None, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int], list[Incident]]:
+    """Reports made-up failures 80 minutes ago and evaluates for some minutes; returns the incidents."""
+    del healthy
+    monkeypatch.setattr(replay, "_EVALUATIONS_PER_MINUTE_UP_TO", timedelta(0))
+
+    def make(minutes: int) -> list[Incident]:
+        for minute in range(0, 15, 5):
+            report_failed_calls(engine, 20, now - (80 - minute) * MINUTE, BROKEN)
+        for minute in range(0, minutes, 5):
+            evaluate(engine, RULES, now - (80 - minute) * MINUTE, channels=CHANNELS)
+        return known_incidents(engine)
+
+    return make
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_late_failures_of_the_same_groups_as_a_made_up_incident_are_announced(
+    made_up: Callable[[int], list[Incident]], traffic: Traffic, engine: Engine, now: datetime, has_ended: bool
+):
+    known = made_up(80 if has_ended else 20)
+    assert {each.is_open for each in known} == {not has_ended}
+    before = len(notifications(engine))
+    send(traffic, now - 75 * MINUTE, 30, failing=True, received=now)
+    assert judge_afterwards(engine, now) == 1
+    assert [reason for _, reason, _ in notifications(engine)[before:]].count("past") == 1
+    ids = {each.id for each in known}
+    (past,) = [each for each in known_incidents(engine) if each.id not in ids]
+    assert past.total_failures >= 150
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_a_made_up_incident_is_announced_once_although_its_time_is_judged_again(
+    made_up: Callable[[int], list[Incident]], traffic: Traffic, engine: Engine, now: datetime, has_ended: bool
+):
+    known = made_up(80 if has_ended else 20)
+    traffic.store(
+        *(status(f"wamid.x{n}", "failed", now - 75 * MINUTE, code=131026) for n in range(3)), at=now
+    )
+    assert judge_afterwards(engine, now) == 0
+    assert len(known_incidents(engine)) == len(known)
 
 
 @pytest.mark.usefixtures("healthy")

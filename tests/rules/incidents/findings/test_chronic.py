@@ -15,7 +15,7 @@ from webhook_app.rules.incidents.findings.chronic import (
     last_above,
 )
 from webhook_app.rules.incidents.findings.finding import CountedDays
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 RULES = parse_rules(default_rules_text())
 DAY = timedelta(days=1)

@@ -15,7 +15,7 @@ from webhook_app.rules.incidents.findings.observed_states import (
     is_announced_as_incident,
     suspect_campaigns,
 )
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 NOW = datetime(2026, 3, 16, 10, tzinfo=UTC)
 FIRST = datetime(2026, 3, 9, tzinfo=UTC)

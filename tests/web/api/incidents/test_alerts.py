@@ -5,7 +5,7 @@ import pytest
 from tests.support.alerts import store_alert
 from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.incidents import alerts
 
 RULES = """

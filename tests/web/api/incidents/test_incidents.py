@@ -13,7 +13,7 @@ from tests.support.factories import NUMBER, body, status
 from tests.support.incidents import store_incident
 from tests.web.conftest import Api, Deliver
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.incidents import alerts, incidents, outbox
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

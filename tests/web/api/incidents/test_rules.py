@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 
 def test_every_rule_is_listed_with_its_keys_and_last_evaluation(api, deliver, engine, now):

@@ -11,7 +11,7 @@ from tests.support.reports import report_failed_calls
 from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.suppressions.suppress import suppress
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts
 from webhook_app.store.operations import api_keys

@@ -13,7 +13,7 @@ from tests.support.incidents import HOUR, store_incident
 from tests.web.conftest import ADMIN_KEY, sign_in
 from tests.web.pages.conftest import PAGES
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store import schema
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.operations import scheduler_state

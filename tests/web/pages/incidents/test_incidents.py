@@ -12,7 +12,7 @@ from tests.web.conftest import token_of
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.suppressions.suppress import suppress
-from webhook_app.rules.incidents.rules_file import parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts, incidents, outbox
 from webhook_app.store.suppressions import suppressions

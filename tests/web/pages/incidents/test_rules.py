@@ -9,8 +9,8 @@ from tests.support.alerts import store_alert
 from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
-from webhook_app.rules.incidents.rules_file import default_rules_text, parse_rules
+from webhook_app.rules.incidents.rules_file.rule_kinds import RULE_KINDS
+from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import alerts
 from webhook_app.web.pages.incidents.rule_descriptions import CHECKS, describe
 

@@ -8,7 +8,8 @@ from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length
-from webhook_app.store.counts import failures, lateness, rates, seen_codes, series, traffic
+from webhook_app.store.counts import lateness, rates, seen_codes, series, traffic
+from webhook_app.store.counts.failures import failures
 from webhook_app.store.incidents import alerts, outbox, unjudged_minutes
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.store.operations import scheduler_state

@@ -17,6 +17,7 @@ from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
 from webhook_app.pipeline.incidents.past.memory_store import MemoryStore
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
+from webhook_app.rules.incidents.evidence import is_shown
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents import alerts, incidents, silences
 from webhook_app.store.incidents.alerts import Alert, EndedFailures
@@ -53,6 +54,9 @@ class PastReplay:
             silences.active(connection, began_at),
         )
         self._existing = frozenset(self._store.incidents)
+        self._made_up = frozenset(
+            each for each in self._existing if _is_made_up(self._store.alerts_of([each]))
+        )
         self._end = min(span.last + _AFTERWARDS, began_at)
         is_short = self._end - span.first <= _EVALUATIONS_PER_MINUTE_UP_TO
         self._step = _MINUTE if is_short else _COARSE_STEP
@@ -62,8 +66,8 @@ class PastReplay:
         """Evaluate minutes for as long as this, at least one; returns whether all are evaluated."""
         stop, cache = monotonic() + seconds, ReadCache()
         while self._at <= self._end:
-            inputs = _ReplayedInputs(connection, self._at, cache, self._store, self._existing)
-            _evaluate(inputs, self._store, rules)
+            inputs = _ReplayedInputs(connection, self._at, cache, self._store, self._existing, self._made_up)
+            _evaluate(inputs, self._store, rules, self._made_up)
             self._at += self._step
             if monotonic() >= stop:
                 break
@@ -96,15 +100,22 @@ def _has_failures(connection: Connection, span: UnjudgedSpan) -> bool:
     return sum(each.messages for each in failed) >= _MIN_FAILURES
 
 
-def _evaluate(inputs: LiveInputs, store: MemoryStore, rules: Sequence[Rule]) -> None:
+def _is_made_up(members: Sequence[Alert]) -> bool:
+    """Whether only reports of senders show an incident with these alerts, so that it may be made up."""
+    return bool(members) and not any(is_shown(alert.webhook_codes) for alert in members)
+
+
+def _evaluate(
+    inputs: LiveInputs, store: MemoryStore, rules: Sequence[Rule], made_up: Collection[int]
+) -> None:
     known = store.open_alerts()
     found = find_all_groups(rules, inputs, known, store.attempt)
     lifecycle = judge_groups(store, found, known, inputs.now)
-    IncidentUpdates(inputs, store, rules, "", (FALLBACK_CHANNEL,)).apply(lifecycle.changes)
+    IncidentUpdates(inputs, store, rules, "", (FALLBACK_CHANNEL,), made_up).apply(lifecycle.changes)
 
 
 class _ReplayedInputs(LiveInputs):
-    """The inputs at a time in the past. What resolved alerts held does not count again."""
+    """The inputs at a time in the past. What resolved alerts held does not count again, unless it is made up."""
 
     def __init__(
         self,
@@ -113,10 +124,12 @@ class _ReplayedInputs(LiveInputs):
         cache: ReadCache,
         store: MemoryStore,
         existing: Collection[int],
+        made_up: Collection[int],
     ) -> None:
         super().__init__(connection, now, cache)
         self._store = store
         self._existing = existing
+        self._made_up = made_up
 
     def _ended(self) -> list[EndedFailures]:
         if self._ended_failures is None:
@@ -126,7 +139,8 @@ class _ReplayedInputs(LiveInputs):
                 if incident.id not in self._existing and incident.codes
                 if (resolved := _resolved(self._store.alerts_of([incident.id])))
             ]
-            self._ended_failures = super()._ended() + found
+            known = [each for each in super()._ended() if each.incident_id not in self._made_up]
+            self._ended_failures = known + found
         return self._ended_failures
 
 

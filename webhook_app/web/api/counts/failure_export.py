@@ -10,8 +10,8 @@ from msgspec import Meta
 from webhook_app.event_loop import paced
 from webhook_app.rules.csv_cells import csv_rows
 from webhook_app.store.accounts.numbers import all_names
-from webhook_app.store.counts.failure_filters import FailureFilters
-from webhook_app.store.counts.failure_search import search
+from webhook_app.store.counts.failures.failure_filters import FailureFilters
+from webhook_app.store.counts.failures.failure_search import search
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.web.api.counts.failures import FailureEntry, Selection, entry_of, failure_filters
 from webhook_app.web.api.endpoints import Call, Endpoint, Stream

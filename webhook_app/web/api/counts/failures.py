@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.incident_details import held_groups
 from webhook_app.rules.sends.retries import Reason, State
-from webhook_app.store.counts import failures
-from webhook_app.store.counts.failure_filters import FailureFilters
-from webhook_app.store.counts.failure_search import search
-from webhook_app.store.counts.failures import Failure, FailurePosition
+from webhook_app.store.counts.failures import failures
+from webhook_app.store.counts.failures.failure_filters import FailureFilters
+from webhook_app.store.counts.failures.failure_search import search
+from webhook_app.store.counts.failures.failures import Failure, FailurePosition
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.people import contacts
 from webhook_app.web.api import cursor

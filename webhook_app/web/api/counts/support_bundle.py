@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from webhook_app.store.counts import rates
-from webhook_app.store.counts.failures import Failure
+from webhook_app.store.counts.failures.failures import Failure
 from webhook_app.store.people import message_timeline
 from webhook_app.store.people.message_timeline import MessageEvent, MessageSend
 from webhook_app.web.api.counts.failures import FailureId, Source, entry_of, find_failure

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated
 
@@ -99,6 +100,7 @@ _Query = CheckBody | CheckQuery
 CHECKED = prometheus_client.Counter(
     "webhook_app_checked_contacts", "Contacts that senders asked about, by verdict", ["verdict"]
 )
+_checked = lru_cache(CHECKED.labels)
 
 
 def check_contacts(call: Call, body: CheckBody) -> CheckAnswer:
@@ -119,7 +121,7 @@ def check_contact(call: Call, contact: Contact, query: CheckQuery) -> CheckResul
     The ETag identifies this answer: with If-None-Match an unchanged answer is 304, `retry_after` aside.
     """
     _, (result,) = check_all(call, [contact], query)
-    CHECKED.labels(result.verdict).inc()
+    _checked(result.verdict).inc()
     stable = result if result.retry_after is None else replace(result, retry_after=None)
     call.headers["ETag"] = f'"{sha256(msgspec.json.encode(stable)).hexdigest()[:20]}"'
     return result
@@ -147,7 +149,7 @@ def _unchecked(settings: Settings, contacts: Sequence[str], query: _Query) -> li
 def _answer(now: datetime, version: int | None, results: list[CheckResult]) -> CheckAnswer:
     counts = Counter([result.verdict for result in results])
     for name, contacts in counts.items():
-        CHECKED.labels(name).inc(contacts)
+        _checked(name).inc(contacts)
     summary = CheckSummary(counts["send"], counts["suppressed"], counts["wait"], counts["invalid"])
     return CheckAnswer(as_of=now, version=version, results=results, summary=summary)
 

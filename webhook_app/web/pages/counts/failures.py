@@ -9,7 +9,7 @@ import msgspec
 from flask import Response, make_response, redirect
 from msgspec import Struct, structs
 
-from webhook_app.store.counts import failure_filters as failure_choice
+from webhook_app.store.counts.failures import failure_filters as failure_choice
 from webhook_app.store.sends import retries
 from webhook_app.store.sends.retries import RetryCounts
 from webhook_app.web.api.counts.failure_export import FailureExportQuery, export_failures

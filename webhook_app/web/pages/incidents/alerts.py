@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from werkzeug.exceptions import NotFound
 
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.incidents.rule_keys import SEVERITIES
+from webhook_app.rules.incidents.rules_file.rule_keys import SEVERITIES
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import OPEN, Alert
 from webhook_app.store.incidents.incidents import Incident

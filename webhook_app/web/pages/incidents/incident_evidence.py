@@ -13,9 +13,10 @@ from webhook_app.pipeline.incidents.slices import SlicePart, parts
 from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
 from webhook_app.store.accounts import health
 from webhook_app.store.accounts.health import HistoryEntry
-from webhook_app.store.counts import failure_search, rates
-from webhook_app.store.counts.failure_filters import FailureFilters
-from webhook_app.store.counts.failures import Failure
+from webhook_app.store.counts import rates
+from webhook_app.store.counts.failures import failure_search
+from webhook_app.store.counts.failures.failure_filters import FailureFilters
+from webhook_app.store.counts.failures.failures import Failure
 from webhook_app.store.counts.rates import EVERYTHING, Filters
 from webhook_app.store.counts.window_counts import FailedMessages, WindowCounts
 from webhook_app.store.postgres.engine import Connection

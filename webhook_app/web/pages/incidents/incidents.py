@@ -10,7 +10,7 @@ from msgspec.structs import asdict, replace
 from werkzeug.exceptions import NotFound
 
 from webhook_app.pipeline.incidents.incident_details import counted
-from webhook_app.rules.incidents.rule_keys import SEVERITIES
+from webhook_app.rules.incidents.rules_file.rule_keys import SEVERITIES
 from webhook_app.store.accounts.numbers import names
 from webhook_app.store.incidents import alerts, incident_history, incidents, silences
 from webhook_app.store.incidents.alerts import Alert

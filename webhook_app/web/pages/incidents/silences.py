@@ -8,7 +8,7 @@ from werkzeug.exceptions import NotFound
 
 from webhook_app.pipeline.incidents import actions
 from webhook_app.rules.counts.dimensions import GROUP_WORDS
-from webhook_app.rules.incidents.rule_keys import SEVERITIES
+from webhook_app.rules.incidents.rules_file.rule_keys import SEVERITIES
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents import alerts, silences
 from webhook_app.store.incidents.alerts import Alert

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from werkzeug.exceptions import NotFound
 
-from webhook_app.rules.incidents.rules_file import MAX_TEXT, RulesFileError, parse_rules
+from webhook_app.rules.incidents.rules_file.rules_file import MAX_TEXT, RulesFileError, parse_rules
 from webhook_app.store.operations import backtests
 from webhook_app.store.operations.backtests import Backtest
 from webhook_app.web.pages import wording

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from msgspec import Struct, convert
 
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS, Route, Rule
-from webhook_app.rules.incidents.rule_keys import (
+from webhook_app.rules.incidents.rules_file.rule_keys import (
     Check,
     check_together,
     checks,
@@ -20,7 +20,7 @@ from webhook_app.rules.incidents.rule_keys import (
     unknown_key,
     unused_key,
 )
-from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
+from webhook_app.rules.incidents.rules_file.rule_kinds import RULE_KINDS
 from webhook_app.rules.toml_lines import FileLines, TableLines, find_key_lines
 
 KNOWN_CHANNELS = frozenset({"slack", "pagerduty", "email", "webhook", "alertmanager", "log"})

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.people.holders import Span
-from webhook_app.store.counts.failures import COUNTED
+from webhook_app.store.counts.failures.failures import COUNTED
 from webhook_app.store.counts.series import groups_sql
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from webhook_app.store.counts import failures
+from webhook_app.store.counts.failures import failures
 
 # ANALYZE knows of many templates and codes within seconds; then each contact fails once with one of them.
 SERIES = """

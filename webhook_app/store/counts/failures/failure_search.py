@@ -12,8 +12,15 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from sqlalchemy import text
 
-from webhook_app.store.counts.failure_filters import FailureFilters, errors_of, series_of
-from webhook_app.store.counts.failures import COUNTED, KEY, NEWEST_FIRST, ROWS, Failure, FailurePosition
+from webhook_app.store.counts.failures.failure_filters import FailureFilters, errors_of, series_of
+from webhook_app.store.counts.failures.failures import (
+    COUNTED,
+    KEY,
+    NEWEST_FIRST,
+    ROWS,
+    Failure,
+    FailurePosition,
+)
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.postgres.partitions import partitions
 

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from webhook_app.rules.people.holders import Span
-from webhook_app.store.counts import failure_search, failures
-from webhook_app.store.counts.failure_filters import FailureFilters
-from webhook_app.store.counts.failure_search import search
+from webhook_app.store.counts.failures import failure_search, failures
+from webhook_app.store.counts.failures.failure_filters import FailureFilters
+from webhook_app.store.counts.failures.failure_search import search
 from webhook_app.store.postgres import partitions
 from webhook_app.store.postgres.engine import make_engine
 from webhook_app.whatsapp.errors.catalogue import explain

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from tests.support.folders import DOCS
 from webhook_app.rules.incidents.alerts import Rule
-from webhook_app.rules.incidents.rule_keys import KINDS, checks
-from webhook_app.rules.incidents.rule_kinds import RULE_KINDS
-from webhook_app.rules.incidents.rules_file import (
+from webhook_app.rules.incidents.rules_file.rule_keys import KINDS, checks
+from webhook_app.rules.incidents.rules_file.rule_kinds import RULE_KINDS
+from webhook_app.rules.incidents.rules_file.rules_file import (
     KNOWN_CHANNELS,
     MAX_TEXT,
     RulesFileError,

@@ -1,0 +1,1 @@
+"""The rules file: its keys, the kinds of rules, and the default rules."""

@@ -1,0 +1,1 @@
+"""Failures as rows: their columns, filters and the search."""
