@@ -137,6 +137,7 @@ def test_every_job_runs_and_is_recorded(start, engine):
         "erase",
         "sends",
         "prune",
+        "settle",
     }
     ended = wait_for(
         lambda: states(engine).keys() == names and all(s.ended_at for s in states(engine).values()), 20
@@ -295,6 +296,7 @@ def test_the_table_of_jobs_has_one_for_each_channel(environment, engine):
         "findings": 300.0,
         "sum up": 300.0,
         "prune": 3600.0,
+        "settle": 3600.0,
     }
     assert list(make_channels(read_settings(environment))) == ["log"]
 

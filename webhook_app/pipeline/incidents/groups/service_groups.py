@@ -25,7 +25,7 @@ _GIVEN_UP_WITHIN = timedelta(hours=1)
 _MIN_REPORTED = 20  # contacts suppressed within a day because of one key's reports
 _MAX_REPORTED_SHARE = 0.2  # webhooks bring nearly all evidence
 _UNJUDGED_FOR = timedelta(hours=4)  # an outage of the past may go on for two hours before it is judged
-_RARE_JOBS = ("prune", "sum up", "archive", "replay", "backtests", "judge past")
+_RARE_JOBS = ("prune", "settle", "sum up", "archive", "replay", "backtests", "judge past")
 
 
 def find_signature_groups(rule: Rule, inputs: LiveInputs) -> list[RuleGroup]:

@@ -100,6 +100,7 @@ SELECT (SELECT count(*) FROM settled) AS messages, (SELECT coalesce(sum(events),
 """
 _BY_ID = """keyed_hash({0}message_id) = ANY(ARRAY(SELECT keyed_hash(i) FROM unnest(%(ids)s::text[]) i))
     AND {0}message_id = ANY(%(ids)s::text[])"""
+_FIND = f"SELECT message_id FROM settled_messages WHERE {_BY_ID.format('')}"
 # An attempt that was stored meanwhile, for a failure or another `sent`, was counted at its own time.
 _RESTORE = f"""
 WITH found AS MATERIALIZED (
@@ -181,7 +182,11 @@ def restore(connection: DriverConnection, message_ids: Collection[str], *, slot:
     Runs in the caller's transaction, until the end of which they are not settled again.
     """
     locks.share_until_commit(connection, locks.SETTLE_LOCK)
-    row = connection.execute(_RESTORE, {"ids": text_array(sorted(message_ids)), "slot": slot}).fetchone()
+    found = connection.execute(_FIND, {"ids": text_array(sorted(message_ids))}).fetchall()
+    if not found:
+        return 0
+    ids = text_array(sorted({message_id for (message_id,) in found}))
+    row = connection.execute(_RESTORE, {"ids": ids, "slot": slot}).fetchone()
     return int(row[0]) if row else 0
 
 
