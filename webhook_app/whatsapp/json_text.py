@@ -114,6 +114,11 @@ def bounded_bytes(text: str, most: int) -> str:
     return encoded[: most - len(mark)].decode(errors="ignore") + mark
 
 
-def canonical(value: Any) -> str:
-    """Encode as ASCII JSON with sorted keys and no spaces, for hashing and for text columns."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+def canonical(value: Any, *, ascii_only: bool = True) -> str:
+    """Encode as JSON with sorted keys and no spaces, for hashing and for text columns."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only, default=str)
+
+
+def kept_if_short(encoded: str, most: int) -> str:
+    """The JSON text if it has at most `most` characters, else JSON that says how long it was."""
+    return encoded if len(encoded) <= most else f'{{"not_kept":"{len(encoded)} characters of JSON"}}'
