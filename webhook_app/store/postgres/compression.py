@@ -1,4 +1,4 @@
-"""Large values of binary columns, compressed. Others are stored as they came: as UTF-8 or JSON, with another beginning."""
+"""Large values of binary columns, compressed. Others are UTF-8 or JSON, which begin otherwise, and stored as they are."""
 
 import zstandard
 
