@@ -1,4 +1,4 @@
-"""Large values of binary columns, compressed. Others are UTF-8 or JSON, which begin otherwise, and stored as they are."""
+"""Large values of binary columns, compressed. Others are stored as they are: UTF-8 or JSON, which begin otherwise."""
 
 import zstandard
 
