@@ -3,6 +3,7 @@
 import json
 import random
 
+import msgspec
 import pytest
 
 from tests.support.factories import body, document, status, value
@@ -20,6 +21,24 @@ FILLINGS = {
     "control characters": b"\x01" * SIZE,
     "digits": "".join(CHOICE("0123456789") for _ in range(SIZE)).encode(),
 }
+
+
+def test_no_object_of_very_many_keys_is_sorted(monkeypatch):
+    sizes = []
+
+    def noted(held, **options):
+        sizes.append(len(encoded := original(held, **options)))
+        return encoded
+
+    original = json.dumps
+    monkeypatch.setattr(json, "dumps", noted)
+    odd = {f"{n * 7919 % 20_011:06x}": 1 for n in range(20_000)}
+    for held in (value({"id": 5, "status": "sent", "x": odd}), value(errors=[{"code": 1, "x": odd}])):
+        parsed = parse(msgspec.json.encode(document(held)))
+        assert len(parsed.unreadable) + len(parsed.signals) == 1
+    parsed = parse(msgspec.json.encode(document({"event": "X", "x": odd}, field="account_update")))
+    assert len(parsed.signals) == 1
+    assert max(sizes, default=0) < 2**16
 
 
 def filled(raw, filling, size=SIZE):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from webhook_app.whatsapp.accounts.health_changes import MAX_ID_BYTES, MAX_WORD_BYTES, changes_of
 from webhook_app.whatsapp.events import NO_CODE, HealthSignal
-from webhook_app.whatsapp.json_text import bounded_bytes, canonical, kept_if_short, scrub
+from webhook_app.whatsapp.json_text import bounded_bytes, canonical, compact, kept_if_short, scrub
 from webhook_app.whatsapp.receiving.statuses import bounded_text, read_errors, read_timestamp
 
 FIELDS = frozenset(
@@ -45,6 +45,7 @@ def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], 
     if type(info) is dict:  # entry.id is then the business portfolio, not the WABA
         waba_id = _word(info.get("waba_id"), MAX_ID_BYTES) or waba_id
     value = scrub(value)
+    payload = compact(value).decode()
     signal = HealthSignal(
         field,
         _event(value),
@@ -56,8 +57,8 @@ def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], 
         _word(value.get("message_template_language"), _MAX_LANGUAGE_BYTES).replace("-", "_"),
         NO_CODE,
         read_timestamp(entry.get("time")),
-        _payload(value),
-        _identity(waba_id, _time(entry), field, canonical(value)),
+        kept_if_short(payload, MAX_PAYLOAD),
+        _identity(waba_id, _time(entry), field, _to_compare(value, payload)),
     )
     return replace(signal, changes=changes_of(signal, value))
 
@@ -71,13 +72,14 @@ def read_error(
     """
     code, title, _, _ = read_errors([item])
     item = scrub(item)
+    payload = compact(item).decode()
     metadata = value.get("metadata")
     display = bounded_text(metadata.get("display_phone_number"), 64) if type(metadata) is dict else ""
-    identity = _identity(waba_id, number, _time(entry), "errors", canonical(item))
+    identity = _identity(waba_id, number, _time(entry), "errors", _to_compare(item, payload))
     occurred = read_timestamp(entry.get("time"))
-    title = title[:200]
+    kept = kept_if_short(payload, MAX_PAYLOAD)
     return HealthSignal(
-        "errors", title, waba_id, number, display, "", "", "", code, occurred, _payload(item), identity
+        "errors", title[:200], waba_id, number, display, "", "", "", code, occurred, kept, identity
     )
 
 
@@ -89,8 +91,8 @@ def with_body_digest(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
     return replace(signal, identity=hashlib.sha256(signal.identity + body_digest).digest())
 
 
-def _payload(value: Any) -> str:
-    return kept_if_short(canonical(value, ascii_only=False), MAX_PAYLOAD)
+def _to_compare(value: Any, payload: str) -> str:
+    return canonical(value) if len(payload) <= MAX_PAYLOAD else payload
 
 
 def _event(value: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from webhook_app.whatsapp.accounts import health_signals
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Parsed, StatusEvent, Unreadable
-from webhook_app.whatsapp.json_text import canonical
+from webhook_app.whatsapp.json_text import canonical, compact
 from webhook_app.whatsapp.people import identity
 from webhook_app.whatsapp.people.keywords import Keywords
 from webhook_app.whatsapp.receiving import handovers, inbound, statuses
@@ -268,7 +268,7 @@ class DocumentParser:
     def _add_unreadable(
         self, reason: str, field: str, waba_id: str, item: Any, document: Any, count: int = 1
     ) -> None:
-        body = canonical(document, ascii_only=False).encode()
+        body = compact(document)
         self._text_left -= len(body)
         text = document_json = ""
         if self._text_left >= 0:
