@@ -11,7 +11,7 @@ SINGLE = 1
 BATCH = 100
 LIMIT_P50_MS = 25.0
 LIMIT_P99_MS = 250.0
-LIMIT_WORKER_MB = 200.0
+LIMIT_WORKER_MB = 150.0
 RATIOS: tuple[tuple[str, str, str, int, float | None], ...] = (
     ("webhook_app / empty handler, 1 status per POST", SERVICE.name, EMPTY.name, SINGLE, 1.0),
     ("webhook_app / FastAPI, 1 status per POST", SERVICE.name, FASTAPI.name, SINGLE, 1.5),

@@ -27,24 +27,43 @@ def report_failed_calls(
 
     `message_id`, `contact`: of all of them; else each has its own.
     """
-    error = read_graph_error({"code": code, "message": "no"})
     found = [
-        SendReport(
+        failed_call(
+            at + timedelta(seconds=place),
+            code,
             message_id=message_id or f"send:{key}.{number}.{code}.{at.timestamp():.0f}.{place}",
-            phone_number_id=number,
+            number=number,
             contact=contact or f"1404555{place:04}",
             template=template,
-            campaign="",
-            category="",
-            sent_at=at + timedelta(seconds=place),
-            error=error,
-            endpoint="",
-            request_json="",
         )
         for place in range(calls)
     ]
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         register(connection, found, at, reported_by=key)
+
+
+def failed_call(
+    at: datetime,
+    code: int,
+    *,
+    message_id: str = "wamid.invented",
+    number: str = NUMBER,
+    contact: str = "14045550000",
+    template: str = "",
+) -> SendReport:
+    """The report of one failed call."""
+    return SendReport(
+        message_id=message_id,
+        phone_number_id=number,
+        contact=contact,
+        template=template,
+        campaign="",
+        category="",
+        sent_at=at,
+        error=read_graph_error({"code": code, "message": "no"}),
+        endpoint="",
+        request_json="",
+    )
 
 
 def report_accepted(engine: Engine, number: str, at: datetime, *, key: str = "shop") -> None:

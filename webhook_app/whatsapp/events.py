@@ -44,7 +44,7 @@ class StatusEvent(Struct, frozen=True, gc=False):
     error_title: str
     error_details: str
     errors_json: str
-    """All of errors[] as received, as JSON text; empty if there was none."""
+    """All of errors[] as received, as JSON text, or how long it is; empty if there was none."""
 
 
 class InboundMessage(Struct, frozen=True, gc=False):
@@ -133,7 +133,7 @@ class Unreadable(Struct, frozen=True, gc=False):
     """A signed item that could not be parsed, kept as JSON text, or as the redacted body if that is not JSON.
 
     `document_json` is a webhook with only this item, which a later version can parse. Many alike items of a body are
-    one Unreadable: `item_json` is then their list.
+    one Unreadable: `item_json` is then their list. Of a large item only the webhook is kept, as `body`.
     """
 
     reason: str

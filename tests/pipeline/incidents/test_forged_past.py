@@ -36,8 +36,8 @@ def test_an_outage_after_a_week_of_made_up_failures_is_an_incident(
     find(engine, rules, now)
     with engine.connect() as connection:
         assert [FAULT] in [found.codes for found in findings.open_findings(connection)]
-    traffic.failed(70, now - MINUTE, FAULT)
-    traffic.sent(30, now - MINUTE)
+    traffic.failed(30, now - MINUTE, FAULT)
+    traffic.sent(70, now - MINUTE)
     for minutes in range(3):
         evaluate(engine, rules, now + minutes * MINUTE)
     with engine.connect() as connection:

@@ -105,10 +105,11 @@ def test_a_backtest_with_invalid_rules_fails_with_their_faults(engine, ask, read
     assert "kind: is missing" in read(made).fault
 
 
-def test_backtests_and_their_contacts_are_deleted_after_a_month(engine, ask, now):
+def test_backtests_and_their_contacts_are_deleted_after_a_month(engine, ask, traffic, now):
     made = ask()
+    traffic.failed(1, now, 131026, recipient="12025550117")
     person = BacktestContact(
-        contact="1", phone_number_id="2", reason="hard", scope="all", code=1, until=None, failures=1
+        contact="12025550117", phone_number_id="2", reason="hard", scope="all", code=1, until=None, failures=1
     )
     with engine.begin() as connection:
         run = backtests.claim(connection, now, now)

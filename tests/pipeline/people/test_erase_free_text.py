@@ -12,6 +12,7 @@ from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.people.erase import erase
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people import erasure, free_text
+from webhook_app.store.postgres.compression import unpack
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.schema import metadata
 from webhook_app.store.suppressions import suppressions
@@ -227,6 +228,16 @@ def test_an_unreadable_item_with_full_width_digits_leaves_the_archive(
     spellings = (wide, json.dumps(wide).strip('"'))
     assert {name for name, rows in after.items() if any(each in rows for each in spellings)} == set()
     assert "wamid.OTHER" in after["deliveries"]
+
+
+def test_a_large_unreadable_item_that_names_the_person_is_deleted(engine, database_url, writer, now):
+    for person in (PERSON, OTHER):
+        strange = {"id": 5, "status": "sent", "x": "a" * 100_000, "recipient_id": person}
+        writer.store([Delivery(body(strange))], now)
+    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    with engine.connect() as connection:
+        [left] = connection.execute(text("SELECT body FROM quarantine")).scalars()
+    assert OTHER.encode() in unpack(left)
 
 
 def test_other_numbers_and_ordinary_texts_stay(engine, database_url, run, writer, now):

@@ -15,6 +15,7 @@ from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.ingest import GroupCommit, NotStoredError
 from webhook_app.store.people.contacts import keys_of
+from webhook_app.store.postgres import compression
 from webhook_app.store.postgres.engine import connect
 from webhook_app.store.receiving.archive import unpack
 from webhook_app.store.schema import metadata
@@ -165,7 +166,7 @@ def test_an_unreadable_body_is_stored_whole_once(
     assert second["quarantined"] == first["quarantined"]
     assert second["duplicate"] == first["quarantined"]
     kept = rows(engine, "SELECT body FROM quarantine WHERE item IS NULL")
-    assert [bytes(row[0]) for row in kept] in ([], [raw])
+    assert [compression.unpack(bytes(row[0])) for row in kept] in ([], [raw])
 
 
 def test_an_unknown_status_is_quarantined_with_its_whole_item(
@@ -440,6 +441,25 @@ def test_a_queue_is_full_by_bytes_long_before_it_is_by_number(monkeypatch: pytes
         thread.join()
     assert faults == ["the database is away"] * 2
     assert ingest.fullness() == 0
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_a_batch_is_full_by_the_bytes_that_it_stores(odd: bool) -> None:
+    ingest = GroupCommit(lambda: pytest.fail("not connected"), lambda: datetime.now(UTC), slot=0)
+    text = "\N{GRINNING FACE}" * 8_000
+    items = [
+        {"id": n, "status": "sent", "x": text} if odd else status(f"wamid.{n}", x=text) for n in range(2)
+    ]
+    delivery = Delivery(json.dumps(document(value(*items)), ensure_ascii=False).encode())
+    batches = {}
+    for _ in range(40):
+        batch = ingest._batch_with_room(delivery)
+        batch.deliveries.append(delivery)
+        batch.bytes += delivery.bytes
+        batches[id(batch)] = batch.bytes
+    assert len(delivery.body) > 64_000
+    assert max(batches.values()) <= 4 * 2**20
+    assert len(batches) == (5 if odd else 1)
 
 
 def test_few_large_bodies_are_parsed_before_they_can_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:

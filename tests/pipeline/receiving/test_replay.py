@@ -280,6 +280,19 @@ def test_an_entry_larger_than_asked_for_is_not_even_read(writer, engine, now, re
     assert quarantined(replay).applied == 1
 
 
+def test_a_large_entry_is_stored_compressed_and_replayed(writer, engine, now, replay, newer_parser):
+    large = status("wamid.L", "queued", now, odd="\N{GRINNING FACE}" * 50_000)
+    for _ in range(2):
+        writer.store([Delivery(json.dumps(document(value(large)), ensure_ascii=False).encode())], now)
+    ((item, document_text, size),) = rows(engine, "SELECT item, document, octet_length(body) FROM quarantine")
+    assert (item, document_text, size < 1000) == (None, "", True)
+    newer_parser()
+    with replay(max_bytes=2**17) as running:
+        assert running.of_quarantine().left == 1
+    assert quarantined(replay).applied == 1
+    assert read_books(engine) == dict(zip(NAMES, (2, 1, 1, 0, 0), strict=True))
+
+
 def test_only_one_replay_runs_at_a_time(replay):
     with replay(), pytest.raises(ReplayBusyError), replay():
         pass

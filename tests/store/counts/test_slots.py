@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from tests.support.factories import status
 from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
-from webhook_app.store.counts import baselines, minutes, rates
+from webhook_app.store.counts import baselines, minutes, rates, webhook_counts
 from webhook_app.store.counts.rates import Filters
 from webhook_app.store.counts.traffic import events_by_series
 
@@ -79,3 +79,37 @@ def test_reports_with_several_codes_are_left_out(engine: Engine, hour: datetime)
         found = rates.read_window(connection, hour, hour + HOUR, Filters(with_reports=False))
     assert everything.failures(lambda _: True) == 1
     assert (found.attempts, found.failures(lambda _: True)) == ({}, 0)
+
+
+@pytest.mark.parametrize("reported_first", [False, True])
+def test_a_window_and_an_hour_less_what_is_reported_hold_what_webhooks_say(
+    engine: Engine, traffic: Traffic, hour: datetime, *, reported_first: bool
+) -> None:
+    def report() -> None:
+        report_failed_calls(engine, 5, hour, UNREACHABLE)
+        for code in (UNREACHABLE, FAULT, 190):
+            report_failed_calls(engine, 1, hour, code, message_id="wamid.invented")
+        for message, code in (("wamid.T1", FAULT), ("wamid.T9", FAULT), ("wamid.T10", 131008)):
+            report_failed_calls(engine, 1, hour - HOUR / 2, code, message_id=message)
+            report_failed_calls(engine, 1, hour + HOUR / 2, 190, message_id=message)
+
+    if reported_first:
+        report()
+    traffic.sent(8, hour)
+    traffic.failed(3, hour + HOUR / 2, FAULT)
+    if not reported_first:
+        report()
+    with engine.begin() as connection:
+        counted = rates.read_window(connection, hour, hour + HOUR)
+        found = counted.less(webhook_counts.read_reported(connection, hour, hour + HOUR))
+        shown = webhook_counts.failures(connection, hour, hour + HOUR)
+        baselines.sum_hour(connection, hour, hour + HOUR)
+        summed = baselines.read(connection, hour, hour + HOUR)
+        past = summed.less(baselines.read_reported(connection, hour, hour + HOUR))
+    assert counted.failures(lambda _: True) > 3
+    assert sorted(found.failed, key=str) == sorted(shown, key=str)
+    for each in (found, past):
+        # The earliest failure of a message that was not sent says when it was tried: 131008, before the hour.
+        assert sum(each.attempts.values()) == 10
+        assert each.by_group(("code",), lambda _: True)[(FAULT,)].failures == 3
+        assert each.failures(lambda _: True) == 3

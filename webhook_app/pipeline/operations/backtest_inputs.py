@@ -241,13 +241,12 @@ class PastInputs:
     def window(self, minutes: int) -> WindowCounts:
         return self._windows[minutes].counts
 
+    def beyond_reports(self) -> None:
+        """None: the counts of the past are not kept apart, and what senders reported counts like webhooks."""
+
     def reported(self, minutes: int) -> WindowCounts:
-        """Nothing: the counts of the past are not kept apart, and what senders reported counts like webhooks."""
         del minutes
         return WindowCounts({}, [])
-
-    def shown_by_webhooks(self, minutes: int) -> WindowCounts:
-        return self.window(minutes)
 
     def reported_calls(self) -> ReportedCalls:
         return {}

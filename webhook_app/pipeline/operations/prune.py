@@ -134,6 +134,7 @@ class _PruneRun:
             ("minute_counts", kept.counts_days),
             ("hourly_counts", kept.failures_days),
             ("hourly_failures", kept.failures_days),
+            ("hourly_reports", kept.failures_days),
             ("summed_hours", kept.failures_days),
             ("failure_counts", kept.counts_days),
             ("failed_messages", kept.counts_days),

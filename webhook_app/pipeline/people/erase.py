@@ -61,6 +61,7 @@ def erase(
     Of a number that somebody else uses now, what the person wrote and got there before goes, and the rest stays.
     """
     with engine.begin() as connection:
+        erasure_requests.lock(connection)
         keys, shared = former_numbers.keys_to_erase(connection, contact)
         ids = erased_messages.message_ids(connection, Traces(keys))
         traces = Traces(keys, [*ids, *former_numbers.message_ids(connection, shared)])

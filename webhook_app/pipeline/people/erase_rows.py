@@ -1,31 +1,39 @@
 """Erases a person from every table but the archive, in steps that each have a transaction and can be repeated.
 
-1. Messages, a few hundred at a time, and what senders reported. Webhooks about them wait for one such step at most.
-2. Everything under the person's keys, suppressions last and under the lock of changes: an opt-out that arrives
-   meanwhile is applied before or after. Of an opt-out a mark stays, which only a check for that contact matches.
+1. Messages, a few hundred at a time, which webhooks wait for at most, and what senders reported.
+2. Everything under the person's keys, when no transaction is left that may have read the messages. Suppressions last
+   and under the lock of changes. Of an opt-out a mark stays, which only a check for that contact matches.
 3. Texts that people wrote. Then the record says that only the archive is left.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from time import monotonic, sleep
+
+import structlog
 
 from webhook_app.rules.suppressions.consent import opt_outs
 from webhook_app.store.people import erased_messages, erased_opt_outs, erasure, erasure_requests
 from webhook_app.store.people.erasure import TakenStatement
 from webhook_app.store.people.erasure_requests import Erasure
 from webhook_app.store.people.free_text import erase_free_text
+from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
 from webhook_app.store.suppressions import changes, suppressions
 from webhook_app.store.suppressions.changes import SuppressionChange
 from webhook_app.whatsapp.events import NO_CODE
 from webhook_app.whatsapp.people.traces import Traces
 
+log = structlog.get_logger()
+
+_WAIT_S, _ASK_AGAIN_S = 30.0, 0.02  # claims, evaluations and the job `suppress` take seconds
+
 
 def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[str], bool]:
     """Erase the person; returns the number of changed rows by table, and whether the person had opted out."""
     traces = Traces(each.keys, each.message_ids)
-    rows: Counter[str] = Counter()
+    rows = Counter(status_events=0, failures=0)
     for ids in erased_messages.parts(each.message_ids):
         with engine.begin() as connection:
             rows.update(erased_messages.take_out(connection, ids, traces, now))
@@ -40,6 +48,7 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
             with engine.begin() as connection:
                 rows["sends"] += erased_messages.take_out_reports(connection, places, traces, now)
         until = each.requested_at  # again those changed meanwhile, but none that is new: it would never end
+    _wait_for_transactions(engine)
     with engine.begin() as connection:
         rows.update(erasure.take_out(connection, traces))
         taken, stated = erasure.take_out_statements(connection, traces)
@@ -56,6 +65,19 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
         rows.update(erase_free_text(connection, traces))
         erasure_requests.set_taken_out(connection, each.id)
     return rows, bool(marked)
+
+
+def _wait_for_transactions(engine: Engine) -> None:
+    """Wait until no transaction is left that may have read what is erased by now, and stores it later."""
+    with engine.connect() as connection:
+        before = locks.new_transaction(connection)
+    last = monotonic() + _WAIT_S
+    while monotonic() < last:
+        with engine.connect() as connection:
+            if locks.are_over(connection, before):
+                return
+        sleep(_ASK_AGAIN_S)
+    log.warning("an erasure did not wait for a long transaction, which may store the person")
 
 
 def _reports(engine: Engine, traces: Traces, until: datetime | None) -> list[str]:

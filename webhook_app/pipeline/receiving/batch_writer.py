@@ -79,10 +79,13 @@ class BatchWriter:
         received_at: datetime,
         settle: Callable[[DriverConnection, int], None],
         now: datetime,
+        *,
+        begin: Callable[[DriverConnection], None] = lambda _: None,
     ) -> None:
         """Store replayed items as of their receipt at `received_at`, without archiving or counting them as received.
 
-        `settle` gets the number of new items and moves them in the books, in the same transaction.
+        `settle` gets the number of new items and moves them in the books, in the same transaction, which begins with
+        `begin`.
         """
         connection = self.connection()
         erasure_requests.poll(connection, self._rows.forget_links)
@@ -92,6 +95,7 @@ class BatchWriter:
         receipt: dict[str, Any] = {"received_at": received_at, "slot": books.REPLAY_SLOT}
         new = self._new_facts(found)
         with connection.transaction():
+            begin(connection)
             held = books.lock_totals(connection, received_at)
             if old := _old_messages(batch, now):
                 settled.restore(connection, old, slot=books.REPLAY_SLOT)

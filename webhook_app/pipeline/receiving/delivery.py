@@ -12,10 +12,10 @@ _ITEM_KINDS = ("statuses", "inbound", "preferences", "number_changes", "handover
 class Delivery:
     """A verified body and its parsed items. `is_archived`: whether storing it stores the body.
 
-    `rows`: the number of rows that hold its items.
+    `rows`: the number of rows that hold its items. `bytes`: of the body, and of the large texts in these rows.
     """
 
-    __slots__ = ("body", "is_archived", "parsed", "rows")
+    __slots__ = ("body", "bytes", "is_archived", "parsed", "rows")
 
     def __init__(
         self,
@@ -32,6 +32,9 @@ class Delivery:
             len(found.preferences) + len(found.number_changes) + len(found.handovers) + len(found.signals)
         )
         self.rows = len(found.statuses) + len(found.inbound) + len(found.unreadable) + others
+        self.bytes = len(self.body)
+        if found.unreadable or found.signals:
+            self.bytes += _bytes_beside(self.body, found)
 
     def split(self, rows: int) -> "list[Delivery]":
         """Split the delivery into parts of about as many rows, each fit for a transaction. The first is archived."""
@@ -65,3 +68,9 @@ class Delivery:
         for index, (kind, item) in enumerate(items):
             getattr(first if index < middle else second, kind).append(item)
         return [Delivery(self.body, half, is_archived=self.is_archived) for half in (first, second)]
+
+
+def _bytes_beside(body: bytes, found: Parsed) -> int:
+    texts = [text for each in found.unreadable for text in (each.item_json, each.document_json)]
+    texts += [signal.payload_json for signal in found.signals]
+    return sum(map(len, texts)) + sum(len(each.body) for each in found.unreadable if each.body is not body)

@@ -40,8 +40,11 @@ Advance = Callable[[int], None]
 """Called with the number of quarantined items or archive rows just processed."""
 
 
+_BUSY = "Another replay or an erasure is running; try again when it has finished."
+
+
 class ReplayBusyError(Exception):
-    """Another replay or an erasure is running; nothing was done."""
+    """Another replay or an erasure is running; nothing was done since it began."""
 
 
 class ReplayTally(Struct):
@@ -83,7 +86,7 @@ class Replay:
             if not is_free:
                 self._end()
         if not is_free:
-            raise ReplayBusyError("Another replay or an erasure is running; try again when it has finished.")
+            raise ReplayBusyError(_BUSY)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,12 +173,14 @@ class Replay:
             outcome.left += item.items
             return
         try:
-            self._writer.store_again(
-                [_readable(parsed)], item.received_at, self._settle(item, parsed, outcome), self._now
-            )
+            settle = self._settle(item, parsed, outcome)
+            self._store([_readable(parsed)], item.received_at, settle)
         except REFUSED as fault:
             quarantine.set_reason(connection, item.id, f"refused by the database: {type(fault).__name__}")
             outcome.left += item.items
+
+    def _store(self, found: Sequence[Parsed], received_at: datetime, settle: Settle) -> None:
+        self._writer.store_again(found, received_at, settle, self._now, begin=_refuse_erased)
 
     def _settle(self, item: ReplayItem, parsed: Parsed, outcome: ReplayTally) -> Settle:
         """Return the step that moves the entry's items in the books, in the transaction that stores them.
@@ -233,7 +238,7 @@ class Replay:
             books.reclassify(connection, kept.received_at, "ignored", "applied", new)
 
         try:
-            self._writer.store_again(found, kept.received_at, settle, self._now)
+            self._store(found, kept.received_at, settle)
         except REFUSED:
             if len(found) == 1:
                 outcome.left += offered
@@ -244,6 +249,13 @@ class Replay:
         else:
             outcome.applied += fresh
             outcome.duplicate += offered - fresh
+
+
+def _refuse_erased(connection: DriverConnection) -> None:
+    """Store nothing that was read before an erasure began, as it would restore the person; none begins meanwhile."""
+    erasure_requests.lock_out(connection)
+    if erasure_requests.any_unfinished(connection):
+        raise ReplayBusyError(_BUSY)
 
 
 def _stored_items(parsed: Parsed) -> int:

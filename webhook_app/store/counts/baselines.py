@@ -3,6 +3,7 @@
 Reads over weeks cost hours times series, not messages.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -11,13 +12,16 @@ from sqlalchemy import text
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.store.counts.series import series_keys
 from webhook_app.store.counts.slots import OF_WEBHOOKS
-from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
+from webhook_app.store.counts.webhook_counts import ONLY_REPORTED
+from webhook_app.store.counts.window_counts import FailedMessages, Mark, ReportedCounts, WindowCounts
 from webhook_app.store.postgres.engine import Connection
 
 HOUR = timedelta(hours=1)
 
 _DELETE = text("""
-WITH counts AS (DELETE FROM hourly_counts WHERE hour = :hour) DELETE FROM hourly_failures WHERE hour = :hour
+WITH counts AS (DELETE FROM hourly_counts WHERE hour = :hour),
+     reports AS (DELETE FROM hourly_reports WHERE hour = :hour)
+DELETE FROM hourly_failures WHERE hour = :hour
 """)
 _INSERT_COUNTS = text(f"""
 INSERT INTO hourly_counts (hour, series_id, attempts, events)
@@ -36,6 +40,27 @@ SELECT :hour, error_code, series_id, sum(failures) FROM (
   GROUP BY 1, 2) found
 GROUP BY error_code, series_id HAVING sum(failures) > 0
 """)
+# Attempts are under one of the message's codes. A failure that a webhook says too is none of the reports alone.
+_INSERT_REPORTS = text(f"""
+WITH reported AS MATERIALIZED (
+  SELECT DISTINCT message_id, phone_number_id, coalesce(counted_code, error_code) AS code, series_id FROM failures
+  WHERE occurred_at >= :start AND occurred_at < :end AND source = 'send'
+)
+INSERT INTO hourly_reports (hour, error_code, series_id, attempts, failures)
+SELECT :start, code, series_id, sum(attempts), sum(failures) FROM (
+  SELECT code, series_id, 0 AS attempts, 1 AS failures FROM reported r
+  WHERE NOT EXISTS (
+    SELECT FROM failures o WHERE o.message_id = r.message_id AND o.phone_number_id = r.phone_number_id
+      AND o.occurred_at >= :start AND o.occurred_at < :end AND o.source <> 'send'
+      AND coalesce(o.counted_code, o.error_code) = r.code AND o.series_id = r.series_id OFFSET 0)
+  UNION ALL
+  SELECT r.code, attempt.series_id, 1, 0
+  FROM (SELECT message_id, phone_number_id, min(code) AS code FROM reported GROUP BY 1, 2) r CROSS JOIN LATERAL (
+    SELECT m.series_id FROM messages m
+    WHERE m.message_id = r.message_id AND m.phone_number_id = r.phone_number_id AND {ONLY_REPORTED} OFFSET 0) attempt
+) found
+GROUP BY code, series_id
+""")
 _MARK_SUMMED = text("""
 INSERT INTO summed_hours (hour, summed_at) VALUES (:hour, :now)
 ON CONFLICT (hour) DO UPDATE SET summed_at = excluded.summed_at
@@ -49,6 +74,10 @@ WHERE hour >= :start AND hour < :end GROUP BY series_id
 """)
 _FAILURES = text("""
 SELECT error_code, series_id, sum(failures)::bigint AS failures FROM hourly_failures
+WHERE hour >= :start AND hour < :end GROUP BY error_code, series_id
+""")
+_REPORTS = text("""
+SELECT error_code, series_id, sum(attempts)::bigint AS attempts, sum(failures)::bigint AS failures FROM hourly_reports
 WHERE hour >= :start AND hour < :end GROUP BY error_code, series_id
 """)
 _OF_TEMPLATES = text("""
@@ -88,8 +117,8 @@ def first_hour(connection: Connection) -> datetime | None:
 
 def sum_hour(connection: Connection, hour: datetime, now: datetime) -> None:
     """Sum this hour from its minutes, replacing an earlier sum."""
-    values = {"hour": hour, "end": hour + HOUR, "now": now}
-    for statement in (_DELETE, _INSERT_COUNTS, _INSERT_FAILURES, _MARK_SUMMED):
+    values = {"hour": hour, "start": hour, "end": hour + HOUR, "now": now}
+    for statement in (_DELETE, _INSERT_COUNTS, _INSERT_FAILURES, _INSERT_REPORTS, _MARK_SUMMED):
         connection.execute(statement, values)
 
 
@@ -114,6 +143,21 @@ def read(connection: Connection, start: datetime, end: datetime) -> WindowCounts
         {known[row.series_id]: row.attempts for row in attempts},
         [FailedMessages((Mark(row.error_code, known[row.series_id]),), row.failures) for row in failed],
     )
+
+
+def read_reported(connection: Connection, start: datetime, end: datetime) -> ReportedCounts:
+    """What reports of senders add to the counts of these hours."""
+    rows = connection.execute(_REPORTS, {"start": start, "end": end}).all()
+    known = series_keys(connection, {row.series_id for row in rows})
+    attempts = Counter[SeriesKey]()
+    for row in rows:
+        attempts[known[row.series_id]] += row.attempts
+    failed = [
+        FailedMessages((Mark(row.error_code, known[row.series_id]),), row.failures)
+        for row in rows
+        if row.failures
+    ]
+    return ReportedCounts(attempts, failed)
 
 
 def failures_of_templates(

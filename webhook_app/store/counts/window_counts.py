@@ -88,6 +88,20 @@ class WindowCounts(Struct, frozen=True, dict=True):
         ]
         return WindowCounts(self.attempts, kept)
 
+    def less(self, reported: "ReportedCounts") -> "WindowCounts":
+        """The window without what only reports of senders add to it."""
+        attempts = dict(self.attempts)
+        for series, count in reported.attempts.items():
+            if (left := attempts.pop(series, 0) - count) > 0:
+                attempts[series] = left
+        failed = Counter[tuple[Mark, ...]]()
+        for each in (*self.failed, *reported.of_webhooks):
+            failed[each.marks] += each.messages
+        for each in reported.failed:
+            failed[each.marks] -= each.messages
+        kept = [FailedMessages(marks, messages) for marks, messages in failed.items() if messages > 0]
+        return WindowCounts(attempts, kept)
+
     def by_group(self, group_by: Sequence[str], counted: Counted) -> GroupCounts:
         """Attempts and failures of every group. A code has the attempts of its group without the code.
 
@@ -254,6 +268,28 @@ class WindowCounts(Struct, frozen=True, dict=True):
             for key, held in marks.items():
                 found.setdefault(key, []).append(FailedMessages(tuple(held), failed.messages))
         return found
+
+
+class ReportedCounts(Struct, frozen=True):
+    """What reports of senders add to a window: it may be made up."""
+
+    attempts: dict[SeriesKey, int] = {}
+    """Messages of which no webhook says anything."""
+    failed: list[FailedMessages] = []
+    """Messages with a reported failure, as the window counts them."""
+    of_webhooks: list[FailedMessages] = []
+    """Those of them that webhooks say failed too, as they count without the reports."""
+
+    def plus(self, other: "ReportedCounts") -> "ReportedCounts":
+        """What reports add to both windows."""
+        attempts = Counter(self.attempts)
+        attempts.update(other.attempts)
+        return ReportedCounts(
+            attempts, [*self.failed, *other.failed], [*self.of_webhooks, *other.of_webhooks]
+        )
+
+
+NOTHING_REPORTED = ReportedCounts()
 
 
 def class_of(code: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct, field, json, to_builtins
+from msgspec import Struct, field, json, structs, to_builtins
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -82,7 +82,9 @@ _OF_KINDS = text(f"{_BRIEF} WHERE incident_id = ANY(:ids) AND kind = ANY(:kinds)
 _OPEN_OF_KINDS = text(f"{_BRIEF} WHERE {_IS_OPEN} AND state = :state AND kind = ANY(:kinds) ORDER BY id")
 _ENDED = text("""
 SELECT a.incident_id, i.codes, i.names, least(min(a.covers_from), i.began_at) AS start, max(a.resolved_at) AS end,
-       jsonb_agg(a."group") AS groups
+       jsonb_agg(a."group") AS groups,
+       max(coalesce(a.webhooks_until, a.resolved_at)) FILTER (WHERE a.webhook_codes IS DISTINCT FROM '{}'),
+       jsonb_agg(a."group") FILTER (WHERE a.webhook_codes IS DISTINCT FROM '{}')
 FROM alerts a JOIN incidents i ON i.id = a.incident_id
 WHERE a.state = 'resolved' AND a.resolved_at >= :since AND i.codes <> '{}'
 GROUP BY a.incident_id, i.codes, i.names, i.began_at ORDER BY a.incident_id
@@ -177,6 +179,19 @@ class EndedFailures(Struct, frozen=True):
     start: datetime
     end: datetime
     groups: list[dict[str, str | int]]
+    shown_until: datetime | None
+    """Until when more than reports of senders showed one of the alerts; None: never."""
+    shown_groups: list[dict[str, str | int]] | None
+    """The groups of the alerts that more than reports of senders showed."""
+
+    @property
+    def of_webhooks(self) -> "EndedFailures | None":
+        """What the alerts held that more than reports of senders showed; None without one."""
+        if self.shown_until is None or not self.shown_groups:
+            return None
+        if (self.shown_until, self.shown_groups) == (self.end, self.groups):
+            return self
+        return structs.replace(self, end=self.shown_until, groups=self.shown_groups)
 
 
 def ended_failures(connection: Connection, since: datetime) -> list[EndedFailures]:

@@ -36,9 +36,13 @@ UPDATE backtests SET state = :state, ended_at = :now, progress = CASE WHEN :stat
        fault = :fault, result = :result
 WHERE id = :id AND state = 'running' AND tries = :tries
 """).bindparams(bindparam("result", type_=JSONB(none_as_null=True)))
+# Erased people are left out: the run has read for minutes what was stored when it began.
 _ADD_PEOPLE = text("""
 INSERT INTO backtest_people (backtest_id, contact, phone_number_id, reason, scope, code, until, failures)
-VALUES (:backtest_id, :contact, :phone_number_id, :reason, :scope, :code, :until, :failures)
+SELECT :backtest_id, :contact, :phone_number_id, :reason, :scope, :code, :until, :failures
+WHERE EXISTS (SELECT FROM failures WHERE contact = :contact)
+   OR EXISTS (SELECT FROM contact_links WHERE contact = :contact OR user_id = :contact)
+   OR EXISTS (SELECT FROM number_changes WHERE old_contact = :contact OR new_contact = :contact)
 ON CONFLICT DO NOTHING
 """)
 _UNFINISHED = text("SELECT count(*) FROM backtests WHERE state IN ('waiting', 'running')")

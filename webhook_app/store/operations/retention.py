@@ -29,6 +29,7 @@ _OLD = {
     "minute_counts": "minute < :cutoff",
     "hourly_counts": "hour < :cutoff",
     "hourly_failures": "hour < :cutoff",
+    "hourly_reports": "hour < :cutoff",
     "summed_hours": "hour < :cutoff",
     "failure_counts": "minute < :cutoff",
     "failed_messages": "last_at < :cutoff",

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.rules.suppressions.consent import ConsentStatement, Source
 from webhook_app.store.people import links
+from webhook_app.store.postgres.compression import unpack
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.people.traces import Traces
 
@@ -78,6 +79,7 @@ _STATEMENTS: tuple[tuple[str, Source, str], ...] = (
     ("preferences", "settings", "value"),
 )
 _PAGE = 500
+_LARGE_PAGE = 50  # of the quarantine: entries of up to several megabytes each
 
 
 class TakenStatement(Struct, frozen=True):
@@ -154,8 +156,8 @@ def _delete_shown(connection: Connection, traces: Traces) -> int:
         "SELECT ctid::text AS place, id, reason, item, document, body FROM quarantine"
         " WHERE ctid > CAST(:after AS tid) ORDER BY ctid LIMIT :limit"
     )
-    for row in _pages(connection, wanted):
-        body = (row.body or b"").decode("utf-8", "replace")
+    for row in _pages(connection, wanted, limit=_LARGE_PAGE):
+        body = unpack(row.body or b"").decode("utf-8", "replace")
         if traces.in_text(row.reason) or any(map(traces.in_json, (row.item or "", row.document, body))):
             found.append(row.id)
     return _run(connection, "DELETE FROM quarantine WHERE id = ANY(:ids)", ids=found)
@@ -196,9 +198,9 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
         connection.execute(update, shown | {"place": row["place"]})
 
 
-def _pages(connection: Connection, wanted: str) -> Iterable[Any]:
+def _pages(connection: Connection, wanted: str, limit: int = _PAGE) -> Iterable[Any]:
     after = "(0,0)"
-    while rows := connection.execute(text(wanted), {"after": after, "limit": _PAGE}).all():
+    while rows := connection.execute(text(wanted), {"after": after, "limit": limit}).all():
         yield from rows
         after = rows[-1].place
 

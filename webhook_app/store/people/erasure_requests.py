@@ -37,7 +37,19 @@ _SAVE_PROGRESS = text("UPDATE erasures SET place = :place WHERE id = :id")
 _FINISH = text("""
 UPDATE erasures SET finished_at = :now, keys = '{}', message_ids = '{}', place = '' WHERE id = :id
 """)
+_LOCK = text("LOCK TABLE erasures IN EXCLUSIVE MODE")
+_LOCK_OUT = "LOCK TABLE erasures IN ROW SHARE MODE"
 _ANY_UNFINISHED = "SELECT EXISTS (SELECT FROM erasures WHERE finished_at IS NULL)"
+
+
+def lock(connection: Connection) -> None:
+    """Wait for transactions that called `lock_out`, and let none begin, until the transaction ends."""
+    connection.execute(_LOCK)
+
+
+def lock_out(connection: DriverConnection) -> None:
+    """Let no erasure begin until the transaction ends."""
+    connection.execute(_LOCK_OUT)
 
 
 def add(connection: Connection, traces: Traces, actor: str, now: datetime) -> Erasure:

@@ -31,6 +31,8 @@ SILENT_SECONDS = 300
 
 _WAIT = text("SELECT pg_advisory_xact_lock(:key)")
 _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
+_OWN_TRANSACTION = text("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
+_OLDEST_TRANSACTION = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
 _TRY_NAMED = text(
     "SELECT EXISTS (SELECT FROM unnest(CAST(:names AS text[])) AS n"
     " WHERE pg_try_advisory_xact_lock(CAST(:of AS int), hashtext(n)))"
@@ -50,6 +52,16 @@ def share_until_commit(connection: DriverConnection, key: int) -> None:
 def try_until_commit(connection: Connection, key: int) -> bool:
     """Take the lock until the transaction ends; False if another session has it."""
     return bool(connection.execute(_TRY, {"key": key}).scalar_one())
+
+
+def new_transaction(connection: Connection) -> int:
+    """The number of this transaction: above those of all that have changed or locked a row so far."""
+    return int(connection.execute(_OWN_TRANSACTION).scalar_one())
+
+
+def are_over(connection: Connection, before: int) -> bool:
+    """Whether all transactions with a lower number have ended, in all databases of the server."""
+    return int(connection.execute(_OLDEST_TRANSACTION).scalar_one()) >= before
 
 
 def try_named_until_commit(connection: Connection, of: int, *names: str) -> bool:

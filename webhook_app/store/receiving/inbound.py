@@ -10,6 +10,7 @@ from typing import Any
 
 from webhook_app.store.people.links import OTHER_KEYS
 from webhook_app.store.postgres.arrays import int_array, text_array
+from webhook_app.store.postgres.compression import pack
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.receiving.books import BOOK_APPLIED, BOOK_QUARANTINED, store_items
 from webhook_app.store.receiving.clock_repairs import left_join_repair
@@ -114,9 +115,9 @@ _UNREADABLE = (
 WITH new_rows AS (
   INSERT INTO quarantine (identity, received_at, reason, field, waba_id, item, body, document, items)
   SELECT DISTINCT ON (identity) decode(identity, 'hex'), %(received_at)s, reason, field, waba_id, nullif(item, ''),
-         CASE WHEN item = '' THEN decode(body, 'hex') END, document, items
+         CASE WHEN item = '' THEN body END, document, items
   FROM unnest(%(identity)s::text[], %(reason)s::text[], %(field)s::text[], %(waba_id)s::text[], %(item)s::text[],
-              %(body)s::text[], %(document)s::text[], %(items)s::int[])
+              %(body)s::bytea[], %(document)s::text[], %(items)s::int[])
     AS i(identity, reason, field, waba_id, item, body, document, items)
   ORDER BY identity
   ON CONFLICT DO NOTHING
@@ -205,7 +206,7 @@ def insert_unreadable(
         "field": text_array([item.field for item in items]),
         "waba_id": text_array([item.waba_id for item in items]),
         "item": text_array([item.item_json for item in items]),
-        "body": text_array([item.body.hex() for item in items]),
+        "body": [pack(item.body) for item in items],
         "document": text_array([item.document_json for item in items]),
         "items": int_array([item.items for item in items]),
     }

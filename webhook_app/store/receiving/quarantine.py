@@ -1,22 +1,24 @@
 """The quarantine: items with a valid signature that the parser did not understand, stored whole for replay.
 
-The replay uses the driver: it shares the transaction of the ingest statement.
+Large bodies are compressed. The replay uses the driver: it shares the transaction of the ingest statement.
 """
 
 from datetime import datetime
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from psycopg.rows import class_row
 from sqlalchemy import text
 
+from webhook_app.store.postgres.compression import BLOCK, beginning, unpack, unpacked_size
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 
 
 class Quarantined(Struct, frozen=True, kw_only=True):
     """An item as Meta sent it, or `items` alike ones of a body as a list, and why they were not understood.
 
-    `became`: the outcome after a replay, or ''.
+    `body` instead of `item`: the received body, or a webhook with a large item alone. `became`: the outcome after a
+    replay, or ''.
     """
 
     id: int
@@ -46,15 +48,20 @@ class ReplayItem(Struct, frozen=True, kw_only=True):
     id: int
     received_at: datetime
     items: int
-    webhook: bytes | None
-    """None if it is larger than asked for, or an earlier version stored the item without it."""
+    stored: bytes | None
+    """As stored. None if it is larger than asked for, or an earlier version stored the item without it."""
+
+    @property
+    def webhook(self) -> bytes | None:
+        """The body to parse; None as `stored`."""
+        return None if self.stored is None else unpack(self.stored)
 
 
 ALL = QuarantineFilters()
 _COLUMNS = ", ".join(Quarantined.__struct_fields__)
 _MAX_LISTED = 65_536  # characters of an item in a list: entries of several megabytes would add up
 _LISTED = _COLUMNS.replace(" item,", f" left(item, {_MAX_LISTED}) AS item,").replace(
-    " body,", f" substr(body, 1, {_MAX_LISTED}) AS body,"
+    " body,", f" substr(body, 1, {BLOCK}) AS body,"
 )
 _GET = text(f"SELECT {_COLUMNS} FROM quarantine WHERE id = :id")
 _OPEN_BY_FIELD = text("""
@@ -79,13 +86,17 @@ def list_page(
         f"SELECT {_LISTED} FROM quarantine WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
     )
     values = asdict(chosen) | {"before_id": before_id, "limit": limit}
-    return [Quarantined(**row) for row in connection.execute(statement, values).mappings()]
+    found = [Quarantined(**row) for row in connection.execute(statement, values).mappings()]
+    return [replace(each, body=each.body and beginning(each.body, _MAX_LISTED)) for each in found]
 
 
 def get(connection: Connection, item_id: int) -> Quarantined | None:
     """The item with this id, whole; None if there is none."""
     row = connection.execute(_GET, {"id": item_id}).mappings().one_or_none()
-    return Quarantined(**row) if row else None
+    if row is None:
+        return None
+    found = Quarantined(**row)
+    return found if found.body is None else replace(found, body=unpack(found.body))
 
 
 def count_open(connection: Connection, chosen: QuarantineFilters = ALL) -> int:
@@ -121,7 +132,7 @@ WHERE replayed_at IS NULL AND id > %(after)s AND strpos(reason, %(reason)s) > 0
 _WAITING = f"""
 SELECT id, received_at, items,
        CASE WHEN greatest(octet_length(document), octet_length(body)) > %(max_bytes)s THEN NULL
-            WHEN document <> '' THEN convert_to(document, 'UTF8') ELSE body END AS webhook
+            WHEN document <> '' THEN convert_to(document, 'UTF8') ELSE body END AS stored
 {_CHOSEN} ORDER BY id LIMIT %(limit)s
 """
 
@@ -132,7 +143,11 @@ def replay_items(
     """Up to `limit` matching items that are not replayed, by id, after the id `after`; larger ones without webhook."""
     values = asdict(chosen) | {"after": after, "limit": limit, "max_bytes": max_bytes}
     with connection.cursor(row_factory=class_row(ReplayItem)) as cursor:
-        return cursor.execute(_WAITING, values).fetchall()
+        found = cursor.execute(_WAITING, values).fetchall()
+    return [
+        replace(each, stored=None) if each.stored and unpacked_size(each.stored) > max_bytes else each
+        for each in found
+    ]
 
 
 def count_replay_items(connection: DriverConnection, chosen: QuarantineFilters) -> int:

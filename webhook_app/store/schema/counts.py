@@ -124,6 +124,19 @@ hourly_failures = Table(
     PrimaryKeyConstraint("hour", "error_code", "series_id"),
 )
 
+hourly_reports = (
+    Table(  # the part of the two tables above that only reports of senders show: it may be made up
+        "hourly_reports",
+        metadata,
+        a_time("hour"),
+        Column("error_code", BigInteger, nullable=False),
+        Column("series_id", Integer, nullable=False),
+        Column("attempts", BigInteger, nullable=False),
+        Column("failures", BigInteger, nullable=False),
+        PrimaryKeyConstraint("hour", "error_code", "series_id"),
+    )
+)
+
 summed_hours = (
     Table(  # the hours that are summed: an hour without messages has no row in the two tables above
         "summed_hours",

@@ -118,6 +118,7 @@ failures = Table(  # one row per failed status event, kept longer than the event
     PrimaryKeyConstraint("message_id", "phone_number_id", "occurred_at", "participant", "error_code"),
     Index("failures_recent", "occurred_at", "error_code", "series_id"),
     Index("failures_contact", "contact", "occurred_at"),
+    Index("failures_reported", "occurred_at", postgresql_where=text("source = 'send'")),
     Index(
         "failures_kind",
         "error_id",

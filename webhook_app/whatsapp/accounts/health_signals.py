@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from webhook_app.whatsapp.accounts.health_changes import MAX_ID_BYTES, MAX_WORD_BYTES, changes_of
 from webhook_app.whatsapp.events import NO_CODE, HealthSignal
-from webhook_app.whatsapp.json_text import bounded_bytes, canonical, scrub
+from webhook_app.whatsapp.json_text import bounded_bytes, canonical, compact, kept_if_short, scrub
 from webhook_app.whatsapp.receiving.statuses import bounded_text, read_errors, read_timestamp
 
 FIELDS = frozenset(
@@ -32,6 +32,8 @@ FIELDS = frozenset(
     )
 )
 _MAX_NAME_BYTES, _MAX_LANGUAGE_BYTES = 512, 64  # Meta: 512 characters of a-z, 0-9 and _; codes such as zh_CN
+MAX_PAYLOAD = 8 * 1024
+"""Characters of a signal as JSON that are kept; Meta's samples have fewer than 1 000."""
 _TEMPLATE_FIELDS = ("message_template_status_update", "message_template_quality_update")
 
 
@@ -43,7 +45,7 @@ def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], 
     if type(info) is dict:  # entry.id is then the business portfolio, not the WABA
         waba_id = _word(info.get("waba_id"), MAX_ID_BYTES) or waba_id
     value = scrub(value)
-    payload = canonical(value)
+    payload = compact(value).decode()
     signal = HealthSignal(
         field,
         _event(value),
@@ -55,8 +57,8 @@ def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], 
         _word(value.get("message_template_language"), _MAX_LANGUAGE_BYTES).replace("-", "_"),
         NO_CODE,
         read_timestamp(entry.get("time")),
-        payload,
-        _identity(waba_id, _time(entry), field, payload),
+        kept_if_short(payload, MAX_PAYLOAD),
+        _identity(waba_id, _time(entry), field, _to_compare(value, payload)),
     )
     return replace(signal, changes=changes_of(signal, value))
 
@@ -69,13 +71,15 @@ def read_error(
     It has no timestamp. The entry's time is used, and distinguishes it from the same error at another time.
     """
     code, title, _, _ = read_errors([item])
-    payload = canonical(scrub(item))
+    item = scrub(item)
+    payload = compact(item).decode()
     metadata = value.get("metadata")
     display = bounded_text(metadata.get("display_phone_number"), 64) if type(metadata) is dict else ""
-    identity = _identity(waba_id, number, _time(entry), "errors", payload)
+    identity = _identity(waba_id, number, _time(entry), "errors", _to_compare(item, payload))
     occurred = read_timestamp(entry.get("time"))
+    kept = kept_if_short(payload, MAX_PAYLOAD)
     return HealthSignal(
-        "errors", title[:200], waba_id, number, display, "", "", "", code, occurred, payload, identity
+        "errors", title[:200], waba_id, number, display, "", "", "", code, occurred, kept, identity
     )
 
 
@@ -85,6 +89,10 @@ def with_body_digest(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
     A retry repeats the whole body, so it is a duplicate; an equal signal in another delivery is a new one.
     """
     return replace(signal, identity=hashlib.sha256(signal.identity + body_digest).digest())
+
+
+def _to_compare(value: Any, payload: str) -> str:
+    return canonical(value) if len(payload) <= MAX_PAYLOAD else payload
 
 
 def _event(value: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from webhook_app.whatsapp.accounts import health_signals
 from webhook_app.whatsapp.events import InboundMessage, NumberChange, Parsed, StatusEvent, Unreadable
-from webhook_app.whatsapp.json_text import canonical
+from webhook_app.whatsapp.json_text import canonical, compact
 from webhook_app.whatsapp.people import identity
 from webhook_app.whatsapp.people.keywords import Keywords
 from webhook_app.whatsapp.receiving import handovers, inbound, statuses
@@ -30,6 +30,8 @@ MAX_STATUSES = 20_000
 
 _OBJECT = "whatsapp_business_account"
 _MAX_SINGLE = 10  # unreadable items with the same reason that are quarantined one by one; more share an entry
+_MAX_TEXT = 2**16
+"""Bytes of unreadable items of a document that are kept as text, twice and in ASCII: six times what was received."""
 _MAX_REASONS = 20  # that are told apart in one document, of unreadable and of ignored items
 _MAX_CONTACTS = 3
 """Copied into a quarantined item. Inbound messages come with one; copies of many would multiply in size."""
@@ -61,6 +63,7 @@ class DocumentParser:
         self._words = words
         self._count = 0
         self._unreadable: dict[tuple[str, ...], list[_Unreadable]] = {}
+        self._text_left = _MAX_TEXT
         self._items_left: float = MAX_ITEMS if limited else inf
         self._statuses_left: float = MAX_STATUSES if limited else inf
 
@@ -265,11 +268,14 @@ class DocumentParser:
     def _add_unreadable(
         self, reason: str, field: str, waba_id: str, item: Any, document: Any, count: int = 1
     ) -> None:
-        text = canonical(item)
-        digest = hashlib.sha256(text.encode()).digest()
-        self.parsed.unreadable.append(
-            Unreadable(reason, field, waba_id, text, digest, document_json=canonical(document), items=count)
-        )
+        body = compact(document)
+        self._text_left -= len(body)
+        text = document_json = ""
+        if self._text_left >= 0:
+            text, document_json, body = canonical(item), canonical(document), b""
+        digest = hashlib.sha256(body or text.encode()).digest()
+        found = Unreadable(reason, field, waba_id, text, digest, body, document_json, count)
+        self.parsed.unreadable.append(found)
 
 
 _KEYS_OF_FIELD = {

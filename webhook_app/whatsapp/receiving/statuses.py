@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import msgspec
 
 from webhook_app.whatsapp.events import DELIVERY_STATUSES, NO_CODE, StatusEvent
+from webhook_app.whatsapp.json_text import kept_if_short
 from webhook_app.whatsapp.people.contacts import contact_key, country_of, user_key
 from webhook_app.whatsapp.receiving.callback_data import template_and_campaign
 from webhook_app.whatsapp.receiving.pricing import pricing_number
@@ -27,6 +28,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_ID_BYTES = 512
+MAX_ERRORS = 8 * 1024
+"""Characters of error objects as JSON that are kept; Meta's are below one kilobyte."""
 CALL_ID = "wacid."
 """The beginning of the ids of calls."""
 
@@ -156,16 +159,17 @@ def read_code(raw: Any) -> int:
 
 
 def read_errors(errors: Any) -> tuple[int, str, str, str]:
-    """Return code, title and details of the first error, and all errors as JSON text."""
+    """Return code, title and details of the first error, and all errors as JSON text, or its length if it is long."""
     if not errors:
         return NO_CODE, "", "", ""
     first = errors[0] if type(errors) is list else errors
     if type(first) is not dict:
-        return NO_CODE, "", "", encode(errors)
+        return NO_CODE, "", "", kept_if_short(encode(errors), MAX_ERRORS)
     data = first.get("error_data")
     details = data.get("details") if type(data) is dict else first.get("details")
     title = first.get("title") or first.get("message")
-    return read_code(first.get("code")), bounded_text(title, 500), bounded_text(details, 4000), encode(errors)
+    kept = kept_if_short(encode(errors), MAX_ERRORS)
+    return read_code(first.get("code")), bounded_text(title, 500), bounded_text(details, 4000), kept
 
 
 def encode(value: Any) -> str:

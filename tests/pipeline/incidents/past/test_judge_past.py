@@ -155,9 +155,9 @@ def test_a_made_up_incident_is_announced_once_although_its_time_is_judged_again(
     made_up: Callable[[int], list[Incident]], traffic: Traffic, engine: Engine, now: datetime, has_ended: bool
 ):
     known = made_up(80 if has_ended else 20)
-    traffic.store(
-        *(status(f"wamid.x{n}", "failed", now - 75 * MINUTE, code=131026) for n in range(3)), at=now
-    )
+    late = [status(f"wamid.x{n}", "failed", now - 75 * MINUTE, code=131026) for n in range(3)]
+    late += [status(f"wamid.y{n}", "sent", now - 75 * MINUTE) for n in range(60)]
+    traffic.store(*late, at=now)
     assert judge_afterwards(engine, now) == 0
     assert len(known_incidents(engine)) == len(known)
 

@@ -3,6 +3,7 @@
 import json
 from base64 import b64decode
 from datetime import timedelta
+from random import choice
 
 from tests.support.factories import body, status
 from webhook_app.store.postgres.engine import connect
@@ -43,6 +44,18 @@ def test_only_admins_see_the_contents_of_an_item(api, deliver):
     whole = api.get(f"/v1/quarantine/{item['id']}").json
     assert json.loads(whole["item"]) == {"status": "sent", "text": "[removed]"}
     assert api.get(f"/v1/quarantine/{item['id'] + 1}").status_code == 404
+
+
+def test_a_large_item_is_shown_as_a_webhook_with_it_alone_and_cut_in_lists(api, deliver):
+    digits = "".join(choice("0123456789abcdef") for _ in range(300_000))
+    for size in (70_000, 300_000):
+        deliver(body({"status": "sent", "x": digits[:size]}, status("wamid.A")))
+    for item in api.get("/v1/quarantine").json["items"]:
+        whole = api.get(f"/v1/quarantine/{item['id']}").json
+        found = json.loads(b64decode(whole["body"]))["entry"][0]["changes"][0]["value"]["statuses"]
+        assert [(each["status"], each["x"] in digits) for each in found] == [("sent", True)]
+        assert (item["item"], whole["item"]) == (None, None)
+        assert b64decode(item["body"]) == b64decode(whole["body"])[:65_536]
 
 
 def test_items_are_filtered_by_reason_field_time_and_state(api, deliver, engine, now):

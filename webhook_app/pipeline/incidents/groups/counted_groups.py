@@ -15,8 +15,8 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     RuleGroup,
     counted_by,
 )
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.groups.usual_shares import outcome_shares, usual_shares
+from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
 from webhook_app.rules.counts.binomial import fewest_failures
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import SHARE_KINDS, Judgement, Rule, judge_rate
@@ -29,14 +29,14 @@ _MIN_AGE = timedelta(hours=24)
 """A number younger than this has no new codes, since every code is new to it."""
 
 
-def window_of(rule: Rule, inputs: RuleInputs, minutes: int) -> WindowCounts:
+def window_of(rule: Rule, inputs: CountInputs, minutes: int) -> WindowCounts:
     """The counts that the rule judges: failed messages, or outcomes."""
     return inputs.window(minutes) if rule.measure is None else inputs.outcomes(rule.measure, minutes)
 
 
 def judge_counted_groups(
     rule: Rule,
-    inputs: RuleInputs,
+    inputs: CountInputs,
     opened: Sequence[OpenGroup],
     groups: GroupCounts,
     chosen: Sequence[GroupKey],
@@ -138,7 +138,7 @@ _OpenByKey = Mapping[str, OpenGroup]
 
 
 def judge(
-    rule: Rule, inputs: RuleInputs, selected: Sequence[CountedGroup], known: _OpenByKey
+    rule: Rule, inputs: CountInputs, selected: Sequence[CountedGroup], known: _OpenByKey
 ) -> list[Judgement]:
     """The judgement of each of these groups by its counts. `known`: the open groups by key."""
     match rule.kind:
@@ -158,7 +158,7 @@ def judge(
             return _judge_spikes(rule, inputs, selected, known)
 
 
-def _new_codes(rule: Rule, inputs: RuleInputs, groups: Sequence[GroupKey]) -> list[GroupKey]:
+def _new_codes(rule: Rule, inputs: CountInputs, groups: Sequence[GroupKey]) -> list[GroupKey]:
     """The groups whose code is new to the rest of the group, if that has existed for long enough."""
     others = tuple(name for name in rule.group_by if name != "code")
     at_code = rule.group_by.index("code")
@@ -184,7 +184,7 @@ def _new_codes(rule: Rule, inputs: RuleInputs, groups: Sequence[GroupKey]) -> li
 
 
 def _judge_spikes(
-    rule: Rule, inputs: RuleInputs, selected: Sequence[CountedGroup], known: _OpenByKey
+    rule: Rule, inputs: CountInputs, selected: Sequence[CountedGroup], known: _OpenByKey
 ) -> list[Judgement]:
     if not selected:
         return []

@@ -11,9 +11,11 @@ from typing import Protocol
 from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
 from webhook_app.pipeline.incidents.groups.outcome_inputs import OutcomeCache, OutcomeInputs
 from webhook_app.pipeline.incidents.groups.webhook_windows import (
+    CountedSpan,
+    CountInputs,
     FailedByCode,
-    WebhookWindows,
-    WindowCache,
+    WebhookInputs,
+    by_mark,
     sorted_by_code,
     spent_by,
 )
@@ -27,40 +29,37 @@ from webhook_app.rules.incidents.evidence import ReportedCalls
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.store.accounts import health, numbers
 from webhook_app.store.accounts.health import Subject
-from webhook_app.store.counts import baselines, rates, traffic
+from webhook_app.store.counts import baselines, rates, traffic, webhook_counts
 from webhook_app.store.counts.baselines import HOUR
-from webhook_app.store.counts.window_counts import FailedMessages, Mark, WindowCounts
+from webhook_app.store.counts.window_counts import (
+    NOTHING_REPORTED,
+    FailedMessages,
+    Mark,
+    ReportedCounts,
+    WindowCounts,
+)
 from webhook_app.store.incidents import alerts, findings
 from webhook_app.store.incidents.alerts import EndedFailures
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.sends import reporters, reports
 
 
-class RuleInputs(Protocol):
-    """Counts at one time. `minutes` is the length of the window in full minutes, besides the running one."""
+class RuleInputs(CountInputs, Protocol):
+    """Everything that rules judge by at one time. `minutes` is the length of the window in full minutes, besides the
+    running one.
+    """
 
-    @property
-    def now(self) -> datetime: ...
     @property
     def failures(self) -> Failures:
         """The failed messages that describe an incident."""
         ...
 
-    @property
-    def chronic(self) -> ChronicStates:
-        """The open chronic findings."""
-        ...
-
-    def window(self, minutes: int) -> WindowCounts:
-        """The counts of the window: the last full minutes and the running one."""
+    def beyond_reports(self) -> CountInputs | None:
+        """The counts without what senders report, which may be made up; None where nothing is reported."""
         ...
 
     def reported(self, minutes: int) -> WindowCounts:
-        """The codes and series of which senders reported failures in the window, each as one failure."""
-        ...
-
-    def shown_by_webhooks(self, minutes: int) -> WindowCounts:
-        """The counts of the window without what only senders reported."""
+        """The messages of the window of which senders reported a failure."""
         ...
 
     def reported_calls(self) -> ReportedCalls:
@@ -71,39 +70,8 @@ class RuleInputs(Protocol):
         """The business numbers that webhooks or the Graph API have named."""
         ...
 
-    def usual(self, minutes: int, hours: int) -> WindowCounts:
-        """The counts of the hours before the window."""
-        ...
-
-    def outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
-        """The messages of the last minutes that the measure judges, as attempts, and those it counts, as failures."""
-        ...
-
-    def usual_outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
-        """The messages of the hours that say what is usual in the window of these outcomes."""
-        ...
-
-    def ended_outcomes(self) -> Mapping[tuple[str, str], datetime]:
-        """When the last alert about outcomes ended that did not go quiet, by rule and group key.
-
-        What it was about does not count again.
-        """
-        ...
-
     def attempts_of_day(self) -> dict[SeriesKey, int]:
         """Messages of the last 24 hours by series."""
-        ...
-
-    def met(self, minutes: int, days: int) -> WindowCounts:
-        """The counts of the days before the window, up to the last summed hour."""
-        ...
-
-    def met_lately(self, minutes: int) -> WindowCounts:
-        """The failures between the last summed hour and the window."""
-        ...
-
-    def known_since(self, days: int) -> dict[SeriesKey, datetime]:
-        """The first hour of each series within these days."""
         ...
 
     def webhooks(self, minutes: int) -> dict[SeriesKey, int]:
@@ -128,17 +96,17 @@ class ReadCache:
 
     def __init__(self) -> None:
         self.hour: datetime | None = None
-        self.usual: dict[tuple[datetime, datetime], WindowCounts] = {}
+        self.usual: dict[tuple[datetime, datetime], CountedSpan] = {}
         self.usual_webhooks: dict[tuple[datetime, int], dict[int, dict[SeriesKey, float]]] = {}
         self.known_since: dict[datetime, dict[SeriesKey, datetime]] = {}
         self.expensive: dict[tuple[str, str], tuple[datetime, int]] = {}
-        self.long_windows: dict[int, tuple[datetime, WindowCounts]] = {}
+        self.long_windows: dict[int, tuple[datetime, CountedSpan]] = {}
         self.spent: dict[tuple[int, datetime, datetime], Counter[tuple[Mark, ...]]] = {}
         """Failures of ended incidents by incident and span."""
+        self.spent_of_webhooks: dict[tuple[int, datetime, datetime], Counter[tuple[Mark, ...]]] = {}
         self.known_ends: tuple[tuple[int, datetime], ...] = ()
-        self.older: dict[int, tuple[datetime, tuple[tuple[int, datetime], ...], WindowCounts]] = {}
-        """The older minutes of windows up to two hours, with their start and the incidents that had ended."""
-        self.of_webhooks: WindowCache = {}
+        self.older: dict[int, tuple[tuple[tuple[int, datetime], ...], CountedSpan]] = {}
+        """The older minutes of windows up to two hours, with the incidents that had ended."""
         self.outcomes = OutcomeCache()
         self.silence_minutes = 0
         """The window in which webhooks were counted last; 0 if they never were."""
@@ -147,7 +115,8 @@ class ReadCache:
         """Clear the cache if another hour has been summed since."""
         if hour != self.hour:
             self.hour = hour
-            self.usual, self.usual_webhooks, self.known_since, self.spent = {}, {}, {}, {}
+            self.usual, self.usual_webhooks, self.known_since = {}, {}, {}
+            self.spent, self.spent_of_webhooks = {}, {}
 
 
 class LiveInputs:
@@ -159,18 +128,20 @@ class LiveInputs:
         self._cache = cache or ReadCache()
         self._cache.renew(baselines.latest_hour(connection))
         self._windows: dict[int, WindowCounts] = {}
+        self._recent: dict[int, CountedSpan] = {}
+        self._reports: bool | None = None
         self._day: Counter[SeriesKey] | None = None
         self._numbers: frozenset[str] | None = None
         self._calls: ReportedCalls | None = None
         self._webhooks: dict[int, dict[SeriesKey, int]] = {}
         self._chronic: ChronicStates | None = None
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
-        self._lately: dict[int, WindowCounts] = {}
+        self._lately: dict[int, CountedSpan] = {}
         self._failed: dict[tuple[datetime, datetime], FailedByCode] = {}
         self._ended_failures: list[EndedFailures] | None = None
         self._ended_outcomes: Mapping[tuple[str, str], datetime] | None = None
         self._outcomes = OutcomeInputs(connection, now, self._cache.outcomes)
-        self._of_webhooks = WebhookWindows(connection, now, self._cache.of_webhooks, self._ended)
+        self._of_webhooks = WebhookInputs(self, self._cache.spent_of_webhooks)
 
     @property
     def now(self) -> datetime:
@@ -208,21 +179,31 @@ class LiveInputs:
 
     def window(self, minutes: int) -> WindowCounts:
         if minutes not in self._windows:
-            if minutes > _LONG_MINUTES:
-                self._windows[minutes] = self._long_window(minutes)
-            elif minutes > _RECENT_MINUTES:
-                self._windows[minutes] = WindowCounts.joined(
-                    self._older(minutes), self.window(_RECENT_MINUTES)
-                )
-            else:
-                self._windows[minutes] = self._read(minutes)
+            found = [span.found for span in self.spans(minutes)]
+            self._windows[minutes] = found[0] if len(found) == 1 else WindowCounts.joined(*found)
         return self._windows[minutes]
 
-    def reported(self, minutes: int) -> WindowCounts:
-        return self._of_webhooks.reported(minutes)
+    def spans(self, minutes: int) -> list[CountedSpan]:
+        """The counts of the window, in parts that are kept for different times."""
+        if minutes > _LONG_MINUTES:
+            return [self._long_window(minutes)]
+        if minutes > _RECENT_MINUTES:
+            return [self._older(minutes), *self.spans(_RECENT_MINUTES)]
+        if minutes not in self._recent:
+            self._recent[minutes] = self._read(minutes)
+        return [self._recent[minutes]]
 
-    def shown_by_webhooks(self, minutes: int) -> WindowCounts:
-        return self._of_webhooks.shown(minutes)
+    def beyond_reports(self) -> CountInputs | None:
+        return self._of_webhooks if self._has_reports else None
+
+    def reported(self, minutes: int) -> WindowCounts:
+        return WindowCounts({}, [each for span in self.spans(minutes) for each in span.reported.failed])
+
+    @property
+    def _has_reports(self) -> bool:
+        if self._reports is None:
+            self._reports = webhook_counts.has_reports(self.connection, self._now - _LONGEST_PAST)
+        return self._reports
 
     def reported_calls(self) -> ReportedCalls:
         if self._calls is None:
@@ -234,21 +215,32 @@ class LiveInputs:
             self._numbers = numbers.known_ids(self.connection)
         return self._numbers
 
-    def _older(self, minutes: int) -> WindowCounts:
+    def _older(self, minutes: int) -> CountedSpan:
         """The minutes of a window before the most recent ones, at most a minute old: only late events change them."""
         start, end = rates.window(self._now, minutes)[0], rates.window(self._now, _RECENT_MINUTES)[0]
-        key = tuple((ended.incident_id, ended.end) for ended in self._ended())
+        key = tuple((ended.incident_id, ended.end) for ended in self.ended())
         cached = self._cache.older.get(minutes)
-        if cached is None or cached[:2] != (start, key):
-            found = self._without_ended(rates.read_window(self.connection, start, end), start, end)
-            cached = self._cache.older[minutes] = (start, key, found)
-        return cached[2]
+        if cached is None or (cached[0], cached[1].start) != (key, start):
+            span = self._span(rates.read_window(self.connection, start, end), start, end)
+            cached = self._cache.older[minutes] = (key, span)
+        return cached[1]
 
-    def _read(self, minutes: int) -> WindowCounts:
+    def _read(self, minutes: int) -> CountedSpan:
         start, end = rates.window(self._now, minutes)
         attempts = self._recent_attempts(start, end)
         failed = rates.failures_by_code_and_series(self.connection, start, end)
-        return self._without_ended(WindowCounts(attempts, failed), start, end)
+        return self._span(WindowCounts(attempts, failed), start, end)
+
+    def _span(self, counts: WindowCounts, start: datetime, end: datetime) -> CountedSpan:
+        """The counts of this time, with what was reported by now: both are read together."""
+        return CountedSpan(
+            start, end, counts, self._without_ended(counts, start, end), self._reported_between(start, end)
+        )
+
+    def _reported_between(self, start: datetime, end: datetime) -> ReportedCounts:
+        if not self._has_reports:
+            return NOTHING_REPORTED
+        return _unless_empty(webhook_counts.read_reported(self.connection, start, end))
 
     def _recent_attempts(self, start: datetime, end: datetime) -> dict[SeriesKey, int]:
         """The attempts of a window, read together with the webhooks of the window that rules of kind silence need."""
@@ -260,28 +252,40 @@ class LiveInputs:
         self._webhooks[minutes] = events
         return attempts
 
-    def _long_window(self, minutes: int) -> WindowCounts:
+    def _long_window(self, minutes: int) -> CountedSpan:
         """Full hours from the hourly counts, the rest from the minutes; at most a minute old."""
-        known_ends = tuple((ended.incident_id, ended.end) for ended in self._ended())
+        known_ends = tuple((ended.incident_id, ended.end) for ended in self.ended())
         if known_ends != self._cache.known_ends:
             self._cache.known_ends, self._cache.long_windows = known_ends, {}
         cached = self._cache.long_windows.get(minutes)
         if cached is not None and timedelta(0) <= self._now - cached[0] < _LONG_CACHE_FOR:
             return cached[1]
         start, end = rates.window(self._now, minutes)
-        summed = max(self._summed_until(0), _hour(start)) if self._cache.hour else _hour(start)
-        hours = (_hour(start), summed)
-        if hours not in self._cache.usual:
-            self._cache.usual[hours] = baselines.read(self.connection, *hours)
-        found = self._cache.usual[hours].plus(rates.read_window(self.connection, summed, end))
-        found = self._without_ended(found, hours[0], end)
-        self._cache.long_windows[minutes] = (self._now, found)
-        return found
+        hours = (_hour(start), max(self._summed_until(0), _hour(start)) if self._cache.hour else _hour(start))
+        past = self._hours(*hours)
+        counts = past.counts.plus(rates.read_window(self.connection, hours[1], end))
+        lately = self._reported_between(hours[1], end)
+        reported = past.reported.plus(lately) if lately.failed else past.reported
+        span = CountedSpan(hours[0], end, counts, self._without_ended(counts, hours[0], end), reported)
+        self._cache.long_windows[minutes] = (self._now, span)
+        return span
+
+    def _hours(self, start: datetime, end: datetime) -> CountedSpan:
+        """The sums of these hours, read once an hour."""
+        if (start, end) not in self._cache.usual:
+            counts = baselines.read(self.connection, start, end)
+            reported = (
+                baselines.read_reported(self.connection, start, end)
+                if self._has_reports
+                else NOTHING_REPORTED
+            )
+            self._cache.usual[start, end] = CountedSpan(start, end, counts, counts, _unless_empty(reported))
+        return self._cache.usual[start, end]
 
     def _without_ended(self, window: WindowCounts, start: datetime, end: datetime) -> WindowCounts:
         """The window without failures that an alert held which has ended: they are not judged twice."""
         spent: Counter[tuple[Mark, ...]] = Counter()
-        for ended in self._ended():
+        for ended in self.ended():
             span = max(start, ended.start), min(end, ended.end)
             if span[0] >= span[1]:
                 continue
@@ -298,18 +302,23 @@ class LiveInputs:
             self._failed[start, end] = sorted_by_code(failed)
         return self._failed[start, end]
 
-    def _ended(self) -> list[EndedFailures]:
+    def failures_of_webhooks(self, start: datetime, end: datetime) -> list[FailedMessages]:
+        """The messages that webhooks say failed in this time."""
+        return webhook_counts.failures(self.connection, start, end)
+
+    def ended(self) -> list[EndedFailures]:
+        """What alerts held that have ended."""
         if self._ended_failures is None:
             self._ended_failures = alerts.ended_failures(self.connection, self._now - _LONGEST_WINDOW)
         return self._ended_failures
 
     def usual(self, minutes: int, hours: int) -> WindowCounts:
+        return self.usual_span(minutes, hours).found
+
+    def usual_span(self, minutes: int, hours: int) -> CountedSpan:
+        """The hours before the window."""
         end = _hour(rates.window(self._now, minutes)[0])
-        span = (end - HOUR * hours, end)
-        cached = self._cache.usual
-        if span not in cached:
-            cached[span] = baselines.read(self.connection, *span)
-        return cached[span]
+        return self._hours(end - HOUR * hours, end)
 
     def outcomes(self, measure: OutcomeMeasure, minutes: int) -> WindowCounts:
         return self._outcomes.window(measure, minutes)
@@ -326,32 +335,40 @@ class LiveInputs:
     def attempts_of_day(self) -> dict[SeriesKey, int]:
         if self._day is None:
             end = self._summed_until(0)
-            span = (end - timedelta(hours=24), end)
-            if span not in self._cache.usual:
-                self._cache.usual[span] = baselines.read(self.connection, *span)
-            self._day = Counter(self._cache.usual[span].attempts)
+            self._day = Counter(self._hours(end - timedelta(hours=24), end).counts.attempts)
             self._day.update(rates.attempts_by_series(self.connection, end, self._now + timedelta(minutes=1)))
         return self._day
 
     def met(self, minutes: int, days: int) -> WindowCounts:
+        return self.met_span(minutes, days).found
+
+    def met_span(self, minutes: int, days: int) -> CountedSpan:
+        """The days before the window, up to the last summed hour."""
         end = self._summed_until(minutes)
-        span = (end - timedelta(days=days), end)
-        if span not in self._cache.usual:
-            self._cache.usual[span] = baselines.read(self.connection, *span)
-        return self._cache.usual[span]
+        return self._hours(end - timedelta(days=days), end)
 
     def met_lately(self, minutes: int) -> WindowCounts:
+        return self.met_lately_span(minutes).found
+
+    def met_lately_span(self, minutes: int) -> CountedSpan:
+        """The failures between the last summed hour and the window. Each counts for each of its codes."""
         if minutes not in self._lately:
-            span = self._summed_until(minutes), rates.window(self._now, minutes)[0]
-            failed = rates.failures_by_code_and_series(self.connection, *span) if span[0] < span[1] else []
-            # A message that failed several times counts for each of its codes.
-            each = [FailedMessages((mark,), 1) for one in failed for mark in one.marks]
-            self._lately[minutes] = WindowCounts({}, each)
+            start, end = self._summed_until(minutes), rates.window(self._now, minutes)[0]
+            is_empty = start >= end
+            failed = [] if is_empty else rates.failures_by_code_and_series(self.connection, start, end)
+            reported = NOTHING_REPORTED if is_empty else self._reported_between(start, end)
+            counts = WindowCounts({}, failed)
+            self._lately[minutes] = CountedSpan(start, end, counts, by_mark(counts), reported)
         return self._lately[minutes]
 
     def _summed_until(self, minutes: int) -> datetime:
         start = _hour(rates.window(self._now, minutes)[0])
-        return min(start, self._cache.hour + HOUR) if self._cache.hour else start
+        return min(start, self._summed_end) if self._cache.hour else start
+
+    @property
+    def _summed_end(self) -> datetime:
+        """The end of the last summed hour."""
+        return self._cache.hour + HOUR if self._cache.hour else datetime.min.replace(tzinfo=UTC)
 
     def known_since(self, days: int) -> dict[SeriesKey, datetime]:
         since = _hour(self._now) - timedelta(days=days)
@@ -387,6 +404,8 @@ _REPORTED_MINUTES = 75
 """An alert fires only with a failure of the last hour."""
 _LONG_CACHE_FOR = timedelta(seconds=60)
 _LONGEST_WINDOW = timedelta(days=7)
+_LONGEST_PAST = timedelta(days=31)
+"""Windows and the hours before them that rules read."""
 
 WEBHOOK_DELAY = timedelta(minutes=5)
 """Webhooks usually follow a send within seconds; a missing one counts only after this time."""
@@ -394,3 +413,7 @@ WEBHOOK_DELAY = timedelta(minutes=5)
 
 def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _unless_empty(reported: ReportedCounts) -> ReportedCounts:
+    return reported if reported.failed or reported.attempts else NOTHING_REPORTED

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Protocol
 
 from webhook_app.pipeline.incidents.groups.rule_group import NO_COUNTS, Group, counted_by
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
+from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import Rule, chronic_share, selects, usual_share
@@ -26,7 +26,7 @@ class GroupOfRule(Protocol):
     def group(self) -> Group: ...
 
 
-def usual_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[GroupOfRule]) -> list[float]:
+def usual_shares(rule: Rule, inputs: CountInputs, selected: Sequence[GroupOfRule]) -> list[float]:
     """The usual share of each group, for failures that depend on whom the sender writes to; 0 for the others.
 
     It is the share of the week before, at most a day ago for long windows. A group with a short past is expected to be
@@ -70,7 +70,7 @@ def _shares_in(past: WindowCounts, rule: Rule) -> Callable[[Group], float]:
     return share
 
 
-def outcome_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[GroupOfRule]) -> list[float | None]:
+def outcome_shares(rule: Rule, inputs: CountInputs, selected: Sequence[GroupOfRule]) -> list[float | None]:
     """The usual share of each group in the same hours of the days before; None where too little is known.
 
     Where these hours have few messages, all hours count. It is at least the share that is usual for the business
@@ -95,7 +95,7 @@ def outcome_shares(rule: Rule, inputs: RuleInputs, selected: Sequence[GroupOfRul
 
 
 def _past_outcomes(
-    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure, names: Sequence[str]
+    rule: Rule, inputs: CountInputs, measure: OutcomeMeasure, names: Sequence[str]
 ) -> Callable[[GroupKey], Counts]:
     """A function that returns the outcomes of a group in the hours that say what is usual."""
     counted = counted_by(rule)
@@ -114,7 +114,7 @@ def _past_outcomes(
 
 
 def _messages_by_number(
-    rule: Rule, inputs: RuleInputs, measure: OutcomeMeasure
+    rule: Rule, inputs: CountInputs, measure: OutcomeMeasure
 ) -> Mapping[GroupKey, Mapping[str, int]]:
     """The messages of each group of the rule in its window, by business number."""
     names = (*rule.group_by, "phone_number_id")

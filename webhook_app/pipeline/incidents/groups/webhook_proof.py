@@ -15,6 +15,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     is_crowded,
 )
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
+from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Reading, Rule
 from webhook_app.store.counts.window_counts import WindowCounts
@@ -30,9 +31,9 @@ def with_proof(
     """The groups of the rule; those above and the open ones with what webhooks alone say of them."""
     if rule.kind not in FAILURE_KINDS:
         return list(groups)
-    known = {group_key(each.group): each for each in opened}
+    known, beyond = {group_key(each.group): each for each in opened}, inputs.beyond_reports()
     return [
-        replace(each, proof=_proof(each, inputs, known))
+        replace(each, proof=_proof(each, inputs, beyond, known))
         if each.key in known or each.judgement.reading is Reading.ABOVE
         else each
         for each in groups
@@ -44,13 +45,14 @@ def worst_first(rule: Rule, inputs: RuleInputs, groups: Sequence[RuleGroup]) -> 
     numbers that Meta has named: senders can make up any number of others.
     """
     found = sorted(groups, key=lambda each: (-each.counts.failures, each.key))
-    if rule.kind not in FAILURE_KINDS or not is_crowded(groups):
+    beyond = inputs.beyond_reports()
+    if rule.kind not in FAILURE_KINDS or not is_crowded(groups) or beyond is None:
         return found
     counted, known = counted_by(rule), inputs.known_numbers()
     windows = {
         minutes: (
             inputs.reported(minutes).by_group(rule.group_by, counted),
-            inputs.shown_by_webhooks(minutes).by_group(rule.group_by, counted),
+            beyond.window(minutes).by_group(rule.group_by, counted),
         )
         for minutes in {each.rule.window_minutes for each in groups}
     }
@@ -64,20 +66,23 @@ def worst_first(rule: Rule, inputs: RuleInputs, groups: Sequence[RuleGroup]) -> 
     return sorted(found, key=rank)
 
 
-def _proof(found: RuleGroup, inputs: RuleInputs, known: Mapping[str, OpenGroup]) -> WebhookProof:
+def _proof(
+    found: RuleGroup, inputs: RuleInputs, beyond: CountInputs | None, known: Mapping[str, OpenGroup]
+) -> WebhookProof:
     rule, is_above = found.rule, found.judgement.reading is Reading.ABOVE
     values = tuple(found.group[name] for name in rule.group_by)
-    reported = inputs.reported(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
-    if values not in reported:
+    if beyond is None or values not in inputs.reported(rule.window_minutes).by_group(
+        rule.group_by, counted_by(rule)
+    ):
         return WebhookProof(_codes(found, found.window) if is_above else (), has_reports=False)
-    is_shown = _read(found, rule, inputs, known)[0] is Reading.ABOVE
+    is_shown = _read(found, rule, beyond, known)[0] is Reading.ABOVE
     if is_shown and found.key in known and known[found.key].is_firing:
-        is_shown = not _has_recovered(found, inputs, known)
-    codes = _codes(found, inputs.shown_by_webhooks(rule.window_minutes)) if is_shown else ()
+        is_shown = not _has_recovered(found, beyond, known)
+    codes = _codes(found, beyond.window(rule.window_minutes)) if is_shown else ()
     return WebhookProof(codes, has_reports=True)
 
 
-def _has_recovered(found: RuleGroup, inputs: RuleInputs, known: Mapping[str, OpenGroup]) -> bool:
+def _has_recovered(found: RuleGroup, inputs: CountInputs, known: Mapping[str, OpenGroup]) -> bool:
     """Whether the alert would recover by webhooks alone: longer windows still hold the failures it began with."""
     for minutes in found.rule.windows:
         if minutes < found.rule.window_minutes:
@@ -88,10 +93,10 @@ def _has_recovered(found: RuleGroup, inputs: RuleInputs, known: Mapping[str, Ope
 
 
 def _read(
-    found: RuleGroup, rule: Rule, inputs: RuleInputs, known: Mapping[str, OpenGroup]
+    found: RuleGroup, rule: Rule, inputs: CountInputs, known: Mapping[str, OpenGroup]
 ) -> tuple[Reading, int]:
     """How the rule judges the group by webhooks alone, and of how many messages."""
-    window = inputs.shown_by_webhooks(rule.window_minutes)
+    window = inputs.window(rule.window_minutes)
     values = tuple(found.group[name] for name in rule.group_by)
     others = tuple(name for name in rule.group_by if name != "code")
     attempts = window.attempts_by(others).get(tuple(found.group[name] for name in others), 0)

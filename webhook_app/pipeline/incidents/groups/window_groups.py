@@ -18,24 +18,54 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
 )
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.groups.webhook_proof import with_proof, worst_first
+from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
 from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Reading, Rule
+from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Reading, Rule
 from webhook_app.store.counts.window_counts import GroupCounts, GroupKey
 from webhook_app.store.incidents.alerts import group_key
 
 
 def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
-    """Judge the groups of a rule that counts messages. Of more than MOST_GROUPS above, the `worst_first`."""
+    """Judge the groups of a rule that counts messages. Of more than MOST_GROUPS above, the `worst_first`.
+
+    Each is judged by webhooks alone too, and the more severe judgement counts: what senders report hides nothing.
+    """
     find = _find_in_windows if rule.windows else _find_in_window
     judged, examined = find(rule, inputs, opened)
+    if rule.kind in FAILURE_KINDS and (beyond := inputs.beyond_reports()) is not None:
+        judged = _more_severe(judged, find(rule, beyond, opened)[0])
     kept, left_out = limit_groups(worst_first(rule, inputs, judged), opened)
     kept = with_proof(rule, inputs, sorted(kept, key=lambda each: each.key), opened)
     return FoundGroups(kept, max(examined, len(judged)), left_out)
 
 
+def _more_severe(judged: Sequence[RuleGroup], by_webhooks: Sequence[RuleGroup]) -> list[RuleGroup]:
+    """The groups, each by the more severe of its judgements, with those that only webhooks alone show above."""
+    found = {each.key: each for each in judged}
+    for each in by_webhooks:
+        known = found.get(each.key)
+        if known is None:
+            if each.judgement.reading is Reading.ABOVE:
+                found[each.key] = each
+        elif _severity(each) > _severity(known):
+            found[each.key] = each
+    return list(found.values())
+
+
+_BY_SEVERITY = (Reading.BELOW, Reading.NO_DATA, Reading.BETWEEN, Reading.ABOVE)
+
+
+def _severity(group: RuleGroup) -> tuple[int, bool, float]:
+    """Of two groups that are above the one that escalates, or is further above."""
+    judgement = group.judgement
+    if judgement.reading is Reading.ABOVE:
+        return _BY_SEVERITY.index(Reading.ABOVE), judgement.escalates, judgement.closeness
+    return _BY_SEVERITY.index(judgement.reading), False, 0.0
+
+
 def _find_in_window(
-    rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
+    rule: Rule, inputs: CountInputs, opened: Sequence[OpenGroup]
 ) -> tuple[list[RuleGroup], int]:
     """Judge the groups in the only window. Also returns how many groups there are."""
     counts = inputs.window(rule.window_minutes).by_group(rule.group_by, counted_by(rule))
@@ -43,7 +73,7 @@ def _find_in_window(
 
 
 def _find_in_windows(
-    rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]
+    rule: Rule, inputs: CountInputs, opened: Sequence[OpenGroup]
 ) -> tuple[list[RuleGroup], int]:
     """Judge the groups in each window of the list, and take one judgement for each.
 
@@ -79,7 +109,7 @@ def _find_in_windows(
     return groups, max(map(len, by_window.values()))
 
 
-def _is_spent(rule: Rule, inputs: RuleInputs, key: str) -> bool:
+def _is_spent(rule: Rule, inputs: CountInputs, key: str) -> bool:
     """Whether the window still holds messages that an alert was about which has ended."""
     if rule.measure is None:
         return False
@@ -89,7 +119,7 @@ def _is_spent(rule: Rule, inputs: RuleInputs, key: str) -> bool:
 
 
 def _latest_counts(
-    rule: Rule, inputs: RuleInputs, by_window: Mapping[int, GroupCounts], values: GroupKey
+    rule: Rule, inputs: CountInputs, by_window: Mapping[int, GroupCounts], values: GroupKey
 ) -> tuple[int, Counts]:
     """The length of the shortest window with enough messages to judge, and the group's counts in it."""
     place = tuple(value for name, value in zip(rule.group_by, values, strict=True) if name != "code")

@@ -131,7 +131,7 @@ class _ReplayedInputs(LiveInputs):
         self._existing = existing
         self._made_up = made_up
 
-    def _ended(self) -> list[EndedFailures]:
+    def ended(self) -> list[EndedFailures]:
         if self._ended_failures is None:
             found = [
                 _held(incident, resolved)
@@ -139,7 +139,7 @@ class _ReplayedInputs(LiveInputs):
                 if incident.id not in self._existing and incident.codes
                 if (resolved := _resolved(self._store.alerts_of([incident.id])))
             ]
-            known = [each for each in super()._ended() if each.incident_id not in self._made_up]
+            known = [each for each in super().ended() if each.incident_id not in self._made_up]
             self._ended_failures = known + found
         return self._ended_failures
 
@@ -152,7 +152,10 @@ def _held(incident: Incident, resolved: Sequence[Alert]) -> EndedFailures:
     start = min([incident.began_at, *(alert.covers_from for alert in resolved)])
     end = max(alert.resolved_at or alert.evaluated_at for alert in resolved)
     groups = [alert.group for alert in resolved]
-    return EndedFailures(incident.id, incident.codes, incident.names, start, end, groups)
+    shown = [alert for alert in resolved if is_shown(alert.webhook_codes)]
+    until = max((alert.webhooks_until or alert.resolved_at or end for alert in shown), default=None)
+    shown_groups = [alert.group for alert in shown]
+    return EndedFailures(incident.id, incident.codes, incident.names, start, end, groups, until, shown_groups)
 
 
 def _last_failure(members: Sequence[Alert]) -> datetime:

@@ -33,8 +33,9 @@ class QuarantineQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class QuarantinedItem(Struct, kw_only=True):
-    """A signed item that could not be parsed: `item` as Meta sent it, or the whole `body` (Base64).
+    """A signed item that could not be parsed: `item` as Meta sent it, or `body` (Base64).
 
+    `body` is the whole body if that could not be read, or a webhook with the item alone if it is large.
     Both are null unless the key is an admin's, because they can contain message texts.
     """
 

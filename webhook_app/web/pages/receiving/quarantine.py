@@ -62,8 +62,11 @@ def _progress(replay: Replay, chosen: QuarantineFilters, page: str) -> Iterator[
     total = replay.count_quarantine(chosen)
     yield f"{head}<p>{number(total)} items to replay.</p><ul class='plain'>\n"
     outcome = ReplayTally()
-    for outcome in replay.pages_of_quarantine(chosen):
-        yield f"<li>{number(outcome.looked_at)} of {number(total)} replayed</li>\n"
+    try:
+        for outcome in replay.pages_of_quarantine(chosen):
+            yield f"<li>{number(outcome.looked_at)} of {number(total)} replayed</li>\n"
+    except ReplayBusyError as busy:  # an erasure has begun meanwhile
+        yield f"<li>{busy}</li>\n"
     counts = (
         f"{number(outcome.applied)} applied, {number(outcome.duplicate)} already known, "
         f"{number(outcome.ignored)} not needed, {number(outcome.left)} still not understood"
