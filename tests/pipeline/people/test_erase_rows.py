@@ -139,3 +139,41 @@ def test_an_erasure_ends_while_a_sender_goes_on_reporting_the_person(messages, f
         event.remove(engine, "before_cursor_execute", report)
     assert done.rows["sends"] == REPORTS
     assert len(reported) == 2, "once for each part of the reports"
+
+
+def test_a_deadlock_repeats_a_part_of_an_erasure(messages, forget, left, engine):
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE SEQUENCE tries; CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+                " IF nextval('tries') = 1 THEN RAISE 'once' USING ERRCODE = 'deadlock_detected'; END IF; RETURN old;"
+                " END$$; CREATE TRIGGER refuse_once BEFORE DELETE ON messages FOR EACH ROW"
+                f" WHEN (old.message_id = '{LAST}') EXECUTE FUNCTION refuse_once()"
+            )
+        )
+    try:
+        done = forget()
+    finally:
+        with engine.begin() as connection:
+            drop = "DROP TRIGGER refuse_once ON messages; DROP FUNCTION refuse_once(); DROP SEQUENCE tries"
+            connection.execute(text(drop))
+    assert (done.rows["status_events"], left()) == (len(IDS), (0, 0, 0))
+
+
+def test_an_erasure_locks_messages_before_anything_else_of_them_as_the_merge_of_reports_does(
+    messages, forget, engine
+):
+    first = {}
+
+    def note(_connection, _cursor, statement, *_):
+        for name in ("messages", "status_events", "failures", "sends"):
+            if f"FROM {name} " in statement and ("DELETE" in statement or "FOR UPDATE" in statement):
+                first.setdefault(name, statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        forget()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert list(first)[:2] == ["messages", "sends"]
+    assert all("ORDER BY message_id" in first[name] for name in ("messages", "sends"))

@@ -15,8 +15,8 @@ from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends import merge, reports
 from webhook_app.pipeline.sends.merge import MERGED_AT_ONCE
 from webhook_app.pipeline.sends.reports import follow_up
-from webhook_app.store.postgres.engine import driver
-from webhook_app.store.postgres.errors import DriverUnavailable
+from webhook_app.store.postgres.engine import connect, driver
+from webhook_app.store.postgres.errors import DriverUnavailable, LockNotAvailable
 from webhook_app.store.sends import reports as sends
 from webhook_app.store.sends.reports import MAX_PER_MESSAGE, KnownSend
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
@@ -240,3 +240,18 @@ def test_a_fault_of_the_database_leaves_one_message_for_later_and_merges_the_oth
     follow_up(engine, now + timedelta(hours=1))
     assert len(rows(engine, merged)) == 4
     assert rows(engine, waiting) == []
+
+
+def test_a_message_is_locked_before_its_events_as_erasures_lock_it(
+    writer: BatchWriter, engine: Engine, database_url: str, now: datetime
+) -> None:
+    writer.store([Delivery(body(status("wamid.1", "sent", now)))], now)
+    with engine.begin() as connection:
+        sends.insert(connection, [reported("wamid.1", now, template="t")], now, now, reported_by="shop")
+    with engine.connect() as erasure, connect(database_url, application="tests") as own:
+        for table in ("messages", "status_events"):
+            erasure.execute(text(f"SELECT FROM {table} FOR UPDATE"))
+        own.execute("SET lock_timeout = 20")
+        with pytest.raises(LockNotAvailable) as found:
+            merge.merge_reports(own, ["wamid.1"], now=now, slot=0)
+    assert 'in relation "messages"' in (found.value.diag.context or "")

@@ -7,9 +7,11 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from time import monotonic, sleep
+from typing import TypeVar
 
 import structlog
 
@@ -20,6 +22,7 @@ from webhook_app.store.people.erasure_requests import Erasure
 from webhook_app.store.people.free_text import erase_free_text
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection, Engine
+from webhook_app.store.postgres.errors import RETRYABLE, EngineError, driver_fault
 from webhook_app.store.suppressions import changes, suppressions
 from webhook_app.store.suppressions.changes import SuppressionChange
 from webhook_app.whatsapp.events import NO_CODE
@@ -27,6 +30,9 @@ from webhook_app.whatsapp.people.traces import Traces
 
 log = structlog.get_logger()
 
+Rows = TypeVar("Rows")
+
+_ATTEMPTS = 3
 _WAIT_S, _ASK_AGAIN_S = 30.0, 0.02  # claims, evaluations and the job `suppress` take seconds
 
 
@@ -35,36 +41,59 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
     traces = Traces(each.keys, each.message_ids)
     rows = Counter(status_events=0, failures=0)
     for ids in erased_messages.parts(each.message_ids):
-        with engine.begin() as connection:
-            rows.update(erased_messages.take_out(connection, ids, traces, now))
+        rows.update(_repeated(engine, partial(erased_messages.take_out, ids=ids, traces=traces, now=now)))
     with engine.connect() as connection:
         of_others = erased_messages.ids_of_others(connection, traces)
     for ids in erased_messages.parts(of_others):
-        with engine.begin() as connection:
-            rows.update(erased_messages.take_out_others(connection, ids, traces, now))
+        rows.update(
+            _repeated(engine, partial(erased_messages.take_out_others, ids=ids, traces=traces, now=now))
+        )
     until = None
     while reports := _reports(engine, traces, until):
         for places in erased_messages.parts(reports):
-            with engine.begin() as connection:
-                rows["sends"] += erased_messages.take_out_reports(connection, places, traces, now)
+            take = partial(erased_messages.take_out_reports, places=places, traces=traces, now=now)
+            rows["sends"] += _repeated(engine, take)
         until = each.requested_at  # again those changed meanwhile, but none that is new: it would never end
     _wait_for_transactions(engine)
-    with engine.begin() as connection:
-        rows.update(erasure.take_out(connection, traces))
-        taken, stated = erasure.take_out_statements(connection, traces)
-        rows.update(taken)
-        suppressions.lock_changes(connection)
-        suppressed = suppressions.of_contacts(connection, traces.keys)
-        marked = [(row.phone_number_id, row.scope) for row in suppressed if row.reason == "opted_out"]
-        marked += _not_applied(stated)
-        erased_opt_outs.keep(connection, traces.keys, marked)
-        _record(connection, each.actor, now)
-        rows.update(erasure.take_out_suppressions(connection, traces))
-        erasure_requests.notify_erased(connection)
-    with engine.begin() as connection:
-        rows.update(erase_free_text(connection, traces))
-        erasure_requests.set_taken_out(connection, each.id)
+    taken, opted_out = _repeated(engine, partial(_take_out_by_key, each=each, traces=traces, now=now))
+    rows.update(taken)
+    rows.update(_repeated(engine, partial(_take_out_of_texts, each=each, traces=traces)))
+    return rows, opted_out
+
+
+def _take_out_by_key(
+    connection: Connection, each: Erasure, traces: Traces, now: datetime
+) -> tuple[Counter[str], bool]:
+    rows = erasure.take_out(connection, traces)
+    taken, stated = erasure.take_out_statements(connection, traces)
+    rows.update(taken)
+    suppressions.lock_changes(connection)
+    suppressed = suppressions.of_contacts(connection, traces.keys)
+    marked = [(row.phone_number_id, row.scope) for row in suppressed if row.reason == "opted_out"]
+    marked += _not_applied(stated)
+    erased_opt_outs.keep(connection, traces.keys, marked)
+    _record(connection, each.actor, now)
+    rows.update(erasure.take_out_suppressions(connection, traces))
+    erasure_requests.notify_erased(connection)
     return rows, bool(marked)
+
+
+def _take_out_of_texts(connection: Connection, each: Erasure, traces: Traces) -> dict[str, int]:
+    rows = erase_free_text(connection, traces)
+    erasure_requests.set_taken_out(connection, each.id)
+    return rows
+
+
+def _repeated(engine: Engine, work: Callable[[Connection], Rows]) -> Rows:
+    """Do this work in a transaction of its own; again after a deadlock with webhooks or reports."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except EngineError as fault:
+            if not attempts_left or not isinstance(driver_fault(fault), RETRYABLE):
+                raise
+    raise AssertionError
 
 
 def _wait_for_transactions(engine: Engine) -> None:

@@ -78,6 +78,14 @@ UNION SELECT message_id FROM failures WHERE contact = ANY(:keys)
 _FORGET_RECIPIENT = text("""
 UPDATE messages SET contact = '' WHERE message_id = ANY(:ids) AND contact = ANY(:keys)
 """)
+# Whoever changes what is stored of several messages locks them in this order, before anything else of them.
+_LOCK_MESSAGES = text("""
+SELECT FROM messages WHERE message_id = ANY(:ids) ORDER BY message_id, phone_number_id FOR UPDATE
+""")
+_LOCK_REPORTS, _LOCK_PLACES = (
+    text(f"SELECT FROM sends WHERE {of} ORDER BY message_id, phone_number_id, failed, error_code FOR UPDATE")
+    for of in ("message_id = ANY(:ids)", "ctid = ANY(CAST(:places AS tid[]))")
+)
 _DELETED = ("retries", "clock_repairs")
 _BLANK: dict[str, Any] = {
     "contact": "",
@@ -117,6 +125,8 @@ def take_out(connection: Connection, ids: Sequence[str], traces: Traces, now: da
     done: Counter[str] = Counter()
     done["settled_messages"] = settled.restore(driver(connection), ids, slot=CORRECTIONS_SLOT)
     tokens = _tokens(ids)
+    connection.execute(_LOCK_MESSAGES, {"ids": ids})
+    connection.execute(_LOCK_REPORTS, {"ids": ids})
     for name, condition in _BY_ID.items():
         rows = _take(connection, name, condition, {"ids": ids})
         done[name] = _put_back(connection, name, rows, traces, tokens, now)
@@ -133,6 +143,7 @@ def take_out_reports(connection: Connection, places: Sequence[str], traces: Trac
     A report of another's message keeps its id.
     """
     condition = f"ctid = ANY(CAST(:places AS tid[])) AND {_OF_PERSON}"
+    connection.execute(_LOCK_PLACES, {"places": places})
     rows = _take(connection, "sends", condition, {"places": places, "keys": list(traces.keys)})
     own = connection.execute(_WITHOUT_EVENTS, {"ids": [row["message_id"] for row in rows]}).scalars()
     return _put_back(connection, "sends", rows, traces, _tokens(own), now)
@@ -151,6 +162,7 @@ def take_out_others(
     """Anonymise the person in these messages of others, which keep their ids; returns the number of rows by table."""
     done: Counter[str] = Counter()
     values = {"ids": list(ids), "keys": list(traces.keys)}
+    connection.execute(_LOCK_MESSAGES, values)
     for name in ("status_events", "failures"):
         rows = _take(connection, name, f"{_BY_ID[name]} AND contact = ANY(:keys)", values)
         done[name] = _put_back(connection, name, rows, traces, {}, now)

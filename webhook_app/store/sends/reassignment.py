@@ -142,8 +142,10 @@ def reassign(
     if since is None:
         return 0
     values, deltas = {"ids": ids, "since": since}, Deltas()
+    messages = _incomplete(
+        connection, _MESSAGES, values, complete
+    )  # first, as failed_calls.lock and erasures do
     events = _incomplete(connection, _EVENTS, values, complete)
-    messages = _incomplete(connection, _MESSAGES, values, complete)
     failures = _incomplete(connection, _FAILURES, values, complete)
     once = _incomplete(connection, _FAILED_ONCE, values, complete) if failures else []
     changed = (events, messages, failures, once)
