@@ -7,10 +7,12 @@ from sqlalchemy import Engine, text
 
 from tests.support.reports import failed_call, report_failed_calls
 from tests.support.traffic import Traffic
+from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.findings.find import find
 from webhook_app.pipeline.sends.reports import register
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
-from webhook_app.store.incidents import alerts
+from webhook_app.store.incidents import alerts, findings
 from webhook_app.store.incidents.alerts import Alert
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -92,3 +94,18 @@ def test_what_an_alert_about_made_up_failures_held_counts_for_webhooks(
     for second in (0, 15):
         evaluate(engine, rule, now + second * SECOND)
     assert firing(engine)["failure-rate-per-code"].failures == 6
+
+
+def test_a_chronic_state_of_webhooks_is_found_beside_made_up_failed_calls(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    for day in range(1, 8):
+        traffic.sent(40, now - day * DAY)
+        traffic.failed(8, now - day * DAY, FAULT)
+        report_failed_calls(engine, 600, now - day * DAY, WITHHELD)
+    while sum_hours(engine, now) > 3:
+        pass
+    find(engine, RULES, now)
+    with engine.connect() as connection:
+        [found] = [each for each in findings.open_findings(connection) if each.kind == "chronic"]
+    assert (found.codes, found.impact["failures"]) == ([FAULT], 56)

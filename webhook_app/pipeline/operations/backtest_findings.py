@@ -98,6 +98,10 @@ class PastFindings:
         }
         return as_days(list(self._days.values()), starts[0])
 
+    def beyond_reports(self, days: CountedDays) -> None:
+        """None: the counts of the past are not kept apart."""
+        del days
+
     def in_hours(self, codes: Sequence[int], part: Slice, start: datetime, end: datetime) -> Counts:
         return count_within(self._past.hours(start, end), codes, part, start)
 

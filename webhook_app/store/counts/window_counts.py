@@ -81,11 +81,12 @@ class WindowCounts(Struct, frozen=True, dict=True):
 
     def without(self, failures: Mapping[tuple[Mark, ...], int]) -> "WindowCounts":
         """The window without these failed messages, by their marks; attempts stay."""
-        kept = [
-            FailedMessages(each.marks, left)
-            for each in self.failed
-            if (left := each.messages - failures.get(each.marks, 0)) > 0
-        ]
+        spent, kept = dict(failures), []
+        for each in self.failed:
+            if taken := min(spent.get(each.marks, 0), each.messages):
+                spent[each.marks] -= taken
+            if taken < each.messages:
+                kept.append(FailedMessages(each.marks, each.messages - taken))
         return WindowCounts(self.attempts, kept)
 
     def less(self, reported: "ReportedCounts") -> "WindowCounts":
@@ -94,13 +95,20 @@ class WindowCounts(Struct, frozen=True, dict=True):
         for series, count in reported.attempts.items():
             if (left := attempts.pop(series, 0) - count) > 0:
                 attempts[series] = left
+        codes = {each.marks[0].code for each in (*reported.failed, *reported.of_webhooks)}
+        kept = [each for each in self.failed if each.marks[0].code not in codes]
         failed = Counter[tuple[Mark, ...]]()
         for each in (*self.failed, *reported.of_webhooks):
-            failed[each.marks] += each.messages
+            if each.marks[0].code in codes:
+                failed[each.marks] += each.messages
         for each in reported.failed:
             failed[each.marks] -= each.messages
-        kept = [FailedMessages(marks, messages) for marks, messages in failed.items() if messages > 0]
-        return WindowCounts(attempts, kept)
+        kept += [FailedMessages(marks, messages) for marks, messages in failed.items() if messages > 0]
+        taken, added = (
+            WindowCounts(reported.attempts, reported.failed),
+            WindowCounts({}, reported.of_webhooks),
+        )
+        return RestOfWindow(attempts, kept, whole=self, taken=taken, added=added)
 
     def by_group(self, group_by: Sequence[str], counted: Counted) -> GroupCounts:
         """Attempts and failures of every group. A code has the attempts of its group without the code.
@@ -267,6 +275,37 @@ class WindowCounts(Struct, frozen=True, dict=True):
                 marks.setdefault(_group_of(names, mark), []).append(mark)
             for key, held in marks.items():
                 found.setdefault(key, []).append(FailedMessages(tuple(held), failed.messages))
+        return found
+
+
+class RestOfWindow(WindowCounts, frozen=True, dict=True, kw_only=True):
+    """A window without what is reported. Its sums are those of the whole less the few that are taken out."""
+
+    whole: WindowCounts
+    taken: WindowCounts
+    added: WindowCounts
+
+    @cached_property
+    def _codes(self) -> frozenset[int]:
+        return self.whole._codes | self.added._codes
+
+    def attempts_by(self, names: tuple[str, ...]) -> Mapping[GroupKey, int]:
+        if names not in self.attempts_by_names:
+            found = dict(self.whole.attempts_by(names))
+            for place, count in self.taken.attempts_by(names).items():
+                if (left := found.pop(place, 0) - count) > 0:
+                    found[place] = left
+            self.attempts_by_names[names] = found
+        return self.attempts_by_names[names]
+
+    def _failures_by_group(self, group_by: tuple[str, ...], counted: Counted) -> dict[GroupKey, int]:
+        groups = self.whole.by_group(group_by, counted)
+        found = {group: counts.failures for group, counts in groups.items() if counts.failures}
+        for group, counts in self.added.by_group(group_by, counted).items():
+            found[group] = found.get(group, 0) + counts.failures
+        for group, counts in self.taken.by_group(group_by, counted).items():
+            if (left := found.pop(group, 0) - counts.failures) > 0:
+                found[group] = left
         return found
 
 

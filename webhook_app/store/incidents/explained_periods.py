@@ -161,7 +161,9 @@ class WindowReader:
         """The share of failures of each group in the week before; 0 where too little is known."""
         end = start.replace(minute=0, second=0, microsecond=0)
         if end not in self._usual:
-            self._usual[end] = baselines.read(self._connection, end - _USUAL, end)
+            span = end - _USUAL, end
+            reported = baselines.read_reported(self._connection, *span)
+            self._usual[end] = baselines.read(self._connection, *span).less(reported)
         before = self._usual[end].by_group(rule.group_by, lambda code: selects(rule, explain(code), code))
         shares = {}
         for values in groups:

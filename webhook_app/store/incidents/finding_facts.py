@@ -17,6 +17,11 @@ SELECT (hour AT TIME ZONE 'UTC')::date - CAST(:day AS date) AS day, series_id, e
        sum(failures)::bigint AS messages
 FROM hourly_failures WHERE hour >= :first AND hour < :end GROUP BY 1, 2, 3
 """)
+_REPORTED = text("""
+SELECT (hour AT TIME ZONE 'UTC')::date - CAST(:day AS date) AS day, series_id, error_code,
+       sum(attempts)::bigint AS attempts, sum(failures)::bigint AS failures
+FROM hourly_reports WHERE hour >= :first AND hour < :end GROUP BY 1, 2, 3
+""")
 _UNREACHABLE = text("""
 SELECT DISTINCT contact FROM failures
 WHERE occurred_at >= :since AND occurred_at < :until AND error_code = :code AND contact <> ''
@@ -40,6 +45,23 @@ def read_days(connection: Connection, first: datetime, days: int) -> CountedDays
         found.add_attempts(row.day, known[row.series_id], row.messages)
     for row in failures:
         found.add_failures(row.day, row.error_code, known[row.series_id], row.messages)
+    return found
+
+
+def without_reports(connection: Connection, counted: CountedDays) -> CountedDays | None:
+    """These days without what only reports of senders show; None where they show nothing."""
+    first, days = counted.starts[0], len(counted.starts)
+    span = {"first": first, "day": first.date(), "end": first + DAY * days}
+    rows = connection.execute(_REPORTED, span).all()
+    if not rows:
+        return None
+    found = CountedDays(first, days)
+    found.attempts = {series: list(each) for series, each in counted.attempts.items()}
+    found.failures = {key: list(each) for key, each in counted.failures.items()}
+    known = series_keys(connection, {row.series_id for row in rows})
+    for row in rows:
+        found.add_attempts(row.day, known[row.series_id], -row.attempts)
+        found.add_failures(row.day, row.error_code, known[row.series_id], -row.failures)
     return found
 
 

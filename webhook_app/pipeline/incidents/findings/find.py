@@ -4,7 +4,7 @@ Incidents that last a week or come back every day become findings in the evaluat
 updated and fixed, and announced with the others. One transaction, under a lock.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -71,13 +71,18 @@ def find(
 def search(
     inputs: FindingInputs, store: FindingStore, rules: Sequence[Rule], *, days: CountedDays | None = None
 ) -> None:
-    """Find, update and fix. `days`: the counts, if the caller has them already."""
+    """Find, update and fix. `days`: the counts, if the caller has them already.
+
+    What webhooks alone show is found too: senders' reports make no share smaller.
+    """
     known = store.open_findings()
     _update_qualities(inputs, store, known)
     days = days or inputs.days()
-    _update_chronic(inputs, store, known, days, rules)
+    by_webhooks = inputs.beyond_reports(days)
+    both = [days] if by_webhooks is None else [days, by_webhooks]
+    _update_chronic(inputs, store, known, both, rules)
     _update_recurring(inputs, store, known)
-    _keep(inputs, store, known, "unlabelled_sends", find_unlabelled(days))
+    _keep(inputs, store, known, "unlabelled_sends", _each_once(map(find_unlabelled, both)))
     suspects = suspect_campaigns(days)[:MAX_CAMPAIGNS]
     lists = [inputs.unreached(*each) for each in suspects]
     _keep(inputs, store, known, "unreached_list", find_unreached(lists, inputs.now - _WEEK), after=True)
@@ -124,18 +129,30 @@ def _keep(
         store.fix_findings(gone, inputs.now)
 
 
+def _each_once(found: Iterable[Iterable[FoundState]]) -> list[FoundState]:
+    """The states by their key, each as it was found first."""
+    by_key: dict[str, FoundState] = {}
+    for states_of_one in found:
+        for each in states_of_one:
+            by_key.setdefault(each.key, each)
+    return list(by_key.values())
+
+
 def _update_chronic(
     inputs: FindingInputs,
     store: FindingStore,
     known: Sequence[Finding],
-    days: CountedDays,
+    both: Sequence[CountedDays],
     rules: Sequence[Rule],
 ) -> None:
     opened = [each for each in known if each.kind == "chronic"]
     gone = []
     for each in opened:
         threshold = float(each.evidence.get("threshold", 0.0))
-        latest, week = last_above(chronic_state(each), threshold, days)
+        latest, week = max(
+            (last_above(chronic_state(each), threshold, days) for days in both),
+            key=lambda found: (found[0] is not None, found[0]),
+        )
         if latest is not None and latest <= each.seen_at:
             continue
         if latest is not None:
@@ -149,14 +166,14 @@ def _update_chronic(
     others = inputs.open_incidents() + [chronic_state(each) for each in known if each.kind == "recurring"]
     keys, today = {each.key for each in opened}, midnight(inputs.now)
     updated = {each.key for each in opened if each.seen_at >= today}
-    found = find_chronic(days, rules, states_now)
+    found = _each_once(find_chronic(days, rules, states_now) for days in both)
     new = sorted(
         (state for state in found if state.key in keys or not is_known(state, others)),
         key=lambda state: (-state.impact["failures"], state.key),
     )
     unknown = [state for state in new if state.key not in keys][:MAX_COUNTED]
     for state in (state for state in new if state.key not in updated):
-        counted = _with_contacts(inputs, state, days) if state in unknown else state
+        counted = _with_contacts(inputs, state, both[0]) if state in unknown else state
         store.add_finding(counted, today, inputs.now)
 
 

@@ -38,6 +38,10 @@ class FindingInputs(Protocol):
         """The complete days before today, at most 28."""
         ...
 
+    def beyond_reports(self, days: CountedDays) -> CountedDays | None:
+        """The days without what only reports of senders show, which may be made up; None where they show nothing."""
+        ...
+
     def in_hours(self, codes: Sequence[int], part: Slice, start: datetime, end: datetime) -> Counts:
         """The messages of this part in these hours, and those that failed with one of the codes."""
         ...
@@ -71,6 +75,9 @@ class StoredFacts:
         return finding_facts.read_days(
             self._connection, midnight(self._now) - DAY * HISTORY_DAYS, HISTORY_DAYS
         )
+
+    def beyond_reports(self, days: CountedDays) -> CountedDays | None:
+        return finding_facts.without_reports(self._connection, days)
 
     def in_hours(self, codes: Sequence[int], part: Slice, start: datetime, end: datetime) -> Counts:
         return count_within(baselines.read(self._connection, start, end), codes, part, start)
