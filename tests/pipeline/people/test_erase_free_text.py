@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from random import choice
 
 import msgspec
 import pytest
@@ -238,6 +239,30 @@ def test_a_large_unreadable_item_that_names_the_person_is_deleted(engine, databa
     with engine.connect() as connection:
         [left] = connection.execute(text("SELECT body FROM quarantine")).scalars()
     assert OTHER.encode() in unpack(left)
+
+
+def test_large_entries_of_the_quarantine_are_read_one_by_one_in_transactions_of_their_own(
+    engine, database_url, writer, now
+):
+    for n in range(6):
+        strange = {
+            "id": n,
+            "status": "sent",
+            "x": "".join(choice("0123456789abcdef") for _ in range(800_000)),
+        }
+        writer.store([Delivery(body(strange | {"recipient_id": PERSON if n % 2 else OTHER}))], now)
+    transactions = []
+
+    def note(connection, _cursor, statement, *_):
+        if "FROM quarantine" in statement:
+            transactions.append(connection.get_transaction())
+
+    event.listen(engine, "before_cursor_execute", note)
+    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(set(transactions)) == len(transactions) >= 6
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM quarantine")).scalar_one() == 3
 
 
 def test_other_numbers_and_ordinary_texts_stay(engine, database_url, run, writer, now):

@@ -122,3 +122,27 @@ def test_redaction_keeps_the_structure():
 
 def test_without_keys_nothing_matches():
     assert not Traces([]).in_text("anything")
+
+
+@pytest.mark.parametrize("before", [2**16 - 5, 2**16 + 2**12 - 5, 2**17 - 20, 200_000])
+@pytest.mark.parametrize(
+    "named", [PERSON, "1_202_555_0117", r"\u0031\u00322025550117"[:12] + PERSON[2:], wamid(PERSON)]
+)
+def test_a_person_is_found_anywhere_in_a_large_text(before, named):
+    pauses = []
+    text = json.dumps({"a": "x" * before, "b": "NAMED", "c": "y" * 2**17}).replace("NAMED", named)
+    assert Traces([PERSON]).in_json(text, lambda: pauses.append(1))
+    assert len(pauses) >= before // 2**17
+    assert not Traces([OTHER]).in_json(text)
+
+
+def test_a_large_text_is_searched_with_pauses():
+    pauses = []
+    assert not Traces([PERSON], ["wamid.M"]).in_json("\ufffd1" * 500_000, lambda: pauses.append(1))
+    assert 14 <= len(pauses) <= 16
+
+
+def test_a_message_id_is_found_after_a_long_text():
+    held = json.dumps({"text": "long " * 500, "id": "wamid.M", "odd": 'quotes "'})
+    assert Traces(["1" * 9], ["wamid.M"]).in_json(held)
+    assert not Traces(["1" * 9], ["wamid.MM", "wamid."]).in_json(held)

@@ -13,7 +13,7 @@ import structlog
 import zstandard
 from msgspec import Struct
 
-from webhook_app.pipeline.people.erase_rows import erase_rows
+from webhook_app.pipeline.people.erase_rows import erase_rows, pause
 from webhook_app.store.people import erased_messages, erasure_requests, former_numbers
 from webhook_app.store.people.erasure_requests import Erasure
 from webhook_app.store.people.free_text import NOT_SEARCHED
@@ -163,7 +163,7 @@ class _ArchiveRun:
                 return
             if kept is None:
                 return
-            bodies = [traces.without(body) for body in kept.bodies]
+            bodies = [traces.without(body, pause) for body in kept.bodies]
             left = [body for body in bodies if body is not None]
             if left != kept.bodies:
                 archive.rewrite(self._own, place, left)

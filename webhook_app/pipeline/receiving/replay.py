@@ -162,10 +162,11 @@ class Replay:
 
     def _release(self, item: ReplayItem, outcome: ReplayTally) -> None:
         outcome.looked_at += item.items
-        if item.webhook is None:
+        webhook = item.webhook
+        if webhook is None:
             outcome.left += item.items
             return
-        parsed = self._read(item.webhook)
+        parsed = self._read(webhook)
         connection = self._writer.connection()
         if parsed.unreadable:
             quarantine.set_reason(connection, item.id, parsed.unreadable[0].reason)

@@ -5,8 +5,8 @@ both with the schema.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import bindparam, text
@@ -79,7 +79,16 @@ _STATEMENTS: tuple[tuple[str, Source, str], ...] = (
     ("preferences", "settings", "value"),
 )
 _PAGE = 500
-_LARGE_PAGE = 50  # of the quarantine: entries of up to several megabytes each
+_PAGE_BYTES = 2**20
+_QUARANTINE_PAGE = text("""
+SELECT id, reason, json, coalesce(body, '') FROM (
+  SELECT id, reason, CASE document WHEN '' THEN coalesce(item, '') ELSE document END AS json, body,
+         row_number() OVER w AS place,
+         sum(octet_length(document) + coalesce(octet_length(item), 0) + coalesce(octet_length(body), 0)) OVER w AS bytes
+  FROM (SELECT * FROM quarantine WHERE id > :after ORDER BY id LIMIT :limit) AS q
+  WINDOW w AS (ORDER BY id)
+) AS page WHERE place = 1 OR bytes <= :most ORDER BY id
+""")
 
 
 class TakenStatement(Struct, frozen=True):
@@ -94,7 +103,7 @@ def take_out(connection: Connection, traces: Traces) -> Counter[str]:
     """Delete the person's other rows; returns the number of changed rows by table.
 
     The messages are taken out before, see erased_messages, then statements and suppressions, and what people wrote
-    after it, see free_text.
+    after it, see free_text; of the quarantine see quarantine_page.
     """
     keys = list(traces.keys)
     done: Counter[str] = Counter()
@@ -115,7 +124,6 @@ def take_out(connection: Connection, traces: Traces) -> Counter[str]:
         "UPDATE audit SET contact = '' WHERE contact = ANY(:keys) AND contact <> ''",
         keys=keys,
     )
-    done["quarantine"] = _delete_shown(connection, traces)
     return done
 
 
@@ -149,18 +157,30 @@ def take_out_suppressions(connection: Connection, traces: Traces) -> Counter[str
     )
 
 
-def _delete_shown(connection: Connection, traces: Traces) -> int:
-    """Delete whole items from the quarantine, which only the books count."""
-    found: list[int] = []
-    wanted = (
-        "SELECT ctid::text AS place, id, reason, item, document, body FROM quarantine"
-        " WHERE ctid > CAST(:after AS tid) ORDER BY ctid LIMIT :limit"
-    )
-    for row in _pages(connection, wanted, limit=_LARGE_PAGE):
-        body = unpack(row.body or b"").decode("utf-8", "replace")
-        if traces.in_text(row.reason) or any(map(traces.in_json, (row.item or "", row.document, body))):
-            found.append(row.id)
-    return _run(connection, "DELETE FROM quarantine WHERE id = ANY(:ids)", ids=found)
+class QuarantinedText(NamedTuple):
+    """What an entry of the quarantine shows: a webhook with its item, or an item without one, and a stored body."""
+
+    id: int
+    reason: str
+    json: str
+    body: bytes
+
+    def names(self, traces: Traces, pause: Callable[[], object]) -> bool:
+        """Whether it identifies the person. `pause`: as in Traces.in_json."""
+        if traces.in_text(self.reason) or traces.in_json(self.json, pause):
+            return True
+        return traces.in_json(unpack(self.body).decode("utf-8", "replace"), pause)
+
+
+def quarantine_page(connection: Connection, after: int) -> list[QuarantinedText]:
+    """The next entries of the quarantine after this id: one, or more that have _PAGE_BYTES together as stored."""
+    values = {"after": after, "limit": _PAGE, "most": _PAGE_BYTES}
+    return [QuarantinedText(*row) for row in connection.execute(_QUARANTINE_PAGE, values)]
+
+
+def delete_quarantined(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete whole entries from the quarantine, which only the books count."""
+    return _run(connection, "DELETE FROM quarantine WHERE id = ANY(:ids)", ids=list(ids))
 
 
 def _delete_shown_errors(connection: Connection, traces: Traces) -> int:
@@ -198,9 +218,9 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
         connection.execute(update, shown | {"place": row["place"]})
 
 
-def _pages(connection: Connection, wanted: str, limit: int = _PAGE) -> Iterable[Any]:
+def _pages(connection: Connection, wanted: str) -> Iterable[Any]:
     after = "(0,0)"
-    while rows := connection.execute(text(wanted), {"after": after, "limit": limit}).all():
+    while rows := connection.execute(text(wanted), {"after": after, "limit": _PAGE}).all():
         yield from rows
         after = rows[-1].place
 

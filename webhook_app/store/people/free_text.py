@@ -48,7 +48,7 @@ _JSON_COLUMNS = frozenset(
         *("matchers", "evidence", "impact"),
     )
 )
-_LARGE = frozenset(("opt_ins", "suppressions", "suppression_changes"))
+_LARGE = frozenset(("health_signals", "opt_ins", "suppressions", "suppression_changes"))
 """The database matches their texts, not the process."""
 _PAGE = 500
 

@@ -6,7 +6,7 @@ Used for erasure, so it prefers false matches to missed ones. Pure; invalid inpu
 import json
 import re
 from base64 import b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from unicodedata import normalize
 
@@ -17,9 +17,11 @@ from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 _SHORTEST = 7  # shorter keys would match too many ids by chance
 _SEPARATORS = r'[^0-9A-Za-z"{}[\]]{0,3}'  # two values of JSON are no number
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
-_STRINGS = re.compile(r'"((?:[^"\\]|\\.){1,600})"')
+_PIECE, _OVERLAP = 2**16, 2**12  # characters of a text that are searched together
+_BESIDE = bytes(each for each in range(256) if not (chr(each).isascii() and chr(each).isalnum()))
 # A sender can report any text as an id: a word of Meta's format, a template or a business number would match others.
 _ID_FORMS = ("wamid.", GENERATED_ID_PREFIX)
+_IDS = re.compile(rf'(?:{"|".join(map(re.escape, _ID_FORMS))})[^"\\]{{1,600}}')
 
 ERASED = "erased"
 
@@ -38,23 +40,35 @@ class Traces:
         self.pattern = "|".join([*patterns, *map(re.escape, self.encoded)]) or r"(?!)"
         """A regular expression of Python and Postgres alike, for text in NFKC; it finds no message ids."""
         self._pattern = re.compile(self.pattern)
+        self._without_separators = {_letters_and_digits(each) for each in (*self.keys, *self.encoded)}
 
     def in_text(self, text: str) -> bool:
         """Whether a decoded text identifies the person."""
         return text in self._searched_ids or self._pattern.search(_plain(text)) is not None
 
-    def in_json(self, text: str) -> bool:
-        r"""Whether JSON may identify the person. Meta sometimes escapes / as \/; others may escape any character."""
+    def in_json(self, text: str, pause: Callable[[], object] = lambda: None) -> bool:
+        """Whether JSON may identify the person. `pause` is called after some milliseconds in a large text."""
+        for begin in range(0, max(len(text) - _OVERLAP, 1), _PIECE):
+            if begin:
+                pause()
+            if self._in_piece(text[begin : begin + _PIECE + _OVERLAP]):
+                return True
+        return False
+
+    def _in_piece(self, text: str) -> bool:
+        r"""Meta sometimes escapes / as \/; others may escape any character."""
         text = text.replace("\\/", "/")
         if "\\u" in text:
             text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
-        if self._pattern.search(_plain(text)) is not None:
+        plain = _plain(text)
+        held = _letters_and_digits(plain)  # takes a twentieth of the search
+        if any(each in held for each in self._without_separators) and self._pattern.search(plain) is not None:
             return True
-        return bool(self._searched_ids) and not self._searched_ids.isdisjoint(_STRINGS.findall(text))
+        return bool(self._searched_ids) and not self._searched_ids.isdisjoint(_IDS.findall(text))
 
-    def without(self, body: bytes) -> bytes | None:
-        """Remove the items that identify the person from a body; None if nothing can be kept."""
-        if not self.in_json(body.decode("utf-8", "replace")):
+    def without(self, body: bytes, pause: Callable[[], object] = lambda: None) -> bytes | None:
+        """Remove the items that identify the person from a body; None if nothing can be kept. `pause`: see in_json."""
+        if not self.in_json(body.decode("utf-8", "replace"), pause):
             return body
         try:
             kept, found = self._remove_items(decode(body))
@@ -83,6 +97,10 @@ class Traces:
             found = any(found for _, found in parts.values()) or any(map(self.in_text, parts))
             return {key: kept for key, (kept, _) in parts.items()}, found
         return value, self.in_text(value if type(value) is str else str(value))
+
+
+def _letters_and_digits(text: str) -> bytes:
+    return text.encode(errors="replace").translate(None, _BESIDE)
 
 
 def _plain(text: str) -> str:
