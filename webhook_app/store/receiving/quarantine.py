@@ -63,6 +63,7 @@ _MAX_LISTED = 65_536  # characters of an item in a list: entries of several mega
 _LISTED = _COLUMNS.replace(" item,", f" left(item, {_MAX_LISTED}) AS item,").replace(
     " body,", f" substr(body, 1, {BLOCK}) AS body,"
 )
+_WITHOUT_CONTENTS = _COLUMNS.replace(" item,", " NULL AS item,").replace(" body,", " NULL AS body,")
 _GET = text(f"SELECT {_COLUMNS} FROM quarantine WHERE id = :id")
 _OPEN_BY_FIELD = text("""
 SELECT field, sum(items)::int FROM quarantine
@@ -77,13 +78,18 @@ def list_page(
     before_id: int | None = None,
     only_open: bool = False,
     chosen: QuarantineFilters = ALL,
+    contents: bool = True,
 ) -> list[Quarantined]:
-    """A page of matching items with an id below `before_id`, newest first. Long items are cut."""
+    """A page of matching items with an id below `before_id`, newest first. Long items are cut.
+
+    Without `contents`, neither item nor body is read.
+    """
     conditions = _conditions(chosen)
     conditions += ["id < :before_id"] if before_id is not None else []
     conditions += ["replayed_at IS NULL"] if only_open else []
     statement = text(
-        f"SELECT {_LISTED} FROM quarantine WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+        f"SELECT {_LISTED if contents else _WITHOUT_CONTENTS} FROM quarantine WHERE {' AND '.join(conditions)}"
+        " ORDER BY id DESC LIMIT :limit"
     )
     values = asdict(chosen) | {"before_id": before_id, "limit": limit}
     found = [Quarantined(**row) for row in connection.execute(statement, values).mappings()]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct, convert
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from webhook_app.pipeline.receiving.replay import ReplayBusyError
 from webhook_app.store.receiving import quarantine
@@ -92,11 +92,14 @@ def list_quarantine(call: Call, query: QuarantineQuery) -> QuarantineList:
     chosen = QuarantineFilters(reason=query.reason, field=query.field, since=query.since, until=query.until)
     before = cursor.decode_id(query.cursor)
     found = quarantine.list_page(
-        call.connection, query.limit + 1, before_id=before, only_open=query.open, chosen=chosen
+        call.connection,
+        query.limit + 1,
+        before_id=before,
+        only_open=query.open,
+        chosen=chosen,
+        contents=is_enough(call.key.role, "admin"),
     )
     page, following = cursor.cut(found, query.limit, lambda item: item.id)
-    if not is_enough(call.key.role, "admin"):
-        page = [replace(item, item=None, body=None) for item in page]
     return QuarantineList([convert(item, QuarantinedItem, from_attributes=True) for item in page], following)
 
 
