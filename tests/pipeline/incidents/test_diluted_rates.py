@@ -16,7 +16,7 @@ from webhook_app.store.incidents import alerts, findings
 from webhook_app.store.incidents.alerts import Alert
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-FAULT, WITHHELD, TOKEN, UNPAID = 131000, 131049, 190, 131042
+FAULT, PARAMETER, WITHHELD, TOKEN, UNPAID = 131000, 131008, 131049, 190, 131042
 RULES = parse_rules(default_rules_text())
 BY_RULE = {each.name: each for each in RULES}
 
@@ -109,3 +109,22 @@ def test_a_chronic_state_of_webhooks_is_found_beside_made_up_failed_calls(
     with engine.connect() as connection:
         [found] = [each for each in findings.open_findings(connection) if each.kind == "chronic"]
     assert (found.codes, found.impact["failures"]) == ([FAULT], 56)
+
+
+def test_what_was_reported_before_makes_no_failure_of_webhooks_usual_or_known(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    for day in range(1, 4):
+        traffic.sent(100, now - day * DAY)
+        for code in (FAULT, PARAMETER):
+            report_failed_calls(engine, 100, now - day * DAY, code)
+    while sum_hours(engine, now) > 3:
+        pass
+    traffic.sent(170, now - MINUTE)
+    for code in (FAULT, PARAMETER):
+        traffic.failed(15, now - MINUTE, code)
+    for minute in range(3):
+        evaluate(engine, [BY_RULE["spike"], BY_RULE["new-code"]], now + minute * MINUTE)
+    with engine.connect() as connection:
+        found = {(each.rule, each.group["code"]) for each in alerts.open_alerts(connection)}
+    assert found == {(rule, code) for rule in ("spike", "new-code") for code in (FAULT, PARAMETER)}

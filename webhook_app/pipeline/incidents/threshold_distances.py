@@ -6,7 +6,9 @@ from webhook_app.pipeline.incidents.groups.counted_groups import judge_counted_g
 from webhook_app.pipeline.incidents.groups.rule_group import OpenGroup, RuleGroup, counted_by
 from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
+from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
+from webhook_app.pipeline.incidents.groups.window_groups import more_severe
+from webhook_app.rules.incidents.alerts import COUNTING_KINDS, FAILURE_KINDS, Rule
 from webhook_app.store.incidents.alerts import group_key
 
 LIVE = (*COUNTING_KINDS, "silence", "signature", "health", "integrity", "self")
@@ -18,12 +20,9 @@ def closest_groups(
 ) -> list[RuleGroup]:
     """Up to `limit` groups: those with an open alert first, then by distance to the threshold."""
     if rule.kind in COUNTING_KINDS:
-        window = window_of(rule, inputs, rule.window_minutes)
-        groups = window.by_group(rule.group_by, counted_by(rule))
-        nearest = sorted(
-            groups, key=lambda values: (-groups[values].failures, -groups[values].attempts, values)
-        )
-        found = judge_counted_groups(rule, inputs, opened, groups, nearest[:limit])
+        found = _counted_groups(rule, inputs, opened, limit)
+        if rule.kind in FAILURE_KINDS and (beyond := inputs.beyond_reports()) is not None:
+            found = more_severe(found, _counted_groups(rule, beyond, opened, limit))
     else:
         found = find_groups(rule, inputs, opened).groups
     with_alert = {group_key(each.group) for each in opened}
@@ -35,3 +34,11 @@ def closest_groups(
             rule_group.key,
         ),
     )[:limit]
+
+
+def _counted_groups(
+    rule: Rule, inputs: CountInputs, opened: Sequence[OpenGroup], limit: int
+) -> list[RuleGroup]:
+    groups = window_of(rule, inputs, rule.window_minutes).by_group(rule.group_by, counted_by(rule))
+    nearest = sorted(groups, key=lambda values: (-groups[values].failures, -groups[values].attempts, values))
+    return judge_counted_groups(rule, inputs, opened, groups, nearest[:limit])

@@ -34,13 +34,13 @@ def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
     find = _find_in_windows if rule.windows else _find_in_window
     judged, examined = find(rule, inputs, opened)
     if rule.kind in FAILURE_KINDS and (beyond := inputs.beyond_reports()) is not None:
-        judged = _more_severe(judged, find(rule, beyond, opened)[0])
+        judged = more_severe(judged, find(rule, beyond, opened)[0])
     kept, left_out = limit_groups(worst_first(rule, inputs, judged), opened)
     kept = with_proof(rule, inputs, sorted(kept, key=lambda each: each.key), opened)
     return FoundGroups(kept, max(examined, len(judged)), left_out)
 
 
-def _more_severe(judged: Sequence[RuleGroup], by_webhooks: Sequence[RuleGroup]) -> list[RuleGroup]:
+def more_severe(judged: Sequence[RuleGroup], by_webhooks: Sequence[RuleGroup]) -> list[RuleGroup]:
     """The groups, each by the more severe of its judgements, with those that only webhooks alone show above."""
     found = {each.key: each for each in judged}
     for each in by_webhooks:
