@@ -6,10 +6,10 @@ import random
 import msgspec
 import pytest
 
-from tests.support.factories import body, document, status, value
+from tests.support.factories import body, document, message, status, value
 from webhook_app.store.postgres.compression import pack
 from webhook_app.whatsapp.accounts.health_signals import MAX_PAYLOAD
-from webhook_app.whatsapp.receiving.payload import parse, parse_again
+from webhook_app.whatsapp.receiving.payload import parse, parse_again, redact_and_parse
 from webhook_app.whatsapp.receiving.statuses import MAX_ERRORS
 
 SIZE = 200_000
@@ -39,6 +39,40 @@ def test_no_object_of_very_many_keys_is_sorted(monkeypatch):
     parsed = parse(msgspec.json.encode(document({"event": "X", "x": odd}, field="account_update")))
     assert len(parsed.signals) == 1
     assert max(sizes, default=0) < 2**16
+
+
+MANY = b"{" + b",".join(b'"%06x":1' % n for n in range(150_000)) + b"}"
+FORM = {
+    "type": "interactive",
+    "interactive": {"type": "nfm_reply", "nfm_reply": {"response_json": MANY.decode()}},
+}
+
+
+@pytest.mark.parametrize(
+    ("raw", "readable"),
+    [
+        (body(status("wamid.?", x="MANY")).replace(b"?", b"\xff"), True),
+        (b"\xef\xbb\xbf" + body(status("wamid.A", x="MANY")), True),
+        (body(status("wamid.A", x="MANY", y="NaN")), False),
+        (body(status("wamid.A", x="MANY", y="1" * 200)), False),
+        (body(messages=[message() | FORM]), True),
+    ],
+)
+def test_no_text_of_very_many_values_is_read_in_one_slow_piece(monkeypatch, raw, readable):
+    counts = []
+
+    def noted(held, **options):
+        counts.append(held.count(","))
+        return original(held, **options)
+
+    original = json.loads
+    monkeypatch.setattr(json, "loads", noted)
+    for marked, plain in ((b'"MANY"', MANY), (b'"NaN"', b"NaN"), (b'"' + b"1" * 200 + b'"', b"1" * 200)):
+        raw = raw.replace(marked, plain)
+    parsed = redact_and_parse(raw)[1]
+    assert len(parsed.statuses) + len(parsed.inbound) == readable
+    assert len(parsed.unreadable) == (not readable)
+    assert max(counts, default=0) < 100_000
 
 
 def filled(raw, filling, size=SIZE):
@@ -72,7 +106,7 @@ def test_items_that_are_large_together_are_kept_once_too(filling):
 @pytest.mark.parametrize("errors", [[{"code": 131026, "title": "odd", "x": "FILLING"}], ["FILLING"]])
 def test_of_large_error_objects_only_their_length_is_kept(filling, errors):
     [event] = parse(filled(body(status("wamid.A", "failed", errors=errors)), filling)).statuses
-    assert "characters of JSON" in event.errors_json
+    assert "bytes of JSON" in event.errors_json
     assert (event.error_code, event.error_title) == ((131026, "odd") if errors[0] != "FILLING" else (-1, ""))
     [usual] = parse(
         body(status("wamid.A", "failed", errors=[{"code": 1, "x": "a" * (MAX_ERRORS - 50)}]))
@@ -87,7 +121,7 @@ def test_of_a_large_signal_only_its_length_is_kept_and_it_stays_different_from_o
     for raw in (changed, json.dumps(document(value(errors=[{"code": 1, "x": "FILLING"}]))).encode()):
         [signal] = parse(filled(raw, filling)).signals
         [other] = parse(filled(raw, filling).replace(b'"x"', b'"y"')).signals
-        assert "characters of JSON" in signal.payload_json
+        assert "bytes of JSON" in signal.payload_json
         assert signal.identity != other.identity
         assert signal.changes == other.changes
     [usual] = parse(changed.replace(b"FILLING", b"a" * (MAX_PAYLOAD - 200))).signals

@@ -17,6 +17,7 @@ from webhook_app.whatsapp.people.keywords import DEFAULT, MAX_LENGTH, Keywords
 REMOVED = "[removed]"
 MAX_CHECKED = 10_000
 """Texts of a body that are compared with keywords; in a body with more, the others are removed unread."""
+_MAX_FORM = 2**16  # characters of a flow's answers that are read
 
 _KEYS = (
     *(b"messages", b"message_echoes", b"history", b"state_sync", b"group_subject", b"group_description"),
@@ -186,6 +187,8 @@ class _Redaction:
 
     def _redact_form(self, text: str) -> str:
         """Reduce a flow's answers, which are JSON in a string, to the keywords among them."""
+        if len(text) > _MAX_FORM:
+            return REMOVED
         try:
             answers = json.loads(text)
         except (ValueError, RecursionError):
