@@ -33,7 +33,7 @@ FIELDS = frozenset(
 )
 _MAX_NAME_BYTES, _MAX_LANGUAGE_BYTES = 512, 64  # Meta: 512 characters of a-z, 0-9 and _; codes such as zh_CN
 MAX_PAYLOAD = 8 * 1024
-"""Characters of a signal as JSON that are kept; Meta's samples have fewer than 1 000."""
+"""Bytes of a signal as JSON that are kept; Meta's samples have fewer than 1 000."""
 _TEMPLATE_FIELDS = ("message_template_status_update", "message_template_quality_update")
 
 
@@ -45,7 +45,7 @@ def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], 
     if type(info) is dict:  # entry.id is then the business portfolio, not the WABA
         waba_id = _word(info.get("waba_id"), MAX_ID_BYTES) or waba_id
     value = scrub(value)
-    payload = compact(value).decode()
+    payload = compact(value)
     signal = HealthSignal(
         field,
         _event(value),
@@ -72,7 +72,7 @@ def read_error(
     """
     code, title, _, _ = read_errors([item])
     item = scrub(item)
-    payload = compact(item).decode()
+    payload = compact(item)
     metadata = value.get("metadata")
     display = bounded_text(metadata.get("display_phone_number"), 64) if type(metadata) is dict else ""
     identity = _identity(waba_id, number, _time(entry), "errors", _to_compare(item, payload))
@@ -91,8 +91,8 @@ def with_body_digest(signal: HealthSignal, body_digest: bytes) -> HealthSignal:
     return replace(signal, identity=hashlib.sha256(signal.identity + body_digest).digest())
 
 
-def _to_compare(value: Any, payload: str) -> str:
-    return canonical(value) if len(payload) <= MAX_PAYLOAD else payload
+def _to_compare(value: Any, payload: bytes) -> str:
+    return canonical(value) if len(payload) <= MAX_PAYLOAD else payload.decode()
 
 
 def _event(value: Mapping[str, Any]) -> str:

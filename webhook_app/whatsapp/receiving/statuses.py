@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 MAX_ID_BYTES = 512
 MAX_ERRORS = 8 * 1024
-"""Characters of error objects as JSON that are kept; Meta's are below one kilobyte."""
+"""Bytes of error objects as JSON that are kept; Meta's are below one kilobyte."""
 CALL_ID = "wacid."
 """The beginning of the ids of calls."""
 
@@ -164,17 +164,17 @@ def read_errors(errors: Any) -> tuple[int, str, str, str]:
         return NO_CODE, "", "", ""
     first = errors[0] if type(errors) is list else errors
     if type(first) is not dict:
-        return NO_CODE, "", "", kept_if_short(encode(errors), MAX_ERRORS)
+        return NO_CODE, "", "", _errors_json(errors)
     data = first.get("error_data")
     details = data.get("details") if type(data) is dict else first.get("details")
     title = first.get("title") or first.get("message")
-    kept = kept_if_short(encode(errors), MAX_ERRORS)
+    kept = _errors_json(errors)
     return read_code(first.get("code")), bounded_text(title, 500), bounded_text(details, 4000), kept
 
 
-def encode(value: Any) -> str:
+def _errors_json(errors: Any) -> str:
     try:
-        return _encode(value).decode()
+        return kept_if_short(_encode(errors), MAX_ERRORS)
     except (OverflowError, TypeError, ValueError, msgspec.MsgspecError) as fault:
         raise ValueError("a number is out of range") from fault
 
