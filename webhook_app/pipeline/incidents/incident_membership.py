@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
-from webhook_app.pipeline.incidents.groups.rule_group import counted_by
+from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup, counted_by
 from webhook_app.pipeline.incidents.incident_details import (
     IncidentDetails,
     is_merged,
@@ -37,6 +37,7 @@ from webhook_app.rules.incidents.incidents import (
     leading_codes,
     merge_names,
 )
+from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 
@@ -63,8 +64,22 @@ def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Inc
     )
 
 
-def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
-    """The incident with the names and codes of an alert that joins it."""
+def is_proven(members: Collection[Alert]) -> bool:
+    """Whether webhooks show failures of an incident with these alerts."""
+    return any(each.webhook_codes for each in members)
+
+
+def is_only_reported(members: Collection[Alert]) -> bool:
+    """Whether an incident with these alerts began with what only senders report, and still has nothing else."""
+    first = next(iter(members), None)
+    return first is not None and first.webhook_codes == [] and not is_proven(members)
+
+
+def joined_by(incident: Incident, firing: FiringAlert, *, anew: bool = False) -> Incident:
+    """The incident with the names and codes of an alert that joins it. `anew`: without those that it had before."""
+    if anew:
+        domain, account_wide = domain_of(firing), is_account_wide(firing)
+        incident = replace(incident, names={}, codes=[], domain=domain, account_wide=account_wide)
     known = incident.names
     return replace(
         incident,
@@ -108,7 +123,7 @@ def known_incident(incident: Incident, members: Collection[Alert], now: datetime
         domain=incident.domain,
         account_wide=incident.account_wide,
         names=_names(incident),
-        groups=HeldGroups(alert.group for alert in members),
+        groups=HeldGroups(alert.group for alert in _of_webhooks(members)),
         origins=frozenset((alert.rule, alert.group_key) for alert in members),
         is_reported=_is_reported(members, now),
         reporters=reporters_of_incident(incident),
@@ -120,10 +135,20 @@ def known_incident(incident: Incident, members: Collection[Alert], now: datetime
 
 
 def known_after(
-    known: KnownIncident, incident: Incident, joined: FiringAlert, origin: tuple[str, str], now: datetime
+    known: KnownIncident,
+    incident: Incident,
+    joined: FiringAlert,
+    origin: tuple[str, str],
+    now: datetime,
+    *,
+    holds: bool,
 ) -> KnownIncident:
-    """What decides who joins an incident, after an alert has joined it. Takes the groups of `known` over."""
-    known.groups.add(joined.group)
+    """What decides who joins an incident, after an alert has joined it. Takes the groups of `known` over.
+
+    `holds`: whether the incident holds the failures of its group.
+    """
+    if holds:
+        known.groups.add(joined.group)
     return replace(
         known_incident(incident, (), now),
         groups=known.groups,
@@ -151,14 +176,9 @@ def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool,
 def firing_alert(change: AlertChange, calls: ReportedCalls) -> FiringAlert:
     """The part of a firing alert that decides where it belongs: of one that senders report too, what webhooks show."""
     alert, group = change.alert, change.rule_group
-    failing: Counter[tuple[int, SeriesKey]] = Counter()
     shown = alert.webhook_codes if group is not None and group.proof.has_reports else None
-    if group is not None and group.window is not None:
-        counted = counted_by(group.rule)
-        for failed in group.window.failed_within(group.group):
-            for mark in failed.marks:
-                if counted(mark.code) and (not shown or mark.code in shown):
-                    failing[mark.code, mark.series] += failed.messages
+    windows = () if group is None else (group.proof.window if shown else None, group.window)
+    failing = next((found for each in windows if (found := _failing(group, each, shown))), {})
     return FiringAlert(
         rule=alert.rule,
         kind=alert.kind,
@@ -172,6 +192,27 @@ def firing_alert(change: AlertChange, calls: ReportedCalls) -> FiringAlert:
         accepted=0 if group is None else group.accepted,
         fired_at=alert.fired_at or alert.started_at,
     )
+
+
+def _failing(
+    group: RuleGroup | None, window: WindowCounts | None, shown: Sequence[int] | None
+) -> Mapping[tuple[int, SeriesKey], int]:
+    """The failed messages of the group in the window by code and series. `shown`: the codes, if not all that count."""
+    found: Counter[tuple[int, SeriesKey]] = Counter()
+    if group is not None and window is not None:
+        counted = counted_by(group.rule)
+        for failed in window.failed_within(group.group):
+            for mark in failed.marks:
+                if counted(mark.code) and (not shown or mark.code in shown):
+                    found[mark.code, mark.series] += failed.messages
+    return found
+
+
+def _of_webhooks(members: Collection[Alert]) -> list[Alert]:
+    """The alerts without those that only senders report, if webhooks show failures of any."""
+    if not is_proven(members):
+        return list(members)
+    return [each for each in members if is_shown(each.webhook_codes)]
 
 
 def _is_reported(members: Collection[Alert], now: datetime) -> bool:

@@ -6,7 +6,7 @@ Runs in the transaction of an evaluation, after its alerts have changed state:
 3. Per incident: is there a reason for a notification, and on which channels. Everything is written together.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import cast
@@ -31,6 +31,8 @@ from webhook_app.pipeline.incidents.incident_details import (
 )
 from webhook_app.pipeline.incidents.incident_membership import (
     firing_alert,
+    is_only_reported,
+    is_proven,
     joined_by,
     joining_order,
     known_after,
@@ -99,6 +101,7 @@ class IncidentUpdates:
         self._made_up = made_up
         self._unnamed = unnamed_channels(rules, channels)
         self._added = self._examined = 0
+        self._left: set[int] = set()
         known = store.known_incidents(self._now - max(AGAIN_WITHIN.values()))
         self._incidents = {incident.id: incident for incident in known}
         self._known: dict[int, KnownIncident] = {}
@@ -110,13 +113,15 @@ class IncidentUpdates:
         """Do everything; returns the number of notifications added to the outbox."""
         reported = any(c.alert.state == "firing" and not is_shown(c.alert.webhook_codes) for c in changes)
         calls = self.inputs.reported_calls() if reported else {}
+        newly_shown = self._newly_shown(changes)
         for change in changes:
             if change.alert.incident_id is not None:
                 self._members[change.alert.incident_id][change.alert.id] = change.alert
         self._leave_merged([c for c in changes if c.alert.state == "firing"], calls)
+        self._prove(newly_shown, calls)
         fired = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id is None]
         joining = sorted(
-            ((change, firing_alert(change, calls)) for change in fired), key=lambda each: joining_order(*each)
+            ((change, self._firing(change, calls)) for change in fired), key=lambda each: joining_order(*each)
         )
         if len(joining) > MOST_JOINING:
             joining.sort(key=lambda each: not is_shown(each[0].alert.webhook_codes))
@@ -160,7 +165,43 @@ class IncidentUpdates:
                 for change in gone:
                     self._take_out(change)
 
+    def _newly_shown(self, changes: Sequence[AlertChange]) -> dict[int, tuple[bool, list[AlertChange]]]:
+        """The firing alerts that only senders reported before, by incident, and whether webhooks showed others of it.
+
+        None of incidents that webhooks showed without failures.
+        """
+        found: dict[int, tuple[bool, list[AlertChange]]] = {}
+        for change in changes:
+            alert, incident_id = change.alert, change.alert.incident_id
+            if incident_id is None or alert.state != "firing" or not alert.webhook_codes:
+                continue
+            members = self._members[incident_id]
+            if alert.id in members and members[alert.id].webhook_codes == []:
+                known = members.values()
+                if is_proven(known) or is_only_reported(known):
+                    found.setdefault(incident_id, (is_proven(known), []))[1].append(change)
+        return found
+
+    def _prove(self, shown: Mapping[int, tuple[bool, list[AlertChange]]], calls: ReportedCalls) -> None:
+        """Let alerts that webhooks begin to show join incidents anew, if webhooks showed theirs already: it may have
+        another cause. An incident that only senders reported is from now on about what webhooks show.
+        """
+        for incident_id, (was_proven, changes) in shown.items():
+            stayed = [each for each in changes if each.alert.incident_id == incident_id]
+            for place, change in enumerate(stayed):
+                if was_proven:
+                    self._take_out(change)
+                else:
+                    known, firing = self._incidents[incident_id], firing_alert(change, calls)
+                    self._incidents[incident_id] = joined_by(known, firing, anew=not place)
+
+    def _firing(self, change: AlertChange, calls: ReportedCalls) -> FiringAlert:
+        """What decides where the alert belongs; one that has left its incident has only now fired."""
+        firing = firing_alert(change, calls)
+        return replace(firing, fired_at=self._now) if change.alert.id in self._left else firing
+
     def _take_out(self, change: AlertChange) -> None:
+        self._left.add(change.alert.id)
         del self._members[cast("int", change.alert.incident_id)][change.alert.id]
         change.alert = replace(change.alert, incident_id=None)
 
@@ -197,19 +238,25 @@ class IncidentUpdates:
         left_out = self._made_up if is_shown(firing.webhook_codes) else ()
         known = [each for each in self._known.values() if each.id not in left_out]
         found = join(firing, known, origin, self._now)
+        members = self._members.get(found.incident_id or 0, {}).values()
+        # What only senders report adds nothing to what webhooks show, and nothing of it remains once webhooks do.
+        holds = is_shown(firing.webhook_codes) or not is_proven(members)
+        begins = bool(firing.webhook_codes) and is_only_reported(members)
         if found.incident_id is None:
             incident = new_incident(change, firing, self._now)
             incident = replace(incident, id=self._store.insert_incident(incident))
         else:
-            incident = joined_by(self._incidents[found.incident_id], firing)
+            incident = self._incidents[found.incident_id]
+            if holds:
+                incident = joined_by(incident, firing, anew=begins)
             if found.reason is Joined.SAME_REPORTER:
                 incident = merged(incident, is_growth=self._is_growth(change.alert, incident))
             if found.again:
                 incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)
         self._incidents[incident.id] = incident
-        if (before := self._known.get(incident.id)) is not None:
-            self._known[incident.id] = known_after(before, incident, firing, origin, self._now)
+        if (before := self._known.pop(incident.id, None)) is not None and not begins:
+            self._known[incident.id] = known_after(before, incident, firing, origin, self._now, holds=holds)
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
 

@@ -172,6 +172,15 @@ def test_failed_calls_that_other_keys_make_up_hold_no_retry(fail, claim, engine,
     assert mine in [each["message_id"] for each in claim()["retries"]]
 
 
+def test_silence_in_an_incident_that_keys_make_up_holds_no_retry(fail, claim, engine, now):
+    mine = fail()
+    group = {"code": RATE_LIMIT, "phone_number_id": NUMBER}
+    made_up = {"group": group, "codes": [RATE_LIMIT], "webhook_codes": []}
+    silence = {"kind": "silence", "rule": "no-webhooks", "group": {"phone_number_id": NUMBER}, "codes": []}
+    store_incident(engine, now, made_up, silence, codes=[RATE_LIMIT], began_at=now - AGO)
+    assert [each["message_id"] for each in claim()["retries"]] == [mine]
+
+
 def test_failed_calls_of_the_key_itself_hold_its_retries(fail, claim, engine, now):
     fail()
     report_failed_calls(engine, 20, now, RATE_LIMIT, key="rival")

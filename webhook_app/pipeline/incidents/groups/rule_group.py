@@ -32,11 +32,12 @@ class OpenGroup(Struct, frozen=True):
 
 class WebhookProof(Struct, frozen=True):
     """What webhooks alone say of a group: the codes for which they show it above. `has_reports`: whether senders
-    reported failures in its window.
+    reported failures in its window; then `window` is the one without them.
     """
 
     codes: tuple[int, ...] = ()
     has_reports: bool = False
+    window: WindowCounts | None = None
 
 
 class RuleGroup(Struct, frozen=True, kw_only=True):

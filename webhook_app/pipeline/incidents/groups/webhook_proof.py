@@ -78,8 +78,8 @@ def _proof(
     is_shown = _read(found, rule, beyond, known)[0] is Reading.ABOVE
     if is_shown and found.key in known and known[found.key].is_firing:
         is_shown = not _has_recovered(found, beyond, known)
-    codes = _codes(found, beyond.window(rule.window_minutes)) if is_shown else ()
-    return WebhookProof(codes, has_reports=True)
+    window = beyond.window(rule.window_minutes)
+    return WebhookProof(_codes(found, window) if is_shown else (), has_reports=True, window=window)
 
 
 def _has_recovered(found: RuleGroup, inputs: CountInputs, known: Mapping[str, OpenGroup]) -> bool:

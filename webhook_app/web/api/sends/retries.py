@@ -18,6 +18,7 @@ from webhook_app.pipeline.sends.retries import (
     claim,
     report,
 )
+from webhook_app.rules.incidents.alerts import FAILURE_KINDS
 from webhook_app.rules.incidents.evidence import ENOUGH_CALLS, shown_by_webhooks
 from webhook_app.rules.sends.retries import Permission, Reason, State
 from webhook_app.store.incidents import alerts, incidents
@@ -228,7 +229,7 @@ def _held_by_incidents(connection: Connection, key: str) -> tuple[HeldFailures, 
     """
     opened = [each for each in incidents.open_incidents(connection) if each.codes and each.finding_id is None]
     members: dict[int, list[Alert]] = {each.id: [] for each in opened}
-    for alert in alerts.of_incidents(connection, list(members)):
+    for alert in alerts.of_kinds(connection, list(members), FAILURE_KINDS):
         members[cast("int", alert.incident_id)].append(alert)
     held, reported = [], []
     for each in opened:
