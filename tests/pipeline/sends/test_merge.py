@@ -17,6 +17,7 @@ from webhook_app.pipeline.sends.merge import MERGED_AT_ONCE
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.postgres.errors import DriverUnavailable, LockNotAvailable
+from webhook_app.store.receiving.ingest_statement import Batch, insert_batch
 from webhook_app.store.sends import reports as sends
 from webhook_app.store.sends.reports import MAX_PER_MESSAGE, KnownSend
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
@@ -254,4 +255,63 @@ def test_a_message_is_locked_before_its_events_as_erasures_lock_it(
         own.execute("SET lock_timeout = 20")
         with pytest.raises(LockNotAvailable) as found:
             merge.merge_reports(own, ["wamid.1"], now=now, slot=0)
+    assert 'in relation "messages"' in (found.value.diag.context or "")
+
+
+@pytest.fixture
+def failed_call(writer: BatchWriter, engine: Engine, now: datetime) -> None:
+    """Stores a message with its sent status, and a failed call that was not merged with it."""
+    writer.store([Delivery(body(status("wamid.1", "sent", now)))], now)
+    with engine.begin() as connection:
+        call = reported("wamid.1", now, error=read_graph_error(ERROR))
+        sends.insert(connection, [call], now + MINUTE, now, reported_by="shop")
+
+
+def test_webhooks_of_a_message_that_others_are_changing_leave_its_reports_to_the_job(
+    writer: BatchWriter, engine: Engine, now: datetime, failed_call: None
+) -> None:
+    with engine.connect() as other:
+        other.execute(text("SELECT FROM messages FOR UPDATE"))
+        other.execute(text("SELECT FROM failures FOR UPDATE"))
+        writer.store([Delivery(body(status("wamid.1", "delivered", now)))], now)
+        assert rows(engine, "SELECT check_at FROM sends") == [(now,)]
+    follow_up(engine, now)
+    assert rows(engine, "SELECT source FROM failures") == [("send",)]
+
+
+def test_a_request_about_a_message_that_others_are_changing_leaves_it_to_the_job(
+    engine: Engine, now: datetime, failed_call: None
+) -> None:
+    with engine.connect() as other:
+        other.execute(text("SELECT FROM messages FOR UPDATE"))
+        call = reported("wamid.1", now, error=read_graph_error({"code": 131000, "message": "no"}))
+        assert register(engine, call, now=now) == ["stored"]
+    assert set(rows(engine, "SELECT check_at FROM sends")) == {(now,)}
+
+
+def test_webhooks_lock_a_message_before_its_failures(
+    writer: BatchWriter, engine: Engine, database_url: str, now: datetime
+) -> None:
+    writer.store([Delivery(body(status("wamid.1", "failed", now, code=131026)))], now)
+    with engine.connect() as other, connect(database_url, application="tests") as own:
+        for table in ("messages", "failed_messages"):
+            other.execute(text(f"SELECT FROM {table} FOR UPDATE"))
+        own.execute("SET lock_timeout = 20")
+        row = (
+            "wamid.1",
+            NUMBER,
+            "failed",
+            int(now.timestamp()) - 5,
+            "",
+            "",
+            131026,
+            "12025550117",
+            1,
+            "",
+            0,
+            "",
+        )
+        failure = ("wamid.1", NUMBER, row[3], "", "", 131026, row[7], 1, "", "", "", "webhook", -1, "", True)
+        with pytest.raises(LockNotAvailable) as found:
+            insert_batch(own, Batch([row], [failure], [], [], 0), received_at=now, slot=0)
     assert 'in relation "messages"' in (found.value.diag.context or "")

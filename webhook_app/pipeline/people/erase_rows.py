@@ -1,9 +1,8 @@
 """Erases a person from every table but the archive, in steps that each have a transaction and can be repeated.
 
 1. Messages, a few hundred at a time, which webhooks wait for at most, and what senders reported.
-2. The quarantine, and everything under the person's keys, when no transaction is left that may have read the messages.
-   Suppressions last and under the lock of changes. Of an opt-out a mark stays, which only a check for that contact
-   matches.
+2. Quarantine and all under the person's keys, when no transaction is left that may have read the messages; suppressions
+   last, under the lock of changes. Of an opt-out a mark stays, which only a check for that contact matches.
 3. Texts that people wrote. Then the record says that only the archive is left.
 """
 

@@ -41,6 +41,7 @@ from webhook_app.whatsapp.receiving.payload import unreadable_part
 log = structlog.get_logger()
 
 _STATEMENTS_WAIT_MS = 2_000  # for the lock of changes; other deliveries wait meanwhile
+_MOST_UNMERGED = 1_000
 _MAX_REFUSALS = 24  # statements per delivery that the database may reject before whole parts are quarantined
 
 
@@ -277,7 +278,8 @@ class BatchWriter:
     def _merge_reports(self, received_at: datetime) -> None:
         """Merge the noted reports once everything is stored, so that their faults neither halve nor repeat a batch.
 
-        After two faults the job `sends` merges them. Raises DriverError only when the database is unavailable.
+        After two faults the job `sends` merges them, and at once if others are at work on these messages: deliveries
+        wait meanwhile. Raises DriverError only when the database is unavailable.
         """
         message_ids, failures = self._unmerged, self._unmerged_failures
         if not message_ids:
@@ -291,7 +293,12 @@ class BatchWriter:
                     now=received_at,
                     slot=self._slot,
                     webhook_failures=failures,
+                    at_once=True,
                 )
+            except RETRYABLE:
+                self._unmerged_failures = failures[:_MOST_UNMERGED]  # the job knows nothing of them
+                self._unmerged = {row[0] for row in self._unmerged_failures}
+                break
             except DriverError as fault:
                 log.warning("reports of senders were not merged", fault=type(fault).__name__)
                 self.close()

@@ -7,6 +7,7 @@ becomes a failed event on the business number that webhooks name, unless a webho
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.series import Series, accounts_of, series_ids
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import REFUSED, RETRYABLE
+from webhook_app.store.postgres.locks import limit_own_lock_wait
 from webhook_app.store.receiving.ingest_statement import (
     SEND,
     Batch,
@@ -40,6 +42,8 @@ log = structlog.get_logger()
 
 _UNKNOWN = KnownSend()
 _ATTEMPTS = 3
+_LOCK_WAIT_MS, _LOCK_WAIT_AT_ONCE_MS = 200, 20
+"""For each lock. A deadlock ends then at the expense of the merge, and not after a second at that of a webhook."""
 
 MERGED_AT_ONCE = 50
 """Messages with failed calls that a batch of webhooks merges, a transaction each; the job `sends` merges the rest."""
@@ -98,14 +102,15 @@ def merge_reports(
     slot: int,
     webhook_failures: Sequence[FailureRow] = (),
     most: int | None = MERGED_AT_ONCE,
+    at_once: bool = False,
 ) -> None:
-    """Merge everything stored about these messages; each transaction is retried after a conflict.
+    """Merge everything stored about these messages; each transaction is retried after a conflict, unless `at_once`.
 
     A message whose reports the database refuses is found by halving and left as it is. `webhook_failures`: failures
     that webhooks have just reported. `most`: of more messages with failed calls the rest is left to the job `sends`.
     """
     try:
-        _merge_all(connection, message_ids, now, slot, webhook_failures, most)
+        _merge_all(connection, message_ids, now, slot, webhook_failures, most, at_once=at_once)
     except REFUSED as fault:
         if len(message_ids) <= 1:
             log.warning(
@@ -115,7 +120,9 @@ def merge_reports(
         ids = sorted(message_ids)
         for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
             failures = [row for row in webhook_failures if row[0] in set(half)]
-            merge_reports(connection, half, now=now, slot=slot, webhook_failures=failures, most=most)
+            merge_reports(
+                connection, half, now=now, slot=slot, webhook_failures=failures, most=most, at_once=at_once
+            )
 
 
 def _merge_all(
@@ -125,28 +132,31 @@ def _merge_all(
     slot: int,
     webhook_failures: Sequence[FailureRow],
     most: int | None,
+    *,
+    at_once: bool,
 ) -> None:
     known_sends: KnownSends = reports.known_sends(connection, message_ids)
     if not known_sends:
         return
     message_ids = {message_id for message_id, _ in known_sends}
-    _retried(connection, lambda: reports.restore_settled(connection, message_ids, now, slot=slot))
+    retried = partial(_retried, connection, at_once=at_once)
+    retried(lambda: reports.restore_settled(connection, message_ids, now, slot=slot))
     named = [(each, (contact,)) for each, contact in named_by_webhooks(connection, message_ids)]
     known_sends = without_contradictions(connection, known_sends, named)
     completion = _completion(known_sends)
-    _retried(connection, lambda: reassignment.reassign(connection, message_ids, completion, slot=slot))
+    if webhook_failures:
+        retried(lambda: failed_calls.mark_as_webhook(connection, webhook_failures))
+    retried(lambda: reassignment.reassign(connection, message_ids, completion, slot=slot))
     by_message: dict[str, list[FailedSend]] = defaultdict(list)
     for failed in reports.failed_sends(connection, message_ids):
         by_message[failed.message_id].append(failed)
     if not by_message:
         return
-    if webhook_failures:
-        _retried(connection, lambda: failed_calls.mark_as_webhook(connection, webhook_failures))
     merged = list(by_message)[:most]
     for message_id in merged:
         work = _failed_calls_merge(connection, message_id, by_message[message_id], known_sends, now, slot)
-        _retried(connection, work)
-    _retried(connection, lambda: reported_failures.reconsider(connection, merged))
+        retried(work)
+    retried(lambda: reported_failures.reconsider(connection, merged))
     if left := list(by_message)[len(merged) :]:
         reports.check_at_once(connection, left, now)
 
@@ -294,10 +304,11 @@ def _failure_row(call: FailedCall, series_id: int) -> FailureRow:
             counts_against_contact)  # fmt: skip
 
 
-def _retried(connection: DriverConnection, work: Callable[[], object]) -> None:
-    for attempts_left in reversed(range(_ATTEMPTS)):
+def _retried(connection: DriverConnection, work: Callable[[], object], *, at_once: bool) -> None:
+    for attempts_left in reversed(range(1 if at_once else _ATTEMPTS)):
         try:
             with connection.transaction():
+                limit_own_lock_wait(connection, _LOCK_WAIT_AT_ONCE_MS if at_once else _LOCK_WAIT_MS)
                 work()
         except RETRYABLE:
             if not attempts_left:

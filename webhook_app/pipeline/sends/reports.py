@@ -19,7 +19,7 @@ from webhook_app.pipeline.sends import merge
 from webhook_app.pipeline.sends.merge import FailedCall
 from webhook_app.store.counts.slots import report_slot
 from webhook_app.store.postgres.engine import Connection, DriverConnection, Engine, driver
-from webhook_app.store.postgres.errors import DriverError
+from webhook_app.store.postgres.errors import RETRYABLE, DriverError
 from webhook_app.store.sends import reports as sends
 from webhook_app.store.sends import retry_search
 from webhook_app.store.sends.reports import Key, KnownSend
@@ -77,7 +77,10 @@ def register(
         ]
         merge.store_failed_calls(raw, without_id, now=now, slot=_slot())
     named_by_meta = {report.message_id for report in first.values() if not report.has_generated_id}
-    merge.merge_reports(raw, named_by_meta, now=now, slot=_slot())
+    try:
+        merge.merge_reports(raw, named_by_meta, now=now, slot=_slot())
+    except RETRYABLE:  # webhooks, or other requests, are at work on these messages: the job goes on
+        sends.check_at_once(raw, named_by_meta, now)
     retry_search.complete(connection, named_by_meta)
     new = {key for key, (_, is_new) in stored.items() if is_new}
     late = {key for key, by in known.items() if by != reported_by}

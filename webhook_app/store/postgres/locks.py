@@ -95,6 +95,11 @@ def limit_lock_wait(connection: Connection, milliseconds: int = 250) -> None:
     connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds:d}"))
 
 
+def limit_own_lock_wait(connection: DriverConnection, milliseconds: int) -> None:
+    """Limit the wait for each lock of the driver's transaction."""
+    connection.execute(f"SET LOCAL lock_timeout = {milliseconds:d}".encode())
+
+
 def limit_idle_transaction(connection: Connection, limit: timedelta) -> None:
     """Limit how long this transaction may be idle between two statements, instead of the limit of `connect`."""
     milliseconds = limit // timedelta(milliseconds=1)

@@ -209,6 +209,7 @@ _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status
     AS f(message_id, phone_number_id, occurred, raw_timestamp, participant, error_code, contact, series_id,
          title, details, errors, source, subcode, trace, counts)
   {_REPAIR_OF_FAILURE}
+  WHERE (SELECT count(*) FROM attempted) >= 0  -- messages are locked before their failures, as merges lock them
   ON CONFLICT DO NOTHING
   RETURNING message_id, phone_number_id, occurred_at, coalesce(counted_code, error_code) AS error_code, series_id
 ), failed_once AS (  -- a message with a single failure is counted in that minute; others are counted when read

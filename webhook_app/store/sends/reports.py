@@ -148,7 +148,14 @@ WHERE (s.message_id, s.phone_number_id, s.failed, s.error_code)
     = (i.message_id, i.phone_number_id, i.failed, i.error_code)
 """)
 
-_CHECK_AT_ONCE = "UPDATE sends SET check_at = %s WHERE message_id = ANY(%s::text[])"
+# What is locked is just being registered, which sets the time of its check.
+_CHECK_AT_ONCE = """
+UPDATE sends s SET check_at = %s
+FROM (SELECT message_id, phone_number_id, failed, error_code FROM sends WHERE message_id = ANY(%s::text[])
+      FOR UPDATE SKIP LOCKED) f
+WHERE (s.message_id, s.phone_number_id, s.failed, s.error_code)
+    = (f.message_id, f.phone_number_id, f.failed, f.error_code)
+"""
 
 # The next check of a send may be some time off, so sends reported meanwhile are excluded by lookups of primary keys.
 _UNREPORTED_BY = f"""
