@@ -3,27 +3,35 @@
 Used for erasure, so it prefers false matches to missed ones. Pure; invalid input never raises.
 """
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from unicodedata import normalize
 
-from webhook_app.whatsapp.json_text import decode
+from webhook_app.whatsapp.json_text import compact, decode
 from webhook_app.whatsapp.people.contacts import variants
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 
 _SHORTEST = 7  # shorter keys would match too many ids by chance
 _SEPARATORS = r'[^0-9A-Za-z"{}[\]]{0,3}'  # two values of JSON are no number
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
-_PIECE, _OVERLAP = 2**16, 2**12  # characters of a text that are searched together
+_PIECE, _OVERLAP = (
+    2**14,
+    2**12,
+)  # characters of a text that are searched together; in normal form they may be 18 each
 _BESIDE = bytes(each for each in range(256) if not (chr(each).isascii() and chr(each).isalnum()))
 # A sender can report any text as an id: a word of Meta's format, a template or a business number would match others.
 _ID_FORMS = ("wamid.", GENERATED_ID_PREFIX)
 _IDS = re.compile(rf'(?:{"|".join(map(re.escape, _ID_FORMS))})[^"\\]{{1,600}}')
 
 ERASED = "erased"
+
+Pause = Callable[[], object]
+
+
+def _no_pause() -> None:
+    pass
 
 
 class Traces:
@@ -42,39 +50,37 @@ class Traces:
         self._pattern = re.compile(self.pattern)
         self._without_separators = {_letters_and_digits(each) for each in (*self.keys, *self.encoded)}
 
-    def in_text(self, text: str) -> bool:
-        """Whether a decoded text identifies the person."""
-        return text in self._searched_ids or self._pattern.search(_plain(text)) is not None
+    def in_text(self, text: str, pause: Pause = _no_pause) -> bool:
+        """Whether a decoded text identifies the person. `pause` is called after some milliseconds in a large text."""
+        return text in self._searched_ids or any(map(self._is_spelled_in, _pieces(text, pause)))
 
-    def in_json(self, text: str, pause: Callable[[], object] = lambda: None) -> bool:
-        """Whether JSON may identify the person. `pause` is called after some milliseconds in a large text."""
-        for begin in range(0, max(len(text) - _OVERLAP, 1), _PIECE):
-            if begin:
-                pause()
-            if self._in_piece(text[begin : begin + _PIECE + _OVERLAP]):
-                return True
-        return False
+    def in_json(self, text: str, pause: Pause = _no_pause) -> bool:
+        """Whether JSON may identify the person. `pause`: as in in_text."""
+        return any(map(self._is_in_json, _pieces(text, pause)))
 
-    def _in_piece(self, text: str) -> bool:
+    def _is_in_json(self, text: str) -> bool:
         r"""Meta sometimes escapes / as \/; others may escape any character."""
         text = text.replace("\\/", "/")
         if "\\u" in text:
             text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
-        plain = _plain(text)
-        held = _letters_and_digits(plain)  # takes a twentieth of the search
-        if any(each in held for each in self._without_separators) and self._pattern.search(plain) is not None:
+        if self._is_spelled_in(text):
             return True
         return bool(self._searched_ids) and not self._searched_ids.isdisjoint(_IDS.findall(text))
 
-    def without(self, body: bytes, pause: Callable[[], object] = lambda: None) -> bytes | None:
-        """Remove the items that identify the person from a body; None if nothing can be kept. `pause`: see in_json."""
+    def _is_spelled_in(self, text: str) -> bool:
+        plain = _plain(text)
+        held = _letters_and_digits(plain)  # takes a twentieth of the search
+        return any(each in held for each in self._without_separators) and bool(self._pattern.search(plain))
+
+    def without(self, body: bytes, pause: Pause = _no_pause) -> bytes | None:
+        """Remove the items that identify the person from a body; None if nothing can be kept. `pause`: see in_text."""
         if not self.in_json(body.decode("utf-8", "replace"), pause):
             return body
         try:
-            kept, found = self._remove_items(decode(body))
+            kept, found = self._remove_items(decode(body), pause)
         except (ValueError, RecursionError):
             return None
-        return None if found else json.dumps(kept, separators=(",", ":")).encode()
+        return None if found else compact(kept)
 
     def redacted(self, value: Any) -> Any:
         """Replace each text in a JSON value that identifies the person."""
@@ -88,15 +94,24 @@ class Traces:
             return {self.redacted(key): self.redacted(item) for key, item in value.items()}
         return value
 
-    def _remove_items(self, value: Any) -> tuple[Any, bool]:
+    def _remove_items(self, value: Any, pause: Pause) -> tuple[Any, bool]:
         """Remove the list items that identify the person; also return whether the rest still does."""
+        pause()
         if type(value) is list:
-            return [kept for kept, found in map(self._remove_items, value) if not found], False
+            parts = (self._remove_items(item, pause) for item in value)
+            return [kept for kept, found in parts if not found], False
         if type(value) is dict:
-            parts = {key: self._remove_items(item) for key, item in value.items()}
-            found = any(found for _, found in parts.values()) or any(map(self.in_text, parts))
-            return {key: kept for key, (kept, _) in parts.items()}, found
-        return value, self.in_text(value if type(value) is str else str(value))
+            by_key = {key: self._remove_items(item, pause) for key, item in value.items()}
+            found = any(found for _, found in by_key.values()) or any(map(self.in_text, by_key))
+            return {key: kept for key, (kept, _) in by_key.items()}, found
+        return value, self.in_text(value if type(value) is str else str(value), pause)
+
+
+def _pieces(text: str, pause: Pause) -> Iterator[str]:
+    for begin in range(0, max(len(text) - _OVERLAP, 1), _PIECE):
+        if begin:
+            pause()
+        yield text[begin : begin + _PIECE + _OVERLAP]
 
 
 def _letters_and_digits(text: str) -> bytes:
