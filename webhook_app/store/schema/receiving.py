@@ -195,7 +195,8 @@ quarantine = Table(  # items that were signed but not understood, stored whole
     a_text("field"),
     a_text("waba_id"),
     Column("item", Text),  # the item as ASCII JSON; null if it is large, or the body itself was unreadable
-    Column("body", LargeBinary),  # then the whole body, or a webhook with the large item alone, compressed if large
+    # Then the whole body, or a webhook with the large item alone; compressed if it is large.
+    Column("body", LargeBinary),
     a_text("document"),  # a webhook with this item alone, for replay; '' if `body` is stored
     Column("items", Integer, nullable=False, server_default="1"),  # many alike ones of a body share a row
     a_time("replayed_at", null=True),  # null: not replayed
