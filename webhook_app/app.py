@@ -12,7 +12,7 @@ from gevent.monkey import is_module_patched  # type: ignore[import-untyped]
 from gevent.threadpool import ThreadPool  # type: ignore[import-untyped]
 
 from webhook_app import logs
-from webhook_app.event_loop import await_turn
+from webhook_app.event_loop import Turns
 from webhook_app.pipeline.receiving.ingest import GroupCommit
 from webhook_app.pipeline.suppressions.checks.checks import Checks
 from webhook_app.settings import Settings, metrics_folder, read_settings_or_exit
@@ -28,6 +28,7 @@ from webhook_app.web.pages import pages_blueprint
 from webhook_app.web.probes import probes_blueprint
 from webhook_app.web.receiving.origin import Origin
 from webhook_app.web.receiving.receive import DeliveryReceiver, receive_before_flask, receive_blueprint
+from webhook_app.web.request_limits import LimitedRequest
 from webhook_app.web.requests import follow_requests
 from webhook_app.web.security_headers import is_https
 from webhook_app.web.slack_interactions import slack_blueprint
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         logs.configure(settings.log_format)
     url = settings.database_url
     app = Flask("webhook_app.web", static_folder=None)
+    app.request_class = LimitedRequest
     app.url_map.merge_slashes = False  # its redirects repeat the Host and scheme of the request
     app.config["SESSION_COOKIE_SECURE"] = is_https(settings.public_url)
     follow_requests(app)
@@ -54,7 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         max_waiting=settings.ingest_queue,
         words=settings.keywords,
         in_thread=_thread_runner(),
-        await_turn=await_turn,
+        await_turn=Turns().wait,
     )
     engine = make_engine(url, application="webhook_app web")
     origin = Origin(settings.webhook_allow_from, settings.trusted_proxies, settings.meta_mtls_subject_header)

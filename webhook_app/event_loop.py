@@ -11,7 +11,6 @@ from gevent.monkey import is_module_patched  # type: ignore[import-untyped]
 TURN_S = 0.005  # since the event loop last polled; then a connection with more work lets others run
 WORK_S = 0.03  # since the event loop last polled; then long work waits. Dozens of usual webhooks are parsed in less
 _NEXT_POLL_S = 1e-6  # sleep(0) may return before the event loop polls
-_next = Semaphore()
 _Row = TypeVar("_Row")
 
 
@@ -29,16 +28,24 @@ def paced(rows: Iterable[_Row], every: int = 1) -> Iterator[_Row]:
         yield row
 
 
-def await_turn() -> None:
-    """Return at once, or after the event loop's next poll if it has not polled for WORK_S; waiting callers one by one.
+class Turns:
+    """A queue of work of one kind that could all begin at once: other kinds do not wait for it."""
 
-    For work that takes long: of many that could begin at once, one runs between two polls.
-    """
-    if not is_module_patched("threading") or not (_next.locked() or _is_due(WORK_S)):
-        return
-    with _next:
-        if _is_due(WORK_S):
-            sleep(_NEXT_POLL_S)
+    def __init__(self, seconds: float = WORK_S) -> None:
+        self._seconds = seconds
+        self._next = Semaphore()
+
+    def wait(self) -> None:
+        """Return at once, or after the loop's next poll if it has not polled for `seconds`; callers one by one."""
+        if not is_module_patched("threading") or not (self._next.locked() or _is_due(self._seconds)):
+            return
+        with self._next:
+            if _is_due(self._seconds):
+                sleep(_NEXT_POLL_S)
+
+
+REQUEST_TURNS, PROBE_TURNS = Turns(TURN_S), Turns(TURN_S)
+"""Requests that are not answered before Flask; and /healthz, whose balancer ends the process when it gets no answer."""
 
 
 def _is_due(seconds: float) -> bool:

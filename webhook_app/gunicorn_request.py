@@ -6,11 +6,14 @@ from typing import Any
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
 from gunicorn.http.message import Request
 
+from webhook_app.event_loop import PROBE_TURNS, REQUEST_TURNS
+
 MAX_HEAD_BYTES = (
     32 * 1024
 )  # as nginx; Meta's and Slack's are below 2 KiB, browsers' with cookies below 16 KiB
 
 _END = b"\r\n\r\n"
+_PROBE = b"GET /healthz "
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
@@ -28,6 +31,7 @@ class BoundedRequest(Request):  # type: ignore[misc]
             searched = max(len(buf) - len(_END) + 1, 0)
             super().read_into(unreader, buf)
         self._limit(buf, end)
+        (PROBE_TURNS if buf.startswith(_PROBE) else REQUEST_TURNS).wait()  # of many that are complete at once
 
     def _limit(self, buf: bytearray, size: int) -> None:
         if size <= MAX_HEAD_BYTES:

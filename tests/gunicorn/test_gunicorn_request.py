@@ -1,5 +1,6 @@
 """Heads of requests: complete ones are parsed as gunicorn does, large ones refused early."""
 
+from functools import partial
 from itertools import chain, repeat
 
 import pytest
@@ -7,6 +8,7 @@ from gunicorn.config import Config
 from gunicorn.http.errors import InvalidHeader, InvalidRequestLine, LimitRequestHeaders, LimitRequestLine
 from gunicorn.http.unreader import IterUnreader
 
+from webhook_app import gunicorn_request
 from webhook_app.gunicorn_request import MAX_HEAD_BYTES, BoundedRequest
 
 START = b"GET /x HTTP/1.1\r\nHost: a\r\n"
@@ -70,3 +72,12 @@ def test_a_complete_head_over_the_limit_is_refused():
 def test_a_head_of_many_large_cookies_is_accepted():
     fields = b"".join(b"X-%d: %b\r\n" % (n, b"y" * 4000) for n in range(7))
     assert len(parse([START + fields + b"\r\n"]).headers) == 8
+
+
+@pytest.mark.parametrize(("path", "queue"), [(b"/x", "REQUEST_TURNS"), (b"/healthz", "PROBE_TURNS")])
+def test_a_complete_head_waits_for_its_turn_before_it_is_parsed(monkeypatch, path, queue):
+    waited = []
+    for name in ("REQUEST_TURNS", "PROBE_TURNS"):
+        monkeypatch.setattr(getattr(gunicorn_request, name), "wait", partial(waited.append, name))
+    parse(Packets(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n"))
+    assert waited == [queue]

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import sys
+from functools import partial
 
 import pytest
 import structlog
@@ -11,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from tests.support.factories import body, status
 from webhook_app import logs
+from webhook_app.web import requests
 
 GIVEN = "5f0c1b1e-6f1d-4c55-9a7e-0e5a0b7a2c11"
 
@@ -84,3 +86,27 @@ def test_requests_are_counted_by_endpoint_and_status_and_deliveries_are_not(clie
     assert REGISTRY.get_sample_value("webhook_app_http_request_seconds_count", {"endpoint": "none"}) >= 1
     assert "X-Request-Id" not in deliver(body(status("wamid.A", "sent", now))).headers
     assert counted("receive.take", "200") == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "queue"),
+    [
+        ("GET", "/login", "REQUEST_TURNS"),
+        ("GET", "/nothing", "REQUEST_TURNS"),
+        ("POST", "/webhook", "REQUEST_TURNS"),  # without a signature
+        ("GET", "/healthz", "PROBE_TURNS"),
+    ],
+)
+def test_requests_wait_for_their_turn_and_a_probe_only_for_other_probes(
+    client, monkeypatch, method, path, queue
+):
+    waited = []
+    for name in ("REQUEST_TURNS", "PROBE_TURNS"):
+        monkeypatch.setattr(getattr(requests, name), "wait", partial(waited.append, name))
+    client.open(path, method=method)
+    assert waited == [queue]
+
+
+def test_a_delivery_that_is_stored_waits_for_no_other_request(deliver, monkeypatch):
+    monkeypatch.setattr(requests.REQUEST_TURNS, "wait", pytest.fail)
+    deliver(body(status()))

@@ -11,6 +11,7 @@ from time import perf_counter
 from flask import Flask, Response, g, request
 from prometheus_client import Counter, Histogram
 
+from webhook_app.event_loop import PROBE_TURNS, REQUEST_TURNS
 from webhook_app.logs import REQUEST_ID
 
 HEADER = "X-Request-Id"
@@ -28,6 +29,7 @@ SECONDS = Histogram(
     ["endpoint"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.3, 0.5, 1, 2.5, 10),
 )
+_ALIVE = "health.alive"
 _requests = lru_cache(1000)(REQUESTS.labels)  # looking a series up costs as much as counting
 _seconds = lru_cache(1000)(SECONDS.labels)
 
@@ -52,9 +54,10 @@ def follow_requests(app: Flask) -> None:
     def at_first() -> None:
         if _is_delivery():
             REQUEST_ID.set("")  # clear that of the connection's previous request
-            return
-        g.request_id = begin(request.headers.get(HEADER, ""))
-        g.began = perf_counter()
+        else:
+            g.request_id = begin(request.headers.get(HEADER, ""))
+            g.began = perf_counter()
+        (PROBE_TURNS if request.endpoint == _ALIVE else REQUEST_TURNS).wait()
 
     @app.after_request
     def at_last(response: Response) -> Response:

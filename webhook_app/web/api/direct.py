@@ -13,12 +13,12 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import msgspec
 from flask import Flask
-from werkzeug.http import parse_etags
 
 from webhook_app.web import requests
 from webhook_app.web.api.endpoints import ApiContext, Endpoint
 from webhook_app.web.api.routes import API_ERROR, JSON, EndpointCaller, encode
 from webhook_app.web.api.values import check_times
+from webhook_app.web.request_limits import has_tag
 from webhook_app.web.security_headers import data_headers
 
 _CACHED_QUERIES = 1000  # senders repeat the same few query strings with each contact
@@ -80,7 +80,7 @@ class _DirectEndpoint:
             return None
         headers = [*added.items(), *self._headers, (requests.HEADER, request_id)]
         known = environ.get("HTTP_IF_NONE_MATCH")
-        if known and "ETag" in added and parse_etags(known).contains_weak(added["ETag"].strip('"')):
+        if known and "ETag" in added and has_tag(known, added["ETag"].strip('"')):
             status, body = "304 NOT MODIFIED", b""
         else:
             status, body = "200 OK", encode(found)

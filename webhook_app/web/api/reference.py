@@ -1,33 +1,61 @@
 """/openapi.json, and /docs, which shows the same document as a page."""
 
+import hashlib
 import json
+from functools import cache
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, render_template, request
 
 from webhook_app.web import security_headers
+from webhook_app.web.pages.appearance import theme
+from webhook_app.web.request_limits import has_tag
 
 _REF = "#/components/schemas/"
 _TYPE_WORDS = {"date-time": "time", "integer": "whole number", "boolean": "true or false"}
 
 
 def docs_blueprint(document: dict[str, Any]) -> Blueprint:
-    """Return the blueprint of both. They contain no data and need no key."""
+    """Return the blueprint of both. They contain no data and need no key, so each is made once per process."""
     blueprint = Blueprint("docs", "webhook_app.web", static_folder="static", static_url_path="/docs/static")
-    encoded = msgspec.json.encode(document)
+    encoded = _Kept(msgspec.json.encode(document), "application/json")
+
+    @cache
+    def page(_theme: str) -> _Kept:
+        areas, schemas = _areas(document), _schemas(document)
+        text = render_template("docs.html", info=document["info"], areas=areas, schemas=schemas)
+        return _Kept(text.encode(), "text/html; charset=utf-8")
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
-        return Response(encoded, content_type="application/json")
+        return encoded.response()
 
     @blueprint.get("/docs")
-    def docs() -> str:
-        areas, schemas = _areas(document), _schemas(document)
-        return render_template("docs.html", info=document["info"], areas=areas, schemas=schemas)
+    def docs() -> Response:
+        response = page(theme(request)).response()
+        response.vary.add("Cookie")
+        return response
 
     security_headers.secure_pages(blueprint)
     return blueprint
+
+
+class _Kept:
+    """An answer that is always the same, whose bytes all requests share."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self._body, self._content_type = body, content_type
+        self._tag = hashlib.sha256(body).hexdigest()[:32]
+
+    def response(self) -> Response:
+        """The answer to the current request; without the body for a client that has it."""
+        if has_tag(request.headers.get("If-None-Match", ""), self._tag):
+            response = Response(status=304)
+        else:
+            response = Response(self._body, content_type=self._content_type)
+        response.set_etag(self._tag)
+        return response
 
 
 def _areas(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

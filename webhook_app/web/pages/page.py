@@ -29,6 +29,9 @@ from webhook_app.web.pages.operations.sessions import (
 )
 
 MAX_FORM_BYTES = 64 * 1024
+PUBLIC_FORM_BYTES = 8 * 1024
+"""A key, a token, and the address of a page, which a form encodes again."""
+PUBLIC_FORM_FIELDS = 10
 SCRIPT_PATHS = "/dashboard/"
 """Where scripts read: errors below it are JSON."""
 STALE_FORM = "This form is out of date. Go back, reload the page and try again."

@@ -17,6 +17,8 @@ from webhook_app.web.errors import error_response
 from webhook_app.web.pages.operations.sessions import Session
 from webhook_app.web.pages.page import (
     MAX_FORM_BYTES,
+    PUBLIC_FORM_BYTES,
+    PUBLIC_FORM_FIELDS,
     SCRIPT_PATHS,
     STALE_FORM,
     Page,
@@ -56,7 +58,7 @@ def add_page(blueprint: Blueprint, page: Page, context: PageContext) -> None:
 
 
 def _public(page: Page, context: PageContext, **path: Any) -> Response:
-    request.max_content_length = page.max_form_bytes
+    request.max_content_length, request.max_form_parts = PUBLIC_FORM_BYTES, PUBLIC_FORM_FIELDS
     answer = page.view(PublicRequest(request, context.api.clock(), context), **path)
     return answer if isinstance(answer, Response) else answer()
 

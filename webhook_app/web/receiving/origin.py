@@ -12,6 +12,9 @@ from webhook_app.whatsapp.receiving.client_certificate import is_meta
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_MAX_HOPS = 20
+"""Behind so many proxies the address is unknown."""
+
 
 class Origin:
     """The allowed client addresses and certificate of deliveries."""
@@ -43,7 +46,7 @@ def client_address(environ: Mapping[str, Any], proxies: Sequence[Network]) -> Ad
     """The nearest address that is not a trusted proxy. The ones before it could be forged."""
     address = read_address(environ.get("REMOTE_ADDR", ""))
     forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
-    hops = forwarded_for.split(",") if forwarded_for else []
+    hops = forwarded_for.rsplit(",", _MAX_HOPS) if forwarded_for else []
     while address is not None and hops and _within(address, proxies):
         address = read_address(hops.pop())
     return address
