@@ -13,7 +13,7 @@ from tests.support.factories import NUMBER, body, status
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends import merge, reports
-from webhook_app.pipeline.sends.merge import MERGED_AT_ONCE
+from webhook_app.pipeline.sends.merge import MERGED_AT_ONCE, MERGED_WITH_WEBHOOKS
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.postgres.errors import DriverUnavailable, LockNotAvailable
@@ -193,14 +193,14 @@ def test_webhooks_merge_no_more_reports_than_the_limit(
 def test_a_batch_of_webhooks_merges_the_failed_calls_of_some_messages_and_leaves_the_rest_to_the_job(
     writer: BatchWriter, engine: Engine, now: datetime
 ) -> None:
-    ids = [f"wamid.{n:03}" for n in range(MERGED_AT_ONCE + 5)]
+    ids = [f"wamid.{n:03}" for n in range(MERGED_WITH_WEBHOOKS + 5)]
     calls = [reported(each, now, error=read_graph_error(ERROR), template="welcome") for each in ids]
     counted = "SELECT count(*) FROM failures WHERE source = 'send'"
     merged = "SELECT count(*) FROM messages JOIN series s ON s.id = series_id WHERE template = 'welcome'"
     with engine.begin() as connection:
         sends.insert(connection, calls, now + MINUTE, now, reported_by="shop")
     writer.store([Delivery(body(*(status(each, "sent", now) for each in ids)))], now)
-    assert rows(engine, counted) == [(MERGED_AT_ONCE,)]
+    assert rows(engine, counted) == [(MERGED_WITH_WEBHOOKS,)]
     assert rows(engine, merged) == [(len(ids),)]
     follow_up(engine, now)
     assert rows(engine, counted) == [(len(ids),)]

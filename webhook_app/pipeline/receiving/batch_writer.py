@@ -293,6 +293,7 @@ class BatchWriter:
                     now=received_at,
                     slot=self._slot,
                     webhook_failures=failures,
+                    most=merge.MERGED_WITH_WEBHOOKS,
                     at_once=True,
                 )
             except RETRYABLE:

@@ -16,6 +16,7 @@ import structlog
 from webhook_app.pipeline.sends.contradictions import KnownSends, without_contradictions
 from webhook_app.store.counts import seen_codes
 from webhook_app.store.counts.series import Series, accounts_of, series_ids
+from webhook_app.store.counts.slots import for_reports
 from webhook_app.store.postgres.engine import DriverConnection
 from webhook_app.store.postgres.errors import REFUSED, RETRYABLE
 from webhook_app.store.postgres.locks import limit_own_lock_wait
@@ -46,7 +47,9 @@ _LOCK_WAIT_MS, _LOCK_WAIT_AT_ONCE_MS = 200, 20
 """For each lock. A deadlock ends then at the expense of the merge, and not after a second at that of a webhook."""
 
 MERGED_AT_ONCE = 50
-"""Messages with failed calls that a batch of webhooks merges, a transaction each; the job `sends` merges the rest."""
+"""Messages with failed calls that a request merges, a transaction each; the job `sends` merges the rest."""
+MERGED_WITH_WEBHOOKS = 10
+"""Those that a batch of webhooks merges: the next deliveries wait meanwhile."""
 
 
 class FailedCall(NamedTuple):
@@ -226,11 +229,13 @@ def _failed_calls_merge(
         }
         missing = {key: call for key, call in wanted.items() if key not in kept}
         events = _missing_events(connection, message_id, missing, known_sends)
-        store_failed_calls(connection, events, now=now, slot=slot)
+        store_failed_calls(connection, events, now=now, slot=for_reports(slot))
         deltas = Deltas()
         obsolete = [event for event in stored if event.source == SEND and not _is_wanted(event, wanted)]
         failed_calls.delete_events(connection, message_id, obsolete, deltas)
-        reassignment.add_counts(connection, deltas, slot=slot)
+        # What is left counts as what webhooks say, if they say that the message failed.
+        is_said = any(event.status == "failed" for event in of_webhooks)
+        reassignment.add_counts(connection, deltas, slot=slot if is_said else for_reports(slot))
 
     return merge
 
