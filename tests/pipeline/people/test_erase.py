@@ -14,7 +14,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from tests.support.alerts import make_alert
 from tests.support.factories import NUMBER, body, document, handed_over, handover, message, status, value
 from webhook_app.pipeline.counts.count_funnels import count_stages
-from webhook_app.pipeline.people.erase import Erased, erase, erase_from_archive
+from webhook_app.pipeline.people.erase import Erased, erase
+from webhook_app.pipeline.people.erase_archive import erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
@@ -532,9 +533,9 @@ def test_a_large_archive_is_left_to_the_scheduler_and_nothing_is_replayed_meanwh
     assert shown_in(engine, []) == {"deliveries", "erasures"}
     with pytest.raises(ReplayBusyError), Replay(connecting, now):
         pass
-    assert not erase_from_archive(engine, connecting, now, go_on=lambda: False)
-    assert not erase_from_archive(engine, connecting, now, rows=4)
-    assert erase_from_archive(engine, connecting, now)
+    assert not erase_from_archive(engine, connecting, now, go_on=lambda: False).is_done
+    assert not erase_from_archive(engine, connecting, now, rows=4).is_done
+    assert erase_from_archive(engine, connecting, now).is_done
     assert shown_in(engine, []) == set()
     with Replay(connecting, now) as running:
         outcome = running.of_archive(now - 9 * DAY, now + DAY, not_before=now - 90 * DAY)
@@ -548,7 +549,7 @@ def test_during_a_replay_only_the_archive_waits(writer, engine, database_url, no
         assert not forget(PERSON).archive_done
         assert shown_in(engine, []) == {"deliveries", "erasures"}
         locks.release(other, REPLAY_LOCK)
-    assert erase_from_archive(engine, lambda: connect(database_url, application="tests"), now)
+    assert erase_from_archive(engine, lambda: connect(database_url, application="tests"), now).is_done
     assert shown_in(engine, []) == set()
 
 

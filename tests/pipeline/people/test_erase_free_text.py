@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 
 from tests.pipeline.people.test_erase import OTHER, PERSON, dump, wamid
 from tests.support.factories import NUMBER, body, status
-from webhook_app.pipeline.people.erase import erase
+from webhook_app.pipeline.people.erase import continue_erasures, erase
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people import erasure, free_text
 from webhook_app.store.postgres.compression import unpack
@@ -263,6 +263,23 @@ def test_large_entries_of_the_quarantine_are_read_one_by_one_in_transactions_of_
     assert len(set(transactions)) == len(transactions) >= 6
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM quarantine")).scalar_one() == 3
+
+
+def test_a_large_quarantine_is_left_to_the_scheduler(engine, database_url, writer, now):
+    def connecting():
+        return connect(database_url, application="tests")
+
+    for n in range(4):
+        writer.store(
+            [Delivery(body({"id": n, "status": "sent", "x": "a" * 2**17, "recipient_id": PERSON}))], now
+        )
+    done = erase(engine, connecting, PERSON, actor="tester", now=now, at_once=3)
+    assert (done.rows["quarantine"], done.archive_done) == (2, False)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM quarantine")).scalar_one() == 2
+    assert continue_erasures(engine, connecting, now)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM quarantine")).scalar_one() == 0
 
 
 def test_other_numbers_and_ordinary_texts_stay(engine, database_url, run, writer, now):

@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.support.alerts import make_alert
 from tests.support.factories import NUMBER, body, status
-from webhook_app.pipeline.people.erase import continue_erasures, erase, erase_from_archive
+from webhook_app.pipeline.people.erase import continue_erasures, erase
+from webhook_app.pipeline.people.erase_archive import erase_from_archive
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.incidents import alerts
 from webhook_app.store.people.erased_messages import AT_ONCE
@@ -102,7 +103,7 @@ def interrupted(messages, forget, engine):
 
 def test_an_interrupted_erasure_is_continued(interrupted, left, engine, connecting, now):
     assert left() == (10, REPORTS, 1)
-    assert not erase_from_archive(engine, connecting, now)
+    assert not erase_from_archive(engine, connecting, now).is_done
     assert not continue_erasures(engine, connecting, now), "it may still run"
     assert left() == (10, REPORTS, 1)
     assert continue_erasures(engine, connecting, now + timedelta(minutes=15))

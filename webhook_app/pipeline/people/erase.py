@@ -1,43 +1,36 @@
-"""Erases a person from the tables (see erase_rows), then from the raw archive, one partition after the other.
+"""Erases a person from the tables (see erase_rows), then from the quarantine and the archive (see erase_archive).
 
-The first transaction records whom to erase. Each archive row that names the person is rewritten in a transaction of its
-own. Then the record loses the person. The next run continues an interrupted one; nothing is replayed before, as that
-could restore them.
+The first transaction records whom to erase. At the end the record loses the person. The next run continues an
+interrupted one; nothing is replayed before, as that could restore them.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
-import msgspec
 import structlog
-import zstandard
 from msgspec import Struct
 
-from webhook_app.pipeline.people.erase_rows import erase_rows, pause
+from webhook_app.pipeline.people.erase_archive import Connect, erase_from_archive
+from webhook_app.pipeline.people.erase_rows import erase_rows
 from webhook_app.store.people import erased_messages, erasure_requests, former_numbers
-from webhook_app.store.people.erasure_requests import Erasure
 from webhook_app.store.people.free_text import NOT_SEARCHED
-from webhook_app.store.postgres import locks
-from webhook_app.store.postgres.engine import DriverConnection, Engine
-from webhook_app.store.postgres.locks import REPLAY_LOCK
-from webhook_app.store.receiving import archive
+from webhook_app.store.postgres.engine import Engine
 from webhook_app.whatsapp.people.traces import Traces
 
 log = structlog.get_logger()
 
 ROWS_BEFORE_ANSWER = 100
-"""Rows of the archive, each with the bodies of one commit, that are searched before the caller gets an answer."""
-
-Connect = Callable[[], DriverConnection]
+"""Rows that are searched before the caller gets an answer, see erase_from_archive."""
 
 _INTERRUPTED_AFTER = timedelta(minutes=15)
 """Erasures of the tables that take longer are done twice, which harms nothing."""
-_EVER = datetime(2000, 1, 1, tzinfo=UTC)
-_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Erased(Struct, frozen=True, kw_only=True):
-    """The result. `opted_out`: the person had opted out, and checks still refuse messages to them."""
+    """The result. `opted_out`: the person had opted out, and checks still refuse messages to them.
+
+    `archive_done`: the person is in the quarantine and in the archive no more.
+    """
 
     id: int
     rows: dict[str, int]
@@ -69,7 +62,7 @@ def erase(
         erasure = erasure_requests.add(connection, traces, actor, now)
     rows, opted_out = erase_rows(engine, erasure, now)
     rows.update(taken)
-    erase_from_archive(engine, connect, now, rows=at_once)
+    rows["quarantine"] = erase_from_archive(engine, connect, now, rows=at_once).quarantined[erasure.id]
     with engine.connect() as connection:
         done = erasure.id not in {each.id for each in erasure_requests.unfinished(connection)}
     log.info("a contact was erased", erasure=erasure.id, rows=sum(rows.values()), archive_done=done)
@@ -79,7 +72,7 @@ def erase(
 def continue_erasures(
     engine: Engine, connect: Connect, now: datetime, *, go_on: Callable[[], bool] = lambda: True
 ) -> bool:
-    """Continue interrupted erasures, and erase from the archive; False when something is left for the next run."""
+    """Continue interrupted and unfinished erasures; False when something is left for the next run."""
     with engine.connect() as connection:
         waiting = erasure_requests.unfinished(connection)
     for each in waiting:
@@ -88,89 +81,4 @@ def continue_erasures(
                 return False
             erase_rows(engine, each, now)
             log.info("an interrupted erasure was continued", erasure=each.id)
-    return erase_from_archive(engine, connect, now, go_on=go_on)
-
-
-def erase_from_archive(
-    engine: Engine,
-    connect: Connect,
-    now: datetime,
-    *,
-    rows: int | None = None,
-    go_on: Callable[[], bool] = lambda: True,
-) -> bool:
-    """Erase every person who is in no table any more from the archive; False when something is left for the next run.
-
-    Searches at most `rows` rows, and stops early when `go_on` returns False or while a replay runs.
-    """
-    with engine.connect() as connection:
-        unfinished = erasure_requests.unfinished(connection)
-    waiting = [each for each in unfinished if each.taken_out]
-    if not waiting:
-        return not unfinished
-    own = connect()
-    try:
-        if not locks.try_acquire(own, REPLAY_LOCK):
-            return False
-        try:
-            locks.end_session_if_silent(own, locks.SILENT_SECONDS)
-            return _ArchiveRun(engine, own, now, rows, go_on).run(waiting) and waiting == unfinished
-        finally:
-            locks.release(own, REPLAY_LOCK)
-    finally:
-        own.close()
-
-
-class _ArchiveRun:
-    """One run with the rest of its budget of rows."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        own: DriverConnection,
-        now: datetime,
-        rows: int | None,
-        go_on: Callable[[], bool],
-    ) -> None:
-        self._engine, self._own, self._now = engine, own, now
-        self._left = rows
-        self._go_on = go_on
-
-    def run(self, waiting: Sequence[Erasure]) -> bool:
-        return all(self._erase(each) for each in waiting)
-
-    def _erase(self, each: Erasure) -> bool:
-        traces = Traces(each.keys, each.message_ids)
-        for partition in archive.partition_names(self._own):
-            if partition <= each.place:
-                continue
-            for place in archive.places(self._own, _EVER, _NEVER, only=partition):
-                if not self._may_go_on():
-                    return False
-                self._rewrite(place, traces)
-            with self._engine.begin() as connection:
-                erasure_requests.save_progress(connection, each.id, partition)
-        with self._engine.begin() as connection:
-            erasure_requests.finish(connection, each.id, self._now)
-        return True
-
-    def _rewrite(self, place: archive.ArchivePosition, traces: Traces) -> None:
-        with self._own.transaction():
-            try:
-                kept = archive.read(self._own, place, lock=True)
-            except (zstandard.ZstdError, msgspec.DecodeError):
-                archive.rewrite(self._own, place, [])  # it cannot be read, and so may hold anybody
-                return
-            if kept is None:
-                return
-            bodies = [traces.without(body, pause) for body in kept.bodies]
-            left = [body for body in bodies if body is not None]
-            if left != kept.bodies:
-                archive.rewrite(self._own, place, left)
-
-    def _may_go_on(self) -> bool:
-        if self._left is not None:
-            self._left -= 1
-            if self._left < 0:
-                return False
-        return self._go_on()
+    return erase_from_archive(engine, connect, now, go_on=go_on).is_done

@@ -1,9 +1,9 @@
-"""Erases a person from every table but the archive, in steps that each have a transaction and can be repeated.
+"""Erases a person from all tables but quarantine and archive, in steps that have a transaction and can be repeated.
 
 1. Messages, a few hundred at a time, which webhooks wait for at most, and what senders reported.
-2. Quarantine and all under the person's keys, when no transaction is left that may have read the messages; suppressions
-   last, under the lock of changes. Of an opt-out a mark stays, which only a check for that contact matches.
-3. Texts that people wrote. Then the record says that only the archive is left.
+2. Everything under the person's keys, when no transaction is left that may have read the messages. Suppressions last
+   and under the lock of changes. Of an opt-out a mark stays, which only a check for that contact matches.
+3. Texts that people wrote. Then the record says that only quarantine and archive are left.
 """
 
 from collections import Counter
@@ -33,7 +33,6 @@ log = structlog.get_logger()
 Rows = TypeVar("Rows")
 
 _ATTEMPTS = 3
-_PAUSE_S = 1e-6  # 0 would not let the event loop poll
 _WAIT_S, _ASK_AGAIN_S = 30.0, 0.02  # claims, evaluations and the job `suppress` take seconds
 
 
@@ -56,32 +55,10 @@ def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[st
             rows["sends"] += _repeated(engine, take)
         until = each.requested_at  # again those changed meanwhile, but none that is new: it would never end
     _wait_for_transactions(engine)
-    rows["quarantine"] = _take_out_of_quarantine(engine, traces)
     taken, opted_out = _repeated(engine, partial(_take_out_by_key, each=each, traces=traces, now=now))
     rows.update(taken)
     rows.update(_repeated(engine, partial(_take_out_of_texts, each=each, traces=traces)))
     return rows, opted_out
-
-
-def pause() -> None:
-    """Let others run, among them the event loop of a web worker."""
-    sleep(_PAUSE_S)
-
-
-def _take_out_of_quarantine(engine: Engine, traces: Traces) -> int:
-    """Delete the entries that name the person. Reads a few at a time, and searches them outside of a transaction."""
-    deleted = after = 0
-    while True:
-        with engine.connect() as connection:
-            page = erasure.quarantine_page(connection, after)
-        if not page:
-            return deleted
-        found = [entry.id for entry in page if entry.names(traces, pause)]
-        if found:
-            with engine.begin() as connection:
-                deleted += erasure.delete_quarantined(connection, found)
-        after = page[-1].id
-        pause()
 
 
 def _take_out_by_key(

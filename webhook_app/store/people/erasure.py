@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.rules.suppressions.consent import ConsentStatement, Source
 from webhook_app.store.people import links
-from webhook_app.store.postgres.compression import unpack
+from webhook_app.store.postgres.compression import unpack, unpacked_size
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.whatsapp.people.traces import Traces
 
@@ -59,7 +59,7 @@ HOLDS: dict[str, frozenset[str]] = {
     "notifications": frozenset(("payload",)),
     "health_signals": frozenset(("payload",)),
     "health_changes": frozenset(("detail",)),
-    # pipeline/people/erase rewrites bodies without the person's items.
+    # pipeline/people/erase_archive rewrites bodies without the person's items.
     "deliveries": frozenset(("body",)),
     "erasures": frozenset(("keys", "message_ids")),  # until the archive is processed
 }
@@ -164,6 +164,11 @@ class QuarantinedText(NamedTuple):
     reason: str
     json: str
     body: bytes
+
+    @property
+    def size(self) -> int:
+        """About how much has to be searched."""
+        return len(self.json) + unpacked_size(self.body)
 
     def names(self, traces: Traces, pause: Callable[[], object]) -> bool:
         """Whether it identifies the person. `pause`: as in Traces.in_json."""

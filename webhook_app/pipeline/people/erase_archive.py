@@ -1,0 +1,166 @@
+"""Erases people from the quarantine, then from the raw archive, one partition after the other.
+
+Each row of the archive that names the person is rewritten in a transaction of its own.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import takewhile
+from time import monotonic, sleep
+
+import msgspec
+import zstandard
+from msgspec import Struct
+
+from webhook_app.store.people import erasure, erasure_requests
+from webhook_app.store.people.erasure import QuarantinedText
+from webhook_app.store.people.erasure_requests import Erasure
+from webhook_app.store.postgres import locks
+from webhook_app.store.postgres.engine import DriverConnection, Engine
+from webhook_app.store.postgres.locks import REPLAY_LOCK
+from webhook_app.store.receiving import archive
+from webhook_app.whatsapp.people.traces import Traces
+
+Connect = Callable[[], DriverConnection]
+
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+_QUARANTINE = "(quarantine)"  # a place that sorts before the names of all partitions
+_ROW_BYTES = 2**16  # a row of the archive counts as more rows if it has more
+_ENTRY_BYTES = 2**10  # an entry of the quarantine counts as these at least
+_TURN_S, _PAUSE_S = 0.003, 1e-6  # a pause of 0 would not let the event loop poll
+
+
+class ErasedFromArchive(Struct, frozen=True):
+    """Whether nothing is left for the next run, and the number of deleted quarantined entries by erasure."""
+
+    is_done: bool
+    quarantined: Counter[int]
+
+
+def erase_from_archive(
+    engine: Engine,
+    connect: Connect,
+    now: datetime,
+    *,
+    rows: int | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> ErasedFromArchive:
+    """Erase every person who is in no other table any more from the quarantine and the archive.
+
+    Searches at most `rows` rows, fewer if they are large, and stops early when `go_on` returns False or while a replay
+    runs.
+    """
+    with engine.connect() as connection:
+        unfinished = erasure_requests.unfinished(connection)
+    waiting = [each for each in unfinished if each.taken_out]
+    if not waiting:
+        return ErasedFromArchive(not unfinished, Counter())
+    own = connect()
+    try:
+        if not locks.try_acquire(own, REPLAY_LOCK):
+            return ErasedFromArchive(False, Counter())
+        try:
+            locks.end_session_if_silent(own, locks.SILENT_SECONDS)
+            run = _ArchiveRun(engine, own, now, rows, go_on)
+            return ErasedFromArchive(run.run(waiting) and waiting == unfinished, run.quarantined)
+        finally:
+            locks.release(own, REPLAY_LOCK)
+    finally:
+        own.close()
+
+
+class _ArchiveRun:
+    """One run with the rest of its budget of rows."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        own: DriverConnection,
+        now: datetime,
+        rows: int | None,
+        go_on: Callable[[], bool],
+    ) -> None:
+        self._engine, self._own, self._now = engine, own, now
+        self._left: float | None = rows
+        self._go_on = go_on
+        self._last_pause = monotonic()
+        self.quarantined = Counter[int]()
+
+    def run(self, waiting: Sequence[Erasure]) -> bool:
+        return all(self._erase(each) for each in waiting)
+
+    def _erase(self, each: Erasure) -> bool:
+        traces = Traces(each.keys, each.message_ids)
+        if not each.place:
+            if not self._erase_from_quarantine(each, traces):
+                return False
+            self._save(each, _QUARANTINE)
+        for partition in archive.partition_names(self._own):
+            if partition <= each.place:
+                continue
+            for place in archive.places(self._own, _EVER, _NEVER, only=partition):
+                if not self._may_go_on():
+                    return False
+                self._rewrite(place, traces)
+            self._save(each, partition)
+        with self._engine.begin() as connection:
+            erasure_requests.finish(connection, each.id, self._now)
+        return True
+
+    def _save(self, each: Erasure, place: str) -> None:
+        with self._engine.begin() as connection:
+            erasure_requests.save_progress(connection, each.id, place)
+
+    def _erase_from_quarantine(self, each: Erasure, traces: Traces) -> bool:
+        """Delete the entries that name the person. Reads a few at a time, and searches outside of a transaction."""
+        after = 0
+        while self._may_go_on():
+            with self._engine.connect() as connection:
+                page = erasure.quarantine_page(connection, after)
+            if not page:
+                return True
+            searched = takewhile(lambda _: self._may_go_on(), page)
+            if found := [entry.id for entry in searched if self._is_named(entry, traces)]:
+                with self._engine.begin() as connection:
+                    self.quarantined[each.id] += erasure.delete_quarantined(connection, found)
+            after = page[-1].id
+        return False
+
+    def _is_named(self, entry: QuarantinedText, traces: Traces) -> bool:
+        self._spend(max(entry.size, _ENTRY_BYTES))
+        self._pause()
+        return entry.names(traces, self._pause)
+
+    def _rewrite(self, place: archive.ArchivePosition, traces: Traces) -> None:
+        with self._own.transaction():
+            try:
+                kept = archive.read(self._own, place, lock=True)
+            except (zstandard.ZstdError, msgspec.DecodeError):
+                archive.rewrite(self._own, place, [])  # it cannot be read, and so may hold anybody
+                return
+            if kept is None:
+                return
+            self._spend(max(sum(map(len, kept.bodies)), _ROW_BYTES))
+            bodies = [self._without(body, traces) for body in kept.bodies]
+            left = [body for body in bodies if body is not None]
+            if left != kept.bodies:
+                archive.rewrite(self._own, place, left)
+
+    def _without(self, body: bytes, traces: Traces) -> bytes | None:
+        self._pause()
+        return traces.without(body, self._pause)
+
+    def _pause(self) -> None:
+        """Let others run after each _TURN_S, among them the event loop of a web worker."""
+        if monotonic() - self._last_pause > _TURN_S:
+            sleep(_PAUSE_S)
+            self._last_pause = monotonic()
+
+    def _spend(self, size: int) -> None:
+        if self._left is not None:
+            self._left -= size / _ROW_BYTES
+
+    def _may_go_on(self) -> bool:
+        return (self._left is None or self._left > 0) and self._go_on()
