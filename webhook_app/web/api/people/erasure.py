@@ -27,7 +27,7 @@ class ErasedContact(Struct, kw_only=True):
     archive: Annotated[
         str,
         Meta(
-            description="done, or pending: the scheduler continues with quarantine and archive, for some minutes at most."
+            description="done, or pending: the scheduler goes on with quarantine and archive, for some minutes at most."
         ),
     ]
 
