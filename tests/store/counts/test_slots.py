@@ -6,11 +6,14 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.support.factories import status
-from tests.support.reports import report_failed_calls
+from tests.support.reports import failed_call, report_failed_calls
 from tests.support.traffic import Traffic
+from webhook_app.pipeline.sends.merge import MERGED_AT_ONCE, merge_reports
+from webhook_app.pipeline.sends.reports import register
 from webhook_app.store.counts import baselines, minutes, rates, webhook_counts
 from webhook_app.store.counts.rates import Filters
 from webhook_app.store.counts.traffic import events_by_series
+from webhook_app.store.postgres.engine import driver
 
 HOUR = timedelta(hours=1)
 UNREACHABLE, FAULT = 131026, 131000
@@ -69,6 +72,21 @@ def test_a_message_that_a_report_and_webhooks_say_failed_counts_once_without_rep
         found = rates.read_window(connection, hour, hour + HOUR, Filters(with_reports=False))
     assert sum(found.attempts.values()) == 2
     assert found.failures(lambda _: True) == 2
+
+
+def test_failed_calls_that_a_writer_of_webhooks_merges_are_left_out(
+    engine: Engine, traffic: Traffic, hour: datetime
+) -> None:
+    ids = traffic.sent(MERGED_AT_ONCE + 3, hour)
+    calls = [failed_call(hour, UNREACHABLE, number="other", message_id=each) for each in ids]
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, calls, hour, reported_by="rival")
+        counted = rates.read_window(connection, hour, hour + HOUR).failures(lambda _: True)
+        merge_reports(driver(connection), ids, now=hour, slot=0, most=None)
+        everything = rates.read_window(connection, hour, hour + HOUR).failures(lambda _: True)
+        found = rates.read_window(connection, hour, hour + HOUR, Filters(with_reports=False))
+    assert (counted, everything) == (MERGED_AT_ONCE, len(ids))
+    assert (sum(found.attempts.values()), found.failures(lambda _: True)) == (len(ids), 0)
 
 
 def test_reports_with_several_codes_are_left_out(engine: Engine, hour: datetime) -> None:

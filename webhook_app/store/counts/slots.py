@@ -17,3 +17,8 @@ CORRECTIONS_SLOT = -1
 def report_slot(process_id: int) -> int:
     """The slot in which this process counts reports; ingest writers have those below it and never wait for them."""
     return _FIRST_OF_REPORTS + process_id % _OF_REPORTS
+
+
+def for_reports(slot: int) -> int:
+    """The slot in which the writer of this slot counts what is reported."""
+    return slot if _FIRST_OF_REPORTS <= slot < _FIRST_OF_REPORTS + _OF_REPORTS else report_slot(slot)
