@@ -279,6 +279,20 @@ def test_webhooks_of_a_message_that_others_are_changing_leave_its_reports_to_the
     assert rows(engine, "SELECT source FROM failures") == [("send",)]
 
 
+def test_a_failure_that_a_webhook_reports_too_is_the_webhook_s_once_nobody_holds_it(
+    writer: BatchWriter, engine: Engine, now: datetime
+) -> None:
+    source = "SELECT source FROM failures"
+    writer.store([Delivery(body(status("wamid.1", "sent", now)))], now)
+    register(engine, reported("wamid.1", now, error=read_graph_error(ERROR)), now=now)
+    with engine.connect() as other:
+        other.execute(text(f"{source} FOR UPDATE"))
+        writer.store([Delivery(body(status("wamid.1", "failed", now, code=ERROR["code"])))], now)
+        assert rows(engine, source) == [("send",)]
+    writer.store([Delivery(body(status("wamid.2", "sent", now)))], now)
+    assert rows(engine, source) == [("webhook",)]
+
+
 def test_a_request_about_a_message_that_others_are_changing_leaves_it_to_the_job(
     engine: Engine, now: datetime, failed_call: None
 ) -> None:

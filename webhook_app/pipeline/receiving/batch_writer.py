@@ -282,29 +282,29 @@ class BatchWriter:
         wait meanwhile. Raises DriverError only when the database is unavailable.
         """
         message_ids, failures = self._unmerged, self._unmerged_failures
-        if not message_ids:
+        if not message_ids and not failures:
             return
-        self._unmerged, self._unmerged_failures = set(), []
+        self._unmerged = set()
         for _ in range(2):
             try:
+                merge.mark_as_webhook(self.connection(), failures)
+                self._unmerged_failures = []
                 merge.merge_reports(
                     self.connection(),
                     message_ids,
                     now=received_at,
                     slot=self._slot,
-                    webhook_failures=failures,
                     most=merge.MERGED_WITH_WEBHOOKS,
                     at_once=True,
                 )
             except RETRYABLE:
-                self._unmerged_failures = failures[:_MOST_UNMERGED]  # the job knows nothing of them
-                self._unmerged = {row[0] for row in self._unmerged_failures}
                 break
             except DriverError as fault:
                 log.warning("reports of senders were not merged", fault=type(fault).__name__)
                 self.close()
             else:
                 return
+        self._unmerged_failures = self._unmerged_failures[-_MOST_UNMERGED:]  # marked with the next ones
         sends_store.check_at_once(self.connection(), message_ids, received_at)
 
 

@@ -43,12 +43,12 @@ log = structlog.get_logger()
 
 _UNKNOWN = KnownSend()
 _ATTEMPTS = 3
-_LOCK_WAIT_MS, _LOCK_WAIT_AT_ONCE_MS = 200, 20
+_LOCK_WAIT_MS, _LOCK_WAIT_AT_ONCE_MS = 50, 5
 """For each lock. A deadlock ends then at the expense of the merge, and not after a second at that of a webhook."""
 
 MERGED_AT_ONCE = 50
 """Messages with failed calls that a request merges, a transaction each; the job `sends` merges the rest."""
-MERGED_WITH_WEBHOOKS = 10
+MERGED_WITH_WEBHOOKS = 3
 """Those that a batch of webhooks merges: the next deliveries wait meanwhile."""
 
 
@@ -97,23 +97,27 @@ def known_send(known_sends: KnownSends, message_id: str, number: str) -> KnownSe
     )
 
 
+def mark_as_webhook(connection: DriverConnection, failures: Sequence[FailureRow]) -> None:
+    """Make webhooks the source of failures that they have just reported and that calls reported before."""
+    _retried(connection, lambda: failed_calls.mark_as_webhook(connection, failures), at_once=True)
+
+
 def merge_reports(
     connection: DriverConnection,
     message_ids: Collection[str],
     *,
     now: datetime,
     slot: int,
-    webhook_failures: Sequence[FailureRow] = (),
     most: int | None = MERGED_AT_ONCE,
     at_once: bool = False,
 ) -> None:
     """Merge everything stored about these messages; each transaction is retried after a conflict, unless `at_once`.
 
-    A message whose reports the database refuses is found by halving and left as it is. `webhook_failures`: failures
-    that webhooks have just reported. `most`: of more messages with failed calls the rest is left to the job `sends`.
+    A message whose reports the database refuses is found by halving and left as it is. `most`: of more messages with
+    failed calls the rest is left to the job `sends`.
     """
     try:
-        _merge_all(connection, message_ids, now, slot, webhook_failures, most, at_once=at_once)
+        _merge_all(connection, message_ids, now, slot, most, at_once=at_once)
     except REFUSED as fault:
         if len(message_ids) <= 1:
             log.warning(
@@ -122,10 +126,7 @@ def merge_reports(
             return
         ids = sorted(message_ids)
         for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
-            failures = [row for row in webhook_failures if row[0] in set(half)]
-            merge_reports(
-                connection, half, now=now, slot=slot, webhook_failures=failures, most=most, at_once=at_once
-            )
+            merge_reports(connection, half, now=now, slot=slot, most=most, at_once=at_once)
 
 
 def _merge_all(
@@ -133,7 +134,6 @@ def _merge_all(
     message_ids: Collection[str],
     now: datetime,
     slot: int,
-    webhook_failures: Sequence[FailureRow],
     most: int | None,
     *,
     at_once: bool,
@@ -147,8 +147,6 @@ def _merge_all(
     named = [(each, (contact,)) for each, contact in named_by_webhooks(connection, message_ids)]
     known_sends = without_contradictions(connection, known_sends, named)
     completion = _completion(known_sends)
-    if webhook_failures:
-        retried(lambda: failed_calls.mark_as_webhook(connection, webhook_failures))
     retried(lambda: reassignment.reassign(connection, message_ids, completion, slot=slot))
     by_message: dict[str, list[FailedSend]] = defaultdict(list)
     for failed in reports.failed_sends(connection, message_ids):
