@@ -103,3 +103,15 @@ def test_error_objects_are_read_for_the_calls_that_are_named(engine: Engine, now
         (NUMBER, 1): "no 1",
         (NUMBER, 3): "no 3",
     }
+
+
+def test_of_many_due_failed_calls_as_many_of_each_key_are_checked(engine: Engine, now: datetime) -> None:
+    error = read_graph_error({"code": 131026, "message": "no"})
+    with engine.begin() as connection:
+        for key, calls, at in (("rival", 30, now - MINUTE), ("shop", 3, now)):
+            reports = [replace(accepted(f"wamid.{key}.{n}", now), error=error) for n in range(calls)]
+            sends.insert(connection, reports, at, now, reported_by=key)
+        for limit, own in ((10, 3), (4, 2), (40, 3)):
+            due = [key[0] for key, _ in sends.due_checks(connection, now, limit)]
+            assert len(due) == min(limit, 33)
+            assert len([each for each in due if each.startswith("wamid.shop")]) == own
