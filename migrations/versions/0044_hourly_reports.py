@@ -1,6 +1,7 @@
 """What only reports of senders show, by hour, so that the sums of hours can be read without it."""
 
 from alembic import op
+from sqlalchemy import text
 
 revision = "0044"
 down_revision = "0043"
@@ -36,8 +37,18 @@ GROUP BY hour, code, series_id
 """
 
 
+_INDEX = "ON {table} (occurred_at) WHERE source = 'send'"
+# Those that an interrupted run has left to do.
+_PARTITIONS = text("""
+SELECT i.inhrelid::regclass::text FROM pg_inherits i
+WHERE i.inhparent = 'failures'::regclass AND NOT EXISTS (
+  SELECT FROM pg_inherits a JOIN pg_index x ON x.indexrelid = a.inhrelid
+  WHERE a.inhparent = 'failures_reported'::regclass AND x.indrelid = i.inhrelid)
+""")
+
+
 def upgrade() -> None:
-    op.execute("CREATE INDEX failures_reported ON failures (occurred_at) WHERE source = 'send'")
+    _index_failures()
     op.execute("""
         CREATE TABLE hourly_reports (
             hour TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -49,6 +60,16 @@ def upgrade() -> None:
         )
     """)
     op.execute(_SUMMED)
+
+
+def _index_failures() -> None:
+    """Index each partition while failures are stored."""
+    with op.get_context().autocommit_block():
+        op.execute(f"CREATE INDEX IF NOT EXISTS failures_reported {_INDEX.format(table='ONLY failures')}")
+        for name in op.get_bind().execute(_PARTITIONS).scalars().all():
+            op.execute(f'DROP INDEX IF EXISTS "{name}_reported"')
+            op.execute(f'CREATE INDEX CONCURRENTLY "{name}_reported" {_INDEX.format(table=name)}')
+            op.execute(f'ALTER INDEX failures_reported ATTACH PARTITION "{name}_reported"')
 
 
 def downgrade() -> None:
