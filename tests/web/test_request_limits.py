@@ -25,10 +25,11 @@ HEADERS = {
     "HTTP_ACCEPT": "a/b;q=0.1," * (HEAD // 10),
     "HTTP_ACCEPT_ENCODING": "a," * (HEAD // 2),
     "HTTP_ACCEPT_LANGUAGE": "a;q=0.1," * (HEAD // 8),
+    "HTTP_AUTHORIZATION": "Bearer wa_" + "x" * 43,
     "HTTP_COOKIE": "a;" * (HEAD // 4) + 'webhook_app_theme="\\101";' * (HEAD // 50),
     "HTTP_IF_NONE_MATCH": '"a",' * (HEAD // 4),
     "HTTP_RANGE": "bytes=" + "1-2," * (HEAD // 4),
-    "HTTP_X_FORWARDED_FOR": "127.0.0.1," * (HEAD // 10),
+    "HTTP_X_FORWARDED_FOR": ",127.0.0.1" * (HEAD // 10),
 }
 HEADS = (
     HEADERS | {"QUERY_STRING": ("next=" + "%C3" * LINE)[:LINE]},
@@ -80,7 +81,7 @@ def calls_of(app, method, path, cookie, head, form):
     """How many functions are called to answer this."""
     kind, data = form
     environ = EnvironBuilder(path, method=method, content_type=kind, input_stream=BytesIO(data)).get_environ()
-    environ |= head | {"CONTENT_LENGTH": str(len(data))}
+    environ |= head | {"CONTENT_LENGTH": str(len(data)), "REMOTE_ADDR": "127.0.0.1"}
     environ["HTTP_COOKIE"] = f"{cookie};{environ.get('HTTP_COOKIE', '')}"
     with Calls() as calls:
         answer = app.wsgi_app(environ, lambda *_: None)
@@ -110,7 +111,8 @@ def costly(app, heads, forms=(), *, only="/", most=MOST_CALLS, cookie="", key=No
     return found
 
 
-def test_no_request_without_a_key_or_session_takes_long(app):
+def test_no_request_without_a_key_or_session_takes_long(make_app):
+    app = make_app(trusted_proxies="127.0.0.0/8", webhook_allow_from="173.252.64.0/18")
     assert costly(app, HEADS, FORMS) == {}
 
 

@@ -48,6 +48,8 @@ def post(app: Flask, *, peer: str = "127.0.0.1", **headers: str) -> int:
         ("10.0.0.7", "nonsense", 403),
         ("10.0.0.7", "173.252.88.1, ", 403),
         ("", "173.252.88.1", 403),
+        ("10.0.0.7", "173.252.88.1" + ", 10.0.0.8" * 20, 200),
+        ("10.0.0.7", "173.252.88.1" + ", 10.0.0.8" * 21, 403),  # so many hops are not read
     ],
 )
 def test_only_allowed_addresses_deliver_and_only_our_proxies_are_believed(
