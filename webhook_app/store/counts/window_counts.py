@@ -287,7 +287,7 @@ class RestOfWindow(WindowCounts, frozen=True, dict=True, kw_only=True):
 
     @cached_property
     def _codes(self) -> frozenset[int]:
-        return self.whole._codes | self.added._codes
+        return self.whole._codes | self.added._codes  # noqa: SLF001  of its own base class
 
     def attempts_by(self, names: tuple[str, ...]) -> Mapping[GroupKey, int]:
         if names not in self.attempts_by_names:
