@@ -3,9 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+from msgspec import convert
+from sqlalchemy import Engine, text
 
 from tests.support.alerts import store_alert
+from webhook_app.channels.notification import Notification
 from webhook_app.store.incidents import incidents
 from webhook_app.store.incidents.incidents import Incident
 
@@ -28,3 +30,16 @@ def store_incident(engine: Engine, now: datetime, *members: dict[str, Any], **mo
         firing = times | {"state": "firing", "evaluated_at": now, "incident_id": incident_id}
         store_alert(engine, now, **(firing | member))
     return incident_id
+
+
+def sent(engine: Engine) -> list[Notification]:
+    """All notifications, the first one first."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT payload FROM notifications ORDER BY id")).scalars()
+        return [convert(row, Notification) for row in rows]
+
+
+def known(engine: Engine) -> list[Incident]:
+    """The incidents, the first one first."""
+    with engine.connect() as connection:
+        return incidents.list_incidents(connection, 100)[::-1]

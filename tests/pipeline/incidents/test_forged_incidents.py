@@ -4,21 +4,19 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from msgspec import convert
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from tests.support.factories import NUMBER
+from tests.support.incidents import known, sent
 from tests.support.reports import report_accepted, report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.channels.incident_text import compose
-from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
-from webhook_app.store.incidents import alerts, incidents
-from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.incidents import alerts
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 TOKEN, UNPAID, LOCKED, PLATFORM = 190, 131042, 131031, 131016
@@ -48,17 +46,6 @@ def look(engine: Engine) -> Look:
         return [(each.reason, each.title) for each in sent(engine)[before:]]
 
     return run
-
-
-def sent(engine: Engine) -> list[Notification]:
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT payload FROM notifications ORDER BY id")).scalars()
-        return [convert(row, Notification) for row in rows]
-
-
-def known(engine: Engine) -> list[Incident]:
-    with engine.connect() as connection:
-        return incidents.list_incidents(connection, 100)[::-1]
 
 
 def test_a_failed_call_that_a_key_makes_up_swallows_no_other_code_of_its_number(

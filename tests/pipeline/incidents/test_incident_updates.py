@@ -5,19 +5,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from msgspec import convert
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER
+from tests.support.incidents import known, sent
 from tests.support.traffic import Traffic
-from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
-from webhook_app.store.incidents import alerts, incidents
-from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.incidents import alerts
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 OTHER_NUMBER = "590238114470022"
@@ -48,17 +46,6 @@ def rule(**more: Any) -> Rule:
         "channels": ("slack",),
     }
     return Rule(**(plain | more))
-
-
-def known(engine: Engine) -> list[Incident]:
-    with engine.connect() as connection:
-        return incidents.list_incidents(connection, 100)[::-1]
-
-
-def sent(engine: Engine) -> list[Notification]:
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT payload FROM notifications ORDER BY id")).scalars()
-        return [convert(row, Notification) for row in rows]
 
 
 def reasons(engine: Engine) -> list[str]:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from msgspec import convert
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from tests.support.factories import NUMBER
+from tests.support.incidents import known, sent
 from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.channels.incident_text import compose
@@ -15,8 +15,7 @@ from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
-from webhook_app.store.incidents import alerts, incidents
-from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.incidents import alerts
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 TOKEN, UNPAID = 190, 131042
@@ -44,17 +43,6 @@ def look(engine: Engine) -> Evaluate:
         return sent(engine)[before:]
 
     return run
-
-
-def sent(engine: Engine) -> list[Notification]:
-    with engine.connect() as connection:
-        rows = connection.execute(text("SELECT payload FROM notifications ORDER BY id")).scalars()
-        return [convert(row, Notification) for row in rows]
-
-
-def known(engine: Engine) -> list[Incident]:
-    with engine.connect() as connection:
-        return incidents.list_incidents(connection, 100)[::-1]
 
 
 def report(engine: Engine, at: datetime, code: int, *numbers: str, key: str = "agency") -> None:

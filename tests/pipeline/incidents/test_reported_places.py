@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, WABA
+from tests.support.incidents import known
 from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
-from webhook_app.store.incidents import explained_periods, incidents
-from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.incidents import explained_periods
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 UNREACHABLE, PLATFORM = 131026, 131016
@@ -49,11 +49,6 @@ def look(engine: Engine, traffic: Traffic, now: datetime) -> Look:
 def notifications(engine: Engine) -> int:
     with engine.connect() as connection:
         return int(connection.execute(text("SELECT count(*) FROM notifications")).scalar_one())
-
-
-def known(engine: Engine) -> list[Incident]:
-    with engine.connect() as connection:
-        return incidents.list_incidents(connection, 100)[::-1]
 
 
 def explained_numbers(engine: Engine, since: datetime) -> set[str]:

@@ -8,14 +8,14 @@ from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, WABA
 from tests.support.findings import opened
+from tests.support.incidents import known
 from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.findings.finding import FoundState, key_of
-from webhook_app.store.incidents import findings, incidents
-from webhook_app.store.incidents.incidents import Incident
+from webhook_app.store.incidents import findings
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 BROKEN, UNREACHABLE = 131053, 131026
@@ -41,11 +41,6 @@ def noon(now: datetime) -> datetime:
 def look(engine: Engine, at: datetime, times: int = 4) -> None:
     for place in range(times):
         evaluate(engine, [RULE], at + place * 15 * SECOND, channels=["slack", "log"])
-
-
-def known(engine: Engine) -> list[Incident]:
-    with engine.connect() as connection:
-        return incidents.list_incidents(connection, 100)[::-1]
 
 
 def reasons(engine: Engine) -> list[str]:
