@@ -52,7 +52,7 @@ def notifications(engine: Engine) -> int:
 
 
 def explained_numbers(engine: Engine, since: datetime) -> set[str]:
-    """The numbers whose failures the incidents of webhooks explain, whoever reports them."""
+    """The numbers whose failures are explained by incidents that webhooks show."""
     with engine.connect() as connection:
         found = explained_periods.of_incidents(connection, since)
     return {str(each.slice.get("phone_number_id")) for each in found if each.is_shown}

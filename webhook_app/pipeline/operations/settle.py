@@ -1,7 +1,7 @@
 """Settles the messages of busy days once they are finished, every hour: see store/counts/messages/settled.
 
 A day's events are read twice: after eleven days, when most messages are finished, and after 32, when Meta has given up
-those that never arrived. Afterwards the day's partition is copied, so that the disk gets the room back. Days with few
+those that never arrived. Then the day's partition is copied, which gives the space back to the disk. Days with few
 events stay as they are, because each partition costs every lookup a little.
 """
 
@@ -22,7 +22,7 @@ PASSES = (settled.SETTLED_AFTER + timedelta(days=1), settled.UNDELIVERED_AFTER +
 """The ages of a day at which its events are read."""
 
 BUSY_PAGES = 4_000
-"""The size of a day's events, in pages of 8 kB, from which it is settled: 32 MB, some 100 000 events."""
+"""The size of a day's events, in pages of 8 kB, from which it is settled: 32 MB, some 150 000 events."""
 
 STEPS = 20_000
 """Steps of a run, which the next run goes on with: a day of five million messages takes 6 000."""

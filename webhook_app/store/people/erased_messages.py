@@ -78,7 +78,7 @@ UNION SELECT message_id FROM failures WHERE contact = ANY(:keys)
 _FORGET_RECIPIENT = text("""
 UPDATE messages SET contact = '' WHERE message_id = ANY(:ids) AND contact = ANY(:keys)
 """)
-# Whoever changes what is stored of several messages locks them in this order, before anything else of them.
+# A transaction that changes several messages locks them first, in this order.
 _LOCK_MESSAGES = text("""
 SELECT FROM messages WHERE message_id = ANY(:ids) ORDER BY message_id, phone_number_id FOR UPDATE
 """)

@@ -48,7 +48,7 @@ def ensure_day(connection: Connection, table: str, day: date) -> None:
 
 
 def rebuild_day(connection: Connection, table: str, day: date) -> None:
-    """Replace the partition of a day by a copy without the room of deleted rows.
+    """Replace the partition of a day by a copy without the space of deleted rows.
 
     Writers of this day wait while the rows are copied, readers and the other days only while the two change places.
     """

@@ -10,11 +10,12 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import text
 
+from webhook_app.store.counts.slots import CORRECTIONS_SLOT
 from webhook_app.store.postgres.engine import Connection, DriverConnection
 
 BEFORE = date(1970, 1, 1)
 """The day that holds the sum of all days older than the retention."""
-REPLAY_SLOT = -1
+REPLAY_SLOT = CORRECTIONS_SLOT
 """The slot of corrections. Its rows move items from one outcome to another, and add up to nothing received."""
 
 _COLUMNS = ("received", "applied", "duplicate", "ignored", "quarantined")

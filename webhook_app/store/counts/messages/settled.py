@@ -2,7 +2,7 @@
 
 Only ordinary messages are settled: sent once, delivered and read at most once, all events counted and alike. The view
 `settled_events` has their events, and `restore` stores them as events again before something changes the message.
-A `delivered`, `read` or `played` of later needs no restoring: it is a further event.
+A later `delivered`, `read` or `played` status needs no restoring: it is a further event.
 """
 
 from collections.abc import Collection
@@ -138,7 +138,7 @@ ON CONFLICT (day) DO UPDATE SET passes = excluded.passes, page = excluded.page, 
 """)
 _PAGES = text("SELECT pg_relation_size(to_regclass(:name)) / current_setting('block_size')::int")
 _AT_ONCE = 100
-"""Pages of 8 kB, with some thirty events each: what waits for the lock waits for a tenth of a second."""
+"""Pages of 8 kB, with some forty events each: few, because others wait for the lock meanwhile."""
 
 
 class SettledDay(NamedTuple):
@@ -149,7 +149,7 @@ class SettledDay(NamedTuple):
     page: int | None = None
     """The page at which a pass goes on; None: none has begun."""
     bloated: bool = False
-    """The partition holds the room of deleted events."""
+    """Whether the partition still holds the space of deleted events."""
 
 
 class Settled(NamedTuple):
