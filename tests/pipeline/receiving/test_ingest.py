@@ -625,6 +625,25 @@ def test_a_delivery_under_one_key_reaches_the_suppression_under_another(
     ]
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["the first batch that finds it", "later ones"])
+def test_a_suppression_under_a_user_id_that_was_made_meanwhile_is_reached_by_deliveries_to_the_number(
+    writer: BatchWriter, engine: Engine, now: datetime, is_first: bool
+) -> None:
+    writer.store([Delivery(body(status("wamid.S", "sent", now, recipient_user_id="US.1")))], now)
+    writer.store([Delivery(body(status("wamid.D1", "delivered", now)))], now)
+    assert not rows(engine, "SELECT FROM successes")
+    insert = "INSERT INTO suppressions (contact, scope, reason, since) VALUES ('US.1', 'all', 'hard', :now)"
+    with engine.begin() as own:
+        own.execute(text(insert), {"now": now})
+    if not is_first:
+        writer.store([Delivery(body(status("wamid.O", "sent", now, recipient="12025550118")))], now)
+    reached = [status("wamid.D2", "read", now), status("wamid.D3", "read", now, recipient="12025550118")]
+    writer.store([Delivery(body(*reached))], now)
+    queued = {row[0] for row in rows(engine, "SELECT message_id FROM successes")}
+    # The first batch leaves all of its deliveries to the job, which finds who of them has a suppression.
+    assert queued == ({"wamid.D2", "wamid.D3"} if is_first else {"wamid.D2"})
+
+
 @pytest.mark.parametrize(
     ("reached", "queued"),
     [

@@ -55,6 +55,7 @@ class BatchWriter:
         self._rows = EventRows()
         self._over: Connection | None = None
         self._sends_are_used = False
+        self._other_keys = False
         self._unmerged: set[str] = set()
         self._unmerged_failures: list[event_store.FailureRow] = []
 
@@ -184,16 +185,21 @@ class BatchWriter:
             with connection.transaction():
                 if old:
                     settled.restore(connection, old, slot=self._slot)
-                stored = event_store.insert_batch(connection, batch, **receipt)
+                stored = self._insert(connection, batch, **receipt)
                 insert_others(connection, found, int(received_at.timestamp()), receipt)
                 if new:
                     self._apply_facts(connection, stored, new, received_at, received_at)
         else:
-            stored = event_store.insert_batch(connection, batch, **receipt)
+            stored = self._insert(connection, batch, **receipt)
         if not new:
             self._apply_facts(connection, stored, new, received_at, received_at)
         self._rows.cache_links(batch.links, received_at)
         self._note_reports(batch, reports, stored)
+
+    def _insert(self, connection: DriverConnection, batch: Batch, **receipt: Any) -> event_store.Stored:
+        stored = event_store.insert_batch(connection, batch, other_keys=self._other_keys, **receipt)
+        self._other_keys = self._other_keys or stored.other_keys
+        return stored
 
     def _new_facts(self, found: Sequence[Parsed]) -> statements.NewFacts:
         """What these deliveries state about messages and numbers; nothing, as nearly always.

@@ -7,6 +7,7 @@ one array literal per column; an empty column is sent as {} (unnest pads it with
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import product
 from typing import Any, NamedTuple
 
 import psycopg
@@ -130,41 +131,6 @@ new_events AS (
   ON CONFLICT (minute, series_id, slot) DO UPDATE SET
     attempts = c.attempts + excluded.attempts, sent = c.sent + excluded.sent,
     delivered = c.delivered + excluded.delivered, read = c.read + excluded.read, failed = c.failed + excluded.failed
-), delivered AS (
-  SELECT DISTINCT contact FROM new_events WHERE status IN ('delivered', 'read', 'played')
-), suppressed AS (  -- under the event's own key or a linked one; by index lookups, so that no table's size matters
-  SELECT s.contact, e.contact AS delivered_to
-  FROM delivered e CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = e.contact LIMIT 1) AS s
-  UNION ALL  -- user ids begin with a letter; user_id holds a number only after a change of number
-  SELECT s.contact, e.contact
-  FROM delivered e
-  CROSS JOIN LATERAL {BY_USER.format(key="e.contact")} AS k
-  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key LIMIT 1) AS s
-  WHERE e.contact >= 'A' OR {NUMBERS_CHANGED}
-  UNION ALL  -- of a user id whose person went to another number
-  SELECT s.contact, e.contact
-  FROM delivered e
-  CROSS JOIN LATERAL {BY_USER.format(key="e.contact")} AS k
-  CROSS JOIN LATERAL {BY_USER.format(key="k.key")} AS m
-  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = m.key LIMIT 1) AS s
-  WHERE e.contact >= 'A' AND {NUMBERS_CHANGED}
-  UNION ALL
-  SELECT s.contact, e.contact
-  FROM delivered e
-  CROSS JOIN LATERAL {BY_CONTACT.format(key="e.contact")} AS k
-  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key LIMIT 1) AS s
-  WHERE (SELECT max(contact) FROM suppressions) >= 'A' OR {NUMBERS_CHANGED}
-  UNION ALL
-  SELECT s.contact, e.contact
-  FROM delivered e
-  JOIN (SELECT user_id AS key, contact AS of FROM linked UNION ALL SELECT contact, user_id FROM linked) AS k
-    ON k.of = e.contact
-  CROSS JOIN LATERAL (SELECT contact FROM suppressions WHERE contact = k.key LIMIT 1) AS s
-), queued AS (
-  INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
-  SELECT DISTINCT e.contact, e.phone_number_id, e.status, e.message_id, e.occurred_at
-  FROM (SELECT DISTINCT delivered_to FROM suppressed) s JOIN new_events e ON e.contact = s.delivered_to
-  WHERE e.status IN ('delivered', 'read', 'played')
 ), archived AS (
   INSERT INTO deliveries (received_at, body, packed) SELECT $1, $18, true WHERE $18::bytea <> ''
 ), booked AS (
@@ -182,10 +148,56 @@ _LINKS = link_ctes("unnest($15::text[], $16::text[], $17::bigint[]) AS l(user_id
 _NO_LINKS = """linked (user_id, contact) AS (
   SELECT NULL::text, NULL::text WHERE $15::text[] IS NULL AND $16::text[] IS NULL AND $17::bigint[] IS NULL
 )"""
+
+
+def _suppressed(key: str) -> str:
+    return f"EXISTS (SELECT FROM suppressions s WHERE s.contact = {key} OFFSET 0)"
+
+
+# Never null: what follows a null in a conjunction would be evaluated.
+_NUMBERS_CHANGED = (
+    f"coalesce({NUMBERS_CHANGED}, FALSE)"  # user_id holds a number only after a change of number
+)
+_USER_SUPPRESSED = (
+    "coalesce((SELECT max(contact) FROM suppressions) >= 'A', FALSE)"  # user ids begin with a letter
+)
+_BY_USER = BY_USER.format(key="e.contact")
+_UNDER_OTHER_KEYS = f"""(
+      (e.contact >= 'A' OR {_NUMBERS_CHANGED})
+      AND EXISTS (SELECT FROM {_BY_USER} AS k WHERE {_suppressed("k.key")})
+    ) OR (  -- of a user id whose person went to another number
+      e.contact >= 'A' AND {_NUMBERS_CHANGED}
+      AND EXISTS (SELECT FROM {_BY_USER} AS k CROSS JOIN LATERAL {BY_USER.format(key="k.key")} AS m
+                  WHERE {_suppressed("m.key")})
+    ) OR (
+      ({_USER_SUPPRESSED} OR {_NUMBERS_CHANGED})
+      AND EXISTS (SELECT FROM {BY_CONTACT.format(key="e.contact")} AS k WHERE {_suppressed("k.key")})
+    )"""
+_BY_NEW_LINK = f"""e.contact IN (
+      SELECT k.of
+      FROM (SELECT user_id AS key, contact AS of FROM linked UNION ALL SELECT contact, user_id FROM linked) AS k
+      WHERE {_suppressed("k.key")})"""
+
+
+def _queued(*alternatives: str) -> str:
+    """SQL: deliveries to whom an alternative holds are left to the job `suppress`. By index lookups only."""
+    return f""", other_keys (used) AS (
+  SELECT {_USER_SUPPRESSED} OR {_NUMBERS_CHANGED}
+), queued AS (
+  INSERT INTO successes (contact, phone_number_id, what, message_id, occurred_at)
+  SELECT DISTINCT e.contact, e.phone_number_id, e.status, e.message_id, e.occurred_at
+  FROM new_events e
+  WHERE e.status IN ('delivered', 'read', 'played')
+    AND ({_suppressed("e.contact")} OR {" OR ".join(alternatives)})
+)"""
+
+
 _CHANGED_HANDS = f"""{NUMBERS_CHANGED}
     AND (EXISTS (SELECT FROM number_changes c WHERE c.old_contact = l.contact OFFSET 0)
       OR EXISTS (SELECT FROM number_changes c WHERE c.new_contact = l.contact OFFSET 0))"""
-_RESULT = "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends)"
+_RESULT = (
+    "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends), (SELECT used FROM other_keys)"
+)
 # In the queue of the job from the same commit on: a writer that ends before it has applied them leaves them there.
 _RESULT_OF_LINKS = f""", concerned AS (
   SELECT l.contact FROM linked l
@@ -230,15 +242,18 @@ _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status
 )"""
 
 
-def _statement(*, links: bool, failures: bool) -> str:
-    parts = (_LINKS if links else _NO_LINKS, _INSERT.strip(), _FAILURES if failures else "")
-    return f"WITH {parts[0]}, {parts[1]}{parts[2]}{_RESULT_OF_LINKS if links else _RESULT}"
+def _statement(*, links: bool, other_keys: bool, failures: bool) -> str:
+    events = f"{_LINKS if links else _NO_LINKS}, {_INSERT.strip()}{_FAILURES if failures else ''}"
+    if links:
+        return f"WITH {events}{_queued(_UNDER_OTHER_KEYS, _BY_NEW_LINK)}{_RESULT_OF_LINKS}"
+    # No links are read while only a contact's own key can be suppressed. The first batch that finds there may be others
+    # leaves all of its deliveries to the job.
+    return f"WITH {events}{_queued(_UNDER_OTHER_KEYS if other_keys else '(SELECT used FROM other_keys)')}{_RESULT}"
 
 
 _STATEMENTS = {
-    (links, failures): _statement(links=links, failures=failures)
-    for links in (False, True)
-    for failures in (False, True)
+    which: _statement(links=which[0], other_keys=which[1], failures=which[2])
+    for which in product((False, True), repeat=3)
 }
 
 
@@ -249,14 +264,19 @@ class Stored(NamedTuple):
     """The number of new status events."""
     sends_are_used: bool
     """Whether any sends were reported before it."""
+    other_keys: bool
+    """Whether suppressions may be under other keys than the contacts of webhooks: user ids, or changed numbers."""
     concerned: Sequence[str] = ()
     """Contacts with a new link that may decide whose a suppression is; numbers that changed hands, with an earlier
     time of one, too. They are in the queue of the job `suppress`."""
 
 
-def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: datetime, slot: int) -> Stored:
-    """Store a batch in one statement."""
+def insert_batch(
+    connection: DriverConnection, batch: Batch, *, received_at: datetime, slot: int, other_keys: bool = True
+) -> Stored:
+    """Store a batch in one statement. `other_keys`: False as long as no `Stored` said otherwise, which costs less."""
     statuses = sorted(batch.statuses)
+    other_keys = other_keys or any(row[7] >= "A" for row in statuses)
     values: list[Any] = [
         received_at,
         *_status_columns(statuses),
@@ -269,7 +289,7 @@ def insert_batch(connection: DriverConnection, batch: Batch, *, received_at: dat
     if batch.failures:
         values += [*_failure_columns(sorted(batch.failures)), int_array(batch.other_codes)]
     cursor = psycopg.RawCursor(connection)
-    statement = _STATEMENTS[bool(batch.links), bool(batch.failures)]
+    statement = _STATEMENTS[bool(batch.links), other_keys, bool(batch.failures)]
     row = cursor.execute(statement, values, prepare=True).fetchone()
     assert row is not None  # noqa: S101  a SELECT without FROM always has a row
     return Stored(*row)
