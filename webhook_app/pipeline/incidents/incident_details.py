@@ -1,6 +1,6 @@
 """The details of an incident: gathered from its start to its end, stored with it, sent in notifications.
 
-Reads through store. Whether a notification is sent is decided in incident_updates.py.
+Reads through store. Whether a notification is sent is decided in incident_announcements.py.
 """
 
 from collections import Counter

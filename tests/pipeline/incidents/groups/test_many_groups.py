@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.factories import NUMBER
 from tests.support.reports import report_failed_calls
-from webhook_app.pipeline.incidents import incident_updates
+from webhook_app.pipeline.incidents import incident_announcements, incident_assignment
 from webhook_app.pipeline.incidents.alert_details import codes_of
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.groups import rule_group, service_groups
@@ -116,8 +116,8 @@ def test_of_more_groups_than_the_most_the_worst_have_alerts_and_open_ones_keep_t
 
 
 def test_what_one_evaluation_does_not_come_to_the_next_ones_do(engine, fail, now, monkeypatch):
-    monkeypatch.setattr(incident_updates, "MOST_JOINING", 2)
-    monkeypatch.setattr(incident_updates, "MOST_EXAMINED", 1)
+    monkeypatch.setattr(incident_assignment, "MOST_JOINING", 2)
+    monkeypatch.setattr(incident_announcements, "MOST_EXAMINED", 1)
     fail(*(f"t{n}" for n in range(3)))
     rules, found = [BY_TEMPLATE], []
     for n in range(6):
@@ -167,8 +167,8 @@ def test_of_groups_that_reports_alone_show_those_of_numbers_that_meta_named_come
 def test_an_incident_that_webhooks_show_is_announced_before_those_that_reports_alone_show(
     engine, traffic, now, monkeypatch
 ):
-    monkeypatch.setattr(incident_updates, "MOST_JOINING", 2)
-    monkeypatch.setattr(incident_updates, "MOST_EXAMINED", 1)
+    monkeypatch.setattr(incident_assignment, "MOST_JOINING", 2)
+    monkeypatch.setattr(incident_announcements, "MOST_EXAMINED", 1)
     for place in range(5):
         report_failed_calls(engine, 9, now, TOKEN, number=f"made up {place}", key="rival")
     traffic.failed(20, now, 132001, template="order")

@@ -1,7 +1,8 @@
 """Every hour: find, update and fix findings from counts by day and from Meta's reports; then announce new ones.
 
-Incidents that last a week or come back every day become findings in the evaluation (incident_updates.py); here they are
-updated and fixed, and announced with the others. One transaction, under a lock.
+Incidents that last a week or come back every day become findings in the evaluation (incident_updates.py,
+incident_announcements.py). Here they are updated and fixed, and announced with the others.
+One transaction, under a lock.
 """
 
 from collections.abc import Collection, Iterable, Sequence
