@@ -6,10 +6,10 @@ import pytest
 
 from tests.channels.notifications import notification
 from webhook_app.channels.incident_text import compose
-from webhook_app.pipeline.incidents import alert_details
-from webhook_app.pipeline.incidents.alert_details import stored_details
+from webhook_app.pipeline.incidents.details import alert_details
+from webhook_app.pipeline.incidents.details.alert_details import stored_details
+from webhook_app.pipeline.incidents.details.incident_details import stored
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.incident_details import stored
 from webhook_app.pipeline.incidents.incident_membership import MAX_NAMES, joined_by
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.incidents import FiringAlert

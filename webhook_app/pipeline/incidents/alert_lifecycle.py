@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from webhook_app.pipeline.incidents.alert_details import (
+from webhook_app.pipeline.incidents.details.alert_details import (
     AlertDetails,
     codes_of,
     figures_of,

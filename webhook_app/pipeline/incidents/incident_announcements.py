@@ -11,17 +11,12 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from webhook_app.channels.notification import Reason
+from webhook_app.pipeline.incidents.details.examination import examine, with_title
+from webhook_app.pipeline.incidents.details.incident_details import is_merged, stored
+from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank, seen_beyond_reports
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
-from webhook_app.pipeline.incidents.incident_details import (
-    by_rank,
-    examine,
-    is_merged,
-    notification,
-    seen_beyond_reports,
-    stored,
-    with_title,
-)
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
+from webhook_app.pipeline.incidents.notifications.incident_content import notification
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,

@@ -12,8 +12,8 @@ from typing import cast
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
+from webhook_app.pipeline.incidents.details.incident_details import is_merged, reporters_of_incident
 from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
-from webhook_app.pipeline.incidents.incident_details import is_merged, reporters_of_incident
 from webhook_app.pipeline.incidents.incident_membership import (
     firing_alert,
     is_only_reported,

@@ -9,13 +9,13 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
-from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup, counted_by
-from webhook_app.pipeline.incidents.incident_details import (
+from webhook_app.pipeline.incidents.details.incident_details import (
     IncidentDetails,
     is_merged,
     reporters_of_incident,
     stored,
 )
+from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup, counted_by
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.announcements import rank

@@ -11,10 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from webhook_app.pipeline.incidents.details.examination import counted_from
+from webhook_app.pipeline.incidents.details.incident_details import held_groups, stored
 from webhook_app.pipeline.incidents.evaluate import find_all_groups, judge_groups
 from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
 from webhook_app.pipeline.incidents.groups.rule_groups import REPLAYABLE
-from webhook_app.pipeline.incidents.incident_details import counted_from, held_groups, stored
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
 from webhook_app.pipeline.incidents.past.memory_store import MemoryStore, SentMessage
 from webhook_app.pipeline.operations.backtest_findings import BacktestFinding, PastFindings

@@ -10,7 +10,7 @@ import pytest
 from tests.support.factories import NUMBER
 from tests.support.reports import report_failed_calls
 from webhook_app.pipeline.incidents import incident_announcements, incident_assignment
-from webhook_app.pipeline.incidents.alert_details import codes_of
+from webhook_app.pipeline.incidents.details.alert_details import codes_of
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.groups import rule_group, service_groups
 from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from webhook_app.channels import Channel, DigestChannel, Receipt, ResendingChannel, SendError
 from webhook_app.channels.findings import FindingChannel, FindingMessage
 from webhook_app.channels.notification import Notification, one_line
-from webhook_app.pipeline.incidents.incident_details import with_current_state
+from webhook_app.pipeline.incidents.notifications.incident_content import with_current_state
 from webhook_app.pipeline.incidents.notifications.reroute import (
     OutboxMessage,
     lock_incidents,

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from webhook_app.pipeline.incidents.incident_details import counted, notification, stored
+from webhook_app.pipeline.incidents.details.examination import counted
+from webhook_app.pipeline.incidents.details.incident_details import stored
+from webhook_app.pipeline.incidents.notifications.incident_content import notification
 from webhook_app.pipeline.incidents.past.replay import PastIncident, PastReplay
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import (

@@ -10,7 +10,7 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
-from webhook_app.pipeline.incidents.alert_details import stored_details
+from webhook_app.pipeline.incidents.details.alert_details import stored_details
 from webhook_app.pipeline.incidents.evaluate import find_all_groups, judge_groups
 from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, convert, field
 from msgspec.structs import replace
 
-from webhook_app.pipeline.incidents.incident_details import held_groups
+from webhook_app.pipeline.incidents.details.incident_details import held_groups
 from webhook_app.rules.sends.retries import Reason, State
 from webhook_app.store.counts.failures import failures
 from webhook_app.store.counts.failures.failure_filters import FailureFilters

@@ -8,7 +8,8 @@ from uuid import uuid4
 from msgspec import Meta, Struct, convert
 
 from webhook_app.pipeline.incidents import actions
-from webhook_app.pipeline.incidents.incident_details import counted, stored
+from webhook_app.pipeline.incidents.details.examination import counted
+from webhook_app.pipeline.incidents.details.incident_details import stored
 from webhook_app.pipeline.suppressions.undo import undo_incident
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import Alert

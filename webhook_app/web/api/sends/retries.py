@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from webhook_app.pipeline.incidents.incident_details import held_groups
+from webhook_app.pipeline.incidents.details.incident_details import held_groups
 from webhook_app.pipeline.sends.retries import (
     ClaimRunningError,
     LeasedRetry,

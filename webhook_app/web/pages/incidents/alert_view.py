@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from webhook_app.channels.descriptions import describe_figures
 from webhook_app.channels.notification import Figures
-from webhook_app.pipeline.incidents.alert_details import AlertDetails, measure_of, stored_details
+from webhook_app.pipeline.incidents.details.alert_details import AlertDetails, measure_of, stored_details
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.formats import duration, window_length

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, convert
 
-from webhook_app.pipeline.incidents.incident_details import held_groups
+from webhook_app.pipeline.incidents.details.incident_details import held_groups
 from webhook_app.pipeline.incidents.slices import SlicePart, parts
 from webhook_app.rules.counts.dimensions import DIMENSIONS, SeriesKey
 from webhook_app.store.accounts import health

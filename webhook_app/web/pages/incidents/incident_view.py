@@ -8,8 +8,9 @@ from msgspec import Struct
 from webhook_app.channels.descriptions import count_values, describe_figures, describe_slice, describe_values
 from webhook_app.channels.incident_text import ENDINGS
 from webhook_app.channels.notification import AffectedPart, Figures
-from webhook_app.pipeline.incidents.alert_details import measure_of
-from webhook_app.pipeline.incidents.incident_details import IncidentDetails, by_rank, stored
+from webhook_app.pipeline.incidents.details.alert_details import measure_of
+from webhook_app.pipeline.incidents.details.incident_details import IncidentDetails, stored
+from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank
 from webhook_app.rules.accounts.names import with_names
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank

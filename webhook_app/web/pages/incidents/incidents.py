@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 from werkzeug.exceptions import NotFound
 
-from webhook_app.pipeline.incidents.incident_details import counted
+from webhook_app.pipeline.incidents.details.examination import counted
 from webhook_app.rules.incidents.rules_file.rule_keys import SEVERITIES
 from webhook_app.store.accounts.numbers import names
 from webhook_app.store.incidents import alerts, incident_history, incidents, silences

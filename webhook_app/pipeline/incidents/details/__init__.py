@@ -1,0 +1,1 @@
+"""Describes alerts and incidents: what is stored with them besides their figures."""
