@@ -38,7 +38,7 @@ from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.findings.find import LastSearch, find
-from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
+from webhook_app.pipeline.incidents.inputs.live_inputs import ReadCache
 from webhook_app.pipeline.incidents.notifications.expire import expire
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_past, note_gap

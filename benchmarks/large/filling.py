@@ -17,7 +17,7 @@ from benchmarks.large.history import DAYS, make_history
 from webhook_app.migrating import migrate_database
 from webhook_app.pipeline.counts.count_funnels import SETTLED, count_stages
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
+from webhook_app.pipeline.incidents.inputs.live_inputs import ReadCache
 from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.counts.messages.stages import counted_until
 from webhook_app.store.postgres.engine import connect, make_engine

@@ -11,7 +11,7 @@ from webhook_app.channels import Channel
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.findings.find import find
-from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
+from webhook_app.pipeline.incidents.inputs.live_inputs import ReadCache
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery

@@ -17,9 +17,9 @@ from webhook_app.pipeline.incidents.details.alert_details import (
     first_listed,
     stored_details,
 )
-from webhook_app.pipeline.incidents.groups.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
+from webhook_app.pipeline.incidents.inputs.outcome_inputs import outcome_span
 from webhook_app.rules.incidents.alerts import (
     COUNTING_KINDS,
     FAILURE_KINDS,

@@ -17,9 +17,10 @@ from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
 from webhook_app.pipeline.incidents.faults import Attempt, Faults
 from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, OpenGroup
 from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
-from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, ReadCache, RuleInputs
 from webhook_app.pipeline.incidents.incident_store import IncidentStore, IncidentTables
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
+from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs, ReadCache
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
 from webhook_app.store.incidents import alerts, rule_evaluations

@@ -14,8 +14,8 @@ from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.details.examination import examine, with_title
 from webhook_app.pipeline.incidents.details.incident_details import is_merged, stored
 from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank, seen_beyond_reports
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.notifications.incident_content import notification
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import (

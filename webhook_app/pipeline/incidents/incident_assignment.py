@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
 from webhook_app.pipeline.incidents.details.incident_details import is_merged, reporters_of_incident
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_membership import (
     firing_alert,
     is_only_reported,
@@ -27,6 +26,7 @@ from webhook_app.pipeline.incidents.incident_membership import (
     opened_again,
 )
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.incidents.evidence import ReportedCalls, is_shown
 from webhook_app.rules.incidents.incidents import FiringAlert, KnownIncident
 from webhook_app.rules.incidents.joining import AGAIN_WITHIN, Joined, join

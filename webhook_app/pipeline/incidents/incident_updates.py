@@ -17,10 +17,10 @@ from webhook_app.pipeline.incidents.details.alert_details import stored_details
 from webhook_app.pipeline.incidents.details.examination import examine
 from webhook_app.pipeline.incidents.details.incident_details import reporters_of_incident, stored
 from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank, last_resolved
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_announcements import IncidentAnnouncements
 from webhook_app.pipeline.incidents.incident_assignment import IncidentAssignment
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import rank

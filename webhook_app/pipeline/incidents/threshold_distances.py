@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from webhook_app.pipeline.incidents.groups.counted_groups import judge_counted_groups, window_of
 from webhook_app.pipeline.incidents.groups.rule_group import OpenGroup, RuleGroup, counted_by
 from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
-from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
-from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
 from webhook_app.pipeline.incidents.groups.window_groups import more_severe
+from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, FAILURE_KINDS, Rule
 from webhook_app.store.incidents.alerts import group_key
 

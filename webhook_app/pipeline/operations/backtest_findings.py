@@ -14,8 +14,8 @@ from webhook_app.pipeline.incidents.findings.finding_inputs import (
     midnight,
 )
 from webhook_app.pipeline.incidents.findings.finding_store import incident_state
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_store import Failures
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.past.memory_store import MemoryStore
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.failure_rate import Counts

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from webhook_app.pipeline.incidents.findings.finding_inputs import count_unreached
-from webhook_app.pipeline.incidents.groups.outcome_inputs import outcome_span
-from webhook_app.pipeline.incidents.groups.rule_inputs import WEBHOOK_DELAY
 from webhook_app.pipeline.incidents.incident_store import Failures, Groups, StoredFailures
+from webhook_app.pipeline.incidents.inputs.outcome_inputs import outcome_span
+from webhook_app.pipeline.incidents.inputs.rule_inputs import WEBHOOK_DELAY
 from webhook_app.pipeline.operations.backtest_outcomes import OutcomeWindows, PastOutcomes
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from webhook_app.pipeline.incidents.groups.outcome_inputs import MINUTE, outcome_span
+from webhook_app.pipeline.incidents.inputs.outcome_inputs import MINUTE, outcome_span
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.store.counts.messages.outcome_counts import OutcomeCounts, as_window

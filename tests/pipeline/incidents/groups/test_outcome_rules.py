@@ -14,7 +14,7 @@ from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.pipeline.incidents.groups.rule_inputs import ReadCache
+from webhook_app.pipeline.incidents.inputs.live_inputs import ReadCache
 from webhook_app.pipeline.operations.backtest import BacktestRun, backtest
 from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds

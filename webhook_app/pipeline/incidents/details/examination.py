@@ -19,8 +19,8 @@ from webhook_app.pipeline.incidents.details.incident_details import (
 )
 from webhook_app.pipeline.incidents.details.incident_slice import with_slice
 from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank, leading_measure
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.incidents.advice import advise
 from webhook_app.rules.incidents.formats import number
 from webhook_app.store.incidents.alerts import Alert

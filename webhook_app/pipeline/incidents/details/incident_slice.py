@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.details.incident_details import IncidentDetails
 from webhook_app.pipeline.incidents.details.ranked_alerts import leading_measure
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure

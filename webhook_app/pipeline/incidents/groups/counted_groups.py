@@ -16,7 +16,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     counted_by,
 )
 from webhook_app.pipeline.incidents.groups.usual_shares import outcome_shares, usual_shares
-from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs
 from webhook_app.rules.counts.binomial import fewest_failures
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import SHARE_KINDS, Judgement, Rule, judge_rate

@@ -7,7 +7,8 @@ from functools import partial
 from operator import itemgetter
 
 from webhook_app.pipeline.incidents.groups.rule_group import Group, OpenGroup, RuleGroup, worst_groups
-from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, RuleInputs
+from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.accounts.health_problems import check_name, find_problems
 from webhook_app.rules.accounts.health_states import HealthState, states
 from webhook_app.rules.incidents.alerts import Rule

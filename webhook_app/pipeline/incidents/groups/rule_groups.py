@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from webhook_app.pipeline.incidents.groups.doctor_groups import find_doctor_groups
 from webhook_app.pipeline.incidents.groups.health_groups import find_health_groups, find_tier_groups
 from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, OpenGroup, RuleGroup
-from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, RuleInputs
 from webhook_app.pipeline.incidents.groups.service_groups import (
     find_integrity_groups,
     find_self_groups,
@@ -13,6 +12,8 @@ from webhook_app.pipeline.incidents.groups.service_groups import (
 )
 from webhook_app.pipeline.incidents.groups.silence_groups import find_silence_groups
 from webhook_app.pipeline.incidents.groups.window_groups import find_counted_groups
+from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 
 REPLAYABLE = (*COUNTING_KINDS, "silence", "health")

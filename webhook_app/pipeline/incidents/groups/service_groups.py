@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from webhook_app.pipeline.incidents.groups.rule_group import MOST_GROUPS, Group, OpenGroup, RuleGroup
-from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs
+from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
 from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Rule
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length

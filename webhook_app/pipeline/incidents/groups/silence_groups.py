@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, Group, OpenGroup, RuleGroup
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.anomalies import TrafficFlow, judge_silence

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Protocol
 
 from webhook_app.pipeline.incidents.groups.rule_group import NO_COUNTS, Group, counted_by
-from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.alerts import Rule, chronic_share, selects, usual_share

@@ -14,8 +14,7 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     counted_by,
     is_crowded,
 )
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
-from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs, RuleInputs
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Reading, Rule
 from webhook_app.store.counts.window_counts import WindowCounts

@@ -6,7 +6,6 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.groups.counted_groups import candidates, judge_counted_groups, window_of
-from webhook_app.pipeline.incidents.groups.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.groups.rule_group import (
     ENOUGH_TO_JUDGE,
     NO_COUNTS,
@@ -16,9 +15,9 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     counted_by,
     limit_groups,
 )
-from webhook_app.pipeline.incidents.groups.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.groups.webhook_proof import with_proof, worst_first
-from webhook_app.pipeline.incidents.groups.webhook_windows import CountInputs
+from webhook_app.pipeline.incidents.inputs.outcome_inputs import outcome_span
+from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs, RuleInputs
 from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Reading, Rule

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.details.alert_details import stored_details
 from webhook_app.pipeline.incidents.evaluate import find_all_groups, judge_groups
-from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
+from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.past.memory_store import MemoryStore
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL

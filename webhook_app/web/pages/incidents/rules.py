@@ -7,7 +7,7 @@ from msgspec import Struct, to_builtins
 from werkzeug.exceptions import NotFound
 
 from webhook_app.pipeline.incidents.groups.rule_group import OpenGroup, RuleGroup
-from webhook_app.pipeline.incidents.groups.rule_inputs import LiveInputs, ReadCache
+from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.threshold_distances import LIVE, closest_groups
 from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.rules_file.rule_kinds import RULE_KINDS

@@ -1,0 +1,1 @@
+"""What rules judge by at one time, and how it is read."""
