@@ -21,7 +21,7 @@ from webhook_app.pipeline.counts.count_funnels import SETTLED
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.inputs.live_inputs import ReadCache
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.postgres.engine import make_engine
 

@@ -50,8 +50,8 @@ from webhook_app.pipeline.people.erase import continue_erasures
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.pipeline.suppressions.suppress import LockWatch, suppress
 from webhook_app.rules.accounts.doctor_check import DoctorCheck, Expected
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import missing_channels
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.settings import Settings

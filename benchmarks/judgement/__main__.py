@@ -19,7 +19,7 @@ from benchmarks.judgement.scenarios import MONDAY, MUST_NOT_SAY, MUST_SEE, Scena
 from benchmarks.judgement.traffic import MINUTE, SimulatedPast
 from webhook_app.pipeline.incidents.groups.rule_groups import REPLAYABLE
 from webhook_app.pipeline.operations.backtest import BacktestIncident, BacktestRun
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 FALSE_INCIDENTS = 1.0

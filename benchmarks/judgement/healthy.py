@@ -22,7 +22,7 @@ from benchmarks.judgement.traffic import (
 )
 from webhook_app.pipeline.operations.backtest import BacktestIncident, BacktestRun
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 
 NUMBERS = 200
 LEAST, MOST = 5, 20_000

@@ -10,7 +10,7 @@ from benchmarks.judgement.scenarios import BROKEN, HEALTHY, MONDAY, UNREACHABLE,
 from benchmarks.judgement.traffic import DAY, HOUR, MINUTE, Fault, Sender, SimulatedPast
 from webhook_app.pipeline.operations.backtest import BacktestIncident, BacktestRun
 from webhook_app.rules.accounts.health_states import ReportedHealth
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.accounts.health import Subject
 
 _STEP = timedelta(minutes=30)

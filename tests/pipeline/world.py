@@ -11,7 +11,7 @@ from tests.support.factories import NUMBER, body, document, message, status, val
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.postgres.engine import connect

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from webhook_app.data_folder import DataFolder
-    from webhook_app.rules.incidents.alerts import Rule
+    from webhook_app.rules.incidents.rules_file.rule import Rule
     from webhook_app.settings import Settings
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from webhook_app.rules.incidents.alerts import Rule
+    from webhook_app.rules.incidents.rules_file.rule import Rule
     from webhook_app.settings import Settings
     from webhook_app.store.postgres.engine import Connection
 

@@ -17,7 +17,7 @@ from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.sends import reports as sends
 from webhook_app.pipeline.suppressions.suppress import suppress
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.simulator.payloads import TimedChange, envelope, wire
 from webhook_app.simulator.plan import PlannedEvent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Rule, selects
+from webhook_app.rules.incidents.rules_file.rule import FAILURE_KINDS, Rule, selects
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.settings import Settings
 from webhook_app.whatsapp.errors.catalogue import ErrorCode

@@ -10,7 +10,7 @@ from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.incidents.actions import acknowledge, add_silence, end_silence, snooze
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.incidents import incidents
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -13,7 +13,7 @@ from tests.support.traffic import Traffic
 from webhook_app.channels.notification import AffectedPart, Notification
 from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import Alert

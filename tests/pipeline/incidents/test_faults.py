@@ -11,7 +11,7 @@ from tests.support.incidents import store_incident
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.faults import EvaluationError
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import Alert

@@ -12,7 +12,7 @@ from tests.support.incidents import known
 from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import explained_periods
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook_app.rules.incidents.alerts import Route, Rule
 from webhook_app.rules.incidents.announcements import (
     NotifiedState,
     channels_for,
@@ -13,6 +12,7 @@ from webhook_app.rules.incidents.announcements import (
     reminder_interval,
     unnamed_channels,
 )
+from webhook_app.rules.incidents.rules_file.rule import Route, Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Reading, Rule
+from webhook_app.rules.incidents.alerts import Reading
 from webhook_app.rules.incidents.anomalies import (
     TrafficFlow,
     hours_to_compare,
@@ -19,6 +19,7 @@ from webhook_app.rules.incidents.anomalies import (
     poisson_tail,
     usual_webhooks,
 )
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 
 NO_DATA, ABOVE, BETWEEN, BELOW = Reading

@@ -14,8 +14,9 @@ import pytest
 from msgspec.structs import replace
 
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import AlertState, Judgement, Reading, Transition, advance, judge_rate
+from webhook_app.rules.incidents.alerts import AlertState, Judgement, Reading, Transition, advance
 from webhook_app.rules.incidents.anomalies import judge_spike
+from webhook_app.rules.incidents.rates import judge_rate
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
 _JUDGING = [rule for rule in parse_rules(default_rules_text()) if rule.kind in ("rate", "spike")]

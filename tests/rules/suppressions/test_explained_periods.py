@@ -6,7 +6,7 @@ import pytest
 from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.suppressions.explained_periods import (
     ExplainedPeriod,
     Periods,

@@ -11,8 +11,8 @@ from tests.support.factories import body, handed_over, handover, message, status
 from tests.support.folders import PAYLOADS
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.receiving.delivery import Delivery
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.rules.incidents.index_keys import MAX_KEY_BYTES
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS
 from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
 from webhook_app.rules.suppressions.opt_in_files import MAX_CHANNEL
 from webhook_app.store.schema import metadata

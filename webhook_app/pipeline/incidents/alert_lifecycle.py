@@ -21,17 +21,15 @@ from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.inputs.outcome_inputs import outcome_span
 from webhook_app.rules.incidents.alerts import (
-    COUNTING_KINDS,
-    FAILURE_KINDS,
     AlertState,
     AlertVerdict,
     Reading,
-    Rule,
     Transition,
     advance,
     end_without_recovery,
 )
 from webhook_app.rules.incidents.announcements import rank
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, FAILURE_KINDS, Rule
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents.alerts import Alert
 

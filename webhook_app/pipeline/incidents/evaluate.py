@@ -21,8 +21,8 @@ from webhook_app.pipeline.incidents.incident_store import IncidentStore, Inciden
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.incidents import alerts, rule_evaluations
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.rule_evaluations import RuleEvaluation

@@ -17,7 +17,6 @@ from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank, seen_b
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.notifications.incident_content import notification
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,
     NotifiedState,
@@ -34,6 +33,7 @@ from webhook_app.rules.incidents.findings.recurring import (
     find_recurring,
     is_clear_rise,
 )
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 

@@ -17,7 +17,6 @@ from webhook_app.pipeline.incidents.details.incident_details import (
 )
 from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup, counted_by
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.evidence import (
     HeldGroups,
@@ -37,6 +36,7 @@ from webhook_app.rules.incidents.incidents import (
     leading_codes,
     merge_names,
 )
+from webhook_app.rules.incidents.rules_file.rule import OUTCOME_KINDS
 from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident

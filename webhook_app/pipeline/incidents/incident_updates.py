@@ -22,10 +22,10 @@ from webhook_app.pipeline.incidents.incident_assignment import IncidentAssignmen
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.evidence import is_shown
 from webhook_app.rules.incidents.findings.chronic import chronic_incident
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident

@@ -8,7 +8,7 @@ from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
 from webhook_app.pipeline.incidents.groups.window_groups import more_severe
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
 from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, FAILURE_KINDS, Rule
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, FAILURE_KINDS, Rule
 from webhook_app.store.incidents.alerts import group_key
 
 LIVE = (*COUNTING_KINDS, "silence", "signature", "health", "integrity", "self")

@@ -21,7 +21,8 @@ from webhook_app.pipeline.incidents.past.memory_store import MemoryStore, SentMe
 from webhook_app.pipeline.operations.backtest_findings import BacktestFinding, PastFindings
 from webhook_app.pipeline.operations.backtest_inputs import MINUTE, Past, PastInputs, StoredPast
 from webhook_app.pipeline.operations.backtest_suppressions import BlockedContact, find_blocked_contacts
-from webhook_app.rules.incidents.alerts import Rule, Transition
+from webhook_app.rules.incidents.alerts import Transition
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import KNOWN_CHANNELS
 from webhook_app.rules.suppressions.explained_periods import ExplainedPeriod, limit_duration
 from webhook_app.rules.suppressions.streaks import Thresholds

@@ -19,10 +19,10 @@ from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.past.memory_store import MemoryStore
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.findings.chronic import ChronicState
 from webhook_app.rules.incidents.findings.finding import DAY, CountedDays, Slice
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts.window_counts import WindowCounts
 

@@ -6,8 +6,8 @@ from functools import cache, partial
 
 from msgspec import Struct
 
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.evidence import ENOUGH_CALLS
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.suppressions.explained_periods import BY_RATE, ExplainedPeriod, Periods, limit_duration
 from webhook_app.rules.suppressions.failed_days import failed_days
 from webhook_app.rules.suppressions.repeated_incidents import no_longer_excused

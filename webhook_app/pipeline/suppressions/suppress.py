@@ -16,7 +16,7 @@ from webhook_app.pipeline.suppressions.decisions import Decisions, SuppressSumma
 from webhook_app.pipeline.suppressions.explanations import Explanations
 from webhook_app.pipeline.suppressions.suppress_run import AnotherRunError, SuppressRun
 from webhook_app.pipeline.suppressions.suppress_tasks import SuppressTasks
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.postgres.engine import Engine
 

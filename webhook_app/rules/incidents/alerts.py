@@ -3,104 +3,19 @@
 The caller acts on the verdict and counts the messages. announcements.py decides about notifications.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
-from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct
 
-from webhook_app.rules.counts.binomial import lower_bound
-from webhook_app.rules.counts.failure_rate import Counts, Rate, wilson
-from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
-from webhook_app.rules.incidents.formats import number, percent, window_length
-from webhook_app.whatsapp.errors.catalogue import ErrorCode, explain
+from webhook_app.rules.incidents.rules_file.rule import Rule
 
-DEFAULT_CLASSES = ("broken", "unreachable")
-"""The classes that a rule counts if it names no codes, classes or domains."""
-
-FAILURE_KINDS = ("rate", "new_code", "spike", "attention")
-"""The kinds that count failed messages. The others have no selectors."""
-
-OUTCOME_KINDS = ("undelivered", "slow")
-"""The kinds that count messages without a delivery report, and slow ones."""
-
-COUNTING_KINDS = (*FAILURE_KINDS, *OUTCOME_KINDS)
-"""The kinds that judge a share of messages."""
-
-SHARE_KINDS = ("rate", "spike", *OUTCOME_KINDS)
-"""The kinds whose threshold is a share of messages."""
-
-
-class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One [[route]] of the rules file: which alerts go to which channels. An empty condition matches every alert."""
-
-    severities: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    rules: tuple[str, ...] = ()
-    labels: dict[str, str] = {}
-    channels: tuple[str, ...]
-    go_on: bool = False
-    """Whether the routes after this one are evaluated too."""
-
-
-class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One [[rule]] of the rules file, key for key. Shares are between 0 and 1. docs/rules.md explains each key.
-
-    rule_kinds.py lists the keys and defaults of each kind.
-    """
-
-    name: str
-    kind: str = "rate"
-    codes: tuple[int, ...] = ()
-    classes: tuple[str, ...] = ()
-    domains: tuple[str, ...] = ()
-    group_by: tuple[str, ...] = ("code", "phone_number_id")
-    window_minutes: int = 15
-    """The shortest window if the file gives a list."""
-    windows: tuple[int, ...] = ()
-    """The list of windows in minutes, shortest first. Not a key of a [[rule]]: `window_minutes` may be a list."""
-    threshold: float = 0.0
-    min_attempts: int = 50
-    min_failures: int = 10
-    confidence: float = 0.999
-    factor: float = 3.0
-    baseline_hours: int = 168
-    quiet_days: int = 30
-    min_usual: int = 20
-    min_sends: int = 20
-    min_count: int = 10
-    max_minutes: int = 5
-    after_minutes: int = 15
-    slow_seconds: int = 60
-    checks: tuple[str, ...] = ()
-    for_evaluations: int = 2
-    resolve_below: float = 0.0
-    resolve_after_evaluations: int = 4
-    severity: str = "warning"
-    escalate_above: float = 0.0
-    escalate_to: str = "critical"
-    repeat_hours: float = 4.0
-    channels: tuple[str, ...] = ("slack",)
-    labels: dict[str, str] = {}
-    runbook: str = ""
-    own_channels: bool = False
-    """Whether the file gives `channels` for this rule, so that routes do not apply. Not a key of a [[rule]]."""
-    routes: tuple[Route, ...] = ()
-    """The routes of the file. Not a key of a [[rule]]."""
-
-    @property
-    def window_error(self) -> float:
-        """The allowed probability of chance in each window of a list."""
-        return (1 - self.confidence) / max(len(self.windows), 1)
-
-    @property
-    def measure(self) -> OutcomeMeasure | None:
-        """What an outcome kind counts; None for other kinds."""
-        if self.kind == "undelivered":
-            return OutcomeMeasure("undelivered", self.after_minutes)
-        return OutcomeMeasure("slow", self.slow_seconds) if self.kind == "slow" else None
+QUIET_AFTER = timedelta(minutes=30)
+QUIET_GAPS = 3
+FADED_AFTER = timedelta(hours=24)
+CHRONIC_AFTER = timedelta(days=7)
 
 
 class AlertState(Struct, frozen=True, kw_only=True):
@@ -160,52 +75,6 @@ class Judgement(Struct, frozen=True, kw_only=True):
         return self.description if isinstance(self.description, str) else self.description()
 
 
-def selects(rule: Rule, entry: ErrorCode, code: int | None = None) -> bool:
-    """Whether the rule counts these failures. A matching code, class or domain is enough.
-
-    For an entry that covers a range, `code` is the code in question; without it any code of the range matches.
-    """
-    if not (rule.codes or rule.classes or rule.domains):
-        return (
-            entry.attention == "page" if rule.kind == "attention" else entry.failure_class in DEFAULT_CLASSES
-        )
-    first, last = (entry.code, entry.code_to) if code is None else (code, code)
-    return (
-        any(first <= wanted <= last for wanted in rule.codes)
-        or entry.failure_class in rule.classes
-        or entry.domain in rule.domains
-    )
-
-
-def covers(
-    rule: Rule,
-    group: Mapping[str, str],
-    code: int,
-    phone_number_id: str,
-    template: str = "",
-    campaign: str = "",
-    country: str = "",
-    waba_id: str = "",
-) -> bool:
-    """Whether an alert of this rule and group explains such a failure, so that it does not count against a contact."""
-    facts = {
-        "code": str(code),
-        "phone_number_id": phone_number_id,
-        "waba_id": waba_id,
-        "template": template,
-        "campaign": campaign,
-        "country": country,
-    }
-    return selects(rule, explain(code), code) and all(
-        facts.get(key) == str(value) for key, value in group.items()
-    )
-
-
-def decide(rule: Rule, rate: Rate | None, state: AlertState | None) -> AlertVerdict:
-    """The verdict of one evaluation of a rate rule on one group. `rate` is None when there are no messages."""
-    return advance(rule, judge_rate(rule, rate), state)
-
-
 def advance(rule: Rule, judgement: Judgement, state: AlertState | None) -> AlertVerdict:
     """The transition that one judgement causes.
 
@@ -248,18 +117,6 @@ def _advance_firing(rule: Rule, judgement: Judgement, state: AlertState) -> Aler
     return AlertVerdict(Transition.NONE, above, below, f"{still}: {judgement.text}.")
 
 
-USUAL_FACTOR = 1.5
-"""A share has to exceed the usual one by this factor, since lists and campaigns differ."""
-
-USUAL_AT_MOST = 0.5
-"""A share of failures above it is never usual, whatever the past was: more messages fail than arrive."""
-
-QUIET_AFTER = timedelta(minutes=30)
-QUIET_GAPS = 3
-FADED_AFTER = timedelta(hours=24)
-CHRONIC_AFTER = timedelta(days=7)
-
-
 def end_without_recovery(
     last_attempt_at: datetime,
     last_failure_at: datetime,
@@ -282,116 +139,6 @@ def end_without_recovery(
     if now - fired_at >= CHRONIC_AFTER:
         return "chronic", "It has fired for seven days, so it is the usual state by now."
     return "", ""
-
-
-def usual_share(own: Counts, overall: Counts) -> float:
-    """The highest share of failures that is usual for a group with this past, 0 where nothing is known.
-
-    A short past is completed with messages that fail as often as `overall`; chance may then have hidden more.
-    """
-    if overall.attempts < USUAL_KNOWN:
-        return 0.0
-    share = overall.failures / overall.attempts
-    attempts = own.attempts + USUAL_KNOWN
-    failures = own.failures + share * USUAL_KNOWN
-    return max(failures / attempts, wilson(round(failures), attempts, _USUAL_CONFIDENCE).high / USUAL_FACTOR)
-
-
-USUAL_KNOWN = 200
-"""Messages from which on a past says what is usual."""
-_USUAL_CONFIDENCE = 0.99
-
-
-def chronic_share(own: Counts) -> float:
-    """The highest share that is usual for a group with a chronic finding: its own, and what chance may hide."""
-    if own.attempts <= 0:
-        return 0.0
-    high = wilson(own.failures, own.attempts, _USUAL_CONFIDENCE).high
-    return max(min(own.failures / own.attempts, 1.0), high / USUAL_FACTOR)
-
-
-class WindowFigures(Protocol):
-    """Anything that has the counts of a window."""
-
-    @property
-    def attempts(self) -> int: ...
-    @property
-    def failures(self) -> int: ...
-
-
-def limit_of(rule: Rule, usual: float) -> float:
-    """The share above which an alert starts: the threshold, or a multiple of the usual share if that is higher.
-
-    The usual share raises the limit of failures to USUAL_AT_MOST and not further, that of outcomes without end.
-    """
-    raised = USUAL_FACTOR * usual
-    return max(rule.threshold, raised if rule.measure else min(raised, USUAL_AT_MOST))
-
-
-def judge_rate(rule: Rule, counts: WindowFigures | None, usual: float = 0.0) -> Judgement:
-    """Judge a failure rate: above with enough attempts, enough failures and a lower bound over the limit.
-
-    The limit is the threshold, or a multiple of the `usual` share of the group if that is higher. The bound is Wilson's
-    for a single window. For a list of windows it is the exact binomial one, with the error shared between the windows,
-    so that no smallest number of messages is needed.
-    """
-    recovery = f"Below {percent(rule.resolve_below)}"
-    limit = limit_of(rule, usual)
-    description = partial(_describe, rule, counts, limit)
-    judged = partial(Judgement, description=description, recovery=recovery, limit=limit)
-    if counts is None or counts.attempts < max(rule.min_attempts, 1):
-        high = counts is not None and counts.failures > limit * counts.attempts
-        close = (
-            counts.attempts / rule.min_attempts if counts is not None and high and rule.min_attempts else 0.0
-        )
-        return judged(reading=Reading.NO_DATA, closeness=close)
-    share = min(counts.failures / counts.attempts, 1.0)
-    calm_now = Reading.BELOW if share < max(rule.resolve_below, min(usual, limit)) else Reading.BETWEEN
-    enough = counts.failures / rule.min_failures
-    if enough < 1:
-        return judged(reading=calm_now, closeness=min(share / limit, enough))
-    low = _lower(rule, counts)
-    above = low > limit
-    return judged(
-        reading=Reading.ABOVE if above else calm_now,
-        closeness=min(low / limit, enough),
-        escalates=above and 0 < rule.escalate_above < low,
-    )
-
-
-def _lower(rule: Rule, counts: WindowFigures) -> float:
-    if not rule.windows:
-        return wilson(counts.failures, counts.attempts, rule.confidence).low
-    return lower_bound(counts.failures, max(counts.attempts, counts.failures), rule.window_error)
-
-
-def describe_share(rule: Rule, counts: WindowFigures | None) -> str:
-    """What was counted in the window, as the middle of a sentence."""
-    length, measure = window_length(rule.window_minutes), rule.measure
-    if counts is None or counts.attempts <= 0:
-        return f"no messages in {length}"
-    messages = f"{number(counts.failures)} of {number(counts.attempts)} messages"
-    counted = measure.describe(messages, length) if measure else f"{messages} failed in {length}"
-    return f"{counted}, {percent(min(counts.failures / counts.attempts, 1.0))}"
-
-
-def _describe(rule: Rule, counts: WindowFigures | None, limit: float) -> str:
-    description = describe_share(rule, counts)
-    if counts is None or counts.attempts <= 0:
-        return description
-    if counts.attempts < rule.min_attempts:
-        return f"{description}; at least {number(rule.min_attempts)} messages are needed to judge"
-    if not counts.failures:
-        return description
-    if counts.failures < rule.min_failures:
-        which = "such messages" if rule.measure else "failures"
-        return f"{description}; at least {number(rule.min_failures)} {which} are needed to fire"
-    lower = _lower(rule, counts)
-    bound = f", at least {percent(lower)} ({100 * rule.confidence:g} % confidence)" if rule.confidence else ""
-    named = "threshold" if limit <= rule.threshold else f"limit, {USUAL_FACTOR:g} times the usual share,"
-    if rule.threshold < limit == USUAL_AT_MOST and not rule.measure:
-        named = "highest limit that a usual share sets"
-    return f"{description}{bound}; the {named} is {percent(limit)}"
 
 
 def _evaluations(count: int) -> str:

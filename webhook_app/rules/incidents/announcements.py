@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rule_keys import SEVERITIES
 
 MAX_REMINDER_HOURS = 24.0

@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule
+from webhook_app.rules.incidents.alerts import Judgement, Reading
 from webhook_app.rules.incidents.formats import number, percent, window_length
+from webhook_app.rules.incidents.rules_file.rule import Rule
 
 RESOLVE_SHARE_OF_LIMIT = 0.75
 """A spike resolves below this share of its limit."""

@@ -5,16 +5,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache, partial
 
 from webhook_app.rules.counts.failure_rate import Counts, wilson
-from webhook_app.rules.incidents.alerts import (
-    USUAL_FACTOR,
-    Judgement,
-    Reading,
-    Rule,
-    WindowFigures,
-    describe_share,
-    judge_rate,
-)
+from webhook_app.rules.incidents.alerts import Judgement, Reading
 from webhook_app.rules.incidents.anomalies import USUAL_DAYS
+from webhook_app.rules.incidents.rates import USUAL_FACTOR, WindowFigures, describe_share, judge_rate
+from webhook_app.rules.incidents.rules_file.rule import Rule
 
 KNOWN = 20
 """So many earlier messages of a group say what is usual there."""

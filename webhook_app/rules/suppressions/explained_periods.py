@@ -14,7 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.rules.counts.failure_rate import Counts, measure
-from webhook_app.rules.incidents.alerts import Reading, Rule, covers, judge_rate, limit_of
+from webhook_app.rules.incidents.alerts import Reading
+from webhook_app.rules.incidents.rates import judge_rate, limit_of
+from webhook_app.rules.incidents.rules_file.rule import Rule, covers
 from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.whatsapp.errors.catalogue import catalogue
 

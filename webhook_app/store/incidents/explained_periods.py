@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Rule, selects
 from webhook_app.rules.incidents.evidence import holding_groups, shown_by_webhooks
+from webhook_app.rules.incidents.rules_file.rule import Rule, selects
 from webhook_app.rules.suppressions.explained_periods import (
     LONGEST_WINDOW_MINUTES,
     ExplainedPeriod,

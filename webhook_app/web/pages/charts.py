@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from webhook_app.rules.incidents.alerts import FAILURE_KINDS
+from webhook_app.rules.incidents.rules_file.rule import FAILURE_KINDS
 from webhook_app.store.counts import rates as counts
 from webhook_app.store.counts.rates import EVERYTHING, Filters
 from webhook_app.store.counts.window_counts import CLASSES

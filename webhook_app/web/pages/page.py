@@ -11,7 +11,7 @@ from flask import Request, Response, jsonify, make_response, redirect, render_te
 from msgspec import Struct, ValidationError, convert, field, to_builtins
 from werkzeug.datastructures import MultiDict
 
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.settings import Settings
 from webhook_app.store.accounts.numbers import all_names
 from webhook_app.store.postgres.engine import Connection

@@ -13,8 +13,8 @@ from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.findings.finding import FoundState, key_of
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.incidents import findings
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.folders import DOCS
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rule_keys import KINDS, checks
 from webhook_app.rules.incidents.rules_file.rule_kinds import RULE_KINDS
 from webhook_app.rules.incidents.rules_file.rules_file import (

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from tests.support.alerts import make_alert, store_alert
 from tests.support.factories import NUMBER, body, status
 from tests.support.incidents import store_incident
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS
 from webhook_app.rules.incidents.rules_file.rule_kinds import INTEGRITY_CHECKS, SELF_CHECKS
 from webhook_app.store import schema
 from webhook_app.store.incidents import alerts

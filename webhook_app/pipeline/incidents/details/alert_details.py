@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup, counted_by
 from webhook_app.rules.counts.failure_rate import measure
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS
 from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import Alert
 

@@ -14,7 +14,7 @@ from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS
 from webhook_app.rules.incidents.slices import NEARLY_ALL, Cell, localise
 from webhook_app.store.counts.window_counts import OUTCOME, WindowCounts
 from webhook_app.store.incidents.alerts import Alert

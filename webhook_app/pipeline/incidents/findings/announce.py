@@ -11,10 +11,10 @@ from webhook_app.channels.findings import (
     FindingEntry,
     FindingMessage,
 )
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
 from webhook_app.rules.incidents.findings.digests import MOST_MESSAGES, digest_time
 from webhook_app.rules.incidents.findings.observed_states import is_announced_as_incident
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.incidents import findings, outbox
 from webhook_app.store.incidents.findings import Finding
 from webhook_app.store.postgres.engine import Connection

@@ -18,7 +18,6 @@ from webhook_app.pipeline.incidents.findings.finding_store import (
     chronic_state,
 )
 from webhook_app.rules.accounts.health_states import states
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
 from webhook_app.rules.incidents.findings.chronic import find_chronic, is_known, last_above
 from webhook_app.rules.incidents.findings.finding import DAY, WEEK_DAYS, CountedDays, FoundState
@@ -29,6 +28,7 @@ from webhook_app.rules.incidents.findings.observed_states import (
     suspect_campaigns,
 )
 from webhook_app.rules.incidents.findings.recurring import SAME_HOUR, is_fixed
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.counts import baselines
 from webhook_app.store.incidents.findings import Finding
 from webhook_app.store.postgres import locks

@@ -19,9 +19,11 @@ from webhook_app.pipeline.incidents.groups.usual_shares import outcome_shares, u
 from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs
 from webhook_app.rules.counts.binomial import fewest_failures
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import SHARE_KINDS, Judgement, Rule, judge_rate
+from webhook_app.rules.incidents.alerts import Judgement
 from webhook_app.rules.incidents.anomalies import judge_attention, judge_new_code, judge_spike
 from webhook_app.rules.incidents.outcomes import ADVICE, FINDINGS, judge_outcomes
+from webhook_app.rules.incidents.rates import judge_rate
+from webhook_app.rules.incidents.rules_file.rule import SHARE_KINDS, Rule
 from webhook_app.store.counts.window_counts import GroupCounts, GroupKey, WindowCounts
 from webhook_app.store.incidents.alerts import group_key
 

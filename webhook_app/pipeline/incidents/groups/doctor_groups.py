@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from webhook_app.pipeline.incidents.groups.rule_group import Group, OpenGroup, RuleGroup, worst_groups
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
-from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule
+from webhook_app.rules.incidents.alerts import Judgement, Reading
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.accounts import doctor
 from webhook_app.store.accounts.doctor import StoredCheck
 from webhook_app.store.incidents.alerts import group_key

@@ -11,8 +11,8 @@ from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.accounts.health_problems import check_name, find_problems
 from webhook_app.rules.accounts.health_states import HealthState, states
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.anomalies import judge_limit
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import traffic
 from webhook_app.store.incidents.alerts import group_key

@@ -6,8 +6,9 @@ from datetime import timedelta
 from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import Judgement, Reading, Rule, selects
+from webhook_app.rules.incidents.alerts import Judgement, Reading
 from webhook_app.rules.incidents.formats import number
+from webhook_app.rules.incidents.rules_file.rule import Rule, selects
 from webhook_app.store.counts.window_counts import Counted, WindowCounts
 from webhook_app.store.incidents.alerts import group_key
 from webhook_app.whatsapp.errors.catalogue import explain

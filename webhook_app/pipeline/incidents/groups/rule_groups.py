@@ -14,7 +14,7 @@ from webhook_app.pipeline.incidents.groups.silence_groups import find_silence_gr
 from webhook_app.pipeline.incidents.groups.window_groups import find_counted_groups
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, Rule
 
 REPLAYABLE = (*COUNTING_KINDS, "silence", "health")
 """Kinds that can be judged at any time in the past, by stored counts and Meta's reports."""

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from webhook_app.pipeline.incidents.groups.rule_group import MOST_GROUPS, Group, OpenGroup, RuleGroup
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Judgement, Rule
+from webhook_app.rules.incidents.alerts import Judgement
 from webhook_app.rules.incidents.anomalies import judge_count, judge_fact
 from webhook_app.rules.incidents.formats import duration, number, percent, window_length
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, Rule
 from webhook_app.store.counts import lateness, rates, seen_codes, series, traffic
 from webhook_app.store.counts.failures import failures
 from webhook_app.store.incidents import alerts, outbox, unjudged_minutes

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, Group, OpenGroup, RuleGroup
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.anomalies import TrafficFlow, judge_silence
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.counts.window_counts import GroupKey, values_of
 from webhook_app.store.incidents.alerts import group_key
 

@@ -9,8 +9,9 @@ from webhook_app.pipeline.incidents.groups.rule_group import NO_COUNTS, Group, c
 from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
-from webhook_app.rules.incidents.alerts import Rule, chronic_share, selects, usual_share
 from webhook_app.rules.incidents.outcomes import KNOWN, KNOWN_IN_HOURS, usual_outcome_share
+from webhook_app.rules.incidents.rates import chronic_share, usual_share
+from webhook_app.rules.incidents.rules_file.rule import Rule, selects
 from webhook_app.store.counts.window_counts import GroupCounts, GroupKey, WindowCounts, class_of
 from webhook_app.whatsapp.errors.catalogue import explain
 

@@ -16,7 +16,8 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
 )
 from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs, RuleInputs
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Reading, Rule
+from webhook_app.rules.incidents.alerts import Reading
+from webhook_app.rules.incidents.rules_file.rule import FAILURE_KINDS, Rule
 from webhook_app.store.counts.window_counts import WindowCounts
 from webhook_app.store.incidents.alerts import group_key
 

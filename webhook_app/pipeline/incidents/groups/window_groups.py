@@ -20,7 +20,8 @@ from webhook_app.pipeline.incidents.inputs.outcome_inputs import outcome_span
 from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs, RuleInputs
 from webhook_app.rules.counts.dimensions import lacks_a_name
 from webhook_app.rules.counts.failure_rate import Counts
-from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Reading, Rule
+from webhook_app.rules.incidents.alerts import Reading
+from webhook_app.rules.incidents.rules_file.rule import FAILURE_KINDS, Rule
 from webhook_app.store.counts.window_counts import GroupCounts, GroupKey
 from webhook_app.store.incidents.alerts import group_key
 

@@ -13,10 +13,10 @@ from webhook_app.pipeline.incidents.inputs.webhook_windows import WebhookInputs
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
-from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
 from webhook_app.rules.incidents.evidence import ReportedCalls
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
+from webhook_app.rules.incidents.rules_file.rule import OUTCOME_KINDS
 from webhook_app.store.accounts import health, numbers
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts import baselines, rates

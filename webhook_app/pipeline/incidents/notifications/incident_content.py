@@ -10,7 +10,7 @@ from webhook_app.channels.notification import AffectedPart, CodeFacts, Evidence,
 from webhook_app.pipeline.incidents.details.alert_details import measure_of, stored_details
 from webhook_app.pipeline.incidents.details.incident_details import IncidentDetails, stored
 from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank, last_resolved
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS, Rule
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, Rule
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 from webhook_app.whatsapp.errors.catalogue import explain

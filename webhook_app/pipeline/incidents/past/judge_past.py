@@ -16,13 +16,13 @@ from webhook_app.pipeline.incidents.details.examination import counted
 from webhook_app.pipeline.incidents.details.incident_details import stored
 from webhook_app.pipeline.incidents.notifications.incident_content import notification
 from webhook_app.pipeline.incidents.past.replay import PastIncident, PastReplay
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,
     channels_of_incident,
     rank,
     unnamed_channels,
 )
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.incidents import alerts, incidents, outbox, unjudged_minutes
 from webhook_app.store.incidents.unjudged_minutes import UnjudgedSpan
 from webhook_app.store.postgres.engine import Connection, Engine, plan_each

@@ -15,9 +15,9 @@ from webhook_app.pipeline.incidents.evaluate import find_all_groups, judge_group
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.past.memory_store import MemoryStore
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
 from webhook_app.rules.incidents.evidence import is_shown
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents import alerts, incidents, silences
 from webhook_app.store.incidents.alerts import Alert, EndedFailures

@@ -14,7 +14,6 @@ from webhook_app.rules.counts.binomial import lower_bound
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.advice import advise
-from webhook_app.rules.incidents.alerts import Rule, selects
 from webhook_app.rules.incidents.findings.finding import (
     DAY,
     WEEK_DAYS,
@@ -25,6 +24,7 @@ from webhook_app.rules.incidents.findings.finding import (
     name_code,
     name_part,
 )
+from webhook_app.rules.incidents.rules_file.rule import Rule, selects
 from webhook_app.whatsapp.errors.catalogue import explain
 
 LEVELS = ("phone_number_id", "template", "campaign")

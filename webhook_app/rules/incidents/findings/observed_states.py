@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from webhook_app.rules.accounts.health_states import HealthState
 from webhook_app.rules.counts.binomial import lower_bound
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.findings.finding import WEEK_DAYS, CountedDays, FoundState
 from webhook_app.rules.incidents.formats import number, percent
+from webhook_app.rules.incidents.rules_file.rule import Rule
 
 UNREACHABLE = 131026
 LOW_QUALITY = ("YELLOW", "RED")

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from webhook_app.rules.counts.dimensions import GROUPS
 from webhook_app.rules.counts.outcome_measures import SLOW_SECONDS, UNDELIVERED_MINUTES
-from webhook_app.rules.incidents.alerts import OUTCOME_KINDS
+from webhook_app.rules.incidents.rules_file.rule import OUTCOME_KINDS
 from webhook_app.rules.incidents.rules_file.rule_kinds import RULE_KINDS
 from webhook_app.whatsapp.errors.catalogue import catalogue
 from webhook_app.whatsapp.events import NO_CODE

@@ -1,6 +1,6 @@
 """The kinds of rules: the keys that each uses and requires, and its defaults that differ from those of Rule.
 
-rule_keys.py validates the values; alerts.py and anomalies.py judge by them.
+rule_keys.py validates the values; rates.py, outcomes.py and anomalies.py judge by them.
 """
 
 from typing import Any

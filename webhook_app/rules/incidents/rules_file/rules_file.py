@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 from msgspec import Struct, convert
 
-from webhook_app.rules.incidents.alerts import OUTCOME_KINDS, Route, Rule
+from webhook_app.rules.incidents.rules_file.rule import OUTCOME_KINDS, Route, Rule
 from webhook_app.rules.incidents.rules_file.rule_keys import (
     Check,
     check_together,

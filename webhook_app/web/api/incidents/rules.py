@@ -7,7 +7,7 @@ from msgspec import Meta, Struct, convert, to_builtins
 
 from webhook_app.pipeline.operations.backtest import BacktestReport
 from webhook_app.pipeline.operations.backtest import backtest as run_backtest
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rule_kinds import RULE_KINDS
 from webhook_app.rules.incidents.rules_file.rules_file import (
     MAX_TEXT,

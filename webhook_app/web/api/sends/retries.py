@@ -18,8 +18,8 @@ from webhook_app.pipeline.sends.retries import (
     claim,
     report,
 )
-from webhook_app.rules.incidents.alerts import FAILURE_KINDS
 from webhook_app.rules.incidents.evidence import ENOUGH_CALLS, shown_by_webhooks
+from webhook_app.rules.incidents.rules_file.rule import FAILURE_KINDS
 from webhook_app.rules.sends.retries import Permission, Reason, State
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import Alert

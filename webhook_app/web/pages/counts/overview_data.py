@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from webhook_app.rules.accounts.names import with_names
 from webhook_app.rules.counts.failure_rate import Rate, measure
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.accounts.numbers import names
 from webhook_app.store.counts import lateness, rates, traffic
 from webhook_app.store.counts.lateness import Lateness

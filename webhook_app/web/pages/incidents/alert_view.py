@@ -7,9 +7,9 @@ from msgspec import Struct
 from webhook_app.channels.descriptions import describe_figures
 from webhook_app.channels.notification import Figures
 from webhook_app.pipeline.incidents.details.alert_details import AlertDetails, measure_of, stored_details
-from webhook_app.rules.incidents.alerts import COUNTING_KINDS
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.formats import duration, window_length
+from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.web.pages.incidents.alert_names import name_alert, who
 from webhook_app.web.pages.wording import number, percent

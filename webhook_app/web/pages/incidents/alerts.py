@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from werkzeug.exceptions import NotFound
 
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rule_keys import SEVERITIES
 from webhook_app.store.incidents import alerts, incidents
 from webhook_app.store.incidents.alerts import OPEN, Alert

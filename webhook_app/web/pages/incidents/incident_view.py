@@ -12,9 +12,9 @@ from webhook_app.pipeline.incidents.details.alert_details import measure_of
 from webhook_app.pipeline.incidents.details.incident_details import IncidentDetails, stored
 from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank
 from webhook_app.rules.accounts.names import with_names
-from webhook_app.rules.incidents.alerts import Rule
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.formats import duration, window_length
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.explained_periods import ABOUT_FAILURES
 from webhook_app.store.incidents.incidents import Incident

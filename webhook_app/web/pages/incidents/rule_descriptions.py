@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from webhook_app.rules.counts.dimensions import GROUP_WORDS
-from webhook_app.rules.incidents.alerts import FAILURE_KINDS, Rule
 from webhook_app.rules.incidents.announcements import channels_for
 from webhook_app.rules.incidents.formats import window_length
+from webhook_app.rules.incidents.rules_file.rule import FAILURE_KINDS, Rule
 from webhook_app.web.pages.wording import CHANNELS, number, percent
 
 CHECKS = {

@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 from webhook_app.pipeline.incidents.groups.rule_group import OpenGroup, RuleGroup
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.threshold_distances import LIVE, closest_groups
-from webhook_app.rules.incidents.alerts import Rule
+from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rule_kinds import RULE_KINDS
 from webhook_app.store.incidents import alerts, rule_evaluations, silences
 from webhook_app.store.incidents.alerts import Alert
