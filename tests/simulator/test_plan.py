@@ -11,7 +11,7 @@ from webhook_app.simulator.payloads import envelope, wire
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.scenarios import SCENARIOS, Phase, Scenario
 from webhook_app.simulator.send_calls import ACCEPTED, SimulatedCall
-from webhook_app.web.api.sends.sends import parse_send
+from webhook_app.web.api.sends.send_items import parse_send
 from webhook_app.whatsapp.receiving.payload import parse
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from tests.support.factories import NUMBER
 from webhook_app.pipeline.sends.reports import register
-from webhook_app.web.api.sends.sends import parse_send
+from webhook_app.web.api.sends.send_items import parse_send
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
 from webhook_app.whatsapp.sends.send_reports import SendReport
 

@@ -24,7 +24,8 @@ from webhook_app.simulator.plan import PlannedEvent
 from webhook_app.simulator.posts import BATCH_LIMIT
 from webhook_app.simulator.send_calls import SimulatedCall
 from webhook_app.store.postgres.engine import Engine, connect
-from webhook_app.web.api.sends.sends import MAX_SENDS, parse_send
+from webhook_app.web.api.sends.send_items import parse_send
+from webhook_app.web.api.sends.sends import MAX_SENDS
 
 _COUNT_SLOT = 0  # any writer slot will do: no other process writes at the same time
 _HOURS_EVERY = timedelta(hours=6)

@@ -21,7 +21,7 @@ from webhook_app.store.people import contact_timeline, message_timeline
 from webhook_app.store.postgres import locks, partitions
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.suppressions import successes
-from webhook_app.web.api.sends.sends import parse_send
+from webhook_app.web.api.sends.send_items import parse_send
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 PERSON = "12025550117"

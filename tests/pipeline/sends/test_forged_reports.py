@@ -14,7 +14,7 @@ from webhook_app.pipeline.sends.reports import follow_up, register
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents.explained_periods import of_incidents
 from webhook_app.store.sends.reports import unreported
-from webhook_app.web.api.sends.sends import parse_send
+from webhook_app.web.api.sends.send_items import parse_send
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
 UNREACHABLE_PEOPLE = CROWD[:3]

@@ -12,7 +12,7 @@ from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.store.operations import api_keys
 from webhook_app.store.suppressions import reported_failures
 from webhook_app.web.api.sends import sends
-from webhook_app.web.api.sends.sends import parse_send
+from webhook_app.web.api.sends.send_items import parse_send
 
 CONTACT = "12025550117"
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

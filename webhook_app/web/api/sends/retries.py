@@ -29,7 +29,7 @@ from webhook_app.store.sends import retries as store
 from webhook_app.store.sends.retries import HeldFailures, Retry, RetryFilters
 from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.entries import known_code
-from webhook_app.web.api.sends.sends import MessageId, check_message_id
+from webhook_app.web.api.sends.send_items import MessageId, check_message_id
 from webhook_app.web.api.suppressions.check import CheckBody, check_all
 from webhook_app.web.api.suppressions.check_results import CheckResult
 from webhook_app.web.api.values import PhoneNumberId, Time, Word, decode_item

@@ -1,4 +1,4 @@
-"""Values of a report that a sender may not make up: ids of the service's own form, and categories."""
+"""One item of a report: values that a sender may not make up, and those that are too large."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.factories import NUMBER
-from webhook_app.web.api.sends.sends import parse_send
+from webhook_app.web.api.sends.send_items import parse_send
 
 CONTACT = "+12025550117"
 SEND = {"contact": CONTACT, "phone_number_id": NUMBER, "message_id": "wamid.A"}
