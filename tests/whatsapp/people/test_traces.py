@@ -3,6 +3,7 @@
 import json
 import re
 from base64 import b64decode, b64encode
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -162,3 +163,40 @@ def test_a_message_id_is_found_after_a_long_text():
     held = json.dumps({"text": "long " * 500, "id": "wamid.M", "odd": 'quotes "'})
     assert Traces(["1" * 9], ["wamid.M"]).in_json(held)
     assert not Traces(["1" * 9], ["wamid.MM", "wamid."]).in_json(held)
+
+
+MANY_KEYS = {
+    "numbers": [PERSON, *(f"1202556{each:04}" for each in range(99))],
+    "user ids": [PERSON, *(f"US.{each:020}" for each in range(99))],
+    "alike": [PERSON, *("US." + "A" * (50 + each) + "B" * (100 - each) for each in range(99))],
+}
+
+
+def seconds_without(keys, raw):
+    traces, began = Traces(keys), process_time()
+    traces.without(raw)
+    return process_time() - began
+
+
+@pytest.mark.parametrize("kind", MANY_KEYS)
+@pytest.mark.parametrize("filling", ["1", '"12025561"', '"' + "    ".join(PERSON) + '"'])
+def test_a_search_takes_no_longer_for_a_hundred_keys_than_for_one(kind, filling):
+    raw = f'{{"x":"{PERSON}","changes":[{",".join([filling] * 20_000)}]}}'.encode()
+    assert seconds_without(MANY_KEYS[kind], raw) < 4 * seconds_without([PERSON], raw) + 0.05
+
+
+@pytest.mark.parametrize("kind", MANY_KEYS)
+def test_each_of_a_hundred_keys_is_found(kind):
+    keys, missed = MANY_KEYS[kind], MANY_KEYS[kind][50]
+    every, others = Traces(keys), Traces([key for key in keys if key != missed])
+    for key in keys:
+        spelled = "-".join(key) if key.isdecimal() else key
+        for text in (f"for {spelled}.", wamid(key)):
+            assert every.in_text(text)
+            assert re.search(every.pattern, text), "the database finds it too"
+        assert others.in_text(f"for {spelled}.") == (key != missed)
+
+
+@given(st.lists(st.text("012", min_size=7, max_size=9), min_size=1, max_size=8), st.text("012 ", max_size=30))
+def test_keys_with_the_same_beginning_are_found_as_each_alone_is(keys, text):
+    assert Traces(keys).in_text(text) == any(Traces([key]).in_text(text) for key in keys)

@@ -72,13 +72,25 @@ def erase(
 def continue_erasures(
     engine: Engine, connect: Connect, now: datetime, *, go_on: Callable[[], bool] = lambda: True
 ) -> bool:
-    """Continue interrupted and unfinished erasures; False when something is left for the next run."""
+    """Continue interrupted and unfinished erasures; False when something is left for the next run.
+
+    One that fails stops no other: the first fault is raised at the end.
+    """
+    fault: Exception | None = None
     with engine.connect() as connection:
         waiting = erasure_requests.unfinished(connection)
     for each in waiting:
         if not each.taken_out and each.requested_at <= now - _INTERRUPTED_AFTER:
             if not go_on():
                 return False
-            erase_rows(engine, each, now)
-            log.info("an interrupted erasure was continued", erasure=each.id)
-    return erase_from_archive(engine, connect, now, go_on=go_on).is_done
+            try:
+                erase_rows(engine, each, now)
+            except Exception as failed:
+                log.exception("an interrupted erasure failed again", erasure=each.id)
+                fault = fault or failed
+            else:
+                log.info("an interrupted erasure was continued", erasure=each.id)
+    searched = erase_from_archive(engine, connect, now, go_on=go_on)
+    if fault := fault or searched.fault:
+        raise fault
+    return searched.is_done

@@ -1,15 +1,17 @@
 """Erases people from the quarantine, then from the raw archive, one partition after the other.
 
-Each row of the archive that names the person is rewritten in a transaction of its own.
+Rows are searched outside of transactions. Each row of the archive that names the person is rewritten in a transaction
+of its own.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import takewhile
-from time import monotonic, sleep
+from time import monotonic, sleep, thread_time
 
 import msgspec
+import structlog
 import zstandard
 from msgspec import Struct
 
@@ -22,21 +24,33 @@ from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving import archive
 from webhook_app.whatsapp.people.traces import Traces
 
+log = structlog.get_logger()
+
 Connect = Callable[[], DriverConnection]
 
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+_DAMAGED = archive.ArchivedBody(_EVER, [])  # what cannot be read may hold anybody, and is deleted
 _QUARANTINE = "(quarantine)"  # a place that sorts before the names of all partitions
 _ROW_BYTES = 2**16  # a row of the archive counts as more rows if it has more
 _ENTRY_BYTES = 2**10  # an entry of the quarantine counts as these at least
 _TURN_S, _PAUSE_S = 0.003, 1e-6  # a pause of 0 would not let the event loop poll
+_MOST_S = 0.4  # of processor time, of a run with a budget: some entries take ten times as long as others of their size
 
 
 class ErasedFromArchive(Struct, frozen=True):
-    """Whether nothing is left for the next run, and the number of deleted quarantined entries by erasure."""
+    """Whether nothing is left for the next run, and the number of deleted quarantined entries by erasure.
+
+    `fault`: why the first of the erasures failed that did; each is logged, and the others went on.
+    """
 
     is_done: bool
     quarantined: Counter[int]
+    fault: Exception | None = None
+
+
+class _BudgetSpentError(Exception):
+    """The processor time of a run is over in the middle of an entry, which is searched again in the next run."""
 
 
 def erase_from_archive(
@@ -49,8 +63,8 @@ def erase_from_archive(
 ) -> ErasedFromArchive:
     """Erase every person who is in no other table any more from the quarantine and the archive.
 
-    Searches at most `rows` rows, fewer if they are large, and stops early when `go_on` returns False or while a replay
-    runs.
+    Searches at most `rows` rows, fewer if they are large or slow to search, and stops early when `go_on` returns False
+    or while a replay runs.
     """
     with engine.connect() as connection:
         unfinished = erasure_requests.unfinished(connection)
@@ -64,7 +78,8 @@ def erase_from_archive(
         try:
             locks.end_session_if_silent(own, locks.SILENT_SECONDS)
             run = _ArchiveRun(engine, own, now, rows, go_on)
-            return ErasedFromArchive(run.run(waiting) and waiting == unfinished, run.quarantined)
+            is_done = run.run(waiting) and waiting == unfinished
+            return ErasedFromArchive(is_done, run.quarantined, run.fault)
         finally:
             locks.release(own, REPLAY_LOCK)
     finally:
@@ -84,12 +99,30 @@ class _ArchiveRun:
     ) -> None:
         self._engine, self._own, self._now = engine, own, now
         self._left: float | None = rows
+        self._until = None if rows is None else thread_time() + _MOST_S
         self._go_on = go_on
-        self._last_pause = monotonic()
+        self._last_pause = self._last_heard = monotonic()
         self.quarantined = Counter[int]()
+        self.fault: Exception | None = None
 
     def run(self, waiting: Sequence[Erasure]) -> bool:
-        return all(self._erase(each) for each in waiting)
+        try:
+            done = [self._try_to_erase(each) for each in waiting]
+        except _BudgetSpentError:
+            return False
+        return all(done)
+
+    def _try_to_erase(self, each: Erasure) -> bool:
+        try:
+            return self._erase(each)
+        except _BudgetSpentError:
+            raise
+        except Exception as fault:
+            if self._own.closed:
+                raise
+            log.exception("an erasure from the archive failed", erasure=each.id)
+            self.fault = self.fault or fault
+            return False
 
     def _erase(self, each: Erasure) -> bool:
         traces = Traces(each.keys, each.message_ids)
@@ -134,19 +167,25 @@ class _ArchiveRun:
         return entry.names(traces, self._pause)
 
     def _rewrite(self, place: archive.ArchivePosition, traces: Traces) -> None:
+        stored = self._read(place)
+        if stored is None:
+            return
+        self._spend(max(sum(map(len, stored.bodies)), _ROW_BYTES))
+        bodies = [self._without(body, traces) for body in stored.bodies]
+        left = [body for body in bodies if body is not None]
+        if left and left == stored.bodies:
+            return
         with self._own.transaction():
-            try:
-                kept = archive.read(self._own, place, lock=True)
-            except (zstandard.ZstdError, msgspec.DecodeError):
-                archive.rewrite(self._own, place, [])  # it cannot be read, and so may hold anybody
-                return
-            if kept is None:
-                return
-            self._spend(max(sum(map(len, kept.bodies)), _ROW_BYTES))
-            bodies = [self._without(body, traces) for body in kept.bodies]
-            left = [body for body in bodies if body is not None]
-            if left != kept.bodies:
+            if (
+                self._read(place, lock=True) == stored
+            ):  # otherwise retention dropped it, and a new row has its place
                 archive.rewrite(self._own, place, left)
+
+    def _read(self, place: archive.ArchivePosition, *, lock: bool = False) -> archive.ArchivedBody | None:
+        try:
+            return archive.read(self._own, place, lock=lock)
+        except (zstandard.ZstdError, msgspec.DecodeError):
+            return _DAMAGED
 
     def _without(self, body: bytes, traces: Traces) -> bytes | None:
         self._pause()
@@ -155,8 +194,13 @@ class _ArchiveRun:
     def _pause(self) -> None:
         """Let others run after each _TURN_S, among them the event loop of a web worker."""
         if monotonic() - self._last_pause > _TURN_S:
+            if self._until is not None and thread_time() > self._until:
+                raise _BudgetSpentError
             sleep(_PAUSE_S)
             self._last_pause = monotonic()
+        if monotonic() - self._last_heard > locks.SILENT_SECONDS / 10:
+            locks.end_session_if_silent(self._own, locks.SILENT_SECONDS)  # a statement, so that it is not
+            self._last_heard = monotonic()
 
     def _spend(self, size: int) -> None:
         if self._left is not None:

@@ -84,6 +84,8 @@ def _rename_series(connection: Connection, traces: Traces) -> _Names:
             else value
             for column, value in (("template", row.template), ("campaign", row.campaign))
         }
+        if changed == {"template": row.template, "campaign": row.campaign}:
+            continue
         update = text("UPDATE series SET template = :template, campaign = :campaign WHERE id = :id")
         connection.execute(update, changed | {"id": row.id})
         names.series.add(row.id)

@@ -5,7 +5,9 @@ Used for erasure, so it prefers false matches to missed ones. Pure; invalid inpu
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import groupby
+from os.path import commonprefix
 from typing import Any
 from unicodedata import normalize
 
@@ -15,6 +17,9 @@ from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 
 _SHORTEST = 7  # shorter keys would match too many ids by chance
 _SEPARATORS = r'[^0-9A-Za-z"{}[\]]{0,3}'  # two values of JSON are no number
+_COMPARED = (
+    24  # characters; for a hundred user ids as long as they may be, Postgres would need more than 1 GB
+)
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _PIECE, _OVERLAP = (
     2**14,
@@ -41,14 +46,17 @@ class Traces:
         self.keys = tuple(dict.fromkeys(spelling for key in keys for spelling in variants(key)))
         self.message_ids = frozenset(message_ids)
         self._searched_ids = frozenset(each for each in self.message_ids if each.startswith(_ID_FORMS))
-        patterns = [_spelled(key) for key in self.keys]
         long_keys = (key for key in self.keys if len(key) >= _SHORTEST)
         self.encoded = tuple(sorted({core for key in long_keys for core in _in_base64(key)}))
         """The keys as encoded in message ids."""
-        self.pattern = "|".join([*patterns, *map(re.escape, self.encoded)]) or r"(?!)"
-        """A regular expression of Python and Postgres alike, for text in NFKC; it finds no message ids."""
-        self._pattern = re.compile(self.pattern)
-        self._without_separators = {_letters_and_digits(each) for each in (*self.keys, *self.encoded)}
+        self.pattern = _pattern(self.keys, self.encoded, _COMPARED)
+        """A regular expression of Postgres for text in NFKC: it finds all texts that in_text does, except message ids.
+
+        It finds a few others too, because it has only the beginnings of long keys.
+        """
+        self._pattern = re.compile(_pattern(self.keys, self.encoded))
+        held = {_letters_and_digits(each) for each in (*self.keys, *self.encoded)}
+        self._held = re.compile("|".join(_any_of(each.decode() for each in held)).encode() or rb"(?!)")
 
     def in_text(self, text: str, pause: Pause = _no_pause) -> bool:
         """Whether a decoded text identifies the person. `pause` is called after some milliseconds in a large text."""
@@ -70,7 +78,7 @@ class Traces:
     def _is_spelled_in(self, text: str) -> bool:
         plain = _plain(text)
         held = _letters_and_digits(plain)  # takes a twentieth of the search
-        return any(each in held for each in self._without_separators) and bool(self._pattern.search(plain))
+        return self._held.search(held) is not None and self._pattern.search(plain) is not None
 
     def without(self, body: bytes, pause: Pause = _no_pause) -> bytes | None:
         """Remove the items that identify the person from a body; None if nothing can be kept. `pause`: see in_text."""
@@ -102,8 +110,8 @@ class Traces:
             return [kept for kept, found in parts if not found], False
         if type(value) is dict:
             by_key = {key: self._remove_items(item, pause) for key, item in value.items()}
-            found = any(found for _, found in by_key.values()) or any(map(self.in_text, by_key))
-            return {key: kept for key, (kept, _) in by_key.items()}, found
+            found = [found or self.in_text(key, pause) for key, (_, found) in by_key.items()]
+            return {key: kept for key, (kept, _) in by_key.items()}, any(found)
         return value, self.in_text(value if type(value) is str else str(value), pause)
 
 
@@ -123,11 +131,32 @@ def _plain(text: str) -> str:
     return text if text.isascii() else normalize("NFKC", text)
 
 
-def _spelled(key: str) -> str:
-    """The key as people write it: a number with separators, 00 or letters around, a user id as a word of its own."""
-    if len(key) < _SHORTEST or not key.isdecimal():
-        return rf"(?<![0-9A-Za-z]){re.escape(key)}(?![0-9A-Za-z])"
-    return rf"(?<![0-9])(?:00)?{_SEPARATORS.join(key)}(?![0-9])"
+def _pattern(keys: Collection[str], encoded: Iterable[str], most: int | None = None) -> str:
+    """A pattern of keys in any spelling, or in Base64. `most`: compare only as many characters of each."""
+    return "|".join([*_spelled(keys, most), *_any_of(each[:most] for each in encoded)]) or r"(?!)"
+
+
+def _spelled(keys: Collection[str], most: int | None) -> Iterator[str]:
+    """Patterns of keys as people write them: numbers with separators, 00 or letters around, user ids as words."""
+    numbers = {key for key in keys if len(key) >= _SHORTEST and key.isdecimal()}
+    end = "" if most else "(?![0-9A-Za-z])"
+    for words in _any_of(key[:most] for key in keys if key not in numbers):
+        yield rf"(?<![0-9A-Za-z])(?:{words}){end}"
+    for words in _any_of(numbers, _SEPARATORS):
+        yield rf"(?<![0-9])(?:00)?(?:{words})(?![0-9])"
+
+
+def _any_of(words: Iterable[str], between: str = "") -> Iterator[str]:
+    """Patterns of these words, one for each first letter. A beginning that words share is compared once.
+
+    So the time of a search does not grow with their number.
+    """
+    for _, alike in groupby(sorted(set(words) - {""}), key=lambda word: word[0]):
+        each = list(alike)
+        begin = commonprefix(each)  # noqa: RUF071  these are no paths
+        rest = "|".join(_any_of((word[len(begin) :] for word in each), between))
+        rest = rest and f"(?:{between}(?:{rest})){'?' if begin in each else ''}"
+        yield between.join(map(re.escape, begin)) + rest
 
 
 def _in_base64(text: str) -> Iterator[str]:
