@@ -2,7 +2,6 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -14,7 +13,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from tests.support.alerts import make_alert
 from tests.support.factories import NUMBER, body, document, handed_over, handover, message, status, value
 from webhook_app.pipeline.counts.count_funnels import count_stages
-from webhook_app.pipeline.people.erase import Erased, erase
 from webhook_app.pipeline.people.erase_archive import erase_from_archive
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
@@ -27,7 +25,7 @@ from webhook_app.store.operations import audit
 from webhook_app.store.people import erased_opt_outs, erasure
 from webhook_app.store.people.free_text import SEARCHED
 from webhook_app.store.postgres import locks, partitions
-from webhook_app.store.postgres.engine import connect, driver
+from webhook_app.store.postgres.engine import driver
 from webhook_app.store.postgres.locks import REPLAY_LOCK
 from webhook_app.store.receiving import archive
 from webhook_app.store.schema import metadata
@@ -127,21 +125,6 @@ HARMLESS = {  # texts that Meta or we choose from few values, that name no conta
 
 def wamid(number: str, serial: int) -> str:
     return "wamid." + b64encode(f"\x1d\x0b{number}\x15{serial:09}".encode()).decode()
-
-
-@pytest.fixture
-def forget(engine: Engine, database_url: str, now: datetime) -> Callable[..., Erased]:
-    def run(contact: str, **more: Any) -> Erased:
-        return erase(
-            engine,
-            lambda: connect(database_url, application="tests"),
-            contact,
-            actor="tester",
-            now=now,
-            **more,
-        )
-
-    return run
 
 
 def dump(engine: Engine) -> dict[str, str]:
@@ -519,15 +502,12 @@ def test_an_unknown_person_can_be_erased(engine, forget):
 
 
 def test_a_large_archive_is_left_to_the_scheduler_and_nothing_is_replayed_meanwhile(
-    writer, engine, database_url, now, forget
+    writer, engine, connecting, now, forget
 ):
     for n in range(9):
         writer.store(
             [Delivery(body(status(wamid(PERSON, n), "sent", now, recipient=PERSON)))], now - n % 3 * DAY
         )
-
-    def connecting() -> Any:
-        return connect(database_url, application="tests")
 
     assert not forget(PERSON, at_once=4).archive_done
     assert shown_in(engine, []) == {"deliveries", "erasures"}
@@ -542,14 +522,14 @@ def test_a_large_archive_is_left_to_the_scheduler_and_nothing_is_replayed_meanwh
     assert (outcome.applied, outcome.duplicate) == (0, 0)
 
 
-def test_during_a_replay_only_the_archive_waits(writer, engine, database_url, now, forget):
+def test_during_a_replay_only_the_archive_waits(writer, engine, connecting, now, forget):
     writer.store([Delivery(body(status(wamid(PERSON, 1), "sent", now, recipient=PERSON)))], now)
-    with connect(database_url, application="tests") as other:
+    with connecting() as other:
         other.execute("SELECT pg_advisory_lock(%s::bigint)", [REPLAY_LOCK])
         assert not forget(PERSON).archive_done
         assert shown_in(engine, []) == {"deliveries", "erasures"}
         locks.release(other, REPLAY_LOCK)
-    assert erase_from_archive(engine, lambda: connect(database_url, application="tests"), now).is_done
+    assert erase_from_archive(engine, connecting, now).is_done
     assert shown_in(engine, []) == set()
 
 

@@ -10,11 +10,10 @@ from sqlalchemy import event, text
 
 from tests.pipeline.people.test_erase import OTHER, PERSON, dump, wamid
 from tests.support.factories import NUMBER, body, status
-from webhook_app.pipeline.people.erase import continue_erasures, erase
+from webhook_app.pipeline.people.erase import continue_erasures
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people import erasure, free_text
 from webhook_app.store.postgres.compression import unpack
-from webhook_app.store.postgres.engine import connect
 from webhook_app.store.schema import metadata
 from webhook_app.store.suppressions import suppressions
 from webhook_app.store.suppressions.changes import ChangeEvidence
@@ -107,7 +106,7 @@ def write_everywhere(engine, run, writer, now, spelled):
 
 @pytest.mark.parametrize("spelled", SPELLINGS)
 def test_texts_of_senders_and_operators_lose_the_person_in_any_spelling(
-    engine, database_url, run, writer, now, spelled
+    engine, forget, run, writer, now, spelled
 ):
     write_everywhere(engine, run, writer, now, spelled)
     before = dump(engine)
@@ -116,7 +115,7 @@ def test_texts_of_senders_and_operators_lose_the_person_in_any_spelling(
         *("series", "sends", "suppressions", "suppression_changes", "alerts", "silences"),
         *("rule_evaluations", "notifications", "audit", "channel_messages", "opt_ins"),
     }
-    done = erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    done = forget(PERSON)
     after = dump(engine)
     assert {name for name, rows in after.items() if spelled in rows} == set()
     assert all(done.rows[name] > 0 for name in holding - {"failures"})
@@ -187,12 +186,12 @@ def test_every_note_and_comment_is_searched():
     }
 
 
-def test_one_replacement_stands_for_one_template_everywhere(engine, database_url, run, writer, now):
+def test_one_replacement_stands_for_one_template_everywhere(engine, forget, run, writer, now):
     write_everywhere(engine, run, writer, now, PERSON)
     other = json.dumps({"template": f"bye {PERSON}", "campaign": f"for {PERSON}"})
     event = status(wamid(OTHER, 2), "sent", now, recipient=OTHER, biz_opaque_callback_data=other)
     writer.store([Delivery(body(event))], now)
-    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    forget(PERSON)
     with engine.connect() as connection:
         templates = (
             connection.execute(text("SELECT template FROM series WHERE template <> ''")).scalars().all()
@@ -206,9 +205,9 @@ def test_one_replacement_stands_for_one_template_everywhere(engine, database_url
     assert json.loads(key) == group
 
 
-def test_the_receipt_of_alertmanager_stays_readable(engine, database_url, run, writer, now):
+def test_the_receipt_of_alertmanager_stays_readable(engine, forget, run, writer, now):
     write_everywhere(engine, run, writer, now, PERSON)
-    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    forget(PERSON)
     with engine.connect() as connection:
         reference = connection.execute(text("SELECT reference FROM channel_messages")).scalar_one()
     stored = json.loads(reference)
@@ -218,31 +217,31 @@ def test_the_receipt_of_alertmanager_stays_readable(engine, database_url, run, w
 
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_an_unreadable_item_with_full_width_digits_leaves_the_archive(
-    engine, database_url, writer, now, ascii_only
+    engine, forget, writer, now, ascii_only
 ):
     wide = "".join(chr(0xFF10 + int(digit)) for digit in PERSON)
     strange = {"id": "x", "status": "strange", "recipient_id": wide, "timestamp": "1"}
     delivery = json.loads(body(status("wamid.OTHER", "sent", now, recipient=OTHER), strange))
     writer.store([Delivery(json.dumps(delivery, ensure_ascii=ascii_only).encode())], now)
-    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    forget(PERSON)
     after = dump(engine)
     spellings = (wide, json.dumps(wide).strip('"'))
     assert {name for name, rows in after.items() if any(each in rows for each in spellings)} == set()
     assert "wamid.OTHER" in after["deliveries"]
 
 
-def test_a_large_unreadable_item_that_names_the_person_is_deleted(engine, database_url, writer, now):
+def test_a_large_unreadable_item_that_names_the_person_is_deleted(engine, forget, writer, now):
     for person in (PERSON, OTHER):
         strange = {"id": 5, "status": "sent", "x": "a" * 100_000, "recipient_id": person}
         writer.store([Delivery(body(strange))], now)
-    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    forget(PERSON)
     with engine.connect() as connection:
         [left] = connection.execute(text("SELECT body FROM quarantine")).scalars()
     assert OTHER.encode() in unpack(left)
 
 
 def test_large_entries_of_the_quarantine_are_read_one_by_one_in_transactions_of_their_own(
-    engine, database_url, writer, now
+    engine, forget, writer, now
 ):
     for n in range(6):
         strange = {
@@ -258,22 +257,19 @@ def test_large_entries_of_the_quarantine_are_read_one_by_one_in_transactions_of_
             transactions.append(connection.get_transaction())
 
     event.listen(engine, "before_cursor_execute", note)
-    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    forget(PERSON)
     event.remove(engine, "before_cursor_execute", note)
     assert len(set(transactions)) == len(transactions) >= 6
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM quarantine")).scalar_one() == 3
 
 
-def test_a_large_quarantine_is_left_to_the_scheduler(engine, database_url, writer, now):
-    def connecting():
-        return connect(database_url, application="tests")
-
+def test_a_large_quarantine_is_left_to_the_scheduler(engine, connecting, forget, writer, now):
     for n in range(4):
         writer.store(
             [Delivery(body({"id": n, "status": "sent", "x": "a" * 2**17, "recipient_id": PERSON}))], now
         )
-    done = erase(engine, connecting, PERSON, actor="tester", now=now, at_once=3)
+    done = forget(PERSON, at_once=3)
     assert (done.rows["quarantine"], done.archive_done) == (2, False)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM quarantine")).scalar_one() == 2
@@ -282,11 +278,11 @@ def test_a_large_quarantine_is_left_to_the_scheduler(engine, database_url, write
         assert connection.execute(text("SELECT count(*) FROM quarantine")).scalar_one() == 0
 
 
-def test_other_numbers_and_ordinary_texts_stay(engine, database_url, run, writer, now):
+def test_other_numbers_and_ordinary_texts_stay(engine, forget, run, writer, now):
     write_everywhere(engine, run, writer, now, OTHER)
     run("UPDATE audit SET object = '15511987654321 and 55119876543210'")
     before = dump(engine)
-    erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=now)
+    forget(PERSON)
     after = dump(engine)
     for name in (
         "series",
@@ -301,8 +297,8 @@ def test_other_numbers_and_ordinary_texts_stay(engine, database_url, run, writer
         assert after[name] == before[name]
 
 
-def test_erasing_twice_within_a_day_is_harmless(engine, database_url, run, writer, now):
+def test_erasing_twice_within_a_day_is_harmless(engine, forget, run, writer, now):
     write_everywhere(engine, run, writer, now, PERSON)
     for at in (now, now + timedelta(hours=1)):
-        erase(engine, lambda: connect(database_url, application="tests"), PERSON, actor="tester", now=at)
+        forget(PERSON, now=at)
     assert not any(PERSON in rows for rows in dump(engine).values())

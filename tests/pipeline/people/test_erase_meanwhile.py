@@ -6,12 +6,10 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.support.factories import NUMBER, body, status
-from webhook_app.pipeline.people.erase import erase
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.replay import Replay, ReplayBusyError
 from webhook_app.store.operations import backtests
 from webhook_app.store.operations.backtests import BacktestContact
-from webhook_app.store.postgres.engine import connect
 
 PERSON, OTHER = "12025550117", "12025550118"
 RETRY = text(
@@ -19,16 +17,6 @@ RETRY = text(
     " first_failed_at, attempts, failed_at, last_code, due_at)"
     " VALUES ('wamid.A', :number, :now, 131049, :contact, 1, 'waiting', :now, 0, :now, 131049, :now)"
 )
-
-
-@pytest.fixture
-def connecting(database_url):
-    return lambda: connect(database_url, application="tests")
-
-
-@pytest.fixture
-def forget(engine, connecting, now):
-    return lambda: erase(engine, connecting, PERSON, actor="tester", now=now)
 
 
 @pytest.fixture
@@ -64,7 +52,7 @@ def test_what_a_transaction_stores_that_read_the_person_before_is_erased_too(
         claim.execute(RETRY, {"number": NUMBER, "contact": PERSON, "now": now})
         event.listen(engine, "before_cursor_execute", commit)
         try:
-            done = forget()
+            done = forget(PERSON)
         finally:
             event.remove(engine, "before_cursor_execute", commit)
         claim.commit()
@@ -79,7 +67,7 @@ def test_the_result_of_a_backtest_leaves_out_who_was_erased_while_it_ran(failed,
             connection, requested_by="kim", rules="", chosen=(), span=span, step_seconds=60, now=now
         )
         run = backtests.claim(connection, now, now)
-    forget()
+    forget(PERSON)
     found = [
         BacktestContact(
             contact=each,
@@ -99,7 +87,7 @@ def test_the_result_of_a_backtest_leaves_out_who_was_erased_while_it_ran(failed,
 
 def test_a_replay_that_runs_when_an_erasure_begins_restores_nobody(failed, connecting, forget, count, now):
     with Replay(connecting, now) as running:
-        assert not forget().archive_done
+        assert not forget(PERSON).archive_done
         with pytest.raises(ReplayBusyError):
             running.of_archive(
                 now - timedelta(days=1), now + timedelta(days=1), not_before=now - timedelta(days=9)

@@ -9,27 +9,16 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.support.alerts import make_alert
 from tests.support.factories import NUMBER, body, status
-from webhook_app.pipeline.people.erase import continue_erasures, erase
+from webhook_app.pipeline.people.erase import continue_erasures
 from webhook_app.pipeline.people.erase_archive import erase_from_archive
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.incidents import alerts
 from webhook_app.store.people.erased_messages import AT_ONCE
-from webhook_app.store.postgres.engine import connect
 
 PERSON, OTHER = "12025550117", "12025550118"
 IDS = ["wamid." + b64encode(f"{number:05}".encode()).decode() for number in range(AT_ONCE + 10)]
 FIRST, LAST = min(IDS), max(IDS)
 REPORTS = AT_ONCE + 20
-
-
-@pytest.fixture
-def connecting(database_url):
-    return lambda: connect(database_url, application="tests")
-
-
-@pytest.fixture
-def forget(engine, connecting, now):
-    return lambda: erase(engine, connecting, PERSON, actor="tester", now=now)
 
 
 @pytest.fixture
@@ -74,7 +63,7 @@ def test_no_transaction_takes_more_than_some_hundred_messages(messages, forget, 
 
     event.listen(engine, "after_cursor_execute", count)
     event.listen(engine, "begin", begin)
-    done = forget()
+    done = forget(PERSON)
     event.remove(engine, "after_cursor_execute", count)
     event.remove(engine, "begin", begin)
     assert (done.rows["status_events"], done.rows["sends"]) == (len(IDS), REPORTS)
@@ -95,7 +84,7 @@ def interrupted(messages, forget, engine):
         )
     try:
         with pytest.raises(DBAPIError):
-            forget()
+            forget(PERSON)
     finally:
         with engine.begin() as connection:
             connection.execute(text("DROP TRIGGER refuse ON messages; DROP FUNCTION refuse()"))
@@ -113,7 +102,7 @@ def test_an_interrupted_erasure_is_continued(interrupted, left, engine, connecti
 
 
 def test_an_interrupted_erasure_can_be_repeated(interrupted, forget, left, engine, connecting, now):
-    assert forget().rows["status_events"] == 10
+    assert forget(PERSON).rows["status_events"] == 10
     assert left() == (0, 0, 1), "the first one knows the message that the alert names"
     assert continue_erasures(engine, connecting, now + timedelta(minutes=15))
     assert left() == (0, 0, 0)
@@ -135,7 +124,7 @@ def test_an_erasure_ends_while_a_sender_goes_on_reporting_the_person(messages, f
 
     event.listen(engine, "before_cursor_execute", report)
     try:
-        done = forget()
+        done = forget(PERSON)
     finally:
         event.remove(engine, "before_cursor_execute", report)
     assert done.rows["sends"] == REPORTS
@@ -153,7 +142,7 @@ def test_a_deadlock_repeats_a_part_of_an_erasure(messages, forget, left, engine)
             )
         )
     try:
-        done = forget()
+        done = forget(PERSON)
     finally:
         with engine.begin() as connection:
             drop = "DROP TRIGGER refuse_once ON messages; DROP FUNCTION refuse_once(); DROP SEQUENCE tries"
@@ -173,7 +162,7 @@ def test_an_erasure_locks_messages_before_anything_else_of_them_as_the_merge_of_
 
     event.listen(engine, "before_cursor_execute", note)
     try:
-        forget()
+        forget(PERSON)
     finally:
         event.remove(engine, "before_cursor_execute", note)
     assert list(first)[:2] == ["messages", "sends"]
