@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.store.postgres.engine import connect, libpq_url, make_engine
+from webhook_app.store.postgres.partitions import ensure
 from webhook_app.store.schema import metadata
 
 # A busy machine generates slowly; that says nothing about the code.
@@ -121,12 +123,16 @@ def keep_connections() -> Iterator[None]:
 
 
 class Database:
-    """A copy of the migrated database, emptied after each test; made anew when a test changed its schema."""
+    """A copy of the migrated database, emptied after each test.
+
+    Partitions that a test made are dropped, and those that it dropped are made again. After any other change of the
+    schema the database is made anew, which takes as long as fifty tests.
+    """
 
     def __init__(
         self, server_url: str, template: str, prepare: Callable[[str], object] = lambda _url: None
     ) -> None:
-        """`prepare` gives the database at this URL a schema that all tests with it need."""
+        """`prepare` makes partitions that all tests with it need, unless they exist."""
         self._server_url, self._template, self._prepare = server_url, template, prepare
         self.url = ""
         self._make()
@@ -141,21 +147,39 @@ class Database:
         )  # a new one would first have to learn the schema
         self._prepare(self.url)
         self._kept.execute(_EMPTY)
-        self._shape = _shape(self._kept)
+        self._remember_schema()
         CONNECTIONS.keep(self.url)
+
+    def _remember_schema(self) -> None:
+        self._shape, self._partitions = _shape(self._kept), _partitions(self._kept)
+        self._rest = _shape(self._kept, besides="relispartition")
 
     def empty(self) -> None:
         """End the sessions that the test left, and delete its rows."""
         try:
             self._end_others()
-            if _shape(self._kept) == self._shape:
+            is_as_before = _shape(self._kept) == self._shape
+            if is_as_before or _shape(self._kept, besides="relispartition") == self._rest:
                 self._kept.execute("SELECT pg_temp.delete_all_rows()")
                 self._kept.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
-                return
+                if is_as_before or self._put_partitions_back():
+                    return
         except psycopg.OperationalError:
             pass  # the test killed the server's connections, or the server
         self.drop()
         self._make()
+
+    def _put_partitions_back(self) -> bool:
+        """Whether there are the same ones again."""
+        found = _partitions(self._kept)
+        if changed := [name for name, state in found.items() if self._partitions.get(name) != state]:
+            self._kept.execute(f"DROP TABLE {', '.join(changed)}")
+        if self._partitions.keys() - (found.keys() - changed):
+            _make_partitions(self.url)
+            self._prepare(self.url)
+        names = self._partitions.keys()
+        self._remember_schema()
+        return self._partitions.keys() == names
 
     def end_idle_sessions(self) -> None:
         """End those that earlier tests opened."""
@@ -186,21 +210,52 @@ _EMPTY = (
 """A function of the session that empties the tables: its statements are planned once."""
 
 
-def _shape(connection: psycopg.Connection[Any]) -> object:
-    """Changes with every table, index, column, constraint or setting that is made, renamed, altered or dropped."""
+def _shape(connection: psycopg.Connection[Any], *, besides: str = "false") -> object:
+    """Changes with every table, index, column, constraint or setting that is made, renamed, altered or dropped.
+
+    `besides`: which tables and indexes do not matter.
+    """
     return connection.execute(
         "SELECT (SELECT array_agg((oid, relname, relfilenode, relnatts) ORDER BY oid)::text FROM pg_class"
-        "        WHERE relnamespace = n.oid),"
-        " (SELECT array_agg(oid ORDER BY oid)::text FROM pg_constraint WHERE connamespace = n.oid),"
+        f"        WHERE relnamespace = n.oid AND NOT {besides}),"
+        " (SELECT array_agg(c.oid ORDER BY c.oid)::text FROM pg_constraint c LEFT JOIN pg_class t ON t.oid = conrelid"
+        f"  WHERE connamespace = n.oid AND ({besides}) IS NOT TRUE),"
         " (SELECT array_agg(setconfig)::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
         "  WHERE d.datname = current_database())"
         " FROM pg_namespace n WHERE nspname = 'public'"
     ).fetchone()
 
 
+def _partitions(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """The state of each partition by its name. It changes with its files, columns, indexes and constraints."""
+    found = connection.execute(
+        "SELECT relname, (oid, relfilenode, relnatts,"
+        "  (SELECT array_agg((indexrelid, indisvalid) ORDER BY indexrelid) FROM pg_index WHERE indrelid = t.oid),"
+        "  (SELECT array_agg(c.oid ORDER BY c.oid) FROM pg_constraint c WHERE conrelid = t.oid))::text"
+        " FROM pg_class t WHERE relispartition AND relkind = 'r'"
+    )
+    return dict(found.fetchall())
+
+
+def _make_partitions(url: str, *, days_back: int = 8) -> None:
+    """Make those that the migrated database has, and for events that are older."""
+    engine = make_engine(url, application="tests", pool_size=0)
+    with engine.begin() as connection:
+        ensure(connection, datetime.now(UTC), days_back=days_back)
+    engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def database(server_url: str, template: str) -> Iterator[Database]:
     made = Database(server_url, template)
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="session")
+def database_of_weeks(server_url: str, template: str) -> Iterator[Database]:
+    """One with partitions of the last 45 days; a module about old events has it as its `database`."""
+    made = Database(server_url, template, partial(_make_partitions, days_back=46))
     yield made
     made.drop()
 

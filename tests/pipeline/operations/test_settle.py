@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.conftest import Database
 from tests.support.factories import NUMBER, status
 from tests.support.traffic import Traffic
 from webhook_app.pipeline.counts.count_funnels import count_stages
@@ -29,11 +30,14 @@ PRICING = {"billable": True, "pricing_model": "PMP", "category": "marketing", "t
 CALLBACK = '{"template": "offer", "campaign": "autumn"}'
 
 
+@pytest.fixture(scope="module")
+def database(database_of_weeks: Database) -> Database:
+    return database_of_weeks
+
+
 @pytest.fixture
-def old(engine: Engine, now: datetime) -> datetime:
-    """A noon three weeks ago, whose events have partitions of their own."""
-    with engine.begin() as connection:
-        partitions.ensure(connection, now, days_back=22)
+def old(now: datetime) -> datetime:
+    """A noon three weeks ago."""
     return now.replace(hour=12, minute=0, second=0, microsecond=0) - 20 * DAY
 
 

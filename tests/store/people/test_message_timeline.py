@@ -1,7 +1,7 @@
 """A counted message is read from few days, and none of its events is missed."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,8 +14,7 @@ from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.people import message_timeline
-from webhook_app.store.postgres.engine import connect, make_engine
-from webhook_app.store.postgres.partitions import ensure
+from webhook_app.store.postgres.engine import connect
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 WAMID = "wamid.one"
@@ -24,18 +23,8 @@ Tell = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def database(server_url: str, template: str) -> Iterator[Database]:
-    """One with partitions of the last 45 days."""
-
-    def prepare(url: str) -> None:
-        engine = make_engine(url, application="tests", pool_size=0)
-        with engine.begin() as connection:
-            ensure(connection, datetime.now(UTC), days_back=46)
-        engine.dispose()
-
-    made = Database(server_url, template, prepare)
-    yield made
-    made.drop()
+def database(database_of_weeks: Database) -> Database:
+    return database_of_weeks
 
 
 @pytest.fixture
