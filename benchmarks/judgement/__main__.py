@@ -39,14 +39,14 @@ class Played(Struct, kw_only=True):
         return (min(moments) - self.scenario.begin) / MINUTE if moments else None
 
 
-def play(scenario: Scenario, rules: Sequence[Rule]) -> Played:
+def play(scenario: Scenario, rules: Sequence[Rule], step: timedelta = MINUTE) -> Played:
     """Play one scenario and compare the incidents that people were told of with what is expected."""
     past = SimulatedPast(scenario.senders, scenario.faults, MONDAY)
     end = scenario.begin + timedelta(hours=scenario.hours)
     run, now = BacktestRun(past, rules, scenario.begin - 10 * MINUTE), scenario.begin - 10 * MINUTE
     while now <= end:
         run.evaluate(now)
-        now += MINUTE
+        now += step
     told = [each for each in run.found_incidents(end) if each.told_at is not None]
     return Played(scenario=scenario, told=told, faults=_faults(scenario, told))
 

@@ -1,5 +1,7 @@
 """A short form of `make judgement`: some scenarios in simulated time, through the code that evaluates live."""
 
+from datetime import timedelta
+
 import pytest
 
 from benchmarks.judgement.__main__ import play
@@ -18,11 +20,16 @@ SCENARIOS = {scenario.name: scenario for scenario in (*MUST_SEE, *MUST_NOT_SAY)}
         "20 of 20 in an hour",
         "60 of 60 of one campaign among 4 060 messages of the number",
         "a bill not paid",
-        "everything fails for a week on 20 messages a day",  # with a pause of three hours: no recovery
     ],
 )
 def test_the_default_rules_are_right_about_a_scenario(name):
     assert play(SCENARIOS[name], RULES).faults == []
+
+
+def test_a_pause_of_three_hours_is_no_recovery_for_a_sender_of_20_messages_a_day():
+    """Every five minutes for 26 hours: the sender has a message in more than an hour."""
+    scenario = SCENARIOS["everything fails for a week on 20 messages a day"]
+    assert play(scenario, RULES, timedelta(minutes=5)).faults == []
 
 
 @pytest.mark.parametrize("scenario", [LASTING[0], LASTING[3]], ids=lambda scenario: scenario.name)

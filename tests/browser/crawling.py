@@ -1,6 +1,7 @@
 """Finds one page of every kind: those the navigation names, and from each what it links to."""
 
 import re
+from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
@@ -18,19 +19,36 @@ def kind_of(path: str) -> str:
 
 
 def one_of_each_kind(page: Page) -> dict[str, str]:
-    """Paths by kind, from the page that is shown on."""
+    """Paths by kind, from the page that is shown on. The others are read and not shown: no script adds a link."""
     found = {"docs": "/docs"}
-    waiting = _links(page, "header nav a")
+    waiting = _links(page.content(), "nav")
     while waiting:
         path = waiting.pop(0)
         if kind_of(path) in found or _NO_PAGE.search(path):
             continue
         found[kind_of(path)] = path
-        page.goto(path)
-        waiting += _links(page, "main a")
+        waiting += _links(page.request.get(path).text(), "main")
     return found
 
 
-def _links(page: Page, where: str) -> list[str]:
-    found = page.locator(where).evaluate_all("links => links.map(link => link.getAttribute('href') || '')")
-    return [path for path in found if path.startswith("/") and not path.startswith("//")]
+class _Links(HTMLParser):
+    """The links within elements of this name."""
+
+    def __init__(self, within: str) -> None:
+        super().__init__()
+        self._within, self._depth = within, 0
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._depth += tag == self._within
+        if tag == "a" and self._depth:
+            self.found.append(dict(attrs).get("href") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._depth -= tag == self._within
+
+
+def _links(html: str, within: str) -> list[str]:
+    links = _Links(within)
+    links.feed(html)
+    return [path for path in links.found if path.startswith("/") and not path.startswith("//")]
