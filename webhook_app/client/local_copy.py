@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from webhook_app.client.client import Client, FeedChange
-from webhook_app.rules.suppressions.blocking import BY_PEOPLE, blocking_suppression, ends_with_probe
+from webhook_app.rules.suppressions.blocking import BY_PEOPLE, blocking_suppression, end_of, ends_with_probe
 from webhook_app.rules.suppressions.reach import reaches
 from webhook_app.whatsapp.people.contacts import InvalidAddress, hints, if_stored, parse_address
 
@@ -179,6 +179,7 @@ class LocalCopy:
         if self._is_shadow:
             rows = [row for row in rows if row.reason in BY_PEOPLE]
         closed = [row for row in rows if not _is_half_open(row, now)]
+        closed.sort(key=end_of, reverse=True)
         if found := self._blocking(closed, category, window_open=False):
             # In an open window a reply may be sent despite a typed STOP, and the copy does not know the windows.
             in_window = self._blocking(closed, category, window_open=True)

@@ -20,12 +20,13 @@ from tests.pipeline.world import (
     others_sent,
 )
 from tests.support.factories import NUMBER, body, document, message, status, value
-from tests.support.suppressions import replayed
+from tests.support.suppressions import replayed, store_suppression
 from webhook_app.store.postgres.engine import connect, driver
 from webhook_app.store.suppressions import suppressions
+from webhook_app.store.suppressions.changes import ChangeEvidence
 from webhook_app.store.suppressions.checks import CheckRequest, read_facts, read_facts_of_thousands
 
-NEW = "491715550117"
+NEW, ALSO_NEW = "491715550117", "491715550118"
 
 
 def change_number(world, age, old=CONTACT, new=NEW, message_id="wamid.moved"):
@@ -73,6 +74,153 @@ def test_suppressions_move_back_with_a_return_to_the_old_number(world):
     change_number(world, HOUR, old=NEW, new=CONTACT, message_id="wamid.back")
     world.run()
     assert [row.contact for row in world.all()] == [CONTACT]
+
+
+USER = "US.7041abc"
+
+
+def link(world, contact=CONTACT, user=USER):
+    """A webhook shows both keys as one person's."""
+    world.store(body(status("wamid.linked", "sent", world.now, recipient=contact, recipient_user_id=user)))
+
+
+@pytest.mark.parametrize("endless", [USER, CONTACT])
+def test_of_two_decisions_about_one_person_the_one_that_ends_later_stays(world, engine, now, endless):
+    for contact in (USER, CONTACT):
+        until, note = (None, "court order") if contact == endless else (now + HOUR, "cooling")
+        store_suppression(engine, now - DAY, contact=contact, until=until, actor=contact, note=note)
+    link(world)
+    (row,) = world.all()
+    assert (row.contact, row.until, row.actor) == (CONTACT, None, endless)
+    assert row.note == "court order; cooling"
+
+
+def test_of_two_decisions_that_end_the_later_end_stays(world, engine, now):
+    for contact, hours in ((CONTACT, 1), (USER, 2)):
+        store_suppression(engine, now - DAY, contact=contact, until=now + hours * HOUR)
+    link(world)
+    assert [(row.contact, row.until) for row in world.all()] == [(CONTACT, now + 2 * HOUR)]
+
+
+@pytest.mark.parametrize("endless", [CONTACT, NEW])
+def test_a_decision_without_an_end_goes_along_to_a_number_with_one_that_ends(world, engine, now, endless):
+    store_suppression(engine, now - DAY, contact=CONTACT, until=None if endless == CONTACT else now + HOUR)
+    store_suppression(engine, now - DAY, contact=NEW, until=None if endless == NEW else now + HOUR)
+    change_number(world, HOUR)
+    assert [(row.contact, row.until) for row in world.all()] == [(NEW, None)]
+    change_number(world, MINUTE, old=NEW, new=ALSO_NEW, message_id="wamid.further")
+    assert [(row.contact, row.until) for row in world.all()] == [(ALSO_NEW, None)]
+
+
+def test_a_suppression_moves_to_a_number_where_one_of_somebody_else_ends(world, engine, now):
+    for contact in (CONTACT, NEW):
+        evidence = (ChangeEvidence(now - DAY, f"wamid.{contact}", 131000),)
+        store_suppression(engine, now - DAY, contact=contact, reason="hard", evidence=evidence)
+    change_number(world, HOUR)
+    (row,) = world.all()
+    assert (row.contact, [each.message_id for each in row.evidence]) == (NEW, [f"wamid.{CONTACT}"])
+
+
+@pytest.mark.parametrize("confirmed", [USER, CONTACT])
+def test_of_two_suppressions_of_one_person_a_confirmed_one_stays_confirmed(world, engine, now, confirmed):
+    for contact, days in ((CONTACT, 1), (USER, 2)):
+        store_suppression(
+            engine,
+            now - DAY,
+            contact=contact,
+            reason="unreachable",
+            code=UNREACHABLE,
+            until=now + days * DAY,
+            times=days,
+            evidence=(ChangeEvidence(now - days * DAY, f"wamid.{contact}", UNREACHABLE),),
+            actor="system",
+            review=contact != confirmed,
+        )
+    link(world)
+    (row,) = world.all()
+    assert (row.contact, row.until, row.times, row.review) == (CONTACT, now + 2 * DAY, 2, False)
+    assert [each.message_id for each in row.evidence] == [f"wamid.{USER}", f"wamid.{CONTACT}"]
+
+
+@pytest.mark.parametrize("beside", ["nothing", "half-open", "closed"])
+def test_a_half_open_suppression_moves_with_its_person_and_opens_no_closed_one(world, engine, now, beside):
+    row = {"reason": "unreachable", "code": UNREACHABLE, "review": True}
+    for contact in (USER, *(() if beside == "nothing" else (CONTACT,))):
+        evidence = (ChangeEvidence(now - 9 * DAY, f"wamid.{contact}", UNREACHABLE),)
+        until = now + DAY if (contact, beside) == (CONTACT, "closed") else now - HOUR
+        store_suppression(engine, now - 9 * DAY, contact=contact, until=until, evidence=evidence, **row)
+    world.run()
+    assert [each.half_open_at is None for each in world.rows(USER)] == [False]
+    link(world)
+    world.run()
+    (row,) = world.all()
+    assert (row.contact, row.half_open_at, row.until) == (
+        (CONTACT, None, now + DAY) if beside == "closed" else (CONTACT, now - HOUR, None)
+    )
+
+
+def test_an_opt_out_whose_cause_is_no_longer_stored_outlives_an_older_start_of_another_key(
+    world, engine, now
+):
+    for contact, days in ((CONTACT, 9), (USER, 1)):
+        store_suppression(engine, now - days * DAY, contact=contact, reason="opted_out", actor="person")
+    link(world)
+    world.write(3 * DAY, "start")
+    assert [row.contact for row in world.all()] == [CONTACT]
+    world.write(HOUR, "start")
+    assert world.all() == []
+
+
+def test_an_opt_out_of_another_key_that_ended_ends_no_stop(world, engine, now):
+    world.write(5 * HOUR, "stop")
+    store_suppression(
+        engine, now - DAY, contact=USER, phone_number_id=NUMBER, reason="opted_out", until=now - HOUR
+    )
+    world.run()
+    link(world)
+    world.run()
+    assert [(row.contact, row.until) for row in world.all()] == [(CONTACT, None)]
+
+
+def test_a_stop_to_which_somebody_gave_an_end_does_not_come_back_with_a_link(world, engine, now):
+    world.write(5 * HOUR, "stop")
+    with engine.begin() as connection:
+        suppressions.put(
+            connection,
+            CONTACT,
+            phone_number_id=NUMBER,
+            reason="opted_out",
+            until=now - HOUR,
+            actor="ops",
+            now=now - 2 * HOUR,
+        )
+    world.run()
+    link(world)
+    world.run()
+    assert world.all() == []
+
+
+def test_an_opt_out_under_another_key_keeps_its_note_and_confirmation(world, engine, now):
+    link(world)
+    store_suppression(
+        engine,
+        now - DAY,
+        contact=USER,
+        phone_number_id=NUMBER,
+        scope="marketing",
+        reason="opted_out",
+        note="asked on the phone",
+        seen_as=CONTACT,
+        evidence=(ChangeEvidence(now - DAY, "wamid.said", what="ambiguous"),),
+    )
+    world.write(HOUR, "cancel")
+    (row,) = world.all()
+    assert (row.contact, row.note, row.seen_as, row.review) == (
+        CONTACT,
+        "asked on the phone",
+        CONTACT,
+        False,
+    )
 
 
 OLD_SPELLINGS = {

@@ -56,6 +56,16 @@ def test_a_suppression_blocks_or_is_a_wait_when_its_code_has_an_end_of_its_own(r
     assert (found.reason, found.scope, found.suppression) == (row.reason, row.scope, row)
 
 
+def test_of_two_that_say_the_same_the_verdict_names_the_later_end():
+    soon, later, endless = (
+        Row(until=NOW + HOUR),
+        Row(phone_number_id="1", until=NOW + DAY),
+        Row(contact="US.1"),
+    )
+    assert decide([soon, later], False, TERMS).until == NOW + DAY
+    assert decide([soon, later, endless], False, TERMS).until is None
+
+
 def test_a_suppression_goes_before_the_pause_and_the_pause_before_a_probe():
     assert decide([Row()], False, PAUSED).reason == "manual"
     assert decide([EXPIRED], False, PAUSED).reason == "paused"

@@ -16,7 +16,7 @@ from webhook_app.rules.suppressions.streaks import STOPPED_MARKETING
 from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions import consent, contact_failures
-from webhook_app.store.suppressions.changes import PERSON, SYSTEM, ChangeEvidence, endings
+from webhook_app.store.suppressions.changes import PERSON, SYSTEM, ChangeEvidence, SuppressionChange, endings
 from webhook_app.store.suppressions.suppressions import Removal, Suppression, of_contacts
 from webhook_app.whatsapp.events import NO_CODE
 
@@ -133,14 +133,31 @@ def _statements(
             refused.occurred_at, "code", refused.message_id, "settings", refused.contact
         )
         add(_author(known, statement), refused.phone_number_id, "marketing", statement)
-    for ended in (each for each in endings(connection, keys, shared) if each.reason == OPTED_OUT):
+    ends = [each for each in endings(connection, keys, shared) if each.reason == OPTED_OUT]
+    for ended in (each for each in ends if each.action == "lift"):
         lifted = ConsentStatement(ended.at, "operator")
         add(owner(known, ended), ended.phone_number_id, ended.scope, lifted)
     for row in (row for rows in stored.values() for row in rows):
         for statement in _stored_statements(row):
             add(owner(known, row), row.phone_number_id, row.scope, statement)
+    _leave_out_expired(found, known, ends)
     _widen(found, stored)
     return found
+
+
+def _leave_out_expired(
+    found: dict[ConsentCase, list[ConsentStatement]], known: Holders, ends: Iterable[SuppressionChange]
+) -> None:
+    """Leave out opt-outs whose suppression expired. Its end says nothing about those of the person's other keys."""
+    for expired in (each for each in ends if each.action == "expire"):
+        keys = {expired.contact, *(each.contact for each in expired.evidence if each.contact)}
+        case = owner(known, expired), expired.phone_number_id, expired.scope
+        if case in found:
+            found[case] = [
+                each
+                for each in found[case]
+                if not each.is_opt_out or each.contact not in keys or each.occurred_at > expired.at
+            ]
 
 
 def _widen(found: dict[ConsentCase, list[ConsentStatement]], stored: Collection[ConsentCase]) -> None:
@@ -191,9 +208,8 @@ def _row(case: ConsentCase, active: Sequence[ConsentStatement], rows: Sequence[S
             evidence += (each for each in _evidence(rows) if each.what not in MARKETING_WORDS)
         else:
             evidence.append(_evidence_of(statement, contact))
-    known = next((row for row in rows if row.contact == contact), None)
     is_ambiguous = all(statement.is_ambiguous for statement in active)
-    confirmed = known is not None and not known.review and _is_ambiguous(known)
+    confirmed = any(not row.review and _is_ambiguous(row) for row in rows)
     return Suppression(
         contact=contact,
         phone_number_id=number,
@@ -202,9 +218,9 @@ def _row(case: ConsentCase, active: Sequence[ConsentStatement], rows: Sequence[S
         code=STOPPED_MARKETING if any(statement.kind == "code" for statement in active) else NO_CODE,
         since=max(statement.occurred_at for statement in active),
         evidence=tuple(evidence),
-        seen_as=known.seen_as if known else "",
+        seen_as=next((row.seen_as for row in rows if row.seen_as), ""),
         actor=PERSON,
-        note=known.note if known else "",
+        note="; ".join(dict.fromkeys(row.note for row in rows if row.note)),
         review=is_ambiguous and not confirmed,
     )
 

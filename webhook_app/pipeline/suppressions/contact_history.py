@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
-from webhook_app.pipeline.suppressions.number_changes import AUTOMATIC, all_keys, owner
+from webhook_app.pipeline.suppressions.number_changes import AUTOMATIC, EVIDENCE_KEPT, all_keys, owner
 from webhook_app.rules.people.holders import Holders
 from webhook_app.rules.suppressions.explained_periods import explainable_codes
 from webhook_app.rules.suppressions.reach import numbers_reaching
@@ -19,9 +19,6 @@ from webhook_app.store.suppressions.contact_failures import ContactFailure
 from webhook_app.store.suppressions.successes import LastSuccess
 from webhook_app.store.suppressions.suppressions import Suppression, of_contacts
 from webhook_app.whatsapp.errors.catalogue import explain
-
-EVIDENCE_KEPT = 10
-"""Of a suppression."""
 
 Cause = tuple[str, str]
 """reason, scope."""

@@ -10,12 +10,15 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from webhook_app.rules.people.holders import Holders, KeyHolder
+from webhook_app.rules.suppressions.blocking import end_of
 from webhook_app.store.people.contacts import holders
 from webhook_app.store.postgres.engine import Connection
-from webhook_app.store.suppressions.changes import SYSTEM, ChangeEvidence, HasEvidence, based_on
+from webhook_app.store.suppressions.changes import SYSTEM, ChangeEvidence, HasEvidence, Key, based_on
 from webhook_app.store.suppressions.suppressions import Removal, Suppression, of_contacts
 
 AUTOMATIC = ("hard", "unreachable")
+EVIDENCE_KEPT = 10
+"""Of a suppression."""
 
 
 def transfer_suppressions(
@@ -26,30 +29,50 @@ def transfer_suppressions(
     known = holders(connection, asked)
     people = [person for key in asked for person in known.everybody(key)]
     rows = of_contacts(connection, sorted(all_keys(people).union(asked)))
-    held = {row.key for row in rows}
-    wanted, removals = [], []
+    held: dict[Key, Suppression] = {}
+    moving: list[Suppression] = []
+    wanted: dict[Key, Suppression] = {}
+    removals = []
     for row in rows:
         person = _holder_of(known, row)
-        main = person.main
-        if main == row.contact or (not main and row.reason not in AUTOMATIC):
-            continue
-        if main:
-            moved = replace(
-                row,
-                contact=main,
-                evidence=_with_origin(row, person),
-                note=row.note or "moved along with the person",
-            )
-            if moved.key not in held:
-                wanted.append(moved)
-                held.add(moved.key)
-            removals.append(
-                Removal(row, "lift", SYSTEM, "the person goes on under another number or user id")
-            )
-        else:
-            held.discard(row.key)
+        if person.main == row.contact:
+            held[row.key] = replace(row, evidence=_with_origin(row, person))
+        elif person.main:
+            note = row.note or "moved along with the person"
+            moved = replace(row, contact=person.main, evidence=_with_origin(row, person), note=note)
+            moving.append(_with_past_end(moved))
+            why = "the person goes on under another number or user id"
+            removals.append(Removal(row, "lift", SYSTEM, why))
+        elif row.reason in AUTOMATIC:
             removals.append(Removal(row, "lift", SYSTEM, "somebody else has the number now"))
-    return wanted, removals
+        else:
+            held[row.key] = replace(row, evidence=())
+    for moved in moving:
+        other = wanted.get(moved.key) or held.get(moved.key)
+        wanted[moved.key] = _both(other, moved) if other else moved
+    return list(wanted.values()), removals
+
+
+def _both(held: Suppression, moved: Suppression) -> Suppression:
+    """Two rows of one person as one: it ends when the later one does, and what a person confirmed stays confirmed."""
+    held = _with_past_end(held)
+    later, other = (moved, held) if end_of(moved) > end_of(held) else (held, moved)
+    evidence = sorted({*held.evidence, *moved.evidence}, key=lambda each: (each.occurred_at, each.message_id))
+    return replace(
+        later,
+        since=(min if later.reason in AUTOMATIC else max)(held.since, moved.since),
+        times=max(held.times, moved.times),
+        evidence=tuple(evidence[-EVIDENCE_KEPT:]),
+        seen_as=later.seen_as or other.seen_as,
+        note="; ".join(dict.fromkeys(note for note in (later.note, other.note) if note)),
+        review=held.review and moved.review,
+        probe_until=max(filter(None, (held.probe_until, moved.probe_until)), default=None),
+    )
+
+
+def _with_past_end(row: Suppression) -> Suppression:
+    """A half-open row as before its end was noticed: a new row may not be half-open, see `apply`."""
+    return replace(row, until=row.half_open_at, half_open_at=None) if row.half_open_at else row
 
 
 def all_keys(people: Iterable[KeyHolder]) -> set[str]:

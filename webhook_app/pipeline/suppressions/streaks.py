@@ -10,7 +10,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from webhook_app.pipeline.suppressions.contact_history import (
-    EVIDENCE_KEPT,
     Case,
     Cause,
     ContactHistory,
@@ -18,6 +17,7 @@ from webhook_app.pipeline.suppressions.contact_history import (
     load_histories,
 )
 from webhook_app.pipeline.suppressions.explanations import LOOKBACK, Explanations
+from webhook_app.pipeline.suppressions.number_changes import EVIDENCE_KEPT
 from webhook_app.rules.suppressions.explained_periods import (
     BY_RATE,
     INCIDENT_UNDONE,

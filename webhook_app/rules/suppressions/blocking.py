@@ -4,7 +4,7 @@ Takes the suppressions of one person and the category of the message; returns th
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from webhook_app.rules.suppressions.marketing_pauses import pause_label
@@ -14,6 +14,7 @@ REASONS = ("opted_out", "manual", "hard", "unreachable")
 BY_PEOPLE = ("opted_out", "manual")
 """Reasons that a person decided, so that they also apply to a number that may be the same line."""
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _AUTHENTICATION = ("authentication", "authentication_international")
 _NOT_MARKETING = frozenset((*_AUTHENTICATION, "utility", "service", "group_utility", "group_service"))
 
@@ -25,13 +26,13 @@ class ActiveSuppression(Protocol):
     def reason(self) -> str: ...
     @property
     def scope(self) -> str: ...
+    @property
+    def until(self) -> datetime | None: ...
 
 
 class EndingSuppression(ActiveSuppression, Protocol):
     """A suppression that may expire."""
 
-    @property
-    def until(self) -> datetime | None: ...
     @property
     def half_open_at(self) -> datetime | None: ...
     @property
@@ -53,10 +54,15 @@ def strength(reason: str, scope: str) -> tuple[int, bool]:
     return REASONS.index(reason), scope != "all"
 
 
+def end_of(row: ActiveSuppression) -> datetime:
+    """When it ends. Of two suppressions of one person that say the same, the one that ends later counts."""
+    return row.until or _NEVER
+
+
 def blocking_suppression(
     suppressions: Iterable[AnySuppression], category: str | None, window_open: bool, stop_blocks_all: bool
 ) -> AnySuppression | None:
-    """The strongest of these suppressions that blocks a message of this category, or None.
+    """The strongest of these suppressions that blocks a message of this category, or None. Of equal ones, the first.
 
     A missing or unknown category counts as marketing. Pass only suppressions that have not expired.
     """

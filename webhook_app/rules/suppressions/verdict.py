@@ -17,6 +17,7 @@ from webhook_app.rules.suppressions.blocking import (
     EndingSuppression,
     awaits_probe,
     blocking_suppression,
+    end_of,
     is_authentication,
     is_half_open,
     why,
@@ -105,6 +106,7 @@ def _decide(suppressions: Sequence[CheckedSuppression], window_open: bool, terms
     if not suppressions:
         return SEND if terms.pause is None else _paused(terms.pause, terms.category)
     closed = [row for row in suppressions if not is_half_open(row, terms.now)]
+    closed.sort(key=end_of, reverse=True)
     if found := blocking_suppression(closed, terms.category, window_open, terms.stop_blocks_all):
         return _blocked(found, terms.now)
     if terms.pause is not None:
