@@ -126,6 +126,8 @@ def erase(contact: str) -> None:
     click.echo("raw archive done" if done.archive_done else "raw archive: the scheduler continues")
     if done.opted_out:
         click.echo("This person opted out: checks still refuse them.")
+    if done.earlier_holder_stays:
+        click.echo("Somebody else had this number before and is not erased.")
 
 
 def _progress(length: int, noun: str) -> "ProgressBar[int]":

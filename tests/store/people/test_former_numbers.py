@@ -1,11 +1,13 @@
 """An erasure takes a former number of the person, and nobody who had their present number before them."""
 
+import json
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from tests.support.factories import NUMBER, body, number_change, status
+from tests.support.factories import NUMBER, body, document, message, number_change, status, value
+from tests.support.suppressions import store_suppression
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.store.people import former_numbers
 from webhook_app.store.suppressions import opt_ins
@@ -36,8 +38,8 @@ def to_erase(engine):
 
 
 @pytest.fixture
-def store(engine, now):
-    """Stores a reported send or an opt-in of a contact, some days ago."""
+def store(engine, feed, now):
+    """Stores something about a contact, some days ago."""
 
     def report(contact, days):
         with engine.begin() as connection:
@@ -61,7 +63,35 @@ def store(engine, now):
         with engine.begin() as connection:
             opt_ins.put(connection, [row])
 
-    return {"send": report, "opt-in": agree}
+    def webhook(name):
+        code = {"code": 131026} if name == "failed" else {}
+        return lambda contact, days: feed(
+            body(status(f"wamid.{name}", name, now - days * DAY, recipient=contact, **code))
+        )
+
+    def failed_call(contact, days):
+        webhook("failed")(contact, days)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE failures SET source = 'send'"))
+
+    def write(contact, days):
+        feed(body(messages=[message(f"wamid.in.{days}", now - days * DAY, sender=contact)]))
+
+    def prefer(contact, days):
+        at = int((now - days * DAY).timestamp())
+        said = {"wa_id": contact, "category": "marketing_messages", "value": "stop", "timestamp": at}
+        feed(json.dumps(document(value(user_preferences=[said]), field="user_preferences")).encode())
+
+    def suppress(reason):
+        return lambda contact, days: store_suppression(
+            engine, now - days * DAY, contact=contact, reason=reason, review=reason == "unreachable"
+        )
+
+    return (
+        {"send": report, "opt-in": agree, "message": write, "preference": prefer, "failed call": failed_call}
+        | {name: webhook(name) for name in ("sent", "delivered", "read", "failed")}
+        | {reason: suppress(reason) for reason in ("manual", "opted_out", "unreachable")}
+    )
 
 
 def test_somebody_who_had_the_present_number_before_is_not_part_of_the_person(moved, feed, to_erase, now):
@@ -77,19 +107,50 @@ def test_a_number_that_nobody_uses_since_its_holder_left_means_the_person_who_le
     assert to_erase(FORMER) == ((FORMER, PRESENT), ())
 
 
-@pytest.mark.parametrize("what", ["send", "opt-in"])
-def test_a_former_number_is_taken_whole_unless_somebody_else_uses_it(moved, to_erase, store, what):
-    store[what](FORMER, 3)
+REPORTED = ("send", "opt-in")
+FAILED = ("sent", "failed", "failed call", "unreachable")
+USED = ("message", "delivered", "read", "preference", "opted_out", "manual")
+
+
+@pytest.mark.parametrize("what", [*REPORTED, *FAILED])
+def test_what_senders_report_and_what_does_not_arrive_shows_nobody_else_at_a_former_number(
+    moved, to_erase, store, what
+):
+    store[what](FORMER, 1)
     assert to_erase(PRESENT) == ((PRESENT, FORMER), ())
+    assert to_erase(FORMER) == ((FORMER, PRESENT), ())
+
+
+@pytest.mark.parametrize("what", USED)
+def test_a_former_number_is_not_taken_whole_if_somebody_else_uses_it(moved, to_erase, store, engine, what):
     store[what](FORMER, 1)
     keys, (span,) = to_erase(PRESENT)
     assert (keys, span.key) == ((PRESENT,), FORMER)
     assert to_erase(FORMER) == ((FORMER,), ())
 
 
+@pytest.mark.parametrize("what", ["message", "delivered", "read", "preference"])
+def test_what_happened_before_the_person_left_shows_nobody_else(moved, to_erase, store, what):
+    store[what](FORMER, 3)
+    assert to_erase(PRESENT) == ((PRESENT, FORMER), ())
+
+
+def test_an_earlier_holder_who_is_not_erased_is_noticed(moved, engine, store):
+    def stays(contact):
+        with engine.connect() as connection:
+            keys, _ = former_numbers.keys_to_erase(connection, contact)
+            return former_numbers.earlier_holder_stays(connection, contact, keys)
+
+    assert not stays(FORMER)
+    store["message"](FORMER, 1)
+    assert stays(FORMER)
+    assert not stays(PRESENT)
+
+
 def test_of_reported_sends_to_a_former_number_those_are_taken_that_no_webhook_names_for_another(
     moved, feed, engine, to_erase, store, now
 ):
+    store["message"](FORMER, 1)
     for days in (1, 3, 4):
         store["send"](FORMER, days)
     feed(body(status(f"wamid.{FORMER}.4", at=now - 4 * DAY, recipient=STRANGER)))

@@ -29,13 +29,15 @@ _INTERRUPTED_AFTER = timedelta(minutes=15)
 class Erased(Struct, frozen=True, kw_only=True):
     """The result. `opted_out`: the person had opted out, and checks still refuse messages to them.
 
-    `archive_done`: the person is in the quarantine and in the archive no more.
+    `archive_done`: the person is in the quarantine and in the archive no more. `earlier_holder_stays`: somebody else
+    had the number before, and is not erased.
     """
 
     id: int
     rows: dict[str, int]
     opted_out: bool
     archive_done: bool
+    earlier_holder_stays: bool
     not_searched: tuple[str, ...] = NOT_SEARCHED
     """Where the person may still be named."""
 
@@ -56,6 +58,7 @@ def erase(
     with engine.begin() as connection:
         erasure_requests.lock(connection)
         keys, shared = former_numbers.keys_to_erase(connection, contact)
+        stays = former_numbers.earlier_holder_stays(connection, contact, keys)
         ids = erased_messages.message_ids(connection, Traces(keys))
         traces = Traces(keys, [*ids, *former_numbers.message_ids(connection, shared)])
         taken = former_numbers.take_out(connection, shared)
@@ -66,7 +69,13 @@ def erase(
     with engine.connect() as connection:
         done = erasure.id not in {each.id for each in erasure_requests.unfinished(connection)}
     log.info("a contact was erased", erasure=erasure.id, rows=sum(rows.values()), archive_done=done)
-    return Erased(id=erasure.id, rows=dict(rows), opted_out=opted_out, archive_done=done)
+    return Erased(
+        id=erasure.id,
+        rows=dict(rows),
+        opted_out=opted_out,
+        archive_done=done,
+        earlier_holder_stays=stays,
+    )
 
 
 def continue_erasures(

@@ -5,20 +5,20 @@ from collections.abc import Iterable
 from sqlalchemy import text
 
 from webhook_app.rules.people.holders import KeyHolder, Span
+from webhook_app.rules.suppressions.blocking import BY_PEOPLE
 from webhook_app.store.people.contacts import holders
 from webhook_app.store.people.erased_messages import FROM_WEBHOOK, OF_OTHERS
 from webhook_app.store.postgres.engine import Connection
 
-_USED = text("""
-SELECT EXISTS (SELECT FROM status_events WHERE contact = :key AND occurred_at >= :since)
-    OR EXISTS (SELECT FROM settled_events WHERE contact = :key AND occurred_at >= :since)
-    OR EXISTS (SELECT FROM failures WHERE contact = :key AND occurred_at >= :since)
+# What senders report, and what does not arrive, shows nobody: anybody can send to a number that its holder left.
+_ARRIVED = "contact = :key AND occurred_at >= :since AND status IN ('delivered', 'read', 'played')"
+_USED = text(f"""
+SELECT EXISTS (SELECT FROM status_events WHERE {_ARRIVED})
+    OR EXISTS (SELECT FROM settled_events WHERE {_ARRIVED})
     OR EXISTS (SELECT FROM inbound_messages WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM preferences WHERE contact = :key AND occurred_at >= :since)
     OR EXISTS (SELECT FROM handovers WHERE contact = :key AND occurred_at >= :since)
-    OR EXISTS (SELECT FROM sends WHERE contact = :key AND sent_at >= :since)
-    OR EXISTS (SELECT FROM opt_ins WHERE contact = :key AND opted_in_at >= :since)
-    OR EXISTS (SELECT FROM suppressions WHERE contact = :key)
+    OR EXISTS (SELECT FROM suppressions WHERE contact = :key AND reason IN {BY_PEOPLE})
 """)
 _MESSAGES = text(f"""
 SELECT message_id FROM status_events e WHERE contact = :key AND occurred_at >= :since AND occurred_at < :until
@@ -69,6 +69,12 @@ def keys_to_erase(connection: Connection, contact: str) -> tuple[tuple[str, ...]
             else:
                 keys[span.key] = None
     return tuple(keys), tuple(shared)
+
+
+def earlier_holder_stays(connection: Connection, contact: str, keys: Iterable[str]) -> bool:
+    """Whether somebody had this number before, left it, and has none of the keys that are erased."""
+    *before, _ = holders(connection, [contact]).everybody(contact)
+    return any(person.main and person.main not in keys for person in before)
 
 
 def message_ids(connection: Connection, spans: Iterable[Span]) -> list[str]:

@@ -23,6 +23,13 @@ class ErasedContact(Struct, kw_only=True):
             description="The person had opted out: checks still refuse them, by a mark that identifies nobody."
         ),
     ]
+    earlier_holder_stays: Annotated[
+        bool,
+        Meta(
+            description="Somebody else had this number before and is not erased: who uses it now is. To erase"
+            " the earlier holder, name their present number or their user id."
+        ),
+    ]
     not_searched: Annotated[list[str], Meta(description="Where the person may still be named.")]
     archive: Annotated[
         str,

@@ -74,6 +74,8 @@ def _erased(done: ErasedContact) -> str:
         words += " The raw archive follows within minutes."
     if done.opted_out:
         words += " They had opted out: checks still refuse them, by a hash that does not reveal the number."
+    if done.earlier_holder_stays:
+        words += " Somebody else had this number before and is not erased."
     return words
 
 
