@@ -6,6 +6,7 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import text
 
+from tests.web.conftest import token_of
 from webhook_app.store.operations import api_keys
 from webhook_app.web import auth
 from webhook_app.web.api import ENDPOINTS
@@ -54,8 +55,40 @@ def test_every_endpoint_refuses_who_has_no_key_and_whose_role_is_too_low(api):
         more = {"json": {"hours": 0.1}} if endpoint.name == "backtest_rules" else {}  # a day takes seconds
         assert api.ask(endpoint.method, path, role="").status_code == 401, endpoint.name
         answers = {role: api.ask(endpoint.method, path, role=role, **more) for role in auth.ROLES}
-        refused = [role for role, answer in answers.items() if answer.status_code == 403]
-        assert refused == list(auth.ROLES[: auth.ROLES.index(endpoint.role)]), endpoint.name
+        refused = {role for role, answer in answers.items() if answer.status_code == 403}
+        too_low = set(auth.ROLES[: auth.ROLES.index(endpoint.role)])
+        assert refused == too_low | ({"viewer"} if endpoint.changes else set()), endpoint.name
+
+
+NO_CHANGE = {"/v1/check", "/v1/preflight"}
+"""Questions with a body."""
+WITHOUT_A_ROLE = {"/webhook", "/slack/interactions", "/login", "/logout", "/theme"}
+
+
+def test_a_viewer_changes_nothing_by_any_route(app, client, keys, viewer):
+    """Every route of the application but those for Meta, Slack and one's own session, new ones included."""
+    token = token_of(viewer.get("/system"))
+    answers = {}
+    for rule in app.url_map.iter_rules():
+        if rule.rule in WITHOUT_A_ROLE:
+            continue
+        path = re.sub(r"<(?:[^:>]+:)?(\w+)>", lambda name: PARAMETERS.get(name[1], "1"), rule.rule)
+        for method in rule.methods - {"GET", "HEAD", "OPTIONS"}:
+            header = {"Authorization": f"Bearer {keys['viewer']}"}
+            if path.startswith("/v1/"):
+                answer = client.open(path, method=method, headers=header, json={})
+            else:
+                answer = viewer.open(path, method=method, headers=header, data={"token": token})
+            answers[method, rule.rule] = answer.status_code
+    answered = {path for (_, path), found in answers.items() if found != 403}
+    assert answered == NO_CHANGE
+    assert {("POST", "/v1/sends"), ("PUT", "/v1/opt-ins/<path:contact>")} <= answers.keys()
+
+
+def test_what_a_viewer_is_refused_names_the_role_that_is_needed(api):
+    answer = api.post("/v1/sends", json={"sends": []}, role="viewer")
+    assert answer.status_code == 403
+    assert answer.json["error"]["details"] == {"role": "viewer", "needed": "sender"}
 
 
 ALLOWED = [
@@ -68,9 +101,12 @@ ALLOWED = [
     ("sender", "GET", "/v1/rates", 403),
     ("viewer", "GET", "/v1/suppressions", 200),
     ("viewer", "GET", "/v1/quarantine", 200),
+    ("viewer", "POST", "/v1/check", 400),
     ("viewer", "PUT", "/v1/suppressions/12025550117", 403),
     ("viewer", "DELETE", "/v1/suppressions/12025550117", 403),
     ("viewer", "POST", "/v1/alerts/1/acknowledge", 403),
+    ("viewer", "POST", "/v1/sends", 403),
+    ("viewer", "POST", "/v1/retries/claim", 403),
     ("admin", "DELETE", "/v1/suppressions/12025550117", 200),
 ]
 

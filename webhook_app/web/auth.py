@@ -1,6 +1,7 @@
 """Authentication by `Authorization: Bearer <key>`, and authorisation by the role of the key. No endpoint, no SQL.
 
-sender: checks, reports of sends, retries, the change feed, reads of single items. viewer: every read. admin: all.
+sender: checks, reports of sends, retries, the change feed, reads of single items. viewer: every read, checks too, and
+no change. admin: all.
 """
 
 import hmac
@@ -20,7 +21,7 @@ from webhook_app.web.throttle import API_LIMIT, Throttle, api_caller
 Role = Literal["sender", "viewer", "admin"]
 
 ROLES: tuple[Role, ...] = ("sender", "viewer", "admin")
-"""Each includes the roles before it."""
+"""Each may read what the roles before it may."""
 
 _CACHED_FOR = timedelta(seconds=10)  # how long a process may accept a key after it was revoked
 _MAX_CACHED = 10_000
@@ -36,7 +37,9 @@ class Keyring:
         self._throttle = Throttle(engine, API_LIMIT)
         self._prefixes: tuple[frozenset[str], datetime | None] = frozenset(), None
 
-    def require(self, role: Role, environ: Mapping[str, Any], now: datetime) -> ApiKey:
+    def require(
+        self, role: Role, environ: Mapping[str, Any], now: datetime, *, changes: bool = False
+    ) -> ApiKey:
         """The key of this request. Raises ApiError: 401 without a valid one, 403 when its role is too low.
 
         429 after too many wrong keys. A right key of the database is accepted then, too, since it cannot be guessed; a
@@ -50,7 +53,7 @@ class Keyring:
         if key is None:
             _refuse_guesses(self._throttle.count(api_caller(environ, self._proxies), now))
             raise ApiError(401, "unauthorized", "The API key is unknown or revoked.")
-        if not is_enough(key.role, role):
+        if not is_enough(key.role, role) or (changes and key.role == "viewer"):
             needed = f"This needs a key with the role {role}; {key.name!r} has the role {key.role}."
             raise ApiError(403, "forbidden", needed, {"role": key.role, "needed": role})
         return key
@@ -109,7 +112,7 @@ def _refuse_guesses(wait: timedelta) -> None:
 
 
 def is_enough(role: str, needed: Role) -> bool:
-    """Whether the role includes `needed`."""
+    """Whether the role is `needed` or one after it."""
     return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
 
 

@@ -77,6 +77,8 @@ class Endpoint(Struct, frozen=True, dict=True):
     view: Callable[..., Struct]
     role: Role
     errors: tuple[int, ...] = ()
+    only_asks: bool = False
+    """Changes nothing although it has a body: a viewer may call it."""
     autocommit: bool = False
     """Run each statement in its own transaction, to save a busy endpoint two round trips."""
     conditional: bool = False
@@ -98,6 +100,11 @@ class Endpoint(Struct, frozen=True, dict=True):
     def area(self) -> str:
         """The subject of the endpoint: the name of the view's module."""
         return self.view.__module__.rpartition(".")[2]
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is for more than reading, so that it refuses viewers."""
+        return self.method != "GET" and not self.only_asks
 
     @property
     def is_audited(self) -> bool:

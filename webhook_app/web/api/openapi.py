@@ -20,7 +20,8 @@ and unknown keys in a body are errors. Lists accept `limit` and `cursor` and hav
 on the last page.
 
 Send your key as `Authorization: Bearer <key>`. A **sender** can check contacts, report sends, claim retries, follow
-the change feed and read single objects. A **viewer** can read everything. An **admin** can do everything.
+the change feed and read single objects. A **viewer** can read everything and check contacts, but changes nothing. An
+**admin** can do everything.
 """
 
 

@@ -81,7 +81,9 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint, context: ApiContext) -> 
     def answer(**path: Any) -> Response:
         if API_ERROR in request.environ:
             raise request.environ.pop(API_ERROR)
-        key = context.keyring.require(endpoint.role, request.environ, context.clock())
+        key = context.keyring.require(
+            endpoint.role, request.environ, context.clock(), changes=endpoint.changes
+        )
         arguments = _path_values(path)
         if endpoint.query:
             arguments["query"] = _read_query(endpoint)

@@ -313,6 +313,14 @@ def test_a_check_without_probe_claims_none(api, engine, now):
     assert check(api, FREE, probe=False)[0]["verdict"] == "wait"
 
 
+def test_a_check_with_a_viewers_key_claims_none(api, engine, now):
+    half_open(engine, now)
+    (seen,) = api.post("/v1/check", role="viewer", json={"contacts": [FREE]}).json["results"]
+    again = api.get(f"/v1/check/{FREE}", role="viewer").json
+    (claimed,) = check(api, FREE)
+    assert [each["verdict"] for each in (seen, again, claimed)] == ["send"] * 3
+
+
 def test_an_unused_probe_can_be_claimed_again_after_a_day(api, engine, now):
     past = now - timedelta(hours=25)
     half_open(engine, now, probe_until=past + timedelta(hours=24))

@@ -261,4 +261,4 @@ def _problem(problem: Problem) -> PreflightProblem:
     return entry_from(problem, PreflightProblem)
 
 
-ENDPOINTS = (Endpoint("POST", "/v1/preflight", preflight, "sender", autocommit=True),)
+ENDPOINTS = (Endpoint("POST", "/v1/preflight", preflight, "sender", only_asks=True, autocommit=True),)

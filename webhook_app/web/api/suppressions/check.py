@@ -170,7 +170,8 @@ def check_all(call: Call, contacts: Sequence[str], query: _Query) -> tuple[int, 
     terms = _terms(call, query)
     verdicts = _verdicts(addresses, facts, terms)
     probe_period = timedelta(hours=call.settings.probe_hours)
-    resolve_probes(verdicts, lambda: call.connection, call.now, probe_period, claim=query.probe)
+    claim = query.probe and call.key.role != "viewer"  # who only reads takes no probe from those who send
+    resolve_probes(verdicts, lambda: call.connection, call.now, probe_period, claim=claim)
     results = _results(addresses, verdicts, facts.wrote)
     if facts.owners:
         _add_owners(results, addresses, facts.owners)
@@ -255,6 +256,7 @@ ENDPOINTS = (
         "/v1/check",
         check_contacts,
         "sender",
+        only_asks=True,
         autocommit=True,
         without_database=_without_database_many,
     ),
