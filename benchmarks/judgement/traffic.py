@@ -14,7 +14,7 @@ from webhook_app.pipeline.incidents.incident_store import Failures, Groups
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
-from webhook_app.rules.incidents.evidence import HeldGroups
+from webhook_app.rules.incidents.evidence import AcceptedSends, HeldGroups
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts.impact import IncidentImpact
@@ -242,7 +242,7 @@ class SimulatedPast:
     def failures_between(self, start: datetime, end: datetime) -> list[FailedMessages]:
         return [FailedMessages((mark,), count) for _, mark, count in self._between(start, end)]
 
-    def sends(self, start: datetime, end: datetime) -> dict[str, int]:
+    def sends(self, start: datetime, end: datetime) -> AcceptedSends:
         del start, end
         return {}
 

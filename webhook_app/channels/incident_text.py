@@ -31,6 +31,7 @@ ENDINGS = {
     "faded": "no failure for 24 h",
     "chronic": "it lasted seven days and is now listed as a finding",
     "rules": "no rule covers it any more",
+    "split": "webhooks or other API keys show it too, so it goes on as another incident",
 }
 _ENDING_WORDS = {
     "recovered": "recovered",
@@ -38,6 +39,7 @@ _ENDING_WORDS = {
     "faded": "no failure for 24 h",
     "chronic": "chronic",
     "rules": "rules changed",
+    "split": "goes on as another incident",
 }
 _CONFIRMED = "no longer only reported by senders"
 _MAX_NAMED = 3

@@ -122,8 +122,11 @@ def test_an_outage_that_an_alert_about_made_up_failures_already_covers_is_announ
     traffic.sent(200, now + 2 * MINUTE)
     assert look(now + 2 * MINUTE, OVERALL) == []
     traffic.failed(60, now + 3 * MINUTE, PLATFORM)
-    assert [reason for reason, _ in look(now + 3 * MINUTE, OVERALL)] == ["escalated"]
-    assert len(known(engine)) == 1
+    made_up, real = look(now + 3 * MINUTE, OVERALL)
+    assert (made_up[0], real[0]) == ("resolved", "fired")
+    assert "made up" in made_up[1]
+    assert real[1] == f"{PLATFORM} Service unavailable, business number {NUMBER}"
+    assert [each.ended_how for each in known(engine)] == ["split", ""]
     assert look(now + 4 * MINUTE, OVERALL) == [], "once"
 
 

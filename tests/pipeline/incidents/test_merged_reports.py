@@ -114,16 +114,20 @@ def test_a_number_of_a_merged_incident_that_another_key_reports_too_is_announced
     assert look(now + 2 * MINUTE) == []
 
 
-def test_when_webhooks_show_all_of_a_merged_incident_it_is_announced_as_shown(
+def test_when_webhooks_show_all_of_a_merged_incident_it_goes_on_as_another(
     engine: Engine, traffic: Traffic, look: Evaluate, now: datetime
 ) -> None:
     report(engine, now, UNPAID, NUMBER, "other")
     look(now + 5 * SECOND)
     for number in (NUMBER, "other"):
         traffic.failed(10, now + MINUTE, UNPAID, number=number)
-    [message] = look(now + MINUTE)
-    assert (message.reason, len(known(engine))) == ("escalated", 1)
+    ended, message = look(now + MINUTE)
+    assert (ended.reason, message.reason) == ("resolved", "fired")
+    assert "(goes on as another incident)" in compose(ended).headline
+    assert "reported only by" in ended.title
     assert "reported only by" not in message.title
+    assert [each.state for each in known(engine)] == ["ended", "open"]
+    assert look(now + 2 * MINUTE) == []
 
 
 def test_of_many_codes_of_a_key_five_have_an_incident_and_the_others_are_counted_in_the_last(

@@ -112,8 +112,8 @@ def gathering(*numbers: str, key: str = "rival", incident_id: int = 1, code: int
     """An incident with what the key alone reports of these numbers."""
     first = reported_by(numbers[0], key, code=code)
     names = {"phone_number_id": frozenset(numbers)}
-    more = {"names": names, "is_reported": True, "reporters": frozenset({key}), "is_merged": len(numbers) > 1}
-    return opened(first, incident_id, **more)
+    more = {"names": names, "is_reported": True, "is_of_reports": True, "reporters": frozenset({key})}
+    return opened(first, incident_id, **more, is_merged=len(numbers) > 1)
 
 
 def test_what_the_same_keys_alone_report_of_one_code_is_one_incident_however_much_later() -> None:
@@ -154,6 +154,13 @@ def test_the_group_of_a_reported_incident_and_the_silence_that_follows_it_join_i
     other = replace(token, origins=frozenset())
     assert joined(silent, other) == Membership(1, Joined.EXPLAINED)
     assert joined(replace(silent, accepted=20), other).incident_id is None, "Meta accepts sends"
+
+
+def test_an_incident_that_nothing_but_reports_has_shown_is_joined_by_the_silence_that_follows_only() -> None:
+    token = opened(alert(190, kind="attention"), is_of_reports=True, origins=frozenset({("r", "key")}))
+    assert joined(alert(190, webhook_codes=(190,)), token).incident_id is None
+    silent = FiringAlert(rule="s", kind="silence", group={"phone_number_id": "N1"}, fired_at=NOW)
+    assert joined(silent, replace(token, origins=frozenset())) == Membership(1, Joined.EXPLAINED)
 
 
 def test_two_templates_of_one_number_are_two_causes() -> None:

@@ -47,7 +47,10 @@ def test_accepted_sends_without_a_webhook_for_half_an_hour_are_unreported(
         (found,) = sends.unreported(connection, now)
         assert (found.phone_number_id, found.silent) == (NUMBER, 2)
         assert (found.first_at, found.last_at) == (now - 70 * MINUTE, now - 40 * MINUTE)
-        assert sends.accepted_by_number(connection, now - 60 * MINUTE, now - 30 * MINUTE) == {NUMBER: 3}
+        assert sends.accepted_by_number(connection, now - 60 * MINUTE, now - 30 * MINUTE) == {
+            NUMBER: {"shop": 3}
+        }
+        assert sends.count_accepted(connection, now - 60 * MINUTE, now - 30 * MINUTE) == 3
     follow_up(engine, now + 2 * MINUTE)
     with engine.connect() as connection:
         assert [each.silent for each in sends.unreported(connection, now)] == [2]

@@ -121,7 +121,7 @@ class AlertLifecycle:
             state="pending",
             group=rule_group.group,
             codes=[],
-            webhook_codes=[] if rule.kind in FAILURE_KINDS else None,
+            webhook_codes=[] if rule.kind in (*FAILURE_KINDS, "silence") else None,
             covers_from=start,
             started_at=self._now,
             evaluated_at=self._now,
@@ -223,6 +223,8 @@ def _proven(alert: Alert, rule_group: RuleGroup, now: datetime) -> Alert:
     if alert.webhook_codes is None:
         return alert
     proof = rule_group.proof
+    if alert.kind == "silence":
+        return alert if proof.has_reports else replace(alert, webhook_codes=None)
     shown = bool(proof.codes) or not proof.has_reports
     return replace(
         alert,

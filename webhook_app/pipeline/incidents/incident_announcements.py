@@ -13,7 +13,11 @@ from msgspec.structs import replace
 from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.details.examination import examine, with_title
 from webhook_app.pipeline.incidents.details.incident_details import is_merged, stored
-from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank, seen_beyond_reports
+from webhook_app.pipeline.incidents.details.ranked_alerts import (
+    announcing_order,
+    by_rank,
+    seen_beyond_reports,
+)
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.pipeline.incidents.notifications.incident_content import notification
@@ -25,7 +29,6 @@ from webhook_app.rules.incidents.announcements import (
     rank,
     unnamed_channels,
 )
-from webhook_app.rules.incidents.evidence import is_shown
 from webhook_app.rules.incidents.findings.finding import DAY
 from webhook_app.rules.incidents.findings.recurring import (
     DAYS_BACK,
@@ -67,19 +70,12 @@ class IncidentAnnouncements:
     def ordered(
         self, incidents: Collection[Incident], members_of: Callable[[int], Sequence[Alert]]
     ) -> list[Incident]:
-        """These open incidents in the order of their ids; of more than can be examined at once, those that more than
-        reports of senders shows, then those of numbers that Meta has named, then the most severe first.
-        """
+        """These open incidents in the order of their ids; more than can be examined at once as they are announced."""
         found = sorted(incidents, key=lambda each: each.id)
         if len(found) <= MOST_EXAMINED:
             return found
         known = self._inputs.known_numbers()
-
-        def order(each: Incident) -> tuple[bool, bool, int]:
-            shown = any(is_shown(alert.webhook_codes) for alert in members_of(each.id))
-            return not shown, known.isdisjoint(each.names.get("phone_number_id", ())), -rank(each.severity)
-
-        return sorted(found, key=order)
+        return sorted(found, key=lambda each: announcing_order(each, members_of(each.id), known))
 
     def announce(self, incident: Incident, members: Sequence[Alert]) -> Incident:
         """Add notifications if there is a reason for them, and record them with the incident.
@@ -163,7 +159,9 @@ class IncidentAnnouncements:
         if incident.silenced_by is not None:
             return None
         if incident.notified_at is None or _is_again(incident):
-            waited = self._now - incident.opened_at >= OPEN_DELAY
+            # What has left another incident has waited there.
+            since = min((incident.opened_at, *(alert.fired_at for alert in firing if alert.fired_at)))
+            waited = self._now - since >= OPEN_DELAY
             urgent = any(
                 alert.kind == "attention" and rank(alert.severity) >= rank("critical") for alert in firing
             )

@@ -1,21 +1,23 @@
 """Assigns each firing alert of an evaluation to the incident it belongs to, or opens one for it.
 
-1. An alert that webhooks or other API keys begin to show leaves the incident that it joined by reports alone.
+1. An alert that webhooks or other API keys begin to show leaves the incident that only some keys report.
 2. Each firing alert without an incident joins one (rules/incidents/joining.py), or opens one.
 What an incident becomes is decided afterwards (incident_updates.py).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
-from webhook_app.pipeline.incidents.details.incident_details import is_merged, reporters_of_incident
+from webhook_app.pipeline.incidents.details.incident_details import reporters_of_incident
 from webhook_app.pipeline.incidents.incident_membership import (
     firing_alert,
-    is_only_reported,
+    is_beyond,
+    is_of_reports,
     is_proven,
     joined_by,
     joining_order,
@@ -38,18 +40,14 @@ MOST_JOINING = 500
 
 
 class IncidentAssignment:
-    """The incidents that alerts may join in one evaluation, with their alerts. Incidents are inserted, not updated.
+    """The incidents that alerts may join in one evaluation, with their alerts. Incidents are inserted, not updated."""
 
-    `made_up`: incidents that only reports of senders show and that are not announced again, by their ids. What webhooks
-    show does not belong to them.
-    """
-
-    def __init__(self, inputs: RuleInputs, store: IncidentStore, made_up: Collection[int] = ()) -> None:
+    def __init__(self, inputs: RuleInputs, store: IncidentStore) -> None:
         self._inputs = inputs
         self._store = store
         self._now = inputs.now
-        self._made_up = made_up
-        self._left: set[int] = set()
+        self._left: dict[int, dict[int, Alert]] = {}  # by incident and alert
+        self._begun: dict[int, datetime] = {}  # since when webhooks may show what has left, by alert
         known = store.known_incidents(self._now - max(AGAIN_WITHIN.values()))
         self.incidents: dict[int, Incident] = {incident.id: incident for incident in known}
         self._known: dict[int, KnownIncident] = {}
@@ -58,19 +56,32 @@ class IncidentAssignment:
             self._members[cast("int", alert.incident_id)][alert.id] = alert
 
     def members(self, incident_id: int) -> list[Alert]:
-        """The alerts of the incident, as they are after the changes."""
-        return list(self._members[incident_id].values())
+        """The alerts of the incident, as they are after the changes.
+
+        If all that fired have left it, they end it: they go on in other incidents.
+        """
+        found = list(self._members[incident_id].values())
+        if any(alert.state == "firing" for alert in found):
+            return found
+        return [*found, *self._left.get(incident_id, {}).values()]
 
     def assign(self, changes: Sequence[AlertChange]) -> None:
         """Give each firing alert its incident: `change.alert` and `incidents` then show it."""
         reported = any(c.alert.state == "firing" and not is_shown(c.alert.webhook_codes) for c in changes)
         calls = self._inputs.reported_calls() if reported else {}
         newly_shown = self._newly_shown(changes)
+        of_reports = {
+            incident_id
+            for incident_id, incident in self.incidents.items()
+            if is_of_reports(incident, self._members[incident_id].values())
+        }
         for change in changes:
             if change.alert.incident_id is not None:
                 self._members[change.alert.incident_id][change.alert.id] = change.alert
-        self._leave_merged([c for c in changes if c.alert.state == "firing"], calls)
-        self._prove(newly_shown, calls)
+        for change in newly_shown:
+            self._take_out(change)
+        members = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id in of_reports]
+        self._leave_reported(members, calls)
         fired = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id is None]
         joining = sorted(
             ((change, self._firing(change, calls)) for change in fired), key=lambda each: joining_order(*each)
@@ -80,74 +91,61 @@ class IncidentAssignment:
         for change, firing in joining[:MOST_JOINING]:
             self._store.attempt(f"alert of rule {change.alert.rule}", partial(self._join, change, firing))
 
-    def _newly_shown(self, changes: Sequence[AlertChange]) -> dict[int, tuple[bool, list[AlertChange]]]:
-        """The firing alerts that only senders reported before, by incident, and whether webhooks showed others of it.
+    def _newly_shown(self, changes: Sequence[AlertChange]) -> list[AlertChange]:
+        """The firing alerts that only senders reported before, of incidents that more shows.
 
-        None of incidents that webhooks showed without failures.
+        They join anew, as they may have another cause.
         """
-        found: dict[int, tuple[bool, list[AlertChange]]] = {}
+        found = []
         for change in changes:
-            alert, incident_id = change.alert, change.alert.incident_id
-            if incident_id is None or alert.state != "firing" or not alert.webhook_codes:
+            alert, members = change.alert, self._members.get(change.alert.incident_id or 0, {})
+            if alert.state != "firing" or not is_shown(alert.webhook_codes) or alert.id not in members:
                 continue
-            members = self._members[incident_id]
-            if alert.id in members and members[alert.id].webhook_codes == []:
-                known = members.values()
-                if is_proven(known) or is_only_reported(known):
-                    found.setdefault(incident_id, (is_proven(known), []))[1].append(change)
+            others = members.values()
+            is_more = (
+                is_proven(others) if alert.webhook_codes else any(is_shown(m.webhook_codes) for m in others)
+            )
+            if not is_shown(members[alert.id].webhook_codes) and is_more:
+                found.append(change)
         return found
 
-    def _leave_merged(self, firing: Sequence[AlertChange], calls: ReportedCalls) -> None:
-        """Take out of each merged incident the alerts that more than the reports of its API keys shows.
+    def _leave_reported(self, firing: Sequence[AlertChange], calls: ReportedCalls) -> None:
+        """Take out of incidents that only some API keys report the alerts that webhooks or other keys show.
 
-        They join incidents anew, and so are announced by themselves. If that is all of them, they stay, unless the
-        incident is made up.
+        They join incidents anew, and so are announced by themselves: what some keys report may be made up. Alerts that
+        are about more than a business number join anew with them.
         """
-        leaving: dict[int, list[AlertChange]] = {}
-        reporters: dict[int, frozenset[str]] = {
-            each.id: reporters_of_incident(each)
-            for each in self.incidents.values()
-            if is_merged(each) or each.id in self._made_up
-        }
+        reported: dict[int, list[AlertChange]] = {}
         for change in firing:
-            known = reporters.get(change.alert.incident_id or 0)
-            if known is None:
-                continue
-            if change.alert.incident_id in self._made_up:
-                if is_shown(change.alert.webhook_codes):
+            reported.setdefault(cast("int", change.alert.incident_id), []).append(change)
+        for incident_id, changes in reported.items():
+            known = reporters_of_incident(self.incidents[incident_id])
+            wide = [each for each in changes if "phone_number_id" not in each.alert.group]
+            leaving = [
+                each
+                for each in changes
+                if is_shown(each.alert.webhook_codes)
+                or (each not in wide and not firing_alert(each, calls).reporters <= known)
+            ]
+            for change in changes:
+                if change in leaving or (leaving and change in wide):
                     self._take_out(change)
-            elif is_shown(change.alert.webhook_codes) or (
-                "phone_number_id" in change.alert.group and not firing_alert(change, calls).reporters <= known
-            ):
-                leaving.setdefault(cast("int", change.alert.incident_id), []).append(change)
-        for incident_id, gone in leaving.items():
-            members = self._members[incident_id].values()
-            if len(gone) < sum(alert.state == "firing" for alert in members):
-                for change in gone:
-                    self._take_out(change)
-
-    def _prove(self, shown: Mapping[int, tuple[bool, list[AlertChange]]], calls: ReportedCalls) -> None:
-        """Let alerts that webhooks begin to show join incidents anew, if webhooks showed theirs already: it may have
-        another cause. An incident that only senders reported is from now on about what webhooks show.
-        """
-        for incident_id, (was_proven, changes) in shown.items():
-            stayed = [each for each in changes if each.alert.incident_id == incident_id]
-            for place, change in enumerate(stayed):
-                if was_proven:
-                    self._take_out(change)
-                else:
-                    known, firing = self.incidents[incident_id], firing_alert(change, calls)
-                    self.incidents[incident_id] = joined_by(known, firing, anew=not place)
 
     def _take_out(self, change: AlertChange) -> None:
-        self._left.add(change.alert.id)
-        del self._members[cast("int", change.alert.incident_id)][change.alert.id]
+        incident_id = cast("int", change.alert.incident_id)
+        del self._members[incident_id][change.alert.id]
+        was = {"state": "resolved", "resolved_at": self._now, "ended_how": "split", "webhook_codes": []}
+        self._left.setdefault(incident_id, {})[change.alert.id] = replace(change.alert, **was)
+        covers_from = self._now - timedelta(minutes=change.alert.window_minutes)
         change.alert = replace(change.alert, incident_id=None)
+        if is_shown(change.alert.webhook_codes):
+            self._begun[change.alert.id] = max(change.alert.covers_from, covers_from)
 
     def _firing(self, change: AlertChange, calls: ReportedCalls) -> FiringAlert:
         """What decides where the alert belongs; one that has left its incident has only now fired."""
         firing = firing_alert(change, calls)
-        return replace(firing, fired_at=self._now) if change.alert.id in self._left else firing
+        has_left = any(change.alert.id in left for left in self._left.values())
+        return replace(firing, fired_at=self._now) if has_left else firing
 
     def _join(self, change: AlertChange, firing: FiringAlert) -> None:
         """Let the alert join the incident it belongs to, or open a new one."""
@@ -155,30 +153,33 @@ class IncidentAssignment:
         for incident_id in self.incidents.keys() - self._known.keys():
             members = self._members.get(incident_id, {}).values()
             self._known[incident_id] = known_incident(self.incidents[incident_id], members, self._now)
-        left_out = self._made_up if is_shown(firing.webhook_codes) else ()
-        known = [each for each in self._known.values() if each.id not in left_out]
+        known = [each for each in self._known.values() if not self._has_been_left(each.id)]
         found = join(firing, known, origin, self._now)
         members = self._members.get(found.incident_id or 0, {}).values()
-        # What only senders report adds nothing to what webhooks show, and nothing of it remains once webhooks do.
-        holds = is_shown(firing.webhook_codes) or not is_proven(members)
-        begins = bool(firing.webhook_codes) and is_only_reported(members)
+        # What only senders report adds nothing to what webhooks show.
+        holds = not is_beyond(firing, members)
         if found.incident_id is None:
-            incident = new_incident(change, firing, self._now)
+            began_at = self._begun.get(change.alert.id, change.alert.covers_from)
+            incident = new_incident(change, firing, began_at, self._now)
             incident = replace(incident, id=self._store.insert_incident(incident))
         else:
             incident = self.incidents[found.incident_id]
             if holds:
-                incident = joined_by(incident, firing, anew=begins)
+                incident = joined_by(incident, firing)
             if found.reason is Joined.SAME_REPORTER:
                 incident = merged(incident, is_growth=self._is_growth(change.alert, incident))
             if found.again:
                 incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)
         self.incidents[incident.id] = incident
-        if (before := self._known.pop(incident.id, None)) is not None and not begins:
+        if (before := self._known.pop(incident.id, None)) is not None:
             self._known[incident.id] = known_after(before, incident, firing, origin, self._now, holds=holds)
         change.alert = replace(change.alert, incident_id=incident.id)
         self._members.setdefault(incident.id, {})[change.alert.id] = change.alert
+
+    def _has_been_left(self, incident_id: int) -> bool:
+        members = self._members.get(incident_id, {}).values()
+        return incident_id in self._left and not any(alert.state == "firing" for alert in members)
 
     def _is_growth(self, alert: Alert, incident: Incident) -> bool:
         """Whether the alert names a code and a business number that Meta knows, and no alert of the incident does."""

@@ -46,7 +46,7 @@ MAX_NAMES = 1_000
 """Values of a dimension that an incident is named with: a report of Meta, or a flood, can be about more of them."""
 
 
-def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Incident:
+def new_incident(change: AlertChange, firing: FiringAlert, began_at: datetime, now: datetime) -> Incident:
     """The incident that this alert opens."""
     alert = change.alert
     return Incident(
@@ -58,7 +58,7 @@ def new_incident(change: AlertChange, firing: FiringAlert, now: datetime) -> Inc
         codes=_codes((), firing),
         names={name: sorted(values)[:MAX_NAMES] for name, values in firing.named.items()},
         details=to_builtins(IncidentDetails(reporters=tuple(sorted(firing.reporters)))),
-        began_at=alert.covers_from,
+        began_at=began_at,
         opened_at=now,
         evaluated_at=now,
     )
@@ -69,17 +69,23 @@ def is_proven(members: Collection[Alert]) -> bool:
     return any(each.webhook_codes for each in members)
 
 
-def is_only_reported(members: Collection[Alert]) -> bool:
-    """Whether an incident with these alerts began with what only senders report, and still has nothing else."""
-    first = next(iter(members), None)
-    return first is not None and first.webhook_codes == [] and not is_proven(members)
+def is_of_reports(incident: Incident, members: Collection[Alert]) -> bool:
+    """Whether nothing but reports of senders has ever shown the incident with these alerts: it may be made up."""
+    is_reported = bool(members) and not any(is_shown(each.webhook_codes) for each in members)
+    return is_reported or bool(reporters_of_incident(incident))
 
 
-def joined_by(incident: Incident, firing: FiringAlert, *, anew: bool = False) -> Incident:
-    """The incident with the names and codes of an alert that joins it. `anew`: without those that it had before."""
-    if anew:
-        domain, account_wide = domain_of(firing), is_account_wide(firing)
-        incident = replace(incident, names={}, codes=[], domain=domain, account_wide=account_wide)
+def is_beyond(firing: FiringAlert, members: Collection[Alert]) -> bool:
+    """Whether an alert that only senders report joins alerts that more shows: it adds nothing to their incident."""
+    if is_shown(firing.webhook_codes):
+        return False
+    return is_proven(members) or (
+        firing.kind == "silence" and any(is_shown(each.webhook_codes) for each in members)
+    )
+
+
+def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
+    """The incident with the names and codes of an alert that joins it."""
     known = incident.names
     return replace(
         incident,
@@ -127,6 +133,7 @@ def known_incident(incident: Incident, members: Collection[Alert], now: datetime
         origins=frozenset((alert.rule, alert.group_key) for alert in members),
         is_reported=_is_reported(members, now),
         reporters=reporters_of_incident(incident),
+        is_of_reports=is_of_reports(incident, members),
         is_merged=is_merged(incident),
         began_at=incident.began_at,
         ended_at=incident.ended_at,
@@ -154,20 +161,25 @@ def known_after(
         groups=known.groups,
         origins=known.origins | {origin},
         is_reported=known.is_reported and not joined.webhook_codes,
+        is_of_reports=known.is_of_reports and not is_shown(joined.webhook_codes),
     )
 
 
-def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool, int, int, int]:
+def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool, int, bool, int, int, int]:
     """Sort key of alerts that fire together: causes before effects, then the alert with the most failures.
 
     An alert with codes that fail in different places comes after the others, so that two causes at once are not taken
-    for one.
+    for one. Silence that only accepted sends show follows the one that more shows, and that of all numbers comes before
+    that of one, which fewer keys report.
     """
     alert = change.alert
+    is_silence = alert.kind == "silence"
     return (
         not is_account_wide(firing),
         has_several_causes(firing.failing),
         -alert.failures,
+        is_silence and not is_shown(alert.webhook_codes),
+        is_silence * len(alert.group),
         -rank(alert.severity),
         alert.id,
     )
@@ -179,6 +191,9 @@ def firing_alert(change: AlertChange, calls: ReportedCalls) -> FiringAlert:
     shown = alert.webhook_codes if group is not None and group.proof.has_reports else None
     windows = () if group is None else (group.proof.window if shown else None, group.window)
     failing = next((found for each in windows if (found := _failing(group, each, shown))), {})
+    reporters = reporters_of(alert.group, failing, calls)
+    if group is not None and alert.kind == "silence":
+        reporters = group.reporters
     return FiringAlert(
         rule=alert.rule,
         kind=alert.kind,
@@ -188,7 +203,7 @@ def firing_alert(change: AlertChange, calls: ReportedCalls) -> FiringAlert:
         domain=_domain(alert),
         account_wide=group is not None and group.account_wide,
         webhook_codes=None if alert.webhook_codes is None else tuple(alert.webhook_codes),
-        reporters=frozenset() if is_shown(alert.webhook_codes) else reporters_of(alert.group, failing, calls),
+        reporters=frozenset() if is_shown(alert.webhook_codes) else reporters,
         accepted=0 if group is None else group.accepted,
         fired_at=alert.fired_at or alert.started_at,
     )
@@ -218,9 +233,9 @@ def _of_webhooks(members: Collection[Alert]) -> list[Alert]:
 def _is_reported(members: Collection[Alert], now: datetime) -> bool:
     """Whether only reports of senders show the failures by which an incident with these alerts goes on."""
     first = next(iter(members), None)
-    if first is None or first.webhook_codes is None:
+    if first is None or (first.webhook_codes is None and first.kind != "silence"):
         return False
-    counted = [each for each in members if each.webhook_codes is not None]
+    counted = [each for each in members if each.webhook_codes is not None or first.kind == "silence"]
     lasting = [each for each in counted if each.state != "resolved"]
     return not any(is_still_shown(each, now) for each in lasting or counted)
 

@@ -33,10 +33,7 @@ from webhook_app.store.incidents.silences import Silence
 
 
 class IncidentUpdates:
-    """The incidents of one evaluation. `channels`: those that are set up.
-
-    `made_up`: incidents that only reports of senders show and that are not announced again, by their ids.
-    """
+    """The incidents of one evaluation. `channels`: those that are set up."""
 
     def __init__(
         self,
@@ -45,12 +42,11 @@ class IncidentUpdates:
         rules: Sequence[Rule],
         public_url: str,
         channels: Collection[str],
-        made_up: Collection[int] = (),
     ) -> None:
         self._inputs = inputs
         self._store = store
         self._now = inputs.now
-        self._assignment = IncidentAssignment(inputs, store, made_up)
+        self._assignment = IncidentAssignment(inputs, store)
         self._announcements = IncidentAnnouncements(inputs, store, rules, public_url, channels)
 
     def apply(self, changes: Sequence[AlertChange]) -> int:

@@ -14,7 +14,7 @@ from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
-from webhook_app.rules.incidents.evidence import HeldGroups, ReportedCalls
+from webhook_app.rules.incidents.evidence import AcceptedSends, HeldGroups, ReportedCalls
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.rules.incidents.findings.observed_states import UnreachedList
 from webhook_app.rules.incidents.outcomes import usual_hours
@@ -45,7 +45,7 @@ class Past(PastOutcomes, Protocol):
     def first_hours(self, since: datetime) -> dict[SeriesKey, datetime]: ...
     def events_in(self, hours: Sequence[datetime]) -> dict[datetime, dict[SeriesKey, int]]: ...
     def failures_between(self, start: datetime, end: datetime) -> list[FailedMessages]: ...
-    def sends(self, start: datetime, end: datetime) -> dict[str, int]: ...
+    def sends(self, start: datetime, end: datetime) -> AcceptedSends: ...
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]: ...
     def unreached(self, campaign: str, waba_id: str, messages: int, now: datetime) -> UnreachedList: ...
 
@@ -75,7 +75,7 @@ class StoredPast:
     def failures_between(self, start: datetime, end: datetime) -> list[FailedMessages]:
         return rates.failures_by_code_and_series(self._connection, start, end)
 
-    def sends(self, start: datetime, end: datetime) -> dict[str, int]:
+    def sends(self, start: datetime, end: datetime) -> AcceptedSends:
         return reports.accepted_by_number(self._connection, start, end)
 
     def outcomes(
@@ -298,7 +298,7 @@ class PastInputs:
 
         return self._remember(("webhooks", hour, minutes), read)
 
-    def sends(self, minutes: int) -> dict[str, int]:
+    def sends(self, minutes: int) -> AcceptedSends:
         start, end = rates.window(self._now, minutes)
         return self._past.sends(start, end - WEBHOOK_DELAY)
 

@@ -139,6 +139,11 @@ class TrafficFlow(Struct, frozen=True):
         return sorted(last_week)[1] if len(last_week) >= 3 else 0.0
 
 
+def is_unusual_silence(rule: Rule, flow: TrafficFlow) -> bool:
+    """Whether no webhook arrives although enough are usual: accepted sends alone may be made up."""
+    return not flow.events and flow.expected >= rule.min_usual
+
+
 def judge_silence(rule: Rule, flow: TrafficFlow) -> Judgement:
     """Above: no webhook, although enough messages were sent or `min_usual` webhooks are usual at this time."""
     if flow.events:

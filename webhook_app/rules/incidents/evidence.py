@@ -93,6 +93,16 @@ def reporters_of(
     return frozenset({min(found, key=lambda key: (-found[key], key))})
 
 
+AcceptedSends = Mapping[str, Mapping[str, int]]
+"""Sends that senders report as accepted: by business number, and then by API key."""
+
+
+def reporters_of_sends(sends: Mapping[str, int], enough: int) -> frozenset[str]:
+    """The API keys whose accepted sends are enough by themselves, or else the one with most."""
+    found = {key for key, count in sends.items() if count >= enough}
+    return frozenset(found or sorted(sends, key=lambda key: (-sends[key], key))[:1]) - {""}
+
+
 ENOUGH_CALLS = 10
 """The failed calls with the codes of an incident by which a key that reported them says by itself that it is there. As
 many failures as most rules need."""

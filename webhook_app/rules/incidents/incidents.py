@@ -15,7 +15,7 @@ from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.evidence import Group, HeldGroups, Names
 from webhook_app.whatsapp.errors.catalogue import explain
 
-EndedHow = Literal["", "recovered", "quiet", "faded", "chronic", "rules"]
+EndedHow = Literal["", "recovered", "quiet", "faded", "chronic", "rules", "split"]
 
 _SHARED = 0.9  # of the failing messages have a template or campaign for it to be what they have in common
 
@@ -91,6 +91,8 @@ class KnownIncident(Struct, frozen=True, kw_only=True):
     """Rule and group of each alert in it, the group as text."""
     is_reported: bool = False
     """Whether only reports of senders show the codes by which it goes on: they may be made up."""
+    is_of_reports: bool = False
+    """Whether nothing but reports of senders has ever shown it, so that it may be made up."""
     reporters: frozenset[str] = frozenset()
     """The API keys whose reports alone have shown it so far; empty if more has."""
     is_merged: bool = False

@@ -24,12 +24,13 @@ REPORTED_WITHIN = timedelta(seconds=30)
 """Before the incident is announced: what fires later has an announcement of its own, unless it is one of many."""
 _CROWD = 5  # alerts about what Meta reports
 MOST_OF_REPORTERS = 5
-"""Open incidents of account-wide codes, and of others, that the same keys alone report. The latest takes the rest."""
+"""Open incidents of account-wide codes, of silence, or of others that some keys report. The latest takes the rest."""
 AGAIN_WITHIN: Mapping[str, timedelta] = {"recovered": timedelta(hours=2), "quiet": timedelta(hours=26)}
 """For how long the same cause opens an ended incident again, by how it ended."""
 _HELD_SHARE = 0.5
 
 _REPORTED_KINDS = ("health", "tier")
+_SILENCE = "silence"
 
 
 class Joined(StrEnum):
@@ -68,11 +69,11 @@ def join(
     6. The one about other templates, numbers or accounts of which Meta reports the same, begun within 30 seconds, or
        within 30 minutes if it has five alerts.
     7. The one with the same code that the same API keys alone report. If five incidents are open that only these keys
-       report, of account-wide codes or of others as the alert's, the latest of them.
+       report, of account-wide codes, of silence or of others as the alert's, the latest of them.
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
-    What more than reports of senders shows joins no incident that only reports show, which may be made up, except by 1;
-    only the silence that follows when nothing can be sent does. An incident that gathers what some keys report is
-    joined by nothing else, so that it hides no outage of one of its places.
+    What only some API keys report may be made up. So an incident that nothing else has ever shown is joined by nothing
+    that webhooks or other keys show; only the silence that follows when nothing can be sent does. One that only reports
+    still show is joined by what webhooks show only by 1.
     """
     known = sorted(
         incidents, key=lambda incident: (incident.ended_at is not None, incident.began_at, incident.id)
@@ -84,7 +85,12 @@ def join(
             for incident in asked:
                 if belongs(alert, incident, origin) and not _may_be_hidden(alert, incident, reason):
                     return Membership(incident.id, reason, again)
-        alike = [each for each in asked if each.account_wide is is_account_wide(alert)]
+        alike = [
+            each
+            for each in asked
+            if (each.account_wide, each.domain == _SILENCE)
+            == (is_account_wide(alert), alert.kind == _SILENCE)
+        ]
         own = [incident.id for incident in alike if _has_same_reporters(alert, incident)]
         if len(own) >= MOST_OF_REPORTERS and not again:
             return Membership(max(own), Joined.SAME_REPORTER)
@@ -98,12 +104,17 @@ def _may_be_joined(incident: KnownIncident, now: datetime) -> bool:
 
 
 def _may_be_hidden(alert: FiringAlert, incident: KnownIncident, reason: Joined) -> bool:
-    """Whether the alert is shown by more than reports of senders, or of the same senders, and the incident is not."""
-    if incident.is_merged:
-        return is_shown(alert.webhook_codes) or not alert.reporters <= incident.reporters
-    if not incident.is_reported or not is_shown(alert.webhook_codes) or reason is Joined.SAME_GROUP:
-        return False
-    return alert.kind != "silence" or reason is not Joined.EXPLAINED or alert.accepted > 0
+    """Whether more shows the alert than shows the incident, which may be made up."""
+    is_silence = alert.kind == _SILENCE
+    if not is_shown(alert.webhook_codes):
+        is_wide = reason is Joined.SAME_GROUP and "phone_number_id" not in alert.group and not is_silence
+        is_same = alert.reporters <= incident.reporters and (bool(alert.reporters) or not is_silence)
+        return incident.is_of_reports and not is_wide and not is_same
+    follows = is_silence and reason is Joined.EXPLAINED and not alert.accepted
+    if incident.is_of_reports:
+        return incident.is_merged or not follows
+    goes_on = reason is Joined.SAME_GROUP and not (is_silence and incident.ended_at is None)
+    return incident.is_reported and not follows and not goes_on
 
 
 def _fired_before(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
@@ -146,7 +157,7 @@ def _is_effect(alert: FiringAlert, incident: KnownIncident, *, cause_is_new: boo
     """Whether what fails can follow from an account-wide cause: its own codes, or silence."""
     codes = incident.codes if cause_is_new else alert.codes
     if not codes:
-        return cause_is_new or alert.kind == "silence"
+        return cause_is_new or alert.kind == _SILENCE
     return is_account_wide_code(codes[0])
 
 
@@ -171,7 +182,7 @@ def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
 def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
     del origin
     apart = abs(alert.fired_at - incident.began_at)
-    if domain_of(alert) == incident.domain and incident.domain in ("silence", DELIVERY_DOMAIN):
+    if domain_of(alert) == incident.domain and incident.domain in (_SILENCE, DELIVERY_DOMAIN):
         return apart <= SILENT_WITHIN
     if apart <= SAME_CODE_WITHIN and _is_unreachable_in_outage(alert, incident):
         return True

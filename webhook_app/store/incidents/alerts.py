@@ -43,7 +43,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     """Set when it fires. It changes once more shows an alert of an incident that gathers what API keys report."""
     ended_how: str = ""
     webhook_codes: list[int] | None = None
-    """The codes for which webhooks alone showed it; empty: only reports of senders do. None: not judged."""
+    """The codes for which webhooks alone showed it; empty: only reports of senders do. None: it rests on no reports."""
     webhooks_until: datetime | None = None
     """Since when only reports of senders show it; None while webhooks do."""
 

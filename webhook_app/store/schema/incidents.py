@@ -41,7 +41,7 @@ incidents = Table(  # one cause each; its alerts are the evidence
     Column("repeats", Integer, nullable=False, server_default="0"),
     Column("again", Integer, nullable=False, server_default="0"),
     a_time("ended_at", null=True),
-    a_text("ended_how"),  # recovered, quiet, faded, chronic, rules
+    a_text("ended_how"),  # recovered, quiet, faded, chronic, rules, split
     a_time("evaluated_at"),
     Column("attempts", BigInteger, nullable=False, server_default="0"),
     Column("failures", BigInteger, nullable=False, server_default="0"),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from sqlalchemy import text
 
+from webhook_app.rules.incidents.evidence import AcceptedSends
 from webhook_app.store.counts.messages import settled
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
@@ -185,13 +186,15 @@ _FAILED_OF_KEY = text("""
 SELECT count(*) FROM (
   SELECT FROM sends WHERE reported_by = :key AND registered_at >= :since AND failed LIMIT :most) AS f
 """)
+_COUNT_ACCEPTED = text(
+    "SELECT count(*) FROM sends WHERE sent_at >= :since AND sent_at < :until AND NOT failed"
+)
 _ACCEPTED = text("""
-SELECT coalesce(max(n.phone_number_id), '') AS number, sum(sends)::bigint
-FROM (SELECT phone_number_id, count(*) AS sends FROM sends
-      WHERE sent_at >= :since AND sent_at < :until AND NOT failed GROUP BY phone_number_id) s
-LEFT JOIN (SELECT phone_number_id FROM business_numbers UNION SELECT phone_number_id FROM meta_numbers) n
-  USING (phone_number_id)
-GROUP BY n.phone_number_id
+SELECT phone_number_id, reported_by, sends
+FROM (SELECT phone_number_id, reported_by, count(*) AS sends FROM sends
+      WHERE sent_at >= :since AND sent_at < :until AND NOT failed GROUP BY phone_number_id, reported_by) s
+WHERE phone_number_id = '' OR EXISTS (SELECT FROM business_numbers n WHERE n.phone_number_id = s.phone_number_id)
+   OR EXISTS (SELECT FROM meta_numbers n WHERE n.phone_number_id = s.phone_number_id)
 """)
 
 
@@ -326,10 +329,17 @@ def unreported_by_key(connection: Connection, start: datetime, end: datetime) ->
     return {row.reported_by: row.silent for row in rows}
 
 
-def accepted_by_number(connection: Connection, start: datetime, end: datetime) -> dict[str, int]:
-    """The number of sends accepted from `start` to before `end`, by business number.
+def count_accepted(connection: Connection, start: datetime, end: datetime) -> int:
+    """The number of sends accepted from `start` to before `end`."""
+    return int(connection.execute(_COUNT_ACCEPTED, {"since": start, "until": end}).scalar_one())
 
-    '': those that name none, or one that neither webhooks nor Meta's Graph API have named.
+
+def accepted_by_number(connection: Connection, start: datetime, end: datetime) -> AcceptedSends:
+    """The number of sends accepted from `start` to before `end`, by business number and API key.
+
+    Without those at numbers that neither webhooks nor Meta's Graph API have named. '': those that name no number.
     """
-    rows = connection.execute(_ACCEPTED, {"since": start, "until": end})
-    return {row[0]: row[1] for row in rows}
+    found: dict[str, dict[str, int]] = {}
+    for number, key, sends in connection.execute(_ACCEPTED, {"since": start, "until": end}):
+        found.setdefault(number, {})[key] = sends
+    return found

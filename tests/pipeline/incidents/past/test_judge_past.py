@@ -8,7 +8,7 @@ from msgspec import convert
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, status
-from tests.support.reports import report_failed_calls
+from tests.support.reports import failed_call, report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import Notification
@@ -17,6 +17,7 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.past import judge_past as module
 from webhook_app.pipeline.incidents.past import replay
 from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_past, note_gap
+from webhook_app.pipeline.sends.reports import register
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import incidents, unjudged_minutes
 from webhook_app.store.incidents.incidents import Incident
@@ -148,6 +149,27 @@ def test_late_failures_of_the_same_groups_as_a_made_up_incident_are_announced(
     ids = {each.id for each in known}
     (past,) = [each for each in known_incidents(engine) if each.id not in ids]
     assert past.total_failures >= 150
+
+
+@pytest.mark.usefixtures("healthy")
+def test_made_up_incidents_of_the_past_take_the_place_of_none_that_webhooks_show(
+    traffic: Traffic, engine: Engine, now: datetime
+):
+    send(traffic, now - 3 * HOUR, 120, failing=False, received=now)
+    late = [
+        status(f"wamid.f{n}", "failed", now - (150 - n) * MINUTE, code=BROKEN, recipient=f"1202556{n:04}")
+        for n in range(80)
+    ]
+    traffic.store(*late, at=now)
+    for place, code in enumerate((190, 131031, 131042, 133010, 368, 131045, 10, 200)):
+        calls = [
+            failed_call(now - 170 * MINUTE, code, message_id=f"send:{code}.{n}", number=f"made up {place}")
+            for n in range(3)
+        ]
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            register(connection, calls, now, reported_by="rival")
+    assert judge_afterwards(engine, now) > module.MAX_MESSAGES
+    assert notifications(engine)[0][2].title.startswith(str(BROKEN))
 
 
 @pytest.mark.parametrize("has_ended", [False, True])

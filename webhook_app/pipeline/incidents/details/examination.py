@@ -92,7 +92,10 @@ def examine(inputs: RuleInputs, incident: Incident, members: Sequence[Alert]) ->
         details = replace(details, what=_what(incident, details, members))
     incident = replace(incident, advice=advice.text, details=to_builtins(details))
     if details.reporters:
-        only = f"Only {_keys(details.reporters)} reported it; no webhook shows it. Check that the calls really fail."
+        reported = "it; no webhook shows it. Check that the calls really fail."
+        if incident.domain == "silence":
+            reported = "the sends. Check that Meta accepted them."
+        only = f"Only {_keys(details.reporters)} reported {reported}"
         incident = replace(incident, advice=f"{incident.advice} {only}".strip())
     return with_title(incident, members)
 

@@ -1,4 +1,4 @@
-"""Ranks the alerts of an incident: which one leads it, which one ended it, and what the worst one says. Values only."""
+"""Ranks incidents, and the alerts of one: which leads it, which ended it, and what the worst one says. Values only."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,6 +7,7 @@ from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.evidence import is_shown
 from webhook_app.store.incidents.alerts import Alert
+from webhook_app.store.incidents.incidents import Incident
 
 
 def by_rank(members: Sequence[Alert]) -> list[Alert]:
@@ -41,3 +42,14 @@ def seen_beyond_reports(members: Sequence[Alert]) -> str:
     shown = [alert for alert in by_rank(members) if alert.state == "firing" and is_shown(alert.webhook_codes)]
     explanation = stored_details(shown[0]) if shown else None
     return "" if explanation is None else explanation.finding or explanation.reason
+
+
+def announcing_order(
+    incident: Incident, members: Collection[Alert], known_numbers: frozenset[str]
+) -> tuple[bool, bool, int]:
+    """Sort key of incidents of which not all are announced: those that more than reports of senders shows, then those
+    of numbers that Meta has named, then the most severe first.
+    """
+    shown = any(is_shown(alert.webhook_codes) for alert in members)
+    unknown = known_numbers.isdisjoint(incident.names.get("phone_number_id", ()))
+    return not shown, unknown, -rank(incident.severity)

@@ -84,8 +84,11 @@ def search(
     _update_chronic(inputs, store, known, both, rules)
     _update_recurring(inputs, store, known)
     _keep(inputs, store, known, "unlabelled_sends", _each_once(map(find_unlabelled, both)))
-    suspects = suspect_campaigns(days)[:MAX_CAMPAIGNS]
-    lists = [inputs.unreached(*each) for each in suspects]
+    suspects: dict[tuple[str, str], int] = {}
+    for counts in reversed(both):  # those that webhooks show come first
+        for campaign, waba_id, messages in suspect_campaigns(counts):
+            suspects.setdefault((campaign, waba_id), messages)
+    lists = [inputs.unreached(*place, messages) for place, messages in list(suspects.items())[:MAX_CAMPAIGNS]]
     _keep(inputs, store, known, "unreached_list", find_unreached(lists, inputs.now - _WEEK), after=True)
 
 
@@ -167,10 +170,11 @@ def _update_chronic(
     others = inputs.open_incidents() + [chronic_state(each) for each in known if each.kind == "recurring"]
     keys, today = {each.key for each in opened}, midnight(inputs.now)
     updated = {each.key for each in opened if each.seen_at >= today}
-    found = _each_once(find_chronic(days, rules, states_now) for days in both)
+    by_counts = [find_chronic(days, rules, states_now) for days in both]
+    found, shown = _each_once(by_counts), {each.key for each in by_counts[-1]}
     new = sorted(
         (state for state in found if state.key in keys or not is_known(state, others)),
-        key=lambda state: (-state.impact["failures"], state.key),
+        key=lambda state: (state.key not in shown, -state.impact["failures"], state.key),
     )
     unknown = [state for state in new if state.key not in keys][:MAX_COUNTED]
     for state in (state for state in new if state.key not in updated):

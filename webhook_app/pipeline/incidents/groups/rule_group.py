@@ -33,7 +33,8 @@ class OpenGroup(Struct, frozen=True):
 
 class WebhookProof(Struct, frozen=True):
     """What webhooks alone say of a group: the codes for which they show it above. `has_reports`: whether senders
-    reported failures in its window; then `window` is the one without them.
+    reported failures in its window; then `window` is the one without them. Of the kind silence: whether only accepted
+    sends that they report may show it.
     """
 
     codes: tuple[int, ...] = ()
@@ -57,6 +58,8 @@ class RuleGroup(Struct, frozen=True, kw_only=True):
     account_wide: bool = False
     accepted: int = 0
     """The sends that Meta accepted in the window, of a group of the kind silence."""
+    reporters: frozenset[str] = frozenset()
+    """The API keys that reported these sends."""
     recent: Counts | None = None
     """The counts of the shortest window, for a rule with several."""
     usual_gap: timedelta = timedelta(0)

@@ -1,11 +1,19 @@
 """Finds and judges the groups of the kind silence: where webhooks arrive, are usual or are expected."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, Group, OpenGroup, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_group import (
+    FoundGroups,
+    Group,
+    OpenGroup,
+    RuleGroup,
+    WebhookProof,
+)
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import SeriesKey
-from webhook_app.rules.incidents.anomalies import TrafficFlow, judge_silence
+from webhook_app.rules.incidents.anomalies import TrafficFlow, is_unusual_silence, judge_silence
+from webhook_app.rules.incidents.evidence import reporters_of_sends
 from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.counts.window_counts import GroupKey, values_of
 from webhook_app.store.incidents.alerts import group_key
@@ -24,12 +32,11 @@ def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
     group_values = values_of(rule.group_by)
     webhooks = by_group(inputs.webhooks(minutes))
     days = {back: by_group(day) for back, day in inputs.usual_webhooks(minutes).items()}
-    sends: dict[GroupKey, int] = {}
+    sends: dict[GroupKey, Counter[str]] = {}
     if "waba_id" not in rule.group_by:  # senders report the number but not the account
-        for number, count in inputs.sends(minutes).items():
-            if number or not rule.group_by:  # a sender can make up numbers
-                sender: GroupKey = (number,) if rule.group_by else ()
-                sends[sender] = sends.get(sender, 0) + count
+        for number, by_key in inputs.sends(minutes).items():
+            if number or not rule.group_by:
+                sends.setdefault((number,) if rule.group_by else (), Counter()).update(by_key)
     group_keys: set[GroupKey] = set(webhooks) | set(sends)
     for day in days.values():
         group_keys |= set(day)
@@ -41,9 +48,9 @@ def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
     groups = []
     for values in sorted(group_keys, key=str):
         usual = {back: day.get(values, 0.0) for back, day in days.items()}
-        judgement = judge_silence(
-            rule, TrafficFlow(round(webhooks.get(values, 0)), usual, sends.get(values, 0))
-        )
+        accepted = sends.get(values, Counter())
+        flow = TrafficFlow(round(webhooks.get(values, 0)), usual, accepted.total())
+        judgement = judge_silence(rule, flow)
         group: Group = dict(zip(rule.group_by, values, strict=True))
         groups.append(
             RuleGroup(
@@ -53,7 +60,9 @@ def find_silence_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
                 judgement=judgement,
                 finding=f"{judgement.text[0].upper()}{judgement.text[1:]}",
                 advice=_SILENCE_ADVICE,
-                accepted=sends.get(values, 0),
+                accepted=accepted.total(),
+                reporters=reporters_of_sends(accepted, rule.min_sends),
+                proof=WebhookProof(has_reports=not is_unusual_silence(rule, flow)),
             )
         )
     return FoundGroups(groups, len(groups))

@@ -14,7 +14,7 @@ from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.anomalies import hours_to_compare, usual_webhooks
-from webhook_app.rules.incidents.evidence import ReportedCalls
+from webhook_app.rules.incidents.evidence import AcceptedSends, ReportedCalls
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.rules.incidents.rules_file.rule import OUTCOME_KINDS
 from webhook_app.store.accounts import health, numbers
@@ -172,7 +172,7 @@ class LiveInputs:
             self._ended_outcomes = alerts.last_ends(self.connection, OUTCOME_KINDS, since)
         return self._ended_outcomes
 
-    def sends(self, minutes: int) -> dict[str, int]:
+    def sends(self, minutes: int) -> AcceptedSends:
         start, end = rates.window(self._now, minutes)
         return reports.accepted_by_number(self.connection, start, end - WEBHOOK_DELAY)
 

@@ -11,7 +11,7 @@ from webhook_app.pipeline.incidents.incident_store import Failures
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
-from webhook_app.rules.incidents.evidence import ReportedCalls
+from webhook_app.rules.incidents.evidence import AcceptedSends, ReportedCalls
 from webhook_app.rules.incidents.findings.chronic import ChronicStates
 from webhook_app.store.accounts.health import Subject
 from webhook_app.store.counts.window_counts import WindowCounts
@@ -106,8 +106,8 @@ class RuleInputs(CountInputs, Protocol):
         """Status events of a window of this length at this time, by number of days before, of days that are known."""
         ...
 
-    def sends(self, minutes: int) -> dict[str, int]:
-        """Accepted sends in the window by business number, without those too recent to have a webhook."""
+    def sends(self, minutes: int) -> AcceptedSends:
+        """Accepted sends in the window by business number and API key, without those too recent to have a webhook."""
         ...
 
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:

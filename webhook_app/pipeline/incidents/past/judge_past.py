@@ -14,15 +14,16 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.details.examination import counted
 from webhook_app.pipeline.incidents.details.incident_details import stored
+from webhook_app.pipeline.incidents.details.ranked_alerts import announcing_order
 from webhook_app.pipeline.incidents.notifications.incident_content import notification
 from webhook_app.pipeline.incidents.past.replay import PastIncident, PastReplay
 from webhook_app.rules.incidents.announcements import (
     FALLBACK_CHANNEL,
     channels_of_incident,
-    rank,
     unnamed_channels,
 )
 from webhook_app.rules.incidents.rules_file.rule import Rule
+from webhook_app.store.accounts.numbers import known_ids
 from webhook_app.store.incidents import alerts, incidents, outbox, unjudged_minutes
 from webhook_app.store.incidents.unjudged_minutes import UnjudgedSpan
 from webhook_app.store.postgres.engine import Connection, Engine, plan_each
@@ -120,9 +121,19 @@ def _store(
     public_url: str,
     channels: Collection[str],
 ) -> None:
-    """Store the incidents, and queue a notification for the worst of those that would have been announced."""
+    """Store the incidents, and queue a notification for the worst of those that would have been announced.
+
+    What only senders report takes the place of nothing that webhooks show.
+    """
     by_name, unnamed = {rule.name: rule for rule in rules}, unnamed_channels(rules, channels)
-    worst = sorted(found, key=lambda each: (-rank(each.incident.severity), -each.incident.total_failures))
+    numbers = known_ids(connection)
+    worst = sorted(
+        found,
+        key=lambda each: (
+            *announcing_order(each.incident, each.alerts, numbers),
+            -each.incident.total_failures,
+        ),
+    )
     announced = [each for each in worst if each.would_be_announced][:MAX_MESSAGES]
     for past in worst:
         incident = replace(past.incident, evaluated_at=now, notified_at=None)

@@ -67,7 +67,7 @@ class PastReplay:
         stop, cache = monotonic() + seconds, ReadCache()
         while self._at <= self._end:
             inputs = _ReplayedInputs(connection, self._at, cache, self._store, self._existing, self._made_up)
-            _evaluate(inputs, self._store, rules, self._made_up)
+            _evaluate(inputs, self._store, rules)
             self._at += self._step
             if monotonic() >= stop:
                 break
@@ -105,13 +105,11 @@ def _is_made_up(members: Sequence[Alert]) -> bool:
     return bool(members) and not any(is_shown(alert.webhook_codes) for alert in members)
 
 
-def _evaluate(
-    inputs: LiveInputs, store: MemoryStore, rules: Sequence[Rule], made_up: Collection[int]
-) -> None:
+def _evaluate(inputs: LiveInputs, store: MemoryStore, rules: Sequence[Rule]) -> None:
     known = store.open_alerts()
     found = find_all_groups(rules, inputs, known, store.attempt)
     lifecycle = judge_groups(store, found, known, inputs.now)
-    IncidentUpdates(inputs, store, rules, "", (FALLBACK_CHANNEL,), made_up).apply(lifecycle.changes)
+    IncidentUpdates(inputs, store, rules, "", (FALLBACK_CHANNEL,)).apply(lifecycle.changes)
 
 
 class _ReplayedInputs(LiveInputs):

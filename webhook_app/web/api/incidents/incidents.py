@@ -32,10 +32,11 @@ IncidentId = Annotated[int, Meta(description="The incident's number.")]
 Severity = Literal["info", "warning", "error", "critical"]
 AlertState = Literal["pending", "firing", "resolved"]
 EndedHow = Annotated[
-    Literal["", "recovered", "quiet", "faded", "chronic", "rules"],
+    Literal["", "recovered", "quiet", "faded", "chronic", "rules", "split"],
     Meta(
         description="quiet: no messages any more; faded: no failure for 24 hours; chronic: it lasted seven days; rules:"
-        " no rule covers it any more. Empty while it is open."
+        " no rule covers it any more; split: webhooks or other API keys show it too, so it goes on as another incident."
+        " Empty while it is open."
     ),
 ]
 _State = Literal["open", "ended"]

@@ -69,11 +69,11 @@ def get_books(call: Call, query: BooksQuery) -> Books:
 
 def _lateness(call: Call) -> LatenessTotals:
     last_hour = lateness.last_hour(call.connection, call.now)
-    accepted = reports.accepted_by_number(
+    accepted = reports.count_accepted(
         call.connection, call.now - reports.UNREPORTED_WITHIN, call.now - reports.UNREPORTED_AFTER
     )
     silent = sum(each.silent for each in reports.unreported(call.connection, call.now))
-    return LatenessTotals(**asdict(last_hour), accepted=sum(accepted.values()), silent=silent)
+    return LatenessTotals(**asdict(last_hour), accepted=accepted, silent=silent)
 
 
 ENDPOINTS = (Endpoint("GET", "/v1/books", get_books, "viewer"),)
