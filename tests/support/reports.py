@@ -20,6 +20,7 @@ def report_failed_calls(
     number: str = NUMBER,
     template: str = "",
     key: str = "rival",
+    campaign: str = "",
     message_id: str = "",
     contact: str = "",
 ) -> None:
@@ -31,10 +32,11 @@ def report_failed_calls(
         failed_call(
             at + timedelta(seconds=place),
             code,
-            message_id=message_id or f"send:{key}.{number}.{code}.{at.timestamp():.0f}.{place}",
+            message_id=message_id or f"send:{key}.{number}.{code}.{campaign}{at.timestamp():.0f}.{place}",
             number=number,
             contact=contact or f"1404555{place:04}",
             template=template,
+            campaign=campaign,
         )
         for place in range(calls)
     ]
@@ -50,6 +52,7 @@ def failed_call(
     number: str = NUMBER,
     contact: str = "14045550000",
     template: str = "",
+    campaign: str = "",
 ) -> SendReport:
     """The report of one failed call."""
     return SendReport(
@@ -57,7 +60,7 @@ def failed_call(
         phone_number_id=number,
         contact=contact,
         template=template,
-        campaign="",
+        campaign=campaign,
         category="",
         sent_at=at,
         error=read_graph_error({"code": code, "message": "no"}),

@@ -25,6 +25,7 @@ from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.evidence import is_shown
 from webhook_app.rules.incidents.findings.chronic import chronic_incident
+from webhook_app.rules.incidents.findings.finding import as_reported
 from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, Rule
 from webhook_app.rules.incidents.silences import is_silenced
 from webhook_app.store.incidents.alerts import Alert
@@ -111,6 +112,8 @@ class IncidentUpdates:
             advice=incident.advice,
             since=incident.began_at,
         )
+        if reporters_of_incident(incident):
+            found = as_reported(found)
         finding_id, _ = self._store.add_finding(found, self._now, self._now)
         return replace(incident, finding_id=finding_id)
 

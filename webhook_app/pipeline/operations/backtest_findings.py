@@ -102,7 +102,10 @@ class PastFindings:
         """None: the counts of the past are not kept apart."""
         del days
 
-    def in_hours(self, codes: Sequence[int], part: Slice, start: datetime, end: datetime) -> Counts:
+    def in_hours(
+        self, codes: Sequence[int], part: Slice, start: datetime, end: datetime, *, reported: bool
+    ) -> Counts:
+        del reported
         return count_within(self._past.hours(start, end), codes, part, start)
 
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:

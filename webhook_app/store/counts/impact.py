@@ -25,6 +25,8 @@ class IncidentImpact(Struct, frozen=True):
     templates: list[str]
     """Business numbers and templates, most failures first."""
     is_partial: bool
+    reported: int = 0
+    """Those of the messages whose failure only reports of senders show."""
 
 
 MAX_FAILURES = 200_000
@@ -32,14 +34,16 @@ MAX_FAILURES = 200_000
 
 _IMPACT = """
 WITH held AS MATERIALIZED (
-  SELECT f.message_id, f.contact, f.occurred_at, f.error_code, s.phone_number_id AS number, s.template
+  SELECT f.message_id, f.contact, f.occurred_at, f.error_code, f.source, s.phone_number_id AS number,
+         s.template
   FROM failures f JOIN series s ON s.id = f.series_id
   WHERE f.occurred_at >= :start AND f.occurred_at <= :end AND f.error_code = ANY(:codes) {chosen}
   LIMIT :most
 )
 SELECT grouping(error_code, number, template) AS level, error_code, number, template,
        count(DISTINCT message_id) AS messages, count(DISTINCT contact) FILTER (WHERE contact <> '') AS contacts,
-       min(occurred_at) AS first_at, count(*) AS failures
+       min(occurred_at) AS first_at, count(*) AS failures,
+       count(DISTINCT message_id) FILTER (WHERE source <> 'send') AS of_webhooks
 FROM held GROUP BY GROUPING SETS ((), (error_code), (number), (template))
 ORDER BY messages DESC, error_code, number, template
 """
@@ -71,6 +75,7 @@ def incident_impact(
         numbers=[row.number for row in rows if row.level == _BY_NUMBER],
         templates=[row.template for row in rows if row.level == _BY_TEMPLATE and row.template],
         is_partial=total.failures == MAX_FAILURES,
+        reported=total.messages - total.of_webhooks,
     )
 
 

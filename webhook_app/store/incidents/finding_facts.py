@@ -24,7 +24,7 @@ FROM hourly_reports WHERE hour >= :first AND hour < :end GROUP BY 1, 2, 3
 """)
 _UNREACHABLE = text("""
 SELECT DISTINCT contact FROM failures
-WHERE occurred_at >= :since AND occurred_at < :until AND error_code = :code AND contact <> ''
+WHERE occurred_at >= :since AND occurred_at < :until AND error_code = :code AND contact <> '' AND source <> 'send'
   AND series_id IN (SELECT id FROM series WHERE campaign = :campaign AND waba_id = :waba_id)
 LIMIT :limit
 """)
@@ -68,7 +68,7 @@ def without_reports(connection: Connection, counted: CountedDays) -> CountedDays
 def unreachable_contacts(
     connection: Connection, campaign: str, waba_id: str, code: int, since: datetime, until: datetime
 ) -> list[str]:
-    """The contacts of the campaign whose messages failed with the code, up to a limit."""
+    """The contacts of the campaign whose messages failed with the code, as webhooks say, up to a limit."""
     values = {
         "campaign": campaign,
         "waba_id": waba_id,

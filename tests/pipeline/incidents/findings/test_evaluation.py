@@ -4,15 +4,18 @@ from datetime import datetime, timedelta
 
 import pytest
 from msgspec import convert
+from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, WABA
 from tests.support.findings import opened
 from tests.support.incidents import known
+from tests.support.reports import report_failed_calls
 from tests.support.traffic import Traffic
 from webhook_app.channels.notification import Notification
 from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
+from webhook_app.pipeline.incidents.findings.find import find
 from webhook_app.rules.incidents.findings.finding import FoundState, key_of
 from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.incidents import findings
@@ -92,6 +95,51 @@ def test_a_recurring_failure_that_clearly_rises_is_announced(
     assert len(reasons(engine)) == len(before) + 1
     assert reasons(engine)[-1] in ("fired", "again")
     assert known(engine)[-1].finding_id is None
+
+
+def test_failed_calls_of_the_earlier_days_hide_no_rise_of_what_webhooks_show(
+    engine: Engine, traffic: Traffic, noon: datetime
+) -> None:
+    for back in (3, 2, 1):
+        report_failed_calls(engine, 300, noon - back * DAY, BROKEN, template="job")
+        job(engine, traffic, noon - back * DAY)
+    before = reasons(engine)
+    traffic.failed(8, noon, BROKEN, template="job")
+    look(engine, noon + MINUTE)
+    assert reasons(engine) == before
+    traffic.failed(100, noon + MINUTE, BROKEN, template="job")
+    look(engine, noon + 2 * MINUTE)
+    assert len(reasons(engine)) == len(before) + 1
+
+
+def test_failed_calls_with_another_code_fix_no_finding_of_what_recurs(
+    engine: Engine, traffic: Traffic, noon: datetime
+) -> None:
+    for back in (6, 5, 4):
+        job(engine, traffic, noon - back * DAY)
+    assert [each.kind for each in opened(engine)] == ["recurring"]
+    for back in (3, 2, 1):
+        report_failed_calls(engine, 40, noon - back * DAY, 131000, template="job")
+    while sum_hours(engine, noon + HOUR) > 3:
+        pass
+    find(engine, [RULE], noon)
+    assert [each.kind for each in opened(engine)] == ["recurring"]
+
+
+def test_what_only_senders_report_recurs_as_a_finding_of_its_own(
+    engine: Engine, traffic: Traffic, noon: datetime
+) -> None:
+    for back in (3, 2, 1):
+        report_failed_calls(engine, 8, noon - back * DAY, BROKEN, template="job")
+        look(engine, noon - back * DAY + MINUTE)
+        traffic.sent(400, noon - back * DAY + 20 * MINUTE, template="other")
+        look(engine, noon - back * DAY + 21 * MINUTE)
+        look(engine, noon - back * DAY + 2 * HOUR)
+    [made_up] = opened(engine)
+    assert made_up.title.endswith("template job (only with reports of senders)")
+    with engine.begin() as connection:
+        shown = replace(chronic(noon), kind="recurring", key=key_of(BROKEN, {"template": ["job"]}))
+        assert findings.add(connection, shown, noon, noon) == (made_up.id + 1, True)
 
 
 def test_a_chronic_code_is_an_incident_only_above_its_own_usual_share(

@@ -51,6 +51,7 @@ def counted_from(failures: Failures, incident: Incident, members: Sequence[Alert
     details = replace(
         stored(incident),
         codes={str(code): count for code, count in impact.by_code.items()},
+        reported=impact.reported,
         numbers=numbers,
         more_numbers=more_numbers,
         templates=templates,

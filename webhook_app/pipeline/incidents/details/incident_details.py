@@ -14,6 +14,8 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     """Stored as JSON in incidents.details. `codes`: failed messages by code since its start."""
 
     codes: dict[str, int] = {}
+    reported: int = 0
+    """Failed messages since its start that only reports of senders show."""
     numbers: tuple[str, ...] = ()
     more_numbers: int = 0
     templates: tuple[str, ...] = ()

@@ -41,9 +41,16 @@ def announce(
         if each.notified_at is None
         and not is_announced_as_incident(str(each.evidence.get("quality", "")), rules)
     ]
-    messages = [_message([each], now, public_url) for each in new]
-    if len(new) > MOST_MESSAGES:
-        messages = [_message(new, now, public_url)]
+    messages = []
+    for is_reported in (
+        False,
+        True,
+    ):  # what only reports show, and may be made up, makes no message of others long
+        alike = [each for each in new if each.is_reported == is_reported]
+        many = len(alike) > MOST_MESSAGES
+        messages += [
+            _message(each, now, public_url) for each in ([alike] if many else [[one] for one in alike])
+        ]
     findings.mark_notified(connection, [each.id for each in new], now)
     due = digest_time(now, outbox.last_added(connection, "digest"))
     if due is not None:
@@ -73,11 +80,16 @@ def _digest(
     message = FindingMessage(
         reason="digest",
         at=now,
-        findings=tuple(_entry(each, public_url) for each in opened),
-        fixed=tuple(_entry(each, public_url) for each in fixed),
+        findings=tuple(_entry(each, public_url) for each in _shown_first(opened)),
+        fixed=tuple(_entry(each, public_url) for each in _shown_first(fixed)),
         link=_link(public_url),
     )
     return [message]
+
+
+def _shown_first(found: Sequence[Finding]) -> list[Finding]:
+    """Those that webhooks show first: the text of a digest lists some of many."""
+    return sorted(found, key=lambda each: each.is_reported)
 
 
 def _message(found: Sequence[Finding], now: datetime, public_url: str) -> FindingMessage:

@@ -5,7 +5,7 @@ incident_announcements.py). Here they are updated and fixed, and announced with 
 One transaction, under a lock.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -19,8 +19,19 @@ from webhook_app.pipeline.incidents.findings.finding_store import (
 )
 from webhook_app.rules.accounts.health_states import states
 from webhook_app.rules.incidents.announcements import FALLBACK_CHANNEL
-from webhook_app.rules.incidents.findings.chronic import find_chronic, is_known, last_above
-from webhook_app.rules.incidents.findings.finding import DAY, WEEK_DAYS, CountedDays, FoundState
+from webhook_app.rules.incidents.findings.chronic import (
+    ChronicState,
+    find_chronic,
+    is_known,
+    last_above,
+)
+from webhook_app.rules.incidents.findings.finding import (
+    DAY,
+    WEEK_DAYS,
+    CountedDays,
+    FoundState,
+    as_reported,
+)
 from webhook_app.rules.incidents.findings.observed_states import (
     find_low_quality,
     find_unlabelled,
@@ -35,9 +46,9 @@ from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Engine
 
 MAX_CAMPAIGNS = 5
-"""Campaigns of one look whose contacts are examined; the largest first."""
+"""Campaigns of one look whose contacts are examined; the largest first, as webhooks count them."""
 MAX_COUNTED = 20
-"""New findings of one look whose contacts are counted."""
+"""New findings of one look whose contacts are counted, those that webhooks show first."""
 _WEEK = DAY * WEEK_DAYS
 
 
@@ -74,21 +85,18 @@ def search(
 ) -> None:
     """Find, update and fix. `days`: the counts, if the caller has them already.
 
-    What webhooks alone show is found too: senders' reports make no share smaller.
+    It goes by what webhooks alone show: senders' reports, which may be made up, make no share smaller or larger. Only
+    chronic failures are searched with the reports, too, as findings of their own.
     """
     known = store.open_findings()
     _update_qualities(inputs, store, known)
     days = days or inputs.days()
-    by_webhooks = inputs.beyond_reports(days)
-    both = [days] if by_webhooks is None else [days, by_webhooks]
-    _update_chronic(inputs, store, known, both, rules)
+    webhooks = inputs.beyond_reports(days) or days
+    _update_chronic(inputs, store, known, days, webhooks, rules)
     _update_recurring(inputs, store, known)
-    _keep(inputs, store, known, "unlabelled_sends", _each_once(map(find_unlabelled, both)))
-    suspects: dict[tuple[str, str], int] = {}
-    for counts in reversed(both):  # those that webhooks show come first
-        for campaign, waba_id, messages in suspect_campaigns(counts):
-            suspects.setdefault((campaign, waba_id), messages)
-    lists = [inputs.unreached(*place, messages) for place, messages in list(suspects.items())[:MAX_CAMPAIGNS]]
+    _keep(inputs, store, known, "unlabelled_sends", find_unlabelled(webhooks))
+    suspects = suspect_campaigns(webhooks)[:MAX_CAMPAIGNS]
+    lists = [inputs.unreached(*each) for each in suspects]
     _keep(inputs, store, known, "unreached_list", find_unreached(lists, inputs.now - _WEEK), after=True)
 
 
@@ -133,30 +141,19 @@ def _keep(
         store.fix_findings(gone, inputs.now)
 
 
-def _each_once(found: Iterable[Iterable[FoundState]]) -> list[FoundState]:
-    """The states by their key, each as it was found first."""
-    by_key: dict[str, FoundState] = {}
-    for states_of_one in found:
-        for each in states_of_one:
-            by_key.setdefault(each.key, each)
-    return list(by_key.values())
-
-
 def _update_chronic(
     inputs: FindingInputs,
     store: FindingStore,
     known: Sequence[Finding],
-    both: Sequence[CountedDays],
+    days: CountedDays,
+    webhooks: CountedDays,
     rules: Sequence[Rule],
 ) -> None:
     opened = [each for each in known if each.kind == "chronic"]
     gone = []
     for each in opened:
-        threshold = float(each.evidence.get("threshold", 0.0))
-        latest, week = max(
-            (last_above(chronic_state(each), threshold, days) for days in both),
-            key=lambda found: (found[0] is not None, found[0]),
-        )
+        counted = days if each.is_reported else webhooks
+        latest, week = last_above(chronic_state(each), float(each.evidence.get("threshold", 0.0)), counted)
         if latest is not None and latest <= each.seen_at:
             continue
         if latest is not None:
@@ -170,23 +167,39 @@ def _update_chronic(
     others = inputs.open_incidents() + [chronic_state(each) for each in known if each.kind == "recurring"]
     keys, today = {each.key for each in opened}, midnight(inputs.now)
     updated = {each.key for each in opened if each.seen_at >= today}
-    by_counts = [find_chronic(days, rules, states_now) for days in both]
-    found, shown = _each_once(by_counts), {each.key for each in by_counts[-1]}
-    new = sorted(
-        (state for state in found if state.key in keys or not is_known(state, others)),
-        key=lambda state: (state.key not in shown, -state.impact["failures"], state.key),
-    )
-    unknown = [state for state in new if state.key not in keys][:MAX_COUNTED]
-    for state in (state for state in new if state.key not in updated):
-        counted = _with_contacts(inputs, state, both[0]) if state in unknown else state
-        store.add_finding(counted, today, inputs.now)
+    shown = find_chronic(webhooks, rules, [state for state in states_now if not state.is_reported])
+    hiding = [state for state in others if not state.is_reported]
+    found = _unless_known(shown, keys, hiding)
+    if webhooks is not days:
+        plain = keys | {state.key for state in shown}
+        reported = [
+            as_reported(state) for state in find_chronic(days, rules, states_now) if state.key not in plain
+        ]
+        found += _unless_known(reported, keys, others)
+        both = {as_reported(state).key for state in shown}
+        store.fix_findings([each.id for each in opened if each.key in both], inputs.now)
+    unknown = [state for state in found if state.key not in keys][:MAX_COUNTED]
+    for state in (state for state in found if state.key not in updated):
+        completed = _with_contacts(inputs, state, days) if state in unknown else state
+        store.add_finding(completed, today, inputs.now)
+
+
+def _unless_known(
+    found: Sequence[FoundState], keys: Collection[str], others: Sequence[ChronicState]
+) -> list[FoundState]:
+    """The states of open findings, and the new ones that nothing else is about; most failures first."""
+    new = [state for state in found if state.key in keys or not is_known(state, others)]
+    return sorted(new, key=lambda state: (-state.impact["failures"], state.key))
 
 
 def _with_contacts(inputs: FindingInputs, found: FoundState, days: CountedDays) -> FoundState:
     """The state with the number of contacts of the week."""
     groups = [{name: values[0] for name, values in (found.slice or {}).items()}]
     impact = inputs.failures.impact(days.starts[-WEEK_DAYS], midnight(inputs.now), found.codes, groups)
-    return replace(found, impact=found.impact | {"contacts": impact.contacts})
+    contacts = min(
+        impact.contacts, found.impact["failures"]
+    )  # reports count here, and may not in the failures
+    return replace(found, impact=found.impact | {"contacts": contacts})
 
 
 def _update_recurring(inputs: FindingInputs, store: FindingStore, known: Sequence[Finding]) -> None:
@@ -201,7 +214,9 @@ def _update_recurring(inputs: FindingInputs, store: FindingStore, known: Sequenc
             start, end = hour - SAME_HOUR, hour + 2 * SAME_HOUR
             if end > inputs.now:
                 break
-            occasions.append(inputs.in_hours(each.codes, each.slice or {}, start, end))
+            occasions.append(
+                inputs.in_hours(each.codes, each.slice or {}, start, end, reported=each.is_reported)
+            )
             at += DAY
         if is_fixed(each.seen_at, occasions, inputs.now):
             store.fix_findings([each.id], inputs.now)

@@ -42,8 +42,13 @@ class FindingInputs(Protocol):
         """The days without what only reports of senders show, which may be made up; None where they show nothing."""
         ...
 
-    def in_hours(self, codes: Sequence[int], part: Slice, start: datetime, end: datetime) -> Counts:
-        """The messages of this part in these hours, and those that failed with one of the codes."""
+    def in_hours(
+        self, codes: Sequence[int], part: Slice, start: datetime, end: datetime, *, reported: bool
+    ) -> Counts:
+        """The messages of this part in these hours, and those that failed with one of the codes.
+
+        `reported`: with what only reports of senders show.
+        """
         ...
 
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]: ...
@@ -79,8 +84,13 @@ class StoredFacts:
     def beyond_reports(self, days: CountedDays) -> CountedDays | None:
         return finding_facts.without_reports(self._connection, days)
 
-    def in_hours(self, codes: Sequence[int], part: Slice, start: datetime, end: datetime) -> Counts:
-        return count_within(baselines.read(self._connection, start, end), codes, part, start)
+    def in_hours(
+        self, codes: Sequence[int], part: Slice, start: datetime, end: datetime, *, reported: bool
+    ) -> Counts:
+        window = baselines.read(self._connection, start, end)
+        if not reported:
+            window = window.less(baselines.read_reported(self._connection, start, end))
+        return count_within(window, codes, part, start)
 
     def reported_health(self) -> list[tuple[Subject, list[ReportedHealth]]]:
         found = health.subjects(self._connection, health.HealthFilters(), _MAX_SUBJECTS)

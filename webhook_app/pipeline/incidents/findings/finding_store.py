@@ -90,7 +90,11 @@ def chronic_states(found: Iterable[Finding], now: datetime) -> ChronicStates:
 def chronic_state(finding: Finding) -> ChronicState:
     """The part of a chronic finding that decisions need."""
     return ChronicState(
-        codes=tuple(finding.codes), slice=finding.slice, waba_id=finding.waba_id, since=finding.since
+        codes=tuple(finding.codes),
+        slice=finding.slice,
+        waba_id=finding.waba_id,
+        since=finding.since,
+        is_reported=finding.is_reported,
     )
 
 
@@ -102,4 +106,5 @@ def incident_state(incident: Incident) -> ChronicState:
         slice=incident.slice or {name: held for name, held in incident.names.items() if name != "waba_id"},
         waba_id=waba_ids[0] if len(waba_ids) == 1 else "",
         since=incident.began_at,
+        is_reported=bool(incident.details.get("reporters")),
     )

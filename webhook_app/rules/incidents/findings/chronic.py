@@ -54,6 +54,8 @@ class ChronicState(Struct, frozen=True, kw_only=True):
     slice: Slice | None
     waba_id: str
     since: datetime
+    is_reported: bool = False
+    """Whether only reports of senders show it."""
 
 
 def threshold_of(rules: Iterable[Rule], code: int, dimension: str) -> Threshold | None:

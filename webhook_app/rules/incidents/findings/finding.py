@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook_app.rules.counts.dimensions import DIMENSIONS, GROUP_WORDS, SeriesKey
 from webhook_app.rules.counts.failure_rate import Counts
@@ -104,6 +105,19 @@ def key_of(code: int, part: Slice | None, waba_id: str = "") -> str:
     """The key of a finding about one code in one part."""
     about: dict[str, Any] = {"code": code} | {name: list(values) for name, values in (part or {}).items()}
     return index_key(about if part else about | {"waba_id": waba_id})
+
+
+def as_reported(found: FoundState) -> FoundState:
+    """The state as a finding of its own, if only reports of senders, which may be made up, show it.
+
+    What webhooks begin to show is then a new finding.
+    """
+    return replace(
+        found,
+        key=f"reported {found.key}",
+        title=f"{found.title} (only with reports of senders)",
+        evidence=found.evidence | {"is_reported": True},
+    )
 
 
 def name_code(code: int) -> str:

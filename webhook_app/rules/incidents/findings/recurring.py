@@ -10,7 +10,14 @@ from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.advice import advise
-from webhook_app.rules.incidents.findings.finding import DAY, FoundState, key_of, name_code, name_part
+from webhook_app.rules.incidents.findings.finding import (
+    DAY,
+    FoundState,
+    as_reported,
+    key_of,
+    name_code,
+    name_part,
+)
 from webhook_app.rules.incidents.formats import number
 
 DAYS_BACK = 7
@@ -33,7 +40,7 @@ class Occasion(Struct, frozen=True, kw_only=True):
     codes: Sequence[int]
     names: Mapping[str, Sequence[str]]
     failures: int
-    """Failed messages of one opening."""
+    """Failed messages of one opening; only those of webhooks, unless only reports show it."""
     is_reported: bool = False
     """Whether only reports of senders showed it: it makes no failure recur that webhooks show."""
 
@@ -63,7 +70,8 @@ def find_recurring(now: Occasion, earlier: Iterable[Occasion]) -> FoundState | N
     usual = max(each.failures for each in days.values())
     if is_clear_rise(now.failures, usual):
         return None
-    return _state(place, now, list(days.values()), usual)
+    found = _state(place, now, list(days.values()), usual)
+    return as_reported(found) if now.is_reported else found
 
 
 def is_clear_rise(failures: int, usual: int) -> bool:
