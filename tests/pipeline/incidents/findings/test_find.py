@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 from msgspec import convert
-from msgspec.structs import replace
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, WABA, document, status
 from tests.support.findings import opened
-from tests.support.reports import failed_call
 from tests.support.traffic import Traffic
 from webhook_app.channels.findings import FindingMessage
 from webhook_app.pipeline.counts.sum_hours import sum_hours
@@ -20,7 +18,6 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.findings.find import LastSearch, find
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
-from webhook_app.pipeline.sends.reports import register
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.store.incidents import findings, incidents
 from webhook_app.store.postgres.engine import connect
@@ -232,29 +229,3 @@ def test_only_the_log_takes_findings_where_nothing_else_does(
         day(traffic, noon - back * DAY, 8)
     look(noon, ("pagerduty", "alertmanager", "log"))
     assert {channel for channel, _ in sent(engine)} == {"log"}
-
-
-def test_campaigns_that_a_key_makes_up_take_the_place_of_no_list_that_webhooks_show(
-    engine: Engine, traffic: Traffic, look: Look, noon: datetime
-) -> None:
-    at = noon - DAY
-    traffic.failed(60, at, UNREACHABLE, biz_opaque_callback_data='{"campaign": "old list"}')
-    for place in range(6):
-        calls = [
-            replace(
-                failed_call(
-                    at + n * SECOND,
-                    UNREACHABLE,
-                    message_id=f"send:{place}.{n}",
-                    contact=f"1404{place}55{n:04}",
-                ),
-                campaign=f"made up {place}",
-            )
-            for n in range(80)
-        ]
-        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            register(connection, calls, at, reported_by="rival")
-    look(noon)
-    named = [each.slice for each in opened(engine) if each.kind == "unreached_list"]
-    assert {"campaign": ["old list"]} in named
-    assert len(named) > 1

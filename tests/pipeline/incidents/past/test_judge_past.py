@@ -172,6 +172,29 @@ def test_made_up_incidents_of_the_past_take_the_place_of_none_that_webhooks_show
     assert notifications(engine)[0][2].title.startswith(str(BROKEN))
 
 
+@pytest.mark.usefixtures("healthy")
+def test_failed_calls_that_a_key_goes_on_making_up_delay_no_past_incident(
+    traffic: Traffic, engine: Engine, now: datetime
+):
+    unfinished = Unfinished()
+    send(traffic, now - 3 * HOUR, 120, failing=True, received=now)
+    judged = 0
+    for minutes in range(0, 16, 3):
+        at = now + minutes * MINUTE
+        report_failed_calls(engine, 40, at - MINUTE, 131008, number="made up")
+        report_failed_calls(engine, 40, at - MINUTE, BROKEN)
+        measure(engine, at + 2 * MINUTE)
+        evaluate(engine, RULES, at + 2 * MINUTE, channels=CHANNELS)
+        judged += judge_past(engine, RULES, at + 2 * MINUTE, channels=CHANNELS, unfinished=unfinished)
+    assert judged
+    past = [
+        message
+        for channel, reason, message in notifications(engine)
+        if (channel, reason) == ("slack", "past")
+    ]
+    assert [message.title.split()[0] for message in past] == [str(BROKEN)]
+
+
 @pytest.mark.parametrize("has_ended", [False, True])
 def test_a_made_up_incident_is_announced_once_although_its_time_is_judged_again(
     made_up: Callable[[int], list[Incident]], traffic: Traffic, engine: Engine, now: datetime, has_ended: bool

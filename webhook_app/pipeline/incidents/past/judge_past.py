@@ -36,6 +36,9 @@ SETTLED = timedelta(minutes=3)
 WAIT_AT_MOST = timedelta(minutes=30)
 """or has been arriving for this time."""
 
+GOES_ON_AT_MOST = timedelta(hours=1)
+"""For which the minutes wait for the end of an incident that goes on; then they are judged as they are."""
+
 MAX_MESSAGES = 5
 """The most incidents of one run that are announced; the others are shown in lists."""
 
@@ -85,7 +88,8 @@ def judge_past(
         if not replay.go_on(connection, judged, seconds):
             unfinished.replay = replay
             return 0
-    if (goes_on_until := replay.goes_on_until(now)) > now:
+    has_waited = now - replay.span.first_added >= WAIT_AT_MOST + GOES_ON_AT_MOST
+    if (goes_on_until := replay.goes_on_until(now)) > now and not has_waited:
         unfinished.wait_until = goes_on_until
         return 0
     found = replay.incidents()

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.details.alert_details import stored_details
+from webhook_app.pipeline.incidents.details.incident_details import reporters_of_incident
 from webhook_app.pipeline.incidents.evaluate import find_all_groups, judge_groups
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs, ReadCache
@@ -74,8 +75,13 @@ class PastReplay:
         return self._at > self._end
 
     def goes_on_until(self, now: datetime) -> datetime:
-        """Until when an incident that is still open may go on, after its last failure; `now` at the earliest."""
-        found = (self._members(each) for each in self._found() if each.is_open)
+        """Until when an incident that is still open may go on, after its last failure; `now` at the earliest.
+
+        Nothing waits for what only some API keys report.
+        """
+        found = (
+            self._members(each) for each in self._found() if each.is_open and not reporters_of_incident(each)
+        )
         return max([now, *(_last_failure(members) + _STILL_GOING_ON for members in found)])
 
     def incidents(self) -> list[PastIncident]:
@@ -157,7 +163,12 @@ def _held(incident: Incident, resolved: Sequence[Alert]) -> EndedFailures:
 
 
 def _last_failure(members: Sequence[Alert]) -> datetime:
-    return max(stored_details(alert).last_failure_at or alert.evaluated_at for alert in members)
+    """When the last of them failed; by webhooks, if these show any, since senders may go on making up failed calls."""
+    shown = [alert for alert in members if is_shown(alert.webhook_codes)]
+    ends = [
+        (stored_details(alert).last_failure_at or alert.evaluated_at, alert) for alert in shown or members
+    ]
+    return max(min(at, alert.webhooks_until or at) if shown else at for at, alert in ends)
 
 
 def _ended(incident: Incident, members: Sequence[Alert]) -> tuple[Incident, list[Alert]]:
