@@ -269,6 +269,8 @@ def test_samples_are_the_latest_matching_messages(traffic, connection, now):
 
 
 def test_a_window_is_read_by_index_however_long_the_history_is(engine, now):
+    # Failures of the first hours of a month are in a partition of few pages, which is best read whole.
+    now = now.replace(day=15, hour=12)
     start, end = window(now, 15)
     with engine.begin() as connection:
         _long_history(connection, now)
@@ -284,6 +286,7 @@ def test_a_window_is_read_by_index_however_long_the_history_is(engine, now):
                 ).scalars()
             )
             assert "Index" in plan, plan
+            assert "Seq Scan" not in plan, plan
 
 
 def _long_history(connection: Connection, now: datetime) -> None:
