@@ -4,7 +4,7 @@ import json
 from itertools import permutations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.folders import PAYLOADS
@@ -80,10 +80,13 @@ def _with(base: dict[str, object], keys: str) -> st.SearchStrategy[dict[str, obj
     return changes.map(lambda odd: {k: v for k, v in (base | odd).items() if v != "left out"})
 
 
-STATUS = _with(
-    {"id": "wamid.A", "status": "delivered", "timestamp": "1760000000", "recipient_id": "491701234567"},
-    STATUS_KEYS,
-)
+ORDINARY_STATUS = {
+    "id": "wamid.A",
+    "status": "delivered",
+    "timestamp": "1760000000",
+    "recipient_id": "491701234567",
+}
+STATUS = _with(ORDINARY_STATUS, STATUS_KEYS)
 CONTACT = _with({"wa_id": "491701234567", "user_id": "DE.42"}, CONTACT_KEYS)
 ORDINARY_VALUE = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "1"}}
 VALUE = st.builds(
@@ -95,6 +98,15 @@ VALUE = st.builds(
 
 
 @settings(max_examples=400, deadline=None)
+@example(
+    value=ORDINARY_VALUE
+    | {
+        "statuses": [ORDINARY_STATUS | {"recipient_type": None}],
+        "contacts": [{"user_id": "DE.42"}],
+    },
+    waba_id="384610027715590",
+    field="messages",
+)
 @given(
     VALUE,
     st.sampled_from(["384610027715590", "0", "", "1" * 70]),

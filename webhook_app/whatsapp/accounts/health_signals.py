@@ -40,7 +40,7 @@ _TEMPLATE_FIELDS = ("message_template_status_update", "message_template_quality_
 def read_signal(entry: Mapping[str, Any], field: str, value: Mapping[str, Any], waba_id: str) -> HealthSignal:
     """Parse one account, number or template change. Meta has sent quality scores under the status field's name."""
     if field in _TEMPLATE_FIELDS:
-        field = _TEMPLATE_FIELDS["new_quality_score" in value]
+        field = _TEMPLATE_FIELDS[value.get("new_quality_score") is not None]
     info = value.get("waba_info")
     if type(info) is dict:  # entry.id is then the business portfolio, not the WABA
         waba_id = _word(info.get("waba_id"), MAX_ID_BYTES) or waba_id

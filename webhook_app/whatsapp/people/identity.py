@@ -163,7 +163,7 @@ def _recipient_links(value: Mapping[str, Any]) -> Iterable[Link]:
     if not (type(contacts) is type(statuses) is list and len(contacts) == len(statuses) == 1):
         return
     person, status = contacts[0], statuses[0]
-    if type(person) is dict and type(status) is dict and "recipient_type" not in status:
+    if type(person) is dict and type(status) is dict and status.get("recipient_type") is None:
         yield from links_to_recipient(
             digits(person.get("wa_id")),
             digits(person.get("user_id")),

@@ -92,7 +92,7 @@ class DocumentParser:
             self._items_left -= 1
             if type(entry) is not dict:
                 return self._quarantine("an entry is not an object", "", "", entry, entry)
-            if "changed_fields" in entry:  # the app is subscribed without "include values"
+            if entry.get("changed_fields") is not None:  # the app is subscribed without "include values"
                 return self._ignore("changed_fields without values")
             return self._quarantine("changes is not a list", "", _identifier(entry.get("id")), entry, entry)
         waba_id = _identifier(entry.get("id"))
@@ -279,6 +279,9 @@ class DocumentParser:
 
 
 _KEYS_OF_FIELD = {
+    "messages": ("statuses", "messages"),
+    "calls": ("calls",),
+    "user_preferences": ("user_preferences",),
     "account_update": ("waba_info", "ban_info", "violation_info", "restriction_info"),
     "message_template_quality_update": ("new_quality_score",),
     "template_category_update": ("new_category",),
@@ -289,12 +292,10 @@ _KEYS_OF_FIELD = {
 
 def _field_by_keys(value: Object) -> str:
     """Infer a missing `field`, as in one of Meta's examples, from the keys of the value."""
-    if "statuses" in value or "messages" in value:
-        return "messages"
-    for field in ("calls", "user_preferences"):
-        if field in value:
+    for field, keys in _KEYS_OF_FIELD.items():
+        if any(value.get(key) is not None for key in keys):
             return field
-    return next((field for field, keys in _KEYS_OF_FIELD.items() if any(map(value.__contains__, keys))), "")
+    return ""
 
 
 def _number_of(value: Object, key: str) -> str:

@@ -46,7 +46,8 @@ def read_handover(value: Mapping[str, Any], waba_id: str, number: str) -> tuple[
 def _kind(value: Mapping[str, Any]) -> str:
     """Return the kind. Meta's oldest sample has no `type`, but the object that is named after it."""
     given = value.get("type")
-    shown = [kind for kind in (PASSED, TAKEN) if (kind in value if given is None else kind == given)]
+    named = [kind for kind in (PASSED, TAKEN) if value.get(kind) is not None] if given is None else [given]
+    shown = [kind for kind in named if kind in (PASSED, TAKEN)]
     if len(shown) != 1:
         raise ValueError(f"unknown handover {str(given)[:40]!r}")
     return shown[0]

@@ -34,7 +34,7 @@ def read_message(
     )
     keyword = _keyword(item, kind, contact, words)
     # A stop asks for no reply.
-    opens_window = "group_id" not in item and kind not in _WINDOW_UNCHANGED and keyword != "stop"
+    opens_window = item.get("group_id") is None and kind not in _WINDOW_UNCHANGED and keyword != "stop"
     return InboundMessage(
         read_message_id(item),
         number,
@@ -94,7 +94,7 @@ def with_body_digest(item: WithoutId, body_digest: bytes) -> WithoutId:
 
 def _keyword(item: Mapping[str, Any], kind: str, contact: str, words: Keywords) -> Meaning:
     """What the message says about further messages. In a group it says nothing to the business."""
-    if "group_id" in item:
+    if item.get("group_id") is not None:
         return ""
     part = item.get(kind)
     if type(part) is not dict:
