@@ -1,14 +1,16 @@
 """Bodies and quarantined items that are slow to search neither stop erasures nor keep anybody waiting."""
 
+from itertools import pairwise
 from random import Random
-from time import process_time
+from time import process_time, thread_time
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.factories import body, status
 from webhook_app.pipeline.people.erase import continue_erasures, erase
+from webhook_app.pipeline.people.giving_way import GivingWay
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.receiving.replay import Replay
 from webhook_app.store.postgres.engine import connect
@@ -17,16 +19,6 @@ from webhook_app.store.receiving.archive import unpack
 PERSON, OTHER = "12025550117", "12025550118"
 USER_IDS = [f"US.{each:020}" for each in range(90)]
 MANY_VALUES = 600_000  # more than are read
-
-
-@pytest.fixture
-def connecting(database_url):
-    return lambda: connect(database_url, application="tests")
-
-
-@pytest.fixture
-def forget(engine, connecting, now):
-    return lambda person=PERSON: erase(engine, connecting, person, actor="tester", now=now)
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def test_the_worst_body_of_a_person_with_many_keys_is_searched_after_the_answer(
     writer.store([Delivery(body(*linked))], now)
     writer.store([Delivery(many_values(PERSON, MANY_VALUES))], now)
     began = process_time()
-    done = forget()
+    done = forget(PERSON)
     assert process_time() - began < 2, "half a second of it is the search"
     assert not done.archive_done
     began = process_time()
@@ -123,7 +115,28 @@ def test_a_person_with_many_long_user_ids_is_erased_from_texts(engine, writer, n
             " VALUES (:contact, :now, :channel, :note, :now)",
             contact=OTHER, now=now, channel=f"shop {len(note)}", note=note,
         )  # fmt: skip
-    forget()
+    forget(PERSON)
     with engine.connect() as connection:
         notes = set(connection.execute(text("SELECT note FROM opt_ins")).scalars())
     assert notes == {"erased", f"same as {begins_alike}"}
+
+
+def test_error_texts_that_are_long_in_normal_form_are_searched_a_few_at_a_time_and_with_pauses(
+    engine, run, now, forget, monkeypatch
+):
+    run(
+        "INSERT INTO failure_errors (id, error_code, error_subcode, details, first_at)"
+        " SELECT n, n, -1, :details, :now FROM generate_series(1, 200) AS n",
+        details="\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 4_000,
+        now=now,
+    )
+    pauses, statements = [], []
+    monkeypatch.setattr(GivingWay, "__call__", lambda _: pauses.append(thread_time()))
+    event.listen(
+        engine, "before_cursor_execute", lambda *values: statements.append((thread_time(), values[2]))
+    )
+    forget(PERSON)
+    begun = next(place for place, (_, sql) in enumerate(statements) if "FROM failure_errors" in sql)
+    searching = [at for at, _ in statements[begun : begun + 5]]
+    assert max(then - before for before, then in pairwise(searching)) < 3, "0.3 s of processor time, alone"
+    assert sorted(then - before for before, then in pairwise(pauses))[-3] < 0.1

@@ -167,7 +167,7 @@ def test_texts_that_name_the_person_are_replaced_in_parts(engine, run, sizes, no
     sizes.clear()
     with engine.begin() as connection:
         done = free_text.erase_free_text(connection, Traces([PERSON]))
-    assert (done["opt_ins"], done["audit"], max(sizes)) == (1200, 1200, 500)
+    assert (done["opt_ins"], done["audit"], max(sizes)) == (1200, 1200, 50)
     assert not any(PERSON in rows for rows in dump(engine).values())
 
 

@@ -3,7 +3,8 @@
 import json
 import re
 from base64 import b64decode, b64encode
-from time import process_time
+from itertools import pairwise
+from time import process_time, thread_time
 
 import pytest
 from hypothesis import given
@@ -132,7 +133,7 @@ def test_without_keys_nothing_matches():
 def test_a_person_is_found_anywhere_in_a_large_text(before, named):
     pauses = []
     text = json.dumps({"a": "x" * before, "b": "NAMED", "c": "y" * 2**17}).replace("NAMED", named)
-    assert Traces([PERSON]).in_json(text, lambda: pauses.append(1))
+    assert Traces([PERSON], pause=lambda: pauses.append(1)).in_json(text)
     assert len(pauses) >= before // 2**15
     assert not Traces([OTHER]).in_json(text)
 
@@ -140,12 +141,22 @@ def test_a_person_is_found_anywhere_in_a_large_text(before, named):
 @pytest.mark.parametrize("filling", ["\N{REPLACEMENT CHARACTER}1", '"', "wamid.M "])
 def test_a_large_text_is_searched_with_pauses(filling):
     pauses = []
-    traces = Traces([PERSON], ["wamid.M"])
+    traces = Traces([PERSON], ["wamid.M"], pause=lambda: pauses.append(1))
     large = filling * 200_000
-    assert not traces.in_text(large, lambda: pauses.append(1))
-    assert len(pauses) == (len(large) - 2**12) // 2**14
-    assert not traces.in_json(json.dumps(large), lambda: pauses.append(1))
-    assert len(pauses) >= 2 * ((len(large) - 2**12) // 2**14)
+    assert not traces.in_text(large)
+    before = len(pauses)
+    assert before > len(large) // 2**14
+    assert not traces.in_json(json.dumps(large))
+    assert len(pauses) >= 2 * before
+
+
+@pytest.mark.parametrize("keys", [[PERSON], [PERSON, *(f"49171{n:07}" for n in range(99))]])
+def test_between_two_pauses_a_text_that_is_long_in_normal_form_is_searched_for_milliseconds(keys):
+    at = []
+    text = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 16_000 + "    ".join(PERSON)
+    traces = Traces(keys, pause=lambda: at.append(thread_time()))
+    assert not traces.in_text(text)
+    assert sorted(then - before for before, then in pairwise(at))[-3] < 0.1, "0.05 at a busy time"
 
 
 def test_items_of_a_large_body_are_removed_with_pauses():
@@ -153,7 +164,7 @@ def test_items_of_a_large_body_are_removed_with_pauses():
     raw = body(
         status("wamid.A", recipient=OTHER, x=[{"y": "z"}] * 10_000), status("wamid.B", recipient=PERSON)
     )
-    kept = Traces([PERSON]).without(raw, lambda: pauses.append(1))
+    kept = Traces([PERSON], pause=lambda: pauses.append(1)).without(raw)
     assert kept is not None
     assert [event.message_id for event in parse(kept).statuses] == ["wamid.A"]
     assert len(pauses) > 10_000

@@ -1,11 +1,13 @@
 """Meta's error response to a send call becomes one value, in both formats that senders report."""
 
 import json
+from unicodedata import normalize
 
 import pytest
 
 from webhook_app.whatsapp.sends.graph_errors import read_graph_error
 
+LONG = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}"  # 18 characters in normal form
 ERROR = {
     "message": "(#131047) Re-engagement message",
     "type": "OAuthException",
@@ -40,6 +42,15 @@ def test_both_formats_give_the_same_error(raw):
 def test_invalid_parts_do_not_prevent_reading_the_others(raw, code, subcode, title, details):
     error = read_graph_error(raw)
     assert (error.code, error.subcode, error.title, error.details) == (code, subcode, title, details)
+
+
+@pytest.mark.parametrize(
+    "details", ["x" * 5_000, LONG * 2_500, f"a{LONG}" * 900], ids=["plain", "long", "mixed"]
+)
+def test_details_have_a_bounded_length_in_normal_form_too(details):
+    error = read_graph_error({"code": 1, "error_data": details})
+    assert details.startswith(error.details)
+    assert 3_000 < len(normalize("NFKC", error.details)) <= 4_000
 
 
 @pytest.mark.parametrize("raw", [None, "timeout", 5, [], {}, {"error": None}, {"error": []}, {"colour": 1}])

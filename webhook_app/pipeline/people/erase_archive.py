@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import takewhile
-from time import monotonic, sleep, thread_time
+from time import monotonic, thread_time
 
 import msgspec
 import structlog
 import zstandard
 from msgspec import Struct
 
+from webhook_app.pipeline.people.giving_way import GivingWay
 from webhook_app.store.people import erasure, erasure_requests
 from webhook_app.store.people.erasure import QuarantinedText
 from webhook_app.store.people.erasure_requests import Erasure
@@ -34,7 +35,6 @@ _DAMAGED = archive.ArchivedBody(_EVER, [])  # what cannot be read may hold anybo
 _QUARANTINE = "(quarantine)"  # a place that sorts before the names of all partitions
 _ROW_BYTES = 2**16  # a row of the archive counts as more rows if it has more
 _ENTRY_BYTES = 2**10  # an entry of the quarantine counts as these at least
-_TURN_S, _PAUSE_S = 0.003, 1e-6  # a pause of 0 would not let the event loop poll
 _MOST_S = 0.4  # of processor time, of a run with a budget: some entries take ten times as long as others of their size
 
 
@@ -101,7 +101,8 @@ class _ArchiveRun:
         self._left: float | None = rows
         self._until = None if rows is None else thread_time() + _MOST_S
         self._go_on = go_on
-        self._last_pause = self._last_heard = monotonic()
+        self._give_way = GivingWay()
+        self._last_heard = monotonic()
         self.quarantined = Counter[int]()
         self.fault: Exception | None = None
 
@@ -125,7 +126,7 @@ class _ArchiveRun:
             return False
 
     def _erase(self, each: Erasure) -> bool:
-        traces = Traces(each.keys, each.message_ids)
+        traces = Traces(each.keys, each.message_ids, self._pause)
         if not each.place:
             if not self._erase_from_quarantine(each, traces):
                 return False
@@ -164,7 +165,7 @@ class _ArchiveRun:
     def _is_named(self, entry: QuarantinedText, traces: Traces) -> bool:
         self._spend(max(entry.size, _ENTRY_BYTES))
         self._pause()
-        return entry.names(traces, self._pause)
+        return entry.names(traces)
 
     def _rewrite(self, place: archive.ArchivePosition, traces: Traces) -> None:
         stored = self._read(place)
@@ -189,15 +190,12 @@ class _ArchiveRun:
 
     def _without(self, body: bytes, traces: Traces) -> bytes | None:
         self._pause()
-        return traces.without(body, self._pause)
+        return traces.without(body)
 
     def _pause(self) -> None:
-        """Let others run after each _TURN_S, among them the event loop of a web worker."""
-        if monotonic() - self._last_pause > _TURN_S:
-            if self._until is not None and thread_time() > self._until:
-                raise _BudgetSpentError
-            sleep(_PAUSE_S)
-            self._last_pause = monotonic()
+        """Let others run, end a run whose budget is spent, and keep the session that holds the lock."""
+        if self._give_way() and self._until is not None and thread_time() > self._until:
+            raise _BudgetSpentError
         if monotonic() - self._last_heard > locks.SILENT_SECONDS / 10:
             locks.end_session_if_silent(self._own, locks.SILENT_SECONDS)  # a statement, so that it is not
             self._last_heard = monotonic()

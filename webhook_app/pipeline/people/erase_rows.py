@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import structlog
 
+from webhook_app.pipeline.people.giving_way import GivingWay
 from webhook_app.rules.suppressions.consent import opt_outs
 from webhook_app.store.people import erased_messages, erased_opt_outs, erasure, erasure_requests
 from webhook_app.store.people.erasure import TakenStatement
@@ -38,7 +39,7 @@ _WAIT_S, _ASK_AGAIN_S = 30.0, 0.02  # claims, evaluations and the job `suppress`
 
 def erase_rows(engine: Engine, each: Erasure, now: datetime) -> tuple[Counter[str], bool]:
     """Erase the person; returns the number of changed rows by table, and whether the person had opted out."""
-    traces = Traces(each.keys, each.message_ids)
+    traces = Traces(each.keys, each.message_ids, GivingWay())
     rows = Counter(status_events=0, failures=0)
     for ids in erased_messages.parts(each.message_ids):
         rows.update(_repeated(engine, partial(erased_messages.take_out, ids=ids, traces=traces, now=now)))

@@ -5,7 +5,7 @@ both with the schema.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -79,6 +79,8 @@ _STATEMENTS: tuple[tuple[str, Source, str], ...] = (
     ("preferences", "settings", "value"),
 )
 _PAGE = 500
+_SEARCHED_TOGETHER = 50
+"""Rows with texts. A few hundred may take seconds, and the server ends a transaction that is idle for long."""
 _PAGE_BYTES = 2**20
 _QUARANTINE_PAGE = text("""
 SELECT id, reason, json, coalesce(body, '') FROM (
@@ -170,11 +172,11 @@ class QuarantinedText(NamedTuple):
         """About how much has to be searched."""
         return len(self.json) + unpacked_size(self.body)
 
-    def names(self, traces: Traces, pause: Callable[[], object]) -> bool:
-        """Whether it identifies the person. `pause`: as in Traces.in_json."""
-        if traces.in_text(self.reason) or traces.in_json(self.json, pause):
+    def names(self, traces: Traces) -> bool:
+        """Whether it identifies the person."""
+        if traces.in_text(self.reason) or traces.in_json(self.json):
             return True
-        return traces.in_json(unpack(self.body).decode("utf-8", "replace"), pause)
+        return traces.in_json(unpack(self.body).decode("utf-8", "replace"))
 
 
 def quarantine_page(connection: Connection, after: int) -> list[QuarantinedText]:
@@ -212,7 +214,7 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
     rows = connection.execute(
         text(f"{wanted} WHERE error_id = ANY(:ids)"),
         {"ids": error_ids},
-        execution_options={"stream_results": True, "max_row_buffer": _PAGE},
+        execution_options={"stream_results": True, "max_row_buffer": _SEARCHED_TOGETHER},
     ).mappings()
     for row in rows:
         shown = {name: traces.redacted(row[name]) for name in ("title", "details", "errors")}
@@ -225,7 +227,7 @@ def _blank_failures(connection: Connection, traces: Traces, error_ids: list[int]
 
 def _pages(connection: Connection, wanted: str) -> Iterable[Any]:
     after = "(0,0)"
-    while rows := connection.execute(text(wanted), {"after": after, "limit": _PAGE}).all():
+    while rows := connection.execute(text(wanted), {"after": after, "limit": _SEARCHED_TOGETHER}).all():
         yield from rows
         after = rows[-1].place
 

@@ -50,7 +50,7 @@ _JSON_COLUMNS = frozenset(
 )
 _LARGE = frozenset(("health_signals", "opt_ins", "suppressions", "suppression_changes"))
 """The database matches their texts, not the process."""
-_PAGE = 500
+_PAGE = 50  # a few hundred may take seconds to search: the server ends a transaction that is idle for long
 
 
 def erase_free_text(connection: Connection, traces: Traces) -> dict[str, int]:

@@ -40,9 +40,15 @@ def _no_pause() -> None:
 
 
 class Traces:
-    """A matcher for one person: all variants of their keys, and the ids of their messages in Meta's form or ours."""
+    """A matcher for one person: all variants of their keys, and the ids of their messages in Meta's form or ours.
 
-    def __init__(self, keys: Collection[str], message_ids: Collection[str] = ()) -> None:
+    `pause` is called after each piece of a search, which takes some milliseconds at most.
+    """
+
+    def __init__(
+        self, keys: Collection[str], message_ids: Collection[str] = (), pause: Pause = _no_pause
+    ) -> None:
+        self._pause = pause
         self.keys = tuple(dict.fromkeys(spelling for key in keys for spelling in variants(key)))
         self.message_ids = frozenset(message_ids)
         self._searched_ids = frozenset(each for each in self.message_ids if each.startswith(_ID_FORMS))
@@ -58,13 +64,13 @@ class Traces:
         held = {_letters_and_digits(each) for each in (*self.keys, *self.encoded)}
         self._held = re.compile("|".join(_any_of(each.decode() for each in held)).encode() or rb"(?!)")
 
-    def in_text(self, text: str, pause: Pause = _no_pause) -> bool:
-        """Whether a decoded text identifies the person. `pause` is called after some milliseconds in a large text."""
-        return text in self._searched_ids or any(map(self._is_spelled_in, _pieces(text, pause)))
+    def in_text(self, text: str) -> bool:
+        """Whether a decoded text identifies the person."""
+        return text in self._searched_ids or any(map(self._is_spelled_in, self._pieces(text)))
 
-    def in_json(self, text: str, pause: Pause = _no_pause) -> bool:
-        """Whether JSON may identify the person. `pause`: as in in_text."""
-        return any(map(self._is_in_json, _pieces(text, pause)))
+    def in_json(self, text: str) -> bool:
+        """Whether JSON may identify the person."""
+        return any(map(self._is_in_json, self._pieces(text)))
 
     def _is_in_json(self, text: str) -> bool:
         r"""Meta sometimes escapes / as \/; others may escape any character."""
@@ -76,16 +82,24 @@ class Traces:
         return bool(self._searched_ids) and not self._searched_ids.isdisjoint(_IDS.findall(text))
 
     def _is_spelled_in(self, text: str) -> bool:
-        plain = _plain(text)
+        """In normal form a piece may be many times as long, so it is cut again."""
+        return any(map(self._is_found_in, self._pieces(_plain(text))))
+
+    def _is_found_in(self, plain: str) -> bool:
         held = _letters_and_digits(plain)  # takes a twentieth of the search
         return self._held.search(held) is not None and self._pattern.search(plain) is not None
 
-    def without(self, body: bytes, pause: Pause = _no_pause) -> bytes | None:
-        """Remove the items that identify the person from a body; None if nothing can be kept. `pause`: see in_text."""
-        if not self.in_json(body.decode("utf-8", "replace"), pause):
+    def _pieces(self, text: str) -> Iterator[str]:
+        for begin in range(0, max(len(text) - _OVERLAP, 1), _PIECE):
+            yield text[begin : begin + _PIECE + _OVERLAP]
+            self._pause()
+
+    def without(self, body: bytes) -> bytes | None:
+        """Remove the items that identify the person from a body; None if nothing can be kept."""
+        if not self.in_json(body.decode("utf-8", "replace")):
             return body
         try:
-            kept, found = self._remove_items(decode(body), pause)
+            kept, found = self._remove_items(decode(body))
         except (ValueError, RecursionError):
             return None
         return None if found else compact(kept)
@@ -102,24 +116,17 @@ class Traces:
             return {self.redacted(key): self.redacted(item) for key, item in value.items()}
         return value
 
-    def _remove_items(self, value: Any, pause: Pause) -> tuple[Any, bool]:
+    def _remove_items(self, value: Any) -> tuple[Any, bool]:
         """Remove the list items that identify the person; also return whether the rest still does."""
-        pause()
+        self._pause()
         if type(value) is list:
-            parts = (self._remove_items(item, pause) for item in value)
+            parts = map(self._remove_items, value)
             return [kept for kept, found in parts if not found], False
         if type(value) is dict:
-            by_key = {key: self._remove_items(item, pause) for key, item in value.items()}
-            found = [found or self.in_text(key, pause) for key, (_, found) in by_key.items()]
+            by_key = {key: self._remove_items(item) for key, item in value.items()}
+            found = [found or self.in_text(key) for key, (_, found) in by_key.items()]
             return {key: kept for key, (kept, _) in by_key.items()}, any(found)
-        return value, self.in_text(value if type(value) is str else str(value), pause)
-
-
-def _pieces(text: str, pause: Pause) -> Iterator[str]:
-    for begin in range(0, max(len(text) - _OVERLAP, 1), _PIECE):
-        if begin:
-            pause()
-        yield text[begin : begin + _PIECE + _OVERLAP]
+        return value, self.in_text(value if type(value) is str else str(value))
 
 
 def _letters_and_digits(text: str) -> bytes:

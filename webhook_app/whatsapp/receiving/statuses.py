@@ -6,6 +6,7 @@
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast
+from unicodedata import normalize
 
 import msgspec
 
@@ -169,7 +170,7 @@ def read_errors(errors: Any) -> tuple[int, str, str, str]:
     details = data.get("details") if type(data) is dict else first.get("details")
     title = first.get("title") or first.get("message")
     kept = _errors_json(errors)
-    return read_code(first.get("code")), bounded_text(title, 500), bounded_text(details, 4000), kept
+    return read_code(first.get("code")), bounded_text(title, 500), bounded_in_normal_form(details, 4000), kept
 
 
 def _errors_json(errors: Any) -> str:
@@ -181,6 +182,14 @@ def _errors_json(errors: Any) -> str:
 
 def bounded_text(value: Any, limit: int) -> str:
     return value[:limit] if type(value) is str else ""
+
+
+def bounded_in_normal_form(value: Any, limit: int) -> str:
+    """The beginning of a text that has at most so many characters in NFKC too: a search for a person reads that."""
+    text = bounded_text(value, limit)
+    while not text.isascii() and (length := len(normalize("NFKC", text))) > limit:
+        text = text[: len(text) * limit // length]
+    return text
 
 
 def digits(value: Any) -> str:

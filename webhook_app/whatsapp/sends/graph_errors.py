@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from webhook_app.whatsapp.json_text import scrub
-from webhook_app.whatsapp.receiving.statuses import bounded_text, read_code
+from webhook_app.whatsapp.receiving.statuses import bounded_in_normal_form, bounded_text, read_code
 from webhook_app.whatsapp.sends.call_redaction import without_credentials
 
 _MAX_BYTES = 8 * 1024  # Meta's are below one kilobyte
@@ -47,7 +47,7 @@ def read_graph_error(raw: Any) -> GraphError:
         code=read_code(redacted.get("code")),
         subcode=read_code(redacted.get("error_subcode")),
         title=_CODE_PREFIX.sub("", bounded_text(title, 500)),
-        details=bounded_text(details or redacted.get("error_user_msg"), 4000),
+        details=bounded_in_normal_form(details or redacted.get("error_user_msg"), 4000),
         fbtrace_id=bounded_text(redacted.get("fbtrace_id"), 200),
         json=_as_text(redacted),
     )
