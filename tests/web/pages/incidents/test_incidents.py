@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.factories import NUMBER, body, status
 from tests.support.incidents import store_incident
@@ -236,6 +237,19 @@ class TestEvidence:
         page = admin.get(f"/incidents/{made}").text
         assert "older than the retention period" in page
         assert "wamid.OLD" in page
+
+    def test_an_incident_that_goes_on_as_another_says_so(self, admin, engine, now):
+        member = {"group": {"code": 131026}, "state": "resolved", "resolved_at": now, "fired_at": now}
+        times = {"began_at": now - HOUR, "opened_at": now - HOUR, "ended_at": now, "state": "ended"}
+        ended = {"ended_how": "split", "details": {"samples": ["wamid.HERE"]}}
+        made = store_incident(engine, now, member, codes=[131026], **times, **ended)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE alerts SET incident_id = NULL"))
+        page = plain(admin.get(f"/incidents/{made}").text)
+        assert "it goes on as another incident" in page
+        assert "Its alerts belong to another incident now." in page
+        assert "its failures belong to another incident now: wamid.HERE" in page
+        assert "are older than the retention period." not in page
 
 
 class TestTimeline:
