@@ -173,10 +173,7 @@ _UNDER_OTHER_KEYS = f"""(
       ({_USER_SUPPRESSED} OR {_NUMBERS_CHANGED})
       AND EXISTS (SELECT FROM {BY_CONTACT.format(key="e.contact")} AS k WHERE {_suppressed("k.key")})
     )"""
-_BY_NEW_LINK = f"""e.contact IN (
-      SELECT k.of
-      FROM (SELECT user_id AS key, contact AS of FROM linked UNION ALL SELECT contact, user_id FROM linked) AS k
-      WHERE {_suppressed("k.key")})"""
+_BY_NEW_LINK = "e.contact IN (SELECT contact FROM concerned UNION ALL SELECT user_id FROM concerned)"
 
 
 def _queued(*alternatives: str) -> str:
@@ -198,13 +195,12 @@ _CHANGED_HANDS = f"""{NUMBERS_CHANGED}
 _RESULT = (
     "\nSELECT (SELECT count(*) FROM new_events), EXISTS (SELECT FROM sends), (SELECT used FROM other_keys)"
 )
+_CONCERNED = f""", concerned AS (
+  SELECT l.contact, l.user_id FROM linked l
+  WHERE l.is_new AND {_suppressed("l.contact")} OR l.is_new AND {_suppressed("l.user_id")} OR ({_CHANGED_HANDS})
+)"""
 # In the queue of the job from the same commit on: a writer that ends before it has applied them leaves them there.
-_RESULT_OF_LINKS = f""", concerned AS (
-  SELECT l.contact FROM linked l
-  WHERE l.is_new AND EXISTS (SELECT FROM suppressions s WHERE s.contact = l.contact OFFSET 0)
-    OR l.is_new AND EXISTS (SELECT FROM suppressions s WHERE s.contact = l.user_id OFFSET 0) OR ({_CHANGED_HANDS})
-), {queue_ctes("concerned")}{_RESULT}, ARRAY(SELECT contact FROM concerned)
-"""
+_RESULT_OF_LINKS = f", {queue_ctes('concerned')}{_RESULT}, ARRAY(SELECT contact FROM concerned)"
 
 _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status_events are
   INSERT INTO failures (message_id, phone_number_id, occurred_at, participant, error_code, contact, series_id,
@@ -244,11 +240,12 @@ _FAILURES = f""", failed AS (  -- de-duplicated by its own unique key, as status
 
 def _statement(*, links: bool, other_keys: bool, failures: bool) -> str:
     events = f"{_LINKS if links else _NO_LINKS}, {_INSERT.strip()}{_FAILURES if failures else ''}"
-    if links:
-        return f"WITH {events}{_queued(_UNDER_OTHER_KEYS, _BY_NEW_LINK)}{_RESULT_OF_LINKS}"
     # No links are read while only a contact's own key can be suppressed. The first batch that finds there may be others
     # leaves all of its deliveries to the job.
-    return f"WITH {events}{_queued(_UNDER_OTHER_KEYS if other_keys else '(SELECT used FROM other_keys)')}{_RESULT}"
+    others = _UNDER_OTHER_KEYS if other_keys else "(SELECT used FROM other_keys)"
+    if links:
+        return f"WITH {events}{_CONCERNED}{_queued(others, _BY_NEW_LINK)}{_RESULT_OF_LINKS}"
+    return f"WITH {events}{_queued(others)}{_RESULT}"
 
 
 _STATEMENTS = {
