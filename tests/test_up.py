@@ -23,7 +23,7 @@ from tests.support.factories import body, status
 from tests.support.folders import ROOT
 from webhook_app.embedded import StartupError
 from webhook_app.settings import Settings
-from webhook_app.up import Running, _wait_until_ready, local_url
+from webhook_app.up import Running, StopRequestedError, _signals, _wait_until_ready, local_url
 from webhook_app.whatsapp.receiving.signature import sign
 
 
@@ -95,6 +95,8 @@ def test_up_starts_everything_ctrl_c_leaves_nothing_behind_and_a_second_run_find
         started = family(process, folder)
         assert len(started) >= 3
         process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)  # a person in a hurry
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert kept["META_VERIFY_TOKEN"] in output.decode()
@@ -212,6 +214,28 @@ def test_the_end_of_a_part_or_of_the_embedded_database_ends_everything():
         running.processes["web"].kill()
         running.processes["web"].wait()
     assert running.wait() != 0
+
+
+class EndsInFinalizer:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_ctrl_c_whose_exception_is_lost_in_a_finalizer_ends_everything():
+    running = starting("import time; time.sleep(60)", free_port())
+    try:
+        with _signals() as stop_requested:
+            running = replace(running, stop_requested=stop_requested)
+            assert running.ended() is None
+            EndsInFinalizer()
+            with pytest.raises(StopRequestedError):
+                running.wait()
+            with pytest.raises(StopRequestedError):
+                _wait_until_ready(running, print)
+    finally:
+        running.processes["web"].kill()
+        running.processes["web"].wait()
 
 
 def test_a_slow_start_is_waited_for_while_the_web_server_works(monkeypatch):

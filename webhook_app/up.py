@@ -41,15 +41,21 @@ class Running:
     made: Environment
     database_runs: Callable[[], bool] = lambda: True
     """Whether the embedded database runs; another one is not watched."""
+    stop_requested: Callable[[], bool] = lambda: False
 
     def wait(self) -> int:
-        """Block until a part ends unexpectedly; returns its exit code, at least 1."""
+        """Block until a part ends unexpectedly; returns its exit code, at least 1. Raises StopRequestedError."""
         while (code := self.ended()) is None:
             time.sleep(0.2)
         return code
 
     def ended(self) -> int | None:
-        """None while every part runs; else the exit code of one that ended unexpectedly, at least 1."""
+        """None while every part runs; else the exit code of one that ended unexpectedly, at least 1.
+
+        Raises StopRequestedError after a signal whose own exception was lost, for example in a finalizer.
+        """
+        if self.stop_requested():
+            raise StopRequestedError
         for name, process in self.processes.items():
             if (code := process.poll()) is not None:
                 log.error("a part ended unexpectedly", part=name, exit_code=code)
@@ -60,8 +66,8 @@ class Running:
         return None
 
 
-class StopRequestedError(Exception):
-    """SIGTERM or Ctrl-C arrived."""
+class StopRequestedError(BaseException):
+    """SIGTERM or Ctrl-C arrived. As KeyboardInterrupt it is no Exception, so that no library handles it as a fault."""
 
 
 @contextmanager
@@ -81,7 +87,7 @@ def everything(
     """
     complete, made = dict(environment), Environment()
     folder = DataFolder(complete)
-    with ExitStack() as stack, _signals():
+    with _signals() as stop_requested, ExitStack() as stack:
         is_local = not is_set(complete, "DATABASE_URL")
         database = None
         if is_local:
@@ -108,7 +114,9 @@ def everything(
             processes[name] = subprocess.Popen(  # noqa: S603  our own programs
                 command, env=complete, start_new_session=True, stdout=output, stderr=output
             )
-        running = Running(settings, complete, local_url(settings), processes, made)
+        running = Running(
+            settings, complete, local_url(settings), processes, made, stop_requested=stop_requested
+        )
         if database is not None:
             running = replace(running, database_runs=lambda: database.pid is not None)
         _wait_until_ready(running, report)
@@ -150,6 +158,8 @@ def _wait_until_ready(running: Running, report: Report, idle_seconds: float = _I
     began = reported = busy = time.monotonic()
     used = 0.0
     while True:
+        if running.stop_requested():
+            raise StopRequestedError
         for name, process in running.processes.items():
             if process.poll() is not None:
                 raise StartupError(f"The {name} did not start; see its message above.")
@@ -195,18 +205,23 @@ def _stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into StopRequestedError, and ignore later ones during the stop."""
+def _signals() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into StopRequestedError, and ignore later ones during the stop.
+
+    Yields whether one arrived.
+    """
     handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    arrived: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signal module's signature
         for each in handled:
             signal.signal(each, signal.SIG_IGN)
+        arrived.append(number)
         raise StopRequestedError
 
     before = {each: signal.signal(each, stop) for each in handled}
     try:
-        yield
+        yield lambda: bool(arrived)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -264,6 +264,18 @@ def test_events_replayed_with_an_old_time_of_receipt_are_counted(engine, writer)
         assert funnel(connection, NOW - 2 * DAY, NOW)[()].sent == 1
 
 
+def test_after_a_run_whose_clock_was_ahead_everything_is_counted(engine, writer):
+    tell(writer, [status("wamid.A", "sent", NOW)], NOW)
+    count_stages(engine, NOW + 2 * HOUR)
+    tell(writer, [status("wamid.B", "sent", NOW)], NOW + MINUTE)
+    later = NOW + 20 * MINUTE  # another scheduler, which took over
+    tell(writer, [status("wamid.C", "sent", later)], later)
+    count_stages(engine, later)
+    with engine.connect() as connection:
+        assert funnel(connection, NOW - HOUR, NOW + HOUR)[()].sent == 3
+        assert stages.counted_until(connection) == later - SETTLED
+
+
 def test_counts_are_deleted_with_their_events_and_nothing_is_counted_twice(engine, writer):
     old = NOW - 12 * DAY
     tell(writer, [status("wamid.OLD", "sent", old), status("wamid.LONG", "sent", old)])

@@ -81,6 +81,19 @@ def test_counting_again_changes_nothing_and_every_minute_is_counted_once(engine,
     assert lately(engine, now) == first
 
 
+def test_after_a_run_whose_clock_was_ahead_every_minute_is_counted_and_checked(engine, traffic, now, at):
+    measure(engine, at + 2 * MINUTE)
+    traffic.store(status("wamid.1", "sent", at + 2 * MINUTE), at=at + 2 * MINUTE)
+    measure(engine, at + 120 * MINUTE)
+    traffic.store(status("wamid.1", "delivered", at + 3 * MINUTE), at=at + 3 * MINUTE)
+    traffic.store(status("wamid.2", "delivered", at + 3 * MINUTE), at=at + 3 * MINUTE)
+    assert lately(engine, now).events == 1
+    measure(engine, at + 5 * MINUTE)
+    measure(engine, now)
+    found = lately(engine, now)
+    assert (found.events, found.reached, found.unsent) == (3, 2, 1)
+
+
 def test_delivered_without_sent_is_found_only_after_the_grace_period(engine, traffic, now, at):
     traffic.store(status("wamid.lost", "delivered", at), status("wamid.lost", "read", at), at=at)
     traffic.store(status("wamid.late", "delivered", at), at=at)

@@ -15,7 +15,7 @@ from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
-from webhook_app.store.incidents import alerts, incidents
+from webhook_app.store.incidents import alerts, incidents, rule_evaluations
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 
@@ -357,6 +357,20 @@ def test_the_same_moment_evaluated_twice_changes_nothing(
     assert (summary.groups, summary.transitions) == (0, {})
     [alert] = open_alerts(engine)
     assert (alert.state, alert.evaluations_above) == ("pending", 1)
+
+
+def test_what_an_evaluation_with_a_clock_ahead_left_is_judged_by_the_next_one(
+    engine: Engine, traffic: Traffic, now: datetime
+) -> None:
+    traffic.failed(60, now, UNREACHABLE)
+    evaluate(engine, [rule()], now)
+    evaluate(engine, [rule()], now + 20 * MINUTE)
+    traffic.failed(30, now + MINUTE, UNREACHABLE)
+    evaluate(engine, [rule()], now + MINUTE)
+    [alert] = open_alerts(engine)
+    assert (alert.failures, alert.evaluated_at) == (90, now + MINUTE)
+    with engine.connect() as connection:
+        assert rule_evaluations.all_evaluations(connection)["r"].evaluated_at == now + MINUTE
 
 
 @pytest.mark.parametrize("earlier_looks", [0, 1])

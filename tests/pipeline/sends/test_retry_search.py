@@ -57,6 +57,13 @@ def test_a_search_takes_the_first_failures_and_the_next_one_goes_on_there(
     assert searched_at(engine) == now + 3 * DAY + 2 * SECOND
 
 
+def test_after_a_search_whose_clock_was_ahead_the_next_one_misses_nothing(senders: Senders, fail):
+    senders.claim(2 * 3600)
+    fail(PER_PERSON, seconds=10)
+    senders.claim(600)
+    assert len(senders.all()) == 1
+
+
 def test_what_nobody_claimed_while_it_mattered_is_not_read(senders: Senders, fail):
     senders.claim(0)
     fail(PER_PERSON, seconds=60)

@@ -3,11 +3,12 @@
 Counting an event twice changes nothing. Each run therefore starts a little before the previous one ended: a commit
 that was in progress then, or from a host with a slow clock, is not missed. History that was never counted (from an
 earlier version, for example) is counted oldest first, in spans of roughly equal numbers of events. A span that takes
-longer than a statement may is halved.
+longer than a statement may is halved. After a run whose clock was ahead, the last hour is counted again.
 """
 
 from datetime import UTC, datetime, time, timedelta
 
+from webhook_app.rules.wrong_clocks import resume_at
 from webhook_app.store.counts.messages import stages
 from webhook_app.store.postgres import partitions
 from webhook_app.store.postgres.engine import Connection, Engine
@@ -28,7 +29,8 @@ def count_stages(engine: Engine, now: datetime) -> int:
     for _ in range(_MAX_STEPS):
         try:
             with engine.begin() as connection:
-                since = stages.lock_progress(connection) or _first_received(connection, now)
+                counted = stages.lock_progress(connection)
+                since = resume_at(counted, now) if counted else _first_received(connection, now)
                 until = since + span if since + span < now - SETTLED else now
                 span = min(span, until - since)
                 found = stages.count_received(connection, since, until) if since < until else 0

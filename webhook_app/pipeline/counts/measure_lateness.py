@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from webhook_app.pipeline.counts.sum_hours import BACKFILL_DAYS, RECOUNTED_HOURS
+from webhook_app.rules.wrong_clocks import REPEATED
 from webhook_app.store.counts import baselines, lateness
 from webhook_app.store.incidents import unjudged_minutes
 from webhook_app.store.postgres.engine import Connection, Engine
@@ -28,6 +29,7 @@ def measure(engine: Engine, now: datetime) -> int:
     """Count and check every due minute; returns how many were counted. Raises the first timeout at the end."""
     last = (now - _SETTLED).replace(second=0, microsecond=0) - timedelta(minutes=1)
     with engine.begin() as connection:
+        lateness.remove_future(connection, last, last - REPEATED)
         lateness.add_minutes(connection, last, last - LOOKBACK)
         due = lateness.uncounted(connection, MAX_MINUTES_PER_RUN)
         lateness.summarize_index(connection, min(due, default=now), now)

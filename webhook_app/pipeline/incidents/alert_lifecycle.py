@@ -30,6 +30,7 @@ from webhook_app.rules.incidents.alerts import (
 )
 from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, FAILURE_KINDS, Rule
+from webhook_app.rules.wrong_clocks import is_ahead
 from webhook_app.store.counts import rates
 from webhook_app.store.incidents.alerts import Alert
 
@@ -64,7 +65,7 @@ class AlertLifecycle:
 
     def _judge(self, rule_group: RuleGroup) -> None:
         alert = self._open_alerts.pop((rule_group.rule.name, rule_group.key), None)
-        if alert is not None and alert.evaluated_at >= self._now:
+        if alert is not None and self._is_judged(alert):
             return
         self.groups += 1
         verdict = advance(rule_group.rule, rule_group.judgement, _state(alert))
@@ -93,7 +94,7 @@ class AlertLifecycle:
         `unjudged`: the rules that failed. Their alerts stay as they are.
         """
         for alert in self._open_alerts.values():
-            if alert.evaluated_at >= self._now or alert.id not in self._known_ids or alert.rule in unjudged:
+            if self._is_judged(alert) or alert.id not in self._known_ids or alert.rule in unjudged:
                 continue
             if alert.state == "pending":
                 self._store.remove_pending(alert.id)
@@ -109,6 +110,10 @@ class AlertLifecycle:
                 explanation=to_builtins(replace(stored_details(alert), reason=reason)),
             )
             self.changes.append(AlertChange(resolved, None, Transition.RESOLVE))
+
+    def _is_judged(self, alert: Alert) -> bool:
+        """Whether a concurrent evaluation was later than this one."""
+        return alert.evaluated_at >= self._now and not is_ahead(alert.evaluated_at, self._now)
 
     def _add_new(self, rule_group: RuleGroup, verdict: AlertVerdict) -> None:
         """Add a new alert to those that `open_new` inserts."""

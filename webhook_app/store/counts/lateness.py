@@ -57,6 +57,9 @@ SELECT generate_series(
   CAST(:last AS timestamptz), interval '1 minute')
 ON CONFLICT DO NOTHING
 """)
+_REMOVE_FUTURE = text("""
+DELETE FROM lateness WHERE minute > :kept_until AND EXISTS (SELECT FROM lateness WHERE minute > :last)
+""")
 _UNCOUNTED = text(
     "SELECT minute FROM lateness WHERE unsent IS NULL AND lags IS NULL ORDER BY minute DESC LIMIT :limit"
 )
@@ -108,6 +111,11 @@ def add_minutes(connection: Connection, last: datetime, first_ever: datetime) ->
     known = connection.execute(_ANY).scalar_one()
     oldest = last - _MAX_BACKFILL if known else first_ever
     connection.execute(_ADD_MINUTES, {"last": last, "oldest": oldest})
+
+
+def remove_future(connection: Connection, last: datetime, kept_until: datetime) -> None:
+    """If minutes after `last` were added, by a clock that was ahead, remove those after `kept_until`."""
+    connection.execute(_REMOVE_FUTURE, {"last": last, "kept_until": kept_until})
 
 
 def uncounted(connection: Connection, limit: int) -> list[datetime]:

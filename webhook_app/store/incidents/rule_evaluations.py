@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from webhook_app.rules.wrong_clocks import TOLERATED
 from webhook_app.store.postgres.engine import Connection
 
 
@@ -28,6 +29,7 @@ _SAVE = text(
     f"INSERT INTO rule_evaluations AS r ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"
     f" ON CONFLICT (rule) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES if name != 'rule')}"
     " WHERE r.evaluated_at < excluded.evaluated_at"
+    f" OR r.evaluated_at > excluded.evaluated_at + interval '{TOLERATED.total_seconds():.0f} seconds'"
 ).bindparams(bindparam("nearest", type_=JSONB))
 _DELETE = text("DELETE FROM rule_evaluations WHERE rule <> ALL(:names) AND evaluated_at < :now")
 _ALL = text(f"SELECT {', '.join(_NAMES)} FROM rule_evaluations")

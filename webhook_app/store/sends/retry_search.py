@@ -12,6 +12,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from webhook_app.rules.sends.retries import MAX_ATTEMPTS, SOON_WITHIN, UNCLAIMED_FOR
+from webhook_app.rules.wrong_clocks import TOLERATED, resume_at
 from webhook_app.store.counts.failures.failures import COUNTED, tries_sql
 from webhook_app.store.counts.messages.settled import OLD_AFTER
 from webhook_app.store.postgres.engine import Connection, use_indexes_until_commit
@@ -70,8 +71,8 @@ _START = text(
     "INSERT INTO retry_progress (reported_by, searched_at) VALUES (:reported_by, :start) ON CONFLICT DO NOTHING"
 )
 _LOCK = text(
-    "SELECT searched_at FROM retry_progress WHERE reported_by = :reported_by AND searched_at <= :before"
-    " FOR UPDATE SKIP LOCKED"
+    "SELECT searched_at FROM retry_progress WHERE reported_by = :reported_by"
+    " AND (searched_at <= :before OR searched_at > :ahead) FOR UPDATE SKIP LOCKED"
 )
 _SAVE = text("UPDATE retry_progress SET searched_at = :until WHERE reported_by = :reported_by")
 _IN_ORDER = text(
@@ -230,10 +231,11 @@ def begin(connection: Connection, reported_by: str, now: datetime) -> datetime |
     `reported_by`: the key that reported them, or WEBHOOKS. The very first search reads those of the last hour.
     """
     connection.execute(_START, {"reported_by": reported_by, "start": now - timedelta(minutes=1)})
-    locked = connection.execute(_LOCK, {"reported_by": reported_by, "before": now - _AGAIN_AFTER})
-    before: datetime | None = locked.scalar_one_or_none()
-    if before is None:
+    values = {"reported_by": reported_by, "before": now - _AGAIN_AFTER, "ahead": now + TOLERATED}
+    found: datetime | None = connection.execute(_LOCK, values).scalar_one_or_none()
+    if found is None:
         return None
+    before = resume_at(found, now)
     is_first_of_minute = before.replace(second=0, microsecond=0) != now.replace(second=0, microsecond=0)
     return before - (_VERY_LATE if is_first_of_minute else _LATE)
 
