@@ -57,6 +57,14 @@ def test_message_ids_of_the_samples_contain_their_numbers():
         ("US.70411938265500174423", "US.70411938265500174423"),
         *((PERSON, text) for text in ("u12025550117", "12025550117x", "1_202_555_0117", "1,202,555,0117")),
         *((PERSON, text) for text in ("1·202·555·0117", "1*202*555*0117", "1\u200b202\u2060555\ufeff0117")),
+        *(
+            (PERSON, text)
+            for text in ("011 1 202 555 0117", "phone=%2B1%20202%20555%200117", "a=1%2012025550117")
+        ),
+        *(
+            (PERSON, text)
+            for text in ("١٢٠٢٥٥٥٠١١٧", "+۱۲۰۲ ۵۵۵ ۰۱۱۷", "१२०२५५५०११७", "１２０２５５５０１１７")
+        ),
     ],
 )
 def test_every_variant_is_found(key, text):

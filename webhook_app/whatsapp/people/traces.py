@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 from os.path import commonprefix
 from typing import Any
-from unicodedata import normalize
+from unicodedata import decimal, normalize
 
 from webhook_app.whatsapp.json_text import compact, decode
 from webhook_app.whatsapp.people.contacts import variants
@@ -17,9 +17,16 @@ from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 
 _SHORTEST = 7  # shorter keys would match too many ids by chance
 _SEPARATORS = r'[^0-9A-Za-z"{}[\]]{0,3}'  # two values of JSON are no number
+_PREFIXES = "(?:00|011)?"  # before a country code; the second in North America
+_PERCENT = "%2[0-9A-Fa-f]"  # a space, or another sign that separates, in a URL
+_DIGITS = {ord(each): str(decimal(each)) for each in map(chr, range(0x10000)) if each.isdecimal()}
+_IN_ALL_SCRIPTS = {
+    str(n): f"[{''.join(chr(code) for code, each in _DIGITS.items() if each == str(n))}]" for n in range(10)
+}
 _COMPARED = (
     24  # characters; for a hundred user ids as long as they may be, Postgres would need more than 1 GB
 )
+_PERCENT_SIGNS = re.compile(_PERCENT)
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _PIECE, _OVERLAP = (
     2**14,
@@ -86,6 +93,13 @@ class Traces:
         return any(map(self._is_found_in, self._pieces(_plain(text))))
 
     def _is_found_in(self, plain: str) -> bool:
+        if not plain.isascii():
+            plain = plain.translate(_DIGITS)
+        if self._is_written_in(plain):
+            return True
+        return "%2" in plain and self._is_written_in(_PERCENT_SIGNS.sub(" ", plain))
+
+    def _is_written_in(self, plain: str) -> bool:
         held = _letters_and_digits(plain)  # takes a twentieth of the search
         return self._held.search(held) is not None and self._pattern.search(plain) is not None
 
@@ -144,26 +158,35 @@ def _pattern(keys: Collection[str], encoded: Iterable[str], most: int | None = N
 
 
 def _spelled(keys: Collection[str], most: int | None) -> Iterator[str]:
-    """Patterns of keys as people write them: numbers with separators, 00 or letters around, user ids as words."""
+    """Patterns of keys as people write them: numbers with separators, prefixes or letters around, user ids as words.
+
+    With `most`, for a search in the database, the digits may be of any script, and the separators as in a URL.
+    """
     numbers = {key for key in keys if len(key) >= _SHORTEST and key.isdecimal()}
     end = "" if most else "(?![0-9A-Za-z])"
     for words in _any_of(key[:most] for key in keys if key not in numbers):
         yield rf"(?<![0-9A-Za-z])(?:{words}){end}"
-    for words in _any_of(numbers, _SEPARATORS):
-        yield rf"(?<![0-9])(?:00)?(?:{words})(?![0-9])"
+    if most:
+        for words in _any_of(numbers, f"(?:{_PERCENT}|{_SEPARATORS})", _IN_ALL_SCRIPTS.__getitem__):
+            yield rf"(?:(?<![0-9])|{_PERCENT}){_PREFIXES}(?:{words})(?![0-9])"
+    else:
+        for words in _any_of(numbers, _SEPARATORS):
+            yield rf"(?<![0-9]){_PREFIXES}(?:{words})(?![0-9])"
 
 
-def _any_of(words: Iterable[str], between: str = "") -> Iterator[str]:
+def _any_of(
+    words: Iterable[str], between: str = "", of_letter: Callable[[str], str] = re.escape
+) -> Iterator[str]:
     """Patterns of these words, one for each first letter. A beginning that words share is compared once.
 
-    So the time of a search does not grow with their number.
+    So the time of a search does not grow with their number. `of_letter`: the pattern of a letter.
     """
     for _, alike in groupby(sorted(set(words) - {""}), key=lambda word: word[0]):
         each = list(alike)
         begin = commonprefix(each)  # noqa: RUF071  these are no paths
-        rest = "|".join(_any_of((word[len(begin) :] for word in each), between))
+        rest = "|".join(_any_of((word[len(begin) :] for word in each), between, of_letter))
         rest = rest and f"(?:{between}(?:{rest})){'?' if begin in each else ''}"
-        yield between.join(map(re.escape, begin)) + rest
+        yield between.join(map(of_letter, begin)) + rest
 
 
 def _in_base64(text: str) -> Iterator[str]:
