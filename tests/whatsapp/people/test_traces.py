@@ -5,6 +5,7 @@ import re
 from base64 import b64decode, b64encode
 from itertools import pairwise
 from time import process_time, thread_time
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -59,17 +60,45 @@ def test_message_ids_of_the_samples_contain_their_numbers():
         *((PERSON, text) for text in ("1·202·555·0117", "1*202*555*0117", "1\u200b202\u2060555\ufeff0117")),
         *(
             (PERSON, text)
-            for text in ("011 1 202 555 0117", "phone=%2B1%20202%20555%200117", "a=1%2012025550117")
+            for text in (
+                "011 1 202 555 0117",
+                "phone=%2B1%20202%20555%200117",
+                "a=1%2012025550117",
+                "+1 (0)2025550117",
+            )
         ),
         *(
             (PERSON, text)
             for text in ("١٢٠٢٥٥٥٠١١٧", "+۱۲۰۲ ۵۵۵ ۰۱۱۷", "१२०२५५५०११७", "１２０２５５５０１１７")
         ),
+        *(
+            (PERSON, text)
+            for text in ("1%C2%A0202%C2%A05550117", "1%2520202-5550117", "1&nbsp;202&nbsp;5550117")
+        ),
+        (PERSON, "\U0001e951\U0001e952\U0001e950\U0001e952\U0001e955\U0001e955\U0001e955\U0001e950117"),
     ],
 )
 def test_every_variant_is_found(key, text):
     assert Traces([key]).in_text(text)
     assert Traces([key]).in_json(json.dumps({"a": [text]}))
+
+
+@pytest.mark.parametrize("key", [PERSON, "US.70411938265500174423"])
+@given(data=st.data())
+def test_what_is_found_in_a_text_is_found_in_json_and_by_the_pattern_of_the_database(key, data):
+    signs = st.sampled_from(
+        ("", "", " ", "-", "(", ")", "%20", "%2F", "%28", "(0)", "\n", "\t", "&nbsp;", "\\", "+")
+    )
+    between = st.lists(signs, max_size=3).map("".join)
+    spelled = "".join(each + data.draw(between) for each in key) if key == PERSON else key
+    text = data.draw(between) + spelled + data.draw(between)
+    traces = Traces([key])
+    if traces.in_text(text):
+        for asciified in (False, True):
+            assert traces.in_json(json.dumps({"a": text}, ensure_ascii=asciified))
+            assert traces.in_json(json.dumps({"a": json.dumps({"b": text})}))
+        assert re.search(traces.pattern, normalize("NFKC", text))
+        assert re.search(traces.pattern, normalize("NFKC", json.dumps({"a": text}, ensure_ascii=False)))
 
 
 @pytest.mark.parametrize("text", ["912025550117", "120255501171", OTHER, "", "US.704", "1202555x0117"])

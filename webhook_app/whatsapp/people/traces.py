@@ -16,18 +16,20 @@ from webhook_app.whatsapp.people.contacts import variants
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 
 _SHORTEST = 7  # shorter keys would match too many ids by chance
-_SEPARATORS = r'[^0-9A-Za-z"{}[\]]{0,3}'  # two values of JSON are no number
+_SEPARATOR = r'[^0-9A-Za-z"{}[\]]'  # two values of JSON are no number
 _PREFIXES = "(?:00|011)?"  # before a country code; the second in North America
-_PERCENT = "%2[0-9A-Fa-f]"  # a space, or another sign that separates, in a URL
-_DIGITS = {ord(each): str(decimal(each)) for each in map(chr, range(0x10000)) if each.isdecimal()}
+_WRITTEN_OUT = r"%(?:25)?[0-9A-Fa-f]{2}|&nbsp;|\(0\)"  # a separator in a URL or a page; +44 (0)20
+_SIGN_OF_JSON = rf"{_WRITTEN_OUT}|\\+(?:[bfnrt]|u00[0-9A-Fa-f]{{2}})"
+_DIGITS = {ord(each): str(decimal(each)) for each in map(chr, range(0x20000)) if each.isdecimal()}
 _IN_ALL_SCRIPTS = {
     str(n): f"[{''.join(chr(code) for code, each in _DIGITS.items() if each == str(n))}]" for n in range(10)
 }
 _COMPARED = (
     24  # characters; for a hundred user ids as long as they may be, Postgres would need more than 1 GB
 )
-_PERCENT_SIGNS = re.compile(_PERCENT)
-_ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")
+_SIGNS_WRITTEN_OUT = re.compile(_WRITTEN_OUT)
+_ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+_NESTED = 2
 _PIECE, _OVERLAP = (
     2**14,
     2**12,
@@ -80,13 +82,16 @@ class Traces:
         return any(map(self._is_in_json, self._pieces(text)))
 
     def _is_in_json(self, text: str) -> bool:
-        r"""Meta sometimes escapes / as \/; others may escape any character."""
-        text = text.replace("\\/", "/")
-        if "\\u" in text:
-            text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
-        if self._is_spelled_in(text):
-            return True
-        return bool(self._searched_ids) and not self._searched_ids.isdisjoint(_IDS.findall(text))
+        """Any character may be escaped. A text may itself be JSON, so escapes may be escaped."""
+        for _ in range(_NESTED):
+            text = _unescaped(text)
+            if self._is_spelled_in(text):
+                return True
+            if self._searched_ids and not self._searched_ids.isdisjoint(_IDS.findall(text)):
+                return True
+            if "\\" not in text:
+                return False
+        return False
 
     def _is_spelled_in(self, text: str) -> bool:
         """In normal form a piece may be many times as long, so it is cut again."""
@@ -97,7 +102,8 @@ class Traces:
             plain = plain.translate(_DIGITS)
         if self._is_written_in(plain):
             return True
-        return "%2" in plain and self._is_written_in(_PERCENT_SIGNS.sub(" ", plain))
+        signs = _SIGNS_WRITTEN_OUT.sub(" ", plain)
+        return signs != plain and self._is_written_in(signs)
 
     def _is_written_in(self, plain: str) -> bool:
         held = _letters_and_digits(plain)  # takes a twentieth of the search
@@ -147,6 +153,18 @@ def _letters_and_digits(text: str) -> bytes:
     return text.encode(errors="replace").translate(None, _BESIDE)
 
 
+def _unescaped(text: str) -> str:
+    """The text of JSON with a space for each escaped control character."""
+    if "\\" not in text:
+        return text
+    text = _ESCAPED.sub(_character, text)
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _character(escaped: re.Match[str]) -> str:
+    return chr(int(escaped[1], 16)) if escaped[1] else " " if escaped[2] in "bfnrt" else escaped[2]
+
+
 def _plain(text: str) -> str:
     """The text with other forms of digits and letters, such as full-width ones, replaced by the ordinary ones."""
     return text if text.isascii() else normalize("NFKC", text)
@@ -160,17 +178,21 @@ def _pattern(keys: Collection[str], encoded: Iterable[str], most: int | None = N
 def _spelled(keys: Collection[str], most: int | None) -> Iterator[str]:
     """Patterns of keys as people write them: numbers with separators, prefixes or letters around, user ids as words.
 
-    With `most`, for a search in the database, the digits may be of any script, and the separators as in a URL.
+    With `most`, for a search in the database, the digits may be of any script, and signs written out, or escaped in
+    JSON.
     """
     numbers = {key for key in keys if len(key) >= _SHORTEST and key.isdecimal()}
     end = "" if most else "(?![0-9A-Za-z])"
     for words in _any_of(key[:most] for key in keys if key not in numbers):
-        yield rf"(?<![0-9A-Za-z])(?:{words}){end}"
+        before = rf"(?:(?<![0-9A-Za-z])|{_SIGN_OF_JSON})" if most else "(?<![0-9A-Za-z])"
+        yield rf"{before}(?:{words}){end}"
     if most:
-        for words in _any_of(numbers, f"(?:{_PERCENT}|{_SEPARATORS})", _IN_ALL_SCRIPTS.__getitem__):
-            yield rf"(?:(?<![0-9])|{_PERCENT}){_PREFIXES}(?:{words})(?![0-9])"
+        for words in _any_of(
+            numbers, f"(?:{_SIGN_OF_JSON}|{_SEPARATOR}){{0,6}}", _IN_ALL_SCRIPTS.__getitem__
+        ):
+            yield rf"(?:(?<![0-9])|{_SIGN_OF_JSON}){_PREFIXES}(?:{words})(?![0-9])"
     else:
-        for words in _any_of(numbers, _SEPARATORS):
+        for words in _any_of(numbers, f"{_SEPARATOR}{{0,3}}"):
             yield rf"(?<![0-9]){_PREFIXES}(?:{words})(?![0-9])"
 
 
