@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
+import apscheduler.schedulers.base
+import apscheduler.triggers.interval
 import psycopg
 import pytest
 from msgspec import to_builtins
@@ -21,12 +23,14 @@ from tests.store.postgres.test_leadership import end_leaders_session
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_for
 from tests.test_settings import CHANNELS
+from webhook_app import scheduler
 from webhook_app.rules.incidents.rules_file.rules_file import RulesFileError
-from webhook_app.scheduler import load_rules, make_channels, make_jobs
+from webhook_app.scheduler import Job, load_rules, make_channels, make_jobs
 from webhook_app.settings import read_settings
-from webhook_app.store.incidents import outbox
+from webhook_app.store.incidents import channel_states, outbox
 from webhook_app.store.operations import scheduler_state
 from webhook_app.store.operations.scheduler_state import JobState
+from webhook_app.store.postgres.leadership import Leadership
 
 RUN = """
 from webhook_app import logs
@@ -226,6 +230,42 @@ def test_a_job_that_fails_is_recorded_and_the_others_and_its_next_run_go_on(star
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE hidden RENAME TO minute_counts"))
     wait_for(lambda: (state := states(engine)["evaluate"]).runs > state.failures)
+
+
+def test_after_the_clock_was_set_back_the_jobs_go_on_and_what_waits_is_due(
+    engine: Engine, database_url: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = [timedelta(hours=1)]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + ahead[0]
+
+    for module in (scheduler, apscheduler.schedulers.base, apscheduler.triggers.interval):
+        monkeypatch.setattr(module, "datetime", Clock)
+    runs: list[datetime] = []
+    leadership, stop = Leadership(database_url), threading.Event()
+    wait_for(leadership.acquire)
+    leading = threading.Thread(
+        target=scheduler._lead, args=(engine, leadership, [Job("evaluate", 0.3, runs.append)], stop)
+    )
+    leading.start()
+    try:
+        wait_for(lambda: len(runs) > 1)
+        with engine.begin() as connection:
+            outbox.add(connection, 1, "slack", "fired", {}, now + ahead[0])
+            channel_states.pause(connection, "slack", now + ahead[0])
+        ahead[0] = timedelta()
+        before = len(runs)
+        wait_for(lambda: len(runs) > before + 2 and runs[-1] < now + timedelta(minutes=5))
+        with engine.connect() as connection:
+            assert channel_states.paused_until(connection, "slack") < now + timedelta(minutes=5)
+            assert outbox.claim(connection, "slack", now + timedelta(minutes=5), now + timedelta(minutes=6))
+    finally:
+        stop.set()
+        leading.join()
+        leadership.release()
 
 
 def test_a_slow_channel_delays_no_other_and_no_evaluation(start, engine, now):

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress as ignore
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.findings.find import LastSearch, find
 from webhook_app.pipeline.incidents.inputs.live_inputs import ReadCache
+from webhook_app.pipeline.incidents.notifications.clock_set_back import make_due
 from webhook_app.pipeline.incidents.notifications.expire import expire
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_past, note_gap
@@ -76,6 +78,7 @@ COUNT_STAGES_SECONDS = 60.0
 BACKTEST_SECONDS = 2.0
 DOCTOR_SECONDS = 3600.0
 LEADER_SECONDS = 1.0
+_SET_BACK_S = 5.0  # by less a clock is corrected often, and the jobs are at most so late
 _ERROR_LENGTH = 500
 
 
@@ -268,13 +271,34 @@ def _lead(engine: Engine, leadership: Leadership, jobs: Sequence[Job], stop: thr
             next_run_time=datetime.now(UTC),
         )
     clock.start()
+    wall = _WallClock()
     while not stop.wait(LEADER_SECONDS) and leadership.check():
-        pass
+        if wall.was_set_back():
+            log.warning("the clock was set back: all jobs start now")
+            for scheduled in clock.get_jobs():
+                scheduled.modify(next_run_time=datetime.now(UTC))
+            with ignore(EngineError):
+                make_due(engine, datetime.now(UTC))
     ending = threading.Thread(target=clock.shutdown, name="ending")
     ending.start()
     while ending.is_alive():  # keep the lock while a job runs
         ending.join(LEADER_SECONDS)
         leadership.check()
+
+
+class _WallClock:
+    """Notices that the clock was set back: APScheduler starts no job until the old time has come again."""
+
+    def __init__(self) -> None:
+        self._ahead_s = self._measure()
+
+    def was_set_back(self) -> bool:
+        """Whether it was, since the last call."""
+        before, self._ahead_s = self._ahead_s, self._measure()
+        return before - self._ahead_s > _SET_BACK_S
+
+    def _measure(self) -> float:
+        return datetime.now(UTC).timestamp() - monotonic()
 
 
 def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.Event) -> None:

@@ -15,6 +15,9 @@ _PAUSE = text("""
 INSERT INTO channel_states AS s (channel, paused_until) VALUES (:channel, :until)
 ON CONFLICT (channel) DO UPDATE SET paused_until = greatest(s.paused_until, excluded.paused_until)
 """)
+_END_PAUSES = text("""
+UPDATE channel_states SET paused_until = least(paused_until, :now), resent_at = least(resent_at, :now)
+""")
 _PAUSED_UNTIL = text("SELECT paused_until FROM channel_states WHERE channel = :channel")
 _RESENT_AT = text("SELECT resent_at FROM channel_states WHERE channel = :channel")
 _RESET_FAULTS = text("UPDATE channel_states SET faults = 0 WHERE channel = :channel AND faults > 0")
@@ -51,6 +54,11 @@ def paused_until(connection: Connection, channel: str) -> datetime | None:
 def pause(connection: Connection, channel: str, until: datetime) -> None:
     """Pause the channel until then; a longer pause stays."""
     connection.execute(_PAUSE, {"channel": channel, "until": until})
+
+
+def end_pauses(connection: Connection, now: datetime) -> None:
+    """End the pauses of all channels."""
+    connection.execute(_END_PAUSES, {"now": now})
 
 
 def count_fault(connection: Connection, channel: str, now: datetime) -> int:

@@ -80,6 +80,20 @@ WHERE id = :id AND tries = :tries AND sent_at IS NULL
 
 
 _MARK_REROUTED = text("UPDATE notifications SET rerouted_at = :at WHERE id = :id")
+_MAKE_DUE = text("""
+UPDATE notifications SET next_try_at = least(next_try_at, :now), leased_until = least(leased_until, :now)
+WHERE sent_at IS NULL AND failed_at IS NULL AND greatest(next_try_at, leased_until) > :now
+""")
+_OVERDUE = text("""
+SELECT id, incident_id, channel, reason, payload, rerouted_at FROM notifications
+WHERE created_at <= :created_before AND sent_at IS NULL AND failed_at IS NULL AND rerouted_at IS NULL
+  AND (leased_until IS NULL OR leased_until <= :now)
+ORDER BY id LIMIT :most
+""")
+_MARK_OVERDUE = text("""
+UPDATE notifications SET rerouted_at = :at
+WHERE id = :id AND sent_at IS NULL AND failed_at IS NULL AND rerouted_at IS NULL RETURNING last_error
+""")
 _OUTDATED = text("""
 SELECT id, incident_id, channel, reason, payload, rerouted_at FROM notifications
 WHERE coalesce(retried_at, created_at) < :created_before AND sent_at IS NULL AND failed_at IS NULL
@@ -134,7 +148,7 @@ class Claim(Struct, frozen=True):
 
 
 class Orphan(Struct, frozen=True):
-    """A waiting notification that will not be sent on its channel any more."""
+    """A waiting notification that its channel will not send, or has not sent for long."""
 
     id: int
     incident_id: int
@@ -230,6 +244,25 @@ def outdated(connection: Connection, created_before: datetime, now: datetime, mo
     """Waiting notifications created before then, on every channel, oldest first; leased ones are left out."""
     values = {"created_before": created_before, "now": now, "most": most}
     return [Orphan(*row) for row in connection.execute(_OUTDATED, values)]
+
+
+def make_due(connection: Connection, now: datetime) -> None:
+    """Make all waiting notifications due, also those that are being sent."""
+    connection.execute(_MAKE_DUE, {"now": now})
+
+
+def overdue(connection: Connection, created_before: datetime, now: datetime, most: int) -> list[Orphan]:
+    """Waiting notifications created until then that went to no other channel, oldest first, except leased ones."""
+    values = {"created_before": created_before, "now": now, "most": most}
+    return [Orphan(*row) for row in connection.execute(_OVERDUE, values)]
+
+
+def mark_overdue(connection: Connection, notification_id: int, at: datetime) -> str | None:
+    """Record that another channel is notified too; returns the last fault, None if it is not waiting any more."""
+    found: str | None = connection.execute(
+        _MARK_OVERDUE, {"id": notification_id, "at": at}
+    ).scalar_one_or_none()
+    return found
 
 
 def orphans(connection: Connection, set_up: Collection[str], most: int) -> list[Orphan]:

@@ -17,11 +17,10 @@ from webhook_app.channels import Channel, Receipt, SendError
 from webhook_app.channels.incident_text import compose
 from webhook_app.channels.notification import AffectedPart, Evidence, Notification, Undelivered
 from webhook_app.channels.slack import DIGEST_FROM, DIGEST_SIZE, SlackWebhook
-from webhook_app.pipeline.incidents.notifications.expire import GIVE_UP_AFTER, expire
+from webhook_app.pipeline.incidents.notifications.expire import GIVE_UP_AFTER, OVERDUE_AFTER, expire
 from webhook_app.pipeline.incidents.notifications.notify import (
     LEASE,
     LONGEST_WAIT_S,
-    OVERDUE_AFTER,
     NotifySummary,
     backoff,
     notify,
@@ -483,10 +482,32 @@ def test_an_overdue_notification_is_rerouted_once_and_still_tried(engine: Engine
     run(engine, down, now, fallbacks=["slack", "log"])
     assert len(rows(engine)) == 1
     late = now + OVERDUE_AFTER
-    run(engine, down, late, fallbacks=["slack", "log"])
-    run(engine, down, late + timedelta(minutes=6), fallbacks=["slack", "log"])
+    expire(engine, late - SECOND, ["slack", "log"])
+    assert [held["channel"] for held in rows(engine)] == ["slack"]
+    for minutes in (0, 6):
+        run(engine, down, late + timedelta(minutes=minutes), fallbacks=["slack", "log"])
+        expire(engine, late + timedelta(minutes=minutes), ["slack", "log"])
     assert [held["channel"] for held in rows(engine)] == ["slack", "log"]
     assert run(engine, down, late + timedelta(minutes=30)).sent == 1
+    log = MemoryChannel()
+    assert run(engine, log, late).sent == 1
+    assert log.accepted[0].undelivered == (Undelivered("slack", "down"),)
+
+
+def test_notifications_of_a_channel_that_asks_for_hours_are_rerouted_together_after_ten_minutes(
+    engine: Engine, now: datetime
+) -> None:
+    for incident_id in range(20):
+        add(engine, now, incident_id + 1, channel="pagerduty")
+    busy = MemoryChannel(SendError("429", permanent=False, retry_after=6 * 3600.0), name="pagerduty")
+    assert run(engine, busy, now, fallbacks=["slack", "log"]) == NotifySummary(0, 1, 0)
+    late = now + OVERDUE_AFTER + SECOND
+    expire(engine, late, ["pagerduty", "slack", "log"])
+    slack = MemoryChannel(name="slack")
+    assert run(engine, slack, late).sent == 20
+    assert {each.undelivered[0].fault for each in slack.accepted} == {"429", "not sent within 10 min"}
+    expire(engine, late + timedelta(minutes=1), ["pagerduty", "slack", "log"])
+    assert run(engine, slack, late + timedelta(minutes=1)).sent == 0
 
 
 def test_a_channel_that_is_down_delays_no_other(engine: Engine, now: datetime) -> None:
@@ -547,6 +568,7 @@ def test_a_notification_given_up_for_its_age_is_rerouted_unless_it_already_was(
     add(engine, now, 13, channel="slack")
     down = MemoryChannel(SendError("down", permanent=False), name="slack")
     run(engine, down, now + OVERDUE_AFTER, fallbacks=["slack", "log"])
+    expire(engine, now + OVERDUE_AFTER, ["slack", "log"])
     sent = [held["channel"] for held in rows(engine)].count("log")
     assert expire(engine, late, ["slack"]) == 2, "the news on slack, and that on the log, which is not set up"
     assert [held["channel"] for held in rows(engine)].count("log") == sent
@@ -556,9 +578,12 @@ def test_a_channel_that_got_a_rerouted_notification_also_gets_the_end(engine: En
     add(engine, now, channel="slack", reason="fired")
     add(engine, now + SECOND, channel="slack", reason="resolved")
     slack = MemoryChannel(SendError("down", permanent=False), name="slack")
-    run(engine, slack, now + OVERDUE_AFTER, fallbacks=["slack", "pagerduty", "log"])
+    late = now + SECOND + OVERDUE_AFTER
+    run(engine, slack, late, fallbacks=["slack", "pagerduty", "log"])
+    expire(engine, late, ["slack", "pagerduty", "log"])
+    expire(engine, late + SECOND, ["slack", "pagerduty", "log"])
     pagerduty = MemoryChannel(name="pagerduty")
-    run(engine, pagerduty, now + OVERDUE_AFTER)
+    run(engine, pagerduty, late + SECOND)
     assert [sent.reason for sent in pagerduty.accepted] == ["fired", "resolved"]
     run(engine, slack, now + 2 * OVERDUE_AFTER, fallbacks=["slack", "pagerduty", "log"])
     assert [sent.reason for sent in slack.accepted] == ["fired", "resolved"]

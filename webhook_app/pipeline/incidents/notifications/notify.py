@@ -39,7 +39,6 @@ log = structlog.get_logger()
 LEASE = timedelta(seconds=90)  # well over the longest time until a channel fails
 LONGEST_WAIT_S = 300.0
 LONGEST_PAUSE_S = 60.0
-OVERDUE_AFTER = timedelta(minutes=10)
 
 _RUN_S = 30.0
 _JITTER = SystemRandom()
@@ -263,14 +262,10 @@ class _NotifyRun:
     def _retry_later(self, claims: Sequence[Claim], fault: SendError) -> None:
         at = self._clock.now()
         waits = {claimed.id: self._wait(claimed, fault) for claimed in claims}
-        overdue = [c for c in claims if c.rerouted_at is None and at - c.created_at >= OVERDUE_AFTER]
         with self._engine.begin() as connection:
-            lock_incidents(connection, [claimed.incident_id for claimed in overdue])
             for claimed in claims:
                 due_at = at + timedelta(seconds=waits[claimed.id])
                 outbox.mark_retry(connection, claimed, at, due_at, str(fault))
-            for claimed in overdue:
-                self._reroute(connection, claimed, fault, at)
             self._pause_after(connection, fault, at)
         for claimed in claims:
             about = _log_fields(claimed) | {"tries": claimed.tries, "wait_s": round(waits[claimed.id], 1)}

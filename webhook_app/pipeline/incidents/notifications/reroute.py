@@ -72,6 +72,10 @@ def reroute(
     notified = outbox.channels_for_event(
         connection, notification.incident_id, notification.reason, to_builtins(notification.at)
     )
+    known = [name for name in remaining if name in notified]
+    if notification.reason == "resolved" and known:  # a channel that has no beginning needs no end
+        outbox.mark_rerouted(connection, notification_id, now)
+        return known[0]
     target = next((name for name in remaining if name not in notified), remaining[0])
     notification = replace(notification, undelivered=(*notification.undelivered, Undelivered(channel, fault)))
     outbox.add(
