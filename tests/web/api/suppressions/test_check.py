@@ -378,19 +378,20 @@ def test_while_the_account_cannot_send_checks_answer_wait_if_enabled(api, make_a
     assert f"alert {alert_id}" in results[0]["why"]
 
 
-@pytest.mark.parametrize("others", ["none", "webhook", "second key"])
+@pytest.mark.parametrize("others", ["none", "webhook", "second key", "second key two hours ago"])
 def test_failed_calls_of_one_key_pause_no_other_sender(api, make_app, engine, now, others):
-    alarm(engine, now, code=131031, webhook_codes=[131031] if others == "webhook" else [])
+    begun = now - timedelta(hours=2)
+    alarm(engine, begun, code=131031, webhook_codes=[131031] if others == "webhook" else [])
     report_failed_calls(engine, 2, now, 131031, key="rival")
-    if others == "second key":
-        report_failed_calls(engine, 1, now, 131031, key="third")
+    if others.startswith("second key"):
+        report_failed_calls(engine, 1, begun if "ago" in others else now, 131031, key="third")
     app, paused = make_app(pause_senders="on").test_client(), {}
     for name in ("rival", "shop"):
         with engine.begin() as connection:
             headers = {"Authorization": f"Bearer {api_keys.create(connection, name, 'sender', now).secret}"}
         is_paused = app.get("/v1/pause", headers=headers).json["paused"]
         paused[name] = (is_paused, app.get(f"/v1/check/{FREE}", headers=headers).json["verdict"] == "wait")
-    is_confirmed = others != "none"
+    is_confirmed = others in ("webhook", "second key")
     assert paused == {"rival": (True, True), "shop": (is_confirmed, is_confirmed)}
     assert api.get("/v1/pause").json["paused"], "operators see what any key says"
 

@@ -13,8 +13,8 @@ from webhook_app.web.api.endpoints import Call, Endpoint
 from webhook_app.web.api.values import PhoneNumberId, Time
 from webhook_app.whatsapp.errors.catalogue import explain
 
-_BEFORE_ALERT = timedelta(hours=1)
-"""The failures of an alert lie at most so long before it begins."""
+_WITNESS_FOR = timedelta(hours=1)
+"""How long a failed call says that its business number cannot send: longer than an alert about it goes on alone."""
 _PAUSES_KEPT_S = 1.0
 """For how long a worker uses what it read of alerts: they change every 15 s, and checks ask before every message."""
 _REPORTERS_KEPT_S = 3.0
@@ -65,7 +65,7 @@ def get_pause(call: Call, query: PauseQuery) -> PauseAnswer:
 def pauses_of(call: Call, phone_number_id: str | None) -> Iterator[Pause]:
     """Yield the pauses of this business number (None: any number) that concern the caller's key.
 
-    One that webhooks do not show concerns a key that reported it, and every key once two have.
+    One that webhooks do not show concerns a key that reported it lately, and every key while two have.
     """
     found = call.slow.get(
         "pauses",
@@ -79,7 +79,7 @@ def pauses_of(call: Call, phone_number_id: str | None) -> Iterator[Pause]:
         if not each.is_shown and call.key.role == "sender":
             reporters = _reporters(call, found) if reporters is None else reporters
             known = reporters.get((each.code, each.phone_number_id), {})
-            keys = [key for key, latest in known.items() if latest >= each.since - _BEFORE_ALERT]
+            keys = [key for key, latest in known.items() if latest >= call.now - _WITNESS_FOR]
             if len(keys) < 2 and call.key.name not in keys:
                 continue
         yield each
@@ -87,11 +87,10 @@ def pauses_of(call: Call, phone_number_id: str | None) -> Iterator[Pause]:
 
 def _reporters(call: Call, found: Sequence[Pause]) -> Reporters:
     """Who reported the failed calls of the pauses that only reports show: read for all of them at once."""
-    reported = [each for each in found if not each.is_shown]
-    codes, since = frozenset(each.code for each in reported), min(each.since for each in reported)
+    codes = frozenset(each.code for each in found if not each.is_shown)
     return call.slow.get(
-        ("reporters", codes, since),
-        lambda: reporters_of(call.connection, codes, since - _BEFORE_ALERT),
+        ("reporters", codes),
+        lambda: reporters_of(call.connection, codes, call.now - _WITNESS_FOR),
         kept_s=_REPORTERS_KEPT_S,
     )
 
