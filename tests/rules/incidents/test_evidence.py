@@ -3,11 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
+import pytest
 from msgspec import Struct
 
 from webhook_app.rules.counts.dimensions import SeriesKey
 from webhook_app.rules.incidents.evidence import HeldGroups, holding_groups, reporters_of, shown_by_webhooks
 
+TOKEN = 190
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 GROUPS = ({}, {"code": 1}, {"template": "t"}, {"phone_number_id": "N"}, {"waba_id": "A", "code": 1})
 NAMES = ({}, {"waba_id": frozenset("A")}, {"phone_number_id": frozenset("NM")})
@@ -45,13 +47,26 @@ def test_what_only_senders_report_is_not_shown():
     assert (found.alerts, found.codes, found.until) == ([shown], [1], None)
 
 
-def test_any_key_that_reports_failures_of_a_number_counts_and_in_a_wider_group_the_one_with_most():
-    failing = {(1, SeriesKey(number, "A", "", "", "DE")): 1 for number in "NO"}
-    calls = {(1, "N"): {"rival": 90, "shop": 1}, (1, "O"): {"agency": 30}, (2, "N"): {"other": 500}}
+@pytest.mark.parametrize(
+    ("code", "by_shop", "expected"),
+    [(1, 1, {"rival"}), (1, 10, {"rival", "shop"}), (TOKEN, 1, {"rival", "shop"})],
+)
+def test_a_key_counts_with_ten_calls_at_a_number_or_one_that_needs_attention_and_in_a_wider_group_with_most(
+    code, by_shop, expected
+):
+    failing = {(code, SeriesKey(number, "A", "", "", "DE")): 1 for number in "NO"}
+    calls = {
+        (code, "N"): {"rival": 90, "shop": by_shop},
+        (code, "O"): {"agency": 30},
+        (2, "N"): {"other": 500},
+    }
     [first, _] = failing
-    assert reporters_of({"phone_number_id": "N"}, [first], calls) == {"rival", "shop"}
+    assert reporters_of({"phone_number_id": "N"}, [first], calls) == expected
     assert reporters_of({}, failing, calls) == {"rival"}
     assert reporters_of({}, failing, {}) == frozenset()
+    assert reporters_of({"phone_number_id": "N"}, [first], {(code, "N"): {"rival": 2, "shop": 1}}) >= {
+        "rival"
+    }
 
 
 def test_an_alert_that_was_not_judged_shows_all_codes():

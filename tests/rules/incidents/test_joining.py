@@ -12,13 +12,14 @@ from webhook_app.rules.incidents.incidents import FiringAlert, KnownIncident, do
 from webhook_app.rules.incidents.joining import Joined, Membership, join
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
-OUTAGE, PLATFORM, TEMPLATE_PAUSED, TEMPLATE_DISABLED, UNPAID, LOCKED = (
+OUTAGE, PLATFORM, TEMPLATE_PAUSED, TEMPLATE_DISABLED, UNPAID, LOCKED, TOKEN = (
     131000,
     131016,
     132015,
     132016,
     131042,
     131031,
+    190,
 )
 
 
@@ -262,6 +263,43 @@ def test_a_health_signal_of_the_account_joins_the_failures_it_causes_and_the_oth
     assert joined(signal, opened(failing)) == Membership(1, Joined.EXPLAINED)
     assert joined(failing, opened(signal)) == Membership(1, Joined.EXPLAINED)
     assert joined(alert(131026, failing={(131026, series()): 9}), opened(signal)).incident_id is None
+
+
+@pytest.mark.parametrize(("minutes", "incident"), [(29, 1), (31, None)])
+@pytest.mark.parametrize("kind", ["attention", "rate"])
+@pytest.mark.parametrize("aspect", ["restriction calls", "quality"])
+def test_what_meta_reports_of_an_account_hides_no_later_outage(
+    kind: str, aspect: str, minutes: int, incident: int | None
+) -> None:
+    signal = FiringAlert(
+        rule="health",
+        kind="health",
+        group={"phone_number_id": "N1", "waba_id": "A", "aspect": aspect},
+        domain="account",
+        account_wide=aspect != "quality",
+        fired_at=NOW,
+    )
+    unpaid = alert(UNPAID, NOW + timedelta(minutes=minutes), kind=kind)
+    found = joined(unpaid, opened(signal), now=unpaid.fired_at).incident_id
+    assert found == incident
+
+
+@pytest.mark.parametrize(
+    ("code", "minutes", "incident"), [(TOKEN, 29, 1), (TOKEN, 31, None), (UNPAID, 300, 1)]
+)
+@pytest.mark.parametrize("number", ["N1", "N2"])
+def test_two_account_wide_causes_are_one_if_they_have_the_code_in_common_or_begin_together(
+    number: str, code: int, minutes: int, incident: int | None
+) -> None:
+    first = opened(alert(UNPAID, kind="attention"))
+    other = alert(
+        code,
+        NOW + timedelta(minutes=minutes),
+        kind="attention",
+        group={"code": code, "phone_number_id": number},
+        failing={(code, series(number)): 9},
+    )
+    assert joined(other, first, now=other.fired_at).incident_id == incident
 
 
 def test_a_paused_template_signal_joins_the_failures_of_that_template_only() -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from webhook_app.channels.notification import Reason
 from webhook_app.pipeline.incidents.details.examination import examine, with_title
-from webhook_app.pipeline.incidents.details.incident_details import is_merged, stored
+from webhook_app.pipeline.incidents.details.incident_details import stored
 from webhook_app.pipeline.incidents.details.ranked_alerts import (
     announcing_order,
     by_rank,
@@ -171,9 +171,7 @@ class IncidentAnnouncements:
             return "fired" if incident.notified_at is None else "again"
         leading = by_rank(firing)[0]
         rule = self._rules.get(leading.rule)
-        state = _notified_state(
-            incident, is_confirmed=is_confirmed, has_grown=is_merged(incident) and stored(incident).has_grown
-        )
+        state = _notified_state(incident, is_confirmed=is_confirmed, has_grown=stored(incident).has_grown)
         return None if rule is None else notification_reason(rule, state, self._now)
 
     def _channels_for(self, incident: Incident, members: Sequence[Alert], reason: Reason) -> list[str]:

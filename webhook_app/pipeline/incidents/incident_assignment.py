@@ -16,6 +16,7 @@ from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
 from webhook_app.pipeline.incidents.details.incident_details import reporters_of_incident
 from webhook_app.pipeline.incidents.incident_membership import (
     firing_alert,
+    grown,
     is_beyond,
     is_of_reports,
     is_proven,
@@ -26,6 +27,7 @@ from webhook_app.pipeline.incidents.incident_membership import (
     merged,
     new_incident,
     opened_again,
+    spreads,
 )
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
@@ -164,10 +166,13 @@ class IncidentAssignment:
             incident = replace(incident, id=self._store.insert_incident(incident))
         else:
             incident = self.incidents[found.incident_id]
+            if holds and spreads(firing, incident, members):
+                incident = grown(incident)
             if holds:
                 incident = joined_by(incident, firing)
             if found.reason is Joined.SAME_REPORTER:
-                incident = merged(incident, is_growth=self._is_growth(change.alert, incident))
+                incident = merged(incident)
+                incident = grown(incident) if self._is_growth(change.alert, incident) else incident
             if found.again:
                 incident = opened_again(incident, self._now)
                 self._store.clear_acknowledgement(incident.id)

@@ -97,11 +97,31 @@ def joined_by(incident: Incident, firing: FiringAlert) -> Incident:
     )
 
 
-def merged(incident: Incident, *, is_growth: bool) -> Incident:
+def merged(incident: Incident) -> Incident:
     """The incident after an alert has joined it because the same API keys report it. It gets another title."""
-    details = stored(incident)
-    has_grown = details.has_grown or (is_growth and incident.notified_at is not None)
-    details = replace(details, is_merged=True, has_grown=has_grown)
+    details = replace(stored(incident), is_merged=True)
+    return replace(incident, title="", details=to_builtins(details))
+
+
+def spreads(firing: FiringAlert, incident: Incident, members: Collection[Alert]) -> bool:
+    """Whether silence reaches a further business number, or missing deliveries a further account.
+
+    Neither has a code that would say that it is the same cause.
+    """
+    if firing.kind == "silence":
+        place = "phone_number_id"
+    elif firing.domain == DELIVERY_DOMAIN:
+        place = "waba_id"
+    else:
+        return False
+    known = incident.names.get(place, ())
+    is_everywhere = not known or any(not alert.group for alert in members)
+    return not is_everywhere and bool(firing.named.get(place, frozenset()) - frozenset(known))
+
+
+def grown(incident: Incident) -> Incident:
+    """The incident after what people should be told of has joined it, if they know it already."""
+    details = replace(stored(incident), has_grown=incident.notified_at is not None)
     return replace(incident, title="", details=to_builtins(details))
 
 

@@ -27,7 +27,7 @@ class NotifiedState(Struct, frozen=True, kw_only=True):
     is_confirmed: bool = False
     """Whether more than reports of senders shows it, and did not at the last notification."""
     has_grown: bool = False
-    """Whether its API keys report further business numbers that Meta knows since the last notification."""
+    """Whether it has reached further numbers or accounts since the last notification, see `notification_reason`."""
     repeats: int = 0
     acknowledged: bool = False
     snoozed_until: datetime | None = None
@@ -40,8 +40,8 @@ def notification_reason(
 
     1. A higher severity is always notified, even when the incident is acknowledged or snoozed. So is the first sign
        that senders cannot make up.
-    2. Further numbers of an incident that gathers what some API keys report are notified in the same way, at most
-       every half an hour.
+    2. Further numbers that fall silent, further accounts without deliveries, and further numbers of an incident that
+       gathers what some API keys report are notified in the same way, at most every half an hour.
     3. An incident that is neither acknowledged nor snoozed is repeated at growing intervals.
     """
     if state.is_confirmed or rank(state.severity) > rank(state.notified_severity):

@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from webhook_app.rules.counts.dimensions import SeriesKey
+from webhook_app.whatsapp.errors.catalogue import explain
 
 Group = Mapping[str, str | int]
 Names = Mapping[str, frozenset[str]]
@@ -57,6 +58,16 @@ def holding_groups(groups: Iterable[Group], names: Names) -> list[Group]:
     return list(found.values())
 
 
+def shares(dimension: str, one: Names, other: Names) -> bool:
+    """Whether both name the same value. Accounts may have templates and campaigns of the same name."""
+    if not one.get(dimension, frozenset()) & other.get(dimension, frozenset()):
+        return False
+    if dimension not in ("template", "campaign"):
+        return True
+    accounts = [names.get("waba_id", frozenset()) - {""} for names in (one, other)]
+    return not all(accounts) or bool(accounts[0] & accounts[1])
+
+
 def _narrowed_by(dimensions: Collection[str]) -> str:
     """The dimension whose names narrow a group of these dimensions; empty if it has an account or number itself."""
     if "waba_id" in dimensions or "phone_number_id" in dimensions:
@@ -78,19 +89,28 @@ ReportedCalls = Mapping[tuple[int, str], Mapping[str, int]]
 """Failed calls that senders reported: by code and business number, and then by API key."""
 
 
+ENOUGH_CALLS = 10
+"""The failed calls with the codes of an incident by which a key that reported them says by itself that it is there. As
+many failures as most rules need."""
+
+
 def reporters_of(
     group: Group, failing: Iterable[tuple[int, SeriesKey]], calls: ReportedCalls
 ) -> frozenset[str]:
-    """The API keys that reported the failing messages of the group.
+    """The API keys that reported the failing messages of the group: ENOUGH_CALLS each, or else the one with most calls.
 
-    Of a group wider than a business number the one with most calls: any key reports some failures there.
+    One call is enough of a code that needs attention. Of a group wider than a business number always the one with most
+    calls: any key reports some failures there.
     """
-    found: Counter[str] = Counter()
-    for place in {(code, series.phone_number_id) for code, series in failing}:
-        found.update(calls.get(place, {}))
-    if "phone_number_id" in group or not found:
-        return frozenset(found)
-    return frozenset({min(found, key=lambda key: (-found[key], key))})
+    found, enough = Counter[str](), set[str]()
+    for code, number in {(code, series.phone_number_id) for code, series in failing}:
+        of_place = calls.get((code, number), {})
+        found.update(of_place)
+        least = 1 if explain(code).attention == "page" else ENOUGH_CALLS
+        enough |= {key for key, count in of_place.items() if count >= least}
+    if enough and "phone_number_id" in group:
+        return frozenset(enough)
+    return frozenset(sorted(found, key=lambda key: (-found[key], key))[:1])
 
 
 AcceptedSends = Mapping[str, Mapping[str, int]]
@@ -101,11 +121,6 @@ def reporters_of_sends(sends: Mapping[str, int], enough: int) -> frozenset[str]:
     """The API keys whose accepted sends are enough by themselves, or else the one with most."""
     found = {key for key, count in sends.items() if count >= enough}
     return frozenset(found or sorted(sends, key=lambda key: (-sends[key], key))[:1]) - {""}
-
-
-ENOUGH_CALLS = 10
-"""The failed calls with the codes of an incident by which a key that reported them says by itself that it is there. As
-many failures as most rules need."""
 
 
 _STILL_SHOWN = timedelta(minutes=30)

@@ -6,8 +6,9 @@ from enum import StrEnum, auto
 
 from msgspec import Struct
 
-from webhook_app.rules.incidents.evidence import Names, is_shown
+from webhook_app.rules.incidents.evidence import Names, is_shown, shares
 from webhook_app.rules.incidents.incidents import (
+    ACCOUNT_WIDE_DOMAINS,
     DELIVERY_DOMAIN,
     FiringAlert,
     KnownIncident,
@@ -61,8 +62,10 @@ def join(
 
     1. The open incident in which the same rule fired for the same group.
     2. The open incident that holds at least half of its failing messages.
-    3. The one whose cause explains it, if both name the same account, number or template.
-    4. The one with the same named template, campaign or number and the same fault domain, begun within 24 hours.
+    3. The one whose cause explains it, if both name the same account, number or template. Two account-wide causes are
+       one if they have the code in common, or begin within 30 minutes.
+    4. The one with the same named template, campaign or number and the same fault domain, begun within 24 hours. A
+       template or campaign of another account is another one.
     5. The one with the same code of the fault domain `platform`, or the same code in the same account or number, begun
        within 30 minutes. What falls silent within an hour is silent for one reason, as is what is no longer delivered,
        and unreachable people on the numbers of an outage at Meta belong to the outage.
@@ -108,13 +111,22 @@ def _may_be_hidden(alert: FiringAlert, incident: KnownIncident, reason: Joined) 
     is_silence = alert.kind == _SILENCE
     if not is_shown(alert.webhook_codes):
         is_wide = reason is Joined.SAME_GROUP and "phone_number_id" not in alert.group and not is_silence
-        is_same = alert.reporters <= incident.reporters and (bool(alert.reporters) or not is_silence)
-        return incident.is_of_reports and not is_wide and not is_same
+        return incident.is_of_reports and not is_wide and not _is_of_its_keys(alert, incident)
     follows = is_silence and reason is Joined.EXPLAINED and not alert.accepted
     if incident.is_of_reports:
         return incident.is_merged or not follows
     goes_on = reason is Joined.SAME_GROUP and not (is_silence and incident.ended_at is None)
     return incident.is_reported and not follows and not goes_on
+
+
+def _is_of_its_keys(alert: FiringAlert, incident: KnownIncident) -> bool:
+    """Whether the keys that alone report the incident report the alert, all of them at a business number new to it."""
+    if not alert.reporters:
+        return alert.kind != _SILENCE
+    number = alert.group.get("phone_number_id")
+    is_new = number is not None and number not in incident.names.get("phone_number_id", frozenset())
+    is_new = is_new and alert.kind != _SILENCE
+    return alert.reporters == incident.reporters or (alert.reporters < incident.reporters and not is_new)
 
 
 def _fired_before(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
@@ -139,7 +151,7 @@ def _is_explained(alert: FiringAlert, incident: KnownIncident, origin: tuple[str
     common = {
         dimension
         for dimension in ("waba_id", "phone_number_id", "template")
-        if own.get(dimension, frozenset()) & incident.names.get(dimension, frozenset())
+        if shares(dimension, own, incident.names)
     }
     if not common:
         return False
@@ -149,16 +161,26 @@ def _is_explained(alert: FiringAlert, incident: KnownIncident, origin: tuple[str
     return (
         any(wide)
         and bool(common - {"template"})
-        and (all(wide) or _is_effect(alert, incident, cause_is_new=wide[1]))
+        and (
+            _is_same_cause(alert, incident)
+            if all(wide)
+            else _is_effect(alert, incident, cause_is_new=wide[1])
+        )
     )
+
+
+def _is_same_cause(alert: FiringAlert, incident: KnownIncident) -> bool:
+    """Whether of two account-wide causes one is the other: by the code, or because they begin together."""
+    is_near = abs(alert.fired_at - incident.began_at) <= SAME_CODE_WITHIN
+    return is_near or (bool(alert.codes) and alert.codes[0] in incident.codes)
 
 
 def _is_effect(alert: FiringAlert, incident: KnownIncident, *, cause_is_new: bool) -> bool:
     """Whether what fails can follow from an account-wide cause: its own codes, or silence."""
     codes = incident.codes if cause_is_new else alert.codes
-    if not codes:
-        return cause_is_new or alert.kind == _SILENCE
-    return is_account_wide_code(codes[0])
+    if codes:
+        return is_account_wide_code(codes[0]) and _is_same_cause(alert, incident)
+    return incident.domain in (_SILENCE, DELIVERY_DOMAIN) if cause_is_new else alert.kind == _SILENCE
 
 
 def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
@@ -171,12 +193,12 @@ def _shares_name(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
     is_near = goes_on or abs(alert.fired_at - incident.began_at) <= SAME_NAME_WITHIN
     if domain_of(alert) != incident.domain or not is_near:
         return False
+    is_wide = incident.domain in ACCOUNT_WIDE_DOMAINS or is_account_wide(alert) or incident.account_wide
+    if is_wide and not _is_same_cause(alert, incident):
+        return False
     own = alert.named
     narrow = [name for name in ("template", "campaign") if own.get(name) and incident.names.get(name)]
-    return any(
-        own.get(name, frozenset()) & incident.names.get(name, frozenset())
-        for name in narrow or ("phone_number_id",)
-    )
+    return any(shares(name, own, incident.names) for name in narrow or ("phone_number_id",))
 
 
 def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str, str]) -> bool:
@@ -190,10 +212,8 @@ def _shares_code(alert: FiringAlert, incident: KnownIncident, origin: tuple[str,
         return False
     if explain(alert.codes[0]).domain == "platform":
         return True
-    return any(  # the account of a number that only senders name is unknown
-        alert.named.get(name, frozenset()) & incident.names.get(name, frozenset())
-        for name in ("waba_id", "phone_number_id")
-    )
+    # The account of a number that only senders name is unknown.
+    return any(shares(name, alert.named, incident.names) for name in ("waba_id", "phone_number_id"))
 
 
 def _is_unreachable_in_outage(alert: FiringAlert, incident: KnownIncident) -> bool:

@@ -16,6 +16,7 @@ from webhook_app.pipeline.incidents import actions
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 
+OTHER = "1099511627776"
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 TOKEN, NO_TEMPLATE, INVALID, PLATFORM = 190, 132001, 131008, 131016
 RULES = [each for each in parse_rules(default_rules_text()) if each.name != "own-work"]
@@ -63,6 +64,25 @@ def test_what_another_key_reports_of_the_same_code_and_number_is_announced_thoug
     assert [(each.state, each.ended_how) for each in known(engine)] == [("ended", "split"), ("open", "")]
     report_failed_calls(engine, 30, now + 5 * MINUTE, TOKEN, key="shop")
     assert look(now + 5 * MINUTE) == [], "once"
+
+
+@pytest.mark.parametrize("code", [TOKEN, INVALID])
+def test_what_a_key_reports_at_another_number_is_announced_though_it_reported_one_such_call_before(
+    engine: Engine, traffic: Traffic, look: Look, now: datetime, code: int
+) -> None:
+    for number in (NUMBER, OTHER):
+        traffic.sent(60, now - timedelta(days=3), number=number)
+    start = now - timedelta(hours=2)
+    report_failed_calls(engine, 1, start - MINUTE, code, key="shop")
+    report_failed_calls(engine, 30, start - MINUTE, code, key="rival")
+    assert look(start)
+    acknowledge_all(engine, start + 2 * MINUTE)
+    for minutes in range(15, 120, 15):
+        report_failed_calls(engine, 5, start + minutes * MINUTE, code, key="rival")
+        look(start + (minutes + 1) * MINUTE)
+    report_failed_calls(engine, 40, now + 5 * MINUTE, code, key="shop", number=OTHER)
+    found = look(now + 7 * MINUTE)
+    assert [each.title for each in found if OTHER in each.title], found
 
 
 def test_what_another_key_reports_of_the_same_code_and_another_template_is_announced(

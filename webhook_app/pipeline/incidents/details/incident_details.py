@@ -36,7 +36,7 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
     is_merged: bool = False
     """Whether an alert joined it because the same keys report it."""
     has_grown: bool = False
-    """Whether such an alert named a further business number that Meta knows, after the last notification."""
+    """Whether it has reached a further number or account of which people should be told."""
     usual_failures: int = 0
     """Failures of one occasion of the recurring finding it belongs to."""
 

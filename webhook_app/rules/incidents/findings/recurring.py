@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.advice import advise
+from webhook_app.rules.incidents.evidence import Names, shares
 from webhook_app.rules.incidents.findings.finding import (
     DAY,
     FoundState,
@@ -62,7 +63,7 @@ def find_recurring(now: Occasion, earlier: Iterable[Occasion]) -> FoundState | N
         and 1 <= _days_between(each.at, now.at) <= DAYS_BACK
         and _is_same_hour(each.at, now.at)
         and place is not None
-        and place[1] in each.names.get(place[0], ())
+        and shares(place[0], _names(now), _names(each))
     ]
     days = {_days_between(each.at, now.at): each for each in before}
     if place is None or sum(day <= WITHIN_DAYS for day in days) < DAYS_BEFORE:
@@ -86,6 +87,10 @@ def _place(occasion: Occasion) -> tuple[str, str] | None:
         if len(values) == 1:
             return name, values[0]
     return None
+
+
+def _names(occasion: Occasion) -> Names:
+    return {name: frozenset(values) for name, values in occasion.names.items()}
 
 
 def _days_between(earlier: datetime, later: datetime) -> int:
