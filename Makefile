@@ -125,6 +125,10 @@ mutations: .venv/dev ## Send 10 000 signed mutations of the samples to a real se
 fuzz: .venv/dev ## Send garbled bytes for MINUTES (5); a new seed each time unless SEED says which
 	$(BIN)/python -m tests.fuzzing.campaign --level bytes --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+.PHONY: made-up
+made-up: .venv/dev ## Play outages for MINUTES (5), each with and without what a sender's key makes up beside it
+	$(BIN)/python -m tests.fuzzing.made_up_reports --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 .PHONY: clean
 clean: ## Remove .venv and caches; .data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build

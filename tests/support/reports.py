@@ -1,5 +1,6 @@
 """Failed and accepted calls that a sender reports, stored as `POST /v1/sends` stores them."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
@@ -71,15 +72,20 @@ def failed_call(
 
 def report_accepted(engine: Engine, number: str, at: datetime, *, key: str = "shop") -> None:
     """Report 40 calls that Meta accepted at this time."""
+    sends = accepted_calls(number, at, contacts=[f"1202555{place:04}" for place in range(40)])
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, sends, at, reported_by=key)
+
+
+def accepted_calls(number: str, at: datetime, *, contacts: Sequence[str]) -> list[SendReport]:
+    """The reports of calls to these contacts that Meta accepted at this time."""
     items = [
         {
-            "contact": f"1202555{place:04}",
-            "message_id": f"wamid.{number}.{place}",
+            "contact": contact,
+            "message_id": f"wamid.{number}.{contact}",
             "phone_number_id": number,
             "sent_at": at.isoformat(),
         }
-        for place in range(40)
+        for contact in contacts
     ]
-    sends = [found for found, _ in (parse_send(item, at) for item in items) if found is not None]
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        register(connection, sends, at, reported_by=key)
+    return [found for found, _ in (parse_send(item, at) for item in items) if found is not None]

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from webhook_app.pipeline.incidents.details.incident_details import IncidentDetails
 from webhook_app.pipeline.incidents.details.ranked_alerts import leading_measure
-from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs, RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
+from webhook_app.rules.incidents.evidence import is_shown
 from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS
 from webhook_app.rules.incidents.slices import NEARLY_ALL, Cell, localise
 from webhook_app.store.counts.window_counts import OUTCOME, WindowCounts
@@ -30,17 +31,20 @@ def with_slice(
 ) -> tuple[Incident, IncidentDetails]:
     """The incident with the part where its failures are concentrated, by the shortest window of its alerts.
 
-    After the first notification the part is only replaced by a wider one.
+    Of what webhooks show only they count: what senders report may be made up. After the first notification the part is
+    only replaced by a wider one.
     """
+    beyond = inputs.beyond_reports() if any(is_shown(alert.webhook_codes) for alert in members) else None
+    counts = inputs if beyond is None else beyond
     measure = leading_measure(members)
     kinds = (measure.kind,) if measure else COUNTING_KINDS
     windows = [a.window_minutes for a in members if a.state == "firing" and a.kind in kinds and a.failures]
     minutes = min(windows, default=incident.window_minutes) or _SHORT_MINUTES
-    now = _cells(_window(inputs, measure, minutes), incident)
+    now = _cells(_window(counts, measure, minutes), incident)
     if not now:
         return incident, details
     usual = _cells(
-        inputs.usual_outcomes(measure, minutes) if measure else inputs.usual(minutes, _BASELINE_HOURS),
+        counts.usual_outcomes(measure, minutes) if measure else counts.usual(minutes, _BASELINE_HOURS),
         incident,
     )
     day = {tuple(series): count for series, count in inputs.attempts_of_day().items()}
@@ -52,13 +56,13 @@ def with_slice(
     leading = (
         now
         if minutes == incident.window_minutes
-        else _cells(_window(inputs, measure, incident.window_minutes or _SHORT_MINUTES), incident)
+        else _cells(_window(counts, measure, incident.window_minutes or _SHORT_MINUTES), incident)
     )
-    failures = sum(counts.failures for cell, counts in leading.items() if _lies_in(values or {}, cell))
+    failures = sum(found.failures for cell, found in leading.items() if _lies_in(values or {}, cell))
     return replace(incident, slice=values), replace(details, slice_failures=failures)
 
 
-def _window(inputs: RuleInputs, measure: OutcomeMeasure | None, minutes: int) -> WindowCounts:
+def _window(inputs: CountInputs, measure: OutcomeMeasure | None, minutes: int) -> WindowCounts:
     return inputs.outcomes(measure, minutes) if measure else inputs.window(minutes)
 
 
