@@ -120,12 +120,12 @@ def _may_be_hidden(alert: FiringAlert, incident: KnownIncident, reason: Joined) 
 
 
 def _is_of_its_keys(alert: FiringAlert, incident: KnownIncident) -> bool:
-    """Whether the keys that alone report the incident report the alert, all of them at a business number new to it."""
+    """Whether keys that alone report the incident report the alert: at a business number new to it all, else some."""
     if not alert.reporters:
         return alert.kind != _SILENCE
     number = alert.group.get("phone_number_id")
-    is_new = number is not None and number not in incident.names.get("phone_number_id", frozenset())
-    is_new = is_new and alert.kind != _SILENCE
+    known = incident.names.get("phone_number_id", frozenset())
+    is_new = number is not None and number not in known and alert.kind != _SILENCE
     return alert.reporters == incident.reporters or (alert.reporters < incident.reporters and not is_new)
 
 
