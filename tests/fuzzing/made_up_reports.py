@@ -57,7 +57,7 @@ KEYS = ("rival", "accomplice")
 NOWHERE, MADE_UP = "590230000000000", "made_up"
 BEGINNINGS = ("fired", "again", "escalated", "past")
 LATER = 3
-ALLOWED = {"past": 20, "resolved": 35}
+ALLOWED = {"past": 20, "resolved": 60}
 """Minutes by which made-up reports may delay a notification, by its reason; LATER for the others."""
 
 Item = TypeVar("Item")
@@ -213,7 +213,7 @@ class World:
             if minute % 5 == 0:
                 suppress(self.engine, RULES, Thresholds(), at + timedelta(seconds=50))
             paused[minute], opened[minute] = self._paused(), self._open()
-        for minute in (plan.minutes + 60, plan.minutes + 180):
+        for minute in (*range(plan.minutes, plan.minutes + 60, 5), plan.minutes + 180):
             at = begin + minute * MINUTE
             evaluate(self.engine, RULES, at, channels=["slack", "log"], memory=memory)
             suppress(self.engine, RULES, Thresholds(), at)
