@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 from os.path import commonprefix
 from typing import Any
-from unicodedata import decimal, normalize
+from unicodedata import decimal
 
 from webhook_app.whatsapp.json_text import compact, decode
+from webhook_app.whatsapp.normal_form import normal_form
 from webhook_app.whatsapp.people.contacts import variants
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX
 
@@ -95,7 +96,7 @@ class Traces:
 
     def _is_spelled_in(self, text: str) -> bool:
         """In normal form a piece may be many times as long, so it is cut again."""
-        return any(map(self._is_found_in, self._pieces(_plain(text))))
+        return any(map(self._is_found_in, self._pieces(normal_form(text))))
 
     def _is_found_in(self, plain: str) -> bool:
         if not plain.isascii():
@@ -163,11 +164,6 @@ def _unescaped(text: str) -> str:
 
 def _character(escaped: re.Match[str]) -> str:
     return chr(int(escaped[1], 16)) if escaped[1] else " " if escaped[2] in "bfnrt" else escaped[2]
-
-
-def _plain(text: str) -> str:
-    """The text with other forms of digits and letters, such as full-width ones, replaced by the ordinary ones."""
-    return text if text.isascii() else normalize("NFKC", text)
 
 
 def _pattern(keys: Collection[str], encoded: Iterable[str], most: int | None = None) -> str:

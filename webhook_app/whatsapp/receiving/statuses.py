@@ -6,12 +6,12 @@
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast
-from unicodedata import normalize
 
 import msgspec
 
 from webhook_app.whatsapp.events import DELIVERY_STATUSES, NO_CODE, StatusEvent
 from webhook_app.whatsapp.json_text import kept_if_short
+from webhook_app.whatsapp.normal_form import normal_form, without_long_runs
 from webhook_app.whatsapp.people.contacts import contact_key, country_of, user_key
 from webhook_app.whatsapp.receiving.callback_data import template_and_campaign
 from webhook_app.whatsapp.receiving.pricing import pricing_number
@@ -186,8 +186,8 @@ def bounded_text(value: Any, limit: int) -> str:
 
 def bounded_in_normal_form(value: Any, limit: int) -> str:
     """The beginning of a text that has at most so many characters in NFKC too: a search for a person reads that."""
-    text = bounded_text(value, limit)
-    while not text.isascii() and (length := len(normalize("NFKC", text))) > limit:
+    text = without_long_runs(bounded_text(value, limit))[:limit]
+    while not text.isascii() and (length := len(normal_form(text))) > limit:
         text = text[: len(text) * limit // length]
     return text
 
