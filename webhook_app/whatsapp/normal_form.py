@@ -15,12 +15,14 @@ def _is_mark(character: str) -> bool:
 
 
 _MARKS = "".join(map(re.escape, filter(_is_mark, map(chr, range(0x20000)))))  # no plane above has any
-_RUN = re.compile(f"[{_MARKS}]{{{_LONGEST_RUN}}}(?=[{_MARKS}])")
+LONG_RUN, JOINED = f"([{_MARKS}]{{{_LONGEST_RUN}}})(?=[{_MARKS}])", rf"\1{_JOINER}"
+"""A regular expression of Python and Postgres, and its replacement, that separate long runs."""
+_RUN = re.compile(LONG_RUN)
 
 
 def without_long_runs(text: str) -> str:
     """The text with a joiner after every 30 combining marks in a row. No language has so many."""
-    return text if text.isascii() else _RUN.sub(lambda run: run[0] + _JOINER, text)
+    return text if text.isascii() else _RUN.sub(JOINED, text)
 
 
 def normal_form(text: str) -> str:

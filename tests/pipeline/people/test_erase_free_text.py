@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from random import choice
+from time import perf_counter
 
 import msgspec
 import pytest
@@ -175,6 +176,21 @@ def test_texts_that_name_the_person_are_replaced_in_parts(engine, run, sizes, no
         done = free_text.erase_free_text(connection, Traces([PERSON]))
     assert (done["opt_ins"], done["audit"], max(sizes)) == (1200, 1200, 50)
     assert not any(PERSON in rows for rows in dump(engine).values())
+
+
+def test_notes_of_many_combining_marks_do_not_slow_an_erasure_down_and_are_searched(engine, run, now):
+    marks = "\u0344" * 250 + "\u0f73" * 250
+    for note, count in ((marks, 100), (f"{marks} +{PERSON}", 1)):
+        run(
+            "INSERT INTO opt_ins (contact, opted_in_at, channel, note, recorded_at)"
+            " SELECT :contact, :now, n::text || length(:note), :note, :now FROM generate_series(1, :count) n",
+            contact=OTHER, now=now, note=note, count=count,
+        )  # fmt: skip
+    began = perf_counter()
+    with engine.begin() as connection:
+        done = free_text.erase_free_text(connection, Traces([PERSON]))
+    assert done["opt_ins"] == 1
+    assert perf_counter() - began < 0.7, "Postgres alone would sort the marks for more than a second"
 
 
 def test_every_note_and_comment_is_searched():

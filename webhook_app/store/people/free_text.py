@@ -13,7 +13,10 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from webhook_app.store.postgres.engine import Connection
+from webhook_app.whatsapp.normal_form import JOINED, LONG_RUN
 from webhook_app.whatsapp.people.traces import ERASED, Traces
+
+_RUNS = {"runs": LONG_RUN, "joined": JOINED}
 
 SEARCHED: dict[str, tuple[str, ...]] = {
     "alerts": ("explanation", "group", "group_key"),
@@ -75,9 +78,9 @@ def _rename_series(connection: Connection, traces: Traces) -> _Names:
     names = _Names()
     found = text(
         "SELECT id, template, campaign FROM series"
-        " WHERE normalize(template, NFKC) ~ :pattern OR normalize(campaign, NFKC) ~ :pattern"
+        f" WHERE {_normal_form('template')} ~ :pattern OR {_normal_form('campaign')} ~ :pattern"
     )
-    for row in connection.execute(found, {"pattern": traces.pattern}).all():
+    for row in connection.execute(found, {"pattern": traces.pattern, **_RUNS}).all():
         changed = {
             column: names.by_text.setdefault(value, f"{ERASED}:{token_hex(16)}")
             if traces.in_text(value)
@@ -148,17 +151,24 @@ def _replaced(value: Any, traces: Traces, by_text: Mapping[str, str]) -> Any:
     return traces.redacted(value)
 
 
+def _normal_form(value: str) -> str:
+    """SQL: a text in NFKC as whatsapp/normal_form.py has it. Without 31 bytes of other letters it has no long run."""
+    separated = f"regexp_replace({value}, :runs, :joined, 'g')"
+    return f"normalize(CASE WHEN octet_length({value}) - length({value}) > 30 THEN {separated} ELSE {value} END, NFKC)"
+
+
 def _pages(
     connection: Connection, table: str, columns: tuple[str, ...], traces: Traces
 ) -> Iterable[Sequence[Any]]:
     chosen = ", ".join(f'"{column}"' for column in columns)
-    shown = " OR ".join(f'normalize("{column}"::text, NFKC) ~ :pattern' for column in columns)
+    texts = [_normal_form(f'"{column}"::text') for column in columns]
+    shown = " OR ".join(f"{each} ~ :pattern" for each in texts)
     condition = f" AND ({shown})" if table in _LARGE else ""
     page = text(
         f"SELECT ctid::text AS place, {chosen} FROM {table} WHERE ctid > CAST(:after AS tid){condition}"
         " ORDER BY ctid LIMIT :limit"
     )
-    values = {"after": "(0,0)", "limit": _PAGE} | ({"pattern": traces.pattern} if condition else {})
+    values = {"after": "(0,0)", "limit": _PAGE} | ({"pattern": traces.pattern, **_RUNS} if condition else {})
     while rows := connection.execute(page, values).all():
         yield rows
         values["after"] = rows[-1].place
