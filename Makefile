@@ -126,7 +126,7 @@ fuzz: .venv/dev ## Send garbled bytes for MINUTES (5); a new seed each time unle
 	$(BIN)/python -m tests.fuzzing.campaign --level bytes --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: made-up
-made-up: .venv/dev ## Play outages for MINUTES (5), each with and without what a sender's key makes up beside it
+made-up: .venv/dev ## Simulate outages for MINUTES (5), each with and without made-up failed calls
 	$(BIN)/python -m tests.fuzzing.made_up_reports --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: clean
