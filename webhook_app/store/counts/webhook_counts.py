@@ -13,6 +13,14 @@ from webhook_app.store.counts.series import series_keys
 from webhook_app.store.counts.window_counts import FailedMessages, Mark, ReportedCounts
 from webhook_app.store.postgres.engine import Connection
 
+FROM_WEBHOOK = """
+(e.status <> 'failed' OR NOT EXISTS (
+    SELECT FROM failures f
+    WHERE f.message_id = e.message_id AND f.phone_number_id = e.phone_number_id AND f.occurred_at = e.occurred_at
+      AND f.participant = e.participant AND f.error_code = e.error_code AND f.source = 'send'))
+"""
+"""SQL: whether Meta sent the event e of status_events. A failed event can be that of a report."""
+
 _MARK = "ARRAY[coalesce(f.counted_code, f.error_code), f.series_id::bigint]"
 # By index lookups, however many rows are expected: OFFSET keeps the planner from joining whole tables.
 ONLY_REPORTED = """

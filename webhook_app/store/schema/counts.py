@@ -156,11 +156,12 @@ message_stages = Table(  # the first time each message reached each stage; kept 
     a_time("sent_at", null=True),
     a_time("delivered_at", null=True),  # or read, which implies it
     a_time("read_at", null=True),
-    a_time("failed_at", null=True),
+    a_time("failed_at", null=True),  # by a webhook
     a_time("last_at"),
     # its `sent` arrived without delay
     Column("sent_live", Boolean, nullable=False, server_default=text("false")),
     _pricing(),
+    a_time("call_failed_at", null=True),  # by a send call, and by no webhook: no delivery report
     Index(
         "message_stages_time",
         "sent_at",

@@ -2,16 +2,9 @@
 
 from collections.abc import Collection
 
+from webhook_app.store.counts.webhook_counts import FROM_WEBHOOK
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import DriverConnection
-
-FROM_WEBHOOK = """
-(e.status <> 'failed' OR NOT EXISTS (
-    SELECT FROM failures f
-    WHERE f.message_id = e.message_id AND f.phone_number_id = e.phone_number_id AND f.occurred_at = e.occurred_at
-      AND f.participant = e.participant AND f.error_code = e.error_code AND f.source = 'send'))
-"""
-"""SQL: whether Meta sent the event e of status_events. A failed event can be that of a report."""
 
 _NAMED = f"""
 SELECT DISTINCT e.message_id, e.contact FROM status_events e

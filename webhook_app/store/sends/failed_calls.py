@@ -53,6 +53,7 @@ FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::
 WHERE f.message_id = i.message_id AND f.phone_number_id = i.phone_number_id
   AND f.occurred_at = to_timestamp(i.occurred) AND f.participant = i.participant AND f.error_code = i.error_code
   AND f.source = 'send'
+RETURNING f.message_id, f.phone_number_id
 """
 _ADD_TRACE = """
 UPDATE failures SET error_subcode = %s, fbtrace_id = %s
@@ -116,7 +117,8 @@ def mark_as_webhook(connection: DriverConnection, failures: Sequence[FailureRow]
         )
         values = [text_array(message), text_array(number), int_array(occurred), text_array(participant)]
         values += [int_array(code), text_array(title), text_array(details), text_array(errors)]
-        connection.execute(_MARK_AS_WEBHOOK, [WEBHOOK, *values])
+        marked = connection.execute(_MARK_AS_WEBHOOK, [WEBHOOK, *values]).fetchall()
+        stages.request_recount(connection, [(row[0], row[1]) for row in marked])
 
 
 def add_trace(

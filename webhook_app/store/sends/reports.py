@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from webhook_app.rules.incidents.evidence import AcceptedSends
 from webhook_app.store.counts.messages import settled
+from webhook_app.store.counts.webhook_counts import FROM_WEBHOOK
 from webhook_app.store.postgres.arrays import int_array, text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection
-from webhook_app.store.sends.addressees import FROM_WEBHOOK
 from webhook_app.whatsapp.sends.send_reports import GENERATED_ID_PREFIX, SendReport
 
 MAX_PER_MESSAGE = 20

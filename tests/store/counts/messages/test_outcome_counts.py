@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER, body, status
+from tests.support.reports import report_failed_calls
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
@@ -35,6 +36,8 @@ TABLES += ("message_stages", "stage_counts", "stage_recounts", "stage_progress",
 Received = tuple[dict[str, Any], datetime]
 """A status and when it was received."""
 
+CODE = 131026
+
 
 @st.composite
 def received_statuses(draw: st.DrawFn) -> Received:
@@ -46,16 +49,27 @@ def received_statuses(draw: st.DrawFn) -> Received:
     after = draw(st.sampled_from((0, 60, 61, 299, 300, 301, 900, 901, 3600, 3601))) if kind != "sent" else 0
     at = START + draw(st.sampled_from((0, 59, 3599))) * SECOND + after * SECOND
     more = {"biz_opaque_callback_data": f"template=t{draw(st.integers(0, 1))}"}
-    code = 131026 if kind == "failed" else None
+    code = CODE if kind == "failed" else None
     lag = draw(st.sampled_from((1, 119, 120, 3000)))
     return status(f"wamid.{serial}", kind, at, code=code, **more), at + lag * SECOND
+
+
+@st.composite
+def failed_calls(draw: st.DrawFn) -> tuple[str, datetime, int]:
+    """Failed calls of the same messages that senders report: message id, time and code."""
+    at = START + draw(st.sampled_from((0, 60, 120, 360))) * SECOND
+    return f"wamid.{draw(st.integers(0, 3))}", at, draw(st.sampled_from((CODE, 131049)))
 
 
 def model(engine: Engine) -> dict[tuple[datetime, OutcomeMeasure], Counter[str]]:
     """Count message by message from all stored events."""
     with engine.connect() as connection:
         rows = connection.execute(
-            text("SELECT message_id, status, occurred_at, received_at FROM status_events")
+            text("""
+                SELECT e.message_id, e.status, e.occurred_at, e.received_at FROM status_events e
+                LEFT JOIN failures f USING (message_id, phone_number_id, participant, error_code, occurred_at)
+                WHERE f.source IS DISTINCT FROM 'send'
+            """)
         ).all()
     found: dict[tuple[datetime, OutcomeMeasure], Counter[str]] = {}
     for message in {row.message_id for row in rows}:
@@ -97,15 +111,23 @@ def stored(engine: Engine) -> dict[tuple[datetime, OutcomeMeasure], Counter[str]
     max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(events=st.lists(received_statuses(), min_size=1, max_size=12), data=st.data())
+@given(
+    events=st.lists(received_statuses(), min_size=1, max_size=12),
+    calls=st.lists(failed_calls(), max_size=3),
+    data=st.data(),
+)
 def test_counts_of_deliveries_equal_the_messages_in_any_order_with_repeats_and_recounts(
-    engine, writer, events, data
+    engine, writer, events, calls, data
 ):
     with engine.begin() as connection:
         for table in TABLES:
             connection.execute(text(f"DELETE FROM {table}"))
-    for item, received_at in data.draw(st.permutations(events + events[:3])):
-        writer.store([Delivery(body(item))], received_at)
+    for item in data.draw(st.permutations([*events, *events[:3], *calls])):
+        if len(item) == 2:
+            writer.store([Delivery(body(item[0]))], item[1])
+        else:
+            message_id, at, code = item
+            report_failed_calls(engine, 1, at, code, message_id=message_id)
         if data.draw(st.booleans()):
             with engine.begin() as connection:
                 ids = [(f"wamid.{serial}", NUMBER) for serial in (0, 1)]
@@ -116,6 +138,25 @@ def test_counts_of_deliveries_equal_the_messages_in_any_order_with_repeats_and_r
         connection.execute(text("UPDATE stage_progress SET counted_until = NULL"))
     count_stages(engine, NOW)
     assert stored(engine) == model(engine)
+
+
+def test_what_a_sender_says_of_a_message_is_no_delivery_report(engine, writer):
+    item = status("wamid.1", "sent", START)
+    writer.store([Delivery(body(item))], START + SECOND)
+    report_failed_calls(engine, 1, START + SECOND, CODE, message_id="wamid.1", key="rival")
+    count_stages(engine, START + HOUR)
+    assert unreported(engine) == 1
+    item = status("wamid.1", "failed", START + SECOND, code=CODE)
+    writer.store([Delivery(body(item))], START + 2 * SECOND)
+    count_stages(engine, START + HOUR + MINUTE)
+    assert unreported(engine) == 0
+
+
+def unreported(engine: Engine) -> int:
+    """The messages of the first minute without a delivery report within 15 minutes."""
+    counts = stored(engine)[START, OutcomeMeasure("undelivered", 15)]
+    assert counts["messages"] == 1
+    return counts["counted"]
 
 
 @pytest.fixture

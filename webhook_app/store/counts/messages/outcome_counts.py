@@ -55,7 +55,10 @@ WHERE unit = 1 AND at >= :start AND at < :end AND {of} > 0 GROUP BY at, series_i
 
 
 def sent_values(prefix: str, sign: int) -> list[str]:
-    """SQL: the columns that a message adds in the minute it was sent. `prefix`: of the columns of message_stages."""
+    """SQL: the columns that a message adds in the minute it was sent. `prefix`: of the columns of message_stages.
+
+    Only webhooks are delivery reports: what senders say of a message may be made up.
+    """
     live, sent = f"{prefix}sent_live", f"{prefix}sent_at"
     reported = f"least({prefix}delivered_at, {prefix}failed_at)"
     late = (f"coalesce({reported} > {sent} + interval '{m} minutes', TRUE)" for m in UNDELIVERED_MINUTES)

@@ -58,7 +58,7 @@ WITH due AS MATERIALIZED (
   FROM {{events}} s JOIN message_stages h ON h.message = keyed_hash(s.message_id, s.phone_number_id)
   WHERE s.ctid >= CAST(:first AS tid) AND s.ctid < CAST(:next AS tid)
     AND s.status = 'sent' AND s.participant = '' AND s.contact <> ''
-    AND h.sent_at = s.occurred_at AND h.failed_at IS NULL AND h.last_at < :before
+    AND h.sent_at = s.occurred_at AND h.failed_at IS NULL AND h.call_failed_at IS NULL AND h.last_at < :before
     AND (h.delivered_at >= h.sent_at OR (h.delivered_at IS NULL AND h.last_at < :undelivered_before))
 ), regular AS MATERIALIZED (
   SELECT d.message_id, d.phone_number_id, max(e.contact) AS contact, max(e.series_id) AS series_id,

@@ -1,6 +1,7 @@
 """Stages of messages (sent, delivered, read, failed): when each was first reached, and counts by minute and hour.
 
-A message counts once per stage, at its first such event, so windows add up. `read` implies `delivered`. A message has
+A message counts once per stage, at its first such event, so windows add up. `read` implies `delivered`. A failure that
+only a send call shows makes a message failed, but is no delivery report, so that its time is kept apart. A message has
 one series, one category and one pricing: the greatest that its events name. Times only become earlier and names
 greater, so order and repetition of events do not matter. `request_recount` is for events that are reassigned, deleted
 or replayed. Messages are identified by a hash of their id and number, with a key of the installation.
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from webhook_app.rules.counts.outcome_measures import LIVE_WITHIN
 from webhook_app.store.counts.messages import outcome_counts, settled
 from webhook_app.store.counts.slots import CORRECTIONS_SLOT
+from webhook_app.store.counts.webhook_counts import FROM_WEBHOOK
 from webhook_app.store.postgres.arrays import text_array
 from webhook_app.store.postgres.engine import Connection, DriverConnection, driver
 
@@ -24,7 +26,8 @@ Message = tuple[str, str]
 _KEY = "keyed_hash({}, {})"
 _STAGES = ("sent", "delivered", "read", "failed")
 
-_FIELDS = ("series_id", "category", "pricing", "sent_live", *(f"{stage}_at" for stage in _STAGES))
+_TIMES = (*(f"{stage}_at" for stage in _STAGES), "call_failed_at")
+_FIELDS = ("series_id", "category", "pricing", "sent_live", *_TIMES)
 _NEW = ", ".join(_FIELDS)
 _OLD = ", ".join(f"was_{name}" for name in _FIELDS)
 _COUNTS = (*_STAGES, *outcome_counts.COLUMNS)
@@ -48,8 +51,9 @@ def _count_row(stage: str, prefix: str, sign: int) -> list[str]:
         if stage == "delivered"
         else zeros * len(outcome_counts.OF_DELIVERED)
     )
+    at = f"{prefix}{stage}_at"
     return [
-        f"{prefix}{stage}_at",
+        f"least({at}, {prefix}call_failed_at)" if stage == "failed" else at,
         f"{prefix}series_id",
         f"{prefix}category",
         f"{prefix}pricing",
@@ -68,18 +72,21 @@ new_stages AS MATERIALIZED (
          min(occurred_at) FILTER (WHERE status = 'sent') AS sent_at,
          min(occurred_at) FILTER (WHERE status IN ('delivered', 'read', 'played')) AS delivered_at,
          min(occurred_at) FILTER (WHERE status IN ('read', 'played')) AS read_at,
-         min(occurred_at) FILTER (WHERE status = 'failed') AS failed_at, max(occurred_at) AS last_at
-  FROM status_events WHERE {{which}} AND status IN ('sent', 'delivered', 'read', 'played', 'failed')
+         min(occurred_at) FILTER (WHERE status = 'failed' AND NOT of_call) AS failed_at,
+         min(occurred_at) FILTER (WHERE of_call) AS call_failed_at, max(occurred_at) AS last_at
+  FROM (SELECT *, CASE WHEN status = 'failed' THEN NOT {FROM_WEBHOOK} ELSE FALSE END AS of_call FROM status_events e
+        WHERE {{which}} AND status IN ('sent', 'delivered', 'read', 'played', 'failed') OFFSET 0) AS e
   GROUP BY 1
 ), merged AS MATERIALIZED (
-  SELECT n.message, n.sent_at AS new_sent_at, n.failed_at AS new_failed_at,
+  SELECT n.message, n.sent_at AS new_sent_at,
+         least(n.failed_at, n.call_failed_at) AS new_failed_at,
          h.series_id AS was_series_id, h.category AS was_category,
          h.pricing AS was_pricing, h.sent_live AS was_sent_live,
-         {", ".join(f"h.{stage}_at AS was_{stage}_at" for stage in _STAGES)}, h.last_at AS was_last_at,
+         {", ".join(f"h.{time} AS was_{time}" for time in _TIMES)}, h.last_at AS was_last_at,
          greatest(h.series_id, n.series_id) AS series_id, greatest(h.category, n.category) AS category,
          greatest(h.pricing, n.pricing) AS pricing,
          coalesce(h.sent_live, FALSE) OR n.sent_live AS sent_live,
-         {", ".join(f"least(h.{stage}_at, n.{stage}_at) AS {stage}_at" for stage in _STAGES)},
+         {", ".join(f"least(h.{time}, n.{time}) AS {time}" for time in _TIMES)},
          greatest(h.last_at, n.last_at) AS last_at
   FROM new_stages n LEFT JOIN message_stages h USING (message)
 ), changed AS MATERIALIZED (
@@ -139,7 +146,7 @@ WITH gone AS (
 {_ADD}
 """)
 _SPAN = text(f"""
-SELECT min(least(h.sent_at, h.delivered_at, h.read_at, h.failed_at)), max(h.last_at), bool_or(m.failed_at IS NOT NULL),
+SELECT min(least({", ".join(f"h.{time}" for time in _TIMES)})), max(h.last_at), bool_or(m.failed_at IS NOT NULL),
        (SELECT counted_until FROM stage_progress), EXISTS (SELECT FROM stage_recounts)
 FROM messages m LEFT JOIN message_stages h ON h.message = {_KEY.format("m.message_id", "m.phone_number_id")}
 WHERE m.message_id = :message_id HAVING count(*) = count(h.message)
